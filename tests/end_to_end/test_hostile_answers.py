@@ -10,8 +10,6 @@ from tests.end_to_end.http import request
 from tests.end_to_end.peer import connected
 from tests.end_to_end.script import Say, scripted
 from tests.end_to_end.test_rest import session
-from understudy.chat.answer import html as rendered
-from understudy.chat.answer.html import Kept, warm_up
 
 pytestmark = pytest.mark.slow
 
@@ -23,8 +21,8 @@ OWN_S = 2.0
 
 async def test_one_answer_freezes_nobody(serve: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """Live, from the log, and read again by a server that has nothing of it at hand any more."""
-    await warm_up()
     running = await serve(scripted(Say(ANSWER)))
+    await running.html.warm_up()
     token = await session(running)
     began = time.process_time()
     async with connected(running.address, token) as peer:
@@ -37,10 +35,10 @@ async def test_one_answer_freezes_nobody(serve: Any, monkeypatch: pytest.MonkeyP
     assert html.endswith("<p><em>done</em></p>\n")
     assert json.dumps(CODE) not in html
     assert CODE in html
-    monkeypatch.setattr(rendered, "_kept", Kept())
+    running.html.cache.clear()
     _, _, history = await request(running.address, "GET", "/api/threads/t/messages", token=token, body=b"")
     assert history["messages"][1]["html"] == html
-    monkeypatch.setattr(rendered, "_kept", Kept())
+    running.html.cache.clear()
     async with connected(running.address, token) as peer:
         await peer.send({"type": "hello", "payload": {"html": True}})
         await peer.send({"type": "resume", "payload": {"threads": {"t": 0}}})

@@ -15,7 +15,6 @@ from tests.end_to_end.two import Two, post, resume, token_of, two_servers
 from tests.servers.postgresql import Postgres
 from tests.servers.redis import Redis
 from understudy import Agent
-from understudy.chat.answer.html import Kept
 
 WORDS = "one two three four five six seven eight nine ten eleven twelve"
 Begin = Callable[..., Awaitable[Two]]
@@ -78,19 +77,9 @@ async def test_what_is_said_on_one_is_seen_streaming_on_the_other(begin: Begin) 
 
 
 async def test_an_answer_comes_rendered_from_a_server_that_did_not_make_it(
-    begin: Begin, monkeypatch: pytest.MonkeyPatch
+    begin: Begin,
 ) -> None:
-    """The other one renders it before it is sent: nothing is rendered while an event is encoded.
-
-    The two share a process here, so the one that makes the answer is kept from having its HTML at hand for both.
-    """
-
-    async def not_ready(*_: Any) -> None:
-        pass
-
-    monkeypatch.setattr("understudy.chat.answer.html._kept", Kept())
-    monkeypatch.setattr("understudy.chat.answer.sanitized.keep", lambda *_: None)
-    monkeypatch.setattr("understudy.chat.conversation.event_log.ready", not_ready)
+    """Each server has a cache of its own; the second renders the answer before it is sent, not while it is encoded."""
     gate = Gate(open_after=1)
     two = await begin(scripted(Say("*one* two", gate)))
     async with connected(two.a.address, token_of()) as on_a, connected(two.b.address, token_of()) as on_b:

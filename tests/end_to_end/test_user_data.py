@@ -17,7 +17,6 @@ from tests.end_to_end.peer import Peer, check_arc, connected
 from tests.end_to_end.script import Call, Say, scripted
 from tests.servers.postgresql import Postgres
 from understudy.app.build import Running
-from understudy.chat.answer.html import html_of
 from understudy.privacy.records import FORMAT, VERSION
 from understudy.storage import schema
 from understudy.storage.agent_memory import Remember
@@ -179,11 +178,11 @@ async def test_only_operators_erase_others(serve: Any) -> None:
 
 
 async def test_erasing_a_user_leaves_no_rendered_answer_in_memory(serve: Any) -> None:
-    """The process keeps the HTML of answers for those who read them soon; an erased user's is gone with the user."""
+    """The answer is in the server's cache of HTML before the user is erased, and no answer is afterwards."""
     running = await serve(scripted(Say(f"It is *{MARKER}*.")), secret=SECRET)
     token = signed("ann")
     async with connected(running.address, token) as peer:
         await talk(peer, "go", "t1")
-    assert "<em>" in html_of(f"It is *{MARKER}*. ")
+    assert "<em>" in running.html.cached_or_plain(f"It is *{MARKER}*. ")
     assert (await erase(running, token, "ann"))[0] == 200
-    assert "<em>" not in html_of(f"It is *{MARKER}*. ")
+    assert len(running.html.cache) == 0

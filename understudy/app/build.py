@@ -50,7 +50,7 @@ from understudy.app.listening import listen
 from understudy.app.settings import Settings
 from understudy.auth.rights import Whose, everybody, rights_of
 from understudy.auth.sessions import Sessions, open_sessions
-from understudy.chat.answer.html import warm_up
+from understudy.chat.answer.html import AnswerHtml
 from understudy.chat.attachments import Attachments
 from understudy.chat.commands import CommandDispatcher
 from understudy.chat.conversation.recovery import CheckNow, Recovery
@@ -102,11 +102,12 @@ that: one conversation that cannot start must never be the end of the others."""
 
 @frozen
 class Running:
-    """A server that answers: its address, its tree of actors, its store, and how to stop it, clients told first."""
+    """A server that answers: its address and parts. `stop` drains the clients, then stops it."""
 
     address: str
     system: ActorSystem
     store: Store
+    html: AnswerHtml
     stop: Callable[[], Awaitable[None]]
 
 
@@ -120,6 +121,7 @@ class App:
     endpoint: WebSocketEndpoint
     http_app: QuartTrio
     presence: Presence
+    html: AnswerHtml
 
 
 async def serve_app(
@@ -170,8 +172,8 @@ async def serve_app(
         )
         await nursery.start(serve_port)
         nursery.start_soon(warn_if_open)
-        nursery.start_soon(warm_up)
-        task_status.started(Running(settings.url_at(port), app.system, app.store, partial(_stop, app)))
+        nursery.start_soon(app.html.warm_up)
+        task_status.started(Running(settings.url_at(port), app.system, app.store, app.html, partial(_stop, app)))
 
 
 @asynccontextmanager
@@ -226,11 +228,13 @@ async def build_app(
             slots = _slots(settings)
             counts = partial(_counts, presence, slots)
             server = ServerStatus(system, counts, __version__, partial(_beside, database, breakers, redis))
+            html = AnswerHtml()
             services = Services(
                 store=store,
                 agents=known,
                 model_of=lambda agent: models.of(agent.model),
                 content_filter=content_filter,
+                html=html,
                 limits=settings.limits,
                 limiter=slots,
                 attachments=lambda owner: Attachments(owner, store, bounded, content_filter),
@@ -255,14 +259,24 @@ async def build_app(
             connections = partial(find, "/system/connections")
             ledger, elsewhere, sharers = build_shared_limits(redis, settings)
             endpoint = WebSocketEndpoint(
-                settings, sessions, store, desk, presence, metrics, connections, _limits(settings), ledger, elsewhere
+                settings,
+                sessions,
+                store,
+                desk,
+                presence,
+                metrics,
+                connections,
+                _limits(settings),
+                html,
+                ledger,
+                elsewhere,
             )
             streams = EventStreams(
                 endpoint.callbacks, desk, presence, connections, _limits(settings), lambda: endpoint.draining
             )
             tree_api = TreeApi(system, incidents, lambda: counts() | store.read_statistics(), settings.observer_kill)
             archive = Archive(database)
-            eraser = Eraser(store, archive, files, desk.delete_thread, sessions.end_for_erasure)
+            eraser = Eraser(store, archive, files, desk.delete_thread, sessions.end_for_erasure, html.cache.clear_user)
             rest = WebContext(
                 settings,
                 sessions,
@@ -281,6 +295,7 @@ async def build_app(
                 eraser,
                 counts,
                 quotas,
+                html,
                 ledger=ledger,
             )
             recovery = ChildSpec("recovery", partial(Recovery, store, desk.registry, node), backoff=BACKOFF)
@@ -295,7 +310,7 @@ async def build_app(
                     "observe", [recovery, *_keepers(sessions), *keepers, *shelvers, *sharers, forgetting, watch]
                 )
             )
-            yield App(settings, system, store, endpoint, build_http_app(rest), presence)
+            yield App(settings, system, store, endpoint, build_http_app(rest), presence, html)
     finally:
         with trio.CancelScope(shield=True, deadline=trio.current_time() + 1.0):
             await models.aclose()

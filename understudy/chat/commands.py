@@ -20,7 +20,6 @@ from transport.server.arrival import arrived_at
 from transport.wire.commands import Approve, Cancel, Command, Edit, Feedback, Regenerate, Resume, Say, UserTyping
 from transport.wire.errors import CommandRejected
 from transport.wire.events import AgentProgress, ApprovalDecision, Envelope, Typing
-from understudy.chat.answer import html
 from understudy.chat.messages import (
     Accept,
     AnswerAgain,
@@ -297,7 +296,7 @@ class CommandDispatcher:
         """See to what another server says: the user's connections here are to know of it. None: some was missed."""
         match news:
             case None:
-                html.forget_all()  # some of it may have been deleted
+                self._services.html.cache.clear()  # some of it may have been deleted
                 with suppress(StorageUnavailable):  # they stay until they are heard of, or make room
                     await self._forget_deleted()
             case Active(owner, thread_id, after) if self._services.outboxes(owner, thread_id):

@@ -9,7 +9,7 @@ from actors import ActorRef
 from transport.connection.limits import Limits
 from transport.wire.events import Envelope
 from understudy.agents.agent import Agent
-from understudy.chat.answer import html
+from understudy.chat.answer.html import AnswerHtml
 from understudy.chat.attachments import Attachments
 from understudy.chat.memory import AgentMemory
 from understudy.chat.run_limiter import RunLimiter
@@ -64,6 +64,7 @@ class Services:
     agents: Mapping[str, Agent]
     model_of: Callable[[Agent], Model]
     content_filter: ContentFilter
+    html: AnswerHtml
     limits: Limits
     limiter: RunLimiter[ActorRef]
     attachments: Callable[[str], Attachments]
@@ -84,4 +85,4 @@ class Services:
     def forget(self, owner: str, thread_id: str) -> None:
         """Drop what this process remembers of a deleted thread: its placeholders, and the HTML of its answers."""
         self.content_filter.vault.forget(owner, thread_id)
-        html.forget(owner)
+        self.html.cache.clear_user(owner)

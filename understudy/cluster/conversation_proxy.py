@@ -20,7 +20,6 @@ from transport.outbox.outbox import Reply
 from transport.wire.errors import CommandRejected, UnreadableEvent
 from transport.wire.events import Envelope, FeedbackGiven, FinalResponse, Resync
 from understudy.chat import messages as chat
-from understudy.chat.answer.html import aside, ready
 from understudy.chat.conversation.conversation import RESYNC
 from understudy.chat.conversation.event_log import EventLog
 from understudy.chat.conversation.subscribers import Subscribers
@@ -33,6 +32,7 @@ from understudy.cluster.codec import decode_ephemeral, html_length
 from understudy.cluster.messages import Ephemeral, Events, ForwardingEnded, Snapshot, Subscribe, Unsubscribe
 from understudy.cluster.proxies import CheckLog, OwnerDown, ProxyTable
 from understudy.cluster.reorder import ReorderBuffer
+from understudy.content.texts import run_off_loop
 from understudy.storage.errors import RedisUnavailable, StorageError
 from understudy.storage.rows import Message
 
@@ -171,7 +171,8 @@ class ConversationProxy(Actor):
         self.exists = True
         envelopes = await _decode(events.bodies)
         shown = [self.followers.restore(each).event for each in envelopes]
-        await ready([each.message for each in shown if isinstance(each, FinalResponse)], self.owner)
+        answers = [each.message for each in shown if isinstance(each, FinalResponse)]
+        await self.services.html.prefetch(answers, self.owner)
         self._deliver(self.reorder.add_numbered(events.first, envelopes))
 
     def _deliver(self, envelopes: Sequence[Envelope]) -> None:
@@ -283,7 +284,8 @@ class ConversationProxy(Actor):
     ) -> None:
         if message is None:
             return
-        log_of_thread = EventLog(self.owner, self.thread_id, self.services.store, self.services.clock)
+        services = self.services
+        log_of_thread = EventLog(self.owner, self.thread_id, services.store, services.html, services.clock)
         accepted = await log_of_thread.acceptance(message, run_id)
         self.followers.replay_acceptance(outbox, accepted, max(self.reorder.last_seq, accepted.seq or 0), context)
 
@@ -338,7 +340,7 @@ async def _decode(bodies: Sequence[messages.TextPiece | bytes]) -> list[Envelope
     """The events, with their HTML cleaned; what cannot be read is left to the log, which says so."""
     try:
         if sum(map(html_length, bodies)) > INLINE_CHARS:
-            return await aside(_decode_all, bodies)
+            return await run_off_loop(_decode_all, bodies)
         return _decode_all(bodies)
     except UnreadableEvent:
         log.exception("relay.unreadable")

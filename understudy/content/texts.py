@@ -1,13 +1,17 @@
 """What a user wrote, without what must not be stored."""
 
 import time
-from typing import Final
+from collections.abc import Callable
+from typing import Final, TypeVar, TypeVarTuple
 
 import trio
 
 from sanitization import Placeholders, Sanitized, Sanitizer
 from transport.wire.errors import CommandRejected
 from understudy.tools.threads import thread_limiter
+
+T = TypeVar("T")
+Ts = TypeVarTuple("Ts")
 
 INLINE: Final = 1024
 """Characters sanitized on the spot; longer texts go to a worker thread, so that no step holds the loop.
@@ -21,11 +25,14 @@ LONGEST_S: Final = 4.0
 """Longest time for one text; what takes longer is refused before anything is stored."""
 WAIT_S: Final = 8.0
 """Longest time until it is its turn and done."""
+THREADS: Final = 2
+"""Calls of `run_off_loop` at a time; more wait in order of arrival."""
 
 # Not those in which answers are rendered: no flood of messages keeps an answer waiting. And one for short texts apart
 # from one for long ones, so that a word need not wait for a book.
 _short: Final = thread_limiter("understudy.content.texts.short", 1)
 _long: Final = thread_limiter("understudy.content.texts.long", 1)
+_others: Final = thread_limiter("understudy.content.texts", THREADS)
 
 
 def weigh_text(text: str) -> int:
@@ -53,6 +60,11 @@ async def sanitize_text(
     if found is None:
         raise CommandRejected("message_too_large", "That takes too long to look through; send it in shorter messages.")
     return found
+
+
+async def run_off_loop(work: Callable[[*Ts], T], *args: *Ts) -> T:
+    """Do pure work on texts in a worker thread, once one is free. If cancelled, do not wait for the thread's end."""
+    return await trio.to_thread.run_sync(work, *args, abandon_on_cancel=True, limiter=_others())
 
 
 def _in_pieces(

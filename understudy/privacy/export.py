@@ -13,8 +13,8 @@ from transport.wire.codec import encode, from_log
 from transport.wire.dialects import Dialect
 from transport.wire.errors import UnreadableEvent
 from transport.wire.events import Envelope
-from understudy.chat.answer.html import aside
 from understudy.content.encryption import DecryptionFailed, TextCipher
+from understudy.content.texts import run_off_loop
 from understudy.content.vault import Vault
 from understudy.privacy import records
 from understudy.privacy.transcript import Transcript, attachments, opening
@@ -160,7 +160,7 @@ class Exporter:
             yield b',"events":['
             edge, after = b"", 0
             while events := await self.archive.events(row.owner, row.id, after):
-                if frames := await aside(encode_events, events, partial(self.vault.restore_envelope, row.owner)):
+                if frames := await run_off_loop(encode_events, events, partial(self.vault.restore_envelope, row.owner)):
                     yield edge + frames
                     edge = b",\n"
                 after = events[-1].seq

@@ -15,6 +15,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from functools import cache
 from threading import Lock
 from typing import Any, Final
 
@@ -115,11 +116,7 @@ class Worker:
 
 
 class Workers:
-    """The processes of one program: as many as there are calls at a time, kept for later calls. For any thread.
-
-    There is one `Workers` for each program and process of the server, not one for each server in it: a process keeps
-    nothing of a request.
-    """
+    """The processes of one program: as many as there are calls at a time, kept for later calls. Thread-safe."""
 
     def __init__(self, program: Program) -> None:
         self._program = program
@@ -170,3 +167,12 @@ class Workers:
             idle, self._idle = self._idle, []
         for worker in idle:
             worker.close()
+
+
+@cache
+def shared_workers(program: Program) -> Workers:
+    """Return the processes of a program that all servers in this Python process share.
+
+    They may be shared because a worker keeps nothing of a request; starting one takes most of a second.
+    """
+    return Workers(program)

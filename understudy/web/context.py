@@ -17,6 +17,7 @@ from transport.wire.errors import Unauthenticated
 from understudy.agents.agent import Agent
 from understudy.auth.rights import Rights, Whose, rights_of
 from understudy.auth.sessions import Sessions
+from understudy.chat.answer.html import AnswerHtml
 from understudy.content.filter import ContentFilter
 from understudy.models.model import Model
 from understudy.observe.logs import new_error_id
@@ -62,6 +63,7 @@ class WebContext:
     eraser: Eraser
     counts: Callable[[Whose], Mapping[str, int]]
     quotas: Quotas
+    html: AnswerHtml
     exports: Counter = field(factory=lambda: Counter(MAX_EXPORTS))
     ledger: Ledger | None = None
 

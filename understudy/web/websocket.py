@@ -29,7 +29,7 @@ from transport.wire.encoder import Encoder
 from transport.wire.errors import CommandRejected, OriginRefused, Unauthenticated, UnknownEndpoint
 from transport.wire.events import Welcome
 from understudy.auth.sessions import IssuedSession, Sessions, check_origin
-from understudy.chat.answer.html import html_of
+from understudy.chat.answer.html import AnswerHtml
 from understudy.chat.commands import CommandDispatcher
 from understudy.chat.conversation.event_log import read_page
 from understudy.observe.logs import new_error_id
@@ -67,6 +67,7 @@ class WebSocketEndpoint:
     metrics: Metrics
     connections: Callable[[], ActorRef]
     limits: ConnectionLimits
+    html: AnswerHtml
     ledger: Ledger | None = None
     shared_connections: "ConnectionCounts | None" = None
     draining: bool = field(default=False, init=False)
@@ -89,7 +90,7 @@ class WebSocketEndpoint:
             verify=self.sessions.verify_awaiting_keys,
             read_log=self._read_log,
             request_snapshot=self.dispatcher.request_snapshot,
-            encoder=Encoder(html_of),
+            encoder=Encoder(self.html.cached_or_plain),
             metrics=self.metrics,
         )
 
@@ -260,4 +261,4 @@ class WebSocketEndpoint:
 
     async def _read_log(self, who: Identity, thread_id: str, after: int, limit: int, html: bool) -> LogPage:
         shown = partial(self.dispatcher.vault.restore_envelope, who.user)
-        return await read_page(self.store, who.user, thread_id, after, limit, shown, html=html)
+        return await read_page(self.store, who.user, thread_id, after, limit, shown, html=self.html if html else None)

@@ -1,11 +1,14 @@
 """Taking out of a message what must not be stored: in pieces, in a thread, in time."""
 
+import threading
+
 import pytest
 import trio
+from trio.testing import wait_all_tasks_blocked
 
 from sanitization import Sanitizer
 from transport.wire.errors import CommandRejected
-from understudy.content.texts import PIECE, sanitize_text, weigh_text
+from understudy.content.texts import PIECE, THREADS, run_off_loop, sanitize_text, weigh_text
 from understudy.content.values import weigh_value
 
 SECRET = "ghp_" + "a1B2c3D4e5F6" * 3
@@ -55,3 +58,36 @@ def test_what_may_take_longer_weighs_more() -> None:
     assert weigh_text("a" * 100) == 100
     assert weigh_text("a" * 99 + "\u200b") == 400
     assert weigh_value({"a": ["bc", "\u200b", 5, None], "é": True}) == 1 + 4 + 2 * 2 + 4 + 2 + 4
+
+
+async def test_only_so_many_work_at_a_time() -> None:
+    """Whoever comes later waits; in the end all are served."""
+    free, lock, at_work, most = threading.Semaphore(0), threading.Lock(), 0, 0
+
+    def work() -> None:
+        nonlocal at_work, most
+        with lock:
+            at_work += 1
+            most = max(most, at_work)
+        free.acquire()
+        with lock:
+            at_work -= 1
+
+    with trio.fail_after(5):
+        async with trio.open_nursery() as nursery:
+            for _ in range(3 * THREADS):
+                nursery.start_soon(run_off_loop, work)
+            await wait_all_tasks_blocked(0.01)
+            free.release(3 * THREADS)
+    assert most == THREADS
+
+
+async def test_who_is_cancelled_does_not_wait_for_a_text_that_takes_long() -> None:
+    """A run that is stopped ends at once; the thread ends by itself."""
+    done = threading.Event()
+    with trio.fail_after(5):
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(run_off_loop, done.wait)
+            await wait_all_tasks_blocked()
+            nursery.cancel_scope.cancel()
+    done.set()

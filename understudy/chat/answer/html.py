@@ -1,12 +1,11 @@
-"""Answers as HTML, made once, and where no text can hold the server up.
+"""Answers as HTML: rendered once, cached for their users, and never on the event loop.
 
-1. Rendering is done in processes of the sandbox, `WORKERS` of them, with limits of size and time. A text that is beyond
-   them is shown as it was written (`markdown.plain`).
-2. What comes back passes the cleaner again, here: a process that a text has taken over puts nothing into a page.
-3. Users take turns, and one user has one process at a time: texts that take long hold up their own user. That holds for
-   calls that were cancelled, too: their process works on, and counts until it is done.
-4. What is to be sent or shown soon is kept, so it is at hand when an event is encoded on the loop. Nothing is rendered
-   there.
+1. Rendering happens in processes of the sandbox, at most `WORKERS` at a time, with limits of size and time. A text that
+   exceeds one of them is shown as plain text (`markdown.plain`).
+2. HTML from a process passes the cleaner again here: a process that a text has taken over cannot inject into a page.
+3. Users take turns and have one process each: a text that takes long delays only its own user. This includes calls that
+   were cancelled: their process works on, and its permit is released when it is done.
+4. An answer that will be sent or shown soon is cached, so its HTML is available when an event is encoded on the loop.
 """
 
 import logging
@@ -17,7 +16,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AsyncExitStack
 from functools import cache, partial
 from threading import Lock
-from typing import Any, Final, Generic, TypeVar, TypeVarTuple
+from typing import Any, Final, Generic, TypeVar
 
 import msgspec
 import trio
@@ -25,49 +24,39 @@ from attrs import define, field
 
 from understudy.chat.answer.markdown import Cut, Part, Renderer, plain
 from understudy.sandbox.spawner import MIB, Program
-from understudy.sandbox.worker import WorkerFailed, Workers
+from understudy.sandbox.worker import WorkerFailed, Workers, shared_workers
 from understudy.tools.errors import ToolError
 from understudy.tools.fair_limiter import FairLimiter
-from understudy.tools.threads import thread_limiter
 
 T = TypeVar("T")
-Ts = TypeVarTuple("Ts")
 
 log: Final = logging.getLogger(__name__)
 
 RENDERING: Final = Program(
     "understudy.chat.answer.render_worker",
-    memory=512 * MIB,  # 70 MB as measured, and 200 MB more for an answer of `CHARACTERS` that is all code
+    memory=512 * MIB,  # 70 MB as measured, and 200 MB more for an answer of `MAX_CHARACTERS` that is all code
     address_space=1536 * MIB,
-    niceness=0,  # somebody is waiting for these words
+    niceness=0,  # a user is waiting for the answer
 )
 WORKERS: Final = 2
-"""Processes that render: with a second one, a text that takes long does not hold up all others."""
-CHARACTERS: Final = 200_000
-"""Characters that are rendered at once; a longer text, or block of one, is shown as it was written."""
+"""Processes that render at a time: with a second one, a text that takes long does not delay all other users."""
+MAX_CHARACTERS: Final = 200_000
+"""Characters of a text, or of a part of one, that are rendered; a longer one is shown as plain text."""
 WORK_S: Final = 12.0
-"""Seconds of the wall clock for one request. Limits of processor time (`render_worker`) end it long before, unless the
-machine is very busy."""
-TURN_S: Final = 10.0
-"""Longest wait for a process to be free; beyond, a text is shown as it was written."""
-READY_S: Final = 2.0
-"""Longest time that answers wait for their HTML before they are sent; beyond, they are shown as they were written."""
+"""Wall-clock seconds for one request; then the process is killed. The limits of processor time in `render_worker` end
+a request long before, unless the machine is very busy."""
+PERMIT_S: Final = 10.0
+"""Seconds that a request waits for a process; then its texts are shown as plain text."""
+PREFETCH_S: Final = 2.0
+"""Seconds that answers wait for their HTML before they are sent; then they are shown as plain text."""
 PAGE_S: Final = 8.0
-"""Longest time in which the answers of one page are rendered; the others are shown as they were written, and rendered
-when the page is read again."""
-THREADS: Final = 2
-"""Other work on texts at a time (`aside`)."""
-TOGETHER: Final = 8_000
-"""Characters after which a request ends, so that others have their turn: some 25 ms of work."""
+"""Seconds for the answers of one page; the rest is shown as plain text, and rendered when the page is read again."""
+BATCH_CHARACTERS: Final = 8_000
+"""Characters after which a request ends, so that other users have their turn: some 25 ms of work."""
 FORGOTTEN_S: Final = 60.0
-"""How long it is remembered that an owner was forgotten: longer than any text waits for its turn and is rendered."""
-KEPT: Final = 8_000_000
-"""Characters of answers and their HTML that are kept: some thousand answers of a page's length."""
-
-_limiter: Final = thread_limiter("understudy.chat.answer.html", THREADS)
-_rendering: Final = thread_limiter("understudy.chat.answer.html.workers", WORKERS)
-_turns: Final[trio.lowlevel.RunVar[FairLimiter]] = trio.lowlevel.RunVar("understudy.chat.answer.html.turns")
-_workers: Final = Workers(RENDERING)
+"""Seconds for which a cleared user is remembered: longer than a text can wait for a process and be rendered."""
+CACHE_CHARACTERS: Final = 8_000_000
+"""Characters of answers and their HTML that one server caches; beyond, the least recently used are dropped."""
 
 
 @define
@@ -76,13 +65,13 @@ class _Entry:
     owners: set[str]
 
 
-class Kept:
-    """The HTML of the latest answers, by their text; the last one always, others up to `limit` characters in all.
+class HtmlCache:
+    """The HTML of recently used answers, by their text, with the users who have each. Thread-safe.
 
-    May be used from any thread.
+    It holds at most `limit` characters of texts and HTML, but always the latest answer.
     """
 
-    def __init__(self, limit: int = KEPT) -> None:
+    def __init__(self, limit: int = CACHE_CHARACTERS) -> None:
         self._limit = limit
         self._size = 0
         self._entries: OrderedDict[str, _Entry] = OrderedDict()
@@ -93,7 +82,7 @@ class Kept:
         return len(self._entries)
 
     def get(self, text: str, owner: str | None = None) -> str | None:
-        """Return the HTML of this answer, if it is kept; it is kept for `owner` as well from now on."""
+        """Return the HTML of this answer, or None. `owner` is added to the users who have it."""
         with self._lock:
             if (entry := self._entries.get(text)) is None:
                 return None
@@ -102,13 +91,10 @@ class Kept:
                 entry.owners.add(owner)
             return entry.html
 
-    def put(self, text: str, html: str, owner: str, asked_at: float = math.inf) -> None:
-        """Keep the HTML of an owner's answer; the ones not asked for the longest make room.
-
-        `asked_at`: when it was asked for, by `time.monotonic`. Nothing is kept if the owner was forgotten since.
-        """
+    def put(self, text: str, html: str, owner: str, requested_at: float = math.inf) -> None:
+        """Cache the HTML of a user's answer, unless the user was cleared since `requested_at` (`time.monotonic`)."""
         with self._lock:
-            if asked_at <= self._forgotten.get(owner, -math.inf):
+            if requested_at <= self._forgotten.get(owner, -math.inf):
                 return
             before = self._entries.get(text)
             owners = {owner} if before is None else before.owners | {owner}
@@ -118,8 +104,8 @@ class Kept:
             while self._size > self._limit and len(self._entries) > 1:
                 self._remove(next(iter(self._entries)))
 
-    def forget(self, owner: str) -> None:
-        """Drop the HTML of an owner's answers, also of those that are being rendered."""
+    def clear_user(self, owner: str) -> None:
+        """Drop a user's answers, except those that another user has too. Those being rendered are not cached later."""
         now = time.monotonic()
         with self._lock:
             self._forgotten[owner] = now
@@ -132,7 +118,7 @@ class Kept:
                     self._remove(text)
 
     def clear(self) -> None:
-        """Drop the HTML of all owners' answers; what is being rendered is kept."""
+        """Drop the answers of all users. Those being rendered are cached later."""
         with self._lock:
             self._entries.clear()
             self._size = 0
@@ -142,139 +128,108 @@ class Kept:
             self._size -= len(text) + len(entry.html)
 
 
-_kept: Final = Kept()
+class AnswerHtml:
+    """The HTML of one server's answers: renders them in the processes of `workers` and keeps them in `cache`."""
 
+    def __init__(self, workers: Workers | None = None) -> None:
+        self.cache = HtmlCache()
+        self.limiter = FairLimiter(WORKERS, 1)
+        self._workers = workers or shared_workers(RENDERING)
+        self._threads = trio.CapacityLimiter(WORKERS)
 
-async def aside(work: Callable[[*Ts], T], *args: *Ts) -> T:
-    """Do pure work of ours on texts in a worker thread, once one is free; if cancelled, it ends there by itself."""
-    return await trio.to_thread.run_sync(work, *args, abandon_on_cancel=True, limiter=_limiter())
+    def cached_or_plain(self, text: str) -> str:
+        """Return the cached HTML of an answer, else the answer as plain text. Renders nothing."""
+        html = self.cache.get(text)
+        return plain(text) if html is None else html
 
+    async def render(self, text: str, owner: str) -> str:
+        """Return the HTML of an answer and cache it. It takes the turn of the user `owner`."""
+        html = self.cache.get(text, owner)
+        return (await self._render_batch([text], owner))[text] if html is None else html
 
-def keep(text: str, html: str, owner: str) -> None:
-    """Keep the HTML of an owner's answer that is sent or shown soon."""
-    _kept.put(text, html, owner)
+    async def prefetch(self, texts: Iterable[str], owner: str) -> None:
+        """Render and cache answers that are about to be sent, for at most `PREFETCH_S`."""
+        with trio.move_on_after(PREFETCH_S):
+            for text in texts:
+                await self.render(text, owner)
 
+    async def render_page(self, texts: Sequence[str], owner: str) -> list[str]:
+        """Return the HTML of each of these answers, and cache it; short ones are rendered in one request."""
+        html = {text: cached for text in texts if (cached := self.cache.get(text, owner)) is not None}
+        with trio.move_on_after(PAGE_S):
+            for some in _batches(text for text in dict.fromkeys(texts) if text not in html):
+                html |= await self._render_batch(some, owner)
+        return [html[text] if text in html else plain(text) for text in texts]
 
-def forget(owner: str) -> None:
-    """Drop the HTML of an owner's answers, some of which were deleted: the others are rendered when they are read."""
-    _kept.forget(owner)
+    async def cut(self, part: Part, owner: str) -> Cut | None:
+        """Render the closed blocks of an open answer; None if that takes too long (see `BlockRenderer.accept_cut`)."""
+        if len(part.text) > MAX_CHARACTERS:
+            return None
+        found = await self._in_turn(partial(self._request, ["cut", part], _read_cut), owner)
+        return found if found is not None and found.fits(part) else None
 
+    async def warm_up(self) -> None:
+        """Start a process that renders, so that the first answer does not wait for it."""
+        await self._in_turn(partial(self._request, ["render", [""]], _read_htmls), "")
 
-def forget_all() -> None:
-    """Drop the HTML of all answers: any of them may have been deleted."""
-    _kept.clear()
+    async def _render_batch(self, texts: Sequence[str], owner: str) -> dict[str, str]:
+        """Render some texts. Without a permit in time they are shown as plain text, which is not cached."""
+        html = await self._in_turn(partial(self._render, texts, owner, time.monotonic()), owner)
+        return {text: plain(text) for text in texts} if html is None else html
 
-
-def html_of(text: str) -> str:
-    """Return the HTML of an answer, if it is at hand; else the text as it was written. Renders nothing."""
-    html = _kept.get(text)
-    return plain(text) if html is None else html
-
-
-async def rendered(text: str, owner: str) -> str:
-    """Return the HTML of an answer; `html_of` has it at hand afterwards. `owner` is the user whose turn it takes."""
-    html = _kept.get(text, owner)
-    return (await _made([text], owner))[text] if html is None else html
-
-
-async def ready(texts: Iterable[str], owner: str) -> None:
-    """Have the HTML of these answers at hand before they are sent, unless that takes too long."""
-    with trio.move_on_after(READY_S):
+    def _render(self, texts: Sequence[str], owner: str, requested_at: float) -> dict[str, str] | None:
+        """Render some texts in a process and cache their HTML. Blocks; a cancelled caller leaves it to finish."""
+        short = [text for text in texts if len(text) <= MAX_CHARACTERS]
+        found = self._request(["render", short], _read_htmls) if short else []
+        if found is None or len(found) != len(short):
+            return None
+        html = {text: plain(text) for text in texts}
+        html |= {text: made for text, made in zip(short, found, strict=True) if made is not None}
         for text in texts:
-            await rendered(text, owner)
+            self.cache.put(text, html[text], owner, requested_at)
+        return html
 
+    def _request(self, request: Any, read: Callable[[Any], T]) -> T | None:
+        """Have a process answer a request; None if it fails, or answers with something else."""
+        try:
+            return read(self._workers.ask(request, WORK_S))
+        except (WorkerFailed, msgspec.ValidationError) as error:
+            log.warning("render.failed", extra={"reason": str(error)})
+            return None
 
-async def all_rendered(texts: Sequence[str], owner: str) -> list[str]:
-    """Return the HTML of each of these answers, as `rendered` does; short ones are rendered together."""
-    html = {text: kept for text in texts if (kept := _kept.get(text, owner)) is not None}
-    with trio.move_on_after(PAGE_S):
-        for some in _together(text for text in dict.fromkeys(texts) if text not in html):
-            html |= await _made(some, owner)
-    return [html[text] if text in html else plain(text) for text in texts]
-
-
-async def cut(part: Part, owner: str) -> Cut | None:
-    """Render the closed blocks of an open answer; None if that is not done in time (see `BlockRenderer.put`)."""
-    if len(part.text) > CHARACTERS:
-        return None
-    found = await _in_turn(partial(_answer, ["cut", part], _cut_of), owner)
-    return found if found is not None and found.fits(part) else None
-
-
-async def warm_up() -> None:
-    """Start a process that renders, so that the first answer does not wait for it."""
-    await _in_turn(partial(_render, [""], "", time.monotonic()), "")
-
-
-async def _made(texts: Sequence[str], owner: str) -> dict[str, str]:
-    """Render some texts. One that takes too long is kept as it was written; one that had no turn is not kept."""
-    made = await _in_turn(partial(_render, texts, owner, time.monotonic()), owner)
-    return {text: plain(text) for text in texts} if made is None else made
-
-
-def _render(texts: Sequence[str], owner: str, asked_at: float) -> dict[str, str] | None:
-    """Render some texts in a process and keep their HTML. For a thread: a caller that is cancelled leaves it to end."""
-    short = [text for text in texts if len(text) <= CHARACTERS]
-    found = _answer(["render", short], _htmls_of) if short else []
-    if found is None or len(found) != len(short):
-        return None
-    html = {text: plain(text) for text in texts}
-    html |= {text: made for text, made in zip(short, found, strict=True) if made is not None}
-    for text in texts:
-        _kept.put(text, html[text], owner, asked_at)
-    return html
+    async def _in_turn(self, work: Callable[[], T | None], owner: str) -> T | None:
+        """Do work in a thread when it is this user's turn; return None if that takes longer than `PERMIT_S`."""
+        async with AsyncExitStack() as stack:
+            try:
+                with trio.fail_after(PERMIT_S):
+                    await stack.enter_async_context(self.limiter.permit(owner))
+            except (trio.TooSlowError, ToolError) as error:  # ToolError: too many requests of this user wait already
+                log.warning("render.no_turn", extra={"reason": repr(error)})
+                return None
+            job = _Job(work, self._threads)
+            trio.lowlevel.spawn_system_task(job.run, stack.pop_all(), name="understudy.chat.answer.html")
+        await job.done.wait()
+        return job.result
 
 
 @define(eq=False)
 class _Job(Generic[T]):
-    """Work in a thread, which goes on when its caller is cancelled."""
+    """Work in a thread, which goes on if its caller is cancelled."""
 
     work: Callable[[], T | None]
+    threads: trio.CapacityLimiter
     done: trio.Event = field(factory=trio.Event, init=False)
     result: T | None = field(default=None, init=False)
 
-    async def run(self, turn: AsyncExitStack) -> None:
-        """Do the work, then give up the turn."""
+    async def run(self, permit: AsyncExitStack) -> None:
+        """Do the work, then release the permit."""
         try:
-            async with turn:
-                self.result = await trio.to_thread.run_sync(self.work, abandon_on_cancel=True, limiter=_rendering())
-        except Exception:  # in a task of the whole run, where an error would end the server
+            async with permit:
+                self.result = await trio.to_thread.run_sync(self.work, abandon_on_cancel=True, limiter=self.threads)
+        except Exception:  # in a system task, where an error would end the server
             log.exception("render.failed")
         finally:
             self.done.set()
-
-
-async def _in_turn(work: Callable[[], T | None], owner: str) -> T | None:
-    """Do work in a thread when it is this user's turn; return None if there is none in time."""
-    async with AsyncExitStack() as stack:
-        try:
-            with trio.fail_after(TURN_S):
-                await stack.enter_async_context(_of_users().permit(owner))
-        except (trio.TooSlowError, ToolError) as error:  # too many of this user's texts wait already
-            log.warning("render.no_turn", extra={"reason": repr(error)})
-            return None
-        job = _Job(work)
-        trio.lowlevel.spawn_system_task(job.run, stack.pop_all(), name="understudy.chat.answer.html")
-    await job.done.wait()
-    return job.result
-
-
-def _of_users() -> FairLimiter:
-    try:
-        return _turns.get()
-    except LookupError:
-        made = FairLimiter(WORKERS, 1)
-        _turns.set(made)
-        return made
-
-
-def _answer(request: Any, read: Callable[[Any], T]) -> T | None:
-    """Have a process answer a request; None if it did not, or not as it should."""
-    try:
-        return read(_workers.ask(request, WORK_S))
-    except (WorkerFailed, msgspec.ValidationError) as error:
-        log.warning("render.failed", extra={"reason": str(error)})
-        return None
 
 
 @cache
@@ -282,23 +237,24 @@ def _cleaner() -> Renderer:
     return Renderer()
 
 
-def _htmls_of(reply: Any) -> list[str | None]:
+def _read_htmls(reply: Any) -> list[str | None]:
     found = msgspec.convert(reply, list[str | None])
     return [None if html is None else _cleaner().restrict(html) for html in found]
 
 
-def _cut_of(reply: Any) -> Cut | None:
+def _read_cut(reply: Any) -> Cut | None:
     found = msgspec.convert(reply, Cut | None)
     if found is None:
         return None
     return found._replace(blocks=[(length, _cleaner().restrict(html)) for length, html in found.blocks])
 
 
-def _together(texts: Iterable[str]) -> Iterator[list[str]]:
+def _batches(texts: Iterable[str]) -> Iterator[list[str]]:
+    """Group texts into batches, each ending with the text that reaches `BATCH_CHARACTERS`."""
     some: list[str] = []
     for text in texts:
         some.append(text)
-        if sum(map(len, some)) >= TOGETHER:
+        if sum(map(len, some)) >= BATCH_CHARACTERS:
             yield some
             some = []
     if some:

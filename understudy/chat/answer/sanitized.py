@@ -11,10 +11,10 @@ from typing import Final, NamedTuple
 
 from sanitization import Failure, Finding, Placeholders, StreamSanitizer
 from transport.wire.events import Block
-from understudy.chat.answer.html import aside, cut, keep, rendered
+from understudy.chat.answer.html import AnswerHtml
 from understudy.chat.answer.markdown import BlockRenderer, RenderedBlock
 from understudy.chat.run.replay import SEPARATOR
-from understudy.content.texts import INLINE, weigh_text
+from understudy.content.texts import INLINE, run_off_loop, weigh_text
 from understudy.content.vault import PlaceholderRestorer
 
 
@@ -38,16 +38,19 @@ class SanitizedAnswer:
     that of `text`.
     """
 
-    def __init__(self, stream: StreamSanitizer, placeholders: Placeholders | None = None, owner: str = "") -> None:
+    def __init__(
+        self, stream: StreamSanitizer, html: AnswerHtml, placeholders: Placeholders | None = None, owner: str = ""
+    ) -> None:
         self.seconds = 0.0
         self._owner = owner
         self._stream = stream
+        self._html = html
         self._restoring = None if placeholders is None else PlaceholderRestorer(placeholders)
         self._blocks = BlockRenderer()
         self.length = 0
         self._pieces: list[str] = []
         self._shown: list[str] = []
-        self._html: list[str] = []
+        self._block_html: list[str] = []
         self._has_text = False
         self._pending = ""
 
@@ -57,7 +60,7 @@ class SanitizedAnswer:
             text, self._pending = self._pending + text, ""
         self._has_text = self._has_text or bool(text)
         if weigh_text(text) > INLINE:
-            return await self._emit(*await aside(self._sanitize, text))
+            return await self._emit(*await run_off_loop(self._sanitize, text))
         return await self._emit(*self._sanitize(text))
 
     async def resume(self, text: str) -> Piece:
@@ -82,14 +85,14 @@ class SanitizedAnswer:
 
     async def finish(self) -> Piece:
         """Everything is in: returns the tail that was held back. The HTML of the whole is kept for whoever sends it."""
-        piece = await self._emit(*await aside(self._flush))
+        piece = await self._emit(*await run_off_loop(self._flush))
         await self._cut(last=True)
         self._add_blocks(self._blocks.flush())
         text = "".join(self._shown)
         if self._blocks.exact:
-            keep(text, "".join(self._html), self._owner)
+            self._html.cache.put(text, "".join(self._block_html), self._owner)
         else:
-            await rendered(text, self._owner)
+            await self._html.render(text, self._owner)
         return piece
 
     @property
@@ -152,8 +155,12 @@ class SanitizedAnswer:
 
     async def _cut(self, *, last: bool = False) -> tuple[Block, ...]:
         part = self._blocks.next_part(last=last)
-        return () if part is None else self._add_blocks(self._blocks.accept_cut(part, await cut(part, self._owner)))
+        return (
+            ()
+            if part is None
+            else self._add_blocks(self._blocks.accept_cut(part, await self._html.cut(part, self._owner)))
+        )
 
     def _add_blocks(self, blocks: Sequence[RenderedBlock]) -> tuple[Block, ...]:
-        self._html += [block.html for block in blocks]
+        self._block_html += [block.html for block in blocks]
         return tuple(Block(start, end, html) for start, end, html in blocks)

@@ -127,9 +127,8 @@ class AnswerStream:
 
     def _new_answer(self) -> SanitizedAnswer:
         content_filter, job = self.services.content_filter, self.job
-        return SanitizedAnswer(
-            content_filter.answer_stream(), content_filter.vault.get(job.owner, job.thread_id), job.owner
-        )
+        placeholders = content_filter.vault.get(job.owner, job.thread_id)
+        return SanitizedAnswer(content_filter.answer_stream(), self.services.html, placeholders, job.owner)
 
     async def _write(self, fresh: NewText) -> None:
         """Show the next piece of the answer. One at a time: a release that has begun comes first."""

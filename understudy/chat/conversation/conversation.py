@@ -74,7 +74,7 @@ class Conversation(Actor):
     def __init__(self, owner: str, thread_id: str, services: Services, fence: Fence | None = None) -> None:
         self.services = services
         shown = partial(services.content_filter.vault.restore_text, owner, thread_id)
-        self.log = EventLog(owner, thread_id, services.store, services.clock, shown, fence)
+        self.log = EventLog(owner, thread_id, services.store, services.html, services.clock, shown, fence)
         self.subscribers = Subscribers(owner, thread_id, services)
         self.queue = RunQueue(self.log, services, self.subscribers)
         self.acceptor = MessageAcceptor(self.log, services, self.subscribers, self.queue)

@@ -15,7 +15,7 @@ from transport.outbox.outbox import LogPage
 from transport.wire.codec import from_log, to_log
 from transport.wire.errors import UnreadableEvent
 from transport.wire.events import Envelope, Error, Event, FinalResponse, MessageAccepted, SanitizationSummary
-from understudy.chat.answer.html import READY_S, aside, ready, rendered
+from understudy.chat.answer.html import PREFETCH_S, AnswerHtml
 from understudy.chat.conversation.active_run import ActiveRun
 from understudy.chat.conversation.resume import ResumeAttempt
 from understudy.chat.envelope import wrap
@@ -24,6 +24,7 @@ from understudy.chat.routing import ANSWER
 from understudy.chat.run.replay import UnreadableSteps, replay
 from understudy.chat.run.run_settings import read_settings
 from understudy.chat.run_protocol import RunProtocol, RunProtocolError
+from understudy.content.texts import run_off_loop
 from understudy.storage.errors import Fenced, NotStored, SequenceConflict
 from understudy.storage.rows import LoggedEvent, Message, RawText, RunRecord, StepRecord, Thread
 from understudy.storage.store import Store
@@ -51,6 +52,7 @@ class EventLog:
     owner: str
     thread_id: str
     store: Store
+    html: AnswerHtml
     clock: Callable[[], float]
     restore: Callable[[str], str] = str
     fence: Fence | None = None
@@ -139,7 +141,8 @@ class EventLog:
             raw=raw,
             fence=self.fence,
         )
-        await ready([self.restore(each.message) for each in events if isinstance(each, FinalResponse)], self.owner)
+        answers = [self.restore(each.message) for each in events if isinstance(each, FinalResponse)]
+        await self.html.prefetch(answers, self.owner)
         await self.store.commit(change)
         live.protocol = arc
         self.last_seq += len(envelopes)
@@ -282,11 +285,11 @@ async def read_page(
     limit: int,
     shown: Callable[[Envelope], Envelope] = lambda envelope: envelope,
     *,
-    html: bool = True,
+    html: AnswerHtml | None = None,
 ) -> LogPage:
     """Read a thread's events after `after`, at most `limit`, for an outbox.
 
-    `shown` gives an event as its user is shown it. With `html` that of the answers among them is at hand then.
+    `shown` gives an event as its user is shown it. With `html` the HTML of the answers among them is cached there.
 
     Raises:
         StorageUnavailable: The database cannot be read.
@@ -294,18 +297,18 @@ async def read_page(
     """
     head, rows = await store.log_page(owner, thread_id, after, limit)
     small = sum(len(row.body) for row in rows) < READ_INLINE
-    envelopes = [shown(each) for each in (_envelopes(rows) if small else await aside(_envelopes, rows))]
-    together = await _ready(envelopes, owner) if html else len(envelopes)
+    envelopes = [shown(each) for each in (_envelopes(rows) if small else await run_off_loop(_envelopes, rows))]
+    together = await _prefetch(envelopes, owner, html) if html is not None else len(envelopes)
     return LogPage(envelopes[:together], after if head is None else head)
 
 
-async def _ready(envelopes: Sequence[Envelope], owner: str) -> int:
-    """How many of these are shown together: those whose HTML is at hand soon, one at least."""
+async def _prefetch(envelopes: Sequence[Envelope], owner: str, html: AnswerHtml) -> int:
+    """Cache the HTML of the answers among these, for `PREFETCH_S`. Return how many events form a page, at least one."""
     room, number = PAGE_ANSWERS, 0
-    with trio.move_on_after(READY_S):
+    with trio.move_on_after(PREFETCH_S):
         for number, envelope in enumerate(envelopes, 1):
             if isinstance(envelope.event, FinalResponse):
-                await rendered(envelope.event.message, owner)
+                await html.render(envelope.event.message, owner)
                 room -= len(envelope.event.message)
                 if room < 0:
                     return number

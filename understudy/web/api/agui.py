@@ -12,7 +12,7 @@ from transport.server.eventstream import CONTENT_TYPE, HEADERS, encode_block, en
 from transport.wire.commands import Say
 from transport.wire.events import Error
 from understudy.agents.agent import Agent
-from understudy.chat.answer.html import aside
+from understudy.content.texts import run_off_loop
 from understudy.web.api.commands import read_body
 from understudy.web.api.stream import as_answer
 from understudy.web.context import identity, web_context
@@ -35,7 +35,7 @@ async def agui() -> Response:
     who = identity()
     streams.check_rate(who, Say(""))  # before anything is read
     body_bytes = await read_body(web_context().settings.limits.chunks_bytes)
-    given, say = await aside(_read, body_bytes, request.args.get("agent"), web_context().agents)
+    given, say = await run_off_loop(_read, body_bytes, request.args.get("agent"), web_context().agents)
     thread_id, message_id = say.thread_id or "", say.message_id or ""
     translator = AguiTranslator(given.thread_id, given.run_id, message_id, given.parent_run_id)
     body = AguiStream(translator, beat_s=streams.heartbeat_s, write_s=WRITE_TIMEOUT_S)

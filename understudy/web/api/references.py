@@ -9,7 +9,7 @@ import msgspec
 from quart import Blueprint, Quart, Response, current_app, request
 
 from transport.connection.limits import Limits
-from understudy.chat.answer.html import aside
+from understudy.content.texts import run_off_loop
 from understudy.web.context import web_context
 from understudy.web.specs.asyncapi import asyncapi
 from understudy.web.specs.openapi import Route, openapi
@@ -29,7 +29,7 @@ async def openapi_json() -> Response:
 @blueprint.get("/asyncapi.json")
 async def asyncapi_json() -> Response:
     """Give the AsyncAPI document of the sockets and event streams."""
-    document = await aside(_asyncapi, web_context().settings.limits)
+    document = await run_off_loop(_asyncapi, web_context().settings.limits)
     servers = {name: server | {"host": request.host} for name, server in document["servers"].items()}
     return await _served(document | {"servers": servers})
 
@@ -51,5 +51,5 @@ def _asyncapi(limits: Limits) -> dict[str, Any]:
 
 
 async def _served(document: dict[str, Any]) -> Response:
-    body = await aside(msgspec.json.encode, document)
+    body = await run_off_loop(msgspec.json.encode, document)
     return Response(body, content_type="application/json", headers={"Cache-Control": "no-cache"})

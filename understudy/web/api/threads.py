@@ -11,8 +11,8 @@ from transport.wire.codec import encode, from_log
 from transport.wire.dialects import Dialect
 from transport.wire.errors import CommandRejected
 from transport.wire.events import Envelope
-from understudy.chat.answer.html import all_rendered, aside
 from understudy.chat.routing import check_id
+from understudy.content.texts import run_off_loop
 from understudy.privacy import records
 from understudy.storage.cache import CachedRead
 from understudy.storage.rows import LoggedEvent, Message, RunRecord, Thread
@@ -52,7 +52,8 @@ async def messages(thread_id: str) -> Response:
     read = await web_context().reads.messages(owner, thread_id, cursor, limit)
     found = _there(read.value)
     rows = _shown(web_context(), owner, found.messages.items, found.runs)
-    html = iter(await all_rendered([row["content"] for row in rows if row["role"] == "assistant"], owner))
+    answers = [row["content"] for row in rows if row["role"] == "assistant"]
+    html = iter(await web_context().html.render_page(answers, owner))
     shown = [row | {"html": next(html) if row["role"] == "assistant" else None} for row in rows]
     whole = {"messages": shown, "newest": records.newest_of(found.newest), "next_cursor": found.messages.next_cursor}
     return await _answer(whole, read)
@@ -74,7 +75,11 @@ async def events(thread_id: str) -> Response:
     found = _there(read.value)
     shown = partial(web_context().content_filter.vault.restore_envelope, owner)
     mark = b',"stale":true' if read.stale else b""
-    body = b'{"events":[%s],"last_seq":%d%s}' % (await aside(_events, found.events, shown), found.thread.last_seq, mark)
+    body = b'{"events":[%s],"last_seq":%d%s}' % (
+        await run_off_loop(_events, found.events, shown),
+        found.thread.last_seq,
+        mark,
+    )
     return _dated(Response(body, content_type="application/json"), read)
 
 
@@ -117,7 +122,7 @@ def _there(found: T | None) -> T:
 async def _answer(body: dict[str, Any], read: CachedRead[Any]) -> Response:
     """A read as JSON; one that the database did not answer says so, and how old it is (RFC 9111, 5.1 and 5.5)."""
     whole = body | {"stale": True} if read.stale else body
-    return _dated(Response(await aside(msgspec.json.encode, whole), content_type="application/json"), read)
+    return _dated(Response(await run_off_loop(msgspec.json.encode, whole), content_type="application/json"), read)
 
 
 def _dated(answer: Response, read: CachedRead[Any]) -> Response:

@@ -13,20 +13,7 @@ from attrs import define, field
 from trio.testing import wait_all_tasks_blocked
 
 from understudy.chat.answer import html as module
-from understudy.chat.answer.html import (
-    CHARACTERS,
-    THREADS,
-    TOGETHER,
-    Kept,
-    all_rendered,
-    aside,
-    cut,
-    html_of,
-    keep,
-    ready,
-    rendered,
-    warm_up,
-)
+from understudy.chat.answer.html import BATCH_CHARACTERS, MAX_CHARACTERS, RENDERING, AnswerHtml, HtmlCache
 from understudy.chat.answer.markdown import Cut, Part, plain, render
 from understudy.sandbox.worker import Workers
 
@@ -35,10 +22,9 @@ SLOW = "```c\n" + "\n" * 16_000 + "```\n"
 
 
 @pytest.fixture
-def workers(monkeypatch: pytest.MonkeyPatch) -> Iterator[Workers]:
+def workers() -> Iterator[Workers]:
     """Processes for this test alone."""
-    made = Workers(module.RENDERING)
-    monkeypatch.setattr(module, "_workers", made)
+    made = Workers(RENDERING)
     yield made
     made.close()
 
@@ -59,230 +45,212 @@ class Scripted:
 
 
 @pytest.fixture
-def scripted(monkeypatch: pytest.MonkeyPatch) -> Iterator[Scripted]:
+def scripted() -> Iterator[Scripted]:
     """Replies of the processes, as a test wants them."""
     made = Scripted()
     made.free.set()
-    monkeypatch.setattr(module, "_workers", made)
-    monkeypatch.setattr(module, "_kept", Kept())
     yield made
     made.free.set()
 
 
-async def test_an_answer_is_rendered_once() -> None:
+@pytest.fixture
+def html(request: pytest.FixtureRequest) -> AnswerHtml:
+    """Answers rendered by this test's `scripted` or `workers`, else by the processes that all tests share."""
+    used = next((name for name in ("scripted", "workers") if name in request.fixturenames), None)
+    return AnswerHtml(None if used is None else request.getfixturevalue(used))
+
+
+async def test_an_answer_is_rendered_once(html: AnswerHtml) -> None:
     """What was made is at hand afterwards; what was kept is what everyone gets."""
-    assert await rendered("a *b* once", "ada") == html_of("a *b* once") == render("a *b* once")
-    keep("an answer", "its HTML", "ada")
-    assert await rendered("an answer", "ada") == html_of("an answer") == "its HTML"
+    assert await html.render("a *b* once", "ada") == html.cached_or_plain("a *b* once") == render("a *b* once")
+    html.cache.put("an answer", "its HTML", "ada")
+    assert await html.render("an answer", "ada") == html.cached_or_plain("an answer") == "its HTML"
 
 
-def test_what_is_not_at_hand_is_shown_as_it_was_written() -> None:
+def test_what_is_not_at_hand_is_shown_as_it_was_written(html: AnswerHtml) -> None:
     """On the loop nothing is rendered."""
-    assert html_of("never *rendered* <b>") == "<pre>never *rendered* &lt;b&gt;</pre>\n"
+    assert html.cached_or_plain("never *rendered* <b>") == "<pre>never *rendered* &lt;b&gt;</pre>\n"
 
 
-async def test_the_answers_of_a_page_are_rendered_together(scripted: Scripted) -> None:
+async def test_the_answers_of_a_page_are_rendered_together(html: AnswerHtml, scripted: Scripted) -> None:
     """Each once and in their order; short ones in one request, but only so many of them."""
-    keep("kept *before*", "its HTML", "ada")
+    html.cache.put("kept *before*", "its HTML", "ada")
     texts = ["one *a*", "two", "kept *before*", "one *a*"]
-    assert await all_rendered(texts, "ada") == [render("one *a*"), render("two"), "its HTML", render("one *a*")]
+    assert await html.render_page(texts, "ada") == [render("one *a*"), render("two"), "its HTML", render("one *a*")]
     assert scripted.asked == [["one *a*", "two"]]
-    assert await all_rendered(texts, "ada") == [html_of(text) for text in texts]
+    assert await html.render_page(texts, "ada") == [html.cached_or_plain(text) for text in texts]
     assert len(scripted.asked) == 1
-    long = [f"{number} " * (TOGETHER // 4) for number in range(3)]
-    assert await all_rendered(["three", *long], "ada") == [html_of(text) for text in ["three", *long]]
+    long = [f"{number} " * (BATCH_CHARACTERS // 4) for number in range(3)]
+    assert await html.render_page(["three", *long], "ada") == [html.cached_or_plain(text) for text in ["three", *long]]
     assert [len(texts) for texts in scripted.asked] == [2, 3, 1]
-    assert await all_rendered([], "ada") == []
+    assert await html.render_page([], "ada") == []
 
 
-async def test_a_page_does_not_wait_for_ever(scripted: Scripted, autojump_clock: trio.testing.MockClock) -> None:
+async def test_a_page_does_not_wait_for_ever(
+    html: AnswerHtml, scripted: Scripted, autojump_clock: trio.testing.MockClock
+) -> None:
     """What is not rendered by then is shown as it was written, and is rendered for the next one who reads the page."""
     scripted.free.clear()
-    assert await all_rendered(["*a*", "b"], "ada") == [plain("*a*"), plain("b")]
+    assert await html.render_page(["*a*", "b"], "ada") == [plain("*a*"), plain("b")]
     scripted.free.set()
     with trio.fail_after(1e9):
-        while html_of("*a*") != render("*a*"):
+        while html.cached_or_plain("*a*") != render("*a*"):
             await trio.sleep(1)
             time.sleep(0.001)  # noqa: ASYNC251 - the thread has its own time
 
 
-async def test_events_do_not_wait_for_ever(scripted: Scripted, autojump_clock: trio.testing.MockClock) -> None:
+async def test_events_do_not_wait_for_ever(
+    html: AnswerHtml, scripted: Scripted, autojump_clock: trio.testing.MockClock
+) -> None:
     """An ending is sent, with the text as it was written."""
     scripted.free.clear()
-    await ready(["*a*"], "ada")
-    assert html_of("*a*") == plain("*a*")
+    await html.prefetch(["*a*"], "ada")
+    assert html.cached_or_plain("*a*") == plain("*a*")
 
 
-async def test_one_user_does_not_hold_up_another(scripted: Scripted) -> None:
+async def test_one_user_does_not_hold_up_another(html: AnswerHtml, scripted: Scripted) -> None:
     """Ten texts of one user that take long have one process; the other user has the other one."""
     scripted.free.clear()
     async with trio.open_nursery() as nursery:
         for number in range(10):
-            nursery.start_soon(rendered, f"slow {number}", "eve")
+            nursery.start_soon(html.render, f"slow {number}", "eve")
         await wait_all_tasks_blocked(0.01)
-        nursery.start_soon(rendered, "quick", "bob")
+        nursery.start_soon(html.render, "quick", "bob")
         await wait_all_tasks_blocked(0.01)
-        assert module._of_users()._by_user == {"eve": 1, "bob": 1}
+        assert html.limiter._by_user == {"eve": 1, "bob": 1}
         scripted.free.set()
 
 
 async def test_a_text_without_a_turn_is_shown_as_it_was_written(
-    scripted: Scripted, autojump_clock: trio.testing.MockClock, caplog: pytest.LogCaptureFixture
+    html: AnswerHtml, scripted: Scripted, autojump_clock: trio.testing.MockClock, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Everybody waits for a bounded time; the log says so. It is not kept: there may be a turn later."""
     scripted.free.clear()
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(rendered, "first", "ada")
+        nursery.start_soon(html.render, "first", "ada")
         await wait_all_tasks_blocked(0.01)
-        assert await rendered("second *a*", "ada") == plain("second *a*")
-        assert await cut(Part("third"), "ada") is None
+        assert await html.render("second *a*", "ada") == plain("second *a*")
+        assert await html.cut(Part("third"), "ada") is None
         scripted.free.set()
     assert {record.message for record in caplog.records} == {"render.no_turn"}
-    assert await rendered("second *a*", "ada") == render("second *a*")
+    assert await html.render("second *a*", "ada") == render("second *a*")
 
 
-async def test_texts_of_one_user_beyond_the_line_are_shown_as_they_were_written(scripted: Scripted) -> None:
+async def test_texts_of_one_user_beyond_the_line_are_shown_as_they_were_written(
+    html: AnswerHtml, scripted: Scripted
+) -> None:
     """At once: the line of each user is bounded, and a full one is no error of whoever reads."""
     scripted.free.clear()
     async with trio.open_nursery() as nursery:
-        for number in range(1 + module._of_users().max_queued):
-            nursery.start_soon(rendered, f"slow {number}", "eve")
+        for number in range(1 + html.limiter.max_queued):
+            nursery.start_soon(html.render, f"slow {number}", "eve")
         await wait_all_tasks_blocked(0.01)
         with trio.fail_after(5):
-            assert await rendered("one *more*", "eve") == plain("one *more*")
-            assert await cut(Part("one *more*"), "eve") is None
+            assert await html.render("one *more*", "eve") == plain("one *more*")
+            assert await html.cut(Part("one *more*"), "eve") is None
         scripted.free.set()
 
 
-async def test_who_gives_up_leaves_the_turn_to_the_work_that_goes_on(scripted: Scripted) -> None:
+async def test_who_gives_up_leaves_the_turn_to_the_work_that_goes_on(html: AnswerHtml, scripted: Scripted) -> None:
     """And what comes of it is kept."""
     scripted.free.clear()
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(rendered, "*late*", "ada")
+        nursery.start_soon(html.render, "*late*", "ada")
         await wait_all_tasks_blocked(0.01)
         nursery.cancel_scope.cancel()
-    assert module._of_users()._by_user["ada"] == 1
+    assert html.limiter._by_user["ada"] == 1
     scripted.free.set()
     with trio.fail_after(5):
-        async with module._of_users().permit("ada"):  # there is one when that work is done
-            assert module._of_users()._by_user["ada"] == 1
-    assert html_of("*late*") == render("*late*")
+        async with html.limiter.permit("ada"):  # there is one when that work is done
+            assert html.limiter._by_user["ada"] == 1
+    assert html.cached_or_plain("*late*") == render("*late*")
 
 
 @pytest.mark.parametrize("reply", [None, "text", [], ["a", "b"], [1], {"a": 1}, [["a"]]], ids=lambda reply: f"{reply}")
-async def test_a_reply_that_makes_no_sense_is_none(scripted: Scripted, reply: Any) -> None:
+async def test_a_reply_that_makes_no_sense_is_none(html: AnswerHtml, scripted: Scripted, reply: Any) -> None:
     """A process that a text has taken over may say anything; the text is shown as it was written."""
     scripted.replies.append(reply)
-    assert await rendered("*a*", "ada") == plain("*a*")
+    assert await html.render("*a*", "ada") == plain("*a*")
 
 
 @pytest.mark.parametrize("reply", [7, [], [[[3, "x"]], "", False, True, {}], [[[1, "x"]], "(a+)+", False, True, {}]])
-async def test_a_cut_that_makes_no_sense_is_none(scripted: Scripted, reply: Any) -> None:
+async def test_a_cut_that_makes_no_sense_is_none(html: AnswerHtml, scripted: Scripted, reply: Any) -> None:
     """Nor is it one whose blocks are not those of the text."""
     scripted.replies.append(reply)
-    assert await cut(Part("ab"), "ada") is None
+    assert await html.cut(Part("ab"), "ada") is None
 
 
-async def test_html_of_a_process_passes_the_cleaner_again(scripted: Scripted) -> None:
+async def test_html_of_a_process_passes_the_cleaner_again(html: AnswerHtml, scripted: Scripted) -> None:
     """Whatever has taken a process over, it puts no script, handler or foreign image into a page of another user."""
     bad = '<p onclick="run()">a<script>run()</script><img src="https://evil.example/x"><svg onload=run()></svg></p>'
     scripted.replies += [[bad], [[[2, bad]], "", False, True, {}]]
-    assert await rendered("ab", "ada") == "<p>a<img></p>"
-    assert await cut(Part("ab"), "ada") == Cut([(2, "<p>a<img></p>")], references={})
+    assert await html.render("ab", "ada") == "<p>a<img></p>"
+    assert await html.cut(Part("ab"), "ada") == Cut([(2, "<p>a<img></p>")], references={})
 
 
-async def test_what_is_too_long_is_shown_as_it_was_written(scripted: Scripted) -> None:
+async def test_what_is_too_long_is_shown_as_it_was_written(html: AnswerHtml, scripted: Scripted) -> None:
     """Without being asked for."""
-    long = "*a* " * (CHARACTERS // 4 + 1)
-    assert await rendered(long, "ada") == plain(long) == html_of(long)
-    assert await all_rendered([long, "*a*"], "ada") == [plain(long), render("*a*")]
-    assert await cut(Part(long), "ada") is None
+    long = "*a* " * (MAX_CHARACTERS // 4 + 1)
+    assert await html.render(long, "ada") == plain(long) == html.cached_or_plain(long)
+    assert await html.render_page([long, "*a*"], "ada") == [plain(long), render("*a*")]
+    assert await html.cut(Part(long), "ada") is None
     assert scripted.asked == [["*a*"]]
 
 
-async def test_code_that_takes_long_is_shown_without_colours_and_costs_the_server_nothing(workers: Workers) -> None:
+async def test_code_that_takes_long_is_shown_without_colours_and_costs_the_server_nothing(
+    html: AnswerHtml, workers: Workers
+) -> None:
     """The time is that of another process, and what stands around the code is rendered as ever."""
-    await warm_up()
+    await html.warm_up()
     began = time.process_time()
-    html = await rendered(f"# a\n\n{SLOW}\n*b*", "ada")
+    made = await html.render(f"# a\n\n{SLOW}\n*b*", "ada")
     assert time.process_time() - began < 0.1
-    assert html.startswith('<h1>a</h1>\n<div class="highlight"><pre><code>\n\n')
-    assert html.endswith("</code></pre></div>\n<p><em>b</em></p>\n")
-    assert "<span" not in html
+    assert made.startswith('<h1>a</h1>\n<div class="highlight"><pre><code>\n\n')
+    assert made.endswith("</code></pre></div>\n<p><em>b</em></p>\n")
+    assert "<span" not in made
 
 
-async def test_a_process_that_was_killed_is_replaced(workers: Workers) -> None:
+async def test_a_process_that_was_killed_is_replaced(html: AnswerHtml, workers: Workers) -> None:
     """While it waited for a request nobody notices."""
-    await warm_up()
+    await html.warm_up()
     (pid,) = workers.idle
     os.kill(pid, signal.SIGKILL)
     await trio.to_thread.run_sync(os.waitid, os.P_PID, pid, os.WEXITED | os.WNOWAIT)
-    assert await rendered("after *that*", "ada") == render("after *that*")
+    assert await html.render("after *that*", "ada") == render("after *that*")
     assert workers.idle != [pid]
 
 
-async def test_a_process_that_does_not_answer_is_killed(workers: Workers, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_process_that_does_not_answer_is_killed(
+    html: AnswerHtml, workers: Workers, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The text is shown as it was written, and the next one has another process."""
-    await warm_up()
+    await html.warm_up()
     (pid,) = workers.idle
     os.kill(pid, signal.SIGSTOP)
     monkeypatch.setattr(module, "WORK_S", 0.1)
-    assert await rendered("*stopped*", "ada") == plain("*stopped*")
+    assert await html.render("*stopped*", "ada") == plain("*stopped*")
     with pytest.raises(ProcessLookupError):
         os.kill(pid, 0)
     monkeypatch.setattr(module, "WORK_S", 10.0)
-    assert await rendered("*again*", "ada") == render("*again*")
+    assert await html.render("*again*", "ada") == render("*again*")
 
 
 async def test_an_error_of_our_own_is_logged_and_ends_nothing(
-    scripted: Scripted, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    html: AnswerHtml, scripted: Scripted, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Rendering must not be what ends a server."""
 
     def broken(_: Any) -> Any:
         raise ZeroDivisionError
 
-    monkeypatch.setattr(module, "_htmls_of", broken)
-    assert await rendered("*a*", "ada") == plain("*a*")
+    monkeypatch.setattr(module, "_read_htmls", broken)
+    assert await html.render("*a*", "ada") == plain("*a*")
     assert [record.message for record in caplog.records] == ["render.failed"]
-
-
-async def test_only_so_many_work_at_a_time() -> None:
-    """Whoever comes later waits; in the end all are served."""
-    free, lock, at_work, most = threading.Semaphore(0), threading.Lock(), 0, 0
-
-    def work() -> None:
-        nonlocal at_work, most
-        with lock:
-            at_work += 1
-            most = max(most, at_work)
-        free.acquire()
-        with lock:
-            at_work -= 1
-
-    with trio.fail_after(5):
-        async with trio.open_nursery() as nursery:
-            for _ in range(3 * THREADS):
-                nursery.start_soon(aside, work)
-            await wait_all_tasks_blocked(0.01)
-            free.release(3 * THREADS)
-    assert most == THREADS
-
-
-async def test_who_is_cancelled_does_not_wait_for_a_text_that_takes_long() -> None:
-    """A run that is stopped ends at once; the thread ends by itself."""
-    done = threading.Event()
-    with trio.fail_after(5):
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(aside, done.wait)
-            await wait_all_tasks_blocked()
-            nursery.cancel_scope.cancel()
-    done.set()
 
 
 def test_what_is_kept_is_bounded() -> None:
     """The ones not asked for the longest go; the last one stays, however long it is."""
-    kept = Kept(limit=20)
+    kept = HtmlCache(limit=20)
     for text in ("a", "b"):
         kept.put(text, "123456789", "ada")
     assert kept.get("a") == "123456789"
@@ -294,7 +262,7 @@ def test_what_is_kept_is_bounded() -> None:
 
 def test_keeping_an_answer_again_does_not_count_it_twice() -> None:
     """The same text with the same HTML takes the room of one."""
-    kept = Kept(limit=20)
+    kept = HtmlCache(limit=20)
     kept.put("b", "123456789", "ada")
     for _ in range(10):
         kept.put("a", "123456789", "ada")
@@ -303,12 +271,12 @@ def test_keeping_an_answer_again_does_not_count_it_twice() -> None:
 
 def test_what_is_kept_of_a_user_can_be_forgotten() -> None:
     """Also what was asked for before and is rendered later. A text that another user has too stays for that user."""
-    kept = Kept()
+    kept = HtmlCache()
     kept.put("hers", "<p>hers</p>", "ada")
     kept.put("both", "<p>both</p>", "ada")
     assert kept.get("both", "ben") == "<p>both</p>"
     asked_at = time.monotonic()
-    kept.forget("ada")
+    kept.clear_user("ada")
     kept.put("late", "<p>late</p>", "ada", asked_at)
     assert (kept.get("hers"), kept.get("both"), kept.get("late"), len(kept)) == (None, "<p>both</p>", None, 1)
     kept.put("new", "<p>new</p>", "ada", time.monotonic())

@@ -9,13 +9,14 @@ import trio
 from pygments.lexers import find_lexer_class_by_name, get_all_lexers
 
 from sanitization import STANDARD, Sanitizer
-from understudy.chat.answer.html import html_of, rendered, warm_up
+from understudy.chat.answer.html import AnswerHtml
 from understudy.chat.answer.markdown import LANGUAGES, plain
 from understudy.chat.answer.render_worker import RENDER_S
 from understudy.chat.answer.sanitized import SanitizedAnswer
 
 pytestmark = pytest.mark.slow
 
+HTML = AnswerHtml()
 SIZE = 8_000
 UNITS = {
     "letters and blanks": "a ", "letters and lines": "a\n", "letters and tabs": "a\t", "blanks": " ", "lines": "\n",
@@ -39,7 +40,7 @@ async def shown(text: str) -> str:
     """The HTML of an answer, which cost this process next to nothing."""
     began = time.process_time()
     with trio.fail_after(30):
-        html = await rendered(text, "eve")
+        html = await HTML.render(text, "eve")
     assert time.process_time() - began < OWN_S
     return html
 
@@ -47,7 +48,7 @@ async def shown(text: str) -> str:
 @pytest.mark.parametrize("language", COLOURED)
 async def test_code_of_every_language_that_is_coloured(language: str) -> None:
     """Coloured or not, each character of it is there, and the answer around it is rendered."""
-    await warm_up()
+    await HTML.warm_up()
     for name, code in HOSTILE.items():
         html = await shown(f"*before {name}*\n\n```{language}\n{code}\n```\n\n*after*\n")
         assert html.startswith(f"<p><em>before {name}</em></p>")
@@ -57,7 +58,7 @@ async def test_code_of_every_language_that_is_coloured(language: str) -> None:
 
 async def test_code_of_every_other_name() -> None:
     """By itself, and as code within Markdown, where a lexer calls others by any name they have."""
-    await warm_up()
+    await HTML.warm_up()
     for language in OTHERS:
         code = "a \n" * 400 + "\"'[{(" * 50 + "a " * 400 + "\n" * 400
         assert code in text_of(await shown(f"```{language}\n{code}\n```\n"))
@@ -88,7 +89,7 @@ MARKDOWN = {
 @pytest.mark.parametrize("name", MARKDOWN)
 async def test_markdown_of_every_kind(name: str) -> None:
     """Links, tables and addresses are found by several passes of other people's code over all of it."""
-    await warm_up()
+    await HTML.warm_up()
     began = time.perf_counter()
     html = await shown(MARKDOWN[name])
     assert html or not MARKDOWN[name].strip() or name == "definitions"
@@ -98,21 +99,21 @@ async def test_markdown_of_every_kind(name: str) -> None:
 @pytest.mark.parametrize("name", ["lines", "letters and blanks", "nesting"])
 async def test_an_answer_that_is_written_piece_by_piece(name: str) -> None:
     """As a model writes it, a few characters at a time: what it costs the server is what scrubbing costs."""
-    await warm_up()
+    await HTML.warm_up()
     text = f"before\n\n```java\n{HOSTILE[name]}\n```\n\nafter *this*\n"
-    answer = SanitizedAnswer(Sanitizer(STANDARD).stream(), owner="eve")
+    answer = SanitizedAnswer(Sanitizer(STANDARD).stream(), HTML, owner="eve")
     began = time.process_time()
     for at in range(0, len(text), 200):
         await answer.feed(text[at : at + 200])
     await answer.finish()
     assert time.process_time() - began < 1.0
-    html = html_of(answer.text)
+    html = HTML.cached_or_plain(answer.text)
     assert html.startswith("<p>before</p>")
     assert html.endswith("<p>after <em>this</em></p>\n")
 
 
 async def test_what_is_beyond_all_limits_is_shown_as_it_was_written() -> None:
     """A table of a million empty cells is nothing that anybody reads."""
-    await warm_up()
+    await HTML.warm_up()
     text = "|a" * 8_000 + "|\n" + "|-" * 8_000 + "|\n" + "|\n" * 60_000
     assert await shown(text) == plain(text)

@@ -4,12 +4,13 @@ import pytest
 
 from sanitization import STANDARD, Sanitizer
 from transport.wire.events import Block
-from understudy.chat.answer.html import html_of
+from understudy.chat.answer.html import AnswerHtml
 from understudy.chat.answer.markdown import render
 from understudy.chat.answer.sanitized import SanitizedAnswer
 from understudy.content.texts import INLINE
 
 SCRUBBER = Sanitizer(STANDARD)
+HTML = AnswerHtml()
 SECRET = "ghp_" + "aB3dE5gH7jK9mN1pQ3sT5vX7zB9dF1hJ3kL5"
 TABLE = "|name|value|\n|-|-:|\n" + "|a *row*|17|\n" * 2_000
 TEXTS = {
@@ -25,7 +26,7 @@ TEXTS = {
 
 async def streamed(text: str, size: int) -> tuple[SanitizedAnswer, str, list[Block]]:
     """The answer that came in pieces of this size, all that it showed, and its blocks."""
-    answer, shown, blocks = SanitizedAnswer(SCRUBBER.stream()), "", []
+    answer, shown, blocks = SanitizedAnswer(SCRUBBER.stream(), HTML), "", []
     for at in range(0, len(text), size):
         piece, closed, _ = await answer.feed(text[at : at + size])
         shown, blocks = shown + piece, [*blocks, *closed]
@@ -48,7 +49,7 @@ async def test_the_blocks_and_the_kept_html_are_those_of_the_whole(name: str, si
     """Blocks tile the beginning of the text, and what is kept for the end of the run is the HTML of all of it."""
     answer, shown, blocks = await streamed(TEXTS[name], size)
     assert [block.start for block in blocks] == [0, *(block.end for block in blocks)][: len(blocks)]
-    assert html_of(answer.text) == render(answer.text)
+    assert HTML.cached_or_plain(answer.text) == render(answer.text)
     if name != "a reference defined below":
         rest = shown[blocks[-1].end if blocks else 0 :]
         assert "".join(block.html for block in blocks) + render(rest) == render(shown)
@@ -56,7 +57,7 @@ async def test_the_blocks_and_the_kept_html_are_those_of_the_whole(name: str, si
 
 async def test_turns_of_the_model_are_paragraphs_of_their_own() -> None:
     """A pause with nothing before it, or nothing after it, adds nothing."""
-    answer = SanitizedAnswer(SCRUBBER.stream())
+    answer = SanitizedAnswer(SCRUBBER.stream(), HTML)
     answer.pause()
     for text in ("one", "two"):
         await answer.feed(text)
@@ -71,4 +72,4 @@ async def test_a_long_table_does_not_hold_the_loop(size: int, end: str, closed: 
     """26 KB in one block take some 100 ms to render; the fixture of every test fails this one when a step does it."""
     answer, _, blocks = await streamed("A table:\n\n" + TABLE + end, size)
     assert len(blocks) == closed
-    assert html_of(answer.text).count("<tr>") == 2_001
+    assert HTML.cached_or_plain(answer.text).count("<tr>") == 2_001

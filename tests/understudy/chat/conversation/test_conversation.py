@@ -27,6 +27,7 @@ from transport.wire.events import (
     SanitizationSummary,
 )
 from understudy.agents.agent import Agent
+from understudy.chat.answer.html import AnswerHtml
 from understudy.chat.attachments import Attachments
 from understudy.chat.commands import CommandDispatcher
 from understudy.chat.run_limiter import RunLimiter
@@ -115,6 +116,7 @@ async def rig(tmp_path: Path) -> AsyncIterator[Rig]:
             agents={agent.name: agent},
             model_of=model_of,
             content_filter=content_filter,
+            html=AnswerHtml(),
             limits=Limits(),
             limiter=RunLimiter(per_user=1, total=1),
             attachments=lambda owner: Attachments(

@@ -17,7 +17,7 @@ from transport.wire.events import (
     RunStatus,
     Usage,
 )
-from understudy.chat.answer.html import _kept
+from understudy.chat.answer.html import AnswerHtml
 from understudy.chat.conversation.active_run import ActiveRun
 from understudy.chat.conversation.event_log import PAGE_ANSWERS, EventLog, read_page
 from understudy.chat.messages import RunRequest
@@ -86,8 +86,9 @@ async def test_a_page_ends_after_so_much_of_answers(store: Busy) -> None:
     bodies = [to_log(Envelope(final, 0.0, seq=seq, thread_id="u")) for seq in range(1, 6)]
     events = tuple(LoggedEvent(seq, "final_response", None, body) for seq, body in enumerate(bodies, 1))
     await store.commit(Change("ada", "u", events, Thread("ada", "u", "title", "guide", None, 0.0, 0.0)))
-    first = await read_page(store, "ada", "u", 0, 100)
-    second = await read_page(store, "ada", "u", 2, 100)
+    html = AnswerHtml()
+    first = await read_page(store, "ada", "u", 0, 100, html=html)
+    second = await read_page(store, "ada", "u", 2, 100, html=html)
     assert [envelope.seq for envelope in first.envelopes] == [1, 2]
     assert [envelope.seq for envelope in second.envelopes] == [3, 4]
     assert (first.last_seq, second.last_seq) == (5, 5)
@@ -99,16 +100,17 @@ async def test_answers_are_rendered_for_who_takes_html(store: Busy) -> None:
     bodies = [to_log(Envelope(FinalResponse(text, RunStatus.SUCCESS, Usage()), 0.0, thread_id="u")) for text in texts]
     events = tuple(LoggedEvent(seq, "final_response", None, body) for seq, body in enumerate(bodies, 1))
     await store.commit(Change("ada", "u", events, Thread("ada", "u", "title", "guide", None, 0.0, 0.0)))
-    for html in (False, True):
-        assert len((await read_page(store, "ada", "u", 0, 100, html=html)).envelopes) == 3
-        assert [_kept.get(text) is not None for text in texts] == [html] * 3
+    html = AnswerHtml()
+    for given in (None, html):
+        assert len((await read_page(store, "ada", "u", 0, 100, html=given)).envelopes) == 3
+        assert [html.cache.get(text) is not None for text in texts] == [given is html] * 3
 
 
 async def test_a_broken_arc_leaves_the_run_as_it_was(store: Busy) -> None:
     """Events that break the promise halfway change nothing: neither the arc nor the log."""
     job = RunRequest("r", "ada", "t", "m", "Hello", (), "guide")
     live = ActiveRun(job, RunProtocol("r"), Envelope(AgentStarted("", "", 0.0), 0.0, thread_id="t", run_id="r"))
-    log = EventLog("ada", "t", store, lambda: 0.0)
+    log = EventLog("ada", "t", store, AnswerHtml(), lambda: 0.0)
     started = AgentStarted("a", "begins", 0.0)
     with pytest.raises(RunProtocolError):
         await log.commit(live, [MessageAccepted("m", "r", "Hello"), started, started])

@@ -29,6 +29,7 @@ from transport.wire.events import (
     ToolStatus,
 )
 from understudy.agents.agent import Agent
+from understudy.chat.answer.html import AnswerHtml
 from understudy.chat.messages import Decide, Delta, FinishRun, PermitGranted, Progress, Record, RunRequest, Stop
 from understudy.chat.run.run import Run
 from understudy.chat.run_limiter import RunLimiter
@@ -70,6 +71,7 @@ class House:
     store: NoHistory = field(factory=NoHistory)
     content_filter: ContentFilter = field(factory=lambda: ContentFilter(STANDARD, Metrics()))
     metrics: Metrics = field(factory=Metrics)
+    html: AnswerHtml = field(factory=AnswerHtml)
     server: Callable[..., None] = field(default=lambda *_: None)
     memory: None = None
     summary_from: int = 1
