@@ -128,7 +128,7 @@ class Context:
 
     def __init__(self, cell: Cell) -> None:
         self._cell = cell
-        self.incarnation: int = cell.incarnation
+        self.incarnation: int = cell.incarnations
         """1 for the first, one more after each restart."""
 
     @property
@@ -155,7 +155,7 @@ class Context:
     @property
     def stopping(self) -> StopMode | None:
         """How the actor was told to end; None as long as it was not."""
-        return self._cell.stop_mode
+        return self._cell.incarnation.stop_mode
 
     async def spawn(self, spec: ChildSpec) -> ActorRef:
         """Start a child and wait until it runs.
@@ -189,7 +189,7 @@ class Context:
 
     def outlive(self, ref: ActorRef) -> None:
         """Say that this actor can live without one that it watched as vital."""
-        watching.outlive(self._cell, ref._cell)
+        watching.outlive(self._cell.incarnation, ref._cell)
 
     def unwatch(self, ref: ActorRef) -> None:
         """Receive no `Terminated` of this actor; also not one that waits already."""
@@ -203,11 +203,12 @@ class Context:
         check_async("start_soon", async_fn)
         cell = self._cell
         self._check_life()
-        if cell.stopping:
+        life = cell.incarnation
+        if life.stopping:
             raise ActorDied(cell.path, cell.exit)
-        if cell.tasks is None:
-            cell.tasks = OwnedTasks(cell)
-        cell.tasks.start_soon(async_fn, *args, name=name)
+        if life.tasks is None:
+            life.tasks = OwnedTasks(cell)
+        life.tasks.start_soon(async_fn, *args, name=name)
 
     def set_timer(self, key: Hashable, delay_s: float, message: object) -> None:
         """Receive `message` once, after `delay_s` seconds, before what waits in the lanes.
@@ -221,13 +222,14 @@ class Context:
         carrier = cell.mailbox.propagator
         timer = ActorTimer(key, message, () if carrier is None else carrier.current_values(stamped=False))
         timer.entry = cell.system.timers.after(delay_s, partial(cell.put_control, timer))
-        if cell.timers is None:
-            cell.timers = {}
-        cell.timers[key] = timer
+        life = cell.incarnation
+        if life.timers is None:
+            life.timers = {}
+        life.timers[key] = timer
 
     def cancel_timer(self, key: Hashable) -> None:
         """Take a timer back; harmless when there is none."""
-        timers = self._cell.timers
+        timers = self._cell.incarnation.timers
         timer = timers.pop(key, None) if timers else None
         if timer is not None:
             timer.cancel()
@@ -250,7 +252,7 @@ class Context:
 
     def _check_life(self) -> None:
         self._cell.mailbox.check_loop()
-        if self._cell.context is not self:
+        if self._cell.incarnation.context is not self:
             raise ActorDied(self._cell.path, self._cell.exit)
 
     def _children(self) -> Children:

@@ -146,7 +146,7 @@ class Call(Handle):
     def _lose(self, _: object) -> None:
         """The request was not answered, and nothing refers to it any more: nobody can answer it."""
         target = self.target
-        if self.settled or not self.parked or target.ending:
+        if self.settled or not self.parked or target.buried or target.incarnation.doomed:
             return  # if the actor ends, those who wait are told of that
         if target.mailbox.thread != get_ident():
             with suppress(trio.RunFinishedError):
@@ -185,8 +185,8 @@ class Call(Handle):
         if request is None:
             return
         self.target.withdraw(request)
-        if self.target.current is request and not request.must_finish:
-            self.target.cancel_current(request)
+        if self.target.incarnation.current is request and not request.must_finish:
+            self.target.incarnation.cancel_current(request)
 
 
 class StartWait:
@@ -208,7 +208,7 @@ def find_cycle(target: Cell, request: Ask[Any], task: trio.lowlevel.Task) -> tup
     """
     seen: dict[Cell, None] = {}
     cell = target
-    while cell not in seen and (asleep := cell.task) is not None:
+    while cell not in seen and (asleep := cell.incarnation.task) is not None:
         seen[cell] = None
         wait = asleep.custom_sleep_data
         if isinstance(wait, StartWait):
@@ -222,6 +222,6 @@ def find_cycle(target: Cell, request: Ask[Any], task: trio.lowlevel.Task) -> tup
             cell, request = wait.target, awaited
         else:
             return None
-        if cell.task is task:
+        if cell.incarnation.task is task:
             return (cell.path, *(known.path for known in seen))
     return None

@@ -1,28 +1,30 @@
-"""The place of one actor in the tree: what stays while its incarnations come and go.
+"""The place of one actor in the tree: what lasts while its incarnations come and go.
 
 1. `step` is the only way the state changes.
-2. Everything here is synchronous but the two waits; what runs an actor is in `incarnation`.
-3. `ended` is the last act of an incarnation's task: after it, no code of the user runs there.
-4. A cell is buried once: its name is free, its mailbox closed, its callers and watchers told, in that order.
-5. An actor without a start hook and without children has started when its task is made: nobody waits for it.
+2. Everything here is synchronous but the two waits. The state of one life is in `incarnation`, the code that runs it
+   in `incarnation_task`.
+3. `finish_incarnation` is the last act of an incarnation's task: no code of the user runs there after it.
+4. A cell is buried once. In this order its name is freed, its mailbox closed, and its callers and watchers notified.
+5. An actor without a start hook and without children has started when its task is created, so its parent never waits.
 """
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Hashable, Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import trio
 
-from . import dead_letters, incarnation
+from . import dead_letters, incarnation_task
 from .actor import Actor, Context, claim
 from .ask import Ask
 from .errors import InvalidSpec, StartDeclined, StartFailed, text_of
 from .events import ActorStarted, ActorStopped
-from .exit_reasons import KILLED, NORMAL, Crashed, Exit
-from .lifecycle import State, Step, StopMode, next_state
+from .exit_reasons import NORMAL, Crashed, Exit
+from .incarnation import Incarnation
+from .lifecycle import State, Step, next_state
 from .mailbox import Mailbox, MailboxSpec
 from .ref import ActorRef
 from .spec import ChildSpec, Restart, Supervision
@@ -30,106 +32,54 @@ from .stash import bury_entries, carry_over, discard, entries_of
 from .watch import notify_restart, notify_watchers, unwatch_all
 
 if TYPE_CHECKING:
-    from .actor import ActorTimer
     from .ask import Call
     from .children import Children
     from .host import Host
     from .incidents import Incident
-    from .stash import RedeliveryQueue, Stash, StashEntry
+    from .stash import RedeliveryQueue
     from .system import ActorSystem
-    from .tasks import OwnedTasks
     from .timers import Timer
     from .watch import Watch
 
 
 DEFAULT_MAILBOX = MailboxSpec()
 Waiters = list[Callable[[], None]] | None
-"""Who is to be called when something happens; None as long as nobody is."""
+"""Functions to call once when something happens; None if there are none."""
 
 
 class Cell:
-    """One actor as the runtime sees it."""
+    """One actor as the runtime sees it, through all its restarts."""
 
     __slots__ = (
-        "actor",
-        "buried",
-        "calls",
-        "cancelling_current",
-        "children",
-        "context",
-        "control",
-        "current",
-        "current_is_control",
-        "dead_event",
-        "dead_waiters",
-        "declined",
-        "down_waiters",
-        "ever_started",
-        "exit",
-        "failure",
-        "failures_in_row",
-        "grace_timer",
-        "host",
-        "in_group_restart",
-        "incarnation",
-        "incidents",
-        "killed",
-        "killed_before_failure",
-        "kind",
-        "last_error",
-        "mailbox",
-        "no_restart",
-        "path",
-        "redeliveries",
-        "ref",
-        "restart_timer",
-        "restarts",
-        "scope",
-        "since",
-        "spec",
-        "start_error",
-        "start_waiters",
-        "started",
-        "stashed_current",
-        "stashes",
-        "state",
-        "static",
-        "stop_mode",
-        "stop_reason",
-        "stopping",
-        "system",
-        "task",
-        "tasks",
-        "timers",
-        "vital_watch",
-        "watchers",
-        "watching",
+        "buried", "calls", "control", "dead_event", "dead_waiters", "down_waiters", "ever_started", "exit",
+        "failures_in_row", "host", "in_group_restart", "incarnation", "incarnations", "incidents", "kind", "last_error",
+        "mailbox", "path", "redeliveries", "ref", "restart_timer", "restarts", "since", "spec", "start_error",
+        "start_waiters", "state", "static", "system", "watchers",
     )  # fmt: skip
 
-    # Lasting
-    system: ActorSystem
-    host: Host
-    spec: ChildSpec
-    static: bool
-    path: str
-    mailbox: Mailbox
-    ref: ActorRef
-    state: State
-    kind: type[Actor]
-    incarnation: int
+    incarnation: Incarnation
+    """The incarnation that runs, or the unused one that will start next."""
+    incarnations: int
+    """The number of incarnations started so far, and so the number of the latest."""
     restarts: int
     failures_in_row: int
     """Failures in a row, as the backoff counts them."""
     since: float
-    """When the incarnation started, or the wait for the next one began."""
+    """When the latest incarnation started, or the wait for the next one began, on trio's clock."""
     ever_started: bool
     buried: bool
+    """True once the actor has ended for good."""
+    static: bool
+    """True if the child belongs to the supervisor's own spec."""
     in_group_restart: bool
+    """True while a group restart is stopping this child or is about to start it again."""
     exit: Exit | None
     last_error: str | None
     incidents: deque[Incident] | None
+    control: deque[Any] | None
+    """Timers, requests to a supervisor and urgent notices: served before all lanes, never refused."""
     redeliveries: RedeliveryQueue | None
-    """What comes back now, before what waits in the mailbox: it was set aside, or an incarnation crashed on it."""
+    """Messages to handle before the mailbox: unstashed ones, and ones that an incarnation crashed on."""
     calls: dict[Call, None] | None
     watchers: dict[Cell, Watch] | None
     start_waiters: Waiters
@@ -139,109 +89,65 @@ class Cell:
     start_error: StartFailed | None
     restart_timer: Timer | None
 
-    # Of one incarnation
-    actor: Actor | None
-    context: Context | None
-    task: trio.lowlevel.Task | None
-    tasks: OwnedTasks | None
-    children: Children | None
-    scope: trio.CancelScope
-    control: deque[Any] | None
-    watching: dict[Cell, Watch] | None
-    timers: dict[Hashable, ActorTimer] | None
-    stashes: list[Stash] | None
-    grace_timer: Timer | None
-    current: object
-    """The message in work, or None."""
-    stashed_current: StashEntry | None
-    """What the message in work was set aside as, if it was."""
-    current_is_control: bool
-    """Whether the message in work came before all lanes."""
-    vital_watch: ActorRef | None
-    """Whose end the actor is hearing of, as long as it has not said that it can live with that."""
-    cancelling_current: bool
-    """Whether the message in work was cancelled because nobody waits for it any more."""
-    failure: Exception | None
-    stop_mode: StopMode | None
-    stop_reason: Exit
-    started: bool
-    killed: bool
-    killed_before_failure: bool
-    """Whether the fault, if there is one, came after a kill."""
-    declined: bool
-    stopping: bool
-    no_restart: bool
-
     def __init__(self, system: ActorSystem, host: Host, spec: ChildSpec, *, static: bool = False) -> None:
-        self.system = system
-        self.host = host
-        self.spec = spec
+        self.system: ActorSystem = system
+        self.host: Host = host
+        self.spec: ChildSpec = spec
         self.static = static
-        self.path = f"{host.owner.path if host.owner else ''}/{spec.id}"
-        self.mailbox = Mailbox(DEFAULT_MAILBOX, system.new_propagator())
-        self.ref = ActorRef(self)
-        self.state = State.STOPPED
-        self.kind = Actor
-        self.incarnation = self.restarts = self.failures_in_row = 0
+        self.path: str = f"{host.owner.path if host.owner else ''}/{spec.id}"
+        self.mailbox: Mailbox = Mailbox(DEFAULT_MAILBOX, system.new_propagator())
+        self.ref: ActorRef = ActorRef(self)
+        self.state: State = State.STOPPED
+        self.kind: type[Actor] = Actor
+        self.incarnation = Incarnation(self)
+        self.incarnations = self.restarts = self.failures_in_row = 0
         self.since = system.timers.now()
         self.ever_started = self.buried = self.in_group_restart = False
         self.exit = self.last_error = self.incidents = self.redeliveries = self.calls = self.watchers = None
         self.start_waiters = self.down_waiters = self.dead_waiters = self.dead_event = None
         self.start_error = self.restart_timer = self.control = None
-        self._reset()
-
-    def _reset(self) -> None:
-        """Forget what belongs to one incarnation."""
-        self.actor = self.context = self.task = self.tasks = self.children = None
-        self.watching = self.timers = self.stashes = self.grace_timer = None
-        self.current = self.stashed_current = self.vital_watch = self.failure = self.stop_mode = None
-        self.mailbox.barriers = None
-        self.scope = trio.CancelScope()
-        self.stop_reason = NORMAL
-        self.started = self.killed = self.killed_before_failure = self.declined = self.stopping = self.no_restart = (
-            self.current_is_control
-        ) = self.cancelling_current = False
 
     def step(self, step: Step) -> None:
-        """Come into the next state, and tell who follows the tree."""
+        """Change to the next state, and report it to the streams of the tree."""
         before, self.state = self.state, next_state(self.state, step)
         if self.system.streams and self.state is not before:
             self.system.changed(self)
 
     @property
-    def message_type(self) -> str | None:
-        """The type's name of the message in work; None when there is none."""
-        return None if self.current is None else type(self.current).__name__
-
-    @property
-    def ending(self) -> bool:
-        """Whether this incarnation has ended, or will: by an order, a kill, or a fault."""
-        return self.buried or self.stopping or self.killed or self.failure is not None or self.stop_mode is not None
+    def children(self) -> Children | None:
+        """The children of the incarnation that runs; None if there is none, or if it cannot have children."""
+        return self.incarnation.children
 
     # Beginning
 
     def start_incarnation(self) -> None:
         """Start the next incarnation in the host's nursery."""
-        if self.incarnation:
-            self._reset()
+        if self.incarnations:
+            self._renew_incarnation()
         self.control = self._lasting_requests()
-        self.incarnation += 1
+        self.incarnations += 1
         self.step(Step.START)
         self.restart_timer = None
         self.start_error = None
-        context = self.context = Context(self)
+        life = self.incarnation
+        context = life.context = Context(self)
         nursery, start_soon = self.host.nursery, self.system.start_soon
         try:
             actor = self._make_actor()
         except BaseException as error:
-            start_soon(nursery, self.path, incarnation.fail_start, self, error)
+            start_soon(nursery, self.path, incarnation_task.fail_start, life, error)
             return
         if actor.supervision is not None:
-            start_soon(nursery, self.path, incarnation.run_with_children, self, actor, context, actor.supervision)
+            start_soon(nursery, self.path, incarnation_task.run_with_children, life, actor, context, actor.supervision)
             return
-        start_soon(nursery, self.path, incarnation.runner_of(actor), self, actor, context)
+        start_soon(nursery, self.path, incarnation_task.runner_of(actor), life, actor, context)
         if self.kind.on_start is Actor.on_start and self.kind.lifespan is Actor.lifespan:
             self.mark_started()
+
+    def _renew_incarnation(self) -> None:
+        """Replace the incarnation that has ended by an unused one."""
+        self.incarnation = Incarnation(self)
+        self.mailbox.barriers = None
 
     def _make_actor(self) -> Actor:
         actor = self.spec.factory()
@@ -252,7 +158,7 @@ class Cell:
             raise InvalidSpec("mailbox", f"must be a MailboxSpec, not {actor.mailbox!r}")
         if not isinstance(actor.supervision, Supervision | None):
             raise InvalidSpec("supervision", f"must be a Supervision or None, not {actor.supervision!r}")
-        self.actor = actor
+        self.incarnation.actor = actor
         self.kind = type(actor)
         if self.spec.restart is Restart.TEMPORARY:
             self.spec = self.spec.without_factory()  # there is no second incarnation
@@ -261,21 +167,21 @@ class Cell:
         return actor
 
     def mark_started(self) -> None:
-        """The start hook returned."""
+        """Enter `RUNNING` after the start hook returned; do nothing if the actor was told to stop meanwhile."""
         if self.state is not State.STARTING:
             return
         self.step(Step.STARTED)
-        self.started = self.ever_started = True
+        self.incarnation.started = self.ever_started = True
         self.since = self.system.timers.now()
         if self.system.has_listeners():
-            self.system.emit(ActorStarted(self.path, self.incarnation))
+            self.system.emit(ActorStarted(self.path, self.incarnations))
         if self.start_waiters is not None:
             self._call_waiters("start_waiters")
-        if self.watchers and self.incarnation > 1:
+        if self.watchers and self.incarnations > 1:
             notify_restart(self)
 
     def restart_after(self, delay_s: float) -> None:
-        """Begin again after a delay, or at once when it is zero."""
+        """Start the next incarnation after a delay, or at once if it is zero."""
         if delay_s > 0:
             self.back_off()
             self.restart_timer = self.system.timers.after(delay_s, self.start_incarnation)
@@ -283,60 +189,53 @@ class Cell:
             self.start_incarnation()
 
     def back_off(self) -> None:
-        """Wait for a delay that is measured elsewhere."""
+        """Enter `BACKING_OFF`; the caller measures the delay."""
         self.since = self.system.timers.now()
         self.step(Step.WAIT)
 
     def next_delay(self) -> float:
-        """The delay in seconds before the next incarnation; counts one more failure in a row."""
+        """Count one more failure in a row. Return the delay before the next incarnation in seconds."""
         backoff = self.spec.backoff
         if backoff is None:
             return 0.0
-        if self.started and backoff.forgets(self.system.timers.now() - self.since):
+        if self.incarnation.started and backoff.forgets(self.system.timers.now() - self.since):
             self.failures_in_row = 0
         self.failures_in_row += 1
         return backoff.delay(self.failures_in_row - 1, self.system.random.random())
 
     # Ending
 
-    def exit_reason(self) -> Exit:
-        """Why this incarnation ends, as known by now."""
-        if self.failure is not None and not self.killed_before_failure:
-            return Crashed(self.failure)
-        return KILLED if self.killed else self.stop_reason
-
     def finish_incarnation(self) -> None:
-        """The incarnation is over: release what it had, and let the host decide."""
-        reason = self.exit = self.exit_reason()
+        """Release what the incarnation held, and let the host decide what comes next."""
+        life = self.incarnation
+        reason = self.exit = life.exit_reason()
         self.step(Step.ENDED)
         if isinstance(reason, Crashed):
             self.last_error = self.system.redacted(text_of(reason.error))
-        self._release(reason)
+        self._release(life, reason)
         waiting: list[Callable[[], None]] = []
-        if not self.started:
-            self.start_error = (StartDeclined if self.declined else StartFailed)(self.path, self.failure)
-            if (
-                self.no_restart or not self.in_group_restart
-            ):  # else it starts again with its group, and its starter waits on
+        if not life.started:
+            self.start_error = (StartDeclined if life.declined else StartFailed)(self.path, life.failure)
+            if life.no_restart or not self.in_group_restart:  # else the group starts it again, and its starter waits on
                 waiting, self.start_waiters = self.start_waiters or waiting, None
         if self.down_waiters is not None:
             waiting, self.down_waiters = [*waiting, *self.down_waiters], None
         self.host.child_ended(self, reason)
         if self.state in (State.STOPPED, State.BACKING_OFF):
-            self._reset()
+            self._renew_incarnation()
             self.control = self._lasting_requests()
         for waiter in waiting:
             waiter()
 
-    def _release(self, reason: Exit) -> None:
-        if self.grace_timer is not None:
-            self.grace_timer.cancel()
-        if self.timers:
-            for timer in tuple(self.timers.values()):
+    def _release(self, life: Incarnation, reason: Exit) -> None:
+        if life.grace_timer is not None:
+            life.grace_timer.cancel()
+        if life.timers:
+            for timer in tuple(life.timers.values()):
                 timer.cancel()
-        if self.watching:
-            unwatch_all(self)
-        if self.stashes is not None:
+        if life.watching:
+            unwatch_all(life)
+        if life.stashes is not None:
             carry_over(self)
         dead_letters.fail_calls_in_work(self, reason)
         if self.spec.redeliver and reason.abnormal:
@@ -345,7 +244,7 @@ class Cell:
             self.redeliveries.current = None
 
     def bury(self, reason: Exit) -> None:
-        """End for good. The host has freed the name already."""
+        """End the actor for good. The host has freed its name already."""
         self.buried = True
         self.exit = reason
         if self.redeliveries is not None:
@@ -354,7 +253,7 @@ class Cell:
         self.mailbox.close(partial(dead_letters.bury_message, self))
         dead_letters.fail_calls(self, self.calls or (), reason)
         self.system.ended(self, reason)
-        self.system.emit(ActorStopped(self.path, reason, self.message_type))
+        self.system.emit(ActorStopped(self.path, reason, self.incarnation.message_type))
         self._call_waiters("start_waiters")
         self._call_waiters("dead_waiters")
         if self.watchers:
@@ -363,10 +262,10 @@ class Cell:
     # Messages
 
     def put_control(self, item: object) -> None:
-        """Queue something that goes before all lanes and is never refused.
+        """Queue an item that is served before all lanes and never refused.
 
-        Timers and notices of urgent watches belong to an incarnation; a request waits for the next one, as those in the
-        mailbox do.
+        While no incarnation runs, requests are kept for the next one; timers and urgent notices are dropped, since they
+        belong to the incarnation that has ended.
         """
         if self.state in (State.STOPPED, State.BACKING_OFF) and not isinstance(item, Ask):
             return
@@ -377,13 +276,13 @@ class Cell:
         self.mailbox.wake()
 
     def _lasting_requests(self) -> deque[Any] | None:
-        """The requests that came while no incarnation ran, and whose callers still wait."""
+        """The control requests that no incarnation has taken, and whose callers still wait."""
         if not self.control:
             return None
         return deque(item for item in self.control if isinstance(item, Ask) and item.waiting) or None
 
     def walk(self) -> Iterator[Cell]:
-        """This cell and all below, parents first; a tree may be deeper than Python's stack."""
+        """Iterate over this cell and all below, parents first. No recursion: a tree may be deeper than the stack."""
         rest = [self]
         while rest:
             cell = rest.pop()
@@ -392,38 +291,31 @@ class Cell:
                 rest.extend(reversed(cell.children.by_id.values()))
 
     def withdraw(self, request: object) -> None:
-        """Take back a request that was not taken yet."""
+        """Take back a request that the actor has not taken yet."""
         if self.control:
             self.control = deque(item for item in self.control if item is not request)
         self.mailbox.remove(request)
-        if self.stashes is not None or self.redeliveries is not None:
+        if self.incarnation.stashes is not None or self.redeliveries is not None:
             discard(self, request)
 
     def holds(self, request: object) -> bool:
-        """Whether the request is in work, or waits to be."""
-        if self.current is request or self.mailbox.holds(request):
+        """Whether the request is being handled, or waits to be."""
+        if self.incarnation.current is request or self.mailbox.holds(request):
             return True
         return any(item is request for item in (*(self.control or ()), *(entry.message for entry in entries_of(self))))
-
-    def cancel_current(self, request: object) -> None:
-        """Cancel the handling of a request nobody waits for; the actor goes on with its next message."""
-        if self.current is request and self.started and not (self.stopping or self.killed):
-            self.cancelling_current = True
-            self.mailbox.interrupt = True
-            self.scope.cancel()
 
     # Waiting
 
     def when_started(self, act: Callable[[], None]) -> None:
-        """Call `act` when this start is over, well or not; `start_error` tells. At once when it is over already."""
-        if self.started:
+        """Call `act` when this start is over, at once if it is already. `start_error` says whether it failed."""
+        if self.incarnation.started:
             act()
         else:
             waiters = self.start_waiters = self.start_waiters or []
             waiters.append(act)
 
     def when_dead(self, act: Callable[[], None]) -> None:
-        """Call `act` when the actor is buried; at once when it is already."""
+        """Call `act` when the actor is buried, at once if it is already."""
         if self.buried:
             act()
         else:
@@ -439,8 +331,8 @@ class Cell:
             await event.wait()
 
     async def wait_dead(self) -> Exit:
-        """Wait until the actor is buried; return its exit."""
-        if self.dead_event is None:  # one for all who wait: those who give up leave nothing behind
+        """Wait until the actor is buried. Return its exit."""
+        if self.dead_event is None:  # shared by all who wait: a cancelled wait leaves nothing behind
             self.dead_event = trio.Event()
             self.when_dead(self.dead_event.set)
         await self.dead_event.wait()

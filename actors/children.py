@@ -105,7 +105,7 @@ class Children:
         while (going := self.cancelled_start(spec)) is not None:
             await going.wait_dead()
         cell = self.start_child(spec, static=static)
-        if cell.started:
+        if cell.incarnation.started:
             await self._owner.system.yield_regularly()
             return cell.ref
         try:
@@ -156,7 +156,7 @@ class Children:
         It will never run, so whoever wants that child waits for its end, and does not hear that the id is taken.
         """
         known = self.by_id.get(spec.id) if isinstance(spec, ChildSpec) else None
-        if known is None or known.buried or known.ever_started or not known.no_restart:
+        if known is None or known.buried or known.ever_started or not known.incarnation.no_restart:
             return None
         return known
 
@@ -165,7 +165,7 @@ class Children:
         if not isinstance(spec, ChildSpec):
             raise InvalidSpec("spec", f"must be a ChildSpec, not {type(spec).__name__}")
         if self.closing:
-            raise ActorDied(self._owner.path, self._owner.exit_reason())
+            raise ActorDied(self._owner.path, self._owner.incarnation.exit_reason())
         known = self.by_id.get(spec.id)
         if known is not None and not known.buried:
             raise AlreadyStarted(known.ref)
@@ -182,9 +182,9 @@ class Children:
 
     def child_ended(self, cell: Cell, reason: Exit) -> None:
         """An incarnation is over: restart the child, a group, nobody, or fail upward."""
-        if not cell.ever_started and (cell.no_restart or not cell.in_group_restart):
+        if not cell.ever_started and (cell.incarnation.no_restart or not cell.in_group_restart):
             self.retire(cell, reason)
-        elif cell.no_restart or self.closing or trio.current_effective_deadline() == -math.inf:
+        elif cell.incarnation.no_restart or self.closing or trio.current_effective_deadline() == -math.inf:
             self._report(cell, reason, Decision.STOP)
             self.retire(cell, reason)
         elif cell.in_group_restart:
@@ -193,7 +193,7 @@ class Children:
             self._decide(cell, reason)
 
     def _decide(self, cell: Cell, reason: Exit) -> None:
-        decision = Decision.STOP if cell.declined else decide(cell.spec, reason)
+        decision = Decision.STOP if cell.incarnation.declined else decide(cell.spec, reason)
         error: Exception = Escalated(self._owner.path, cell.path)
         if decision is Decision.RESTART and not self._within_intensity(cell):
             decision = Decision.ESCALATE

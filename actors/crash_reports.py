@@ -19,11 +19,11 @@ STATE_CHARACTERS = 2_000
 
 def crash_report(cell: Cell, reason: Exit, decision: Decision) -> ActorCrashed:
     """The record of an abnormal end of the incarnation that `cell` holds."""
-    error = reason.error if isinstance(reason, Crashed) else cell.failure
+    error = reason.error if isinstance(reason, Crashed) else cell.incarnation.failure
     text = "" if error is None else traceback_text(error)
-    redacted = cell.system.redacted
-    state = redacted(_state(cell.actor)) if cell.actor is not None else ""
-    return ActorCrashed(cell.path, cell.incarnation, reason, cell.message_type, redacted(text), decision, state)
+    life, redacted = cell.incarnation, cell.system.redacted
+    state = redacted(_state(life.actor)) if life.actor is not None else ""
+    return ActorCrashed(cell.path, cell.incarnations, reason, life.message_type, redacted(text), decision, state)
 
 
 def traceback_text(error: BaseException) -> str:

@@ -27,8 +27,9 @@ def redeliver_crashed(cell: Cell, reason: Exit) -> None:
 
     What came before all lanes, and what somebody was waiting for, is not given again.
     """
-    message = cell.current
-    if message is None or cell.current_is_control or call_of(message) is not None:
+    life = cell.incarnation
+    message = life.current
+    if message is None or life.current_is_control or call_of(message) is not None:
         return
     entry = current_entry(cell, message) or StashEntry(cell, message)
     entry.history = (*entry.history, cell.last_error or str(reason))
@@ -86,7 +87,7 @@ def fail_calls(cell: Cell, calls: Iterable[Call], reason: Exit) -> None:
 def death_error(cell: Cell) -> ActorDied:
     """The error for somebody who asks an actor that is dead, or will be when it has drained."""
     drains = cell.mailbox.closed and not cell.buried
-    return _died(cell.path, cell.stop_reason if drains else cell.exit)
+    return _died(cell.path, cell.incarnation.stop_reason if drains else cell.exit)
 
 
 def _lose(cell: Cell, lane: str, message: object, why: str, error: Exception) -> None:

@@ -77,7 +77,9 @@ def record_incident(cell: Cell, reason: Exit, decision: Decision, delay_s: float
     if cell.incidents is None:
         cell.incidents = deque(maxlen=MAX_INCIDENTS)
     now = cell.system.timers.now()
-    cell.incidents.append(Incident(now, cell.incarnation, text, cell.message_type, decision, delay_s, because_of))
+    cell.incidents.append(
+        Incident(now, cell.incarnations, text, cell.incarnation.message_type, decision, delay_s, because_of)
+    )
 
 
 def explain(cell: Cell) -> Explanation:
@@ -87,7 +89,7 @@ def explain(cell: Cell) -> Explanation:
         path=cell.path,
         type=cell.kind.__name__,
         state=cell.state,
-        incarnation=cell.incarnation,
+        incarnation=cell.incarnations,
         restarts=cell.restarts,
         for_s=max(0.0, now - cell.since),
         now_s=now,

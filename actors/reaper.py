@@ -56,7 +56,7 @@ class Reaper:
             if not doomed:
                 return
             cell = doomed.popleft()
-            cell.no_restart = True
+            cell.incarnation.no_restart = True
             if cell.state not in (State.STOPPED, State.BACKING_OFF):
                 termination.kill_alone(cell)
                 if cell.children is not None:

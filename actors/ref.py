@@ -156,13 +156,13 @@ class ActorRef(Handle):
         task = trio.lowlevel.current_task()
         if self._mailbox.thread != get_ident():
             raise WrongLoop
-        if task is cell.task:
+        if task is cell.incarnation.task:
             raise SelfCall(cell.path, "ask")
         if not timeout_s >= 0:
             raise ValueError(f"timeout_s must be zero or more, not {timeout_s!r}")
         if fail_fast and not cell.buried and cell.state is not State.RUNNING:
             raise ActorUnavailable(cell.path, cell.state.value)
-        asleep = cell.task
+        asleep = cell.incarnation.task
         if asleep is not None and type(asleep.custom_sleep_data) in _WAITS:
             circle = find_cycle(cell, request, task)
             if circle is not None:
@@ -193,7 +193,7 @@ class ActorRef(Handle):
         """
         cell = self._cell
         self._mailbox.check_loop()
-        if trio.lowlevel.current_task() is cell.task:
+        if trio.lowlevel.current_task() is cell.incarnation.task:
             raise SelfCall(cell.path, "stop and await")
         termination.order_stop(cell, mode)
         return await cell.wait_dead()
@@ -206,6 +206,6 @@ class ActorRef(Handle):
     async def wait_stopped(self) -> Exit:
         """Wait until the actor ended for good; return why. Raises `SelfCall` from the actor's own task."""
         self._mailbox.check_loop()
-        if trio.lowlevel.current_task() is self._cell.task:
+        if trio.lowlevel.current_task() is self._cell.incarnation.task:
             raise SelfCall(self._cell.path, "await the end of")
         return await self._cell.wait_dead()

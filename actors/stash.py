@@ -71,7 +71,8 @@ class StashEntry:
         self.message: object = message
         self.age: int = next(_ages)
         """Its place in line: the lower, the sooner."""
-        self.lasting: bool = lasting and not (cell.current_is_control and cell.current is message)
+        life = cell.incarnation
+        self.lasting: bool = lasting and not (life.current_is_control and life.current is message)
         self.history: tuple[str, ...] = ()
         self.stash: Stash | None = None
         """The stash that holds it or that it comes back from; None when that belongs to an earlier incarnation."""
@@ -110,7 +111,8 @@ class Stash:
         self._context = context
         self._cell = context._cell
         self._check_life()
-        self._cell.stashes = [*(self._cell.stashes or ()), self]
+        life = self._cell.incarnation
+        life.stashes = [*(life.stashes or ()), self]
 
     def __len__(self) -> int:
         return len(self.entries)
@@ -150,8 +152,9 @@ class Stash:
         entry = current_entry(self._cell, message) or StashEntry(self._cell, message, lasting=lasting)
         entry.stash = self
         _put(self.entries, [entry])
-        if self._cell.current is message:
-            self._cell.stashed_current = entry
+        life = self._cell.incarnation
+        if life.current is message:
+            life.stashed_current = entry
         self._cell.mailbox.interrupt = True  # ends the batch, and with it the time in which this is the message in work
 
     def unstash_all(self) -> None:
@@ -189,7 +192,7 @@ class Stash:
         return entry.stash is self or (entry.stash is None and not entry.history)
 
     def _check_life(self) -> None:
-        if self._cell.context is not self._context:
+        if self._cell.incarnation.context is not self._context:
             raise ActorDied(self._cell.path, self._cell.exit)
 
 
@@ -208,13 +211,13 @@ def redeliver(cell: Cell, entries: Sequence[StashEntry]) -> None:
 
 def entries_of(cell: Cell) -> list[StashEntry]:
     """Everything the actor has set aside, and what comes back already, the oldest first."""
-    queues = (stash.entries for stash in cell.stashes or ())
+    queues = (stash.entries for stash in cell.incarnation.stashes or ())
     return sorted((*chain.from_iterable(queues), *(cell.redeliveries or ())), key=_age)
 
 
 def discard(cell: Cell, message: object) -> None:
     """Let a message, found by identity, not come back."""
-    queues = [stash.entries for stash in cell.stashes or ()]
+    queues = [stash.entries for stash in cell.incarnation.stashes or ()]
     if cell.redeliveries is not None:
         queues.append(cell.redeliveries)
     for queue in queues:
@@ -228,10 +231,11 @@ def discard_failed(cell: Cell) -> None:
 
     Others of the same object, such as a constant that is told again and again, were told by themselves and stay.
     """
-    entry, cell.stashed_current = cell.stashed_current, None
+    life = cell.incarnation
+    entry, life.stashed_current = life.stashed_current, None
     if entry is None:
         return
-    for stash in cell.stashes or ():
+    for stash in cell.incarnation.stashes or ():
         if entry in stash.entries:
             stash.entries.remove(entry)
     if cell.redeliveries is not None and entry in cell.redeliveries:
@@ -245,9 +249,9 @@ def carry_over(cell: Cell) -> None:
     lasting = [entry for entry in entries_of(cell) if entry.lasting]
     for entry in lasting:
         entry.stash = None
-    for stash in cell.stashes or ():
+    for stash in cell.incarnation.stashes or ():
         stash.entries.clear()
-    cell.stashes = None
+    cell.incarnation.stashes = None
     if cell.redeliveries is not None:
         cell.redeliveries.clear()
     if lasting:

@@ -147,7 +147,7 @@ class ActorSystem(EventSink):
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         cancelled, rest = split_cancelled(error)
-        lost = self._root.killed and not self._root.no_restart
+        lost = self._root.incarnation.killed and not self._root.incarnation.no_restart
         leaving, interruption = (cancelled, None) if cancelled is not None else await self._leave()
         self.nursery.cancel_scope.cancel()
         caught = False
@@ -247,7 +247,7 @@ class ActorSystem(EventSink):
         self.shutdown.check_not_in_task()
         task = trio.lowlevel.current_task()
         for cell in () if self._stopped.is_set() else self._root.walk():
-            if cell.task is task:
+            if cell.incarnation.task is task:
                 raise SelfCall(cell.path, "await the end of the system of")
         self.request_stop(grace_s)
         await self._stopped.wait()
@@ -278,7 +278,7 @@ class ActorSystem(EventSink):
         self._shutdown_scope.cancel()
 
     def _kill_tree(self) -> None:
-        self._root.no_restart = True
+        self._root.incarnation.no_restart = True
         termination.kill(self._root)
         termination.order_stop(self._root, StopMode.NOW)
 
@@ -403,7 +403,7 @@ class ActorSystem(EventSink):
         if isinstance(reason, Crashed) and cell.ever_started:
             self._failure = reason.error
             self.nursery.cancel_scope.cancel()
-        elif reason is KILLED and not cell.no_restart:
+        elif reason is KILLED and not cell.incarnation.no_restart:
             self.nursery.cancel_scope.cancel()
         cell.bury(reason)
 

@@ -101,5 +101,5 @@ class TreeStream:
 def change_of(cell: Cell) -> TreeChange:
     """Where the actor is now."""
     return TreeChange(
-        cell.path, cell.kind.__name__, cell.state, cell.incarnation, cell.system.timers.now(), cell.buried
+        cell.path, cell.kind.__name__, cell.state, cell.incarnations, cell.system.timers.now(), cell.buried
     )

@@ -19,6 +19,7 @@ from .lifecycle import State
 
 if TYPE_CHECKING:
     from .cell import Cell
+    from .incarnation import Incarnation
     from .ref import ActorRef
 
 
@@ -84,12 +85,13 @@ def watch(watcher: Cell, target: Cell, *, vital: bool = False, restarts: bool = 
         known.add(wishes)
         return
     target.watchers[watcher] = wishes
-    if watcher.watching is None:
-        watcher.watching = {}
-    watcher.watching[target] = wishes
+    life = watcher.incarnation
+    if life.watching is None:
+        life.watching = {}
+    life.watching[target] = wishes
 
 
-def outlive(watcher: Cell, target: Cell) -> None:
+def outlive(watcher: Incarnation, target: Cell) -> None:
     """Note that the watcher can live without the target after all."""
     if watcher.vital_watch is target.ref:
         watcher.vital_watch = None
@@ -97,19 +99,20 @@ def outlive(watcher: Cell, target: Cell) -> None:
         watcher.watching[target].vital = False
 
 
-def check_vital_watch(watcher: Cell, notice: Terminated) -> None:
+def check_vital_watch(watcher: Incarnation, notice: Terminated) -> None:
     """The watcher has heard of the end: raise `DeathPact` unless it said that it can live with that."""
     if watcher.vital_watch is not None:
         watcher.vital_watch = None
-        raise DeathPact(watcher.path, notice.ref.path, str(notice.reason))
+        raise DeathPact(watcher.cell.path, notice.ref.path, str(notice.reason))
 
 
 def unwatch(watcher: Cell, target: Cell) -> None:
     """Take the watch back, and a notice that was not received yet."""
     if target.watchers is not None:
         target.watchers.pop(watcher, None)
-    if watcher.watching is not None:
-        watcher.watching.pop(target, None)
+    watching = watcher.incarnation.watching
+    if watching is not None:
+        watching.pop(target, None)
 
     def unwanted(item: object) -> bool:
         notice = item.notice if isinstance(item, VitalTerminated) else item
@@ -123,17 +126,17 @@ def unwatch(watcher: Cell, target: Cell) -> None:
         watcher.mailbox.remove_notices(unwanted)
 
 
-def unwatch_all(watcher: Cell) -> None:
+def unwatch_all(watcher: Incarnation) -> None:
     """Take back all watches of an incarnation that ends."""
     for target in tuple(watcher.watching or ()):
         if target.watchers is not None:
-            target.watchers.pop(watcher, None)
+            target.watchers.pop(watcher.cell, None)
     watcher.watching = None
 
 
 def notify_restart(target: Cell) -> None:
     """Tell those who asked for it that the actor runs again."""
-    notice = Restarted(target.ref, target.incarnation, target.exit or NORMAL)
+    notice = Restarted(target.ref, target.incarnations, target.exit or NORMAL)
     for watcher, wishes in tuple((target.watchers or {}).items()):
         if wishes.restarts:
             _put(watcher, notice, wishes)
@@ -143,8 +146,9 @@ def notify_watchers(target: Cell, reason: Exit) -> None:
     """Tell everybody who watches an actor that ended for good."""
     watchers, target.watchers = target.watchers, None
     for watcher, wishes in (watchers or {}).items():
-        if watcher.watching is not None:
-            watcher.watching.pop(target, None)
+        watching = watcher.incarnation.watching
+        if watching is not None:
+            watching.pop(target, None)
         _tell_end(watcher, target, wishes, reason)
 
 

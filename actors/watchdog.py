@@ -158,8 +158,8 @@ class Watchdog:
         stack = "" if frame is None else _stack(frame)
         cell, system = self._owner(task)
         path = None if cell is None else cell.path
-        at_work = cell is not None and cell.task is task and not cell.stopping
-        message_type = cell.message_type if cell is not None and at_work else None
+        at_work = cell is not None and cell.incarnation.task is task and not cell.incarnation.stopping
+        message_type = cell.incarnation.message_type if cell is not None and at_work else None
         return _Hold(SlowHandler(path, message_type, 0.0, task.name, stack), system)
 
     def _owner(self, task: trio.lowlevel.Task) -> tuple[Cell | None, WatchedSystem | None]:
@@ -169,7 +169,7 @@ class Watchdog:
             owner = at.context.get(owned_by)
             for system in tuple(self._systems):
                 cell = system.cell_at(at.name) if owner is None else owner.cell
-                if cell is not None and (owner is not None or cell.task is at) and cell.system is system:
+                if cell is not None and (owner is not None or cell.incarnation.task is at) and cell.system is system:
                     return cell, system
             nursery = at.parent_nursery
             at = None if nursery is None else nursery.parent_task

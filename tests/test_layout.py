@@ -13,9 +13,9 @@ ROOTS = {
     "actors": {
         "__init__", "actor", "ask", "backoff", "callbacks", "cell", "channels", "children", "context_propagation",
         "coordinated_shutdown", "crash_reports", "dead_letters", "errors", "event_sink", "events", "exit_reasons",
-        "handle", "hooks", "host", "incarnation", "incidents", "intensity", "interception", "lanes", "lifecycle",
-        "mailbox", "reaper", "ref", "signals", "spec", "stash", "strategy", "supervisor", "system", "tasks",
-        "termination", "timers", "tree", "tree_stream", "watch", "watchdog",
+        "handle", "hooks", "host", "incarnation", "incarnation_task", "incidents", "intensity", "interception",
+        "lanes", "lifecycle", "mailbox", "reaper", "ref", "signals", "spec", "stash", "strategy", "supervisor",
+        "system", "tasks", "termination", "timers", "tree", "tree_stream", "watch", "watchdog",
     },
     "transport": {"__init__"},
     "sanitization": {

@@ -15,12 +15,13 @@ from actors.ask import Ask, Call, _set_call, call_of
 from actors.cell import Cell
 from actors.errors import ActorDied, ActorError, AlreadyStarted, AskTimeout, NotSupervising, SelfCall, TooManyChildren
 from actors.exit_reasons import SHUTDOWN, Exit
+from actors.incarnation import Incarnation
 from actors.lanes import Lane, LaneStatistics
 from actors.lifecycle import StopMode
 from actors.mailbox import Mailbox, MailboxSpec
 from actors.ref import ASK_TIMEOUT_S, ActorRef
 from actors.spec import ChildSpec
-from actors.stash import RedeliveryQueue, Stash, StashEntry
+from actors.stash import RedeliveryQueue, StashEntry
 from actors.testing.effects import (
     Asked,
     KillOrdered,
@@ -197,10 +198,7 @@ class RecordedCell(Cell):
         self.path: str = path
         self.system: ActorSystem = system
         self.mailbox: Mailbox = Mailbox(MailboxSpec())
-        self.context: Context | None = None
-        self.current: object = None
-        self.current_is_control: bool = False
-        self.stashes: list[Stash] | None = None
+        self.incarnation: Incarnation = Incarnation(self)
         self.redeliveries: RedeliveryQueue | None = None
         self.exit: Exit | None = None
 

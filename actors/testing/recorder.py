@@ -61,7 +61,7 @@ class Recorder:
         self.system: ActorSystem = ActorSystem("recorded", on_event=_ignore)
         self.cell: RecordedCell = RecordedCell(path, self.system)
         self.context: RecordedContext = RecordedContext(self, incarnation)
-        self.cell.context = self.context
+        self.cell.incarnation.context = self.context
         self.changed: trio.Event = trio.Event()
         self._answers: list[tuple[type[Ask[Any]], Callable[[Any], Any]]] = []
         self._refusals: dict[str, Exception] = {}
@@ -237,14 +237,14 @@ class Recorder:
             if trio.lowlevel.in_trio_task() or str(error) != _NO_LOOP:
                 raise
             self.exit = None
-            self.cell.context = self.context
+            self.cell.incarnation.context = self.context
         step.close()
         raise WouldWait("the actor waits for something")
 
     async def _handle(self, message: object) -> None:
-        self.cell.current = message
+        self.cell.incarnation.current = message
         await self._run(self.actor.receive(message, self.context))
-        self.cell.current = None
+        self.cell.incarnation.current = None
 
     async def _run(self, hook: Awaitable[object]) -> None:
         try:
@@ -255,7 +255,7 @@ class Recorder:
 
     def _over(self, reason: Exit) -> None:
         self.exit = self.cell.exit = reason
-        self.cell.context = None
+        self.cell.incarnation.context = None
 
 
 def _ignore(_: object) -> None:

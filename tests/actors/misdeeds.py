@@ -52,7 +52,7 @@ async def neighbour(system):
 
     async def well():
         assert await ref.ask(Read()) == []
-        assert ref._cell.incarnation == 1
+        assert ref._cell.incarnations == 1
 
     return well
 

@@ -165,7 +165,7 @@ async def test_a_wrong_request_fails_who_asked_and_not_the_supervisor(autojump_c
     ref = await system.spawn(ChildSpec("sup", lambda: Supervisor([player("a")])))
     with pytest.raises((TypeError, ValueError)):
         await ref.ask(request_())
-    assert ref._cell.incarnation == 1
+    assert ref._cell.incarnations == 1
     assert [child.path for child in ref.children()] == ["/test/sup/a"]
 
 

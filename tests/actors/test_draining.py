@@ -43,7 +43,7 @@ async def draining(nursery, ref):
 async def test_a_stream_of_messages_does_not_keep_a_drain_from_its_end(autojump_clock, system):
     """Twenty a second come while ten a second are handled."""
     ref = await system.spawn(ChildSpec("worker", Worker))
-    worker = ref._cell.actor
+    worker = ref._cell.incarnation.actor
     for number in range(5):
         ref.tell(number)
     later = []
@@ -93,7 +93,7 @@ async def test_what_was_there_before_the_order_is_finished(autojump_clock, syste
         supervision = Supervision()
 
     ref = await system.spawn(ChildSpec("parent", Parent, shutdown_s=100.0))
-    parent, got = ref._cell.actor, []
+    parent, got = ref._cell.incarnation.actor, []
     gate = trio.Event()
 
     async def hold(context):

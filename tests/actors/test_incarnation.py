@@ -51,12 +51,12 @@ async def test_a_receive_timeout_is_a_timer_that_each_message_sets_again(autojum
         await trio.sleep(9)
         ref.tell(number)
     await trio.sleep(9.9)
-    assert "silence" not in ref._cell.actor.heard
+    assert "silence" not in ref._cell.incarnation.actor.heard
     await trio.sleep(0.2)
-    assert ref._cell.actor.heard == [0, 1, 2, 3, 4, "silence"]
+    assert ref._cell.incarnation.actor.heard == [0, 1, 2, 3, 4, "silence"]
     ref.tell("enough")
     await trio.sleep(100)
-    assert ref._cell.actor.heard[-1] == "enough"
+    assert ref._cell.incarnation.actor.heard[-1] == "enough"
 
 
 @pytest.mark.promise("timers.receive-timeout", "timers.die")
@@ -66,9 +66,9 @@ async def test_a_receive_timeout_dies_with_its_incarnation_and_the_next_has_its_
     await trio.sleep(8)
     ref.tell(Boom())
     await trio.sleep(9)
-    assert ref._cell.actor.heard == []
+    assert ref._cell.incarnation.actor.heard == []
     await trio.sleep(2)
-    assert ref._cell.actor.heard == ["silence"]
+    assert ref._cell.incarnation.actor.heard == ["silence"]
 
 
 @pytest.mark.promise("timers.die")
@@ -170,7 +170,7 @@ async def test_a_request_about_children_outlives_a_crash_as_any_that_waits(autoj
     ref.tell(Run(fail))
     await settled()
     assert (await ref.ask(CountChildren())).specs == 0
-    assert ref._cell.incarnation == 2
+    assert ref._cell.incarnations == 2
 
 
 @pytest.mark.promise("mailbox.unexpected")
@@ -186,7 +186,7 @@ async def test_an_unexpected_message_is_told_and_counted(autojump_clock, system,
         ("/test/plain", "str"), ("/test/plain", "object"), ("/test/plain", "Read"),
     ]  # fmt: skip
     assert system.unhandled == 3
-    assert ref._cell.incarnation == 1
+    assert ref._cell.incarnations == 1
 
 
 @pytest.mark.promise("mailbox.unexpected-may-fail")
@@ -200,7 +200,7 @@ async def test_an_actor_may_take_an_unexpected_message_for_a_failure(autojump_cl
     ref = await system.spawn(ChildSpec("strict", Strict))
     ref.tell("what?")
     await settled()
-    assert (ref.alive, ref._cell.incarnation) == (True, 2)
+    assert (ref.alive, ref._cell.incarnations) == (True, 2)
     assert system.tree().children[0].last_error == "UnhandledMessage: /test/strict does not understand str"
 
 

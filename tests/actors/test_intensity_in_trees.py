@@ -86,9 +86,9 @@ async def test_a_supervisor_that_comes_back_has_a_clean_slate(autojump_clock, sy
     _, kids = await open_family(system, spec, intensity=9)
     for _ in range(2):
         await crash(kids["inner"].children()[0])
-    assert kids["inner"]._cell.incarnation == 2
+    assert kids["inner"]._cell.incarnations == 2
     await crash(kids["inner"].children()[0])
-    assert kids["inner"]._cell.incarnation == 2
+    assert kids["inner"]._cell.incarnations == 2
 
 
 @pytest.mark.promise("restart.intensity")

@@ -124,7 +124,7 @@ async def test_a_task_of_the_lifespan_that_raises_crashes_the_actor(autojump_clo
         raise KeyError("lost")
 
     ref = await system.spawn(housed(diary, restart=Restart.PERMANENT))
-    ref.tell(Run(lambda context: context._cell.actor.nursery.start_soon(fail)))
+    ref.tell(Run(lambda context: context._cell.incarnation.actor.nursery.start_soon(fail)))
     await settled()
     assert await ref.ask(Read()) == []
     (crash,) = [event for event in events if isinstance(event, ActorCrashed)]

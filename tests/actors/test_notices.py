@@ -146,7 +146,7 @@ async def test_two_that_watch_each_other_and_themselves_leave_nothing_behind(aut
     await b.stop()
     for ref in (a, b):
         assert not ref._cell.watchers
-        assert not ref._cell.watching
+        assert not ref._cell.incarnation.watching
         assert not ref._cell.control
 
 
@@ -162,7 +162,7 @@ async def test_a_context_whose_incarnation_is_over_watches_nobody(autojump_clock
             act()
     assert not b._cell.watchers
     assert await a.ask(Read()) == []
-    assert a._cell.incarnation == 2
+    assert a._cell.incarnations == 2
 
 
 @pytest.mark.promise("watch.tables-empty", "timers.die")
@@ -192,7 +192,7 @@ async def test_nothing_outlives_an_actor(autojump_clock, system, how):
         await settled()
         ref.tell("waits")
         if how == "crash":
-            ref._cell.tasks.start_soon(boom)
+            ref._cell.incarnation.tasks.start_soon(boom)
         elif how == "kill":
             ref.kill()
         else:
@@ -200,7 +200,16 @@ async def test_nothing_outlives_an_actor(autojump_clock, system, how):
         await ref.wait_stopped()
     await settled()
     cell = ref._cell
-    held = (cell.watching, cell.timers, cell.calls, cell.control, cell.children, cell.tasks, cell.actor, cell.current)
+    held = (
+        cell.incarnation.watching,
+        cell.incarnation.timers,
+        cell.calls,
+        cell.control,
+        cell.children,
+        cell.incarnation.tasks,
+        cell.incarnation.actor,
+        cell.incarnation.current,
+    )
     assert not any((*held, cell.mailbox.barriers))
     assert not target._cell.watchers
     assert ref.statistics() == {}

@@ -85,7 +85,7 @@ async def test_nobody_waits_on_another_loop_for_an_actor(autojump_clock):
 
         await trio.to_thread.run_sync(trio.run, main)
         assert refused == list(calls)
-        assert ref._cell.stop_mode is None
+        assert ref._cell.incarnation.stop_mode is None
         assert [child.path for child in system.root.children()] == ["/s/a"]
         ref.kill()
         await settled()
@@ -103,7 +103,7 @@ async def test_nothing_is_ended_from_elsewhere(elsewhere, what):
         with pytest.raises(WrongLoop):
             await elsewhere(act)
         assert await ref.ask(Read()) == []
-        assert ref._cell.incarnation == 1
+        assert ref._cell.incarnations == 1
 
 
 @pytest.mark.promise("tell.other-loop")

@@ -201,7 +201,7 @@ async def test_an_ask_that_still_waits_outlives_a_restart(autojump_clock, system
     ref = await system.spawn(player("a", backoff=Backoff(min_s=1.0)))
     ref.tell(Boom())
     assert await ref.ask(Read(), timeout_s=4.0) == []
-    assert ref._cell.incarnation == 2
+    assert ref._cell.incarnations == 2
 
 
 @pytest.mark.promise("bitten.ask-restarting")

@@ -259,7 +259,7 @@ async def test_a_watcher_that_comes_back_hears_the_messages_first_too(autojump_c
     await child.ask(telling(busy.ref, "result"))
     await child.stop()
     assert await busy.heard() == ["result", Terminated(child, Shutdown())]
-    assert busy.ref._cell.incarnation == 2
+    assert busy.ref._cell.incarnations == 2
 
 
 @pytest.mark.promise("watch.signal-order")
@@ -396,7 +396,7 @@ async def test_a_request_that_nobody_waits_for_among_notices_is_cancelled_alone(
         await child.stop()
         busy.gate.set()
     assert await busy.ref.ask(Read()) == [Terminated(child, Shutdown())]
-    assert busy.ref._cell.incarnation == 1
+    assert busy.ref._cell.incarnations == 1
 
 
 async def test_values_that_travel_with_messages_are_not_those_of_a_notice(autojump_clock):

@@ -36,7 +36,7 @@ async def test_what_is_set_aside_when_the_actor_ends_is_told(autojump_clock, sys
     assert len(keeper.incarnations) == 1
     assert len(keeper.stash) == 0
     cell = keeper.ref._cell
-    assert not cell.stashes
+    assert not cell.incarnation.stashes
     assert not cell.redeliveries
     assert not cell.calls
 

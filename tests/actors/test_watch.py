@@ -101,7 +101,7 @@ async def test_no_watch_outlives_its_actors(autojump_clock, system):
     await watcher.ask(Run(lambda context: context.watch(target)))
     await target.stop()
     await settled()
-    assert not watcher._cell.watching
+    assert not watcher._cell.incarnation.watching
     assert target._cell.watchers is None
 
 

@@ -88,17 +88,19 @@ def check_tables(cell: Cell, ledger: RoundTrace) -> None:
     """A live actor at rest has no call, timer or control message, and is watched by the living only."""
     if cell.state is not State.RUNNING:
         ledger.violation(f"{cell.path} is {cell.state.value}")
-    for name in ("calls", "timers", "control", "start_waiters", "down_waiters", "dead_waiters"):
+    if cell.incarnation.timers:
+        ledger.violation(f"{cell.path}: timers holds {cell.incarnation.timers!r}")
+    for name in ("calls", "control", "start_waiters", "down_waiters", "dead_waiters"):
         if getattr(cell, name):
             ledger.violation(f"{cell.path}: {name} holds {getattr(cell, name)!r}")
-    if cell.redeliveries or any(len(stash) for stash in cell.stashes or ()):
+    if cell.redeliveries or any(len(stash) for stash in cell.incarnation.stashes or ()):
         ledger.violation(f"{cell.path}: something is set aside")
     if cell.mailbox.has_messages():
         ledger.violation(f"{cell.path}: {cell.mailbox.depths()} messages wait")
     for watcher in cell.watchers or ():
-        if watcher.buried or cell not in (watcher.watching or ()):
+        if watcher.buried or cell not in (watcher.incarnation.watching or ()):
             ledger.violation(f"{cell.path}: still watched by {watcher.path}")
-    for target in cell.watching or ():
+    for target in cell.incarnation.watching or ():
         if target.buried or cell not in (target.watchers or ()):
             ledger.violation(f"{cell.path}: still watches {target.path}")
 
@@ -109,8 +111,8 @@ def check_watches(life: Lifetime, ledger: RoundTrace) -> None:
         if notices != (0 if ref.alive else 1):
             ledger.violation(f"{life.path}: {notices} notices of {ref!r}")
     for ref, heard in life.restarts.items():
-        if ref.alive and max(heard, life.since[ref]) != ref._cell.incarnation:
-            ledger.violation(f"{life.path}: heard of incarnation {heard} of {ref!r}, it is in {ref._cell.incarnation}")
+        if ref.alive and max(heard, life.since[ref]) != ref._cell.incarnations:
+            ledger.violation(f"{life.path}: heard of incarnation {heard} of {ref!r}, it is in {ref._cell.incarnations}")
 
 
 def check_children(system: ActorSystem, life: Lifetime, ledger: RoundTrace) -> None:

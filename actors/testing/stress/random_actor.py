@@ -178,7 +178,7 @@ class RandomActor(Actor):
             life.vital[ref] = None
         if watch.restarts:
             life.restarts[ref] = 0
-            life.since[ref] = ref._cell.incarnation
+            life.since[ref] = ref._cell.incarnations
         if watch.urgent:
             life.urgent.add(ref)
         context.watch(ref, vital=watch.vital, restarts=watch.restarts, urgent=watch.urgent)

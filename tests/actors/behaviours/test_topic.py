@@ -108,7 +108,7 @@ async def test_the_dead_leave_by_themselves(autojump_clock, system, news):
     assert system.dead_letters.count == 0
     await refs[3].stop()
     assert await counts(news) == {}
-    assert not news._cell.watching
+    assert not news._cell.incarnation.watching
 
 
 async def test_a_dead_actor_cannot_subscribe(autojump_clock, system):
