@@ -1,4 +1,4 @@
-"""What an actor is, and what it may do.
+"""The base class of actors, and the context handed to their hooks.
 
 All hooks run in the actor's own task, one at a time: an actor needs no locks.
 """
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 
 class Actor:
-    """Behaviour with state of its own. Subclass it, keep state in plain attributes, override the hooks you need.
+    """Behaviour and private state. Subclass it, keep state in plain attributes, override the hooks you need.
 
     `supervision` and `mailbox` may be set on the class or on the instance, before it starts. An actor that spawns
     children must set `supervision`; without it, an actor is one task and nothing more.
@@ -47,9 +47,9 @@ class Actor:
         check_hooks(cls)
 
     def lifespan(self, context: Context) -> AbstractAsyncContextManager[object]:
-        """What each incarnation lives in: entered before `on_start`, left after `on_stop`, in the same task.
+        """Return a context manager around each incarnation: entered before `on_start`, left after `on_stop`.
 
-        For what has to be left where it was entered, such as a nursery, a cancel scope or a connection:
+        Both happen in the actor's task, as a nursery, a cancel scope or a connection requires:
 
             @asynccontextmanager
             async def lifespan(self, context):
@@ -57,37 +57,37 @@ class Actor:
                     yield
                     self.nursery.cancel_scope.cancel()
 
-        Entering is part of the start, with `on_start` in one `start_timeout_s`; leaving is part of the end, within its
-        grace. What the actor raises is raised at the `yield`, and crashes it in any case. A task of such a nursery that
-        raises crashes the actor too.
+        Entering is part of the start: it shares one `start_timeout_s` with `on_start`. Leaving is part of the end,
+        within its grace. An error of the actor is raised at the `yield`, and crashes the actor in any case, as does an
+        error in a task of such a nursery.
         """
         return nullcontext()
 
     async def on_start(self, context: Context) -> None:
-        """Runs before the first message of each incarnation; whoever starts the actor waits for it.
+        """Runs before the first message of each incarnation; `spawn` waits for it.
 
-        Raise `Ignore` to decline. Any other exception is a failed start, as is taking longer than `start_timeout_s`.
+        Raise `Ignore` to decline. Any other exception fails the start, as does taking longer than `start_timeout_s`.
         """
 
     async def receive(self, message: object, context: Context) -> None:
-        """Runs for each message. An exception crashes the actor; its parent decides what becomes of it."""
+        """Runs for each message. An exception crashes the actor; its supervisor decides what follows."""
         context.unhandled(message)
 
     async def on_idle(self, context: Context) -> None:
         """Runs after each batch of messages, before the actor waits for the next one."""
 
     async def on_stop(self, context: Context, reason: Exit) -> None:
-        """Runs once at the end of each incarnation, also of one whose start failed. Shielded within the grace."""
+        """Runs once at the end of each incarnation, even if its start failed. Shielded within the grace."""
 
     def report_state(self) -> object:
-        """What a crash report says about the state, as text. It may raise: the report says so then.
+        """Return the state to show in a crash report. If it raises, the report says so.
 
-        Unless overridden, it names the attributes and their types, and no value: state may hold what users wrote.
+        By default it names the attributes and their types but no values, since those may hold users' texts.
         """
         return {name: type(value).__name__ for name, value in getattr(self, "__dict__", {}).items()}
 
     def static_children(self) -> Iterable[ChildSpec]:
-        """The children to start, in this order, after `on_start`. Only a `Supervisor` has some."""
+        """Return the children to start, in this order, after `on_start`. None, except for a `Supervisor`."""
         return ()
 
 
@@ -95,7 +95,7 @@ _set_taken = vars(Actor)["_taken"].__set__  # the slot itself: an actor may be a
 
 
 def claim(actor: Actor, path: str) -> None:
-    """Note that an actor is one incarnation's own. Raises `InvalidActor` if it was another one's before."""
+    """Mark an actor as used by one incarnation. Raises `InvalidActor` if another one has used it."""
     if getattr(actor, "_taken", False):
         again = "as in `ChildSpec(id, lambda: Kind(...))`"
         problem = f"the factory of {path} returned an actor that was used before; make a new one each time, {again}"
@@ -104,7 +104,7 @@ def claim(actor: Actor, path: str) -> None:
 
 
 class ActorTimer:
-    """A timer of an actor: replaced under its key, received at most once."""
+    """A timer of an actor. A new one under the same key replaces it; it is received at most once."""
 
     __slots__ = ("entry", "key", "message", "values")
 
@@ -114,15 +114,15 @@ class ActorTimer:
         self.key: Hashable = key
         self.message: object = message
         self.values: Values = values
-        """What the context variables that travel with messages were when the timer was set."""
+        """The values of the propagated context variables when the timer was set."""
 
     def cancel(self) -> None:
-        """Let it not fire."""
+        """Cancel the timer."""
         self.entry.cancel()
 
 
 class Context:
-    """What the runtime gives to one incarnation of an actor. Not to be used after its end, nor by other actors."""
+    """The runtime's interface for one incarnation of an actor. Do not use it after its end, nor from other actors."""
 
     __slots__ = ("_cell", "incarnation")
 
@@ -143,7 +143,7 @@ class Context:
 
     @property
     def system(self) -> ActorSystem:
-        """The system the actor lives in."""
+        """The actor's system."""
         return self._cell.system
 
     @property
@@ -154,51 +154,51 @@ class Context:
 
     @property
     def stopping(self) -> StopMode | None:
-        """How the actor was told to end; None as long as it was not."""
+        """How the actor was told to end; None if it was not."""
         return self._cell.incarnation.stop_mode
 
     async def spawn(self, spec: ChildSpec) -> ActorRef:
         """Start a child and wait until it runs.
 
-        Raises `StartFailed` (with the cause), `StartDeclined`, `AlreadyStarted` when the id is taken,
-        `TooManyChildren`, or `NotSupervising`. When the wait is cancelled, the child is stopped again.
+        Raises `StartFailed` (with the cause), `StartDeclined`, `AlreadyStarted` if the id is taken, `TooManyChildren`,
+        or `NotSupervising`. If the wait is cancelled, the child is stopped again.
         """
         return await self._children().spawn(spec)
 
     def children(self) -> list[ActorRef]:
-        """The live children in start order, those that back off included."""
+        """Return the live children in start order, including those that back off."""
         family = self._cell.children
         return [] if family is None else [cell.ref for cell in family.living()]
 
     def child(self, id: str) -> ActorRef | None:  # noqa: A002 - the spec's word
-        """The live child with this id."""
+        """Return the live child with this id, or None."""
         cell = self._cell.children.by_id.get(id) if self._cell.children is not None else None
         return None if cell is None or cell.buried else cell.ref
 
     def watch(self, ref: ActorRef, *, vital: bool = False, restarts: bool = False, urgent: bool = False) -> None:
-        """Receive one `Terminated(ref, reason)` when the actor ends for good; soon, if it is dead already.
+        """Receive one `Terminated(ref, reason)` when the actor ends for good; at once if it is dead already.
 
-        It is received after everything that waits in this actor's mailbox at that moment, and so after all that the
-        other had sent; with `urgent`, before what waits in the lanes. `vital`: this actor fails with `DeathPact` then,
-        unless it calls `outlive` while it receives the notice, or before. `restarts`: receive a
-        `Restarted(ref, incarnation, reason)` too, in the same order, whenever the actor runs again.
-        Watching an actor again adds wishes and takes none back; `unwatch` takes all back, `outlive` the vital one.
+        It is received after all messages that wait in this actor's mailbox at that moment, and so after all that the
+        other one had sent; with `urgent`, before the lanes. `vital`: this actor then fails with `DeathPact`, unless it
+        calls `outlive` before or while it receives the notice. `restarts`: also receive a
+        `Restarted(ref, incarnation, reason)`, in the same order, whenever the actor runs again. Watching an actor again
+        adds options and removes none; `unwatch` removes the watch, `outlive` only `vital`.
         """
         self._check_life()
         watching.watch(self._cell, ref._cell, vital=vital, restarts=restarts, urgent=urgent)
 
     def outlive(self, ref: ActorRef) -> None:
-        """Say that this actor can live without one that it watched as vital."""
+        """Remove `vital` from the watch of an actor: its end does not fail this one."""
         watching.outlive(self._cell.incarnation, ref._cell)
 
     def unwatch(self, ref: ActorRef) -> None:
-        """Receive no `Terminated` of this actor; also not one that waits already."""
+        """Remove the watch. A `Terminated` that waits already is not received either."""
         watching.unwatch(self._cell, ref._cell)
 
     def start_soon(self, async_fn: Callable[..., Awaitable[object]], *args: Any, name: str | None = None) -> None:
         """Start a task that belongs to this incarnation: cancelled at its end; if it raises, the actor crashes.
 
-        Raises `ActorDied` when the incarnation is over, and `TypeError` for a coroutine, such as `work()`.
+        Raises `ActorDied` if the incarnation is over, and `TypeError` for a coroutine, such as `work()`.
         """
         check_async("start_soon", async_fn)
         cell = self._cell
@@ -211,9 +211,9 @@ class Context:
         life.tasks.start_soon(async_fn, *args, name=name)
 
     def set_timer(self, key: Hashable, delay_s: float, message: object) -> None:
-        """Receive `message` once, after `delay_s` seconds, before what waits in the lanes.
+        """Receive `message` once, after `delay_s` seconds, before the lanes.
 
-        A timer set again under its key replaces the old one, even if that has fired and was not received yet.
+        Setting a timer again under its key replaces the old one, even if that has fired but was not received yet.
         """
         cell = self._cell
         self._check_life()
@@ -228,23 +228,23 @@ class Context:
         life.timers[key] = timer
 
     def cancel_timer(self, key: Hashable) -> None:
-        """Take a timer back; harmless when there is none."""
+        """Cancel the timer under `key`; harmless if there is none."""
         timers = self._cell.incarnation.timers
         timer = timers.pop(key, None) if timers else None
         if timer is not None:
             timer.cancel()
 
     def stop(self) -> None:
-        """End after the current message, with reason `Normal`. A permanent child is restarted even so."""
+        """End after the current message, with exit `Normal`. A permanent child is restarted even so."""
         self._check_life()
         termination.order_stop(self._cell, StopMode.AFTER_MESSAGE, final=False, reason=NORMAL)
 
     def healthy(self) -> None:
-        """Say that all is well: the next backoff starts from its minimum."""
+        """Reset the count of failures: the next backoff starts from its minimum."""
         self._cell.failures_in_row = 0
 
     def unhandled(self, message: object) -> None:
-        """Report a message this actor does not know; a request among them fails with `UnhandledMessage`."""
+        """Report a message that this actor does not know; a request fails with `UnhandledMessage`."""
         name = type(message).__name__
         self.system.note_unhandled(self.path, name)
         if isinstance(message, Ask):

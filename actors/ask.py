@@ -1,11 +1,12 @@
 """Requests that want an answer.
 
-1. Every call ends exactly once: with a value, an error, its timeout, the death of its target, or its caller's cancel.
-2. A late answer reaches nobody. It is counted.
-3. A call that ended before it was taken leaves no request in the mailbox. The handling of one that was taken is
+1. Every call ends exactly once: with a value, an error, its timeout, the death of its target, or its caller's
+   cancellation.
+2. A late answer is dropped and counted.
+3. A call that ended before its request was taken leaves none in the mailbox. If the request was taken, its handling is
    cancelled, unless it must finish.
-4. A call does not keep its request alive. When nothing else does, nobody can answer it any more, and it fails at once.
-5. Tables keep the order of insertion, so that a run with the same seed is the same run.
+4. A call does not keep its request alive. If nothing else does, no answer is possible, and the call fails at once.
+5. Tables keep the order of insertion, so that a simulation with the same seed is the same run.
 """
 
 from __future__ import annotations
@@ -33,18 +34,18 @@ class Ask(Generic[T]):
     """A request whose answer is a T. Subclass it as the message; attrs classes, frozen or slotted, are fine.
 
     The actor answers with `reply` or `fail`: in `receive`, later, or from another task on the same trio loop. One
-    instance can be asked once. When the caller is cancelled or its time is up, the handling of the request is cancelled
-    too, at its next wait, and the actor goes on with its state; set `must_finish` for requests that may not be cut off.
+    instance can be asked once. If the caller is cancelled or its time is up, the handling of the request is cancelled
+    too, at its next wait, and the actor keeps its state; set `must_finish` for requests that must not be cut off.
     """
 
     __slots__ = ("__weakref__", "_call")
     _call: Call | None
     _control: ClassVar[bool] = False
     must_finish: ClassVar[bool] = False
-    """Whether handling goes on when nobody waits for the answer any more. Set it in a class, not in an instance."""
+    """Whether handling goes on after the caller has left. Set it in a class, not in an instance."""
 
     def reply(self, value: T) -> None:
-        """Answer. If nobody waits any more, the answer is dropped and counted in `ActorSystem.late_replies`."""
+        """Answer. If the call has ended, the answer is dropped and counted in `ActorSystem.late_replies`."""
         call = call_of(self)
         if call is not None:
             call.settle(value, None)
@@ -57,14 +58,14 @@ class Ask(Generic[T]):
 
     @property
     def waiting(self) -> bool:
-        """Whether somebody still waits for the answer: check it before an effect that only the caller wanted."""
+        """Whether the caller still waits for the answer: check it before an effect that only the caller wanted."""
         call = call_of(self)
         return call is not None and not call.settled
 
     def when_ended(self, act: Callable[[], None]) -> None:
-        """Call `act` once nobody waits any more: when it is answered, or its caller left; at once if nobody does now.
+        """Call `act` once the call ends: it is answered, or its caller leaves. At once if it has ended.
 
-        For who passes requests on or keeps them. `act` must be quick and must not raise.
+        For actors that forward or keep requests. `act` must be quick and must not raise.
         """
         call = call_of(self)
         if call is None or call.settled:
@@ -77,12 +78,12 @@ _set_call = vars(Ask)["_call"].__set__  # the slot itself: frozen subclasses ref
 
 
 def call_of(message: object) -> Call | None:
-    """The call this request was made in; None when it was told, not asked, or is no request."""
+    """Return the call of this request; None if it was told instead of asked, or is no request."""
     return getattr(message, "_call", None) if isinstance(message, Ask) else None
 
 
 def _described(request: object) -> str:
-    """What was asked instead of an `Ask`, and what to ask instead."""
+    """Describe what was asked instead of an `Ask`, and what to ask instead."""
     if isinstance(request, type):
         return f"the class {request.__name__} (ask an instance: `{request.__name__}(...)`)"
     kind = type(request).__name__
@@ -90,7 +91,7 @@ def _described(request: object) -> str:
 
 
 class Call(Handle):
-    """One ask in flight: who waits, for whom, and until when."""
+    """One ask in flight: the caller's task, the target and the deadline."""
 
     __slots__ = (
         "_lifeline", "deadline", "error", "kind", "on_end", "parked", "settled", "target", "task", "timeout_s", "value",
@@ -117,11 +118,11 @@ class Call(Handle):
 
     @property
     def request(self) -> Ask[Any] | None:
-        """The request, as long as something other than this call refers to it."""
+        """The request, or None once nothing but this call refers to it."""
         return None if self._lifeline is None else self._lifeline()
 
     def open(self) -> None:
-        """The caller is about to wait: enter the tables."""
+        """Enter the tables; the caller waits from now on."""
         target = self.target
         if target.calls is None:
             target.calls = {}
@@ -131,7 +132,7 @@ class Call(Handle):
         self.parked = True
 
     def settle(self, value: Any, error: Exception | None) -> None:
-        """End the call and wake its caller; a second answer is dropped and counted. Raises `WrongLoop`."""
+        """End the call and wake its caller; drop and count a second answer. Raises `WrongLoop`."""
         if self.settled:
             self.target.system.late_replies += 1
             return
@@ -144,10 +145,10 @@ class Call(Handle):
             trio.lowlevel.reschedule(self.task)
 
     def _lose(self, _: object) -> None:
-        """The request was not answered, and nothing refers to it any more: nobody can answer it."""
+        """Fail the call with `Unanswered`: its request was released without an answer."""
         target = self.target
         if self.settled or not self.parked or target.buried or target.incarnation.doomed:
-            return  # if the actor ends, those who wait are told of that
+            return  # if the actor ends, its calls fail with `ActorDied`
         if target.mailbox.thread != get_ident():
             with suppress(trio.RunFinishedError):
                 target.system.token.run_sync_soon(self._lose, None)
@@ -156,7 +157,7 @@ class Call(Handle):
         self.settle(None, Unanswered(target.path, self.kind.__name__))
 
     def close(self) -> None:
-        """Leave every table."""
+        """Leave the tables, and call the functions given to `when_ended`."""
         self.settled = True
         self._lifeline = None
         if self.target.calls is not None:
@@ -168,14 +169,14 @@ class Call(Handle):
                 act()
 
     def expire(self) -> None:
-        """The deadline has passed: fail the call, and take the request back if it still waits."""
+        """Fail the call with `AskTimeout`, and take the request back if it still waits."""
         if not self.settled:
-            request = self.request  # taking it back would be the last of it
+            request = self.request  # keep it alive while it is taken back
             self._take_back(request)
             self.settle(None, AskTimeout(self.target.path, self.kind.__name__, self.timeout_s))
 
     def abandon(self, _: object) -> trio.lowlevel.Abort:
-        """The caller is cancelled: take the request back if it still waits, and let a late answer be counted."""
+        """End the call of a cancelled caller, and take the request back if it still waits."""
         request = self.request
         self.close()
         self._take_back(request)
@@ -190,7 +191,7 @@ class Call(Handle):
 
 
 class StartWait:
-    """What a task sleeps on while it waits for the start of `cell`. `serves`: it answers requests about children."""
+    """Marks a task that waits for the start of `cell`. `serves`: meanwhile it serves requests about children."""
 
     __slots__ = ("cell", "serves")
 
@@ -200,11 +201,10 @@ class StartWait:
 
 
 def find_cycle(target: Cell, request: Ask[Any], task: trio.lowlevel.Task) -> tuple[str, ...] | None:
-    """The paths of actors that each wait for the next, if `task`, asking `target`, would close the circle; else None.
+    """Return the paths of a cycle of waiting actors that `task` would close by asking `target`; None if there is none.
 
-    An actor waits when its own task does: what its other tasks wait for holds up no message. It waits for an answer, or
-    for the start of another actor. One that has done with a request, and will answer it later, is waited for by nobody
-    here.
+    An actor waits if its own task does, for an answer or for the start of another actor; its other tasks block no
+    message. A request that its actor has handled, to be answered later, closes no cycle.
     """
     seen: dict[Cell, None] = {}
     cell = target

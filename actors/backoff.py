@@ -1,4 +1,4 @@
-"""How long a child waits before its next incarnation: data in, seconds out."""
+"""The delay before a child's next incarnation, as a pure function of its failures."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from attrs import Attribute, Factory, field, frozen
 from .errors import InvalidSpec
 
 LONGEST_S = 30.0
-"""Default of `max_s`, unless `min_s` is longer."""
+"""Default of `max_s` in seconds, unless `min_s` is longer."""
 
 
 def is_number(value: object) -> bool:
-    """Whether this can be a time: a number, not a truth value, and not NaN."""
+    """Whether this is a valid duration: a number, not a bool, and not NaN."""
     return isinstance(value, int | float) and not isinstance(value, bool) and not math.isnan(value)
 
 
@@ -30,10 +30,10 @@ def _longest(backoff: Backoff) -> float:
 class Backoff:
     """An exponential delay with jitter, counted per child.
 
-    The n-th delay in a row (n from 0) is `min_s * factor ** n`, at most `max_s`, then up to `jitter` of itself is taken
-    away or added. `max_s` is 30 s unless given, or `min_s` if that is longer. After `reset_after_s` seconds of running
-    (default: `max_s`) the count starts again, as it does when the child calls `Context.healthy`. Raises `InvalidSpec`
-    for numbers that make no sense.
+    The n-th delay in a row (n from 0) is `min_s * factor ** n`, at most `max_s`, then changed at random by up to
+    `jitter` of itself. `max_s` defaults to 30 s, or to `min_s` if that is longer. After `reset_after_s` seconds of
+    running (default: `max_s`) the count starts again, as it does when the child calls `Context.healthy`. Raises
+    `InvalidSpec` for invalid numbers.
     """
 
     min_s: float = field(default=0.1, validator=_positive)

@@ -1,9 +1,9 @@
-"""The children of one incarnation of a supervising actor, and what is done when one of them ends.
+"""The children of one incarnation of a supervising actor, and the decisions taken when one of them ends.
 
-1. Decisions are synchronous and taken in the last step of the child that ended: a parent busy with a message, or with
+1. Decisions are synchronous and taken in the last step of the child that ended: a parent that handles a message, or
    another child, delays no restart.
-2. Only a group restart takes time. One task does all of them, one after the other.
-3. Once `closing`, nothing is restarted.
+2. Only a group restart takes time. One task performs all of them, one after the other.
+3. Once `closing` is set, no child is restarted.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ class ChildrenRequest(Ask[T]):
     _control = True
 
     def execute(self, cell: Cell) -> None:
-        """Answer for the actor in `cell`."""
+        """Serve the request for the actor in `cell`. Fail it with the error that `act` raises."""
         if cell.children is None:
             self.fail(NotSupervising(cell.path))
             return
@@ -60,7 +60,7 @@ class ChildrenRequest(Ask[T]):
             self.fail(error)
 
     def act(self, family: Children) -> None:
-        """Do what is asked."""
+        """Perform the request on the children."""
 
 
 async def _until_started(cell: Cell) -> None:
@@ -71,7 +71,7 @@ async def _until_started(cell: Cell) -> None:
 
 
 class Children:
-    """The children of one incarnation, by id, in start order. The dead among them are specs that may start again."""
+    """The children of one incarnation, by id, in start order. A dead one keeps its spec and may be started again."""
 
     def __init__(self, owner: Cell, supervision: Supervision, nursery: trio.Nursery) -> None:
         self.owner: Cell | None = owner
@@ -94,13 +94,13 @@ class Children:
         return self._owner.path
 
     def living(self) -> list[Cell]:
-        """The children that are not buried."""
+        """The children that have not ended for good."""
         return [cell for cell in self.by_id.values() if not cell.buried]
 
     # Starting
 
     async def spawn(self, spec: ChildSpec, *, static: bool = False) -> ActorRef:
-        """Start a child and wait until it runs; raises what `Context.spawn` raises."""
+        """Start a child and wait until it runs. Raises the errors of `Context.spawn`."""
         await trio.lowlevel.checkpoint_if_cancelled()
         while (going := self.cancelled_start(spec)) is not None:
             await going.wait_dead()
@@ -120,7 +120,7 @@ class Children:
     async def _serve_until_started(self, cell: Cell) -> None:
         """Wait for the start of a child in the owner's own task, and serve requests about children meanwhile.
 
-        The child may be among those who ask. Messages, timers and notices wait until the owner has started.
+        The child itself may send such a request. Messages, timers and notices wait until the owner has started.
         """
         owner, mailbox, over = self._owner, self._owner.mailbox, False
 
@@ -144,16 +144,17 @@ class Children:
                 await trio.lowlevel.wait_task_rescheduled(mailbox.unpark)
 
     async def spawn_static(self, spec: ChildSpec) -> None:
-        """Start a child that belongs to the supervisor's own spec; one that declines is kept, not running."""
+        """Start a child of the supervisor's own spec. One that declines is kept, not running."""
         try:
             await self.spawn(spec, static=True)
         except StartDeclined:
             return
 
     def cancelled_start(self, spec: object) -> Cell | None:
-        """Return the child of this id whose start was called off and is not over yet; else None.
+        """Return the child of this id whose start was cancelled and has not ended yet, or None.
 
-        It will never run, so whoever wants that child waits for its end, and does not hear that the id is taken.
+        It will never run, so a caller that starts the same id waits for its end instead of failing with
+        `AlreadyStarted`.
         """
         known = self.by_id.get(spec.id) if isinstance(spec, ChildSpec) else None
         if known is None or known.buried or known.ever_started or not known.incarnation.no_restart:
@@ -161,7 +162,7 @@ class Children:
         return known
 
     def start_child(self, spec: ChildSpec, *, static: bool = False) -> Cell:
-        """Give the child its place and begin to start it."""
+        """Add the child under its id and begin to start it."""
         if not isinstance(spec, ChildSpec):
             raise InvalidSpec("spec", f"must be a ChildSpec, not {type(spec).__name__}")
         if self.closing:
@@ -181,7 +182,7 @@ class Children:
     # Ending
 
     def child_ended(self, cell: Cell, reason: Exit) -> None:
-        """An incarnation is over: restart the child, a group, nobody, or fail upward."""
+        """Decide after an incarnation has ended: restart the child or its group, give it up, or fail the owner."""
         if not cell.ever_started and (cell.incarnation.no_restart or not cell.in_group_restart):
             self.retire(cell, reason)
         elif cell.incarnation.no_restart or self.closing or trio.current_effective_deadline() == -math.inf:
@@ -215,7 +216,7 @@ class Children:
             self._shut_down_after(cell)
 
     def _within_intensity(self, cell: Cell) -> bool:
-        """Count one restart of a child; whether it is not one too many."""
+        """Count one restart of a child. Return False if it is one too many."""
         intensity = self._intensity
         if self.supervision.per_child:
             known = self._intensities.get(cell)
@@ -223,17 +224,17 @@ class Children:
         return intensity.record(self._owner.system.timers.now())
 
     def retire(self, cell: Cell, reason: Exit) -> None:
-        """Free the child's name, unless it belongs to the supervisor's own spec, and bury it."""
+        """Bury the child, and free its name unless it belongs to the supervisor's own spec."""
         keep = cell.static and cell.spec.restart is not Restart.TEMPORARY
         if not keep and self.by_id.get(cell.spec.id) is cell:
             del self.by_id[cell.spec.id]
-            cell.spec = cell.spec.without_factory()  # references to the dead outlive it, and hold the cell
+            cell.spec = cell.spec.without_factory()  # references to a dead actor keep its cell alive
         self._alive -= 1
         self._intensities.pop(cell, None)
         cell.bury(reason)
 
     def resumed(self, cell: Cell, error: Exception) -> None:
-        """Report an error after which the child goes on."""
+        """Report an error that the child survived."""
         self._report(cell, Crashed(error), Decision.RESUME)
 
     def _shut_down_after(self, cell: Cell) -> None:
@@ -269,7 +270,7 @@ class Children:
             self._delay_s = max(self._delay_s, delay_s)
 
     async def _restart_groups(self) -> None:
-        """Replace the group of each offender: stop in reverse, wait the delay together, start in order."""
+        """Restart the group of each child that failed: stop it in reverse, wait for the delay, start it in order."""
         with self._group_restart or trio.CancelScope():
             while self._offenders:
                 offender = self._offenders.pop(0)
@@ -312,12 +313,12 @@ class Children:
             cell.start_incarnation()
             await done.wait()
             if cell.state is State.STOPPED and not cell.buried:
-                return  # it failed again, was counted, and is an offender now
+                return  # its restart failed, was counted, and is queued
 
     # Closing
 
     async def close(self) -> None:
-        """Stop all children in reverse order, each within its own grace; or all at once, if no order is to be kept."""
+        """Stop the children in reverse order, each within its own grace; all at once with `stop_together`."""
         self._stop_restarting()
         if self._group_restart is not None:
             self._group_restart.cancel()
@@ -332,13 +333,13 @@ class Children:
             await cell.wait_dead()
 
     def _stop_restarting(self) -> None:
-        """From now on none comes back: those that wait for their next incarnation have no more of them."""
+        """Restart no child from now on, and retire those that are backing off."""
         self.closing = True
         for cell in reversed(list(self.by_id.values())):
             if cell.state is State.BACKING_OFF:
                 termination.order_stop(cell, StopMode.AFTER_MESSAGE)
 
     def close_for_kill(self) -> list[Cell]:
-        """Return the children, all of which will be killed: none comes back."""
+        """Restart no child from now on. Return all of them, to be killed."""
         self.closing = True
         return list(self.by_id.values())

@@ -1,9 +1,9 @@
-"""What becomes of messages that their actor will not handle: dead letters, and callers who are told.
+"""Messages that their actor will not handle: dead letters, and errors for callers.
 
-1. A request somebody waits for ends in its caller, as an error, and is no dead letter.
-2. A message lost in any other way is a dead letter, once.
-3. A message that its actor crashed on is not handled again, unless the spec asks for that; then a bounded number of
-   times, and the last failure makes it a dead letter.
+1. A request whose caller waits ends in that caller as an error, and is no dead letter.
+2. A message lost in any other way becomes a dead letter, once.
+3. A message that crashed its actor is handled again only if the spec has `redeliver`, and then at most that many times;
+   the last failure makes it a dead letter.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ if TYPE_CHECKING:
 
 
 def redeliver_crashed(cell: Cell, reason: Exit) -> None:
-    """The incarnation ended over a message: the next one gets it again, unless too many have tried.
+    """Queue the message that crashed this incarnation for the next one, or make it a dead letter after too many tries.
 
-    What came before all lanes, and what somebody was waiting for, is not given again.
+    Timers, notices and requests whose callers waited are not redelivered.
     """
     life = cell.incarnation
     message = life.current
@@ -40,9 +40,9 @@ def redeliver_crashed(cell: Cell, reason: Exit) -> None:
 
 
 def handle_overflow(cell: Cell, queue: LaneQueue, message: object) -> None:
-    """One more message for a full or a conflating lane, or for an actor that drains or is dead.
+    """Handle a message that `tell` could not append: the lane is full or conflates, or the actor drains or is dead.
 
-    Raises `MailboxFull` when the policy keeps what it has, and `WrongLoop`.
+    Raises `MailboxFull` if the policy is `WAIT` or `REJECT`, and `WrongLoop`.
     """
     cell.mailbox.check_loop()
     lane = queue.lane.name.lower()
@@ -59,19 +59,19 @@ def handle_overflow(cell: Cell, queue: LaneQueue, message: object) -> None:
 
 
 def bury_message(cell: Cell, message: object, lane: Lane) -> None:
-    """A message that waited when its actor ended for good."""
+    """Handle a message that waited when its actor ended for good."""
     _lose(cell, lane.name.lower(), message, "stopped", death_error(cell))
 
 
 def fail_request(request: object, error: Exception) -> None:
-    """Fail the call of a request, if this is one that was asked and is not answered."""
+    """Fail the call of a request if it was asked and is not answered."""
     call = call_of(request)
     if call is not None and not call.settled:
         call.settle(None, error)
 
 
 def fail_calls_in_work(cell: Cell, reason: Exit) -> None:
-    """An incarnation ended: fail the calls it took; those that still wait in the mailbox go on waiting."""
+    """Fail the calls that the ended incarnation had taken; those that still wait in the mailbox go on waiting."""
     if cell.calls:
         queued = {id(message) for message in cell.mailbox.waiting()} | {id(item) for item in cell.control or ()}
         queued |= {id(entry.message) for entry in entries_of(cell)}
@@ -79,13 +79,13 @@ def fail_calls_in_work(cell: Cell, reason: Exit) -> None:
 
 
 def fail_calls(cell: Cell, calls: Iterable[Call], reason: Exit) -> None:
-    """Tell each caller that the actor ended."""
+    """Fail each call with `ActorDied`."""
     for call in tuple(calls):
         call.settle(None, _died(cell.path, reason))
 
 
 def death_error(cell: Cell) -> ActorDied:
-    """The error for somebody who asks an actor that is dead, or will be when it has drained."""
+    """Return the error for a request to an actor that is dead or drains."""
     drains = cell.mailbox.closed and not cell.buried
     return _died(cell.path, cell.incarnation.stop_reason if drains else cell.exit)
 

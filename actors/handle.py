@@ -1,4 +1,4 @@
-"""Objects that stand for something live, such as an actor or a call: a copy of one means the same live thing."""
+"""Handles on something live, such as an actor or a call. A copy of a handle is the handle itself."""
 
 from __future__ import annotations
 

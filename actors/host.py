@@ -1,4 +1,4 @@
-"""What holds an actor's cell, and decides what becomes of it."""
+"""The owner of a cell: decides what follows the end of an incarnation."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ if TYPE_CHECKING:
 
 
 class Host(Protocol):
-    """Who holds a cell: the family of its parent, or the system for the root."""
+    """The owner of a cell: the `Children` of its parent, or the system for the root."""
 
     owner: Cell | None
     nursery: trio.Nursery
 
     def child_ended(self, cell: Cell, reason: Exit) -> None:
-        """An incarnation is over: decide what comes next."""
+        """Decide what follows the end of an incarnation."""
 
     def resumed(self, cell: Cell, error: Exception) -> None:
-        """The cell goes on after an error."""
+        """Report an error that the actor survived."""
 
     def retire(self, cell: Cell, reason: Exit) -> None:
-        """The cell will have no further incarnation: forget its name and bury it."""
+        """Free the cell's name and bury it: it gets no further incarnation."""

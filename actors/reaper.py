@@ -1,7 +1,7 @@
-"""Kills whole families without holding the loop: in batches, with a turn for everybody else between two of them.
+"""Kills whole subtrees in batches, and yields to other tasks between two batches.
 
-1. Of each family a batch is killed at once. If there is more, a task goes on with it; parents come before children.
-2. A family of which a batch is killed starts nobody any more.
+1. The first batch is killed at once, the rest by a task; parents come before their children.
+2. Once a batch of an actor's children has been killed, that actor starts no child any more.
 3. No recursion: a tree may be deeper than Python's stack.
 """
 
@@ -21,11 +21,11 @@ if TYPE_CHECKING:
     from .system import ActorSystem
 
 KILL_BATCH = 32
-"""Actors that are told to end before others have a turn. To end takes each some 50 µs, so a batch is 1.6 ms."""
+"""Actors ended between two yields to other tasks. Each takes some 50 µs, so a batch takes 1.6 ms."""
 
 
 class Reaper:
-    """Ends the actors of one system that are doomed."""
+    """Kills the actors of one system."""
 
     def __init__(self, system: ActorSystem) -> None:
         self._system = system
@@ -33,7 +33,7 @@ class Reaper:
         self._working = False
 
     def kill_all(self, family: Children) -> None:
-        """Kill every child of `family` and everything below: a batch now, the others soon."""
+        """Kill all children and everything below them: one batch now, the others in a task."""
         doomed = deque(family.close_for_kill())
         self._kill_batch(doomed)
         if doomed:

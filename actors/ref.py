@@ -23,16 +23,16 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 _WAITS = (Call, StartWait)
-"""What an actor's task may sleep on while another one has to do something for it."""
+"""The marks of an actor's task that waits for another actor."""
 ASK_TIMEOUT_S = 5.0
-"""Default time for an answer, from Erlang/OTP's `gen_server:call`."""
+"""Default timeout of an ask, from Erlang/OTP's `gen_server:call`. It then fails with `AskTimeout`."""
 
 
 class ActorRef(Handle):
-    """Refers to one actor through all its restarts. Two references are equal when they mean the same actor.
+    """Refers to one actor through all its restarts. Two references are equal if they mean the same actor.
 
-    An actor started later under the same path is another actor: the old reference stays dead. All methods belong on
-    the trio loop the actor lives on; those that would do harm elsewhere raise `WrongLoop` there.
+    An actor started later under the same path is another actor: the old reference stays dead. Call all methods on the
+    trio loop of the actor; those that would do harm elsewhere raise `WrongLoop`.
     """
 
     __slots__ = ("__weakref__", "_cell", "_mailbox")
@@ -54,29 +54,28 @@ class ActorRef(Handle):
 
     @property
     def alive(self) -> bool:
-        """Whether the actor exists: running, or between two incarnations. False for ever once it ended for good."""
+        """Whether the actor exists: running, or between two incarnations. False forever once it has ended for good."""
         return not self._cell.buried
 
     def children(self) -> list[ActorRef]:
-        """The actor's live children in start order, those that back off included."""
+        """Return the actor's live children in start order, including those that back off."""
         family = self._cell.children
         return [] if family is None else [cell.ref for cell in family.living()]
 
     def statistics(self) -> dict[Lane, LaneStatistics]:
-        """The mailbox in numbers, for each lane in use."""
+        """Return the statistics of each lane in use."""
         return self._mailbox.statistics()
 
     def channel(self, lane: Lane = Lane.NORMAL) -> trio.abc.SendChannel[Any]:
-        """A trio channel that feeds this lane of the actor: for code that knows of channels and not of actors."""
+        """Return a trio channel that feeds this lane of the actor, for code that takes channels."""
         return ActorChannel(self, lane)
 
     def tell(self, message: object, *, lane: Lane = Lane.NORMAL) -> None:
         """Put a message into the mailbox; never blocks.
 
-        To an actor that is dead or drains it becomes a dead letter. Raises `MailboxFull` when the lane is full and its
+        To an actor that is dead or drains it becomes a dead letter. Raises `MailboxFull` if the lane is full and its
         policy is `WAIT` or `REJECT`, and `TypeError` for a `Terminated` or `Restarted`, which only the runtime sends.
-        `WrongLoop` says that this thread does not run the actor's loop; it is certain to be raised when the actor is
-        idle.
+        `WrongLoop`: this thread does not run the actor's loop. It is certain to be raised only if the actor is idle.
         """
         mailbox = self._mailbox
         queue = mailbox.lanes[lane] or mailbox.open(lane)
@@ -88,7 +87,7 @@ class ActorRef(Handle):
             dead_letters.handle_overflow(self._cell, queue, message)
             return
         if mailbox.parked is not None:
-            mailbox.wake()  # before the message is in: it refuses a caller on another loop
+            mailbox.wake()  # first, since it raises `WrongLoop` for a caller on another loop
         items.append(message)
         if depth >= queue.high_water:
             queue.high_water = depth + 1
@@ -106,10 +105,10 @@ class ActorRef(Handle):
         return True
 
     async def send(self, message: object, *, lane: Lane = Lane.NORMAL, timeout_s: float = 5.0) -> None:
-        """Like `tell`, but wait for room when the lane's policy is `WAIT`.
+        """Like `tell`, but wait for room if the lane's policy is `WAIT`.
 
-        Raises `MailboxFull` after `timeout_s` seconds, or at once when the policy is `REJECT`. A wait that is
-        cancelled leaves no message behind. An actor that ends meanwhile makes it a dead letter.
+        Raises `MailboxFull` after `timeout_s` seconds, or at once if the policy is `REJECT`. A cancelled wait leaves no
+        message behind. If the actor ends meanwhile, the message becomes a dead letter.
         """
         if not timeout_s >= 0:
             raise ValueError(f"timeout_s must be zero or more, not {timeout_s!r}")
@@ -143,30 +142,30 @@ class ActorRef(Handle):
         lane: Lane = Lane.NORMAL,
         fail_fast: bool = False,
     ) -> T:
-        """Put a request into the mailbox and wait for its answer.
+        """Put a request into the mailbox, wait for its answer and return it.
 
-        Raises `ActorDied` when the actor is dead or drains, or its incarnation ends with the request in work (one that
-        still waits in the mailbox outlives a restart), `AskTimeout` after `timeout_s` seconds, `MailboxFull`,
-        `UnhandledMessage` when the actor does not know the request (`Unanswered`, at once, when it lets go of it
-        without an answer), `SelfCall` from the actor's own task, `AskCycle` when the target waits for the asking actor,
-        directly or through others, `ActorUnavailable` with `fail_fast` when no incarnation runs just now, or the error
-        given to `request.fail`. Cancelling takes a request that still waits back.
+        Raises `ActorDied` if the actor is dead or drains, or if its incarnation ends while it handles the request (one
+        that still waits in the mailbox outlives a restart), `AskTimeout` after `timeout_s` seconds, `MailboxFull`,
+        `UnhandledMessage` if the actor does not know the request (`Unanswered`, at once, if it releases the request
+        without an answer), `SelfCall` from the actor's own task, `AskCycle` if the target waits for the asking actor,
+        directly or through others, `ActorUnavailable` with `fail_fast` if no incarnation is running, or the error given
+        to `request.fail`. A cancelled ask takes its request back if it still waits.
         """
         cell = self._cell
         task = trio.lowlevel.current_task()
         if self._mailbox.thread != get_ident():
             raise WrongLoop
-        if task is cell.incarnation.task:
+        asleep = cell.incarnation.task
+        if task is asleep:
             raise SelfCall(cell.path, "ask")
         if not timeout_s >= 0:
             raise ValueError(f"timeout_s must be zero or more, not {timeout_s!r}")
         if fail_fast and not cell.buried and cell.state is not State.RUNNING:
             raise ActorUnavailable(cell.path, cell.state.value)
-        asleep = cell.incarnation.task
         if asleep is not None and type(asleep.custom_sleep_data) in _WAITS:
-            circle = find_cycle(cell, request, task)
-            if circle is not None:
-                raise AskCycle(circle)
+            cycle = find_cycle(cell, request, task)
+            if cycle is not None:
+                raise AskCycle(cycle)
         call: Call = Call(request, cell, task, timeout_s)
         if request._control and not cell.mailbox.closed:
             cell.put_control(request)
@@ -175,7 +174,7 @@ class ActorRef(Handle):
         if call.settled:
             await trio.lowlevel.checkpoint()
         else:
-            del request  # what nothing else holds on to is not answered by anybody
+            del request  # so that the call fails at once if the actor releases it too
             call.open()
             task.custom_sleep_data = call
             await trio.lowlevel.wait_task_rescheduled(call.abandon)
@@ -185,11 +184,11 @@ class ActorRef(Handle):
         return answer
 
     async def stop(self, mode: StopMode = StopMode.AFTER_MESSAGE) -> Exit:
-        """End the actor for good and wait until it is dead; return why it ended.
+        """End the actor for good, wait until it is dead, and return its exit.
 
-        By default it finishes the message in work within its grace, and what waits is a dead letter. `mode` may ask for
-        less (`NOW`) or more (`AFTER_DRAIN`).
-        Harmless when it is dead already. Raises `SelfCall` from the actor's own task: use `Context.stop` there.
+        By default it finishes its current message within its grace, and waiting messages become dead letters. `mode`
+        may ask for less (`NOW`) or more (`AFTER_DRAIN`).
+        Harmless if it is dead already. Raises `SelfCall` from the actor's own task: use `Context.stop` there.
         """
         cell = self._cell
         self._mailbox.check_loop()
@@ -199,12 +198,12 @@ class ActorRef(Handle):
         return await cell.wait_dead()
 
     def kill(self) -> None:
-        """Cancel the actor and all below it, hard, with reason `Killed`; its restart type decides what follows."""
+        """Cancel the actor and all below it, with exit `Killed`. Its restart type decides what follows."""
         self._mailbox.check_loop()
         termination.kill(self._cell)
 
     async def wait_stopped(self) -> Exit:
-        """Wait until the actor ended for good; return why. Raises `SelfCall` from the actor's own task."""
+        """Wait until the actor has ended for good. Return its exit. Raises `SelfCall` from the actor's own task."""
         self._mailbox.check_loop()
         if trio.lowlevel.current_task() is self._cell.incarnation.task:
             raise SelfCall(self._cell.path, "await the end of")

@@ -1,13 +1,13 @@
-"""Messages that an actor sets aside, to handle them later and before what waits in its mailbox.
+"""Stashed messages: an actor sets them aside, and handles them later, before its mailbox.
 
-1. What comes back is handled one message after the other, each in a turn of its own: it can be cancelled, crash the
-   actor, be given again and be reported like any other. Only what goes before all lanes goes before it.
-2. It comes back in the order in which it was set aside; one that is set aside again keeps its place.
-3. What is set aside still waits: a request keeps its caller waiting, and is taken out when the caller leaves; a message
-   outlives a crash, and is the first thing the next incarnation gets, in its own order. At the end for good, requests
-   fail and messages become dead letters.
-4. A message that the actor fails on is not kept, even if it was set aside before that: it is the failed message.
-5. A timer's message or a notice belongs to its incarnation, and is forgotten with it.
+1. Unstashed messages are handled one by one like any other: each can be cancelled, crash the actor, be redelivered and
+   be reported. Only the control queue is served before them.
+2. They are unstashed in the order in which they were stashed; one that is stashed again keeps its position.
+3. A stashed message still waits: a request keeps its caller waiting, and is removed if the caller leaves; a message
+   outlives a crash and is handed to the next incarnation first, in order. When the actor ends for good, requests fail
+   and messages become dead letters.
+4. A message that crashes the actor is not kept, even if it was stashed before that: it is the failed message.
+5. A timer's message or a notice belongs to its incarnation, and is dropped with it.
 """
 
 from __future__ import annotations
@@ -30,12 +30,12 @@ if TYPE_CHECKING:
     from .cell import Cell
 
 STASH_CAPACITY = 1024
-"""Messages a stash holds unless told otherwise: as many as a lane of a mailbox."""
+"""Default capacity of a stash in messages, that of a lane. `stash` raises `StashFull` beyond it."""
 
 
 @define
 class StashFull(ActorError, trio.WouldBlock):
-    """The stash holds as many messages as it may. The message was not set aside: the actor still has it."""
+    """The stash is full. The message was not stashed: it is still the current message."""
 
     path: str
     capacity: int
@@ -46,7 +46,7 @@ class StashFull(ActorError, trio.WouldBlock):
 
 @define
 class StashCleared(ActorError, trio.BrokenResourceError):
-    """The actor had set this request aside and gave it up with `Stash.clear`. The actor is alive."""
+    """The actor had stashed this request and dropped it with `Stash.clear`. The actor is alive."""
 
     path: str
     message_type: str
@@ -60,7 +60,7 @@ _age = attrgetter("age")
 
 
 class StashEntry:
-    """A message to be had again, and what came with it; `lasting` if the next incarnation is to have it.
+    """A stashed or redelivered message with its context values; `lasting` if it is kept for the next incarnation.
 
     `history` has the errors of the incarnations that crashed on it.
     """
@@ -70,24 +70,24 @@ class StashEntry:
     def __init__(self, cell: Cell, message: object, *, lasting: bool = True) -> None:
         self.message: object = message
         self.age: int = next(_ages)
-        """Its place in line: the lower, the sooner."""
+        """Its position in the order of redelivery: the lower, the sooner."""
         life = cell.incarnation
         self.lasting: bool = lasting and not (life.current_is_control and life.current is message)
         self.history: tuple[str, ...] = ()
         self.stash: Stash | None = None
-        """The stash that holds it or that it comes back from; None when that belongs to an earlier incarnation."""
+        """The stash that holds it or held it last; None if that belonged to an earlier incarnation."""
         carrier = cell.mailbox.propagator
         self.values: tuple[Any, ...] = () if carrier is None else carrier.current_values()
 
 
 class RedeliveryQueue(deque[StashEntry]):
-    """What comes back to an actor, the oldest first."""
+    """The unstashed and redelivered messages of an actor, the oldest first."""
 
     current: StashEntry | None = None
-    """What came back last, as long as it is in work."""
+    """The entry of the message that is being handled, if it came from here."""
 
     def take_oldest(self) -> StashEntry:
-        """Remove and return the oldest: it is in work from now on."""
+        """Remove and return the oldest entry, and make it `current`."""
         self.current = self.popleft()
         return self.current
 
@@ -95,8 +95,8 @@ class RedeliveryQueue(deque[StashEntry]):
 class Stash:
     """A bounded queue beside the mailbox, made in `on_start` or later and used in the actor's own task only.
 
-    `len`, iteration (oldest first) and `in` see what is set aside, and not what comes back already. Raises
-    `InvalidSpec` for a capacity below 1, and `ActorDied` when the incarnation is over.
+    `len`, iteration (oldest first) and `in` see the stashed messages, not those that were unstashed already. Raises
+    `InvalidSpec` for a capacity below 1, and `ActorDied` if the incarnation is over.
     """
 
     __slots__ = ("_cell", "_context", "capacity", "entries")
@@ -105,9 +105,9 @@ class Stash:
         if type(capacity) is not int or capacity < 1:
             raise InvalidSpec("capacity", "must be a whole number above zero")
         self.capacity: int = capacity
-        """How many messages there is room for."""
+        """The most messages it holds."""
         self.entries: deque[StashEntry] = deque()
-        """What is set aside, for the runtime."""
+        """The stashed messages, for the runtime."""
         self._context = context
         self._cell = context._cell
         self._check_life()
@@ -122,30 +122,30 @@ class Stash:
 
     @property
     def is_full(self) -> bool:
-        """Whether one more message would raise `StashFull`."""
+        """Whether stashing one more message raises `StashFull`."""
         return len(self.entries) >= self.capacity
 
     @property
     def head(self) -> object:
-        """The message that would come back first. Raises `IndexError` when there is none."""
+        """The message that would be unstashed first. Raises `IndexError` if there is none."""
         if not self.entries:
             raise IndexError("the stash is empty")
         return self.entries[0].message
 
     @property
     def returning(self) -> int:
-        """How many messages come back to the actor just now, out of this stash or another."""
+        """Number of unstashed messages that the actor has not handled yet, from this stash or another."""
         return len(self._cell.redeliveries or ())
 
     def check_room(self) -> None:
-        """Raise `StashFull` when one more message would."""
+        """Raise `StashFull` if there is no room for one more message."""
         if self.is_full:
             raise StashFull(self._cell.path, self.capacity)
 
     def stash(self, message: object, *, lasting: bool = True) -> None:
-        """Set aside the message in work. Raises `StashFull`, and `ActorDied` when the incarnation is over.
+        """Stash the current message. Raises `StashFull`, and `ActorDied` if the incarnation is over.
 
-        `lasting=False` is for what the actor made itself: it is forgotten with the incarnation, as its timers are.
+        `lasting=False` is for a message that the actor made itself: it is dropped with the incarnation, as timers are.
         """
         self._check_life()
         self.check_room()
@@ -155,14 +155,14 @@ class Stash:
         life = self._cell.incarnation
         if life.current is message:
             life.stashed_current = entry
-        self._cell.mailbox.interrupt = True  # ends the batch, and with it the time in which this is the message in work
+        self._cell.mailbox.interrupt = True  # ends the batch, and so clears the current message
 
     def unstash_all(self) -> None:
-        """Have all messages again, oldest first, after the one in work and before what waits in the mailbox."""
+        """Handle all stashed messages again, oldest first, after the current message and before the mailbox."""
         self.unstash(len(self.entries))
 
     def unstash(self, count: int) -> None:
-        """As `unstash_all`, the `count` oldest messages only."""
+        """Handle the `count` oldest stashed messages again, after the current message and before the mailbox."""
         taken = [self.entries.popleft() for _ in range(min(count, len(self.entries)))]
         if taken:
             redeliver(self._cell, taken)
@@ -170,10 +170,10 @@ class Stash:
             self._cell.mailbox.wake()
 
     def clear(self) -> None:
-        """Give up what is set aside, and what comes back from here: `unstash_all` first makes no difference.
+        """Drop the stashed messages, and those unstashed from here that were not handled yet.
 
-        Requests fail with `StashCleared`, others become dead letters, `cleared`. What an earlier incarnation had set
-        aside is given up too; what other stashes give back, and a message that is redelivered after a crash, is not.
+        Requests fail with `StashCleared`, other messages become dead letters, `cleared`. Messages that an earlier
+        incarnation had stashed are dropped too; those of other stashes and redelivered ones are not.
         """
         returning = [entry for entry in self._cell.redeliveries or () if self._may_clear(entry)]
         for entry in returning:
@@ -197,26 +197,26 @@ class Stash:
 
 
 def current_entry(cell: Cell, message: object) -> StashEntry | None:
-    """What this very message was kept as, if it is in work because it came back."""
+    """Return the entry of `message` if it is the current message and was unstashed or redelivered, else None."""
     entry = None if cell.redeliveries is None else cell.redeliveries.current
     return entry if entry is not None and entry.message is message else None
 
 
 def redeliver(cell: Cell, entries: Sequence[StashEntry]) -> None:
-    """Have these entries, which are in order and at least one, come back where their age says."""
+    """Add a non-empty, age-sorted batch of entries to the redelivery queue, keeping that sorted by age."""
     if cell.redeliveries is None:
         cell.redeliveries = RedeliveryQueue()
     _put(cell.redeliveries, entries)
 
 
 def entries_of(cell: Cell) -> list[StashEntry]:
-    """Everything the actor has set aside, and what comes back already, the oldest first."""
+    """Return all stashed and unstashed entries of the actor, the oldest first."""
     queues = (stash.entries for stash in cell.incarnation.stashes or ())
     return sorted((*chain.from_iterable(queues), *(cell.redeliveries or ())), key=_age)
 
 
 def discard(cell: Cell, message: object) -> None:
-    """Let a message, found by identity, not come back."""
+    """Remove a message, found by identity, from the stashes and the redelivery queue."""
     queues = [stash.entries for stash in cell.incarnation.stashes or ()]
     if cell.redeliveries is not None:
         queues.append(cell.redeliveries)
@@ -227,9 +227,9 @@ def discard(cell: Cell, message: object) -> None:
 
 
 def discard_failed(cell: Cell) -> None:
-    """The handling of the message in work failed: let it not come back, if it was set aside meanwhile.
+    """Remove the entry of the current message, whose handling failed, if the actor had stashed it.
 
-    Others of the same object, such as a constant that is told again and again, were told by themselves and stay.
+    Other entries of the same object, such as a constant that is told repeatedly, are messages of their own and stay.
     """
     life = cell.incarnation
     entry, life.stashed_current = life.stashed_current, None
@@ -243,7 +243,7 @@ def discard_failed(cell: Cell) -> None:
 
 
 def carry_over(cell: Cell) -> None:
-    """The incarnation is over: the next one is to have what lasts, without the message that this one failed on."""
+    """Move the lasting entries of an ended incarnation to the next one, except the message that it crashed on."""
     if cell.exit is not None and cell.exit.abnormal:
         discard_failed(cell)
     lasting = [entry for entry in entries_of(cell) if entry.lasting]
@@ -259,7 +259,7 @@ def carry_over(cell: Cell) -> None:
 
 
 def bury_entries(cell: Cell) -> None:
-    """The actor ended for good: what it had set aside is lost. The callers among it are told by who buries it."""
+    """Make the stashed messages of an actor that ended for good dead letters. Its buried calls fail elsewhere."""
     entries, cell.redeliveries = cell.redeliveries, None
     for entry in entries or ():
         if call_of(entry.message) is None:
@@ -268,7 +268,7 @@ def bury_entries(cell: Cell) -> None:
 
 
 def _put(queue: deque[StashEntry], entries: Sequence[StashEntry]) -> None:
-    """Put entries, which are in order and at least one, where their age says."""
+    """Merge a non-empty, age-sorted batch of entries into `queue`, keeping it sorted by age."""
     if queue and entries[0].age < queue[-1].age:
         entries = sorted((*queue, *entries), key=_age)
         queue.clear()

@@ -1,4 +1,4 @@
-"""The tasks an actor started with `Context.start_soon`: each beside the actor, in the nursery that holds it."""
+"""The tasks that an actor started with `Context.start_soon`. Each runs in the nursery that holds the actor."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ if TYPE_CHECKING:
 
 
 class OwnedTasks:
-    """One incarnation's own tasks, each in a cancel scope of its own: cheaper than a nursery around one of them.
+    """The tasks of one incarnation, each in its own cancel scope, which is cheaper than a nursery for each actor.
 
-    A task that raises crashes the actor; all are cancelled, and waited for, when the incarnation ends.
+    A task that raises crashes the actor. At the end of the incarnation all are cancelled and awaited.
     """
 
     __slots__ = ("_over", "_scopes", "cell")
@@ -30,7 +30,7 @@ class OwnedTasks:
         self._over: trio.Event | None = None
 
     def start_soon(self, function: Callable[..., Awaitable[object]], *args: Any, name: str | None = None) -> None:
-        """Start a task; it runs until it returns or the incarnation ends."""
+        """Start a task that runs until it returns or the incarnation ends."""
         scope = trio.CancelScope()
         self._scopes[scope] = None
         name = name or getattr(function, "__qualname__", None)
@@ -53,7 +53,7 @@ class OwnedTasks:
                 self._over.set()
 
     async def close(self) -> None:
-        """Cancel the tasks and wait until the last is over."""
+        """Cancel the tasks and wait for their end."""
         if self._scopes:
             self._over = trio.Event()
             for scope in tuple(self._scopes):

@@ -1,10 +1,10 @@
-"""Who wants to know when whom ends.
+"""Watches: notify an actor when another one ends or restarts.
 
-1. One notice for each watch, also when the target was dead before; none after `unwatch`.
+1. Each watch brings one `Terminated`, also if the target was dead before; none after `unwatch`.
 2. A restart is no end. A new actor under an old path is another actor.
 3. A watch belongs to the watcher's incarnation and leaves no entry behind.
-4. A notice stands behind all that waited in the watcher's mailbox when the other actor ended, since that may be from
-   the dead: Erlang's order of signals between two processes. The notice of an urgent watch goes before all lanes.
+4. A notice is received after all messages that waited in the watcher's mailbox when the target ended, since the target
+   may have sent them: Erlang's order of signals. The notice of an urgent watch is received before all lanes.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 class Notice:
-    """What comes from the runtime only: `tell` refuses to carry one."""
+    """A message that only the runtime sends: `tell` raises `TypeError` for one."""
 
     __slots__ = ()
 
@@ -39,7 +39,7 @@ class Terminated(Notice):
 
 @frozen
 class Restarted(Notice):
-    """A watched actor runs again, in this incarnation, after the one before ended for `reason`."""
+    """A watched actor runs again as `incarnation`, after the one before ended for `reason`."""
 
     ref: ActorRef
     incarnation: int
@@ -47,7 +47,7 @@ class Restarted(Notice):
 
 
 class VitalTerminated:
-    """The end of an actor that the watcher said it cannot live without."""
+    """The end of an actor that was watched as `vital`."""
 
     __slots__ = ("notice",)
 
@@ -56,7 +56,7 @@ class VitalTerminated:
 
 
 class Watch:
-    """What one actor wants to hear of another. `vital`: the watcher cannot live without it."""
+    """The options of a watch. `vital`: the watcher fails if it does not outlive the target explicitly."""
 
     __slots__ = ("restarts", "urgent", "vital")
 
@@ -66,14 +66,14 @@ class Watch:
         self.urgent: bool = urgent
 
     def add(self, more: Watch) -> None:
-        """Wish for what `more` does, too."""
+        """Add the options of `more`."""
         self.vital |= more.vital
         self.restarts |= more.restarts
         self.urgent |= more.urgent
 
 
 def watch(watcher: Cell, target: Cell, *, vital: bool = False, restarts: bool = False, urgent: bool = False) -> None:
-    """Note that `watcher` wants one `Terminated` of `target`. A second watch adds its wishes to those of the first."""
+    """Send `watcher` one `Terminated` when `target` ends. A second watch adds its options to those of the first."""
     wishes = Watch(vital=vital, restarts=restarts, urgent=urgent)
     if target.buried:
         _tell_end(watcher, target, wishes, target.exit or NORMAL)
@@ -92,7 +92,7 @@ def watch(watcher: Cell, target: Cell, *, vital: bool = False, restarts: bool = 
 
 
 def outlive(watcher: Incarnation, target: Cell) -> None:
-    """Note that the watcher can live without the target after all."""
+    """Make the watch of `target` no longer vital."""
     if watcher.vital_watch is target.ref:
         watcher.vital_watch = None
     if watcher.watching is not None and target in watcher.watching:
@@ -100,34 +100,34 @@ def outlive(watcher: Incarnation, target: Cell) -> None:
 
 
 def check_vital_watch(watcher: Incarnation, notice: Terminated) -> None:
-    """The watcher has heard of the end: raise `DeathPact` unless it said that it can live with that."""
+    """Raise `DeathPact` unless the watcher called `outlive` while or before it received the notice."""
     if watcher.vital_watch is not None:
         watcher.vital_watch = None
         raise DeathPact(watcher.cell.path, notice.ref.path, str(notice.reason))
 
 
 def unwatch(watcher: Cell, target: Cell) -> None:
-    """Take the watch back, and a notice that was not received yet."""
+    """Remove the watch, and a notice that was not received yet."""
     if target.watchers is not None:
         target.watchers.pop(watcher, None)
     watching = watcher.incarnation.watching
     if watching is not None:
         watching.pop(target, None)
 
-    def unwanted(item: object) -> bool:
+    def is_of_target(item: object) -> bool:
         notice = item.notice if isinstance(item, VitalTerminated) else item
         return isinstance(notice, Terminated | Restarted) and notice.ref is target.ref
 
     if watcher.control:
         for item in tuple(watcher.control):
-            if unwanted(item):
+            if is_of_target(item):
                 watcher.control.remove(item)
     if watcher.mailbox.barriers is not None:
-        watcher.mailbox.remove_notices(unwanted)
+        watcher.mailbox.remove_notices(is_of_target)
 
 
 def unwatch_all(watcher: Incarnation) -> None:
-    """Take back all watches of an incarnation that ends."""
+    """Remove all watches of an incarnation that ends."""
     for target in tuple(watcher.watching or ()):
         if target.watchers is not None:
             target.watchers.pop(watcher.cell, None)
@@ -135,7 +135,7 @@ def unwatch_all(watcher: Incarnation) -> None:
 
 
 def notify_restart(target: Cell) -> None:
-    """Tell those who asked for it that the actor runs again."""
+    """Send `Restarted` to the watchers that asked for it."""
     notice = Restarted(target.ref, target.incarnations, target.exit or NORMAL)
     for watcher, wishes in tuple((target.watchers or {}).items()):
         if wishes.restarts:
@@ -143,7 +143,7 @@ def notify_restart(target: Cell) -> None:
 
 
 def notify_watchers(target: Cell, reason: Exit) -> None:
-    """Tell everybody who watches an actor that ended for good."""
+    """Send `Terminated` to all watchers of an actor that ended for good."""
     watchers, target.watchers = target.watchers, None
     for watcher, wishes in (watchers or {}).items():
         watching = watcher.incarnation.watching
@@ -160,5 +160,5 @@ def _tell_end(watcher: Cell, target: Cell, wishes: Watch, reason: Exit) -> None:
 def _put(watcher: Cell, notice: Notice | VitalTerminated, wishes: Watch) -> None:
     if wishes.urgent:
         watcher.put_control(notice)
-    elif watcher.state not in (State.STOPPED, State.BACKING_OFF):  # else no incarnation is there to hear it
+    elif watcher.state not in (State.STOPPED, State.BACKING_OFF):  # else there is no incarnation to receive it
         watcher.mailbox.add_notice(notice)
