@@ -22,7 +22,7 @@ from transport.wire.events import AgentStarted, AgentThinking, Envelope, Message
 from transport.wire.messages import Deliver
 from understudy import Agent
 from understudy.app.build import App, build_app
-from understudy.app.process import tune_garbage_collector
+from understudy.app.serve import tune_garbage_collector
 from understudy.app.settings import Settings
 from understudy.chat.messages import Record
 from understudy.models.model import Emit, Reply, Turn

@@ -10,7 +10,7 @@ from tests.chaos.test_killing import KINDS, check_log, find, it_goes_on, wait_fo
 from tests.end_to_end.http import request
 from tests.end_to_end.peer import check_arc, connected
 from tests.end_to_end.script import Call, Say, scripted
-from understudy.app.build import Running
+from understudy.app.server import Running
 
 MAIL = ("send_mail", {"to": "anna"})
 

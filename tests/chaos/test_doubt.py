@@ -8,7 +8,7 @@ import pytest
 
 from tests.end_to_end.peer import check_arc, connected
 from tests.end_to_end.script import Call, Say, scripted
-from understudy.app.build import Running
+from understudy.app.server import Running
 from understudy.storage.errors import StorageUnavailable
 from understudy.storage.writes import Change
 

@@ -12,7 +12,7 @@ from actors import ActorRef, TreeNode
 from tests.end_to_end.http import request
 from tests.end_to_end.peer import TERMINAL, Peer, check_arc, connected
 from tests.end_to_end.script import Call, Gate, Say, scripted
-from understudy.app.build import Running
+from understudy.app.server import Running
 
 # Path patterns below the root, by the kind of actor; "*" stands for a name made at run time.
 KINDS = {

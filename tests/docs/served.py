@@ -13,7 +13,7 @@ from attrs import define, field
 from trio_websocket import WebSocketConnection, wrap_client_stream
 
 from understudy.agents.agent import Agent
-from understudy.app.build import Running, serve_app
+from understudy.app.server import Running, serve_app
 from understudy.app.settings import Settings
 
 TERMINAL = ("final_response", "error")

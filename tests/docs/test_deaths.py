@@ -11,7 +11,7 @@ from actors import ActorRef, TreeNode
 from tests.docs.served import Peer, connected, served
 from tests.docs.tables import table
 from understudy import Agent, tool
-from understudy.app.build import Running
+from understudy.app.server import Running
 from understudy.models.model import Reply, TextDelta, ToolRequest, Turn
 
 pytestmark = pytest.mark.slow

@@ -39,7 +39,8 @@ def test_every_endpoint_is_listed(tmp_path: Any) -> None:
 
 def test_every_metric_is_listed() -> None:
     """Names, kinds and labels are those that are declared."""
-    metrics = Metrics(lambda: None)
+    metrics = Metrics()
+    metrics.observe_tree(lambda: None)
     labels = {
         each._name: sorted(each._labelnames) for each in vars(metrics).values() if hasattr(each, "_labelnames")
     } | {"understudy_mailbox_depth_messages": ["lane", "path"], "understudy_actors": ["path"]}

@@ -11,7 +11,7 @@ import trio
 
 from tests.docs.served import connected, served
 from tests.docs.tables import DOCS
-from understudy.app.build import Running
+from understudy.app.server import Running
 
 pytestmark = pytest.mark.slow
 

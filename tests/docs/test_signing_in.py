@@ -13,7 +13,7 @@ from click.testing import CliRunner
 
 from tests.docs.served import connected, served
 from tests.docs.tables import DOCS
-from understudy.app.build import Running
+from understudy.app.server import Running
 from understudy.app.settings import load
 from understudy.cli.main import main
 

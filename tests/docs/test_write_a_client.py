@@ -15,7 +15,7 @@ from trio_websocket import ConnectionClosed, WebSocketConnection, wrap_client_st
 from tests.docs.served import served
 from tests.docs.tables import DOCS, code, table
 from transport.wire.codes import CLOSES
-from understudy.app.build import Running
+from understudy.app.server import Running
 
 PAGE = "how-to/write-a-client.md"
 TRACES = re.findall(r"^### (Trace \d+: .+)$", (DOCS / PAGE).read_text(), re.MULTILINE)

@@ -11,7 +11,7 @@ import trio.testing
 
 from sanitization import Detector
 from understudy.agents.agent import Agent
-from understudy.app.build import Running, serve_app
+from understudy.app.server import Running, serve_app
 from understudy.app.settings import Settings
 
 Serve = Callable[..., Awaitable[Running]]

@@ -19,7 +19,7 @@ from tests.servers.redis import Redis
 from tests.transport.agui_checker import Checker, check_run
 from transport.agui.events import ANSWER
 from transport.connection.limits import Limits
-from understudy.app.build import Running
+from understudy.app.server import Running
 from understudy.chat import routing
 
 

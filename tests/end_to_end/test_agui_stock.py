@@ -12,7 +12,7 @@ import trio
 from tests.end_to_end.script import Call, Say, scripted
 from tests.end_to_end.test_stream import session
 from tests.servers.needed import program
-from understudy.app.build import Running
+from understudy.app.server import Running
 
 pytestmark = pytest.mark.slow
 

@@ -9,7 +9,7 @@ from tests.end_to_end.http import multipart, request
 from tests.end_to_end.peer import Peer, check_arc, connected
 from tests.end_to_end.script import Gate, Say, scripted
 from tests.end_to_end.witness import Witness
-from understudy.app.build import Running
+from understudy.app.server import Running
 from understudy.storage import export_queries
 
 

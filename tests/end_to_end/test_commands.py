@@ -12,7 +12,7 @@ from tests.end_to_end.peer import check_arc, connected
 from tests.end_to_end.script import Call, Gate, Say, scripted
 from tests.end_to_end.test_stream import opened, say, session
 from transport.connection.limits import Limits
-from understudy.app.build import Running
+from understudy.app.server import Running
 
 ASK = "What is 17 * 23? Use your calculator."
 FORMS = [

@@ -10,7 +10,7 @@ from tests.end_to_end.peer import Peer, check_arc, connected
 from tests.end_to_end.script import Call, Say, scripted
 from transport.connection.limits import Limits
 from understudy import Agent
-from understudy.app.build import Running
+from understudy.app.server import Running
 
 MAIL = {"to": "anna@example.org", "text": "x" * 5000}
 

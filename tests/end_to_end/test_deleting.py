@@ -8,7 +8,7 @@ import trio
 from tests.end_to_end.http import request
 from tests.end_to_end.peer import Peer, check_arc, connected
 from tests.end_to_end.script import Call, Say, scripted
-from understudy.app.build import Running
+from understudy.app.server import Running
 
 
 async def delete(running: Running, token: str, thread: str) -> int:

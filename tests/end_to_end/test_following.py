@@ -12,7 +12,7 @@ from tests.end_to_end.witness import Witness
 from transport.connection.limits import Limits
 from transport.wire.codec import from_log, to_log
 from transport.wire.events import AgentThinking
-from understudy.app.build import Running
+from understudy.app.server import Running
 from understudy.storage.rows import LoggedEvent
 from understudy.storage.writes import Change
 

@@ -18,7 +18,7 @@ from tests.end_to_end.process import refused, started
 from tests.end_to_end.test_floods import SECRET, token_of
 from tests.end_to_end.test_origins import UPGRADE
 from transport.connection.limits import Limits
-from understudy.app.build import Running
+from understudy.app.server import Running
 
 EVERYWHERE = {
     "x-content-type-options": "nosniff",

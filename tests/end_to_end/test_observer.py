@@ -15,7 +15,7 @@ from tests.end_to_end.http import request
 from tests.end_to_end.peer import connected
 from tests.end_to_end.script import Gate, Say, scripted
 from tests.end_to_end.sse import Stream, streaming
-from understudy.app.build import Running
+from understudy.app.server import Running
 from understudy.observe.tree_api import MAX_STREAMS
 from understudy.observe.tree_events import MAX_PENDING
 

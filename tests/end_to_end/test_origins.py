@@ -6,7 +6,7 @@ from urllib.parse import urlsplit
 import pytest
 import trio
 
-from understudy.app.build import Running
+from understudy.app.server import Running
 
 SECRET = "a secret of more than thirty-two bytes"
 LISTED = ["https://app.example.org", "https://b\u00fccher.example"]

@@ -24,7 +24,7 @@ from tests.end_to_end.script import Say, scripted
 from tests.end_to_end.test_branches import new_token
 from tests.end_to_end.test_floods import SECRET, token_of
 from tests.end_to_end.witness import Witness
-from understudy.app.build import Running
+from understudy.app.server import Running
 
 MIB = 1024 * 1024
 PONG_ASKED = b'{"type":"ping"}'

@@ -18,7 +18,7 @@ from tests.end_to_end.http import handshake, request
 from tests.end_to_end.peer import Peer, check_arc, connected
 from tests.end_to_end.script import Say, scripted
 from tests.end_to_end.test_floods import SECRET, metric, token_of
-from understudy.app.build import Running, serve_app
+from understudy.app.server import Running, serve_app
 from understudy.app.settings import Settings
 
 MEMBERS = {

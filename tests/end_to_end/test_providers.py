@@ -13,7 +13,7 @@ import trio
 from tests.end_to_end.http import handshake, request
 from tests.end_to_end.peer import connected
 from tests.transport.provider import ec_key, key_set, published, publishing, rsa_key, signed
-from understudy.app.build import Running, serve_app
+from understudy.app.server import Running, serve_app
 from understudy.app.settings import Settings
 
 FIRST = key_set(published(rsa_key(), "first"), published(ec_key(), "curve"))

@@ -13,7 +13,7 @@ from tests.end_to_end.peer import connected
 from tests.end_to_end.script import Call, Say, Script, scripted
 from transport.connection.limits import Limits
 from understudy import Agent, ToolContext, tool
-from understudy.app.build import Running
+from understudy.app.server import Running
 
 SECRET = "a secret of more than 32 characters, for tests"
 MIB = 1 << 20

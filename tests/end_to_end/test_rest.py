@@ -9,7 +9,7 @@ import trio
 
 from tests.end_to_end.http import multipart, request
 from tests.end_to_end.peer import connected
-from understudy.app.build import Running
+from understudy.app.server import Running
 
 
 async def session(running: Running) -> str:

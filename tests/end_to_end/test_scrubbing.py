@@ -20,7 +20,7 @@ from tests.end_to_end.process import refused, started
 from tests.end_to_end.script import TOOLS, Call, Gate, Say, Script, scripted
 from tests.end_to_end.test_consent import approve, new_token
 from understudy import Agent, ToolContext, ToolError, ToolResult, tool
-from understudy.app.build import Running, serve_app
+from understudy.app.server import Running, serve_app
 from understudy.app.settings import Settings
 from understudy.models.model import FENCE_NOTE, Emit, Reply, TextDelta, Turn, unfenced
 

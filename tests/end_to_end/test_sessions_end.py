@@ -16,7 +16,7 @@ from tests.end_to_end.process import started
 from tests.end_to_end.test_floods import SECRET, token_of
 from tests.end_to_end.test_signing_out import closed_with
 from tests.servers.postgresql import Postgres
-from understudy.app.build import Running
+from understudy.app.server import Running
 from understudy.auth.revocation import OVERLAP_S
 from understudy.cli.main import main
 

@@ -12,7 +12,7 @@ import trio
 from tests.end_to_end.http import handshake, request
 from tests.end_to_end.peer import Peer, connected
 from transport.auth.tokens import Tokens
-from understudy.app.build import Running, serve_app
+from understudy.app.server import Running, serve_app
 from understudy.app.settings import Settings
 
 SECRET = "a secret of more than thirty-two bytes"

@@ -18,7 +18,7 @@ from tests.end_to_end.script import Call, Gate, Say, scripted
 from tests.end_to_end.sse import Parser, Stream, streaming
 from transport.connection.limits import Limits
 from understudy import Agent, tool
-from understudy.app.build import Running
+from understudy.app.server import Running
 
 SECRET = "a secret of more than 32 characters, for tests"
 

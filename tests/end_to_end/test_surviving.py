@@ -20,7 +20,7 @@ from tests.end_to_end.peer import TERMINAL, Peer, check_arc, connected
 from tests.end_to_end.process import started
 from tests.end_to_end.screen import Screen
 from transport.connection.limits import Limits
-from understudy.app.build import Running
+from understudy.app.server import Running
 from understudy.storage.writes import Change, RunAttempt
 
 AGENT = "tests.end_to_end.mortal:agent"

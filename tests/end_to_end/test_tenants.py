@@ -12,7 +12,7 @@ from tests.end_to_end.peer import Peer, connected
 from tests.end_to_end.script import Call, Gate, Say, Script, scripted
 from transport.connection.limits import Limits
 from understudy import Agent
-from understudy.app.build import Running
+from understudy.app.server import Running
 from understudy.tools.server import supervision_tree, system_health
 
 SECRET = "a secret of more than 32 characters, for tests"

@@ -18,7 +18,7 @@ from tests.end_to_end.two import Two, eventually, token_of, two_servers
 from tests.servers.postgresql import Postgres
 from tests.servers.redis import Redis
 from understudy import Agent
-from understudy.app.build import Running
+from understudy.app.server import Running
 from understudy.cluster import redis_stream
 
 Begin = Callable[..., Awaitable[Two]]

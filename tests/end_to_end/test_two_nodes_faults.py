@@ -15,7 +15,7 @@ from tests.end_to_end.script import Gate, Say, scripted
 from tests.end_to_end.two import eventually, places, post, resume, token_of, two_servers
 from tests.servers.postgresql import Postgres
 from tests.servers.redis import Redis
-from understudy.app.build import Running
+from understudy.app.server import Running
 from understudy.storage.errors import StorageUnavailable
 from understudy.storage.writes import LEASE_S
 

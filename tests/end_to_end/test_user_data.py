@@ -16,7 +16,7 @@ from tests.end_to_end.http import multipart, request
 from tests.end_to_end.peer import Peer, check_arc, connected
 from tests.end_to_end.script import Call, Say, scripted
 from tests.servers.postgresql import Postgres
-from understudy.app.build import Running
+from understudy.app.server import Running
 from understudy.privacy.records import FORMAT, VERSION
 from understudy.storage import schema
 from understudy.storage.agent_memory import Remember

@@ -17,7 +17,7 @@ from tests.end_to_end.test_branches import new_token
 from tests.end_to_end.test_user_data import upload
 from tests.end_to_end.witness import Witness
 from understudy import Agent, chat_response
-from understudy.app.build import Running, serve_app
+from understudy.app.server import Running, serve_app
 from understudy.app.settings import Settings
 from understudy.models.model import fenced
 

@@ -15,7 +15,7 @@ from tests.servers.postgresql import Postgres
 from tests.servers.redis import Redis
 from transport.auth.tokens import Tokens
 from understudy import Agent
-from understudy.app.build import Running
+from understudy.app.server import Running
 
 SECRET = "two-servers-with-one-secret-of-32-bytes"
 SOON_S = 10.0

@@ -16,7 +16,7 @@ from tests.end_to_end.two import post
 from tests.examples.cutting import cutting
 from transport.connection.limits import Limits
 from transport.wire.codes import CLOSES
-from understudy.app.build import Running
+from understudy.app.server import Running
 
 pytestmark = pytest.mark.slow
 

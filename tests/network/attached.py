@@ -35,7 +35,7 @@ from tests.network.house import SECRET
 from tests.network.teller import AGENTS
 from transport.auth.tokens import Tokens
 from transport.connection.limits import Limits
-from understudy.app.build import Running, serve_app
+from understudy.app.server import Running, serve_app
 from understudy.app.settings import Settings
 
 USERS: Final = 24

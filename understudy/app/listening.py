@@ -30,7 +30,7 @@ async def listen(settings: Settings, early: Sequence[socket.socket] = ()) -> lis
 def listening_early(settings: Settings) -> Iterator[list[socket.socket]]:
     """Listen early, and have the server loaded inside without the garbage collector, which takes a quarter of the time.
 
-    `understudy.app.process.tune_garbage_collector` turns the collector on once the server is ready. The sockets are
+    `understudy.app.serve.tune_garbage_collector` turns the collector on once the server is ready. The sockets are
     closed at the end. Blocks; call it outside any event loop.
     """
     sockets = _open_early(settings)

@@ -70,14 +70,14 @@ def serve(agents: tuple[str, ...], **given: Any) -> None:
     """
     settings = load_settings(**given)
     with listening_early(settings) as sockets:
-        from understudy.app.process import run
+        from understudy.app.serve import run_server
         from understudy.cli.load_agents import CannotLoad, load_agents
 
         try:
             found = load_agents(agents)
         except CannotLoad as error:
             raise FixableError(str(error)) from error
-        sys.exit(run(settings, found, sockets=sockets))
+        sys.exit(run_server(settings, found, sockets=sockets))
 
 
 @main.command()

@@ -46,10 +46,10 @@ class Metrics:
     """The metrics of one server.
 
     It is an `Observer` for connections and for runs, and its `record` can be an actor system's `on_event`.
-    `tree` gives the supervision tree at each scrape. All methods are cheap, none raises for a strange label.
+    All methods are cheap, none raises for a strange label.
     """
 
-    def __init__(self, tree: Callable[[], TreeNode | None] | None = None) -> None:
+    def __init__(self) -> None:
         self.registry = CollectorRegistry()
         self.watchdog = RunWatchdog()
         self._paths = PathLabels()
@@ -60,8 +60,6 @@ class Metrics:
         self._declare_wire()
         self._declare_runs()
         self._declare_server()
-        if tree is not None:
-            self.registry.register(MailboxDepths(tree))
 
     def _declare_wire(self) -> None:
         r = self.registry
@@ -236,8 +234,12 @@ class Metrics:
         """A user rated an answer, or took that back."""
         self._labelled(self._feedback, rating or "none").inc()
 
+    def observe_tree(self, tree: Callable[[], TreeNode | None]) -> None:
+        """Call `tree` at each scrape for the supervision tree, whose actors and waiting messages are counted then."""
+        self.registry.register(MailboxDepths(tree))
+
     def observe_storage(self, reads_waiting: Callable[[], int], lapses: Callable[[], int]) -> None:
-        """Where to look, at each scrape, for what nobody tells."""
+        """Call these at each scrape: the number of reads that wait, and of lapses of this node's membership."""
         self._reads.set_function(reads_waiting)
         self._lapses.set_function(lapses)
 

@@ -1,7 +1,15 @@
-"""Actor paths as labels: ids become `*`, so that a metric has as many rows as the tree has kinds of places."""
+"""Paths of the server's actors, and their form as labels of metrics, in which ids become `*`."""
 
 import re
 from typing import Final
+
+SYSTEM: Final = "/system"
+CLUSTER: Final = "/system/cluster"
+CONNECTIONS: Final = "/system/connections"
+CONVERSATIONS: Final = "/system/conversations"
+FORWARDERS: Final = "/system/cluster/forwarders"
+RECOVERY: Final = "/system/observe/recovery"
+WRITER: Final = "/system/storage/writer"
 
 OTHER: Final = "other"
 PATTERNS_MAX: Final = 200

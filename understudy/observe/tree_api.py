@@ -11,6 +11,7 @@ from actors import Event as ActorEvent
 from transport.wire.errors import CommandRejected
 from understudy.observe.backoffs import Backoffs
 from understudy.observe.incidents import Incidents
+from understudy.observe.paths import CONVERSATIONS, WRITER
 from understudy.observe.tree_events import TreeEventStream
 from understudy.observe.tree_view import TreeView
 
@@ -61,8 +62,8 @@ class TreeApi:
 
     def numbers(self) -> dict[str, int]:
         """The counts, with those of the tree itself."""
-        conversations = self.system.find("/system/conversations")
-        writer = self.system.find("/system/storage/writer")
+        conversations = self.system.find(CONVERSATIONS)
+        writer = self.system.find(WRITER)
         return {
             **self.counts(),
             "conversations": 0 if conversations is None else len(conversations.children()),

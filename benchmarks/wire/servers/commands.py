@@ -39,10 +39,10 @@ def main(kind: str, *arguments: str) -> int:
         from transport.server.echo import main as echo
 
         return echo(["--port", "0"])
-    from understudy.app.process import run
+    from understudy.app.serve import run_server
     from understudy.app.settings import load
 
-    return run(load(port=0, data_dir=Path(arguments[0])))
+    return run_server(load(port=0, data_dir=Path(arguments[0])))
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ from tests.examples.cutting import cutting
 from transport.client import FileOutbox, Reconnect, RunFailed, Status, open_client
 from transport.connection.limits import Limits
 from transport.wire.errors import CommandRejected
-from understudy.app.build import Running, serve_app
+from understudy.app.server import Running, serve_app
 from understudy.app.settings import Settings
 from understudy.auth.sessions import open_tokens
 

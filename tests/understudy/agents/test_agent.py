@@ -8,7 +8,7 @@ import pytest
 
 from transport.connection.limits import Limits
 from understudy.agents import Agent, business_outcomes, content, guide, insights, operations
-from understudy.app.build import serve_app
+from understudy.app.server import serve_app
 from understudy.app.settings import Settings
 from understudy.models.model import AgentCard, ToolCard
 from understudy.tools.tool import tool

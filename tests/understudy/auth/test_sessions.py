@@ -16,7 +16,7 @@ from transport.auth.identity import Identity
 from transport.auth.jwks import read_key_set
 from transport.connection.limits import RateLimit
 from transport.wire.errors import CommandRejected, Unauthenticated
-from understudy.app.build import serve_app
+from understudy.app.server import serve_app
 from understudy.app.settings import Settings
 from understudy.auth.revocation import RevocationFile
 from understudy.auth.sessions import RenewableTokens, Sessions, open_sessions, open_tokens

@@ -175,14 +175,17 @@ def test_mailbox_depth_is_read_at_the_scrape() -> None:
         Node("/system", {"normal": 1}, (Node("/system/runs/a1", {"high": 2}), Node("/system/runs/b2", {"high": 3}))),
         Node("/system", {"normal": 7}),
     ]
-    metrics = Metrics(lambda: trees.pop(0))
+    metrics = Metrics()
+    metrics.observe_tree(lambda: trees.pop(0))
     assert value(metrics, "understudy_mailbox_depth_messages", path="/system/runs/*", lane="high") == 5
     assert value(metrics, "understudy_mailbox_depth_messages", path="/system", lane="normal") == 7
 
 
 def test_there_may_be_no_tree() -> None:
     """Before the system is up a scrape works too."""
-    assert b"understudy_actors" in Metrics(lambda: None).render()
+    metrics = Metrics()
+    metrics.observe_tree(lambda: None)
+    assert b"understudy_actors" in metrics.render()
 
 
 def test_commits_errors_and_deprecated_endpoints() -> None:
@@ -207,7 +210,9 @@ def test_servers_count_apart() -> None:
 
 def test_names_end_in_units() -> None:
     """Durations are seconds; every metric has help and the house's prefix."""
-    for family in text_string_to_metric_families(Metrics(lambda: None).render().decode()):
+    metrics = Metrics()
+    metrics.observe_tree(lambda: None)
+    for family in text_string_to_metric_families(metrics.render().decode()):
         assert family.name.startswith("understudy_")
         assert family.documentation
         if family.type == "histogram":

@@ -15,13 +15,13 @@ from actors import State
 from transport.auth.identity import Identity
 from transport.server.eventstream import CONTENT_TYPE, HEADERS
 from transport.wire.errors import CommandRejected
+from understudy.observe.paths import SYSTEM
 from understudy.web.api.commands import read_body
 from understudy.web.context import WebContext, identity, rights, web_context
 from understudy.web.params import whole_number
 
 blueprint = Blueprint("observer", __name__, url_prefix="/api/observer")
 
-ROOT: Final = "/system"
 MAX_TEXT: Final = 200
 """Characters of what is looked for in paths, and of a path."""
 
@@ -31,7 +31,7 @@ async def tree() -> Response:
     """Give some levels of the tree below `path`, or, with `text` or `state`, the actors there that fit."""
     rights().check_server()
     view = web_context().tree_api.tree
-    path, text, state = request.args.get("path", ROOT), request.args.get("text", "").strip(), _state()
+    path, text, state = request.args.get("path", SYSTEM), request.args.get("text", "").strip(), _state()
     limit, offset = whole_number("limit", 50, 1, 500), whole_number("offset", 0, 0, 10**6)
     levels = whole_number("levels", 1, 0, 8)
     if len(path) > MAX_TEXT or len(text) > MAX_TEXT:

@@ -22,7 +22,7 @@ from transport.client import open_client
 from transport.connection.limits import Limits
 from transport.wire.events import ApprovalRequired
 from understudy import Agent
-from understudy.app.build import Running, serve_app
+from understudy.app.server import Running, serve_app
 from understudy.app.settings import Settings
 from understudy.auth.sessions import open_tokens
 from understudy.cli.chat.command import ChatFailed, ServerAddress, chat_session

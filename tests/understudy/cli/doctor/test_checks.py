@@ -21,7 +21,7 @@ from tests.servers.postgresql import Postgres
 from tests.servers.redis import Redis
 from tests.transport.provider import ec_key, key_set, published
 from tests.understudy.storage.test_postgresql import execute
-from understudy.app.build import serve_app
+from understudy.app.server import serve_app
 from understudy.app.settings import Settings
 from understudy.cli.doctor.checks import CheckResult, run_checks, run_doctor
 from understudy.sandbox.spawner import ConfinementReport

@@ -16,7 +16,7 @@ from tests.docs.served import connected, served
 from tests.end_to_end.http import multipart, request
 from transport.wire.codes import ERRORS
 from transport.wire.command_parser import COMMANDS
-from understudy.app.build import Running
+from understudy.app.server import Running
 from understudy.app.settings import Settings
 from understudy.web.api.references import routes_of
 from understudy.web.application import build_http_app

@@ -1,0 +1,82 @@
+"""The tree of actors: its supervisors, and how they restart.
+
+system (one_for_one)
+├── storage ─ writer; redis, if `redis_url` is set
+├── cluster         (PostgreSQL only) membership; with Redis also post, forwarders, inbox, peers
+├── conversations   (dynamic) one per active thread ─ runs ─ tool calls; or a proxy to the owning node's
+├── connections     (dynamic) one per socket or event stream ─ outbox
+└── observe ─ recovery, keys, and what expires, synchronises and polls
+"""
+
+from collections.abc import Sequence
+from functools import partial
+from typing import TYPE_CHECKING, Final
+
+from attrs import frozen
+
+from actors import ActorDied, ActorRef, ActorSystem, Backoff, ChildSpec, StartChild, Supervisor
+from understudy.app.observability import Observability
+from understudy.observe.paths import CLUSTER
+from understudy.storage.database import Database
+from understudy.storage.writer import StoreWriter
+
+if TYPE_CHECKING:
+    from understudy.storage.redis import RedisLink
+
+BACKOFF: Final = Backoff(min_s=0.05, max_s=30.0)
+"""Delay before an actor of the server is restarted."""
+MAX_RESTARTS: Final = 10_000
+"""Restarts in 5 s before a supervisor of many independent children gives up. Each child's backoff keeps it far below
+that: one conversation that cannot start must never be the end of the others."""
+
+
+@frozen
+class Tree:
+    """The actor system, with the children of its cluster supervisor."""
+
+    system: ActorSystem
+    _cluster: list[ChildSpec]
+
+    def find(self, path: str) -> ActorRef:
+        """Return the actor at `path`.
+
+        Raises:
+            ActorDied: There is no actor at that path.
+        """
+        ref = self.system.find(path)
+        if ref is None:
+            raise ActorDied(path)
+        return ref
+
+    async def start_in_cluster(self, child: ChildSpec) -> None:
+        """Start a child of the cluster supervisor, now and whenever that supervisor restarts."""
+        self._cluster.append(child)
+        await self.find(CLUSTER).ask(StartChild(child))
+
+
+def build_tree(database: Database, redis: "RedisLink | None", observability: Observability, *, shared: bool) -> Tree:
+    """Build the actor system with the supervisors that start before the other parts are built on it.
+
+    `shared`: the database may have other servers, so there is a cluster supervisor.
+    """
+    writer = ChildSpec("writer", partial(StoreWriter, database, observability.metrics.committed), backoff=BACKOFF)
+    cluster: list[ChildSpec] = []  # the supervisor starts what is in it at each restart
+    children = [
+        supervisor("storage", [writer] if redis is None else [writer, redis.connector_spec()]),
+        *([supervisor("cluster", cluster)] if shared else []),
+        supervisor("conversations"),
+        supervisor("connections"),
+    ]
+    system = ActorSystem("system", children, intensity=MAX_RESTARTS, on_event=observability.record_event)
+    return Tree(system, cluster)
+
+
+def supervisor(name: str, children: Sequence[ChildSpec] | None = None) -> ChildSpec:
+    """Describe a supervisor under the root, which restarts with the children that `children` has at that time.
+
+    None: its children are started dynamically, are all of one kind, and stop together.
+    """
+    make = partial(
+        Supervisor, () if children is None else children, intensity=MAX_RESTARTS, stop_together=children is None
+    )
+    return ChildSpec(name, make, backoff=BACKOFF)
