@@ -2,7 +2,7 @@
 
 system (one_for_one)
 ├── storage ─ writer; redis, if `redis_url` is set
-├── cluster         (PostgreSQL only) membership; with Redis also post, forwarders, inbox, peers
+├── cluster         (PostgreSQL only) membership; with Redis also the bus, its receiver, forwarders and the peer monitor
 ├── conversations   (dynamic) one per active thread ─ runs ─ tool calls; or a proxy to the owning node's
 ├── connections     (dynamic) one per socket or event stream ─ outbox
 └── observe ─ recovery, keys, and what expires, synchronises and polls
