@@ -29,7 +29,8 @@ from understudy.privacy.export import Exporter
 from understudy.privacy.retention import Retention, RetentionPeriods, is_oldest_node
 from understudy.storage.export_queries import Archive
 from understudy.storage.store import Store
-from understudy.tools.table_process import set_table_limits
+from understudy.tools.fair_limiter import FairLimiter
+from understudy.tools.table_process import table_limiter
 from understudy.web.presence import Presence
 from understudy.web.websocket import WebSocketEndpoint
 
@@ -57,7 +58,7 @@ async def build_app(
         DatabaseUnusable, OSError, ValueError: A part cannot be opened; the text says why.
     """
     sessions, cipher = open_sessions(settings), build_cipher(settings)
-    set_table_limits(settings.limits.processes_per_user)
+    table_limiter.set(FairLimiter(per_user=settings.limits.processes_per_user))
     observability = Observability()
     metrics = observability.metrics
     known = build_agents(settings, agents, observability.breakers)

@@ -39,7 +39,7 @@ from understudy.content.texts import FOREIGN, INLINE, sanitize_text, weigh_text
 from understudy.content.values import SanitizedValue, chart_words, sanitize_value, weigh_value
 from understudy.content.vault import ThreadPlaceholders, Vault
 from understudy.observe.logs import new_error_id
-from understudy.tools.threads import thread_limiter
+from understudy.sandbox.run_local import thread_limiter
 
 log = logging.getLogger(__name__)
 

@@ -8,7 +8,7 @@ import trio
 
 from sanitization import Placeholders, Sanitized, Sanitizer
 from transport.wire.errors import CommandRejected
-from understudy.tools.threads import thread_limiter
+from understudy.sandbox.run_local import thread_limiter
 
 T = TypeVar("T")
 Ts = TypeVarTuple("Ts")

@@ -23,6 +23,7 @@ from attrs import define, field, frozen
 
 from understudy.sandbox import child
 from understudy.sandbox.child import Order
+from understudy.sandbox.run_local import RunLocal
 
 log: Final = logging.getLogger(__name__)
 
@@ -147,17 +148,8 @@ class ProcessLimiter:
             granted.set()
 
 
-_places: Final[trio.lowlevel.RunVar[ProcessLimiter]] = trio.lowlevel.RunVar("understudy.sandbox.places")
-
-
-def process_limiter() -> ProcessLimiter:
-    """Return the places of this run of trio, which is one server."""
-    try:
-        return _places.get()
-    except LookupError:
-        made = ProcessLimiter()
-        _places.set(made)
-        return made
+process_limiter: Final = RunLocal("understudy.sandbox.processes", ProcessLimiter)
+"""The limiter of this run of trio, which is one server."""
 
 
 async def run(

@@ -1,4 +1,7 @@
-"""Places for work that a server can do only so much of at once, handed out to its users in turn."""
+"""A concurrency limiter that is fair to users: permits are granted to them in turn.
+
+A `Throttle` of `actors` does not do this: it bounds a rate, and its permits are not held for the time of the work.
+"""
 
 from collections import Counter, deque
 from collections.abc import AsyncIterator
@@ -14,18 +17,18 @@ from understudy.tools.errors import ToolError
 PERMITS: Final = 4
 PER_USER: Final = 2
 PER_TENANT: Final = 3
-"""Places that the users of one tenant hold together: one is always left to others."""
+"""Permits that the users of one tenant hold together: one is always left to others."""
 MAX_QUEUED: Final = 20
-"""Calls of one user that wait for a place; one more is refused. A run makes eight at once."""
+"""Calls of one user that wait for a permit; one more fails as ``busy``. A run makes eight calls at once."""
 QUEUE_FULL: Final = "You have too many tables and charts at work already; wait for some to end."
 
 
 @define(eq=False)
 class FairLimiter:
-    """At most `places` at once, at most `each` of them one user's and `of_tenant` of them one tenant's users'.
+    """At most `total` permits at a time, `per_user` of them for one user and `per_tenant` for one tenant's users.
 
-    Whoever waits is served in order of arrival among the calls of the same user; users take turns, so that one who
-    asks for ten things keeps nobody else waiting for more than the end of one.
+    A user's calls are served in order of arrival, and users take turns: a user who makes ten calls delays another by
+    the end of one call at most.
     """
 
     total: int = PERMITS
@@ -34,28 +37,28 @@ class FairLimiter:
     max_queued: int = MAX_QUEUED
     _by_user: Counter[str] = field(factory=Counter, init=False)
     _by_tenant: Counter[str] = field(factory=Counter, init=False)
-    _queues: dict[str, deque[trio.Event]] = field(factory=dict, init=False)  # whose turn is next stands first
+    _queues: dict[str, deque[trio.Event]] = field(factory=dict, init=False)  # the user whose turn is next comes first
 
     @asynccontextmanager
     async def permit(self, owner: str) -> AsyncIterator[None]:
-        """Hold one of the places for the time of the block; wait, for as long as it takes, until there is one.
+        """Hold a permit during the block; wait for one without a time limit.
 
         Raises:
-            ToolError: `line` calls of this user wait already (``busy``).
+            ToolError: ``busy``: `max_queued` calls of this user are waiting already.
         """
         if self.queued(owner) >= self.max_queued:
             raise ToolError("busy", QUEUE_FULL)
-        turn = trio.Event()
-        self._queues.setdefault(owner, deque()).append(turn)
+        granted = trio.Event()
+        self._queues.setdefault(owner, deque()).append(granted)
         self._grant()
         try:
-            await turn.wait()
+            await granted.wait()
             yield
         finally:
-            self._release(owner, turn)
+            self._release(owner, granted)
 
     def queued(self, owner: str) -> int:
-        """How many calls of this user wait for a place."""
+        """Return the number of this user's calls that wait for a permit."""
         return len(self._queues.get(owner, ()))
 
     def _within_limits(self, owner: str) -> bool:
@@ -73,17 +76,17 @@ class FairLimiter:
                 self._by_tenant[tenant] += 1
             queue.popleft().set()
             if queue:
-                self._queues[owner] = queue  # behind everybody else who waits
+                self._queues[owner] = queue  # behind all other users who wait
 
-    def _release(self, owner: str, turn: trio.Event) -> None:
-        if turn.is_set():
+    def _release(self, owner: str, granted: trio.Event) -> None:
+        if granted.is_set():
             self._by_user[owner] -= 1
-            self._by_user += Counter()  # forgets users who hold nothing
+            self._by_user += Counter()  # drops users who hold no permit
             if (tenant := tenant_of(owner)) is not None:
                 self._by_tenant[tenant] -= 1
                 self._by_tenant += Counter()
         else:
-            self._queues[owner].remove(turn)
+            self._queues[owner].remove(granted)
             if not self._queues[owner]:
                 del self._queues[owner]
         self._grant()

@@ -24,6 +24,7 @@ import msgspec
 import trio
 
 from understudy.sandbox import spawner
+from understudy.sandbox.run_local import RunLocal
 from understudy.sandbox.spawner import MIB, Program
 from understudy.tools import table_worker
 from understudy.tools.duckdb_session import THREADS
@@ -45,22 +46,8 @@ TABLE: Final = Program(
     file_bytes=512 * MIB,  # a table that is rewritten as UTF-8 may become three times as long
 )
 
-_turns: trio.lowlevel.RunVar[FairLimiter] = trio.lowlevel.RunVar("understudy.table_turns")
-
-
-def table_limiter() -> FairLimiter:
-    """Return the places of users for processes of tables and charts, in this run of trio."""
-    try:
-        return _turns.get()
-    except LookupError:
-        places = FairLimiter()
-        _turns.set(places)
-        return places
-
-
-def set_table_limits(each: int) -> None:
-    """Let each user have so many processes at once, in this run of trio; for its beginning."""
-    _turns.set(FairLimiter(per_user=each))
+table_limiter: Final = RunLocal("understudy.tables", FairLimiter)
+"""The limiter of users' processes for tables and charts, in this run of trio."""
 
 
 async def ask_table(

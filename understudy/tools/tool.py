@@ -20,11 +20,11 @@ import trio
 from attrs import evolve, field, frozen
 
 from transport.wire.events import SanitizationSummary
+from understudy.sandbox.run_local import thread_limiter
 from understudy.tools.errors import ToolError
 from understudy.tools.memory import TTL_S, Memory, Notebook
 from understudy.tools.result import ToolResult, is_small, to_result
 from understudy.tools.signature import Param, Parameters, read_parameters
-from understudy.tools.threads import thread_limiter
 
 __all__ = ["Files", "Param", "ServerView", "StoredFile", "Tool", "ToolContext", "ToolError", "ToolResult", "tool"]
 
