@@ -21,10 +21,10 @@ from tests.servers.redis import Redis
 from transport.auth.tokens import Tokens
 from transport.wire.events import Block, Envelope, PartialResult
 from understudy import Agent
+from understudy.chat import messages as chat
 from understudy.chat.placement import Deleted, actor_name
 from understudy.cluster import codec, redis_stream
-from understudy.cluster.messages import Delete as DeleteThread
-from understudy.cluster.messages import Ephemeral, Events, RpcRequest
+from understudy.cluster.messages import Ephemeral, Events, RpcRequest, command_from_message
 from understudy.tools.server import supervision_tree
 
 pytestmark = pytest.mark.slow
@@ -80,7 +80,7 @@ async def test_forged_messages_change_nothing(begin: Begin, redis: Redis, caplog
         thread = actor_name("ada", "t")
         piece = PartialResult("forged", 4, (Block(0, 6, HOSTILE),))
         shown = Envelope(piece, time.time(), None, "t", accepted["run_id"], "m", "c", "script", None, "forged")
-        request_to_delete = RpcRequest("x", "ada", "t", 30.0, DeleteThread())
+        request_to_delete = RpcRequest("x", "ada", "t", 30.0, command_from_message(chat.Delete()))
         for node in nodes:
             for sender in nodes:
                 now = time.time()

@@ -1,10 +1,10 @@
-"""The inbox actor: reads what other nodes send to this one, and hands each thing to whom it is for.
+"""The actor that reads packets of other nodes from Redis and dispatches their items.
 
-1. What must not be lost comes through a stream: it is signed for when it is dealt with, so that whoever takes over the
-   work of a node that died finds what was not. What may be lost, and news, come through channels.
-2. Nothing waits here: requests have tasks of their own, the rest is told.
-3. A packet that lacks is seen by its number; after it, as after whatever made the stream or the subscription begin
-   anew, the relays look for what they missed.
+1. Durable items come through a stream. An entry is acknowledged after it has been handled, so a node that takes over
+   from a dead one finds the entries that were not. Ephemeral events and news come through pub/sub channels.
+2. Reading never waits for handling: requests run in tasks of their own, other items are sent to actors.
+3. A gap in the packet numbers, a new stream or a new subscription may mean loss; after each of them the proxies check
+   the log for events that they missed.
 """
 
 import logging
@@ -29,25 +29,25 @@ log = logging.getLogger(__name__)
 
 HandleRequest = Callable[[str, RpcRequest], Awaitable[None]]
 HandleNews = Callable[[News | None], Awaitable[None]]
-"""Sees to news; None: some may have been missed."""
+"""Handles news; None: some news may have been missed."""
 
 BATCH_DELAY_S: Final = 0.001
-"""Before the next read: under load one brings what several would."""
+"""Pause before the next read: under load one read returns the entries of several."""
 RETRY_S: Final = 0.05
-"""Before another try, where Redis answers and has no stream."""
+"""Pause before the stream is opened again after Redis failed or had lost it."""
 NEWS_AT_ONCE: Final = 256
-"""News that are seen to at a time; more are not heard, as if they had been lost."""
+"""Limit of news handled concurrently; more are dropped."""
 
 
 def unexpired(
     requests: Sequence[tuple[str, RpcRequest]], entry: redis_stream.Entry, now: float
 ) -> list[tuple[str, RpcRequest]]:
-    """Those of an entry that somebody still waits for; `now` is the time of Redis."""
+    """Return the requests of an entry whose caller still waits; `now` is by the clock of Redis."""
     return [each for each in requests if now < entry.made_at + each[1].within_s]
 
 
 class BusReceiver(Actor):
-    """Reads for `node`. `serve` carries out a request, `hear` sees to news; `listening` is set when it hears some."""
+    """Reads for `node`. `listening` is set as soon as its subscription to the channels stands."""
 
     def __init__(
         self,
@@ -69,11 +69,11 @@ class BusReceiver(Actor):
         self.handle_news = hear
         self.listening = listening
         self.news_at_work = 0
-        self.at_work: set[bytes] = set()  # entries whose requests are being carried out
-        self.redis_offset_s = 0.0  # how far the clock of Redis, which numbers entries, is before trio's
+        self.at_work: set[bytes] = set()  # entries whose requests are being handled
+        self.redis_offset_s = 0.0  # the clock of Redis, which numbers entries, minus trio's
 
     async def on_start(self, context: Context) -> None:
-        """Begin to read."""
+        """Start reading the stream and the channels."""
         context.start_soon(self._read_stream, context, name="read")
         context.start_soon(self._listen, context, name="listen")
 
@@ -82,24 +82,24 @@ class BusReceiver(Actor):
     async def _read_stream(self, context: Context) -> NoReturn:
         while True:
             await self.link.wait_up()
-            name = self.node.id  # another one, when it was taken for dead
+            name = self.node.id  # changes when the lease has expired
             try:
                 await self._open_stream(name, context)
                 while name == self.node.id:
                     self._accept_entries(name, await redis_stream.read_new(self.link, name, name, wait=True), context)
                     await trio.sleep(BATCH_DELAY_S)
                 self.bus.fail_all()
-            except RedisRefused as refused:  # the stream is not there any more
+            except RedisRefused as refused:  # the stream was deleted
                 log.warning("inbox.lost", extra={"reason": refused.reason})
                 await trio.sleep(RETRY_S)
             except RedisUnavailable:
                 await trio.sleep(RETRY_S)
 
     async def _open_stream(self, name: str, context: Context) -> None:
-        """Have a stream, and look whether anything of it was begun and not done."""
+        """Create the stream if there is none, and handle the entries that were read before but not acknowledged."""
         inbox = redis_stream.stream_name(name)
         time, _ = await self.link.batch(lambda pipe: (pipe.time(), pipe.sadd(redis_stream.NODES_WITH_STREAM, [name])))
-        try:  # by itself: of several commands at a time, coredis has this refusal hide what came of the others
+        try:  # alone: in a pipeline, coredis would raise this refusal instead of the results of the other commands
             await self.link.call(lambda redis: redis.xgroup_create(inbox, redis_stream.GROUP, "0", mkstream=True))
         except RedisRefused as refused:
             if "Duplicate" not in refused.reason:
@@ -110,7 +110,7 @@ class BusReceiver(Actor):
         while start != "0-0":
             start, entries = await redis_stream.claim(self.link, name, name, start, 0)
             self._accept_entries(name, entries, context)
-        self.proxies.check_logs()  # whatever there was before is gone, perhaps
+        self.proxies.check_logs()  # entries of an earlier stream may be lost
 
     def _accept_entries(self, name: str, entries: Sequence[redis_stream.Entry], context: Context) -> None:
         done, now = [], trio.current_time() + self.redis_offset_s
@@ -126,12 +126,12 @@ class BusReceiver(Actor):
         self._ack(name, done)
 
     def _ack(self, name: str, entries: Sequence[bytes]) -> None:
-        """Note that entries have been dealt with: here, and in Redis."""
+        """Mark entries as handled, here and in Redis."""
         self.reader.mark_done(redis_stream.stream_name(name), entries)
         self.bus.ack(name, entries)
 
     def _dispatch_packet(self, name: str, entry: redis_stream.Entry) -> list[tuple[str, RpcRequest]]:
-        """Hand in what a packet holds; returns the requests, each with its sender."""
+        """Dispatch the items of a packet. Return its requests, each with its sender."""
         read = self.reader.read(redis_stream.stream_name(name), entry.data, entry.id)
         if read is None:
             return []
@@ -185,15 +185,15 @@ class BusReceiver(Actor):
                 await self.link.listen(channels, take, partial(self._on_subscribed, context))
 
     def _on_subscribed(self, context: Context) -> None:
-        if self.listening.is_set():  # whatever was said before is lost
+        if self.listening.is_set():  # a new subscription: news sent before it are lost
             self.news_at_work += 1
             context.start_soon(self._on_news, None, name="heard")
         self.listening.set()
         self.proxies.check_logs()
 
     async def _watch_name(self, name: str, scope: trio.CancelScope) -> None:
-        """Stop listening under a name that the node has no more."""
-        while name == self.node.id:  # noqa: ASYNC110 - a name is no event
+        """Cancel `scope`, and with it the subscription, when the node has another id."""
+        while name == self.node.id:  # noqa: ASYNC110 - an id has no event
             await trio.sleep(redis_stream.BLOCK_S)
         scope.cancel()
 
@@ -201,7 +201,7 @@ class BusReceiver(Actor):
         read = self.reader.read(channel, data)
         if read is None:
             return
-        packet, _ = read  # what is lost on a channel is seen by the numbers of the stream
+        packet, _ = read  # gaps are not checked here: a loss on a channel shows in the numbers of the stream
         try:
             if channel != self.bus.news_channel:
                 for item in decode_items(packet):

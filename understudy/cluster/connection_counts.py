@@ -1,10 +1,10 @@
-"""How many connections each user has on all nodes, in Redis.
+"""Connection counts per user over all nodes, in Redis.
 
-1. A node tells its own number of a user, not a change of it: told twice, it is the same.
-2. A node that is dead does not count: it says that it is here every `HERE_S`, and is believed for `BELIEVED_S`. Who
-   would be refused for connections on others is therefore asked about again until then: they may be those of a dead
-   node, which their user is just making anew.
-3. While Redis is away each node counts alone.
+1. A node reports its own count of a user, not a difference, so a repeated report changes nothing.
+2. Dead nodes do not count: a node renews its presence every `HERE_S`, and is considered alive for `BELIEVED_S`. A
+   connection over the limit is therefore retried for `PATIENCE_S` before it is refused: the other ones may be on a dead
+   node whose user is just reconnecting.
+3. While Redis is down each node counts alone.
 """
 
 import hashlib
@@ -26,16 +26,16 @@ from understudy.storage.redis import RedisLink
 HERE_S: Final = 0.4
 BELIEVED_S: Final = 1.2
 PATIENCE_S: Final = 1.5
-"""For how long somebody is asked for who would be refused."""
+"""How long a connection over the limit is retried before it is refused."""
 AGAIN_S: Final = 0.25
 ANSWER_S: Final = 0.3
-"""How long a connection waits for Redis: more than that, and it is counted here alone."""
+"""Timeout of the Redis call for a new connection; beyond it the connection is admitted by the local count."""
 TOGETHER: Final = 200
 KEPT_S: Final = 24 * 3600
-"""How long the numbers of a user stay there of whom nobody says anything any more."""
+"""Time to live of the counts of a user that no node reports any more."""
 
-# KEYS: the user. ARGV: this node, its number, the cap (0: none), what the keys of nodes begin with, the time to live in
-# ms. Gives 1, or 0 where the cap is passed, and nothing is changed then.
+# KEYS: the user. ARGV: this node, its count, the cap (0: none), the prefix of the keys of nodes, the time to live (ms).
+# Returns 1, or 0 if the cap is exceeded; then nothing is changed.
 _COUNT: Final = """
 local here, mine, cap = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3])
 local all, sum = redis.call('HGETALL', KEYS[1]), mine
@@ -62,7 +62,7 @@ _NODES: Final = "understudy:here:"
 
 @define(eq=False)
 class ConnectionCounts:
-    """The connections of users, at most `cap` each on all nodes. `node` names this one."""
+    """The connections of users, at most `cap` each over all nodes. `node` is the id of this node."""
 
     link: RedisLink
     cap: int
@@ -72,9 +72,9 @@ class ConnectionCounts:
     _untold: set[str] = field(factory=set, init=False, repr=False)
 
     async def enter(self, user: str, connection_id: str) -> bool:
-        """Count a connection in; False when its user has as many as are allowed, and nothing is counted then.
+        """Count a connection. Return False, with nothing counted, if its user has reached the limit.
 
-        One that enters again, for another user, has left the first one.
+        If the connection was counted for another user, it is removed there first.
         """
         self.leave(connection_id)
         self._mine[user] += 1
@@ -88,7 +88,7 @@ class ConnectionCounts:
         return let_in
 
     def leave(self, connection_id: str) -> None:
-        """Count a connection out; harmless for one that is not in. Redis is told soon."""
+        """Stop counting a connection; no effect if it is not counted. Redis gets the new count at the next report."""
         user = self._users.pop(connection_id, None)
         if user is not None:
             self._mine[user] -= 1
@@ -97,17 +97,17 @@ class ConnectionCounts:
                 del self._mine[user]
 
     async def keep(self) -> NoReturn:
-        """Say that this node is here, and what it has not told yet, again and again."""
+        """Renew the presence of this node and report changed counts, until cancelled."""
         while True:
             await self.link.wait_up()
-            with suppress(RedisUnavailable):  # the link says so; what was not told is told when it is back
+            with suppress(RedisUnavailable):  # the link logs it; unreported counts are reported when Redis is back
                 await self._say()
             await trio.sleep(HERE_S)
 
     async def _say(self) -> None:
         key, believed_ms = _NODES + self.node, int(BELIEVED_S * 1000)
         before = await self.link.call(lambda redis: redis.set(key, b"1", px=believed_ms, get=True))
-        if before is None:  # others have taken this node for dead meanwhile, or Redis has forgotten
+        if before is None:  # other nodes considered this one dead, or Redis lost its data
             self._untold.update(self._mine)
         while some := list(self._untold)[:TOGETHER]:
             self._untold.difference_update(some)
@@ -143,17 +143,17 @@ class ConnectionCounts:
 
 
 class ConnectionCountsSync(Actor):
-    """Does it in the background."""
+    """Synchronises connection counts in the background."""
 
     def __init__(self, connections: ConnectionCounts) -> None:
         self.connections = connections
 
     async def on_start(self, context: Context) -> None:
-        """Begin; the house need not wait for Redis."""
+        """Start synchronising; the server does not wait for Redis."""
         context.start_soon(self.connections.keep, name="keep")
 
 
 def _key(user: str) -> str:
-    """Names of users are their own, and keys are shown to operators."""
+    """Return the key of a user. User names are hashed because keys are visible to operators of Redis."""
     name = hashlib.blake2b(user.encode(errors="surrogatepass"), digest_size=16).hexdigest()
     return f"understudy:connections:{name}"

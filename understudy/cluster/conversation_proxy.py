@@ -1,10 +1,10 @@
-"""The relay actor: stands here for a conversation that another node has. To commands and followers it is one.
+"""The local stand-in for a conversation that another node owns. Commands and subscribers use it like a conversation.
 
-1. What is asked of it is asked of that node, and answered as that node answers; it begins nothing itself.
-2. Followers get the thread's events in order. What is lost on the way is seen by its number, and read from the log by
-   each follower; while there is no way, the log is looked at every second.
-3. Where the node is gone or has the thread no more, the relay ends, and those who wait for an answer ask again: the
-   desk finds out where. Where there is no such thread any more, its followers are told so, whoever deleted it.
+1. A command is forwarded to the owning node, and its reply is passed back; the proxy executes nothing itself.
+2. Subscribers get the thread's events in order. A lost event leaves a gap in the numbers, and each subscriber reads it
+   from the log; while the owning node cannot be reached, the proxy polls the log every second.
+3. If the node is down or no longer owns the thread, the proxy stops, and pending callers ask again through the
+   registry, which finds the new owner. If the thread was deleted, its subscribers are notified.
 """
 
 import logging
@@ -13,7 +13,6 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 import trio
-from attrs import evolve
 
 from actors import Actor, ActorRef, Ask, Context, Exit, MailboxSpec, Terminated
 from transport.outbox.outbox import Reply
@@ -29,7 +28,15 @@ from understudy.chat.services import Services
 from understudy.cluster import messages
 from understudy.cluster.bus import MessageBus
 from understudy.cluster.codec import decode_ephemeral, html_length
-from understudy.cluster.messages import Ephemeral, Events, ForwardingEnded, Snapshot, Subscribe, Unsubscribe
+from understudy.cluster.messages import (
+    Ephemeral,
+    Events,
+    ForwardingEnded,
+    Snapshot,
+    Subscribe,
+    Unsubscribe,
+    command_from_message,
+)
 from understudy.cluster.proxies import CheckLog, OwnerDown, ProxyTable
 from understudy.cluster.reorder import ReorderBuffer
 from understudy.content.texts import run_off_loop
@@ -39,38 +46,38 @@ from understudy.storage.rows import Message
 log = logging.getLogger(__name__)
 
 REPLY_TIMEOUT_S: Final = 9.0
-"""How long the other node may take: within the time that whoever asked here waits."""
+"""Timeout of a forwarded command; shorter than the timeout of its local caller."""
 SUBSCRIBE_TIMEOUT_S: Final = 2.0
 RENEW_S: Final = 10.0
-"""How often the other node is told that events are still wanted; it forgets a node that says nothing for longer."""
+"""Interval at which the subscription is renewed; the owning node drops one that is not (`forwarder.LEASE_S`)."""
 POLL_S: Final = 1.0
-"""How often the log is looked at while events do not come by themselves."""
+"""Interval of reads of the log while the owning node does not answer."""
 HOLD_S: Final = 0.5
-"""How long a passing event waits for those before it."""
+"""How long an ephemeral event is held for the numbered events before it."""
 SNAPSHOT_S: Final = 0.5
-"""After how long a snapshot that did not come may be asked for again: many followers lack the same one."""
+"""Minimum interval between requests for a snapshot: many subscribers miss the same one."""
 
 
 INLINE_CHARS: Final = 1_500
-"""Characters of HTML that are cleaned at once, which takes a millisecond; more go to a worker thread."""
+"""Up to this many characters, HTML is sanitized on the event loop, which takes a millisecond; more go to a thread."""
 
 
 class _StopIfIdle:
-    """Nothing has happened for a while."""
+    """Stop if there are no subscribers and no pending commands."""
 
 
 class _TextIncomplete:
-    """A running text is not whole here, as far as is known."""
+    """Request a snapshot: a part of a running answer may have been missed."""
 
 
 class _ReleaseHeld:
-    """Passing events have waited long enough."""
+    """Publish the held ephemeral events."""
 
 
 class ConversationProxy(Actor):
-    """Stands for one thread of one user, which the node `holder` has. Begun by `understudy.chat.registry`.
+    """Stands for one thread of one user, owned by `owner_node`. Started by `understudy.chat.registry`.
 
-    `after`: something happened after that event of the thread, and the user's connections here are to be told of it.
+    `after`: the number of an event after which the user's connections here get the thread's events; None: the end.
     """
 
     mailbox = MailboxSpec(capacity=4096)
@@ -79,19 +86,19 @@ class ConversationProxy(Actor):
         self,
         owner: str,
         thread_id: str,
-        holder: str,
+        owner_node: str,
         services: Services,
-        post: MessageBus,
-        relays: ProxyTable,
+        bus: MessageBus,
+        proxies: ProxyTable,
         after: int | None = None,
     ) -> None:
         self.owner = owner
         self.thread_id = thread_id
         self.name = actor_name(owner, thread_id)
-        self.owner_node = holder
+        self.owner_node = owner_node
         self.services = services
-        self.bus = post
-        self.proxies = relays
+        self.bus = bus
+        self.proxies = proxies
         self.after = after
         self.followers = Subscribers(owner, thread_id, services)
         self.reorder = ReorderBuffer(0)
@@ -102,23 +109,23 @@ class ConversationProxy(Actor):
         self.ended = False
 
     async def on_start(self, context: Context) -> None:
-        """Find the end of the log, let the user's connections follow, and have events sent here."""
+        """Find the end of the log, subscribe the user's connections, and subscribe to the owning node."""
         self.proxies.add(self.name, context.ref, self.owner_node)
         await self._read_log_end()
         if self.exists:
             after = None if self.after is None else min(self.after, self.reorder.last_seq)
             self.followers.subscribe_all(self.reorder.last_seq, context, after=after)
-        context.start_soon(self._stay_subscribed, context, name="attend")
+        context.start_soon(self._stay_subscribed, context, name="subscription")
         context.set_timer("idle", self.services.idle_s, _StopIfIdle())
 
     async def on_stop(self, context: Context, reason: Exit) -> None:
-        """Have no more sent here."""
+        """Unsubscribe from the owning node."""
         self.proxies.remove(self.name, context.ref)
         if not self.ended:
             self.bus.send(self.owner_node, messages.RpcRequest("", self.owner, self.thread_id, 0.0, Unsubscribe()))
 
     async def receive(self, message: object, context: Context) -> None:
-        """Serve one message; `understudy.chat.messages` and `understudy.cluster.messages` say what each means."""
+        """Serve one message of `understudy.chat.messages` or `understudy.cluster.messages`."""
         match message:
             case Events():
                 await self._accept_events(message)
@@ -130,9 +137,7 @@ class ConversationProxy(Actor):
                 self._end(context, deleted=deleted)
             case OwnerDown():
                 self._end(context)
-            case (
-                CheckLog() | chat.OwnershipLost()
-            ):  # the latter: this node has another name now, to which nothing comes yet
+            case CheckLog() | chat.OwnershipLost():  # the latter: this node has a new id, with no subscription yet
                 self.check_now.set()
             case chat.FollowThread():
                 await self._subscribe(message, context)
@@ -145,12 +150,9 @@ class ConversationProxy(Actor):
                 | chat.Decide()
             ):
                 self.waiting += 1
-                context.start_soon(self._forward, message, context, name="pass_on")
-            case chat.EnsureRunning(run_id):
-                self.bus.send(
-                    self.owner_node,
-                    messages.RpcRequest("", self.owner, self.thread_id, REPLY_TIMEOUT_S, messages.Wake(run_id)),
-                )
+                context.start_soon(self._forward, message, context, name="forward")
+            case chat.EnsureRunning():
+                self._send(command_from_message(message))
             case chat.RequestSnapshot():
                 self._request_snapshot(context)
             case chat.WaitIdle():
@@ -176,7 +178,7 @@ class ConversationProxy(Actor):
         self._deliver(self.reorder.add_numbered(events.first, envelopes))
 
     def _deliver(self, envelopes: Sequence[Envelope]) -> None:
-        """Show events to all followers: those with numbers together, which is the short way through an outbox."""
+        """Deliver events to all subscribers, consecutive numbered ones together: an outbox takes these in one step."""
         together: list[Envelope] = []
         for envelope in map(self.followers.restore, envelopes):
             if together and (envelope.seq is None) != (together[-1].seq is None):
@@ -187,14 +189,14 @@ class ConversationProxy(Actor):
             self.followers.deliver(*together)
 
     def _advance(self, head: int) -> None:
-        """The log reaches so far: whoever lacks something reads it there."""
+        """Record that the log extends to `head`; subscribers that are behind catch up from the log."""
         if self.reorder.advance(head):
             self.exists = True
             self.followers.catch_up(head)
             self._deliver(self.reorder.release())
 
     async def _read_log_end(self) -> bool:
-        """Find out where the log ends; whether there is one."""
+        """Read the last event number of the thread. Return whether the thread exists."""
         heads = await self.services.store.last_seqs(self.owner, [self.thread_id])
         if (head := heads.get(self.thread_id)) is not None:
             self.exists = True
@@ -202,8 +204,8 @@ class ConversationProxy(Actor):
         return head is not None
 
     async def _stay_subscribed(self, context: Context) -> None:
-        """Have events sent here, and look for what was lost: now and then, and whenever something says so."""
-        attended = False
+        """Keep the subscription to the owning node, and check for lost events: periodically and on `check_now`."""
+        subscribed = False
         while True:
             self.check_now = trio.Event()
             try:
@@ -214,35 +216,35 @@ class ConversationProxy(Actor):
             except Moved:
                 context.ref.tell(OwnerDown())
                 return
-            except CommandRejected:  # that node knows of no such thread: it was deleted, or came by a third one
+            except CommandRejected:  # deleted, or stored by a third node
                 if await self._poll_store(context):
                     context.ref.tell(OwnerDown())
                 return
             except (RedisUnavailable, StorageError):
-                attended = False
-                wait_s = POLL_S * (0.75 + random.random() / 2)  # noqa: S311 - so that not all look at once
+                subscribed = False
+                wait_s = POLL_S * (0.75 + random.random() / 2)  # noqa: S311 - jitter, so that proxies do not poll in step
                 if not await self._poll_store(context):
                     return
             else:
                 if isinstance(head, int):
                     self._advance(head)
-                if not attended:
-                    context.ref.tell(_TextIncomplete())  # what was shown before was not sent here
-                attended = True
+                if not subscribed:
+                    context.ref.tell(_TextIncomplete())  # deltas sent before the subscription were missed
+                subscribed = True
             with trio.move_on_after(wait_s):
                 await self.check_now.wait()
                 await trio.sleep(random.random() * HOLD_S / 5)  # noqa: S311
 
     async def _poll_store(self, context: Context) -> bool:
-        """Look at the log, as the node does not answer; False when that node does not have the thread any more."""
+        """Read the log because the node does not answer. Return False if that node no longer owns the thread."""
         try:
-            if not await self._read_log_end() and self.exists:  # nobody could say so
+            if not await self._read_log_end() and self.exists:  # deleted while the owner was unreachable
                 context.ref.tell(ForwardingEnded(self.name, deleted=True))
                 return False
-            holder = await self.services.store.owner_node(self.owner, self.thread_id)
+            owner_node = await self.services.store.owner_node(self.owner, self.thread_id)
         except StorageError:
             return True
-        if holder != self.owner_node:
+        if owner_node != self.owner_node:
             context.ref.tell(OwnerDown())
             return False
         return True
@@ -250,14 +252,14 @@ class ConversationProxy(Actor):
     # commands
 
     async def _forward(self, ask: Ask[Any], context: Context) -> None:
-        """Have the thread's node do what is asked."""
+        """Forward a command to the owning node, and pass on its reply."""
         try:
             answer = await self.bus.ask(
-                self.owner_node, self.owner, self.thread_id, _to_command(ask), timeout_s=REPLY_TIMEOUT_S
+                self.owner_node, self.owner, self.thread_id, command_from_message(ask), timeout_s=REPLY_TIMEOUT_S
             )
             await self._publish_outcome(ask, answer, context)
         except Moved:
-            context.ref.tell(OwnerDown())  # the request ends with this actor, and whoever asked asks again
+            context.ref.tell(OwnerDown())  # the ask fails when this actor stops, and its caller retries
         except (CommandRejected, chat.MessageInOtherThread, StorageError) as error:
             ask.fail(error)
         else:
@@ -266,14 +268,14 @@ class ConversationProxy(Actor):
             self.waiting -= 1
 
     async def _publish_outcome(self, ask: Ask[Any], answer: object, context: Context) -> None:
-        """What the node would have shown to the connection that asked, if that were one of its own."""
+        """Publish to the asking connection the events that the owning node would send to a connection of its own."""
         match ask:
             case chat.Accept(outbox=outbox) if outbox is not None:
-                if answer != ask.run_id or outbox not in self.followers:  # sent before, or not shown by following
+                if answer != ask.run_id or outbox not in self.followers:  # repeated, or not subscribed
                     message = await self.services.store.message(self.owner, ask.message_id)
                     await self._publish_acceptance(outbox, message, str(answer), context)
             case chat.AnswerAgain(outbox=outbox) if outbox is not None:
-                if answer != ask.run_id or outbox not in self.followers:  # sent before, or not shown by following
+                if answer != ask.run_id or outbox not in self.followers:  # repeated, or not subscribed
                     await self._publish_acceptance(outbox, ask.message, str(answer), context)
             case chat.RateAnswer(outbox=outbox) if outbox is not None and outbox not in self.followers:
                 told = FeedbackGiven(ask.answer.id, ask.rating)
@@ -289,16 +291,19 @@ class ConversationProxy(Actor):
         accepted = await log_of_thread.acceptance(message, run_id)
         self.followers.replay_acceptance(outbox, accepted, max(self.reorder.last_seq, accepted.seq or 0), context)
 
+    def _send(self, command: messages.Command) -> None:
+        """Send a command to the owning node without waiting for a reply."""
+        self.bus.send(self.owner_node, messages.RpcRequest("", self.owner, self.thread_id, REPLY_TIMEOUT_S, command))
+
     def _request_snapshot(self, context: Context) -> None:
         now = trio.current_time()
         if now >= self.snapshot_asked_at + SNAPSHOT_S:
             self.snapshot_asked_at = now
-            request = messages.RpcRequest("", self.owner, self.thread_id, REPLY_TIMEOUT_S, Snapshot())
-            self.bus.send(self.owner_node, request)
+            self._send(Snapshot())
         else:
             context.set_timer("snapshot", self.snapshot_asked_at + SNAPSHOT_S - now, _TextIncomplete())
 
-    # followers
+    # subscribers
 
     async def _subscribe(self, ask: chat.FollowThread, context: Context) -> None:
         if ask.after > self.reorder.last_seq or not self.exists:
@@ -317,10 +322,10 @@ class ConversationProxy(Actor):
             ask.outbox.try_tell(Reply(told))
         ask.reply(None)
 
-    # the end
+    # stopping
 
     def _end(self, context: Context, *, deleted: bool = False) -> None:
-        """The node has the thread no more: end, and have its followers find out who has."""
+        """Stop, as the node no longer owns the thread; the subscribers are attached to the new owner."""
         self.ended = True
         if deleted:
             self.services.forget(self.owner, self.thread_id)
@@ -337,7 +342,7 @@ class ConversationProxy(Actor):
 
 
 async def _decode(bodies: Sequence[messages.TextPiece | bytes]) -> list[Envelope]:
-    """The events, with their HTML cleaned; what cannot be read is left to the log, which says so."""
+    """Decode events and sanitize their HTML. Undecodable ones are left out: subscribers read them from the log."""
     try:
         if sum(map(html_length, bodies)) > INLINE_CHARS:
             return await run_off_loop(_decode_all, bodies)
@@ -349,22 +354,3 @@ async def _decode(bodies: Sequence[messages.TextPiece | bytes]) -> list[Envelope
 
 def _decode_all(bodies: Sequence[messages.TextPiece | bytes]) -> list[Envelope]:
     return [decode_ephemeral(body) for body in bodies]
-
-
-def _to_command(ask: Ask[Any]) -> messages.Command:
-    """What is asked, as another node is told it: connections are not its business."""
-    match ask:
-        case chat.Accept(say, clean, route, run_id, message_id, _, branch_of, raw, roles, beside):
-            say = evolve(say, session_token=None)
-            return messages.Accept(say, clean, route, run_id, message_id, branch_of, raw, roles, beside)
-        case chat.AnswerAgain(message, route, run_id, request_id, _, roles):
-            return messages.AnswerAgain(message, route, run_id, request_id, roles)
-        case chat.RateAnswer(answer, rating, note, _):
-            return messages.Rate(answer, rating, note)
-        case chat.CancelRun(run_id):
-            return messages.CancelRun(run_id)
-        case chat.Decide(call_id, decision, note):
-            return messages.Decide(call_id, decision, note)
-        case chat.Delete(unless_since):
-            return messages.Delete(unless_since)
-    raise TypeError(type(ask).__name__)

@@ -1,111 +1,96 @@
-"""What nodes say to each other. A thread goes by its owner and id where it may have to be begun, else by its name.
+"""Messages between nodes. The owner of a thread is addressed by user and thread id, subscribers by the actor name.
 
-Requests are answered, events of a thread follow it, news are for whoever it concerns. Each is data: `understudy.
-cluster.wire` makes bytes of them. A change of anything here, or of what it is made of, needs another `wire.VERSION`.
+Requests are answered, events flow from the owner of a thread to the nodes that subscribed to it, and news
+(`understudy.chat.placement`) go to all nodes. All are plain data; `understudy.cluster.codec` encodes them. A change of
+any shape, also of a type used here, requires another `codec.VERSION`.
 """
 
-from typing import TypeAlias
+import time
+from functools import reduce
+from operator import or_
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
+import attrs
 import msgspec
 
-from sanitization import Finding, Sanitized
-from transport.wire.commands import Say
-from transport.wire.events import ApprovalDecision, AskedAgent, Block
-from understudy.chat.routing import Route
-from understudy.storage.rows import Message
+from transport.wire.events import AskedAgent, Block
+from understudy.chat import messages as chat
 
-# Requests to the node that has a thread
+# Commands to the node that owns a thread
 
-
-class Accept(msgspec.Struct, frozen=True, tag=True):
-    """See `understudy.chat.messages.Accept`; the answer is the id of the run."""
-
-    say: Say
-    clean: Sanitized
-    route: Route
-    run_id: str
-    message_id: str
-    branch_of: str | None = None
-    raw: bytes | None = None
-    roles: tuple[str, ...] = ()
-    beside: tuple[Finding, ...] = ()
-
-    def __repr__(self) -> str:
-        return f"Accept({self.message_id!r})"
+_FORWARDED: Final[dict[str, type[Any]]] = {
+    "Accept": chat.Accept,
+    "AnswerAgain": chat.AnswerAgain,
+    "Rate": chat.RateAnswer,
+    "CancelRun": chat.CancelRun,
+    "Decide": chat.Decide,
+    "Delete": chat.Delete,
+    "Wake": chat.EnsureRunning,
+}
+"""Messages to a conversation that can be forwarded to its node, by wire tag."""
+_LOCAL: Final = ("outbox", "arrived_at")
+"""Fields that are not forwarded: a connection belongs to the sending node, and each node takes its own time."""
+_WIRE_NAMES: Final = {"filtered": "clean", "context_findings": "beside"}
+"""Fields with another name on the wire."""
 
 
-class AnswerAgain(msgspec.Struct, frozen=True, tag=True):
-    """See `understudy.chat.messages.AnswerAgain`; the answer is the id of the run."""
-
-    message: Message
-    route: Route
-    run_id: str
-    request_id: str | None = None
-    roles: tuple[str, ...] = ()
-
-
-class Rate(msgspec.Struct, frozen=True, tag="Rate"):
-    """See `understudy.chat.messages.Rate`."""
-
-    answer: Message
-    rating: str | None
-    note: str | None = None
-
-    def __repr__(self) -> str:
-        return f"Rate({self.rating!r})"
+def _struct_for(tag: str, message: type[Any]) -> type[msgspec.Struct]:
+    """Make the struct that carries the fields of a message. Its repr has no fields: they hold users' texts."""
+    fields: list[Any] = [
+        (each.name, each.type) if each.default is attrs.NOTHING else (each.name, each.type, each.default)
+        for each in attrs.fields(message)
+        if each.name not in _LOCAL
+    ]
+    namespace = {"__repr__": lambda _: f"{tag}()"}
+    return msgspec.defstruct(tag, fields, frozen=True, tag=tag, rename=_WIRE_NAMES, namespace=namespace)
 
 
-class CancelRun(msgspec.Struct, frozen=True, tag=True):
-    """See `understudy.chat.messages.CancelRun`; the answer is whether it ran."""
+_STRUCTS: Final = {message: _struct_for(tag, message) for tag, message in _FORWARDED.items()}
+_MESSAGES: Final = {struct: message for message, struct in _STRUCTS.items()}
 
-    run_id: str
-
-
-class Decide(msgspec.Struct, frozen=True, tag=True):
-    """See `understudy.chat.messages.Decide`; the answer is whether the call waited."""
-
-    call_id: str
-    decision: ApprovalDecision
-    note: str = ""
-
-    def __repr__(self) -> str:
-        return f"Decide({self.call_id!r}, {self.decision.value})"
+if TYPE_CHECKING:
+    Forwarded: TypeAlias = msgspec.Struct
+else:
+    Forwarded = reduce(or_, _MESSAGES)
 
 
-class Delete(msgspec.Struct, frozen=True, tag=True):
-    """See `understudy.chat.messages.Delete`; the answer is whether it was deleted."""
+def command_from_message(message: object) -> Forwarded:
+    """Return the command that carries a message to a conversation on another node. Session tokens are left out."""
+    struct = _STRUCTS[type(message)]
+    values = {name: getattr(message, name) for name in struct.__struct_fields__}
+    if isinstance(message, chat.Accept):
+        values["say"] = attrs.evolve(message.say, session_token=None)
+    return struct(**values)
 
-    unless_since: float | None = None
 
-
-class Wake(msgspec.Struct, frozen=True, tag=True):
-    """See `understudy.chat.messages.EnsureRunning`."""
-
-    run_id: str
+def message_from_command(command: msgspec.Struct) -> Any:
+    """Return the message to the conversation that a command carries, as arrived now and without a connection."""
+    message = _MESSAGES[type(command)]
+    values = {name: getattr(command, name) for name in command.__struct_fields__}
+    local = {"outbox": None, "arrived_at": time.time()}
+    return message(**values, **{each.name: local[each.name] for each in attrs.fields(message) if each.name in local})
 
 
 class Subscribe(msgspec.Struct, frozen=True, tag="Attend"):
-    """The asking node wants the thread's events from now on, for a while: said again, it goes on.
+    """Forward the thread's events to the asking node. The subscription is a lease that a repeated request renews.
 
-    The answer is the number of the thread's last event, None where there is no such thread.
+    The reply is the number of the thread's last event, None if there is no such thread.
     """
 
 
 class Snapshot(msgspec.Struct, frozen=True, tag=True):
-    """The asking node lacks text of a running answer: send what there is of it."""
+    """Send the text so far of a running answer: the asking node missed a part of it."""
 
 
 class Unsubscribe(msgspec.Struct, frozen=True, tag="Leave"):
-    """The asking node wants no more of the thread."""
+    """Stop forwarding the thread's events to the asking node."""
 
 
-Command: TypeAlias = (
-    Accept | AnswerAgain | Rate | CancelRun | Decide | Delete | Wake | Subscribe | Snapshot | Unsubscribe
-)
+Command: TypeAlias = Forwarded | Subscribe | Snapshot | Unsubscribe
 
 
 class RpcRequest(msgspec.Struct, frozen=True, tag="Request"):
-    """To the node that has a thread: do this. Nobody waits for it any more `within_s` after it was sent."""
+    """To the node that owns a thread: execute a command within `within_s` seconds. An empty `id` wants no reply."""
 
     id: str
     owner: str
@@ -115,10 +100,10 @@ class RpcRequest(msgspec.Struct, frozen=True, tag="Request"):
 
 
 class RpcFault(msgspec.Struct, frozen=True, tag="Fault"):
-    """Why a request was not carried out: a `CommandRejected` by its code, or a `kind` of its own.
+    """Why a request failed. `kind` is one of:
 
-    `elsewhere`: the message came before in the thread that `text` names. `moved`: another node has the thread.
-    `unavailable`: not now.
+    `rejected`: a `CommandRejected` with its `code`. `elsewhere`: the message is already in the thread `text`. `moved`:
+    another node owns the thread. `unavailable`: the storage or the conversation is unavailable.
     """
 
     kind: str
@@ -129,18 +114,18 @@ class RpcFault(msgspec.Struct, frozen=True, tag="Fault"):
 
 
 class RpcReply(msgspec.Struct, frozen=True, tag="Answer"):
-    """To the node that asked: what came of its request."""
+    """To the node that sent a request: its result."""
 
     id: str
     value: bool | int | str | None = None
     fault: RpcFault | None = None
 
 
-# To the nodes that follow a thread
+# To the nodes that subscribed to a thread
 
 
 class Events(msgspec.Struct, frozen=True, tag=True):
-    """The next events of a thread, as the log has them but shown as its user is shown them; `first` is their number."""
+    """The next events of a thread, as in the log but with placeholders restored; `first` is the number of the first."""
 
     thread: str
     first: int
@@ -151,7 +136,7 @@ class Events(msgspec.Struct, frozen=True, tag=True):
 
 
 class TextPiece(msgspec.Struct, frozen=True, array_like=True):
-    """A piece of running text: nine of ten events are one, and so they cost a tenth of what others do."""
+    """A delta of streamed text. Nine of ten events are deltas, so they have this compact form."""
 
     timestamp: float
     thread_id: str | None
@@ -168,9 +153,9 @@ class TextPiece(msgspec.Struct, frozen=True, array_like=True):
 
 
 class Ephemeral(msgspec.Struct, frozen=True, tag="Passing"):
-    """Events without a number, which come after the one of number `head`. They are lost where they do not arrive.
+    """Ephemeral events that follow event number `head`. They may be lost.
 
-    Pieces of text, and others as the log would have them.
+    A body is a text delta, or another event encoded as in the log.
     """
 
     thread: str
@@ -182,7 +167,7 @@ class Ephemeral(msgspec.Struct, frozen=True, tag="Passing"):
 
 
 class ForwardingEnded(msgspec.Struct, frozen=True, tag="Ended"):
-    """The node that had a thread works on it no more; `deleted`: nor does anybody else."""
+    """The sending node no longer owns the thread; `deleted`: the thread is gone."""
 
     thread: str
     deleted: bool = False

@@ -1,11 +1,11 @@
-"""What other processes put into Redis for this node: decrypted, known to be theirs, and none of it heard twice.
+"""Decrypts packets from Redis and drops forged and replayed ones.
 
-1. What is not authentic (`understudy.storage.redis_cipher`) is dropped before anything of it is read.
-2. Packets from a sender to a place (a stream, a channel) have rising numbers. A number that is not higher than the last
-   one is a replay, unless it is the same entry of the same stream, read again since it was not done.
-3. The first packet of a sender has no number before it: it must be fresh by the clock. So must be what was for a node
-   that has died: who can write to Redis can repeat that for `FRESH_S` at most, to another survivor.
-4. What is dropped is counted and logged, and nothing is answered.
+1. A packet that is not authentic (`understudy.storage.redis_cipher`) is dropped before any of it is decoded.
+2. Packets from a sender to a place (a stream or a channel) have rising numbers. A number that is not higher than the
+   last one is a replay, unless it is the same entry of the same stream, read again because it was not acknowledged.
+3. The first packet of a sender has no predecessor, so it must be fresh by the clock. The same holds for packets to a
+   node that has died: an attacker who can write to Redis can replay these for at most `FRESH_S`, to another survivor.
+4. A dropped packet is counted and logged; its sender gets no reply.
 """
 
 import logging
@@ -24,22 +24,22 @@ KeyT = TypeVar("KeyT")
 ValueT = TypeVar("ValueT")
 
 FRESH_S: Final = 300.0
-"""How far apart the clocks of two nodes may be, and how old the first packet of a sender: as Kerberos has it (RFC 4120,
-section 8.2)."""
+"""Allowed clock skew between nodes and age of the first packet of a sender, as in Kerberos (RFC 4120, section 8.2)."""
 REMEMBERED: Final = 20_000
-"""Entries that are remembered, of those being dealt with and of those taken over: twice as many as a stream holds."""
+"""Limit of remembered entries, of those in handling and of those taken over each: twice the length of a stream; the
+oldest are forgotten first."""
 
 
 class BusMetrics(Protocol):
-    """Counts what is dropped."""
+    """Counts dropped packets."""
 
     def node_message_dropped(self, reason: str) -> None:
-        """Something in Redis was not heard: it was `not_authentic`, `replayed` or `unreadable`."""
+        """Count a dropped packet; `reason` is `not_authentic`, `replayed` or `unreadable`."""
 
 
 @define(eq=False)
 class PacketReader:
-    """Reads packets. `clock` gives Unix seconds."""
+    """Decrypts and checks packets. `clock` gives Unix seconds."""
 
     cipher: Cipher = field(repr=False)
     metrics: BusMetrics | None = None
@@ -52,9 +52,9 @@ class PacketReader:
     _gone: deque[tuple[float, str]] = field(factory=deque, init=False)
 
     def read(self, place: str, data: bytes, entry: bytes | None = None) -> tuple[Packet, bool] | None:
-        """Return a packet, and whether some before it are missing; None if it is to be dropped.
+        """Return a packet, and whether packets before it are missing; None if it must be dropped.
 
-        `entry` is its id in the stream `place`, None on a channel. `done` must be told of every entry that was read.
+        `entry` is its id in the stream `place`, None on a channel. Call `mark_done` for every entry that was read.
         """
         packet = self._decrypt(place, data)
         if packet is None:
@@ -72,9 +72,9 @@ class PacketReader:
         return packet, packet.number != (last or 0) + 1
 
     def read_orphaned(self, place: str, data: bytes, entry: bytes) -> Packet | None:
-        """Return a packet for a node that is gone, from its stream `place`; None if it is to be dropped.
+        """Return a packet from the stream `place` of a dead node; None if it must be dropped.
 
-        These are read in any order, so each number may occur in one entry.
+        These packets are read in any order, so instead of rising, each number may occur in only one entry.
         """
         packet = self._decrypt(place, data)
         if packet is None:
@@ -87,12 +87,12 @@ class PacketReader:
         return packet
 
     def mark_done(self, place: str, entries: Iterable[bytes]) -> None:
-        """Note that entries of a stream have been dealt with: read again, they are replays."""
+        """Forget handled entries of a stream: if one is read again, it is a replay."""
         for entry in entries:
             self._open.pop((place, entry), None)
 
     def forget_sender(self, node: str) -> None:
-        """Forget a node that is gone, as soon as nothing that it said is fresh any more."""
+        """Forget the numbers of a dead node, as soon as none of its packets can be fresh any more."""
         now = self.clock()
         self._gone.append((now, node))
         while self._gone and self._gone[0][0] < now - 2 * FRESH_S:
@@ -118,7 +118,7 @@ class PacketReader:
 
 
 def _remember(known: dict[KeyT, ValueT], key: KeyT, value: ValueT) -> None:
-    """Keep a value; the oldest make room."""
+    """Store a value; beyond REMEMBERED entries the oldest is dropped."""
     known[key] = value
     if len(known) > REMEMBERED:
         del known[next(iter(known))]

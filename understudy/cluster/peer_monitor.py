@@ -1,10 +1,10 @@
-"""The peers actor: knows which other nodes are alive, and sees to what those leave behind that are not.
+"""The actor that detects dead nodes and recovers the requests they left behind.
 
-1. Who is alive is what the database says; while it is away nobody is taken for dead, nor by a node that is not alive
-   itself, as when the database has just come back.
-2. Whoever waits for an answer of a node that is gone asks again. Requests that it was sent by nodes that are gone too
-   are carried out here, by one of the survivors: Redis gives each of them to one.
-3. Its stream is removed when nothing is left in it.
+1. The database says which nodes are alive. While it is down no node is declared dead; nor by a node whose own lease has
+   expired, as just after the database came back.
+2. Requests to a dead node fail, and their callers retry. Requests that it had from nodes that are dead too are executed
+   by one of the survivors: the consumer group gives each entry to one of them.
+3. The stream of a dead node is deleted when it is empty.
 """
 
 import logging
@@ -30,19 +30,19 @@ log = logging.getLogger(__name__)
 
 EVERY_S: Final = 0.5
 SCAN_EVERY_S: Final = 10.0
-"""How often streams are looked for whose node is gone, beside those of nodes that were seen to go."""
+"""Interval of scans for streams of dead nodes, besides the scan when a node is seen to die."""
 RESCAN_S: Final = 1.0
-"""How soon they are looked for again where something was left: what another read and did not do must lie a while."""
+"""Delay of the next scan if a stream was not emptied: entries that another node read cannot be claimed at once."""
 ROUNDS: Final = 200
-"""Rounds of taking over, of a hundred entries each: no stream holds as much."""
+"""Limit of claims in one scan of a stream, of 100 entries each: more than a stream holds."""
 
 
 class _CheckPeers:
-    """See who is alive."""
+    """Check which nodes are alive."""
 
 
 class PeerMonitor(Actor):
-    """Watches the other nodes for `node`. `serve` carries out a request here, whoever it was sent to."""
+    """Watches the other nodes for `node`. `handle_request` executes a request here that was sent to another node."""
 
     def __init__(
         self,
@@ -65,11 +65,11 @@ class PeerMonitor(Actor):
         self.scanned_at = -SCAN_EVERY_S
 
     async def on_start(self, context: Context) -> None:
-        """Look at once."""
+        """Check at once."""
         context.ref.tell(_CheckPeers())
 
     async def receive(self, message: object, context: Context) -> None:
-        """See who is gone."""
+        """Compare the living nodes with those known before, and recover from those that died."""
         context.set_timer("look", EVERY_S, message)
         try:
             alive = frozenset(await self.store.live_nodes())
@@ -90,7 +90,7 @@ class PeerMonitor(Actor):
             context.start_soon(self._take_over, name="take_over")
 
     async def _take_over(self) -> None:
-        """Do what is left of nodes that are gone, and remove their streams."""
+        """Execute the requests left in the streams of dead nodes, and delete the streams."""
         try:
             known = await self.link.call(lambda redis: redis.smembers(redis_stream.NODES_WITH_STREAM))
             alive = await self.store.live_nodes()  # now: a node joins before it has a stream
@@ -103,7 +103,7 @@ class PeerMonitor(Actor):
             log.debug("peers.not_taken_over", extra={"reason": error.reason})
 
     async def _take_over_from(self, node: str) -> bool:
-        """Do what is left of one; whether that was all, and its stream is removed."""
+        """Execute the requests left in the stream of a dead node. Return True if the stream was deleted."""
         time = await self.link.call(lambda redis: redis.time())
         try:
             while entries := await redis_stream.read_new(self.link, node, self.node.id):
@@ -115,7 +115,7 @@ class PeerMonitor(Actor):
                 if start == "0-0":
                     break
         except RedisRefused:
-            pass  # another node, or whoever flushed Redis, has removed it
+            pass  # another node deleted it, or Redis was flushed
         return await redis_stream.remove_if_empty(self.link, node)
 
     async def _handle_entries(self, node: str, entries: Sequence[redis_stream.Entry], now: float) -> None:
@@ -126,7 +126,7 @@ class PeerMonitor(Actor):
         self.bus.ack(node, [entry.id for entry in entries])
 
     def _orphaned(self, node: str, entry: redis_stream.Entry) -> list[tuple[str, RpcRequest]]:
-        """The requests in an entry whose sender is gone too; another one knows of the death, and asks again."""
+        """Return the requests in an entry if their sender is dead too; a living sender retries by itself."""
         packet = self.reader.read_orphaned(redis_stream.stream_name(node), entry.data, entry.id)
         if packet is None:
             return []

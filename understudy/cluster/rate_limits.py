@@ -1,9 +1,9 @@
-"""Rates that nodes share: each takes from its own buckets at once, and tells Redis what was taken, ten times a second.
+"""Rate limits shared by all nodes: each node takes tokens from local buckets and reports them to Redis every 100 ms.
 
-1. No command waits for Redis. A user can overdraw by what fits into that time, and pays it back: what all share goes
-   below zero, by as much as one burst, and refills from there.
-2. Nothing is told twice: what Redis may not have heard is forgotten, in the user's favour.
-3. While Redis is away each node counts alone.
+1. No command waits for Redis. In between, a user can overdraw on several nodes, and pays it back: the shared bucket
+   goes below zero, by at most one burst, and refills from there.
+2. Tokens are never reported twice: if a report may have been lost, it is dropped, in the user's favour.
+3. While Redis is down each node counts alone.
 """
 
 import hashlib
@@ -21,10 +21,9 @@ from understudy.storage.redis import RedisLink
 
 EVERY_S: Final = 0.1
 TOGETHER: Final = 500
-"""Buckets of one call, of a few microseconds each, in which Redis does nothing else."""
+"""Limit of buckets per script call. Each takes Redis a few microseconds, in which it serves no other client."""
 
-# KEYS: a bucket each. ARGV, for each: its rate in a minute, its burst, how many were taken. Gives what is left in
-# thousandths.
+# KEYS: the buckets. ARGV, per bucket: tokens per minute, burst, tokens taken. Returns the tokens left, in thousandths.
 _TAKE: Final = """
 local time = redis.call('TIME')
 local now = time[1] + time[2] / 1000000
@@ -47,9 +46,9 @@ Taken = Sequence[tuple[RateLimit, str, int]]
 
 @define(eq=False)
 class SharedRateLimits:
-    """Tells Redis what is in the ledger, and has the buckets here lowered by what the other nodes' users took.
+    """Reports the ledger to Redis, and lowers the local buckets by the tokens taken on other nodes.
 
-    `clock` is the one that the buckets are asked with.
+    `clock` is the clock of the local buckets.
     """
 
     link: RedisLink
@@ -57,7 +56,7 @@ class SharedRateLimits:
     clock: Callable[[], float] = time.monotonic
 
     async def keep(self) -> NoReturn:
-        """Do so again and again."""
+        """Synchronise until cancelled."""
         news = trio.Event()
         self.ledger.on_entry = lambda: news.set()
         while True:
@@ -71,7 +70,7 @@ class SharedRateLimits:
                     await self._tell(taken)
                 await self._tell(taken)
             except RedisUnavailable:
-                self.ledger.open = False  # until it is back; each counts alone
+                self.ledger.open = False  # until Redis is back; each node counts alone
 
     async def _tell(self, taken: Taken) -> None:
         if not taken:
@@ -85,16 +84,16 @@ class SharedRateLimits:
 
 
 class RateLimitsSync(Actor):
-    """Does it in the background."""
+    """Synchronises rate limits in the background."""
 
     def __init__(self, rates: SharedRateLimits) -> None:
         self.rates = rates
 
     async def on_start(self, context: Context) -> None:
-        """Begin; the house need not wait for Redis."""
+        """Start synchronising; the server does not wait for Redis."""
         context.start_soon(self.rates.keep, name="keep")
 
 
 def _key(name: str, user: str) -> str:
-    """Names of users are their own, and keys are shown to operators."""
+    """Return the key of a bucket. User names are hashed because keys are visible to operators of Redis."""
     return f"understudy:rate:{name}:{hashlib.blake2b(user.encode(errors='surrogatepass'), digest_size=16).hexdigest()}"

@@ -1,4 +1,4 @@
-"""A node's stream in Redis: reading it, having what others read and did not do, removing it."""
+"""A node's stream in Redis: read new entries, claim unacknowledged ones, delete it."""
 
 from collections.abc import Iterable, Sequence
 from typing import Final
@@ -9,41 +9,41 @@ from coredis.response.types import StreamEntry
 from understudy.storage.redis import RedisLink
 
 GROUP: Final = "nodes"
-"""The consumer group of every stream: its node reads as one consumer, and who takes over its work as another."""
+"""The consumer group of every stream: its node is one consumer, a node that takes over its work another."""
 FIELD: Final = b"p"
-"""The one field of an entry, which holds a packet."""
+"""The only field of an entry; it holds a packet."""
 NODES_WITH_STREAM: Final = "understudy:inboxes"
-"""The set of the nodes that have a stream."""
+"""Key of the set of nodes that have a stream."""
 ENTRIES: Final = 100
-"""Entries read at a time."""
+"""Entries per read."""
 BLOCK_S: Final = 1.0
-"""How long a read waits for something."""
+"""How long a blocking read waits for an entry."""
 CLAIM_MS: Final = 1000
-"""How long what was read must lie before another takes it: two survivors do not take the same."""
+"""Minimum idle time in ms before another node may claim an entry, so that two survivors do not claim the same one."""
 
 
 @frozen
 class Entry:
-    """An entry: `id` begins with the time of Redis at which it was made, in milliseconds."""
+    """An entry of a stream. `id` starts with its creation time by the clock of Redis, in milliseconds."""
 
     id: bytes
     data: bytes
 
     @property
     def made_at(self) -> float:
-        """When it was made, in Unix seconds by the clock of Redis."""
+        """Creation time in Unix seconds, by the clock of Redis."""
         return int(self.id.partition(b"-")[0]) / 1000
 
 
 def stream_name(node: str) -> str:
-    """The stream in which a node is told what must not be lost."""
+    """Return the key of a node's stream."""
     return f"understudy:inbox:{node}"
 
 
 async def read_new(link: RedisLink, node: str, reader: str, *, wait: bool = False) -> Sequence[Entry]:
-    """Read of a node's stream what nobody has, as `reader`.
+    """Read new entries of a node's stream as consumer `reader` (XREADGROUP `>`).
 
-    Raises RedisRefused when there is no stream, RedisUnavailable.
+    Raises RedisRefused if there is no stream, RedisUnavailable.
     """
     stream, block = stream_name(node), int(BLOCK_S * 1000) if wait else None
     found = await link.call(
@@ -56,11 +56,11 @@ async def read_new(link: RedisLink, node: str, reader: str, *, wait: bool = Fals
 async def claim(
     link: RedisLink, node: str, reader: str, start: str, idle_ms: int = CLAIM_MS
 ) -> tuple[str, Sequence[Entry]]:
-    """Have what was read so long ago and not done, from `start` on; returns where to go on, `0-0` for the end.
+    """Claim entries that have been unacknowledged for `idle_ms`, from `start` on (XAUTOCLAIM).
 
-    What was removed meanwhile, as the stream had grown too long, is left out: to read it again would be an error.
+    Return the next `start`, `0-0` at the end, and the entries. Entries that were trimmed from the stream are left out.
 
-    Raises RedisRefused when there is no stream, RedisUnavailable.
+    Raises RedisRefused if there is no stream, RedisUnavailable.
     """
     onward, entries, *_ = await link.call(
         lambda redis: redis.xautoclaim(stream_name(node), GROUP, reader, idle_ms, start, count=ENTRIES)
@@ -69,7 +69,7 @@ async def claim(
 
 
 async def remove_if_empty(link: RedisLink, node: str) -> bool:
-    """Remove a node's stream if nothing is left in it. Raises RedisUnavailable."""
+    """Delete a node's stream if it is empty. Return whether it was. Raises RedisUnavailable."""
     if await link.call(lambda redis: redis.xlen(stream_name(node))):
         return False
     await link.batch(lambda pipe: (pipe.delete([stream_name(node)]), pipe.srem(NODES_WITH_STREAM, [node])))

@@ -1,11 +1,11 @@
-"""How a thread's events are put together that come from another node by two ways: numbered ones, and passing ones.
+"""Merges the two flows of a thread's events from another node: numbered (durable) and ephemeral ones. Pure.
 
-1. Numbered events come out in order, none twice. One that lacks is not waited for: who is shown the later ones reads
-   it from the log.
-2. A passing event comes out behind all numbered ones it came after. It waits for them, and not for long.
-3. A passing event that comes late comes out even so: text says by its offset where it belongs.
+1. Numbered events come out in order, none twice. A missing one is not waited for: subscribers that get the later ones
+   read it from the log.
+2. An ephemeral event comes out after every numbered event that preceded it. It is held for these, but not for long.
+3. An ephemeral event that is late comes out all the same: the offset of a text delta says where it belongs.
 
-Pure. What lacks of a running text is seen by whoever is shown it (`transport.outbox.delivery`), and asked for there.
+A gap in streamed text is detected by each subscriber (`transport.outbox.delivery`), which then requests a snapshot.
 """
 
 from collections import deque
@@ -17,22 +17,23 @@ from attrs import define, field
 from transport.wire.events import Envelope
 
 HELD: Final = 256
-"""Passing events that wait at a time; a run makes about fifty a second, and what they wait for takes milliseconds."""
+"""Limit of held ephemeral events; the oldest are dropped first. A run makes about fifty a second, and the numbered
+events they wait for arrive within milliseconds."""
 
 
 @define
 class ReorderBuffer:
-    """One thread's two ways. `head` is the number of the last event that came out, or that the log is known to have."""
+    """The reorder buffer of one thread. `last_seq`: the last event that came out, or that the log is known to have."""
 
     last_seq: int
     _held: deque[tuple[int, Envelope]] = field(factory=deque, init=False, repr=False)
 
     def __len__(self) -> int:
-        """How many passing events wait."""
+        """Return the number of held ephemeral events."""
         return len(self._held)
 
     def add_numbered(self, first: int, envelopes: Sequence[Envelope]) -> list[Envelope]:
-        """Take events `first` and on; returns what is to be shown now, passing ones that waited included."""
+        """Add the events from number `first` on. Return the events to publish now, including held ephemeral ones."""
         fresh = list(envelopes[max(0, self.last_seq + 1 - first) :])
         if not fresh:
             return []
@@ -45,7 +46,7 @@ class ReorderBuffer:
         return shown + self._pop_released(last)
 
     def add_ephemeral(self, after: int, envelopes: Sequence[Envelope]) -> list[Envelope]:
-        """Take events without a number that came after that of number `after`; returns what is to be shown now."""
+        """Add ephemeral events that were sent after event `after`. Return the events to publish now."""
         if after <= self.last_seq and not self._held:
             return list(envelopes)
         self._held.extend((after, envelope) for envelope in envelopes)
@@ -54,18 +55,18 @@ class ReorderBuffer:
         return self._pop_released(self.last_seq)
 
     def advance(self, head: int) -> bool:
-        """The log reaches at least so far; returns whether that is news: who is shown the thread must read it then."""
+        """Record that the log extends to `head`. Return True if that is new: subscribers must catch up from the log."""
         if head <= self.last_seq:
             return False
         self.last_seq = head
         return True
 
     def release(self) -> list[Envelope]:
-        """Wait no longer: what waited is to be shown now."""
+        """Return all held events; they are not held any longer."""
         return self._pop_released(None)
 
     def _pop_released(self, upto: int | None) -> list[Envelope]:
-        """Those at the front that come after no later event than this; all of them for None."""
+        """Pop the held events that were sent after event `upto` or an earlier one; all if None."""
         released = []
         while self._held and (upto is None or self._held[0][0] <= upto):
             released.append(self._held.popleft()[1])

@@ -1,16 +1,16 @@
-"""Carries out here what another node asks, of a thread that this one has.
+"""Executes requests of other nodes about threads that this node owns.
 
-1. What is asked is done as if it had been asked here, but for what concerns the connection: the asking node sees to it.
-2. Nothing is passed on: where another node has the thread, the one that asks finds out where.
-3. As much as is asked at a time is bounded; what is beyond is refused, and made again by whoever made it.
+1. A command is executed as if a local client had sent it, except for events to the client's connection: the asking node
+   sends those.
+2. Nothing is forwarded: if another node owns the thread, the request fails with Moved, and the asking node looks it up.
+3. Concurrent requests are bounded; requests beyond are refused, and their callers may retry.
 """
 
 import logging
-import time
 import uuid
 from collections.abc import Callable
 from functools import partial
-from typing import Any, Final
+from typing import Final
 
 import trio
 from attrs import define, field, frozen
@@ -24,18 +24,18 @@ from understudy.cluster import messages
 from understudy.cluster.bus import MessageBus, Value
 from understudy.cluster.codec import fault_from_error
 from understudy.cluster.forwarder import EventForwarder, RenewLease, StopForwarding
-from understudy.cluster.messages import RpcFault, RpcReply, RpcRequest
+from understudy.cluster.messages import RpcFault, RpcReply, RpcRequest, message_from_command
 from understudy.storage.errors import StorageError
 
 log = logging.getLogger(__name__)
 
 CONCURRENT_REQUESTS: Final = 1000
-"""Requests that are carried out at a time."""
+"""Limit of concurrent requests; more are refused as unavailable."""
 
 
 @frozen
 class _Forwarding:
-    """A courier, and the conversation that it follows."""
+    """A forwarder, and the conversation it subscribed to."""
 
     forwarder: ActorRef
     conversation: ActorRef
@@ -43,7 +43,7 @@ class _Forwarding:
 
 @define(eq=False)
 class RpcServer:
-    """Serves other nodes. `couriers` gives the supervisor whose temporary children the couriers are."""
+    """Handles the requests of other nodes. `supervisor` returns the ref of the supervisor of the forwarders."""
 
     threads: ConversationRegistry
     bus: MessageBus
@@ -53,7 +53,7 @@ class RpcServer:
     _sweep_at: int = field(default=64, init=False)
 
     async def handle(self, sender: str, request: RpcRequest) -> None:
-        """Carry out a request of another node, and answer it."""
+        """Execute a request of another node and send the reply."""
         if self._at_work >= CONCURRENT_REQUESTS:
             self._reply(sender, RpcReply(request.id, fault=RpcFault("unavailable", "too much is asked")))
             return
@@ -66,7 +66,7 @@ class RpcServer:
             self._at_work -= 1
 
     def _reply(self, sender: str, answer: RpcReply) -> None:
-        if answer.id:  # else nobody waits for it
+        if answer.id:  # no id: no reply is wanted
             self.bus.send(sender, answer)
 
     async def _outcome(self, sender: str, request: RpcRequest) -> RpcReply:
@@ -90,57 +90,38 @@ class RpcServer:
                 if (sent := self._forwarders.get((thread, sender))) is not None:
                     sent.conversation.try_tell(chat.RequestSnapshot(sent.forwarder))
                 return None
-            case messages.Wake(run_id):
-                (await self.threads.get_local(owner, thread_id)).try_tell(chat.EnsureRunning(run_id))
-                return None
             case messages.Subscribe():
                 conversation = await self.threads.get_local(owner, thread_id)
-                courier = await self._get_or_start_forwarder(thread, sender, conversation)
-                return await courier.ask(RenewLease(), timeout_s=within_s)
+                forwarder = await self._get_or_start_forwarder(thread, sender, conversation)
+                return await forwarder.ask(RenewLease(), timeout_s=within_s)
             case command:
-                conversation = await self.threads.get_local(owner, thread_id)
-                outcome: Value = await conversation.ask(_to_ask(command), timeout_s=within_s)
+                conversation, message = await self.threads.get_local(owner, thread_id), message_from_command(command)
+                if not isinstance(message, Ask):
+                    conversation.try_tell(message)
+                    return None
+                outcome: Value = await conversation.ask(message, timeout_s=within_s)
                 return outcome
 
     async def _get_or_start_forwarder(self, thread: str, node: str, conversation: ActorRef) -> ActorRef:
-        """The courier that follows a conversation for a node; it is begun when there is none."""
+        """Return the forwarder of a conversation's events to a node; start one if there is none."""
         sent = self._forwarders.get((thread, node))
         if sent is not None and sent.forwarder.alive and sent.conversation == conversation:
             return sent.forwarder
         make = partial(EventForwarder, thread, node, conversation, self.bus)
         spec = ChildSpec(uuid.uuid4().hex, make, restart=Restart.TEMPORARY)
-        courier = await self.supervisor().ask(StartChild(spec))
-        self._forwarders[thread, node] = _Forwarding(courier, conversation)
+        forwarder = await self.supervisor().ask(StartChild(spec))
+        self._forwarders[thread, node] = _Forwarding(forwarder, conversation)
         self._sweep()
         try:
-            await conversation.ask(chat.FollowThread(courier, 0))
-        except BaseException:  # or the time is over: it may follow nothing, and the next one that is begun shall
+            await conversation.ask(chat.FollowThread(forwarder, 0))
+        except BaseException:  # or cancelled: it may not be subscribed, so the next request starts another
             self._forwarders.pop((thread, node), None)
-            courier.try_tell(StopForwarding())
+            forwarder.try_tell(StopForwarding())
             raise
-        return courier
+        return forwarder
 
     def _sweep(self) -> None:
-        """Forget couriers that have ended, now and then."""
+        """Remove stopped forwarders from the table each time it has doubled."""
         if len(self._forwarders) >= self._sweep_at:
             self._forwarders = {key: sent for key, sent in self._forwarders.items() if sent.forwarder.alive}
             self._sweep_at = 2 * len(self._forwarders) + 64
-
-
-def _to_ask(command: messages.Command) -> Ask[Any]:
-    """What another node asks, as a conversation is asked it."""
-    arrived_at = time.time()
-    match command:
-        case messages.Accept(say, clean, route, run_id, message_id, branch_of, raw, roles, beside):
-            return chat.Accept(say, clean, route, run_id, message_id, None, branch_of, raw, roles, beside, arrived_at)
-        case messages.AnswerAgain(message, route, run_id, request_id, roles):
-            return chat.AnswerAgain(message, route, run_id, request_id, None, roles, arrived_at)
-        case messages.Rate(answer, rating, note):
-            return chat.RateAnswer(answer, rating, note, None)
-        case messages.CancelRun(run_id):
-            return chat.CancelRun(run_id)
-        case messages.Decide(call_id, decision, note):
-            return chat.Decide(call_id, decision, note)
-        case messages.Delete(unless_since):
-            return chat.Delete(unless_since)
-    raise TypeError(type(command).__name__)

@@ -16,11 +16,20 @@ from actors import Actor, ActorRef, ActorSystem, ChildSpec, Context, open_system
 from tests.end_to_end.two import eventually
 from tests.servers.redis import Redis
 from transport.wire.errors import CommandRejected
+from understudy.chat import messages as chat
 from understudy.chat.placement import Active, Deleted, Moved, News, Node
 from understudy.cluster import codec, redis_stream
 from understudy.cluster.bus import QUEUE_BYTES, MessageBus
 from understudy.cluster.bus_receiver import BusReceiver
-from understudy.cluster.messages import CancelRun, Ephemeral, Events, ForwardingEnded, RpcReply, RpcRequest, Subscribe
+from understudy.cluster.messages import (
+    Ephemeral,
+    Events,
+    ForwardingEnded,
+    RpcReply,
+    RpcRequest,
+    Subscribe,
+    command_from_message,
+)
 from understudy.cluster.packet_reader import PacketReader
 from understudy.cluster.peer_monitor import PeerMonitor
 from understudy.cluster.proxies import CheckLog, OwnerDown, ProxyTable
@@ -119,7 +128,7 @@ async def two(redis: Redis) -> AsyncIterator[tuple[House, House]]:
 
 async def ask(a: House, b: House, timeout_s: float = 5.0) -> Any:
     """Have one ask the other to cancel something."""
-    return await a.post.ask(b.node.id, "ann", "t", CancelRun("r1"), timeout_s=timeout_s)
+    return await a.post.ask(b.node.id, "ann", "t", command_from_message(chat.CancelRun("r1")), timeout_s=timeout_s)
 
 
 async def test_what_is_asked_is_answered_and_signed_for(redis: Redis) -> None:
@@ -264,7 +273,7 @@ async def test_an_inbox_that_was_killed_goes_on_with_what_it_had_begun(redis: Re
 
         await a.read()
         await b.read(first)
-        a.post.send(b.node.id, RpcRequest("begun", "ann", "t", 30.0, CancelRun("begun")))
+        a.post.send(b.node.id, RpcRequest("begun", "ann", "t", 30.0, command_from_message(chat.CancelRun("begun"))))
         await eventually(lambda: started)
         if grown:
             name = redis_stream.stream_name(b.node.id)
@@ -390,12 +399,14 @@ async def test_the_work_of_the_dead_is_done_by_one_survivor(redis: Redis) -> Non
             await trio.sleep_forever()
 
         await dead.read(never)
-        asker.post.send(dead.node.id, RpcRequest("begun", "ann", "t", 30.0, CancelRun("begun")))
+        asker.post.send(
+            dead.node.id, RpcRequest("begun", "ann", "t", 30.0, command_from_message(chat.CancelRun("begun")))
+        )
         await eventually(lambda: started)
         assert dead.inbox is not None
         await dead.inbox.stop()
-        late = RpcRequest("late", "ann", "t", -10.0, CancelRun("late"))
-        for request in (late, RpcRequest("unread", "ann", "t", 30.0, CancelRun("unread"))):
+        late = RpcRequest("late", "ann", "t", -10.0, command_from_message(chat.CancelRun("late")))
+        for request in (late, RpcRequest("unread", "ann", "t", 30.0, command_from_message(chat.CancelRun("unread")))):
             asker.post.send(dead.node.id, request)
         a.post.send(dead.node.id, RpcRequest("alive", "ann", "t", 30.0, Subscribe()))
         registry = Registry(a.node.id, b.node.id)

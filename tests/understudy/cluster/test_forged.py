@@ -9,14 +9,15 @@ from tests.end_to_end.two import eventually
 from tests.servers.redis import Redis
 from tests.understudy.cluster.test_bus import SECRET, House, ask, house, two
 from transport.wire.events import Block, Envelope, PartialResult
+from understudy.chat import messages as chat
 from understudy.chat.placement import Active
 from understudy.cluster import codec, redis_stream
-from understudy.cluster.messages import Delete, Ephemeral, Events, RpcRequest
+from understudy.cluster.messages import Ephemeral, Events, RpcRequest, command_from_message
 from understudy.storage.errors import RedisUnavailable
 from understudy.storage.redis_cipher import Cipher
 
 PIECE = Envelope(PartialResult("ab", 0, (Block(0, 2, "<p>ab</p>"),)), 1.5, None, "t", "r", "m")
-FORGED = RpcRequest("forged", "ann", "t", 30.0, Delete())
+FORGED = RpcRequest("forged", "ann", "t", 30.0, command_from_message(chat.Delete()))
 
 
 async def add(house: House, node: str, data: bytes) -> None:
