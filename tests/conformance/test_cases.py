@@ -11,7 +11,7 @@ import trio
 from tests.conformance.cases import Answer, Case, Pause, every
 from tests.conformance.peer import CLOSE, Peer, Received, close, peer
 from tests.transport.servers import open_server
-from transport.server.echo import LIMITS, echo
+from transport.server.echo import LIMITS, EchoUpgrades
 
 CASES = list(every())
 
@@ -21,7 +21,7 @@ CASES = list(every())
 async def test_case(case: Case) -> None:
     """Every answer of the case, in order, then the close frame with one of its codes, then the end of the stream."""
     with trio.fail_after(10):
-        async with open_server(echo, socket=LIMITS) as port, peer(port) as client:
+        async with open_server(EchoUpgrades().handle_upgrade, socket=LIMITS) as port, peer(port) as client:
             before = await _play(client, case)
             ending = await _to_the_end(client, case)
     assert [(frame.opcode, frame.payload) for frame in before + ending[:-1]] == _expected(case)

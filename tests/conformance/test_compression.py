@@ -9,7 +9,7 @@ import trio
 
 from tests.conformance.peer import BINARY, CONT, TEXT, Peer, close, frame, peer
 from tests.transport.servers import open_server
-from transport.server.echo import LIMITS, echo
+from transport.server.echo import LIMITS, EchoUpgrades
 from transport.server.socket import SocketLimits
 from transport.server.websocket.deflate import MAX_BYTES
 
@@ -86,7 +86,10 @@ CASES = [
 async def test_messages_of_a_size(opcode: int, data: bytes, size: int, fragment: int) -> None:
     """A number of messages, compressed, whole and in fragments, come back as they were."""
     with trio.fail_after(20):
-        async with open_server(echo, **COMPRESSING) as port, peer(port, offers=[OFFER]) as client:
+        async with (
+            open_server(EchoUpgrades().handle_upgrade, **COMPRESSING) as port,
+            peer(port, offers=[OFFER]) as client,
+        ):
             assert client.extensions == AGREED
             for number in range(MESSAGES):
                 start = number * 997 % max(1, len(data) - size)
@@ -113,7 +116,10 @@ async def test_an_offer_that_is_agreed_to(offers: list[str], agreed: str) -> Non
     """The first acceptable offer, always without takeover; messages of all sizes then come back within its window."""
     bits = 9 if "=9" in agreed else 15
     with trio.fail_after(20):
-        async with open_server(echo, **COMPRESSING) as port, peer(port, offers=offers) as client:
+        async with (
+            open_server(EchoUpgrades().handle_upgrade, **COMPRESSING) as port,
+            peer(port, offers=offers) as client,
+        ):
             assert client.extensions == agreed
             for size, fragment in SIZES:
                 payload = DATA[0][1][:size]
@@ -138,7 +144,7 @@ async def test_an_offer_that_is_agreed_to(offers: list[str], agreed: str) -> Non
 )
 async def test_an_offer_that_is_declined(offer: str) -> None:
     """Parameters that RFC 7692 section 7.1 does not allow: the socket opens without compression."""
-    async with open_server(echo, **COMPRESSING) as port, peer(port, offers=[offer]) as client:
+    async with open_server(EchoUpgrades().handle_upgrade, **COMPRESSING) as port, peer(port, offers=[offer]) as client:
         assert client.extensions == ""
         await client.send(frame(TEXT, b"plain"))
         assert await answer(client) == (TEXT, b"plain")
@@ -152,13 +158,16 @@ async def test_what_cannot_be_inflated_is_a_fault(data: bytes) -> None:
         frame(0x9, b"", rsv=4),
         frame(TEXT, b"", fin=False, rsv=4) + frame(CONT, b"", rsv=4),
     ):
-        async with open_server(echo, **COMPRESSING) as port, peer(port, offers=[OFFER]) as client:
+        async with (
+            open_server(EchoUpgrades().handle_upgrade, **COMPRESSING) as port,
+            peer(port, offers=[OFFER]) as client,
+        ):
             await client.send(script)
             assert [one.code for one in await client.frames_to_the_end()] == [1002]
 
 
 async def test_text_is_judged_when_it_is_inflated() -> None:
     """Compressed bytes that are no UTF-8 are fine, inflated ones are not: 1007."""
-    async with open_server(echo, **COMPRESSING) as port, peer(port, offers=[OFFER]) as client:
+    async with open_server(EchoUpgrades().handle_upgrade, **COMPRESSING) as port, peer(port, offers=[OFFER]) as client:
         await client.send(compressed(TEXT, b"\xff\xfe"))
         assert [one.code for one in await client.frames_to_the_end()] == [1007]

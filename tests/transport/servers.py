@@ -1,4 +1,4 @@
-"""A door on a free port of the loopback address, and raw connections to it."""
+"""A server on a free port of the loopback address, and raw connections to it."""
 
 import http.client
 import json
@@ -6,14 +6,15 @@ import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from functools import partial
-from typing import Any
+from typing import Any, TypeAlias
 
 import trio
+from attrs import frozen
 from websockets.client import ClientProtocol
 from websockets.frames import Frame
 from websockets.uri import parse_uri
 
-from transport.server.listener import OnUpgrade, ServerLimits, Upgrade, serve
+from transport.server.listener import ServerLimits, SocketHandler, Upgrade, serve
 
 
 async def hello_app(scope: Any, receive: Any, send: Any) -> None:
@@ -23,12 +24,26 @@ async def hello_app(scope: Any, receive: Any, send: Any) -> None:
         await send({"type": "http.response.body", "body": b"hello"})
 
 
-async def echo(upgrade: Upgrade) -> None:
+async def echo(upgrade: Upgrade) -> SocketHandler | None:
     """Send every message back."""
     socket = await upgrade.accept()
     while True:
         message = await socket.receive()
         await socket.write([message.encode() if isinstance(message, str) else message])
+
+
+OnUpgrade: TypeAlias = Callable[[Upgrade], Awaitable[SocketHandler | None]]
+
+
+@frozen
+class FunctionUpgradeHandler:
+    """Calls a function for each upgrade."""
+
+    handle: OnUpgrade
+
+    async def handle_upgrade(self, upgrade: Upgrade) -> SocketHandler | None:
+        """Call the function."""
+        return await self.handle(upgrade)
 
 
 @asynccontextmanager
@@ -39,10 +54,11 @@ async def open_server(
     tls: ssl.SSLContext | None = None,
     **limits: Any,
 ) -> AsyncIterator[int]:
-    """Serve a door; gives its port. The door is cancelled at the end."""
+    """Serve on a free port, which is yielded. The server is cancelled on exit."""
     async with trio.open_nursery() as nursery:
         listeners = await trio.open_tcp_listeners(0, host="127.0.0.1")
-        listen = partial(serve, asgi_app=app, on_upgrade=on_upgrade, limits=ServerLimits(**limits), tls=tls)
+        handler = FunctionUpgradeHandler(on_upgrade)
+        listen = partial(serve, asgi_app=app, upgrade_handler=handler, limits=ServerLimits(**limits), tls=tls)
         await nursery.start(listen, listeners)
         yield listeners[0].socket.getsockname()[1]
         nursery.cancel_scope.cancel()

@@ -11,7 +11,7 @@ import trio
 
 from tests.conformance.peer import CLOSE, CONT, PING, PONG, TEXT, Peer, close, frame, peer
 from tests.transport.servers import UPGRADE, exchange, open_server, status_and_body
-from transport.server.echo import echo
+from transport.server.echo import EchoUpgrades
 from transport.server.listener import Upgrade
 from transport.server.socket import SocketLimits
 from transport.wire.errors import CommandRejected
@@ -47,7 +47,12 @@ async def codes(client: Peer) -> list[int | None]:
 async def test_ten_thousand_pings_are_answered() -> None:
     """Each, in order, in far fewer packets than pings; a message behind them comes back behind the pongs."""
     script = b"".join(frame(PING, b"%d" % number) for number in range(10_000)) + frame(TEXT, b"end")
-    async with open_server(echo) as port, beside_another(port), peer(port) as client, trio.open_nursery() as nursery:
+    async with (
+        open_server(EchoUpgrades().handle_upgrade) as port,
+        beside_another(port),
+        peer(port) as client,
+        trio.open_nursery() as nursery,
+    ):
         nursery.start_soon(client.send, script)
         with trio.fail_after(10):
             for number in range(10_000):
@@ -60,7 +65,7 @@ async def test_ten_thousand_pings_are_answered() -> None:
 async def test_pings_of_a_client_that_does_not_read(autojump_clock: trio.testing.MockClock) -> None:
     """It is heard no further than it takes its pongs, so that little is kept; after twenty seconds it is left."""
     limits = SocketLimits(send_buffer_bytes=4096)
-    async with open_server(echo, socket=limits) as port, peer(port) as client:
+    async with open_server(EchoUpgrades().handle_upgrade, socket=limits) as port, peer(port) as client:
         client.stream.setsockopt(trio.socket.SOL_SOCKET, trio.socket.SO_RCVBUF, 4096)  # type: ignore[attr-defined]
         flood = frame(PING, b"x" * 125) * 1000
         tracemalloc.start()
@@ -120,7 +125,7 @@ async def _write_on(client: Peer, data: bytes) -> None:
 @pytest.mark.parametrize("begun", [6, 7, 8])
 async def test_a_frame_that_stops_at_any_place(begun: int, autojump_clock: trio.testing.MockClock) -> None:
     """After its head and mask, to the byte, as well as within its payload: 1008 after thirty seconds."""
-    async with open_server(echo) as port, peer(port) as client:
+    async with open_server(EchoUpgrades().handle_upgrade) as port, peer(port) as client:
         started = trio.current_time()
         await client.send(frame(TEXT, b"hello")[:begun])
         with trio.fail_after(60):
@@ -138,7 +143,7 @@ async def test_dribbling_does_not_buy_time(autojump_clock: trio.testing.MockCloc
                 await stream.send_all(data[at : at + 1])
                 await trio.sleep(0.9)
 
-    async with open_server(echo) as port, trio.open_nursery() as nursery:
+    async with open_server(EchoUpgrades().handle_upgrade) as port, trio.open_nursery() as nursery:
         async with peer(port) as client:
             started = trio.current_time()
             nursery.start_soon(dribble, client.stream, frame(TEXT, b"x" * 100))
@@ -156,7 +161,7 @@ async def test_dribbling_does_not_buy_time(autojump_clock: trio.testing.MockCloc
 async def test_what_came_before_a_fault_is_answered() -> None:
     """Messages in the same packet as a fault come back before the close frame, however many; those behind it do not."""
     many = b"".join(frame(TEXT, b"%d" % number) for number in range(200))
-    async with open_server(echo) as port, peer(port) as client:
+    async with open_server(EchoUpgrades().handle_upgrade) as port, peer(port) as client:
         await client.send(many + frame(3) + many)
         frames = await client.frames_to_the_end()
     assert [one.payload for one in frames[:-1]] == [b"%d" % number for number in range(200)]
@@ -167,7 +172,7 @@ async def test_what_came_before_a_fault_is_answered() -> None:
 async def test_a_client_leaves_in_the_middle_of_anything() -> None:
     """By a reset or an end, at every byte of a conversation: the door goes on, and every place is free again."""
     script = UPGRADE + frame(TEXT, b"one", fin=False) + frame(PING, b"p") + frame(CONT, b"two") + close()
-    async with open_server(echo, connections=2) as port, beside_another(port):
+    async with open_server(EchoUpgrades().handle_upgrade, connections=2) as port, beside_another(port):
         for size in range(0, len(script), 7):
             async with await trio.open_tcp_stream("127.0.0.1", port) as stream:
                 await stream.send_all(script[:size])
@@ -197,7 +202,7 @@ HEADS = [
 @pytest.mark.parametrize(("head", "status"), HEADS, ids=range(len(HEADS)))
 async def test_a_handshake_that_is_none(head: bytes, status: int) -> None:
     """Each is answered in JSON, and nothing of it is taken for a second request."""
-    async with open_server(echo) as port, beside_another(port):
+    async with open_server(EchoUpgrades().handle_upgrade) as port, beside_another(port):
         with trio.fail_after(5):
             answer = await exchange(port, head)
     assert status_and_body(answer)[0] == status
@@ -208,7 +213,7 @@ async def test_a_handshake_that_is_none(head: bytes, status: int) -> None:
 @pytest.mark.promise("wire.bad-handshake", "owasp.version")
 async def test_a_client_of_another_version_is_told_which_one_is_spoken() -> None:
     """RFC 6455 section 4.4."""
-    async with open_server(echo) as port:
+    async with open_server(EchoUpgrades().handle_upgrade) as port:
         answer = await exchange(port, UPGRADE.replace(b"Version: 13", b"Version: 99"))
     assert b"\r\nSec-WebSocket-Version: 13\r\n" in answer
 
@@ -230,7 +235,11 @@ async def test_a_bomb_is_inflated_to_the_bound_and_no_further(whole: bool) -> No
     data = await trio.to_thread.run_sync(bomb, 200)
     script = frame(TEXT, data, rsv=4) if whole else frame(TEXT, b"", fin=False, rsv=4) + frame(CONT, data, fin=False)
     assert len(data) < MIB
-    async with open_server(echo, socket=COMPRESSED) as port, beside_another(port), peer(port, offers=OFFER) as client:
+    async with (
+        open_server(EchoUpgrades().handle_upgrade, socket=COMPRESSED) as port,
+        beside_another(port),
+        peer(port, offers=OFFER) as client,
+    ):
         assert "permessage-deflate" in client.extensions
         tracemalloc.start()
         try:
@@ -283,7 +292,7 @@ def _crowd(port: int, size: int) -> list[socket.socket]:
 async def test_an_idle_connection_costs_little() -> None:
     """Under ten kilobytes of this process, its task included; the figure is 8. What else grows meanwhile counts too, so
     the least of three crowds is what they cost."""
-    async with open_server(echo) as port:
+    async with open_server(EchoUpgrades().handle_upgrade) as port:
         crowd = await trio.to_thread.run_sync(_crowd, port, 20)
         costs = []
         try:

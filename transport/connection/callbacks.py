@@ -1,7 +1,6 @@
-"""What a connection is handed: all that it knows of users, agents and storage is behind these functions; its bounds."""
+"""The interface through which a connection reaches users, agents and storage; and its bounds."""
 
-import time
-from collections.abc import Awaitable, Callable
+from typing import Protocol
 
 from attrs import field, frozen
 
@@ -9,7 +8,7 @@ from actors import ActorRef
 from transport.auth.identity import Identity
 from transport.connection.heartbeat import Heartbeat
 from transport.outbox.catch_up import LogPage
-from transport.outbox.metrics import ConnectionMetrics, NoConnectionMetrics
+from transport.outbox.metrics import ConnectionMetrics
 from transport.outbox.outbox import OutboxLimits
 from transport.wire.chunks import ChunkBudget
 from transport.wire.commands import Command
@@ -17,39 +16,60 @@ from transport.wire.encoder import Encoder
 from transport.wire.events import Welcome
 
 
-@frozen
-class ConnectionCallbacks:
-    """What a connection is handed by whoever wires it to the rest; the same for all connections.
+class ConnectionCallbacks(Protocol):
+    """What a connection calls; one object serves all connections. `chunk_budget` bounds their partial frames together.
 
-    `join(identity, connection_id, outbox)`: a user has arrived; returns the Welcome, or raises CommandRejected to
-    turn it away (`rate_limited` closes with 4429). Called a second time when a socket that was let in without a
-    token brings one in its first message: then the first arrival no longer counts.
-    `leave(connection_id)`: it has ended, whether it had arrived or not.
-    `dispatch(identity, command, outbox)`: do what the client asks (Say, Resume, Cancel, UserTyping, …), or raise
-    CommandRejected. `allow(identity, command)`: seconds until the user may do this, 0 for now.
-    `verify(token)`: the identity, or raises Unauthenticated. `read_log(identity, thread_id, after, limit, html)` and
-    `want_snapshot(identity, thread_id, outbox)`: see Outbox.
+    `understudy.web.websocket.WebSocketEndpoint` implements it.
     """
 
-    join: Callable[[Identity, str, ActorRef], Awaitable[Welcome]]
-    leave: Callable[[str], None]
-    dispatch: Callable[[Identity, Command, ActorRef], Awaitable[object]]
-    allow: Callable[[Identity, Command], float]
-    verify: Callable[[str], Awaitable[Identity]]
-    read_log: Callable[[Identity, str, int, int, bool], Awaitable[LogPage]]
-    request_snapshot: Callable[[Identity, str, ActorRef], None]
-    encoder: Encoder = field(factory=Encoder)
-    metrics: ConnectionMetrics = field(factory=NoConnectionMetrics)
-    chunk_budget: ChunkBudget = field(factory=ChunkBudget)
-    clock: Callable[[], float] = time.time
+    @property
+    def encoder(self) -> Encoder:
+        """The encoder that all connections share."""
+
+    @property
+    def metrics(self) -> ConnectionMetrics:
+        """The metrics of all connections."""
+
+    @property
+    def chunk_budget(self) -> ChunkBudget:
+        """The memory that partial frames of all connections may use."""
+
+    def clock(self) -> float:
+        """Return the time in Unix seconds."""
+
+    async def join(self, who: Identity, connection_id: str, outbox: ActorRef) -> Welcome:
+        """Register a user's connection. Raises CommandRejected to turn it away (`rate_limited` closes with 4429).
+
+        Called again if a socket that was accepted without a token brings one in its first message: the second
+        registration replaces the first.
+        """
+
+    def leave(self, connection_id: str) -> None:
+        """Unregister a connection that has ended, whether it had joined or not."""
+
+    async def dispatch(self, who: Identity, command: Command, outbox: ActorRef | None) -> object:
+        """Carry out a command (Say, Resume, Cancel, UserTyping, …). Raises CommandRejected."""
+
+    def allow(self, who: Identity, command: Command) -> float:
+        """Count a command against the user's limits. Return 0, or the seconds until it is allowed."""
+
+    async def verify(self, token: str) -> Identity:
+        """Return the identity of a token. Raises Unauthenticated."""
+
+    async def read_log(self, who: Identity, thread_id: str, after: int, limit: int, html: bool) -> LogPage:
+        """Read at most `limit` events of a thread after `after`; with `html`, prepare answers as HTML."""
+
+    def request_snapshot(self, who: Identity, thread_id: str, outbox: ActorRef) -> None:
+        """Ask for the text of a thread's running answer to be delivered to `outbox` from offset 0."""
 
 
 @frozen
 class ConnectionLimits:
-    """Times in seconds. `first_message_s`: for a token in the first message. `renewal_s`: to renew one that ran out.
+    """Bounds of one connection; times in seconds.
 
-    `faults_per_min`: a client that sends more frames that are no command is closed with 1008. `chunks_bytes` and
-    `chunk_s`: see `transport.wire.chunks.Assembler`.
+    `first_message_s`: deadline for a token in the first message. `renewal_s`: time to renew an expired token.
+    `drain_s`: time to send what is queued before a close. `faults_per_min`: a client that sends more invalid frames is
+    closed with 1008. `chunks_bytes` and `chunk_s`: see `transport.wire.chunks.ChunkAssembler`.
     """
 
     first_message_s: float = 10.0

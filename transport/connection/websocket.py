@@ -46,7 +46,7 @@ class _PeriodicCheck:
 
 
 class WebSocketConnection(ClientConnection):
-    """One client's socket. Start it as a temporary child, then run `read`; it ends when the socket is closed.
+    """One client's socket. Start it as a temporary child, then run `serve_socket`; it ends when the socket is closed.
 
     `identity` None: the first message must bring a token. `given_token`: the identity was given, with this token, to a
     socket that came without one; the welcome carries it, and both give way to a token in the first message.
@@ -114,10 +114,11 @@ class WebSocketConnection(ClientConnection):
 
     # Frames in
 
-    async def read_frames(self) -> None:
-        """Take the client's frames until the socket is closed or the actor ends.
+    async def serve_socket(self) -> None:
+        """Handle the client's frames until the socket is closed or the actor ends (a `SocketHandler`).
 
-        For the task that accepted the socket, once the actor has started: one of the actor's own would be one more.
+        Run this in the task that accepted the socket, once the actor has started; so the actor needs no task of its
+        own.
         """
         try:
             await self._handle_commands()

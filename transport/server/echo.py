@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import trio
-from attrs import evolve
+from attrs import evolve, frozen
 
 from transport.server.listener import ServerLimits, Upgrade, serve
 from transport.server.socket import Socket, SocketLimits
@@ -31,16 +31,25 @@ _GRACE_S: Final = 2.0
 _USE_A_SOCKET: Final = b"This server echoes over WebSocket.\n"
 
 
-async def echo(upgrade: Upgrade) -> None:
-    """Accept, and send every message back as it came, until the client closes."""
-    socket = await upgrade.accept()
-    upgrade.then(partial(_echo_messages, socket))
+class EchoUpgrades:
+    """Accepts every upgrade and echoes on its socket."""
+
+    async def handle_upgrade(self, upgrade: Upgrade) -> "EchoSocket":
+        """Accept."""
+        return EchoSocket(await upgrade.accept())
 
 
-async def _echo_messages(socket: Socket) -> None:
-    while True:
-        message = await socket.receive()
-        await socket.write([message.encode() if isinstance(message, str) else Binary(message)])
+@frozen
+class EchoSocket:
+    """Echoes every message, text as text and binary as binary, until the client closes."""
+
+    socket: Socket
+
+    async def serve_socket(self) -> None:
+        """Echo until SocketClosed."""
+        while True:
+            message = await self.socket.receive()
+            await self.socket.write([message.encode() if isinstance(message, str) else Binary(message)])
 
 
 async def upgrade_required(scope: Any, _: Any, send: Any) -> None:
@@ -57,8 +66,8 @@ async def serve_echo(host: str, port: int, limits: ServerLimits, tls: ssl.SSLCon
     with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
         async with trio.open_nursery() as nursery:
             listeners = await trio.open_tcp_listeners(port, host=host)
-            door = partial(serve, asgi_app=upgrade_required, on_upgrade=echo, limits=limits, tls=tls)
-            await nursery.start(door, listeners)
+            listen = partial(serve, asgi_app=upgrade_required, upgrade_handler=EchoUpgrades(), limits=limits, tls=tls)
+            await nursery.start(listen, listeners)
             gc.collect()
             gc.freeze()  # as the server does
             name = f"[{host}]" if ":" in host else host

@@ -13,7 +13,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
 from http import HTTPStatus
-from typing import Any, Final, TypeAlias
+from typing import Any, Final, Protocol
 from urllib.parse import parse_qsl
 
 import trio
@@ -33,7 +33,9 @@ from transport.server.websocket.deflate import offered_extensions
 from transport.server.websocket.protocol import PROTOCOL_LOG
 from transport.wire.errors import SocketClosed, new_error_id
 
-__all__ = ["OnUpgrade", "ServerLimits", "Socket", "SocketLimits", "Upgrade", "serve"]
+__all__ = [
+    "ServerLimits", "Socket", "SocketHandler", "SocketLimits", "Upgrade", "UpgradeHandler", "serve",
+]  # fmt: skip
 
 _MAX_QUERY_FIELDS: Final = 64
 _REFUSING: Final = 64
@@ -62,7 +64,21 @@ class ServerLimits:
     socket: SocketLimits = field(factory=SocketLimits)
 
 
-Conversation: TypeAlias = Callable[[], Awaitable[None]]
+class SocketHandler(Protocol):
+    """Serves an accepted socket."""
+
+    async def serve_socket(self) -> None:
+        """Serve the socket to its end, in the connection's own task."""
+
+
+class UpgradeHandler(Protocol):
+    """Decides about upgrade requests."""
+
+    async def handle_upgrade(self, upgrade: "Upgrade") -> SocketHandler | None:
+        """Refuse or accept an upgrade. Return the handler of the accepted socket; None: close the socket.
+
+        The handler runs in the same task, after everything of the handshake has been freed.
+        """
 
 
 class Upgrade:
@@ -92,7 +108,7 @@ class Upgrade:
         self.permit = permit
         self.answered = False
         self.socket: Socket | None = None
-        self.conversation: Conversation | None = None
+        self.socket_handler: SocketHandler | None = None
         self._stream = stream
         self._protocol = protocol
         self._response = response
@@ -144,57 +160,45 @@ class Upgrade:
         )
         return self.socket
 
-    def then(self, conversation: Conversation) -> None:
-        """Go on with this in the same task once `on_upgrade` has returned, and nothing of the handshake is kept.
-
-        It ends as `on_upgrade` would: see `serve_door`. Raises RuntimeError when there is no socket.
-        """
-        if self.socket is None:
-            raise RuntimeError("there is no socket yet")
-        self.conversation = conversation
-
     def _answer_once(self) -> None:
         if self.answered:
             raise RuntimeError("this upgrade was already answered")
         self.answered = True
 
 
-OnUpgrade: TypeAlias = Callable[[Upgrade], Awaitable[None]]
-
-
 async def serve(
     listeners: Sequence[trio.SocketListener],
     *,
     asgi_app: AsgiApp,
-    on_upgrade: OnUpgrade,
+    upgrade_handler: UpgradeHandler,
     http: HttpConfig | None = None,
     limits: ServerLimits | None = None,
     tls: ssl.SSLContext | None = None,
     proxies: TrustedProxies | None = None,
     task_status: trio.TaskStatus[list[trio.SocketListener]] = trio.TASK_STATUS_IGNORED,
 ) -> None:
-    """Serve until cancelled. `started` gives the listeners back, once the application is up and they accept.
+    """Serve until cancelled. `started` passes the listeners, once the application is up and they accept.
 
-    `tls`: what `transport.server.tls.server_context` made; then every connection speaks TLS. `proxies`: their
-    connections are counted for no address before the application or `on_upgrade` claims one (`Permit.claim`); every
-    other connection is counted for its own from accept on. The application finds the permit in its scope, as
+    `tls`: a context of `transport.server.tls.server_context`; then every connection uses TLS. `proxies`: a connection
+    of a trusted proxy counts for no address until the application or `upgrade_handler` claims one (`Permit.claim`); any
+    other connection counts for its own from accept on. The application finds the permit in its scope, as
     `scope["state"]["permit"]`.
 
-    `on_upgrade` runs in the connection's own task: it refuses or accepts, and the socket is closed when it returns
-    (1000), raises (1011, and a log record with an `error_id`) or is cancelled (1001). The same goes for
-    what it handed to `Upgrade.then`, which runs after it. When the door is cancelled, open sockets are closed with 1001
-    and running HTTP requests may finish, all within `grace_s`.
+    `upgrade_handler`, and then the SocketHandler that it returns, run in the connection's own task. The socket is
+    closed when the last of them returns (1000), or one raises (1011, and a log record with an `error_id`) or is
+    cancelled (1001). When the server is cancelled, open sockets are closed with 1001 and running HTTP requests may
+    finish, all within `grace_s`.
     """
     limits = limits or ServerLimits()
-    door = HttpServer(asgi_app, http or HttpConfig(), limits.grace_s)
-    async with door.running(), trio.open_nursery() as connections:
-        serve = _Listener(door, on_upgrade, limits, tls, proxies or TrustedProxies()).serve
-        patient = [ReserveListener(listener) for listener in listeners]
+    server = HttpServer(asgi_app, http or HttpConfig(), limits.grace_s)
+    async with server.running(), trio.open_nursery() as connections:
+        serve_one = _Listener(server, upgrade_handler, limits, tls, proxies or TrustedProxies()).serve
+        reserving = [ReserveListener(listener) for listener in listeners]
         try:
             task_status.started(list(listeners))
-            await trio.serve_listeners(serve, patient, handler_nursery=connections)
+            await trio.serve_listeners(serve_one, reserving, handler_nursery=connections)
         finally:
-            await door.drain()
+            await server.drain()
 
 
 class _Listener:
@@ -203,13 +207,13 @@ class _Listener:
     def __init__(
         self,
         http: HttpServer,
-        on_upgrade: OnUpgrade,
+        upgrade_handler: UpgradeHandler,
         limits: ServerLimits,
         tls: ssl.SSLContext | None,
         proxies: TrustedProxies,
     ) -> None:
         self._http = http
-        self._on_upgrade = on_upgrade
+        self._upgrade_handler = upgrade_handler
         self._limits = limits
         self._tls = tls
         self._proxies = proxies
@@ -228,9 +232,9 @@ class _Listener:
                 return
             upgraded = await self._route(stream, permit)
             if upgraded is not None:
-                socket, conversation = upgraded
+                socket, handler = upgraded
                 del upgraded
-                await self._run_and_close(conversation, socket.close)
+                await self._run_and_close(handler.serve_socket, socket.close)
         except* Exception as group:
             error_id = new_error_id()
             log.error("door.connection_failed", exc_info=group, extra={"error_id": error_id})
@@ -261,8 +265,10 @@ class _Listener:
         finally:
             self._refusing -= 1
 
-    async def _run_and_close(self, run: Conversation, part: Callable[[int, str], Awaitable[None]]) -> None:
-        """Run what serves a socket, and part from the client with the code that fits its end."""
+    async def _run_and_close(
+        self, run: Callable[[], Awaitable[None]], close: Callable[[int, str], Awaitable[None]]
+    ) -> None:
+        """Run a handler and close with the code that fits how it ended."""
         code, reason = 1011, "internal error"
         try:
             await run()
@@ -273,9 +279,9 @@ class _Listener:
             if trio.current_effective_deadline() == -math.inf:  # being cancelled, in whatever shape it came here
                 code, reason = 1001, "server going away"
             with trio.CancelScope(shield=True, deadline=trio.current_time() + self._limits.grace_s):
-                await part(code, reason)
+                await close(code, reason)
 
-    async def _route(self, stream: Stream, permit: Permit) -> tuple[Socket, Conversation] | None:
+    async def _route(self, stream: Stream, permit: Permit) -> tuple[Socket, SocketHandler] | None:
         """Serve an HTTP connection to its end, or return the accepted socket with the handler that serves it."""
         if isinstance(stream, TlsStream) and not await self._shake_hands(stream):
             return None
@@ -305,7 +311,7 @@ class _Listener:
                 return True
         return False
 
-    async def _upgrade(self, stream: Stream, head: RequestHead, permit: Permit) -> tuple[Socket, Conversation] | None:
+    async def _upgrade(self, stream: Stream, head: RequestHead, permit: Permit) -> tuple[Socket, SocketHandler] | None:
         protocol = ServerProtocol(extensions=self._extensions, logger=PROTOCOL_LOG)
         protocol.receive_data(head.raw)
         request = next(iter(protocol.events_received()), None)
@@ -316,13 +322,18 @@ class _Listener:
             await self._refuse_handshake(stream, response)
             return None
         upgrade = Upgrade(stream, protocol, request, response, head.rest, self._limits, permit)
-        await self._run_and_close(partial(self._on_upgrade, upgrade), partial(self._close_upgrade, upgrade))
-        if upgrade.socket is None or upgrade.conversation is None:
+        await self._run_and_close(partial(self._handle_upgrade, upgrade), partial(self._close_upgrade, upgrade))
+        if upgrade.socket is None or upgrade.socket_handler is None:
             return None
-        return upgrade.socket, upgrade.conversation
+        return upgrade.socket, upgrade.socket_handler
+
+    async def _handle_upgrade(self, upgrade: Upgrade) -> None:
+        upgrade.socket_handler = await self._upgrade_handler.handle_upgrade(upgrade)
+        if upgrade.socket_handler is not None and upgrade.socket is None:
+            raise RuntimeError("the upgrade was not accepted")
 
     async def _close_upgrade(self, upgrade: Upgrade, code: int, reason: str) -> None:
-        if upgrade.conversation is not None and code == 1000:
+        if upgrade.socket_handler is not None and code == 1000:
             return
         if upgrade.socket is not None:
             await upgrade.socket.close(code, reason)

@@ -82,7 +82,7 @@ async def serve_app(
             serve,
             listeners,
             asgi_app=app.http_app,
-            on_upgrade=app.endpoint,
+            upgrade_handler=app.endpoint,
             limits=limits,
             tls=tls,
             proxies=TrustedProxies(settings.trusted_proxies),

@@ -113,7 +113,7 @@ def build_web(
         shared_connections=shared_limits.connections,
     )
     streams = EventStreams(
-        callbacks=endpoint.callbacks,
+        callbacks=endpoint,
         dispatcher=dispatcher,
         presence=presence,
         connections=connections,

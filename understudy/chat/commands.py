@@ -90,7 +90,7 @@ class CommandDispatcher:
         """What the placeholders of the users' threads stand for."""
         return self._services.content_filter.vault
 
-    async def __call__(self, who: Identity, command: Command, outbox: ActorRef | None) -> Accepted | None:
+    async def dispatch(self, who: Identity, command: Command, outbox: ActorRef | None) -> Accepted | None:
         """Carry out one command of a user; gives the names of what it began, if it began a run.
 
         `outbox` is that of the connection it came by; None: it came without one.

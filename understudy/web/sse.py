@@ -132,7 +132,7 @@ class EventStreams:
         self.check_rate(who, command)
         if isinstance(command, STARTS_RUN):
             self._refuse_if_draining()
-        return await self.dispatcher(who, command, None)
+        return await self.dispatcher.dispatch(who, command, None)
 
     def _refuse_if_draining(self) -> None:
         if self.draining():

@@ -11,17 +11,18 @@ from functools import partial
 from http import HTTPStatus
 from typing import TYPE_CHECKING
 
-from attrs import define, field
+from attrs import define, field, frozen
 
 from actors import ActorError, ActorRef, ChildSpec, Restart, StartChild
 from transport.auth.forwarded import TrustedProxies
 from transport.auth.identity import Identity, find_token
 from transport.connection.limits import CommandLimits, Ledger, RequestLimits
-from transport.connection.websocket import ConnectionCallbacks, ConnectionLimits, WebSocketConnection
+from transport.connection.websocket import ConnectionLimits, WebSocketConnection
 from transport.outbox.outbox import LogPage
 from transport.server.connection_limiter import Permit
 from transport.server.http import error_body
 from transport.server.listener import Upgrade
+from transport.wire.chunks import ChunkBudget
 from transport.wire.codes import ERRORS
 from transport.wire.commands import Command
 from transport.wire.dialects import Negotiated, deprecation_headers, endpoint_name, negotiate
@@ -30,7 +31,7 @@ from transport.wire.errors import CommandRejected, OriginRefused, Unauthenticate
 from transport.wire.events import Welcome
 from understudy.auth.sessions import IssuedSession, Sessions, check_origin
 from understudy.chat.answer.html import AnswerHtml
-from understudy.chat.commands import CommandDispatcher
+from understudy.chat.commands import Accepted, CommandDispatcher
 from understudy.chat.conversation.event_log import read_page
 from understudy.observe.logs import new_error_id
 from understudy.observe.metrics import Metrics
@@ -53,10 +54,11 @@ CAPABILITIES = ("batch", "chunk", "gzip", "html")
 
 @define
 class WebSocketEndpoint:
-    """Lets sockets in. `connections` gives the supervisor whose temporary children the connections are.
+    """Admits WebSocket upgrades (`UpgradeHandler`) and serves their connections' calls (`ConnectionCallbacks`).
 
-    `closing`: nobody is let in any more. `ports` is what every connection is handed. Where nodes share their limits,
-    `ledger` is told what users take from theirs, and `elsewhere` knows of their connections to all nodes.
+    `connections` returns the supervisor of the connections, its temporary children. While `draining`, no upgrade is
+    admitted. In a cluster, `ledger` records what users take from shared rate limits, and `shared_connections` counts
+    their connections on all nodes.
     """
 
     settings: WebSettings
@@ -71,7 +73,8 @@ class WebSocketEndpoint:
     ledger: Ledger | None = None
     shared_connections: "ConnectionCounts | None" = None
     draining: bool = field(default=False, init=False)
-    callbacks: ConnectionCallbacks = field(init=False)
+    encoder: Encoder = field(init=False)
+    chunk_budget: ChunkBudget = field(factory=ChunkBudget, init=False)
     _command_limits: CommandLimits = field(init=False)
     _handshakes: RequestLimits = field(init=False)
     _unauthenticated: dict[str, Permit] = field(factory=dict, init=False)
@@ -82,23 +85,13 @@ class WebSocketEndpoint:
         self._command_limits = CommandLimits(limits, self.ledger)
         self._handshakes = RequestLimits(limits.requests_per_minute, self.ledger, "handshakes")
         self._proxies = TrustedProxies(self.settings.trusted_proxies)
-        self.callbacks = ConnectionCallbacks(
-            join=self._join,
-            leave=self._leave,
-            dispatch=self.dispatcher,
-            allow=self._allow,
-            verify=self.sessions.verify_awaiting_keys,
-            read_log=self._read_log,
-            request_snapshot=self.dispatcher.request_snapshot,
-            encoder=Encoder(self.html.cached_or_plain),
-            metrics=self.metrics,
-        )
+        self.encoder = Encoder(self.html.cached_or_plain)
 
-    async def __call__(self, upgrade: Upgrade) -> None:
+    async def handle_upgrade(self, upgrade: Upgrade) -> "LoggedConnection | None":
         """Judge one request for a WebSocket; if it is let in, it has an actor of its own from here on."""
         if self.draining:
             await self._refuse(upgrade, "busy", "This server is going away; come back in a moment.")
-            return
+            return None
         try:
             choice = negotiate(upgrade.path, upgrade.subprotocols, upgrade.query)
             check_origin(self.settings, upgrade.headers.get("origin"), upgrade.headers.get("host"))
@@ -115,7 +108,9 @@ class WebSocketEndpoint:
         else:
             connection = await self._accept(upgrade, choice, session, identity)
             if connection is not None:
-                upgrade.then(partial(self._serve_connection, connection, peer, upgrade.headers.get("origin")))
+                origin = upgrade.headers.get("origin")
+                return LoggedConnection(connection, peer, origin, self._unauthenticated)
+        return None
 
     def _count_handshake(self, upgrade: Upgrade, who: Identity | None) -> str:
         """Count the connection for the address it comes from, and give that.
@@ -133,17 +128,6 @@ class WebSocketEndpoint:
     def _peer(self, upgrade: Upgrade) -> str:
         """The address that limits are counted for."""
         return self._proxies.client_address(upgrade.peer, upgrade.headers.get("x-forwarded-for"))
-
-    async def _serve_connection(self, connection: WebSocketConnection, peer: str, origin: str | None) -> None:
-        """Let the connection read, as long as it lives. Who came, from where, and when they left is in the log."""
-        names = {"connection_id": connection.connection_id, "peer": peer}
-        log.info("connection.opened", extra=names | {"origin": origin})
-        try:
-            await connection.read_frames()
-        finally:
-            self._unauthenticated.pop(connection.connection_id, None)
-            who = connection.identity
-            log.info("connection.closed", extra=names | {"user": None if who is None else who.user})
 
     async def _refuse_counted(self, upgrade: Upgrade, code: str, message: str) -> None:
         """Refuse a request that nobody has a token for. It is counted for its address, which is told of too many."""
@@ -187,7 +171,7 @@ class WebSocketEndpoint:
         )
         connection = WebSocketConnection(
             socket,
-            self.callbacks,
+            self,
             choice.dialect,
             identity=identity,
             given_token=None if session is None else session.token,
@@ -206,7 +190,14 @@ class WebSocketEndpoint:
             return None
         return connection
 
-    async def _join(self, who: Identity, connection_id: str, outbox: ActorRef) -> Welcome:
+    # For connections: see `ConnectionCallbacks`
+
+    def clock(self) -> float:
+        """Return the time in Unix seconds."""
+        return time.time()
+
+    async def join(self, who: Identity, connection_id: str, outbox: ActorRef) -> Welcome:
+        """Register a connection and build its Welcome. Raises CommandRejected over `connections_per_user`."""
         try:
             threads = await self.store.live_threads(who.user)
         except StorageError as error:
@@ -221,11 +212,11 @@ class WebSocketEndpoint:
         try:
             self._check_not_revoked(who)
         except CommandRejected:
-            self._leave(connection_id)
+            self.leave(connection_id)
             raise
         # Only now, so that no event comes before the welcome.
         if not self.presence.register(who, connection_id, outbox):
-            self._leave(connection_id)
+            self.leave(connection_id)
             raise too_many
         if connection_id in self._unauthenticated:
             self._unauthenticated.pop(connection_id).authenticate()
@@ -245,7 +236,8 @@ class WebSocketEndpoint:
             capabilities=CAPABILITIES,
         )
 
-    def _leave(self, connection_id: str) -> None:
+    def leave(self, connection_id: str) -> None:
+        """Unregister a connection."""
         self.presence.unregister(connection_id)
         if self.shared_connections is not None:
             self.shared_connections.leave(connection_id)
@@ -255,10 +247,46 @@ class WebSocketEndpoint:
         if who in self.sessions.revoked:
             raise CommandRejected("unauthenticated")
 
-    def _allow(self, who: Identity, command: Command) -> float:
+    def allow(self, who: Identity, command: Command) -> float:
+        """Count a command against the user's limits. Return 0, or the seconds until it is allowed."""
         self._check_not_revoked(who)
         return self._command_limits.take(who.user, command, time.monotonic())
 
-    async def _read_log(self, who: Identity, thread_id: str, after: int, limit: int, html: bool) -> LogPage:
+    async def dispatch(self, who: Identity, command: Command, outbox: ActorRef | None) -> Accepted | None:
+        """Carry out a command. Raises CommandRejected."""
+        return await self.dispatcher.dispatch(who, command, outbox)
+
+    async def verify(self, token: str) -> Identity:
+        """Verify a token, waiting for the provider's keys if needed. Raises Unauthenticated."""
+        return await self.sessions.verify_awaiting_keys(token)
+
+    def request_snapshot(self, who: Identity, thread_id: str, outbox: ActorRef) -> None:
+        """Ask the thread's conversation to deliver its running text again."""
+        self.dispatcher.request_snapshot(who, thread_id, outbox)
+
+    async def read_log(self, who: Identity, thread_id: str, after: int, limit: int, html: bool) -> LogPage:
+        """Read a page of a thread's log, with the user's own redactions restored."""
         shown = partial(self.dispatcher.vault.restore_envelope, who.user)
         return await read_page(self.store, who.user, thread_id, after, limit, shown, html=self.html if html else None)
+
+
+@frozen
+class LoggedConnection:
+    """Serves the socket of a connection, and logs when it opened and closed, from which address and for whom."""
+
+    connection: WebSocketConnection
+    peer: str
+    origin: str | None
+    unauthenticated: dict[str, Permit]
+
+    async def serve_socket(self) -> None:
+        """Serve the connection to its end."""
+        connection = self.connection
+        names = {"connection_id": connection.connection_id, "peer": self.peer}
+        log.info("connection.opened", extra=names | {"origin": self.origin})
+        try:
+            await connection.serve_socket()
+        finally:
+            self.unauthenticated.pop(connection.connection_id, None)
+            who = connection.identity
+            log.info("connection.closed", extra=names | {"user": None if who is None else who.user})

@@ -1,4 +1,5 @@
-"""Our transport as the product wires it: door, socket, connection actor, outbox, encoder, metrics. All but the chat.
+"""Our transport as the product wires it: listener, socket, connection actor, outbox, encoder, metrics; without the
+chat.
 
 A message to `/events` says what is wanted: `own BURSTS` events of this connection's own thread, `room NAME CLIENTS`
 the bursts that a whole room gets, `stream` and `flow` a steady producer.
@@ -19,10 +20,10 @@ from benchmarks.wire.paces import Paces
 from benchmarks.wire.producers import Producers
 from benchmarks.wire.servers.control import announce, freeze, listen, pin
 from transport.auth.identity import Identity
-from transport.connection.callbacks import ConnectionCallbacks
 from transport.connection.websocket import WebSocketConnection
 from transport.outbox.outbox import Deliver, LogPage, SubscribeThread
 from transport.server.listener import Upgrade, serve
+from transport.wire.chunks import ChunkBudget
 from transport.wire.commands import Command, Say
 from transport.wire.dialects import Dialect
 from transport.wire.encoder import Encoder
@@ -46,18 +47,21 @@ class Room:
 
 
 class Hall:
-    """Takes what connections say to the producers of events: the part that the chat has in the product."""
+    """`ConnectionCallbacks` that start producers of events; the chat has this part in the product."""
 
-    def __init__(self, producers: Producers) -> None:
+    def __init__(self, producers: Producers, encoder: Encoder, metrics: Metrics) -> None:
         self.producers = producers
+        self.encoder = encoder
+        self.metrics = metrics
+        self.chunk_budget = ChunkBudget()
         self.rooms: dict[str, Room] = {}
         self.outboxes: dict[str, ActorRef] = {}
         self.heads: dict[str, int] = {}
         self.names: dict[ActorRef, str] = {}
 
-    async def dispatch(self, who: Identity, command: Command, outbox: ActorRef) -> None:
+    async def dispatch(self, who: Identity, command: Command, outbox: ActorRef | None) -> None:
         """Do what the client asks."""
-        if not isinstance(command, Say):
+        if not isinstance(command, Say) or outbox is None:
             return
         match command.content.split():
             case ["own", bursts]:
@@ -106,19 +110,20 @@ class Hall:
             if not self.rooms[name].outboxes:
                 del self.rooms[name]
 
-    def ports(self, encoder: Encoder, metrics: Metrics) -> ConnectionCallbacks:
-        """What connections are handed."""
-        return ConnectionCallbacks(
-            join=self.join,
-            leave=self.leave,
-            dispatch=self.dispatch,
-            allow=lambda who, command: 0.0,
-            verify=_nobody,
-            read_log=self.read_log,
-            request_snapshot=lambda who, thread_id, outbox: None,
-            encoder=encoder,
-            metrics=metrics,
-        )
+    def clock(self) -> float:
+        """Return the time in Unix seconds."""
+        return time.time()
+
+    def allow(self, who: Identity, command: Command) -> float:
+        """Allow everything."""
+        return 0.0
+
+    async def verify(self, token: str) -> Identity:
+        """No connection brings a token."""
+        raise LookupError("no tokens here")
+
+    def request_snapshot(self, who: Identity, thread_id: str, outbox: ActorRef) -> None:
+        """No answer is streamed."""
 
     def head(self, thread_id: str) -> int:
         """The last `seq` of a thread."""
@@ -137,40 +142,43 @@ class Hall:
         return LogPage(page, head)
 
 
-async def _nobody(token: str) -> Identity:
-    raise LookupError("nobody here has a token")
-
-
 async def _no_http(scope: Any, receive: Any, send: Any) -> None:
     """Nothing is asked over HTTP here."""
+
+
+@define
+class Upgrades:
+    """Accepts every upgrade and starts its connection."""
+
+    hall: Hall
+    connections: ActorRef
+    numbers: itertools.count[int] = field(factory=itertools.count)
+
+    async def handle_upgrade(self, upgrade: Upgrade) -> WebSocketConnection:
+        """Accept."""
+        socket = await upgrade.accept()
+        name = f"user-{next(self.numbers)}"
+        connection = WebSocketConnection(
+            socket, self.hall, Dialect.CANONICAL, identity=Identity(name, name), connection_id=name
+        )
+        await self.connections.ask(StartChild(ChildSpec(name, lambda: connection, restart=Restart.TEMPORARY)))
+        return connection
 
 
 async def run_server() -> None:
     """Serve until the process ends."""
     pin()
     listener = listen()
-    numbers = itertools.count()
     async with ActorSystem("bench") as system, trio.open_nursery() as nursery:
         producers = Producers()
         nursery.start_soon(producers.run)
-        hall = Hall(producers)
+        hall = Hall(producers, Encoder(), Metrics())
         spec = ChildSpec("connections", lambda: Supervisor((), intensity=10_000, stop_together=True))
         connections = await system.spawn(spec)
-        ports = hall.ports(Encoder(), Metrics())
-
-        async def on_upgrade(upgrade: Upgrade) -> None:
-            socket = await upgrade.accept()
-            name = f"user-{next(numbers)}"
-            connection = WebSocketConnection(
-                socket, ports, Dialect.CANONICAL, identity=Identity(name, name), connection_id=name
-            )
-            await connections.ask(StartChild(ChildSpec(name, lambda: connection, restart=Restart.TEMPORARY)))
-            upgrade.then(connection.read_frames)
-
         freeze()
         announce(listener.getsockname()[1])
         listeners = [trio.SocketListener(trio.socket.from_stdlib_socket(listener))]
-        await serve(listeners, asgi_app=_no_http, on_upgrade=on_upgrade)
+        await serve(listeners, asgi_app=_no_http, upgrade_handler=Upgrades(hall, connections))
 
 
 if __name__ == "__main__":

@@ -12,14 +12,14 @@ from trio.testing import MockClock, wait_all_tasks_blocked
 
 from actors import ActorRef, ActorSystem, ChildSpec, Restart
 from tests.end_to_end.sse import Parser
+from tests.transport.callbacks import FakeCallbacks
 from transport.auth.identity import Identity
-from transport.connection.callbacks import ConnectionCallbacks
 from transport.connection.event_stream import READ_DEADLINE_S, EventStreamConnection, GetOutbox
 from transport.connection.websocket import Close
 from transport.outbox.outbox import Deliver, LogPage, Reply, SubscribeThread
 from transport.server.eventstream import EventStream, encode_comment, encode_event
 from transport.wire.dialects import Dialect
-from transport.wire.events import AgentProgress, AgentThinking, Alert, Drain, Envelope, Welcome
+from transport.wire.events import AgentProgress, AgentThinking, Alert, Drain, Envelope
 
 NOW = 1_795_154_400.0
 
@@ -67,31 +67,39 @@ class Watched:
         return [event.kind for event in events]
 
 
+@define
+class StreamCallbacks(FakeCallbacks):
+    """Callbacks over a log that can be read unless it is None, on trio's clock."""
+
+    log: list[Envelope] | None = field(kw_only=True)
+    left: list[str] = field(kw_only=True)
+
+    def clock(self) -> float:
+        return NOW + trio.current_time()
+
+    def leave(self, connection_id: str) -> None:
+        self.left.append(connection_id)
+
+    async def read_log(self, who: Identity, thread_id: str, after: int, limit: int, html: bool) -> LogPage:
+        if self.log is None:
+            raise OSError("the disk is gone")
+        mine = [event for event in self.log if event.thread_id == thread_id]
+        return LogPage([event for event in mine if (event.seq or 0) > after][:limit], len(mine))
+
+
 @asynccontextmanager
 async def watched(*, log: list[Envelope] | None = None, expires_at: float = math.inf) -> AsyncIterator[Watched]:
     """A stream of the thread `t`."""
     stream = EventStream(lambda: encode_comment("beat"), beat_s=3600.0, write_s=60.0)
     counted, left = Counted(), []
 
-    async def read_log(_: Identity, thread_id: str, after: int, limit: int, __: bool) -> LogPage:
-        if log is None:
-            raise OSError("the disk is gone")
-        mine = [event for event in log if event.thread_id == thread_id]
-        return LogPage([event for event in mine if (event.seq or 0) > after][:limit], len(mine))
-
-    async def join(*_: object) -> Welcome:
-        raise AssertionError("whoever opens the stream does that")
-
-    ports: Any = ConnectionCallbacks(
-        join=join, leave=left.append, dispatch=join, allow=lambda *_: 0.0, verify=join, read_log=read_log,
-        request_snapshot=lambda *_: None, metrics=counted, clock=lambda: NOW + trio.current_time(),
-    )  # fmt: skip
+    callbacks = StreamCallbacks(counted, log=log, left=left)
     identity = Identity("ada", "s", expires_at=expires_at)
 
     def make() -> EventStreamConnection:
         return EventStreamConnection(
             stream,
-            ports,
+            callbacks,
             identity,
             "t",
             dialect=Dialect.CANONICAL,

@@ -19,12 +19,13 @@ from tests.transport.servers import RawSocket, open_server, raw_socket
 from transport.auth.identity import Identity
 from transport.auth.tokens import Tokens
 from transport.connection.heartbeat import Heartbeat
-from transport.connection.websocket import Close, ConnectionCallbacks, ConnectionLimits, WebSocketConnection
+from transport.connection.websocket import Close, ConnectionLimits, WebSocketConnection
 from transport.outbox.outbox import Deliver, LogPage, SubscribeThread
 from transport.server.listener import Upgrade
 from transport.wire.chunks import ChunkBudget
 from transport.wire.commands import Cancel, Command, Say
 from transport.wire.dialects import Dialect
+from transport.wire.encoder import Encoder
 from transport.wire.errors import CommandRejected
 from transport.wire.events import AgentThinking, Drain, Envelope, Welcome
 
@@ -44,50 +45,49 @@ class Server:
     retry_after: float = 0.0
     limited: tuple[type, ...] = (Say,)
     chunk_budget: ChunkBudget = field(factory=ChunkBudget)
+    encoder: Encoder = field(factory=Encoder)
     refusal: str | None = None
     fault: Exception | None = None
 
     def __attrs_post_init__(self) -> None:
-        self.tokens = Tokens("s" * 32, self.now)
+        self.tokens = Tokens("s" * 32, self.clock)
 
-    def now(self) -> float:
+    def clock(self) -> float:
         """Unix seconds that move with trio's clock, so that tokens run out in virtual time."""
         return 1_700_000_000.0 + trio.current_time() % 1_000_000
 
-    def ports(self) -> ConnectionCallbacks:
-        """What the connection is handed."""
-        return ConnectionCallbacks(
-            join=self._join,
-            leave=self.left.append,
-            dispatch=self._dispatch,
-            allow=lambda identity, command: self.retry_after if isinstance(command, self.limited) else 0.0,
-            verify=self._verify,
-            read_log=self._read_log,
-            request_snapshot=lambda identity, thread_id, outbox: None,
-            metrics=self.counts,
-            clock=self.now,
-            chunk_budget=self.chunk_budget,
-        )
+    @property
+    def metrics(self) -> Counts:
+        return self.counts
 
-    async def _verify(self, token: str) -> Identity:
+    def leave(self, connection_id: str) -> None:
+        self.left.append(connection_id)
+
+    def allow(self, who: Identity, command: Command) -> float:
+        return self.retry_after if isinstance(command, self.limited) else 0.0
+
+    def request_snapshot(self, who: Identity, thread_id: str, outbox: ActorRef) -> None:
+        """Ignore it."""
+
+    async def verify(self, token: str) -> Identity:
         return self.tokens.verify(token)
 
-    async def _join(self, identity: Identity, connection_id: str, outbox: ActorRef) -> Welcome:
+    async def join(self, who: Identity, connection_id: str, outbox: ActorRef) -> Welcome:
         if self.refusal is not None:
             raise CommandRejected(self.refusal, "Not now.")
-        self.joined.append(identity.user)
+        self.joined.append(who.user)
         self.connection_ids.append(connection_id)
-        return Welcome(connection_id, identity.user, identity.session, "0", {}, 25.0, {}, ())
+        return Welcome(connection_id, who.user, who.session, "0", {}, 25.0, {}, ())
 
-    async def _dispatch(self, identity: Identity, command: Command, outbox: ActorRef) -> None:
+    async def dispatch(self, who: Identity, command: Command, outbox: ActorRef) -> None:
         if self.fault is not None:
             raise self.fault
-        self.commands.append((identity.user, command))
+        self.commands.append((who.user, command))
         if isinstance(command, Say):
             outbox.tell(SubscribeThread("t", 0, 0))
             outbox.tell(Deliver(Envelope(AgentThinking("a", command.content, 1.0), 1.0, seq=1, thread_id="t")))
 
-    async def _read_log(self, identity: Identity, thread_id: str, after: int, limit: int, html: bool) -> LogPage:
+    async def read_log(self, who: Identity, thread_id: str, after: int, limit: int, html: bool) -> LogPage:
         return LogPage((), after)
 
 
@@ -138,14 +138,13 @@ async def open_rig(
     refs: list[ActorRef] = []
     async with ActorSystem("test") as system:
 
-        async def serve(upgrade: Upgrade) -> None:
+        async def accept(upgrade: Upgrade) -> WebSocketConnection:
             socket = await upgrade.accept()
-
-            connection = WebSocketConnection(socket, server.ports(), dialect, identity=identity, **how)
+            connection = WebSocketConnection(socket, server, dialect, identity=identity, **how)
             refs.append(await system.spawn(ChildSpec("c", lambda: connection, restart=Restart.TEMPORARY)))
-            upgrade.then(connection.read_frames)
+            return connection
 
-        async with open_server(serve) as port, raw_socket(port) as client:
+        async with open_server(accept) as port, raw_socket(port) as client:
             await wait_all_tasks_blocked()
             yield Rig(server, refs[0], client)
 
@@ -412,7 +411,7 @@ async def test_a_provisional_identity_gives_way_to_a_token() -> None:
 async def test_a_token_can_be_renewed_in_place(autojump_clock: trio.testing.MockClock) -> None:
     """It runs out: told, commands refused, renewed in time: all is well. Not renewed: 4401 after a minute."""
     server = Server()
-    soon = evolve(ANN, expires_at=server.now() + 100)
+    soon = evolve(ANN, expires_at=server.clock() + 100)
     async with open_rig(soon, server=server) as rig:
         await rig.event()
         started = trio.current_time()

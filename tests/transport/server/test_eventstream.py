@@ -12,7 +12,7 @@ from trio.testing import MockClock, wait_all_tasks_blocked
 
 from tests.end_to_end.sse import Parser, streaming
 from tests.transport.samples import SAMPLES
-from tests.transport.servers import echo
+from tests.transport.servers import FunctionUpgradeHandler, echo
 from transport.server.eventstream import (
     EventStream,
     encode_block,
@@ -173,7 +173,11 @@ async def served(stream: EventStream, config: HttpConfig) -> AsyncIterator[str]:
     """A door whose every answer is this stream; gives its address."""
     async with trio.open_nursery() as nursery:
         listeners = await trio.open_tcp_listeners(0, host="127.0.0.1")
-        await nursery.start(partial(serve, listeners, asgi_app=body_of(stream), on_upgrade=echo, http=config))
+        await nursery.start(
+            partial(
+                serve, listeners, asgi_app=body_of(stream), upgrade_handler=FunctionUpgradeHandler(echo), http=config
+            )
+        )
         yield f"http://127.0.0.1:{listeners[0].socket.getsockname()[1]}"
         nursery.cancel_scope.cancel()
 

@@ -10,7 +10,17 @@ import pytest
 import trio
 from trio.testing import wait_all_tasks_blocked
 
-from tests.transport.servers import UPGRADE, echo, exchange, get, hello_app, open_server, raw_socket, status_and_body
+from tests.transport.servers import (
+    UPGRADE,
+    FunctionUpgradeHandler,
+    echo,
+    exchange,
+    get,
+    hello_app,
+    open_server,
+    raw_socket,
+    status_and_body,
+)
 from transport.server.http import HttpConfig, ReplayStream, error_body, json_response
 from transport.server.listener import ServerLimits, serve
 from transport.wire.codes import ERRORS
@@ -113,7 +123,9 @@ async def test_the_lifespan_surrounds_the_serving() -> None:
 async def _serve(app: Any, grace_s: float, nursery: trio.Nursery) -> int:
     listeners = await trio.open_tcp_listeners(0, host="127.0.0.1")
     limits = ServerLimits(grace_s=grace_s)
-    await nursery.start(partial(serve, asgi_app=app, on_upgrade=echo, limits=limits), listeners)
+    await nursery.start(
+        partial(serve, asgi_app=app, upgrade_handler=FunctionUpgradeHandler(echo), limits=limits), listeners
+    )
     return int(listeners[0].socket.getsockname()[1])
 
 

@@ -14,7 +14,17 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.frames import Opcode
 from websockets.sync.client import connect
 
-from tests.transport.servers import UPGRADE, RawSocket, echo, exchange, get, open_server, raw_socket, status_and_body
+from tests.transport.servers import (
+    UPGRADE,
+    FunctionUpgradeHandler,
+    RawSocket,
+    echo,
+    exchange,
+    get,
+    open_server,
+    raw_socket,
+    status_and_body,
+)
 from transport.server.http import error_body
 from transport.server.listener import Upgrade, serve
 from transport.server.socket import SocketLimits
@@ -225,7 +235,7 @@ async def test_a_cancelled_door_says_goodbye_to_everybody() -> None:
     with trio.fail_after(5):
         async with trio.open_nursery() as clients, trio.open_nursery() as nursery:
             listeners = await trio.open_tcp_listeners(0, host="127.0.0.1")
-            listen = partial(serve, asgi_app=_no_app, on_upgrade=echo)
+            listen = partial(serve, asgi_app=_no_app, upgrade_handler=FunctionUpgradeHandler(echo))
             await nursery.start(listen, listeners)
             port = listeners[0].socket.getsockname()[1]
             codes: list[int] = []

@@ -47,7 +47,7 @@ class Shared:
 
     async def at_work(self) -> None:
         """Have a run of thread `t` at work, which waits for the gate."""
-        await self.desk(ADA, say("hello", "t"), self.rig.outbox)
+        await self.desk.dispatch(ADA, say("hello", "t"), self.rig.outbox)
         await self.rig.until(AgentStarted)
 
     async def lose(self) -> Fence:
@@ -104,12 +104,12 @@ async def test_a_fenced_conversation_ends_without_a_word(shared: Shared, caplog:
 async def test_a_message_to_a_fenced_conversation_is_not_stored(shared: Shared) -> None:
     """Its sender keeps it: it is refused here where there is no way to the other server, and was stored nowhere."""
     shared.open_gate()
-    await shared.desk(ADA, say("hello", "t"), shared.rig.outbox)
+    await shared.desk.dispatch(ADA, say("hello", "t"), shared.rig.outbox)
     await shared.rig.until(FinalResponse)
     before = await shared.stored()
     await shared.lose()
     with pytest.raises(CommandRejected) as refused:
-        await shared.desk(ADA, say("more", "t"), shared.rig.outbox)
+        await shared.desk.dispatch(ADA, say("more", "t"), shared.rig.outbox)
     assert refused.value.code == "storage_unavailable"
     assert await shared.stored() == before
 
@@ -118,12 +118,12 @@ async def test_who_has_seen_more_is_not_told_to_forget_it_by_a_fenced_conversati
     """Its server was held, the other one went on with the thread: the log does have what the client has seen. It is to
     be followed there; as there is no way to the other server here, the client is to come back."""
     shared.open_gate()
-    await shared.desk(ADA, say("hello", "t"), shared.rig.outbox)
+    await shared.desk.dispatch(ADA, say("hello", "t"), shared.rig.outbox)
     await shared.rig.until(FinalResponse)
     conversation = shared.conversation
     seen = await shared.go_on(await shared.lose())
     with pytest.raises(CommandRejected) as refused:
-        await shared.desk(ADA, Resume({"t": seen}), shared.rig.outbox)
+        await shared.desk.dispatch(ADA, Resume({"t": seen}), shared.rig.outbox)
     assert refused.value.code == "storage_unavailable"
     assert isinstance(await conversation.wait_stopped(), Normal)
     assert not any(isinstance(each.event, Resync) for each in shared.rig.told)
@@ -132,13 +132,13 @@ async def test_who_has_seen_more_is_not_told_to_forget_it_by_a_fenced_conversati
 async def test_who_has_seen_what_was_stored_after_all_is_not_told_to_forget_it(shared: Shared) -> None:
     """Nobody told the conversation that its last change was stored: it reads the log again, and the client goes on."""
     shared.open_gate()
-    await shared.desk(ADA, say("hello", "t"), shared.rig.outbox)
+    await shared.desk.dispatch(ADA, say("hello", "t"), shared.rig.outbox)
     await shared.rig.until(FinalResponse)
     thread, _ = await shared.store.thread_with_open_runs("ada", "t")
     seen = await shared.go_on(Fence(thread.node, thread.fence))
-    await shared.desk(ADA, Resume({"t": seen}), shared.rig.outbox)
+    await shared.desk.dispatch(ADA, Resume({"t": seen}), shared.rig.outbox)
     assert not any(isinstance(each.event, Resync) for each in shared.rig.told)
-    await shared.desk(ADA, Resume({"t": seen + 1}), shared.rig.outbox)
+    await shared.desk.dispatch(ADA, Resume({"t": seen + 1}), shared.rig.outbox)
     (told,) = await shared.rig.until(Resync)
     assert told.event == Resync(seen)
 
@@ -146,12 +146,12 @@ async def test_who_has_seen_what_was_stored_after_all_is_not_told_to_forget_it(s
 async def test_a_message_finds_who_has_the_thread_now(shared: Shared) -> None:
     """That is this server again, when it comes to it: the sender hears nothing of all this."""
     shared.open_gate()
-    await shared.desk(ADA, say("hello", "t"), shared.rig.outbox)
+    await shared.desk.dispatch(ADA, say("hello", "t"), shared.rig.outbox)
     await shared.rig.until(FinalResponse)
     await shared.lose()
     await shared.store.leave("other")
     await shared.store.join(shared.node.id, lease_s=60.0)
-    await shared.desk(ADA, say("more", "t"), shared.rig.outbox)
+    await shared.desk.dispatch(ADA, say("more", "t"), shared.rig.outbox)
     await shared.rig.until(FinalResponse, 2)
     events, unfinished = await shared.stored()
     assert [event.seq for event in events] == list(range(1, len(events) + 1))
@@ -162,7 +162,7 @@ async def test_a_conversation_that_comes_back_after_its_thread_was_taken_ends(sh
     """It rested after a crash when the other server claimed the thread, and nothing runs that would write: whoever
     followed it is to find the other one, and not to wait here for events that never come."""
     shared.open_gate()
-    await shared.desk(ADA, say("hello", "t"), shared.rig.outbox)
+    await shared.desk.dispatch(ADA, say("hello", "t"), shared.rig.outbox)
     await shared.rig.until(FinalResponse)
     conversation = shared.conversation
     await shared.lose()
@@ -280,7 +280,7 @@ async def test_a_conversation_that_begins_as_its_server_gets_another_name_ends(
 
     monkeypatch.setattr(shared.store, "claim", claims)
     shared.open_gate()
-    await shared.desk(ADA, say("hello", "t"), shared.rig.outbox)
+    await shared.desk.dispatch(ADA, say("hello", "t"), shared.rig.outbox)
     await shared.rig.until(FinalResponse)
     assert await shared.store.owner_node("ada", "t") == names[1]
 

@@ -78,12 +78,12 @@ def notes(rig: Rig) -> list[str]:
 @pytest.mark.parametrize("how", ["stopped", "failed"])
 async def test_an_ending_that_cannot_be_stored_is_the_one_that_is_stored_later(rig: Rig, away: Away, how: str) -> None:
     """Its user stopped it, or it could not go on: it does not end as interrupted. Till then there are signs of life."""
-    accepted = await rig.desk(ADA, say("hello", "t"), rig.outbox)
+    accepted = await rig.desk.dispatch(ADA, say("hello", "t"), rig.outbox)
     assert accepted is not None
     await rig.until(AgentStarted)
     away.writes = True
     if how == "stopped":
-        await rig.desk(ADA, Cancel(accepted.run_id), rig.outbox)
+        await rig.desk.dispatch(ADA, Cancel(accepted.run_id), rig.outbox)
     else:
         open_gate(rig)
     with trio.fail_after(5):
@@ -100,8 +100,8 @@ async def test_an_ending_that_cannot_be_stored_is_the_one_that_is_stored_later(r
 
 async def test_a_thread_that_could_not_be_deleted_goes_on(rig: Rig, away: Away) -> None:
     """Those who waited in line have ended too, and the next message is answered."""
-    await rig.desk(ADA, say("first", "t"), rig.outbox)
-    await rig.desk(ADA, say("second", "t"), rig.outbox)
+    await rig.desk.dispatch(ADA, say("first", "t"), rig.outbox)
+    await rig.desk.dispatch(ADA, say("second", "t"), rig.outbox)
     await rig.until(AgentStarted)
     away.writes = True
     with pytest.raises(StorageUnavailable):
@@ -109,7 +109,7 @@ async def test_a_thread_that_could_not_be_deleted_goes_on(rig: Rig, away: Away) 
     away.writes = False
     await rig.until(FinalResponse, 2)
     open_gate(rig)
-    await rig.desk(ADA, say("third", "t"), rig.outbox)
+    await rig.desk.dispatch(ADA, say("third", "t"), rig.outbox)
     assert getattr((await rig.until(FinalResponse, 3))[-1].event, "status", None) is RunStatus.SUCCESS
     assert rig.services.limiter.running == 0
     assert rig.services.limiter.waiting == 0
@@ -118,13 +118,13 @@ async def test_a_thread_that_could_not_be_deleted_goes_on(rig: Rig, away: Away) 
 async def test_a_thread_that_was_deleted_after_all_begins_anew(rig: Rig, away: Away) -> None:
     """Its deletion was said to have failed, and did not: the next message is the first one."""
     open_gate(rig)
-    await rig.desk(ADA, say("first", "t"), rig.outbox)
+    await rig.desk.dispatch(ADA, say("first", "t"), rig.outbox)
     await rig.until(FinalResponse)
     away.writes = away.stores = True
     with pytest.raises(StorageUnavailable):
         await rig.desk.delete_thread("ada", "t")
     away.writes = False
-    await rig.desk(ADA, say("second", "t"), rig.outbox)
+    await rig.desk.dispatch(ADA, say("second", "t"), rig.outbox)
     await rig.until(FinalResponse, 2)
     events = await rig.services.store.events("ada", "t", 0)
     assert [each.seq for each in events] == [1, 2, 3, 4, 5]
@@ -135,7 +135,7 @@ async def test_a_run_whose_events_cannot_be_read_ends_and_its_thread_goes_on(
     rig: Rig, caplog: pytest.LogCaptureFixture, seq: int
 ) -> None:
     """Damaged, or of a later release: it cannot go on, and says so, once."""
-    accepted = await rig.desk(ADA, say("hello", "t"), rig.outbox)
+    accepted = await rig.desk.dispatch(ADA, say("hello", "t"), rig.outbox)
     assert accepted is not None
     await rig.until(AgentStarted)
     (conversation,) = rig.system.find("/s/conversations").children()  # type: ignore[union-attr]
@@ -152,7 +152,7 @@ async def test_a_run_whose_events_cannot_be_read_ends_and_its_thread_goes_on(
     await rig.desk.registry.ensure_running("ada", "t", accepted.run_id)
     (end,) = await rig.until(Error)
     assert (end.run_id, getattr(end.event, "code", None)) == (accepted.run_id, "run_interrupted")
-    await rig.desk(ADA, say("more", "t"), rig.outbox)
+    await rig.desk.dispatch(ADA, say("more", "t"), rig.outbox)
     await rig.until(FinalResponse)
     assert await rig.services.store.unfinished_runs() == []
 
@@ -161,18 +161,18 @@ async def test_a_run_whose_events_cannot_be_read_ends_and_its_thread_goes_on(
 async def test_a_message_that_was_stored_after_all_is_at_work_at_once(rig: Rig, away: Away, what: str) -> None:
     """Its sender was told that it was not: whatever is said next in the thread, it is there."""
     open_gate(rig)
-    await rig.desk(ADA, say("hello", "t"), rig.outbox)
+    await rig.desk.dispatch(ADA, say("hello", "t"), rig.outbox)
     await rig.until(FinalResponse)
     away.writes = away.stores = True
     message = evolve(say("more", "t"), message_id="m2")
     with pytest.raises(CommandRejected):
-        await rig.desk(ADA, message, rig.outbox)
+        await rig.desk.dispatch(ADA, message, rig.outbox)
     away.writes = False
     (run,) = await rig.services.store.unfinished_runs("ada", "t")
     if what == "cancel":
-        await rig.desk(ADA, Cancel(run.id), rig.outbox)
+        await rig.desk.dispatch(ADA, Cancel(run.id), rig.outbox)
     else:
-        accepted = await rig.desk(ADA, message if what == "again" else say("and more", "t"), rig.outbox)
+        accepted = await rig.desk.dispatch(ADA, message if what == "again" else say("and more", "t"), rig.outbox)
         assert accepted is not None
         assert (accepted.run_id == run.id) == (what == "again")
     answers = [each.run_id for each in await rig.until(FinalResponse, 3 if what == "another" else 2)]
@@ -181,7 +181,7 @@ async def test_a_message_that_was_stored_after_all_is_at_work_at_once(rig: Rig, 
 
 async def test_a_conversation_that_is_woken_while_it_cannot_look_goes_on(rig: Rig, away: Away) -> None:
     """Whoever woke it does so again; what it works on is not interrupted."""
-    await rig.desk(ADA, say("hello", "t"), rig.outbox)
+    await rig.desk.dispatch(ADA, say("hello", "t"), rig.outbox)
     await rig.until(AgentStarted)
     (conversation,) = rig.system.find("/s/conversations").children()  # type: ignore[union-attr]
     away.reads = True

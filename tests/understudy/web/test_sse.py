@@ -1,14 +1,15 @@
 """Event streams and commands over HTTP: what is begun, what is refused, and who is told."""
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 from attrs import define, field
 
 from actors import Actor, ActorDied, ActorRef, ActorSystem, ChildSpec, Context, Lane, StopMode, Supervisor
+from tests.transport.callbacks import FakeCallbacks
 from transport.auth.identity import Identity
-from transport.connection.callbacks import ConnectionCallbacks
 from transport.connection.websocket import ConnectionLimits
 from transport.outbox.outbox import Deliver
 from transport.server.eventstream import EventStream, encode_comment, encode_event
@@ -30,7 +31,7 @@ class Desk:
     refuse: bool = False
     taken: list[tuple[Command, ActorRef | None]] = field(factory=list)
 
-    async def __call__(self, who: Identity, command: Command, outbox: ActorRef | None) -> Accepted | None:
+    async def dispatch(self, who: Identity, command: Command, outbox: ActorRef | None) -> Accepted | None:
         if self.refuse:
             raise CommandRejected("not_found")
         self.taken.append((command, outbox))
@@ -48,29 +49,43 @@ class House:
     retry_after: float = 0.0
 
 
+@define(kw_only=True)
+class StreamCallbacks(FakeCallbacks):
+    """Callbacks that register connections in `presence` and hand commands to `desk`."""
+
+    desk: Desk
+    presence: Presence
+    retry_after: Callable[[], float]
+
+    async def join(self, who: Identity, connection_id: str, outbox: ActorRef) -> Welcome:
+        if not self.presence.register(who, connection_id, outbox):
+            raise CommandRejected("rate_limited")
+        return Welcome(connection_id, who.user, who.session, "1", {}, 25.0, {}, ())
+
+    def leave(self, connection_id: str) -> None:
+        self.presence.unregister(connection_id)
+
+    async def dispatch(self, who: Identity, command: Command, outbox: ActorRef | None) -> object:
+        return await self.desk.dispatch(who, command, outbox)
+
+    def allow(self, who: Identity, command: Command) -> float:
+        return self.retry_after()
+
+
 def house(connections: ActorRef | None) -> House:
     """Streams around a desk that is told of every command."""
     desk, presence = Desk(), Presence(2)
-
-    async def join(who: Identity, name: str, outbox: ActorRef) -> Welcome:
-        if not presence.register(who, name, outbox):
-            raise CommandRejected("rate_limited")
-        return Welcome(name, who.user, who.session, "1", {}, 25.0, {}, ())
-
-    async def nothing(*_: object) -> Any:
-        raise AssertionError("not needed here")
 
     def find() -> ActorRef:
         if connections is None:
             raise ActorDied("/system/connections")
         return connections
 
-    ports = ConnectionCallbacks(
-        join=join, leave=presence.unregister, dispatch=desk, allow=lambda *_: built.retry_after, verify=nothing,
-        read_log=nothing, request_snapshot=lambda *_: None,
-    )  # fmt: skip
     given: Any = desk
-    built = House(EventStreams(ports, given, presence, find, ConnectionLimits(), lambda: built.closing), desk, presence)
+    callbacks = StreamCallbacks(desk=desk, presence=presence, retry_after=lambda: built.retry_after)
+    built = House(
+        EventStreams(callbacks, given, presence, find, ConnectionLimits(), lambda: built.closing), desk, presence
+    )
     return built
 
 

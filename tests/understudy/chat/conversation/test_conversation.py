@@ -147,9 +147,9 @@ def say(text: str, thread: str) -> SayCommand:
 
 async def test_who_waits_is_told_its_place_again_and_again(rig: Rig) -> None:
     """Behind another run of the thread, and for a free place of the server: nobody is left looking at silence."""
-    await rig.desk(ADA, say("first", "t"), rig.outbox)
-    await rig.desk(ADA, say("second", "t"), rig.outbox)
-    await rig.desk(ADA, say("elsewhere", "u"), rig.outbox)
+    await rig.desk.dispatch(ADA, say("first", "t"), rig.outbox)
+    await rig.desk.dispatch(ADA, say("second", "t"), rig.outbox)
+    await rig.desk.dispatch(ADA, say("elsewhere", "u"), rig.outbox)
     notes = [each.event.note for each in await rig.until(AgentProgress, 8) if isinstance(each.event, AgentProgress)]
     assert notes.count("Waiting: 1 before this one in this conversation") > 1
     assert notes.count("Waiting for a free place: number 1 in line") > 1
@@ -157,8 +157,8 @@ async def test_who_waits_is_told_its_place_again_and_again(rig: Rig) -> None:
 
 async def test_a_thread_that_begins_is_none_that_was_followed_before(rig: Rig) -> None:
     """Whoever followed one of its name, and was not told of its end, is so before the first event, and once."""
-    await rig.desk(ADA, say("first", "t"), rig.outbox)
-    await rig.desk(ADA, say("second", "t"), rig.outbox)
+    await rig.desk.dispatch(ADA, say("first", "t"), rig.outbox)
+    await rig.desk.dispatch(ADA, say("second", "t"), rig.outbox)
     await rig.until(AgentProgress)
     assert rig.dismissed == [("t", 0)]
 
@@ -166,8 +166,8 @@ async def test_a_thread_that_begins_is_none_that_was_followed_before(rig: Rig) -
 async def test_a_server_that_stops_can_wait_until_no_run_is_left(rig: Rig) -> None:
     """Neither at work nor in line; no longer than it wants to."""
     assert await rig.desk.registry.wait_idle(1.0)
-    await rig.desk(ADA, say("first", "t"), rig.outbox)
-    await rig.desk(ADA, say("second", "t"), rig.outbox)
+    await rig.desk.dispatch(ADA, say("first", "t"), rig.outbox)
+    await rig.desk.dispatch(ADA, say("second", "t"), rig.outbox)
     assert not await rig.desk.registry.wait_idle(0.05)
     rig.services.agents["script"].model.turns[0].gate.opened.set()  # type: ignore[union-attr]
     assert await rig.desk.registry.wait_idle(5.0)
@@ -176,8 +176,8 @@ async def test_a_server_that_stops_can_wait_until_no_run_is_left(rig: Rig) -> No
 
 async def test_what_was_found_in_a_message_is_told_by_whoever_begins_to_work_on_it(rig: Rig) -> None:
     """Also where its server, or its conversation, died before: once, right after the agent began, in one with that."""
-    await rig.desk(ADA, say("first", "t"), rig.outbox)
-    await rig.desk(ADA, say(f"my key is ghp_{'a1B2c3D4' * 4}e5F6, keep it", "t"), rig.outbox)
+    await rig.desk.dispatch(ADA, say("first", "t"), rig.outbox)
+    await rig.desk.dispatch(ADA, say(f"my key is ghp_{'a1B2c3D4' * 4}e5F6, keep it", "t"), rig.outbox)
     await rig.until(AgentStarted)
     (conversation,) = rig.system.find("/s/conversations").children()  # type: ignore[union-attr]
     conversation.kill()
@@ -204,12 +204,12 @@ async def test_what_was_found_in_a_message_is_told_by_whoever_begins_to_work_on_
 async def test_a_conversation_ends_when_nothing_runs(rig: Rig) -> None:
     """Its followers do not keep it in memory: they are told of the next message, with which it begins anew."""
     rig.services.idle_s = 0.1
-    await rig.desk(ADA, say("hello", "t"), rig.outbox)
+    await rig.desk.dispatch(ADA, say("hello", "t"), rig.outbox)
     await rig.until(AgentStarted)
     (conversation,) = rig.system.find("/s/conversations").children()  # type: ignore[union-attr]
     rig.services.agents["script"].model.turns[0].gate.opened.set()  # type: ignore[union-attr]
     await rig.until(FinalResponse)
     with trio.fail_after(5):
         assert isinstance(await conversation.wait_stopped(), Normal)
-    await rig.desk(ADA, say("again", "t"), None)
+    await rig.desk.dispatch(ADA, say("again", "t"), None)
     await rig.until(FinalResponse, 2)
