@@ -1,4 +1,4 @@
-"""Who wants to be called, in the order in which they said so. The same function may be in here twice, as two."""
+"""Registered callbacks, in the order of registration. A function may be registered twice, and is called twice."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ F = TypeVar("F")
 
 
 class Callbacks(Generic[F]):
-    """Iterate to call each; one that is taken out meanwhile is not given out any more."""
+    """Iterate over it to call each; one that is removed meanwhile is skipped."""
 
     __slots__ = ("_entries",)
 
@@ -25,7 +25,7 @@ class Callbacks(Generic[F]):
                 yield callback
 
     def add(self, callback: F) -> Callable[[], None]:
-        """Take one in; call the result to take it out again, which is harmless a second time."""
+        """Register a callback. Call the result to remove it; a second call is harmless."""
         key = object()
         self._entries[key] = callback
 

@@ -24,15 +24,15 @@ if TYPE_CHECKING:
 _RECEIVER_CLOSED = "the receiver of this mailbox closed it"
 
 
-class _Line:
-    """The sends of one channel that wait for room. Each ends: by room, by its cancellation, or refused."""
+class _WaitingSends:
+    """The sends of one channel that wait for room. Each ends by being admitted, cancelled or refused."""
 
     def __init__(self) -> None:
         self._waiting: dict[Waiter, LaneQueue] = {}
         self._refused: dict[Waiter, Exception] = {}
 
     async def wait(self, queue: LaneQueue, value: object) -> None:
-        """Stand in line with a message until it is in the lane. Raises what it was refused with."""
+        """Wait until the message is in the lane. Raises the error given to `refuse`."""
         waiter = queue.enqueue(value)
         self._waiting[waiter] = queue
 
@@ -47,7 +47,7 @@ class _Line:
             raise self._refused.pop(waiter)
 
     def refuse(self, error: type[Exception], *about: str) -> None:
-        """Let all leave the line with their messages, and each raise an error of this kind."""
+        """End all waiting sends, each with an error of this type; their messages are not sent."""
         for waiter, queue in self._waiting.items():
             if not waiter.admitted:
                 queue.dequeue(waiter)
@@ -57,21 +57,21 @@ class _Line:
 
 
 class ActorChannel(trio.abc.SendChannel[Any]):
-    """Feeds one lane of an actor. `send` waits for room as long as it takes; put a cancel scope around it.
+    """Feeds one lane of an actor. `send` waits for room without limit; put a cancel scope around it.
 
-    Raises `trio.ClosedResourceError` after `aclose`, `trio.BrokenResourceError` when the actor drains or is dead, both
-    also while `send` waits (but for a drain, which lets it in), and `MailboxFull` when the lane's policy is `REJECT`.
-    What the actor had not handled when it died, a message that waited for room among it, becomes a dead letter.
+    Raises `trio.ClosedResourceError` after `aclose`, `trio.BrokenResourceError` if the actor drains or is dead, both
+    also while `send` waits (a drain admits a waiting message), and `MailboxFull` if the lane's policy is `REJECT`.
+    Messages that the actor has not handled when it dies, waiting ones included, become dead letters.
     """
 
     def __init__(self, ref: ActorRef, lane: Lane = Lane.NORMAL) -> None:
         self._ref = ref
         self._lane = lane
-        self._line = _Line()
+        self._waiting = _WaitingSends()
         self._closed = False
 
     async def send(self, value: Any) -> None:
-        """Put a message into the lane, waiting for room when its policy is `WAIT`."""
+        """Put a message into the lane, waiting for room if its policy is `WAIT`."""
         await trio.lowlevel.checkpoint_if_cancelled()
         self._check()
         mailbox = self._ref._mailbox
@@ -81,7 +81,7 @@ class ActorChannel(trio.abc.SendChannel[Any]):
             await trio.lowlevel.cancel_shielded_checkpoint()
             return
         mailbox.check_loop()
-        await self._line.wait(queue, value)
+        await self._waiting.wait(queue, value)
         self._check_life()
 
     def send_nowait(self, value: Any) -> None:
@@ -90,9 +90,9 @@ class ActorChannel(trio.abc.SendChannel[Any]):
         self._ref.tell(value, lane=self._lane)
 
     async def aclose(self) -> None:
-        """Send no more through this channel, also what waits for room; the actor goes on."""
+        """Close the channel and refuse its waiting sends; the actor goes on."""
         self._closed = True
-        self._line.refuse(trio.ClosedResourceError)
+        self._waiting.refuse(trio.ClosedResourceError)
         await trio.lowlevel.checkpoint()
 
     def _check(self) -> None:
@@ -107,25 +107,25 @@ class ActorChannel(trio.abc.SendChannel[Any]):
 
 
 class OnLost(Protocol):
-    """What is called with each message that a mailbox without an actor loses."""
+    """A function that is called with each message that a mailbox without an actor loses."""
 
     def __call__(self, message: object, lane: Lane, /) -> None:
-        """A message that was pushed out, or left when the receiver closed."""
+        """Take a message that was pushed out, or left when the receiver closed."""
 
 
 class MailboxSender(trio.abc.SendChannel[Any]):
-    """The end of a mailbox that takes messages, on any lane."""
+    """The sending end of a mailbox, for any lane."""
 
     def __init__(self, mailbox: Mailbox, lose: OnLost | None) -> None:
         self._mailbox = mailbox
         self._lose = lose
-        self._line = _Line()
+        self._waiting = _WaitingSends()
         self.closed: bool = False
 
     async def send(self, value: Any, *, lane: Lane = Lane.NORMAL) -> None:
-        """Put a message into a lane, waiting for room when its policy is `WAIT`.
+        """Put a message into a lane, waiting for room if its policy is `WAIT`.
 
-        Raises `MailboxFull` when the policy is `REJECT`, `trio.BrokenResourceError` when the receiver is closed, and
+        Raises `MailboxFull` if the policy is `REJECT`, `trio.BrokenResourceError` if the receiver is closed, and
         `trio.ClosedResourceError` after `aclose`; both also while it waits, and then nothing was sent.
         """
         await trio.lowlevel.checkpoint_if_cancelled()
@@ -135,7 +135,7 @@ class MailboxSender(trio.abc.SendChannel[Any]):
             self.send_nowait(value, lane=lane)
             await trio.lowlevel.cancel_shielded_checkpoint()
             return
-        await self._line.wait(queue, value)
+        await self._waiting.wait(queue, value)
 
     def send_nowait(self, value: Any, *, lane: Lane = Lane.NORMAL) -> None:
         """Put a message into a lane, or raise `MailboxFull`, which is a `trio.WouldBlock`."""
@@ -159,15 +159,15 @@ class MailboxSender(trio.abc.SendChannel[Any]):
             self._lose(lost, lane)
 
     async def aclose(self) -> None:
-        """Send no more: the receiver gets what is in the lanes, then the end; who waits for room gets an error."""
+        """Close this end. The receiver gets the messages in the lanes, then the end; waiting sends raise an error."""
         self.closed = True
         self.refuse_waiting(trio.ClosedResourceError)
         self._mailbox.wake()
         await trio.lowlevel.checkpoint()
 
     def refuse_waiting(self, error: type[Exception], *about: str) -> None:
-        """Let each send that waits for room raise an error of this kind; for the other end."""
-        self._line.refuse(error, *about)
+        """Make each send that waits for room raise an error of this type. For the other end."""
+        self._waiting.refuse(error, *about)
 
     def _check(self) -> None:
         if self.closed:
@@ -177,7 +177,7 @@ class MailboxSender(trio.abc.SendChannel[Any]):
 
 
 class MailboxReceiver(trio.abc.ReceiveChannel[Any]):
-    """The end of a mailbox that gives messages, in fair order. One task may receive at a time."""
+    """The receiving end of a mailbox, in fair order. One task may receive at a time."""
 
     def __init__(self, mailbox: Mailbox, sender: MailboxSender, lose: OnLost | None) -> None:
         self._mailbox = mailbox
@@ -188,8 +188,8 @@ class MailboxReceiver(trio.abc.ReceiveChannel[Any]):
     async def receive(self) -> Any:
         """Return the next message.
 
-        Raises `trio.EndOfChannel` when the sender closed and nothing is left, `trio.ClosedResourceError` after
-        `aclose`, and `trio.BusyResourceError` when another task receives.
+        Raises `trio.EndOfChannel` if the sender has closed and no message is left, `trio.ClosedResourceError` after
+        `aclose`, and `trio.BusyResourceError` if another task receives.
         """
         await trio.lowlevel.checkpoint_if_cancelled()
         while True:
@@ -208,7 +208,7 @@ class MailboxReceiver(trio.abc.ReceiveChannel[Any]):
             await trio.lowlevel.wait_task_rescheduled(self._unpark)
 
     def receive_nowait(self) -> Any:
-        """Return the next message, or raise `trio.WouldBlock`; the other errors are those of `receive`."""
+        """Return the next message, or raise `trio.WouldBlock` or an error of `receive`."""
         if self._closed:
             raise trio.ClosedResourceError
         message = self._mailbox.take()
@@ -217,11 +217,11 @@ class MailboxReceiver(trio.abc.ReceiveChannel[Any]):
         raise trio.EndOfChannel if self._sender.closed else trio.WouldBlock
 
     def statistics(self) -> dict[Lane, LaneStatistics]:
-        """The mailbox in numbers, for each lane in use."""
+        """Return the statistics of each lane in use."""
         return self._mailbox.statistics()
 
     async def aclose(self) -> None:
-        """Receive no more; what waits is lost, and who waits to send gets `trio.BrokenResourceError`."""
+        """Close this end. Waiting messages are lost, and waiting sends raise `trio.BrokenResourceError`."""
         if not self._closed:
             self._closed = True
             self._sender.refuse_waiting(trio.BrokenResourceError, _RECEIVER_CLOSED)
@@ -241,10 +241,10 @@ class MailboxReceiver(trio.abc.ReceiveChannel[Any]):
 def open_mailbox(
     spec: MailboxSpec | None = None, *, on_lost: OnLost | None = None
 ) -> tuple[MailboxSender, MailboxReceiver]:
-    """Make a mailbox that belongs to no actor; return the end to send to and the end to receive from.
+    """Make a mailbox that belongs to no actor. Return its sending and its receiving end.
 
-    `on_lost` is called with each message that a dropping policy or the receiver's `aclose` loses, and not with one that
-    a send raised an error about.
+    `on_lost` is called with each message that a dropping policy or the receiver's `aclose` loses, but not with one for
+    which a send raised an error.
     """
     mailbox = Mailbox(spec or MailboxSpec())
     sender = MailboxSender(mailbox, on_lost)

@@ -1,9 +1,9 @@
 """Context variables that travel with messages, so that a request can be followed from actor to actor.
 
-1. Values are taken where a message is told, and set in the receiver's own context before it is handled.
-2. What the message before brought is taken back first: no value stays for a message that brought none.
-3. A timer's message brings the values that held when the timer was set.
-4. Messages of a conflating lane and notices bring none.
+1. Values are captured in the context of `tell`, and set in the receiver's own context before it handles the message.
+2. The values of the previous message are reset first, so none stays for a message without values.
+3. A timer's message carries the values of the context in which the timer was set.
+4. Messages of a conflating lane and notices carry none.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ Values = tuple[Any, ...]
 _ABSENT: Any = object()
 
 enqueued_at: ContextVar[float | None] = ContextVar("actors.enqueued_at", default=None)
-"""When the message in work was put into the mailbox, on trio's clock: for interceptors that measure how long it waited.
+"""When the current message was put into the mailbox, on trio's clock: for interceptors that measure queueing time.
 
-Name it in `ActorSystem(carry=[enqueued_at])`. None for timers, notices, conflating lanes, and where it is not carried.
+Name it in `ActorSystem(carry=[enqueued_at])`. None for timers, notices and conflating lanes, and if it is not carried.
 """
 
 
 class ContextPropagator:
-    """What one mailbox needs to carry variables: which, and what it set for the message before."""
+    """The propagated variables of one mailbox, and the tokens of the values it set for the previous message."""
 
     __slots__ = ("_stamps", "_tokens", "_variables")
 
@@ -36,24 +36,24 @@ class ContextPropagator:
         self._tokens: list[tuple[ContextVar[Any], Token[Any]]] = []
 
     def queue(self) -> PropagatingQueue:
-        """A queue for one lane."""
+        """Make the queue of one lane."""
         return PropagatingQueue(self)
 
     def capture(self) -> Values:
-        """The values in the sender's context, and the time."""
+        """Return the values in the sender's context, with the current time for `enqueued_at`."""
         if not self._stamps:
             return self.current_values()
         now = trio.current_time()
         return tuple(now if variable is enqueued_at else variable.get(_ABSENT) for variable in self._variables)
 
     def current_values(self, *, stamped: bool = True) -> Values:
-        """The values in the current context: of the message in work, with or without its time."""
+        """Return the values in the current context: those of the current message. `stamped`: with its `enqueued_at`."""
         return tuple(
             variable.get(_ABSENT) if stamped or variable is not enqueued_at else _ABSENT for variable in self._variables
         )
 
     def restore(self, values: Values = ()) -> None:
-        """Set these values in the current context, in place of those set before."""
+        """Reset the values set before, and set these in the current context."""
         while self._tokens:
             variable, token = self._tokens.pop()
             variable.reset(token)
@@ -62,12 +62,12 @@ class ContextPropagator:
                 self._tokens.append((variable, variable.set(value)))
 
     def reset(self) -> None:
-        """A new incarnation has a new context, in which nothing is set."""
+        """Drop the tokens: a new incarnation has a new context, in which no value is set."""
         self._tokens.clear()
 
 
 class PropagatingQueue:
-    """A queue of messages with the values that came with each. Looks like a deque of the messages."""
+    """A queue of messages with the context values of each. Has the interface of a deque of the messages."""
 
     __slots__ = ("_carrier", "_items")
 
@@ -88,11 +88,11 @@ class PropagatingQueue:
         del self._items[index]
 
     def append(self, message: Any) -> None:
-        """Put a message at the end, with the values of the current context."""
+        """Append a message with the values of the current context."""
         self._items.append((message, self._carrier.capture()))
 
     def popleft(self) -> Any:
-        """Remove and return the message that waited longest; its values hold in the current context from now on."""
+        """Remove and return the oldest message, and set its values in the current context."""
         message, values = self._items.popleft()
         self._carrier.restore(values)
         return message

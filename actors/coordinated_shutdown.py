@@ -1,10 +1,10 @@
-"""Ordered shutdown: phases one after the other, each with its tasks and its time.
+"""Coordinated shutdown: phases one after the other, each with its tasks and its timeout.
 
-1. The phases run once, however many ask for it; whoever asks later waits for the same end.
-2. The tasks of a phase run together. The next phase begins when all have ended, or when the time of this one is over.
-3. A task that fails, or is late, is reported and holds up nobody: late ones are cancelled, and the next phase begins.
-4. The phases run in the task of the first who asks. If that is cancelled, what is left runs through cancelled: each
-   task gets to its first wait.
+1. The phases run once; a later call of `run` waits for the same end.
+2. The tasks of a phase run together. The next phase begins when all have ended, or when the timeout is over.
+3. A task that fails or is late is reported and does not hold up the shutdown: a late one is cancelled.
+4. The phases run in the task of the first caller. If that is cancelled, the remaining phases run cancelled: each task
+   gets to its first wait.
 5. No task outlives the run: one that does not end when it is cancelled delays the end of the run, not of its phase.
 """
 
@@ -26,10 +26,10 @@ from .events import ShutdownTaskFailed, log_event
 from .hooks import call_async
 
 UNWIND_S = 1.0
-"""How long a phase waits for its late tasks once it has cancelled them."""
+"""Seconds that a phase waits for its late tasks once it has cancelled them; then the next phase begins."""
 
 Task = Callable[[], Awaitable[object]]
-"""What may be done at a phase: an async function without arguments."""
+"""A task of a phase: an async function without arguments."""
 
 
 def _check_name(_: object, __: object, value: Any) -> None:
@@ -44,7 +44,7 @@ def _check_timeout(_: object, __: object, value: Any) -> None:
 
 @frozen
 class Phase:
-    """A step of the shutdown: when `timeout_s` seconds are over, the next one begins. Raises `InvalidSpec`."""
+    """A phase of the shutdown. The next one begins after `timeout_s` seconds at the latest. Raises `InvalidSpec`."""
 
     name: str = field(validator=_check_name)
     timeout_s: float = field(default=5.0, validator=_check_timeout)
@@ -58,10 +58,10 @@ PHASES: tuple[Phase, ...] = (
     Phase(STOP_ACTORS, math.inf),
     Phase("release"),
 )
-"""Close the doors; let what is under way come to its end; stop the tree; close what the tree used.
+"""Refuse new work; finish the work under way; stop the tree; release the resources that the tree used.
 
-5 s is also what Apache Pekko gives to a phase, and 10 s to its long ones. The tree needs no time here: each actor has
-a grace of its own.
+Apache Pekko also gives 5 s to a phase, and 10 s to its long ones. The tree's phase has no timeout: each actor has a
+grace of its own.
 """
 
 
@@ -77,7 +77,7 @@ class PhaseOver(ActorError, RuntimeError):
 
 
 def check_phases(phases: Iterable[Phase]) -> tuple[Phase, ...]:
-    """Return the phases as a tuple; raise `InvalidSpec` for something else, a name that comes twice, or none at all."""
+    """Return the phases as a tuple. Raises `InvalidSpec` for anything else, a duplicate name, or no phase at all."""
     checked = tuple(phases)
     seen: set[str] = set()
     for phase in checked:
@@ -105,7 +105,7 @@ _inside: ContextVar[CoordinatedShutdown | None] = ContextVar("actors.coordinated
 
 
 class CoordinatedShutdown:
-    """The phases of one shutdown, and what is to be done at each.
+    """The phases of one shutdown, and the tasks of each.
 
     `report` is called once for each task that fails or is late; it must be quick and must not raise. Raises
     `InvalidSpec` for its phases.
@@ -143,10 +143,9 @@ class CoordinatedShutdown:
         return lambda: self._entries[phase].pop(entry, None)
 
     async def run(self, from_phase: str | None = None) -> tuple[ShutdownTaskFailed, ...]:
-        """Run all phases, or all from this one on, and return what failed; if that was asked for before, wait for it.
+        """Run all phases, or all from this one on, and return the failures. If they run already, wait for their end.
 
-        Raises `InvalidSpec` for a phase that is not there, and `SelfCall` in a task of a phase, whose end would wait
-        for itself.
+        Raises `InvalidSpec` for an unknown phase, and `SelfCall` in a task of a phase, which would wait for itself.
         """
         first = 0 if from_phase is None else self._index(from_phase)
         self.check_not_in_task()
@@ -165,11 +164,11 @@ class CoordinatedShutdown:
         return tuple(self._failed)
 
     def has_tasks_after(self, phase: str) -> bool:
-        """Whether anything is to be done at a later phase than this."""
+        """Whether a later phase than this has tasks."""
         return any(self._entries[later.name] for later in self.phases[self._index(phase) + 1 :])
 
     def skip_to(self, phase: str | None) -> None:
-        """Give the phases before this one, or all if it is None, no more time: their tasks are late from now on."""
+        """Cut short the phases before this one, or all if it is None: their tasks are late from now on."""
         self._hurried = max(self._hurried, len(self.phases) if phase is None else self._index(phase))
         if self._begun <= self._hurried:
             self._wait.cancel()
@@ -186,7 +185,7 @@ class CoordinatedShutdown:
         raise InvalidSpec("phase", f"there is no phase {name!r}")
 
     async def _run_phase(self, phase: Phase, nursery: trio.Nursery) -> None:
-        """Start the tasks of a phase, and wait until they have ended, or are late. That wait is never cancelled."""
+        """Start the tasks of a phase, and wait until they have ended or are late. The wait is never cancelled."""
         self.phase = phase.name
         running = dict(self._entries[phase.name])
         if not running:
@@ -229,6 +228,6 @@ class CoordinatedShutdown:
 
 
 def _where(error: Exception) -> str:
-    """Where the error was raised, as in ` (app.py:33, in release)`."""
+    """Return the place where the error was raised, as in ` (app.py:33, in release)`."""
     frames = traceback.extract_tb(error.__traceback__)
     return f" ({PurePath(frames[-1].filename).name}:{frames[-1].lineno}, in {frames[-1].name})" if frames else ""

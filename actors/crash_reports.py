@@ -1,4 +1,4 @@
-"""What is said about a crash: once, redacted, and whatever the crashed actor's own hooks do."""
+"""Crash reports: redacted, and built even if the crashed actor's own hooks raise."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ if TYPE_CHECKING:
     from .cell import Cell
 
 STATE_CHARACTERS = 2_000
-"""A report holds at most this much of an actor's state."""
+"""Most characters of an actor's state in a report; the rest is cut off."""
 
 
 def crash_report(cell: Cell, reason: Exit, decision: Decision) -> ActorCrashed:
-    """The record of an abnormal end of the incarnation that `cell` holds."""
+    """Return the event for the abnormal end of the incarnation in `cell`."""
     error = reason.error if isinstance(reason, Crashed) else cell.incarnation.failure
     text = "" if error is None else traceback_text(error)
     life, redacted = cell.incarnation, cell.system.redacted
@@ -27,7 +27,7 @@ def crash_report(cell: Cell, reason: Exit, decision: Decision) -> ActorCrashed:
 
 
 def traceback_text(error: BaseException) -> str:
-    """The traceback of `error` and of its causes, as Python prints it."""
+    """Return the traceback of `error` and of its causes, as Python prints it."""
     return "".join(traceback.format_exception(error))
 
 

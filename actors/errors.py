@@ -2,8 +2,8 @@
 
 ActorError
 ├── InvalidSpec (ValueError)          a field of a spec is wrong; nothing was started
-├── InvalidActor (TypeError)          a hook is not what the runtime calls, or an actor was used twice
-├── NotAnAsk (TypeError)              something was asked that is no `Ask`
+├── InvalidActor (TypeError)          a hook has the wrong form, or an actor was used twice
+├── NotAnAsk (TypeError)              the request is no `Ask`
 ├── SpentSpec (RuntimeError)          a spec was taken from a temporary child that runs
 ├── StartFailed                       a child did not start; `cause` says why
 │   └── StartDeclined                 its `on_start` raised `Ignore`
@@ -20,7 +20,7 @@ ActorError
 ├── AskCycle (RuntimeError)           an ask closed a circle of actors that wait for one another
 ├── MailboxFull (trio.WouldBlock)     no room in the lane
 ├── UnhandledMessage (TypeError)      the actor does not know this request
-│   └── Unanswered                    the actor let go of the request without an answer
+│   └── Unanswered                    the actor released the request without an answer
 ├── IntensityExceeded                 too many restarts: the supervisor itself fails
 ├── Escalated                         a child's error was handed to its supervisor
 ├── DeathPact                         an actor ended that the watcher cannot live without
@@ -29,7 +29,7 @@ ActorError
 ├── NotEntered (RuntimeError)         the system is used outside of its block
 └── SystemFailed                      the root of the tree failed
 
-Apart stand `Ignore`, which a start hook raises to decline, and `InvalidTransition` in `lifecycle`.
+Not among them: `Ignore`, which a start hook raises to decline, and `InvalidTransition` in `lifecycle`.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ class InvalidSpec(ActorError, ValueError):
 
 @define
 class InvalidActor(ActorError, TypeError):
-    """A class of actors has a hook that is not what the runtime calls, or an actor was given out a second time.
+    """A class of actors has a hook of the wrong form, or a factory returned an actor a second time.
 
     `actor` names the class.
     """
@@ -79,7 +79,7 @@ class InvalidActor(ActorError, TypeError):
 
 @define
 class NotAnAsk(ActorError, TypeError):
-    """Something was asked that is no instance of a subclass of `Ask`: it has no way to answer. Nothing was sent."""
+    """The request is no instance of a subclass of `Ask`, so it cannot be answered. It was not sent."""
 
     path: str
     what: str
@@ -89,7 +89,7 @@ class NotAnAsk(ActorError, TypeError):
 
 
 class SpentSpec(ActorError, RuntimeError):
-    """A child was started from a spec that `ListSpecs` gave of a temporary child, whose factory was let go."""
+    """A child was started from the spec that `ListSpecs` returned for a temporary child, whose factory was released."""
 
     def __str__(self) -> str:
         return "the factory of a temporary child is let go once it runs: start another one from a spec of your own"
@@ -97,7 +97,7 @@ class SpentSpec(ActorError, RuntimeError):
 
 @define
 class StartFailed(ActorError):
-    """A child did not start. `cause` is what it raised, or None when it was stopped or killed while starting."""
+    """A child did not start. `cause` is the error it raised, or None if it was stopped or killed while starting."""
 
     path: str
     cause: Exception | None = None
@@ -128,7 +128,7 @@ class StartTimeout(ActorError, trio.TooSlowError):
 
 @define
 class AlreadyStarted(ActorError, ValueError):
-    """The id is taken by a live sibling, which `ref` names and which was left alone."""
+    """The id is taken by a live sibling, `ref`, which goes on."""
 
     ref: ActorRef
 
@@ -214,7 +214,7 @@ class AskTimeout(ActorError, trio.TooSlowError):
 
 @define
 class SelfCall(ActorError, RuntimeError):
-    """An actor waited, in its own task, for its own answer or its own end: it would wait for ever."""
+    """An actor waited, in its own task, for its own answer or its own end, which would never come."""
 
     path: str
     verb: str
@@ -235,7 +235,7 @@ class AskCycle(ActorError, RuntimeError):
 
 @define
 class DeathPact(ActorError):
-    """An actor ended that `path` had watched as `vital`, and `path` did not say that it can live without it."""
+    """An actor ended that `path` had watched as `vital`, and `path` did not call `outlive` for it."""
 
     path: str
     ended: str
@@ -247,7 +247,7 @@ class DeathPact(ActorError):
 
 @define
 class RaisedBaseException(ActorError):
-    """An actor raised a `BaseException` that is neither an `Exception` nor one that has to pass; it is the cause.
+    """An actor raised a `BaseException` that is neither an `Exception` nor propagates; it is the cause.
 
     `KeyboardInterrupt`, `SystemExit`, `GeneratorExit` and `trio.Cancelled` pass through the tree. Others crash the
     actor, as any exception does.
@@ -286,7 +286,7 @@ class UnhandledMessage(ActorError, TypeError):
 
 @define
 class Unanswered(UnhandledMessage):
-    """The actor let go of a request without answering it, so that nobody can answer any more."""
+    """The actor released a request without answering it, so that no answer is possible."""
 
     def __str__(self) -> str:
         why = "no case of its `receive` matched, or that forgot to reply"
@@ -319,7 +319,7 @@ class Escalated(ActorError):
 
 @define
 class WrongLoop(ActorError, RuntimeError):
-    """Something of a tree was used in a thread where its trio loop does not run. Nothing was changed."""
+    """A part of a tree was used in a thread that does not run its trio loop. Nothing was changed."""
 
     def __str__(self) -> str:
         return (
@@ -355,7 +355,7 @@ def unwrap(error: Exception) -> Exception: ...
 @overload
 def unwrap(error: BaseException) -> BaseException: ...
 def unwrap(error: BaseException) -> BaseException:
-    """Return the one error inside `error` when it is a group of one, however nested; else `error` itself."""
+    """Return the only error inside a group, however nested; otherwise `error` itself."""
     while isinstance(error, BaseExceptionGroup) and len(error.exceptions) == 1:
         error = error.exceptions[0]
     return error
@@ -377,7 +377,7 @@ def split_cancelled(error: BaseException | None) -> tuple[BaseException | None, 
 
 
 def text_of(error: BaseException) -> str:
-    """The error's type and text; the type alone when it cannot say its text."""
+    """Return the error's type and text; only the type if its `__str__` raises."""
     kind = type(error).__name__
     try:
         return f"{kind}: {error}"

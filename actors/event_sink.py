@@ -1,4 +1,4 @@
-"""What happens in a tree of actors, told to whoever wants to know."""
+"""The sink of a system's events: `on_event`, the listeners and the dead letters."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from .hooks import check_plain
 
 
 class EventSink:
-    """Tells `on_event`, then each listener, of every record; keeps the last dead letters; shows no text unredacted."""
+    """Calls `on_event`, then each listener, with every event; keeps the last dead letters; redacts texts."""
 
     def __init__(
         self,
@@ -24,20 +24,20 @@ class EventSink:
         self.on_event: Callable[[Event], None] | None = on_event
         self._on_event = log_event if on_event is None else on_event
         self.dead_letters: DeadLetters = DeadLetters(dead_letter_capacity)
-        """The last messages that reached nobody, and how many there were in all."""
+        """The last messages that were not handled, and the count of all."""
         self.event_errors: int = 0
-        """How often `on_event` or a listener raised."""
+        """Number of errors raised by `on_event` or a listener."""
         self._redact = redact
         self._listeners: Callbacks[Callable[[Event], None]] = Callbacks()
         self._emitting = False
 
     def listen(self, listener: Callable[[Event], None]) -> Callable[[], None]:
-        """Call `listener` with each record from now on, after `on_event`; call the result to end that."""
+        """Call `listener` with each event from now on, after `on_event`. Call the result to remove it."""
         check_plain("listener", listener)
         return self._listeners.add(listener)
 
     def emit(self, event: Event) -> None:
-        """Tell `on_event` and the listeners; what one raises is counted and logged, and harms no actor."""
+        """Call `on_event` and the listeners. Their errors are counted and logged, and reach no actor."""
         before, self._emitting = self._emitting, True
         try:
             self._call_listener(self._on_event, event)
@@ -54,14 +54,14 @@ class EventSink:
             log.exception("a listener to the records of the actors raised")
 
     def has_listeners(self) -> bool:
-        """Whether anybody listens to what is no trouble, so that it is worth a record."""
+        """Whether events of normal operation are listened to, and so worth creating."""
         return self.on_event is not None or bool(self._listeners) or log.isEnabledFor(DEBUG)
 
     def dead_letter(self, letter: DeadLetter) -> None:
-        """Keep, count and tell a message that reached nobody.
+        """Keep, count and emit a dead letter.
 
-        One that a listener lost while it was told of something is kept and counted only: else it would be told to the
-        same listener, which would lose another.
+        One that a listener caused while it handled an event is kept and counted only: emitting it would call the same
+        listener, which would cause another.
         """
         quietly, self._emitting = self._emitting, True
         try:
@@ -72,7 +72,7 @@ class EventSink:
             self.emit(letter)
 
     def redacted(self, text: str) -> str:
-        """What may be shown of a text; nothing of it when `redact` raises."""
+        """Return the redacted text; only the error's type if `redact` raises."""
         if self._redact is None:
             return text
         try:

@@ -1,6 +1,6 @@
-"""What the runtime tells: plain records for `ActorSystem`'s `on_event`, and the bounded list of dead letters.
+"""The events of the runtime, handed to `ActorSystem`'s `on_event`, and the bounded list of dead letters.
 
-Messages are named by their type only. What a user wrote never reaches a log through here.
+Events name messages by their type only, so no user's text reaches a log through them.
 """
 
 from __future__ import annotations
@@ -28,10 +28,10 @@ class ActorStarted:
 
 @frozen
 class ActorCrashed:
-    """An incarnation ended by an error or was killed; sent once for each, with the decision taken.
+    """An incarnation ended by an error or a kill. Sent once for each, with the decision taken.
 
-    `message_type` names the type of the message in work, or is None; `traceback` is text, empty for a kill that met no
-    error; `state` is what `Actor.report_state` said, as text. Both texts went through the system's `redact`.
+    `message_type` names the type of the current message, or is None; `traceback` is text, empty for a kill without an
+    error; `state` is the result of `Actor.report_state`, as text. Both texts were redacted by the system.
     """
 
     path: str
@@ -56,7 +56,7 @@ class ActorRestarting:
 class ActorStopped:
     """An actor ended for good: its reference is dead.
 
-    `cut_off` names the type of the message that was in work and did not come to its end, or is None.
+    `cut_off` names the type of the message whose handling was cut off, or is None.
     """
 
     path: str
@@ -66,12 +66,12 @@ class ActorStopped:
 
 @frozen
 class DeadLetter:
-    """A message that reached nobody. Its repr shows the type only.
+    """A message that was not handled. Its repr shows the type only.
 
     `why` is `dead` (told to a dead actor), `stopping` (told to an actor that drains), `stopped` (the actor ended before
-    it was handled), `overflow` (no room), `no workers` (a pool had nobody to give it to), `cleared` (the actor gave up
-    what it had set aside), or `poison` (too many incarnations crashed on it: `history` has each error). `lane` is
-    `stash` for what was set aside, and `copy_request` for a message that an incarnation had crashed on.
+    it was handled), `overflow` (no room), `no workers` (a pool had no worker for it), `cleared` (the actor cleared
+    its stash), or `poison` (too many incarnations crashed on it: `history` has each error). `lane` is
+    `stash` for a stashed message, and `again` for a message that an incarnation had crashed on.
     """
 
     path: str
@@ -83,7 +83,7 @@ class DeadLetter:
 
 @frozen
 class MessageUnhandled:
-    """An actor got a message it does not know, and lives on."""
+    """An actor received a message that it does not know, and goes on."""
 
     path: str
     message_type: str
@@ -91,11 +91,11 @@ class MessageUnhandled:
 
 @frozen
 class SlowHandler:
-    """A task kept the loop for about `held_s` seconds, in which nothing else ran; blocking work belongs into a thread.
+    """A task kept the loop for about `held_s` seconds, in which no other ran; blocking work belongs into a thread.
 
-    `path` is the actor in whose hook or task that was, or whose task had started it; None for a task that no actor
-    started. `message_type` names the message in work, None outside of `receive`. `task` is the task's name. `stack` is
-    where it was meanwhile, as text: code, and no values.
+    `path` is the actor whose hook or task that was, or whose task had started it; None for a task that no actor
+    started. `message_type` names the current message, or is None outside of `receive`. `task` is the task's name.
+    `stack` is its stack meanwhile, as text: code without values.
     """
 
     path: str | None
@@ -107,7 +107,7 @@ class SlowHandler:
 
 @frozen
 class ShutdownOverdue:
-    """An actor was killed and has not ended `after_s` s later: it swallows its cancellation, or keeps a thread."""
+    """A killed actor has not ended after `after_s` seconds: it swallows its cancellation, or keeps a thread."""
 
     path: str
     after_s: float
@@ -115,7 +115,7 @@ class ShutdownOverdue:
 
 @frozen
 class ShutdownTaskFailed:
-    """A task of the ordered shutdown raised or took too long; the shutdown went on. `problem` is text."""
+    """A task of the coordinated shutdown raised or took too long; the shutdown went on. `problem` is text."""
 
     phase: str
     task: str
@@ -133,11 +133,11 @@ Event = (
     | MessageUnhandled
     | ShutdownTaskFailed
 )
-"""Everything `on_event` is called with."""
+"""The type of the argument of `on_event`."""
 
 
 class DeadLetters:
-    """The last dead letters, and the count of all. Iterate over it to read them, the oldest first."""
+    """The last dead letters, and the count of all. Iteration yields the oldest first."""
 
     def __init__(self, capacity: int = 1000) -> None:
         self._letters: deque[DeadLetter] = deque(maxlen=capacity)
@@ -151,7 +151,7 @@ class DeadLetters:
         return len(self._letters)
 
     def add(self, letter: DeadLetter, *, quietly: bool = False) -> None:
-        """Keep and count one letter, pushing out the oldest if there are too many; unless `quietly`, tell of it."""
+        """Keep and count one letter, dropping the oldest beyond the capacity; call the subscribers unless `quietly`."""
         self.count += 1
         self._letters.append(letter)
         for subscriber in () if quietly else self._subscribers:
@@ -161,12 +161,12 @@ class DeadLetters:
                 log.exception("a subscriber to the dead letters raised")
 
     def subscribe(self, subscriber: Callable[[DeadLetter], None]) -> Callable[[], None]:
-        """Call `subscriber` with each letter from now on; call the result to end that. It must be quick."""
+        """Call `subscriber`, which must be quick, with each letter from now on. Call the result to unsubscribe."""
         return self._subscribers.add(subscriber)
 
 
 def log_event(event: Event) -> None:
-    """The `on_event` of a system that has no other: crashes and lost messages go to the logger `actors`."""
+    """Log an event to the logger `actors`: the default `on_event` of a system."""
     match event:
         case ActorCrashed():
             log.error(

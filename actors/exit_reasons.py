@@ -1,4 +1,4 @@
-"""Why an actor ended: four exits, and whether each is abnormal."""
+"""The four exits of an actor, and whether each is abnormal."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from attrs import field, frozen
 
 @frozen
 class Normal:
-    """The actor ended by its own wish."""
+    """The actor stopped itself."""
 
     abnormal: ClassVar[bool] = False
 
@@ -29,7 +29,7 @@ class Shutdown:
 
 @frozen
 class Killed:
-    """The actor was cancelled hard: by `ActorRef.kill`, by overrunning its grace, or by an outer cancel scope."""
+    """The actor was cancelled by `ActorRef.kill`, by the end of its grace, or by an outer cancel scope."""
 
     abnormal: ClassVar[bool] = True
 

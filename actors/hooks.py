@@ -1,4 +1,4 @@
-"""Checks that what a user writes is of the kind the runtime calls: refused where it is written, with what to do."""
+"""Checks of users' functions and hooks, made where they are defined, with errors that say what to write instead."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from typing import Any
 from .errors import InvalidActor, InvalidSpec
 
 ASYNC_HOOKS: tuple[str, ...] = ("on_start", "receive", "on_idle", "on_stop")
-"""Hooks that are awaited."""
+"""Hooks that must be async functions."""
 PLAIN_HOOKS: tuple[str, ...] = ("report_state", "static_children")
-"""Hooks that are called."""
+"""Hooks that must be plain functions."""
 
 
 def check_hooks(kind: type) -> None:
-    """Check the hooks that this class of actors defines itself. Raises `InvalidActor`."""
+    """Check the hooks that a class of actors defines itself. Raises `InvalidActor`."""
     for name in ASYNC_HOOKS:
         hook = _written(kind, name)
         if hook is not None and not inspect.iscoroutinefunction(hook):
@@ -31,13 +31,13 @@ def check_hooks(kind: type) -> None:
 
 
 def check_plain(name: str, function: object) -> None:
-    """Raise `InvalidSpec` for an async function where a plain one is called."""
+    """Raise `InvalidSpec` if the function is async but must be plain."""
     if inspect.iscoroutinefunction(function):
         raise InvalidSpec(name, "must be a plain function: an async one would never run")
 
 
 def check_async(where: str, function: object) -> None:
-    """Raise `TypeError` for something else than an async function, as far as that can be seen before it is called."""
+    """Raise `TypeError` unless this may be an async function; `call_async` checks its result."""
     if inspect.iscoroutine(function):
         function.close()
         raise TypeError(f"{where} takes an async function and its arguments, as in {where}(work, 5), not work(5)")
@@ -46,7 +46,7 @@ def check_async(where: str, function: object) -> None:
 
 
 def call_async(function: Callable[..., Awaitable[object]], *args: Any) -> Awaitable[object]:
-    """Call an async function; raise `TypeError` if it turns out to be a plain one."""
+    """Call an async function. Raises `TypeError` if its result cannot be awaited."""
     result: object = function(*args)
     if not isinstance(result, Awaitable):
         name = getattr(function, "__qualname__", repr(function))
@@ -55,7 +55,7 @@ def call_async(function: Callable[..., Awaitable[object]], *args: Any) -> Awaita
 
 
 def _written(kind: type, name: str) -> object:
-    """The function a class defines under this name, without what is wrapped around it; None if it defines none."""
+    """Return the unwrapped function that a class defines under this name; None if it defines none."""
     hook = vars(kind).get(name)
     return inspect.unwrap(hook) if isinstance(hook, FunctionType) else None
 

@@ -1,4 +1,4 @@
-"""Why an actor is where it is: the last times one of its incarnations ended, kept with the actor."""
+"""The last ends of an actor's incarnations, kept to explain its present state."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ if TYPE_CHECKING:
     from .cell import Cell
 
 MAX_INCIDENTS = 8
-"""Incidents that are remembered for each actor, the latest ones."""
+"""Incidents kept for each actor; the oldest is dropped."""
 
 
 @frozen
 class Incident:
-    """One end of an incarnation, at `at_s` on trio's clock, and what was decided.
+    """One end of an incarnation, at `at_s` on trio's clock, and the decision taken.
 
-    `reason` is text, redacted; `message_type` names the message in work, or is None; `delay_s` the wait before the next
-    incarnation; `because_of` the path of the sibling whose failure this is the consequence of, or None.
+    `reason` is redacted text; `message_type` names the current message, or is None; `delay_s` is the wait before the
+    next incarnation; `because_of` is the path of the sibling whose failure caused this end, or None.
     """
 
     at_s: float
@@ -36,7 +36,7 @@ class Incident:
     because_of: str | None = None
 
     def text(self, now: float) -> str:
-        """The incident as one line; `now` is on trio's clock."""
+        """Return the incident as one line; `now` is on trio's clock."""
         line = f"{max(0.0, now - self.at_s):.1f} s ago: incarnation {self.incarnation} ended, {self.reason}"
         if self.message_type is not None:
             line += f", at work on {self.message_type}"
@@ -48,7 +48,7 @@ class Incident:
 
 @frozen
 class Explanation:
-    """What is known of an actor: where it is in its life, and the last ends of its incarnations, oldest first."""
+    """The state of an actor, and the last ends of its incarnations, oldest first."""
 
     path: str
     type: str
@@ -56,12 +56,12 @@ class Explanation:
     incarnation: int
     restarts: int
     for_s: float
-    """Seconds since this incarnation started, or, if it does not run, since it last did or began to back off."""
+    """Seconds since this incarnation started; if none runs, since the last one did or the backoff began."""
     now_s: float = field(repr=False)
     incidents: tuple[Incident, ...] = ()
 
     def text(self) -> str:
-        """The explanation as lines to read, the latest incident first."""
+        """Return the explanation as lines of text, the latest incident first."""
         what = "restarting" if self.state is State.BACKING_OFF else self.state.value
         head = f"{self.path} ({self.type}) is {what} since {self.for_s:.1f} s: incarnation {self.incarnation}"
         lines = [f"{head}, {self.restarts} restarts"]
@@ -70,7 +70,7 @@ class Explanation:
 
 
 def record_incident(cell: Cell, reason: Exit, decision: Decision, delay_s: float, because_of: str | None) -> None:
-    """Remember an end of one of the actor's incarnations."""
+    """Record an end of one of the actor's incarnations."""
     text = str(reason)
     if isinstance(reason, Crashed):
         text = cell.system.redacted(f"crashed: {text_of(reason.error)}")
@@ -83,7 +83,7 @@ def record_incident(cell: Cell, reason: Exit, decision: Decision, delay_s: float
 
 
 def explain(cell: Cell) -> Explanation:
-    """Say what is known of the actor in `cell`."""
+    """Return the explanation of the actor in `cell`."""
     now = cell.system.timers.now()
     return Explanation(
         path=cell.path,

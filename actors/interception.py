@@ -1,7 +1,7 @@
-"""What may stand between a mailbox and its actor: tracing, measuring, chaos.
+"""Interceptors between a mailbox and its actor: for tracing, metrics and chaos.
 
-An interceptor is asked once for each incarnation, and again when the interceptors change, which `receive` the actor is
-to have. One that is not interested in an actor returns what it was given, and costs nothing from then on.
+An interceptor is called once for each incarnation, and again if the interceptors change, and returns the `receive` to
+use. One that returns the `receive` it was given costs nothing from then on.
 """
 
 from __future__ import annotations
@@ -18,24 +18,24 @@ if TYPE_CHECKING:
     from .ref import ActorRef
 
 Receive = Callable[[object, "Context"], Awaitable[None]]
-"""An actor's `receive`, or what stands for it."""
+"""An actor's `receive`, or a function in its place."""
 Interceptor = Callable[["ActorRef", Receive], Receive]
-"""Given an actor and its `receive`, returns the `receive` to use: the same one, or one around it."""
+"""Takes an actor and its `receive`, and returns the `receive` to use: the same one, or a wrapper."""
 
 
 class Interceptors:
-    """Those of one system, the first added being the innermost."""
+    """The interceptors of one system; the first added is the innermost."""
 
     def __init__(self, on_change: Callable[[], None]) -> None:
         self._on_change = on_change
         self._interceptors: Callbacks[Interceptor] = Callbacks()
         self.version: int = 0
-        """Goes up with each change."""
+        """Incremented by each change."""
         self.errors: int = 0
-        """How often one raised when it was asked. What its `receive` raises is the actor's crash."""
+        """Number of errors raised by interceptors themselves. Errors of the `receive` they return crash the actor."""
 
     def add(self, interceptor: Interceptor) -> Callable[[], None]:
-        """Put one around all actors, before their next message; call the result to take it away."""
+        """Wrap all actors from their next message on. Call the result to remove the interceptor."""
         check_plain("interceptor", interceptor)
         remove = self._interceptors.add(interceptor)
         self._changed()
@@ -47,7 +47,7 @@ class Interceptors:
         return take_away
 
     def around(self, ref: ActorRef, receive: Receive) -> Receive:
-        """Return `receive` with every interceptor's around it."""
+        """Return `receive` wrapped by every interceptor."""
         for interceptor in self._interceptors:
             try:
                 receive = interceptor(ref, receive)

@@ -1,9 +1,9 @@
 """One lane of a mailbox: its messages, its bound, its overflow policy and its counts.
 
 1. Within a lane, order is first in, first out; senders that wait for room stand in that order too.
-2. Every message that does not get in, is pushed out or is replaced, is counted.
-3. A lane whose every message needs a look, since a newer one may replace an older, has no room as far as the quick
-   path of `tell` can see: its `capacity` is negative, its `bound` is the truth.
+2. Every message that is refused, pushed out or replaced is counted.
+3. In a conflating lane every new message must be compared with the waiting ones, so the fast path of `tell` must see no
+   room: its `capacity` is negative, and `bound` is the real one.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 class Lane(IntEnum):
-    """Which queue of a mailbox a message takes; the lower the number, the sooner it is served."""
+    """A queue of a mailbox; the lower the number, the sooner it is served."""
 
     ALERT = 0
     HIGH = 1
@@ -33,12 +33,12 @@ class Lane(IntEnum):
 
 
 class Overflow(Enum):
-    """What a full lane does with one more message."""
+    """The policy of a full lane for one more message."""
 
     WAIT = "wait"
     """`ActorRef.send` waits for room; `tell` and `ask`, which cannot, raise `MailboxFull`."""
     REJECT = "reject"
-    """`MailboxFull` for everybody."""
+    """`tell`, `send` and `ask` raise `MailboxFull`."""
     DROP_OLDEST = "drop_oldest"
     """The message that waited longest becomes a dead letter."""
     DROP_NEWEST = "drop_newest"
@@ -57,11 +57,11 @@ def _check_key(_: object, __: object, value: Any) -> None:
 
 @frozen
 class Conflate:
-    """A lane in which a newer message takes the place of a waiting one with the same `key(message)`.
+    """A lane in which a newer message replaces a waiting one with the same `key(message)`.
 
-    The place in line is kept, so that what changes all the time still gets its turn. A key of None means: never
-    replaced. Requests that were asked are never replaced either. `full` says what happens to one more key. What `key`
-    raises is raised by `tell`.
+    The position is kept, so that a key that changes all the time is served too. A message with the key None is never
+    replaced, nor is a request that was asked. `full` is the policy for one more key. Errors of `key` are raised by
+    `tell`.
     """
 
     key: Callable[[Any], Hashable] = field(validator=_check_key)
@@ -69,17 +69,17 @@ class Conflate:
 
 
 def conflate(key: Callable[[Any], Hashable], full: Overflow = Overflow.REJECT) -> Conflate:
-    """Return the overflow policy `Conflate(key, full)`; raise `InvalidSpec` for a key or a `full` that cannot be."""
+    """Return the overflow policy `Conflate(key, full)`. Raises `InvalidSpec` for an invalid `key` or `full`."""
     return Conflate(key, full)
 
 
 Policy = Overflow | Conflate
-"""Everything a lane's overflow policy can be."""
+"""The type of a lane's overflow policy."""
 
 
 @frozen
 class LaneStatistics:
-    """One lane in numbers: messages waiting, senders waiting, bound, most ever waiting, lost to the policy, refused.
+    """Statistics of one lane: messages and senders waiting, bound, most messages ever waiting, dropped, rejected.
 
     `conflated` counts the messages that a newer one replaced.
     """
@@ -105,7 +105,7 @@ class Waiter:
 
 
 class LaneQueue:
-    """A lane of which every message counts."""
+    """A lane that does not conflate."""
 
     __slots__ = (
         "bound", "capacity", "conflated", "dropped", "high_water", "items", "lane", "left", "overflow", "rejected",
@@ -118,7 +118,7 @@ class LaneQueue:
     dropped: int
     high_water: int
     left: int
-    """Messages that left by the front, as far as they were counted: see `Mailbox`."""
+    """Number of messages taken from the front while the mailbox had barriers: see `Mailbox`."""
     rejected: int
     skipped: int
 
@@ -130,16 +130,16 @@ class LaneQueue:
         self.configure(bound, policy)
 
     def configure(self, bound: int, policy: Policy) -> None:
-        """Take over a bound and a policy; what waits already stays."""
+        """Apply a bound and a policy; waiting messages stay."""
         self.bound = self.capacity = bound
         self.overflow: Overflow = policy.full if isinstance(policy, Conflate) else policy
 
     def replace(self, message: object) -> bool:
-        """Put a message in the place of an older one, if the lane does such things; whether that is done with it."""
+        """Replace a waiting message of the same key, if the lane conflates. Return whether `message` is placed."""
         return False
 
     def displace(self, message: object) -> object:
-        """Apply a dropping policy to one more message in a full lane; return the message that is lost."""
+        """Apply a dropping policy to one more message in a full lane. Return the message that is lost."""
         self.dropped += 1
         if self.overflow is Overflow.DROP_NEWEST:
             return message
@@ -148,7 +148,7 @@ class LaneQueue:
         return oldest
 
     def note_depth(self) -> None:
-        """Remember the most that ever waited."""
+        """Update the most messages that ever waited."""
         self.high_water = max(self.high_water, len(self.items))
 
     def note_replaced(self) -> None:
@@ -156,7 +156,7 @@ class LaneQueue:
         self.conflated += 1
 
     def discard(self, index: int) -> object:
-        """Take a message out that nobody will handle; return it."""
+        """Remove a message that will not be handled, and return it."""
         message: object = self.items[index]
         del self.items[index]
         if not index:
@@ -164,7 +164,7 @@ class LaneQueue:
         return message
 
     def admit(self) -> None:
-        """Let in the senders that waited longest, as far as there is room."""
+        """Admit waiting senders, the oldest first, while there is room."""
         while self.waiters and len(self.items) < self.bound:
             waiter = self.waiters.popleft()
             waiter.task.context.run(self.items.append, waiter.message)
@@ -172,7 +172,7 @@ class LaneQueue:
             trio.lowlevel.reschedule(waiter.task)
 
     def enqueue(self, message: object) -> Waiter:
-        """Let the current task stand in line with its message."""
+        """Register the current task as a sender that waits for room."""
         waiter = Waiter(message, trio.lowlevel.current_task())
         if self.waiters is None:
             self.waiters = deque()
@@ -180,19 +180,19 @@ class LaneQueue:
         return waiter
 
     def dequeue(self, waiter: Waiter) -> None:
-        """Let a sender leave the line."""
+        """Remove a waiting sender."""
         if self.waiters is not None and waiter in self.waiters:
             self.waiters.remove(waiter)
 
     def statistics(self) -> LaneStatistics:
-        """This lane in numbers."""
+        """Return the statistics of this lane."""
         waiting = len(self.waiters) if self.waiters else 0
         counts = (self.high_water, self.dropped, self.rejected, self.conflated)
         return LaneStatistics(len(self.items), waiting, self.bound, *counts)
 
 
 class KeyedItems:
-    """What waits in a conflating lane: a queue in which a message can be found by its key. Looks like a deque."""
+    """The messages of a conflating lane: a queue with access by key. Has the interface of a deque."""
 
     __slots__ = ("_carrier", "_entries", "_key")
 
@@ -214,21 +214,21 @@ class KeyedItems:
         del self._entries[self._key_at(index)]
 
     def append(self, message: Any) -> None:
-        """Put a message at the end, or in the place of the one with its key."""
+        """Append a message, or replace the waiting one with its key."""
         self.put(self.key(message), message)
 
     def put(self, key: Hashable, message: Any) -> None:
-        """Put a message at the end, or in the place of the one with this key."""
+        """Append a message under this key, or replace the waiting one with this key."""
         self._entries[key] = message
 
     def popleft(self) -> Any:
-        """Remove and return the message that waited longest. It brought no context variables."""
+        """Remove and return the oldest message. It carries no context variables."""
         if self._carrier is not None:
             self._carrier.restore()
         return self._entries.popitem(last=False)[1]
 
     def key(self, message: Any) -> Hashable:
-        """The key of a message; one of its own for a message that is not to be replaced."""
+        """Return the key of a message; a unique one if the message must not be replaced."""
         key = None if call_of(message) is not None else self._key(message)
         return object() if key is None else key
 
@@ -241,7 +241,7 @@ class KeyedItems:
 
 
 class ConflatingQueue(LaneQueue):
-    """A lane in which the newest message of each key counts."""
+    """A conflating lane: a newer message replaces the waiting one with its key."""
 
     __slots__ = ()
     items: KeyedItems
@@ -251,12 +251,12 @@ class ConflatingQueue(LaneQueue):
         self.items = KeyedItems(policy.key, carrier)
 
     def configure(self, bound: int, policy: Policy) -> None:
-        """Take over a bound; every message shall come by `replace`."""
+        """Apply a bound, and make `tell` hand every message to `replace`."""
         super().configure(bound, policy)
         self.capacity = -1
 
     def replace(self, message: object) -> bool:
-        """Put a message in the place of one with its key, or at the end if there is room."""
+        """Replace the waiting message with the same key, or append if there is room. Return whether either was done."""
         key = self.items.key(message)
         if self.items.holds(key):
             self.note_replaced()
@@ -268,7 +268,7 @@ class ConflatingQueue(LaneQueue):
 
 
 def make_queue(lane: Lane, bound: int, policy: Policy, carrier: ContextPropagator | None) -> LaneQueue:
-    """The queue that a policy asks for."""
+    """Make the queue of a lane for this policy."""
     if isinstance(policy, Conflate):
         return ConflatingQueue(lane, bound, policy, carrier)
     return LaneQueue(lane, bound, policy, carrier)

@@ -1,8 +1,8 @@
-"""The life of a child, as one table.
+"""The state machine of a child, as one table.
 
-1. A pair that is not in `TRANSITIONS` is an error, never a shrug.
-2. Backing off is a state like any other: it can be stopped, and it shows in the tree.
-3. `STOPPED` between two incarnations and `STOPPED` for ever are the same state; who holds the spec decides.
+1. A pair that is not in `TRANSITIONS` raises `InvalidTransition`.
+2. Backing off is a state like any other: a child in it can be stopped, and shows in the tree.
+3. `STOPPED` between two incarnations and `STOPPED` forever are the same state; the supervisor decides which it is.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from attrs import define
 
 
 class State(Enum):
-    """Where a child is in its life."""
+    """The state of a child."""
 
     STARTING = "starting"
     RUNNING = "running"
@@ -25,14 +25,14 @@ class State(Enum):
 
 
 class Step(Enum):
-    """What can happen to a child."""
+    """An event in the life of a child."""
 
     START = "start"
     """A new incarnation begins."""
     STARTED = "started"
     """Its start hook returned."""
     END = "end"
-    """It was told to end, or begins to end by itself: by a wish, a crash, a failed or declined start."""
+    """It was told to end, or ends by itself: it stopped itself, crashed, or its start failed or was declined."""
     ENDED = "ended"
     """Its task is over."""
     WAIT = "wait"
@@ -40,14 +40,14 @@ class Step(Enum):
 
 
 class StopMode(Enum):
-    """How much an actor may still do once it is told to stop."""
+    """How much work an actor may finish once it is told to stop."""
 
     NOW = "now"
-    """Nothing: the message in work is cancelled. The stop hook still runs, within the grace."""
+    """None: the current message is cancelled. The stop hook still runs, within the grace."""
     AFTER_MESSAGE = "after_message"
-    """The message in work is finished, within the grace."""
+    """The current message, within the grace."""
     AFTER_DRAIN = "after_drain"
-    """Everything queued at the order is finished, within the grace. What comes later is refused."""
+    """All messages queued at the order, within the grace. Later ones are refused."""
 
 
 TRANSITIONS: Mapping[tuple[State, Step], State] = MappingProxyType(
@@ -64,12 +64,12 @@ TRANSITIONS: Mapping[tuple[State, Step], State] = MappingProxyType(
         (State.STOPPING, Step.ENDED): State.STOPPED,
     }
 )
-"""The whole life: (state, step) -> next state."""
+"""The transition table: (state, step) -> next state."""
 
 
 @define
 class InvalidTransition(LookupError):
-    """This step cannot happen in this state: a bug of the runtime, not of its user."""
+    """The step is invalid in this state: a bug of the runtime, not of its user."""
 
     state: State
     step: Step
@@ -79,7 +79,7 @@ class InvalidTransition(LookupError):
 
 
 def next_state(state: State, step: Step) -> State:
-    """Return the state after `step`; raise `InvalidTransition` when the table does not know the pair."""
+    """Return the state after `step`. Raises `InvalidTransition` if the pair is not in the table."""
     try:
         return TRANSITIONS[state, step]
     except KeyError:

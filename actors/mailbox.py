@@ -1,10 +1,9 @@
-"""The mailbox: four bounded lanes, an overflow policy each, and fair turns between them.
+"""The mailbox: four bounded lanes with an overflow policy each, served in fair order.
 
-1. A higher lane goes first, but a lane that was passed over `FAIR_SHARE` times gets the next turn.
+1. A higher lane goes first, but a lane that was passed over `FAIR_SHARE` times is served next.
 2. Lanes are made when first used: most actors use one, and an idle one uses none.
-3. What a lane does is in `lanes`.
-4. A notice takes no lane and no room. It is due when every message that waited in any lane when it came is gone: taken,
-   or lost. So nobody hears of an end before what the dead actor had sent, whatever lanes that was sent on.
+3. A notice takes no lane and no room. It is due once every message that waited in any lane when it came has been taken
+   or lost. So no watcher learns of an end before it got the dead actor's messages, on whatever lanes they were sent.
 """
 
 from __future__ import annotations
@@ -22,9 +21,9 @@ from .errors import InvalidSpec, WrongLoop
 from .lanes import Conflate, Lane, LaneQueue, LaneStatistics, Overflow, Policy, make_queue
 
 DEFAULT_CAPACITY = 1024
-"""Messages a lane holds unless told otherwise: about 8 KB of references."""
+"""Default capacity of a lane in messages: about 8 KB of references. A full lane applies its overflow policy."""
 FAIR_SHARE = 8
-"""A lane waits for at most this many messages of higher lanes: a flood keeps 7/8 of the actor, not all of it."""
+"""A lane waits for at most this many messages of higher lanes, so a flood takes at most 7/8 of the actor's time."""
 
 
 def _per_lane(default: Any, value: Any) -> tuple[Any, ...]:
@@ -63,15 +62,15 @@ class MailboxSpec:
 
 
 EMPTY: Any = object()
-"""What `Mailbox.take` returns when no message waits; no message is ever this object."""
+"""The result of `Mailbox.take` if no message waits; no message is ever this object."""
 _UNUSED: list[LaneQueue | None] = [None] * len(Lane)
-"""The lanes of every mailbox that was not used yet; never written to."""
+"""The lanes of every unused mailbox; never written to."""
 _CLOSED: list[LaneQueue | None] = [LaneQueue(lane, -1, Overflow.REJECT) for lane in Lane]
-"""The lanes of every closed mailbox: never any room, so that the check for room is also the check for life."""
+"""The lanes of every closed mailbox: without room, so that the check for room is also the check for life."""
 
 
 class Barrier:
-    """Notices that stand behind the same messages. `behind` says by lane how many must have left it since the start."""
+    """Notices that wait for the same messages. `behind`: for each lane, how many must have left it since the start."""
 
     __slots__ = ("behind", "notices")
 
@@ -83,8 +82,8 @@ class Barrier:
 class Mailbox:
     """The queues of one actor, kept across its incarnations. One consumer: the actor's task.
 
-    `interrupt` asks the consumer to look up from its batch: a control message, a stop, a notice or a new lane is there.
-    While there are `barriers`, which belong to one incarnation, messages are taken by `take` only, since it counts.
+    `interrupt` ends the consumer's batch: there is a control message, a stop, a notice or a new lane. While there are
+    `barriers`, which belong to one incarnation, messages are taken by `take` only, since it counts them.
     """
 
     __slots__ = ("barriers", "interrupt", "lanes", "open_lanes", "parked", "propagator", "spec", "thread")
@@ -102,11 +101,11 @@ class Mailbox:
 
     @property
     def closed(self) -> bool:
-        """Whether nothing gets in any more: the actor drains, or is dead."""
+        """Whether the mailbox takes no more messages: the actor drains, or is dead."""
         return self.lanes is _CLOSED
 
     def configure(self, spec: MailboxSpec) -> None:
-        """Take over the bounds and policies of `spec`; what waits already stays."""
+        """Apply the bounds and policies of `spec`; waiting messages stay."""
         before, self.spec = self.spec, spec
         for queue in self.open_lanes:
             lane = queue.lane
@@ -124,7 +123,7 @@ class Mailbox:
             setattr(new, count, getattr(old, count))
 
     def open(self, lane: Lane) -> LaneQueue:
-        """Make the lane's queue; the consumer is told that there is one more to look after."""
+        """Make the lane's queue, and end the consumer's batch so that it sees the lane."""
         lane = lane if type(lane) is Lane else Lane(lane)
         if self.lanes is _UNUSED:
             self.lanes = list(_UNUSED)
@@ -139,7 +138,7 @@ class Mailbox:
             raise WrongLoop
 
     def wake(self) -> None:
-        """Let the consumer run if it waits for something to do. Raises `WrongLoop`: call it before anything changes."""
+        """Wake the consumer if it waits for work. Raises `WrongLoop`, so call it before changing anything."""
         if self.parked is not None:
             if self.thread != get_ident():
                 raise WrongLoop
@@ -147,7 +146,7 @@ class Mailbox:
             trio.lowlevel.reschedule(task)
 
     def unpark(self, _: object) -> trio.lowlevel.Abort:
-        """The consumer's wait was cancelled."""
+        """Abort the consumer's wait."""
         self.parked = None
         return trio.lowlevel.Abort.SUCCEEDED
 
@@ -173,7 +172,7 @@ class Mailbox:
         return message
 
     def add_notice(self, notice: object) -> None:
-        """Let a notice be due when all that waits now is gone. Notices with no message between them share a barrier."""
+        """Queue a notice that is due once all waiting messages are gone. Adjacent notices share a barrier."""
         behind = [0] * len(Lane)
         for queue in self.open_lanes:
             behind[queue.lane] = queue.left + len(queue.items)
@@ -187,7 +186,7 @@ class Mailbox:
         self.wake()
 
     def take_due_notice(self) -> Any:
-        """Remove and return the first notice if nothing that it stands behind is left, else `EMPTY`."""
+        """Remove and return the first notice if all messages before it are gone, else `EMPTY`."""
         if self.barriers is None:
             return EMPTY
         barrier = self.barriers[0]
@@ -201,13 +200,13 @@ class Mailbox:
         return notice
 
     def remove_notices(self, unwanted: Callable[[Any], bool]) -> None:
-        """Remove the notices of which `unwanted` is true."""
+        """Remove the notices for which `unwanted` returns true."""
         for barrier in self.barriers or ():
             barrier.notices = deque(notice for notice in barrier.notices if not unwanted(notice))
         self.barriers = deque(barrier for barrier in self.barriers or () if barrier.notices) or None
 
     def remove(self, message: object) -> bool:
-        """Take out one queued message, found by identity; return whether it was there."""
+        """Remove one queued message, found by identity. Return whether it was there."""
         for queue in self.open_lanes:
             for index, queued in enumerate(queue.items):
                 if queued is message:
@@ -224,7 +223,7 @@ class Mailbox:
                 barrier.behind[queue.lane] -= 1
 
     def holds(self, message: object) -> bool:
-        """Whether this very message waits."""
+        """Whether this message, by identity, waits."""
         return any(queued is message for queued in self.waiting())
 
     def has_messages(self) -> bool:
@@ -237,11 +236,11 @@ class Mailbox:
         return False
 
     def seal(self) -> None:
-        """Let nothing more in. What waits stays to be handled, and so do the messages of senders that wait for room."""
+        """Take no more messages. Waiting ones stay to be handled, as do those of senders that wait for room."""
         self.lanes = _CLOSED
 
     def close(self, bury: Callable[[object, Lane], None]) -> None:
-        """Close for ever: each queued message, and each that waited for room, goes to `bury` in order of its lane."""
+        """Close forever. Call `bury` with each queued message and each that waited for room, in order of lanes."""
         queues, self.open_lanes, self.lanes, self.barriers = self.open_lanes, (), _CLOSED, None
         for queue in queues:
             for message in queue.items:
@@ -252,13 +251,13 @@ class Mailbox:
                 bury(waiter.message, queue.lane)
 
     def waiting(self) -> list[Any]:
-        """All queued messages, by lane."""
+        """Return all queued messages, by lane."""
         return [message for queue in self.open_lanes for message in queue.items]
 
     def depths(self) -> dict[str, int]:
-        """How many messages wait in each lane in use, by the lane's name."""
+        """Return the number of waiting messages in each lane in use, by the lane's name."""
         return {queue.lane.name.lower(): len(queue.items) for queue in self.open_lanes}
 
     def statistics(self) -> dict[Lane, LaneStatistics]:
-        """Each lane in use, in numbers."""
+        """Return the statistics of each lane in use."""
         return {queue.lane: queue.statistics() for queue in self.open_lanes}

@@ -1,7 +1,7 @@
-"""A system that stops on signals, as a program run by a person or by an init system should.
+"""Stops a system on signals, as a program run by a person or by an init system should.
 
-1. The first signal stops the system in order; the second kills it; from then on signals do what they did before.
-2. Whatever way the block is left, what the signals did before is restored.
+1. The first signal stops the system in order; the second kills it; after that the previous handlers are restored.
+2. The previous handlers are restored however the block is left.
 3. Only the main thread can receive signals, which is Python's rule.
 """
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from .system import ActorSystem
 
 STOP_SIGNALS: tuple[signal.Signals, ...] = (signal.SIGINT, signal.SIGTERM)
-"""What Ctrl-C sends, and what init systems and containers send first."""
+"""The signal of Ctrl-C, and the first one that init systems and containers send."""
 
 
 class NotMainThread(ActorError, RuntimeError):
@@ -30,9 +30,9 @@ class NotMainThread(ActorError, RuntimeError):
 
 
 async def wait_for_signal(*signals: signal.Signals) -> signal.Signals:
-    """Wait for one of these, SIGINT and SIGTERM if none are given, and return it. Raises `NotMainThread`.
+    """Wait for one of these signals (default: SIGINT, SIGTERM) and return it. Raises `NotMainThread`.
 
-    Meanwhile they have no other effect; afterwards they have that of before.
+    Meanwhile they have no other effect; afterwards the previous handlers are restored.
     """
     _check_thread()
     with trio.open_signal_receiver(*(signals or STOP_SIGNALS)) as received:
@@ -45,10 +45,10 @@ async def wait_for_signal(*signals: signal.Signals) -> signal.Signals:
 async def stop_on_signals(
     system: ActorSystem, *signals: signal.Signals, grace_s: float | None = None
 ) -> AsyncIterator[None]:
-    """For the length of the block, stop `system` on a signal: SIGINT or SIGTERM if none are given.
+    """Stop `system` on a signal (default: SIGINT, SIGTERM) for the length of the block.
 
-    The first stops it in order, and kills what is left after `grace_s` seconds; the second kills it at once. The block
-    goes on while the system stops, and is cancelled when it has. Raises `NotMainThread`.
+    The first signal stops it in order, and kills the rest after `grace_s` seconds; the second kills it at once. The
+    block goes on while the system stops, and is cancelled once it has stopped. Raises `NotMainThread`.
     """
     _check_thread()
     raised: Exception | None = None

@@ -1,4 +1,4 @@
-"""What a supervisor is told about its children: plain data, checked when it is made."""
+"""Specs of children and of supervision: plain data, checked when it is made."""
 
 from __future__ import annotations
 
@@ -31,11 +31,11 @@ class Restart(Enum):
     TRANSIENT = "transient"
     """After an abnormal end (`Exit.abnormal`) only."""
     TEMPORARY = "temporary"
-    """Never; and its spec is forgotten."""
+    """Never, and its spec is dropped."""
 
 
 class Strategy(Enum):
-    """Who is replaced when one child fails."""
+    """Which children are restarted when one fails."""
 
     ONE_FOR_ONE = "one_for_one"
     """The failed child alone."""
@@ -54,7 +54,7 @@ class AutoShutdown(Enum):
 
 
 class Directive(Enum):
-    """What to do about one type of exception."""
+    """The reaction to one type of exception."""
 
     RESTART = "restart"
     """Follow the child's `Restart`; the default."""
@@ -99,9 +99,9 @@ class ChildSpec:
     `factory` makes a fresh actor for each incarnation; it must not block. `shutdown_s` is the grace of a stop: None
     means 5 s for an actor without children and no limit for one with children, 0 kills at once. `backoff` delays
     restarts. `significant` children count for `Supervision.auto_shutdown`. `directives` choose by exception type,
-    the nearest class in the error's ancestry first. `redeliver`: a message that was told and that crashed the actor is
-    given to that many further incarnations, before what waits in the mailbox; then it is a dead letter, `poison`.
-    Raises `InvalidSpec` naming the field.
+    the nearest class in the error's ancestry first. `redeliver`: a told message that crashed the actor is handed to up
+    to that many further incarnations, before the mailbox; then it becomes a dead letter, `poison`. Raises `InvalidSpec`
+    naming the field.
     """
 
     id: str = field(validator=_check_id)
@@ -154,13 +154,13 @@ class ChildSpec:
             raise InvalidSpec("significant", "a permanent child never ends for good: make it transient or temporary")
 
     def without_factory(self) -> ChildSpec:
-        """Return a copy that holds on to nothing the factory refers to; to start a child from it raises `SpentSpec`."""
+        """Return a copy that releases the factory. Starting a child from it raises `SpentSpec`."""
         twin = copy.copy(self)
         object.__setattr__(twin, "factory", _spent)
         return twin
 
     def directive(self, error: Exception) -> Directive:
-        """The directive for this error: that of the nearest of its classes, else `RESTART`."""
+        """Return the directive of the nearest of the error's classes, or `RESTART`."""
         if self.directives:
             for kind in type(error).__mro__:
                 if kind in self.directives:
@@ -170,13 +170,12 @@ class ChildSpec:
 
 @frozen
 class Supervision:
-    """How an actor looks after its children. The defaults are Erlang/OTP's: 1 restart in 5 s, one for one.
+    """How an actor supervises its children. The defaults are Erlang/OTP's: 1 restart in 5 s, one for one.
 
-    `intensity` restarts within `period_s` seconds are fine; the next makes the supervisor stop its children and fail.
-    `max_children` bounds the live children, None leaves them unbounded. With `stop_together` they are all told to stop
-    at once when the supervisor ends: for many of a kind, which need no order. With `per_child` the restarts of each
-    child are counted by themselves: for children that have nothing to do with each other. Raises `InvalidSpec` naming
-    the field.
+    `intensity` restarts within `period_s` seconds are tolerated; the next makes the supervisor stop its children and
+    fail. `max_children` bounds the live children; None leaves them unbounded. With `stop_together` all children stop at
+    once when the supervisor ends, instead of in reverse order. With `per_child` the restarts of each child are counted
+    separately, for unrelated children. Raises `InvalidSpec` naming the field.
     """
 
     strategy: Strategy = field(default=Strategy.ONE_FOR_ONE, validator=_is_kind(Strategy))
@@ -214,7 +213,7 @@ class Supervision:
 
 
 def check_children(specs: Iterable[ChildSpec]) -> tuple[ChildSpec, ...]:
-    """Return the specs as a tuple; raise `InvalidSpec` for something else than a spec, or an id that comes twice."""
+    """Return the specs as a tuple. Raises `InvalidSpec` for anything but a spec, and for a duplicate id."""
     seen: set[str] = set()
     checked = tuple(specs)
     for spec in checked:

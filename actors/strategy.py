@@ -1,4 +1,4 @@
-"""What to do when a child ended: decisions without deeds. No trio, no clock; data in, data out."""
+"""The decision after a child has ended, as pure functions: no trio, no clock, no effects."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from .spec import AutoShutdown, ChildSpec, Directive, Restart, Strategy
 
 
 class Decision(Enum):
-    """What became of a child that ended; part of its crash report."""
+    """What a supervisor did with a child that ended; part of the crash report."""
 
     RESTART = "restart"
     BACK_OFF = "back_off"
@@ -20,7 +20,7 @@ class Decision(Enum):
 
 
 def decide(spec: ChildSpec, reason: Exit) -> Decision:
-    """Say what the spec wants after this exit: `RESTART`, `STOP` or `ESCALATE`; intensity and delay come later."""
+    """Return the spec's decision after this exit: `RESTART`, `STOP` or `ESCALATE`. Intensity and backoff come later."""
     if isinstance(reason, Crashed):
         directive = spec.directive(reason.error)
         if directive is Directive.STOP:
@@ -35,7 +35,7 @@ def decide(spec: ChildSpec, reason: Exit) -> Decision:
 
 
 def affected(strategy: Strategy, ids: Sequence[str], failed: str) -> list[str]:
-    """Return the ids to replace, in start order, when `failed`, one of `ids`, failed; stop them in reverse."""
+    """Return the ids to restart, in start order, after `failed`, one of `ids`, has failed. Stop them in reverse."""
     if strategy is Strategy.ONE_FOR_ALL:
         return list(ids)
     if strategy is Strategy.REST_FOR_ONE:

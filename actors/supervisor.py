@@ -1,4 +1,4 @@
-"""An actor that does nothing but look after others, and what may be asked of any actor that has children."""
+"""An actor that only supervises, and the requests that any actor with children serves."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from .spec import AutoShutdown, ChildSpec, Strategy, Supervision, check_children
 class Supervisor(Actor):
     """Starts `children` in order, keeps them alive, and stops them in reverse. More can be added: `StartChild`.
 
-    The other arguments are those of `Supervision`. Raises `InvalidSpec` when made with two children of one id.
+    The other arguments are those of `Supervision`. Raises `InvalidSpec` for two children with one id.
     """
 
     def __init__(
@@ -39,22 +39,22 @@ class Supervisor(Actor):
         )
 
     def static_children(self) -> Iterable[ChildSpec]:
-        """The children it was made with."""
+        """Return the children it was made with."""
         return self.children
 
 
 @frozen
 class StartChild(ChildrenRequest[ActorRef]):
-    """Ask a supervising actor to start a child; the answer, its reference, comes when it runs.
+    """Ask a supervising actor to start a child. The answer is its reference, once it runs.
 
-    Fails with what `Context.spawn` raises. The supervisor serves others meanwhile. When the caller leaves or its time
-    is up, the start is called off at once; one who asks again waits until that is done, and then gets the child.
+    Fails with the errors of `Context.spawn`. The supervisor serves others meanwhile. If the caller leaves or its time
+    is up, the start is cancelled at once; a new request for the same id waits for that, and then starts the child.
     """
 
     spec: ChildSpec
 
     def act(self, family: Children) -> None:
-        """Begin to start the child, and answer when that is over."""
+        """Begin to start the child, and answer once that has ended."""
         _start(family, self.spec, self)
 
 
@@ -62,13 +62,13 @@ class StartChild(ChildrenRequest[ActorRef]):
 class RestartChild(ChildrenRequest[ActorRef]):
     """Ask a supervising actor to start a stopped child of its own spec again, by id.
 
-    Fails with `NoSuchChild`, with `AlreadyStarted` when it lives, or with what `Context.spawn` raises.
+    Fails with `NoSuchChild`, with `AlreadyStarted` if it is alive, or with the errors of `Context.spawn`.
     """
 
     id: str
 
     def act(self, family: Children) -> None:
-        """Begin to start it from its spec."""
+        """Begin to start the child from its spec."""
         known = family.by_id.get(self.id)
         if known is None:
             self.fail(NoSuchChild(family.owner_path, self.id))
@@ -78,15 +78,15 @@ class RestartChild(ChildrenRequest[ActorRef]):
 
 @frozen
 class ForgetChild(ChildrenRequest[None]):
-    """Ask a supervising actor to forget the spec of a stopped child, so that it can never be started again by its id.
+    """Ask a supervising actor to remove the spec of a stopped child, so that its id cannot be restarted.
 
-    Fails with `NoSuchChild`, and with `AlreadyStarted` when it lives: stop it first.
+    Fails with `NoSuchChild`, and with `AlreadyStarted` if it is alive: stop it first.
     """
 
     id: str
 
     def act(self, family: Children) -> None:
-        """Forget it."""
+        """Remove the spec."""
         known = family.by_id.get(self.id)
         if known is None:
             self.fail(NoSuchChild(family.owner_path, self.id))
@@ -99,9 +99,10 @@ class ForgetChild(ChildrenRequest[None]):
 
 @frozen
 class ChildCount:
-    """The children of a supervising actor: specs known, running, with children of their own, without.
+    """Counts of the children of a supervising actor.
 
-    `active` counts those with a running incarnation; `supervisors` and `workers` all that live, by kind.
+    `specs` counts all specs, `active` the children with a running incarnation, `supervisors` and `workers` the live
+    ones with and without children of their own.
     """
 
     specs: int
@@ -111,10 +112,10 @@ class ChildCount:
 
 
 class CountChildren(ChildrenRequest[ChildCount]):
-    """Ask a supervising actor how many children it has."""
+    """Ask a supervising actor for the counts of its children."""
 
     def act(self, family: Children) -> None:
-        """Count them."""
+        """Count the children."""
         living = family.living()
         supervisors = sum(1 for cell in living if cell.children is not None or issubclass(cell.kind, Supervisor))
         active = sum(1 for cell in living if cell.state is State.RUNNING)
@@ -122,29 +123,29 @@ class CountChildren(ChildrenRequest[ChildCount]):
 
 
 class ListSpecs(ChildrenRequest[tuple[ChildSpec, ...]]):
-    """Ask a supervising actor for the specs of its children in start order, those of stopped static ones included.
+    """Ask a supervising actor for the specs of its children in start order, including those of stopped static ones.
 
-    The spec of a temporary child comes without its factory, which was let go when the child began.
+    The spec of a temporary child has no factory: it was released when the child started.
     """
 
     def act(self, family: Children) -> None:
-        """List them."""
+        """Reply with the specs."""
         self.reply(tuple(cell.spec for cell in family.by_id.values()))
 
 
 @frozen
 class StopChild(ChildrenRequest[Exit]):
-    """Ask a supervising actor to stop a child for good, as `ActorRef.stop` does; the answer, its exit, comes when it is
+    """Ask a supervising actor to stop a child for good, as `ActorRef.stop` does. The answer is its exit, once it is
     dead.
 
-    Fails with `NoSuchChild`. Stopping a child that is stopped already is harmless.
+    Fails with `NoSuchChild`. Harmless if the child is stopped already.
     """
 
     id: str
     mode: StopMode = StopMode.AFTER_MESSAGE
 
     def act(self, family: Children) -> None:
-        """Tell the child, and answer when it is dead."""
+        """Tell the child to stop, and answer once it is dead."""
         cell = family.by_id.get(self.id)
         if cell is None:
             self.fail(NoSuchChild(family.owner_path, self.id))

@@ -1,4 +1,4 @@
-"""The root of a tree of actors: where it starts, what it tells, and how it ends."""
+"""The root of a tree of actors: its start, its events and its shutdown."""
 
 from __future__ import annotations
 
@@ -47,17 +47,17 @@ from .tree_stream import TreeStream, change_of
 from .watchdog import watch_loop
 
 YIELD_EVERY = 16
-"""Starts with nothing to wait for until one yields to other tasks: about a third of a millisecond. Each that yields
-costs a quarter more."""
+"""Starts without a wait until one yields to other tasks: about a third of a millisecond. A start that yields costs a
+quarter more."""
 SLOW_HANDLER_S = 0.05
 """Default of `slow_handler_s`. Half of what asyncio's debug mode reports; on a shared machine, less is often somebody
 else's doing, or the garbage collector's."""
 ROOT_INTENSITY = 5
-"""Default of `intensity`: restarts of each child of the root within 5 s. What is started there has nothing to do with
-each other, so children are counted apart; and more than two bad messages in a row should pass, while a child that
-cannot work at all uses this up at once."""
+"""Default of `intensity`: restarts of each child of the root within 5 s. Children of the root are unrelated, so each is
+counted by itself. More than two bad messages in a row should pass; a child that cannot work at all exceeds this at
+once, and the root fails."""
 OBITUARIES = 100
-"""Actors that ended abnormally and for good, and are remembered for `ActorSystem.explain`."""
+"""Number of actors that ended abnormally, for good, and are kept for `ActorSystem.explain`; the oldest is dropped."""
 
 
 class ActorSystem(EventSink):
@@ -66,14 +66,14 @@ class ActorSystem(EventSink):
     Leaving the block stops the tree in order, each actor within its grace; a cancelled block kills it.
 
     `children` start with the system; the root tolerates `intensity` restarts of each in `period_s` s. `on_event` is
-    called with each record of `actors.events`; it must be quick, and when it raises, that is counted and logged.
+    called with each event of `actors.events`; it must be quick, and its errors are counted and logged.
     `dead_letter_capacity` dead letters are kept. `seed` makes the jitter of backoffs repeatable. `carry` names context
     variables whose values travel with messages. `redact` takes the text of an error, a traceback or a state and returns
-    what may be shown of it. A task that keeps the loop for longer than `slow_handler_s` s is reported.
-    `phases` are those of the ordered shutdown; the tree stops in the one named `stop_actors`.
+    the text to show. A task that keeps the loop for longer than `slow_handler_s` s is reported.
+    `phases` are those of the coordinated shutdown; the tree stops in the one named `stop_actors`.
 
-    Raises `InvalidSpec` for its arguments, `StartFailed` on entry when a child does not start, and `SystemFailed` on
-    exit when the root failed: also when the block itself raised an error meanwhile, which is then its context.
+    Raises `InvalidSpec` for invalid arguments, `StartFailed` on entry if a child does not start, and `SystemFailed` on
+    exit if the root failed, even if the block itself raised an error, which is then its context.
     """
 
     def __init__(
@@ -98,9 +98,9 @@ class ActorSystem(EventSink):
         self.interceptors: Interceptors = Interceptors(self._interceptors_changed)
         self.streams: list[TreeStream] = []
         self.late_replies: int = 0
-        """Answers that came when nobody waited any more."""
+        """Number of answers that came after their call had ended."""
         self.unhandled: int = 0
-        """Messages that their actors did not know."""
+        """Number of messages that their actors did not know."""
         self.random: Random = Random(getrandbits(64) if seed is None else seed)  # noqa: S311 - jitter, not secrets
         self.owner: Cell | None = None
         self.reaper: Reaper = Reaper(self)
@@ -116,7 +116,7 @@ class ActorSystem(EventSink):
         self._context = contextvars.Context()
         self._failure: Exception | None = None
         self.shutdown: CoordinatedShutdown = CoordinatedShutdown(phases, report=self._report_shutdown_failure)
-        """What is done when the system stops, and when: `system.shutdown.add_task(phase, async_fn, name)`."""
+        """The phases of the shutdown: `system.shutdown.add_task(phase, async_fn, name)`."""
         self.shutdown.add_task(STOP_ACTORS, self._stop_tree, f"the tree of {name}")
         specs = check_children(children)
 
@@ -158,7 +158,7 @@ class ActorSystem(EventSink):
                 caught = bool(await self._outer.__aexit__(type(leaving), leaving, leaving.__traceback__))
         except BaseException as problem:
             if cancelled is not None and rest is not None:
-                return  # both: the error of the block goes on as it is
+                return  # the block raised both: let its error go on as it is
             end = program_end(problem)
             if end is not None:
                 raise end from None
@@ -182,13 +182,13 @@ class ActorSystem(EventSink):
     def _outranks(self, error: BaseException | None) -> bool:
         """Whether a failed root is reported instead of `error`, which the block raised.
 
-        The block of a tree that falls often raises a consequence of that: an ask ends with `ActorDied` before the block
-        can be cancelled. What ends the program goes first, as does the failed start of a root that never ran.
+        The error is often a consequence of that failure: an ask ends with `ActorDied` before the block is cancelled.
+        Errors that end the program go first, as does the failed start of a root that never ran.
         """
         return error is None or (isinstance(error, Exception) and self._root.ever_started)
 
     async def _leave(self) -> tuple[BaseException | None, BaseException | None]:
-        """Stop in order; return what cut that short, if anything did: a cancellation by a failed root or from above."""
+        """Stop in order. Return the cancellation and the error that cut it short; either may be None."""
         try:
             await self.stop()
         except BaseException as error:
@@ -196,7 +196,7 @@ class ActorSystem(EventSink):
         return None, None
 
     async def _finish_shutdown(self) -> None:
-        """A tree that was killed has skipped the phases up to its end; those after it are for what it leaves behind."""
+        """Run the phases after the tree's, which a tree that was killed has not reached."""
         names = [phase.name for phase in self.shutdown.phases]
         after = names[names.index(STOP_ACTORS) + 1 :]
         if after:
@@ -228,7 +228,7 @@ class ActorSystem(EventSink):
         return self._root.ref
 
     async def spawn(self, spec: ChildSpec) -> ActorRef:
-        """Start a child of the root and wait until it runs; raises what `Context.spawn` raises."""
+        """Start a child of the root and wait until it runs. Raises the errors of `Context.spawn`."""
         family = self._checked_root().children
         if family is None:
             raise dead_letters.death_error(self._root)
@@ -238,10 +238,10 @@ class ActorSystem(EventSink):
         """Run the phases of the shutdown, in one of which the tree stops in order, and wait for their end.
 
         `grace_s` bounds all of it, in seconds from now. After half of it, phases before the tree's get no more time;
-        after three quarters, if later phases have tasks, what is left of the tree is killed; at the end everything is,
-        and tasks of phases get to their next wait. The stop goes on when the caller is cancelled; whoever asks again,
-        or leaves the block, waits for the same end. Raises `SelfCall` in an actor's own task, which would wait for its
-        own end, and in a task of a phase: use `request_stop` there.
+        after three quarters, if later phases have tasks, the rest of the tree is killed; at the end all tasks of phases
+        are cancelled too. The stop goes on if the caller is cancelled; a second call, and the end of the block, wait
+        for the same end. Raises `SelfCall` in an actor's own task, which would wait for its own end, and in a task of a
+        phase: use `request_stop` there.
         """
         self._checked_root()
         self.shutdown.check_not_in_task()
@@ -253,9 +253,9 @@ class ActorSystem(EventSink):
         await self._stopped.wait()
 
     def request_stop(self, grace_s: float | None = None) -> None:
-        """As `stop`, without waiting: for actors, tasks of a phase, and callbacks.
+        """Begin to `stop`, without waiting: for actors, tasks of a phase, and callbacks.
 
-        Harmless when it was asked for before, or the system is over.
+        Harmless if the system is stopping or has stopped.
         """
         self._checked_root()
         if self._stopped.is_set():
@@ -270,7 +270,7 @@ class ActorSystem(EventSink):
             self.start_soon(self.nursery, f"{self.name} (shutdown)", self._shut_down)
 
     def kill(self) -> None:
-        """Kill the whole tree now, and hurry through the shutdown: its tasks get as far as their first wait."""
+        """Kill the whole tree now, and cancel the phases of the shutdown: each task gets to its first wait."""
         self._checked_root()
         self._kill_tree()
         self.request_stop()
@@ -297,33 +297,33 @@ class ActorSystem(EventSink):
         await self._root.wait_dead()
 
     def tree(self) -> TreeNode:
-        """What is alive right now."""
+        """Return a snapshot of the live tree."""
         return snapshot(self._root, self.timers.now())
 
     def find(self, path: str) -> ActorRef | None:
-        """As `get`, but None if no live actor is at this path: for code that has something else to do then."""
+        """Return the live actor at this path, or None."""
         self._root  # noqa: B018 - raises when the system was not entered
         cell = self.cell_at(path)
         return None if cell is None or cell.buried else cell.ref
 
     def get(self, path: str) -> ActorRef:
-        """The live actor at this path, as in `/system/chat/outbox`. Raises `NoSuchActor` if there is none."""
+        """Return the live actor at this path, as in `/system/chat/outbox`. Raises `NoSuchActor` if there is none."""
         ref = self.find(path)
         if ref is None:
             raise NoSuchActor(path)
         return ref
 
     def explain(self, path: str) -> Explanation | None:
-        """Why the actor at this path is where it is: its last incarnations' ends, and what was decided each time.
+        """Return the last ends of incarnations of the actor at this path, and the decision taken each time.
 
-        Knows the live actors, and the last hundred that ended abnormally for good; None for any other path.
+        Knows the live actors, and the last hundred that ended abnormally for good. None for any other path.
         """
         ref = self.find(path)
         return explain(ref._cell) if ref is not None else self._obituaries.get(path)
 
     @asynccontextmanager
     async def changes(self, capacity: int = 1024) -> AsyncIterator[TreeStream]:
-        """Follow the tree for the length of the block: iterate over the result. At most `capacity` changes wait."""
+        """Stream the changes of the tree for the length of the block. At most `capacity` of them wait."""
         stream = TreeStream(self.tree, capacity)
         self.streams.append(stream)
         if self._root.buried:
@@ -335,22 +335,22 @@ class ActorSystem(EventSink):
             stream.close()
 
     def intercept(self, interceptor: Interceptor) -> Callable[[], None]:
-        """Let `interceptor` stand around the `receive` of every actor, live ones before their next message.
+        """Put `interceptor` around the `receive` of every actor, from its next message on.
 
         It is called with each actor's reference and `receive`, and returns the `receive` to use: for tracing, metrics
-        of handling, or chaos. Call the result to take it away.
+        of handling, or chaos. Call the result to remove it.
         """
         return self.interceptors.add(interceptor)
 
     # For the runtime
 
     def note_unhandled(self, path: str, message_type: str) -> None:
-        """Count and tell a message that its actor did not know."""
+        """Count and report a message that its actor did not know."""
         self.unhandled += 1
         self.emit(MessageUnhandled(path, message_type))
 
     def cell_at(self, path: str) -> Cell | None:
-        """The cell at this path, from any thread."""
+        """Return the cell at this path, or None. May be called from any thread."""
         names = path.strip("/").split("/")
         cell: Cell | None = self._cell if names[0] == self.name else None
         for name in names[1:]:
@@ -358,24 +358,24 @@ class ActorSystem(EventSink):
         return cell
 
     async def yield_regularly(self) -> None:
-        """Let others run once in `YIELD_EVERY` calls: a loop over starts that wait for nothing starves nobody."""
+        """Yield to other tasks once in `YIELD_EVERY` calls, so that a loop over quick starts starves none."""
         self._unyielded += 1
         if self._unyielded >= YIELD_EVERY:
             self._unyielded = 0
             await trio.lowlevel.cancel_shielded_checkpoint()
 
     def new_propagator(self) -> ContextPropagator | None:
-        """What a mailbox needs to carry context variables; None when there are none to carry."""
+        """Make the propagator of a mailbox; None if no context variables travel with messages."""
         return ContextPropagator(self._carry) if self._carry else None
 
     def changed(self, cell: Cell) -> None:
-        """Tell the streams of a new state."""
+        """Report a new state to the streams of the tree."""
         change = change_of(cell)
         for stream in self.streams:
             stream.add(change)
 
     def ended(self, cell: Cell, reason: Exit) -> None:
-        """An actor ended for good: remember why, if that was not in order, and tell the streams."""
+        """Report to the streams that an actor ended for good, and keep an abnormal end for `explain`."""
         if reason.abnormal:
             self._obituaries[cell.path] = explain(cell)
             self._obituaries.move_to_end(cell.path)
@@ -388,18 +388,18 @@ class ActorSystem(EventSink):
                     stream.close()
 
     def _interceptors_changed(self) -> None:
-        """The interceptors changed: let every actor see that before its next message."""
+        """Have every actor look up its interceptors before its next message."""
         for cell in () if self._cell is None else self._cell.walk():
             cell.mailbox.interrupt = True
 
     def start_soon(
         self, nursery: trio.Nursery, name: str, function: Callable[..., Awaitable[object]], *args: Any
     ) -> None:
-        """Start a task in a clean context: an actor is no part of the request that happened to start it."""
+        """Start a task in an empty context: an actor does not belong to the request that happened to start it."""
         self._context.run(nursery.start_soon, function, *args, name=name)
 
     def child_ended(self, cell: Cell, reason: Exit) -> None:
-        """The root is over, and with it the tree."""
+        """Bury the root. If it failed or was killed, cancel the system's block."""
         if isinstance(reason, Crashed) and cell.ever_started:
             self._failure = reason.error
             self.nursery.cancel_scope.cancel()
@@ -408,7 +408,7 @@ class ActorSystem(EventSink):
         cell.bury(reason)
 
     def resumed(self, cell: Cell, error: Exception) -> None:
-        """The root never resumes: its spec has no directives."""
+        """Do nothing: the root never resumes, since its spec has no directives."""
 
     def retire(self, cell: Cell, reason: Exit) -> None:
         """Bury the root."""

@@ -1,7 +1,7 @@
-"""One task that wakes for everybody: deadlines of asks, delays of restarts, grace of stops, timers of actors.
+"""One task for all timers of a system: deadlines of asks, delays of restarts, graces of stops, timers of actors.
 
-A trio cancel scope for each ask costs more than the ask itself; an entry in a heap costs next to nothing, and asks
-that end at about the same time share one.
+A trio cancel scope for each ask costs more than the ask itself; an entry in a heap costs little, and asks with about
+the same deadline share one.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ from typing import Protocol
 import trio
 
 ASK_GRAIN_S = 1 / 64
-"""Deadlines of asks are rounded up to this grain, so that a flood of them shares a few entries."""
+"""Deadlines of asks are rounded up to multiples of this, in seconds, so that a flood of asks shares a few entries."""
 ASK_FINE_S = 5.0
-"""Longer timeouts have a grain as much coarser as they are longer, so that a steady stream of asks with long ones keeps
-no more entries than one with short ones: some 320 to 640."""
+"""Seconds above which a timeout's grain grows with the timeout, so that a steady stream of asks with long timeouts
+keeps no more entries than one with short ones: some 320 to 640."""
 _COMPACT_ABOVE = 64
-"""Cancelled entries are swept out when there are more than this many, and more than half of all are cancelled."""
+"""Cancelled entries are removed if there are more than this many, and they are more than half of all."""
 
 
 class Timer:
@@ -34,17 +34,17 @@ class Timer:
         self._timers = timers
 
     def cancel(self) -> None:
-        """Do not call; harmless when it is too late, or done already."""
+        """Cancel the timer; harmless if it has fired or was cancelled."""
         if self.action is not None:
             self.action = None
             self._timers.note_cancelled()
 
 
 class Expiring(Protocol):
-    """Something with a deadline that it shares with others."""
+    """An object with a shared deadline."""
 
     def expire(self) -> None:
-        """Called once, when the deadline has passed."""
+        """Handle the passing of the deadline; called once."""
 
 
 class Timers:
@@ -63,7 +63,7 @@ class Timers:
         return len(self._heap) - self._cancelled
 
     def after(self, delay_s: float, action: Callable[[], None]) -> Timer:
-        """Call `action` after `delay_s` seconds. It must not block nor raise."""
+        """Call `action`, which must not block or raise, after `delay_s` seconds."""
         if delay_s != delay_s:
             raise ValueError("a delay must be a number of seconds")
         return self._add(self.now() + delay_s, action)
@@ -71,7 +71,7 @@ class Timers:
     def share(self, timeout_s: float, entry: Expiring) -> dict[Expiring, None]:
         """Expire `entry` after `timeout_s` seconds: never early, and late by up to 16 ms or 0.6 percent of it.
 
-        Pop it from the result to call it off.
+        Remove it from the result to cancel that.
         """
         grain = ASK_GRAIN_S
         if timeout_s > ASK_FINE_S:
@@ -85,14 +85,14 @@ class Timers:
         return group
 
     async def run(self) -> None:
-        """Fire timers as they come due, until cancelled."""
+        """Fire due timers until cancelled."""
         while True:
             with trio.CancelScope(deadline=self._next()) as self._scope:
                 await trio.sleep_forever()
             self._fire()
 
     def note_cancelled(self) -> None:
-        """Count a cancelled entry, and sweep the heap when most of it is dead."""
+        """Count a cancelled entry, and compact the heap if most of its entries are cancelled."""
         self._cancelled += 1
         if self._cancelled > _COMPACT_ABOVE and self._cancelled * 2 > len(self._heap):
             self._heap = [entry for entry in self._heap if entry[2].action is not None]

@@ -1,4 +1,4 @@
-"""What is alive right now, as data."""
+"""Snapshots of the live tree."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 @frozen
 class TreeNode:
-    """One actor and what is below it, at the moment of the snapshot.
+    """One actor and the actors below it, at the moment of the snapshot.
 
     `type` names its class, `depth` counts the messages in each lane in use, `age_s` the seconds since its incarnation
     started (or, if it does not run, since it last did), `last_error` is type and text of its last crash.
@@ -31,7 +31,7 @@ class TreeNode:
     children: tuple[TreeNode, ...] = field(factory=tuple, repr=lambda children: f"<{len(children)} children>")
 
     def walk(self) -> Iterator[TreeNode]:
-        """This node and all below, parents first, in start order."""
+        """Iterate over this node and all below, parents first, in start order."""
         rest = [self]
         while rest:
             node = rest.pop()
@@ -39,7 +39,7 @@ class TreeNode:
             rest.extend(reversed(node.children))
 
     def text(self) -> str:
-        """The tree as lines to read, one for each actor."""
+        """Return the tree as text, one line for each actor."""
         lines = []
         rest = [(self, "", "")]
         while rest:
@@ -60,7 +60,7 @@ class TreeNode:
 
 
 def snapshot(cell: Cell, now: float) -> TreeNode:
-    """Read the cell and all below, the leaves first: a tree may be deeper than Python's stack."""
+    """Return a snapshot of the cell and all below. No recursion: a tree may be deeper than Python's stack."""
     nodes: dict[Cell, TreeNode] = {}
     for each in reversed(list(cell.walk())):
         family = each.children

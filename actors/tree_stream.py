@@ -1,7 +1,7 @@
-"""The tree as a stream: where it stands, then each change.
+"""The tree as a stream: a snapshot, then each change.
 
-A reader that falls behind by more than the stream holds is given the whole tree again instead of what it missed: it is
-never wrong for longer than that, and costs a bounded amount of memory.
+A reader that falls behind by more than the stream's capacity gets a new snapshot instead of the changes it missed, so
+memory is bounded and the reader is correct again afterwards.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 @frozen
 class TreeChange:
-    """An actor came into another state, at `at_s` on trio's clock. `gone`: it ended for good, its path is free."""
+    """An actor changed its state at `at_s` on trio's clock. `gone`: it ended for good, and its path is free."""
 
     path: str
     type: str
@@ -33,10 +33,10 @@ class TreeChange:
 
 
 class TreeStream:
-    """Iterate over it: first comes a `TreeNode`, the whole tree; then each `TreeChange` after that.
+    """Iterate over it: first a `TreeNode`, the whole tree; then each `TreeChange` after that.
 
-    Another `TreeNode` comes in place of changes that were missed because more than `capacity` of them waited. One
-    reader at a time; a second one gets `trio.BusyResourceError`. Ends when its block or its system does.
+    If more than `capacity` changes wait, they are dropped and another `TreeNode` comes instead. Only one task may read
+    at a time; a second one gets `trio.BusyResourceError`. Ends when its block or its system does.
     """
 
     def __init__(self, snapshot: Callable[[], TreeNode], capacity: int) -> None:
@@ -48,7 +48,7 @@ class TreeStream:
         self._reader: trio.lowlevel.Task | None = None
         self._reading = False
         self.missed: int = 0
-        """Changes that were not given out one by one, because there were too many."""
+        """Number of changes that were dropped in favour of a snapshot."""
 
     def __aiter__(self) -> TreeStream:
         return self
@@ -72,7 +72,7 @@ class TreeStream:
         raise StopAsyncIteration
 
     def add(self, change: TreeChange) -> None:
-        """Let the reader have one more change."""
+        """Queue a change for the reader."""
         if self._behind:
             return
         if len(self._waiting) >= self._capacity:
@@ -84,7 +84,7 @@ class TreeStream:
         self._wake()
 
     def close(self) -> None:
-        """End the stream after what waits."""
+        """End the stream after the waiting changes."""
         self._closed = True
         self._wake()
 
@@ -99,7 +99,7 @@ class TreeStream:
 
 
 def change_of(cell: Cell) -> TreeChange:
-    """Where the actor is now."""
+    """Return the present state of the actor in `cell`."""
     return TreeChange(
         cell.path, cell.kind.__name__, cell.state, cell.incarnations, cell.system.timers.now(), cell.buried
     )

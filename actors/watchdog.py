@@ -1,10 +1,10 @@
-"""Notices a task that keeps the loop: one thread for each trio loop, which looks at the loop's steps from outside.
+"""Detects a task that keeps the loop, by one thread for each trio loop that samples the loop's steps.
 
-1. Nothing is done at a step: the thread reads which task runs, and how often that has yielded. If both are the same
-   some time later, the task has not let go of the loop since.
+1. A step itself costs nothing: the thread reads which task runs, and how often that has yielded. If both are the same
+   some time later, the task has kept the loop since.
 2. The thread looks four times in `slow_handler_s`. What holds the loop for half as long again is certain to be seen;
    what holds it for less than `slow_handler_s` is never reported.
-3. A record is given out on the loop, once, when the hold is over; what does not end is logged from the thread.
+3. The event is emitted on the loop, once, after the hold; a hold that does not end is logged from the thread.
 4. The thread measures real time, so virtual clocks make no false alarm. It ends with the last system of its loop.
 5. Code that also keeps the interpreter to itself (one call into C) is noticed by the thread's own delay, if the loop's
    thread used the processor for five times `slow_handler_s` meanwhile: a machine that stands still is not the loop's
@@ -34,21 +34,21 @@ if TYPE_CHECKING:
 SAMPLES = 4
 """Looks at the loop in `slow_handler_s`: every 12.5 ms by default, each some 10 µs."""
 MIN_INTERVAL_S = 0.001
-"""The thread looks no more often than this."""
+"""Shortest interval between two samples, in seconds."""
 C_CALL_FACTOR = 5
 """One call into C is blamed if this thread is that many `slow_handler_s` late: a busy machine delays it a little."""
 HANGS_S = 5.0
-"""A loop that is held for so long is logged at once: it may never end."""
+"""Seconds after which a hold is logged from the thread: it may never end."""
 FRAMES = 20
-"""Frames of a stack that are told, the innermost."""
+"""Number of frames in a reported stack, the innermost ones."""
 
 Step = tuple[trio.lowlevel.Task, int]
-"""One step of the loop: the task that runs, and a number that is another one at its next step."""
+"""One step of the loop: the task that runs, and a number that changes at its next step."""
 
 disabled: ContextVar[bool] = ContextVar("actors.watchdog.asleep", default=False)
-"""Set where a loop must take the same steps each time: a record that comes when real time says so would be one more."""
+"""Set in simulations, whose loop must take the same steps each time: an event caused by real time would add one."""
 owned_by: ContextVar[OwnedTasks | None] = ContextVar("actors.watchdog.owned_by", default=None)
-"""Of which actor a task and those it starts are."""
+"""The owner of a task and of those it starts."""
 
 
 class WatchedSystem(Protocol):
@@ -57,27 +57,27 @@ class WatchedSystem(Protocol):
     slow_handler_s: float
 
     def cell_at(self, path: str) -> Cell | None:
-        """The actor at this path."""
+        """Return the actor at this path, or None."""
 
     def redacted(self, text: str) -> str:
-        """What may be shown of a text."""
+        """Return the redacted text."""
 
     def emit(self, event: SlowHandler) -> None:
-        """Tell of a hold."""
+        """Emit the event."""
 
 
 @define
 class _Hold:
-    """A step that takes too long, as seen so far."""
+    """A step that takes too long, as sampled so far."""
 
     record: SlowHandler
     system: WatchedSystem | None
-    """The system of the actor whose task it is; None for a task of nobody's, which is told to all."""
+    """The system of the actor whose task it is; None for a task of no actor, which is reported to all."""
     logged: bool = False
 
 
 class Watchdog:
-    """The thread that watches one loop for all systems on it. Used on that loop, except for what the thread does."""
+    """The thread that watches one loop for all systems on it. Its public methods are called on that loop."""
 
     def __init__(self) -> None:
         self._systems: dict[WatchedSystem, None] = {}
@@ -94,7 +94,7 @@ class Watchdog:
         self._held: list[_Hold] = []
 
     def add(self, system: WatchedSystem) -> None:
-        """Watch for this system, too."""
+        """Report to this system too."""
         with self._lock:
             self._systems[system] = None
             self._adjust()
@@ -105,7 +105,7 @@ class Watchdog:
             self._thread.start()
 
     def remove(self, system: WatchedSystem) -> None:
-        """Tell what is known, and watch for this system no more. The thread of the last one ends."""
+        """Emit the known holds, and report to this system no more. With the last system the thread ends."""
         with self._lock:
             self._end_hold()
         self._report()
@@ -131,7 +131,7 @@ class Watchdog:
                 self._sample(time.perf_counter())
 
     def _sample(self, now: float) -> None:
-        """Compare the step in work with that of the last look."""
+        """Compare the current step with that of the last sample."""
         step = self._step_now()
         late_s = now - self._sampled_at - self._interval_s
         used_s = self._processor_s()
@@ -163,7 +163,7 @@ class Watchdog:
         return _Hold(SlowHandler(path, message_type, 0.0, task.name, stack), system)
 
     def _owner(self, task: trio.lowlevel.Task) -> tuple[Cell | None, WatchedSystem | None]:
-        """The actor whose task this is, or whose task started it, directly or not, and its system."""
+        """Return the actor whose task this is, or whose task started it, directly or not, and its system."""
         at: trio.lowlevel.Task | None = task
         while at is not None:
             owner = at.context.get(owned_by)
@@ -185,7 +185,7 @@ class Watchdog:
                 log.warning("actor.loop_held path=%s task=%s s=%.3f\n%s", *_named(hold.record))
 
     def _processor_s(self) -> float:
-        """Seconds of processor time that the loop's thread has used; 0 where that cannot be read."""
+        """Return the CPU time of the loop's thread in seconds; 0 if the platform cannot tell."""
         if not hasattr(time, "pthread_getcpuclockid"):
             return 0.0
         return time.clock_gettime(time.pthread_getcpuclockid(self._ident))
@@ -204,7 +204,7 @@ _watchdog: trio.lowlevel.RunVar[Watchdog | None] = trio.lowlevel.RunVar("actors.
 
 
 def watch_loop(system: WatchedSystem) -> Callable[[], None]:
-    """Report to `system` what holds the loop this is called on; call the result to end that."""
+    """Report holds of the current loop to `system`. Call the result to end that."""
     if disabled.get() or system.slow_handler_s == float("inf"):
         return lambda: None
     watchdog = _watchdog.get()
@@ -220,17 +220,17 @@ def _named(record: SlowHandler) -> tuple[str, str, float, str]:
 
 
 def _stack(frame: FrameType) -> str:
-    """The innermost frames of the task that runs in this thread, as text: code, and no value of a variable."""
+    """Return the innermost frames of the task that runs in this thread, as text: code without values of variables."""
     frames = traceback.extract_stack(frame)
     loop = [index for index, each in enumerate(frames) if each.name == "unrolled_run"]
     return "".join(traceback.format_list(frames[loop[-1] + 1 :] if loop else frames)[-FRAMES:])
 
 
 def _steps() -> tuple[Callable[[], Step | None], Callable[[], None]]:
-    """What tells any thread the step that this loop is in, and what ends that.
+    """Return a function that tells any thread the step of this loop, and a function that ends that.
 
-    Trio keeps both in places that are not public; where they are not found, an instrument counts the steps, which costs
-    each of them a third of a microsecond.
+    Trio keeps both in private attributes; if they are not found, an instrument counts the steps, which costs each of
+    them a third of a microsecond.
     """
     context = _run_context()
     if context.get("task") is not None and hasattr(context["task"], "_schedule_points"):
@@ -246,7 +246,7 @@ def _steps() -> tuple[Callable[[], Step | None], Callable[[], None]]:
 
 
 def _run_context() -> dict[str, Any]:
-    """What trio knows of the run in this thread, kept up to date by it; empty where that is not to be found."""
+    """Return trio's live context of the run in this thread; empty if it cannot be found."""
     context = getattr(sys.modules.get("trio._core._run"), "GLOBAL_RUN_CONTEXT", None)
     return getattr(context, "__dict__", {})
 
@@ -259,10 +259,10 @@ class StepCounter(trio.abc.Instrument):
         self._count = 0
 
     def before_task_step(self, task: trio.lowlevel.Task) -> None:
-        """A task is given the loop."""
+        """Note that a task runs."""
         self._count += 1
         self.step = (task, self._count)
 
     def after_task_step(self, task: trio.lowlevel.Task) -> None:
-        """It has given it back."""
+        """Note that no task runs."""
         self.step = None

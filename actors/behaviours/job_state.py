@@ -99,7 +99,7 @@ class JobLifecycle(Generic[T]):
         self.attempt += 1
 
     def fail(self, cause: Exception, *, again: bool) -> None:
-        """The attempt failed; `copy_request`: there will be another."""
+        """The attempt failed; `again`: another one follows."""
         self.causes.append(cause)
         self._apply(JobStep.RETRY if again else JobStep.GIVE_UP)
 
