@@ -14,6 +14,7 @@ from sanitization.pipeline import FOREIGN_MAX, WORD_MAX, Numbered, PipelineStage
 from sanitization.policy import Direction, Policy, everywhere
 from sanitization.policy_engine import PolicyEngine
 from sanitization.prefilter import build_prefilter
+from tests.cpu import cpu_seconds
 from tests.sanitization.samples import FRAGMENTS, PASSWORD, PRIVATE_KEY, SECRETS, body, cut_texts, join, texts
 
 DETECTORS = (*DISGUISES, *CONTENT)
@@ -313,10 +314,9 @@ def test_a_line_of_ten_megabytes_passes() -> None:
     """In bounded time, held in bounded memory, with what is in it found."""
     secret = SECRETS["secret.github.token"]
     text = "word" * 1_250_000 + f" {secret} " + "word" * 1_250_000
-    began = time.process_time()
-    sanitized = Sanitizer().sanitize(text)
-    assert time.process_time() - began < 20
-    assert sanitized.text == text.replace(secret, "[redacted]")
+    results: list[str] = []
+    assert cpu_seconds(lambda: results.append(Sanitizer().sanitize(text).text), 20) < 20
+    assert results[0] == text.replace(secret, "[redacted]")
 
 
 @pytest.mark.slow
@@ -332,9 +332,9 @@ def test_a_piece_costs_the_same_however_long_the_text_is(held: str) -> None:
         stream.feed(held)
         times = []
         for _ in range(400):
-            began = time.perf_counter_ns()
+            began = time.thread_time_ns()
             stream.feed("x")
-            times.append(time.perf_counter_ns() - began)
+            times.append(time.thread_time_ns() - began)
         return statistics.median(times)
 
     early, late = cost(""), cost("some words of an answer. " * 40_000)
