@@ -1,7 +1,6 @@
-"""Finds and removes what must not pass: secrets, hidden characters, terminal sequences, active markup.
+"""Scans text for secrets, personal data, hidden characters, terminal sequences and active markup, and redacts them.
 
-No I/O and no actors: usable anywhere. `Scrubber` is the face, `StreamScrubber` its twin for text that arrives in
-pieces.
+No I/O and no actors. `Sanitizer` takes whole texts, `StreamSanitizer` text that arrives in pieces.
 """
 
 from .detectors.detector import Detector as Detector

@@ -1,7 +1,7 @@
-"""Which code points are hidden, which are none, and which do honest work beside them: ranges, by what they are.
+"""Ranges of code points: hidden ones, unassigned ones, and those beside which hidden ones are legitimate.
 
-After the Unicode Character Database (DerivedCoreProperties: Default_Ignorable_Code_Point; Scripts; emoji-data;
-StandardizedVariants), cut to what the detectors need. Ranges are inclusive at both ends.
+From the Unicode Character Database (DerivedCoreProperties: Default_Ignorable_Code_Point; Scripts; emoji-data;
+StandardizedVariants), reduced to the needs of the detectors. Ranges are inclusive at both ends.
 """
 
 import sys
@@ -13,12 +13,12 @@ Ranges = tuple[tuple[int, int], ...]
 
 
 def char_class(*groups: Ranges) -> str:
-    """The inside of a character class of a regular expression."""
+    """Return the ranges as the inside of a character class of a regular expression."""
     return "".join(f"\\U{low:08x}-\\U{high:08x}" for ranges in groups for low, high in ranges)
 
 
 def merged(*groups: Ranges) -> Ranges:
-    """All of it, in order, without overlap."""
+    """Return the union of the ranges, in order, without overlap."""
     found: list[tuple[int, int]] = []
     for low, high in sorted(each for ranges in groups for each in ranges):
         if found and low <= found[-1][1] + 1:
@@ -29,7 +29,7 @@ def merged(*groups: Ranges) -> Ranges:
 
 
 def members(ranges: Ranges) -> frozenset[str]:
-    """The characters of some ranges."""
+    """Return the characters of the ranges."""
     return frozenset(chr(code) for low, high in ranges for code in range(low, high + 1))
 
 
@@ -93,7 +93,7 @@ _GROWING: Final[Ranges] = (
 
 
 def _unassigned() -> Iterator[tuple[int, int]]:
-    """Of the first plane; of the others, only those with nothing in them yet, and the noncharacters of all."""
+    """Yield the unassigned ranges of the first plane; of other planes the empty ones, and the noncharacters of all."""
     growing = {code for low, high in _GROWING for code in range(low, high + 1)}
     for code in range(0x0370, 0xFFFE):
         if code not in growing and unicodedata.category(chr(code)) == "Cn":
@@ -240,5 +240,5 @@ MARKS: Final = merged(ANY_MARKS, SCRIPT_MARKS)
 
 
 def is_in(character: str, ranges: Iterable[tuple[int, int]]) -> bool:
-    """Whether a character lies in one of some ranges; an empty text does not."""
+    """Return whether a character lies in one of the ranges. An empty text does not."""
     return bool(character) and any(low <= ord(character) <= high for low, high in ranges)

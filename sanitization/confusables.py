@@ -1,8 +1,8 @@
-"""Which ASCII letter or digit a foreign character looks like.
+"""Maps foreign characters to the ASCII letter or digit they look like.
 
-What Unicode itself calls a Latin letter or a digit in another dress (fullwidth, mathematical, enclosed, raised, small
-capitals) is worked out from its decompositions and names. The look-alikes of other scripts are drawn by hand: a
-character stands here if a reader takes it for that letter in a usual typeface (compare UTS #39, confusables).
+Letters and digits that Unicode itself calls Latin (fullwidth, mathematical, enclosed, superscript, small capitals) are
+derived from its decompositions and names. The look-alikes of other scripts are listed by hand: a character is listed if
+a reader takes it for that letter in a usual typeface (compare UTS #39, confusables).
 """
 
 import re
@@ -74,7 +74,7 @@ _DIGIT: Final = re.compile(r"\((\d)\)|(\d)[.,]?")
 
 
 def _dressed() -> Iterator[tuple[str, str]]:
-    """Characters that Unicode derives from an ASCII letter or digit, with that letter."""
+    """Yield the characters that Unicode derives from an ASCII letter or digit, with that letter or digit."""
     for low, high in _BLOCKS:
         for code in range(low, high + 1):
             character = chr(code)
@@ -99,7 +99,7 @@ def _dressed() -> Iterator[tuple[str, str]]:
 
 
 def pairs(table: str) -> dict[str, str]:
-    """A table of pairs such as `"аa вb"` as a mapping."""
+    """Return a table of pairs such as `"аa вb"` as a mapping."""
     return {pair[0]: pair[1] for pair in table.split()}
 
 
@@ -115,4 +115,4 @@ def _all() -> dict[str, str]:
 
 
 LATIN: Final[Mapping[str, str]] = MappingProxyType(_all())
-"""From a character that is not ASCII to the ASCII letter or digit it looks like; the case is the one it shows."""
+"""From a character that is not ASCII to the ASCII letter or digit it looks like, in the case it shows."""

@@ -1,4 +1,4 @@
-"""What was found: where, of which kind, how sure, and what stands in its place. Never the text itself."""
+"""Hits and findings: place, kind, score and replacement, but never the text itself."""
 
 import enum
 from collections import Counter
@@ -10,7 +10,7 @@ from attrs import field, frozen
 
 
 class Category(enum.StrEnum):
-    """The families of things that must not pass."""
+    """The families of findings."""
 
     MARKUP = "markup"
     SECRET = "secret"  # noqa: S105 - a category's name
@@ -21,27 +21,27 @@ class Category(enum.StrEnum):
 
 
 class Action(enum.StrEnum):
-    """What becomes of a find."""
+    """The treatment of a finding."""
 
     REMOVE = "remove"
-    """It gives way to what its detector puts there: nothing, or a word such as `[redacted]`."""
+    """Replace it by the detector's replacement: nothing, or a word such as `[redacted]`."""
     MASK = "mask"
-    """Its characters are covered; its shape, or its last four, stay."""
+    """Cover its characters; its shape, or its last four, remain."""
     TOKENISE = "tokenise"
-    """A placeholder stands for it, the same one each time, and can be turned back (`Placeholders`)."""
+    """Replace it by a placeholder, the same one each time, that can be restored (`Placeholders`)."""
     FLAG = "flag"
-    """It stays, and is reported."""
+    """Leave it in the text and report it."""
     BLOCK = "block"
-    """Nothing of the text passes."""
+    """Withhold the whole text."""
 
 
 class Hit(NamedTuple):
     """One match of a detector in the text it was given: `start` to `end` (exclusive), in code points.
 
-    `anchor` is where the match begins that led to it, at `start` or before: of `password = …` the `p`. `replacement`
-    is what stands there instead when it is removed. `reasons` say what made the score, in a few words each. `told` is
-    where the account of it begins, when that is before `start`: of a word the whole, though a stream has passed on its
-    beginning, which is right as it is.
+    `anchor` is where the underlying match begins, at `start` or before: for `password = …` the `p`. `replacement`
+    replaces the hit if it is removed. `reasons` explain the score, in a few words each. `report_start` is where the
+    reported span begins if that is before `start`: a word is reported as a whole though a stream has already passed on
+    its harmless beginning.
     """
 
     start: int
@@ -57,17 +57,17 @@ class Hit(NamedTuple):
 make_hit: Final[Callable[[tuple[int, int, str, float, str, int, tuple[str, ...], int | None]], Hit]] = partial(
     tuple.__new__, Hit
 )
-"""A hit of all its parts: twice as fast as `Hit(…)`, for what may find one in every other character."""
+"""Make a hit from all its parts: twice as fast as `Hit(…)`, for detectors that may hit every other character."""
 
 
 @frozen
 class Finding:
-    """One thing found in a text.
+    """One reported find in a text.
 
     `start` and `end` (exclusive) are code points of the original text. `kind` is dotted below `category`
-    (`secret.aws.access_key`, `invisible.bidi`). `score` runs from 0 (a guess) to 1 (certain by its form).
-    `replacement` is what stands in the text instead; empty where the find was simply taken out, and where it stayed
-    (`action` says which). `detector` is the name of what found it, `reasons` say what made the score.
+    (`secret.aws.access_key`, `invisible.bidi`). `score` runs from 0 (a guess) to 1 (certain by its form). `replacement`
+    is the text in its place, empty if the find was deleted or left as it was (see `action`). `detector` is the name of
+    the detector, `reasons` explain the score.
     """
 
     kind: str
@@ -83,7 +83,7 @@ class Finding:
 
 @frozen
 class Failure:
-    """A detector that raised an error. `error` is the name of the error's class: its words may quote the text."""
+    """A detector that raised an error. `error` is the name of its class only: its message may quote the text."""
 
     detector: str
     error: str
@@ -91,12 +91,12 @@ class Failure:
 
 @frozen
 class Sanitized:
-    """A text with what must not pass taken out, and the account of it in order of `start`.
+    """A sanitized text and its findings in order of `start`.
 
-    A secret that was broken up by invisible characters encloses the findings of those characters. A find around a
-    place that another detector's find has is told in parts, one before that place and one behind.
-    `omitted` counts finds beyond the policy's bound on findings: acted on, but not listed. A text that is `blocked`
-    is empty. `failures` name the detectors that could not do their work.
+    A secret that was broken up by invisible characters encloses the findings of those characters. A find that surrounds
+    another detector's find is reported in parts, one before it and one after it. `omitted` counts finds beyond the
+    policy's `max_findings`: acted on, but not listed. A text that is `blocked` is empty. `failures` lists the detectors
+    that raised errors.
     """
 
     text: str = field(repr=False)
@@ -115,7 +115,7 @@ class Summary:
 
 
 def summary(findings: Iterable[Finding]) -> Summary:
-    """What was found, without any of the text it was found in."""
+    """Summarise findings without any of the text."""
     listed = tuple(findings)
     return Summary(
         counts=dict(Counter(finding.category.value for finding in listed)),

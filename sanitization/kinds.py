@@ -1,14 +1,14 @@
-"""What a kind of find is called, what it means, and what it looks like."""
+"""Kinds of findings, with a meaning and an example each."""
 
 from attrs import field, frozen
 
 
 @frozen
 class Kind:
-    """One kind of find that a detector tells apart.
+    """One kind that a detector distinguishes.
 
-    `name` is dotted below the category (`pii.email`), `meaning` a sentence for people, `example` a text in which
-    exactly this kind is found. An example of a secret is put together when it is asked for and never shown.
+    `name` is dotted below the category (`pii.email`), `meaning` is a sentence for people, `example` a text in which
+    exactly this kind is found. Examples of secrets are assembled at run time and never shown.
     """
 
     name: str

@@ -1,4 +1,4 @@
-"""What stands in the place of a find that is masked or gets a placeholder."""
+"""Masks and placeholders that replace finds."""
 
 import re
 from typing import Final
@@ -14,24 +14,23 @@ VALUE_MAX: Final = 1_024  # characters; a longer find is removed instead, for it
 
 _LETTER: Final = re.compile(r"[^\W_]")
 _SHAPE: Final = frozenset(" \t\r\n-_./:@+(),")
-"""What keeps the shape of an address, a number or a date. Other signs are part of passwords."""
+"""Signs that are left in a mask, since they shape an address, a number or a date. Other signs are part of passwords."""
 _UNFIT: Final = re.compile(r"[\[\]\s]")
 _PLACEHOLDER: Final = re.compile(r"\[[^\[\]\s]{1,64}-[0-9]{1,9}\]")
 
 
 def mask_text(text: str, mask: Mask) -> str:
-    """The text covered one for one, but for the spaces and signs that give an address, a number or a date its shape."""
+    """Cover the text character by character, except for spaces and the signs of `_SHAPE`."""
     places = [match.start() for match in _LETTER.finditer(text)]
     kept = set(places[-LAST:]) if mask is Mask.LAST_FOUR and len(places) >= LAST_OF else set()
     return "".join(letter if letter in _SHAPE or place in kept else COVER for place, letter in enumerate(text))
 
 
 class Placeholders:
-    """Placeholders such as `[email-1]` for what one user wrote, and the way back for that user.
+    """Placeholders such as `[email-1]` for the texts of one user, and their restoration.
 
-    Keep one for each conversation or user: the same text of the same kind has the same placeholder in all that is
-    sanitized with it. It holds the originals in memory, `limit` of them at most; beyond, finds are removed. Not safe to
-    share among threads.
+    Keep one for each conversation or user: the same text of the same kind gets the same placeholder in everything that
+    is sanitized with it. It holds at most `limit` originals in memory; finds beyond that are removed. Not thread-safe.
     """
 
     def __init__(self, limit: int = MAX_PLACEHOLDERS) -> None:
@@ -44,7 +43,7 @@ class Placeholders:
         return len(self._names)
 
     def assign(self, kind: str, text: str) -> str | None:
-        """The placeholder of this text, which is of this kind; None when it cannot have one."""
+        """Return the placeholder of a text of this kind, or None if the limit is reached or the text is too long."""
         known = self._names.get((kind, text))
         if known:
             return known
@@ -58,5 +57,5 @@ class Placeholders:
         return name
 
     def restore(self, text: str) -> str:
-        """The text with every placeholder of ours turned back; others, and made-up ones, stay."""
+        """Replace every known placeholder by its original; unknown ones stay."""
         return _PLACEHOLDER.sub(lambda match: self._texts.get(match[0], match[0]), text)

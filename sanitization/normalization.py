@@ -1,7 +1,7 @@
-"""A view of a text for reading: one case, no accents, no disguises. What stands where in the text stays known.
+"""A normalised view of a text: lower case, no accents, no disguises, with the offset of each character in the text.
 
-Each character of the view stands for one character of the text, but for combining marks, which have none. What a
-character becomes depends on itself and its eight neighbours alone, so a part of a text reads as it does in the whole.
+Each character of the view is one character of the text; combining marks are dropped. The view of a character depends on
+itself and its eight neighbours alone, so a part of a text reads as it does in the whole.
 """
 
 # ruff: noqa: RUF001 - letters of other scripts are what this file is about
@@ -20,7 +20,7 @@ MARKS: Final = (
     "\u0300-\u036f\u0483-\u0489\u1ab0-\u1aff\u1dc0-\u1dff\u20d0-\u20e2\u20e4-\u20ff\ufe20-\ufe2f"
     "\u0591-\u05bd\u05bf\u05c1\u05c2\u064b-\u065f\u0670\u00ad\u0640"
 )
-"""Characters of a class that have no place in the view."""
+"""Character class of the marks that the view drops."""
 
 _MARK: Final = re.compile(f"[{MARKS}]")
 _KEPT: Final = re.compile(f"[^{MARKS}]+")
@@ -42,7 +42,7 @@ DRESSED: Final = "".join(
         and each not in _EMOJI
     )
 )
-"""Latin letters in another dress (fullwidth, mathematical, circled): always Latin in the view."""
+"""Latin letters in another form (fullwidth, mathematical, circled): always Latin in the view."""
 
 # 1:1, beyond what Unicode decomposes. Letters of Arabic that Persian, and haste, write in another way.
 _SAME: Final = {
@@ -64,14 +64,14 @@ _BESIDE_LATIN: Final = re.compile(f"(?<=[a-z]){_ALIKE}|{_ALIKE}(?=[a-z])")
 
 @frozen
 class NormalizedText:
-    """The view and the way back: `places` has the offset in the text of each character, and of the end."""
+    """The view, and in `places` the offset in the text of each character, and of the end."""
 
     text: str
     places: Sequence[int]
 
 
 def normalize(text: str) -> NormalizedText:
-    """The view of a text."""
+    """Return the view of a text."""
     if text.isascii():
         return NormalizedText(text.lower(), range(len(text) + 1))
     places: Sequence[int] = range(len(text) + 1)
@@ -84,7 +84,7 @@ def normalize(text: str) -> NormalizedText:
 
 
 def folded(text: str) -> str:
-    """The view alone."""
+    """Return the view's text alone."""
     return normalize(text).text
 
 
@@ -97,7 +97,7 @@ def _latin(match: re.Match[str]) -> str:
 
 
 class _Fold(dict[int, str]):
-    """What a character is in the view, found out when it is first met."""
+    """Cache of the view of each character, filled on first use."""
 
     def __missing__(self, code: int) -> str:
         found = _fold(chr(code))

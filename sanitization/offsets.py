@@ -1,4 +1,4 @@
-"""Places in a text: from a sanitized text back to the one it was made of, and as browsers count them."""
+"""Offsets: from a sanitized text back to the original, and in UTF-16 code units."""
 
 from bisect import bisect_right
 from collections.abc import Iterable
@@ -8,10 +8,10 @@ from .findings import Finding
 
 
 def utf16_offsets(text: str, findings: Iterable[Finding]) -> list[tuple[int, int]]:
-    """Where each finding of `text` begins and ends (exclusive) in UTF-16 code units, which browsers and JSON clients
-    count: `"\U0001f600".length` is 2 there. In the order of the findings; the time is that of one walk over the text.
+    """Return start and end (exclusive) of each finding of `text` in UTF-16 code units, in the order of the findings.
 
-    Raises ValueError for a finding that goes beyond the text: it belongs to another one.
+    Browsers and JSON clients count in these: `"\U0001f600".length` is 2 there. Takes one walk over the text. Raises
+    ValueError for a finding that ends beyond the text: it belongs to another text.
     """
     spans = [(each.start, each.end) for each in findings]
     places = sorted({place for span in spans for place in span})
@@ -36,20 +36,24 @@ class Edits:
         return len(self._rows)
 
     def add(self, start: int, end: int, length: int) -> None:
-        """Characters `start` to `end` of the old text gave way to `length` new ones; later edits lie behind."""
+        """Record that characters `start` to `end` of the old text were replaced by `length` new ones; later edits lie
+        behind.
+        """
         at = start + self._shift
         self._rows.append((at, at + length, start, end))
         self._shift += length - (end - start)
 
     def old_start(self, position: int) -> int:
-        """Where the character at `position` of the new text came from; of a replacement, where the old part began."""
+        """Map the character at `position` of the new text to the old text; in a replacement, to the replaced part's
+        start.
+        """
         row = self._before(position)
         if row is None:
             return position
         return row[2] if position < row[1] else position - row[1] + row[3]
 
     def old_end(self, end: int) -> int:
-        """Where a piece of the new text that ends before `end` ended in the old text."""
+        """Map the end of a piece of the new text to the old text."""
         row = self._before(end - 1)
         if row is None:
             return end

@@ -1,7 +1,7 @@
 """One pass over a text that arrives in pieces, by one detector or by several side by side.
 
-It holds back what its detectors call unsettled: usually the word that is being written. However long that gets, little
-more than twice the detectors' reach is held, because a hit ends within that reach.
+A stage holds back the text that its detectors call unsettled: usually the word that is being written. It holds at most
+little more than twice the detectors' reach, because a hit ends within that reach.
 """
 
 import re
@@ -18,21 +18,26 @@ from .prefilter import ActiveDetectors
 
 PRINTABLE: Final = "".join(map(chr, range(0x21, 0x7F)))
 WORD_MAX: Final = 512
-"""Characters of a last word held back while no prefilter matches; no prefilter lies further behind an anchor."""
+"""Characters of the last word that are held back while no prefilter matches. No prefilter match lies further behind an
+anchor.
+"""
 FOREIGN_MAX: Final = 32
-"""Characters of it that are not ASCII: scripts that set no blanks would else wait for the end of the paragraph."""
+"""Non-ASCII characters in that word. In scripts without blanks a stream would otherwise wait for the end of the
+paragraph.
+"""
 PATIENT: Final = 64
-"""Held characters beyond which the held text is not read again with every piece."""
+"""Characters held; beyond this the held text is not read again with every piece."""
 PATIENCE: Final = 8
-"""It is read again when it has grown by one part in so many."""
+"""Beyond `PATIENT`, the held text is read again when it has grown by one part in eight."""
 SHOWN_MAX: Final = 7
-"""Letters of a word that a pause may show: eight of a secret would be too many."""
+"""ASCII letters of a word that a pause may show. Eight characters of a secret would be too many."""
 
 EDITS_BEHIND: Final = 64 * 1024
-"""Characters behind the last listed find for which edits are kept. No find of a later stage that is listed too, since
-it begins before that one, goes further; without this bound memory would grow with the text."""
+"""Characters behind the last listed find for which edits are kept. A listed find of a later stage begins before that
+one and ends within this distance; without this bound memory would grow with the text.
+"""
 
-# What a word consists of, besides printable ASCII: no blanks, and no marks that end a clause. Joiners are part of it.
+# Characters of a word besides printable ASCII: no blanks, no marks that end a clause. Joiners are part of it.
 _FOREIGN: Final = (
     r"[^\x00-\x7f\s\u00a0-\u00a9\u00ab-\u00b1\u00b4\u00b6-\u00b8\u00bb\u00bf\u060c\u061b\u061f\u0964\u0965\u2000-\u200a\u2010-\u206f\u3000-\u303f\uff00-\uff0f"
     r"\uff1a-\uff20]"
@@ -41,21 +46,21 @@ _DROW: Final = re.compile(rf"[!-~]*(?:{_FOREIGN}[!-~]*){{0,{FOREIGN_MAX}}}")  # 
 
 
 class Numbered(NamedTuple):
-    """A detector and the number under which the prefilters know it. The order is that of preference."""
+    """A detector and its number in the prefilters. The order is that of preference."""
 
     number: int
     detector: Detector
 
 
 class Bounds(NamedTuple):
-    """How far the detectors of a stage look back and ahead, at most."""
+    """The largest context and reach of a stage's detectors."""
 
     context: int
     reach: int
 
 
 def bounds_of(detectors: Sequence[Numbered]) -> Bounds:
-    """The bounds of these together."""
+    """Return the bounds of these detectors together."""
     return Bounds(
         max((each.detector.context for each in detectors), default=0),
         max((each.detector.reach for each in detectors), default=0),
@@ -69,28 +74,27 @@ _Finds = tuple[list[Hit], Detector]  # of one detector, in order
 
 
 class PipelineStage:
-    """Some detectors at work on one stream. `words` holds back the last word, which may yet become anything.
+    """One detector stage over a stream. `words` holds back the last word, which may still become anything.
 
-    With `leaves` the finds are recorded with their action, and the characters are left to a later stage that takes them
-    out: so both account for them.
+    With `defers`, finds are recorded with their action, but a later stage removes the characters: both report them.
     """
 
     def __init__(
         self,
         detectors: Sequence[Numbered],
-        judge: PolicyEngine,
+        engine: PolicyEngine,
         *,
         words: bool,
         bounds: Bounds | None = None,
-        leaves: bool = False,
+        defers: bool = False,
     ) -> None:
         self.edits = Edits()
         self.findings: list[Finding] = []  # the first `policy.max_findings`, with places in this stage's own input
         self.found = 0
         self._detectors = list(detectors)
-        self._engine = judge
+        self._engine = engine
         self._words = words
-        self._defers = leaves
+        self._defers = defers
         self._context, self._reach = bounds or bounds_of(detectors)
         self._text = ""  # context, then what is held back
         self._from = 0  # where in it the held part begins
@@ -101,29 +105,29 @@ class PipelineStage:
 
     @property
     def held(self) -> str:
-        """What came in and has not gone out."""
+        """The text that came in and has not been passed on."""
         return self._text[self._from :]
 
     @property
     def held_count(self) -> int:
-        """Its length."""
+        """Number of characters held back."""
         return len(self._text) - self._from
 
     @property
     def shown(self) -> int:
-        """How many of the held characters a pause has shown."""
+        """Number of held characters that a pause has shown."""
         return self._shown
 
     def should_buffer(self, chunk: str) -> bool:
-        """Whether this piece is too little for another look at what is held: then `keep` it."""
+        """Return whether this piece is too short to read the held text again; then `buffer` it."""
         return len(self._text) - self._from + len(chunk) < self._rescan_at
 
     def buffer(self, chunk: str) -> None:
-        """Takes a piece without a look at it."""
+        """Append a piece to the held text without reading it."""
         self._text += chunk
 
     def feed(self, chunk: str, active: ActiveDetectors) -> str:
-        """Takes the next piece. `active` is what the prefilters say of `held` and this piece together."""
+        """Read the next piece and return the settled text. `active`: the detectors active in `held` plus this piece."""
         text = self._text = self._text + chunk
         start, end = self._from, len(text)
         if end - start < self._rescan_at:
@@ -143,18 +147,18 @@ class PipelineStage:
         return out
 
     def pass_context(self, chunk: str) -> None:
-        """A piece in which this stage has nothing to find, while it holds nothing: it is only context from now on."""
+        """Take a piece without finds as context only. The stage must hold nothing."""
         self._text += chunk
         self._let_go(len(self._text))
 
     def flush(self, active: ActiveDetectors) -> str:
-        """Gives out all that is held: nothing follows."""
+        """Return all held text: nothing follows."""
         return self._emit(len(self._text), active)
 
     def pause(self, active: ActiveDetectors) -> str:
-        """Gives out what can be given while nothing comes, and shows the beginning of a last word that is harmless.
+        """Return the text that can be shown while no more arrives, including the harmless beginning of a last word.
 
-        What is shown stays held: it is read again with what follows it, so that nothing is found less for the pause.
+        Shown text stays held and is read again together with what follows it, so a pause hides no find.
         """
         self._rescan_at = 0
         out = self.feed("", active)
@@ -184,7 +188,7 @@ class PipelineStage:
         text, start = self._text, self._from
         if active:
             found, whole = self._finds(text, start, active)
-            # What reaches beyond the settled part waits until all of it is settled.
+            # A find that extends beyond the settled part waits until all of it is settled.
             upto = _clear(whole, upto)
             out = self._apply(_in_order(found, upto), upto) if found else self._passed(upto)
         else:
@@ -194,8 +198,8 @@ class PipelineStage:
         return "" if self._engine.blocked else out
 
     def _let_go(self, upto: int) -> None:
-        """What stands before `upto` is only context from now on."""
-        # Cut seldom: the context may be longer than a piece by far.
+        """Keep the text before `upto` as context only."""
+        # Cut seldom: the context may be much longer than a piece.
         keep = upto - self._context if upto > 2 * self._context else 0
         if keep:
             self._text, self._before = self._text[keep:], self._before + keep
@@ -206,11 +210,11 @@ class PipelineStage:
         return self._text[start + min(self._shown, upto - start) : upto]
 
     def _finds(self, text: str, start: int, active: ActiveDetectors) -> tuple[list[_Finds], list[Hit]]:
-        """What becomes claims, by detector, and all hits: the text must not be cut within any of them.
+        """Return the claims by detector, and all hits: the text must not be cut within any of them.
 
-        Every detector reads as if it were alone. Where two finds overlap, the detector that comes first has the place,
-        and what lies outside of it is the other's: all that any find covers is acted on. What is only flagged takes no
-        place from others, nor they from it: a pointed-out link must not shield the secret in it.
+        Every detector reads as if it were alone. Where two finds overlap, the earlier detector gets the span and the
+        other the rest, so that everything covered by any find is acted on. Finds that are only flagged take no span
+        from others, nor lose any: a flagged link must not shield the secret in it.
         """
         found, whole = list[_Finds](), list[Hit]()
         for number, detector in list(self._detectors):
@@ -229,9 +233,9 @@ class PipelineStage:
         return found, whole
 
     def _hits(self, detector: Detector, text: str, start: int, names: Sequence[str], whole: list[Hit]) -> list[Hit]:
-        """The hits of a detector that count; the others are added to `whole`."""
-        judge, category, size, hits = self._engine, detector.category, len(text), list[Hit]()
-        threshold, choosy = judge.policy.threshold, judge.has_exceptions
+        """Return the hits of a detector that the policy accepts; append the others to `whole`."""
+        engine, category, size, hits = self._engine, detector.category, len(text), list[Hit]()
+        threshold, choosy = engine.policy.threshold, engine.has_exceptions
         position, least = start, 0
         while position >= 0:
             asked, position = position, -1
@@ -241,21 +245,21 @@ class PipelineStage:
                     raise ValueError(f"a hit from {begin} to {end} anchored at {anchor}, sought from {asked}")
                 if begin < least:
                     continue
-                if score >= threshold and not (choosy and not judge.accepts(category, hit, text)):
+                if score >= threshold and not (choosy and not engine.accepts(category, hit, text)):
                     hits.append(hit)
                 else:
                     whole.append(hit)
                     if begin > anchor:
-                        # Another find may stand there, which does count: in `token = …` a token known by its form.
+                        # An accepted find may begin there: in `token = …` a token known by its form.
                         position = begin
                         break
                 least = end
         return hits
 
     def _outside(self, hits: list[Hit], category: Category, found: Sequence[_Finds]) -> list[Hit]:
-        """What of these hits is in no earlier claim; those that are only flagged stay as they are.
+        """Return the parts of these hits outside earlier claims; hits that are only flagged stay whole.
 
-        The first part of a hit has its replacement, and nothing stands for the others.
+        The first part of a hit has its replacement, the others have none.
         """
         acts = self._engine.acts_on
         taken = [
@@ -283,23 +287,23 @@ class PipelineStage:
         return parts
 
     def _apply(self, claims: Iterable[_Claim], upto: int) -> str:
-        text, position, before, judge = self._text, self._from, self._before, self._engine
-        visible, room, count = position + self._shown, judge.policy.max_findings - len(self.findings), 0
+        text, position, before, engine = self._text, self._from, self._before, self._engine
+        visible, room, count = position + self._shown, engine.policy.max_findings - len(self.findings), 0
         edited = self._listed + EDITS_BEHIND - before
         last: Detector | None = None
-        category, removes, leaves = Category.MARKUP, False, self._defers
+        category, removes, defers = Category.MARKUP, False, self._defers
         out: list[str] = []
         for hit, detector in claims:
             if detector is not last:
                 last, category = detector, detector.category
-                removes = judge.removes_all(category)
+                removes = engine.removes_all(category)
             start, end, _kind, _score, replacement, _anchor, _reasons, told = hit
             action = Action.REMOVE
             if not removes:
-                action, replacement = judge.decide(category, hit, text)
-            if leaves:
+                action, replacement = engine.decide(category, hit, text)
+            if defers:
                 replacement = ""
-            edits = action is not Action.FLAG and not leaves
+            edits = action is not Action.FLAG and not defers
             if edits:
                 if start > position:
                     out.append(text[position if position >= visible else max(position, visible) : start])
@@ -319,7 +323,7 @@ class PipelineStage:
                 self.findings.append(make_finding(placed, category, detector.name, action))
             if start <= edited and edits:
                 self.edits.add(start + before, end + before, len(replacement))
-            if judge.blocked:
+            if engine.blocked:
                 self.found += count
                 return ""
         self.found += count
@@ -327,7 +331,7 @@ class PipelineStage:
         return "".join(out)
 
     def _fail(self, detector: Detector, error: Exception) -> None:
-        """This detector reads no more of this text: what it did not read is blocked or marked, and told."""
+        """Drop a detector for the rest of this text, record its failure, and mark where it stopped reading."""
         self._engine.record_failure(detector.name, error)
         self._detectors = [each for each in self._detectors if each.detector is not detector]
         start = self._before + self._from
@@ -339,7 +343,7 @@ class PipelineStage:
 
 
 def _clear(whole: Sequence[Hit], upto: int) -> int:
-    """A place in no hit: `upto`, or where the hit begins that goes beyond it, and before that all that overlap."""
+    """Return the last place up to `upto` that lies in no hit."""
     if max(map(_END_OF, whole), default=0) <= upto:
         return upto
     begin = end = 0
@@ -353,7 +357,7 @@ def _clear(whole: Sequence[Hit], upto: int) -> int:
 
 
 def _in_order(found: Sequence[_Finds], upto: int) -> Iterable[_Claim]:
-    """The finds that end in time, each with its detector."""
+    """Return the finds that end before `upto`, each with its detector, by start."""
     if len(found) == 1:
         hits, detector = found[0]
         if hits[-1].end > upto:
@@ -365,7 +369,7 @@ def _in_order(found: Sequence[_Finds], upto: int) -> Iterable[_Claim]:
 
 
 def _last_word(text: str, start: int) -> int:
-    """Where the last word begins, `start` at the earliest: what stands there may become part of anything."""
+    """Return where the last word begins, `start` at the earliest: it may become part of anything."""
     tail = text[start:]
     if tail.isascii():
         return start + len(tail.rstrip(PRINTABLE))
@@ -374,7 +378,9 @@ def _last_word(text: str, start: int) -> int:
 
 
 def _harmless(word: str) -> int:
-    """How many characters of a word may be shown while it may yet become anything: no eight that keys are made of."""
+    """Return how many characters of a word may be shown while it may become anything: fewer than eight letters of a
+    key.
+    """
     if not word.isalpha():
         return 0
     places = [place for place, letter in enumerate(word) if letter.isascii()]

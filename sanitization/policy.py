@@ -1,4 +1,4 @@
-"""What to look for, in which direction, and what becomes of it: data."""
+"""Policies: which categories to look for, in which direction, and the action for each."""
 
 import enum
 from collections.abc import Mapping
@@ -9,12 +9,12 @@ from attrs import evolve, field, frozen
 
 from .findings import Action, Category
 
-# Findings listed for one text. A megabyte of control characters would otherwise become a million objects.
+# Findings listed for one text. A megabyte of control characters could become a million objects.
 MAX_FINDINGS: Final = 1_000
 
 
 class Direction(enum.StrEnum):
-    """Which way a text goes."""
+    """The direction of a text."""
 
     INBOUND = "inbound"
     """From a user, before a model or a log has it."""
@@ -25,26 +25,27 @@ class Direction(enum.StrEnum):
 
 
 class Mask(enum.StrEnum):
-    """How much a masked find still shows."""
+    """How much of a masked find remains visible."""
 
     SHAPE = "shape"
-    """Where letters, digits and signs stood."""
+    """Which characters were letters, digits and signs."""
     LAST_FOUR = "last_four"
     """The shape, and the last four letters or digits of at least twelve."""
 
 
 class Failing(enum.StrEnum):
-    """What becomes of a text that a detector could not read to its end."""
+    """The treatment of a text that a detector failed on."""
 
     BLOCK = "block"
-    """Nothing of it passes."""
+    """The whole text is withheld."""
     MARK = "mark"
-    """It passes with what the other detectors took out, and a finding `<category>.unread` marks where it was not
-    read."""
+    """It passes without the finds of the other detectors, and a finding `<category>.unread` marks where reading
+    stopped.
+    """
 
 
 Rules = Mapping[Category, Action]
-"""What becomes of the finds of a category; one that is missing is not looked for."""
+"""The action for each category; a missing category is not scanned for."""
 
 _NONE: Final[Rules] = MappingProxyType({})
 
@@ -57,15 +58,15 @@ def _rules(rules: Rules) -> Rules:
 class Policy:
     """The settings of a sanitizer.
 
-    `inbound`, `tool` and `outbound` say what becomes of each category in that direction. `kinds` has exceptions for
+    `inbound`, `tool` and `outbound` have the action for each category in that direction. `kinds` has exceptions for
     kinds and all below them (`pii.email`, or `secret.aws`); None lets such a kind pass. `threshold` is the least score
-    that counts. `allow` are texts that are never finds (`support@example.org`), compared as they are written.
+    that counts. `allow` are texts that are never finds (`support@example.org`), compared exactly.
 
-    `link_hosts` are hosts that links in text may lead to with data in them; `image_hosts` are the hosts
-    (`img.example.org`, with a port where it is not the scheme's own) whose images may be shown beside the page's own
-    and inline ones; any other image tells its host what is being read. `classes` are the class names that markup may
-    keep, by tag. `masks` say how kinds are masked, where it is not by their shape. `failing` is what happens when a
-    detector raises an error. `max_findings` bounds the account, not the scrubbing.
+    `link_hosts` are hosts that links in text may carry data to. `image_hosts` are the hosts (`img.example.org`, with a
+    port unless it is the scheme's own) whose images may be shown beside the page's own and inline ones; any other image
+    tells its host what is being read. `classes` are the class names that markup may keep, by tag. `masks` has the mask
+    of kinds that are not masked by shape. `failing` applies if a detector raises an error. `max_findings` bounds the
+    listed findings, not the redaction.
     """
 
     inbound: Rules = field(default=_NONE, converter=_rules)
@@ -82,7 +83,7 @@ class Policy:
     max_findings: int = MAX_FINDINGS
 
     def rules(self, direction: Direction) -> Rules:
-        """What becomes of each category in this direction."""
+        """Return the action for each category in this direction."""
         match direction:
             case Direction.INBOUND:
                 return self.inbound
@@ -92,31 +93,31 @@ class Policy:
                 return self.outbound
 
     def with_classes(self, classes: Mapping[str, frozenset[str]]) -> "Policy":
-        """This policy, letting these class names stand in markup."""
+        """Return this policy, with these class names allowed in markup."""
         return evolve(self, classes=MappingProxyType(dict(classes)))
 
     def with_image_hosts(self, *hosts: str) -> "Policy":
-        """This policy, letting images from these hosts be shown."""
+        """Return this policy, with images from these hosts allowed."""
         return evolve(self, image_hosts=frozenset(host.lower() for host in hosts))
 
 
 def everywhere(rules: Rules) -> Policy:
-    """The same rules in every direction."""
+    """Return a policy with the same rules in every direction."""
     return Policy(inbound=rules, tool=rules, outbound=rules)
 
 
 _HIDDEN: Final = {Category.TERMINAL: Action.REMOVE, Category.INVISIBLE: Action.REMOVE}
 _KEPT_OUT: Final = {**_HIDDEN, Category.SECRET: Action.REMOVE}
 
-# People may write of themselves, and answers may repeat it; what looks like an order to the model is pointed out, since
-# text that only talks of such orders looks alike.
+# Users may write about themselves, and answers may repeat it. Apparent orders to the model are only flagged, because
+# text about such orders looks alike.
 STANDARD: Final = Policy(
     inbound={**_KEPT_OUT, Category.PII: Action.FLAG, Category.INJECTION: Action.FLAG},
     tool={**_KEPT_OUT, Category.PII: Action.FLAG, Category.INJECTION: Action.FLAG, Category.MARKUP: Action.REMOVE},
     outbound={**_KEPT_OUT, Category.PII: Action.FLAG, Category.MARKUP: Action.REMOVE},
 )
 
-# What only the classifier takes for an order is a guess by its words: it is pointed out, and refuses nothing.
+# An order that only the classifier finds is a guess by its words: it is flagged, and blocks nothing.
 STRICT: Final = Policy(
     inbound={
         **_KEPT_OUT,
@@ -129,7 +130,7 @@ STRICT: Final = Policy(
     kinds=MappingProxyType({"injection.likely": Action.FLAG}),
 )
 
-# Text passes as it is. Markup is made safe all the same: there is no policy under which it is not.
+# Text passes unchanged. Markup is made safe under every policy.
 OFF: Final = Policy()
 
 PRESETS: Final[Mapping[str, Policy]] = MappingProxyType({"strict": STRICT, "standard": STANDARD, "off": OFF})

@@ -1,4 +1,4 @@
-"""What becomes of each find: the policy, applied."""
+"""Applies the policy to each hit."""
 
 from collections.abc import Mapping
 
@@ -8,7 +8,7 @@ from .policy import Direction, Failing, Mask, Policy
 
 
 class PolicyEngine:
-    """Decides on the finds of one text, and keeps what is to be told of it."""
+    """Decides on the hits of one text, and records failures and whether the text is blocked."""
 
     def __init__(self, policy: Policy, direction: Direction, placeholders: Placeholders | None) -> None:
         self.policy = policy
@@ -16,27 +16,27 @@ class PolicyEngine:
         self.failures: list[Failure] = []
         self.blocked = False
         self.has_exceptions = bool(policy.allow or policy.kinds)
-        """Whether more than its score decides if a hit counts."""
+        """Whether more than its score decides if a hit is accepted."""
         self._placeholders = placeholders
 
     def accepts(self, category: Category, hit: Hit, text: str) -> bool:
-        """Whether a hit that reaches the threshold is a find at all."""
+        """Return whether a hit that reaches the threshold is a find at all."""
         policy = self.policy
         if policy.allow and text[hit.start : hit.end] in policy.allow:
             return False
         return not policy.kinds or self._action(category, hit.kind) is not None
 
     def acts_on(self, category: Category, kind: str = "") -> bool:
-        """Whether finds of a category, or of this kind in it, are more than flagged."""
+        """Return whether finds of a category, or of this kind in it, are more than flagged."""
         action = self._action(category, kind) if self.has_exceptions and kind else self.rules[category]
         return action not in (None, Action.FLAG)
 
     def removes_all(self, category: Category) -> bool:
-        """Whether all finds of a category that count are removed, so that no verdict need be asked for."""
+        """Return whether all accepted finds of a category are removed, so that `decide` need not be called."""
         return not self.has_exceptions and self.rules[category] is Action.REMOVE
 
     def decide(self, category: Category, hit: Hit, text: str) -> tuple[Action, str]:
-        """What to do with a find in `text`, and what stands in its place."""
+        """Return the action for a find in `text`, and its replacement."""
         action = (self._action(category, hit.kind) or Action.FLAG) if self.has_exceptions else self.rules[category]
         if action is Action.REMOVE:
             return action, hit.replacement
@@ -54,7 +54,7 @@ class PolicyEngine:
         return action, hit.replacement
 
     def record_failure(self, detector: str, error: Exception) -> None:
-        """A detector raised an error."""
+        """Record that a detector raised an error."""
         self.failures.append(Failure(detector, type(error).__name__))
         if self.policy.failing is Failing.BLOCK:
             self.blocked = True
@@ -66,7 +66,7 @@ class PolicyEngine:
 
 
 def _named(kinds: Mapping[str, object], kind: str) -> str | None:
-    """The longest beginning of a kind, by whole words, that has an entry."""
+    """Return the longest prefix of a kind, by whole words, that has an entry."""
     while kind:
         if kind in kinds:
             return kind
@@ -80,6 +80,6 @@ def _nearest(masks: Mapping[str, Mask], kind: str) -> Mask | None:
 
 
 def make_finding(hit: Hit, category: Category, detector: str, action: Action) -> Finding:
-    """The public account of a hit."""
+    """Return a hit as a public finding."""
     shown = "" if action is Action.FLAG else hit.replacement
     return Finding(hit.kind, category, hit.start, hit.end, hit.score, shown, detector, action, hit.reasons)

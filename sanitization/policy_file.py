@@ -1,10 +1,10 @@
-"""A policy written down as TOML, for those who run a sanitizer and do not program it.
+"""A policy as TOML, for operators who run a sanitizer without programming it.
 
 ```toml
-preset = "standard"            # what the rest changes; "strict" and "off" are the others
+preset = "standard"            # the base; "strict" and "off" are the others
 allow = ["support@example.org"]
 
-[inbound]                      # and [tool], [outbound]: what becomes of each category
+[inbound]                      # and [tool], [outbound]: the action for each category
 pii = "mask"
 
 [kinds]                        # exceptions, for a kind and all below it
@@ -25,9 +25,9 @@ from .findings import Action, Category
 from .policy import PRESETS, Direction, Failing, Mask, Policy, Rules
 
 PASS: Final = "pass"  # noqa: S105 - the word for "let it pass"
-"""Written instead of an action: not looked for."""
+"""Written instead of an action: not scanned for."""
 PRESET: Final = "standard"
-"""What a file changes that names no preset."""
+"""The preset of a file that names none."""
 
 _HOST: Final = re.compile(r"[^\s/@?#\\]+")
 _BARE: Final = re.compile(r"[A-Za-z0-9_-]{1,40}")
@@ -45,14 +45,14 @@ _Word = TypeVar("_Word", bound=enum.StrEnum)
 
 
 class PolicyError(ValueError):
-    """A policy file that cannot be followed. Its text is a sentence that names the key and what may stand there."""
+    """A policy file that is invalid. The message names the key and the allowed values."""
 
 
 def policy_from_toml(text: str) -> Policy:
-    """The policy that a file's text describes.
+    """Parse a policy from TOML.
 
-    Its keys are `preset` and the fields of `Policy`. The preset's rules stand where the file has none; "pass" takes
-    one away. Raises `PolicyError` for anything else: a rule that nobody follows protects nobody.
+    Its keys are `preset` and the fields of `Policy`. The preset's rules apply where the file has none; "pass" removes
+    one. Raises `PolicyError` for anything else, because an ignored rule protects nobody.
     """
     try:
         table = tomllib.loads(text)
@@ -145,7 +145,7 @@ _Value = TypeVar("_Value")
 
 
 def _by_kind(table: Mapping[str, object], where: str, read: Callable[[object, str], _Value]) -> dict[str, _Value]:
-    """Values by dotted kind, whether the dots stand within quotation marks (`"pii.ip" = …`) or not (`pii.ip = …`)."""
+    """Return values by dotted kind, whether the key is quoted (`"pii.ip" = …`) or not (`pii.ip = …`)."""
     values: dict[str, _Value] = {}
     rows = [("", table)]
     while rows:
@@ -207,7 +207,7 @@ def _named(key: str) -> str:
 
 
 def _shown(value: object) -> str:
-    """A value as a person would call it; long texts shortened."""
+    """Return a value as a person would write it; long texts are shortened."""
     if isinstance(value, str):
         return repr(value if len(value) <= 40 else f"{value[:40]}…")
     if isinstance(value, bool):

@@ -16,19 +16,20 @@ from attrs import evolve, frozen
 from . import utf8
 
 ActiveDetectors = Mapping[int, Sequence[str]]
-"""The detectors that may find something, by their number, with the names of the prefilters that are open."""
+"""The detectors that may find something, by number, with the names of the prefilters that match."""
 
-MEMORY: Final = 64 << 20  # bytes RE2 may use for the states it meets; beyond, it forgets them and begins anew
+MEMORY: Final = 64 << 20  # bytes for RE2's cached states; beyond, it drops them and starts over
 
 SLOW_NS: Final = 100
-"""Nanoseconds a byte beyond which RE2 meets too many new states: it reads ordinary text in five."""
-SHORT: Final = 500  # bytes added to the length of a text, for the costs of the call
+"""CPU nanoseconds per byte above which a piece counts as slow: RE2 meets too many new states. Ordinary text takes five.
+"""
+SHORT: Final = 500  # bytes added to the length of a text, for the cost of the call
 SLOW_MAX: Final = 20
-"""How many times as long as that may be taken together, less one for each piece that is quick."""
+"""Slowness, in multiples of `SLOW_NS`, at which the prefilters are split; each quick piece takes one off."""
 BRIEF: Final = 100
-"""Bytes of a text that cannot take long: no clock is asked."""
+"""Bytes below which a text cannot take long, so that no clock is read."""
 DETOUR: Final = 100
-"""Pieces that are read the other way then: a slow one among so many costs little."""
+"""Pieces searched in smaller sets before the one automaton is tried again: a slow one among so many costs little."""
 
 ASCII_CONTROLS: Final = r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]"
 NOT_ASCII: Final = r"[^\x00-\x7f]"
@@ -101,14 +102,14 @@ def build_matcher(rows: Sequence[tuple[int, Prefilter]]) -> Callable[[bytes], It
     """Return the function that lists the matching prefilters (by index in `rows`) of a text in UTF-8.
 
     `rows` has each prefilter with the number of its detector. All prefilters are one automaton. If a text keeps many
-    bounded repeats going at once (random letters), that automaton meets a new state with every byte, and is two
-    hundred times slower than on ordinary text; then the prefilters are searched in smaller sets for a while. Both ways
-    match the same prefilters that rules need.
+    bounded repeats going at once (random letters), that automaton meets a new state with every byte, and is two hundred
+    times slower than on ordinary text; then the prefilters are searched in smaller sets for a while. Both ways match
+    the same prefilters that rules need.
     """
     whole = _set([prefilter.expression for _, prefilter in rows])
-    apart: Callable[[bytes], Iterable[int]] | None = None  # made when it is first needed: most texts never do
-    left = 0  # pieces to be looked at the other way, before the one machine is tried again
-    slow = 0  # slow pieces of late: a machine that is new has all states yet to meet
+    apart: Callable[[bytes], Iterable[int]] | None = None  # built on first use: most processes never need it
+    left = 0  # pieces to search in smaller sets before the one automaton is tried again
+    slow = 0  # recent slow pieces: a new automaton has all its states yet to meet
 
     def matches(data: bytes) -> Iterable[int] | None:
         nonlocal apart, left, slow
@@ -119,7 +120,7 @@ def build_matcher(rows: Sequence[tuple[int, Prefilter]]) -> Callable[[bytes], It
             if apart is None:
                 apart = _apart(rows)
             return apart(data)
-        began = thread_time_ns()  # what others do on the machine does not count
+        began = thread_time_ns()  # CPU time of this thread only
         found: Iterable[int] | None = whole(data)
         times = (thread_time_ns() - began) // (SLOW_NS * (len(data) + SHORT))
         if times > 0:
@@ -134,7 +135,7 @@ def build_matcher(rows: Sequence[tuple[int, Prefilter]]) -> Callable[[bytes], It
 
 
 def _apart(rows: Sequence[tuple[int, Prefilter]]) -> Callable[[bytes], Iterable[int]]:
-    """All literals and characters in one pass, the patterns of each detector in one; others only where a literal is."""
+    """Search all literals in one pass, then the patterns of those that occur; patterns without literals by detector."""
     first = [index for index, (_, prefilter) in enumerate(rows) if prefilter.literals or not prefilter.pattern]
     others: dict[int, list[int]] = {}
     for index, (number, prefilter) in enumerate(rows):
@@ -158,11 +159,11 @@ def _apart(rows: Sequence[tuple[int, Prefilter]]) -> Callable[[bytes], Iterable[
 
 
 def _set(expressions: Sequence[str]) -> Callable[[bytes], Any]:
-    """Which of these are in a text, by number; None for none."""
+    """Return the function that lists the expressions a text matches, by index; None for none."""
     if not expressions:
         return lambda _data: None
     options = re2.Options()
-    # Bytes: no text is too broken to be encoded, and a state of the machine is a byte and not a code point.
+    # Bytes: any text can be encoded, and the automaton steps by bytes instead of code points.
     options.encoding = re2.Options.Encoding.LATIN1
     options.never_capture = True
     options.log_errors = False

@@ -1,4 +1,4 @@
-"""The face of the library: a text, or markup, in; the same without what must not pass, out."""
+"""The main entry of the library: sanitizes a whole text or markup."""
 
 from collections.abc import Sequence
 
@@ -11,9 +11,9 @@ from .stream import StreamSanitizer, build_detectors
 
 
 class Sanitizer:
-    """Takes out of texts and of markup what its policy names. Stateless: share one among threads and tasks.
+    """Applies a policy to texts and markup. Stateless: share one among threads and tasks.
 
-    `direction` picks the rules of the policy; `extra` are detectors of your own, which come after the others.
+    `direction` picks the rules of the policy; `extra` are custom detectors, which run after the built-in ones.
     """
 
     def __init__(
@@ -29,28 +29,28 @@ class Sanitizer:
         self._markup = Markup(policy)
 
     def sanitize(self, text: str, placeholders: Placeholders | None = None) -> Sanitized:
-        """Text for a reader, a log or a model. Nothing is escaped: `a < b` comes back byte for byte.
+        """Sanitize text for a reader, a log or a model. Nothing is escaped: `a < b` is returned byte for byte.
 
-        `placeholders` are needed where the policy tokenises; without them such finds are removed.
+        `placeholders` are needed if the policy tokenises; without them such finds are removed.
         """
         stream = self.stream(placeholders)
         out = stream.feed(text) + stream.flush()
         return stream.result(out)
 
     def sanitize_html(self, html: str) -> Sanitized:
-        """Markup that is safe to put into a page: no script, no handler, no foreign image. What is text stays text.
+        """Sanitize markup for a page: no script, no handler, no foreign image. Text content stays.
 
         Always cleans, whatever the policy's categories. Findings name what was removed, with the category `markup`.
         """
         return self._markup.clean(html)
 
     def restrict_html(self, html: str) -> str:
-        """Markup that `scrub_html` has written elsewhere, once more through the parser: faster, without findings.
+        """Parse markup again that `sanitize_html` wrote in another process: faster, without findings.
 
-        For markup from another process, which may not be what it was. What `scrub_html` wrote stays as it is.
+        For markup that may have been changed on the way. Unchanged output of `sanitize_html` stays as it is.
         """
         return self._markup.restrict(html)
 
     def stream(self, placeholders: Placeholders | None = None) -> StreamSanitizer:
-        """A sanitizer for one text that arrives in pieces."""
+        """Return a sanitizer for one text that arrives in pieces."""
         return StreamSanitizer(self.policy, self.direction, placeholders=placeholders, detectors=self._detectors)

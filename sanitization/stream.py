@@ -1,4 +1,4 @@
-"""A sanitizer for text that arrives in pieces: what comes out does not depend on where the pieces were cut."""
+"""Sanitizes text that arrives in pieces: the output does not depend on where the pieces were cut."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Final, NamedTuple
@@ -15,11 +15,11 @@ from .policy_engine import PolicyEngine
 from .prefilter import ActiveDetectors, build_prefilter
 
 PIECE: Final = 4_096
-"""Characters looked at in one go: a longer piece is taken in parts."""
+"""Characters read at a time; a longer piece is split."""
 
 
 class DetectorSet(NamedTuple):
-    """The detectors of a policy in one direction, numbered in the order of work, and their prefilters."""
+    """The detectors of a policy in one direction, numbered in the order they run, and their prefilters."""
 
     early: tuple[Numbered, ...]
     late: tuple[Numbered, ...]
@@ -29,11 +29,11 @@ class DetectorSet(NamedTuple):
 
 
 def build_detectors(policy: Policy, direction: Direction, extra: Sequence[Detector] = ()) -> DetectorSet:
-    """Those whose categories the policy has rules for. To find them takes longer than to read a short text."""
+    """Choose the detectors for which the policy has rules. Takes longer than reading a short text."""
     rules = policy.rules(direction)
     early = [each for each in DISGUISES if each.category in rules]
     late = [_for_policy(policy, each) for each in (*CONTENT, *extra) if each.category in rules]
-    # Those that look by themselves have the last numbers: `build_prefilter` knows the others by their places.
+    # Detectors with `concerns` get the last numbers: `build_prefilter` numbers the others by position.
     gated = [each for each in late if _own(each) is None]
     owning = [each for each in late if _own(each) is not None]
     ordered = [*early, *gated, *owning]
@@ -51,7 +51,7 @@ def build_detectors(policy: Policy, direction: Direction, extra: Sequence[Detect
 def _with(
     active: Callable[[str], ActiveDetectors], own: Sequence[tuple[int, Callable[[str], bool]]]
 ) -> Callable[[str], ActiveDetectors]:
-    """What the prefilters say, and the detectors that look by themselves whether a text concerns them."""
+    """Combine the prefilters with the detectors that decide by themselves whether a text concerns them."""
     if not own:
         return active
 
@@ -66,10 +66,10 @@ def _with(
 
 
 class StreamSanitizer:
-    """Scrubs one text piece by piece. `feed(a) + feed(b) + … + flush()` is what `Scrubber.scrub` makes of the whole.
+    """Sanitizes one text piece by piece. `feed(a) + feed(b) + … + flush()` is the result of `Sanitizer.sanitize`.
 
-    First what hides is taken out, then what was hidden is sought. `extra` are detectors of your own. For many texts,
-    `Scrubber.stream` chooses the detectors once.
+    Disguises are removed first, then the text they hid is scanned. `extra` are custom detectors. For many texts,
+    `Sanitizer.stream` chooses the detectors once.
     """
 
     def __init__(
@@ -84,54 +84,54 @@ class StreamSanitizer:
         early, late, bounds, self._find_active, self._find_active_early = detectors or build_detectors(
             policy, direction, extra
         )
-        self._judge = judge = PolicyEngine(policy, direction, placeholders)
+        self._engine = engine = PolicyEngine(policy, direction, placeholders)
         self._early = [
-            PipelineStage([each], judge, words=False, bounds=bound, leaves=_leaves(each.detector, judge))
+            PipelineStage([each], engine, words=False, bounds=bound, defers=_is_covered(each.detector, engine))
             for each, bound in zip(early, bounds, strict=False)
         ]
-        self._late = PipelineStage(late, judge, words=True, bounds=bounds[-1])
+        self._late = PipelineStage(late, engine, words=True, bounds=bounds[-1])
         self._first_late = len(early)
         self._content = bool(late)
         self._busy = False  # whether an early stage holds anything
-        self._skipped: list[str] = []  # pieces in which the early stages had nothing to find, for their context
+        self._skipped: list[str] = []  # pieces without finds of the early stages, still to be passed to them as context
         self._skipped_size = 0
 
     @property
     def held(self) -> int:
-        """Characters taken in and not yet given out."""
+        """Number of characters taken in and not yet returned."""
         return self._late.held_count + sum(stage.held_count for stage in self._early)
 
     @property
     def blocked(self) -> bool:
-        """Whether something was found after which nothing more is given out, or a detector failed."""
-        return self._judge.blocked
+        """Whether a find or a failed detector blocks the text: nothing more is returned."""
+        return self._engine.blocked
 
     @property
     def failures(self) -> tuple[Failure, ...]:
-        """The detectors that could not do their work."""
-        return tuple(self._judge.failures)
+        """The detectors that raised errors."""
+        return tuple(self._engine.failures)
 
     def feed(self, chunk: str) -> str:
-        """Takes the next piece; gives what is safe to show by now, which may be nothing."""
+        """Take the next piece and return the text that is safe to show by now, which may be empty."""
         if len(chunk) <= PIECE:
             return self._feed(chunk)
         return "".join([self._feed(chunk[start : start + PIECE]) for start in range(0, len(chunk), PIECE)])
 
     def pause(self) -> str:
-        """What can be shown of what is held, when nothing has come for a while: call it from a timer.
+        """Return the held text that may be shown when nothing has arrived for a while: call it from a timer.
 
-        Everything that is settled comes out, and so does the beginning of a last word, while it is nothing but letters
-        and no rule has a foothold in it: of ASCII letters seven at most. Whatever might be the beginning of a secret
-        stays. What was shown is still read together with what follows; the same is found as without the pause. Only
-        where a find covers letters that were shown, they stand before its replacement.
+        Returns all settled text, and the beginning of a last word if it consists of letters only and no rule may begin
+        in it: at most seven ASCII letters. A possible beginning of a secret stays held. Shown text is still read
+        together with what follows, so the findings are those without a pause. If a find covers letters already shown,
+        they stand before its replacement.
         """
-        if not self._content or self._judge.blocked:
+        if not self._content or self._engine.blocked:
             return ""
         return self._late.pause(self._find_active(self._late.held))
 
     def flush(self) -> str:
-        """The rest: call it once, at the end of the text."""
-        if self._judge.blocked:
+        """Return the rest: call it once, at the end of the text."""
+        if self._engine.blocked:
             return ""
         rest, active = "", self._find_active_early
         if self._busy:
@@ -144,7 +144,7 @@ class StreamSanitizer:
         return out + self._late.flush(self._find_active(self._late.held))
 
     def _feed(self, chunk: str) -> str:
-        if self._judge.blocked:
+        if self._engine.blocked:
             return ""
         if self._busy:
             return self._through(chunk)
@@ -164,7 +164,7 @@ class StreamSanitizer:
         return late.feed(chunk, active) if self._content else chunk
 
     def _catch_up(self) -> None:
-        """Lets the early stages have what they had nothing to find in."""
+        """Feed the buffered, already-cleared text to the early stages as context."""
         skipped = "".join(self._skipped)
         self._skipped.clear()
         self._skipped_size = 0
@@ -172,9 +172,9 @@ class StreamSanitizer:
             stage.pass_context(skipped)
 
     def _through(self, chunk: str, seen: ActiveDetectors | None = None) -> str:
-        """All the stages in a row, each by what the one before it left.
+        """Run all stages in a row, each on the output of the one before.
 
-        `seen` is what was seen in this piece with what is held of those before, if it was looked at.
+        `seen` are the detectors active in this piece and the held text, if already known.
         """
         if self._skipped:
             self._catch_up()
@@ -200,12 +200,12 @@ class StreamSanitizer:
         return late.feed(chunk, self._find_active(late.held + chunk) if seen is None else self._content_of(seen))
 
     def _content_of(self, seen: ActiveDetectors) -> ActiveDetectors:
-        """What was seen for the detectors of the last stage."""
+        """Return the active detectors of the last stage."""
         return {number: names for number, names in seen.items() if number >= self._first_late}
 
     @property
     def findings(self) -> tuple[Finding, ...]:
-        """What was found so far in what was given out, by `start`; at most `policy.max_findings` of them."""
+        """The findings so far in the text returned so far, by `start`; at most `policy.max_findings`."""
         stages = [*self._early, self._late]
         if not self.found:
             return ()
@@ -218,36 +218,36 @@ class StreamSanitizer:
                     start, end = edits.old_start(start), edits.old_end(end)
                 found.append(evolve(each, start=start, end=end) if earlier else each)
         found.sort(key=lambda finding: (finding.start, finding.end))
-        return tuple(found[: self._judge.policy.max_findings])
+        return tuple(found[: self._engine.policy.max_findings])
 
     @property
     def found(self) -> int:
-        """How many finds there were so far."""
+        """Number of finds so far."""
         return self._late.found + sum(stage.found for stage in self._early)
 
     def result(self, text: str) -> Sanitized:
-        """The account of the whole, once all has come out; `text` is what came out."""
+        """Return the result for the whole text, once all of it has been returned; `text` is the joined output."""
         findings = self.findings
         blocked = self.blocked
         return Sanitized("" if blocked else text, findings, self.found - len(findings), blocked, self.failures)
 
 
 def _for_policy(policy: Policy, detector: Detector) -> Detector:
-    """The detector itself, or what its `of(policy)` gives: one that depends on more of a policy than its rules."""
+    """Return the detector for this policy: the result of its `of(policy)` if it has one, else itself."""
     of: Callable[[Policy], Detector] | None = getattr(detector, "of", None)
     return of(policy) if of is not None else detector
 
 
-def _leaves(detector: Detector, judge: PolicyEngine) -> bool:
-    """Whether a later stage takes out all that this detector finds: what is in its `covers`, categories with kinds."""
+def _is_covered(detector: Detector, engine: PolicyEngine) -> bool:
+    """Return whether a later stage removes all finds of this detector (its `covers`: categories with kinds)."""
     covers: Mapping[Category, Sequence[str]] = getattr(detector, "covers", {})
     return bool(covers) and all(
-        category in judge.rules and judge.acts_on(category, kind)
+        category in engine.rules and engine.acts_on(category, kind)
         for category, kinds in covers.items()
         for kind in kinds
     )
 
 
 def _own(detector: Detector) -> Callable[[str], bool] | None:
-    """What says whether a text concerns a detector that looks for its prefilters itself."""
+    """Return the `concerns` function of a detector that has no prefilters, if it has one."""
     return getattr(detector, "concerns", None) if not detector.prefilters else None

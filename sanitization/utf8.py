@@ -1,4 +1,4 @@
-"""Ranges of code points as a regular expression over bytes of UTF-8."""
+"""Compiles ranges of code points to a regular expression over bytes of UTF-8."""
 
 from collections.abc import Iterable, Iterator
 
@@ -9,22 +9,22 @@ _LONGEST = (0x7F, 0x7FF, 0xFFFF)  # the last code points written in one, two and
 
 
 def expression(ranges: Iterable[tuple[int, int]]) -> str:
-    """What matches exactly the encoded code points of these ranges, in ASCII, for a reader of bytes.
+    """Return an ASCII expression that matches exactly the encoded code points of these ranges.
 
-    Halves of surrogate pairs are encoded like other code points (`surrogatepass`).
+    Surrogates are encoded like other code points (`surrogatepass`).
     """
     return "|".join(part for low, high in ranges for part in _parts(low, high))
 
 
 def _parts(low: int, high: int) -> Iterator[str]:
-    """A range cut into pieces in which each byte runs through a range of its own."""
+    """Yield the range in parts in which each byte runs through a range of its own."""
     for longest in _LONGEST:
         if low <= longest < high:
             yield from _parts(low, longest)
             yield from _parts(longest + 1, high)
             return
     if high > _LONGEST[0]:
-        for tail in (0x3F, 0xFFF, 0x3FFFF):  # what one, two and three bytes at the end can tell apart
+        for tail in (0x3F, 0xFFF, 0x3FFFF):  # the bits of one, two and three trailing bytes
             if low | tail == high | tail:
                 break
             if low & tail:

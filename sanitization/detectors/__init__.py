@@ -17,7 +17,8 @@ from .unicode.homoglyphs import Homoglyphs as Homoglyphs
 from .unicode.invisible import Invisible as Invisible
 
 DISGUISES: Final[tuple[Detector, ...]] = (Terminal(), UnseenOrders(), Invisible(), Homoglyphs())
-"""In the order of work: each reads what the one before it left."""
+"""In the order they run: each reads the output of the one before."""
 CONTENT: Final[tuple[Detector, ...]] = (Links(), Secrets(), Pii(), Injection())
-"""Read side by side; where two claim the same place, the earlier one has it. So an address that goes is gone as a
-whole: a secret or a name found in it would leave the rest, and the image would still be fetched."""
+"""Run side by side. If two claim the same span, the earlier detector wins. So an address is removed as a whole:
+removing only a secret or a name in it would leave the rest, and the image would still be fetched.
+"""

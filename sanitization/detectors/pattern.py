@@ -1,4 +1,4 @@
-"""A detector of your own, made of one regular expression."""
+"""A custom detector made of one regular expression."""
 
 import re
 from collections.abc import Callable, Collection, Iterator
@@ -15,14 +15,14 @@ CONTEXT: Final = 64
 
 @frozen
 class Pattern:
-    """Finds what `regex` matches; of a match that has a group named `value`, that group.
+    """Finds the matches of `regex`; if a match has a group named `value`, that group.
 
-    The expression is tried at each place with no more than `reach` code points from there, and `context` before it:
-    it can match nothing longer, however it is written. `check` is asked about each match and may refuse it (a check
-    digit). `prefilter` is what is to be seen in every text in which there is a match, before its first blank: without
-    one the expression is tried on every text, and a stream holds back its last `reach` code points all the time.
+    The expression is tried at each place with at most `reach` code points from there, and `context` before it: it
+    cannot match anything longer. `check` may reject a match (a check digit). `prefilter` must match every text in which
+    the expression matches, before the match's first blank. Without a prefilter the expression is tried on every text,
+    and a stream holds back its last `reach` code points all the time.
 
-    `kind` is dotted below the category (`pii.badge`); `replacement` stands for a find that is removed.
+    `kind` is dotted below the category (`pii.badge`); `replacement` replaces a find that is removed.
     """
 
     name: str
@@ -50,7 +50,7 @@ class Pattern:
         return ((self.kind, self.prefilter),) if self.prefilter else ()
 
     def find(self, text: str, start: int = 0, active: Collection[str] = ()) -> Iterator[Hit]:
-        """Each match that passes the check."""
+        """Yield each match that passes the check."""
         position = start
         while position <= len(text) and (seen := self.regex.search(text, position)):
             hit = self._at(text, seen.start())
@@ -66,14 +66,14 @@ class Pattern:
         opened = self._prefilter.search(text, low)
         if not opened:
             return len(text)
-        # A match begins in the word that opens the prefilter.
+        # A match begins in the word that the prefilter matches.
         place = opened.start()
         while place > low and not text[place - 1].isspace():
             place -= 1
         return place
 
     def _at(self, text: str, place: int) -> Hit | None:
-        # The search saw all of the text; what a place holds must not depend on how much of it is there.
+        # The search saw the whole text; the match at a place must depend on `reach` characters only.
         match = self.regex.match(text, place, min(len(text), place + self.reach))
         if not match:
             return None

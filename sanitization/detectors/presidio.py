@@ -1,7 +1,7 @@
-"""Presidio's recognisers as a detector, for those who install the extra `presidio`.
+"""Presidio's recognisers as a detector; needs the extra `presidio`.
 
-Only what Presidio finds by pattern and check digit: no language model is loaded, and words nearby do not change a
-score. Recognisers of your own that are made of patterns work as well.
+Only recognisers by pattern and check digit: no language model is loaded, and words nearby do not change a score. Custom
+recognisers made of patterns work as well.
 """
 
 import re
@@ -18,7 +18,7 @@ REPLACEMENT: Final = "[redacted]"
 
 
 class RecognizerPattern(Protocol):
-    """What is used of Presidio's `Pattern`."""
+    """The used part of Presidio's `Pattern`."""
 
     @property
     def regex(self) -> str:
@@ -26,15 +26,15 @@ class RecognizerPattern(Protocol):
 
     @property
     def score(self) -> float:
-        """How sure a match is that nothing validates."""
+        """The score of a match that nothing validates."""
 
 
 class Recognizer(Protocol):
-    """What is used of Presidio's `PatternRecognizer`."""
+    """The used part of Presidio's `PatternRecognizer`."""
 
     @property
     def supported_entities(self) -> Sequence[str]:
-        """What it finds; the first one counts."""
+        """The entities it finds; only the first one is used."""
 
     @property
     def patterns(self) -> Sequence[Any]:
@@ -42,13 +42,13 @@ class Recognizer(Protocol):
 
     @property
     def global_regex_flags(self) -> int:
-        """The flags they are compiled with."""
+        """The flags its patterns are compiled with."""
 
     def validate_result(self, pattern_text: str) -> bool | None:
-        """True where a match is certain, False where it is none, None where nothing can be said."""
+        """Return True for a certain match, False for a rejected one, None if unknown."""
 
     def invalidate_result(self, pattern_text: str) -> bool | None:
-        """True where a match is none."""
+        """Return True to reject a match."""
 
 
 class _Rule:
@@ -61,7 +61,7 @@ class _Rule:
         self._recognizer = recognizer
 
     def score(self, text: str) -> float:
-        """How sure this match is, as Presidio reckons it; 0 for none."""
+        """Return the score of a match as Presidio computes it; 0 for a rejected one."""
         valid = self._recognizer.validate_result(text)
         if valid is False or self._recognizer.invalidate_result(text):
             return 0.0
@@ -69,14 +69,14 @@ class _Rule:
 
 
 class Presidio:
-    """Finds what Presidio's recognisers find by pattern, as `pii.<entity>`: `pii.us_ssn`, `pii.email_address`.
+    """Finds the pattern matches of Presidio's recognisers, as `pii.<entity>`: `pii.us_ssn`, `pii.email_address`.
 
-    Without `recognizers` those are taken that Presidio has for `languages`. Matches that score less than `threshold`
-    are none, and so are those longer than 256 characters. Without a `prefilter` every text is read by every pattern,
-    which takes about a second for a megabyte, and a stream holds back its last 256 characters all the time.
+    `recognizers` defaults to Presidio's own for `languages`. Matches that score less than `threshold`, or are longer
+    than 256 characters, are ignored. Without a `prefilter` every text is read by every pattern, which takes about a
+    second for a megabyte, and a stream holds back its last 256 characters all the time.
 
-    Raises ImportError when the extra is not installed. Presidio's recogniser of e-mail addresses may look on the
-    network for the list of public suffixes (`tldextract`); the others do no I/O.
+    Raises ImportError if the extra is not installed. Presidio's recogniser of e-mail addresses may fetch the list of
+    public suffixes from the network (`tldextract`); the others do no I/O.
     """
 
     name = "presidio"
@@ -103,7 +103,9 @@ class Presidio:
         ]
 
     def find(self, text: str, start: int = 0, active: Collection[str] = ()) -> Iterator[Hit]:
-        """The surest match at each place, the longest of those; a match covers what begins within it."""
+        """Yield the highest-scoring match at each place, the longest of those. A match covers matches that begin within
+        it.
+        """
         nearest = [(self._next(rule, text, start), rule) for rule in self._rules]
         position = start
         while True:
@@ -119,11 +121,11 @@ class Presidio:
             position = best.end
 
     def settled(self, text: str, start: int = 0, active: Collection[str] = ()) -> int:
-        """All but what lies within the reach of text to come."""
+        """Return where the last `reach` characters begin."""
         return max(start, len(text) - self.reach)
 
     def _next(self, rule: _Rule, text: str, position: int) -> Hit | None:
-        """The first match of a rule from a place on. One that is refused hides none that begins within it."""
+        """Return the first match of a rule from a place on. A rejected match hides no match that begins within it."""
         while position <= len(text) and (seen := rule.expression.search(text, position)):
             place = seen.start()
             match = rule.expression.match(text, place, min(len(text), place + self.reach))
@@ -136,7 +138,7 @@ class Presidio:
 
 
 def _compiler() -> Callable[[str, int], re.Pattern[str]]:
-    """The expressions of Presidio are written for the `regex` module, which it brings along."""
+    """Return `regex.compile`: Presidio's expressions are written for the `regex` module, a dependency of Presidio."""
     import regex
 
     return regex.compile  # type: ignore[no-any-return]

@@ -1,8 +1,7 @@
-"""Control characters and escape sequences, which drive the terminal that shows them (ECMA-48, xterm's ctlseqs).
+"""Control characters and escape sequences, which drive the terminal that displays them (ECMA-48, xterm's ctlseqs).
 
-Tab, line feed and the line end CR LF pass. Text that only talks of sequences (a backslash and `033[31m`) is text.
-What breaks a line, or goes back to its beginning to write over it, gives way to a line end: nothing that was written
-is lost, and nothing is written over.
+Tab, line feed and the line end CR LF pass. Text about sequences (a backslash and `033[31m`) is text. Controls that
+break a line, or return to its beginning to overwrite it, are replaced by a line end: no text is lost or overwritten.
 """
 
 import re
@@ -43,7 +42,7 @@ _SEQUENCE: Final = re.compile(
 )
 _OPENING: Final = re.compile(r"[\x1b\x80-\x9f]")
 _FIRST: Final = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
-"""What each begins with: `re` goes quickly from one of these to the next."""
+"""The first character of each sequence, so that `re` skips quickly to the next candidate."""
 _KINDS: Final = {
     "csi": "terminal.csi",
     "escape": "terminal.escape",
@@ -70,7 +69,7 @@ class Terminal:
     category = Category.TERMINAL
     prefilters = (
         ("control", Prefilter(ranges=((0x00, 0x08), (0x0B, 0x0C), (0x0E, 0x1F), (0x7F, 0x9F)))),
-        # Not at a line end; at the end of a piece nobody knows.
+        # Not at a line end; at the end of a piece that is unknown.
         ("return", Prefilter(literals=("\r",), pattern=r"\r(?:[^\n]|$)")),
     )
     kinds = (
@@ -85,8 +84,8 @@ class Terminal:
     context = 1
     reach = STRING_MAX + 128
 
-    def find(self, text: str, start: int = 0, _find_active: Collection[str] = ()) -> Iterator[Hit]:
-        """Each sequence is one hit, and so is each run of bare control characters."""
+    def find(self, text: str, start: int = 0, _active: Collection[str] = ()) -> Iterator[Hit]:
+        """Yield each sequence as one hit, and each run of bare control characters."""
         position = start
         while first := _FIRST.search(text, position):
             match = _SEQUENCE.match(text, first.start())
@@ -105,13 +104,13 @@ class Terminal:
             else:
                 kind = _KINDS.get(group or "", "terminal.control")
                 if group == "next":
-                    replacement = "\u2028" * (end - begin)  # what Unicode has in its place, for those who look for that
+                    replacement = "\u2028" * (end - begin)  # Unicode's own line separator, for consumers that expect it
                 elif group in ("feed", "rewrite") and not _at_line_end(text, begin, end):
                     replacement = "\n"
             yield make_hit((begin, end, kind, 1.0, replacement, begin, (), None))
 
-    def settled(self, text: str, start: int = 0, _find_active: Collection[str] = ()) -> int:
-        """Everything but an unfinished sequence, or a run of controls, at the end."""
+    def settled(self, text: str, start: int = 0, _active: Collection[str] = ()) -> int:
+        """Return the end of the text, or where an unfinished sequence or a run of controls at the end begins."""
         end = start + len(text[start:].rstrip(_CONTROLS))
         for first in _OPENING.finditer(text, max(start, len(text) - self.reach)):
             if _OPEN.match(text, first.start()):

@@ -1,6 +1,6 @@
-"""Orders that want something: what the assistant was told, what it knows, what its tools can do. Data.
+"""Rules for requests: for the assistant's instructions, its knowledge, its tools. Data.
 
-Also the ways to be heard from inside a document: addressing the machine that reads it, and speaking as the system.
+Also for ways to get attention from inside a document: addressing the machine that reads it, and speaking as the system.
 """
 
 from typing import Final

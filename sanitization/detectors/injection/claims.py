@@ -1,4 +1,4 @@
-"""Who claims to be in charge, in languages other than English: modes, makers and vendors, and what they ask for."""
+"""Claims to be in charge, in languages other than English: modes, makers and vendors, and their requests."""
 
 # ruff: noqa: RUF001 - letters of other scripts are what this file is about
 
@@ -104,27 +104,27 @@ class Claims:
 
     @property
     def prefilter(self) -> Prefilter:
-        """What is to be seen in a text as it stands."""
+        """Prefilter of the stems, in a raw text."""
         first = {form for stem in _STEMS for form in variants(stem.split()[0])}
         return Prefilter(tuple(sorted(first)), raw_pattern(_STEMS, open_end=False), ignore_case=True)
 
     @property
     def ends(self) -> Prefilter:
-        """The same, or a beginning of it at the end of a text."""
+        """The prefilter, also matching an incomplete stem at the end of a text."""
         return evolve(self.prefilter, pattern=raw_pattern(_STEMS, open_end=True))
 
     @cached_property
     def full(self) -> re.Pattern[str]:
-        """The words a find begins with, in a text as it stands."""
+        """The first words of a find, in a raw text."""
         return re.compile(raw_pattern(_STEMS, open_end=False), re.IGNORECASE | re.ASCII)
 
     @property
     def stems(self) -> list[str]:
-        """The words a find begins with."""
+        """The stems of the first words of a find."""
         return list(_STEMS)
 
     def weak(self, places: Places) -> Iterator[Weak]:
-        """What may be such a claim, with its weight."""
+        """Yield possible claims, with their weights."""
         view = places.view
         spots = chain.from_iterable(((at, stem) for at in places.of(stem)) for stem in _CLAIM_STEMS)
         for at, stem in sorted(spots):

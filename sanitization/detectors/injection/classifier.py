@@ -1,14 +1,14 @@
-"""A linear classifier of sentences: does a text give orders to the model that reads it? Catches what no rule words.
+"""A linear classifier of sentences: is a text an order to the model that reads it? Catches orders that no rule words.
 
-The rules know phrases; this knows how words go together. Its features are the words of a sentence, their pieces (so
-that inflected and misspelt words count as well) and their pairs, each hashed to one of `BUCKETS` weights. The weights
-are trained on generated texts by `benchmarks.orders`, and lie in `classifier.txt`.
+Rules know phrases; the classifier knows how words go together. Its features are the words of a sentence, their pieces
+(so that inflected and misspelt words count as well) and their pairs, each hashed to one of `BUCKETS` weights. The
+weights are trained on generated texts by `benchmarks.orders`, and stored in `classifier.txt`.
 
-1. A sentence is judged only if it contains a telling word (`telling`): those open the prefilter, and a find begins at
-   one.
-2. What is read of a text around a telling word depends on the `BACK` characters before it and the `AHEAD` characters
-   after it alone, so that a stream finds what the whole text has.
-3. Time is linear: each telling word is judged once, and what a word weighs is remembered.
+1. A sentence is classified only if it contains a telling word (`telling`): those match the prefilter, and a find begins
+   at one.
+2. Reading around a telling word depends only on the `BACK` characters before it and the `AHEAD` characters after it, so
+   that a stream yields the result of the whole text.
+3. Time is linear: each telling word is classified once, and the weights of a word are cached.
 """
 
 import base64
@@ -27,31 +27,31 @@ from .spelling import spelt
 from .telling import telling
 
 BUCKETS: Final = 1 << 16
-"""Number of weights. A power of two."""
+"""Number of weights; a power of two."""
 BACK: Final = 160
-"""Characters before a telling word in which the beginning of its sentence is looked for."""
+"""Characters before a telling word that are searched for the beginning of its sentence."""
 ON: Final = 240
-"""Characters from a telling word to the end of its sentence, at most."""
+"""Maximum number of characters from a telling word to the end of its sentence."""
 APART: Final = 24
-"""Telling words at most so many characters apart are judged together."""
+"""Telling words at most this many characters apart are classified together."""
 AHEAD: Final = 340
-"""Characters from a telling word to the end of the next sentence, at most."""
+"""Maximum number of characters from a telling word to the end of the next sentence."""
 WORD_MAX: Final = 32
-"""Characters of a word that are read."""
+"""Characters of a word that are read; the rest is ignored."""
 WORDS_LEAST: Final = 3
-"""An order has so many words; two are a setting, a heading or a name. Scripts without blanks are not counted so."""
+"""Least number of words of an order; two are a setting, a heading or a name. Not applied to scripts without blanks."""
 WORDS_MAX: Final = 80
-"""Words of a window that are read."""
+"""Words of a window that are read; the rest is ignored."""
 STEM: Final = 5
-"""Letters of a word that stand for it in a pair."""
+"""Letters of a word that represent it in a pair."""
 SPAN: Final = 4
-"""Words further apart than this make no pair."""
+"""Maximum distance, in words, of the words of a pair."""
 PAIR: Final = 0.5
-"""Share of a pair in the sum."""
+"""Factor of a pair in the sum."""
 KNOWN_MAX: Final = 20_000
-"""Words whose weight is remembered."""
+"""Words whose weights are cached; beyond, the least recently used are dropped."""
 SCORES_MAX: Final = 512
-"""Windows whose score is remembered: a stream asks for the same one with every piece."""
+"""Windows whose score is cached: a stream asks for the same one with every piece."""
 
 _WORD: Final = re.compile(
     "[^\\s!-/:-@\\[-`{-~\u00a0-\u00a9\u00ab-\u00b4\u00b6-\u00b9\u00bb-\u00bf\u060c\u061b\u061f"
@@ -63,13 +63,13 @@ _BOUNDARY: Final = re.compile(
     "|\n(?=[^a-z]|[a-z0-9_-]{1,40} ?[=:])|\\\\n|</|-->|<!--"
 )
 _SEEN_OF_BOUNDARY: Final = 48
-"""Characters from the beginning of a boundary on that must be there before it is known to be one."""
+"""Characters after the start of a boundary that must be present before it is known to be one."""
 
 
 class Window(NamedTuple):
-    """A telling word at `at`; where its sentence begins and ends, and where the sentence after it ends.
+    """A telling word at `at`, the start and end of its sentence, and the end of the sentence after it.
 
-    `whole` says whether text that follows can change nothing of that.
+    `whole` is True if no text that follows can change these.
     """
 
     at: int
@@ -94,7 +94,7 @@ def window(text: str, at: int) -> Window:
 
 
 def _sentence_end(text: str, at: int, most: int) -> tuple[int, int, bool]:
-    """Where a sentence ends, where what follows begins, and whether its end was found within `most`."""
+    """Return where a sentence ends, where the next begins, and whether the end was found within `most`."""
     found = _BOUNDARY.search(text, at, min(len(text), most + _SEEN_OF_BOUNDARY))
     if found is None or found.end() > most:
         end = min(most, len(text))
@@ -103,10 +103,10 @@ def _sentence_end(text: str, at: int, most: int) -> tuple[int, int, bool]:
 
 
 def places(text: str, start: int) -> Iterator[int]:
-    """Places of the telling words at `start` or later that are judged: of those close together the first alone.
+    """Yield the telling words at `start` or later to classify; of those close together only the first.
 
-    A word belongs to those before it if it begins at most `APART` characters after the last of them, in the same
-    sentence: its window would hardly differ, and a text of nothing else would take long.
+    A word is close if it begins at most `APART` characters after the one before it, in the same sentence: its window
+    would hardly differ, and a text made of such words would take long.
     """
     before = -APART - 1
     for at in telling(text, max(0, start - APART)):
@@ -121,18 +121,18 @@ def _ends_between(text: str, before: int, at: int) -> bool:
 
 
 def words(view: str) -> list[str]:
-    """The words of a view, slips of the keyboard put right, numbers without their digits."""
+    """Return the words of a view, with typing errors corrected and numbers without their digits."""
     return [spelt(_DIGITS.sub("0", each[:WORD_MAX])) for each in _WORD.findall(view)[:WORDS_MAX]]
 
 
 def bucket(feature: str) -> int:
-    """The weight that a feature has."""
+    """Return the index of a feature's weight."""
     return zlib.crc32(feature.encode("utf-8", "surrogatepass")) & (BUCKETS - 1)
 
 
 @lru_cache(maxsize=KNOWN_MAX)
 def pieces(word: str) -> tuple[int, ...]:
-    """The buckets of a word: the whole, and its pieces of some letters."""
+    """Return the buckets of a word and of its pieces."""
     marked = f"<{word}>"
     sizes = (3, 5) if word.isascii() else (2, 3, 4)
     found = {bucket(marked)}
@@ -141,7 +141,7 @@ def pieces(word: str) -> tuple[int, ...]:
 
 
 def pairs(found: Sequence[str]) -> Iterator[str]:
-    """The pairs of words near each other in their order, and the word that the sentence begins with."""
+    """Yield the pairs of words near each other in their order, and the first word of the sentence."""
     stems = [each[:STEM] for each in found]
     if stems:
         yield f"^ {stems[0]}"
@@ -151,14 +151,14 @@ def pairs(found: Sequence[str]) -> Iterator[str]:
 
 
 def scale(count: int) -> float:
-    """What the sum over a window of so many words is divided by: long sentences are no worse than short ones."""
+    """Return the divisor of the sum for a window of this many words, so that long sentences score like short ones."""
     return math.sqrt(count + 3.0)
 
 
 class Classifier:
-    """Weights, in steps, and a bias.
+    """Quantised weights and a bias.
 
-    `score(text)` is the probability that a text is an order, as far as the classifier can tell: 0 to 1.
+    `score(text)` is the estimated probability that a text is an order: 0 to 1.
     """
 
     def __init__(self, weights: Sequence[int], step: float, bias: float) -> None:
@@ -178,7 +178,7 @@ class Classifier:
         return 1.0 / (1.0 + math.exp(-max(-30.0, min(30.0, margin))))
 
     def likely(self, text: str, found: Window) -> float:
-        """The score of a window: of its sentence alone, or with the next one, if that is more."""
+        """Return the score of a window: of its sentence alone, or with the next one, whichever is higher."""
         score = self.score(text[found.start : found.end])
         if found.next_end > found.end:
             score = max(score, self.score(text[found.start : found.next_end]))
@@ -190,15 +190,15 @@ class Classifier:
 
 
 def in_steps(weights: Sequence[float], bias: float) -> Classifier:
-    """The classifier with these weights, each rounded to one of 255 steps, as a file has them."""
+    """Return a classifier with these weights, each rounded to one of 255 steps as stored in the file."""
     step = max(max(map(abs, weights)), 1e-9) / 127
     return Classifier(array("b", [round(each / step) for each in weights]), step, bias)
 
 
 def dump(made: Classifier, source: str) -> str:
-    """Write a classifier as text: the bias, the size of a step and `source`, then a byte for each weight.
+    """Serialise a classifier to text: the bias, the size of a step and `source`, then a byte for each weight.
 
-    `source` is one word that tells what the classifier was trained on.
+    `source` is one word that identifies the training data.
     """
     coded = base64.b64encode(zlib.compress(bytes(each & 0xFF for each in made.weights), 9)).decode()
     lines = [coded[at : at + 120] for at in range(0, len(coded), 120)]
@@ -206,10 +206,10 @@ def dump(made: Classifier, source: str) -> str:
 
 
 def load(text: str) -> Classifier:
-    """Read what `dump` wrote.
+    """Parse the output of `dump`.
 
     Raises:
-        ValueError: It is damaged.
+        ValueError: The text is damaged.
     """
     head, _, coded = text.partition("\n")
     bias, step = map(float, head.split()[:2])
@@ -224,5 +224,5 @@ def load(text: str) -> Classifier:
 
 @cache
 def classifier() -> Classifier:
-    """The classifier that comes with the package, loaded when it is first asked for."""
+    """Return the classifier of the package, loaded on first use."""
     return load(Path(__file__).with_name("classifier.txt").read_text("ascii"))

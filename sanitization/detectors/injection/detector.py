@@ -1,12 +1,11 @@
-"""Finds orders to a model in text that should hold none: by rules, each of which adds to a score, and says why.
+"""Finds orders to a model in text that should hold none: by rules, each of which adds to a score and gives a reason.
 
-How a text is read: the prefilters that are open name the rules that may find something. Each looks for the first words
-of an order in a view of the text (`normal`), weighs what follows, and what stands around it (`injection_window`). Weak
-signs of several kinds near each other add up. What is written in another way is decoded (`injection_encodings`), and
-the result is read by the same rules.
+The matching prefilters name the rules to try. Each rule searches a normalised view of the text for the first words of
+an order, and weighs the text that follows and the text around it (`window`). Weak signs of several kinds near each
+other add up. Encoded text is decoded (`encodings`), and read by the same rules.
 
-Two views of this file's own, beside the detector's five invariants: an order begins at its first telling word, never
-before; and a first word in disguise opens the prefilter of disguises by itself.
+Two invariants beside the detector's five: an order begins at its first telling word, never before; and a disguised
+first word alone matches the prefilter of disguises.
 """
 
 from bisect import bisect_left
@@ -44,36 +43,36 @@ from .window import AHEAD, BEHIND, THEMES, Around, dampers
 
 REPLACEMENT: Final = "[instruction removed]"
 COUNTS: Final = 0.5
-"""The least score of a find; what is below is not told."""
+"""Least score of a find; lower ones are not reported."""
 SPAN_MAX: Final = 300
 NEAR: Final = 200
-"""Another weak sign so many characters on adds to the first."""
+"""Characters within which another weak sign adds to the first."""
 LEAST: Final = 0.15
-"""The least weight that others can add to."""
+"""Least weight of a sign to which others can add."""
 OTHER_LEAST: Final = 0.2
-"""The least weight of what adds to another."""
+"""Least weight of a sign that adds to another."""
 SHARE: Final = 0.6
-"""How much of its weight it adds."""
+"""Share of its weight that it adds."""
 LIKELY_LEAST: Final = 0.6
-"""The least score of the classifier that counts."""
+"""Least score of the classifier that counts."""
 UNLIKELY: Final = 0.004
-"""A score below which the classifier is so sure of no order that a weak find of a rule does not count either."""
+"""Score of the classifier below which it overrules a weak find of a rule."""
 FORMAL: Final = ("injection.token", "injection.system", "injection.encoded")
 """Kinds that are known by their form, which the classifier does not see."""
 WEAK: Final = 0.75
-"""Finds of rules with this score or more need no second opinion."""
+"""Finds of rules with this score or more are not checked by the classifier."""
 _LIKELY: Final = ("its words go together as in an order to a model",)
 DECODED_LEAST: Final = 12
 WORD_MAX: Final = 64
 STEM_MAX: Final = 32
 """Characters of the longest first word, in a view."""
 START: Final = 3
-"""So many of its first letters tell which rules it may belong to."""
+"""Number of first letters that select the rules a word may belong to."""
 
 _WORDS: Final = Late("[a-z0-9]")
 _END: Final = Late(r"[.!?\u2026]+(?=[\s\"')\]<}]|$)|[\u3002\uff01\uff1f\u0964\n]|</|-->")
 _CLOSED: Final = Late(r"[.!?][\s\"'][^.!?\n]|[\u3002\uff01\uff1f\u0964\n].")
-# Letters put together again may have lost what was between the words.
+# Joined letters may have lost the blanks between the words.
 _RUN_TOGETHER: Final = Late(
     r"(?:ignor(?:e|ing)|disregard|forget|override|bypass)(?:all|any|the|of|your|my|previous|prior|earlier|above|every|"
     r"these|those|system|safety|preceding|and){0,6}(?:instructions?|prompts?|rules|directives?|guidelines?|"
@@ -88,8 +87,8 @@ _RUN_TOGETHER: Final = Late(
 class Injection:
     """Finds `injection.*`: orders that a text gives to the model that reads it.
 
-    Its prefilters are its own: rows of common words, which in one set with those of other detectors would multiply with
-    them into more states than RE2 keeps. So it looks itself, at small sets, whether a text concerns it.
+    It searches its prefilters itself, in small sets (`concerns`): they are rows of common words, which in one set with
+    those of other detectors would multiply into more states than RE2 keeps.
     """
 
     name = "injection"
@@ -103,11 +102,11 @@ class Injection:
         self._model = model
 
     def concerns(self, text: str) -> bool:
-        """Whether there may be anything in a text for this detector: asked before it is."""
+        """Return whether there may be anything in a text for this detector."""
         return any(match_prefilters(text))
 
     def find(self, text: str, start: int = 0, active: Collection[str] = ()) -> Iterator[Hit]:
-        """The orders, each from its first telling word to the end of its sentence."""
+        """Yield the orders, each from its first telling word to the end of its sentence."""
         active = active or match_prefilters(text[start:]).whole
         if not active:
             return
@@ -120,7 +119,7 @@ class Injection:
         yield from found if second is None else second.added(found)
 
     def settled(self, text: str, start: int = 0, active: Collection[str] = ()) -> int:
-        """Everything but what may be the beginning of an order whose end is not known."""
+        """Return where the first possible order begins whose end is not known, or the end of the text."""
         end = len(text)
         names = active or match_prefilters(text[start:]).ends
         for name in names:
@@ -145,7 +144,7 @@ class Injection:
 
 
 def _tail(text: str, start: int) -> int:
-    """Where a word of another script begins that may become the first of an order."""
+    """Return where a word of another script begins at the end of a text that may become the first of an order."""
     known, longest = tails()
     lowered = "".join(each.lower() if each.isascii() else each for each in text[max(start, len(text) - longest) :])
     for length in range(len(lowered), 0, -1):
@@ -155,7 +154,7 @@ def _tail(text: str, start: int) -> int:
 
 
 def _pending(text: str, start: int, name: str) -> int:
-    """Where the first word of an order stands that more text could still make one."""
+    """Return the place of the first word that more text could still make an order."""
     search = end_pattern_of(name)
     position = max(start, len(text) - AHEAD)
     while match := search.search(text, position):
@@ -170,7 +169,7 @@ def _pending(text: str, start: int, name: str) -> int:
 
 
 def _ruled_out(text: str, at: int, name: str) -> bool:
-    """Whether the sentence has ended that a first word stands in, and no rule makes anything of it."""
+    """Return whether the sentence of a first word has ended and no rule finds an order in it."""
     rule = BY_NAME.get(name)
     if rule is None or not _CLOSED.search(text, at, at + AHEAD - 60):
         return False
@@ -186,9 +185,9 @@ def _ruled_out(text: str, at: int, name: str) -> bool:
 def _orders(
     text: str, start: int, active: Collection[str], encoded: Sequence[Hit] = (), second: "_Opinion | None" = None
 ) -> Iterator[Hit]:
-    """The hits of the rules for what stands there as it is, and of those `encoded` what these do not cover.
+    """Yield the hits of the rules in the text as it stands, and the `encoded` hits that they do not cover.
 
-    A hit that the second opinion doubts is none.
+    A hit that the second opinion doubts is dropped.
     """
     if not ALL_ORDERS.isdisjoint(active):
         names: Collection[str] = active
@@ -231,7 +230,7 @@ def _orders(
 
 
 def _disguises(view: NormalizedText, text: str, begin: int) -> list[tuple[int, int]]:
-    """The parts of a view in which a first word in disguise may begin, from `begin` on."""
+    """Return the parts of a view, from `begin` on, in which a disguised first word may begin."""
     spots: list[tuple[int, int]] = []
     for match in DISGUISED.finditer(text):
         if spots and match.start() - spots[-1][1] <= STEM_MAX:
@@ -251,7 +250,7 @@ def _disguises(view: NormalizedText, text: str, begin: int) -> list[tuple[int, i
 
 @cache
 def _starts() -> dict[str, set[int]]:
-    """The first letters of all first words, with the rules (by their place in `RULES`) that have such words."""
+    """Map the first letters of all first words to the rules (by index in `RULES`) that have such words."""
     found: dict[str, set[int]] = {}
     for number, rule in enumerate(RULES):
         for stem in rule.begins:
@@ -260,7 +259,7 @@ def _starts() -> dict[str, set[int]]:
 
 
 def _beginning_in(view: str, within: tuple[int, int]) -> list[Rule]:
-    """The rules a first word of which may begin in a part of the view."""
+    """Return the rules that have a first word beginning in a part of the view."""
     starts, found = _starts(), set[int]()
     begin, end = within
     for at in range(begin, end):
@@ -281,7 +280,7 @@ def _by_rule(
     plain: bool,
     disguised: bool = False,
 ) -> Iterator[Weak]:
-    """What a rule makes of what begins `within` a part of the view, which is of `text[offset:]`."""
+    """Yield a rule's weak signs that begin `within` a part of the view, which is of `text[offset:]`."""
     seen = set()
     begin, end = within
     for stem in rule.begins:
@@ -297,7 +296,7 @@ def _by_rule(
 
 
 def _opens(rule: Rule, text: str, at: int, end: int, plain: bool, disguised: bool) -> bool:
-    """Whether the text at a place opens a prefilter by itself, so that a stream sees it as the whole does."""
+    """Return whether the text at a place alone matches a prefilter, so that a stream finds what the whole text has."""
     if disguised and DISGUISED.search(text, at, end + 1):
         return True
     if not plain:
@@ -318,13 +317,13 @@ def _by_leet(reader: Reader, rule: Rule, pattern: Late, view: NormalizedText, te
 def _weighed(
     view: NormalizedText, weak: list[Weak], encoded: list[Hit], first: int, second: "_Opinion | None"
 ) -> Iterator[Hit]:
-    """Hits for what is strong enough by itself or with what stands near it, and those `encoded`, in turn.
+    """Yield hits for signs that are strong enough alone or with others near them, and the `encoded` hits, in order.
 
     The view is of the text from `first` on.
     """
-    # Which signals count is the order's own affair: what else a text holds may be out of sight in a stream.
+    # Signals are counted for each order alone: a stream may not see the rest of the text.
     around = {foreign: Around(view.text, foreign=foreign) for foreign in {each.foreign for each in weak}}
-    covered, turn = -1, 0  # in the text
+    covered, turn = -1, 0  # offset in the text
     kinds = {each.kind for each in weak if each.weight >= OTHER_LEAST}
     for index, each in enumerate(weak):
         at = view.places[each.start]
@@ -357,7 +356,7 @@ def _weighed(
 
 
 def _end(view: str, weak: Weak) -> int:
-    """The end of the sentence, or of what can be told of it."""
+    """Return the end of the sentence, at most `SPAN_MAX` characters on."""
     most = weak.start + SPAN_MAX
     stop = _END.search(view, min(weak.end, most), most)
     if not stop:
@@ -369,7 +368,7 @@ def _end(view: str, weak: Weak) -> int:
 
 
 class _Opinion:
-    """What the classifier says of a text from a place on."""
+    """The classifier's scores for a text from a place on."""
 
     def __init__(self, model: Classifier, text: str, start: int) -> None:
         self._model, self._text, self._start = model, text, start
@@ -377,14 +376,16 @@ class _Opinion:
         self._seen: dict[int, tuple[Window, float]] = {}
 
     def doubts(self, hit: Hit) -> bool:
-        """Whether a find of a rule that is weak only looks like an order: each telling word in it says so."""
+        """Return whether the classifier overrules a weak find of a rule: every telling word in it scores below
+        `UNLIKELY`.
+        """
         if hit.score >= WEAK or hit.kind in FORMAL:
             return False
         inside = self._places[bisect_left(self._places, hit.start) : bisect_left(self._places, hit.end)]
         return bool(inside) and all(self._at(at)[1] < UNLIKELY for at in inside)
 
     def added(self, found: Sequence[Hit]) -> Iterator[Hit]:
-        """The finds of the rules, and between them what only the classifier takes for an order."""
+        """Yield the finds of the rules, and between them the orders that only the classifier finds."""
         covered, turn = self._start, 0
         for at in self._places:
             while turn < len(found) and found[turn].anchor <= at:
@@ -410,7 +411,7 @@ class _Opinion:
 
 @lru_cache(maxsize=512)  # a stream asks for the same sentence with every piece
 def _misspelt(sentence: str) -> float:
-    """The score that rules give a sentence once its misspelt words are put right; 0 if there are none."""
+    """Return the rules' score of a sentence after correcting its misspelt words; 0 if there are none."""
     said = respelt(sentence)
     if said is None:
         return 0.0
@@ -418,17 +419,17 @@ def _misspelt(sentence: str) -> float:
 
 
 def _talked_of(text: str, seen: Window) -> bool:
-    """Whether a likely order is quoted as an example, or its text is about such orders."""
+    """Return whether a likely order is quoted as an example, or its text is about such orders."""
     before, order = folded(text[max(0, seen.at - BACK) : seen.at]), folded(text[seen.at : seen.end])
     view = before + order + folded(text[seen.end : seen.next_end])
     return any(True for _ in dampers(view, len(before), len(before) + len(order)))
 
 
 def _likely_settled(text: str, start: int, end: int) -> int:
-    """A place, `end` at most, before which no text that may follow changes what the classifier finds.
+    """Return a place, at most `end`, such that no following text changes the classifier's finds before it.
 
-    What the rules have not settled may yet take the place of a likely order, so that is not settled either; and a find
-    of a rule, which has `SPAN_MAX` characters at most, may yet be judged to be none.
+    Text that the rules have not settled may still replace a likely order; and a rule's find of up to `SPAN_MAX`
+    characters may still be overruled.
     """
     for at in places(text, max(start, min(end, len(text)) - AHEAD)):
         if at >= end:
@@ -478,7 +479,7 @@ def judged(said: str, how: str, model: Callable[[], Classifier] = classifier) ->
 
 
 def _read(said: str, model: Callable[[], Classifier]) -> tuple[float, tuple[str, ...]]:
-    """What the rules say of a decoded text: the highest score, and its reasons."""
+    """Return the highest score that the rules give a decoded text, and its reasons."""
     lowered = said.lower()
     if said.isascii() and not any(key in lowered for key in _KEYS):
         return 0.0, ()

@@ -1,6 +1,6 @@
 """Orders in another writing: base64, base32, hexadecimal, rot13, reversed, Morse, numbers, escapes, letters set apart.
 
-Each way is found by its form alone, read a bounded way on, and given back as plain text for the rules to judge.
+Each writing is recognised by its form alone, decoded up to a bound, and returned as plain text for the rules.
 """
 
 # ruff: noqa: SIM905 - listings are easier to read than lists
@@ -22,21 +22,21 @@ from sanitization.prefilter import Prefilter
 from .rules import Late
 
 READ_MAX: Final = 512
-"""Characters of one encoded run that are read, from where it begins."""
+"""Characters of one encoded run that are read, from its beginning."""
 BLOCK: Final = 384
-"""A run without blanks that goes on is read in blocks of so many, each with a part of the one before it."""
+"""Characters of the blocks in which a longer run without blanks is read; each overlaps the one before it."""
 OVERLAP: Final = 128
 RUN_MAX: Final = 4_096
 """Characters of a run that are read at all."""
 RUN_LEAST: Final = 20
 ROW: Final = 6
-"""Signs standing apart in a row, from which on it is looked at whether they are letters."""
+"""Least number of signs set apart in a row that may be letters."""
 PRINTED: Final = 0.9
-"""The least part of letters, digits and blanks in what is taken for text."""
+"""Least share of letters, digits and blanks in decoded text."""
 
 
 class Decoded(NamedTuple):
-    """A piece of a text (`start` to `end`) and what it says; `how` is the name of the writing."""
+    """The decoded text of a piece (`start` to `end`); `how` is the name of the writing."""
 
     start: int
     end: int
@@ -59,8 +59,8 @@ _FINE: Final = _HIGH + b"\x00" + (string.ascii_letters + string.digits + _READAB
 
 
 def _text(raw: bytes) -> str:
-    """The bytes as text; empty if they are not text."""
-    # A quick look: in bytes at random so much is no text that the rest need not be read.
+    """Return the bytes as text, or an empty text if they are not text."""
+    # A quick test: random bytes hold so many non-text bytes that the rest need not be read.
     low = len(raw.translate(None, _HIGH))
     if len(raw.translate(None, _FINE)) > (1 - PRINTED) * (low + (len(raw) - low) / 2) + 1:
         return ""
@@ -72,7 +72,7 @@ def _text(raw: bytes) -> str:
 
 
 def _unrun(run: str) -> Iterator[tuple[str, str]]:
-    """What a run may say, with the way it is written."""
+    """Yield the possible decodings of a run, with the name of the writing."""
     hexadecimal = _HEX.compiled.fullmatch(run)
     if hexadecimal:
         yield _text(bytes.fromhex(hexadecimal[1])), "hexadecimal"
@@ -100,12 +100,12 @@ _LEAST: Final = b"1" * RUN_LEAST
 
 
 def _ascii(text: str) -> bytes:
-    """A byte for each character; a question mark for those that are not ASCII."""
+    """Return one byte for each character; a question mark for those that are not ASCII."""
     return text.encode("ascii", "replace")
 
 
 def runs(text: str, start: int) -> Iterator[Decoded]:
-    """Long words that are text in base64, base32, hexadecimal or binary."""
+    """Yield long words that are text in base64, base32, hexadecimal or binary."""
     behind = text[max(0, start - RUN_MAX) : start]
     position = start - len(behind) + len(behind.rstrip(_ALPHABET))
     marked = _ascii(text[position:]).translate(_IN_RUN)
@@ -130,7 +130,7 @@ def _blocks(match: re.Match[str], start: int) -> Iterator[Decoded]:
 
 
 def run_settled(text: str, start: int) -> int:
-    """Where the block begins that the end of the text is in, if it ends in a run."""
+    """Return where the last block begins if the text ends in a run."""
     behind = text[max(0, len(text) - RUN_MAX) :]
     begin = len(text) - len(behind) + len(behind.rstrip(_ALPHABET))
     return max(start, begin + (len(text) - begin) // BLOCK * BLOCK)
@@ -150,7 +150,7 @@ _MORSE: Final = dict(
 
 @frozen
 class Tokens:
-    """A writing whose letters stand apart: each a `token`, with `between` in between, at least `least` of them."""
+    """A writing whose letters stand apart: at least `least` of `token`, with `between` in between."""
 
     how: str
     token: str
@@ -158,7 +158,7 @@ class Tokens:
     least: int
     read: Callable[[str], str]
     begun: str = ""
-    """What is less than a token, and may become one."""
+    """Pattern of an incomplete token."""
 
     @property
     def pattern(self) -> Late:
@@ -169,12 +169,12 @@ class Tokens:
 
     @property
     def preceded(self) -> Late:
-        """What shows that a token is not the first of its run."""
+        """A token before another one, which is then not the first of its run."""
         return Late(f"(?<![^\\W_])(?:{self.token})(?:{self.between})$")
 
     @property
     def unfinished(self) -> Late:
-        """A run that goes on to the end of a text."""
+        """A run that reaches the end of a text."""
         return Late(
             f"(?<![^\\W_])(?:{self.token})(?:(?:{self.between})(?:{self.token})){{0,{READ_MAX}}}"
             f"(?:(?:{self.between})[^\\s]{{0,8}})?$"
@@ -188,7 +188,7 @@ class Tokens:
 
     @property
     def ends(self) -> Prefilter:
-        """The same, or fewer at the end of a text: at least one, and what is between it and the next."""
+        """Some tokens in a row, or fewer at the end of a text: at least one and a separator."""
         row = f"(?:{self.token})"
         for number in range(min(self.least, ROW) - 1, 0, -1):
             more = f"(?:{self.between})(?:{self.begun}$|{row})"
@@ -210,7 +210,7 @@ def _numbers(base: int) -> Callable[[str], str]:
 
 
 def _letters(run: str) -> str:
-    """Letters set apart, put together. What is between words is wider than, or other than, what is between letters."""
+    """Join letters set apart. The separator between words is wider than, or differs from, the one between letters."""
     signs = re.findall("[^A-Za-z0-9@$!]+", run)
     usual = max(set(signs), key=signs.count) if signs else " "
     parts = re.split("([^A-Za-z0-9@$!]+)", run)
@@ -228,7 +228,7 @@ _BY_NAME: Final = {each.how: (each.read, each.pattern, each.preceded, each.unfin
 
 
 def tokens(text: str, start: int, how: str) -> Iterator[Decoded]:
-    """Runs of single signs, each a letter."""
+    """Yield runs of single signs, each a letter."""
     read, pattern, preceded, _ = _BY_NAME[how]
     position = start
     while match := pattern.search(text, position):
@@ -242,7 +242,7 @@ def tokens(text: str, start: int, how: str) -> Iterator[Decoded]:
 
 
 def tokens_settled(text: str, start: int, how: str) -> int:
-    """Where a run begins that the end of the text may still be in."""
+    """Return where a run begins that the end of the text may still be in."""
     unfinished = _BY_NAME[how][3].search(text, max(start, len(text) - READ_MAX))
     return unfinished.start() if unfinished else len(text)
 
@@ -266,13 +266,13 @@ _WORD: Final = Late("[A-Za-z0-9]{0,24}$")
 
 
 def _begin(text: str, at: int) -> int:
-    """Where the word begins that an escape stands in."""
+    """Return where the word of an escape begins."""
     word = _WORD.search(text, max(0, at - 24), at)
     return word.start() if word else at
 
 
 def escapes(text: str, start: int) -> Iterator[Decoded]:
-    """Text whose letters are escaped as in addresses, markup or source."""
+    """Yield text whose letters are escaped as in addresses, markup or source."""
     position = start
     while first := _FIRST.search(text, position):
         at, position = first.start(), first.end()
@@ -287,7 +287,7 @@ def escapes(text: str, start: int) -> Iterator[Decoded]:
 
 
 def escapes_settled(text: str, start: int) -> int:
-    """Where a run of escapes begins that the end of the text may still be in."""
+    """Return where a run of escapes begins that the end of the text may still be in."""
     position = max(start, len(text) - READ_MAX)
     while first := _FIRST.search(text, position):
         at, position = first.start(), first.end()
@@ -322,19 +322,19 @@ _LINE: Final = Late(rf"[^\n]{{1,{SENTENCE_MAX}}}")
 
 
 def turned(text: str, start: int) -> Iterator[Decoded]:
-    """Sentences written backwards: from the first word that is one the other way round."""
+    """Yield sentences written backwards, from the first reversed word on."""
     for at, end in _lines(text, start, _TURNED):
         yield Decoded(at, end, text[at:end][::-1], "reversed")
 
 
 def rotated(text: str, start: int) -> Iterator[Decoded]:
-    """Sentences in rot13."""
+    """Yield sentences in rot13."""
     for at, end in _lines(text, start, _ROTATED):
         yield Decoded(at, end, codecs.encode(text[at:end], "rot13"), "rot13")
 
 
 def _lines(text: str, start: int, words: Late) -> Iterator[tuple[int, int]]:
-    """From the first of the words to the end of the line; not from a second one near it."""
+    """Yield spans from the first of the words to the end of the line; a second word near it begins none."""
     position = start
     while match := words.search(text, position):
         at, position = match.start(), match.end()
@@ -344,7 +344,7 @@ def _lines(text: str, start: int, words: Late) -> Iterator[tuple[int, int]]:
 
 
 def line_settled(text: str, start: int, turned_round: bool) -> int:
-    """Where such a sentence begins whose end is not known."""
+    """Return where a reversed or rot13 sentence begins whose end is not known."""
     words = _TURNED if turned_round else _ROTATED
     for match in words.finditer(text, max(start, len(text) - SENTENCE_MAX)):
         if "\n" not in text[match.start() : match.start() + SENTENCE_MAX]:

@@ -1,4 +1,4 @@
-"""Reads orders in other languages by the words of `injection_languages`: which of them stand together in a sentence?"""
+"""Reads orders in other languages by the words of `languages` that stand together in a sentence."""
 
 import re
 from bisect import bisect_left
@@ -15,20 +15,20 @@ from .languages import LANGUAGES, Language
 from .rules import Late, row, trie
 
 BACK: Final = 60
-"""Characters before a verb in which its object is looked for: many languages set it first."""
+"""Characters before a verb that are searched for its object: many languages set it first."""
 ON: Final = 120
-"""Characters from the verb on."""
+"""Characters from the verb on that are searched."""
 PLAIN_LEAST: Final = 6
-"""A stem without its accents has so many letters: shorter ones are in words of other languages."""
+"""Least length of a stem without its accents: shorter ones occur in words of other languages."""
 SHORT: Final = 4
-"""A stem of so many Latin letters is a whole word."""
+"""Stems of at most this many Latin letters are whole words."""
 
 _SENTENCE: Final = re.compile("[.!?\n\u3002\uff01\uff1f\u0964\u061f]")
 
 
 class Weak(NamedTuple):
-    """What may be an order: where it begins in the view, how far it goes, its kind, weight and reason; and whether it
-    is in another language, of which the signals around it may be too.
+    """A possible order: its start in the view, its end, its kind, weight and reason, and whether it is in another
+    language (then the signals around it may be too).
     """
 
     start: int
@@ -41,7 +41,9 @@ class Weak(NamedTuple):
 
 @cache
 def variants(stem: str) -> tuple[str, ...]:
-    """How a stem may stand in a text: lower, capital or large, with or without accents; ASCII letters in lower case."""
+    """Return a stem's forms in a text: lower case, capitalised, upper case, with or without accents; ASCII in lower
+    case.
+    """
     if stem.isascii():
         return (stem.lower(),)
     found = {form.translate(_LOWER) for form in (stem, stem.upper(), stem.capitalize(), stem.title())}
@@ -55,7 +57,7 @@ _LOWER: Final = {code: code + 32 for code in range(ord("A"), ord("Z") + 1)}
 
 
 def split(listing: str) -> list[str]:
-    """The stems of a listing, with their blanks."""
+    """Return the stems of a listing, with their blanks."""
     return [word.replace("_", " ").strip() for word in listing.split()]
 
 
@@ -69,7 +71,7 @@ def raw_pattern(stems: Iterable[str], *, open_end: bool) -> str:
 
 
 def beginnings(stems: Iterable[str]) -> frozenset[str]:
-    """What a stem with foreign letters in it looks like while it is being written."""
+    """Return the incomplete forms of stems with foreign letters."""
     found = {
         form[:length]
         for stem in stems
@@ -81,7 +83,7 @@ def beginnings(stems: Iterable[str]) -> frozenset[str]:
 
 
 def _view(words: Iterable[str], *, spaced: bool) -> re.Pattern[str]:
-    """A pattern for stems in a view."""
+    """Return a pattern for stems in a view."""
     each = {folded(word) for word in words}
     short = {word for word in each if spaced and word[0].isascii() and len(word) <= SHORT}
     patterns = [trie(sorted(each - short), open_end=False, spell=_spell)] if each - short else []
@@ -96,14 +98,14 @@ def _spell(character: str) -> str:
 
 
 class Places:
-    """Where literals stand in a view, from a place on. Languages share some: each is looked for once."""
+    """Offsets of literals in a view, from a place on. Languages share literals, so each is searched once."""
 
     def __init__(self, view: str, begin: int) -> None:
         self.view, self._begin = view, begin
         self._found: dict[str, list[int]] = {}
 
     def of(self, literal: str) -> list[int]:
-        """The places of one, in order."""
+        """Return the offsets of a literal, in order."""
         found = self._found.get(literal)
         if found is None:
             found = self._found[literal] = []
@@ -116,7 +118,7 @@ class Places:
 
 @frozen
 class Grammar:
-    """A language, ready to be looked for."""
+    """A language, compiled for search."""
 
     language: Language
 
@@ -127,53 +129,53 @@ class Grammar:
 
     @property
     def prefilter(self) -> Prefilter:
-        """What is to be seen in a text as it stands."""
+        """Prefilter of the stems, in a raw text."""
         first = {part for stem in self.stems for part in variants(stem.split()[0])}
         return Prefilter(tuple(sorted(first)), raw_pattern(self.stems, open_end=False), ignore_case=True)
 
     @property
     def ends(self) -> Prefilter:
-        """The same, or a beginning of it at the end of a text."""
+        """The prefilter, also matching an incomplete stem at the end of a text."""
         return evolve(self.prefilter, pattern=raw_pattern(self.stems, open_end=True))
 
     @cached_property
     def full(self) -> re.Pattern[str]:
-        """The words a find begins with, in a text as it stands."""
+        """The first words of a find, in a raw text."""
         return re.compile(raw_pattern(self.stems, open_end=False), re.IGNORECASE | re.ASCII)
 
     @cached_property
     def quick(self) -> tuple[str, ...]:
-        """The first of these words, in a view."""
+        """The first word of each stem, in a view."""
         return tuple(sorted({folded(stem.split()[0]) for stem in self.stems}))
 
     @cached_property
     def verbs(self) -> re.Pattern[str]:
-        """What is ordered, in a view; so are the others."""
+        """Verbs of ignoring, in a view."""
         return self._view(self.language.ignore)
 
     @cached_property
     def told(self) -> re.Pattern[str]:
-        """What the model has been told."""
+        """Names of the model's instructions, in a view."""
         return self._view(self.language.told)
 
     @cached_property
     def earlier(self) -> re.Pattern[str]:
-        """What points to all of it."""
+        """Words for *earlier* or *all*, in a view."""
         return self._view(self.language.earlier)
 
     @cached_property
     def said(self) -> re.Pattern[str]:
-        """What may stand for it."""
+        """Phrases such as *all that was said above*, in a view."""
         return self._view(self.language.said)
 
     @cached_property
     def reveal(self) -> re.Pattern[str]:
-        """How it is asked for."""
+        """Verbs of revealing, in a view."""
         return self._view(self.language.reveal)
 
     @cached_property
     def prompt(self) -> re.Pattern[str]:
-        """What only a model has."""
+        """Words that only apply to a model, in a view."""
         return _view([*split(self.language.prompt), *_PROMPTS], spaced=False)
 
     def _view(self, listing: str) -> re.Pattern[str]:
@@ -181,11 +183,11 @@ class Grammar:
 
     @property
     def stems(self) -> list[str]:
-        """The words a find begins with."""
+        """The stems of the first words of a find."""
         return [*split(self.language.ignore), *split(self.language.prompt), *_PROMPTS]
 
     def weak(self, places: Places) -> Iterator[Weak]:
-        """What may be an order in this language, with its weight."""
+        """Yield possible orders in this language, with their weights."""
         view = places.view
         spots = sorted({at for literal in self.quick for at in places.of(literal)})
         begun = next((number for number, at in enumerate(spots) if self._begins(view, at)), -1)
@@ -223,38 +225,38 @@ class Grammar:
 
 
 class _Where:
-    """Where in a view the words of a language begin, in order, from a place on."""
+    """Offsets of a language's words in a view, in order, from a place on."""
 
     def __init__(self, view: str, grammar: Grammar, first: int) -> None:
         self.view, self._grammar, self._first = view, grammar, first
 
     @cached_property
     def told(self) -> list[int]:
-        """What the model has been told."""
+        """Offsets of names of the model's instructions."""
         return _all(self._grammar.told, self.view, self._first)
 
     @cached_property
     def said(self) -> list[int]:
-        """What may stand for it."""
+        """Offsets of phrases such as *all that was said above*."""
         return _all(self._grammar.said, self.view, self._first)
 
     @cached_property
     def earlier(self) -> list[int]:
-        """What points to all of it."""
+        """Offsets of words for *earlier* or *all*."""
         return _all(self._grammar.earlier, self.view, self._first)
 
     @cached_property
     def reveal(self) -> list[int]:
-        """How it is asked for."""
+        """Offsets of verbs of revealing."""
         return _all(self._grammar.reveal, self.view, self._first)
 
     @cached_property
     def stops(self) -> list[int]:
-        """The ends of sentences."""
+        """Offsets of the ends of sentences."""
         return _all(_SENTENCE, self.view, self._first)
 
     def sentence(self, start: int, end: int) -> tuple[int, int]:
-        """The sentence around a word, bounded."""
+        """Return the bounds of the sentence around a word."""
         before = bisect_left(self.stops, start)
         after = bisect_left(self.stops, end)
         low = max(0, start - BACK, self.stops[before - 1] + 1 if before else 0)
@@ -263,7 +265,7 @@ class _Where:
 
 
 def _all(pattern: re.Pattern[str], view: str, first: int) -> list[int]:
-    """Where a pattern matches, also within other matches of its own."""
+    """Return the offsets of all matches, including those within other matches."""
     found = []
     match = pattern.search(view, first)
     while match:
@@ -273,7 +275,7 @@ def _all(pattern: re.Pattern[str], view: str, first: int) -> list[int]:
 
 
 def _between(places: list[int], low: int, start: int, end: int, high: int) -> int:
-    """A place from `end` to `high`, or else from `low` to `start`; -1 if there is none."""
+    """Return a place from `end` to `high`, or else from `low` to `start`; -1 if there is none."""
     after = bisect_left(places, end)
     if after < len(places) and places[after] < high:
         return places[after]
@@ -281,7 +283,7 @@ def _between(places: list[int], low: int, start: int, end: int, high: int) -> in
     return places[before] if before < len(places) and places[before] < start else -1
 
 
-# What English has in common with its neighbours, unless one of their words follows.
+# Words that English shares with these languages, unless one of their words follows.
 _ENGLISH: Final = Late(
     r"(?:ignor|omit|annul)(?:e|ed|es|ing|ance|ant|able|ored|ted|ting|s)?\b(?! (?:las?|los|le|les|toutes?|tous|todas?|"
     r"todos|tutt\w|os|as|o|tus?|sus?|tes|vos|ces|mes|alla|alle|al|suas|seus|estas|estos|lo|il|gli|i|cualquier|"

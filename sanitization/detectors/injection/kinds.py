@@ -1,4 +1,4 @@
-"""What kinds of injected orders are told apart. Data."""
+"""The kinds of injected orders. Data."""
 
 from typing import Final
 

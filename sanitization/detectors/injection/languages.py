@@ -1,8 +1,8 @@
 """The grammar of an order against earlier orders, in other languages: stems of its verbs, objects and qualifiers. Data.
 
-Each line of a language is a listing of beginnings of words, `_` for a blank: `ignore` and `reveal` are verbs in the
-forms that command, `told` what a model has been told, `earlier` what points to all of it, `prompt` what only a model
-has. `objects_first` marks languages whose objects stand before the verb, or may.
+Each line of a language is a list of stems, `_` for a blank: `ignore` and `reveal` are imperative verbs, `told` the
+model's instructions, `earlier` words for all of them, `prompt` words that only apply to a model. `objects_first` marks
+languages whose objects stand, or may stand, before the verb.
 """
 
 # ruff: noqa: RUF001 - letters of other scripts are what this file is about
@@ -23,7 +23,7 @@ class Language:
     reveal: str
     prompt: str = ""
     said: str = ""
-    """What may stand for the object: *all that was said above*."""
+    """Phrases in place of the object: *all that was said above*."""
     objects_first: bool = False
     spaced: bool = True
 

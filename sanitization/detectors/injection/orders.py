@@ -1,4 +1,4 @@
-"""Orders to an assistant other than to ignore what it was told: to be another, to obey someone who is not there. Data.
+"""Orders to an assistant other than to ignore its instructions: to play a persona, to obey someone absent. Data.
 
 Personae and *modes* are those of the published jailbreaks (DAN, STAN, developer mode and their kin), in general words.
 """

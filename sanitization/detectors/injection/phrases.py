@@ -14,7 +14,7 @@ from .rules import Rule, rule, spelled, words
 END: Final = "(?![a-z0-9])"
 """The end of a word, which in leetspeak may be a sign."""
 
-# Objects: what a model has been told; what may also be the rules of a game; what may also be a friend's e-mail.
+# Objects: a model's instructions; possibly the rules of a game; possibly a friend's e-mail.
 TOLD_TO_IT: Final = words(
     "instruction instructions instructs directive directives guideline guidelines prompt prompts preprompt metaprompt "
     "programming system_message system_messages system_prompt system_prompts guardrails guardrail pretraining "
@@ -97,7 +97,7 @@ OBJECT: Final = (
     rf"(?:(?P<machine>{TOLD_TO_IT})|(?P<rules>{RULES})|(?P<written>{WRITTEN})){END}(?:'s)?"
     rf"(?P<after> {AFTERWARDS})?"
 )
-# What the parts of an object add up to.
+# Weights of the parts of an object.
 OBJECT_WEIGHTS: Final = {
     "machine": 0.3, "rules": 0.2, "written": 0.1, "earlier": 0.35, "all": 0.2, "yours": 0.3, "own": -0.3,
     "after": 0.3, "safety": 0.15,
@@ -121,7 +121,7 @@ _SLIPS: Final = " ".join(
     for at in range(1, len(word) - 1)
     if word[at] != word[at + 1]
 )
-# "the model keeps ignoring the prompt", "a prompt that tells it to ignore …": told of, not ordered.
+# "the model keeps ignoring the prompt", "a prompt that tells it to ignore …": reported speech, not an order.
 REPORTED: Final = (
     (r"\b(?:keeps?|kept|stops?|stopped|starts?|started|is|was|are|were|been|sometimes|often|always|by) ", -0.4),
     (

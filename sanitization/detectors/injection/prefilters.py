@@ -1,4 +1,4 @@
-"""What is to be seen where an order may stand: the prefilters of its rules, looked for in small sets of their own."""
+"""The prefilters of the rules for orders, searched in small sets of their own."""
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -40,7 +40,7 @@ def _disguised() -> str:
 
 
 def _ranges(characters: str) -> str:
-    """Sorted characters as ranges of a class: many that stand apart would be compared one by one."""
+    """Return sorted characters as ranges of a class: `re` compares single characters one by one."""
     codes = [ord(each) for each in characters]
     first = [code for code, before in zip(codes, [-2, *codes], strict=False) if code != before + 1]
     last = [code for code, after in zip(codes, [*codes[1:], -2], strict=True) if code != after - 1]
@@ -48,7 +48,7 @@ def _ranges(characters: str) -> str:
 
 
 DISGUISED: Final = Late(_disguised)
-"""What may be a part of a first word in disguise."""
+"""A possible part of a disguised first word."""
 
 
 def _spelled_out(character_class: str) -> str:
@@ -62,7 +62,9 @@ def _disguise_prefilter() -> Prefilter:
 
 
 def _leet_pieces(word: str) -> Iterator[str]:
-    """Three letters of a word, the first of them written as a sign; more where all three could be, in a number."""
+    """Yield three letters of a word, the first written as a sign; more letters if all three could be digits of a
+    number.
+    """
     for at in range(len(word) - 2):
         signs = letter(word[at])
         if signs.startswith("["):
@@ -83,7 +85,7 @@ LEET: Final = Late(_leet, re.IGNORECASE)
 
 @cache
 def leet_rules() -> tuple[tuple[Rule, Late], ...]:
-    """The rules whose first words are also read in leetspeak, with these."""
+    """Return the rules whose first words are also read in leetspeak, with the pattern of those words."""
     return tuple(
         (rule, Late(f"(?<![a-z0-9])(?:{'|'.join(''.join(map(letter, word)) for word in rule.leet)})"))
         for rule in RULES
@@ -93,7 +95,7 @@ def leet_rules() -> tuple[tuple[Rule, Late], ...]:
 
 @cache
 def tails() -> tuple[frozenset[str], int]:
-    """What a first word with foreign letters looks like while it is being written, and the length of the longest."""
+    """Return the incomplete forms of first words with foreign letters, and the length of the longest."""
     found = beginnings(stem for each in FOREIGN.values() for stem in each.stems)
     return found, max(map(len, found))
 
@@ -106,16 +108,16 @@ TAIL: Final = "tail"
 LIKELY: Final = "likely"
 """The prefilter of the classifier."""
 END: Final = AHEAD
-"""Characters at the end of a text in which something may begin that is not yet settled."""
+"""Characters at the end of a text in which an unsettled find may begin."""
 _WRITTEN: Final = ("leet", "disguise", TAIL, "run", "escape", "turned", "rotated", LIKELY, *TOKEN_RUNS)
 NAMES: Final = (*BY_NAME, *FOREIGN, *_WRITTEN)
 """The names of all prefilters."""
 ALL_ORDERS: Final = frozenset((*BY_NAME, *FOREIGN, "leet"))
-"""Those of what is read as it stands."""
+"""The prefilters of orders in plain writing."""
 
 
 class Matched(NamedTuple):
-    """Names of prefilters: those that are open anywhere in a text, and those that its end may be about to open."""
+    """Names of the prefilters that match anywhere in a text, and of those that its end may be about to match."""
 
     whole: tuple[str, ...]
     ends: tuple[str, ...]
@@ -126,7 +128,7 @@ NONE_MATCHED: Final = Matched((), ())
 
 @cache
 def prefilter_of(name: str) -> Prefilter:
-    """What is to be seen where a rule finds something, by its name."""
+    """Return the prefilter of a rule, by its name."""
     if name in BY_NAME:
         return BY_NAME[name].prefilter
     if name in FOREIGN:
@@ -152,12 +154,12 @@ def prefilter_of(name: str) -> Prefilter:
 
 @cache
 def end_prefilter_of(name: str) -> Prefilter:
-    """What is to be seen in the end of a text that may go on to where a rule finds something."""
+    """Return the prefilter of a rule for the end of a text, which may be an incomplete match."""
     if name in BY_NAME:
         return BY_NAME[name].ends
     if name in FOREIGN:
         return FOREIGN[name].ends
-    if name == TAIL:  # a word of another script that is being written: the caller holds back ASCII only
+    if name == TAIL:  # an incomplete word of another script: the caller holds back ASCII only
         return Prefilter(pattern=r"[^\x00-\x7f][\x20-\x7e]{0,24}$")
     return encodings.TOKENS[TOKEN_RUNS.index(name)].ends if name in TOKEN_RUNS else prefilter_of(name)
 
@@ -197,7 +199,7 @@ _Matcher = tuple[tuple[str, ...], Callable[[bytes], Iterable[int] | None]]
 
 @cache
 def _matchers() -> tuple[list[_Matcher], list[_Matcher]]:
-    # Counted repeats apart: in one set with others they would multiply its states; so would the rows of common words.
+    # Separate sets for counted repeats and for rows of common words: each would multiply the states of the others.
     counted = ("run", *TOKEN_RUNS)
     rows = tuple([name for name, rule in BY_NAME.items() if rule.phrases])
     others = tuple([name for name in NAMES if name not in rows and name not in counted])
@@ -208,6 +210,6 @@ def _matchers() -> tuple[list[_Matcher], list[_Matcher]]:
 
 
 def _matcher(names: tuple[str, ...], prefilter: Callable[[str], Prefilter]) -> _Matcher:
-    # A row's first words need not be looked for apart: they are common, and the row is not.
+    # Drop a row's first words as literals: they are common, and the row is not.
     each = [evolve(prefilter(name), literals=()) if prefilter(name).pattern else prefilter(name) for name in names]
     return names, build_matcher([(0, prefilter) for prefilter in each])

@@ -1,4 +1,4 @@
-"""Reads what begins at a place by a rule: is it an order, how far does it go, how much does it weigh?"""
+"""Applies a rule at a place of a view: whether it is an order, its end and its weight."""
 
 from typing import Final
 
@@ -7,18 +7,18 @@ from .rules import Rule
 from .window import AHEAD
 
 BEFORE: Final = 96
-"""Characters before a first word in which a rule's `before` is looked for."""
+"""Characters before a first word that are searched for a rule's `before`."""
 
 
 class Reader:
-    """Reads orders in one view. A text that says the same over and over is read once: as far as a rule looks, it is."""
+    """Reads orders in one view. Results are cached by the text around a place, so a repetitive text is read once."""
 
     def __init__(self, view: str) -> None:
         self._view = view
         self._known: dict[tuple[str, int, str], tuple[int, float] | None] = {}
 
     def weak(self, rule: Rule, at: int) -> Weak | None:
-        """What a rule makes of what begins at a place."""
+        """Apply a rule at a place."""
         first = max(0, at - BEFORE - 1)
         window = self._view[first : at + AHEAD]
         key = (rule.name, at - first, window)
@@ -29,7 +29,7 @@ class Reader:
 
     @staticmethod
     def _judged(rule: Rule, window: str, at: int) -> tuple[int, float] | None:
-        """How far the order goes, and its weight."""
+        """Return the end of the order and its weight."""
         match = rule.pattern.match(window, at)
         if not match:
             return None

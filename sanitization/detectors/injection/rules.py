@@ -1,8 +1,8 @@
-"""How a rule for injected orders is written: words a find begins with, a pattern from there on, and weights.
+"""The form of a rule for injected orders: first words, a pattern from there on, and weights.
 
-A pattern is matched in the view of a text (`normal`: one case, no accents), where one of the rule's `stems` stands at
-the start of a word. Its named groups add their weights to the base, so that *ignore the instructions* stays below
-what counts and *ignore all your previous instructions* is far above it.
+A pattern is matched in the normalised view of a text, at each of the rule's `stems` at the start of a word. Its named
+groups add their weights to the base, so that *ignore the instructions* stays below the threshold and *ignore all your
+previous instructions* is far above it.
 """
 
 import re
@@ -15,15 +15,15 @@ from attrs import evolve, frozen
 from sanitization.prefilter import Prefilter
 
 GAP: Final = r"[\s,;:'\"*_`~()\[\]{}<>|/\\-]{1,8}"
-"""What may stand between two words of one order: no end of a sentence."""
+"""Separator of two words of one order: never the end of a sentence."""
 SEPARATOR: Final = "[^A-Za-z0-9.!?]+"
-"""The same and more, for prefilters: a bytewise superset of `GAP`."""
+"""Separator of two words in prefilters: a bytewise superset of `GAP`."""
 
 
 class Late:
-    """A regular expression that is compiled when it is first used: together they would take long to load.
+    """A regular expression that is compiled on first use: compiling all at import would take long.
 
-    `source` is the expression, or what makes it.
+    `source` is the expression, or a function that returns it.
     """
 
     def __init__(self, source: str | Callable[[], str], flags: int = 0) -> None:
@@ -36,45 +36,45 @@ class Late:
 
     @cached_property
     def search(self) -> Callable[..., re.Match[str] | None]:
-        """As of a compiled pattern."""
+        """`re.Pattern.search`."""
         return self.compiled.search
 
     @cached_property
     def match(self) -> Callable[..., re.Match[str] | None]:
-        """As of a compiled pattern."""
+        """`re.Pattern.match`."""
         return self.compiled.match
 
     @cached_property
     def finditer(self) -> Callable[..., Iterable[re.Match[str]]]:
-        """As of a compiled pattern."""
+        """`re.Pattern.finditer`."""
         return self.compiled.finditer
 
 
-# Digits and signs that are written for letters.
+# Digits and signs written for letters.
 LEET: Final[Mapping[str, str]] = {
     "a": "4@", "b": "8", "e": "3", "g": "69", "i": "1!|", "l": "1|", "o": "0", "s": "5$", "t": "7", "z": "2",
 }  # fmt: skip
 
 
 def letter(character: str) -> str:
-    """A letter, or a sign that is written for it."""
+    """Return a pattern for a letter or a sign written for it."""
     signs = LEET.get(character)
     return f"[{character}{signs}]" if signs else re.escape(character)
 
 
 def spelled(word: str) -> str:
-    """A pattern for a word, also in leetspeak; `_` stands for what is between two words."""
+    """Return a pattern for a word, also in leetspeak; `_` stands for a gap between words."""
     return "".join(GAP if each == "_" else letter(each) for each in word)
 
 
 def swapped(word: str) -> set[str]:
-    """The word with two neighbours changed about, in each way that gives another word; the first letter stays."""
+    """Return the words with two neighbouring letters swapped; the first letter stays."""
     turned = {word[:at] + word[at + 1] + word[at] + word[at + 2 :] for at in range(1, len(word) - 1)}
     return turned - {word}
 
 
 def words(listing: str, *, slips: bool = False) -> str:
-    """A pattern for any of the words of a listing, longest first. `slips` takes in swapped letters of long ones."""
+    """Return a pattern for any word of a listing, longest first. `slips` includes swapped letters of long words."""
     each = listing.split()
     slipped = [slip for word in each if len(word) > 5 and "_" not in word for slip in swapped(word)] if slips else []
     return f"(?:{trie([*each, *slipped], open_end=False, spell=spelled)})"
@@ -84,7 +84,7 @@ _PIECE: Final = Late(r"\\.|\[\^?\]?(?:\\.|[^\]\\])*\]| \{| \?| ", re.DOTALL)
 
 
 def spaced(pattern: str) -> str:
-    """The pattern with a gap for each blank; not in a class of characters, nor where the blanks are counted."""
+    """Replace each blank of a pattern by a gap, except in character classes and before counted repeats."""
 
     def replaced(piece: re.Match[str]) -> str:
         match piece[0]:
@@ -105,12 +105,12 @@ _TO_COLON: Final = "[^A-Za-z0-9.!?:=]*"
 
 @frozen
 class Phrase:
-    """A row of words with a prefilter of its own: each part is any of some words; `*` before a part: any number of
+    """A row of words with a prefilter of its own: each part is any of some words; with `*` before it, any number of
     them.
 
-    `Phrase("show print", "*me the your", "prompt")`. Before a part that begins with `:` a colon is to stand; `:` alone
-    may be the last part. The prefilter is open for the whole row, and for a beginning of it at the end of a text, which
-    may be the end of a piece only: what a stream has shown it cannot take back.
+    `Phrase("show print", "*me the your", "prompt")`. A part that begins with `:` requires a colon before it; `:` alone
+    may be the last part. The prefilter matches the whole row, and an incomplete row at the end of a text, which may be
+    the end of a piece: a stream cannot take back text it has shown.
     """
 
     parts: Sequence[str]
@@ -122,13 +122,13 @@ class Phrase:
 
 
 def row(parts: Sequence[str | Sequence[str]], *, open_end: bool) -> str:
-    """A pattern for a row of words, each part the words of one place; `open_end` as in `Phrase`."""
+    """Return a pattern for a row of words. `open_end` also accepts an incomplete row at the end of a text."""
     pattern = ""
     for at, part in reversed([*enumerate(parts)][1:]):
         listed = part.lstrip("*:").split() if isinstance(part, str) else part
         how = part[:1] if isinstance(part, str) else ""
         words_of = f"(?:{trie(listed, open_end=open_end)})" if listed else ""
-        # A first word alone needs no prefilter while nothing ends it: the last word of a text is held back in any case.
+        # A first word alone needs no prefilter until it ends: the last word of a text is held back in any case.
         alone = all(isinstance(each, str) and each[:1] == "*" for each in parts[1:at])
         ended = f"{SEPARATOR if alone else _WITHIN}$"
         if how == "*":
@@ -153,9 +153,9 @@ def _escaped(character: str) -> str:
 
 
 def trie(listed: Iterable[str], *, open_end: bool, spell: Callable[[str], str] = _escaped) -> str:
-    """A pattern for any of some words, the longest that stands there, each character as `spell` has it.
+    """Return a pattern for the longest matching word, each character spelled by `spell`.
 
-    With `open_end` also for the beginning of a word at the end of a text.
+    `open_end` also accepts an incomplete word at the end of a text.
     """
     tree: dict[str, dict[str, Any]] = {}
     for word in listed:
@@ -187,10 +187,9 @@ def _branches(node: Mapping[str, Mapping[str, Any]], open_end: bool, spell: Call
 class Rule:
     """One way to give an order.
 
-    `weights` has the base under `""`, and what each named group of the `pattern` adds when it took part. `before` are
-    patterns for what stands before the find (they end with `$`), each with what it adds. A rule with `phrases` looks
-    at its prefilter's rows in the text; one without is open wherever a stem stands. `leet` are first words that are
-    also read in leetspeak.
+    `weights` has the base under `""`, and the amount that each named group of the `pattern` adds. `before` are patterns
+    for the text before the find (they end with `$`), each with its weight. The prefilter of a rule with `phrases` is
+    their rows; without any it is the stems. `leet` are first words that are also read in leetspeak.
     """
 
     name: str
@@ -207,7 +206,7 @@ class Rule:
 
     @cached_property
     def full(self) -> Late | None:
-        """What stands in the text itself, from the first word on; for a rule that has more than stems."""
+        """The find's text from the first word on, in the raw text; None for a rule that has only stems."""
         if self.exact:
             return Late(re.escape(self.exact))
         if self.raw:
@@ -221,7 +220,7 @@ class Rule:
 
     @property
     def prefilter(self) -> Prefilter:
-        """What is to be seen where it finds something."""
+        """The rule's prefilter."""
         if self.exact:
             return Prefilter(literals=(self.exact,))
         if self.raw:
@@ -232,14 +231,14 @@ class Rule:
 
     @property
     def ends(self) -> Prefilter:
-        """What is to be seen in the end of a text that may go on to where it finds something."""
+        """The prefilter, also matching an incomplete find at the end of a text."""
         if self.raw:
             return Prefilter(literals=self.stems, pattern=self.raw, ignore_case=True)
         return evolve(self.prefilter, pattern=self._rows(open_end=True)) if self.phrases else self.prefilter
 
     @cached_property
     def begins(self) -> tuple[str, ...]:
-        """The beginnings of its first word, in the view."""
+        """The stems of its first word, in the view."""
         return self.stems or tuple(dict.fromkeys(word for each in self.phrases for word in each.first))
 
 
@@ -258,7 +257,7 @@ def rule(
     exact: str = "",
     raw: str = "",
 ) -> Rule:
-    """A rule from its parts; in a pattern a blank stands for what is between two words."""
+    """Build a rule from its parts; a blank in a pattern stands for a gap between words."""
     return Rule(
         name,
         kind,

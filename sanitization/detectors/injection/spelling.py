@@ -1,7 +1,7 @@
-"""Puts slips of the keyboard right in the words that orders are made of: a letter left out, doubled, changed, swapped.
+"""Corrects typing errors in the words that orders are made of: a letter left out, doubled, changed, swapped.
 
-A word is taken for one of `KNOWN` if it differs by one slip. Short words have too many neighbours that are words, so
-of those only swapped letters are put right.
+A word is corrected to one of `KNOWN` if it differs by one error. Short words have too many neighbours that are words,
+so in those only swapped letters are corrected.
 """
 
 import re
@@ -19,14 +19,14 @@ _KNOWN: Final = (
 )
 KNOWN: Final = frozenset(_KNOWN.split())
 SURE: Final = 6
-"""Letters of a word in which any slip is put right."""
+"""Least length of a word in which any error is corrected."""
 SHORTEST: Final = 4
 CACHED: Final = 20_000
 
 
 @cache
 def _by_deletion() -> dict[str, list[str]]:
-    """The longer words by what is left of them when one letter is left out."""
+    """Map each of the longer words with one letter left out to the words."""
     found: dict[str, list[str]] = {}
     for word in sorted(KNOWN):
         if len(word) >= SURE:
@@ -37,7 +37,7 @@ def _by_deletion() -> dict[str, list[str]]:
 
 @lru_cache(maxsize=CACHED)
 def spelt(word: str) -> str:
-    """The known word that a word in lower case was meant to be, or the word itself."""
+    """Return the known word that a word in lower case was meant to be, or the word itself."""
     if word in KNOWN or len(word) < SHORTEST or not (word.isascii() and word.isalpha()):
         return word
     for at in range(len(word) - 1):
@@ -63,6 +63,6 @@ _WORD: Final = re.compile(f"(?<![^\\W_])[A-Za-z]{{{SHORTEST},24}}(?![^\\W_])")
 
 
 def respelt(text: str) -> str | None:
-    """A text with its slips put right; None if there are none in it."""
+    """Return a text with its errors corrected; None if there are none."""
     again = _WORD.sub(lambda found: found[0] if (right := spelt(found[0].lower())) == found[0].lower() else right, text)
     return None if again == text else again

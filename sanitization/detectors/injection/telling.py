@@ -1,6 +1,6 @@
-"""Words of which one is in nearly every order to a model: only near one of them a sentence is classified. Data.
+"""Telling words: nearly every order to a model contains one, and only sentences near one are classified. Data.
 
-Stems; a word that begins with one is telling. Words that are common in all texts are left out: what is judged costs
+Stems; a word that begins with one is telling. Words that are common in all texts are left out, as classifying costs
 time. A stem with `|` at its end is a whole word.
 """
 
@@ -62,7 +62,7 @@ _OTHERS: Final = (
 
 
 def _listed() -> tuple[list[str], list[str], list[str]]:
-    """Stems that begin with an ASCII letter, whole words that do, and stems that do not."""
+    """Return stems that begin with an ASCII letter, whole words that do, and stems that do not."""
     stems, whole = set[str](), set[str]()
     for each in (*_ENGLISH.split(), *_OTHERS.split()):
         (whole if each.endswith("|") else stems).update(variants(each.rstrip("|")))
@@ -77,14 +77,14 @@ def _any_of(listed: list[str]) -> str:
 
 @cache
 def prefilter() -> Prefilter:
-    """What is to be seen in a text that contains a telling word."""
+    """Return the prefilter of the telling words."""
     latin, whole, others = _listed()
     pattern = f"(?:^|[^A-Za-z])(?:{_any_of(latin)}|(?:{_any_of(whole)})(?:[^A-Za-z]|$))|{_any_of(others)}"
     return Prefilter(pattern=pattern, ignore_case=True)
 
 
 class _Words:
-    """Tells telling words from others: of ASCII letters by their beginning, others by an expression."""
+    """Recognises telling words: ASCII words by their beginning, others by an expression."""
 
     def __init__(self) -> None:
         latin, whole, others = _listed()
@@ -102,11 +102,11 @@ _words: Final = cache(_Words)
 
 
 def telling(text: str, start: int) -> list[int]:
-    """The places of the telling words that begin at `start` or later, in order."""
+    """Return the offsets of the telling words that begin at `start` or later, in order."""
     words = _words()
     lowered = text.encode("utf-8", "surrogatepass").lower().decode("utf-8", "surrogatepass")
     found = set[int]()
-    # Each word of a text is looked up once, however often it stands there.
+    # Each distinct word of a text is looked up once.
     for word in filter(words.tells, set(_LATIN.findall(lowered, start))):
         at = lowered.find(word, start)
         while at >= 0:
@@ -125,6 +125,6 @@ def _is_latin(text: str, at: int) -> bool:
 
 
 KNOWN_MAX: Final = 20_000
-"""Words of which is remembered whether they tell anything."""
+"""Words whose result is cached; beyond, the least recently used are dropped."""
 _LATIN: Final = re.compile("[a-z]{2,}")
-_FOREIGN: Final = re.compile(r"(?<![A-Za-z])[A-Za-z]*[^\x00-\x7f]\S*")  # a run of letters is looked at once
+_FOREIGN: Final = re.compile(r"(?<![A-Za-z])[A-Za-z]*[^\x00-\x7f]\S*")  # one search for each run of letters

@@ -9,7 +9,7 @@ from typing import Final
 from .rules import Rule, rule
 
 _ROLE: Final = r"(?:system|developer|user|assistant|tool|model|human|ipython|observation|chatbot|bot)"
-# A sign that is talked about, not used.
+# A sign that is mentioned, not used.
 _ABOUT: Final = (
     r"\b(?:what (?:does|do|is|are)|meaning of|tokeni[sz]ers?|special tokens?|tokens?|chatml|template|format|explain|"
     r"documentation|how (?:do|does|to)|prints?|vocab\w*|delimiters?|tags?|syntax|called|element|config|escape|strip|"

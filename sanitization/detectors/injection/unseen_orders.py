@@ -1,10 +1,10 @@
-"""Orders in characters that nobody sees: tags, each of which spells one of ASCII, and variation selectors, one a byte.
+"""Orders in invisible characters: tags, each of which spells an ASCII character, and variation selectors, one a byte.
 
-`Invisible` takes such characters out of the text, and no later detector reads them. So this one reads them before: it
-decodes them, has the text judged by the rules for orders, and says what it was.
+`Invisible` removes such characters, so no later detector reads them. This detector runs before it: it decodes them,
+scores the text by the rules for orders, and reports the find.
 
-A run of hidden characters is read from its first one, which is one behind a character that is seen. So where a stream
-is cut does not matter.
+A run of hidden characters is read from its first one, which follows a visible character. So it does not matter where a
+stream is cut.
 """
 
 import re
@@ -20,7 +20,7 @@ from sanitization.prefilter import NamedPrefilter, Prefilter
 from .detector import DECODED_LEAST, REPLACEMENT, judged
 
 READ_MAX: Final = 2_048
-"""Characters of a run that are read. A longer one goes as any hidden character does, but is not read on."""
+"""Characters of a run that are decoded. The rest of a longer run is removed like any hidden characters."""
 
 _TAG: Final = 0xE0000
 _FIRST_SELECTORS: Final = 0xFE00
@@ -40,12 +40,12 @@ class UnseenOrders:
     prefilters: tuple[NamedPrefilter, ...] = (("unseen", Prefilter(ranges=code_points.HIDDEN)),)
     kinds: tuple[Kind, ...] = ()
     covers: Mapping[Category, Sequence[str]] = {Category.INVISIBLE: ("invisible.tag", "invisible.variation")}
-    """What the characters are for the stage behind this one: where that takes them out, this one leaves them to it."""
+    """The kinds of these characters in the next stage: if that removes them, this one leaves them to it."""
     context = 1
     reach = READ_MAX
 
-    def find(self, text: str, start: int = 0, _find_active: Collection[str] = ()) -> Iterator[Hit]:
-        """Each run that says an order, as a whole."""
+    def find(self, text: str, start: int = 0, _active: Collection[str] = ()) -> Iterator[Hit]:
+        """Yield each run that spells an order, as a whole."""
         for run in _RUN.finditer(text, start):
             best, reasons = 0.0, tuple[str, ...]()
             for said, how in _read(run[0]):
@@ -55,14 +55,14 @@ class UnseenOrders:
             if best:
                 yield Hit(run.start(), run.end(), "injection.encoded", best, REPLACEMENT, run.start(), reasons)
 
-    def settled(self, text: str, start: int = 0, _find_active: Collection[str] = ()) -> int:
-        """Everything but a run at the end that may go on."""
+    def settled(self, text: str, start: int = 0, _active: Collection[str] = ()) -> int:
+        """Return where a run at the end begins that may continue, or the end of the text."""
         run = _END.search(text, max(start, len(text) - READ_MAX))
         return run.start() if run and run.end() - run.start() < READ_MAX else len(text)
 
 
 def _read(run: str) -> Iterator[tuple[str, str]]:
-    """What a run may say, with the way it is written."""
+    """Yield the possible decodings of a run, with the name of the writing."""
     tags = "".join([chr(ord(each) - _TAG) for each in _TAGS.findall(run)])
     if len(tags) >= DECODED_LEAST:
         yield tags, "tag characters"
@@ -74,6 +74,6 @@ def _read(run: str) -> Iterator[tuple[str, str]]:
 
 
 def _bytes_of(codes: list[int], first: int) -> str:
-    """The text whose bytes are in some selectors; `first` is the byte of the first one beyond the sixteen."""
+    """Return the text whose bytes are in some selectors; `first` is the byte of the first one beyond the sixteen."""
     numbers = [code - _FIRST_SELECTORS if code < _MORE_SELECTORS else code - _MORE_SELECTORS + first for code in codes]
     return bytes([number for number in numbers if number < 256]).decode("utf-8", "ignore")

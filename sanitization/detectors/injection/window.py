@@ -1,7 +1,7 @@
-"""What stands around an order and makes it more, or less, likely to be one.
+"""Signals around an order that make it more, or less, likely to be one.
 
-Signals are short phrases; each theme adds its weight once. What quotes an order, or talks of orders, takes away: a
-lesson on prompt injection names what it warns of.
+Signals are short phrases; each theme adds its weight once. Quotations, and text about orders, take weight away: a
+lesson on prompt injection quotes the phrases it warns of.
 """
 
 from bisect import bisect_left
@@ -16,20 +16,20 @@ from .languages import MODES, SECRETS
 from .rules import Late, spaced
 
 BEHIND: Final = 200
-"""Characters before an order that are looked at."""
+"""Characters before an order that are searched."""
 AHEAD: Final = 400
-"""Characters from its first one on."""
+"""Characters from an order's first one on that are searched."""
 SIGNALS_AHEAD: Final = AHEAD - 160
 BLOCK: Final = 512
-"""Characters of a view in which signals are looked for at a time."""
+"""Characters of a view that are searched for signals at a time."""
 LITERAL_MAX: Final = 48
-"""Characters of the longest of them."""
+"""Characters of the longest signal."""
 START: Final = 3
-"""So many of their first letters are looked for together."""
+"""Number of first letters by which signals are searched together."""
 """How far on a signal may begin: the rest is for its own length."""
 
 
-# Theme, what it adds, in which words it is told.
+# Theme, weight, reason.
 THEMES: Final[dict[str, tuple[float, str]]] = {
     "secrets": (0.2, "asks for secrets"),
     "secrecy": (0.25, "asks for secrecy"),
@@ -53,7 +53,7 @@ THEMES: Final[dict[str, tuple[float, str]]] = {
     "agree": (0.1, "says that all is allowed"),
 }
 
-# By theme: what is looked for, as it reads in a view with one blank between words.
+# Signals by theme, as they read in a view with one blank between words.
 _SIGNALS: Final[dict[str, str]] = {
     "secrets": "system prompt|secret key|api key|your secret|its secret|your password|the password|admin password|"
     "bank balance|credential|"
@@ -129,7 +129,7 @@ _LITERALS: Final = tuple((theme, tuple(listing.split("|"))) for theme, listing i
 
 
 def _view(listing: str) -> tuple[str, ...]:
-    """The words of a listing as they read in a view."""
+    """Return the words of a listing as they read in a view."""
     return tuple(sorted({folded(word.replace("_", " ")) for word in listing.split()}))
 
 
@@ -144,7 +144,7 @@ _Rows = list[tuple[str, str]]  # theme and literal
 
 @cache
 def _by_start(*, foreign: bool) -> tuple[dict[str, _Rows], _Rows]:
-    """The literals by their first letters, and those that are shorter."""
+    """Return the literals by their first letters, and those that are shorter."""
     starts: dict[str, _Rows] = {}
     others: _Rows = []
     for theme, literals in (*_LITERALS, *_foreign()) if foreign else _LITERALS:
@@ -155,9 +155,9 @@ def _by_start(*, foreign: bool) -> tuple[dict[str, _Rows], _Rows]:
 
 
 class Around:
-    """The phrases of a view that add to an order near them, looked for a block at a time.
+    """The phrases of a view that add to an order near them, searched a block at a time.
 
-    It is asked about orders as they stand in the view, one after the other.
+    Ask about orders in the order of their place in the view.
     """
 
     def __init__(self, view: str, *, foreign: bool) -> None:
@@ -166,7 +166,8 @@ class Around:
         self._read = 0  # where the first block begins that was not looked at
 
     def themes(self, order: tuple[int, int], own: str) -> dict[str, float]:
-        """What the signals around an order add, by theme; those within it (`order`, start and end) are part of it.
+        """Return the weights that the signals around an order add, by theme; signals within `order` (start and end) are
+        excluded.
 
         `own` is the theme group of the order's rule: some themes only mean something beside their own kind.
         """
@@ -192,7 +193,7 @@ class Around:
             flat = flat.replace(blank, " ")
         found: dict[str, set[int]] = {}
         starts, others = self._listing
-        # Few of the literals have their first letters in a block: to see which costs less than to look for each.
+        # Few literals have their first letters in a block: testing for those costs less than searching each literal.
         here = set(map(flat.__getitem__, _AT))
         for theme, literal in chain(others, *[starts[start] for start in here & starts.keys()]):
             at = flat.find(literal)
@@ -238,7 +239,7 @@ _QUOTES: Final = "\"'`"
 
 
 def dampers(view: str, start: int, end: int) -> Iterator[tuple[float, str]]:
-    """What speaks against an order at `start` to `end`: quoted as an example, talked of. Negative weights."""
+    """Yield negative weights for an order at `start` to `end` that is quoted as an example or talked about."""
     before = view[max(0, start - BEHIND) : start]
     opening = _opening(before)
     if opening >= 0:
@@ -255,7 +256,7 @@ def dampers(view: str, start: int, end: int) -> Iterator[tuple[float, str]]:
 
 
 def _opening(before: str) -> int:
-    """Where a quotation that is still open begins, at most eighty characters back; -1 if there is none."""
+    """Return where a quotation that is still open begins, at most eighty characters back; -1 if there is none."""
     for sign in _QUOTES:
         at = before.rfind(sign, max(0, len(before) - 80))
         while at >= 0:
@@ -268,7 +269,7 @@ def _opening(before: str) -> int:
 
 
 def _closing(after: str, sign: str) -> int:
-    """Where the quotation ends; an apostrophe within a word does not end it."""
+    """Return where the quotation ends; an apostrophe within a word does not end it."""
     at = after.find(sign)
     while at >= 0 and sign == "'" and after[at + 1 : at + 2].isalnum():
         at = after.find(sign, at + 1)

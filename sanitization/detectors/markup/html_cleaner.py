@@ -1,16 +1,16 @@
-"""Markup as its reader meant it: tags of a short list, nested as they should be, and everything else as text.
+"""Rewrites markup as its author meant it: tags of a short list, properly nested, and everything else as text.
 
-A parser of HTML takes whatever follows a `<` for a tag: it would swallow the `<int>` of `List<int>`, the address in
-`<ada@example.org>`, and half of `if (a<b && c>d)`. So the source is read once before the parser has it:
+An HTML parser takes anything that follows a `<` for a tag: it would swallow the `<int>` of `List<int>`, the address in
+`<ada@example.org>`, and half of `if (a<b && c>d)`. So the source is read once before the parser:
 
 - a name that HTML, SVG and MathML do not know is a tag only if its end tag is there too; else it is text;
-- so is a tag whose `>` never comes, a comment that is never closed, and what stands between backticks;
-- so is an element within a line that is never closed, has no attribute with a value, and either follows a letter
-  directly (`a<b>c`) or has words for attributes (`a <b and c> d`); any other does both, or looks like a type
-  (`Ref<Option>`); so is a lone `<script>`, which would hide all that follows.
+- a tag whose `>` never comes, a comment that is never closed, and anything between backticks is text;
+- an element within a line is text if it is never closed, has no attribute with a value, and either follows a letter
+  directly (`a<b>c`) or has words for attributes (`a <b and c> d`); any other element is text if it does both, or looks
+  like a type (`Ref<Option>`); a lone `<script>`, which would hide all that follows, is text.
 
-What is written again has nothing in it but listed tags with listed attributes, quoted, each closed before what is
-around it: there is nothing left for a parser to mend, which is where quadratic time and mutations come from.
+The output contains only listed tags with listed attributes, quoted, each closed before its parent: a parser has nothing
+to repair, and repairs cause quadratic time and mutations.
 """
 
 import re
@@ -42,7 +42,7 @@ ATTRIBUTES: Final[Mapping[str, frozenset[str]]] = {
 ALIGNMENTS: Final = frozenset({"left", "center", "right"})
 """Alignment is the one style that tables of an answer need; it becomes an attribute with these values."""
 DEPTH_MAX: Final = 100
-"""Elements within elements; deeper ones are left out, not their text. Blink stops at 512, Word at 64."""
+"""Depth of nested elements; deeper elements are left out, but not their text. Blink stops at 512, Word at 64."""
 LABEL_MAX: Final = 1_024
 SPAN_MAX: Final = 512  # characters between two backticks
 
@@ -74,7 +74,7 @@ _PARAGRAPH_ENDS: Final = frozenset(
 )
 _HEADINGS: Final = frozenset({"h1", "h2", "h3", "h4", "h5", "h6"})
 _SECTIONS: Final = frozenset({"thead", "tbody", "tfoot"})
-_ROWS: Final = frozenset({"table", "tr"}) | _SECTIONS  # what holds cells and no text
+_ROWS: Final = frozenset({"table", "tr"}) | _SECTIONS  # elements that contain cells and no text
 _PARENTS: Final = {
     "caption": frozenset({"table"}),
     **dict.fromkeys(_SECTIONS, frozenset({"table"})),
@@ -82,7 +82,7 @@ _PARENTS: Final = {
     "td": _ROWS,
     "th": _ROWS,
 }
-_WALLS: Final = frozenset({"table", "td", "th", "caption"})  # what is closed within does not close what is without
+_WALLS: Final = frozenset({"table", "td", "th", "caption"})  # an end tag inside does not close an element outside
 _CLOSES: Final = {
     **dict.fromkeys(_PARAGRAPH_ENDS, (frozenset({"p"}), _WALLS)),
     "li": (frozenset({"li"}), _WALLS | {"ul", "ol"}),
@@ -99,7 +99,7 @@ _PHRASES: Final = frozenset(
 
 
 class Page:
-    """One reading of one source: `html` is what was written again, `hits` what was left out."""
+    """One reading of one source: `html` is the output, `hits` the omissions."""
 
     def __init__(self, source: str, addresses: Addresses, classes: Collection[str] = ()) -> None:
         self.hits: list[Hit] = []
@@ -114,7 +114,7 @@ class Page:
         self._last: dict[str, int] = {}  # and its last end tag
         self._last_end = source.rfind(">")
         self._last_comment = source.rfind("-->")
-        self._patience = 2 * len(source) + 4_096  # characters that may be read in vain, for a `>` that never comes
+        self._patience = 2 * len(source) + 4_096  # budget of characters for tags whose `>` never comes
         self._ends: dict[str, re.Pattern[str]] = {}
         self.html = self._rebuilt() if "<" in source else source
 
@@ -142,7 +142,7 @@ class Page:
             self._out.append(self._source[start:end].replace("<", "&lt;"))
 
     def _beyond(self, start: int) -> int:
-        """Deals with what begins at a `<`; says where it ends."""
+        """Handle the text at a `<` and return where it ends."""
         source = self._source
         if source.startswith(("<!", "<?"), start):
             if source.startswith("<!--", start):
@@ -187,7 +187,7 @@ class Page:
         return not (after_name and (words or source[tag.start + 1 : tag.start + 3].istitle()))
 
     def _without(self, tag: Tag) -> int:
-        """Leaves an element out: its tag alone, or all of it where its content is not for readers."""
+        """Leave an element out: its tag alone, or all of it if its content is not for readers."""
         name, source, end = tag.name, self._source, tag.end
         if (name in _INVISIBLE or name in RAW) and self._last.get(name, -1) >= end:
             closing = self._end_of(name).search(source, end)
@@ -233,7 +233,7 @@ class Page:
         self._out.append(f"<{name}{attributes}>")
 
     def _implied(self, name: str) -> None:
-        """Closes what this element cannot stand in."""
+        """Close the elements in which this element cannot stand."""
         if name in _HEADINGS and self._open and self._open[-1] in _HEADINGS:
             self._pop()
         closed, walls = _CLOSES.get(name, (frozenset(), frozenset()))
@@ -282,7 +282,7 @@ class Page:
         return name == "class" and tag.name in self._classes
 
     def _wrong(self, tag: Tag, each: Attribute) -> str | None:
-        """The kind of what an attribute would do, if it would do anything."""
+        """Return the kind of an attribute's effect, or None if it has none."""
         name = each.name
         if HANDLERS.fullmatch(name):
             return "markup.html.handler"
@@ -306,10 +306,10 @@ class Page:
 
 
 def _quoted(source: str) -> Iterator[tuple[int, int]]:
-    """Where backticks quote something with a `<` in it: spans within a line, and fenced blocks.
+    """Yield spans within a line, and fenced blocks, in which backticks quote a `<`.
 
-    Between backticks that only happen to stand around tags (one in a heading, one in the next paragraph) there are
-    end tags without their beginning.
+    Backticks that merely surround tags (one in a heading, one in the next paragraph) enclose end tags without their
+    start tags, and quote nothing.
     """
     at, fence = 0, _FENCE.search(source)
     while True:

@@ -1,8 +1,8 @@
-"""HTML in running text: what of it would act, were it put into a page as it stands.
+"""HTML in running text that would act if the text were put into a page.
 
 People and agents talk about markup all the time, in fences, between backticks, indented: that is left alone. Elsewhere
-a tag is a find only when its purpose shows: an address that runs, or takes somebody's words along; a handler that needs
-nobody's hand and calls what attacks call; a script that reads what is stored and sends it.
+a tag is a find only if its purpose is evident: an address that runs, or carries a user's words; a handler that needs no
+user action and calls what attacks call; a script that reads stored data and sends it.
 """
 
 import re
@@ -43,7 +43,7 @@ OPENING: Final = (
     r"|span|table|details|marquee|select|textarea|style|math|animate|set|use|link|meta|base|b|i|x)"
 )
 """What a tag that is looked at begins with."""
-# A tag without any value does nothing, but for a script: one is looked at that has a sign for it, or may yet get one.
+# Except for a script, a tag without a value does nothing: judge one that has a `=`, or may yet get one.
 ANCHOR: Final = (
     f"<(?i:{OPENING[1:]})(?=[\\t\\n\\f\\r />])(?:(?<=<[sS][cC][rR][iI][pP][tT])|(?=[^<>=]{{0,{TAG_MAX}}}(?:=|\\Z)))"
 )
@@ -51,7 +51,7 @@ _NAMES: Final = frozenset(re.findall(r"[a-z]+", OPENING))
 
 
 class Snippet(NamedTuple):
-    """What a tag would do: its kind, what may stand in its place, where it ends; and the edge of the look."""
+    """The judgement of a tag: its kind, its replacement, its end; and the edge up to which text was read."""
 
     kind: str | None
     replacement: str
@@ -60,17 +60,17 @@ class Snippet(NamedTuple):
 
 
 def snippet(text: str, start: int, addresses: Addresses) -> Snippet | None:
-    """The tag at `start`, judged; None where there is none."""
+    """Judge the tag at `start`; None if there is none."""
     limit = start + TAG_MAX
     tag = tag_at(text, start, limit)
     if tag is None or tag.closing or tag.name not in _NAMES:
         edge = start + 20 if len(text) - start < 20 else start + 1
         return Snippet(None, "", start, edge)
-    # A quote that is not closed yet may still be, and then the tag goes on behind what seemed to be its end.
+    # An open quote may still be closed; the tag then continues beyond its apparent end.
     open_quote = any(each.name.startswith("=") for each in tag.attributes(text))
     ended = tag.whole or text[tag.end : tag.end + 1] == "<"
     edge = tag.end + 1 if ended and not open_quote else limit
-    # Something must stand there: a `!` before it and a link behind it would else be an image.
+    # Keep some text: a `!` before it and a link behind it would otherwise be an image.
     kind, end, replacement = None, tag.end, f"<{tag.name}>"
     if tag.name == "script" and tag.whole:
         close = _SCRIPT_END.search(text, tag.end, tag.end + SCRIPT_MAX)
@@ -82,7 +82,7 @@ def snippet(text: str, start: int, addresses: Addresses) -> Snippet | None:
         edge = max(edge, label + 1 if label >= 0 else tag.end + LABEL_MAX)
     kind = kind or _wrong(text, tag, addresses)
     if kind and not tag.whole and tag.end < limit:
-        kind = None  # another tag begins in it, or the text ends: this is none
+        kind = None  # another tag begins in it, or the text ends: not a tag
     elif kind and not tag.whole:
         end, replacement = _cut(text, tag), f"<{tag.name}>"
     if kind and in_code(text, start):
@@ -119,13 +119,13 @@ def _leads(text: str, tag: Tag, name: str, value: str, addresses: Addresses) -> 
 
 
 def _cut(text: str, tag: Tag) -> int:
-    """Where the first address of a tag that is too long to be read has named its host."""
+    """Return where the first address of an oversized tag has named its host."""
     found = re.compile(r"//[^/\\?#\s\"'<>]{0,255}").search(text, tag.start, tag.end)
     return found.end() if found else tag.body
 
 
 def in_code(text: str, place: int) -> bool:
-    """Whether this stands in code, as far as can be seen: between backticks, indented, or in a fence."""
+    """Return whether a place appears to be in code: between backticks, indented, or in a fence."""
     least = max(0, place - BEHIND)
     begin = text.rfind("\n", least, place) + 1
     line = text[max(begin, least) : place]

@@ -1,13 +1,13 @@
-"""Links, images and tags in running text that run something, or tell a foreign host what was said.
+"""Links, images and tags in running text that run something, or disclose the conversation to a foreign host.
 
-Text mode: what comes out is text again, for a reader, a model or a renderer of Markdown. Nothing is escaped; only what
-acts is changed, and its words stay: of `![a chart](https://…)` and of `[here](javascript:…)` the label. An image is a
-request by itself, so any host that is not in the policy's `image_hosts` is one too many. A link waits for a hand, and
-passes unless it runs, hides its host, or takes somebody's words along to a host that is not in `link_hosts`.
+Text mode: the output is text again, for a reader, a model or a renderer of Markdown. Nothing is escaped; only active
+parts are changed, and the words stay: of `![a chart](https://…)` and of `[here](javascript:…)` the label. An image is a
+request by itself, so every host that is not in the policy's `image_hosts` is refused. A link needs a click, and passes
+unless it runs, hides its host, or carries a user's words to a host that is not in `link_hosts`.
 
-Code is text like any other here, for who can say from a piece of a stream what a renderer takes for code? HTML is the
-exception: it is shown, not obeyed, wherever this text goes, and people talk of it in code (see `snippets`). Images and
-links are two finds each, before and behind the label, so that other detectors read the label.
+Code is treated like any other text, because a piece of a stream does not show what a renderer takes for code. HTML is
+the exception: it is displayed, not executed, wherever this text goes, and people quote it in code (see `html_in_text`).
+Images and links are two finds each, before and behind the label, so that other detectors read the label.
 """
 
 import re
@@ -26,16 +26,16 @@ from .markdown import ADDRESS_MAX, BEHIND, Label, Target
 from .urls import Addresses, bare, carries, is_harmless, is_inline_image
 
 GONE: Final = "{link removed}"
-"""Stands for an address that has no words of its own. No brackets: with what stands around it they would be a link."""
+"""Replaces an address without a label. No brackets: together with the text around it they could form a link."""
 DEFINED_WITHIN: Final = 300
-"""Characters after an image within which the definition it refers to is looked for."""
+"""Characters after an image that are searched for the definition it refers to."""
 REACH: Final = 2 * markdown.LABEL_MAX + ADDRESS_MAX + DEFINED_WITHIN
 
 _IN_ADDRESS: Final = r"[!#-&*-;=?-Z^_a-z~]"  # printable ASCII without quotes, brackets, bars and backslashes
-_IDLE: Final = rf"\([^:&%\\\"'`<>/]{{{ADDRESS_MAX}}}"  # as much as is read, and no address in it but a harmless one
+_IDLE: Final = rf"\([^:&%\\\"'`<>/]{{{ADDRESS_MAX}}}"  # up to the read limit, and no address but a harmless one
 _ANCHORS: Final = {
-    # Most brackets hold an index, a number or a note, others that hold others, or have an address behind them in which
-    # nothing can be wrong: nothing that matters is behind them.
+    # Most brackets hold an index, a number or a note, or other brackets, or are followed by a harmless address: skip
+    # them.
     "bracket": rf"\[(?![^\[\]\\\n]{{0,99}}\[[^\[\]\\\n]{{0,99}}\[)(?![^\[\]\\\n]{{0,99}}\]{_IDLE})"
     r"(?:(?<!!\[)(?![^\[\]\\\n]{0,99}\][^(:])"
     r"|(?<=!\[)(?![^\[\]\\\n]{0,99}\](?:[^(\[:]|\[[^\[\]\n]{0,99}[\[\n])))",
@@ -72,7 +72,7 @@ KINDS: Final = (
 
 
 class _Reading(NamedTuple):
-    """What is to be seen at an anchor: a find, or none; and how far the look went."""
+    """The result of reading at an anchor: a find or None, and the edge up to which text was read."""
 
     hit: Hit | None
     edge: int
@@ -99,11 +99,11 @@ class Links:
         self._addresses = addresses or Addresses()
 
     def of(self, policy: Policy) -> "Links":
-        """The detector that knows the hosts of a policy."""
+        """Return the detector with the hosts of a policy."""
         return _knowing(policy.link_hosts, policy.image_hosts)
 
     def find(self, text: str, start: int = 0, active: Collection[str] = ()) -> Iterator[Hit]:
-        """The brackets and addresses to be taken out, and tags as a whole."""
+        """Yield the brackets and addresses to remove, and tags as a whole."""
         anchors, position = _anchors(frozenset(active)), start
         while anchor := anchors.search(text, position):
             hit = self._read(text, anchor.start()).hit
@@ -114,7 +114,7 @@ class Links:
                 position = anchor.start() + 1
 
     def settled(self, text: str, start: int = 0, active: Collection[str] = ()) -> int:
-        """Everything before the first thing whose end has not been seen."""
+        """Return where the first construct begins whose end has not been seen."""
         for anchor in _anchors(frozenset(active)).finditer(text, max(start, len(text) - REACH)):
             place = anchor.start()
             if self._read(text, place).edge > len(text):
@@ -135,7 +135,7 @@ class Links:
                 return self._style(text, place)
 
     def _opening(self, text: str, place: int) -> _Reading:
-        """The bracket before a label: it goes when what stands behind the label goes."""
+        """Read the bracket before a label: it is removed together with the part behind the label."""
         if markdown.is_escaped(text, place):
             return _Reading(None, place + 1)
         end, edge = markdown.label_end(text, place)
@@ -153,7 +153,7 @@ class Links:
         return _Reading(Hit(begin, place + 1, kind, 1.0, left, begin), target.edge if target else end + 2)
 
     def _closing(self, text: str, place: int) -> _Reading:
-        """The bracket behind a label, with the address or reference after it."""
+        """Read the bracket behind a label, with the address or reference after it."""
         after = text[place + 1 : place + 2]
         if after == "(":
             target: Target | None = markdown.inline(text, place)
@@ -175,7 +175,7 @@ class Links:
         return _Reading(hit, max(target.edge, target.end + 1))
 
     def _target(self, text: str, label: Label) -> tuple[str | None, Target | None]:
-        """What is wrong with the target of a label, and what says where it leads."""
+        """Return the kind of problem with a label's target, and the target."""
         after = text[label.end + 1 : label.end + 2]
         if after == "(":
             target = markdown.inline(text, label.end)
@@ -196,7 +196,7 @@ class Links:
         return self._addresses.link(address, text[label.start : label.end])
 
     def _is_shown(self, text: str, name: str, start: int, end: int) -> bool:
-        """Whether the definition of this name follows at once, and leads to an image that may be shown."""
+        """Return whether the definition of this name follows at once, and leads to an allowed image."""
         place = start
         for _ in range(markdown.OPENERS):
             place = text.find("]:", place, end)
@@ -211,7 +211,7 @@ class Links:
         return False
 
     def _definition(self, text: str, label: Label) -> _Reading:
-        """`[label]: address`, which serves links and images alike, before and behind it."""
+        """Read `[label]: address`, which serves links and images alike, before and behind it."""
         target = markdown.definition(text, label)
         if target is None:
             return _Reading(None, label.end + 20)
@@ -248,12 +248,12 @@ class Links:
 
 
 def _apart(text: str, place: int) -> str:
-    """A blank, where what stands before a find and what stands behind it at `place` would make a link together."""
+    """Return a blank if the text before a find and the text behind it at `place` would together make a link."""
     return " " if text[place : place + 1] in ("(", "[", ":") else ""
 
 
 def _standing(text: str, place: int, addresses: Addresses) -> _Reading:
-    """An address without a label."""
+    """Read an address without a label."""
     found = _ADDRESS.match(text, place)
     if found is None:
         return _Reading(None, place + 9)
@@ -272,7 +272,7 @@ def _standing(text: str, place: int, addresses: Addresses) -> _Reading:
 
 @lru_cache(maxsize=64)
 def _anchors(active: frozenset[str]) -> re.Pattern[str]:
-    """Where finds may begin, given the prefilters that are open; all of them when none is named."""
+    """Return the pattern of places where finds may begin, for the matching prefilters, or for all if none is named."""
     names = [name for name in _ANCHORS if name in active] or list(_ANCHORS)
     return re.compile("|".join(_ANCHORS[name] for name in names))
 

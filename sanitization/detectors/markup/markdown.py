@@ -1,8 +1,8 @@
-"""Links and images as Markdown writes them (CommonMark 4.7, 6.3, 6.4), read within bounds.
+"""Reads Markdown links and images (CommonMark 4.7, 6.3, 6.4) within bounds.
 
-Every reading says how far it looked (`edge`): text that ends before that place may still change it. Looser than the
-grammar, because readers differ: an address may have tabs in it, a label may go on in the next line, and what was cut
-off counts as well.
+Every reading returns its `edge`: a text that ends before that place may still change the result. Looser than the
+grammar, because renderers differ: an address may contain tabs, a label may continue on the next line, and a truncated
+construct counts as well.
 """
 
 import re
@@ -12,11 +12,11 @@ from typing import Final, NamedTuple
 LABEL_MAX: Final = 200
 """Characters of a label; CommonMark allows 999, and a find must be held back until its end."""
 ADDRESS_MAX: Final = 300
-"""Characters of an address that are read: what is wrong with one shows in its beginning."""
+"""Characters of an address that are read; problems show in its beginning."""
 OPENERS: Final = 8
 """Brackets before a `](` that are tried."""
 BEHIND: Final = 1_024
-"""Characters back in which a paragraph's beginning, the use of a definition or the fence around code is sought."""
+"""Characters back that are searched for the start of a paragraph, the use of a definition or the fence around code."""
 
 _LABEL: Final = re.compile(
     r"(?: [^\[\]\\\n]++ | \\[^\n] | \n(?![ \t]{0,8}\n) | \[(?: [^\[\]\\\n]++ | \\[^\n] | \n(?![ \t]{0,8}\n) )*+\] )*+",
@@ -41,7 +41,7 @@ _BLANK_LINE: Final = re.compile(r"\n[ \t]*\n")
 
 
 class Target(NamedTuple):
-    """Where something leads: the `address` as it is written, the `end` of what says so, and the `edge` of the look."""
+    """A target: the `address` as written, its `end`, and the `edge` up to which text was read."""
 
     address: str
     end: int
@@ -49,7 +49,7 @@ class Target(NamedTuple):
 
 
 class Label(NamedTuple):
-    """What stands between two brackets, from `start` to the closing one at `end`. `image`: a `!` goes before it."""
+    """The text between two brackets, from `start` to the closing one at `end`. `image`: a `!` precedes it."""
 
     start: int
     end: int
@@ -57,7 +57,7 @@ class Label(NamedTuple):
 
 
 def label_end(text: str, opening: int) -> tuple[int, int]:
-    """Of the bracket at `opening` the place of the one that closes it, or -1; and the edge."""
+    """Return the place of the bracket that closes the one at `opening`, or -1; and the edge."""
     limit = opening + 1 + LABEL_MAX
     found = _LABEL.match(text, opening + 1, limit)
     stop = found.end() if found else opening + 1
@@ -69,7 +69,7 @@ def label_end(text: str, opening: int) -> tuple[int, int]:
 
 
 def is_escaped(text: str, place: int) -> bool:
-    """Whether an odd number of backslashes stands before it."""
+    """Return whether an odd number of backslashes precedes a place."""
     if text[place - 1 : place] != "\\":
         return False
     before = text[max(0, place - 8) : place]
@@ -77,7 +77,7 @@ def is_escaped(text: str, place: int) -> bool:
 
 
 def label_before(text: str, closing: int) -> Label | None:
-    """The label that the bracket at `closing` closes."""
+    """Return the label that the bracket at `closing` closes."""
     place, least = closing, max(0, closing - LABEL_MAX - 1)
     for _ in range(OPENERS):
         place = text.rfind("[", least, place)
@@ -89,7 +89,7 @@ def label_before(text: str, closing: int) -> Label | None:
 
 
 def may_be_image(text: str, closing: int) -> bool:
-    """Whether the `](` there, whose label is out of sight, may belong to an image: a `![` stands in its paragraph."""
+    """Return whether the `](`, whose label is out of sight, may belong to an image: a `![` stands in its paragraph."""
     least = max(0, closing - BEHIND)
     paragraph = least
     for blank in _BLANK_LINE.finditer(text, least, closing):
@@ -99,7 +99,7 @@ def may_be_image(text: str, closing: int) -> bool:
 
 
 def inline(text: str, closing: int) -> Target:
-    """What stands in the parentheses after the bracket at `closing`."""
+    """Read the target in the parentheses after the bracket at `closing`."""
     start = closing + 2
     limit = start + ADDRESS_MAX
     found = _BODY.match(text, start, limit)
@@ -110,7 +110,7 @@ def inline(text: str, closing: int) -> Target:
     if stop < limit:
         tail = text[stop : stop + 1]
         edge = stop + 1 if tail == ")" else min(limit, stop + _AHEAD) if tail in ("\n", "\\", "") else limit
-        # Nothing closes it, or parentheses deeper than anybody needs: what is there is what there is.
+        # Unclosed, or parentheses nested too deeply: take the text up to here.
         return Target(_address(body), start + len(body.rstrip()), edge)
     return Target(_address(body), _host_end(text, start, limit), limit)
 
@@ -124,13 +124,13 @@ def _address(body: str) -> str:
 
 
 def _host_end(text: str, start: int, limit: int) -> int:
-    """Where the host of an address ends that is too long to be read: what follows is left to other detectors."""
+    """Return where the host of an oversized address ends; the rest is left to other detectors."""
     found = _HOST_END.match(text, start, limit)
     return found.end() if found else start
 
 
 def definition(text: str, label: Label) -> Target | None:
-    """Where a label leads by definition, when this is one: at the beginning of a line, with a colon after it."""
+    """Return the target of a definition: a label at the beginning of a line, with a colon after it."""
     opening = label.start - 1
     if not _LINE_START.search(text, max(0, opening - 18), opening):
         return None
@@ -150,12 +150,12 @@ def definition(text: str, label: Label) -> Target | None:
 
 
 def reference(text: str, closing: int) -> re.Match[str] | None:
-    """The second pair of brackets of `[label][reference]`."""
+    """Return the second pair of brackets of `[label][reference]`."""
     return _REFERENCE.match(text, closing + 1)
 
 
 def uses_as_image(text: str, end: int, name: str) -> bool:
-    """Whether, not far before `end`, an image is shown that refers to this name."""
+    """Return whether an image shortly before `end` refers to this name."""
     wanted = _folded(name)
     return any(_folded(use[2] or use[1]) == wanted for use in _uses(text, end))
 

@@ -1,8 +1,8 @@
-"""Markup for a page: nh3 (ammonia) rebuilds it from a short list of tags; what is not on the list does not exist.
+"""Markup for a page: nh3 (ammonia) rebuilds it from a short list of tags; anything else is dropped.
 
-A parser does the cleaning. What it is given was read before (`page`): so text that only looks like a tag is not taken
-for one, and nothing reaches the parser that costs it more than linear time. Whatever that reading may have missed, the
-parser has the last word on every element, attribute and address.
+A parser does the cleaning, after `html_cleaner` has read its input: so text that only looks like a tag is not parsed as
+one, and nothing reaches the parser that costs it more than linear time. The parser decides on every element, attribute
+and address, whatever `html_cleaner` may have missed.
 """
 
 import re
@@ -69,7 +69,7 @@ class Markup:
         )
 
     def clean(self, html: str) -> Sanitized:
-        """The markup with only what is on the list, and findings for what was left out."""
+        """Return the markup reduced to listed tags and attributes, and findings for the removed ones."""
         page = Page(_SURROGATE.sub("\ufffd", html), self._addresses, self._policy.classes)
         bound = self._policy.max_findings
         found = [
@@ -79,7 +79,7 @@ class Markup:
         return Sanitized(self._cleaner.clean(page.html), tuple(found), max(0, len(page.hits) - bound))
 
     def restrict(self, html: str) -> str:
-        """The markup with only what is on the list, by the parser alone: for what `clean` has written before."""
+        """Return the markup reduced by the parser alone: for output of `clean`."""
         return self._cleaner.clean(_SURROGATE.sub("\ufffd", html))
 
     def _attribute(self, tag: str, name: str, value: str) -> str | None:

@@ -9,7 +9,7 @@ NAME_MAX: Final = 64
 
 _WS: Final = r"\t\n\f\r "
 _OPENING: Final = re.compile(rf"<(/?)([A-Za-z][^{_WS}/>]{{0,{NAME_MAX - 1}}}+)(?=[{_WS}/>]|\Z)")
-# A quote that is never closed is a letter like any other here, so that the tag ends where a reader thinks it does.
+# An unclosed quote is an ordinary character here, so that the tag ends where a reader expects it.
 _VALUE: Final = rf"[{_WS}]*+=[{_WS}]*+(?:\"[^\"]*+\"|'[^']*+'|(?![\"'])[^{_WS}>]*+)"
 _BODY: Final = re.compile(rf"(?:[{_WS}/]++|[^{_WS}/>][^{_WS}/>=]*+(?:{_VALUE})?+)*+")
 _SHORT_BODY: Final = re.compile(
@@ -21,7 +21,7 @@ _ATTRIBUTE: Final = re.compile(
 
 
 class Attribute(NamedTuple):
-    """One attribute of a tag: `start` to `end` in the text; its value as it is written, entities and all."""
+    """One attribute of a tag: `start` to `end` in the text; its value as written, including entities."""
 
     name: str
     raw: str
@@ -30,14 +30,14 @@ class Attribute(NamedTuple):
 
     @property
     def value(self) -> str:
-        """What a parser makes of it."""
+        """The value as a parser decodes it."""
         return unescape(self.raw) if "&" in self.raw else self.raw
 
 
 class Tag(NamedTuple):
     """A start or end tag: `start` to `end` in the text, its name in lower case, its attributes not yet read.
 
-    `whole` says whether its `>` was there.
+    `whole` is True if its `>` was found.
     """
 
     start: int
@@ -48,16 +48,16 @@ class Tag(NamedTuple):
     whole: bool
 
     def attributes(self, text: str) -> Iterator[Attribute]:
-        """Its attributes in the order of the text, repeated ones too (a browser takes the first)."""
+        """Yield its attributes in the order of the text, repeated ones too (a browser takes the first)."""
         for found in _ATTRIBUTE.finditer(text, self.body, self.end - self.whole):
             raw = found[2] or found[3] or found[4] or ""
             yield Attribute(found[1].lower(), raw, found.start(), found.end())
 
 
 def tag_at(text: str, start: int, end: int | None = None) -> Tag | None:
-    """The tag that begins at `start`.
+    """Return the tag that begins at `start`, or None.
 
-    Where an `end` is given, it is read no further than that, nor into what looks like another tag.
+    With an `end` it is read no further than that, nor into text that looks like another tag.
     """
     pattern = _BODY if end is None else _SHORT_BODY
     end = len(text) if end is None else min(end, len(text))
@@ -106,5 +106,5 @@ RAW: Final = frozenset((
 ))
 """Elements whose content is no markup: it goes on to their own end tag (with scripting, `noscript` is one)."""
 HANDLERS: Final = re.compile(r"on[a-z]{3,32}")
-"""Names of attributes that hold a script."""
+"""Names of attributes that contain a script."""
 # fmt: on

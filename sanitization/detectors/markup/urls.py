@@ -1,9 +1,9 @@
-"""Where does an address lead, and what would it take along? Pure; nothing is looked up.
+"""Where an address leads, and which data it carries. Pure: nothing is looked up.
 
-An address is read as a browser reads it (WHATWG URL, 4.4: tabs and line ends are dropped wherever they stand, spaces
-and controls at both ends, a backslash is a slash) after a renderer of Markdown has taken off its own dress
-(CommonMark 2.4 and 2.5: backslash escapes, entities). Whoever asks wants to know the worst, so dress that only some
-readers take off (percent signs before the colon, spaces within the scheme) is taken off too.
+An address is read as a browser reads it (WHATWG URL, 4.4: tabs and line ends are dropped anywhere, spaces and controls
+at both ends, a backslash is a slash) after a Markdown renderer has decoded it (CommonMark 2.4 and 2.5: backslash
+escapes, entities). The worst reading counts: encodings that only some readers decode (percent signs before the colon,
+spaces within the scheme) are decoded too.
 """
 
 import binascii
@@ -18,16 +18,16 @@ from urllib.parse import unquote, unquote_plus, urlsplit
 from attrs import frozen
 
 LINK_SCHEMES: Final = frozenset({"http", "https", "mailto"})
-"""What a link in a page may begin with."""
+"""Schemes allowed for a link in a page."""
 SCRIPTING: Final = frozenset({"javascript", "vbscript", "livescript", "jscript", "mocha"})
 # fmt: off
-# Content of a document's own making, the reader's own files, and handlers that take orders by address.
+# Content that the document makes itself, local files, and protocol handlers that take commands in addresses.
 _OUTLANDISH: Final = frozenset((
     "about", "blob", "chrome", "file", "filesystem", "hcp", "help", "intent", "its", "jar", "mhtml", "mk",
     "ms-appinstaller", "ms-cxh", "ms-its", "ms-msdt", "ms-officecmd", "ms-search", "res", "resource", "search",
     "search-ms", "shell", "view-source", "wyciwyg",
 ))
-# Names that say nothing; `q`, `text`, `subject` and their like are what people search for and share.
+# Uninformative names; `q`, `text`, `subject` and the like are for searching and sharing.
 _CARRIERS: Final = frozenset((
     "", "a", "b", "c", "content", "context", "ctx", "d", "data", "e", "i", "info", "k", "log", "m", "msg", "o", "p",
     "payload", "r", "t", "u", "v", "x", "y", "z",
@@ -58,19 +58,19 @@ _HEX: Final = re.compile(r"(?:[0-9a-fA-F]{2}){10,}")
 _MAIL: Final = re.compile(r"[\w.+-]{1,64}@[\w-]{1,63}\.\w")
 _READABLE: Final = re.compile(r"[\w .,:;!?@'\"{}\[\]()/=+&%$#*\n-]+")
 READABLE_LETTERS: Final = 0.6
-"""Of what an opaque value says when decoded: the share of letters and spaces from which on it is somebody's words."""
+"""Least share of letters and spaces in a decoded value that is a user's words."""
 WORDS: Final = 4
-"""So many words in a value are a sentence, and nobody's search."""
+"""Least number of words of a value that is a sentence, and not a search."""
 
 
 def is_harmless(address: str) -> bool:
-    """Whether nothing can be wrong with it, at a glance: it has no scheme, no host, no quotes and no dress."""
+    """Return whether an address is evidently harmless: no scheme, no host, no quotes and no encoding."""
     return _HARMLESS.fullmatch(address) is not None
 
 
 @lru_cache(maxsize=256)
 def plain(address: str) -> str:
-    """The address without the dress of HTML and Markdown, with slashes for backslashes."""
+    """Return the address without the encodings of HTML and Markdown, with slashes for backslashes."""
     if "&" in address:
         address = unescape(address)
     if "\\" in address and not address.lstrip().startswith("\\"):
@@ -79,13 +79,13 @@ def plain(address: str) -> str:
 
 
 def _undressed(address: str) -> str:
-    """What a browser reads when it is given the address as it stands."""
+    """Return the address as a browser reads it."""
     return _DROPPED.sub("", address).strip(_ENDS).replace("\\", "/")
 
 
 @lru_cache(maxsize=256)
 def scheme(address: str) -> str:
-    """The scheme in lower case, in whatever spaces or percent signs it is dressed; empty when there is none."""
+    """Return the scheme in lower case, with any spaces or percent encodings removed; empty if there is none."""
     if not _DRESSED.search(address):
         return ""
     bare = plain(address)[:256]
@@ -100,9 +100,9 @@ def scheme(address: str) -> str:
 
 
 def host(address: str) -> str | None:
-    """The host in lower case, with the port where one is named; None when the address stays at home.
+    """Return the host in lower case, with the port if one is named; None if the address is relative.
 
-    A user before the host is part of it here: so dressed, no host is ever one that is allowed.
+    A user before the host is part of it here, so that such a host never equals an allowed one.
     """
     return _host(plain(address))
 
@@ -119,19 +119,20 @@ def _host(bare: str) -> str | None:
 
 
 def is_inline_image(address: str) -> bool:
-    """Whether this is a picture that stands in the text itself. SVG is no picture but a document."""
+    """Return whether this is an image embedded in the text itself. SVG counts as a document, not an image."""
     return bool(_INLINE_IMAGE.fullmatch(plain(address)))
 
 
 def leads(address: str) -> bool:
-    """Whether a link of a page may lead there: by one of `LINK_SCHEMES`, or nowhere else."""
+    """Return whether a link of a page may lead there: it has one of `LINK_SCHEMES`, or no scheme."""
     by = scheme(address)
     return not by or by in LINK_SCHEMES
 
 
 @lru_cache(maxsize=1_024)
 def carries(address: str) -> bool:
-    """Whether the address takes somebody's words along: readable text in a dress, a sentence, or what is named loot.
+    """Return whether the address carries a user's words: encoded readable text, a sentence, or a parameter named for
+    loot.
 
     Identifiers, signatures, searches and trackers are not readable when decoded, or not hidden: they pass.
     """
@@ -152,7 +153,7 @@ def carries(address: str) -> bool:
 
 
 def tells(address: str) -> bool:
-    """Whether the address of a picture has room for somebody's words: more than sizes and versions."""
+    """Return whether an image address has room for a user's words: more than sizes and versions."""
     query = plain(address).partition("?")[2]
     return carries(address) or any(
         name in _CARRIERS and name != "v" and value.strip("0123456789.") for name, value in _pairs(query)
@@ -160,8 +161,10 @@ def tells(address: str) -> bool:
 
 
 def bare(address: str) -> str | None:
-    """The kind of what is wrong with an address that stands there for everyone to read: text in disguise, or a host
-    before the host. (A password in it is a secret, and not looked at here.)"""
+    """Return the kind of problem with an address in plain sight: disguised text, or a host before the host.
+
+    A password in it is a secret, and not judged here.
+    """
     at = host(address) or ""
     user, sign, _ = at.rpartition("@")
     if sign and ":" not in user and "." in user:
@@ -181,7 +184,7 @@ def _is_sentence(value: str) -> bool:
 
 
 def _hides_text(value: str) -> bool:
-    """Whether base64 or hex digits say something a person could read."""
+    """Return whether base64 or hex digits decode to readable text."""
     if _HEX.fullmatch(value):
         raw = bytes.fromhex(value)
     elif _BASE64.fullmatch(value):
@@ -202,13 +205,13 @@ def _hides_text(value: str) -> bool:
 
 @frozen
 class Addresses:
-    """What becomes of addresses: `links` and `images` are the hosts that are allowed to be told things."""
+    """Judges addresses: `links` and `images` are the hosts that may receive data."""
 
     links: frozenset[str] = frozenset()
     images: frozenset[str] = frozenset()
 
     def link(self, address: str, label: str = "") -> str | None:
-        """The kind of what is wrong with a link of this address that shows `label`; None when nothing is."""
+        """Return the kind of problem with a link of this address that shows `label`; None if there is none."""
         if _HARMLESS.fullmatch(address):
             return None
         by = scheme(address)
@@ -230,11 +233,13 @@ class Addresses:
         return "markup.link.exfiltration" if carries(address) else None
 
     def page_link(self, address: str, label: str = "") -> str | None:
-        """The same of a link in a page, where only `LINK_SCHEMES` are known."""
+        """Return the kind of problem with a link in a page, where only `LINK_SCHEMES` are allowed; None if there is
+        none.
+        """
         return self.link(address, label) or (None if leads(address) else "markup.link.scheme")
 
     def image(self, address: str) -> str | None:
-        """The kind of what is wrong with an image of this address; None when it may be shown."""
+        """Return the kind of problem with an image of this address; None if it may be shown."""
         if _HARMLESS.fullmatch(address) or is_inline_image(address):
             return None
         by = scheme(address)
@@ -247,11 +252,12 @@ class Addresses:
         return None if self.shows(address) else "markup.image.host"
 
     def shows(self, address: str) -> bool:
-        """Whether an image of this address may be fetched: inline, of the page's own origin, or of a named host.
+        """Return whether an image of this address may be fetched: inline, of the page's own origin, or of an allowed
+        host.
 
         Half an address (`https:host`) means different things to different readers, and is never shown.
         """
-        # With and without the dress: what is no more than an escape to one reader is a slash to the other.
+        # Decoded and as written: an escape for one reader is a slash for another.
         return all(map(self._shown, {plain(address), _undressed(address)}))
 
     def _shown(self, bare: str) -> bool:
@@ -270,7 +276,7 @@ _SHOWN_HOST: Final = re.compile(r"(?:https?://|www\.)([^/\s?#:]+)", re.IGNORECAS
 
 
 def _misleads(label: str, at: str) -> bool:
-    """Whether the words of a link are themselves an address, of a house that has nothing to do with `at`."""
+    """Return whether the words of a link are themselves an address, of a domain unrelated to `at`."""
     shown = _SHOWN_HOST.match(unescape(label).strip(" *_`"))
     if not shown or "." not in shown[1]:
         return False

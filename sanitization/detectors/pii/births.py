@@ -9,7 +9,7 @@ from .context import Said
 from .part import hit
 from .words import anchor, prefilter
 
-# Each also counts with its first letter as a capital, and the ASCII ones in capitals throughout.
+# Each also matches capitalised, and the ASCII ones in upper case.
 _CASED: Final = (
     "born birth birthday birthdate bday b-day dob d.o.b geboren geburtsdatum geburtstag geb.dat geb gebdat né "
     "née naissance nacido nacida nací nació nacimiento cumpleaños nascido nascida nasceu nasci nascimento "
@@ -27,7 +27,7 @@ _OTHERS: Final = (
 _UNSPACED: Final = tuple(_OTHERS.split())
 
 
-# What labels and sentences put between the word and the date.
+# Text between the word and the date in labels and sentences.
 _GLUE: Final = (
     "date|day|on|is|was|in|the|of|am|dem|ist|war|le|du|est|de|del|el|la|fue|es|em|é|a|il|è|di|op|dnia|den|data|w|ble"
     "|som|tarihi|дата|ngày|ich|i|my|his|her|at|around|c|o|t|at"
@@ -72,7 +72,7 @@ class Births:
     prefilters = (("born", prefilter(_WORDS, _UNSPACED)),)
 
     def first(self, text: str, position: int, _said: Said | None = None) -> Hit | None:
-        """The first date of birth whose word is at `position` or later."""
+        """Return the first date of birth whose word is at `position` or later."""
         for word in _anchor(text).finditer(text, position):
             glued = _GLUED.match(text, word.end())
             date = _DATE.match(text, glued.end() if glued else word.end())
@@ -81,7 +81,7 @@ class Births:
         return None
 
     def pending(self, text: str, start: int) -> int:
-        """The last word for being born, if a date may still follow."""
+        """Return the last word for being born, if a date may still follow."""
         for word in _anchor(text).finditer(text, max(start, len(text) - SPAN)):
             if _SO_FAR.match(text, word.end()):
                 return word.start()

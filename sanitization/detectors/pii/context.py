@@ -1,7 +1,7 @@
-"""What the words beside a number say it is: the words of many languages, by topic.
+"""Recognises a number's topic by the words beside it, in many languages.
 
-A number without a check digit is only found where its topic is named near it. The word that stands nearer wins, and
-words of trade and engineering (`NOT_A_PERSON`) say that a number is something else.
+A number without a check digit is only found if its topic is named near it. The nearer word wins, and words of trade and
+engineering (`NOT_A_PERSON`) mean that a number is something else.
 """
 
 import re
@@ -11,13 +11,13 @@ from types import MappingProxyType
 from typing import Final, NamedTuple
 
 BEFORE: Final = 64
-"""Code points before a number in which a word counts."""
+"""Code points before a number that are searched for words."""
 AFTER: Final = 40
-"""Code points after a number in which `is my …` counts."""
+"""Code points after a number that are searched for `is my …`."""
 
 NOT_A_PERSON: Final = "not"
 
-# One or two words each, in lower case. What is written together in one language is listed as it is written.
+# One or two words each, in lower case. Compounds are listed as written.
 WORDS_BY_TOPIC: Final[Mapping[str, tuple[str, ...]]] = {
     NOT_A_PERSON: (
         "order orders invoice tracking parcel shipment ticket issue pull commit version release build revision rev"
@@ -239,7 +239,7 @@ IS_PENDING: Final = re.compile(
 
 
 BESIDE: Final = 500
-"""From here on a topic was named by `is my …`."""
+"""Lowest rank of a topic that was named by `is my …`."""
 WORDS: Final = "."
 """The entry that counts the words before a number."""
 
@@ -256,22 +256,22 @@ class _Word(NamedTuple):
     before: int  # where the word before it begins
     topics: Sequence[str]
     together: Sequence[str]
-    of_orders: bool  # whether the word before it says that it is no person's
+    of_orders: bool  # whether the word before it means that it is no person's
 
 
 class Said:
-    """What a text says of the numbers in it. Every word is read once, and only near numbers."""
+    """The topics that a text names for the numbers in it. Every word is read once, and only near numbers."""
 
     def __init__(self, text: str) -> None:
         self._text = text
         self._from, self._letter = 0, -1  # the first letter at `_from` or later
-        self._low = self._upto = 0  # what has been read
+        self._low = self._upto = 0  # the part read so far
         self._starts: list[int] = []  # of the words in it
         self._named: list[_Word] = []
         self._previous = ""
 
     def nothing(self, start: int) -> bool:
-        """Whether there is no letter near before `start`."""
+        """Return whether there is no letter near before `start`."""
         low = start - BEFORE if start > BEFORE else 0
         if low > self._letter or low < self._from:
             found = _LETTER.search(self._text, low)
@@ -279,14 +279,14 @@ class Said:
         return self._letter >= start
 
     def of(self, start: int, end: int) -> Mapping[str, int]:
-        """The topics named before `start` or, by `is my …`, after `end`; the nearer, the higher the number."""
+        """Return the topics named before `start` or, by `is my …`, after `end`; the nearer, the higher the number."""
         text = self._text
         near: dict[str, int] = {}
         words = 0 if self.nothing(start) else self._before(near, start)
         after = _IS.match(text, end)
         if after:
-            # What may still come must not change what is told: the sentence and the line end it, and a word at the far
-            # end, which may be cut, counts only when what ends it is seen.
+            # Text still to come must not change the topics: the sentence and the line end them, and a word at the far
+            # end, which may be cut, counts only if its end is visible.
             window, *ended = _ENDS.split(text[after.end() : end + AFTER], maxsplit=1)
             told = Said(window if ended or len(text) >= end + AFTER else window.rpartition(" ")[0])
             after_near: dict[str, int] = {}
@@ -298,7 +298,7 @@ class Said:
         return near
 
     def _before(self, near: dict[str, int], start: int, place: int = 0) -> int:
-        """Adds the topics named before `start`, numbered from `place` on; the number of the next word."""
+        """Add the topics named before `start`, numbered from `place` on; return the number of the next word."""
         low = max(0, start - BEFORE)
         self._read(low, start)
         first, last = bisect_left(self._starts, low), bisect_left(self._starts, start)
@@ -343,6 +343,6 @@ class Said:
 
 
 def counts(near: Mapping[str, int], *names: str) -> bool:
-    """Whether one of these topics is named, and no word nearer says that it is something else."""
+    """Return whether one of these topics is named, and no nearer word means that the number is something else."""
     refused = near.get(NOT_A_PERSON, 0)
     return any(near.get(name, 0) > refused for name in names)

@@ -1,7 +1,7 @@
-"""Finds personal data: addresses of mail and machines, telephone and payment numbers, what states number people by.
+"""Finds personal data: mail and network addresses, telephone and payment numbers, and numbers that states give people.
 
-Each form has a part of its own, with its prefilters. The parts are asked side by side for their next hit; the one that
-begins first is given out, and where two begin at the same place, the part that stands earlier in the list has it.
+Each form is a part of its own, with its prefilters. Each part is asked for its next hit; the hit that begins first is
+yielded, and at equal places the part that comes first in the list wins.
 """
 
 from collections.abc import Collection, Iterator
@@ -47,7 +47,7 @@ class Pii:
     reach = REACH
 
     def find(self, text: str, start: int = 0, active: Collection[str] = tuple(_BY_PREFILTER)) -> Iterator[Hit]:
-        """The hits of all parts whose prefilters are open."""
+        """Yield the hits of all parts whose prefilters match."""
         following: list[tuple[int, int, Hit]] = []
         said = Said(text)
         numbers = sorted({_BY_PREFILTER[name] for name in active})
@@ -64,7 +64,7 @@ class Pii:
                     following.append((found.anchor, entry[1], found))
 
     def settled(self, text: str, start: int = 0, active: Collection[str] = tuple(_BY_PREFILTER)) -> int:
-        """Everything but what a part may yet find in more text."""
+        """Return the least `pending` of the active parts."""
         return (
             min(PARTS[number].pending(text, start) for number in {_BY_PREFILTER[name] for name in active})
             if active

@@ -1,7 +1,7 @@
-"""Finds numbers by their forms: cards, accounts, telephones, and what states give to people.
+"""Finds numbers by their forms: cards, accounts, telephones, and the numbers that states give to people.
 
 A scan stops at every run of digits that could begin or be part of one, goes back to the beginning of its word, writes
-down its form (`ddd-dd-dddd`), and looks that up. What stands around decides only where the form alone does not.
+down its form (`ddd-dd-dddd`), and looks that up. The context decides only if the form alone does not.
 """
 
 import re
@@ -22,7 +22,7 @@ from .part import hit
 from .rules import RULES, Rule
 
 ALONE: Final = "nothing else"
-CERTAIN: Final = 0.9  # the least score that words such as `order` beside a number do not take away
+CERTAIN: Final = 0.9  # least score that words such as `order` beside a number do not cancel
 HOLD: Final = 64  # characters: the longest find with blanks in it, an IBAN of 33 places in groups, has 41
 WORD_BACK: Final = 20  # letters and digits of a word before its first run of digits of interest
 
@@ -35,14 +35,14 @@ _FORM: Final = str.maketrans(
     "d" * 10 + "a" * 52 + "?" + "_" * len(_BLANKS) + "-" * len(_DASHES),
 )
 _SIGNS: Final = rf"{_BLANKS}{_DASHES}\-./()"
-# The rest of a date, which is no number of anybody's: but where a sign beside it may make it part of something.
+# The rest of a date, which is no person's number, unless a sign beside it may make it part of one.
 _DATE: Final = (
     r"(?<![0-9A-Za-z+(.,_-].)(?<!\+ .)"
     r"(?:(?:(?<=1)9|(?<=2)0)[0-9]{2}[-./](?:0?[1-9]|1[0-2])[-./][0-9]{1,2}"
     r"|(?:(?<=[0-2])[0-9]|(?<=3)[01])?[-./](?:0?[1-9]|1[0-2])[-./](?:19|20)[0-9]{2})(?![0-9A-Za-z_@-]|[./][0-9])"
 )
-# The first digits of what has seven with signs among them, or six with few; of words of letters and digits; of an IBAN.
-# Most numbers are short, with nothing of theirs behind them: they are told first.
+# The first digits of seven with signs among them, or six with few; of words of letters and digits; of an IBAN.
+# Most numbers are short and end there: they are rejected first.
 _WORDS: Final = r"[0-9]{0,16}[A-Za-z][0-9A-Za-z]{2}|[0-9]{2,16}[A-Za-z]"
 _SCAN: Final = re.compile(
     rf"[0-9](?<![0-9].)(?:(?<![A-Za-z].)(?![0-9]{{0,3}}(?:[^0-9A-Za-z{_SIGNS}]|[{_SIGNS}]{{1,3}}+[^0-9])|{_DATE})"
@@ -59,15 +59,15 @@ _AROUND: Final = " \t\r\n.,;:!?\"'`()<>*"
 _ALONE_MAX: Final = 8
 _DIGITS: Final = frozenset(string.digits)
 _JOINTS: Final = frozenset(".,-")
-_COUNTED: Final = string.digits * 2  # nobody has such a number; it is what people write where one is to stand
+_COUNTED: Final = string.digits * 2  # a placeholder number, given to no person
 ELEVEN: Final = 11
-"""So many digits are numbers of a dozen states, orders and accounts: a check digit alone tells nothing."""
+"""Length of numbers of a dozen states, orders and accounts, for which a check digit alone is no evidence."""
 _NAMED: Final = re.compile(r"(?i:(?:\b|_)(?:id|ssn|nino|nin|tin|nr|no|num|number|tax|passport|national))=\Z")
 _GLUED: Final = re.compile(r"(?i:ssn|sin|itin|nhs|tfn|cpf|rut|ahv|nino|uid|nr|no|id|tel)(?=[0-9])")
 """Words for a number that people write without a blank before it."""
 _VALUE_SIGNS: Final = frozenset("$€£¥#%@~^=")
 
-# For the prefilter, where a blank beyond ASCII is several bytes and cannot stand in a class.
+# For the prefilter: a non-ASCII blank is several bytes and cannot be in a class.
 _SIGN: Final = f"(?:[ ./()-]|{'|'.join(_BLANKS[1:] + _DASHES)})"
 _OUTSIDE: Final = "(?:^|[^A-Za-z0-9])"
 _OTHERS: Final = "|".join(_BLANKS[1:] + _DASHES)
@@ -76,7 +76,7 @@ _LAST: Final = f"{_SIGN}{{0,3}}[0-9]"
 _FEW: Final = f"(?:[ -]|{_OTHERS})"
 _NO_POINT: Final = f"(?:[ ()]|{_OTHERS})"
 _NO_DOT: Final = f"(?:[ /()-]|{_OTHERS})"
-# What a year is followed by where it begins no date.
+# Text after a year that begins no date.
 _NO_DATE: Final = (
     rf"(?:{_NO_POINT}(?:[0-9]{{2}}|{_ANY}{{2}}{_LAST})|[-./](?:{_SIGN}{_ANY}{{2}}{_LAST}|[0-9]{{3}}|00|1[3-9]|[2-9][0-9]"
     rf"|0[-./]|(?:0[1-9]|1[0-2]|[1-9])(?:{_NO_POINT}[0-9]|[A-Za-z]|[-./](?:[0-9]{{3}}|[0-9]{{1,2}}[A-Za-z-]|{_SIGN}))))"
@@ -90,7 +90,7 @@ _PREFILTER: Final = (
     rf"|(?:[03-9][0-9]|1[0-8]|2[1-9])[0-9]{{2}}(?:{_SIGN}{_ANY}{{2}}{_LAST}|{_FEW}[0-9]{{2}})"
     rf"|[0-9]{{5}}(?:{_SIGN}{_ANY}{_LAST}|{_FEW}[0-9])"
     rf"|(?:19|20)[0-9]{{2}}{_NO_DATE})"
-    # The same with a plus.
+    # Such digits with a plus.
     rf"|[+] ?\(?(?:[0-9]{_ANY}{{5}}|$)"
     # The end of a text that may yet become a find: groups of digits, or two letters before them.
     rf"|[0-9]{_SIGN}{{0,3}}$"
@@ -140,7 +140,7 @@ def _by_form(rules: Iterable[Rule]) -> _Table:
 
 _ALL: Final = (*RULES, *phones.PHONES)
 _FORMS: Final = _by_form(_ALL)
-# Those of which nothing need be said, and that are told from other numbers before or behind them.
+# Forms that need no topic, and those that are safe among other numbers.
 _PLAIN_FORMS: Final = {
     form: plain for form, rules in _FORMS.items() if (plain := [rule for rule in rules if rule.plain])
 }
@@ -152,7 +152,7 @@ _CROWDED_FORMS: Final = {
 _LONGEST: Final = max(map(len, _FORMS))
 _PARTS: Final = re.compile("[da](?![da])|[)]")  # of a form: where it may end
 FORMS_MAX: Final = 2_048
-"""Forms of which it is remembered what they may be: numbers in a row mostly have few."""
+"""Forms whose candidates are cached: numbers in a row mostly have few forms."""
 _BEGINNINGS: Final = frozenset(form[: part.end()] for form in _FORMS for part in _PARTS.finditer(form))
 
 
@@ -162,7 +162,7 @@ class Digits:
     prefilters = (("digits", Prefilter(pattern=_PREFILTER)),)
 
     def first(self, text: str, position: int, said: context.Said | None = None) -> Hit | None:
-        """The first number at `position` or later. `said` is what is remembered of this text."""
+        """Return the first number at `position` or later. `said` caches the topics of this text."""
         tried = -1
         said = said or context.Said(text)
         for match in _SCAN.finditer(text, position):
@@ -174,7 +174,7 @@ class Digits:
             tried = start
             before = text[max(0, start - 3) : start]
             last = before[-1:]
-            # Not what is the end of a word, nor the rest of a longer number.
+            # Skip the end of a word and the rest of a longer number.
             if last in _WORD_CHARACTERS or (last in _JOINTS and before[-2:-1] in _DIGITS):
                 continue
             if found := _at(text, start, before, position, said):
@@ -185,7 +185,7 @@ class Digits:
         return None
 
     def pending(self, text: str, start: int) -> int:
-        """Where the numbers at the end begin, which may go on after the blank."""
+        """Return where the numbers at the end begin, which may continue after the blank."""
         end = len(text)
         upto = _open_groups(text, max(start, end - HOLD))
         if end - start > 6 and (said := context.IS_PENDING.search(text, max(start, end - HOLD - context.AFTER))):
@@ -199,7 +199,7 @@ class Digits:
 
 
 def _with_extension(text: str, found: Hit) -> Hit:
-    """A telephone number to the end of its extension, if it has one."""
+    """Extend a telephone number to the end of its extension, if it has one."""
     more = _EXTENSION.match(text, found.end) if found.kind == "pii.phone" else None
     return found._replace(end=more.end()) if more else found
 
@@ -218,7 +218,7 @@ def _open_groups(text: str, low: int) -> int:
     for word in reversed(_BLANK.split(text[low:])):
         begin = place - len(word)
         if not word or _PART.fullmatch(word):
-            # Letters alone are only held where digits follow them, or may.
+            # Letters alone are held only if digits follow or may follow.
             numbered = any(each in _DIGITS for each in word)
             if word and (numbered or (len(word) <= 2 and (place + 1 == kept < end or begin >= end - 3))):
                 kept = begin
@@ -230,7 +230,7 @@ def _open_groups(text: str, low: int) -> int:
 
 
 def _at(text: str, start: int, before: str, position: int, said: context.Said) -> Hit | None:
-    """The number at the word that begins at `start`, with what of it stands before."""
+    """Return the number at the word that begins at `start`, including the part of it before the word."""
     last = before[-1:]
     if "+" in before and last in {"+", "(", " "}:
         plus = start - len(before) + before.rindex("+")
@@ -249,11 +249,11 @@ def _at(text: str, start: int, before: str, position: int, said: context.Said) -
 
 
 def _number(text: str, start: int, said: context.Said) -> Hit | None:
-    """The best that can be made of the word at `start` and those after it."""
+    """Return the best match of the word at `start` and those after it."""
     form = text[start : start + _LONGEST + 1].translate(_FORM) + "\n"
     if form.startswith("aadd") and (end := _iban_end(text, start)):
         return hit(start, end, "iban", 0.99, reason="check digits")
-    # In a row of numbers with nothing said of them, few can be told from the others.
+    # In a row of numbers without a topic, few forms are distinctive.
     crowded = start > _ALONE_MAX and text[start - 1] in _BLANKS and text[start - 2] in _DIGITS
     word, near = None, context.NOTHING
     if not (crowded and form[0] == "d" and form.find("a", 1, 8) < 0 and said.nothing(start)):
@@ -279,7 +279,7 @@ def _number(text: str, start: int, said: context.Said) -> Hit | None:
 
 @lru_cache(maxsize=FORMS_MAX)
 def _candidates(form: str, nothing_said: bool, crowded: bool) -> tuple[tuple[int, Sequence[Rule]], ...]:
-    """The rules for what `form` begins with, each with how long that is."""
+    """Return the rules for the beginnings of `form`, each with its length."""
     table = _FORMS if not nothing_said else _CROWDED_FORMS if crowded else _PLAIN_FORMS
     found = []
     for part in _PARTS.finditer(form):
@@ -296,7 +296,7 @@ def _worth(match: _Match) -> tuple[float, int]:
 
 
 def _judged(text: str, start: int, end: int, rules: Iterable[Rule], near: Mapping[str, int]) -> _Match:
-    """The best of the rules for one form."""
+    """Return the best of the rules for one form."""
     among: bool | None = None
     alone = start <= _ALONE_MAX and _alone(text, start, end)
     number, best = "", _NONE
@@ -319,7 +319,7 @@ def _judged(text: str, start: int, end: int, rules: Iterable[Rule], near: Mappin
 
 
 def _among_others(text: str, start: int, end: int) -> bool:
-    """Whether signs beside it, or numbers before and after it, make it part of something else."""
+    """Return whether signs beside it, or numbers before and after it, make it part of something else."""
     before, after = text[max(0, start - 2) : start], text[end : end + 2]
     if after[:1] in _VALUE_SIGNS:
         return True
@@ -332,13 +332,13 @@ def _among_others(text: str, start: int, end: int) -> bool:
 
 
 def _alone(text: str, start: int, end: int) -> bool:
-    """Whether the text says nothing else."""
+    """Return whether the number is the whole text."""
     around = start <= _ALONE_MAX and len(text) - end <= _ALONE_MAX
     return around and not text[:start].strip(_AROUND) and not text[end:].strip(_AROUND)
 
 
 def _ends(text: str, end: int) -> bool:
-    """Whether a number may end here."""
+    """Return whether a number may end here."""
     sign, after = text[end : end + 1], text[end + 1 : end + 2]
     if sign in _WORD_CHARACTERS or sign in {"_", "@"}:
         return False
@@ -348,7 +348,7 @@ def _ends(text: str, end: int) -> bool:
 
 
 def _iban_end(text: str, start: int) -> int:
-    """Where the IBAN at `start` ends; 0 where there is none."""
+    """Return where the IBAN at `start` ends; 0 if there is none."""
     match = _IBAN.match(text, start)
     size = IBAN_LENGTHS.get(text[start : start + 2].upper())
     if not match or not size:

@@ -1,4 +1,4 @@
-"""Numbers of documents, which have as many forms as there are offices: found where the document is named."""
+"""Numbers of documents, whose forms are as many as offices: found only if the document is named."""
 
 import re
 from collections.abc import Mapping
@@ -16,11 +16,11 @@ _DATE: Final = re.compile(
     r"[0-9]{4}-[0-9]{1,2}-[0-9]{1,2}|[0-9]{1,2}-[0-9]{1,2}-[0-9]{4}|(?:19|20)[0-9]{2}-(?:0[1-9]|1[0-2])"
 )
 
-# What shows a number in it: six digits, or a word with four among its letters.
+# Contains a number: six digits, or a word with four among its letters.
 _ROW: Final = re.compile(r"[0-9](?:-?[0-9]){5}")
 _TOKEN: Final = re.compile(r"(?<![A-Za-z0-9])(?=[A-Za-z]{0,8}(?:[0-9][A-Za-z]{0,8}){4})[A-Za-z0-9]{6}")
 
-# Letters and digits a number has at least and at most.
+# Least and largest count of letters and digits of a number.
 _SIZES: Final[Mapping[str, tuple[str, int, int]]] = {
     "passport": ("passport", 6, 10),
     "licence": ("driving_licence", 6, 20),
@@ -30,17 +30,17 @@ _SIZES: Final[Mapping[str, tuple[str, int, int]]] = {
 }
 
 
-# A code of a person's papers, where a text is nothing else: voters' cards, licences, plates, passports.
+# A code of a person's documents, if it is the whole text: voters' cards, licences, plates, passports.
 _CODE: Final = re.compile(r"(?=[A-Za-z]|[A-Za-z0-9]{7,8}[A-Za-z]{2}\Z)(?=(?:[A-Za-z]{0,6}[0-9]){4})[A-Za-z0-9]{9,10}")
 
 
 def is_code(word: str) -> bool:
-    """Whether a word of letters and digits may be the number of somebody's papers, nothing being said of it."""
+    """Return whether a word of letters and digits may be the number of a person's document without a topic."""
     return _CODE.fullmatch(word) is not None
 
 
 def document_kind(number: str, near: Mapping[str, int]) -> str | None:
-    """What a number is by the document that is named nearest to it, if it can be one of those at all."""
+    """Return the kind of a number by the nearest named document, or None if it cannot be such a number."""
     topic = max(_SIZES, key=lambda name: near.get(name, 0))
     place = near.get(topic, 0)
     if not context.counts(near, topic) or (place < context.BESIDE and near.get(context.WORDS, 0) - place > NEAR):

@@ -25,7 +25,7 @@ _OTHER_MAC: Final = re.compile(
     r"[0-9A-Fa-f](?<![0-9A-Za-z_.-].)(?:[0-9A-Fa-f](?:-[0-9A-Fa-f]{2}){5}|[0-9A-Fa-f]{3}(?:\.[0-9A-Fa-f]{4}){2})"
     r"(?![0-9A-Za-z_]|[.-][0-9A-Fa-f])"
 )
-# What says, right before it, that four numbers are a version or a section.
+# Words right before four numbers that make them a version or a section.
 _VERSIONS: Final = (
     "v ver version versions release releases released rev revision build firmware sect section chapter clause paragraph"
     " appendix figure fig table rfc kernel driver tag chrome edge sdk oid"
@@ -42,20 +42,20 @@ _MASKED: Final = ("0.0.0.0", "255.")  # noqa: S104 - the address of no machine, 
 
 
 class _Unbroken:
-    """What has no blank in it is held by the caller."""
+    """A part whose finds have no blanks, so that the caller holds them back."""
 
     def pending(self, text: str, start: int) -> int:
-        """Nothing."""
+        """Return the end of the text."""
         return len(text)
 
 
 class Ipv4(_Unbroken):
-    """Addresses of four numbers."""
+    """IPv4 addresses."""
 
     prefilters = (("ipv4", Prefilter(pattern=r"[0-9]{1,3}\.[0-9]{1,3}\.[0-9]{1,3}\.[0-9]")),)
 
     def first(self, text: str, position: int, _said: Said | None = None) -> Hit | None:
-        """The first address at `position` or later."""
+        """Return the first address at `position` or later."""
         return _ipv4(text, position)
 
 
@@ -65,7 +65,7 @@ class Colons(_Unbroken):
     prefilters = (("colons", Prefilter(literals=(":",), pattern=r":[0-9A-Fa-f]{0,4}:")),)
 
     def first(self, text: str, position: int, _said: Said | None = None) -> Hit | None:
-        """The first address at `position` or later."""
+        """Return the first address at `position` or later."""
         return _colons(text, position)
 
 
@@ -83,7 +83,7 @@ class Hardware(_Unbroken):
     )
 
     def first(self, text: str, position: int, _said: Said | None = None) -> Hit | None:
-        """The first address at `position` or later."""
+        """Return the first address at `position` or later."""
         return _mac(text, position)
 
 
@@ -154,12 +154,12 @@ def _ipv6_end(text: str, start: int) -> int:
         return 0
     more = _ZONE_OR_PREFIX.match(text, end)
     if address.endswith("::") and address != "::" and not more:
-        return 0  # the beginning of addresses, and none itself
+        return 0  # a prefix of addresses, not an address
     return more.end() if more else end
 
 
 def _meant(text: str, start: int, end: int, address: str) -> bool:
-    """Whether short forms are addresses, and not slices, types or names of a program."""
+    """Return whether short forms are addresses, and not slices, types or names in a program."""
     groups = address.replace("::", ":").strip(":").split(":")
     before = text[max(0, start - 32) : start]
     if before.endswith("[") and (before[-2:-1].isalnum() or before[-2:-1] in {")", "]", "_"}):

@@ -1,4 +1,4 @@
-"""The kinds of personal data that are told apart: what they mean, and a text in which each is found."""
+"""The kinds of personal data: their meaning, and an example of each."""
 
 from typing import Final
 

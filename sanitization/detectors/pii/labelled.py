@@ -1,4 +1,4 @@
-"""Finds what is told by its label alone: bank identifiers (BIC, ISO 9362) and the plates of vehicles."""
+"""Finds data that is recognisable only by its label: bank identifiers (BIC, ISO 9362) and number plates."""
 
 import re
 from typing import Final
@@ -24,7 +24,7 @@ _BIC: Final = re.compile(r"[A-Z]{6}[A-Z0-9]{2}(?:[A-Z0-9]{3})?(?![A-Za-z0-9])")
 _NUMBER: Final = re.compile(
     r"(?=[A-ZÄÖÜ -]{0,8}[0-9])(?=[0-9 -]{0,5}[A-ZÄÖÜ])[A-ZÄÖÜ0-9]{1,8}(?:[ -][A-Z0-9]{1,4}){0,3}(?![A-Za-z0-9])"
 )
-SPAN: Final = 80  # characters from the label to the end of what it labels
+SPAN: Final = 80  # characters from the label to the end of the labelled data
 _OPEN: Final = re.compile(r"[^\n\w]{0,8}+(?:[\w/-]{1,12}+[^\n\w]{1,4}+){0,5}+[\w/-]{0,12}+\Z")
 
 
@@ -34,7 +34,7 @@ class Labelled:
     prefilters = (("label", prefilter(_WORDS)),)
 
     def first(self, text: str, position: int, _said: Said | None = None) -> Hit | None:
-        """The first of them whose label is at `position` or later."""
+        """Return the first of them whose label is at `position` or later."""
         for label in _ANCHOR.finditer(text, position):
             glued = _GLUED.match(text, label.end())
             if not glued:
@@ -46,7 +46,7 @@ class Labelled:
         return None
 
     def pending(self, text: str, start: int) -> int:
-        """A label, if what it labels may follow."""
+        """Return where a label begins whose data may follow."""
         for label in _ANCHOR.finditer(text, max(start, len(text) - SPAN)):
             if _OPEN.match(text, label.end()):
                 return label.start()

@@ -1,4 +1,4 @@
-"""Finds mail addresses (RFC 5321, 5322, 6531), also written `name[at]host[dot]org`; not shells, nor packages."""
+"""Finds mail addresses (RFC 5321, 5322, 6531), also as `name[at]host[dot]org`; not shell prompts or packages."""
 
 import re
 from typing import Final
@@ -24,7 +24,7 @@ _SPELLED: Final = re.compile(
     rf"[\[({{](?:at|AT|At|arroba|ät)[\])}}](?:{_LABEL}(?:{_DOT}|[\[({{](?:dot|DOT|punkt|punto|point)[\])}}])){{1,8}}{_TOP}"
     r"(?![A-Za-z0-9_@(])"
 )
-# What a file is called, and a picture of twice the size (`icon@2x.png`).
+# File extensions, and images of twice the size (`icon@2x.png`).
 _NOT_TOPS: Final = (
     "png jpg jpeg gif svg webp avif ico bmp css scss js mjs ts tsx jsx json yaml yml toml xml html htm txt md lock log"
     " local localhost"
@@ -53,7 +53,7 @@ class Mail:
     )
 
     def first(self, text: str, position: int, _said: Said | None = None) -> Hit | None:
-        """The first address at `position` or later."""
+        """Return the first address at `position` or later."""
         at = position
         while (sign := _sign(text, at)) >= 0:
             found = _address(text, sign)
@@ -63,7 +63,7 @@ class Mail:
         return None
 
     def pending(self, text: str, start: int) -> int:
-        """A quoted name with blanks in it whose `@` may follow."""
+        """Return where a quoted name with blanks begins whose `@` may follow."""
         found = _PENDING.search(text, max(start, len(text) - QUOTED_MAX - LOCAL_MAX - 4))
         return found.start() if found else len(text)
 
@@ -100,7 +100,7 @@ def _in_shell(text: str, start: int) -> bool:
 
 
 def _local_start(text: str, sign: int) -> int:
-    """Where the name before the sign begins; at the sign where there is none."""
+    """Return where the name before the sign begins; the sign's place if there is none."""
     if text[sign - 1 : sign] == '"':
         opening = text.rfind('"', max(0, sign - QUOTED_MAX - 2), sign - 1)
         return opening if opening >= 0 and _QUOTED.fullmatch(text, opening, sign) else sign

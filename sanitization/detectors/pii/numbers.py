@@ -1,6 +1,6 @@
 """Check digits of numbers that people carry: the general methods, and payment numbers.
 
-Every function takes a number without its separators, letters in upper case, and says whether it holds.
+Every function takes a number without its separators, letters in upper case, and returns whether it is valid.
 """
 
 import hashlib
@@ -9,18 +9,18 @@ from typing import Final
 
 
 def digits(number: str) -> list[int]:
-    """The digits of a number; letters and signs in it are left out."""
+    """Return the digits of a number; letters and signs are left out."""
     return [ord(each) - 48 for each in number if "0" <= each <= "9"]
 
 
 def weighted(number: str | Sequence[int], weights: Iterable[int]) -> int:
-    """The sum of digits times weights, as far as both go."""
+    """Return the sum of digits times weights, up to the shorter of both."""
     values = digits(number) if isinstance(number, str) else number
     return sum(value * weight for value, weight in zip(values, weights, strict=False))
 
 
 def uniform(number: str) -> bool:
-    """Whether one digit repeats from end to end: such numbers are made up, though many hold by their check digit."""
+    """Return whether one digit repeats throughout: such numbers are made up, though many have a valid check digit."""
     return len(set(number)) < 2
 
 
@@ -133,7 +133,7 @@ _ISSUERS: Final[tuple[tuple[str, str, tuple[int, ...]], ...]] = (
 
 
 def _by_digits() -> dict[str, list[tuple[str, str, tuple[int, ...]]]]:
-    """The ranges by the two digits that numbers in them begin with."""
+    """Return the ranges by the first two digits of their numbers."""
     return {
         two: [each for each in _ISSUERS if each[0][:2] <= two[: len(each[0])] and two <= f"{each[1]:9<2}"[:2]]
         for two in (f"{value:02}" for value in range(100))

@@ -1,7 +1,7 @@
-"""Telephone numbers: the forms in which they are written, by country or in the international form.
+"""Telephone numbers: their written forms, by country or in the international form.
 
 National forms are those of the numbering plans (ITU-T E.164 and its national notices); a form that other numbers share
-is only taken where somebody speaks of telephones.
+is only accepted if the text speaks of telephones.
 """
 
 import re
@@ -57,7 +57,7 @@ _ENDS: Final = re.compile(r"[0-9](?![0-9])")
 
 
 def international(text: str, start: int) -> int:
-    """Where the number whose `+` is at `start` ends; 0 where there is none."""
+    """Return where the number whose `+` is at `start` ends; 0 if there is none."""
     match = _INTERNATIONAL.match(text, start)
     if not match:
         return 0
@@ -78,7 +78,7 @@ def international(text: str, start: int) -> int:
 
 
 def _known(number: str) -> bool:
-    """Whether a number with its country code has a length of that country."""
+    """Return whether a number with its country code has a length of that country."""
     for size in (1, 2, 3):
         lengths = LENGTHS.get(number[:size])
         if lengths:
@@ -90,7 +90,7 @@ def _known(number: str) -> bool:
 
 
 def spoken_of(text: str, start: int) -> int:
-    """Where the digits at `start`, which are said to be a telephone number, end; 0 where they cannot be one."""
+    """Return where the digits at `start`, called a telephone number in the text, end; 0 if they cannot be one."""
     match = _ANY.match(text, start)
     if not match or _NOT_ANY.match(text, start):
         return 0
@@ -99,12 +99,12 @@ def spoken_of(text: str, start: int) -> int:
 
 
 def is_latin(text: str, at: int) -> bool:
-    """Whether a digit or a Latin letter is at a place. Scripts without blanks do not go on with a word beside them."""
+    """Return whether a digit or a Latin letter is at a place. A word in a script without blanks ends a number."""
     return at >= 0 and text[at : at + 1].isalnum() and text[at] < LATIN_END
 
 
 LATIN_END: Final = "\u0250"
-"""The first character behind the Latin letters."""
+"""The first character after the Latin letters."""
 
 
 def _nanp(number: str) -> bool:

@@ -1,7 +1,7 @@
-"""Finds postal addresses where their pattern is sound: a street with its number, and the town where it is given.
+"""Finds postal addresses of a reliable pattern: a street with its number, and the town if it is given.
 
-The forms are those of the postal services (UPU S42 templates): number first in English and French, street first in
-most of Europe. A kind of street that is a common word too (`Drive`, `Way`, `Platz`) needs the town with its code.
+The forms are those of the postal services (UPU S42 templates): number first in English and French, street first in most
+of Europe. A street type that is also a common word (`Drive`, `Way`, `Platz`) requires the town with its code.
 """
 
 import re
@@ -92,7 +92,7 @@ _NUMBER_AT: Final = re.compile(
     r"[0-9](?<![0-9A-Za-z.,/:$€£#%_-].)(?=[0-9]{0,4}(?: ?(?:bis|ter|quater|[A-Za-z]))?,? [A-Z0-9a-z])"
 )
 
-# How an address that is not whole yet goes on: words with capitals or digits, and the small words of names.
+# The continuation of an incomplete address: words with capitals or digits, and the small words of names.
 _SMALL: Final = (
     f"{_FRENCH_STREETS}|de|du|des|la|le|les|l'|d'|bis|ter|quater|del|della|dei|delle|di|da|do|dos|das|las|los|el|y|e|nº"
 )
@@ -139,7 +139,7 @@ class NumberFirst:
     )
 
     def first(self, text: str, position: int, _said: Said | None = None) -> Hit | None:
-        """The first such address at `position` or later."""
+        """Return the first such address at `position` or later."""
         for number in _NUMBER_AT.finditer(text, position):
             start = number.start()
             found = _ENGLISH.match(text, start) or _FRENCH.match(text, start)
@@ -148,7 +148,7 @@ class NumberFirst:
         return None
 
     def pending(self, text: str, start: int) -> int:
-        """A number, or the first words of a street, that an address may go on from."""
+        """Return where an incomplete address begins: a number, or the first words of a street."""
         return _open_address(text, start)
 
 
@@ -166,7 +166,7 @@ class Germanic:
     )
 
     def first(self, text: str, position: int, _said: Said | None = None) -> Hit | None:
-        """The first such address at `position` or later."""
+        """Return the first such address at `position` or later."""
         for ending in _ENDING.finditer(text, position):
             start = ending.start()
             low = max(0, start - 31)
@@ -179,7 +179,7 @@ class Germanic:
         return None
 
     def pending(self, text: str, start: int) -> int:
-        """The first words of a street that an address may go on from."""
+        """Return where the first words of an incomplete address begin."""
         return _open_address(text, start)
 
 
@@ -197,14 +197,14 @@ class Romance:
     )
 
     def first(self, text: str, position: int, _said: Said | None = None) -> Hit | None:
-        """The first such address at `position` or later."""
+        """Return the first such address at `position` or later."""
         for street in _ROMANCE_AT.finditer(text, position):
             if found := _ROMANCE.match(text, street.start()):
                 return hit(street.start(), found.end(), "address", 0.65)
         return None
 
     def pending(self, text: str, start: int) -> int:
-        """The first words of a street that an address may go on from."""
+        """Return where the first words of an incomplete address begin."""
         return _open_address(text, start)
 
 

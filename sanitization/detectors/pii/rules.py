@@ -1,8 +1,7 @@
-"""The numbers of `pii`, as data: the forms they are written in, what checks them, what is said beside them.
+"""The numbers of `pii`, as data: their written forms, their checks, the words beside them.
 
-A form has a `d` for each digit, an `a` for each letter, and `_` for a blank; other signs stand for themselves. What
-checks a number is told by its function. `plain` is the score with nothing said beside it: 0 where that would be a
-guess. A topic is one of `pii_context`.
+A form has a `d` for each digit, an `a` for each letter, and `_` for a blank; other signs stand for themselves. The
+check is a function. `plain` is the score without a topic: 0 if that would be a guess. Topics are those of `context`.
 """
 
 from collections.abc import Callable
@@ -19,10 +18,10 @@ Check = Callable[[str], bool]
 
 @frozen
 class Rule:
-    """One kind of number: how it is written, and how sure a match is.
+    """One kind of number: its written forms, and its scores.
 
-    `score` holds where one of the `topics` is named beside it, `plain` where none is, `alone` where the number is all
-    that the text says.
+    `score` applies if one of the `topics` is named beside it, `plain` if none is, `alone` if the number is the whole
+    text.
     """
 
     kind: str
@@ -43,14 +42,14 @@ def rule(
     plain: float = 0.0,
     alone: float | None = None,
 ) -> Rule:
-    """A rule; with a check digit it counts for more, also as the whole of a text."""
+    """Build a rule; a check digit raises the score, also of a number that is the whole text."""
     score = 0.95 if check else 0.79
     single = alone if alone is not None else (0.6 if check else 0.0)
     return Rule(kind, tuple(forms.split()), frozenset(topics.split()), check, score, plain, max(plain, single))
 
 
 def _runs(first: int, last: int) -> str:
-    """Forms of digits alone, of these lengths."""
+    """Return forms of digits alone, of these lengths."""
     return " ".join(["d" * size for size in range(first, last + 1)])
 
 
@@ -245,7 +244,7 @@ WORLD: Final = (
     rule("id_number", f"{_runs(7, 15)} dd.ddd.ddd d.ddd.ddd.ddd", "id"),
 )
 
-# Passports have no public check digit: by their form alone they are found as the only thing a text says.
+# Passports have no public check digit: by form alone they are found only as the whole text.
 PASSPORTS: Final = (
     rule("us_passport", "ddddddddd adddddddd", check=lambda number: not numbers.uniform(number[1:]), alone=0.55),
     rule("uk_passport", "aaddddddd", alone=0.55),

@@ -1,4 +1,4 @@
-"""Finds addresses of cryptocurrency wallets: Base58Check, Bech32, and Ethereum's by their form."""
+"""Finds addresses of cryptocurrency wallets: Base58Check, Bech32, and Ethereum's by form."""
 
 import re
 from typing import Final
@@ -33,7 +33,7 @@ class Wallets:
     )
 
     def first(self, text: str, position: int, _said: Said | None = None) -> Hit | None:
-        """The first wallet at `position` or later."""
+        """Return the first wallet at `position` or later."""
         for match in _WALLET.finditer(text, position):
             score = _score(match[0])
             if score:
@@ -41,7 +41,7 @@ class Wallets:
         return None
 
     def pending(self, text: str, start: int) -> int:
-        """No wallet has a blank in it."""
+        """Return the end of the text: no wallet contains a blank."""
         return len(text)
 
 

@@ -1,4 +1,4 @@
-"""Looks for any of many words at once."""
+"""Patterns for any of many words."""
 
 import re
 from collections import defaultdict
@@ -8,10 +8,10 @@ from sanitization.prefilter import Prefilter
 
 
 def anchor(words: Sequence[str], unspaced: Sequence[str] = ()) -> re.Pattern[str]:
-    """Finds words that stand by themselves, also with a capital in front or, in ASCII, in capitals throughout.
+    """Return a pattern for words that stand alone, also capitalised or, in ASCII, in upper case.
 
-    `words` are in lower case. `unspaced` are of scripts without blanks and capitals, and may stand within others. The
-    words are tried behind their first letters, so that a search passes quickly over what begins otherwise.
+    `words` are in lower case. `unspaced` are of scripts without blanks and capitals, and may stand within others. A
+    match begins with one of the first letters, so that a search skips other text quickly.
     """
     tails: dict[str, list[str]] = defaultdict(list)
     for word in words:
@@ -27,13 +27,13 @@ def anchor(words: Sequence[str], unspaced: Sequence[str] = ()) -> re.Pattern[str
 
 
 def spellings(words: Sequence[str], unspaced: Sequence[str] = ()) -> tuple[str, ...]:
-    """What a prefilter that takes no notice of the case of ASCII letters must look for to see each of them."""
+    """Return the literals of a prefilter that ignores the case of ASCII letters only."""
     capitals = [word[0].upper() + word[1:].lower() for word in words if not word[0].isascii()]
     return tuple(sorted({*words, *capitals, *unspaced}))
 
 
 def prefilter(words: Sequence[str], unspaced: Sequence[str] = ()) -> Prefilter:
-    """The prefilter of an `anchor`."""
+    """Return the prefilter of an `anchor`."""
     cased = "|".join(map(re.escape, spellings(words)))
     pattern = rf"(?:^|[^A-Za-z])(?:{cased})(?:[^A-Za-z]|$)"
     either = "|".join((pattern, *sorted(unspaced)))

@@ -16,7 +16,7 @@ _ADDRESS: Final = re.compile(
     r"://(?P<user>[^\x00-\x20/:@\"'<>`\x7f]{0,128}):(?P<value>[^\x00-\x20/\"'<>`\x7f]{3,300})@"
     r"(?=[A-Za-z0-9\[(_*%${-])"
 )
-_FAR: Final = 512  # characters from the beginning of an address to what tells one with a password, at most
+_FAR: Final = 512  # most characters from the beginning of an address to the mark of a password
 _PAIR: Final = re.compile(r"[0-9a-f]{8}")
 _OTPAUTH: Final = re.compile(
     r"otpauth://[^\s\"'<>?]{1,200}\?(?:[^\s\"'<>#]{0,200}&)?secret=(?P<value>[A-Za-z2-7=%]{10,200})"
@@ -40,7 +40,7 @@ class Addresses:
     )
 
     def anchors(self, text: str, lowered: str, start: int) -> Iterator[Anchor]:
-        """Where schemes end."""
+        """Yield where schemes end."""
         for place in places(text, "://", start):
             if text.find("@", place, place + _FAR) > 0:
                 yield Anchor(place, 0, _in_address)
@@ -49,7 +49,7 @@ class Addresses:
                 yield Anchor(place, 0, _seed)
 
     def settled(self, text: str, lowered: str, start: int, word: int) -> int:
-        """The last word, as far back as an address may reach."""
+        """Return the start of the last word, as far back as an address may reach."""
         return max(word, len(text) - 2 * HELD) if len(text) - word > HELD else len(text)
 
 
@@ -62,7 +62,7 @@ class PgPass:
     _place: Final = re.compile(r":(?:\d{4,5}|\*):(?:\w{1,48}|\*):[\w.-]{1,48}:(?=[^\s:])", re.ASCII)
 
     def anchors(self, text: str, lowered: str, start: int) -> Iterator[Anchor]:
-        """Where the passwords begin: what stands before them is context."""
+        """Yield where the passwords begin; the text before them is context."""
         match = self._place.search(text, start)
         while match:
             head = _PGPASS_HEAD.search(text, max(start, match.start() - 64), match.end())
@@ -71,7 +71,7 @@ class PgPass:
             match = self._place.search(text, match.start() + 1)
 
     def settled(self, text: str, lowered: str, start: int, word: int) -> int:
-        """The last word."""
+        """Return the start of the last word."""
         return max(word, len(text) - 2 * HELD) if len(text) - word > HELD else len(text)
 
 

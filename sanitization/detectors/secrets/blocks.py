@@ -14,8 +14,8 @@ from sanitization.prefilter import Prefilter
 from .rules import REPLACEMENT, Anchor, places
 
 BLOCK_MAX: Final = 16_000
-BLOCK_LEAST: Final = 24  # base64 characters; less is talk about keys
-LINE_LEAST: Final = 16  # of a line that is no word
+BLOCK_LEAST: Final = 24  # base64 characters; less is text about keys
+LINE_LEAST: Final = 16  # least length of a line that is not a word
 
 _LABEL: Final = r"[A-Za-z0-9 _.-]{0,60}?"  # ends with the first dashes, whatever follows those
 _HEAD: Final = re.compile(rf"-{{4,5}} ?BEGIN {_LABEL}PRIVATE KEY(?: BLOCK)? ?-{{4,5}}", re.IGNORECASE)
@@ -49,7 +49,7 @@ class Blocks:
     )
 
     def anchors(self, text: str, lowered: str, start: int) -> Iterator[Anchor]:
-        """Where blocks begin."""
+        """Yield where blocks begin."""
         for place in places(lowered, "begin ", start):
             at = _dashes(text, place)
             if at >= start:
@@ -58,7 +58,7 @@ class Blocks:
             yield Anchor(place, 0, _putty)
 
     def settled(self, text: str, lowered: str, start: int, word: int) -> int:
-        """Up to a block that is still open: its end may come."""
+        """Return where a block begins whose end may still come."""
         end = len(text)
         tail = max(start, end - 12)
         for place in range(tail, end):  # the dashes alone, and those with a blank behind them
@@ -77,7 +77,7 @@ class Blocks:
 
 
 def _dashes(text: str, place: int) -> int:
-    """Where the dashes before a BEGIN begin: five, or four and a blank; -1 if there are none."""
+    """Return where the dashes before a BEGIN begin: five, or four and a blank; -1 if there are none."""
     for dashes in ("-----", "---- "):
         if text.startswith(dashes, place - 5) and place >= 5:
             return place - 5
@@ -85,8 +85,8 @@ def _dashes(text: str, place: int) -> int:
 
 
 def _lines(text: str, place: int, limit: int) -> tuple[int, int, bool]:
-    """Where the lines of a key that begin at `place` end, how many characters they have, and whether the last may go
-    on: it is short, and the text ends with it.
+    """Return where the lines of a key that begin at `place` end, their number of characters, and whether the last may
+    continue: it is short, and the text ends with it.
     """
     read = 0
     while match := _LINE.match(text, place, limit):
@@ -103,7 +103,7 @@ def _lines(text: str, place: int, limit: int) -> tuple[int, int, bool]:
 
 
 def _is_rest(text: str, match: re.Match[str]) -> bool:
-    """Whether a short line is the last one of a key: not a word, or the end follows."""
+    """Return whether a short line is the last one of a key: not a word, or followed by the end."""
     line = match["line"]
     return (
         line.endswith("=")
@@ -116,7 +116,7 @@ def _is_rest(text: str, match: re.Match[str]) -> bool:
 
 
 def _block(text: str, start: int) -> Hit | None:
-    """A block up to its end line; of a block that was cut off, the lines that are there."""
+    """Return a block up to its end line, or a truncated block up to its last line."""
     head = _HEAD.match(text, start)
     if head is None:
         return None
@@ -139,13 +139,13 @@ def _is_open(text: str, start: int) -> bool:
     place, read, rest = _lines(text, head.end(), start + BLOCK_MAX)
     if rest or place == len(text) or _TAIL_SO_FAR.match(text, place):
         return True
-    # A word is the last line of a key if the end follows it, which may be still to come.
+    # A word is the last line of a key if the end follows it, possibly in the next piece.
     last = _LINE.match(text, place, start + BLOCK_MAX) if read >= LINE_LEAST else None
     return last is not None and bool(_END_SO_FAR.match(text, last.end()))
 
 
 def _putty_lines(text: str, start: int) -> tuple[int, int] | None:
-    """Where the private lines of a PuTTY key begin and end."""
+    """Return where the private lines of a PuTTY key begin and end."""
     head = _PUTTY.match(text, start)
     if head is None:
         return None

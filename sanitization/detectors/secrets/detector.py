@@ -1,8 +1,8 @@
-"""Finds keys, tokens and passwords by the rules beside it (`secret_*`).
+"""Finds keys, tokens and passwords by the rules in the modules beside it.
 
-Each group of rules stands behind a prefilter of its own and is asked only where that is open; it names the places where
-one of its rules may hit, and the rules are tried there in the order of the text. No rule reads a character twice but
-for bounded looks; the cost is linear.
+Each group of rules has a prefilter and runs only if that matches. It names the anchors at which one of its rules may
+hit, and the rules are tried there in the order of the text. Apart from bounded lookahead, no rule reads a character
+twice; the cost is linear.
 """
 
 import re
@@ -25,7 +25,7 @@ from .words import ORDER, WORDS
 
 PRINTABLE: Final = "".join(map(chr, range(0x21, 0x7F)))
 _IN_ORDER: Final = itemgetter(0, 1)
-INNER_MAX: Final = 4  # tokens looked for within a value
+INNER_MAX: Final = 4  # tokens searched within a value
 
 _GROUPS: Final[tuple[Group, ...]] = (
     Blocks(),
@@ -37,7 +37,7 @@ _GROUPS: Final[tuple[Group, ...]] = (
     *WORDS,
 )
 _BY_NAME: Final = {group.name: group for group in _GROUPS}
-# What may be left of a value when the token within it is taken out: the name of a field, quotes.
+# The possible rest of a value without the token within it: the name of a field, quotes.
 _LEFT: Final = re.compile(r"[\w.-]{0,40}[=:]?\W{0,4}|.{0,7}", re.DOTALL)
 
 
@@ -54,14 +54,14 @@ class Secrets:
     )
 
     def find(self, text: str, start: int = 0, active: Collection[str] = tuple(_BY_NAME)) -> Iterator[Hit]:
-        """The secret parts only: of `password = …` the value, of `scheme://user:…@host` the password."""
+        """Yield the secret parts only: of `password = …` the value, of `scheme://user:…@host` the password."""
         lowered = _lowered(text)
         anchors: list[Anchor] = []
         for name in active:
             anchors += _BY_NAME[name].anchors(text, lowered, start)
         anchors.sort(key=_IN_ORDER)
         end = start
-        outer, until = start, start  # an assignment given up for what is within it, and where that ends
+        outer, until = start, start  # an assignment given up for a token within it, and where that ends
         for index, anchor in enumerate(anchors):
             if anchor.place < end:
                 continue
@@ -73,26 +73,26 @@ class Secrets:
                     outer = anchor.place
                 until = max(until, within.end)
                 continue
-            # Whether the assignment is given up hangs on what is within it: neither is settled without the other.
+            # Whether the assignment is given up depends on its content: neither is settled without the other.
             yield hit._replace(anchor=min(hit.anchor, outer)) if anchor.place < until else hit
             end = hit.end
 
     def settled(self, text: str, start: int = 0, active: Collection[str] = tuple(_BY_NAME)) -> int:
-        """Everything but the last word, an assignment whose value may still come, and an open private key."""
+        """Return where the last word, an assignment whose value may still come, or an open private key begins."""
         lowered = _lowered(text)
         word = max(start, len(text.rstrip(PRINTABLE)))
         return min([len(text), *(_BY_NAME[name].settled(text, lowered, start, word) for name in active)])
 
 
 def _lowered(text: str) -> str:
-    """The text with ASCII in lower case, place for place."""
+    """Return the text with ASCII in lower case, character by character."""
     if text.isascii():
         return text.lower()
     return text.encode("utf-8", "surrogatepass").lower().decode("utf-8", "surrogatepass")
 
 
 def _within(text: str, outer: Hit, anchors: list[Anchor], index: int) -> Hit | None:
-    """What the value of an assignment is, but for a name, if that is a secret that is better known by itself."""
+    """Return the secret within an assignment's value if it fills the value but for a name, and is more specific."""
     tried = 0
     for anchor in anchors[index + 1 :]:
         if anchor.place >= outer.end or tried == INNER_MAX:

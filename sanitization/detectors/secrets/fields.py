@@ -1,4 +1,4 @@
-"""What stands beside a name: is it a secret? The stronger the name, the less is asked of the value."""
+"""Judges the value beside a name: the more telling the name, the less is required of the value."""
 
 import re
 from typing import Final, NamedTuple
@@ -75,12 +75,12 @@ _TEMPLATE: Final = re.compile(r"\{[\w.:!]*\}")
 
 
 class Field(NamedTuple):
-    """A name: its telling word, the rest of it, what stands before it, and how the value is put beside it."""
+    """A name: its telling word, the rest of it, the text before it, and the form of its assignment."""
 
     word: str  # in lower case
     tail: str
     lead: str
-    form: str  # of `secret_forms`: `=`, `line`, `pair`, `prose`, `blank`
+    form: str  # of `forms`: `=`, `line`, `pair`, `prose`, `blank`
     is_password: bool
 
 
@@ -91,7 +91,7 @@ class _Value(NamedTuple):
 
 
 def judged(text: str, place: int, match: re.Match[str], field: Field) -> Hit | None:
-    """The find in a value that one of the forms matched, if it is one."""
+    """Return the hit in a value that one of the forms matched, or None."""
     group = next(name for name in GROUPS if match[name] is not None)
     begin, end = match.span(group)
     quoted = group != "bare"
@@ -123,7 +123,7 @@ def judged(text: str, place: int, match: re.Match[str], field: Field) -> Hit | N
 
 
 def _trimmed(text: str, place: int, begin: int, end: int, *, prose: bool) -> int:
-    """Where a value without quotes ends: in code and in addresses at the next delimiter, in prose before its stop."""
+    """Return where a value without quotes ends: in code and addresses at the next delimiter, in prose at its stop."""
     before = text[max(0, place - CONTEXT) : place]
     if before.rstrip(_ALNUM + "_.-").endswith(("?", "&")):
         cut = _CUT_QUERY
@@ -140,19 +140,19 @@ def _trimmed(text: str, place: int, begin: int, end: int, *, prose: bool) -> int
 
 
 def _begins_line(before: str) -> bool:
-    """Whether nothing stands before a name but what may stand before one in a file of settings."""
+    """Return whether a name begins its line, as in a settings file."""
     escaped = before.rfind("\\n")
     line = max(before.rfind("\n") + 1, escaped + 2 if escaped >= 0 else 0)
     return (line > 0 or len(before) < CONTEXT) and bool(_LINE.fullmatch(before, line))
 
 
 def is_flag(lead: str) -> bool:
-    """Whether the name is that of a command's option."""
+    """Return whether the name is that of a command's option."""
     return lead[len(lead.rstrip(_ALNUM + "-")) :].startswith("-")
 
 
 def _last(lead: str) -> str:
-    """The word before a name's telling one."""
+    """Return the word before a name's telling word."""
     lead = lead.rstrip("-_. ")
     return _CAMEL.split(lead[len(lead.rstrip(_ALNUM)) :])[-1].lower()
 
@@ -240,7 +240,7 @@ _OWN: Final = re.compile(r"(?:access|auth|api|bearer|refresh|server|account|serv
 
 
 def _is_issued(value: str) -> bool:
-    """Whether a value may be a key when it stands beside an issuer's name."""
+    """Return whether a value may be a key if it stands beside an issuer's name."""
     return (
         is_random(value)
         or is_gibberish(value)
@@ -253,7 +253,7 @@ def _digits(value: str) -> bool:
 
 
 def _mixed(value: str) -> bool:
-    """For a bare `key`, which may be the key of anything: long, in both cases, with digits."""
+    """Return whether the value of a bare `key`, possibly of anything, is long, in both cases, with digits."""
     return len(value) >= 20 and _digits(value) and any(map(str.islower, value)) and any(map(str.isupper, value))
 
 

@@ -1,4 +1,4 @@
-"""Credentials given to commands: `curl -u user:password`, `mysql -ppassword`, `sshpass -p password`."""
+"""Credentials passed to commands: `curl -u user:password`, `mysql -ppassword`, `sshpass -p password`."""
 
 import re
 from collections.abc import Iterator
@@ -29,7 +29,7 @@ _TOOL: Final = re.compile(
 
 
 class Flags:
-    """What follows the flags for users and passwords, after the commands that have them."""
+    """Arguments of the flags for users and passwords, after the commands that have them."""
 
     name = "flags"
     prefilter = Prefilter(
@@ -43,7 +43,7 @@ class Flags:
     )
 
     def anchors(self, text: str, lowered: str, start: int) -> Iterator[Anchor]:
-        """Where the flags stand."""
+        """Yield where the flags stand."""
         for flag in (" -u", " --user", " --proxy-user", "\t-u", "\n-u", "\n--user"):
             for place in places(text, flag, max(0, start - 1)):
                 if place + 1 >= start:
@@ -54,7 +54,7 @@ class Flags:
                     yield Anchor(place + 1, 0, _pass)
 
     def settled(self, text: str, lowered: str, start: int, word: int) -> int:
-        """Up to a flag whose argument may still come or go on."""
+        """Return where a flag begins whose argument may still come or continue."""
         first = len(text)
         for flag in (" -", "\t-", "\n-"):
             for place in places(text, flag, max(0, start - 1, len(text) - 260)):
@@ -64,7 +64,7 @@ class Flags:
 
 
 def _user(text: str, start: int) -> Hit | None:
-    """The whole argument, in its quotes: the user's name is half of the credential."""
+    """Return the whole argument, in its quotes: the user's name is half of the credential."""
     before = text[max(0, start - CONTEXT) : start]
     if not any(tool in before for tool in _WEB_TOOLS) or not _WEB.search(before):
         return None

@@ -1,6 +1,6 @@
-"""How a value is put beside its name: the forms of assignments, in code, in files, in mark-up and in prose.
+"""The forms of assignments of a value to a name: in code, in files, in mark-up and in prose.
 
-Each form has two expressions: the whole, and every beginning of it that more text may turn into the whole.
+Each form has two expressions: the whole, and every beginning of it that more text may complete.
 """
 # ruff: noqa: RUF001 - signs as people write them
 
@@ -9,7 +9,7 @@ from typing import Final
 
 from .values import SIGNS
 
-VALUE_MAX: Final = 4_000  # characters of a value; a longer one is a file
+VALUE_MAX: Final = 4_000  # characters of a value; a longer value is a file
 READ_MAX: Final = 1_000  # characters of a value without quotes that are read to judge it
 SPACED_MAX: Final = 160  # characters of a value with blanks in it
 
@@ -39,7 +39,7 @@ NAME: Final = re.compile(_WORD + _REST)
 REST: Final = re.compile(_REST)
 
 _GAP: Final = r"[ \t]{0,8}"
-# The last ones want a blank behind them; of `name: type = value` the type is part of the sign.
+# The last ones require a blank after them; in `name: type = value` the type is part of the sign.
 _SIGN: Final = (
     r"(?::\*\*|={1,3}|!={1,2}|:=|=>|->|~>|\?=|\?\?|\|\||:[ ]?[A-Za-z_][A-Za-z0-9_.]{0,24} = ?|:|：|＝|[是为は는은]"
     r"|[|–—-](?=[ \t]))"
@@ -71,7 +71,7 @@ _VALUE_BEGUN: Final = (
 )
 
 MORE: Final = re.compile(rf"{_BARE}{{0,{VALUE_MAX}}}")
-"""What may follow what was read of a value."""
+"""The rest of a value beyond the part that was read."""
 
 EQUALS: Final = re.compile(rf"{_GAP}(?P<sign>{_SIGN}){_GAP}{_VALUE}")
 NESTED: Final = re.compile(

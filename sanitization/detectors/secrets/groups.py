@@ -101,5 +101,5 @@ def _apart() -> tuple[Group, ...]:
     return tuple(groups)
 
 
-RARE: Final = 4  # characters of a literal that does not stand in ordinary text all the time
+RARE: Final = 4  # least length of a literal that is rare in ordinary text
 GROUPS: Final[tuple[Group, ...]] = (*_apart(), *SEARCHED)

@@ -1,4 +1,4 @@
-"""Seed phrases: the words of BIP 39, which open a wallet to whoever reads them, beside a name for them."""
+"""Seed phrases beside a name for them: the words of BIP 39, which open a wallet."""
 
 import re
 from collections.abc import Iterator
@@ -39,7 +39,7 @@ _SPLIT: Final = re.compile(r"[a-z]+")
 
 
 def is_phrase(value: str, least: int) -> bool:
-    """Whether the text is nothing but some words of three to eight letters that make no sentence."""
+    """Return whether the text is only words of three to eight letters that make no sentence."""
     words = value.split()
     return len(words) >= least and all(re.fullmatch(_WORD, word) and word not in _PROSE for word in words)
 
@@ -58,13 +58,13 @@ class Phrases:
     )
 
     def anchors(self, text: str, lowered: str, start: int) -> Iterator[Anchor]:
-        """Where the names stand."""
+        """Yield where the names stand."""
         for literal in _LITERALS:
             for place in places(lowered, literal, start):
                 yield Anchor(place, 0, _phrase)
 
     def settled(self, text: str, lowered: str, start: int, word: int) -> int:
-        """Up to a name whose words may still come."""
+        """Return where a name begins whose words may still come."""
         first = len(text)
         for literal in _LITERALS:
             for place in places(lowered, literal, max(start, len(text) - REACH)):
@@ -79,7 +79,7 @@ def _phrase(text: str, place: int) -> Hit | None:
         return None
     words = [(each.start(), each.end()) for each in _SPLIT.finditer(text, *match.span("words"))]
     listed = [text[begin:end] for begin, end in words]
-    # What follows the phrase may be words too.
+    # Words may follow the phrase.
     for count in reversed(LENGTHS):
         if count <= len(words) and len(set(listed[:count])) > count // 3 and _PROSE.isdisjoint(listed[:count]):
             return Hit(words[0][0], words[count - 1][1], "secret.seed_phrase", 0.9, REPLACEMENT, place)

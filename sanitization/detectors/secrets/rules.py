@@ -1,4 +1,4 @@
-"""What rules about secrets are made of. The rules themselves stand in `secret_tokens` and beside it."""
+"""The classes of rules about secrets. The rules themselves are in `tokens` and beside it."""
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -16,16 +16,18 @@ from .values import is_random, is_stand_in
 
 REPLACEMENT: Final = "[redacted]"
 CONTEXT: Final = 128
-"""Code points before an anchor that a rule may look at."""
+"""Code points before an anchor that a rule may read."""
 REACH: Final = 16_384
-"""Code points after an anchor: the private key of an OpenPGP key pair with some subkeys has up to 12,000."""
+"""Code points after an anchor that a rule may read: the private key of an OpenPGP key pair with some subkeys has up to
+12,000.
+"""
 
-# A token does not begin within a word, unless what stands before is an escape: `%3D`, a literal `\n`, `\u003d`.
+# A token does not begin within a word, except after an escape: `%3D`, a literal `\n`, `\u003d`.
 BOUNDARY: Final = r"(?:(?<![A-Za-z0-9_-])|(?<=%[0-9A-Fa-f]{2})|(?<=\\[nrt])|(?<=\\u[0-9A-Fa-f]{4}))"
 LOOSE: Final = r"(?:(?<![A-Za-z0-9])|(?<=%[0-9A-Fa-f]{2})|(?<=\\[nrt])|(?<=\\u[0-9A-Fa-f]{4}))"
 LONGEST: Final = 1_000  # rules there may be
 HELD: Final = 512
-"""Characters of a last word that are held back by who asks (`stage.WORD_MAX`)."""
+"""Characters of a last word that the caller holds back (`pipeline.WORD_MAX`)."""
 
 
 class Anchor(NamedTuple):
@@ -45,21 +47,21 @@ class Group(Protocol):
 
     @property
     def prefilter(self) -> Prefilter:
-        """What is to be seen where one of these rules finds something."""
+        """The prefilter of these rules."""
 
     @property
     def kinds(self) -> Iterable[Kind]:
-        """What they find."""
+        """The kinds they find."""
 
     def anchors(self, text: str, lowered: str, start: int) -> Iterator[Anchor]:
-        """The places, `start` or later, at which one of the rules may hit. `lowered` has ASCII in lower case."""
+        """Yield the places, `start` or later, at which one of the rules may hit. `lowered` has ASCII in lower case."""
 
     def settled(self, text: str, lowered: str, start: int, word: int) -> int:
-        """A place before which no text that may follow changes anything. `word` is where the last word begins."""
+        """Return a place before which no following text changes anything. `word` is where the last word begins."""
 
 
 def places(text: str, literal: str, start: int) -> Iterator[int]:
-    """Where a literal stands, `start` or later."""
+    """Yield the offsets of a literal, `start` or later."""
     place = text.find(literal, start)
     while place >= 0:
         yield place
@@ -71,10 +73,10 @@ Check = Callable[[str], bool]
 
 @frozen(eq=False)
 class TokenRule:
-    """A token that is known by what it begins with, or has within it.
+    """A token that is known by a literal at its beginning or within it.
 
-    `anchors` are those literals; `before` and `after` are the forms (`secret_shapes`) of what stands around them.
-    `random` asks for a mixed body where the literal alone says little, `check` for more than a form.
+    `anchors` are those literals; `before` and `after` are the forms (`shapes`) of the text around them. `random`
+    requires a mixed body if the literal alone is weak evidence, `check` is an additional test.
     """
 
     kind: str
@@ -92,7 +94,7 @@ class TokenRule:
     behind: int = 0  # the most code points before the anchor
     ahead: int = 0  # and after its begin
 
-    # There are many rules, and few are ever tried: an expression is made at its first use.
+    # There are many rules, and few are ever tried: expressions are compiled on first use.
 
     @property
     def _starts(self) -> str:
@@ -108,17 +110,17 @@ class TokenRule:
 
     @cached_property
     def back(self) -> re.Pattern[str] | None:
-        """What stands before the anchor, if anything."""
+        """Pattern of the text before the anchor, if any."""
         return re.compile(rf"{self.boundary}{shape(self.before).pattern}\Z", re.ASCII) if self.before else None
 
     @cached_property
     def begun(self) -> re.Pattern[str]:
-        """A token that may go on."""
+        """A token that may continue."""
         boundary = "" if self.before else self.boundary
         return re.compile(rf"{boundary}{self._starts}{_any(shape(self.after))}\Z", re.ASCII)
 
     def attempt(self, text: str, place: int) -> Hit | None:
-        """The token whose anchor stands at `place`."""
+        """Return the token whose anchor stands at `place`, or None."""
         begin = place
         if self.back is not None:
             first = self.back.search(text, max(0, place - self.behind), place)
@@ -139,13 +141,13 @@ class TokenRule:
 
     @property
     def opening(self) -> str:
-        """The part of the prefilter that is this rule's."""
+        """This rule's part of the prefilter."""
         before, after = shape(self.before).finish, shape(self.after).start
         return "|".join(f"{before}{re.escape(literal)}{after}" for literal in self.anchors)
 
     @property
     def sample(self) -> str:
-        """An example, made up."""
+        """A made-up example."""
         return self.given or example(self.before, self.kind) + self.anchors[0] + example(self.after, self.kind)
 
 
@@ -164,7 +166,7 @@ def token(
     sample: str = "",
     dotted: bool = False,
 ) -> TokenRule:
-    """A rule. `loose` lets the token follow `_` or `-`; unless `exact`, more letters may follow it."""
+    """Build a rule. `loose` allows `_` or `-` before the token; unless `exact`, more letters may follow it."""
     names = tuple(anchors.split())
     return TokenRule(
         f"secret.{kind}",
@@ -208,7 +210,7 @@ class Tokens:
         return Prefilter(literals=stems(literals), pattern="|".join(rule.opening for rule in self.rules))
 
     def anchors(self, text: str, lowered: str, start: int) -> Iterator[Anchor]:
-        """Of a rule with something before its literal the place is where that begins."""
+        """Yield the anchors; for a rule with text before its literal, the place where that begins."""
         for rule, literal, order in self._tried:
             for place in places(text, literal, start):
                 if not rule.before:
@@ -220,12 +222,12 @@ class Tokens:
                     yield Anchor(hit.start, order, _given(hit))
 
     def settled(self, text: str, lowered: str, start: int, word: int) -> int:
-        """The last word, as far back as a token in it may have begun."""
+        """Return the start of the last word, as far back as a token in it may have begun."""
         first = end = len(text)
         if end - word <= HELD:
             return end
         for rule in self.rules:
-            # A body is as long as it may be when it cannot grow any more: a character more decides on its end.
+            # A body of its greatest length cannot grow: one more character decides on its end.
             from_ = max(start, word, end - rule.ahead - 1)
             for literal in rule.anchors:
                 for place in places(text, literal, from_):
@@ -238,7 +240,7 @@ class Tokens:
 
 
 class Underscored(Tokens):
-    """Tokens whose literals have a `_` in them, which is rare in prose: the rules are looked up at each of those."""
+    """Tokens whose literals contain `_`, which is rare in prose: rules are looked up at each underscore."""
 
     def __init__(self, name: str, rules: Iterable[TokenRule], first: int = 0) -> None:
         super().__init__(name, rules, first)
@@ -253,7 +255,7 @@ class Underscored(Tokens):
         return Prefilter(literals=("_",), pattern=opening)
 
     def anchors(self, text: str, lowered: str, start: int) -> Iterator[Anchor]:
-        """Where the literals stand."""
+        """Yield where the literals stand."""
         by_stem, sizes = self._by_stem, self._sizes
         for place in places(text, "_", start):
             for size in sizes:
@@ -266,7 +268,7 @@ class Underscored(Tokens):
 
 
 def stems(literals: Sequence[str]) -> tuple[str, ...]:
-    """The literals, many of one beginning replaced by that, where it does not stand in words."""
+    """Return the literals, many of one beginning replaced by the beginning, unless it occurs in words."""
     found: dict[str, list[str]] = {}
     for literal in literals:
         found.setdefault(literal[:3], []).append(literal)
@@ -283,7 +285,7 @@ def _common(alike: Sequence[str]) -> str:
 
 
 def trie(rows: Iterable[tuple[str, str]]) -> str:
-    """An expression for literals and what follows each, in which no letter is looked at twice."""
+    """Return an expression for literals and their continuations that tests no letter twice."""
     branches: dict[str, list[tuple[str, str]]] = {}
     for literal, after in rows:
         branches.setdefault(literal[:1], []).append((literal[1:], after))
@@ -293,7 +295,7 @@ def trie(rows: Iterable[tuple[str, str]]) -> str:
 
 
 class Searched:
-    """One form that has no literal to look for. `pattern` may name the secret part `value`."""
+    """One form without a literal. `pattern` may name the secret part `value`."""
 
     def __init__(
         self,
@@ -319,7 +321,7 @@ class Searched:
         return re.compile(self._source, re.ASCII)
 
     def anchors(self, text: str, lowered: str, start: int) -> Iterator[Anchor]:
-        """The places where the pattern matches."""
+        """Yield the matches of the pattern."""
         match = self._pattern.search(text, start)
         while match:
             value = match[0]
@@ -329,12 +331,12 @@ class Searched:
             match = self._pattern.search(text, match.start() + 1)
 
     def settled(self, text: str, lowered: str, start: int, word: int) -> int:
-        """The last word, as far back as it matters."""
+        """Return the start of the last word, as far back as it matters."""
         return max(word, len(text) - self._longest) if len(text) - word > HELD else len(text)
 
 
 class Named:
-    """Keys of one form beside the name of who issued them, without any word for a key. `names` in lower case."""
+    """Keys of one form beside the name of their issuer, without any word for a key. `names` in lower case."""
 
     def __init__(self, kind: str, meaning: str, names: str, form: str, *, given: str = "") -> None:
         self.name = kind
@@ -352,7 +354,7 @@ class Named:
         )
 
     def anchors(self, text: str, lowered: str, start: int) -> Iterator[Anchor]:
-        """Where the names stand."""
+        """Yield where the names stand."""
         for literal in self._names:
             for place in places(lowered, literal, start):
                 yield Anchor(place, 0, self._attempt)
@@ -364,7 +366,7 @@ class Named:
         return Hit(*match.span("value"), self._kind, 0.8, REPLACEMENT, place)
 
     def settled(self, text: str, lowered: str, start: int, word: int) -> int:
-        """Where a name begins after which a value may still come."""
+        """Return where a name begins after which a value may still come."""
         first = len(text)
         for literal in self._names:
             for place in places(lowered, literal, max(start, len(text) - HELD // 2)):

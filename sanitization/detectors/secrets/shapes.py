@@ -1,7 +1,7 @@
-"""The forms of tokens, written down briefly: `w36` are 36 letters or digits, `u22 '.' u43` two parts and a dot.
+"""The forms of tokens in a short notation: `w36` are 36 letters or digits, `u22 '.' u43` two parts and a dot.
 
-A form is read as a regular expression, and as a recipe for an example. A letter names the characters, the number
-how many (`20-64`: from, to); what stands in quotes is meant as it is.
+A form is read as a regular expression, and as a recipe for an example. A letter names the characters, the number their
+count (`20-64`: from, to); quoted text stands for itself.
 """
 
 import random
@@ -38,12 +38,12 @@ _CLASSES: Final = {
     "e": "A-Za-z0-9%",
 }
 _PART: Final = re.compile(r"(?P<name>[a-zA-Z])(?P<least>\d+)(?:-(?P<most>\d+))?|'(?P<text>[^']*)'")
-PREFIX: Final = 12  # characters of a body that a prefilter asks for
+PREFIX: Final = 12  # characters of a body that a prefilter requires
 
 
 @frozen
 class Shape:
-    """A form: as a regular expression, its ends for a prefilter, its letters as a class, and its length at most."""
+    """A form: as a regular expression, its ends for a prefilter, its letters as a class, and its greatest length."""
 
     source: str
     pattern: str
@@ -55,7 +55,7 @@ class Shape:
 
 @cache
 def shape(source: str) -> Shape:
-    """Reads a form."""
+    """Parse a form."""
     pattern, start, finish, alphabet, longest, wanted = "", "", "", "", 0, PREFIX
     for part in source.split():
         match = _PART.fullmatch(part)
@@ -84,7 +84,7 @@ def shape(source: str) -> Shape:
 
 
 def example(source: str, seed: str) -> str:
-    """A made-up text of this form, the same one for the same seed."""
+    """Return a made-up text of this form, the same one for the same seed."""
     chance = random.Random(f"{source} {seed}")  # noqa: S311 - nothing here is secret
     made = ""
     for part in source.split():
@@ -98,6 +98,6 @@ def example(source: str, seed: str) -> str:
 
 
 def _letters(span: str) -> str:
-    """The characters of a class, dashes between two read as spans."""
+    """Return the characters of a class, dashes between two read as ranges."""
     spelled = re.sub(r"(\w)-(\w)", lambda m: "".join(map(chr, range(ord(m[1]), ord(m[2]) + 1))), span)
     return "".join(dict.fromkeys(spelled))

@@ -1,5 +1,5 @@
-"""Tokens of known form, by field. The forms are the issuers' own, from their public documentation and the tokens they
-give out; where an issuer gives a length, some room is left for the next one.
+"""Tokens of known form, by field. The forms are the issuers' own, from their public documentation and their tokens; if
+an issuer gives a length, some room is left for the next one.
 """
 
 import base64
@@ -12,7 +12,7 @@ from .values import decoded
 
 
 def _is_private_key(text: str) -> bool:
-    """Base64 of a block that says it is a private key (kubeconfig, Secrets, CI variables)."""
+    """Return whether the text is base64 of a private key block (kubeconfig, Secrets, CI variables)."""
     try:
         return b"PRIVATE KEY" in base64.b64decode(text[: min(120, len(text) // 4 * 4)])
     except ValueError:
@@ -20,12 +20,12 @@ def _is_private_key(text: str) -> bool:
 
 
 def _has_digit(text: str) -> bool:
-    """What has none is a stand-in: `xoxb-not-a-real-token`."""
+    """Return whether there is a digit: a token without any is a stand-in (`xoxb-not-a-real-token`)."""
     return any(map(str.isdigit, text))
 
 
 def _is_header(text: str) -> bool:
-    """A token of RFC 7515 or 7516: its first part is an object that names an algorithm."""
+    """Return whether the text is a token of RFC 7515 or 7516: its first part is an object that names an algorithm."""
     head = text.partition(".")[0]
     try:
         told = json.loads(decoded(head + "=" * (-len(head) % 4)))

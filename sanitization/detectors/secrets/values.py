@@ -1,4 +1,4 @@
-"""Is a value a real secret or a stand-in? Pure arithmetic on short strings."""
+"""Distinguishes real secrets from stand-ins. Pure arithmetic on short strings."""
 
 import base64
 import binascii
@@ -15,10 +15,10 @@ TOKEN_DISTINCT: Final = 5  # of a token of TOKEN_LENGTH characters; one less of 
 TOKEN_LENGTH: Final = 16
 PASSWORD_LENGTH: Final = 6
 STRONG_LENGTH: Final = 8
-JUDGED: Final = 128  # characters of a value that are looked at
-SIGNS: Final = "!@#$%^&*+=?~"  # what password rules ask for, and names in code do not have
+JUDGED: Final = 128  # characters of a value that are judged
+SIGNS: Final = "!@#$%^&*+=?~"  # signs that password rules require and names in code lack
 
-# Words by which people say that a value is none. All of them have four letters at least: by chance, a random token
+# Words that mark a value as a stand-in. All of them have four letters at least: by chance, a random token
 # of 40 has one of those once in 30,000.
 _STAND_IN_WORDS: Final = (
     "example xxxx placeholder changeme change_me change-me changethis change_this redacted dummy insert replace"
@@ -38,7 +38,7 @@ _NAMED: Final = frozenset(_NAMED_WORDS.split())
 _WRAPPED: Final = re.compile(
     r"<[^<>]*>|\[[^\[\]]*\]|\{[^{}]*\}|\$\{?\w+\}?|%\w+%|__\w+__|@\w+@|[*•.xX#?_-]+|&\w+|\*\w+", re.ASCII
 )
-# The names of formats and methods, which stand where a password might: `the password is sha256-hashed`.
+# Names of formats and methods in place of a password: `the password is sha256-hashed`.
 _METHOD: Final = re.compile(
     r"(?:sha-?\d{1,3}|md[45]|base\d\d|utf-?\d\d?|oauth-?\d|bcrypt|scrypt|argon2(?:id|[id])?|pbkdf2|aes-?\d{1,3}|rsa-?\d{1,4}"
     r"|ed25519|x509|ipv\d|https?|tls|ssl|rfc\d*|pkcs\d*|[hre]s\d\d\d|1password|2fa|mp3|win32|b2b|b2c|i18n|k8s|s3)(?![A-Za-z0-9])",
@@ -77,13 +77,13 @@ _CONSONANTS: Final = re.compile(r"[bcdfghjklmnpqrstvwxz]{5}", re.IGNORECASE)
 
 
 def bits(value: str) -> float:
-    """Shannon's entropy of the characters, in bits a character."""
+    """Return Shannon's entropy of the characters, in bits a character."""
     counts = Counter(value)
     return -sum(n / len(value) * math.log2(n / len(value)) for n in counts.values()) if value else 0.0
 
 
 def is_stand_in(value: str) -> bool:
-    """Whether the value only shows what a secret would look like."""
+    """Return whether the value only illustrates a secret."""
     value = value[:JUDGED]
     if len(set(value)) < min(TOKEN_DISTINCT if len(value) >= TOKEN_LENGTH else TOKEN_DISTINCT - 1, len(value)):
         return True
@@ -96,7 +96,7 @@ def is_stand_in(value: str) -> bool:
 
 
 def is_code(value: str, *, quoted: bool = False) -> bool:
-    """Whether the value is an expression, a name, a path or a date, and no value of its own."""
+    """Return whether the value is an expression, a name, a path or a date."""
     if _PATH.fullmatch(value) or _DATE.fullmatch(value) or _HASHED.match(value):
         return True
     if quoted:
@@ -105,17 +105,17 @@ def is_code(value: str, *, quoted: bool = False) -> bool:
 
 
 def is_name(value: str) -> bool:
-    """Whether the value is made of words and small numbers: `user-service-v2`, `PKCS12PrivateKey`."""
+    """Return whether the value consists of words and small numbers: `user-service-v2`, `PKCS12PrivateKey`."""
     return bool(_NAME.fullmatch(value) or _CAMEL.fullmatch(value)) and not _CONSONANTS.search(value)
 
 
 def is_uuid(value: str) -> bool:
-    """Whether the value has the form of a UUID."""
+    """Return whether the value has the form of a UUID."""
     return bool(_UUID.fullmatch(value))
 
 
 def is_random(value: str, least: int = RANDOM_LENGTH) -> bool:
-    """Whether the value looks made by a machine: long, mixed, and not a name in code."""
+    """Return whether the value looks machine-made: long, mixed, and not a name in code."""
     value = value[:JUDGED]
     return (
         len(value) >= least
@@ -127,7 +127,7 @@ def is_random(value: str, least: int = RANDOM_LENGTH) -> bool:
 
 
 def is_gibberish(value: str) -> bool:
-    """Whether letters stand together as in no word."""
+    """Return whether its letters are combined as in no word."""
     value = value[:JUDGED]
     return (
         value.isalnum()
@@ -137,7 +137,7 @@ def is_gibberish(value: str) -> bool:
 
 
 def is_password(value: str, *, prose: bool, quoted: bool = False) -> bool:
-    """Whether the value of a password field is one. In prose (`the password is …`) a plain word is only a word."""
+    """Return whether the value of a password field is one. In prose (`the password is …`) a plain word is not."""
     value = value[:JUDGED]
     if len(value) < PASSWORD_LENGTH or is_code(value, quoted=quoted):
         return False
@@ -149,7 +149,7 @@ def is_password(value: str, *, prose: bool, quoted: bool = False) -> bool:
 
 
 def is_strong(value: str) -> bool:
-    """Whether the value can be nothing but a password, wherever it stands: long, and of three sorts of characters."""
+    """Return whether the value can only be a password, wherever it stands: long, and of three sorts of characters."""
     value = value[:JUDGED]
     if len(value) < STRONG_LENGTH or _METHOD.match(value) or is_name(value) or is_code(value):
         return False
@@ -159,7 +159,7 @@ def is_strong(value: str) -> bool:
 
 
 def is_complex(value: str) -> bool:
-    """Whether the value is of small and capital letters and signs, the signs within it."""
+    """Return whether the value has small and capital letters and signs, with signs inside."""
     return (
         bool(_SMALL.search(value))
         and bool(_CAPITAL.search(value))
@@ -169,7 +169,7 @@ def is_complex(value: str) -> bool:
 
 
 def decoded(value: str) -> str:
-    """What a base64 text says, if it is one and says something that can be read; else nothing."""
+    """Return the readable text of a base64 value, or an empty text."""
     try:
         # Of a text that was cut off, what can be decoded.
         raw = base64.b64decode(value[: len(value) // 4 * 4].replace("-", "+").replace("_", "/"), validate=True)
@@ -179,7 +179,7 @@ def decoded(value: str) -> str:
 
 
 def is_basic(value: str) -> bool:
-    """Whether the value is what HTTP's Basic scheme sends: user, colon and password in base64 (RFC 7617)."""
+    """Return whether the value is a credential of HTTP's Basic scheme: base64 of user, colon, password (RFC 7617)."""
     told = decoded(value.rstrip("=") + "=" * (-len(value.rstrip("=")) % 4))
     user, colon, password = told.partition(":")
     return bool(colon and user + password) and told.isprintable() and not is_stand_in(password)

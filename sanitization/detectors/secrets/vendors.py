@@ -45,6 +45,6 @@ _BY_FIRST: Final = re.compile(
 
 
 def vendor(lowered: str) -> str | None:
-    """The issuer that a text (in lower case, some words long) names, if any."""
+    """Return the issuer named in a text (in lower case, some words long), or None."""
     match = _BY_FIRST.search(lowered)
     return match[0] if match else None

@@ -1,7 +1,7 @@
 """Values beside a telling name: `password = …`, `"api_key": "…"`, `Authorization: Bearer …`, `mot de passe : …`.
 
-The name is known by a word in it; what follows must have the form of an assignment (`secret_forms`), and the value
-must look like a secret (`secret_fields`).
+The name contains a telling word; the text after it must have the form of an assignment (`forms`), and the value must
+look like a secret (`fields`).
 """
 # ruff: noqa: RUF001 - signs as people write them
 
@@ -19,7 +19,7 @@ from .fields import Field, is_flag, judged
 from .rules import Anchor, places
 
 ORDER: Final = 1_000_000
-"""Of the anchors here: behind those of every token."""
+"""Preference of the anchors of this module: after those of every token."""
 LEAD: Final = 48  # characters before a word that may belong to the name
 FORM_MAX: Final = 768  # characters from a word to the last blank before its value's end
 _BACK: Final = forms.VALUE_MAX + FORM_MAX
@@ -29,7 +29,7 @@ _PAIRS: Final = frozenset(">,(\\\"'vV\r\n")
 
 
 class Words:
-    """Names with one of some words in them."""
+    """Names that contain one of some words."""
 
     kinds: tuple[Kind, ...] = ()
 
@@ -39,13 +39,13 @@ class Words:
         self.prefilter = Prefilter(literals=self._literals, pattern=pattern, ignore_case=True)
 
     def anchors(self, text: str, lowered: str, start: int) -> Iterator[Anchor]:
-        """Where the words stand."""
+        """Yield where the words stand."""
         for literal in self._literals:
             for place in places(lowered, literal, start):
                 yield Anchor(place, ORDER, _attempt)
 
     def settled(self, text: str, lowered: str, start: int, word: int) -> int:
-        """Up to a word whose value may still come or go on."""
+        """Return where a word begins whose value may still come or continue."""
         first = len(text)
         for literal in self._literals:
             for place in places(lowered, literal, _earliest(text, start)):
@@ -60,7 +60,7 @@ class Words:
 class Foreign:
     """Passwords beside their name in other scripts.
 
-    What is beyond ASCII leaves a stream at once, so a word is looked for by its last such letter.
+    Non-ASCII text leaves a stream at once, so a word is searched by its last non-ASCII letter.
     """
 
     name = "foreign"
@@ -85,13 +85,13 @@ class Foreign:
                     place = text.find(head, place + 1)
 
     def anchors(self, text: str, lowered: str, start: int) -> Iterator[Anchor]:
-        """Where the last letter beyond ASCII of a word stands."""
+        """Yield where the last non-ASCII letter of a word stands."""
         for at, tail in self._ends(text, start):
             if text.startswith(tail, at):
                 yield Anchor(at - 1, ORDER, _foreign(len(tail)))
 
     def settled(self, text: str, lowered: str, start: int, word: int) -> int:
-        """Up to a word whose value may still come or go on."""
+        """Return where a word begins whose value may still come or continue."""
         first = len(text)
         for at, tail in self._ends(text, _earliest(text, start)):
             rest = text[at : at + len(tail)]
@@ -102,7 +102,9 @@ class Foreign:
 
 
 def _earliest(text: str, start: int) -> int:
-    """Before where no name stands whose value may still come or go on: all forms are short but for the value."""
+    """Return the earliest place of a name whose value may still come or continue: all forms are short but for the
+    value.
+    """
     blank = max(text.rfind(" "), text.rfind("\n"), text.rfind("\t"), text.rfind("\r"))
     return max(start, len(text) - _BACK, blank - FORM_MAX)
 
@@ -128,7 +130,7 @@ def _foreign(length: int) -> Callable[[str, int], Hit | None]:
 
 
 def _valued(text: str, place: int, end: int, word: str, tail: str, *, is_password: bool) -> Hit | None:
-    """The value of the name that ends at `end`, in the first form that fits."""
+    """Return the value of the name that ends at `end`, in the first form that fits."""
     begin, letter = end, text[end : end + 1]
     if letter in (" ", "\t"):
         begin = _after_blanks(text, end)
@@ -168,7 +170,9 @@ def _after_blanks(text: str, place: int) -> int:
 
 
 def _said(text: str, place: int) -> tuple[list[int], bool]:
-    """Where a value may stand after the words of a sentence (`for the server is`), and whether they may go on."""
+    """Return where a value may stand after the words of a sentence (`for the server is`), and whether they may
+    continue.
+    """
     found: list[int] = []
     spoken = False
     for step in range(forms.STEPS):
@@ -199,13 +203,13 @@ def _said(text: str, place: int) -> tuple[list[int], bool]:
 def _is_open(text: str, place: int) -> bool:
     name = forms.NAME.match(text, place)
     if name is None:
-        return False  # if ever, within the last word
+        return False  # at most within the last word
     word = "password" if name["password"] is not None else name["secret"].lower()
     return _rest_is_open(text, name.end(), word, text[max(0, place - LEAD) : place])
 
 
 def _rest_is_open(text: str, end: int, word: str, lead: str) -> bool:
-    """Whether a value may come, or go on, after a name that ends at `end`."""
+    """Return whether a value may come, or continue, after a name that ends at `end`."""
     begin = _after_blanks(text, end)
     letter = text[begin : begin + 1]
     if not letter:

@@ -1,4 +1,4 @@
 """Detectors of invisible and confusable characters, with the data of both.
 
-They run before the others, so that hidden characters hide nothing from those; markup is not their matter.
+They run before the other detectors, which then read the text without disguises. Markup is not handled here.
 """

@@ -1,4 +1,4 @@
-"""What is known of each look-alike: its Latin letter, its script, and how sure one can be that it is out of place."""
+"""Data on each look-alike: its Latin letter, its script, and how reliably it is out of place."""
 
 import unicodedata
 from collections.abc import Iterable, Iterator
@@ -11,9 +11,9 @@ from sanitization.confusables import BY_SCRIPT, LATIN, pairs
 
 
 class Look(NamedTuple):
-    """A look-alike: the ASCII letter, the script or dress, and whether it is the very shape of that letter.
+    """A look-alike: the ASCII letter, the script or form, and whether it has exactly the shape of that letter.
 
-    Others (`к` for k, `α` for a) only pass for it among Latin letters, and have uses of their own beside them.
+    Others (`к` for k, `α` for a) only pass for it among Latin letters, and have legitimate uses beside them.
     """
 
     plain: str
@@ -21,7 +21,7 @@ class Look(NamedTuple):
     same: bool
 
 
-# The very shapes of Latin letters. Of the scripts that are not named, all letters are.
+# Letters with exactly the shape of Latin ones; in scripts not named here, all have it.
 _SAME: Final = {
     "cyrillic": "асеорхуіјѕһӏԁԛԝѵАВЕКМНОРСТХУІЈЅҺӀԌԚԜѴҮЬ",
     "greek": "οϲϳΑΒΕΖΗΙΚΜΝΟΡΤΥΧϹͿ",
@@ -61,7 +61,7 @@ def _looks() -> Iterator[tuple[str, Look]]:
         same = _SAME.get(script)
         for letter, plain in pairs(table).items():
             if unicodedata.bidirectional(letter) != "L":
-                continue  # in a word of both directions nothing stands where a reader expects it
+                continue  # in a word of both directions the order of letters is unclear to a reader
             yield letter, Look(plain, script, same is None or letter in same)
     for code in range(0xAB70, 0xABC0):
         if chr(code) in LATIN:
@@ -71,7 +71,7 @@ def _looks() -> Iterator[tuple[str, Look]]:
 LOOKS: Final[dict[str, Look]] = dict(_looks())
 """The look-alikes that are judged, by letter."""
 DRESSES: Final = frozenset({"wide", "mathematical", "roman", "enclosed", "small", "small_phonetic", "raised"})
-"""What is no script, but another form of ASCII letters."""
+"""Other forms of ASCII letters, which are not scripts."""
 DRESSED: Final = frozenset(letter for letter, look in LOOKS.items() if look.script in DRESSES)
 SCRIPT_LETTERS: Final[Ranges] = (
     (0x0370, 0x03FF),
@@ -94,7 +94,7 @@ SCRIPT_LETTERS: Final[Ranges] = (
 
 
 def ranges_of(letters: Iterable[str]) -> Ranges:
-    """Characters as ranges of code points."""
+    """Return characters as ranges of code points."""
     return merged(tuple((ord(letter), ord(letter)) for letter in letters))
 
 
@@ -128,7 +128,7 @@ def _shapes() -> _Shapes:
     shapes.update(dict.fromkeys(range(0x300, 0x370), "0"))
     for letter, look in LOOKS.items():
         if look.script == "greek" and not look.same and look.plain in "bcegmsuz":
-            continue  # letters of Berber Latin, and symbols that nobody takes for Latin letters
+            continue  # letters of Berber Latin, and symbols that do not pass for Latin letters
         shape = _OF_DRESS.get(look.script) or _OF_SCRIPT.get(look.script, "oo")[not look.same]
         small = look.script in DRESSES or letter != letter.upper()
         shapes[ord(letter)] = shape if small else shape.upper()
@@ -136,6 +136,7 @@ def _shapes() -> _Shapes:
 
 
 SHAPES: Final = _shapes()
-"""For `str.translate`: what each letter of a word is. Latin letters are `a` and `A`, digits `0`; of look-alikes those
-of the same shape are `c` (Cyrillic), `g` (Greek), `h` (Armenian) and `o` (others), capitals likewise, those that only
-resemble are `k` (Cyrillic), `w` (Greek) and `r`; in fancy dress they are `x m i e s p q`. All else is `!`."""
+"""For `str.translate`: the class of each letter of a word. Latin letters are `a` and `A`, digits `0`; look-alikes of
+the same shape are `c` (Cyrillic), `g` (Greek), `h` (Armenian) and `o` (others), capitals likewise; those that only
+resemble are `k` (Cyrillic), `w` (Greek) and `r`; other forms of Latin letters are `x m i e s p q`. All else is `!`.
+"""

@@ -1,4 +1,4 @@
-"""Whether a word is spelled to look like another: by its letters, and where they tell too little, by its neighbours."""
+"""Decides whether a word is spelled to look like another: by its letters or, if they are ambiguous, its neighbours."""
 
 import re
 from itertools import groupby
@@ -8,13 +8,13 @@ from sanitization.code_points import char_class, members
 
 from .confusable_data import DRESSED, LOOKS, ranges_of
 
-NEARBY: Final = 32  # characters around a word in which other words show what script is written here
+NEARBY: Final = 32  # characters around a word whose words show the script of the text
 _FANCY_MIN: Final = 4  # letters of a word in wide, mathematical, enclosed, raised or small capital ones alone
 _CAPITALS_MIN: Final = 5  # capitals come in shorter runs in formulas and lists
 _SHORT: Final = 3
 
 
-# Letters that tell a script: those that do not look Latin.
+# Letters that identify a script: those that do not look Latin.
 def _telling(script: str, *blocks: tuple[int, int]) -> re.Pattern[str]:
     same = {letter for letter, look in LOOKS.items() if look.script == script and look.same}
     return re.compile(f"[{char_class(ranges_of(members(blocks) - same))}]")
@@ -54,9 +54,9 @@ _HARDLY: Final = re.compile(f"[{RARE}]")
 
 
 def disguised(text: str, begin: int, end: int, shape: str) -> bool:
-    """Whether the word from `begin` to `end`, of this shape, looks like a Latin one without being it."""
+    """Return whether the word from `begin` to `end`, of this shape, looks like a Latin one without being it."""
     if "!" in shape:
-        return False  # a letter that looks like nothing Latin: a word of its own script
+        return False  # a letter unlike any Latin one: a word of its own script
     foreign = _OF_SCRIPTS.search(shape)
     latin = shape.count("a") + shape.count("A")
     if not foreign:
@@ -84,7 +84,7 @@ def disguised(text: str, begin: int, end: int, shape: str) -> bool:
 
 
 def _is_dressed(text: str, begin: int, end: int, latin: int) -> bool:
-    """ASCII letters in another form, with or without others in their own."""
+    """Return whether it has ASCII letters in another form, with or without others in their own."""
     word = text[begin:end]
     scripts = {LOOKS[letter].script for letter in word if letter in LOOKS}
     plain = "".join(LOOKS[letter].plain for letter in word if letter in LOOKS and LOOKS[letter].plain.isalpha())
@@ -118,7 +118,7 @@ def _is_dressed(text: str, begin: int, end: int, latin: int) -> bool:
 
 
 def _is_half_dressed(word: str, scripts: set[str], letters: int) -> bool:
-    """A word of which some letters only are in another form."""
+    """Return whether only some letters of a word are in another form."""
     runs = _runs(word)
     if scripts == {"wide"}:
         return letters >= _SHORT
@@ -136,7 +136,7 @@ def _is_half_dressed(word: str, scripts: set[str], letters: int) -> bool:
 
 
 def _is_alone(text: str, begin: int, end: int, shape: str, script: str) -> bool:
-    """A word without a Latin letter: the label of a Latin domain, or spelled with letters hardly any language has."""
+    """Return whether a word without a Latin letter is a label of a Latin domain, or spelled with very rare letters."""
     if not script or len(shape) < _SHORT or len(set(shape.lower())) > 1 or _RESEMBLES.search(shape):
         return False
     if not _DOMAIN.match(text, end) and not _HARDLY.search(text, begin, end):
@@ -145,11 +145,11 @@ def _is_alone(text: str, begin: int, end: int, shape: str, script: str) -> bool:
 
 
 def _runs(word: str) -> list[tuple[bool, str]]:
-    """The word cut where look-alikes begin and end."""
+    """Cut the word where look-alikes begin and end."""
     return [(is_foreign, "".join(run)) for is_foreign, run in groupby(word, LOOKS.__contains__)]
 
 
 def _is_near(script: str, text: str, begin: int, end: int) -> bool:
-    """Whether words around this one are written in that script."""
+    """Return whether words around this one are written in that script."""
     telling = _TELLING[script]
     return bool(telling.search(text, max(0, begin - NEARBY), begin) or telling.search(text, end, end + NEARBY))

@@ -1,9 +1,9 @@
-"""Words that look Latin and are not: letters of other scripts among Latin ones, or letters in fancy dress.
+"""Words that look Latin and are not: letters of other scripts among Latin ones, or Latin letters in another form.
 
-Such a word is read as another by people than by machines. It gives way to the Latin word it looks like, so that what
-comes after reads what people read. Words of other scripts stay, and so do units, formulas, phonetic script, what
-Russian and Greek writers hang on Latin names (`SMSка`), and wide letters beside Chinese, Japanese and Korean. After
-UTS #39 (mixed scripts, skeletons) and what browsers do for domain names; in doubt a word stays.
+People read such a word differently than machines. It is replaced by the Latin word it looks like, so that later
+detectors read what people read. Words of other scripts stay, and so do units, formulas, phonetic script, endings of
+Russian and Greek on Latin names (`SMSка`), and wide letters beside Chinese, Japanese and Korean. After UTS #39 (mixed
+scripts, skeletons) and browsers' rules for domain names; a doubtful word stays.
 """
 
 import re
@@ -29,7 +29,7 @@ _WORD: Final = re.compile(f"{_LETTER}{{0,{WORD_MAX + 1}}}")
 _REST: Final = re.compile(f"{_LETTER}*")
 _PLAIN: Final = {ord(letter): look.plain for letter, look in LOOKS.items()}
 # A look-alike beside a Latin letter, one in fancy dress beside another, a rare one, or the last of a domain's label.
-# Beyond the first plane one range is enough to begin with: each more would cost time with every character.
+# One range for everything beyond the first plane: each range costs time for every character.
 _FAR: Final = (ord(min(letter for letter in LOOKS if letter > "\uffff")), ord(max(LOOKS)))
 _CLOSE: Final = ranges_of(letter for letter in LOOKS if letter <= "\uffff")
 _SUSPECT: Final = re.compile(
@@ -55,8 +55,8 @@ class Homoglyphs:
     context = WORD_MAX + NEARBY + 1
     reach = WORD_MAX + NEARBY + 1
 
-    def find(self, text: str, start: int = 0, _find_active: Collection[str] = ()) -> Iterator[Hit]:
-        """Each word is one hit from its first look-alike on, and is told of as a whole."""
+    def find(self, text: str, start: int = 0, _active: Collection[str] = ()) -> Iterator[Hit]:
+        """Yield each word as one hit from its first look-alike on, reported as a whole."""
         position = start
         while found := _SUSPECT.search(text, position):
             if found[0] not in LOOKS:
@@ -74,8 +74,8 @@ class Homoglyphs:
                 plain = text[first:end].translate(_PLAIN)
                 yield make_hit((first, end, "invisible.homoglyph", 1.0, plain, first, (), begin))
 
-    def settled(self, text: str, start: int = 0, _find_active: Collection[str] = ()) -> int:
-        """Everything but a word with look-alikes at the end, or one whose neighbours are still to come."""
+    def settled(self, text: str, start: int = 0, _active: Collection[str] = ()) -> int:
+        """Return where a word with look-alikes at the end begins, or one whose neighbours are still to come."""
         end = len(text)
         label = _LABEL.search(text, max(0, end - 8))
         last = label.start() - 1 if label else end - 1
@@ -92,11 +92,11 @@ class Homoglyphs:
 
 
 def _bounds(text: str, place: int) -> tuple[int, int]:
-    """Where the word around a place begins and ends; more than `WORD_MAX` apart where it is too long for one."""
+    """Return where the word around a place begins and ends; more than `WORD_MAX` apart if it is too long for a word."""
     before, after = _WORD.match(text[max(0, place - WORD_MAX - 1) : place][::-1]), _WORD.match(text, place)
     return place - (before.end() if before else 0), after.end() if after else place
 
 
 def _first(text: str, begin: int, end: int) -> int:
-    """The first look-alike of a word."""
+    """Return the first look-alike of a word."""
     return next((place for place in range(begin, end) if text[place] in LOOKS), end)

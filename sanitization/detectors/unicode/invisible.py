@@ -1,9 +1,9 @@
-"""Characters that are read by machines and not seen by people: tags, bidi controls, zero-width ones, selectors.
+"""Characters that machines read and people do not see: tags, bidi controls, zero-width characters, selectors.
 
-Each also has honest work, and keeps it: flags of England, Scotland and Wales are tag sequences (UTS #51), joiners
-make family emoji and shape Arabic, Persian and Indic words (Unicode chapters 9, 12 and 23; UAX #31), a zero-width
-space divides Khmer and Thai words, a variation selector picks an ideograph's form, isolates set a name in another
-direction apart (UAX #9). What is left is taken out, as are code points that are no characters (UTS #39, #55).
+Each has legitimate uses, which are kept: flags of England, Scotland and Wales are tag sequences (UTS #51), joiners make
+family emoji and shape Arabic, Persian and Indic words (Unicode chapters 9, 12 and 23; UAX #31), a zero-width space
+divides Khmer and Thai words, a variation selector picks an ideograph's form, isolates set off a name in another
+direction (UAX #9). All others are removed, as are code points that are no characters (UTS #39, #55).
 """
 
 import re
@@ -33,7 +33,7 @@ _PRIVATE: Final = char_class(code_points.PRIVATE)
 _JOINS: Final = char_class(code_points.JOINS)
 _EMOJI: Final = char_class(code_points.EMOJI)
 
-# Begins with one set of characters, for `re` to run through what is not in it. What follows passes over the most
+# Begins with one set of characters, so that `re` skips all others. The rest passes over the most
 # frequent honest ones: a joiner within a word or an emoji, an emoji's form, one mark or two.
 _ALL: Final = code_points.merged(
     code_points.HIDDEN,
@@ -78,7 +78,7 @@ _KINDS: Final = {
 }
 _RUNS: Final = members(code_points.HIDDEN) | members(code_points.MARKS) | {"\xad"}
 _ANY_MARKS: Final = members(code_points.ANY_MARKS)
-# What is judged by what stands some way behind it, and how far.
+# Characters that are judged by the text behind them, and how far.
 _BY_LATER: Final = re.compile(f"[\u2066-\u2069\u202a-\u202c\u200e\u200f\u061c\u200b\u2800\xad{_EMBRACING}{_MARK}]")
 _LATER: Final = re.compile(
     f"(?:[\u2066-\u2068\u202a\u202b][^\n]{{0,{PAIR_MAX + NEARBY}}}"
@@ -115,8 +115,8 @@ class Invisible:
     context = RUN_MAX + WORDS_MAX + PAIR_MAX + BRAILLE_NEARBY + 2
     reach = RUN_MAX + WORDS_MAX + PAIR_MAX + BRAILLE_NEARBY + 2
 
-    def find(self, text: str, start: int = 0, _find_active: Collection[str] = ()) -> Iterator[Hit]:
-        """Runs of hidden characters without what is honest in them, one hit for each kind in a row."""
+    def find(self, text: str, start: int = 0, _active: Collection[str] = ()) -> Iterator[Hit]:
+        """Yield runs of hidden characters without the legitimate ones, one hit for each kind in a row."""
         # A run is judged from its beginning, also when `start` is in the middle of it.
         position = start
         while position > 0 and start - position < RUN_MAX and text[position - 1] in _RUNS:
@@ -134,8 +134,8 @@ class Invisible:
                 if hit.anchor >= start:
                     yield hit
 
-    def settled(self, text: str, start: int = 0, _find_active: Collection[str] = ()) -> int:
-        """Everything but hidden characters at the end, and what is judged by what stands some way behind it."""
+    def settled(self, text: str, start: int = 0, _active: Collection[str] = ()) -> int:
+        """Return where hidden characters at the end begin, or a character that is judged by the text behind it."""
         end = len(text)
         while end > start and _WHAT.match(text, end - 1, end):
             end -= 1
@@ -146,8 +146,9 @@ class Invisible:
 
 
 def _run(text: str, begin: int, end: int) -> Iterator[Hit]:
-    """A run of hidden characters: what is honest in it stays; in a long one that is what belongs to the character
-    before it."""
+    """Yield the hits in a run of hidden characters: legitimate ones stay; in a long run only those that belong to the
+    character before it.
+    """
     index = begin
     if end - begin > LONG:
         for part in _PARTS.finditer(text, begin + honest(text, begin, end), end):
@@ -173,7 +174,7 @@ def _stack(text: str, begin: int, end: int) -> Iterator[Hit]:
 
 
 def _tall(text: str, begin: int, end: int) -> bool:
-    """Whether three letters in a row, this one among them, bear three marks or more each."""
+    """Return whether three letters in a row, including this one, bear three marks or more each."""
     if not _ANY_MARKS.issuperset(text[begin:end]):
         return False
     letters, place = 1, begin - 1
@@ -205,7 +206,7 @@ def _separator(_text: str, begin: int, end: int) -> Iterator[Hit]:
 
 
 def _pair(text: str, begin: int, end: int) -> Iterator[Hit]:
-    """What reads the text as UTF-16 would put the halves together: that must not bring back what is taken out."""
+    """Yield both halves of a surrogate pair: a UTF-16 reader would join them into a character that is removed."""
     whole = text[begin:end].encode("utf-16-le", "surrogatepass").decode("utf-16-le")
     yield Hit(begin, end, "invisible.unassigned", 1.0, "" if is_in(whole, _ALL) else whole, begin)
 

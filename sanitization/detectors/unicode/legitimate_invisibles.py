@@ -1,4 +1,4 @@
-"""When a hidden character does its proper work, and so must stay: by what stands around it."""
+"""Decides by the surrounding text whether a hidden character has a legitimate use and must stay."""
 
 import re
 from typing import Final
@@ -6,13 +6,13 @@ from typing import Final
 from sanitization import code_points
 from sanitization.code_points import char_class, is_in, members
 
-PAIR_MAX: Final = 64  # between the ends of an isolate: a name, a path. More is a way to reorder a text
-NEARBY: Final = 32  # how far a direction mark, or an isolate, may stand from the right-to-left text it serves
-BRAILLE_NEARBY: Final = 128  # pictures are drawn in Braille, with much that is blank in them
+PAIR_MAX: Final = 64  # characters between the ends of an isolate: a name, a path. More could reorder a text
+NEARBY: Final = 32  # characters between a direction mark, or an isolate, and the right-to-left text it serves
+BRAILLE_NEARBY: Final = 128  # pictures are drawn in Braille, with many blank cells
 BREAK_NEARBY: Final = 3  # a blank or a sign may stand between a break and the word it follows
 RUN_BEHIND: Final = 64  # hidden characters among which repetitions are counted
 NESTED_MAX: Final = 3  # isolates within each other
-IVS_MAX: Final = 0xE011F  # the registered ideographic variants of one character come to thirty-two
+IVS_MAX: Final = 0xE011F  # one character has at most thirty-two registered ideographic variants
 
 # The three subdivision flags of emoji-sequences.txt. Others are valid in form, and would carry six letters a flag.
 _FLAG: Final = "\U0001f3f4"
@@ -56,7 +56,7 @@ _MONGOLIAN_FORMS: Final = frozenset("\u180b\u180c\u180d\u180f")
 
 
 def honest(text: str, index: int, end: int) -> int:
-    """How many hidden characters, from the one at `index` on, do their proper work there; `end` is that of the run."""
+    """Return how many hidden characters, from the one at `index` on, are legitimate; `end` is that of the run."""
     here, before, after = text[index], text[index - 1 : index], text[index + 1 : index + 2]
     if here in _TAGS:
         return _flag(text, index, end) if before == _FLAG else 0
@@ -90,7 +90,7 @@ def _selects(before: str, selector: str) -> bool:
 
 
 def _joins(text: str, index: int) -> bool:
-    """A joiner or non-joiner: between emoji, or in a script that has a use for it, where two are a slip, not more."""
+    """Return whether a joiner or non-joiner stands between emoji, or in a script that uses it, where two are a slip."""
     first, last = index, index + 1
     while index - first < 2 and text[first - 1 : first] in _SHAPERS:
         first -= 1
@@ -108,7 +108,7 @@ def _joins(text: str, index: int) -> bool:
 
 
 def _is_paired(text: str, index: int) -> bool:
-    """One of the two ends of an isolate or embedding on one line, with right-to-left text in it or near it.
+    """Return whether this is one end of an isolate or embedding on one line, with right-to-left text in it or near it.
 
     First-strong isolates also set names apart in left-to-right text: there they change no order.
     """
@@ -124,7 +124,7 @@ def _is_paired(text: str, index: int) -> bool:
 
 
 def _closing(text: str, opening: int) -> int:
-    """The other end of what is opened there, no further than `PAIR_MAX` from it on the same line; -1 without."""
+    """Return the matching end of an opening one, at most `PAIR_MAX` from it on the same line; -1 if there is none."""
     expected: list[str] = []
     for place in range(opening, min(len(text), opening + PAIR_MAX + 2)):
         letter = text[place]
@@ -143,7 +143,7 @@ def _closing(text: str, opening: int) -> int:
 
 
 def _opening(text: str, closing: int) -> int:
-    """Where what is closed there was opened; -1 where it was not, within `PAIR_MAX` on the same line."""
+    """Return the matching start of a closing one, at most `PAIR_MAX` from it on the same line; -1 if there is none."""
     closed: list[str] = []
     for place in range(closing, max(-1, closing - PAIR_MAX - 2), -1):
         letter = text[place]
@@ -162,14 +162,14 @@ def _opening(text: str, closing: int) -> int:
 
 
 def _directs(text: str, index: int) -> bool:
-    """A mark near right-to-left text on its line, and no third one in a row."""
+    """Return whether this is a mark near right-to-left text on its line, and no third one in a row."""
     if _behind(text, index, _DIRECTION_MARKS) > 1:
         return False
     return _is_near(_RIGHT_TO_LEFT, text, index, index + 1, line=True)
 
 
 def _behind(text: str, index: int, which: frozenset[str]) -> int:
-    """How many of these stand in the run of hidden characters before `index`; no more than two matter."""
+    """Return how many of these stand in the run of hidden characters before `index`; no more than two matter."""
     found, place = 0, index - 1
     while place >= 0 and found < 2 and index - place <= RUN_BEHIND and text[place] in _HIDDEN:
         found += text[place] in which
@@ -187,7 +187,7 @@ def _is_near(what: re.Pattern[str], text: str, begin: int, end: int, *, by: int 
 
 
 def _divides(text: str, index: int) -> bool:
-    """A zero-width space near letters of a script without blanks, and no third one in a row."""
+    """Return whether this is a zero-width space near letters of a script without blanks, and no third one in a row."""
     before, after = text[index - 1 : index], text[index + 1 : index + 2]
     if before in _SHAPERS or after in _SHAPERS or (before in _HIDDEN and _behind(text, index, _BREAK) > 1):
         return False
@@ -197,7 +197,7 @@ def _divides(text: str, index: int) -> bool:
 
 
 def _serves(here: str, before: str, after: str) -> bool:
-    """The others: each has its own script."""
+    """Return whether another hidden character, each specific to a script, is legitimate here."""
     if here in _MONGOLIAN_FORMS:
         return bool(_MONGOLIAN.match(before))
     match here:

@@ -1,10 +1,10 @@
-"""When a soft hyphen says where a word may be divided, and when it only breaks up what is not a word."""
+"""Distinguishes soft hyphens that divide a word from those that break up other text."""
 
 import re
 from itertools import pairwise
 from typing import Final
 
-WORDS_MAX: Final = 64  # characters of what stands between two blanks, on either side of the hyphen
+WORDS_MAX: Final = 64  # characters between two blanks, on either side of the hyphen
 
 _TOKEN: Final = re.compile(rf"\S{{0,{WORDS_MAX + 1}}}")
 _WORD: Final = r"[^\W\d_]{1,64}(?:\xad[^\W\d_]{1,64}){0,32}"
@@ -20,7 +20,7 @@ _BETWEEN: Final = re.compile(r"[-/'\u2019\u2010-\u2015\u2026]")
 
 
 def divides(text: str, index: int) -> bool:
-    """Whether the soft hyphen at `index` stands within a plain word, between syllables."""
+    """Return whether the soft hyphen at `index` stands within a plain word, between syllables."""
     if not (text[index - 1 : index].isalpha() and text[index + 1 : index + 2].isalpha()):
         return False
     before = _TOKEN.match(text[max(0, index - WORDS_MAX - 1) : index][::-1])
@@ -32,7 +32,9 @@ def divides(text: str, index: int) -> bool:
 
 
 def _is_divided(word: str) -> bool:
-    """Two letters at least at both ends, no two syllables of one letter in a row, no capital within but of a name."""
+    """Return whether both ends have two letters, no two one-letter syllables adjoin, and only a name has an inner
+    capital.
+    """
     syllables = word.split("\xad")
     if len(syllables) == 1:
         return True
