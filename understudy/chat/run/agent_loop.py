@@ -1,8 +1,8 @@
-"""What a run does: ask the model, have its tool calls made, ask again, until it has answered or handed over.
+"""The loop of a run: ask the model, execute its tool calls, ask again, until it has answered or handed over.
 
-1. With a replay it does all of that from the beginning, but takes what was recorded for what it would have done: no
-   model is asked and no tool called twice, and nothing is told twice.
-2. What the model says is shown by `understudy.chat.answer.stream`.
+1. A resumed run starts from the beginning but uses what was recorded: no model is asked twice for a recorded turn, no
+   finished tool call is repeated, and no event is published twice.
+2. The model's text is published by `understudy.chat.answer.stream`.
 """
 
 import uuid
@@ -27,7 +27,6 @@ from transport.wire.events import (
 from understudy.agents.agent import Agent
 from understudy.chat.answer.stream import AnswerStream
 from understudy.chat.messages import RunRequest
-from understudy.chat.run.history import read_history
 from understudy.chat.run.recorder import Recorder
 from understudy.chat.run.replay import SEPARATOR, PendingCall, Replay, encode_reply
 from understudy.chat.run.tool_call import ToolOutcome
@@ -50,12 +49,12 @@ from understudy.models.model import (
 from understudy.storage.rows import StepRecord
 
 MAX_TURNS = 8
-"""Turns a model may take in one run; in the last it is offered no tools, so that it ends in words."""
+"""Turns a model may take in one run; the last one offers it no tools, so that the run ends with a text."""
 
 
 @define
 class AgentLoop:
-    """The work on one message, from the first agent's start to the answer."""
+    """The work on one message, from the start of the first agent to the recorded answer."""
 
     job: RunRequest
     services: Services
@@ -70,7 +69,7 @@ class AgentLoop:
     usage: Usage = field(factory=Usage, init=False)
     _turn: int = field(default=0, init=False)
     _thoughts: int = field(default=0, init=False)
-    _logged_thoughts: deque[str] = field(init=False, repr=False)  # thoughts of this turn that the log has
+    _logged_thoughts: deque[str] = field(init=False, repr=False)  # thoughts of this turn that are in the log
     _logged_agents: deque[tuple[str, str]] = field(init=False)
     _logged_handoffs: int = field(init=False)
 
@@ -85,8 +84,8 @@ class AgentLoop:
 
         Raises:
             ModelUnavailable: The model cannot be reached.
-            StorageUnavailable: What happened cannot be recorded.
-            Blocked: The answer, or what the model wrote beside it, is not let pass.
+            StorageUnavailable: An event or step cannot be recorded.
+            Blocked: The content policy blocks the answer, or the model's other text.
         """
         try:
             await self._run_turns(context)
@@ -117,7 +116,7 @@ class AgentLoop:
         await self._finish()
 
     async def _start_agent(self, *beside: Event) -> None:
-        """Have it known that the agent begins, with `beside`, unless the log has it."""
+        """Record that the agent has started, together with `beside`, unless the log has it."""
         self.recorder.speaker = self.agent
         if self._logged_agents:
             self.agent_id, _ = self._logged_agents.popleft()
@@ -137,17 +136,22 @@ class AgentLoop:
         await self._start_agent()
 
     async def _history(self) -> list[ChatMessage]:
-        """Give what was said before, as far as a model is shown it, and the message to answer."""
-        past = await read_history(self.services, self.job)
-        self.preface = past.model_note
-        if past.left_out and not self.replay.turns:
-            await self._publish_thought(past.user_note)
-        return [*past.messages, ChatMessage("user", self.job.content)]
+        """Return the messages from the root of the thread, at most `history_messages`, and the message to answer."""
+        job, limit = self.job, self.services.limits.history_messages
+        history = await self.services.store.history(job.owner, job.message_id, limit)
+        if left_out := history.left_out:
+            self.preface = f"{left_out:,} earlier messages of this conversation were left out."
+            if not self.replay.turns:
+                read = f"Only the last {len(history.messages):,} messages of this conversation were read"
+                older = "1 older one was" if left_out == 1 else f"{left_out:,} older ones were"
+                await self._publish_thought(f"{read}; {older} left out.")
+        earlier = [ChatMessage("user" if row.role == "user" else "assistant", row.content) for row in history.messages]
+        return [*earlier, ChatMessage("user", job.content)]
 
     async def _take_turn(
         self, messages: list[ChatMessage], files: tuple[FileCard, ...], *, last: bool
     ) -> tuple[Reply, Sequence[PendingCall]]:
-        """The reply of this turn, recorded before or given now, and the calls that it wants."""
+        """Return the reply of this turn, from the replay or from the model, and its tool calls."""
         if self._turn < len(self.replay.turns):
             past = self.replay.turns[self._turn]
             self.usage = self.usage + past.reply.usage
@@ -199,7 +203,7 @@ class AgentLoop:
         return reply, [PendingCall(call, call_id) for call, call_id in zip(reply.calls, call_ids, strict=True)]
 
     async def _storable_request(self, call: ToolRequest) -> ToolRequest | None:
-        """What may be stored of a call; None for nothing."""
+        """Return a call as it may be stored; None if the content policy blocks it."""
         words = {"id": call.id, "name": call.name, "arguments": dict(call.arguments), "description": call.description}
         kept = await self.services.content_filter.filter_for_storage(words)
         if kept is None:
@@ -208,14 +212,14 @@ class AgentLoop:
         return ToolRequest(kept["id"], name, kept["arguments"], kept["description"])
 
     def _result_message(self, outcome: ToolOutcome) -> ChatMessage:
-        """Build the message that tells the model how a tool call ended."""
+        """Return the message with a tool call's result for the model."""
         status, note = outcome.status.value, outcome.note
         return tool_message(outcome.request, status, outcome.value, outcome.summary, note=note, suspect=outcome.suspect)
 
     async def _instructions(self) -> str:
-        """Join the agent's instructions, the meaning of the fence, and what differs from run to run.
+        """Return the instructions for the model: those of the agent, the note about fences, then those of this run.
 
-        The last part stands at the end, so that the beginning is the same in every run of the agent.
+        The constant parts come first, so that prompt caches of providers keep them.
         """
         card = self.agent.card()
         own = self.agent.instructions or f"You are {card.title or card.name}. {card.description}".strip()
@@ -223,13 +227,13 @@ class AgentLoop:
         return "\n\n".join(part for part in parts if part)
 
     def _context_note(self) -> str:
-        """Return the data that came with the message, fenced; empty if it came with none."""
+        """Return the context sent with the message, fenced; empty if there is none."""
         if not self.job.context:
             return ""
         return f"The program that the user writes in sent this data with the message:\n{fenced(self.job.context)}"
 
     async def _memory_note(self) -> str:
-        """Return what the agent remembers of the user, fenced; empty unless the agent asks for it."""
+        """Return the agent's memory of the user, fenced; empty unless the agent has `remembers`."""
         if not self.agent.remembers or self.services.memory is None:
             return ""
         return await self.services.memory(self.job.owner, self.agent.name).for_model()
@@ -248,12 +252,12 @@ class AgentLoop:
                 await self.stream.feed(text)
 
     async def _ensure_thought(self) -> None:
-        """Tell of a thought if the run has told of none: its model says nothing of what it does."""
+        """Publish a stock thought if the run has published none, because its model emits none."""
         if not self._thoughts:
             await self._publish_thought(f"{self.agent.display_title} is working out an answer")
 
     async def _publish_thought(self, thought: str) -> None:
-        """Tell of a thought, unless the log has it."""
+        """Record a thought, unless the log has it."""
         if thought in self._logged_thoughts:
             self._logged_thoughts.remove(thought)
             return
@@ -265,8 +269,10 @@ class AgentLoop:
         events: list[Event] = [] if summary is None else [summary]
         charts = [each.visualization for each in self.outcomes if each.visualization]
         data: dict[str, Any] = {}
-        if results := [_result_shown(each) for each in self.outcomes if each.status is ToolStatus.OK]:
-            data["results"] = results
+        for each in self.outcomes:
+            if each.status is ToolStatus.OK:
+                result = {"tool_name": each.request.name, "result": each.value}
+                data.setdefault("results", []).append(result | ({"kind": each.kind} if each.kind else {}))
         if len(charts) > 1:
             data["visualizations"] = charts
         events += [
@@ -277,9 +283,3 @@ class AgentLoop:
 
     def _completed(self, result: str) -> AgentCompleted:
         return AgentCompleted(self.agent_id, result, RunStatus.SUCCESS, self.usage, self.services.clock())
-
-
-def _result_shown(outcome: ToolOutcome) -> dict[str, Any]:
-    """What a tool gave, as the answer has it: with its kind, if it is of one."""
-    shown = {"tool_name": outcome.request.name, "result": outcome.value}
-    return shown | {"kind": outcome.kind} if outcome.kind else shown

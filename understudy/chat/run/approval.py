@@ -1,9 +1,9 @@
-"""Consent: a tool call that waits for its user to allow or deny it.
+"""Approval: a tool call that waits for its user to allow or deny it.
 
-1. What is shown is what runs: the arguments are copied before they are shown, shown whole, and given to the tool from
-   that copy. What is too large to be shown whole is not asked about, and does not run.
-2. A call is decided about once. The first decision counts; when the time is up before one came, it is `expired`.
-3. Who decided is told so when that is in the log, and not before: a decision that is lost with its server is not taken.
+1. The arguments that are shown are the arguments that run: they are copied once, shown whole, and given to the tool
+   from that copy. A call whose arguments are too large to be shown whole fails without asking.
+2. A call is decided once: the first decision counts. If none comes in time, the decision is `expired`.
+3. A decision is acknowledged only after it was committed: one that is lost with its server was never acknowledged.
 """
 
 from collections.abc import Mapping
@@ -20,14 +20,14 @@ from understudy.tools.errors import ToolError
 from understudy.tools.tool import Tool
 
 MAX_ARGUMENT_BYTES: Final = 64 * 1024
-"""Of JSON that a user is shown to decide about; nobody reads more, and it travels to every open tab."""
+"""Bytes of JSON of the arguments that a user is shown, in every open tab; a call with more fails."""
 MAX_NOTE: Final = 1000
-"""Characters of the note that may come with a decision."""
+"""Characters of the note with a decision; a longer one is refused."""
 
 
 @define(eq=False)
 class Approval:
-    """One call's wait. `decision` is None until it is over."""
+    """A call's wait for its user. `decision` is None until it was made."""
 
     decision: ApprovalDecision | None = field(default=None, init=False)
     note: str = field(default="", init=False, repr=False)
@@ -36,7 +36,7 @@ class Approval:
     _asks: list[Decide] = field(factory=list, init=False, repr=False)
 
     def accept_decision(self, ask: Decide) -> None:
-        """Take a decision, which is answered by `stored`; another than the first one is refused."""
+        """Accept the first decision; the request is answered by `confirm_stored`. Refuse a different one."""
         if self.decision is None:
             self.note = ask.note
             self._set_decision(ask.decision)
@@ -48,18 +48,18 @@ class Approval:
             self._asks.append(ask)
 
     def confirm_stored(self) -> None:
-        """The decision is in the log."""
+        """Acknowledge the decision: it was committed."""
         self._stored = True
         for ask in self._asks:
             ask.reply(True)
 
     def fail_stored(self, error: Exception) -> None:
-        """It is not, and the call that waited for it goes no further."""
+        """Fail the requests: the decision could not be committed."""
         for ask in self._asks:
             ask.fail(error)
 
     async def wait_for_decision(self, deadline: float) -> ApprovalDecision:
-        """Wait for the decision until `deadline`, on trio's clock; without one it is `expired`."""
+        """Wait for the decision until `deadline` (trio's clock), then set it to `expired`."""
         with trio.move_on_at(deadline):
             await self._decided.wait()
         if self.decision is None:
@@ -73,10 +73,10 @@ class Approval:
 
 
 def copy_arguments(arguments: Mapping[str, Any]) -> dict[str, Any]:
-    """Copy a call's arguments as JSON says them, to be shown and to be run.
+    """Copy a call's arguments by way of JSON, to be shown and to run.
 
     Raises:
-        ToolError: `invalid_arguments`: they cannot be shown whole.
+        ToolError: `invalid_arguments`: they are not JSON, or too large to be shown whole.
     """
     try:
         encoded = msgspec.json.encode(arguments)
@@ -92,10 +92,10 @@ def copy_arguments(arguments: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def check_note(note: str) -> str:
-    """Give the note that came with a decision back if it can be kept.
+    """Return the note of a decision if it can be stored.
 
     Raises:
-        CommandRejected: `invalid_command`: it is too long, or no text that can be stored.
+        CommandRejected: `invalid_command`: it is too long, or cannot be encoded as UTF-8.
     """
     if len(note) > MAX_NOTE:
         raise CommandRejected("invalid_command", f"A note has at most {MAX_NOTE:,} characters.")
@@ -107,11 +107,11 @@ def check_note(note: str) -> str:
 
 
 def approval_arguments(tool: Tool, arguments: Mapping[str, Any]) -> dict[str, Any] | None:
-    """Give the copy of the arguments that the user is to be asked about; None when the call needs no consent.
+    """Return a copy of the arguments if the call needs its user's approval, else None.
 
     Raises:
-        ToolError: `invalid_arguments`: the tool does not take them, or they cannot be shown whole.
-        Exception: What the tool's own `approval` raises.
+        ToolError: `invalid_arguments`: they do not fit the tool, or cannot be shown whole.
+        Exception: Raised by the tool's own `approval`.
     """
     if tool.approval is False:
         return None

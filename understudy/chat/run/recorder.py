@@ -1,4 +1,4 @@
-"""How a run tells its conversation what happens: durable events and steps, pieces of the answer, signs of life."""
+"""Sends a run's results to its conversation: durable events and steps, deltas of the answer, and progress."""
 
 import math
 from collections.abc import Callable
@@ -15,15 +15,15 @@ from understudy.chat.services import Services
 from understudy.storage.rows import StepRecord
 
 RECORD_S = 15.0
-"""Longest time one recording may take; above the store's own limit for a commit."""
+"""Seconds for one request to the conversation, above the store's own limit for a commit; then the run fails."""
 
 
 @define
 class Recorder:
-    """One run's way to its conversation. `last_sent_at` is when anything was last told, on trio's clock.
+    """Sends to one run's conversation. `last_sent_at` is when it last sent anything, on trio's clock.
 
-    `last_step` is the number of the run's last step that was recorded before. `waiting` gives a line that says what the
-    run waits for, empty when it does not wait.
+    `last_step` is the number of the last step recorded before. `waiting_note` returns a line about the approval or
+    permit that the run waits for, empty if it does not wait.
     """
 
     run_id: str
@@ -36,10 +36,10 @@ class Recorder:
     last_step: int = 0
 
     async def record(self, *events: Event, steps: tuple[StepRecord, ...] = ()) -> None:
-        """Have events and steps committed; returns when they are.
+        """Commit events and steps; return after the commit.
 
-        Cancelling takes them back as long as they wait; what is being committed is committed. Either way the
-        conversation knows what the log says, and closes what is open.
+        If cancelled, events still in the mailbox are withdrawn, and those being committed are committed. In both cases
+        the conversation knows what the log says, and closes what is open.
 
         Raises:
             StorageUnavailable: They could not be stored.
@@ -51,29 +51,29 @@ class Recorder:
     async def send_delta(
         self, text: str, blocks: tuple[Block, ...], kept: str | None = None, *, anew: bool = False
     ) -> None:
-        """Show the next piece of the answer; waits for room, so that a model is not faster than its conversation.
+        """Publish the next text of the answer. Waits for room in the mailbox, so that the model is held back.
 
-        `kept` is the piece as it is stored, where that differs; `anew`: it takes the place of all that was shown.
+        `kept` is the text as it is stored, if different; `anew`: it replaces all that was published before.
         """
         if text or kept or anew:
             self.last_sent_at = trio.current_time()
             await self.conversation.send(Delta(self.run_id, text, blocks, kept, anew), timeout_s=RECORD_S)
 
     def save_checkpoint(self, step: StepRecord) -> None:
-        """Have a step kept that is not finished; nobody waits for it, and it is left out when there is no room."""
+        """Save an unfinished step. Dropped if the mailbox is full."""
         self.conversation.try_tell(Checkpoint(self.run_id, step))
 
     def send_progress(self, done: float, total: float | None, note: str) -> None:
-        """Show a sign of life; dropped when the conversation has no room for it."""
+        """Publish progress. Dropped if the mailbox is full."""
         self.last_sent_at = trio.current_time()
         self.conversation.try_tell(Progress(self.run_id, note, done, total))
 
     def send_heartbeat(self) -> None:
-        """Say what the run waits for, or is doing."""
+        """Publish what the run waits for, or its current activity."""
         self.send_progress(0, None, self.waiting_note() or f"Still {self.activity}")
 
     async def keep_alive(self) -> None:
-        """Nobody is left looking at silence: after `silence_s` without an event, say what the run is doing."""
+        """Send a heartbeat after each `silence_s` without an event."""
         self.last_sent_at = trio.current_time()
         while True:
             quiet = trio.current_time() - self.last_sent_at
@@ -83,6 +83,6 @@ class Recorder:
                 self.send_heartbeat()
 
     def next_step(self, kind: str, name: str, call_id: str | None, arguments: Any, began: float) -> StepRecord:
-        """Begin the run's next step; `began` is in Unix seconds."""
+        """Return the run's next step, started at `began` (Unix seconds)."""
         self.last_step += 1
         return StepRecord(self.run_id, self.last_step, kind, name, call_id, arguments, None, "started", began)

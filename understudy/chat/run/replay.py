@@ -1,12 +1,12 @@
-"""Where the work on a run stands that lost its server, from what the log and its steps say. Pure.
+"""The progress of an interrupted run, rebuilt from its logged events and steps. Pure.
 
-1. A turn of the model whose reply was recorded is not asked again, but for one: whose calls did not begin, where what
-   was taken out of them is needed to make them.
-2. A tool call that ended has its outcome from its step. Of one that began and did not end nobody knows what it did: it
-   is made again only where its tool says that this is safe, and its arguments are known to the last letter.
-3. What the log has is not told again: who began, what was thought, what was asked of the user and what they said.
-4. A turn that was cut goes on behind what was shown of it. If something was taken out of that, no model could: then it
-   is asked from its beginning.
+1. A recorded turn of the model is not asked again, with one exception: none of its calls has started, and the recorded
+   arguments of one were redacted, so that the call cannot be made from them.
+2. A finished tool call has its outcome from its step. A call that started and did not finish is in doubt: it is made
+   again only if its tool is safe to retry and its arguments were recorded unredacted.
+3. Logged events are not published again: agents' starts, thoughts, approval requests and decisions.
+4. An interrupted turn continues after the text that was shown. If some of that text was redacted the model could not
+   continue it, and the turn is asked from its beginning.
 """
 
 from collections.abc import Mapping, Sequence
@@ -33,19 +33,18 @@ from understudy.models.model import Handoff, Reply, ToolRequest
 from understudy.storage.rows import StepRecord
 
 SEPARATOR: Final = "\n\n"
-"""Between the texts of two turns of the model."""
+"""Separates the texts of two turns of the model."""
 
 
 class UnreadableSteps(ValueError):
-    """The steps of a run are not of this version, or damaged."""
+    """A step of a run cannot be decoded: it is damaged, or of another version."""
 
 
 @frozen
 class PendingCall:
-    """A tool call that a model wants, and what is known of it. `call_id` is our own.
+    """A tool call that a model requested, and its recorded progress. `call_id` is the server's own id of it.
 
-    `whole`: the arguments are those that the model wrote, nothing was taken out of them. `step` is None for a call that
-    never began; `asked` and `decided` are about its user's consent.
+    `whole`: the arguments are as the model wrote them, unredacted. `step` is None if the call has not started.
     """
 
     request: ToolRequest
@@ -57,12 +56,12 @@ class PendingCall:
 
     @property
     def done(self) -> bool:
-        """Whether it ended."""
+        """Whether the call has finished."""
         return self.step is not None and self.step.ended_at is not None
 
     @property
     def in_doubt(self) -> bool:
-        """Whether it may have been at work, and nobody knows what came of it."""
+        """Whether the call may have run without its outcome being recorded."""
         if self.step is None or self.done:
             return False
         return self.approval_event is None or (
@@ -72,7 +71,7 @@ class PendingCall:
 
 @frozen
 class PastTurn:
-    """A turn of the model that was recorded: its reply, and the calls that it wants made."""
+    """A recorded turn of the model: its reply and its tool calls."""
 
     reply: Reply
     calls: tuple[PendingCall, ...] = ()
@@ -80,13 +79,13 @@ class PastTurn:
 
 @frozen
 class Replay:
-    """All that is known of a run; an empty one is a run that has not begun.
+    """The recorded progress of a run; empty for a new one.
 
-    `started` are the (agent_id, name) of the agents that were told of, in order, `handed_over` how many handoffs were.
-    `thoughts` are those of the turn that was cut, `all_thoughts` how many there are in all. `begun` is what was shown
-    of the text of the turn that was cut, `cut` its step, if it has one. `found` is what was found in the text of the
-    recorded turns, `found_since` in that of the one that was cut. `lost` are the names of tools at work that no
-    turn knows of.
+    `agents` are the (agent_id, name) of the agents that started, in order; `handoffs` is the number of handoffs.
+    `thoughts` are those of the interrupted turn, `thought_count` is the number of all. `partial_text` is the shown text
+    of the interrupted turn, `interrupted_step` its step if it has one. `findings` are those in the text of the recorded
+    turns, `partial_findings` those in the text of the interrupted one. `unmatched_tools` are the names of tools with an
+    unfinished call that belongs to no turn.
     """
 
     agents: tuple[tuple[str, str], ...] = ()
@@ -104,12 +103,12 @@ class Replay:
 
     @property
     def speaker(self) -> str | None:
-        """The name of the agent that is at work; None when none is."""
+        """The name of the current agent; None if none has started."""
         return self.agents[-1][1] if self.agents else None
 
     @property
     def usage(self) -> Usage:
-        """What the recorded turns cost."""
+        """The usage of the recorded turns."""
         return sum((turn.reply.usage for turn in self.turns), Usage())
 
     @property
@@ -119,16 +118,16 @@ class Replay:
 
     @property
     def shown_text(self) -> str:
-        """All that was shown of the answer, as far as it was kept."""
+        """The text of the answer that was shown, as far as it was saved."""
         return SEPARATOR.join(part for part in (self.recorded_text, self.partial_text) if part)
 
     @property
     def continues(self) -> bool:
-        """Whether the turn that was cut goes on behind what was shown of it."""
+        """Whether the interrupted turn continues after the text that was shown."""
         return bool(self.partial_text) and all(each.action is Action.FLAG for each in self.partial_findings)
 
     def calls_in_doubt(self, agent: Agent | None) -> tuple[str, ...]:
-        """The names of the tools of whose calls nobody knows what came of them, and which must not be made again."""
+        """Return the names of the tools whose calls are in doubt and not safe to make again."""
         names = list(self.unmatched_tools)
         for wanted in self.turns[-1].calls if self.turns else ():
             tool = None if agent is None else agent.tool(wanted.request.name)
@@ -140,7 +139,7 @@ class Replay:
 
 @frozen
 class _RecordedCall:
-    """A tool call in the step of its turn."""
+    """A tool call, in the result of its turn's step."""
 
     id: str
     call_id: str
@@ -152,7 +151,7 @@ class _RecordedCall:
 
 @frozen
 class _RecordedReply:
-    """The result of a turn's step."""
+    """The result of a finished turn's step."""
 
     text: str
     calls: tuple[_RecordedCall, ...]
@@ -164,14 +163,14 @@ class _RecordedReply:
 
 @frozen
 class _PartialReply:
-    """The result of a turn's step while it lasts."""
+    """The result of an unfinished turn's step."""
 
     text: str
     found: tuple[Finding, ...] = ()
 
 
 def encode_partial(text: str, found: Sequence[Finding]) -> dict[str, Any]:
-    """The result of a turn's step while it lasts: so much of its text was shown, and this found in it and before."""
+    """Encode the result of an unfinished turn's step: its shown text, and the findings so far."""
     built: dict[str, Any] = msgspec.to_builtins(_PartialReply(text, tuple(found)))
     return built
 
@@ -184,10 +183,10 @@ def encode_reply(
     thoughts: int,
     found: Sequence[Finding] = (),
 ) -> dict[str, Any]:
-    """The result of a turn's step: all that `replay` needs.
+    """Encode the result of a turn's step, which `replay` reads.
 
-    `text` and `calls` are what may be stored of the reply's; None for a call of which nothing may be. `thoughts` is how
-    many the run has told of so far, `found` what was found in its text so far.
+    `text` and `calls` are the reply's as they may be stored; None for a call that may not be stored. `thoughts` is the
+    number of the run's thoughts so far, `found` are the findings in its text so far.
     """
     kept = []
     for given, call_id, call in zip(reply.calls, call_ids, calls, strict=True):
@@ -200,10 +199,10 @@ def encode_reply(
 
 
 def replay(events: Sequence[Event], steps: Sequence[StepRecord]) -> Replay:
-    """Read where a run stands from its events and its steps, each in order.
+    """Rebuild a run's progress from its events and its steps, each in order.
 
     Raises:
-        Unreadable: The steps do not tell it.
+        UnreadableSteps: A step cannot be decoded.
     """
     tools = {step.call_id: step for step in steps if step.kind == "tool"}
     models = [step for step in steps if step.kind == "model"]
@@ -241,7 +240,7 @@ def replay(events: Sequence[Event], steps: Sequence[StepRecord]) -> Replay:
 
 
 def _must_ask_again(turn: PastTurn) -> bool:
-    """Whether a turn's calls did not begin, and cannot."""
+    """Whether none of a turn's calls has started, and one cannot start because it was redacted."""
     return any(not each.whole for each in turn.calls) and all(each.step is None for each in turn.calls)
 
 
@@ -259,7 +258,7 @@ def _reply(said: _RecordedReply) -> Reply:
 
 @frozen
 class _RecordedResult:
-    """The result of a call's step."""
+    """The result of a finished call's step."""
 
     value: Any
     summary: str

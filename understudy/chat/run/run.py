@@ -1,8 +1,8 @@
-"""The run actor: one per accepted message. It owns the deadline and the cancel scope of the work.
+"""The run actor: one for each accepted message. It owns the deadline and the cancel scope of the work.
 
-1. Its conversation owns the arc. A run never ends an arc by itself: it records the answer, or asks its
-   conversation to close, or dies and is closed.
-2. No tool call outlives it, and none is still at work when the end of the run is recorded.
+1. Its conversation owns the protocol state. A run never ends by itself: it records the answer, or asks its
+   conversation to finish it, or crashes and is finished by the conversation.
+2. No tool call outlives the run, and none is running when the end of the run is recorded.
 """
 
 import functools
@@ -29,7 +29,7 @@ log = logging.getLogger(__name__)
 
 
 class Run(Actor):
-    """The work on one message: model, tool calls, model, answer. `before` is what was done of it on another day."""
+    """Works on one message. `before` is the recorded progress if the run is resumed."""
 
     supervision = Supervision()
 
@@ -48,13 +48,13 @@ class Run(Actor):
         self.stopped = trio.CancelScope()
 
     async def on_start(self, context: Context) -> None:
-        """Begin the work; the conversation is not kept waiting for it."""
+        """Start the work in tasks of their own; the conversation does not wait for it."""
         context.start_soon(functools.partial(self._work, context))
         context.start_soon(self.recorder.keep_alive)
         context.start_soon(self.loop.stream.release_in_pauses)
 
     async def receive(self, message: object, context: Context) -> None:
-        """Serve the user's wish to stop, their decisions, the end of tool calls, and news of a place to work in."""
+        """Handle cancellation, approval decisions, the end of tool calls, and the run's permit and queue position."""
         match message:
             case Stop():
                 self.stopped.cancel()
@@ -78,7 +78,7 @@ class Run(Actor):
         context.stop()
 
     async def _run_to_end(self, context: Context) -> FinishRun | None:
-        """Work; returns None when the answer is recorded, else how the run is to be closed."""
+        """Work. Return None if the answer was recorded, else the request that finishes the run."""
         run_id = self.job.run_id
         try:
             self.deadline.start(self.limit_s)

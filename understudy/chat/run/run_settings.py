@@ -1,4 +1,4 @@
-"""What a client may set for one run with its message, within the limits of the agent and the server. Pure."""
+"""Settings of one run that a client sends with its message, within the limits of agent and server. Pure."""
 
 from collections.abc import Mapping
 from typing import Any, Final
@@ -11,10 +11,10 @@ from transport.wire.errors import CommandRejected
 
 @frozen
 class RunSettings:
-    """The settings of one run; None leaves a limit as the agent and the server have it.
+    """The settings of one run. None means the limit of the agent and the server.
 
-    `timeout_s` is how long the run may work, in seconds. `max_turns` is how often its model may be asked; in the last
-    turn it is offered no tools, so that the run ends in words.
+    `timeout_s` is the time the run may work, in seconds. `max_turns` is the number of turns of its model; the last one
+    offers it no tools, so that the run ends with a text.
     """
 
     timeout_s: float | None = None
@@ -25,9 +25,9 @@ NAMES: Final = tuple(each.name for each in attrs.fields(RunSettings))
 
 
 def check_settings(given: Mapping[str, Any], *, timeout_s: float, max_turns: int) -> dict[str, Any]:
-    """Return the settings that a client set. `timeout_s` and `max_turns` are the most that the run may have.
+    """Return the settings that a client sent, without those that are null.
 
-    A setting that is null counts as left out.
+    `timeout_s` and `max_turns` are the upper limits for this run.
 
     Raises:
         CommandRejected: `invalid_command`, naming the setting: it is unknown, of a wrong type, or beyond its limit.
@@ -55,6 +55,6 @@ def _invalid(name: str, complaint: str) -> CommandRejected:
 
 
 def read_settings(logged: Mapping[str, Any] | None) -> RunSettings:
-    """The settings that were logged with a message. A name that this release does not know is passed over."""
+    """Return the settings logged with a message. Names that this release does not know are ignored."""
     known = logged or {}
     return RunSettings(known.get("timeout_s"), known.get("max_turns"))

@@ -1,4 +1,4 @@
-"""The tool calls of one turn of a model: side by side, each by an actor of its own, each with its pair of events."""
+"""Executes the tool calls of a model's turn concurrently, each in an actor of its own with its pair of events."""
 
 import logging
 from collections.abc import Sequence
@@ -8,6 +8,7 @@ import trio
 from attrs import define, evolve, field
 
 from actors import ActorRef, ChildSpec, Context, Crashed, Exit, Restart, StopMode
+from transport.wire.codes import ERRORS
 from transport.wire.events import (
     ApprovalDecided,
     ApprovalDecision,
@@ -23,7 +24,7 @@ from understudy.chat.run.approval import Approval, approval_arguments, copy_argu
 from understudy.chat.run.deadline import PausableDeadline
 from understudy.chat.run.recorder import Recorder
 from understudy.chat.run.replay import PendingCall
-from understudy.chat.run.tool_call import ToolCall, ToolOutcome, record_crash
+from understudy.chat.run.tool_call import ToolCall, ToolOutcome
 from understudy.chat.services import Services
 from understudy.content.filter import Blocked
 from understudy.content.summary import build_summary, count_by_kind
@@ -37,23 +38,23 @@ from understudy.tools.tool import Tool, ToolContext
 log = logging.getLogger(__name__)
 
 MAX_CALLS = 8
-"""Tool calls of one turn that are made; more are refused, so that a model cannot flood the server."""
+"""Tool calls of one turn that are executed; further ones fail, so that a model cannot flood the server."""
 GRACE_S = 2.0
-"""What a tool call gets beyond its own limit before its actor is killed and the run goes on without it."""
+"""Seconds beyond a tool's own limit, after which its actor is killed and the run goes on without a result."""
 MAX_SHOWN = 2000
-"""Characters of a parameter that an event shows; the step keeps it whole."""
+"""Characters of a parameter in an event; the rest is cut off there. The step has it whole."""
 MAX_NAME = 64
-"""Characters of the name of a tool that there is not: names of tools have no more."""
+"""Characters of the name of an unknown tool; names of tools have no more."""
 AWAITING_APPROVAL = "Waiting for your consent to"
 
 
 @define
 class ToolExecutor:
-    """Makes the calls of a run. `alive` maps the actors at work to the outcomes they write.
+    """Executes the calls of a run. `running` maps the actors of calls to the outcomes they fill in.
 
-    `open` are the calls of the turn that have not ended, `waiting` those of them that wait for their user's consent,
-    or for a place after it, with the names of their tools: when these are all, the run rests. `consents` has those that
-    are decided about, by their ids; a decision may come before its call is here again, after a restart.
+    `unfinished` are the calls of the turn that have not finished. `awaiting_approval` maps those of them that wait for
+    approval, or for a permit after it, to the names of their tools: if it holds all, the run is paused. `approvals`
+    maps call ids to approvals; after a restart a decision may arrive before its call is resumed.
     """
 
     job: RunRequest
@@ -68,12 +69,13 @@ class ToolExecutor:
     async def execute(
         self, calls: Sequence[PendingCall], agent: Agent, agent_id: str, context: Context
     ) -> list[ToolOutcome]:
-        """Make all calls that have not ended, and return how each ended, in the order they were asked for.
+        """Execute all calls that have not finished. Return the outcomes of all calls in order of the requests.
 
-        Of those that began before a restart none is in doubt (see `understudy.chat.run.replay`), or it is made again.
+        A call that started before a restart is executed again; calls that must not be are excluded by
+        `Replay.calls_in_doubt` before.
 
         Raises:
-            StorageUnavailable: A call could not be recorded; the calls still running were stopped.
+            StorageUnavailable: A call could not be recorded. The other calls were stopped.
         """
         self.recorder.activity = "running " + ", ".join(each.request.name for each in calls[:MAX_CALLS])
         outcomes = [ToolOutcome.from_step(each) for each in calls]
@@ -93,7 +95,7 @@ class ToolExecutor:
         return outcomes
 
     def call_exited(self, ref: ActorRef, reason: Exit) -> None:
-        """A tool call's actor is gone; `reason` says whether the tool's code broke."""
+        """Complete the outcome of a call whose actor has stopped; `reason` says whether the tool crashed."""
         outcome = self.running.pop(ref, None)
         if outcome is None:
             return
@@ -102,11 +104,11 @@ class ToolExecutor:
         outcome.ended.set()
 
     def decide(self, ask: Decide) -> None:
-        """Take the user's decision about a call of which the log says that it waits; the first one counts."""
+        """Accept the user's decision about a call that waits according to the log."""
         self._approval(ask.call_id).accept_decision(ask)
 
     def waiting_note(self) -> str:
-        """Say what the run waits for, in a line; empty when it does not wait."""
+        """Return a line about the permit or approval that the run waits for; empty if it does not wait."""
         if note := self.deadline.waiting_note:
             return note
         asked = [name for call_id, name in self.awaiting_approval.items() if self._approval(call_id).decision is None]
@@ -116,7 +118,7 @@ class ToolExecutor:
         return self.approvals.setdefault(call_id, Approval())
 
     async def stop(self) -> None:
-        """Stop the calls that are still at work; returns when none is."""
+        """Stop the calls that are running; return when all have stopped."""
         for ref in list(self.running):
             await ref.stop(StopMode.NOW)
 
@@ -133,7 +135,7 @@ class ToolExecutor:
     async def _start(
         self, outcome: ToolOutcome, refused: bool, agent: Agent, agent_id: str, context: Context
     ) -> tuple[StepRecord, float]:
-        """Make a call, if it may be; returns its step and for how many seconds it waited for consent."""
+        """Execute a new call unless it is refused. Return its step and the seconds it waited for approval."""
         call, began = outcome.request, self.services.clock()
         tool = agent.tool(call.name)
         said = await self._sanitize_request(outcome, tool)
@@ -142,16 +144,16 @@ class ToolExecutor:
         step = self.recorder.next_step("tool", name, outcome.call_id, said["arguments"], began)
         executing = ToolExecuting(agent_id, outcome.call_id, name, shown, said["description"][:MAX_SHOWN], began)
         asked = None
-        if outcome.status is not ToolStatus.KILLED:  # it is not to be made
+        if outcome.status is not ToolStatus.KILLED:  # it was blocked
             tool = None
         elif (tool := self._check_limits(tool, outcome, refused, name)) is not None:
             try:
-                # What is shown is what runs: of a call that is asked about, what was taken out does not run either.
+                # The arguments that are shown are those that run: if some were redacted, the redacted ones run.
                 asked = None if approval_arguments(tool, arguments) is None else copy_arguments(said["arguments"])
             except ToolError as error:
                 outcome.fail(ToolStatus.FAILED, error.code, error.message)
                 tool = None
-            except Exception as error:  # of the tool's own `approval`: whether it may run, nobody knows
+            except Exception as error:  # of the tool's own `approval`: whether the call may run is unknown
                 self._record_crash(outcome, error)
                 tool = None
         if tool is None or asked is None:
@@ -170,7 +172,7 @@ class ToolExecutor:
     async def _resume(
         self, wanted: PendingCall, outcome: ToolOutcome, refused: bool, agent: Agent, context: Context
     ) -> float:
-        """Go on with a call that was told of before; returns for how many seconds it waited for consent since."""
+        """Execute a call that was recorded before a restart. Return the seconds it waited for approval since."""
         began = self.services.clock()
         tool = self._check_limits(agent.tool(wanted.request.name), outcome, refused, wanted.request.name)
         if tool is None:
@@ -188,7 +190,7 @@ class ToolExecutor:
         return waited_s
 
     def _check_limits(self, tool: Tool | None, outcome: ToolOutcome, refused: bool, name: str) -> Tool | None:
-        """The tool of a call; None when it is not made, and the outcome says why."""
+        """Return the tool of a call; None if the call is refused, and set the outcome."""
         if refused:
             outcome.fail(ToolStatus.FAILED, "invalid_arguments", f"{MAX_CALLS} calls at a time are the limit.")
             return None
@@ -199,12 +201,12 @@ class ToolExecutor:
     async def _complete(
         self, outcome: ToolOutcome, step: StepRecord, agent: Agent, agent_id: str, worked_from: float
     ) -> None:
-        """Tell how a call ended, once; `worked_from` is when it began to work, in Unix seconds."""
+        """Record the outcome of a call, which worked since `worked_from` (Unix seconds)."""
         now = self.services.clock()
         worked_s = max(0.0, now - worked_from)
         tool = agent.tool(
             outcome.request.name
-        )  # a name that the agent does not know is the model's own words: no label
+        )  # an unknown name is the model's own text, which must not become a label
         self.services.metrics.tool_ended(None if tool is None else tool.name, outcome.status.value, worked_s)
         await self._sanitize_result(outcome)
         completed = ToolCompleted(
@@ -218,19 +220,19 @@ class ToolExecutor:
             timestamp=now,
             findings=count_by_kind(outcome.findings) or None,
         )
-        told = build_summary(
+        redactions = build_summary(
             "tool", outcome.findings, self.services.summary_from, omitted=outcome.omitted, call_id=outcome.call_id
         )
         await self.recorder.record(
             completed,
-            *([] if told is None else [told]),
+            *([] if redactions is None else [redactions]),
             steps=(evolve(step, result=outcome.step_result, status=outcome.status.value, ended_at=now),),
         )
         self.unfinished.discard(outcome.call_id)
         self._pause_if_all_wait()
 
     async def _sanitize_request(self, outcome: ToolOutcome, tool: Tool | None) -> dict[str, Any]:
-        """What the model wrote for a call, as it is shown and stored; a call of which nothing may be is not made."""
+        """Return the model's text for a call as it is shown and stored. If it is blocked, the call fails."""
         call = outcome.request
         words = {} if tool is not None else {"name": call.name[:MAX_NAME]}
         if call.description:
@@ -247,7 +249,7 @@ class ToolExecutor:
         return {"description": f"Calling {said['name']}", **said}
 
     async def _sanitize_result(self, outcome: ToolOutcome) -> None:
-        """Take out of what a call gave what must not pass: nobody has it before."""
+        """Redact or block the result of a call, before it is stored, published or given to the model."""
         content_filter = self.services.content_filter
         clean, summary = await content_filter.filter_result(outcome.value, outcome.summary)
         if outcome.answer:
@@ -273,32 +275,32 @@ class ToolExecutor:
         *events: Event,
         steps: tuple[StepRecord, ...] = (),
     ) -> bool:
-        """Ask the user about a call, and say whether it may run; if not, the outcome says why.
+        """Wait for the user's decision about a call. Return whether it may run; if not, set the outcome.
 
-        `events` and `steps` are recorded with the question; none if it was asked already, and still waits.
+        `events` and `steps` are recorded first; none if the request for approval is in the log already.
         """
         call_id, left_s = outcome.call_id, required.expires_at - self.services.clock()
         deadline = trio.current_time() + min(max(0.0, left_s), self.services.limits.approval_s)
-        consent = self._approval(call_id)
+        approval = self._approval(call_id)
         self.awaiting_approval[call_id] = required.tool_name
         try:
             if events:
                 await self.recorder.record(*events, steps=steps)
             self._pause_if_all_wait()
-            decision = await consent.wait_for_decision(deadline)
+            decision = await approval.wait_for_decision(deadline)
             try:
-                await self.recorder.record(ApprovalDecided(call_id, decision, consent.note or None))
+                await self.recorder.record(ApprovalDecided(call_id, decision, approval.note or None))
             except StorageUnavailable as error:
-                consent.fail_stored(error)
+                approval.fail_stored(error)
                 raise
-            consent.confirm_stored()
+            approval.confirm_stored()
             await self.deadline.resume(context.ref)
         finally:
             del self.awaiting_approval[call_id]
-        return self._apply_decision(decision, consent.note, outcome)
+        return self._apply_decision(decision, approval.note, outcome)
 
     def _apply_decision(self, decision: ApprovalDecision, note: str, outcome: ToolOutcome) -> bool:
-        """Whether a call may run that was decided about; if not, the outcome says why."""
+        """Return whether a decided call may run; if not, set the outcome."""
         if decision is ApprovalDecision.ALLOW:
             outcome.note = note
             return True
@@ -316,10 +318,10 @@ class ToolExecutor:
         error_id = new_error_id()
         extra = {"tool": outcome.request.name, "error_id": error_id, "run_id": self.job.run_id}
         log.error("tool.crashed", extra=extra, exc_info=error)
-        record_crash(outcome, error_id)
+        outcome.fail(ToolStatus.FAILED, "tool_failed", f"{ERRORS['tool_failed'].text} (error {error_id})")
 
     async def _run(self, tool: Tool, arguments: dict[str, Any], outcome: ToolOutcome, context: Context) -> None:
-        """Have the call made by an actor of its own; whatever becomes of that one, the outcome is known afterwards."""
+        """Run the tool in an actor of its own; the outcome is set afterwards, even if the actor crashes or hangs."""
         about = self._tool_context(outcome.call_id)
         spec = ChildSpec(
             outcome.call_id,
