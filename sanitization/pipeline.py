@@ -89,14 +89,14 @@ class PipelineStage:
         defers: bool = False,
     ) -> None:
         self.edits = Edits()
-        self.findings: list[Finding] = []  # the first `policy.max_findings`, with places in this stage's own input
+        self.findings: list[Finding] = []  # the first `policy.max_findings`; places in this stage's input
         self.found = 0
         self._detectors = list(detectors)
         self._engine = engine
         self._words = words
         self._defers = defers
         self._context, self._reach = bounds or bounds_of(detectors)
-        self._text = ""  # context, then what is held back
+        self._text = ""  # context, then the held text
         self._from = 0  # where in it the held part begins
         self._before = 0  # characters of the stream before `_text`
         self._rescan_at = 0  # length of the held part from which on it is read again
@@ -278,9 +278,11 @@ class PipelineStage:
             while position < end:
                 first, last = taken[place] if place < len(taken) else (end, end)
                 if position < first:
-                    told = hit.report_start if position == hit.start else None
+                    report_start = hit.report_start if position == hit.start else None
                     parts.append(
-                        hit._replace(start=position, end=min(first, end), replacement=replacement, report_start=told)
+                        hit._replace(
+                            start=position, end=min(first, end), replacement=replacement, report_start=report_start
+                        )
                     )
                     replacement = ""
                 position, place = last, place + 1
@@ -297,7 +299,7 @@ class PipelineStage:
             if detector is not last:
                 last, category = detector, detector.category
                 removes = engine.removes_all(category)
-            start, end, _kind, _score, replacement, _anchor, _reasons, told = hit
+            start, end, _kind, _score, replacement, _anchor, _reasons, report_start = hit
             action = Action.REMOVE
             if not removes:
                 action, replacement = engine.decide(category, hit, text)
@@ -317,7 +319,7 @@ class PipelineStage:
                 room -= 1
                 self._listed = start + before
                 edited = start + EDITS_BEHIND
-                since = start if told is None else max(0, min(told, start))
+                since = start if report_start is None else max(0, min(report_start, start))
                 shown = text[since:start] + replacement
                 placed = hit._replace(start=since + before, end=end + before, replacement=shown)
                 self.findings.append(make_finding(placed, category, detector.name, action))

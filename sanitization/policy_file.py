@@ -52,7 +52,7 @@ def policy_from_toml(text: str) -> Policy:
     """Parse a policy from TOML.
 
     Its keys are `preset` and the fields of `Policy`. The preset's rules apply where the file has none; "pass" removes
-    one. Raises `PolicyError` for anything else, because an ignored rule protects nobody.
+    one. Raises `PolicyError` for anything else, because an ignored rule would protect no text.
     """
     try:
         table = tomllib.loads(text)

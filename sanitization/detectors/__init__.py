@@ -1,6 +1,6 @@
 """Detectors, one a module, or a folder where one needs several modules. Each finds spans of text and changes nothing.
 
-The order in which they run is set here; what is done with a finding is decided one folder up.
+The order in which they run is set here; the policy that decides on findings is one folder up.
 """
 
 from typing import Final

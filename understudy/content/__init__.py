@@ -1,4 +1,5 @@
 """The content filter: applies `sanitization` to messages, answers, tool results and files by one policy.
 
-Detection itself stands in `sanitization`; what a policy costs and keeps stands here.
+Detectors are in `sanitization`; this folder decides where they run, what they may cost, and what is stored and
+reported.
 """

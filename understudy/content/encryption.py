@@ -1,7 +1,7 @@
-"""The texts of users as they were sent, encrypted, for operators who must keep them.
+"""Encryption of users' original texts, for operators who must keep them.
 
 AES-256-GCM with a fresh nonce for each text. The key is derived from the operator's by HKDF (RFC 5869). A text is bound
-to the user and message it belongs to: sealed bytes that are moved to another row cannot be opened there.
+to its user and message: a ciphertext that is moved to another row cannot be decrypted there.
 """
 
 import os
@@ -18,11 +18,11 @@ NONCE_BYTES: Final = 12  # NIST SP 800-38D, 8.2.2: random nonces of 96 bits
 
 
 class DecryptionFailed(ValueError):
-    """A sealed text cannot be opened: it was sealed with another key, or is damaged."""
+    """A text cannot be decrypted: it was encrypted with another key, or is damaged."""
 
 
 class TextCipher:
-    """Encrypts texts and opens them again. Raises ValueError when the key is too short."""
+    """Encrypts and decrypts texts. Raises ValueError if the key is too short."""
 
     def __init__(self, key: bytes) -> None:
         if len(key) < MIN_KEY_BYTES:
@@ -31,15 +31,15 @@ class TextCipher:
         self._cipher = AESGCM(derived)
 
     def encrypt(self, owner: str, message_id: str, text: str) -> bytes:
-        """The text of a user's message, encrypted."""
+        """Encrypt the text of a user's message."""
         nonce = os.urandom(NONCE_BYTES)
         return nonce + self._cipher.encrypt(nonce, text.encode("utf-8", "surrogatepass"), _about(owner, message_id))
 
     def decrypt(self, owner: str, message_id: str, sealed: bytes) -> str:
-        """The text again.
+        """Decrypt the text of a user's message.
 
         Raises:
-            Unopenable: It was sealed with another key or for another message, or is damaged.
+            DecryptionFailed: It was encrypted with another key or for another message, or is damaged.
         """
         try:
             nonce, rest = sealed[:NONCE_BYTES], sealed[NONCE_BYTES:]
@@ -50,7 +50,7 @@ class TextCipher:
 
 
 def load_cipher(key: str, key_file: Path | None) -> TextCipher:
-    """The sealer of the settings `raw_key` and `raw_key_file`.
+    """Build the cipher from the settings `raw_key` and `raw_key_file`.
 
     Raises:
         ValueError, OSError: The key is too short, or its file cannot be read.

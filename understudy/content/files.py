@@ -1,7 +1,8 @@
-"""Files on their way to the disk: what is text is stored without what must not be stored, byte for byte else.
+"""Filters uploaded files on their way to storage: secrets and personal data are redacted in text, all else is
+unchanged.
 
-Only secrets and personal data are sought here. Files are shown to nobody as text; what tools read of them is looked
-through whole, on its way to the model.
+Other categories are not scanned here: files are never shown as text, and the parts that tools read of them are filtered
+on their way to the model.
 """
 
 import codecs
@@ -16,26 +17,26 @@ from sanitization import Sanitized, Sanitizer, StreamSanitizer
 from transport.wire.errors import CommandRejected
 
 LONGEST_S: Final = 20.0
-"""Longest time that one file is looked through; one that takes longer is refused."""
+"""Seconds of scanning for one file; a file that takes longer is refused with `file_too_large`."""
 
-# Bytes that no text has. What is compressed, an image, or UTF-16, has some in its first kilobytes.
+# Bytes that occur in no text. Compressed data, images and UTF-16 have some in their first kilobytes.
 _NO_TEXT: Final = bytes(code for code in range(32) if chr(code) not in "\t\n\x0b\x0c\r\x1b")
 
 
 def is_text(head: bytes) -> bool:
-    """Whether the beginning of a file looks like text of some encoding that has ASCII in it."""
+    """Return whether the beginning of a file looks like text in an encoding that contains ASCII."""
     return len(head.translate(None, _NO_TEXT)) == len(head)
 
 
 @define(eq=False)
 class FileFilter:
-    """One file passing. `found` is the account of it, once all has passed."""
+    """Filters one file. `result` has the findings once the whole file has passed."""
 
     sanitizer: Sanitizer
     limiter: trio.CapacityLimiter
     seconds: float = field(default=0.0, init=False)
     _stream: StreamSanitizer = field(init=False)
-    # Bytes that are no UTF-8 pass as they are: they come out as what they went in.
+    # Bytes that are not UTF-8 pass unchanged.
     _decoder: codecs.IncrementalDecoder = field(
         factory=lambda: codecs.getincrementaldecoder("utf-8")("surrogateescape"), init=False
     )
@@ -45,15 +46,15 @@ class FileFilter:
 
     @property
     def result(self) -> Sanitized:
-        """What was found so far."""
+        """The findings so far."""
         return self._stream.result("")
 
     async def chunks(self, source: AsyncIterable[bytes]) -> AsyncGenerator[bytes, None]:
-        """The bytes of the file as they are to be stored.
+        """Yield the bytes of the file as they are to be stored. If `result` is blocked it ends early: store nothing
+        then.
 
         Raises:
-            CommandRejected: `file_too_large`: it takes too long to look through. And it ends early when `found` is
-                blocked: nothing of it may be stored then.
+            CommandRejected: `file_too_large`: scanning takes too long.
         """
         text = None
         async for chunk in source:

@@ -1,9 +1,8 @@
-"""The guard of a server: every text that comes in, comes back from a tool, or goes out passes here.
+"""The server's content filter for every text that comes in, comes back from a tool, or goes out.
 
-1. Nothing passes that was not looked through: a detector that fails blocks or marks, by policy, and is logged and
-   counted.
-2. Long texts are looked through in worker threads, short ones on the spot.
-3. What is counted and logged names kinds and places, never the text.
+1. No text passes unfiltered: a detector that fails blocks or marks it, by policy, and is logged and counted.
+2. Long texts are filtered in worker threads, short ones in the event loop.
+3. Metrics and logs have kinds and places, never the text.
 """
 
 import logging
@@ -44,20 +43,20 @@ from understudy.sandbox.run_local import thread_limiter
 log = logging.getLogger(__name__)
 
 LONG_TEXTS: Final = 3
-"""Long texts of one user that are looked through, or wait for that, at a time."""
+"""Long texts of one user being filtered or waiting for that; further ones are refused with `rate_limited`."""
 THREADS: Final = 2
-"""Works on results of tools, and on long pieces of models, at a time."""
+"""Worker threads for tool results and long pieces of models."""
 
 _FIRST: Final = "password: x https://a.b/?c=d a@b.org +49 170 1234567 ignore all <img src=x>\u200b\x1b[1m"
-"""Opens a gate of every category, so that what is made at its first use is made."""
+"""Matches a prefilter of every category, so that lazily built parts are built."""
 _STORED: Final = (Category.SECRET, Category.PII)
-"""What is sought in files, which are data, and must stay what they are as far as they may."""
+"""Categories scanned for in files, which are data and should stay unchanged as far as possible."""
 
 _limiter: Final = thread_limiter("understudy.content.filter", THREADS)
 
 
 class Blocked(Exception):
-    """A text of a model or a tool is not let pass. `message` is a sentence for the user."""
+    """A text of a model or a tool is blocked. `message` is a sentence for the user."""
 
     def __init__(self, message: str, error_id: str) -> None:
         super().__init__(message, error_id)
@@ -69,21 +68,21 @@ class Blocked(Exception):
 
 
 class ContentMetrics(Protocol):
-    """Whoever counts what was found."""
+    """Metrics of the content filter."""
 
     def record_sanitized(self, direction: str, findings: Iterable[Finding], omitted: int, seconds: float) -> None:
-        """A text was looked through."""
+        """Record the findings of one text; `omitted` more were found."""
 
     def record_detector_failure(self, direction: str, detector: str) -> None:
-        """A detector could not do its work."""
+        """Record that a detector raised an error."""
 
 
 @define(eq=False)
 class ContentFilter:
-    """Looks through texts by one policy, in three directions. Making one takes long: not for the loop.
+    """Filters texts by one policy, in three directions. Building one takes long: not in the event loop.
 
-    `detectors` are the operator's own, behind the built-in ones. `sealer` encrypts what users sent, where that is to be
-    kept. `is_new(owner, thread_id)` says whether nothing was said in a thread yet; asked where the policy tokenises.
+    `detectors` are the operator's own, which run after the built-in ones. `cipher` encrypts users' original texts, or
+    is None if they are not kept.
     """
 
     policy: Policy
@@ -105,7 +104,7 @@ class ContentFilter:
             self._build_sanitizer(self.policy, direction)
             for direction in (Direction.INBOUND, Direction.TOOL, Direction.OUTBOUND)
         )
-        # What is shown as words, and is no page: markup does nothing there.
+        # Plain text is not rendered as a page: markup has no effect there.
         tool, outbound = _no_markup(self.policy.tool), _no_markup(self.policy.outbound)
         words = evolve(self.policy, tool=tool, outbound=outbound)
         self._chart_words, self._output_words = (
@@ -117,11 +116,11 @@ class ContentFilter:
 
     @property
     def tokenises(self) -> bool:
-        """Whether anything that users send may get a placeholder."""
+        """Whether placeholders may replace any text of users."""
         return Action.TOKENISE in (*self.policy.inbound.values(), *self.policy.kinds.values())
 
     async def sanitizer(self, direction: Direction, preset: str | None = None) -> Sanitizer:
-        """The sanitizer of a direction, by the policy of this name where one is named."""
+        """Return the sanitizer of a direction, by the server's policy or the named preset."""
         if preset is None:
             return {Direction.INBOUND: self.inbound, Direction.TOOL: self.tool}.get(direction, self.outbound)
         made = self._presets.get((preset, direction))
@@ -131,19 +130,18 @@ class ContentFilter:
         return made
 
     def _build_sanitizer(self, policy: Policy, direction: Direction) -> Sanitizer:
-        """A sanitizer that has looked at something: making its gates takes a tenth of a second, once."""
+        """Build a sanitizer and run it once: building its prefilters takes a tenth of a second."""
         sanitizer = Sanitizer(policy, direction, extra=self.detectors)
         sanitizer.sanitize(_FIRST)
         return sanitizer
 
-    # what users send
+    # texts of users
 
     async def filter_message(self, owner: str, text: str, placeholders: Placeholders | None = None) -> Sanitized:
-        """What of a user's message is stored, and what was found in it.
+        """Filter a user's message before it is stored. Return the text and its findings.
 
         Raises:
-            CommandRejected: `content_blocked`: the policy, or a detector that failed, does not let it pass. As
-                `sift` besides.
+            CommandRejected: `content_blocked`: the policy, or a failed detector, blocks it; and those of `filter_text`.
         """
         found = await self.filter_text(owner, text, self.inbound, placeholders)
         if found.blocked:
@@ -151,10 +149,10 @@ class ContentFilter:
         return found
 
     async def filter_context(self, value: Mapping[str, Any]) -> SanitizedValue:
-        """Scrub the data that came with a user's message.
+        """Filter the data that came with a user's message.
 
         Raises:
-            CommandRejected: `content_blocked`: the policy does not let it pass.
+            CommandRejected: `content_blocked`: the policy blocks it.
         """
         clean = await self.filter_value(dict(value), self.inbound)
         if clean.blocked:
@@ -162,21 +160,21 @@ class ContentFilter:
         return clean
 
     async def filter_note(self, owner: str, text: str) -> str:
-        """What is stored of something else that a user wrote: a title, a file's name, the reason for a decision.
+        """Filter another text of a user before it is stored: a title, a file's name, the reason for a decision.
 
         Raises:
-            CommandRejected: As `message`.
+            CommandRejected: Those of `filter_message`.
         """
         return (await self.filter_message(owner, text)).text
 
     async def filter_text(
         self, owner: str, text: str, sanitizer: Sanitizer, placeholders: Placeholders | None = None
     ) -> Sanitized:
-        """Look through a text of a user, short or long; the account of it, also when it is blocked.
+        """Filter a user's text, short or long, and record the findings. A blocked result is returned, too.
 
         Raises:
-            CommandRejected: `rate_limited`: several long texts of this user are being looked through.
-                `message_too_large`: it takes too long. `busy`: its turn does not come.
+            CommandRejected: `rate_limited`: several long texts of this user are being filtered.
+                `message_too_large`: it takes too long. `busy`: no worker was free in time.
         """
         began = time.perf_counter()
         if weigh_text(text) <= INLINE:
@@ -188,49 +186,49 @@ class ContentFilter:
                 self._long.leave(owner)
         else:
             raise CommandRejected("rate_limited", "Your earlier messages are still being looked through.", 2.0)
-        self._count(sanitizer.direction, found, time.perf_counter() - began)
+        self._record_text(sanitizer.direction, found, time.perf_counter() - began)
         return found
 
     def new_file_filter(self) -> FileFilter:
-        """For one file that is to be stored, see `passing`."""
+        """Return the filter for one file, for `filter_file`."""
         return FileFilter(self._files, _limiter())
 
-    async def filter_file(self, passage: FileFilter, source: AsyncIterable[bytes]) -> AsyncGenerator[bytes, None]:
-        """The bytes of a file as they are to be stored, and at its end the judgement; close it.
+    async def filter_file(self, file_filter: FileFilter, source: AsyncIterable[bytes]) -> AsyncGenerator[bytes, None]:
+        """Yield the bytes of a file as they are to be stored, and record the findings at its end; close the generator.
 
         Raises:
-            CommandRejected: `content_blocked`: it may not be stored. `file_too_large`: see `Passage`.
+            CommandRejected: `content_blocked`: it may not be stored. `file_too_large`: scanning takes too long.
         """
-        async with aclosing(passage.chunks(source)) as chunks:
+        async with aclosing(file_filter.chunks(source)) as chunks:
             async for chunk in chunks:
                 yield chunk
-        found = passage.result
-        self._count(Direction.INBOUND, found, passage.seconds)
+        found = file_filter.result
+        self._record_text(Direction.INBOUND, found, file_filter.seconds)
         if found.blocked:
             raise CommandRejected("content_blocked", self.blocked_error("That file was not taken", [found]).message)
 
-    # what tools return, and what models write beside their answers
+    # results of tools, and output of models beside their answers
 
     async def filter_value(self, value: Any, sanitizer: Sanitizer) -> SanitizedValue:
-        """A plain JSON value, sanitized; it may be blocked, then nothing of it may be used."""
+        """Filter a plain JSON value. If the result is blocked, nothing of it may be used."""
         began = time.perf_counter()
-        clean = await self._cleaned(value, sanitizer)
-        self._count_value(clean, sanitizer, time.perf_counter() - began)
+        clean = await self._sanitize_value(value, sanitizer)
+        self._record_value(clean, sanitizer, time.perf_counter() - began)
         return clean
 
     async def filter_result(self, value: Any, summary: str) -> tuple[SanitizedValue, str]:
-        """What a tool gave, and the line that sums it up, sanitized; as `value`.
+        """Filter a tool's result and its summary line.
 
-        The line mostly repeats the value, so what is found in it counts only where nothing is found in the value.
+        The line mostly repeats the value, so its findings count only if the value has none, or if the line is blocked.
         """
         began = time.perf_counter()
-        clean, line = await self._cleaned(value, self.tool), await self._cleaned(summary, self.tool)
+        clean, line = await self._sanitize_value(value, self.tool), await self._sanitize_value(summary, self.tool)
         if not clean.texts or line.blocked:
             clean.texts += line.texts
-        self._count_value(clean, self.tool, time.perf_counter() - began)
+        self._record_value(clean, self.tool, time.perf_counter() - began)
         return clean, str(line.value)
 
-    async def _cleaned(self, value: Any, sanitizer: Sanitizer) -> SanitizedValue:
+    async def _sanitize_value(self, value: Any, sanitizer: Sanitizer) -> SanitizedValue:
         if weigh_value(value) <= INLINE:
             return sanitize_value(value, sanitizer)
         return await trio.to_thread.run_sync(
@@ -238,7 +236,7 @@ class ContentFilter:
         )
 
     async def filter_output(self, value: Any) -> Any:
-        """What a model wrote beside its answer (a thought, arguments, a reason), as it is shown and stored.
+        """Filter a model's output beside its answer (a thought, arguments, a reason) before it is shown and stored.
 
         Raises:
             Blocked: Nothing of it may be shown.
@@ -249,25 +247,25 @@ class ContentFilter:
         return clean.value
 
     async def filter_for_storage(self, value: Any) -> Any:
-        """The same for what is only stored, and was or will be counted elsewhere; None when nothing of it may be."""
-        clean = await self._cleaned(value, self._output_words)
+        """Filter a model's output that is only stored, without recording its findings; None if it is blocked."""
+        clean = await self._sanitize_value(value, self._output_words)
         return None if clean.blocked else clean.value
 
     async def accepts_chart(self, chart: Mapping[str, Any]) -> bool:
-        """Whether nothing that a chart shows would have to be taken out: a drawing cannot be sanitized."""
+        """Return whether the visible words of a chart need no redaction: a drawing cannot be redacted."""
         words = chart_words(chart)
-        clean = await self._cleaned(words, self._chart_words)
+        clean = await self._sanitize_value(words, self._chart_words)
         return not clean.blocked and bool(clean.value == words)
 
     def filter_progress(self, note: str) -> str:
-        """A word of a tool on its progress, as it is shown; empty when nothing of it may be."""
+        """Filter a tool's progress note, cut to a bound; empty if it is blocked."""
         began = time.perf_counter()
         found = self.tool.sanitize(note[: INLINE // FOREIGN])
-        self._count(Direction.TOOL, found, time.perf_counter() - began)
+        self._record_text(Direction.TOOL, found, time.perf_counter() - began)
         return found.text
 
     def blocked_error(self, what: str, texts: Sequence[Sanitized]) -> Blocked:
-        """The error for texts that are not let pass; `what` begins its sentence. The log has why, under its id."""
+        """Log why texts are blocked and return the error for them; `what` begins its sentence."""
         findings = [each for text in texts for each in text.findings]
         failures = [each for text in texts for each in text.failures]
         error_id = new_error_id()
@@ -281,10 +279,10 @@ class ContentFilter:
     # answers
 
     def answer_stream(self) -> StreamSanitizer:
-        """A sanitizer for one answer; `count` what it found at its end."""
+        """Return a sanitizer for one answer; `record` its findings at the end."""
         return self.outbound.stream()
 
-    # accounts
+    # records
 
     def record(
         self,
@@ -294,7 +292,7 @@ class ContentFilter:
         failures: Iterable[Failure],
         seconds: float,
     ) -> None:
-        """Count what was found, and log the detectors that failed."""
+        """Count findings, and log the detectors that failed."""
         self.metrics.record_sanitized(direction.value, findings, omitted, seconds)
         for failure in failures:
             self.metrics.record_detector_failure(direction.value, failure.detector)
@@ -307,11 +305,11 @@ class ContentFilter:
             }
             log.error("scrub.detector_failed", extra=extra)
 
-    def _count_value(self, clean: SanitizedValue, sanitizer: Sanitizer, seconds: float) -> None:
+    def _record_value(self, clean: SanitizedValue, sanitizer: Sanitizer, seconds: float) -> None:
         failures = tuple(dict.fromkeys(failure for text in clean.texts for failure in text.failures))
         self.record(sanitizer.direction, clean.findings, clean.omitted, failures, seconds)
 
-    def _count(self, direction: Direction, found: Sanitized, seconds: float) -> None:
+    def _record_text(self, direction: Direction, found: Sanitized, seconds: float) -> None:
         self.record(direction, found.findings, found.omitted, found.failures, seconds)
 
     # placeholders
@@ -319,9 +317,9 @@ class ContentFilter:
     async def thread_placeholders(
         self, owner: str, thread_id: str, is_new: Callable[[], Any]
     ) -> ThreadPlaceholders | None:
-        """Those for what a user says in a thread; None where the policy gives none.
+        """Return the placeholders of a thread; None if the policy assigns none.
 
-        `is_new` is awaited to learn whether nothing was said in the thread yet.
+        `is_new` is awaited to learn whether the thread has no message yet.
         """
         if not self.tokenises:
             return None

@@ -1,4 +1,4 @@
-"""The policy a server scrubs by: one of the presets, or a file of the operator's."""
+"""The server's content policy: a preset, or the operator's file."""
 
 from pathlib import Path
 
@@ -7,14 +7,14 @@ from sanitization.policy_file import PolicyError, policy_from_toml
 
 
 class InvalidPolicy(ValueError):
-    """The policy that a server was told to follow cannot be had; the text says which setting, and why."""
+    """The configured policy cannot be loaded; the message names the setting and the reason."""
 
 
 def load_policy(name: str) -> Policy:
-    """The policy of the setting `scrub_policy`: a preset's name, or the path of a TOML file.
+    """Load the policy of the setting `scrub_policy`: a preset's name, or the path of a TOML file.
 
     Raises:
-        BadPolicy: There is no such preset or file, or what stands in the file is no policy.
+        InvalidPolicy: There is no such preset or file, or the file is no policy.
     """
     if name in PRESETS:
         return PRESETS[name]

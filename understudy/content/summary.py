@@ -1,4 +1,4 @@
-"""What is told of what was found: kinds, places and counts, never the text."""
+"""Summaries of findings for events, alerts and errors: kinds, places and counts, never the text."""
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -21,22 +21,24 @@ _WORDS: Final = {
 
 
 def is_reported(finding: Finding) -> bool:
-    """Whether users are told of a find: it changed the text, looks like an instruction, or marks what was not read."""
+    """Return whether a finding is reported to users: it changed the text, looks like an instruction, or marks unread
+    text.
+    """
     return finding.action is not Action.FLAG or finding.category is Category.INJECTION or is_unread(finding)
 
 
 def is_unread(finding: Finding) -> bool:
-    """Whether this marks where a detector that failed could not read on."""
+    """Return whether this finding marks where a failed detector stopped reading."""
     return finding.kind.endswith(".unread")
 
 
 def reported(findings: Iterable[Finding]) -> tuple[Finding, ...]:
-    """The finds that users are told of."""
+    """Return the findings that are reported to users."""
     return tuple(each for each in findings if is_reported(each))
 
 
 def is_suspect(findings: Iterable[Finding]) -> bool:
-    """Whether a text still holds what looks like instructions, or may: a model must take it for data."""
+    """Return whether a text still has apparent instructions, or may have: a model must treat it as data."""
     return any(
         each.action is Action.FLAG and (each.category is Category.INJECTION or is_unread(each)) for each in findings
     )
@@ -51,9 +53,9 @@ def build_summary(
     call_id: str | None = None,
     beside: Sequence[Finding] = (),
 ) -> SanitizationSummary | None:
-    """The event that tells of these finds; None when there are none to tell of, or fewer than the threshold.
+    """Build the event that reports these findings; None if there are none to report, or fewer than the threshold.
 
-    `findings` may hold some that nobody is told of. `omitted` more were found and not listed. Findings `beside` the
+    `findings` may include some that are not reported. `omitted` more were found and not listed. Findings `beside` the
     text, in the context of a message, are counted if they changed it, and not listed: their places are not in the text.
     """
     listed = reported(findings)
@@ -76,7 +78,7 @@ def build_summary(
 
 
 def build_alert(findings: Iterable[Finding]) -> Alert | None:
-    """The alert for the secrets that a user's message held; None if it held none. It names kinds, never the text."""
+    """Build the alert for secrets in a user's message; None if it had none. It names kinds, never the text."""
     secrets = [each for each in findings if each.category is Category.SECRET and not is_unread(each)]
     if not secrets:
         return None
@@ -88,7 +90,7 @@ def build_alert(findings: Iterable[Finding]) -> Alert | None:
 
 
 def count_by_kind(findings: Iterable[Finding]) -> list[dict[str, Any]]:
-    """The finds that users are told of, counted by category, kind and action."""
+    """Count the reported findings by category, kind and action."""
     counts = Counter((each.category.value, each.kind, each.action.value) for each in reported(findings))
     return [
         {"category": category, "kind": kind, "action": action, "count": count}
@@ -97,7 +99,7 @@ def count_by_kind(findings: Iterable[Finding]) -> list[dict[str, Any]]:
 
 
 def describe_blocked(findings: Iterable[Finding]) -> str:
-    """What a text was blocked for, in words for a person."""
+    """Name the categories for which a text was blocked, in words for a person."""
     categories = [each.category for each in findings if each.action is Action.BLOCK]
     words = [_WORDS[category] for category in dict.fromkeys(categories)]
     return " and ".join(words) or "something that is not let pass"

@@ -1,4 +1,4 @@
-"""What a user wrote, without what must not be stored."""
+"""Filters users' texts before they are stored: short ones at once, long ones in a worker thread."""
 
 import time
 from collections.abc import Callable
@@ -14,39 +14,41 @@ T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
 
 INLINE: Final = 1024
-"""Characters sanitized on the spot; longer texts go to a worker thread, so that no step holds the loop.
+"""ASCII characters filtered in the event loop; longer texts go to a worker thread, so that no step holds the loop.
 
-As measured, 1,000 characters take 30 µs where nothing opens a gate, and one millisecond where everything does."""
+As measured, 1,000 characters take 30 µs if no prefilter matches, and one millisecond if all do.
+"""
 FOREIGN: Final = 4
-"""A character that is not ASCII counts as so many: one that hides, in a text of nothing else, takes as long."""
+"""Weight of a non-ASCII character: a text of hidden characters alone takes this much longer."""
 PIECE: Final = 16 * 1024
-"""Characters that the thread looks at between two moments in which others may run."""
+"""Characters that the thread filters between two moments in which other threads may run."""
 LONGEST_S: Final = 4.0
-"""Longest time for one text; what takes longer is refused before anything is stored."""
+"""Seconds of filtering for one text; beyond, it is refused before anything is stored."""
 WAIT_S: Final = 8.0
-"""Longest time until it is its turn and done."""
+"""Seconds of waiting for a worker and filtering; beyond, the text is refused with `busy`."""
 THREADS: Final = 2
 """Calls of `run_off_loop` at a time; more wait in order of arrival."""
 
-# Not those in which answers are rendered: no flood of messages keeps an answer waiting. And one for short texts apart
-# from one for long ones, so that a word need not wait for a book.
+# Separate from the threads that render answers, so that no flood of messages delays an answer. Short texts have their
+# own worker, so that they need not wait for long ones.
 _short: Final = thread_limiter("understudy.content.texts.short", 1)
 _long: Final = thread_limiter("understudy.content.texts.long", 1)
 _others: Final = thread_limiter("understudy.content.texts", THREADS)
 
 
 def weigh_text(text: str) -> int:
-    """How long it may take to look through a text, in characters of ASCII."""
+    """Estimate the cost of filtering a text, in ASCII characters."""
     return len(text) if text.isascii() else FOREIGN * len(text)
 
 
 async def sanitize_text(
     text: str, sanitizer: Sanitizer, placeholders: Placeholders | None = None, *, longest_s: float = LONGEST_S
 ) -> Sanitized:
-    """Take out of a text what must not be stored; the findings say what that was.
+    """Sanitize a text before it is stored.
 
     Raises:
-        CommandRejected: `message_too_large`: it takes more than `longest_s` seconds. `busy`: its turn does not come.
+        CommandRejected: `message_too_large`: it takes more than `longest_s` seconds. `busy`: no worker was free in
+            time.
     """
     if weigh_text(text) <= INLINE:
         return sanitizer.sanitize(text, placeholders)
@@ -70,9 +72,9 @@ async def run_off_loop(work: Callable[[*Ts], T], *args: *Ts) -> T:
 def _in_pieces(
     text: str, sanitizer: Sanitizer, placeholders: Placeholders | None, longest_s: float
 ) -> Sanitized | None:
-    """As `scrub`, which is what a stream makes of a text however it is cut; None when it takes too long.
+    """Sanitize a text piece by piece; None if it takes too long.
 
-    One call on a long text would keep the interpreter's lock, and with it the loop, to its end.
+    One call for a long text would hold the interpreter's lock, and with it the loop, to its end.
     """
     stream, end = sanitizer.stream(placeholders), time.monotonic() + longest_s
     out: list[str] = []

@@ -1,4 +1,4 @@
-"""A value as JSON says it, with every text in it sanitized: results of tools, and the arguments of their calls."""
+"""Filters every text in a JSON value: results of tools, and the arguments of their calls."""
 
 import re
 from collections.abc import Iterator, Mapping
@@ -12,21 +12,21 @@ from understudy.content.summary import is_unread
 from understudy.content.texts import weigh_text
 
 NUMBER_FROM: Final = 10**8
-"""Whole numbers from here on are looked at as text: cards and accounts come as numbers too."""
+"""Integers from here on are scanned as text: card and account numbers come as numbers too."""
 DEEPEST: Final = 100
-"""What is nested deeper is left out. Results of tools are nested 64 deep at most."""
+"""Depth beyond which values are left out. Results of tools are nested at most 64 deep."""
 TOO_DEEP: Final = "[left out: nested too deeply]"
 FINDINGS: Final = 1_000
-"""Findings of one value that are kept."""
+"""Findings of one value that are kept; the rest are counted."""
 
 _DRAWN: Final = re.compile(r">([^<>]{1,10000})<|\b(?:aria-label|title)=\"([^\"<>]{1,10000})\"")
 
 
 @define
 class SanitizedValue:
-    """A value with what must not pass taken out, and the account of it.
+    """A sanitized value and its findings.
 
-    Places of `findings` are those in the text that each was found in. `texts` are the accounts, text by text.
+    Places of `findings` are those in the text that each was found in. `texts` are the results, text by text.
     """
 
     value: Any = field(repr=False)
@@ -34,12 +34,12 @@ class SanitizedValue:
 
     @property
     def findings(self) -> tuple[Finding, ...]:
-        """All that was found, up to a bound."""
+        """The findings, up to `FINDINGS`."""
         return tuple(each for text in self.texts for each in text.findings)[:FINDINGS]
 
     @property
     def omitted(self) -> int:
-        """How much more was found."""
+        """Number of findings beyond those listed."""
         return sum(len(text.findings) + text.omitted for text in self.texts) - len(self.findings)
 
     @property
@@ -53,10 +53,10 @@ class _TooDeep(Exception):
 
 
 def sanitize_value(value: Any, sanitizer: Sanitizer) -> SanitizedValue:
-    """Scrub every text of a plain JSON value, names of members too. Takes long for a large one: not for the loop.
+    """Sanitize every text of a plain JSON value, including keys. Takes long for a large value: not in the event loop.
 
-    First all texts are looked at together, since mostly nothing is found. A member stands behind its name there and in
-    what is looked at afterwards: `{"password": "…"}` is a password.
+    All texts are first scanned together, since mostly nothing is found. Each value stands behind its key, here and in
+    later scans: `{"password": "…"}` is a password.
     """
     try:
         together = "\n".join(_lines(value))
@@ -64,7 +64,7 @@ def sanitize_value(value: Any, sanitizer: Sanitizer) -> SanitizedValue:
         if _is_clean(found):
             return SanitizedValue(value)
         if _only_people(found):
-            return SanitizedValue(value, [found])  # counted and told to nobody, so nobody misses the places
+            return SanitizedValue(value, [found])  # only counted, never reported: the places are not needed
     except _TooDeep:
         pass
     walk = _Walk(sanitizer)
@@ -72,11 +72,11 @@ def sanitize_value(value: Any, sanitizer: Sanitizer) -> SanitizedValue:
 
 
 def chart_words(chart: Mapping[str, Any]) -> dict[str, Any]:
-    """What can be read of a chart: the words of its drawing, and all of its specification but where that is defined."""
+    """Return the visible words of a chart: those of its drawing, and its specification but for the schema's address."""
     svg, spec = chart.get("svg"), chart.get("spec")
     drawn = [unescape("".join(found)) for found in _DRAWN.findall(svg)] if isinstance(svg, str) else []
-    told = {name: each for name, each in spec.items() if name != "$schema"} if isinstance(spec, Mapping) else spec
-    return {"title": chart.get("title"), "spec": told, "drawn": drawn}
+    shown_spec = {name: each for name, each in spec.items() if name != "$schema"} if isinstance(spec, Mapping) else spec
+    return {"title": chart.get("title"), "spec": shown_spec, "drawn": drawn}
 
 
 def _is_clean(found: Sanitized) -> bool:
@@ -84,7 +84,7 @@ def _is_clean(found: Sanitized) -> bool:
 
 
 def weigh_value(value: Any) -> int:
-    """How long it may take to look through a plain JSON value, in characters of ASCII."""
+    """Estimate the cost of filtering a plain JSON value, in ASCII characters."""
     count, waiting = 0, [value]
     while waiting:
         each = waiting.pop()
@@ -100,7 +100,7 @@ def weigh_value(value: Any) -> int:
 
 
 def _only_people(found: Sanitized) -> bool:
-    """Whether all that was found is personal data that stays: tables are full of it, and seldom of anything else."""
+    """Return whether all findings are flagged personal data: tables are full of it, and seldom have anything else."""
     people = all(
         each.category is Category.PII and each.action is Action.FLAG and not is_unread(each) for each in found.findings
     )
@@ -125,7 +125,7 @@ def _lines(value: Any, name: str = "", depth: int = 0) -> Iterator[str]:
 
 
 def _text(value: Any) -> str | None:
-    """The text that a scalar is looked at as, None when there is none."""
+    """Return the text that a scalar is scanned as, or None."""
     if isinstance(value, str):
         return value
     if isinstance(value, int) and not isinstance(value, bool) and abs(value) >= NUMBER_FROM:
@@ -139,7 +139,7 @@ def _named(name: str, text: str) -> str:
 
 @define
 class _Walk:
-    """One pass over a value; `texts` are the accounts of the texts in which something was found."""
+    """One pass over a value; `texts` are the results of the texts with findings."""
 
     sanitizer: Sanitizer
     texts: list[Sanitized] = field(factory=list, init=False)
@@ -162,7 +162,7 @@ class _Walk:
         for key, member in value.items():
             clean = name = self._text(key)
             number = 2
-            while name in done:  # two names that hid different things
+            while name in done:  # two keys that are equal once redacted
                 name, number = f"{clean} ({number})", number + 1
             done[name] = self.value(member, clean, depth + 1)
         return done
@@ -183,6 +183,6 @@ class _Walk:
 
 
 def _moved(found: Sanitized, by: int) -> Sanitized:
-    """The account of a text that stood behind its name."""
+    """Shift the findings of a text that stood behind its key."""
     moved = tuple(evolve(each, start=each.start - by, end=each.end - by) for each in found.findings)
     return evolve(found, text=found.text[by:], findings=moved)

@@ -1,6 +1,6 @@
-"""What placeholders stand for, thread by thread: in memory only, so that only its user is ever shown it again.
+"""The originals of placeholders, by thread: in memory only, and shown only to their user.
 
-1. A thread's placeholders are its own: one that is named in another thread, or made up, stays as it is.
+1. A thread's placeholders are its own: one named in another thread, or made up, stays as it is.
 2. Nothing of this is stored. After a restart old placeholders stay as they are, and new ones have other numbers.
 """
 
@@ -16,26 +16,26 @@ from sanitization import Placeholders
 from transport.wire.events import AgentCompleted, Envelope, FinalResponse, MessageAccepted
 
 THREADS: Final = 2_000
-"""Threads whose placeholders are kept; the one not used for the longest makes room."""
+"""Threads whose placeholders are kept; beyond, the least recently used is dropped."""
 EACH: Final = 200
-"""Placeholders of one thread; what is found beyond is removed for good."""
+"""Placeholders of one thread; further finds are removed for good."""
 
 _ANY: Final = re.compile(r"\[([a-z0-9_]{1,40})-[0-9]{1,9}\]")
 _BEGUN: Final = re.compile(r"\[(?:[a-z0-9_]{1,40}(?:-[0-9]{0,9})?)?\Z")
 _LATER: Final = 1_000_000
-"""Numbers of placeholders in a thread that may have had others before."""
+"""First numbers of placeholders in a thread that may have had others before are random, from this number on."""
 
 
 class ThreadPlaceholders(Placeholders):
-    """Those of one thread. Long texts are read in worker threads, so giving a name is one step."""
+    """The placeholders of one thread. Long texts are read in worker threads, so assigning one is atomic."""
 
     def __init__(self, *, is_new: bool) -> None:
         super().__init__(EACH)
         self._later = 0 if is_new else secrets.randbelow(_LATER) + _LATER
         self._lock = Lock()
 
-    def name(self, kind: str, text: str) -> str | None:
-        """The placeholder of this text, which is of this kind; None when it cannot have one."""
+    def assign(self, kind: str, text: str) -> str | None:
+        """Return the placeholder of a text of this kind, or None if the limit is reached or the text is too long."""
         with self._lock:
             word = kind.rpartition(".")[2]
             self._counts.setdefault(word, self._later)
@@ -44,7 +44,7 @@ class ThreadPlaceholders(Placeholders):
 
 @define(eq=False)
 class Vault:
-    """The placeholders of the threads that were used last."""
+    """The placeholders of the most recently used threads."""
 
     limit: int = THREADS
     _threads: OrderedDict[tuple[str, str], ThreadPlaceholders] = field(factory=OrderedDict, init=False)
@@ -53,14 +53,14 @@ class Vault:
         return len(self._threads)
 
     def get(self, owner: str, thread_id: str) -> ThreadPlaceholders | None:
-        """Those of a thread, if it has any."""
+        """Return the placeholders of a thread, if it has any."""
         if not self._threads:
             return None
         found = self._threads.get((owner, thread_id))
         return found if found is not None and len(found) else None
 
     def get_or_create(self, owner: str, thread_id: str, *, is_new: bool) -> ThreadPlaceholders:
-        """Those of a thread, begun when there are none. `is_new`: nothing was said in it yet."""
+        """Return the placeholders of a thread, created if there are none. `is_new`: the thread has no message yet."""
         key = (owner, thread_id)
         if key not in self._threads:
             self._threads[key] = ThreadPlaceholders(is_new=is_new)
@@ -70,27 +70,27 @@ class Vault:
         return self._threads[key]
 
     def has(self, owner: str, thread_id: str) -> bool:
-        """Whether a thread's were begun."""
+        """Return whether placeholders were created for a thread."""
         return (owner, thread_id) in self._threads
 
     def threads(self) -> dict[str, list[str]]:
-        """The threads whose were begun, by owner."""
+        """Return the threads for which placeholders were created, by owner."""
         found: dict[str, list[str]] = {}
         for owner, thread_id in self._threads:
             found.setdefault(owner, []).append(thread_id)
         return found
 
     def forget(self, owner: str, thread_id: str) -> None:
-        """A thread was deleted."""
+        """Drop the placeholders of a deleted thread."""
         self._threads.pop((owner, thread_id), None)
 
     def restore_text(self, owner: str, thread_id: str, text: str) -> str:
-        """A text of a thread as its user is shown it."""
+        """Restore the placeholders in a text of a thread, for its user."""
         found = self.get(owner, thread_id)
         return text if found is None else found.restore(text)
 
     def restore_envelope(self, owner: str, envelope: Envelope) -> Envelope:
-        """An event of a thread as its user is shown it: their own words, and the answers."""
+        """Restore the placeholders in an event of a thread, for its user: in their own words and in answers."""
         found = None if envelope.thread_id is None else self.get(owner, envelope.thread_id)
         if found is None:
             return envelope
@@ -105,14 +105,16 @@ class Vault:
 
 
 class PlaceholderRestorer:
-    """Turns placeholders back in a text that arrives in pieces, however it is cut."""
+    """Restores placeholders in a text that arrives in pieces, however it is cut."""
 
     def __init__(self, placeholders: Placeholders) -> None:
         self._placeholders = placeholders
         self._held = ""
 
     def feed(self, text: str) -> str:
-        """Takes the next piece; gives what can be shown by now. What may become a placeholder waits."""
+        """Take the next piece and return the text that can be shown by now. A possible beginning of a placeholder is
+        held.
+        """
         text = self._held + text
         begun = _BEGUN.search(text, max(0, len(text) - 52))  # the longest placeholder but its last bracket
         end = len(text) if begun is None else begun.start()
@@ -120,11 +122,11 @@ class PlaceholderRestorer:
         return self._placeholders.restore(text[:end])
 
     def flush(self) -> str:
-        """The rest: nothing follows."""
+        """Return the rest: nothing follows."""
         rest, self._held = self._held, ""
         return self._placeholders.restore(rest)
 
 
 def equal_but_for_placeholders(one: str, other: str) -> bool:
-    """Whether two texts are the same but for the numbers of placeholders, which a restart changes."""
+    """Return whether two texts are equal but for the numbers of placeholders, which a restart changes."""
     return one == other or ("[" in one and _ANY.sub(r"[\1]", one) == _ANY.sub(r"[\1]", other))

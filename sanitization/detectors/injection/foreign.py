@@ -154,9 +154,9 @@ class Grammar:
         return self._view(self.language.ignore)
 
     @cached_property
-    def told(self) -> re.Pattern[str]:
+    def instructions(self) -> re.Pattern[str]:
         """Names of the model's instructions, in a view."""
-        return self._view(self.language.told)
+        return self._view(self.language.instructions)
 
     @cached_property
     def earlier(self) -> re.Pattern[str]:
@@ -196,7 +196,7 @@ class Grammar:
         where = _Where(view, self, max(0, spots[begun] - BACK))
         for at in spots[begun:]:
             if verb := self.verbs.match(view, at):
-                if (where.told or where.said) and not _ENGLISH.match(view, at):
+                if (where.instructions or where.said) and not _ENGLISH.match(view, at):
                     yield from self._ignored(where, at, verb.end())
             elif where.reveal and (noun := self.prompt.match(view, at)):
                 yield from self._revealed(where, at, noun.end())
@@ -208,13 +208,13 @@ class Grammar:
 
     def _ignored(self, where: "_Where", start: int, end: int) -> Iterator[Weak]:
         low, high = where.sentence(start, end)
-        told, said = (_between(each, low, start, end, high) for each in (where.told, where.said))
-        weight = 0.6 if said >= 0 else 0.3 if told >= 0 else 0.0
-        if told >= 0 and _between(where.earlier, low, start, end, high) >= 0:
+        instructions, said = (_between(each, low, start, end, high) for each in (where.instructions, where.said))
+        weight = 0.6 if said >= 0 else 0.3 if instructions >= 0 else 0.0
+        if instructions >= 0 and _between(where.earlier, low, start, end, high) >= 0:
             weight = 0.65
         if weight:
             reason = f"tells to ignore earlier instructions ({self.language.name})"
-            yield Weak(start, max(end, told + 1, said + 1), "injection.override", weight, reason)
+            yield Weak(start, max(end, instructions + 1, said + 1), "injection.override", weight, reason)
 
     def _revealed(self, where: "_Where", start: int, end: int) -> Iterator[Weak]:
         low, high = where.sentence(start, end)
@@ -231,9 +231,9 @@ class _Where:
         self.view, self._grammar, self._first = view, grammar, first
 
     @cached_property
-    def told(self) -> list[int]:
+    def instructions(self) -> list[int]:
         """Offsets of names of the model's instructions."""
-        return _all(self._grammar.told, self.view, self._first)
+        return _all(self._grammar.instructions, self.view, self._first)
 
     @cached_property
     def said(self) -> list[int]:

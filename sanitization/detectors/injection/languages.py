@@ -1,8 +1,8 @@
 """The grammar of an order against earlier orders, in other languages: stems of its verbs, objects and qualifiers. Data.
 
-Each line of a language is a list of stems, `_` for a blank: `ignore` and `reveal` are imperative verbs, `told` the
-model's instructions, `earlier` words for all of them, `prompt` words that only apply to a model. `objects_first` marks
-languages whose objects stand, or may stand, before the verb.
+Each line of a language is a list of stems, `_` for a blank: `ignore` and `reveal` are imperative verbs, `instructions`
+the model's instructions, `earlier` words for all of them, `prompt` words that only apply to a model. `objects_first`
+marks languages whose objects stand, or may stand, before the verb.
 """
 
 # ruff: noqa: RUF001 - letters of other scripts are what this file is about
@@ -18,7 +18,7 @@ class Language:
 
     name: str
     ignore: str
-    told: str
+    instructions: str
     earlier: str
     reveal: str
     prompt: str = ""

@@ -49,7 +49,7 @@ SPAN_MAX: Final = 512  # characters between two backticks
 _INVISIBLE: Final = frozenset(
     {"applet", "iframe", "noembed", "noframes", "noscript", "object", "script", "style", "template", "title"}
 )
-"""Elements whose content is not for readers, or only for those of other browsers."""
+"""Elements whose content is not for readers, or only for readers of other browsers."""
 _KINDS: Final = {
     "script": ("script",),
     "style": ("style", "link"),
@@ -95,7 +95,7 @@ _PHRASES: Final = frozenset(
      "map", "mark", "nobr", "q", "s", "samp", "slot", "small", "span", "strike", "strong", "sub", "sup", "time", "tt",
      "u", "var"}
 )  # fmt: skip
-"""What nobody leaves open who knows HTML, and everybody has for a name who does not."""
+"""Elements that authors of HTML always close, and whose names are common in other texts."""
 
 
 class Page:

@@ -42,7 +42,7 @@ OPENING: Final = (
     r"<(?:a|area|img|image|video|audio|source|track|embed|iframe|frame|object|input|button|form|script|svg|body|div|p"
     r"|span|table|details|marquee|select|textarea|style|math|animate|set|use|link|meta|base|b|i|x)"
 )
-"""What a tag that is looked at begins with."""
+"""The beginning of a tag that is judged."""
 # Except for a script, a tag without a value does nothing: judge one that has a `=`, or may yet get one.
 ANCHOR: Final = (
     f"<(?i:{OPENING[1:]})(?=[\\t\\n\\f\\r />])(?:(?<=<[sS][cC][rR][iI][pP][tT])|(?=[^<>=]{{0,{TAG_MAX}}}(?:=|\\Z)))"

@@ -235,7 +235,7 @@ IS_PENDING: Final = re.compile(
     r"(?<![A-Za-z0-9])(?=[A-Za-z-]{0,7}[0-9])[A-Za-z0-9-]{6,24}[ ,]{1,2}(?:i|w|(?:is|was)(?: [a-z]{0,5}|"
     rf" (?:my|his|her|their|your|our|the|a|an) [^\n.]{{0,{AFTER}}})?)?\Z"
 )
-"""A number at the end of a text, of which it may yet be told what it is."""
+"""A number at the end of a text whose topic may still follow."""
 
 
 BESIDE: Final = 500
@@ -288,9 +288,9 @@ class Said:
             # Text still to come must not change the topics: the sentence and the line end them, and a word at the far
             # end, which may be cut, counts only if its end is visible.
             window, *ended = _ENDS.split(text[after.end() : end + AFTER], maxsplit=1)
-            told = Said(window if ended or len(text) >= end + AFTER else window.rpartition(" ")[0])
+            following = Said(window if ended or len(text) >= end + AFTER else window.rpartition(" ")[0])
             after_near: dict[str, int] = {}
-            told._before(after_near, len(told._text), BESIDE - 1)
+            following._before(after_near, len(following._text), BESIDE - 1)
             after_near.pop(NOT_A_PERSON, None)
             near |= after_near
         if near:

@@ -111,8 +111,8 @@ def judged(text: str, place: int, match: re.Match[str], field: Field) -> Hit | N
     tail = _CAMEL.sub("_", field.word[-1] + field.tail)[1:].lower().strip("._-") if field.tail else ""
     if tail and _NOT_THE_VALUE.search(tail):
         return None
-    told = _Value(value, quoted, (match["scheme"] or "").strip().lower())
-    found = _password(field, tail, told) if field.is_password else _key(field, tail, told)
+    given = _Value(value, quoted, (match["scheme"] or "").strip().lower())
+    found = _password(field, tail, given) if field.is_password else _key(field, tail, given)
     if found is None or is_stand_in(value):
         return None
     kind, score, why = found
@@ -160,10 +160,10 @@ def _last(lead: str) -> str:
 Found = tuple[str, float, str] | None
 
 
-def _password(field: Field, tail: str, told: _Value) -> Found:
-    value, sign = told.text, field.form
+def _password(field: Field, tail: str, given: _Value) -> Found:
+    value, sign = given.text, field.form
     if " " in value or "\t" in value:
-        spoken = len(value) <= SPACED_MAX and told.quoted and sign == "="
+        spoken = len(value) <= SPACED_MAX and given.quoted and sign == "="
         good = any(map(is_strong, value.split())) or (field.word == "passphrase" and is_phrase(value, 4))
         return ("secret.password", 0.7, "") if spoken and good else None
     if "{" in value and _TEMPLATE.search(value):
@@ -172,7 +172,7 @@ def _password(field: Field, tail: str, told: _Value) -> Found:
         if field.word == "pass" or "://" in value or "](" in value:
             return None  # a verb; a link
         flag = bool(is_flag(field.lead) or _GIVEN.search(field.lead)) and is_password(
-            value, prose=False, quoted=told.quoted
+            value, prose=False, quoted=given.quoted
         )
         if not (flag or (not tail and is_strong(value))):
             return None
@@ -183,21 +183,21 @@ def _password(field: Field, tail: str, told: _Value) -> Found:
         if not is_password(value, prose=False, quoted=True) or is_name(value):
             return None
     elif field.word in ("pw", "pass", "clave", "sandi", "passe", "auth"):
-        if not is_password(value, prose=True, quoted=told.quoted):
+        if not is_password(value, prose=True, quoted=given.quoted):
             return None
-    elif not is_password(value, prose=False, quoted=told.quoted):
+    elif not is_password(value, prose=False, quoted=given.quoted):
         return None
     return "secret.password", 0.6 if sign in ("prose", "blank", "line") else 0.8, ""
 
 
-def _key(field: Field, tail: str, told: _Value) -> Found:
-    value, sign, name, lead = told.text, field.form, field.word, field.lead.lower()
-    if " " in value or "\t" in value or "://" in value or is_code(value, quoted=told.quoted):
+def _key(field: Field, tail: str, given: _Value) -> Found:
+    value, sign, name, lead = given.text, field.form, field.word, field.lead.lower()
+    if " " in value or "\t" in value or "://" in value or is_code(value, quoted=given.quoted):
         return None
     if "{" in value and _TEMPLATE.search(value):
         return None
-    if told.scheme or name in ("auth", "authorization", "bearer"):
-        return _authorization(field, told)
+    if given.scheme or name in ("auth", "authorization", "bearer"):
+        return _authorization(field, given)
     if sign == "line" or (sign in ("blank", "cell") and not is_flag(field.lead)):
         return None
     if "-" in lead and len(value) >= 8 and not is_name(value) and _HEADER.search(field.lead):
@@ -257,11 +257,11 @@ def _mixed(value: str) -> bool:
     return len(value) >= 20 and _digits(value) and any(map(str.islower, value)) and any(map(str.isupper, value))
 
 
-def _authorization(field: Field, told: _Value) -> Found:
-    value = told.text
-    if told.scheme == "basic":
+def _authorization(field: Field, given: _Value) -> Found:
+    value = given.text
+    if given.scheme == "basic":
         good = is_basic(value) or (len(value) >= 16 and is_random(value, 16))
-    elif told.scheme:
+    elif given.scheme:
         good = is_random(value, 16) or is_uuid(value) or (is_strong(value) and len(value) >= 16)
     elif field.word == "bearer":
         good = field.form in ("blank", "=") and is_random(value, 16)

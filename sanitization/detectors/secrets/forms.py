@@ -124,5 +124,5 @@ WORTH: Final = re.compile(
     rf"[ \t]{{0,8}}(?::\*{{0,2}})?[ \t]{{0,8}}(?:\r?\n[ \t]{{0,8}})?(?=\S{{6}})"
     rf"(?:{_SCHEMES}[ \t]|[^\s\d{re.escape(SIGNS)}]{{0,{READ_MAX}}}+[\d{re.escape(SIGNS)}])"
 )
-"""What is a value in a sentence has more than letters in it; less than so many characters is none anywhere."""
+"""A value in a sentence contains more than letters; every value has six characters or more."""
 GROUPS: Final = ("doubled", "double", "single", "tick", "curly", "angle", "bare")

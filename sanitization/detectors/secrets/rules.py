@@ -240,7 +240,7 @@ class Tokens:
 
 
 class Underscored(Tokens):
-    """Tokens whose literals contain `_`, which is rare in prose: rules are looked up at each underscore."""
+    """Tokens whose literals contain `_`, which is rare in prose: rules are tried at each underscore."""
 
     def __init__(self, name: str, rules: Iterable[TokenRule], first: int = 0) -> None:
         super().__init__(name, rules, first)

@@ -28,10 +28,10 @@ def _is_header(text: str) -> bool:
     """Return whether the text is a token of RFC 7515 or 7516: its first part is an object that names an algorithm."""
     head = text.partition(".")[0]
     try:
-        told = json.loads(decoded(head + "=" * (-len(head) % 4)))
+        header = json.loads(decoded(head + "=" * (-len(head) % 4)))
     except ValueError:
         return False
-    return isinstance(told, dict) and not {"alg", "typ", "enc", "kid"}.isdisjoint(told)
+    return isinstance(header, dict) and not {"alg", "typ", "enc", "kid"}.isdisjoint(header)
 
 
 _HEADER: Final = "eyJhbGciOi" + "JIUzI1NiIsInR5cCI6IkpXVCJ9"

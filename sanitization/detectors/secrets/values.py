@@ -180,6 +180,6 @@ def decoded(value: str) -> str:
 
 def is_basic(value: str) -> bool:
     """Return whether the value is a credential of HTTP's Basic scheme: base64 of user, colon, password (RFC 7617)."""
-    told = decoded(value.rstrip("=") + "=" * (-len(value.rstrip("=")) % 4))
-    user, colon, password = told.partition(":")
-    return bool(colon and user + password) and told.isprintable() and not is_stand_in(password)
+    credentials = decoded(value.rstrip("=") + "=" * (-len(value.rstrip("=")) % 4))
+    user, colon, password = credentials.partition(":")
+    return bool(colon and user + password) and credentials.isprintable() and not is_stand_in(password)

@@ -21,7 +21,7 @@ ADA = "ada@example.org"
 
 def with_ada(vault: Vault, owner: str = "ada", thread: str = "t") -> str:
     """The placeholder of an address, which is a thread's first."""
-    name = vault.get_or_create(owner, thread, is_new=True).name("pii.email", ADA)
+    name = vault.get_or_create(owner, thread, is_new=True).assign("pii.email", ADA)
     assert name is not None
     return name
 
@@ -40,7 +40,7 @@ def test_a_placeholder_means_something_in_its_own_thread_only() -> None:
 
 def test_in_a_thread_that_is_not_new_numbers_are_new() -> None:
     """Its old placeholders are not known any more, and must not come to mean something else."""
-    name = Vault().get_or_create("ada", "t", is_new=False).name("pii.email", ADA)
+    name = Vault().get_or_create("ada", "t", is_new=False).assign("pii.email", ADA)
     assert name is not None
     assert int(name.strip("[]").partition("-")[2]) > 1_000_000
 
@@ -54,7 +54,9 @@ def test_the_threads_not_used_for_the_longest_make_room() -> None:
     with_ada(vault, thread="c")
     assert len(vault) == 2
     assert [vault.has("ada", thread) for thread in "abc"] == [True, False, True]
-    names = [vault.get_or_create("ada", "a", is_new=False).name("pii.email", str(number)) for number in range(EACH + 1)]
+    names = [
+        vault.get_or_create("ada", "a", is_new=False).assign("pii.email", str(number)) for number in range(EACH + 1)
+    ]
     assert sum(name is None for name in names) == 2  # with the address, so many are `EACH`
 
 
