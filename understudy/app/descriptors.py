@@ -1,4 +1,4 @@
-"""File descriptors: whether the process may open as many as its limits need, said when the server starts."""
+"""File descriptors: at the start, raise the process's limit as far as the connection limit needs."""
 
 import logging
 import resource
@@ -7,16 +7,16 @@ from typing import Final
 log = logging.getLogger(__name__)
 
 RESERVED: Final = 200
-"""Descriptors kept for what is no connection of a client: the database's files or connections, Redis, uploads, models,
-the pipes of child processes, and clients that are being refused."""
+"""Descriptors reserved for everything but clients' connections: the database's files or connections, Redis, uploads,
+models, pipes of child processes, and clients that are being refused."""
 MIN_CONNECTIONS: Final = 16
-"""Connections that are served however few descriptors there are."""
+"""Connections that are served however low the limit of descriptors is."""
 
 
 def fit_connection_limit(wanted: int) -> int:
-    """Give how many connections can be open at once, `wanted` at most, and raise the soft limit as far as needed.
+    """Return how many connections can be open at once, at most `wanted`; raise the soft limit as far as needed.
 
-    Logs `server.too_few_descriptors` when that is less than what is wanted.
+    Logs `server.too_few_descriptors` if fewer than `wanted` fit.
     """
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     needed = wanted + RESERVED

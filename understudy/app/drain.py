@@ -1,9 +1,9 @@
-"""How a server goes away: said at once, answers at work given a while to end, connections closed in waves.
+"""Drain a server: announce it at once, let active runs finish for a while, then close connections in waves.
 
-1. Every client is told when to come back, each at a time of its own, so that they do not come all at once.
-2. No more work is begun. What is at work may end in three fifths of the time; what does not is closed in the log, where
-   its client finds it when it comes back.
-3. Connections are closed with 1001, so many at a time, in the rest of it; then the tree is stopped.
+1. Every client is sent a reconnect delay. The delays differ, so that clients do not reconnect all at once.
+2. No run starts any more. Active runs may finish within three fifths of the time. The others are ended in the log,
+   where clients find the end after reconnecting.
+3. In the remaining time, connections are closed with 1001 in waves. Then the tree is stopped.
 """
 
 import logging
@@ -21,13 +21,13 @@ from understudy.chat.registry import ConversationRegistry
 log = logging.getLogger(__name__)
 
 RECONNECT_AFTER_S: Final = 2.0
-"""What a client waits at least: the time that a restart takes."""
+"""Minimum reconnect delay in seconds: the time that a restart takes."""
 RECONNECTS_PER_S: Final = 500.0
-"""How many come back in a second: each one costs a handshake, a look at its threads and what it missed."""
+"""Reconnects that are planned for each second. Each costs a handshake, a read of its threads, and missed events."""
 MAX_SPREAD_S: Final = 30.0
-"""Longest time over which they are spread."""
+"""Seconds over which the reconnects are spread at most."""
 WAVES: Final = 10
-"""In so many steps all connections are closed; fewer than `WAVE_AT_LEAST` go together."""
+"""Waves in which all connections are closed, of at least `MIN_WAVE` connections each."""
 MIN_WAVE: Final = 25
 
 
@@ -37,7 +37,7 @@ async def drain(
     within_s: float,
     chance: Callable[[], float] = random.random,
 ) -> None:
-    """Take leave of all connections, in `within_s` seconds at most. `chance` gives 0 to 1."""
+    """Drain all connections within `within_s` seconds. `chance` returns a random number from 0 to 1."""
     spread_s = min(MAX_SPREAD_S, len(connections) / RECONNECTS_PER_S)
     for connection in connections:
         connection.tell(Drain(round(RECONNECT_AFTER_S + spread_s * chance(), 3), within_s), lane=Lane.ALERT)

@@ -1,7 +1,7 @@
-"""Listen before the server can answer: a client that connects while it starts waits for it instead of being refused.
+"""Listen before the server can answer, so that a client that connects during the start waits instead of being refused.
 
-A client whose server was killed comes back after growing pauses. If the port refuses it while the server starts, the
-next pause is added to the start. If the port listens, the kernel holds the connection and the server takes it as soon
+A client whose server was killed reconnects after growing pauses. If the port refuses it while the server starts, the
+next pause is added to the start. If the port listens, the kernel holds the connection and the server accepts it as soon
 as it is ready.
 """
 
@@ -16,7 +16,7 @@ from understudy.app.settings import Settings
 
 
 async def listen(settings: Settings, early: Sequence[socket.socket] = ()) -> list[trio.SocketListener]:
-    """Return the listeners of the server: around the sockets that listen already, else around new ones.
+    """Return the server's listeners: around the sockets that listen already, if any, otherwise around new ones.
 
     Raises:
         OSError: The address cannot be listened on.
@@ -28,10 +28,10 @@ async def listen(settings: Settings, early: Sequence[socket.socket] = ()) -> lis
 
 @contextmanager
 def listening_early(settings: Settings) -> Iterator[list[socket.socket]]:
-    """Listen early, and have the server loaded inside without the garbage collector, which takes a quarter of the time.
+    """Listen early, and disable the garbage collector, which takes a quarter of the time to load the server.
 
-    `understudy.app.serve.tune_garbage_collector` turns the collector on once the server is ready. The sockets are
-    closed at the end. Blocks; call it outside any event loop.
+    `understudy.app.serve.tune_garbage_collector` enables it once the server is ready. The sockets are closed on exit.
+    Blocks; call it outside any event loop.
     """
     sockets = _open_early(settings)
     gc.disable()
@@ -44,11 +44,11 @@ def listening_early(settings: Settings) -> Iterator[list[socket.socket]]:
 
 
 def _open_early(settings: Settings) -> list[socket.socket]:
-    """Listen at once. Return no socket if that should, or must, wait.
+    """Open the listening sockets. Return none if listening should, or must, wait.
 
-    A server that shares its database has others beside it, to which a balancer turns if this one refuses. An address
-    in use may be free when the database is open, for which the end of another server is waited for; if it is not, the
-    server says so then.
+    A server that shares its database has other servers beside it, to which a load balancer turns if this one refuses.
+    An address in use may be free once the database is open, because opening waits for another server to end. If it is
+    still in use then, the start fails with that error.
     """
     if settings.on_postgresql:
         return []

@@ -1,10 +1,10 @@
-"""What the system refuses, such as a folder or a full disk, in the words of a sentence."""
+"""Sentences for errors of the operating system, such as a missing folder or a full disk."""
 
 import os
 
 
 def explain_os_error(error: Exception) -> str:
-    """What is amiss, and with what; of errors that have words of their own, these."""
+    """Return the system's reason, after the file's name if the error has one. Any other error returns its own text."""
     if not isinstance(error, OSError) or error.strerror is None:
         return str(error)
     if error.filename is None:

@@ -27,7 +27,7 @@ APP: Final = "understudy"
 FILE: Final = "understudy.toml"
 FILES_VARIABLE: Final = "UNDERSTUDY_SETTINGS"
 DATABASE_FILE: Final = "understudy.db"
-"""What storage calls its file; told here too, as storage takes long to import and most commands do not need it."""
+"""The database's file name. Repeated here because storage takes long to import and most commands do not need it."""
 POSTGRESQL: Final = "postgresql://"
 REDIS_SCHEMES: Final = ("redis", "rediss")
 DATABASE_URL_FORMS: Final = (
@@ -36,32 +36,33 @@ DATABASE_URL_FORMS: Final = (
 )
 
 RESERVED_CLAIMS: Final = frozenset({"sub", "sid", "exp", "nbf", "iat", "iss", "aud", "roles"})
-"""Claims that say something else than of which tenant somebody is."""
+"""Claims with a meaning of their own, which cannot name the tenant."""
 
 MIN_DISTINCT_CHARACTERS: Final = 8
-"""Different letters in a secret. 32 random hexadecimal digits have fewer in one case of a hundred million."""
+"""Distinct characters below which a secret is reported as weak. 32 random hexadecimal digits have fewer in one case of
+a hundred million."""
 
 PRESETS: Final = ("standard", "strict", "off")
-"""The policies of `scrub_policy` that have names; told here too, as most commands do not need what scrubs."""
+"""Named policies for `scrub_policy`. Repeated here because most commands do not need the content filter."""
 
 Found: TypeAlias = dict[str, tuple[Any, str]]
-"""Values by the dotted names of their settings, each with the words that say where it stands."""
+"""Values by the dotted names of their settings, each with the name of its source for error messages."""
 
 
 class BadSettings(ValueError):
-    """A setting is missing or wrong; the text says which one and how to mend it."""
+    """A setting is missing or wrong; the text names it and says how to correct it."""
 
 
 @frozen
 class Settings:
-    """What an operator can decide. Sizes are in bytes, times in seconds unless the name says otherwise.
+    """All settings of a server. Sizes are in bytes, times in seconds unless the name says otherwise.
 
-    `session_max_s` is how long after signing in tokens of a session are renewed.
-    `refresh_grace_s` is how long after its end an anonymous user's token can still be renewed; as long as it was
-    valid (`token_ttl_s`) unless set, and 0 for not at all. `jwks` is a file or an address with the public keys of an
-    identity provider; `jwt_issuer` and `jwt_audience`, unless empty, must stand in its tokens. `scrub_policy` is the
-    name of a preset, or a TOML file. `raw_key`, or what stands in `raw_key_file`, encrypts what `store_raw` has kept.
-    `storage_wait_s` is how long a message waits for a database that is away, and `storage_waiting` how many may.
+    `session_max_s`: how long after sign-in a session's tokens can be renewed. `refresh_grace_s`: how long after its
+    expiry an anonymous user's token can still be renewed; by default as long as it was valid (`token_ttl_s`), 0 for not
+    at all. `jwks`: a file or URL with an identity provider's public keys; its tokens must have `jwt_issuer` and
+    `jwt_audience`, unless these are empty. `scrub_policy`: the name of a preset, or a TOML file. `raw_key`, or the
+    content of `raw_key_file`, encrypts the texts kept by `store_raw`. `storage_wait_s`: how long a message waits for an
+    unavailable database, and `storage_waiting` how many messages may.
     """
 
     host: str = "127.0.0.1"
@@ -101,7 +102,7 @@ class Settings:
     observer_kill: bool = False
 
     def url_at(self, port: int) -> str:
-        """The server's address as a browser takes it, on this port."""
+        """Return the server's URL for a browser, on this port."""
         host = f"[{self.host}]" if ":" in self.host else self.host
         return f"{'http' if self.tls_certificate is None else 'https'}://{host}:{port}"
 
@@ -112,7 +113,7 @@ class Settings:
 
     @property
     def database_folder(self) -> Path:
-        """The folder that holds the database of SQLite: that of `database_url`, or the data folder."""
+        """The folder of the SQLite database: the one in `database_url`, or the data folder."""
         if not self.database_url:
             return self.data_dir
         path = Path(self.database_url.removeprefix("sqlite:///"))
@@ -120,37 +121,37 @@ class Settings:
 
     @property
     def secret_file(self) -> Path:
-        """Where the server keeps the secret it made for itself, when it may."""
+        """The file of the secret that the server generates if the settings have none."""
         return self.data_dir / "secret"
 
     @property
     def anonymous(self) -> bool:
-        """Whether users without a token are given a session: on a loopback address, without a secret or a JWKS."""
+        """Whether users without a token get a session: on a loopback address, without a secret or a JWKS."""
         return is_loopback(self.host) and not self.secret and not self.jwks
 
     @property
     def weak_secrets(self) -> list[str]:
-        """The settings whose secret is long enough, and made of so few different letters that it can be guessed."""
+        """The settings whose secret is long enough but has so few distinct characters that it can be guessed."""
         given = {"secret": str(self.secret), "raw_key": str(self.raw_key)}
         return [name for name, value in given.items() if value and len(set(value)) < MIN_DISTINCT_CHARACTERS]
 
     @property
     def signs(self) -> bool:
-        """Whether there is a secret to sign tokens with: one in the settings, or on a loopback address its own."""
+        """Whether the server can sign tokens: with a secret in the settings, or on a loopback address with its own."""
         return bool(self.secret) or is_loopback(self.host)
 
     @property
     def grace_of_refresh_s(self) -> int:
-        """How long after its end an anonymous user's token can still be renewed, in seconds."""
+        """Seconds after its expiry during which an anonymous user's token can still be renewed."""
         return self.token_ttl_s if self.refresh_grace_s is None else self.refresh_grace_s
 
 
 def load(**given: Any) -> Settings:
-    """Read the settings; `given` (None means not given) comes last and wins.
+    """Read the settings; `given` (None means not given) overrides all other sources.
 
     Raises:
-        BadSettings: A value is of the wrong type or out of range, a setting is unknown, a file cannot be read, or
-            the server would be open to others without a secret. Of several faults all are told.
+        BadSettings: A value is of the wrong type or out of range, a setting is unknown, a file cannot be read, or the
+            server would be open to others without a secret. The text lists all faults.
     """
     faults: list[str] = []
     found: Found = {}
@@ -173,7 +174,8 @@ def load(**given: Any) -> Settings:
 
 
 def settings_files() -> list[Path]:
-    """The settings files that are read: `understudy.toml` of the working folder if it is there, then the named ones."""
+    """Return the settings files to read: `understudy.toml` of the working folder if it exists, then those of
+    `UNDERSTUDY_SETTINGS`."""
     named = [Path(name.removeprefix("!")) for name in os.environ.get(FILES_VARIABLE, "").split(":") if name]
     return [*(path for path in [Path(FILE)] if path.is_file()), *named]
 
@@ -246,7 +248,7 @@ def _check_raw_texts(settings: Settings) -> None:
 
 
 def _check_database_url(url: str) -> None:
-    """The scheme is all that is shown of a URL for another database: it may hold a password."""
+    """Refuse a malformed URL. The message quotes only the scheme, because the rest may hold a password."""
     accepted = f"database_url (UNDERSTUDY_DATABASE_URL) must be {DATABASE_URL_FORMS}"
     if url.startswith(POSTGRESQL):
         return
@@ -262,7 +264,7 @@ def _check_database_url(url: str) -> None:
 
 
 def _check_redis_url(settings: Settings) -> None:
-    """Nothing of the address is shown but its scheme: it may hold a password."""
+    """Refuse a malformed URL. The message quotes only the scheme, because the rest may hold a password."""
     accepted = "redis_url (UNDERSTUDY_REDIS_URL) must be redis://HOST:PORT or rediss://HOST:PORT (with TLS)"
     scheme, separator, _ = settings.redis_url.partition("://")
     if not separator or scheme not in REDIS_SCHEMES:
@@ -281,7 +283,7 @@ def _check_redis_url(settings: Settings) -> None:
         )
 
 
-# Where values stand
+# Sources of values
 
 
 def _read_file(path: Path, faults: list[str]) -> Found:
@@ -310,7 +312,7 @@ def _read_file(path: Path, faults: list[str]) -> Found:
 
 
 def _resolve_path(attribute: "attrs.Attribute[Any]", value: Any, file: Path) -> Any:
-    """A path in a file is seen from the file's folder."""
+    """Resolve a relative path in a settings file against the file's folder."""
     is_path = Path in (attribute.type, *get_args(attribute.type)) or (
         attribute.name == "jwks" and value and "://" not in str(value)
     )
@@ -323,14 +325,14 @@ def _read_environment() -> Found:
     for name, attribute in _fields().items():
         variable = variable_of(name)
         if (text := os.environ.get(variable)) is not None:
-            # Commas, as an origin has colons of its own.
+            # Separated by commas, because an origin contains colons.
             is_list = attribute.type == list[str]
             found[name] = ([each.strip() for each in text.split(",") if each.strip()] if is_list else text, variable)
     return found
 
 
 def variable_of(name: str) -> str:
-    """The environment variable of a setting: `limits.run_s` is `UNDERSTUDY_LIMITS_RUN_S`."""
+    """Return the environment variable of a setting: for `limits.run_s`, `UNDERSTUDY_LIMITS_RUN_S`."""
     return f"{APP}_{name.replace('.', '_')}".upper()
 
 
@@ -339,23 +341,23 @@ def _fields() -> Mapping[str, "attrs.Attribute[Any]"]:
     return own | {f"limits.{each.name}": each for each in attrs.fields(Limits)}
 
 
-# What is wrong with a value
+# Faults of values
 
 _STRUCTURE_ERRORS: Final = (typed_settings.exceptions.TsError, ValueError, TypeError)
 
 
 def _structure_if_valid(found: Found) -> Settings | None:
-    """The settings where nothing is wrong with any of them: to look at each by itself takes a quarter of a second."""
+    """Build the settings if all values are valid, otherwise return None. Checking values one by one takes 0.25 s."""
     try:
         if not any(_has_wrong_type(_fields()[name], value) for name, (value, _) in found.items()):
             return _structure({name: value for name, (value, _) in found.items()})
     except _STRUCTURE_ERRORS:
-        pass  # which of them it is shows when each is tried alone
+        pass  # the caller checks each value alone to name the faulty one
     return None
 
 
 def _has_wrong_type(attribute: "attrs.Attribute[Any]", value: Any) -> bool:
-    """Whether a value is of a kind that the library would bend into shape."""
+    """Whether the library would silently convert this value to another type."""
     kind = next(iter(get_args(attribute.type)), attribute.type) if attribute.type != list[str] else list
     wrong = (kind is list) != isinstance(value, list) or isinstance(value, dict)
     wrong |= not isinstance(value, bool | str) if kind is bool else isinstance(value, bool)
@@ -373,7 +375,7 @@ def _explain_faults(name: str, value: Any, source: str) -> Iterator[str]:
             _structure({name: value})
             return
     except _STRUCTURE_ERRORS:
-        pass  # which form is expected says more than what the library says
+        pass  # the expected form explains more than the library's message
     shown = f"is {value!r}" if attribute.repr else "is not shown here"
     yield f"{name} must be {describe_form(attribute)}, but {shown} in {source}"
 
@@ -397,7 +399,7 @@ def _structure(values: Mapping[str, Any]) -> Settings:
 
 
 def describe_form(attribute: "attrs.Attribute[Any]") -> str:
-    """The expected form of a setting in words, from its type and its validators."""
+    """Describe a setting's expected form, from its type and its validators."""
     bounds: list[str] = []
     choices: tuple[str, ...] = ()
     for validator in _flatten_validators(attribute.validator):

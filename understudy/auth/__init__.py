@@ -1,4 +1,4 @@
-"""Who a user is and what it may do: sessions, tokens, revocation, tenants, rights.
+"""Identity and permission: sessions, tokens, revocation, tenants, rights.
 
 No sockets and no HTTP stand here.
 """

@@ -1,5 +1,5 @@
-"""Tokens that are refused before they run out, also by the next start of the server: of a session that was ended, of a
-user who was signed out everywhere, and those that were replaced by a renewal."""
+"""Revoked tokens, across restarts of the server: of sessions that were ended, of users who were signed out everywhere,
+and of tokens that a renewal replaced."""
 
 import contextlib
 import errno
@@ -23,33 +23,35 @@ from understudy.storage.errors import StorageUnavailable
 log = logging.getLogger(__name__)
 
 MAX_REVOCATIONS: Final = 100_000
-"""Entries that are kept at once, of some 150 bytes each. They are never forgotten early: one more is refused."""
+"""Entries kept at once, of some 150 bytes each. None is dropped before it expires: at the bound, new ones are refused.
+"""
 COMPACT_SLACK: Final = 1_000
-"""Lines of the file that may be past before it is written anew."""
+"""Expired lines in the file beyond which it is rewritten."""
 
 
 USER_REVOCATION_S: Final = 400 * 24 * 3600.0
-"""How long it is kept that a user was signed out everywhere. A token that is valid for longer than that would count
-again afterwards."""
+"""Seconds for which the sign-out of a user everywhere is kept. A token valid for longer would be accepted again
+afterwards."""
 _RENEWED: Final = "token-"
 _USER: Final = "user-"
 OVERLAP_S: Final = 30.0
-"""How long a token that was renewed still counts: for requests on their way, and for two tabs that renew at once."""
+"""Seconds for which a renewed token is still accepted: for requests in flight, and for two tabs that renew at once."""
 POLL_S: Final = 0.5
-"""How often it is looked for what other processes have written."""
+"""Seconds between two reads of revocations by other processes."""
 
 
 @define
 class RevokedSessions:
-    """Which sessions have ended, which tokens were renewed, and which users were signed out everywhere.
+    """Sessions that were ended, tokens that were renewed, and users who were signed out everywhere.
 
-    All of it is one table of names, each with the time (Unix seconds) from which the entry has no effect any more:
+    All of it is one table of keys, each with its expiry (Unix seconds):
 
-    - the digest of a user and a session: no token of that session counts.
-    - `token-` and the digest of one token: it was replaced by a later one.
-    - `user-` and the digest of a user: no token counts that was issued `LASTS_S` before that time, or earlier.
+    - the digest of a user and a session: no token of that session is accepted.
+    - `token-` and the digest of one token: a later token replaced it.
+    - `user-` and the digest of a user: no token is accepted that was issued `USER_REVOCATION_S` before the expiry, or
+      earlier.
 
-    `on_news` is told the names of sessions and users that were signed out by another process.
+    `on_revoked` is called with the keys of sessions and users that another process revoked.
     """
 
     clock: Callable[[], float]
@@ -69,16 +71,16 @@ class RevokedSessions:
         return len(self._until)
 
     def is_replaced(self, who: Identity) -> bool:
-        """Whether the token of this identity was renewed, and the overlap is over."""
+        """Whether the token of this identity was renewed, and its overlap is over."""
         name = token_key(who)
         return self._until.get(name, 0.0) > self.clock() and self._overlaps.get(name, 0.0) <= self.clock()
 
     def entries(self) -> list[tuple[str, float]]:
-        """All that is known, past or not."""
+        """Return all entries with their expiry, expired ones included."""
         return list(self._until.items())
 
     def merge(self, found: Mapping[str, float]) -> list[str]:
-        """Know of these too; gives the names of those that were not known."""
+        """Add entries. Return the keys that are new, or expire later than was known."""
         news = [name for name, until in found.items() if until > self._until.get(name, 0.0)]
         self._until.update({name: found[name] for name in news})
         now = self.clock()
@@ -86,48 +88,48 @@ class RevokedSessions:
         return news
 
     def merge_remote(self, found: Mapping[str, float]) -> None:
-        """Know of what another process has written, and tell `on_news` who was signed out."""
+        """Add entries that another process wrote. Call `on_revoked` with the new ones of sessions and users."""
         if news := [name for name in self.merge(found) if not name.startswith(_RENEWED)]:
             self.on_revoked(news)
 
     def drop_expired(self) -> None:
-        """Let go of what no token can come back from."""
+        """Drop expired entries: the tokens they concern have expired too."""
         now = self.clock()
         self._until = {name: until for name, until in self._until.items() if until > now}
         self._overlaps = {name: until for name, until in self._overlaps.items() if until > now}
 
     async def revoke_session(self, who: Identity, until: float) -> None:
-        """End a session; it may be forgotten at `until` (Unix seconds).
+        """Revoke a session. The entry may be dropped after `until` (Unix seconds).
 
         Raises:
-            CommandRejected: So many sessions are ended already that one more cannot be kept (`busy`).
-            StorageUnavailable: It cannot be written; the session goes on.
+            CommandRejected: MAX_REVOCATIONS entries are kept already (`busy`).
+            StorageUnavailable: The entry cannot be written; the session is still valid.
         """
         await self.persist(session_key(who), until)
 
     async def revoke_user(self, user: str) -> None:
-        """End all sessions of a user: no token counts that was issued before now. Raises as `add`."""
+        """Revoke all sessions of a user: no token issued before now is accepted. Raises as `revoke_session`."""
         await self.persist(user_key(user), self.clock() + USER_REVOCATION_S)
 
     async def revoke_token(self, who: Identity) -> None:
-        """Have a token count no longer than the overlap. Raises as `add`; then it goes on to count."""
+        """Revoke one token after OVERLAP_S. Raises as `revoke_session`; then the token is still valid."""
         if token_key(who) not in self._until:
             await self.persist(token_key(who), who.expires_at)
 
     async def persist(self, name: str, until: float) -> None:
-        """Keep an entry, durably. Raises as `add`."""
+        """Store an entry durably, then apply it. Raises as `revoke_session`."""
         raise NotImplementedError
 
     async def wait_propagated(self) -> None:
-        """Wait until every server has learned of what was written before; here there is one."""
+        """Wait until every server applies the entries written so far. Returns at once, as there is one server."""
 
 
 @define
 class RevocationFile(RevokedSessions):
-    """As `RevokedSessions`, in memory and in the file `path`. `clock` gives Unix seconds.
+    """Revocations in memory and in the file `path`. `clock` returns Unix seconds.
 
-    The file has a line of JSON for each entry, appended and synced before anybody is told that the session has ended.
-    Other processes may append to it too: commands of an operator. A lock on the folder keeps them apart.
+    The file has a line of JSON for each entry. A line is appended and synced before the revocation is acknowledged.
+    Commands of an operator may append too: a lock on the folder serialises the writers.
     """
 
     path: Path
@@ -138,23 +140,25 @@ class RevocationFile(RevokedSessions):
     _lock: trio.Lock = field(factory=trio.Lock, init=False, repr=False)
 
     def load(self) -> None:
-        """Read the file; blocks. One that is not there is empty, and half a line at its end was never acknowledged.
+        """Read the file, and compact it. Blocks.
+
+        A missing file is empty. Half a line at its end is ignored, because it was never acknowledged.
 
         Raises:
-            OSError: It cannot be read or written.
-            ValueError: It is damaged; the text says what to do.
+            OSError: The file cannot be read or written.
+            ValueError: The file is damaged; the text says how to repair it.
         """
         with contextlib.suppress(FileNotFoundError):
             self._until = self._read_entries()
             self._rewrite()
 
     def load_read_only(self) -> None:
-        """As `load`, and write nothing: a server may be using the file."""
+        """Read the file without compacting it, because a server may be using it. Raises as `load`."""
         with contextlib.suppress(FileNotFoundError):
             self._until = self._read_entries()
 
     def _read_entries(self) -> dict[str, float]:
-        """Read what stands in the file. A name that stands there twice counts until the later time."""
+        """Read the file's entries. A key that occurs twice has the later expiry."""
         lines, found = self.path.read_bytes().split(b"\n"), dict[str, float]()
         for number, line in enumerate(lines[:-1], 1):
             name, until = self._parse_line(number, line)
@@ -171,7 +175,7 @@ class RevocationFile(RevokedSessions):
             ) from None
 
     async def persist(self, name: str, until: float) -> None:
-        """As `RevokedSessions.persist`; on the disk before here."""
+        """Append an entry to the file and sync it, then apply it."""
         async with self._lock:
             if len(self._until) >= self.cap:
                 self.drop_expired()
@@ -189,11 +193,11 @@ class RevocationFile(RevokedSessions):
         self.drop_expired()
         try:
             await trio.to_thread.run_sync(self._rewrite)
-        except OSError as error:  # the lines that are past do no harm, and the next end of a session tries again
+        except OSError as error:  # expired lines do no harm, and the next revocation retries
             log.warning("ended_sessions.not_tidied", extra={"reason": error.strerror})
 
     async def poll(self) -> None:
-        """Take over what another process has written, and tell `on_news`. Raises OSError and ValueError as `load`."""
+        """Apply entries that another process wrote. Raises OSError and ValueError as `load`."""
         if self._file_identity() == self._seen:
             return
         async with self._lock:
@@ -202,7 +206,7 @@ class RevocationFile(RevokedSessions):
             self._seen = self._file_identity()
 
     async def poll_forever(self) -> NoReturn:
-        """Look again and again."""
+        """Poll every POLL_S."""
         while True:
             try:
                 await self.poll()
@@ -211,7 +215,7 @@ class RevocationFile(RevokedSessions):
             await trio.sleep(POLL_S)
 
     def _file_identity(self) -> tuple[int, int]:
-        """Which file it is, and how large: either changes when another process writes."""
+        """Return the file's inode and size, one of which changes when another process writes."""
         try:
             found = self.path.stat()
         except FileNotFoundError:
@@ -219,16 +223,16 @@ class RevocationFile(RevokedSessions):
         return (found.st_ino, found.st_size)
 
     def append(self, line: bytes) -> None:
-        """Write a line at the end, durably; blocks. Raises OSError, and nothing is changed then."""
+        """Append a line durably. Blocks. Raises OSError, and the file is unchanged then."""
         with self._locked():
             known = self._file_identity() == self._seen
             self._append(line)
-            if known:  # else another process has written something that is still to be read
+            if known:  # otherwise entries of another process are still to be polled
                 self._seen = self._file_identity()
 
     @contextlib.contextmanager
     def _locked(self) -> Iterator[None]:
-        """Keep other processes from writing; they are done in milliseconds."""
+        """Hold the lock against writes by other processes, which take milliseconds."""
         folder = os.open(self.path.parent, os.O_RDONLY)
         try:
             fcntl.flock(folder, fcntl.LOCK_EX)
@@ -254,16 +258,16 @@ class RevocationFile(RevokedSessions):
         self._lines += 1
 
     def _rewrite(self) -> None:
-        """Write what still counts into a new file, and put that in the old one's place."""
+        """Write the entries that have not expired to a new file, and replace the old one."""
         with self._locked():
             self._rewrite_locked()
             self._seen = self._file_identity()
 
     def _rewrite_locked(self) -> None:
-        now, kept = self.clock(), dict(self._until)
-        for name, until in self._read_entries().items():  # what another process wrote a moment ago
-            kept[name] = max(until, kept.get(name, 0.0))
-        lines = [json.dumps([name, until]) + "\n" for name, until in kept.items() if until > now]
+        now, entries = self.clock(), dict(self._until)
+        for name, until in self._read_entries().items():  # another process may have written since
+            entries[name] = max(until, entries.get(name, 0.0))
+        lines = [json.dumps([name, until]) + "\n" for name, until in entries.items() if until > now]
         handle, aside = tempfile.mkstemp(dir=self.path.parent, prefix=self.path.name)
         try:
             with os.fdopen(handle, "w") as file:
@@ -279,7 +283,7 @@ class RevocationFile(RevokedSessions):
         self._lines = len(lines)
 
     def _sync_folder(self) -> None:
-        """A new name is on the disk only when its folder is."""
+        """Sync the folder, so that the file's name is on the disk too."""
         folder = os.open(self.path.parent, os.O_RDONLY)
         try:
             os.fsync(folder)
@@ -288,17 +292,18 @@ class RevocationFile(RevokedSessions):
 
 
 def session_key(who: Identity) -> str:
-    """A user's session: the same name of another user is another session. Claims hold no control characters."""
+    """Return the key of a user's session. Sessions of one name of two users have two keys: claims hold no control
+    characters."""
     return _digest(f"{who.user}\0{who.session}")
 
 
 def token_key(who: Identity) -> str:
-    """The name of the token that an identity came from."""
+    """Return the key of the token that an identity was read from."""
     return _RENEWED + _digest(f"{who.user}\0{who.session}\0{who.token_id}")
 
 
 def user_key(user: str) -> str:
-    """The name under which it is kept that a user was signed out everywhere."""
+    """Return the key under which the sign-out of a user everywhere is kept."""
     return _USER + _digest(user)
 
 

@@ -1,8 +1,8 @@
-"""What the roles of a token allow beyond a user's own data. Pure.
+"""The rights that a token's roles grant beyond a user's own data. Pure.
 
-1. `server_operator` is for the whole server. `operator` is for the users of the token's own tenant.
-2. On a server without tenants all users are those of one organisation: `operator` is for the whole server there.
-3. A role counts only while a token with it is asked with; rights are stored nowhere.
+1. `server_operator` grants rights over the whole server, `operator` over the users of the token's own tenant.
+2. On a server without tenants all users belong to one organisation: `operator` grants rights over the whole server.
+3. A role counts only for requests made with a token that has it; rights are stored nowhere.
 """
 
 from collections.abc import Callable, Collection
@@ -17,19 +17,19 @@ OPERATOR: Final = "operator"
 SERVER_OPERATOR: Final = "server_operator"
 
 Whose: TypeAlias = Callable[[str], bool]
-"""Says of an owner (`understudy.storage.tenancy`) whether they are meant."""
+"""A predicate that selects owners (`understudy.storage.tenancy`)."""
 
 
 def everybody(_owner: str) -> bool:
-    """Mean every user of the server."""
+    """Select every user of the server."""
     return True
 
 
 @frozen
 class Rights:
-    """The rights of one request. `server`: over the whole server; `users`: over the users of `tenant`.
+    """The rights of one request: over the whole `server`, and over the `users` of `tenant`.
 
-    `tenants` says whether the server has tenants. `tenant` None stands for the users without one.
+    `tenants`: whether the server has tenants. `tenant` None: the users without a tenant.
     """
 
     server: bool
@@ -41,26 +41,26 @@ class Rights:
         """Refuse a request that only an operator of the server may make.
 
         Raises:
-            CommandRejected: It is not one (`forbidden`); the sentence names the role.
+            CommandRejected: The caller is not one (`forbidden`); the sentence names the role.
         """
         if not self.server:
             role = SERVER_OPERATOR if self.tenants else OPERATOR
             raise CommandRejected("forbidden", f"That needs the role {role}.")
 
     def check_users(self) -> None:
-        """Refuse a request that only an operator may make, be it of the server or of a tenant.
+        """Refuse a request that only an operator of the server or of a tenant may make.
 
         Raises:
-            CommandRejected: It is neither (`forbidden`).
+            CommandRejected: The caller is neither (`forbidden`).
         """
         if not self.users:
             raise CommandRejected("forbidden", f"That needs the role {OPERATOR}.")
 
     def reach(self, tenant: str | None) -> str | None:
-        """Return the tenant that a request for `tenant` concerns, or for the asker's own if it names none.
+        """Return the tenant that a request for `tenant` concerns; for None, the caller's own.
 
         Raises:
-            CommandRejected: The asker is no operator, or one of another tenant (`forbidden`).
+            CommandRejected: The caller is no operator, or one of another tenant (`forbidden`).
         """
         self.check_users()
         if self.server:
@@ -70,10 +70,10 @@ class Rights:
         return self.tenant
 
     def whose(self, tenant: str | None = None) -> Whose:
-        """Return which users a request concerns: those of `tenant`; if it names none, all that the asker may reach.
+        """Return a predicate for the users of `tenant`; for None, for all users within the caller's rights.
 
         Raises:
-            CommandRejected: As `reach`.
+            CommandRejected: The caller is no operator, or one of another tenant (`forbidden`).
         """
         reached = self.reach(tenant)
         if self.server and tenant is None:
@@ -82,6 +82,6 @@ class Rights:
 
 
 def rights_of(owner: str, roles: Collection[str], *, tenants: bool) -> Rights:
-    """Return the rights of somebody who asks with these roles; `tenants`: whether the server has tenants."""
+    """Return the rights of a user with these roles. `tenants`: whether the server has tenants."""
     server = SERVER_OPERATOR in roles or (OPERATOR in roles and not tenants)
     return Rights(server, server or OPERATOR in roles, tenant_of(owner), tenants)

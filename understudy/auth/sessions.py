@@ -1,4 +1,4 @@
-"""Sessions of users: whose token counts, new anonymous ones where that is allowed, renewing, and ending them."""
+"""Sessions: verify tokens, issue anonymous ones, renew and end sessions."""
 
 import errno
 import math
@@ -26,21 +26,21 @@ from understudy.storage.private_files import keep_private
 from understudy.storage.tenancy import name_of, owner_of
 
 REVOCATIONS_FILE: Final = "ended-sessions"
-"""The file of sessions that were ended, in the data folder."""
+"""Name of the revocations' file in the data folder."""
 ANONYMOUS: Final = "anon-"
-"""What the names of users begin with who came without a token."""
+"""Prefix of the names of anonymous users."""
 ANONYMOUS_MAX_S: Final = 400 * 24 * 3600.0
-"""How long an anonymous user's session can be renewed: as long as browsers keep a cookie (RFC 6265bis)."""
+"""Seconds for which an anonymous user's session can be renewed: as long as browsers keep a cookie (RFC 6265bis)."""
 MAX_KEYS_BYTES: Final = 256 * 1024
-"""The largest set of keys that is read: a hundred of the longest have half of it."""
+"""Size of the largest key set that is read. A hundred of the longest keys take half of it."""
 KEYS_TIMEOUT_S: Final = 5.0
-"""How long an address may take to give them."""
+"""Seconds within which a URL must return the keys."""
 KEY_WAIT_S: Final = 2.0
-"""How long whoever brings a token waits for the key that it names, while keys are being fetched."""
+"""Seconds for which the verification of a token waits for the key it names, while keys are being fetched."""
 
 
 class RenewableTokens(Tokens):
-    """Tokens that are still recognised, not accepted, for `grace_s` seconds after their end."""
+    """Tokens that can still be recognised, but not accepted, for `grace_s` seconds after their expiry."""
 
     def __init__(
         self, secret: str | bytes, clock: Callable[[], float], grace_s: float, tenant_claim: str = TENANT
@@ -48,27 +48,27 @@ class RenewableTokens(Tokens):
         super().__init__(secret, clock, tenant_claim)
         self.clock = clock
         self.grace_s = grace_s
-        # The same checks by a clock that is late by the grace, so that none of them can be forgotten.
+        # The same checks by a clock that is slow by the grace, so that expiry is the only difference.
         self._late = Tokens(secret, lambda: clock() - grace_s, tenant_claim)
 
     def verify_expired(self, token: str) -> Identity:
-        """Give who a token spoke for that has run out no longer than the grace ago.
+        """Return the identity of a token that may have expired, at most `grace_s` ago.
 
         Raises:
-            Unauthenticated: It ran out before that, or never was a token of this server.
+            Unauthenticated: It expired earlier, or never was a token of this server.
         """
         return self._late.verify(token)
 
 
 @frozen
 class IssuedSession:
-    """A session that was just given out, with the token that proves it."""
+    """A session that was just issued or renewed, with its token."""
 
     identity: Identity
     token: str = field(repr=False)
 
     def as_json(self) -> dict[str, object]:
-        """Give what `POST /api/sessions` answers."""
+        """Return the body of the answer to `POST /api/sessions`."""
         who = self.identity
         return {
             "session_token": self.token,
@@ -80,25 +80,25 @@ class IssuedSession:
 
 @frozen
 class IdentityProvider:
-    """An identity provider: the tokens it signs, its keys, and how they are fetched."""
+    """An identity provider: the tokens it signs, its keys, and how to fetch them."""
 
     tokens: ProviderTokens
     keyring: Keyring
     fetch: Callable[[], Awaitable[KeySet]]
 
     def keeper(self) -> KeyFetcher:
-        """Make the actor that keeps the keys fresh."""
+        """Build the actor that refreshes the keys."""
         return KeyFetcher(self.keyring, self.fetch)
 
 
 @define
 class Sessions:
-    """Says whose tokens count, and gives out, renews and ends sessions.
+    """Verifies tokens; issues, renews and ends sessions.
 
-    `anonymous` allows users who bring no token; tokens live `ttl_s` seconds. `provider` None: only tokens under the
-    secret count. `on_end` is told who signed out. `rate` bounds new sessions from one address. With `tenants` the
-    `user` of an identity is the name of `understudy.storage.tenancy`: those of two tenants are two, whatever they are
-    called. `longest_s` is how long after signing in a session can be renewed.
+    `anonymous` allows users without a token. Tokens are valid for `ttl_s` seconds. Without a `provider`, only tokens
+    signed with the secret are accepted. `on_end` is called with the identity that signed out. `rate` limits new
+    sessions of one address. With `tenants`, the `user` of an identity is the owner of `understudy.storage.tenancy`, so
+    that users of one name in two tenants differ. `longest_s`: how long after sign-in a session can be renewed.
     """
 
     tokens: RenewableTokens
@@ -113,11 +113,11 @@ class Sessions:
     _proven: VerifiedTokens = field(factory=VerifiedTokens, init=False, repr=False)
 
     def issue_anonymous(self, peer: str | None = None) -> IssuedSession:
-        """Begin an anonymous user's session, for somebody at this address.
+        """Issue a session for an anonymous user at this address.
 
         Raises:
-            Unauthenticated: This server gives no anonymous sessions.
-            CommandRejected: The address has begun as many as it may in a minute (`rate_limited`).
+            Unauthenticated: This server issues no anonymous sessions.
+            CommandRejected: The address has reached its limit of new sessions per minute (`rate_limited`).
         """
         if not self.anonymous:
             raise Unauthenticated("unauthenticated")
@@ -130,10 +130,11 @@ class Sessions:
         )
 
     def verify(self, token: str) -> Identity:
-        """Give who a token speaks for; HS256 is proven by the secret, RS256 and ES256 by a key of the provider.
+        """Return the identity of a token: HS256 is verified with the secret, RS256 and ES256 with a key of the
+        provider.
 
         Raises:
-            Unauthenticated: It does not count, or not any more, or its session was ended.
+            Unauthenticated: The token is invalid, expired, replaced, or its session was ended.
         """
         keys = None if self.provider is None else self.provider.keyring.current
         who = self._proven.find(token, keys, self.tokens.clock())
@@ -150,23 +151,23 @@ class Sessions:
         return who
 
     def check_not_revoked(self, who: Identity) -> None:
-        """Refuse somebody whose session was ended meanwhile.
+        """Refuse an identity whose session was ended since its token was verified.
 
         Raises:
-            Unauthenticated: It was.
+            Unauthenticated: It was ended.
         """
         if who in self.revoked:
             raise Unauthenticated("unauthenticated")
 
     async def verify_awaiting_keys(self, token: str) -> Identity:
-        """As `verify`, and wait a moment for a key that may have come into use just now.
+        """Verify a token. If it names an unknown key, wait up to KEY_WAIT_S for a key that may just have come into use.
 
         Raises:
             Unauthenticated: As `verify`.
         """
         if self.provider is not None:
             with trio.move_on_after(KEY_WAIT_S):
-                # Twice, as a fetch that was under way already may have begun before the key was published.
+                # Twice: a fetch already in flight may have started before the key was published.
                 for _ in range(2):
                     try:
                         return self.verify(token)
@@ -175,20 +176,19 @@ class Sessions:
         return self.verify(token)
 
     def renew(self, token: str) -> IssuedSession:
-        """Sign a later token for the same user and session, which lasts as long as this one did, and `ttl_s` at most.
+        """Sign a later token for the same user and session, valid for as long as this one was, at most `ttl_s`.
 
-        It has no roles: whether the user still has them is known to whoever gave them, and they come with a token from
-        there. `longest_s` after signing in there is no later token. One that has lasted for less than a tenth of its
-        time is given back as it is.
+        The new token has no roles: only their issuer knows whether the user still has them. No token is issued
+        `longest_s` after sign-in. A token that has used less than a tenth of its time is returned unchanged.
 
-        An anonymous user has nothing but the token to come back with, and would be a stranger to their own threads
-        without it. Where anonymous users are let in, theirs may therefore have run out, no longer than
-        `refresh_grace_s` of the settings ago. That token opens nothing else, and nobody else's is renewed late.
+        An anonymous user has only the token to come back with, and would lose their threads without it. If anonymous
+        users are allowed, their tokens can therefore be renewed up to `refresh_grace_s` of the settings after expiry.
+        An expired token gives access to nothing else, and no other user's is renewed after expiry.
 
         Raises:
-            Unauthenticated: The token is not valid any more, or never was, or its session has lasted as long as it may.
-            CommandRejected: Only its issuer can tell how long it may last: it is one of the provider's, or does not say
-                when it was issued (`forbidden`).
+            Unauthenticated: The token is invalid or expired, or its session has reached its longest duration.
+            CommandRejected: Only its issuer can say how long it may last: it is the provider's, or has no time of issue
+                (`forbidden`).
         """
         who = self._verify_late(token)
         if read_jose_header(token).algorithm != ALGORITHM:
@@ -206,11 +206,11 @@ class Sessions:
         return self._issue(evolve(who, roles=(), signed_in_at=began), min(life_s, left_s))
 
     async def renew_and_revoke(self, token: str) -> IssuedSession:
-        """Renew a token, after which it counts for a moment longer and then no more.
+        """Renew a token, and revoke the old one after a short overlap.
 
         Raises:
-            Unauthenticated, CommandRejected: As `renew`; or no more can be kept right now (`busy`).
-            StorageUnavailable: It cannot be written down; the token goes on to count.
+            Unauthenticated, CommandRejected: As `renew`; or no more revocations can be kept now (`busy`).
+            StorageUnavailable: The revocation cannot be written; the old token is still valid.
         """
         session = self.renew(token)
         if session.token != token:
@@ -218,38 +218,38 @@ class Sessions:
         return session
 
     async def end_all_sessions(self, user: str) -> None:
-        """End all sessions of a user, without a token of theirs: what was issued until now is refused.
+        """End all sessions of a user, without a token of theirs: every token issued until now is refused.
 
         Raises:
-            CommandRejected: No more ended sessions can be kept right now (`busy`).
-            StorageUnavailable: It cannot be written down; the sessions go on.
+            CommandRejected: No more revocations can be kept now (`busy`).
+            StorageUnavailable: The revocation cannot be written; the sessions are still valid.
         """
         await self.revoked.revoke_user(user)
         self.revoked.on_revoked([user_key(user)])
 
     async def end_for_erasure(self, user: str) -> None:
-        """As `end_all`, and return once no server takes a token of the user any more."""
+        """End all sessions of a user, and wait until no server accepts their tokens. Raises as `end_all_sessions`."""
         await self.end_all_sessions(user)
         await self.revoked.wait_propagated()
 
     async def end_session(self, token: str) -> Identity:
-        """End the session of a token, once and for all: every token of it is refused, and its sockets are closed.
+        """End the session of a token for good: every token of it is refused, and its connections are closed.
 
         Raises:
-            Unauthenticated: As `renew`.
-            CommandRejected: No more ended sessions can be kept right now (`busy`).
-            StorageUnavailable: It cannot be written down; the session goes on.
+            Unauthenticated: The token is invalid or expired.
+            CommandRejected: No more revocations can be kept now (`busy`).
+            StorageUnavailable: The revocation cannot be written; the session is still valid.
         """
         who = self._verify_late(token)
         # No token of the session that this server gave out lasts longer, nor is renewed after that.
         longest_s = max(who.expires_at, self.revoked.clock() + self.ttl_s) + self.tokens.grace_s
         await self.revoked.revoke_session(who, longest_s)
-        for told in self.on_end:
-            told(who)
+        for notify in self.on_end:
+            notify(who)
         return who
 
     def _verify_late(self, token: str) -> Identity:
-        """Who a token speaks for, or for an anonymous user spoke for."""
+        """Return the identity of a token, which may have expired if it is an anonymous user's."""
         try:
             return self.verify(token)
         except Unauthenticated as refused:
@@ -262,7 +262,7 @@ class Sessions:
         return who
 
     def _with_owner(self, who: Identity) -> Identity:
-        """Somebody under the name that is theirs alone."""
+        """Return the identity with the owner's name as its user, if the server has tenants."""
         return evolve(who, user=owner_of(who.user, who.tenant)) if self.tenants else who
 
     def _issue(self, who: Identity, ttl_s: float) -> IssuedSession:
@@ -274,13 +274,13 @@ class Sessions:
 
 
 def check_origin(settings: AuthSettings, origin: str | None, host: str | None) -> None:
-    """Refuse pages of other origins, and, where whoever is on this machine is trusted, requests that name another.
+    """Refuse pages of foreign origins. If everyone on this machine is trusted, refuse foreign host names too.
 
-    The second keeps out a page whose own name was pointed at 127.0.0.1, and a proxy that would open a server without
-    a secret to the world. `origin` and `host` are the two headers, None when absent.
+    The second check stops a page whose host name was pointed at 127.0.0.1, and a proxy that would expose a server
+    without a secret. `origin` and `host` are the two headers, None if absent.
 
     Raises:
-        OriginRefused: It is one of these.
+        OriginRefused: The origin or the host is refused.
     """
     if settings.anonymous and host is not None and not is_loopback(host):
         raise OriginRefused(host, "This server answers under a name of this machine only; give it a secret for others.")
@@ -289,17 +289,17 @@ def check_origin(settings: AuthSettings, origin: str | None, host: str | None) -
 
 
 def open_sessions(settings: AuthSettings, clock: Callable[[], float] = time.time) -> Sessions:
-    """Give what decides about tokens, as the settings say. Which sessions have ended is still to be said.
+    """Build the sessions as the settings say. Revocations are to be assigned to `revoked` before the first use.
 
     Raises:
-        OSError, ValueError: As `open_tokens`, or a JWKS that is a file cannot be read or used.
+        OSError, ValueError: As `open_tokens`, or a JWKS file cannot be read or used.
     """
     settings.data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
     keep_private(settings.data_dir)
     if settings.signs:
         tokens = open_tokens(settings)
     else:
-        # Nobody ever learns this secret: tokens of the provider are the only ones.
+        # A secret that is never stored: only tokens of the provider are accepted.
         tokens = RenewableTokens(secrets.token_bytes(32), clock, settings.grace_of_refresh_s, _claim(settings))
     per_minute = settings.limits.sessions_per_minute
     return Sessions(
@@ -319,7 +319,7 @@ def _provider(settings: AuthSettings, clock: Callable[[], float]) -> IdentityPro
     issuer, audience = settings.jwt_issuer or None, settings.jwt_audience or None
     tokens = ProviderTokens(keyring.find, clock, issuer, audience, _claim(settings))
     if "://" not in settings.jwks:
-        # At once: a file that cannot be used is the operator's mistake, an address that is away for now is not.
+        # Read now: an unusable file is the operator's mistake, an unavailable URL is not.
         try:
             keyring.replace(_read_file(Path(settings.jwks)))
         except KeySetInvalid as error:
@@ -328,10 +328,10 @@ def _provider(settings: AuthSettings, clock: Callable[[], float]) -> IdentityPro
 
 
 async def read_keys(jwks: str) -> KeySet:
-    """Give the keys in a file, or at an address.
+    """Return the keys in a file, or at a URL.
 
     Raises:
-        FetchFailed, KeySetInvalid, OSError: There are none that can be had, or used.
+        FetchFailed, KeySetInvalid, OSError: The keys cannot be read, or not be used.
     """
     # In a thread: a hundred keys take some milliseconds.
     if "://" not in jwks:
@@ -351,11 +351,11 @@ def _read_file(path: Path) -> KeySet:
 
 
 def open_tokens(settings: AuthSettings) -> RenewableTokens:
-    """Give what signs and checks this server's tokens: with the secret of the settings, or the one it keeps itself.
+    """Build the signer and verifier of this server's tokens, with the secret of the settings or the server's own.
 
     Raises:
-        OSError, ValueError: The kept secret cannot be read or made, may be read by others, or is too short; or this
-            server has none, as it takes an identity provider's tokens only.
+        OSError, ValueError: The server's own secret cannot be read or created, can be read by other users, or is too
+            short; or the server has none, because it accepts an identity provider's tokens only.
     """
     if not settings.signs:
         raise ValueError("this server takes tokens of its identity provider only; set UNDERSTUDY_SECRET to sign some")

@@ -1,4 +1,4 @@
-"""Sessions that were ended on any server that shares the database: each looks for new ones twice a second."""
+"""Revocations shared through the database: every server that uses it polls for new ones twice a second."""
 
 import logging
 from collections.abc import Callable
@@ -18,15 +18,15 @@ from understudy.storage.store import Store
 log = logging.getLogger(__name__)
 
 POLL_INTERVAL_S: Final = POLL_S
-"""A token that was ended elsewhere counts here no longer than this, and the time of a read."""
+"""Seconds between two polls. A token revoked on another server is refused here after that and the time of a read."""
 
 
 @define
 class SharedRevocations(RevokedSessions):
-    """As `RevokedSessions`, in memory and in the database.
+    """Revocations in memory and in the database.
 
-    The database has it before anybody is told that the session has ended, and so has every other server soon. Of what a
-    server on its own kept in the file `path`, the database is told at the start.
+    A revocation is committed before it is acknowledged, and reaches every other server by its next poll. Entries of the
+    file `path`, from a time when this server ran alone, are moved to the database at the start.
     """
 
     path: Path
@@ -36,11 +36,11 @@ class SharedRevocations(RevokedSessions):
     _seen_to: float = field(default=0.0, init=False)
 
     async def load(self) -> None:
-        """Read all of it.
+        """Read all revocations, after moving those of the file to the database.
 
         Raises:
             StorageUnavailable: The database does not answer.
-            OSError, ValueError: As `RevocationFile.load`.
+            OSError, ValueError: The file cannot be read, or is damaged.
         """
         alone = RevocationFile(self.path, self.clock)
         await trio.to_thread.run_sync(alone.load)
@@ -53,7 +53,7 @@ class SharedRevocations(RevokedSessions):
         self.path.unlink(missing_ok=True)
 
     async def persist(self, name: str, until: float) -> None:
-        """As `RevocationFile.persist`."""
+        """Commit an entry to the database, then apply it here."""
         if len(self) >= self.cap:
             self.drop_expired()
         if len(self) >= self.cap:
@@ -62,13 +62,13 @@ class SharedRevocations(RevokedSessions):
         self.merge({name: until})
 
     async def wait_propagated(self) -> None:
-        """As `RevokedSessions.wait_propagated`: the others look every EVERY_S, and a read takes less than that."""
+        """Wait for two polls: the other servers poll every POLL_INTERVAL_S, and a read takes less than that."""
         await trio.sleep(2 * POLL_INTERVAL_S)
 
     async def poll(self) -> None:
-        """Take over what is new. Raises StorageUnavailable.
+        """Read new entries, and apply them. Raises StorageUnavailable.
 
-        From a while before the last that is known: what was written then may have been committed since.
+        Reads from SETTLED_S before the newest known entry: an entry written then may have been committed since.
         """
         since, after, newest = self._seen_to - SETTLED_S, "", self._seen_to
         found: dict[str, float] = {}
@@ -86,21 +86,21 @@ class SharedRevocations(RevokedSessions):
         self.merge_remote(found)
 
     async def poll_forever(self) -> NoReturn:
-        """Look again and again."""
+        """Poll every POLL_INTERVAL_S."""
         while True:
             try:
                 await self.poll()
-            except StorageUnavailable as error:  # nobody can sign out anywhere meanwhile
+            except StorageUnavailable as error:  # no server can write revocations meanwhile
                 log.debug("ended_sessions.not_read", extra={"reason": error.reason})
             await trio.sleep(POLL_INTERVAL_S)
 
 
 class RevocationPoller(Actor):
-    """Keeps what is known of ended sessions fresh."""
+    """Polls for revocations by other processes."""
 
     def __init__(self, ended: RevocationFile | SharedRevocations) -> None:
         self.ended = ended
 
     async def on_start(self, context: Context) -> None:
-        """Begin."""
+        """Start polling."""
         context.start_soon(self.ended.poll_forever, name="watch")
