@@ -1,4 +1,4 @@
-"""Who is let in to make a request, and how often: judged before anything is done for it."""
+"""Checks of every HTTP request before it is served: origin, token, and rate."""
 
 import contextlib
 import time
@@ -17,13 +17,13 @@ from understudy.web.settings import WebSettings
 from understudy.web.websocket import TOO_MANY_CONNECTIONS
 
 UNLIMITED_PATHS: Final = frozenset({"/healthz", "/readyz"})
-"""What a supervisor asks all the time, and must be answered while others ask too much."""
+"""Paths that a supervisor polls, and that are answered even if its address exceeds its limits."""
 
 
 class Admission:
-    """Counts requests: of each user, and of each address from which come requests without a valid token.
+    """Limits the rate of requests of each user, and of each address without a valid token.
 
-    `ledger` is told of them where nodes share their limits.
+    `ledger`: records requests for the limits that nodes share.
     """
 
     def __init__(self, settings: WebSettings, ledger: Ledger | None = None) -> None:
@@ -31,12 +31,12 @@ class Admission:
         self._requests = RequestLimits(settings.limits.requests_per_minute, ledger)
 
     async def admit_request(self) -> Response | None:
-        """Judge the current request. Return the answer to a preflight, None for a request that is to be served.
+        """Check the current request. Return the answer to a CORS preflight, None for a request to be served.
 
-        An invalid token is refused where one is needed, not here.
+        An invalid token is not refused here, but by the handlers that need one.
 
         Raises:
-            OriginRefused: It comes from a page of another origin.
+            OriginRefused: The request is from a page of another origin.
             CommandRejected: Too many requests (`rate_limited`).
         """
         origins, hosts = (request.headers.getlist(name) for name in ("Origin", "Host"))
@@ -59,18 +59,19 @@ class Admission:
         return cross_origin.preflight()
 
     def peer(self) -> str:
-        """Give the address that limits are counted for."""
+        """Return the client address that limits count."""
         return self._proxies.client_address(
             request.remote_addr or "", _joined(request.headers.getlist("X-Forwarded-For"))
         )
 
 
 def peer() -> str:
-    """Give the address that the current request's limits are counted for."""
+    """Return the client address of the current request, which limits count."""
     admission: Admission = current_app.extensions["admission"]
     return admission.peer()
 
 
 def _joined(values: list[str]) -> str | None:
-    """Several headers of one name are one list (RFC 9110 section 5.3); of names that have one value, they are none."""
+    """Join several headers of one name to one list (RFC 9110 section 5.3). For a header with one value that is an
+    invalid value."""
     return ", ".join(values) if values else None

@@ -1,4 +1,4 @@
-"""The quart-trio application: blueprints, errors as JSON, and the headers every answer carries."""
+"""The quart-trio application: blueprints, errors as JSON, and the headers of every answer."""
 
 import logging
 from typing import Final
@@ -54,12 +54,12 @@ STATUS_CODES: Final = {404: "not_found", 413: "file_too_large", 431: "message_to
 
 
 def build_http_app(rest: WebContext) -> QuartTrio:
-    """Make the application around the parts it is given."""
+    """Build the application around its context."""
     app = QuartTrio("understudy", static_folder=None)
     limit_part_headers()
     app.config["MAX_CONTENT_LENGTH"] = rest.settings.max_file_bytes + 64 * 1024  # the multipart frame around a file
     app.config["BODY_TIMEOUT"] = 120
-    app.url_map.merge_slashes = False  # a path that is not there is not there: no page of werkzeug's own says otherwise
+    app.url_map.merge_slashes = False  # an unknown path is 404, not a redirect page of werkzeug
     app.extensions["rest"] = rest
     for part in (
         account, agents, agui, alerts, commands, files, observer, operations, page, references, sanitize, sessions,
@@ -86,7 +86,7 @@ async def _add_headers(answer: Response) -> Response:
 
 
 def _not_allowed(error: MethodNotAllowed) -> Response:
-    """RFC 9110 section 15.5.6: 405 says which methods there are."""
+    """Answer 405 with the allowed methods (RFC 9110 section 15.5.6)."""
     answer = error_response("invalid_command", "That address does not take this method.")
     answer.status_code = 405
     answer.headers["Allow"] = ", ".join(sorted(error.valid_methods or ()))
@@ -94,7 +94,7 @@ def _not_allowed(error: MethodNotAllowed) -> Response:
 
 
 async def _handle_error(error: Exception) -> Response:
-    """Turn any error into a refusal in the form that the client of the path expects."""
+    """Convert an error to a refusal in the form that clients of the path expect."""
     answer = await _error_response(error)
     if request.blueprint != agui.blueprint.name or isinstance(error, Unauthenticated | OriginRefused):
         return answer
@@ -102,7 +102,7 @@ async def _handle_error(error: Exception) -> Response:
 
 
 async def _error_response(error: Exception) -> Response:
-    """Turn any error into the registry's JSON; nothing of a traceback, a path or a query gets out."""
+    """Convert an error to the JSON of its code, without tracebacks, paths or queries."""
     match error:
         case Unauthenticated() | CommandRejected():
             return error_response(error.code, error.message, getattr(error, "retry_after", None))

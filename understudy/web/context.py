@@ -1,4 +1,4 @@
-"""What the HTTP door works with: the parts of the house, who is asking, and how a refusal looks."""
+"""The context of HTTP handlers: the server's parts, the caller's identity, and error responses."""
 
 import logging
 from collections.abc import Callable, Mapping
@@ -37,14 +37,14 @@ log = logging.getLogger(__name__)
 
 
 DRAIN_BODY_S: Final = 10.0
-"""How long a client may go on sending what is too large; 20 MiB take that long at 17 Mbit/s."""
+"""Seconds for which a client may go on sending a body that is too large; 20 MiB take that long at 17 Mbit/s."""
 MAX_EXPORTS: Final = 1_000_000
-"""More exports than are ever under way."""
+"""Bound of the counter of exports, above any number of them: `account` has the limits."""
 
 
 @define
 class WebContext:
-    """The parts of the house that HTTP requests use."""
+    """The parts of the server that HTTP handlers use."""
 
     settings: WebSettings
     sessions: Sessions
@@ -69,31 +69,31 @@ class WebContext:
 
 
 async def drain_body() -> None:
-    """Let a client that sends too much finish, for a while: cut off in the middle, it would never read the answer.
+    """Discard the rest of a body that is too large, for DRAIN_BODY_S at most.
 
-    What it sends is thrown away as it comes; quart has no public name for the end of that.
+    A client that is cut off while it sends would not read the answer. quart has no public name for the end of the body.
     """
     with trio.move_on_after(DRAIN_BODY_S):
         await request.body._complete.wait()
 
 
 def web_context() -> WebContext:
-    """Give the parts the current request may use."""
+    """Return the context of the current request's server."""
     rest: WebContext = current_app.extensions["rest"]
     return rest
 
 
 def connection_permit() -> Permit:
-    """Give the permit of the current request's connection."""
+    """Return the permit of the current request's connection."""
     held: Permit = request.scope["state"]["permit"]
     return held
 
 
 def bearer(*, in_query: bool = False) -> str:
-    """Give the token that the current request brings, whatever it is worth; also in its query if it may stand there.
+    """Return the current request's token, unverified; with `in_query`, also one in the query.
 
     Raises:
-        Unauthenticated: It brings none.
+        Unauthenticated: The request has no token.
     """
     carried = request.headers.getlist("Authorization")
     token = find_token({"authorization": ", ".join(carried)} if carried else {}, request.args if in_query else {}, ())
@@ -103,7 +103,7 @@ def bearer(*, in_query: bool = False) -> str:
 
 
 def identity(*, in_query: bool = False) -> Identity:
-    """Give who makes the current request, by the token in its header, or (`in_query`) in its query.
+    """Return the identity of the current request's token; with `in_query`, also of one in the query.
 
     Raises:
         Unauthenticated: There is no valid token.
@@ -116,7 +116,7 @@ def identity(*, in_query: bool = False) -> Identity:
 
 
 def rights() -> Rights:
-    """Return what the roles of the current request's token allow.
+    """Return the rights that the roles of the current request's token grant.
 
     Raises:
         Unauthenticated: There is no valid token.
@@ -126,7 +126,7 @@ def rights() -> Rights:
 
 
 def error_response(code: str, message: str | None = None, retry_after: float | None = None) -> Response:
-    """Make the answer for an error of the registry; what else is known stands in the log under its id."""
+    """Build the response for an error code, and log the refusal with its error id."""
     error_id = new_error_id()
     answer: Response = jsonify(error_body(code, message, error_id))
     answer.status_code = ERRORS[code].http_status
@@ -135,7 +135,9 @@ def error_response(code: str, message: str | None = None, retry_after: float | N
     if answer.status_code == 401:
         answer.headers["WWW-Authenticate"] = "Bearer"
     web_context().metrics.count_error(code)
-    path = "(unknown)" if request.url_rule is None else request.url_rule.rule  # what stands in it is the client's
+    path = (
+        "(unknown)" if request.url_rule is None else request.url_rule.rule
+    )  # the rule, not the path, which may hold anything
     extra = {"code": code, "path": path, "error_id": error_id, "peer": current_app.extensions["admission"].peer()}
     log.info("request.refused", extra=extra)
     return answer

@@ -12,11 +12,11 @@ from quart import Response, g, request
 EXPOSED: Final = (
     "Age, Allow, Content-Disposition, Deprecation, ETag, Link, Retry-After, Sunset, Warning, WWW-Authenticate"
 )
-"""The headers of answers that mean something to a client, beside those that every page may read."""
+"""Response headers that pages may read, beside those that the Fetch standard exposes always."""
 METHODS: Final = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"
 REQUEST_HEADERS: Final = "Authorization, Cache-Control, Content-Type, If-None-Match, Last-Event-ID, X-Requested-With"
 PREFLIGHT_S: Final = 7200
-"""How long a browser may keep the answer to a preflight, in seconds: the most that Chromium does."""
+"""Seconds for which a browser may cache the answer to a preflight: the maximum of Chromium."""
 
 
 def allow_origin(origin: str) -> None:
@@ -41,7 +41,7 @@ def preflight() -> Response | None:
 
 def add_headers(answer: Response) -> None:
     """Let the page that the current request was admitted from read the answer."""
-    answer.vary.add("Origin")  # on every answer, lest a cache gives one page what was meant for another
+    answer.vary.add("Origin")  # on every answer, or a cache could give one page another's
     if "cross_origin" not in g:
         return
     answer.headers["Access-Control-Allow-Origin"] = g.cross_origin

@@ -1,4 +1,4 @@
-"""What stands in the query of a request, judged."""
+"""Parse query parameters."""
 
 from quart import request
 
@@ -6,10 +6,10 @@ from transport.wire.errors import CommandRejected
 
 
 def whole_number(name: str, default: int, low: int, high: int) -> int:
-    """The whole number of this name, or the default where there is none.
+    """Return the whole number of this query parameter, or the default if it is absent.
 
     Raises:
-        CommandRejected: It is none, or not from `low` to `high` (`invalid_command`).
+        CommandRejected: The value is no whole number, or not from `low` to `high` (`invalid_command`).
     """
     try:
         value = int(request.args.get(name, default))

@@ -1,4 +1,5 @@
-"""A bound for the heads of a multipart body's parts: werkzeug's decoder has none, and would keep all of the body."""
+"""A size limit for the headers of a multipart body's parts: werkzeug's decoder has none, and would buffer the whole
+body."""
 
 from typing import Any, Final
 
@@ -8,14 +9,15 @@ from werkzeug.exceptions import RequestHeaderFieldsTooLarge
 from werkzeug.sansio.multipart import Event, MultipartDecoder, NeedData, Preamble, State
 
 MAX_HEADER_BYTES: Final = 16 * 1024
-"""As much as a request's own head may have."""
+"""The limit of a request's own headers applies to each part too."""
 
 
 class LimitedDecoder(MultipartDecoder):
-    """Raises RequestHeaderFieldsTooLarge for the head of a part, or what comes before the first, beyond HEAD_BYTES."""
+    """Raises RequestHeaderFieldsTooLarge if a part's headers, or the text before the first part, exceed
+    MAX_HEADER_BYTES."""
 
     def next_event(self) -> Event:
-        """Decode on; what is kept while the end of a head is awaited is bounded."""
+        """Decode on. The buffer is limited while the end of a part's headers is awaited."""
         event = super().next_event()
         awaited = isinstance(event, NeedData) and self.state in (State.PREAMBLE, State.PART)
         kept = self.buffer if awaited else event.data if isinstance(event, Preamble) else b""
@@ -30,6 +32,6 @@ class LimitedDecoder(MultipartDecoder):
 
 
 def limit_part_headers() -> None:
-    """Have quart's form parser use the bounded decoder: it names the class in its module and nowhere else."""
+    """Make quart's form parser use the limited decoder. It takes the class from its module, and from nowhere else."""
     module: Any = formparser
     module.MultipartDecoder = LimitedDecoder

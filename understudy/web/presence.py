@@ -1,4 +1,4 @@
-"""Which connections each user has right now: a table, not a process."""
+"""Presence: a table of the live connections of each user."""
 
 from collections.abc import Callable
 
@@ -12,7 +12,7 @@ from understudy.auth.rights import Whose, everybody
 
 @frozen
 class _Entry:
-    """A connection that is here: whose, where events for it go, and of which thread (None: of all)."""
+    """A live connection: its identity, its outbox, and the one thread it receives (None: all threads)."""
 
     who: Identity
     outbox: ActorRef
@@ -28,9 +28,9 @@ class Presence:
     _users: dict[str, str] = field(factory=dict, init=False)
 
     def register(self, who: Identity, connection_id: str, outbox: ActorRef) -> bool:
-        """Count a connection in; False when its user has as many as are allowed, and nothing is changed then.
+        """Add a connection. Return False, and change nothing, if its user has `cap` connections already.
 
-        A connection that arrives again, for another user, has left the first one.
+        A connection that is registered again for another user is removed from the first one.
         """
         if len(self._entries.get(who.user, {}).keys() - {connection_id}) >= self.cap:
             return False
@@ -40,14 +40,14 @@ class Presence:
         return True
 
     def restrict_to_thread(self, connection_id: str, thread_id: str) -> None:
-        """A connection is for one thread alone, as an event stream is; harmless for one that is not here."""
+        """Restrict a connection to one thread, as an event stream is. Does nothing if it is not registered."""
         user = self._users.get(connection_id)
         if user is not None:
             place = self._entries[user][connection_id]
             self._entries[user][connection_id] = evolve(place, thread_id=thread_id)
 
     def unregister(self, connection_id: str) -> None:
-        """Count a connection out; harmless for one that never arrived."""
+        """Remove a connection. Does nothing if it is not registered."""
         user = self._users.pop(connection_id, None)
         if user is None:
             return
@@ -56,27 +56,27 @@ class Presence:
             del self._entries[user]
 
     def outboxes(self, user: str, thread_id: str) -> tuple[ActorRef, ...]:
-        """Give the outboxes of a user's connections, without those that are for another thread."""
+        """Return the outboxes of a user's connections, without those restricted to another thread."""
         places = self._entries.get(user, {}).values()
         return tuple(place.outbox for place in places if place.thread_id in (None, thread_id))
 
     def outboxes_of(self, whose: Whose = everybody) -> tuple[ActorRef, ...]:
-        """Return the outboxes of the connections of the users meant."""
+        """Return the outboxes of the connections of all selected users."""
         return tuple(
             place.outbox for owner, places in self._entries.items() if whose(owner) for place in places.values()
         )
 
     def count(self, whose: Whose) -> int:
-        """Return how many connections the users meant have."""
+        """Return the number of connections of the selected users."""
         return sum(len(places) for owner, places in self._entries.items() if whose(owner))
 
     def session_outboxes(self, who: Identity) -> tuple[ActorRef, ...]:
-        """Give the outboxes of the connections of this user's session, whatever token each came with."""
+        """Return the outboxes of the connections of this identity's session, whatever their tokens."""
         places = self._entries.get(who.user, {}).values()
         return tuple(place.outbox for place in places if place.who.session == who.session)
 
     def close_session(self, who: Identity, find: Callable[[str], ActorRef | None]) -> int:
-        """Close every connection of a session with 4401, and say how many; `find` gives the actor at a path."""
+        """Close every connection of a session with 4401. Return their number. `find` returns the actor at a path."""
         closed = 0
         for outbox in self.session_outboxes(who):
             connection = find(outbox.path.rpartition("/")[0])  # its parent
@@ -86,7 +86,7 @@ class Presence:
         return closed
 
     def close_revoked(self, ended: Callable[[Identity], bool], find: Callable[[str], ActorRef | None]) -> None:
-        """Close every connection whose session has `ended`, as `dismiss` does."""
+        """Close every connection whose session is `ended` with 4401."""
         here = [place.who for places in self._entries.values() for place in places.values()]
         for who in here:
             if ended(who):

@@ -1,4 +1,4 @@
-"""Event streams over HTTP, and the commands of clients that have no socket: the same desk, the same limits."""
+"""Event streams over HTTP, and commands of clients without a WebSocket: the same dispatcher, the same limits."""
 
 import logging
 import re
@@ -27,18 +27,18 @@ from understudy.web.presence import Presence
 log = logging.getLogger(__name__)
 
 CONNECTIONLESS: Final = (Say, Cancel, Approve, Edit, Regenerate, Feedback, UserTyping)
-"""The commands that need no connection; the others are about one."""
+"""Commands that need no connection. The others concern the connection they came by."""
 STARTS_RUN: Final = (Say, Edit, Regenerate)
 _WORD: Final = re.compile(r"(?<!^)(?=[A-Z])")
 WRITE_TIMEOUT_S: Final = 60.0
-"""How long a client may take for one write of about 64 KiB; one that takes nothing at all is dropped much earlier."""
+"""Seconds for one write of about 64 KiB. A client that reads nothing at all is dropped much earlier."""
 
 
 @define
 class EventStreams:
-    """Opens event streams. `connections` gives the supervisor whose temporary children they are.
+    """Opens event streams. `connections` returns the supervisor under which they run as temporary children.
 
-    `closing` says whether the server is going away: nothing is begun then.
+    `draining`: whether the server is draining; then no stream is opened and no run started.
     """
 
     callbacks: ConnectionCallbacks
@@ -50,7 +50,7 @@ class EventStreams:
 
     @property
     def heartbeat_s(self) -> float:
-        """After how long without an event a stream gives a sign of life, in seconds."""
+        """Seconds without an event after which a stream sends a heartbeat."""
         return self.limits.heartbeat.interval_s
 
     async def open(
@@ -65,12 +65,12 @@ class EventStreams:
         label: str,
         welcome: bool,
     ) -> None:
-        """Count a stream in, have `command` done for it, and let it be written from then on.
+        """Register a stream, carry out `command` for it, and let it be written from then on.
 
-        `welcome`: its first event is the welcome of a connection.
+        `welcome`: whether its first event is a connection's welcome.
 
         Raises:
-            CommandRejected: There are too many connections, or the command is refused; the stream is closed then.
+            CommandRejected: The user has too many connections, or the command is refused; then the stream is closed.
         """
         self._refuse_if_draining()
         connection_id = uuid.uuid4().hex
@@ -93,7 +93,8 @@ class EventStreams:
             connection = await self.connections().ask(StartChild(spec))
             outbox = await connection.ask(GetOutbox())
             greeting = await self.callbacks.join(who, connection_id, outbox)
-            if not (stream.open and connection.alive):  # it has ended meanwhile, and was counted out before it was in
+            if not (stream.open and connection.alive):
+                # The stream closed while join() was running; `leave` may have run first, so undo the join.
                 self.callbacks.leave(connection_id)
                 raise CommandRejected("busy", retry_after=1.0)
             self.presence.restrict_to_thread(connection_id, thread_id)
@@ -113,7 +114,7 @@ class EventStreams:
         return Envelope(greeting, self.callbacks.clock(), message=f"Connected as {greeting.user}.")
 
     def check_rate(self, who: Identity, command: Command) -> None:
-        """Count a command against its user's limits.
+        """Count a command against its user's rate limits.
 
         Raises:
             CommandRejected: `rate_limited`, with the time to wait.
@@ -123,10 +124,10 @@ class EventStreams:
             raise CommandRejected("rate_limited", retry_after=retry_after)
 
     async def run_command(self, who: Identity, command: Command) -> Accepted | None:
-        """Have a command done that came by itself; gives the names of the run it began, if it began one.
+        """Carry out a command that came without a connection. Return the ids of the run it started, if any.
 
         Raises:
-            CommandRejected: It is refused, or comes too soon.
+            CommandRejected: The command is refused, or exceeds a rate limit.
         """
         self.callbacks.metrics.on_received(_WORD.sub("_", type(command).__name__).lower())
         self.check_rate(who, command)
@@ -139,13 +140,13 @@ class EventStreams:
             raise CommandRejected("busy", "The server is going away; come back in a moment.", 1.0)
 
     def send_alert(self, message: str, whose: Whose) -> int:
-        """Send an alert to the connections of the users meant, ahead of what is queued. Return their number."""
+        """Send an alert to the connections of the selected users, ahead of queued events. Return their number."""
         envelope = Envelope(Alert(message), self.callbacks.clock(), message=message)
         message_to_all = Deliver(envelope, shared=True)
-        told = 0
+        sent = 0
         for outbox in self.presence.outboxes_of(whose):
             if outbox.try_tell(message_to_all, lane=Lane.ALERT):
-                told += 1
+                sent += 1
             else:
                 log.warning("alert.declined", extra={"path": outbox.path})
-        return told
+        return sent

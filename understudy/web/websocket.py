@@ -1,6 +1,6 @@
-"""Who may open a WebSocket, and what its connection actor is handed: the judgement before the upgrade.
+"""The WebSocket endpoint: authenticate and admit an upgrade request, and start its connection actor.
 
-A refusal here is a real HTTP answer (401, 403, 404), so that a client knows before it waits for a frame.
+A refusal here is an HTTP answer (401, 403, 404), so that a client knows before it waits for a frame.
 """
 
 import logging
@@ -88,7 +88,7 @@ class WebSocketEndpoint:
         self.encoder = Encoder(self.html.cached_or_plain)
 
     async def handle_upgrade(self, upgrade: Upgrade) -> "LoggedConnection | None":
-        """Judge one request for a WebSocket; if it is let in, it has an actor of its own from here on."""
+        """Check one upgrade request; if it is admitted, start its connection actor. Return None if it is refused."""
         if self.draining:
             await self._refuse(upgrade, "busy", "This server is going away; come back in a moment.")
             return None
@@ -113,9 +113,9 @@ class WebSocketEndpoint:
         return None
 
     def _count_handshake(self, upgrade: Upgrade, who: Identity | None) -> str:
-        """Count the connection for the address it comes from, and give that.
+        """Count the handshake against the limits of its address and user. Return the address.
 
-        Raises CommandRejected when that address, or the user, asks too often or has too many.
+        Raises CommandRejected if either has too many handshakes or connections.
         """
         peer = self._peer(upgrade)
         retry_after = self._handshakes.take(None if who is None else who.user, peer, time.monotonic())
@@ -126,18 +126,18 @@ class WebSocketEndpoint:
         return peer
 
     def _peer(self, upgrade: Upgrade) -> str:
-        """The address that limits are counted for."""
+        """Return the client address that limits count."""
         return self._proxies.client_address(upgrade.peer, upgrade.headers.get("x-forwarded-for"))
 
     async def _refuse_counted(self, upgrade: Upgrade, code: str, message: str) -> None:
-        """Refuse a request that nobody has a token for. It is counted for its address, which is told of too many."""
+        """Refuse a request that is not authenticated, counting it against the rate limit of its address."""
         retry_after = self._handshakes.take(None, self._peer(upgrade), time.monotonic())
         if retry_after > 0:
             code, message = "rate_limited", TOO_MANY_REQUESTS
         await self._refuse(upgrade, code, message, retry_after)
 
     async def _refuse(self, upgrade: Upgrade, code: str, message: str, retry_after: float | None = None) -> None:
-        """Answer with the code's HTTP status and an error id; the log line with the same id says who asked for what."""
+        """Answer with the code's HTTP status and an error id, which is logged with the request."""
         error_id = new_error_id()
         self.metrics.count_error(code)
         extra = {"code": code, "endpoint": endpoint_name(upgrade.path), "peer": upgrade.peer, "error_id": error_id}
@@ -150,7 +150,8 @@ class WebSocketEndpoint:
         await upgrade.refuse(status, error_body(code, message, error_id), headers)
 
     async def _authenticate(self, upgrade: Upgrade) -> tuple[IssuedSession | None, Identity | None]:
-        """The first carrier that is present decides. None, None: a token must come with the first message."""
+        """Authenticate by the first token carrier that is present. Return (None, None) if the first message must bring
+        a token."""
         token = find_token(upgrade.headers, upgrade.query, upgrade.subprotocols)
         if token is not None:
             return None, await self.sessions.verify_awaiting_keys(token)
@@ -162,7 +163,7 @@ class WebSocketEndpoint:
     async def _accept(
         self, upgrade: Upgrade, choice: Negotiated, session: IssuedSession | None, identity: Identity | None
     ) -> WebSocketConnection | None:
-        """Complete the handshake and start the connection's actor; None when that could not be done."""
+        """Complete the handshake and start the connection's actor. Return None if the actor could not be started."""
         if choice.default_agent is not None:
             log.warning("endpoint.deprecated", extra={"endpoint": endpoint_name(upgrade.path), "peer": upgrade.peer})
             self.metrics.count_deprecated_use(choice.default_agent[0])
@@ -214,7 +215,7 @@ class WebSocketEndpoint:
         except CommandRejected:
             self.leave(connection_id)
             raise
-        # Only now, so that no event comes before the welcome.
+        # After all checks, so that no event precedes the welcome.
         if not self.presence.register(who, connection_id, outbox):
             self.leave(connection_id)
             raise too_many
@@ -243,7 +244,7 @@ class WebSocketEndpoint:
             self.shared_connections.leave(connection_id)
 
     def _check_not_revoked(self, who: Identity) -> None:
-        """Turn somebody away who signed out after the token was looked at."""
+        """Refuse an identity whose session was revoked after its token was verified."""
         if who in self.sessions.revoked:
             raise CommandRejected("unauthenticated")
 

@@ -1,4 +1,4 @@
-"""`/api/me`: all that a user has, to keep it or to erase it; and `/api/users`, where operators erase others."""
+"""`/api/me`: export or erase all data of the caller; `/api/users`: operators erase and sign out users."""
 
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
@@ -19,19 +19,20 @@ from understudy.web.context import identity, rights, web_context
 blueprint = Blueprint("account", __name__, url_prefix="/api")
 
 MAX_EXPORTS_PER_USER: Final = 2
-"""Exports of one user at a time: each reads on as fast as it is taken, and holds some pages."""
+"""Concurrent exports of one user. Each reads as fast as the client, and holds some pages in memory."""
 MAX_EXPORTS_TOTAL: Final = 32
 EXPORT_TIMEOUT_S: Final = 600.0
-"""How long one may take."""
+"""Seconds within which an export must be read."""
 CONFIRM_BYTES: Final = 4 * 1024
 _TYPES: Final = {"json": ("application/json", "json"), "markdown": ("text/markdown; charset=utf-8", "md")}
 ALL_USERS: Final = ""
-"""What all exports together are counted under: no user is called so."""
+"""Key under which the exports of all users are counted. No user has this name."""
 
 
 @blueprint.get("/me/export")
 async def export() -> Response:
-    """Give all that the caller has: `format` is json or markdown; also `raw` texts and `events`, where asked for."""
+    """Export all data of the caller. `format` is json or markdown; `raw` and `events` add raw texts and the event
+    log."""
     user, what = await web_context().archive.user(identity().user), requested_export()
     if user is None:
         raise CommandRejected("not_found", "There is nothing of yours here.")
@@ -40,7 +41,7 @@ async def export() -> Response:
 
 @blueprint.delete("/me")
 async def erase() -> dict[str, Any]:
-    """Erase all that the caller has, for good; the body says `{"confirm": "…"}` with the caller's own name."""
+    """Erase all data of the caller for good. The body must be `{"confirm": "…"}` with the caller's own name."""
     owner = identity().user
     if _confirmed(await read_body(CONFIRM_BYTES)) != name_of(owner):
         raise CommandRejected("invalid_command", 'To erase everything, send {"confirm": "…"} with your user name.')
@@ -49,7 +50,7 @@ async def erase() -> dict[str, Any]:
 
 @blueprint.delete("/users/<user>")
 async def erase_user(user: str) -> dict[str, Any]:
-    """Erase all that a user has, for operators; `tenant` says of which tenant they are."""
+    """Erase all data of a user, for operators. `tenant` names the user's tenant."""
     owner = owner_of(user, rights().reach(request.args.get("tenant") or None))
     if await web_context().archive.user(owner) is None:
         raise CommandRejected("not_found", "Nothing is stored of a user of that name.")
@@ -58,23 +59,23 @@ async def erase_user(user: str) -> dict[str, Any]:
 
 @blueprint.delete("/me/sessions")
 async def sign_out() -> tuple[str, int]:
-    """End all sessions of the caller, this one too: whatever token was issued until now is refused."""
+    """End all sessions of the caller, this one too: every token issued until now is refused."""
     await web_context().sessions.end_all_sessions(identity().user)
     return "", 204
 
 
 @blueprint.delete("/users/<user>/sessions")
 async def sign_out_user(user: str) -> tuple[str, int]:
-    """End all sessions of a user, for operators; `tenant` says of which tenant they are."""
+    """End all sessions of a user, for operators. `tenant` names the user's tenant."""
     await web_context().sessions.end_all_sessions(owner_of(user, rights().reach(request.args.get("tenant") or None)))
     return "", 204
 
 
 def requested_export() -> ExportOptions:
-    """What the current request asks to be exported.
+    """Return the options of the export that the current request asks for.
 
     Raises:
-        CommandRejected: In a form that there is not (`invalid_command`).
+        CommandRejected: The format is unknown (`invalid_command`).
     """
     form = request.args.get("format", "json")
     if form not in FORMS:
@@ -84,10 +85,10 @@ def requested_export() -> ExportOptions:
 
 
 def download(pieces: Pieces, name: str, what: ExportOptions) -> Response:
-    """An export as the answer to the current request.
+    """Answer the current request with an export.
 
     Raises:
-        CommandRejected: The user, or everybody together, takes too many at this moment (`busy`).
+        CommandRejected: The user, or all users together, have too many exports in progress (`busy`).
     """
     user, exports = identity().user, web_context().exports
     if exports.held(user) >= MAX_EXPORTS_PER_USER or exports.held(ALL_USERS) >= MAX_EXPORTS_TOTAL:
@@ -100,7 +101,8 @@ def download(pieces: Pieces, name: str, what: ExportOptions) -> Response:
 
 
 async def _counted(pieces: Pieces, exports: Counter, user: str) -> AsyncGenerator[bytes, None]:
-    """Counted from its first piece on: an answer that nobody takes is never begun, and never ended."""
+    """Count the export from its first piece on: if the client never reads, the generator never starts, and never
+    ends."""
     entered = [name for name in (user, ALL_USERS) if exports.enter(name)]
     try:
         async with aclosing(pieces):

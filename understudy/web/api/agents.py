@@ -1,4 +1,4 @@
-"""`GET /api/agents` and `GET /api/tools`: what can be asked, and which model answers."""
+"""`GET /api/agents` and `GET /api/tools`: the agents, their tools, and the model in use."""
 
 from typing import Any
 
@@ -11,7 +11,7 @@ blueprint = Blueprint("agents", __name__, url_prefix="/api")
 
 @blueprint.get("/agents")
 async def agents() -> dict[str, Any]:
-    """Give every agent with its wire names, and the model that answers for the first of them."""
+    """List every agent with its wire names, and the model of the first of them."""
     identity()
     rest = web_context()
     listed = [
@@ -32,7 +32,7 @@ async def agents() -> dict[str, Any]:
 
 @blueprint.get("/tools")
 async def tools() -> dict[str, Any]:
-    """Give every tool with its description, the JSON schema of its parameters, and whether it asks for consent."""
+    """List every tool with its description, the JSON schema of its parameters, and whether it needs approval."""
     identity()
     known = {tool.name: tool for agent in web_context().agents.values() for tool in agent.tools}
     listed = [

@@ -1,4 +1,4 @@
-"""`POST /api/agui`: the AG-UI protocol. A run's input comes in, its events go out as server-sent events."""
+"""`POST /api/agui`: the AG-UI protocol. The body is a run's input, the answer its events as server-sent events."""
 
 import time
 from typing import TYPE_CHECKING, Final
@@ -24,12 +24,12 @@ if TYPE_CHECKING:
 blueprint = Blueprint("agui", __name__, url_prefix="/api/agui")
 
 LABEL: Final = "agui"
-"""What these streams are counted under, beside the dialects."""
+"""Metric label of these streams, in place of a dialect."""
 
 
 @blueprint.post("")
 async def agui() -> Response:
-    """Have the last message of the user answered, or join where that goes on already; the events are AG-UI's."""
+    """Run the user's last message, or join its run if it is in progress. The events are AG-UI's."""
     streams = web_context().streams
     arrived_at.set(streams.callbacks.clock())
     who = identity()
@@ -44,7 +44,7 @@ async def agui() -> Response:
 
 
 async def as_run_error(refused: Response) -> Response:
-    """Make of a refusal the stream that AG-UI clients expect: of an HTTP error they show the status alone."""
+    """Convert a refusal to a stream with a run error: of an HTTP error, AG-UI clients show the status alone."""
     said = (await refused.get_json())["error"]
     waits = refused.headers.get("Retry-After")
     error = Error(
@@ -55,7 +55,7 @@ async def as_run_error(refused: Response) -> Response:
 
 
 def _read(body: bytes, agent: str | None, agents: dict[str, Agent]) -> "tuple[RunAgentInput, Say]":
-    """Return a run's input and the message it stands for. Raises CommandRejected."""
+    """Return a run's input, and the command it stands for. Raises CommandRejected."""
     # Only now: AG-UI's types and pydantic are slow to import, and the start of a server does not wait for them.
     from understudy.web.api.agui_input import input_of, say_of
 

@@ -1,4 +1,4 @@
-"""The input of an AG-UI run, and the message it stands for. Imported when the first one comes: it needs pydantic."""
+"""Parse the input of an AG-UI run into a command. Imported with the first one, because it needs pydantic."""
 
 from typing import Any, Final
 
@@ -12,15 +12,15 @@ from transport.wire.strict_json import decode
 from understudy.agents.agent import Agent
 
 MAX_VALUES: Final = 100_000
-"""JSON values in a run's input: a client sends all that was said each time."""
+"""JSON values in a run's input, in which clients send the whole history each time. More are refused."""
 FORWARDED: Final = ("agent_type", "pillar", "references", "parent_id")
-"""What an application may say of a message in `forwardedProps`, by the names of our own command."""
+"""Fields of a message that an application may set in `forwardedProps`, by the names of our own command."""
 
 
 def input_of(body: bytes) -> RunAgentInput:
-    """What is used of a run's input. The history is ours to know: of the messages only the user's last one is read.
+    """Parse a run's input. Of its messages only the user's last one is kept: the server has the history.
 
-    Judged value by value, the history of a stranger could hold the interpreter for seconds.
+    Validating a whole history could occupy the interpreter for seconds.
     """
     given = decode(body, MAX_VALUES)
     if not isinstance(given, dict):
@@ -38,10 +38,10 @@ def input_of(body: bytes) -> RunAgentInput:
 
 
 def say_of(given: RunAgentInput, agent: str | None, agents: dict[str, Agent]) -> Say:
-    """The message that a run's input stands for.
+    """Return the command that a run's input stands for.
 
     Raises:
-        CommandRejected: There is none, it has parts that are no text, or names what is not there.
+        CommandRejected: It has no message of the user, a part that is no text, or an unknown name.
     """
     if given.resume:
         raise CommandRejected("invalid_command", "Runs are not interrupted here; send approvals to /api/commands.")

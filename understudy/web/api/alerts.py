@@ -1,4 +1,4 @@
-"""`POST /api/alerts`: what an operator has to tell all users of a tenant, or of the server, at once."""
+"""`POST /api/alerts`: operators send a sentence to all users of a tenant, or of the server."""
 
 from typing import Any, Final
 
@@ -12,12 +12,12 @@ from understudy.web.context import rights, web_context
 blueprint = Blueprint("alerts", __name__, url_prefix="/api/alerts")
 
 MAX_ALERT: Final = 500
-"""Characters of an alert."""
+"""Characters of an alert. A longer one is refused."""
 
 
 @blueprint.post("")
 async def alert() -> tuple[dict[str, Any], int]:
-    """Send `{"message": "…"}` to every connection that the asker's role reaches, ahead of all that is queued.
+    """Send `{"message": "…"}` to every connection within the caller's rights, ahead of queued events.
 
     With `"tenant": "…"` an operator of the server reaches the users of that tenant only.
     """
@@ -28,7 +28,7 @@ async def alert() -> tuple[dict[str, Any], int]:
 
 
 def _alert(body: bytes) -> tuple[str, str | None]:
-    """Return the sentence, and the tenant if one is named."""
+    """Return the sentence, and the tenant or None."""
     try:
         given = msgspec.json.decode(body)
         message, tenant = " ".join(given["message"].split()), given.get("tenant")

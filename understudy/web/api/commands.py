@@ -1,4 +1,4 @@
-"""`POST /api/commands`: one command, for clients that have no socket."""
+"""`POST /api/commands`: one command, for clients without a WebSocket."""
 
 import math
 from typing import Any
@@ -19,7 +19,7 @@ blueprint = Blueprint("commands", __name__, url_prefix="/api/commands")
 
 @blueprint.post("")
 async def command() -> tuple[dict[str, Any], int]:
-    """Do what one command asks, in any form that a socket accepts; what comes of it is in the thread's events."""
+    """Carry out one command, in any form that a WebSocket accepts. Its effects are in the thread's events."""
     arrived_at.set(web_context().streams.callbacks.clock())
     who = identity()
     given = parse_frame(await read_body(), max_bytes=web_context().settings.limits.frame_bytes)
@@ -30,12 +30,12 @@ async def command() -> tuple[dict[str, Any], int]:
 
 
 async def read_body(max_bytes: int | None = None) -> bytes:
-    """The body of the current request, at most `max_bytes` of it, or as much as a frame may have.
+    """Return the body of the current request, at most `max_bytes`; None: the limit of a frame.
 
     Raises:
-        CommandRejected: `message_too_large`. The rest was heard out and thrown away: a client that is cut off in the
-            middle would never read the answer.
-        RequestTimeout: It took longer than a body may.
+        CommandRejected: `message_too_large`. The rest of the body was read and discarded: a client that is cut off
+            while it sends would not read the answer.
+        RequestTimeout: The body took longer than BODY_TIMEOUT.
     """
     limit = web_context().settings.limits.frame_bytes if max_bytes is None else max_bytes
     body = bytearray()

@@ -1,4 +1,4 @@
-"""`POST /api/files` and `GET /api/files/{id}`: what users attach to their messages."""
+"""`POST /api/files` and `GET /api/files/{id}`: files that users attach to their messages."""
 
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
@@ -16,14 +16,14 @@ from understudy.web.context import drain_body, identity, web_context
 blueprint = Blueprint("files", __name__, url_prefix="/api/files")
 
 UNNAMED = "file"
-"""What a file is called of whose name nothing may be shown."""
+"""Name of a file of whose own name nothing is left after redaction."""
 CHUNK = 256 * 1024
 """Bytes read at a time."""
 
 
 @blueprint.post("")
 async def upload() -> tuple[dict[str, Any], int]:
-    """Take in the multipart field `file`; answers with the id that a message's `references` name."""
+    """Store the multipart field `file`. Return the id by which a message's `references` name it."""
     owner = identity().user
     try:
         await web_context().quotas.check_files(
@@ -49,7 +49,7 @@ async def upload() -> tuple[dict[str, Any], int]:
 
 @blueprint.get("/<file_id>")
 async def download(file_id: str) -> Response:
-    """Give the file back, always as a download: nothing a user uploaded is shown as a page of this origin."""
+    """Return a file, always as a download: no uploaded file is shown as a page of this origin."""
     row = await web_context().store.file(identity().user, file_id)
     if row is None:
         raise CommandRejected("not_found", "There is no file of that name.")

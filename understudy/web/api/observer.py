@@ -1,6 +1,6 @@
-"""`/api/observer`: the live supervision tree, for operators of the server, and counts of users, for every operator.
+"""`/api/observer`: the live supervision tree, for operators of the server; counts of users, for every operator.
 
-Nothing here shows what a user wrote.
+No answer contains text of a user.
 """
 
 import time
@@ -23,12 +23,12 @@ from understudy.web.params import whole_number
 blueprint = Blueprint("observer", __name__, url_prefix="/api/observer")
 
 MAX_TEXT: Final = 200
-"""Characters of what is looked for in paths, and of a path."""
+"""Characters of a path, and of the text searched for in paths."""
 
 
 @blueprint.get("/tree")
 async def tree() -> Response:
-    """Give some levels of the tree below `path`, or, with `text` or `state`, the actors there that fit."""
+    """Return some levels of the tree below `path`; with `text` or `state`, the matching actors below it."""
     rights().check_server()
     view = web_context().tree_api.tree
     path, text, state = request.args.get("path", SYSTEM), request.args.get("text", "").strip(), _state()
@@ -49,7 +49,7 @@ async def tree() -> Response:
 
 @blueprint.get("/incidents")
 async def incidents() -> dict[str, Any]:
-    """Give the last abnormal ends of actors, the oldest first, and the counts."""
+    """Return the latest abnormal ends of actors, the oldest first, and the counts."""
     rights().check_server()
     observatory = web_context().tree_api
     return {
@@ -60,13 +60,14 @@ async def incidents() -> dict[str, Any]:
 
 @blueprint.get("/counts")
 async def counts() -> dict[str, int]:
-    """Return how many users, connections and runs there are on this node: of a tenant, or of all if the asker may."""
+    """Return the numbers of users, connections and runs on this node, of a tenant or of all within the caller's
+    rights."""
     return dict(web_context().counts(rights().whose(request.args.get("tenant") or None)))
 
 
 @blueprint.get("/changes")
 async def changes() -> Response:
-    """Give what changes in the tree as server-sent events, for as long as the token counts and the client stays."""
+    """Stream changes of the tree as server-sent events, until the token expires or the client leaves."""
     rights().check_server()
     who, rest = identity(), web_context()
     if request.method == "HEAD":
@@ -79,14 +80,14 @@ async def changes() -> Response:
 
 @blueprint.post("/kill")
 async def kill() -> tuple[dict[str, Any], int]:
-    """Kill the actor at `{"path": "…"}`, where the settings allow it, to see what happens then."""
+    """Kill the actor at `{"path": "…"}`, if the settings allow it, to observe recovery."""
     rights().check_server()
     path, part = _target(await read_body())
     return {"path": web_context().tree_api.kill(path, part=part)}, 202
 
 
 def _end_reason(rest: WebContext, who: Identity) -> Callable[[], str | None]:
-    """What says why somebody's stream ends, if it does."""
+    """Return a function that returns why the caller's stream must end, or None."""
 
     def ended() -> str | None:
         if rest.streams.draining():

@@ -1,7 +1,7 @@
-"""`/healthz`, `/readyz`, `/metrics`: for those who keep the server running.
+"""`/healthz`, `/readyz`, `/metrics`: for operation and monitoring.
 
-Strangers, such as a balancer, hear whether the server is well, and no more. Figures are for operators of the server and
-for the role `metrics`; where everybody on this machine is given a session, there are no strangers.
+Callers without a token, such as a load balancer, get the overall status only. Figures are for operators of the server
+and for the role `metrics`; if anonymous sessions are allowed, they are for every caller.
 """
 
 import logging
@@ -20,11 +20,11 @@ log = logging.getLogger(__name__)
 blueprint = Blueprint("operations", __name__)
 
 METRICS: Final = "metrics"
-"""The role for a program that collects figures, and for nothing else."""
+"""The role of a program that collects metrics; it grants nothing else."""
 
 
 class HealthProbes:
-    """What strangers may ask of the server, looked at once a second at most but for the database file's name."""
+    """Health for callers without a token: checked once a second at most, except for the database file's name."""
 
     def __init__(self, rest: WebContext) -> None:
         self._rest = rest
@@ -33,15 +33,15 @@ class HealthProbes:
         self.status = CachedCheck(self._status)
 
     async def is_ready(self) -> bool:
-        """Return whether messages can be stored. A file that is gone counts at once, the rest once a second."""
+        """Whether messages can be stored. A missing database file counts at once, any other failure within a second."""
         return not self._file_gone() and await self.ready.result()
 
     async def current_status(self) -> str:
-        """Return the status of the whole. A file that is gone counts at once, the rest once a second."""
+        """Return the overall status. A missing database file counts at once, any other failure within a second."""
         return HealthStatus.FAILED.value if self._file_gone() else await self.status.result()
 
     def _file_gone(self) -> bool:
-        """Look whether the database is the file that was opened; takes microseconds, so each request may ask."""
+        """Whether the database file was removed or replaced. Takes microseconds, so each request may check."""
         try:
             self._rest.store.database.check()
         except StorageUnavailable as error:
@@ -64,14 +64,14 @@ class HealthProbes:
 
 
 def health_probes() -> HealthProbes:
-    """Give those of the current request's server."""
+    """Return the probes of the current request's server."""
     found: HealthProbes = current_app.extensions["glances"]
     return found
 
 
 @blueprint.get("/healthz")
 async def healthz() -> tuple[dict[str, Any], int]:
-    """Say that the process lives, and which of its parts are ill to who may know; 200 if it can answer at all."""
+    """Report that the process is alive; with the rights for it, the health of each part. The status is always 200."""
     try:
         _check_may_read_metrics()
     except (Unauthenticated, CommandRejected):
@@ -81,7 +81,7 @@ async def healthz() -> tuple[dict[str, Any], int]:
 
 @blueprint.get("/readyz")
 async def readyz() -> tuple[dict[str, Any], int]:
-    """Say whether messages can be taken: 200, or 503 while the server takes its leave or storage cannot be written."""
+    """Report whether messages are accepted: 200, or 503 while the server drains or storage cannot be written."""
     if web_context().streams.draining():
         return {"status": "leaving"}, 503
     if not await health_probes().is_ready():
@@ -91,13 +91,13 @@ async def readyz() -> tuple[dict[str, Any], int]:
 
 @blueprint.get("/metrics")
 async def metrics() -> Response:
-    """Give the metrics in Prometheus' text format, to who has the role `metrics` or operates the server."""
+    """Return the metrics in Prometheus' text format, for the role `metrics` and operators of the server."""
     _check_may_read_metrics()
     return Response(web_context().metrics.render(), content_type=CONTENT_TYPE_LATEST)
 
 
 def _check_may_read_metrics() -> None:
-    """Refuse a request for figures of the whole server to those whom they do not concern.
+    """Refuse figures of the whole server to callers without the rights.
 
     Raises:
         Unauthenticated: There is no valid token.

@@ -21,25 +21,25 @@ TYPES: Final = {
 
 @blueprint.get("/")
 async def index() -> Response:
-    """Give the chat page."""
+    """Return the chat page."""
     return await _serve("index.html")
 
 
 @blueprint.get("/favicon.ico")
 async def favicon() -> Response:
-    """Give the page's icon to browsers that ask for it unbidden."""
+    """Return the page's icon, which browsers request unasked."""
     return await _serve("icon.svg")
 
 
 @blueprint.get("/observer")
 async def observer() -> Response:
-    """Give the page that shows operators the live supervision tree."""
+    """Return the page with the live supervision tree, for operators."""
     return await _serve("observer/index.html")
 
 
 @blueprint.get("/page/<path:name>")
 async def asset(name: str) -> Response:
-    """Give one file of the pages."""
+    """Return one file of the pages."""
     return await _serve(name)
 
 
@@ -56,7 +56,7 @@ async def _serve(name: str) -> Response:
 
 @functools.cache
 def _files() -> dict[str, tuple[bytes, str, str]]:
-    """Read all files of the pages once. Only their names, with folders, can be asked for."""
+    """Read all files of the pages once. No other path is served."""
     found = {}
     folders = [(resources.files("understudy").joinpath("page"), "")]
     while folders:

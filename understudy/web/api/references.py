@@ -1,4 +1,4 @@
-"""`/openapi.json` and `/asyncapi.json`: what this server takes and gives, for machines."""
+"""`/openapi.json` and `/asyncapi.json`: machine-readable descriptions of this server's interfaces."""
 
 import functools
 import inspect
@@ -22,20 +22,20 @@ BY_ITSELF: Final = frozenset({"HEAD", "OPTIONS"})
 
 @blueprint.get("/openapi.json")
 async def openapi_json() -> Response:
-    """Give the OpenAPI document of these routes."""
+    """Return the OpenAPI document of these routes."""
     return await _served(openapi(version("understudy"), routes_of(current_app), "/"))
 
 
 @blueprint.get("/asyncapi.json")
 async def asyncapi_json() -> Response:
-    """Give the AsyncAPI document of the sockets and event streams."""
+    """Return the AsyncAPI document of the sockets and event streams."""
     document = await run_off_loop(_asyncapi, web_context().settings.limits)
     servers = {name: server | {"host": request.host} for name, server in document["servers"].items()}
     return await _served(document | {"servers": servers})
 
 
 def routes_of(app: Quart) -> list[Route]:
-    """Every route of an application, with the first line of what its view says of itself."""
+    """List every route of an application with the first line of its view's docstring."""
     found = []
     for rule in app.url_map.iter_rules():
         said = (inspect.getdoc(app.view_functions[rule.endpoint]) or "").partition("\n")[0]

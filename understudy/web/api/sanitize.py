@@ -1,4 +1,4 @@
-"""`POST /api/sanitize`: what would be taken out of a text, and what of it would pass."""
+"""`POST /api/sanitize`: what would be redacted from a text, and what of it would pass."""
 
 from collections import Counter
 from typing import Any
@@ -26,7 +26,7 @@ class Asked:
 
 @blueprint.post("")
 async def sanitize() -> dict[str, Any]:
-    """Look through a text as the server looks through what it is sent, is returned or sends; nothing is stored."""
+    """Filter a text like a user's, a tool's or an agent's. Nothing is stored."""
     who, content_filter = identity(), web_context().content_filter
     asked = _asked(await read_body())
     scrubber = await content_filter.sanitizer(Direction(asked.direction), asked.policy)
@@ -63,7 +63,7 @@ def _told(text: str, found: Sanitized) -> dict[str, Any]:
 
 
 def _finding(each: Finding, units: tuple[int, int]) -> dict[str, Any]:
-    """`units` is where it begins and ends as browsers count."""
+    """Describe a finding. `units` are its start and end in UTF-16 code units, as browsers count."""
     return {
         "kind": each.kind,
         "category": each.category.value,

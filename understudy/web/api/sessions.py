@@ -12,18 +12,18 @@ blueprint = Blueprint("sessions", __name__, url_prefix="/api/sessions")
 
 @blueprint.post("")
 async def create() -> tuple[dict[str, Any], int]:
-    """Give an anonymous user a session; 401 where this server gives none."""
+    """Issue a session to an anonymous user; 401 if this server issues none."""
     return web_context().sessions.issue_anonymous(peer()).as_json(), 201
 
 
 @blueprint.post("/refresh")
 async def refresh() -> dict[str, Any]:
-    """Give a later token for the session of the bearer's token."""
+    """Renew the bearer's token."""
     return (await web_context().sessions.renew_and_revoke(bearer())).as_json()
 
 
 @blueprint.delete("")
 async def end() -> tuple[str, int]:
-    """End the session of the bearer's token: it is refused from now on, and the session's sockets are closed."""
+    """End the session of the bearer's token: its tokens are refused, and its connections closed."""
     await web_context().sessions.end_session(bearer())
     return "", 204

@@ -1,4 +1,4 @@
-"""`GET /api/threads/{id}/stream`: a thread's events as server-sent events, for whom no WebSocket gets through."""
+"""`GET /api/threads/{id}/stream`: a thread's events as server-sent events, for clients without WebSocket."""
 
 from quart import Blueprint, Response, request
 
@@ -23,7 +23,7 @@ blueprint = Blueprint("stream", __name__, url_prefix="/api/threads")
 
 @blueprint.get("/<thread_id>/stream")
 async def stream(thread_id: str) -> Response:
-    """Give the events after `Last-Event-ID`, or else `after`, then every new one, for as long as the client stays."""
+    """Stream the events after `Last-Event-ID`, or else `after`, then every new one until the client leaves."""
     who = identity(in_query=True)  # a browser's EventSource can set no header
     streams = web_context().streams
     after = parse_last_event_id(request.headers.get("Last-Event-ID"), request.args.get("after"))
@@ -53,7 +53,7 @@ async def stream(thread_id: str) -> Response:
 
 
 def as_answer(body: EventStream) -> Response:
-    """An answer that lasts as long as its stream."""
+    """Return a response without a time limit, as its stream has none."""
     answer = Response(body, content_type=CONTENT_TYPE, headers=HEADERS)
     answer.timeout = None
     return answer

@@ -26,16 +26,16 @@ T = TypeVar("T")
 blueprint = Blueprint("threads", __name__, url_prefix="/api/threads")
 
 MAX_TITLE = 200
-"""Characters of a thread's title."""
+"""Characters of a thread's title. A longer one is refused."""
 UNTITLED = "New conversation"
-"""What a thread is called of whose title nothing may be shown."""
+"""Title of a thread of whose own title nothing is left after redaction."""
 TITLE_BYTES = 16 * 1024
-"""Of a body that holds one."""
+"""Size limit of a body with a title."""
 
 
 @blueprint.get("")
 async def listing() -> Response:
-    """Give the caller's threads, newest first; `query` searches titles and messages, `cursor` goes on."""
+    """List the caller's threads, newest first; `query` searches titles and messages, `cursor` is the next page's."""
     owner = identity().user
     read = await web_context().reads.threads(
         owner, request.args.get("query", ""), request.args.get("cursor"), whole_number("limit", 50, 1, 200)
@@ -46,7 +46,7 @@ async def listing() -> Response:
 
 @blueprint.get("/<thread_id>/messages")
 async def messages(thread_id: str) -> Response:
-    """Give a thread's messages of all branches, oldest first, the latest page first; answers also as safe HTML."""
+    """Return a thread's messages of all branches, oldest first, the latest page first; answers also as safe HTML."""
     check_id("thread_id", thread_id)
     owner, cursor, limit = identity().user, request.args.get("cursor"), whole_number("limit", 100, 1, 200)
     read = await web_context().reads.messages(owner, thread_id, cursor, limit)
@@ -61,14 +61,14 @@ async def messages(thread_id: str) -> Response:
 
 @blueprint.get("/<thread_id>/export")
 async def export(thread_id: str) -> Response:
-    """Give a whole thread to keep: `format` is json or markdown; also `raw` texts and `events`, where asked for."""
+    """Export a thread. `format` is json or markdown; `raw` and `events` add raw texts and the event log."""
     thread, what = (await _existing(thread_id)).value, requested_export()
     return download(web_context().exporter.thread(thread, what), "conversation", what)
 
 
 @blueprint.get("/<thread_id>/events")
 async def events(thread_id: str) -> Response:
-    """Give a thread's events after the sequence number `after`, as they were sent."""
+    """Return a thread's events after the sequence number `after`, as they were sent."""
     check_id("thread_id", thread_id)
     owner, after, limit = identity().user, whole_number("after", 0, 0, 2**53), whole_number("limit", 500, 1, 1000)
     read = await web_context().reads.events(owner, thread_id, after, limit)
@@ -85,14 +85,14 @@ async def events(thread_id: str) -> Response:
 
 @blueprint.get("/<thread_id>")
 async def one(thread_id: str) -> Response:
-    """Give one thread."""
+    """Return one thread."""
     read = await _existing(thread_id)
     return await _answer(_thread(read.value), read)
 
 
 @blueprint.patch("/<thread_id>")
 async def rename(thread_id: str) -> dict[str, Any]:
-    """Give a thread another title: `{"title": "…"}`."""
+    """Rename a thread: `{"title": "…"}`."""
     await _existing(thread_id)
     title = await web_context().content_filter.filter_note(identity().user, _title(await read_body(TITLE_BYTES)))
     await web_context().store.rename_thread(identity().user, thread_id, " ".join(title.split()) or UNTITLED)
@@ -120,7 +120,7 @@ def _there(found: T | None) -> T:
 
 
 async def _answer(body: dict[str, Any], read: CachedRead[Any]) -> Response:
-    """A read as JSON; one that the database did not answer says so, and how old it is (RFC 9111, 5.1 and 5.5)."""
+    """Encode a read as JSON. A cached read, without the database, has its age in headers (RFC 9111, 5.1 and 5.5)."""
     whole = body | {"stale": True} if read.stale else body
     return _dated(Response(await run_off_loop(msgspec.json.encode, whole), content_type="application/json"), read)
 
@@ -148,7 +148,7 @@ def _thread(row: Thread) -> dict[str, Any]:
 
 
 def _shown(rest: WebContext, owner: str, rows: Sequence[Message], answers: Sequence[RunRecord]) -> list[dict[str, Any]]:
-    """Messages as they are shown; each of the user's with all the runs that answered it, oldest first."""
+    """Encode messages for clients, each of the user's with all its runs, oldest first."""
     runs: dict[str, list[dict[str, str]]] = {row.id: [] for row in rows if row.role == "user"}
     for run in answers:
         runs[run.message_id].append(records.short_run_of(run))
