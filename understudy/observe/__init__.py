@@ -1,4 +1,4 @@
-"""What a server reports about itself: metrics, logs, the tree of actors, its health, the watchdog of its runs.
+"""Observation of a server: metrics, logs, health, incidents, and the live actor tree.
 
-Nothing here changes what a user gets; HTTP routes of these reports stand in `web`.
+Nothing here changes what the server does, but for the operator's kill of an actor.
 """

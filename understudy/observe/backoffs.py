@@ -1,4 +1,4 @@
-"""Which actors wait for their next incarnation, counted for everybody above them. Pure."""
+"""Counts actors that back off before a restart, for each of their ancestors. Pure."""
 
 from collections import Counter
 from collections.abc import Iterator
@@ -10,13 +10,13 @@ from actors.events import ActorRestarting, ActorStarted, ActorStopped
 
 @define
 class Backoffs:
-    """Follows the events of a tree; asking it costs the same for ten actors and for ten thousand."""
+    """Follows the events of a tree. A query costs the same for ten actors and for ten thousand."""
 
     _paths: set[str] = field(factory=set, init=False)
     _below: Counter[str] = field(factory=Counter, init=False)
 
     def record(self, event: object) -> None:
-        """Something happened in the tree."""
+        """Apply an event of the tree."""
         match event:
             case ActorRestarting(path=path, delay_s=delay_s) if delay_s > 0:
                 self._add(path)
@@ -24,7 +24,7 @@ class Backoffs:
                 self._remove(path)
 
     def count_below(self, path: str) -> int:
-        """How many rest below the actor at this path."""
+        """Return the number of actors below this path that are backing off."""
         return self._below[path]
 
     def _add(self, path: str) -> None:
@@ -41,6 +41,6 @@ class Backoffs:
 
 
 def ancestors(path: str) -> Iterator[str]:
-    """The paths of its parent, of that one's parent, and so on."""
+    """Yield the paths of the parent, of its parent, and so on."""
     while path := path.rpartition("/")[0]:
         yield path

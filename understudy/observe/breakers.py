@@ -1,4 +1,4 @@
-"""What the breakers of a server say: to the log when they open and close, to the metrics, and to `/healthz`."""
+"""States of a server's circuit breakers, for the log, the metrics and `/healthz`."""
 
 import logging
 import time
@@ -19,27 +19,27 @@ _NOTES: Final = {
 
 
 class BreakerMetrics(Protocol):
-    """Who keeps the numbers."""
+    """Receives state changes of breakers."""
 
     def breaker_changed(self, name: str, state: str) -> None:
-        """A breaker is `closed`, `open` or `half_open` from now on."""
+        """Record that a breaker is now `closed`, `open` or `half_open`."""
 
 
 @define
 class Breakers:
-    """The last known state of each. `clock` gives seconds; may be read from any thread."""
+    """The last known state of each breaker. `clock` returns seconds. May be read from any thread."""
 
     metrics: BreakerMetrics
     clock: Callable[[], float] = time.monotonic
     _states: dict[str, tuple[CircuitState, float]] = field(factory=dict, init=False)
 
     def add(self, name: str) -> None:
-        """There is a breaker of that name, and it is closed."""
+        """Register a closed breaker."""
         self._states[name] = CircuitState.CLOSED, self.clock()
         self.metrics.breaker_changed(name, CircuitState.CLOSED.value)
 
     def record_change(self, change: CircuitChange) -> None:
-        """Take over what a breaker tells: it is its `on_change`."""
+        """Record and log a state change. It is the breakers' `on_change`."""
         self._states[change.name] = change.new, self.clock()
         self.metrics.breaker_changed(change.name, change.new.value)
         if change.new is CircuitState.OPEN:
@@ -50,7 +50,8 @@ class Breakers:
             log.info("breaker.closed", extra={"breaker": change.name})
 
     def checks(self) -> Mapping[str, HealthCheck]:
-        """One for each, by its name. What is on the other side of a breaker is not the server's own health."""
+        """Return a health check for each breaker by name. None is essential: the service behind a breaker is not the
+        server."""
         now = self.clock()
         return {
             name: HealthCheck()

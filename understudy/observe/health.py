@@ -1,4 +1,4 @@
-"""Health as data: named checks combined into the answers of `/healthz` and `/readyz`. Pure."""
+"""Health as data: named checks, combined into the answers of `/healthz` and `/readyz`. Pure."""
 
 import enum
 from collections.abc import Mapping
@@ -8,7 +8,7 @@ from attrs import frozen
 
 
 class HealthStatus(enum.StrEnum):
-    """From well to unwell; a whole is as well as its worst part."""
+    """From healthy to failed. A whole has the worst status of its parts."""
 
     OK = "ok"
     DEGRADED = "degraded"
@@ -20,7 +20,7 @@ _ORDER = (HealthStatus.OK, HealthStatus.DEGRADED, HealthStatus.FAILED)
 
 @frozen
 class HealthCheck:
-    """What one part says of itself. `note` is a sentence for an operator, `since_s` how long it has been so.
+    """The health of one part. `note` is a sentence for an operator, `since_s` how long it has had this status.
 
     A part that is not `essential` makes the whole degraded at worst.
     """
@@ -32,13 +32,14 @@ class HealthCheck:
 
 
 def combine(checks: Mapping[str, HealthCheck]) -> dict[str, Any]:
-    """`{"status": …, "checks": {name: {"status", "note"?, "since_s"?}}}`; without checks all is well."""
+    """Return `{"status": …, "checks": {name: {"status", "note"?, "since_s"?}}}`; without checks the status is ok."""
     worst = max((_weight(check) for check in checks.values()), default=0)
     return {"status": _ORDER[worst].value, "checks": {name: _as_json(check) for name, check in checks.items()}}
 
 
 def http_status(health: Mapping[str, Any]) -> int:
-    """The answer of `/readyz` for a combined status: 200, or 503 when it failed. Degraded still serves."""
+    """Return the status code of `/readyz`: 503 if the health is failed, otherwise 200. A degraded server still
+    serves."""
     return 503 if health["status"] == HealthStatus.FAILED else 200
 
 

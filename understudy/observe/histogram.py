@@ -1,4 +1,4 @@
-"""A histogram that takes a whole batch of observations at once."""
+"""A histogram that records a batch of observations at once."""
 
 import math
 from bisect import bisect_left
@@ -12,10 +12,10 @@ from prometheus_client.utils import floatToGoString
 
 
 class BatchHistogram(Collector):
-    """For what happens some hundred thousand times a second: an observation is a tenth of `Histogram.observe`'s cost.
+    """For events at some hundred thousand a second: an observation costs a tenth of `Histogram.observe`.
 
-    That one takes two locks for each observation; here one thread observes, and any may scrape. `bounds` are the
-    upper bounds of the buckets, in rising order, without infinity.
+    prometheus_client takes two locks for each observation. Here one thread observes, and any thread may scrape.
+    `bounds` are the upper bounds of the buckets in rising order, without infinity.
     """
 
     def __init__(self, name: str, help_text: str, bounds: Sequence[float], registry: CollectorRegistry) -> None:
@@ -27,7 +27,7 @@ class BatchHistogram(Collector):
         registry.register(self)
 
     def observe_since(self, times: Sequence[float], now: float) -> None:
-        """Count the time from each of `times` to `now`; one in the future counts as 0."""
+        """Record the time from each of `times` to `now`. A time in the future is recorded as 0."""
         counts, bounds = self._counts, self._bounds
         shortest, longest = now - max(times), now - min(times)
         bucket = bisect_left(bounds, shortest)
@@ -40,6 +40,6 @@ class BatchHistogram(Collector):
             self._sum += max(0.0, now - time)
 
     def collect(self) -> Iterator[Metric]:
-        """The buckets, each with all that is below it, and the sum."""
+        """Yield the cumulative buckets and the sum."""
         named = zip(map(floatToGoString, self._bounds), accumulate(self._counts), strict=True)
         yield HistogramMetricFamily(self._name, self._help, buckets=list(named), sum_value=self._sum)

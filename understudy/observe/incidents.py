@@ -1,6 +1,6 @@
-"""What went wrong in the tree lately: who died, of what kind of error, and under which id the log tells the rest. Pure.
+"""Recent incidents in the tree: actor, error class, and the id of the log line with the details. Pure.
 
-Texts of errors, tracebacks and states stay in the log: they may hold what a user wrote.
+Messages of errors, tracebacks and states are in the log only, because they may contain text of a user.
 """
 
 from collections import deque
@@ -15,20 +15,20 @@ from actors.strategy import Decision
 from understudy.observe.logs import new_error_id
 
 MAX_INCIDENTS: Final = 100
-"""Incidents that are remembered, the latest ones."""
+"""Incidents that are kept; the oldest is dropped."""
 CASCADE: Final = 10
-"""Of actors that were killed and not started again, so many are remembered in a second: with a supervisor die all below
-it, and ten thousand of them must not push out what matters. The others are only counted."""
+"""Incidents per second that are kept of actors that were killed and not restarted; the others are only counted. A
+killed supervisor takes all actors below it along, and ten thousand of them must not displace the other incidents."""
 KILLED: Final = "killed"
-"""What stands in place of an error's class where there was none."""
+"""Stands for the error class of an actor that was killed."""
 
 
 @frozen
 class Incident:
-    """One abnormal end of an incarnation, at `at` (Unix seconds). `number` counts from 1.
+    """An abnormal end of an actor's incarnation, at `at` (Unix seconds). `number` counts from 1.
 
-    `error` is the class of the error, or `killed`; `message_type` names what was in work, or is None; `decision` says
-    what its supervisor did.
+    `error` is the class of the error, or `killed`; `message_type` is the type of the message being handled, or None;
+    `decision` is the supervisor's.
     """
 
     number: int
@@ -42,7 +42,7 @@ class Incident:
 
 @define
 class Incidents:
-    """The last incidents, and the count of all. `clock` gives Unix seconds."""
+    """The latest incidents, and the count of all. `clock` returns Unix seconds."""
 
     clock: Callable[[], float]
     count: int = field(default=0, init=False)
@@ -50,7 +50,7 @@ class Incidents:
     _latest: deque[Incident] = field(factory=lambda: deque(maxlen=MAX_INCIDENTS), init=False, repr=False)
 
     def record(self, event: object) -> str | None:
-        """Remember an event of the tree if it is an incident; its error id, for the log line that tells the rest."""
+        """Record an event of the tree if it is an incident. Return its error id, for the log line with the details."""
         if not isinstance(event, ActorCrashed):
             return None
         self.count += 1
@@ -72,5 +72,5 @@ class Incidents:
         return False
 
     def after(self, number: int = 0) -> list[Incident]:
-        """Those after this one that are still remembered, the oldest first."""
+        """Return the kept incidents with higher numbers, the oldest first."""
         return [incident for incident in self._latest if incident.number > number]

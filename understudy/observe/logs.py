@@ -1,7 +1,7 @@
-"""Logs: an event name and key-values, as JSON lines, or readable on a terminal. One chain for all loggers.
+"""Logs: an event name and key-values, as JSON lines, or readable on a terminal. One processor chain for all loggers.
 
-Lines of the standard library's loggers (the actors', the transport's, the HTTP server's) go through the same
-chain, with their `extra` as key-values. Redaction comes first. Lines that clients can cause at will are summed up.
+Lines of the standard library's loggers (the actors', the transport's, the HTTP server's) pass the same chain, with
+their `extra` as key-values. Redaction comes first. Lines that clients can cause at will are summed up.
 """
 
 import contextlib
@@ -28,7 +28,7 @@ ERROR_ID_BYTES: Final = 8  # 64 bits: no two errors of a server's lifetime share
 
 
 def new_error_id() -> str:
-    """The name of one error, told to the user and written beside it in the log: 16 hexadecimal digits."""
+    """Return the id of an error, shown to the user and logged with it: 16 hexadecimal digits."""
     return secrets.token_hex(ERROR_ID_BYTES)
 
 
@@ -36,17 +36,17 @@ def new_error_id() -> str:
 def log_context(
     *, thread_id: str | None = None, run_id: str | None = None, error_id: str | None = None
 ) -> Iterator[None]:
-    """Lines logged inside carry these ids; a task started inside inherits them."""
+    """Add these ids to the lines logged inside, also by tasks started inside."""
     ids = {"thread_id": thread_id, "run_id": run_id, "error_id": error_id}
     with structlog.contextvars.bound_contextvars(**{name: value for name, value in ids.items() if value is not None}):
         yield
 
 
 def configure_logging(level: str = "info", form: str = "auto", stream: TextIO | None = None) -> logging.Handler:
-    """Sends every log line of the process through the chain, to `stream` (standard error by default).
+    """Send every log line of the process through the chain, to `stream` (standard error by default).
 
-    `form` is `json`, `console`, or `auto`: console on a terminal, JSON elsewhere. Calling it again replaces the
-    former configuration. Raises ValueError for another level or form.
+    `form` is `json`, `console`, or `auto`: console on a terminal, JSON elsewhere. Replaces any former configuration.
+    Raises ValueError for an unknown level or form.
     """
     number = logging.getLevelNamesMapping().get(level.upper())
     if number is None:
@@ -75,7 +75,8 @@ def configure_logging(level: str = "info", form: str = "auto", stream: TextIO | 
 
 
 class SummingHandler(logging.StreamHandler[TextIO]):
-    """Writes lines, those that clients can cause at will summed up; what was left out is written when it closes."""
+    """Writes log lines. Lines that clients can cause at will are summed up; the sums are written by `close` at the
+    latest."""
 
     def __init__(self, stream: TextIO) -> None:
         super().__init__(stream)
@@ -83,7 +84,7 @@ class SummingHandler(logging.StreamHandler[TextIO]):
         self.addFilter(self._summing)
 
     def close(self) -> None:
-        """Write what was left out, and close."""
+        """Write the pending sums, and close."""
         self._summing.flush()
         super().close()
 
@@ -126,13 +127,13 @@ def _formatter(readable: bool) -> logging.Formatter:
 
 
 def _without_formatted(_logger: object, _method: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
-    """Other handlers' formatters leave these on the record; `extra` cannot hold them."""
+    """Drop the fields that formatters of other handlers leave on a record; `extra` cannot contain them."""
     for key in ("message", "asctime"):
         event.pop(key, None)
     return event
 
 
 def _event_first(_logger: object, _method: str, event: structlog.typing.EventDict) -> dict[str, Any]:
-    """The order in which a person reads: when, how grave, what, then the rest."""
+    """Order the fields for a reader: time, level, event, then the rest."""
     first = {key: event.pop(key) for key in ("timestamp", "level", "event", "logger") if key in event}
     return {**first, **event}

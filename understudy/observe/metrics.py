@@ -1,7 +1,7 @@
-"""Every metric of the house, declared once, each with its unit in its name.
+"""Every metric of the server, declared once, each with its unit in its name.
 
-A server has a registry of its own, so that two servers in one process (and every test) count apart. Labels come
-from closed sets: codes, event types, dialects, path patterns; names that users could invent are capped.
+Each server has its own registry, so that two servers in one process, and tests, count separately. Labels come from
+closed sets (codes, event types, dialects, path patterns); the number of names that users could invent is capped.
 """
 
 from collections import Counter as Tally
@@ -32,7 +32,7 @@ COMMIT_ROWS: Final = (1, 2, 5, 10, 25, 50, 100, 250, 500, 1000)
 
 
 class TreeNode(Protocol):
-    """What is read of a supervision tree at each scrape; `depth` is waiting messages by lane."""
+    """The part of a supervision tree read at each scrape. `depth` is the number of waiting messages by lane."""
 
     @property
     def path(self) -> str: ...  # noqa: D102 - named above
@@ -45,8 +45,8 @@ class TreeNode(Protocol):
 class Metrics:
     """The metrics of one server.
 
-    It is an `Observer` for connections and for runs, and its `record` can be an actor system's `on_event`.
-    All methods are cheap, none raises for a strange label.
+    Implements the metrics hooks of connections, runs, content filter and storage; its `record` is called with every
+    event of the actor system. All methods are cheap, and none raises for an unknown label.
     """
 
     def __init__(self) -> None:
@@ -157,23 +157,23 @@ class Metrics:
     # connections (transport's Observer)
 
     def on_connection(self, change: int, dialect: str) -> None:
-        """A connection began (`change` is 1) or ended (-1)."""
+        """Count a connection that opened (`change` is 1) or closed (-1)."""
         self._labelled(self._connections, dialect).inc(change)
 
     def on_closed(self, code: int) -> None:
-        """A socket was closed with this code."""
+        """Count a closed socket by its close code."""
         self._labelled(self._closed, str(code) if code in CLOSES or code in (1005, 1006) else OTHER).inc()
 
     def on_received(self, command_type: str) -> None:
-        """A command came in."""
+        """Count a command received."""
         self._labelled(self._messages, command_type).inc()
 
     def on_returned(self) -> None:
-        """A client has come back."""
+        """Count a client that reconnected."""
         self._reconnects.inc()
 
     def on_sent(self, event_types: Sequence[str], times: Sequence[float], now: float) -> None:
-        """Events were handed to their socket; those with a time were not replayed. Clocks may differ a little."""
+        """Count events handed to their socket; those with a time were not replayed. Clocks may differ slightly."""
         first = event_types[0]
         if event_types.count(first) == len(event_types):  # a burst is mostly of one kind
             self._labelled(self._sent, first).inc(len(event_types))
@@ -186,7 +186,7 @@ class Metrics:
             self._delivery.observe_since(times, now)
 
     def on_ponged(self, rtt_s: float) -> None:
-        """A client answered a ping."""
+        """Record the round-trip time of a ping."""
         self._rtt.observe(rtt_s)
 
     def on_acked(self, behind: int) -> None:
@@ -194,25 +194,26 @@ class Metrics:
         self._behind.observe(behind)
 
     def on_error(self, code: str) -> None:
-        """A client was told of an error."""
+        """Count an error sent to a client."""
         self._labelled(self._errors, _known(code)).inc()
 
     def on_ignored(self, command_type: str) -> None:
-        """A command beyond its limit was not taken."""
+        """Count a command ignored because it exceeds its limit."""
         self._labelled(self._ignored, command_type).inc()
 
     def on_dropped(self, event_type: str) -> None:
-        """An event without `seq` was dropped."""
+        """Count a dropped event without `seq`."""
         self._labelled(self._dropped, event_type).inc()
 
     # HTTP
 
     def count_error(self, code: str) -> None:
-        """A request was answered with an error."""
+        """Count a request answered with an error."""
         self.on_error(code)
 
     def count_deprecated_use(self, endpoint: str) -> None:
-        """A deprecated endpoint was used; `endpoint` is the agent type its path fixes, not a name a client chose."""
+        """Count the use of a deprecated endpoint. `endpoint` is the agent type of its path, not a name chosen by a
+        client."""
         self._labelled(self._deprecated, endpoint).inc()
 
     # runs (the chat's Observer)
@@ -248,7 +249,7 @@ class Metrics:
         self._labelled(self._taken_up, what).inc()
 
     def tool_ended(self, tool: str | None, status: str, seconds: float) -> None:
-        """A tool call ended; `tool` None: the model asked for a tool that its agent does not have."""
+        """Count a finished tool call. `tool` None: the model requested a tool that its agent does not have."""
         tool = OTHER if tool is None else _capped(tool, self._tools, TOOLS_MAX)
         self._labelled(self._calls, tool, status).inc()
         self._labelled(self._call_s, tool).observe(max(0.0, seconds))
@@ -269,10 +270,10 @@ class Metrics:
         detector = _capped(detector, self._detectors, KINDS_MAX)
         self._labelled(self._scrub_failures, direction, detector).inc()
 
-    # the house
+    # the server
 
     def record(self, event: object) -> None:
-        """Something happened in the tree: what an operator should see the number of is counted."""
+        """Count an event of the actor tree."""
         match event:
             case ActorRestarting():
                 self._labelled(self._restarts, self._paths.label(event.path)).inc()
@@ -284,46 +285,46 @@ class Metrics:
                 self._labelled(self._lingering, self._paths.label(event.path)).inc()
 
     def removed(self, what: str, count: int) -> None:
-        """Threads, events or files were removed because of their age; see `understudy.privacy.retention`."""
+        """Count threads, events or files removed because of their age; see `understudy.privacy.retention`."""
         self._labelled(self._removed, what).inc(count)
 
     def committed(self, events: int, seconds: float) -> None:
-        """The store wrote `events` events in one transaction."""
+        """Record a transaction with `events` events."""
         self._commit_rows.observe(events)
         self._commit_s.observe(max(0.0, seconds))
 
     def redis_up(self, up: bool) -> None:
-        """Redis answers, or does no more (the RedisObserver of storage)."""
+        """Record whether Redis answers."""
         self._redis.set(up)
 
     def node_message_dropped(self, reason: str) -> None:
-        """Something in Redis was not heard: it was `not_authentic`, `replayed` or `unreadable`."""
+        """Count a message of a node that was dropped as `not_authentic`, `replayed` or `unreadable`."""
         self._labelled(self._dropped_mail, reason).inc()
 
     def redis_called(self, outcome: str, seconds: float) -> None:
-        """A call of Redis was `answered`, `refused` by it, `failed`, or not made as it is `away`."""
+        """Record a call of Redis that was `answered`, `refused`, `failed`, or not made because Redis is `away`."""
         self._labelled(self._redis_calls, outcome).inc()
         if outcome == "answered":
             self._redis_s.observe(seconds)
 
     def breaker_changed(self, name: str, state: str) -> None:
-        """A breaker is closed, half open or open from now on."""
+        """Record the state of a breaker: closed, half open or open."""
         self._labelled(self._breakers, name).set(("closed", "half_open", "open").index(state))
 
     def cache_read(self, outcome: str) -> None:
-        """A read was answered by the database, by the cache, or by nobody."""
+        """Count a read by its outcome: answered by the database, by the cache, or by neither."""
         self._labelled(self._cache_reads, outcome).inc()
 
     def reads_began(self, times: Sequence[float], now: float) -> None:
-        """Reads that were asked for at these times have a thread and its connection now."""
+        """Record how long reads requested at these times waited for a thread and a connection."""
         self._read_waits.observe_since(times, now)
 
     def render(self) -> bytes:
-        """All of it in Prometheus' text format."""
+        """Return all metrics in Prometheus' text format."""
         return generate_latest(self.registry)
 
     def _labelled(self, metric: Any, first: str, second: str = "") -> Any:
-        """The child for these labels, cached: `labels()` takes a lock and builds a tuple on each call."""
+        """Return the child for these labels, cached: `labels()` takes a lock and builds a tuple on each call."""
         key = (id(metric), first, second)
         child = self._children.get(key)
         if child is None:
@@ -332,18 +333,18 @@ class Metrics:
 
 
 class MailboxDepths(Collector):
-    """Waiting messages by path pattern and lane, counted when they are asked for."""
+    """Waiting messages by path pattern and lane, counted at each scrape."""
 
     def __init__(self, tree: Callable[[], TreeNode | None]) -> None:
         self._tree = tree
         self._paths = PathLabels()
 
     def describe(self) -> list[Metric]:
-        """Nothing: so that registering does not walk a tree that may not be there yet."""
+        """Return nothing, so that registering does not walk a tree that may not exist yet."""
         return []
 
     def collect(self) -> Iterator[Metric]:
-        """Two gauges; actors with the same pattern add up."""
+        """Yield two gauges. Actors of one pattern are added up."""
         waiting: Tally[tuple[str, str]] = Tally()
         alive: Tally[str] = Tally()
         root = self._tree()
@@ -366,7 +367,7 @@ class MailboxDepths(Collector):
 
 
 def _capped(name: str, known: set[str], limit: int) -> str:
-    """The name while there is room for it among the known ones, else `other`."""
+    """Return the name if it is known or there is room for it, otherwise `other`."""
     if name not in known:
         if len(known) >= limit:
             return OTHER
@@ -375,12 +376,12 @@ def _capped(name: str, known: set[str], limit: int) -> str:
 
 
 def _known(code: str) -> str:
-    """Return a registered error code as it is, any other one as `other`: it may come from another release's log."""
+    """Return a registered error code unchanged, any other as `other`: it may come from the log of another release."""
     return code if code in ERRORS else OTHER
 
 
 def _outcome(envelope: Envelope) -> str:
-    """A status for an answer, the error's code for an error."""
+    """Return the status of an answer, or the code of an error."""
     match envelope.event:
         case FinalResponse(status=status):
             return status.value

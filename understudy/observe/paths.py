@@ -22,7 +22,7 @@ _DYNAMIC: Final = frozenset({"conversations", "connections", "runs", "tool_calls
 
 
 def path_pattern(path: str) -> str:
-    """`/system/conversations/t-17/run-9` → `/system/conversations/*/*`."""
+    """Replace the ids in a path: `/system/conversations/t-17/run-9` → `/system/conversations/*/*`."""
     parts = path.split("/")
     shown: list[str] = []
     for part in parts[:DEPTH_MAX]:
@@ -32,14 +32,14 @@ def path_pattern(path: str) -> str:
 
 
 class PathLabels:
-    """Normalises paths, and lumps together what comes after the first `limit` patterns: labels are never unbounded."""
+    """Labels for paths: their patterns, up to `limit` of them, then `other`. So the number of labels is bounded."""
 
     def __init__(self, limit: int = PATTERNS_MAX) -> None:
         self._limit = limit
         self._seen: set[str] = set()
 
     def label(self, path: str) -> str:
-        """The pattern of the path, or `other` when too many patterns were seen before this new one."""
+        """Return the pattern of a path, or `other` for a new pattern beyond the limit."""
         pattern = path_pattern(path)
         if pattern in self._seen:
             return pattern

@@ -1,4 +1,4 @@
-"""What never stands in a log: tokens, passwords, what people wrote. First in the chain of every log line."""
+"""Redaction of log lines: tokens, passwords, and text of users. It is first in the chain of every log line."""
 
 import re
 from collections.abc import Mapping, MutableMapping
@@ -14,7 +14,7 @@ KEYS: Final = frozenset(
         "content", "text", "prompt", "answer", "html", "arguments", "parameters", "payload", "body",
     }
 )  # fmt: skip
-"""Names whose values are never logged; so are names that end in `_token`, `_secret`, `_password` or `_key`."""
+"""Keys whose values are never logged. The same holds for keys that end in one of `_ENDINGS`."""
 
 VALUE_MAX: Final = 8_192  # characters of one value; the rest is cut off and said so
 DEPTH_MAX: Final = 6
@@ -28,13 +28,13 @@ _SANITIZER: Final = Sanitizer(
 
 
 def is_private(key: str) -> bool:
-    """Whether the values of this name are never logged."""
+    """Whether values of this key are never logged."""
     name = key.lower().replace("-", "_")
     return name in KEYS or name.endswith(_ENDINGS)
 
 
 def redact_text(text: str) -> str:
-    """The text without tokens, passwords and terminal sequences; cut at `VALUE_MAX` characters."""
+    """Remove tokens, passwords and terminal sequences from a text, and cut it at `VALUE_MAX` characters."""
     if len(text) > VALUE_MAX:
         text = f"{text[:VALUE_MAX]}… ({len(text) - VALUE_MAX} more characters)"
     text = _QUERY.sub(rf"\g<1>{REDACTED}", text)
@@ -42,9 +42,9 @@ def redact_text(text: str) -> str:
 
 
 def redact(_logger: object, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
-    """The processor: private names lose their values, all other texts lose what looks like a secret.
+    """The processor: replace values of private keys, and redact all other texts.
 
-    What structlog puts there itself (names that begin with `_`, and `exc_info`) is left alone.
+    Keys of structlog itself (a leading `_`, and `exc_info`) are left alone.
     """
     for key, value in event.items():
         if not key.startswith("_") and key != "exc_info":
@@ -53,7 +53,7 @@ def redact(_logger: object, _method: str, event: MutableMapping[str, Any]) -> Mu
 
 
 def redact_exception(_logger: object, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
-    """The processor after tracebacks became text: errors quote what they choked on."""
+    """The processor that follows the formatting of tracebacks, because errors quote their input."""
     for key in ("exception", "stack"):
         if isinstance(event.get(key), str):
             event[key] = "\n".join(redact_text(line) for line in event[key].splitlines())

@@ -1,6 +1,6 @@
-"""The ledger of arcs: every accepted run, until the one event that ends it.
+"""A watchdog that tracks every accepted run until its terminal event.
 
-Pure: `now` is an argument, in seconds of any one clock. The ledger watches the promise; it does not keep it.
+Pure: `now` is an argument, in seconds of any one clock. It detects runs that never end, and ends none.
 """
 
 from collections import OrderedDict
@@ -27,7 +27,7 @@ class _OpenRun:
 
 @frozen
 class Overdue:
-    """A run without an end: `open_s` seconds since it was accepted, `silent_s` since its last event."""
+    """A run without a terminal event: `open_s` seconds since its acceptance, `silent_s` since its last event."""
 
     run_id: str
     open_s: float
@@ -36,9 +36,9 @@ class Overdue:
 
 @frozen
 class RunTimes:
-    """What an event meant to its run, in seconds; None if nothing.
+    """Durations that an event of a run completes, in seconds; None if it completes none.
 
-    `first_s`: from the message's arrival to the run's first event. `ended_s`: from its acceptance to its end.
+    `first_s`: from the message's arrival to the run's first event. `ended_s`: from acceptance to the terminal event.
     """
 
     first_s: float | None = None
@@ -48,9 +48,9 @@ class RunTimes:
 class RunWatchdog:
     """Tracks runs from `message_accepted` to their terminal event.
 
-    Bounded: beyond `open_max` the oldest open run is forgotten and counted in `forgotten`; of ended runs only the
-    last `ended_max` ids are kept. `double_ends` counts terminal events of runs that had ended, `strays` events of
-    runs that were never seen to begin (after a restart of the process, for one).
+    Bounded: beyond `open_max` the oldest open run is dropped and counted in `forgotten`; of ended runs only the last
+    `ended_max` ids are kept. `double_ends` counts terminal events of ended runs, `strays` events of runs whose start
+    was not seen, for example before a restart of the process.
     """
 
     def __init__(self, *, open_max: int = OPEN_MAX, ended_max: int = ENDED_MAX) -> None:
@@ -63,16 +63,16 @@ class RunWatchdog:
         self._ended_max = ended_max
 
     def __len__(self) -> int:
-        """How many runs are open."""
+        """Return the number of open runs."""
         return len(self._open)
 
     def __contains__(self, run_id: str) -> bool:
         return run_id in self._open
 
     def record_event(self, run_id: str, event_type: str, now: float, arrived_at: float | None = None) -> RunTimes:
-        """An event of a run happened. The same `message_accepted` twice is one; order is otherwise not judged.
+        """Record an event of a run. A repeated `message_accepted` is ignored; the order of other events is not checked.
 
-        `arrived_at`: when the message came that is accepted; None: at its acceptance, as far as is known.
+        `arrived_at`: when the accepted message arrived; None: at its acceptance.
         """
         if event_type == _OPENING:
             self._begin(run_id, now, now if arrived_at is None else arrived_at)
@@ -91,7 +91,7 @@ class RunWatchdog:
         return RunTimes(first_s, now - arc.since)
 
     def overdue(self, now: float, limit_s: float) -> list[Overdue]:
-        """Runs that were accepted more than `limit_s` seconds ago and have no end, the oldest first."""
+        """Return the runs accepted more than `limit_s` seconds ago without a terminal event, the oldest first."""
         found = []
         for run_id, arc in self._open.items():
             if now - arc.since > limit_s:

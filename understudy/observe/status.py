@@ -1,6 +1,6 @@
-"""This server as its own tools and `/healthz` see it: health, and the supervision tree as plain data.
+"""The server's status for its own tools and `/healthz`: health, and the supervision tree as plain data.
 
-A tool has the rights of the user it runs for: `Server.seen_by` gives what they may see.
+A tool has the rights of the user it runs for, so it gets the view of `ServerStatus.visible_to`.
 """
 
 import os
@@ -17,13 +17,13 @@ from understudy.observe.health import HealthCheck, HealthStatus, combine
 from understudy.tools.errors import ToolError
 
 HEALTHY = (State.RUNNING, State.STOPPED)
-"""States that are no trouble: an actor answers, or has ended as it should."""
+"""States of a healthy actor: it answers, or has ended normally."""
 
 
 @define
 class ServerStatus:
-    """A view of one running server. `counts` gives the numbers of the users meant, such as connections and runs;
-    `beside` checks of what is not in the tree."""
+    """The status of one running server. `counts` returns numbers of connections and runs of the selected users;
+    `extra_checks` health checks of parts outside the tree."""
 
     system: ActorSystem
     counts: Callable[[Whose], Mapping[str, int]]
@@ -32,7 +32,8 @@ class ServerStatus:
     _since: float = field(factory=time.monotonic, init=False)
 
     def health(self) -> dict[str, Any]:
-        """Give `status`, a check for each part of the house, uptime, counts and memory; a restarting part says so."""
+        """Return `status`, a check for each subsystem, uptime, counts and memory. A restarting subsystem is
+        reported."""
         root = self.system.tree()
         checks = {child.path.rpartition("/")[2]: _check(child) for child in root.children} | dict(self.extra_checks())
         return {
@@ -47,23 +48,24 @@ class ServerStatus:
         }
 
     def tree(self) -> dict[str, Any]:
-        """Give the tree from its root: path, type, state, depth, restarts, age_s, last_error, children."""
+        """Return the tree from its root: path, type, state, depth, restarts, age_s, last_error, children."""
         return _node(self.system.tree())
 
     def visible_to(self, rights: Rights) -> "RestrictedStatus":
-        """Return what somebody with these rights may see."""
+        """Return the view for a user with these rights."""
         return RestrictedStatus(self, rights)
 
 
 @frozen
 class RestrictedStatus:
-    """The `ServerView` of tools that run for somebody with these rights."""
+    """The `ServerView` of tools that run for a user with these rights."""
 
     server: ServerStatus
     rights: Rights
 
     def health(self) -> dict[str, Any]:
-        """Return all of it to an operator of the server; the status to everybody; to an operator also their counts."""
+        """Return all for an operator of the server, otherwise the status; for an operator of a tenant also its
+        counts."""
         health = self.server.health()
         if self.rights.server:
             return health
@@ -71,7 +73,7 @@ class RestrictedStatus:
         return {"status": health["status"], **counts}
 
     def tree(self) -> dict[str, Any]:
-        """Return the tree. Raises ToolError (`forbidden`) for anybody but an operator of the server."""
+        """Return the tree. Raises ToolError (`forbidden`) for all but operators of the server."""
         try:
             self.rights.check_server()
         except CommandRejected as refused:

@@ -1,8 +1,8 @@
-"""Log lines that a client can cause at will, summed up: the first at once, then one a minute that says how many more.
+"""Sums up log lines that clients can cause at will: the first at once, then one a minute with the number of the others.
 
-Without it one client that is refused six thousand times a minute writes gigabytes a day. Lines of one event and one
-peer, code or place are taken together. A line that stands for others has their number as `summed_up`. It is written
-when the minute is over and the next line of any kind comes, or when logging ends: there is no timer of its own.
+Otherwise one client refused six thousand times a minute would write gigabytes a day. Lines are grouped by event and
+peer, code or place. A line that stands for others has their number as `summed_up`. It is written when the minute is
+over and the next line of any kind comes, or when logging ends: there is no timer.
 """
 
 import logging
@@ -15,12 +15,12 @@ from attrs import define, frozen
 
 EVERY_S: Final = 60.0
 MAX_GROUPS: Final = 4_096
-"""Kinds of lines that are kept apart; beyond, the oldest is summed up early."""
+"""Groups at once; beyond, the oldest is summed up early."""
 
 
 @frozen
 class Grouping:
-    """Which fields of an event tell its lines apart, and how many a minute are written before the rest is summed up."""
+    """The fields by which an event's lines are grouped, and the lines a minute written before the rest is summed up."""
 
     fields: tuple[str, ...]
     first: int = 1
@@ -40,13 +40,13 @@ SUMMED: Final[Mapping[str, Grouping]] = {
     "cache.not_authentic": Grouping(()),
     "alert.declined": Grouping(()),
 }
-"""Events that somebody outside can cause as often as they like. What the server does by itself is not among them, nor
-are errors: each of those is worth its line."""
+"""Events that clients can cause at will. Events of the server itself and errors are not among them: each of their lines
+is written."""
 
 
 @define
 class _Group:
-    """One kind of line: how many were written since `began`, and the last of those that were not."""
+    """One group of lines: the number written since `began`, and the last of those left out."""
 
     began: float
     written: int = 0
@@ -55,7 +55,7 @@ class _Group:
 
 
 class SummaryFilter(logging.Filter):
-    """A filter for a handler; `write` writes a line that stands for others, and has it pass no filter. Thread-safe."""
+    """A filter for a handler. `write` writes a sum, bypassing filters. Thread-safe."""
 
     def __init__(self, write: Callable[[logging.LogRecord], object]) -> None:
         super().__init__()
@@ -64,7 +64,7 @@ class SummaryFilter(logging.Filter):
         self._lock = threading.Lock()
 
     def filter(self, record: logging.LogRecord) -> bool:
-        """Say whether to write a line now. What has become due before it is written first."""
+        """Whether to write a line now. Sums that are due are written first."""
         event = record.msg if isinstance(record.msg, str) else ""
         kind = SUMMED.get(event) if record.levelno < logging.ERROR else None
         with self._lock:
@@ -75,7 +75,7 @@ class SummaryFilter(logging.Filter):
         return now
 
     def flush(self) -> None:
-        """Write what was left out so far."""
+        """Write all pending sums."""
         with self._lock:
             due = self._due(float("inf"))
         for each in due:
@@ -91,7 +91,7 @@ class SummaryFilter(logging.Filter):
         return False
 
     def _due(self, now: float) -> list[logging.LogRecord]:
-        """Take out the kinds whose minute is over; those of which lines were left out begin another one."""
+        """Remove the groups whose minute is over, and return their sums. A group with a sum begins another minute."""
         due = []
         while self._minutes:
             key, minute = next(iter(self._minutes.items()))

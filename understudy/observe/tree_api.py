@@ -1,4 +1,4 @@
-"""What operators see of a running server: its tree, what changes in it, what went wrong, and a few numbers."""
+"""The operators' view of a running server: its tree, changes of the tree, incidents, and some counts."""
 
 import logging
 from collections.abc import Callable, Mapping
@@ -18,16 +18,16 @@ from understudy.observe.tree_view import TreeView
 log = logging.getLogger(__name__)
 
 MAX_STREAMS: Final = 16
-"""How many may watch at once; each costs a look at what changed, four times a second at most."""
+"""Concurrent streams of changes. Each reads the changed actors, four times a second at most."""
 SUBSYSTEM_DEPTH: Final = 2
-"""Slashes in the path of a part of the house, such as /system/storage."""
+"""Slashes in the path of a subsystem, such as /system/storage."""
 
 
 @define(eq=False)
 class TreeApi:
-    """Follows the tree of `system` for whoever watches. `counts` gives numbers worth showing.
+    """Follows the tree of `system` for the streams of operators. `counts` returns numbers to show.
 
-    `may_kill`: whether actors may be killed from here, to see what happens then.
+    `may_kill`: whether operators may kill actors, to observe recovery.
     """
 
     system: ActorSystem
@@ -43,10 +43,10 @@ class TreeApi:
         self.system.listen(self._record_event)
 
     def open_stream(self, ended: Callable[[], str | None], beat_s: float) -> TreeEventStream:
-        """Open a stream of changes. `ended()` gives the reason to end it, or None; `beat_s` as in `Watch`.
+        """Open a stream of changes. `ended()` returns the reason to end it, or None; `beat_s` as in `TreeEventStream`.
 
         Raises:
-            CommandRejected: There are `MAX_WATCHES` already (`busy`).
+            CommandRejected: `MAX_STREAMS` are open already (`busy`).
         """
         if len(self._streams) >= MAX_STREAMS:
             raise CommandRejected("busy", f"{MAX_STREAMS} watch already; close one of them first.", 5.0)
@@ -54,14 +54,14 @@ class TreeApi:
         return TreeEventStream(self.tree, self.incidents, self.numbers, self.may_kill, ended, self._join, leave, beat_s)
 
     def _join(self, watch: TreeEventStream) -> bool:
-        """Count a watch in once it is read from: whoever goes away before that leaves nothing behind."""
+        """Count a stream in when it is first read: a client that leaves before that leaves nothing behind."""
         if len(self._streams) >= MAX_STREAMS:
             return False
         self._streams.add(watch)
         return True
 
     def numbers(self) -> dict[str, int]:
-        """The counts, with those of the tree itself."""
+        """Return the counts, with those of the tree itself."""
         conversations = self.system.find(CONVERSATIONS)
         writer = self.system.find(WRITER)
         return {
@@ -74,11 +74,11 @@ class TreeApi:
         }
 
     def kill(self, path: str, *, part: bool = False) -> str:
-        """Kill the actor at this path, with all below it; gives its path. Its supervisor decides what comes then.
+        """Kill the actor at this path with all below it. Return its path. Its supervisor decides about a restart.
 
         Raises:
-            CommandRejected: `forbidden` where the settings do not allow it, for the root, and for a part of the house
-                unless `part` says that it is meant; `not_found` without such an actor.
+            CommandRejected: `forbidden` if the settings do not allow it, for the root, and for a subsystem unless
+                `part` is true; `not_found` without such an actor.
         """
         if not self.may_kill:
             raise CommandRejected("forbidden", "This server lets nobody kill actors: observer_kill is off.")

@@ -1,7 +1,7 @@
-"""One reader's stream of what changes in the tree, as server-sent events. A slow reader gets less, not later.
+"""One reader's stream of changes in the tree, as server-sent events. A slow reader gets fewer events, not later ones.
 
-What changed is noted by its path only, and looked at when the reader takes it: an actor that restarted ten times
-meanwhile is told of once, as it is then. When too many paths wait, the reader is told to look at the tree anew.
+Of a change only the path is kept, and the actor is read when the reader takes the event: an actor that restarted ten
+times since is sent once, in its current state. If too many paths are pending, the reader is told to reload the tree.
 """
 
 from collections.abc import Callable, Mapping
@@ -17,21 +17,21 @@ from understudy.observe.incidents import Incidents
 from understudy.observe.tree_view import TreeView
 
 MAX_PENDING: Final = 1000
-"""Changed actors that wait for a reader; beyond, it has to look at the tree itself."""
+"""Changed actors pending for a reader; beyond, it is sent `resync` and must reload the tree."""
 MAX_CHANGES: Final = 50
-"""Changes that go out in one event: looking at them takes about half a millisecond."""
+"""Changes in one event. Reading them takes about half a millisecond."""
 GATHER_S: Final = 0.25
-"""Between two looks: what changes meanwhile goes together."""
+"""Seconds between two events of changes; changes within them are sent together."""
 COUNTS_S: Final = 1.0
-"""Between two looks at the counts."""
+"""Seconds between two reads of the counts."""
 _SHOWN: Final = ("path", "type", "state", "incarnation", "restarts", "child_count")
 
 
 class TreeEventStream:
-    """Iterate over it for the bytes of the stream; `aclose` ends it. `ended()` gives the reason to end it, or None.
+    """An iterator over the bytes of the stream; `aclose` ends it. `ended()` returns the reason to end it, or None.
 
-    The events are `hello`, `changes`, `resync`, `incident`, `counts` and, at last, `end`. After `beat_s` seconds
-    without any, a comment is given.
+    The events are `hello`, `changes`, `resync`, `incident`, `counts` and finally `end`. A comment is sent after
+    `beat_s` seconds without an event.
     """
 
     def __init__(
@@ -61,7 +61,7 @@ class TreeEventStream:
         self._counted_at = 0.0
 
     def mark_changed(self, path: str) -> None:
-        """Something happened to the actor at this path; costs next to nothing, and a bounded amount of memory."""
+        """Record that the actor at this path changed. Costs little, and a bounded amount of memory."""
         if self._behind or path in self._changed_paths:
             return
         if len(self._changed_paths) >= MAX_PENDING:
@@ -94,7 +94,7 @@ class TreeEventStream:
                 return encode_comment("ping")
 
     async def aclose(self) -> None:
-        """The reader takes no more. Waits for nothing."""
+        """End the stream without waiting."""
         self._over = True
         self._leave(self)
 
@@ -114,7 +114,7 @@ class TreeEventStream:
         return encode_block(encode_json(shown), event="hello", retry_s=RETRY_S)
 
     def _pending_blocks(self) -> bytes:
-        """All there is to tell now; empty for nothing. More changes than go together stay for the next time."""
+        """Return all events due now, empty if none. Changes beyond MAX_CHANGES stay for the next call."""
         found: list[bytes] = []
         if self._behind:
             self._behind = False

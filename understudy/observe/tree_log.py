@@ -1,4 +1,4 @@
-"""What happens in the tree of actors, as log lines: crashes once each, kills and lost messages by their weight."""
+"""Events of the actor tree as log lines: each crash once, kills and lost messages by their severity."""
 
 import logging
 
@@ -18,10 +18,10 @@ log = logging.getLogger("understudy.tree")
 
 
 def log_event(event: Event, error_id: str | None = None) -> None:
-    """Write one line for what an operator should know; the rest is for debugging.
+    """Log an event at the level that its importance to an operator deserves.
 
-    A kill that is part of a stop is no news. A crash carries the traceback; messages are named by their type only.
-    `error_id` is what operators are shown of a crash or a kill, to find its line.
+    A kill that is part of a stop is logged for debugging only. A crash carries the traceback; messages are named by
+    their type only. `error_id` is shown to operators with a crash or a kill, to find its line.
     """
     match event:
         case ActorCrashed(reason=Killed()):

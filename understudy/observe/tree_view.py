@@ -1,7 +1,7 @@
-"""The live tree in pages: some levels of some subtree, with crowded branches folded, or those whose path fits.
+"""The live tree in pages: some levels of a subtree with large branches cut, or the actors whose path matches a search.
 
-The whole tree is never looked at in one go: with ten thousand connections that would hold the loop for a tenth of a
-second. Every so many actors others get their turn; what was shown before may have changed by then.
+The whole tree is never read in one step: with ten thousand connections that would block the loop for a tenth of a
+second. A checkpoint follows every few actors; earlier parts of the answer may be outdated by then.
 """
 
 from typing import Any, Final, TypeAlias
@@ -16,22 +16,22 @@ Node: TypeAlias = dict[str, Any]
 """path, type, state, incarnation, restarts, age_s, depth (by lane), child_count, resting_below, children."""
 
 MAX_NODES: Final = 1000
-"""Actors in one answer, some 250 bytes each."""
+"""Actors in one answer, of some 250 bytes each; deeper ones are left out."""
 NODES_PER_STEP: Final = 50
-"""Actors that are looked at until others get their turn: about half a millisecond."""
+"""Actors read between two checkpoints: about half a millisecond."""
 PATHS_PER_STEP: Final = 200
-"""The same for those of which only the path is looked at."""
+"""Actors between two checkpoints if only their paths are compared."""
 
 
 @frozen
 class TreeView:
-    """Shows parts of the tree of `system`."""
+    """Reads parts of the tree of `system`."""
 
     system: ActorSystem
     backoffs: Backoffs
 
     def node(self, path: str) -> Node | None:
-        """One actor, without its children; None when there is none at this path."""
+        """Return one actor without its children, or None if there is none at this path."""
         ref, known = self.system.find(path), self.system.explain(path)
         if ref is None or known is None:
             return None
@@ -49,10 +49,11 @@ class TreeView:
         }
 
     async def page(self, path: str, levels: int, limit: int, offset: int = 0) -> Node | None:
-        """The actor at `path` and `levels` levels below it, at most `limit` children of each; None without one.
+        """Return the actor at `path` and `levels` levels below it, at most `limit` children of each; None if there is
+        none.
 
-        `offset` passes over so many children of the first. Level by level, so that when `MAX_NODES` are reached it is
-        the deepest that are missing.
+        `offset` skips children of the first. Reads level by level, so that at `MAX_NODES` the deepest levels are
+        missing.
         """
         top = self.node(path)
         if top is None:
@@ -70,8 +71,10 @@ class TreeView:
         return top
 
     async def search(self, path: str, text: str, state: State | None, limit: int) -> tuple[Node | None, int, bool]:
-        """The subtree of `path` with only those whose path below it holds `text` and that are in `state`, and who leads
-        there; how many those are, `limit` at most; and whether there are more.
+        """Return the subtree of `path` reduced to the actors that match, with their ancestors; their number, at most
+        `limit`; and whether there are more.
+
+        An actor matches if its path below `path` contains `text` and it is in `state`.
         """
         top, text = self.node(path), text.lower()
         if top is None:
@@ -100,7 +103,7 @@ class TreeView:
         return known is not None and known.state is state
 
     def _attach(self, path: str, shown: dict[str, Node]) -> bool:
-        """Put an actor, and those above it, in their places; False if one of them is gone by now."""
+        """Add an actor and its ancestors to the result. Return False if one of them no longer exists."""
         if path in shown:
             return True
         above = path.rpartition("/")[0]

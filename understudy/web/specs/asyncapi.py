@@ -15,14 +15,14 @@ from understudy.web.specs.shapes import TEXT, WHOLE, Schema, object_of
 
 ASYNCAPI: Final = "3.0.0"
 RESPONSE_FORM: Final = "message_to_agent"
-"""The name of the form of say that has no `type`."""
+"""Name of the form of `say` without a `type`."""
 SOCKETS: Final[Mapping[str, tuple[str, str, Dialect]]] = {
     "ws": ("/ws", "Every agent over one connection.", Dialect.CANONICAL),
     "agent": ("/api/ws/agent", "Every agent over one connection.", Dialect.AGENT_RESPONSE),
     "guide": ("/api/ws/guide", "Deprecated: the guide only.", Dialect.AGENT_RESPONSE),
     "liaison": ("/api/ws/liaison/{pillar}", "Deprecated: one liaison only.", Dialect.AGENT_RESPONSE),
 }
-"""Each endpoint: its path, what it is, and its dialect unless another is asked for."""
+"""Each endpoint: its path, its description, and its default dialect."""
 STREAM: Final = "/api/threads/{thread_id}/stream"
 _PARAMETERS: Final[Mapping[str, Mapping[str, str]]] = {
     "pillar": {"description": "The pillar of the liaison that answers."},
@@ -31,7 +31,7 @@ _PARAMETERS: Final[Mapping[str, Mapping[str, str]]] = {
 
 
 def asyncapi(version: str, limits: Limits, host: str = "127.0.0.1:8002") -> dict[str, Any]:
-    """The document for a server of this version with these limits, reached by this name."""
+    """Build the document for a server of this version with these limits, reached at `host`."""
     channels = {**_sockets(), **_streams()}
     return {
         "asyncapi": ASYNCAPI,
@@ -77,8 +77,8 @@ def _security() -> dict[str, Any]:
 def _messages() -> Iterable[tuple[str, dict[str, Any]]]:
     for name, kind in COMMANDS.items():
         yield f"command.{name}", _message(name, form_schema(name), about(kind), example_of(name))
-    told = "A message to an agent, in the form without a type."
-    yield f"command.{RESPONSE_FORM}", _message(RESPONSE_FORM, response_form_schema(), told, RESPONSE_EXAMPLE)
+    summary = "A message to an agent, in the form without a type."
+    yield f"command.{RESPONSE_FORM}", _message(RESPONSE_FORM, response_form_schema(), summary, RESPONSE_EXAMPLE)
     for dialect in Dialect:
         for name, schema in shown(dialect).items():
             yield f"{dialect.value}.{name}", _message(name, schema, schema["description"])
@@ -144,7 +144,7 @@ def _events(dialect: Dialect) -> list[str]:
 
 
 def _operations(channels: Mapping[str, Any]) -> dict[str, Any]:
-    """What this server does on each channel: it receives commands, and sends events."""
+    """Build the server's operations on each channel: it receives commands, and sends events."""
     operations = {}
     for name, channel in channels.items():
         for action, wanted in (("receive", True), ("send", False)):

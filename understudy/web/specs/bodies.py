@@ -31,7 +31,7 @@ from understudy.web.specs.shapes import (
 from understudy.web.sse import CONNECTIONLESS
 
 OVER_HTTP: Final = tuple(name for name, kind in COMMANDS.items() if kind in CONNECTIONLESS)
-"""The types of commands that `POST /api/commands` takes."""
+"""Types of the commands that `POST /api/commands` accepts."""
 
 
 def _ref(name: str) -> Schema:
@@ -43,7 +43,7 @@ def _all(members: Mapping[str, Schema], *optional: str) -> Schema:
 
 
 def _stale(schema: Schema) -> Schema:
-    """The same, with the mark of what the database did not answer just now."""
+    """Add the mark of a cached read."""
     return schema | {"properties": schema["properties"] | {"stale": {"const": True}}}
 
 

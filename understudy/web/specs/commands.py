@@ -1,4 +1,4 @@
-"""What commands look like, in every accepted form. Pure."""
+"""Schemas of commands, in every accepted form. Pure."""
 
 from collections.abc import Mapping
 from types import MappingProxyType
@@ -81,7 +81,7 @@ RESPONSE_EXAMPLE: Final[Mapping[str, Any]] = MappingProxyType(
 
 
 def fields_schema(kind: type[Command]) -> Schema:
-    """The fields of a command where they stand. One that is null counts as left out."""
+    """Build the schema of a command's fields. A field that is null counts as absent."""
     properties, required = {}, []
     for each in attrs.fields(kind):
         schema = FIELDS[each.name]
@@ -104,7 +104,7 @@ _LIAISON: Final[Schema] = {
 
 
 def form_schema(name: str) -> Schema:
-    """The two forms of a command: its fields in `payload`, or beside `type`."""
+    """Build the schema of a command's two forms: its fields in `payload`, or beside `type`."""
     kind = COMMANDS[name]
     fields = fields_schema(kind)
     named: Schema = {"type": {"type": "string", "const": name}}
@@ -115,7 +115,8 @@ def form_schema(name: str) -> Schema:
 
 
 def _inside(named: Schema, fields: Schema) -> Schema:
-    """The token may stand beside `payload` too, and does where there is none inside."""
+    """Build the schema of fields in `payload`. The token may stand beside `payload`, and is read there if absent
+    inside."""
     token = fields["properties"].get("session_token", TEXT)
     if "session_token" not in fields.get("required", []):
         return object_of(named | {"payload": fields, "session_token": token}, ["type", "payload"])
@@ -125,7 +126,7 @@ def _inside(named: Schema, fields: Schema) -> Schema:
 
 
 def response_form_schema() -> Schema:
-    """The form of say without a `type`: its text is called `message`."""
+    """Build the schema of `say` without a `type`, whose text is in `message`."""
     fields = fields_schema(Say)
     properties = {"message" if name == "content" else name: schema for name, schema in fields["properties"].items()}
     properties["type"] = {"type": "null"}
@@ -133,5 +134,5 @@ def response_form_schema() -> Schema:
 
 
 def example_of(name: str) -> dict[str, Any]:
-    """An example of a command, in the form with `payload`."""
+    """Return an example of a command, in the form with `payload`."""
     return {"type": name, "payload": dict(EXAMPLES[name])}

@@ -1,4 +1,4 @@
-"""What events look like, in each dialect. Pure."""
+"""Schemas of events, in each dialect. Pure."""
 
 import inspect
 from collections.abc import Mapping
@@ -12,15 +12,16 @@ from transport.wire.events import EVENTS, AgentError, Error, Event, FinalRespons
 from understudy.web.specs.shapes import COUNT, ISO_TIME, TEXT, Schema, members_of, object_of, or_null
 
 NAMES: Final = ("thread_id", "run_id", "message_id", "conversation_id", "agent_type")
-"""The members of an envelope that are left out where they do not apply."""
+"""Members of an envelope that are absent if they do not apply."""
 AGENT: Final = object_of({"agent_type": TEXT, "pillar": or_null(TEXT)}, ["agent_type", "pillar"])
-"""An agent by its names on the wire."""
+"""An agent by its wire names."""
 OF_RUN: Final = ("thread_id", "run_id")
-"""Those that every event of a run has."""
+"""Members that every event of a run has."""
 
 
 def data_schema(kind: type[Event]) -> Schema:
-    """An event's own members: those that are always there are required, the others may be missing, not null."""
+    """Build the schema of an event's own members. Members that are always present are required; no other is ever
+    null."""
     hints, wire = members_of(kind), WIRE_NAMES.get(kind, {})
     properties, required = {}, []
     for each in attrs.fields(kind):
@@ -48,7 +49,7 @@ def _without_null(schema: Schema) -> Schema:
 
 
 def head_members(kind: type[Event]) -> tuple[dict[str, Schema], list[str]]:
-    """The members around an event, and which of them it always has."""
+    """Return the members of an event's envelope, and the names of those that are always present."""
     members: dict[str, Schema] = {"type": {"type": "string", "const": kind.type}}
     required = ["type", "pillar", "priority", "timestamp", "message"]
     if kind.durable:
@@ -65,7 +66,8 @@ def head_members(kind: type[Event]) -> tuple[dict[str, Schema], list[str]]:
 
 
 def frame_schema(kind: type[Event], dialect: Dialect) -> Schema:
-    """A whole frame with an event, in any dialect but agent response, which has one schema for all."""
+    """Build the schema of a whole frame with an event, in any dialect but agent response, which has one schema for
+    all."""
     members, required = head_members(kind)
     data = data_schema(kind)
     match dialect:
@@ -86,12 +88,13 @@ def frame_schema(kind: type[Event], dialect: Dialect) -> Schema:
 
 
 def about(kind: Any) -> str:
-    """The first paragraph of a class's docstring."""
+    """Return the first paragraph of a class's docstring."""
     return (inspect.getdoc(kind) or "").partition("\n\n")[0].replace("\n", " ")
 
 
 def response_schema() -> Schema:
-    """A frame of the agent response dialect: the same seven members always, and one more for a delegate's answer."""
+    """Build the schema of an agent response frame: always the same seven members, and one more for a delegate's
+    answer."""
     members: Mapping[str, Schema] = {
         "agent_type": or_null(TEXT),
         "pillar": or_null(TEXT),
@@ -115,7 +118,7 @@ def response_schema() -> Schema:
 
 
 def chunk_schema() -> Schema:
-    """A part of a large frame, for clients that said `chunk` in their `hello`."""
+    """Build the schema of a part of a large frame, for clients with the capability `chunk`."""
     members = {
         "type": {"type": "string", "const": "chunk"},
         "id": TEXT,
@@ -127,7 +130,7 @@ def chunk_schema() -> Schema:
 
 
 def shown(dialect: Dialect) -> dict[str, Schema]:
-    """Every frame that a connection of a dialect may get, by name."""
+    """Return the schema of every frame that a connection of a dialect may receive, by name."""
     if dialect is Dialect.AGENT_RESPONSE:
         return {"agent_response": response_schema()}
     return {name: frame_schema(kind, dialect) for name, kind in EVENTS.items()}

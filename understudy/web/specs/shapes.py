@@ -25,7 +25,7 @@ _SIMPLE: Final[Mapping[Any, Schema]] = {str: TEXT, int: WHOLE, float: NUMBER, bo
 
 
 def object_of(properties: Mapping[str, Schema], required: Collection[str] = (), **more: Any) -> Schema:
-    """An object with these members; what is not listed is allowed, as later versions may add to it."""
+    """Build the schema of an object with these members. Others are allowed, because later versions may add some."""
     schema: Schema = {"type": "object", "properties": dict(properties)}
     if required:
         schema["required"] = list(required)
@@ -33,12 +33,12 @@ def object_of(properties: Mapping[str, Schema], required: Collection[str] = (), 
 
 
 def array_of(items: Schema, **more: Any) -> Schema:
-    """A list of these."""
+    """Build the schema of a list of `items`."""
     return {"type": "array", "items": items} | more
 
 
 def or_null(schema: Schema) -> Schema:
-    """The same, or null."""
+    """Add null to a schema."""
     if schema == ANYTHING:
         return schema
     if isinstance(schema.get("type"), str) and "enum" not in schema and "const" not in schema:
@@ -47,7 +47,7 @@ def or_null(schema: Schema) -> Schema:
 
 
 def schema_of(kind: Any) -> Schema:
-    """The schema of a type as it stands in an annotation. Raises TypeError for one that has no JSON form."""
+    """Build the schema of an annotated type. Raises TypeError for a type without a JSON form."""
     if kind in _SIMPLE:
         return _SIMPLE[kind]
     if isinstance(kind, type) and issubclass(kind, enum.Enum):
@@ -67,12 +67,12 @@ def schema_of(kind: Any) -> Schema:
 
 
 def members_of(kind: Any) -> dict[str, Schema]:
-    """The schema of each field of an attrs class, by its name in Python."""
+    """Return the schema of each field of an attrs class, by its name in Python."""
     hints = get_type_hints(kind)
     return {each.name: schema_of(hints[each.name]) for each in attrs.fields(kind)}
 
 
 def schema_of_fields(kind: Any, leave_out: Collection[str] = ()) -> Schema:
-    """An attrs class as it is shown whole: every field is there, also one that is null."""
+    """Build the schema of an attrs class encoded with every field, those that are null included."""
     members = {name: schema for name, schema in members_of(kind).items() if name not in leave_out}
     return object_of(members, list(members))
