@@ -154,7 +154,7 @@ class Metrics:
             "understudy_redis_call_seconds", "Calls of Redis that it answered.", buckets=DELIVERY_S, registry=r
         )
 
-    # connections (transport's Observer)
+    # connections (transport's ConnectionMetrics)
 
     def on_connection(self, change: int, dialect: str) -> None:
         """Count a connection that opened (`change` is 1) or closed (-1)."""
@@ -190,7 +190,7 @@ class Metrics:
         self._rtt.observe(rtt_s)
 
     def on_acked(self, behind: int) -> None:
-        """A client has shown a thread's events; it was handed so many more."""
+        """Record how many events a client had been sent, but not rendered, when it acknowledged a thread's events."""
         self._behind.observe(behind)
 
     def on_error(self, code: str) -> None:
@@ -216,10 +216,10 @@ class Metrics:
         client."""
         self._labelled(self._deprecated, endpoint).inc()
 
-    # runs (the chat's Observer)
+    # runs (chat's RunMetrics)
 
     def event(self, envelope: Envelope, arrived_at: float | None = None) -> None:
-        """A durable event was committed; `arrived_at`: when the message came that it accepts (Unix seconds)."""
+        """Record a committed event. `arrived_at`: when the message arrived that it accepts (Unix seconds), if known."""
         kind = envelope.event.type
         self._labelled(self._events, kind).inc()
         if envelope.run_id is None:
@@ -232,7 +232,7 @@ class Metrics:
             self._labelled(self._runs, _outcome(envelope)).inc()
 
     def feedback(self, rating: str | None) -> None:
-        """A user rated an answer, or took that back."""
+        """Count a rating of an answer, or its removal."""
         self._labelled(self._feedback, rating or "none").inc()
 
     def observe_tree(self, tree: Callable[[], TreeNode | None]) -> None:
@@ -245,7 +245,7 @@ class Metrics:
         self._lapses.set_function(lapses)
 
     def run_resumed(self, what: str) -> None:
-        """A run that lost its server goes on (`resumed`), or cannot, and why."""
+        """Count a run that lost its server: `resumed`, or the reason why it cannot be."""
         self._labelled(self._taken_up, what).inc()
 
     def tool_ended(self, tool: str | None, status: str, seconds: float) -> None:
@@ -257,7 +257,7 @@ class Metrics:
     # content filter (ContentMetrics)
 
     def record_sanitized(self, direction: str, findings: Iterable[Finding], omitted: int, seconds: float) -> None:
-        """A text was looked through; `omitted` more was found than is listed."""
+        """Record the findings in a text and the duration; `omitted`: further findings that are not listed."""
         self._labelled(self._scrub_s, direction).observe(max(0.0, seconds))
         for finding in findings:
             kind = _capped(finding.kind, self._kinds, KINDS_MAX)
@@ -266,7 +266,7 @@ class Metrics:
             self._finds.labels(OTHER, OTHER, direction, OTHER).inc(omitted)
 
     def record_detector_failure(self, direction: str, detector: str) -> None:
-        """A detector could not do its work on a text."""
+        """Count a detector that failed on a text."""
         detector = _capped(detector, self._detectors, KINDS_MAX)
         self._labelled(self._scrub_failures, direction, detector).inc()
 
