@@ -1,8 +1,8 @@
-"""A limit on processor time for code that cannot be asked to stop: it is interrupted by a signal.
+"""A limit on processor time for code that does not cooperate: a signal interrupts it.
 
-For the main thread of a process of its own (`understudy.chat.answer.render_worker`). Python's regular expressions look
-for signals while they match, so even one match that would take minutes ends. What does not look (a library in Rust) is
-ended by the process's own limit.
+For the main thread of a process of its own (`understudy.chat.answer.render_worker`). Python's regular expressions check
+for signals while they match, so even a match that would take minutes ends. Code that does not check (a library in Rust)
+is killed by the process's own limit.
 """
 
 import signal
@@ -13,24 +13,24 @@ from types import FrameType
 from typing import Final
 
 REPEAT_S: Final = 0.05
-"""After so much more time the signal comes again, if what it raised was swallowed on its way out."""
+"""Seconds of processor time after which the signal is repeated, in case its exception was swallowed."""
 
 
 class CpuTimeExceeded(BaseException):
-    """The limit is reached. Not an `Exception`: no library's handler of errors may take it for one of its own."""
+    """The limit is exceeded. A `BaseException`, so that libraries' `except Exception` does not catch it."""
 
 
-_deadlines: Final[list[float]] = []  # of the open limits, on `time.process_time`; inner ones last, and never later
+_deadlines: Final[list[float]] = []  # of the open limits, by `time.process_time`: outermost first, never increasing
 
 
 def install_handler() -> None:
-    """Prepare this process for `cpu_limit`; call it once, in the main thread."""
+    """Install the signal handler of `cpu_limit`; call it once, in the main thread."""
     signal.signal(signal.SIGPROF, _on_signal)
 
 
 @contextmanager
 def cpu_limit(seconds: float) -> Iterator[None]:
-    """Raise `CpuTimeExceeded` in the block once it has used so much processor time; limits may be nested."""
+    """Raise `CpuTimeExceeded` in the block once it has used `seconds` of processor time. Limits may be nested."""
     depth = len(_deadlines)
     _deadlines.append(min([time.process_time() + seconds, *_deadlines[-1:]]))
     _arm()

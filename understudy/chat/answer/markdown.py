@@ -1,11 +1,11 @@
-"""Answers as safe HTML. (`blocks` renders an answer while it is still being written.)
+"""Answers as safe HTML. `BlockRenderer` does this while an answer is still being written.
 
-CommonMark with tables, strikethrough and bare links; raw HTML is shown as text. Code is coloured by class names,
-never by style. Whatever the renderer made passes through the scrubber before anyone sees it.
+CommonMark with tables, strikethrough and bare links; raw HTML is shown as text. Code is highlighted by class names,
+never by style. All HTML passes the sanitizer after rendering.
 
-Rendering is pure and takes one to four milliseconds for a thousand characters, but for some texts, hostile or by
-chance, minutes: lexers and the parser of Markdown are other people's regular expressions. So a server renders in
-processes that can be stopped (`understudy.chat.answer.html`), with limits that this module is given.
+Rendering is pure and takes one to four milliseconds for a thousand characters, but minutes for some texts, hostile or
+by chance: lexers and the Markdown parser are third-party regular expressions. So a server renders in processes that can
+be killed (`understudy.chat.answer.html`), with limits that are passed to this module.
 """
 
 import re
@@ -31,8 +31,8 @@ from pygments.util import ClassNotFound  # type: ignore[import-untyped]
 from sanitization import STANDARD, Policy, Sanitizer
 from understudy.chat.answer.cpu_time import CpuTimeExceeded
 
-# Languages that are coloured, by the names people write after a fence. Others are shown plain: each lexer is a
-# set of regular expressions that somebody else's text runs through.
+# Languages that are highlighted, by the names written after a fence. Others are shown plain: each lexer is a set of
+# regular expressions that runs on untrusted text.
 # fmt: off
 LANGUAGES: Final = frozenset((
     "bash", "c", "c++", "console", "cpp", "cs", "csharp", "css", "diff", "docker", "dockerfile", "go",
@@ -43,17 +43,17 @@ LANGUAGES: Final = frozenset((
 ))
 # fmt: on
 CODE_MAX: Final = 50_000
-"""Characters of code that are coloured at most; a longer piece is shown without colours."""
+"""Characters of code that are highlighted; a longer piece is shown plain."""
 HIGHLIGHT_S: Final = 0.4
-"""Processor time for colouring all code of one call; what comes after is shown without. Normal code takes 3 ms for a
-thousand characters."""
+"""Seconds of processor time for highlighting all code of one call; code after that is shown plain. Normal code takes
+3 ms for a thousand characters."""
 BLOCK_S: Final = 0.5
-"""Processor time for one block, where blocks are rendered one by one; beyond, it is shown as it was written."""
+"""Seconds of processor time for one block if blocks are rendered one by one; then it is shown as plain text."""
 REFERENCES_MAX: Final = 200
-"""Link references that later blocks of a streamed answer know; the finished answer is rendered with all of them."""
+"""Link references that later blocks of a streamed answer may use. With more, the finished answer is rendered anew."""
 
 Limit: TypeAlias = Callable[[float], AbstractContextManager[None]]
-"""Ends a block of code with `CpuTimeExceeded` once it has used so many seconds of processor time."""
+"""A context manager that raises `CpuTimeExceeded` once its block has used that many seconds of processor time."""
 
 CODE_CLASSES: Final = frozenset(name for name in STANDARD_TYPES.values() if name)
 """The class names that may occur on `span` within `.highlight`: Pygments' short names."""
@@ -75,14 +75,14 @@ def _unlimited(_seconds: float) -> AbstractContextManager[None]:
 
 
 class _Highlighter:
-    """Colours code, for one call, within `COLOURING_S`."""
+    """Highlights code, for one call, within `COLOURING_S`."""
 
     def __init__(self, limit: Limit) -> None:
         self._limit = limit
         self._left_s = HIGHLIGHT_S
 
     def html(self, code: str, language: str) -> str:
-        """Return the code as HTML: coloured if the language is known and there is time, else escaped."""
+        """Return the code as HTML: highlighted if the language is known and time is left, else escaped."""
         if language in LANGUAGES and len(code) <= CODE_MAX and self._left_s > 0:
             began = time.process_time()
             try:
@@ -98,7 +98,7 @@ class _Highlighter:
 
 
 def plain(text: str) -> str:
-    """Return the HTML of a text that is shown as it was written, line by line."""
+    """Return the HTML of a text shown as plain text, line by line."""
     body = escape(text.strip("\r\n"), quote=False)
     return f"<pre>{body}</pre>\n" if body.strip() else ""
 
@@ -119,7 +119,7 @@ def _fence(_self: RendererHTML, tokens: Sequence[Token], index: int, _options: O
 
 
 def _cell(self: RendererHTML, tokens: Sequence[Token], index: int, options: OptionsDict, env: EnvType) -> str:
-    """A table's cell says its alignment as an attribute: styles do not pass the scrubber."""
+    """Write a cell's alignment as an attribute, because styles do not pass the sanitizer."""
     token = tokens[index]
     style = token.attrs.pop("style", None)
     if isinstance(style, str):
@@ -130,7 +130,7 @@ def _cell(self: RendererHTML, tokens: Sequence[Token], index: int, options: Opti
 def _parser() -> MarkdownIt:
     parser = MarkdownIt("commonmark", {"html": False, "linkify": True}).enable(["table", "strikethrough", "linkify"])
     if parser.linkify is not None:
-        # Only what names its scheme: `main.py` and `setup.sh` are files here, not hosts of Paraguay and St Helena.
+        # Only links with a scheme: `main.py` and `setup.sh` are files here, not hosts of Paraguay and St Helena.
         parser.linkify.set({"fuzzy_link": False, "fuzzy_email": False, "fuzzy_ip": False})
     parser.add_render_rule("fence", _fence)
     parser.add_render_rule("code_block", _fence)
@@ -143,9 +143,9 @@ _PARSER: Final = _parser()
 
 
 class Part(NamedTuple):
-    """The open end of an answer that is being written, with what its earlier blocks left behind.
+    """The open end of an answer that is being written, with the state left by its earlier blocks.
 
-    `last`: nothing more will come. `references` are those defined above; `linking`: an earlier block may use one.
+    `last`: no more text follows. `references` are those defined above; `linking`: an earlier block may use one.
     """
 
     text: str
@@ -155,11 +155,11 @@ class Part(NamedTuple):
 
 
 class Cut(NamedTuple):
-    """What a part of an answer was cut into: its closed `blocks`, each with its length in characters and its HTML.
+    """The result of cutting a part: its closed `blocks`, each with its length in characters and its HTML.
 
-    `closing` says what will close the block that is open at the end: ``blank`` or ``after`` (a blank line, and what
-    follows it), the marker of a fence, or nothing, if parsing again is the only way to tell. `exact`: no block was
-    given out that a reference below would have changed.
+    `closing` is the condition that closes the open block at the end: ``blank`` (a blank line), ``after`` (a blank line
+    and the line after it), the marker of a fence, or empty if only parsing again can tell. `exact`: no emitted block
+    would have changed by a reference defined below it.
     """
 
     blocks: list[tuple[int, str]]
@@ -169,17 +169,17 @@ class Cut(NamedTuple):
     references: Mapping[str, Any] = MappingProxyType({})
 
     def fits(self, part: Part) -> bool:
-        """Whether this can be what `Renderer.cut` made of a part: to be asked of what another process says."""
+        """Whether this can be the result of `Renderer.cut` for a part; checks replies of other processes."""
         lengths = [length for length, _ in self.blocks]
         closing = self.closing in ("", *_CLOSINGS) or set(self.closing) in ({"`"}, {"~"})
         return closing and sum(lengths) <= len(part.text) and all(length > 0 for length in lengths)
 
 
 class Renderer:
-    """Markdown to safe HTML under a scrubbing policy (which hosts' images may be shown). Stateless."""
+    """Renders Markdown to safe HTML by a content policy (which hosts' images may be shown). Stateless."""
 
     def __init__(self, policy: Policy = STANDARD, limit: Limit = _unlimited) -> None:
-        self._scrubber = Sanitizer(policy.with_classes(_CLASSES))
+        self._sanitizer = Sanitizer(policy.with_classes(_CLASSES))
         self._limit = limit
 
     def render(self, text: str) -> str:
@@ -187,11 +187,11 @@ class Renderer:
         return self._html(text, {}, _Highlighter(self._limit))
 
     def render_blocks(self, text: str) -> str:
-        """Return the HTML of a whole text block by block: those that take too long are shown as they were written."""
+        """Return the HTML of a whole text block by block; a block that takes too long is shown as plain text."""
         return "".join(html for _, html in self.cut(Part(text, last=True)).blocks)
 
     def cut(self, part: Part) -> Cut:
-        """Render the blocks of an open answer that are closed."""
+        """Render the closed blocks of an open answer."""
         text, references, colours = part.text, dict(part.references), _Highlighter(self._limit)
         ends, closing = self._ends(text, last=part.last)
         if part.last and text[ends[-1] if ends else 0 :].strip():
@@ -213,22 +213,22 @@ class Renderer:
         return Cut(blocks, closing, linking, exact, references)
 
     def clean(self, html: str) -> str:
-        """Return HTML that another process rendered, with nothing in it that this renderer would not make."""
-        return self._scrubber.sanitize_html(html).text
+        """Return HTML from another process without anything that this renderer would not produce."""
+        return self._sanitizer.sanitize_html(html).text
 
     def restrict(self, html: str) -> str:
-        """Return HTML that a process of this server rendered, by the same list as `clean`, but not read twice.
+        """Return HTML from this server's own process, restricted to the elements that `clean` allows.
 
-        That is faster. What it does not see is a link whose words name another host than it leads to.
+        It is faster than `clean`, but does not detect a link whose text names another host than its target.
         """
-        return self._scrubber.restrict_html(html)
+        return self._sanitizer.restrict_html(html)
 
     def _html(self, text: str, references: MutableMapping[str, Any], colours: _Highlighter) -> str:
         env = {"references": references, "colours": colours}
-        return self._scrubber.sanitize_html(_PARSER.render(text, env)).text
+        return self._sanitizer.sanitize_html(_PARSER.render(text, env)).text
 
     def _ends(self, text: str, *, last: bool) -> tuple[list[int], str]:
-        """Return where the closed blocks of a text end, and what will close the next one."""
+        """Return the ends of a text's closed blocks, and the condition that closes the next one."""
         lines = [0, *(match.end() for match in _LINE_END.finditer(text)), len(text)]
         outline = self._outline(text)
         ends = list[int]()
@@ -241,7 +241,7 @@ class Renderer:
         return ends, ""
 
     def _outline(self, text: str) -> list[tuple[str, int, int, str]]:
-        """The top-level blocks: type of token, first line, line after the last, marker. Much cheaper than rendering."""
+        """Return the top-level blocks: token type, first line, line after the last, marker. Cheaper than rendering."""
         tokens: list[Token] = []
         _PARSER.block.parse(_LINE_END.sub("\n", text).replace("\0", "\ufffd"), _PARSER, {}, tokens)
         return [
@@ -257,12 +257,12 @@ def _standard() -> Renderer:
 
 
 def render(text: str) -> str:
-    """Safe HTML of a whole answer, with images of no foreign host; in this process and without a limit."""
+    """Return the safe HTML of a whole answer, without images of foreign hosts. Runs here, without a time limit."""
     return _standard().render(text)
 
 
 def clean_html(html: str) -> str:
-    """Return HTML that another process made of an answer, as safe as `render` makes it; what is safe stays as it is."""
+    """Return another server's HTML of an answer, made as safe as that of `render`. Safe HTML is unchanged."""
     return _standard().clean(html)
 
 
@@ -275,28 +275,28 @@ class RenderedBlock(NamedTuple):
 
 
 class BlockRenderer:
-    """The blocks of an answer as it is written. It does not render itself: `Renderer.cut` does, perhaps elsewhere.
+    """Splits an answer into blocks as it is written. The caller renders them by `Renderer.cut`, in another process.
 
     The blocks tile the text: each begins where the one before ended, with the blank lines between them. Their
-    `html`, joined, is `render` of the whole text, with one exception that lies in the language: a link reference
-    that is defined below its use. Such a use stays as it was written, and `exact` becomes false; `render` of the
-    finished answer then shows the link. What comes out depends on the text, not on how it was cut into pieces.
+    `html`, joined, is `render` of the whole text, with one exception due to the language: a link reference
+    defined below its use. Such a use is shown as written, and `exact` becomes false; `render` of the finished answer
+    then shows the link. The blocks depend on the text only, not on the pieces in which it arrived.
     """
 
     def __init__(self) -> None:
         self.exact = True
         self._references: Mapping[str, Any] = {}
-        self._linking = False  # whether a block that was given out may hold a use of a reference
-        self._line: list[str] = []  # the last pieces, with no line's end in them yet
-        self._text = ""  # what came before those and is not yet given out
-        self._start = 0  # where it begins in the whole text
-        self._searched = 0  # whole lines up to here (in `_text`) are known not to close anything
-        self._parsed = 0  # how long the whole lines were when they were last parsed
-        self._closing: re.Pattern[str] | None = None  # what closes the block that is open at the end, when long
+        self._linking = False  # whether an emitted block may use a reference
+        self._line: list[str] = []  # the last pieces, without a line end yet
+        self._text = ""  # the text before `_line` that is not emitted yet
+        self._start = 0  # position of `_text` in the whole text
+        self._searched = 0  # no line before this position of `_text` closes a block
+        self._parsed = 0  # length of the whole lines when they were last parsed
+        self._closing: re.Pattern[str] | None = None  # closes the open block
         self._plain = False
 
     def feed(self, delta: str) -> bool:
-        """Take the next piece of the text; return whether it is time to have `part` cut."""
+        """Add text. Return whether `next_part` should be cut now."""
         self._line.append(delta)
         if self._plain or ("\n" not in delta and "\r" not in delta and not self._text.endswith("\r")):
             return False
@@ -304,16 +304,16 @@ class BlockRenderer:
         return self._may_close(self._whole_lines())
 
     def next_part(self, *, last: bool = False) -> Part | None:
-        """Return what is to be cut now, None if there is nothing; `last`: no more text will come."""
+        """Return the part to be cut now, or None; `last`: no more text follows."""
         if last:
             self._gather()
         text = self._text if last else self._text[: self._whole_lines()]
         return Part(text, last, self._linking, self._references) if text and not self._plain else None
 
     def accept_cut(self, part: Part, cut: Cut | None) -> list[RenderedBlock]:
-        """Take what a part was cut into; return the blocks that it closed, often none.
+        """Accept the result of cutting a part. Return the blocks that it closed, often none.
 
-        None: it could not be cut, or not in time. From there on the answer is one block, shown as it was written.
+        If `cut` is None (rendering failed, or took too long), the rest of the answer is one block of plain text.
         """
         if cut is None:
             self._plain = True
@@ -326,11 +326,11 @@ class BlockRenderer:
         return blocks
 
     def flush(self) -> list[RenderedBlock]:
-        """Return what is left when all was cut: one block as it was written, or nothing."""
+        """Return the rest of the text after the last cut as one block of plain text, or nothing."""
         return [self._emit(len(self._text), plain(self._text))] if self._text.strip() else []
 
     def _whole_lines(self) -> int:
-        # A carriage return at the very end may be half of a line's end.
+        # A carriage return at the very end may be half of a line end.
         return max(self._text.rfind("\n"), self._text.rfind("\r", 0, -1)) + 1
 
     def _gather(self) -> None:
@@ -338,13 +338,13 @@ class BlockRenderer:
         self._line.clear()
 
     def _may_close(self, whole: int) -> bool:
-        """Whether parsing is worth its while: always when cheap; else when a line closes, or much has been added."""
+        """Whether to parse now: if it is cheap, a line may close a block, or the text has grown by a quarter."""
         if self._closing and self._closing.search(self._text, self._searched, whole):
             return True
         cheap = whole <= REPARSE_MAX and not (self._closing and self._closing not in (_BLANK, _AFTER_BLANK))
         if cheap or whole >= self._parsed * 5 // 4:
             return True
-        # The last line may be the blank one that gives the next line its meaning.
+        # The last line may be the blank line that the condition ``after`` needs.
         self._searched = self._text.rfind("\n", 0, max(whole - 1, 0)) + 1
         return False
 
@@ -354,7 +354,7 @@ class BlockRenderer:
 
 
 def _pattern(closing: str) -> re.Pattern[str] | None:
-    """Return what `Cut.closing` stands for."""
+    """Return the pattern for `Cut.closing`."""
     if not closing:
         return None
     if closing in _CLOSINGS:
@@ -363,7 +363,7 @@ def _pattern(closing: str) -> re.Pattern[str] | None:
 
 
 def _closing(kind: str, marker: str, source: str, rest: str) -> tuple[bool, str]:
-    """Whether the last block of a text is closed, and if not, what in later lines will surely close it."""
+    """Return whether the last block of a text is closed, and if not, the condition that surely closes it."""
     if kind in ("heading_open", "hr"):
         return True, ""
     if kind == "fence":

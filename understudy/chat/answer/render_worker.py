@@ -1,10 +1,9 @@
-"""Renders answers in a process of its own: a program of `understudy.sandbox` that serves until its input ends.
+"""Renders answers in a process of its own: a program of `understudy.sandbox` that serves until end of input.
 
 A request is a frame of JSON, and so is its reply (`understudy.sandbox.worker`): `["render", [text, …]]` gives a list
-with the HTML of each text, null for one that took too long; `["cut", part]` gives a `Cut` as a list, or null.
+with the HTML of each text, or null if it took too long; `["cut", part]` gives a `Cut` as a list, or null.
 
-Each call has a limit of processor time. What it does not end, because no signal reaches it, the system ends, and with
-it the process.
+Each call has a limit of processor time. If the signal does not end it, the system kills the process.
 """
 
 import contextlib
@@ -19,24 +18,24 @@ from understudy.sandbox.confine import Confined
 from understudy.sandbox.worker import serve
 
 RENDER_S: Final = 1.5
-"""Processor time for one text, and once more to render it block by block if that was not enough."""
+"""Seconds of processor time for one text, then as many again to render it block by block."""
 KILL_S: Final = 5
-"""Processor time after which the system ends a process that one call has kept for so long."""
+"""Seconds of processor time of one call after which the system kills the process."""
 
 confined = Confined()
-"""What is in force; set by the sandbox before `main`."""
+"""The confinement in force; set by the sandbox before `main`."""
 
 _renderer: Final = Renderer(limit=cpu_limit)
 
 
 def prepare() -> None:
-    """Render once, so that what is loaded late is there before the first answer is."""
+    """Render once, so that modules loaded late are loaded before the process is confined."""
     install_handler()
     _renderer.render("# a\n\n- *b* [c](https://example.org) `d`\n\n|e|\n|-|\n|f|\n\n```python\ng = 1\n```\n")
 
 
 def main() -> int:
-    """Answer requests until there are no more."""
+    """Answer requests until end of input."""
     serve(answer)
     return 0
 
@@ -64,7 +63,7 @@ def _cut(part: Part) -> Any:
 
 
 def _bound() -> None:
-    """Let the system end this process if a call takes longer than any limit allows."""
+    """Have the system kill this process if the next call exceeds `KILL_S`."""
     _, most = resource.getrlimit(resource.RLIMIT_CPU)
     until = math.ceil(time.process_time()) + KILL_S
     resource.setrlimit(resource.RLIMIT_CPU, (until if most == resource.RLIM_INFINITY else min(until, most), most))

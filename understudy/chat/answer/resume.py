@@ -1,9 +1,9 @@
-"""How the text of a turn goes on whose model was asked again in the middle: nothing of it twice on the screen. Pure.
+"""Continues the text of an interrupted turn after its model was asked again, without showing text twice. Pure.
 
-1. What the model repeats of the text so far is dropped: all of it where it begins again, the end where it picks up.
-2. What begins again and then becomes another text takes the place of the text so far. Where that is not sure (rows of
-   a table begin alike, too) it is shown behind it: to show something twice is better than to lose something.
-3. Nothing is held back that cannot be a repetition, and never more than the text so far.
+1. Text that the model repeats is dropped: the whole shown text if it starts again, or its end if it picks up there.
+2. If the model starts again and then deviates, its text replaces the shown text. If that is uncertain (rows of a table
+   start alike, too) it is appended: showing text twice is better than losing text.
+3. Text is held back only while it may be a repetition, and never more than the shown text.
 """
 
 from typing import Final
@@ -11,17 +11,17 @@ from typing import Final
 from attrs import define, field, frozen
 
 MIN_OVERLAP: Final = 8
-"""Characters of the end that a model must repeat: fewer stand at one end and the other start by chance."""
+"""Characters of the end that a model must repeat; a shorter overlap may be chance, and is not dropped."""
 MIN_ALIKE: Final = 16
-"""Characters alike after which a text that differs later is taken for a new beginning; of a short text, half of it."""
+"""Characters alike from which a text that deviates later counts as a restart; of a short text, half of it."""
 MIN_ALIKE_AT_END: Final = 48
-"""The same where the text so far ends with a sentence or a line: the next one may well begin as the first did."""
+"""`MIN_ALIKE` if the shown text ends with a sentence or line: the next one may well start as the first did."""
 _ENDS: Final = tuple(".!?:;…|\n")
 
 
 @frozen
 class NewText:
-    """What is new. `anew`: it takes the place of the text so far, else it comes after it."""
+    """Text to publish. `restart`: it replaces the text so far, else it is appended."""
 
     text: str = field(default="", repr=False)
     restart: bool = False
@@ -32,14 +32,14 @@ NOTHING: Final = NewText()
 
 @define
 class ResumedText:
-    """The text of one turn, which begins with `begun`. Feed it what the model gives; `text` is the whole then."""
+    """The text of one turn, of which `shown` was shown before. Feed it the model's text; `text` is the whole."""
 
     shown: str = field(repr=False)
     _pieces: list[str] = field(init=False, repr=False)
     _held: list[str] = field(factory=list, init=False, repr=False)
-    _at: int = field(default=0, init=False)  # where what is held stands in `begun`, which ends at `_end` of it
+    _at: int = field(default=0, init=False)  # position of the held text in `shown`, where it ends at `_end`
     _end: int = field(default=0, init=False)
-    _open: bool = field(init=False)  # whether what is held may still be a repetition
+    _open: bool = field(init=False)  # whether the held text may still be a repetition
 
     def __attrs_post_init__(self) -> None:
         self._pieces = [self.shown]
@@ -47,11 +47,11 @@ class ResumedText:
 
     @property
     def text(self) -> str:
-        """The text of the turn, as far as it is known."""
+        """The text of the turn so far."""
         return "".join(self._pieces)
 
     def feed(self, piece: str) -> NewText:
-        """Take the next piece of the model's text; returns what may be shown of it now."""
+        """Add a piece of the model's text. Return the text to publish now."""
         if not self._open:
             self._pieces.append(piece)
             return NewText(piece)
@@ -66,7 +66,7 @@ class ResumedText:
         return NOTHING
 
     def finish(self) -> NewText:
-        """The model has said all; returns what was held back of it."""
+        """Return the text held back until the end of the turn."""
         return self._decide() if self._open else NOTHING
 
     def _decide(self) -> NewText:
@@ -89,19 +89,19 @@ class ResumedText:
 
 
 def _needed_alike(begun: str) -> int:
-    """How many characters must be alike for a new beginning."""
+    """Return how many characters must be alike for a restart."""
     return MIN_ALIKE_AT_END if begun.rstrip(" ").endswith(_ENDS) else min(MIN_ALIKE, (len(begun) + 1) // 2)
 
 
 def _common_prefix(one: str, other: str) -> int:
-    """How many characters two texts begin with alike."""
+    """Return the length of the common prefix of two texts."""
     length = min(len(one), len(other))
     return next((number for number in range(length) if one[number] != other[number]), length)
 
 
 def _overlap(begun: str, said: str) -> int:
-    """How many characters at the end of one text are the beginning of the other: as many as can be."""
-    # By the table of Knuth, Morris and Pratt of one text behind the other, so that long ones take no longer per letter.
+    """Return the length of the longest end of one text that is the beginning of the other."""
+    # The prefix table of Knuth, Morris and Pratt over both texts joined: linear in their length.
     joined = said[: len(begun)] + "\0" + begun[-len(said) :] if said else ""
     borders = [0] * len(joined)
     for place in range(1, len(joined)):

@@ -1,7 +1,6 @@
-"""The answer of a run while it is written: scrubbed as it streams, and cut into rendered blocks as they close.
+"""An answer while it is written: sanitized as it streams, and cut into rendered blocks as they close.
 
-What takes long is done elsewhere: parsing and rendering always (`understudy.chat.answer.html`), scrubbing in a worker
-thread when a piece is long.
+Long work stays off the event loop: rendering always (`understudy.chat.answer.html`), sanitizing if a piece is long.
 """
 
 import time
@@ -19,7 +18,7 @@ from understudy.content.vault import PlaceholderRestorer
 
 
 class Piece(NamedTuple):
-    """What comes out of an answer: the text to show, the blocks it closed, and the text to store, where it differs."""
+    """Output of an answer: the text to show, the blocks it closed, and the text to store if different."""
 
     text: str
     blocks: tuple[Block, ...] = ()
@@ -30,12 +29,11 @@ NOTHING: Final = Piece("")
 
 
 class SanitizedAnswer:
-    """Text goes in as the model streams it; safe text and closed blocks come out.
+    """Takes text as the model streams it, and returns safe text and closed blocks.
 
-    What has come out so far is `text`; nothing of it is ever taken back. One call at a time; after one that was
-    cancelled there is no other. With `placeholders` those of the thread are turned back in what is shown, and stay in
-    what is stored. `owner` is the user whose answer it is. `seconds` is how long it has been looked through, `length`
-    that of `text`.
+    `text` is the output so far, of which nothing is ever taken back. Calls must not overlap, and none may follow one
+    that was cancelled. With `placeholders`, those of the thread are restored in the shown text and stay in the stored
+    text. `owner` is the answer's user. `seconds` is the time spent on sanitizing, `length` is that of `text`.
     """
 
     def __init__(
@@ -55,36 +53,38 @@ class SanitizedAnswer:
         self._pending = ""
 
     async def feed(self, text: str) -> Piece:
-        """Take in the next piece; returns what may be shown now (it may be nothing) and the blocks it closed."""
+        """Add text. Return the text that may be shown now, possibly none, and the blocks it closed."""
         if self._pending and text:
             text, self._pending = self._pending + text, ""
         self._has_text = self._has_text or bool(text)
         if weigh_text(text) > INLINE:
-            return await self._emit(*await run_off_loop(self._sanitize, text))
-        return await self._emit(*self._sanitize(text))
+            return await self._emit(*await run_off_loop(self._collect, partial(self._stream.feed, text)))
+        return await self._emit(*self._collect(partial(self._stream.feed, text)))
 
     async def resume(self, text: str) -> Piece:
-        """Take in what was shown of the answer before; returns as much of it as the rules let out without more."""
+        """Add the text that was shown before a restart. Return as much of it as may be shown without more text."""
         piece = await self.feed(text)
         rest = await self.release()
         kept = None if piece.stored is None and rest.stored is None else (piece.stored or "") + (rest.stored or "")
         return Piece(piece.text + rest.text, (*piece.blocks, *rest.blocks), kept)
 
     async def release(self) -> Piece:
-        """Nothing has come for a while: let out what can be shown of what is held back."""
+        """Return the held-back text that may be shown, because the model pauses."""
         return await self._emit(*self._collect(self._stream.pause))
 
     async def _emit(self, kept: str, shown: str) -> Piece:
         blocks = await self._cut() if shown and self._blocks.feed(shown) else ()
-        return self._piece(kept, shown, blocks)
+        if self._restoring is None:
+            return Piece(shown, blocks) if shown else NOTHING
+        return Piece(shown, blocks, kept)
 
     def pause(self) -> None:
-        """A turn of the model has ended; what follows is a paragraph of its own."""
+        """End a turn of the model: text that follows starts a new paragraph."""
         if self._has_text:
             self._pending = SEPARATOR
 
     async def finish(self) -> Piece:
-        """Everything is in: returns the tail that was held back. The HTML of the whole is kept for whoever sends it."""
+        """Return the text held back until now, and cache the HTML of the whole answer."""
         piece = await self._emit(*await run_off_loop(self._flush))
         await self._cut(last=True)
         self._add_blocks(self._blocks.flush())
@@ -97,36 +97,33 @@ class SanitizedAnswer:
 
     @property
     def text(self) -> str:
-        """All that has come out, as it is stored."""
+        """The output so far, as it is stored."""
         return "".join(self._pieces)
 
     @property
     def holds_text(self) -> bool:
-        """Whether anything that came has not come out."""
+        """Whether some text is held back."""
         return self._stream.held > 0
 
     @property
     def findings(self) -> tuple[Finding, ...]:
-        """What was found in the answer."""
+        """The findings in the answer."""
         return self._stream.findings
 
     @property
     def omitted(self) -> int:
-        """How much more was found than is listed."""
+        """The number of findings beyond those listed."""
         return self._stream.found - len(self._stream.findings)
 
     @property
     def failures(self) -> tuple[Failure, ...]:
-        """The detectors that could not do their work."""
+        """The detectors that failed."""
         return self._stream.failures
 
     @property
     def blocked(self) -> bool:
-        """Whether nothing more of it may be shown."""
+        """Whether the content policy has blocked the answer."""
         return self._stream.blocked
-
-    def _sanitize(self, text: str) -> tuple[str, str]:
-        return self._collect(partial(self._stream.feed, text))
 
     def _flush(self) -> tuple[str, str]:
         kept, shown = self._collect(self._stream.flush)
@@ -135,10 +132,10 @@ class SanitizedAnswer:
             shown += rest
         return kept, shown
 
-    def _collect(self, scrub: Callable[[], str]) -> tuple[str, str]:
-        """Return what the scrubber lets out, as it is stored and as it is shown."""
+    def _collect(self, run: Callable[[], str]) -> tuple[str, str]:
+        """Return the output of the sanitizer, as it is stored and as it is shown."""
         began = time.perf_counter()
-        kept = scrub()
+        kept = run()
         self.seconds += time.perf_counter() - began
         if kept:
             self._pieces.append(kept)
@@ -147,11 +144,6 @@ class SanitizedAnswer:
         if shown:
             self._shown.append(shown)
         return kept, shown
-
-    def _piece(self, kept: str, shown: str, blocks: tuple[Block, ...]) -> Piece:
-        if self._restoring is None:
-            return Piece(shown, blocks) if shown else NOTHING
-        return Piece(shown, blocks, kept)
 
     async def _cut(self, *, last: bool = False) -> tuple[Block, ...]:
         part = self._blocks.next_part(last=last)

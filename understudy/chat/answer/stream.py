@@ -1,8 +1,9 @@
-"""What a run says: the text of its model, shown as it comes, and kept a moment later.
+"""The answer of a run as a stream: published as the model writes it, and checkpointed shortly after.
 
-1. Text is shown before it is kept, so that nobody waits for the disk; a server that dies loses a moment of it at most.
-2. One piece at a time: what is held back in a pause comes before what follows, and nothing after the end.
-3. Of a turn that was cut, text goes on where it was shown, or takes its place (`understudy.chat.answer.resume`).
+1. Text is published before it is saved, so that readers do not wait for the disk. A crash loses the text since the last
+   checkpoint.
+2. Pieces are published one at a time: text released in a pause precedes later text, and nothing follows the end.
+3. After a restart the text of an interrupted turn continues, or replaces, what was shown (`chat.answer.resume`).
 """
 
 import trio
@@ -20,35 +21,37 @@ from understudy.content.summary import build_summary
 from understudy.storage.rows import StepRecord
 
 PAUSE_S = 0.5
-"""After how long without a word of the model what is held back of its answer is shown as far as it can be."""
+"""Seconds without text from the model after which held-back text is released as far as the policy allows."""
 MAX_FINDINGS = 200
-"""Findings that are kept with the text they were in; as many as a user is told of."""
+"""Findings that are saved with the text; further ones are dropped. A user is shown no more either."""
 CHECKPOINT_S = 0.25
 CHECKPOINT_SIZE = 2048
-"""After how long, or how many characters, new text of a turn is kept. Of a long text, where that takes longer, a
-thirty-second part: keeping it means writing all of it."""
+"""Seconds, or characters, of new text after which a turn is checkpointed. A checkpoint writes the whole text, so a long
+one waits until a thirty-second part of it is new."""
 
 
 @define
 class AnswerStream:
-    """The text of one run, turn by turn. `before` is what was said of it on another day."""
+    """The text of one run, turn by turn. `replay` is its recorded progress."""
 
     job: RunRequest
     services: Services
     recorder: Recorder
     replay: Replay
     answer: SanitizedAnswer = field(init=False)
-    _finished_text: str = field(default="", init=False, repr=False)  # the text of the turns that are over
+    _finished_text: str = field(default="", init=False, repr=False)  # the text of the finished turns
     _continuation: ResumedText = field(factory=lambda: ResumedText(""), init=False, repr=False)
-    _step: StepRecord | None = field(default=None, init=False, repr=False)  # of the turn that is under way
-    _checkpointed: tuple[float, int] = field(default=(0.0, 0), init=False)  # when, and how much of the answer
+    _step: StepRecord | None = field(default=None, init=False, repr=False)  # of the current turn
+    _checkpointed: tuple[float, int] = field(
+        default=(0.0, 0), init=False
+    )  # at this time, with this length of the answer
     _release_wanted: trio.Event | None = field(default=None, init=False)
     _releasing: trio.Event | None = field(default=None, init=False)
     _writing: bool = field(default=False, init=False)
     _written_at: float = field(default=0.0, init=False)
     _closed: bool = field(default=False, init=False)
 
-    _earlier_findings: tuple[Finding, ...] = field(init=False)  # in what was said before the present answer
+    _earlier_findings: tuple[Finding, ...] = field(init=False)  # in the text before that of `answer`
 
     def __attrs_post_init__(self) -> None:
         before = self.replay
@@ -57,46 +60,46 @@ class AnswerStream:
 
     @property
     def findings(self) -> tuple[Finding, ...]:
-        """What was found in all that was said so far, up to a bound."""
+        """The findings in the text so far, at most `MAX_FINDINGS`."""
         return (*self._earlier_findings, *self.answer.findings)[:MAX_FINDINGS]
 
     async def restore(self) -> None:
-        """Show what was shown before, so that it goes on from there on every screen."""
+        """Publish the text shown before the restart again, so that every client continues from it."""
         if not self.replay.agents:
             return
-        # Also where nothing was kept: a word may have been shown.
+        # Also if nothing was saved: text may have been shown since.
         text = self.replay.shown_text if self.replay.continues else self.replay.recorded_text
         await self._show(await self.answer.resume(text), anew=True)
         if not self.replay.continues:
             self.answer.pause()
 
     def begin_turn(self, step: StepRecord, begun: str) -> None:
-        """The model is asked; `begun` is what was shown of its answer to this turn, and `step` is where it is kept."""
+        """Start a turn of the model. `begun` is its text that was shown before, `step` is where its text is saved."""
         self._continuation, self._step = ResumedText(begun), step
         self._checkpointed = (trio.current_time(), len(self._finished_text) + len(begun))
 
     async def feed(self, text: str) -> None:
-        """The model says this next.
+        """Publish the next text of the model.
 
         Raises:
-            Blocked: It holds what is not let pass. What was shown before stays.
+            Blocked: The content policy blocks it. Text shown before stays.
         """
         await self._write(self._continuation.feed(text))
         self._checkpoint()
 
     async def end_turn(self) -> str:
-        """The model has said all of this turn; returns it. Raises as `hear`."""
+        """Finish the turn of the model and return its text. Raises `Blocked` as `feed` does."""
         await self._write(self._continuation.finish())
         self._step = None
         self.answer.pause()
         return self._continuation.text
 
     def add_finished_turn(self, kept: str) -> None:
-        """A turn is over: `kept` is its text as it is stored."""
+        """Add the text of a finished turn, as it is stored."""
         self._finished_text = SEPARATOR.join(part for part in (self._finished_text, kept) if part)
 
     async def finish(self) -> tuple[str, SanitizationSummary | None]:
-        """All is said: returns the answer, and the event that tells what was found in it. Raises as `hear`."""
+        """Finish the answer. Return its text and the summary of its findings. Raises `Blocked` as `feed` does."""
         if self._releasing is not None:
             await self._releasing.wait()
         self._closed = True
@@ -104,12 +107,12 @@ class AnswerStream:
         return self.answer.text, self._summary()
 
     def close(self) -> None:
-        """Nothing more is shown; count what was found."""
+        """Publish nothing more, and count the findings."""
         self._closed = True
         self._report_metrics()
 
     async def release_in_pauses(self) -> None:
-        """When a model stops in the middle of a word, show what can be shown of what was held back."""
+        """Release held-back text whenever the model pauses for `PAUSE_S`, until the answer is closed."""
         while True:
             self._release_wanted = trio.Event()
             await self._release_wanted.wait()
@@ -131,12 +134,12 @@ class AnswerStream:
         return SanitizedAnswer(content_filter.answer_stream(), self.services.html, placeholders, job.owner)
 
     async def _write(self, fresh: NewText) -> None:
-        """Show the next piece of the answer. One at a time: a release that has begun comes first."""
+        """Publish the next piece of the answer, after a release that is under way."""
         if not (fresh.text or fresh.restart):
             return
         if self._releasing is not None:
             await self._releasing.wait()
-        self._writing = True  # and stays so when this is cancelled: then nothing more is shown
+        self._writing = True  # stays set if this is cancelled: then nothing more is published
         text = fresh.text
         if fresh.restart:
             self._report_metrics()
@@ -160,7 +163,7 @@ class AnswerStream:
             )
 
     def _checkpoint(self) -> None:
-        """Have the text of this turn kept, if there is enough that is new."""
+        """Save the text of this turn if enough of it is new."""
         now, length = trio.current_time(), self.answer.length
         kept_at, kept = self._checkpointed
         new = length - kept
@@ -171,12 +174,12 @@ class AnswerStream:
         ):
             return
         text, said = self.answer.text, self._finished_text and self._finished_text + SEPARATOR
-        if text.startswith(said):  # else something of it was taken out, and it is told again from the turn's beginning
+        if text.startswith(said):  # else some of it was redacted, and a resumed run starts the turn from its beginning
             self._checkpointed = (now, length)
             self.recorder.save_checkpoint(evolve(self._step, result=encode_partial(text[len(said) :], self.findings)))
 
     def _summary(self) -> SanitizationSummary | None:
-        """The event that tells what was found in the answer, once it is as much as is told of."""
+        """Return the summary of the answer's findings; None below `summary_from`."""
         found = (*self._earlier_findings, *self.answer.findings)
         return build_summary("outbound", found, self.services.summary_from, omitted=self.answer.omitted)
 

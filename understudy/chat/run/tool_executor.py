@@ -204,9 +204,7 @@ class ToolExecutor:
         """Record the outcome of a call, which worked since `worked_from` (Unix seconds)."""
         now = self.services.clock()
         worked_s = max(0.0, now - worked_from)
-        tool = agent.tool(
-            outcome.request.name
-        )  # an unknown name is the model's own text, which must not become a label
+        tool = agent.tool(outcome.request.name)  # an unknown name is the model's text: it must not become a label
         self.services.metrics.tool_ended(None if tool is None else tool.name, outcome.status.value, worked_s)
         await self._sanitize_result(outcome)
         completed = ToolCompleted(
