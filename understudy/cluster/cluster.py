@@ -1,11 +1,11 @@
-"""This server among others: what it takes to work with them, put together.
+"""Wires the parts that let several servers share a database and a Redis.
 
 cluster
-├── membership   says that this node is alive (`understudy.cluster.membership`)
-├── post         takes to Redis what this node says
-├── couriers     (dynamic) one for each thread of this node that another one follows
-├── inbox        reads what others say
-└── peers        sees who is alive, and to what those leave behind that are not
+├── membership   renews the lease of this node (`understudy.cluster.membership`)
+├── bus          sends packets to other nodes
+├── forwarders   (dynamic) one per thread of this node and node that subscribed to it
+├── receiver     reads the packets of other nodes
+└── peers        detects dead nodes and recovers their requests
 """
 
 from collections.abc import Callable
@@ -32,12 +32,12 @@ from understudy.storage.redis_cipher import Cipher
 RESTING: Final = Backoff(min_s=0.05, max_s=30.0)
 READY_S: Final = 1.0
 MANY: Final = 10_000
-"""Restarts in 5 s before the supervisor of the couriers gives up: one of them must never be the end of the others."""
+"""Restarts in 5 s before the supervisor of the forwarders gives up: so many that one never stops the others."""
 
 
 @define(eq=False)
 class Cluster:
-    """The way to the other nodes: the `OtherNodes` of the desk."""
+    """Access to the other nodes; implements `OtherNodes` for the command dispatcher."""
 
     link: RedisLink
     node: Node
@@ -52,9 +52,7 @@ class Cluster:
     def __attrs_post_init__(self) -> None:
         self.bus = MessageBus(self.link, self.node, self.cipher)
         self.reader = PacketReader(self.cipher, self.metrics)
-        self.link.on_change.append(
-            lambda _: self.proxies.check_logs()
-        )  # what does not come by itself is looked for at once
+        self.link.on_change.append(lambda _: self.proxies.check_logs())  # events may have been lost: check at once
 
     def relay(self, owner: str, thread_id: str, holder: str, after: int | None) -> Actor:
         """What stands here for a conversation that another node has."""
@@ -70,7 +68,7 @@ class Cluster:
         self.bus.broadcast(Active(owner, thread_id, after))
 
     async def ready(self) -> None:
-        """Wait a moment until others are heard; a Redis that is away is no reason not to begin."""
+        """Wait up to READY_S for the subscription to the channels; start without it if Redis is down."""
         with trio.move_on_after(READY_S):
             await self.listening.wait()
 

@@ -1,9 +1,9 @@
-"""Messages between nodes as bytes, in packets, and back. Pure. They are encrypted by `understudy.storage.redis_cipher`.
+"""Encodes messages between nodes into packets and back. Pure; `understudy.storage.redis_cipher` encrypts packets.
 
-1. Whatever release a node is of, it reads a packet's head: who sent it, in which order, and which requests want an
-   answer. So it can say politely that it does not understand the rest.
-2. What it does understand it reads strictly: nothing is guessed, and what does not fit is `Unreadable`.
-3. HTML that another process made passes through the cleaner here, before a page has it.
+1. A node of any release can decode a packet's header: its sender, its number and the ids of its requests. So it can
+   reply that it cannot decode the body.
+2. Bodies are decoded strictly: a packet that does not match the types is refused (`UnreadablePacket`).
+3. HTML from another node is sanitized here, before it is sent to a client.
 """
 
 from collections.abc import Sequence
@@ -24,18 +24,18 @@ from understudy.storage.errors import StorageUnavailable
 T = TypeVar("T")
 
 VERSION: Final = 3
-"""Raised with every change of what is said, so that nodes of two releases do not misunderstand each other."""
+"""Increment with every change of a message's shape: nodes refuse packets of another version."""
 
 
 class UnreadablePacket(ValueError):
-    """These bytes are no packet, or not one of this version."""
+    """The bytes are not a packet, or a packet of another version."""
 
 
 class Packet(msgspec.Struct, frozen=True, array_like=True):
-    """Several items in one, or news. `number` rises with each packet from `sender` to this receiver.
+    """A list of items, or news. `number` rises with each packet from `sender` to this receiver; a gap means loss.
 
-    In a stream one is lost where one lacks. `asks` are the ids of the requests inside; `refused` those of the
-    receiver's own that the sender could not read. `made_at` is the sender's time, in Unix seconds.
+    `asks` are the ids of the requests in the body; `refused` the ids of requests of the receiver that the sender could
+    not decode. `made_at` is the sender's time in Unix seconds.
     """
 
     version: int
@@ -62,7 +62,7 @@ def encode_packet(
 
 
 def decode_packet(data: bytes) -> Packet:
-    """The packet that this is, of whatever version. Raises Unreadable."""
+    """Decode the header of a packet of any version. Raises UnreadablePacket."""
     try:
         return _PACKETS.decode(data)
     except msgspec.DecodeError as error:
@@ -70,7 +70,7 @@ def decode_packet(data: bytes) -> Packet:
 
 
 def decode_items(packet: Packet) -> list[Item]:
-    """What a packet holds. Raises Unreadable for one of another version."""
+    """Decode the items of a packet. Raises UnreadablePacket, also for another version."""
     return _decode_body(packet, _ITEMS)
 
 
@@ -80,7 +80,7 @@ def encode_news(sender: str, number: int, news: News, *, made_at: float = 0.0) -
 
 
 def decode_news(packet: Packet) -> News:
-    """Return the news in a packet. Raises Unreadable for one of another version."""
+    """Decode the news in a packet. Raises UnreadablePacket, also for another version."""
     return _decode_body(packet, _NEWS)
 
 
@@ -94,7 +94,7 @@ def _decode_body(packet: Packet, decoder: msgspec.msgpack.Decoder[T]) -> T:
 
 
 def encode_ephemeral(envelope: Envelope) -> TextPiece | bytes:
-    """A passing event as it is sent."""
+    """Encode an ephemeral event; a text delta in its compact form."""
     event = envelope.event
     if not isinstance(event, PartialResult):
         return to_log(envelope)
@@ -115,7 +115,7 @@ def encode_ephemeral(envelope: Envelope) -> TextPiece | bytes:
 
 
 def decode_ephemeral(body: TextPiece | bytes) -> Envelope:
-    """Return the event that was sent, with its HTML cleaned. Raises UnreadableEvent."""
+    """Decode an ephemeral event and sanitize its HTML. Raises UnreadableEvent."""
     envelope = from_log(body) if isinstance(body, bytes) else _envelope_of_piece(body)
     event = envelope.event
     if not isinstance(event, PartialResult) or not event.blocks:
@@ -125,7 +125,7 @@ def decode_ephemeral(body: TextPiece | bytes) -> Envelope:
 
 
 def html_length(body: TextPiece | bytes) -> int:
-    """Return how many characters of HTML a passing event brings, at most."""
+    """Return an upper bound of the HTML in an ephemeral event, in characters."""
     return len(body) if isinstance(body, bytes) else sum(len(block.html) for block in body.blocks)
 
 
@@ -145,7 +145,7 @@ def _envelope_of_piece(body: TextPiece) -> Envelope:
 
 
 def fault_from_error(error: Exception) -> RpcFault:
-    """How an error is told to the node that asked."""
+    """Return the fault that represents an error on the wire."""
     match error:
         case CommandRejected():
             return RpcFault("rejected", error.message, error.code, error.retry_after, dict(error.names))
@@ -159,7 +159,7 @@ def fault_from_error(error: Exception) -> RpcFault:
 
 
 def error_from_fault(fault: RpcFault) -> Exception:
-    """The error that was told."""
+    """Return the error that a fault represents."""
     match fault.kind:
         case "rejected":
             return CommandRejected(fault.code, fault.text, fault.retry_after, names=fault.names)
@@ -171,7 +171,7 @@ def error_from_fault(fault: RpcFault) -> Exception:
 
 
 def reply_value(answer: RpcReply) -> bool | int | str | None:
-    """What was answered. Raises the error that was told."""
+    """Return the value of a reply, or raise its error."""
     if answer.fault is not None:
         raise error_from_fault(answer.fault)
     return answer.value

@@ -1,9 +1,9 @@
-"""The courier actor: follows a conversation for another node, and sends it what happens, as an outbox does a client.
+"""The actor that subscribes to a conversation on behalf of another node and forwards the events to it.
 
-1. To the conversation it is one more follower: nobody waits for it, and it is never asked.
-2. What its mailbox holds goes out together. What finds no room on the way is not sent: the other node sees by the
-   numbers that something lacks, and the log has it.
-3. It lives as long as the other node says now and then that it wants more, and no longer than the conversation.
+1. To the conversation it is one more subscriber, which is never waited for.
+2. The contents of its mailbox are sent as one batch. Events beyond a queue limit are dropped: the other node sees the
+   gap in the numbers and reads the log.
+3. It lives as long as the other node renews the lease, and no longer than the conversation.
 """
 
 from typing import Final
@@ -20,20 +20,20 @@ from understudy.cluster.codec import encode_ephemeral
 from understudy.cluster.messages import Ephemeral, Events, ForwardingEnded
 
 LEASE_S: Final = 30.0
-"""How long a node may say nothing before it is taken not to want more: it says so every ten seconds."""
+"""The forwarder stops if its lease is not renewed for this long; proxies renew it every 10 s."""
 
 
 @define(eq=False)
 class RenewLease(Ask[int]):
-    """To a courier: its node wants more. The answer is the number of the last event that the courier has seen."""
+    """To a forwarder: renew the lease. The answer is the number of the last event it forwarded."""
 
 
 class StopForwarding:
-    """To a courier: its node wants no more, or has not said so for long, or the courier follows nothing."""
+    """To a forwarder: stop. The node unsubscribed, the lease expired, or subscribing failed."""
 
 
 class EventForwarder(Actor):
-    """Follows `conversation`, of the thread of this name, for `node`. `head` is the last event that it saw."""
+    """Forwards the events of `conversation` to `node`. `last_seq` is the last event that it forwarded."""
 
     mailbox = MailboxSpec(capacity=8192, overflow=Overflow.DROP_OLDEST)
 
@@ -46,17 +46,17 @@ class EventForwarder(Actor):
         self.buffered: list[Envelope] = []
 
     async def on_start(self, context: Context) -> None:
-        """Live and die with the conversation."""
+        """Watch the conversation and start the lease."""
         context.watch(self.conversation, restarts=True)
         self._renew_lease(context)
 
     async def on_stop(self, context: Context, reason: Exit) -> None:
-        """One that was killed says that it sends no more: else the other node would notice when it asks again."""
+        """If killed or crashed, tell the node that forwarding ended; else it would notice only at the next renewal."""
         if not isinstance(reason, Normal):
             self.bus.send(self.node, ForwardingEnded(self.thread))
 
     async def receive(self, message: object, context: Context) -> None:
-        """Take what an outbox takes."""
+        """Serve the messages that an outbox gets from a conversation."""
         match message:
             case Deliver():
                 self.buffered += message.envelopes
@@ -68,17 +68,17 @@ class EventForwarder(Actor):
                 message.reply(self.last_seq)
             case UnsubscribeThread():
                 self._finish(context, deleted=True)
-            case Terminated() | Restarted():  # one that begins anew knows none of its followers
+            case Terminated() | Restarted():  # a restarted conversation has lost its subscribers
                 self._finish(context)
             case StopForwarding():
                 context.stop()
             case Reply():
-                pass  # for one connection, and whoever stands for those of the other node sees to it there
+                pass  # for one connection; the other node's proxy creates these
             case _:
                 context.unhandled(message)
 
     async def on_idle(self, context: Context) -> None:
-        """Send what has come in."""
+        """Send the buffered events."""
         self._flush()
 
     def _flush(self) -> None:
@@ -93,7 +93,7 @@ class EventForwarder(Actor):
             else:
                 self._send_ephemeral(passing)
                 passing = []
-                if numbered and envelope.seq != (numbered[-1].seq or 0) + 1:  # the mailbox was too full for some
+                if numbered and envelope.seq != (numbered[-1].seq or 0) + 1:  # the mailbox overflowed
                     self._send_numbered(numbered)
                     numbered = []
                 numbered.append(envelope)
@@ -117,7 +117,7 @@ class EventForwarder(Actor):
         context.set_timer("patience", LEASE_S, StopForwarding())
 
     def _finish(self, context: Context, *, deleted: bool = False) -> None:
-        """The thread is gone, or its conversation is: say so after all that happened in it."""
+        """Send the buffered events, then tell the node that forwarding ended, and stop."""
         self._flush()
         self.bus.send(self.node, ForwardingEnded(self.thread, deleted))
         context.stop()

@@ -1,11 +1,11 @@
-"""The node that this server is, and the actor that keeps it alive.
+"""The membership of this node in the cluster: a lease in the database, and the actor that renews it.
 
-1. Who is alive is what the database says, by its clock. A node that was taken for dead does not come back: it takes a
-   new id, as another has something of it by now. As long as none has, it goes on, however long it was silent: when the
-   database was away for a while, the conversations of all nodes just go on.
-2. Nothing is lost where this goes wrong: what a server writes to a thread that another has claimed is refused.
-3. A node that ends in order says so, and its threads are free at once; of one that is killed they are when its lease
-   is over, and others could say meanwhile that they are alive.
+1. The database decides by its clock which nodes are alive. A node whose lease expired is declared dead when another
+   node claims one of its threads; it then joins again under a new id. Until then it may renew the lease, however late:
+   after an outage of the database the conversations of all nodes go on.
+2. Safety does not depend on the lease: a write to a thread that another node has claimed is refused (the fence).
+3. A node that shuts down leaves, and its threads are free at once. The threads of a killed node are free when its lease
+   has expired, provided that other nodes could renew theirs meanwhile.
 """
 
 import logging
@@ -24,21 +24,21 @@ from understudy.storage.writes import LEASE_S
 log = logging.getLogger(__name__)
 
 RENEW_EVERY_S: Final = 0.5
-"""How often a node says that it is alive: three times may fail before its lease is over."""
+"""Interval of lease renewals; three in a row may fail before the lease expires."""
 RENEW_TIMEOUT_S: Final = 1.0
-"""How long it tries each time."""
+"""Timeout of one renewal."""
 LEAVE_TIMEOUT_S: Final = 1.0
 RETRY_S: Final = 0.1
-"""Before another try to join, while another server stands against it."""
+"""Pause between attempts to join while another server excludes this one."""
 
 
 async def join(store: Store, node: Node, where: str, *, lease_s: float = LEASE_S) -> None:
-    """Enter a node among the living, at the latest when a server that was killed is taken for dead.
+    """Join the cluster; retry until the lease of a server that was killed must have expired.
 
-    `where` names the database to an operator.
+    `where` names the database in the error.
 
     Raises:
-        AlreadyServed: Another server is alive, and one of the two knows nothing of others.
+        AlreadyServed: Another server is alive, and one of the two runs without Redis, for itself alone.
         StorageUnavailable: The database cannot be written to.
     """
     deadline = trio.current_time() + lease_s + RENEW_EVERY_S
@@ -58,20 +58,20 @@ async def _joined(store: Store, node: Node, lease_s: float) -> bool:
 
 
 def stop_conversations(conversations: ActorRef) -> None:
-    """Have all conversations end, and whatever stands for another server's: each is claimed again when it is needed."""
+    """Stop all conversations and proxies; a thread is claimed again when it is next used."""
     for each in conversations.children():
         if not each.try_tell(OwnershipLost()):
             each.kill()
 
 
 class _RenewNodeLease:
-    """Say that the node is alive."""
+    """Renew the lease of the node."""
 
 
 class Membership(Actor):
-    """Keeps a node that has joined alive, and has it leave in the end.
+    """Renews the lease of a node that has joined, and leaves at shutdown.
 
-    `on_lapse` is called when it was taken for dead: whatever it had of threads may be another's.
+    `on_lapse` is called when the node was declared dead: its threads may belong to other nodes.
     """
 
     def __init__(
@@ -90,11 +90,11 @@ class Membership(Actor):
         self.every_s = every_s
 
     async def on_start(self, context: Context) -> None:
-        """Begin at once: some time may have passed."""
+        """Renew at once: a restart may have taken time."""
         context.ref.tell(_RenewNodeLease())
 
     async def receive(self, message: object, context: Context) -> None:
-        """Renew the lease, or join anew; while the database is away, that is tried again and again."""
+        """Renew the lease, or join under a new id; retried while the database is down."""
         if not isinstance(message, _RenewNodeLease):
             context.unhandled(message)
             return
@@ -103,10 +103,10 @@ class Membership(Actor):
             if not self.node.joined or await self._lapsed():
                 await self._join_anew()
         except StorageUnavailable:
-            pass  # the writer says so in the log; whether this node was taken for dead shows when it is back
+            pass  # the writer logs it; whether the lease was lost shows when the database is back
 
     async def on_stop(self, context: Context, reason: Exit) -> None:
-        """Where the server ends, leave; an actor that is started again goes on."""
+        """Leave the cluster if the server shuts down, not if this actor restarts."""
         if isinstance(reason, Shutdown) and self.node.joined:
             with trio.move_on_after(LEAVE_TIMEOUT_S):
                 try:
@@ -115,7 +115,7 @@ class Membership(Actor):
                     log.warning("node.not_left", extra={"node": self.node.id, "reason": str(error)})
 
     async def _lapsed(self) -> bool:
-        """Renew the lease; whether this node was taken for dead."""
+        """Renew the lease. Return True if this node was declared dead before."""
         began = trio.current_time()
         if await self.store.renew(
             self.node.id, lease_s=self.lease_s, deadline_s=min(RENEW_TIMEOUT_S, self.lease_s / 2)

@@ -1,8 +1,8 @@
-"""One transaction of many changes: each is stored or refused on its own.
+"""Commits many writes in one transaction, each stored or refused on its own.
 
-1. Each change has a savepoint, so one that is refused takes nothing with it.
-2. What only appends events, maybe with steps, is stored together first, which is several times faster. When one of them
-   does not fit, nothing of that is kept, and each gets a savepoint after all. A row that is locked is waited for once.
+1. Each write has a savepoint, so a refused one does not affect the others.
+2. Changes that only append events, maybe with steps, are stored together first, which is several times faster. If one
+   of them does not fit, they are rolled back and each is retried with a savepoint. A locked row is waited for once.
 3. Changes of one thread keep their order.
 """
 
@@ -21,25 +21,24 @@ from .write_statements import add_users, apply, put_steps
 from .writes import AddFile, Change, GiveFeedback, JoinNodes, LeaveNodes, ProbeWrite, RenewNode, Write
 
 Outcome: TypeAlias = int | ChangeRefused | StorageUnavailable
-"""What came of one work: its answer, which is a number for a claim and true or false for all else, or why not."""
+"""The result of one write: the answer that its class documents, or the error that refused it."""
 LOCKED: Final = "55P03"
-"""PostgreSQL: another server wrote to the same row for too long."""
+"""PostgreSQL `lock_not_available`: another server held the row for longer than `lock_timeout`."""
 ELSEWHERE: Final = "another server is writing the same"
 IMPATIENT: Final = "SET LOCAL lock_timeout = '10ms'"
 CONFLICTS: Final = ("40001", "40P01")
-"""PostgreSQL: the transaction and another one's could not both be; the same again may well be."""
+"""PostgreSQL `serialization_failure`, `deadlock_detected`: the transaction may succeed if repeated."""
 _OF_NO_LOG: Final = (
     GiveFeedback, AddFile, ProbeWrite, Remember, Forget, ForgetExpired, JoinNodes, RenewNode, LeaveNodes, RemoveFiles,
     RemoveUser, MergeFulltext, RevokeSession,
 )  # fmt: skip
-"""Works that touch no thread's log."""
+"""Writes that touch no thread's log."""
 
 
 def commit_group(connection: Connection, group: Sequence[Write]) -> list[Outcome]:
-    """Store the group in one transaction, which has returned from its commit when this does.
+    """Commit a group of writes in one transaction. Return the outcome of each: the result of `apply`, or its error.
 
-    The outcome of each is what `apply` returned, or why it was refused. Raises what `DriverErrors` names when
-    the transaction as a whole fails; then nothing was stored.
+    Raises the errors of `DriverErrors` if the transaction as a whole fails; then nothing was stored.
     """
     outcomes: list[Outcome | None] = [None] * len(group)
     with connection.begin():
@@ -56,14 +55,14 @@ def commit_group(connection: Connection, group: Sequence[Write]) -> list[Outcome
 
 
 def is_conflict(error: Exception) -> bool:
-    """Whether a transaction failed for another server's sake, and is to be tried again at once."""
+    """Return whether a transaction failed because of a concurrent one, and can be retried at once."""
     return _state(error) in CONFLICTS
 
 
 def _add_users(connection: Connection, group: Sequence[Write]) -> None:
-    """Add whoever is new to begin with, in the order of their names, so that two servers never wait for each other.
+    """Insert the users of new threads first, sorted by name, so that two servers cannot deadlock.
 
-    Where one of the names cannot be stored, each is added with its change.
+    If one of the names cannot be stored, each user is inserted with its change instead.
     """
     new = {work.owner: work.thread.created_at for work in group if isinstance(work, Change) and work.thread is not None}
     if new:
@@ -71,7 +70,7 @@ def _add_users(connection: Connection, group: Sequence[Write]) -> None:
 
 
 def _appends(group: Sequence[Write]) -> list[tuple[int, Change]]:
-    """The changes that only append, with their places; without those of threads that others touch too."""
+    """Return the append-only changes with their positions, except those of threads that other writes touch too."""
     plain = [(place, work) for place, work in enumerate(group) if isinstance(work, Change) and work.only_appends]
     if len(plain) == len(group):
         return plain
@@ -92,7 +91,7 @@ def _append(connection: Connection, changes: Sequence[Change]) -> bool:
 
 
 def _together(connection: Connection, write: Callable[[], bool]) -> bool:
-    """Write something for many works, all or nothing of it; whether it was."""
+    """Run `write` in a savepoint. Return False, with nothing written, if it returns False or fails."""
     driver = _driver(connection)
     driver.execute("SAVEPOINT together")
     stored = locked = False
@@ -101,12 +100,12 @@ def _together(connection: Connection, write: Callable[[], bool]) -> bool:
     except Exception as error:
         if _is_of_the_database(error):
             raise
-        locked = _state(error) == LOCKED  # whose fault anything else was shows when each is tried alone
+        locked = _state(error) == LOCKED  # other errors are assigned to a write when each is retried alone
     if not stored:
         driver.execute("ROLLBACK TO together")
     if locked:
-        driver.execute(IMPATIENT)  # that row was waited for
-    return stored  # the savepoint ends with the transaction: to end it here would be one more trip to a server
+        driver.execute(IMPATIENT)  # one lock timeout per group is enough
+    return stored  # the savepoint ends with the transaction; RELEASE would be another round trip
 
 
 def _attempt(connection: Connection, work: Write, *, again: bool = False) -> Outcome:
@@ -126,24 +125,24 @@ def _attempt(connection: Connection, work: Write, *, again: bool = False) -> Out
         driver.execute("ROLLBACK TO change")
     driver.execute("RELEASE change")
     if isinstance(outcome, StorageUnavailable):
-        driver.execute(IMPATIENT)  # others of the group may need the same server's rows
+        driver.execute(IMPATIENT)  # other writes of the group may need rows of the same server
     elif isinstance(outcome, Unstorable) and isinstance(outcome.__cause__, IntegrityError) and not again:
-        return _attempt(connection, work, again=True)  # what another server stored at this moment is seen now
+        return _attempt(connection, work, again=True)  # a row that another server inserted meanwhile is visible now
     return outcome
 
 
 def _driver(connection: Connection) -> Any:
-    """The driver's connection: SQLAlchemy's own savepoints cost as much as all the rest of a small change."""
+    """Return the driver's connection: savepoints through SQLAlchemy cost as much as the rest of a small change."""
     return connection.connection.driver_connection
 
 
 def _is_of_the_database(error: Exception) -> bool:
-    """Whether the database is at fault (full, locked, broken) and with it the whole group, and not this change."""
+    """Return whether an error is of the database (full, locked, damaged), so that the whole group fails."""
     if _state(error) == LOCKED:
         return False
     return isinstance(error, OperationalError | InternalError) or type(error) is DatabaseError
 
 
 def _state(error: Exception) -> str | None:
-    """What PostgreSQL calls an error; nothing that SQLite says has such a name."""
+    """Return the SQLSTATE of a PostgreSQL error; None for SQLite."""
     return getattr(getattr(error, "orig", error), "sqlstate", None)

@@ -1,4 +1,4 @@
-"""The face of storage: what everyone else calls. Reads run in worker threads, writes are asked of the one writer."""
+"""The interface of storage. Reads run in worker threads; writes are sent to the one writer actor."""
 
 import math
 from collections.abc import Awaitable, Callable, Sequence
@@ -40,28 +40,28 @@ from .writes import (
 
 T = TypeVar("T")
 COMMIT_DEADLINE_S: Final = 5.0
-"""As long as an ask waits by default; a user should hear of a storage that is away sooner than of a slow agent."""
+"""Default deadline of a write: below the timeout of an agent, so that a user hears first that storage is down."""
 READ_DEADLINE_S: Final = 5.0
 PROBE_DEADLINE_S: Final = 1.0
 CIRCUIT: Final = CircuitSpec(
     trip=FailureCount(limit=5), reset=Backoff(min_s=0.1, max_s=1.0), counts=(StorageUnavailable,)
 )
-"""Five transactions in a row that failed; whether it is back is tried by one read at a time, each second at least."""
+"""Reads are refused after five failed transactions in a row; then one trial read per 0.1 to 1 s."""
 RETRY_S: Final = 0.02
-"""Before another try at the writer: a restart without backoff takes about a millisecond."""
+"""Pause between attempts to reach the writer: a restart without backoff takes about a millisecond."""
 LARGEST_PAGE: Final = 1000
-"""Rows of one read, whatever was asked for."""
+"""Upper limit of rows per read; larger limits are reduced to it."""
 WAITING: Final = 512
-"""Writes that are with the writer at a time: as many as fit its mailbox and one group. More wait their turn here."""
+"""Permits for concurrent writes: the size of one group, so that the writer's mailbox never fills. More wait here."""
 
 
 class Store:
-    """Threads, messages, runs, steps, events and files, each in its owner's space.
+    """Threads, messages, runs, steps, events and files, by owner.
 
-    `writer` gives the ref of the StoreWriter of the same database, or None while there is none.
-    Every read and write raises StorageUnavailable when the database cannot be used within its deadline, and
-    Unstorable for values that no database can hold. `on_circuit` is told when reads begin or cease to be refused;
-    `on_reads` when reads have their thread: the times they were asked at, and the time now.
+    `writer` returns the ref of the StoreWriter of the same database, or None while there is none.
+    Every read and write raises StorageUnavailable if the database cannot be used within its deadline, and Unstorable
+    for values that no database can hold. `on_circuit` is called when the circuit of reads opens or closes; `on_reads`
+    when reads get a thread, with the times at which they were requested and the time now.
     """
 
     def __init__(
@@ -76,37 +76,37 @@ class Store:
         self.database = database
         self.deadline_s = deadline_s
         self.on_write: Callable[[Write], Awaitable[None]] | None = None
-        """Told of every work but changes, before who asked for it is answered; it must end soon, and not raise."""
+        """Called with every write but changes, before its caller resumes; it must be quick and must not raise."""
         self._writer = writer
         self._permits = trio.Semaphore(WAITING)
-        # No limit of its own: each read has one, and of two that are over, as after a pause, the outer one would speak.
+        # No call timeout: each read has a deadline, and if both expired, as after a pause, this one would be reported.
         self.breaker = Breaker("database", CIRCUIT, call_timeout_s=math.inf, on_change=on_circuit)
         self._read_pool = ReadPool(database.reading, READERS, READ_DEADLINE_S, self.breaker, on_reads)
-        # A search reads all that its user ever said: it has a thread of its own, and nobody else waits for it.
+        # A search reads all messages of its user, so it has a thread of its own and delays no other read.
         self._search_pool = ReadPool(database.reading, 1, READ_DEADLINE_S)
 
     async def commit(self, change: Change) -> None:
-        """Store the change; it is durable when this returns.
+        """Store a change; it is durable when this returns.
 
-        Tried again while the writer restarts: a change that is already stored is stored. Raises Fenced,
-        SequenceConflict and the other ChangeRefused (nothing of it was stored), or StorageUnavailable after the
-        deadline (it may or may not have been stored: commit it again, or read).
+        Retried while the writer restarts: storing a change twice is storing it once. Raises Fenced, SequenceConflict
+        and the other ChangeRefused (nothing was stored), or StorageUnavailable after the deadline (it may or may not
+        have been stored: commit it again, or read).
         """
         await self._submit(change)
 
     async def rename_thread(self, owner: str, thread_id: str, title: str) -> bool:
-        """Give the thread another title; False when there is no such thread."""
+        """Set the title of a thread. Return False if there is no such thread."""
         return bool(await self._submit(RenameThread(owner, thread_id, title)))
 
     async def delete_thread(
         self, owner: str, thread_id: str, fence: Fence | None = None, *, unless_since: float | None = None
     ) -> bool:
-        """Remove the thread with its messages, events, runs and steps; False when there is no such thread.
+        """Delete a thread with its messages, events, runs and steps. Return False if there is no such thread.
 
-        `unless_since`: also False when something was said in it since that time (Unix seconds), or runs in it.
+        `unless_since`: also return False if it was used since that time (Unix seconds) or has an unfinished run.
 
-        A long one in several transactions, so that other writes need not wait; what is cut off in between goes on when
-        it is asked for again. Raises Fenced when it is not under this fence.
+        A long thread is deleted in several transactions, so that other writes need not wait; a repeated call continues
+        an interrupted deletion. Raises Fenced if the thread is not under this fence.
         """
         there = False
         while (left := await self._submit(DeleteThread(owner, thread_id, fence, unless_since))) == MORE:
@@ -114,24 +114,24 @@ class Store:
         return there or left == GONE
 
     async def remove_files(self, owner: str, ids: Sequence[str]) -> int:
-        """Remove the rows of files whose bytes are gone; gives how many there were."""
+        """Delete the rows of files whose bytes are deleted. Return their number."""
         return await self._submit(RemoveFiles(owner, tuple(ids[:LARGEST_PAGE])))
 
     async def remove_user(self, owner: str) -> bool:
-        """Remove what is left of a user who has no threads and no files; False when they have, or are not there."""
+        """Delete the rest of a user who has no threads and no files. Return False if they have, or do not exist."""
         while (left := await self._submit(RemoveUser(owner))) == MORE:
             pass
         return left == GONE
 
     async def merge_fulltext(self, *, begin: bool = False) -> bool:
-        """Take what was removed out of the index of words, some at a time; whether there is more. `begin`: anew."""
+        """Purge deleted words from the full-text index, a part per call. Return True if more is left."""
         return bool(await self._submit(MergeFulltext(begin)))
 
     async def trim(self, owner: str, thread_id: str, before_seq: int, *, rests: float = 0.0) -> None:
-        """Remove the thread's events before that number from its log, but none of a run that has not ended.
+        """Delete the thread's events before `before_seq`, but none of an unfinished run. Messages, runs and steps stay.
 
-        Messages, runs and steps stay. In several transactions, so that other writes need not wait for a long log; after
-        each it rests so many times as long as that took.
+        A long log is trimmed in several transactions, so that other writes need not wait; after each, pause for `rests`
+        times its duration.
         """
         began = trio.current_time()
         while await self._submit(TrimLog(owner, thread_id, before_seq)):
@@ -139,88 +139,88 @@ class Store:
             began = trio.current_time()
 
     async def give_feedback(self, owner: str, message_id: str, rating: str | None, note: str | None) -> bool:
-        """Keep what the user thinks of an answer, in place of what was kept; False when there is no such answer."""
+        """Store the user's feedback on an answer, replacing earlier one. Return False if there is no such answer."""
         return bool(await self._submit(GiveFeedback(owner, message_id, rating, note)))
 
     async def revoke_session(self, ending: RevokeSession) -> None:
-        """Have it known to every server on the database that a session has ended."""
+        """Revoke a session for every server on the database."""
         await self._submit(ending)
 
     async def revoked_since(self, since: float, after: str, now: float) -> list[RevokedSession]:
-        """The sessions that were ended since a time by the database's clock: see `understudy.storage.revocations`."""
+        """Return the sessions revoked since a time by the database's clock: see `understudy.storage.revocations`."""
         return await self._read(revocations.revoked_since, since, after, now)
 
     async def remember(self, value: Remember) -> bool:
-        """Keep a value of an agent; False when it remembers as many of this user as it may. Raises NotStored."""
+        """Store a value of an agent. Return False at the limit of values per agent and user. Raises NotStored."""
         return bool(await self._submit(value))
 
     async def forget(self, value: Forget) -> bool:
-        """Forget a value of an agent; False when there was none."""
+        """Delete a value of an agent. Return False if there was none."""
         return bool(await self._submit(value))
 
     async def forget_expired(self, now: float) -> None:
-        """Remove the values of agents that have expired, in several transactions."""
+        """Delete the expired values of agents, in several transactions."""
         while await self._submit(ForgetExpired(now)):
             pass
 
     async def add_file(self, file: File) -> None:
-        """Record a file whose bytes are stored. Raises AlreadyStored when its id is another file's."""
+        """Store the row of a file whose bytes are stored. Raises AlreadyStored if its id belongs to another file."""
         await self._submit(AddFile(file))
 
     async def remembered(self, owner: str, agent: str, now: float) -> list[Remembered]:
-        """What an agent remembers of a user, the latest first, without what has expired."""
+        """Return an agent's unexpired values about a user, latest first."""
         return await self._read(agent_memory.remembered, owner, agent, now)
 
-    # nodes, where several servers share the database
+    # nodes, if several servers share the database
 
     async def join(self, node: str, *, alone: bool = False, lease_s: float = LEASE_S) -> bool:
-        """Enter a node among the living; False when another one stands against it (see `JoinNodes`)."""
+        """Join a node to the cluster. Return False if another node excludes it (see `JoinNodes`)."""
         return bool(await self._submit_urgent(JoinNodes(node, alone, lease_s), trio.current_time() + self.deadline_s))
 
     async def renew(self, node: str, *, lease_s: float = LEASE_S, deadline_s: float = 1.0) -> bool:
-        """Say that a node is alive; False when it was taken for dead by then, and has to join under another id."""
+        """Renew a node's lease. Return False if it was declared dead, and must join under another id."""
         return bool(await self._submit_urgent(RenewNode(node, lease_s), trio.current_time() + deadline_s))
 
     async def leave(self, node: str) -> bool:
-        """Say that a node has ended, so that others may have its threads at once; False when it was not there."""
+        """Remove a node, so that others can claim its threads at once. Return False if it was not there."""
         return bool(await self._submit_urgent(LeaveNodes(node), trio.current_time() + self.deadline_s))
 
     async def claim(self, owner: str, thread_id: str, node: str) -> Fence | str:
-        """Have a thread for a node: the fence to append under, or the id of the living node that has it.
+        """Claim a thread for a node. Return the fence to append under, or the id of the living node that owns it.
 
-        A thread that is not there yet is had by whoever stores it first. Raises StorageUnavailable after the deadline,
-        also when the node itself is not alive all the while, or one that is dead still writes to the thread.
+        A thread that does not exist yet is owned by the node that stores it first. Raises StorageUnavailable after the
+        deadline, also if the node itself is not alive, or a dead node is still writing to the thread.
         """
         deadline = trio.current_time() + self.deadline_s
         while True:
             token = await self._submit(ClaimThread(owner, thread_id, node))
             if token:
                 return Fence(node, token)
-            holder = await self.owner_node(owner, thread_id)
-            if holder is not None and holder != node:
-                return holder
+            other = await self.owner_node(owner, thread_id)
+            if other is not None and other != node:
+                return other
             if trio.current_time() >= deadline:
                 raise StorageUnavailable("the thread cannot be had")
             await trio.sleep(RETRY_S)
 
     async def release(self, owner: str, thread_id: str, fence: Fence) -> bool:
-        """Let go of a thread; False when it is no longer under this fence, or is gone."""
+        """Release a thread. Return False if it is no longer under this fence, or deleted."""
         return bool(await self._submit(ReleaseThread(owner, thread_id, fence)))
 
     async def owner_node(self, owner: str, thread_id: str) -> str | None:
-        """The living node that has a thread, if one has."""
+        """Return the living node that owns a thread, or None."""
         return await self._read(nodes.owner_node, owner, thread_id)
 
     async def live_nodes(self) -> list[str]:
-        """The nodes that are alive, in the order they joined."""
+        """Return the living nodes, in the order they joined."""
         return await self._read(nodes.living)
 
     async def orphans(self, node: str, *, own: bool = True) -> list[RunRecord]:
-        """The unfinished runs whose thread no living other node has, oldest first; without `own` not this one's."""
+        """Return the unfinished runs of threads without a living owner, oldest first; `own`: also of this node's."""
         return await self._read(nodes.orphans, node, own)
 
     async def step_of_call(self, call_id: str) -> tuple[StepRecord, RunRecord] | None:
-        """The newest step of this tool call with its run, whoever owns it."""
+        """Return the newest step of a tool call with its run, of any owner, or None."""
         return await self._read(nodes.step_of_call, call_id)
 
     async def bytes_used(self, what: str, *, user: str | None = None, tenant: str | None = None) -> int:
@@ -228,15 +228,15 @@ class Store:
         return await self._read(partial(queries.bytes_used, user=user, tenant=tenant), what)
 
     async def thread(self, owner: str, thread_id: str) -> Thread | None:
-        """The thread of that name, if there is one."""
+        """Return a thread, or None."""
         return await self._read(queries.thread, owner, thread_id)
 
     async def thread_with_open_runs(self, owner: str, thread_id: str) -> tuple[Thread, list[RunRecord]] | None:
-        """The thread of that name with its runs that have not ended, if there is one."""
+        """Return a thread with its unfinished runs, or None."""
         return await self._read(queries.thread_with_open_runs, owner, thread_id)
 
     async def threads(self, owner: str, query: str = "", cursor: str | None = None, limit: int = 50) -> Page[Thread]:
-        """The owner's threads, the latest touched first; with `query` those with it in their title or a message.
+        """Return the owner's threads, latest first; with `query` only those with a match in the title or a message.
 
         Raises InvalidCursor.
         """
@@ -244,92 +244,89 @@ class Store:
         return await reader.read(queries.threads, owner, query, cursor, _page(limit))
 
     async def live_threads(self, owner: str, limit: int = 50) -> dict[str, int]:
-        """The last seq of the owner's latest touched threads, by thread id."""
+        """Return the last seq of the owner's most recently used threads, by thread id."""
         return await self._read(queries.live_threads, owner, _page(limit))
 
     async def last_seqs(self, owner: str, ids: Sequence[str]) -> dict[str, int]:
-        """The last seq of those of the ids that are the owner's threads, by thread id."""
+        """Return the last seq of the owner's threads among these ids, by thread id."""
         return await self._read(queries.last_seqs, owner, tuple(ids[:LARGEST_PAGE]))
 
     async def message(self, owner: str, message_id: str) -> Message | None:
-        """The message of that name, if there is one."""
+        """Return a message, or None."""
         return await self._read(queries.message, owner, message_id)
 
     async def messages(
         self, owner: str, thread_id: str, cursor: str | None = None, limit: int = 100, *, forward: bool = False
     ) -> Page[Message]:
-        """The thread's last `limit` messages, oldest first; `next_cursor` leads to the page before them.
+        """Return the thread's last `limit` messages, oldest first; `next_cursor` leads to the page before.
 
-        `forward`: the first ones, and the cursor leads to the page after. Raises InvalidCursor.
+        `forward`: return the first messages; the cursor leads to the page after. Raises InvalidCursor.
         """
         query = queries.messages_forward if forward else queries.messages
         return await self._read(query, owner, thread_id, cursor, _page(limit))
 
     async def thread_page(self, owner: str, thread_id: str, cursor: str | None, limit: int) -> ThreadPage | None:
-        """A page of the thread's messages, as `messages` gives it, and what is shown beside it, at one moment.
-
-        None when there is no such thread.
-        """
+        """Return a page of messages with the thread and its runs, in one transaction; None if there is no thread."""
         return await self._read(queries.thread_page, owner, thread_id, cursor, _page(limit))
 
     async def history(self, owner: str, message_id: str, limit: int) -> History:
-        """What was said on the way to a message, at most the last `limit` of it."""
+        """Return the last `limit` messages on the path from the thread's root to a message."""
         return await self._read(queries.history, owner, message_id, _page(limit))
 
     async def events(self, owner: str, thread_id: str, after: int, limit: int = 500) -> list[LoggedEvent]:
-        """The thread's events from the one after `after`, in order, at most `limit`."""
+        """Return up to `limit` events of the thread after number `after`, in order."""
         return await self._read(queries.events, owner, thread_id, after, _page(limit))
 
     async def event_page(self, owner: str, thread_id: str, after: int, limit: int) -> EventPage | None:
-        """The thread and its events, as `events` gives them, at one moment; None when there is no such thread."""
+        """Return the thread and a page of its events, in one transaction; None if there is no thread."""
         return await self._read(queries.event_page, owner, thread_id, after, _page(limit))
 
     async def log_page(
         self, owner: str, thread_id: str, after: int, limit: int = 500
     ) -> tuple[int | None, list[LoggedEvent]]:
-        """The thread's last seq, and its events after `after`, at one moment; None where there is no such thread."""
+        """Return the last seq of a thread, None if there is none, and its events after `after`, in one transaction."""
         return await self._read(queries.log_page, owner, thread_id, after, _page(limit))
 
     async def run_events(self, owner: str, thread_id: str, run_id: str) -> list[LoggedEvent]:
-        """All events of one run, in order."""
+        """Return all events of a run, in order."""
         return await self._read(queries.run_events, owner, thread_id, run_id)
 
     async def run(self, run_id: str) -> RunRecord | None:
-        """The run of that id, whoever owns it."""
+        """Return a run of any owner, or None."""
         return await self._read(queries.run, run_id)
 
     async def run_of_request(self, owner: str, request_id: str) -> RunRecord | None:
-        """The run that this request to answer a message once more began, if there was one."""
+        """Return the run that a request to answer a message again started, or None."""
         return await self._read(queries.run_of_request, owner, request_id)
 
     async def raw_texts(self, owner: str, message_ids: Sequence[str]) -> dict[str, bytes]:
-        """Those of these messages that are kept as they were sent, sealed, by message id."""
+        """Return the encrypted original texts of these messages, by message id, where stored."""
         return await self._read(queries.raw_texts, owner, tuple(message_ids[:LARGEST_PAGE]))
 
     async def unfinished_runs(self, owner: str | None = None, thread_id: str | None = None) -> list[RunRecord]:
-        """The runs that have not ended, oldest first: of everyone, of an owner, of one thread."""
+        """Return the unfinished runs of all owners, of an owner, or of a thread, oldest first."""
         return await self._read(queries.unfinished_runs, owner, thread_id)
 
     async def steps(self, run_id: str) -> list[StepRecord]:
-        """The recorded steps of a run, in order."""
+        """Return the recorded steps of a run, in order."""
         return await self._read(queries.steps, run_id)
 
     async def file(self, owner: str, file_id: str) -> File | None:
-        """The owner's file of that id, if there is one."""
+        """Return a file of the owner, or None."""
         return await self._read(queries.file, owner, file_id)
 
     async def files(self, owner: str, ids: Sequence[str]) -> list[File]:
-        """Those of the ids that are the owner's files, in the order asked for."""
+        """Return the owner's files among these ids, in the same order."""
         return await self._read(queries.files, owner, tuple(ids[:LARGEST_PAGE]))
 
     async def check(self) -> None:
-        """Return if the database can be read and written now; raises StorageUnavailable within a second if not.
+        """Check that the database can be read and written; raises StorageUnavailable within a second if not.
 
-        A page is written for it, and the file must still be the one that was opened.
+        Writes a page, and checks that the database file is still the one that was opened.
         """
         try:
             with trio.fail_after(PROBE_DEADLINE_S):
-                # First the writer, who knows best what is amiss; its last try is over before the second is.
+                # The writer first: its error says most. Its deadline leaves time for the read.
                 await self._submit(ProbeWrite(), min(self.deadline_s, PROBE_DEADLINE_S - 2 * RETRY_S))
                 await self._read(queries.alive)
         except trio.TooSlowError:
@@ -377,7 +374,7 @@ class Store:
             await trio.sleep(RETRY_S)
 
     def read_statistics(self) -> dict[str, int]:
-        """How many threads read, and how many reads wait for one, as `readers_at_work` and `reads_waiting`."""
+        """Return the number of busy reading threads (`readers_at_work`) and of queued reads (`reads_waiting`)."""
         return {"readers_at_work": self._read_pool.at_work, "reads_waiting": self._read_pool.waiting}
 
     async def _read(self, query: Callable[..., T], *args: object) -> T:

@@ -1,9 +1,9 @@
-"""The one writer: everything that waits goes into one transaction.
+"""The one writer: commits all waiting writes in one transaction (group commit).
 
-1. Only this actor writes, through one connection of its own, in one worker thread at a time.
-2. The thread is never abandoned: a cancelled writer ends after its commit, and answers it.
-3. Nobody is answered before the commit that holds their change has returned.
-4. Each change has a savepoint, so one that is refused takes nothing with it.
+1. Only this actor writes, through one connection, in one worker thread at a time.
+2. The thread is never abandoned: a cancelled writer stops after its commit, and acknowledges it.
+3. A write is acknowledged only after the transaction containing it has committed.
+4. Each write has a savepoint, so a refused one does not affect the others.
 """
 
 import logging
@@ -26,22 +26,22 @@ from .writes import Change, Write
 
 log = logging.getLogger(__name__)
 LARGEST_GROUP: Final = 512
-"""Changes in one transaction: beyond this the fsync is a small part of it, and the first asker waits for the last."""
+"""Limit of writes per transaction: beyond this the fsync is a small part of its cost, and all callers wait longer."""
 
 LOG_EVERY_S: Final = 1.0
-"""Askers try again fifty times a second, and each of their groups fails for the same reason."""
+"""Minimum interval of logged failures: callers retry fifty times a second, and fail for the same reason."""
 
 TRIES: Final = 3
-"""How often a transaction is tried that another server's was in the way of."""
+"""Attempts at a transaction that conflicts with one of another server."""
 APART_S: Final = 0.02
 
 LONGEST_S: Final = 10.0
-"""A commit that takes longer is made to fail: its askers have gone by then."""
+"""A commit that takes longer is interrupted; its callers have timed out by then."""
 
 
 @define(eq=False)
 class WriteRequest(Ask[int]):
-    """Asks the writer to store something; answered when it is durable. Fails with ChangeRefused, StorageUnavailable."""
+    """Asks the writer to commit a write; answered when durable. Fails with ChangeRefused or StorageUnavailable."""
 
     must_finish = True
 
@@ -50,7 +50,7 @@ class WriteRequest(Ask[int]):
 
 @define
 class WriterStatistics:
-    """What this incarnation of the writer has done."""
+    """Counters of this incarnation of the writer."""
 
     groups: int = 0
     changes: int = 0
@@ -64,7 +64,7 @@ class ReadStatistics(Ask[WriterStatistics]):
 
 
 class StoreWriter(Actor):
-    """Stores what it is asked to, in groups. A full disk or a lock is its askers' StorageUnavailable, not its end."""
+    """Commits writes in groups. A full disk or a lock fails the callers with StorageUnavailable, not the writer."""
 
     mailbox = MailboxSpec(capacity=2 * LARGEST_GROUP)
 
@@ -78,14 +78,14 @@ class StoreWriter(Actor):
         self.failures: tuple[type[Exception], ...] = (StorageUnavailable, *DriverErrors.of(database.writing).all)
         self.logged_at = -math.inf
         self.file_gone = False
-        self.began: float | None = None  # when the commit that is under way began
+        self.began: float | None = None  # start of the current commit
 
     async def on_start(self, context: Context) -> None:
-        """Keep watch over the commits."""
+        """Start the watchdog of commits."""
         context.start_soon(self._watch, name="watch")
 
     async def receive(self, message: object, context: Context) -> None:
-        """Take a write into the next group."""
+        """Add a write to the next group."""
         match message:
             case WriteRequest():
                 self.waiting.append(message)
@@ -97,18 +97,18 @@ class StoreWriter(Actor):
                 context.unhandled(message)
 
     async def on_idle(self, context: Context) -> None:
-        """Commit what the last batch of messages brought."""
+        """Commit the group when the mailbox is empty."""
         if self.waiting:
             await self.commit()
 
     async def on_stop(self, context: Context, reason: Exit) -> None:
-        """Close the connection. Whoever was not answered by now hears from the runtime that the writer ended."""
+        """Close the connection. The runtime fails the requests that are still unanswered."""
         if self.connection is not None:
-            with trio.CancelScope(shield=True):  # also when killed: it takes a moment, and nobody else can
+            with trio.CancelScope(shield=True):  # also when killed: only this actor can close it, and it is quick
                 await trio.to_thread.run_sync(self.connection.close, limiter=self.one_thread)
 
     async def commit(self) -> None:
-        """Store the waiting writes in one transaction and answer every asker."""
+        """Commit the waiting writes in one transaction and answer every request."""
         group, self.waiting = self.waiting, []
         began = self.began = trio.current_time()
         try:
@@ -137,7 +137,7 @@ class StoreWriter(Actor):
         reason = error.reason if isinstance(error, StorageUnavailable) else driver_words(error)
         for ask in group:
             ask.fail(StorageUnavailable(reason))
-        if isinstance(error, StorageUnavailable):  # of the file: it stays away, and saying so once is enough
+        if isinstance(error, StorageUnavailable):  # the database file is gone: log it once
             news, self.file_gone = not self.file_gone, True
         else:
             news = trio.current_time() >= self.logged_at + LOG_EVERY_S
@@ -146,7 +146,7 @@ class StoreWriter(Actor):
             log.error("storage.commit_failed", extra={"reason": reason, "changes": len(group)})
 
     async def _watch(self) -> None:
-        """A commit that takes too long is made to fail: its thread cannot be left behind, nor wait for ever."""
+        """Interrupt a commit that takes longer than LONGEST_S: its thread cannot be abandoned."""
         while True:
             await trio.sleep(LONGEST_S / 4)
             connection, since = self.connection, self.began
@@ -161,7 +161,7 @@ class StoreWriter(Actor):
             except self.failures as error:
                 if not is_conflict(error):
                     raise
-            time.sleep(random.uniform(0.0, APART_S))  # noqa: S311 - so that two servers do not meet again
+            time.sleep(random.uniform(0.0, APART_S))  # noqa: S311 - jitter, so that the two servers do not collide again
         return self._try(group)
 
     def _try(self, group: Sequence[Write]) -> list[Outcome]:
@@ -170,7 +170,7 @@ class StoreWriter(Actor):
         try:
             return commit_group(self.connection, group)
         except BaseException:
-            # Whatever state it is in, the next group starts on a new one.
+            # The connection is in an unknown state: the next group gets a new one.
             connection, self.connection = self.connection, None
             connection.invalidate()
             connection.close()
