@@ -9,12 +9,12 @@ from actors.errors import ActorError
 from actors.interception import Receive
 
 MAX_KEPT = 100
-"""Behaviours that may lie on top of each other: more is a `become` without its `unbecome`."""
+"""Most behaviours kept to return to; more mean a `become` without its `unbecome`, and raise."""
 
 
 @define
 class TooManyBehaviours(ActorError, RecursionError):
-    """An actor kept more behaviours to return to than `most`. It still behaves as before."""
+    """An actor would keep more than `most` behaviours to return to. Its behaviour is unchanged."""
 
     path: str
     most: int
@@ -24,7 +24,7 @@ class TooManyBehaviours(ActorError, RecursionError):
 
 
 class Becoming(Actor):
-    """Handles each message with the behaviour it became last; with `first` until it became one."""
+    """An actor whose behaviour can change: `become` replaces it; a new incarnation begins with `first`."""
 
     _behaviours: tuple[Receive, ...] = ()
 
@@ -33,9 +33,9 @@ class Becoming(Actor):
         context.unhandled(message)
 
     def become(self, behaviour: Receive, context: Context, *, keep: bool = False) -> None:
-        """Behave like this from the next message on. `keep`: `unbecome` returns to the present behaviour.
+        """Use this behaviour from the next message on. `keep`: `unbecome` returns to the present one.
 
-        Raises `TooManyBehaviours` when there would be more than a hundred to return to.
+        Raises `TooManyBehaviours` if more than a hundred would be kept.
         """
         below = self._behaviours if keep else self._behaviours[:-1]
         if len(below) >= MAX_KEPT:
@@ -43,7 +43,7 @@ class Becoming(Actor):
         self._behaviours = (*below, behaviour)
 
     def unbecome(self) -> None:
-        """Return to the behaviour that was kept last; to `first` when there is none."""
+        """Return to the behaviour that was kept last, or to `first`."""
         self._behaviours = self._behaviours[:-1]
 
     async def receive(self, message: object, context: Context) -> None:

@@ -1,7 +1,7 @@
-"""A guard: an actor before another one, that lets requests through a breaker.
+"""A proxy actor that forwards requests to another actor through a breaker.
 
-1. The target's answer, its error, its silence and its death are what the breaker learns from; nothing else is.
-2. A request whose caller has gone is cancelled at the target too, and says nothing about it.
+1. The breaker counts the target's answers, errors, timeouts and death, and nothing else.
+2. A request whose caller leaves is cancelled at the target too, and counts neither way.
 """
 
 from __future__ import annotations
@@ -20,16 +20,16 @@ from .forwarding import copy_request, scope_of
 T = TypeVar("T")
 
 PROXY_TIMEOUT_S = 4.0
-"""How long a guard waits for an answer: less than the 5 s of an ask, so that it learns what its callers would."""
+"""Default timeout of a forwarded ask in seconds: below the 5 s of an ask, so that it ends before the callers leave."""
 
 
 class BreakerProxy(Actor):
-    """Stands before another actor: requests pass through a breaker, or fail at once with `CircuitOpen`.
+    """Forwards requests to another actor through a breaker; while that is open they fail with `CircuitOpen`.
 
-    An answer is awaited for at most `timeout_s` seconds; its lack is a failure, as is the target's death. Keep that
-    below the timeout of those who ask the guard: a request whose caller has gone first is cancelled, and counts neither
-    way. Told messages pass uncounted, nobody learns what became of them; a target without room makes them dead letters.
-    Give the same breaker to every incarnation. Everything in work is cancelled when the guard ends.
+    An answer is awaited for at most `timeout_s` seconds; a timeout is a failure, as is the target's death. Keep that
+    below the timeout of the callers: a request whose caller leaves first is cancelled, and counts neither way. Told
+    messages are forwarded and not counted; if the target has no room they become dead letters. Give the same breaker to
+    every incarnation. All forwarded requests are cancelled when the proxy ends.
     """
 
     def __init__(self, target: ActorRef, breaker: Breaker, *, timeout_s: float = PROXY_TIMEOUT_S) -> None:
@@ -38,7 +38,7 @@ class BreakerProxy(Actor):
         self.timeout_s: float = timeout_s
 
     async def receive(self, message: object, context: Context) -> None:
-        """Pass the message on, without waiting for what comes of it."""
+        """Forward the message without waiting for the answer."""
         if isinstance(message, Ask) and message.waiting:
             context.start_soon(self._pass, message, name=f"{context.path} ({type(message).__name__})")
         else:

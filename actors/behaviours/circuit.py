@@ -1,10 +1,9 @@
 """The circuit behind a breaker: when calls may pass, as data and `now`. No trio, no clock.
 
-1. A pair that is not in `TRANSITIONS` is an error, never a shrug.
-2. Every permit is settled or dropped once, and only in the period it was given in: what comes back from an earlier
-   period changes nothing.
-3. While half-open, a call passes only as long as those in flight and those that went well are together below `trials`.
-4. A dropped permit gives its place back and counts neither way.
+1. A pair that is not in `TRANSITIONS` raises `InvalidCircuitEvent`.
+2. Every permit is settled or dropped once. One of an earlier period changes nothing.
+3. While half-open, a call passes only if those in flight and those that succeeded are together below `trials`.
+4. A dropped permit counts neither as a success nor as a failure.
 """
 
 from __future__ import annotations
@@ -23,10 +22,10 @@ from actors.errors import InvalidSpec
 from .exception_filter import Kinds, matches
 
 SLICES = 10
-"""A window of time is kept in this many slices: bounded memory, and a tenth of the window as its precision."""
+"""Slices in which a window of time is counted: memory is bounded, and the precision is a tenth of the window."""
 
 RESET: Backoff = Backoff(min_s=1.0, max_s=60.0)
-"""How long a circuit stays open unless told otherwise: a second at first, a minute at most."""
+"""Default time that a circuit stays open: a second at first, a minute at most."""
 
 
 class CircuitState(Enum):
@@ -41,14 +40,14 @@ class CircuitState(Enum):
 
 
 class CircuitEvent(Enum):
-    """What can happen to a circuit."""
+    """An event of a circuit."""
 
     TRIP = "trip"
     """Too many calls failed, or a trial did."""
     RESET = "rest"
     """The reset timeout is over."""
     RECOVER = "mend"
-    """Enough trials went well."""
+    """Enough trials succeeded."""
 
 
 TRANSITIONS: Mapping[tuple[CircuitState, CircuitEvent], CircuitState] = MappingProxyType(
@@ -59,7 +58,7 @@ TRANSITIONS: Mapping[tuple[CircuitState, CircuitEvent], CircuitState] = MappingP
         (CircuitState.HALF_OPEN, CircuitEvent.RECOVER): CircuitState.CLOSED,
     }
 )
-"""The whole life: (state, turn) -> next state."""
+"""The transition table: (state, event) -> next state."""
 
 
 def _count(_: object, attribute: Attribute[int], value: object) -> None:
@@ -76,8 +75,8 @@ def _above_zero(_: object, attribute: Attribute[float], value: float) -> None:
 class FailureCount:
     """Open after `limit` failures within `window_s` seconds with no success between them.
 
-    The default limit is that of Pekko's examples; by default failures are remembered until the next success. Raises
-    `InvalidSpec` for numbers that make no sense.
+    The default limit is that of Pekko's examples; by default failures count until the next success. Raises
+    `InvalidSpec` for invalid numbers.
     """
 
     limit: int = field(default=5, validator=_count)
@@ -88,8 +87,7 @@ class FailureCount:
 class FailureRate:
     """Open when at least `share` (above 0, up to 1) of the calls of the last `window_s` seconds failed.
 
-    Not before there were `min_calls` of them: one failure of one call is no trend. Raises `InvalidSpec` for numbers
-    that make no sense.
+    Not before `min_calls` calls: one failure of one call is no trend. Raises `InvalidSpec` for invalid numbers.
     """
 
     share: float = field(default=0.5)
@@ -125,13 +123,13 @@ class CircuitSpec:
     excuses: Kinds = ()
 
     def is_failure(self, error: BaseException) -> bool:
-        """Whether this error speaks against the other side; of a group, whether one in it does."""
+        """Whether this error, or one in a group, counts as a failure of the other side."""
         return matches(error, self.counts, self.excuses)
 
 
 @define
 class InvalidCircuitEvent(LookupError):
-    """This turn cannot happen in this state: a bug of the circuit, not of its user."""
+    """The event is invalid in this state: a bug of the circuit, not of its user."""
 
     state: CircuitState
     event: CircuitEvent
@@ -142,14 +140,14 @@ class InvalidCircuitEvent(LookupError):
 
 @frozen
 class Permit:
-    """A call that may pass: since when (seconds on the caller's clock), and in which period of the circuit."""
+    """A call that passed: its start in seconds on the caller's clock, and the period of the circuit."""
 
     period: int
     since_s: float
 
 
 class _Count:
-    """Failures in a row, each no older than the window; at most `limit` are remembered."""
+    """Failures in a row, each no older than the window; at most `limit` are kept."""
 
     def __init__(self, rule: FailureCount) -> None:
         self._window_s = rule.window_s
@@ -210,21 +208,21 @@ class Circuit:
         self._succeeded = 0
 
     def state(self, now: float) -> CircuitState:
-        """Where the circuit is at `now`: it is half-open as soon as the reset timeout is over."""
+        """Return the state at `now`: half-open as soon as the reset timeout is over."""
         if self._state is CircuitState.OPEN and now >= self._reopens_at:
             self._apply(CircuitEvent.RESET)
         return self._state
 
     def failures(self, now: float) -> int:
-        """The failures that count at `now`, while closed; 0 otherwise."""
+        """Return the number of failures that count at `now`; 0 unless closed."""
         return self._tally.failures(now) if self.state(now) is CircuitState.CLOSED else 0
 
     def retry_after_s(self, now: float) -> float:
-        """Seconds until calls may pass again; 0 when they may, or when that is up to the trials in flight."""
+        """Return the seconds until calls may pass again; 0 if they may, or if that depends on the trials in flight."""
         return self._reopens_at - now if self.state(now) is CircuitState.OPEN else 0.0
 
     def admit(self, now: float) -> Permit | None:
-        """Let one call pass, or return None: the circuit is open, or half-open with all trials taken."""
+        """Return a permit for one call; None if the circuit is open, or half-open with all trials taken."""
         state = self.state(now)
         if state is CircuitState.OPEN:
             return None
@@ -235,12 +233,12 @@ class Circuit:
         return Permit(self._period, now)
 
     def settle(self, permit: Permit, failed: bool, now: float, chance: float) -> None:
-        """A call ended at `now`, well or not; one that was slow failed. `chance`, from 0 to 1, is for the jitter."""
+        """Record the end of a call at `now`; a slow one failed. `chance`, from 0 to 1, is for the jitter."""
         if self.drop(permit):
             self.record(failed or self.slow(permit, now), now, chance)
 
     def drop(self, permit: Permit) -> bool:
-        """A call was cancelled: give its place back. Returns whether the permit is of this period at all."""
+        """Release the permit of a cancelled call. Return whether it belongs to the present period."""
         if permit.period != self._period:
             return False
         if self._state is CircuitState.HALF_OPEN:
@@ -248,11 +246,11 @@ class Circuit:
         return True
 
     def slow(self, permit: Permit, now: float) -> bool:
-        """Whether a call that ends at `now` took too long."""
+        """Whether a call that ends at `now` was too slow."""
         return now - permit.since_s > self.spec.slow_call_s
 
     def record(self, failed: bool, now: float, chance: float) -> None:
-        """Something was learnt of the other side, in a call or otherwise; while open it changes nothing."""
+        """Record a success or a failure of the other side; while open it changes nothing."""
         match self.state(now):
             case CircuitState.CLOSED:
                 if self._tally.record(failed, now):
@@ -271,7 +269,7 @@ class Circuit:
         self._trips += 1
 
     def _apply(self, turn: CircuitEvent) -> None:
-        """Begin a new period, in the next state."""
+        """Enter the next state, and begin a new period."""
         try:
             self._state = TRANSITIONS[self._state, turn]
         except KeyError:

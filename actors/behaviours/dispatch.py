@@ -1,4 +1,4 @@
-"""Which method of a server answers which type of message: read from annotations, once for each class."""
+"""The dispatch table of a server: message types to methods, read from annotations once for each class."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ R = TypeVar("R")
 
 _MARK = "__actor_duty__"
 _NUMBERS: dict[type, tuple[type, ...]] = {float: (int,), complex: (int, float)}
-"""What typing takes for a float or a complex, besides their subclasses (PEP 484)."""
+"""Types that typing accepts as a float or a complex, besides their subclasses (PEP 484)."""
 
 
 @define
 class InvalidServer(ActorError, TypeError):
-    """A server's class was refused when it was made: one of its methods cannot be a call or a cast."""
+    """A class of servers was refused when it was defined: one of its methods cannot be a call or a cast."""
 
     server: str
     method: str
@@ -42,37 +42,38 @@ class NoReply:
 
 
 NO_REPLY: NoReply = NoReply()
-"""What a call returns that answers later, with `request.reply` or `request.fail`."""
+"""The result of a call that answers later, with `request.reply` or `request.fail`."""
 
 
 @frozen
 class DispatchEntry:
-    """A method, and whether what it returns is the answer."""
+    """A method, and whether its result is the answer."""
 
     method: Callable[[Any, Any, Context], Awaitable[Any]]
     replies: bool
 
 
 def call(method: Callable[[S, Q, Context], Awaitable[R]]) -> Callable[[S, Q, Context], Awaitable[R]]:
-    """Let `async def method(self, request: SomeAsk, context) -> Answer` answer requests of that type, and its subtypes.
+    """Mark `async def method(self, request: SomeAsk, context) -> Answer` to answer requests of that type and its
+    subtypes.
 
-    What it returns is the answer, unless it is `NO_REPLY`. A union of types is fine.
+    Its result is the answer, unless it is `NO_REPLY`. The type may be a union.
     """
     setattr(method, _MARK, True)
     return method
 
 
 def cast(method: Callable[[S, M, Context], Awaitable[None]]) -> Callable[[S, M, Context], Awaitable[None]]:
-    """Let `async def method(self, message: SomeType, context)` take messages of that type, and its subtypes.
+    """Mark `async def method(self, message: SomeType, context)` to take messages of that type and its subtypes.
 
-    That goes for notices and timers too. `object` stands for everything that is no request.
+    Notices and timers included. `object` stands for every message that is no request.
     """
     setattr(method, _MARK, False)
     return method
 
 
 def dispatch_table(server: type) -> dict[type, DispatchEntry]:
-    """The methods of a server by exact message type. Raises `InvalidServer`."""
+    """Return the methods of a server by exact message type. Raises `InvalidServer`."""
     duties: dict[type, DispatchEntry] = {}
     for name, declared in _marked(server).items():
         replies, method = getattr(declared, _MARK), getattr(server, name)
@@ -86,20 +87,20 @@ def dispatch_table(server: type) -> dict[type, DispatchEntry]:
 
 
 def find_entry(declared: Mapping[type, DispatchEntry], kind: type, otherwise: DispatchEntry) -> DispatchEntry:
-    """The duty of the nearest class in the ancestry of `kind`, else `otherwise`. A request goes to a call only."""
+    """Return the entry of the nearest ancestor of `kind`, or `otherwise`. A request goes to a call only."""
     asked = issubclass(kind, Ask)
     known = (declared[ancestor] for ancestor in kind.__mro__ if ancestor in declared)
     return next((duty for duty in known if duty.replies or not asked), otherwise)
 
 
 def _marked(server: type) -> dict[str, Any]:
-    """The last marked function under each name: it declares what a method is for that overrides it without a mark."""
+    """Return the last marked function under each name; it also declares a method that overrides it without a mark."""
     ancestry = reversed(server.__mro__)
     return {name: value for kind in ancestry for name, value in vars(kind).items() if hasattr(value, _MARK)}
 
 
 def _kinds(server: type, name: str, method: Any) -> Iterator[type]:
-    """The message types in the annotation of the method's message."""
+    """Yield the message types in the annotation of the method's message."""
     message = list(inspect.signature(method).parameters)[1]
     if message not in method.__annotations__:
         raise InvalidServer(server.__name__, name, f"needs an annotation: the type of its {message}")
@@ -116,7 +117,7 @@ def _check_form(server: type, name: str, method: Any) -> None:
 
 
 def _check_types(server: type, name: str, method: Any, kind: type, replies: bool) -> None:
-    """Raise `InvalidServer` for a call of what is no request, a cast of one, or an answer of another type."""
+    """Raise `InvalidServer` for a call with a non-request, a cast with a request, or an answer of another type."""
     if issubclass(kind, Ask) is not replies:
         problem = "is a call, but {} is no Ask" if replies else "is a cast, but {} is an Ask: make it a call"
         raise InvalidServer(server.__name__, name, problem.format(kind.__name__))
@@ -130,7 +131,7 @@ def _check_types(server: type, name: str, method: Any, kind: type, replies: bool
 
 
 def _resolved(server: type, name: str, method: Any, part: str) -> Any:
-    """One annotation of the method, evaluated where the method was written, or in its class."""
+    """Evaluate one annotation of the method, in its module and its class."""
     hints = SimpleNamespace(__annotations__={part: method.__annotations__[part]})
     try:
         return get_type_hints(hints, inspect.unwrap(method).__globals__, dict(vars(server)))[part]
@@ -140,12 +141,12 @@ def _resolved(server: type, name: str, method: Any, part: str) -> Any:
 
 
 def _members(annotation: Any) -> tuple[Any, ...]:
-    """The types in a union, or the one that is none."""
+    """Return the types in a union, or the type itself if it is no union."""
     return get_args(annotation) if get_origin(annotation) in (Union, UnionType) else (annotation,)
 
 
 def _answer_of(kind: type) -> type | None:
-    """The T of the `Ask[T]` that `kind` is, if it is one plain class; None when that cannot be told."""
+    """Return the T of the `Ask[T]` that `kind` is, if it is one plain class, else None."""
     for ancestor in kind.__mro__:
         for base in vars(ancestor).get("__orig_bases__", ()):
             if get_origin(base) is Ask:
@@ -155,7 +156,7 @@ def _answer_of(kind: type) -> type | None:
 
 
 def _is_plain(kind: Any) -> bool:
-    """Whether `issubclass` can tell about it what a type checker would."""
+    """Whether `issubclass` agrees with a type checker for this type."""
     if not isinstance(kind, type) or kind is Any or get_origin(kind) is not None:
         return False
     return not getattr(kind, "_is_protocol", False) and not is_typeddict(kind)

@@ -1,4 +1,4 @@
-"""Which kinds of errors a rule is about, also when they come in a group."""
+"""Filters of errors by their types, also inside groups."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ Kinds = tuple[type[BaseException], ...]
 
 
 def leaf_errors(error: BaseException) -> Iterator[BaseException]:
-    """The errors inside a group, however nested; else the error itself."""
+    """Yield the errors inside a group, however nested, or the error itself."""
     if isinstance(error, BaseExceptionGroup):
         for inner in error.exceptions:
             yield from leaf_errors(inner)

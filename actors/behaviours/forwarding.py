@@ -1,7 +1,6 @@
-"""Requests that an actor answers from tasks of its own: while somebody waits for them, and how to take them on again.
+"""Requests that an actor answers from its own tasks, or forwards to another actor.
 
-The runtime cancels the handling of a request when its caller has gone, but only in `receive`: what goes on in a task is
-that task's own.
+The runtime cancels the handling of a request if its caller leaves, but only in `receive`: a task must do so by itself.
 """
 
 from __future__ import annotations
@@ -17,7 +16,7 @@ A = TypeVar("A", bound=Ask[Any])
 
 
 def scope_of(request: Ask[Any]) -> trio.CancelScope:
-    """A scope for the work on a request: cancelled when nobody waits for it any more, unless it must finish."""
+    """Return a scope for the work on a request: cancelled if its caller leaves, unless it must finish."""
     scope = trio.CancelScope()
     if not request.must_finish:
         request.when_ended(scope.cancel)
@@ -25,7 +24,7 @@ def scope_of(request: Ask[Any]) -> trio.CancelScope:
 
 
 def copy_request(request: A) -> A:
-    """A copy of a request that was asked, to ask it of somebody else: same fields, no call of its own yet.
+    """Return a copy of a request that was asked, to ask it of another actor: the same fields, and no call yet.
 
     As in `await target.ask(copy_request(request))`: one request can be asked once.
     """
@@ -39,7 +38,7 @@ def copy_request(request: A) -> A:
 
 
 def _slots(kind: type) -> Iterator[str]:
-    """The names of the slots that the classes of a request have besides those of `Ask`."""
+    """Yield the names of the slots of a request's classes besides those of `Ask`."""
     own = set(Ask.__slots__)
     for parent in kind.__mro__:
         slots = vars(parent).get("__slots__", ())

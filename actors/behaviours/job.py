@@ -1,8 +1,8 @@
-"""A job: one function run as an actor, tried again where that is wise, with a result that everybody can wait for.
+"""A job: one function run as an actor, with retries and a result that any task can wait for.
 
-1. Every wait for a result ends: with the value, `JobFailed`, `JobTimedOut`, or, when the actor ends first for whatever
-   reason, `JobCancelled`.
-2. The result is in the `Job`, not in its actor: it is kept as long as somebody holds that.
+1. Every wait for a result ends: with the value, `JobFailed`, `JobTimedOut`, or, if the actor ends first for any reason,
+   `JobCancelled`.
+2. The result is in the `Job`, not in its actor: it is kept as long as the `Job` is referenced.
 3. The attempts run in one task of the actor; its end cancels and awaits them.
 """
 
@@ -36,7 +36,7 @@ T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
 
 KEEP_S = 60.0
-"""How long the actor of a job from a spec stays to be asked for its result, after it went well."""
+"""Default seconds for which the actor of a job from a spec stays after success, to be asked for the result."""
 _OVER = object()
 _numbers: WeakKeyDictionary[ActorSystem, count[int]] = WeakKeyDictionary()
 
@@ -95,7 +95,7 @@ class AttemptTimeout(ActorError, trio.TooSlowError):
 
 @frozen
 class _Order(Generic[T]):
-    """What is to be done, and how often and how long it may be tried."""
+    """The function of a job, its retries and its timeouts."""
 
     run: Callable[[], Awaitable[T]] = field(repr=False)
     retry: Retry
@@ -104,7 +104,7 @@ class _Order(Generic[T]):
 
 
 class Job(Handle, Generic[T]):
-    """A job in work, or what came of it.
+    """A handle on a job and its result.
 
     Start one with `Job.start`, or make a spec with `job` and ask its actor for `GetJob`.
     """
@@ -130,11 +130,11 @@ class Job(Handle, Generic[T]):
         timeout_s: float = math.inf,
         attempt_timeout_s: float = math.inf,
     ) -> Job[T]:
-        """Start `function(*args)` as a child of `parent` and return while it works; see `start_under` for the errors.
+        """Start `function(*args)` as a child of `parent`, and return while it runs; see `start_under` for the errors.
 
-        A job whose name is None has one of its own: `job-` and a number that none in its system had before.
-        `timeout_s` is for all attempts and the delays between them, `attempt_timeout_s` for each. A job that fails or
-        runs out of time crashes its actor, so that its supervisor knows; it is not restarted.
+        If the name is None, the job gets a new one: `job-` and a number. `timeout_s` bounds all attempts with the
+        delays between them, `attempt_timeout_s` each attempt. A job that fails or times out crashes its actor, so that
+        its supervisor knows; it is not restarted.
         """
         started: Job[T] = Job(_Order(lambda: function(*args), retry, timeout_s, attempt_timeout_s))
         name = _free_name(parent) if name is None else name
@@ -143,7 +143,7 @@ class Job(Handle, Generic[T]):
 
     @property
     def state(self) -> JobState:
-        """Where it is."""
+        """The state of the job."""
         return self._lifecycle.state
 
     @property
@@ -152,9 +152,9 @@ class Job(Handle, Generic[T]):
         return self._lifecycle.attempt
 
     async def result(self) -> T:
-        """Wait for the end and return what the function did, at any time and any number of times.
+        """Wait for the end, and return the function's result. May be called at any time, any number of times.
 
-        By then the job's actor is gone and its name is free, unless it stays to be asked. Raises `JobFailed`,
+        By then the job's actor is dead and its name is free, unless it stays to be asked. Raises `JobFailed`,
         `JobTimedOut` or `JobCancelled`: a new instance for each caller, with the last attempt's error as its cause.
         """
         await self._over.wait()
@@ -165,7 +165,7 @@ class Job(Handle, Generic[T]):
         raise self._error() from self._cause()
 
     async def cancel(self) -> None:
-        """Cancel it, and wait until its actor is gone. Harmless when it has ended."""
+        """Cancel the job, and wait until its actor is dead. Harmless if it has ended."""
         await self.ref.stop(StopMode.NOW)
 
     @property
@@ -180,7 +180,7 @@ class Job(Handle, Generic[T]):
     # For its actor
 
     async def run(self, path: str, chance: Callable[[], float]) -> None:
-        """Make the attempts, until one goes well; raises what `result` does."""
+        """Make attempts until one succeeds. Raises the errors of `result`."""
         self._progress.current_task_reports()
         with trio.CancelScope(deadline=trio.current_time() + self._order.timeout_s) as scope:
             await self._try(path, chance)
@@ -191,7 +191,7 @@ class Job(Handle, Generic[T]):
             raise self._error() from self._cause()
 
     def stopped(self, reason: Exit) -> None:
-        """The actor ends: if the job has not ended before, this ends it."""
+        """Cancel the job if it has not ended when its actor does."""
         if self._lifecycle.end(JobStep.CANCEL):
             self._exit = reason
         self._close()
@@ -219,7 +219,7 @@ class Job(Handle, Generic[T]):
         self._progress.close()
 
     def _error(self) -> ActorError:
-        """A new error for how it ended."""
+        """Make a new error for the end of the job."""
         causes = tuple(self._lifecycle.causes)
         if self._exit is not None:
             return JobCancelled(self.ref.path, self._exit)
@@ -236,23 +236,23 @@ def _free_name(parent: Parent) -> str:
 
 
 class GetJob(Ask[Job[Any]]):
-    """Ask a job's actor for its `Job`, which goes on to tell the result when the actor has gone."""
+    """Ask a job's actor for its `Job`, which keeps the result after the actor's end."""
 
 
 class JobActor(Actor):
-    """Runs one job, and ends with it: in order when it is done, else by a crash. Stays `keep_s` seconds when done."""
+    """Runs one job. It stops `keep_s` seconds after success; a failure crashes it."""
 
     def __init__(self, job: Job[Any], keep_s: float = 0.0) -> None:
         self._job = job
         self._keep_s = keep_s
 
     async def on_start(self, context: Context) -> None:
-        """Begin; nobody waits for the job here."""
+        """Begin the job without waiting for it."""
         self._job.ref = context.ref
         context.start_soon(self._run, context, name=f"{context.path} (job)")
 
     async def receive(self, message: object, context: Context) -> None:
-        """Hand out the job."""
+        """Serve `GetJob`."""
         if isinstance(message, GetJob):
             message.reply(self._job)
         elif message is _OVER:
@@ -261,7 +261,7 @@ class JobActor(Actor):
             context.unhandled(message)
 
     async def on_stop(self, context: Context, reason: Exit) -> None:
-        """Let nobody wait in vain."""
+        """End the waits for the result."""
         self._job.stopped(reason)
 
     async def _run(self, context: Context) -> None:
@@ -279,11 +279,11 @@ def job(
     keep_s: float = KEEP_S,
     significant: bool = False,
 ) -> ChildSpec:
-    """The spec of a job, for a supervisor's children: it runs once for each time the supervisor starts.
+    """Return the spec of a job, for a supervisor's children: it runs once for each start of the supervisor.
 
-    Ask its actor for `GetJob` to get at the result. When it went well, the actor stays for `keep_s` seconds to be
-    asked; when it did not, it crashes at once, and the error stays with its reference, as the cause of `ActorDied`. The
-    other arguments are those of `Job.start` and `ChildSpec`.
+    Ask its actor for `GetJob` to get the result. After success, the actor stays for `keep_s` seconds to be asked; after
+    a failure it crashes at once, and the error is the cause of `ActorDied` in later asks. The other arguments are those
+    of `Job.start` and `ChildSpec`.
     """
     order: _Order[object] = _Order(lambda: function(*args), retry, timeout_s, attempt_timeout_s)
 

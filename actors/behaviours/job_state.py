@@ -1,7 +1,7 @@
-"""The course of a job: its states as one table, its attempts, and what came of it. No trio, no clock.
+"""The state machine of a job, its attempts and its result. No trio, no clock.
 
-1. A pair that is not in `TRANSITIONS` is an error, never a shrug.
-2. What ended stays as it ended: `end` says whether it came in time.
+1. A pair that is not in `TRANSITIONS` raises `InvalidStep`.
+2. A job that has ended keeps its state: `end` returns False then.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ T = TypeVar("T")
 
 
 class JobState(Enum):
-    """Where a job is."""
+    """The state of a job."""
 
     PENDING = "pending"
     RUNNING = "running"
@@ -30,7 +30,7 @@ class JobState(Enum):
 
 
 class JobStep(Enum):
-    """What can happen to a job."""
+    """An event in the life of a job."""
 
     BEGIN = "begin"
     """An attempt begins."""
@@ -60,14 +60,14 @@ TRANSITIONS: Mapping[tuple[JobState, JobStep], JobState] = MappingProxyType(
         (JobState.RETRYING, JobStep.CANCEL): JobState.CANCELLED,
     }
 )
-"""The whole life: (state, step) -> next state."""
+"""The transition table: (state, step) -> next state."""
 ENDS: frozenset[JobState] = frozenset({JobState.DONE, JobState.FAILED, JobState.CANCELLED, JobState.TIMED_OUT})
-"""The states that nothing follows."""
+"""The final states."""
 
 
 @define
 class InvalidStep(LookupError):
-    """This step cannot happen in this state: a bug of the job, not of its user."""
+    """The step is invalid in this state: a bug of the job, not of its user."""
 
     state: JobState
     step: JobStep
@@ -77,7 +77,7 @@ class InvalidStep(LookupError):
 
 
 class JobLifecycle(Generic[T]):
-    """One job from its beginning to its end."""
+    """The state, attempts and result of one job."""
 
     value: T
 
@@ -90,26 +90,26 @@ class JobLifecycle(Generic[T]):
 
     @property
     def ended(self) -> bool:
-        """Whether this is the end of it."""
+        """Whether the job is in a final state."""
         return self.state in ENDS
 
     def begin(self) -> None:
-        """An attempt begins."""
+        """Begin an attempt."""
         self._apply(JobStep.BEGIN)
         self.attempt += 1
 
     def fail(self, cause: Exception, *, again: bool) -> None:
-        """The attempt failed; `again`: another one follows."""
+        """Record that the attempt failed; `again`: another one follows."""
         self.causes.append(cause)
         self._apply(JobStep.RETRY if again else JobStep.GIVE_UP)
 
     def finish(self, value: T) -> None:
-        """The attempt went well."""
+        """Record that the attempt succeeded."""
         self._apply(JobStep.FINISH)
         self.value = value
 
     def end(self, step: JobStep) -> bool:
-        """End it from outside, by `TIME_UP` or `CANCEL`; returns False when it has ended already."""
+        """End the job from outside, by `TIME_UP` or `CANCEL`. Return False if it has ended already."""
         if self.ended:
             return False
         self._apply(step)

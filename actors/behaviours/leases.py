@@ -1,8 +1,8 @@
-"""Who uses a resource, and who waits for it.
+"""The leases of a resource, and the requests that wait for one.
 
-1. At most `limit` use it at once; those who wait get it in the order in which they asked.
-2. A loan ends with its user's block or with the opening it is of, whichever comes first.
-3. What is signalled about an opening that is over changes nothing.
+1. At most `limit` leases are granted at once; waiting requests are served first in, first out.
+2. A lease ends with its user's block or with the opening of the resource it belongs to, whichever comes first.
+3. An error in a lease of an opening that is over changes nothing.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ R = TypeVar("R")
 
 @define
 class ResourceUnavailable(ActorError, trio.BusyResourceError):
-    """A resource is away since `since` (seconds on trio's clock); it will be opened again in `retry_in_s` seconds.
+    """A resource is unavailable since `since` (seconds on trio's clock); it will be reopened in `retry_in_s` seconds.
 
-    Nothing was done with it. The cause is why it is away, if that is known.
+    It was not used. The cause is the error that closed it, if that is known.
     """
 
     path: str
@@ -39,7 +39,7 @@ class ResourceUnavailable(ActorError, trio.BusyResourceError):
 
 @define
 class ResourceLost(ActorError, trio.BrokenResourceError):
-    """A resource went away while it was used, and the use was cancelled. It may have had its effect, or not."""
+    """A resource broke while it was used, and the use was cancelled. It may have had its effect, or not."""
 
     path: str
 
@@ -48,7 +48,7 @@ class ResourceLost(ActorError, trio.BrokenResourceError):
 
 
 class Lease(Generic[R]):
-    """The right to use a resource, until `end`, in `scope`, which is cancelled when it goes away before."""
+    """The right to use a resource until `release`, in `scope`, which is cancelled if the resource breaks before."""
 
     __slots__ = ("_loans", "resource", "scope")
 
@@ -58,25 +58,26 @@ class Lease(Generic[R]):
         self._loans = loans
 
     def release(self, error: BaseException | None = None) -> None:
-        """Give it back; `error` is what its use raised, and may mean that the resource is broken."""
+        """Release the lease. `error`, which its use raised, may mean that the resource is broken."""
         self._loans.release(self, error)
 
 
 @frozen(eq=False)
 class AcquireLease(Ask[Lease[Any]]):
-    """Ask an owner for its resource; answered when it is there and it is the caller's turn.
+    """Ask for a lease; answered once the resource is open and one is free.
 
-    With `fail_fast`, fails with `ResourceUnavailable` when it is away. Every loan must be ended: see `Resource.borrow`.
+    With `fail_fast`, fails with `ResourceUnavailable` if it is closed. Every lease must be released: see
+    `Resource.borrow`.
     """
 
     fail_fast: bool = False
 
 
 class LeaseTable(Generic[R]):
-    """The loans of one resource, over all its openings.
+    """The leases of one resource, over all its openings.
 
-    At most `bound` users may wait. `on_broken` is told of an error of the kinds `broken_by` in a use of the present
-    opening. Raises `InvalidSpec` for numbers that make no sense.
+    At most `bound` requests may wait. `on_broken` is called with an error of the kinds `broken_by` in a lease of the
+    present opening. Raises `InvalidSpec` for invalid numbers.
     """
 
     def __init__(self, limit: float, bound: int, broken_by: Kinds, on_broken: Callable[[BaseException], None]) -> None:
@@ -92,47 +93,47 @@ class LeaseTable(Generic[R]):
 
     @property
     def leased(self) -> int:
-        """How many use it now."""
+        """Number of leases granted."""
         return len(self._leased)
 
     @property
     def waiting(self) -> int:
-        """How many wait for it."""
+        """Number of waiting requests."""
         return sum(1 for request in self._waiting if request.waiting)
 
     def is_current(self, resource: object) -> bool:
-        """Whether this is the resource that is open now."""
+        """Whether this is the resource that is open."""
         return self._opening is not None and self._opening[0] is resource
 
     def has_room(self) -> bool:
-        """Whether one more may wait."""
+        """Whether one more request may wait."""
         if len(self._waiting) >= self._bound:
             self._waiting = deque(request for request in self._waiting if request.waiting)
         return len(self._waiting) < self._bound
 
     def request(self, request: AcquireLease) -> None:
-        """Let somebody have it, now or when it is their turn."""
+        """Grant a lease, or queue the request."""
         self._waiting.append(request)
         self._serve()
 
     def lease_if_idle(self) -> Lease[R] | None:
-        """A loan for the owner itself, if nobody else has to wait for that."""
+        """Return a lease for the resource's own actor if one is free and no request waits, else None."""
         return self._lease() if self._can_lease() and not self.waiting else None
 
     def open(self, resource: R) -> None:
-        """It is there: serve those who wait."""
+        """Set the open resource, and serve waiting requests."""
         self._opening = (resource,)
         self._serve()
 
     def close(self) -> None:
-        """It goes away: cancel every use of it."""
+        """Unset the resource, and cancel every lease of it."""
         self._opening = None
         lent, self._leased = self._leased, set()
         for loan in lent:
             loan.scope.cancel()
 
     def release(self, loan: Lease[R], error: BaseException | None) -> None:
-        """A use is over."""
+        """End a lease. Report the resource as broken, or serve the next request."""
         if loan in self._leased:
             self._leased.remove(loan)
             if error is not None and matches(error, self._broken_by, but=(ActorError,)):

@@ -1,12 +1,12 @@
-"""A pool: like workers under one supervisor, and a way for callers to go to them directly.
+"""A pool: equal workers under one supervisor, which callers reach directly.
 
 1. The pool's actor starts workers and keeps them alive; messages do not pass through it. A `PoolRef` puts each into a
-   worker's mailbox by itself. So an ask is an ask of the worker: it ends at once when the worker dies with it, is taken
-   back when its caller leaves, and never waits for anybody but its worker.
-2. A worker that does not run just now gets nothing, as long as another one runs. If none runs but some will again,
-   messages wait with those.
-3. What a worker had in its mailbox when it failed stays there for its next incarnation, as for any actor.
-4. The workers of a `PoolRef` are those of the pool's incarnation that runs: none while no incarnation does.
+   worker's mailbox. So an ask is an ask of the worker: it fails at once if the worker dies while handling it, is taken
+   back if its caller leaves, and waits for its worker only.
+2. A worker that is not running gets no message while another one runs. If none runs but some will restart, messages
+   wait in the mailboxes of those.
+3. The mailbox of a worker that failed is kept for its next incarnation, as for any actor.
+4. A `PoolRef` has the workers of the pool's running incarnation; none if no incarnation runs.
 """
 
 from __future__ import annotations
@@ -32,16 +32,16 @@ from .pool_ref import Resize as Resize
 from .pool_ref import WorkerStatistics as WorkerStatistics
 
 WORKER_BACKOFF: Backoff = Backoff(min_s=0.1, max_s=30.0)
-"""The delay of a worker's restarts when its spec has none: one that fails for ever starts about 7 times in 10 s."""
+"""Default backoff of a worker whose spec has none: one that always fails starts about 7 times in 10 s."""
 INTENSITY = 100
-"""Restarts of all workers within `PERIOD_S` seconds that a pool bears. Backoff slows one that fails; this is for a
-fault that no backoff slows, such as a worker whose spec has a very short one."""
+"""Restarts of all workers within `PERIOD_S` seconds before the pool itself fails. Backoff slows a failing worker; this
+bounds one whose spec has a very short backoff."""
 PERIOD_S = 5.0
 
 
 @define
 class AskedPool(ActorError, TypeError):
-    """A request was asked of the pool's own actor, whose death or life says nothing about the worker: ask `PoolRef`."""
+    """A request was asked of the pool's own actor, whose life is independent of the worker's: ask `PoolRef`."""
 
     path: str
     message_type: str
@@ -53,11 +53,10 @@ class AskedPool(ActorError, TypeError):
 class Pool(Actor):
     """Supervises `size` workers made from one spec, each under an id of its own, and keeps `pool` up to date.
 
-    `worker` is the spec of them all; their ids are its id and a number. They restart one by one with the spec's backoff
-    or `WORKER_BACKOFF`; a worker that ended for good is not replaced, and the others go on. When none is left the
-    pool goes on without: see `PoolRef` for what becomes of work then. What is told to the pool's own actor is passed
-    on, so that a pool may subscribe to a topic; a request asked of it fails with `AskedPool`. Raises `InvalidSpec` for
-    a size below one.
+    `worker` is the spec of all; their ids are its id and a number. They restart one by one with the spec's backoff or
+    `WORKER_BACKOFF`; a worker that ended for good is not replaced, and the others go on. The pool goes on even without
+    workers: see `PoolRef` for the messages then. Messages told to the pool's own actor are forwarded, so that a pool
+    may subscribe to a topic; a request asked of it fails with `AskedPool`. Raises `InvalidSpec` for a size below one.
     """
 
     def __init__(
@@ -71,16 +70,16 @@ class Pool(Actor):
         self._deafen: Callable[[], None] | None = None
 
     def static_children(self) -> Iterable[ChildSpec]:
-        """The first `size` workers."""
+        """Return the specs of the first `size` workers."""
         return [self._numbered(number + 1) for number in range(self._size)]
 
     async def on_start(self, context: Context) -> None:
-        """Begin to follow the workers, which start next."""
+        """Subscribe to the events of the workers, which start next."""
         self._pool.open(context)
         self._deafen = context.system.listen(self._pool.hear)
 
     async def receive(self, message: object, context: Context) -> None:
-        """Resize, or pass on what is told."""
+        """Resize the pool, or forward a told message."""
         match message:
             case Resize() as request:
                 await self._resize(request, context)
@@ -90,7 +89,7 @@ class Pool(Actor):
                 self._pass_on(message, context)
 
     async def on_stop(self, context: Context, reason: Exit) -> None:
-        """The workers are gone, and taken note of."""
+        """Unsubscribe from the events."""
         if self._deafen is not None:
             self._deafen()
 
@@ -107,7 +106,7 @@ class Pool(Actor):
             request.reply(len(self._pool.workers))
 
     def _pass_on(self, message: object, context: Context) -> None:
-        """Route a told message. Whatever is wrong with it, the workers are not to go down with the pool."""
+        """Route a told message. No error of the message may crash the pool, which would take the workers with it."""
         try:
             self._pool.tell(message)
         except MailboxFull as full:
@@ -116,7 +115,7 @@ class Pool(Actor):
             context.unhandled(message)
 
     def _free_number(self, context: Context) -> int:
-        """The lowest number that no live worker has, one that still drains included: keys stay with numbers."""
+        """Return the lowest number without a live worker, draining ones included: keys stay with numbers."""
         return next(number for number in count(1) if context.child(f"{self._worker.id}-{number}") is None)
 
     def _numbered(self, number: int) -> ChildSpec:

@@ -25,9 +25,9 @@ T = TypeVar("T")
 
 @define
 class NoWorkers(ActorError, trio.BusyResourceError):
-    """The pool at `path` has no worker to give a request to: all ended for good, or the pool itself is not running.
+    """The pool at `path` has no worker: all ended for good, or the pool itself is not running.
 
-    The request was given to nobody. A pool that was never started has an empty path.
+    The request was not delivered. A pool that was never started has an empty path.
     """
 
     path: str
@@ -38,7 +38,7 @@ class NoWorkers(ActorError, trio.BusyResourceError):
 
 @frozen
 class Resize(Ask[int]):
-    """Let the pool have `size` workers, above zero; answers with how many it has. See `PoolRef.resize`."""
+    """Ask a pool to change to `size` workers, above zero. The answer is the new number. See `PoolRef.resize`."""
 
     size: int
 
@@ -56,14 +56,14 @@ class WorkerStatistics:
 
 @frozen
 class PoolStatistics:
-    """The workers that live, in start order, and how many told messages found none since the `PoolRef` was made."""
+    """The live workers in start order, and the number of told messages that found none since the `PoolRef` was made."""
 
     workers: tuple[WorkerStatistics, ...]
     undelivered: int
 
     @property
     def running(self) -> int:
-        """How many workers run just now."""
+        """Number of running workers."""
         return sum(1 for worker in self.workers if worker.running)
 
 
@@ -88,20 +88,20 @@ class Worker:
         return used is None or used.depth < used.capacity
 
     def statistics(self) -> WorkerStatistics:
-        """The worker in numbers."""
+        """Return the statistics of the worker."""
         depth, unanswered = self.load
         return WorkerStatistics(self.ref.path, self.running, depth, unanswered, self.routed)
 
 
 class PoolRef(Handle):
-    """The callers' side of a pool. Make it first, give it to the pool's factory, and share it with who has work.
+    """The callers' side of a pool. Make it first, give it to the pool's factory, and share it with the callers.
 
         renderers = PoolRef(LeastLoaded())
         spec = ChildSpec("renderers", lambda: Pool(renderers, ChildSpec("renderer", Renderer), size=4))
         page = await renderers.ask(Render(text))
 
-    It stays good through restarts of the workers and of the pool. What the pool can hold is what its workers'
-    mailboxes hold: a full worker is passed over as long as another one has room and the strategy allows that other.
+    It stays valid through restarts of the workers and of the pool. The pool's capacity is that of its workers'
+    mailboxes: a full worker is skipped while another one that the strategy allows has room.
     """
 
     def __init__(self, routing: Routing | None = None) -> None:
@@ -118,19 +118,19 @@ class PoolRef(Handle):
 
     @property
     def workers(self) -> tuple[ActorRef, ...]:
-        """The workers that live, in start order, those that back off included."""
+        """The live workers in start order, including those that back off."""
         return tuple(worker.ref for worker in self._workers.values())
 
     def statistics(self) -> PoolStatistics:
-        """The pool in numbers."""
+        """Return the statistics of the pool."""
         return PoolStatistics(tuple(worker.statistics() for worker in self._workers.values()), self._undelivered)
 
     def tell(self, message: object, *, lane: Lane = Lane.NORMAL) -> None:
         """Put a message into the mailbox of one worker, or of each if it is a `Broadcast`; never blocks.
 
-        When there is no worker it becomes a dead letter with `why="no workers"`. Raises `MailboxFull` when all
-        workers it may go to are full and their policy says so, `NoWorkers` before the pool's first start, and what
-        the strategy raises. A broadcast that finds a worker full becomes a dead letter for that one.
+        Without workers it becomes a dead letter with `why="no workers"`. Raises `MailboxFull` if all workers that the
+        strategy allows are full and their policy says so, `NoWorkers` before the pool's first start, and the errors of
+        the strategy. A broadcast that finds a worker full becomes a dead letter for that one.
         """
         if isinstance(message, Broadcast):
             self._tell_all(message.message, lane)
@@ -158,11 +158,11 @@ class PoolRef(Handle):
         lane: Lane = Lane.NORMAL,
         fail_fast: bool = False,
     ) -> T:
-        """Ask one worker; returns and raises what `ActorRef.ask` of that worker does.
+        """Ask one worker. Return the answer; raise the errors of `ActorRef.ask`.
 
-        `ActorDied` comes as soon as the worker ends with the request in work, which may have had its effect: whether
-        to make a new request is the caller's choice. Raises `NoWorkers` at once when there is no worker, and
-        `ActorDied` when the pool is dead.
+        `ActorDied` comes as soon as the worker ends while handling the request, which may have had its effect: whether
+        to make a new request is the caller's choice. Raises `NoWorkers` at once if there is no worker, and `ActorDied`
+        if the pool is dead.
         """
         worker = self._choose(request, lane)
         if worker is None:
@@ -176,19 +176,19 @@ class PoolRef(Handle):
             worker.unanswered -= 1
 
     async def resize(self, size: int, *, timeout_s: float = 30.0) -> int:
-        """Let the pool have `size` workers; return how many it has then.
+        """Change the number of workers to `size`. Return the new number.
 
-        New ones are waited for. When there are too many, those started last get nothing more and end when they have
-        worked off what they hold, within their grace. With the size it has, a pool replaces those that ended for
-        good. A restarted pool has its first size again. Raises `InvalidSpec` for less than one, `NoWorkers` before
-        the pool's first start, what `Context.spawn` raises when a worker does not start, and what `ActorRef.ask` does.
+        Waits for the start of new workers. If there are too many, those started last get no more messages and stop
+        once they have drained, within their grace. Resizing to the present size replaces workers that ended for good.
+        A restarted pool has its first size again. Raises `InvalidSpec` for less than one, `NoWorkers` before the pool's
+        first start, and the errors of `Context.spawn` and `ActorRef.ask`.
         """
         if self._context is None:
             raise self._absence()
         return await self._context.ref.ask(Resize(size), timeout_s=timeout_s)
 
     def _choose(self, message: object, lane: Lane) -> Worker | None:
-        """The first with room in the strategy's order; the first of all when none has, so that its policy decides."""
+        """Return the first worker with room in the strategy's order; if none has, the first, whose policy decides."""
         if not self._workers:
             return None
         preferred: Worker | None = None
@@ -212,7 +212,7 @@ class PoolRef(Handle):
                 self._bury(full.path, message, lane, "overflow")
 
     def _lose(self, message: object, lane: Lane) -> None:
-        """Nobody takes this: a dead letter, written by the runtime if the pool is dead."""
+        """Make a message without a worker a dead letter; the runtime does so if the pool is dead."""
         if self._context is None:
             raise self._absence()
         self._undelivered += 1
@@ -233,13 +233,13 @@ class PoolRef(Handle):
     # For the pool
 
     def open(self, context: Context) -> None:
-        """A pool starts. Raises `InvalidSpec` when another one that lives has this `PoolRef`."""
+        """Attach the starting pool. Raises `InvalidSpec` if another live pool has this `PoolRef`."""
         if self._context is not None and self._context.ref.alive and self._context.ref != context.ref:
             raise InvalidSpec("pool", f"its PoolRef belongs to {self._context.path}")
         self._context = context
 
     def hear(self, event: Event) -> None:
-        """Keep up with what becomes of the workers."""
+        """Update the workers by an event of the system."""
         if not isinstance(event, ActorStarted | ActorRestarting | ActorStopped) or self._context is None:
             return
         parent, _, id = event.path.rpartition("/")  # noqa: A001 - the spec's word
@@ -255,7 +255,7 @@ class PoolRef(Handle):
         self._sort_out()
 
     def release(self, size: int) -> list[ActorRef]:
-        """Give nothing more to the workers beyond `size`, and return them, the last started first."""
+        """Remove and return the workers beyond `size`, the last started first."""
         released = [self._workers.popitem()[1].ref for _ in range(len(self._workers) - size)]
         self._sort_out()
         return released

@@ -1,6 +1,6 @@
-"""The timer that fires when an actor hears nothing for a while.
+"""A timer that fires if an actor receives no message for some time.
 
-One timer is set for many messages: when it fires too early, it is set again for the rest.
+One timer serves many messages: if it fires too early, it is set again for the rest.
 """
 
 from __future__ import annotations
@@ -13,19 +13,19 @@ from actors.actor import Context
 
 @frozen
 class ReceiveTimeout:
-    """Nothing was heard for `timeout_s` seconds. Comes again after each further silence of that length."""
+    """No message came for `timeout_s` seconds. Sent again after each further interval of that length."""
 
     timeout_s: float
 
 
 class IdleTimer:
-    """Counts from the end of the last message; a timer of the actor, and gone with it."""
+    """Measures the time since the end of the last message, by a timer of the actor."""
 
     __slots__ = ("_first", "_handled", "_since", "notice")
 
     def __init__(self, context: Context, timeout_s: float) -> None:
         self.notice: ReceiveTimeout = ReceiveTimeout(timeout_s)
-        """What the actor will receive."""
+        """The message that the actor will receive."""
         self._handled = 0
         self.start(context)
 
@@ -36,15 +36,15 @@ class IdleTimer:
         context.set_timer(ReceiveTimeout, self.notice.timeout_s, self.notice)
 
     def heard(self, *, counts: bool) -> None:
-        """A message has been handled; `counts` unless it leaves the silence alone."""
+        """Record that a message was handled; `counts` if it restarts the timer."""
         self._handled += 1
         if counts:
             self._since = trio.current_time()
 
     def due(self, context: Context) -> bool:
-        """The timer has fired: whether it was silent for all the time. If not, it is set again.
+        """Return whether the timer, which has fired, is due; if not, set it again.
 
-        What waits in the mailbox in that very moment is handled first: it may end the silence.
+        Messages that wait in the mailbox at that moment are handled first: they may restart the timer.
         """
         left_s = max(0.0, self._since + self.notice.timeout_s - trio.current_time())
         if left_s > 0:
@@ -58,5 +58,5 @@ class IdleTimer:
 
 
 def cancel_idle_timer(context: Context) -> None:
-    """Let the actor's silence pass without a notice."""
+    """Cancel the timer."""
     context.cancel_timer(ReceiveTimeout)

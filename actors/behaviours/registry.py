@@ -1,10 +1,10 @@
-"""Who is who: names that one actor has, and groups that many are in.
+"""A registry: names of single actors, and groups of actors.
 
-1. A plain table, bound to one system and read and written without any message: it cannot crash, has no backlog, and
-   what was registered is there for the very next look.
-2. An entry ends with its actor, in the same step: before `Terminated` is delivered to anybody, before `stop` returns
-   and before a failed ask raises, the actor is in no listing and its name is free. A restart is no end.
-3. Every change is told to subscribers as a whole listing, so that one who missed some is right again after the next.
+1. It is a plain table of one system, read and written without messages: it cannot crash, has no backlog, and an entry
+   is visible to the next lookup.
+2. An entry ends with its actor, in the same step: before `Terminated` is delivered, `stop` returns or a failed ask
+   raises, the actor is in no listing and its name is free. A restart is no end.
+3. Subscribers get each change as a whole listing, so that one that missed some is correct again after the next.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ from actors.ref import ActorRef
 from actors.system import ActorSystem
 
 WAIT_FOR_TIMEOUT_S = 5.0
-"""Default time to wait for a name: that of an ask."""
+"""Default of `wait_for` in seconds, the timeout of an ask. It then raises `NotRegistered`."""
 
 
 @define
 class NameTaken(ActorError, ValueError):
-    """The key has an owner already, `ref`, which was left alone. A group's first member stands for the group."""
+    """The key has an owner already, `ref`, which keeps it. For a group, `ref` is its first member."""
 
     name: str
     ref: ActorRef
@@ -35,7 +35,7 @@ class NameTaken(ActorError, ValueError):
 
 @define
 class NotRegistered(ActorError, trio.TooSlowError):
-    """Nobody registered under this key within `timeout_s` seconds."""
+    """No actor registered under this key within `timeout_s` seconds."""
 
     name: str
     timeout_s: float
@@ -46,7 +46,7 @@ class NotRegistered(ActorError, trio.TooSlowError):
 
 @frozen
 class Listing:
-    """Told to subscribers of `key`: those who have it now, in the order in which they came; at most one for a name."""
+    """Told to subscribers of `key`: its present actors in the order in which they came; at most one for a name."""
 
     key: str
     refs: tuple[ActorRef, ...]
@@ -54,7 +54,7 @@ class Listing:
 
 @frozen
 class RegistryStatistics:
-    """Keys that somebody has, entries under them, subscriptions, tasks in `wait_for`, listings that found no room."""
+    """Keys in use, entries under them, subscriptions, tasks in `wait_for`, listings that found no room."""
 
     keys: int
     entries: int
@@ -65,7 +65,7 @@ class RegistryStatistics:
 
 @define
 class _Entry:
-    """What is known under one key."""
+    """The state of one key."""
 
     unique: bool = False
     members: dict[ActorRef, None] = Factory(dict)
@@ -74,7 +74,7 @@ class _Entry:
 
     @property
     def empty(self) -> bool:
-        """Whether there is no reason to keep it."""
+        """Whether the entry can be removed."""
         return not (self.members or self.subscribers or self.waiting)
 
 
@@ -87,7 +87,7 @@ class _Held:
 
 
 class Registry:
-    """The names and groups of one running system: make one, and share it with whoever looks for others.
+    """The names and groups of one running system: make one, and share it.
 
     A key is a name while its entry is one of `register`, and a group while its entries are those of `join`. Only
     actors of `system` may be entered. All but `wait_for` return at once.
@@ -101,9 +101,9 @@ class Registry:
         self._deafen = system.listen(self._hear)
 
     def register(self, name: str, ref: ActorRef) -> None:
-        """Give an actor a name that nobody else has; harmless when it has it already.
+        """Register an actor under a unique name; harmless if it has the name already.
 
-        Raises `NameTaken`, also when the key is a group, and `ActorDied` for a dead actor.
+        Raises `NameTaken`, also if the key is a group, and `ActorDied` for a dead actor.
         """
         owner = self.lookup(name)
         if owner is None:
@@ -112,9 +112,9 @@ class Registry:
             raise NameTaken(name, owner)
 
     def join(self, key: str, ref: ActorRef) -> None:
-        """Put an actor into a group; harmless when it is in it already.
+        """Add an actor to a group; harmless if it is a member already.
 
-        Raises `NameTaken` when the key is the name of some actor, and `ActorDied` for a dead actor.
+        Raises `NameTaken` if the key is the name of an actor, and `ActorDied` for a dead actor.
         """
         first = self.lookup(key)
         if first is not None and self._keys[key].unique:
@@ -123,7 +123,7 @@ class Registry:
             self._enter(key, ref, unique=False)
 
     def deregister(self, key: str, ref: ActorRef) -> bool:
-        """Take a name from an actor, or the actor out of a group; return whether it was there."""
+        """Remove the name of an actor, or the actor from a group. Return whether it was there."""
         entry = self._keys.get(key)
         if entry is None or ref not in entry.members:
             return False
@@ -133,17 +133,17 @@ class Registry:
         return True
 
     def lookup(self, key: str) -> ActorRef | None:
-        """The actor with this name, or the first of the group; None when there is none."""
+        """Return the actor with this name, or the first of the group; None if there is none."""
         entry = self._keys.get(key)
         return None if entry is None else next((ref for ref in entry.members if ref.alive), None)
 
     def members(self, key: str) -> tuple[ActorRef, ...]:
-        """The actors of a group, or the one with this name, in the order in which they came."""
+        """Return the actors of a group, or the one with this name, in the order in which they came."""
         entry = self._keys.get(key)
         return () if entry is None else tuple(ref for ref in entry.members if ref.alive)
 
     async def wait_for(self, key: str, timeout_s: float = WAIT_FOR_TIMEOUT_S) -> ActorRef:
-        """Return what `lookup` does, as soon as there is somebody; raise `NotRegistered` after `timeout_s` seconds."""
+        """Wait until the key has an actor, and return it. Raises `NotRegistered` after `timeout_s` seconds."""
         await trio.lowlevel.checkpoint()
         with trio.move_on_after(timeout_s):
             while (ref := self.lookup(key)) is None:
@@ -158,9 +158,9 @@ class Registry:
     def subscribe(self, key: str, ref: ActorRef, *, lane: Lane = Lane.NORMAL) -> None:
         """Tell an actor the `Listing` of a key now, and again after each change, in this lane.
 
-        A second subscription brings the listing again and changes the lane. Ends with the actor. Raises `MailboxFull`
-        when the first listing finds no room, and then nothing is subscribed; later ones that find none are counted,
-        and become dead letters. Does nothing for a dead actor.
+        A second subscription sends the listing again and changes the lane. Ends with the actor. Raises `MailboxFull` if
+        the first listing finds no room, and then nothing is subscribed; later ones without room are counted and become
+        dead letters. Does nothing for a dead actor.
         """
         if ref.alive:
             ref.tell(Listing(key, self.members(key)), lane=lane)
@@ -168,13 +168,13 @@ class Registry:
             self._hold(key, ref)
 
     def unsubscribe(self, key: str, ref: ActorRef) -> None:
-        """Tell an actor no more of a key; harmless when it is not told."""
+        """End the subscription of an actor; harmless if there is none."""
         entry = self._keys.get(key)
         if entry is not None and entry.subscribers.pop(ref, None) is not None:
             self._forget(key, entry, ref)
 
     def statistics(self) -> RegistryStatistics:
-        """The tables in numbers."""
+        """Return the statistics of the registry."""
         entries = self._keys.values()
         return RegistryStatistics(
             sum(1 for entry in entries if entry.members),
@@ -185,7 +185,7 @@ class Registry:
         )
 
     def close(self) -> None:
-        """Follow the system no more. A registry that lives as long as its system needs none of this."""
+        """Unsubscribe from the system. Not needed for a registry that lives as long as its system."""
         self._deafen()
 
     def _enter(self, key: str, ref: ActorRef, *, unique: bool) -> None:
@@ -210,7 +210,7 @@ class Registry:
                 self._system.dead_letter(DeadLetter(ref.path, lane.name.lower(), listing, "overflow"))
 
     def _hear(self, event: Event) -> None:
-        """An actor ended: first take it out of every table, then tell those who are left."""
+        """Remove an actor that ended from every table, then tell the remaining subscribers."""
         held = self._held.pop(event.path, None) if isinstance(event, ActorStopped) else None
         if held is None:
             return
@@ -227,7 +227,7 @@ class Registry:
         self._held.setdefault(ref.path, _Held(ref)).keys[key] = None
 
     def _forget(self, key: str, entry: _Entry, ref: ActorRef) -> None:
-        """The actor may have nothing more to do with the key."""
+        """Remove the link from the actor to the key if it is neither a member nor a subscriber."""
         if ref not in entry.members and ref not in entry.subscribers:
             held = self._held[ref.path]
             del held.keys[key]

@@ -1,4 +1,4 @@
-"""A resource: a connection, a client, a file that an actor keeps open, and that others use in their own tasks."""
+"""A resource: a connection, client or file that an actor keeps open, and that others use in their own tasks."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ T = TypeVar("T")
 
 
 class Resource(Handle, Generic[R]):
-    """What others hold of a resource. Make it from the reference of its owner, or start one with `Resource.start`."""
+    """A handle on a resource. Make it from the reference of its actor, or start one with `Resource.start`."""
 
     def __init__(self, ref: ActorRef) -> None:
         self.ref: ActorRef = ref
-        """The actor that owns it: a `ResourceActor`."""
+        """The actor of the resource, a `ResourceActor`."""
 
     @staticmethod
     async def start(
@@ -39,18 +39,18 @@ class Resource(Handle, Generic[R]):
         limit: float = 1,
         broken_by: Kinds = BROKEN_BY,
     ) -> Resource[R]:
-        """Start an owner as a child of `parent`, without waiting for the resource; see `start_under` for the errors."""
+        """Start the actor under `parent`, without waiting for the resource; see `start_under` for the errors."""
         spec = resource(name, source, check=check, options=options, limit=limit, broken_by=broken_by)
         return Resource(await start_under(parent, spec))
 
     @asynccontextmanager
     async def borrow(self, *, timeout_s: float = ASK_TIMEOUT_S, fail_fast: bool = False) -> AsyncIterator[R]:
-        """Use it inside the block, as one of at most `limit` users.
+        """Use the resource inside the block, as one of at most `limit` users.
 
-        Waits for it, and for its turn, for up to `timeout_s` seconds. Raises `AskTimeout` after that, with `fail_fast`
-        `ResourceUnavailable` when it is away, `MailboxFull` when too many wait, `ActorDied`, and `ResourceLost` when it
-        goes away during the block, which is cancelled then. What the block raises goes out of it; if it is one of the
-        owner's `broken_by`, the resource is opened again.
+        Waits up to `timeout_s` seconds for a lease. Raises `AskTimeout` after that, `ResourceUnavailable` with
+        `fail_fast` if the resource is closed, `MailboxFull` if too many wait, `ActorDied`, and `ResourceLost` if it
+        breaks during the block, which is then cancelled. If the block raises one of `broken_by`, the resource is
+        reopened.
         """
         loan: Lease[R] = await self.ref.ask(AcquireLease(fail_fast), timeout_s=timeout_s, fail_fast=fail_fast)
         error: BaseException | None = None
@@ -68,16 +68,16 @@ class Resource(Handle, Generic[R]):
     async def use(
         self, function: Callable[[R], Awaitable[T]], *, timeout_s: float = ASK_TIMEOUT_S, fail_fast: bool = False
     ) -> T:
-        """Borrow it for one call, `function(resource)`, and return what that does; raises what `borrow` does."""
+        """Borrow the resource for one call, `function(resource)`. Return its result; raise the errors of `borrow`."""
         async with self.borrow(timeout_s=timeout_s, fail_fast=fail_fast) as borrowed:
             return await function(borrowed)
 
     def broken(self, borrowed: R) -> None:
-        """Say that what was borrowed is of no more use, so that it is opened again; harmless when it has been."""
+        """Report that what was borrowed is broken, so that it is reopened; harmless if it has been reopened."""
         self.ref.tell(MarkBroken(borrowed), lane=Lane.ALERT)
 
     async def status(self) -> ResourceStatus:
-        """How it is; raises what `ask` does."""
+        """Return the status of the resource. Raises the errors of `ask`."""
         return await self.ref.ask(ReadResource())
 
 
@@ -90,9 +90,9 @@ def resource(
     limit: float = 1,
     broken_by: Kinds = BROKEN_BY,
 ) -> ChildSpec:
-    """The spec of a resource, for a supervisor's children; the arguments are those of `ResourceActor`.
+    """Return the spec of a resource, for a supervisor's children; the arguments are those of `ResourceActor`.
 
-    Its grace is a second longer than the resource has for its exit.
+    Its grace is one second longer than `exit_timeout_s`.
     """
 
     def owner() -> ResourceActor[R]:

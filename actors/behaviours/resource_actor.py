@@ -1,10 +1,10 @@
-"""The owner of a resource: it opens an async context manager, keeps it open, and opens it again when it breaks.
+"""The actor of a resource: opens an async context manager, keeps it open, and reopens it if it breaks.
 
 1. The context manager is entered, held and left in one task, inside one cancel scope: nurseries and scopes within it
-   work, and what fails in them is seen there.
-2. What was entered is left, whatever ends it, and has `exit_timeout_s` for that. The end of the actor is kept out of
-   the task by a shield, and told to it instead.
-3. There is no time at which the resource is lent and closed.
+   work, and their errors are seen there.
+2. A context manager that was entered is always left, within `exit_timeout_s`. The task is shielded from the actor's
+   cancellation, and is notified of it instead.
+3. The resource is never leased while it is closed.
 """
 
 from __future__ import annotations
@@ -32,9 +32,9 @@ from .resource_options import DEFAULT_RESOURCE_OPTIONS, ResourceOptions
 R = TypeVar("R")
 
 Source = Callable[[], AbstractAsyncContextManager[R] | Awaitable[AbstractAsyncContextManager[R]]]
-"""Makes what is to be entered, at once or in a while."""
+"""Makes the context manager to enter: a function or an async function."""
 BROKEN_BY: Kinds = (trio.BrokenResourceError, trio.ClosedResourceError)
-"""What trio's streams and channels raise when they are of no more use."""
+"""The errors of trio's streams and channels once they are broken or closed."""
 
 log: logging.Logger = logging.getLogger("actors")
 
@@ -63,7 +63,7 @@ class CheckTimeout(ActorError, trio.TooSlowError):
 
 @define
 class ResourceEnded(ActorError, trio.BrokenResourceError):
-    """A resource ended by itself, without an error, or a user said that it is broken."""
+    """A resource ended without an error, or a user reported that it is broken."""
 
     path: str
 
@@ -73,7 +73,7 @@ class ResourceEnded(ActorError, trio.BrokenResourceError):
 
 @frozen
 class ResourceStatus:
-    """A resource, and its users: `since` is on trio's clock, `last_error` names the type of what it last broke by."""
+    """The status of a resource. `since` is on trio's clock, `last_error` names the type of the last error."""
 
     open: bool
     since: float
@@ -85,26 +85,26 @@ class ResourceStatus:
 
 
 class ReadResource(Ask[ResourceStatus]):
-    """Ask an owner for the status of its resource; answered at once."""
+    """Ask for the status of a resource; answered at once."""
 
 
 @frozen(eq=False)
 class MarkBroken:
-    """Tell an owner that this resource is of no more use; one that it does not have any more changes nothing."""
+    """Report that this resource is broken; ignored if it has been reopened since."""
 
     resource: object = field(repr=False)
 
 
 class ResourceActor(Actor, Generic[R]):
-    """Owns what `source()` makes, and lends what that gives: see `Resource`.
+    """Opens the context manager that `source()` makes, and leases the resource: see `Resource`.
 
     `source` returns an async context manager, as a function with `@asynccontextmanager` does, or is an async function
     that returns one, as `trio.open_tcp_stream` is: a stream of trio is entered and left like a file.
 
-    At most `limit` users have it at once (infinite for a client that can be shared), and `waiting` more may wait.
-    `check` is called with it every so often; when it raises, or a use of it raises one of `broken_by`, the resource is
-    left and opened again. Put `trio.Cancelled` among these for a protocol that a use cut off in its middle leaves
-    unusable. Raises `InvalidSpec` for numbers that make no sense.
+    At most `limit` leases are granted at once (infinite for a client that can be shared), and `waiting` more requests
+    may wait. `check` is called with the resource every `check_every_s`; if it raises, or if a use of the resource
+    raises one of `broken_by`, the resource is closed and reopened. Add `trio.Cancelled` to these for a protocol that is
+    unusable after a cancelled use. Raises `InvalidSpec` for invalid numbers.
     """
 
     mailbox: MailboxSpec = MailboxSpec(overflow={Lane.ALERT: Overflow.DROP_NEWEST})
@@ -132,11 +132,11 @@ class ResourceActor(Actor, Generic[R]):
         self._exit_by = math.inf
 
     async def on_start(self, context: Context) -> None:
-        """Begin to open it; nobody waits for that here."""
+        """Begin to open the resource without waiting for it."""
         context.start_soon(self._run, context, name=f"{context.path} (resource)")
 
     async def receive(self, message: object, context: Context) -> None:
-        """Lend it, tell of it, or give it up."""
+        """Serve requests for leases and the status, and reports of a broken resource."""
         match message:
             case AcquireLease():
                 self._lease(message, context)
@@ -167,14 +167,14 @@ class ResourceActor(Actor, Generic[R]):
         return ResourceStatus(kept.open, kept.since, kept.failures, error, retry_in_s, lent, waiting)
 
     def _found_broken(self, error: BaseException) -> None:
-        """Leave the present opening."""
+        """Close the present opening because of `error`."""
         if self._fault is None and isinstance(error, Exception):
             self._fault = error
         self._revoke_leases()
         self._wake.set()
 
     def _revoke_leases(self) -> None:
-        """Let nobody use the present opening any more."""
+        """Cancel all leases of the present opening."""
         self._leases.close()
         self._reopen.lost(trio.current_time())
 
@@ -189,7 +189,7 @@ class ResourceActor(Actor, Generic[R]):
                 self._end()
 
     def _end(self) -> None:
-        """Let the present opening be the last."""
+        """Close the present opening within `exit_timeout_s`, and open no other."""
         self._ending = True
         self._exit_by = trio.current_time() + self._options.exit_timeout_s
         self._scope.deadline = min(self._scope.deadline, self._exit_by)
@@ -209,7 +209,7 @@ class ResourceActor(Actor, Generic[R]):
                         await self._wake.wait()
 
     async def _open_once(self, context: Context) -> Exception:
-        """Open it, serve its users until it breaks or is to be left, and leave it; return why."""
+        """Open the resource, lease it until it breaks or must be closed, and close it. Return the reason."""
         opened = False
         timeout_s = self._options.open_timeout_s
         try:
@@ -242,7 +242,7 @@ class ResourceActor(Actor, Generic[R]):
                 await self._run_check(resource, context)
 
     async def _run_check(self, resource: R, context: Context) -> None:
-        """Make the check, unless somebody uses the resource: that is a check too."""
+        """Run the check if the resource is idle: a use of it is a check too."""
         loan = self._leases.lease_if_idle()
         if loan is None or self._check is None:
             return

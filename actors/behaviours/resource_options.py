@@ -1,4 +1,4 @@
-"""The times by which a resource is looked after."""
+"""The timeouts and delays of a resource."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from actors.backoff import Backoff
 from actors.errors import InvalidSpec
 
 DELAYS: Backoff = Backoff()
-"""The delays before a new opening unless told otherwise: from a tenth of a second to half a minute."""
+"""Default delays before a resource is reopened: from a tenth of a second to half a minute."""
 
 
 def _above_zero(_: object, attribute: Attribute[float], value: float) -> None:
@@ -18,11 +18,11 @@ def _above_zero(_: object, attribute: Attribute[float], value: float) -> None:
 
 @frozen
 class ResourceOptions:
-    """How a resource is looked after; all times in seconds.
+    """The timeouts and delays of a resource, all in seconds.
 
-    `open_timeout_s` and `exit_timeout_s` bound its opening and its leaving, `backoff` delays the next opening after it
-    broke or did not open. The check, if there is one, is made every `check_every_s` while nobody uses the resource, and
-    may take `check_timeout_s`. Raises `InvalidSpec` for times that are not above zero.
+    `open_timeout_s` and `exit_timeout_s` bound its opening and closing; `backoff` delays the next opening after it
+    broke or did not open. The check, if any, runs every `check_every_s` while the resource is idle, and may take
+    `check_timeout_s`. Raises `InvalidSpec` for times that are not above zero.
     """
 
     open_timeout_s: float = field(default=10.0, validator=_above_zero)
@@ -33,4 +33,4 @@ class ResourceOptions:
 
 
 DEFAULT_RESOURCE_OPTIONS: ResourceOptions = ResourceOptions()
-"""Times for a connection to something in the same house."""
+"""The defaults, for a connection within one data centre."""

@@ -1,7 +1,7 @@
-"""Who gets the next message: routing strategies, pure and without a clock.
+"""Routing strategies: choose the worker for a message, without a clock.
 
-A strategy ranks workers for one message, the preferred first. Whoever routes takes the first that has room; a strategy
-that names only some of the workers says that the others must not have the message at all.
+A strategy ranks workers for one message, the preferred first; the pool takes the first that has room. Workers that a
+strategy does not yield must not get the message at all.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Protocol, TypeVar
 from attrs import frozen
 
 Key = str | bytes | int
-"""What a message is about, for `ConsistentHash`: messages with equal keys go to one worker."""
+"""The key of a message for `ConsistentHash`: messages with equal keys go to one worker."""
 
 
 class Routee(Protocol):
@@ -51,13 +51,13 @@ class Broadcast:
 
 
 class RoundRobin:
-    """Each worker in turn. One that has no room is passed over, and its turn goes to the next."""
+    """Each worker in turn. One without room is skipped for the next."""
 
     def __init__(self) -> None:
         self._next = 0
 
     def rank(self, workers: Sequence[R], message: object) -> Iterator[R]:
-        """The next in turn, then those after it; the turn moves on with each that is asked for."""
+        """Yield the next in turn, then those after it; each that is yielded advances the turn."""
         start, count = self._next, len(workers)
         for turn in range(start, start + count):
             self._next = (turn + 1) % count
@@ -71,7 +71,7 @@ class AtRandom:
         self._random = Random(seed)  # noqa: S311 - fair turns, not secrets
 
     def rank(self, workers: Sequence[R], message: object) -> Iterator[R]:
-        """All workers, shuffled as far as they are asked for."""
+        """Yield all workers in random order."""
         left = list(workers)
         while left:
             index = self._random.randrange(len(left))
@@ -82,7 +82,7 @@ class AtRandom:
 class LeastLoaded:
     """The shortest mailbox; among equal ones the fewest unanswered asks, and among those in turn.
 
-    A message in work is in no mailbox: the count of unanswered asks tells a busy worker from an idle one.
+    A message that is being handled is in no mailbox: the unanswered asks tell a busy worker from an idle one.
     """
 
     def __init__(self) -> None:
@@ -107,12 +107,12 @@ class SmallestFirst:
 
 
 class ConsistentHash:
-    """Messages with equal keys go to the same worker, as long as it is there.
+    """Messages with equal keys go to the same worker while it is in the pool.
 
-    Rendezvous hashing: every worker draws a number for the key, the highest has it. So when a worker leaves only its
-    own keys move, evenly to all others, and when one joins it takes its share and no other key moves. The numbers
-    come from BLAKE2b and are the same in every process. The chosen worker is the only one: when it is full, the
-    message is not given to another. Raises `TypeError` for a key of another type, and what `key` raises.
+    Rendezvous hashing: the worker with the highest hash of its id and the key is chosen. If a worker leaves, only its
+    own keys move, evenly to all others; if one joins, it takes its share and no other key moves. The hashes come from
+    BLAKE2b and are the same in every process. Only the chosen worker is yielded: if it is full, no other gets the
+    message. Raises `TypeError` for a key of another type, and the errors of `key`.
     """
 
     def __init__(self, key: Callable[[object], Key]) -> None:
@@ -143,12 +143,12 @@ _BITS = (1 << 64) - 1
 
 @lru_cache(maxsize=4096)
 def _number(kind: bytes, data: bytes) -> int:
-    """64 bits for some bytes; those of `1`, `"1"` and `b"1"` have nothing to do with each other."""
+    """Return a 64-bit hash; `1`, `"1"` and `b"1"` have unrelated ones."""
     return int.from_bytes(blake2b(data, digest_size=8, person=kind).digest(), "big")
 
 
 def _mixed(number: int) -> int:
-    """Spread 64 bits over 64 bits, so that near numbers come to lie far apart: the finaliser of SplitMix64."""
+    """Mix 64 bits so that near numbers get distant results: the finaliser of SplitMix64."""
     number = ((number ^ (number >> 30)) * 0xBF58476D1CE4E5B9) & _BITS
     number = ((number ^ (number >> 27)) * 0x94D049BB133111EB) & _BITS
     return number ^ (number >> 31)

@@ -1,9 +1,9 @@
-"""An actor that answers by the type of what it is asked.
+"""A server: an actor with a method for each type of message.
 
 1. A message goes to the method declared for its type, or for the nearest class in its ancestry.
-2. Follow-up work is done right after what it follows, and before any other message.
-3. Work that follows no message is done while no message is in work: no caller that leaves cuts it short.
-4. Every request gets an answer: the method's, an error, or `UnhandledMessage` when there is no method.
+2. Follow-up work is done right after the message it follows, and before any other message.
+3. Follow-up work without a message is done between messages, so no caller that leaves can cancel it.
+4. Every request gets an answer: the method's, an error, or `UnhandledMessage` if there is no method.
 """
 
 from __future__ import annotations
@@ -34,14 +34,14 @@ Work = Callable[[Context], Awaitable[object]]
 
 
 class _GoOn:
-    """Wakes an idle server for work that was left outside of a message."""
+    """Wakes an idle server for follow-up work that was added outside of a message."""
 
 
 class Server(Actor):
-    """Declares what it answers: methods marked `@call` and `@cast`, chosen by the annotated type of the message.
+    """An actor with methods marked `@call` and `@cast`, chosen by the annotated type of the message.
 
-    An error in a method crashes the server, and its caller gets `ActorDied`; to answer with an error and live on, use
-    `request.fail` and return `NO_REPLY`. Raises `InvalidServer` when a class is made that declares something wrong.
+    An error in a method crashes the server, and its caller gets `ActorDied`; to answer with an error and go on, use
+    `request.fail` and return `NO_REPLY`. A class with an invalid declaration raises `InvalidServer` when it is defined.
     """
 
     background: ClassVar[tuple[type, ...]] = ()
@@ -59,19 +59,19 @@ class Server(Actor):
         cls._duties = {**cls._declared, _GoOn: DispatchEntry(Server._rest, replies=False)}
 
     async def on_idle(self, context: Context) -> None:
-        """Do the work that follows no message. A subclass that overrides it has to call it."""
+        """Do the follow-up work without a message. A subclass that overrides this must call it."""
         if self._work:
             await self._catch_up(context)
 
     async def on_info(self, message: object, context: Context) -> None:
-        """Runs for what no method is declared for, notices and timers included; requests do not come here."""
+        """Runs for messages without a method, notices and timers included, but not for requests."""
         context.unhandled(message)
 
     def follow_up(self, context: Context, work: Callable[..., Awaitable[object]], *args: Any) -> None:
-        """Have `await work(*args, context)` done right after the message in work, or after the start.
+        """Call `await work(*args, context)` right after the current message, or after the start.
 
-        The answer of a call goes out before. Work may add more work. An error in it is the server's crash. It is part
-        of the message it follows: a stop after the message waits for it, within the grace.
+        The answer of a call is sent first. Work may add more work. An error in it crashes the server. It is part of the
+        message it follows: a stop after the message waits for it, within the grace.
         """
         if self._work is None:
             self._work = deque()
@@ -88,7 +88,7 @@ class Server(Actor):
         self._silence = None if timeout_s is None else IdleTimer(context, timeout_s)
 
     async def receive(self, message: object, context: Context) -> None:
-        """Hand the message to the method for its type, then do the work that follows."""
+        """Hand the message to the method for its type, then do its follow-up work."""
         silence = self._silence
         if silence is not None and message is silence.notice and not silence.due(context):
             return
@@ -112,7 +112,7 @@ class Server(Actor):
                 self._count_silence(self._silence, message, context)
 
     def _look_up(self, kind: type) -> DispatchEntry:
-        """Find the duty for a type that comes for the first time, and remember it for the class."""
+        """Find the method for a new type of message, and cache it for the class."""
         duty = self._duties[kind] = find_entry(self._declared, kind, DispatchEntry(Server._unknown, replies=False))
         return duty
 
@@ -126,14 +126,14 @@ class Server(Actor):
         """Do nothing but what follows."""
 
     def _put_off(self, message: object, context: Context) -> None:
-        """Have the message again after the work that was left. A notice, which may be vital, cannot wait."""
+        """Handle the message again after the waiting work. A notice, which may be vital, cannot wait."""
         if self._aside is None:
             self._aside = Stash(context, capacity=1)
         self._aside.stash(message)
         self._aside.unstash_all()
 
     async def _catch_up(self, context: Context) -> None:
-        """Do the work that followed no message."""
+        """Do the follow-up work without a message."""
         self._inside = True
         try:
             await self._finish(context)
@@ -141,7 +141,7 @@ class Server(Actor):
             self._inside, self._work = False, None
 
     async def _finish(self, context: Context) -> None:
-        """Do the work that follows, and let others run in between."""
+        """Do the follow-up work, and yield to other tasks in between."""
         while self._work:
             await self._work.popleft()(context)
             if self._work:

@@ -1,4 +1,4 @@
-"""Whoever can have children: a system, an actor's context, or the reference of an actor that supervises."""
+"""Starting a child under a system, an actor's context, or the reference of a supervising actor."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ from actors.supervisor import StartChild
 from actors.system import ActorSystem
 
 Parent = ActorSystem | Context | ActorRef
-"""Where a child may be started; an actor uses its own context, others its reference."""
+"""The parent of a new child; an actor uses its own context, others its reference."""
 
 
 def system_of(parent: Parent) -> ActorSystem:
-    """The system that a parent is, or is in."""
+    """Return the system of a parent."""
     if isinstance(parent, ActorSystem):
         return parent
     return parent._cell.system
 
 
 async def start_under(parent: Parent, spec: ChildSpec) -> ActorRef:
-    """Start a child and wait until it runs; raises what `Context.spawn` raises, or, by reference, what `ask` does."""
+    """Start a child and wait until it runs. Raises the errors of `Context.spawn`, or, by reference, of `ask`."""
     if isinstance(parent, ActorRef):
         return await parent.ask(StartChild(spec), timeout_s=spec.start_timeout_s)
     return await parent.spawn(spec)

@@ -1,13 +1,12 @@
-"""A state machine: one function a state, and what goes with a change from one to the next.
+"""A state machine with one function for each state (OTP's gen_statem).
 
-1. A change takes effect when the event in work is done: the state timeout ends, the events that were postponed come
-   back, and the new state is entered.
-2. What was postponed comes back in the order in which it first was, each event in a turn of its own, after timers
-   and before every other message.
-3. What a state inserts is part of the message it follows: it comes before all others, and ends with that message when
-   it fails, or is cancelled because its caller leaves.
-4. An event timeout ends with the next event, whatever it is; a state timeout is never received in another state.
-5. A new incarnation begins in the initial state. What was postponed is the first that it gets, but for what the machine
+1. A change takes effect once the current event is handled: the state timeout ends, postponed events are redelivered,
+   and the new state is entered.
+2. Postponed events are redelivered in their original order, one by one, after timers and before every other message.
+3. An inserted event is part of the message it follows: it comes before all others, and is dropped if that message fails
+   or is cancelled because its caller leaves.
+4. An event timeout ends with the next event of any type; a state timeout is never received in another state.
+5. A new incarnation begins in the initial state. It gets the postponed events first, except those that the machine
    inserted itself.
 """
 
@@ -34,7 +33,7 @@ from .states import on_entry as on_entry
 
 
 class _Phase(Enum):
-    """What the machine is doing."""
+    """The activity of the machine."""
 
     NOTHING = "nothing"
     START = "start"
@@ -45,14 +44,14 @@ class _Phase(Enum):
 class StateMachine(Actor):
     """States are methods, functions or objects, called as `await state(event, context)`; `initial` says the first.
 
-    What a state does not know belongs into `context.unhandled`. Named timeouts, which outlast changes of state, are the
-    actor's own: `Context.set_timer`. Raises `InvalidSpec` when a class is made with a table that has a gap.
+    Pass unknown events to `context.unhandled`. For named timeouts that outlast changes of state use
+    `Context.set_timer`. A class whose table has a gap raises `InvalidSpec` when it is defined.
     """
 
     transitions: ClassVar[Transitions | None] = None
     """The names of the states each state may change to; None allows all."""
     postponed_capacity: ClassVar[int] = STASH_CAPACITY
-    """How many events may be postponed at a time."""
+    """Most events postponed at a time; `postpone` raises `StashFull` beyond it."""
 
     postponed: Stash
     """The events that wait for another state."""
@@ -70,7 +69,7 @@ class StateMachine(Actor):
             check_table(cls.transitions)
 
     async def initial(self, context: Context) -> Receive:
-        """Runs at the start, in the place of `on_start`: get ready and return the first state."""
+        """Runs at the start, in place of `on_start`: return the first state."""
         raise NotImplementedError(f"{type(self).__name__} has no initial state: override `initial`")
 
     @property
@@ -79,16 +78,16 @@ class StateMachine(Actor):
         return "" if self._state is None else state_name(self._state)
 
     def report_state(self) -> object:
-        """The name of the state comes first in a crash report."""
+        """Return the name of the state and the attributes' types."""
         return {"state": self.state, "attributes": super().report_state()}
 
     # What a state may do
 
     def become(self, state: Receive, *, reenter: bool = False) -> None:
-        """Change to this state when the event in work is done; the last one named counts.
+        """Change to this state once the current event is handled; the last call counts.
 
-        The same state is no change, unless it is to be left and entered again with `reenter`. Raises
-        `TransitionRefused`, and `OutsideHandler` elsewhere than in the handling of an event.
+        The same state is no change, unless `reenter` is true. Raises `TransitionRefused`, and `OutsideHandler` unless
+        an event is being handled.
         """
         self._check_phase("become", _Phase.EVENT)
         if state == self._state and not reenter:
@@ -99,23 +98,23 @@ class StateMachine(Actor):
         self._next = state
 
     def postpone(self) -> None:
-        """Have the event in work again after the next change of state.
+        """Redeliver the current event after the next change of state.
 
-        Raises `StashFull` when `postponed_capacity` events wait, and `OutsideHandler` as `become` does.
+        Raises `StashFull` if `postponed_capacity` events wait, and `OutsideHandler` unless an event is being handled.
         """
         self._check_phase("postpone", _Phase.EVENT)
         self.postponed.check_room()
         self._postponing = True
 
     def next_event(self, event: object) -> None:
-        """Insert an event of the machine's own: it comes before all others; several come in their order."""
+        """Insert an event of the machine's own before all others; several are handled in order."""
         self._check_phase("next_event", *_ACTIVE)
         self._inserted.append(event)
 
     def state_timeout(self, delay_s: float, content: object = None) -> None:
         """Receive `StateTimeout(content)` after `delay_s` seconds in the state that is current after this event.
 
-        Replaces the one before; an infinite delay takes it back.
+        Replaces the previous timeout; an infinite delay cancels it.
         """
         self._check_phase("state_timeout", *_ACTIVE)
         self._timeouts[StateTimeout] = (delay_s, StateTimeout(content))
@@ -145,7 +144,7 @@ class StateMachine(Actor):
         await self._handle_inserted(context)
 
     async def receive(self, message: object, context: Context) -> None:
-        """Give the message to the current state, as an event, and do what follows from it."""
+        """Hand the message to the current state as an event, then handle the events it inserts."""
         if self._silence is not None and message is self._silence and self._events_wait(context):
             return
         self._inserted = deque()
@@ -160,7 +159,7 @@ class StateMachine(Actor):
             self._inserted.extend(later)
 
     async def _handle(self, event: object, context: Context, *, lasting: bool = True) -> None:
-        """Let the current state handle one event, and change the state if it says so."""
+        """Let the current state handle one event, and perform the change of state it asked for."""
         if self._state is None:  # `on_start` was overridden
             raise OutsideHandler("receive")
         if self._silence is not None:
@@ -204,7 +203,7 @@ class StateMachine(Actor):
         self._timeouts.clear()
 
     def _events_wait(self, context: Context) -> bool:
-        """Whether there are events that go before an event timeout, and end it."""
+        """Whether events wait that go before an event timeout, and end it."""
         return self.postponed.returning > 0 or any(lane.depth for lane in context.ref.statistics().values())
 
 

@@ -1,4 +1,4 @@
-"""What a state machine is made of besides its states: their names, the table between them, the events of its own."""
+"""The parts of a state machine besides its states: their names, the transition table, its own events."""
 
 from __future__ import annotations
 
@@ -19,21 +19,21 @@ Transitions = Mapping[str, Collection[str]]
 
 @frozen
 class Entered:
-    """The state is current from now on; `previous` is the name of the one before, None at the start."""
+    """The state became current; `previous` is the name of the one before, None at the start."""
 
     previous: str | None
 
 
 @frozen
 class StateTimeout:
-    """The state was not left for as long as `StateMachine.state_timeout` said; `content` is what was given there."""
+    """The state was not left within the `StateMachine.state_timeout`; `content` was given there."""
 
     content: Any = field(default=None, repr=False)
 
 
 @frozen
 class EventTimeout:
-    """No event came for as long as `StateMachine.event_timeout` said; `content` is what was given there."""
+    """No event came within the `StateMachine.event_timeout`; `content` was given there."""
 
     content: Any = field(default=None, repr=False)
 
@@ -51,7 +51,7 @@ class TransitionRefused(ActorError, LookupError):
 
 @define
 class OutsideHandler(ActorError, RuntimeError):
-    """Something that belongs into a state's handling of an event was done elsewhere: on entry, or in another task."""
+    """A method for a state that handles an event was called elsewhere: on entry, or in another task."""
 
     verb: str
 
@@ -60,9 +60,9 @@ class OutsideHandler(ActorError, RuntimeError):
 
 
 def on_entry(state: F) -> F:
-    """Let a state, a function or a class of state objects, receive `Entered` when it becomes current.
+    """Mark a state, a function or a class of state objects, to receive `Entered` when it becomes current.
 
-    In answer to it, the state may do all that it may do with an event, but `become` and `postpone`.
+    While handling it, the state may not call `become` or `postpone`.
     """
     setattr(state, _ENTRY, True)
     return state
@@ -74,7 +74,7 @@ def wants_entry(state: Receive) -> bool:
 
 
 def state_name(state: Receive) -> str:
-    """The name of a state: its function's, or for an object its `name`, or that of its class."""
+    """Return the name of a state: its function's, an object's `name`, or that of its class."""
     for attribute in ("__name__", "name"):
         name = getattr(state, attribute, None)
         if isinstance(name, str):

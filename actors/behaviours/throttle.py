@@ -1,9 +1,9 @@
-"""A throttle: a worker that takes its messages as fast as a rate allows, and lets the others wait.
+"""A throttle: a worker that starts its messages at a bounded rate, and queues the others.
 
-1. The rate is kept by delay, never by loss; what finds no room in the bounded backlog is refused, and counted.
+1. The rate is kept by delay, not by loss; a message without room in the bounded backlog is refused, and counted.
 2. For each key, work starts in the order in which the messages came.
-3. What waits is in the actor's stash too until its work starts: a next incarnation takes it up before what came later,
-   an end for good makes dead letters of it. A request among it goes on waiting, or fails.
+3. A waiting message is also in the actor's stash until its work starts: the next incarnation handles it before later
+   ones; if the actor ends for good, it becomes a dead letter. A request goes on waiting, or fails.
 4. `receive` never waits, and `on_idle` waits only to drain.
 """
 
@@ -32,14 +32,14 @@ from .bucket import Buckets
 from .forwarding import scope_of
 
 Work = Callable[[Any], Awaitable[Any]]
-"""What is done with a message; its result answers a request."""
+"""The work on a message; its result answers a request."""
 FINISH_S = 4.0
-"""Time for work in progress when a throttle ends: within the 5 s of grace that an actor without children has."""
+"""Seconds for work in progress when a throttle ends, within the 5 s of a worker's grace; then it is cancelled."""
 
 
 @frozen
 class ThrottleStatistics:
-    """A throttle in numbers: messages waiting and in work, keys with tokens out, and what was started and refused."""
+    """Numbers of messages waiting, in work, started and refused, and of keys with tokens taken."""
 
     waiting: int
     in_work: int
@@ -49,12 +49,12 @@ class ThrottleStatistics:
 
 
 class ReadThrottle(Ask[ThrottleStatistics]):
-    """Ask a throttle for its numbers; answered at once."""
+    """Ask a throttle for its statistics; answered at once."""
 
 
 @frozen
 class AcquirePermit(Ask[None]):
-    """Ask a throttle for leave to do one thing for `key` now: answered as soon as the rate of that allows it.
+    """Ask a throttle for a permit to act for `key`: answered as soon as the rate of that key allows it.
 
     For who keeps a rate right before the effect: `await throttle.ask(AcquirePermit(host))`. Takes a token and no place.
     One that nobody waits for any more takes neither.

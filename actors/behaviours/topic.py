@@ -1,8 +1,8 @@
-"""A topic: what is published to it goes to everybody who subscribed.
+"""A topic: sends each publication to all subscribers.
 
 1. Each live subscriber gets each publication once, in the order in which the topic took them, however often it
-   subscribed. At most once: what a subscriber has no room for is lost to it, and counted.
-2. No subscriber is waited for, and none is harmed by another.
+   subscribed. At most once: a publication is lost to a subscriber without room for it, and counted.
+2. The topic waits for no subscriber, and a slow one does not affect the others.
 3. Subscriptions belong to the topic's actor, not to one incarnation: they outlive its crash. None outlives its
    subscriber.
 """
@@ -25,12 +25,12 @@ from actors.ref import ActorRef
 from actors.watch import Notice, Terminated
 
 _YIELD_EVERY = 512
-"""Subscribers told in one step of the loop: about half a millisecond of it."""
+"""Subscribers served between two yields to other tasks: about half a millisecond."""
 
 
 @frozen
 class Subscribe(Ask[None]):
-    """Let `ref` have what is published from now on, in this lane, after what the topic retains.
+    """Send `ref` the retained publications and then each new one, in this lane.
 
     Told or asked. A second one changes the lane and nothing else; for a dead actor it does nothing.
     """
@@ -41,7 +41,7 @@ class Subscribe(Ask[None]):
 
 @frozen
 class Unsubscribe(Ask[None]):
-    """Let `ref` have no more publications; harmless when it has none. Told or asked."""
+    """End the subscription of `ref`; harmless if there is none. Told or asked."""
 
     ref: ActorRef
 
@@ -68,7 +68,7 @@ class SubscriberStatistics:
 
 @frozen
 class TopicStatistics:
-    """How much was published by this incarnation, how much is retained, and the subscribers in their order."""
+    """The numbers of publications by this incarnation and of retained ones, and the subscribers in order."""
 
     published: int
     retained: int
@@ -76,12 +76,12 @@ class TopicStatistics:
 
 
 class InspectTopic(Ask[TopicStatistics]):
-    """Ask a topic for its numbers."""
+    """Ask a topic for its statistics."""
 
 
 @define
 class Subscription:
-    """What a topic knows of one subscriber."""
+    """The lane and counts of one subscriber."""
 
     lane: Lane
     delivered: int = 0
@@ -90,14 +90,14 @@ class Subscription:
 
 @define
 class SubscriberTable:
-    """What outlives an incarnation of a topic: the subscribers, and the last publications."""
+    """The state of a topic that outlives an incarnation: the subscribers, and the last publications."""
 
     retained: deque[object]
     subscriptions: dict[ActorRef, Subscription] = Factory(dict)
 
 
 class Topic(Actor):
-    """Use it by way of `topic`, which lets the incarnations of a topic share its audience."""
+    """Made by `topic`, which lets the incarnations of a topic share its subscribers."""
 
     def __init__(self, audiences: MutableMapping[ActorRef, SubscriberTable], retain: int = 0) -> None:
         self._audiences = audiences
@@ -106,13 +106,13 @@ class Topic(Actor):
         self._published = 0
 
     async def on_start(self, context: Context) -> None:
-        """Go on with the subscribers of the incarnation before; those who died meanwhile leave at once."""
+        """Take over the subscribers of the previous incarnation; those that died meanwhile are removed at once."""
         self._audience = self._audiences.setdefault(context.ref, self._audience)
         for ref in self._audience.subscriptions:
             context.watch(ref, urgent=True)
 
     async def receive(self, message: object, context: Context) -> None:
-        """Subscribe, unsubscribe, publish, count."""
+        """Serve subscriptions, publications and requests for statistics."""
         match message:
             case Publish(published):
                 await self._publish(published, context)
@@ -157,8 +157,8 @@ class Topic(Actor):
 def topic(retain: int = 0) -> Callable[[], Topic]:
     """Return the factory of a topic for a `ChildSpec`: `ChildSpec("news", topic(retain=1))`.
 
-    The last `retain` publications are kept, and given to whoever subscribes. Several actors may have one factory:
-    each has an audience of its own. Raises `InvalidSpec` for a negative `retain`.
+    The last `retain` publications are kept, and sent to new subscribers. Several actors may share one factory: each has
+    subscribers of its own. Raises `InvalidSpec` for a negative `retain`.
     """
     if type(retain) is not int or retain < 0:
         raise InvalidSpec("retain", "must be a whole number, zero or more")
