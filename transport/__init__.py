@@ -1,7 +1,6 @@
-"""The wire: WebSockets and HTTP on one port, and the vocabulary of commands and events spoken over it.
+"""WebSockets and HTTP on one port, and the vocabulary of commands and events that connections exchange.
 
-The pure half turns frames into commands (`codec`, `forms`, `commands`) and events into the frames of each dialect
-(`events`, `dialects`, `encoder`), and keeps what a connection has been given (`session`, `pending`). The other half
-moves bytes: the door (`websocket`, `http`), one socket (`socket`), and the actors of a connection (`connection`,
-`outbox`). What an agent is, and where events are stored, is not known here: both are handed in as functions.
+`wire` is pure: frames to commands, events to the frames of each dialect. `server` moves bytes (listener, sockets,
+HTTP), `connection` and `outbox` are the actors of one client, `auth` verifies tokens, `agui` is another encoding, and
+`client` is the Python client. Agents and storage are reached through `connection.callbacks` only.
 """

@@ -132,8 +132,8 @@ ARC: Mapping[str, tuple[Event, str]] = {
     ),
     "final_response cancelled": (FinalResponse("There", RunStatus.CANCELLED, Usage(9, 1, 1)), "Stopped"),
     "error": (
-        Error("agent_timeout", "The agent took longer than it is allowed to.", True, "e-1", retry_after=2.5),
-        "The agent took longer than it is allowed to.",
+        Error("agent_timeout", "The agent timed out.", True, "e-1", retry_after=2.5),
+        "The agent timed out.",
     ),
     "approval_required": (
         ApprovalRequired("guide-1", "call-3", "send_mail", {"to": "anna@example.org"}, WHEN + 300),

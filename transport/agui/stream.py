@@ -13,7 +13,7 @@ LOST: Final = 1006
 
 
 def wrap_for_agui(envelope: Envelope, _: bytes) -> bytes:
-    """The `dress` of an outbox that writes to an `AguiStream`: the events themselves, as the log holds them."""
+    """The `wrap_frame` of an outbox that writes to an `AguiStream`: the events themselves, as the log holds them."""
     return to_log(envelope)
 
 

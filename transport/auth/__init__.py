@@ -1,4 +1,4 @@
-"""Who connects: tokens, keys, cached verifications, addresses behind proxies.
+"""Authentication of connections: tokens, keys, cached verifications, addresses behind proxies.
 
-No user database stands here.
+Users are not stored here.
 """

@@ -1,4 +1,4 @@
 """The actor of one client, over a WebSocket or an event stream.
 
-It parses commands, hands them on, and owns the client's outbox.
+It parses commands, dispatches them, and owns the client's outbox.
 """

@@ -1,4 +1,4 @@
-"""What the actors of clients have in common, whichever way the events go: an outbox, a last word, an end."""
+"""The base of the two connection actors: it owns the outbox, sends refusals, and closes."""
 
 import logging
 import uuid
@@ -22,18 +22,18 @@ _OUR_FAULT: Final = frozenset({"busy", "internal", "storage_unavailable"})
 
 
 class ClosableSink(Sink, Protocol):
-    """A sink that knows how it was closed."""
+    """A sink with a close code."""
 
     @property
     def code(self) -> int | None:
-        """The close code, None while it is open."""
+        """The close code; None while the sink is open."""
 
 
 class ClientConnection(Actor):
-    """One client, for as long as its way lasts. Its child, the outbox, sends; what comes in is a subclass's.
+    """One client, until its sink closes. Its child, the outbox, sends events; subclasses handle input.
 
-    `label` is what it is counted under. Takes `Close`, and the event `Drain`: it is sent, and 1001 follows after its
-    `closes_in_s`.
+    `label` is its label in metrics. Receives `Close`, and the event `Drain`, which is sent; a close with 1001 follows
+    after `closes_in_s`.
     """
 
     __slots__ = (
@@ -45,8 +45,8 @@ class ClientConnection(Actor):
 
     def __init__(
         self,
-        way: ClosableSink,
-        ports: ConnectionCallbacks,
+        sink: ClosableSink,
+        callbacks: ConnectionCallbacks,
         dialect: Dialect,
         *,
         identity: Identity | None,
@@ -56,12 +56,12 @@ class ClientConnection(Actor):
     ) -> None:
         self.connection_id = connection_id or uuid.uuid4().hex
         self.identity = identity
-        self._sink = way
-        self._callbacks = ports
+        self._sink = sink
+        self._callbacks = callbacks
         self._dialect = dialect
         self._label = label
         self._limits = limits or ConnectionLimits()
-        self._reconnect_after_s: float | None = None  # when the client is to come back, once the server is going away
+        self._reconnect_after_s: float | None = None  # set by Drain
         self._outbox: ActorRef
         self._context: Context
 
@@ -73,14 +73,14 @@ class ClientConnection(Actor):
         context.watch(self._outbox)
 
     def create_outbox(self) -> Outbox:
-        """The outbox of this client."""
+        """Create the outbox of this client."""
         return Outbox(
             self._sink,
             self._dialect,
             encoder=self._callbacks.encoder,
             read_log=self._read_log,
-            want_snapshot=self._request_snapshot,
-            observer=self._callbacks.metrics,
+            request_snapshot=self._request_snapshot,
+            metrics=self._callbacks.metrics,
             limits=self._limits.outbox,
             clock=self._callbacks.clock,
         )
@@ -96,7 +96,7 @@ class ClientConnection(Actor):
         return self.identity
 
     async def receive(self, message: object, context: Context) -> None:
-        """Take Drain, Close, and the end of the outbox."""
+        """Handle Drain, Close, and the termination of the outbox."""
         match message:
             case Drain(reconnect_after_s=after_s, closes_in_s=closes_in_s):
                 self._reconnect_after_s = after_s
@@ -114,7 +114,7 @@ class ClientConnection(Actor):
                 context.stop()
 
     async def on_stop(self, _: Context, reason: Exit) -> None:
-        """Close, if nobody has yet, with the code that fits the end."""
+        """Close, unless already closed, with the code that fits the exit reason."""
         self._callbacks.leave(self.connection_id)  # first: a killed actor's hook ends at its first wait
         code = 1011 if isinstance(reason, Crashed) else 1000 if isinstance(reason, Normal) else 1001
         try:
@@ -130,14 +130,14 @@ class ClientConnection(Actor):
     def _send_refusal(
         self, rejected: CommandRejected, error_id: str | None = None, names: Mapping[str, str] | None = None
     ) -> None:
-        """Tell the client that it was refused, and by `names` what that is about.
+        """Send an error to the client; `names` identify the message it refers to.
 
-        The log has the `error_id` that the client is told, and nothing of what it sent.
+        The log line has the same `error_id`, and nothing of what the client sent.
         """
         self._callbacks.metrics.on_error(rejected.code)
         error_id = error_id or new_error_id()
         extra = {"code": rejected.code, "error_id": error_id, "connection_id": self.connection_id}
-        # A flood of refusals must not be able to fill a disk; it is counted.
+        # Rate-limit refusals are logged at debug level, so that a flood cannot fill the disk; the metrics count them.
         quiet = logging.DEBUG if rejected.code == "rate_limited" else logging.INFO
         log.log(logging.WARNING if rejected.code in _OUR_FAULT else quiet, "command.refused", extra=extra)
         retryable = ERRORS[rejected.code].retryable
@@ -145,7 +145,7 @@ class ClientConnection(Actor):
         self._send_event(told, rejected.message, names)
 
     def _close_when_drained(self, code: int, reason: str | None = None) -> bool:
-        """Close after what is queued. Always False: it is over."""
+        """Close once the queue has been sent. Return False, for callers that return whether to go on."""
         known = CLOSES.get(code)
         text = reason if reason is not None else known.reason if known is not None else ""
         self._outbox.tell(CloseWhenDrained(code, text, self._limits.drain_s))

@@ -1,7 +1,6 @@
-"""The actor of one event stream: as `transport.connection.websocket.Connection`, but nothing comes in by it.
+"""The actor of one event stream (server-sent events), which sends but does not receive.
 
-It owns the outbox and ends it: when the client has left, the token has run out, the server goes away, or somebody
-says so.
+It ends when the client disconnects, the token expires, the server drains, or it receives `Close`.
 """
 
 import logging
@@ -22,23 +21,23 @@ from transport.wire.errors import CommandRejected
 
 log: Final = logging.getLogger("transport.stream")
 READ_DEADLINE_S: Final = 30.0
-"""How long a stream may wait for its reader: one that never begins has lost its client before the answer."""
+"""Seconds in which the reader must begin; otherwise the client was lost before the response, and the stream ends."""
 
 
 class ReadableSink(ClosableSink, Protocol):
-    """A way that knows whether its reader has begun, and when it has ended."""
+    """A sink that knows whether its reader has begun, and when it has ended."""
 
     reading: bool
 
     async def wait_closed(self) -> None:
-        """Wait until either side has ended it."""
+        """Wait until either side has ended the stream."""
 
 
 class ThreadOutbox(Outbox):
-    """An outbox that is told of one thread, and of what concerns no thread.
+    """An outbox that delivers the events of one thread, and those of no thread.
 
-    Conversations let all connections of their user follow. In a stream of one thread, where an event's id is its
-    `seq`, an event of another thread would be taken for one of this.
+    A conversation subscribes all connections of its user. In a stream of one thread an event's id is its `seq`, so a
+    client would mistake another thread's event for one of this thread.
     """
 
     def __init__(self, *outbox: Any, thread_id: str, **options: Any) -> None:
@@ -46,7 +45,7 @@ class ThreadOutbox(Outbox):
         self._thread_id = thread_id
 
     async def receive(self, message: object, context: Context) -> None:
-        """Serve what an outbox serves, as far as it concerns the thread."""
+        """Handle messages about the thread, or about no thread; drop others."""
         match message:
             case Deliver(envelopes=[envelope, *_]) if envelope.thread_id not in (None, self._thread_id):
                 return
@@ -59,24 +58,24 @@ class ThreadOutbox(Outbox):
 
 @define(eq=False)
 class GetOutbox(Ask[ActorRef]):
-    """To an event stream: which outbox is it read from?"""
+    """Ask an event stream for its outbox."""
 
 
 @frozen
 class _TokenExpired:
-    """The token has run out."""
+    """The token has expired."""
 
 
 @frozen
 class _ReadDeadline:
-    """The reader has had time to begin."""
+    """READ_DEADLINE_S have passed."""
 
 
 class EventStreamConnection(ClientConnection):
-    """One event stream. Start it as a temporary child; it ends when the stream does.
+    """One event stream. Start it as a temporary child; it ends with the stream.
 
-    `dress` makes of each encoded event what is written; `label` is what the stream is counted under. Takes
-    `WhichOutbox`, and what every link takes.
+    `wrap_frame` turns each encoded event into the bytes to write; `label` is its label in metrics. Receives
+    `GetOutbox`, and what every ClientConnection receives.
     """
 
     __slots__ = ("_stream", "_thread_id", "_wrap_frame")
@@ -84,25 +83,25 @@ class EventStreamConnection(ClientConnection):
     def __init__(
         self,
         stream: ReadableSink,
-        ports: ConnectionCallbacks,
+        callbacks: ConnectionCallbacks,
         identity: Identity,
         thread_id: str,
         *,
         dialect: Dialect,
-        dress: WrapFrame,
+        wrap_frame: WrapFrame,
         label: str,
         connection_id: str,
         limits: ConnectionLimits | None = None,
     ) -> None:
         super().__init__(
-            stream, ports, dialect, identity=identity, connection_id=connection_id, limits=limits, label=label
+            stream, callbacks, dialect, identity=identity, connection_id=connection_id, limits=limits, label=label
         )
         self._stream = stream
         self._thread_id = thread_id
-        self._wrap_frame = dress
+        self._wrap_frame = wrap_frame
 
     async def on_start(self, context: Context) -> None:
-        """Start the outbox, and watch the client and its token."""
+        """Start the outbox, and watch for the end of the stream and of the token."""
         await super().on_start(context)
         context.start_soon(self._watch, context, name="watch")
         context.set_timer("begin", READ_DEADLINE_S, _ReadDeadline())
@@ -111,22 +110,22 @@ class EventStreamConnection(ClientConnection):
             context.set_timer("token", max(0.0, left_s), _TokenExpired())
 
     def create_outbox(self) -> Outbox:
-        """The outbox of this thread alone."""
+        """Create an outbox of this thread only."""
         return ThreadOutbox(
             self._stream,
             self._dialect,
             encoder=self._callbacks.encoder,
             read_log=self._read_log,
-            want_snapshot=self._request_snapshot,
-            observer=self._callbacks.metrics,
+            request_snapshot=self._request_snapshot,
+            metrics=self._callbacks.metrics,
             limits=self._limits.outbox,
             clock=self._callbacks.clock,
-            dress=self._wrap_frame,
+            wrap_frame=self._wrap_frame,
             thread_id=self._thread_id,
         )
 
     async def receive(self, message: object, context: Context) -> None:
-        """Take WhichOutbox, and what every link takes."""
+        """Handle GetOutbox, and what every ClientConnection receives."""
         match message:
             case GetOutbox():
                 message.reply(self._outbox)

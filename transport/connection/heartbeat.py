@@ -1,4 +1,4 @@
-"""The heartbeat of a socket: pings keep proxies awake and find dead clients. A busy agent never times out by it."""
+"""The heartbeat of a socket: pings keep proxies from closing it and detect dead clients."""
 
 from attrs import frozen
 
@@ -7,23 +7,23 @@ from transport.server.socket import Socket
 
 @frozen
 class Heartbeat:
-    """A ping every `interval_s` seconds; a client from which no byte came for `silence_s` is taken for dead.
+    """A ping is sent every `interval_s` seconds; a client that sends no byte for `silence_s` counts as dead.
 
-    The defaults let a client miss one ping before the second one decides.
+    With the defaults a client may miss one ping.
     """
 
     interval_s: float = 25.0
     silence_s: float = 60.0
 
     def next_s(self, socket: Socket) -> float:
-        """Seconds until the next `beat` is due."""
+        """Return the seconds until the next `beat` is due."""
         return max(0.0, min(self.interval_s, self.silence_s - socket.silent_s))
 
 
 async def beat(socket: Socket, heartbeat: Heartbeat) -> bool:
-    """Ping a client, or close its socket with 4408 when it has fallen silent; whether it is pinged on.
+    """Ping a client, or close its socket with 4408 if it is silent. Return whether to go on pinging.
 
-    Any frame counts as a sign of life, so a client that answers pings may be idle for ever.
+    Any frame resets the silence, so a client that answers pings may be idle for ever.
     """
     if not socket.open:
         return False

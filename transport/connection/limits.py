@@ -1,6 +1,6 @@
-"""How much one client may ask for: the settings, and the counting.
+"""Rate and size limits of clients: the settings, and the token buckets.
 
-Pure: `now` is an argument, in seconds of any clock that does not step.
+Pure: `now` is an argument, in seconds of a monotonic clock.
 """
 
 import math
@@ -21,20 +21,18 @@ _at_least_one = validators.ge(1)
 class Limits:
     """Every limit of the protocol, each a setting. Sizes are in bytes; `_s` is seconds.
 
-    `frame_bytes` bounds what a client may send in one frame before it gets `message_too_large`; `transport_bytes` is
-    the socket's own bound, past which it is closed with 1009. `chunks_bytes` bounds a message sent in chunks, and
-    `chunk_s` the wait for the next of them. `runs_per_tenant` is how many runs the users of one tenant have at
-    work at once, half of `runs_total` unless set; `runs_waiting` how many runs wait for a place at once, in all.
-    `processes_per_user` is how many processes for tables and charts work for one user at once.
-    `files_bytes_…` and `threads_bytes_…` bound what a user, and the users of a tenant together, have stored.
-    `approval_s` is how long a tool call waits for its user's decision, `renewal_s` how long a connection lives on
-    after its token.
+    `frame_bytes` bounds one frame of a client (`message_too_large`); `transport_bytes` is the socket's own bound,
+    beyond which it is closed with 1009. `chunks_bytes` bounds a message sent in chunks, and `chunk_s` the wait for its
+    next chunk. `runs_per_tenant` bounds the concurrent runs of a tenant's users, half of `runs_total` unless set;
+    `runs_waiting` bounds all queued runs. `processes_per_user` bounds a user's concurrent processes for tables and
+    charts. `files_bytes_…` and `threads_bytes_…` bound the storage of a user, and of a tenant. `approval_s` bounds the
+    wait for a user's decision about a tool call, `renewal_s` the life of a connection after its token has expired.
 
-    Of the rates, each with room for a minute's worth at once: `operations_per_minute` holds for each kind of command
-    of a user that is neither a message nor a signal, `signals_per_minute` for each kind that is one (see
-    `CommandLimits`), `requests_per_minute` for the HTTP requests of a user, or of an address without a valid token,
-    `sessions_per_minute` for the anonymous sessions that an address begins. `connections_total` is how many
-    connections of both kinds may be open at once, `connections_per_peer` how many sockets of one address.
+    Each rate allows a burst of one minute's worth. `operations_per_minute` holds for each kind of a user's commands
+    that is neither a message nor a signal, `signals_per_minute` for each kind of signal (see `CommandLimits`),
+    `requests_per_minute` for the HTTP requests of a user, or of an address without a valid token, `sessions_per_minute`
+    for the anonymous sessions of an address. `connections_total` bounds open connections of both kinds,
+    `connections_per_peer` the sockets of one address.
     """
 
     frame_bytes: int = field(default=256 * 1024, validator=_at_least_one)
@@ -67,7 +65,7 @@ class Limits:
 
 @define
 class TokenBucket:
-    """Room for `burst` at once, refilled evenly at `rate_per_min`. It starts full."""
+    """A token bucket of `burst` tokens, refilled evenly at `rate_per_min`. It starts full."""
 
     rate_per_min: float = field(validator=_positive)
     burst: float = field(validator=validators.ge(1.0))
@@ -78,7 +76,7 @@ class TokenBucket:
         self._tokens = self.burst
 
     def take(self, now: float) -> float:
-        """Take one. Returns 0 when it was there, else the seconds until it will be; then nothing was taken."""
+        """Take a token and return 0; if there is none, take nothing and return the seconds until there is one."""
         self._refill(now)
         if self._tokens >= 1:
             self._tokens -= 1
@@ -86,26 +84,26 @@ class TokenBucket:
         return (1 - self._tokens) * 60 / self.rate_per_min
 
     def lower(self, left: float, now: float) -> None:
-        """Let no more than `left` be in it, which may be less than nothing."""
+        """Lower the tokens to at most `left`, which may be negative."""
         self._refill(now)
         self._tokens = min(self._tokens, left)
 
     def full(self, now: float) -> bool:
-        """Whether the bucket is as good as a new one."""
+        """Return whether the bucket is full."""
         self._refill(now)
         return self._tokens >= self.burst
 
     def _refill(self, now: float) -> None:
-        elapsed = max(0.0, now - self._at)  # a clock that steps back gives nothing and takes nothing
+        elapsed = max(0.0, now - self._at)  # a clock that steps back neither adds nor removes tokens
         self._tokens = min(self.burst, self._tokens + elapsed * self.rate_per_min / 60)
         self._at = max(self._at, now)
 
 
 class Ledger:
-    """What was taken from buckets since somebody last looked, so that others who have such buckets can be told.
+    """Records tokens taken since the last report, so that other nodes can lower their buckets too.
 
-    While it is not `open` nothing is written down; nor is it for more than `cap` users at a time, who are counted here
-    alone then. `on_entry` is told of the first entry.
+    Records only while `open`, and for at most `cap` users; further users are limited on this node alone. `on_entry` is
+    called at the first entry after a report.
     """
 
     def __init__(self, cap: int = 10_000) -> None:
@@ -115,7 +113,7 @@ class Ledger:
         self._taken: dict[tuple[RateLimit, str], int] = {}
 
     def record(self, rate: "RateLimit", user: str) -> None:
-        """One was taken from the bucket of a user."""
+        """Record one token taken from the bucket of a user."""
         key = (rate, user)
         if not self.open or (key not in self._taken and len(self._taken) >= self._cap):
             return
@@ -124,19 +122,19 @@ class Ledger:
         self._taken[key] = self._taken.get(key, 0) + 1
 
     def unreported(self, rate: "RateLimit", user: str) -> int:
-        """How many were taken and not told yet."""
+        """Return how many tokens of this bucket have not been reported."""
         return self._taken.get((rate, user), 0)
 
     def take_unreported(self, most: int) -> list[tuple["RateLimit", str, int]]:
-        """What was taken, of at most so many buckets; it is not told again."""
+        """Remove and return the records of at most `most` buckets."""
         return [(*key, self._taken.pop(key)) for key in list(islice(self._taken, most))]
 
 
 class RateLimit:
-    """A bucket for each user, kept only while it is not full, and for at most `max_users` users.
+    """A token bucket per user, stored only while it is not full, and for at most `max_users` users.
 
-    Past that the user heard of least recently gets a fresh bucket the next time. With a `ledger` what is taken is
-    written down there, under this limit's `name`.
+    Beyond that the least recently seen user's bucket is dropped, and starts full the next time. Taken tokens are
+    recorded in the `ledger`, if any, under this limit's `name`.
     """
 
     def __init__(
@@ -156,7 +154,7 @@ class RateLimit:
         self._buckets: OrderedDict[str, TokenBucket] = OrderedDict()
 
     def take(self, user: str, now: float) -> float:
-        """Take one for this user. Returns 0, or the seconds after which it makes sense to try again."""
+        """Take a token of this user. Return 0, or the seconds after which to retry."""
         bucket = self._buckets.pop(user, None) or TokenBucket(self.rate_per_min, self.burst)
         retry_after = bucket.take(now)
         if retry_after == 0 and self._ledger is not None:
@@ -166,7 +164,7 @@ class RateLimit:
         return retry_after
 
     def lower(self, user: str, left: float, now: float) -> None:
-        """Let a user have no more than `left`: others have taken from the bucket that all share."""
+        """Lower a user's tokens to at most `left`: other nodes have taken from the shared limit."""
         if left >= self.burst:
             return
         bucket = self._buckets.pop(user, None) or TokenBucket(self.rate_per_min, self.burst)
@@ -192,10 +190,10 @@ _AS_MESSAGES: Final = frozenset({Say, Edit, Regenerate})
 
 
 class CommandLimits:
-    """How often each user may do what: every kind of command has a bucket of its own.
+    """Rate limits of commands: a bucket per user and kind of command.
 
-    What starts a run (`Say`, `Edit`, `Regenerate`) shares that of messages. `SIGNALS` are cheap and frequent. One too
-    many of those in `UNTOLD` is not taken, and nobody is told: the next one says the same, and more.
+    Commands that start a run (`Say`, `Edit`, `Regenerate`) share the bucket of messages. `SIGNALS` are cheap and
+    frequent. A command of SILENTLY_LIMITED beyond the limit is dropped without an error: the next one supersedes it.
     """
 
     def __init__(self, limits: Limits, ledger: Ledger | None = None) -> None:
@@ -204,7 +202,7 @@ class CommandLimits:
         self._rates: dict[str, RateLimit] = {}
 
     def take(self, user: str, command: object, now: float) -> float:
-        """Take one for this user. Returns 0, or the seconds after which it makes sense to try again."""
+        """Take a token for this user's command. Return 0, or the seconds after which to retry."""
         kind = type(command)
         name = MESSAGES if kind in _AS_MESSAGES else kind.__name__
         rate = self._rates.get(name)
@@ -220,12 +218,12 @@ class CommandLimits:
 
 
 class RequestLimits:
-    """How often somebody may ask over HTTP: each user, and each address, for requests without a valid token."""
+    """Rate limits of HTTP requests: per user, and per address for requests without a valid token."""
 
     def __init__(self, per_minute: int, ledger: Ledger | None = None, name: str = "requests") -> None:
         self._users = RateLimit(per_minute, per_minute, name=name, ledger=ledger)
         self._peers = RateLimit(per_minute, per_minute, name=f"{name}-of-peers", ledger=ledger)
 
     def take(self, user: str | None, peer: str, now: float) -> float:
-        """Take one for this user, or for the address when there is none; as `RateLimit.take`."""
+        """Take a token of the user, or of the address if `user` is None. Return 0, or the seconds to wait."""
         return self._peers.take(peer, now) if user is None else self._users.take(user, now)

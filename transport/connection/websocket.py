@@ -1,7 +1,7 @@
-"""The actor of one socket: frames in, commands out. Its child, the outbox, does the other direction.
+"""The actor of one WebSocket: it parses frames and dispatches commands. Its child, the outbox, sends events.
 
-What a client does wrong is told to it, and the connection lives on. What goes wrong here ends this connection with
-1011 and an `error_id`, which the log has too; the client never sees more of it.
+A client's error is answered with an `Error`, and the connection goes on. A server error ends this connection with 1011
+and an `error_id` that is also in the log; the client sees no details.
 """
 
 import logging
@@ -22,7 +22,6 @@ from transport.connection.callbacks import ConnectionCallbacks, ConnectionLimits
 from transport.connection.heartbeat import beat
 from transport.connection.limits import SILENTLY_LIMITED, TokenBucket
 from transport.outbox.outbox import Acked, ClientCapabilities
-from transport.server.arrival import arrived_at
 from transport.server.socket import Socket
 from transport.wire.chunks import ChunkAssembler
 from transport.wire.codec import parse_frame
@@ -31,7 +30,7 @@ from transport.wire.commands import Ack, Chunk, ClientPing, Command, Edit, Hello
 from transport.wire.dialects import Dialect
 from transport.wire.errors import CommandRejected, SocketClosed, Unauthenticated, UnsupportedData
 from transport.wire.events import Pong
-from transport.wire.messages import Close
+from transport.wire.messages import Close, arrived_at
 
 __all__ = ["Close", "ConnectionCallbacks", "ConnectionLimits", "WebSocketConnection"]
 
@@ -42,16 +41,16 @@ log: Final = logging.getLogger("transport.connection.websocket")
 
 @frozen
 class _PeriodicCheck:
-    """Time for a ping, or for the end of a token."""
+    """A ping is due, or the token expires."""
 
 
 class WebSocketConnection(ClientConnection):
     """One client's socket. Start it as a temporary child, then run `serve_socket`; it ends when the socket is closed.
 
-    `identity` None: the first message must bring a token. `given_token`: the identity was given, with this token, to a
-    socket that came without one; the welcome carries it, and both give way to a token in the first message.
-    `default_agent` is the agent that the path fixes. Takes `Close`, and the event `Drain`: it is sent, no
-    more work is begun, and 1001 follows after its `closes_in_s`.
+    `identity` None: the first message must bring a token. `given_token`: the token of an anonymous session, issued to a
+    socket that came without one; the welcome carries it, and a token in the first message replaces both.
+    `default_agent` is the agent that the path fixes. Receives `Close`, and the event `Drain`, which is sent; then no
+    run is started, and a close with 1001 follows after `closes_in_s`.
     """
 
     __slots__ = (
@@ -61,7 +60,7 @@ class WebSocketConnection(ClientConnection):
     def __init__(
         self,
         socket: Socket,
-        ports: ConnectionCallbacks,
+        callbacks: ConnectionCallbacks,
         dialect: Dialect,
         *,
         identity: Identity | None = None,
@@ -71,7 +70,13 @@ class WebSocketConnection(ClientConnection):
         limits: ConnectionLimits | None = None,
     ) -> None:
         super().__init__(
-            socket, ports, dialect, identity=identity, connection_id=connection_id, limits=limits, label=dialect.value
+            socket,
+            callbacks,
+            dialect,
+            identity=identity,
+            connection_id=connection_id,
+            limits=limits,
+            label=dialect.value,
         )
         self._granted = (identity, given_token)
         self._socket = socket
@@ -88,14 +93,14 @@ class WebSocketConnection(ClientConnection):
         self._schedule_check()
 
     def _schedule_check(self) -> None:
-        """Look again when a ping is due, or the token runs out: one timer for both, as there are many connections."""
+        """Set the timer for the next ping or the token's expiry: one timer for both, as there are many connections."""
         due_s = self._limits.heartbeat.next_s(self._socket)
         if self.identity is not None and not self._expired:
             due_s = min(due_s, max(0.0, self.identity.expires_at - self._callbacks.clock()))
         self._context.set_timer("look", due_s, _PeriodicCheck())
 
     async def receive(self, message: object, context: Context) -> None:
-        """Take what every link takes."""
+        """Handle the periodic check, and what every ClientConnection receives."""
         if not isinstance(message, _PeriodicCheck):
             await super().receive(message, context)
             return
@@ -107,7 +112,7 @@ class WebSocketConnection(ClientConnection):
             self._schedule_check()
 
     async def on_stop(self, context: Context, reason: Exit) -> None:
-        """Forget the parts that came; end as every link does."""
+        """Release partial frames, and close as every ClientConnection does."""
         if self._assembler is not None:
             self._assembler.close()
         await super().on_stop(context, reason)
@@ -123,9 +128,9 @@ class WebSocketConnection(ClientConnection):
         try:
             await self._handle_commands()
         except SocketClosed:
-            with suppress(ActorDied):  # it was killed, perhaps
+            with suppress(ActorDied):  # the actor may have been killed
                 self._context.stop()
-        except Exception as error:  # the boundary: whatever it is, it costs this connection and no other
+        except Exception as error:  # the boundary: any error ends this connection only
             error_id = self._log_failure(error)
             self._send_refusal(CommandRejected("internal"), error_id)
             self._close_when_drained(1011, f"internal error {error_id}")
@@ -143,7 +148,7 @@ class WebSocketConnection(ClientConnection):
         self._close_when_drained(*self._close_with)
 
     async def _receive_command(self) -> Command | None:
-        """The next command; None after a frame that is none, which the client is told."""
+        """Receive the next command. Return None after an invalid frame, which was answered with an error."""
         try:
             frame = await self._socket.receive()
             arrived_at.set(self._callbacks.clock())
@@ -162,7 +167,7 @@ class WebSocketConnection(ClientConnection):
         return command
 
     async def _assemble(self, command: Command) -> Command:
-        """The command itself, or the one whose first part it is. The limit of a frame is that of a part."""
+        """Return the command, or the one that the chunks starting with it hold. Each chunk is one frame."""
         while isinstance(command, Chunk):
             if self.identity is None:
                 raise CommandRejected("unauthenticated", "The first message, with the token, is one frame.")
@@ -174,13 +179,13 @@ class WebSocketConnection(ClientConnection):
                 command = parse_frame(await self._socket.receive(), default_agent=self._default_agent)
                 continue
             read = partial(parse_frame, text, default_agent=self._default_agent)
-            command = await trio.to_thread.run_sync(read)  # megabytes, perhaps
+            command = await trio.to_thread.run_sync(read)  # up to chunks_bytes
             if isinstance(command, Chunk):
                 raise CommandRejected("invalid_command", "A chunk cannot hold another one.")
         return command
 
     async def _handle_first_message(self) -> bool:
-        """The first message, which may, and for a socket without identity must, bring a token. False: it is over."""
+        """Handle the first message, which must bring a token if there is no identity. Return whether to go on."""
         needed = self.identity is None
         command = None
         with trio.move_on_after(self._limits.first_message_s if needed else math.inf):
@@ -212,9 +217,9 @@ class WebSocketConnection(ClientConnection):
         except CommandRejected as rejected:
             self._send_refusal(rejected)
             code = _CLOSE_FOR.get(rejected.code, 1013)
-            # Clients show the reason of the close, so that of a limit says which one it is.
+            # Clients show the close reason, so for a limit it names the limit.
             return self._close_when_drained(code, rejected.message if rejected.code == "rate_limited" else None)
-        if not self._socket.open:  # the actor has ended meanwhile, perhaps
+        if not self._socket.open:  # join() awaits storage; the actor may have been stopped meanwhile
             self._callbacks.leave(self.connection_id)
             raise SocketClosed(1006, "closed while joining")
         self._set_identity(identity)
@@ -243,7 +248,7 @@ class WebSocketConnection(ClientConnection):
             self._send_refusal(rejected, names={**_message_names(command), **rejected.names})
 
     def _within_limit(self, command: Command) -> bool:
-        """Whether it is to be done; one that comes too often is refused, or, if it may be lost, not taken."""
+        """Return whether the command is within its limit. Raises CommandRejected, or drops it if it may be lost."""
         retry_after = self._callbacks.allow(self._require_identity(), command)
         if retry_after <= 0:
             return True
@@ -257,7 +262,7 @@ class WebSocketConnection(ClientConnection):
             raise CommandRejected("token_expired")
         if self._reconnect_after_s is not None and isinstance(command, _STARTS_RUN):
             raise CommandRejected("busy", "The server is going away; come back in a moment.", self._reconnect_after_s)
-        if isinstance(command, Resume) and not self._resumed:  # later ones open further threads
+        if isinstance(command, Resume) and not self._resumed:  # later ones subscribe to further threads
             self._resumed = True
             if command.returns:
                 self._callbacks.metrics.on_returned()
@@ -282,7 +287,7 @@ class WebSocketConnection(ClientConnection):
             raise CommandRejected(refused.code, refused.message) from refused
         known = self._require_identity()
         if (identity.user, identity.tenant) != (known.user, known.tenant):
-            # The client speaks for somebody else now, who must not be shown what is this user's.
+            # The client now acts for another user, who must not see this user's events.
             self._close_with = 4403, "That token is for another user."
             raise CommandRejected("forbidden", self._close_with[1])
         if identity.session != known.session:
@@ -295,7 +300,7 @@ def _command_name(command: Command) -> str:
 
 
 def _message_names(command: Command) -> Mapping[str, str]:
-    """The client's names for a message it said, with the agent that is for, or for the one a command is about."""
+    """Return the client's ids of the message that a command sends or refers to, and for a Say the addressed agent."""
     names = {name: value for name in NAMES if (value := getattr(command, name, None)) is not None}
     if isinstance(command, Edit):
         names["message_id"] = command.new_message_id or command.message_id

@@ -1,4 +1,4 @@
-"""What one client gets: every durable event once, in order, and all else as far as there is room.
+"""Delivery to one client: every durable event once and in order, ephemeral events as far as there is room.
 
-Bounded; what does not fit is read again from the log.
+Memory is bounded; durable events that do not fit are read from the log again.
 """

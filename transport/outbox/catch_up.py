@@ -1,4 +1,4 @@
-"""Threads of which a connection lacks events: read from the log in turn, a page at a time."""
+"""Read the events that a connection lacks from the log: one thread after the other, a page at a time."""
 
 from collections.abc import Awaitable, Callable, Sequence
 from typing import TypeAlias
@@ -12,7 +12,7 @@ from transport.wire.events import Envelope
 
 @frozen
 class LogPage:
-    """A page of a thread's log, in order, and the last seq the log holds."""
+    """A page of a thread's log, in order, and the last seq in the log."""
 
     envelopes: Sequence[Envelope]
     last_seq: int
@@ -22,7 +22,7 @@ ReadLog: TypeAlias = Callable[[str, int, int, bool], Awaitable[LogPage]]
 
 
 class LogUnreadable(Exception):
-    """A page could not be read; the cause says why."""
+    """A page of the log could not be read; the cause says why."""
 
     def __init__(self, thread_id: str, after: int) -> None:
         super().__init__(f"the log of {thread_id} cannot be read after {after}")
@@ -32,7 +32,7 @@ class LogUnreadable(Exception):
 
 @frozen
 class CatchUpPage:
-    """What is to be sent next of a thread. `resync`: the log does not reach back so far, and goes on after this seq."""
+    """Events to send of a thread. `resync`: the log was trimmed; read the history and go on after this seq."""
 
     thread_id: str
     envelopes: Sequence[Envelope] = ()
@@ -40,13 +40,10 @@ class CatchUpPage:
 
 
 class CatchUp:
-    """The threads of a session that are to be read, the next one first; one that is being read is among them.
+    """The queue of threads to be read from the log. `page_s` is the deadline of reading a page, in seconds."""
 
-    `page_s` is the deadline of a page.
-    """
-
-    def __init__(self, session: DeliveryCursors, read_log: ReadLog, page_events: int, page_s: float) -> None:
-        self._cursors = session
+    def __init__(self, cursors: DeliveryCursors, read_log: ReadLog, page_events: int, page_s: float) -> None:
+        self._cursors = cursors
         self._read_log = read_log
         self._page_events = page_events
         self._page_s = page_s
@@ -60,20 +57,20 @@ class CatchUp:
         return thread_id in self._threads or (thread_id is not None and thread_id == self._reading)
 
     def add(self, thread_id: str, head: int | None = None) -> None:
-        """Read this thread, which reaches at least to `head`; nothing for one that is not followed or stands there."""
+        """Queue a thread whose log reaches at least to `head`. No-op if it is not subscribed or not behind."""
         if head is not None:
             self._cursors.extend_log(thread_id, head)
         if self._cursors.is_behind(thread_id):
             self._threads[thread_id] = None
 
     def discard(self, thread_id: str) -> None:
-        """Do not read this thread."""
+        """Remove a thread from the queue."""
         self._threads.pop(thread_id, None)
 
     async def read_page(self, *, html: bool) -> CatchUpPage:
-        """The next page of the next thread, which then stands last again if there is more; `html`: see `Outbox`.
+        """Read the next page of the next thread, and queue the thread again if it is still behind.
 
-        Raises LogUnreadable.
+        `html`: see `Outbox`. Raises LogUnreadable.
         """
         thread_id = next(iter(self._threads))
         del self._threads[thread_id]
@@ -90,7 +87,7 @@ class CatchUp:
         finally:
             self._reading = None
         if self._cursors.subscription_id(thread_id) != following:
-            self.add(thread_id)  # followed anew meanwhile, from elsewhere, or another thread of the same name
+            self.add(thread_id)  # subscribed again while the page was read
             return CatchUpPage(thread_id)
         self._cursors.extend_log(thread_id, page.last_seq)
         fresh = self._accept_events(thread_id, page.envelopes)
@@ -102,7 +99,7 @@ class CatchUp:
     def _accept_events(self, thread_id: str, envelopes: Sequence[Envelope]) -> list[Envelope]:
         fresh = []
         for envelope in envelopes:
-            match self._cursors.replayed(thread_id, envelope.seq or 0):
+            match self._cursors.offer(thread_id, envelope.seq or 0):
                 case Verdict.SEND:
                     fresh.append(envelope)
                 case Verdict.BEHIND | Verdict.NOT_SUBSCRIBED:
@@ -110,6 +107,6 @@ class CatchUp:
         return fresh
 
     def _skip_missing(self, thread_id: str, after: int, head: int) -> CatchUpPage:
-        """The page did not bring the event after the cursor: the log was trimmed, or never reached so far."""
+        """Skip to the end: the page lacks the event after the cursor, as the log was trimmed or ends before it."""
         self._cursors.skip_to(thread_id, max(after, head))
         return CatchUpPage(thread_id, resync=head if head > after else None)

@@ -1,10 +1,10 @@
-"""What one connection has been given, and so what it still needs: order, loss and duplicates of events and of text.
+"""The delivery cursors of one connection: they decide for each event whether to send, drop, or read the log. Pure.
 
-1. A thread's events are handed to the socket as 1, 2, 3 … after the client's own position: none twice, none left out.
-2. An event that comes too early is not kept: the thread is *behind*, and the log is read after the cursor.
-3. Nothing here waits or remembers events, so a lost message costs a read of the log and never an event.
+1. A thread's events are sent as 1, 2, 3 … after the client's own cursor: none twice, none left out.
+2. An event beyond the next one is dropped: the thread is *behind*, and the log is read after the cursor.
+3. Events are never stored here, so a lost message costs a read of the log and never an event.
 
-Resuming, a slow reader and a lost message are all this one rule. Text has the same rule by character.
+Resuming, slow readers and lost messages are handled by this one rule. Text has the same rule by character.
 """
 
 import enum
@@ -16,14 +16,14 @@ from attrs import define, frozen
 from transport.wire.errors import CommandRejected
 from transport.wire.events import Block, Envelope, PartialResult
 
-MAX_THREADS: Final = 4096  # about 1 MiB of cursors for a connection that has seen them all
-MAX_TEXTS: Final = 256  # running answers at once on one connection; a user may have ten runs
-MAX_ENDED: Final = 16  # answers whose late pieces are known for what they are
-ASK_AGAIN: Final = 32  # pieces that may go by before a snapshot that has not come is asked for again
+MAX_THREADS: Final = 4096  # cursors of this many threads take about 1 MiB
+MAX_TEXTS: Final = 256  # running answers per connection; a user may have ten runs
+MAX_ENDED: Final = 16  # finished answers whose late pieces are still recognised and dropped
+ASK_AGAIN: Final = 32  # pieces dropped before a snapshot that has not come is requested again
 
 
 class Verdict(enum.Enum):
-    """What to do with an event: hand it to the socket, drop it, or drop it and read the log."""
+    """What to do with an event: send it, drop it, or drop it and read the log."""
 
     SEND = "send"
     DUPLICATE = "duplicate"
@@ -40,7 +40,7 @@ SNAPSHOT_NEEDED: Final = _Need.SNAPSHOT
 
 @frozen
 class TextPiece:
-    """Text to hand to the socket: `offset` is the number of characters before it."""
+    """Text to send: `offset` is the number of characters before it."""
 
     offset: int
     text: str
@@ -51,15 +51,15 @@ class _Thread:
     cursor: int
     last_seq: int
     subscription_id: int = 0
-    history_end: int = 0  # the head when it was followed: events up to here are replays
-    covered_after: int = 0  # the client has, or was sent, or will be sent every event after this one
+    history_end: int = 0  # the last seq at subscription: events up to here are replays
+    covered_after: int = 0  # the client has, was sent, or will be sent every event after this seq
 
 
 @define
 class _Text:
     thread_id: str
     position: int = 0
-    pieces_since_request: int | None = None  # pieces gone by since a snapshot was asked for
+    pieces_since_request: int | None = None  # pieces dropped since a snapshot was requested; None: none was
 
 
 class DeliveryCursors:
@@ -70,18 +70,16 @@ class DeliveryCursors:
         self._max_texts = max_texts
         self._threads: dict[str, _Thread] = {}  # least recently sent to first
         self._texts: dict[str, _Text] = {}
-        self._ended: dict[str, None] = {}  # answers that were finished lately
+        self._ended: dict[str, None] = {}  # the last MAX_ENDED finished answers
         self._subscriptions = 0
 
     def subscribe(self, thread_id: str, after: int, head: int, *, stated: bool = False) -> str | None:
-        """Follow a thread from the event after `after`; `head` is the last seq known to be in its log.
+        """Subscribe to a thread from the event after `after`; `head` is the last known seq in its log.
 
-        `stated`: the client itself named `after`, so it has all events up to there.
-
-        A thread that is followed already goes to `after`, back as well as forward: the client has said where it
-        stands. `after` beyond `head` counts as `head`. Returns a thread that had to be given up to make room (the
-        one that was caught up and silent the longest), or None. Raises CommandRejected `busy` when there is no
-        room because every thread is behind.
+        `stated`: the client itself named `after`, so it has all events up to there. A thread that is subscribed already
+        moves to `after`, back or forward. `after` beyond `head` counts as `head`. Return the thread that was dropped to
+        make room (the least recently sent one that is not behind), or None. Raises CommandRejected `busy` if there is
+        no room because every thread is behind.
         """
         given_up = None
         if thread_id not in self._threads and len(self._threads) >= self._max_threads:
@@ -96,11 +94,11 @@ class DeliveryCursors:
         return given_up
 
     def unsubscribe(self, thread_id: str) -> None:
-        """Forget a thread; one that is not followed is no error."""
+        """Unsubscribe from a thread. Idempotent."""
         self._threads.pop(thread_id, None)
 
     def offer(self, thread_id: str, seq: int) -> Verdict:
-        """Judge a live event. After SEND the cursor is past it: the caller hands it over, or calls `follow` again."""
+        """Judge an event, live or from the log. On SEND the cursor advances past it, so the caller must send it."""
         thread = self._threads.get(thread_id)
         if thread is None:
             return Verdict.NOT_SUBSCRIBED
@@ -115,14 +113,14 @@ class DeliveryCursors:
         return Verdict.SEND
 
     def _mark_used(self, thread_id: str, thread: _Thread) -> None:
-        if 2 * len(self._threads) > self._max_threads:  # their order begins to matter
+        if 2 * len(self._threads) > self._max_threads:  # keep the order by use once eviction is near
             del self._threads[thread_id]
             self._threads[thread_id] = thread
 
     def offer_range(self, thread_id: str, first: int, last: int) -> int | None:
-        """Judge live events `first` to `last` at once: how many of them, from the start, were handed over already.
+        """Judge live events `first` to `last` at once. Return how many of the first were sent already.
 
-        The cursor is past the last one then. None: they must be judged one by one.
+        The cursor advances past the last one. Return None if they must be judged one by one.
         """
         thread = self._threads.get(thread_id)
         if thread is None or not first <= thread.cursor + 1 <= last:
@@ -133,70 +131,65 @@ class DeliveryCursors:
         self._mark_used(thread_id, thread)
         return skip
 
-    def replayed(self, thread_id: str, seq: int) -> Verdict:
-        """Judge an event read from the log: by the same rule, so a page that comes late or twice does no harm."""
-        return self.offer(thread_id, seq)
-
     def extend_log(self, thread_id: str, head: int) -> None:
-        """The thread's log reaches to `head`, as a page of it says; a lower number than before says nothing."""
+        """Record that the thread's log extends to `head`; a lower number than before is ignored."""
         thread = self._threads.get(thread_id)
         if thread is not None:
             thread.last_seq = max(thread.last_seq, head)
 
     def skip_to(self, thread_id: str, seq: int) -> None:
-        """Go on after `seq` and be caught up there: the log does not reach back to the cursor, a `Resync` was sent.
+        """Move the cursor forward to `seq` and count the thread as caught up: the log was trimmed, a `Resync` is sent.
 
-        Also for a page that should have held events and was empty. Never goes back.
+        Also for a page that was empty although events were expected. Never moves back.
         """
         thread = self._threads.get(thread_id)
         if thread is not None:
             thread.cursor = thread.last_seq = max(thread.cursor, seq)
 
     def behind(self) -> list[tuple[str, int]]:
-        """(thread, cursor) of each thread whose log holds events after the cursor."""
+        """Return (thread, cursor) of each thread whose log has events after the cursor."""
         return [(name, thread.cursor) for name, thread in self._threads.items() if thread.cursor < thread.last_seq]
 
     def is_behind(self, thread_id: str) -> bool:
-        """Whether the thread's log holds events after the cursor."""
+        """Return whether the thread's log has events after the cursor."""
         thread = self._threads.get(thread_id)
         return thread is not None and thread.cursor < thread.last_seq
 
     def cursor(self, thread_id: str) -> int | None:
-        """The last seq handed to the socket; None for a thread that is not followed."""
+        """Return the last seq that was sent; None if the thread is not subscribed."""
         thread = self._threads.get(thread_id)
         return None if thread is None else thread.cursor
 
     def covers(self, thread_id: str, seq: int) -> bool:
-        """Whether the client has this event of a thread, as far as it said, or gets it by what it follows."""
+        """Return whether the client has this event, by its own statement, or gets it by its subscription."""
         thread = self._threads.get(thread_id)
         return thread is not None and thread.covered_after < seq
 
     def subscription_id(self, thread_id: str) -> int | None:
-        """The number of the `follow` that counts for a thread: another one, and what was begun before is void."""
+        """Return a number that changes with each `subscribe` to the thread; None if it is not subscribed."""
         thread = self._threads.get(thread_id)
         return None if thread is None else thread.subscription_id
 
     def last_seq(self, thread_id: str) -> int | None:
-        """The last seq known to be in the thread's log; None for a thread that is not followed."""
+        """Return the last known seq in the thread's log; None if the thread is not subscribed."""
         thread = self._threads.get(thread_id)
         return None if thread is None else thread.last_seq
 
     def history_end(self, thread_id: str) -> int:
-        """Return the last seq that was in the thread's log when it was followed; 0 if it is not followed."""
+        """Return the last seq in the thread's log at subscription; 0 if the thread is not subscribed."""
         thread = self._threads.get(thread_id)
         return 0 if thread is None else thread.history_end
 
     def subscribed_threads(self) -> list[str]:
-        """Every followed thread."""
+        """Return all subscribed threads."""
         return list(self._threads)
 
     def offer_text(self, thread_id: str, run_id: str, offset: int, text: str) -> TextPiece | _Need | None:
-        """Judge a piece of a streamed answer, live or a snapshot (offset 0): what of it to hand to the socket.
+        """Judge a piece of a streamed answer, live or a snapshot (offset 0). Return the part to send.
 
-        Returns the part that was not handed over yet, None when there is none, or SNAPSHOT_NEEDED when text before
-        `offset` is missing. It is asked for once, and again if it has not come after ASK_AGAIN more pieces. An
-        empty text at the right place is a Piece too: it may carry rendered blocks. An empty one at offset 0 says that
-        the answer begins anew: what was handed over counts no more.
+        Return None if all of it was sent, or SNAPSHOT_NEEDED if text before `offset` is missing; the latter once, and
+        again after ASK_AGAIN more pieces without a snapshot. An empty text at the cursor is returned as a TextPiece: it
+        may carry rendered blocks. An empty text at offset 0 restarts the answer.
         """
         if run_id in self._ended:
             return None
@@ -215,14 +208,14 @@ class DeliveryCursors:
         return piece
 
     def finish_text(self, run_id: str) -> None:
-        """The answer is finished: what still comes of its text, late, is for nobody."""
+        """Mark an answer as finished: late pieces of its text are dropped."""
         self._texts.pop(run_id, None)
         self._ended[run_id] = None
         if len(self._ended) > MAX_ENDED:
             del self._ended[next(iter(self._ended))]
 
     def forget_texts(self, thread_id: str) -> None:
-        """The client has none of this thread's running answers: they begin anew, with a snapshot."""
+        """Forget what was sent of this thread's running answers: each restarts with a snapshot."""
         for run_id in [run_id for run_id, text in self._texts.items() if text.thread_id == thread_id]:
             del self._texts[run_id]
 
@@ -242,10 +235,10 @@ class DeliveryCursors:
 
 
 def merge_text(waiting: Iterable[Envelope]) -> list[Envelope]:
-    """The same envelopes with the text of each answer joined where it continues: fewer frames, the same story.
+    """Join consecutive text pieces of the same answer, so that fewer frames are sent.
 
-    A piece joins the one before it of its message only if no other event of its thread stands between them; pieces of
-    other threads may. The joined envelope keeps the first one's timestamp.
+    Two pieces are joined only if no other event of their thread is between them; events of other threads may be. The
+    joined envelope has the timestamp of the first.
     """
     runs: list[list[Envelope]] = []
     open_runs: dict[str | None, list[Envelope]] = {}

@@ -1,11 +1,11 @@
-"""The hook through which connections are counted. This package knows no metrics library: it calls these."""
+"""The metrics hooks of connections. This package depends on no metrics library."""
 
 from collections.abc import Sequence
 from typing import Protocol
 
 
 class ConnectionMetrics(Protocol):
-    """What whoever counts implements. Called on the hot path: each must be quick, and must not raise."""
+    """Receives metrics of connections. Called on the hot path: each method must be quick and must not raise."""
 
     def on_connection(self, change: int, dialect: str) -> None:
         """A connection began (`change` is 1) or ended (-1)."""
@@ -17,32 +17,32 @@ class ConnectionMetrics(Protocol):
         """A command came in; `command_type` is its class name in snake case, or `rejected`."""
 
     def on_returned(self) -> None:
-        """A connection's first `resume` names an event that its client has: the client has come back."""
+        """A client has come back: its connection's first `resume` names an event that it has."""
 
     def on_sent(self, event_types: Sequence[str], times: Sequence[float], now: float) -> None:
-        """Events were handed to the socket in one write: the type of each, in order.
+        """Events of these types were written to the socket at once, in order.
 
-        `times`: when those happened that were not replayed (Unix seconds), so it may be shorter, and empty.
+        `times`: when the live ones among them happened (Unix seconds); replayed events have none.
         """
 
     def on_ponged(self, rtt_s: float) -> None:
-        """A client answered a ping after so many seconds."""
+        """A client answered a ping after `rtt_s` seconds."""
 
     def on_acked(self, behind: int) -> None:
-        """A client has shown a thread's events; it was handed so many more."""
+        """A client acknowledged events of a thread; `behind` more had been sent."""
 
     def on_error(self, code: str) -> None:
-        """A client was told of an error."""
+        """An error was sent to a client."""
 
     def on_ignored(self, command_type: str) -> None:
-        """A command beyond its limit was not taken, and its client was not told; named as in `on_received`."""
+        """A command beyond its rate limit was dropped without an error; named as in `on_received`."""
 
     def on_dropped(self, event_type: str) -> None:
-        """An event without `seq` was dropped, as the client reads too slowly."""
+        """An ephemeral event was dropped because the client reads too slowly."""
 
 
 class NoConnectionMetrics:
-    """An Observer that counts nothing."""
+    """ConnectionMetrics that discard everything."""
 
     def on_connection(self, change: int, dialect: str) -> None:
         """Nothing."""

@@ -1,10 +1,11 @@
-"""The outbox of a connection: events in, frames out, each thread's in order, without gap or repeat.
+"""The outbox of a connection: receives events and sends frames, in order per thread, without gap or repeat.
 
-1. What has a `seq` is either queued as the next of its thread, or read from the log after the cursor: never dropped.
-2. The actor itself never waits for the client, so its mailbox drains however slowly that reads. It writes what can be
-   written without waiting; for the rest it has a task, which reads the log too and ends when everything is out.
-3. What does not fit into the queue leaves its thread *behind*, to be read when the queue is empty.
-4. Everything that waits is written at once.
+1. A durable event is either queued as the next of its thread, or read from the log after the cursor: never dropped.
+2. The actor never waits for the client, so its mailbox drains however slowly the client reads. It writes what it can
+   without waiting; a task writes the rest, reads the log, and ends when everything has been sent.
+3. If an event does not fit, its thread is marked *behind* and re-read from the log once the queue has drained; so
+   memory is bounded and nothing is lost.
+4. Everything that is queued is written at once.
 """
 
 import logging
@@ -52,12 +53,12 @@ SnapshotRequester: TypeAlias = Callable[[str], None]
 
 @frozen
 class OutboxLimits:
-    """Bounds of one outbox. `write_bytes`: about how much goes into one write; `log_s`: the deadline of a page.
+    """Bounds of one outbox. `write_bytes`: approximate size of a write; `log_s`: deadline of a page, in seconds.
 
-    From `queue_bytes` or `queue_events` on, events are not queued but left to the log, until a quarter is left.
+    At `queue_bytes` or `queue_events` durable events are no longer queued but left to the log, until a quarter is left.
 
-    `settle_s`: how long after its start threads that were joined unasked are held back. A client that comes back says
-    soon where it stands, and then gets exactly what follows; one that does not gets what was held back, so much later.
+    `defer_s`: seconds after its start in which threads that were subscribed implicitly are deferred. A client that
+    comes back soon sends its cursors, and then gets exactly what follows; otherwise the deferred threads start then.
     """
 
     queue_bytes: int = 256 * 1024
@@ -70,24 +71,24 @@ class OutboxLimits:
 
 @frozen
 class _ReleaseDeferred:
-    """The time is over in which a client would have said where it stands."""
+    """`defer_s` have passed: start the deferred threads."""
 
 
 @define
 class _Deferred:
-    """A thread that is not told yet: where it was joined, and how far its log reaches."""
+    """A deferred thread: where it was subscribed, and the last seq in its log."""
 
     after: int
     last_seq: int
 
 
 class Outbox(Actor):
-    """The transport actor of one client. Takes Deliver, Reply, Follow, Unfollow, Rendered, Speak and Finish.
+    """The sending actor of one client. Receives the messages of `transport.wire.messages` and ClientCapabilities.
 
-    `read_log(thread_id, after, limit, html)` reads events after `after`; `html`: answers are to be shown as HTML, which
-    should be at hand then. `want_snapshot(thread_id)` asks whoever runs the
-    thread to deliver the text of its running answer again, from offset 0. `dress(envelope, frame)`, if given, makes
-    what is sent of each frame of the encoder's. Ends when the client's sink is closed.
+    `read_log(thread_id, after, limit, html)` reads events after `after`; `html`: answers will be sent as HTML, which
+    should be rendered by then. `request_snapshot(thread_id)` asks the thread's conversation to deliver its running text
+    again from offset 0. `wrap_frame(envelope, frame)`, if given, converts each encoded frame into the bytes to send.
+    Stops when the client's sink is closed.
     """
 
     __slots__ = (
@@ -112,8 +113,8 @@ class Outbox(Actor):
         "_writing",
     )  # fmt: skip
 
-    # The actor never waits, so this fills only when one step of a producer sends so many. What is pushed out then is
-    # the oldest: the event after it finds the hole, and the log fills it.
+    # The actor never waits, so the mailbox fills only if a producer sends 8192 messages in one step. The oldest is
+    # dropped then; the event after it reveals the gap, which is filled from the log.
     mailbox = MailboxSpec(capacity=8192, overflow=Overflow.DROP_OLDEST)
 
     def __init__(
@@ -123,18 +124,18 @@ class Outbox(Actor):
         *,
         encoder: Encoder,
         read_log: ReadLog,
-        want_snapshot: SnapshotRequester,
-        observer: ConnectionMetrics | None = None,
+        request_snapshot: SnapshotRequester,
+        metrics: ConnectionMetrics | None = None,
         limits: OutboxLimits | None = None,
         clock: Callable[[], float] = time.time,
-        dress: WrapFrame | None = None,
+        wrap_frame: WrapFrame | None = None,
     ) -> None:
         self._sink = sink
         self._dialect = dialect
         self._encoder = encoder
-        self._wrap_frame = dress
-        self._request_snapshot = want_snapshot
-        self._metrics = observer or NoConnectionMetrics()
+        self._wrap_frame = wrap_frame
+        self._request_snapshot = request_snapshot
+        self._metrics = metrics or NoConnectionMetrics()
         self._limits = limits or OutboxLimits()
         self._clock = clock
         self._cursors = DeliveryCursors()
@@ -143,19 +144,19 @@ class Outbox(Actor):
         self._writer = OutboxWriter(sink, self._queue, self._encode, self._metrics, self._limits.write_bytes, clock)
         self._catch_up = CatchUp(self._cursors, read_log, self._limits.page_events, self._limits.log_s)
         self._deferred: dict[str, _Deferred] = {}
-        self._snapshots_needed: set[str] | None = None  # threads that lack running text, asked for when it fits
+        self._snapshots_needed: set[str] | None = None  # threads whose running text is missing
         self._release_at = trio.current_time() + self._limits.defer_s
         self._overrun = False
-        self._writing = False  # a task does what has to wait
-        self._drained: trio.Event | None = None  # set when everything is out
+        self._writing = False  # a task is writing
+        self._drained: trio.Event | None = None  # set once everything has been sent
 
     def _encoder_for(self, *, html: bool) -> Encode:
         return wrapping_encoder(self._encoder.encoder_for(self._dialect, html=html), self._wrap_frame)
 
     async def receive(self, message: object, context: Context) -> None:
-        """Queue an event, or change what is followed and how."""
+        """Queue events, or change subscriptions and encoding."""
         match message:
-            case Deliver() if self._drained is None:  # nearly all are
+            case Deliver() if self._drained is None:  # nearly all messages
                 self._deliver(message)
             case Reply() if self._drained is None:
                 self._reply(message)
@@ -182,7 +183,7 @@ class Outbox(Actor):
             self._write_now(context)
 
     async def on_idle(self, context: Context) -> None:
-        """Write what has come in."""
+        """Write what was queued."""
         if not self._writing:
             self._write_now(context)
 
@@ -209,7 +210,7 @@ class Outbox(Actor):
         seq, thread_id = envelope.seq, envelope.thread_id
         if seq is None or thread_id is None:
             self._deliver_ephemeral(message, index)
-        elif thread_id in self._deferred:  # the log has it
+        elif thread_id in self._deferred:  # will be read from the log
             held = self._deferred[thread_id]
             held.last_seq = max(held.last_seq, seq)
         elif self._queue.durable_full:
@@ -228,14 +229,14 @@ class Outbox(Actor):
             self._queue_event(envelope, message.frames(self._encode)[index])
         elif event.priority is Priority.LOW:
             self._metrics.on_dropped(event.type)
-        else:  # what must not be lost has no room: the client reads nothing, and is better off with a new connection
+        else:  # an event that must not be lost has no room: close, so that the client reconnects
             self._overrun = True
 
     def _deliver_text(self, envelope: Envelope, event: PartialResult) -> None:
         thread_id = envelope.thread_id or ""
         if self._dialect is Dialect.AGENT_RESPONSE or self._cursors.cursor(thread_id) is None:
             return
-        if not event.offset and not event.text:  # the answer begins anew, for those who have to wait for it too
+        if not event.offset and not event.text:  # the answer restarts, also for clients that are behind
             self._cursors.offer_text(thread_id, _text_id(envelope), 0, "")
         elif thread_id in self._catch_up:
             self._need_snapshot(thread_id)
@@ -250,10 +251,10 @@ class Outbox(Actor):
                 self._request_snapshot(thread_id)
 
     def _queue_durable(self, thread_id: str, message: Deliver, skip: int = 0, *, live: bool = True) -> None:
-        """Queue the events of a message from the one at `skip` on: all have a `seq`, and nothing is missing."""
+        """Queue the events of a message from index `skip` on: all are durable, and the next ones of the thread."""
         try:
             frames = message.frames(self._encode)
-        except TypeError:  # one of them cannot be shown
+        except TypeError:  # one of the events cannot be encoded
             for envelope in message.envelopes[skip:]:
                 self._queue_event(envelope, live=live)
             return
@@ -270,11 +271,11 @@ class Outbox(Actor):
                 self._cursors.finish_text(_text_id(envelope))
 
     def _queue_event(self, envelope: Envelope, frame: bytes | None = None, *, live: bool = True) -> None:
-        """Queue an event that is to be told; `frame` is what it looks like, if that is known."""
+        """Queue an event; `frame` is its encoding, if known."""
         try:
             frame = frame or self._encode(envelope)
         except TypeError:
-            # One event that cannot be shown must not keep all the later ones from the client.
+            # One event that cannot be encoded must not block all later ones.
             log.exception("outbox.unencodable", extra={"event_type": envelope.event.type, "seq": envelope.seq})
             frame = None
         if frame is not None:
@@ -308,13 +309,13 @@ class Outbox(Actor):
         envelope = reply.envelope
         thread_id, seq = envelope.thread_id, envelope.seq
         if reply.last_seq is None or thread_id is None or seq is None or self._cursors.covers(thread_id, seq):
-            self._queue_event(envelope, live=seq is None)  # one with a number is shown again
+            self._queue_event(envelope, live=seq is None)  # a durable one is sent again
             return
         held = self._deferred.pop(thread_id, None)
         self._start_thread(thread_id, seq - 1, reply.last_seq if held is None else max(held.last_seq, reply.last_seq))
 
     def _start_thread(self, thread_id: str, after: int, head: int, *, stated: bool = False) -> None:
-        # What is queued of the thread comes again, from the log or as a snapshot.
+        # Queued events of the thread will be sent again, from the log or as a snapshot.
         self._queue.discard_thread(thread_id)
         self._cursors.forget_texts(thread_id)
         try:
@@ -335,7 +336,7 @@ class Outbox(Actor):
         held.after, held.last_seq = min(held.after, after), max(held.last_seq, follow.last_seq)
 
     def _release_deferred(self) -> None:
-        """Tell what was held back, from where it was joined."""
+        """Start the deferred threads, each from where it was subscribed."""
         held, self._deferred = self._deferred, {}
         for thread_id, place in held.items():
             self._start_thread(thread_id, place.after, place.last_seq)
@@ -344,16 +345,16 @@ class Outbox(Actor):
         self._snapshots_needed = (self._snapshots_needed or set()) | {thread_id}
 
     def _request_snapshots(self) -> None:
-        """All threads have all their events: ask for the running text of those that lack some."""
+        """Request the running text of threads that lack some; called when all threads have all their events."""
         snapshots, self._snapshots_needed = self._snapshots_needed, None
         for thread_id in snapshots or ():
             self._request_snapshot(thread_id)
 
     def _record_ack(self, thread_id: str, seq: int) -> None:
         head = self._cursors.last_seq(thread_id)
-        if head is None:  # a client that came back says so before its thread is resumed here, which may take a while
+        if head is None:  # a reconnected client may acknowledge before its thread is resumed here
             return
-        if seq > head:  # not the cursor: a resume may have moved that back behind what was sent
+        if seq > head:  # not the cursor: a resume may have moved it back
             text = "That event was not sent to you."
             self._queue_notice(Error("invalid_command", text, False, new_error_id()), text, thread_id)
         else:
@@ -362,7 +363,7 @@ class Outbox(Actor):
     # Out of the queue
 
     def _write_now(self, context: Context) -> None:
-        """Write what can be written without waiting; what cannot is a task's."""
+        """Write without waiting; start a task for the rest."""
         try:
             done = self._writer.write_now()
         except SocketClosed:
@@ -385,11 +386,11 @@ class Outbox(Actor):
                 await self._queue_page()
         except SocketClosed:
             self._stop(context)
-        self._writing = False  # in the same step as the last look
+        self._writing = False  # in the same step as the last check of the queue
         self._on_drained()
 
     def _on_drained(self) -> None:
-        """Everything is out, and all threads have all their events."""
+        """Everything has been sent, and all threads have all their events."""
         if self._drained is not None:
             self._drained.set()
         elif self._snapshots_needed:
@@ -401,14 +402,14 @@ class Outbox(Actor):
         context.stop()
 
     async def _queue_page(self) -> None:
-        """Queue a page of the log. A log that cannot be read ends the connection: the client resumes later."""
+        """Queue a page of the log. If the log cannot be read, close with 1013: the client resumes later."""
         try:
             portion = await self._catch_up.read_page(html=self._writer.capabilities.html)
         except LogUnreadable as error:
             log.error("outbox.log_unreadable", exc_info=error.__cause__, extra={"after": error.after})
             await self._sink.close(1013, "try again later")
             raise SocketClosed(1013, "try again later") from None
-        # What happened since the thread was followed is delivered late, not replayed: it counts with its lag.
+        # Events since the subscription are delivered late, not replayed: they count with their lag.
         history = self._cursors.history_end(portion.thread_id)
         older = [envelope for envelope in portion.envelopes if (envelope.seq or 0) <= history]
         for part, live in ((older, False), (portion.envelopes[len(older) :], True)):
@@ -425,4 +426,6 @@ class Outbox(Actor):
 
 
 def _text_id(envelope: Envelope) -> str:
-    return envelope.run_id or envelope.message_id or envelope.thread_id or ""  # a message may have several runs
+    return (
+        envelope.run_id or envelope.message_id or envelope.thread_id or ""
+    )  # the run's id first: a message may have several runs

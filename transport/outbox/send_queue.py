@@ -1,4 +1,4 @@
-"""What waits for a client: four lanes, bounded in bytes and count, with a high and a low water mark. Pure."""
+"""The send queue of a client: four priority lanes, bounded in bytes and count, with high and low water marks. Pure."""
 
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
@@ -9,10 +9,10 @@ from attrs import Factory, define
 from transport.outbox.delivery import merge_text
 from transport.wire.events import Envelope, PartialResult, Priority
 
-# What a frame of text has besides the text, roughly.
+# Bytes of a text frame besides the text, roughly.
 _FRAME_OVERHEAD: Final = 300
-# Once the story is full there is room again when so little of it is left: a client that has just begun to read again
-# gets what it missed from the log in pages, not one event each time it has read one.
+# A full queue accepts durable events again below a quarter of its bound: a client that has just begun to read again
+# then gets pages from the log, not one event for each that it has read.
 _LOW_WATER_DIVISOR: Final = 4
 
 _ORDER: Final = tuple(Priority)
@@ -24,12 +24,11 @@ Encode: TypeAlias = Callable[[Envelope], bytes | None]
 
 @define
 class FrameBatch:
-    """Frames in order, for each the type of its event, and when the live ones happened (Unix seconds).
+    """Frames in order, the types of their events, and the times of the live events (Unix seconds).
 
-    A replayed event has no time in `times`, as its age is not how late it is delivered. A run of frames that is queued
-    is live or replayed as a whole, so moving a part of it keeps both lists in step.
-
-    The events themselves are not kept: a client that does not read would cost their text twice.
+    A replayed event has no entry in `times`, as its age is not its delivery lag. A queued batch is live or replayed as
+    a whole, so moving a part of it keeps the lists in step. The events are not stored: a client that does not read
+    would cost their text twice.
     """
 
     thread_id: str | None = None
@@ -38,14 +37,14 @@ class FrameBatch:
     times: list[float] = Factory(list)
 
     def extend(self, frames: Iterable[bytes], envelopes: Sequence[Envelope], *, live: bool = True) -> None:
-        """Add the frames of these events."""
+        """Append the frames of these events."""
         self.frames += frames
         self.types += [envelope.event.type for envelope in envelopes]
         if live:
             self.times += [envelope.timestamp for envelope in envelopes]
 
     def move_to(self, room: int, other: "FrameBatch") -> int:
-        """Move frames to the end of `other` until they have `room` bytes, one at least; how many bytes they have."""
+        """Move frames to the end of `other` until they have `room` bytes, at least one. Return their bytes."""
         size = sum(map(len, self.frames))
         count = len(self.frames)
         if size > room:
@@ -60,16 +59,16 @@ class FrameBatch:
         return size
 
 
-# Frames; or a piece of text, encoded as late as possible so that neighbours can be merged.
+# Frames; or a text piece, encoded as late as possible so that consecutive pieces can be merged.
 QueueEntry: TypeAlias = FrameBatch | Envelope
 
 
 class SendQueue:
-    """Events in the order in which they go out: lane before lane, and in each lane as they came.
+    """Events in sending order: lane by lane, and first in, first out within a lane.
 
-    Events with `seq`, and text, are `story`: they share the normal lane, so that a thread's story is told in order.
-    `max_bytes` and `max_events` bound that lane; each other one holds at most twice as much. `story_full` says whether
-    there is no room for story: from the bound on, until a quarter of it is left. `bytes` is what waits, roughly.
+    Durable events and text share the normal lane, so that a thread's events stay in order. `max_bytes` and `max_events`
+    bound that lane; any other lane holds at most twice as much. `durable_full` is set when the bound is reached, until
+    a quarter of it is left; no durable event or text may be added then. `bytes` is the approximate size.
     """
 
     __slots__ = ("_counts", "_lanes", "_max_bytes", "_max_events", "bytes", "durable_full")
@@ -79,7 +78,7 @@ class SendQueue:
         self._max_events = max_events
         self.bytes = 0
         self.durable_full = False
-        # The empty lanes are not there: an idle client costs nothing.
+        # Empty lanes have no entry, so that an idle client costs little memory.
         self._lanes: dict[Priority, deque[QueueEntry]] = {}
         self._counts: dict[Priority, int] = {}
 
@@ -90,10 +89,10 @@ class SendQueue:
         return bool(self._lanes)
 
     def full(self, priority: Priority) -> bool:
-        """Whether there is no room for other events of this priority.
+        """Return whether there is no room for ephemeral events of this priority.
 
-        Low ones have none as soon as much of anything waits. The others have a lane's worth of their own, however long
-        the story is: an alert is for those in particular who have much to read.
+        LOW is full once a quarter of the queue's bytes are used. Other lanes have a bound of their own, however many
+        durable events are queued: an alert must reach slow readers too.
         """
         if priority is Priority.LOW:
             return (
@@ -107,20 +106,20 @@ class SendQueue:
     def add_durable(
         self, thread_id: str | None, frames: Sequence[bytes], envelopes: Sequence[Envelope], *, live: bool = True
     ) -> None:
-        """Queue events with `seq` of one thread. The caller has asked `story_full`.
+        """Queue durable events of one thread. The caller has checked `durable_full`.
 
-        `live` False: they are replayed, and had happened before the client asked for them.
+        `live` False: they are replayed from before the subscription.
         """
         run = FrameBatch(thread_id)
         run.extend(frames, envelopes, live=live)
         self._add(_DURABLE, run, len(frames), sum(map(len, frames)))
 
     def add_text(self, envelope: Envelope) -> None:
-        """Queue a piece of text. The caller has asked `story_full`."""
+        """Queue a text piece. The caller has checked `durable_full`."""
         self._add(_DURABLE, envelope, 1, _text_bytes(envelope))
 
     def add_ephemeral(self, envelope: Envelope, frame: bytes) -> None:
-        """Queue another event in the lane of its priority. The caller has asked `full`."""
+        """Queue an ephemeral event in the lane of its priority. The caller has checked `full`."""
         run = FrameBatch(envelope.thread_id)
         run.extend([frame], [envelope])
         self._add(envelope.event.priority, run, 1, len(frame))
@@ -137,7 +136,7 @@ class SendQueue:
             self.durable_full = True
 
     def discard_thread(self, thread_id: str) -> list[Envelope]:
-        """Take out a thread's story, which is to be told from elsewhere, and return the text that was in it."""
+        """Remove a thread's durable events and text, which will be read from the log. Return the removed text."""
         story = self._lanes.get(_DURABLE, ())
         gone = [entry for entry in story if entry.thread_id == thread_id]
         kept = deque(entry for entry in story if entry.thread_id != thread_id)
@@ -148,11 +147,11 @@ class SendQueue:
         return [entry for entry in gone if isinstance(entry, Envelope)]
 
     def pop_batch(self, max_bytes: int, encode: Encode) -> FrameBatch:
-        """Take what goes out next: about `max_bytes` of it, and at least one event when there is one."""
+        """Remove and return the next events to send: about `max_bytes`, and at least one event if there is any."""
         return self._pop(_ORDER, max_bytes, encode)
 
     def pop_urgent(self, max_bytes: int, encode: Encode) -> FrameBatch:
-        """Take what overtakes even an event that has gone out in part."""
+        """Remove and return events that may overtake an event that was sent in part."""
         return self._pop(_URGENT, max_bytes, encode)
 
     def _pop(self, order: Sequence[Priority], max_bytes: int, encode: Encode) -> FrameBatch:
@@ -203,7 +202,7 @@ def _text_bytes(text: Envelope) -> int:
 
 
 def _encode_texts(texts: list[Envelope], taken: FrameBatch, encode: Encode) -> list[Envelope]:
-    """Encode the texts, each run of neighbours as one; what is left of them: none."""
+    """Encode text pieces into `taken`, consecutive ones merged. Return the remaining pieces: none."""
     if texts:
         for envelope in merge_text(texts) if len(texts) > 1 else texts:
             frame = encode(envelope)

@@ -1,27 +1,27 @@
-"""Where an outbox writes to: a WebSocket, or whatever else takes payloads one after the other."""
+"""The interface that an outbox writes to: a WebSocket or an event stream."""
 
 from collections.abc import Sequence
 from typing import Protocol
 
 
 class Sink(Protocol):
-    """The way to one client. `transport.server.socket.Socket` is one."""
+    """Sends payloads to one client; implemented by `transport.server.socket.Socket` and `EventStream`."""
 
     @property
     def open(self) -> bool:
-        """Whether it has not begun to close."""
+        """Whether closing has not begun."""
 
     def write_now(self, payloads: Sequence[bytes]) -> bool:
-        """Send what can be sent without waiting; whether that was all.
+        """Send as much as possible without waiting. Return whether everything was sent.
 
-        The rest goes out with the next `write`. Raises SocketClosed when it is closed.
+        The rest is sent by the next `write`. Raises SocketClosed if the sink is closed.
         """
 
     async def write(self, payloads: Sequence[bytes]) -> None:
-        """Send these, after what is left of earlier ones, and return when they are on their way.
+        """Send payloads after the rest of earlier ones, and return when they are on their way.
 
-        Raises SocketClosed when it is closed, or the client took nothing for too long.
+        Raises SocketClosed if the sink is closed, or the client took nothing within its deadline.
         """
 
     async def close(self, code: int = 1000, reason: str = "") -> None:
-        """Close it with a code of `transport.wire.codes.CLOSES`; harmless a second time."""
+        """Close with a code of `transport.wire.codes.CLOSES`. Idempotent."""

@@ -1,4 +1,4 @@
-"""From what waits to the client: as much as goes into one write, in the client's own way."""
+"""Write the send queue to the client's sink, batched, compressed and chunked as the client can take it."""
 
 import time
 from collections import deque
@@ -15,14 +15,14 @@ from transport.wire.chunks import CHUNK_BYTES, split
 from transport.wire.encoder import Encode
 from transport.wire.payloads import ClientCapabilities, pack
 
-# In one step of the loop: a client that reads as fast as this writes must not hold up the others.
+# Writes per step of the loop: a client that reads as fast as this writes must not delay other tasks.
 _WRITES_AT_ONCE: Final = 4
 
 
 class OutboxWriter:
-    """Writes to one client what is `pending`, about `write_bytes` at a time.
+    """Writes the queue to one client, about `write_bytes` at a time.
 
-    `shape` encodes what is encoded late, `speak` is what the client can take: both may change at any time.
+    `encode` encodes text pieces, which are encoded late; `capabilities` are the client's. Both may change at any time.
     """
 
     __slots__ = (
@@ -32,28 +32,28 @@ class OutboxWriter:
     def __init__(
         self,
         sink: Sink,
-        pending: SendQueue,
-        shape: Encode,
-        observer: ConnectionMetrics,
+        queue: SendQueue,
+        encode: Encode,
+        metrics: ConnectionMetrics,
         write_bytes: int,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        self.encode = shape
+        self.encode = encode
         self.capabilities = ClientCapabilities()
         self._sink = sink
-        self._queue = pending
-        self._metrics = observer
+        self._queue = queue
+        self._metrics = metrics
         self._write_bytes = write_bytes
         self._clock = clock
-        self._chunks: deque[bytes] | None = None  # the rest of a large event, and what came right after it
+        self._chunks: deque[bytes] | None = None  # the remaining chunks of a large event, and frames after it
         self._chunk_ids: count[int] | None = None
 
     def __bool__(self) -> bool:
-        """Whether anything waits to be written."""
+        """Return whether anything is to be written."""
         return bool(self._queue) or self._chunks is not None
 
     def write_now(self) -> bool:
-        """Write without waiting; whether everything is out. Raises SocketClosed."""
+        """Write without waiting. Return whether everything was sent. Raises SocketClosed."""
         for _ in range(_WRITES_AT_ONCE):
             if not self:
                 return True
@@ -62,9 +62,9 @@ class OutboxWriter:
         return not self
 
     async def write(self) -> None:
-        """Write what is next, and before it what could not be written without waiting. Raises SocketClosed."""
+        """Write the next batch, after the rest of the previous one. Raises SocketClosed."""
         await self._sink.write(self._next())
-        await trio.lowlevel.checkpoint()  # a long queue, or log, must not hold up the others
+        await trio.lowlevel.checkpoint()  # a long queue, or log, must not delay other tasks
 
     def _next(self) -> Sequence[bytes]:
         if self._chunks is None:
@@ -78,7 +78,7 @@ class OutboxWriter:
         return pack(taken.frames, self.capabilities)
 
     def _chunked(self, frames: Sequence[bytes]) -> list[bytes]:
-        """What goes out now of these frames, or after them of those begun before; what is left waits its turn."""
+        """Split large frames. Return what to write now; urgent frames precede the remaining chunks."""
         out: list[bytes] = []
         if self._chunks is None:
             self._chunks = deque()

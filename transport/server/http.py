@@ -16,16 +16,21 @@ from contextlib import asynccontextmanager, suppress
 from http import HTTPStatus
 from typing import Any, Final, TypeAlias
 
+import h11
 import trio
 from attrs import frozen
 from hypercorn.config import Config
+from hypercorn.events import Closed, Event, Updated
+from hypercorn.protocol.h11 import H11Protocol
 from hypercorn.trio.lifespan import Lifespan
+from hypercorn.trio.task_group import TaskGroup
+from hypercorn.trio.tcp_server import TCPServer
 from hypercorn.trio.worker_context import WorkerContext
-from hypercorn.typing import AppWrapper
+from hypercorn.typing import AppWrapper, ConnectionState
+from hypercorn.utils import parse_socket_addr
 
 from transport.server.connection_limiter import Permit
-from transport.server.http1 import Http1Server
-from transport.server.response_headers import SECURITY_HEADERS, security_headers
+from transport.server.request_head import METHODS
 from transport.server.tls import Stream, TlsStream
 from transport.wire.codes import ERRORS
 
@@ -34,6 +39,16 @@ _Send: TypeAlias = Callable[[Any], Awaitable[None]]
 _Receive: TypeAlias = Callable[[], Awaitable[Any]]
 
 log: Final = logging.getLogger("transport.server.http")
+
+SECURITY_HEADERS: Final[Mapping[str, str]] = {
+    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+    "Cache-Control": "no-store",
+}
+"""Headers of the listener's own responses: no scripts, no framing, no type sniffing, no referrer, no caching."""
+HSTS: Final = ("Strict-Transport-Security", "max-age=31536000")
+"""Use TLS with this host for a year (RFC 6797). Sent over TLS only; browsers ignore it elsewhere."""
 
 
 @frozen
@@ -47,6 +62,12 @@ class HttpConfig:
     keep_alive_s: float = 5.0
     write_s: float = 20.0
     head_bytes: int = 16 * 1024
+
+
+def security_headers(*, secure: bool) -> list[tuple[bytes, bytes]]:
+    """Return SECURITY_HEADERS in ASGI form; with HSTS if the response goes over TLS (`secure`)."""
+    named = [*SECURITY_HEADERS.items(), HSTS] if secure else SECURITY_HEADERS.items()
+    return [(name.lower().encode(), value.encode()) for name, value in named]
 
 
 def error_body(code: str, message: str | None = None, error_id: str | None = None) -> dict[str, Any]:
@@ -136,6 +157,81 @@ class ReplayStream:
         self.deadline = deadline
         if self._write is not None:
             self._write.deadline = min(self._write.deadline, deadline)
+
+
+class _RequestRefused(Exception):
+    """A request is answered with `status`, after which the connection is closed."""
+
+    def __init__(self, status: int) -> None:
+        super().__init__(status)
+        self.status = status
+
+
+class _Http1(H11Protocol):
+    """HTTP/1.x that stays HTTP/1.x."""
+
+    async def handle(self, event: Event) -> None:
+        try:
+            await super().handle(event)
+        except _RequestRefused as refused:
+            await self._send_error_response(refused.status)
+            await self.send(Closed())
+
+    async def _send_error_response(self, status_code: int) -> None:
+        """Answer a request that cannot be served as hypercorn does, with our security headers."""
+        fields = [(b"content-length", b"0"), (b"connection", b"close"), *security_headers(secure=self.ssl)]
+        headers = [*fields, *self.config.response_headers("h11")]
+        await self._send_h11_event(h11.Response(status_code=status_code, headers=headers))
+        await self._send_h11_event(h11.EndOfMessage())
+
+    async def _check_protocol(self, event: h11.Request) -> None:
+        """Validate a request's head, in place of hypercorn's detection of HTTP/2.
+
+        A head with both a length and a transfer coding is refused: an intermediary may have assumed another end of the
+        body (RFC 9112 section 6.3).
+        """
+        names = {bytes(name).lower() for name, _ in event.headers}
+        if not event.http_version.startswith(b"1."):
+            raise _RequestRefused(505)
+        if event.method not in METHODS:
+            raise _RequestRefused(501)
+        if {b"content-length", b"transfer-encoding"} <= names:
+            raise _RequestRefused(400)
+
+
+class Http1Server(TCPServer):
+    """Serves one connection by HTTP/1.1, and marks its permit as waiting between requests."""
+
+    def __init__(
+        self, app: AppWrapper, config: Config, context: WorkerContext, state: Any, stream: Any, permit: Permit
+    ) -> None:
+        super().__init__(app, config, context, state, stream)
+        self._permit = permit
+
+    async def run(self) -> None:
+        """Serve until the connection ends."""
+        try:
+            socket = self.stream.socket
+            peer, here = (parse_socket_addr(socket.family, name()) for name in (socket.getpeername, socket.getsockname))
+            async with TaskGroup() as group:
+                self._task_group = group
+                http = _Http1(
+                    self.app, self.config, self.context, group, ConnectionState(self.state), self.stream.secure,
+                    peer, here, self.protocol_send,
+                )  # fmt: skip
+                self.protocol = http  # type: ignore[assignment]  # hypercorn has a wrapper there that may change it
+                await self.idle_task.restart(group, self._idle_timeout)
+                await self._read_data()
+        except OSError:
+            pass  # the client has disconnected
+        finally:
+            await self._close()
+
+    async def protocol_send(self, event: Event) -> None:
+        """Handle a protocol event, and keep the permit's `waiting` in step with the connection's idle state."""
+        if isinstance(event, Updated):
+            self._permit.waiting = event.idle
+        await super().protocol_send(event)
 
 
 class HttpServer:

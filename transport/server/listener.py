@@ -24,9 +24,8 @@ from websockets.server import ServerProtocol
 from transport.auth.forwarded import TrustedProxies
 from transport.server.accept import ReserveListener
 from transport.server.connection_limiter import ConnectionLimiter, LimitReached, Permit
-from transport.server.http import AsgiApp, HttpConfig, HttpServer, error_body, json_response
+from transport.server.http import HSTS, AsgiApp, HttpConfig, HttpServer, error_body, json_response
 from transport.server.request_head import RequestHead, Unreadable, read_request_head
-from transport.server.response_headers import HSTS
 from transport.server.socket import Socket, SocketLimits
 from transport.server.tls import PlainRequest, Stream, TlsStream, close_now
 from transport.server.websocket.deflate import offered_extensions

@@ -1,4 +1,4 @@
 """The vocabulary of a connection: commands, events, codes, dialects, encoding. Pure.
 
-No trio and no sockets.
+No trio and no sockets may be imported here.
 """

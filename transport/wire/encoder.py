@@ -29,13 +29,13 @@ class Encoder:
         return self._encoders[dialect, html]
 
 
-def wrapping_encoder(encode: Encode, dress: WrapFrame | None) -> Encode:
-    """Encode an event, and give what `dress` makes of it and its frame; `encode` itself without one."""
-    if dress is None:
+def wrapping_encoder(encode: Encode, wrap_frame: WrapFrame | None) -> Encode:
+    """Encode an event, and give what `wrap_frame` makes of it and its frame; `encode` itself without one."""
+    if wrap_frame is None:
         return encode
 
     def dressed_frame(envelope: Envelope) -> bytes | None:
         frame = encode(envelope)
-        return None if frame is None else dress(envelope, frame)
+        return None if frame is None else wrap_frame(envelope, frame)
 
     return dressed_frame

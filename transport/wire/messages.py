@@ -1,11 +1,19 @@
 """What a connection and its outbox are told."""
 
 from collections.abc import Sequence
+from contextvars import ContextVar
+from typing import Final
 
 from attrs import frozen
 
 from transport.wire.encoder import Encode
 from transport.wire.events import Envelope
+
+arrived_at: Final[ContextVar[float | None]] = ContextVar("transport.arrived_at", default=None)
+"""Unix seconds at which the server received the command that the task is handling; None if no client sent one.
+
+Set for each frame and request. It follows the task through this process, and is neither sent nor logged.
+"""
 
 
 class Deliver:

@@ -16,10 +16,10 @@ from attrs import evolve, frozen
 from actors import ActorDied, ActorError, ActorRef, AskTimeout, MailboxFull, StartFailed
 from transport.auth.identity import Identity
 from transport.outbox.outbox import Deliver, UnsubscribeThread
-from transport.server.arrival import arrived_at
 from transport.wire.commands import Approve, Cancel, Command, Edit, Feedback, Regenerate, Resume, Say, UserTyping
 from transport.wire.errors import CommandRejected
 from transport.wire.events import AgentProgress, ApprovalDecision, Envelope, Typing
+from transport.wire.messages import arrived_at
 from understudy.chat.messages import (
     Accept,
     AnswerAgain,

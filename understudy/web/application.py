@@ -7,7 +7,7 @@ from quart import Response, request
 from quart_trio import QuartTrio
 from werkzeug.exceptions import HTTPException, MethodNotAllowed
 
-from transport.server.response_headers import HSTS
+from transport.server.http import HSTS
 from transport.wire.errors import CommandRejected, OriginRefused, Unauthenticated
 from understudy.storage.errors import FileTooLarge, InvalidCursor, StorageError, StorageUnavailable, Unstorable
 from understudy.web import cross_origin

@@ -61,7 +61,7 @@ class EventStreams:
         command: Command,
         *,
         dialect: Dialect = Dialect.CANONICAL,
-        dress: WrapFrame,
+        wrap_frame: WrapFrame,
         label: str,
         welcome: bool,
     ) -> None:
@@ -82,7 +82,7 @@ class EventStreams:
                 who,
                 thread_id,
                 dialect=dialect,
-                dress=dress,
+                wrap_frame=wrap_frame,
                 label=label,
                 connection_id=connection_id,
                 limits=self.limits,

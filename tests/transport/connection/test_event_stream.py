@@ -103,7 +103,7 @@ async def watched(*, log: list[Envelope] | None = None, expires_at: float = math
             identity,
             "t",
             dialect=Dialect.CANONICAL,
-            dress=encode_event,
+            wrap_frame=encode_event,
             label="canonical",
             connection_id="c",
         )

@@ -78,7 +78,7 @@ class DeliveryMachine(RuleBasedStateMachine):
     def take(self, thread: str, seqs: list[int], head: int) -> None:
         """Hand over a page."""
         for seq in seqs:
-            if self.session.replayed(thread, seq) is Verdict.SEND:
+            if self.session.offer(thread, seq) is Verdict.SEND:
                 self.given[thread].append(seq)
         self.session.extend_log(thread, head)
 
@@ -174,7 +174,7 @@ def test_an_event_already_given_is_a_duplicate() -> None:
     session.subscribe("t", after=0, head=0)
     session.offer("t", 1)
     assert session.offer("t", 1) is Verdict.DUPLICATE
-    assert session.replayed("t", 1) is Verdict.DUPLICATE
+    assert session.offer("t", 1) is Verdict.DUPLICATE
 
 
 def test_a_hole_puts_the_thread_behind_until_the_log_is_read() -> None:
@@ -183,11 +183,11 @@ def test_a_hole_puts_the_thread_behind_until_the_log_is_read() -> None:
     session.subscribe("t", after=0, head=0)
     assert session.offer("t", 3) is Verdict.BEHIND
     assert session.behind() == [("t", 0)]
-    assert session.replayed("t", 1) is Verdict.SEND
+    assert session.offer("t", 1) is Verdict.SEND
     assert session.offer("t", 2) is Verdict.SEND
-    assert session.replayed("t", 2) is Verdict.DUPLICATE
+    assert session.offer("t", 2) is Verdict.DUPLICATE
     assert session.behind() == [("t", 2)]
-    assert session.replayed("t", 3) is Verdict.SEND
+    assert session.offer("t", 3) is Verdict.SEND
     assert session.behind() == []
 
 

@@ -182,8 +182,8 @@ async def open_rig(dialect: Dialect = Dialect.CANONICAL, **limits: Any) -> Async
                     dialect,
                     encoder=encoder,
                     read_log=log.read,
-                    want_snapshot=snapshots.append,
-                    observer=counts,
+                    request_snapshot=snapshots.append,
+                    metrics=counts,
                     limits=OutboxLimits(**limits),
                     clock=lambda: 3.5,
                 )

@@ -106,7 +106,7 @@ class Client:
         self.session.extend_log("t", head)
         while self.session.is_behind("t"):
             envelope = self.log[self.session.cursor("t") or 0]
-            assert self.session.replayed("t", envelope.seq or 0) is Verdict.SEND
+            assert self.session.offer("t", envelope.seq or 0) is Verdict.SEND
             self.got.append(envelope)
 
 

@@ -96,7 +96,9 @@ def a_stream() -> EventStream:
 
 async def opened(built: House, stream: EventStream) -> None:
     """Open it for the thread `t`."""
-    await built.streams.open(ADA, "t", stream, Resume({"t": 0}), dress=encode_event, label="canonical", welcome=True)
+    await built.streams.open(
+        ADA, "t", stream, Resume({"t": 0}), wrap_frame=encode_event, label="canonical", welcome=True
+    )
 
 
 @pytest.fixture

@@ -7,10 +7,10 @@ from quart import Blueprint, Response, request
 
 from transport.agui.events import AguiTranslator, run_error
 from transport.agui.stream import AguiStream, wrap_for_agui
-from transport.server.arrival import arrived_at
 from transport.server.eventstream import CONTENT_TYPE, HEADERS, encode_block, encode_json
 from transport.wire.commands import Say
 from transport.wire.events import Error
+from transport.wire.messages import arrived_at
 from understudy.agents.agent import Agent
 from understudy.content.texts import run_off_loop
 from understudy.web.api.commands import read_body
@@ -39,7 +39,7 @@ async def agui() -> Response:
     thread_id, message_id = say.thread_id or "", say.message_id or ""
     translator = AguiTranslator(given.thread_id, given.run_id, message_id, given.parent_run_id)
     body = AguiStream(translator, beat_s=streams.heartbeat_s, write_s=WRITE_TIMEOUT_S)
-    await streams.open(who, thread_id, body, say, dress=wrap_for_agui, label=LABEL, welcome=False)
+    await streams.open(who, thread_id, body, say, wrap_frame=wrap_for_agui, label=LABEL, welcome=False)
     return as_answer(body)
 
 

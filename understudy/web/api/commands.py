@@ -8,9 +8,9 @@ from attrs import asdict
 from quart import Blueprint, request
 from werkzeug.exceptions import RequestTimeout
 
-from transport.server.arrival import arrived_at
 from transport.wire.codec import parse_frame
 from transport.wire.errors import CommandRejected
+from transport.wire.messages import arrived_at
 from understudy.web.context import identity, web_context
 from understudy.web.sse import CONNECTIONLESS
 

@@ -45,7 +45,7 @@ async def stream(thread_id: str) -> Response:
         body,
         Resume({thread_id: after}),
         dialect=dialect,
-        dress=encode_event,
+        wrap_frame=encode_event,
         label=dialect.value,
         welcome=True,
     )
