@@ -1,4 +1,4 @@
-"""What an operator does to stored data from a shell: migrate it, back it up, put a backup back."""
+"""Operations on stored data behind the commands migrate, backup and restore."""
 
 from pathlib import Path
 
@@ -13,14 +13,14 @@ from understudy.storage.sqlite import FILES, open_database
 
 @frozen
 class OperationResult:
-    """What came of it, in a sentence, and whether all of it could be done."""
+    """The result of an operation in a sentence, and whether it was complete."""
 
     text: str
     complete: bool = True
 
 
 def migrate_database(settings: Settings) -> OperationResult:
-    """Bring the database to the newest schema. Raises DatabaseUnusable."""
+    """Migrate the database to the newest schema. Raises DatabaseUnusable."""
     if settings.on_postgresql:
         from understudy.storage.postgresql import connect_database, inspect_server
 
@@ -35,14 +35,14 @@ def migrate_database(settings: Settings) -> OperationResult:
 
 
 def back_up_data(settings: Settings, target: Path) -> OperationResult:
-    """Make a backup. Raises StorageError."""
+    """Copy the database and the files to a new folder. Raises StorageError."""
     _only_sqlite(settings)
     copied = back_up(settings.database_folder, settings.data_dir / FILES, target)
     return _describe_copy(copied, target)
 
 
 def restore_backup(settings: Settings, source: Path) -> OperationResult:
-    """Put a backup back. Raises StorageError."""
+    """Restore a backup into the data folder. Raises StorageError."""
     _only_sqlite(settings)
     copied = restore(source, settings.database_folder, settings.data_dir / FILES)
     return _describe_copy(copied, settings.data_dir)

@@ -1,4 +1,4 @@
-"""Users' own agents, named on the command line as MODULE:ATTR."""
+"""Load the user's own agents, named on the command line as MODULE:ATTR."""
 
 import importlib
 import os
@@ -14,10 +14,10 @@ class CannotLoad(ValueError):
 
 
 def load_agents(names: Sequence[str]) -> list[Agent]:
-    """Import each `MODULE:ATTR`, an `Agent` or a list of them, also from the current folder.
+    """Import each `MODULE:ATTR`, an `Agent` or a list of them. The current folder is searched too.
 
     Raises:
-        CannotLoad: There is no such module or attribute, it fails to import, or it is no agent.
+        CannotLoad: The module or attribute does not exist, its import fails, or it is no agent.
     """
     if os.getcwd() not in sys.path:
         sys.path.insert(0, os.getcwd())
@@ -46,7 +46,8 @@ def _load(name: str) -> list[Agent]:
 
 
 def _location(error: Exception) -> str:
-    """Where in the user's code it went wrong, as ` (FILE, line N)`; empty when no file of theirs was reached."""
+    """Return where in the user's code the import failed, as ` (FILE, line N)`; empty if none of their files was
+    reached."""
     if isinstance(error, SyntaxError):
         return ""  # its own text says where
     frames = traceback.extract_tb(error.__traceback__)

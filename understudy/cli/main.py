@@ -1,6 +1,6 @@
 """The command `understudy`: serve, chat, token, scrub, threads, users, migrate, backup, restore, doctor.
 
-Exit codes: 0 well, 1 it could not be done (or `scrub --check` found something), 2 wrong usage.
+Exit codes: 0 success, 1 failure (or findings of `scrub --check`), 2 wrong usage.
 """
 
 import os
@@ -25,21 +25,23 @@ if TYPE_CHECKING:
 
 
 class _Commands(click.Group):
-    """Commands of which what the system refuses (a folder, a full disk) is an error in a sentence; exit code 1."""
+    """A command group that reports `OSError` (missing directory, full disk) as a one-line message with exit code 1
+    instead of a traceback."""
 
     def invoke(self, context: click.Context) -> Any:
-        """Run the command that was named."""
+        """Run the command."""
         try:
             return super().invoke(context)
         except OSError as error:
-            if isinstance(error, BrokenPipeError):  # whoever reads has enough: click ends without a word
+            if isinstance(error, BrokenPipeError):  # the reader closed the pipe: click exits silently
                 raise
             _discard_output()
             raise click.ClickException(explain_os_error(error)) from error
 
 
 def _discard_output() -> None:
-    """What could not be written to the standard output is not tried once more when the process ends."""
+    """Redirect standard output to nowhere if it cannot be flushed, so that the interpreter does not try again at
+    exit."""
     try:
         sys.stdout.flush()
     except OSError:
@@ -60,13 +62,13 @@ def main() -> None:
 @click.option("--tls-certificate", type=click.Path(path_type=Path), help="PEM file: the certificate and its chain.")
 @click.option("--tls-key", type=click.Path(path_type=Path), help="PEM file: the key; with it the port speaks TLS.")
 @click.option("--data-dir", type=click.Path(path_type=Path), help="Folder for the database and files [data].")
-@click.option("--database-url", help=f"Where the database is, if not in the data folder: {DATABASE_URL_FORMS}.")
+@click.option("--database-url", help=f"URL of the database, if it is not in the data folder: {DATABASE_URL_FORMS}.")
 @click.option("--model", help="offline, or openai:NAME [offline].")
 def serve(agents: tuple[str, ...], **given: Any) -> None:
     """Serve the chat page, REST and WebSocket until SIGTERM or Ctrl-C.
 
-    Each MODULE:ATTR is an Agent of yours, or a list of them; modules are also found in the current folder. Whatever
-    is not given is read from UNDERSTUDY_* variables and understudy.toml.
+    Each MODULE:ATTR is an Agent of yours, or a list of them; the current folder is searched for modules too. Settings
+    that are not given are read from UNDERSTUDY_* variables and understudy.toml.
     """
     settings = load_settings(**given)
     with listening_early(settings) as sockets:
@@ -81,10 +83,10 @@ def serve(agents: tuple[str, ...], **given: Any) -> None:
 
 
 @main.command()
-@click.option("--user", required=True, help="Who the token is for.")
-@click.option("--role", "roles", multiple=True, help="A role of theirs; may be given several times.")
-@click.option("--tenant", help="Of which tenant they are, where the setting tenant_claim names a claim for it.")
-@click.option("--ttl-s", type=click.IntRange(min=1), help="How long it is valid, in seconds [token_ttl_s].")
+@click.option("--user", required=True, help="User of the token.")
+@click.option("--role", "roles", multiple=True, help="Role of the user; may be given several times.")
+@click.option("--tenant", help="Tenant of the user, if the setting tenant_claim names a claim for it.")
+@click.option("--ttl-s", type=click.IntRange(min=1), help="Validity in seconds [token_ttl_s].")
 @DATA_DIR
 def token(user: str, roles: tuple[str, ...], tenant: str | None, ttl_s: int | None, data_dir: Path | None) -> None:
     """Print a session token. Any server configured with the same secret accepts it.
@@ -123,7 +125,7 @@ def token(user: str, roles: tuple[str, ...], tenant: str | None, ttl_s: int | No
 @main.command()
 @click.option("--url", help="Address of the server [http://127.0.0.1:8002].")
 @click.option("--token", "session_token", envvar="UNDERSTUDY_TOKEN", help="A session token; also UNDERSTUDY_TOKEN.")
-@click.option("--agent", default="guide", show_default=True, help="Who to talk to: guide, a pillar, or your agent.")
+@click.option("--agent", default="guide", show_default=True, help="Agent to talk to: guide, a pillar, or your own.")
 def chat(url: str | None, session_token: str | None, agent: str) -> None:
     """Talk to a running server in the terminal; Ctrl-C stops a run, Ctrl-D leaves, /help says more.
 
@@ -170,16 +172,18 @@ def _policy(_context: click.Context, _option: click.Parameter, name: str) -> "Po
     type=click.Choice(["inbound", "tool", "outbound"]),
     default="tool",
     show_default=True,
-    help="Whose rules of the policy: those for users' text, for files and tools, or for answers.",
+    help="Rules of the policy to apply: for users' text, for files and tools, or for answers.",
 )
-@click.option("--check", is_flag=True, help="Write where something was found, not the text; exit code 1 if anything.")
-@click.option("--json", "as_json", is_flag=True, help="Tell findings as JSON, one object a line.")
+@click.option(
+    "--check", is_flag=True, help="Write the positions of findings, not the text; exit code 1 if there are any."
+)
+@click.option("--json", "as_json", is_flag=True, help="Report findings as JSON, one object a line.")
 @click.option("--html", is_flag=True, help="Make markup safe to put into a page, and leave text alone.")
 def scrub(files: tuple[str, ...], policy: "Policy", direction: str, **options: bool) -> None:
-    """Take secrets, hidden characters and active markup out of files or a pipe.
+    """Remove secrets, hidden characters and active markup from files or a pipe.
 
-    The text goes to the standard output as it comes in; what was found goes to the standard error. Without a FILE, or
-    where it is -, the standard input is read.
+    The text is written to standard output as it comes in, findings to standard error. Without a FILE, or if it is -,
+    standard input is read.
     """
     from sanitization import Direction
     from understudy.cli.scrub import STDIN, ScrubCommand
@@ -189,11 +193,11 @@ def scrub(files: tuple[str, ...], policy: "Policy", direction: str, **options: b
 
 @main.command()
 @DATA_DIR
-@click.option("--database-url", help=f"Where the database is, if not in the data folder: {DATABASE_URL_FORMS}.")
+@click.option("--database-url", help=f"URL of the database, if it is not in the data folder: {DATABASE_URL_FORMS}.")
 def migrate(data_dir: Path | None, database_url: str | None) -> None:
-    """Bring the database to the newest schema, making it when it is not there; `serve` does the same at its start.
+    """Migrate the database to the newest schema, creating it if missing; `serve` does the same when it starts.
 
-    While a server uses the database nothing is changed.
+    Fails without changing anything while a server uses the database.
     """
     from understudy.cli.database import migrate_database
 
@@ -204,9 +208,9 @@ def migrate(data_dir: Path | None, database_url: str | None) -> None:
 @click.argument("target", type=click.Path(path_type=Path))
 @DATA_DIR
 def backup(target: Path, data_dir: Path | None) -> None:
-    """Copy the database and the uploaded files into the new folder TARGET; the server may be running.
+    """Copy the database and the uploaded files to the new folder TARGET; the server may be running.
 
-    The server's secret is not in it: keep that elsewhere, or everybody has to sign in again.
+    The server's secret is not included: keep a copy elsewhere, or every user has to sign in again.
     """
     from understudy.cli.database import back_up_data
 
@@ -217,14 +221,14 @@ def backup(target: Path, data_dir: Path | None) -> None:
 @click.argument("source", type=click.Path(path_type=Path))
 @click.option("--data-dir", type=click.Path(path_type=Path), help="Data folder to restore into [data].")
 def restore(source: Path, data_dir: Path | None) -> None:
-    """Put the backup SOURCE into a data folder that has no database."""
+    """Restore the backup SOURCE into a data folder without a database."""
     from understudy.cli.database import restore_backup
 
     _run_operation(restore_backup, load_settings(data_dir=data_dir), source)
 
 
 def _run_operation(operation: "Callable[..., OperationResult]", *arguments: object) -> None:
-    """Do it and say what came of it; exit code 1 when it could not be done, or not all of it."""
+    """Run an operation and print its result. Exit with 1 if it failed or was incomplete."""
     with storage_errors_shown():
         done = operation(*arguments)
     click.echo(done.text)
@@ -232,9 +236,9 @@ def _run_operation(operation: "Callable[..., OperationResult]", *arguments: obje
 
 
 @main.command()
-@click.option("--data-dir", type=click.Path(path_type=Path), help="Data folder to look at [data].")
+@click.option("--data-dir", type=click.Path(path_type=Path), help="Data folder to check [data].")
 def doctor(data_dir: Path | None) -> None:
-    """Say what is configured, reachable and missing, and how to mend it; exit code 1 when something must be mended."""
+    """Check configuration and services, and say how to fix problems; exit code 1 if anything must be fixed."""
     from understudy.cli.doctor.checks import run_doctor
 
     sys.exit(run_doctor(data_dir))

@@ -12,8 +12,8 @@ from understudy.app.settings import BadSettings, Settings, load
 _Command = TypeVar("_Command", bound=Callable[..., object])
 
 DATA_DIR = click.option("--data-dir", type=click.Path(path_type=Path), help="Data folder of the server [data].")
-DATABASE_URL = click.option("--database-url", help="Where the database is, if not in the data folder.")
-TENANT = click.option("--tenant", help="Of which tenant they are.")
+DATABASE_URL = click.option("--database-url", help="URL of the database, if it is not in the data folder.")
+TENANT = click.option("--tenant", help="Tenant of the users.")
 _EXPORT = (
     click.option(
         "--format",
@@ -21,11 +21,11 @@ _EXPORT = (
         type=click.Choice(["json", "markdown"]),
         default="json",
         show_default=True,
-        help="In which form.",
+        help="Format of the export.",
     ),
-    click.option("--events", is_flag=True, help="With the log of events (JSON only)."),
-    click.option("--raw", is_flag=True, help="With messages as they were sent, where that is kept; needs the key."),
-    click.option("--output", type=click.Path(path_type=Path), help="File to write to [the standard output]."),
+    click.option("--events", is_flag=True, help="Include the event log (JSON only)."),
+    click.option("--raw", is_flag=True, help="Include messages as they were sent, if they are stored; needs the key."),
+    click.option("--output", type=click.Path(path_type=Path), help="File to write to [standard output]."),
     DATA_DIR,
     DATABASE_URL,
 )
@@ -39,13 +39,13 @@ def export_options(command: _Command) -> _Command:
 
 
 class FixableError(click.ClickException):
-    """An error whose text says how to mend it; exit code 2, as for wrong usage."""
+    """An error whose text says how to fix it. Exit code 2, as for wrong usage."""
 
     exit_code = 2
 
 
 def load_settings(**given: Any) -> Settings:
-    """The settings, or an error that says how to mend them."""
+    """Load the settings. Raise FixableError if any is missing or wrong."""
     try:
         return load(**given)
     except BadSettings as error:
@@ -54,7 +54,7 @@ def load_settings(**given: Any) -> Settings:
 
 @contextmanager
 def storage_errors_shown() -> Iterator[None]:
-    """What storage raises is the command's error; exit code 1."""
+    """Report errors of storage as the command's error, with exit code 1."""
     from understudy.storage.errors import StorageError
     from understudy.storage.extras import ExtraNotInstalled
 

@@ -1,6 +1,6 @@
-"""`understudy scrub`: bytes of a file or a pipe go through the sanitizer as they come; what was found is told beside.
+"""`understudy scrub`: sanitize a file or a pipe as it is read, and report the findings on standard error.
 
-Memory does not grow with the length of the input or of its lines. Bytes that are no UTF-8 pass as they are.
+Memory does not grow with the length of the input or of its lines. Bytes that are no UTF-8 pass unchanged.
 """
 
 import codecs
@@ -20,16 +20,16 @@ from sanitization import Action, Direction, Failure, Finding, Placeholders, Poli
 from understudy.cli.chat.console import one_line
 
 CHUNK: Final = 64 * 1024
-"""Bytes read in one go: what a pipe of Linux holds."""
+"""Bytes of one read: the capacity of a Linux pipe."""
 MAX_HTML: Final = 32 * 1024 * 1024
-"""Bytes of markup that are taken: it is parsed as a whole."""
+"""Bytes of the largest HTML input, which is parsed as a whole; a larger one is refused."""
 WINDOW: Final = 4 * CHUNK
-"""Characters behind the last one in which a find may still begin: more than any detector holds back, and a chunk."""
+"""Characters before the end in which a new finding may still start: more than any detector holds back, and a chunk."""
 STDIN: Final = "-"
 SIGPIPE_STATUS: Final = 141
-"""What a shell shows of a program whose reader went away: 128 and the number of SIGPIPE."""
+"""Exit status that a shell shows of a program whose reader closed the pipe: 128 and the number of SIGPIPE."""
 SIGINT_STATUS: Final = 130
-"""What a shell shows of a program that Ctrl-C ended."""
+"""Exit status that a shell shows of a program ended by Ctrl-C."""
 
 _BOM: Final = "\ufeff"
 _BYTES: Final = "".join(map(chr, range(0xDC80, 0xDD00)))  # those that are no UTF-8, as `surrogateescape` has them
@@ -38,11 +38,11 @@ _JOINS_AFTER: Final = 3  # bytes that may lack their last one: no character has 
 
 
 class CannotScrub(Exception):
-    """A file cannot be read, or what comes out cannot be written; the text says which and why."""
+    """A file cannot be read, or the output not be written; the text says which and why."""
 
 
 class LineIndex:
-    """Line and column, from 1, of places in a text that goes by; those in its last `window` characters are known."""
+    """Line and column, from 1, of positions in a streamed text. Positions in its last `window` characters are known."""
 
     def __init__(self, window: int = WINDOW) -> None:
         self._window = window
@@ -51,7 +51,7 @@ class LineIndex:
         self._length = 0
 
     def feed(self, text: str) -> None:
-        """The next piece."""
+        """Add the next piece of the text."""
         starts, length = self._starts, self._length
         place = text.find("\n") + 1
         while place:
@@ -64,23 +64,23 @@ class LineIndex:
             self._before += old
 
     def position(self, offset: int) -> tuple[int, int]:
-        """Where the character at `offset` stands."""
+        """Return line and column of the character at `offset`."""
         row = max(0, bisect_right(self._starts, offset) - 1)
         return self._before + row + 1, offset - self._starts[row] + 1
 
 
 class PassthroughEncoder:
-    """Text to bytes again. Bytes that are no UTF-8 come out as they came in, and never as parts of a character.
+    """Encodes text to bytes. Bytes that were no UTF-8 come out unchanged, and never as parts of a character.
 
-    What stood between two such bytes may have been taken out; then the two could be a character that nobody looked
-    at. They become U+FFFD instead.
+    Text between two such bytes may have been removed; then the two could form a character that was never scanned. They
+    become U+FFFD instead.
     """
 
     def __init__(self) -> None:
         self._held = ""
 
     def encode(self, text: str, *, final: bool = False) -> bytes:
-        """All but the last bytes that may yet be joined to others, and with `final` these too."""
+        """Encode the text, holding back trailing bytes that later ones may complete; with `final`, encode these too."""
         text, self._held = self._held + text, ""
         if text.isascii():
             return text.encode()
@@ -100,7 +100,7 @@ def _replace_joined(run: re.Match[str]) -> str:
 
 @define
 class FileReport:
-    """What was found in one file: each find with its line and column, and how many there were in all."""
+    """Findings in one file, each with line and column, and their total number."""
 
     name: str
     positions: dict[Finding, tuple[int, int]] = field(factory=dict)
@@ -110,22 +110,22 @@ class FileReport:
 
     @property
     def shown(self) -> str:
-        """The file's name, harmless for a terminal."""
+        """The file's name with control characters neutralised."""
         return one_line(self.name)
 
     @property
     def omitted(self) -> int:
-        """Finds beyond the policy's bound on findings."""
+        """Findings beyond the policy's maximum."""
         return self.found - len(self.positions)
 
     def add_findings(self, findings: Iterable[Finding], lines: LineIndex) -> None:
-        """Keep those that are new, with their places."""
+        """Add the findings that are new, with their positions."""
         for each in findings:
             if each not in self.positions:
                 self.positions[each] = lines.position(each.start)
 
     def rows(self) -> Iterator[dict[str, Any]]:
-        """The findings as plain data, in the order of the text, without any of it."""
+        """Yield the findings as plain data in the order of the text, without any of the text."""
         for each in sorted(self.positions, key=lambda finding: (finding.start, finding.end)):
             line, column = self.positions[each]
             yield {
@@ -137,7 +137,7 @@ class FileReport:
 
 @define
 class ScrubCommand:
-    """One run of the command. `check` writes where something was found instead of the text."""
+    """One run of the command. `check` writes the positions of findings instead of the text."""
 
     policy: Policy
     direction: Direction
@@ -147,10 +147,10 @@ class ScrubCommand:
     _placeholders: Placeholders = field(factory=Placeholders, init=False)
 
     def run(self, names: Sequence[str]) -> int:
-        """Take the files one after the other; `-` is the standard input. Returns the exit code.
+        """Process the files in order; `-` is standard input. Return the exit code.
 
-        0: done (with `check`: and nothing was found). 1: something was found (with `check`), or was blocked by the
-        policy, which it is too where a detector fails. 2: a file cannot be read, or nothing can be written.
+        0: done (with `check`: without findings). 1: findings (with `check`), or the policy blocked a text, as it also
+        does if a detector fails. 2: a file cannot be read, or the output not be written.
         """
         status = 0
         try:
@@ -214,7 +214,7 @@ class ScrubCommand:
             _write(1, data)
 
     def _report(self, report: FileReport) -> None:
-        """What was found: to the standard output for `check`, whose result it is, else beside the text."""
+        """Report the findings: with `check` on standard output, otherwise on standard error."""
         if self.as_json:
             rows = [*report.rows()]
             if report.omitted or report.blocked:
@@ -229,7 +229,7 @@ class ScrubCommand:
 
 
 def _summarise(report: FileReport, *, counts: bool) -> Iterator[str]:
-    """What is to be said of a file: how many of each kind were taken out or left where they stood, and what failed."""
+    """Yield sentences about a file: the kinds redacted or left in with their numbers, and what failed."""
     if counts and report.positions:
         flagged = [each.kind for each in report.positions if each.action is Action.FLAG]
         taken = [each.kind for each in report.positions if each.action is not Action.FLAG]
@@ -247,13 +247,13 @@ def _summarise(report: FileReport, *, counts: bool) -> Iterator[str]:
 
 
 def _print_error(sentence: str) -> None:
-    """To the standard error; where nobody listens any more, nothing."""
+    """Write a sentence to standard error. Ignore a closed one."""
     with suppress(BrokenPipeError, CannotScrub):
         _write(2, f"understudy scrub: {sentence}\n".encode("utf-8", "replace"))
 
 
 def _decode(read: Callable[[], bytes]) -> Iterator[str]:
-    """The pieces of a text; a byte order mark at its start is a piece of its own."""
+    """Yield the pieces of a text. A byte order mark at its start is a piece of its own."""
     decoder = codecs.getincrementaldecoder("utf-8")("surrogateescape")
     first = True
     while chunk := read():
@@ -269,7 +269,7 @@ def _decode(read: Callable[[], bytes]) -> Iterator[str]:
 
 @contextmanager
 def _open_input(name: str) -> Iterator[Callable[[], bytes]]:
-    """A function that gives the next bytes, and none at the end."""
+    """Open a file. Yield a function that returns the next bytes, empty at the end."""
     shown = "the standard input" if name == STDIN else one_line(name)
 
     def read() -> bytes:
@@ -295,7 +295,7 @@ def _open_input(name: str) -> Iterator[Callable[[], bytes]]:
 
 
 def _write(descriptor: int, data: bytes) -> None:
-    """All of it, past Python's buffers: nothing is left to be written when the reader goes away."""
+    """Write all bytes, bypassing Python's buffers, so that nothing is left to write if the reader closes the pipe."""
     rest = memoryview(data)
     while rest:
         try:
@@ -307,5 +307,5 @@ def _write(descriptor: int, data: bytes) -> None:
 
 
 def _by_number(kinds: Iterable[str]) -> list[tuple[str, int]]:
-    """The kinds with their numbers, the most frequent first, then by name: not by when a stream gave them out."""
+    """Return the kinds with their numbers, the most frequent first, then by name, not in the order of the stream."""
     return sorted(Counter(kinds).items(), key=lambda each: (-each[1], each[0]))

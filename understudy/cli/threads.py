@@ -10,16 +10,16 @@ from understudy.cli.options import TENANT, export_options, load_settings, storag
 
 @click.group()
 def threads() -> None:
-    """Take conversations out of the database, beside a running server."""
+    """Export conversations from the database, also while a server runs."""
 
 
 @threads.command("export")
-@click.option("--owner", required=True, help="Whose it is.")
+@click.option("--owner", required=True, help="User who owns the conversation.")
 @TENANT
-@click.option("--thread", help="Which one [all that the owner has].")
+@click.option("--thread", help="Id of the conversation [all of the owner].")
 @export_options
 def export_threads(owner: str, tenant: str | None, thread: str | None, **options: Any) -> None:
-    """Write one conversation, or all of a user's, as JSON or Markdown."""
+    """Export one conversation, or all of a user, as JSON or Markdown."""
     export(owner, tenant, thread, **options)
 
 

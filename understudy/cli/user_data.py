@@ -1,7 +1,7 @@
-"""What an operator does with users' data from a shell: lists who is there, takes out what they have, erases them.
+"""Operations behind the commands users and threads: list users, export and erase their data, sign them out.
 
-Reading needs nothing but the database, beside a running server. Erasing from here needs that there is none: a server
-would go on with what it knows of a conversation. While one runs it erases by itself, over HTTP.
+Listing and exporting read the database, also while a server runs. Erasing requires that no server runs, because a
+server would go on with the state of its conversations; while one runs, erase over HTTP.
 """
 
 import os
@@ -44,19 +44,19 @@ REDIS_AWAY: Final = (
 
 
 class DatabaseInUse(StorageError):
-    """A server uses the database, so nothing is erased from here. The text is for the operator."""
+    """A server uses the database, so nothing is erased. The text is for the operator."""
 
 
 class OutputUnwritable(StorageError, OSError):
-    """The file that was named cannot be written; nothing is left of it."""
+    """The output file cannot be written; no part of it is left."""
 
 
 class RedisUrlInvalid(StorageError, ValueError):
-    """The address of Redis cannot be used, so nothing was erased. The text is for the operator."""
+    """The URL of Redis is invalid, so nothing was erased. The text is for the operator."""
 
 
 class RawKeyMissing(StorageError):
-    """Raw texts are wanted, and there is no key that opens them. The text is for the operator."""
+    """Raw texts were requested, and no key decrypts them. The text is for the operator."""
 
 
 def export_data(
@@ -67,9 +67,9 @@ def export_data(
     tenant: str | None,
     thread: str | None,
 ) -> None:
-    """Write an export to a file, or to the standard output: of a thread, of a user, or of a whole tenant.
+    """Export a thread, a user or a whole tenant to a file, or to standard output.
 
-    Raises StorageError, NotStored when there is no such thing.
+    Raises StorageError; NotStored if the thread, user or tenant does not exist.
     """
     sealer = _open_sealer(settings) if what.raw else None
 
@@ -104,7 +104,7 @@ async def _export_pieces(
 
 
 def users_with_data(settings: Settings, tenant: str | None) -> Iterator[Sequence[User]]:
-    """Who has something here, some at a time. Raises StorageError."""
+    """Yield the users with stored data, in pages. Raises StorageError."""
     with _open_read_only(settings) as database:
         after = ""
 
@@ -119,9 +119,9 @@ def users_with_data(settings: Settings, tenant: str | None) -> Iterator[Sequence
 def erase_users(
     settings: Settings, owner: str | None, tenant: str | None, tell: Callable[[str], object] = lambda _: None
 ) -> list[Erased]:
-    """Erase a user, or all of a tenant. Raises StorageError; what was removed until then is gone.
+    """Erase a user, or all users of a tenant. Raises StorageError; data erased before that is gone.
 
-    `tell` is given what the operator should know besides.
+    `tell` is called with notes for the operator.
     """
 
     async def run() -> list[Erased]:
@@ -142,7 +142,7 @@ def erase_users(
 
 
 def sign_out(settings: Settings, user: str, tenant: str | None) -> None:
-    """End all sessions of a user, beside running servers, which learn of it within a second. Raises StorageError."""
+    """End all sessions of a user. Running servers apply it within a second. Raises StorageError."""
 
     async def run() -> None:
         owner = owner_of(user, tenant)
@@ -163,7 +163,7 @@ def sign_out(settings: Settings, user: str, tenant: str | None) -> None:
 
 
 async def _revoke_user(settings: Settings, store: Store | None, owner: str) -> None:
-    """Write down that no token of a user counts that was issued until now, where servers look for it."""
+    """Record where servers poll for it that no token of the user issued until now is accepted."""
     if store is not None and settings.on_postgresql:
         now = time.time()
         await store.revoke_session(RevokeSession(user_key(owner), now + USER_REVOCATION_S, now))
@@ -198,7 +198,7 @@ def _open_read_only(settings: Settings) -> Iterator[ReadDatabase]:
 
 @asynccontextmanager
 async def _open_eraser(settings: Settings, tell: Callable[[str], object]) -> AsyncIterator[Eraser]:
-    """What erases, with a writer of its own, where no server is."""
+    """Open an eraser with a writer of its own, after checking that no server uses the database."""
     with _open_read_only(settings):
         pass  # nothing is made here, nor migrated
     database = _open_database(settings)
@@ -248,7 +248,7 @@ def _open_files(settings: Settings, database: Database, store: Store) -> FileSto
 
 @contextmanager
 def _open_output(output: Path | None) -> Iterator[BinaryIO]:
-    """The file under another name until all is in it; for its owner's eyes only."""
+    """Open the output under another name, readable by its owner only, and rename it when it is complete."""
     if output is None:
         yield sys.stdout.buffer
         sys.stdout.buffer.flush()

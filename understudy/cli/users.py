@@ -20,7 +20,7 @@ from understudy.cli.threads import export
 
 @click.group()
 def users() -> None:
-    """List users of whom something is stored, take out what they have, erase them."""
+    """List, export, erase and sign out users."""
 
 
 @users.command("list")
@@ -28,7 +28,7 @@ def users() -> None:
 @DATA_DIR
 @DATABASE_URL
 def list_users(tenant: str | None, data_dir: Path | None, database_url: str | None) -> None:
-    """Print a line for each user: name, tenant, number of threads, when the last was touched; tabs between."""
+    """Print a line for each user: name, tenant, number of threads, time of the last change; separated by tabs."""
     from understudy.cli.chat.console import one_line
     from understudy.cli.user_data import users_with_data
     from understudy.privacy.transcript import moment
@@ -48,7 +48,7 @@ def list_users(tenant: str | None, data_dir: Path | None, database_url: str | No
 @TENANT
 @export_options
 def export_users(owner: str | None, tenant: str | None, **options: Any) -> None:
-    """Write all that OWNER has, or without OWNER all that the users of a tenant have."""
+    """Export all data of OWNER, or without OWNER of all users of a tenant."""
     _need(owner, tenant)
     export(owner, tenant, None, **options)
 
@@ -56,20 +56,20 @@ def export_users(owner: str | None, tenant: str | None, **options: Any) -> None:
 @users.command("delete")
 @click.argument("owner", required=False)
 @TENANT
-@click.option("--yes", is_flag=True, help="Do it; there is no way back.")
+@click.option("--yes", is_flag=True, help="Confirm: this cannot be undone.")
 @DATA_DIR
 @DATABASE_URL
 def delete_users(
     owner: str | None, tenant: str | None, yes: bool, data_dir: Path | None, database_url: str | None
 ) -> None:
-    """Erase all that OWNER has, or without OWNER all that the users of a tenant have; while no server runs."""
+    """Erase all data of OWNER, or without OWNER of all users of a tenant. No server may be running."""
     from understudy.cli.user_data import erase_users
 
     _need(owner, tenant)
     settings = load_settings(data_dir=data_dir, database_url=database_url)
     if not yes:
         raise click.UsageError("this cannot be undone: say --yes if you mean it")
-    logging.getLogger("understudy").addHandler(logging.NullHandler())  # what is amiss is told in sentences
+    logging.getLogger("understudy").addHandler(logging.NullHandler())  # errors are printed as sentences
     with storage_errors_shown():
         done = erase_users(settings, owner, tenant, lambda note: click.echo(f"Note: {note}", err=True))
     count, threads, files = len(done), sum(each.threads for each in done), sum(each.files for each in done)
@@ -83,11 +83,11 @@ def delete_users(
 @DATA_DIR
 @DATABASE_URL
 def sign_out_users(owner: str, tenant: str | None, data_dir: Path | None, database_url: str | None) -> None:
-    """End all sessions of OWNER, beside running servers: every token issued until now is refused within a second."""
+    """End all sessions of OWNER, also while servers run: every token issued until now is refused within a second."""
     from understudy.cli.user_data import sign_out
 
     settings = load_settings(data_dir=data_dir, database_url=database_url)
-    logging.getLogger("understudy").addHandler(logging.NullHandler())  # what is amiss is told in sentences
+    logging.getLogger("understudy").addHandler(logging.NullHandler())  # errors are printed as sentences
     with storage_errors_shown():
         sign_out(settings, owner, tenant)
     click.echo(f"signed {owner} out everywhere")

@@ -20,19 +20,19 @@ from understudy.cli.chat.console import ChatConsole, one_line
 from understudy.cli.chat.session import ChatSession, UnknownAgent, find_agent
 
 REQUEST_TIMEOUT_S: Final = 10.0
-"""Longest time for one answer over HTTP."""
+"""Seconds within which the server must answer an HTTP request."""
 LINE_BYTES: Final = 64 * 1024
 INTERACTIVE_RECONNECT: Final = Reconnect(max_s=10.0, attempts=1_000_000)
-"""Somebody who sits there decides when it is enough; a pipe gives up with the client's own patience."""
+"""Reconnect for as long as the user stays."""
 
 
 class ChatFailed(Exception):
-    """There is no talking to this server; the text says why and what to do."""
+    """The chat cannot start or go on; the text says why."""
 
 
 @frozen
 class ServerAddress:
-    """Where the server is, and what is asked of it over HTTP."""
+    """A server's address, and plain HTTP requests to it."""
 
     secure: bool
     place: str
@@ -40,10 +40,10 @@ class ServerAddress:
 
     @classmethod
     def parse(cls, url: str) -> "ServerAddress":
-        """Read an address: `http://host:port`, with or without the scheme; ws and wss are taken too.
+        """Parse an address: `http://host:port`, with or without the scheme; ws and wss are accepted too.
 
         Raises:
-            CannotTalk: It is none.
+            ChatFailed: It is no address.
         """
         try:
             parts = urlsplit(url if "://" in url else f"http://{url}")
@@ -56,14 +56,14 @@ class ServerAddress:
 
     @property
     def socket(self) -> str:
-        """The address of the WebSocket."""
+        """The URL of the WebSocket."""
         return f"{'wss' if self.secure else 'ws'}://{self.place}{self.folder}/ws"
 
     async def ask(self, method: str, path: str, token: str | None = None) -> dict[str, Any]:
-        """One request.
+        """Send one request, and return the JSON object of its answer.
 
         Raises:
-            CannotTalk: It was refused, or nobody answered.
+            ChatFailed: The server refused, or did not answer.
         """
         return await trio.to_thread.run_sync(partial(self._ask, method, path, token), abandon_on_cancel=True)
 
@@ -96,10 +96,10 @@ class ServerAddress:
 
 
 def run_chat(url: str, session_token: str | None, agent: str) -> int:
-    """Talk to the server at `url` as this process's streams allow; returns the exit code.
+    """Chat with the server at `url` over this process's streams. Return the exit code.
 
-    Without a token an anonymous session is asked for. 1: the server cannot be reached, refuses, has no such agent, or
-    (when lines come from a pipe) a question ended in an error.
+    Without a token an anonymous session is requested. 1: the server cannot be reached, refuses, has no such agent, or
+    (if lines come from a pipe) a question ended in an error.
     """
     source = sys.stdin.fileno() if sys.stdin is not None else os.open(os.devnull, os.O_RDONLY)
     screen = ChatConsole.of_process()
@@ -111,10 +111,10 @@ def run_chat(url: str, session_token: str | None, agent: str) -> int:
 
 
 async def chat_session(url: str, token: str | None, agent: str, screen: ChatConsole, source: int) -> int:
-    """One sitting: lines are read from the file descriptor `source`; returns the exit code.
+    """Run one session: read lines from the file descriptor `source`. Return the exit code.
 
     Raises:
-        CannotTalk: There is no server, it refuses, or it has no such agent.
+        ChatFailed: The server does not answer, refuses, or has no such agent.
     """
     server = ServerAddress.parse(url)
     token = token or str((await server.ask("POST", "/api/sessions"))["session_token"])
@@ -166,7 +166,7 @@ async def _handle_interrupts(chat: ChatSession, over: trio.CancelScope) -> None:
 
 
 async def _read_input(chat: ChatSession, source: int) -> None:
-    """Ask for what is typed, as it is typed; for what comes through a pipe, one line after the other."""
+    """Send lines from a terminal as they are typed; from a pipe, each after the answer to the one before."""
     chat.screen.prompt(chat.name)
     async with aclosing(_read_lines(source)) as lines:
         async for line in lines:
@@ -185,7 +185,7 @@ async def _read_input(chat: ChatSession, source: int) -> None:
 
 
 async def _read_lines(source: int) -> AsyncGenerator[str]:
-    """Lines without their ends, to the end of the input. Read in a thread that nobody waits for at the end."""
+    """Yield lines without their ends, until the input ends. A thread reads, and is abandoned at the end."""
     rest = b""
     while True:
         try:
@@ -201,14 +201,14 @@ async def _read_lines(source: int) -> AsyncGenerator[str]:
 
 @define
 class RenewingSession:
-    """The session of a sitting, kept alive for as long as the server renews it."""
+    """The token of a chat, renewed for as long as the server allows."""
 
     server: ServerAddress
     token: str
     _used: bool = False
 
     async def renew_token(self) -> str:
-        """A later token, from the second time on; the same one where the server gives none."""
+        """Return the token, renewed from the second call on; unchanged if the server does not renew it."""
         if self._used:
             try:
                 body = await self.server.ask("POST", "/api/sessions/refresh", self.token)

@@ -1,6 +1,6 @@
-"""What `understudy chat` shows, and where: text from a server, made harmless for a terminal.
+"""Output of `understudy chat`: text from a server, made harmless for a terminal.
 
-Nothing in such text moves the cursor, and on a terminal no line of an answer begins in the column of the prompt.
+No such text moves the cursor, and on a terminal no line of an answer starts in the column of the prompt.
 """
 
 import re
@@ -15,7 +15,7 @@ from rich.padding import Padding
 from rich.text import Text
 
 MAX_LINE: Final = 400
-"""What is shown of one line of the server's that is not the answer."""
+"""Characters shown of one line of the server that is not part of an answer; the rest is cut."""
 
 _C0 = {code: chr(0x2400 + code) for code in range(32) if chr(code) not in "\n\t\r"}
 _HIDDEN = [0x61C, 0x200E, 0x200F, 0x2028, 0x2029, 0xFEFF, *range(0x202A, 0x202F), *range(0x2066, 0x206A)]
@@ -26,19 +26,19 @@ _NEUTRAL: Final[Mapping[int, str]] = {
 
 
 def neutralise(text: object) -> str:
-    """Text from elsewhere, with every character made visible that could move the cursor or turn the line around."""
+    """Make every character visible that could move the cursor or change the direction of the text."""
     return str(text).translate(_NEUTRAL)
 
 
 def one_line(text: object) -> str:
-    """The same on one line, of bounded length."""
+    """Neutralise a text and fit it to one line of at most MAX_LINE characters."""
     line = " ".join(neutralise(text).split())
     return line if len(line) <= MAX_LINE else f"{line[: MAX_LINE - 1]}…"
 
 
 @define
 class ChatConsole:
-    """Where the answers go and where everything else goes: both to a terminal, or answers alone to a pipe."""
+    """Writes answers and notes: both to a terminal, or only answers to a pipe."""
 
     answers: Console
     notes: Console
@@ -48,7 +48,7 @@ class ChatConsole:
 
     @classmethod
     def of_process(cls) -> "ChatConsole":
-        """The standard streams of this process."""
+        """Return a console over the standard streams of this process."""
         streams = (sys.stdout, sys.stderr)
         for stream in streams:
             if hasattr(stream, "reconfigure"):
@@ -61,7 +61,7 @@ class ChatConsole:
         return cls(out, out if out.is_terminal else beside, prompts=sys.stdin is not None and sys.stdin.isatty())
 
     def note(self, text: str, style: str = "dim") -> None:
-        """Show a line that is not part of an answer. `text` is neutral already."""
+        """Show a line that is not part of an answer. `text` must be neutralised."""
         self.end_line()
         line = Text(text, style)
         if self.notes.is_terminal:
@@ -82,7 +82,7 @@ class ChatConsole:
         self.answers.file.flush()
 
     def end_line(self) -> None:
-        """Begin a new line, unless one was just begun."""
+        """Start a new line, unless the cursor is at the start of one."""
         if self._prompted or self._column:
             console = self.notes if self._prompted else self.answers
             console.file.write("\n")
@@ -90,7 +90,7 @@ class ChatConsole:
         self._prompted, self._column = False, 0
 
     def prompt(self, name: str) -> None:
-        """Ask for a line, where there is somebody to ask."""
+        """Show a prompt, if there is a terminal to read from."""
         self.end_line()
         if self.prompts:
             self.notes.print(Text(f"{name}> ", "bold cyan"), end="", soft_wrap=True)
@@ -98,11 +98,11 @@ class ChatConsole:
             self._prompted = True
 
     def end_prompt(self) -> None:
-        """A line was entered: the terminal has ended it by itself."""
+        """Record that a line was entered, which ended the prompt's line."""
         self._prompted = False
 
     def _indent(self, text: str) -> str:
-        """Wrapped by words and indented, so that no line begins where a prompt does."""
+        """Wrap by words and indent, so that no line starts in the column of a prompt."""
         room = max(self.answers.width - 3, 20)
         out: list[str] = []
         for word in re.findall(r"\n|[^\S\n]+|\S+", text.expandtabs(4)):

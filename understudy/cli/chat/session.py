@@ -1,6 +1,7 @@
-"""One sitting of `understudy chat`: what was asked, and what is shown of what comes back.
+"""One session of `understudy chat`: the messages sent, and the display of events.
 
-A message is offered under one id until the server has accepted it, so it is one message however often the line drops.
+A message is sent under one id until the server has accepted it, so it is one message however often the connection
+drops.
 """
 
 import json
@@ -36,7 +37,7 @@ from transport.wire.events import (
 from understudy.cli.chat.console import ChatConsole, neutralise, one_line
 
 MAX_REASON: Final = 1000
-"""What a server takes of the reason for a decision."""
+"""Characters of a decision's reason that a server accepts."""
 HELP: Final = (
     "/agent NAME  talk to another agent",
     "/new         start a new conversation",
@@ -47,14 +48,14 @@ HELP: Final = (
 
 
 class UnknownAgent(LookupError):
-    """The server has no agent of that name; the text names those it has."""
+    """The server has no agent of that name; the text lists its agents."""
 
 
 def find_agent(agents: Sequence[Mapping[str, Any]], name: str) -> Mapping[str, Any]:
-    """The agent of this name, or of this pillar.
+    """Return the agent with this name, or of this pillar.
 
     Raises:
-        NoSuchAgent: There is none.
+        UnknownAgent: There is none.
     """
     for agent in agents:
         if name and name in (agent.get("name"), agent.get("pillar")):
@@ -72,7 +73,7 @@ _DECIDED: Final[Mapping[ApprovalDecision, str]] = {
 
 @define(eq=False)
 class PendingMessage:
-    """A message that has no answer yet. `shown` is the part of the answer that is on the screen."""
+    """A message without a complete answer. `shown` is the part of the answer on the screen."""
 
     run_id: str | None = None
     shown: str = ""
@@ -81,7 +82,7 @@ class PendingMessage:
 
 @frozen
 class PendingApproval:
-    """A tool call of a message's run that waits for consent."""
+    """A tool call that waits for approval."""
 
     tool_name: str
     message_id: str
@@ -89,7 +90,7 @@ class PendingApproval:
 
 @define(eq=False)
 class ChatSession:
-    """One sitting: what was asked, and what is shown of what comes back."""
+    """One session: the messages sent, and the display of events."""
 
     client: Client
     screen: ChatConsole
@@ -107,11 +108,11 @@ class ChatSession:
 
     @property
     def name(self) -> str:
-        """The present agent's name, fit for the prompt."""
+        """The current agent's name, fit for the prompt."""
         return one_line(self.agent.get("pillar") or self.agent.get("name"))[:40]
 
     async def send_message(self, content: str) -> None:
-        """Ask the present agent, in the present conversation."""
+        """Send a message to the current agent, in the current conversation."""
         fields = {"thread_id": self.thread_id, "agent_type": self.agent["agent_type"]}
         if self.agent.get("pillar") is not None:
             fields["pillar"] = self.agent["pillar"]
@@ -133,12 +134,12 @@ class ChatSession:
             self.screen.prompt(self.name)
 
     async def wait_answered(self) -> None:
-        """Wait until nothing is unanswered."""
+        """Wait until no message is pending."""
         while self.pending:
             await self._answered.wait()
 
     async def run_slash_command(self, line: str) -> bool:
-        """Carry out a line that begins with a slash; whether it was not the last."""
+        """Run a command that starts with a slash. Return False for /quit."""
         word, _, rest = line.partition(" ")
         if word == "/quit":
             return False
@@ -160,14 +161,15 @@ class ChatSession:
         return True
 
     def show_disconnected(self) -> None:
-        """The connection ended, or could not be made; another is tried soon."""
+        """Show that the connection ended or could not be made. The client reconnects by itself."""
         if self.online:
             self.screen.note("the connection is lost; trying again. You can go on writing.", "yellow")
             self.screen.prompt(self.name)
         self.online = False
 
     async def cancel_pending(self) -> bool:
-        """Ctrl-C: stop what runs. Whether there was anything to stop that was not being stopped already."""
+        """Cancel all pending messages, for Ctrl-C. Return False if there are none, or they are being cancelled
+        already."""
         if not self.pending or self.leaving:
             return False
         self.leaving = True
@@ -181,7 +183,7 @@ class ChatSession:
         return True
 
     async def show_event(self, received: Received) -> None:
-        """Show one event of the server's."""
+        """Show one event of the server."""
         message_id = received.message_id or ""
         asked = self.pending.get(message_id)
         match received.event:
@@ -224,8 +226,8 @@ class ChatSession:
                 self._settle(call_id)
             case ToolCompleted(call_id=call_id) as ended:
                 good = ended.status is ToolStatus.OK
-                told = f"{one_line(ended.tool_name)} {_elapsed(ended.duration_ms)}  {one_line(ended.result_summary)}"
-                note(f"{'✓' if good else '✗'} {told.rstrip()}", "green" if good else "red")
+                line = f"{one_line(ended.tool_name)} {_elapsed(ended.duration_ms)}  {one_line(ended.result_summary)}"
+                note(f"{'✓' if good else '✗'} {line.rstrip()}", "green" if good else "red")
                 self._settle(call_id)
             case AgentProgress(note=words) if not self.approvals:
                 note(one_line(words))
@@ -241,10 +243,10 @@ class ChatSession:
                     note("stopped", "yellow")
                 self._end(message_id)
 
-    # Consent
+    # Approvals
 
     async def _ask(self, message_id: str, question: ApprovalRequired) -> None:
-        """Show what a tool would be called with, all of it, and ask; where nobody can be asked, the answer is no."""
+        """Show all arguments of a tool call, and ask for approval. Deny it if there is no terminal to ask on."""
         self.screen.note(f"? {one_line(question.tool_name)} asks for your consent, to be called with", "yellow")
         shown = json.dumps(dict(question.parameters), ensure_ascii=False, indent=2, default=str)
         for line in shown.split("\n"):
@@ -257,7 +259,7 @@ class ChatSession:
         self._prompt()
 
     async def decide(self, line: str) -> None:
-        """Take a line as the answer to the question that was asked first."""
+        """Read a line as the decision about the oldest pending approval."""
         word, _, why = line.partition(" ")
         word = word.rstrip(",.:;!").lower()
         if word in ("y", "yes", "n", "no"):
@@ -274,7 +276,7 @@ class ChatSession:
             self._prompt()
 
     def _prompt(self) -> None:
-        """Ask for consent where that is waited for, else for the next message when nothing is being answered."""
+        """Prompt for an approval if one is pending, otherwise for a message if none is pending."""
         if self.approvals:
             tool_name = next(iter(self.approvals.values())).tool_name
             self.screen.prompt(f"allow {one_line(tool_name)[:40]}, y or n")
@@ -282,7 +284,7 @@ class ChatSession:
             self.screen.prompt(self.name)
 
     def _show(self, asked: PendingMessage, text: str, offset: int) -> None:
-        """A piece of the answer; what is on the screen already is left out, a hole waits for the end."""
+        """Show the part of this piece that is not on the screen yet. After a gap, wait for the whole answer."""
         piece = text[len(asked.shown) - offset :] if offset <= len(asked.shown) else ""
         asked.shown += piece
         self.screen.write(piece)
@@ -295,7 +297,7 @@ class ChatSession:
         self.screen.end_line()
 
     def _fault(self, message_id: str, error: Error, *, repeated: bool) -> None:
-        """`repeated`: the message was refused for the moment, and is sent again."""
+        """Show an error. `repeated`: the message was refused for the moment, and is sent again."""
         if repeated:
             self._show_fault(error, " Trying again.")
             return

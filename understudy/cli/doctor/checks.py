@@ -1,4 +1,4 @@
-"""`understudy doctor`: what is configured, reachable and missing, and how to mend it. It changes nothing."""
+"""`understudy doctor`: checks of configuration and services, with the way to fix each problem. It changes nothing."""
 
 import errno
 import http.client
@@ -40,28 +40,28 @@ from understudy.storage.inspection import inspect_database
 STYLES: Final = {"ok": "green", "note": "yellow", "mend": "red"}
 MIN_PYTHON: Final = (3, 11)
 MIN_FREE_BYTES: Final = 200_000_000
-"""Below this a folder is as good as full: room for ten uploads of the default size."""
+"""Free bytes below which a disk is reported as full: room for ten uploads of the default size."""
 CLOCK_SLACK_S: Final = 86_400.0
-"""How far ahead of the clock a file may have been written: time zones told wrongly are no reason to worry."""
+"""Seconds by which a file may have been written in the future, which wrong time zones explain."""
 EARLIEST_S: Final = datetime(2025, 1, 1, tzinfo=UTC).timestamp()
-"""No clock that is right says less: this program is younger."""
+"""A clock before this time is wrong, because this program is younger."""
 ANSWER_S: Final = 2.0
 
 
 def run_doctor(data_dir: Path | None, console: Console | None = None) -> int:
-    """Look at everything and print it; returns the exit code: 1 when something must be mended."""
+    """Run all checks and print the results. Return the exit code: 1 if anything must be fixed."""
     console = console or Console()
-    logging.getLogger("understudy").addHandler(logging.NullHandler())  # what is amiss stands in the findings
-    findings = list(run_checks(data_dir))
+    logging.getLogger("understudy").addHandler(logging.NullHandler())  # problems are in the results
+    results = list(run_checks(data_dir))
     table = Table(box=None, pad_edge=False, show_header=False)
-    for finding in findings:
-        table.add_row(Text(finding.state, STYLES[finding.state]), finding.name, Text(finding.text, overflow="fold"))
+    for result in results:
+        table.add_row(Text(result.state, STYLES[result.state]), result.name, Text(result.text, overflow="fold"))
     console.print(table, markup=False, highlight=False)
-    return 1 if any(finding.state == "mend" for finding in findings) else 0
+    return 1 if any(result.state == "mend" for result in results) else 0
 
 
 def run_checks(data_dir: Path | None = None) -> Iterator[CheckResult]:
-    """Give every finding, in the order in which a start would meet them."""
+    """Yield every result, in the order in which a start would need them."""
     yield _python()
     try:
         settings = load(data_dir=data_dir)
@@ -102,13 +102,13 @@ def _settings() -> CheckResult:
 
 
 def _nearest_existing(folder: Path) -> Path:
-    """The folder, or the nearest one above it that is there."""
+    """Return the folder, or its nearest parent that exists."""
     folder = folder.absolute()
     return next(path for path in (folder, *folder.parents) if _exists(path))
 
 
 def _exists(path: Path) -> bool:
-    """Whether it is, as far as it may be looked at."""
+    """Whether the path exists; False if the permission to look is missing."""
     try:
         return path.exists()
     except OSError:
@@ -189,7 +189,7 @@ def _secret(settings: Settings) -> CheckResult:
 
 
 def _keys(settings: Settings) -> CheckResult:
-    """The keys as the server will get them, now."""
+    """Fetch the keys as the server would."""
     try:
         keys = trio.run(read_keys, settings.jwks)
     except (FetchFailed, KeySetInvalid, OSError) as error:
@@ -211,7 +211,7 @@ def _clock(settings: Settings) -> CheckResult:
     try:
         written = max((path.stat().st_mtime for path in known if path.exists()), default=now)
     except OSError:
-        written = now  # what cannot be looked at is told by the findings before this one
+        written = now  # an earlier check reports files that cannot be read
     if written > now + CLOCK_SLACK_S:
         later = f"{datetime.fromtimestamp(written, UTC):%Y-%m-%d %H:%M}"
         return CheckResult("clock", "mend", f"{shown}, but the data was written at {later}: set the clock")
@@ -236,7 +236,7 @@ def _port(settings: Settings) -> CheckResult:
 
 
 def _identify_listener(settings: Settings, place: str) -> CheckResult:
-    """Who has the port: a server of ours answers `/healthz`."""
+    """Identify the program on the port: a server of ours answers `/healthz`."""
     host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(settings.host, settings.host)  # noqa: S104 - not bound, only named
     connection = http.client.HTTPConnection(host, settings.port, timeout=ANSWER_S)
     try:
@@ -272,7 +272,7 @@ def _charts(_: Settings) -> CheckResult:
 
 
 def _sandbox(_: Settings) -> CheckResult:
-    """Let a process for foreign text try to get out, and report what would hold none on this machine."""
+    """Run a sandboxed process that tries to escape. Report the protections that this machine lacks."""
     missing = trio.run(probe).missing
     if missing:
         text = f"processes for tables, charts and answers run without {missing}: see docs/explanation/security.md"

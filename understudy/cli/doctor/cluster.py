@@ -1,4 +1,4 @@
-"""What `understudy doctor` finds about what several nodes share: PostgreSQL and Redis."""
+"""Checks of the services that several nodes share: PostgreSQL and Redis."""
 
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, Final
@@ -15,15 +15,15 @@ if TYPE_CHECKING:
     from understudy.storage.redis import RedisLink
 
 MAX_CLOCK_SKEW_S: Final = 1.0
-"""From here on a clock is noted: messages of one thread may be answered by several nodes, and are shown with times."""
+"""Clock skew in seconds above which it is reported: nodes may answer in one thread, and times are shown to users."""
 REDIS_TIMEOUT_S: Final = 3.0
-"""How long Redis may take to answer, as long as a node is given that starts."""
+"""Seconds within which Redis must answer, as at the start of a node."""
 SAFE_POLICIES: Final = ("noeviction", "volatile-")
-"""How the policies begin by which Redis, when it is full, removes nothing that has no time to live."""
+"""Prefixes of the eviction policies under which a full Redis removes no key without a time to live."""
 
 
 def check_postgresql(address: str) -> Iterator[CheckResult]:
-    """What is there, whether clocks agree, and whether there is room for a node."""
+    """Check that PostgreSQL answers, its clock agrees, and it has connections for a node."""
     try:
         found = check_cluster(address)
     except DatabaseUnusable as error:
@@ -62,7 +62,7 @@ def _free_connections(found: ClusterCheck) -> CheckResult:
 
 
 def check_redis(url: str) -> CheckResult:
-    """Whether it answers, and whether it would throw away what nodes have for one another."""
+    """Check that Redis answers, and that it does not evict messages between nodes."""
     try:
         from understudy.storage.redis import RedisLink  # needs an extra
 
@@ -70,11 +70,11 @@ def check_redis(url: str) -> CheckResult:
     except (ValueError, ExtraNotInstalled) as error:
         return CheckResult("redis", "mend", str(error))
     try:
-        told = trio.run(_ask, link)
+        info = trio.run(_ask, link)
     except RedisUnavailable as error:
         return CheckResult("redis", "mend", f"{link.where} does not answer: {error.reason}")
-    policy = str(told.get("maxmemory_policy", SAFE_POLICIES[0]))
-    text = f"Redis {told.get('redis_version', '')} at {link.where}"
+    policy = str(info.get("maxmemory_policy", SAFE_POLICIES[0]))
+    text = f"Redis {info.get('redis_version', '')} at {link.where}"
     if policy.startswith(SAFE_POLICIES):
         return CheckResult("redis", "ok", text)
     wanted = "set maxmemory-policy to volatile-lru"

@@ -1,4 +1,4 @@
-"""What `understudy doctor` says of one thing that it looked at."""
+"""The result of a check of `understudy doctor`."""
 
 from attrs import frozen
 
@@ -7,7 +7,7 @@ from understudy.storage.schema import HEAD, is_behind
 
 @frozen
 class CheckResult:
-    """One thing that was looked at. `state` is `ok`, `note` (works, worth knowing) or `mend`."""
+    """The result of one check. `state` is `ok`, `note` (works, worth knowing) or `mend` (must be fixed)."""
 
     name: str
     state: str
@@ -15,7 +15,7 @@ class CheckResult:
 
 
 def describe_schema(version: str | None) -> str:
-    """How far the schema of a database is, None for one without tables."""
+    """Describe the schema version of a database; None for one without tables."""
     if version is None:
         return "no tables yet; the first start makes them"
     if is_behind(version):
