@@ -1,4 +1,4 @@
-"""`Agent`: a name, what it is told, and the tools it may use. Plain data; the run that acts on it lives elsewhere."""
+"""`Agent`: a name, instructions, and tools. Plain data; `chat.run` acts on it."""
 
 import re
 from collections.abc import Iterable
@@ -55,11 +55,11 @@ class Agent:
     `instructions` are for the model; `title`, `description` and `starters` (example requests) are for people and
     for colleagues who hand over. `colleagues` are names of agents this one may hand a run over to. `timeout_s` is
     the time in seconds that one of its runs may work, None for as long as the server lets every run (`limits.run_s`).
-    `model` is a model, the name of a configured one, or None for the default. `remembers`: its model is told, as data,
-    what its tools remembered of the user.
+    `model` is a model, the name of a configured one, or None for the default. `remembers`: its model is given, as data,
+    the values that its tools remembered for the user.
 
-    Raises ValueError for a bad name, a non-positive `timeout_s`, or two tools of one name; TypeError for a tool
-    that is none.
+    Raises ValueError for a bad name, a non-positive `timeout_s`, or two tools of one name; TypeError if a tool
+    is not a `Tool`.
     """
 
     name: str = field(validator=_named)
@@ -88,22 +88,22 @@ class Agent:
 
     @property
     def display_title(self) -> str:
-        """The title, or the name in words when there is none."""
+        """The title; if empty, the name as words."""
         return self.title or self.name.replace("_", " ").replace("-", " ").capitalize()
 
     def tool(self, name: str) -> Tool | None:
-        """The agent's tool of that name, or None."""
+        """Return the agent's tool of that name, or None."""
         return next((each for each in self.tools if each.name == name), None)
 
     def card(self) -> AgentCard:
-        """The agent as a model sees it."""
+        """Return the agent's description for a model."""
         cards = tuple(ToolCard(each.name, each.description, each.parameters) for each in self.tools)
         return AgentCard(self.name, self.display_title, self.description, cards)
 
     def run_limit_s(self, run_s: float) -> float:
         """Return how many seconds one of its runs may work on a server that lets every run work for `run_s`.
 
-        Raises ValueError if its own limit is longer: the server would cut it without a word.
+        Raises ValueError if its own limit is longer, because the server would silently cut it.
         """
         if self.timeout_s is None:
             return run_s

@@ -1,4 +1,4 @@
-"""The guide: the agent that everyone meets first."""
+"""The guide: the agent that answers users first."""
 
 from collections.abc import Iterable
 from typing import Final
@@ -14,7 +14,7 @@ _INSTRUCTIONS: Final = (
 
 
 def guide(colleagues: Iterable[Agent] = (), tools: Iterable[Tool] = ()) -> Agent:
-    """The guide, who answers with `tools` and hands over to `colleagues`."""
+    """Return the guide, which answers with `tools` and hands over to `colleagues`."""
     return Agent(
         GUIDE,
         _INSTRUCTIONS,

@@ -1,6 +1,6 @@
 """The four liaisons: one agent for each pillar, addressed on the wire by `pillar`.
 
-Each takes its tools as an argument; which tools those are is decided where the server is put together.
+Each takes its tools as an argument; `agents.registry` chooses them.
 """
 
 from collections.abc import Iterable
@@ -16,7 +16,7 @@ _MANNERS: Final = (
 
 
 def content(tools: Iterable[Tool]) -> Agent:
-    """The liaison for texts. Meant for `sanitize_content`, `summarise_text` and `calculate`."""
+    """Return the liaison for texts. Meant for `sanitize_content`, `summarise_text` and `calculate`."""
     return Agent(
         "content",
         f"You are the content liaison: you clean and shorten texts. {_MANNERS}",
@@ -33,7 +33,7 @@ def content(tools: Iterable[Tool]) -> Agent:
 
 
 def insights(tools: Iterable[Tool]) -> Agent:
-    """The liaison for tables. Meant for `profile_table`, `query_table`, `chart_table` and `calculate`."""
+    """Return the liaison for tables. Meant for `profile_table`, `query_table`, `chart_table` and `calculate`."""
     return Agent(
         "insights",
         f"You are the insights liaison: you answer questions about the user's tables. {_MANNERS}",
@@ -50,7 +50,7 @@ def insights(tools: Iterable[Tool]) -> Agent:
 
 
 def operations(tools: Iterable[Tool]) -> Agent:
-    """The liaison for this server itself. Meant for `system_health`, `supervision_tree` and `calculate`."""
+    """Return the liaison for this server itself. Meant for `system_health`, `supervision_tree` and `calculate`."""
     return Agent(
         "operations",
         f"You are the operations liaison: you tell how this server is doing. {_MANNERS}",
@@ -63,7 +63,7 @@ def operations(tools: Iterable[Tool]) -> Agent:
 
 
 def business_outcomes(tools: Iterable[Tool]) -> Agent:
-    """The liaison for decisions about money. Meant for `compare_scenarios` and `calculate`."""
+    """Return the liaison for decisions about money. Meant for `compare_scenarios` and `calculate`."""
     return Agent(
         "business_outcomes",
         f"You are the business outcomes liaison: you compare investments by their cash flows. {_MANNERS}",

@@ -15,9 +15,9 @@ from understudy.tools.text import sanitize_content, summarise_text
 
 
 def all_agents(own: Iterable[Agent] = ()) -> dict[str, Agent]:
-    """Give the guide, the four liaisons and `own`, by name; the guide hands over to all the others.
+    """Return the guide, the four liaisons and `own`, by name; the guide hands over to all the others.
 
-    One of `own` that has the name of a built-in agent takes its place.
+    An agent of `own` replaces a built-in agent of the same name.
 
     Raises:
         ValueError: Two agents have the same name or the same pillar.

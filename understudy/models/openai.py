@@ -29,9 +29,9 @@ from understudy.models.model import (
 from understudy.models.openai_request import hand_over_name, request_of
 from understudy.storage.extras import ExtraNotInstalled
 
-# Far beyond what any model writes in one turn; a provider that streams for ever is stopped here (characters).
+# Characters, far beyond the longest answer of a model; a provider that streams endlessly is stopped there.
 MAX_TEXT: Final = 1_000_000
-# Calls in one turn, and characters of arguments in one call, that are still taken seriously.
+# Calls in one turn, and characters of arguments in one call, that are accepted.
 MAX_CALLS: Final = 64
 MAX_ARGUMENTS: Final = 1_000_000
 
@@ -53,7 +53,7 @@ class _Call:
 
 @define
 class _Answer:
-    """What has arrived of an answer so far."""
+    """The part of an answer that has arrived."""
 
     text: list[str] = field(factory=list)
     length: int = 0
@@ -62,7 +62,7 @@ class _Answer:
     ended: str | None = None
 
     def add_call(self, index: int, call_id: str | None, name: str | None, arguments: str | None) -> None:
-        """Take in a piece of a tool call."""
+        """Add a piece of a tool call."""
         call = self.calls.setdefault(index, _Call())
         call.id = call.id or call_id or f"call-{index}"
         call.name += name or ""
@@ -127,12 +127,12 @@ class OpenAI:
         return await _finish(turn, answer, emit)
 
     async def _take_next(self, pieces: AsyncIterator[Any], answer: _Answer, emit: Emit) -> bool:
-        """Take in the next chunk of the stream; False when the answer is whole."""
+        """Read the next chunk of the stream. Return False if the answer is complete."""
         try:
             chunk = await self._within(self._chunk_timeout_s, lambda: _next(pieces))
         except ModelUnavailable:
             if answer.ended is not None:
-                return False  # all of the answer was there; only the goodbye got lost
+                return False  # the answer was complete; only the end marker is missing
             raise
         if chunk is None:
             if answer.ended is None:
@@ -147,7 +147,7 @@ class OpenAI:
         return True
 
     async def _within(self, seconds: float, step: Callable[[], Awaitable[Any]]) -> Any:
-        """Do one step of the exchange. Raises `ModelUnavailable` for every way in which it can fail.
+        """Run one step of the exchange. Raises `ModelUnavailable` for every failure.
 
         A server may accept a request and say nothing, or send comments for ever: trio's clock decides, not the
         socket's. The failure is raised outside the except clauses, so that the provider's error, and what it
@@ -165,7 +165,7 @@ class OpenAI:
         raise failure
 
     def _explain(self, error: Exception) -> ModelUnavailable:
-        """What a provider's error means to a user. The order is from the special to the general."""
+        """Return the error for the user. The cases are ordered from specific to general."""
         kinds = self._openai
         status = getattr(error, "status_code", None)
         detail = f"{type(error).__name__} {status}" if status is not None else type(error).__name__
@@ -187,7 +187,7 @@ class OpenAI:
 
 
 def _wish_s(error: Exception) -> float | None:
-    """How long the provider wants to be left alone (RFC 9110, 10.2.3); a date is not read."""
+    """Return the seconds of a Retry-After header (RFC 9110, 10.2.3); a date is ignored."""
     headers = getattr(getattr(error, "response", None), "headers", {})
     try:
         seconds = float(headers.get("retry-after", ""))
@@ -201,12 +201,12 @@ def _late() -> ModelUnavailable:
 
 
 async def _next(pieces: AsyncIterator[Any]) -> Any:
-    """The next chunk; None at the end of the stream."""
+    """Return the next chunk; None at the end of the stream."""
     return await anext(pieces, None)
 
 
 def _take(chunk: Any, answer: _Answer) -> str:
-    """Take in one chunk; returns the text it brought."""
+    """Add one chunk to the answer. Return its text."""
     if chunk.usage is not None:
         answer.usage = Usage(chunk.usage.prompt_tokens or 0, chunk.usage.completion_tokens or 0, 1)
     if not chunk.choices:
@@ -231,7 +231,7 @@ async def _finish(turn: Turn, answer: _Answer, emit: Emit) -> Reply:
     if answer.ended == "length":
         answer.text.append(_CUT)
         await emit(TextDelta(_CUT))
-        return Reply("".join(answer.text), usage=answer.usage)  # calls cut in the middle are no calls
+        return Reply("".join(answer.text), usage=answer.usage)  # incomplete calls are dropped
     calls = [_tool_call(each) for _, each in sorted(answer.calls.items())]
     name = hand_over_name(turn.tools)
     for each in calls:
@@ -248,7 +248,7 @@ def _tool_call(call: _Call) -> ToolRequest:
     except (msgspec.DecodeError, UnicodeError, RecursionError):
         arguments = None
     if not isinstance(arguments, dict):
-        # No tool has this parameter: it will refuse the call in words, from which the model learns.
+        # No tool has this parameter, so the call fails with a sentence that tells the model what to correct.
         arguments = {"not_a_json_object": call.arguments[:200]}
     words = call.name.replace("_", " ").replace("-", " ").strip().capitalize()
     return ToolRequest(call.id, call.name, arguments, words)

@@ -1,4 +1,4 @@
-"""A turn as OpenAI's chat completions API wants it. Pure: dictionaries in, dictionaries out."""
+"""Builds the request of OpenAI's chat completions API for a turn. Pure."""
 
 from collections.abc import Iterator, Sequence
 from typing import Any, Final
@@ -17,7 +17,7 @@ _MAX_COLUMNS: Final = 100
 
 
 def hand_over_name(tools: Sequence[ToolCard]) -> str:
-    """What the handoff tool is called: ``hand_over``, with underscores after it while a real tool has that name."""
+    """Return the handoff tool's name: ``hand_over``, followed by underscores while a real tool has that name."""
     name = HAND_OVER
     while any(each.name == name for each in tools):
         name += "_"
@@ -25,7 +25,7 @@ def hand_over_name(tools: Sequence[ToolCard]) -> str:
 
 
 def request_of(turn: Turn, model: str) -> dict[str, Any]:
-    """The body of the request: streaming, with usage, tools where there are any."""
+    """Return the body of the request: streaming, with usage, and with tools if there are any."""
     body: dict[str, Any] = {
         "model": model,
         "messages": [
@@ -45,7 +45,7 @@ def request_of(turn: Turn, model: str) -> dict[str, Any]:
 
 
 def system_text(turn: Turn) -> str:
-    """The instructions, the files at hand, the colleagues."""
+    """Return the system message: instructions, attached files, colleagues."""
     parts = [turn.instructions or f"You are {turn.agent.title or turn.agent.name}. {turn.agent.description}".strip()]
     if turn.files:
         parts.append("Files attached by the user:\n" + fenced([_file(each) for each in turn.files]))
@@ -56,7 +56,7 @@ def system_text(turn: Turn) -> str:
 
 
 def _begun(text: str) -> list[dict[str, Any]]:
-    """The answer so far, and the wish that it goes on there."""
+    """Return the messages with the answer so far and the request to continue it."""
     return [{"role": "assistant", "content": text}, {"role": "system", "content": _GO_ON}] if text else []
 
 
@@ -119,7 +119,7 @@ def _hand_over(name: str, colleagues: Sequence[AgentCard]) -> dict[str, Any]:
 
 
 def _file(card: FileCard) -> dict[str, Any]:
-    """Describe a file. Names and columns were written by others: the description belongs into a fence."""
+    """Describe a file. Names and columns are untrusted: the description must be fenced."""
     described: dict[str, Any] = {
         "id": card.id,
         "name": card.name,

@@ -1,7 +1,6 @@
-"""Which model answers for which agent: `offline`, or `openai:NAME`, from the settings or the agent itself.
+"""The models of a server by name: `offline`, or `openai:NAME`, named by the settings or by an agent.
 
-A provider on the other side of a network is asked through a breaker. A model object that an agent brings along is used
-as it is.
+A provider behind a network is called through a breaker. A model object of an agent is used unchanged.
 """
 
 from collections.abc import Callable, Sequence
@@ -17,17 +16,17 @@ OPENAI = "openai:"
 
 
 class UnknownModel(ValueError):
-    """A setting or an agent names a model of no known provider."""
+    """A setting or an agent names a model of an unknown provider."""
 
 
 class Models:
-    """The models of a server, each made once; close it when the server ends.
+    """The models of a server, each created once. Close it when the server stops.
 
-    `default` names the model of agents that name none; the offline model writes `words_per_s`. `on_change` is told
-    when the breaker of one opens or closes.
+    `default` names the model of agents without one; the offline model writes `words_per_s`. `on_change` is called if
+    a model's breaker opens or closes.
 
     Raises:
-        UnknownModel: The default model of the settings is of no known provider.
+        UnknownModel: The provider of the default model is unknown.
         OpenAINotInstalled: It needs the extra `openai`, which is not installed.
     """
 
@@ -40,17 +39,17 @@ class Models:
         self._default = self._named(default)
 
     def of(self, wanted: str | Model | None) -> Model:
-        """Give the model that an agent brings or names; for None, the default.
+        """Return the model object or the model of that name; the default for None.
 
         Raises:
-            UnknownModel, OpenAINotInstalled: As for the server's.
+            UnknownModel, OpenAINotInstalled: A model of that name cannot be created.
         """
         if wanted is None:
             return self._default
         return self._named(wanted) if isinstance(wanted, str) else wanted
 
     def breakers(self) -> Sequence[Breaker]:
-        """Those that providers are asked through."""
+        """Return the breakers of all models created so far."""
         return [model.breaker for model in self._made.values() if isinstance(model, ResilientModel)]
 
     async def aclose(self) -> None:

@@ -1,9 +1,9 @@
-"""A provider's client behind a breaker: one that cannot be reached is left alone for a while, and asked again first.
+"""A model client with retries and a circuit breaker.
 
-1. Nothing is asked again once a word of the answer was heard: what follows it is the caller's to decide.
-2. A provider that answers, whatever it says, can be reached: a refused key or request opens nothing.
-3. While it cannot be reached, whoever asks is told so at once, and when to come again; one call at a time finds out
-   whether it is back, and does so with its first word.
+1. A request is retried only before the first text of its answer; after that the caller decides.
+2. A provider that answers is reachable, whatever the answer: a refused key or request does not count as a failure.
+3. While the circuit is open, calls fail at once and carry the time to retry. One call at a time probes the provider,
+   and its first text closes the circuit.
 """
 
 import logging
@@ -23,16 +23,16 @@ from understudy.models.model import Emit, Model, ModelEvent, ModelUnavailable, R
 log = logging.getLogger(__name__)
 
 CIRCUIT: Final = CircuitSpec(trip=FailureCount(limit=5), reset=Backoff(min_s=1.0, max_s=30.0))
-"""Five calls in a row that did not get through, each of them tried again before."""
+"""Opens after five attempts in a row, retries included, that did not reach the provider."""
 RETRY: Final = Retry(attempts=3, backoff=Backoff(min_s=0.25, max_s=4.0), on=(ModelUnavailable,))
 MAX_WAIT_S: Final = 8.0
-"""A provider that wants to be left alone for longer is not waited for: a run has 30 s."""
+"""Seconds; if a retry would have to wait longer the call fails at once, because a run has 30 s."""
 UNREACHABLE: Final = "The language model cannot be reached; try again in a moment."
 
 
 @frozen
 class _FailedAttempt:
-    """An attempt that failed; `reached` says whether the provider answered at all."""
+    """A failed attempt; `reached` says whether the provider answered."""
 
     error: ModelUnavailable
     reached: bool
@@ -40,7 +40,7 @@ class _FailedAttempt:
 
 @define
 class _EmitProbe:
-    """Hands on what a model says, and knows whether it has begun."""
+    """Forwards a model's events, and records whether there was one."""
 
     emit: Emit
     breaker: Breaker
@@ -49,13 +49,13 @@ class _EmitProbe:
     async def __call__(self, event: ModelEvent) -> None:
         if not self.begun:
             self.begun = True
-            self.breaker.succeed()  # others need not wait for the end of the answer
+            self.breaker.succeed()  # other calls need not wait for the end of this answer
         await self.emit(event)
 
 
 @define(eq=False)
 class ResilientModel:
-    """A `Model` that asks another one through a breaker of its own. `on_change` is told when that opens or closes."""
+    """A `Model` that calls `model` through its own breaker. `on_change` is called if that opens or closes."""
 
     model: Model
     label: str
@@ -64,7 +64,7 @@ class ResilientModel:
     _random: Random = field(factory=Random, init=False, repr=False)
 
     def __attrs_post_init__(self) -> None:
-        # No limit for a whole call: the client has one for each piece, and the run one for all.
+        # No timeout for a whole call: the client has one for each piece, and the run has one for everything.
         self.breaker = Breaker(
             self.label,
             CIRCUIT,
@@ -75,16 +75,16 @@ class ResilientModel:
 
     @property
     def name(self) -> str:
-        """As the other's."""
+        """The name of the wrapped model."""
         return self.model.name
 
     @property
     def notice(self) -> str:
-        """As the other's."""
+        """The notice of the wrapped model."""
         return self.model.notice
 
     async def respond(self, turn: Turn, emit: Emit) -> Reply:
-        """As `Model.respond`; raises `ModelUnavailable`, with `retry_after_s` where the time is known."""
+        """Answer one turn. Raises `ModelUnavailable`, with `retry_after_s` if the time is known."""
         for attempt in count(1):
             hearing = _EmitProbe(emit, self.breaker)
             try:

@@ -1,4 +1,4 @@
-"""The first thing that runs in a process of `spawner`: it bounds and confines the process, then runs its program.
+"""The entry point of a process of `spawner`: bounds and confines the process, then runs its program.
 
     python -I understudy/sandbox/child.py < order-and-request > answer
 
@@ -32,11 +32,11 @@ SHARED: Final = (
     "/sys/fs/cgroup",
     "/usr/share/zoneinfo",
 )
-"""Files without a secret that libraries open when they like: DuckDB ends if it may not read its own cgroup."""
+"""Files without secrets that libraries open at any time: DuckDB exits if it may not read its own cgroup."""
 
 
 class Order(TypedDict):
-    """How a process is bounded, and which program it runs. Sizes in bytes; None: no such bound."""
+    """The limits of a process, and the program it runs. Sizes in bytes; None: no such limit."""
 
     program: str
     memory: int
@@ -51,7 +51,7 @@ class Order(TypedDict):
 def bound(order: Order) -> None:
     """Bound memory, processor time, files and priority of this process.
 
-    Where the system knows no such bound (macOS does not hold processes to one of memory), the others stand.
+    A limit that the system does not support is skipped (macOS does not enforce one of memory).
     """
     bounds = [
         (resource.RLIMIT_DATA, order["memory"], order["memory"]),
@@ -62,13 +62,13 @@ def bound(order: Order) -> None:
     if (space := order["address_space"]) is not None:
         bounds.append((resource.RLIMIT_AS, space, space))
     if (cpu_s := order["cpu_s"]) is not None:
-        # At the hard bound the kill would look like one for want of memory.
+        # At the hard limit the kill would look like one for lack of memory.
         bounds.append((resource.RLIMIT_CPU, cpu_s, cpu_s + 1))
     for kind, soft, hard in bounds:
         with contextlib.suppress(ValueError, OSError):
             resource.setrlimit(kind, (soft, hard))
     os.nice(order["niceness"])
-    # Should the whole machine run out of memory, this process goes first.
+    # If the machine runs out of memory, the kernel kills this process first.
     with contextlib.suppress(OSError):
         Path("/proc/self/oom_score_adj").write_text("1000")
 
@@ -80,7 +80,7 @@ def code_folders() -> list[str]:
 
 
 def _without_package() -> None:
-    """Make the package and its parts known by their folders alone, so that nothing of the server is imported."""
+    """Register the package and its folders without running their `__init__`, which would import the server."""
     for folder in (PACKAGE, *(each for each in PACKAGE.iterdir() if (each / "__init__.py").is_file())):
         name = NAME if folder == PACKAGE else f"{NAME}.{folder.name}"
         package = ModuleType(name)
@@ -105,4 +105,4 @@ def main() -> int:
 if __name__ == "__main__":
     code = main()
     sys.stdout.flush()
-    os._exit(code)  # nothing is left to tidy, and DuckDB's memory is given back faster so
+    os._exit(code)  # nothing is left to clean up, and this frees DuckDB's memory faster

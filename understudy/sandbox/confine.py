@@ -57,9 +57,9 @@ FIRST_ARGUMENT_AT: Final = 16
 CLONE_THREAD: Final = 0x10000
 X32: Final = 0x40000000  # a second table of system calls on x86-64
 
-# What none of our programs needs: sockets, other programs and processes, parts of the kernel with a history of holes.
-# A pair of sockets connected to each other is harmless, and drawing uses one; `sendmsg` on it could name an address.
-# For each architecture, the number in its table of system calls; None if it has none of that name.
+# Not needed by any program of the sandbox: sockets, other programs and processes, parts of the kernel with a history of
+# holes. A pair of sockets connected to each other is harmless, and drawing uses one; `sendmsg` on it could name an
+# address. For each architecture, the number in its table of system calls; None if it has none of that name.
 _CALLS: Final[dict[str, tuple[int | None, int | None]]] = {
     "socket": (41, 198), "connect": (42, 203), "bind": (49, 200), "listen": (50, 201),
     "accept": (43, 202), "accept4": (288, 242), "sendto": (44, 206), "sendmsg": (46, 211), "sendmmsg": (307, 269),
@@ -89,7 +89,7 @@ _SECCOMP: Final = (317, 277)
 
 
 class Confined(NamedTuple):
-    """What confines a process on this machine."""
+    """The kinds of confinement in force for a process."""
 
     no_new_privileges: bool = False
     files: bool = False
@@ -142,7 +142,7 @@ def _confine_files(libc: ctypes.CDLL, read: Iterable[str], write: Iterable[str])
         version = _call(libc.syscall, LANDLOCK_CREATE_RULESET, 0, 0, LANDLOCK_CREATE_RULESET_VERSION)
     except OSError as error:
         if error.errno in (errno.ENOSYS, errno.EOPNOTSUPP):
-            return False  # not in this kernel, or not switched on at its start
+            return False  # not in this kernel, or disabled at boot
         raise
     rights = FILE_RIGHTS[max(known for known in FILE_RIGHTS if known <= version)]
     rules = _Ruleset(rights, TCP if version >= 4 else 0, SCOPES if version >= 6 else 0)
@@ -191,7 +191,7 @@ def _confine_calls(libc: ctypes.CDLL) -> bool:
         )
     except OSError as error:
         if error.errno in (errno.ENOSYS, errno.EINVAL):
-            return False  # a kernel built without it
+            return False  # the kernel was built without it
         raise
     return True
 

@@ -1,4 +1,4 @@
-"""A program for the sandbox that tries to get out, and reports what it reached."""
+"""A program of the sandbox that tries to break out, and reports everything it reached."""
 
 import json
 import os
@@ -11,13 +11,13 @@ from typing import Any, Final
 from understudy.sandbox.confine import Confined
 
 confined = Confined()
-"""What is in force; set by the sandbox before `main`."""
+"""The confinement in force; set by the sandbox before `main`."""
 
 SOCKETS: Final = (socket.AF_INET, socket.AF_INET6, socket.AF_UNIX)
 
 
 def prepare() -> None:
-    """Load nothing: all that is needed is imported above."""
+    """Do nothing: all modules are imported above."""
 
 
 def main() -> int:

@@ -1,10 +1,10 @@
-"""Start processes that handle foreign text: bounded, confined, with an empty environment, and only so many of them.
+"""Starts processes that handle untrusted text: bounded, confined, few, and with an empty environment.
 
-1. All such processes of a server together have at most `PROCESSES` places and `memory_for_all` bytes. A call waits in
-   order of arrival until its process fits; users take turns before that (`understudy.tools.fair_limiter`).
-2. A process gets nothing of the server's environment, its open files or its terminal. What it may do beyond is set by
-   `child` in the process itself, before it reads anything foreign.
-3. A call that is cancelled kills its process, and returns after it has ended.
+1. A server runs at most `PROCESSES` of them, with `memory_for_all` bytes together. Calls wait in order of arrival until
+   their process fits; before that users take turns (`understudy.tools.fair_limiter`).
+2. A process inherits nothing of the server's environment, open files or terminal. `child` sets its other limits in the
+   process itself, before it reads untrusted input.
+3. A cancelled call kills its process, and returns after the process has ended.
 """
 
 import json
@@ -35,21 +35,21 @@ PROCESSES: Final = 6
 
 
 def memory_for_all() -> int:
-    """Return the bytes that all processes together may use: half of the machine's, but enough for the largest one."""
+    """Return the bytes that all processes together may use: half of the machine's, but at least `LARGEST`."""
     try:
         machine = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     except (ValueError, OSError):
-        machine = 0  # not known
+        machine = 0  # unknown
     return max(LARGEST, min(PROCESSES * LARGEST, machine // 2))
 
 
-# What the loader of an interpreter outside the usual places needs; nothing else of the environment is passed on.
+# Needed by an interpreter outside the usual folders; nothing else of the environment is passed on.
 _LOADER: Final = ("LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH")
 
 
 @frozen
 class Program:
-    """A program of ours for a process of its own, and the bounds it needs.
+    """A program that runs in a process of its own, with its limits.
 
     `module` has `prepare()` and `main()` (see `child`). `read` are files and folders it needs beside its own code.
     `address_space` is None for programs that reserve much more than they use, as V8 does.
@@ -64,17 +64,17 @@ class Program:
 
 
 OUTSIDE: Final = "/etc/passwd"
-"""A file that every system has and everybody may read, and that no program of the sandbox is handed."""
+"""A world-readable file of every system that no program of the sandbox may read."""
 PROBE: Final = Program("understudy.sandbox.probe", memory=256 * MIB, address_space=1024 * MIB)
 
 
 def command() -> list[str]:
-    """Return the command line of a process: the same for every program, which the order names."""
+    """Return the command line of a process, which is the same for all: the order names the program."""
     return [sys.executable, "-I", child.__file__]
 
 
 def environment() -> dict[str, str]:
-    """Return the environment of a process: nothing of the server's but where libraries are found."""
+    """Return the environment of a process: the server's library paths and nothing else."""
     return {name: os.environ[name] for name in _LOADER if name in os.environ}
 
 
@@ -111,15 +111,15 @@ class ProcessLimiter:
     processes: int = PROCESSES
     memory: int = field(factory=memory_for_all)
     _running: int = field(default=0, init=False)
-    _taken: int = field(default=0, init=False)
+    _used: int = field(default=0, init=False)
     _waiting: deque[tuple[int, trio.Event]] = field(factory=deque, init=False)
 
     @asynccontextmanager
     async def permit(self, memory: int) -> AsyncIterator[None]:
-        """Hold a place of `memory` bytes during the block; wait until there is one.
+        """Hold a permit for a process of `memory` bytes during the block; wait for it without a time limit.
 
         Raises:
-            ValueError: There can never be one.
+            ValueError: All processes together may not use as much.
         """
         if memory > self.memory:
             raise ValueError(f"{memory} bytes are more than all processes together may use")
@@ -132,19 +132,19 @@ class ProcessLimiter:
         finally:
             if entry[1].is_set():
                 self._running -= 1
-                self._taken -= memory
+                self._used -= memory
             else:
                 self._waiting.remove(entry)
             self._grant()
 
     def _has_room(self, memory: int) -> bool:
-        return self._running < self.processes and self._taken + memory <= self.memory
+        return self._running < self.processes and self._used + memory <= self.memory
 
     def _grant(self) -> None:
         while self._waiting and self._has_room(self._waiting[0][0]):
             memory, granted = self._waiting.popleft()
             self._running += 1
-            self._taken += memory
+            self._used += memory
             granted.set()
 
 
@@ -161,7 +161,7 @@ async def run(
     memory: int | None = None,
     cpu_s: int | None = None,
 ) -> "CompletedProcess[bytes]":
-    """Run a program on a request and return how it ended, with what it wrote. The caller holds a place for it."""
+    """Run a program on a request. Return its exit code and output. The caller holds a permit for it."""
     order = encode_order(program, read=read, write=write, memory=memory, cpu_s=cpu_s)
     return await trio.run_process(
         command(),
@@ -171,18 +171,18 @@ async def run(
         check=False,
         deliver_cancel=_kill,
         env=environment(),
-        start_new_session=True,  # a Ctrl-C in the server's terminal is the server's
+        start_new_session=True,  # Ctrl-C in the server's terminal must reach the server only
     )
 
 
 async def _kill(process: trio.Process) -> None:
-    """At once: there is nothing in it to be saved, and nothing gentler reaches a long function of DuckDB."""
+    """Kill at once: the process has nothing to save, and no milder signal reaches a long function of DuckDB."""
     process.kill()
 
 
 @frozen
 class ConfinementReport:
-    """What confines processes on this machine, and what one reached that tried everything (see `probe`)."""
+    """The confinement of processes on this machine, and everything that the probe reached in spite of it."""
 
     no_new_privileges: bool = False
     files: bool = False
@@ -197,7 +197,7 @@ class ConfinementReport:
 
     @property
     def missing(self) -> str:
-        """Name what does not hold processes on this machine, in words for an operator; empty if nothing is missing."""
+        """Missing kinds of confinement, as text for an operator; empty if none is missing."""
         files = self.files and not (self.read or self.made)
         calls = self.calls and self.no_new_privileges and not (self.sockets or self.processes or self.signals)
         return " and ".join(
@@ -211,7 +211,7 @@ class ConfinementReport:
 async def probe(
     files: Sequence[str] = (OUTSIDE,), made: Sequence[str] = (), process: int | None = None, limit_s: float = 10.0
 ) -> ConfinementReport:
-    """Start a process that tries to get out, and return what held it. If it fails, nothing counts as confined.
+    """Start a process that tries to break out, and report its confinement. If it fails, nothing counts as confined.
 
     It tries to read `files`, to make `made` and to signal `process` (this one, if none is given).
     """
@@ -228,14 +228,14 @@ async def probe(
 
 
 warned: Final[list[ConfinementReport]] = []
-"""The report of this process, once `warn_if_open` has asked for it: the kernel stays the same."""
+"""The report of the first `warn_if_open` of this Python process; it stays valid because the kernel does."""
 
 
 async def warn_if_open() -> None:
     """Log a warning if processes for foreign text are not confined on this machine; at the first call only."""
     if warned:
         return
-    warned.append(ConfinementReport())  # a second server of this process does not ask again meanwhile
+    warned.append(ConfinementReport())  # a second server in this Python process must not probe again meanwhile
     warned[0] = await probe()
     if warned[0].missing:
         log.warning("sandbox.open", extra={"missing": warned[0].missing})

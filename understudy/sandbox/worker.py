@@ -1,8 +1,8 @@
-"""Processes of the sandbox that answer many requests, and the few of them that a server has.
+"""Processes of the sandbox that answer many requests, one at a time.
 
-1. A request is a frame, its length in four bytes and then JSON, and so is the reply. One request at a time.
-2. A process that does not answer in time, or not as it should, is killed; the next request starts another.
-3. `Workers` is used from threads, which wait for the reply without holding the interpreter.
+1. A request and its reply are frames: the length in four bytes, then JSON.
+2. A process that does not reply in time, or replies with something else, is killed; the next request starts another.
+3. `Workers` is called from threads, which wait for the reply without holding the interpreter lock.
 """
 
 import atexit
@@ -23,17 +23,17 @@ from understudy.sandbox import spawner
 from understudy.sandbox.spawner import Program
 
 REPLY_MAX: Final = 32 * 1024 * 1024
-"""Bytes of a reply; a process that announces more is not what it was."""
+"""Bytes of a reply; a process that announces more is killed."""
 _LENGTH: Final = struct.Struct(">I")
 _PIECE: Final = 256 * 1024
 
 
 class WorkerFailed(Exception):
-    """The process died, was too slow or did not answer as it should. It has ended, and another one may be asked."""
+    """The process died, was too slow or sent an invalid reply. Another one may be asked."""
 
 
 def serve(answer: Callable[[Any], Any]) -> None:
-    """Answer the requests on standard input until it ends; for the process itself."""
+    """Answer the requests on standard input until end of input. Runs in the process itself."""
     source, target = sys.stdin.buffer, sys.stdout.buffer
     while head := source.read(_LENGTH.size):
         reply = json.dumps(answer(json.loads(source.read(*_LENGTH.unpack(head))))).encode()
@@ -42,7 +42,7 @@ def serve(answer: Callable[[Any], Any]) -> None:
 
 
 class Worker:
-    """One process, seen from the server."""
+    """The server's handle of one process."""
 
     def __init__(self, program: Program) -> None:
         self._process = subprocess.Popen(  # noqa: S603 - the command is ours
@@ -51,7 +51,7 @@ class Worker:
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
             env=spawner.environment(),
-            start_new_session=True,  # a Ctrl-C in the server's terminal is the server's
+            start_new_session=True,  # Ctrl-C in the server's terminal must reach the server only
             bufsize=0,
         )
         if self._process.stdin is None or self._process.stdout is None:
@@ -67,14 +67,14 @@ class Worker:
 
     @property
     def lives(self) -> bool:
-        """Whether the process has not ended."""
+        """Whether the process is running."""
         return self._process.poll() is None
 
     def ask(self, request: bytes, limit_s: float) -> Any:
         """Send a request, and return its reply; `limit_s` is in seconds of the wall clock.
 
         Raises:
-            WorkerFailed: There is none. Close the worker then.
+            WorkerFailed: There is no reply. The caller must close the worker.
         """
         until = time.monotonic() + limit_s
         data, self._first = self._first + _LENGTH.pack(len(request)) + request, b""
@@ -90,7 +90,7 @@ class Worker:
             raise WorkerFailed(repr(error)) from error
 
     def close(self) -> None:
-        """Kill the process, and wait for its end, which is at once."""
+        """Kill the process and wait for its end."""
         self._process.kill()
         for pipe in (self._process.stdin, self._process.stdout):
             if pipe is not None:
@@ -128,10 +128,10 @@ class Workers:
         """Have a process answer a request. Blocks: call it from a thread; `limit_s` is in seconds of the wall clock.
 
         Raises:
-            WorkerFailed: It did not answer in time, or not at all. It was killed.
+            WorkerFailed: The process did not answer in time, or not at all. It was killed.
         """
         data = json.dumps(request).encode()
-        worker = self._taken()
+        worker = self._idle_or_new()
         try:
             reply = worker.ask(data, limit_s)
         except BaseException:
@@ -141,7 +141,7 @@ class Workers:
             self._idle.append(worker)
         return reply
 
-    def _taken(self) -> Worker:
+    def _idle_or_new(self) -> Worker:
         while True:
             with self._lock:
                 worker = self._idle.pop() if self._idle else None
@@ -149,7 +149,7 @@ class Workers:
                 break
             if worker.lives:
                 return worker
-            worker.close()  # the system may have ended it, for want of memory
+            worker.close()  # the system may have killed it for lack of memory
         try:
             return Worker(self._program)
         except OSError as error:

@@ -1,4 +1,4 @@
-"""What an agent remembers of a user from one session to the next, as tools and agents see it.
+"""An agent's memory of a user across sessions, as tools and agents see it.
 
 Values are plain JSON under short names, with an end. Where they are kept is the server's; `Notebook` keeps them in
 memory, for tests of tools.
@@ -18,32 +18,32 @@ from understudy.tools.result import to_json
 
 DAY_S: Final = 24 * 3600.0
 TTL_S: Final = 30 * DAY_S
-"""How long a value is remembered unless its author says otherwise, in seconds."""
+"""Default lifetime of a value in seconds; then it expires."""
 LONGEST_S: Final = 366 * DAY_S
 VALUE_BYTES: Final = 8 * 1024
-"""Of JSON: what is larger is a file."""
+"""Bytes of JSON of one value; a larger one is refused."""
 VALUES: Final = 50
-"""Values that one agent remembers of one user."""
+"""Values of one agent for one user; one more is refused as ``busy``."""
 
 _NAME: Final = re.compile(r"[A-Za-z][A-Za-z0-9_.-]{0,63}\Z")
 
 
 class Memory(Protocol):
-    """What one agent remembers of the user on whose behalf a tool runs."""
+    """An agent's memory of the user for whom a tool runs."""
 
     async def remember(self, name: str, value: Any, ttl_s: float = TTL_S) -> None:
-        """Keep a value under a name, in place of what was kept, for `ttl_s` seconds. Raises `ToolError`."""
+        """Store a value under a name for `ttl_s` seconds, replacing an older one. Raises `ToolError`."""
 
     async def recall(self, name: str) -> Any:
-        """The value of that name, None when there is none or its time is over. Raises `ToolError`."""
+        """Return the value of that name; None if there is none, or it has expired. Raises `ToolError`."""
 
     async def forget(self, name: str) -> bool:
-        """Forget a value; False when there was none. Raises `ToolError`."""
+        """Delete a value. Return False if there was none. Raises `ToolError`."""
 
 
 @frozen
 class Note:
-    """A value that passed: as JSON says it, with its name and how long it is kept."""
+    """A checked value as plain JSON, with its name and lifetime."""
 
     name: str
     value: Any = field(repr=False)
@@ -51,7 +51,7 @@ class Note:
 
 
 def checked(name: str, value: Any, ttl_s: float) -> Note:
-    """Judge what is to be remembered.
+    """Check a value that is to be remembered.
 
     Raises `ToolError`: ``invalid_arguments`` for a bad name or time, ``tool_failed`` for what is no JSON,
     ``message_too_large`` for a value of more than `VALUE_BYTES`.
@@ -70,25 +70,25 @@ def checked(name: str, value: Any, ttl_s: float) -> Note:
 
 
 def check_name(name: str) -> None:
-    """Refuse what cannot be a name. Raises `ToolError` ``invalid_arguments``."""
+    """Check a name. Raises `ToolError` ``invalid_arguments``."""
     if not _NAME.match(name):
         raise ToolError("invalid_arguments", "A name has a letter, then letters, digits, '_', '.' or '-', 64 at most.")
 
 
 def no_room() -> ToolError:
-    """The error for one value too many."""
+    """Return the error for a value beyond the limit."""
     return ToolError("busy", f"{VALUES} values are remembered already; forget one first.")
 
 
 @define
 class Notebook:
-    """A memory that lasts as long as itself, with the same bounds. `clock` gives seconds."""
+    """A memory in this object alone, with the same bounds as a stored one. `clock` returns seconds."""
 
     clock: Callable[[], float] = time.monotonic
     _kept: dict[str, tuple[Any, float]] = field(factory=dict, init=False, repr=False)
 
     async def remember(self, name: str, value: Any, ttl_s: float = TTL_S) -> None:
-        """As `Memory.remember`."""
+        """Store a value, see `Memory.remember`."""
         note, now = checked(name, value, ttl_s), self.clock()
         self._kept = {each: kept for each, kept in self._kept.items() if kept[1] > now}
         if name not in self._kept and len(self._kept) >= VALUES:
@@ -96,13 +96,13 @@ class Notebook:
         self._kept[name] = (note.value, now + ttl_s)
 
     async def recall(self, name: str) -> Any:
-        """As `Memory.recall`."""
+        """Return a value, see `Memory.recall`."""
         check_name(name)
         value, until = self._kept.get(name, (None, -math.inf))
         return value if until > self.clock() else None
 
     async def forget(self, name: str) -> bool:
-        """As `Memory.forget`."""
+        """Delete a value, see `Memory.forget`."""
         check_name(name)
         _, until = self._kept.pop(name, (None, -math.inf))
         return until > self.clock()

@@ -1,4 +1,4 @@
-"""What a tool gave back, made plain JSON of bounded size, with a line that sums it up."""
+"""The result of a tool as plain JSON of bounded size, with a one-line summary."""
 
 import datetime
 import enum
@@ -21,7 +21,7 @@ MAX_VALUE_BYTES: Final = 256 * 1024
 MAX_ANSWER: Final = MAX_VALUE_BYTES
 # A drawn chart is larger than a value and is sent once, with the answer.
 MAX_VISUALIZATION_BYTES: Final = 1024 * 1024
-# What the value of a result may be to a client; empty: nothing in particular.
+# The kinds of a result's value; empty for any other.
 ANALYSIS: Final = "analysis"
 DRILL_DOWN: Final = "drill_down"
 # Far beyond any sensible result, well below Python's recursion limit.
@@ -38,11 +38,11 @@ _MAX_BITS: Final = 14_000
 class ToolResult:
     """The result of a tool call.
 
-    `value` is anything JSON can say once `to_result` has seen it; a tool may hand in attrs objects, dates and
-    decimals. `summary` is one line for people. `visualization` is a chart: ``{"spec": …, "svg": …, "title": …}``.
-    `kind` says what the value is to a client that shows answers by kind: an ``analysis`` (figures worked out from
-    data), a ``drill_down`` (rows or details behind figures), or empty for anything else. `answer`, unless empty, is the
-    answer of the run, in Markdown: it is said to the user, and the model is not asked again.
+    `value` is anything that `to_json` accepts, such as attrs objects, dates and decimals. `summary` is one line for
+    people. `visualization` is a chart: ``{"spec": …, "svg": …, "title": …}``. `kind` classifies the value for clients
+    that show answers by kind: an ``analysis`` (figures worked out from data), a ``drill_down`` (rows or details behind
+    figures), or empty for anything else. `answer`, unless empty, is the answer of the run, in Markdown: it is shown to
+    the user, and the model is not asked again.
 
     Raises ValueError for any other `kind`.
     """
@@ -55,7 +55,8 @@ class ToolResult:
 
 
 def to_result(returned: Any) -> ToolResult:
-    """Make a `ToolResult` of whatever a tool's function returned. Raises `ToolError` ``tool_failed``, see `to_json`.
+    """Convert the return value of a tool's function to a `ToolResult`. Raises `ToolError` ``tool_failed``, see
+    `to_json`.
 
     A value of more than 256 KiB is cut, and says so in itself and in the summary. A chart of more than 1 MiB is
     left out, and the summary says so.
@@ -75,11 +76,11 @@ def to_result(returned: Any) -> ToolResult:
 
 
 def to_json(value: Any, _depth: int = 0) -> Any:
-    """A copy of `value` that JSON can say.
+    """Return a copy of `value` as JSON values.
 
     attrs objects and mappings become objects, sets and tuples lists, dates and times ISO 8601 text, decimals
     their exact digits as text, enums their values, integers beyond 2**53 text, and NaN and the infinities null.
-    Raises `ToolError` ``tool_failed`` for bytes, for any other type, and for what is nested in itself.
+    Raises `ToolError` ``tool_failed`` for bytes, for any other type, and for nesting deeper than `MAX_DEPTH`.
     """
     if value is None or isinstance(value, bool) or type(value) is str:
         return value
@@ -104,7 +105,7 @@ def to_json(value: Any, _depth: int = 0) -> Any:
 
 
 def _scalar(value: Any) -> Any:
-    """Text, a number, a date; None for anything else, and for a float JSON has no word for."""
+    """Return text or a number for a scalar; None for any other type, and for NaN and the infinities."""
     if isinstance(value, str):
         return str(value)
     if isinstance(value, int):
@@ -136,12 +137,12 @@ def _key(key: Any) -> str:
 
 
 def _ordered(value: Iterable[Any]) -> Iterable[Any]:
-    """A set in a fixed order, so that the same result is the same text; anything else as it is."""
+    """Return a set in a fixed order, so that equal results are equal texts; anything else unchanged."""
     return sorted(value, key=repr) if isinstance(value, AbstractSet) else value
 
 
 def is_small(value: Any) -> bool:
-    """Whether making a value plain is the work of an instant: at most 200 parts and 10,000 characters."""
+    """Whether a value is converted fast enough for the event loop: at most 200 parts and 10,000 characters."""
     parts, characters, waiting = 0, 0, [value]
     while waiting:
         each = waiting.pop()
@@ -155,14 +156,14 @@ def is_small(value: Any) -> bool:
         elif isinstance(each, ToolResult):
             waiting += [each.value, each.visualization, each.summary, each.answer]
         elif not (each is None or isinstance(each, int | float)):
-            return False  # a class of the user's: how large it is, only making it plain tells
+            return False  # a class of the user's, whose size is unknown before it is converted
         if parts > _SMALL_PARTS or characters > _SMALL_CHARACTERS:
             return False
     return True
 
 
 def _cut(value: Any, encoded: bytes) -> Any:
-    """What is kept of a value that is too large, marked as cut."""
+    """Return the beginning of a value that is too large, marked as cut."""
     keep = MAX_VALUE_BYTES
     kept = _kept(value, encoded, keep)
     # JSON writes a character with one to six bytes, so how many fit is found by trying: at most a few times.
@@ -181,7 +182,7 @@ def _kept(value: Any, encoded: bytes, keep: int) -> Any:
 
 
 def summarise(value: Any, limit: int = 160) -> str:
-    """One line about a plain JSON value, of at most `limit` characters."""
+    """Return one line about a plain JSON value, of at most `limit` characters."""
     if value is None:
         text = "done"
     elif isinstance(value, str):

@@ -1,4 +1,4 @@
-"""`system_health` and `supervision_tree`: what the server says about itself."""
+"""`system_health` and `supervision_tree`: the state of this server."""
 
 from collections.abc import Iterator, Mapping
 from typing import Annotated, Any, Final
@@ -29,7 +29,7 @@ def _health_sentence(health: Mapping[str, Any]) -> str:
 
 
 def _counted(key: str, value: float) -> str:
-    """A number with its name as people say it: ``up for 12.5 s``, ``14 actors``, ``121.3 MB of memory``."""
+    """Return a number with its name in words: ``up for 12.5 s``, ``14 actors``, ``121.3 MB of memory``."""
     match key:
         case "uptime_s":
             return f"up for {value:,.0f} s"
@@ -68,9 +68,9 @@ def _walk(root: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
 
 
 def _prune(root: Mapping[str, Any], depth: int, kept: list[int]) -> dict[str, Any]:
-    """A copy with at most `depth` levels and `kept` nodes; ``hidden`` says how many children a node lost.
+    """Return a copy with at most `depth` levels and `kept` nodes; ``hidden`` counts the omitted children of a node.
 
-    Level by level, so that one crowded branch does not push out the rest.
+    Nodes are copied level by level, so that a crowded branch does not displace the others.
     """
     top = _fields(root)
     level = [(root, top)]
@@ -106,8 +106,8 @@ def _fields(node: Mapping[str, Any]) -> dict[str, Any]:
 def _lines(node: Mapping[str, Any], indent: str = "") -> Iterator[str]:
     name = str(node.get("path", "?")).rstrip("/").rsplit("/", 1)[-1] or "/"
     restarts = node.get("restarts") or 0
-    told = f", {restarts:,} restart{'' if restarts == 1 else 's'}" if restarts else ""
-    yield f"{indent}{name} ({node.get('type', 'actor')}, {node.get('state', 'unknown')}{told})"
+    suffix = f", {restarts:,} restart{'' if restarts == 1 else 's'}" if restarts else ""
+    yield f"{indent}{name} ({node.get('type', 'actor')}, {node.get('state', 'unknown')}{suffix})"
     for child in node["children"]:
         yield from _lines(child, indent + "  ")
     if node.get("hidden"):

@@ -1,7 +1,7 @@
-"""Which SQL may run: one reading query over the table ``data``, judged by DuckDB's own syntax tree.
+"""An allow-list for SQL: one read-only query over the table ``data``, checked in DuckDB's own syntax tree.
 
-Access to files is switched off below this anyway (see `duck`). The gate is there for what that leaves open: system
-tables that tell of the server, statements that change something, functions that no interrupt can stop.
+Access to files is switched off independently of this (see `duckdb_session`). The policy refuses the rest: system tables
+about the server, statements with effects, functions that cannot be interrupted.
 """
 
 from __future__ import annotations
@@ -20,17 +20,17 @@ MAX_LENGTH: Final = 20_000
 
 _ONLY_READING: Final = "Only a single reading query is allowed: SELECT, WITH, VALUES, DESCRIBE or SUMMARIZE."
 
-# Rows out of nothing, one by one: the only functions in FROM that reach nothing outside the query.
+# They generate rows one by one: the only functions in FROM that reach nothing outside the query.
 _SOURCES: Final = frozenset({"range", "generate_series", "unnest"})
 
-# They wait, write, or tell of the server.
+# They wait, write, or reveal something about the server.
 _CLOSED: Final = frozenset(
     "sleep_ms pg_sleep write_log current_setting getvariable getenv setval nextval currval parse_duckdb_log_message "  # noqa: SIM905 (words read better as words)
     "json_execute_serialized_sql index_key stats".split()
 )
 
-# They build a value as large as they are told to in one step, which no interrupt reaches: 100 s for
-# range(1000000000). They may be told a constant, and not a large one.
+# They build a value of the given size in one step that cannot be interrupted: 100 s for range(1000000000). The size
+# must be a constant of at most `MAX_GROWTH`.
 _GROWING: Final = frozenset(
     "repeat lpad rpad range generate_series bitstring list_resize array_resize printf format".split()  # noqa: SIM905 (words read better as words)
 )
@@ -38,10 +38,10 @@ MAX_GROWTH: Final = 10_000
 
 
 def check_query(connection: duckdb.DuckDBPyConnection, sql: str) -> None:
-    """Let exactly one SELECT, WITH, VALUES, FROM, DESCRIBE or SUMMARIZE pass.
+    """Accept exactly one SELECT, WITH, VALUES, FROM, DESCRIBE or SUMMARIZE.
 
     Raises `ToolError`: ``query_refused`` for anything else, for a table other than ``data`` and for functions that
-    are not for users; DuckDB's own error for what is not SQL.
+    users may not call; DuckDB's own error for invalid SQL.
     """
     import duckdb  # here: only the worker needs it, and the server starts lighter without
 
@@ -119,7 +119,7 @@ def _check_function(node: dict[str, Any]) -> None:
 
 
 def _may_grow(name: str, function: dict[str, Any]) -> bool:
-    """Whether a size is large, or not written out: then how large it is would show only when it is too late."""
+    """Whether a size is large, or not a literal: then it is known only when the query runs."""
     given = function.get("arguments") or function.get("children") or []
     arguments = [each.get("expression", each) for each in given]
     if name in ("printf", "format"):

@@ -1,8 +1,8 @@
-"""`@tool` makes a tool of a function: a name, a JSON schema, and a call that checks what it is given.
+"""`@tool` makes a tool of a function: a name, a JSON schema, and a call that checks its arguments.
 
 An async function runs as it is. A sync one runs in a worker thread. One written for asyncio runs in an asyncio
-loop of its own inside trio. Deadlines are the caller's: `Tool.timeout_s` says how long to wait, and whoever
-calls puts a cancel scope around `Tool.call`.
+loop of its own inside trio. `Tool.call` has no deadline: its caller applies `Tool.timeout_s` with a
+cancel scope.
 
 Cancelling a sync tool abandons its thread: the caller goes on at once, the function goes on to its end, its
 result is dropped, and what it does to the world still happens. Until it ends it holds one of `THREADS` slots
@@ -32,8 +32,8 @@ __all__ = ["Files", "Param", "ServerView", "StoredFile", "Tool", "ToolContext", 
 THREADS: Final = 40
 
 ApprovalPolicy: TypeAlias = bool | Callable[[Mapping[str, Any]], object]
-"""Whether calls need consent: all, none, or those for whose arguments the function gives something true. It is called
-on the server's loop, so it must be quick; it is given a copy of the arguments as JSON says them, and must not raise."""
+"""Whether calls need approval: all, none, or those for whose arguments the function returns something true. It runs on
+the event loop, so it must be quick; it is given a copy of the arguments as plain JSON, and must not raise."""
 
 # What OpenAI's API accepts as a function's name; other providers accept at least this.
 _NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_-]{0,63}\Z")
@@ -54,20 +54,20 @@ class Files(Protocol):
     """The files of the user on whose behalf a tool runs."""
 
     async def get(self, file_id: str) -> StoredFile:
-        """The file of that id. Raises LookupError when this user has none."""
+        """Return the file of that id. Raises LookupError if this user has none."""
 
     async def save(self, name: str, media_type: str, content: bytes) -> StoredFile:
-        """Keep a new file for this user. Raises ValueError when it is larger than the server accepts."""
+        """Store a new file for this user. Raises ValueError if it is larger than the server accepts."""
 
 
 class ServerView(Protocol):
-    """What a tool may see of the server it runs in: as much as the user may for whom it runs."""
+    """The server as a tool may see it: with the rights of the user for whom it runs."""
 
     def health(self) -> dict[str, Any]:
-        """The server's health: JSON-able. To most users it is a `status` only."""
+        """Return the server's health as JSON values; for most users only its `status`."""
 
     def tree(self) -> dict[str, Any]:
-        """The supervision tree: path, type, state, depth, restarts, age_s, children (each the same).
+        """Return the supervision tree: path, type, state, depth, restarts, age_s, children (each the same).
 
         Raises `ToolError` (``forbidden``) if the user is no operator of the server.
         """
@@ -75,16 +75,16 @@ class ServerView(Protocol):
 
 @frozen
 class ToolContext:
-    """On whose behalf a tool runs, and what it may use.
+    """The user for whom a tool runs, and the means it may use.
 
     A parameter annotated with this class is filled in by the call and is not in the tool's schema.
-    `call_id` is an idempotency key: new for every call, and the same when a call is made again whose server died.
-    `references` are ids of the files attached to the request. `progress(done, total, note)` tells the user how
-    far the work is (`total` None: not known); call it from the tool's own task, or, in a sync tool, its thread:
-    there it raises `trio.Cancelled` once the call was cancelled, so that the function ends early. `memory` is what the
-    agent remembers of the user; `remember`, `recall` and `forget` are its methods. `roles` are those of the token that
+    `call_id` is an idempotency key: new for every call, but the same if a call is repeated because its server died.
+    `references` are ids of the files attached to the request. `progress(done, total, note)` shows the user
+    the progress of the work (`total` None: unknown); call it from the tool's own task, or, in a sync tool, its thread:
+    there it raises `trio.Cancelled` once the call was cancelled, so that the function ends early. `memory` is the
+    agent's memory of the user; `remember`, `recall` and `forget` are its methods. `roles` are those of the token that
     the user asked with; empty when a run goes on after a crash, as roles are not stored. `found` lists the kinds and
-    places of what the server found in the message before storing it, never the text; None if there is nothing to tell.
+    places of what the server found in the message before storing it, never the text; None if nothing was found.
     """
 
     owner: str
@@ -100,19 +100,19 @@ class ToolContext:
     found: SanitizationSummary | None = None
 
     async def remember(self, name: str, value: Any, ttl_s: float = TTL_S) -> None:
-        """Keep a value (JSON of up to 8 KiB) for later runs of this agent for this user, for `ttl_s` seconds.
+        """Store a value (JSON of up to 8 KiB) for later runs of this agent for this user, for `ttl_s` seconds.
 
-        What must not pass is taken out of it, as of results. Raises `ToolError`: ``invalid_arguments``,
+        It is sanitized like results. Raises `ToolError`: ``invalid_arguments``,
         ``message_too_large``, ``busy`` for the 51st value, ``content_blocked``, ``storage_unavailable``.
         """
         await self.memory.remember(name, value, ttl_s)
 
     async def recall(self, name: str) -> Any:
-        """The value of that name; None when there is none, or not any more. Raises `ToolError`, as `remember`."""
+        """Return the value of that name; None if there is none, or it has expired. Raises `ToolError`."""
         return await self.memory.recall(name)
 
     async def forget(self, name: str) -> bool:
-        """Forget a value before its time; False when there was none. Raises `ToolError`, as `remember`."""
+        """Delete a value. Return False if there was none. Raises `ToolError`, as `remember`."""
         return await self.memory.forget(name)
 
 
@@ -120,10 +120,10 @@ class ToolContext:
 class Tool:
     """Something an agent can do. Made by `tool`; `parameters` is a JSON schema of type object.
 
-    `timeout_s` is the time a call may take. `retry_safe` says that a call whose server died may be made again, under
-    the same `ToolContext.call_id`; of any other nobody knows then whether it took effect, and its run ends. `approval`
-    says whether a call waits for its user's consent before it runs: always, never, or when the function gives something
-    true for its arguments.
+    `timeout_s` is the time a call may take. `retry_safe`: a call whose server died may be repeated, under the same
+    `ToolContext.call_id`; a call of any other tool is in doubt then, and its run ends. `approval` says whether a call
+    waits for its user's approval before it runs: always, never, or if the function returns something true for its
+    arguments.
     """
 
     name: str
@@ -138,21 +138,21 @@ class Tool:
 
     @property
     def approval_mode(self) -> str:
-        """When it asks for consent, in a word: `always`, `never`, or `sometimes`."""
+        """Whether calls need approval: `always`, `never`, or `sometimes`."""
         return "sometimes" if not isinstance(self.approval, bool) else "always" if self.approval else "never"
 
     def check(self, arguments: Mapping[str, Any]) -> dict[str, Any]:
-        """The arguments as the function takes them.
+        """Return the arguments as the function takes them.
 
-        Raises `ToolError` ``invalid_arguments``, naming the parameter, when one is missing, unknown or of a wrong type.
+        Raises `ToolError` ``invalid_arguments``, naming the parameter, if one is missing, unknown or of a wrong type.
         """
         return self._accepts.structure(self.name, arguments)
 
     async def call(self, arguments: Mapping[str, Any], context: ToolContext) -> ToolResult:
-        """Check the arguments, call the function, make its result plain JSON of bounded size.
+        """Check the arguments, call the function, and convert its result to plain JSON of bounded size.
 
-        Raises `ToolError` for arguments that do not fit, for a result that cannot be shown, and whenever the
-        function raises one itself. Any other exception of the function comes out as it is.
+        Raises `ToolError` for arguments that do not fit, for a result that is not JSON, and if the function raises one
+        itself. Any other exception of the function is propagated.
         """
         given = self.check(arguments)
         if self._accepts.context is not None:
@@ -160,7 +160,7 @@ class Tool:
         return await self._run(self.function, given)
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        """Call the plain function, unchecked: for tests and for code that uses it as what it was."""
+        """Call the plain function without checks, as before it was decorated."""
         return self.function(*args, **kwargs)
 
 
@@ -168,7 +168,7 @@ _limiter: Final = thread_limiter("understudy.tool_threads", THREADS)
 
 
 def _from_thread(context: ToolContext) -> ToolContext:
-    """The same context for a function in a worker thread; in an abandoned one, `progress` ends the function."""
+    """Return the context for a function in a worker thread; if that was abandoned, `progress` ends the function."""
 
     def progress(done: float, total: float | None, note: str) -> None:
         trio.from_thread.check_cancelled()
@@ -187,7 +187,7 @@ async def _in_thread(function: Callable[..., Any], given: dict[str, Any]) -> Too
 
 
 async def _finish(value: Any) -> ToolResult:
-    """Make a result plain: a large one in a thread, so that the loop is not held up."""
+    """Convert a result to plain JSON, in a thread if it is large."""
     if is_small(value):
         return to_result(value)
     return await trio.to_thread.run_sync(to_result, value, abandon_on_cancel=True, limiter=_limiter())
@@ -267,9 +267,9 @@ def tool(
 
     The schema comes from the annotations, the descriptions from the docstring (Google or Sphinx style) or from
     `Annotated[str, Param("…")]`. With `asyncio=True` an async function runs in an asyncio loop of its own. With
-    `approval` a call waits for its user's consent before it runs; see `Tool`.
+    `approval` a call waits for its user's approval before it runs; see `Tool`.
 
-    Raises TypeError or ValueError, saying how to mend it, for a declaration no schema can be made of.
+    Raises TypeError or ValueError with a hint if the declaration has no schema.
     """
 
     def decorate(given: Callable[..., Any]) -> Tool:

@@ -75,7 +75,7 @@ def _unlimited(_seconds: float) -> AbstractContextManager[None]:
 
 
 class _Highlighter:
-    """Highlights code, for one call, within `COLOURING_S`."""
+    """Highlights the code of one call, within `HIGHLIGHT_S`."""
 
     def __init__(self, limit: Limit) -> None:
         self._limit = limit
