@@ -1,6 +1,6 @@
-"""What waits for a token: first in, first out for each key, and the oldest first among the keys that may go.
+"""Messages that wait for a token: first in, first out for each key, and the oldest first among the ready keys.
 
-Pure: messages and `now` in, messages out. The bound is the caller's to keep: see `full`.
+Pure: messages and `now` in, messages out. The caller keeps the bound: see `full`.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ SPARE = 64
 
 
 class Backlog(Generic[M]):
-    """Messages that wait, at most `bound` of them. Those not `wanted` any more are left out and cost no token."""
+    """At most `bound` waiting messages. One for which `wanted` returns false is skipped and takes no token."""
 
     def __init__(self, buckets: Buckets, bound: int, wanted: Callable[[M], bool]) -> None:
         self._buckets = buckets
@@ -45,11 +45,11 @@ class Backlog(Generic[M]):
 
     @property
     def full(self) -> bool:
-        """Whether there is no room for one more."""
+        """Whether there is no room for one more message."""
         return len(self._items) >= self._bound
 
     def add(self, key: Hashable, message: M) -> None:
-        """Let a message stand in line."""
+        """Append a message."""
         number = next(self._numbers)
         self._items[number] = (key, message)
         line = self._lines.setdefault(key, deque())
@@ -89,14 +89,14 @@ class Backlog(Generic[M]):
         return message
 
     def forget_unwanted(self) -> None:
-        """Remove what is not wanted any more."""
+        """Remove the messages that are not wanted any more."""
         kept = [(key, message) for key, message in self._items.values() if self._wanted(message)]
         self._clear()
         for key, message in kept:
             self.add(key, message)
 
     def _remove(self, number: int) -> M:
-        """Take out the first message of a line; the next one stands first then."""
+        """Remove and return the first message of a key."""
         key, message = self._items.pop(number)
         line = self._lines[key]
         line.popleft()

@@ -1,8 +1,7 @@
-"""A breaker: calls to somebody who fails are refused at once for a while, instead of waiting to fail again.
+"""A breaker: refuses calls to a failing service at once for some time, instead of letting them wait and fail.
 
-1. A call is settled once: it went well, it failed, or it was cancelled, which counts neither way and gives its place
-   back.
-2. Nothing runs between calls: no task, no timer. The reset timeout is noticed by whoever looks next.
+1. A call is settled once: it succeeded, failed, or was cancelled, which counts neither way and releases its permit.
+2. Nothing runs between calls: no task, no timer. The next call notices that the reset timeout is over.
 3. A hook that raises harms no call; it is logged.
 """
 
@@ -27,7 +26,7 @@ T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
 
 CALL_TIMEOUT_S = 10.0
-"""How long a call may take unless told otherwise: the call timeout that Pekko's reference configuration has."""
+"""Default timeout of a call in seconds, from Pekko's reference configuration. It then fails with `CallTimeout`."""
 DEFAULT_CIRCUIT: CircuitSpec = CircuitSpec()
 """Open after 5 failures in a row, for a second at first."""
 
@@ -36,7 +35,7 @@ log: logging.Logger = logging.getLogger("actors")
 
 @define
 class CircuitOpen(ActorError, trio.BusyResourceError):
-    """The call was refused and not made. `retry_after_s` is 0 when that is up to a trial in flight."""
+    """The call was refused and not made. `retry_after_s` is 0 if that depends on a trial in flight."""
 
     name: str
     retry_after_s: float
@@ -58,7 +57,7 @@ class CallTimeout(ActorError, trio.TooSlowError):
 
 @frozen
 class CircuitChange:
-    """A breaker came into another state, noticed at `at_s` on trio's clock."""
+    """A breaker changed its state, noticed at `at_s` on trio's clock."""
 
     name: str
     old: CircuitState
@@ -69,7 +68,7 @@ class CircuitChange:
 
 @frozen
 class BreakerStatistics:
-    """A breaker in numbers: failures that count now, calls in work, and calls passed and refused since it was made."""
+    """Failures that count now, calls in flight, and calls passed and refused since the breaker was made."""
 
     state: CircuitState
     failures: int
@@ -90,7 +89,7 @@ class _Attempt:
 
 
 class Breaker:
-    """Guards calls to one other side: `await breaker.call(fetch, url)`, or `async with breaker:` around the calls.
+    """Protects calls to one service: `await breaker.call(fetch, url)`, or `async with breaker:` around the calls.
 
     A call that would pass is refused with `CircuitOpen` while the circuit is open. One that takes longer than
     `call_timeout_s` seconds is cancelled, counts as a failure and raises `CallTimeout`. `bad_result` says of what
@@ -122,19 +121,19 @@ class Breaker:
 
     @property
     def state(self) -> CircuitState:
-        """Whether calls pass just now."""
+        """The state of the circuit: whether calls pass now."""
         self._look(trio.current_time())
         return self._known
 
     def statistics(self) -> BreakerStatistics:
-        """The breaker in numbers."""
+        """Return the statistics of the breaker."""
         now = trio.current_time()
         self._look(now)
         failures, retry_after_s = self._circuit.failures(now), self._circuit.retry_after_s(now)
         return BreakerStatistics(self._known, failures, retry_after_s, self._in_work, self._passed, self._refused)
 
     async def call(self, function: Callable[[*Ts], Awaitable[T]], *args: *Ts) -> T:
-        """Call and await `function(*args)`; raises `CircuitOpen`, `CallTimeout`, or what it raises."""
+        """Call and await `function(*args)`. Raises `CircuitOpen`, `CallTimeout`, or the errors of the function."""
         async with self._passing() as attempt:
             result = await function(*args)
             attempt.failed = self._bad_result is not None and self._bad_result(result)
@@ -149,7 +148,7 @@ class Breaker:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> bool:
-        """Raises `CallTimeout` when the block was cancelled for being too slow."""
+        """Raises `CallTimeout` if the block was cancelled for being too slow."""
         task = trio.lowlevel.current_task()
         passing = self._entered[task].pop()
         if not self._entered[task]:
@@ -182,7 +181,7 @@ class Breaker:
             raise CallTimeout(self.name, self.call_timeout_s)
 
     def _verdict(self, error: BaseException) -> bool | None:
-        """Whether the error is a failure; None when the call was cut off and says nothing of the other side."""
+        """Whether the error is a failure; None if the call was cancelled, which says nothing about the service."""
         if all(isinstance(leaf, Exception) for leaf in leaf_errors(error)):
             return self._circuit.spec.is_failure(error)
         return None
@@ -217,7 +216,7 @@ class Breaker:
         self._look(now)
 
     def _look(self, now: float) -> None:
-        """Tell the change of state, if there is one."""
+        """Report a change of state, if any."""
         old, self._known = self._known, self._circuit.state(now)
         if old is not self._known:
             change = CircuitChange(self.name, old, self._known, now, self._circuit.retry_after_s(now))

@@ -1,7 +1,7 @@
-"""Token buckets: how often something may be done, for each key. Data in, times out; no clock, no trio.
+"""Token buckets: a rate limit for each key. Pure, on times handed in: no clock, no trio.
 
-A bucket is one number, the time at which it will be full again: taking a token moves it on by 1 / rate. So it never
-drifts, needs no refilling, and a full bucket need not be kept at all.
+A bucket is one number, the time at which it will be full again: taking a token adds 1 / rate. So it never
+drifts, needs no refilling, and a full bucket is not stored.
 """
 
 from __future__ import annotations
@@ -14,14 +14,14 @@ from attrs import Attribute, field, frozen
 from actors.errors import InvalidSpec
 
 SWEEP_ABOVE = 64
-"""Keys are looked through for idle ones each time their number doubled, and not below this many."""
+"""Idle keys are removed each time the number of keys has doubled, but not below this many."""
 
 
 @frozen
 class Rate:
-    """So many tokens a second in the long run, and up to `burst` at once after a quiet time.
+    """`per_s` tokens a second on average, and up to `burst` at once after an idle time.
 
-    Raises `InvalidSpec` for numbers that make no sense.
+    Raises `InvalidSpec` for invalid numbers.
     """
 
     per_s: float = field()
@@ -39,9 +39,9 @@ class Rate:
 
 
 class Buckets:
-    """One bucket for each key, all of one rate. At most `max_keys` are in use at once; idle ones are forgotten.
+    """One bucket for each key, all of one rate. At most `max_keys` are in use at once; idle ones are removed.
 
-    A key that finds no place waits until the first of the others is idle. All times are seconds on one monotonic clock.
+    A key beyond that waits until the first of the others is idle. All times are seconds on one monotonic clock.
     """
 
     def __init__(self, rate: Rate, *, max_keys: int = 1024) -> None:
@@ -58,7 +58,7 @@ class Buckets:
         return len(self._full_at)
 
     def ready_at(self, key: Hashable, now: float) -> float:
-        """When the key has a token to take; a time that is not after `now` means at once."""
+        """Return when the key has a token; a time not after `now` means at once."""
         full_at = self._full_at.get(key)
         if full_at is not None:
             return full_at - self._slack_s
@@ -67,11 +67,11 @@ class Buckets:
         return now if len(self._full_at) < self.max_keys else self._first_idle_at
 
     def take(self, key: Hashable, now: float) -> None:
-        """Take a token of a key that is ready."""
+        """Take a token of a ready key."""
         self._full_at[key] = max(self._full_at.get(key, now), now) + 1 / self.rate.per_s
 
     def _sweep(self, now: float) -> None:
-        """Forget the full buckets."""
+        """Remove the full buckets."""
         self._full_at = {key: full_at for key, full_at in self._full_at.items() if full_at > now}
         self._first_idle_at = min(self._full_at.values(), default=-math.inf)
         self._sweep_at = min(max(SWEEP_ABOVE, 2 * len(self._full_at)), self.max_keys)

@@ -1,4 +1,4 @@
-"""A supervisor whose children are all made from one template, and come and go at run time."""
+"""A supervisor whose children are started at run time from one template."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ Template = Callable[..., ChildSpec]
 
 
 class StartFromTemplate(Ask[ActorRef]):
-    """Ask a `DynamicSupervisor` to start one more child; the answer, its reference, comes when it runs.
+    """Ask a `DynamicSupervisor` to start one more child. The answer is its reference, once it runs.
 
-    The arguments are the template's. Fails with what the template raises, `InvalidSpec` when it makes no spec, or
-    with what `Context.spawn` raises. The supervisor serves others meanwhile. When the caller leaves, or its time is up,
-    the child is stopped again: nobody would know of it.
+    The arguments are the template's. Fails with the errors of the template and of `Context.spawn`, or with
+    `InvalidSpec` if the template makes no spec. The supervisor serves others meanwhile. If the caller leaves or its
+    time is up, the child is stopped again, since no caller would know of it.
     """
 
     def __init__(self, *args: object, **named: object) -> None:
@@ -39,11 +39,11 @@ class StartFromTemplate(Ask[ActorRef]):
 
 
 class DynamicSupervisor(Supervisor):
-    """Starts children from `template` as it is asked to, one for one, and keeps each alive with its own arguments.
+    """Starts children from `template` on request, one for one, and restarts each with its own arguments.
 
     `template` makes a spec from arguments; or it is a spec, of which each child gets a copy. With `numbered`, or of a
     spec, the children have a number behind their id: 1 for the first, and none twice. At most `max_children` live at a
-    time, those that start or back off included; None leaves them unbounded. The other arguments are those of
+    time, including those that start or back off; None leaves them unbounded. The other arguments are those of
     `Supervision`. A child is stopped through its reference or with `StopChild`, and counted with `CountChildren`. When
     the supervisor ends, its children are told to stop all at once; when it restarts, they do not come back. Raises
     `InvalidSpec` for a template that is neither.

@@ -1,4 +1,4 @@
-"""One question to many actors at once."""
+"""One request to many actors at once."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ T = TypeVar("T")
 
 @frozen
 class Replies(Generic[T]):
-    """What came of one question to many, in the order in which they were named: each is in one of the two."""
+    """The results of one request to many actors, in the order given: each actor is in one of the two."""
 
     answers: Mapping[ActorRef, T]
     failures: Mapping[ActorRef, Exception]
@@ -25,10 +25,10 @@ class Replies(Generic[T]):
 async def ask_all(
     refs: Iterable[ActorRef], make: Callable[[], Ask[T]], *, timeout_s: float = ASK_TIMEOUT_S
 ) -> Replies[T]:
-    """Ask each of the actors, with a request of its own made by `make`, and wait until all answered or failed.
+    """Ask each of the actors with its own request, made by `make`, and wait until all have answered or failed.
 
-    What an ask raises is that actor's failure, so nobody's death or silence keeps the others' answers back. At most
-    `timeout_s` seconds. Cancelling takes all requests back.
+    The error of an ask is that actor's failure, so the death or silence of one does not affect the others. Waits at
+    most `timeout_s` seconds. Cancelling takes all requests back.
     """
     answers: dict[ActorRef, T] = {}
     failures: dict[ActorRef, Exception] = {}

@@ -1,4 +1,4 @@
-"""How far something is: one value, the latest, for any number of readers, each at its own pace."""
+"""Progress: the latest value, for any number of readers at their own pace."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import trio
 
 
 class Progress:
-    """The latest value reported. What a reader was too slow to see is gone: memory is bounded by one value."""
+    """The latest value reported. A slow reader misses values: memory is bounded by one value."""
 
     def __init__(self) -> None:
         self.latest: object = None
@@ -18,14 +18,14 @@ class Progress:
         self._news = trio.Event()
 
     def report(self, value: object) -> None:
-        """Put a new value in the place of the latest; ignored after the end."""
+        """Replace the latest value; ignored after the end."""
         if not self._closed:
             self.latest = value
             self._reports += 1
             self._wake()
 
     def close(self) -> None:
-        """There will be no other; harmless again."""
+        """End the progress; a second call is harmless."""
         self._closed = True
         self._wake()
 
@@ -34,7 +34,7 @@ class Progress:
         return Updates(self)
 
     def current_task_reports(self) -> None:
-        """Let `report` mean this progress, in the current task and all that it starts."""
+        """Make `report` write to this progress in the current task and all that it starts."""
         _current.set(self)
 
     def _wake(self) -> None:
@@ -43,7 +43,7 @@ class Progress:
 
 
 class Updates:
-    """An async iterator: each time the latest value, as soon as there is one not seen yet; ends after the last."""
+    """An async iterator over the latest value not seen yet; ends after the last."""
 
     def __init__(self, progress: Progress) -> None:
         self._progress = progress
@@ -67,7 +67,7 @@ _current: ContextVar[Progress] = ContextVar("progress")
 
 
 def report(value: object) -> None:
-    """Say how far the job is that this code runs in, from its task or those it started. Outside of one, do nothing."""
+    """Report the progress of the job that this code runs in, from any of its tasks. Outside of a job, do nothing."""
     progress = _current.get(None)
     if progress is not None:
         progress.report(value)

@@ -1,4 +1,4 @@
-"""Whether something that failed is tried again, and when: data in, seconds out. No trio, no clock."""
+"""Retry policy: the delay before the next attempt, as a pure function. No trio, no clock."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from actors.errors import InvalidSpec
 from .exception_filter import Kinds, leaf_errors, matches
 
 DELAYS: Backoff = Backoff()
-"""The delays between attempts unless told otherwise: from a tenth of a second to half a minute."""
+"""Default delays between attempts: from a tenth of a second to half a minute."""
 
 
 @frozen
 class Retry:
     """At most `attempts` in all, with the delays of `backoff` between them.
 
-    Only after errors of the kinds `on`, and none of the kinds `never`; a group of errors must be all of such kinds. An
-    error that has a number of seconds as its `retry_after_s`, as `CircuitOpen` does, is waited for at least so long.
-    Raises `InvalidSpec` for a number of attempts that makes no sense.
+    Only after errors of the kinds `on`, and none of the kinds `never`; a group of errors must be all of such kinds.
+    After an error with a `retry_after_s` in seconds, such as `CircuitOpen`, the delay is at least that. Raises
+    `InvalidSpec` for an invalid number of attempts.
     """
 
     attempts: int = field(default=3)
@@ -35,7 +35,7 @@ class Retry:
             raise InvalidSpec("attempts", "must be a whole number above zero")
 
     def delay_s(self, attempt: int, error: Exception, chance: float) -> float | None:
-        """Seconds from the failure of this attempt (the first is 1) to the next, or None: it was the last.
+        """Return the seconds from the failure of this attempt (the first is 1) to the next, or None after the last.
 
         `chance`, from 0 to 1, is for the jitter.
         """
@@ -46,7 +46,7 @@ class Retry:
 
 
 def _wish_s(error: BaseException) -> float:
-    """How long the other side wants to be left alone."""
+    """Return the `retry_after_s` of the error in seconds, or 0."""
     seconds = getattr(error, "retry_after_s", None)
     return seconds if isinstance(seconds, int | float) and math.isfinite(seconds) else 0.0
 

@@ -1,11 +1,11 @@
-"""Code of asyncio beside trio's: single coroutines, and actors that own an asyncio loop.
+"""asyncio code in a trio program: single coroutines, and actors that own an asyncio loop.
 
 1. An actor's loop lives from before its start hook until after its stop hook, in a task beside the actor.
-2. Cancelling a message reaches its coroutine once, as `asyncio.CancelledError`. One that goes on all the same is
-   waited for, for ever if need be: it holds its actor, and whoever waits for that. `late_calls` and the log tell who,
-   and since when. Code that cannot be trusted to end belongs into a process.
-3. What asyncio code raises is a crash of its actor, also a `CancelledError` of its own making, and what one of its
-   background tasks lets fall. `SystemExit` and `KeyboardInterrupt` pass through.
+2. Cancelling a message raises `asyncio.CancelledError` in its coroutine once. A coroutine that goes on all the same is
+   awaited without limit: it blocks its actor and the actor's callers. `late_calls` and the log name it, with the time.
+   Code that cannot be trusted to end belongs into a process.
+3. An error of asyncio code crashes its actor, including a `CancelledError` of its own and an unhandled error of one of
+   its background tasks. `SystemExit` and `KeyboardInterrupt` pass through.
 4. No asyncio task outlives the incarnation.
 
 trio-asyncio is imported at the first use. From then on it has replaced asyncio's event loop policy and patched its
@@ -34,12 +34,12 @@ Ts = TypeVarTuple("Ts")
 
 
 class ExtraMissing(ActorError, ImportError):
-    """Code of asyncio was to be run, and the optional dependency for it is not installed."""
+    """The optional dependency for running asyncio code, trio-asyncio, is not installed."""
 
 
 @define
 class AsyncioCancelled(ActorError, RuntimeError):
-    """Code of asyncio ended with a `CancelledError` though nobody here had cancelled it."""
+    """asyncio code ended with a `CancelledError` though no trio scope had cancelled it."""
 
     call: str
 
@@ -57,10 +57,10 @@ def _library() -> Any:
 
 
 async def run_asyncio(function: Callable[[*Ts], Coroutine[Any, Any, T]], *args: *Ts, timeout_s: float) -> T:
-    """Run the coroutine `function(*args)` in an asyncio loop made for it, and return or raise what it does.
+    """Run the coroutine `function(*args)` in an asyncio loop made for it, and return its result or raise its error.
 
     It is cancelled with its caller, and after `timeout_s` seconds, which raises `ForeignTimeout`. Tasks that it leaves
-    running are cancelled at its end and waited for. Raises `AsyncioCancelled`, and `ExtraMissing`.
+    running are cancelled and awaited at its end. Raises `AsyncioCancelled`, and `ExtraMissing`.
     """
     call = ForeignCall(name_of(function))
     return await call.wait(partial(_run_once, call, partial(function, *args)), timeout_s)
@@ -92,7 +92,7 @@ async def _run_once(call: ForeignCall, function: Callable[[], Coroutine[Any, Any
 
 
 async def in_trio(async_fn: Callable[[*Ts], Awaitable[T]], *args: *Ts) -> T:
-    """Await a function of trio from code of asyncio, as in `await in_trio(ref.ask, request)`.
+    """Await a trio function from asyncio code, as in `await in_trio(ref.ask, request)`.
 
     An ask of an actor to itself, or around a circle, is not noticed through here: it ends by its timeout.
     """
@@ -108,7 +108,7 @@ class _LoopTask:
         self._on_fault = on_fault
         self.opened = trio.Event()
         self.faults: list[Exception] = []
-        """What tasks and callbacks raised, and nobody waited for."""
+        """Unhandled errors of tasks and callbacks."""
         self._loop: Any = None
         self._end = trio.Event()
         self._closed = trio.Event()
@@ -120,7 +120,7 @@ class _LoopTask:
         return self._loop is not None and not self._loop.is_closed()
 
     async def hold(self) -> None:
-        """Be the task. What is no `Exception` passes through."""
+        """Be the task that holds the loop open. Errors other than `Exception` pass through."""
         try:
             with trio.CancelScope(shield=True):
                 async with self._library.open_loop() as self._loop:
@@ -180,7 +180,7 @@ class _LoopTask:
             raise AsyncioCancelled(call.call) from error
 
     async def close(self) -> None:
-        """Cancel what still runs in the loop, and wait for its end."""
+        """Cancel the tasks of the loop, and wait for their end."""
         tasks = asyncio.all_tasks(self._loop) if self.usable else ()
         names = sorted(getattr(task.get_coro(), "__qualname__", task.get_name()) for task in tasks)
         call = ForeignCall(f"the asyncio tasks {', '.join(names)}" if names else "the asyncio loop")
@@ -193,9 +193,9 @@ class _LoopTask:
 class AsyncioActor(Actor):
     """An actor whose hooks are coroutines of asyncio, in an asyncio loop of its own.
 
-    `ActorRef.tell` and `Ask.reply` work there as they are; what has to be awaited goes through `in_trio`. Tasks that
-    the hooks create are cancelled at the end of the incarnation, after the stop hook; one that raises an error nobody
-    looks at crashes the actor when asyncio notices. The hooks must not stop the loop.
+    `ActorRef.tell` and `Ask.reply` work there as they are; use `in_trio` to await trio functions. Tasks that the
+    hooks create are cancelled at the end of the incarnation, after the stop hook; an unhandled error of one crashes the
+    actor when asyncio reports it. The hooks must not stop the loop.
     """
 
     _held: _LoopTask | None = None

@@ -1,9 +1,9 @@
-"""Calls of code that is not trio's: who waits for them, and what is told of those that do not end.
+"""Calls of code that is not trio's, and reports of those that do not end.
 
-1. A call that was cancelled and has not ended is in `late_calls`, with who waits for it and since when; after a second
-   it is logged, once.
-2. It is interrupted again and again until it has ended, where something can interrupt it.
-3. At most `MAX_ABANDONED` calls of a process run that nobody waits for any more.
+1. A call that was cancelled and has not ended is in `late_calls`, with its waiter and the time; after a second it is
+   logged, once.
+2. If it can be interrupted, it is interrupted repeatedly until it has ended.
+3. At most `MAX_ABANDONED` abandoned calls of a process run at a time.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ from actors.events import log
 T = TypeVar("T")
 
 MAX_ABANDONED = 16
-"""While so many calls of this process are left behind, no call is made that could be left behind too."""
+"""Most abandoned calls of this process; beyond that, calls that could be abandoned raise `TooManyAbandoned`."""
 LATE_S = 1.0
-"""A cancelled call that has not ended after this time is logged."""
+"""Seconds after which a cancelled call that has not ended is logged."""
 INTERRUPT_EVERY_S = 0.1
-"""Time between two interrupts of a call that does not end: the first may have come too early to be noticed."""
+"""Seconds between two interrupts of a call that does not end: the first may have come too early to have an effect."""
 
 _late: dict[ForeignCall, LateCall] = {}  # changed from any thread, by single operations only
 
@@ -44,7 +44,7 @@ class ForeignTimeout(ActorError, trio.TooSlowError):
 
 @define
 class TooManyAbandoned(ActorError, trio.WouldBlock):
-    """A call was refused because so many that were left behind still run."""
+    """A call was refused because too many abandoned calls still run."""
 
     call: str
     abandoned: int
@@ -55,7 +55,7 @@ class TooManyAbandoned(ActorError, trio.WouldBlock):
 
 @frozen
 class LateCall:
-    """Foreign code that was cancelled at `since` (UTC) and has not ended.
+    """A foreign call that was cancelled at `since` (UTC) and has not ended.
 
     `who` is the path of the actor, or the name of the task, that waits for it, or waited until it was `left_behind`.
     """
@@ -67,30 +67,30 @@ class LateCall:
 
 
 def late_calls() -> tuple[LateCall, ...]:
-    """All calls of this process that were cancelled and have not ended, the oldest first."""
+    """Return all calls of this process that were cancelled and have not ended, the oldest first."""
     return tuple(_late.copy().values())
 
 
 class ForeignCall:
-    """One call of code that may not end when it is cancelled: who waits for it, and what is told of that."""
+    """One call of code that may not end when it is cancelled."""
 
     def __init__(self, call: str, interrupt: Callable[[], object] | None = None) -> None:
         self.call = call
         self.who: str = trio.lowlevel.current_task().name
         self.over: trio.Event = trio.Event()
-        """Set when nobody waits for the call any more."""
+        """Set once the call has no waiter."""
         self.begun = False
-        """Set when the foreign code runs: before that, there is nothing to interrupt."""
+        """Set once the foreign code runs: only then can it be interrupted."""
         self.scope: trio.CancelScope | None = None
-        """Around what the foreign code waits for on the loop."""
+        """The scope around a function that the foreign code runs on the loop."""
         self._interrupt = interrupt
         self._since: datetime | None = None
         self._abandoned = False
 
     async def wait(self, foreign: Callable[[], Awaitable[T]], timeout_s: float = math.inf) -> T:
-        """Wait for `foreign`, and return or raise what it does; cancel it after `timeout_s` with `ForeignTimeout`.
+        """Await `foreign`, and return its result or raise its error; cancel it after `timeout_s` with `ForeignTimeout`.
 
-        What an interrupted call raises is taken for its way to end, and gives way to the cancellation.
+        The error of an interrupted call is dropped in favour of the cancellation.
         """
         with trio.CancelScope(deadline=trio.current_time() + timeout_s):
             return await self._wait(foreign)
@@ -123,7 +123,7 @@ class ForeignCall:
                 await self.interrupt_until_over()
 
     async def interrupt_until_over(self) -> None:
-        """Interrupt the call again and again until it is over, and tell once that it is late."""
+        """Interrupt the call repeatedly until it is over, and log once that it is late."""
         late_at = trio.current_time() + LATE_S
         while not self.over.is_set():
             since = self._note_late()
@@ -136,19 +136,19 @@ class ForeignCall:
             self.ended()
 
     def abandon(self) -> None:
-        """Wait no more for the call, though it still runs. Its thread says `ended` at its end."""
+        """Stop waiting for the call, though it still runs. Its thread calls `ended` at its end."""
         self._abandoned = True
         self._note_late()
         log.warning("foreign.left_behind who=%s call=%s left_behind=%d", self.who, self.call, _count_abandoned())
 
     def check_abandoned(self) -> None:
-        """Raise `TooManyAbandoned` when this call had better not be made, because it may be left behind too."""
+        """Raise `TooManyAbandoned` if too many abandoned calls run, since this one may be abandoned too."""
         left_behind = _count_abandoned()
         if left_behind >= MAX_ABANDONED:
             raise TooManyAbandoned(self.call, left_behind)
 
     def ended(self) -> None:
-        """The call is late no more. May be called from any thread."""
+        """Remove the call from `late_calls`. May be called from any thread."""
         _late.pop(self, None)
 
     def _note_late(self) -> datetime:
@@ -169,5 +169,5 @@ def _count_abandoned() -> int:
 
 
 def name_of(function: Callable[..., object]) -> str:
-    """What to call a function in records and logs."""
+    """Return the name of a function for events and logs."""
     return getattr(function, "__qualname__", None) or type(function).__name__

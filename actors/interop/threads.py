@@ -1,11 +1,11 @@
-"""Blocking code beside the loop: single calls, and actors that work in threads.
+"""Blocking code in threads: single calls, and actors that work in threads.
 
-1. A call runs in a thread, and the loop goes on. An actor works on one message at a time, as any actor does.
-2. Nothing can stop a thread. A call that is cancelled is told, and interrupted where that is possible; then it is
-   waited for: as long as it has not ended, neither has who made it. `late_calls` and the log tell who, and since when.
-3. With `abandon`, a cancelled call is left behind instead: named, counted, and bounded in number. Nothing it does
-   reaches the loop from then on.
-4. A dedicated thread makes all calls of its actor, from the first to the last, and is never left behind.
+1. A call runs in a thread while the loop goes on. An actor handles one message at a time, as any actor does.
+2. A thread cannot be stopped. A cancelled call is notified, interrupted if possible, and then awaited: its caller does
+   not end before it. `late_calls` and the log name it, with the time.
+3. With `abandon`, a cancelled call is not awaited: it is named, counted, and bounded in number, and has no effect on
+   the loop from then on.
+4. A dedicated thread makes all calls of its actor, from the first to the last, and is never abandoned.
 """
 
 from __future__ import annotations
@@ -36,27 +36,27 @@ R = TypeVar("R")
 Ts = TypeVarTuple("Ts")
 
 THREADS = 40
-"""Calls that run at once unless they bring a limiter of their own; trio's number for its own worker threads."""
+"""Most concurrent calls without a limiter of their own, trio's default for its threads; further calls wait."""
 
 _limiter: trio.lowlevel.RunVar[trio.CapacityLimiter] = trio.lowlevel.RunVar("actors.interop.limiter")
 _current: contextvars.ContextVar[ThreadContext] = contextvars.ContextVar("actors.interop.thread")
 
 
 class _Bridge(Protocol):
-    """How a thread reaches the loop. For trio's own threads it is the module `trio.from_thread`."""
+    """A thread's access to the loop. For trio's own threads it is the module `trio.from_thread`."""
 
     def run(self, afn: Callable[..., Awaitable[R]], *args: Any) -> R:
-        """Await a function on the loop, and return or raise what it does."""
+        """Await a function on the loop. Return its result or raise its error."""
 
     def check_cancelled(self) -> None:
         """Raise `trio.Cancelled` if the task that waits for the thread was cancelled."""
 
 
 class ThreadContext:
-    """What blocking code may do from its thread: see whether it was cancelled, and reach the loop and its actors.
+    """The interface of blocking code in a thread: check for cancellation, and reach the loop and its actors.
 
-    Every method but `check_cancelled` waits for the loop, so a thread has at most one thing under way there. Each
-    raises `trio.Cancelled` when the call was cancelled: let that through, it is how the call ends.
+    Every method but `check_cancelled` waits for the loop, so a thread has at most one call in flight there. Each
+    raises `trio.Cancelled` if the call was cancelled: do not catch it.
     """
 
     def __init__(self, call: ForeignCall, bridge: _Bridge) -> None:
@@ -65,15 +65,15 @@ class ThreadContext:
 
     @classmethod
     def current(cls) -> ThreadContext:
-        """That of the call which runs in this thread. Raises `LookupError` when there is none."""
+        """Return the context of the call in this thread. Raises `LookupError` if there is none."""
         return _current.get()
 
     def check_cancelled(self) -> None:
-        """Raise `trio.Cancelled` if the call was cancelled. Call it often in long work: nothing else ends it."""
+        """Raise `trio.Cancelled` if the call was cancelled. Call it often in long work: only this ends the work."""
         self._bridge.check_cancelled()
 
     def call(self, function: Callable[[*Ts], T], *args: *Ts) -> T:
-        """Run `function(*args)` on the loop, quick and synchronous, and return or raise what it does."""
+        """Run `function(*args)` on the loop, quick and synchronous. Return its result or raise its error."""
 
         async def once() -> T:
             return function(*args)
@@ -99,7 +99,7 @@ class ThreadContext:
         return values[0]
 
     async def _unless_over(self, afn: Callable[[], Awaitable[T]], values: list[T]) -> None:
-        """Nothing of a call that was left behind has an effect here, nor goes on."""
+        """Run the function unless the call was abandoned; cancel it if that happens meanwhile."""
         if not self._call.over.is_set():
             with trio.CancelScope() as self._call.scope:
                 values.append(await afn())
@@ -109,10 +109,9 @@ class ThreadContext:
 class ThreadSpec:
     """How an actor uses threads. Raises `InvalidSpec` naming the field.
 
-    `dedicated`: one thread of its own for all calls, for objects that belong to the thread that made them. Otherwise
-    each call takes a thread for as long as it runs, at most 40 at once in all, or as many as `limiter` says.
-    `abandon`: a cancelled call is left behind, not waited for; for calls without effects only. `timeout_s` bounds each
-    call, with `ForeignTimeout`.
+    `dedicated`: one thread for all calls, for objects that belong to the thread that made them. Otherwise each call
+    takes a thread while it runs, at most 40 at once in all, or as many as `limiter` allows. `abandon`: a cancelled call
+    is not awaited; for calls without effects only. `timeout_s` bounds each call, with `ForeignTimeout`.
     """
 
     dedicated: bool = False
@@ -150,7 +149,7 @@ async def run_in_thread(
 
 
 class Work(Generic[T]):
-    """One call, as made in a thread."""
+    """One call in a thread."""
 
     def __init__(self, call: ForeignCall, function: Callable[[], T]) -> None:
         self.call = call
@@ -194,7 +193,7 @@ class Work(Generic[T]):
             self.call.ended()
 
     def _leave(self) -> None:
-        """The task was cancelled: if the thread goes on, it is left behind."""
+        """Abandon the call of a cancelled task if its thread goes on."""
         self._left = True
         if self.call.begun and not self._ended:
             self.call.abandon()
@@ -203,7 +202,7 @@ class Work(Generic[T]):
 
 
 def _default_limiter() -> trio.CapacityLimiter:
-    """That of this run of trio: apart from trio's, so that stuck calls hold up no name look-ups and no files."""
+    """Return the limiter of this trio run, apart from trio's own: stuck calls block no file and no DNS lookup."""
     try:
         return _limiter.get()
     except LookupError:
@@ -225,20 +224,20 @@ class ThreadActor(Actor):
         """Runs before the first message of each incarnation."""
 
     def handle(self, message: object, thread: ThreadContext) -> object:
-        """Runs for each message; what it returns answers a request. Return `NotImplemented` for one it does not know.
+        """Runs for each message; its result answers a request. Return `NotImplemented` for an unknown message.
 
         An exception crashes the actor.
         """
         return NotImplemented
 
     def stop_in_thread(self, thread: ThreadContext, reason: Exit) -> None:
-        """Runs once at the end of each incarnation, also of a killed one; its thread is waited for."""
+        """Runs once at the end of each incarnation, even if killed; its thread is awaited."""
 
     def interrupt(self) -> None:
-        """Make the running call end, as said of `run_in_thread`. Not called unless overridden."""
+        """Make the running call end: see `run_in_thread`. Not called unless overridden."""
 
     async def in_thread(self, function: Callable[[*Ts], T], *args: *Ts) -> T:
-        """Run `function(*args)` as the hooks are run, and return or raise what it does."""
+        """Run `function(*args)` in a thread as the hooks are run. Return its result or raise its error."""
         return await self._make(name_of(function), partial(function, *args))
 
     async def on_start(self, context: Context) -> None:

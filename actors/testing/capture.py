@@ -1,6 +1,6 @@
-"""What was heard, in order, until a test asks for it: the part all probes share.
+"""The base of all probes: keeps the received items in order until a test expects them.
 
-1. Everything heard can be expected once; `seen` keeps all of it for reading.
+1. Each item can be expected once; `seen` keeps all of them for reading.
 2. Every wait ends: after its own timeout, or with the deadline that `within` shares, whichever is sooner.
 3. An expectation that failed names what it wanted and what it got.
 """
@@ -20,12 +20,12 @@ T = TypeVar("T")
 K = TypeVar("K")
 
 EXPECT_TIMEOUT_S = 5.0
-"""How long an expectation waits unless told otherwise: as long as an `ask` does."""
+"""Default timeout of an expectation in seconds, that of an `ask`. It then raises `ProbeFailure`."""
 
 
 @define
 class ProbeFailure(AssertionError):
-    """What a probe expected did not come, or something came that should not have."""
+    """An expected item did not come, or an unexpected one came."""
 
     problem: str
 
@@ -34,7 +34,7 @@ class ProbeFailure(AssertionError):
 
 
 class Capture(Generic[T]):
-    """Things heard, and expectations about them. All waits are on trio's clock."""
+    """Received items, and expectations about them. All waits are on trio's clock."""
 
     def __init__(self) -> None:
         self._waiting: deque[T] = deque()
@@ -47,16 +47,16 @@ class Capture(Generic[T]):
 
     @property
     def seen(self) -> tuple[T, ...]:
-        """Everything ever heard, the ignored included, the oldest first."""
+        """All items ever received, including ignored ones, the oldest first."""
         return tuple(self._seen)
 
     @property
     def waiting(self) -> tuple[T, ...]:
-        """What was heard and not expected yet."""
+        """The items that were not expected yet."""
         return tuple(self._waiting)
 
     def heard(self, item: T) -> None:
-        """Keep one thing and wake who waits for it."""
+        """Add one item, and wake the task that waits for it."""
         self._seen.append(item)
         if not isinstance(item, self._ignored):
             self._waiting.append(item)
@@ -64,20 +64,20 @@ class Capture(Generic[T]):
         self._news = trio.Event()
 
     def ignore(self, *kinds: type[Any]) -> None:
-        """Let things of these kinds go by from now on: no expectation gets them."""
+        """Ignore items of these types from now on: no expectation gets them."""
         self._ignored += kinds
 
     def clear(self) -> None:
-        """Forget what waits; `seen` keeps it."""
+        """Drop the waiting items; `seen` keeps them."""
         self._waiting.clear()
 
     async def expect(
         self, kind: type[K], timeout_s: float | None = None, *, where: Callable[[K], bool] | None = None
     ) -> K:
-        """Return the next thing, which must be a `kind`, and one for which `where` is true.
+        """Return the next item, which must be a `kind` for which `where` is true.
 
-        Waits `timeout_s` seconds: by default what is left of `within`, else 5. Raises `ProbeFailure` when nothing
-        comes, or something else.
+        Waits `timeout_s` seconds: by default what is left of `within`, else 5. Raises `ProbeFailure` if none
+        or another one comes.
         """
         item = await self._next(kind.__name__, timeout_s)
         if not isinstance(item, kind):
@@ -87,7 +87,7 @@ class Capture(Generic[T]):
         return item
 
     async def expect_equal(self, value: K, timeout_s: float | None = None) -> K:
-        """Return the next thing, which must equal `value`; raise `ProbeFailure` as `expect` does."""
+        """Return the next item, which must equal `value`. Raises `ProbeFailure` if none or another one comes."""
         item: Any = await self._next(repr(value), timeout_s)
         if item != value:
             raise ProbeFailure(f"expected {value!r}, got {item!r}")
@@ -95,10 +95,10 @@ class Capture(Generic[T]):
         return equal
 
     async def expect_all(self, *wanted: object, timeout_s: float | None = None) -> list[Any]:
-        """Return the next things, one for each of `wanted`, in that order, whatever order they came in.
+        """Return the next items, one for each of `wanted`, in that order, whatever order they came in.
 
-        A type stands for something of that kind, anything else for an equal. The time is for all of them together.
-        Raises `ProbeFailure` when one comes that none of `wanted` fits, or too few come.
+        A type matches its instances, any other value an equal item. The timeout is for all of them together. Raises
+        `ProbeFailure` if an item matches none of `wanted`, or too few come.
         """
         got: list[T] = []
         with self.within(self._time_left(timeout_s)):
@@ -114,7 +114,7 @@ class Capture(Generic[T]):
     async def fish(
         self, kind: type[K], timeout_s: float | None = None, *, where: Callable[[K], bool] | None = None
     ) -> K:
-        """Return the next thing that is a `kind` for which `where` is true, letting others go by.
+        """Return the next item that is a `kind` for which `where` is true, skipping others.
 
         Raises `ProbeFailure` if none comes in time.
         """
@@ -125,7 +125,7 @@ class Capture(Generic[T]):
                     return item
 
     async def take(self, count: int, timeout_s: float | None = None) -> list[T]:
-        """Return the next `count` things, of whatever kind; raise `ProbeFailure` if fewer come in time."""
+        """Return the next `count` items of any type. Raises `ProbeFailure` if fewer come in time."""
         got: list[T] = []
         with self.within(self._time_left(timeout_s)):
             for _ in range(count):
@@ -133,15 +133,15 @@ class Capture(Generic[T]):
         return got
 
     async def expect_none(self, within_s: float = 1.0) -> None:
-        """Raise `ProbeFailure` if anything comes within that time, or waits already."""
+        """Raise `ProbeFailure` if an item comes within that time, or waits already."""
         if await self._something(min(within_s, max(0.0, self._deadline - trio.current_time()))):
             raise ProbeFailure(f"expected nothing, got {self._pop()!r}")
 
     @contextmanager
     def within(self, seconds: float) -> Iterator[None]:
-        """Give all expectations in the block one deadline together; a block inside a block has the sooner of both.
+        """Give all expectations in the block one common deadline; of nested blocks the earlier one counts.
 
-        Raises `ProbeFailure` when the block took longer, with whatever it did.
+        Raises `ProbeFailure` if the block takes longer.
         """
         outer, end = self._deadline, trio.current_time() + seconds
         self._deadline = min(outer, end)
@@ -180,7 +180,7 @@ def _fits(wanted: object, item: object) -> bool:
 
 
 def _assign(wanted: Sequence[object], got: Sequence[Any]) -> list[Any] | None:
-    """Pick one of `got` for each of `wanted`; None when that cannot be done."""
+    """Return one of `got` for each of `wanted`, or None if that is impossible."""
     if not wanted:
         return []
     for index, item in enumerate(got):

@@ -21,12 +21,12 @@ def virtual_time() -> trio.testing.MockClock:
 
 
 async def settle() -> None:
-    """Wait until every other task waits for something: a message, a deadline, a thread. No virtual time passes."""
+    """Wait until every other task waits for a message, a deadline or a thread. No virtual time passes."""
     await trio.testing.wait_all_tasks_blocked()
 
 
 async def advance(seconds: float) -> None:
-    """Let exactly that much virtual time pass, with everything that is due in it done in its order, then settle.
+    """Let exactly that much virtual time pass, run everything due in it in order, then settle.
 
     Works on any `trio.testing.MockClock`, whether it jumps by itself or not. Raises `TypeError` under a clock that
     cannot be moved, and `ValueError` for a negative number.
@@ -45,9 +45,9 @@ async def advance(seconds: float) -> None:
 
 
 async def eventually(check: Callable[[], object], timeout_s: float = 5.0, every_s: float = 0.1) -> None:
-    """Call `check` until it raises no `AssertionError`; after `timeout_s` seconds, let its last one through.
+    """Call `check` until it raises no `AssertionError`; after `timeout_s` seconds, raise its last one.
 
-    `check` may be a coroutine function. What else it raises goes through at once.
+    `check` may be a coroutine function. Its other errors are raised at once.
     """
     end = trio.current_time() + timeout_s
     while True:

@@ -1,4 +1,4 @@
-"""A probe for messages that reached nobody."""
+"""A probe for dead letters."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from actors.testing.paths import fits, path_of
 
 
 class DeadLetterProbe(Capture[DeadLetter]):
-    """Hears the dead letters of a system from now until `close`, or the end of a `with` block."""
+    """Collects the dead letters of a system from now until `close`, or the end of a `with` block."""
 
     def __init__(self, system: ActorSystem) -> None:
         super().__init__()
@@ -27,7 +27,7 @@ class DeadLetterProbe(Capture[DeadLetter]):
         self.close()
 
     def close(self) -> None:
-        """Hear no more."""
+        """Stop collecting."""
         self._end()
 
     async def expect_lost(
@@ -38,10 +38,10 @@ class DeadLetterProbe(Capture[DeadLetter]):
         to: ActorRef | str = "*",
         why: str | None = None,
     ) -> DeadLetter:
-        """Return the next letter, which must hold a message of this kind `to` this actor, lost for this reason.
+        """Return the next letter, which must hold a message of this type `to` this actor, lost for this reason.
 
-        `to` is a reference or a path, in which `*` stands for anything; `why` as in `DeadLetter`. Raises
-        `ProbeFailure` for another letter, or when none comes within `timeout_s` seconds.
+        `to` is a reference or a path, in which `*` matches anything; `why` as in `DeadLetter`. Raises
+        `ProbeFailure` for another letter, or if none comes within `timeout_s` seconds.
         """
         letter = await self.expect(DeadLetter, timeout_s)
         if isinstance(letter.message, kind) and fits(letter.path, to) and why in (None, letter.why):

@@ -1,6 +1,6 @@
-"""What an actor can do to the world around it, as data: what `Recorder` writes down.
+"""The effects of an actor as data, recorded by `Recorder`.
 
-Other actors are named by their paths. Two effects are equal when they say the same.
+Other actors are named by their paths. Effects are compared by value.
 """
 
 from __future__ import annotations
@@ -76,7 +76,7 @@ class Unwatched:
 
 @frozen
 class Outlived:
-    """It said that it can live without `to`."""
+    """It called `outlive` for `to`."""
 
     to: str
 
@@ -92,7 +92,7 @@ class TimerSet:
 
 @frozen
 class TimerCancelled:
-    """It took a timer back; none may have been set."""
+    """It cancelled a timer; none may have been set."""
 
     key: Hashable
 
@@ -123,12 +123,12 @@ class KillOrdered:
 
 @frozen
 class Stopped:
-    """It wants to end after the message in work."""
+    """It stops itself after the current message."""
 
 
 @frozen
 class SaidHealthy:
-    """It said that all is well."""
+    """It called `healthy`."""
 
 
 @frozen
@@ -156,4 +156,4 @@ Effect = (
     | SaidHealthy
     | Unhandled
 )
-"""Everything that is recorded."""
+"""The type of a recorded effect."""

@@ -1,4 +1,4 @@
-"""A probe for what a system tells of itself: crashes above all."""
+"""A probe for the events of a system, above all crashes."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from actors.testing.paths import fits, path_of
 
 
 class EventProbe(Capture[Event]):
-    """Hears every record of a system from now until `close`, or the end of a `with` block.
+    """Collects every event of a system from now until `close`, or the end of a `with` block.
 
-    Without a system, hand `probe.heard` to whoever calls it with records, as to `ActorSystem(on_event=...)`.
+    Without a system, pass `probe.heard` as a listener, as to `ActorSystem(on_event=...)`.
     """
 
     def __init__(self, system: ActorSystem | None = None) -> None:
@@ -35,13 +35,13 @@ class EventProbe(Capture[Event]):
         self.close()
 
     def close(self) -> None:
-        """Hear no more."""
+        """Stop collecting."""
         if self._end is not None:
             self._end()
 
     @property
     def crashes(self) -> list[ActorCrashed]:
-        """Every record of an error that ended an incarnation or was resumed from; kills are none."""
+        """The events of errors that ended an incarnation or were resumed from; kills are not among them."""
         return [event for event in self._seen if isinstance(event, ActorCrashed) and isinstance(event.reason, Crashed)]
 
     @property
@@ -54,7 +54,7 @@ class EventProbe(Capture[Event]):
         ]
 
     def allow(self, error: type[Exception] | tuple[type[Exception], ...]) -> None:
-        """Count no crash by such an error as unexpected, be it past or to come."""
+        """Expect crashes by such an error, past and future."""
         self._allowed += error if isinstance(error, tuple) else (error,)
 
     async def expect_crash(
@@ -62,8 +62,8 @@ class EventProbe(Capture[Event]):
     ) -> ActorCrashed:
         """Return the first crash of this actor by such an error that was not returned before.
 
-        It may have happened already. `target` is a reference or a path, in which `*` stands for anything. Raises
-        `ProbeFailure` when none comes within `timeout_s` seconds, by default what is left of `within`, else 5.
+        It may have happened already. `target` is a reference or a path, in which `*` matches anything. Raises
+        `ProbeFailure` if none comes within `timeout_s` seconds, by default what is left of `within`, else 5.
         """
         left_s = self._time_left(timeout_s)
         with trio.move_on_after(left_s):
@@ -88,7 +88,7 @@ class EventProbe(Capture[Event]):
 
 
 def describe(crash: ActorCrashed) -> str:
-    """One line about a crash, then its traceback."""
+    """Return one line about a crash, then its traceback."""
     return f"{crash.path} {crash.reason} at {crash.message_type or 'no message'}\n{crash.traceback}"
 
 

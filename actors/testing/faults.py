@@ -1,4 +1,4 @@
-"""What chaos does to actors, as data: how often, what happened, and the error it raises."""
+"""The faults that chaos injects, as data: their rates, their log, and the error they raise."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ from actors.errors import ActorError, InvalidSpec
 
 
 class FaultKind(Enum):
-    """What can be done to an actor."""
+    """A type of fault."""
 
     KILL = "kill"
     """Kill it: before it handles a message, or between messages at any moment."""
     DELAY = "delay"
-    """Let it wait before it handles a message."""
+    """Delay the handling of a message."""
     FAIL = "fail"
     """Raise `ChaosFault` in place of handling a message."""
     DROP = "drop"
     """Do not handle a message, and go on as if it had never come.
 
-    Whoever asked waits out the ask's own timeout, as if the request had got lost on its way; one who asked without a
-    timeout gets `ChaosFault` at once, so that nobody waits for ever. Notices of the runtime, which cannot get lost,
-    are never dropped.
+    The caller of a request waits for the ask's timeout, as if the request had been lost; a caller without a timeout
+    gets `ChaosFault` at once, so that no caller waits forever. Notices of the runtime, which cannot get lost, are never
+    dropped.
     """
 
 
@@ -43,7 +43,7 @@ class ChaosFault(ActorError, RuntimeError):
 
 @frozen
 class Fault:
-    """One thing that chaos did: `at_s` seconds after it began, to the actor at `path`.
+    """One injected fault: `at_s` seconds after it began, to the actor at `path`.
 
     `message` is the number of the message, counted from 0 for each path from the beginning of the chaos, over restarts;
     None for a kill between messages. `seconds` is the length of a delay.
@@ -68,9 +68,9 @@ def _check_positive(_: object, attribute: Attribute[float], value: float) -> Non
 
 @frozen
 class Rates:
-    """How likely each fault is for each message, from 0 to 1, and how many kills there are a second besides.
+    """The probability of each fault for each message, from 0 to 1, and the number of further kills a second.
 
-    A delay is between 0 and `delay_s` seconds. Raises `InvalidSpec` for a rate that cannot be, or if the four together
+    A delay is between 0 and `delay_s` seconds. Raises `InvalidSpec` for an invalid rate, or if the four together
     are above 1.
     """
 
@@ -95,7 +95,7 @@ class Rates:
 
 
 def dump_faults(faults: Iterable[Fault]) -> str:
-    """The faults as JSON: a list of objects, one in a line."""
+    """Return the faults as JSON: a list of objects, one in a line."""
     return "[" + ",\n ".join(json.dumps({**asdict(fault), "kind": fault.kind.value}) for fault in faults) + "]\n"
 
 

@@ -1,4 +1,4 @@
-"""Which actors are meant: by reference, by path, by pattern, or by the subtree they live in."""
+"""Selection of actors by reference, path, pattern or subtree."""
 
 from __future__ import annotations
 
@@ -24,5 +24,5 @@ def inside(path: str, subtree: str) -> bool:
 
 
 def below(ref: ActorRef) -> list[ActorRef]:
-    """Everybody alive below an actor: parents first, in start order."""
+    """Return all live actors below an actor, parents first, in start order."""
     return [other for child in ref.children() for other in (child, *below(child))]

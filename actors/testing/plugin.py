@@ -1,4 +1,4 @@
-"""Fixtures for pytest: a system in virtual time that fails its test when an actor crashes unexpectedly.
+"""Fixtures for pytest: a system in virtual time that fails its test if an actor crashes unexpectedly.
 
 Load it with `pytest_plugins = ["actors.testing.plugin"]` in the top conftest, or with `-p actors.testing.plugin`; it
 needs pytest and, for the fixtures that are async, pytest-trio. Nothing else of the package imports pytest.
@@ -46,7 +46,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @pytest.hookimpl(trylast=True)
 def pytest_runtest_setup(item: pytest.Item) -> None:
-    """Let a test that uses `virtual_time` run on it; a fixture used through others is not seen by pytest-trio."""
+    """Run a test on `virtual_time` even if it uses that through other fixtures, which pytest-trio does not see."""
     chosen = getattr(item, "funcargs", {}).get("virtual_time")
     if isinstance(chosen, trio.abc.Clock) and item.get_closest_marker("trio") is not None:
         runs = (marker.kwargs.get("run") for marker in item.iter_markers("trio"))
@@ -65,13 +65,13 @@ def pytest_runtest_makereport(item: pytest.Item) -> Any:
 
 @pytest.fixture
 def virtual_time() -> trio.testing.MockClock:
-    """The clock of the test: it jumps to the next deadline when all tasks wait."""
+    """The clock of the test: it jumps to the next deadline if all tasks wait."""
     return clock.virtual_time()
 
 
 @pytest.fixture
 def chaos_seed(request: pytest.FixtureRequest) -> int:
-    """A seed for whatever is left to chance: another one each time, printed on failure, or `--chaos-seed`."""
+    """A random seed, printed on failure; `--chaos-seed` sets it."""
     given = request.config.getoption("--chaos-seed")
     seed: int = random.SystemRandom().randrange(2**32) if given is None else given
     request.node.stash[_SEED] = seed
@@ -137,7 +137,7 @@ def _run_on(
 
 
 def _check(probe: EventProbe) -> None:
-    """Fail on a crash nobody expected, once."""
+    """Fail on an unexpected crash, once."""
     unexpected = probe.unexpected
     if unexpected:
         probe.allow(Exception)

@@ -1,4 +1,4 @@
-"""A whole system in virtual time, in an order of steps that a seed decides: what failed once fails again.
+"""Simulation of a whole system in virtual time, in an order of steps that a seed decides: failures can be repeated.
 
 1. The same program with the same seed takes the same steps in the same order, in any process on any machine.
 2. Nothing is left behind: trio's scheduler and the module `random` go on as if there had been no simulation.
@@ -29,11 +29,11 @@ from actors.watchdog import disabled
 T = TypeVar("T")
 
 LIMIT_S = 7 * 86_400.0
-"""Virtual seconds a simulation may take unless told otherwise: a week."""
+"""Default limit of a simulation in virtual seconds: a week. Beyond it, `SimulationStuck` is raised."""
 STUCK_TURNS = 200_000
 """Turns of trio's loop without any virtual time between them after which a simulation is stuck: some seconds."""
 LOOK_S = incarnation_task.BATCH_S / 32
-"""What each look at the clock counts for in a seeded run: a batch has about 32 messages then."""
+"""Seconds by which each reading of the batch clock advances it in a seeded run: a batch has about 32 messages."""
 _scheduler: Any = trio._core._run
 """Where trio keeps the generator that orders each batch of tasks, and the switch that makes the order repeatable.
 
@@ -45,7 +45,7 @@ _DIGEST_EVERY = 4096
 
 @define
 class SimulationStuck(ActorError, trio.TooSlowError):
-    """A simulation was ended from outside: it waited for ever, took too long, or went in circles in one instant."""
+    """A simulation was aborted: it waited forever, took too long, or looped without virtual time passing."""
 
     problem: str
 
@@ -55,7 +55,7 @@ class SimulationStuck(ActorError, trio.TooSlowError):
 
 @define
 class SimulationFailed(ActorError, AssertionError):
-    """A simulation with `seed`, after `passed` others that went well, raised an error, which is the cause."""
+    """A simulation with `seed` raised an error, the cause, after `passed` others had succeeded."""
 
     seed: int
     passed: int
@@ -70,7 +70,7 @@ class Trace(trio.abc.Instrument):
 
     def __init__(self) -> None:
         self.steps: int = 0
-        """How many steps tasks took."""
+        """Number of steps of all tasks."""
         self._numbers: dict[trio.lowlevel.Task, int] = {}
         self._spawned = 0
         self._hash = blake2b(digest_size=16)
@@ -78,7 +78,7 @@ class Trace(trio.abc.Instrument):
 
     @property
     def digest(self) -> str:
-        """32 hexadecimal digits that are the same for the same steps only."""
+        """A hash of the steps in 32 hexadecimal digits."""
         self._sum_up()
         return self._hash.hexdigest()
 
@@ -92,7 +92,7 @@ class Trace(trio.abc.Instrument):
         self._numbers.pop(task, None)
 
     def before_task_step(self, task: trio.lowlevel.Task) -> None:
-        """Note whose turn it is."""
+        """Record the step of a task."""
         self.steps += 1
         self._recent.append(self._numbers.get(task, -1))
         self._recent.append(trio.current_time())
@@ -119,7 +119,7 @@ class _Watchdog(trio.abc.Instrument):
         self._now = 0.0
 
     def before_io_wait(self, timeout: float) -> None:
-        """One turn of the loop."""
+        """Count one iteration of the loop."""
         now = self._clock.current_time()
         if now > self._now:
             self._now, self._left = now, self._turns
@@ -220,7 +220,7 @@ def _fail() -> float:
 
 
 class _BatchClock:
-    """Stands for the clock that ends an actor's batch of messages: each look at it takes the same time."""
+    """Replaces the clock that ends an actor's batch of messages: each reading advances it by the same time."""
 
     def __init__(self) -> None:
         self._looks = 0
