@@ -1,0 +1,53 @@
+"""The architecture page and the glossary against the tree."""
+
+import ast
+import re
+from collections import defaultdict
+from pathlib import Path
+
+from tests.docs.tables import ROOT
+
+PACKAGES = ("actors", "transport", "sanitization", "understudy")
+MESSAGES = "a request of a node's actor, and its twin on the bus between nodes"
+TESTING = "an effect or fault of actors.testing, named as what it stands for"
+LOCAL = "used inside one folder only, where the name is plain"
+SHARED = {
+    "Accept": MESSAGES,
+    "AnswerAgain": MESSAGES,
+    "CancelRun": MESSAGES,
+    "Decide": MESSAGES,
+    "Delete": MESSAGES,
+}
+"""Class names that are defined more than once on purpose, each with the reason."""
+
+
+def test_files_and_folders_that_the_page_names_exist() -> None:
+    page = (ROOT / "docs" / "explanation" / "architecture.md").read_text()
+    named = re.findall(r"`((?:understudy|transport|sanitization|actors|tests)(?:/[\w./]+)?)`", page)
+    assert len(named) > 30
+    assert [name for name in named if not (ROOT / name).exists()] == []
+
+
+def test_the_glossary_has_each_word_once_and_in_order() -> None:
+    page = (ROOT / "docs" / "explanation" / "glossary.md").read_text()
+    words = re.findall(r"^\| ([a-z][\w ]+) \|", page, re.MULTILINE)[1:]
+    assert len(words) == len(set(words)) > 30
+    assert words == sorted(words)
+
+
+def test_readers_are_led_to_the_page() -> None:
+    for file in ("README.md", "CONTRIBUTING.md"):
+        assert "docs/explanation/architecture.md" in (ROOT / file).read_text(), file
+    assert "explanation/architecture.md" in (ROOT / "mkdocs.yml").read_text()
+
+
+def test_a_public_class_name_stands_for_one_class() -> None:
+    defined: dict[str, list[str]] = defaultdict(list)
+    for package in PACKAGES:
+        for file in sorted((ROOT / package).rglob("*.py")):
+            for node in ast.walk(ast.parse(file.read_text())):
+                if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
+                    defined[node.name].append(str(file.relative_to(ROOT)))
+    twice = {name: files for name, files in defined.items() if len(files) > 1}
+    assert {name: files for name, files in twice.items() if name not in SHARED} == {}, "rename one, or say why not"
+    assert SHARED.keys() - twice.keys() == set(), "these are unique by now: take them off the list"
