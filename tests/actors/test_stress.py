@@ -8,7 +8,7 @@ from actors import Strategy, cell, children, dead_letters, watch
 from actors.lanes import LaneQueue
 from actors.testing.stress import play
 from actors.testing.stress.command import main, play_many
-from actors.testing.stress.plan import End, Fault, make_plan
+from actors.testing.stress.plan import End, PlannedFault, make_plan
 
 
 @pytest.mark.slow
@@ -24,7 +24,7 @@ def test_random_trees_under_random_faults_come_back():
 def test_rounds_are_many_and_different():
     """All faults and all ends come, in trees of all strategies."""
     plans = [make_plan(seed) for seed in range(100)]
-    assert {act.fault for plan in plans for act in plan.acts} == set(Fault)
+    assert {act.fault for plan in plans for act in plan.acts} == set(PlannedFault)
     assert {plan.end for plan in plans} == set(End)
     strategies = {traits.supervision.strategy for plan in plans for traits in plan.tree if traits.supervision}
     assert strategies == set(Strategy)

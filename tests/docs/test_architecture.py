@@ -3,20 +3,22 @@
 import ast
 import re
 from collections import defaultdict
-from pathlib import Path
 
 from tests.docs.tables import ROOT
 
 PACKAGES = ("actors", "transport", "sanitization", "understudy")
-MESSAGES = "a request of a node's actor, and its twin on the bus between nodes"
-TESTING = "an effect or fault of actors.testing, named as what it stands for"
-LOCAL = "used inside one folder only, where the name is plain"
+BUS = "a message on the bus between nodes, whose tag is its class name"
+LIBRARY = "the library's name is the field's, and so is the product's"
 SHARED = {
-    "Accept": MESSAGES,
-    "AnswerAgain": MESSAGES,
-    "CancelRun": MESSAGES,
-    "Decide": MESSAGES,
-    "Delete": MESSAGES,
+    "Decision": LIBRARY,
+    "Incident": LIBRARY,
+    "Progress": LIBRARY,
+    "Recorder": LIBRARY,
+    "Reply": "to a client on the wire, and of a model to a turn: both are the field's word",
+    "State": LIBRARY,
+    "Subscribe": BUS,
+    "TextPiece": BUS,
+    "Unsubscribe": BUS,
 }
 """Class names that are defined more than once on purpose, each with the reason."""
 

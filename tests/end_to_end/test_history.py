@@ -3,12 +3,12 @@
 from typing import Any
 
 import pytest
+from understudy.chat.run.history import History
 
 from tests.end_to_end.peer import check_arc, connected
 from tests.end_to_end.test_branches import ended
 from tests.end_to_end.witness import Witness
 from transport.connection.limits import Limits
-from understudy.chat.run.history import History
 from understudy.models.model import ChatMessage
 
 

@@ -50,7 +50,7 @@ class LimitReached(enum.Enum):
     TOTAL = "total"
 
 
-class Permit:
+class ConnectionPermit:
     """The permit of one open connection. `peer` is the address it counts for, None while only the proxy is known.
 
     `close` is called to end the connection if its permit is given to another one.
@@ -106,7 +106,7 @@ class ConnectionLimiter:
     def __len__(self) -> int:
         return self._held
 
-    def enter(self, peer: str | None, close: Callable[[], object]) -> Permit | LimitReached:
+    def enter(self, peer: str | None, close: Callable[[], object]) -> ConnectionPermit | LimitReached:
         """Admit a connection that was just accepted and waits for its client. Return its permit or the limit it hit."""
         if peer is not None and not self._has_room(peer):
             return LimitReached.PEER
@@ -114,7 +114,7 @@ class ConnectionLimiter:
             self.waiting.longest()
         ):
             return LimitReached.TOTAL
-        permit = Permit(self, peer, close)
+        permit = ConnectionPermit(self, peer, close)
         self._held += 1
         self._unauthenticated_held += 1
         if peer is not None:
@@ -122,7 +122,7 @@ class ConnectionLimiter:
         permit.waiting = True
         return permit
 
-    def move(self, permit: Permit, peer: str) -> bool:
+    def move(self, permit: ConnectionPermit, peer: str) -> bool:
         """Count a permit for another address. Return False if that address is at its limit."""
         if peer == permit.peer or not permit.held:
             return permit.held
@@ -136,14 +136,14 @@ class ConnectionLimiter:
         permit.waiting = waiting
         return room
 
-    def authenticate(self, permit: Permit) -> None:
+    def authenticate(self, permit: ConnectionPermit) -> None:
         """Mark the connection of a permit as authenticated. Idempotent."""
         if permit.held and not permit.authenticated:
             permit.waiting = False
             permit.authenticated = True
             self._unauthenticated_held -= 1
 
-    def release(self, permit: Permit) -> None:
+    def release(self, permit: ConnectionPermit) -> None:
         """Give a permit back. Idempotent."""
         if not permit.held:
             return
@@ -157,7 +157,7 @@ class ConnectionLimiter:
     def _has_room(self, peer: str) -> bool:
         return self._peers.held(peer) < self._peers.cap or self._evict(self.waiting.longest_of(peer))
 
-    def _evict(self, permit: Permit | None) -> bool:
+    def _evict(self, permit: ConnectionPermit | None) -> bool:
         if permit is None:
             return False
         self.release(permit)
@@ -172,17 +172,17 @@ class _Waiting:
     """
 
     def __init__(self) -> None:
-        self._by_peer: dict[str, OrderedDict[Permit, None]] = {}
+        self._by_peer: dict[str, OrderedDict[ConnectionPermit, None]] = {}
         self._by_size: dict[int, OrderedDict[str, None]] = {}
         self._largest = 0
 
-    def add(self, permit: Permit, peer: str) -> None:
+    def add(self, permit: ConnectionPermit, peer: str) -> None:
         """Add a connection that begins to wait."""
         own = self._by_peer.setdefault(peer, OrderedDict())
         own[permit] = None
         self._resize(peer, len(own) - 1, len(own))
 
-    def discard(self, permit: Permit, peer: str) -> None:
+    def discard(self, permit: ConnectionPermit, peer: str) -> None:
         """Remove a connection that stopped waiting."""
         own = self._by_peer[peer]
         del own[permit]
@@ -190,11 +190,11 @@ class _Waiting:
         if not own:
             del self._by_peer[peer]
 
-    def longest_of(self, peer: str) -> Permit | None:
+    def longest_of(self, peer: str) -> ConnectionPermit | None:
         """Return the longest-waiting connection of an address, or None."""
         return next(iter(self._by_peer.get(peer, ())), None)
 
-    def longest(self) -> Permit | None:
+    def longest(self) -> ConnectionPermit | None:
         """Return the longest-waiting connection of an address with the most of them, or None."""
         return self.longest_of(next(iter(self._by_size[self._largest]))) if self._largest else None
 

@@ -29,7 +29,7 @@ from hypercorn.trio.worker_context import WorkerContext
 from hypercorn.typing import AppWrapper, ConnectionState
 from hypercorn.utils import parse_socket_addr
 
-from transport.server.connection_limiter import Permit
+from transport.server.connection_limiter import ConnectionPermit
 from transport.server.request_head import METHODS
 from transport.server.tls import Stream, TlsStream
 from transport.wire.codes import ERRORS
@@ -203,7 +203,7 @@ class Http1Server(TCPServer):
     """Serves one connection by HTTP/1.1, and marks its permit as waiting between requests."""
 
     def __init__(
-        self, app: AppWrapper, config: Config, context: WorkerContext, state: Any, stream: Any, permit: Permit
+        self, app: AppWrapper, config: Config, context: WorkerContext, state: Any, stream: Any, permit: ConnectionPermit
     ) -> None:
         super().__init__(app, config, context, state, stream)
         self._permit = permit
@@ -261,7 +261,7 @@ class HttpServer:
                     await _ignore_closed(lifespan.wait_for_shutdown)
                 scope.cancel()
 
-    async def serve(self, stream: Stream, head: bytes, permit: Permit) -> None:
+    async def serve(self, stream: Stream, head: bytes, permit: ConnectionPermit) -> None:
         """Serve one connection. Cancelling this does not interrupt a running request; `drain` bounds it."""
         replay = ReplayStream(stream, head, self._config.write_s)
         with trio.CancelScope(shield=True) as scope:

@@ -23,7 +23,7 @@ from websockets.server import ServerProtocol
 
 from transport.auth.forwarded import TrustedProxies
 from transport.server.accept import ReserveListener
-from transport.server.connection_limiter import ConnectionLimiter, LimitReached, Permit
+from transport.server.connection_limiter import ConnectionLimiter, ConnectionPermit, LimitReached
 from transport.server.http import HSTS, AsgiApp, HttpConfig, HttpServer, error_body, json_response
 from transport.server.request_head import RequestHead, Unreadable, read_request_head
 from transport.server.socket import Socket, SocketLimits
@@ -95,7 +95,7 @@ class Upgrade:
         response: Response,
         rest: bytes,
         limits: ServerLimits,
-        permit: Permit,
+        permit: ConnectionPermit,
     ) -> None:
         path, _, query = request.path.partition("?")
         self.path: str = path
@@ -179,9 +179,9 @@ async def serve(
     """Serve until cancelled. `started` passes the listeners, once the application is up and they accept.
 
     `tls`: a context of `transport.server.tls.server_context`; then every connection uses TLS. `proxies`: a connection
-    of a trusted proxy counts for no address until the application or `upgrade_handler` claims one (`Permit.claim`); any
-    other connection counts for its own from accept on. The application finds the permit in its scope, as
-    `scope["state"]["permit"]`.
+    of a trusted proxy counts for no address until the application or `upgrade_handler` claims one
+    (`ConnectionPermit.claim`); any other connection counts for its own from accept on. The application finds the
+    permit in its scope, as `scope["state"]["permit"]`.
 
     `upgrade_handler`, and then the SocketHandler that it returns, run in the connection's own task. The socket is
     closed when the last of them returns (1000), or one raises (1011, and a log record with an `error_id`) or is
@@ -239,7 +239,7 @@ class _Listener:
             log.error("door.connection_failed", exc_info=group, extra={"error_id": error_id})
         finally:
             close_now(stream)
-            if isinstance(permit, Permit):
+            if isinstance(permit, ConnectionPermit):
                 permit.release()
 
     def _limit_key(self, stream: Stream) -> str | None:
@@ -280,7 +280,7 @@ class _Listener:
             with trio.CancelScope(shield=True, deadline=trio.current_time() + self._limits.grace_s):
                 await close(code, reason)
 
-    async def _route(self, stream: Stream, permit: Permit) -> tuple[Socket, SocketHandler] | None:
+    async def _route(self, stream: Stream, permit: ConnectionPermit) -> tuple[Socket, SocketHandler] | None:
         """Serve an HTTP connection to its end, or return the accepted socket with the handler that serves it."""
         if isinstance(stream, TlsStream) and not await self._shake_hands(stream):
             return None
@@ -310,7 +310,9 @@ class _Listener:
                 return True
         return False
 
-    async def _upgrade(self, stream: Stream, head: RequestHead, permit: Permit) -> tuple[Socket, SocketHandler] | None:
+    async def _upgrade(
+        self, stream: Stream, head: RequestHead, permit: ConnectionPermit
+    ) -> tuple[Socket, SocketHandler] | None:
         protocol = ServerProtocol(extensions=self._extensions, logger=PROTOCOL_LOG)
         protocol.receive_data(head.raw)
         request = next(iter(protocol.events_received()), None)

@@ -40,7 +40,7 @@ NEWS_AT_ONCE: Final = 256
 
 
 def unexpired(
-    requests: Sequence[tuple[str, RpcRequest]], entry: redis_stream.Entry, now: float
+    requests: Sequence[tuple[str, RpcRequest]], entry: redis_stream.BusEntry, now: float
 ) -> list[tuple[str, RpcRequest]]:
     """Return the requests of an entry whose caller still waits; `now` is by the clock of Redis."""
     return [each for each in requests if now < entry.made_at + each[1].within_s]
@@ -112,7 +112,7 @@ class BusReceiver(Actor):
             self._accept_entries(name, entries, context)
         self.proxies.check_logs()  # entries of an earlier stream may be lost
 
-    def _accept_entries(self, name: str, entries: Sequence[redis_stream.Entry], context: Context) -> None:
+    def _accept_entries(self, name: str, entries: Sequence[redis_stream.BusEntry], context: Context) -> None:
         done, now = [], trio.current_time() + self.redis_offset_s
         for entry in entries:
             if entry.id in self.at_work:
@@ -130,7 +130,7 @@ class BusReceiver(Actor):
         self.reader.mark_done(redis_stream.stream_name(name), entries)
         self.bus.ack(name, entries)
 
-    def _dispatch_packet(self, name: str, entry: redis_stream.Entry) -> list[tuple[str, RpcRequest]]:
+    def _dispatch_packet(self, name: str, entry: redis_stream.BusEntry) -> list[tuple[str, RpcRequest]]:
         """Dispatch the items of a packet. Return its requests, each with its sender."""
         read = self.reader.read(redis_stream.stream_name(name), entry.data, entry.id)
         if read is None:

@@ -118,14 +118,14 @@ class PeerMonitor(Actor):
             pass  # another node deleted it, or Redis was flushed
         return await redis_stream.remove_if_empty(self.link, node)
 
-    async def _handle_entries(self, node: str, entries: Sequence[redis_stream.Entry], now: float) -> None:
+    async def _handle_entries(self, node: str, entries: Sequence[redis_stream.BusEntry], now: float) -> None:
         for entry in entries:
             for sender, request in unexpired(self._orphaned(node, entry), entry, now):
                 log.info("request.taken_over", extra={"command": type(request.command).__name__})
                 await self.handle_request(sender, request)
         self.bus.ack(node, [entry.id for entry in entries])
 
-    def _orphaned(self, node: str, entry: redis_stream.Entry) -> list[tuple[str, RpcRequest]]:
+    def _orphaned(self, node: str, entry: redis_stream.BusEntry) -> list[tuple[str, RpcRequest]]:
         """Return the requests in an entry if their sender is dead too; a living sender retries by itself."""
         packet = self.reader.read_orphaned(redis_stream.stream_name(node), entry.data, entry.id)
         if packet is None:

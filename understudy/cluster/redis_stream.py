@@ -23,7 +23,7 @@ CLAIM_MS: Final = 1000
 
 
 @frozen
-class Entry:
+class BusEntry:
     """An entry of a stream. `id` starts with its creation time by the clock of Redis, in milliseconds."""
 
     id: bytes
@@ -40,7 +40,7 @@ def stream_name(node: str) -> str:
     return f"understudy:inbox:{node}"
 
 
-async def read_new(link: RedisLink, node: str, reader: str, *, wait: bool = False) -> Sequence[Entry]:
+async def read_new(link: RedisLink, node: str, reader: str, *, wait: bool = False) -> Sequence[BusEntry]:
     """Read new entries of a node's stream as consumer `reader` (XREADGROUP `>`).
 
     Raises RedisRefused if there is no stream, RedisUnavailable.
@@ -55,7 +55,7 @@ async def read_new(link: RedisLink, node: str, reader: str, *, wait: bool = Fals
 
 async def claim(
     link: RedisLink, node: str, reader: str, start: str, idle_ms: int = CLAIM_MS
-) -> tuple[str, Sequence[Entry]]:
+) -> tuple[str, Sequence[BusEntry]]:
     """Claim entries that have been unacknowledged for `idle_ms`, from `start` on (XAUTOCLAIM).
 
     Return the next `start`, `0-0` at the end, and the entries. Entries that were trimmed from the stream are left out.
@@ -76,8 +76,8 @@ async def remove_if_empty(link: RedisLink, node: str) -> bool:
     return True
 
 
-def _entries(found: Iterable[StreamEntry]) -> list[Entry]:
-    return [Entry(_bytes(each.identifier), _bytes(each.field_values.get(FIELD, b""))) for each in found]
+def _entries(found: Iterable[StreamEntry]) -> list[BusEntry]:
+    return [BusEntry(_bytes(each.identifier), _bytes(each.field_values.get(FIELD, b""))) for each in found]
 
 
 def _bytes(value: object) -> bytes:

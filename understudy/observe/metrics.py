@@ -31,7 +31,7 @@ RUN_S: Final = (0.01, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 20.0, 30.0, 60.
 COMMIT_ROWS: Final = (1, 2, 5, 10, 25, 50, 100, 250, 500, 1000)
 
 
-class TreeNode(Protocol):
+class ScrapedNode(Protocol):
     """The part of a supervision tree read at each scrape. `depth` is the number of waiting messages by lane."""
 
     @property
@@ -235,7 +235,7 @@ class Metrics:
         """Count a rating of an answer, or its removal."""
         self._labelled(self._feedback, rating or "none").inc()
 
-    def observe_tree(self, tree: Callable[[], TreeNode | None]) -> None:
+    def observe_tree(self, tree: Callable[[], ScrapedNode | None]) -> None:
         """Call `tree` at each scrape for the supervision tree, whose actors and waiting messages are counted then."""
         self.registry.register(MailboxDepths(tree))
 
@@ -335,7 +335,7 @@ class Metrics:
 class MailboxDepths(Collector):
     """Waiting messages by path pattern and lane, counted at each scrape."""
 
-    def __init__(self, tree: Callable[[], TreeNode | None]) -> None:
+    def __init__(self, tree: Callable[[], ScrapedNode | None]) -> None:
         self._tree = tree
         self._paths = PathLabels()
 

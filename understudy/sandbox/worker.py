@@ -41,7 +41,7 @@ def serve(answer: Callable[[Any], Any]) -> None:
         target.flush()
 
 
-class Worker:
+class SandboxWorker:
     """The server's handle of one process."""
 
     def __init__(self, program: Program) -> None:
@@ -120,7 +120,7 @@ class Workers:
 
     def __init__(self, program: Program) -> None:
         self._program = program
-        self._idle: list[Worker] = []
+        self._idle: list[SandboxWorker] = []
         self._lock = Lock()
         atexit.register(self.close)
 
@@ -141,7 +141,7 @@ class Workers:
             self._idle.append(worker)
         return reply
 
-    def _idle_or_new(self) -> Worker:
+    def _idle_or_new(self) -> SandboxWorker:
         while True:
             with self._lock:
                 worker = self._idle.pop() if self._idle else None
@@ -151,7 +151,7 @@ class Workers:
                 return worker
             worker.close()  # the system may have killed it for lack of memory
         try:
-            return Worker(self._program)
+            return SandboxWorker(self._program)
         except OSError as error:
             raise WorkerFailed(repr(error)) from error
 

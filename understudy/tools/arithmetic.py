@@ -15,7 +15,18 @@ from typing import Annotated, Final
 from attrs import field, frozen
 
 from understudy.tools.errors import ToolError
-from understudy.tools.numbers import CONSTANTS, FUNCTIONS, Number, Refused, add, context, divide, multiply, power, show
+from understudy.tools.numbers import (
+    CONSTANTS,
+    FUNCTIONS,
+    NotCalculable,
+    Number,
+    add,
+    context,
+    divide,
+    multiply,
+    power,
+    show,
+)
 from understudy.tools.result import ToolResult
 from understudy.tools.schema import Param
 from understudy.tools.tool import tool
@@ -70,7 +81,7 @@ def evaluate(expression: str) -> tuple[Number, bool]:
         try:
             value = _Parser(_tokens(_plain(expression))).whole()
             value = +value
-        except Refused as refused:
+        except NotCalculable as refused:
             raise ToolError("invalid_arguments", str(refused)) from None
         except decimal.Overflow:
             raise ToolError("invalid_arguments", "The result is too large to be written down.") from None
@@ -91,7 +102,7 @@ def _tokens(text: str) -> list[Token]:
     for found in _TOKEN.finditer(text):
         kind = found.lastgroup or ""
         if kind == "wrong":
-            raise Refused(f"“{found[kind]}” is not part of arithmetic.")
+            raise NotCalculable(f"“{found[kind]}” is not part of arithmetic.")
         tokens.append(Token(kind, found[kind]))
     return [*tokens, Token("end", "the end")]
 
@@ -105,10 +116,10 @@ class _Parser:
 
     def whole(self) -> Number:
         if len(self.tokens) == 1:
-            raise Refused("There is nothing to calculate.")
+            raise NotCalculable("There is nothing to calculate.")
         term = self.expression(0)
         if self.peek().kind != "end":
-            raise Refused(f"“{self.peek().text}” was not expected there; an operator may be missing before it.")
+            raise NotCalculable(f"“{self.peek().text}” was not expected there; an operator may be missing before it.")
         return term.value
 
     def peek(self, ahead: int = 0) -> Token:
@@ -121,13 +132,13 @@ class _Parser:
 
     def expect(self, sign: str) -> None:
         if self.peek().text != sign:
-            raise Refused(f"“{sign}” is missing before {self.peek().text}.")
+            raise NotCalculable(f"“{sign}” is missing before {self.peek().text}.")
         self.take()
 
     def expression(self, strength: int) -> Term:
         self.place[1] += 1
         if self.place[1] > MAX_DEPTH:
-            raise Refused(f"The expression is nested more than {MAX_DEPTH} deep.")
+            raise NotCalculable(f"The expression is nested more than {MAX_DEPTH} deep.")
         left = self.prefix()
         while True:
             sign = self.peek().text
@@ -163,16 +174,18 @@ class _Parser:
             return Term(_number(token.text))
         if token.kind == "name":
             return Term(self.named(token.text))
-        raise Refused(f"A number is missing before {token.text}.")
+        raise NotCalculable(f"A number is missing before {token.text}.")
 
     def named(self, name: str) -> Number:
         known = name.lower()
         if self.peek().text != "(":
             if known not in CONSTANTS:
-                raise Refused(f"“{name}” is not a number; the known names are {', '.join((*CONSTANTS, *FUNCTIONS))}.")
+                raise NotCalculable(
+                    f"“{name}” is not a number; the known names are {', '.join((*CONSTANTS, *FUNCTIONS))}."
+                )
             return CONSTANTS[known]()
         if known not in FUNCTIONS:
-            raise Refused(f"There is no function “{name}”; the known ones are {', '.join(FUNCTIONS)}.")
+            raise NotCalculable(f"There is no function “{name}”; the known ones are {', '.join(FUNCTIONS)}.")
         self.take()
         given = [self.expression(0).value]
         while self.peek().text == ",":
@@ -187,7 +200,7 @@ def _number(text: str) -> Number:
     if plain.isdigit():
         return int(plain)
     if abs(Decimal(plain).adjusted()) > 1_000:
-        raise Refused(f"{text} is too large or too small to calculate with.")
+        raise NotCalculable(f"{text} is too large or too small to calculate with.")
     return Decimal(plain)
 
 
@@ -211,7 +224,7 @@ def _apply(sign: str, left: Number, right: Term) -> Number:
 def _floor(sign: str, left: Number, right: Number) -> Number:
     """Whole division and remainder, rounding down as Python does for integers: -7 // 2 is -4."""
     if right == 0:
-        raise Refused("A division by zero has no value.")
+        raise NotCalculable("A division by zero has no value.")
     if isinstance(left, int) and isinstance(right, int):
         return left // right if sign == "//" else left % right
     quotient, remainder = divmod(Decimal(left), Decimal(right))

@@ -42,7 +42,7 @@ _SQL: Final[Mapping[str, str]] = MappingProxyType(
 
 
 @frozen
-class Plan:
+class ChartPlan:
     """A chart before it has rows. `grain` is set for time; `aggregate` None means the points as they are."""
 
     x: Column
@@ -69,7 +69,7 @@ class Plan:
 class Points:
     """A plan with its rows: ``(x, y)``, in the order to be shown. `notes` say what is left out."""
 
-    plan: Plan
+    plan: ChartPlan
     rows: list[tuple[Any, float]]
     notes: tuple[str, ...] = ()
 
@@ -115,7 +115,7 @@ def _kind(given: str | None) -> str | None:
     return plain
 
 
-def _plan(table: Table, x: str, y: str | None, aggregate: str | None, kind: str | None) -> Plan:
+def _plan(table: Table, x: str, y: str | None, aggregate: str | None, kind: str | None) -> ChartPlan:
     column, grain = find_x(table, x)
     measured = find(table, y) if y and y.strip() else None
     if y and measured is None and not (aggregate == "count" or y.strip().lower() in ("count", "rows")):
@@ -128,17 +128,17 @@ def _plan(table: Table, x: str, y: str | None, aggregate: str | None, kind: str 
         raise ToolError("query_failed", f"{aggregate} needs numbers, and “{measured.name}” has none; try count.")
     elif aggregate is None and not (column.kind == "number" and kind in (None, "point")):
         aggregate = "sum"
-    plan = Plan(column, measured, aggregate, kind or "", grain)
+    plan = ChartPlan(column, measured, aggregate, kind or "", grain)
     return plan if kind else evolve(plan, kind=_mark(plan))
 
 
-def _mark(plan: Plan) -> str:
+def _mark(plan: ChartPlan) -> str:
     if plan.grain:
         return "line"
     return "point" if plan.aggregate is None else "bar"
 
 
-def _measure(plan: Plan) -> str:
+def _measure(plan: ChartPlan) -> str:
     if plan.y is None:
         return "count(*)"
     if plan.aggregate == "count":
@@ -151,7 +151,7 @@ def _rows(table: Table, sql: str) -> list[tuple[Any, float]]:
     return [(x, float(f"{y:.12g}")) for x, y in table.rows(sql) if y is not None and math.isfinite(y)]
 
 
-def _over_time(table: Table, plan: Plan) -> Points:
+def _over_time(table: Table, plan: ChartPlan) -> Points:
     name, most = plan.x.quoted, _MOST.get(plan.kind, MAX_POINTS)
     step = f"date_trunc('{plan.grain}', {name})"
     named = _LABELS[plan.grain or "day"].format("t")
@@ -169,7 +169,7 @@ def _over_time(table: Table, plan: Plan) -> Points:
     return Points(plan, rows[-most:], tuple(notes))
 
 
-def _by_category(table: Table, plan: Plan) -> Points:
+def _by_category(table: Table, plan: ChartPlan) -> Points:
     most = _MOST.get(plan.kind, MAX_POINTS)
     label = f"coalesce(left(CAST({plan.x.quoted} AS VARCHAR), {_MAX_LABEL}), '(empty)')"
     grouped = f"SELECT {label} AS g, {_measure(plan)} AS n FROM data GROUP BY g"  # noqa: S608 (quoted)
@@ -184,7 +184,7 @@ def _by_category(table: Table, plan: Plan) -> Points:
     return Points(plan, rows, (f"only the {most} largest of {groups:,} are shown",))
 
 
-def _over_numbers(table: Table, plan: Plan) -> Points:
+def _over_numbers(table: Table, plan: ChartPlan) -> Points:
     """Numbers along x: each as it is where they are few, else in equal steps."""
     name = f"CAST({plan.x.quoted} AS DOUBLE)"
     usable = f"FROM data WHERE isfinite({name})"
@@ -203,7 +203,7 @@ def _nice(step: float) -> float:
     return float(next(f * power for f in (1, 2, 5, 10) if f * power >= step * (1 - 1e-9)))
 
 
-def _scattered(table: Table, plan: Plan) -> Points:
+def _scattered(table: Table, plan: ChartPlan) -> Points:
     """Single points; of many, the same sample every time."""
     if plan.y is None:
         raise ToolError("query_failed", "Points need two columns of numbers.")

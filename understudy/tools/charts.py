@@ -9,7 +9,7 @@ import trio
 
 from understudy.sandbox import spawner
 from understudy.sandbox.spawner import MIB, Program
-from understudy.tools.chart_data import Plan, Points
+from understudy.tools.chart_data import ChartPlan, Points
 from understudy.tools.errors import ToolError
 from understudy.tools.result import ToolResult
 from understudy.tools.schema import Param
@@ -66,7 +66,7 @@ async def chart_table(
     return ToolResult(value, _sentence(title, points), {"title": title, "spec": spec, "svg": svg})
 
 
-def _label(plan: Plan, at: Any) -> Any:
+def _label(plan: ChartPlan, at: Any) -> Any:
     """A moment as its step of time is written: 2024-03 for a month."""
     length = {"year": 4, "month": 7, "hour": 16}.get(plan.grain or "", 10)
     return at[:length].replace("T", " ") if plan.grain and isinstance(at, str) and "T" in at else at
@@ -82,7 +82,7 @@ def _sentence(title: str, points: Points) -> str:
     return "; ".join([said, *points.notes])
 
 
-def title_of(plan: Plan) -> str:
+def title_of(plan: ChartPlan) -> str:
     """What the chart shows, in at most 100 characters: ``Sum of sales by month``. Whoever shows it puts it above."""
     title = f"{_capital(plan.y_title)} by {plan.grain or plan.x_title}"
     return title if len(title) <= 100 else title[:99] + "…"
@@ -107,13 +107,13 @@ def _capital(text: str) -> str:
     return text[:1].upper() + text[1:]
 
 
-def _datum(plan: Plan, at: Any, value: float) -> dict[str, Any]:
+def _datum(plan: ChartPlan, at: Any, value: float) -> dict[str, Any]:
     if plan.bin_width is not None:
         return {"x": at, "x2": float(f"{at + plan.bin_width:.12g}"), "y": value}
     return {"x": at, "y": value}
 
 
-def _mark(plan: Plan) -> dict[str, Any]:
+def _mark(plan: ChartPlan) -> dict[str, Any]:
     match plan.kind:
         case "pie":
             return {"type": "arc", "innerRadius": 50, "tooltip": True}

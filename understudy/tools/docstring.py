@@ -16,14 +16,14 @@ _FIELD: Final = re.compile(r":\w+[^:]*:")
 
 
 @frozen
-class Described:
+class ParsedDocstring:
     """A docstring taken apart. `summary` is all the prose before the first section, paragraphs kept apart."""
 
     summary: str
     parameters: dict[str, str]
 
 
-def read_docstring(text: str | None) -> Described:
+def read_docstring(text: str | None) -> ParsedDocstring:
     """Take a docstring apart; an absent or empty one gives an empty summary."""
     lines = inspect.cleandoc(text or "").splitlines()
     prose: list[str] = []
@@ -44,7 +44,7 @@ def read_docstring(text: str | None) -> Described:
             index = _entry(lines, index, _GOOGLE, parameters)
         else:
             index += 1
-    return Described(_paragraphs(prose), parameters)
+    return ParsedDocstring(_paragraphs(prose), parameters)
 
 
 def _entry(lines: list[str], index: int, pattern: re.Pattern[str], found: dict[str, str]) -> int:

@@ -19,7 +19,7 @@ PI: Final = Decimal("3.14159265358979323846264338327950288419716939937510582")
 E: Final = Decimal("2.71828182845904523536028747135266249775724709369995957")
 
 
-class Refused(ValueError):
+class NotCalculable(ValueError):
     """Something cannot be calculated; the text is a sentence for the user."""
 
 
@@ -41,14 +41,14 @@ def multiply(left: Number, right: Number) -> Number:
 
 def _bounded(value: Number) -> Number:
     if isinstance(value, int) and value.bit_length() > MAX_BITS:
-        raise Refused("The result has more than 1,000 digits.")
+        raise NotCalculable("The result has more than 1,000 digits.")
     return value
 
 
 def divide(left: Number, right: Number) -> Number:
     """`left` over `right`, whole when it comes out even. Raises `Refused` for a zero below."""
     if right == 0:
-        raise Refused("A division by zero has no value.")
+        raise NotCalculable("A division by zero has no value.")
     if isinstance(left, int) and isinstance(right, int) and left % right == 0:
         return left // right
     return Decimal(left) / Decimal(right)
@@ -57,16 +57,16 @@ def divide(left: Number, right: Number) -> Number:
 def power(base: Number, exponent: Number) -> Number:
     """`base` to the power of `exponent`. Raises `Refused` for a result past the bounds, or outside the real numbers."""
     if base == 0 and exponent < 0:
-        raise Refused("Zero to a negative power is a division by zero.")
+        raise NotCalculable("Zero to a negative power is a division by zero.")
     if base == 0 and exponent == 0:
         return 1
     if base < 0 and exponent != int(exponent):
-        raise Refused("A negative number to a broken power has no real value.")
+        raise NotCalculable("A negative number to a broken power has no real value.")
     if isinstance(base, int) and isinstance(exponent, int) and exponent >= 0:
         if base in (0, 1, -1):
             return base if exponent % 2 else base * base
         if exponent * base.bit_length() > MAX_BITS:
-            raise Refused("The result of that power has more than 1,000 digits.")
+            raise NotCalculable("The result of that power has more than 1,000 digits.")
         whole: int = base**exponent
         return whole
     result: Decimal = Decimal(base) ** Decimal(exponent)
@@ -93,14 +93,14 @@ def _inexact(value: Decimal) -> Decimal:
 
 def _one(name: str, given: Sequence[Number]) -> Number:
     if len(given) != 1:
-        raise Refused(f"{name} takes one number, not {len(given)}.")
+        raise NotCalculable(f"{name} takes one number, not {len(given)}.")
     return given[0]
 
 
 def _sqrt(given: Sequence[Number]) -> Number:
     value = _one("sqrt", given)
     if value < 0:
-        raise Refused("The square root of a negative number is not a real number.")
+        raise NotCalculable("The square root of a negative number is not a real number.")
     root = Decimal(value).sqrt()
     return int(root) if isinstance(value, int) and root == int(root) and int(root) ** 2 == value else root
 
@@ -108,10 +108,10 @@ def _sqrt(given: Sequence[Number]) -> Number:
 def _round(given: Sequence[Number]) -> Number:
     """Halves go away from zero, as taught in schools: round(2.5) is 3."""
     if len(given) not in (1, 2):
-        raise Refused("round takes a number and, if wanted, how many decimals.")
+        raise NotCalculable("round takes a number and, if wanted, how many decimals.")
     places = given[1] if len(given) == 2 else 0
     if places != int(places) or not -30 <= places <= 30:
-        raise Refused("round takes a whole number of decimals, between -30 and 30.")
+        raise NotCalculable("round takes a whole number of decimals, between -30 and 30.")
     value = Decimal(given[0])
     if value.adjusted() + int(places) >= PRECISION:
         return given[0]
@@ -127,13 +127,13 @@ def _abs(given: Sequence[Number]) -> Number:
 
 def _log(given: Sequence[Number]) -> Number:
     if len(given) not in (1, 2):
-        raise Refused("log takes a number and, if wanted, the base.")
+        raise NotCalculable("log takes a number and, if wanted, the base.")
     if any(each <= 0 for each in given):
-        raise Refused("Only numbers above zero have a logarithm.")
+        raise NotCalculable("Only numbers above zero have a logarithm.")
     if len(given) == 1:
         return Decimal(given[0]).ln()
     if given[1] == 1:
-        raise Refused("There is no logarithm to the base 1.")
+        raise NotCalculable("There is no logarithm to the base 1.")
     if given[1] == 10:
         return Decimal(given[0]).log10()
     return Decimal(given[0]).ln() / Decimal(given[1]).ln()

@@ -10,7 +10,7 @@ from quart import Response, current_app, g, jsonify, request
 
 from transport.auth.identity import Identity, find_token
 from transport.connection.limits import Ledger
-from transport.server.connection_limiter import Counter, Permit
+from transport.server.connection_limiter import ConnectionPermit, Counter
 from transport.server.http import error_body
 from transport.wire.codes import ERRORS
 from transport.wire.errors import Unauthenticated
@@ -83,9 +83,9 @@ def web_context() -> WebContext:
     return rest
 
 
-def connection_permit() -> Permit:
+def connection_permit() -> ConnectionPermit:
     """Return the permit of the current request's connection."""
-    held: Permit = request.scope["state"]["permit"]
+    held: ConnectionPermit = request.scope["state"]["permit"]
     return held
 
 

@@ -19,7 +19,7 @@ from transport.auth.identity import Identity, find_token
 from transport.connection.limits import CommandLimits, Ledger, RequestLimits
 from transport.connection.websocket import ConnectionLimits, WebSocketConnection
 from transport.outbox.outbox import LogPage
-from transport.server.connection_limiter import Permit
+from transport.server.connection_limiter import ConnectionPermit
 from transport.server.http import error_body
 from transport.server.listener import Upgrade
 from transport.wire.chunks import ChunkBudget
@@ -77,7 +77,7 @@ class WebSocketEndpoint:
     chunk_budget: ChunkBudget = field(factory=ChunkBudget, init=False)
     _command_limits: CommandLimits = field(init=False)
     _handshakes: RequestLimits = field(init=False)
-    _unauthenticated: dict[str, Permit] = field(factory=dict, init=False)
+    _unauthenticated: dict[str, ConnectionPermit] = field(factory=dict, init=False)
     _proxies: TrustedProxies = field(init=False)
 
     def __attrs_post_init__(self) -> None:
@@ -278,7 +278,7 @@ class LoggedConnection:
     connection: WebSocketConnection
     peer: str
     origin: str | None
-    unauthenticated: dict[str, Permit]
+    unauthenticated: dict[str, ConnectionPermit]
 
     async def serve_socket(self) -> None:
         """Serve the connection to its end."""

@@ -31,7 +31,7 @@ class StopSelf:
 
 
 @frozen
-class Watch:
+class WatchActor:
     """Watch somebody."""
 
     ref: ActorRef

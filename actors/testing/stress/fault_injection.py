@@ -32,10 +32,10 @@ from actors.testing.stress.commands import (
     Spawn,
     StopSelf,
     Unwatch,
-    Watch,
+    WatchActor,
 )
 from actors.testing.stress.lifetime import Lifetime
-from actors.testing.stress.plan import Act, Fault, Traits
+from actors.testing.stress.plan import Act, PlannedFault, Traits
 from actors.testing.stress.random_actor import spec_of
 from actors.testing.stress.trace import RoundTrace, parent_of
 
@@ -69,23 +69,23 @@ class FaultInjector:
         assert life.ref is not None  # noqa: S101 - chosen so
         self.ledger.log(f"--- {act.fault.value} {life.path}")
         ref = life.ref
-        if act.fault is Fault.KILL:
+        if act.fault is PlannedFault.KILL:
             ref.kill()
-        elif act.fault is Fault.KILL_MANY:
+        elif act.fault is PlannedFault.KILL_MANY:
             for other in lives[:: 1 + int(act.how * 3)]:
                 if other.ref is not None:
                     other.ref.kill()
-        elif act.fault is Fault.FLOOD:
+        elif act.fault is PlannedFault.FLOOD:
             lane = pick(list(Lane), act.how)
             for _ in range(1 + int(act.who * 40)):
                 self.tell(ref, lane)
-        elif act.fault is Fault.TELL:
+        elif act.fault is PlannedFault.TELL:
             self.tell(pick(list(self.ledger.refs), act.who), pick(list(Lane), act.how))
-        elif act.fault is Fault.POOL:
+        elif act.fault is PlannedFault.POOL:
             self.nursery.start_soon(self.use_pool, act)
         elif act.fault in _REQUESTS:
             self._do_slowly(act, life, ref)
-        elif act.fault is Fault.CRASH:
+        elif act.fault is PlannedFault.CRASH:
             self._crash(ref, pick([RuntimeError, OSError, ValueError, KeyError], act.how)("told to"))
         else:
             ref.try_tell(self._word(act, life))
@@ -106,22 +106,22 @@ class FaultInjector:
         how = act.how
         others = list(self.ledger.refs)
         match act.fault:
-            case Fault.HANG:
+            case PlannedFault.HANG:
                 return Hang()
-            case Fault.SLOW:
+            case PlannedFault.SLOW:
                 return Slow(how * 3)
-            case Fault.QUIT:
+            case PlannedFault.QUIT:
                 return StopSelf()
-            case Fault.TASK:
+            case PlannedFault.TASK:
                 return Background(how, RuntimeError("in the background") if how > 0.6 else None)
-            case Fault.TIMER:
+            case PlannedFault.TIMER:
                 return SetTimer(pick("xyz", how), how * 2, pick([0.0, 0.0, how * 2], act.who))
-            case Fault.SHUT:
+            case PlannedFault.SHUT:
                 return Shut(how * 3)
-            case Fault.WATCH:
+            case PlannedFault.WATCH:
                 target = pick([ref for ref in others if ref is not life.ref] or [self.system.root], how)
-                return Watch(target, vital=act.who > 0.8, restarts=act.who < 0.5, urgent=0.3 < act.who < 0.6)
-            case Fault.UNWATCH:
+                return WatchActor(target, vital=act.who > 0.8, restarts=act.who < 0.5, urgent=0.3 < act.who < 0.6)
+            case PlannedFault.UNWATCH:
                 return Unwatch(pick(list(life.watched) or others, how), pick([0.0, 1.0], act.who))
             case _:
                 return Spawn(self._newcomer(act))
@@ -138,14 +138,14 @@ class FaultInjector:
     def _do_slowly(self, act: Act, life: Lifetime, ref: ActorRef) -> None:
         how = act.how
         start_soon = self.nursery.start_soon
-        if act.fault is Fault.STOP:
+        if act.fault is PlannedFault.STOP:
             start_soon(self.stop, ref, pick(list(StopMode), how))
-        elif act.fault is Fault.SEND:
+        elif act.fault is PlannedFault.SEND:
             if how > 0.3:
                 ref.try_tell(Slow(0.5))
             for _ in range(1 + int(how * 10)):
                 start_soon(self.send, ref, pick(list(Lane), act.who), how)
-        elif act.fault is Fault.ASK:
+        elif act.fault is PlannedFault.ASK:
             target = ref if how < 0.8 else pick(list(self.ledger.refs), act.who)
             for _ in range(1 + int(act.who * 3)):
                 start_soon(self.ask_something, target, how)
@@ -158,11 +158,11 @@ class FaultInjector:
     def _children_request(self, act: Act, boss: Lifetime) -> ChildrenRequest[Any]:
         known = [child.id for child in boss.traits.children] + ["new", "newer", "nobody"]
         name = pick(known, act.how)
-        if act.fault is Fault.START_CHILD:
+        if act.fault is PlannedFault.START_CHILD:
             return StartChild(spec_of(self._newcomer(act), self.ledger))
-        if act.fault is Fault.RESTART_CHILD:
+        if act.fault is PlannedFault.RESTART_CHILD:
             return RestartChild(name)
-        if act.fault is Fault.FORGET_CHILD:
+        if act.fault is PlannedFault.FORGET_CHILD:
             self.ledger.dismissed.add((boss.path, name))
             return ForgetChild(name)
         self.ledger.dismissed.add((boss.path, name))
@@ -183,7 +183,7 @@ class FaultInjector:
             return
         for life in lives:
             if life.ref is not None and life.ref is not target:
-                life.ref.tell(Watch(target, vital=False, restarts=True, urgent=False))
+                life.ref.tell(WatchActor(target, vital=False, restarts=True, urgent=False))
         await trio.sleep(1)
         await self.stop(target, StopMode.AFTER_DRAIN)
 
@@ -290,11 +290,11 @@ class FaultInjector:
 
 
 _REQUESTS = {
-    Fault.STOP,
-    Fault.SEND,
-    Fault.ASK,
-    Fault.START_CHILD,
-    Fault.STOP_CHILD,
-    Fault.RESTART_CHILD,
-    Fault.FORGET_CHILD,
+    PlannedFault.STOP,
+    PlannedFault.SEND,
+    PlannedFault.ASK,
+    PlannedFault.START_CHILD,
+    PlannedFault.STOP_CHILD,
+    PlannedFault.RESTART_CHILD,
+    PlannedFault.FORGET_CHILD,
 }

@@ -12,7 +12,7 @@ from actors.testing.stress.plan import Traits
 
 
 @frozen
-class Note:
+class TrackedMessage:
     """A message whose fate is followed: it is handled once, becomes one dead letter, or was refused."""
 
     number: int

@@ -14,7 +14,7 @@ from actors.mailbox import MailboxSpec
 from actors.spec import AutoShutdown, Directive, Restart, Strategy, Supervision
 
 
-class Fault(Enum):
+class PlannedFault(Enum):
     """What can happen to an actor, or be asked of it, in the middle of everything else."""
 
     CRASH = "crash"
@@ -41,11 +41,13 @@ class Fault(Enum):
     POOL = "pool"
 
 
-WEIGHTS: Mapping[Fault, int] = {
-    Fault.CRASH: 14, Fault.KILL: 10, Fault.KILL_MANY: 2, Fault.HANG: 5, Fault.SLOW: 4, Fault.QUIT: 4, Fault.STOP: 5,
-    Fault.STOP_CHILD: 4, Fault.START_CHILD: 7, Fault.RESTART_CHILD: 4, Fault.FORGET_CHILD: 1, Fault.SPAWN: 5,
-    Fault.TASK: 4, Fault.TIMER: 4, Fault.SHUT: 6, Fault.WATCH: 10, Fault.UNWATCH: 2, Fault.FLOOD: 6, Fault.TELL: 8,
-    Fault.SEND: 5, Fault.ASK: 18, Fault.POOL: 6,
+WEIGHTS: Mapping[PlannedFault, int] = {
+    PlannedFault.CRASH: 14, PlannedFault.KILL: 10, PlannedFault.KILL_MANY: 2, PlannedFault.HANG: 5,
+    PlannedFault.SLOW: 4, PlannedFault.QUIT: 4, PlannedFault.STOP: 5, PlannedFault.STOP_CHILD: 4,
+    PlannedFault.START_CHILD: 7, PlannedFault.RESTART_CHILD: 4, PlannedFault.FORGET_CHILD: 1, PlannedFault.SPAWN: 5,
+    PlannedFault.TASK: 4, PlannedFault.TIMER: 4, PlannedFault.SHUT: 6, PlannedFault.WATCH: 10,
+    PlannedFault.UNWATCH: 2, PlannedFault.FLOOD: 6, PlannedFault.TELL: 8, PlannedFault.SEND: 5, PlannedFault.ASK: 18,
+    PlannedFault.POOL: 6,
 }  # fmt: skip
 """How often each comes: chosen so that a round of twenty has several restarts, and something in flight at each."""
 PAUSES_S = (0.0, 0.0, 0.0, 0.0, 0.01, 0.1, 0.5, 2.0)
@@ -103,14 +105,14 @@ class Traits:
 class Act:
     """One fault: `who` and `how` are chances from 0 to 1 that choose among what there is when it happens."""
 
-    fault: Fault
+    fault: PlannedFault
     who: float
     how: float
     pause_s: float
 
 
 @frozen
-class Plan:
+class RoundPlan:
     """A whole round."""
 
     seed: int
@@ -121,14 +123,14 @@ class Plan:
     end: End
 
 
-def make_plan(seed: int) -> Plan:
+def make_plan(seed: int) -> RoundPlan:
     """The plan of the round with this seed; always the same one."""
     random = Random(seed)  # noqa: S311 - a plan, not a secret
     tree = tuple(grow(random, f"{name}", 0) for name in "abc"[: random.randint(1, 3)])
     faults = random.choices(list(WEIGHTS), list(WEIGHTS.values()), k=random.randint(5, 30))
     acts = tuple(Act(fault, random.random(), random.random(), random.choice(PAUSES_S)) for fault in faults)
     worker = grow(random, "w", 3) if random.random() < 0.3 else None
-    return Plan(seed, tree, worker, acts, random.choices(list(End), [7, 2, 1])[0])
+    return RoundPlan(seed, tree, worker, acts, random.choices(list(End), [7, 2, 1])[0])
 
 
 def grow(random: Random, name: str, depth: int) -> Traits:

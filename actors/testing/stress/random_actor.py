@@ -26,9 +26,9 @@ from actors.testing.stress.commands import (
     Spawn,
     StopSelf,
     Unwatch,
-    Watch,
+    WatchActor,
 )
-from actors.testing.stress.lifetime import Crash, Lifetime, Note, Tick
+from actors.testing.stress.lifetime import Crash, Lifetime, Tick, TrackedMessage
 from actors.testing.stress.plan import Traits
 from actors.testing.stress.trace import RoundTrace
 from actors.watch import Restarted, Terminated
@@ -111,9 +111,9 @@ class RandomActor(Actor):
 
     async def _act(self, message: object, context: Context) -> None:
         match message:
-            case Note() | Echo() if self.shut:
+            case TrackedMessage() | Echo() if self.shut:
                 self.stash.stash(message)
-            case Note():
+            case TrackedMessage():
                 self.ledger.note_handled(self.life, message)
             case Echo():
                 await self._echo(message, context)
@@ -142,7 +142,7 @@ class RandomActor(Actor):
         match message:
             case StopSelf():
                 context.stop()
-            case Watch(ref) if ref not in self.life.watched:
+            case WatchActor(ref) if ref not in self.life.watched:
                 self._watch(message, context)
             case Unwatch(ref, after_s):
                 await trio.sleep(after_s)
@@ -171,7 +171,7 @@ class RandomActor(Actor):
         generation = self.life.ticks[key] = next(self.ledger.numbers)
         context.set_timer(key, delay_s, Tick(self.life, key, generation))
 
-    def _watch(self, watch: Watch, context: Context) -> None:
+    def _watch(self, watch: WatchActor, context: Context) -> None:
         life, ref = self.life, watch.ref
         life.watched[ref] = 0
         if watch.vital:

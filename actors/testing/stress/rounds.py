@@ -22,7 +22,7 @@ from actors.testing.stress.invariants import (
     check_watches,
     families,
 )
-from actors.testing.stress.plan import End, Plan, make_plan
+from actors.testing.stress.plan import End, RoundPlan, make_plan
 from actors.testing.stress.random_actor import spec_of
 from actors.testing.stress.trace import RoundTrace
 from actors.tree import TreeNode
@@ -40,7 +40,7 @@ STUCK_TURNS = 20_000
 class Report:
     """How a round went: the rules that were broken, and when what happened."""
 
-    plan: Plan
+    plan: RoundPlan
     faults: list[str] = field(factory=list)
     story: list[tuple[float, object]] = field(factory=list)
     incarnations: int = 0
@@ -102,7 +102,7 @@ async def _follow(system: ActorSystem, ledger: RoundTrace) -> None:
                 ledger.known[item.path] = item.state
 
 
-async def _do_all(plan: Plan, mischief: FaultInjector) -> None:
+async def _do_all(plan: RoundPlan, mischief: FaultInjector) -> None:
     ledger = mischief.ledger
     specs = [spec_of(traits, ledger) for traits in plan.tree]
     if plan.worker is not None:

@@ -26,7 +26,7 @@ from actors.lifecycle import State
 from actors.ref import ActorRef
 from actors.spec import Restart, Strategy
 from actors.strategy import Decision
-from actors.testing.stress.lifetime import Crash, CrashFate, Lifetime, Note, Tick
+from actors.testing.stress.lifetime import Crash, CrashFate, Lifetime, Tick, TrackedMessage
 from actors.testing.stress.plan import Traits
 from actors.watch import Restarted, Terminated
 
@@ -186,12 +186,12 @@ class RoundTrace:
 
     # Messages
 
-    def new_note(self, to: ActorRef | None, lane: Lane) -> Note:
+    def new_note(self, to: ActorRef | None, lane: Lane) -> TrackedMessage:
         """A new note, about to be told."""
         self.fates.append(0)
-        return Note(len(self.fates) - 1, to, lane)
+        return TrackedMessage(len(self.fates) - 1, to, lane)
 
-    def note_handled(self, life: Lifetime, note: Note) -> None:
+    def note_handled(self, life: Lifetime, note: TrackedMessage) -> None:
         """A note arrived."""
         self.fates[note.number] += 1
         if note.to is not life.ref and note.to is not None:
@@ -217,7 +217,7 @@ class RoundTrace:
     def dead_letter(self, letter: DeadLetter) -> None:
         """A dead letter."""
         match letter.message:
-            case Note(number):
+            case TrackedMessage(number):
                 self.fates[number] += 1
             case Crash(number):
                 fuse = self.crash_fates[number]
@@ -245,7 +245,7 @@ class RoundTrace:
             self.violation(f"{life.path}: a notice of {notice.ref.path}, which is alive")
         if life.ref is not None and notice.ref not in life.urgent:
             for note in life.ref._cell.mailbox.waiting():
-                early = isinstance(note, Note) and note.number < self.ended_after.get(notice.ref, 0)
+                early = isinstance(note, TrackedMessage) and note.number < self.ended_after.get(notice.ref, 0)
                 if early and note.number not in self.sent:
                     self.violation(f"{life.path}: a notice of {notice.ref.path} overtook note {note.number}")
 

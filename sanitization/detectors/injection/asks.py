@@ -6,7 +6,7 @@ Also for ways to get attention from inside a document: addressing the machine th
 from typing import Final
 
 from .orders import MACHINE, READS
-from .rules import Rule, rule
+from .rules import OrderRule, rule
 
 _REVEAL: Final = (
     r"(?P<rare>reveal(?:ing)?|leak(?:ing)?|divulge|disclos(?:e|ing)|recite|expose|exposing|dump(?:ing)?|exfiltrate|"
@@ -73,7 +73,7 @@ _READING: Final = (
     "screening ingesting handling grading scoring assessing encountering encounter encounters seeing see sees "
     "interpreting looking at that who which is are read reads visit visits"
 )
-ASKS: Final[tuple[Rule, ...]] = (
+ASKS: Final[tuple[OrderRule, ...]] = (
     rule(
         "reveal",
         "injection.extraction",

@@ -37,7 +37,7 @@ from .prefilters import (
     tails,
 )
 from .reader import BEFORE, Reader
-from .rules import Late, Rule
+from .rules import Late, OrderRule
 from .spelling import respelt
 from .window import AHEAD, BEHIND, THEMES, Around, dampers
 
@@ -258,7 +258,7 @@ def _starts() -> dict[str, set[int]]:
     return found
 
 
-def _beginning_in(view: str, within: tuple[int, int]) -> list[Rule]:
+def _beginning_in(view: str, within: tuple[int, int]) -> list[OrderRule]:
     """Return the rules that have a first word beginning in a part of the view."""
     starts, found = _starts(), set[int]()
     begin, end = within
@@ -271,7 +271,7 @@ def _beginning_in(view: str, within: tuple[int, int]) -> list[Rule]:
 
 def _by_rule(
     reader: Reader,
-    rule: Rule,
+    rule: OrderRule,
     view: NormalizedText,
     text: str,
     offset: int,
@@ -295,7 +295,7 @@ def _by_rule(
             at = view.text.find(stem, at + 1, end + len(stem))
 
 
-def _opens(rule: Rule, text: str, at: int, end: int, plain: bool, disguised: bool) -> bool:
+def _opens(rule: OrderRule, text: str, at: int, end: int, plain: bool, disguised: bool) -> bool:
     """Return whether the text at a place alone matches a prefilter, so that a stream finds what the whole text has."""
     if disguised and DISGUISED.search(text, at, end + 1):
         return True
@@ -306,7 +306,9 @@ def _opens(rule: Rule, text: str, at: int, end: int, plain: bool, disguised: boo
     return text[at:end].isascii() and end - at <= WORD_MAX
 
 
-def _by_leet(reader: Reader, rule: Rule, pattern: Late, view: NormalizedText, text: str, begin: int) -> Iterator[Weak]:
+def _by_leet(
+    reader: Reader, rule: OrderRule, pattern: Late, view: NormalizedText, text: str, begin: int
+) -> Iterator[Weak]:
     for first in pattern.finditer(view.text, begin):
         if first[0].isalpha() or not LEET.search(text, view.places[first.start()], view.places[first.end()]):
             continue

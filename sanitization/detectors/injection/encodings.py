@@ -149,7 +149,7 @@ _MORSE: Final = dict(
 
 
 @frozen
-class Tokens:
+class SpacedTokens:
     """A writing whose letters stand apart: at least `least` of `token`, with `between` in between."""
 
     how: str
@@ -217,12 +217,12 @@ def _letters(run: str) -> str:
     return "".join(part if at % 2 == 0 else "" if part == usual else " " for at, part in enumerate(parts))
 
 
-TOKENS: Final[tuple[Tokens, ...]] = (
-    Tokens("Morse", r"[.-]{1,5}", r" {1,3}(?:[/|] {0,3})?| {0,2}[/|\n] {0,2}", 12, _morse),
-    Tokens("binary", r"[01]{7,8}", r"[ ,\n]{1,2}", 6, _numbers(2), "[01]{0,6}"),
-    Tokens("numbers", r"(?:[3-9][0-9]|1[0-2][0-9])", r"[ ,;\n]{1,2}", 10, _numbers(10), "[0-9]{0,2}"),
-    Tokens("hexadecimal", r"(?:0x|\\x)?[2-7][0-9A-Fa-f]", r"[ ,:;-]{1,2}", 10, _numbers(16), r"[0\\]?x?[2-7]?"),
-    Tokens("letters apart", r"[A-Za-z0134578@$!]", r"[ .\-_*~|/]{1,5}", 8, _letters),
+TOKENS: Final[tuple[SpacedTokens, ...]] = (
+    SpacedTokens("Morse", r"[.-]{1,5}", r" {1,3}(?:[/|] {0,3})?| {0,2}[/|\n] {0,2}", 12, _morse),
+    SpacedTokens("binary", r"[01]{7,8}", r"[ ,\n]{1,2}", 6, _numbers(2), "[01]{0,6}"),
+    SpacedTokens("numbers", r"(?:[3-9][0-9]|1[0-2][0-9])", r"[ ,;\n]{1,2}", 10, _numbers(10), "[0-9]{0,2}"),
+    SpacedTokens("hexadecimal", r"(?:0x|\\x)?[2-7][0-9A-Fa-f]", r"[ ,:;-]{1,2}", 10, _numbers(16), r"[0\\]?x?[2-7]?"),
+    SpacedTokens("letters apart", r"[A-Za-z0134578@$!]", r"[ .\-_*~|/]{1,5}", 8, _letters),
 )
 _BY_NAME: Final = {each.how: (each.read, each.pattern, each.preceded, each.unfinished) for each in TOKENS}
 

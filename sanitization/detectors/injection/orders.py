@@ -5,7 +5,7 @@ Personae and *modes* are those of the published jailbreaks (DAN, STAN, developer
 
 from typing import Final
 
-from .rules import Rule, rule
+from .rules import OrderRule, rule
 
 MACHINE: Final = (
     r"(?:(?:the|all|any|an|every|our|other|whatever) )*(?:(?:large )?language models?|(?:ai|llm|gpt)(?:'?s)?"
@@ -50,7 +50,7 @@ def _any(listing: str) -> str:
     return "|".join(listing.split())
 
 
-ORDERS: Final[tuple[Rule, ...]] = (
+ORDERS: Final[tuple[OrderRule, ...]] = (
     rule(
         "self",
         "injection.persona",

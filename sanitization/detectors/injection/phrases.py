@@ -9,7 +9,7 @@ qualifier that says so: *ignore the last row* and *disregard my previous questio
 
 from typing import Final
 
-from .rules import Rule, rule, spelled, words
+from .rules import OrderRule, rule, spelled, words
 
 END: Final = "(?![a-z0-9])"
 """The end of a word, which in leetspeak may be a sign."""
@@ -148,7 +148,7 @@ _TASKS: Final = (
     "order orders rules priority priorities function guidelines programming prompt"
 )
 
-OVERRIDES: Final[tuple[Rule, ...]] = (
+OVERRIDES: Final[tuple[OrderRule, ...]] = (
     rule(
         "override",
         "injection.override",

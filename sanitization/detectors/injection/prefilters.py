@@ -17,12 +17,12 @@ from .foreign import GRAMMARS, Grammar, beginnings
 from .orders import ORDERS
 from .phrases import OVERRIDES
 from .rules import LEET as LEET_SIGNS
-from .rules import Late, Rule, letter
+from .rules import Late, OrderRule, letter
 from .telling import prefilter as telling_prefilter
 from .tokens import TOKENS
 from .window import AHEAD
 
-RULES: Final[tuple[Rule, ...]] = (*OVERRIDES, *ORDERS, *ASKS, *TOKENS)
+RULES: Final[tuple[OrderRule, ...]] = (*OVERRIDES, *ORDERS, *ASKS, *TOKENS)
 BY_NAME: Final = {rule.name: rule for rule in RULES}
 _CLAIMS: Final = Claims()
 FOREIGN: Final[dict[str, Grammar | Claims]] = {**{each.name: each for each in GRAMMARS}, _CLAIMS.name: _CLAIMS}
@@ -84,7 +84,7 @@ LEET: Final = Late(_leet, re.IGNORECASE)
 
 
 @cache
-def leet_rules() -> tuple[tuple[Rule, Late], ...]:
+def leet_rules() -> tuple[tuple[OrderRule, Late], ...]:
     """Return the rules whose first words are also read in leetspeak, with the pattern of those words."""
     return tuple(
         (rule, Late(f"(?<![a-z0-9])(?:{'|'.join(''.join(map(letter, word)) for word in rule.leet)})"))

@@ -3,7 +3,7 @@
 from typing import Final
 
 from .foreign import Weak
-from .rules import Rule
+from .rules import OrderRule
 from .window import AHEAD
 
 BEFORE: Final = 96
@@ -17,7 +17,7 @@ class Reader:
         self._view = view
         self._known: dict[tuple[str, int, str], tuple[int, float] | None] = {}
 
-    def weak(self, rule: Rule, at: int) -> Weak | None:
+    def weak(self, rule: OrderRule, at: int) -> Weak | None:
         """Apply a rule at a place."""
         first = max(0, at - BEFORE - 1)
         window = self._view[first : at + AHEAD]
@@ -28,7 +28,7 @@ class Reader:
         return Weak(at, at + known[0], rule.kind, known[1], rule.reason) if known else None
 
     @staticmethod
-    def _judged(rule: Rule, window: str, at: int) -> tuple[int, float] | None:
+    def _judged(rule: OrderRule, window: str, at: int) -> tuple[int, float] | None:
         """Return the end of the order and its weight."""
         match = rule.pattern.match(window, at)
         if not match:

@@ -184,7 +184,7 @@ def _branches(node: Mapping[str, Mapping[str, Any]], open_end: bool, spell: Call
 
 
 @frozen
-class Rule:
+class OrderRule:
     """One way to give an order.
 
     `weights` has the base under `""`, and the amount that each named group of the `pattern` adds. `before` are patterns
@@ -256,9 +256,9 @@ def rule(
     leet: str = "",
     exact: str = "",
     raw: str = "",
-) -> Rule:
+) -> OrderRule:
     """Build a rule from its parts; a blank in a pattern stands for a gap between words."""
-    return Rule(
+    return OrderRule(
         name,
         kind,
         reason,

@@ -6,7 +6,7 @@ DeepSeek, Phi, Command R, Alpaca and Vicuna), OpenAI's Harmony format, Anthropic
 
 from typing import Final
 
-from .rules import Rule, rule
+from .rules import OrderRule, rule
 
 _ROLE: Final = r"(?:system|developer|user|assistant|tool|model|human|ipython|observation|chatbot|bot)"
 # A sign that is mentioned, not used.
@@ -17,7 +17,7 @@ _ABOUT: Final = (
 )
 _TALKED_OF: Final = ((_ABOUT, -0.3),)
 
-TOKENS: Final[tuple[Rule, ...]] = (
+TOKENS: Final[tuple[OrderRule, ...]] = (
     rule(
         "chatml",
         "injection.token",

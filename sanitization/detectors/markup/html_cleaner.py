@@ -98,7 +98,7 @@ _PHRASES: Final = frozenset(
 """Elements that authors of HTML always close, and whose names are common in other texts."""
 
 
-class Page:
+class CleanedPage:
     """One reading of one source: `html` is the output, `hits` the omissions."""
 
     def __init__(self, source: str, addresses: Addresses, classes: Collection[str] = ()) -> None:

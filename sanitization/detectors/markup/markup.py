@@ -14,7 +14,7 @@ from sanitization.findings import Category, Finding, Sanitized
 from sanitization.kinds import Kind
 from sanitization.policy import Policy
 
-from .html_cleaner import ALIGNMENTS, ATTRIBUTES, OTHER, TAGS, Page
+from .html_cleaner import ALIGNMENTS, ATTRIBUTES, OTHER, TAGS, CleanedPage
 from .urls import LINK_SCHEMES, Addresses, leads
 
 LINK_REL: Final = "noopener noreferrer nofollow"
@@ -70,7 +70,7 @@ class Markup:
 
     def clean(self, html: str) -> Sanitized:
         """Return the markup reduced to listed tags and attributes, and findings for the removed ones."""
-        page = Page(_SURROGATE.sub("\ufffd", html), self._addresses, self._policy.classes)
+        page = CleanedPage(_SURROGATE.sub("\ufffd", html), self._addresses, self._policy.classes)
         bound = self._policy.max_findings
         found = [
             Finding(hit.kind, Category.MARKUP, hit.start, hit.end, hit.score, "", self.name)

@@ -16,11 +16,11 @@ from .hosts import Colons, Hardware, Ipv4
 from .kinds import KINDS
 from .labelled import Labelled
 from .mail import Mail
-from .part import CONTEXT, REACH, Part
+from .part import CONTEXT, REACH, PiiPart
 from .places import Germanic, NumberFirst, Romance
 from .wallets import Wallets
 
-PARTS: Final[tuple[Part, ...]] = (
+PARTS: Final[tuple[PiiPart, ...]] = (
     Mail(),
     Births(),
     Labelled(),

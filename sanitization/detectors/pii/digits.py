@@ -19,7 +19,7 @@ from . import phones as phones
 from .documents import DOCUMENT, document_kind, is_code
 from .numbers import IBAN_LENGTHS, iban
 from .part import hit
-from .rules import RULES, Rule
+from .rules import RULES, NumberRule
 
 ALONE: Final = "nothing else"
 CERTAIN: Final = 0.9  # least score that words such as `order` beside a number do not cancel
@@ -127,11 +127,11 @@ class _Match(NamedTuple):
 _NONE: Final = _Match(0.0, 0, "", "")
 
 
-_Table = Mapping[str, Sequence[Rule]]
+_Table = Mapping[str, Sequence[NumberRule]]
 
 
-def _by_form(rules: Iterable[Rule]) -> _Table:
-    table: dict[str, list[Rule]] = defaultdict(list)
+def _by_form(rules: Iterable[NumberRule]) -> _Table:
+    table: dict[str, list[NumberRule]] = defaultdict(list)
     for rule in rules:
         for form in rule.forms:
             table[form].append(rule)
@@ -278,7 +278,7 @@ def _number(text: str, start: int, said: context.Said) -> Hit | None:
 
 
 @lru_cache(maxsize=FORMS_MAX)
-def _candidates(form: str, nothing_said: bool, crowded: bool) -> tuple[tuple[int, Sequence[Rule]], ...]:
+def _candidates(form: str, nothing_said: bool, crowded: bool) -> tuple[tuple[int, Sequence[NumberRule]], ...]:
     """Return the rules for the beginnings of `form`, each with its length."""
     table = _FORMS if not nothing_said else _CROWDED_FORMS if crowded else _PLAIN_FORMS
     found = []
@@ -295,7 +295,7 @@ def _worth(match: _Match) -> tuple[float, int]:
     return match.score, match.end
 
 
-def _judged(text: str, start: int, end: int, rules: Iterable[Rule], near: Mapping[str, int]) -> _Match:
+def _judged(text: str, start: int, end: int, rules: Iterable[NumberRule], near: Mapping[str, int]) -> _Match:
     """Return the best of the rules for one form."""
     among: bool | None = None
     alone = start <= _ALONE_MAX and _alone(text, start, end)

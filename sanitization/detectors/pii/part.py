@@ -13,7 +13,7 @@ REACH: Final = 512
 """Code points after an anchor that any part reads."""
 
 
-class Part(Protocol):
+class PiiPart(Protocol):
     """Finds hits one by one. Whether a place is an anchor depends on at most `CONTEXT` code points before it."""
 
     @property

@@ -7,7 +7,7 @@ is only accepted if the text speaks of telephones.
 import re
 from typing import Final
 
-from .rules import Rule, rule
+from .rules import NumberRule, rule
 
 KIND: Final = "phone"
 TOPIC: Final = "phone"
@@ -171,7 +171,7 @@ _TRUNK_FORMS: Final = (
     " d(ddd)ddd-dddd d-ddd-ddddddd d(ddd)_ddd-dddd"
 )
 
-PHONES: Final[tuple[Rule, ...]] = (
+PHONES: Final[tuple[NumberRule, ...]] = (
     rule(KIND, _NANP_FORMS, TOPIC, _nanp, plain=0.6),
     rule(KIND, "ddd_ddd_dddd", TOPIC, _nanp, plain=0.5),
     rule(KIND, "dddddddddd", TOPIC, _nanp, alone=0),

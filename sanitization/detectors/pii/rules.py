@@ -17,7 +17,7 @@ Check = Callable[[str], bool]
 
 
 @frozen
-class Rule:
+class NumberRule:
     """One kind of number: its written forms, and its scores.
 
     `score` applies if one of the `topics` is named beside it, `plain` if none is, `alone` if the number is the whole
@@ -41,11 +41,11 @@ def rule(
     *,
     plain: float = 0.0,
     alone: float | None = None,
-) -> Rule:
+) -> NumberRule:
     """Build a rule; a check digit raises the score, also of a number that is the whole text."""
     score = 0.95 if check else 0.79
     single = alone if alone is not None else (0.6 if check else 0.0)
-    return Rule(kind, tuple(forms.split()), frozenset(topics.split()), check, score, plain, max(plain, single))
+    return NumberRule(kind, tuple(forms.split()), frozenset(topics.split()), check, score, plain, max(plain, single))
 
 
 def _runs(first: int, last: int) -> str:
@@ -252,4 +252,4 @@ PASSPORTS: Final = (
     rule("de_passport", "addaddadd adaddaddd addddaddd addaddddd adddddadd", check=_de_passport, alone=0.55),
 )
 
-RULES: Final[tuple[Rule, ...]] = (*PAYMENT, *NORTH_AMERICA, *EUROPE, *WORLD, *PASSPORTS)
+RULES: Final[tuple[NumberRule, ...]] = (*PAYMENT, *NORTH_AMERICA, *EUROPE, *WORLD, *PASSPORTS)

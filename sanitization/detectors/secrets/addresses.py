@@ -25,7 +25,7 @@ _PGPASS: Final = re.compile(r"(?P<value>[^\s:\"'`<>,]{6,128})(?=\s|\Z)")
 _PGPASS_HEAD: Final = re.compile(r"[\w.*-]{1,64}:(?:\d{4,5}|\*):(?:\w{1,48}|\*):[\w.-]{1,48}:\Z")
 
 
-class Addresses:
+class AddressPasswords:
     """Passwords of addresses with a scheme."""
 
     name = "address"

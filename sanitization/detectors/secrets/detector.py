@@ -14,7 +14,7 @@ from sanitization.findings import Category, Hit
 from sanitization.kinds import Kind
 
 from . import groups, rules
-from .addresses import Addresses, PgPass
+from .addresses import AddressPasswords, PgPass
 from .blocks import Blocks
 from .fields import KINDS
 from .flags import Flags
@@ -30,7 +30,7 @@ INNER_MAX: Final = 4  # tokens searched within a value
 _GROUPS: Final[tuple[Group, ...]] = (
     Blocks(),
     *groups.GROUPS,
-    Addresses(),
+    AddressPasswords(),
     PgPass(),
     Flags(),
     Phrases(),

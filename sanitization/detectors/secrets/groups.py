@@ -4,7 +4,7 @@ from typing import Final
 
 from sanitization.prefilter import Prefilter
 
-from .rules import Group, Named, Searched, Tokens, Underscored
+from .rules import Group, Named, Searched, TokenRules, Underscored
 from .shapes import example
 from .tokens import CHAT, CLOUD, MODELS, PAYMENT, SOURCE, TOOLS
 
@@ -92,11 +92,11 @@ def _apart() -> tuple[Group, ...]:
     for name, field in fields.items():
         others = [rule for rule in field if rule not in underscored]
         rare = [rule for rule in others if not rule.before and min(map(len, rule.anchors)) >= RARE]
-        groups.append(Tokens(name, rare, first))
+        groups.append(TokenRules(name, rare, first))
         first += len(rare)
         for rule in others:
             if rule not in rare:
-                groups.append(Tokens(rule.kind, [rule], first))
+                groups.append(TokenRules(rule.kind, [rule], first))
                 first += 1
     return tuple(groups)
 

@@ -190,8 +190,8 @@ def _any(form: Shape) -> str:
     return f"[{form.letters}]{{0,{form.longest}}}" if form.letters else ""
 
 
-class Tokens:
-    """Tokens of one field: a prefilter, and rules in order of preference."""
+class TokenRules:
+    """Rules for the tokens of one field: a prefilter, and rules in order of preference."""
 
     def __init__(self, name: str, rules: Iterable[TokenRule], first: int = 0) -> None:
         self.name = name
@@ -239,8 +239,8 @@ class Tokens:
         return first
 
 
-class Underscored(Tokens):
-    """Tokens whose literals contain `_`, which is rare in prose: rules are tried at each underscore."""
+class Underscored(TokenRules):
+    """Rules whose literals contain `_`, which is rare in prose: rules are tried at each underscore."""
 
     def __init__(self, name: str, rules: Iterable[TokenRule], first: int = 0) -> None:
         super().__init__(name, rules, first)

@@ -5,7 +5,7 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from transport.server.connection_limiter import ConnectionLimiter, LimitReached, Permit
+from transport.server.connection_limiter import ConnectionLimiter, ConnectionPermit, LimitReached
 
 
 class Clients:
@@ -15,10 +15,10 @@ class Clients:
         self.limiter = ConnectionLimiter(*given)
         self.closed: list[str] = []
 
-    def come(self, name: str, peer: str | None) -> Permit:
+    def come(self, name: str, peer: str | None) -> ConnectionPermit:
         """Let one in, who must be let in."""
         permit = self.limiter.enter(peer, lambda: self.closed.append(name))
-        assert isinstance(permit, Permit)
+        assert isinstance(permit, ConnectionPermit)
         return permit
 
     def refused(self, peer: str | None) -> LimitReached:
@@ -91,11 +91,11 @@ STEPS = st.lists(st.tuples(st.integers(0, 5), st.integers(0, 9), PEERS), max_siz
 def test_no_bound_is_ever_passed(steps: list[tuple[int, int, str | None]], total: int, peer: int, few: int) -> None:
     """Whatever happens in whatever order; a closed one holds nothing, and users are never closed."""
     limiter = ConnectionLimiter(total, peer, few)
-    open_: list[Permit] = []
+    open_: list[ConnectionPermit] = []
     for action, which, address in steps:
         if action == 0 or not open_:
             permit = limiter.enter(address, lambda: None)
-            if isinstance(permit, Permit):
+            if isinstance(permit, ConnectionPermit):
                 open_.append(permit)
             continue
         chosen = open_[which % len(open_)]

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from understudy.sandbox.spawner import MIB, Program
-from understudy.sandbox.worker import Worker, WorkerFailed, Workers
+from understudy.sandbox.worker import SandboxWorker, WorkerFailed, Workers
 
 PROGRAM = Program("tests.understudy.sandbox.endless", memory=256 * MIB, address_space=1024 * MIB)
 
@@ -61,7 +61,7 @@ def test_one_that_cannot_start_is_an_answer(workers: Workers, monkeypatch: pytes
 
 def test_a_process_ends_with_the_server() -> None:
     """Its input ends then, and so does it."""
-    worker = Worker(PROGRAM)
+    worker = SandboxWorker(PROGRAM)
     assert worker.ask(b'"ready"', 20) == "ready"
     worker._process.stdin.close()
     assert worker._process.wait(20) == 0

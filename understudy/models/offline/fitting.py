@@ -109,14 +109,14 @@ def _features(name: str, description: str, parameters: str, choices: str, format
 
 
 @frozen
-class Pool:
+class ToolPool:
     """All tools within reach, to know which words tell them apart: a word in three names says a third as much."""
 
     in_names: Mapping[str, int]
     in_words: Mapping[str, int]
 
     @classmethod
-    def of(cls, cards: Iterable[ToolCard]) -> "Pool":
+    def of(cls, cards: Iterable[ToolCard]) -> "ToolPool":
         """The pool of these tools; a tool that several agents have counts once."""
         in_names: dict[str, int] = {}
         in_words: dict[str, int] = {}
@@ -129,7 +129,7 @@ class Pool:
         return cls(in_names, in_words)
 
 
-def fit(card: ToolCard, source: Source, pool: Pool) -> float:
+def fit(card: ToolCard, source: Source, pool: ToolPool) -> float:
     """How well a tool fits a clause: 0 not at all, `MEANT` and above clearly."""
     asked = source.request.look(stems, source.clause)
     known = features(card)
@@ -203,7 +203,7 @@ def _capital(text: str) -> bool:
     return any(each[:1].isupper() for each in text.split()[1:])
 
 
-def best(cards: Sequence[ToolCard], source: Source, pool: Pool) -> tuple[ToolCard | None, float]:
+def best(cards: Sequence[ToolCard], source: Source, pool: ToolPool) -> tuple[ToolCard | None, float]:
     """The tool that fits best, the earlier one of equals, and how well."""
     scored = [(fit(each, source, pool), each) for each in cards]
     if not scored:

@@ -8,7 +8,7 @@ from attrs import field, frozen
 from understudy.models.model import AgentCard, Handoff, ToolCard
 from understudy.models.offline import scan
 from understudy.models.offline.filling import fill
-from understudy.models.offline.fitting import MEANT, Pool, best, features, stems
+from understudy.models.offline.fitting import MEANT, ToolPool, best, features, stems
 from understudy.models.offline.request import Request
 from understudy.models.offline.source import MISSING, Source, is_table, plain_schema
 
@@ -33,7 +33,7 @@ class Planned:
 
 
 @frozen
-class Plan:
+class CallPlan:
     """What to do about a request. `questions` ask for what was missing; `fit` adds up how well the chosen tools fit."""
 
     calls: tuple[Planned, ...] = ()
@@ -41,9 +41,9 @@ class Plan:
     fit: float = 0.0
 
 
-def make_plan(request: Request, tools: Sequence[ToolCard], pool: Pool | None = None) -> Plan:
+def make_plan(request: Request, tools: Sequence[ToolCard], pool: ToolPool | None = None) -> CallPlan:
     """The calls for a request: the best tool for each of its clauses, where one fits at all."""
-    pool = pool or Pool.of(tools)
+    pool = pool or ToolPool.of(tools)
     parts = request.clauses or ("",)
     plan = _plan_clauses(request, tools, pool, parts)
     if plan.fit < MEANT and len(parts) > 1:
@@ -53,7 +53,7 @@ def make_plan(request: Request, tools: Sequence[ToolCard], pool: Pool | None = N
     return _looking_first(plan, request, tools)
 
 
-def _plan_clauses(request: Request, tools: Sequence[ToolCard], pool: Pool, clauses: Sequence[str]) -> Plan:
+def _plan_clauses(request: Request, tools: Sequence[ToolCard], pool: ToolPool, clauses: Sequence[str]) -> CallPlan:
     calls: list[Planned] = []
     questions: list[str] = []
     total = 0.0
@@ -67,7 +67,7 @@ def _plan_clauses(request: Request, tools: Sequence[ToolCard], pool: Pool, claus
             questions += [each for each in asked if each not in questions]
         elif not any(each.tool == card and each.arguments == planned.arguments for each in calls):
             calls.append(planned)
-    return Plan(tuple(calls), tuple(questions[:1] if len(calls) == 0 else questions), total)
+    return CallPlan(tuple(calls), tuple(questions[:1] if len(calls) == 0 else questions), total)
 
 
 def _fill_all(card: ToolCard, source: Source) -> tuple[Planned | None, list[str]]:
@@ -91,7 +91,7 @@ def _fill_all(card: ToolCard, source: Source) -> tuple[Planned | None, list[str]
     return Planned(card, ordered, _about(properties, ordered, source.request)), []
 
 
-def _looking_first(plan: Plan, request: Request, tools: Sequence[ToolCard]) -> Plan:
+def _looking_first(plan: CallPlan, request: Request, tools: Sequence[ToolCard]) -> CallPlan:
     """Where a question is only open because a table's columns are not known yet, look at the table first."""
     unknown = [each for each in request.files if is_table(each) and each.columns is None]
     looking = next((each for each in tools if "profil" in " ".join(features(each).name)), None)
@@ -100,10 +100,10 @@ def _looking_first(plan: Plan, request: Request, tools: Sequence[ToolCard]) -> P
     planned, _ = _fill_all(looking, Source(request.instruction, request))
     if planned is None or any(each.tool == looking for each in plan.calls):
         return plan
-    return Plan((*plan.calls, planned), (), plan.fit)
+    return CallPlan((*plan.calls, planned), (), plan.fit)
 
 
-def follow_up(plan: Plan, request: Request) -> tuple[Planned, ...]:
+def follow_up(plan: CallPlan, request: Request) -> tuple[Planned, ...]:
     """The planned calls that this run has not made yet: those that became possible by what it found out."""
     made = {each.tool for each in request.results}
     return tuple(each for each in plan.calls if each.tool.name not in made)
@@ -114,11 +114,11 @@ class Offer:
     """What a colleague could do about a request, and how well that fits it."""
 
     colleague: AgentCard
-    plan: Plan
+    plan: CallPlan
     fit: float
 
 
-def offer_of(request: Request, colleague: AgentCard, pool: Pool) -> Offer:
+def offer_of(request: Request, colleague: AgentCard, pool: ToolPool) -> Offer:
     """What a colleague could do. One whom the user asks for by name ("ask insights …") fits in any case."""
     plan = make_plan(request, colleague.tools, pool)
     asked = request.look(stems, request.instruction)
@@ -126,7 +126,7 @@ def offer_of(request: Request, colleague: AgentCard, pool: Pool) -> Offer:
     return Offer(colleague, plan, plan.fit + (_CALLED if named else 0.0))
 
 
-def choose_colleague(own: Plan, offers: Sequence[Offer]) -> Handoff | None:
+def choose_colleague(own: CallPlan, offers: Sequence[Offer]) -> Handoff | None:
     """The colleague who fits the request clearly better than oneself, the earlier one of equals, if there is one."""
     fittest = max(offers, key=lambda each: each.fit, default=None)
     if fittest is None or fittest.fit < MEANT or fittest.fit <= own.fit + _MARGIN:
@@ -134,7 +134,7 @@ def choose_colleague(own: Plan, offers: Sequence[Offer]) -> Handoff | None:
     return Handoff(fittest.colleague.name, _reason(fittest.colleague, fittest.plan))
 
 
-def _reason(colleague: AgentCard, plan: Plan) -> str:
+def _reason(colleague: AgentCard, plan: CallPlan) -> str:
     title = colleague.title or colleague.name
     names = list(dict.fromkeys(each.tool.name.replace("_", " ") for each in plan.calls))
     return f"{title} has the tools for this: {', '.join(names)}." if names else f"{title} has the tools for this."

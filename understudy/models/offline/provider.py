@@ -14,8 +14,8 @@ from attrs import evolve
 from transport.wire.events import Usage
 from understudy.models.model import ChatMessage, Emit, Handoff, Reply, TextDelta, Thought, ToolRequest, Turn
 from understudy.models.offline import wording
-from understudy.models.offline.fitting import Pool
-from understudy.models.offline.planning import Plan, Planned, choose_colleague, follow_up, make_plan, offer_of
+from understudy.models.offline.fitting import ToolPool
+from understudy.models.offline.planning import CallPlan, Planned, choose_colleague, follow_up, make_plan, offer_of
 from understudy.models.offline.request import Request, read_request
 
 # What the model says when it asks for something; the next message is then read as the answer to it.
@@ -55,7 +55,7 @@ class OfflineModel:
         """Answer one turn: tool calls, a handoff, or words. Never raises `ModelUnavailable`."""
         request = read_request(turn).with_columns()
         await trio.lowlevel.checkpoint()
-        pool = Pool.of([*turn.tools, *(tool for each in turn.colleagues for tool in each.tools)])
+        pool = ToolPool.of([*turn.tools, *(tool for each in turn.colleagues for tool in each.tools)])
         plan = make_plan(request, turn.tools, pool)
         await trio.lowlevel.checkpoint()
         if request.results:
@@ -77,7 +77,7 @@ class OfflineModel:
         text = "\n\n".join(plan.questions) if plan.questions else wording.small_talk(request, turn)
         return await self._say(text, turn, request, emit)
 
-    async def _after_tools(self, turn: Turn, request: Request, plan: Plan, emit: Emit) -> Reply:
+    async def _after_tools(self, turn: Turn, request: Request, plan: CallPlan, emit: Emit) -> Reply:
         """Write the answer; or, once, make the calls that the results have made possible."""
         rounds = sum(1 for each in _since_user(turn) if each.role == "assistant" and each.calls)
         later = follow_up(plan, request) if rounds == 1 and all(each.ok for each in request.results) else ()

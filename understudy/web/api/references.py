@@ -12,7 +12,7 @@ from transport.connection.limits import Limits
 from understudy.content.texts import run_off_loop
 from understudy.web.context import web_context
 from understudy.web.specs.asyncapi import asyncapi
-from understudy.web.specs.openapi import Route, openapi
+from understudy.web.specs.openapi import AppRoute, openapi
 
 blueprint = Blueprint("references", __name__)
 
@@ -34,13 +34,13 @@ async def asyncapi_json() -> Response:
     return await _served(document | {"servers": servers})
 
 
-def routes_of(app: Quart) -> list[Route]:
+def routes_of(app: Quart) -> list[AppRoute]:
     """List every route of an application with the first line of its view's docstring."""
     found = []
     for rule in app.url_map.iter_rules():
         said = (inspect.getdoc(app.view_functions[rule.endpoint]) or "").partition("\n")[0]
         found += [
-            Route(method, rule.rule, rule.endpoint, said) for method in sorted((rule.methods or set()) - BY_ITSELF)
+            AppRoute(method, rule.rule, rule.endpoint, said) for method in sorted((rule.methods or set()) - BY_ITSELF)
         ]
     return found
 

@@ -16,7 +16,7 @@ blueprint = Blueprint("sanitize", __name__, url_prefix="/api/sanitize")
 
 
 @frozen
-class Asked:
+class SanitizeRequest:
     """The body of a request. `policy` is the name of a preset; the server's own policy unless given."""
 
     text: str
@@ -34,9 +34,9 @@ async def sanitize() -> dict[str, Any]:
     return _told(asked.text, found)
 
 
-def _asked(body: bytes) -> Asked:
+def _asked(body: bytes) -> SanitizeRequest:
     try:
-        asked = msgspec.json.decode(body, type=Asked)
+        asked = msgspec.json.decode(body, type=SanitizeRequest)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise CommandRejected("invalid_command", 'The body must be {"text": "…", "direction"?, "policy"?}.') from error
     if asked.direction not in list(Direction):

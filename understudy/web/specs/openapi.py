@@ -18,7 +18,7 @@ JSON: Final = "application/json"
 
 
 @frozen
-class Route:
+class AppRoute:
     """A route of the application: its path and methods, and the summary of its view."""
 
     method: str
@@ -138,7 +138,7 @@ ROUTES: Final[Mapping[str, RouteSpec]] = {
 }  # fmt: skip
 
 
-def openapi(version: str, routes: Iterable[Route], address: str = "http://127.0.0.1:8002") -> dict[str, Any]:
+def openapi(version: str, routes: Iterable[AppRoute], address: str = "http://127.0.0.1:8002") -> dict[str, Any]:
     """Build the document for a server with these routes, reached at this address.
 
     Raises KeyError for a route without an entry in ROUTES.
@@ -167,7 +167,7 @@ def openapi(version: str, routes: Iterable[Route], address: str = "http://127.0.
     }
 
 
-def _operation(route: Route, path: str) -> dict[str, Any]:
+def _operation(route: AppRoute, path: str) -> dict[str, Any]:
     spec = ROUTES[route.endpoint]
     operation: dict[str, Any] = {
         "operationId": route.endpoint,

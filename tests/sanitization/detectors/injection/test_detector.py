@@ -24,7 +24,7 @@ from sanitization.detectors.injection.prefilters import (
     match_prefilters,
     prefilter_of,
 )
-from sanitization.detectors.injection.rules import Rule
+from sanitization.detectors.injection.rules import OrderRule
 from sanitization.pipeline import WORD_MAX, Numbered, PipelineStage, _last_word
 from sanitization.policy_engine import PolicyEngine
 from tests.cpu import cpu_seconds
@@ -250,7 +250,7 @@ def test_the_prefilters_are_open_for_every_find(text: str) -> None:
 def test_a_first_word_alone_is_held_as_the_last_word_of_a_text() -> None:
     """The end of a text opens a prefilter only once something ends the first word: until then the word is not given out."""
     for name, each in {**BY_NAME, **FOREIGN}.items():
-        for stem in each.begins if isinstance(each, Rule) else each.stems:
+        for stem in each.begins if isinstance(each, OrderRule) else each.stems:
             for word in variants(stem.split()[0]):
                 assert _last_word(f" {word}", 0) == 1, (name, word)
     assert not matching("show")

@@ -12,7 +12,7 @@ from sanitization import Action, Category, Sanitizer
 from sanitization.detectors.pii.context import WORDS_BY_TOPIC
 from sanitization.detectors.pii.detector import PARTS, Pii
 from sanitization.detectors.pii.phones import PHONES
-from sanitization.detectors.pii.rules import RULES, Rule
+from sanitization.detectors.pii.rules import RULES, NumberRule
 from sanitization.kinds import Kind
 from sanitization.policy import everywhere
 from sanitization.prefilter import build_prefilter
@@ -82,7 +82,7 @@ BEGUN = {
 """How numbers begin that chance hardly comes upon."""
 
 
-def valid(rule: Rule, form: str) -> str:
+def valid(rule: NumberRule, form: str) -> str:
     """A number of this form that holds."""
     chance = random.Random(form)
     for begun in (form, BEGUN.get(form, form)):
@@ -98,7 +98,7 @@ def valid(rule: Rule, form: str) -> str:
     [(rule, form) for rule in (*RULES, *PHONES) for form in rule.forms],
     ids=lambda value: str(value)[:60],
 )
-def test_every_form_is_found(rule: Rule, form: str) -> None:
+def test_every_form_is_found(rule: NumberRule, form: str) -> None:
     """Beside its topic, or as all that a text says; through its prefilter; and held until it is whole."""
     number = valid(rule, form)
     word = next((WORDS_OF[topic] for topic in sorted(rule.topics)), "")
