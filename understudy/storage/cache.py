@@ -1,13 +1,14 @@
-"""A read-through cache, so that reading goes on while the database is away.
+"""A cache that answers reads, marked as stale, while the database is down.
 
-1. The database is asked first, always: what it answers is never older than it is.
-2. What it answered is kept, and given, marked as stale, while it cannot be asked: no longer than `TTL_S`, and only to
-   the owner it was read for.
-3. What is deleted or changed is dropped, with all else of its owner, before whoever did it is told that it is done.
-   What was being read meanwhile is not kept. What has only grown stays: it is true still, and marked.
+1. Every read goes to the database first, so an answer of the database is never stale.
+2. Its answer is cached, and served while the database cannot be read: for at most `TTL_S`, and only to the owner it was
+   read for.
+3. A write that deletes or changes rows drops all cached answers of their owner before it is acknowledged, and answers
+   that were being read meanwhile are not cached. Appended events and messages drop nothing: the old answer is still a
+   true, older state.
 
-Where the nodes share a Redis it holds what all of them have read, under a hash of the owner; a node alone has a shelf
-of its own. While Redis is away nothing is kept.
+Nodes that share a Redis share the cache, under a hash of the owner; a single node has one in memory. While Redis is
+down nothing is cached.
 """
 
 from collections import OrderedDict
@@ -28,46 +29,46 @@ from .writes import DeleteThread, GiveFeedback, RenameThread, TrimLog, Write
 T = TypeVar("T")
 
 TTL_S: Final = 3600.0
-"""How long what was read may be given while the database is away: longer than anybody leaves it away."""
+"""Time to live of an answer: longer than an outage of the database should last."""
 VALUE_BYTES: Final = 256 * 1024
-"""An answer that is larger is not kept: a full page of ordinary messages has a fifth of that."""
+"""Larger answers are not cached; a full page of ordinary messages has a fifth of that."""
 PER_OWNER: Final = 64
-"""Answers kept for one owner; one more, and the others begin anew."""
+"""Limit of cached answers per owner; one more drops all others of that owner."""
 SHELF_BYTES: Final = 32 * 1024 * 1024
 SHELF_ENTRIES: Final = 10_000
 RACE_S: Final = 15.0
-"""How long it is remembered when an owner's answers were dropped: longer than any read lasts."""
+"""How long a drop is remembered, to reject answers that were read before it: longer than any read lasts."""
 
 
 @frozen
 class CachedRead(Generic[T]):
-    """What was read. `age_s` is None when the database said so now, else how long ago it did."""
+    """The result of a read. `age_s` is None if it is from the database, else the age of the cached answer."""
 
     value: T
     age_s: float | None = None
 
     @property
     def stale(self) -> bool:
-        """Whether the database was not asked."""
+        """Whether the value is from the cache."""
         return self.age_s is not None
 
 
 class CacheBackend(Protocol):
-    """Where answers are kept, by owner and question. None of it raises: a cache that is away is empty."""
+    """Stores answers by owner and question. Its methods do not raise: a cache that is down is empty."""
 
     async def get(self, owner: str, question: str) -> bytes | None:
-        """What was put there last, if it is still there."""
+        """Return the cached answer, or None."""
 
     def put(self, owner: str, question: str, value: bytes, began: float) -> None:
-        """Keep an answer; `began` is when it was asked for, on trio's clock. It may take effect a little later."""
+        """Cache an answer, maybe a little later; `began` is when its read started, on trio's clock."""
 
     async def drop(self, owner: str, question: str | None = None) -> None:
-        """Let nobody have what was put there for an owner, or for this question, nor what was being read for them."""
+        """Drop the answers of an owner, or to one question, and reject those whose read has started already."""
 
 
 @define
 class LocalCache:
-    """A shelf in the memory of this process, bounded in bytes and entries; the oldest go first."""
+    """A cache in memory, bounded in bytes and entries; the oldest entries are evicted first."""
 
     room_bytes: int = SHELF_BYTES
     room_entries: int = SHELF_ENTRIES
@@ -77,11 +78,11 @@ class LocalCache:
     _dropped: OrderedDict[str, float] = field(factory=OrderedDict, init=False, repr=False)
 
     async def get(self, owner: str, question: str) -> bytes | None:
-        """As `Shelf.get`."""
+        """As `CacheBackend.get`."""
         return self._kept.get((owner, question))
 
     def put(self, owner: str, question: str, value: bytes, began: float) -> None:
-        """As `Shelf.put`."""
+        """As `CacheBackend.put`."""
         self._forget_drops()
         if began <= self._dropped.get(owner, -1.0):
             return
@@ -95,7 +96,7 @@ class LocalCache:
             self._remove(*next(iter(self._kept)))
 
     async def drop(self, owner: str, question: str | None = None) -> None:
-        """As `Shelf.drop`."""
+        """As `CacheBackend.drop`."""
         self._forget_drops()
         self._dropped.pop(owner, None)
         self._dropped[owner] = trio.current_time()
@@ -126,7 +127,7 @@ class LocalCache:
 
 
 async def drop_changed_answers(shelf: CacheBackend, work: Write) -> None:
-    """Let nobody have from a shelf what a piece of work has changed, or may have; nothing for what has only grown."""
+    """Drop the answers that a write may have changed; appended rows drop nothing."""
     match work:
         case Remember(owner=owner, agent=agent):
             await shelf.drop(owner, _named("remembered", agent))
@@ -135,17 +136,17 @@ async def drop_changed_answers(shelf: CacheBackend, work: Write) -> None:
 
 
 class CacheMetrics(Protocol):
-    """Who counts the reads."""
+    """Counts reads."""
 
     def cache_read(self, outcome: str) -> None:
-        """A read was answered by the `database`, by the cache (`stale`), or by nobody (`missed`)."""
+        """Count a read, answered by the `database`, by the cache (`stale`), or not at all (`missed`)."""
 
 
 @define
 class CachedReads:
-    """What is read for people: threads, messages, events, and what agents remember.
+    """Cached reads of threads, messages, events and the memories of agents.
 
-    `clock` gives Unix seconds: nodes that share a shelf agree on them, about.
+    `clock` gives Unix seconds; the clocks of nodes that share a cache should roughly agree.
     """
 
     store: Store
@@ -154,13 +155,13 @@ class CachedReads:
     metrics: CacheMetrics | None = None
 
     async def thread(self, owner: str, thread_id: str) -> CachedRead[Thread | None]:
-        """As `Store.thread`. Like all of these it raises what the store does, where the cache has no answer."""
+        """As `Store.thread`. Like all of these it raises as the store does if the cache has no answer."""
         return await self._read(
             owner, ("thread", thread_id), Thread | None, lambda: self.store.thread(owner, thread_id)
         )
 
     async def threads(self, owner: str, query: str, cursor: str | None, limit: int) -> CachedRead[Page[Thread]]:
-        """As `Store.threads`; what a search finds is not kept."""
+        """As `Store.threads`; results of a search are not cached."""
         if query.strip():
             return CachedRead(await self.store.threads(owner, query, cursor, limit))
         asked = ("threads", cursor, limit)
@@ -169,27 +170,27 @@ class CachedReads:
     async def messages(
         self, owner: str, thread_id: str, cursor: str | None, limit: int
     ) -> CachedRead[ThreadPage | None]:
-        """As `Store.thread_page`; None when there is no such thread."""
+        """As `Store.thread_page`."""
         asked = ("messages", thread_id, cursor, limit)
         return await self._read(
             owner, asked, ThreadPage | None, lambda: self.store.thread_page(owner, thread_id, cursor, limit)
         )
 
     async def events(self, owner: str, thread_id: str, after: int, limit: int) -> CachedRead[EventPage | None]:
-        """As `Store.event_page`; None when there is no such thread."""
+        """As `Store.event_page`."""
         asked = ("events", thread_id, after, limit)
         return await self._read(
             owner, asked, EventPage | None, lambda: self.store.event_page(owner, thread_id, after, limit)
         )
 
     async def remembered(self, owner: str, agent: str, now: float) -> CachedRead[list[Remembered]]:
-        """As `Store.remembered`; from the cache it may have what has expired since."""
+        """As `Store.remembered`; a cached answer may include values that have expired since."""
         return await self._read(
             owner, ("remembered", agent), list[Remembered], lambda: self.store.remembered(owner, agent, now)
         )
 
     async def invalidate(self, work: Write) -> None:
-        """Something was stored, or may have been: what it changes is not to be had here any more."""
+        """Drop the answers that a write has changed, or may have changed."""
         await drop_changed_answers(self.backend, work)
 
     async def _read(
@@ -211,13 +212,13 @@ class CachedReads:
         return CachedRead(value)
 
     async def _kept(self, owner: str, name: str, kind: Any) -> CachedRead[Any] | None:
-        """What the shelf has; whose it is stands in it, so that no mistake of a shelf gives it to another."""
+        """Return a cached answer. Its owner is checked again, so that no fault of a backend crosses users."""
         entry = await self.backend.get(owner, name)
         if entry is None:
             return None
         try:
             whose, asked, at, value = msgspec.msgpack.decode(entry, type=tuple[str, str, float, kind])
-        except (msgspec.DecodeError, UnicodeDecodeError):  # of another version, or not ours
+        except (msgspec.DecodeError, UnicodeDecodeError):  # of another version, or damaged
             return None
         age_s = max(0.0, self.clock() - at)
         if (whose, asked) != (owner, name) or age_s > TTL_S:
@@ -230,5 +231,5 @@ class CachedReads:
 
 
 def _named(*question: Hashable) -> str:
-    """What a question is called on a shelf."""
+    """Return the key of a question."""
     return repr(question)

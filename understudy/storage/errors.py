@@ -1,10 +1,10 @@
 """Every error of storage, in one file.
 
 StorageError
-├── StorageUnavailable    not now: the writer is away, the disk is full; the same call may succeed later
+├── StorageUnavailable    temporary: the writer is restarting, the disk is full; the same call may succeed later
 ├── RedisUnavailable      Redis does not answer, or not in time
 │   └── RedisRefused      it answered with an error
-├── DatabaseUnusable      the file cannot be used at all; said once, at start
+├── DatabaseUnusable      the database cannot be used at all; raised at start
 │   ├── AlreadyOpen       another understudy uses the data folder
 │   ├── AlreadyServed     another understudy uses the database, and the two would not know of each other
 │   ├── CannotConnect     there is no server at the address, or it does not let us in
@@ -12,13 +12,13 @@ StorageError
 │   ├── NotADatabase      it is not SQLite, or it is the database of another program
 │   ├── Damaged           it is ours, and some of its pages are broken
 │   ├── SchemaTooNew      a newer understudy wrote it
-│   └── InUse             servers that could not use the new schema still run
-├── ChangeRefused         this change can never be stored as it is; nothing of it was
+│   └── SchemaInUse       servers that could not use the new schema still run
+├── ChangeRefused         this change can never be stored as it is; nothing was stored
 │   ├── Fenced            another node has the thread
 │   ├── SequenceConflict  its first event is not the next one of the thread
 │   ├── AlreadyStored     its message or run has an id that belongs to a different one
 │   ├── RunEnded          its run has already ended in another way
-│   └── NotStored         it names a thread or run that is not there
+│   └── NotStored         it refers to a row that does not exist
 ├── InvalidCursor         a paging cursor that no page gave out
 └── FileTooLarge          an upload passed the limit; nothing of it was kept
 """
@@ -29,17 +29,17 @@ from attrs import define
 
 
 def driver_words(error: BaseException) -> str:
-    """What the driver said, where it did: SQLAlchemy's own text repeats the statement and what a user wrote."""
+    """Return the driver's message if there is one: SQLAlchemy's message repeats the statement with users' texts."""
     return str(getattr(error, "orig", None) or error)
 
 
 class StorageError(Exception):
-    """The base of everything that storage raises on its own account."""
+    """The base of the errors of storage."""
 
 
 @define
 class StorageUnavailable(StorageError, ConnectionError):
-    """Nothing can be read or stored right now. A change met by this may or may not be stored; repeating it is safe."""
+    """Storage cannot be used right now. The change may or may not have been stored; repeating it is safe."""
 
     reason: str
 
@@ -49,7 +49,7 @@ class StorageUnavailable(StorageError, ConnectionError):
 
 @define
 class RedisUnavailable(StorageError, ConnectionError):
-    """Redis does not answer just now. A command met by this may or may not have been carried out."""
+    """Redis does not answer right now. The command may or may not have been executed."""
 
     reason: str
 
@@ -190,7 +190,7 @@ class ChangeRefused(StorageError, ValueError):
 
 @define
 class Unstorable(ChangeRefused):
-    """A value of the change, or of a question, cannot be stored at all (a lone surrogate, a huge integer, not JSON)."""
+    """A value of a change or query cannot be stored at all (a lone surrogate, a huge integer, not JSON)."""
 
     reason: str
 
@@ -200,7 +200,7 @@ class Unstorable(ChangeRefused):
 
 @define
 class Fenced(ChangeRefused):
-    """Another node has claimed the thread since: whoever is told this no longer has it. `node` is None for nobody."""
+    """The thread is no longer under the fence of the change. `node` is its present owner, None for none."""
 
     thread_id: str
     node: str | None
@@ -246,7 +246,7 @@ class RunEnded(ChangeRefused):
 
 @define
 class NotStored(ChangeRefused, LookupError):
-    """The change names something that is not there (any more). `kind` is `thread` or `run`."""
+    """The change refers to a row that does not exist (any more). `kind` is `thread`, `run`, `user` or `file`."""
 
     kind: str
     id: str

@@ -1,7 +1,7 @@
-"""Reads in worker threads: those that wait go together, as the trip to a thread costs as much as a small query.
+"""A pool of reading threads. Waiting reads are batched, as the trip to a thread costs as much as a small query.
 
-What tasks ask for in one pass of the loop shares a thread and a transaction; so does what has come while all threads
-were busy. A reading thread may be left behind: it keeps its place and its connection until it ends.
+Reads requested in one pass of the event loop, or while all threads were busy, share a thread and a transaction. A
+thread whose reads have timed out keeps its slot and its connection until it ends.
 """
 
 import logging
@@ -27,14 +27,14 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 T = TypeVar("T")
 TOGETHER: Final = 32
-"""Reads that share a transaction at most: the last of them waits for all the others."""
+"""Limit of reads per transaction: the last of them waits for all the others."""
 
 BUSY_S: Final = 0.25
-"""Who waits longer for a thread is worth a line in the log: all of them are at work, or none comes back."""
+"""A longer wait for a thread is logged: all threads are busy or stuck."""
 LOG_EVERY_S: Final = 1.0
 
 TRIAL_S: Final = 0.5
-"""How long a read waits for the one that finds out whether the database is back."""
+"""How long a read waits, while the circuit is open, for the trial read of another task."""
 
 
 @define(eq=False)
@@ -51,10 +51,10 @@ _Outcome: TypeAlias = tuple[Any, Exception | None]
 
 
 class ReadPool:
-    """Reads through `engine`, in `threads` threads at a time; each waits at most `deadline_s` seconds in all.
+    """Reads through `engine` in up to `threads` threads; a read takes at most `deadline_s` seconds, waiting included.
 
-    With a `breaker`, what fails time and again is refused at once for a while, instead of waiting to fail once more.
-    `on_begin` is told when reads have a thread: the times they were asked at, and the time now.
+    With a `breaker`, reads are refused at once while the circuit is open. `on_begin` is called when reads get a thread,
+    with the times at which they were requested and the time now.
     """
 
     def __init__(
@@ -77,18 +77,20 @@ class ReadPool:
 
     @property
     def at_work(self) -> int:
-        """How many threads are reading; each may do several reads."""
+        """The number of busy threads; each may serve several reads."""
         return self._threads - self._free
 
     @property
     def waiting(self) -> int:
-        """How many reads wait for a thread."""
+        """The number of reads that wait for a thread."""
         return len(self._waiting)
 
     async def read(self, query: Callable[..., T], *args: Any) -> T:
-        """What `query(connection, *args)` returns. Raises what it raises, StorageUnavailable or Unstorable."""
+        """Return `query(connection, *args)`. Raises its errors, StorageUnavailable or Unstorable."""
         breaker = self._breaker
-        if breaker is None or breaker.state is CircuitState.CLOSED:  # without the scope that a pass costs
+        if (
+            breaker is None or breaker.state is CircuitState.CLOSED
+        ):  # the usual case, without the cost of the context manager
             return await self._read(query, *args)
         until = trio.current_time() + TRIAL_S
         while True:
@@ -98,7 +100,7 @@ class ReadPool:
             except CircuitOpen as refused:
                 if refused.retry_after_s > 0 or trio.current_time() >= until:
                     raise StorageUnavailable("it did not answer lately") from None
-            await trio.sleep(TRIAL_S / 20)  # another read finds out whether it is back
+            await trio.sleep(TRIAL_S / 20)  # another read is the trial
 
     async def _read(self, query: Callable[..., T], *args: Any) -> T:
         read = _Read(query, args)
@@ -120,7 +122,7 @@ class ReadPool:
         return read.answer  # type: ignore[return-value]
 
     async def _gather(self) -> None:
-        """Let the other tasks that can run have their turn: what they ask for goes along."""
+        """Yield once, so that other runnable tasks can add reads to the batch."""
         self._gathering = True
         try:
             await trio.lowlevel.checkpoint()
@@ -129,10 +131,10 @@ class ReadPool:
             self._begin()
 
     def _begin(self) -> None:
-        """Start threads for what waits, as many as are free.
+        """Start threads for the waiting reads, as many as are free.
 
-        Not by `to_thread.run_sync`, which may be cancelled before its thread begins: the place, and the others' reads
-        that were taken along, would be lost. A thread belongs to no task; it gives its place back itself.
+        Not by `to_thread.run_sync`, which may be cancelled before its thread starts: the slot, and the reads of other
+        tasks in the batch, would be lost. A thread belongs to no task; it releases its slot itself.
         """
         while self._free and self._waiting:
             self._free -= 1
@@ -143,7 +145,7 @@ class ReadPool:
             self._start(reads)
 
     def _look_at(self, waited_s: float) -> None:
-        """Say so when reads wait for long, not more than once a second."""
+        """Log that reads wait for long, at most once a second."""
         now = trio.current_time()
         if waited_s > BUSY_S and now >= self._logged_at + LOG_EVERY_S:
             self._logged_at = now
@@ -154,7 +156,7 @@ class ReadPool:
         token = trio.lowlevel.current_trio_token()
 
         def deliver(outcomes: "Outcome[list[_Outcome]]") -> None:
-            with suppress(trio.RunFinishedError):  # nobody waits any more
+            with suppress(trio.RunFinishedError):  # the event loop has ended
                 token.run_sync_soon(self._finished, reads, outcomes.unwrap())
 
         trio.lowlevel.start_thread_soon(
@@ -175,13 +177,13 @@ class ReadPool:
 
 
 def _outcomes(engine: Engine, errors: DriverErrors, reads: Sequence[_Read[Any]]) -> list[_Outcome]:
-    """The answer or the error of each; they see the same state of the database."""
+    """Return the answer or the error of each read; all of them see one snapshot of the database."""
     try:
         with engine.begin() as connection:
             return [_outcome(connection, read, errors) for read in reads]
     except errors.all as error:
         return [(None, StorageUnavailable(driver_words(error)))] * len(reads)
-    except Exception as error:  # whatever it is: a thread that raised would never give its place back
+    except Exception as error:  # a thread that raised would never release its slot
         return [(None, error)] * len(reads)
 
 
@@ -196,5 +198,5 @@ def _outcome(connection: Connection, read: _Read[T], errors: DriverErrors) -> tu
         return None, unavailable
     except (UnicodeEncodeError, OverflowError) as error:
         return None, Unstorable(str(error))
-    except Exception as error:  # the caller's own, such as InvalidCursor
+    except Exception as error:  # an error of the query, such as InvalidCursor
         return None, error

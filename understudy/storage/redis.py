@@ -1,11 +1,11 @@
-"""The link to Redis: one client for the whole server, which one actor keeps; while Redis is away, calls fail at once.
+"""The link to Redis: one client for the server, held by one actor; while Redis is down, calls fail at once.
 
-1. No call waits longer than its timeout, and none at all while Redis is known to be away.
-2. Only the keeper tries whether it is back: no user's command is the one that finds out.
-3. Nothing is sent twice: XADD and INCR would count twice. Who may repeat a call does so.
-4. The address may hold a password: it is in no log, and in no error.
-5. After a fault the client is made anew. A pool of coredis loses a place with each connection that is given up while
-   it is being made, and a connection that was held may be anywhere in its answers.
+1. No call waits longer than its timeout, and none waits at all while Redis is known to be down.
+2. Only the connector probes whether Redis is back; no user's command does.
+3. Nothing is sent twice: XADD and INCR would count twice. A caller that may repeat a call does so.
+4. The address may hold a password, so it is in no log and no error.
+5. After a fault a new client is made. A pool of coredis loses a slot with each connection that is cancelled while it
+   connects, and a connection that was interrupted may be in the middle of a reply.
 """
 
 import contextlib
@@ -40,47 +40,47 @@ T = TypeVar("T")
 log = logging.getLogger(__name__)
 
 CALL_S: Final = 1.0
-"""How long a call may take unless told otherwise: a thousand times what one takes in the same room."""
+"""Default timeout of a call: a thousand times the round trip on a local network."""
 CONNECT_S: Final = 1.0
 ANSWER_S: Final = 3.0
-"""How long a connection may be silent when it owes an answer: longer than any blocking read waits."""
+"""Timeout of a connection that owes a reply: longer than any blocking read."""
 PROBE_S: Final = 1.0
-"""How often the keeper looks whether Redis answers when nothing else tells."""
+"""Interval of the connector's probes."""
 CIRCUIT: Final = CircuitSpec(
     trip=FailureCount(limit=2),
     reset=Backoff(min_s=0.05, max_s=1.0),
     counts=(RedisUnavailable,),
     excuses=(RedisRefused,),
 )
-"""Away after two failures in a row, of which the keeper's own look is one; back within about a second of it."""
+"""Redis is down after two failures in a row, probes included, and up again within about a second of its return."""
 LISTEN_AGAIN_S: Final = 0.1
 IDLE_S: Final = 5.0
-"""After so much silence on a subscription, its connection is tried."""
+"""After this long without a message, the connection of a subscription is probed."""
 PLACES: Final = 32
 FAULTS: Final = (
     RedisError, OSError, RuntimeError, ReferenceError, EOFError, trio.TooSlowError,
     anyio.BrokenResourceError, anyio.ClosedResourceError, anyio.EndOfStream,
 )  # fmt: skip
-"""What coredis raises when the other side, or its own pool, is not there."""
+"""The errors that coredis raises if Redis or its own pool is not available."""
 AWAY: Final = (Unconnected, AuthenticationError, ReadOnlyError)
-"""Of the errors of coredis, those that any other command would meet too."""
+"""The errors of coredis that any other command would get too."""
 
 
 class RedisMetrics(Protocol):
-    """Who counts what becomes of the link."""
+    """Counts calls and the state of the link."""
 
     def redis_up(self, up: bool) -> None:
-        """Redis answers, or does no more."""
+        """Record that Redis went up or down."""
 
     def redis_called(self, outcome: str, seconds: float) -> None:
-        """A call ended: `answered`, `refused` by Redis, `failed`, or `away`: not made."""
+        """Count a call: `answered`, `refused` by Redis, `failed`, or `away` (not made)."""
 
 
 class RedisLink:
-    """What everyone calls. It works as long as the actor of `keeper` lives, and says `up` as long as Redis answers.
+    """Calls Redis through the client that the actor of `connector_spec` holds. `up` while Redis answers.
 
-    `since` is when that last changed, on `clock`; `last_error` why it went away. Raises ValueError for an address that
-    is none.
+    `since` is when `up` last changed, on `clock`; `last_error` why Redis went down. Raises ValueError for an invalid
+    address.
     """
 
     def __init__(
@@ -97,7 +97,7 @@ class RedisLink:
         """Who is told when Redis goes away (False) and when it is back (True); called at once, must be quick."""
         self._clock = clock
         self._observer = observer
-        # No limit of its own: each call has one, and of two that are over, as after a pause, the outer one would speak.
+        # No call timeout: each call has one, and if both expired, as after a pause, this one would be reported.
         self._breaker = Breaker("redis", CIRCUIT, call_timeout_s=math.inf, on_change=self._circuit_changed)
         self._client: coredis.Redis[bytes] | None = None
         self._up = False
@@ -107,32 +107,32 @@ class RedisLink:
         logging.getLogger("coredis").setLevel(logging.CRITICAL)  # it tells each try; the link tells each change
 
     def connector_spec(self) -> ChildSpec:
-        """The actor that holds the client."""
+        """Return the child that holds the client."""
         return ChildSpec("redis", lambda: RedisConnector(self), backoff=Backoff(min_s=0.05, max_s=30.0))
 
     @property
     def up(self) -> bool:
-        """Whether Redis answers, as far as is known."""
+        """Whether Redis answered last."""
         return self._up and self._client is not None
 
     async def wait_up(self) -> None:
-        """Return as soon as Redis answers."""
+        """Wait until Redis answers."""
         while not self._up:
             await self._change.wait()
 
     async def call(self, command: Callable[[coredis.Redis[bytes]], Awaitable[T]], *, timeout_s: float = CALL_S) -> T:
         """Run one command, as in `await link.call(lambda redis: redis.get("key"))`; answers are bytes.
 
-        Raises RedisRefused when Redis answers with an error, RedisUnavailable when it does not answer in time: then
-        the command may or may not have been carried out.
+        Raises RedisRefused if Redis answers with an error, RedisUnavailable if it does not answer in time: then the
+        command may or may not have been executed.
         """
         return await self._through(command, timeout_s)
 
     async def batch(self, fill: Callable[[Pipeline[bytes]], object], *, timeout_s: float = CALL_S) -> tuple[Any, ...]:
-        """Send several commands in one go; returns their results in order, RedisRefused for those that failed.
+        """Send several commands in one round trip. Return their results in order, RedisRefused for failed ones.
 
-        Not a transaction. Raises RedisUnavailable: any of them may or may not have been carried out. For a few
-        errors, as of consumer groups, that is RedisRefused: coredis raises them in any case.
+        Not a transaction. Raises RedisUnavailable: each of them may or may not have been executed. For a few errors,
+        such as those of consumer groups, it raises RedisRefused, because coredis raises them in any case.
         """
 
         async def send(client: coredis.Redis[bytes]) -> tuple[Any, ...]:
@@ -151,9 +151,9 @@ class RedisLink:
     async def listen(
         self, channels: Sequence[str], take: Callable[[str, bytes], None], joined: Callable[[], None]
     ) -> NoReturn:
-        """Hand every message that is published on these channels to `take`, until cancelled.
+        """Pass every message published on these channels to `take`, until cancelled.
 
-        `joined` is called at each subscription, the first and those after a fault: what was published meanwhile is
+        `joined` is called at each subscription, the first and those after a fault; messages published in between are
         lost.
         """
         while True:
@@ -165,7 +165,7 @@ class RedisLink:
             await trio.sleep(LISTEN_AGAIN_S)
 
     async def keep(self) -> NoReturn:
-        """Hold a client as long as Redis answers, make a new one when it does again; the keeper's own task."""
+        """Hold a client while Redis answers, and make a new one when it is back; the connector's task."""
         while True:
             try:
                 async with self._make() as client:
@@ -177,7 +177,7 @@ class RedisLink:
             await trio.sleep(max(statistics.retry_after_s, CIRCUIT.reset.min_s / 2))
 
     async def _hold(self, client: coredis.Redis[bytes]) -> None:
-        """Look again and again whether Redis answers; return when it does not."""
+        """Probe Redis periodically; return if it does not answer."""
         while True:
             self._doubt = trio.Event()
             try:
@@ -225,7 +225,7 @@ class RedisLink:
         self._tell()
 
     def _tell(self) -> None:
-        """Say so when it changed: once in the log, to the observer, to those who asked to be told."""
+        """Report a change of `up`: to the log, the metrics and the callbacks of `on_change`."""
         up = self._client is not None and self._breaker.state is CircuitState.CLOSED
         if up == self._up:
             if not up and self._silent:  # it never was there
@@ -264,19 +264,19 @@ async def _bounded(
 
 
 class RedisConnector(Actor):
-    """Holds the link's client: its connections live in this actor's task."""
+    """Holds the link's client; its connections live in this actor's task."""
 
     def __init__(self, link: RedisLink) -> None:
         self.link = link
 
     async def on_start(self, context: Context) -> None:
-        """Begin; a Redis that is away is no reason not to start."""
+        """Start connecting; the server starts also if Redis is down."""
         context.start_soon(self.link.keep, name="keep")
 
 
 @frozen
 class _Endpoint:
-    """Where a Redis is, and how to sign in there."""
+    """The parsed address of a Redis with its credentials."""
 
     host: str
     port: int
@@ -286,7 +286,7 @@ class _Endpoint:
     tls: ssl.SSLContext | None
 
     def client(self) -> coredis.Redis[bytes]:
-        """A client of this Redis, not connected yet."""
+        """Return a client, not connected yet."""
         return coredis.Redis(
             self.host,
             self.port,
@@ -328,7 +328,7 @@ async def _listen(
     take: Callable[[str, bytes], None],
     joined: Callable[[], None],
 ) -> None:
-    """Until it fails. What several tasks of coredis raise together is one fault."""
+    """Listen until it fails. An exception group of several tasks of coredis is raised as one fault."""
     line = client.pubsub(
         channels=list(channels),
         ignore_subscribe_messages=True,
@@ -349,7 +349,7 @@ async def _listen(
 
 
 def _to_unavailable(error: BaseException) -> RedisUnavailable:
-    """The error of ours for one of coredis; of what Redis answered only the kind is told, as it repeats arguments."""
+    """Convert an error of coredis. Of a reply only the kind is kept: its text repeats arguments."""
     if not isinstance(error, RedisError):
         return RedisUnavailable(str(error) or type(error).__name__)
     if isinstance(error, AWAY):

@@ -1,13 +1,12 @@
-"""The shelf that nodes share: what any of them has read, in Redis, each owner's under a hash of their name.
+"""The cache that nodes share, in Redis; keys hold a hash of the owner.
 
-1. A read waits for Redis only when the database did not answer; what is put there goes in the background, and is left
-   out where that cannot keep up.
-2. A drop is done before its asker goes on. One that Redis could not be told of is done as soon as it answers again, and
-   until then this node gives nothing of that owner's.
-3. Answers are encrypted and bound to their question, so that nobody but a node can read one, or have a node believe
-   another. One that is put back by somebody else is given for no longer than its time to live.
-4. Redis may forget any of it at any time: it has a time to live, and is the first that a full Redis with
-   `maxmemory-policy volatile-lru` gives up.
+1. A read waits for Redis only if the database did not answer. Answers are put in the background, and skipped if Redis
+   cannot keep up.
+2. A drop is done before its caller resumes. If Redis is down, the drop is done as soon as Redis is back, and until then
+   this node serves none of that owner's answers.
+3. Answers are encrypted and bound to their question: only nodes can read them, and a forged or moved one is rejected.
+   A replayed one is served for no longer than its time to live.
+4. Redis may evict any of it: the keys have a time to live, so `maxmemory-policy volatile-lru` evicts them first.
 """
 
 import hashlib
@@ -34,19 +33,19 @@ log = logging.getLogger(__name__)
 
 PREFIX: Final = "understudy:cache:"
 WAITING: Final = 256
-"""Answers that wait to be put there; of one more, nobody hears."""
+"""Limit of answers queued for Redis; more are not cached."""
 WAITING_BYTES: Final = 8 * 1024 * 1024
 TOGETHER: Final = 32
 UNTOLD: Final = 10_000
-"""Owners whose drops Redis is still to be told of; beyond, it is told to drop everybody's."""
+"""Limit of owners with a drop that Redis has not confirmed; beyond it the answers of all owners are dropped."""
 WAIT_S: Final = 2.0
 AGAIN_S: Final = 0.05
 DROP_S: Final = 5.0
 SLACK_S: Final = 1.0
-"""How long a put may be on its way: a drop of that moment counts for it."""
+"""Allowed delay of a put on its way to Redis: a drop within it also rejects the put."""
 
-# KEYS: the owner's answers, when they were dropped. ARGV: the question, the answer, the age of the read in ms, how many
-# one owner may have, how long they live in ms.
+# KEYS: the owner's answers, the time of their last drop. ARGV: the question, the answer, the age of the read in ms, the
+# limit of answers per owner, their time to live in ms.
 _PUT: Final = """
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
@@ -57,7 +56,8 @@ redis.call('HSET', KEYS[1], ARGV[1], ARGV[2])
 redis.call('PEXPIRE', KEYS[1], ARGV[5])
 return 1
 """
-# KEYS as above. ARGV: the question, or empty for all; how long a drop is remembered, in ms.
+# KEYS: the owner's answers, the time of their last drop. ARGV: the question, or empty for all; how long to remember the
+# drop, in ms.
 _DROP: Final = """
 local time = redis.call('TIME')
 redis.call('SET', KEYS[2], time[1] * 1000 + math.floor(time[2] / 1000), 'PX', ARGV[2])
@@ -68,7 +68,7 @@ return 1
 
 @define(eq=False)
 class RedisCache:
-    """A `Shelf` in Redis; the actor `Shelver` puts there what waits."""
+    """A `CacheBackend` in Redis; the actor `CacheWriter` sends the queued answers."""
 
     link: RedisLink
     cipher: Cipher = field(repr=False)
@@ -81,11 +81,11 @@ class RedisCache:
 
     @property
     def waiting(self) -> int:
-        """How many answers are not there yet."""
+        """The number of queued answers."""
         return len(self._waiting) + self._going
 
     async def get(self, owner: str, question: str) -> bytes | None:
-        """As `Shelf.get`. While Redis is away nothing: another node may have dropped what waits here."""
+        """As `CacheBackend.get`. None while Redis is down: another node may have dropped the answers queued here."""
         if not self.link.up:
             return None
         if (waiting := self._waiting.get((owner, question))) is not None:
@@ -103,7 +103,7 @@ class RedisCache:
             return None
 
     def put(self, owner: str, question: str, value: bytes, began: float) -> None:
-        """As `Shelf.put`."""
+        """As `CacheBackend.put`."""
         if not self.link.up or len(self._waiting) >= WAITING or self._bytes + len(value) > WAITING_BYTES:
             return
         self._take((owner, question))
@@ -112,7 +112,7 @@ class RedisCache:
         self._news.set()
 
     async def drop(self, owner: str, question: str | None = None) -> None:
-        """As `Shelf.drop`."""
+        """As `CacheBackend.drop`."""
         for key in [key for key in self._waiting if key[0] == owner]:
             self._take(key)
         try:
@@ -125,7 +125,7 @@ class RedisCache:
             self._news.set()
 
     async def keep(self) -> NoReturn:
-        """Put there what waits, and tell of drops that Redis has not heard of."""
+        """Send queued answers and unconfirmed drops to Redis, until cancelled."""
         while True:
             self._news = trio.Event()
             if not (self._waiting or self._untold or self._everybody):
@@ -172,18 +172,18 @@ class RedisCache:
 
 
 class CacheWriter(Actor):
-    """Does a shelf's work in the background."""
+    """Sends a cache's queues to Redis in the background."""
 
     def __init__(self, shelf: RedisCache) -> None:
         self.shelf = shelf
 
     async def on_start(self, context: Context) -> None:
-        """Begin; the house need not wait for Redis."""
+        """Start sending; the server does not wait for Redis."""
         context.start_soon(self.shelf.keep, name="keep")
 
 
 async def _drop_some(redis: "coredis.Redis[bytes]") -> bool:
-    """Remove some of everybody's answers; whether there may be more."""
+    """Delete some answers of all owners. Return whether there may be more."""
     _, keys = await redis.scan(0, match=f"{PREFIX}*:answers", count=10_000)
     if keys:
         await redis.unlink(keys)
@@ -191,25 +191,25 @@ async def _drop_some(redis: "coredis.Redis[bytes]") -> bool:
 
 
 def _keys(owner: str) -> list[str]:
-    """Names of users are their own, and keys are shown to operators: they have a hash of them."""
+    """Return the keys of an owner. User names are hashed because keys are visible to operators of Redis."""
     name = hashlib.blake2b(owner.encode(errors="surrogatepass"), digest_size=16).hexdigest()
     return [f"{PREFIX}{name}:answers", f"{PREFIX}{name}:dropped"]
 
 
 def _field(question: str) -> str:
-    """Questions hold names that the user chose."""
+    """Return the field of a question, hashed because questions hold names that the user chose."""
     return hashlib.blake2b(question.encode(errors="surrogatepass"), digest_size=16).hexdigest()
 
 
 def _place(owner: str, question: str) -> str:
-    """What an answer is bound to."""
+    """Return the context that an answer is bound to."""
     return f"{_keys(owner)[0]}/{_field(question)}"
 
 
 async def open_redis_cache(system: ActorSystem, url: str) -> RedisCache:
-    """The shelf of the servers, for a command that changes what they have stored while none of them runs.
+    """Open the cache of the servers, for a command that changes stored data while no server runs.
 
-    Without an answer of Redis within `WAIT_S` what is on it stays there until its time is over; the log says so.
+    If Redis does not answer within `WAIT_S`, cached answers stay until they expire; this is logged.
     """
     link = RedisLink(url)
     await system.spawn(link.connector_spec())

@@ -1,13 +1,12 @@
-"""Authenticated encryption of what nodes put into Redis: messages to each other, and cached answers.
+"""Authenticated encryption of the data that nodes put into Redis: packets and cached answers.
 
-1. Whoever has the server's secret can read and write; nobody else. The secret also signs tokens, so keys are derived
-   from it by HKDF (RFC 5869) under a label of their own.
+1. Only holders of the server's secret can encrypt and decrypt. The secret also signs tokens, so keys are derived from
+   it by HKDF (RFC 5869) with a separate label.
 2. Each process has a key of its own, derived from the secret and 128 random bits, and counts its nonces from 0. So no
    nonce occurs twice under one key, which AES-GCM demands (NIST SP 800-38D, 8.2.1), however long nodes run and however
    many there are. Random nonces would allow 2**32 messages under one key, a few weeks of a busy installation.
-3. Data is bound to the place it is for (a node's stream, a channel, a cached question): moved elsewhere it is not
-   authentic. That a message is not heard twice in its own place is for its reader to see
-   (`understudy.cluster.packet_reader`).
+3. Data is bound to its place (a node's stream, a channel, a cached question): moved elsewhere it is not authentic. A
+   replay in the same place is detected by the reader (`understudy.cluster.packet_reader`).
 
 Layout: a version byte, the 16 bytes of the process, the 12 bytes of the nonce, then ciphertext and tag of AES-256-GCM.
 """
@@ -27,12 +26,12 @@ NONCE_BYTES: Final = 12
 HEAD_BYTES: Final = len(FORMAT) + PROCESS_BYTES + NONCE_BYTES
 TAG_BYTES: Final = 16
 KNOWN: Final = 256
-"""Keys of other processes that are kept. A key is kept only once something was authentic under it, so that forgeries
-cannot push out those in use."""
+"""Limit of cached keys of other processes; the oldest is dropped. A key is cached only after a successful decryption,
+so that forgeries cannot evict keys in use."""
 
 
 class NotAuthentic(ValueError):
-    """These bytes were not written by a process with the same secret, or for another place, or were changed."""
+    """The bytes were encrypted under another secret or for another place, or were changed."""
 
     def __init__(self) -> None:
         super().__init__("not authentic")
@@ -56,7 +55,7 @@ class Cipher:
         return head + self._own.encrypt(nonce, data, _about(head, place))
 
     def decrypt(self, data: bytes, place: str) -> bytes:
-        """Return what was encrypted for this place.
+        """Return the data that was encrypted for this place.
 
         Raises:
             NotAuthentic: It was encrypted under another secret or for another place, or was changed.
@@ -86,5 +85,5 @@ class Cipher:
 
 
 def _about(head: bytes, place: str) -> bytes:
-    """The associated data: of one length up to the place, so that no two are alike."""
+    """Return the associated data: a header of fixed length and the place, so that it is unambiguous."""
     return head + place.encode("utf-8", "surrogatepass")

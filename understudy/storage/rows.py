@@ -1,4 +1,4 @@
-"""What storage keeps, as plain values.
+"""The rows of storage, as plain values.
 
 Times are Unix seconds. Ids that a client chose are names within their owner's space.
 """
@@ -19,7 +19,7 @@ STEP_KINDS: Final = ("model", "tool")
 
 
 def _texts(given: Iterable[str]) -> tuple[str, ...]:
-    """What JSON gives back as a list."""
+    """Convert the list that JSON returns into a tuple."""
     return tuple(given)
 
 
@@ -47,12 +47,12 @@ class Thread:
 
 @frozen
 class Message:
-    """What a user said, or the whole answer to it. `references` are ids of files; `status` is free text.
+    """A message of a user, or a complete answer. `references` are ids of files; `status` is free text.
 
     Messages are a tree. `parent_id` of an answer is the message that it answers; of a user's message the answer that
     it follows, None for the first of a thread. That answer need not be stored: its run may have ended without one.
     `branch_of` is the message that this is an edit of or, of an answer, the message that was answered once more.
-    `rating` and `note` are what the user thinks of an answer.
+    `rating` and `note` are the user's feedback on an answer.
     """
 
     owner: str
@@ -75,7 +75,7 @@ class Message:
 
 @frozen
 class RawText:
-    """A user's message as it was sent, before anything was taken out of it: encrypted, and not looked into here."""
+    """The original text of a user's message, before redaction: encrypted, opaque to storage."""
 
     owner: str
     message_id: str
@@ -89,7 +89,7 @@ class RunRecord:
 
     `request_id` is the client's name for the request to answer a message once more. `attempts` counts how often work
     on it was taken up again without a further step than at the time before; `progress` is how many steps it had then.
-    `found` is what its user is to be told of what was found in the message, None for nothing; it is not looked into.
+    `found` is the summary of redactions that the user is shown, None for none; opaque to storage.
     """
 
     id: str
@@ -110,7 +110,7 @@ class RunRecord:
 
 @frozen
 class StepRecord:
-    """One recorded piece of a run: a turn of the model or a tool call. `number` counts within the run."""
+    """A recorded step of a run: a turn of the model or a tool call. `number` counts within the run."""
 
     run_id: str
     number: int
@@ -126,7 +126,7 @@ class StepRecord:
 
 @frozen
 class LoggedEvent:
-    """An event of a thread's log: `seq` counts from 1 without gaps; `body` is the codec's bytes, not looked into."""
+    """An event of a thread's log: `seq` counts from 1 without gaps; `body` is the encoded event, opaque to storage."""
 
     seq: int = field(validator=ge(1))
     type: str
@@ -149,7 +149,7 @@ class File:
 
 @frozen
 class History:
-    """What was said on the way to a message, oldest first; `left_out` earlier messages are not among it."""
+    """The messages on the path to a message, oldest first; `left_out` earlier ones were omitted."""
 
     messages: tuple[Message, ...]
     left_out: int = 0
@@ -157,7 +157,7 @@ class History:
 
 @frozen
 class Page(Generic[Item]):
-    """A piece of a list; `next_cursor` asks for the piece after it, None when there is none."""
+    """A page of a list; `next_cursor` leads to the next page, None at the end."""
 
     items: tuple[Item, ...]
     next_cursor: str | None = None
@@ -165,9 +165,10 @@ class Page(Generic[Item]):
 
 @frozen
 class ThreadPage:
-    """A page of a thread's messages, with what is shown beside them; None for what is not there.
+    """A page of a thread's messages, with the thread and its runs.
 
-    `newest` is the run that began last; `runs` are those that answered the messages of the user, oldest first.
+    `newest` is the run that started last, None if there was none; `runs` are those that answered the messages of the
+    user, oldest first.
     """
 
     thread: Thread
