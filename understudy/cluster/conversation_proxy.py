@@ -20,7 +20,7 @@ from transport.wire.errors import CommandRejected, UnreadableEvent
 from transport.wire.events import Envelope, FeedbackGiven, FinalResponse, Resync
 from understudy.chat import messages as chat
 from understudy.chat.conversation.conversation import RESYNC
-from understudy.chat.conversation.event_log import EventLog
+from understudy.chat.conversation.event_log import read_acceptance
 from understudy.chat.conversation.subscribers import Subscribers
 from understudy.chat.envelope import wrap_about_answer
 from understudy.chat.placement import Moved, actor_name
@@ -286,9 +286,7 @@ class ConversationProxy(Actor):
     ) -> None:
         if message is None:
             return
-        services = self.services
-        log_of_thread = EventLog(self.owner, self.thread_id, services.store, services.html, services.clock)
-        accepted = await log_of_thread.acceptance(message, run_id)
+        accepted = await read_acceptance(self.services.store, message, run_id)
         self.followers.replay_acceptance(outbox, accepted, max(self.reorder.last_seq, accepted.seq or 0), context)
 
     def _send(self, command: messages.Command) -> None:

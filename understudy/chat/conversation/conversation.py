@@ -1,71 +1,67 @@
 """The conversation actor: one per live thread, the only one that numbers and commits that thread's events.
 
-1. An event is committed before any follower gets it, and followers get events in the order of their numbers.
-2. Runs of a thread work one after the other; each is a child, and its death is an ending, never the conversation's.
-3. Whatever a conversation finds unfinished when it starts goes on: its state is the log, and nothing else.
-4. Where another server has claimed the thread, a conversation ends without a word more: what it writes is refused.
-   So it does where the log has more than it knows of, as after a commit whose answer was lost: another begins from it.
-5. Nothing here waits for a follower, a model or a tool; it waits for the store only, within the store's own limit.
+It performs what `understudy.chat.conversation.core` decides, one request at a time.
 
-Its parts: `intake` takes messages in, `line` has the runs, `followers` who is told of them, `log` what is stored.
+1. An event is committed before any subscriber gets it, and subscribers get events in the order of their numbers.
+2. Runs of a thread work one after the other; each is a child, and its death is an ending, never the conversation's.
+3. A conversation resumes the runs that it finds unfinished when it starts: its state is the log, and nothing else.
+4. A conversation ends without another write if another node has claimed its thread, or if the log holds more than it
+   has committed (a commit whose answer was lost succeeded): the next one starts from the log.
+5. It never waits for a subscriber, a model or a tool; it waits for the store only, within the store's own limit.
 """
 
 import logging
-from collections.abc import Sequence
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from functools import partial
+from typing import Any
 
 import trio
 
-from actors import Actor, ActorRef, Context, Exit, MailboxSpec, Normal, Shutdown, Supervision, Terminated
+from actors import (
+    Actor,
+    ActorRef,
+    ChildSpec,
+    Context,
+    Crashed,
+    Exit,
+    MailboxSpec,
+    Normal,
+    Restart,
+    Shutdown,
+    StopMode,
+    Supervision,
+    Terminated,
+)
 from transport.outbox.outbox import Deliver, Reply
 from transport.wire.errors import CommandRejected
-from transport.wire.events import AgentProgress, Envelope, FeedbackGiven, Resync
-from understudy.chat.conversation.accept import MessageAcceptor
-from understudy.chat.conversation.active_run import ActiveRun
-from understudy.chat.conversation.event_log import EventLog
-from understudy.chat.conversation.run_queue import BackoffOver, PublishPositions, RetryFinish, RunNotQueued, RunQueue
+from transport.wire.events import AgentProgress, Envelope, FinalResponse, Resync
+from understudy.chat.conversation import core
+from understudy.chat.conversation.event_log import read_acceptance, read_unfinished_run
 from understudy.chat.conversation.subscribers import Subscribers
 from understudy.chat.envelope import wrap
-from understudy.chat.messages import (
-    Accept,
-    AnswerAgain,
-    CancelRun,
-    Checkpoint,
-    Decide,
-    Delete,
-    Delta,
-    EnsureRunning,
-    FinishRun,
-    FollowThread,
-    OwnershipLost,
-    PermitGranted,
-    PositionChanged,
-    Progress,
-    RateAnswer,
-    Record,
-    RequestSnapshot,
-    WaitIdle,
-)
+from understudy.chat.messages import Checkpoint, OwnershipLost, WaitIdle
+from understudy.chat.run.run import Run
+from understudy.chat.run_limiter import queue_note, release_permit
 from understudy.chat.services import Services
-from understudy.storage.errors import Fenced, NotStored, SequenceConflict, StorageError, StorageUnavailable
+from understudy.chat.storage_waits import AWAY
+from understudy.storage.errors import Fenced, StorageError
 from understudy.storage.rows import StepRecord
-from understudy.storage.writes import Fence
+from understudy.storage.writes import Change, Fence
 
 log = logging.getLogger(__name__)
 
 RESYNC = "You have seen more of this conversation than the server has; read the history and go on from here."
-"""What a client is told that resumes after the end of the log."""
+"""The message to a client that subscribes beyond the end of the log."""
 
 
 class _CheckIdle:
-    """Nothing has happened for a while."""
+    """To itself: stop if the conversation is idle."""
 
 
 class Conversation(Actor):
-    """One thread of one user. Begun by `understudy.chat.registry` when a command first names the thread.
+    """One thread of one user. Started by `understudy.chat.registry` when a command first names the thread.
 
-    `fence` is by what right this server writes its log; None where no other server is there.
+    `fence` is the right of this node to write the thread's log; None on a single node.
     """
 
     supervision = Supervision(intensity=100, period_s=1.0)
@@ -73,238 +69,212 @@ class Conversation(Actor):
 
     def __init__(self, owner: str, thread_id: str, services: Services, fence: Fence | None = None) -> None:
         self.services = services
-        shown = partial(services.content_filter.vault.restore_text, owner, thread_id)
-        self.log = EventLog(owner, thread_id, services.store, services.html, services.clock, shown, fence)
+        self.core = core.ConversationCore(
+            owner, thread_id, services.agents, fence, services.summary_from, services.silence_s
+        )
         self.subscribers = Subscribers(owner, thread_id, services)
-        self.queue = RunQueue(self.log, services, self.subscribers)
-        self.acceptor = MessageAcceptor(self.log, services, self.subscribers, self.queue)
+        self.run_actors: dict[str, ActorRef] = {}
+        self.checkpoints: dict[str, trio.Event] = {}
         self.idle_waiters: list[WaitIdle] = []
 
     async def on_start(self, context: Context) -> None:
-        """Find the end of the log, let the user's connections follow again, and go on with what nobody works on."""
-        unfinished: Sequence[ActiveRun] = ()
-        try:
-            unfinished = await self.log.open()
-        except Fenced:  # it was taken while this one rested after a crash: whoever followed it is to find it there
-            context.ref.tell(OwnershipLost())
-        if self.log.exists:
-            self.subscribers.subscribe_all(self.log.last_seq, context)
+        """Read the end of the log, subscribe the user's connections again, and resume unfinished runs."""
+        owner, thread_id = self.core.owner, self.core.thread_id
+        unfinished, owned = [], True
+        if (opening := await self.services.store.thread_with_open_runs(owner, thread_id)) is not None:
+            thread, runs = opening
+            if owned := self.core.load(thread):
+                restore = partial(self.services.content_filter.vault.restore_text, owner, thread_id)
+                unfinished = [await read_unfinished_run(self.services.store, run, restore) for run in runs]
+        if self.core.exists:
+            self.subscribers.subscribe_all(self.core.last_seq, context)
         else:
             self.subscribers.unsubscribe_stale()
         try:
             for live in unfinished:
-                await self.queue.resume(live, context)
+                await self._perform(self.core.resume(live), context)
         except Fenced:
+            owned = False
+        if not owned:  # claimed while this actor backed off after a crash: its subscribers are to find the new owner
             context.ref.tell(OwnershipLost())
         context.set_timer("idle", self.services.idle_s, _CheckIdle())
 
     async def receive(self, message: object, context: Context) -> None:
         """Serve one message; `understudy.chat.messages` says what each means."""
-        try:
-            await self._serve(message, context)
-        except Fenced:
-            self._give_up_ownership(context)
-        except (SequenceConflict, NotStored, RunNotQueued) as outrun:
-            self._restart_from_log(outrun, context)
-
-    async def _serve(self, message: object, context: Context) -> None:
         match message:
-            case Delta(run_id, text, blocks, kept, anew):
-                if (live := self.queue.runs.get(run_id)) is not None and not live.protocol.ended:
-                    if anew:
-                        self.subscribers.send_ephemeral(live, live.restart_text())
-                    piece = live.append_text(text, tuple(blocks), kept)
-                    if text:
-                        self.subscribers.send_ephemeral(live, piece)
-            case Progress(run_id, note, done, total):
-                if (live := self.queue.runs.get(run_id)) is not None:
-                    self.subscribers.send_ephemeral(live, AgentProgress(done, note, total))
-            case Record():
-                await self._record(message, context)
-            case Checkpoint(run_id, step):
-                live = self.queue.runs.get(run_id)
-                if live is not None and live.checkpointing is None and not live.protocol.ended:
-                    live.checkpointing = trio.Event()
-                    context.start_soon(self._save_checkpoint, live, live.checkpointing, step, context.ref)
-            case Accept() | AnswerAgain():
-                await self.acceptor.accept_message(message, context)
-            case RateAnswer():
-                await self._rate(message)
             case WaitIdle():
                 self.idle_waiters.append(message)
-            case FollowThread():
-                await self._subscribe(message, context)
-            case CancelRun(run_id):
-                await self._cancel(message, run_id, context)
-            case Decide():
-                self.queue.decide(message)
-            case FinishRun():
-                await self.queue.finish_run(message, context)
-                message.reply(None)
-            case Delete():
-                await self._delete(message, context)
-            case RequestSnapshot(outbox):
-                self._send_snapshots(outbox)
-            case PermitGranted(run_id):
-                await self.queue.start_run(run_id, context)
-            case EnsureRunning(run_id):
-                with suppress(StorageUnavailable):  # who said so says it again
-                    await self.queue.ensure_queued(run_id)
+            case Checkpoint(run_id, step):
+                live = self.core.runs.get(run_id)
+                if live is not None and run_id not in self.checkpoints and not live.protocol.ended:
+                    self.checkpoints[run_id] = trio.Event()
+                    context.start_soon(self._save_checkpoint, step, context.ref)
             case Terminated(ref, reason):
-                if not self.subscribers.remove(ref):
-                    await self.queue.run_exited(ref, reason, context)
-            case PositionChanged(run_id):
-                self.queue.publish_position(run_id)
-            case PublishPositions():
-                self.queue.publish_positions(context)
-            case BackoffOver(run_id):
-                await self.queue.backoff_over(run_id, context)
-            case RetryFinish():
-                await self.queue.retry_finish(context)
-            case OwnershipLost():
-                self._give_up_ownership(context)
+                ended = next((each for each, run in self.run_actors.items() if run == ref), None)
+                if not self.subscribers.remove(ref) and ended is not None:
+                    del self.run_actors[ended]
+                    crash = reason.error if isinstance(reason, Crashed) else None
+                    await self._perform(self.core.handle(core.RunExited(ended, str(reason), crash)), context)
             case _CheckIdle():
-                self._stop_if_idle(context)
+                # Connections of this server lose nothing: the next conversation subscribes them when it starts.
+                if self.core.runs or self.subscribers.has_remote():
+                    context.set_timer("idle", self.services.idle_s, _CheckIdle())
+                else:
+                    context.stop()
+            case _:
+                await self._perform(self.core.handle(message), context)
 
     async def on_idle(self, context: Context) -> None:
-        """Answer those who wait until nothing runs here."""
-        while self.idle_waiters and not self.queue.runs:
+        """Answer those who wait until no run is left."""
+        while self.idle_waiters and not self.core.runs:
             self.idle_waiters.pop().reply(None)
 
     async def on_stop(self, context: Context, reason: Exit) -> None:
-        """What is unfinished stays in the log: whoever takes the thread over goes on with it."""
+        """Leave unfinished runs in the log: the next owner of the thread resumes them."""
         try:
             if isinstance(reason, Shutdown):
                 with suppress(StorageError):
-                    await self.queue.suspend()
-        finally:  # also when that took longer than there is time for
-            self.queue.release_permits()
-        if isinstance(reason, Normal) and self.log.fence is not None:
-            with suppress(StorageError):  # else it is this server's until that ends
-                await self.services.store.release(self.log.owner, self.log.thread_id, self.log.fence)
+                    await self._perform(self.core.suspend(), context)
+        finally:  # also if that took longer than there is time for
+            for run_id in self.core.runs:
+                release_permit(self.services.limiter, run_id)
+        if isinstance(reason, Normal) and self.core.fence is not None:
+            with suppress(StorageError):  # else the thread belongs to this node until its lease ends
+                await self.services.store.release(self.core.owner, self.core.thread_id, self.core.fence)
 
-    def _give_up_ownership(self, context: Context) -> None:
-        """End at once, and the runs with it: the thread is another's. Whoever waits for an answer asks there again."""
-        log.warning("conversation.fenced", extra={"conversation": context.path, "runs": len(self.queue.runs)})
-        if self.subscribers:
-            self.services.on_relocated(self.log.owner, self.log.thread_id, context.ref)
-        context.stop()
-
-    def _restart_from_log(self, outrun: Exception, context: Context) -> None:
-        """End, and have another begin from the log, which has more than this one knows of. Who asked asks that one."""
-        why = type(outrun).__name__  # its text may have the thread's id, which is the user's own word
-        log.warning("conversation.outrun", extra={"conversation": context.path, "why": why})
-        self.services.on_relocated(self.log.owner, self.log.thread_id, context.ref)
-        context.stop()
-
-    async def _cancel(self, ask: CancelRun, run_id: str, context: Context) -> None:
-        found = await self.queue.cancel(run_id, context)
+    async def _perform(self, steps: core.Steps[None], context: Context) -> None:
+        """Perform the effects of a request in order, sending each result, or throwing each error, back."""
         try:
-            if not found:
-                await self.queue.ensure_queued(run_id)
-        except StorageUnavailable as error:
-            ask.fail(error)
-        else:
-            ask.reply(found)
+            self.core.now = self.services.clock()
+            effect = next(steps, None)
+            while effect is not None:
+                try:
+                    result = await self._do(effect, context)
+                except Exception as error:
+                    self.core.now = self.services.clock()
+                    effect = steps.throw(error)
+                else:
+                    self.core.now = self.services.clock()
+                    effect = steps.send(result)
+        except StopIteration:
+            pass
+        finally:
+            steps.close()
+            if (run_id := self.core.reserved) is not None:  # the request was cut short
+                self.core.reserved = None
+                release_permit(self.services.limiter, run_id)
 
-    async def _record(self, ask: Record, context: Context) -> None:
-        live = self.queue.runs.get(ask.run_id)
-        if live is None or live.protocol.ended:
-            ask.fail(LookupError(f"run {ask.run_id} has ended"))
-            return
-        live.set_speaker(*ask.speaker)
-        try:
-            with self.services.storage_waits.notify_if_slow(partial(self.queue.show_storage_wait, live)):
-                if live.checkpointing is not None:
-                    await (
-                        live.checkpointing.wait()
-                    )  # at most the store's limit: an older step must not replace a newer one
-                envelopes = await self.log.commit(live, ask.events, steps=ask.steps)
-            self.subscribers.publish(envelopes, self.log.last_seq, context)
-        except StorageUnavailable as error:
-            self.queue.show_storage_wait(live)  # before anything else here waits for storage as long
-            ask.fail(error)
-        else:
-            ask.reply(None)
+    async def _do(self, effect: object, context: Context) -> Any:
+        services, store, this = self.services, self.services.store, self.core
+        match effect:
+            case core.Commit():
+                await self._commit(effect)
+            case core.PublishEvents(envelopes, arrived_at):
+                self.subscribers.publish(envelopes, this.last_seq, context, arrived_at=arrived_at)
+            case core.Send(envelope, outbox):
+                if outbox is None:
+                    self.subscribers.deliver(envelope)
+                else:
+                    outbox.try_tell(Deliver(envelope))
+            case core.AnswerRequest(ask, value, error):
+                if error is None:
+                    ask.reply(value)
+                else:
+                    ask.fail(error)
+            case core.FindMessage(message_id):
+                return await store.message(this.owner, message_id)
+            case core.FindRun(run_id):
+                return await store.run(run_id)
+            case core.FindRunOfRequest(request_id):
+                return await store.run_of_request(this.owner, request_id)
+            case core.FindAcceptance(message, run_id):
+                return await read_acceptance(store, message, run_id)
+            case core.FindThread():
+                opening = await store.thread_with_open_runs(this.owner, this.thread_id)
+                return None if opening is None else opening[0]
+            case core.SaveFeedback(ask):
+                return await store.give_feedback(ask.answer.owner, ask.answer.id, ask.rating, ask.note)
+            case core.DeleteLog(since):
+                return await store.delete_thread(this.owner, this.thread_id, this.fence, unless_since=since)
+            case core.ReservePermit(run_id, behind):
+                if services.limiter.reserve(run_id, this.owner, behind=behind):
+                    return None
+                sentence = core.TENANT_BUSY if services.limiter.tenant_fills_queue(this.owner) else ""
+                return CommandRejected("busy", sentence, core.BUSY_S)
+            case core.RequestPermit(run_id):
+                return services.limiter.acquire(run_id, this.owner, context.ref)
+            case core.ReleasePermit(run_id):
+                release_permit(services.limiter, run_id)
+            case core.SendPosition(live):
+                if note := queue_note(services.limiter, live.request.run_id):
+                    self._send_progress(live, note)
+            case core.StartRun(request, replay):
+                make = partial(Run, request, context.ref, services, replay)
+                spec = ChildSpec(request.run_id, make, restart=Restart.TEMPORARY, shutdown_s=3.0)
+                self.run_actors[request.run_id] = ref = await context.spawn(spec)
+                context.watch(ref)
+            case core.TellRun(run_id, message):
+                self.run_actors[run_id].tell(message)
+            case core.KillRun(run_id):
+                await self.run_actors[run_id].stop(StopMode.NOW)
+            case core.SubscribeOutbox(outbox, after):
+                self.subscribers.subscribe(outbox, this.last_seq, context, after=after)
+            case core.ReplayAcceptance(outbox, accepted):
+                self.subscribers.replay_acceptance(outbox, accepted, this.last_seq, context)
+            case core.ResyncClient(outbox):
+                resync = Resync(this.last_seq)
+                outbox.try_tell(Reply(Envelope(resync, this.now, thread_id=this.thread_id, message=RESYNC)))
+            case core.SendAlert(envelope):
+                self.subscribers.send_alert(envelope)
+            case core.SendFeedback(event, ask):
+                services.metrics.feedback(ask.rating)
+                self.subscribers.send_about_answer(event, ask.answer, ask.outbox)
+            case core.StartTimer(name, after_s, message):
+                context.set_timer(name, after_s, message)
+            case core.LogRun():
+                if effect.resumed is not None:
+                    services.metrics.run_resumed(effect.resumed)
+                log.log(effect.level, effect.event, extra=dict(effect.extra), exc_info=effect.crash)
+            case core.Relocate(why):
+                if why is None:
+                    runs = len(this.runs)
+                    log.warning("conversation.fenced", extra={"conversation": context.path, "runs": runs})
+                else:
+                    log.warning("conversation.outrun", extra={"conversation": context.path, "why": why})
+                if why is not None or self.subscribers:
+                    services.on_relocated(this.owner, this.thread_id, context.ref)
+                context.stop()
+            case core.EndDeleted():
+                services.forget(this.owner, this.thread_id)
+                self.subscribers.unsubscribe_all()
+                context.stop()
+        return None
 
-    async def _save_checkpoint(
-        self, live: ActiveRun, kept: trio.Event, step: StepRecord, conversation: ActorRef
-    ) -> None:
-        """Keep a step that is not finished, beside the events that go on meanwhile."""
+    async def _commit(self, commit: core.Commit) -> None:
+        live, this = commit.run, self.core
+        waits = self.services.storage_waits
+        with nullcontext() if live is None else waits.notify_if_slow(partial(self._send_progress, live, AWAY)):
+            if live is not None and commit.after_checkpoint:
+                saving = self.checkpoints.get(live.request.run_id)
+                if saving is not None:
+                    await saving.wait()  # at most the store's limit
+            answers = [each.event.message for each in commit.envelopes if isinstance(each.event, FinalResponse)]
+            restore = partial(self.services.content_filter.vault.restore_text, this.owner, this.thread_id)
+            await self.services.html.prefetch([restore(answer) for answer in answers], this.owner)
+            await self.services.store.commit(commit.change)
+
+    def _send_progress(self, live: core.ActiveRun, note: str) -> None:
+        now = self.services.clock()
+        self.subscribers.deliver(wrap(AgentProgress(0, note), live.envelope_template, now=now))
+
+    async def _save_checkpoint(self, step: StepRecord, conversation: ActorRef) -> None:
+        """Store a step that is not finished, beside the events that are committed meanwhile."""
+        this = self.core
         try:
-            await self.log.save_step(step)
+            await self.services.store.commit(Change(this.owner, this.thread_id, steps=(step,), fence=this.fence))
         except Fenced:
             conversation.tell(OwnershipLost())
         except StorageError as error:
             log.info("run.step_not_kept", extra={"run_id": step.run_id, "reason": str(error)})
         finally:
-            live.checkpointing = None
-            kept.set()
-
-    async def _delete(self, ask: Delete, context: Context) -> None:
-        """End what runs so that whoever watches sees an end, then delete, then end: the next message begins anew."""
-        since = ask.unless_since
-        if since is not None and self.queue.runs:
-            ask.reply(False)
-            return
-        await self.queue.cancel_all(context)
-        this = (self.log.owner, self.log.thread_id, self.log.fence)
-        try:
-            deleted = await self.services.store.delete_thread(*this, unless_since=since)
-        except StorageUnavailable as error:
-            ask.fail(error)
-            return
-        if since is not None and not deleted:
-            ask.reply(False)
-            return
-        self.services.forget(self.log.owner, self.log.thread_id)
-        self.subscribers.unsubscribe_all()
-        ask.reply(True)
-        context.stop()
-
-    async def _rate(self, ask: RateAnswer) -> None:
-        answer = ask.answer
-        try:
-            found = await self.services.store.give_feedback(answer.owner, answer.id, ask.rating, ask.note)
-        except StorageUnavailable as error:
-            ask.fail(error)
-            return
-        if not found:
-            ask.fail(CommandRejected("not_found", "There is no answer of that name."))
-            return
-        self.services.metrics.feedback(ask.rating)
-        self.subscribers.send_about_answer(FeedbackGiven(answer.id, ask.rating), answer, ask.outbox)
-        ask.reply(None)
-
-    async def _subscribe(self, ask: FollowThread, context: Context) -> None:
-        if ask.after > self.log.last_seq:
-            # Before a client is told to forget what it has: this server may have been held so long that another one
-            # went on with the thread, or what is believed not to be stored is.
-            try:
-                await self.log.verify_end()
-            except StorageUnavailable as error:
-                ask.fail(error)
-                return
-        head = self.log.last_seq
-        if not self.log.exists:
-            ask.fail(CommandRejected("not_found", "There is no conversation of that name."))
-            return
-        self.subscribers.subscribe(ask.outbox, head, context, after=min(ask.after, head))
-        if ask.after > head:
-            # The client has seen what this log does not have, as after a restore: it must read the history again.
-            told = Envelope(Resync(head), self.services.clock(), thread_id=self.log.thread_id, message=RESYNC)
-            ask.outbox.try_tell(Reply(told))
-        ask.reply(None)
-
-    def _send_snapshots(self, outbox: ActorRef) -> None:
-        for live in self.queue.runs.values():
-            text = live.snapshot()
-            if text is not None and not live.protocol.ended:
-                outbox.try_tell(Deliver(wrap(text, live.envelope_template, now=self.services.clock())))
-
-    def _stop_if_idle(self, context: Context) -> None:
-        # Connections of this server lose nothing: the thread's next conversation finds them when it starts.
-        if self.queue.runs or self.subscribers.has_remote():
-            context.set_timer("idle", self.services.idle_s, _CheckIdle())
-        else:
-            context.stop()
+            self.checkpoints.pop(step.run_id).set()

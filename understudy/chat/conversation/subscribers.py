@@ -7,9 +7,8 @@ from attrs import define, field
 
 from actors import ActorRef, Context, Lane
 from transport.outbox.outbox import Deliver, Reply, SubscribeThread, UnsubscribeThread
-from transport.wire.events import TERMINAL, Alert, Envelope, Error, Event, FinalResponse, MessageAccepted
-from understudy.chat.conversation.active_run import ActiveRun
-from understudy.chat.envelope import wrap, wrap_about_answer
+from transport.wire.events import TERMINAL, Envelope, Error, Event, FinalResponse, MessageAccepted
+from understudy.chat.envelope import wrap_about_answer
 from understudy.chat.services import Services
 from understudy.storage.rows import Message
 
@@ -109,13 +108,9 @@ class Subscribers:
             if outbox != but:
                 outbox.try_tell(message)
 
-    def send_ephemeral(self, live: ActiveRun, event: Event) -> None:
-        """Send an event of a run that is not logged; whoever misses it is none the worse."""
-        self.deliver(wrap(event, live.envelope_template, now=self.services.clock()))
-
-    def send_alert(self, live: ActiveRun, event: Alert) -> None:
-        """Send an alert about a run to every follower and all the user's connections here, ahead of what is queued."""
-        message = Deliver(wrap(event, live.envelope_template, now=self.services.clock()), shared=True)
+    def send_alert(self, envelope: Envelope) -> None:
+        """Send an alert to every subscriber and all the user's connections here, ahead of their queued events."""
+        message = Deliver(envelope, shared=True)
         for outbox in dict.fromkeys((*self._outboxes, *self.services.outboxes(self.owner, self.thread_id))):
             outbox.try_tell(message, lane=Lane.ALERT)
 

@@ -9,19 +9,14 @@ import trio
 from actors import ActorSystem, ChildSpec
 from transport.wire.codec import to_log
 from transport.wire.events import (
-    AgentStarted,
     AgentThinking,
     Envelope,
     FinalResponse,
-    MessageAccepted,
     RunStatus,
     Usage,
 )
 from understudy.chat.answer.html import AnswerHtml
-from understudy.chat.conversation.active_run import ActiveRun
-from understudy.chat.conversation.event_log import PAGE_ANSWERS, EventLog, read_page
-from understudy.chat.messages import RunRequest
-from understudy.chat.run_protocol import RunProtocol, RunProtocolError
+from understudy.chat.conversation.event_log import PAGE_ANSWERS, read_page
 from understudy.storage.rows import LoggedEvent, Thread
 from understudy.storage.sqlite import open_database
 from understudy.storage.store import Store
@@ -104,15 +99,3 @@ async def test_answers_are_rendered_for_who_takes_html(store: Busy) -> None:
     for given in (None, html):
         assert len((await read_page(store, "ada", "u", 0, 100, html=given)).envelopes) == 3
         assert [html.cache.get(text) is not None for text in texts] == [given is html] * 3
-
-
-async def test_a_broken_arc_leaves_the_run_as_it_was(store: Busy) -> None:
-    """Events that break the promise halfway change nothing: neither the arc nor the log."""
-    job = RunRequest("r", "ada", "t", "m", "Hello", (), "guide")
-    live = ActiveRun(job, RunProtocol("r"), Envelope(AgentStarted("", "", 0.0), 0.0, thread_id="t", run_id="r"))
-    log = EventLog("ada", "t", store, AnswerHtml(), lambda: 0.0)
-    started = AgentStarted("a", "begins", 0.0)
-    with pytest.raises(RunProtocolError):
-        await log.commit(live, [MessageAccepted("m", "r", "Hello"), started, started])
-    assert live.protocol == RunProtocol("r")
-    assert log.last_seq == 0
