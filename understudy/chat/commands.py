@@ -1,7 +1,7 @@
-"""Where a connection's commands go: a look-up and an ask, no process of its own that could fail for everybody.
+"""Dispatches the commands of connections to conversations: a look-up and an ask, without a process of its own.
 
-Where several servers share the database, a thread's conversation is on one of them, and a relay to it on others that
-have to do with the thread. To whoever asks it makes no difference which of the two is here.
+If several nodes share the database, a thread's conversation is on one of them, and proxies to it are on the others.
+The dispatcher treats both alike.
 """
 
 import uuid
@@ -45,20 +45,20 @@ from understudy.storage.errors import RedisUnavailable, StorageError, StorageUna
 from understudy.storage.rows import Message
 
 NAMES_SHOWN = ("thread_id", "message_id", "conversation_id", "agent_type", "pillar")
-"""The names of a command that a sign that it waits for the database has."""
+"""Fields of a command that are repeated in the progress event which says that it waits for the database."""
 CONTEXT_BYTES = 32 * 1024
-"""Bytes of JSON that the context of a message may have; every turn of the model is told all of it."""
+"""Bytes of JSON in the context of a message; more is refused, as each turn of the model is given all of it."""
 MAX_RESUMED = 100
-"""Threads that one `resume` may name."""
+"""Threads that one `resume` may name; more are refused with `invalid_command`."""
 RESUME_WORKERS = 8
-"""How many of them are seen to at a time."""
+"""Threads of one `resume` that are subscribed at a time; the others wait."""
 _UNAVAILABLE = (StorageError, StartFailed, AskTimeout, ActorDied, MailboxFull)
-"""A conversation cannot be had now; it may be soon."""
+"""Errors that mean that the conversation cannot be asked now; the client is advised to retry."""
 
 
 @frozen
 class Accepted:
-    """The names of a message that was accepted; of one that was said before, those of the first time."""
+    """The ids of an accepted message; of a repeated message those of the first time."""
 
     message_id: str
     run_id: str
@@ -66,11 +66,10 @@ class Accepted:
 
 
 class CommandDispatcher:
-    """Takes the commands that concern conversations, and starts the conversations that are not alive.
+    """Carries out the commands that concern conversations.
 
-    `conversations` gives the supervisor whose dynamic children they are. `node` is this server among those that share
-    the database, None where it is the only one; `others` the way to them, None where there is none. `threads` is where
-    the conversations are.
+    `conversations` gives the supervisor whose dynamic children they are. `node` is this node and `others` the way to
+    the other nodes; both are None on a single node.
     """
 
     def __init__(
@@ -87,16 +86,16 @@ class CommandDispatcher:
 
     @property
     def vault(self) -> Vault:
-        """What the placeholders of the users' threads stand for."""
+        """The values behind the placeholders of the users' threads."""
         return self._services.content_filter.vault
 
     async def dispatch(self, who: Identity, command: Command, outbox: ActorRef | None) -> Accepted | None:
-        """Carry out one command of a user; gives the names of what it began, if it began a run.
+        """Carry out one command of a user. Return the ids of the message and run if it started one.
 
-        `outbox` is that of the connection it came by; None: it came without one.
+        `outbox` is that of the connection which sent it; None if it came without a connection.
 
         Raises:
-            CommandRejected: With the code and the sentence the sender is to see; nothing was changed.
+            CommandRejected: The command was refused, and nothing was changed; with the code and sentence to send.
         """
         patience = self._services.storage_retry
         if patience is None or not isinstance(command, Say | Edit | Regenerate):
@@ -168,9 +167,9 @@ class CommandDispatcher:
         outbox: ActorRef | None,
         branch_of: str | None = None,
     ) -> Accepted:
-        """Look through a message, and have its conversation take it in. `ids` are those of its run and its own.
+        """Filter a message, and have its conversation accept it. `ids` are those of its run and of the message.
 
-        Looked through here, so that nobody waits for it but who said it.
+        The filter runs here, not in the conversation, so that only the sender waits for it.
         """
         content_filter, owner, thread_id, (run_id, message_id) = (
             self._services.content_filter,
@@ -189,9 +188,9 @@ class CommandDispatcher:
             raw = content_filter.cipher.encrypt(
                 owner, message_id, say.content
             )  # here: another node may have the conversation
-        # From here on nobody has the rest.
+        # What the filter removed goes no further.
         said = evolve(say, content=clean.text, context=beside.value, metadata={}, session_token=None)
-        # Named as it was said: a client knows its message by that.
+        # With the ids that the client sent, by which it knows its message.
         sent = evolve(say, thread_id=thread_id, message_id=message_id, agent_type=way.agent_type, pillar=way.pillar)
         with self._services.storage_waits.notify_if_slow(partial(self._show_storage_wait, sent, outbox)):
             return await self._ask_conversation(
@@ -214,7 +213,7 @@ class CommandDispatcher:
             )
 
     def _show_storage_wait(self, command: Command, outbox: ActorRef | None) -> None:
-        """Tell who sent a command that it waits for the database."""
+        """Send the sender of a command a progress event: the command waits for the database."""
         if outbox is None:
             return
         names = {name: value for name in NAMES_SHOWN if (value := getattr(command, name, None)) is not None}
@@ -222,12 +221,12 @@ class CommandDispatcher:
         outbox.try_tell(Deliver(progress))
 
     async def _check_quota(self, owner: str, content: str) -> None:
-        """Refuse a message that finds no room among what its user has stored."""
+        """Refuse a message that exceeds the storage quota of its user."""
         if self._services.quotas is not None:
             await self._services.quotas.check_message(owner, content)
 
     async def _is_new(self, owner: str, thread_id: str) -> bool:
-        """Whether nothing was said in a thread yet."""
+        """Return whether a thread has no events yet."""
         return not await self._services.store.last_seqs(owner, [thread_id])
 
     async def _regenerate(self, who: Identity, command: Regenerate, outbox: ActorRef | None) -> Accepted:
@@ -249,7 +248,7 @@ class CommandDispatcher:
     async def _ask_conversation(
         self, owner: str, thread_id: str, message_id: str, request: Callable[[], Accept | AnswerAgain]
     ) -> Accepted:
-        """Have a conversation take something in; `request` makes the same request each time."""
+        """Have a conversation accept a message; `request` makes the same request for each attempt."""
         try:
             return Accepted(message_id, await self.registry.ask(owner, thread_id, request), thread_id)
         except MessageInOtherThread as elsewhere:
@@ -267,7 +266,7 @@ class CommandDispatcher:
         return message
 
     async def _route_of(self, who: Identity, message: Message) -> Route:
-        """Where a message went: to the same agent, in the same thread and conversation, goes what comes of it later."""
+        """Return the route of a stored message, which its edits and new answers take too."""
         agents = {name: agent.pillar for name, agent in self._services.agents.items()}
         agent = find_agent(message.agent_type, message.pillar, agents)
         run = await self._services.store.run(message.run_id or "")
@@ -283,7 +282,7 @@ class CommandDispatcher:
         await self.registry.ask(owner, answer.thread_id, lambda: RateAnswer(answer, rating, note, outbox))
 
     def _show_typing(self, owner: str, thread_id: str, outbox: ActorRef | None) -> None:
-        """To all other connections of the user: whether they follow the thread, which need not exist yet, or not."""
+        """Send all other connections of the user a typing event, subscribed or not; the thread need not exist yet."""
         check_id("thread_id", thread_id)
         typing = Envelope(Typing(), self._services.clock(), thread_id=thread_id)
         message = Deliver(typing, shared=True)
@@ -293,14 +292,14 @@ class CommandDispatcher:
         self._broadcast(TypingIn(owner, thread_id))
 
     async def apply_news(self, news: News | None) -> None:
-        """See to what another server says: the user's connections here are to know of it. None: some was missed."""
+        """Apply the news of another node to the user's connections here. None: some news was missed."""
         match news:
             case None:
                 self._services.html.cache.clear()  # some of it may have been deleted
-                with suppress(StorageUnavailable):  # they stay until they are heard of, or make room
+                with suppress(StorageUnavailable):  # they stay until the next news of them, or until they are evicted
                     await self._forget_deleted()
             case Active(owner, thread_id, after) if self._services.outboxes(owner, thread_id):
-                with suppress(*_UNAVAILABLE):  # as if it had not been heard; whoever asks for the thread finds it
+                with suppress(*_UNAVAILABLE):  # as if the news was missed; the next request of the thread starts it
                     await self.registry.get_or_start(owner, thread_id, after)
             case TypingIn(owner, thread_id):
                 typing = Deliver(Envelope(Typing(), self._services.clock(), thread_id=thread_id), shared=True)
@@ -312,11 +311,11 @@ class CommandDispatcher:
                     outbox.try_tell(UnsubscribeThread(thread_id))
 
     async def _forget_deleted(self) -> None:
-        """Have the placeholders of threads mean nothing that are not there any more."""
+        """Forget the placeholders of threads that do not exist any more."""
         for owner, ids in self.vault.threads().items():
             for first in range(0, len(ids), MAX_RESUMED):
                 for thread_id in await self._missing(owner, ids[first : first + MAX_RESUMED]):
-                    if self.registry.peek(owner, thread_id) is None:  # else it begins at this moment
+                    if self.registry.peek(owner, thread_id) is None:  # else the thread is being created at this moment
                         self._services.forget(owner, thread_id)
 
     def _broadcast(self, news: News) -> None:
@@ -328,7 +327,7 @@ class CommandDispatcher:
             raise CommandRejected("invalid_command", f"At most {MAX_RESUMED} threads can be resumed at once.")
         for thread_id in threads:
             check_id("thread_id", thread_id)
-        # What has a conversation here knows by itself whether there is such a thread.
+        # A live conversation knows by itself whether its thread exists.
         unknown = await self._missing(owner, [each for each in threads if self.registry.peek(owner, each) is None])
         errors: list[Exception] = []
         left = iter([thread_id for thread_id in threads if thread_id not in unknown])
@@ -345,7 +344,7 @@ class CommandDispatcher:
         if len(threads) == 1:
             await follow_some()
         else:
-            # Together: each that begins now reads its log first.
+            # Concurrently, as each conversation that is started reads its log first.
             async with trio.open_nursery() as nursery:
                 for _ in range(min(len(threads), RESUME_WORKERS)):
                     nursery.start_soon(follow_some)
@@ -360,7 +359,7 @@ class CommandDispatcher:
         try:
             await self.registry.ask(owner, thread_id, partial(FollowThread, outbox, after))
         except CommandRejected:
-            # One that waits here for a thread's first message may not know that it came by another server.
+            # A conversation that waits here for its thread's first message may not know that another node accepted it.
             if not self._shared or not await self._services.store.last_seqs(owner, [thread_id]):
                 raise
             stale = (await self.registry.get_or_start(owner, thread_id)).ref
@@ -370,7 +369,7 @@ class CommandDispatcher:
             await self.registry.ask(owner, thread_id, partial(FollowThread, outbox, after))
 
     async def _missing(self, owner: str, ids: Sequence[str]) -> set[str]:
-        """Those of the ids that are no thread of the owner's: no conversation is begun for them."""
+        """Return the ids that are no thread of the owner; no conversation is started for them."""
         return set(ids).difference(await self._services.store.last_seqs(owner, ids)) if ids else set()
 
     async def _cancel(self, owner: str, run_id: str) -> None:
@@ -394,30 +393,30 @@ class CommandDispatcher:
             raise CommandRejected("not_found", "No tool call of that name waits for your consent.")
 
     def request_snapshot(self, who: Identity, thread_id: str, outbox: ActorRef) -> None:
-        """Have the running answer of a thread sent again to an outbox that has a hole in it."""
+        """Have the running answer of a thread sent again to an outbox that missed a part of it."""
         if (conversation := self.registry.peek(who.user, thread_id)) is not None:
             conversation.try_tell(RequestSnapshot(outbox))
 
     async def delete_thread(self, owner: str, thread_id: str, *, unless_since: float | None = None) -> bool:
-        """Delete a thread and end its conversation, with whatever runs in it.
+        """Delete a thread, its conversation and its runs. Return False if it was not deleted for `unless_since`.
 
-        `unless_since`: not if something was said in it since that time (Unix seconds), or runs; False then.
+        `unless_since`: do not delete a thread with a run, or with a message since that time (Unix seconds).
 
         Raises:
-            StorageUnavailable: It could not be deleted.
+            StorageUnavailable: The thread could not be deleted.
         """
         try:
             if not await self.registry.ask(owner, thread_id, lambda: Delete(unless_since)):
                 return False
         except (ActorError, trio.WouldBlock, RedisUnavailable) as error:
             raise StorageUnavailable(str(error)) from error
-        self._services.forget(owner, thread_id)  # another server may have had the conversation
+        self._services.forget(owner, thread_id)  # another node may have owned the conversation
         self._broadcast(Deleted(owner, thread_id))
         return True
 
 
 def _with_id(command: Say | Edit | Regenerate) -> Say | Edit | Regenerate:
-    """The same under a name of its own: tried again, it is the same message."""
+    """Return the command with an id, so that a retry is the same message."""
     match command:
         case Say() if not command.message_id:
             return evolve(command, message_id=uuid.uuid4().hex)

@@ -1,4 +1,4 @@
-"""What the actors of a chat say to each other."""
+"""The messages between the actors of a chat."""
 
 from collections.abc import Sequence
 
@@ -16,14 +16,14 @@ from understudy.storage.rows import Message, StepRecord
 
 @define(eq=False)
 class Accept(Ask[str]):
-    """To a conversation: take this message in. The answer is the id of its run.
+    """To a conversation: accept this message. The reply is the id of its run.
 
-    `clean` is its text without what must not be stored; `raw` the text as it was sent, sealed, where that is kept.
-    `outbox` None: it came without a connection. `branch_of` is the message that this is an edit of: it then follows
-    `say.parent_id`, also when that is None. `roles` are those of the token it was sent with. `beside` are the findings
-    in its context, which was scrubbed too. `arrived_at` is when it came to this node (Unix seconds). Fails with
-    `CommandRejected` (`busy`, `storage_unavailable`, `not_found`, `message_id_reused`) or `MessageInOtherThread`:
-    nothing was stored then.
+    `filtered` is its text after the content filter; `raw` the text as sent, encrypted, if the server keeps it.
+    `outbox` is None if it came without a connection. `branch_of` is the message that this is an edit of: it then
+    follows `say.parent_id`, also if that is None. `roles` are those of the sender's token. `context_findings` are the
+    findings in its context. `arrived_at` is when it came to this node (Unix seconds). Fails with `CommandRejected`
+    (`busy`, `storage_unavailable`, `not_found`, `message_id_reused`) or `MessageInOtherThread`; nothing was stored
+    then.
     """
 
     must_finish = True
@@ -42,7 +42,7 @@ class Accept(Ask[str]):
 
 
 class MessageInOtherThread(LookupError):
-    """A message names no thread, and came before in another one: `thread_id`."""
+    """A message names no thread, and was accepted before in another one: `thread_id`."""
 
     def __init__(self, thread_id: str) -> None:
         super().__init__("the message came before in another thread")
@@ -51,9 +51,9 @@ class MessageInOtherThread(LookupError):
 
 @define(eq=False)
 class AnswerAgain(Ask[str]):
-    """To a conversation: answer this message once more. The answer is the id of the run that does.
+    """To a conversation: answer this message once more. The reply is the id of the run.
 
-    The same `request_id` again is the same run. `arrived_at` is when the request came to this node.
+    A repeated `request_id` is the same run. `arrived_at` is when the request came to this node.
     Fails as `Accept` does.
     """
 
@@ -70,7 +70,7 @@ class AnswerAgain(Ask[str]):
 
 @define(eq=False)
 class RateAnswer(Ask[None]):
-    """To a conversation: keep what its user thinks of an answer, and tell the followers.
+    """To a conversation: store the rating of an answer, and publish it.
 
     Fails with `CommandRejected` (`not_found`) or `StorageUnavailable`.
     """
@@ -85,12 +85,12 @@ class RateAnswer(Ask[None]):
 
 @define(eq=False)
 class WaitIdle(Ask[None]):
-    """To a conversation: answered as soon as it has no run at work and none in line."""
+    """To a conversation: reply as soon as it has no runs."""
 
 
 @define(eq=False)
 class FollowThread(Ask[None]):
-    """To a conversation: send this outbox the thread's events after `after`, then every new one.
+    """To a conversation: subscribe this outbox to the thread's events after `after`.
 
     Fails with `CommandRejected` (`not_found`) when the thread has no events.
     """
@@ -103,7 +103,7 @@ class FollowThread(Ask[None]):
 
 @define(eq=False)
 class Record(Ask[None]):
-    """To a conversation: commit these events and steps of a run, in order, then show them to the followers.
+    """To a conversation: commit these events and steps of a run, in order, then publish them.
 
     `speaker` is the (agent_type, pillar) that the events come from. Fails with `StorageUnavailable`.
     """
@@ -118,7 +118,7 @@ class Record(Ask[None]):
 
 @define(eq=False)
 class FinishRun(Ask[None]):
-    """To a conversation: end this run as its arc demands; its work has stopped without an answer."""
+    """To a conversation: end this run, whose work has stopped without an answer, as its protocol demands."""
 
     must_finish = True
 
@@ -131,9 +131,9 @@ class FinishRun(Ask[None]):
 
 @define(eq=False)
 class Delete(Ask[bool]):
-    """To a conversation: end what runs, delete the thread, and end. Fails with `StorageUnavailable`.
+    """To a conversation: cancel its runs, delete the thread, and stop. Fails with `StorageUnavailable`.
 
-    `unless_since`: only if nothing was said in it since that time (Unix seconds) and nothing runs; else the answer is
+    `unless_since`: only if the thread has no run, and no message since that time (Unix seconds); else the reply is
     False, and nothing has changed.
     """
 
@@ -144,7 +144,7 @@ class Delete(Ask[bool]):
 
 @define(eq=False)
 class CancelRun(Ask[bool]):
-    """To a conversation: stop this run. The answer is False when it has ended already."""
+    """To a conversation: cancel this run. The reply is False if it has ended already."""
 
     must_finish = True
 
@@ -153,9 +153,9 @@ class CancelRun(Ask[bool]):
 
 @define(eq=False)
 class Decide(Ask[bool]):
-    """To a conversation, and from there to the run: its user has decided about a call that waits.
+    """To a conversation, and from there to the run: its user has decided about a call that waits for approval.
 
-    The answer, False when that call does not wait, comes when the decision is stored. Fails with `StorageUnavailable`.
+    The reply, False if that call does not wait, comes when the decision is stored. Fails with `StorageUnavailable`.
     """
 
     call_id: str
@@ -167,8 +167,8 @@ class Decide(Ask[bool]):
 class Delta:
     """To a conversation: the next piece of a run's answer, and the blocks it closed.
 
-    `kept` is the piece as it is stored, where that is not how it is shown: with placeholders. `anew`: it is the first
-    piece of an answer that takes the place of what was shown of it.
+    `stored` is the piece as it is stored, with placeholders, if that differs from `text`. `restart`: the answer starts
+    again with this piece, which replaces the text sent before.
     """
 
     run_id: str
@@ -180,7 +180,7 @@ class Delta:
 
 @frozen
 class Checkpoint:
-    """To a conversation: keep this step of a run, which is not finished; it need not be, and nobody waits for it."""
+    """To a conversation: store this unfinished step of a run. It may be dropped."""
 
     run_id: str
     step: StepRecord = field(repr=False)
@@ -188,7 +188,7 @@ class Checkpoint:
 
 @frozen
 class Progress:
-    """To a conversation: a sign of life from a run."""
+    """To a conversation: publish the progress of a run; it is not logged."""
 
     run_id: str
     note: str
@@ -198,49 +198,49 @@ class Progress:
 
 @frozen
 class RequestSnapshot:
-    """To a conversation: this outbox has a hole in a running answer; send the text from its beginning."""
+    """To a conversation: send this outbox the text of the running answer from its beginning; it missed a part."""
 
     outbox: ActorRef
 
 
 @frozen
 class PermitGranted:
-    """To a conversation, or to a run that rested: the place the run waited for is free, and taken for it."""
+    """To a conversation, or to a suspended run: the run has been granted its concurrency permit."""
 
     run_id: str
 
 
 @frozen
 class PositionChanged:
-    """To a conversation, or to a run that rested: the run's place in line is another now."""
+    """To a conversation, or to a suspended run: the run's position in the queue for permits has changed."""
 
     run_id: str
 
 
 @frozen
 class EnsureRunning:
-    """To a conversation: the store has this run as one without an end; see to it."""
+    """To a conversation: this run has no end in the database; make sure that it is queued."""
 
     run_id: str
 
 
 @frozen
 class OwnershipLost:
-    """To a conversation: this server may no longer have its thread; end, and store nothing any more."""
+    """To a conversation: this node may no longer own its thread; stop without another write."""
 
 
 @frozen
 class Stop:
-    """To a run: end now; the user asked for it."""
+    """To a run: stop now, as its user asked for it."""
 
 
 @frozen
 class RunRequest:
-    """All that a run needs to begin: the message it answers and who is to answer it.
+    """The input of a run: the message to answer, and the name of the agent.
 
-    `found` tells what was found in the message, None where there is nothing to tell of. `roles` are those of the token
-    that asked: the run's tools have its rights. They are not stored, so a run that goes on after a crash has none.
-    `context` and `settings` are those of the message; they are in the log.
+    `findings_summary` is the summary of the findings in the message, None if there is none to send. `roles` are those
+    of the sender's token: the run's tools have its rights. They are not stored, so a run resumed after a crash has no
+    roles. `context` and `settings` are those of the message; they are in the log.
     """
 
     run_id: str

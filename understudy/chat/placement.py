@@ -1,6 +1,6 @@
-"""Which node a conversation belongs to, and what a node says to the others about conversations.
+"""The interface to the other nodes: identity of this node, news about conversations, proxies.
 
-`understudy.cluster` carries it out; on a single node there is nothing to carry out. Nothing here has sockets.
+`understudy.cluster` implements it; a single node has no implementation. No I/O here.
 """
 
 import math
@@ -16,10 +16,10 @@ from understudy.storage.nodes import ALONE
 
 @define(eq=False)
 class Node:
-    """This server among those that share its database; `id` is another one after the server was taken for dead.
+    """This node among those that share its database; it gets another `id` after its lease has lapsed.
 
-    `alone`: it knows nothing of others, so there must be none. `renewed_at` is when it was last said to be alive, in
-    trio's time; `lapses` counts how often it was taken for dead.
+    `alone`: it is configured as a single node, so there must be no others. `renewed_at` is when its lease was last
+    renewed, on trio's clock; `lapses` counts how often the lease has lapsed.
     """
 
     alone: bool = False
@@ -41,7 +41,7 @@ class Moved(LookupError):
 
 
 def actor_name(owner: str, thread_id: str) -> str:
-    """The name of a thread's actor. A hash: paths are logged and shown, and these ids are the user's own words."""
+    """Return the name of a thread's actor: a hash, as paths are logged and thread ids are the user's own words."""
     return uuid.uuid5(uuid.NAMESPACE_OID, f"{owner}\0{thread_id}").hex
 
 
@@ -49,7 +49,7 @@ def actor_name(owner: str, thread_id: str) -> str:
 
 
 class Active(msgspec.Struct, frozen=True, tag=True):
-    """Something happens in a thread, after its event of number `after`: its user's connections may follow."""
+    """A thread has events after the number `after`: its user's connections may subscribe."""
 
     owner: str
     thread_id: str
@@ -64,7 +64,7 @@ class TypingIn(msgspec.Struct, frozen=True, tag=True):
 
 
 class Deleted(msgspec.Struct, frozen=True, tag=True):
-    """A thread was deleted: what begins later under its name is another."""
+    """A thread was deleted; a later thread of the same id is another one."""
 
     owner: str
     thread_id: str
@@ -74,7 +74,7 @@ News: TypeAlias = Active | TypingIn | Deleted
 
 
 class OtherNodes(Protocol):
-    """The way to the other servers, where there are some."""
+    """The way to the other nodes."""
 
     def relay(self, owner: str, thread_id: str, holder: str, after: int | None) -> Actor:
         """Make what stands here for the conversation of a thread that the node `holder` has.

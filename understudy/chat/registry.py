@@ -1,8 +1,10 @@
-"""What the threads have here: their conversations, which are begun when there is none, or relays to other servers.
+"""Maps each thread to its actor on this node, and starts the actor on first use.
 
-1. A thread has one conversation among all servers: the one whose server claimed it in the database.
-2. Here it has one actor at a time, and one claim is made at a time: to claim a thread again is to throw out whoever
-   works under the claim before.
+The actor is the conversation if this node owns the thread, otherwise a proxy to the owning node.
+
+1. A thread has one conversation among all nodes: that of the node which claimed it in the database.
+2. On a node a thread has one actor at a time, and one claim is made at a time: a second claim would fence off the
+   conversation that works under the first.
 """
 
 from collections.abc import Awaitable, Callable, Sequence
@@ -39,14 +41,14 @@ from understudy.storage.store import LARGEST_PAGE
 from understudy.storage.writes import Fence
 
 ACCEPT_S: Final = 10.0
-"""Longest time from a command to its acceptance; then its sender is told that storage is not available."""
+"""Seconds from a command to its acceptance; after them the command fails with `storage_unavailable`."""
 STOP_WAIT_S: Final = 1.0
-"""How long one that is ending is waited for, before it is asked for anew."""
+"""Seconds to wait for an actor that is stopping; then the request is repeated all the same."""
 TRIES: Final = 3
-"""How often something is asked of a thread's conversation: one may be ending, or the thread moving, at that moment."""
+"""Attempts at one request: the actor may be stopping, or the thread moving, meanwhile. The last error is raised."""
 RESTART_BACKOFF: Final = Backoff(min_s=0.02, max_s=5.0)
-"""How long a conversation that died rests: the first time hardly, one that cannot start longer and longer. Less than
-`ACCEPT_S`: who says something while it rests is answered by it, as when it died while the database was away."""
+"""Backoff before a conversation that crashed is started again. Less than `ACCEPT_S`, so that a message sent during the
+backoff is accepted by the restarted conversation, as after a crash while the database was away."""
 
 Key: TypeAlias = tuple[str, str]
 T = TypeVar("T")
@@ -54,14 +56,14 @@ T = TypeVar("T")
 
 @frozen
 class Entry:
-    """What a thread has here: its conversation, or a relay to it on another server."""
+    """The actor of a thread on this node: its conversation, or a proxy to the conversation on another node."""
 
     ref: ActorRef
     is_proxy: bool = False
 
 
 class ConversationRegistry:
-    """The actors of the threads that somebody here has to do with, and the way to ask them."""
+    """The actors of the threads in use on this node. `conversations` gives the supervisor that starts them."""
 
     def __init__(
         self,
@@ -79,11 +81,11 @@ class ConversationRegistry:
         self._relocated: dict[Key, ActorRef] = {}
 
     async def ask(self, owner: str, thread_id: str, request: Callable[[], Ask[T]]) -> T:
-        """Ask a thread's conversation, wherever it is; `request` makes the same request each time.
+        """Ask a thread's conversation, on any node; `request` makes the same request for each attempt.
 
         Raises:
-            StorageError, ActorError: It cannot be begun now.
-            Exception: What the request fails with.
+            StorageError, ActorError: The conversation cannot be started now.
+            Exception: The error with which the conversation fails the request.
         """
         tries = 1
         while True:
@@ -91,7 +93,8 @@ class ConversationRegistry:
             try:
                 return await conversation.ask(request(), timeout_s=ACCEPT_S)
             except ActorDied:
-                # It was ending (idle), crashed or lost the thread as this came in; the ids make a repeat safe.
+                # The actor stopped (idle), crashed or lost the thread meanwhile; a repeat is safe because requests have
+                # ids.
                 if tries == TRIES:
                     raise
                 tries += 1
@@ -99,7 +102,7 @@ class ConversationRegistry:
                     await conversation.wait_stopped()
 
     async def ensure_running(self, owner: str, thread_id: str, run_id: str) -> None:
-        """See to it that a run is worked on, or ended; another server that has its thread sees to it itself.
+        """Have the conversation of an unfinished run resume or end it. Nothing if another node owns the thread.
 
         Raises:
             StorageError, ActorError: The thread's conversation cannot be started now.
@@ -108,11 +111,11 @@ class ConversationRegistry:
             place.ref.try_tell(EnsureRunning(run_id))
 
     async def get_local(self, owner: str, thread_id: str) -> ActorRef:
-        """The conversation of a thread that this server has, for another server that asks.
+        """Return the conversation of a thread that this node owns, for a request of another node.
 
         Raises:
-            Moved: It is another server's.
-            StorageError, ActorError: It cannot be had now.
+            Moved: Another node owns the thread.
+            StorageError, ActorError: The conversation cannot be started now.
         """
         place = await self._get_or_start(owner, thread_id)
         if place is None or place.is_proxy:
@@ -120,9 +123,9 @@ class ConversationRegistry:
         return place.ref
 
     async def wait_idle(self, within_s: float) -> bool:
-        """Wait until no run is at work and none is in line, at most so long; False when some still are.
+        """Wait at most `within_s` seconds until no conversation here has a run. Return False if some still have.
 
-        For a server that stops: what is accepted meanwhile is not waited for.
+        For a server that stops: runs that are accepted meanwhile are not waited for.
         """
         with trio.move_on_after(within_s) as limit:
             for ref in self._live_refs():
@@ -131,21 +134,21 @@ class ConversationRegistry:
         return not limit.cancelled_caught
 
     def peek(self, owner: str, thread_id: str) -> ActorRef | None:
-        """What a thread has here that is alive, without a look elsewhere."""
+        """Return the live actor of a thread on this node, without starting one; None if there is none."""
         place = self._entries.get((owner, thread_id))
         return place.ref if place is not None and place.ref.alive else None
 
     async def dead_with_subscribers(self) -> list[Key]:
         """Return the threads whose proxy here was killed, or gave up, while connections of their user are here.
 
-        These may follow it, and wait: without an actor nothing comes to them any more. If it was the conversation
-        itself, they are told how far its log reaches, and read what they lack: the conversation may have died between
-        a commit and its publication. Whatever happens in the thread next starts the conversation, and that finds its
-        followers by itself. Threads whose actor ended in order, or that no connection can follow, are forgotten.
-        Nothing else may forget a thread: its followers would wait in silence.
+        These connections may be subscribed, and get nothing without an actor. If the dead actor was the conversation
+        itself, they are sent the end of its log and read the events that they miss: the conversation may have died
+        between a commit and its publication. The next request of the thread starts the conversation, which subscribes
+        them again. Threads whose actor stopped normally, or that have no connection here, are removed. Nothing else may
+        remove a thread: its subscribers would wait in silence.
 
         Raises:
-            StorageError: The logs cannot be read now. The threads are lost still.
+            StorageError: The logs cannot be read now. The threads stay in the registry, to be found next time.
         """
         proxies: list[Key] = []
         conversations: dict[str, list[str]] = {}
@@ -164,7 +167,7 @@ class ConversationRegistry:
         return proxies
 
     async def _catch_up(self, owner: str, ids: Sequence[str]) -> None:
-        """Have the user's connections read what they lack of these threads, and forget the ones that are dead."""
+        """Have the user's connections catch up with these threads from the log, then remove the dead ones."""
         places = {thread_id: self._entries.get((owner, thread_id)) for thread_id in ids}
         for thread_id, head in (await self._services.store.last_seqs(owner, ids)).items():
             for outbox in self._services.outboxes(owner, thread_id):
@@ -178,22 +181,22 @@ class ConversationRegistry:
             del self._entries[key]
 
     def mark_relocated(self, owner: str, thread_id: str, ending: ActorRef) -> None:
-        """What a thread has here is ending, and somebody here follows it: see `moving`."""
+        """Record that the actor of a thread with subscribers here is stopping: see `relocated`."""
         self._relocated[owner, thread_id] = ending
 
     def relocated(self, most: int) -> list[tuple[Key, ActorRef]]:
-        """Some of what `moved` was told, for `follow_again`; others first the next time."""
+        """Return at most `most` relocated threads, for `resubscribe`; the next call begins with others."""
         some = list(islice(self._relocated.items(), most))
-        for key, ending in some:  # to the end: those that cannot be had do not stand before all the others
+        for key, ending in some:  # to the end, so that threads that cannot be started do not block the others
             del self._relocated[key]
             self._relocated[key] = ending
         return some
 
     async def resubscribe(self, key: Key, ending: ActorRef) -> None:
-        """Find what a thread that moved has now, so that whoever follows it here goes on to do so.
+        """Start the next actor of a relocated thread, which subscribes the connections here again.
 
         Raises:
-            StorageError, ActorError: It cannot be had now.
+            StorageError, ActorError: The actor cannot be started now.
         """
         await ending.wait_stopped()
         await self.get_or_start(*key)
@@ -201,10 +204,10 @@ class ConversationRegistry:
             del self._relocated[key]
 
     async def get_or_start(self, owner: str, thread_id: str, after: int | None = None) -> Entry:
-        """What a thread has here, which is begun if there is nothing; see `OtherNodes.relay` for `after`.
+        """Return the actor of a thread on this node, started if necessary; see `OtherNodes` for `after`.
 
         Raises:
-            StorageError, ActorError: It cannot be begun now.
+            StorageError, ActorError: The actor cannot be started now.
         """
         place = await self._get_or_start(owner, thread_id, partial(self._start_proxy, owner, thread_id, after))
         if place is None:
@@ -214,7 +217,7 @@ class ConversationRegistry:
     async def _get_or_start(
         self, owner: str, thread_id: str, elsewhere: Callable[[str], Awaitable[Entry | None]] | None = None
     ) -> Entry | None:
-        """What a thread has here; its conversation is begun, or `elsewhere` with the node that has it."""
+        """Return the actor of a thread: started as conversation, or by `elsewhere(owner node)`."""
         key = (owner, thread_id)
         if (place := self._entries.get(key)) is not None and place.ref.alive:
             return place
@@ -237,7 +240,7 @@ class ConversationRegistry:
         make = partial(Conversation, owner, thread_id, self._services, held)
         ref = await self._start_child(owner, thread_id, make)
         if held is not None and self._node is not None and held.node != self._node.id:
-            ref.try_tell(OwnershipLost())  # it was not there yet when all were told that this server has another name
+            ref.try_tell(OwnershipLost())  # started after all conversations were told that this node has a new id
         return Entry(ref)
 
     async def _start_proxy(self, owner: str, thread_id: str, after: int | None, holder: str) -> Entry | None:

@@ -1,16 +1,17 @@
-"""How many runs may work at once, per user, per tenant and in all; the others wait in line, in the order they came.
+"""Limits the runs at work per user, per tenant and in total; the others are queued in order of arrival.
 
-1. No user holds more than `per_user` places, all together no more than `in_all`; nobody waits whom a place fits.
-2. At most `in_line` runs wait; who comes then is not admitted, nor is a user of whom more wait than places in line are
-   free: one alone can take half of the line, and leaves the other half to the others (Choudhury and Hahne, "Dynamic
-   queue length thresholds", 1998). Who has been admitted is never turned away.
-3. A run that rests (it waits for its user, not for a place) holds no place and counts as waiting. When it goes on it
-   stands before all that have not begun.
-4. With `per_tenant`, no tenant holds more places than that, nor can one alone take more than half of the line; and
-   tenants take turns in line, with the order of arrival inside each (start-time fair queueing, Goyal, Vin and Cheng,
-   1996). Users without a tenant are one tenant together.
+1. At most `per_user` permits per user and `total` together. The queue is work-conserving: no run waits while a permit
+   fits it.
+2. At most `max_waiting` runs wait; a run beyond that is refused, and so is one of a user with more waiting runs than
+   the queue has free positions: one user alone can take half of the queue (Choudhury and Hahne, "Dynamic queue length
+   thresholds", 1998). A reserved run is never refused later.
+3. A suspended run (it waits for its user, not for a permit) holds no permit and counts as waiting. When it resumes, it
+   is queued before all runs that have not started.
+4. With `per_tenant`, no tenant holds more permits than that, nor more than half of the queue; and tenants are served in
+   rounds, with the order of arrival inside each (start-time fair queueing, Goyal, Vin and Cheng, 1996). Users without
+   a tenant are one tenant together.
 
-Pure: `ask`, `rest` and `free` say who may begin; whoever waits is told by the caller.
+`RunLimiter` does no I/O: its methods return the runs that are granted a permit; `release_permit` notifies them.
 """
 
 from collections import Counter
@@ -28,15 +29,15 @@ WaiterT = TypeVar("WaiterT")
 KeyT = TypeVar("KeyT", bound=Hashable)
 
 NOTIFIED_AT_ONCE = 10
-"""How many at the front of the line are told at once that they moved up; the others learn it with their next sign of
-life. A place given back must not cost as much as the line is long."""
+"""Runs at the front of the queue that are told at once that they moved up; the others learn it with their next progress
+event, so that a release does not cost as much as the queue is long."""
 
 
 @define
 class RunLimiter(Generic[WaiterT]):
-    """Places for running runs: `per_user` for each owner and `in_all` for the server. Each run holds at most one.
+    """Permits for running runs: `per_user` for each owner and `total` for the server. Each run holds at most one.
 
-    `per_tenant` None: owners are not told apart by their tenants.
+    `per_tenant` None: tenants are not distinguished.
     """
 
     per_user: int
@@ -61,10 +62,10 @@ class RunLimiter(Generic[WaiterT]):
     )  # None: to be worked out
 
     def reserve(self, run_id: str, owner: str, *, behind: bool = False) -> bool:
-        """Count in a run that is about to be accepted; False when it would have to wait and may not.
+        """Count in a run that is about to be accepted. Return False if it would have to wait and may not.
 
-        It gets a place at once if there is one, unless it comes `behind` another of its conversation. Either way it
-        is given back with `free`.
+        It is granted a permit at once if one is free, unless it is queued `behind` another run of its conversation.
+        `release` undoes both.
         """
         if not behind and self._fits(owner):
             self._grant(run_id, owner)
@@ -74,7 +75,7 @@ class RunLimiter(Generic[WaiterT]):
         return True
 
     def acquire(self, run_id: str, owner: str, waiter: WaiterT) -> bool:
-        """Take a place for `run_id`; False when it has to wait for one: `waiter` comes back from `free` then."""
+        """Acquire a permit for `run_id`. Return False if it is queued; a later release returns `waiter`."""
         self._register(run_id, owner)
         if run_id in self._running:
             return True
@@ -87,7 +88,7 @@ class RunLimiter(Generic[WaiterT]):
         return False
 
     def suspend(self, run_id: str) -> list[tuple[str, WaiterT]]:
-        """Give back the place of `run_id` until it asks again; returns (run, waiter) of all that may begin now."""
+        """Suspend `run_id`: release its permit until it acquires one again. Return (run, waiter) of all granted one."""
         if run_id not in self._running:
             return []
         begun = self._revoke(run_id)
@@ -95,9 +96,9 @@ class RunLimiter(Generic[WaiterT]):
         return begun
 
     def release(self, run_id: str) -> list[tuple[str, WaiterT]]:
-        """Give back the place of `run_id`, or its place in line; returns (run, waiter) of all that may begin now.
+        """Release the permit or the queue position of `run_id`. Return (run, waiter) of all granted a permit now.
 
-        Giving back what one does not hold is harmless.
+        Nothing happens if it holds neither.
         """
         self._unregister(run_id)
         self._suspended.discard(run_id)
@@ -107,41 +108,41 @@ class RunLimiter(Generic[WaiterT]):
         return self._revoke(run_id)
 
     def position(self, run_id: str) -> int:
-        """Say how many runs are before this one in line, plus one; 0 when it is not waiting."""
+        """Return the position of a run in the queue, from 1; 0 if it is not queued."""
         for number, (waiting, _) in enumerate(self._queue(), 1):
             if waiting == run_id:
                 return number
         return 0
 
     def first_queued(self, count: int) -> list[tuple[str, WaiterT]]:
-        """Give (run, waiter) of the first `count` in line."""
+        """Return (run, waiter) of the first `count` queued runs."""
         return [(run_id, waiter) for run_id, (_, waiter) in islice(self._queue(), count)]
 
     @property
     def running(self) -> int:
-        """How many runs hold a place."""
+        """Number of runs that hold a permit."""
         return len(self._running)
 
     @property
     def waiting(self) -> int:
-        """How many runs hold none: they stand in line, are behind another of their conversation, or rest."""
+        """Number of runs without a permit: queued, behind another run of their conversation, or suspended."""
         return len(self._owner_of) - len(self._running)
 
     def counts(self, whose: Callable[[str], bool]) -> dict[str, int]:
-        """Count the runs of the owners meant: those that hold a place, and those that hold none."""
+        """Count the runs of the owners for which `whose` is true: those with a permit, and those without."""
         known = sum(count for owner, count in self._runs.items() if whose(owner))
         running = sum(count for owner, count in self._held.items() if whose(owner))
         return {"runs": running, "runs_waiting": known - running}
 
     def tenant_at_limit(self, run_id: str) -> bool:
-        """Whether a run waits because its tenant has all places that a tenant may have."""
+        """Return whether a run waits because its tenant holds all permits that a tenant may hold."""
         owner = self._owner_of.get(run_id)
         if owner is None or run_id in self._running or self._held[owner] >= self.per_user:
             return False
         return not self._fits_tenant(owner)
 
     def tenant_fills_queue(self, owner: str) -> bool:
-        """Whether the users of this owner's tenant stand in line with so many runs that no more of them may wait."""
+        """Return whether the owner's tenant has so many waiting runs that no more of them may wait."""
         if self.per_tenant is None:
             return False
         tenant = tenant_of(owner)
@@ -152,7 +153,7 @@ class RunLimiter(Generic[WaiterT]):
         return chain(self._returning.items(), waiting)
 
     def _by_round(self) -> list[tuple[str, tuple[str, WaiterT]]]:
-        """Order the runs that have not begun by their turns: each tenant has one place in each turn."""
+        """Order the runs that have not started by rounds: each tenant is served once in each round."""
         if self._fair_order is None:
             following, turns = dict[str | None, int](), dict[str, int]()
             for run_id, (owner, _) in self._waiting.items():
@@ -163,7 +164,7 @@ class RunLimiter(Generic[WaiterT]):
         return self._fair_order
 
     def _next_round(self, tenant: str | None) -> int:
-        """Return the turn in which a tenant gets its next place: not in one that is past, nor twice in one."""
+        """Return the round in which a tenant is served next: not a past one, nor the same one twice."""
         return max(self._round, self._next_round_of.get(tenant, 0))
 
     def _register(self, run_id: str, owner: str) -> None:
@@ -221,14 +222,14 @@ class RunLimiter(Generic[WaiterT]):
 
 
 def _count(counter: Counter[KeyT], key: KeyT, change: int) -> None:
-    """Count a change; a key whose count is 0 is not kept, or the counter would grow with every user there ever was."""
+    """Change a count. A key with count 0 is removed, or the counter would grow with every user that ever came."""
     counter[key] += change
     if not counter[key]:
         del counter[key]
 
 
 def queue_note(slots: RunLimiter[ActorRef], run_id: str) -> str:
-    """Return the sentence that a waiting run's user is shown; empty if it does not stand in line."""
+    """Return the progress note for a queued run; empty if it is not queued."""
     place = slots.position(run_id)
     if not place:
         return ""
@@ -238,7 +239,7 @@ def queue_note(slots: RunLimiter[ActorRef], run_id: str) -> str:
 
 
 def release_permit(slots: RunLimiter[ActorRef], run_id: str, *, resting: bool = False) -> None:
-    """Give back the place of a run, or its place in line; with `resting` only until it asks for one again."""
+    """Release the permit or position of a run, or with `resting` suspend it, and notify the runs concerned."""
     ahead = slots.first_queued(NOTIFIED_AT_ONCE)
     for begun, waiter in slots.suspend(run_id) if resting else slots.release(run_id):
         waiter.tell(PermitGranted(begun))

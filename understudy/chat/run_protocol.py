@@ -1,4 +1,4 @@
-"""The arc of a run, as a pure state: what has begun, what must still end, and how to end it whatever died.
+"""The protocol state of a run: which agents and calls have started, which must still end, and the events that end them.
 
 1. A run is accepted once, and ends in exactly one `final_response` or `error`; nothing comes after it.
 2. An agent starts before any other work; every agent that started completes. One that could not go on says why
@@ -35,7 +35,7 @@ from transport.wire.events import (
 
 
 class RunProtocolError(ValueError):
-    """An event does not fit the arc of its run: it came twice, too early, or after the end."""
+    """An event breaks the protocol of its run: it came twice, too early, or after the end."""
 
 
 class Ending(enum.Enum):
@@ -68,9 +68,9 @@ _CALL_TEXT = {
 
 @frozen
 class OpenCall:
-    """A tool call that has begun and not ended; `since` is in Unix seconds.
+    """A tool call that has started and not ended; `since` is in Unix seconds.
 
-    `asked` says that its user's consent was asked for; `decision` is None until that was answered.
+    `asked` says that its user's approval was requested; `decision` is None until the user has decided.
     """
 
     agent_id: str
@@ -82,11 +82,11 @@ class OpenCall:
 
     @property
     def waits(self) -> bool:
-        """Whether its user is still to decide about it."""
+        """Whether it waits for its user's approval."""
         return self.asked and self.decision is None
 
     def may_end(self, status: ToolStatus) -> bool:
-        """Whether it can end like this: what was not allowed did nothing, and nothing else is `denied`."""
+        """Return whether it may end with `status`: a call is `denied` if, and only if, it was not approved."""
         refused = self.decision in (ApprovalDecision.DENY, ApprovalDecision.EXPIRED)
         if status is ToolStatus.DENIED:
             return refused
@@ -95,7 +95,7 @@ class OpenCall:
 
 @define
 class RunProtocol:
-    """Where one run stands in its promise. Built by `note`-ing the run's durable events in order."""
+    """The protocol state of one run, built by `apply`-ing its durable events in order."""
 
     run_id: str
     accepted: bool = False
@@ -107,7 +107,7 @@ class RunProtocol:
     usage: Usage = field(factory=Usage)
 
     def apply(self, event: Event) -> None:
-        """Take one durable event of the run into account.
+        """Apply one durable event of the run.
 
         Raises:
             RunProtocolError: The event breaks the promise; the state is unchanged.
@@ -167,7 +167,7 @@ class RunProtocol:
         error_id: str = "",
         retry_after: float | None = None,
     ) -> list[Event]:
-        """Give the events that end the run from here, in order; an empty list when it has ended.
+        """Return the events that end the run from here, in order; an empty list if it has ended.
 
         An agent that could not go on has an `AgentError` before its end, with the words and the `error_id` of the
         final `Error`; one that was cancelled or interrupted has none. `now` is in Unix seconds, `text` the answer

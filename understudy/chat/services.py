@@ -1,4 +1,4 @@
-"""What the actors of a chat are given to work with; put together in `understudy.app.build` and nowhere else."""
+"""The dependencies of the actors of a chat; put together in `understudy.app.build` and nowhere else."""
 
 from collections.abc import Callable, Collection, Mapping
 from typing import Protocol
@@ -23,41 +23,40 @@ from understudy.tools.tool import ServerView
 
 
 class RunMetrics(Protocol):
-    """Whoever counts what happens to runs."""
+    """Hooks that count what happens to runs."""
 
     def event(self, envelope: Envelope, arrived_at: float | None = None) -> None:
-        """A durable event of a run was committed; `arrived_at`: when the message came that it accepts, if known."""
+        """Count a committed event of a run; `arrived_at` is when the message came that it accepts, if known."""
 
     def feedback(self, rating: str | None) -> None:
-        """A user rated an answer, or took that back."""
+        """Count a rating of an answer; None: the rating was withdrawn."""
 
     def run_resumed(self, what: str) -> None:
-        """A run that lost its server goes on (`resumed`), or cannot, and why."""
+        """Count a run that lost its server: `resumed`, or the reason why it cannot be."""
 
     def tool_ended(self, tool: str | None, status: str, seconds: float) -> None:
-        """A tool call ended; `tool` None: the model asked for a tool that its agent does not have."""
+        """Count a tool call that ended; `tool` None: the model asked for a tool that its agent does not have."""
 
 
 def announce_nothing(owner: str, thread_id: str, after: int) -> None:
-    """Announce nothing: there is no other server."""
+    """Announce nothing: on a single node there are no other nodes."""
 
 
 @define
 class Services:
-    """The parts of the house that conversations and runs use.
+    """The dependencies of conversations and runs.
 
-    `outboxes(owner, thread_id)` gives the outboxes of the user's live connections that may be told of a thread;
-    `attachments(owner)` the user's files; `server(owner, roles)` what the user may see of the server, by the roles they
-    asked with. `clock` gives Unix seconds. `content_filter` filters every text. `summary_from`
-    is the number of findings from which the user is told what was taken out; `silence_s` after how long without an
-    event a run gives a sign of life; `idle_s` after how long without runs, and without followers on
-    other servers, a conversation ends.
-    `quotas` bounds what users store, None for no bounds. `memory(owner, agent)` is what an agent remembers of a user,
-    `patience` lets messages wait for a database that is away.
-    `moved(owner, thread_id, conversation)` is told when a conversation is ending whose followers are to go on with what
-    is found of the thread then: another server has it, or it begins anew. `announce(owner, thread_id, after)` tells
-    other servers that something happens in a thread after its event of that number. `waits` has what waits for the
-    database, so that clients are given a sign.
+    `outboxes(owner, thread_id)` gives the outboxes of the user's live connections that may receive a thread;
+    `attachments(owner)` the user's files; `server(owner, roles)` the view of the server that these roles allow. `clock`
+    gives Unix seconds. `content_filter` filters every text. `summary_from` is the number of findings from which the
+    user is sent a summary; after `silence_s` without an event a run sends its progress; after `idle_s` without runs,
+    and without subscribers on other nodes, a conversation stops.
+    `quotas` bounds what users store, None for no bounds. `memory(owner, agent)` is the memory of an agent about a user,
+    `storage_retry` retries messages while the database is away.
+    `on_relocated(owner, thread_id, conversation)` is called when a conversation stops whose subscribers are to go on
+    with the next actor of the thread: another node owns it, or it restarts from the log.
+    `announce(owner, thread_id, after)` tells other nodes that a thread has events after that number. `storage_waits`
+    has what waits for the database, so that clients are told so.
     """
 
     store: Store
@@ -83,6 +82,6 @@ class Services:
     storage_waits: StorageWaits = field(factory=StorageWaits)
 
     def forget(self, owner: str, thread_id: str) -> None:
-        """Drop what this process remembers of a deleted thread: its placeholders, and the HTML of its answers."""
+        """Drop the placeholders of a deleted thread, and the cached HTML of its owner's answers."""
         self.content_filter.vault.forget(owner, thread_id)
         self.html.cache.clear_user(owner)

@@ -1,9 +1,9 @@
-"""Messages that wait for a database that is away, where users should rather wait than be refused.
+"""Retries messages while the database is away, for servers whose users should rather wait than be refused.
 
-1. What waits was not acknowledged: it is lost with its connection, and its client says it again.
-2. So many wait at most, for so long at most; one more is refused as all are where nobody waits.
-3. What waits is tried again under the same name, once the database answers: had it been stored after all, it is the
-   same message.
+1. A waiting message was not acknowledged: it is lost with its connection, and its client sends it again.
+2. At most `capacity` messages wait, for at most `wait_s` each; one more is refused at once.
+3. A message is retried under the same id once the database answers: if it had been stored after all, it is the same
+   message.
 """
 
 from collections.abc import Awaitable, Callable
@@ -18,12 +18,12 @@ from understudy.storage.store import Store
 
 T = TypeVar("T")
 PROBE_S: Final = 0.2
-"""How often one of those who wait looks whether the database is back."""
+"""Seconds between probes of the database, one for all waiting messages."""
 
 
 @define(eq=False)
 class _Probe:
-    """One look at the database, for all who wait."""
+    """One probe of the database, shared by all waiting messages."""
 
     done: trio.Event = field(factory=trio.Event)
     available: bool = False
@@ -31,7 +31,7 @@ class _Probe:
 
 @define(eq=False)
 class StorageRetry:
-    """Lets up to `places` wait up to `wait_s` seconds each; 0 is not at all."""
+    """Lets up to `capacity` messages wait up to `wait_s` seconds each; 0 disables waiting."""
 
     store: Store
     wait_s: float
@@ -40,10 +40,10 @@ class StorageRetry:
     _probe: _Probe | None = field(default=None, init=False, repr=False)
 
     async def run(self, take: Callable[[], Awaitable[T]]) -> T:
-        """What `take()` gives, which is asked again when the database was away; it must take the same each time.
+        """Return the result of `take()`, which is called again if the database was away; it must be idempotent.
 
         Raises:
-            CommandRejected: What `take` raises; `storage_unavailable` when the wait was in vain.
+            CommandRejected: As `take` raises it; `storage_unavailable` if the database stayed away.
         """
         deadline = trio.current_time() + self.wait_s
         try:
@@ -66,7 +66,7 @@ class StorageRetry:
             self.waiting -= 1
 
     async def _wait_available(self, deadline: float) -> bool:
-        """Wait until the database answers; False when it does not in time. One looks for all."""
+        """Wait until the database answers. Return False if it does not in time."""
         with trio.move_on_at(deadline):
             while True:
                 if (look := self._probe) is not None:
@@ -78,7 +78,7 @@ class StorageRetry:
                         await self.store.check()
                         look.available = True
                     except StorageUnavailable:
-                        pass  # still away: that is why we wait
+                        pass  # still away
                     finally:
                         self._probe = None
                         look.done.set()

@@ -1,7 +1,7 @@
-"""Signs of life for clients that wait for the database.
+"""Progress events for clients that wait for the database.
 
-1. A wait costs two steps in a dictionary while the database answers: no task and no timer of its own.
-2. One actor looks at all waits; after `FIRST_S` it tells, and again every `AGAIN_S` as long as the wait lasts.
+1. A wait costs two dictionary operations while the database answers: no task and no timer of its own.
+2. One actor checks all waits: it notifies after `FIRST_S`, and again every `AGAIN_S` as long as the wait lasts.
 """
 
 from collections.abc import Callable, Iterator
@@ -15,16 +15,16 @@ from actors import Actor, Context
 
 AWAY: Final = "Waiting for the database"
 FIRST_S: Final = 0.7
-"""After how long a wait is told, and `LOOK_S` later at the latest: within a second, and beyond any healthy commit."""
+"""Seconds before the first notice, at most `CHECK_S` more: within a second, and longer than any healthy commit."""
 AGAIN_S: Final = 10.0
-"""After how long it is told again."""
+"""Seconds between further notices of the same wait."""
 CHECK_S: Final = 0.1
-"""How often the waits are looked at."""
+"""Seconds between checks of all waits."""
 
 
 @define(eq=False)
 class _Wait:
-    """One wait; `due` is when it is told next, on trio's clock."""
+    """One wait; `due` is when its next notice is due, on trio's clock."""
 
     notify: Callable[[], None]
     due: float
@@ -32,14 +32,14 @@ class _Wait:
 
 @define(eq=False)
 class StorageWaits:
-    """All that is waiting for the database at this moment, the longest wait first."""
+    """All current waits for the database, the longest wait first."""
 
     _waits: dict[int, _Wait] = field(factory=dict, init=False)
     _next: int = field(default=0, init=False)
 
     @contextmanager
     def notify_if_slow(self, tell: Callable[[], None]) -> Iterator[None]:
-        """Have `tell` called whenever the block lasts too long. It must not wait, nor raise."""
+        """Call `tell` as long as the block lasts too long. It must not block, nor raise."""
         self._next += 1
         number = self._next
         self._waits[number] = _Wait(tell, trio.current_time() + FIRST_S)
@@ -49,7 +49,7 @@ class StorageWaits:
             del self._waits[number]
 
     def notify_overdue(self) -> None:
-        """Tell of the waits that are due."""
+        """Send the notices that are due."""
         now = trio.current_time()
         for wait in list(self._waits.values()):
             if wait.due <= now:
@@ -58,20 +58,20 @@ class StorageWaits:
 
 
 class _Check:
-    """Look now."""
+    """To itself: check now."""
 
 
 class StorageWaitMonitor(Actor):
-    """Looks at the waits, over and over."""
+    """Checks the waits every `CHECK_S`."""
 
     def __init__(self, waits: StorageWaits) -> None:
         self.waits = waits
 
     async def on_start(self, context: Context) -> None:
-        """Look at once."""
+        """Check at once."""
         context.ref.tell(_Check())
 
     async def receive(self, message: object, context: Context) -> None:
-        """Tell of the waits that are due, and look again soon."""
+        """Send the notices that are due, and schedule the next check."""
         context.set_timer("look", CHECK_S, _Check())
         self.waits.notify_overdue()

@@ -1,10 +1,10 @@
-"""The recovery actor: finds runs that nobody works on, at the start and ever after, and wakes their conversations.
+"""The recovery actor: finds unfinished runs without a conversation, at start and periodically, and starts it.
 
-A conversation sees to what it finds unfinished when it starts (`understudy.chat.conversation.conversation`), so
-starting it is enough; one that is alive is told which run it should know.
+A conversation resumes its unfinished runs when it starts (`understudy.chat.conversation.conversation`), so starting it
+is enough; a live one is told which run it should know.
 
-Where several servers share the database, it also finds the runs of those that died, soon after their lease is over:
-others look for them too, so each takes some at a time, in an order of its own.
+If several nodes share the database, it also finds the runs of nodes that died, soon after their lease has expired. The
+other nodes look for them too, so each takes a batch at a time, in random order.
 """
 
 import logging
@@ -26,29 +26,29 @@ log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 EVERY_S: Final = 2.0
-"""How often the store is asked; one indexed query that finds nothing as long as nothing has died."""
+"""Seconds between queries for unfinished runs: one indexed query, which finds nothing as long as nothing has died."""
 OTHERS_S: Final = 0.4
-"""How often it is asked for the runs of servers that died, at the least; at most half as much later."""
+"""Seconds between queries for the runs of dead nodes; a random addition of up to a half keeps nodes apart."""
 BATCH: Final = 32
-"""Runs of others that are claimed at a time: then the store is asked again, as others claim too."""
+"""Runs of dead nodes claimed at a time; then the store is queried again, as other nodes claim them too."""
 GATHER_S: Final = 0.05
-"""Before what has come meanwhile is seen to, all together."""
+"""Seconds in which further `CheckNow` are gathered before a check."""
 LONGEST_S: Final = 3.0
-"""Beyond which the rest of them wait no longer for one that cannot be had; it is tried again with the next."""
+"""Seconds for one batch; a conversation that cannot be started by then is tried again with the next check."""
 
 
 class _Check:
-    """Look now."""
+    """To itself: check now."""
 
 
 class CheckNow:
-    """A conversation is ending, and somebody here follows its thread: another server has that, or it begins anew."""
+    """To recovery: a conversation with subscribers here has been relocated; resubscribe them."""
 
 
 class Recovery(Actor):
-    """Makes sure that every accepted message ends, also when its server, or all conversations, died meanwhile.
+    """Makes sure that every accepted message ends, even if its node, or all conversations, died meanwhile.
 
-    `node` is this server among others, None where there are none.
+    `node` is this node, None if there is a single one.
     """
 
     def __init__(self, store: Store, threads: ConversationRegistry, node: Node | None = None) -> None:
@@ -58,11 +58,11 @@ class Recovery(Actor):
         self.checked_at = -math.inf
 
     async def on_start(self, context: Context) -> None:
-        """Look at once."""
+        """Check at once."""
         context.ref.tell(_Check())
 
     async def receive(self, message: object, context: Context) -> None:
-        """Wake the conversation of every unfinished run; what fails is tried again the next time."""
+        """Start the conversation of every unfinished run; failures are retried with the next check."""
         if isinstance(message, CheckNow):
             context.set_timer("moved", GATHER_S, _Check())
             return
@@ -85,7 +85,7 @@ class Recovery(Actor):
         return await self.store.orphans(self.node.id)
 
     async def _take_over(self, node: Node) -> bool:
-        """Take some of the runs of servers that died; whether there are more."""
+        """Take over a batch of the runs of dead nodes. Return True if there are more."""
         runs = await self.store.orphans(node.id, own=False)
         random.shuffle(runs)
         await self._concurrently(self._wake, runs[:BATCH])
@@ -102,7 +102,7 @@ class Recovery(Actor):
                     nursery.start_soon(self._try, see_to, one)
 
     async def _try(self, see_to: Callable[[T], Awaitable[None]], one: T) -> None:
-        """See to one; what fails is said in the log, and comes again."""
+        """Handle one item; a failure is logged, and the item is found again by the next check."""
         try:
             await see_to(one)
         except (StorageError, ActorError) as error:
