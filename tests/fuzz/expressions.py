@@ -1,9 +1,9 @@
-"""Find regular expressions of our own whose time grows faster than the text: all there are, on texts made for each.
+"""Find our regular expressions whose time grows faster than the text, on texts made for each of them.
 
     python -m tests.fuzz.expressions
 
-It runs in a process of its own: it has to see what modules compile while they are imported, and to be able to stop a
-match that would take for ever.
+Runs in a process of its own: it records what modules compile while they are imported, and stops matches that would take
+for ever.
 """
 
 import ast
@@ -25,14 +25,14 @@ ROOT: Final = Path(__file__).parent.parent.parent
 SHORT: Final = 2_000
 LONG: Final = 8_000
 LINEAR: Final = 9.0
-"""Four times the text may take so many times as long: quadratic time takes sixteen times."""
+"""Allowed growth for four times the text: quadratic time takes sixteen times."""
 QUICK_S: Final = 0.008
-"""What takes less for the long text is quick enough, however it grows."""
+"""Seconds below which the long text counts as quick, whatever the growth."""
 LONGEST_S: Final = 0.2
 MEASURED: Final = 5
-"""How often a match that seems slow is measured before it is called so."""
+"""Measurements of a seemingly slow match; the least one counts."""
 ANCHORED: Final = frozenset({"match", "fullmatch"})
-"""Ways to use an expression that try it at one place; all others try it at every place."""
+"""Methods that try an expression at one place; all others try it at every place."""
 ENDINGS: Final = ("", "\x00", "\n\x00")
 _CATEGORIES: Final = {
     constants.CATEGORY_DIGIT: "1", constants.CATEGORY_NOT_DIGIT: "a ", constants.CATEGORY_SPACE: " \n",
@@ -43,7 +43,7 @@ _REPEATS: Final = (constants.MAX_REPEAT, constants.MIN_REPEAT, constants.POSSESS
 
 
 def compiled() -> dict[tuple[str | bytes, int], str]:
-    """Every expression of our packages, with its file: what is compiled, and what is given to `re` directly."""
+    """Return every expression of our packages with its file: compiled ones, and those passed to `re` directly."""
     found: dict[tuple[str | bytes, int], str] = {}
     original = re._compile  # type: ignore[attr-defined]
 
@@ -71,7 +71,7 @@ def compiled() -> dict[tuple[str | bytes, int], str]:
 
 
 def uses(files: dict[tuple[str | bytes, int], str]) -> dict[tuple[str | bytes, int], set[str]]:
-    """How each expression is used: the methods called on its name, or none if it has no name of its own."""
+    """Return the methods called on the name of each expression; none if it has no name."""
     sources = {path: path.read_text() for path in _sources()}
     named: dict[str | bytes, set[str]] = {}
     for module in [module for name, module in sys.modules.items() if name.partition(".")[0] in PACKAGES]:
@@ -94,7 +94,7 @@ def _sources() -> list[Path]:
 
 
 def _given(source: str) -> Iterator[tuple[str | bytes, str]]:
-    """The expressions that a module gives to functions of `re`, without compiling them, and which function that is."""
+    """Yield the expressions that a module passes to functions of `re` without compiling them, and the function."""
     for node in ast.walk(ast.parse(source)):
         if not (isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.args):
             continue
@@ -105,7 +105,7 @@ def _given(source: str) -> Iterator[tuple[str | bytes, str]]:
 
 
 def _use() -> None:
-    """Have compiled what is compiled when it is first used."""
+    """Compile the expressions that are compiled on first use."""
     from sanitization import STANDARD, Direction, Sanitizer
 
     text = (
@@ -117,7 +117,7 @@ def _use() -> None:
 
 
 def texts(pattern: str | bytes, flags: int) -> Iterator[tuple[str, str]]:
-    """For each repeat in an expression: what leads up to it, and what it repeats; also all of it, over and over."""
+    """Yield, for each repeat in an expression, its prefix and a unit to repeat; also the whole of it."""
     source = pattern.decode("latin-1") if isinstance(pattern, bytes) else pattern
     tree = parser.parse(source, flags & ~re.LOCALE if isinstance(pattern, bytes) else flags)
     whole = _sample(tree)
@@ -150,7 +150,7 @@ def _repeats(tree: Any, before: str) -> Iterator[tuple[str, str]]:
 
 
 def _samples(tree: Any) -> list[str]:
-    """Some texts that a body of a repeat matches: of a class, several of its characters."""
+    """Return some texts that the body of a repeat matches: of a class, several of its characters."""
     if len(tree) == 1 and tree[0][0] in (constants.IN, constants.ANY, constants.NOT_LITERAL):
         return _members(tree[0][0], tree[0][1])[:4]
     if len(tree) == 1 and tree[0][0] is constants.SUBPATTERN:
@@ -207,7 +207,7 @@ def _holds(argument: Any, character: str) -> bool:
 
 
 def slow(pattern: str | bytes, flags: int, used: set[str]) -> tuple[str, str, float] | None:
-    """Whether an expression takes more than linear time: what leads up, what is repeated, and seconds."""
+    """Return prefix, unit and seconds if an expression takes more than linear time, else None."""
     expression = re.compile(pattern, flags)
     methods = sorted(used) if used and used <= ANCHORED else ["finditer"]
     for prefix, unit in texts(pattern, flags):
@@ -219,10 +219,10 @@ def slow(pattern: str | bytes, flags: int, used: set[str]) -> tuple[str, str, fl
 
 
 def _grown(search: Callable[[Any], Any], prefix: str, unit: str, ending: str) -> float:
-    """Seconds that the long text takes, if it is slow and out of proportion to the short one; else 0."""
+    """Return the seconds for the long text if it is slow and out of proportion to the short one; else 0."""
     long, short = (prefix + unit * (size // len(unit)) + ending for size in (LONG, SHORT))
     long_s = short_s = math.inf
-    # The least of several: what else the machine does makes a match slower, never faster.
+    # The least of several: other work on the machine makes a match slower, never faster.
     for _ in range(MEASURED):
         long_s = min(long_s, _seconds(search, long))
         if long_s < QUICK_S:

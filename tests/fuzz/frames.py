@@ -24,11 +24,11 @@ ALLOWED = {None, 1002, 1005, 1007, 1009, *range(1000, 1004), *range(1008, 1015),
 
 
 class Wrong(AssertionError):
-    """The protocol and the oracle do not agree, or a bound was passed."""
+    """The protocol and the oracle disagree, or a bound was exceeded."""
 
 
 def play(seed: int) -> None:
-    """One conversation. Raises Wrong, or whatever escapes from the protocol."""
+    """Play one conversation. Raises Wrong, or any error that escapes from the protocol."""
     chance = random.Random(seed)
     data = _mutated(b"".join(_piece(chance) for _ in range(chance.randrange(1, 12))), chance)
     protocol = ServerSideProtocol(MESSAGE_BYTES, BOUND_BYTES)
@@ -57,7 +57,7 @@ def _take(protocol: ServerSideProtocol, chunk: bytes, seen: Verdict) -> None:
 
 
 def _piece(chance: random.Random) -> bytes:
-    """A frame or a message in fragments, mostly as it should be."""
+    """Return a frame or a fragmented message, mostly valid."""
     kind = chance.random()
     if kind < 0.35:
         return _message(chance)
@@ -89,7 +89,7 @@ def _message(chance: random.Random) -> bytes:
 
 
 def _mutated(data: bytes, chance: random.Random) -> bytes:
-    """As it is, or with a few bytes changed, dropped, doubled, or cut off."""
+    """Return the data unchanged, or with a few bytes changed, dropped, doubled, or cut off."""
     changed = bytearray(data)
     for _ in range(chance.choice((0, 0, 0, 1, 2))):
         if not changed:
@@ -118,7 +118,7 @@ def _chunks(data: bytes, chance: random.Random) -> Sequence[bytes]:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Fuzz for a time; the exit code."""
+    """Fuzz for a time and return the exit code."""
     parser = argparse.ArgumentParser(prog="python -m tests.fuzz.frames", description="Fuzz the frame path.")
     parser.add_argument("--seconds", type=float, default=10.0, help="how long to go on [10]")
     parser.add_argument("--seed", type=int, default=0, help="the first seed [0]")

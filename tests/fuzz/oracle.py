@@ -1,4 +1,6 @@
-"""What a server has to make of a client's bytes, read straight from RFC 6455: slow, plain, and nobody else's code."""
+"""The reaction of a server to a client's bytes, derived straight from RFC 6455: slow, plain, and independent of our
+code.
+"""
 
 import codecs
 from collections.abc import Callable, Iterator
@@ -30,7 +32,7 @@ class Fault(Exception):
 
 
 def judge(data: bytes, message_bytes: int, bound_bytes: int) -> Verdict:
-    """What comes of these bytes when no more follow for now."""
+    """Return the reaction to these bytes if no more follow for now."""
     verdict = Verdict()
     try:
         _judge(data, verdict, message_bytes, bound_bytes)

@@ -1,4 +1,4 @@
-"""No regular expression of our own takes more than linear time on a text that somebody else wrote."""
+"""No regular expression of ours takes more than linear time on a text from outside."""
 
 import json
 import subprocess
@@ -19,12 +19,12 @@ BOUNDED: Final = {
     "transport/server/tls.py": "of the certificate that the operator has configured",
     "understudy/tools/docstring.py": "of the documentation of a tool, which is code",
 }
-"""Files with expressions that grow faster than their text, and why that text is short or nobody else's."""
+"""Files with expressions that grow faster than their text, and why that text is short or trusted."""
 
 
 @pytest.mark.slow
 def test_every_expression_takes_linear_time() -> None:
-    """All there are are found where they are compiled, and are tried on texts made for each of their repeats."""
+    """Every compiled expression is tried on texts made for each of its repeats."""
     ran = subprocess.run([sys.executable, "-m", expressions.__name__], capture_output=True, check=True, timeout=400)
     found = json.loads(ran.stdout)
     assert found["expressions"] > 300
@@ -33,7 +33,7 @@ def test_every_expression_takes_linear_time() -> None:
 
 @pytest.mark.slow
 def test_an_expression_that_grows_is_seen() -> None:
-    """By squares and by powers; and one that does not is none."""
+    """Quadratic and exponential expressions are reported, linear ones are not."""
     code = "from tests.fuzz.expressions import slow; from understudy.chat.answer.cpu_time import install_handler;"
     code += r"install_handler(); tried = (r'(?:a+)+b', r'\s+x', r'(?<!\s)\s++x', r'a{1,9}b', r'\w+');"
     code += "print([bool(slow(each, 0, set())) for each in tried])"
@@ -44,7 +44,7 @@ def test_an_expression_that_grows_is_seen() -> None:
 @pytest.mark.parametrize("unit", ["A", "a", "Aa", "Aaa", "AA1", "AAAaaa", "a1", "a-", "a.", "_a", "A_", "::a", "$a"])
 @pytest.mark.parametrize("end", ["", "!", "_", "1", "\x00"])
 def test_a_value_is_judged_in_no_time(unit: str, end: str) -> None:
-    """Forty capitals and an underscore took seven seconds, sixty would have taken years."""
+    """Values on which backtracking once took seconds to years."""
     value = (unit * JUDGED)[: JUDGED - 1] + end
     for judge in (is_name, is_code, is_random, is_strong, lambda value: is_password(value, prose=True)):
         judge(value)

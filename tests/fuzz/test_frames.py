@@ -1,4 +1,4 @@
-"""The fuzz target itself: it runs clean, and it finds what is broken."""
+"""The fuzz target itself: it runs clean, and it finds broken protocols."""
 
 import pytest
 
@@ -30,20 +30,20 @@ def _careless(self: ServerSideProtocol, frame_: object) -> None:
 
 
 def test_it_finds_text_that_is_not_judged(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Without a look at the beginning of a fragment, bad text is found too late."""
+    """A protocol that does not check the beginning of a fragment finds invalid text too late, and is caught."""
     monkeypatch.setattr(MessageAssembler, "probe", lambda *_: None)
     with pytest.raises(frames.Wrong):
         test_it_runs_clean()
 
 
 def test_the_command_says_how_it_went(capsys: pytest.CaptureFixture[str]) -> None:
-    """A count and 0."""
+    """The command prints a count and returns 0."""
     assert frames.main(["--seconds", "0", "--seed", "7", "--only"]) == 0
     assert capsys.readouterr().out == "1 conversations, seeds 7 to 7, none went wrong\n"
 
 
 def test_the_oracle_by_hand() -> None:
-    """A few conversations that were judged by a person."""
+    """A few conversations with verdicts written by hand."""
     text, ping = frame(TEXT, b"a"), frame(PING, b"p")
     assert judge(text + ping, 10, 20) == Verdict(["a"], [b"p"])
     assert judge(frame(TEXT, b"x" * 11) + text, 10, 20) == Verdict([TOO_LARGE, "a"])

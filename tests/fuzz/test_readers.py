@@ -1,4 +1,4 @@
-"""Every reader of JSON and of tables' headers that strangers or models write for: refused in words, in no time."""
+"""Every reader of foreign JSON or table headers refuses hostile bodies with a message, in bounded time."""
 
 import contextlib
 from collections.abc import Callable
@@ -47,7 +47,7 @@ BODIES = {
 
 
 def text(read: Callable[[str], Any]) -> Callable[[bytes], Any]:
-    """A reader of text, given bytes; those that are no text become halves of characters, as a model's JSON may have."""
+    """Adapt a reader of text to bytes; invalid bytes become lone surrogates, as a model's JSON may have."""
     return lambda body: read(body.decode("utf-8", "surrogateescape"))
 
 
@@ -68,7 +68,7 @@ READERS: dict[str, Callable[[bytes], Any]] = {
 @pytest.mark.parametrize("body", BODIES)
 @pytest.mark.parametrize("reader", READERS)
 def test_a_body_made_to_hurt_is_read_or_refused_in_no_time(reader: str, body: str) -> None:
-    """With an error that is the caller's fault, and no other."""
+    """The only error is `CommandRejected`; the bound is CPU time."""
 
     def read() -> None:
         with contextlib.suppress(CommandRejected):

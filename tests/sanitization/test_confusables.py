@@ -61,5 +61,5 @@ def test_letters_stand_under_their_script() -> None:
 
 @pytest.mark.parametrize("letter", ["π", "Ω", "Δ", "λ", "ж", "ш", "я", "л", "中", "é", "ß", "ا", "א"])
 def test_letters_that_look_like_nothing_latin_are_not_in_the_table(letter: str) -> None:
-    """They are what tells a foreign word from a disguised one."""
+    """They distinguish a foreign word from a disguised one."""
     assert letter not in LATIN

@@ -1,4 +1,4 @@
-"""A stream without an end: what is kept of it does not grow with it."""
+"""The memory of an endless stream is bounded."""
 
 from attrs import evolve
 
@@ -9,7 +9,7 @@ LINE = "\x1b[32mok\x1b[0m a line of a log, as programs write them\n"
 
 
 def test_memory_does_not_grow_with_what_was_taken_out() -> None:
-    """Beyond the finds that are listed, what was cut out where is forgotten."""
+    """Beyond the listed finds, the edits are dropped."""
     stream = StreamSanitizer(evolve(STANDARD, max_findings=10))
     for _ in range(6_000):
         stream.feed(LINE)
@@ -19,7 +19,7 @@ def test_memory_does_not_grow_with_what_was_taken_out() -> None:
 
 
 def test_what_is_listed_stands_where_it_stood() -> None:
-    """The first finds have their places in the original, also a secret that is broken up behind the last of them."""
+    """The first finds have their original places, including a secret that is broken up behind the last of them."""
     secret = SECRETS["secret.github.token"]
     broken = "\u200b".join(secret)
     for before in range(12):

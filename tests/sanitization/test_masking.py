@@ -1,4 +1,4 @@
-"""What stands in the place of a find: covered letters, or a name that leads back."""
+"""Replacements of finds: masks, and placeholders that can be restored."""
 
 import pytest
 from attrs import evolve
@@ -80,7 +80,7 @@ def test_placeholders_are_bounded() -> None:
 
 @given(st.text(max_size=20), st.text(min_size=1, max_size=20))
 def test_every_kind_has_placeholders_that_lead_back(kind: str, text: str) -> None:
-    """Whatever a detector of one's own calls its kinds."""
+    """Any name of a kind, also of a custom detector."""
     known = Placeholders()
     name = known.assign(f"pii.{kind}", text)
     assert name is not None

@@ -1,4 +1,4 @@
-"""Findings are told where browsers look for them."""
+"""Findings in UTF-16 code units, as browsers count."""
 
 import pytest
 from attrs import evolve
@@ -10,7 +10,7 @@ from tests.cpu import cpu_seconds
 
 
 def finding(start: int, end: int) -> Finding:
-    """One that is nothing but a place."""
+    """Return a finding at a place."""
     return Finding("invisible.tag", Category.INVISIBLE, start, end, 1.0, "", "test")
 
 
@@ -41,8 +41,8 @@ def test_a_slice_of_the_units_is_the_slice_of_the_text(text: str, data: st.DataO
         assert encoded[2 * first : 2 * last] == text[start:end].encode("utf-16-le", "surrogatepass")
 
 
-def test_findings_of_a_scrubbed_text_point_into_it() -> None:
-    """What the page marks is what was found."""
+def test_findings_of_a_sanitized_text_point_into_it() -> None:
+    """The marked slice of the units is the find."""
     text = "👩‍💻 says\u200b: 😀\x1b[2J \U000e0041."
     encoded = text.encode("utf-16-le")
     found = Sanitizer().sanitize(text).findings
@@ -52,13 +52,13 @@ def test_findings_of_a_scrubbed_text_point_into_it() -> None:
 
 @pytest.mark.parametrize("place", [(0, 6), (-1, 2)])
 def test_a_finding_of_another_text_is_refused(place: tuple[int, int]) -> None:
-    """Rather than to mark something else."""
+    """ValueError, instead of marking other text."""
     with pytest.raises(ValueError, match="in a text of 5 characters"):
         utf16_offsets("a😀😀😀b", [evolve(finding(0, 0), start=place[0], end=place[1])])
 
 
 def test_many_findings_in_a_long_text_take_one_walk() -> None:
-    """A walk for each would take minutes."""
+    """200,000 findings in CPU time; a walk for each would take minutes."""
     text = "😀" * 200_000
     findings = [finding(at, at + 1) for at in range(200_000)]
     assert utf16_offsets(text, findings)[-1] == (399_998, 400_000)

@@ -1,4 +1,4 @@
-"""What personal data looks like: each line a text with the find between « and », made up, its check digits computed."""
+"""Finds of personal data: each line a text with the find between « and », made up, its check digits computed."""
 
 import pytest
 
@@ -290,7 +290,7 @@ address | «Via Garibaldi 10, 00153 Roma»
 
 
 def marked(line: str) -> tuple[str, str, list[tuple[int, int]]]:
-    """Kind, text without the marks, and where the finds are."""
+    """Return kind, text without the marks, and the places of the finds."""
     kind, _, rest = line.partition(" | ")
     text, spans, at = "", [], 0
     for index, part in enumerate(rest.replace("»", "«").split("«")):

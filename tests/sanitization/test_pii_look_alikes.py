@@ -1,4 +1,4 @@
-"""What looks like personal data and is none."""
+"""Look-alikes of personal data."""
 
 import pytest
 

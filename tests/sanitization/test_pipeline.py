@@ -1,4 +1,4 @@
-"""Several detectors at work on one text: who has what, what waits, and what becomes of those that fail."""
+"""Several detectors on one text: overlaps, hold-back, and detectors that fail."""
 
 import random
 from collections.abc import Collection, Iterator
@@ -63,7 +63,7 @@ NAMED = marks("v", "key=(?P<value>[abcd ]{2,6})")
     ],
 )
 def test_where_two_overlap_the_first_detector_has_the_place(more: list[Pattern], text: str, clean: str) -> None:
-    """The other one has what lies outside of it: nothing of the text that any of them found is left."""
+    """The other one keeps the rest of its span: no character that either found is left."""
     assert Sanitizer(PII, extra=more).sanitize(text).text == clean
 
 
@@ -76,8 +76,8 @@ def test_where_two_overlap_the_first_detector_has_the_place(more: list[Pattern],
         (Action.FLAG, "say ab cd<x> efg!"),
     ],
 )
-def test_each_part_of_a_find_that_lies_around_another_is_told(action: Action, clean: str) -> None:
-    """With its own place, so that the findings account for every change; what is only pointed out is not parted."""
+def test_each_part_of_a_find_that_lies_around_another_is_reported(action: Action, clean: str) -> None:
+    """Each part has its own place, so that the findings account for every change; flagged finds are not split."""
     more = [marks("x", "1+"), marks("l", "ab.{0,12}g")]
     policy, text = evolve(PII, kinds={"pii.l": action}), "say ab cd11 efg!"
     placeholders = Placeholders()
@@ -105,7 +105,7 @@ def test_a_part_of_a_find_blocks_as_the_whole_does() -> None:
 
 
 def test_finds_that_overlap_go_out_in_one_piece() -> None:
-    """However many there are in a row, none is cut, also when what follows decides who has the place."""
+    """None is cut, even if following text decides which detector wins."""
     more = [marks("d", "d.d"), marks("x", "x"), marks("l", "q.{0,9}z|d")]
     text = "qdxz dad q dqd--z" + " " * 60
     whole = Sanitizer(PII, extra=more).sanitize(text).text
@@ -157,7 +157,7 @@ def test_any_cut_of_any_overlap_gives_the_whole(
 @settings(max_examples=200, deadline=None)
 @example("d1 abc x", [0, 4, 2, 3, 1])
 def test_all_that_any_detector_covers_is_acted_on(text: str, order: list[int]) -> None:
-    """What each finds by itself is found with the others beside it, each character once."""
+    """Each detector's finds alone are covered when all run together, each character once."""
     more = [FAKES[place] for place in order]
     alone = [Sanitizer(PII, extra=[each]).sanitize(text).findings for each in more]
     covered = [place for found in alone for each in found for place in range(each.start, each.end)]
@@ -169,7 +169,7 @@ def test_all_that_any_detector_covers_is_acted_on(text: str, order: list[int]) -
 
 @frozen
 class Breaks:
-    """A detector that finds `x`, and raises an error where it is told to."""
+    """Finds `x`, and raises an error at a chosen point."""
 
     at: str
     category: Category = Category.PII
@@ -199,7 +199,7 @@ class Breaks:
 @pytest.mark.parametrize("at", ["find", "next", "settled"])
 @pytest.mark.parametrize("cut", [1, 3, 100])
 def test_a_detector_that_fails_blocks_the_text(at: str, cut: int) -> None:
-    """From there on nothing comes out, though others could go on; the failure is told without the text."""
+    """Nothing more is returned, and the failure is reported without the text."""
     text = f"x one two x {TOKEN} ! x three {TOKEN} x"
     policy = everywhere({Category.PII: Action.REMOVE, Category.SECRET: Action.REMOVE})
     stream = StreamSanitizer(policy, extra=[Breaks(at)])
@@ -217,7 +217,7 @@ def test_a_detector_that_fails_blocks_the_text(at: str, cut: int) -> None:
 @pytest.mark.parametrize("at", ["find", "next", "settled"])
 @pytest.mark.parametrize("cut", [1, 3, 100])
 def test_a_detector_that_fails_may_only_mark_the_text(at: str, cut: int) -> None:
-    """The others go on; a finding says from where on it was not read; it is not asked again."""
+    """The others go on; a finding marks where reading stopped; the detector is not called again."""
     text = f"x one {TOKEN} ! x three {TOKEN} x"
     policy = evolve(everywhere({Category.PII: Action.REMOVE, Category.SECRET: Action.REMOVE}), failing=Failing.MARK)
     broken = Breaks(at)
@@ -235,7 +235,7 @@ def test_a_detector_that_fails_may_only_mark_the_text(at: str, cut: int) -> None
 
 
 def test_a_disguise_that_fails_blocks_too() -> None:
-    """An early stage is no exception: what it did not read never reaches the next."""
+    """Text that an early stage did not read never reaches the next."""
     judge = PolicyEngine(PII, Direction.OUTBOUND, None)
     stage = PipelineStage([Numbered(0, Breaks("find"))], judge, words=False)
     assert stage.feed("secret !", {0: ["x"]}) == ""
@@ -248,7 +248,7 @@ def test_a_disguise_that_fails_blocks_too() -> None:
     ids=["empty", "backwards", "beyond", "before", "anchor behind", "anchor before"],
 )
 def test_a_hit_outside_the_text_is_a_failure(span: tuple[int, int, int]) -> None:
-    """A detector with a mistake in it must not pass text on, nor take other text away."""
+    """A faulty detector neither passes text on nor removes other text."""
 
     class Wrong(Breaks):
         def find(self, text: str, start: int, active: Collection[str]) -> Iterator[Hit]:
@@ -271,7 +271,7 @@ def test_hits_of_one_detector_that_overlap_are_not_both_replaced() -> None:
 
 @pytest.mark.parametrize("settled", [-5, 0, 10_000])
 def test_a_settled_place_outside_the_text_harms_nothing(settled: int) -> None:
-    """It is taken as far as there is text."""
+    """It is clipped to the text."""
 
     class Wrong(Breaks):
         def settled(self, text: str, start: int, active: Collection[str]) -> int:
@@ -281,8 +281,8 @@ def test_a_settled_place_outside_the_text_harms_nothing(settled: int) -> None:
     assert "".join(map(stream.feed, "x one two x three ")) + stream.flush() == "# one two # three "
 
 
-def test_blocking_tells_up_to_the_find_that_blocked() -> None:
-    """What came before has been shown and stays shown; nothing from its anchor on is."""
+def test_blocking_reports_up_to_the_find_that_blocked() -> None:
+    """Earlier text has been returned; nothing from the find's anchor on is."""
     text = "bcd then key=ab abc and bcd"
     policy = evolve(PII, kinds={"pii.v": Action.BLOCK})
     whole = Sanitizer(policy, extra=[NAMED, FIRST, SECOND]).sanitize(text)
@@ -296,8 +296,8 @@ def test_blocking_tells_up_to_the_find_that_blocked() -> None:
         assert stream.findings[-1].action is Action.BLOCK
 
 
-def test_a_find_may_be_told_of_as_part_of_more() -> None:
-    """The word it is in, though its beginning has gone out; what stands instead is told for as much."""
+def test_a_find_may_be_reported_as_part_of_more() -> None:
+    """The finding covers the whole word though its beginning was returned, and so does its replacement."""
 
     class Whole(Breaks):
         def find(self, text: str, start: int, active: Collection[str]) -> Iterator[Hit]:
@@ -344,7 +344,7 @@ def test_findings_keep_their_places_through_every_disguise() -> None:
         assert found == expected
 
 
-def test_the_account_is_bounded_and_an_unread_text_is_told_in_it() -> None:
+def test_the_listed_findings_are_bounded_and_unread_text_is_marked() -> None:
     """However many finds there are."""
     policy = evolve(PII, max_findings=3, failing=Failing.MARK)
     stream = StreamSanitizer(policy, extra=[Breaks("settled")])
@@ -395,7 +395,7 @@ def test_what_is_held_is_bounded_by_the_reach() -> None:
 
 
 def test_a_skipped_stage_remembers_the_context() -> None:
-    """A look behind reaches into what was passed on without a look."""
+    """A look-behind reaches into text that was passed as context."""
     stage = PipelineStage(
         [Numbered(0, marks("a", "(?<=q)x", context=1))], PolicyEngine(PII, Direction.OUTBOUND, None), words=False
     )

@@ -1,4 +1,4 @@
-"""Placeholders stand for what was found from the first find on, and can be turned back."""
+"""Placeholders are assigned from the first find on, and can be restored."""
 
 from sanitization import Action, Category, Direction, Placeholders, Sanitizer, everywhere
 from tests.sanitization.samples import SECRETS

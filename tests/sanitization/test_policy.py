@@ -51,7 +51,7 @@ def test_kinds_have_exceptions(kinds: dict[str, Action | None], clean: str) -> N
     assert Sanitizer(evolve(REMOVE, kinds=kinds)).sanitize(TEXT).text == clean
 
 
-def test_a_kind_may_be_looked_for_though_its_category_is_not_acted_on() -> None:
+def test_a_kind_may_be_scanned_for_though_its_category_is_not_acted_on() -> None:
     """An exception can only widen what the category has a rule for."""
     policy = Policy(outbound={Category.SECRET: Action.FLAG}, kinds={"secret.npm": Action.REMOVE})
     assert Sanitizer(policy).sanitize(TEXT).text == f"[redacted] and {OTHER}"
@@ -65,7 +65,7 @@ def test_allowed_texts_are_no_finds() -> None:
 
 
 def test_a_find_that_is_let_pass_hides_no_other() -> None:
-    """Passwords may pass, tokens of known form may not: not even where a password would stand."""
+    """Passwords may pass, tokens of known form may not, even in place of a password."""
     policy = evolve(REMOVE, kinds={"secret.password": None})
     assert Sanitizer(policy).sanitize(f"password = {PASSWORD}").text == f"password = {PASSWORD}"
     assert Sanitizer(policy).sanitize(f"password = {TOKEN}").text == "password = [redacted]"
@@ -92,7 +92,7 @@ def test_rules_cannot_be_changed_afterwards() -> None:
 
 
 def test_presets() -> None:
-    """Every direction of both keeps out what hides, and secrets; `off` looks for nothing."""
+    """Hidden characters and secrets are removed in every direction of both; `off` looks for nothing."""
     assert PRESETS == {"strict": STRICT, "standard": STANDARD, "off": OFF}
     for policy in (STRICT, STANDARD):
         for direction in Direction:

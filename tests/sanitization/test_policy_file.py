@@ -1,4 +1,4 @@
-"""A policy from TOML: every field can be written, and what cannot be followed is refused in a sentence."""
+"""A policy from TOML: every field can be written, and invalid files are refused in a sentence."""
 
 import contextlib
 
@@ -74,12 +74,12 @@ def test_every_field_can_be_written() -> None:
     [("", STANDARD), ('preset = "standard"', STANDARD), ('preset = "strict"', STRICT), ('preset = "off"', OFF)],
 )
 def test_a_preset_alone_is_that_preset(text: str, policy: Policy) -> None:
-    """Without a word of its own the file is the preset; the standard one where none is named, never none at all."""
+    """A file without rules is its preset; without a preset it is the standard one."""
     assert policy_from_toml(text) == policy
 
 
 def test_a_preset_is_not_changed_by_what_builds_on_it() -> None:
-    """Reading a file leaves the presets as they are."""
+    """Parsing a file leaves the presets unchanged."""
     before = dict(STRICT.inbound)
     policy = policy_from_toml('preset = "strict"\n[inbound]\npii = "pass"')
     assert Category.PII not in policy.inbound
@@ -146,7 +146,7 @@ REFUSED = {
 
 @pytest.mark.parametrize("text", REFUSED, ids=lambda text: text[:40])
 def test_what_cannot_be_followed_is_refused(text: str) -> None:
-    """The error is one sentence with the key and what may stand there."""
+    """The error is one sentence with the key and the allowed values."""
     with pytest.raises(PolicyError) as refused:
         policy_from_toml(text)
     assert REFUSED[text] in str(refused.value)

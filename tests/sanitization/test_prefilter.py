@@ -1,4 +1,4 @@
-"""A prefilter opens for what it names, and is never narrower than its rules."""
+"""A prefilter matches its texts and no others, and is never narrower than its rules."""
 
 import random
 import re
@@ -34,15 +34,15 @@ SIGNS = Prefilter(characters="]^-\\\x1b\u200b\U000e0041")
         (SIGNS, list("]^-\\\x1b\u200b\U000e0041"), ["[", "_", "\u200c", "\U000e0042", "plain"]),
     ],
 )
-def test_what_opens_a_prefilter(prefilter: Prefilter, opening: list[str], shut: list[str]) -> None:
-    """Literals, letters of either case, a pattern, characters: those and nothing else."""
+def test_what_matches_a_prefilter(prefilter: Prefilter, opening: list[str], shut: list[str]) -> None:
+    """Literals, letters of either case, patterns and characters."""
     active = build_prefilter(((("it", prefilter),),))
     assert [text for text in opening if active(text) != {0: ["it"]}] == []
     assert [text for text in shut if active(text)] == []
 
 
-def test_each_detector_is_told_its_open_prefilters() -> None:
-    """By number and name; one without prefilters reads everything."""
+def test_each_detector_gets_its_matching_prefilters() -> None:
+    """Active detectors by number, with the names of prefilters; a detector without prefilters is always active."""
     active = build_prefilter(((("heads", HEADS), ("words", WORDS)), (), (("signs", SIGNS),)))
     assert active("nothing") == {1: ()}
     assert {number: sorted(names) for number, names in active("my pwd: ghp_").items()} == {0: ["heads", "words"], 1: []}
@@ -63,8 +63,8 @@ def test_a_prefilter_that_cannot_be_read_is_an_error_at_once(pattern: str) -> No
         build_prefilter(((("broken", Prefilter(pattern=pattern)),),))
 
 
-def test_either_way_of_re2_opens_what_rules_need(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where one machine for all prefilters is slow, they are searched apart: the same are open."""
+def test_either_way_of_re2_matches_what_rules_need(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Forced to be slow, the smaller sets match the same prefilters as the one automaton."""
     named = (
         ("heads", HEADS),
         ("words", WORDS),
@@ -116,8 +116,8 @@ def test_prefilters_are_no_narrower_than_rules(detector: Detector, text: str) ->
 @pytest.mark.slow
 @given(texts)
 @settings(max_examples=150, deadline=None)
-def test_what_stands_before_the_first_blank_opens_the_prefilter(text: str) -> None:
-    """Of a find with blanks in it; else a stream would pass its beginning on. (Disguises hold back no words.)"""
+def test_what_stands_before_the_first_blank_matches_the_prefilter(text: str) -> None:
+    """For finds with blanks; otherwise a stream would pass on their beginning. (Disguises hold back no words.)"""
     for detector in CONTENT:
         active = build_prefilter((detector.prefilters,))
         for hit in detector.find(text, 0, [name for name, _ in detector.prefilters]):

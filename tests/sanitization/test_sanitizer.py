@@ -1,4 +1,4 @@
-"""The face: text mode leaves text alone, policies choose, accounts are bounded and tell nothing."""
+"""The main entry: text mode leaves text alone, policies choose, findings are bounded and have no text."""
 
 import pytest
 from attrs import evolve
@@ -29,7 +29,7 @@ def test_findings_account_for_every_change(text: str) -> None:
     assert list(sanitized.findings) == sorted(sanitized.findings, key=lambda each: (each.start, each.end))
 
 
-def test_a_policy_chooses_what_is_looked_for() -> None:
+def test_a_policy_chooses_what_is_scanned_for() -> None:
     """Each category alone, and none."""
     text = f"\x1b[1m\u200b{SECRETS['secret.npm.token']}"
     for category in (Category.TERMINAL, Category.INVISIBLE):
@@ -45,7 +45,7 @@ def test_the_threshold_keeps_guesses_out() -> None:
     assert Sanitizer(evolve(STANDARD, threshold=0.7)).sanitize(prose).text == prose
 
 
-def test_the_account_is_bounded_and_the_scrubbing_is_not() -> None:
+def test_the_listed_findings_are_bounded_and_the_redaction_is_not() -> None:
     """Beyond the bound replacements are made and counted, not listed."""
     sanitized = Sanitizer(evolve(STANDARD, max_findings=10)).sanitize("a\x00" * 50)
     assert (sanitized.text, len(sanitized.findings), sanitized.omitted) == ("a" * 50, 10, 40)

@@ -1,4 +1,4 @@
-"""Passwords and keys where people write them: in files, in code, in commands, in headers, in sentences."""
+"""Passwords and keys in their usual places: files, code, commands, headers, sentences."""
 # ruff: noqa: RUF001 - signs as people write them
 
 import string

@@ -1,4 +1,4 @@
-"""What looks like a secret and is none stays, byte for byte."""
+"""Look-alikes of secrets stay, byte for byte."""
 
 import random
 import uuid

@@ -1,4 +1,4 @@
-"""A stream gives what the whole gives, however it was cut, and never holds back for ever."""
+"""A stream yields the result of the whole text, however it was cut, and its hold-back is bounded."""
 
 import random
 import statistics
@@ -215,7 +215,7 @@ IN_TWO = {
 @pytest.mark.parametrize("direction", Direction)
 @pytest.mark.parametrize("case", IN_TWO)
 def test_what_is_still_to_come_decides_nothing_that_is_out(case: str, direction: Direction, policy: Policy) -> None:
-    """Cut where what was read looked settled, and at every other place; with a pause behind each piece as well."""
+    """Cut at the settled place and at every other place; with a pause after each piece as well."""
     text = "".join(IN_TWO[case])
     sanitizer = Sanitizer(policy, direction)
     whole = sanitizer.sanitize(text)
@@ -292,7 +292,7 @@ def test_no_pause_shows_eight_characters_of_a_secret(kind: str) -> None:
 
 
 def test_a_pause_brings_out_what_had_been_left_for_later() -> None:
-    """A long candidate is not looked at with every piece; a pause looks."""
+    """A long candidate is not read again with every piece; a pause reads it."""
     stream = StreamSanitizer(everywhere({Category.PII: Action.REMOVE}), extra=[SPELL])
     out = stream.feed(f"so abra {'a b ' * 60}") + stream.feed("stop! and ")
     assert (out, stream.held > 200) == ("so ", True)
@@ -311,7 +311,7 @@ def test_broken_text_passes() -> None:
 
 @pytest.mark.slow
 def test_a_line_of_ten_megabytes_passes() -> None:
-    """In bounded time, held in bounded memory, with what is in it found."""
+    """In bounded CPU time, with the secret in it found."""
     secret = SECRETS["secret.github.token"]
     text = "word" * 1_250_000 + f" {secret} " + "word" * 1_250_000
     results: list[str] = []
@@ -354,7 +354,7 @@ FOREIGN = [
 
 @pytest.mark.parametrize(("word", "detector"), FOREIGN, ids=lambda each: getattr(each, "name", ""))
 def test_a_word_of_any_script_is_held_until_it_is_whole(word: str, detector: Pattern) -> None:
-    """A prefilter in Cyrillic, Han, Devanagari or Arabic opens though its letters come one by one."""
+    """A prefilter in Cyrillic, Han, Devanagari or Arabic matches though its letters arrive one by one."""
     policy = everywhere({Category.PII: Action.REMOVE, Category.INVISIBLE: Action.REMOVE})
     text = f"ab {word}: 12345 {word}\uff1a67890 {word} x"
     whole = Sanitizer(policy, extra=[detector]).sanitize(text)

@@ -14,7 +14,7 @@ EDGES = [0, 0x7F, 0x80, 0x7FF, 0x800, 0xFFF, 0x1000, 0xD7FF, 0xD800, 0xDFFF, 0xE
 
 
 def encoded(code: int) -> bytes:
-    """The code point as RE2 gets to see it."""
+    """The code point in the bytes that RE2 reads."""
     return chr(code).encode("utf-8", "surrogatepass")
 
 
@@ -35,7 +35,7 @@ def test_a_range_may_lie_across_any_edge(low: int) -> None:
     assert [bool(pattern.fullmatch(encoded(low + step))) for step in range(3)] == [True, True, False]
 
 
-def test_a_prefilter_of_ranges_opens_at_its_code_points_alone() -> None:
+def test_a_prefilter_of_ranges_matches_its_code_points_alone() -> None:
     """RE2 reads them over bytes."""
     ranges = ((0x85, 0x85), (0x200B, 0x200F), (0xD800, 0xDFFF), (0xE0000, 0xE007F))
     active = build_prefilter(((("some", Prefilter(ranges=ranges)),),))

@@ -59,7 +59,7 @@ def test_what_matches_is_found(pattern: Pattern, text: str, clean: str) -> None:
     )
 )
 def test_any_cut_gives_the_whole(parts: list[str]) -> None:
-    """What a stream makes of the pieces is what the sanitizer makes of them together."""
+    """The stream's output is that of the whole text."""
     whole = Sanitizer(REMOVE, extra=[BADGE, ORDER]).sanitize("".join(parts))
     stream = StreamSanitizer(REMOVE, extra=[BADGE, ORDER])
     assert "".join(map(stream.feed, parts)) + stream.flush() == whole.text
@@ -67,7 +67,7 @@ def test_any_cut_gives_the_whole(parts: list[str]) -> None:
 
 
 def test_it_stands_beside_the_others() -> None:
-    """Its kind has exceptions and a mask as any other; what the built-in detectors claim is theirs."""
+    """Its kind has exceptions and a mask like any other; built-in detectors win overlapping spans."""
     secret = SECRETS["secret.npm.token"]
     word = Pattern("words", Category.PII, "pii.word", r"npm_\w+|secret word", score=0.7)
     found = Sanitizer(REMOVE, extra=[word]).sanitize(f"{secret} secret word").findings
@@ -77,7 +77,7 @@ def test_it_stands_beside_the_others() -> None:
 
 
 def test_without_a_prefilter_a_stream_holds_its_reach_back_and_no_more() -> None:
-    """What lies further behind than the expression may look comes out."""
+    """Text further back than the expression's reach is returned."""
     stream = StreamSanitizer(everywhere({Category.PII: Action.REMOVE}), extra=[ORDER])
     out = "".join(stream.feed("plain words ") for _ in range(100))
     assert stream.held <= 2 * ORDER.reach
@@ -85,7 +85,7 @@ def test_without_a_prefilter_a_stream_holds_its_reach_back_and_no_more() -> None
 
 
 def test_with_a_prefilter_a_stream_flows() -> None:
-    """While the prefilter is shut only the last word is held back."""
+    """While the prefilter does not match only the last word is held back."""
     stream = StreamSanitizer(everywhere({Category.PII: Action.REMOVE}), extra=[BADGE])
     assert stream.feed("plain words and so") == "plain words and "
 
@@ -99,8 +99,8 @@ def test_with_a_prefilter_a_stream_flows() -> None:
         Prefilter(ranges=((69, 69),)),
     ],
 )
-def test_what_stands_before_the_word_that_opens_the_prefilter_comes_out(prefilter: Prefilter) -> None:
-    """From there on as much is held back as the expression may see."""
+def test_what_stands_before_the_word_that_matches_the_prefilter_comes_out(prefilter: Prefilter) -> None:
+    """From the matching word on, `reach` characters are held back."""
     detector = Pattern("badges", Category.PII, "pii.badge", r"\(?EMP-[0-9]{6}", prefilter=prefilter, reach=30)
     stream = StreamSanitizer(everywhere({Category.PII: Action.REMOVE}), extra=[detector])
     assert stream.feed("ask for (EMP-0") == "ask for "
@@ -109,7 +109,7 @@ def test_what_stands_before_the_word_that_opens_the_prefilter_comes_out(prefilte
 
 
 def test_a_check_that_raises_blocks_the_text() -> None:
-    """What was not read does not pass."""
+    """Unread text does not pass."""
     broken = Pattern("broken", Category.PII, "pii.n", "[0-9]+", check=lambda text: text[99] == "1")
     sanitized = Sanitizer(REMOVE, extra=[broken]).sanitize("number 17")
     assert (sanitized.text, sanitized.blocked) == ("", True)

@@ -127,7 +127,7 @@ def test_what_a_recogniser_finds_is_found(text: str, found: list[tuple[str, str,
 
 @pytest.mark.usefixtures("package")
 def test_a_language_brings_its_recognisers() -> None:
-    """Those of others are left out."""
+    """Recognisers of other languages are left out."""
     number = join("12345", "678Z")
     kinds = [{hit.kind for hit in Presidio(languages=[each]).find(number)} for each in ("en", "es")]
     assert "pii.es_nif" not in kinds[0]
@@ -135,7 +135,7 @@ def test_a_language_brings_its_recognisers() -> None:
 
 
 def test_recognisers_of_your_own(monkeypatch: pytest.MonkeyPatch) -> None:
-    """They take the place of the predefined ones; a prefilter keeps them from texts without it."""
+    """They replace the predefined ones; a prefilter keeps other texts from them."""
     stand_in(monkeypatch)
     badge = PatternRecognizer("BADGE", [Pattern("badge", "emp-[0-9]{6}", 0.9), Pattern("wide", "emp-[0-9]+", 0.6)])
     detector = Presidio([badge], prefilter=Prefilter(literals=("emp-",), ignore_case=True))
@@ -154,7 +154,7 @@ def test_recognisers_of_your_own(monkeypatch: pytest.MonkeyPatch) -> None:
 )
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_any_cut_gives_the_whole(parts: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    """What a stream makes of the pieces is what the sanitizer makes of them together."""
+    """The stream's output is that of the whole text."""
     stand_in(monkeypatch)
     more = [Presidio()]
     whole = Sanitizer(REMOVE, extra=more).sanitize("".join(parts))
@@ -164,7 +164,7 @@ def test_any_cut_gives_the_whole(parts: list[str], monkeypatch: pytest.MonkeyPat
 
 
 def test_without_the_extra_it_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Making the detector is where it fails, not reading a text."""
+    """Building the detector raises the error, not reading a text."""
     monkeypatch.setitem(sys.modules, "regex", None)
     with pytest.raises(ImportError, match="regex"):
         Presidio()

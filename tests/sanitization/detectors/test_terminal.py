@@ -1,4 +1,4 @@
-"""Escape sequences and control characters go, whole; talk about them stays."""
+"""Escape sequences and control characters are removed as a whole; text about them stays."""
 
 import pytest
 from hypothesis import example, given, settings
@@ -50,7 +50,7 @@ SEQUENCES = [
 
 
 def found(text: str) -> tuple[str, list[str]]:
-    """What is left, and the kinds of what the detector for terminals took out."""
+    """Return the output and the kinds of the findings."""
     sanitized = Sanitizer(everywhere({Category.TERMINAL: Action.REMOVE})).sanitize(text)
     return sanitized.text, [finding.kind.removeprefix("terminal.") for finding in sanitized.findings]
 
@@ -62,7 +62,7 @@ def test_sequences_are_taken_out(text: str, clean: str, kinds: list[str]) -> Non
     assert Sanitizer().sanitize(text).text == clean
 
 
-def test_a_next_line_becomes_a_line_end_and_is_told_twice() -> None:
+def test_a_next_line_becomes_a_line_end_and_is_reported_twice() -> None:
     """It is a control, and it is a line end that people do not see."""
     sanitized = Sanitizer().sanitize("nel\x85next")
     assert sanitized.text == "nel\nnext"
@@ -143,8 +143,8 @@ def test_any_cut_gives_what_the_whole_gives(chunks: list[str]) -> None:
     assert stream.findings == whole.findings
 
 
-def test_every_control_opens_the_prefilter() -> None:
-    """Also when nothing is known of what follows it; nothing else does."""
+def test_every_control_matches_the_prefilter() -> None:
+    """Each control matches before its continuation is known; no other character does."""
     active = build_prefilter((Terminal.prefilters,))
     detector = Terminal()
     for code in range(0x300):
@@ -159,6 +159,6 @@ def test_every_control_opens_the_prefilter() -> None:
     ["\x1b", "\x1b]", "\x1b[", "a\x00", "\x9d", "\x1b]0;a b ", "\x1b[1;", "\r", "a\r", "\x1bP\n", "\x0b\r", "\x80\x9d"],
 )
 def test_a_hostile_text_takes_linear_time(unit: str) -> None:
-    """What would be quadratic takes a minute here."""
+    """250 kB in CPU time; quadratic work would take a minute."""
     text = unit * (250_000 // len(unit.encode()))
     assert cpu_seconds(lambda: Sanitizer(everywhere({Category.TERMINAL: Action.REMOVE})).sanitize(text), 3) < 3

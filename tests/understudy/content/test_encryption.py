@@ -1,4 +1,4 @@
-"""Raw texts: sealed for one message of one user, opened with the same key only."""
+"""Original texts: encrypted for one message of one user, decrypted with the same key only."""
 
 from pathlib import Path
 
@@ -11,7 +11,7 @@ KEY = b"k" * 32
 
 @pytest.mark.parametrize("text", ["", "my secret", "\udc00 half", "ä" * 100_000])
 def test_a_text_comes_back_and_cannot_be_read_meanwhile(text: str) -> None:
-    """The same text is sealed differently each time."""
+    """The same text is encrypted differently each time."""
     sealer = TextCipher(KEY)
     sealed = sealer.encrypt("ada", "m1", text)
     assert TextCipher(KEY).decrypt("ada", "m1", sealed) == text
@@ -38,7 +38,7 @@ def test_nothing_else_opens_it() -> None:
 
 
 def test_a_key_is_long_and_can_be_had(tmp_path: Path) -> None:
-    """From the setting or its file, without the line's end; else the sentence says what is wrong."""
+    """From the setting or its file, without the line's end; otherwise the error names the problem."""
     path = tmp_path / "key"
     path.write_bytes(KEY + b"\n")
     sealed = load_cipher(KEY.decode(), None).encrypt("ada", "m1", "text")

@@ -1,4 +1,4 @@
-"""Files on their way to the disk: secrets go, every other byte stays, however they are cut."""
+"""Filtered files: secrets are removed, every other byte stays, however the file is cut."""
 
 import random
 from collections.abc import AsyncGenerator
@@ -17,7 +17,7 @@ SANITIZER = Sanitizer(Policy(inbound={Category.SECRET: Action.REMOVE}), Directio
 
 
 async def passed(content: bytes, size: int = 1000, sanitizer: Sanitizer = SANITIZER) -> tuple[bytes, FileFilter]:
-    """What comes out of a file that comes in pieces of this size."""
+    """Return the output for a file that arrives in pieces of this size."""
 
     async def pieces() -> AsyncGenerator[bytes, None]:
         for at in range(0, len(content), size):
@@ -30,7 +30,7 @@ async def passed(content: bytes, size: int = 1000, sanitizer: Sanitizer = SANITI
 
 @pytest.mark.parametrize("size", [7, 41, 100_000])
 async def test_a_secret_goes_wherever_the_file_is_cut(size: int) -> None:
-    """And is told of; the bytes around it stay."""
+    """It is reported; the bytes around it stay."""
     before, after = "é,b\r\n".encode() * 50, "\ufeff\x0c\u202ez\r".encode()
     out, passage = await passed(before + SECRET + after, size)
     assert out == before + b"[redacted]" + after
@@ -53,7 +53,7 @@ async def test_a_secret_goes_wherever_the_file_is_cut(size: int) -> None:
 )
 @pytest.mark.parametrize("size", [3, 100_000])
 async def test_every_other_byte_stays(content: bytes, size: int) -> None:
-    """Whatever the encoding; what is no text is not looked into."""
+    """In any encoding; files that are not text are not scanned."""
     if size < 100 and not is_text(content):
         size = 16
     assert (await passed(content, size))[0] == content
@@ -69,7 +69,7 @@ async def test_nothing_comes_behind_what_is_blocked() -> None:
 
 
 async def test_a_file_that_takes_too_long_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nobody's upload keeps a thread for minutes."""
+    """A long scan ends with `file_too_large`."""
     monkeypatch.setattr(files, "LONGEST_S", 0.0)
     with pytest.raises(CommandRejected) as refused:
         await passed(b"words " * 10_000, sanitizer=Sanitizer(STANDARD, Direction.INBOUND))

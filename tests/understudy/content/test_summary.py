@@ -1,4 +1,4 @@
-"""What is told of what was found."""
+"""Summaries, alerts and reasons made of findings."""
 
 import pytest
 
@@ -19,8 +19,8 @@ ORDER = found("injection.override", Action.FLAG, 9)
 UNREAD = found("pii.unread", Action.FLAG)
 
 
-def test_a_summary_tells_what_changed_the_text_or_gives_orders() -> None:
-    """Personal data that stayed is not told of; a part that was not read is."""
+def test_a_summary_reports_what_changed_the_text_or_gives_orders() -> None:
+    """Flagged personal data is not reported; unread parts are."""
     event = build_summary("inbound", [GONE, FLAGGED, ORDER, UNREAD], 1)
     assert event is not None
     assert event.counts == {"secret": 1, "injection": 1, "pii": 1}
@@ -43,7 +43,7 @@ def test_a_summary_tells_what_changed_the_text_or_gives_orders() -> None:
     ],
 )
 def test_from_the_threshold_on(findings: list[Finding], omitted: int, threshold: int, told: bool) -> None:
-    """And only where there is something to tell of."""
+    """A summary is built from the threshold on, and only if there are findings to report."""
     assert (build_summary("tool", findings, threshold, omitted=omitted) is not None) is told
 
 
@@ -55,7 +55,7 @@ def test_many_finds_are_counted_and_some_listed() -> None:
 
 
 def test_by_kind_and_action() -> None:
-    """As a tool's card shows it."""
+    """The rows of a tool's card."""
     rows = count_by_kind([GONE, GONE, found("secret.github", Action.MASK), FLAGGED])
     assert rows == [
         {"category": "secret", "kind": "secret.github", "action": "mask", "count": 1},
@@ -64,7 +64,7 @@ def test_by_kind_and_action() -> None:
 
 
 def test_what_a_model_must_take_for_data() -> None:
-    """What stayed and looks like instructions, or was not read."""
+    """Flagged instructions and unread parts make a text suspect."""
     assert [is_suspect([each]) for each in (GONE, FLAGGED, ORDER, UNREAD)] == [False, False, True, True]
     assert not is_suspect([found("injection.override", Action.REMOVE)])
 
@@ -76,8 +76,8 @@ def test_why_something_is_blocked_is_said_in_words() -> None:
     assert "not let pass" in describe_blocked([])
 
 
-def test_a_policy_that_cannot_be_had_is_told_with_its_setting(tmp_path) -> None:
-    """No such file, no text, no policy."""
+def test_a_policy_that_cannot_be_loaded_is_reported_with_its_setting(tmp_path) -> None:
+    """No such file, not text, not a policy: the error names the setting."""
     binary, wrong = tmp_path / "a.toml", tmp_path / "b.toml"
     binary.write_bytes(b"\xff\xfe")
     wrong.write_text("[inbound]\nsecrets = 'remove'\n")

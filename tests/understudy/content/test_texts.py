@@ -1,4 +1,4 @@
-"""Taking out of a message what must not be stored: in pieces, in a thread, in time."""
+"""Filtering messages in pieces, in a thread, within a time limit."""
 
 import threading
 
@@ -14,7 +14,7 @@ from understudy.content.values import weigh_value
 SECRET = "ghp_" + "a1B2c3D4e5F6" * 3
 
 
-async def test_a_long_text_is_scrubbed_as_a_short_one() -> None:
+async def test_a_long_text_is_sanitized_like_a_short_one() -> None:
     """Also where a piece ends in the middle of a secret: the same text and the same findings."""
     sanitizer = Sanitizer()
     for shift in (0, 5, 20, 39):
@@ -54,14 +54,14 @@ async def test_the_loop_goes_on_meanwhile() -> None:
 
 
 def test_what_may_take_longer_weighs_more() -> None:
-    """A text of hidden characters is not looked through on the loop as soon as one of letters."""
+    """Hidden characters weigh more than ASCII letters."""
     assert weigh_text("a" * 100) == 100
     assert weigh_text("a" * 99 + "\u200b") == 400
     assert weigh_value({"a": ["bc", "\u200b", 5, None], "é": True}) == 1 + 4 + 2 * 2 + 4 + 2 + 4
 
 
 async def test_only_so_many_work_at_a_time() -> None:
-    """Whoever comes later waits; in the end all are served."""
+    """Later texts wait; in the end all are filtered."""
     free, lock, at_work, most = threading.Semaphore(0), threading.Lock(), 0, 0
 
     def work() -> None:

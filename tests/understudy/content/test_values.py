@@ -33,7 +33,7 @@ MINE = Sanitizer(SANITIZER.policy, Direction.TOOL, extra=[PEOPLE, BROKEN])
         ({"": SECRET}, {"": GONE}),
     ],
 )
-def test_every_text_is_scrubbed_and_nothing_else(value: Any, clean: Any) -> None:
+def test_every_text_is_sanitized_and_nothing_else(value: Any, clean: Any) -> None:
     """Members, names, items; numbers and the rest stay what they are."""
     done = sanitize_value(value, SANITIZER)
     assert done.value == clean
@@ -41,7 +41,7 @@ def test_every_text_is_scrubbed_and_nothing_else(value: Any, clean: Any) -> None
 
 
 def test_places_are_those_in_the_text_itself() -> None:
-    """Also of a member that was looked at behind its name."""
+    """Also for a value that was scanned behind its key."""
     (finding,) = sanitize_value({"password": "correct-horse-7Battery"}, SANITIZER).findings
     assert (finding.start, finding.end) == (0, len("correct-horse-7Battery"))
     (finding,) = sanitize_value({"note": f"so {SECRET}"}, SANITIZER).findings
@@ -49,13 +49,13 @@ def test_places_are_those_in_the_text_itself() -> None:
 
 
 def test_a_clean_value_is_the_same_value() -> None:
-    """Nothing is copied for nothing."""
+    """It is not copied."""
     value = {"rows": [{"a": 1, "b": "two"}] * 3}
     assert sanitize_value(value, MINE).value is value
 
 
 def test_personal_data_that_stays_is_counted_and_the_value_left_alone() -> None:
-    """Unless there is anything else: then every text is looked at by itself."""
+    """With any other find, every text is scanned by itself."""
     flags = Policy(tool={Category.PII: Action.FLAG, Category.SECRET: Action.REMOVE})
     sanitizer = Sanitizer(flags, Direction.TOOL, extra=[PEOPLE, BROKEN])
     value: dict[str, Any] = {"people": [PERSON, f"to {PERSON}"]}
@@ -79,7 +79,7 @@ def test_orders_around_an_address_go_too() -> None:
     assert places == sorted(set(places))
 
 
-def test_large_numbers_are_looked_at_as_text() -> None:
+def test_large_numbers_are_scanned_as_text() -> None:
     """Card numbers come as numbers too; where one stays, it stays a number."""
     cards = Sanitizer(Policy(tool={Category.PII: Action.REMOVE}), Direction.TOOL, extra=[NUMBERS])
     assert sanitize_value({"card": 4111111111111112, "n": 42, "big": 10**12}, cards).value == {
@@ -90,7 +90,7 @@ def test_large_numbers_are_looked_at_as_text() -> None:
 
 
 def test_what_is_nested_too_deeply_is_left_out() -> None:
-    """Never an error, and nothing that was not looked through."""
+    """No error is raised, and nothing unscanned passes."""
     value: Any = SECRET
     for _ in range(5 * DEEPEST):
         value = [value]
@@ -100,7 +100,7 @@ def test_what_is_nested_too_deeply_is_left_out() -> None:
 
 
 def test_a_failing_detector_blocks_the_value() -> None:
-    """Of which nothing may be used; the failure is told."""
+    """The failure is reported."""
     done = sanitize_value({"a": "fine", "b": f"so {BREAKING}"}, MINE)
     assert done.blocked
     assert [failure.detector for text in done.texts for failure in text.failures] == ["broken"]
@@ -108,13 +108,13 @@ def test_a_failing_detector_blocks_the_value() -> None:
 
 
 def test_what_only_looks_so_side_by_side_is_nothing() -> None:
-    """Texts are looked at together first; what is then found in none of them is no find."""
+    """A find in the joined texts that is in none of them alone is dropped."""
     parts = PERSON.partition("~")
     assert sanitize_value([parts[0], "~" + parts[2]], MINE).value == [parts[0], "~" + parts[2]]
 
 
 def test_many_finds_are_counted_and_some_listed() -> None:
-    """The account is bounded, the scrubbing is not."""
+    """Listed findings are bounded, redaction is not."""
     done = sanitize_value([SECRET] * 1_500, SANITIZER)
     assert done.value == [GONE] * 1_500
     assert (len(done.findings), done.omitted) == (1_000, 500)
@@ -144,7 +144,7 @@ def test_no_value_hides_anything(value: Any) -> None:
 
 
 def test_the_words_of_a_chart_are_those_that_can_be_read() -> None:
-    """Of its drawing the text, entities undone; of its specification all but the address of what defines it."""
+    """The drawing's text with entities decoded; the specification without its schema's address."""
     chart = {
         "title": "T",
         "spec": {"$schema": "https://vega.github.io/x.json", "mark": "bar"},

@@ -1,4 +1,4 @@
-"""Placeholders of threads: whose they are, how long they last, and how they are turned back in pieces."""
+"""Placeholders of threads: ownership, lifetime, and restoring in pieces."""
 
 import pytest
 from hypothesis import given
@@ -96,7 +96,7 @@ PIECES = [
 
 @given(st.lists(st.sampled_from(PIECES), max_size=8), st.integers(1, 7))
 def test_however_it_is_cut_the_same_is_restored(parts: list[str], size: int) -> None:
-    """In pieces as in one."""
+    """The output in pieces equals that of the whole."""
     known = Placeholders()
     known.assign("pii.email", ADA)
     text, restoring = "".join(parts), PlaceholderRestorer(known)

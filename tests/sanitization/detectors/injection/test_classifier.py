@@ -1,4 +1,4 @@
-"""The classifier of orders: what no rule words is found, what only looks like an order is not, in a stream as well."""
+"""The classifier finds orders that no rule words, and ignores text that only looks like one, in streams as well."""
 
 # ruff: noqa: E501 - the texts are what they are
 
@@ -44,7 +44,7 @@ HARMLESS = (
 
 @pytest.mark.parametrize("text", ORDERS)
 def test_an_order_that_no_rule_words_is_found(text: str) -> None:
-    """The classifier alone finds it, and says so; in the middle of other text as well."""
+    """Only the classifier finds it, alone and in the middle of other text."""
     assert "injection.likely" in {hit.kind for hit in DETECTOR.find(text)}
     around = f"Opening hours are nine to five.\n{text}\nClosed on Sunday, and on public holidays."
     [hit, *_] = [hit for hit in DETECTOR.find(around) if hit.kind == "injection.likely"]
@@ -54,7 +54,7 @@ def test_an_order_that_no_rule_words_is_found(text: str) -> None:
 
 @pytest.mark.parametrize("text", HARMLESS)
 def test_mentions_of_the_words_of_orders_are_no_find(text: str) -> None:
-    """They are judged, and are none."""
+    """Their sentences are classified, and score below the threshold."""
     assert telling(text, 0)
     assert list(DETECTOR.find(text)) == []
 
@@ -102,7 +102,7 @@ def test_which_words_are_judged_depends_on_the_text_around_them_alone(text: str,
 
 @given(st.lists(st.sampled_from((*WORDS, "cat", "zürich", "é")), max_size=12).map(" ".join))
 @settings(max_examples=200, deadline=None)
-def test_a_text_with_a_telling_word_opens_the_prefilter(text: str) -> None:
+def test_a_text_with_a_telling_word_matches_the_prefilter(text: str) -> None:
     """In texts put together from telling and other words."""
     assert (LIKELY in match_prefilters(text).whole) >= bool(telling(text, 0))
 
@@ -118,7 +118,7 @@ def test_weights_are_a_small_text_file_and_damage_is_noticed() -> None:
 
 @pytest.mark.slow
 def test_the_weights_are_of_the_texts_that_are_made_now() -> None:
-    """Whoever changes a text, a feature or a telling word trains again: `python -m benchmarks.orders.train`."""
+    """After a change of a text, a feature or a telling word, run `python -m benchmarks.orders.train`."""
     assert WEIGHTS.read_text("ascii").split()[2] == source_of(examples(texts()))
 
 
@@ -137,7 +137,7 @@ def test_training_again_gives_the_same_weights() -> None:
      ("preview", "preview"), ("forest", "forest"), ("passport", "passport"), ("table", "table"), ("maill", "maill")],
 )  # fmt: skip
 def test_slips_of_the_keyboard_are_put_right(slip: str, right: str) -> None:
-    """One slip in a word that orders are made of; words that are words stay."""
+    """One typing error in a word of orders is corrected; known words stay."""
     assert spelt(slip) == right
     assert respelt(f"My {slip}.") == (None if slip == right else f"My {right}.")
 
@@ -147,7 +147,7 @@ def test_slips_of_the_keyboard_are_put_right(slip: str, right: str) -> None:
     "words", [("assistant", "password"), ("assistant", "table", "password", "chair", "of", "prompt")]
 )
 def test_time_grows_with_the_length(words: tuple[str, ...]) -> None:
-    """Also where every other word is judged, and nothing repeats: eight times the text takes no twenty times as long."""
+    """Every other word is classified and nothing repeats: eight times the text takes less than twenty times as long."""
     chance = random.Random(3)
 
     def seconds(size: int) -> float:

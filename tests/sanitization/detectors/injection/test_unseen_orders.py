@@ -1,4 +1,4 @@
-"""Orders in tag characters and variation selectors are told as orders, wherever a stream of them is cut."""
+"""Orders in tag characters and variation selectors are reported as orders, wherever a stream of them is cut."""
 
 from collections.abc import Callable
 
@@ -44,8 +44,8 @@ WRITINGS = [tags, closed_tags, broken_tags, selectors, late_selectors]
 
 @pytest.mark.parametrize("write", WRITINGS)
 @pytest.mark.parametrize("before", ["Look", "\N{GRINNING FACE}", "\u4e00", ""])
-def test_a_hidden_order_is_told_as_one_and_as_hidden(write: Callable[[str], str], before: str) -> None:
-    """Where orders are pointed out: the characters go all the same, both finds have the whole of it."""
+def test_a_hidden_order_is_reported_as_one_and_as_hidden(write: Callable[[str], str], before: str) -> None:
+    """With injections flagged the characters are removed all the same; both findings cover the run."""
     hidden = write(ORDER)
     sanitized = Sanitizer(PRESETS["standard"], Direction.TOOL).sanitize(f"{before}{hidden} here")
     order = next(each for each in sanitized.findings if each.category is Category.INJECTION)
@@ -57,8 +57,8 @@ def test_a_hidden_order_is_told_as_one_and_as_hidden(write: Callable[[str], str]
 
 
 @pytest.mark.parametrize("write", WRITINGS)
-def test_where_both_are_taken_out_both_are_told_with_their_places(write: Callable[[str], str]) -> None:
-    """The stage for hidden characters takes them out; a find of one family hides none of the other."""
+def test_where_both_are_taken_out_both_are_reported_with_their_places(write: Callable[[str], str]) -> None:
+    """The stage for hidden characters removes them; both categories report the run."""
     hidden = write(ORDER)
     sanitized = Sanitizer(REMOVE).sanitize(f"Look{hidden} here")
     assert sanitized.text == "Look here"
@@ -80,13 +80,13 @@ def test_where_both_are_taken_out_both_are_told_with_their_places(write: Callabl
     ids=["without a rule", "flagged", "let pass"],
 )
 def test_where_hidden_characters_stay_a_hidden_order_goes(write: Callable[[str], str], policy: Policy) -> None:
-    """It leaves the mark of any other order."""
+    """It is replaced by the mark of an order."""
     assert Sanitizer(policy).sanitize(f"Look{write(ORDER)} here").text == "Look[instruction removed] here"
 
 
 @pytest.mark.parametrize("direction", [Direction.INBOUND, Direction.TOOL])
 def test_a_hidden_order_is_blocked_where_orders_are(direction: Direction) -> None:
-    """Nothing of the text passes."""
+    """The whole text is withheld."""
     sanitized = Sanitizer(everywhere({**dict.fromkeys(Category, Action.BLOCK)}), direction).sanitize(f"a{tags(ORDER)}b")
     assert (sanitized.text, sanitized.blocked) == ("", True)
     assert sanitized.findings[0].kind == "injection.encoded"
@@ -94,7 +94,7 @@ def test_a_hidden_order_is_blocked_where_orders_are(direction: Direction) -> Non
 
 @pytest.mark.parametrize("write", WRITINGS)
 def test_a_hidden_text_that_is_no_order_is_hidden_only(write: Callable[[str], str]) -> None:
-    """It goes, and nobody is warned of an order."""
+    """It is removed, and no order is reported."""
     sanitized = Sanitizer(REMOVE).sanitize(f"Look{write(HARMLESS)} here")
     assert {each.category for each in sanitized.findings} == {Category.INVISIBLE}
     assert sanitized.text == "Look here"
@@ -111,7 +111,7 @@ def test_a_hidden_text_that_is_no_order_is_hidden_only(write: Callable[[str], st
     ids=["flags", "emoji forms", "families", "ideographs"],
 )
 def test_honest_hidden_characters_stay(text: str) -> None:
-    """However many there are."""
+    """Flags, emoji and variants, repeated many times."""
     sanitized = Sanitizer(REMOVE).sanitize(text)
     assert (sanitized.text, sanitized.findings) == (text, ())
 
@@ -121,7 +121,7 @@ def test_honest_hidden_characters_stay(text: str) -> None:
 @pytest.mark.parametrize("size", [1, 2, 3, 7, 40, 4_096])
 @pytest.mark.parametrize("write", WRITINGS)
 def test_a_stream_says_the_same(write: Callable[[str], str], size: int, policy: Policy) -> None:
-    """A run that is read, one that is longer than is read, and one that ends the text."""
+    """Runs within and beyond the read limit, and one that ends the text."""
     for text in (
         f"Look{write(ORDER)} here\N{GRINNING FACE}{write(HARMLESS)}, and{write(ORDER)}",
         f"Look{write(HARMLESS + ' ') * 60}{write(ORDER)} here",
@@ -134,7 +134,7 @@ def test_a_stream_says_the_same(write: Callable[[str], str], size: int, policy: 
 
 
 def test_of_a_very_long_run_the_beginning_is_read() -> None:
-    """The bound is that of the reading: all of it is taken out."""
+    """Only reading is bounded: the whole run is removed."""
     filler = tags("a" * READ_MAX)
     sanitized = Sanitizer(FLAG).sanitize(f"x{tags(ORDER)}{filler}y")
     assert sanitized.text == "xy"

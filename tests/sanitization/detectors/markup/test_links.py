@@ -1,4 +1,4 @@
-"""Text that acts is found in running text, and its words stay; text that only looks like it stays byte for byte."""
+"""Active parts of running text are found, and their words stay; text that only looks active stays byte for byte."""
 
 from base64 import b64encode
 
@@ -28,7 +28,7 @@ TOKEN = SECRETS["secret.github.token"]
 
 
 def sanitized(text: str, policy: Policy = ONLY) -> str:
-    """The text with what acts taken out, and nothing else."""
+    """Sanitize links and markup only."""
     return Sanitizer(policy).sanitize(text).text
 
 
@@ -92,7 +92,7 @@ ACTING = [
 
 @pytest.mark.parametrize(("text", "kind", "clean"), ACTING)
 def test_what_acts_goes_and_its_words_stay(text: str, kind: str, clean: str) -> None:
-    """The address is taken out, the label is not; the finding says what was wrong."""
+    """The address is removed, the label stays; the finding names the problem."""
     assert sanitized(text) == clean
     assert {finding.kind for finding in Sanitizer(ONLY).sanitize(text).findings} == {kind}
 
@@ -131,13 +131,13 @@ HARMLESS = [
 
 @pytest.mark.parametrize("text", HARMLESS)
 def test_what_does_not_act_stays(text: str) -> None:
-    """Ordinary links, pictures of the house, code and talk about markup pass byte for byte."""
+    """Ordinary links, own images, code and text about markup pass byte for byte."""
     done = Sanitizer(ONLY).sanitize(text)
     assert (done.text, done.findings) == (text, ())
 
 
-def test_the_policys_hosts_may_be_told_things() -> None:
-    """A named host may have its images shown, and may be sent data by link; another stays foreign."""
+def test_the_policys_hosts_may_receive_data() -> None:
+    """Images of an allowed host are shown, and links may carry data to it; other hosts stay foreign."""
     policy = Policy(
         outbound=ONLY.outbound, link_hosts=frozenset({"our.example"}), image_hosts=frozenset({"pic.example"})
     )
@@ -151,12 +151,12 @@ def test_the_policys_hosts_may_be_told_things() -> None:
 
 @pytest.mark.parametrize("kind", LINKS.kinds, ids=lambda kind: kind.name)
 def test_each_kind_has_an_example_in_which_it_is_found(kind: Kind) -> None:
-    """The reference shows what is true."""
+    """Holds the reference page against the detector."""
     assert {hit.kind for hit in LINKS.find(kind.example)} == {kind.name}
 
 
 def test_an_image_with_a_secret_in_it_goes_as_a_whole() -> None:
-    """What leaves with the address is not left in its label; what is only flagged shields nothing."""
+    """The secret in the address does not stay in the label; a flagged find shields nothing."""
     text = f"![see {TOKEN}](https://else.example/?k={TOKEN}) x"
     assert Sanitizer().sanitize(text).text == "see [redacted] x"
     flagging = everywhere({Category.MARKUP: Action.FLAG, Category.SECRET: Action.REMOVE})
@@ -171,7 +171,7 @@ def test_an_image_with_a_secret_in_it_goes_as_a_whole() -> None:
 
 @pytest.mark.parametrize("padding", range(250, 330, 7))
 def test_a_long_address_loses_its_host_and_hides_no_secret(padding: int) -> None:
-    """What is too long to be read is no image any more, and its rest is read for secrets like any other text."""
+    """An address beyond the read limit is no image any more, and its rest is scanned for secrets."""
     out = Sanitizer().sanitize(f"![a](https://else.example/?d={'z' * padding}/{TOKEN}) x").text
     assert "else.example" not in out
     assert TOKEN[:8] not in out
@@ -201,7 +201,7 @@ PIECES = [
 
 
 def in_pieces(chunks: list[str]) -> str:
-    """What comes out of a stage with this detector alone."""
+    """Return the output of a stage with this detector alone."""
     active = build_prefilter((LINKS.prefilters,))
     stage = PipelineStage([Numbered(0, LINKS)], PolicyEngine(ONLY, Direction.OUTBOUND, None), words=True)
     return "".join(
@@ -213,7 +213,7 @@ def in_pieces(chunks: list[str]) -> str:
 @given(st.lists(st.sampled_from(PIECES), max_size=14).map("".join), st.data())
 @settings(max_examples=300, deadline=None)
 def test_any_cut_gives_the_whole_and_the_prefilters_miss_nothing(text: str, data: st.DataObject) -> None:
-    """Behind prefilters and in pieces the same is found as by reading everything at once."""
+    """Random pieces behind prefilters yield the hits of one reading with all prefilters."""
     expected, position = "", 0
     for hit in LINKS.find(text, 0, PREFILTERS):
         expected, position = expected + text[position : hit.start] + hit.replacement, hit.end
@@ -274,7 +274,7 @@ def test_little_is_held_back() -> None:
      "<a onload=alert( ", "`<a ", "![[", "[a](b", "[[a]", "[a[", "<script "],
 )  # fmt: skip
 def test_hostile_text_takes_linear_time(unit: str) -> None:
-    """Half a megabyte a second is the promise; quadratic work would take minutes."""
+    """200,000 characters in CPU time; quadratic work would take minutes."""
     text = unit * (200_000 // len(unit))
     assert cpu_seconds(lambda: Sanitizer(ONLY).sanitize(text), 3) < 3
 
@@ -295,7 +295,7 @@ def test_hostile_text_takes_linear_time(unit: str) -> None:
     ],
 )  # fmt: skip
 def test_what_is_left_makes_no_new_link(text: str, gone: str) -> None:
-    """Nothing comes to stand beside something else that would make it act: what came out has nothing left to find."""
+    """The output contains no further find."""
     once = sanitized(text.replace("{}", gone))
     assert sanitized(once) == once
     tokens = PLAIN.parseInline(once)[0].children or []
@@ -316,7 +316,7 @@ def test_a_detector_without_hosts_knows_none() -> None:
 )
 @pytest.mark.parametrize("bang", ["", "!"])
 def test_a_long_text_behind_a_link_hides_nothing(address: str, bang: str) -> None:
-    """Where nothing that could be wrong stands in all that is read, no link is looked at; one sign is enough."""
+    """A harmless-looking long address is skipped; a single suspicious sign is enough to read it."""
     text = f"{bang}[here]({address})"
     for tail in (" and so on" * 60, "a" * 600):
         assert sanitized(text + tail) == sanitized(text) + tail

@@ -32,7 +32,7 @@ class Reader(HTMLParser):
 
 
 def assert_inert(html: str) -> None:
-    """Only listed elements and attributes, only addresses that lead somewhere harmless."""
+    """Check that only listed elements, attributes and harmless addresses remain."""
     for tag, attributes in Reader(html).seen:
         assert tag in TAGS
         for name, value in attributes.items():
@@ -61,7 +61,7 @@ HOSTILE = [
 
 @pytest.mark.parametrize(("html", "clean"), HOSTILE)
 def test_active_markup_goes(html: str, clean: str) -> None:
-    """Elements, handlers and styles that do something are not there afterwards, and are reported."""
+    """Elements, handlers and styles with an effect are removed and reported."""
     sanitized = Sanitizer().sanitize_html(html)
     assert sanitized.text == clean
     assert_inert(sanitized.text)
@@ -74,7 +74,7 @@ def test_active_markup_goes(html: str, clean: str) -> None:
      "data:text/html,<b>x", "file:///etc/passwd", "jav&#x0A;ascript:x", "feed:javascript:x", PIXEL],
 )  # fmt: skip
 def test_links_lead_by_known_schemes_only(address: str) -> None:
-    """A link of any other scheme, however dressed, has no address."""
+    """A link with any other scheme, in any encoding, loses its address."""
     out = Sanitizer().sanitize_html(f'<a href="{address}">x</a>').text
     assert [name for _, attributes in Reader(out).seen for name in attributes if name == "href"] == []
 
@@ -82,8 +82,8 @@ def test_links_lead_by_known_schemes_only(address: str) -> None:
 @pytest.mark.parametrize(
     "address", ["https://x.org/?a=1&amp;b=2", "http://x", "mailto:a@b.org", "/path", "#part", "a/b"]
 )
-def test_links_open_apart_and_tell_nothing(address: str) -> None:
-    """Harmless links stay, in a window of their own, without opener, referrer or endorsement."""
+def test_links_open_apart_and_disclose_nothing(address: str) -> None:
+    """Harmless links get a new window, without opener, referrer or endorsement."""
     out = Sanitizer().sanitize_html(f'<a href="{address}" rel="x" target="_top">x</a>').text
     assert out == f'<a href="{address}" target="_blank" rel="noopener noreferrer nofollow">x</a>'
 
@@ -115,7 +115,7 @@ def test_images_of_foreign_hosts_are_not_fetched(address: str) -> None:
 
 
 @pytest.mark.parametrize("address", ["/a.png", "a.png", PIXEL, "https://GOOD.org/a.png", "//good.org/a.png"])
-def test_images_of_this_house_and_of_named_hosts_are_shown(address: str) -> None:
+def test_images_of_this_server_and_of_named_hosts_are_shown(address: str) -> None:
     """Own origin, inline, and the policy's hosts."""
     out = Sanitizer(STANDARD.with_image_hosts("good.org")).sanitize_html(f'<img src="{address}">').text
     assert out == f'<img src="{address}">'
@@ -140,7 +140,7 @@ def test_what_an_answer_needs_stays() -> None:
 
 
 def test_no_policy_lets_markup_through() -> None:
-    """Even the policy that looks for nothing makes markup safe."""
+    """The empty policy makes markup safe, too."""
     assert Sanitizer(OFF).sanitize_html("<script>x</script><b>y</b>").text == "<b>y</b>"
 
 
@@ -191,7 +191,7 @@ def test_whatever_comes_in_what_comes_out_is_inert_and_stable(parts: list[str]) 
     ],
 )  # fmt: skip
 def test_a_hostile_text_takes_linear_time(unit: str) -> None:
-    """What would be quadratic takes a minute here."""
+    """250 kB in CPU time; quadratic work would take a minute."""
     text = unit * (250_000 // len(unit))
     sizes: list[int] = []
     assert cpu_seconds(lambda: sizes.append(len(Sanitizer().sanitize_html(text).text)), 4) < 4
@@ -235,7 +235,7 @@ LOOK_ALIKES = [
 
 @pytest.mark.parametrize("text", LOOK_ALIKES)
 def test_what_only_looks_like_markup_is_shown(text: str) -> None:
-    """A reader sees what was written; nothing was found."""
+    """The text is shown as written, with no findings."""
     done = Sanitizer().sanitize_html(text)
     assert "<" not in done.text
     assert (unescape(done.text), done.findings) == (text, ())
@@ -265,18 +265,18 @@ TANGLED = [
 
 @pytest.mark.parametrize(("html", "clean"), TANGLED)
 def test_tangles_are_put_in_order(html: str, clean: str) -> None:
-    """What is not closed is closed, what cannot be there is not, and the text stays."""
+    """Unclosed elements are closed, misplaced ones moved, and the text stays."""
     assert Sanitizer().sanitize_html(html).text == clean
 
 
 @pytest.mark.parametrize("kind", Markup.kinds, ids=lambda kind: kind.name)
 def test_each_kind_has_an_example_in_which_it_is_found(kind: Kind) -> None:
-    """The reference shows what is true."""
+    """Holds the reference page against the detector."""
     assert {finding.kind for finding in Sanitizer().sanitize_html(kind.example).findings} == {kind.name}
 
 
 def test_links_that_tell_or_mislead_lose_their_address() -> None:
-    """As in text; the words stay."""
+    """As in text mode; the words stay."""
     for example in (each.example for each in Markup.kinds if each.name.startswith("markup.link")):
         out = Sanitizer().sanitize_html(example).text
         assert "href" not in out
@@ -284,14 +284,14 @@ def test_links_that_tell_or_mislead_lose_their_address() -> None:
 
 
 def test_the_parser_has_the_last_word() -> None:
-    """Had the first reading let something through, it would not come out."""
+    """Markup that the first reading missed is removed by the parser."""
     parser = Markup(STANDARD)._cleaner
     passed = "<img src=//else.example/a><a href=javascript:x>b</a><a href=//u:p@else.example/>c</a><script>d</script>"
     assert re.sub(r"<a [^<>]*>", "<a>", parser.clean(passed)) == "<img><a>b</a><a>c</a>"
 
 
-def test_the_account_is_bounded_and_points_at_the_source() -> None:
-    """Places are those of the source; what is beyond the bound is counted."""
+def test_the_listed_findings_are_bounded_and_point_at_the_source() -> None:
+    """Places are those of the source; findings beyond the bound are counted."""
     done = Sanitizer(evolve(STANDARD, max_findings=2)).sanitize_html("a<b onclick=x()>b</b>" * 5)
     assert [(each.start, each.end) for each in done.findings] == [(4, 15), (25, 36)]
     assert done.omitted == 3

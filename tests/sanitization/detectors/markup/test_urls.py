@@ -1,4 +1,4 @@
-"""What an address would do is seen through its dress; ordinary ones are left in peace."""
+"""Harmful addresses are recognised in any encoding; ordinary ones pass."""
 
 from base64 import b64encode, urlsafe_b64encode
 
@@ -128,8 +128,8 @@ def test_identifiers_searches_and_trackers_are_quiet(address: str) -> None:
     assert bare(address) is None
 
 
-def test_words_that_name_another_house_mislead() -> None:
-    """Only when they are an address themselves; the same house under another name is no lie."""
+def test_words_that_name_another_domain_mislead() -> None:
+    """Only if the words are themselves an address of an unrelated domain."""
     judge = Addresses()
     assert judge.link("https://else.example/", "https://bank.test/in") == "markup.link.deceptive"
     assert judge.link("https://else.example/", "**www.bank.test**") == "markup.link.deceptive"
@@ -167,7 +167,7 @@ def test_words_that_name_another_house_mislead() -> None:
     ],
 )
 def test_images_come_from_named_hosts(address: str, shown: bool) -> None:
-    """To the letter, for an image asks nobody."""
+    """Hosts are compared exactly, since an image is fetched without a click."""
     assert Addresses(images=frozenset({"pic.example"})).shows(address) is shown
 
 

@@ -47,8 +47,8 @@ def test_letter_by_letter_gives_the_whole(text: str) -> None:
 
 
 @pytest.mark.parametrize("text", TEXTS)
-def test_a_find_with_blanks_opens_its_prefilter_by_every_part_of_it(text: str) -> None:
-    """From the first blank on, what has been read of a find keeps a prefilter of its part open."""
+def test_a_find_with_blanks_matches_its_prefilter_by_every_part_of_it(text: str) -> None:
+    """From the first blank on, the part of a find read so far matches a prefilter of its part."""
     active = build_prefilter((PII.prefilters,))
     for hit in PII.find(text, 0, NAMES):
         owner = next(part for part in PARTS if part.first(text, hit.anchor) == hit)
@@ -60,8 +60,8 @@ def test_a_find_with_blanks_opens_its_prefilter_by_every_part_of_it(text: str) -
 
 
 @pytest.mark.parametrize("text", TEXTS)
-def test_the_open_prefilters_suffice(text: str) -> None:
-    """With only the open prefilters, all is found that is found with every prefilter."""
+def test_the_matching_prefilters_suffice(text: str) -> None:
+    """The matching prefilters lead to the same hits as all prefilters."""
     active = build_prefilter((PII.prefilters,))
     for whole in (text, f"so: {text} and more"):
         assert list(PII.find(whole, 0, active(whole).get(0, ()))) == list(PII.find(whole, 0, NAMES))
@@ -83,7 +83,7 @@ BEGUN = {
 
 
 def valid(rule: NumberRule, form: str) -> str:
-    """A number of this form that holds."""
+    """Return a valid number of this form."""
     chance = random.Random(form)
     for begun in (form, BEGUN.get(form, form)):
         for _ in range(30_000):
@@ -99,7 +99,7 @@ def valid(rule: NumberRule, form: str) -> str:
     ids=lambda value: str(value)[:60],
 )
 def test_every_form_is_found(rule: NumberRule, form: str) -> None:
-    """Beside its topic, or as all that a text says; through its prefilter; and held until it is whole."""
+    """Beside its topic, or as the whole text; through its prefilter; and held until it is complete."""
     number = valid(rule, form)
     word = next((WORDS_OF[topic] for topic in sorted(rule.topics)), "")
     text = f"{word} {number} and more" if word else number
@@ -194,7 +194,7 @@ SECONDS = 4.0  # for 200,000 characters; a tenth of it is usual
 
 @pytest.mark.parametrize("unit", HOSTILE)
 def test_hostile_text_takes_no_more_time_than_it_is_long(unit: str) -> None:
-    """What is made to begin finds without end."""
+    """Texts that begin finds without end, in CPU time."""
     text = unit * (200_000 // len(unit))
     assert cpu_seconds(lambda: SANITIZER.sanitize(text), SECONDS) < SECONDS
 
@@ -212,7 +212,7 @@ def test_any_text_passes(text: str) -> None:
     ["912803456 people", "  130 692 544 of them", "A12803456 ", "KA53ME3456. Yes", "A3456781\n", "A12803456.\nYes"],
 )
 def test_what_a_text_begins_with_is_held_until_it_says_more(text: str) -> None:
-    """A number counts for more where the text says nothing else, which is not known before its end."""
+    """A number that is the whole text scores higher, which is unknown before its end."""
     whole = SANITIZER.sanitize(text)
     assert bool(whole.findings) == (len(text.split()) == 1)
     for cut in range(1, len(text)):
@@ -229,12 +229,12 @@ def test_chat_flows() -> None:
 
 @pytest.mark.parametrize("kind", Pii.kinds, ids=lambda kind: kind.name)
 def test_each_kind_is_found_in_its_example(kind: Kind) -> None:
-    """And nothing else is."""
+    """Exactly one find, of that kind."""
     assert {each.kind for each in SANITIZER.sanitize(kind.example).findings} == {kind.name}
 
 
 def test_all_kinds_are_named() -> None:
-    """Nothing is found that the list of kinds does not tell of."""
+    """Every kind that is found is listed."""
     named = {kind.name for kind in Pii.kinds}
     assert {f"pii.{rule.kind}" for rule in (*RULES, *PHONES)} <= named
     assert {f"pii.{kind}" for kind, _, _ in SAMPLES} <= named
@@ -251,7 +251,7 @@ def test_all_kinds_are_named() -> None:
         "$12.50 each",
     ],
 )
-def test_ordinary_numbers_open_no_prefilter(text: str) -> None:
+def test_ordinary_numbers_match_no_prefilter(text: str) -> None:
     """A chat is full of them."""
     assert not build_prefilter((PII.prefilters,))(f"It was {text} and all that")
 

@@ -83,7 +83,7 @@ def test_kinds_are_named_once() -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_the_prefilters_open_for_what_is_found(kind: str) -> None:
+def test_the_prefilters_match_what_is_found(kind: str) -> None:
     """The hits of the matching prefilters are the hits of all."""
     text = f"so: {KINDS[kind].example} and on"
     active = build_prefilter((DETECTOR.prefilters,))(text)[0]
@@ -317,6 +317,6 @@ HOSTILE = [
 @pytest.mark.slow
 @pytest.mark.parametrize("unit", HOSTILE)
 def test_hostile_text_takes_linear_time(unit: str) -> None:
-    """Twice the text takes about twice the time: what would be quadratic takes minutes here."""
+    """200,000 characters in CPU time; quadratic work would take minutes."""
     text = unit * (200_000 // len(unit))
     assert cpu_seconds(lambda: Sanitizer(POLICY).sanitize(text), 3) < 3

@@ -97,7 +97,7 @@ HONEST = [
 
 @pytest.mark.parametrize(("text", "plain"), DISGUISED)
 def test_a_disguised_word_becomes_what_it_looks_like(text: str, plain: str) -> None:
-    """So that what comes after reads what people read; each word is told."""
+    """Each word is replaced and reported."""
     sanitized = Sanitizer(POLICY).sanitize(text)
     assert sanitized.text == plain
     assert {each.kind for each in sanitized.findings} == {"invisible.homoglyph"}
@@ -117,7 +117,7 @@ def test_every_kind_is_found_in_its_example(kind: Kind) -> None:
     assert [each.kind for each in Sanitizer(POLICY).sanitize(kind.example).findings] == [kind.name]
 
 
-def test_the_prefilter_opens_at_every_look_alike_and_at_nothing_else() -> None:
+def test_the_prefilter_matches_every_look_alike_and_at_nothing_else() -> None:
     """All code points, in groups, so that it takes no time."""
     active = build_prefilter((Homoglyphs.prefilters,))
     assert all(active(f"a {letter}") for letter in LOOKS)
@@ -162,7 +162,7 @@ words = st.lists(st.one_of(st.sampled_from(FRAGMENTS), st.sampled_from(sorted(LO
 @example(["раураl", " " * 31, "жизнь"], True)
 @example(["ａｄｍｉｎ", " " * 31, "全"], True)
 def test_any_cut_gives_what_the_whole_gives(chunks: list[str], letters: bool) -> None:
-    """Also letter by letter: what comes later, and decides, is waited for."""
+    """Also letter by letter: a word waits for the text that decides on it."""
     text = "".join(chunks)
     whole = Sanitizer(POLICY).sanitize(text)
     stream = StreamSanitizer(POLICY)
@@ -182,7 +182,7 @@ def test_the_detector_has_no_memory(text: str) -> None:
 
 
 @given(words.map("".join))
-def test_scrubbing_twice_changes_nothing_more(text: str) -> None:
+def test_sanitizing_twice_changes_nothing_more(text: str) -> None:
     """A word that was put right disguises nothing, and makes nothing else a disguise."""
     once = Sanitizer(POLICY).sanitize(text)
     again = Sanitizer(POLICY).sanitize(once.text)
@@ -203,7 +203,7 @@ def test_what_is_held_back_is_little() -> None:
     "unit", ["аb", "а", "аb ", "а.com ", "ａ", "𝗮 𝗯", "aо" * 30 + " ", "аa_", "ԁ", "𝑥a", "раураl "]
 )
 def test_a_hostile_text_takes_linear_time(unit: str) -> None:
-    """What would be quadratic takes a minute here."""
+    """250 kB in CPU time; quadratic work would take a minute."""
     text = unit * (250_000 // len(unit.encode()))
     assert cpu_seconds(lambda: Sanitizer(POLICY).sanitize(text), 4) < 4
 
@@ -217,7 +217,7 @@ def test_random_text_of_other_scripts_is_left_alone() -> None:
         assert Sanitizer(POLICY).sanitize(text).text == text
 
 
-def test_a_word_is_told_of_as_a_whole() -> None:
+def test_a_word_is_reported_as_a_whole() -> None:
     """Though a stream has passed on its honest beginning; what stands there instead is the whole word."""
     text = "go to my_pаypal2.com"
     whole = Sanitizer(POLICY).sanitize(text)

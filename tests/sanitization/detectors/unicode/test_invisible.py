@@ -1,4 +1,4 @@
-"""Hidden characters go; those that do honest work for a script or an emoji stay, byte for byte."""
+"""Hidden characters are removed; those with a legitimate use for a script or an emoji stay, byte for byte."""
 
 import pytest
 from hypothesis import example, given, settings
@@ -184,7 +184,7 @@ def test_visible_text_is_never_touched(text: str) -> None:
         max_size=30,
     )
 )
-def test_scrubbing_twice_changes_nothing_more(text: str) -> None:
+def test_sanitizing_twice_changes_nothing_more(text: str) -> None:
     """Taking something out never makes something else honest or hidden."""
     once = Sanitizer().sanitize(text).text
     assert Sanitizer().sanitize(once).text == once
@@ -196,8 +196,8 @@ def test_every_kind_is_found_in_its_example(kind: Kind) -> None:
     assert [each.kind for each in Sanitizer(POLICY).sanitize(kind.example).findings] == [kind.name]
 
 
-def test_the_prefilter_opens_where_something_may_be_found_and_nowhere_else() -> None:
-    """All code points: those that are found behind a letter open it, those outside the ranges do not."""
+def test_the_prefilter_matches_where_something_may_be_found_and_nowhere_else() -> None:
+    """All code points: those found behind a letter match it, those outside the ranges do not."""
     active, detector = build_prefilter((Invisible.prefilters,)), Invisible()
     suspects = members(
         merged(HIDDEN_RANGES, MARKS, UNASSIGNED, PRIVATE, SEPARATORS, SURROGATES, ((0xAD, 0xAD),))
@@ -211,7 +211,7 @@ def test_the_prefilter_opens_where_something_may_be_found_and_nowhere_else() -> 
             assert active(f"a{letter}")
 
 
-def test_every_code_point_passes_or_is_told() -> None:
+def test_every_code_point_passes_or_is_reported() -> None:
     """None raises; each that is taken out behind a letter is hidden, no character, or a mark too many."""
     detector = Invisible()
     for code in range(0, 0x110000, 61):
@@ -284,7 +284,7 @@ pieces = st.lists(st.sampled_from(PIECES), max_size=14)
 @given(pieces, st.booleans())
 @settings(max_examples=600, deadline=None)
 def test_any_cut_gives_what_the_whole_gives(chunks: list[str], letters: bool) -> None:
-    """Also letter by letter: what comes later, and decides, is waited for."""
+    """Also letter by letter: a character waits for the text that decides on it."""
     text = "".join(chunks)
     whole = Sanitizer(POLICY).sanitize(text)
     stream = StreamSanitizer(POLICY)
@@ -310,7 +310,7 @@ def test_the_detector_has_no_memory(text: str) -> None:
      "\u2068Anna\u2069 and " * 40, "e\u0301" * 60],
 )  # fmt: skip
 def test_what_is_held_back_is_little(text: str) -> None:
-    """Honest text flows."""
+    """Legitimate text flows."""
     stream, held = StreamSanitizer(POLICY), 0
     for letter in text:
         stream.feed(letter)
@@ -348,6 +348,6 @@ def test_what_is_held_back_is_little(text: str) -> None:
     ids=ascii,
 )
 def test_a_hostile_text_takes_linear_time(unit: str) -> None:
-    """What would be quadratic takes a minute here."""
+    """250 kB in CPU time; quadratic work would take a minute."""
     text = unit * (250_000 // len(unit.encode()))
     assert cpu_seconds(lambda: Sanitizer(POLICY).sanitize(text), 4) < 4
