@@ -56,8 +56,8 @@ class ReadThrottle(Ask[ThrottleStatistics]):
 class AcquirePermit(Ask[None]):
     """Ask a throttle for a permit to act for `key`: answered as soon as the rate of that key allows it.
 
-    For who keeps a rate right before the effect: `await throttle.ask(AcquirePermit(host))`. Takes a token and no place.
-    One that nobody waits for any more takes neither.
+    To keep a rate right before the effect: `await throttle.ask(AcquirePermit(host))`. Takes a token and no place.
+    A request whose caller has left takes none.
     """
 
     key: Hashable = None
@@ -65,7 +65,7 @@ class AcquirePermit(Ask[None]):
 
 @define(eq=False)
 class _Entry:
-    """A message that waits; `asked` when somebody waits for its answer."""
+    """A waiting message; `asked` if it is a request with a caller."""
 
     message: Any = field(repr=False)
     asked: bool
@@ -87,7 +87,7 @@ class Throttle(Actor):
     to another actor, let `work` be `lambda request: target.ask(copy_request(request))`.
 
     `key` says whose rate a message counts for; without it there is one for all. A request's time goes on while
-    it waits: one that nobody waits for any more takes no token, and one in work is cancelled. `backlog` messages may
+    it waits: if its caller leaves, it takes no token, or its work is cancelled. `backlog` messages may
     wait; after that `overflow` decides whom to refuse: the newest, or the oldest. A refused request fails with
     `MailboxFull`, a refused message is a dead letter.
 

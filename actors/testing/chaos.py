@@ -1,9 +1,9 @@
-"""Faults on purpose, in a live system, in a part of its tree; seeded, written down, and repeatable.
+"""Fault injection into a part of a live tree: seeded, logged, and repeatable.
 
 1. Whether message n of an actor meets a fault depends on the seed, the actor's path and n only: not on the order in
    which actors run. Kills between messages depend on the seed and the clock, and on who is alive then.
 2. Every fault is in the log before it happens. A log replayed does the same to the same messages, and nothing else.
-3. The root of the system is spared, and so is whoever is not in the subtree.
+3. The root of the system and actors outside of the subtree are spared.
 4. After the block no new fault happens; a delay that has begun goes on.
 """
 
@@ -29,20 +29,20 @@ from actors.watch import Notice
 
 
 class _FaultSource(Protocol):
-    """Where the faults come from."""
+    """A source of faults."""
 
     def at_message(self, path: str, number: int) -> tuple[FaultKind, float] | None:
-        """What happens to this message, and for how many seconds; called once for each message, in order of number."""
+        """Return the fault for this message and its seconds; called once for each message, in order of number."""
 
     def next_kill(self, elapsed_s: float) -> tuple[float, str | None] | None:
-        """When the next kill between messages is, in seconds from the beginning, and of whom; None for anybody."""
+        """Return the next kill between messages: its time in seconds from the beginning, and its path; None: any."""
 
     def choose(self, paths: list[str]) -> str:
-        """Whom to kill among these."""
+        """Choose the path to kill."""
 
 
 class _RandomFaults:
-    """Faults by chance."""
+    """Random faults."""
 
     def __init__(self, seed: int, rates: Rates) -> None:
         self._seed = seed
@@ -165,7 +165,7 @@ class ChaosRun:
 
 
 async def _inject(ref: ActorRef, kind: FaultKind, message: object, fault: ChaosFault) -> None:
-    """Do what keeps the message from being handled."""
+    """Perform a fault in place of the handling of a message."""
     if kind is FaultKind.FAIL:
         raise fault
     if kind is FaultKind.KILL:
@@ -176,15 +176,15 @@ async def _inject(ref: ActorRef, kind: FaultKind, message: object, fault: ChaosF
         if call is not None and call.timeout_s == math.inf:
             message.fail(fault)
         else:
-            message.when_ended(partial(_forget, message))  # what is lost on its way is not let go of by its actor
+            message.when_ended(partial(_forget, message))  # keeps it referenced: a lost request is not `Unanswered`
 
 
 def _forget(_: object) -> None:
-    """The call of a request that was dropped is over."""
+    """Do nothing at the end of the call of a dropped request."""
 
 
 def chaos(system: ActorSystem, *, seed: int, rates: Rates, subtree: str = "/") -> ChaosRun:
-    """Let faults befall the actors at and below the path `subtree`, at these rates; `seed` decides which.
+    """Inject faults into the actors at and below the path `subtree`, at these rates; `seed` decides which.
 
     Use it as `async with chaos(...) as run`, then read `run.log` or keep `run.json()` for `replay`. Probes are
     actors too: choose a subtree without them.
@@ -193,5 +193,5 @@ def chaos(system: ActorSystem, *, seed: int, rates: Rates, subtree: str = "/") -
 
 
 def replay(system: ActorSystem, faults: Iterable[Fault]) -> ChaosRun:
-    """Let exactly these faults happen again, at the same messages, and kills between messages at the same times."""
+    """Inject exactly these faults again, at the same messages, and kills between messages at the same times."""
     return ChaosRun(system, _RecordedFaults(list(faults)), "/")

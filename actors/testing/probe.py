@@ -1,4 +1,4 @@
-"""An actor a test can look through: it keeps what it is told until the test asks for it."""
+"""A probe: an actor that keeps the messages it receives until the test expects them."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ class Probe(Capture[object]):
         return probe
 
     def heard(self, item: object) -> None:
-        """Keep a message, answer it if `answer` said how, and wake who waits for it."""
+        """Keep a message, answer it if `answer` was set for its type, and wake the task that waits for it."""
         super().heard(item)
         for kind, answer in self._answers:
             if isinstance(item, kind):
@@ -96,7 +96,7 @@ class Probe(Capture[object]):
         await self.ref.ask(_Watch(ref, restarts))
 
     async def unwatch(self, ref: ActorRef) -> None:
-        """Hear nothing more of an actor's end or restarts."""
+        """Stop watching an actor."""
         await self.ref.ask(_Unwatch(ref))
 
     async def expect_end(self, ref: ActorRef, timeout_s: float | None = None) -> Terminated:

@@ -1,4 +1,4 @@
-"""Plays rounds, in several processes if told so, names each seed that failed, and sums up."""
+"""The command that plays rounds, optionally in several processes, names each failed seed, and prints a summary."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ REPLAY = "python -m actors.testing.stress --replay"
 
 @define
 class Tally:
-    """What came of some rounds: their number, the incarnations in them, and what was wrong with which seed."""
+    """The results of some rounds: their number, their incarnations, and the faults of each failed seed."""
 
     rounds: int = 0
     incarnations: int = 0
@@ -49,7 +49,7 @@ def play_many(seeds: Sequence[int]) -> Tally:
 
 
 def play_in_processes(seeds: Iterator[int], processes: int, end: float) -> Iterator[Tally]:
-    """Play the rounds in so many processes until all are done or `end` (monotonic); yield a tally for each chunk."""
+    """Play the rounds in several processes until all are done or `end` (monotonic). Yield a tally for each chunk."""
     with ProcessPoolExecutor(processes, get_context("spawn")) as pool:
         working: set[Future[Tally]] = set()
         while True:

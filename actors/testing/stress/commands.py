@@ -1,4 +1,4 @@
-"""What the actors of the random trees are told to do."""
+"""The commands to the actors of the random trees."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class StopSelf:
 
 @frozen
 class WatchActor:
-    """Watch somebody."""
+    """Watch an actor."""
 
     ref: ActorRef
     vital: bool
@@ -90,7 +90,7 @@ class Echo(Ask[int]):
 
 @frozen(eq=False)
 class MustFinishEcho(Echo):
-    """Must be handled to its end, even when nobody waits for the answer any more."""
+    """An `Echo` that must be handled to its end, even if its caller leaves."""
 
     must_finish: ClassVar[bool] = True
 

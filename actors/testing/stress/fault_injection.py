@@ -1,4 +1,4 @@
-"""How each fault of a plan is done to a live system."""
+"""Injects the faults of a plan into a live system."""
 
 from __future__ import annotations
 
@@ -42,9 +42,9 @@ from actors.testing.stress.trace import RoundTrace, parent_of
 T = TypeVar("T")
 
 LATE_S = 1 / 32
-"""How much later than its timeout an ask may end: twice the grain of the shared deadlines."""
+"""Seconds by which an ask may end late: twice the grain of the shared deadlines."""
 LATE_SHARE = 0.007
-"""The same for long timeouts, as a part of the timeout: their deadlines have a coarser grain."""
+"""Share of a long timeout by which an ask may end late: its deadline has a coarser grain."""
 
 
 def pick(items: Sequence[T], chance: float) -> T:
@@ -54,14 +54,14 @@ def pick(items: Sequence[T], chance: float) -> T:
 
 @define
 class FaultInjector:
-    """Does the acts of one plan, one after the other; what takes time runs in `nursery`."""
+    """Performs the acts of one plan one by one; slow ones run in `nursery`."""
 
     system: ActorSystem
     ledger: RoundTrace
     nursery: trio.Nursery
 
     def do(self, act: Act) -> None:
-        """Do one act to somebody who runs or backs off, now and then to somebody dead."""
+        """Perform one act on a live actor, sometimes on a dead one."""
         lives = [life for life in self.ledger.latest.values() if life.ref is not None and life.ref.alive]
         if not lives:
             return
@@ -102,7 +102,7 @@ class FaultInjector:
             self.ledger.crash_fates[crash.number].letters = 1
 
     def _word(self, act: Act, life: Lifetime) -> object:
-        """The message that makes an actor do this to itself."""
+        """Return the message that makes an actor perform this fault."""
         how = act.how
         others = list(self.ledger.refs)
         match act.fault:
@@ -127,7 +127,7 @@ class FaultInjector:
                 return Spawn(self._newcomer(act))
 
     def _newcomer(self, act: Act) -> Traits:
-        """A child that is not of the plan's tree."""
+        """Return the traits of a child outside of the plan's tree."""
         return Traits(
             pick(["new", "newer"], act.how),
             restart=pick(list(Restart), act.who),
@@ -169,14 +169,14 @@ class FaultInjector:
         return StopChild(name)
 
     def call_off_pacts(self) -> None:
-        """Nobody is to fail because somebody else is stopped in order."""
+        """Remove all vital watches, so that an orderly stop fails no watcher."""
         for life in self.ledger.alive.values():
             for other in [ref for ref in life.vital if ref.alive and ref in life.watched]:
                 if life.ref is not None:
                     life.ref.tell(Unwatch(other))
 
     async def stop_a_watched_one(self) -> None:
-        """Let everybody watch one of them, and stop that one."""
+        """Let all actors watch a random one, and stop that one."""
         lives = list(self.ledger.alive.values())
         target = self.ledger.random.choice(lives).ref if lives else None
         if target is None:
@@ -188,7 +188,7 @@ class FaultInjector:
         await self.stop(target, StopMode.AFTER_DRAIN)
 
     async def stop(self, ref: ActorRef, mode: StopMode) -> None:
-        """Stop an actor; when that returned, nothing of it may be seen any more."""
+        """Stop an actor, and check that it is dead afterwards."""
         self.ledger.dismissed.add((parent_of(ref.path), ref.path.rpartition("/")[2]))
         await ref.stop(mode)
         life = self.ledger.alive.get(ref.path)
@@ -197,7 +197,7 @@ class FaultInjector:
         self.ledger.confirmed[ref] = None
 
     async def send(self, ref: ActorRef, lane: Lane, how: float) -> None:
-        """Send a note, waiting for room for some time, if it is not cancelled before."""
+        """Send a note, waiting some time for room, or cancelled before."""
         note = self.ledger.new_note(ref, lane)
         self.ledger.sent.add(note.number)
         delivered = False
@@ -212,7 +212,7 @@ class FaultInjector:
                 self.ledger.refused.add(note.number)
 
     async def ask_something(self, ref: ActorRef, how: float) -> None:
-        """Ask for one of several kinds of answer, with a timeout or without, and perhaps not wait for it."""
+        """Ask one of several requests, with a timeout or without, and sometimes cancel it."""
         chance = self.ledger.random.random()
         value = next(self.ledger.numbers)
         timeout_s = pick([math.inf, 0.2, 1.0, 5.0], chance)
@@ -262,7 +262,7 @@ class FaultInjector:
         *,
         fail_fast: bool = False,
     ) -> None:
-        """Ask, and check that it ended in time and with the right answer."""
+        """Ask, and check that the ask ends in time and with the right answer."""
         ledger, name = self.ledger, f"{type(request).__name__} to {ref.path if isinstance(ref, ActorRef) else 'pool'}"
         began, dead = trio.current_time(), isinstance(ref, ActorRef) and not ref.alive
         ledger.begun_asks += 1
@@ -270,7 +270,7 @@ class FaultInjector:
             with trio.move_on_after(patience_s):
                 answer = await ref.ask(request, timeout_s=timeout_s, fail_fast=fail_fast)
                 if isinstance(request, Echo | Relay | NeverAnswer) and answer != request.value:
-                    ledger.violation(f"{name}: got the answer of somebody else")
+                    ledger.violation(f"{name}: got the answer of another request")
         except ActorError as error:
             ledger.log(f"{name}: {error!r}")
             if isinstance(error, ActorDied) and self._was_queued(request):

@@ -1,4 +1,4 @@
-"""What must hold once the faults are over: of a tree at rest, of a group restart, and of a system that has ended."""
+"""Invariants checked after the faults: of a tree at rest, of a group restart, and of an ended system."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ REST_S = 600.0
 
 
 async def check_rest(system: ActorSystem, ledger: RoundTrace) -> None:
-    """Nothing misbehaves for a while: everybody who should be there is, nothing is left in a table, all answer."""
+    """Check a tree at rest: it has the expected actors, its tables are empty, and all actors answer."""
     everybody = below(system.root)
     refs = [ref for ref in everybody if ref._cell.kind is RandomActor]
     if len(system.timers):
@@ -54,7 +54,7 @@ async def check_rest(system: ActorSystem, ledger: RoundTrace) -> None:
 
 
 def check_pool(ledger: RoundTrace) -> None:
-    """The pool's callers see its live workers, and none of them owes an answer."""
+    """Check that the `PoolRef` has the live workers, and that none has an unanswered ask."""
     pool = ledger.pool.ref
     children = [] if pool is None else pool.children()
     if {*ledger.pool.workers} != {*children}:
@@ -65,14 +65,14 @@ def check_pool(ledger: RoundTrace) -> None:
 
 
 def check_stream(everybody: list[ActorRef], ledger: RoundTrace) -> None:
-    """The stream of changes told the same as the tree shows."""
+    """Check that the stream of changes led to the present tree."""
     told = {path for path, state in ledger.known.items() if state is State.RUNNING and path.count("/") > 1}
     if told != {ref.path for ref in everybody}:
         ledger.violation(f"the stream of changes says {sorted(told)}, alive are {sorted(ledger.alive)}")
 
 
 def check_fates(ledger: RoundTrace) -> None:
-    """Each note was handled once, or became one dead letter, or was refused to its sender."""
+    """Check that each note was handled once, became one dead letter, or was refused."""
     for number, times in enumerate(ledger.fates):
         wanted = 0 if number in ledger.refused else 1
         if times != wanted:
@@ -85,7 +85,7 @@ def check_fates(ledger: RoundTrace) -> None:
 
 
 def check_tables(cell: Cell, ledger: RoundTrace) -> None:
-    """A live actor at rest has no call, timer or control message, and is watched by the living only."""
+    """Check that a live actor at rest has no call, timer or control message, and only live watchers."""
     if cell.state is not State.RUNNING:
         ledger.violation(f"{cell.path} is {cell.state.value}")
     if cell.incarnation.timers:
@@ -106,7 +106,7 @@ def check_tables(cell: Cell, ledger: RoundTrace) -> None:
 
 
 def check_watches(life: Lifetime, ledger: RoundTrace) -> None:
-    """A watcher got one notice of each that is dead, and none of the others."""
+    """Check that a watcher got one notice of each dead target, and none of the others."""
     for ref, notices in life.watched.items():
         if notices != (0 if ref.alive else 1):
             ledger.violation(f"{life.path}: {notices} notices of {ref!r}")

@@ -1,4 +1,4 @@
-"""What a round does, as data that one seed decides: a tree, what happens to it, and how it ends."""
+"""The plan of a round, as data derived from one seed: a tree, the faults, and the end."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from actors.spec import AutoShutdown, Directive, Restart, Strategy, Supervision
 
 
 class PlannedFault(Enum):
-    """What can happen to an actor, or be asked of it, in the middle of everything else."""
+    """A fault that is injected into an actor, or a request to it."""
 
     CRASH = "crash"
     KILL = "kill"
@@ -49,16 +49,16 @@ WEIGHTS: Mapping[PlannedFault, int] = {
     PlannedFault.UNWATCH: 2, PlannedFault.FLOOD: 6, PlannedFault.TELL: 8, PlannedFault.SEND: 5, PlannedFault.ASK: 18,
     PlannedFault.POOL: 6,
 }  # fmt: skip
-"""How often each comes: chosen so that a round of twenty has several restarts, and something in flight at each."""
+"""Relative frequencies, chosen so that a round of twenty faults has several restarts with messages in flight."""
 PAUSES_S = (0.0, 0.0, 0.0, 0.0, 0.01, 0.1, 0.5, 2.0)
-"""What lies between two faults: mostly nothing, so that they meet."""
+"""Seconds between two faults: mostly zero, so that they overlap."""
 
 
 class End(Enum):
-    """How a round is over."""
+    """The end of a round."""
 
     CALM = "calm"
-    """The faults stop, the tree comes to rest, is looked at, and is stopped in order."""
+    """The faults stop, the tree comes to rest, is checked, and is stopped in order."""
     MIDST = "midst"
     """The tree is stopped in order in the middle of the faults."""
     CANCELLED = "cancelled"
@@ -67,7 +67,7 @@ class End(Enum):
 
 @frozen
 class Traits:
-    """One actor of the tree: how it is looked after, how it misbehaves, and who is below it."""
+    """One actor of the tree: its supervision, its misbehaviour and its children."""
 
     id: str
     restart: Restart = Restart.PERMANENT

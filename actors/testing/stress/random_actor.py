@@ -1,4 +1,4 @@
-"""The actor of the random trees: it does what it is told, misbehaves as its traits say, and writes all of it down."""
+"""The actor of the random trees: obeys commands, misbehaves by its traits, and records both."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ from actors.watch import Restarted, Terminated
 
 
 def spec_of(traits: Traits, ledger: RoundTrace) -> ChildSpec:
-    """The spec of an actor with these traits."""
+    """Return the spec of an actor with these traits."""
     return ChildSpec(
         id=traits.id,
         factory=partial(RandomActor, traits, ledger),
@@ -83,11 +83,11 @@ class RandomActor(Actor):
         await trio.sleep(traits.slow_start_s)
 
     def static_children(self) -> Iterable[ChildSpec]:
-        """Those below it in the plan."""
+        """Return the specs of its children in the plan."""
         return [spec_of(child, self.ledger) for child in self.traits.children]
 
     async def receive(self, message: object, context: Context) -> None:
-        """Write it down, and do it."""
+        """Record the message and handle it."""
         life = self.life
         self.ledger.message_taken(life, message)
         life.busy = True
@@ -218,7 +218,7 @@ class RandomActor(Actor):
             raise
         ended_at_s = self.ledger.abandoned.get(message, trio.current_time())
         if ended_at_s < trio.current_time() and not message.must_finish:
-            self.ledger.violation(f"{self.life.path}: went on with a request nobody waits for since {ended_at_s:g} s")
+            self.ledger.violation(f"{self.life.path}: went on with a request whose caller left at {ended_at_s:g} s")
 
     async def _answer_later(self, message: Echo) -> None:
         self.life.tasks += 1

@@ -1,6 +1,6 @@
-"""What happened in a round, written down as it happens, and every rule that can be checked on the spot.
+"""The trace of a round, and the rules that are checked as it is recorded.
 
-1. Writing never waits and never raises: what breaks a rule becomes a line of `faults`.
+1. Recording never waits or raises: a violated rule becomes a line of `faults`.
 2. One `Lifetime` stands for one incarnation, from the moment its actor was made.
 """
 
@@ -31,11 +31,11 @@ from actors.testing.stress.plan import Traits
 from actors.watch import Restarted, Terminated
 
 EARLY_S = 1e-6
-"""How much too early something may be before it counts: rounding."""
+"""Seconds by which an event may come early because of rounding."""
 
 
 class RoundTrace:
-    """The book of one round."""
+    """The trace of one round."""
 
     def __init__(self, seed: int) -> None:
         self.random: Random = Random(seed)  # noqa: S311 - chances of a plan
@@ -51,7 +51,7 @@ class RoundTrace:
         self.alive_below: Counter[str] = Counter()
         self.refs: dict[ActorRef, None] = {}
         self.confirmed: dict[ActorRef, None] = {}
-        """Who was stopped, and the stop returned."""
+        """The actors whose stop has returned."""
         self.dismissed: set[tuple[str, str]] = set()
         """Parent's path and id of children that were told to stop for good at any time."""
         self.begun_asks: int = 0
@@ -78,15 +78,15 @@ class RoundTrace:
         self._due: dict[str, float] = {}
 
     def violation(self, what: str) -> None:
-        """A rule was broken."""
+        """Record the violation of a rule."""
         self.faults.append(f"at {trio.current_time():.3f} s: {what}")
 
     def log(self, what: object) -> None:
-        """Something happened."""
+        """Append a line or an event to the log."""
         self.log_lines.append((trio.current_time(), what))
 
     def stop_faults(self) -> None:
-        """From now on nothing misbehaves, and what hung goes on."""
+        """Inject no more faults, and release the actors that hang."""
         self.log("calm")
         self.calm = True
         self.calmed.set()
@@ -94,13 +94,13 @@ class RoundTrace:
     # Lives
 
     def made(self, traits: Traits) -> Lifetime:
-        """A factory made an actor."""
+        """Record that a factory made an actor."""
         life = Lifetime(traits)
         self.lives.append(life)
         return life
 
     def start_hook_began(self, life: Lifetime, context: Context) -> None:
-        """A start hook begins."""
+        """Record the beginning of a start hook, and check that it is allowed."""
         life.path, life.ref, life.incarnation = context.path, context.ref, context.incarnation
         self.log(f"{life.path} #{life.incarnation} begins")
         if life.began:
@@ -116,7 +116,7 @@ class RoundTrace:
         self.refs[life.ref] = None
 
     def _check_restart(self, life: Lifetime) -> None:
-        """Whether this incarnation may begin, and now."""
+        """Check that this incarnation may begin now."""
         path, traits = life.path, life.traits
         if trio.current_time() < self._due.pop(path, 0.0) - EARLY_S:
             self.violation(f"{path}: began before its delay was over")
@@ -133,7 +133,7 @@ class RoundTrace:
             self.violation(f"{path}: a transient actor was restarted after a normal end")
 
     def _check_intensity(self, event: ActorRestarting) -> None:
-        """Whether its supervisor may restart one more child."""
+        """Check that the supervisor may restart one more child."""
         now = trio.current_time()
         self._due[event.path] = now + event.delay_s
         parent = self.alive.get(parent_of(event.path))
@@ -145,7 +145,7 @@ class RoundTrace:
             self.violation(f"{parent.path}: {len(parent.restarted_at)} restarts in {supervision.period_s:g} s")
 
     def stop_hook_began(self, life: Lifetime, reason: Exit) -> None:
-        """A stop hook begins."""
+        """Record the beginning of a stop hook, and check that nothing else of the actor runs."""
         self.log(f"{life.path} #{life.incarnation} ends: {reason}")
         life.killed_at_s = trio.current_time() if reason == KILLED else math.inf
         life.stops += 1
@@ -161,7 +161,7 @@ class RoundTrace:
             self.violation(f"{life.path}: stop hook before its children ended")
 
     def stop_hook_ended(self, life: Lifetime) -> None:
-        """A stop hook ended."""
+        """Record the end of a stop hook."""
         self.log(f"{life.path} #{life.incarnation} ended")
         if trio.current_time() > life.killed_at_s:
             self.violation(f"{life.path}: its stop hook took time though it was killed")
@@ -172,7 +172,7 @@ class RoundTrace:
             self.alive_below[parent_of(life.path)] -= 1
 
     def message_taken(self, life: Lifetime, message: object) -> None:
-        """A message comes in."""
+        """Record that an actor took a message, and check that it may."""
         if life.busy or not life.running:
             self.violation(
                 f"{life.path}: got {type(message).__name__} {'twice at once' if life.busy else 'out of time'}"
@@ -187,12 +187,12 @@ class RoundTrace:
     # Messages
 
     def new_note(self, to: ActorRef | None, lane: Lane) -> TrackedMessage:
-        """A new note, about to be told."""
+        """Make a note that is about to be told."""
         self.fates.append(0)
         return TrackedMessage(len(self.fates) - 1, to, lane)
 
     def note_handled(self, life: Lifetime, note: TrackedMessage) -> None:
-        """A note arrived."""
+        """Record that a note was handled, and check its order."""
         self.fates[note.number] += 1
         if note.to is not life.ref and note.to is not None:
             self.violation(f"{life.path}: got a note to {note.to.path}")
@@ -202,12 +202,12 @@ class RoundTrace:
         self._handled[life.ref, note.lane] = note.number
 
     def new_crash(self, error: Exception) -> Crash:
-        """A new message to crash on, about to be told."""
+        """Make a message that crashes its actor and is about to be told."""
         self.crash_fates.append(CrashFate())
         return Crash(len(self.crash_fates) - 1, error)
 
     def crash_handled(self, life: Lifetime, crash: Crash) -> None:
-        """It arrived."""
+        """Record that a crash message was handled, and check the number of tries."""
         fuse = self.crash_fates[crash.number]
         fuse.tries += 1
         fuse.redeliver = life.traits.redeliver
@@ -215,7 +215,7 @@ class RoundTrace:
             self.violation(f"{life.path}: crash {crash.number} came {fuse.tries} times, {fuse.letters} letters before")
 
     def dead_letter(self, letter: DeadLetter) -> None:
-        """A dead letter."""
+        """Record a dead letter, and check its history."""
         match letter.message:
             case TrackedMessage(number):
                 self.fates[number] += 1
@@ -227,14 +227,14 @@ class RoundTrace:
                     self.violation(f"{letter.path}: crash {number} lost after {fuse.tries} tries: {letter!r}")
 
     def ticked(self, life: Lifetime, tick: Tick) -> None:
-        """A timer fired."""
+        """Record that a timer fired, and check that it was in force."""
         if tick.life is not life:
             self.violation(f"{life.path}: a timer of an earlier incarnation fired")
         if life.ticks.pop(tick.key, None) != tick.generation:
             self.violation(f"{life.path}: timer {tick.key} fired though it was set again")
 
     def noticed(self, life: Lifetime, notice: Terminated) -> None:
-        """A notice of an end."""
+        """Record a `Terminated`, and check that it is the only one and comes last."""
         if notice.ref not in life.watched:
             self.violation(f"{life.path}: a notice of {notice.ref.path}, which it does not watch")
             return
@@ -250,7 +250,7 @@ class RoundTrace:
                     self.violation(f"{life.path}: a notice of {notice.ref.path} overtook note {note.number}")
 
     def heard_restart(self, life: Lifetime, notice: Restarted) -> None:
-        """A notice of a restart."""
+        """Record a `Restarted`, and check its incarnation."""
         last = life.restarts.get(notice.ref)
         if last is None or notice.incarnation <= last:
             self.violation(
@@ -259,7 +259,7 @@ class RoundTrace:
         life.restarts[notice.ref] = notice.incarnation
 
     def record_event(self, event: Event) -> None:
-        """A record of the system."""
+        """Record an event of the system, and check crashes and restarts."""
         self.log(event)
         match event:
             case ActorCrashed() if event.decision is not Decision.RESUME:
@@ -281,5 +281,5 @@ class RoundTrace:
 
 
 def parent_of(path: str) -> str:
-    """The path of the actor above."""
+    """Return the path of the parent."""
     return path.rpartition("/")[0]
