@@ -49,7 +49,7 @@ const FIRST_ROOM = "guide";
  * @property {string[]} [references] ids of uploaded files
  * @property {string|null} [parent_id] the answer that it follows; the end of the branch that is shown unless given
  *
- * @typedef {object} State what `state` tells
+ * @typedef {object} State the value of the event `state`
  * @property {"connecting"|"online"|"offline"|"refused"} phase
  * @property {number} waiting messages the server has not accepted
  * @property {number|null} retryAt when it is tried again, in ms
@@ -140,7 +140,7 @@ export class Client {
     this.connection.stop();
   }
 
-  /** Looks whether the line is alive, or tries again at once. */
+  /** Probes the connection, or reconnects at once. */
   probe() {
     this.connection.probe();
   }
@@ -279,13 +279,13 @@ export class Client {
     this.waits.set("typing", TYPING_MS, () => {});
   }
 
-  /** Notes that everything up to `seq` is on the screen; told once a second at most. @param {string} threadId @param {number} seq */
+  /** Records that everything up to `seq` is on the screen; acknowledged at most once a second. @param {string} threadId @param {number} seq */
   ack(threadId, seq) {
     this.acks.shown(threadId, Math.min(seq, this.subscriptions.carried(threadId)));
   }
 
   /**
-   * Stops a run. A message not yet accepted is stopped when it is; one that never left is taken back.
+   * Stops a run. A message that is not accepted yet is stopped on acceptance; one that was never sent is withdrawn.
    * @param {{runId?: string|null, messageId?: string|null}} which `messageId`: what `say`, `edit` or `regenerate` gave
    * @returns {boolean} false when there is no connection to say it on
    */
@@ -301,7 +301,7 @@ export class Client {
     return true;
   }
 
-  /** Takes back what is still waiting, or was refused. @param {string} key of the turn: the message_id, or what `edit` gave */
+  /** Withdraws a message that is still queued, or was refused. @param {string} key of the turn: the message_id, or what `edit` gave */
   withdraw(key) {
     const entry = this.outbox.remove(key) ?? { thread_id: this.threads.find(key)?.state.threadId };
     if (entry.thread_id) this.#show([local("withdrawn", entry, { key })]);

@@ -1,4 +1,4 @@
-/** The composition root of the page: everything is wired here and nothing else happens. */
+/** The composition root of the page: wires all parts. */
 
 import { decoded } from "./client/address.js";
 import { Agents } from "./views/agents.js";
@@ -177,7 +177,7 @@ class Page {
     this.open(randomId(), { fresh: true });
   }
 
-  /** The agent a thread talked to last; the guide where nobody has said anything. */
+  /** The agent a thread talked to last; the guide if the thread is empty. */
   agentOf(threadId, state) {
     const last = state.turns.at(-1) ?? this.sidebar.thread(threadId);
     const [agentType, pillar] = [last?.agentType ?? last?.agent_type, last?.pillar];

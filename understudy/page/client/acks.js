@@ -1,4 +1,4 @@
-/** How far each thread was shown: told to the server at most once a second, and only when it moved. */
+/** The read position of each thread, acknowledged at most once a second, and only if it moved. */
 
 const PAUSE_MS = 1_000;
 

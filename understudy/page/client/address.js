@@ -14,7 +14,7 @@ export function restBase(url, page = null) {
   return origin === page?.origin ? "" : origin;
 }
 
-/** A part of an address, decoded; as it is where somebody typed what is no code, such as "%". */
+/** Decode a part of an address; unchanged if it is not valid percent-encoding, such as "%". */
 export function decoded(text) {
   try {
     return decodeURIComponent(text);

@@ -73,7 +73,7 @@ export class Api {
   async upload(file, { onProgress, signal }) {
     const token = await this.session.token().catch(() => { throw new ApiError(0, UNREACHABLE); });
     return new Promise((resolve, reject) => {
-      const request = new XMLHttpRequest(); // fetch tells nothing about how much was sent
+      const request = new XMLHttpRequest(); // fetch reports no upload progress
       request.open("POST", `${this.base}/api/files`);
       request.setRequestHeader("Authorization", `Bearer ${token}`);
       request.responseType = "json";

@@ -1,4 +1,4 @@
-/** What a closed socket means: whether to come back, and what to tell the user otherwise. */
+/** Close codes: whether to reconnect, and the sentence for the user if not. */
 
 const COME_BACK = new Set([1001, 1005, 1006, 1011, 1012, 1013, 4408, 4429]);
 

@@ -87,7 +87,7 @@ export class Connection {
     return this.line?.send(command) ?? false;
   }
 
-  /** What this connection itself does about an event of the server; true when nobody else need hear of it. */
+  /** Handle an event about the connection itself. True if no other part needs it. */
   take(event, data) {
     if (event.type === "welcome") this.#welcomed(data);
     else if (event.type === "drain") this.#drained(data);

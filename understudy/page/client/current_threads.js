@@ -1,4 +1,4 @@
-/** Each agent's own current thread, kept across reloads. One connection carries them all. */
+/** The current thread of each agent, kept across reloads. */
 
 const KEY = "understudy.rooms";
 const MAX_ROOMS = 64;

@@ -26,7 +26,7 @@ export class Cursors {
     return this.places.get(threadId)?.seq ?? 0;
   }
 
-  /** Notes that the server has been told of the thread. */
+  /** Records that the server knows the thread. */
   exists(threadId) {
     const place = this.places.get(threadId);
     if (place) place.exists = true;

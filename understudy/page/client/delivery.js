@@ -28,7 +28,7 @@ export class Delivery {
     Object.assign(this, { outbox, waits, send, show, inFlight: null });
   }
 
-  /** Sends what is next, when nothing is in flight. */
+  /** Sends the next message if none is in flight. */
   pump() {
     if (this.inFlight) return;
     const held = new Set();

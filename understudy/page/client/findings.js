@@ -1,7 +1,7 @@
 /**
  * What was found in a message, a result or an answer, in words for people. Pure.
  *
- * A row is {category, kind, action, count}. Places are not kept: nobody is shown where a secret stood.
+ * A row is {category, kind, action, count}. Positions are not kept: where a secret stood is never shown.
  */
 
 import { count } from "./format.js";

@@ -1,4 +1,4 @@
-/** Numbers and names as people read them. Pure. */
+/** Formats numbers, times and names for people. Pure. */
 
 /** "0.4 s", "12 s", "3 min 5 s". */
 export function duration(ms) {

@@ -8,7 +8,7 @@ import { Chunks } from "./chunks.js";
 import { gunzip } from "./gunzip.js";
 
 const UNPACKED_BYTES = 16 * 1024 * 1024; // of one frame
-const WAITING_BYTES = 32 * 1024 * 1024; // of frames behind one that is being unpacked
+const WAITING_BYTES = 32 * 1024 * 1024; // of frames queued behind one that is being unpacked; beyond it the connection is dropped
 
 export class FrameReader {
   /** `onEvents(list)` gets what one frame held; `onBroken()` says that the order can no longer be kept. */
@@ -29,7 +29,7 @@ export class FrameReader {
     else if (!this.busy) this.#unpack();
   }
 
-  /** Nothing that still waits is told. */
+  /** Drop the queued frames. */
   close() {
     this.over = true;
     this.waiting = [];

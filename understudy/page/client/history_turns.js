@@ -1,4 +1,4 @@
-/** The history of a thread, as REST tells it, as finished turns. Pure. */
+/** The history of a thread from REST, as finished turns. Pure. */
 
 import { newTurn } from "./turns.js";
 import { moment } from "./format.js";

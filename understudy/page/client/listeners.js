@@ -1,13 +1,13 @@
 /**
  * Listeners by the name of what they listen to.
  *
- * What a listener causes is told after what it is being told, so every listener hears everything in the same order and
- * none is called while it runs. A listener that throws keeps nobody else from hearing; its error goes to the console.
+ * Events that a listener causes are queued behind the current one, so every listener gets all in the same order and
+ * none is called while it runs. A listener that throws does not stop the others; its error goes to the console.
  */
 export class Listeners {
   constructor() {
     this.byName = new Map();
-    this.news = []; // [name, value] still to be told, in order
+    this.news = []; // [name, value] not yet delivered, in order
     this.telling = false;
   }
 

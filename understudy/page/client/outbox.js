@@ -10,7 +10,7 @@ const PREFIX = "understudy.outbox.";
 export const OTHERS_MS = 30_000; // longer than a tab that lives waits for an answer
 
 export class Outbox {
-  /** `storage` has the shape of `localStorage`; `window` tells what other tabs store, or is null. */
+  /** `storage` has the shape of `localStorage`; `window` reports what other tabs store, or is null. */
   constructor(storage, { window = null, now = () => Date.now() } = {}) {
     Object.assign(this, { storage, now, user: null, entries: new Map(), onChange: () => {} });
     for (const entry of readAll(storage)) this.entries.set(entry.message_id, entry);
@@ -24,7 +24,7 @@ export class Outbox {
 
   /**
    * Queues a command: `{type, message_id, thread_id, payload}`, where `message_id` is the name under which it will be
-   * accepted; a regenerate has the thread's last seq in `after`. `at` is in milliseconds; `user` owns it (null: whoever comes).
+   * accepted; a regenerate has the thread's last seq in `after`. `at` is in milliseconds; `user` owns it (null: any user).
    */
   add({ type = "user_message", message_id: messageId, ...rest }, at, user = null) {
     const last = [...this.entries.values()].at(-1);

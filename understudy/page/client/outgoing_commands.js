@@ -1,4 +1,4 @@
-/** What a user wants done with a thread, as entries of the outbox, and as the events that show it at once. Pure. */
+/** Commands of a user on a thread, as entries of the outbox, and as the local events that show them at once. Pure. */
 
 import { nextParent } from "./branches.js";
 import { local } from "./delivery.js";
@@ -18,7 +18,7 @@ export function editCommand({ state, turn }, content, id) {
   return { type: "edit", message_id: id, thread_id: state.threadId, payload };
 }
 
-/** A message answered once more; `after` is the thread's last seq, by which earlier such answers are told apart. */
+/** A message answered once more; `after` is the thread's last seq, which separates it from earlier regenerations. */
 export function regenerateCommand({ state, turn }, id, after) {
   return { type: "regenerate", message_id: id, thread_id: state.threadId, payload: { message_id: turn.messageId, request_id: id }, after };
 }

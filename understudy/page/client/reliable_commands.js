@@ -1,12 +1,12 @@
 /**
- * Small commands that must arrive: said again on each new connection until the server shows that it took them.
+ * Small commands that must arrive: sent again on each new connection until an event shows that the server accepted them.
  *
- * They are the last word about one thing each (a call's approval, an answer's thumbs), so a later one replaces an
- * earlier one, and saying one twice does no harm.
+ * Each sets one value (a call's approval, an answer's thumbs), so a later one replaces an earlier one, and sending one
+ * twice does no harm.
  */
 
-const MAX_ERRANDS = 64;
-const MAX_TRIES = 5; // on so many connections; the server knows nothing of what this is about
+const MAX_COMMANDS = 64;
+const MAX_TRIES = 5; // connections; beyond these the command is dropped, as the server does not know its subject
 
 export class ReliableCommands {
   /** `send(command)` is true when it left. */
@@ -20,7 +20,7 @@ export class ReliableCommands {
     if (JSON.stringify(this.open.get(about)?.command) === JSON.stringify(command)) return;
     this.open.delete(about);
     this.open.set(about, { command, tries: 0 });
-    if (this.open.size > MAX_ERRANDS) this.open.delete(this.open.keys().next().value);
+    if (this.open.size > MAX_COMMANDS) this.open.delete(this.open.keys().next().value);
     this.#try(about);
   }
 
@@ -28,15 +28,15 @@ export class ReliableCommands {
     this.open.delete(about);
   }
 
-  /** There is a new connection. */
+  /** Sends all open commands again, on a new connection. */
   again() {
     for (const about of [...this.open.keys()]) this.#try(about);
   }
 
   #try(about) {
-    const errand = this.open.get(about);
-    if (!this.send(errand.command)) return;
-    errand.tries += 1;
-    if (errand.tries >= MAX_TRIES) this.open.delete(about);
+    const entry = this.open.get(about);
+    if (!this.send(entry.command)) return;
+    entry.tries += 1;
+    if (entry.tries >= MAX_TRIES) this.open.delete(about);
   }
 }

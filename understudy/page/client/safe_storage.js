@@ -1,4 +1,4 @@
-/** localStorage where it works, else memory for as long as the page lives (private windows, full disks, Node). */
+/** localStorage if it works, else memory for the life of the page (private windows, full disks, Node). */
 
 /** A storage that never raises. `storage` has the shape of `localStorage`, or is null. */
 export function safeStorage(storage) {

@@ -1,4 +1,4 @@
-/** The end of a session: nothing that was said in it stays in this browser. */
+/** Clears the browser's storage and memory at the end of a session. */
 
 import { KEY } from "./session.js";
 

@@ -1,4 +1,4 @@
-/** One socket from its handshake to its end: frames in, commands out, and the certainty that it still lives. */
+/** One WebSocket from handshake to close: frames in, commands out, and liveness checks. */
 
 import { inChunks } from "./chunks.js";
 import { subprotocols } from "./close_codes.js";
@@ -8,7 +8,7 @@ import { Timers } from "./timers.js";
 const OPEN = 1;
 const LOST = 1006;
 const WELCOME_MS = 10_000; // a handshake or first frame slower than this counts as lost
-const PROBE_MS = 6_000; // an answer to an application ping slower than this means a dead line
+const PROBE_MS = 6_000; // an answer to an application ping slower than this means a dead connection
 
 export class Socket {
   /** `onOpen()`, `onEvents(list)` and `onLost(closeCode)` are called until `drop()`; `onLost` at most once. */
@@ -39,13 +39,13 @@ export class Socket {
     return true;
   }
 
-  /** Asks for a sign of life; without one the line is lost. */
+  /** Ping the server. Without an answer within PROBE_MS the connection is lost. */
   ping() {
     this.waits.set("alive", PROBE_MS, () => this.#end(LOST));
     this.send({ type: "ping", payload: { nonce: String(this.now()) } });
   }
 
-  /** Lets go of the socket without a word to anyone. */
+  /** Drop the socket without calling `onLost`. */
   drop() {
     this.waits.clearAll();
     this.reader.close();

@@ -54,7 +54,7 @@ function contradicts(stream, text, offset) {
   return !(text.startsWith(known) || known.startsWith(text));
 }
 
-/** The stream as it was after so many code points; a block that reached further is open again. */
+/** The stream cut to a number of code points; a block that reached further is open again. */
 function cutAt(stream, offset) {
   if (offset === 0) return EMPTY_STREAM;
   const blocks = stream.blocks.filter((block) => block.end <= offset);

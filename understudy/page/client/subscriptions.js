@@ -1,4 +1,4 @@
-/** The threads that are followed, over however many connections: each event once, in order, and gaps asked for again. */
+/** Subscriptions to threads across reconnections: each event once, in order; gaps are requested again. */
 
 import { Cursors } from "./cursors.js";
 import { isRefusal } from "./delivery.js";
@@ -7,14 +7,14 @@ const RESUMED_AT_ONCE = 100; // threads the server takes in one `resume`
 
 export class Subscriptions {
   /**
-   * `send(command)` is true when it left. `onEvent(event)` does what is to be done about one and gives what is to be
+   * `send(command)` is true when it left. `onEvent(event)` handles one and gives the event to be
    * shown, or null; `onEvents(list)` shows; `onForeign(event)` gets those of threads that are not followed.
    */
   constructor({ send, onEvent, onEvents, onForeign }) {
     Object.assign(this, { send, onEvent, onEvents, onForeign, cursors: new Cursors(), resumed: new Set(), heard: new Map() });
   }
 
-  /** There is a new connection: everything goes on where it was. */
+  /** Resume all threads on a new connection, each after its cursor. */
   opened() {
     this.cursors.reconnected();
     this.resumed.clear();
@@ -22,7 +22,7 @@ export class Subscriptions {
     this.again();
   }
 
-  /** Asks for everything once more: a `resume` was refused for now. */
+  /** Resume all threads again, after a `resume` was refused for now. */
   again() {
     this.#resume(this.cursors.resumable());
   }
@@ -51,7 +51,7 @@ export class Subscriptions {
     this.cursors.unfollow(threadId);
   }
 
-  /** Asks again for everything after what is known; streamed text comes again from its beginning. */
+  /** Request everything after the cursor again; streamed text starts over. */
   resync(threadId) {
     this.#resume({ [threadId]: this.cursors.seq(threadId) });
   }

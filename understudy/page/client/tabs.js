@@ -1,4 +1,4 @@
-/** What other tabs of this browser queue is shown here too, and taken over when its tab is gone. */
+/** Messages queued by other tabs are shown here too, and adopted when their tab is gone. */
 
 import { local } from "./delivery.js";
 import { shownAs } from "./outgoing_commands.js";

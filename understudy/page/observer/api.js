@@ -1,4 +1,4 @@
-/** What the operators' page asks of the server. The token goes in a header only: addresses end up in logs. */
+/** REST client of the operators' page. The token goes in a header only: addresses end up in logs. */
 
 import { EventParser } from "./events.js";
 

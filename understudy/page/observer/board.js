@@ -11,7 +11,7 @@ import { Incidents } from "./incidents.js";
 import { STATES, above } from "./labels.js";
 import { Tree } from "./tree.js";
 
-const LOOK_MS = 4000; // ages, mailboxes and what no change tells of are looked at so often
+const LOOK_MS = 4000; // interval of reading ages, mailboxes and other values that no change event reports
 const SOON_MS = 400; // many changes below one actor are one look
 const TYPED_MS = 250;
 const RETRY_MS = [1000, 2000, 5000, 10_000];

@@ -1,4 +1,4 @@
-/** What went wrong lately, the latest first: who, of what kind of error, and the id that finds it in the log. */
+/** Recent incidents, the latest first: the actor, the type of error, and its id in the log. */
 
 import { el, setText } from "../views/dom.js";
 import { DECISIONS, nameOf } from "./labels.js";

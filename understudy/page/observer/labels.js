@@ -1,4 +1,4 @@
-/** The words of the operators' page. Pure. */
+/** Labels of the operators' page. Pure. */
 
 const HEX = /^[0-9a-f]{16,}$/;
 
@@ -26,7 +26,7 @@ export const STATES = Object.freeze({
   starting: "starting", running: "running", backing_off: "restarting", stopping: "stopping", stopped: "stopped", gone: "gone",
 });
 
-/** What a supervisor did, after the name of the one that died. */
+/** The decision of a supervisor, put after the name of the dead actor. */
 export const DECISIONS = Object.freeze({
   restart: "started again", back_off: "started again after a rest", stop: "not started again", resume: "went on",
   escalate: "its supervisor failed too",

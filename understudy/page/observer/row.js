@@ -46,7 +46,7 @@ export class Row {
     setText(this.age, age(now - this.since));
   }
 
-  /** Marks that somebody here, or below where nobody is shown, was started again. */
+  /** Marks that this actor, or a hidden one below it, was restarted. */
   flash() {
     this.element.classList.remove("is-flashing");
     void this.element.offsetWidth; // so that the same animation begins once more

@@ -9,7 +9,7 @@ const GUIDE = Object.freeze({
   name: "guide", agent_type: "guide", pillar: null, title: "Guide", description: "Finds the right agent for you.", tools: [], starters: [],
 });
 
-/** The agents and the model, as GET /api/agents tells them; the last answer is kept for times without a network. */
+/** The agents and the model, from GET /api/agents; the last response is cached for use offline. */
 export class Agents {
   constructor(storage) {
     this.storage = storage;

@@ -1,4 +1,4 @@
-/** What the server tells everyone at once: above everything, until it is dismissed. */
+/** Alerts of the server to all users, above everything until dismissed. */
 
 import { el } from "./dom.js";
 import { icon } from "./icons.js";

@@ -1,4 +1,4 @@
-/** Under an answer: its versions, copy, answer again, thumbs. */
+/** The actions under an answer: versions, copy, regenerate, thumbs. */
 
 import { copyButton } from "./copy.js";
 import { el, setText } from "./dom.js";

@@ -76,7 +76,7 @@ function parametersOf(parameters) {
   ]));
 }
 
-/** Text in which nothing hides: what is not seen, or turns the reading direction, stands there as its code. */
+/** Text with invisible and direction-changing characters replaced by their code points. */
 export function visibly(text) {
   return String(text).replace(/[\p{Cc}\p{Cf}\p{Co}\u2028\u2029]/gu, (mark) => (
     mark === "\n" || mark === "\t" ? mark : `\\u{${mark.codePointAt(0).toString(16)}}`

@@ -1,4 +1,4 @@
-/** Where the next message is written: text, files, the agent, send and stop. */
+/** The form for the next message: text, files, the agent, send and stop. */
 
 import { AgentPicker } from "./agents.js";
 import { Attachments } from "./attachments.js";

@@ -1,4 +1,4 @@
-/** What stands in a chat that has not begun: who answers, and a few ways to begin. */
+/** The view of an empty chat: the agent, and a few example requests. */
 
 import { monogram } from "./agents.js";
 import { el } from "./dom.js";

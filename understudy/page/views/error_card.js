@@ -1,4 +1,4 @@
-/** A fault as a sentence, with a way on: try again, and the error_id for whoever runs the server. */
+/** An error as a sentence, with Try again, and the error_id for the operator. */
 
 import { copyButton } from "./copy.js";
 import { el } from "./dom.js";

@@ -1,4 +1,4 @@
-/** What was taken out of a text and why: one line each, which unfold into the kinds that were found. */
+/** Redaction notices: one line each, which unfolds into the kinds of findings. */
 
 import { arrange, el } from "./dom.js";
 import { explained, sentences } from "../client/findings.js";

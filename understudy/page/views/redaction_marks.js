@@ -1,4 +1,4 @@
-/** Places in a text where something stood that was taken out: `[redacted]`, `[email]`, `[email-1]`, `••••`. */
+/** Marks where a span of text was redacted: `[redacted]`, `[email]`, `[email-1]`, `••••`. */
 
 import { el } from "./dom.js";
 

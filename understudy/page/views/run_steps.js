@@ -1,4 +1,4 @@
-/** What the agents of a run did: live while they work, one line that unfolds when they are done. */
+/** The steps of a run: live while it works, afterwards one line that unfolds. */
 
 import { LIVE } from "../client/conversation.js";
 import { arrange, el, freshId, setText } from "./dom.js";

@@ -13,7 +13,7 @@ export class Status {
     this.phase = "connecting";
   }
 
-  /** `state` as the client tells it. */
+  /** `state`: the value of the client's event `state`. */
   show({ phase, waiting, reason, draining }) {
     const wait = waiting > 0 ? `: ${waiting} waiting` : "";
     this.phase = phase;

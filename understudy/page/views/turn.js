@@ -50,7 +50,7 @@ export class TurnView {
     this.foot.update(turn, around, rating);
   }
 
-  /** Forgets what is shown: agents or files are called something else now. */
+  /** Forces a redraw: names of agents or files have changed. */
   stale() {
     Object.assign(this, { turn: null, whoKey: null });
     this.said.turn = null;

@@ -1,4 +1,4 @@
-/** What the user said: the bubble, its files, how far it got, and the ways to say it again in other words. */
+/** The user's message: the bubble, its files, its delivery state, and the editor. */
 
 import { el } from "./dom.js";
 import { errorCard } from "./error_card.js";
