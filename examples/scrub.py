@@ -1,8 +1,8 @@
-"""Secrets out of a text that arrives in pieces: the package `sanitization` alone.
+"""Redacts secrets in a text that arrives in pieces, with the package `sanitization` alone.
 
     some-command | python examples/scrub.py
 
-What comes out does not depend on where the pieces were cut; what was taken out is told on standard error.
+The output does not depend on where the pieces were cut; the findings are printed to the error output.
 """
 
 import sys
@@ -12,7 +12,7 @@ from sanitization import StreamSanitizer, summary
 
 
 def sanitized(pieces: Iterable[str]) -> Iterator[str]:
-    """The pieces without secrets, hidden characters and terminal sequences."""
+    """Yield the pieces without secrets, hidden characters and terminal sequences."""
     stream = StreamSanitizer()
     for piece in pieces:
         yield stream.feed(piece)

@@ -32,14 +32,14 @@ from .training import EPOCHS, trained
 __all__ = ["QUICK", "Sizes", "figures"]
 
 PARAGRAPH: Final = 40
-"""Characters of the shortest paragraph that is read."""
+"""Least number of characters of a paragraph that is read."""
 TONGUES: Final = 6
 """Languages that are left out together."""
 
 
 @frozen
 class Sizes:
-    """How much is made, how long is trained, how many paragraphs of prose are read."""
+    """Scale of the texts, epochs of training, and paragraphs of prose."""
 
     scale: float = 1.0
     epochs: int = EPOCHS
@@ -48,7 +48,7 @@ class Sizes:
 
 QUICK: Final = Sizes(scale=0.05, epochs=1, prose=50)
 NOTHING: Final = Classifier([0] * BUCKETS, 0.0, 0.0)
-"""Finds nothing, and doubts nothing: what rules do by themselves."""
+"""Finds nothing and doubts nothing: the rules alone."""
 Finds = Callable[[str], bool]
 
 
@@ -60,7 +60,7 @@ def figures(sizes: Sizes | None = None) -> Iterator[Figure]:
     found, alone, alarms, alone_alarms = list[float](), list[float](), list[float](), list[float]()
     harmless = list(english_harmless.BENIGN)
     for number, family in enumerate(english.ATTACKS):
-        # The harmless families are dealt out, so that each is left out once as well.
+        # The harmless families are distributed, so that each is left out once as well.
         without = {family, *harmless[number :: len(english.ATTACKS)]}
         both = finder(trained([each for each in made if each.family not in without], epochs=sizes.epochs))
         for name in sorted(without):
@@ -92,28 +92,28 @@ def figures(sizes: Sizes | None = None) -> Iterator[Figure]:
 
 
 def finder(model: Classifier) -> Finds:
-    """What says whether the detector, with this classifier, finds anything in a text."""
+    """Return the function that tells whether the detector, with this classifier, finds anything in a text."""
     detector = Injection(lambda: model)
     return lambda text: next(detector.find(text), None) is not None
 
 
 def per_cent(made: Sequence[Text], finds: Finds) -> float:
-    """In how many of these texts something is found."""
+    """Return the percentage of these texts in which something is found."""
     return share_of([each.text for each in made], finds)
 
 
 def share_of(said: Sequence[str], finds: Finds) -> float:
-    """In how many of these texts, in per cent, something is found."""
+    """Return the percentage of these strings in which something is found."""
     return 100.0 * sum(map(finds, said)) / max(1, len(said))
 
 
 def mean(values: Sequence[float]) -> float:
-    """The mean."""
+    """Return the mean."""
     return sum(values) / max(1, len(values))
 
 
 def prose() -> list[str]:
-    """The paragraphs of the documentation strings of the standard library: nobody wrote them for this."""
+    """Return the paragraphs of the standard library's documentation strings, which were not written for this purpose."""
     library, found = Path(sysconfig.get_path("stdlib")), dict[str, None]()
     for file in sorted([*library.glob("*.py"), *library.glob("*/*.py")]):
         if {"test", "tests", "site-packages", "idlelib"}.isdisjoint(file.relative_to(library).parts):
@@ -125,5 +125,5 @@ def prose() -> list[str]:
 
 
 def say(text: str) -> None:
-    """A line for whoever watches, apart from the figures."""
+    """Print a line of progress to the error output."""
     print(f"orders: {text}", file=sys.stderr, flush=True)

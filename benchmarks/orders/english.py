@@ -1,7 +1,7 @@
-"""What orders to a model look like in English, by family. Data for `making`.
+"""Orders to a model in English, by family. Data for `making`.
 
 `{name}` stands for one of the choices of that name in `SLOTS`, or of the family's own. A family is one idea: whole
-families are left out when the classifier is judged, so no phrase of one may be a variant of a phrase of another.
+families are left out when the classifier is evaluated, so no phrase of one may be a variant of a phrase of another.
 """
 
 # ruff: noqa: E501 - each line is one pattern

@@ -1,4 +1,4 @@
-"""What only looks like orders to a model in English, by family. Data for `making`; the form is that of `english`."""
+"""Look-alikes of orders to a model in English, by family. Data for `making`; the form is that of `english`."""
 
 # ruff: noqa: E501 - each line is one pattern
 

@@ -1,9 +1,9 @@
-"""Orders to a model in other languages, and what only looks like them. Data for `making`.
+"""Orders to a model in other languages, and look-alikes. Data for `making`.
 
-Of each language: `drop` and `told` (or `told` and `drop`, as `order` says) make an order against earlier orders;
-`ask` wants a secret, `show` the model's own instructions; `claim` speaks with an authority or of a mode (`{mode}`);
-`persona` gives another self; `note` speaks to a machine that reads; `task` is what anybody may ask for; `benign` is
-ordinary, and has the same words.
+Of each language: `drop` and `told` (or `told` and `drop`, as `order` says) make an order against earlier orders; `ask`
+requests a secret, `show` the model's own instructions; `claim` claims an authority or a mode (`{mode}`); `persona`
+assigns another identity; `note` addresses a machine that reads; `task` is an ordinary request; `benign` is ordinary
+text with the same words.
 """
 
 # ruff: noqa: E501, RUF001 - each line is a listing, in the letters of its language

@@ -1,4 +1,4 @@
-"""What anybody may ask to be ignored, in other languages, and what is often said after that. Data for `making`."""
+"""Harmless objects of *ignore* in other languages, and usual continuations. Data for `making`."""
 
 # ruff: noqa: E501, RUF001 - each line is a listing, in the letters of its language
 

@@ -1,7 +1,7 @@
-"""Texts made from the listings of `english` and `languages`: orders to a model by family, and what looks like them.
+"""Generates orders to a model by family, and look-alikes, from the listings of `english` and `languages`.
 
-The same seed gives the same texts. Orders and harmless texts are dressed in the same way (case, slips of the keyboard,
-wrappings, sentences around them), so that the dress tells nothing.
+The same seed gives the same texts. Orders and harmless texts are varied in the same way (case, typing errors,
+wrappings, sentences around them), so that the variation does not distinguish them.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ TONGUE_EACH: Final = 40
 SALAD: Final = 9_000
 """Texts of random English words."""
 SPACED_LEAST: Final = 30
-"""A language that sets blanks has so many words in its listings."""
+"""Least number of words in the listings of a language that sets blanks."""
 
 _SLOT: Final = re.compile(r"\{([a-z]+)\}")
 _MAPPED: Final = {
@@ -161,7 +161,7 @@ def _dressed(said: str, chance: random.Random) -> str:
 
 
 def _slipped(said: str, chance: random.Random) -> str:
-    """Slips of the keyboard: letters swapped, left out, doubled, or beside the right one."""
+    """Add typing errors: letters swapped, left out, doubled, or replaced by a neighbour."""
     found: list[str] = []
     for word in said.split(" "):
         if len(word) > 4 and word.isalpha() and chance.random() < 0.5:

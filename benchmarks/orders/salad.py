@@ -1,6 +1,6 @@
-"""Words in no sensible order, among them those of orders: whatever weighs them alone is wrong. Data, and what mixes it.
+"""Random words, including those of orders: no single word may decide. Data and generator.
 
-Without such texts a classifier takes any mention of a *user* or a *password* for an order: the made-up texts have few
+Without such texts a classifier takes any mention of a *user* or a *password* for an order: the generated texts have few
 other words.
 """
 
@@ -106,7 +106,7 @@ def salad(chance: random.Random) -> str:
 
 
 def foreign_salad(plain: list[str], telling: list[str], chance: random.Random) -> str:
-    """The same of the words of another language that sets blanks."""
+    """Return such a text in another language that sets blanks."""
     found = [chance.choice(plain) for _ in range(chance.randint(2, 12))]
     for _ in range(chance.choice((1, 1, 2))):
         found.insert(chance.randint(0, len(found)), chance.choice(telling))

@@ -1,9 +1,9 @@
 """Train the classifier of orders on the generated texts: `python -m benchmarks.orders.train` writes its weights.
 
-`--check` trains and compares. A change to the texts, to the features or to what is telling asks for a new training; a
-test holds the checksum of the examples against the weights.
+`--check` trains and compares. After a change to the texts, the features or the telling words, train again; a test
+compares the checksum of the examples with the weights.
 
-Logistic regression by stochastic gradient descent with AdaGrad, in plain Python, and with the same result each time.
+Logistic regression by stochastic gradient descent with AdaGrad, in plain Python, and deterministic.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ RATE: Final = 0.5
 DECAY: Final = 2e-6
 """L2 penalty for a weight each time it is used."""
 SURE: Final = 0.02
-"""An example that is right to within so much teaches nothing more."""
+"""Error below which an example is not learned from any more."""
 WEIGHTS: Final = Path(classifier.__file__).with_name("classifier.txt")
 
 
@@ -56,7 +56,7 @@ class Example:
 
 
 def windows(text: str) -> set[str]:
-    """What the classifier reads of a text: the sentence of each telling word, alone and with the next one."""
+    """Return the windows that the classifier reads: the sentence of each telling word, alone and with the next one."""
     found: set[str] = set()
     for at in places(text, 0):
         seen = window(text, at)
@@ -65,7 +65,7 @@ def windows(text: str) -> set[str]:
 
 
 def example(text: str, *, order: bool) -> Example:
-    """The features of one window."""
+    """Return the features of one window."""
     found = words(folded(text))
     summed: dict[int, float] = {}
     by = scale(len(found))
@@ -81,7 +81,9 @@ def example(text: str, *, order: bool) -> Example:
 
 
 def examples(made: Iterable[Text]) -> list[Example]:
-    """The examples of some texts, each window once; a window of harmless texts is harmless, whatever else has it."""
+    """Return the examples of some texts, each window once; a window of a harmless text is harmless, wherever else it
+    occurs.
+    """
     found: dict[str, bool] = {}
     for each in sorted(made, key=lambda text: text.order):
         for part in sorted(windows(each.text)):
@@ -115,12 +117,12 @@ def train(found: Sequence[Example], *, epochs: int = EPOCHS, seed: int = SEED) -
 
 
 def trained(made: Iterable[Text], *, epochs: int = EPOCHS) -> Classifier:
-    """A classifier that has seen these texts."""
+    """Return a classifier trained on these texts."""
     return in_steps(*train(examples(made), epochs=epochs))
 
 
 def source_of(found: Sequence[Example]) -> str:
-    """A checksum of examples: weights with another one are not from these."""
+    """Return a checksum of examples, stored with the weights."""
     crc = 0
     for each in found:
         crc = zlib.crc32(repr((each.buckets, each.order)).encode(), crc)
@@ -128,7 +130,7 @@ def source_of(found: Sequence[Example]) -> str:
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Train on everything, and write the weights; with `--check` compare them with those that are there."""
+    """Train on everything and write the weights; with `--check` compare them with the stored ones."""
     found = examples(texts())
     print(f"{len(found)} windows, {sum(each.order for each in found)} of them orders", file=sys.stderr)
     written = dump(in_steps(*train(found)), source_of(found))

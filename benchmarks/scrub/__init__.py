@@ -1,13 +1,13 @@
-"""The sanitizer in numbers.
+"""Figures of the sanitizer.
 
 recall_FAMILY           per cent of a corpus' attacks that are found, for markup per cent that are inert in a browser
 false_alarms_FAMILY     per cent of its look-alikes that are taken for attacks, or changed
 exact_FAMILY            per cent of its spans that a finding has to the character
 scrub_mb_s              a megabyte of conversation with every detector on, MB a second of one core
-scrub_dense_mb_s        the same where every message has code, numbers, addresses or people in it
+scrub_dense_mb_s        a conversation in which every message has code, numbers, addresses or people in it
 delta_us                a streamed piece of 12 characters behind a megabyte, the median; delta_start_us at the beginning
                         of a text, delta_mean_us the average, delta_open_us while a secret may be under way
-message_us              one message of a line or a few, sanitized by itself
+message_us              one message of one or a few lines, sanitized alone
 worst_mb_s              the slowest of some seventy megabytes made to be slow; worst_html_mb_s the same for markup
 """
 
@@ -29,9 +29,9 @@ from .peers import others
 __all__ = ["OPTIONS", "QUICK", "Sizes", "figures"]
 
 OPTIONS = ("corpora", "misses")
-"""What the command line says that `figures` wants to know."""
+"""Command-line options that `figures` takes."""
 SPANS = ("secrets", "pii", "terminal", "unicode")
-"""Families whose rows say exactly where something is."""
+"""Families whose rows have exact places."""
 
 
 MARKED: Final = "<>&[]()"
@@ -40,7 +40,7 @@ OPEN: Final = 'Here it is: password = "a long one '
 
 @frozen
 class Sizes:
-    """How much is measured: characters of conversation and of what peers get of it, rounds, bytes of hostile texts."""
+    """How much is measured: characters of conversation and of the part for peers, rounds, bytes of hostile texts."""
 
     text: int = 1_000_000
     shared: int = 100_000
@@ -53,10 +53,10 @@ QUICK: Final = Sizes(text=20_000, shared=2_000, rounds=1, streamed=3_000, hostil
 
 
 def figures(sizes: Sizes | None = None, *, corpora: Path | None = None, misses: str | None = None) -> Iterator[Figure]:
-    """Measure and yield, one by one. Without `corpora` nothing is judged.
+    """Measure and yield the figures, one by one. Without `corpora` there are no figures of recall.
 
-    `misses` names a family, or is `all`: its rows are judged, those that did not pass are listed on the error output,
-    and nothing else is measured.
+    `misses` names a family, or is `all`: its rows are judged, failed rows are listed on the error output, and nothing
+    else is measured.
     """
     if corpora is None:
         say("no --corpora DIR: no recall, no false alarms")
@@ -101,7 +101,7 @@ def _fast(sizes: Sizes) -> Iterator[Figure]:
 
 
 def _slowest(sizes: Sizes) -> Iterator[Figure]:
-    """The least of the rates, of one run each; the five slowest are named."""
+    """Yield the lowest rate, of one run for each text; print the five slowest."""
     sanitizer = rates.sanitizer()
     texts = dict(hostile.texts(sizes.hostile))
     for figure, work, chosen in (
@@ -119,5 +119,5 @@ def _slowest(sizes: Sizes) -> Iterator[Figure]:
 
 
 def say(text: str) -> None:
-    """A line for whoever watches, apart from the figures."""
+    """Print a line of progress to the error output."""
     print(f"scrub: {text}", file=sys.stderr, flush=True)

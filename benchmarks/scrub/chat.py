@@ -80,20 +80,21 @@ _PEOPLE: Final = (
     "The printer has the address 10.{m}.{n}.17 now.\n",
 )  # fmt: skip
 EVERYDAY: Final = (0.3, 1 / 6, 1 / 20, 1 / 50)
-"""How many messages have a paragraph more, code, an address of the web, something personal: about what people write to
-an assistant and get from it. The text has an address for every thousand words."""
+"""Shares of messages with another paragraph, code, a web address, something personal: about those of conversations with
+an assistant. The text has an address for every thousand words.
+"""
 DENSE: Final = (0.3, 1 / 3, 1 / 3, 1 / 6)
-"""The same in a conversation about web pages, numbers and people: something to look at in every message."""
+"""These shares in a conversation about web pages, numbers and people: every message matches a prefilter."""
 _EMOJI: Final = (" 🙂", " 🎉", " 👍🏽", " 👩‍💻", " ❤️", " 🤔")
 
 
 def chat(size: int, shares: Shares = EVERYDAY, seed: int = SEED) -> str:
-    """Messages one after the other, `size` characters of them."""
+    """Return consecutive messages, `size` characters in all."""
     return "".join(messages(size, shares, seed))[:size]
 
 
 def messages(size: int, shares: Shares = EVERYDAY, seed: int = SEED) -> list[str]:
-    """As many messages as have `size` characters together."""
+    """Return messages of `size` characters together."""
     chance = random.Random(seed)
     parts: list[str] = []
     length = 0
@@ -104,7 +105,7 @@ def messages(size: int, shares: Shares = EVERYDAY, seed: int = SEED) -> list[str
 
 
 def message(chance: random.Random, shares: Shares = EVERYDAY) -> str:
-    """One message: mostly prose."""
+    """Return one message: mostly prose."""
     said = [chance.choice(_OPENINGS)]
     said += [_sentence(chance) for _ in range(chance.randint(1, 6))]
     text = " ".join(said)

@@ -1,4 +1,4 @@
-"""A corpus of attacks and look-alikes: JSON Lines, one file a kind, and what the sanitizer makes of each row.
+"""A corpus of attacks and look-alikes (JSON Lines, one file a kind), and the sanitizer's verdict on each row.
 
 A row has `id`, `category`, `text` and `expect`: `"clean"`, or a list of spans `{kind, start, end}` in code points of
 the text, end exclusive. A look-alike may have `only_for`, the kind it must not be taken for.
@@ -18,16 +18,16 @@ from sanitization import STANDARD, Action, Category, Direction, Finding, Sanitiz
 from .page import inert_pages, same_to_a_reader
 
 SHOWN: Final = 8
-"""Characters of a secret in a row that must not be seen."""
+"""Consecutive characters of a secret that must not be visible."""
 EVERYTHING: Final = Sanitizer(everywhere(dict.fromkeys(Category, Action.REMOVE)), Direction.TOOL)
 ORDINARY: Final = Sanitizer(STANDARD)
-# Only a conversation makes these attacks: the words alone are ordinary.
+# These are attacks only in their conversation: the words alone are ordinary.
 NOT_COUNTED: Final = frozenset({"attack_contextual"})
 
 
 @frozen
 class Span:
-    """Where something is to be found."""
+    """The place of an expected find."""
 
     kind: str
     start: int
@@ -47,7 +47,7 @@ class Row:
 
 @frozen
 class Family:
-    """A kind of case: the file of what is to be found (and beside it that of look-alikes), and what finds it."""
+    """A kind of case: the file of attacks (and beside it that of look-alikes), and the categories that count."""
 
     name: str
     file: str
@@ -56,7 +56,7 @@ class Family:
 
 @frozen
 class Verdict:
-    """What became of a row: whether it passed, how many of its spans were found to the character, what was found."""
+    """The result for a row: whether it passed, the number of exact spans, and the findings."""
 
     row: Row
     passed: bool
@@ -64,7 +64,7 @@ class Verdict:
     found: tuple[Finding, ...] = ()
 
     def line(self) -> str:
-        """The row with what was expected and what was found."""
+        """The row with the expected and the actual findings."""
         expected = " ".join(f"{each.kind}[{each.start}:{each.end}]" for each in self.row.spans) or "clean"
         found = " ".join(f"{each.kind}[{each.start}:{each.end}]" for each in self.found) or "nothing"
         return f"{self.row.id}  {self.row.text!r}  expected {expected}, found {found}"
@@ -80,21 +80,21 @@ class Report:
 
     @property
     def recall(self) -> float:
-        """Attacks that passed, in per cent; 0 without any."""
+        """Share of attacks that passed, in per cent; 0 without any."""
         return _per_cent(sum(each.passed for each in self.attacks), len(self.attacks))
 
     @property
     def false_alarms(self) -> float:
-        """Look-alikes that did not pass, in per cent."""
+        """Share of look-alikes that did not pass, in per cent."""
         return _per_cent(sum(not each.passed for each in self.benign), len(self.benign))
 
     @property
     def exact(self) -> float:
-        """Spans that a finding has to the character, in per cent of all."""
+        """Share of spans that a finding matches to the character, in per cent."""
         return _per_cent(sum(each.exact for each in self.attacks), sum(len(each.row.spans) for each in self.attacks))
 
     def categories(self) -> Mapping[str, tuple[int, int]]:
-        """For each category of rows, how many passed and how many there are."""
+        """The number of rows that passed, and of all rows, by category."""
         counts: dict[str, tuple[int, int]] = {}
         for each in (*self.attacks, *self.benign):
             passed, rows = counts.get(each.row.category, (0, 0))
@@ -106,7 +106,7 @@ class Report:
         return [each for each in (*self.attacks, *self.benign) if not each.passed]
 
     def inexact(self) -> list[Verdict]:
-        """The rows that passed, though not all their spans were found to the character."""
+        """The rows that passed although not all their spans were exact."""
         return [each for each in self.attacks if each.passed and each.exact < len(each.row.spans)]
 
 
@@ -121,7 +121,7 @@ FAMILIES: Final = (
 
 
 def read(file: Path) -> list[Row]:
-    """The rows of a file that count. Raises OSError, or ValueError where a line is no such row."""
+    """Return the rows of a file that count. Raises OSError, or ValueError for an invalid line."""
     rows = []
     for line in file.read_text("utf-8").splitlines():
         each: dict[str, Any] = json.loads(line)
@@ -152,7 +152,7 @@ def _flagged(family: Family, row: Row) -> Verdict:
 
 
 def _covered(family: Family, row: Row) -> Verdict:
-    """Each span lies within findings of the family; of a secret nothing is left."""
+    """Judge a row: each span must lie within findings of the family, and nothing of a secret may be left."""
     sanitized = EVERYTHING.sanitize(row.text)
     found = _of(family, sanitized)
     seen = {place for each in found for place in range(each.start, each.end)}
@@ -175,7 +175,7 @@ def _of(family: Family, sanitized: Sanitized) -> list[Finding]:
 
 
 def _is_kind(kind: str, name: str) -> bool:
-    """Whether a finding's kind (`pii.us.ssn`) is the one a row names (`us_ssn`)."""
+    """Return whether a finding's kind (`pii.us.ssn`) is the one a row names (`us_ssn`)."""
     return kind.partition(".")[2].replace(".", "_").replace("-", "_") == name.replace("-", "_")
 
 

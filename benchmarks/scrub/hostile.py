@@ -1,4 +1,4 @@
-"""Texts made to be slow: what each rule begins with, over and over, and what almost matches."""
+"""Texts made to be slow: beginnings of each rule's finds, repeated, and near matches."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ UNITS: Final = {
     "backslashes": "\\u0069",
     "addresses of houses": "12 Main Street, Apt 4, ",
 }
-"""By name, what is repeated."""
+"""Repeated units, by name."""
 
 _KEY: Final = string.ascii_letters + string.digits + "+/-_.=:@ \n"
 
@@ -98,11 +98,11 @@ MADE: Final[dict[str, Callable[[int], str]]] = {
     "nested quotes": _nested("> ", "\n"),
     "all heads": lambda size: ("".join(UNITS.values()) * (size // 200))[:size],
 }
-"""By name, what makes a text of so many characters."""
+"""Functions that make a text of a given length, by name."""
 
 
 def texts(size: int) -> Iterator[tuple[str, str]]:
-    """Every text, of about `size` bytes, with its name."""
+    """Yield every text, of about `size` bytes, with its name."""
     for name, unit in UNITS.items():
         yield name, unit * (size // len(unit.encode("utf-8", "surrogatepass")))
     for name, made in MADE.items():

@@ -1,4 +1,4 @@
-"""What a page shows of a text, judged by a browser and by a reader."""
+"""Pages made of a text, judged by a browser and by a reader."""
 
 from __future__ import annotations
 
@@ -16,30 +16,30 @@ from understudy.chat.answer.markdown import Renderer
 
 SANITIZER: Final = Sanitizer(STANDARD)
 RENDERER: Final = Renderer(STANDARD)
-# The same Markdown as the product's, without anything that cleans.
+# The product's Markdown without cleaning.
 PLAIN: Final = MarkdownIt("commonmark", {"html": False}).enable(["table", "strikethrough"])
 UNSEEN: Final = {"script", "style", "title", "template"}
 
 
 def pages(text: str) -> tuple[str, str]:
-    """A text as a page has it: taken as HTML, and as a message in Markdown."""
+    """Return a text as a page shows it: as HTML, and as a message in Markdown."""
     return SANITIZER.sanitize_html(text).text, RENDERER.render(SANITIZER.sanitize(text).text)
 
 
 def inert_pages(texts: Sequence[str]) -> list[bool]:
-    """Of each text whether a browser finds nothing in it that runs, leads elsewhere or calls another host."""
+    """Return for each text whether a browser finds nothing in it that runs, navigates or calls another host."""
     made = [pages(text) for text in texts]
-    # Without a single tag a page is text; and the same page does the same.
+    # A page without tags is text; equal pages are judged once.
     chosen = sorted({page for both in made for page in both if "<" in page})
     active = {page for page, done in zip(chosen, inert(chosen), strict=True) if done}
     return [active.isdisjoint(both) for both in made]
 
 
 def same_to_a_reader(text: str) -> bool:
-    """Whether text mode leaves it alone, and either page has all there is to read.
+    """Return whether text mode leaves the text alone, and both pages show everything readable.
 
-    Taken as HTML that is what a parser sees beside the tags, or the text as it stands where tags are only meant to be
-    read (`List<int>`); taken as a message, what the same Markdown shows when nothing is cleaned.
+    For HTML, readable is the parsed text beside the tags, or the source if its tags are only meant to be read
+    (`List<int>`); for a message, the output of the same Markdown without cleaning.
     """
     as_html, as_message = pages(text)
     shown = words(as_html)
@@ -51,7 +51,7 @@ def same_to_a_reader(text: str) -> bool:
 
 
 def words(markup: str) -> list[str]:
-    """What there is to read."""
+    """Return the readable words."""
     return _split(nh3.clean(markup, tags=set(), clean_content_tags=UNSEEN))
 
 
@@ -68,15 +68,15 @@ class _Beside(HTMLParser):
         self._unseen = ""
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        """What a script or a style holds is not read."""
+        """Skip the content of scripts and styles."""
         self._unseen = tag if tag in UNSEEN else self._unseen
 
     def handle_endtag(self, tag: str) -> None:
-        """Text again."""
+        """Collect text again."""
         self._unseen = "" if tag == self._unseen else self._unseen
 
     def handle_data(self, data: str) -> None:
-        """A piece of text."""
+        """Collect a piece of text."""
         if not self._unseen:
             self.seen.append(data)
 

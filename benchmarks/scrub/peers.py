@@ -1,4 +1,4 @@
-"""What others take for the same text. Each does a part of the work: the name says which."""
+"""Peers on the same text. Each does a part of the work, which its name states."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import nh3
 
 Peer = Callable[[str], object]
 
-# Well-known beginnings with what follows them, written as most people would: one expression, tried everywhere.
+# Well-known prefixes with their continuations, as commonly written: one expression, tried everywhere.
 _NAIVE: Final = "|".join((
     r"\b(?:AKIA|ASIA)[A-Z0-9]{16}\b",
     r"\bgh[pousr]_[A-Za-z0-9]{36}\b",
@@ -40,7 +40,7 @@ _NAIVE: Final = "|".join((
 
 
 def others() -> Iterator[tuple[str, Peer]]:
-    """Those that can be had, by name. What is not installed is left out: `pip install '.[bench]'` installs all."""
+    """Yield the installed peers, by name; `pip install '.[bench]'` installs all."""
     union = re.compile(_NAIVE)
     yield "one re union", lambda text: union.sub("[redacted]", text)
     yield "nh3, markup only", nh3.clean
@@ -67,7 +67,7 @@ def _detect_secrets() -> tuple[str, Peer]:
 def _presidio() -> tuple[str, Peer]:
     from presidio_analyzer import PatternRecognizer, predefined_recognizers
 
-    # The one of e-mail addresses would look on the network for the list of public suffixes.
+    # The one for e-mail addresses would fetch the list of public suffixes from the network.
     made = [value for name, value in sorted(vars(predefined_recognizers).items()) if name != "EmailRecognizer"]
     chosen = [
         each()

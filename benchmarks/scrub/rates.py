@@ -1,4 +1,4 @@
-"""How fast: megabytes a second of a processor's time, microseconds a piece."""
+"""Rates: megabytes a second of CPU time, microseconds a piece."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from attrs import frozen
 from sanitization import Action, Category, Direction, Sanitizer, StreamSanitizer, everywhere
 
 PIECE: Final = 12
-"""Characters of a streamed piece: three tokens of a model or so."""
+"""Characters of a streamed piece: about three tokens of a model."""
 ALL_ON: Final = everywhere(dict.fromkeys(Category, Action.REMOVE))
 MB: Final = 1e6
 
 
 @frozen
 class Delta:
-    """Microseconds a streamed piece takes: in the middle, on the average, and the slowest of a hundred."""
+    """Microseconds for a streamed piece: median, mean, and 99th percentile."""
 
     median_us: float
     mean_us: float
@@ -27,17 +27,17 @@ class Delta:
 
 
 def sanitizer() -> Sanitizer:
-    """With every detector, in one direction."""
+    """Return a sanitizer with every detector, in one direction."""
     return Sanitizer(ALL_ON, Direction.OUTBOUND)
 
 
 def size(text: str) -> int:
-    """Bytes of UTF-8."""
+    """Return the number of bytes in UTF-8."""
     return len(text.encode("utf-8", "surrogatepass"))
 
 
 def mb_s(work: Callable[[str], object], text: str, rounds: int) -> float:
-    """Megabytes a second, the median of some rounds after one that does not count."""
+    """Return megabytes a second, the median of some rounds after a warm-up."""
     work(text[: len(text) // 10])
     return statistics.median(size(text) / MB / _seconds(work, text) for _ in range(rounds))
 
@@ -49,7 +49,7 @@ def _seconds(work: Callable[[str], object], text: str) -> float:
 
 
 def delta(text: str, before: str) -> Delta:
-    """What a piece takes when `before` has been streamed already."""
+    """Measure the time for a piece after `before` has been streamed."""
     stream = StreamSanitizer(ALL_ON)
     stream.feed(before)
     took = []
@@ -62,7 +62,7 @@ def delta(text: str, before: str) -> Delta:
 
 
 def message_us(messages: Sequence[str]) -> float:
-    """What one of these messages takes on the average, each sanitized by itself."""
+    """Return the mean microseconds for one of these messages, each sanitized alone."""
     whole = sanitizer()
     whole.sanitize(messages[0])
     began = time.process_time()

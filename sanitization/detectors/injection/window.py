@@ -163,7 +163,7 @@ class Around:
     def __init__(self, view: str, *, foreign: bool) -> None:
         self._view, self._listing = view, _by_start(foreign=foreign)
         self._places: dict[str, list[int]] = {}  # by theme, in order
-        self._read = 0  # where the first block begins that was not looked at
+        self._read = 0  # where the first unread block begins
 
     def themes(self, order: tuple[int, int], own: str) -> dict[str, float]:
         """Return the weights that the signals around an order add, by theme; signals within `order` (start and end) are
