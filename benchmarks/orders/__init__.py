@@ -113,7 +113,7 @@ def mean(values: Sequence[float]) -> float:
 
 
 def prose() -> list[str]:
-    """Return the paragraphs of the standard library's documentation strings, which were not written for this purpose."""
+    """Return the paragraphs of the standard library's docstrings, which were not written for this purpose."""
     library, found = Path(sysconfig.get_path("stdlib")), dict[str, None]()
     for file in sorted([*library.glob("*.py"), *library.glob("*/*.py")]):
         if {"test", "tests", "site-packages", "idlelib"}.isdisjoint(file.relative_to(library).parts):
