@@ -1,4 +1,4 @@
-"""A client that comes back by itself: one connection at a time, what was missed is asked for, nothing is told twice.
+"""A client that reconnects by itself: one connection at a time, missed events are resumed, none is delivered twice.
 
     async with open_client("ws://127.0.0.1:8002/ws", token=token) as client:
         print(await client.answer("How many rows has it?", thread_id="t"))

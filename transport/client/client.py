@@ -1,4 +1,4 @@
-"""The face of the client: what a program may ask of it."""
+"""The public interface of the client."""
 
 import random
 import ssl
@@ -27,16 +27,15 @@ JsonObject: TypeAlias = Mapping[str, Any]
 
 
 class Client:
-    """Made by `open_client`. Iterate over it for all events; iteration ends when the client is closed.
+    """A client, made by `open_client`. Iterate over it for all events; iteration ends when the client is closed.
 
-    Iterating, `of` and `answer` raise SocketClosed when the server closed with a code after which a client must not
-    come back, or when it cannot be reached any more, and Unauthenticated when it refused the token. So do the methods
-    that send, from then on; after the block they raise trio.ClosedResourceError.
+    Iterating, `exchange` and `answer` raise SocketClosed if the server closed with a code that forbids reconnecting, or
+    can no longer be reached, and Unauthenticated if it refused the token. So do the methods that send, from then on;
+    after the block they raise trio.ClosedResourceError.
 
-    Those return when the command is kept; it is sent as soon as there is a connection. They raise trio.WouldBlock when
-    a hundred commands, or 8 MiB of them, wait to be taken by the server, CommandRejected for what no server would read
-    as a command, ValueError for one of over 8 MiB, TypeError for what JSON has not, and what the `store` raises.
-    Nothing was kept then.
+    A method that sends returns once the command is queued; it is sent as soon as there is a connection. It raises
+    trio.WouldBlock if 100 commands, or 8 MiB, are unacknowledged, CommandRejected for an invalid command, ValueError
+    for one of over 8 MiB, TypeError for values that JSON lacks, and any error of the `store`. Nothing was queued then.
     """
 
     def __init__(
@@ -54,7 +53,7 @@ class Client:
         self._store = store
         self._saving = trio.Lock()
 
-    # What came
+    # Events
 
     def __aiter__(self) -> AsyncIterator[Received]:
         self._delivery.keep_all_events()
@@ -71,31 +70,31 @@ class Client:
         return event
 
     def exchange(self, message_id: str, *, run_id: str | None = None) -> Exchange:
-        """The events of one message, from now to the end of its run; of this run of it where it has several."""
+        """Return the events of one message from now to the end of its run; `run_id` selects one of several runs."""
         return self._delivery.open_exchange(message_id, run_id)
 
     def text(self, name: str) -> str:
-        """The text of an answer so far, by its run's id, or by its message's for the latest run. Empty when unknown."""
+        """Return the text of an answer so far, by the id of its run, or of its message for the latest run; else ""."""
         return self._delivery.text(name)
 
     @property
     def last_seq(self) -> Mapping[str, int]:
-        """The number of the last event of each thread that was put into line for the caller."""
+        """The `seq` of the last event of each thread that was queued for the caller."""
         return self._delivery.cursors.last_seqs
 
-    # What is said
+    # Commands
 
     async def say(self, content: str, **fields: Any) -> str:
-        """Send a message; returns its `message_id`. `fields` are the other members of a say, such as `thread_id`.
+        """Send a message and return its `message_id`. `fields` are other members of a say, such as `thread_id`.
 
-        `of`, called with that name before anything else is awaited, misses nothing.
+        `exchange`, called with that id before anything else is awaited, misses no event.
         """
         message_id = str(fields.pop("message_id", None) or uuid.uuid4().hex)
         await self._enqueue("user_message", {"content": content, "message_id": message_id, **fields})
         return message_id
 
     async def answer(self, content: str, **fields: Any) -> str:
-        """Send a message and wait for the text of its answer. When this is cancelled, the run goes on.
+        """Send a message and wait for the text of its answer. Cancelling this does not stop the run.
 
         Raises:
             RunFailed: The message was refused, or its run ended in an error. The text so far of a run that was
@@ -108,21 +107,21 @@ class Client:
         return ended.message if isinstance(ended, FinalResponse) else ""
 
     async def edit(self, message_id: str, content: str, *, new_message_id: str | None = None) -> str:
-        """Say a message in other words, on a branch of its own; returns the new message's `message_id`."""
+        """Edit a message on a branch of its own. Return the new message's `message_id`."""
         new = new_message_id or uuid.uuid4().hex
         await self._enqueue("edit", {"message_id": message_id, "content": content, "new_message_id": new})
         return new
 
     async def regenerate(self, message_id: str, *, request_id: str | None = None) -> str:
-        """Have a message answered once more, named by its own id or its answer's; returns the `request_id`."""
+        """Request another answer to a message, named by its own id or its answer's. Return the `request_id`."""
         request = request_id or uuid.uuid4().hex
         await self._enqueue("regenerate", {"message_id": message_id, "request_id": request})
         return request
 
     async def withdraw(self, message_id: str) -> bool:
-        """Take a message back that was not sent yet, or was refused and waits to be sent again.
+        """Withdraw a message that was not sent yet, or was refused and waits to be sent again.
 
-        Return whether that was possible. Waiting for its answer ends in a refusal with the code `run_cancelled` then.
+        Return whether that was possible. If so, waiting for its answer ends in a refusal with code `run_cancelled`.
         """
         async with self._saving:
             kept = self._unacked.get(("message", message_id))
@@ -136,16 +135,16 @@ class Client:
 
     @property
     def unaccepted(self) -> Sequence[str]:
-        """The names of the messages that the server has not taken yet, oldest first."""
+        """The ids of the messages that the server has not accepted yet, oldest first."""
         return [each.message_id for each in self._unacked.messages]
 
     async def approve(self, call_id: str, allow: bool = True, *, note: str | None = None) -> None:
-        """Let a tool call that waits for consent go on, or deny it; the agent reads the `note`."""
+        """Approve or deny a tool call that waits for approval; the agent reads the `note`."""
         decision = Decision.ALLOW if allow else Decision.DENY
         await self._enqueue("approve", {"call_id": call_id, "decision": decision.value, "note": note})
 
     async def feedback(self, message_id: str, rating: Rating | None, *, note: str | None = None) -> None:
-        """Say what the user thinks of an answer; None takes it back."""
+        """Rate an answer; None withdraws the rating."""
         value = None if rating is None else Rating(rating).value
         await self._enqueue("feedback", {"message_id": message_id, "rating": value, "note": note})
 
@@ -154,54 +153,54 @@ class Client:
         await self._enqueue("cancel", {"run_id": run_id})
 
     def typing(self, thread_id: str) -> None:
-        """Tell the user's other connections; nothing is kept while there is no connection."""
+        """Signal the user's other connections that the user is typing; dropped without a connection."""
         self._send_soon({"type": "typing", "payload": {"thread_id": thread_id}})
 
     def ack(self, thread_id: str, seq: int) -> None:
-        """Say how far this thread's events were shown. Not needed with `open_client(…, ack=True)`."""
+        """Acknowledge the events of a thread up to `seq`. Not needed with `open_client(…, ack=True)`."""
         self._send_soon({"type": "ack", "payload": {"thread_id": thread_id, "seq": seq}})
 
     def resume(self, threads: Mapping[str, int]) -> None:
-        """Follow these threads, each from the event after the given seq, now and after each reconnection."""
+        """Subscribe to these threads, each from the event after its seq, now and after each reconnection."""
         for thread_id, seq in threads.items():
             self._delivery.cursors.move_to(thread_id, seq)
         for command in resume_commands(threads):
             self._send_soon(command, or_later=True)
 
     def refresh(self, token: str) -> None:
-        """Renew the session: on this connection, and for all later ones."""
+        """Renew the session's token, on this connection and for all later ones."""
         self._credentials.token = token
         if self._reconnector.connection is not None:
             self._reconnector.mark_refreshed(self._reconnector.connection)
         self._send_soon({"type": "refresh", "payload": {"session_token": token}})
 
-    # How it stands
+    # State
 
     @property
     def state(self) -> State:
-        """Whether it is connected, and if not, why and when it tries again."""
+        """The connection's state; if offline, the reason and the time of the next attempt."""
         return self._reconnector.state.now
 
     def states(self) -> States:
-        """An async iterator: the state now, and each later one, to the last."""
+        """Return an async iterator over the current state and each later one, to the final one."""
         return States(self._reconnector.state)
 
     @property
     def token(self) -> str | None:
-        """The session token in use; of an anonymous session, the one that the server gave."""
+        """The session token in use; for an anonymous session, the one issued by the server."""
         return self._credentials.token
 
     @property
     def rtt_s(self) -> float | None:
-        """How long the last ping took there and back; None before the first, and without a connection."""
+        """Round-trip time of the last ping in seconds; None before the first, and without a connection."""
         return None if self._reconnector.connection is None else self._reconnector.connection.rtt_s
 
-    # Within
+    # Internal
 
     def _send_soon(self, command: JsonObject, *, or_later: bool = False) -> None:
         line = self._reconnector.connection
         if line is not None and not line.send_soon(command) and or_later:
-            self._delivery.cursors.mark_refused()  # all threads are resumed at the next look at what is missing
+            self._delivery.cursors.mark_refused()  # all threads are resumed when gaps are next filled
 
     async def _enqueue(self, kind: str, fields: JsonObject) -> None:
         self._raise_if_ended()
@@ -211,14 +210,14 @@ class Client:
         if len(frame) > SMALL_BYTES:
             await trio.to_thread.run_sync(parse_frame, frame, abandon_on_cancel=True)
         else:
-            parse_frame(frame)  # a server could not say which command it is that it cannot read
+            parse_frame(frame)  # a server could not name the command that it cannot parse
         async with self._saving:
             self._raise_if_ended()
             if not self._unacked.fits(frame):
-                raise trio.WouldBlock("too much waits to be taken by the server")
+                raise trio.WouldBlock("too many commands are unacknowledged")
             if self._store is not None:
                 await self._store.save([*self._unacked.commands, command])
-            # Nothing is awaited from here to the caller, so that nothing is heard of it before the caller listens.
+            # Nothing is awaited from here to the caller, so that no event arrives before the caller listens.
             self._unacked.add(command, frame)
         if self._reconnector.connection is not None:
             self._reconnector.connection.wake()
@@ -228,7 +227,7 @@ class Client:
             raise self._delivery.failure or trio.ClosedResourceError("this client is closed")
 
     async def _save_changes(self) -> None:
-        """Keep the store in step with what the server takes. `open_client` runs this."""
+        """Save to the store what remains after each acknowledgement. `open_client` runs this."""
         while self._store is not None:
             await self._delivery.unacked_changed.wait()
             self._delivery.unacked_changed = trio.Event()
@@ -258,26 +257,26 @@ async def open_client(
     ssl_context: ssl.SSLContext | None = None,
     chance: Callable[[], float] = random.random,
 ) -> AsyncIterator[Client]:
-    """A client of the server at `url` (`ws://host:port/ws` or `wss://…`), connected as soon as it can be.
+    """Open a client of the server at `url` (`ws://host:port/ws` or `wss://…`), which connects in the background.
 
-    `token` is a session token, or a function, async or not, that gives one. The function is called for each
-    connection, before the token runs out, and when the server says that it has; what it raises counts as a failed
-    attempt if it is an OSError, a TransportError or trio.TooSlowError, ends the client if it is Unauthenticated, and
-    is passed on else. Without a token, a server that allows it gives one, which is kept for reconnections.
+    `token` is a session token, or a function, async or not, that returns one. The function is called for each
+    connection, before the token expires, and when the server reports its expiry. An OSError, TransportError or
+    trio.TooSlowError from it counts as a failed attempt, Unauthenticated ends the client, other errors propagate.
+    Without a token, a server that allows anonymous sessions issues one, which is used for reconnections.
 
-    `threads` are followed from the start, each from the event after its seq. `store` keeps what is not yet accepted
-    across restarts of the program. `ack`: tell the server how far the caller has come, at most once a second.
-    `batch`, `chunk`, `gzip` and `html` are what the connection takes; see `hello` in the protocol. `chance` gives
-    numbers between 0 and 1 for the times between attempts.
+    `threads` are subscribed from the start, each from the event after its seq. `store` persists unacknowledged commands
+    across restarts of the program. `ack`: acknowledge events that the caller has taken, at most once a second. `batch`,
+    `chunk`, `gzip` and `html` are the connection's capabilities; see `hello` in the protocol. `chance` returns numbers
+    between 0 and 1, for random delays.
 
-    Raises ValueError for a `url` that is none, and what `store.load()` raises. Errors of the store, and of the token's
-    function, that come later are raised by the block, in an exception group.
+    Raises ValueError for an invalid `url`, and any error of `store.load()`. Later errors of the store and of the token
+    function are raised by the block, in an exception group.
     """
     how = reconnect or Reconnect()
     address = SocketUrl.parse(url)
     unsent = UnackedCommands()
     for command in [] if store is None else await store.load():
-        unsent.add(command, encode_command(command)).tries = 1  # the program's last connection may have taken it along
+        unsent.add(command, encode_command(command)).tries = 1  # the program's last connection may have sent it
     delivery = EventDelivery(unsent)
     credentials = Credentials(token, how.connect_s)
     hello = {"batch": batch, "chunk": chunk, "gzip": gzip, "html": html}
@@ -295,7 +294,7 @@ async def open_client(
             try:
                 yield client
             except Exception as error:
-                failure = error  # the caller's own: passed on as it is, below, and not in the nursery's group
+                failure = error  # the caller's own error: re-raised below, not in the nursery's group
             finally:
                 nursery.cancel_scope.cancel()
                 connecting.close()

@@ -21,7 +21,7 @@ from transport.wire.events import Drain, Welcome
 
 JsonObject: TypeAlias = Mapping[str, Any]
 
-_FRAME_BYTES: Final = 256 * 1024  # what a server takes that does not say
+_FRAME_BYTES: Final = 256 * 1024  # assumed limit of a server that names none
 _MAX_URGENT: Final = 64
 _GOODBYE_S: Final = 0.1
 GONE: Final = "the server does not answer any more"
@@ -29,14 +29,14 @@ LOST: Final = "the connection was lost"
 
 
 class EventReceiver(Protocol):
-    """Who takes the events of a connection."""
+    """Receives the events of a connection."""
 
     async def receive_event(self, event: Received, size: int) -> None:
-        """Take an event of about so many bytes. Waits while there is no room for it."""
+        """Receive an event of about `size` bytes. Waits while there is no room for it."""
 
 
 class Connection:
-    """A connection in use. `drained_at` is when the server asked for a new one, by trio's clock."""
+    """A connection in use. `drained_at` is the time of the server's `Drain`, on trio's clock."""
 
     def __init__(
         self, socket: WebSocketConnection, stream: MonitoredStream, reconnect: Reconnect, unacked: UnackedCommands
@@ -60,7 +60,7 @@ class Connection:
     async def run(
         self, first: Sequence[JsonObject], hearer: EventReceiver, beside: Sequence[Callable[[], Awaitable[None]]] = ()
     ) -> ConnectionEnd:
-        """Send and receive to the end, which it gives. `first` is said before all else; `beside` run as long."""
+        """Send and receive to the end, and return it. `first` is sent first; the tasks `beside` run as long."""
         self._urgent.extend(first)
         try:
             async with trio.open_nursery() as nursery:
@@ -86,14 +86,14 @@ class Connection:
         return self._ending
 
     async def _close(self, code: int) -> None:
-        # Long enough to say goodbye; when this is cancelled, nobody is left to read the answer.
+        # Long enough to send the close frame; the server's answer is not awaited.
         with trio.move_on_after(_GOODBYE_S, shield=True):
             await self._socket.aclose(code)
 
-    # What is said
+    # Sending
 
     def send_soon(self, command: JsonObject) -> bool:
-        """Send a command of which nothing needs to be kept, soon; False when too many wait already."""
+        """Queue a command that need not be acknowledged. Return False if _MAX_URGENT are queued already."""
         if len(self._urgent) >= _MAX_URGENT:
             return False
         self._urgent.append(command)
@@ -101,28 +101,28 @@ class Connection:
         return True
 
     def wake(self) -> None:
-        """There is something to send."""
+        """Wake the sender: there is something to send."""
         self._work.set()
 
     def resend(self, commands: Iterable[UnackedCommand]) -> None:
-        """Send these once more, as soon as they are due."""
+        """Send these commands again, as soon as they are due."""
         self.sent.difference_update(commands)
         self.wake()
 
     def disconnect(self, reason: str) -> NoReturn:
-        """End this connection, so that another one is made. Only for who hears its events."""
+        """End this connection, so that another one is made. To be called only from its receiver of events."""
         self._ending = ConnectionEnd(reason)
         raise ConnectionClosed(None)
 
     async def send(self, command: JsonObject) -> None:
-        """Send a command now. Only for tasks of the connection: a send that is cancelled leaves half a frame behind."""
+        """Send a command now. Only for tasks of the connection: a cancelled send would leave half a frame."""
         await self._socket.send_message(encode_command(command).decode())
 
     async def _send_commands(self, hearer: EventReceiver) -> None:
         while True:
             self._work = trio.Event()
             await self._send_urgent()
-            # A server that goes away begins no more work: messages wait for the next one.
+            # A draining server starts no runs: messages wait for the next connection.
             now = trio.current_time()
             command = self._unacked.next_due(self.sent, now, messages=self.drained_at is None)
             if command is None:
@@ -157,12 +157,12 @@ class Connection:
         value = self.welcome.limits.get(name) if self.welcome is not None else None
         return value if isinstance(value, int) and value > 0 else otherwise
 
-    # What is heard
+    # Receiving
 
     async def _receive_frames(self, hearer: EventReceiver) -> None:
         while True:
             self._busy = False
-            self._stream.heard_at = trio.current_time()  # what was not read while this was busy may be a sign of life
+            self._stream.heard_at = trio.current_time()  # unread bytes may have arrived while this was busy
             frame = await self._socket.get_message()
             self._busy = True
             await self._handle_frame(frame, hearer)
@@ -196,7 +196,7 @@ class Connection:
                 self.drained_at = trio.current_time()
                 self._ending = ConnectionEnd("the server goes away for a moment", not_before_s=after_s, drained=True)
 
-    # Whether anybody is there
+    # Liveness
 
     async def _ping(self) -> None:
         while True:
@@ -206,7 +206,8 @@ class Connection:
             self.rtt_s = trio.current_time() - began
 
     async def _watch_silence(self) -> None:
-        # Any byte is a sign of life. While the caller takes nothing, nothing is read, and so nothing can be heard.
+        # Any byte shows that the server is alive. While the caller takes no events nothing is read, so silence is no
+        # sign.
         while True:
             left_s = self._stream.heard_at + self._reconnect.ping_s - trio.current_time()
             if left_s <= 0 and not self._busy:
@@ -216,7 +217,7 @@ class Connection:
 
 
 async def _ignore_send_failure(sending: Callable[[], Awaitable[None]]) -> None:
-    # That nothing can be sent any more is no end: what has come is still to be heard, up to the close.
+    # A failed send does not end the connection: received events are still to be read, up to the close.
     with suppress(ConnectionClosed, ProtocolError):
         await sending()
 
@@ -228,7 +229,7 @@ async def _read(frame: str | bytes) -> list[Received | Chunk]:
 
 
 def _too_large(command: UnackedCommand) -> Received:
-    """What a server would say to a command that it cannot be sent."""
+    """Build the refusal that a server would send for a command that is too large for it."""
     data = {"code": "message_too_large", "message": "The message is larger than this server accepts."}
     return read_event(
         {

@@ -1,4 +1,4 @@
-"""The token of a client: one that stays, or one that is asked for anew in time."""
+"""The token of a client: a fixed one, or one from a source that is called again before it expires."""
 
 import inspect
 import time
@@ -13,15 +13,15 @@ from transport.wire.errors import Unauthenticated
 TokenSource: TypeAlias = Callable[[], str | Awaitable[str]]
 
 RENEW_EARLY_S: Final = 300.0
-"""How long before its end a token is renewed; at four fifths of what is left when that is sooner."""
+"""Seconds before its expiry at which a token is renewed; at four fifths of its remaining life if that is later."""
 RENEW_AGAIN_S: Final = 30.0
-"""After a renewal that gave nothing newer."""
+"""Seconds between renewals if the source returned the same token."""
 
 
 class Credentials:
-    """The token to show. `now` gives Unix seconds.
+    """The token to present. `now` returns Unix seconds.
 
-    `source` gives a token each time it is called; None: there is but the one. `connect_s` is its deadline.
+    `source` returns a token each time it is called; None: the token is fixed. `connect_s` is its deadline.
     """
 
     def __init__(self, token: str | TokenSource | None, connect_s: float, now: Callable[[], float] = time.time) -> None:
@@ -31,11 +31,11 @@ class Credentials:
         self._now = now
 
     async def get_token(self) -> str | None:
-        """The token of the source, or the one that stays.
+        """Return a token from the source, or the fixed one.
 
         Raises:
             trio.TooSlowError: The source took longer than `connect_s`.
-            Unauthenticated: What it gave cannot be a token. What it raises itself passes.
+            Unauthenticated: The source returned an invalid token. Its own errors propagate.
         """
         if self.source is not None:
             with trio.fail_after(self._connect_s):
@@ -46,7 +46,7 @@ class Credentials:
         return self.token
 
     def renew_in_s(self) -> float | None:
-        """In how many seconds the token should be renewed; None when that cannot be told. The server checks it."""
+        """Return in how many seconds to renew the token; None if its expiry is unknown. The token is not verified."""
         try:
             claims = jwt.decode(self.token or "", options={"verify_signature": False})
             left_s = float(claims["exp"]) - self._now()

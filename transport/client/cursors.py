@@ -1,7 +1,7 @@
-"""Where a client stands in each of its threads: the one rule that makes loss, repeats and reconnects harmless. Pure.
+"""The client's cursor in each of its threads: one rule that handles loss, repeats and reconnects. Pure.
 
-An event with `seq` is taken when it is the one after the place, dropped when the place is already past it, and a
-hole when it lies further on: it is dropped too, and the thread resumed from its place. Events without `seq` are taken.
+A durable event is accepted if it is the one after the cursor, dropped if the cursor is past it, and a gap if it lies
+further on: it is dropped too, and the thread resumed from the cursor. Ephemeral events are accepted.
 """
 
 import enum
@@ -12,7 +12,7 @@ __all__ = ["Judgement", "ThreadCursors"]
 
 
 class Judgement(enum.Enum):
-    """What to do with an event: give it to the caller, drop it, or drop it and resume its thread."""
+    """What to do with an event: deliver it, drop it, or drop it and resume its thread."""
 
     ACCEPT = "take"
     DUPLICATE = "duplicate"
@@ -21,10 +21,10 @@ class Judgement(enum.Enum):
 
 @define
 class ThreadCursors:
-    """The places of one client, by thread, across its connections.
+    """The cursors of one client, by thread, across its connections.
 
-    A thread without a place gets one from the first event of it that comes, or, while a message of this client's own
-    waits to be accepted in it, from that acceptance: what comes before belongs to a story whose beginning is missing.
+    A thread without a cursor gets one from its first event, or, while a message of this client waits to be accepted in
+    it, from that acceptance: earlier events belong to runs whose beginning is missing.
     """
 
     last_seqs: dict[str, int] = field(factory=dict)
@@ -33,22 +33,22 @@ class ThreadCursors:
     _refused: bool = field(default=False, init=False)  # a command was, and it may have been a resume
 
     def start_connection(self) -> dict[str, int]:
-        """A new connection: what its first `resume` says. Holes of the last one mean nothing on this one."""
+        """Start a new connection, dropping the gaps of the last one. Return the cursors of its first `resume`."""
         self._gaps.clear()
         self._refused = False
         self._asked = set(self.last_seqs)
         return dict(self.last_seqs)
 
     def move_to(self, thread_id: str, seq: int) -> None:
-        """Go on after `seq`, back or forward: the caller resumes there, or the log does not reach back further."""
+        """Move the cursor to `seq`, back or forward: the caller resumes there, or the log was trimmed."""
         self.last_seqs[thread_id] = seq
         self._asked.add(thread_id)
         self._gaps.discard(thread_id)
 
     def judge(self, thread_id: str, seq: int, *, waiting: bool = False) -> Judgement:
-        """Judge an event that has a `seq`. After TAKE the place is past it.
+        """Judge a durable event. On ACCEPT the cursor advances past it.
 
-        `waiting`: a message of this client's own waits to be accepted in the thread, and this is not its acceptance.
+        `waiting`: a message of this client waits to be accepted in the thread, and this is not its acceptance.
         """
         place = self.last_seqs.get(thread_id)
         if place is None and waiting and seq > 1:
@@ -66,18 +66,18 @@ class ThreadCursors:
         return Judgement.ACCEPT
 
     def mark_incomplete(self, thread_id: str) -> None:
-        """More may be missing than was seen: resume the thread."""
+        """Mark a thread to be resumed: events may be missing without a visible gap."""
         self._gaps.add(thread_id)
         self._asked.discard(thread_id)
 
     def mark_refused(self) -> None:
-        """The server refused a command for now without saying which: it may have been a resume."""
+        """Record a temporary refusal that names no command: it may have been of a resume."""
         self._refused = True
 
     def threads_to_resume(self, *, again: bool) -> dict[str, int]:
-        """What to resume now, after which it counts as asked for.
+        """Return the cursors of the threads to resume now, and mark them as requested.
 
-        `again`: also what was asked for and has not come, and after a refusal every thread.
+        `again`: also threads whose requested events have not come, and after a refusal every thread.
         """
         everything = again and self._refused
         self._refused = self._refused and not again

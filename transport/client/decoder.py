@@ -1,7 +1,7 @@
-"""What a client hears: canonical frames back to the vocabulary. Pure; made for servers older and newer than this.
+"""Decode canonical frames into events. Pure; tolerates servers that are older or newer than this client.
 
-A type that is not known here, or data that is not what the type promises, is an `Unknown` event: it keeps its place
-and everything it holds. Fields that are not known are left to `Received.raw`.
+An event of an unknown type, or with invalid data, becomes an `Unknown` event, which keeps its `seq` and all its data.
+Unknown fields are available in `Received.raw`.
 """
 
 import zlib
@@ -22,7 +22,7 @@ from transport.wire.events import EVENTS, Envelope, Event
 JsonObject: TypeAlias = Mapping[str, Any]
 
 MAX_FRAME_BYTES: Final = 16 * 1024 * 1024
-"""The largest frame that is read, after it was inflated."""
+"""Largest frame in bytes, after inflating. A larger one ends the connection."""
 _GZIP: Final = 16 + zlib.MAX_WBITS
 _NAMES: Final = ("thread_id", "run_id", "message_id", "conversation_id", "agent_type", "pillar")
 _ATTRIBUTES: Final[Mapping[type[Event], Mapping[str, str]]] = MappingProxyType(
@@ -32,7 +32,7 @@ _ATTRIBUTES: Final[Mapping[type[Event], Mapping[str, str]]] = MappingProxyType(
 
 @frozen
 class Unknown(Event):
-    """An event that this version cannot read: `kind` is its type on the wire, `data` what came with it."""
+    """An event that this version cannot decode: `kind` is its type on the wire, `data` its data."""
 
     type: ClassVar[str] = "unknown"
     durable: ClassVar[bool] = False
@@ -41,9 +41,9 @@ class Unknown(Event):
 
 
 class Received(Envelope, frozen=True):
-    """An event as it came, in its envelope. `raw` is the whole frame, with fields that the vocabulary does not have.
+    """A received event in its envelope. `raw` is the whole frame, including unknown fields.
 
-    `timestamp` is 0.0 where the frame has none. `repeated`: the error refused a command that this client sends again.
+    `timestamp` is 0.0 if the frame has none. `repeated`: the error refused a command that this client sends again.
     """
 
     raw: JsonObject = msgspec.field(default_factory=dict)
@@ -56,19 +56,19 @@ class Received(Envelope, frozen=True):
 
     @property
     def terminal(self) -> bool:
-        """Whether a run ended with it: a final response, or an error that belongs to a run."""
+        """Whether the event ends a run: a final response, or an error of a run."""
         return self.type == "final_response" or (self.type == "error" and self.run_id is not None)
 
     @property
     def refusal(self) -> bool:
-        """Whether it says that a command was not taken, for good: an error without a run."""
+        """Whether the event refuses a command for good: an error without a run."""
         return self.type == "error" and self.run_id is None and not self.repeated
 
 
 def read_frame(frame: str | bytes) -> list[Received | Chunk]:
-    """The events and parts of larger frames in a frame: text is JSON, bytes are gzip of it; an array is several.
+    """Decode a frame into events and chunks: text is JSON, bytes are gzipped JSON; an array holds several.
 
-    Raises UnreadableEvent: it is no JSON, no event, or over MAX_FRAME_BYTES.
+    Raises UnreadableEvent if the frame is not JSON, holds no event, or exceeds MAX_FRAME_BYTES.
     """
     body = _inflated(frame) if isinstance(frame, bytes) else frame
     try:
@@ -79,10 +79,9 @@ def read_frame(frame: str | bytes) -> list[Received | Chunk]:
 
 
 def read_event(frame: object) -> Received:
-    """The event in a decoded canonical frame.
+    """Return the event of a decoded canonical frame.
 
-    Raises UnreadableEvent where there is no telling what it is or where it belongs: no `type`, or a `seq` or a name
-    in the envelope of the wrong kind.
+    Raises UnreadableEvent if it has no `type`, or a `seq` or id of the wrong type in the envelope.
     """
     if not isinstance(frame, dict) or not isinstance(frame.get("type"), str):
         raise UnreadableEvent("a frame is not an event")
@@ -107,7 +106,7 @@ def _event(kind: str, data: object) -> Event:
     renamed = _ATTRIBUTES.get(known)
     try:
         given = {renamed.get(name, name): value for name, value in fields.items()} if renamed else fields
-        return attrs.evolve(msgspec.convert(given, known))  # made once more, as msgspec leaves out attrs' converters
+        return attrs.evolve(msgspec.convert(given, known))  # evolve runs attrs' converters, which msgspec skips
     except (ValueError, RecursionError):
         return Unknown(kind, fields)
 

@@ -1,4 +1,4 @@
-"""From a connection to the caller: every event once, in order, text put together, to whom it belongs."""
+"""Deliver received events to the caller: every event once, in order, with text assembled, to the matching exchanges."""
 
 import weakref
 from collections.abc import Iterable, Mapping, Sequence
@@ -19,15 +19,15 @@ from transport.wire.events import Error, FinalResponse, MessageAccepted, Partial
 JsonObject: TypeAlias = Mapping[str, Any]
 
 MAX_RESUMED: Final = 100
-"""Threads that a server takes in one resume."""
+"""Threads that a server accepts in one resume; more are split over several commands."""
 _MAX_RUNS: Final = 1024
 
 
 class EventDelivery:
-    """What a client has of its threads, and who waits for more of them.
+    """The cursors, texts and waiting consumers of a client.
 
-    `taken` is the caller's place in each thread. `hole` is set when a thread lacks events that are to be asked for,
-    `changed` when `unsent` has become less.
+    `consumed` is the last seq of each thread that the caller has taken. `gap_found` is set if a thread lacks events,
+    `unacked_changed` when a command was acknowledged.
     """
 
     def __init__(self, unsent: UnackedCommands) -> None:
@@ -41,18 +41,18 @@ class EventDelivery:
         self._runs: dict[str, str] = {}  # the latest run of a message
         self._exchanges: weakref.WeakSet[Exchange] = weakref.WeakSet()
         self._iterated = False
-        self._resent: frozenset[str] = frozenset()  # messages that an earlier connection may have taken along
+        self._resent: frozenset[str] = frozenset()  # messages that an earlier connection may have sent
         self._failure: TransportError | None = None
 
     # To the caller
 
     def keep_all_events(self) -> None:
-        """Somebody iterates over all events: from now on none is given up."""
+        """Stop overwriting: the caller iterates over all events."""
         self._iterated = True
         self.inbox.overwrite(False)
 
     def open_exchange(self, message_id: str, run_id: str | None) -> Exchange:
-        """Somebody follows one message. While nobody takes all events, the oldest of them give way."""
+        """Open the exchange of one message. Unless the caller iterates over all events, the oldest are overwritten."""
         arc = Exchange(message_id, run_id, self.record_consumed, self._failure)
         if self.ended:
             arc.end(self._failure)
@@ -61,21 +61,21 @@ class EventDelivery:
         return arc
 
     def record_consumed(self, event: Received) -> None:
-        """The caller has this event."""
+        """Record that the caller has taken an event."""
         if event.thread_id is not None and event.seq is not None:
             self.consumed[event.thread_id] = max(event.seq, self.consumed.get(event.thread_id, 0))
 
     def text(self, name: str) -> str:
-        """The text so far of a run, or of the latest run of a message."""
+        """Return the text so far of a run, or of the latest run of a message."""
         return self._texts.get(self._runs.get(name, name))
 
     @property
     def ended(self) -> bool:
-        """Whether nothing more comes."""
+        """Whether no more events come."""
         return not self.inbox.open
 
     def end(self, failure: TransportError | None) -> None:
-        """Nothing more comes, for this reason, or because the client was closed."""
+        """End all consumers, with `failure`, or because the client was closed."""
         if not self.ended:
             self._failure = failure
             self.inbox.close()
@@ -84,33 +84,33 @@ class EventDelivery:
 
     @property
     def failure(self) -> TransportError | None:
-        """Why nothing more comes; None when the client was closed, or goes on."""
+        """The error that ended the client; None if it was closed, or goes on."""
         return self._failure
 
     # From the connection
 
     def start_connection(self) -> Sequence[JsonObject]:
-        """A new connection: the commands with which it resumes. Before anything is read, or a place could move."""
+        """Return the commands that resume on a new connection. Call before anything is read, lest a cursor moves."""
         self._resent = frozenset(each.message_id for each in self._unacked.messages if each.tries)
         return resume_commands(self.cursors.start_connection())
 
-    def connection_lost(self, said: Sequence[UnackedCommand], heads: Mapping[str, int]) -> None:
-        """A connection is over; `heads` are the last events of threads when it began, `said` what it took along.
+    def connection_lost(self, said: Sequence[UnackedCommand], last_seqs: Mapping[str, int]) -> None:
+        """Handle the end of a connection; `last_seqs` are the threads' last seqs at its start, `said` the messages it sent.
 
-        A message that is not settled may have been accepted, as the first event after that head. So a thread of which
-        nothing was heard is resumed from there.
+        A message without acknowledgement may have been accepted, as the first event after that seq. So a thread of
+        which no event was received is resumed from there.
         """
         for each in said:
-            head = heads.get(thread_id := str(each.payload.get("thread_id")))
+            head = last_seqs.get(thread_id := str(each.payload.get("thread_id")))
             if each.kind == "user_message" and head is not None and thread_id not in self.cursors.last_seqs:
                 self.cursors.move_to(thread_id, head)
 
     def mark_resent(self, messages: Iterable[UnackedCommand]) -> None:
-        """These are sent again on this connection. A server may have taken one that it refused: it was in doubt."""
+        """Record messages that are sent again on this connection; the server may have accepted one that it refused."""
         self._resent |= {each.message_id for each in messages if each.message_id}
 
     async def receive_event(self, event: Received, size: int) -> None:
-        """Take an event of about so many bytes, and give it to whom it belongs. Waits while they have no room."""
+        """Deliver an event of about `size` bytes to its consumers. Waits while they have no room."""
         settled = self._unacked.remove_acked(event)
         if settled:
             self._change()
@@ -145,14 +145,14 @@ class EventDelivery:
         began = thread_id not in self.cursors.last_seqs
         judgement = self.cursors.judge(thread_id, seq, waiting=not own and self._awaits_acceptance(thread_id))
         if began and any(each.message_id in self._resent for each in own):
-            self.cursors.mark_incomplete(thread_id)  # it may have been accepted long ago, and more have come of it
+            self.cursors.mark_incomplete(thread_id)  # it may have been accepted earlier, with more events since
             self.gap_found.set()
         if judgement is Judgement.GAP:
             self.gap_found.set()
         return judgement is Judgement.ACCEPT
 
     def _awaits_acceptance(self, thread_id: str) -> bool:
-        """Whether a message waits to be accepted in this thread; one that names no thread may be in any."""
+        """Return whether a message waits to be accepted in this thread; one that names no thread may be in any."""
         return thread_id not in self.cursors.last_seqs and any(
             each.payload.get("thread_id") == thread_id
             or (each.message_id in self._resent and each.payload.get("thread_id") is None)
@@ -175,7 +175,7 @@ def _name(event: Received) -> str:
 
 
 def resume_commands(threads: Mapping[str, int]) -> list[JsonObject]:
-    """The commands that resume these threads, each from the event after its number."""
+    """Return the commands that resume these threads, each from the event after its seq."""
     places = list(threads.items())
     parts = (dict(places[at : at + MAX_RESUMED]) for at in range(0, len(places), MAX_RESUMED))
     return [{"type": "resume", "payload": {"threads": part}} for part in parts]

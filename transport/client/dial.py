@@ -1,4 +1,4 @@
-"""The way to a server: TCP, TLS, and the handshake of a WebSocket, within one deadline."""
+"""Connect to a server: TCP, TLS, and the WebSocket handshake, within one deadline."""
 
 import ssl
 import time
@@ -21,7 +21,7 @@ Stream: TypeAlias = trio.SocketStream | trio.SSLStream[trio.SocketStream]
 
 
 class ConnectFailed(Exception):
-    """There is no connection; `ending` says why."""
+    """No connection could be made; `ending` says why."""
 
     def __init__(self, ending: ConnectionEnd) -> None:
         super().__init__(ending.reason)
@@ -30,7 +30,7 @@ class ConnectFailed(Exception):
 
 @frozen
 class SocketUrl:
-    """Where a server's socket is."""
+    """The parsed URL of a server's WebSocket."""
 
     secure: bool
     host: str
@@ -40,7 +40,7 @@ class SocketUrl:
 
     @classmethod
     def parse(cls, url: str) -> "SocketUrl":
-        """Read `ws://host:port/path` or `wss://…`. Raises ValueError when it is neither."""
+        """Parse `ws://host:port/path` or `wss://…`. Raises ValueError for any other URL."""
         parts: SplitResult = urlsplit(url)
         known = parts.scheme in ("ws", "wss") and parts.hostname and parts.port != 0
         if not known or "@" in parts.netloc or not url.isascii() or not url.isprintable() or " " in url:
@@ -52,9 +52,9 @@ class SocketUrl:
 
 @define(eq=False)
 class MonitoredStream(trio.abc.Stream):
-    """A stream that knows when it last heard something, and whether it has heard the end.
+    """A stream that records when it last received bytes, and whether it has ended.
 
-    Before `opened` it hears only so much: a refusal without end is the end.
+    Before `opened`, more than _MAX_HANDSHAKE_BYTES are an error: a refusal without end.
     """
 
     stream: Stream
@@ -64,7 +64,7 @@ class MonitoredStream(trio.abc.Stream):
     _heard: int = 0
 
     async def receive_some(self, max_bytes: int | None = None) -> bytes:
-        """As the stream's own."""
+        """Receive bytes and record the time."""
         try:
             piece = bytes(await self.stream.receive_some(_PIECE_BYTES))
             self._heard += 0 if self.opened else len(piece)
@@ -79,15 +79,15 @@ class MonitoredStream(trio.abc.Stream):
         return piece
 
     async def send_all(self, data: bytes | bytearray | memoryview) -> None:
-        """As the stream's own."""
+        """Send bytes."""
         await self.stream.send_all(data)
 
     async def wait_send_all_might_not_block(self) -> None:
-        """As the stream's own."""
+        """Wait until `send_all` might not block."""
         await self.stream.wait_send_all_might_not_block()
 
     async def aclose(self) -> None:
-        """Close without a goodbye: that of WebSockets has been said."""
+        """Close without TLS's closing handshake: that of the WebSocket has taken place."""
         await trio.aclose_forcefully(self.stream)
 
 
@@ -120,12 +120,12 @@ def _os_error_text(error: OSError | UnicodeError) -> str:
 
 @frozen
 class _ReaderNursery:
-    """Where the library's reader of a socket runs: whatever it meets there is the server's doing, and ends the line."""
+    """A nursery for the library's reader task: any error there is the server's fault, and becomes ConnectFailed."""
 
     nursery: trio.Nursery
 
     def start_soon(self, read: Callable[[], Awaitable[None]]) -> None:
-        """As a nursery's own."""
+        """Start the reader."""
         self.nursery.start_soon(self._read, read)
 
     async def _read(self, read: Callable[[], Awaitable[None]]) -> None:
@@ -133,7 +133,7 @@ class _ReaderNursery:
             await read()
         except ConnectionRejected as rejected:
             raise ConnectFailed(ended_by_refusal(rejected.status_code, rejected.headers, time.time())) from None
-        except Exception as error:  # those of three protocol libraries, and what strange bytes bring about in them
+        except Exception as error:  # errors of three protocol libraries, and what invalid bytes cause in them
             raise ConnectFailed(ConnectionEnd("what answers there does not speak as a WebSocket should")) from error
 
 
@@ -167,7 +167,7 @@ async def open_websocket(
 
 
 def flatten_errors(error: BaseException) -> list[BaseException]:
-    """The errors in a group of errors, or in groups of groups."""
+    """Return the leaf errors of a (nested) exception group."""
     if isinstance(error, BaseExceptionGroup):
         return [leaf for each in error.exceptions for leaf in flatten_errors(each)]
     return [error]

@@ -1,4 +1,4 @@
-"""One message's events, to the end of its run."""
+"""The events of one message, to the end of its run."""
 
 from collections.abc import Callable
 from typing import Any
@@ -12,9 +12,9 @@ from transport.wire.events import Error, FinalResponse, Resync
 class Exchange:
     """Iterate over it for the events of one message, the last of which ends its run, refuses it, or is a `resync`.
 
-    Made by `Client.of`. It gets what comes from then on: made right after `say`, all there is. Of a message with
-    several runs it follows the one it hears of first. Who stops before the end need not close it. Iterating raises
-    what iterating over the client raises, and ends when the client is closed.
+    Made by `Client.exchange`. It receives events from then on; made right after `say`, all of them. If a message has
+    several runs, it follows the first one that an event names. It need not be closed. Iterating raises what iterating
+    over the client raises, and ends when the client is closed.
     """
 
     def __init__(
@@ -41,7 +41,7 @@ class Exchange:
         return event
 
     async def put_event(self, event: Received, size: int) -> None:
-        """Take an event of the client's, if it belongs here."""
+        """Queue an event if it belongs to this message."""
         if self._belongs(event):
             self.thread_id = event.thread_id or self.thread_id
             self.run_id = event.run_id or self.run_id
@@ -51,7 +51,7 @@ class Exchange:
                 self._inbox.close()
 
     def end(self, failure: TransportError | None) -> None:
-        """Nothing more comes, as the client has ended."""
+        """End the iteration: the client has ended."""
         self.failure = failure
         self._inbox.close()
 
@@ -62,10 +62,10 @@ class Exchange:
         return own and (self.run_id is None or event.run_id in (None, self.run_id))
 
     async def answer(self) -> Received:
-        """The event that ended the run, a final response.
+        """Wait for the final response, and return it.
 
         Raises:
-            RunFailed: It ended otherwise.
+            RunFailed: The run ended otherwise.
         """
         async for event in self:
             match event.event:

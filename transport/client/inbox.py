@@ -1,4 +1,4 @@
-"""Events that wait for the caller: bounded in number and in bytes, and filled in step with their taking."""
+"""A queue of events for the caller, bounded in number and bytes; putting waits for room."""
 
 from collections import deque
 from typing import Final
@@ -12,7 +12,7 @@ MAX_BYTES: Final = 32 * 1024 * 1024
 
 
 class Inbox:
-    """A queue between one who puts and any who take. One event larger than all the room still fits when it is empty."""
+    """A bounded queue with one producer and any number of consumers. An empty queue accepts an event of any size."""
 
     def __init__(self, max_events: int = MAX_EVENTS, max_bytes: int = MAX_BYTES) -> None:
         self._max_events = max_events
@@ -29,21 +29,21 @@ class Inbox:
 
     @property
     def open(self) -> bool:
-        """Whether anything may still be put."""
+        """Whether events may still be put."""
         return self._open
 
     def fits(self, size: int) -> bool:
-        """Whether there is room for an event of so many bytes."""
+        """Return whether there is room for an event of `size` bytes."""
         room = len(self._waiting) < self._max_events and self._bytes + size <= self._max_bytes
         return room or not self._waiting
 
     def overwrite(self, yes: bool) -> None:
-        """Whether the oldest give way when there is no room, as nobody takes them. At first they do not."""
+        """Set whether a full queue drops its oldest events instead of waiting. Initially it waits."""
         self._overwrites = yes
         self._putters.unpark_all()
 
     async def put(self, event: Received, size: int) -> None:
-        """Put, after waiting for room. Nothing is put into an inbox that is closed."""
+        """Put an event after waiting for room. No-op once closed."""
         while self._open and not self.fits(size) and not self._overwrites:
             await self._putters.park()
         while self._open and not self.fits(size):
@@ -54,7 +54,7 @@ class Inbox:
             self._getters.unpark()
 
     async def get(self) -> Received | None:
-        """The next event; None when the inbox is closed and empty."""
+        """Wait for the next event. Return None once the queue is closed and empty."""
         await trio.lowlevel.checkpoint_if_cancelled()
         if self._waiting:
             await trio.lowlevel.cancel_shielded_checkpoint()
@@ -71,7 +71,7 @@ class Inbox:
         return event
 
     def close(self) -> None:
-        """Take nothing more. What is there can still be got."""
+        """Accept no more events. Queued ones can still be taken."""
         self._open = False
         self._getters.unpark_all()
         self._putters.unpark_all()

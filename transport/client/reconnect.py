@@ -1,4 +1,4 @@
-"""When to come back after a connection ended, or to say again what was refused, and when not to. Pure."""
+"""Policies: when to reconnect after a connection ended, and when to send a refused command again. Pure."""
 
 from collections.abc import Mapping, Sequence
 from email.utils import parsedate_to_datetime
@@ -11,22 +11,21 @@ from transport.wire.codes import CLOSES
 from transport.wire.errors import SocketClosed, TransportError, Unauthenticated
 
 MAX_RETRY_AFTER_S: Final = 3600.0
-"""A server's wish to be left alone is heeded up to this."""
+"""Upper bound in seconds of a server's `Retry-After`; longer ones are cut to it."""
 REFUSED_S: Final = 3.0
-"""The pause before a refused command is sent again if the server names none."""
-_TRANSIENT: Final = frozenset({408, 425, 429})  # of the statuses below 500, those that pass
+"""Pause in seconds before a refused command is sent again if the server names none."""
+_TRANSIENT: Final = frozenset({408, 425, 429})  # transient statuses below 500
 
 
 @frozen
 class Reconnect:
-    """How to come back: after a random time of up to `first_s`, doubled at each failure in a row, never over `max_s`.
+    """How to reconnect: after a random delay of up to `first_s`, doubled at each failure in a row, at most `max_s`.
 
-    The whole time is random ("full jitter"), so that many clients do not come back at once. `attempts` failures in
-    a row are the end; a connection that stood for `steady_s` was none. `connect_s` is the deadline of one attempt,
-    and of getting a token. A connection on which nothing was heard for `ping_s` counts as gone; a ping goes out at
-    half of that. Missing events that do not come are asked for every `resume_s`. A command that was refused with a
-    code that is retryable is sent again, with growing pauses, as long as no more than `retry_s` pass on the connection
-    since its first refusal; 0: not at all.
+    The whole delay is random ("full jitter"), so that many clients do not reconnect at once. After `attempts` failures
+    in a row the client gives up; a connection that lasted `steady_s` resets the count. `connect_s` is the deadline of
+    one attempt, and of getting a token. A connection without any byte for `ping_s` counts as lost; pings are sent at
+    half of that. Missing events are requested every `resume_s` until they come. A command refused with a retryable code
+    is sent again, with growing pauses, for at most `retry_s` on a connection since its first refusal; 0: never.
     """
 
     first_s: float = 0.3
@@ -39,20 +38,20 @@ class Reconnect:
     retry_s: float = 60.0
 
     def delay_s(self, failures: int, chance: float) -> float:
-        """Seconds to wait after so many failures in a row; `chance` is between 0 and 1."""
+        """Return the seconds to wait after `failures` in a row; `chance` is between 0 and 1."""
         return min(self.max_s, self.first_s * 2.0 ** min(failures, 30)) * chance
 
     def pause_s(self, refusals: int, retry_after_s: float | None, chance: float) -> float:
-        """Seconds to wait before a command is sent again that was refused so often: what the server asks, and more."""
+        """Return the seconds to wait before a refused command is sent again: at least what the server asks for."""
         return (REFUSED_S if retry_after_s is None else retry_after_s) + self.delay_s(refusals, chance)
 
 
 @frozen
 class ConnectionEnd:
-    """How a connection, or the attempt to make one, ended. `reason` is a sentence for a person.
+    """How a connection, or an attempt at one, ended. `reason` is a sentence for a person.
 
-    `failure` is the error where the server will not have this client, `token` where that is for its token alone.
-    `not_before_s` is how long the server asked to be left alone; `drained`: it said so ahead, and was not at fault.
+    `failure` is set if the client must not reconnect, `token` if that is because of its token only. `not_before_s` is
+    the delay that the server asked for; `drained`: the server announced the end by a `Drain`.
     """
 
     reason: str
@@ -63,7 +62,7 @@ class ConnectionEnd:
 
 
 def ended_by_close(code: int, reason: str) -> ConnectionEnd:
-    """The end of a connection that was closed with this code, by the registry; unknown codes allow another try."""
+    """Return the end of a connection closed with this code, by the registry; unknown codes allow reconnecting."""
     known = CLOSES.get(code)
     words = f"closed with {code}" + (f": {reason}" if reason else "")
     if known is None or known.reconnect:
@@ -72,9 +71,9 @@ def ended_by_close(code: int, reason: str) -> ConnectionEnd:
 
 
 def ended_by_refusal(status: int, headers: Sequence[tuple[bytes, bytes]], now: float) -> ConnectionEnd:
-    """The end of a handshake that was answered with this HTTP status; `now` in Unix seconds.
+    """Return the end of a handshake answered with this HTTP status; `now` is in Unix seconds.
 
-    Redirects are not followed: they would take the token elsewhere.
+    Redirects are not followed: they would send the token elsewhere.
     """
     named = {name.lower(): value.decode("latin-1") for name, value in headers}
     words = f"the server refused with {status}"
@@ -102,7 +101,7 @@ def _redirect_target(headers: Mapping[bytes, str]) -> str:
 
 
 def _retry_after_s(headers: Mapping[bytes, str], now: float) -> float | None:
-    """RFC 9110, section 10.2.3: seconds or a date."""
+    """Parse `Retry-After` (RFC 9110, section 10.2.3): seconds or a date."""
     value = headers.get(b"retry-after", "").strip()
     if value.isascii() and value.isdigit() and len(value) < 10:
         return min(float(value), MAX_RETRY_AFTER_S)

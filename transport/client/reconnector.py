@@ -1,4 +1,4 @@
-"""Connects, and connects again, until that makes no sense any more."""
+"""The reconnect loop: connect again after each end, until an end that forbids it."""
 
 import ssl
 from collections.abc import Callable, Mapping
@@ -26,7 +26,7 @@ _SLOW: Final = "the server did not answer in time"
 
 
 class Reconnector:
-    """One connection at a time. `line` is the one in use."""
+    """Holds one connection at a time. `connection` is the one in use, or None."""
 
     def __init__(
         self,
@@ -60,7 +60,7 @@ class Reconnector:
         self._sent_before_refresh: set[UnackedCommand] = set()  # what the server may have judged by the token before it
 
     async def run(self) -> None:
-        """Hold a connection for as long as the server has this client."""
+        """Connect and reconnect until the server refuses this client for good."""
         failures = 0
         while True:
             self.state.set(State(Status.CONNECTING))
@@ -78,20 +78,20 @@ class Reconnector:
             await trio.sleep(wait_s)
 
     def close(self) -> None:
-        """The client is closed: nothing more comes."""
+        """Close the client: no more events come."""
         self.state.set(State(Status.CLOSED))
         self._delivery.end(None)
 
     def _failure(self, ending: ConnectionEnd, failures: int) -> TransportError | None:
         if ending.token and self._credentials.source is not None and not self._token_refused:
-            self._token_refused = True  # the source may have a better one; two refusals in a row are one too many
+            self._token_refused = True  # the source may have a newer one; two refusals in a row end the client
             return None
         if ending.failure is None and failures >= self._reconnect.attempts:
             return SocketClosed(1006, f"the server cannot be reached: {ending.reason}")
         return ending.failure
 
     async def _connect(self) -> ConnectionEnd:
-        """Hold one connection to its end."""
+        """Open one connection and run it to its end."""
         self._steady_at = float("inf")
         try:
             token = await self._credentials.get_token()
@@ -155,7 +155,7 @@ class Reconnector:
         return ending
 
     async def receive_event(self, event: Received, size: int) -> None:
-        """Take an event of the connection's."""
+        """Handle an event of the connection, and pass it on to the delivery."""
         if self._steady_at == float("inf"):
             self._steady_at = trio.current_time() + self._reconnect.steady_s
             self.state.set(State(Status.ONLINE))
@@ -169,12 +169,12 @@ class Reconnector:
             case Error(retryable=True) as error if event.refusal and self.connection is not None:
                 repeated = self._schedule_retry(event, error, self.connection)
                 if repeated and self.connection.drained_at is not None:
-                    return  # the next connection takes it along
+                    return  # it is sent on the next connection
                 event = msgspec.structs.replace(event, repeated=repeated)
         await self._delivery.receive_event(event, size)
 
     def _schedule_retry(self, event: Received, error: Error, line: Connection) -> bool:
-        """Send again later what was refused only for now. Return whether the caller is still to wait for it."""
+        """Schedule refused commands to be sent again. Return whether the caller should go on waiting."""
         refused = self._unacked.refused_by(event)
         named = bool(refused) and event.message_id is not None
         if line.drained_at is not None:
@@ -190,9 +190,9 @@ class Reconnector:
         return named
 
     def _retry_with_newer_token(self, event: Received, code: str, line: Connection) -> bool:
-        """Have a newer token shown, here or by a new connection, and say again what the token was too old for.
+        """Present a newer token, here or on a new connection, and send the refused message again.
 
-        Return whether that can be done: whether there is a newer token, or one was shown just now.
+        Return whether that is possible: there is a source of tokens, or a newer token was presented just now.
         """
         refused = self._unacked.get(("message", event.message_id or ""))
         if trio.current_time() - self._refreshed_at < RENEW_AGAIN_S:
@@ -209,12 +209,12 @@ class Reconnector:
         return True
 
     def mark_refreshed(self, line: Connection) -> None:
-        """A newer token is being shown on the connection in use."""
+        """Record that a newer token is being presented on the connection in use."""
         self._refreshed_at = trio.current_time()
         self._sent_before_refresh = line.sent.difference(self._awaiting_token)
 
     async def _renew_token(self, line: Connection) -> None:
-        """Get a later token and show it: shortly before the old one runs out, and when the server asks for it."""
+        """Get a newer token and present it: shortly before the old one expires, and when the server asks for it."""
         while True:
             due_s = self._credentials.renew_in_s()
             with trio.move_on_after(float("inf") if due_s is None else due_s):
@@ -234,7 +234,7 @@ class Reconnector:
                 await trio.sleep(RENEW_AGAIN_S)
 
     async def _fill_gaps(self, line: Connection) -> None:
-        """Resume the threads that miss events: at once, and again when nothing has come of it."""
+        """Resume threads with gaps: at once, and again every `resume_s` while events are missing."""
         delivery, every_s = self._delivery, self._reconnect.resume_s
         deadline = trio.current_time() + every_s
         while True:
@@ -247,7 +247,7 @@ class Reconnector:
                 await line.send(command)
 
     async def _acknowledge(self, line: Connection) -> None:
-        """Say how far the caller has come, at most once a second."""
+        """Acknowledge the events that the caller has taken, at most once a second."""
         said: dict[str, int] = {}
         while True:
             await trio.sleep(_ACK_S)
@@ -258,5 +258,5 @@ class Reconnector:
 
 
 def _concerns_token(event: Received, code: str) -> bool:
-    """Whether a refusal may be about the token, be it that in use or a newer one that was shown."""
+    """Return whether a refusal may concern the token, the one in use or a newer one that was presented."""
     return code == "token_expired" or (code in ("unauthenticated", "forbidden") and event.message_id is None)

@@ -1,4 +1,4 @@
-"""Whether a client is connected, and what it does about it."""
+"""The connection state of a client."""
 
 import enum
 
@@ -7,7 +7,7 @@ from attrs import frozen
 
 
 class Status(enum.StrEnum):
-    """`refused` and `closed` are the end: the client does not come back from them."""
+    """The status of a client. `refused` and `closed` are final: the client does not reconnect."""
 
     CONNECTING = "connecting"
     ONLINE = "online"
@@ -18,9 +18,9 @@ class Status(enum.StrEnum):
 
 @frozen
 class State:
-    """Where a client stands. `reason` is a sentence for a person: why it is offline, or was refused.
+    """The state of a client. `reason` is a sentence for a person: why it is offline, or was refused.
 
-    `retry_at` is when it tries again, by trio's clock; only while it is offline.
+    `retry_at` is the time of the next attempt on trio's clock, set only while it is offline.
     """
 
     status: Status
@@ -29,26 +29,26 @@ class State:
 
     @property
     def final(self) -> bool:
-        """Whether nothing comes after it."""
+        """Whether no state follows."""
         return self.status in (Status.REFUSED, Status.CLOSED)
 
 
 class ObservedState:
-    """A state that can be waited for."""
+    """The current state, with a way to wait for changes."""
 
     def __init__(self) -> None:
         self.now = State(Status.CONNECTING)
         self._changed = trio.Event()
 
     def set(self, state: State) -> None:
-        """This is the state now. Nothing follows a final one."""
+        """Set the state. No-op after a final one."""
         if state != self.now and not self.now.final:
             self.now = state
             self._changed.set()
             self._changed = trio.Event()
 
     async def wait_change(self, seen: State | None) -> State:
-        """Wait until the state is not this one."""
+        """Wait until the state is not `seen`, and return it."""
         await trio.lowlevel.checkpoint()
         while self.now is seen:
             await self._changed.wait()
@@ -56,9 +56,9 @@ class ObservedState:
 
 
 class States:
-    """Iterate over it for the state now and each later one, to the final one.
+    """Iterate over it for the current state and each later one, to the final one.
 
-    Of states that came and went between two looks only the last is given.
+    If several changes occur between two steps, only the last is returned.
     """
 
     def __init__(self, watched: ObservedState) -> None:

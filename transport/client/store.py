@@ -1,4 +1,4 @@
-"""Where a client keeps what is not settled, so that a program that is started again loses nothing."""
+"""Persistence of a client's unacknowledged commands across restarts of the program."""
 
 import json
 import os
@@ -14,31 +14,31 @@ JsonObject: TypeAlias = Mapping[str, Any]
 
 
 class OutboxStore(Protocol):
-    """Keeps a client's commands. Calls do not overlap; what they raise ends the client."""
+    """Stores a client's commands. Calls do not overlap; an error ends the client."""
 
     async def load(self) -> Sequence[JsonObject]:
-        """The commands that were saved last; none at first."""
+        """Return the commands that were saved last; none at first."""
 
     async def save(self, commands: Sequence[JsonObject]) -> None:
-        """Keep these in place of all earlier ones. They are kept for good when this returns."""
+        """Replace all stored commands. They are durable when this returns."""
 
 
 class FileOutbox:
-    """Keeps them in a file of JSON, which only its owner may read. One client a file.
+    """Stores commands in a JSON file that only its owner can read. One client per file.
 
-    A new file takes the place of the old one in a single step, after it has reached the disk: whenever the program or
-    the machine dies, one of the two is there. Both methods raise OSError as the disk does.
+    The file is replaced atomically after the new one was synced to disk: after any crash the old or the new one is
+    there. Both methods raise OSError.
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self._path = Path(path)
 
     async def load(self) -> Sequence[JsonObject]:
-        """What is in the file. Raises ValueError when it is not an outbox."""
+        """Read the file. Raises ValueError if it is not an outbox."""
         return await trio.to_thread.run_sync(self._load)
 
     async def save(self, commands: Sequence[JsonObject]) -> None:
-        """Write the file anew. Not cut short by a cancellation."""
+        """Replace the file. Not interrupted by cancellation."""
         await trio.to_thread.run_sync(self._save, list(commands))
 
     def _load(self) -> Sequence[JsonObject]:

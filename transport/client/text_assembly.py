@@ -1,7 +1,7 @@
-"""The text of running answers, put together from their pieces. Pure.
+"""Assemble the text of running answers from pieces. Pure.
 
-A piece stands at its offset: it goes on where the text ends, or replaces the text from there. One at offset 0 is the
-whole text so far. One beyond the end of the text is left out; a later snapshot, or the answer itself, has it.
+A piece continues the text at its end, or replaces the text from its offset on. A piece at offset 0 is the whole text so
+far. A piece beyond the end of the text is dropped; a later snapshot, or the answer itself, contains it.
 """
 
 from typing import Final
@@ -16,7 +16,7 @@ MAX_CHARACTERS: Final = 8 * 1024 * 1024
 
 @define
 class TextAssembly:
-    """Running texts by name, the latest touched last; the oldest go when there are too many, or too much in all."""
+    """Running texts by name. The least recently changed are dropped beyond `max_texts` or `max_characters`."""
 
     max_texts: int = MAX_TEXTS
     max_characters: int = MAX_CHARACTERS
@@ -25,11 +25,11 @@ class TextAssembly:
     _ended: set[str] = field(factory=set, init=False)
 
     def get(self, name: str) -> str:
-        """The text so far; empty for a name that is not known."""
+        """Return the text so far; empty for an unknown name."""
         return self._texts.get(name, "")
 
     def set_text(self, name: str, text: str) -> None:
-        """This is the whole text."""
+        """Set the whole text."""
         self._characters += len(text) - len(self._texts.pop(name, ""))
         self._texts[name] = text
         while len(self._texts) > self.max_texts or self._characters > self.max_characters:
@@ -38,12 +38,12 @@ class TextAssembly:
             self._ended.discard(oldest)
 
     def finish_text(self, name: str, text: str) -> None:
-        """This is the whole text, and no piece that comes late changes it."""
+        """Set the final text; later pieces do not change it."""
         self._ended.add(name)
         self.set_text(name, text)
 
     def add_piece(self, name: str, piece: PartialResult) -> PartialResult | None:
-        """Put a piece in its place; what of it is new: `text[:offset] + piece` is the text then. None: nothing is."""
+        """Add a piece. Return its new part, such that the text is `text[:offset] + part`; None if nothing is new."""
         known, start = self.get(name), piece.offset
         if name in self._ended or not 0 <= start <= len(known):
             return None
@@ -58,7 +58,7 @@ class TextAssembly:
 
 
 def _common_length(known: str, start: int, text: str) -> int:
-    """How many characters of `text` stand in `known` from `start` on already."""
+    """Return how many leading characters of `text` equal `known` from `start` on."""
     if known.startswith(text, start):
         return len(text)
     low, high = 0, min(len(text), len(known) - start)

@@ -1,8 +1,8 @@
-"""What was said and is not settled: sent again on each connection until the server has taken or refused it. Pure.
+"""Unacknowledged commands: sent again on each connection until the server has accepted or refused them. Pure.
 
-A message (say, edit, regenerate) is settled by its acceptance or a refusal that names it. Other commands do no harm
-twice and are settled by what they bring about; one of which nothing comes is given up after TRIES connections. What
-was refused for the moment only is put off: it is due again later, and so are the later messages of its thread.
+A message (say, edit, regenerate) is acknowledged by its acceptance or a refusal that names it. Other commands are
+idempotent, and acknowledged by their effect; one without effect is dropped after TRIES connections. A temporarily
+refused command is postponed, and so are the later messages of its thread.
 """
 
 import math
@@ -20,10 +20,10 @@ JsonObject: TypeAlias = Mapping[str, Any]
 MAX_COMMANDS: Final = 100
 MAX_BYTES: Final = 8 * 1024 * 1024
 SMALL_BYTES: Final = 8 * 1024
-"""Frames up to this are read and checked at once, larger ones in a thread."""
+"""Frames up to this size in bytes are parsed in the task, larger ones in a worker thread."""
 TRIES: Final = 3
 ANSWER: Final = "answer-"
-"""With what the names of answers begin."""
+"""Prefix of the ids of answers."""
 MESSAGES: Final = frozenset({"user_message", "edit", "regenerate"})
 _KEY: Final[Mapping[str, str]] = {
     "user_message": "message_id",
@@ -37,9 +37,9 @@ _KEY: Final[Mapping[str, str]] = {
 
 @define(eq=False)
 class UnackedCommand:
-    """A command and its frame of JSON. `tries` is how many times it was sent.
+    """A command and its JSON frame. `tries` counts how often it was sent.
 
-    `refusals` in a row for the moment only, the first of them at `refused_at`; it is not sent again before `due_at`.
+    `refusals` counts temporary refusals in a row, the first at `refused_at`; it is not sent again before `due_at`.
     """
 
     command: JsonObject = field(repr=False)
@@ -62,41 +62,41 @@ class UnackedCommand:
 
     @property
     def key(self) -> tuple[str, str]:
-        """What it is known by: a second one of the same key takes the place of the first."""
+        """The command's identity: a second command of the same key replaces the first."""
         group = "message" if self.kind in MESSAGES else self.kind
         return group, str(self.payload[_KEY[self.kind]])
 
     @property
     def message_id(self) -> str:
-        """The name by which a refusal calls it; of a message only."""
+        """The id by which a refusal names a message; empty for other commands."""
         return self.key[1] if self.kind in MESSAGES else ""
 
     @property
     def thread_id(self) -> str | None:
-        """The thread that it names; of those that name none, the server may put any two into one thread."""
+        """The thread that the command names; None: the server chooses, so two such commands may share a thread."""
         return self.payload.get("thread_id")
 
     def refused_by(self, event: Received) -> bool:
-        """Whether this refusal is, or may be, about it. One of a command that is no message may have no name."""
+        """Return whether a refusal concerns, or may concern, this command. Only refusals of messages must name it."""
         if self.kind in MESSAGES:
             return self.acked_by(event)
         named = self.kind == "feedback" and event.message_id == self.payload["message_id"]
         return event.refusal and (named or (event.message_id is None and event.thread_id is None))
 
     def postpone(self, now: float, wait_s: float) -> None:
-        """Send it again in `wait_s` seconds."""
+        """Postpone the command by `wait_s` seconds."""
         self.refusals += 1
         self.refused_at = min(self.refused_at, now)
         self.due_at = now + wait_s
 
     def acked_by(self, event: Received) -> bool:
-        """Whether this event says what became of it."""
+        """Return whether an event acknowledges this command."""
         payload = self.payload
         if event.refusal:
             return bool(self.message_id) and event.message_id in (self.message_id, payload.get("message_id"))
         match event.event:
             case MessageAccepted(message_id=message_id, branch_of=branch_of):
-                if self.kind == "regenerate":  # an answer's name does not say which message it answers
+                if self.kind == "regenerate":  # an answer's id does not name the message that it answers
                     named = str(payload["message_id"])
                     return branch_of == message_id and (named == message_id or named.startswith(ANSWER))
                 return self.kind in MESSAGES and message_id == self.message_id
@@ -108,9 +108,9 @@ class UnackedCommand:
 
 
 def encode_command(command: JsonObject) -> bytes:
-    """A command as a frame. Half characters (lone surrogates), which have no UTF-8, become question marks.
+    """Encode a command as a JSON frame. Lone surrogates, which have no UTF-8, become question marks.
 
-    Raises TypeError where it holds what JSON has not.
+    Raises TypeError for values that JSON lacks.
     """
     try:
         return msgspec.json.encode(command)
@@ -129,7 +129,7 @@ def _replace_surrogates(value: Any) -> Any:
 
 
 class UnackedCommands:
-    """The commands in the order in which they were given. At most MAX_COMMANDS, and MAX_BYTES in all."""
+    """The unacknowledged commands in order: at most MAX_COMMANDS, and MAX_BYTES in all."""
 
     def __init__(self) -> None:
         self._commands: dict[tuple[str, str], UnackedCommand] = {}
@@ -140,22 +140,22 @@ class UnackedCommands:
 
     @property
     def commands(self) -> Sequence[JsonObject]:
-        """All of them, oldest first."""
+        """All commands, oldest first."""
         return [each.command for each in self._commands.values()]
 
     @property
     def messages(self) -> Sequence[UnackedCommand]:
-        """Those that are messages, oldest first."""
+        """All messages, oldest first."""
         return [each for each in self._commands.values() if each.kind in MESSAGES]
 
     def fits(self, frame: bytes) -> bool:
-        """Whether there is room for one more. Raises ValueError where there never is."""
+        """Return whether there is room for a command. Raises ValueError if it exceeds MAX_BYTES by itself."""
         if len(frame) > MAX_BYTES:
             raise ValueError(f"a command may have at most {MAX_BYTES} bytes")
         return len(self._commands) < MAX_COMMANDS and self._bytes + len(frame) <= MAX_BYTES
 
     def add(self, command: JsonObject, frame: bytes) -> UnackedCommand:
-        """Keep a command, as the last one."""
+        """Append a command, replacing one of the same key."""
         new = UnackedCommand(command, frame)
         self.remove(new.key)
         self._commands[new.key] = new
@@ -163,30 +163,30 @@ class UnackedCommands:
         return new
 
     def remove(self, key: tuple[str, str]) -> UnackedCommand | None:
-        """Keep it no longer; gives it where there was one."""
+        """Remove the command of this key. Return it, or None."""
         gone = self._commands.pop(key, None)
         if gone is not None:
             self._bytes -= len(gone.frame)
         return gone
 
     def get(self, key: tuple[str, str]) -> UnackedCommand | None:
-        """The command of this key."""
+        """Return the command of this key, or None."""
         return self._commands.get(key)
 
     def remove_acked(self, event: Received) -> list[UnackedCommand]:
-        """Drop what this event settles."""
+        """Remove and return the commands that an event acknowledges."""
         settled = [each for each in self._commands.values() if each.acked_by(event)]
         again = [each for each in settled if each.kind == "regenerate"]
-        for each in again[1:]:  # a branch begins for one request
+        for each in again[1:]:  # a branch is started by one request only
             settled.remove(each)
         for each in settled:
             self.remove(each.key)
         return settled
 
     def next_due(self, taken: Container[UnackedCommand], now: float, *, messages: bool = True) -> UnackedCommand | None:
-        """The first that is due and not among those a connection has taken along; `messages` False: none of those.
+        """Return the first due command that is not in `taken`; `messages` False: skip messages.
 
-        A message that was put off holds back the later ones of its thread.
+        A postponed message holds back the later ones of its thread.
         """
         held: set[str | None] = set()
         for each in self._commands.values():
@@ -199,15 +199,15 @@ class UnackedCommands:
         return None
 
     def due_at(self, now: float) -> float:
-        """When the next of those that were put off is due; infinity when there is none."""
+        """Return when the next postponed command is due; infinity if there is none."""
         return min((each.due_at for each in self._commands.values() if each.due_at > now), default=math.inf)
 
     def refused_by(self, event: Received) -> list[UnackedCommand]:
-        """The commands that a refusal is, or may be, about."""
+        """Return the commands that a refusal concerns, or may concern."""
         return [each for each in self._commands.values() if each.refused_by(event)]
 
     def reset_for_connection(self) -> None:
-        """Begin anew on another connection, without the commands of which nothing came on as many as they may have."""
+        """Reset delays for a new connection, and drop commands that had no effect on TRIES connections."""
         for each in list(self._commands.values()):
             each.refusals, each.refused_at, each.due_at = 0, math.inf, -math.inf
             if each.kind not in MESSAGES and each.tries >= TRIES:
