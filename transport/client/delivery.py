@@ -95,7 +95,7 @@ class EventDelivery:
         return resume_commands(self.cursors.start_connection())
 
     def connection_lost(self, said: Sequence[UnackedCommand], last_seqs: Mapping[str, int]) -> None:
-        """Handle the end of a connection; `last_seqs` are the threads' last seqs at its start, `said` the messages it sent.
+        """Handle the end of a connection; `last_seqs` of threads are those at its start, `said` the messages sent.
 
         A message without acknowledgement may have been accepted, as the first event after that seq. So a thread of
         which no event was received is resumed from there.

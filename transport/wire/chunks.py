@@ -1,7 +1,7 @@
-"""Large frames in parts, both ways: other frames may go between them, and no part meets a wall. Pure.
+"""Split large frames into chunks and reassemble them; other frames may be sent between chunks. Pure.
 
-A part is a frame `{"type":"chunk","id":"7","index":0,"count":3,"data":"…"}`. The `data` of all parts of one `id`, put
-together in the order of `index`, is the JSON text of one frame.
+A chunk is a frame `{"type":"chunk","id":"7","index":0,"count":3,"data":"…"}`. The `data` of all chunks of one `id`,
+concatenated in the order of `index`, is the JSON text of one frame.
 """
 
 from typing import Final
@@ -12,16 +12,16 @@ from attrs import define, field
 from transport.wire.commands import Chunk
 from transport.wire.errors import CommandRejected
 
-# Larger frames are cut. Proxies and client libraries that have a limit have it at 16 KiB or above, some at 64.
+# Larger frames are split. Frame limits of proxies and client libraries are 16 KiB or more, some 64 KiB.
 CHUNK_BYTES: Final = 12 * 1024
 MAX_OPEN: Final = 4
-"""Frames that one client may have begun and not finished."""
+"""Partial frames per client; another one is refused with `invalid_command`."""
 
 _encoder: Final = msgspec.json.Encoder()
 
 
 def split(frame: bytes, name: str, piece_bytes: int = CHUNK_BYTES) -> list[bytes]:
-    """The parts of a frame of UTF-8 JSON; each holds at most `piece_bytes` of it, cut between characters."""
+    """Split a frame of UTF-8 JSON into chunks of at most `piece_bytes` of it, cut between characters."""
     pieces: list[str] = []
     start = 0
     while start < len(frame):
@@ -38,13 +38,13 @@ def split(frame: bytes, name: str, piece_bytes: int = CHUNK_BYTES) -> list[bytes
 
 @define
 class ChunkBudget:
-    """How many bytes all clients together may have begun and not finished."""
+    """The bytes that the partial frames of all clients together may use."""
 
     max_bytes: int = 256 * 1024 * 1024
     used: int = field(default=0, init=False)
 
     def reserve(self, size: int) -> bool:
-        """Whether there is room for so many more; they are counted then."""
+        """Reserve `size` bytes. Return False, reserving nothing, if that exceeds the budget."""
         if self.used + size > self.max_bytes:
             return False
         self.used += size
@@ -61,9 +61,10 @@ class _PartialFrame:
 
 @define
 class ChunkAssembler:
-    """Puts a client's parts together: at most `max_bytes` of them at a time, within the `room` that all share.
+    """Reassembles a client's chunks: at most `max_bytes` at a time, within the `budget` of all clients.
 
-    Each part comes within `within_s` seconds of the one before. Call `expire` now and then, and `close` at the end.
+    Each chunk must come within `within_s` seconds of the one before. Call `expire` periodically, and `close` at the
+    end.
     """
 
     max_bytes: int = 8 * 1024 * 1024
@@ -73,10 +74,10 @@ class ChunkAssembler:
     _size: int = field(default=0, init=False)
 
     def add(self, chunk: Chunk, now: float) -> str | None:
-        """Take a part, at `now` (seconds of any clock that does not step); the whole text when it was the last one.
+        """Add a chunk at `now` (seconds of a monotonic clock). Return the whole text if it was the last one.
 
-        Raises CommandRejected: `invalid_command` for a part that does not follow the one before it, `message_too_large`
-        and `busy` when there is too much of this client, or of all. The frame it belongs to is forgotten then.
+        Raises CommandRejected, and discards the partial frame: `invalid_command` for a chunk out of order,
+        `message_too_large` beyond `max_bytes`, `busy` beyond the budget.
         """
         self.expire(now)
         known = self._open.get(chunk.id)
@@ -102,12 +103,12 @@ class ChunkAssembler:
         return "".join(known.pieces)
 
     def expire(self, now: float) -> None:
-        """Forget what was begun and not gone on with in time."""
+        """Discard partial frames whose next chunk is overdue."""
         for name in [name for name, begun in self._open.items() if now - begun.touched > self.within_s]:
             self._discard(name)
 
     def close(self) -> None:
-        """Forget everything."""
+        """Discard all partial frames."""
         for name in list(self._open):
             self._discard(name)
 

@@ -1,4 +1,4 @@
-"""Bytes to vocabulary and back: frames to commands, envelopes to frames, envelopes to the log and from it. Pure."""
+"""Convert bytes and vocabulary: frames to commands, envelopes to frames, envelopes to log records and back. Pure."""
 
 import enum
 from collections.abc import Callable, Mapping
@@ -19,9 +19,9 @@ from transport.wire.strict_json import decode
 def parse_frame(
     frame: str | bytes, *, default_agent: tuple[str, str | None] | None = None, max_bytes: int | None = None
 ) -> Command:
-    """The command that a client's frame stands for, in any of the accepted forms.
+    """Parse a client's frame, in any of the accepted forms, into a command.
 
-    `default_agent` is (agent_type, pillar) where the path fixes the agent, whatever the frame says. Raises
+    `default_agent` is (agent_type, pillar) if the path fixes the agent, whatever the frame says. Raises
     CommandRejected: `message_too_large` (over `max_bytes`), `bad_json`, `invalid_command` (naming the field),
     `unknown_type`, `empty_message`, `pillar_required`; and UnsupportedData for bytes that are not UTF-8.
     """
@@ -54,16 +54,16 @@ def _is_text(body: bytes) -> bool:
 
 
 def encode(envelope: Envelope, dialect: Dialect, *, html: Html | None = None) -> bytes | None:
-    """The frame that shows an event in a dialect; None where the dialect does not show it.
+    """Encode an event as a frame of a dialect. Return None if the dialect does not show it.
 
-    `html`, given for a connection that takes rendered answers, turns an answer's text into safe HTML. Raises
-    TypeError when an event holds what JSON cannot.
+    `html`, given for a connection that takes rendered answers, converts an answer's text into safe HTML. Raises
+    TypeError for values that JSON lacks.
     """
     return make_encoder(dialect, html)(envelope)
 
 
 def make_encoder(dialect: Dialect, html: Html | None = None) -> Callable[[Envelope], bytes | None]:
-    """`encode` for one dialect: a function of the event alone."""
+    """Return `encode` for one dialect, as a function of the envelope."""
     render, write = RENDER[dialect], _ENCODER.encode
 
     def encode_event(envelope: Envelope) -> bytes | None:
@@ -79,15 +79,15 @@ def make_encoder(dialect: Dialect, html: Html | None = None) -> Callable[[Envelo
 
 
 def to_log(envelope: Envelope) -> bytes:
-    """An envelope as JSON for the log: the canonical form, but with the exact `timestamp` in Unix seconds.
+    """Encode an envelope for the log: the canonical form, but with the exact `timestamp` in Unix seconds.
 
-    `from_log` gives an equal envelope. Raises TypeError when the event holds what JSON cannot.
+    `from_log` returns an equal envelope. Raises TypeError for values that JSON lacks.
     """
     return _dump(log_frame(envelope))
 
 
 def from_log(body: bytes) -> Envelope:
-    """The envelope that `to_log` wrote. Raises UnreadableEvent when it is damaged or of an unknown type."""
+    """Decode an envelope that `to_log` encoded. Raises UnreadableEvent if it is damaged or of an unknown type."""
     try:
         frame = _FRAMES.decode(body)
         return Envelope(
@@ -108,7 +108,7 @@ def from_log(body: bytes) -> Envelope:
 
 
 def _encode_mapping(value: Any) -> Any:
-    """What msgspec does not know by itself: read-only mappings, which events may hold."""
+    """Convert read-only mappings, which events may hold and msgspec does not encode."""
     if isinstance(value, Mapping):
         return dict(value)
     raise TypeError(f"an event cannot hold a {type(value).__name__}")
@@ -121,7 +121,7 @@ def _dump(frame: FrameHeader | dict[str, Any]) -> bytes:
     try:
         return _ENCODER.encode(frame)
     except UnicodeEncodeError:
-        # Half a surrogate pair, as a model or a tool may cut it. It has no UTF-8; the rest of the event has.
+        # A lone surrogate, as a model or tool may produce by cutting text, has no UTF-8; replace only that.
         return _ENCODER.encode(_replace_surrogates(frame))
 
 
@@ -143,7 +143,7 @@ def _replace_surrogates(value: Any) -> Any:
 
 
 class _LoggedFrame(msgspec.Struct, gc=False):
-    """What `to_log` writes."""
+    """The record that `to_log` writes."""
 
     type: str
     timestamp: int | float
@@ -160,9 +160,9 @@ class _LoggedFrame(msgspec.Struct, gc=False):
 
 
 def _event_readers() -> dict[str, Callable[[dict[str, Any]], Event]]:
-    """What makes an event of the `data` of its frame, by its type."""
+    """Return, for each event type, the function that converts the `data` of a record into an event."""
     converter = cattrs.Converter(detailed_validation=False)
-    # The log holds what was sent: nothing is converted, 5 stays 5. By identity, as the enums are subclasses of str.
+    # The log holds values as they were sent: 5 stays 5. Compared by identity, as the enums are subclasses of str.
     converter.register_structure_hook_func(lambda kind: kind in (str, int, float), lambda value, _: value)
     readers: dict[str, Callable[[dict[str, Any]], Event]] = {}
     for kind in EVENTS.values():

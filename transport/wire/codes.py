@@ -1,6 +1,6 @@
-"""Every error and close code of the wire, in two tables: what it means and what a client may do about it.
+"""All error and close codes of the wire, in two tables: their meaning, and whether a client may retry.
 
-The names are also the labels of the `errors` metric, so a name, once published, is not renamed.
+The names are also labels of the `errors` metric, so published names are never changed.
 """
 
 from types import MappingProxyType
@@ -11,10 +11,9 @@ from attrs import frozen
 
 @frozen
 class ErrorCode:
-    """What went wrong, in a sentence a user understands.
+    """An error code, with a sentence for the user.
 
-    `retryable` says whether sending the same command again may succeed; `http_status` is the answer of the
-    REST door for the same fault.
+    `retryable`: sending the same command again may succeed. `http_status`: the status of the same error over REST.
     """
 
     name: str
@@ -25,7 +24,7 @@ class ErrorCode:
 
 @frozen
 class CloseCode:
-    """Why a WebSocket was closed; `reconnect` says whether a client may come back by itself."""
+    """A close code of a WebSocket; `reconnect`: a client may reconnect by itself."""
 
     number: int
     reason: str

@@ -1,7 +1,7 @@
-"""Every accepted form of a command, as a JSON object, to the one command it stands for. Pure.
+"""Parse the JSON object of a command, in any accepted form. Pure.
 
-Fields stand in `payload`, or beside `type` where there is no payload. A field that is null is as one left out, a
-field that is not known is ignored: both are what a client of another version would expect.
+Fields are in `payload`, or beside `type` if there is no payload. A null field counts as absent, and an unknown field is
+ignored, as clients of other versions expect.
 """
 
 import enum
@@ -74,7 +74,7 @@ E = TypeVar("E", bound=enum.StrEnum)
 
 
 def parse_command(frame: Mapping[str, Any], default_agent: tuple[str, str | None] | None) -> Command:
-    """The command that a JSON object stands for; `default_agent` is (agent_type, pillar) where the path fixes it.
+    """Parse a JSON object into a command; `default_agent` is (agent_type, pillar) if the path fixes the agent.
 
     Raises CommandRejected with `invalid_command`, `unknown_type`, `empty_message` or `pillar_required`.
     """
@@ -99,21 +99,21 @@ def parse_command(frame: Mapping[str, Any], default_agent: tuple[str, str | None
 
 
 def _is_untyped_say(frame: Mapping[str, Any]) -> bool:
-    """Whether an object without a `type` is a message: its text stands in `message`."""
+    """Return whether an object without a `type` is a message: its text is in `message`."""
     return "agent_type" in frame or "message" in frame
 
 
 def client_names(frame: Mapping[str, Any]) -> Mapping[str, str]:
-    """The client's own names for what it sent, so that a refusal can say what it is about."""
+    """Return the client's ids in a frame, so that a refusal can name the message."""
     given = _given(frame)
     return {name: given[name] for name in NAMES if _is_name(given.get(name))}
 
 
 def addressed_agent(frame: Mapping[str, Any], default_agent: tuple[str, str | None] | None) -> Mapping[str, str]:
-    """The agent that a frame is addressed to, so that its refusal names it; empty unless the frame is a message.
+    """Return the agent that a frame is addressed to, so that a refusal names it; empty unless the frame is a message.
 
-    `default_agent` is the path's, where the path fixes one. There an object without a `type` counts as a message too,
-    and an empty one stands for a frame that cannot be read.
+    If the path fixes the agent (`default_agent`), an object without a `type` counts as a message too, and an empty one
+    stands for a frame that could not be parsed.
     """
     kind = frame.get("type")
     typed = isinstance(kind, str) and COMMANDS.get(kind) is Say
@@ -127,14 +127,14 @@ def addressed_agent(frame: Mapping[str, Any], default_agent: tuple[str, str | No
 
 
 def addressee(agent_type: str | None, pillar: str | None) -> str:
-    """The `agent_type` that a message is for: if it names none, the liaison of its pillar, or else the guide."""
+    """Return the `agent_type` that a message is for: if it names none, the liaison of its pillar, or else the guide."""
     if agent_type is not None:
         return agent_type
     return LIAISON if pillar else GUIDE
 
 
 def agent_names(agent_type: str | None, pillar: str | None) -> Mapping[str, str]:
-    """The members of an envelope that name the agent a message is for."""
+    """Return the envelope members that name the agent of a message."""
     names = {"agent_type": addressee(agent_type, pillar)}
     return names | {"pillar": pillar} if pillar else names
 
@@ -152,7 +152,7 @@ def _is_name(value: Any) -> bool:
 
 
 def _fields(frame: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, str]]:
-    """The command's fields, and for each the path at which the client wrote it."""
+    """Return the command's fields, and the path of each in the client's frame."""
     if "payload" not in frame:
         return dict(frame), {}
     payload = frame["payload"]
@@ -178,7 +178,7 @@ def _check_say(say: Say, default_agent: tuple[str, str | None] | None) -> Say:
 
 
 class _InvalidField(ValueError):
-    """What is wrong with a field (`complaint`), and where inside it (`at`, such as `[2].id`)."""
+    """A field is invalid: `complaint` says why, `at` where inside it (such as `[2].id`)."""
 
     def __init__(self, complaint: str, at: str = "") -> None:
         super().__init__(complaint)
@@ -203,7 +203,7 @@ def _invalid(path: str, complaint: str) -> CommandRejected:
 
 
 def _printable(text: str) -> str:
-    """A client's own word, fit to be repeated to it: short, and without control characters."""
+    """Return a client's text for use in an error message: at most 40 characters, without control characters."""
     return "".join(character if character.isprintable() else "?" for character in text[:40])
 
 

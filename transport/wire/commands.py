@@ -1,7 +1,6 @@
-"""The vocabulary of commands (client to server). `transport.wire.codec` turns every accepted client form into one of
-these.
+"""The commands that clients send. `transport.wire.codec` parses every accepted form into one of these.
 
-A `session_token` may come with the first message of a connection, whatever it is.
+The first message of a connection may carry a `session_token`, whatever its type.
 """
 
 import enum
@@ -14,14 +13,14 @@ JsonObject: TypeAlias = Mapping[str, Any]
 
 
 class Decision(enum.StrEnum):
-    """What a user decides about a tool call that waits for consent."""
+    """A user's decision about a tool call that waits for approval."""
 
     ALLOW = "allow"
     DENY = "deny"
 
 
 class Rating(enum.StrEnum):
-    """Thumbs on an answer."""
+    """A user's rating of an answer."""
 
     UP = "up"
     DOWN = "down"
@@ -54,14 +53,14 @@ class Say:
 
 @frozen
 class Resume:
-    """Follow these threads, each from the event after the given `seq`."""
+    """Subscribe to these threads, each from the event after the given `seq`."""
 
     threads: Mapping[str, int]
     session_token: str | None = field(default=None, repr=False)
 
     @property
     def returns(self) -> bool:
-        """Whether the client has events of one of the threads already, and so was here before."""
+        """Whether the client has events of one of the threads already, so that it is a returning one."""
         return any(self.threads.values())
 
 
@@ -75,7 +74,7 @@ class Cancel:
 
 @frozen
 class Approve:
-    """Let a tool call that waits for its user's consent go on, or refuse it; `note` is for the agent to read."""
+    """Approve or deny a tool call that waits for its user; the agent reads the `note`."""
 
     call_id: str
     decision: Decision
@@ -85,7 +84,7 @@ class Approve:
 
 @frozen
 class Edit:
-    """Say a message in other words: a new branch beside it, with `new_message_id` (the server's when None)."""
+    """Edit a message on a new branch, as `new_message_id` (chosen by the server if None)."""
 
     message_id: str
     content: str = field(repr=False)
@@ -95,9 +94,9 @@ class Edit:
 
 @frozen
 class Regenerate:
-    """Have a message answered once more: a new branch beside its answer. `message_id` is the message's or the answer's.
+    """Request another answer to a message, on a new branch. `message_id` is the message's or the answer's.
 
-    `request_id` makes a repeat safe: the same one again is the same run.
+    `request_id` is an idempotency key: repeating it refers to the same run.
     """
 
     message_id: str
@@ -107,7 +106,7 @@ class Regenerate:
 
 @frozen
 class Feedback:
-    """What the user thinks of an answer; `rating` None takes an earlier one back."""
+    """Rate an answer; `rating` None withdraws an earlier rating."""
 
     message_id: str
     rating: Rating | None = None
@@ -117,9 +116,9 @@ class Feedback:
 
 @frozen
 class Hello:
-    """What the client can take; the last one counts.
+    """Announce the client's capabilities; the last one counts.
 
-    Several events in one frame (`batch`), large events in parts (`chunk`), large frames compressed (`gzip`), rendered
+    Several events in one frame (`batch`), large events in chunks (`chunk`), large frames compressed (`gzip`), rendered
     answers (`html`).
     """
 
@@ -132,7 +131,7 @@ class Hello:
 
 @frozen
 class Chunk:
-    """A part of a large frame: `index` from 0, of `count` in all. See `transport.wire.chunks`."""
+    """A chunk of a large frame: `index` from 0, of `count` in all. See `transport.wire.chunks`."""
 
     id: str
     index: int
@@ -143,7 +142,7 @@ class Chunk:
 
 @frozen
 class Ack:
-    """The last `seq` of a thread that the client has shown."""
+    """Acknowledge the events of a thread up to `seq`: the client has shown them."""
 
     thread_id: str
     seq: int
@@ -152,7 +151,7 @@ class Ack:
 
 @frozen
 class Refresh:
-    """A newer token for the same session."""
+    """Present a newer token of the same session."""
 
     session_token: str = field(repr=False)
 

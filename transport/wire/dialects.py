@@ -1,7 +1,4 @@
-"""How an event looks to each kind of client: one function a dialect, from envelope to what is encoded as JSON.
-
-And the choice, at the handshake, of the dialect that a connection speaks.
-"""
+"""The dialects: one function each, from an envelope to the value that is encoded as JSON; and their negotiation."""
 
 import enum
 from collections.abc import Callable, Mapping, Sequence
@@ -39,9 +36,9 @@ Frame: TypeAlias = dict[str, Any]
 WIRE_NAMES: Final[Mapping[type[Event], Mapping[str, str]]] = MappingProxyType(
     {AgentHandoff: MappingProxyType({"from_agent": "from", "to_agent": "to"})}
 )
-# What an answer of the agent response dialect is, by the kinds of its tools' results: the first of these that one has.
+# The `type` of an answer in the agent response dialect: the first of these kinds that a tool result has.
 ANSWER_KINDS: Final = ("drill_down", "analysis")
-# Members of `payload` that clients of older servers read under another name, which stands beside ours.
+# Members of `payload` that clients of older servers read under another name, which is sent beside ours.
 ALIASES: Final[Mapping[type[Event], Mapping[str, str]]] = MappingProxyType(
     {
         ToolExecuting: MappingProxyType({"parameters": "tool_args"}),
@@ -56,7 +53,7 @@ JWT_PREFIX: Final = "jwt."
 
 
 class Dialect(enum.Enum):
-    """What a connection's events look like."""
+    """The form of a connection's events."""
 
     CANONICAL = "canonical"
     FLAT = "flat"
@@ -65,13 +62,13 @@ class Dialect(enum.Enum):
 
 
 def _wire_fields(kind: type[Event]) -> tuple[tuple[str, str, bool], ...]:
-    """For each field: attribute, name on the wire, and whether it is left out while it is None."""
+    """Return for each field its attribute, its name on the wire, and whether it is omitted if None."""
     names = WIRE_NAMES.get(kind, {})
     return tuple((field.name, names.get(field.name, field.name), field.default is None) for field in attrs.fields(kind))
 
 
 _WIRE_FIELDS: Final = {kind: _wire_fields(kind) for kind in EVENTS.values()}
-# Events whose fields are always shown, all of them and under their own names: the encoder takes them as they are.
+# Events whose fields are all sent, under their own names: the encoder takes the objects directly.
 _AS_THEY_ARE: Final = frozenset(
     kind
     for kind, fields in _WIRE_FIELDS.items()
@@ -80,7 +77,7 @@ _AS_THEY_ARE: Final = frozenset(
 
 
 def event_data(event: Event) -> Frame:
-    """The event's own fields, as every dialect names them; optional ones that are None are left out."""
+    """Return the event's own fields under their wire names; optional ones that are None are omitted."""
     data: Frame = {}
     for attribute, name, optional in _WIRE_FIELDS[type(event)]:
         value = getattr(event, attribute)
@@ -90,7 +87,7 @@ def event_data(event: Event) -> Frame:
 
 
 def client_data(event: Event, html: Html | None) -> Frame:
-    """The event's fields for one kind of connection: with rendered answers and blocks (`html` given) or without."""
+    """Return the event's fields for a client: with rendered answers and blocks if `html` is given, or without."""
     data = event_data(event)
     match event:
         case FinalResponse(message=message) if html is not None:
@@ -101,9 +98,9 @@ def client_data(event: Event, html: Html | None) -> Frame:
 
 
 class FrameHeader(msgspec.Struct, gc=False):
-    """Everything around the event, in the order of the wire. What is UNSET is left out; only `pillar` is null.
+    """The envelope's members in wire order. UNSET members are omitted; only `pillar` may be null.
 
-    A Struct, as it is made for every event: it encodes in a fifth of the time of a dict.
+    A Struct, as one is made for every event: it encodes in a fifth of the time of a dict.
     """
 
     type: str
@@ -157,7 +154,7 @@ def _build_frame(kind: Callable[..., H], envelope: Envelope, timestamp: str | fl
 
 
 def log_frame(envelope: Envelope) -> CanonicalFrame:
-    """The canonical form, but with the exact `timestamp` in Unix seconds."""
+    """Return the canonical form, but with the exact `timestamp` in Unix seconds."""
     event = envelope.event
     data = event if type(event) in _AS_THEY_ARE else event_data(event)
     return _build_frame(CanonicalFrame, envelope, envelope.timestamp, data)
@@ -168,24 +165,25 @@ def _second(whole: int) -> str:
     return datetime.fromtimestamp(whole, UTC).strftime("%Y-%m-%dT%H:%M:%S")
 
 
-@lru_cache(maxsize=16)  # what happens at one moment is often several events
+@lru_cache(maxsize=16)  # several events often have the same time
 def iso(timestamp: float) -> str:
-    """Unix seconds as ISO 8601 in UTC, to the nearest millisecond: `2026-11-20T06:00:00.123Z`."""
+    """Format Unix seconds as ISO 8601 in UTC, to the nearest millisecond: `2026-11-20T06:00:00.123Z`."""
     whole, thousandths = divmod(round(timestamp * 1000), 1000)
     return f"{_second(whole)}.{thousandths:03d}Z"
 
 
 def canonical(envelope: Envelope, html: Html | None = None) -> CanonicalFrame:
-    """The whole envelope, the event's fields under `data`."""
+    """Return the whole envelope, with the event's fields under `data`."""
     event = envelope.event
     data = event if type(event) in _AS_THEY_ARE else client_data(event, html)
     return _build_frame(CanonicalFrame, envelope, iso(envelope.timestamp), data)
 
 
 def payload(envelope: Envelope, html: Html | None = None) -> PayloadFrame:
-    """As canonical, the event's fields under `payload`, with the aliases and names that older clients read there.
+    """Return the whole envelope, with the event's fields under `payload`, and the aliases that older clients read
+    there.
 
-    A field of the event wins over a name of the envelope, as `message_id` of a `feedback` does.
+    A field of the event takes precedence over one of the envelope, as `message_id` of a `feedback` does.
     """
     data = client_data(envelope.event, html)
     for name, alias in ALIASES.get(type(envelope.event), {}).items():
@@ -199,10 +197,10 @@ def payload(envelope: Envelope, html: Html | None = None) -> PayloadFrame:
 
 
 def flat(envelope: Envelope, html: Html | None = None) -> Frame:
-    """The event's fields at the top level, over those of the envelope; `timestamp` stays the envelope's.
+    """Return the event's fields at the top level, over those of the envelope; `timestamp` is the envelope's.
 
-    The `data` of a final response is called `details` here: a flat event has no member `data`. The `message` of an
-    agent that gave something is its result.
+    The `data` of a final response is called `details`, as a flat event has no member `data`. The `message` of an
+    `agent_completed` is its result, if it has one.
     """
     head = _build_frame(CanonicalFrame, envelope, iso(envelope.timestamp), UNSET)
     frame: Frame = {name: value for name, value in msgspec.structs.asdict(head).items() if value is not UNSET}
@@ -218,10 +216,10 @@ def flat(envelope: Envelope, html: Html | None = None) -> Frame:
 
 
 def agent_response(envelope: Envelope, html: Html | None = None) -> Frame | None:  # noqa: ARG001 - one shape for all
-    """One object an answer, with seven members always, under the name of the agent that was asked.
+    """Return one object per answer, with seven fixed members, under the name of the agent that was asked.
 
-    `answered_by` is an eighth if another agent gave the answer. Returns None for an event that is no answer, error,
-    alert or account of what was taken out.
+    `answered_by` is an eighth if another agent gave the answer. Return None for an event that is no answer, error,
+    alert or sanitization summary.
     """
     speaker = AskedAgent(envelope.agent_type, envelope.pillar) if envelope.agent_type is not None else None
     asked = envelope.asked_agent or speaker
@@ -279,9 +277,9 @@ SUBPROTOCOLS: Final = MappingProxyType(
 
 @frozen
 class Negotiated:
-    """What a handshake settles: the dialect, the subprotocol to select (None: select none), and the path's agent.
+    """The result of a handshake: the dialect, the subprotocol to select (None: none), and the path's agent.
 
-    `default_agent` is (agent_type, pillar) where the path fixes the agent; such endpoints are `deprecated`.
+    `default_agent` is (agent_type, pillar) if the path fixes the agent; such endpoints are `deprecated`.
     """
 
     dialect: Dialect
@@ -301,7 +299,7 @@ DEPRECATION: Final[Mapping[str, str]] = MappingProxyType(
 
 
 def deprecation_headers(path: str) -> Mapping[str, str]:
-    """The headers that say of the endpoint at a path that it is deprecated; none if it is not, or is no endpoint."""
+    """Return the deprecation headers of the endpoint at a path; none if it is not deprecated, or is no endpoint."""
     try:
         _, agent = _endpoint(path)
     except UnknownEndpoint:
@@ -310,11 +308,11 @@ def deprecation_headers(path: str) -> Mapping[str, str]:
 
 
 def negotiate(path: str, subprotocols: Sequence[str], query: Mapping[str, str]) -> Negotiated:
-    """Settle a handshake from its path, the offered subprotocols in the client's order, and its query.
+    """Negotiate the dialect from the path, the offered subprotocols in the client's order, and the query.
 
     A dialect offered as a subprotocol is selected and decides. Otherwise an offered `jwt.…` is selected (browsers
-    drop a connection that selects nothing they offered), and `?dialect=` or else the path decides; a dialect of an
-    unknown name is as none. Raises UnknownEndpoint where no socket is served.
+    drop a connection that selects nothing they offered), and `?dialect=` or else the path decides; an unknown dialect
+    counts as not given. Raises UnknownEndpoint if no socket is served at the path.
     """
     default, agent = _endpoint(path)
     for offered in subprotocols:
@@ -327,7 +325,7 @@ def negotiate(path: str, subprotocols: Sequence[str], query: Mapping[str, str]) 
 
 
 def endpoint_name(path: str) -> str:
-    """The name of the endpoint at a path, fit for a log: without words of the client's; `(unknown)` for none."""
+    """Return the endpoint's name for logs, without text of the client; `(unknown)` if there is none at the path."""
     try:
         _, agent = _endpoint(path)
     except UnknownEndpoint:

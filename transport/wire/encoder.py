@@ -1,4 +1,4 @@
-"""Events to frames: one function for each way to show them."""
+"""Encode events into frames: one function for each dialect, with and without HTML."""
 
 from collections.abc import Callable
 from typing import TypeAlias
@@ -12,7 +12,7 @@ WrapFrame: TypeAlias = Callable[[Envelope, bytes], bytes]
 
 
 class Encoder:
-    """`codec.encode` for each dialect, with rendered answers and without. Share one between all connections.
+    """`codec.encode` for each dialect, with rendered answers and without; shared by all connections.
 
     `html` renders answers for connections that asked for it.
     """
@@ -25,7 +25,7 @@ class Encoder:
         }
 
     def encoder_for(self, dialect: Dialect, *, html: bool = False) -> Encode:
-        """What encodes for a dialect: always the same object, so that its frames can be remembered by it."""
+        """Return the encoding function of a dialect: always the same object, which keys `Deliver`'s cache of frames."""
         return self._encoders[dialect, html]
 
 
@@ -34,8 +34,8 @@ def wrapping_encoder(encode: Encode, wrap_frame: WrapFrame | None) -> Encode:
     if wrap_frame is None:
         return encode
 
-    def dressed_frame(envelope: Envelope) -> bytes | None:
+    def encode_and_wrap(envelope: Envelope) -> bytes | None:
         frame = encode(envelope)
         return None if frame is None else wrap_frame(envelope, frame)
 
-    return dressed_frame
+    return encode_and_wrap

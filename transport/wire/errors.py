@@ -1,21 +1,21 @@
-"""Every error of the package.
+"""All errors of the package.
 
     TransportError
-    ├── CommandRejected   (ValueError)        a client's frame cannot be taken; the connection lives on
-    │   └── UnsupportedData                   it is no text at all; a connection ends with 1003
+    ├── CommandRejected   (ValueError)        a command is refused; the connection goes on
+    │   └── UnsupportedData                   a binary frame is not UTF-8; the connection ends with 1003
     ├── Unauthenticated   (PermissionError)   no valid token
-    │   └── UnknownKey                        one that names a key which is not known, perhaps not yet
-    ├── OriginRefused     (PermissionError)   a browser's page from elsewhere
+    │   └── UnknownKey                        the token names an unknown key, which may be fetched later
+    ├── OriginRefused     (PermissionError)   a browser's page of another origin
     ├── UnknownEndpoint   (LookupError)       no socket is served at that path
-    ├── UnreadableEvent   (ValueError)        an event this version cannot read, in the log or on the wire
-    ├── RunFailed         (RuntimeError)      there is no answer, and why
-    ├── UnusableCertificate (ValueError)      TLS cannot be spoken with these files
-    ├── KeySetInvalid     (ValueError)        no public keys can be read from a document
-    ├── FetchFailed       (OSError)           an address does not give what was asked of it
-    └── SocketClosed      (ConnectionError)   the socket is gone
+    ├── UnreadableEvent   (ValueError)        an event cannot be decoded, from the log or the wire
+    ├── RunFailed         (RuntimeError)      a message has no answer
+    ├── UnusableCertificate (ValueError)      TLS cannot use these files
+    ├── KeySetInvalid     (ValueError)        a document holds no usable public keys
+    ├── FetchFailed       (OSError)           an HTTP GET failed
+    └── SocketClosed      (ConnectionError)   the socket is closed
 
-`code` is a name of `transport.wire.codes.ERRORS`, and `message` its text unless another is given; only on
-`SocketClosed` it is a number of `CLOSES`.
+`code` is a name of `transport.wire.codes.ERRORS` and `message` defaults to its text; on `SocketClosed` it is a number
+of `CLOSES`.
 """
 
 import uuid
@@ -30,12 +30,12 @@ _OWN_TEXT: Final = Factory(lambda self: ERRORS[self.code].text, takes_self=True)
 
 
 def new_error_id() -> str:
-    """The name of one error, told to the client and written beside it in the log: 12 hexadecimal digits."""
+    """Return an id for one error, sent to the client and logged: 12 hexadecimal digits."""
     return uuid.uuid4().hex[:12]
 
 
 class TransportError(Exception):
-    """Base of every error of this package."""
+    """Base class of all errors of this package."""
 
     def __str__(self) -> str:
         # Explicit because OSError's subclasses would print the code as an errno.
@@ -44,11 +44,11 @@ class TransportError(Exception):
 
 @define(slots=False, eq=False, str=False)
 class CommandRejected(TransportError, ValueError):
-    """A client's frame cannot be taken. Nothing was done for it; the connection lives on.
+    """A command is refused. It had no effect; the connection goes on.
 
-    `message` is a sentence for the client; `retry_after`, in seconds, is set where waiting helps. `names` are those the
-    client gave: `message_id`, `thread_id`, `conversation_id`, as far as they could be read, and for a message the
-    `agent_type` and `pillar` it is for.
+    `message` is a sentence for the client; `retry_after`, in seconds, is set if waiting helps. `names` are the client's
+    ids (`message_id`, `thread_id`, `conversation_id`), as far as they could be parsed, and for a message the
+    `agent_type` and `pillar` that it is for.
     """
 
     code: str
@@ -59,7 +59,7 @@ class CommandRejected(TransportError, ValueError):
 
 @define(slots=False, eq=False, str=False)
 class UnsupportedData(CommandRejected):
-    """A binary frame is not UTF-8, so that it cannot be JSON. A client that sends such a frame sends others."""
+    """A binary frame is not UTF-8, so it cannot be JSON. The connection is closed, as the client would send more."""
 
     code: str = "bad_json"
     message: str = "A binary frame must hold JSON as UTF-8."
@@ -75,7 +75,7 @@ class Unauthenticated(TransportError, PermissionError):
 
 @define(slots=False, eq=False, str=False)
 class UnknownKey(Unauthenticated):
-    """The token names a key that is not known. It may be one that its signer has since begun to use."""
+    """The token names an unknown key, which its signer may have introduced since the last fetch."""
 
 
 @define(slots=False, eq=False, str=False)
@@ -96,43 +96,44 @@ class UnknownEndpoint(TransportError, LookupError):
 
 @define(slots=False, eq=False, str=False)
 class UnreadableEvent(TransportError, ValueError):
-    """An event is damaged; or, in the log, of a type that this version does not know."""
+    """An event is damaged; or, in the log, of an unknown type."""
 
     message: str
 
 
 @define(slots=False, eq=False, str=False)
 class UnusableCertificate(TransportError, ValueError):
-    """TLS cannot be spoken with the certificate and key that were named; the text says which file, and why."""
+    """TLS cannot use the given certificate and key; the text says which file, and why."""
 
     message: str
 
 
 @define(slots=False, eq=False, str=False)
 class KeySetInvalid(TransportError, ValueError):
-    """No public keys can be read from a document; the text says why, and nothing of what it holds."""
+    """A document holds no usable public keys; the text says why, without quoting the document."""
 
     message: str
 
 
 @define(slots=False, eq=False, str=False)
 class FetchFailed(TransportError, OSError):
-    """An address does not give what was asked of it. `host` is where, `reason` why."""
+    """An HTTP GET failed, at `host` and for `reason`."""
 
     host: str
     reason: str
 
     @property
     def message(self) -> str:
-        """What is printed."""
+        """The host and the reason."""
         return f"{self.host}: {self.reason}"
 
 
 @define(slots=False, eq=False, str=False)
 class RunFailed(TransportError, RuntimeError):
-    """A message has no answer: it was refused, or its run ended in an error. `error_id` leads to the server's log.
+    """A message has no answer: it was refused, or its run ended in an error. `error_id` identifies the server's log
+    line.
 
-    `retryable`: saying it again may help, after `retry_after` seconds where that is known.
+    `retryable`: sending it again may succeed, after `retry_after` seconds if given.
     """
 
     code: str
@@ -144,9 +145,9 @@ class RunFailed(TransportError, RuntimeError):
 
 @define(slots=False, eq=False, str=False)
 class SocketClosed(TransportError, ConnectionError):
-    """The socket is closed, by either side; nothing more can be read or written.
+    """The socket was closed by either side; nothing more can be read or written.
 
-    `code` is the close code (1006 when the connection was simply lost).
+    `code` is the close code (1006 if the connection was lost).
     """
 
     code: int
@@ -154,5 +155,5 @@ class SocketClosed(TransportError, ConnectionError):
 
     @property
     def message(self) -> str:
-        """What is printed: the code and, when there is one, the reason."""
+        """The code and the reason, if any."""
         return f"closed with {self.code}" + (f": {self.reason}" if self.reason else "")

@@ -1,8 +1,7 @@
-"""The vocabulary of events (server to client): the contract of the whole system.
+"""The events that the server sends: the contract of the whole system.
 
-An event says what happened; its `Envelope` says to which thread, run and agent, when, and in which place of
-the thread's log. Fields are named as they stand on the wire; times are Unix seconds unless a name says
-otherwise.
+An event says what happened; its `Envelope` adds the thread, run and agent, the time, and the `seq` in the thread's log.
+Fields have their wire names; times are Unix seconds unless a name says otherwise.
 """
 
 import enum
@@ -18,7 +17,7 @@ JsonObject: TypeAlias = Mapping[str, Any]
 
 
 class Priority(enum.StrEnum):
-    """Which events overtake which, between threads and among events without `seq`."""
+    """Sending order of events, between threads and among ephemeral events."""
 
     ALERT = "alert"
     HIGH = "high"
@@ -38,7 +37,7 @@ class ToolStatus(enum.StrEnum):
 
 
 class RunStatus(enum.StrEnum):
-    """How an agent's work, or a whole run, ended."""
+    """How an agent's part of a run, or a whole run, ended."""
 
     SUCCESS = "success"
     CANCELLED = "cancelled"
@@ -47,7 +46,7 @@ class RunStatus(enum.StrEnum):
 
 
 class ApprovalDecision(enum.StrEnum):
-    """How a tool call's wait for consent ended."""
+    """How a tool call's wait for approval ended."""
 
     ALLOW = "allow"
     DENY = "deny"
@@ -56,7 +55,7 @@ class ApprovalDecision(enum.StrEnum):
 
 @frozen
 class Block:
-    """A closed block of a streamed answer, rendered and made safe: characters `start` to `end` (exclusive)."""
+    """A completed block of a streamed answer as safe HTML: characters `start` to `end` (exclusive)."""
 
     start: int
     end: int
@@ -65,7 +64,7 @@ class Block:
 
 @frozen
 class Usage:
-    """What an answer cost: words (offline model) or tokens (language models) in and out, and model turns."""
+    """The cost of an answer: words (offline model) or tokens (language models) in and out, and model turns."""
 
     input: int = 0
     output: int = 0
@@ -75,7 +74,7 @@ class Usage:
         return Usage(self.input + other.input, self.output + other.output, self.turns + other.turns)
 
 
-# Sequences become tuples, so that an event is frozen all through. One converter a type: mypy does not take `tuple`.
+# Sequences become tuples, so that an event is immutable throughout. One converter per type: mypy rejects `tuple`.
 def _texts(values: Iterable[str]) -> tuple[str, ...]:
     return tuple(values)
 
@@ -95,11 +94,10 @@ class Event:
 
 @frozen
 class MessageAccepted(Event):
-    """A user's message was stored and its run begins; the first event of every arc.
+    """A user's message was stored and its run is queued; the first event of every run.
 
-    `parent_id` is the answer that it follows. `branch_of` is set where a new branch begins: the message that was
-    edited, or, when a message is answered once more, that message itself. `context` and `settings` are those that came
-    with the message, None if it had none.
+    `parent_id` is the answer that it follows. `branch_of` is set if a new branch begins: the message that was edited,
+    or, if a message is answered again, that message itself. `context` and `settings` are the message's, or None.
     """
 
     type: ClassVar[str] = "message_accepted"
@@ -115,7 +113,7 @@ class MessageAccepted(Event):
 
 @frozen
 class AgentStarted(Event):
-    """An agent has taken up the run; comes before any of its work."""
+    """An agent has started work on the run; precedes its other events."""
 
     type: ClassVar[str] = "agent_started"
     agent_id: str
@@ -125,7 +123,7 @@ class AgentStarted(Event):
 
 @frozen
 class AgentThinking(Event):
-    """What the agent is about to do, in a sentence."""
+    """The agent's next step, in a sentence."""
 
     type: ClassVar[str] = "agent_thinking"
     agent_id: str
@@ -145,7 +143,7 @@ class AgentHandoff(Event):
 
 @frozen
 class ToolExecuting(Event):
-    """A tool call begins; a `ToolCompleted` with the same `call_id` follows whatever becomes of the tool."""
+    """A tool call started; a `ToolCompleted` with the same `call_id` follows in any case."""
 
     type: ClassVar[str] = "tool_executing"
     agent_id: str
@@ -158,9 +156,9 @@ class ToolExecuting(Event):
 
 @frozen
 class ToolCompleted(Event):
-    """A tool call ended; sent once for every `ToolExecuting`, whatever became of the tool.
+    """A tool call ended; sent once for every `ToolExecuting`.
 
-    `findings` say what of its result was taken out, or looks like an instruction to the model: kind, category, action
+    `findings` list what was redacted from its result, or looks like an instruction to the model: kind, category, action
     and count of each; never the text itself.
     """
 
@@ -178,7 +176,7 @@ class ToolCompleted(Event):
 
 @frozen
 class ApprovalRequired(Event):
-    """A tool call that has begun waits for its user's consent, until `expires_at` (Unix seconds)."""
+    """A started tool call waits for its user's approval, until `expires_at` (Unix seconds)."""
 
     type: ClassVar[str] = "approval_required"
     priority: ClassVar[Priority] = Priority.HIGH
@@ -191,7 +189,7 @@ class ApprovalRequired(Event):
 
 @frozen
 class ApprovalDecided(Event):
-    """Nobody is asked any more: the user allowed or denied the call, or (`expired`) did not answer in time."""
+    """The wait for approval ended: the user allowed or denied the call, or (`expired`) did not answer in time."""
 
     type: ClassVar[str] = "approval_decided"
     call_id: str
@@ -201,7 +199,7 @@ class ApprovalDecided(Event):
 
 @frozen
 class AgentProgress(Event):
-    """A sign of life: how far the work is, or that it still goes on."""
+    """Progress of a run, or only that it is still working."""
 
     type: ClassVar[str] = "agent_progress"
     durable: ClassVar[bool] = False
@@ -219,7 +217,7 @@ def _blocks(values: Iterable[Block]) -> tuple[Block, ...]:
 class PartialResult(Event):
     """The next piece of a streamed answer; `offset` is the number of characters before it.
 
-    `blocks` are closed blocks as safe HTML, sent only to connections that said `html` in their `hello`.
+    `blocks` are completed blocks as safe HTML, sent only to connections whose `hello` has `html`.
     """
 
     type: ClassVar[str] = "partial_result"
@@ -231,11 +229,11 @@ class PartialResult(Event):
 
 @frozen
 class SanitizationSummary(Event):
-    """What was taken out of a message, a tool's result or an answer: kinds and positions, never the text itself.
+    """What was redacted from a message, a tool's result or an answer: kinds and positions, never the text itself.
 
     `direction` is `inbound`, `tool` or `outbound`. `counts` are by category, `kinds` by kind. `findings` have kind,
-    start, end (code points of the text as it was), and action; `omitted` more are counted and not listed. `call_id` is
-    the tool call's whose result it was.
+    start, end (code points of the original text), and action; `omitted` more are counted but not listed. `call_id`
+    names the tool call of the result.
     """
 
     type: ClassVar[str] = "sanitization_summary"
@@ -274,7 +272,7 @@ class FinalResponse(Event):
 
 @frozen
 class Error(Event):
-    """A fault, in a sentence a user understands. With a run it is durable and terminal; without one it is neither.
+    """An error, with a sentence for the user. With a run it is durable and terminal; without one it is neither.
 
     `code` is a name of `transport.wire.codes.ERRORS`; the log line with the same `error_id` has the rest.
     `retry_after` is in seconds.
@@ -291,9 +289,9 @@ class Error(Event):
 
 @frozen
 class AgentError(Event):
-    """An agent could not go on. Never terminal: its `AgentCompleted` and the end of the run follow.
+    """An agent failed. Never terminal: its `AgentCompleted` and the end of the run follow.
 
-    The fields are those of `Error`.
+    The fields have the meaning of those of `Error`.
     """
 
     type: ClassVar[str] = "agent_error"
@@ -335,7 +333,7 @@ class Typing(Event):
 
 @frozen
 class FeedbackGiven(Event):
-    """The user's thumbs on an answer have changed, on whichever connection; `rating` None: taken back."""
+    """The user's rating of an answer changed, on any connection; `rating` None: withdrawn."""
 
     type: ClassVar[str] = "feedback"
     durable: ClassVar[bool] = False
@@ -345,7 +343,7 @@ class FeedbackGiven(Event):
 
 @frozen
 class Alert(Event):
-    """Something that a user, or every user, should know at once; overtakes all that is queued.
+    """An urgent message to one user or all users; it overtakes everything that is queued.
 
     `kinds` counts the secrets that a message held, by kind; None for an operator's alert.
     """
@@ -359,9 +357,9 @@ class Alert(Event):
 
 @frozen
 class Drain(Event):
-    """The server is about to go away, and closes this connection with 1001 within `closes_in_s` seconds.
+    """The server is shutting down, and closes this connection with 1001 within `closes_in_s` seconds.
 
-    `reconnect_after_s` is this connection's own: the server spreads them, so that not all come back at once.
+    `reconnect_after_s` differs between connections, so that not all clients reconnect at once.
     """
 
     type: ClassVar[str] = "drain"
@@ -373,7 +371,7 @@ class Drain(Event):
 
 @frozen
 class Ping(Event):
-    """An application-level sign of life, for clients that cannot see WebSocket pings."""
+    """An application-level heartbeat, for clients that cannot see WebSocket pings."""
 
     type: ClassVar[str] = "ping"
     durable: ClassVar[bool] = False
@@ -392,7 +390,7 @@ class Pong(Event):
 
 @frozen
 class Resync(Event):
-    """The log no longer reaches back to where the client stands; read the history and go on from `seq`."""
+    """The log was trimmed beyond the client's cursor: read the history and go on from `last_seq`."""
 
     type: ClassVar[str] = "resync"
     durable: ClassVar[bool] = False
@@ -401,7 +399,7 @@ class Resync(Event):
 
 
 class AskedAgent(msgspec.Struct, frozen=True, gc=False):
-    """The agent that a user's message was addressed to, by its names on the wire."""
+    """The agent that a user's message was addressed to, by its wire names."""
 
     agent_type: str
     pillar: str | None = None
@@ -429,7 +427,7 @@ class Envelope(msgspec.Struct, frozen=True):
     asked_agent: AskedAgent | None = None
 
     def replace(self, **changes: Any) -> "Envelope":
-        """The same with these fields changed."""
+        """Return a copy with these fields changed."""
         return msgspec.structs.replace(self, **changes)
 
     def __repr__(self) -> str:

@@ -1,4 +1,4 @@
-"""What a connection and its outbox are told."""
+"""The messages to a connection and its outbox."""
 
 from collections.abc import Sequence
 from contextvars import ContextVar
@@ -17,10 +17,10 @@ Set for each frame and request. It follows the task through this process, and is
 
 
 class Deliver:
-    """Events of one thread, or of none, in order, as they happen.
+    """Deliver events of one thread, or of none, in order, as they happen.
 
-    `shared`: the same object goes to several outboxes, so what an event looks like is remembered in it. An event is
-    encoded once then for each way to show it, however many follow.
+    `shared`: the same object is sent to several outboxes, so it caches encoded frames. Each event is encoded once per
+    encoding function then, however many connections are subscribed.
     """
 
     __slots__ = ("_frames", "envelopes")
@@ -33,7 +33,7 @@ class Deliver:
         return f"Deliver({', '.join(map(repr, self.envelopes))})"
 
     def frames(self, encode: Encode) -> Sequence[bytes | None]:
-        """What `encode` makes of each event, None where it shows nothing; raises what that raises."""
+        """Encode each event; None for events that `encode` does not show. Propagates errors of `encode`."""
         if self._frames is None:
             return [encode(envelope) for envelope in self.envelopes]
         frames = self._frames.get(encode)
@@ -44,11 +44,10 @@ class Deliver:
 
 @frozen
 class Reply:
-    """An event for this client alone, sent whatever its number: the answer to something it sent twice.
+    """Send an event to this client only, whatever its `seq`: the answer to a repeated command.
 
-    `head`: the last event known to be in the log of the event's thread. If it is given, the client is also owed all
-    events after this one: a connection that joined the thread later, without its client saying where it stands, goes
-    back to this event and reads the log from here.
+    `last_seq`: the last known seq in the thread's log. If given, the client must also get all events after this one: a
+    connection that was subscribed later, without a cursor from its client, moves back and reads the log from here.
     """
 
     envelope: Envelope
@@ -57,12 +56,11 @@ class Reply:
 
 @frozen
 class SubscribeThread:
-    """Send a thread's events from the one after `after`; `head` is the last one known to be in the log.
+    """Subscribe to a thread's events after `after`; `last_seq` is the last known seq in its log.
 
-    `after` None joins the thread where it is. A thread that is followed already goes to `after`, back or forward: its
-    client has said where it stands. `unasked`: its client has said nothing of the thread on this connection. That
-    moves nothing that is followed, and a connection that is young waits a little for the client to say where it
-    stands (`OutboxLimits.settle_s`).
+    `after` None subscribes at the end. A subscribed thread moves to `after`, back or forward: the client named its
+    cursor. `implicit`: the client has not named a cursor on this connection. Then a subscribed thread does not move,
+    and a young connection waits for the client's cursor first (`OutboxLimits.defer_s`).
     """
 
     thread_id: str
@@ -73,14 +71,14 @@ class SubscribeThread:
 
 @frozen
 class UnsubscribeThread:
-    """Send no more of a thread."""
+    """Unsubscribe from a thread."""
 
     thread_id: str
 
 
 @frozen
 class Acked:
-    """The client has shown a thread's events up to this one."""
+    """The client has acknowledged a thread's events up to `seq`."""
 
     thread_id: str
     seq: int
@@ -88,7 +86,7 @@ class Acked:
 
 @frozen
 class CloseWhenDrained:
-    """Send what is queued, for at most `within_s` seconds, then close."""
+    """Send queued events for at most `within_s` seconds, then close."""
 
     code: int
     reason: str = ""
@@ -97,7 +95,7 @@ class CloseWhenDrained:
 
 @frozen
 class Close:
-    """Close the socket, after what is queued for it. `reason` None is the code's own."""
+    """Close the socket once queued events have been sent. `reason` None: the code's own."""
 
     code: int
     reason: str | None = None

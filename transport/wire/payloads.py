@@ -1,4 +1,4 @@
-"""Frames to payloads, as the client wants them: several in one, large ones in parts, compressed. Pure."""
+"""Pack frames into payloads by the client's capabilities: batched and compressed. Pure."""
 
 import zlib
 from collections.abc import Sequence
@@ -10,22 +10,21 @@ from transport.wire.chunks import CHUNK_BYTES
 
 
 class Binary(bytes):
-    """A payload that goes out in a binary frame; any other is text."""
+    """A payload that is sent as a binary frame; any other is sent as text."""
 
 
 # Below this a frame fits into one packet, and compressing it costs more than it saves.
 GZIP_BYTES: Final = 1024
-# Above this compressing takes more of a step of the loop than others should wait; a client that asked for parts gets
-# each of them compressed.
+# Above this compressing would block the loop for too long; a client that takes chunks gets each of them compressed.
 GZIP_MOST_BYTES: Final = 128 * 1024
-# The fastest level: on JSON it saves nearly as much as the others, at a fraction of the time.
+# The fastest level: on JSON it saves nearly as much as higher ones, in a fraction of the time.
 _LEVEL: Final = 1
-_GZIP: Final = 16 + zlib.MAX_WBITS  # zlib's way to ask for gzip's header
+_GZIP: Final = 16 + zlib.MAX_WBITS  # zlib's parameter for a gzip header
 
 
 @frozen
 class ClientCapabilities:
-    """What the client can take, by its last `hello`: see `transport.wire.commands.Hello`."""
+    """The client's capabilities, from its last `hello`: see `transport.wire.commands.Hello`."""
 
     batch: bool = False
     chunk: bool = False
@@ -34,7 +33,7 @@ class ClientCapabilities:
 
 
 def pack(frames: Sequence[bytes], capabilities: ClientCapabilities) -> Sequence[bytes]:
-    """The payloads to be written for these frames of JSON."""
+    """Return the payloads to write for these JSON frames."""
     if capabilities.batch and len(frames) > 1:
         frames = _batches(frames, CHUNK_BYTES) if capabilities.chunk else [_batch(frames)]
     if capabilities.gzip:
@@ -47,7 +46,7 @@ def _batch(frames: Sequence[bytes]) -> bytes:
 
 
 def _batches(frames: Sequence[bytes], max_bytes: int) -> list[bytes]:
-    """As few batches as can be, none larger than a part of a large event would be."""
+    """Join frames into as few batches as possible, each no larger than a chunk unless one frame is."""
     batches: list[bytes] = []
     group: list[bytes] = []
     size = 0
@@ -62,6 +61,6 @@ def _batches(frames: Sequence[bytes], max_bytes: int) -> list[bytes]:
 
 
 def compressed(frame: bytes) -> Binary:
-    """A frame as gzip (RFC 1952), which goes out in a binary frame."""
+    """Compress a frame with gzip (RFC 1952); it is sent as a binary frame."""
     deflate = zlib.compressobj(_LEVEL, zlib.DEFLATED, _GZIP)
     return Binary(deflate.compress(frame) + deflate.flush())

@@ -1,7 +1,7 @@
-"""JSON from strangers: bounded in depth and in the number of its values, and with no name twice in an object. Pure.
+"""Decode untrusted JSON: bounded in depth and number of values, without duplicate names in an object. Pure.
 
-The number of values is counted before any of them is made: eight megabytes of `[],[],…` would become half a gigabyte of
-objects, in one call that nothing can interrupt.
+Values are counted before any of them is created: 8 MB of `[],[],…` would become half a gigabyte of objects in one call
+that cannot be interrupted.
 """
 
 import re
@@ -11,44 +11,44 @@ import msgspec
 
 from transport.wire.errors import CommandRejected
 
-# Deeper nesting has no use in a command, and every later reader of the value would recurse as deep.
+# Commands need no deeper nesting, and later readers of the value would recurse as deep.
 MAX_DEPTH: Final = 64
-# A command is no place for a table; walking this many values takes about a millisecond.
+# Values in a command; more are refused. Walking this many takes about 1 ms.
 MAX_VALUES: Final = 10_000
-# What a database's integer column and every client but JavaScript hold exactly.
+# The range of a database's integer column, exact in every client but JavaScript.
 MAX_INTEGER: Final = 2**63 - 1
-# A string, or one that does not end, to the end of the text: possessive, so that it takes linear time on anything.
+# A string, or an unterminated one to the end of the text. Possessive, so that matching takes linear time.
 _STRING: Final = re.compile(rb'"(?:[^"\\]++|\\.)*+(?:"|\\?\Z)', re.DOTALL)
 
 
 def decode(body: bytes, max_values: int = MAX_VALUES) -> Any:
-    """The value of a JSON text.
+    """Decode a JSON text.
 
-    Raises CommandRejected: `bad_json` for what is no JSON, too deep, or has a name twice in an object or an integer of
-    more than 64 bits; `invalid_command` for more than `max_values` values.
+    Raises CommandRejected: `bad_json` if it is not JSON, nested too deep, or has a duplicate name in an object or an
+    integer of more than 64 bits; `invalid_command` for more than `max_values` values.
     """
-    # In valid JSON each string is a value or a member's name. So many are looked at and no more.
+    # In valid JSON each string is a value or a member's name, so no more than this many need to be scanned.
     marks, strings = _STRING.subn(b"", body, 2 * max_values + 2)
-    # All others but a few have a comma or a colon beside them, as brackets without any only nest.
+    # All other values but a few have a comma or a colon beside them; brackets without either only nest.
     if strings > 2 * max_values + 1 or marks.count(b",") + marks.count(b":") > max_values:
         raise CommandRejected("invalid_command", f"A command may hold at most {max_values} values.")
     try:
         value = msgspec.json.decode(body)
     except RecursionError:
         raise _too_deep() from None
-    except msgspec.ValidationError:  # the only one that untyped decoding has
+    except msgspec.ValidationError:  # the only one that untyped decoding raises
         raise CommandRejected("bad_json", "A number in that JSON is too large.") from None
     except (msgspec.DecodeError, UnicodeDecodeError):
         raise CommandRejected("bad_json") from None
-    # A name that stands twice in one object would silently lose its first value. The document has one colon
-    # outside its strings for each member it wrote; the value has one entry for each member that was kept.
+    # A duplicate name in an object would silently lose its first value. The document has one colon outside its strings
+    # per member; the value has one entry per distinct member.
     if _members(value) != marks.count(b":"):
         raise CommandRejected("bad_json", "A name stands twice in one JSON object.")
     return value
 
 
 def _members(value: Any) -> int:
-    """Members of all objects in `value`, level by level; refuses what is too deep or too large on the way."""
+    """Count the members of all objects in `value`, level by level. Raises CommandRejected beyond the bounds."""
     members = 0
     level: list[Any] = [[value]]
     for _ in range(MAX_DEPTH + 1):
