@@ -1,4 +1,4 @@
-"""Arguments made what a function's annotations say, strictly: "5" is not 5, and 5.0 is no whole number.
+"""Converts arguments to the types of a function's annotations, strictly: "5" is not 5, and 5.0 is no whole number.
 
 cattrs does the walking; the hooks below only say no to what cattrs would convert by itself.
 """
@@ -35,7 +35,7 @@ class Misfit(ValueError):
 
 
 def structure(value: Any, annotation: Any, path: str) -> Any:
-    """The value as the annotation wants it; `path` is what to call it. Raises `Misfit`."""
+    """Return the value in the annotated type; `path` names it in errors. Raises `Misfit`."""
     try:
         return _converter.structure(value, annotation)
     except Exception as error:
@@ -54,7 +54,7 @@ def _sentence(error: BaseException, _type: type | None) -> str:
 
 
 def kind_of(value: Any) -> str:
-    """What a JSON value is, in a word or two for a sentence."""
+    """Return the type of a JSON value in a word or two."""
     match value:
         case None:
             return "null"
@@ -185,7 +185,7 @@ def _annotated(annotation: Any, converter: cattrs.Converter) -> _Hook:
 
 
 def _guarded(expected: str, kinds: tuple[type, ...], inner: Callable[[Any, Any], Any]) -> _Hook:
-    """Say no to anything but `kinds` before cattrs iterates over it: a text is no list of letters."""
+    """Refuse anything but `kinds` before cattrs iterates over it: a text is not a list of letters."""
 
     def hook(value: Any, wanted: Any) -> Any:
         if not isinstance(value, kinds):

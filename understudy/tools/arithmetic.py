@@ -70,7 +70,7 @@ class Term:
 
 
 def evaluate(expression: str) -> tuple[Number, bool]:
-    """The value of `expression`, and whether it is exact.
+    """Return the value of `expression`, and whether it is exact.
 
     Raises `ToolError` ``invalid_arguments`` for text that is not arithmetic, has no value (a division by zero, the
     root of a negative number) or passes a bound.
@@ -109,7 +109,7 @@ def _tokens(text: str) -> list[Token]:
 
 @frozen
 class _Parser:
-    """Reads tokens from left to right; every method returns what it has read, worked out."""
+    """Reads tokens from left to right; every method returns the value of the tokens it has read."""
 
     tokens: list[Token]
     place: list[int] = field(factory=lambda: [0, 0])  # the next token, and how deep in parentheses it is

@@ -1,4 +1,4 @@
-"""What a row of cash flows is worth: present value, return, payback, internal rate.
+"""The value of a series of cash flows: present value, return, payback, internal rate.
 
 Conventions, as in Brealey, Myers and Allen, *Principles of Corporate Finance*, chapters 2 and 5:
 
@@ -30,7 +30,7 @@ def present_value(flows: Sequence[float], rate: float) -> float:
 
 
 def discounted(flows: Sequence[float], rate: float) -> list[float]:
-    """Every flow at its present value."""
+    """Return every flow at its present value."""
     present, factor = [], 1.0
     for flow in flows:
         present.append(flow * factor if flow else 0.0)
@@ -39,7 +39,7 @@ def discounted(flows: Sequence[float], rate: float) -> list[float]:
 
 
 def return_on_investment(flows: Sequence[float]) -> float | None:
-    """What is gained in the end over what is paid in: ``sum(flows) / sum of outlays``. None without an outlay."""
+    """Return the net gain over the outlays: ``sum(flows) / sum of outlays``. None without an outlay."""
     outlay = -math.fsum(flow for flow in flows if flow < 0)
     return math.fsum(flows) / outlay if outlay > 0 else None
 
@@ -61,7 +61,7 @@ def payback(flows: Sequence[float]) -> float | None:
 
 
 def _dust(flows: Sequence[float]) -> float:
-    """Less than this is rounding."""
+    """Return the amount below which a value is a rounding error."""
     return 1e-12 * max(abs(flow) for flow in flows)
 
 

@@ -1,4 +1,4 @@
-"""Which column a word means, and which step of time."""
+"""Finds the column that a word means, and the step of time."""
 
 import re
 from collections.abc import Mapping
@@ -22,7 +22,7 @@ def _squeezed(name: str) -> str:
 
 
 def find(table: Table, name: str) -> Column | None:
-    """The column of that name; of those, the one spelt exactly so, or else in whatever case and spacing."""
+    """Return the column of that name: the exact spelling first, then any case and spacing."""
     for same in (str, str.lower, _squeezed):
         for column in table.columns:
             if same(column.name) == same(name.strip()) != "":

@@ -1,4 +1,4 @@
-"""What a chart shows: which columns, counted or summed how, as a bounded number of points. Runs beside the table."""
+"""The data of a chart: columns, aggregates, and a bounded number of points. Runs in the table's process."""
 
 import math
 from collections.abc import Mapping
@@ -13,7 +13,7 @@ from understudy.tools.errors import ToolError
 from understudy.tools.queries import no_such_column
 
 MAX_POINTS: Final = 200
-# What a reader can still tell apart.
+# Bounds below which a reader can still tell marks apart.
 MAX_BARS: Final = 40
 MAX_SLICES: Final = 12
 _MOST: Final = MappingProxyType({"bar": MAX_BARS, "pie": MAX_SLICES})
@@ -59,7 +59,7 @@ class ChartPlan:
 
     @property
     def y_title(self) -> str:
-        """What is measured: ``sum of amount``, ``rows``, or the column."""
+        """The measured value: ``sum of amount``, ``rows``, or the column."""
         if self.y is None:
             return "rows"
         return f"{self.aggregate} of {self.y.name}" if self.aggregate else self.y.name

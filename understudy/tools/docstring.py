@@ -1,4 +1,4 @@
-"""What a docstring says: a summary, and a description for each parameter. Google and Sphinx style; pure text work."""
+"""Parses docstrings of Google and Sphinx style: a summary, and a description for each parameter. Pure."""
 
 import inspect
 import re

@@ -47,7 +47,7 @@ class Column:
 
     @property
     def quoted(self) -> str:
-        """The name as SQL takes it."""
+        """The name as an SQL identifier."""
         return quote(self.name)
 
     @property
@@ -68,7 +68,7 @@ _NUMBERS: Final = frozenset(
 
 
 def quote(name: str) -> str:
-    """A name as an SQL identifier, whatever is in it."""
+    """Return a name as an SQL identifier, with any characters in it."""
     return '"' + name.replace('"', '""') + '"'
 
 
@@ -82,7 +82,7 @@ class Table:
         self.row_count: int = self.rows("SELECT count(*) FROM data")[0][0]
 
     def rows(self, sql: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
-        """All rows of a query of our own."""
+        """Return all rows of a trusted query."""
         return self.connection.execute(sql, list(parameters)).fetchall()
 
 

@@ -1,4 +1,4 @@
-"""Which sentences of a text tell most about it: frequent words count, as do the places where texts say what they mean.
+"""Selects the sentences that represent a text best, by frequent words and by position.
 
 The method is SumBasic (Nenkova and Vanderwende, 2005): a sentence weighs the mean frequency of its words; once it is
 taken, its words count less, so that the next one says something else. The opening of a text and of its paragraphs
@@ -54,7 +54,7 @@ class Sentence:
 
 
 def split_sentences(text: str) -> list[Sentence]:
-    """The sentences of `text` in order; pieces without a word are left out."""
+    """Return the sentences of `text` in order, without pieces that have no word."""
     pieces: list[Sentence] = []
     start, opens = 0, True
     for end in _END.finditer(text):
@@ -77,7 +77,7 @@ def _append(pieces: list[Sentence], raw: str, opens: bool) -> bool:
 
 
 def _goes_on(text: str, start: int, end: re.Match[str]) -> bool:
-    """A dot after an abbreviation or an initial, or before a small letter, ends nothing."""
+    """A dot after an abbreviation or an initial, or before a small letter, does not end a sentence."""
     after = text[end.end() : end.end() + 40].lstrip()[:1]
     if after.islower():
         return True
@@ -103,7 +103,7 @@ def _telling(word: str) -> bool:
 
 
 def choose(sentences: Sequence[Sentence], count: int) -> list[int]:
-    """The places of the `count` most telling sentences, in the order of the text; ties go to the earlier one."""
+    """Return the positions of the `count` best sentences, in the order of the text; ties go to the earlier one."""
     if len(sentences) <= count:
         return list(range(len(sentences)))
     told = [[word for word in each.words if _telling(word)] for each in sentences]
@@ -130,6 +130,6 @@ def _score(sentence: Sentence, told: Sequence[str], weight: dict[str, float], pl
 
 
 def keywords(sentences: Sequence[Sentence]) -> list[str]:
-    """The most frequent telling words, at most eight; of equals the one that comes first."""
+    """Return the most frequent distinctive words, at most eight; ties go to the earlier one."""
     frequency = Counter(word for each in sentences for word in each.words if _telling(word))
     return [word for word, _ in frequency.most_common(KEYWORDS)]

@@ -1,4 +1,4 @@
-"""The numbers `calculate` knows: whole numbers exact, decimals with 40 digits, and the functions on them."""
+"""The numbers of `calculate`: whole numbers exact, decimals with 40 digits, and the functions on them."""
 
 import decimal
 from collections.abc import Callable, Mapping, Sequence

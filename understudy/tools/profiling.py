@@ -1,4 +1,4 @@
-"""What a table holds, column by column, in numbers of bounded size."""
+"""Profiles a table column by column, in a result of bounded size."""
 
 from typing import Any, Final
 
@@ -33,7 +33,7 @@ def profile(table: Table) -> dict[str, Any]:
 
 
 def sentence(found: dict[str, Any]) -> str:
-    """A profile in one line."""
+    """Return a profile as one line."""
     rows, columns = found["rows"], found["column_count"]
     gaps = [column["name"] for column in found["columns"] if column["nulls"]]
     parts = [f"{rows:,} row{'' if rows == 1 else 's'}, {columns:,} column{'' if columns == 1 else 's'}"]
@@ -52,7 +52,7 @@ def _distinct(expression: str, exact: bool) -> str:
 
 
 def _duplicates(table: Table, exact: bool) -> int:
-    """Rows that say the same as an earlier one.
+    """Count the rows that equal an earlier one.
 
     Rows are compared by a 64-bit hash: at a million rows the chance of a single wrong match is one in thirty million.
     """

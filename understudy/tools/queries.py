@@ -1,4 +1,4 @@
-"""A query that a user or a model wrote: may it run, what does it give, what went wrong with it."""
+"""Runs a query that a user or a model wrote: policy, result, and errors as sentences."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ def _bounded(columns: tuple[Column, ...], rows: list[list[Any]], cut: str) -> An
 
 
 def no_such_column(name: str, columns: Sequence[Column]) -> ToolError:
-    """The error for a column that is not there: names the ones that are, likely ones first."""
+    """Return the error for an unknown column, with the names of the existing ones, likely ones first."""
     names = [column.name for column in columns]
     near = difflib.get_close_matches(name.lower(), [each.lower() for each in names], n=3, cutoff=0.6)
     likely = [each for each in names if each.lower() in near]
@@ -90,7 +90,7 @@ def no_such_column(name: str, columns: Sequence[Column]) -> ToolError:
 
 
 def _fault(error: duckdb.Error, table: Table) -> Exception:
-    """What to tell the user: never where anything is kept on this machine."""
+    """Return the error for the user, which never reveals a path of this machine."""
     import duckdb  # here: only the worker needs it, and the server starts lighter without
 
     if isinstance(error, duckdb.OutOfMemoryException):

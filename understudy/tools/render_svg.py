@@ -19,7 +19,7 @@ def prepare() -> None:
 
 
 def draw(spec: dict[str, Any]) -> str:
-    """Give the SVG of a specification. Raises ValueError when it cannot be drawn."""
+    """Return the SVG of a specification. Raises ValueError if it cannot be drawn."""
     import vl_convert
 
     # No address is allowed: nothing is fetched, whatever the specification says.

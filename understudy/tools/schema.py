@@ -26,12 +26,12 @@ _DICTS: Final = (dict, Mapping)
 
 
 class Unsupported(TypeError):
-    """An annotation no schema can be made of; the text says what to write instead."""
+    """An annotation without a schema; the text names an alternative."""
 
 
 @frozen
 class Param:
-    """What an annotation alone cannot say: ``Annotated[str, Param("what to compute", format="expression")]``.
+    """Details of a parameter beyond its annotation: ``Annotated[str, Param("what to compute", format="expression")]``.
 
     `format` says what kind of value it is; models use it to fill the argument. Known formats are file-id,
     table-id, expression, sql, text, column, aggregate, cash-flows, percentage and identifier; others are passed
@@ -44,12 +44,12 @@ class Param:
     maximum: float | None = None
 
     def schema(self) -> dict[str, Any]:
-        """The schema's keywords for what is set here."""
+        """Return the schema keywords for the fields that are set."""
         return {name: value for name, value in attrs.asdict(self).items() if value not in (None, "")}
 
 
 def schema_of(annotation: Any, _within: tuple[Any, ...] = ()) -> dict[str, Any]:
-    """The JSON schema of a type. Raises `Unsupported`."""
+    """Return the JSON schema of a type. Raises `Unsupported`."""
     if annotation in _within:
         raise Unsupported(f"{_name(annotation)} contains itself, which a schema here cannot say; flatten it")
     if _hashable(annotation) and annotation in _SCALARS:

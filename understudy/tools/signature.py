@@ -1,4 +1,4 @@
-"""From a function's signature to a JSON schema, and from arguments that fit the schema to what the function takes."""
+"""Derives a JSON schema from a function's signature, and converts arguments to the function's types."""
 
 import inspect
 from collections.abc import Callable, Mapping
@@ -29,7 +29,7 @@ class Parameters:
     _required: frozenset[str] = field(repr=False)
 
     def structure(self, tool_name: str, arguments: Mapping[str, Any]) -> dict[str, Any]:
-        """The arguments as the function takes them. Raises `ToolError` ``invalid_arguments``."""
+        """Return the arguments as the function takes them. Raises `ToolError` ``invalid_arguments``."""
         if not isinstance(arguments, Mapping):
             raise ToolError("invalid_arguments", f"{tool_name} takes its arguments by name, as an object.")
         for name in arguments:

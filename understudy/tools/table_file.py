@@ -1,4 +1,4 @@
-"""From an uploaded file to the table ``data``: which format it has, how it is encoded, what its numbers look like.
+"""Loads an uploaded file into the table ``data``: detects its format, encoding and notation of numbers.
 
 Runs in the process of `table_worker`. The content decides; the name only breaks ties.
 """
@@ -144,7 +144,7 @@ def _read_csv(connection: duckdb.DuckDBPyConnection, file: TableFile, path: Path
 
 
 def _delimiter(first: str) -> str | None:
-    """What stands between the names of the first line; None where there is but one."""
+    """Return the delimiter of the names in the first line; None if there is only one name."""
     line = re.sub(r'"[^"]*"', "", first.lstrip().split("\n", 1)[0])
     return max((each for each in _DELIMITERS if each in line), key=line.count, default=None)
 
@@ -154,7 +154,7 @@ def _names(connection: duckdb.DuckDBPyConnection) -> list[str]:
 
 
 def _header_was_missed(connection: duckdb.DuckDBPyConnection, names: Sequence[str]) -> bool:
-    """Where all columns are text, DuckDB cannot tell a header from a row and invents names."""
+    """Whether DuckDB took the header for a row and invented names, which it does if all columns are text."""
     width = len(str(len(names) - 1))
     if list(names) != [f"column{place:0{width}d}" for place in range(len(names))]:
         return False

@@ -96,7 +96,7 @@ def _answer(ended: "CompletedProcess[bytes]", kind: type[T], limit_s: float) -> 
     code = ended.returncode
     if code == -signal.SIGXCPU:
         raise _late(limit_s)
-    # A kill that is not ours is the system's, for want of memory; so ends what cannot even say so.
+    # A kill that is not ours is the system's, for lack of memory.
     if code in (table_worker.NO_MEMORY, -signal.SIGKILL) or b"bad_alloc" in ended.stderr:
         raise ToolError("query_failed", "That needs more memory than a query may use.")
     try:
@@ -113,7 +113,7 @@ def _answer(ended: "CompletedProcess[bytes]", kind: type[T], limit_s: float) -> 
 
 @asynccontextmanager
 async def _folder(table: Path) -> AsyncIterator[str]:
-    """Make a folder for what the process writes, with a link to the table; remove it in the end."""
+    """Make a folder for files of the process, with a link to the table; remove it in the end."""
     folder = await trio.to_thread.run_sync(_made_folder, table)
     try:
         yield folder
@@ -129,7 +129,7 @@ def _made_folder(table: Path) -> str:
 
 
 async def attached(context: ToolContext, file_id: str) -> StoredFile:
-    """The user's file of that id. Raises `ToolError` ``not_found``."""
+    """Return the user's file of that id. Raises `ToolError` ``not_found``."""
     try:
         return await context.files.get(file_id)
     except LookupError:

@@ -18,7 +18,7 @@ TOLD: Final = 3
 NO_MEMORY: Final = 4
 
 GIVEN: Final = "given"
-"""What the table is called in the folder of the call."""
+"""The name of the table in the folder of the call."""
 MAX_ANSWER: Final = 4_000_000
 
 
@@ -29,7 +29,7 @@ def prepare() -> None:
 
 
 def answer(request: dict[str, Any]) -> Any:
-    """Load the file, do the operation. Raises `ToolError`, MemoryError and whatever else goes wrong in DuckDB."""
+    """Load the file, do the operation. Raises `ToolError`, MemoryError and errors of DuckDB."""
     from understudy.tools import chart_data, duckdb_session, profiling, queries
     from understudy.tools.table_file import TableFile
 
@@ -45,7 +45,7 @@ def answer(request: dict[str, Any]) -> Any:
 
 
 def main() -> int:
-    """Answer the request on standard input; gives how the process ends."""
+    """Answer the request on standard input; return the exit code."""
     request = json.load(sys.stdin.buffer)
     try:
         import attrs

@@ -1,4 +1,4 @@
-"""`profile_table` and `query_table`: what is in an attached table."""
+"""`profile_table` and `query_table`: tools for an attached table."""
 
 from typing import Annotated, Any, Final
 

@@ -1,4 +1,4 @@
-"""`summarise_text` and `sanitize_content`: what is said in a text, and what should not be in it."""
+"""`summarise_text` and `sanitize_content`: summaries of a text, and removal of its secrets."""
 
 from collections import Counter
 from collections.abc import Mapping
@@ -93,11 +93,11 @@ def sanitize_content(
         "from_message": before,
     }
     stayed = f" {len(seen):,} more {'is' if len(seen) == 1 else 'are'} pointed out and stayed." if seen else ""
-    return ToolResult(value, _told(before, kinds, total, REPLACEMENT in text) + stayed)
+    return ToolResult(value, _sentence(before, kinds, total, REPLACEMENT in text) + stayed)
 
 
-def _told(before: dict[str, Any] | None, kinds: Mapping[str, int], total: int, cleaned: bool) -> str:
-    """Say what was taken out, of the message and then of the text; `cleaned`: the text shows that it was before."""
+def _sentence(before: dict[str, Any] | None, kinds: Mapping[str, int], total: int, cleaned: bool) -> str:
+    """Return a sentence on the redactions of message and text; `cleaned`: the text was redacted before."""
     if before is not None:
         count = before["total"]
         lost = f"{_items(count)} taken out of your message when it came in: {_named(before['kinds'], count)}. "
@@ -122,7 +122,7 @@ def _named(kinds: Mapping[str, int], total: int) -> str:
 
 
 def _from_message(found: SanitizationSummary | None) -> dict[str, Any] | None:
-    """List what the message lost when it came in; None if that is nothing, or below the bound for summaries.
+    """List the redactions in the message as it was stored; None if there are none, or fewer than a summary needs.
 
     The places are those in the message as it was sent. Finds that are not listed have no kind here: some of them may
     stand in the context of the message.

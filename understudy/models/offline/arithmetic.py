@@ -1,4 +1,4 @@
-"""Arithmetic in a text: where it begins and ends, in signs or in words. It is not worked out here."""
+"""Finds arithmetic in a text, written in signs or in words. It is not evaluated here."""
 
 import re
 from collections.abc import Iterator
@@ -32,7 +32,8 @@ _TRAILING_NOWHERE: Final = _OPERATORS - {"%"} | {"(", ","}
 
 
 def expressions(text: str) -> list[str]:
-    """The arithmetic in a text, in order: stretches with at least one operator between operands, or a function call.
+    """Return the arithmetic in a text, in order: stretches with at least one operator between operands, or a function
+    call.
 
     A stretch at a place where the text was cut is left out: half a sum is a wrong sum.
     """
@@ -48,7 +49,7 @@ def expressions(text: str) -> list[str]:
 
 
 def _stretches(text: str) -> Iterator[list[str]]:
-    """Runs of tokens that could be arithmetic."""
+    """Yield the runs of tokens that may be arithmetic."""
     run: list[str] = []
     depth = 0
     last_end, last_word, cut = -1, False, False
@@ -86,7 +87,7 @@ def _is_number(sign: str) -> bool:
 
 
 def _trimmed(run: list[str]) -> list[str]:
-    """Without operators and brackets that lead nowhere at either end."""
+    """Remove operators and brackets without an operand at both ends."""
     start, end = 0, len(run)
     while start < end and run[start] in _LEADING_NOWHERE:
         start += 1
@@ -109,7 +110,7 @@ def _is_arithmetic(run: list[str]) -> bool:
 
 
 def _joined(run: list[str]) -> str:
-    """The expression with spaces around its operators, and none after a sign: ``-2 + 3 * (4 - 1)``."""
+    """Return the expression with spaces around its operators, and none after a sign: ``-2 + 3 * (4 - 1)``."""
     text = ""
     for index, sign in enumerate(run):
         operator = sign in {"+", "-", "*", "/", "//", "of"} and not _is_sign(run, index)

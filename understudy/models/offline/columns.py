@@ -1,4 +1,4 @@
-"""Which columns of a table a request speaks of, and in which role: what is measured, and by what it is split."""
+"""Finds the columns of a table that a request mentions, and their roles: measures and groups."""
 
 from collections.abc import Sequence
 from typing import Final
@@ -23,12 +23,12 @@ class Roles:
 
     @property
     def mentioned(self) -> tuple[str, ...]:
-        """All columns the request speaks of."""
+        """All columns that the request mentions."""
         return tuple(dict.fromkeys((*self.measures, *self.groups)))
 
 
 def find_roles(text: str, columns: Sequence[str]) -> Roles:
-    """Match a request's words with a table's columns; "by month" finds a column of dates where none is called month."""
+    """Match a request's words with a table's columns; "by month" finds a column of dates if none is called month."""
     known = {_key(each): each for each in reversed(columns)}
     longest = max((len(key) for key in known), default=0)
     tokens = scan.words(text)
@@ -58,7 +58,7 @@ def find_roles(text: str, columns: Sequence[str]) -> Roles:
 
 
 def time_column(columns: Sequence[str]) -> str | None:
-    """The first column that sounds like a date or a time."""
+    """Return the first column whose name suggests a date or a time."""
     for each in columns:
         if any(part in _TIMELY for part in scan.words(each.replace("_", " "))):
             return each

@@ -1,5 +1,5 @@
-"""Arguments for a tool, found in the request by each parameter's format, type and name. Nothing is ever made up:
-what cannot be found is `MISSING`."""
+"""Finds arguments for a tool in the request by each parameter's format, type and name. Nothing is made up: an argument
+that is not found is `MISSING`."""
 
 import re
 from collections.abc import Callable, Mapping, Sequence
@@ -21,7 +21,7 @@ _ADDRESS: Final = re.compile(r"https?://[^\s<>\"']{1,2000}")
 
 
 def fill(name: str, schema: Mapping[str, Any], source: Source, *, required: bool) -> Any:
-    """The argument for one parameter, or `MISSING`. Optional ones are only filled when the request names a value."""
+    """Return the argument for one parameter, or `MISSING`. Optional ones only if the request names a value."""
     shape = plain_schema(schema)
     written = source.request.look(scan.pairs, source.clause).get(name.lower())
     if written is not None and name.lower() not in _BODIES:  # "this text: one two" gives a body, not a word
@@ -48,7 +48,7 @@ def fill(name: str, schema: Mapping[str, Any], source: Source, *, required: bool
 
 
 def _of_type(written: str, shape: Mapping[str, Any]) -> Any:
-    """A value written as ``name=value``, in the parameter's type."""
+    """Return a value written as ``name=value``, in the parameter's type."""
     if "enum" in shape:
         return next((each for each in shape["enum"] if str(each).lower() == written.lower()), MISSING)
     match shape.get("type"):
@@ -64,7 +64,7 @@ def _of_type(written: str, shape: Mapping[str, Any]) -> Any:
 
 
 def _choice(values: Sequence[Any], *texts: str) -> Any:
-    """The value of a choice whose name, or a usual word for it, stands in the request."""
+    """Return the value of a choice whose name, or a common synonym, is in the request."""
     for text in texts:
         tokens = set(scan.words(text))
         stems = {scan.stem(each) for each in tokens}
@@ -119,7 +119,7 @@ def _column(name: str, shape: Mapping[str, Any], source: Source) -> Any:
     if parts & _GROUPS:
         found: tuple[str, ...] = roles.groups
         if roles.unit is not None and roles.unit in scan.words(shape.get("description", "")):
-            return roles.unit  # the tool knows what a month of a date is
+            return roles.unit  # the tool can derive the month of a date
     elif parts & _MEASURES:
         found = roles.measures
     else:
@@ -130,13 +130,13 @@ def _column(name: str, shape: Mapping[str, Any], source: Source) -> Any:
 
 
 def _aggregate(_: str, shape: Mapping[str, Any], source: Source) -> Any:
-    """In the tool's own words, where its description lists them: some say avg, some mean."""
+    """Return the aggregate as the tool's description names it, if it lists some: ``avg`` or ``mean``."""
     listed = _listed(shape)
     return _choice(listed, source.clause) if listed else aggregate_in(scan.words(source.clause)) or MISSING
 
 
 def _listed(shape: Mapping[str, Any]) -> list[str]:
-    """The values that a description begins with, as in "bar, line or pie; left out, …"; empty when it lists none."""
+    """Return the values at the start of a description, as in "bar, line or pie; left out, …"; empty if none."""
     lead = re.split(r"[.;:(]", str(shape.get("description", ""))[:200])[0]
     items = [each.strip() for each in re.split(r",|\bor\b", lead) if each.strip()]
     return items if len(items) > 1 and all(each.isalnum() for each in items) else []
@@ -159,7 +159,7 @@ def _identifier(name: str, __: Mapping[str, Any], source: Source) -> Any:
     subject = {scan.stem(each) for each in scan.words(name.replace("_", " "))} - {"id", "number", "code", "key"}
 
     def after_subject(text: str) -> list[str]:
-        """A plain number may be an identifier when it stands after its noun: order 4711."""
+        """A plain number may be an identifier if it follows its noun: order 4711."""
         tokens = re.findall(r"#?[\w-]+", text)
         follows = zip(tokens, [*tokens[1:], ""], [*tokens[2:], "", ""], strict=False)
         found = []
@@ -178,7 +178,7 @@ def _identifier(name: str, __: Mapping[str, Any], source: Source) -> Any:
 
 
 def _text(name: str, source: Source) -> Any:
-    """A text whose format nobody said: its parameter's name tells what kind it is."""
+    """Return a text for a parameter without a format, by the parameter's name."""
     parts = set(scan.words(name.replace("_", " ")))
     if parts & _BODIES:
         return _body(name, {}, source)
@@ -198,7 +198,7 @@ def _text(name: str, source: Source) -> Any:
 
 
 def _number(name: str, shape: Mapping[str, Any], source: Source, required: bool) -> Any:
-    """A number beside the parameter's own name; for a required one, otherwise the next number of the request."""
+    """Return the number next to the parameter's name; if required and there is none, the next one of the request."""
     parts = [each for each in scan.words(name.replace("_", " ")) if len(each) > 1]
     for part in parts:
         near = re.search(

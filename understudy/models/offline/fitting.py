@@ -1,4 +1,4 @@
-"""How well a tool fits a piece of a request: words they share, and material in the request that the tool asks for."""
+"""Scores a tool for a clause of a request by shared words, and by material in the request that the tool needs."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
@@ -11,8 +11,8 @@ from understudy.models.offline import arithmetic, flows, scan
 from understudy.models.offline.questions import sql_for
 from understudy.models.offline.source import Source, plain_schema
 
-# From here on a tool is taken to be meant. One shared telling word of a description (1) is not enough, one of its
-# name (3) is, and so is arithmetic for a tool that takes an expression (2 to 4).
+# The score from which a tool counts as meant. One shared distinctive word of a description (1) is not enough, one of
+# its name (3) is, and so is arithmetic for a tool that takes an expression (2 to 4).
 MEANT: Final = 2.0
 
 _NAME: Final = 3.0
@@ -52,7 +52,7 @@ _ASKING: Final = frozenset(
 _COMPUTING: Final = frozenset(scan.words("calculate compute evaluate what much work out is equals result solve"))
 
 
-# Two words that only together say what is meant: how is the server doing, test the agent's execution.
+# Pairs of words that have a meaning only together: how is the server doing, test the agent's execution.
 _PHRASES: Final = (
     (
         frozenset(map(scan.stem, ("server", "system", "service"))),
@@ -76,7 +76,7 @@ _MEANS: Final = _canonical()
 
 @frozen
 class Features:
-    """What of a tool can be matched: stems of its name and of its other words, and its formats."""
+    """The features of a tool: stems of its name and of its other words, and its formats."""
 
     name: frozenset[str]
     words: frozenset[str]
@@ -84,7 +84,7 @@ class Features:
 
 
 def stems(text: str) -> frozenset[str]:
-    """The telling words of a text as stems, each also as the word it means the same as."""
+    """Return the distinctive words of a text as stems, each also as its synonym."""
     found = {scan.stem(each) for each in scan.words(text) if each not in _STOP}
     found |= {_MEANS[each] for each in found if each in _MEANS}
     for subjects, states, meant in _PHRASES:
@@ -94,7 +94,7 @@ def stems(text: str) -> frozenset[str]:
 
 
 def features(card: ToolCard) -> Features:
-    """A tool's features. Reading them is kept for tools that were seen lately."""
+    """Return a tool's features; those of recent tools are cached."""
     properties = card.parameters.get("properties", {})
     formats = frozenset(str(plain_schema(each).get("format", "")) for each in properties.values())
     choices = " ".join(str(v) for each in properties.values() for v in plain_schema(each).get("enum", ()))
@@ -178,8 +178,8 @@ def _by_question(source: Source) -> float:
 
 
 def _by_names(card: ToolCard, source: Source, asked: frozenset[str]) -> float:
-    """1 when the request names something the tool needs (an identifier, a quotation, a place, a number), and 1 more
-    when it says what it is: the order in "order A-17", for a parameter called order_id."""
+    """Return 1 if the request names something the tool needs (an identifier, a quotation, a place, a number), and 2 if
+    also its noun: the order in "order A-17", for a parameter called order_id."""
     properties: Mapping[str, Mapping[str, Any]] = card.parameters.get("properties", {})
     named = bool(
         source.request.look(scan.names, source.clause)

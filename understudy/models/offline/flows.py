@@ -1,4 +1,4 @@
-"""Named lists of numbers in a text: ``Build: -1000, 400, 500; Buy: -700, 300``."""
+"""Finds named lists of numbers in a text: ``Build: -1000, 400, 500; Buy: -700, 300``."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -12,7 +12,7 @@ _RATE: Final = re.compile(r"(?:at|with|using)?\s?(?:an?\s)?(?:discount\srate\sof
 
 
 def cash_flows(text: str) -> list[tuple[str, list[float]]]:
-    """The lists of at least two numbers, each with the name before its colon (or "Scenario 1", …), in order."""
+    """Return the lists of at least two numbers, each with the name before its colon (or "Scenario 1", …), in order."""
     found: list[tuple[str, list[float]]] = []
     for piece in _PIECE.split(_RATE.sub(" ", text)):
         *lead, values = re.split(r"[:=]\s", piece)
@@ -24,7 +24,7 @@ def cash_flows(text: str) -> list[tuple[str, list[float]]]:
 
 
 def shaped(found: Sequence[tuple[str, list[float]]], schema: Mapping[str, Any]) -> Any:
-    """The lists as a schema wants them: objects with a name, lists of lists, an object of lists, or the first list."""
+    """Return the lists shaped by a schema: objects with a name, lists of lists, an object of lists, or the first."""
     if schema.get("type") == "object":
         return dict(found)
     items = schema.get("items", {})
@@ -39,7 +39,7 @@ def shaped(found: Sequence[tuple[str, list[float]]], schema: Mapping[str, Any]) 
 
 
 def _name(lead: str) -> str:
-    """The name before the numbers; empty when it does not look like one, as "Compare scenarios" does not."""
+    """Return the name before the numbers; empty if it does not look like one, such as "Compare scenarios"."""
     words = re.split(r"[,:.]\s", re.split(r"[-+\u2212]?\d", lead.strip(), maxsplit=1)[0].strip(" ,:="))[-1].split()
     if len(words) > 3:
         words = words[-1:]

@@ -1,4 +1,4 @@
-"""Results as markdown that people like to read: numbers, tables, trees, quotations. Pure, and bounded in length."""
+"""Results as readable markdown: numbers, tables, trees, quotations. Pure, and bounded in length."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
@@ -13,7 +13,7 @@ _TEXTS: Final = frozenset({"text", "summary", "cleaned", "clean", "sanitized", "
 
 
 def number(value: float) -> str:
-    """A number as people write it: 5 for 5.0, 1,234.57 for 1234.5678, never more digits than tell something."""
+    """Return a number for readers, without insignificant digits: 5 for 5.0, 1,234.57 for 1234.5678."""
     if isinstance(value, int):
         return f"{value:,}" if abs(value) >= 10_000 else str(value)
     if value == int(value) and abs(value) < 1e15:
@@ -26,7 +26,7 @@ def number(value: float) -> str:
 
 
 def plain(value: Any) -> str:
-    """A scalar in a line of text."""
+    """Return a scalar as one line of text."""
     if value is None:
         return "\u2013"
     if isinstance(value, bool):
@@ -51,7 +51,7 @@ def _cell(value: Any) -> str:
 
 
 def table(columns: Sequence[str], rows: Sequence[Sequence[Any]], total: int | None = None) -> str:
-    """A table of at most 12 rows and 8 columns; what is left out is said below it."""
+    """Return a table of at most 12 rows and 8 columns, with a note below it about omitted ones."""
     shown = columns[:MAX_COLUMNS]
     lines = [
         "| " + " | ".join(_cell(each) for each in shown) + " |",
@@ -74,7 +74,7 @@ def _rule(rows: Sequence[Sequence[Any]], index: int) -> str:
 
 
 def quotation(text: str) -> str:
-    """A longer text as a quotation, or as a code block where it holds markup; of at most 6,000 characters."""
+    """Return a longer text as a quotation, or as a code block if it holds markup; at most 6,000 characters."""
     kept = text[:MAX_TEXT]
     note = f"\n\n*… shortened here: {len(text) - MAX_TEXT:,} more characters.*" if len(text) > MAX_TEXT else ""
     if any(mark in kept for mark in ("<", "`", "|", "#", "\n ")):
@@ -86,7 +86,7 @@ def quotation(text: str) -> str:
 
 
 def value(result: Any, said: str = "") -> list[str]:
-    """The parts of a JSON value that `said` does not tell already, each as a block of markdown."""
+    """Return the parts of a JSON value that `said` does not mention, each as a block of markdown."""
     if isinstance(result, str):
         return [] if result in said or not result.strip() else [quotation(result)]
     if isinstance(result, list):
@@ -153,7 +153,7 @@ def _label(key: str) -> str:
 
 
 def _tree(root: Mapping[str, Any]) -> str:
-    """A tree as an indented list, depth first, cut after 60 nodes."""
+    """Return a tree as an indented list, depth first, cut after 60 nodes."""
     lines: list[str] = []
     waiting: list[tuple[int, Any]] = [(0, root)]
     left = 0

@@ -1,4 +1,4 @@
-"""Which tools to call for a request, with which arguments; what to ask for; whom to hand over to."""
+"""Plans a request: the tools to call and their arguments, the questions to ask, the colleague to hand over to."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
@@ -12,11 +12,11 @@ from understudy.models.offline.fitting import MEANT, ToolPool, best, features, s
 from understudy.models.offline.request import Request
 from understudy.models.offline.source import MISSING, Source, is_table, plain_schema
 
-# One message may ask for several things; more than this are not read out of it.
+# Calls planned for one message; further requests in it are ignored.
 MAX_CALLS: Final = 6
-# How much better a colleague must fit before the work changes hands.
+# By how much a colleague's score must exceed one's own for a handoff.
 _MARGIN: Final = 1.0
-# What being asked for by name is worth: more than any single tool.
+# The score of an agent that the user names: more than that of any single tool.
 _CALLED: Final = 6.0
 _TRANSFER: Final = frozenset(
     map(scan.stem, ["ask", "hand", "handover", "pass", "transfer", "talk", "speak", "connect", "switch", "forward"])
@@ -25,7 +25,7 @@ _TRANSFER: Final = frozenset(
 
 @frozen
 class Planned:
-    """A tool call to make. `about` says in a few words what it is made on, for people."""
+    """A tool call to make. `about` names its main arguments in a few words, for readers."""
 
     tool: ToolCard
     arguments: Mapping[str, Any] = field(repr=False)
@@ -111,7 +111,7 @@ def follow_up(plan: CallPlan, request: Request) -> tuple[Planned, ...]:
 
 @frozen
 class Offer:
-    """What a colleague could do about a request, and how well that fits it."""
+    """A colleague's plan for a request, and its score."""
 
     colleague: AgentCard
     plan: CallPlan
@@ -141,7 +141,7 @@ def _reason(colleague: AgentCard, plan: CallPlan) -> str:
 
 
 def _about(properties: Mapping[str, Mapping[str, Any]], arguments: Mapping[str, Any], request: Request) -> str:
-    """The arguments worth telling, in a few words: file names in place of ids, no long texts."""
+    """Return the main arguments in a few words: file names in place of ids, no long texts."""
     names = {each.id: each.name for each in request.files}
     told = []
     for name, value in arguments.items():
@@ -154,7 +154,7 @@ def _about(properties: Mapping[str, Mapping[str, Any]], arguments: Mapping[str, 
 
 
 def _question(card: ToolCard, name: str, shape: Mapping[str, Any], source: Source) -> str:
-    """What to ask the user for a missing argument."""
+    """Return the question to the user for a missing argument."""
     doing = card.name.replace("_", " ")
     match shape.get("format"):
         case "table-id":

@@ -18,15 +18,15 @@ from understudy.models.offline.fitting import ToolPool
 from understudy.models.offline.planning import CallPlan, Planned, choose_colleague, follow_up, make_plan, offer_of
 from understudy.models.offline.request import Request, read_request
 
-# What the model says when it asks for something; the next message is then read as the answer to it.
+# The beginnings of its questions; the message after a question is read as the answer to it.
 _ASKED: Final = ("I need ", "Which column shall I take")
 
-# Characters looked at between two checkpoints.
+# Characters processed between two checkpoints.
 _PIECE: Final = 64 * 1024
 
 
 PACE_S: Final = 10.0
-"""Longest time that the pace of a reader may take: it counts as work, and a run has 30 s."""
+"""Seconds of pauses in one answer; a longer answer is written faster, because pauses count as work of the run."""
 
 
 def _new_id() -> str:
@@ -52,7 +52,7 @@ class OfflineModel:
         self._new_id = new_id
 
     async def respond(self, turn: Turn, emit: Emit) -> Reply:
-        """Answer one turn: tool calls, a handoff, or words. Never raises `ModelUnavailable`."""
+        """Answer one turn with tool calls, a handoff, or text. Never raises `ModelUnavailable`."""
         request = read_request(turn).with_columns()
         await trio.lowlevel.checkpoint()
         pool = ToolPool.of([*turn.tools, *(tool for each in turn.colleagues for tool in each.tools)])
@@ -108,7 +108,7 @@ class OfflineModel:
 
 
 def _pieces(text: str) -> Iterator[str]:
-    """The text word by word; every piece but the first begins with the space before it."""
+    """Yield the text word by word; every piece but the first begins with the space before it."""
     for index, word in enumerate(text.split(" ")):
         piece = word if index == 0 else " " + word
         if piece:
@@ -116,7 +116,7 @@ def _pieces(text: str) -> Iterator[str]:
 
 
 async def _usage(request: Request, text: str) -> Usage:
-    """Words in and out, told by their spaces, piece by piece: a message may be a megabyte."""
+    """Count words of input and output by spaces, piece by piece: a message may be a megabyte."""
     spaces = 0
     for start in range(0, len(request.text), _PIECE):
         spaces += request.text.count(" ", start, start + _PIECE)
@@ -130,7 +130,7 @@ def _since_user(turn: Turn) -> tuple[ChatMessage, ...]:
 
 
 def _continued(turn: Turn, request: Request) -> Request | None:
-    """The earlier request and this message together, when this message answers a question the model asked."""
+    """Return the earlier request joined with this message, if this message answers a question of the model."""
     spoken = [each for each in turn.messages if each.role != "tool" and each.content]
     if len(spoken) < 3 or spoken[-1].role != "user" or spoken[-2].role != "assistant" or spoken[-3].role != "user":
         return None

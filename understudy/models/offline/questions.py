@@ -1,4 +1,4 @@
-"""Simple questions about a table, as SQL. The table is called ``data``, as the table tools call it."""
+"""Translates simple questions about a table to SQL. The table is called ``data``, as the table tools call it."""
 
 import re
 from collections.abc import Sequence
@@ -35,7 +35,7 @@ class _Question:
 
 
 def aggregate_in(tokens: Sequence[str]) -> str | None:
-    """The aggregate that a text's words name, as SQL calls it; None when they name none."""
+    """Return the SQL aggregate that a text names, or None."""
     for word in tokens:
         for name, spellings in AGGREGATES.items():
             if word in spellings:
@@ -44,7 +44,7 @@ def aggregate_in(tokens: Sequence[str]) -> str | None:
 
 
 def sql_for(text: str, columns: Sequence[str]) -> str | None:
-    """The query that answers a question about a table with these columns; None when it is not that simple."""
+    """Return the query for a question about a table with these columns; None if it is not simple enough."""
     tokens = scan.words(text)
     number = _TOP.search(" ".join(tokens))
     question = _Question(tokens, find_roles(text, columns), tuple(columns), int(number[1]) if number else None)
@@ -56,7 +56,7 @@ def sql_for(text: str, columns: Sequence[str]) -> str | None:
 
 
 def quote(column: str) -> str:
-    """A column's name as SQL wants it."""
+    """Return a column's name as an SQL identifier."""
     return '"' + column.replace('"', '""') + '"'
 
 
@@ -144,12 +144,12 @@ def _first_rows(question: _Question) -> str | None:
 
 
 def _call(how: str, column: str) -> str:
-    # A sum of whole numbers is a HUGEINT, which JSON has no number for.
+    # A sum of whole numbers is a HUGEINT, which JSON cannot represent.
     return f"CAST(sum({quote(column)}) AS DOUBLE)" if how == "sum" else f"{how}({quote(column)})"
 
 
 def _period(unit: str, column: str) -> str:
-    """The month, year, … a date is in, as text that sorts in order of time."""
+    """Return SQL for the month, year, … of a date, as text that sorts by time."""
     pattern = {"day": "%Y-%m-%d", "month": "%Y-%m", "year": "%Y"}.get(unit)
     date = f"CAST({column} AS DATE)"
     return f"strftime({date}, '{pattern}')" if pattern else f"strftime(date_trunc('{unit}', {date}), '%Y-%m-%d')"

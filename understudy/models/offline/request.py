@@ -1,4 +1,4 @@
-"""What the user asked for, taken apart once: instruction, clauses, body, files, and what this run has found out."""
+"""The user's request, parsed once: instruction, clauses, body, files, and results of this run."""
 
 import re
 from collections.abc import Callable, Mapping, Sequence
@@ -12,14 +12,14 @@ from understudy.models.offline import scan
 
 _T = TypeVar("_T")
 
-# How long a line before a colon may be and still count as the instruction for what follows (characters).
+# Characters of a line before a colon that may still be the instruction for the text after it.
 _MAX_LEAD: Final = 240
 _SPLIT: Final = re.compile(r",?\s(?:and then|and also|and|then|also)\s|[;\n]\s?|[.?!]\s|,\sthen\s")
 
 
 @frozen
 class Result:
-    """How one tool call of this run ended. `value` is the JSON value, or the text when the content was no JSON."""
+    """The outcome of one tool call of this run. `value` is the JSON value, or the text if the content is not JSON."""
 
     tool: str
     status: str
@@ -29,13 +29,13 @@ class Result:
 
     @property
     def ok(self) -> bool:
-        """Whether the tool did what it was asked."""
+        """Whether the call succeeded."""
         return self.status == "ok"
 
 
 @frozen
 class Request:
-    """`text` is the user's whole message, `instruction` the part that says what to do, `body` what to do it to.
+    """`text` is the user's whole message, `instruction` the part with the task, `body` the text it applies to.
 
     `results` are those of this run. Where an instruction cannot be told from its body, both are the whole message.
     """
@@ -48,7 +48,7 @@ class Request:
     _seen: dict[Any, Any] = field(init=False, factory=dict, eq=False, repr=False)
 
     def look(self, find: Callable[..., _T], text: str, *more: Any) -> _T:
-        """What `find` finds in a piece of this request. Remembered: many tools ask the same of the same words."""
+        """Return the result of `find` for a part of this request, cached because many tools need the same."""
         key = (find, text, more)
         if key not in self._seen:
             self._seen[key] = find(text, *more)
@@ -57,7 +57,7 @@ class Request:
 
     @property
     def clauses(self) -> tuple[str, ...]:
-        """The instruction's parts: what stands between and, then, commas with then, and the ends of sentences."""
+        """The instruction's parts, split at "and", "then" and ends of sentences."""
         if self.look(scan.sql, self.instruction):
             return (self.instruction,)
         hidden = _hide_quotations(self.instruction)
@@ -74,7 +74,7 @@ class Request:
         return scan.window(self.text)
 
     def with_columns(self) -> "Request":
-        """With the columns that tools of this run found in files whose columns were not known."""
+        """Return the request with the columns that tools of this run found in files of unknown columns."""
         files = []
         for each in self.files:
             found = [r for r in self.results if r.ok and each.id in map(str, r.arguments.values())]
@@ -84,7 +84,7 @@ class Request:
 
 
 def read_request(turn: Turn) -> Request:
-    """The last message of the user, and the tool results after it."""
+    """Return the last message of the user and the tool results after it."""
     last = max((i for i, each in enumerate(turn.messages) if each.role == "user"), default=-1)
     text = turn.messages[last].content if last >= 0 else ""
     instruction, body = _divided(text)
@@ -92,7 +92,7 @@ def read_request(turn: Turn) -> Request:
 
 
 def _divided(text: str) -> tuple[str, str]:
-    """Instruction and body: the body follows a colon or a line break after a short beginning."""
+    """Split into instruction and body: the body follows a colon or a line break after a short beginning."""
     lead = text[: _MAX_LEAD + 1].lstrip()
     skipped = len(text[: _MAX_LEAD + 1]) - len(lead)
     hidden = _hide_quotations(lead)
@@ -105,7 +105,7 @@ def _divided(text: str) -> tuple[str, str]:
 
 
 def _colon(text: str) -> int:
-    """The first colon that is followed by space or a line's end: not the one in a time or an address."""
+    """Return the first colon followed by a space or line end, unlike one in a time or an address."""
     index = text.find(":")
     while index >= 0 and text[index + 1 : index + 2].strip():
         index = text.find(":", index + 1)
@@ -130,7 +130,7 @@ def _results(messages: Sequence[ChatMessage]) -> list[Result]:
 
 
 def _content(content: str) -> tuple[Any, str]:
-    """Value and summary of a tool message; any text that is not what `tool_message` writes is its own value."""
+    """Return value and summary of a tool message; any text not written by `tool_message` is its own value."""
     try:
         body = msgspec.json.decode(unfenced(content))
     except (msgspec.DecodeError, UnicodeError, RecursionError):
@@ -143,7 +143,7 @@ def _content(content: str) -> tuple[Any, str]:
 
 
 def _columns(result: Result) -> tuple[str, ...] | None:
-    """The column names in a result, where it has any: ``columns`` as names or as objects with a name."""
+    """Return the column names in a result, if it has any: ``columns`` as names or as objects with a name."""
     listed = result.value.get("columns") if isinstance(result.value, dict) else None
     if not isinstance(listed, list):
         return None

@@ -1,6 +1,6 @@
-"""What can be found in a text without understanding it: words, numbers, quotations, arithmetic, SQL, names.
+"""Scans of a text for words, numbers, quotations, SQL, names and dates.
 
-Every scan is linear and looks at a bounded piece of text; whoever calls passes at most `WINDOW` characters.
+Every scan is linear and takes a bounded text: callers pass at most `WINDOW` characters.
 """
 
 import re
@@ -11,7 +11,7 @@ import msgspec
 # A request's instructions stand at its beginning, sometimes at its end; a pasted book stands in between.
 WINDOW: Final = 1_000
 TAIL: Final = 200
-# Stands at both sides of what a window leaves out. What touches it is only a part of what was written.
+# Marks both sides of the gap in a window. A word that touches it is incomplete.
 CUT: Final = "\0"
 
 _WORD: Final = re.compile(r"[^\W_]+")
@@ -21,7 +21,7 @@ _NUMBER: Final = re.compile(r"(?<![\w.])(?<![A-Za-z]-)[-+\u2212]?(?:\d{1,3}(?:,\
 _NAME: Final = re.compile(r"#?[A-Za-z0-9][A-Za-z0-9_/#-]*")
 _PAIR: Final = re.compile(r"(?<![A-Za-z0-9_])([A-Za-z_][A-Za-z0-9_]*)\s?[=:]\s?")
 _SQL: Final = re.compile(r"\b(?:select|with)\b", re.IGNORECASE)
-# Statements that write. They are passed on as they are: the tool refuses them, and says why.
+# Statements that write. They are passed on unchanged: the tool refuses them with a reason.
 _WRITES: Final = re.compile(
     r"\b(?:insert\s+into|update\s+\S{1,80}\s+set|delete\s+from|(?:drop|create|alter|truncate)\s+table)\b", re.IGNORECASE
 )
@@ -29,17 +29,17 @@ DATE: Final = re.compile(r"(?<!\d)\d{4}-\d{2}-\d{2}(?!\d)")
 
 
 def window(text: str) -> str:
-    """The beginning and the end of a text, where instructions stand; `CUT` marks what is left out between them."""
+    """Return the beginning and the end of a text, which hold its instructions; `CUT` marks the gap between them."""
     return text if len(text) <= WINDOW + TAIL else f"{text[:WINDOW]}{CUT}\n{CUT}{text[-TAIL:]}"
 
 
 def words(text: str) -> tuple[str, ...]:
-    """The words of a text, in lower case and in order."""
+    """Return the words of a text, in lower case and in order."""
     return tuple(_WORD.findall(text.lower()))
 
 
 def stem(word: str) -> str:
-    """A word without its ending, in one spelling: charts, charting and charted are chart; z is s."""
+    """Return a word without its ending, in one spelling: charts, charting and charted are chart; z is s."""
     word = word.replace("z", "s")
     if len(word) > 3:
         for suffix in _SUFFIXES:
@@ -49,7 +49,7 @@ def stem(word: str) -> str:
 
 
 def quoted(text: str) -> list[str]:
-    """The quotations in a text, without their marks, in order."""
+    """Return the quotations in a text, without their marks, in order."""
     found: list[str] = []
     open_for_ever: set[str] = set()
     index = 0
@@ -66,7 +66,7 @@ def quoted(text: str) -> list[str]:
 
 
 def numbers(text: str) -> list[float]:
-    """The numbers in a text, whole ones as int. Dates and the digits inside names are not numbers."""
+    """Return the numbers in a text, whole ones as int. Dates and the digits inside names are not numbers."""
     plain = DATE.sub(" ", text)
     found: list[float] = []
     for match in _NUMBER.finditer(plain):
@@ -76,12 +76,12 @@ def numbers(text: str) -> list[float]:
 
 
 def percentages(text: str) -> list[float]:
-    """The numbers that stand before a percent sign or the word percent."""
+    """Return the numbers before a percent sign or the word percent."""
     return [float(each) for each in re.findall(r"(?<![\w.])([-+]?\d{1,18}(?:\.\d{1,18})?)\s?(?:%|percent\b)", text)]
 
 
 def names(text: str) -> list[str]:
-    """Words that look like an identifier: with a digit and a letter or a sign in them, as A-17, #4512, INV2024."""
+    """Return the words that look like an identifier: with a digit and a letter or sign, as A-17, #4512."""
     dates = set(DATE.findall(text))
     found = []
     for match in _NAME.finditer(text):
@@ -94,7 +94,7 @@ def names(text: str) -> list[str]:
 
 
 def pairs(text: str) -> dict[str, str]:
-    """What is written as ``name=value`` or ``name: value``: the value is a quotation or the next word."""
+    """Return the pairs written as ``name=value`` or ``name: value``; a value is a quotation or the next word."""
     found: dict[str, str] = {}
     for match in _PAIR.finditer(text):
         rest = text[match.end() : match.end() + 200]
@@ -107,12 +107,12 @@ def pairs(text: str) -> dict[str, str]:
 
 
 def dates(text: str) -> list[str]:
-    """The dates written as 2026-11-20."""
+    """Return the dates written as 2026-11-20."""
     return DATE.findall(text)
 
 
 def sql(text: str) -> str | None:
-    """A ```` ```sql ```` block, or all from a SELECT, WITH … SELECT, DELETE FROM or their like on; None for neither."""
+    """Return a ```` ```sql ```` block, or all text from SELECT, WITH … SELECT, DELETE FROM or similar on; None."""
     start = text.find("```")
     if start >= 0:
         end = text.find("```", start + 3)
@@ -132,7 +132,7 @@ def sql(text: str) -> str | None:
 
 
 def json_object(text: str) -> dict[str, Any]:
-    """The first JSON object in a text; empty when there is none."""
+    """Return the first JSON object in a text; empty if there is none."""
     start, end = text.find("{"), text.rfind("}")
     if start < 0 or end < start:
         return {}

@@ -1,4 +1,4 @@
-"""What the offline model says. Pure: a request and its results in, markdown out."""
+"""The texts of the offline model. Pure: a request and its results in, markdown out."""
 
 import re
 from collections.abc import Iterable, Sequence
@@ -34,23 +34,23 @@ _ABOUT: Final = (
 
 
 def thought(planned: Sequence[Planned]) -> str:
-    """What is about to be done, in a sentence."""
+    """Return the next step as a sentence."""
     return "I will use " + " and ".join(describe(each) for each in planned) + "."
 
 
 def describe(planned: Planned) -> str:
-    """A call in a few words: the tool, and what it is used on."""
+    """Return a call in a few words: the tool and its main arguments."""
     words = planned.tool.name.replace("_", " ")
     return f"{words} on {planned.about}" if planned.about else words
 
 
 def title(text: str) -> str:
-    """A text with a capital first letter; the rest, which may be a name, stays as it is."""
+    """Return a text with a capital first letter; the rest, which may be a name, is unchanged."""
     return text[:1].upper() + text[1:]
 
 
 def asks_about(text: str) -> bool:
-    """Whether a request asks what can be asked."""
+    """Whether a request asks for help."""
     plain = " ".join(scan.words(text))
     return plain in ("help", "help me") or any(each in plain for each in _ABOUT)
 
@@ -72,7 +72,7 @@ def repeated(request: Request) -> str | None:
 
 
 def answer(request: Request, questions: Iterable[str] = ()) -> str:
-    """The answer once tools have been called: what each found, told plainly; then what is still open."""
+    """Return the answer after tool calls: each result in plain words, then the open questions."""
     blocks: list[str] = []
     quoted = repeated(request)
     if quoted is not None:
@@ -117,7 +117,7 @@ def _name(result: Result) -> str:
 
 
 def small_talk(request: Request, turn: Turn) -> str:
-    """The answer to a request no tool is for: what is asked about oneself, a greeting, or plainly that nothing fits."""
+    """Return the answer to a request without a tool: about the agent itself, a greeting, or that nothing fits."""
     tokens = scan.words(request.instruction)
     quoted = repeated(request)
     if quoted is not None:
