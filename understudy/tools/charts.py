@@ -83,7 +83,7 @@ def _sentence(title: str, points: Points) -> str:
 
 
 def title_of(plan: ChartPlan) -> str:
-    """What the chart shows, in at most 100 characters: ``Sum of sales by month``. Whoever shows it puts it above."""
+    """Return the title in at most 100 characters: ``Sum of sales by month``. Clients show it above the chart."""
     title = f"{_capital(plan.y_title)} by {plan.grain or plan.x_title}"
     return title if len(title) <= 100 else title[:99] + "…"
 

@@ -20,7 +20,7 @@ E: Final = Decimal("2.71828182845904523536028747135266249775724709369995957")
 
 
 class NotCalculable(ValueError):
-    """Something cannot be calculated; the text is a sentence for the user."""
+    """An expression cannot be calculated; the text is a sentence for the user."""
 
 
 def context() -> Context:

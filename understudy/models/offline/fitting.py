@@ -110,14 +110,14 @@ def _features(name: str, description: str, parameters: str, choices: str, format
 
 @frozen
 class ToolPool:
-    """All tools within reach, to know which words tell them apart: a word in three names says a third as much."""
+    """All available tools, to weigh words by their frequency: a word in three names counts a third."""
 
     in_names: Mapping[str, int]
     in_words: Mapping[str, int]
 
     @classmethod
     def of(cls, cards: Iterable[ToolCard]) -> "ToolPool":
-        """The pool of these tools; a tool that several agents have counts once."""
+        """Return the pool of these tools; a tool of several agents counts once."""
         in_names: dict[str, int] = {}
         in_words: dict[str, int] = {}
         for each in {card.name: card for card in cards}.values():
@@ -130,7 +130,7 @@ class ToolPool:
 
 
 def fit(card: ToolCard, source: Source, pool: ToolPool) -> float:
-    """How well a tool fits a clause: 0 not at all, `MEANT` and above clearly."""
+    """Return a tool's score for a clause: 0 is no match, `MEANT` and above a clear one."""
     asked = source.request.look(stems, source.clause)
     known = features(card)
     by_name = sum(_weight(each, _NAME / pool.in_names.get(each, 1)) for each in asked & known.name)
@@ -204,7 +204,7 @@ def _capital(text: str) -> bool:
 
 
 def best(cards: Sequence[ToolCard], source: Source, pool: ToolPool) -> tuple[ToolCard | None, float]:
-    """The tool that fits best, the earlier one of equals, and how well."""
+    """Return the tool with the highest score, the earlier one of equals, and its score."""
     scored = [(fit(each, source, pool), each) for each in cards]
     if not scored:
         return None, 0.0

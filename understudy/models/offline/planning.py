@@ -34,7 +34,7 @@ class Planned:
 
 @frozen
 class CallPlan:
-    """What to do about a request. `questions` ask for what was missing; `fit` adds up how well the chosen tools fit."""
+    """The plan for a request. `questions` ask for missing arguments; `fit` is the sum of the chosen tools' scores."""
 
     calls: tuple[Planned, ...] = ()
     questions: tuple[str, ...] = ()
@@ -42,7 +42,7 @@ class CallPlan:
 
 
 def make_plan(request: Request, tools: Sequence[ToolCard], pool: ToolPool | None = None) -> CallPlan:
-    """The calls for a request: the best tool for each of its clauses, where one fits at all."""
+    """Plan the calls for a request: for each clause the best tool, if one fits."""
     pool = pool or ToolPool.of(tools)
     parts = request.clauses or ("",)
     plan = _plan_clauses(request, tools, pool, parts)
@@ -92,7 +92,7 @@ def _fill_all(card: ToolCard, source: Source) -> tuple[Planned | None, list[str]
 
 
 def _looking_first(plan: CallPlan, request: Request, tools: Sequence[ToolCard]) -> CallPlan:
-    """Where a question is only open because a table's columns are not known yet, look at the table first."""
+    """If a question is open only because a table's columns are unknown, plan to profile the table first."""
     unknown = [each for each in request.files if is_table(each) and each.columns is None]
     looking = next((each for each in tools if "profil" in " ".join(features(each).name)), None)
     if not plan.questions or not unknown or looking is None or request.results:
@@ -104,7 +104,7 @@ def _looking_first(plan: CallPlan, request: Request, tools: Sequence[ToolCard]) 
 
 
 def follow_up(plan: CallPlan, request: Request) -> tuple[Planned, ...]:
-    """The planned calls that this run has not made yet: those that became possible by what it found out."""
+    """Return the planned calls that became possible by this run's results, and were not made yet."""
     made = {each.tool for each in request.results}
     return tuple(each for each in plan.calls if each.tool.name not in made)
 
@@ -119,7 +119,7 @@ class Offer:
 
 
 def offer_of(request: Request, colleague: AgentCard, pool: ToolPool) -> Offer:
-    """What a colleague could do. One whom the user asks for by name ("ask insights …") fits in any case."""
+    """Return a colleague's offer. A colleague that the user names ("ask insights …") fits in any case."""
     plan = make_plan(request, colleague.tools, pool)
     asked = request.look(stems, request.instruction)
     named = stems(f"{colleague.name} {colleague.title}".replace("_", " ")) & asked and _TRANSFER & asked
@@ -127,7 +127,7 @@ def offer_of(request: Request, colleague: AgentCard, pool: ToolPool) -> Offer:
 
 
 def choose_colleague(own: CallPlan, offers: Sequence[Offer]) -> Handoff | None:
-    """The colleague who fits the request clearly better than oneself, the earlier one of equals, if there is one."""
+    """Return a handoff to the colleague with a clearly higher score, the earlier one of equals; None without one."""
     fittest = max(offers, key=lambda each: each.fit, default=None)
     if fittest is None or fittest.fit < MEANT or fittest.fit <= own.fit + _MARGIN:
         return None

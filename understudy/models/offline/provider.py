@@ -78,7 +78,7 @@ class OfflineModel:
         return await self._say(text, turn, request, emit)
 
     async def _after_tools(self, turn: Turn, request: Request, plan: CallPlan, emit: Emit) -> Reply:
-        """Write the answer; or, once, make the calls that the results have made possible."""
+        """Write the answer, or make, once, the calls that became possible by the results."""
         rounds = sum(1 for each in _since_user(turn) if each.role == "assistant" and each.calls)
         later = follow_up(plan, request) if rounds == 1 and all(each.ok for each in request.results) else ()
         if later:
