@@ -26,7 +26,7 @@ from sqlalchemy import Connection, Engine, event
 from trio_websocket import WebSocketConnection, open_websocket_url
 
 from benchmarks.figure import Figure
-from understudy.app.build import Running, serve_app
+from understudy.app.server import Running, serve_app
 from understudy.app.settings import Settings
 
 ROOT = Path(__file__).resolve().parent.parent

@@ -162,7 +162,7 @@ async def test_agent_responses_tell_what_was_taken_out(serve: Any) -> None:
         assert list(frame)[:7] == list(peer.seen[-1])[:7]
         assert (frame["agent_type"], frame["conversation_id"]) == ("script", "c")
         assert frame["data"]["counts"] == {"secret": 1}
-        assert frame["message"] == "1 find was taken out"
+        assert frame["message"] == "1 item was redacted"
     assert KEY not in str(peer.seen)
 
 

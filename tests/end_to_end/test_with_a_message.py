@@ -125,7 +125,7 @@ async def test_a_secret_in_context_is_taken_out(serve: Any) -> None:
     events = {event["type"]: event for event in peer.seen}
     told = events["sanitization_summary"]
     assert (told["data"]["counts"], told["data"]["findings"], told["data"]["omitted"]) == ({"secret": 1}, [], 1)
-    assert told["message"] == "1 find was taken out"
+    assert told["message"] == "1 item was redacted"
     assert list(events["alert"]["data"]["kinds"].values()) == [1]
 
 

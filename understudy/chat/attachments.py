@@ -1,4 +1,4 @@
-"""The files of one user, as tools read them and as a model is told of them."""
+"""The files of one user, for tools to read, and described for a model."""
 
 import csv
 from collections.abc import AsyncGenerator
@@ -16,15 +16,15 @@ from understudy.tools.errors import ToolError
 from understudy.tools.tool import StoredFile
 
 LEFT_OUT = "(left out)"
-"""What a model is told in place of a name that reads like an instruction."""
+"""The replacement for a name that reads like an instruction."""
 TABLES = (".csv", ".tsv", ".txt")
-"""What the names of files end with that may have named columns."""
+"""Suffixes of files that may have named columns."""
 HEAD = 64 * 1024
-"""Bytes of a table that are looked at for its column names."""
+"""Bytes of a table that are searched for its column names."""
 
 
 class Attachments:
-    """What one user has uploaded; other users' files do not exist here."""
+    """The uploads of one user; other users' files do not exist here."""
 
     def __init__(self, owner: str, store: Store, files: FileStore, content_filter: ContentFilter) -> None:
         self._owner = owner
@@ -33,7 +33,7 @@ class Attachments:
         self._files = files
 
     async def get(self, file_id: str) -> StoredFile:
-        """Give the file of that id.
+        """Return the file of that id.
 
         Raises:
             LookupError: This user has no such file.
@@ -44,7 +44,7 @@ class Attachments:
         return await self._here(row)
 
     async def save(self, name: str, media_type: str, content: bytes) -> StoredFile:
-        """Keep a new file for this user.
+        """Store a new file for this user.
 
         Raises:
             FileTooLarge: It is larger than the server accepts.
@@ -88,8 +88,7 @@ class Attachments:
                 return None  # a tool that asks for it will say so
 
     async def _clean(self, words: list[str]) -> list[str]:
-        """What a file says of itself, as a model may read it: it stands among its instructions, so none of it may be
-        one."""
+        """Return the names of a file for a model; they stand among its instructions, so none may read like one."""
         clean = await self._guard.filter_value(words, self._guard.tool)
         if not (clean.blocked or is_suspect(clean.findings)):
             return list(clean.value)
@@ -105,7 +104,7 @@ async def _once(content: bytes) -> AsyncGenerator[bytes, None]:
 
 
 def _columns(begin: bytes) -> tuple[str, ...] | None:
-    """The names in a delimited file's header; None when it does not look like one."""
+    """Return the column names in a delimited file's header; None if it does not look like one."""
     head = begin[:HEAD].decode("utf-8-sig", errors="replace")
     lines = head.splitlines()
     if not lines or "\0" in head:

@@ -1,4 +1,4 @@
-"""The line a human reads beside each event, and the envelope around it. Pure."""
+"""The summary line of each event for humans, and the envelope around it. Pure."""
 
 from transport.wire.events import (
     AgentCompleted,
@@ -71,8 +71,8 @@ def summary_line(event: Event) -> str:
 def _redaction_line(event: SanitizationSummary) -> str:
     stayed = sum(each.get("action") == "flag" for each in event.findings)
     gone = len(event.findings) + (event.omitted or 0) - stayed
-    words = [f"{gone} {'find was' if gone == 1 else 'finds were'} taken out"] if gone else []
-    words += [f"{stayed} {'find was' if stayed == 1 else 'finds were'} pointed out"] if stayed else []
+    words = [f"{gone} {'item was' if gone == 1 else 'items were'} redacted"] if gone else []
+    words += [f"{stayed} {'item was' if stayed == 1 else 'items were'} pointed out"] if stayed else []
     return ", ".join(words)
 
 

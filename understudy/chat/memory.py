@@ -1,6 +1,6 @@
-"""What an agent remembers of a user: looked through before it is kept, and told to a model as data.
+"""The memory of an agent about a user: filtered before it is stored, and given to a model as data.
 
-The database is asked first, also where another node answers the next run; the cache answers while it is away.
+Reads go to the database first, as another node may have written; the cache answers while the database is away.
 """
 
 import logging
@@ -23,14 +23,14 @@ from understudy.tools.memory import TTL_S, check_name, checked, no_room
 log = logging.getLogger(__name__)
 
 FOR_MODEL_BYTES: Final = 16 * 1024
-"""Of JSON that a model is told of what is remembered, the latest first."""
+"""Bytes of JSON of the memory in a model's instructions, the latest first; older values are left out."""
 EVERY_S: Final = 60.0
 """Interval of removing expired memories."""
 
 
 @define
 class AgentMemory:
-    """What one agent remembers of one user. `clock` gives Unix seconds."""
+    """The memory of one agent about one user. `clock` gives Unix seconds."""
 
     owner: str
     agent: str
@@ -46,7 +46,7 @@ class AgentMemory:
         if clean.blocked:
             blocked = self.content_filter.blocked_error(f"{name} is not remembered", clean.texts)
             raise ToolError("content_blocked", blocked.message)
-        checked(name, clean.value, ttl_s)  # what is put in place of a secret may be longer than it
+        checked(name, clean.value, ttl_s)  # the placeholder of a secret may be longer than the secret
         now = self.clock()
         try:
             kept = await self.store.remember(Remember(self.owner, self.agent, name, clean.value, now, now + ttl_s))
@@ -71,9 +71,9 @@ class AgentMemory:
             raise _unavailable() from None
 
     async def for_model(self) -> str:
-        """Return what a model's instructions say of the memory, fenced; empty if nothing is remembered.
+        """Return the memory for a model's instructions, fenced; empty if nothing is remembered.
 
-        While the database is away it may be a little old; where nothing of it is known, it is left out.
+        While the database is away it comes from the cache; if the cache has none, it is left out.
         """
         try:
             known = await self._all()
@@ -111,11 +111,11 @@ def _unavailable() -> ToolError:
 
 
 class _Expire:
-    """It is time to look."""
+    """To itself: remove expired memories now."""
 
 
 class MemoryExpiry(Actor):
-    """Looks once a minute; `clock` gives Unix seconds. With several nodes each of them does, and finds little."""
+    """Removes expired memories every `every_s` seconds; `clock` gives Unix seconds. Each node does."""
 
     def __init__(self, store: Store, clock: Callable[[], float], every_s: float = EVERY_S) -> None:
         self.store = store
@@ -123,11 +123,11 @@ class MemoryExpiry(Actor):
         self.every_s = every_s
 
     async def on_start(self, context: Context) -> None:
-        """Look at once: the server may have been away for long."""
+        """Check at once: the server may have been down for long."""
         context.ref.tell(_Expire())
 
     async def receive(self, message: object, context: Context) -> None:
-        """Remove what has expired; while the database is away it stays."""
+        """Remove expired memories; while the database is away they stay, but are not returned."""
         match message:
             case _Expire():
                 try:

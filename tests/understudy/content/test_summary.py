@@ -28,7 +28,7 @@ def test_a_summary_reports_what_changed_the_text_or_gives_orders() -> None:
     assert [each["kind"] for each in event.findings] == ["secret.github", "injection.override", "pii.unread"]
     assert event.findings[1] == {"kind": "injection.override", "start": 9, "end": 13, "action": "flag"}
     assert (event.omitted, event.call_id) == (None, None)
-    assert summary_line(event) == "1 find was taken out, 2 finds were pointed out"
+    assert summary_line(event) == "1 item was redacted, 2 items were pointed out"
 
 
 @pytest.mark.parametrize(

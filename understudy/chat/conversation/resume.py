@@ -1,4 +1,4 @@
-"""A run that lost its server and is taken up: how often that may be, and after how long. Pure."""
+"""The resume policy of a run that lost its server: how often it is resumed, and after which backoff. Pure."""
 
 import random
 from collections.abc import Mapping, Sequence
@@ -13,22 +13,22 @@ from understudy.chat.run.replay import Replay
 from understudy.storage.rows import RunRecord
 
 MAX_ATTEMPTS: Final = 5
-"""How often work on a run is taken up that gets no further; then it is set aside, for it may be what kills servers."""
+"""Attempts at a run without progress; then it is abandoned, as it may be the cause of its servers' crashes."""
 BACKOFF_S: Final = 1.0
 BACKOFF_FACTOR: Final = 4.0
 MAX_BACKOFF_S: Final = 16.0
-"""The first attempt is made at once, the second after this time, each later one after so many times that, and so on."""
+"""Seconds before the second attempt, the factor for each further one, and the longest backoff. The first has none."""
 JITTER: Final = 0.25
-"""Of the rest before an attempt: all runs of a server lose it at the same moment."""
+"""Fraction by which a backoff varies at random, as all runs of a server lose it at the same moment."""
 INTERRUPTED: Final = "The work on this message was interrupted"
 
 
 @define(eq=False)
 class ResumeAttempt:
-    """One run's attempts. `number` is the one that is to be made now, from 1; `rested` says that it may begin.
+    """The next attempt at a run. `number` counts from 1; `due`: its backoff is over; `recorded`: it is in the database.
 
-    `progress` is how many steps are finished, `replay` None where the steps cannot be read. `agent_type` and `pillar`
-    are those that the message went to.
+    `progress` is the number of finished steps, `replay` is None if the steps cannot be read. `agent_type` and `pillar`
+    are those that the message was addressed to.
     """
 
     number: int
@@ -44,13 +44,13 @@ class ResumeAttempt:
 
     @classmethod
     def next_of(cls, run: RunRecord, replay: Replay | None) -> "ResumeAttempt":
-        """The next attempt at a run; steps that it finished since the last one begin the count again."""
+        """Return the next attempt at a run; a step finished since the last attempt restarts the count."""
         progress = run.progress if replay is None else replay.finished_steps
         number = 1 if progress > run.progress else run.attempts + 1
         return cls(number, progress, replay, run.agent_type, run.pillar)
 
     def agent(self, agents: Mapping[str, Agent]) -> str | None:
-        """The name of the run's first agent; None where there is no such agent any more."""
+        """Return the name of the run's first agent; None if that agent does not exist any more."""
         if self.replay is not None and self.replay.agents:
             name = self.replay.agents[0][1]
             return name if name in agents else None
@@ -60,14 +60,14 @@ class ResumeAttempt:
             return None
 
     def backoff_s(self, chance: random.Random) -> float:
-        """How long to wait before this attempt."""
+        """Return the seconds to wait before this attempt."""
         if self.due:
             return 0.0
         rest_s = min(BACKOFF_S * BACKOFF_FACTOR ** (self.number - 2), MAX_BACKOFF_S)
         return rest_s * chance.uniform(1 - JITTER, 1 + JITTER)
 
     def unresumable_reason(self, agents: Mapping[str, Agent]) -> tuple[str, str] | None:
-        """Why it cannot go on, in a word for the log and a sentence for the user; None when it can."""
+        """Return why the run cannot be resumed: a word for the log and a sentence for the user. None if it can."""
         replay = self.replay
         if self.number > MAX_ATTEMPTS:
             return "set_aside", f"The work on this message was given up: it did not get on in {MAX_ATTEMPTS} attempts."

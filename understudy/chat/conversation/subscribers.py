@@ -1,4 +1,4 @@
-"""The outboxes that are sent a thread's events. None of them is ever waited for."""
+"""The outboxes that are subscribed to a thread. Sending to them never waits."""
 
 import logging
 from collections.abc import Sequence
@@ -17,7 +17,7 @@ log = logging.getLogger(__name__)
 
 @define
 class Subscribers:
-    """The followers of one thread; each is watched by the actor whose `context` is given, and told of here."""
+    """The subscribers of one thread; the actor whose `context` is given watches each of them."""
 
     owner: str
     thread_id: str
@@ -33,7 +33,7 @@ class Subscribers:
     def subscribe(
         self, outbox: ActorRef | None, head: int, context: Context, *, after: int | None = None, unasked: bool = False
     ) -> None:
-        """Let an outbox follow: from where it stands, or from `after`. `head` is the number of the thread's last event.
+        """Subscribe an outbox from its own cursor, or from `after`. `head` is the number of the thread's last event.
 
         `unasked`: its client has not spoken of the thread (see `transport.outbox.outbox.Follow`). None, the outbox of a
         client without a connection, does not follow.
@@ -45,24 +45,24 @@ class Subscribers:
     def _watch(self, outbox: ActorRef, context: Context) -> None:
         if outbox not in self._outboxes:
             self._outboxes[outbox] = None
-            context.watch(outbox, urgent=True)  # nothing more is sent to it, however much waits to be
+            context.watch(outbox, urgent=True)  # nothing is sent to it once it has stopped, although messages wait
 
     def subscribe_all(self, head: int, context: Context, *, after: int | None = None) -> None:
-        """Let all connections of the user follow, unasked."""
+        """Subscribe all connections of the user, unasked."""
         for outbox in self.services.outboxes(self.owner, self.thread_id):
             self.subscribe(outbox, head, context, after=after, unasked=True)
 
     def subscribe_others(self, head: int, context: Context, *, after: int) -> None:
-        """Subscribe the user's connections that do not follow yet, unasked, to what comes after the event `after`."""
+        """Subscribe the user's other connections, unasked, to the events after `after`."""
         for outbox in self.services.outboxes(self.owner, self.thread_id):
             if outbox not in self._outboxes:
                 self.subscribe(outbox, head, context, after=after, unasked=True)
 
     def replay_acceptance(self, outbox: ActorRef | None, accepted: Envelope, head: int, context: Context) -> None:
-        """Send the stored acceptance of a message that was sent again, and all that came after it.
+        """Send the stored acceptance of a message that was sent again, and all events after it.
 
         A connection that was sent these events already gets the acceptance alone. An acceptance without a number (the
-        log was trimmed) says nothing about where its run began: the connection then follows from `head` on.
+        log was trimmed) does not say where its run began: the connection is then subscribed from `head` on.
         """
         if outbox is None:
             return
@@ -72,37 +72,37 @@ class Subscribers:
         outbox.try_tell(Reply(self.restore(accepted), head))
 
     def catch_up(self, head: int) -> None:
-        """Have every follower read what it lacks of the log, which reaches to `head`."""
+        """Have every subscriber read the events that it misses, up to `head`, from the log."""
         for outbox in self._outboxes:
             outbox.try_tell(SubscribeThread(self.thread_id, None, head, implicit=True))
 
     def remove(self, ref: ActorRef) -> bool:
-        """Forget one that has ended; False when `ref` was none of them."""
+        """Remove an outbox that has stopped. Return False if `ref` was not subscribed."""
         if ref not in self._outboxes:
             return False
         del self._outboxes[ref]
         return True
 
     def has_remote(self) -> bool:
-        """Whether another server's clients follow: what forwards to them ends with the conversation."""
+        """Return whether clients of other nodes are subscribed: their forwarders stop with the conversation."""
         return not self._outboxes.keys() <= set(self.services.outboxes(self.owner, self.thread_id))
 
     def unsubscribe_all(self) -> None:
-        """Tell all that there is no more of this thread: one that begins later under its name is another."""
+        """Unsubscribe all: the thread is deleted, and a later thread of the same id is another one."""
         for outbox in self._outboxes:
             outbox.try_tell(UnsubscribeThread(self.thread_id))
         self._outboxes.clear()
 
     def unsubscribe_stale(self) -> None:
-        """There is no such thread yet: whoever still follows one of its name that was deleted ceases to.
+        """Unsubscribe connections from a deleted thread of the same id.
 
-        They may not have been told, where another server deleted it and died, or could not be heard.
+        They may have missed the deletion if another node deleted the thread and died, or could not be reached.
         """
         for outbox in self.services.outboxes(self.owner, self.thread_id):
             outbox.try_tell(UnsubscribeThread(self.thread_id))
 
     def deliver(self, *envelopes: Envelope, but: ActorRef | None = None) -> None:
-        """Hand events to every follower, or to all `but` one."""
+        """Send events to every subscriber, or to all `but` one."""
         message = Deliver(*envelopes, shared=len(self._outboxes) > 1)
         for outbox in self._outboxes:
             if outbox != but:
@@ -115,11 +115,11 @@ class Subscribers:
             outbox.try_tell(message, lane=Lane.ALERT)
 
     def restore(self, envelope: Envelope) -> Envelope:
-        """A stored event as its user is shown it."""
+        """Return a stored event with its placeholders restored, as it is sent to its user."""
         return self.services.content_filter.vault.restore_envelope(self.owner, envelope)
 
     def send_about_answer(self, event: Event, answer: Message, sender: ActorRef | None) -> None:
-        """Send an event about an answer that is not logged, to every follower, and to its sender in any case."""
+        """Send an event about an answer that is not logged to every subscriber, and to its sender in any case."""
         told = wrap_about_answer(answer, event, now=self.services.clock())
         self.deliver(told, but=sender)
         if sender is not None:
@@ -128,11 +128,11 @@ class Subscribers:
     def publish(
         self, envelopes: Sequence[Envelope], head: int, context: Context, *, arrived_at: float | None = None
     ) -> None:
-        """Send committed events to every follower.
+        """Send committed events to every subscriber.
 
-        With each message, and if there is no follower, all the user's connections follow from here on. So a connection
-        that came while a thread began, and could not know of it, hears of the thread at its next message at the
-        latest. `head` is the number of the thread's last event, `arrived_at` when the message came that they accept.
+        With each message, and if there is no subscriber, all the user's connections are subscribed from here on. So a
+        connection that was opened while a thread began gets the thread with its next message at the latest. `head` is
+        the number of the thread's last event, `arrived_at` is when the message came that they accept.
         """
         if not envelopes:
             return
