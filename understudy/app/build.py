@@ -63,10 +63,10 @@ async def build_app(
     metrics = observability.metrics
     known = build_agents(settings, agents, observability.breakers)
     policy = await trio.to_thread.run_sync(load_policy, settings.scrub_policy)
-    sealer = load_cipher(str(settings.raw_key), settings.raw_key_file) if settings.store_raw else None
+    text_cipher = load_cipher(str(settings.raw_key), settings.raw_key_file) if settings.store_raw else None
     database = await trio.to_thread.run_sync(open_database, settings)
     redis = await trio.to_thread.run_sync(build_redis, settings, metrics)
-    content_filter = await trio.to_thread.run_sync(ContentFilter, policy, metrics, detectors, sealer)
+    content_filter = await trio.to_thread.run_sync(ContentFilter, policy, metrics, detectors, text_cipher)
     tree = build_tree(database, redis, observability, shared=settings.on_postgresql)
     metrics.observe_tree(tree.system.tree)
     try:
@@ -124,7 +124,7 @@ async def build_app(
                 counts=counts,
                 html=html,
                 archive=archive,
-                exporter=Exporter(archive, content_filter.vault, sealer, time.time),
+                exporter=Exporter(archive, content_filter.vault, text_cipher, time.time),
                 eraser=eraser,
             )
             kept = RetentionPeriods(settings.keep_threads_days, settings.keep_events_days)

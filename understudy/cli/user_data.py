@@ -71,12 +71,12 @@ def export_data(
 
     Raises StorageError; NotStored if the thread, user or tenant does not exist.
     """
-    sealer = _open_sealer(settings) if what.raw else None
+    text_cipher = _open_text_cipher(settings) if what.raw else None
 
     async def run() -> None:
         with _open_output(output) as file, _open_read_only(settings) as database:
             archive = Archive(database)
-            exporter = Exporter(archive, Vault(), sealer, time.time)
+            exporter = Exporter(archive, Vault(), text_cipher, time.time)
             async with aclosing(await _export_pieces(archive, exporter, what, owner, tenant, thread)) as pieces:
                 async for piece in pieces:
                     await trio.to_thread.run_sync(file.write, piece)
@@ -176,7 +176,7 @@ async def _revoke_user(settings: Settings, store: Store | None, owner: str) -> N
         raise OutputUnwritable(f"the sessions of {name_of(owner)} were not ended: {error}") from error
 
 
-def _open_sealer(settings: Settings) -> TextCipher:
+def _open_text_cipher(settings: Settings) -> TextCipher:
     if not settings.raw_key and settings.raw_key_file is None:
         raise RawKeyMissing(
             "raw texts need the key they were kept with: set raw_key (UNDERSTUDY_RAW_KEY) or raw_key_file"

@@ -43,14 +43,14 @@ class ExportOptions:
 
 @define
 class Exporter:
-    """Takes out what users have. `vault` knows their placeholders, `sealer` opens raw texts where there is a key.
+    """Takes out what users have. `vault` knows their placeholders, `text_cipher` decrypts raw texts, if there is a key.
 
     What its generators raise: StorageUnavailable, when the database cannot be read on.
     """
 
     archive: Archive
     vault: Vault
-    sealer: TextCipher | None
+    text_cipher: TextCipher | None
     clock: Callable[[], float]
 
     def thread(self, row: Thread, what: ExportOptions) -> Pieces:
@@ -214,10 +214,10 @@ class Exporter:
 
     async def _raw(self, owner: str, message_ids: Sequence[str]) -> dict[str, str]:
         opened: dict[str, str] = {}
-        if self.sealer is not None:
+        if self.text_cipher is not None:
             for message_id, sealed in (await self.archive.raw_texts(owner, message_ids)).items():
                 try:
-                    opened[message_id] = self.sealer.decrypt(owner, message_id, sealed)
+                    opened[message_id] = self.text_cipher.decrypt(owner, message_id, sealed)
                 except DecryptionFailed:
                     log.warning("raw_text.unopenable")
         return opened

@@ -12,25 +12,25 @@ KEY = b"k" * 32
 @pytest.mark.parametrize("text", ["", "my secret", "\udc00 half", "ä" * 100_000])
 def test_a_text_comes_back_and_cannot_be_read_meanwhile(text: str) -> None:
     """The same text is encrypted differently each time."""
-    sealer = TextCipher(KEY)
-    sealed = sealer.encrypt("ada", "m1", text)
+    cipher = TextCipher(KEY)
+    sealed = cipher.encrypt("ada", "m1", text)
     assert TextCipher(KEY).decrypt("ada", "m1", sealed) == text
-    assert sealer.encrypt("ada", "m1", text) != sealed
+    assert cipher.encrypt("ada", "m1", text) != sealed
     assert len(text) < 3 or text[:20].encode("utf-8", "surrogatepass") not in sealed
 
 
 def test_nothing_else_opens_it() -> None:
     """Another key, another user, another message, a changed or cut byte."""
-    sealer = TextCipher(KEY)
-    sealed = sealer.encrypt("ada", "m1", "text")
+    cipher = TextCipher(KEY)
+    sealed = cipher.encrypt("ada", "m1", "text")
     tries = [
         (TextCipher(b"l" * 32), "ada", "m1", sealed),
-        (sealer, "bob", "m1", sealed),
-        (sealer, "ada", "m2", sealed),
-        (sealer, "adam", "1", sealed),
-        (sealer, "ada", "m1", sealed[:-1]),
-        (sealer, "ada", "m1", sealed[:20] + bytes([sealed[20] ^ 1]) + sealed[21:]),
-        (sealer, "ada", "m1", b""),
+        (cipher, "bob", "m1", sealed),
+        (cipher, "ada", "m2", sealed),
+        (cipher, "adam", "1", sealed),
+        (cipher, "ada", "m1", sealed[:-1]),
+        (cipher, "ada", "m1", sealed[:20] + bytes([sealed[20] ^ 1]) + sealed[21:]),
+        (cipher, "ada", "m1", b""),
     ]
     for opener, owner, message_id, given in tries:
         with pytest.raises(DecryptionFailed):
