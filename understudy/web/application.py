@@ -53,21 +53,21 @@ HEADERS: Final = {
 STATUS_CODES: Final = {404: "not_found", 413: "file_too_large", 431: "message_too_large", 400: "invalid_command"}
 
 
-def build_http_app(rest: WebContext) -> QuartTrio:
+def build_http_app(context: WebContext) -> QuartTrio:
     """Build the application around its context."""
     app = QuartTrio("understudy", static_folder=None)
     limit_part_headers()
-    app.config["MAX_CONTENT_LENGTH"] = rest.settings.max_file_bytes + 64 * 1024  # the multipart frame around a file
+    app.config["MAX_CONTENT_LENGTH"] = context.settings.max_file_bytes + 64 * 1024  # the multipart frame around a file
     app.config["BODY_TIMEOUT"] = 120
     app.url_map.merge_slashes = False  # an unknown path is 404, not a redirect page of werkzeug
-    app.extensions["rest"] = rest
+    app.extensions["context"] = context
     for part in (
         account, agents, agui, alerts, commands, files, observer, operations, page, references, sanitize, sessions,
         stream, threads,
     ):  # fmt: skip
         app.register_blueprint(part.blueprint)
-    admission = app.extensions["admission"] = Admission(rest.settings, rest.ledger)
-    app.extensions["glances"] = operations.HealthProbes(rest)
+    admission = app.extensions["admission"] = Admission(context.settings, context.ledger)
+    app.extensions["health_probes"] = operations.HealthProbes(context)
     app.before_request(admission.admit_request)
     app.after_request(_add_headers)
     app.register_error_handler(Exception, _handle_error)

@@ -79,8 +79,8 @@ async def drain_body() -> None:
 
 def web_context() -> WebContext:
     """Return the context of the current request's server."""
-    rest: WebContext = current_app.extensions["rest"]
-    return rest
+    context: WebContext = current_app.extensions["context"]
+    return context
 
 
 def connection_permit() -> ConnectionPermit:

@@ -5,13 +5,14 @@ and for the role `metrics`; if anonymous sessions are allowed, they are for ever
 """
 
 import logging
-from typing import Any, Final
+from collections.abc import Awaitable, Callable
+from typing import Any, Final, Generic, TypeVar
 
+import trio
 from prometheus_client import CONTENT_TYPE_LATEST
 from quart import Blueprint, Response, current_app
 
 from transport.wire.errors import CommandRejected, Unauthenticated
-from understudy.observe.glance import CachedCheck
 from understudy.observe.health import HealthStatus
 from understudy.storage.errors import StorageUnavailable
 from understudy.web.context import WebContext, identity, rights, web_context
@@ -21,14 +22,35 @@ blueprint = Blueprint("operations", __name__)
 
 METRICS: Final = "metrics"
 """The role of a program that collects metrics; it grants nothing else."""
+MAX_AGE_S: Final = 1.0
+"""Seconds for which a result is used. A load balancer that polls every second sees each change at its next poll."""
+
+_T = TypeVar("_T")
+
+
+class CachedCheck(Generic[_T]):
+    """The last result of `check`, which runs again if the result is older than MAX_AGE_S, once for all waiting
+    callers."""
+
+    def __init__(self, check: Callable[[], Awaitable[_T]]) -> None:
+        self._check = check
+        self._lock = trio.Lock()
+        self._cached: tuple[_T, float] | None = None
+
+    async def result(self) -> _T:
+        """Return a result that is at most MAX_AGE_S old."""
+        async with self._lock:
+            if self._cached is None or trio.current_time() - self._cached[1] >= MAX_AGE_S:
+                self._cached = await self._check(), trio.current_time()
+            return self._cached[0]
 
 
 class HealthProbes:
     """Health for callers without a token: checked once a second at most, except for the database file's name."""
 
-    def __init__(self, rest: WebContext) -> None:
-        self._rest = rest
-        self._told = False  # that the database file is gone: each request would be a line of the log
+    def __init__(self, context: WebContext) -> None:
+        self._context = context
+        self._gone_logged = False  # once, not for each request
         self.ready = CachedCheck(self._ready)
         self.status = CachedCheck(self._status)
 
@@ -43,29 +65,29 @@ class HealthProbes:
     def _file_gone(self) -> bool:
         """Whether the database file was removed or replaced. Takes microseconds, so each request may check."""
         try:
-            self._rest.store.database.check()
+            self._context.store.database.check()
         except StorageUnavailable as error:
-            if not self._told:
+            if not self._gone_logged:
                 log.error("storage.file_gone", extra={"reason": error.reason})
-            self._told = True
+            self._gone_logged = True
             return True
-        self._told = False
+        self._gone_logged = False
         return False
 
     async def _ready(self) -> bool:
         try:
-            await self._rest.store.check()
+            await self._context.store.check()
         except StorageUnavailable:
             return False
         return True
 
     async def _status(self) -> str:
-        return str(self._rest.health()["status"])
+        return str(self._context.health()["status"])
 
 
 def health_probes() -> HealthProbes:
     """Return the probes of the current request's server."""
-    found: HealthProbes = current_app.extensions["glances"]
+    found: HealthProbes = current_app.extensions["health_probes"]
     return found
 
 
