@@ -14,8 +14,6 @@ from understudy.storage import AlreadyServed
 @pytest.mark.slow
 @pytest.mark.blocking("a server puts its parts together in one piece, before it serves anybody")
 async def test_a_second_server_does_not_start(postgres: Postgres, tmp_path: Path) -> None:
-    """It says in a sentence why; the first one is not disturbed, and when that has ended in order, the next one starts
-    without a wait."""
     address = postgres.create()
     first, second = (Settings(data_dir=tmp_path / name, database_url=address) for name in ("one", "two"))
     with trio.fail_after(60):
@@ -31,7 +29,6 @@ async def test_a_second_server_does_not_start(postgres: Postgres, tmp_path: Path
 
 
 async def test_a_server_with_redis_and_without_a_secret_does_not_start(tmp_path: Path) -> None:
-    """It would have no key that the others have; nothing is opened before it says so."""
     shared = {"database_url": "postgresql://me@127.0.0.1:1/x", "redis_url": "redis://127.0.0.1:1"}
     with pytest.raises(ValueError, match="UNDERSTUDY_SECRET"):
         await _start(Settings(data_dir=tmp_path, **shared))

@@ -1,4 +1,4 @@
-"""Settings: where they come from, which wins, and what is said of a wrong one."""
+"""Settings: their sources, which of them wins, and the messages about wrong ones."""
 
 from pathlib import Path
 
@@ -16,14 +16,13 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def refused(**given: object) -> str:
-    """What is said of settings that are refused."""
+    """Return the message of refused settings."""
     with pytest.raises(BadSettings) as caught:
         load(**given)
     return str(caught.value)
 
 
 def test_the_later_source_wins(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Default, file, named file, environment, what is given: each covers the one before."""
     (folder / FILE).write_text('[understudy]\nport = 1\nmodel = "a"\nhost = "::1"\nwords_per_s = 5\n')
     (folder / "more.toml").write_text('[understudy]\nport = 2\nmodel = "b"\nhost = "localhost"\n')
     monkeypatch.setenv("UNDERSTUDY_SETTINGS", "more.toml")
@@ -81,7 +80,6 @@ def test_a_path_in_a_file_is_seen_from_there(folder: Path, monkeypatch: pytest.M
     ],
 )
 def test_a_fault_is_one_sentence_with_name_source_and_form(folder: Path, line: str, sentence: str) -> None:
-    """Whoever reads it knows what to change, where, and to what."""
     (folder / FILE).write_text(f"[understudy]\n{line}\n")
     assert refused() == sentence
 
@@ -133,7 +131,6 @@ def test_what_is_given_is_judged_too() -> None:
     ],
 )
 def test_a_database_url_names_a_folder(url: str, folder_of_it: str) -> None:
-    """Also by the name of the file that is in it."""
     assert Settings(database_url=url).database_folder == Path(folder_of_it)
     check_settings(Settings(database_url=url))
 
@@ -179,7 +176,6 @@ def test_an_address_that_is_no_redis_is_refused_without_its_password(url: str) -
 
 
 def test_redis_is_for_servers_over_postgresql() -> None:
-    """A server alone with SQLite needs none, and is told so; the address is never shown."""
     told = refused(redis_url="redis://:hunter2@cache")
     assert "postgresql://USER@HOST/NAME" in told
     assert "hunter2" not in told
@@ -206,7 +202,6 @@ def test_the_grace_of_a_refresh_is_as_long_as_a_token_lives() -> None:
 
 
 def test_the_name_of_the_database_is_storages() -> None:
-    """It is told twice, and must be one."""
     assert load(database_url=f"sqlite:///a/{FILE_NAME}").database_folder.name == "a"
 
 
@@ -216,7 +211,6 @@ def test_an_address_is_one_a_browser_takes() -> None:
 
 
 def test_the_world_may_come_with_tokens_of_a_provider() -> None:
-    """Then no secret is needed: nobody gets a session for nothing, and nobody else's tokens count."""
     settings = load(host="0.0.0.0", jwks="https://id.example.org/keys", jwt_audience="chat")
     assert not settings.anonymous
     assert not settings.signs
@@ -241,13 +235,11 @@ def test_keys_come_from_a_file_or_a_plain_address(jwks: str) -> None:
 
 @pytest.mark.parametrize("name", ["jwt_issuer", "jwt_audience"])
 def test_what_has_no_effect_is_said(name: str) -> None:
-    """Whoever sets it believes that it guards something."""
     assert "has no effect without jwks" in refused(**{name: "x"})
     load(**{"jwt_audience": "x", name: "x", "jwks": "keys.json"})
 
 
 def test_a_file_of_keys_is_seen_from_the_file_that_names_it(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """As folders are; an address is left as it is."""
     (folder / "etc").mkdir()
     monkeypatch.setenv("UNDERSTUDY_SETTINGS", "etc/more.toml")
     (folder / "etc/more.toml").write_text('[understudy]\njwks = "keys.json"\njwt_audience = "chat"\n')
@@ -257,13 +249,11 @@ def test_a_file_of_keys_is_seen_from_the_file_that_names_it(folder: Path, monkey
 
 
 def test_an_origin_that_no_page_has_is_refused() -> None:
-    """Patterns and bare names would let nobody in."""
     for origin in ("*", "example.org", "https://*.example.org", "https://example.org/page"):
         assert "allowed_origins" in refused(allowed_origins=[origin])
     load(allowed_origins=["https://example.org", "http://localhost:3000"])
 
 
 def test_a_trusted_proxy_is_an_address_or_a_network() -> None:
-    """Names are not looked up."""
     assert "trusted_proxies" in refused(trusted_proxies=["proxy.example.org"])
     load(trusted_proxies=["127.0.0.1", "10.0.0.0/8", "fd00::/8"])

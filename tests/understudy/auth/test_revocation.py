@@ -35,7 +35,7 @@ def loaded(path: Path, clock: Clock, cap: int = 100) -> RevocationFile:
 
 
 def lines(path: Path) -> list[bytes]:
-    """What is in the file."""
+    """Return the entries of the file."""
     return path.read_bytes().splitlines()
 
 
@@ -63,7 +63,6 @@ async def test_a_session_has_ended_until_its_tokens_have(path: Path, clock: Cloc
 
 
 async def test_the_next_server_knows(path: Path, clock: Clock) -> None:
-    """From a file for its owner alone, that holds no names; what is past is gone from it."""
     ended = RevocationFile(path, clock)
     await ended.revoke_session(ADA, 1100.0)
     await ended.revoke_session(Identity("bob", "s1"), 1200.0)
@@ -78,7 +77,6 @@ async def test_the_next_server_knows(path: Path, clock: Clock) -> None:
 
 
 def test_no_file_is_no_session(path: Path, clock: Clock) -> None:
-    """As at the first start; none is made."""
     assert len(loaded(path, clock)) == 0
     assert not path.exists()
 
@@ -106,7 +104,6 @@ def test_a_damaged_file_stops_the_start(path: Path, clock: Clock, line: bytes) -
 
 
 async def test_what_cannot_be_written_has_not_happened(path: Path, clock: Clock) -> None:
-    """Nobody is told that a session ended that the next server would take."""
     os.mkdir(path)
     ended = RevocationFile(path, clock)
     with pytest.raises(StorageUnavailable):
@@ -147,7 +144,6 @@ async def test_the_file_does_not_grow_for_ever(path: Path, clock: Clock) -> None
 
 
 async def test_many_at_once_are_all_kept(path: Path, clock: Clock) -> None:
-    """They take turns at the file."""
     ended = RevocationFile(path, clock)
     names = [Identity("ada", f"s{number}") for number in range(50)]
     async with trio.open_nursery() as nursery:

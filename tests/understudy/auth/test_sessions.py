@@ -98,7 +98,6 @@ def test_the_grace_ends() -> None:
 
 
 def test_the_grace_is_for_anonymous_users_of_open_servers_only() -> None:
-    """Not for users with a name, and not where anonymous users are not let in."""
     clock = Clock()
     given = sessions(clock)
     named, unnamed = given.tokens.issue("ada", "s", ttl_s=100), given.issue_anonymous().token
@@ -108,7 +107,6 @@ def test_the_grace_is_for_anonymous_users_of_open_servers_only() -> None:
 
 
 def test_a_forged_token_has_no_grace() -> None:
-    """An expired token that somebody else signed, or nonsense, is refused as ever."""
     clock = Clock()
     forged = RenewableTokens("f" * 32, clock, 50.0).issue("anon-1", "s", ttl_s=10)
     clock.now += 20
@@ -198,7 +196,6 @@ def test_without_a_secret_only_the_providers_tokens_count_on_an_open_address() -
 
 
 def test_on_a_loopback_address_the_servers_own_secret_stays() -> None:
-    """So that whoever may read the data folder can make a token, of an operator for instance."""
     given = of_provider(BOTH)
     token = given.tokens.issue("root", "s", roles=["operator"], ttl_s=60)
     assert given.verify(token).roles == ("operator",)
@@ -214,7 +211,6 @@ def test_issuer_and_audience_are_those_of_the_settings() -> None:
 
 
 def test_a_providers_token_is_not_made_to_last_longer_here() -> None:
-    """Whoever signed it decides when it ends."""
     given = of_provider(BOTH, secret=SECRET)
     with pytest.raises(CommandRejected, match="renewed where it came from") as caught:
         given.renew(signed(ec_key(), claims(), "e"))
@@ -223,7 +219,6 @@ def test_a_providers_token_is_not_made_to_last_longer_here() -> None:
 
 @pytest.mark.parametrize("document", [b"{}", b"x" * 300_000, b""])
 def test_a_file_without_keys_stops_the_start(document: bytes) -> None:
-    """And says why; so does one that is not there."""
     with pytest.raises(ValueError, match="cannot be used as jwks"):
         of_provider(document)
     with pytest.raises(OSError, match="UNDERSTUDY_JWKS"):
@@ -248,7 +243,6 @@ async def test_an_ended_session_is_over(tmp_path: Path) -> None:
 
 
 async def test_a_lapsed_anonymous_session_can_be_ended(tmp_path: Path) -> None:
-    """It could be renewed else; after that it can not, however long its grace is."""
     clock = Clock()
     given = sessions(clock)
     given.revoked = RevocationFile(tmp_path / "ended", clock)
@@ -261,7 +255,6 @@ async def test_a_lapsed_anonymous_session_can_be_ended(tmp_path: Path) -> None:
 
 
 async def test_a_token_that_was_taken_before_is_taken_only_as_long_as_it_counts(tmp_path) -> None:
-    """It is not verified again; but its end, and the end of its session, are looked at each time."""
     clock = Clock()
     ended = RevocationFile(tmp_path / "ended", clock)
     given = Sessions(RenewableTokens(SECRET, clock, 50.0), False, 100.0, ended)

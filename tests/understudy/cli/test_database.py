@@ -55,7 +55,6 @@ def folder(tmp_path: Path) -> Path:
 
 @pytest.mark.slow
 async def test_a_backup_of_a_running_server_goes_on_elsewhere(tmp_path: Path) -> None:
-    """What was said by then is there, the user signs in as before when the secret is kept, and the talk goes on."""
     secret = {"UNDERSTUDY_SECRET": "0123456789abcdef" * 3}
     token = understudy("token", "--user", "ada", "--data-dir", tmp_path, **secret).stdout.strip()
     async with started(tmp_path / "data", **secret) as server, connected(server.address, token) as peer:
@@ -82,7 +81,6 @@ def backup_of(tmp_path: Path, secret: dict[str, str]) -> Any:
 
 
 async def test_a_backup_under_load_is_the_state_of_one_moment(tmp_path: Path) -> None:
-    """While threads grow as fast as they can: each log is gapless up to its last number, and nobody waits for it."""
     make, database = Make(), open_database(tmp_path / "data")
     longest, growing = 0.0, trio.Semaphore(0)
     async with ActorSystem("test") as system:
@@ -128,7 +126,6 @@ async def test_a_backup_under_load_is_the_state_of_one_moment(tmp_path: Path) ->
 
 
 def test_files_come_along(folder: Path, tmp_path: Path) -> None:
-    """There and back, byte for byte; the backup is for nobody else's eyes, and has one file of the database."""
     done = understudy("backup", tmp_path / "saved", "--data-dir", folder)
     assert done.exit_code == 0
     assert "2 files" in done.stdout
@@ -213,7 +210,6 @@ def test_a_backup_is_not_put_beside_the_log_of_another_database(folder: Path, tm
 
 
 def test_what_was_cut_off_is_begun_anew_or_named(folder: Path, tmp_path: Path) -> None:
-    """Half a restored database is written over; half a backup may be somebody's who is at it."""
     saved = tmp_path / "saved"
     (tmp_path / "saved.part").mkdir()
     done = understudy("backup", saved, "--data-dir", folder)
@@ -246,7 +242,6 @@ def test_a_backup_that_cannot_be_written_leaves_nothing(folder: Path, tmp_path: 
 
 
 def test_a_folder_without_a_database_has_no_backup(tmp_path: Path) -> None:
-    """And none is made there."""
     done = understudy("backup", tmp_path / "saved", "--data-dir", tmp_path / "data")
     assert done.exit_code == 1
     assert "there is no database" in done.stderr

@@ -51,7 +51,6 @@ def run(*arguments: str) -> Result:
     ],
 )
 def test_wrong_usage_is_told_with_exit_code_2(arguments: list[str], words: str) -> None:
-    """A sentence that names what is wrong, on the error stream, and no traceback."""
     open_tokens(Settings(data_dir=Path("data")))
     result = run(*arguments)
     assert result.exit_code == 2
@@ -69,7 +68,6 @@ def test_wrong_settings_have_exit_code_2(monkeypatch: pytest.MonkeyPatch) -> Non
 
 
 def test_a_token_is_one_that_the_server_takes(folder: Path) -> None:
-    """It is on the output, and nothing else."""
     tokens = open_tokens(Settings(data_dir=folder / "here"))
     result = run(
         "token", "--user", "ada", "--role", "operator", "--role", "reader", "--ttl-s", "60", "--data-dir", "here"
@@ -81,7 +79,6 @@ def test_a_token_is_one_that_the_server_takes(folder: Path) -> None:
 
 
 def test_without_a_secret_there_is_no_token(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """No server would take one that is signed with a new secret; none is made, and the way out is told."""
     result = run("token", "--user", "ada", "--data-dir", "here")
     assert (result.exit_code, result.stdout) == (2, "")
     assert str(folder / "here") in result.stderr
@@ -105,7 +102,6 @@ def test_a_secret_that_others_may_read_is_refused(folder: Path) -> None:
 
 
 def test_doctor_exits_with_1_when_something_is_to_be_mended(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """And with 0 otherwise."""
     monkeypatch.setenv("UNDERSTUDY_PORT", "0")
     assert run("doctor").exit_code == 0
     (folder / "data").write_text("in the way")
@@ -181,5 +177,4 @@ def test_each_command_has_help(command: str) -> None:
 
 
 def test_the_version() -> None:
-    """As installed."""
     assert run("--version").output == f"understudy, version {__version__}\n"

@@ -86,7 +86,6 @@ def test_what_came_in_goes_out_before_more_comes() -> None:
 
 @pytest.mark.slow
 def test_a_reader_that_goes_away_ends_it_in_silence() -> None:
-    """As a signal would: no traceback, and the status that a shell shows of `yes | head`."""
     with running() as process:
         assert process.stdin
         assert process.stdout
@@ -179,7 +178,6 @@ def test_json_is_one_object_a_find(check: bool) -> None:
 
 @pytest.mark.slow
 def test_html_is_made_safe_as_a_whole(tmp_path: Path) -> None:
-    """Page mode: what runs is gone, what is text stays; a page without measure is refused."""
     code, out, errors = scrub(b"<p onclick=x()>a &lt; b<script>run()</script> \xff</p>", "--html")
     assert (code, out.decode()) == (0, "<p>a &lt; b \ufffd</p>")
     assert "markup.html.handler (1)" in errors
@@ -192,7 +190,6 @@ def test_html_is_made_safe_as_a_whole(tmp_path: Path) -> None:
 def test_a_page_beyond_the_bound_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    """It would be parsed as a whole."""
     path = tmp_path / "page"
     path.write_bytes(b"x" * (CHUNK + 1))
     monkeypatch.setattr(pipe, "MAX_HTML", CHUNK)
@@ -228,7 +225,6 @@ def test_wrong_usage_is_a_sentence(tmp_path: Path, arguments: list[str], words: 
 
 @pytest.mark.slow
 def test_a_closed_input_is_told() -> None:
-    """It is not taken for an empty one."""
     done = subprocess.run(["sh", "-c", '"$@" <&-', "sh", *COMMAND], capture_output=True, timeout=WAIT_S)
     assert (done.returncode, done.stdout) == (2, b"")
     assert done.stderr == b"understudy scrub: the standard input is closed\n"
@@ -386,7 +382,6 @@ def test_bytes_are_not_joined_to_a_character(
     expected: bytes,
     size: int,
 ) -> None:
-    """What is taken out between two bytes does not make them something that nobody looked at."""
     read = os.read
     monkeypatch.setattr(pipe.os, "read", lambda source, _: read(source, size))
     for policy in (STANDARD, everywhere({Category.TERMINAL: Action.REMOVE})):

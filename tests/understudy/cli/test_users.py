@@ -55,7 +55,6 @@ def understudy(*arguments: str) -> Result:
 
 
 def test_users_are_listed_exported_and_erased_by_tenant(address: list[str], tmp_path: Path) -> None:
-    """Each reaches whom it names, and nobody of the same name elsewhere."""
     listed = [line.split("\t") for line in understudy("users", "list", *address).stdout.splitlines()]
     assert sorted(line[:3] for line in listed) == [["ann", "", "1"], ["ann", "acme", "2"], ["ann", "globex", "1"]]
     assert len(understudy("users", "list", "--tenant", "acme", *address).stdout.splitlines()) == 1
@@ -81,7 +80,6 @@ def test_users_are_listed_exported_and_erased_by_tenant(address: list[str], tmp_
 
 
 def test_a_thread_is_exported_in_both_forms(address: list[str]) -> None:
-    """What is not there is said, and so is what is missing from the command."""
     one = json.loads(understudy("threads", "export", "--owner", "ann", "--thread", "t1", *address).stdout)
     assert (one["thread"]["id"], len(one["messages"])) == ("t1", 2)
     assert one["messages"][1]["runs"] == []
@@ -106,7 +104,6 @@ def test_where_there_is_nothing_nothing_is_made(tmp_path: Path) -> None:
 
 
 def test_whoever_is_not_there_is_said_not_to_be(address: list[str], tmp_path: Path) -> None:
-    """A tenant whose name was mistyped too: nobody takes it for erased, or for one that had nothing."""
     output = tmp_path / "out"
     for command in (["delete", "--yes"], ["export", "--output", str(output)]):
         done = understudy("users", *command, "--tenant", "amce", *address)
@@ -128,7 +125,6 @@ def test_raw_texts_need_their_key(address: list[str], tmp_path: Path, monkeypatc
 
 
 def test_a_redis_that_is_away_is_told_of(postgres: Postgres, tmp_path: Path) -> None:
-    """What it keeps is not dropped then; an address that cannot be one is refused before anything is erased."""
     url = postgres.create()
     database = connect_database(url)
     trio.run(fill, database)
@@ -145,7 +141,6 @@ def test_a_redis_that_is_away_is_told_of(postgres: Postgres, tmp_path: Path) -> 
 
 
 def test_nothing_is_erased_while_a_server_is_alive(postgres: Postgres, tmp_path: Path) -> None:
-    """It would go on with what it knows; the command says who has to do it."""
 
     async def live(database: Database) -> None:
         await fill(database)
@@ -165,7 +160,6 @@ def test_nothing_is_erased_while_a_server_is_alive(postgres: Postgres, tmp_path:
 
 @pytest.mark.slow
 async def test_beside_a_running_server_it_is_read_and_not_erased(tmp_path: Path) -> None:
-    """The export has what was said a moment ago; erasing says who has to do it."""
     async with started(tmp_path / "data") as server, connected(server.address) as peer:
         await peer.say("What is 2 + 2?", thread_id="sums")
         await peer.until_end()

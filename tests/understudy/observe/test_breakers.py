@@ -11,7 +11,6 @@ from understudy.observe.metrics import Metrics
 
 
 def test_a_change_is_logged_counted_and_shown(caplog: pytest.LogCaptureFixture) -> None:
-    """Open degrades the whole; closed again, all is well. What was never tried is well."""
     caplog.set_level(logging.INFO)
     metrics, now = Metrics(), [100.0]
     breakers = Breakers(metrics, lambda: now[0])

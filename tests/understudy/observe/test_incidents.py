@@ -1,4 +1,4 @@
-"""What is remembered of the ends of actors, and who is known to rest."""
+"""Incidents of actors, and actors that back off."""
 
 import logging
 
@@ -43,7 +43,6 @@ def test_what_is_no_incident_is_not_remembered() -> None:
 
 
 def test_the_oldest_are_forgotten_and_all_are_counted() -> None:
-    """Who has seen some gets those after them."""
     incidents = Incidents(lambda: 5.0)
     for _ in range(MAX_INCIDENTS + 5):
         incidents.record(crash())

@@ -17,7 +17,7 @@ JWT = ".".join(("ey" + "J" + "hbGciOiJIUzI1NiJ9", "ey" + "J" + "zdWIiOiJhIn0xyz"
 
 @pytest.fixture
 def log() -> Iterator[io.StringIO]:
-    """What is logged as JSON while the test runs; the process's logging is put back afterwards."""
+    """Collect JSON log lines during the test; restore the process's logging afterwards."""
     root = logging.getLogger()
     level = root.level
     out = io.StringIO()
@@ -36,7 +36,6 @@ def lines(out: io.StringIO) -> list[dict[str, Any]]:
 
 
 def test_a_line_is_an_event_and_key_values(log: io.StringIO) -> None:
-    """As JSON, whole."""
     structlog.get_logger("understudy.run").info("run.finished", run_id="r1", duration_ms=12.5)
     assert lines(log) == [
         {"level": "info", "event": "run.finished", "logger": "understudy.run", "run_id": "r1", "duration_ms": 12.5}

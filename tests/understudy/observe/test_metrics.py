@@ -50,7 +50,6 @@ def test_connections_by_dialect() -> None:
 
 
 def test_commands_and_events_by_type() -> None:
-    """What came in, what went out and how late, what was dropped; a command alone is no reconnect."""
     metrics = Metrics()
     metrics.on_received("say")
     metrics.on_received("resume")
@@ -98,7 +97,6 @@ def test_runs_by_outcome(end: Event, outcome: str) -> None:
 
 
 def test_events_outside_runs_open_no_arc() -> None:
-    """They are counted by type only."""
     metrics = Metrics()
     tell(metrics, Error("internal", "x", True, "e"), 0.0, run_id=None)
     assert value(metrics, "understudy_events_committed_total", type="error") == 1
@@ -117,7 +115,6 @@ def test_tool_calls_by_tool_and_status() -> None:
 
 
 def test_replays_are_counted_apart_from_deliveries() -> None:
-    """What has no time was replayed: it is sent, and says nothing of how late events are delivered."""
     metrics = Metrics()
     metrics.on_sent(["error", "error", "typing"], [99.0], 100.0)
     metrics.on_sent(["error"], [], 100.0)
@@ -189,7 +186,6 @@ def test_there_may_be_no_tree() -> None:
 
 
 def test_commits_errors_and_deprecated_endpoints() -> None:
-    """The rest of the house."""
     metrics = Metrics()
     metrics.committed(40, 0.003)
     metrics.count_error("not_found")
@@ -209,7 +205,6 @@ def test_servers_count_apart() -> None:
 
 
 def test_names_end_in_units() -> None:
-    """Durations are seconds; every metric has help and the house's prefix."""
     metrics = Metrics()
     metrics.observe_tree(lambda: None)
     for family in text_string_to_metric_families(metrics.render().decode()):
@@ -220,7 +215,6 @@ def test_names_end_in_units() -> None:
 
 
 def test_finds_are_counted_by_names_of_a_closed_set() -> None:
-    """Kinds and detectors beyond a bound are `other`, and so is what is found and not listed."""
     metrics = Metrics()
     kinds = [Finding(f"pii.k{number}", Category.PII, 0, 1, 1.0, "", "d", Action.FLAG) for number in range(300)]
     metrics.record_sanitized("tool", [*kinds, kinds[0]], 7, 0.001)

@@ -26,7 +26,6 @@ def test_ids_become_stars(path: str, pattern: str) -> None:
 
 @given(st.lists(st.text(max_size=30), max_size=50))
 def test_labels_are_bounded(paths: list[str]) -> None:
-    """Whatever paths come, there are at most so many labels, and one more."""
     labels = PathLabels(limit=5)
     assert len({labels.label(path) for path in paths} - {OTHER}) <= 5
 

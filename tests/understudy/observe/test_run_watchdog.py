@@ -7,7 +7,6 @@ from understudy.observe.run_watchdog import Overdue, RunTimes, RunWatchdog
 
 
 def test_a_run_is_open_from_accepted_to_its_terminal_event() -> None:
-    """And the ledger says how long its first event and its end took."""
     ledger = RunWatchdog()
     assert ledger.record_event("r", "message_accepted", 10.0) == RunTimes()
     assert "r" in ledger
@@ -18,7 +17,6 @@ def test_a_run_is_open_from_accepted_to_its_terminal_event() -> None:
 
 
 def test_the_first_event_is_counted_from_the_arrival_of_the_message() -> None:
-    """What was done before it was accepted is part of the wait; the run itself began with the acceptance."""
     ledger = RunWatchdog()
     ledger.record_event("r", "message_accepted", 10.0, 7.0)
     assert ledger.record_event("r", "agent_started", 10.5) == RunTimes(first_s=3.5)
@@ -62,7 +60,6 @@ def test_overdue_runs_come_oldest_first() -> None:
 
 
 def test_events_of_unknown_runs_are_strays() -> None:
-    """As after a restart: counted, not kept."""
     ledger = RunWatchdog()
     assert ledger.record_event("unknown", "final_response", 0.0) == RunTimes()
     assert (ledger.strays, ledger.double_ends, len(ledger)) == (1, 0, 0)

@@ -60,7 +60,6 @@ def test_refusals_of_one_client_are_summed_up(log: Log) -> None:
 
 
 def test_another_peer_or_code_has_lines_of_its_own(log: Log) -> None:
-    """What is told apart by its fields is not lost among the others."""
     for peer, code in (("a", "rate_limited"), ("a", "rate_limited"), ("b", "rate_limited"), ("a", "not_found")):
         log.write("request.refused", code=code, peer=peer)
     assert log.lines() == [
@@ -79,14 +78,12 @@ def test_what_was_left_out_is_told_when_logging_ends(log: Log) -> None:
 
 
 def test_after_a_quiet_minute_a_line_comes_at_once_again(log: Log) -> None:
-    """Nothing was left out before it; what was is told first, and stands for the minute that begins."""
     for after_s in (0, 100, 101, 200, 201, 270):
         log.write("command.refused", after_s, code="busy")
     assert [each[2] for each in log.lines()] == [None, None, 1, 2]
 
 
 def test_clients_that_come_and_go_have_a_line_each_until_they_are_many(log: Log) -> None:
-    """One that connects in a circle is summed up too."""
     for _ in range(100):
         log.write("connection.opened", peer="a")
     assert len(log.lines()) == 60
@@ -102,7 +99,6 @@ def test_errors_and_other_events_are_never_summed_up(log: Log) -> None:
 
 
 def test_a_flood_of_peers_is_bounded(log: Log) -> None:
-    """One that asks from many addresses fills no memory."""
     for number in range(MAX_GROUPS + 500):
         log.write("request.refused", code="x", peer=f"{number}")
     (filter_,) = [each for each in log.handler.filters if isinstance(each, summing.SummaryFilter)]

@@ -59,7 +59,6 @@ async def test_one_for_a_single_thread_is_told_of_no_other(outboxes: list[ActorR
 
 
 async def test_leaving_twice_or_without_coming_is_harmless(outboxes: list[ActorRef]) -> None:
-    """Whoever is not here can leave."""
     presence = Presence(1)
     presence.register(ADA, "1", outboxes[0])
     for name in ("1", "1", "never"):
@@ -68,7 +67,7 @@ async def test_leaving_twice_or_without_coming_is_harmless(outboxes: list[ActorR
 
 
 class Sentry(Actor):
-    """Stands for a connection: it has an outbox, and keeps what it is told."""
+    """Stands for a connection: has an outbox, and records its messages."""
 
     supervision = Supervision()
 
@@ -85,7 +84,6 @@ class Sentry(Actor):
 
 
 async def test_only_the_connections_of_that_session_are_dismissed() -> None:
-    """Not those of the user's other session, nor of another user's session of the same name."""
     presence, sentries = Presence(5), [Sentry() for _ in range(3)]
     async with ActorSystem("system") as system:
         for sentry, who in zip(sentries, (ADA, Identity("ada", "s-2"), BOB), strict=True):
@@ -97,7 +95,6 @@ async def test_only_the_connections_of_that_session_are_dismissed() -> None:
 
 
 async def test_a_connection_that_is_gone_cannot_be_dismissed(outboxes: list[ActorRef]) -> None:
-    """Whoever left in the meantime is no fault."""
     presence = Presence(5)
     presence.register(ADA, "1", outboxes[0])
     assert presence.close_session(ADA, lambda _: None) == 0

@@ -1,4 +1,4 @@
-"""Event streams and commands over HTTP: what is begun, what is refused, and who is told."""
+"""Event streams and commands over HTTP: accepted ones, refused ones, and their subscribers."""
 
 import math
 from collections.abc import Callable
@@ -73,7 +73,7 @@ class StreamCallbacks(FakeCallbacks):
 
 
 def house(connections: ActorRef | None) -> House:
-    """Streams around a desk that is told of every command."""
+    """Event streams around a dispatcher that records every command."""
     desk, presence = Desk(), Presence(2)
 
     def find() -> ActorRef:
@@ -166,7 +166,6 @@ async def test_a_server_that_goes_away_begins_nothing(connections: ActorRef) -> 
 
 
 async def test_a_command_is_counted_before_it_is_done() -> None:
-    """One that comes too soon is not done, and told how long to wait."""
     built = house(None)
     assert await built.streams.run_command(ADA, Say("hi")) == Accepted("m", "r", "t")
     built.retry_after = 2.5
@@ -177,7 +176,7 @@ async def test_a_command_is_counted_before_it_is_done() -> None:
 
 
 class Hearing(Actor):
-    """Remembers what it is told, in the order it hears it."""
+    """Records its messages in order."""
 
     def __init__(self) -> None:
         self.heard: list[str] = []
@@ -188,7 +187,6 @@ class Hearing(Actor):
 
 
 async def test_an_alert_overtakes_what_is_queued() -> None:
-    """For every connection; the number of those told is given."""
     built, hearers = house(None), [Hearing(), Hearing()]
     async with ActorSystem("system") as system:
         refs = [await system.spawn(ChildSpec(f"h{n}", lambda n=n: hearers[n])) for n in range(2)]  # type: ignore[misc]

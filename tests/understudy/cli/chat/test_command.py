@@ -100,7 +100,7 @@ class Heard(io.StringIO):
 
 @define
 class Sitter:
-    """Somebody at the client: types lines into a pipe and reads what is shown."""
+    """A user of the client: writes lines into a pipe and reads the output."""
 
     pen: int
     answers: Heard = field(factory=Heard)
@@ -191,7 +191,6 @@ async def test_what_was_taken_out_is_told(serve: Any) -> None:
 
 
 async def test_an_error_is_a_sentence_with_its_id(serve: Any) -> None:
-    """And exit code 1; nothing of the code's own is shown."""
     house = await serve(scripted(Raise(RuntimeError("secret-detail"))))
     sitter = await asked(house.running.address, "go", agent="script")
     assert sitter.code == 1
@@ -220,7 +219,6 @@ async def test_a_message_that_comes_too_soon_is_sent_again(serve: Any) -> None:
 
 
 async def test_commands(serve: Any) -> None:
-    """Another agent, a new conversation, help; a wrong name or command is told, and nothing of it is sent."""
     house = await serve(scripted(Say("From the script."), name="mine"))
     sitter = await asked(
         house.running.address, "/agent mine", "hi", "/new", "/agent nobody", "/sing", "/help", "/quit", "no"
@@ -277,7 +275,6 @@ async def test_a_refusal_is_a_sentence(serve: Any, options: dict[str, str], word
     "url", ["", "ftp://x", "http://", "http://a:b", "http://u:p@x", "http://x:99999", "http://x\ny"]
 )
 def test_what_is_no_address(url: str) -> None:
-    """It is told so, with an example."""
     with pytest.raises(ChatFailed, match="is not an address"):
         ServerAddress.parse(url)
 
@@ -298,7 +295,6 @@ def test_addresses(url: str, socket: str) -> None:
 
 @pytest.mark.slow
 async def test_lines_typed_while_the_server_is_gone_are_sent_once(serve: Any) -> None:
-    """The loss and the return are told; what was typed in between is answered, and stored once."""
     house = await serve(secret=SECRET)
     token = open_tokens(house.settings).issue("ada", "s", ttl_s=600)
     async with sitting(house.running.address, token=token, interactive=True) as sitter:
@@ -367,7 +363,6 @@ MAIL = {"to": "anna@example.org", "text": "x" * 900 + " and the end"}
     ],
 )
 async def test_a_tool_that_needs_consent_asks_for_it(serve: Any, line: str, status: str, decision: str) -> None:
-    """What it would be called with is shown whole; y lets it, n does not, with a reason for the agent."""
     house = await serve(scripted(Call([("send_mail", MAIL)]), Say("That was it.")))
     async with sitting(house.running.address, agent="script", interactive=True) as sitter:
         sitter.type("go")
@@ -433,7 +428,6 @@ def shown(*pieces: str, width: int = 40) -> str:
 
 
 def test_an_answer_is_wrapped_and_indented() -> None:
-    """By words, whatever the pieces; what is longer than a line is cut; wide characters take two places."""
     lines = shown("one two three ", "four five six seven", " eight nine ten\n\nend").split("\n")
     assert lines == ["  one two three four five six seven ", "  eight nine ten", "", "  end"]
     assert shown("x" * 80).split("\n") == ["  " + "x" * 37, "  " + "x" * 37, "  " + "x" * 6]
@@ -447,7 +441,6 @@ HOSTILE = [chr(code) for code in (*range(32), 127, *range(0x80, 0xA0), 0x202E, 0
     "character", [each for each in HOSTILE if each not in "\n\t"], ids=lambda each: f"{ord(each):x}"
 )
 def test_no_character_reaches_the_terminal_that_could_move_its_cursor(character: str) -> None:
-    """Not in an answer, not in a note, also not cut in two."""
     assert character not in shown(f"a{character}[2J", f"{character}") + neutralise(character) + one_line(character)
 
 
@@ -460,7 +453,6 @@ def test_markup_is_text() -> None:
 
 
 def test_a_line_that_is_no_answer_is_short() -> None:
-    """And is one line."""
     assert one_line(" a\n\tb ") == "a b"
     assert len(one_line("x" * 10_000)) == 400
 

@@ -120,7 +120,6 @@ def test_the_exit_code_is_0_when_nothing_is_to_be_mended(found: Look) -> None:
 
 
 def test_a_file_in_the_place_of_the_data_folder(found: Look, tmp_path: Path) -> None:
-    """It cannot be written, and the way out is named."""
     (tmp_path / "data").write_text("x")
     finding = found()["data folder"]
     assert finding.state == "mend"
@@ -147,7 +146,6 @@ def test_a_damaged_database_and_an_open_secret(found: Look, tmp_path: Path) -> N
 
 
 def test_a_database_of_postgresql(found: Look, postgres: Postgres, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Which server and schema it has; nobody there is something to be mended. The password is not told."""
     address = postgres.create()
     monkeypatch.setenv("UNDERSTUDY_DATABASE_URL", address)
     assert found()["database"].text.endswith("no tables yet; the first start makes them")
@@ -187,7 +185,6 @@ def test_the_clock_of_a_database_and_its_room(found: Look, postgres: Postgres, m
 
 
 def test_a_redis(found: Look, postgres: Postgres, own_redis: Redis, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Which one it is, what it does when it is full, and one that is not there. The password is not told."""
     assert "redis" not in found()
     monkeypatch.setenv("UNDERSTUDY_DATABASE_URL", postgres.create())
     monkeypatch.setenv("UNDERSTUDY_REDIS_URL", own_redis.url)
@@ -229,7 +226,6 @@ def test_a_port_taken_by_somebody_else(found: Look, monkeypatch: pytest.MonkeyPa
 
 
 def test_an_address_of_another_machine(found: Look, monkeypatch: pytest.MonkeyPatch) -> None:
-    """It cannot be listened on; 192.0.2.0/24 is nobody's (RFC 5737)."""
     monkeypatch.setenv("UNDERSTUDY_PORT", "8002")
     monkeypatch.setenv("UNDERSTUDY_HOST", "192.0.2.1")
     monkeypatch.setenv("UNDERSTUDY_SECRET", "s" * 32)
@@ -242,7 +238,6 @@ def test_an_address_of_another_machine(found: Look, monkeypatch: pytest.MonkeyPa
 async def test_a_server_that_runs_already(
     found: Look, tmp_path: Path, nursery: trio.Nursery, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It is recognised by its health, and is no fault; its data is looked at and left alone."""
     running = await nursery.start(partial(serve_app, Settings(port=0, data_dir=tmp_path / "data")))
     monkeypatch.setenv("UNDERSTUDY_PORT", running.address.rpartition(":")[2])
     findings = await trio.to_thread.run_sync(found)
@@ -266,7 +261,6 @@ def test_models(found: Look, monkeypatch: pytest.MonkeyPatch, model: str, key: s
 
 
 def test_the_keys_of_a_provider(found: Look, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """They are looked at as the server will get them; without an audience no server starts."""
     assert "identity provider" not in found()
     path = tmp_path / "keys.json"
     monkeypatch.setenv("UNDERSTUDY_JWKS", str(path))

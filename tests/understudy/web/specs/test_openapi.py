@@ -28,7 +28,7 @@ from understudy.web.sse import CONNECTIONLESS
 
 @pytest.fixture(scope="module")
 def app(tmp_path_factory: pytest.TempPathFactory) -> Any:
-    """The application, without the house around it."""
+    """The application, without a server around it."""
     nothing: Any = None
     fields = len(WebContext.__attrs_attrs__) - 1
     return build_http_app(WebContext(Settings(data_dir=tmp_path_factory.mktemp("data")), *[nothing] * fields))
