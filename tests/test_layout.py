@@ -81,3 +81,10 @@ def test_what_the_table_names_exists_and_is_sorted() -> None:
     for module, (test, why) in table().items():
         assert (ROOT / "tests" / test).is_file(), f"{module}: no tests/{test}"
         assert len(why.split()) >= 2, f"{module}: say why"
+
+
+def test_files_that_the_architecture_page_names_exist() -> None:
+    page = (ROOT / "docs" / "explanation" / "architecture.md").read_text()
+    named = re.findall(r"`((?:understudy|transport|sanitization|actors|tests)(?:/[\w./]+)?)`", page)
+    assert len(named) > 30
+    assert [name for name in named if not (ROOT / name).exists()] == [], "docs/explanation/architecture.md names these"

@@ -1,4 +1,4 @@
-"""The architecture page and the glossary against the tree."""
+"""The glossary, the names of classes, and the ways to the architecture page (its file names: tests/test_layout.py)."""
 
 import ast
 import re
@@ -21,13 +21,6 @@ SHARED = {
     "Unsubscribe": BUS,
 }
 """Class names that are defined more than once on purpose, each with the reason."""
-
-
-def test_files_and_folders_that_the_page_names_exist() -> None:
-    page = (ROOT / "docs" / "explanation" / "architecture.md").read_text()
-    named = re.findall(r"`((?:understudy|transport|sanitization|actors|tests)(?:/[\w./]+)?)`", page)
-    assert len(named) > 30
-    assert [name for name in named if not (ROOT / name).exists()] == []
 
 
 def test_the_glossary_has_each_word_once_and_in_order() -> None:
