@@ -73,17 +73,17 @@ class Cluster:
             await self.listening.wait()
 
     def children(
-        self, services: Services, desk: CommandDispatcher, couriers: Callable[[], ActorRef]
+        self, services: Services, desk: CommandDispatcher, forwarders: Callable[[], ActorRef]
     ) -> list[ChildSpec]:
-        """The actors of it, in the order in which they begin; `couriers` gives the supervisor that is one of them."""
+        """Return the actors, in start order; `forwarders` returns the supervisor of the event forwarders, one of them."""
         self.services = services
-        office = RpcServer(desk.registry, self.bus, couriers)
+        rpc = RpcServer(desk.registry, self.bus, forwarders)
         parts = (self.link, self.node, self.bus, self.proxies, self.reader)
-        inbox = partial(BusReceiver, *parts, office.handle, desk.apply_news, self.listening)
-        peers = partial(PeerMonitor, services.store, *parts, office.handle)
+        receiver = partial(BusReceiver, *parts, rpc.handle, desk.apply_news, self.listening)
+        peers = partial(PeerMonitor, services.store, *parts, rpc.handle)
         return [
             self.bus.sender_spec(),
             ChildSpec("forwarders", partial(Supervisor, (), intensity=MANY, stop_together=True), backoff=RESTING),
-            ChildSpec("receiver", inbox, backoff=RESTING),
+            ChildSpec("receiver", receiver, backoff=RESTING),
             ChildSpec("peers", peers, backoff=RESTING),
         ]
