@@ -55,16 +55,16 @@ class Cluster:
         self.link.on_change.append(lambda _: self.proxies.check_logs())  # events may have been lost: check at once
 
     def relay(self, owner: str, thread_id: str, holder: str, after: int | None) -> Actor:
-        """What stands here for a conversation that another node has."""
+        """Return a proxy for a conversation that another node owns."""
         assert self.services is not None  # noqa: S101 - set by `children`, before anything is asked
         return ConversationProxy(owner, thread_id, holder, self.services, self.bus, self.proxies, after)
 
     def tell_all(self, news: News) -> None:
-        """Tell every other node something, if that can be."""
+        """Send news to all nodes; dropped if Redis is down."""
         self.bus.broadcast(news)
 
     def announce(self, owner: str, thread_id: str, after: int) -> None:
-        """Tell every other node that something happens in a thread, if that can be."""
+        """Tell all nodes that a thread is active; dropped if Redis is down."""
         self.bus.broadcast(Active(owner, thread_id, after))
 
     async def ready(self) -> None:
@@ -75,7 +75,7 @@ class Cluster:
     def children(
         self, services: Services, desk: CommandDispatcher, forwarders: Callable[[], ActorRef]
     ) -> list[ChildSpec]:
-        """Return the actors, in start order; `forwarders` returns the supervisor of the event forwarders, one of them."""
+        """Return the actors, in start order; `forwarders` returns the ref of the supervisor that is one of them."""
         self.services = services
         rpc = RpcServer(desk.registry, self.bus, forwarders)
         parts = (self.link, self.node, self.bus, self.proxies, self.reader)
