@@ -320,7 +320,7 @@ class CommandDispatcher:
 
     def _broadcast(self, news: News) -> None:
         if self._nodes is not None:
-            self._nodes.tell_all(news)
+            self._nodes.broadcast(news)
 
     async def _resume(self, owner: str, threads: Mapping[str, int], outbox: ActorRef) -> None:
         if len(threads) > MAX_RESUMED:

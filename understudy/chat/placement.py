@@ -76,11 +76,11 @@ News: TypeAlias = Active | TypingIn | Deleted
 class OtherNodes(Protocol):
     """The way to the other nodes."""
 
-    def relay(self, owner: str, thread_id: str, holder: str, after: int | None) -> Actor:
-        """Make what stands here for the conversation of a thread that the node `holder` has.
+    def make_proxy(self, owner: str, thread_id: str, owner_node: str, after: int | None) -> Actor:
+        """Make a proxy for the conversation of a thread that another node owns.
 
         `after` is the number of the event after which the user's connections here are to be told what happens.
         """
 
-    def tell_all(self, news: News) -> None:
+    def broadcast(self, news: News) -> None:
         """Tell every other server something, if that can be."""

@@ -246,7 +246,7 @@ class ConversationRegistry:
     async def _start_proxy(self, owner: str, thread_id: str, after: int | None, holder: str) -> Entry | None:
         if self._nodes is None:
             return None
-        make = partial(self._nodes.relay, owner, thread_id, holder, after)
+        make = partial(self._nodes.make_proxy, owner, thread_id, holder, after)
         return Entry(await self._start_child(owner, thread_id, make), is_proxy=True)
 
     async def _claim(self, owner: str, thread_id: str) -> Fence | str | None:

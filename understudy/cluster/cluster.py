@@ -54,12 +54,12 @@ class Cluster:
         self.reader = PacketReader(self.cipher, self.metrics)
         self.link.on_change.append(lambda _: self.proxies.check_logs())  # events may have been lost: check at once
 
-    def relay(self, owner: str, thread_id: str, holder: str, after: int | None) -> Actor:
+    def make_proxy(self, owner: str, thread_id: str, owner_node: str, after: int | None) -> Actor:
         """Return a proxy for a conversation that another node owns."""
         assert self.services is not None  # noqa: S101 - set by `children`, before anything is asked
-        return ConversationProxy(owner, thread_id, holder, self.services, self.bus, self.proxies, after)
+        return ConversationProxy(owner, thread_id, owner_node, self.services, self.bus, self.proxies, after)
 
-    def tell_all(self, news: News) -> None:
+    def broadcast(self, news: News) -> None:
         """Send news to all nodes; dropped if Redis is down."""
         self.bus.broadcast(news)
 

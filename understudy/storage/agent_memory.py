@@ -1,7 +1,7 @@
-"""What agents remember of users, from one session to the next: how it is written and read.
+"""Reads and writes of the values that agents remember about users between sessions.
 
-1. What has expired is not there, whether it was removed yet or not.
-2. Every question and every change names its owner and its agent; nothing crosses either.
+1. An expired value is never returned, whether it has been deleted yet or not.
+2. Every query and every write is bound to one owner and one agent.
 """
 
 from collections.abc import Callable
@@ -17,14 +17,14 @@ from .rows import Json
 _c = schema.contexts.c
 
 KEPT: Final = 50
-"""Values that one agent remembers of one user. Nodes that write at the same moment may pass it by a few."""
+"""Limit of values per agent and user; concurrent writes of several nodes may exceed it by a few."""
 FORGOTTEN: Final = 500
-"""Expired values removed in one transaction, which all other writes wait for."""
+"""Limit of expired values deleted per transaction, as all other writes wait for it."""
 
 
 @frozen
 class Remember:
-    """Keep a value under its name, in place of what was kept. The answer is whether there was room for it.
+    """Store a value under its name, replacing an earlier one. The answer is False at the limit of values.
 
     `now` and `expires_at` are Unix seconds.
     """
@@ -39,7 +39,7 @@ class Remember:
 
 @frozen
 class Forget:
-    """Remove a value. The answer is whether there was one."""
+    """Delete a value. The answer is whether there was one."""
 
     owner: str
     agent: str
@@ -49,7 +49,7 @@ class Forget:
 
 @frozen
 class ForgetExpired:
-    """Remove what has expired by `now`, at most FORGOTTEN of it. The answer is whether there may be more."""
+    """Delete values that have expired by `now`, at most FORGOTTEN. The answer is whether there may be more."""
 
     now: float
 
@@ -68,10 +68,9 @@ MemoryWrite: TypeAlias = Remember | Forget | ForgetExpired
 
 
 def write(connection: Connection, work: MemoryWrite, put: Callable[[Table], Any]) -> bool:
-    """Write one piece of work; the answer is the one its class names.
+    """Execute a write; return the answer that its class documents.
 
-    `put` makes the database's own insert, which knows of rows that are there. Raises NotStored when there is no such
-    user.
+    `put` makes the database's own insert, with its upsert clauses. Raises NotStored if there is no such user.
     """
     match work:
         case Remember():
@@ -88,7 +87,7 @@ def _remember(connection: Connection, work: Remember, put: Callable[[Table], Any
     if connection.execute(others).scalar_one() >= KEPT:
         return False
     if connection.execute(select(schema.users.c.id).where(schema.users.c.id == work.owner)).first() is None:
-        raise NotStored("user", work.owner)  # deleted meanwhile, and not made anew
+        raise NotStored("user", work.owner)  # deleted meanwhile: do not create the user again
     row = put(schema.contexts)
     new = {name: row.excluded[name] for name in ("value", "updated_at", "expires_at")}
     connection.execute(
@@ -116,14 +115,14 @@ def _forget_expired(connection: Connection, work: ForgetExpired) -> bool:
     names = (_c.owner, _c.agent, _c.name)
     past = connection.execute(select(*names).where(_c.expires_at <= work.now).limit(FORGOTTEN)).all()
     for owner, agent, name in past:
-        # Once more with the time: another node may have renewed it meanwhile.
+        # Check the time again: another node may have stored a new value meanwhile.
         this = (_c.owner == owner, _c.agent == agent, _c.name == name, _c.expires_at <= work.now)
         connection.execute(delete(schema.contexts).where(*this))
     return len(past) == FORGOTTEN
 
 
 def remembered(connection: Connection, owner: str, agent: str, now: float) -> list[Remembered]:
-    """What an agent remembers of a user, the latest first."""
+    """Return an agent's unexpired values about a user, latest first."""
     wanted = select(_c.name, _c.value, _c.updated_at, _c.expires_at)
     mine = wanted.where(_c.owner == owner, _c.agent == agent, _c.expires_at > now)
     rows = connection.execute(mine.order_by(_c.updated_at.desc(), _c.name).limit(2 * KEPT))

@@ -1,8 +1,8 @@
-"""How what is stored is removed: in pieces, each a transaction that other writes hardly wait for.
+"""Deletes threads, users and files in parts, each a short transaction that hardly delays other writes.
 
-1. What depends on a row goes before it, so that being cut off leaves nothing that names what is not there; and the last
-   row of a thread or a user is its own, so that asking again goes on where it was.
-2. A user's own row stays while they have threads: with it, the database would remove these too.
+1. Dependent rows are deleted first, so that an interrupted deletion leaves no dangling references; the row of the
+   thread or user itself is deleted last, so that a repeated call continues.
+2. A user's own row stays while they have threads: the database would cascade to these.
 """
 
 from typing import Any, Final, TypeAlias
@@ -23,18 +23,18 @@ _c = schema.contexts.c
 _u = schema.users.c
 
 EVENTS: Final = 200
-"""Events, steps or runs removed in one transaction: some ten milliseconds."""
+"""Limit of events, steps or runs deleted per transaction: about 10 ms."""
 MESSAGES: Final = 25
-"""Messages removed in one: their words leave the index with them."""
+"""Limit of messages deleted per transaction: their words are deleted from the full-text index, too."""
 MERGED_PAGES: Final = 32
-"""Pages of SQLite's index of words that are written anew in one transaction: some ten milliseconds."""
+"""Pages of SQLite's full-text index merged per transaction: about 10 ms."""
 GONE, MORE = 1, 2
-"""What a removal answers when all of it is gone now, and when there is more of it; 0: there was nothing."""
+"""Answers of a deletion: everything is deleted, or there is more to delete; 0: there was nothing."""
 
 
 @frozen
 class RemoveFiles:
-    """Remove the rows of files, whose bytes are gone. The answer is how many there were."""
+    """Delete the rows of files whose bytes are deleted. The answer is their number."""
 
     owner: str
     ids: tuple[str, ...]
@@ -42,9 +42,9 @@ class RemoveFiles:
 
 @frozen
 class RemoveUser:
-    """Remove what is left of a user who has no files and no threads: what agents remember of them, and their row.
+    """Delete a user who has no files and no threads: the memories of agents, then the user's row.
 
-    The answer is GONE, MORE, or 0 where there is none, or one that has files or threads.
+    The answer is GONE, MORE, or 0 if there is no such user, or the user has files or threads.
     """
 
     owner: str
@@ -52,9 +52,9 @@ class RemoveUser:
 
 @frozen
 class MergeFulltext:
-    """Write a piece of the index of words anew: what was removed is in it until then. `begin`: from its start.
+    """Merge a part of SQLite's full-text index, which purges deleted words. `begin`: from its start.
 
-    The answer is whether there is more; PostgreSQL does it by itself.
+    The answer is whether there is more; PostgreSQL purges by itself.
     """
 
     begin: bool = False
@@ -64,7 +64,7 @@ DeletionWrite: TypeAlias = RemoveFiles | RemoveUser | MergeFulltext
 
 
 def write(connection: Connection, work: DeletionWrite) -> int:
-    """Do one piece of work; the answer is the one its class names."""
+    """Execute a write; return the answer that its class documents."""
     match work:
         case RemoveFiles(owner, ids):
             return connection.execute(delete(schema.files).where(_f.owner == owner, _f.id.in_(ids))).rowcount
@@ -75,7 +75,7 @@ def write(connection: Connection, work: DeletionWrite) -> int:
 
 
 def remove_thread(connection: Connection, owner: str, thread_id: str) -> int:
-    """Remove a piece of a thread, of a small one all: GONE, MORE, or 0 where there is no such thread."""
+    """Delete a part of a thread, or all of a small one. Return GONE, MORE, or 0 if there is no such thread."""
     this = (_t.owner == owner, _t.id == thread_id)
     if connection.execute(select(_t.id).where(*this)).one_or_none() is None:
         return 0
@@ -100,7 +100,7 @@ def remove_thread(connection: Connection, owner: str, thread_id: str) -> int:
 
 
 def _some(connection: Connection, table: Table, rows: Any, most: int) -> int:
-    """Remove at most so many of these rows, which are named by the table's key; gives how many."""
+    """Delete at most `most` of these rows, given by the table's key. Return the number of deleted rows."""
     key = [table.c[column.name] for column in rows.selected_columns]
     named = key[0] if len(key) == 1 else tuple_(*key)
     return connection.execute(delete(table).where(named.in_(rows.limit(most)))).rowcount
@@ -121,7 +121,7 @@ def _key_of_context() -> tuple[Any, ...]:
 
 
 def _tidy_words(connection: Connection, begin: bool) -> bool:
-    """FTS5's `merge`: a negative number begins an optimisation, a positive one goes on until nothing is written."""
+    """Run FTS5's `merge`: a negative number starts an optimisation, a positive one continues it."""
     if connection.dialect.name != "sqlite":
         return False
     merge = text("INSERT INTO words_index (words_index, rank) VALUES ('merge', :pages)")

@@ -1,13 +1,13 @@
-"""Nodes, and the threads they have, as they are written and read. Time is the database's: no two nodes' clocks agree.
+"""Reads and writes of nodes' leases and of threads' owners. All times are by the database's clock.
 
-1. A thread has one holder: `node` and `fence` of its row. Claiming raises `fence`, so what an earlier holder still
-   writes under its own number is refused, however late it comes.
-2. A claim never waits for a row: whoever has it locked is at work on it, or will be thrown out by the database soon.
-3. A node whose lease is over is dead as soon as another takes something from it: its row goes then, and that is how it
-   learns. Until then it may come back, and nothing of it ends.
-4. A node that could not say for long that it is alive speaks for all that were alive then: while the database is away
-   nobody can, and nobody is dead for it.
-5. A node that is alone, and knows nothing of others, has a name that says so.
+1. A thread has one owner: `node` and `fence` of its row. A claim raises `fence`, so late writes of an earlier owner
+   under its own number are refused.
+2. A claim never waits for a row: the node that has locked it is using it, or the database will soon end its session.
+3. A node with an expired lease is dead as soon as another node claims one of its threads: its row is deleted then,
+   which is how it learns. Until then it may renew the lease, and loses nothing.
+4. A late renewal extends the leases of all nodes that were alive at the previous one: during an outage of the database
+   none could renew, and none is declared dead for it.
+5. The id of a node that runs alone, without Redis, starts with ALONE.
 """
 
 from typing import Final
@@ -35,17 +35,17 @@ _r = schema.runs.c
 _s = schema.steps.c
 
 ALONE: Final = "alone-"
-"""How the id of a node begins that serves alone."""
+"""Prefix of the id of a node that runs without Redis."""
 FORGET_S: Final = 600.0
-"""How long the row of a node stays that says nothing and from which nobody takes anything: it may come back."""
+"""How long the row of a silent node is kept if no other node claims its threads, as it may come back."""
 LATE: Final = 0.75
-"""The part of its lease for which a node said nothing, whatever kept it: three times in a row that failed."""
+"""A renewal is late after this part of the lease: three failed renewals in a row."""
 JOINING: Final = 0x756E6465
-"""The number of the lock of PostgreSQL's in which nodes join one after the other, until they commit."""
+"""Key of the advisory lock of PostgreSQL that serialises joins until they commit."""
 
 
 def write(connection: Connection, work: NodeWrite) -> int:
-    """Write one of these; the answer is the one its class names. Raises what SQLAlchemy raises."""
+    """Execute a write; return the answer that its class documents. Raises the errors of SQLAlchemy."""
     match work:
         case ClaimThread():
             return _claim(connection, work)
@@ -62,7 +62,7 @@ def write(connection: Connection, work: NodeWrite) -> int:
 
 def _claim(connection: Connection, claim: ClaimThread) -> int:
     this = (_t.owner == claim.owner, _t.id == claim.thread_id)
-    # In three statements, the row being locked by the first: what they see of nodes is newer than the lock.
+    # Three statements, the first locking the row: so the state of nodes that the others see is newer than the lock.
     row = connection.execute(
         select(_t.node, _t.fence).where(*this).with_for_update(skip_locked=True, key_share=True)
     ).one_or_none()
@@ -79,7 +79,7 @@ def _claim(connection: Connection, claim: ClaimThread) -> int:
 
 
 def _taken_for_dead(connection: Connection, node: str) -> bool:
-    """Remove the row of a node whose lease is over; False where it says at this moment that it is alive."""
+    """Delete the row of a node whose lease has expired. Return False if it is renewing its lease right now."""
     this = select(_n.id).where(_n.id == node)
     over = this.where(_n.expires_at <= Now()).with_for_update(skip_locked=True)
     if connection.execute(over).one_or_none() is None:
@@ -96,7 +96,7 @@ def _renew(connection: Connection, renew: RenewNode) -> bool:
         return False
     until, left_s = row
     if left_s < (1 - LATE) * lease_s:
-        # Whoever was alive when this one last said that it is. Those that say so themselves at this moment, do.
+        # The nodes that were alive at the previous renewal. Locked rows are skipped: those nodes renew by themselves.
         were_alive = and_(_n.expires_at > until - lease_s, _n.expires_at < Now() + lease_s)
         others = select(_n.id).where(_n.id != node, were_alive).with_for_update(skip_locked=True)
         connection.execute(renewed.where(_n.id.in_(list(connection.execute(others).scalars()))))
@@ -104,14 +104,14 @@ def _renew(connection: Connection, renew: RenewNode) -> bool:
 
 
 def _join(connection: Connection, join: JoinNodes) -> bool:
-    if connection.dialect.name == "postgresql":  # SQLite has one that writes at a time anyway
+    if connection.dialect.name == "postgresql":  # SQLite has one writer at a time anyway
         connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({JOINING})")
     others = select(_n.id).where(_n.id != join.node, _n.expires_at > Now())
     if not join.alone:
         others = others.where(_n.id.startswith(ALONE))
     if connection.execute(others.limit(1)).one_or_none() is not None:
         return False
-    # Whoever served alone learns from the loss of its row that others came meanwhile, and they that one did.
+    # A node that ran alone learns from the loss of its row that others joined, and they from theirs that one did.
     forgotten_s = 0.0 if join.alone else FORGET_S
     gone = or_(_n.id == join.node, _n.id.startswith(ALONE), _n.expires_at < Now() - forgotten_s)
     connection.execute(delete(schema.nodes).where(gone))
@@ -126,12 +126,12 @@ _held: ColumnElement[bool] = exists(select(_n.id).where(_n.id == _t.node, _n.exp
 
 
 def living(connection: Connection) -> list[str]:
-    """The nodes that are alive, in the order they joined."""
+    """Return the living nodes, in the order they joined."""
     return list(connection.execute(select(_n.id).where(_n.expires_at > Now()).order_by(_n.started_at, _n.id)).scalars())
 
 
 def owner_node(connection: Connection, owner: str, thread_id: str) -> str | None:
-    """The living node that has a thread, if one has."""
+    """Return the living node that owns a thread, or None."""
     wanted = select(_t.node).where(_t.owner == owner, _t.id == thread_id, _held)
     node: str | None = connection.execute(wanted).scalar_one_or_none()
     return node

@@ -1,7 +1,7 @@
-"""Sessions that were ended, as every server on a database knows of them: how they are written and read.
+"""Reads and writes of revoked sessions, shared by all servers on a database.
 
-`name` is a digest of a user and a session, nothing of either. `ended_at` is by the database's clock, so that whoever
-looks for what is new need not agree with who wrote it.
+`name` is a digest of user and session and reveals neither. `ended_at` is by the database's clock, so that servers that
+poll for new revocations need not agree on the time.
 """
 
 from collections.abc import Callable
@@ -16,15 +16,15 @@ from .clock import Now
 _s = schema.ended_sessions.c
 
 SETTLED_S: Final = 30.0
-"""How long after its time an ending may still be committed: longer than any transaction lasts."""
+"""How long after its `ended_at` a revocation may still be committed: longer than any transaction lasts."""
 PAGE: Final = 10_000
 TIDIED: Final = 100
-"""Past ones that are removed with each that is written."""
+"""Limit of expired rows deleted with each write."""
 
 
 @frozen
 class RevokeSession:
-    """End a session, until its tokens have run out at `until` (Unix seconds). `now` tells which are past."""
+    """Revoke a session until its tokens expire at `until` (Unix seconds). `now` decides which rows have expired."""
 
     name: str
     until: float
@@ -33,7 +33,7 @@ class RevokeSession:
 
 @frozen
 class RevokedSession:
-    """A session that was ended."""
+    """A revoked session."""
 
     name: str
     until: float
@@ -41,7 +41,7 @@ class RevokedSession:
 
 
 def write(connection: Connection, work: RevokeSession, put: Callable[[Table], Any]) -> bool:
-    """Write one ending; the same again changes nothing but its end, which may only be later."""
+    """Store a revocation. A repeated one changes only `until`, and only to a later time."""
     past = select(_s.name).where(_s.until <= work.now, _s.name != work.name).limit(TIDIED)
     connection.execute(delete(schema.ended_sessions).where(_s.name.in_(past.scalar_subquery())))
     row = put(schema.ended_sessions).values(name=work.name, until=work.until, ended_at=Now())
@@ -52,9 +52,9 @@ def write(connection: Connection, work: RevokeSession, put: Callable[[Table], An
 
 
 def revoked_since(connection: Connection, since: float, after: str, now: float) -> list[RevokedSession]:
-    """Those since a time by the database's clock that still count, the earliest first, at most PAGE.
+    """Return up to PAGE unexpired revocations since a time by the database's clock, earliest first.
 
-    `after` is the name of the last one of that very time that is known.
+    `after` is the name of the last known revocation of exactly that time.
     """
     wanted = select(_s.name, _s.until, _s.ended_at).where(
         _s.ended_at >= since, or_(_s.ended_at > since, _s.name > after), _s.until > now

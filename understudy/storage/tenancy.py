@@ -1,7 +1,7 @@
-"""Whose something is: the name under which all that a user has is stored. Pure.
+"""The storage key of a user, made of tenant and user name. Pure.
 
-A user without a tenant is stored under the name that the token has for them. One of a tenant is stored under both
-names, with a character between that no claim of a token can hold: so no name of a user can ever be another's.
+Without a tenant the key is the user name of the token. With one it is both names, separated by a character that no
+claim of a token can contain, so that no two users share a key.
 """
 
 from typing import Final
@@ -11,16 +11,16 @@ BETWEEN: Final = "\x1f"
 
 
 def owner_of(user: str, tenant: str | None = None) -> str:
-    """The name under which a user's data is stored."""
+    """Return the key under which a user's data is stored."""
     return user if tenant is None else f"{tenant}{BETWEEN}{user}"
 
 
 def name_of(owner: str) -> str:
-    """The user's own name, as their token has it."""
+    """Return the user name of a key, as in the token."""
     return owner.rpartition(BETWEEN)[2]
 
 
 def tenant_of(owner: str) -> str | None:
-    """Their tenant, if they have one."""
+    """Return the tenant of a key, or None."""
     tenant, between, _ = owner.rpartition(BETWEEN)
     return tenant if between else None

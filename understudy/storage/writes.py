@@ -1,4 +1,4 @@
-"""What can be written: each of these is stored whole or not at all, and storing it twice is storing it once."""
+"""The writes: each is stored completely or not at all, and storing one twice is storing it once."""
 
 from itertools import pairwise
 from typing import Final, TypeAlias
@@ -12,16 +12,16 @@ from .revocations import RevokeSession
 from .rows import ENDED, File, LoggedEvent, Message, RawText, RunRecord, StepRecord, Thread
 
 TRIMMED: Final = 200
-"""Events removed in one transaction, which all other writes wait for: some ten milliseconds."""
+"""Limit of events deleted per transaction (about 10 ms), as all other writes wait for it."""
 
 
 LEASE_S: Final = 2.0
-"""How long a node is taken to be alive after it last said so, by the database's clock."""
+"""Duration of a node's lease after a renewal, by the database's clock."""
 
 
 @frozen
 class Fence:
-    """By what right a node appends to a thread's log: its id, and the number under which it claimed the thread."""
+    """The fencing token under which a node appends to a thread's log: its id, and the number of its claim."""
 
     node: str
     token: int
@@ -38,7 +38,7 @@ class RunEnd:
 
 @frozen
 class RunAttempt:
-    """Work on a run that lost its server is taken up: for the how-manieth time, and with how many finished steps."""
+    """An interrupted run is resumed: the number of attempts so far, and of finished steps."""
 
     run_id: str
     attempts: int
@@ -50,16 +50,16 @@ class Change:
     """One transaction on one thread.
 
     - `events` are the thread's next ones: their numbers follow `last_seq` without a gap;
-    - `thread` is inserted if it is not there, and left as it is if it is;
-    - `messages` are inserted; the same message again is fine, another one under its id is not;
-    - `run` is inserted, or a queued one is moved to what this says; one that has ended is left as it is; it is the
-      thread's newest from here on;
+    - `thread` is inserted if it does not exist;
+    - `messages` are inserted; repeating one is fine, another message under its id is refused;
+    - `run` is inserted, or replaces a queued one; one that has ended is left as it is; it becomes the thread's newest
+      run;
     - `steps` are inserted, or replace the ones of the same number;
     - `run_end` ends a run;
-    - `taken` says how often a run that has not ended was taken up;
+    - `attempt` updates the attempts of an unfinished run;
     - `raw` is inserted beside its message, once;
-    - `fence`, unless it is None, must be the thread's: if another node has claimed it since, nothing is stored. A
-      thread that is inserted gets it.
+    - `fence`, unless None, must be the thread's: if another node has claimed it since, nothing is stored. An inserted
+      thread gets it.
 
     Raises ValueError when its parts belong to different threads or the events have a gap.
     """
@@ -91,7 +91,7 @@ class Change:
 
     @property
     def only_appends(self) -> bool:
-        """Whether it appends events, maybe with steps, and does nothing else."""
+        """Whether it only appends events, maybe with steps."""
         parts = (self.thread, self.run, self.run_end, self.attempt, self.raw)
         return bool(self.events) and not self.messages and parts == (None,) * len(parts)
 
@@ -108,7 +108,7 @@ class Change:
 
 @frozen
 class RenameThread:
-    """Give a thread another title. The answer is whether there is such a thread."""
+    """Set the title of a thread. The answer is whether there is such a thread."""
 
     owner: str
     thread_id: str
@@ -117,12 +117,12 @@ class RenameThread:
 
 @frozen
 class DeleteThread:
-    """Remove a thread with its messages, events, runs and steps; of a long one the next piece.
+    """Delete a thread with its messages, events, runs and steps; of a long one the next part.
 
-    The answer is `removal.GONE`, or MORE, or 0 where there is no such thread.
+    The answer is `deletion.GONE`, `deletion.MORE`, or 0 if there is no such thread.
 
-    `fence`, unless it is None, must be the thread's. `unless_since`: only if it was last touched before that time (Unix
-    seconds) and no run in it is unfinished; else the answer is 0.
+    `fence`, unless None, must be the thread's. `unless_since`: only if it was last used before that time (Unix seconds)
+    and has no unfinished run; else the answer is 0.
     """
 
     owner: str
@@ -133,9 +133,9 @@ class DeleteThread:
 
 @frozen
 class TrimLog:
-    """Remove the thread's first events, up to the one before `before_seq`, but none of a run that has not ended.
+    """Delete the thread's events before `before_seq`, but none of an unfinished run; at most TRIMMED at a time.
 
-    At most TRIMMED at a time. The answer is whether there are more.
+    The answer is whether there are more.
     """
 
     owner: str
@@ -145,9 +145,9 @@ class TrimLog:
 
 @frozen
 class GiveFeedback:
-    """Keep what the user thinks of an answer, in place of what they thought before. The answer is whether it is there.
+    """Store the user's feedback on an answer, replacing earlier feedback. The answer is whether the message exists.
 
-    `rating` is free text, None takes it back.
+    `rating` is free text; None removes the rating.
     """
 
     owner: str
@@ -165,15 +165,15 @@ class AddFile:
 
 @frozen
 class ProbeWrite:
-    """Keep nothing, but write a page and commit: a sign that writing works."""
+    """Write a page and commit, with no other effect: checks that writing works."""
 
 
 @frozen
 class ClaimThread:
-    """Have a thread for a node, if no other living one has it.
+    """Claim a thread for a node, if no other living node owns it.
 
-    The answer is the number of the fence, which is one more than before; 1 where there is no such thread yet. It is 0
-    where another node has it, or writes to it at this moment, and for a node that is not alive itself.
+    The answer is the number of the new fence, one more than before; 1 if there is no such thread yet. It is 0 if
+    another node owns the thread or is writing to it right now, and if the node itself is not alive.
     """
 
     owner: str
@@ -183,7 +183,7 @@ class ClaimThread:
 
 @frozen
 class ReleaseThread:
-    """Let go of a thread, if it still is under this fence. The answer is whether it was."""
+    """Release a thread, if it is still under this fence. The answer is whether it was."""
 
     owner: str
     thread_id: str
@@ -192,9 +192,9 @@ class ReleaseThread:
 
 @frozen
 class JoinNodes:
-    """Enter a node among the living. The answer is False, and nothing changed, where another one stands against it.
+    """Join a node to the cluster. The answer is False, with nothing changed, if another node excludes it.
 
-    A node that is `alone` knows nothing of others: it joins only where none is alive, and no other joins beside it.
+    A node that is `alone` runs without Redis: it joins only if no other is alive, and no other joins beside it.
     """
 
     node: str
@@ -204,10 +204,10 @@ class JoinNodes:
 
 @frozen
 class RenewNode:
-    """A node says that it is alive. The answer is False, and nothing changed, when it was taken for dead by then.
+    """Renew a node's lease. The answer is False, with nothing changed, if the node was declared dead.
 
-    That is so when its lease was over and another took something from it; one that is alone: when another has joined.
-    A node that says so late has the leases of those prolonged that were alive when it last said so.
+    That happens if its lease expired and another node claimed one of its threads; to an `alone` node, if another
+    joined. A late renewal also extends the leases of the nodes that were alive at the previous one.
     """
 
     node: str
@@ -216,7 +216,7 @@ class RenewNode:
 
 @frozen
 class LeaveNodes:
-    """A node ends: others may have its threads from now on. The answer is whether it was there."""
+    """Remove a node: others can claim its threads at once. The answer is whether it was there."""
 
     node: str
 

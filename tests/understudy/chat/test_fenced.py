@@ -244,11 +244,11 @@ async def test_a_run_whose_thread_another_server_has_is_left_to_it(shared: Share
     class Others:
         """The way to the other server."""
 
-        def relay(self, owner: str, thread_id: str, holder: str, after: int | None) -> Any:
-            asked.append(holder)
+        def make_proxy(self, owner: str, thread_id: str, owner_node: str, after: int | None) -> Any:
+            asked.append(owner_node)
             return Follower([], [])
 
-        def tell_all(self, news: Any) -> None:
+        def broadcast(self, news: Any) -> None:
             raise AssertionError(news)
 
     conversations = shared.rig.system.find("/s/conversations")
