@@ -1,4 +1,8 @@
-"""One GET of a small document, over http or https, bounded in size and time. Nothing is followed, nothing is kept."""
+"""Fetch one small document by GET on h11 and trio, as `httpx` is no dependency of the product; bounded in size and
+time.
+
+Redirects are not followed, and no connection is reused.
+"""
 
 import ssl
 from functools import partial
@@ -17,7 +21,7 @@ _PORTS: Final = {"http": 80, "https": 443}
 
 
 def is_fetchable(url: str) -> bool:
-    """Whether `fetch` takes this address: http or https, a host, no user or password."""
+    """Return whether `fetch` accepts this URL: http or https, a host, no user or password."""
     try:
         where = urlsplit(url)
         known = where.scheme in _PORTS and bool(where.hostname) and where.port != 0 and "@" not in where.netloc
@@ -27,12 +31,12 @@ def is_fetchable(url: str) -> bool:
 
 
 async def fetch(url: str, *, max_bytes: int, within_s: float) -> bytes:
-    """The body that `url` answers a GET with.
+    """Fetch `url` by GET and return the body.
 
     Raises:
-        FetchFailed: Nobody answers within `within_s` seconds, the answer is not 200 (redirects are not followed), is
-            larger than `max_bytes`, or breaks off. The text names the host and says what is wrong.
-        ValueError: `is_fetchable` says no.
+        FetchFailed: There is no response within `within_s` seconds, its status is not 200, or the body is
+            larger than `max_bytes` or incomplete. The text names the host and the reason.
+        ValueError: `is_fetchable` returns False.
     """
     if not is_fetchable(url):
         raise ValueError("only addresses with http or https, and without a user, can be fetched")
@@ -55,7 +59,7 @@ async def fetch(url: str, *, max_bytes: int, within_s: float) -> bytes:
 
 
 class _closing:
-    """Closes a stream at once: a goodbye of TLS may take for ever, and nothing depends on it."""
+    """Closes a stream at once, without waiting for the closing handshake of TLS."""
 
     def __init__(self, stream: trio.abc.Stream) -> None:
         self._stream = stream

@@ -1,4 +1,4 @@
-"""From which address a request comes, also through proxies that are trusted to say so. Pure."""
+"""Determine a client's address, through trusted proxies by `X-Forwarded-For`. Pure."""
 
 import ipaddress
 from collections.abc import Sequence
@@ -8,11 +8,11 @@ Address: TypeAlias = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 MAX_HOPS: Final = 16
 IPV6_SITE_BITS: Final = 64
-"""What one customer is given at least (RFC 6177): all addresses in it are one peer."""
+"""The smallest network that a customer gets (RFC 6177), in bits: all its addresses count as one peer."""
 
 
 class TrustedProxies:
-    """The proxies in front of this server: addresses, or networks such as `10.0.0.0/8`; else ValueError."""
+    """The trusted proxies: addresses, or networks such as `10.0.0.0/8`. Raises ValueError for anything else."""
 
     def __init__(self, trusted: Sequence[str] = ()) -> None:
         self._networks = tuple(ipaddress.ip_network(each.strip()) for each in trusted)
@@ -27,11 +27,11 @@ class TrustedProxies:
         return any(network.prefixlen == 0 for network in every)
 
     def client_address(self, peer: str, forwarded: str | None) -> str:
-        """The address that limits are counted for: `peer`, or, when that is a trusted proxy, whom it names.
+        """Return the address that limits count for: `peer`, or if that is a trusted proxy, the client that it names.
 
         `forwarded` is the header `X-Forwarded-For`, several joined with commas. It is read from its end, where the
-        nearest proxy wrote; the first address there that is no trusted proxy counts, and nothing before it, which a
-        client may have written itself. Of an IPv6 address only the site counts.
+        nearest proxy wrote; the first address that is no trusted proxy counts. Addresses before it are ignored, as the
+        client may have written them. An IPv6 address counts by its network of IPV6_SITE_BITS.
         """
         address = _address(peer)
         if address is None:
@@ -46,7 +46,7 @@ class TrustedProxies:
         return _limit_key(address)
 
     def trusts(self, peer: str) -> bool:
-        """Whether this address is that of a trusted proxy."""
+        """Return whether this address is a trusted proxy's."""
         address = _address(peer)
         return address is not None and self._trusts(address)
 

@@ -1,4 +1,4 @@
-"""Who is connecting: identities, where a token is carried, and which pages and hosts are trusted."""
+"""Identities, the carriers of tokens in a handshake, and the checks of `Origin` and `Host`. Pure."""
 
 import base64
 import binascii
@@ -13,18 +13,18 @@ from attrs import field, frozen
 from transport.wire.dialects import JWT_PREFIX
 
 _DEFAULT_PORTS: Final = {"http": 80, "https": 443}
-# RFC 6454 section 7: scheme, host and perhaps a port. No user, path or query, no blank that a parser would drop.
+# RFC 6454 section 7: scheme, host, optional port. No user, path or query, no blank that a parser would drop.
 _ORIGIN: Final = re.compile(r"(https?)://([a-z0-9._-]+|\[[0-9a-f:.]+\])(?::([0-9]{1,5}))?/?", re.IGNORECASE | re.ASCII)
-# RFC 9110 section 7.2: a name or an address, and perhaps a port; nothing that another parser would cut off.
+# RFC 9110 section 7.2: a name or an address, and an optional port; nothing that another parser would cut off.
 _HOST: Final = re.compile(r"(?:([a-z0-9._-]+)|\[([0-9a-f:.]+)\])(?::[0-9]{1,5})?", re.IGNORECASE | re.ASCII)
 
 
 @frozen
 class Identity:
-    """Who a token speaks for, until `expires_at` (Unix seconds).
+    """The user and session that a token authenticates, until `expires_at` (Unix seconds).
 
-    `token_id` tells tokens of one session apart. `issued_at` and `signed_in_at` (Unix seconds) are None where the token
-    does not say; a session begins when its user signs in, and may have many tokens.
+    `token_id` distinguishes tokens of one session. `issued_at` and `signed_in_at` (Unix seconds) are None if the token
+    lacks them; a session begins when its user signs in, and may have many tokens.
     """
 
     user: str
@@ -38,11 +38,11 @@ class Identity:
 
 
 def find_token(headers: Mapping[str, str], query: Mapping[str, str], subprotocols: Sequence[str]) -> str | None:
-    """The token of a handshake, from the first carrier that is present; None when none is.
+    """Return the token of a handshake from the first carrier that is present, or None.
 
     Carriers in order: subprotocol `jwt.<token>` (the JWT, or its base64url form), `Authorization: Bearer`,
-    `session_token` in the query. What the first one holds is returned as it is, be it empty or damaged: it is
-    refused then, and no other carrier is tried.
+    `session_token` in the query. The value of the first one is returned even if empty or damaged, so that it is refused
+    instead of another carrier being tried.
     """
     for offered in subprotocols:
         if offered.startswith(JWT_PREFIX):
@@ -67,12 +67,12 @@ def _decode_carried(carried: str) -> str:
 def origin_allowed(
     origin: str | None, host: str | None, allow_list: Collection[str], *, loopback: bool = False
 ) -> bool:
-    """Whether a page of `origin` may connect to the server that it called `host` (the two headers).
+    """Return whether a page of `origin` may connect to the server that it addressed as `host` (the two headers).
 
-    A client that sends no Origin is no browser, and allowed. Else the origin must be the server's own, or stand on
-    the allow-list as `https://example.org[:port]`. Several headers of one name, joined with commas, are no origin.
-    Set `loopback` on a server that trusts whoever reaches its loopback address: then `host` must itself be a loopback
-    name, or a page could reach it by pointing a name of its own at 127.0.0.1.
+    A client without Origin is no browser, and allowed. Otherwise the origin must be the server's own, or be on the
+    allow-list as `https://example.org[:port]`. Several headers of one name, joined with commas, are no origin.
+    Set `loopback` on a server that trusts clients of its loopback address: then `host` must be a loopback name, or a
+    page could reach it by pointing a name of its own at 127.0.0.1 (DNS rebinding).
     """
     if origin is None:
         return True
@@ -87,18 +87,18 @@ def origin_allowed(
 
 
 def origin_listed(origin: str, allow_list: Collection[str]) -> bool:
-    """Whether an origin stands on the allow-list."""
+    """Return whether an origin is on the allow-list."""
     here = _parse_origin(origin)
     return here is not None and any(_parse_origin(_ascii(entry)) == here for entry in allow_list)
 
 
 def is_origin(entry: str) -> bool:
-    """Whether an entry of an allow-list can ever be the origin of a page."""
+    """Return whether an allow-list entry is a valid origin."""
     return _parse_origin(_ascii(entry)) is not None
 
 
 def _parse_origin(origin: str) -> tuple[str, str, int] | None:
-    """(scheme, host, port) of an origin; None for what is not one, such as `null`."""
+    """Return (scheme, host, port) of an origin; None if it is not one, such as `null`."""
     match = _ORIGIN.fullmatch(origin)
     if match is None:
         return None
@@ -118,7 +118,7 @@ def _is_ipv6(text: str) -> bool:
 
 
 def _ascii(entry: str) -> str:
-    """An entry of an allow-list as a browser sends it: names with other letters in their ASCII form."""
+    """Return an allow-list entry as a browser sends it: international names in ASCII form."""
     if entry.isascii():
         return entry
     scheme, separator, rest = entry.partition("://")
@@ -130,7 +130,7 @@ def _ascii(entry: str) -> str:
 
 
 def is_loopback(host: str) -> bool:
-    """Whether `host`, with or without a port, can only mean this machine: `localhost`, 127.0.0.0/8 or ::1."""
+    """Return whether `host`, with or without a port, is a loopback name: `localhost`, 127.0.0.0/8 or ::1."""
     match = _HOST.fullmatch(host)
     name = host if match is None else match[1] or match[2]
     try:

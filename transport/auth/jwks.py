@@ -1,4 +1,4 @@
-"""The public keys of an identity provider (RFC 7517), and the tokens that they vouch for: RS256 and ES256. Pure."""
+"""Read the public keys of an identity provider (RFC 7517), and verify its tokens: RS256 and ES256. Pure."""
 
 import json
 from collections.abc import Callable, Mapping
@@ -30,22 +30,22 @@ MIN_RSA_BITS: Final = 2048
 MAX_RSA_BITS: Final = 4096
 MAX_EXPONENT: Final = 2**32
 SKEW_S: Final = 10.0
-"""How far the clock of a provider may be ahead of ours: its `nbf` is mostly the moment at which it signed."""
+"""Seconds that a provider's clock may be ahead of ours: its `nbf` is usually the time of signing."""
 
 PublicKey: TypeAlias = RSAPublicKey | EllipticCurvePublicKey
 
 
 @frozen
 class KeySet:
-    """Public keys by algorithm and `kid` (None for one without a name). `left_out` counts those of no use here."""
+    """Public keys by algorithm and `kid` (None for one without). `skipped` counts unusable keys of the document."""
 
     keys: Mapping[tuple[str, str | None], PublicKey]
     skipped: int = 0
 
     def find(self, head: JoseHeader) -> PublicKey | None:
-        """The key that a token names; of a token that names none, the only key of its algorithm. None: there is none.
+        """Return the key that a token names; for a token without `kid`, the only key of its algorithm; else None.
 
-        A key is found under the algorithm of its own kind only, whatever a token says.
+        A key is found only under the algorithm of its own type, whatever the token says.
         """
         if head.key_id is not None:
             return self.keys.get((head.algorithm, head.key_id))
@@ -54,13 +54,13 @@ class KeySet:
 
 
 def read_key_set(document: bytes) -> KeySet:
-    """The keys of a JWKS document that can prove RS256 or ES256 signatures.
+    """Return the keys of a JWKS document that can verify RS256 or ES256 signatures.
 
-    Left out: shared secrets, private keys, keys for encryption or another algorithm, weak or huge ones, and those
-    whose `kid` is no text or stands there already.
+    Skipped: shared secrets, private keys, keys for encryption or another algorithm, weak or huge ones, and those whose
+    `kid` is not text or a duplicate.
 
     Raises:
-        KeySetInvalid: It is no JWKS, has more than `MAX_KEYS` keys, or none that could be used.
+        KeySetInvalid: It is not a JWKS, has more than `MAX_KEYS` keys, or no usable one.
     """
     try:
         listed = json.loads(document)["keys"]
@@ -105,9 +105,8 @@ def _read_key(entry: Any) -> tuple[tuple[str, str | None], PublicKey] | None:
 class ProviderTokens:
     """Verifies tokens of an identity provider.
 
-    `find` gives the key for a token's head, None when it is not known. `issuer` and `audience`, unless None, must
-    stand in the token's `iss` and `aud`. `clock` gives Unix seconds. `tenant_claim` names the claim that says of which
-    tenant somebody is.
+    `find` returns the key for a token's JOSE header, or None. `issuer` and `audience`, unless None, must match the
+    token's `iss` and `aud`. `clock` returns Unix seconds. `tenant_claim` is the claim that names the user's tenant.
     """
 
     find: Callable[[JoseHeader], PublicKey | None]
@@ -117,11 +116,11 @@ class ProviderTokens:
     tenant_claim: str = TENANT
 
     def verify(self, token: str) -> Identity:
-        """The identity a token speaks for.
+        """Verify a token and return its identity.
 
         Raises:
-            UnknownKey: It names a key that is not known, perhaps not yet.
-            Unauthenticated: As `Tokens.verify`.
+            UnknownKey: It names an unknown key, which may be fetched later.
+            Unauthenticated: It is invalid, or expired (`token_expired`).
         """
         head = read_jose_header(token)
         if head.algorithm not in ALGORITHMS:
@@ -138,5 +137,5 @@ class ProviderTokens:
 
 
 def _names(claim: Any, audience: str) -> bool:
-    """Whether an `aud`, which is a text or a list of them, names this audience (RFC 7519 section 4.1.3)."""
+    """Return whether an `aud`, a text or a list of texts, names this audience (RFC 7519 section 4.1.3)."""
     return claim == audience or (isinstance(claim, list) and audience in claim)

@@ -1,7 +1,7 @@
-"""The keys in force, and the actor that brings newer ones.
+"""The current keys of an identity provider, and the actor that fetches them.
 
-Verification looks keys up and never waits. A key that is not known is asked for at once, but only once in
-`cool_down_s`, however many tokens name one: a flood of forged tokens is not passed on to the identity provider.
+Verification looks keys up and never waits. An unknown key triggers a fetch at once, but at most one per `cool_down_s`,
+however many tokens name one: a flood of forged tokens does not become requests to the provider.
 """
 
 import contextlib
@@ -25,11 +25,11 @@ log: Final = logging.getLogger("transport.keys")
 
 @frozen
 class KeyTimes:
-    """When keys are fetched, in seconds.
+    """The schedule of fetches, in seconds.
 
-    `refresh_s`: after the last time it went well; a key that its provider withdrew is taken for so long at most.
-    `retry_s`, doubled up to `max_retry_s`: after a failure. `cool_down_s`: between two fetches for keys that are not
-    known. `stale_s`: how long keys count while none can be fetched.
+    `refresh_s`: after a success; a key withdrawn by the provider stays valid for at most that long. `retry_s`, doubled
+    up to `max_retry_s`: after a failure. `cool_down_s`: between two fetches for unknown keys. `stale_s`: how long keys
+    stay valid while none can be fetched.
     """
 
     refresh_s: float = 300.0
@@ -40,7 +40,7 @@ class KeyTimes:
 
 
 class Keyring:
-    """The keys in force. `clock` gives seconds that never step."""
+    """The current keys. `clock` returns monotonic seconds."""
 
     def __init__(self, times: KeyTimes | None = None, clock: Callable[[], float] = time.monotonic) -> None:
         self.times = times or KeyTimes()
@@ -57,16 +57,16 @@ class Keyring:
 
     @property
     def stale(self) -> bool:
-        """Whether no keys count: none were ever fetched, or too long ago."""
+        """Whether no keys are valid: none were fetched yet, or more than `stale_s` ago."""
         return self._keys is None or self._clock() - self._fresh_at >= self.times.stale_s
 
     @property
     def current(self) -> KeySet | None:
-        """The keys that count now, if any do."""
+        """The valid keys, or None."""
         return None if self.stale else self._keys
 
     def find(self, head: JoseHeader) -> PublicKey | None:
-        """The key for a token, None when it is not known; then newer ones are asked for."""
+        """Return the key for a token; if it is unknown, request a fetch and return None."""
         keys = self.current
         key = None if keys is None else keys.find(head)
         if key is None:
@@ -74,17 +74,17 @@ class Keyring:
         return key
 
     def replace(self, keys: KeySet) -> None:
-        """Take newer keys in place of the former ones."""
+        """Replace the keys."""
         self._keys, self._fresh_at = keys, self._clock()
 
     def attach_fetcher(self, keeper: ActorRef) -> None:
-        """Say who fetches, and begins to now."""
+        """Attach the fetching actor, which fetches at once."""
         self._fetcher = keeper
         self._mark_fetching()
 
     @contextlib.contextmanager
     def fetching(self) -> Iterator[None]:
-        """While newer keys are fetched; whoever waits for them goes on at the end, however it ends."""
+        """Mark a fetch as running within the block. Waiting tasks resume at its end, whether it succeeded or not."""
         under_way = self._mark_fetching()
         try:
             yield
@@ -94,9 +94,9 @@ class Keyring:
                 self._fetch_done = None
 
     async def wait_fetched(self, within_s: float) -> None:
-        """Wait for the end of the fetch that is under way, for `within_s` seconds at most; at once when none is.
+        """Wait at most `within_s` seconds for the end of the running fetch. Return at once if there is none.
 
-        So many wait at a time; the others are not held up.
+        At most MAX_WAITERS tasks wait at a time; further calls return at once.
         """
         if self._fetch_done is None or self._waiters >= MAX_WAITERS:
             return
@@ -109,7 +109,7 @@ class Keyring:
 
     def _request_fetch(self) -> None:
         if self._fetcher is None or self._fetch_done is not None:
-            return  # what is being fetched may well hold it
+            return  # the running fetch may bring the key
         if self._clock() - self._asked_at < self.times.cool_down_s:
             return
         self._asked_at = self._clock()
@@ -117,7 +117,7 @@ class Keyring:
         self._fetcher.tell(_Fetch())
 
     def _mark_fetching(self) -> trio.Event:
-        """The end of the fetch that begins now, or that somebody asked for already."""
+        """Return the event that is set at the end of the running or requested fetch; create it if there is none."""
         if self._fetch_done is None:
             self._fetch_done = trio.Event()
         return self._fetch_done
@@ -129,9 +129,9 @@ class _Fetch:
 
 
 class KeyFetcher(Actor):
-    """Fetches the keys at its start, from time to time, and when it is asked to.
+    """Fetches the keys at its start, periodically, and on request.
 
-    `fetch` gives them, or raises FetchFailed, KeySetInvalid or OSError.
+    `fetch` returns them, or raises FetchFailed, KeySetInvalid or OSError.
     """
 
     def __init__(self, keyring: Keyring, fetch: Callable[[], Awaitable[KeySet]]) -> None:
@@ -140,12 +140,12 @@ class KeyFetcher(Actor):
         self._failures = 0
 
     async def on_start(self, context: Context) -> None:
-        """Begin at once; nobody waits for it."""
+        """Request the first fetch, without waiting for it."""
         self._keyring.attach_fetcher(context.ref)
         context.ref.tell(_Fetch())
 
     async def receive(self, message: object, context: Context) -> None:
-        """Fetch; what fails is tried again, after ever longer times."""
+        """Fetch; after a failure retry with exponential backoff."""
         times = self._keyring.times
         with self._keyring.fetching():
             try:

@@ -1,4 +1,4 @@
-"""Tokens that were verified before: a client that comes back costs a look-up instead of a signature. Pure."""
+"""A cache of verified tokens: a reconnecting client costs a lookup instead of a signature check. Pure."""
 
 from collections import OrderedDict
 from hashlib import sha256
@@ -8,14 +8,14 @@ from transport.auth.identity import Identity
 from transport.auth.tokens import MAX_TOKEN
 
 CAPACITY: Final = 10_000
-"""Tokens that are remembered, those longest not seen forgotten first: about 3 MB."""
+"""Tokens in the cache, about 3 MB; beyond that the least recently used is evicted."""
 
 
 class VerifiedTokens:
-    """Who verified tokens speak for, as long as they have not run out and the keys are those that proved them.
+    """The identities of verified tokens, valid until they expire or the keys are replaced.
 
-    A token is known by its digest: whoever reads this server's memory finds none here. Whether its session was ended
-    is not known here, and to be asked each time.
+    Tokens are stored as digests, so that a memory dump reveals none. Revoked sessions are not considered here; the
+    caller checks them each time.
     """
 
     __slots__ = ("_capacity", "_entries")
@@ -28,9 +28,9 @@ class VerifiedTokens:
         return len(self._entries)
 
     def find(self, token: str, keys: object, now: float) -> Identity | None:
-        """Who this token speaks for at `now`, in Unix seconds; None when it has to be verified.
+        """Return the identity of a token at `now` (Unix seconds); None if it has to be verified.
 
-        `keys` is the set of keys in force: what was proven by another one has to be proven again.
+        `keys` is the current key set: a token verified by another one has to be verified again.
         """
         if len(token) > MAX_TOKEN:
             return None
@@ -45,11 +45,11 @@ class VerifiedTokens:
         return found[0]
 
     def add(self, token: str, keys: object, who: Identity) -> None:
-        """Remember a token that was verified just now."""
+        """Add a token that was just verified."""
         self._entries[_digest(token)] = who, keys
         if len(self._entries) > self._capacity:
             self._entries.popitem(last=False)
 
 
 def _digest(token: str) -> bytes:
-    return sha256(token.encode(errors="surrogatepass")).digest()  # whatever a client calls a token
+    return sha256(token.encode(errors="surrogatepass")).digest()  # a client may send any text as a token

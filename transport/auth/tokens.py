@@ -1,7 +1,7 @@
 """Session tokens: JWTs under a shared secret (HS256), or signed by an identity provider (RS256, ES256).
 
-The header's `alg` chooses between the two, and each takes keys of its own kind only: a public key is never a secret.
-Every other member of a header is ignored or refused; none says where a key is to be had.
+The header's `alg` selects between the two, and each accepts keys of its own type only: a public key is never used as a
+secret. Other header members are ignored or refused; none can name the location of a key.
 """
 
 import contextlib
@@ -28,7 +28,7 @@ ALGORITHM: Final = "HS256"
 MIN_SECRET_BYTES: Final = 32
 MAX_TOKEN: Final = 8192
 TENANT: Final = "tenant"
-"""The claim that names a tenant, unless another one is said to."""
+"""Default name of the claim that holds the tenant."""
 MAX_CLAIM: Final = 200
 MAX_ROLES: Final = 100
 _SHAPE: Final = re.compile(r"[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+", re.ASCII)
@@ -37,7 +37,7 @@ _JWS: Final = PyJWS()
 
 @frozen
 class JoseHeader:
-    """What a token says of its own signature: nothing of it is proven. `key_id` is its `kid`, if it names one."""
+    """The unverified header of a token. `key_id` is its `kid`, or None."""
 
     algorithm: str
     key_id: str | None
@@ -46,8 +46,8 @@ class JoseHeader:
 class Tokens:
     """Issues and verifies session tokens: JWTs signed with HS256 and one shared secret.
 
-    `secret` has at least 32 bytes, else ValueError is raised. `clock` gives Unix seconds. `tenant_claim` names the
-    claim that says of which tenant somebody is.
+    `secret` must have at least 32 bytes, else ValueError is raised. `clock` returns Unix seconds. `tenant_claim` is the
+    claim that names the user's tenant.
     """
 
     def __init__(self, secret: str | bytes, clock: Callable[[], float], tenant_claim: str = TENANT) -> None:
@@ -71,16 +71,16 @@ class Tokens:
         ttl_s: float,
         signed_in_at: float | None = None,
     ) -> str:
-        """A token for this user and session, valid for `ttl_s` seconds from now.
+        """Issue a token for this user and session, valid for `ttl_s` seconds from now.
 
-        `signed_in_at` (Unix seconds) is when the session began: now, unless given.
+        `signed_in_at` (Unix seconds) is when the session began; defaults to now.
         """
         now = self._clock()
         claims: dict[str, Any] = {
             "sub": user,
             "sid": session,
             "jti": secrets.token_hex(8),
-            # Not in whole seconds: a token may be issued in the second in which those before it are revoked.
+            # Not in whole seconds: a token may be issued in the same second in which earlier ones are revoked.
             "iat": round(now, 3),
             "auth_time": int(now if signed_in_at is None else signed_in_at),
             "exp": math.ceil(now + ttl_s),
@@ -92,10 +92,10 @@ class Tokens:
         return jwt.encode(claims, self._key, algorithm=ALGORITHM)
 
     def verify(self, token: str) -> Identity:
-        """The identity a token speaks for.
+        """Verify a token and return its identity.
 
-        Raises Unauthenticated: `token_expired` when it was good once, `unauthenticated` for everything else.
-        The message never says which check failed: that helps nobody but a forger.
+        Raises Unauthenticated: `token_expired` if it was valid once, `unauthenticated` otherwise. The message never
+        says which check failed, as that would only help a forger.
         """
         if read_jose_header(token).algorithm != ALGORITHM:
             refuse_token()
@@ -104,12 +104,12 @@ class Tokens:
 
 
 def refuse_token() -> NoReturn:
-    """Refuse a token without a word about why."""
+    """Refuse a token without giving the reason."""
     raise Unauthenticated("unauthenticated") from None
 
 
 def read_jose_header(token: str) -> JoseHeader:
-    """What an unproven token says of its signature. Raises Unauthenticated for what is no token."""
+    """Parse the header of an unverified token. Raises Unauthenticated if it is not a token."""
     if len(token) > MAX_TOKEN or _SHAPE.fullmatch(token) is None:
         refuse_token()
     try:
@@ -117,16 +117,16 @@ def read_jose_header(token: str) -> JoseHeader:
     except (ValueError, RecursionError):
         refuse_token()
     algorithm, key_id = head.get("alg"), head.get("kid")
-    # RFC 7515 section 4.1.11: what must be understood and is not makes a token invalid. Here nothing is understood.
+    # RFC 7515 section 4.1.11: a critical header that is not understood invalidates the token. None is understood here.
     if not isinstance(algorithm, str) or "crit" in head or head.get("b64", True) is not True:
         refuse_token()
     return JoseHeader(algorithm, None if key_id is None else _claim_text(key_id))
 
 
 def verified_claims(token: str, key: Any, algorithm: str) -> Mapping[str, Any]:
-    """The claims of a token that this key signed by this algorithm, else Unauthenticated; no claim is checked yet."""
+    """Verify a token's signature and return its claims, which are not checked yet. Raises Unauthenticated."""
     try:
-        # The library is left with the signature: times and types are checked here, and no name may stand twice.
+        # The library checks the signature only: times, types and duplicate names are checked here.
         return _read_object(_JWS.decode(token, key, algorithms=[algorithm]))
     except (jwt.PyJWTError, ValueError, TypeError, RecursionError):
         refuse_token()
@@ -135,7 +135,7 @@ def verified_claims(token: str, key: Any, algorithm: str) -> Mapping[str, Any]:
 def identity_from_claims(
     claims: Mapping[str, Any], now: float, *, skew_s: float = 0.0, tenant_claim: str = TENANT
 ) -> Identity:
-    """The identity in proven claims, if they count at `now`; `nbf` may be `skew_s` seconds ahead of this clock.
+    """Return the identity of verified claims, valid at `now`; `nbf` may be `skew_s` seconds ahead of this clock.
 
     Raises Unauthenticated: `token_expired`, or `unauthenticated` for claims that are early, missing or of wrong types.
     """
@@ -150,8 +150,8 @@ def identity_from_claims(
         tenant=None if tenant is None else _claim_text(tenant),
         roles=tuple(_claim_text(role) for role in roles),
         expires_at=_claim_time(claims.get("exp")),
-        # RFC 7519 section 4.1.7: no two tokens of an issuer have the same jti. The signature is no name, as its last
-        # letter can be written in several ways.
+        # RFC 7519 section 4.1.7: no two tokens of an issuer have the same jti. The signature cannot serve as an id, as
+        # its last letter can be written in several ways.
         token_id=name if isinstance(name, str) else f"{issued_at}/{claims.get('exp')}",
         issued_at=issued_at,
         signed_in_at=_time_or_none(claims.get("auth_time")),
@@ -164,7 +164,7 @@ def identity_from_claims(
 
 
 def _read_object(text: bytes) -> dict[str, Any]:
-    """A JSON object in which no name stands twice and numbers are finite. Raises ValueError."""
+    """Parse a JSON object with unique names and finite numbers. Raises ValueError."""
     value = json.loads(text, object_pairs_hook=_unique_names, parse_constant=_refuse_constant)
     if not isinstance(value, dict):
         raise ValueError("no object")
@@ -196,23 +196,23 @@ def _claim_time(value: Any) -> float:
 
 
 def _time_or_none(value: Any) -> float | None:
-    """A time that a token need not have: one that is none counts as missing."""
+    """Return an optional time of a token; an invalid one counts as missing."""
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < 2**53:
         return None
     return float(value)
 
 
 def load_or_create_secret(path: Path) -> bytes:
-    """The secret in the file `path`; made, readable by its owner alone, when there is no such file.
+    """Read the secret from the file `path`; create it, readable by its owner only, if there is no such file.
 
-    Several processes may call this at once and all get the same secret. Raises PermissionError when others than
-    the owner may read the file, ValueError when it is too short to be a secret.
+    Several processes may call this at once and all get the same secret. Raises PermissionError if others than the owner
+    may read the file, ValueError if the secret is too short.
     """
     try:
         return _read_secret(path)
     except FileNotFoundError:
         pass
-    # Written aside and linked into place, so that nobody ever reads half a secret and the first one wins.
+    # Written to a temporary file and linked into place, so that no process reads half a secret and the first one wins.
     handle, aside = tempfile.mkstemp(dir=path.parent, prefix=path.name)
     try:
         with os.fdopen(handle, "w") as file:

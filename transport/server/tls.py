@@ -24,11 +24,11 @@ _FIRST: Final = re.compile(rb"-----BEGIN CERTIFICATE-----.*?-----END CERTIFICATE
 
 
 def server_context(certificate: Path, key: Path) -> ssl.SSLContext:
-    """What a server needs for TLS 1.2 and 1.3, and HTTP/1.1 alone, from two PEM files.
+    """Create the context of a server for TLS 1.2 and 1.3 with HTTP/1.1 only, from two PEM files.
 
-    `certificate` holds the server's own certificate first, then what leads to its authority; `key` its private key,
-    not encrypted. Raises UnusableCertificate when a file cannot be read or is not PEM, when they do not belong
-    together, and when clients would refuse the certificate for its dates.
+    `certificate` holds the server's certificate first, then its chain; `key` the unencrypted private key. Raises
+    UnusableCertificate if a file cannot be read or is not PEM, if they do not match, and if clients would refuse the
+    certificate for its dates.
     """
     own = _FIRST.search(_content(certificate))
     if own is None:
@@ -64,7 +64,7 @@ def _refuse_password(key: Path) -> Callable[[], str]:
 
 
 def _try_out(context: ssl.SSLContext, own: str, certificate: Path) -> None:
-    """A handshake in memory, with a client that trusts just this certificate and so finds fault with its dates only."""
+    """Perform a handshake in memory with a client that trusts this certificate, so that only its dates can fail."""
     trusting = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     trusting.check_hostname = False
     trusting.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
@@ -83,14 +83,13 @@ def _try_out(context: ssl.SSLContext, own: str, certificate: Path) -> None:
 
 
 class PlainRequest(Exception):
-    """A client spoke HTTP without TLS where TLS is spoken."""
+    """A client sent plain HTTP to a TLS port."""
 
 
 class TlsStream:
-    """The server's side of one TLS connection, over a socket that is its own from now on.
+    """The server side of one TLS connection; it owns its socket.
 
-    One task may be in `receive_some`. What is encrypted and not yet in the kernel (`backlog`) goes out before anything
-    else does.
+    One task may be in `receive_some`. Encrypted bytes that the kernel has not taken yet (`backlog`) are sent first.
     """
 
     __slots__ = ("_incoming", "_outgoing", "_tls", "_unsent", "socket")
@@ -104,14 +103,14 @@ class TlsStream:
 
     @property
     def backlog(self) -> bool:
-        """Whether something that was encrypted still has to go out."""
+        """Whether encrypted bytes are still to be sent."""
         return bool(self._unsent) or self._outgoing.pending > 0
 
     async def handshake(self) -> None:
-        """Agree on keys.
+        """Perform the handshake.
 
-        Raises PlainRequest when the client speaks HTTP without TLS, BrokenResourceError when it left or speaks
-        neither; then it has been told so, where TLS has a word for it.
+        Raises PlainRequest if the client speaks plain HTTP, BrokenResourceError if it disconnected or speaks neither;
+        an alert has been sent then, if TLS has one for the error.
         """
         while True:
             try:
@@ -131,9 +130,9 @@ class TlsStream:
                 return
 
     async def receive_some(self, max_bytes: int | None = None) -> bytes:
-        """What has come, decrypted; b"" at the end, also one without TLS's own farewell.
+        """Receive and decrypt bytes; b"" at the end, also without a close_notify alert.
 
-        Raises BrokenResourceError when what came cannot be decrypted, or the connection is lost.
+        Raises BrokenResourceError if the bytes cannot be decrypted, or the connection is lost.
         """
         if self._incoming.pending or self._tls.pending():  # many small records in one packet must not hold up others
             await trio.lowlevel.checkpoint()
@@ -152,7 +151,7 @@ class TlsStream:
                 return b""
 
     async def _more(self) -> bool:
-        """Wait for bytes of the client. False at their end."""
+        """Wait for bytes of the client. Return False at their end."""
         while True:
             try:
                 await trio.lowlevel.wait_readable(self.socket)
@@ -165,9 +164,9 @@ class TlsStream:
             return bool(data)
 
     def write_now(self, data: bytes | memoryview) -> int:
-        """Encrypt and send as far as the kernel takes it; how much of `data` was encrypted.
+        """Encrypt and send as much as the kernel takes. Return how many bytes of `data` were encrypted.
 
-        Raises BlockingIOError when the kernel has no room for what was encrypted before, OSError when it is lost.
+        Raises BlockingIOError if the kernel has no room for earlier encrypted bytes, OSError if the connection is lost.
         """
         if self.backlog:
             self._push()
@@ -182,7 +181,7 @@ class TlsStream:
         return taken
 
     async def send_some(self, data: bytes | memoryview) -> int:
-        """`write_now` once the kernel has room. 0 when that was taken by what was encrypted before."""
+        """Call `write_now` once the kernel has room. Return 0 if earlier encrypted bytes took it."""
         await trio.lowlevel.wait_writable(self.socket)
         try:
             return self.write_now(data)
@@ -190,7 +189,7 @@ class TlsStream:
             return 0
 
     async def send_all(self, data: bytes) -> None:
-        """Send all of it. Raises BrokenResourceError when the connection is lost."""
+        """Send all bytes. Raises BrokenResourceError if the connection is lost."""
         view = memoryview(data)
         try:
             while view or self.backlog:
@@ -203,13 +202,13 @@ class TlsStream:
         await self.send_all(b"")
 
     def _push(self) -> None:
-        """Give the kernel what is encrypted. Raises BlockingIOError when it does not take all."""
+        """Send encrypted bytes. Raises BlockingIOError if the kernel does not take all."""
         while self.backlog:
             self._unsent = self._unsent or self._outgoing.read()
             self._unsent = self._unsent[os.write(self.socket.fileno(), self._unsent) :]
 
     def end(self) -> None:
-        """Say farewell as TLS does, as far as the kernel takes it, and end the way out. The way in stays open."""
+        """Send close_notify if the kernel takes it, and shut down writing. Reading stays possible."""
         with suppress(OSError, ssl.SSLError):  # BlockingIOError too: then the client sees an end without farewell
             with suppress(ssl.SSLWantReadError):
                 self._tls.unwrap()
@@ -218,18 +217,18 @@ class TlsStream:
             self.socket.shutdown(trio.socket.SHUT_WR)
 
     async def send_eof(self) -> None:
-        """`end`, as an awaitable."""
+        """Call `end`; a checkpoint."""
         self.end()
         await trio.lowlevel.checkpoint()
 
     def close(self) -> None:
-        """`end`, and close the socket."""
+        """Call `end`, and close the socket."""
         if self.socket.fileno() >= 0:
             self.end()
             self.socket.close()
 
     async def aclose(self) -> None:
-        """`close`, as an awaitable."""
+        """Call `close`; a checkpoint."""
         self.close()
         await trio.lowlevel.checkpoint()
 
