@@ -1,6 +1,6 @@
-"""Fetch one small document by GET on h11 and trio, as `httpx` is no dependency of the product; bounded in size and
-time.
+"""Fetch one small document by GET, on h11 and trio, as the product does not depend on `httpx`.
 
+The response is bounded in size and time.
 Redirects are not followed, and no connection is reused.
 """
 
