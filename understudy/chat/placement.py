@@ -79,7 +79,7 @@ class OtherNodes(Protocol):
     def make_proxy(self, owner: str, thread_id: str, owner_node: str, after: int | None) -> Actor:
         """Make a proxy for the conversation of a thread that another node owns.
 
-        `after` is the number of the event after which the user's connections here are to be told what happens.
+        `after` is the number of the event after which the user's connections here are subscribed.
         """
 
     def broadcast(self, news: News) -> None:
