@@ -1,7 +1,7 @@
-"""Erasing a user: everything that is stored of them, their live conversations first.
+"""Erases all stored data of a user, live conversations first.
 
-It is done in small transactions and may be cut off anywhere: what is gone is gone, and asking again goes on from there.
-Nothing of another user is touched.
+Erasure runs in small transactions. If it is interrupted, the deleted part stays deleted, and a repeated request
+continues. No other user's data is touched.
 """
 
 import logging
@@ -18,12 +18,12 @@ from understudy.storage.store import Store
 log = logging.getLogger(__name__)
 
 ROUNDS: Final = 100
-"""How often it is looked for threads that were begun meanwhile, before the user is told to stop talking first."""
+"""Limit of passes over threads that the user starts meanwhile; beyond it the erasure is reported as incomplete."""
 
 
 @frozen
 class Erased:
-    """What was removed. `whole` is False where the user went on talking, and so still has something."""
+    """The number of deleted threads and files. `whole` is False if the user kept sending, and so still has data."""
 
     threads: int = 0
     files: int = 0
@@ -31,22 +31,22 @@ class Erased:
 
 
 class ThreadDeleter(Protocol):
-    """Ends a thread's conversation and removes it; with `unless_since` (Unix seconds) only if nothing was said since.
+    """Stops a thread's conversation and deletes the thread. Returns whether it did.
 
-    Whether it did.
+    With `unless_since` (Unix seconds) only if the thread was not used since.
     """
 
     async def __call__(self, owner: str, thread_id: str, /, *, unless_since: float | None = None) -> bool:
-        """Do it."""
+        """Delete the thread."""
 
 
 async def nothing_to_sign_out(_: str) -> None:
-    """End no sessions: there are none."""
+    """Revoke no sessions, as there are none."""
 
 
 @define
 class Eraser:
-    """Erases users. `sign_out` ends all sessions of a user, and returns once no server takes one of their tokens.
+    """Erases users. `sign_out` revokes all sessions of a user, and returns once no server accepts their tokens.
 
     `clear_html` drops a user's rendered answers from this server's cache.
 
@@ -61,9 +61,9 @@ class Eraser:
     clear_html: Callable[[str], None] = lambda _: None
 
     async def user(self, owner: str) -> Erased:
-        """Erase all that is stored of a user, and end their sessions: no token that they have counts any more.
+        """Erase all stored data of a user, then revoke their sessions.
 
-        The sessions end last, so that the user can ask once more if something could not be removed.
+        The sessions are revoked last, so that the user can repeat the request if a part could not be deleted.
         """
         threads = files = 0
         whole = False
@@ -75,7 +75,7 @@ class Eraser:
                 break
         if whole:
             await self.sign_out(owner)
-            # What was said in between. Now there is no token left with which more could be said.
+            # Data stored in between. From here on no token of the user is accepted.
             threads += await self._threads(owner)
             files += await self._files(owner)
             await self.store.remove_user(owner)
@@ -87,11 +87,11 @@ class Eraser:
     async def thread(
         self, owner: str, thread_id: str, *, rests: float = 1.0, unless_since: float | None = None
     ) -> bool:
-        """Remove a thread, its conversation first; after each piece of a long log it rests so many times as long.
+        """Delete a thread; after each part of a long log pause for `rests` times its duration.
 
-        The log goes before, for as long as it takes: whoever asks a conversation for something does not wait so long.
-        `unless_since` (Unix seconds): where something was said since then, also meanwhile, the thread stays, and its
-        messages with it; False then.
+        The log is trimmed first, for as long as it takes; the conversation is asked to delete only the rest, as a
+        request to it has a short timeout. `unless_since` (Unix seconds): if the thread was used since then, also
+        meanwhile, it stays with its messages; return False then.
         """
         if (row := await self.archive.thread(owner, thread_id)) is not None:
             await self.store.trim(owner, thread_id, row.last_seq + 1, rests=rests)
@@ -100,10 +100,10 @@ class Eraser:
         return deleted
 
     async def forget(self) -> None:
-        """Take what was removed out of what the database keeps beside its tables."""
+        """Purge deleted data from the database's indexes and logs."""
         begin, began = True, trio.current_time()
         while await self.store.merge_fulltext(begin=begin):
-            await trio.sleep(trio.current_time() - began)  # whoever writes meanwhile has half of the time
+            await trio.sleep(trio.current_time() - began)  # leave half of the time to other writes
             begin, began = False, trio.current_time()
         await trio.to_thread.run_sync(self.store.database.forget)
 
@@ -116,7 +116,7 @@ class Eraser:
         return removed
 
     async def _files(self, owner: str) -> int:
-        """The bytes first: while there is a row, somebody knows that they are to go."""
+        """Delete the bytes before the rows: a row that is left says that its bytes are still to be deleted."""
         removed = 0
         while files := await self.archive.files(owner):
             ids = [file.id for file in files]

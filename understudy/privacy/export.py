@@ -1,4 +1,4 @@
-"""Reads what a user has and gives it piece by piece, so that not even a long conversation is ever held whole."""
+"""Exports a user's data as a stream of chunks, so that a long conversation is never held in memory as a whole."""
 
 import logging
 from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
@@ -27,14 +27,14 @@ log = logging.getLogger(__name__)
 FORMS: Final = ("json", "markdown")
 FILES_TOGETHER: Final = 500
 PIECE_BYTES: Final = 64 * 1024
-"""An export is given in pieces of about this size."""
+"""Approximate size of a chunk of an export."""
 
 Pieces = AsyncGenerator[bytes, None]
 
 
 @frozen
 class ExportOptions:
-    """What is wanted: the form; with `raw`, messages also as they were sent; with `events`, the log (JSON only)."""
+    """The format of an export; `raw`: include the original texts; `events`: include the log (JSON only)."""
 
     form: str = "json"
     raw: bool = False
@@ -43,9 +43,9 @@ class ExportOptions:
 
 @define
 class Exporter:
-    """Takes out what users have. `vault` knows their placeholders, `text_cipher` decrypts raw texts, if there is a key.
+    """Exports users' data. `vault` restores placeholders, `text_cipher` decrypts raw texts, if there is a key.
 
-    What its generators raise: StorageUnavailable, when the database cannot be read on.
+    Its generators raise StorageUnavailable if the database cannot be read.
     """
 
     archive: Archive
@@ -54,15 +54,15 @@ class Exporter:
     clock: Callable[[], float]
 
     def thread(self, row: Thread, what: ExportOptions) -> Pieces:
-        """One thread as a document of its own."""
+        """Export one thread as a document."""
         return in_chunks(self._whole_thread(row, what))
 
     def user(self, row: User, what: ExportOptions) -> Pieces:
-        """All that a user has, as one document."""
+        """Export all data of a user as one document."""
         return in_chunks(self._whole_user(row, what))
 
     def tenant(self, tenant: str, what: ExportOptions) -> Pieces:
-        """All users of a tenant, as one document."""
+        """Export all users of a tenant as one document."""
         return in_chunks(self._whole_tenant(tenant, what))
 
     async def _whole_thread(self, row: Thread, what: ExportOptions) -> Pieces:

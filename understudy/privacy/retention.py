@@ -93,11 +93,11 @@ class Retention(Actor):
         self.removed: dict[str, int] = {}
 
     async def on_start(self, context: Context) -> None:
-        """Look after a while."""
+        """Schedule the first pass."""
         context.set_timer("look", _about(self.first_s), _RemoveExpired())
 
     async def receive(self, message: object, context: Context) -> None:
-        """Remove what is too old; while the database is away it stays."""
+        """Delete expired data; if the database is down, try again in the next pass."""
         match message:
             case _RemoveExpired():
                 began, self.removed = trio.current_time(), {}
@@ -160,7 +160,7 @@ class Retention(Actor):
             await self._strays(self.eraser.files, before)
 
     async def _strays(self, files: FolderFiles, before: float) -> None:
-        """Bytes in the folder that are no file of anybody: their server died before it could record them."""
+        """Delete files in the folder without a row: their server died before it could store the row."""
         names = await files.older_than(before)
         for first in range(0, len(names), TOGETHER):
             began, some = trio.current_time(), names[first : first + TOGETHER]
@@ -177,10 +177,10 @@ class Retention(Actor):
 
 
 async def is_oldest_node(store: Store, node: "Node | None") -> bool:
-    """Whether this server has been alive the longest; one that knows of no others has.
+    """Return whether this node has been alive the longest; True for a single node.
 
     Raises:
-        StorageUnavailable: It cannot be known now.
+        StorageUnavailable: The database is down.
     """
     return node is None or (await store.live_nodes())[:1] == [node.id]
 
@@ -190,5 +190,5 @@ async def _rest(began: float) -> None:
 
 
 def _about(seconds: float) -> float:
-    """As long, or half as long again, or anything between."""
+    """Return a random duration between `seconds` and 1.5 times as long."""
     return seconds * (1 + secrets.randbelow(1000) / 2000)

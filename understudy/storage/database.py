@@ -1,4 +1,4 @@
-"""What storage needs of a database, whichever it is."""
+"""The interface of a database: SQLite or PostgreSQL."""
 
 from typing import Any, Protocol
 
@@ -12,7 +12,7 @@ class ReadableDatabase(Protocol):
 
     @property
     def reading(self) -> Engine:
-        """A pool that cannot write. Whatever is read in one of its transactions is the state of one moment."""
+        """A read-only pool; each of its transactions sees one snapshot."""
 
 
 class Database(ReadableDatabase, Protocol):
@@ -20,30 +20,30 @@ class Database(ReadableDatabase, Protocol):
 
     @property
     def where(self) -> str:
-        """What an operator calls it: its file, or its host and name; never a password."""
+        """The name for operators: the file, or host and database name; never a password."""
 
     @property
     def writing(self) -> Engine:
-        """Makes the writer's connection; its transactions are on the disk when their commit has returned."""
+        """The engine of the writer's connection; its transactions are durable when their commit has returned."""
 
     def check(self) -> None:
-        """Raise StorageUnavailable when what is written now would be lost; called before each transaction."""
+        """Raise StorageUnavailable if writes would be lost; called before each transaction."""
 
     def interrupt(self, connection: Any) -> None:
-        """Have the driver's connection fail whatever it waits for, from another thread; it is of no use afterwards."""
+        """Interrupt a connection of the driver from another thread; the connection is unusable afterwards."""
 
     def forget(self) -> None:
-        """Have nothing left on the disk of what was removed, as far as that is the database's own business; blocks."""
+        """Purge deleted data from the files of the database, as far as the database leaves it there; blocks."""
 
     def close(self) -> None:
-        """Close the pooled connections and let go of what keeps others out. The writer closes its own."""
+        """Close the pooled connections and release the lock of the data folder. The writer closes its own."""
 
 
 @frozen
 class DriverErrors:
-    """What a database may raise: SQLAlchemy's errors, and those of the driver where it is called directly.
+    """The errors of a database: SQLAlchemy's, and the driver's where it is called directly.
 
-    `of_values` are those of a value that it cannot take, `all` has these too.
+    `of_values` are errors of values that it cannot store; `all` includes these.
     """
 
     all: tuple[type[Exception], ...]

@@ -1,8 +1,8 @@
-"""Copies of stored files in a folder of this machine, for what reads tables from a path: bounded, and soon gone.
+"""A bounded cache of stored files in a local folder, for tools that read tables from a path.
 
-1. A copy is touched when it is asked for, and stays for `HELD_S` seconds from then; who has it open keeps it anyhow.
-2. After `KEPT_S` seconds it goes. Before that the longest unused go when all together would pass the bound.
-3. Several servers may share the folder: what goes is judged by its age alone.
+1. A copy is touched when it is requested, and stays for at least `HELD_S` seconds; an open file stays readable anyway.
+2. A copy unused for `KEPT_S` seconds is deleted; the least recently used ones earlier, if all would exceed the limit.
+3. Several servers may share the folder, so only the age of a file decides.
 """
 
 import contextlib
@@ -24,14 +24,14 @@ log = logging.getLogger(__name__)
 HELD_S: Final = 60.0
 KEPT_S: Final = 900.0
 PART_S: Final = 3600.0
-"""After this the half of a file is nobody's any more: an upload is over in seconds once its bytes are here."""
+"""Age at which a partial file is considered abandoned: an upload ends within seconds once its bytes are here."""
 COPIES: Final = "copies"
 """The folder's name in the data folder."""
 COPIES_BYTES: Final = 1 << 30
 
 
 class FileCache:
-    """The folder. `limit_bytes` bounds all copies together; `clock` gives Unix seconds. All of it blocks."""
+    """The cache folder. `limit_bytes` limits all copies together; `clock` gives Unix seconds. All methods block."""
 
     def __init__(
         self, folder: Path, *, limit_bytes: int = COPIES_BYTES, clock: Callable[[], float] = time.time
@@ -41,7 +41,7 @@ class FileCache:
         self._clock = clock
 
     def find(self, file_id: str, size: int) -> Path | None:
-        """The copy, if there is one, held from now on. Raises ValueError for what is no id, and OSError."""
+        """Return the path of a copy and hold it, or None. Raises ValueError for an invalid id, and OSError."""
         path = file_in(self.folder, file_id)
         try:
             self.hold(path)
@@ -50,20 +50,20 @@ class FileCache:
             return None
 
     def hold(self, path: Path) -> None:
-        """Count a copy as asked for now. Raises OSError."""
+        """Mark a copy as requested now. Raises OSError."""
         now = self._clock()
         os.utime(path, (now, now))
 
     def let_go(self, path: Path) -> None:
-        """Keep a copy that nobody asked for as long as there is room, and no longer. Raises OSError."""
+        """Mark a copy as evictable, as it was not requested. Raises OSError."""
         then = self._clock() - HELD_S
         with contextlib.suppress(FileNotFoundError):
             os.utime(path, (then, then))
 
     def make_room(self, size: int) -> None:
-        """Remove the longest unused copies until one of `size` bytes fits.
+        """Delete the least recently used copies until one of `size` bytes fits.
 
-        Raises StorageUnavailable when those that are held leave no room, and OSError.
+        Raises StorageUnavailable if the held copies leave no room, and OSError.
         """
         now = self._clock()
         aged = sorted(self._aged(now), reverse=True)
@@ -79,11 +79,11 @@ class FileCache:
             raise StorageUnavailable("too many files are being read at once")
 
     def forget(self, file_id: str) -> None:
-        """Remove a copy, if there is one. Raises ValueError for what is no id, and OSError."""
+        """Delete a copy, if there is one. Raises ValueError for an invalid id, and OSError."""
         file_in(self.folder, file_id).unlink(missing_ok=True)
 
     def expire(self) -> int:
-        """Remove what is too old, and say how many files that were. Raises OSError."""
+        """Delete expired files. Return their number. Raises OSError."""
         old = [
             path for age_s, _, path in self._aged(self._clock()) if age_s > (PART_S if path.suffix == PART else KEPT_S)
         ]
@@ -92,7 +92,7 @@ class FileCache:
         return len(old)
 
     def _aged(self, now: float) -> list[tuple[float, int, Path]]:
-        """Every file in the folder by its age in seconds and its size; halves count, as they take room too."""
+        """Return the files of the folder with age in seconds and size, partial ones included."""
         found = []
         try:
             with os.scandir(self.folder) as entries:
@@ -108,18 +108,18 @@ class FileCache:
 
 
 class FileCacheSweeper(Actor):
-    """Removes copies in time, also when nobody asks for another."""
+    """Deletes expired copies periodically."""
 
     def __init__(self, copies: FileCache, every_s: float = KEPT_S / 3) -> None:
         self.copies = copies
         self.every_s = every_s
 
     async def on_start(self, context: Context) -> None:
-        """Look now and then."""
+        """Start the periodic sweep."""
         context.start_soon(self._look, name="look")
 
     async def receive(self, message: object, context: Context) -> None:
-        """Nobody has anything to tell it."""
+        """Expect no messages."""
         context.unhandled(message)
 
     async def _look(self) -> None:
