@@ -83,7 +83,7 @@ async def test_only_so_many_work_at_a_time() -> None:
 
 
 async def test_who_is_cancelled_does_not_wait_for_a_text_that_takes_long() -> None:
-    """A run that is stopped ends at once; the thread ends by itself."""
+    """A cancelled call returns at once while its thread is still running."""
     done = threading.Event()
     with trio.fail_after(5):
         async with trio.open_nursery() as nursery:

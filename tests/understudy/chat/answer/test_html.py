@@ -1,4 +1,4 @@
-"""Answers as HTML: made in processes that no text can hold up, checked once more here, and kept within bounds."""
+"""Answers as HTML: rendered in processes with limits, cleaned again in the server, cached within bounds."""
 
 import os
 import signal
@@ -61,19 +61,19 @@ def html(request: pytest.FixtureRequest) -> AnswerHtml:
 
 
 async def test_an_answer_is_rendered_once(html: AnswerHtml) -> None:
-    """What was made is at hand afterwards; what was kept is what everyone gets."""
+    """A rendered answer is cached; a cached answer is returned without rendering."""
     assert await html.render("a *b* once", "ada") == html.cached_or_plain("a *b* once") == render("a *b* once")
     html.cache.put("an answer", "its HTML", "ada")
     assert await html.render("an answer", "ada") == html.cached_or_plain("an answer") == "its HTML"
 
 
 def test_what_is_not_at_hand_is_shown_as_it_was_written(html: AnswerHtml) -> None:
-    """On the loop nothing is rendered."""
+    """An answer that is not cached is plain text, because nothing is rendered on the loop."""
     assert html.cached_or_plain("never *rendered* <b>") == "<pre>never *rendered* &lt;b&gt;</pre>\n"
 
 
 async def test_the_answers_of_a_page_are_rendered_together(html: AnswerHtml, scripted: Scripted) -> None:
-    """Each once and in their order; short ones in one request, but only so many of them."""
+    """Each text is rendered once; a request holds short texts up to `BATCH_CHARACTERS`."""
     html.cache.put("kept *before*", "its HTML", "ada")
     texts = ["one *a*", "two", "kept *before*", "one *a*"]
     assert await html.render_page(texts, "ada") == [render("one *a*"), render("two"), "its HTML", render("one *a*")]
@@ -89,7 +89,7 @@ async def test_the_answers_of_a_page_are_rendered_together(html: AnswerHtml, scr
 async def test_a_page_does_not_wait_for_ever(
     html: AnswerHtml, scripted: Scripted, autojump_clock: trio.testing.MockClock
 ) -> None:
-    """What is not rendered by then is shown as it was written, and is rendered for the next one who reads the page."""
+    """After `PAGE_S` the texts are plain; their rendering goes on, and the next reader of the page has the HTML."""
     scripted.free.clear()
     assert await html.render_page(["*a*", "b"], "ada") == [plain("*a*"), plain("b")]
     scripted.free.set()
@@ -102,14 +102,14 @@ async def test_a_page_does_not_wait_for_ever(
 async def test_events_do_not_wait_for_ever(
     html: AnswerHtml, scripted: Scripted, autojump_clock: trio.testing.MockClock
 ) -> None:
-    """An ending is sent, with the text as it was written."""
+    """With all processes busy, `prefetch` returns after `PREFETCH_S`, and the text is plain."""
     scripted.free.clear()
     await html.prefetch(["*a*"], "ada")
     assert html.cached_or_plain("*a*") == plain("*a*")
 
 
 async def test_one_user_does_not_hold_up_another(html: AnswerHtml, scripted: Scripted) -> None:
-    """Ten texts of one user that take long have one process; the other user has the other one."""
+    """Ten slow texts of one user occupy one process; the second user has the other one."""
     scripted.free.clear()
     async with trio.open_nursery() as nursery:
         for number in range(10):
@@ -124,7 +124,7 @@ async def test_one_user_does_not_hold_up_another(html: AnswerHtml, scripted: Scr
 async def test_a_text_without_a_turn_is_shown_as_it_was_written(
     html: AnswerHtml, scripted: Scripted, autojump_clock: trio.testing.MockClock, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Everybody waits for a bounded time; the log says so. It is not kept: there may be a turn later."""
+    """After `PERMIT_S` the text is plain, the log says so, and the text is not cached."""
     scripted.free.clear()
     async with trio.open_nursery() as nursery:
         nursery.start_soon(html.render, "first", "ada")
@@ -139,7 +139,7 @@ async def test_a_text_without_a_turn_is_shown_as_it_was_written(
 async def test_texts_of_one_user_beyond_the_line_are_shown_as_they_were_written(
     html: AnswerHtml, scripted: Scripted
 ) -> None:
-    """At once: the line of each user is bounded, and a full one is no error of whoever reads."""
+    """With a full queue of the user, a text is plain at once and no error is raised."""
     scripted.free.clear()
     async with trio.open_nursery() as nursery:
         for number in range(1 + html.limiter.max_queued):
@@ -152,7 +152,7 @@ async def test_texts_of_one_user_beyond_the_line_are_shown_as_they_were_written(
 
 
 async def test_who_gives_up_leaves_the_turn_to_the_work_that_goes_on(html: AnswerHtml, scripted: Scripted) -> None:
-    """And what comes of it is kept."""
+    """A cancelled call keeps its permit until its work is done, and the HTML is cached."""
     scripted.free.clear()
     async with trio.open_nursery() as nursery:
         nursery.start_soon(html.render, "*late*", "ada")
@@ -168,20 +168,20 @@ async def test_who_gives_up_leaves_the_turn_to_the_work_that_goes_on(html: Answe
 
 @pytest.mark.parametrize("reply", [None, "text", [], ["a", "b"], [1], {"a": 1}, [["a"]]], ids=lambda reply: f"{reply}")
 async def test_a_reply_that_makes_no_sense_is_none(html: AnswerHtml, scripted: Scripted, reply: Any) -> None:
-    """A process that a text has taken over may say anything; the text is shown as it was written."""
+    """If a process replies with something else than HTML, the text is plain."""
     scripted.replies.append(reply)
     assert await html.render("*a*", "ada") == plain("*a*")
 
 
 @pytest.mark.parametrize("reply", [7, [], [[[3, "x"]], "", False, True, {}], [[[1, "x"]], "(a+)+", False, True, {}]])
 async def test_a_cut_that_makes_no_sense_is_none(html: AnswerHtml, scripted: Scripted, reply: Any) -> None:
-    """Nor is it one whose blocks are not those of the text."""
+    """A reply whose blocks do not fit the part is refused."""
     scripted.replies.append(reply)
     assert await html.cut(Part("ab"), "ada") is None
 
 
 async def test_html_of_a_process_passes_the_cleaner_again(html: AnswerHtml, scripted: Scripted) -> None:
-    """Whatever has taken a process over, it puts no script, handler or foreign image into a page of another user."""
+    """Scripts, handlers and foreign images in a reply are removed."""
     bad = '<p onclick="run()">a<script>run()</script><img src="https://evil.example/x"><svg onload=run()></svg></p>'
     scripted.replies += [[bad], [[[2, bad]], "", False, True, {}]]
     assert await html.render("ab", "ada") == "<p>a<img></p>"
@@ -189,7 +189,7 @@ async def test_html_of_a_process_passes_the_cleaner_again(html: AnswerHtml, scri
 
 
 async def test_what_is_too_long_is_shown_as_it_was_written(html: AnswerHtml, scripted: Scripted) -> None:
-    """Without being asked for."""
+    """A text above `MAX_CHARACTERS` is plain, and never sent to a process."""
     long = "*a* " * (MAX_CHARACTERS // 4 + 1)
     assert await html.render(long, "ada") == plain(long) == html.cached_or_plain(long)
     assert await html.render_page([long, "*a*"], "ada") == [plain(long), render("*a*")]
@@ -200,7 +200,7 @@ async def test_what_is_too_long_is_shown_as_it_was_written(html: AnswerHtml, scr
 async def test_code_that_takes_long_is_shown_without_colours_and_costs_the_server_nothing(
     html: AnswerHtml, workers: Workers
 ) -> None:
-    """The time is that of another process, and what stands around the code is rendered as ever."""
+    """Code that exceeds `HIGHLIGHT_S` is plain; the text around it is rendered, and this process uses no time."""
     await html.warm_up()
     began = time.process_time()
     made = await html.render(f"# a\n\n{SLOW}\n*b*", "ada")
@@ -211,7 +211,7 @@ async def test_code_that_takes_long_is_shown_without_colours_and_costs_the_serve
 
 
 async def test_a_process_that_was_killed_is_replaced(html: AnswerHtml, workers: Workers) -> None:
-    """While it waited for a request nobody notices."""
+    """A process killed while idle is replaced at the next request."""
     await html.warm_up()
     (pid,) = workers.idle
     os.kill(pid, signal.SIGKILL)
@@ -223,7 +223,7 @@ async def test_a_process_that_was_killed_is_replaced(html: AnswerHtml, workers: 
 async def test_a_process_that_does_not_answer_is_killed(
     html: AnswerHtml, workers: Workers, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The text is shown as it was written, and the next one has another process."""
+    """A stopped process is killed after `WORK_S`; its text is plain, and the next text is rendered."""
     await html.warm_up()
     (pid,) = workers.idle
     os.kill(pid, signal.SIGSTOP)
@@ -238,7 +238,7 @@ async def test_a_process_that_does_not_answer_is_killed(
 async def test_an_error_of_our_own_is_logged_and_ends_nothing(
     html: AnswerHtml, scripted: Scripted, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Rendering must not be what ends a server."""
+    """An error while a reply is read is logged; the text is plain."""
 
     def broken(_: Any) -> Any:
         raise ZeroDivisionError
@@ -249,7 +249,7 @@ async def test_an_error_of_our_own_is_logged_and_ends_nothing(
 
 
 def test_what_is_kept_is_bounded() -> None:
-    """The ones not asked for the longest go; the last one stays, however long it is."""
+    """The least recently used answers are dropped; the latest stays, even if it alone exceeds the limit."""
     kept = HtmlCache(limit=20)
     for text in ("a", "b"):
         kept.put(text, "123456789", "ada")
@@ -261,7 +261,7 @@ def test_what_is_kept_is_bounded() -> None:
 
 
 def test_keeping_an_answer_again_does_not_count_it_twice() -> None:
-    """The same text with the same HTML takes the room of one."""
+    """The same text with the same HTML counts once."""
     kept = HtmlCache(limit=20)
     kept.put("b", "123456789", "ada")
     for _ in range(10):
@@ -270,7 +270,7 @@ def test_keeping_an_answer_again_does_not_count_it_twice() -> None:
 
 
 def test_what_is_kept_of_a_user_can_be_forgotten() -> None:
-    """Also what was asked for before and is rendered later. A text that another user has too stays for that user."""
+    """A render requested before the clearing is not cached after it; another user's same text stays."""
     kept = HtmlCache()
     kept.put("hers", "<p>hers</p>", "ada")
     kept.put("both", "<p>both</p>", "ada")

@@ -1,4 +1,4 @@
-"""Consent: what is shown is what runs, one decision counts, and is answered when it is stored; in virtual time."""
+"""Approval: the shown arguments run, the first decision counts, and it is acknowledged once stored."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
