@@ -139,7 +139,7 @@ async def test_recovery_ends_the_runs_of_all_conversations(tmp_path: Path) -> No
         assert_whole(peer)
 
 
-@pytest.mark.parametrize(("kind", "code"), [("Outbox", 1011), ("Connection", 1006)])
+@pytest.mark.parametrize(("kind", "code"), [("Outbox", 1011), ("WebSocketConnection", 1006)])
 async def test_a_client_comes_back_after_its_connection_died(tmp_path: Path, kind: str, code: int) -> None:
     """The socket is closed, or dropped; the client comes back, and nothing is lost."""
     async with served(tmp_path, [WORKER]) as running, connected(running) as peer:

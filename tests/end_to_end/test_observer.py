@@ -126,7 +126,7 @@ async def test_the_tree_has_what_an_operator_asks_for_and_no_words_of_users(serv
     (conversation,) = parts["/system/conversations"]["children"]
     (run,) = conversation["children"]
     (connection,) = parts["/system/connections"]["children"]
-    assert [each["type"] for each in (conversation, run, connection)] == ["Conversation", "Run", "Connection"]
+    assert [each["type"] for each in (conversation, run, connection)] == ["Conversation", "Run", "WebSocketConnection"]
     assert connection["children"][0]["path"] == f"{connection['path']}/outbox"
     assert all(0 <= each["age_s"] < 20 and each["restarts"] == 0 for each in (conversation, run, connection))
     assert set(parts["/system/storage"]["children"][0]["depth"]) <= {"alert", "high", "normal", "low"}
