@@ -3,13 +3,11 @@
 from typing import Any
 
 import pytest
-from understudy.chat.run.history import History
 
 from tests.end_to_end.peer import check_arc, connected
 from tests.end_to_end.test_branches import ended
 from tests.end_to_end.witness import Witness
 from transport.connection.limits import Limits
-from understudy.models.model import ChatMessage
 
 
 @pytest.mark.promise("wire.limit-history")
@@ -51,16 +49,14 @@ async def test_what_waits_in_line_is_no_history_of_what_is_before_it(serve: Any)
     ]
 
 
-@pytest.mark.parametrize(
-    ("left_out", "words"), [(1, "1 older one was left out."), (1200, "1,200 older ones were left")]
-)
-def test_one_and_many_are_said_differently(left_out: int, words: str) -> None:
-    """In plain words."""
-    past = History((ChatMessage("user", "hello"),) * 100, left_out)
-    assert past.user_note.startswith("Only the last 100 messages of this conversation were read; ")
-    assert words in past.user_note
-
-
-def test_nothing_is_said_where_nothing_is_left_out() -> None:
-    """The instructions are the agent's own then."""
-    assert History(()).model_note == ""
+async def test_a_single_message_that_is_left_out_is_named_in_the_singular(serve: Any) -> None:
+    """The third message has four before it, of which three are read; nothing is said before that."""
+    running = await serve(Witness().agent(), limits=Limits(history_messages=3))
+    async with connected(running.address) as peer:
+        for number in range(1, 4):
+            await peer.say(f"m{number}", agent_type="script", thread_id="t")
+            await ended(peer)
+        thoughts = [each["data"]["thought"] for each in peer.seen if each["type"] == "agent_thinking"]
+    assert [thought for thought in thoughts if "left out" in thought] == [
+        "Only the last 3 messages of this conversation were read; 1 older one was left out."
+    ]

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import trio
 
-from examples.scrub import scrubbed
+from examples.scrub import sanitized
 from tests.docs.tables import ROOT
 
 pytestmark = pytest.mark.slow
@@ -48,7 +48,7 @@ def test_scrub_does_not_depend_on_the_cuts(size: int) -> None:
     """The same text in other pieces is the same text."""
     text = "key: ghp_" + "9fK2mQx7Lr4TzW8bVc1NpYs5HdJg3RtE6uAo" + " and so on"
     pieces = [text[at : at + size] for at in range(0, len(text), size)]
-    assert "".join(scrubbed(pieces)) == "key: [redacted] and so on"
+    assert "".join(sanitized(pieces)) == "key: [redacted] and so on"
 
 
 @pytest.mark.parametrize(
