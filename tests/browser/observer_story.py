@@ -98,7 +98,7 @@ def watch(page: Page, server: Server, shots: Path | None) -> None:
     expect(page.get_by_text("20 more")).to_be_visible()
     show_work(page, server, shots)
     page.get_by_role("button", name="Show more").click()
-    sockets = page.locator(".row:has(.kind:text-is('Connection'))")
+    sockets = page.locator(".row:has(.kind:text-is('WebSocketConnection'))")
     expect(sockets).to_have_count(CROWD)
     path = sockets.first.get_attribute("data-path")
     assert path is not None
