@@ -22,6 +22,7 @@ from tests.end_to_end.script import Call, Gate, Say, scripted
 from tests.end_to_end.test_branches import ended
 from tests.end_to_end.witness import Witness
 from transport.connection.limits import Limits
+from understudy.chat.storage_waits import AWAY
 
 KIB = 1024
 SOON_S = 1.5
@@ -232,7 +233,8 @@ async def test_ten_runs_of_a_user_work_at_a_time(serve: Any) -> None:
     async with connected(running.address) as peer:
         for number in range(11):
             await peer.say("go", agent_type="script", thread_id=f"t{number}")
-        progress = await peer.until("agent_progress")
+        while (progress := await peer.until("agent_progress"))["message"] == AWAY:
+            pass
         assert progress["message"] == "Waiting for a free place: number 1 in line"
         while sum(event["type"] == "agent_started" for event in peer.seen) < 10:
             await peer.read()

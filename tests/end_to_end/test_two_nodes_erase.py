@@ -141,7 +141,7 @@ async def test_what_was_erased_while_nobody_was_here_is_forgotten_when_redis_is_
     await eventually(lambda: not relays(two.b))
     await trio.to_thread.run_sync(own_redis.kill)
     assert await delete(two.a) == 204
-    vault = receiver._cell.actor.handle_news.__self__.vault
+    vault = receiver._cell.incarnation.actor.handle_news.__self__.vault
     assert vault.has("ada", "t")
     await trio.to_thread.run_sync(own_redis.start)
     await eventually(lambda: not vault.has("ada", "t"))
@@ -167,7 +167,7 @@ async def test_a_thread_of_another_server_is_removed_by_age_only_while_nothing_g
     two = await begin(scripted(Say("one two three", gate)))
     retention = two.a.system.find("/system/observe/retention")
     assert retention is not None
-    eraser = retention._cell.actor.eraser
+    eraser = retention._cell.incarnation.actor.eraser
     async with connected(two.b.address, token_of()) as on_b:
         await on_b.say("go", thread_id="t", agent_type="script")
         if runs:

@@ -28,7 +28,7 @@ def redis_is(running: Running, up: bool) -> bool:
     """Whether a server knows that Redis is there, or away."""
     health = running.system.find("/system/storage/redis")
     assert health is not None
-    return bool(health._cell.actor.link.up is up)
+    return bool(health._cell.incarnation.actor.link.up is up)
 
 
 async def in_mid_answer(peer: Any, gate: Gate, thread_id: str = "t") -> Screen:
