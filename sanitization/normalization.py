@@ -88,10 +88,6 @@ def folded(text: str) -> str:
     return normalize(text).text
 
 
-def _fold_run(match: re.Match[str]) -> str:
-    return match[0].translate(_FOLD)
-
-
 def _latin(match: re.Match[str]) -> str:
     return "".join([_FOREIGN[each] for each in match[0]])
 

@@ -31,9 +31,6 @@ BRIEF: Final = 100
 DETOUR: Final = 100
 """Pieces searched in smaller sets before the one automaton is tried again: a slow one among so many costs little."""
 
-ASCII_CONTROLS: Final = r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]"
-NOT_ASCII: Final = r"[^\x00-\x7f]"
-
 
 @frozen
 class Prefilter:

@@ -100,9 +100,8 @@ async def start_chat(
     store, limited_files, tenants = storage.store, storage.limited_files, bool(settings.tenant_claim)
 
     def on_relocated(owner: str, thread_id: str, conversation: ActorRef) -> None:
-        dispatcher.registry.mark_relocated(
-            owner, thread_id, conversation
-        )  # no conversation exists before the dispatcher does
+        # No conversation exists before the dispatcher does.
+        dispatcher.registry.mark_relocated(owner, thread_id, conversation)
         if (recovery := tree.system.find(RECOVERY)) is not None:
             recovery.try_tell(CheckNow())
 

@@ -1,8 +1,7 @@
 """The grammar of an order against earlier orders, in other languages: stems of its verbs, objects and qualifiers. Data.
 
 Each line of a language is a list of stems, `_` for a blank: `ignore` and `reveal` are imperative verbs, `instructions`
-the model's instructions, `earlier` words for all of them, `prompt` words that only apply to a model. `objects_first`
-marks languages whose objects stand, or may stand, before the verb.
+the model's instructions, `earlier` words for all of them, `prompt` words that only apply to a model.
 """
 
 # ruff: noqa: RUF001 - letters of other scripts are what this file is about
@@ -24,7 +23,6 @@ class Language:
     prompt: str = ""
     said: str = ""
     """Phrases in place of the object: *all that was said above*."""
-    objects_first: bool = False
     spaced: bool = True
 
 
@@ -136,7 +134,6 @@ LANGUAGES: Final[tuple[Language, ...]] = (
         "näytä paljasta tulosta kerro kirjoita toista anna",
         "järjestelmäkehot järjestelmäkehote järjestelmäprompt järjestelmäviesti ohjeesi",
         "mitä_sinulle_on kaikki_yllä",
-        objects_first=True,
     ),
     Language(
         "Polish",
@@ -172,7 +169,6 @@ LANGUAGES: Final[tuple[Language, ...]] = (
         "mutasd írd fedd árul nyomtasd add_meg ismételd jelenítsd",
         "rendszerprompt rendszer_prompt rendszerüzenet rendszerutasítás utasításaidat",
         "amit_mondtak amit_eddig minden_fentit",
-        objects_first=True,
     ),
     Language(
         "Romanian",
@@ -224,7 +220,6 @@ LANGUAGES: Final[tuple[Language, ...]] = (
         "göster açıkla yazdır ver_ ifşa söyle paylaş tekrarla yaz_ dök",
         "sistem_istemi sistem_istemini sistem_promptu sistem_mesajı sistem_komut sistem_talimat talimatların",
         "sana_söylenen size_söylenen söylenenleri yukarıdakileri söylenen_her öğretilen",
-        objects_first=True,
     ),
     Language(
         "Indonesian and Malay",
@@ -264,7 +259,6 @@ LANGUAGES: Final[tuple[Language, ...]] = (
         "输出 輸出 显示 顯示 告诉 告訴 透露 打印 列印 泄露 洩露 重复 展示 说出 公开 复述 揭示 给出 给我",
         "系统提示 系統提示 系统指令 系統指令 系统消息 你的指令 你的提示 初始提示 隐藏提示 原始指令 初始指令",
         "告诉你的 被告知 你被教 被告诉 给你的 告訴你 以上内容 上面的内容 以上所有 之前的内容 之前的所有",
-        objects_first=True,
         spaced=False,
     ),
     Language(
@@ -275,7 +269,6 @@ LANGUAGES: Final[tuple[Language, ...]] = (
         "表示 出力 教えて 開示 見せ 明かし 公開 暴露 書き出 繰り返",
         "システムプロンプト システムメッセージ システム指示 あなたの指示 隠しプロンプト 初期プロンプト 初期指示",
         "言われたこと 教えられた 言われた 指示されたこと 上記の内容 上記すべて",
-        objects_first=True,
         spaced=False,
     ),
     Language(
@@ -286,7 +279,6 @@ LANGUAGES: Final[tuple[Language, ...]] = (
         "표시 출력 보여 공개 알려 말해 노출 드러내",
         "시스템_프롬프트 시스템프롬프트 시스템_메시지 시스템_지시 당신의_지시 시스템_지침",
         "들은_모든 말한_모든 들었던 지시받은 위의_모든 배운",
-        objects_first=True,
         spaced=False,
     ),
     Language(
@@ -317,7 +309,6 @@ LANGUAGES: Final[tuple[Language, ...]] = (
         "نشان نمایش آشکار فاش چاپ بگو بنویس افشا",
         "پرامپت_سیستم پیام_سیستم دستور_سیستم اعلان_سیستم درخواست_سیستم پرامپت",
         "گفته_شده گفته_اند هرچه_بالا به_شما_گفته یاد_گرفته",
-        objects_first=True,
     ),
     Language(
         "Hindi",
@@ -327,7 +318,6 @@ LANGUAGES: Final[tuple[Language, ...]] = (
         "दिखा बता प्रकट प्रदर्शित छाप उजागर लिख दोहरा",
         "सिस्टम_प्रॉम्प्ट सिस्टम_संदेश सिस्टम_निर्देश अपने_निर्देश प्रणाली_संकेत",
         "बताया_गया कहा_गया बताई_गई सिखाया_गया कही_गई दिए_गए बताया_है",
-        objects_first=True,
     ),
     Language(
         "Urdu",
@@ -337,7 +327,6 @@ LANGUAGES: Final[tuple[Language, ...]] = (
         "دکھا بتا ظاہر",
         "سسٹم_پرامپٹ",
         "بتایا_گیا کہا_گیا",
-        objects_first=True,
     ),
     Language(
         "Bengali",
@@ -347,7 +336,6 @@ LANGUAGES: Final[tuple[Language, ...]] = (
         "দেখা প্রকাশ বলুন প্রদর্শন মুদ্রণ জানা লিখ",
         "সিস্টেম_প্রম্পট সিস্টেম_বার্তা সিস্টেম_নির্দেশ",
         "বলা_হয়েছে বলা_হয়েছে শেখানো দেওয়া_হয়েছে দেওয়া_হয়েছে",
-        objects_first=True,
     ),
     Language(
         "Thai",

@@ -61,10 +61,6 @@ def _card(number: str) -> bool:
     return number[0] != "1" and numbers.card(number)
 
 
-def _zero_first(check: Check) -> Check:
-    return lambda number: number[0] == "0" and check(number)
-
-
 def _in_passport(number: str) -> bool:
     return number[0] not in "QXZ" and "0" not in (number[1], number[7])
 
