@@ -79,6 +79,7 @@ def test_values(expression: str, expected: str) -> None:
         ("9**9**9", "1,000 digits"),
         ("10**600 * 10**600", "1,000 digits"),
         ("exp(1e9)", "too large"),
+        ("floor(exp(20000))", "1,000 digits"),
         ("1e5000", "too large or too small"),
         ("(" * 60 + "1" + ")" * 60, "50 deep"),
         ("-" * 600 + "1", "50 deep"),

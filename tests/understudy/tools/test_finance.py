@@ -5,8 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from understudy.tools import ToolError
-from understudy.tools.cash_flows import internal_rate, payback, present_value, return_on_investment
-from understudy.tools.finance import compare_scenarios
+from understudy.tools.finance import compare_scenarios, internal_rate, payback, present_value, return_on_investment
 
 
 def test_present_value_leaves_the_first_flow_alone() -> None:

@@ -8,8 +8,7 @@ from attrs import evolve
 
 from transport.wire.events import SanitizationSummary
 from understudy.tools import ToolContext, ToolError
-from understudy.tools.extract import split_sentences
-from understudy.tools.text import sanitize_content, summarise_text
+from understudy.tools.text import sanitize_content, split_sentences, summarise_text
 
 ARTICLE = (
     "Dr. Smith opened the clinic in 1998. It has served the valley since then, e.g. through two floods. The clinic now "
