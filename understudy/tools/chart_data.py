@@ -1,19 +1,19 @@
 """The data of a chart: columns, aggregates, and a bounded number of points. Runs in the table's process."""
 
 import math
+import re
 from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any, Final
 
 from attrs import evolve, frozen
 
-from understudy.tools.chart_axes import find, find_x
 from understudy.tools.duckdb_session import Column, Table
 from understudy.tools.errors import ToolError
 from understudy.tools.queries import no_such_column
 
 MAX_POINTS: Final = 200
-# Bounds below which a reader can still tell marks apart.
+# Beyond these bounds a reader cannot tell marks apart.
 MAX_BARS: Final = 40
 MAX_SLICES: Final = 12
 _MOST: Final = MappingProxyType({"bar": MAX_BARS, "pie": MAX_SLICES})
@@ -38,6 +38,13 @@ _AGGREGATES: Final[Mapping[str, str]] = MappingProxyType(
 )
 _SQL: Final[Mapping[str, str]] = MappingProxyType(
     {"sum": "sum", "mean": "avg", "median": "median", "min": "min", "max": "max"}
+)
+_GRAINS: Final = ("hour", "day", "week", "month", "quarter", "year")
+_GRAIN_WORDS: Final[Mapping[str, str]] = MappingProxyType(
+    {"daily": "day", "date": "day", "weekly": "week", "monthly": "month", "quarterly": "quarter", "yearly": "year"}
+    | {"annual": "year", "hourly": "hour"}
+    | {f"{grain}s": grain for grain in _GRAINS}
+    | {grain: grain for grain in _GRAINS}
 )
 
 
@@ -67,7 +74,7 @@ class ChartPlan:
 
 @frozen
 class Points:
-    """A plan with its rows: ``(x, y)``, in the order to be shown. `notes` say what is left out."""
+    """A plan with its rows ``(x, y)`` in display order. `notes` are sentences on omitted data."""
 
     plan: ChartPlan
     rows: list[tuple[Any, float]]
@@ -75,10 +82,10 @@ class Points:
 
 
 def collect(table: Table, x: str, y: str | None, aggregate: str | None, kind: str | None) -> Points:
-    """Decide on a chart and compute its points.
+    """Plan a chart and compute its points.
 
-    Raises `ToolError`: ``query_failed`` for columns that are not there or do not go together, ``invalid_arguments``
-    for an unknown aggregate or kind.
+    Raises `ToolError`: ``query_failed`` for unknown columns or ones that do not go together, ``invalid_arguments`` for
+    an unknown aggregate or kind.
     """
     plan = _plan(table, x, y, _aggregate(aggregate), _kind(kind))
     if plan.grain is not None:
@@ -116,26 +123,60 @@ def _kind(given: str | None) -> str | None:
 
 
 def _plan(table: Table, x: str, y: str | None, aggregate: str | None, kind: str | None) -> ChartPlan:
-    column, grain = find_x(table, x)
-    measured = find(table, y) if y and y.strip() else None
+    column, grain = _find_x(table, x)
+    measured = _find(table, y) if y and y.strip() else None
     if y and measured is None and not (aggregate == "count" or y.strip().lower() in ("count", "rows")):
         raise no_such_column(y, table.columns)
-    if measured is None or (measured.kind != "number" and aggregate is None):
+    if measured is None or aggregate == "count" or (measured.kind != "number" and aggregate is None):
         aggregate = "count"
-    elif aggregate == "count":
-        pass
     elif measured.kind != "number":
         raise ToolError("query_failed", f"{aggregate} needs numbers, and “{measured.name}” has none; try count.")
     elif aggregate is None and not (column.kind == "number" and kind in (None, "point")):
         aggregate = "sum"
-    plan = ChartPlan(column, measured, aggregate, kind or "", grain)
-    return plan if kind else evolve(plan, kind=_mark(plan))
+    mark = kind or ("line" if grain else "point" if aggregate is None else "bar")
+    return ChartPlan(column, measured, aggregate, mark, grain)
 
 
-def _mark(plan: ChartPlan) -> str:
-    if plan.grain:
-        return "line"
-    return "point" if plan.aggregate is None else "bar"
+def _squeezed(name: str) -> str:
+    return re.sub(r"[\W_]+", "", name).lower()
+
+
+def _find(table: Table, name: str) -> Column | None:
+    """Return the column of that name: the exact spelling first, then any case and spacing."""
+    for same in (str, str.lower, _squeezed):
+        for column in table.columns:
+            if same(column.name) == same(name.strip()) != "":
+                return column
+    return None
+
+
+def _find_x(table: Table, name: str) -> tuple[Column, str | None]:
+    """Return the column for x, and the step of time: “month” means the months of a column with dates."""
+    column = _find(table, name)
+    dated = [each for each in table.columns if each.kind == "date"]
+    if column is None:
+        words = re.findall(r"\w+", name.lower())
+        grain = next((_GRAIN_WORDS[word] for word in words if word in _GRAIN_WORDS), None)
+        if grain is None or not dated:
+            raise no_such_column(name, table.columns)
+        named = [each for each in dated if any(word in _squeezed(each.name) for word in words if len(word) > 3)]
+        return (named or dated)[0], grain
+    return (column, _fitting_grain(table, column)) if column.kind == "date" else (column, None)
+
+
+def _fitting_grain(table: Table, column: Column) -> str:
+    """Return hours for up to two days, days for two months, months for ten years, else years: as calendars are read."""
+    name = column.quoted
+    span, hours = table.rows(
+        f"SELECT date_diff('day', min({name}), max({name})), count(DISTINCT date_trunc('hour', {name})) FROM data"  # noqa: S608
+    )[0]
+    if span is None or (span <= 2 and column.type != "DATE" and hours > 3):
+        return "hour" if span is not None else "day"
+    for grain, most in (("day", 62), ("month", 120)):
+        steps = table.rows(f"SELECT count(DISTINCT date_trunc('{grain}', {name})) FROM data")[0][0]  # noqa: S608
+        if steps <= most:
+            return grain
+    return "year"
 
 
 def _measure(plan: ChartPlan) -> str:
@@ -156,7 +197,7 @@ def _over_time(table: Table, plan: ChartPlan) -> Points:
     step = f"date_trunc('{plan.grain}', {name})"
     named = _LABELS[plan.grain or "day"].format("t")
     label = named if plan.kind in ("bar", "pie") else _MOMENT
-    # The latest steps are kept: they are what is asked about most.
+    # The latest steps are kept: most questions are about them.
     rows = _rows(
         table,
         f"SELECT {label}, n FROM (SELECT {step} AS t, {_measure(plan)} AS n FROM data WHERE isfinite({name}) "  # noqa: S608
@@ -185,7 +226,7 @@ def _by_category(table: Table, plan: ChartPlan) -> Points:
 
 
 def _over_numbers(table: Table, plan: ChartPlan) -> Points:
-    """Numbers along x: each as it is where they are few, else in equal steps."""
+    """Return points with numbers along x: each number by itself if they are few, else in equal steps."""
     name = f"CAST({plan.x.quoted} AS DOUBLE)"
     usable = f"FROM data WHERE isfinite({name})"
     different, low, high = table.rows(f"SELECT count(DISTINCT {name}), min({name}), max({name}) {usable}")[0]
@@ -198,13 +239,13 @@ def _over_numbers(table: Table, plan: ChartPlan) -> Points:
 
 
 def _nice(step: float) -> float:
-    """The next of 1, 2, 5, 10, 20, … that is not smaller."""
+    """Return the next of 1, 2, 5, 10, 20, … that is not smaller."""
     power: float = 10.0 ** math.floor(math.log10(step))
     return float(next(f * power for f in (1, 2, 5, 10) if f * power >= step * (1 - 1e-9)))
 
 
 def _scattered(table: Table, plan: ChartPlan) -> Points:
-    """Single points; of many, the same sample every time."""
+    """Return single points; of many, the same sample every time."""
     if plan.y is None:
         raise ToolError("query_failed", "Points need two columns of numbers.")
     x, y = f"CAST({plan.x.quoted} AS DOUBLE)", f"CAST({plan.y.quoted} AS DOUBLE)"

@@ -1,24 +1,29 @@
-"""DuckDB over one file of one user, for the time of one question. Lives in the process of `table_worker`.
+"""DuckDB over one file of one user, for the time of one question. Runs in the process of `table_worker`.
 
-The file is read by `table_file.load`. Then, before any query that a user wrote, access to files and the network is
-switched off, the configuration locked and a read-only transaction begun.
+1. The file becomes the table ``data``. Its content decides on format, encoding and notation of numbers; its name only
+   breaks ties.
+2. Before any query of a user runs, access to files and the network is switched off, the configuration is locked and a
+   read-only transaction begins.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from pathlib import Path
+import codecs
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any, Final
 
 from attrs import frozen
 
-from understudy.tools import table_file
+from understudy.tools.errors import ToolError
 
 if TYPE_CHECKING:
     import duckdb
 
 MEMORY: Final = "512MB"
 THREADS: Final = 2
+MAX_COLUMNS: Final = 1_000
 
 _CONFIG: Final[dict[str, str | bool | int | float | list[str]]] = {
     "memory_limit": MEMORY,
@@ -36,6 +41,28 @@ _LOCK: Final = (
     "SET lock_configuration = true",
     "BEGIN TRANSACTION READ ONLY",
 )
+_NUMBERS: Final = frozenset(
+    "TINYINT SMALLINT INTEGER BIGINT HUGEINT UTINYINT USMALLINT UINTEGER UBIGINT UHUGEINT FLOAT DOUBLE DECIMAL".split()  # noqa: SIM905 (words read better as words)
+)
+
+_SAMPLE: Final = 64 * 1024
+_CHUNK: Final = 1024 * 1024
+_SEPARATED: Final = frozenset({".csv", ".tsv", ".tab", ".psv"})
+_JSON: Final = frozenset({".json", ".jsonl", ".ndjson", ".geojson"})
+_DELIMITERS: Final = ("\t", ";", "|", ",")
+_UTF16: Final = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
+
+# DuckDB's own sampling is fast, so it is tried first; then types are judged by every row; then ragged rows are filled
+# up. Without `skip`, DuckDB silently drops first lines that do not fit the later ones.
+_CSV_TRIES: Final[Sequence[Mapping[str, Any]]] = (
+    {"skip": 0},
+    {"skip": 0, "sample_size": -1},
+    {"skip": 0, "sample_size": -1, "strict_mode": False, "null_padding": True},
+)
+# Numbers written 1.234,5 and 1,234.5, and the SQL that makes them plain. Groups must be whole, so that a version number
+# or a list does not pass for a number.
+_EUROPEAN: Final = (r"^\s*[-+]?(\d+|\d{1,3}(\.\d{3})+)(,\d+)?\s*$", "replace(replace({}, '.', ''), ',', '.')")
+_ENGLISH: Final = (r"^\s*[-+]?(\d+|\d{1,3}(,\d{3})+)(\.\d+)?\s*$", "replace({}, ',', '')")
 
 
 @frozen
@@ -62,11 +89,6 @@ class Column:
         return "number" if self.type.split("(")[0] in _NUMBERS else "text"
 
 
-_NUMBERS: Final = frozenset(
-    "TINYINT SMALLINT INTEGER BIGINT HUGEINT UTINYINT USMALLINT UINTEGER UBIGINT UHUGEINT FLOAT DOUBLE DECIMAL".split()  # noqa: SIM905 (words read better as words)
-)
-
-
 def quote(name: str) -> str:
     """Return a name as an SQL identifier, with any characters in it."""
     return '"' + name.replace('"', '""') + '"'
@@ -86,15 +108,148 @@ class Table:
         return self.connection.execute(sql, list(parameters)).fetchall()
 
 
-def open_table(file: table_file.TableFile, folder: Path) -> Table:
-    """Load a file and lock what it was loaded into; `folder` is where it may be rewritten in another encoding.
+def open_table(name: str, path: Path, folder: Path) -> Table:
+    """Load a file, called `name` by its user, and lock the database. A copy in UTF-8 may be left in `folder`.
 
-    Raises `ToolError` ``invalid_table`` for a file that is no table, and DuckDB's own error when memory runs out.
+    Raises `ToolError` ``invalid_table``, with a sentence that names the file but not its path, and DuckDB's own error
+    if memory runs out.
     """
     import duckdb  # here: only the worker needs it, and the server starts lighter without
 
     connection = duckdb.connect(":memory:", config=_CONFIG)
-    table_file.load(connection, file, folder)
+    _Loader(connection, name, path, folder).load()
     for statement in _LOCK:
         connection.execute(statement).fetchall()
     return Table(connection)
+
+
+@frozen
+class _Loader:
+    """Creates the table ``data`` from a file."""
+
+    connection: duckdb.DuckDBPyConnection
+    name: str
+    path: Path
+    folder: Path
+
+    def load(self) -> None:
+        """Create the table."""
+        head = self._head()
+        if head.startswith(b"PAR1"):
+            self._create("read_parquet", self.path, ({},))
+        else:
+            path, first = self._utf8(head)
+            suffix = PurePath(self.name).suffix.lower()
+            if suffix in _JSON or (suffix not in _SEPARATED and first.lstrip().startswith(("[", "{"))):
+                self._create("read_json", path, ({}, {"sample_size": -1}))
+            else:
+                self._read_csv(path, first, separated=suffix in _SEPARATED)
+        # Times with a zone become UTC, so that a table reads the same on every machine.
+        self._rows("SET TimeZone = 'UTC'")
+        for column in self._columns("TIMESTAMP WITH TIME ZONE"):
+            self._rows(f"ALTER TABLE data ALTER {quote(column)} TYPE TIMESTAMP")
+
+    def _rows(self, sql: str, parameters: Any = ()) -> list[tuple[Any, ...]]:
+        return self.connection.execute(sql, parameters).fetchall()
+
+    def _columns(self, type_name: str = "%") -> list[str]:
+        sql = "SELECT column_name FROM (DESCRIBE data) WHERE column_type LIKE $1"
+        return [name for (name,) in self._rows(sql, [type_name])]
+
+    def _invalid(self, why: str) -> ToolError:
+        name = self.name if len(self.name) <= 80 else self.name[:79] + "…"
+        return ToolError("invalid_table", f"“{name}” cannot be read as a table: {why}.")
+
+    def _head(self) -> bytes:
+        try:
+            with self.path.open("rb") as stream:
+                head = stream.read(_SAMPLE)
+        except OSError:
+            raise self._invalid("its content is no longer here") from None
+        if not head.strip():
+            raise self._invalid("it is empty")
+        if head.startswith(b"PK\x03\x04"):
+            raise self._invalid("it is a spreadsheet or an archive; save it as CSV first")
+        if head.startswith(b"%PDF") or (b"\0" in head and not head.startswith((b"PAR1", *_UTF16))):
+            raise self._invalid("it is not CSV, TSV, JSON, JSON Lines or Parquet")
+        return head
+
+    def _utf8(self, head: bytes) -> tuple[Path, str]:
+        """Return the path of the file in UTF-8, rewritten into `folder` if necessary, and the beginning of its text."""
+        # Tables that are not UTF-8 are nearly always Windows-1252, which agrees with Latin-1 on every letter.
+        encoding, errors = ("utf-16", "strict") if head.startswith(_UTF16) else ("cp1252", "replace")
+        if encoding == "cp1252" and _is_utf8(self.path):
+            return self.path, head.decode("utf-8-sig", errors="ignore")
+        path = self.folder / "table"
+        try:
+            with path.open("w", encoding="utf-8", newline="") as rewritten:
+                rewritten.writelines(_pieces(self.path, encoding, errors))
+        except UnicodeError:
+            raise self._invalid("its text is damaged") from None
+        with path.open(encoding="utf-8", newline="") as rewritten:
+            return path, rewritten.read(_SAMPLE)
+
+    def _read_csv(self, path: Path, first: str, *, separated: bool) -> None:
+        if first.lstrip().startswith("<") and not separated:
+            raise self._invalid("it is a page or XML, not a table")
+        header = re.sub(r'"[^"]*"', "", first.lstrip().split("\n", 1)[0])
+        delimiter = max((each for each in _DELIMITERS if each in header), key=header.count, default=None)
+        tries = tuple({**each, "delim": delimiter} for each in _CSV_TRIES) if delimiter else _CSV_TRIES
+        self._create("read_csv", path, tries)
+        names = self._columns()
+        if self._header_was_missed(names):
+            self._rows("DROP TABLE data")
+            self._create("read_csv", path, tuple({**each, "header": True} for each in tries))
+        elif len(names) == 1 and not separated and " " in names[0]:
+            raise self._invalid("it looks like plain text, without columns")
+        # Columns of text in which every value is a number written with commas become numbers.
+        for column in map(quote, self._columns("VARCHAR")):
+            for pattern, plain in (_EUROPEAN, _ENGLISH) if delimiter == ";" else (_ENGLISH, _EUROPEAN):
+                fits = f"SELECT coalesce(bool_and(regexp_matches({column}, $1)), false) FROM data"  # noqa: S608 (quoted)
+                if self._rows(fits, [pattern])[0][0]:
+                    number = f"CAST(trim({plain.format(column)}) AS DOUBLE)"
+                    self._rows(f"ALTER TABLE data ALTER {column} TYPE DOUBLE USING {number}")
+                    break
+
+    def _header_was_missed(self, names: Sequence[str]) -> bool:
+        """Whether DuckDB read the header as a row and invented names, which it does if all columns are text."""
+        width = len(str(len(names) - 1))
+        if list(names) != [f"column{place:0{width}d}" for place in range(len(names))]:
+            return False
+        cells = next(iter(self._rows("SELECT * FROM data LIMIT 1")), ())
+        return bool(cells) and len(set(cells)) == len(cells) and all(isinstance(c, str) and c.strip() for c in cells)
+
+    def _create(self, reader: str, path: Path, tries: Sequence[Mapping[str, Any]]) -> None:
+        """Read the file with the first of the `tries` that works."""
+        import duckdb  # here: only the worker needs it, and the server starts lighter without
+
+        for options in tries:
+            given = "".join(f", {name} := ${name}" for name in options)
+            sql = f"CREATE TABLE data AS SELECT * FROM {reader}($path{given})"  # noqa: S608 (names are ours)
+            try:
+                self._rows(sql, {"path": str(path), **options})
+            except duckdb.OutOfMemoryException:
+                raise self._invalid("it needs more memory than a table may use here") from None
+            except duckdb.Error:
+                continue
+            if len(self._columns()) > MAX_COLUMNS:
+                raise self._invalid(f"it has more than {MAX_COLUMNS:,} columns")
+            return
+        # DuckDB's message often names a line of our own query, not one of the file, so it is not repeated.
+        one_row = reader == "read_csv"
+        raise self._invalid("one of its rows does not fit the rest" if one_row else "its content does not fit together")
+
+
+def _pieces(path: Path, encoding: str, errors: str = "strict") -> Iterator[str]:
+    with path.open(encoding=encoding, errors=errors, newline="") as stream:
+        while piece := stream.read(_CHUNK):
+            yield piece
+
+
+def _is_utf8(path: Path) -> bool:
+    try:
+        for _ in _pieces(path, "utf-8"):
+            pass
+    except UnicodeDecodeError:
+        return False
+    return True

@@ -1,18 +1,23 @@
-"""Runs a query that a user or a model wrote: policy, result, and errors as sentences."""
+"""Runs a query that a user or a model wrote: policy, result, and errors as sentences.
+
+The policy is an allow-list, checked in DuckDB's own syntax tree: one read-only query over the table ``data``. Access to
+files is switched off independently (see `duckdb_session`). The policy refuses the rest: system tables about the server,
+statements with effects, functions that cannot be interrupted.
+"""
 
 from __future__ import annotations
 
 import difflib
+import json
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from attrs import frozen
 
 from understudy.tools.duckdb_session import Column, Table, quote
 from understudy.tools.errors import ToolError
-from understudy.tools.sql_policy import check_query
 
 if TYPE_CHECKING:
     import duckdb
@@ -20,13 +25,33 @@ if TYPE_CHECKING:
 MAX_CELL: Final = 1_000
 MAX_RESULT_CHARS: Final = 150_000
 
-# Types JSON has; every other value is shown as DuckDB writes it.
+MAX_LENGTH: Final = 20_000
+
+_ONLY_READING: Final = "Only a single reading query is allowed: SELECT, WITH, VALUES, DESCRIBE or SUMMARIZE."
+
+# The only functions in FROM that reach nothing outside the query; they generate rows one by one.
+_SOURCES: Final = frozenset({"range", "generate_series", "unnest"})
+
+# Functions that wait, write, or reveal something about the server.
+_CLOSED: Final = frozenset(
+    "sleep_ms pg_sleep write_log current_setting getvariable getenv setval nextval currval parse_duckdb_log_message "  # noqa: SIM905 (words read better as words)
+    "json_execute_serialized_sql index_key stats".split()
+)
+
+# Functions that build a value of the given size in one step that cannot be interrupted: 100 s for range(1000000000).
+# The size must be a constant of at most `MAX_GROWTH`.
+_GROWING: Final = frozenset(
+    "repeat lpad rpad range generate_series bitstring list_resize array_resize printf format".split()  # noqa: SIM905 (words read better as words)
+)
+MAX_GROWTH: Final = 10_000
+
+# Types that JSON has; every other value is shown as DuckDB writes it.
 _PLAIN: Final = frozenset("BOOLEAN TINYINT SMALLINT INTEGER BIGINT UTINYINT USMALLINT UINTEGER FLOAT DOUBLE".split())  # noqa: SIM905 (words read better as words)
 
 
 @frozen
 class Answer:
-    """The rows of a query: plain JSON values. `truncated` says why not all of them are here, or is empty."""
+    """The rows of a query as plain JSON values. `truncated` says why rows are missing; empty if none is."""
 
     columns: tuple[Column, ...]
     rows: list[list[Any]]
@@ -34,16 +59,16 @@ class Answer:
 
 
 def run(table: Table, sql: str, limit: int) -> Answer:
-    """Run one reading query on `table`, for at most `limit` rows.
+    """Run one reading query on a table, for at most `limit` rows.
 
-    Raises `ToolError`: ``query_refused`` when it is anything but one reading query, or reaches outside the table;
-    ``query_failed`` when it is wrong, naming the columns there are when it names one there is not.
+    Raises `ToolError`: ``query_refused`` for anything but one reading query, or one that reaches outside the table;
+    ``query_failed`` for a faulty query, with the existing columns if it names an unknown one.
     """
     import duckdb  # here: only the worker needs it, and the server starts lighter without
 
     connection = table.connection
     try:
-        check_query(connection, sql)
+        _check_query(connection, sql)
         relation = connection.sql(sql)
         columns = tuple(Column(name, str(kind)) for name, kind in zip(relation.columns, relation.types, strict=True))
         shown = ", ".join(_shown(place, column) for place, column in enumerate(columns, 1))
@@ -63,7 +88,7 @@ def _shown(place: int, column: Column) -> str:
 
 
 def _plain(cell: Any) -> Any:
-    """Numbers with 15 significant digits, which is what a float holds: sums of cents read as people write them."""
+    """Round to the 15 significant digits that a float holds, so that sums of cents read as people write them."""
     if not isinstance(cell, float):
         return cell
     return float(f"{cell:.15g}") if math.isfinite(cell) else None
@@ -108,3 +133,92 @@ def _fault(error: duckdb.Error, table: Table) -> Exception:
     if re.search(r"extension|/[\w.]+/|\\\\", first):
         return ToolError("query_failed", "The query uses something that is not available here.")
     return ToolError("query_failed", f"The query could not be run: {first[:300].rstrip('.!')}.")
+
+
+def _check_query(connection: duckdb.DuckDBPyConnection, sql: str) -> None:
+    """Accept exactly one SELECT, WITH, VALUES, FROM, DESCRIBE or SUMMARIZE over the table ``data``."""
+    import duckdb  # here: only the worker needs it, and the server starts lighter without
+
+    if len(sql) > MAX_LENGTH:
+        raise _refused(f"The query is longer than {MAX_LENGTH:,} characters.")
+    if "\0" in sql:
+        raise _refused("The query has a character in it that SQL does not know.")
+    statements = connection.extract_statements(sql)
+    if len(statements) != 1:
+        raise _refused("There is no query." if not statements else "Only one query at a time is allowed.")
+    if statements[0].type != duckdb.StatementType.SELECT:
+        raise _refused(_ONLY_READING)
+    written = connection.execute("SELECT json_serialize_sql(?)", [sql]).fetchall()[0][0]
+    try:
+        tree = json.loads(written)
+    except RecursionError:
+        raise _refused("The query is nested too deeply.") from None
+    if tree.get("error"):
+        raise _refused(_ONLY_READING)
+    with_names = [(node.get("cte_map") or {}).get("map", []) for node in _nodes(tree)]
+    named = {str(entry.get("key")).lower() for entries in with_names for entry in entries if isinstance(entry, dict)}
+    for node in _nodes(tree):
+        _check_node(node, {"data", *named})
+
+
+def _refused(why: str) -> ToolError:
+    return ToolError("query_refused", why)
+
+
+def _nodes(tree: Any) -> Iterator[dict[str, Any]]:
+    """Yield every object of a syntax tree, outer ones first."""
+    waiting = [tree]
+    while waiting:
+        node = waiting.pop()
+        if isinstance(node, dict):
+            yield node
+            waiting.extend(node.values())
+        elif isinstance(node, list):
+            waiting.extend(node)
+
+
+def _check_node(node: dict[str, Any], tables: set[str]) -> None:
+    kind = str(node.get("type"))
+    if re.fullmatch(r"(INSERT|UPDATE|DELETE|MERGE\w*)_QUERY_NODE", kind):
+        raise _refused("Only reading is allowed: the query would change the table.")
+    if kind == "BASE_TABLE":
+        name = str(node.get("table_name"))
+        other_schema = str(node.get("schema_name") or "main").lower() != "main" or node.get("catalog_name")
+        if other_schema or name.lower() not in tables:
+            raise _refused(f"There is no table “{name[:60]}” to read; the table is called data.")
+    if kind == "SHOW_REF" and node.get("show_type") == "SHOW_SPECIAL" and "tables" not in str(node.get("table_name")):
+        raise _refused(_ONLY_READING)
+    if kind == "TABLE_FUNCTION":
+        function = node["function"]
+        if str(function.get("function_name")).lower() not in _SOURCES:
+            raise _refused("A query may read the table and nothing else: no files, no network, no settings.")
+        function["class"] = "SOURCE"  # gives rows one by one and can be interrupted, so its size does not matter
+    if node.get("class") == "FUNCTION":
+        name = str(node.get("function_name")).lower()
+        if name in _CLOSED:
+            raise _refused(f"{name} may not be used here.")
+        if name in _GROWING and _may_grow(name, node):
+            raise _refused(f"{name} may only be used with a size, written as a number, of at most {MAX_GROWTH:,}.")
+
+
+def _may_grow(name: str, function: dict[str, Any]) -> bool:
+    """Whether a size is large, or not a literal and therefore unknown before the query runs."""
+    given = function.get("arguments") or function.get("children") or []
+    arguments = [each.get("expression", each) for each in given]
+    if name in ("printf", "format"):
+        pattern = _literal(arguments[0]) if arguments else None
+        widths = re.findall(r"\d+", pattern or "")
+        return pattern is None or "*" in pattern or "{:{" in pattern or any(not _is_small(each) for each in widths)
+    sizes = arguments if name in ("range", "generate_series") else arguments[1:2]
+    return any(not _is_small(_literal(each)) for each in sizes)
+
+
+def _is_small(digits: str | None) -> bool:
+    return digits is not None and re.fullmatch(r"\d{1,6}", digits) is not None and int(digits) <= MAX_GROWTH
+
+
+def _literal(argument: dict[str, Any]) -> str | None:
+    if argument.get("class") != "CONSTANT":
+        return None
+    literal = argument.get("literal") or {}
+    return str(literal["text"]) if "text" in literal else None

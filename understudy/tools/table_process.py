@@ -1,10 +1,10 @@
 """One question about one attached table, answered by a process of its own.
 
-1. Every call has a process and in it a database of its own. No two users, and no two calls, ever share one.
+1. Every call has its own process with its own database. No two calls share one, so no two users do.
 2. The process is bounded and confined (see `understudy.sandbox`): it reads the table's file, writes in a folder of its
    own, and reaches nothing else.
-3. A cancelled or late call kills it, and returns only after it has ended.
-4. Users take turns (see `turns`).
+3. A cancelled or late call kills the process, and returns after it has ended.
+4. Users take turns (see `FairLimiter`).
 """
 
 import json
@@ -60,12 +60,12 @@ async def ask_table(
     limit_s: float = LIMIT_S,
     memory: int = TABLE.memory,
 ) -> T:
-    """Load `file` and do an operation of `table_worker` on it; the answer is made a `kind`.
+    """Load `file` and do an operation of `table_worker` on it. Return the answer as a `kind`.
 
-    The time limit counts from the moment there is a place for `owner`; `memory` is in bytes. Raises `ToolError`:
-    ``busy`` when too many calls of `owner` wait, ``tool_timeout`` after `limit_s` seconds, ``invalid_table`` for a file
-    that is no table, ``query_failed`` when memory runs out, ``tool_failed`` when something else goes wrong, and
-    whatever the operation raises. When it raises or is cancelled, the process has ended.
+    The time limit starts when `owner` has a permit; `memory` is in bytes. Raises `ToolError`: ``busy`` if too many
+    calls of `owner` wait, ``tool_timeout`` after `limit_s` seconds, ``invalid_table`` for a file that is no table,
+    ``query_failed`` if memory runs out, ``tool_failed`` for any other fault, and the operation's own errors. When it
+    raises or is cancelled, the process has ended.
     """
     async with table_limiter().permit(owner), _folder(file.path) as folder:
         request = {
@@ -96,11 +96,11 @@ def _answer(ended: "CompletedProcess[bytes]", kind: type[T], limit_s: float) -> 
     code = ended.returncode
     if code == -signal.SIGXCPU:
         raise _late(limit_s)
-    # A kill that is not ours is the system's, for lack of memory.
+    # The system kills a process for lack of memory.
     if code in (table_worker.NO_MEMORY, -signal.SIGKILL) or b"bad_alloc" in ended.stderr:
         raise ToolError("query_failed", "That needs more memory than a query may use.")
     try:
-        if code == table_worker.TOLD:
+        if code == table_worker.REFUSED:
             raise ToolError(*msgspec.json.decode(ended.stdout, type=tuple[str, str]))
         if code == table_worker.ANSWERED:
             return msgspec.json.decode(ended.stdout, type=kind)
@@ -114,18 +114,18 @@ def _answer(ended: "CompletedProcess[bytes]", kind: type[T], limit_s: float) -> 
 @asynccontextmanager
 async def _folder(table: Path) -> AsyncIterator[str]:
     """Make a folder for files of the process, with a link to the table; remove it in the end."""
-    folder = await trio.to_thread.run_sync(_made_folder, table)
+
+    def make() -> str:
+        folder = tempfile.mkdtemp(prefix="understudy-table-")
+        os.symlink(table.absolute(), os.path.join(folder, table_worker.GIVEN))
+        return folder
+
+    folder = await trio.to_thread.run_sync(make)
     try:
         yield folder
     finally:
         with trio.CancelScope(shield=True):
             await trio.to_thread.run_sync(shutil.rmtree, folder, True)
-
-
-def _made_folder(table: Path) -> str:
-    folder = tempfile.mkdtemp(prefix="understudy-table-")
-    os.symlink(table.absolute(), os.path.join(folder, table_worker.GIVEN))
-    return folder
 
 
 async def attached(context: ToolContext, file_id: str) -> StoredFile:

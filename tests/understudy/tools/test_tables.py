@@ -11,7 +11,6 @@ import trio
 
 from understudy.tools import StoredFile, ToolContext, ToolError
 from understudy.tools.duckdb_session import open_table
-from understudy.tools.table_file import TableFile
 from understudy.tools.tables import profile_table, query_table
 
 Attach = Callable[..., ToolContext]
@@ -160,7 +159,7 @@ async def test_only_one_reading_query_runs(attach: Attach, sql: str) -> None:
 async def test_below_the_gate_files_are_closed_too(attach: Attach) -> None:
     """Should a query slip through, DuckDB itself may neither read, nor write, nor be told otherwise."""
     file = await attach("a.csv", SALES).files.get("f")
-    table = open_table(TableFile(file.name, file.path), file.path.parent)
+    table = open_table(file.name, file.path, file.path.parent)
     for sql in (
         "SELECT * FROM read_text('/etc/hostname')",
         "COPY data TO 'x.csv'",
