@@ -15,7 +15,7 @@ from tests.end_to_end.test_strangers import flooded
 
 FITTED = """
 import logging, resource, sys
-from understudy.app.descriptors import fit_connection_limit
+from understudy.app.server import fit_connection_limit
 logging.basicConfig(format="%(message)s %(hint)s")
 soft, hard, wanted = map(int, sys.argv[1:])
 resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))

@@ -1,38 +1,71 @@
-"""The composition root: builds the parts of a server in order, each from those before it, around the actor tree."""
+"""The composition root: builds the parts of a server in order, each from those before it, around the actor tree.
+
+Modules of PostgreSQL, Redis and the cluster are imported only if the settings name them: most servers have neither.
+"""
 
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
+from typing import TYPE_CHECKING
 
 import trio
 from attrs import frozen
 from quart_trio import QuartTrio
 
-from actors import ActorSystem, ChildSpec
+from actors import ActorRef, ActorSystem, ChildSpec
 from sanitization import Detector
+from transport.connection.heartbeat import Heartbeat
+from transport.connection.websocket import ConnectionLimits
+from understudy import __version__
 from understudy.agents.agent import Agent
-from understudy.app.chat import build_agents, build_run_limiter, start_chat
-from understudy.app.cluster import build_cluster, build_shared_limits, join_nodes
-from understudy.app.observability import Counts, Observability, build_status
+from understudy.agents.registry import all_agents
 from understudy.app.settings import Settings
-from understudy.app.storage import build_cipher, build_redis, build_store, open_database, open_storage
-from understudy.app.tree import BACKOFF, build_tree, supervisor
-from understudy.app.web import build_web, open_revocations
-from understudy.auth.sessions import open_sessions
+from understudy.app.storage import Storage, build_cipher, build_redis, build_store, open_database, open_storage
+from understudy.app.tree import BACKOFF, Tree, build_tree, supervisor
+from understudy.auth.revocation import RevocationFile
+from understudy.auth.rights import Whose, everybody
+from understudy.auth.sessions import REVOCATIONS_FILE, Sessions, open_sessions
+from understudy.auth.shared_revocation import RevocationPoller, SharedRevocations
 from understudy.chat.answer.html import AnswerHtml
+from understudy.chat.attachments import Attachments
+from understudy.chat.commands import CommandDispatcher
+from understudy.chat.conversation.recovery import CheckNow, Recovery
+from understudy.chat.memory import AgentMemory, MemoryExpiry
+from understudy.chat.run_limiter import RunLimiter
+from understudy.chat.services import Services, announce_nothing
+from understudy.chat.storage_retry import StorageRetry
+from understudy.chat.storage_waits import StorageWaitMonitor
 from understudy.content.encryption import load_cipher
 from understudy.content.filter import ContentFilter
 from understudy.content.policies import load_policy
+from understudy.models.registry import Models
+from understudy.observe.actor_events import ActorEventRecorder
+from understudy.observe.health import Breakers, HealthCheck, HealthStatus, RestrictedStatus, ServerStatus
+from understudy.observe.metrics import Metrics
+from understudy.observe.paths import CONNECTIONS, CONVERSATIONS, FORWARDERS, RECOVERY
+from understudy.observe.tree_api import TreeApi
 from understudy.privacy.erasure import Eraser
 from understudy.privacy.export import Exporter
 from understudy.privacy.retention import Retention, RetentionPeriods, is_oldest_node
+from understudy.storage.database import Database
+from understudy.storage.errors import StorageUnavailable
 from understudy.storage.export_queries import Archive
 from understudy.storage.store import Store
 from understudy.tools.fair_limiter import FairLimiter
 from understudy.tools.table_process import table_limiter
+from understudy.web.application import build_http_app
+from understudy.web.context import WebContext
 from understudy.web.presence import Presence
+from understudy.web.sse import EventStreams
 from understudy.web.websocket import WebSocketEndpoint
+
+if TYPE_CHECKING:
+    from understudy.chat.placement import Node
+    from understudy.cluster.cluster import Cluster
+    from understudy.cluster.connection_counts import ConnectionCounts
+    from understudy.cluster.rate_limits import SharedRateLimits
+    from understudy.storage.redis import RedisLink
 
 
 @frozen
@@ -48,6 +81,26 @@ class App:
     html: AnswerHtml
 
 
+@frozen
+class _Parts:
+    """The parts that conversations and clients' endpoints are built from. `counts` returns numbers of connections and
+    runs of the selected users."""
+
+    settings: Settings
+    tree: Tree
+    metrics: Metrics
+    recorder: ActorEventRecorder
+    agents: dict[str, Agent]
+    models: Models
+    content_filter: ContentFilter
+    storage: Storage
+    presence: Presence
+    run_limiter: "RunLimiter[ActorRef]"
+    counts: Callable[[Whose], Mapping[str, int]]
+    status: ServerStatus
+    html: AnswerHtml
+
+
 @asynccontextmanager
 async def build_app(
     settings: Settings, agents: Sequence[Agent] = (), detectors: Sequence[Detector] = ()
@@ -59,91 +112,268 @@ async def build_app(
     """
     sessions, cipher = open_sessions(settings), build_cipher(settings)
     table_limiter.set(FairLimiter(per_user=settings.limits.processes_per_user))
-    observability = Observability()
-    metrics = observability.metrics
-    known = build_agents(settings, agents, observability.breakers)
+    metrics = Metrics()
+    breakers, recorder = Breakers(metrics), ActorEventRecorder(metrics, time.time)
+    known = all_agents(agents)
+    models = Models(settings.model, settings.words_per_s, breakers.record_change)
+    for agent in known.values():
+        agent.run_limit_s(settings.limits.run_s)
+        models.of(agent.model)  # now, not at its first message: making a client takes a third of a second, and may fail
     policy = await trio.to_thread.run_sync(load_policy, settings.scrub_policy)
     text_cipher = load_cipher(str(settings.raw_key), settings.raw_key_file) if settings.store_raw else None
     database = await trio.to_thread.run_sync(open_database, settings)
     redis = await trio.to_thread.run_sync(build_redis, settings, metrics)
     content_filter = await trio.to_thread.run_sync(ContentFilter, policy, metrics, detectors, text_cipher)
-    tree = build_tree(database, redis, observability, shared=settings.on_postgresql)
+    tree = build_tree(database, redis, metrics, recorder, shared=settings.on_postgresql)
     metrics.observe_tree(tree.system.tree)
     try:
         async with tree.system as system:
-            store = build_store(database, tree, observability)
-            for breaker in (store.breaker, *known.models.breakers()):
-                observability.breakers.add(breaker.name)
-            node = await join_nodes(settings, store, tree)
-            cluster = build_cluster(redis, node, cipher, metrics)
+            store = build_store(database, tree, metrics, breakers)
+            for breaker in (store.breaker, *models.breakers()):
+                breakers.add(breaker.name)
+            node = await _join_nodes(settings, store, tree)
+            cluster = None
+            if redis is not None and node is not None and cipher is not None:
+                from understudy.cluster import cluster as nodes
+
+                cluster = nodes.Cluster(redis, node, cipher, metrics)
             metrics.observe_storage(
                 lambda: store.read_statistics()["reads_waiting"], lambda: 0 if node is None else node.lapses
             )
             storage = await open_storage(settings, store, redis, cipher, metrics)
-            presence, run_limiter = Presence(settings.limits.connections_per_user), build_run_limiter(settings)
-            revocation_poller = await open_revocations(settings, sessions, store, presence, tree)
-            counts = Counts(presence, run_limiter)
-            status = build_status(system, observability.breakers, database, redis, counts)
+            presence, run_limiter = Presence(settings.limits.connections_per_user), _build_run_limiter(settings)
+            revocation_poller = await _open_revocations(settings, sessions, store, presence, tree)
+
+            def counts(whose: Whose = everybody) -> dict[str, int]:
+                return {"connections": presence.count(whose), **run_limiter.counts(whose)}
+
+            status = ServerStatus(system, counts, __version__, partial(_extra_checks, breakers, database, redis))
             html = AnswerHtml()
-            chat = await start_chat(
-                settings,
-                tree,
-                agents=known,
-                content_filter=content_filter,
-                storage=storage,
-                run_limiter=run_limiter,
-                presence=presence,
-                status=status,
-                html=html,
-                observability=observability,
-                node=node,
-                cluster=cluster,
-            )
+            parts = _Parts(
+                settings, tree, metrics, recorder, known, models, content_filter, storage, presence, run_limiter,
+                counts, status, html,
+            )  # fmt: skip
+            dispatcher, chat_actors = await _start_chat(parts, node, cluster)
             archive = Archive(database)
             eraser = Eraser(
-                store,
-                archive,
-                storage.files,
-                chat.dispatcher.delete_thread,
-                sessions.end_for_erasure,
-                html.cache.clear_user,
+                store, archive, storage.files, dispatcher.delete_thread, sessions.end_for_erasure, html.cache.clear_user
             )
-            shared_limits = build_shared_limits(redis, settings)
-            web = build_web(
-                settings,
-                tree,
-                sessions=sessions,
-                storage=storage,
-                agents=known,
-                content_filter=content_filter,
-                dispatcher=chat.dispatcher,
-                presence=presence,
-                shared_limits=shared_limits,
-                observability=observability,
-                status=status,
-                counts=counts,
-                html=html,
-                archive=archive,
-                exporter=Exporter(archive, content_filter.vault, text_cipher, time.time),
-                eraser=eraser,
-            )
+            exporter = Exporter(archive, content_filter.vault, text_cipher, time.time)
+            rates, connections, limit_actors = _build_shared_limits(redis, settings)
+            endpoint, http_app = _build_web(parts, sessions, dispatcher, archive, exporter, eraser, rates, connections)
             kept = RetentionPeriods(settings.keep_threads_days, settings.keep_events_days)
             retention = partial(Retention, kept, store, archive, eraser, partial(is_oldest_node, store, node), metrics)
             provider = sessions.provider
-            maintenance = [
-                chat.recovery,
+            recovery, *maintenance = chat_actors
+            children = [
+                recovery,
                 *([] if provider is None else [ChildSpec("keys", provider.keeper, backoff=BACKOFF)]),
                 *storage.file_actors,
                 revocation_poller,
                 ChildSpec("retention", retention, backoff=BACKOFF),
                 *storage.cache_actors,
-                *shared_limits.actors,
-                chat.memory_expiry,
-                chat.wait_notices,
+                *limit_actors,
+                *maintenance,
             ]
-            await system.spawn(supervisor("observe", maintenance))
-            yield App(settings, system, store, web.endpoint, web.http_app, presence, html)
+            await system.spawn(supervisor("observe", children))
+            yield App(settings, system, store, endpoint, http_app, presence, html)
     finally:
         with trio.CancelScope(shield=True, deadline=trio.current_time() + 1.0):
-            await known.models.aclose()
+            await models.aclose()
         database.close()
+
+
+async def _join_nodes(settings: Settings, store: Store, tree: Tree) -> "Node | None":
+    """Register this server with the others that share its database. Return None on SQLite, which is never shared.
+
+    Raises:
+        AlreadyServed: Another server uses the database, and the two have no Redis to talk over.
+    """
+    if not settings.on_postgresql:
+        return None
+    from understudy.chat.placement import Node
+    from understudy.cluster.membership import Membership, join, stop_conversations
+
+    node = Node(alone=not settings.redis_url)
+    await join(store, node, store.database.where)
+    on_lapse = partial(stop_conversations, tree.find(CONVERSATIONS))
+    await tree.start_in_cluster(ChildSpec("membership", partial(Membership, store, node, on_lapse), backoff=BACKOFF))
+    return node
+
+
+def _build_run_limiter(settings: Settings) -> "RunLimiter[ActorRef]":
+    """Build the limiter of concurrent runs, which bounds each tenant too if the server has tenants."""
+    limits = settings.limits
+    of_tenant = limits.runs_per_tenant or (limits.runs_total + 1) // 2
+    per_tenant = of_tenant if settings.tenant_claim else None
+    return RunLimiter(limits.runs_per_user, limits.runs_total, limits.runs_waiting, per_tenant)
+
+
+async def _open_revocations(
+    settings: Settings, sessions: Sessions, store: Store, presence: Presence, tree: Tree
+) -> ChildSpec:
+    """Read which sessions were revoked, and have `sessions` refuse them. Return the actor that polls for more.
+
+    A revoked session's connections are closed, also if another process revoked it.
+
+    Raises:
+        StorageUnavailable, OSError, ValueError: The revocations cannot be read; the text says why.
+    """
+    path = settings.data_dir / REVOCATIONS_FILE
+
+    def close_revoked(_keys: object) -> None:
+        presence.close_revoked(lambda identity: identity in sessions.revoked, tree.system.find)
+
+    revoked: RevocationFile | SharedRevocations
+    if settings.on_postgresql:
+        revoked = SharedRevocations(path, time.time, store, on_revoked=close_revoked)
+        await revoked.load()
+    else:
+        revoked = RevocationFile(path, time.time, on_revoked=close_revoked)
+        await trio.to_thread.run_sync(revoked.load)
+    sessions.revoked = revoked
+    sessions.on_end.append(lambda identity: presence.close_session(identity, tree.system.find))
+    return ChildSpec("ended", partial(RevocationPoller, revoked), backoff=BACKOFF)
+
+
+def _extra_checks(breakers: Breakers, database: Database, redis: "RedisLink | None") -> dict[str, HealthCheck]:
+    """Check the parts outside the actor tree: breakers, database and Redis."""
+    checks = dict(breakers.checks())
+    try:
+        database.check()  # compares the file's name, so that a missing file is reported before the next write
+    except StorageUnavailable as gone:
+        checks["database"] = HealthCheck(HealthStatus.FAILED, gone.reason)
+    if redis is not None:
+        down_s = time.time() - redis.since
+        down = HealthCheck(HealthStatus.DEGRADED, "Redis does not answer", down_s, essential=False)
+        checks["redis"] = HealthCheck() if redis.up else down
+    return checks
+
+
+async def _start_chat(
+    parts: _Parts, node: "Node | None", cluster: "Cluster | None"
+) -> tuple[CommandDispatcher, list[ChildSpec]]:
+    """Build the dispatcher of commands, and start the actors by which nodes reach each other's conversations.
+
+    Return with it the actors that maintain conversations, to be started once everything is built; recovery is first.
+    """
+    settings, tree, storage, content_filter = parts.settings, parts.tree, parts.storage, parts.content_filter
+    store, wait_s = storage.store, settings.storage_wait_s
+    services = Services(
+        store=store,
+        agents=parts.agents,
+        model_of=parts.models.of,
+        content_filter=content_filter,
+        limits=settings.limits,
+        limiter=parts.run_limiter,
+        attachments=partial(Attachments, store=store, files=storage.limited_files, content_filter=content_filter),
+        server=partial(RestrictedStatus, parts.status, tenants=bool(settings.tenant_claim)),
+        outboxes=parts.presence.outboxes,
+        metrics=parts.metrics,
+        clock=time.time,
+        summary_from=settings.summary_from,
+        announce=announce_nothing if cluster is None else cluster.announce,
+        storage_retry=StorageRetry(store, wait_s, settings.storage_waiting) if wait_s else None,
+        quotas=storage.quotas,
+        html=parts.html,
+        memory=partial(AgentMemory, store=store, reads=storage.reads, content_filter=content_filter, clock=time.time),
+    )
+    dispatcher = CommandDispatcher(services, partial(tree.find, CONVERSATIONS), node, cluster)
+
+    def on_relocated(owner: str, thread_id: str, conversation: ActorRef) -> None:
+        dispatcher.registry.mark_relocated(owner, thread_id, conversation)
+        if (recovery := tree.system.find(RECOVERY)) is not None:
+            recovery.try_tell(CheckNow())
+
+    services.on_relocated = on_relocated
+    if cluster is not None:
+        for child in cluster.children(services, dispatcher, partial(tree.find, FORWARDERS)):
+            await tree.start_in_cluster(child)
+        await cluster.ready()
+    return dispatcher, [
+        ChildSpec("recovery", partial(Recovery, store, dispatcher.registry, node), backoff=BACKOFF),
+        ChildSpec("forgetting", partial(MemoryExpiry, store, time.time), backoff=BACKOFF),
+        ChildSpec("waits", partial(StorageWaitMonitor, services.storage_waits), backoff=BACKOFF),
+    ]
+
+
+def _build_shared_limits(
+    redis: "RedisLink | None", settings: Settings
+) -> "tuple[SharedRateLimits | None, ConnectionCounts | None, list[ChildSpec]]":
+    """Build the cluster-wide rate limits and connection counts, and the actors that synchronise them."""
+    if redis is None:
+        return None, None, []
+    from understudy.cluster.connection_counts import ConnectionCounts, ConnectionCountsSync
+    from understudy.cluster.rate_limits import RateLimitsSync, SharedRateLimits
+
+    rates = SharedRateLimits(redis)
+    connections = ConnectionCounts(redis, settings.limits.connections_per_user)
+    actors = [
+        ChildSpec("shared_rates", partial(RateLimitsSync, rates), backoff=BACKOFF),
+        ChildSpec("shared_connections", partial(ConnectionCountsSync, connections), backoff=BACKOFF),
+    ]
+    return rates, connections, actors
+
+
+def _build_web(
+    parts: _Parts,
+    sessions: Sessions,
+    dispatcher: CommandDispatcher,
+    archive: Archive,
+    exporter: Exporter,
+    eraser: Eraser,
+    rates: "SharedRateLimits | None",
+    shared_connections: "ConnectionCounts | None",
+) -> tuple[WebSocketEndpoint, QuartTrio]:
+    """Build the two applications that the listener serves: the WebSocket endpoint, and HTTP with the event streams."""
+    settings, storage, ledger = parts.settings, parts.storage, None if rates is None else rates.ledger
+    limits = ConnectionLimits(
+        renewal_s=settings.limits.renewal_s,
+        drain_s=settings.grace_s / 4,
+        chunks_bytes=settings.limits.chunks_bytes,
+        chunk_s=settings.limits.chunk_s,
+        heartbeat=Heartbeat(settings.limits.heartbeat_s, 2.4 * settings.limits.heartbeat_s),
+    )
+    connections = partial(parts.tree.find, CONNECTIONS)
+    endpoint = WebSocketEndpoint(
+        settings=settings,
+        sessions=sessions,
+        store=storage.store,
+        dispatcher=dispatcher,
+        presence=parts.presence,
+        metrics=parts.metrics,
+        connections=connections,
+        limits=limits,
+        html=parts.html,
+        ledger=ledger,
+        shared_connections=shared_connections,
+    )
+    context = WebContext(
+        settings=settings,
+        sessions=sessions,
+        store=storage.store,
+        files=storage.limited_files,
+        agents=parts.agents,
+        model_of=parts.models.of,
+        metrics=parts.metrics,
+        health=parts.status.health,
+        streams=EventStreams(
+            endpoint, dispatcher, parts.presence, connections, limits, draining=lambda: endpoint.draining
+        ),
+        html=parts.html,
+        tree_api=TreeApi(
+            parts.tree.system,
+            parts.recorder,
+            lambda: {**parts.counts(everybody), **storage.store.read_statistics()},
+            settings.observer_kill,
+        ),
+        content_filter=parts.content_filter,
+        reads=storage.reads,
+        archive=archive,
+        exporter=exporter,
+        eraser=eraser,
+        counts=parts.counts,
+        quotas=storage.quotas,
+        ledger=ledger,
+    )
+    return endpoint, build_http_app(context)

@@ -1,6 +1,10 @@
 """`serve`: start a server as `understudy serve` does, and run it until a signal tells it to stop.
 
 The server's modules are imported only when it starts: a program that imports `understudy` to write tools loads none.
+
+It listens before it can answer: a client whose server was killed reconnects after growing pauses, and if the port
+refuses it while the server starts, the next pause is added to the start. If the port listens, the kernel holds the
+connection and the server accepts it as soon as it is ready.
 """
 
 import errno
@@ -10,15 +14,14 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import trio
 
 from understudy.agents.agent import Agent
-from understudy.app.listening import listening_early
-from understudy.app.os_errors import explain_os_error
 from understudy.app.settings import Settings, load
 
 if TYPE_CHECKING:
@@ -72,6 +75,44 @@ def run_server(
     return 1 if failures else 0
 
 
+@contextmanager
+def listening_early(settings: Settings) -> Iterator[list[socket.socket]]:
+    """Listen early, and disable the garbage collector, which takes a quarter of the time to load the server.
+
+    `tune_garbage_collector` enables it once the server is ready. The sockets are closed on exit.
+    Blocks; call it outside any event loop.
+    """
+    sockets = _open_early(settings)
+    gc.disable()
+    try:
+        yield sockets
+    finally:
+        gc.enable()
+        for each in sockets:
+            each.close()
+
+
+def _open_early(settings: Settings) -> list[socket.socket]:
+    """Open the listening sockets. Return none if listening should, or must, wait.
+
+    A server that shares its database has other servers beside it, to which a load balancer turns if this one refuses.
+    An address in use may be free once the database is open, because opening waits for another server to end. If it is
+    still in use then, the start fails with that error.
+    """
+    if settings.on_postgresql:
+        return []
+    try:
+        return trio.run(_open_sockets, settings)
+    except OSError:
+        return []
+
+
+async def _open_sockets(settings: Settings) -> list[socket.socket]:
+    # detached: a socket of trio can be closed inside its event loop only, which ends here
+    listeners = await trio.open_tcp_listeners(settings.port, host=settings.host)
+    return [socket.socket(fileno=each.socket.detach()) for each in listeners]
+
+
 def tune_garbage_collector() -> None:
     """Exclude all present objects from collection, and collect less often.
 
@@ -108,3 +149,12 @@ def _flatten(group: BaseExceptionGroup[Exception]) -> list[Exception]:
     for error in group.exceptions:
         found += _flatten(error) if isinstance(error, BaseExceptionGroup) else [error]
     return found
+
+
+def explain_os_error(error: Exception) -> str:
+    """Return the system's reason, after the file's name if the error has one. Any other error returns its own text."""
+    if not isinstance(error, OSError) or error.strerror is None:
+        return str(error)
+    if error.filename is None:
+        return error.strerror
+    return f"{os.fsdecode(error.filename)}: {error.strerror}" if isinstance(error.filename, str | bytes) else str(error)

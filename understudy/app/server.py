@@ -1,6 +1,14 @@
-"""Serve a built application on its listeners, and stop it: clients are drained first, then the tree is stopped."""
+"""Serve a built application on its listeners, and stop it: clients are drained first, then the tree is stopped.
+
+1. Every client is sent a reconnect delay. The delays differ, so that clients do not reconnect all at once.
+2. No run starts any more. Active runs may finish within three fifths of the time. The others are ended in the log,
+   where clients find the end after reconnecting.
+3. In the remaining time, connections are closed with 1001 in waves. Then the tree is stopped.
+"""
 
 import logging
+import random
+import resource
 import socket
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
@@ -9,19 +17,19 @@ from typing import Final
 import trio
 from attrs import frozen
 
-from actors import ActorSystem
+from actors import ActorRef, ActorSystem, Lane
 from sanitization import Detector
 from transport.auth.forwarded import TrustedProxies
+from transport.connection.websocket import Close
 from transport.server.listener import ServerLimits, serve
 from transport.server.socket import SocketLimits
 from transport.server.tls import server_context
+from transport.wire.events import Drain
 from understudy.agents.agent import Agent
 from understudy.app.build import App, build_app
-from understudy.app.descriptors import fit_connection_limit
-from understudy.app.drain import drain
-from understudy.app.listening import listen
 from understudy.app.settings import Settings
 from understudy.chat.answer.html import AnswerHtml
+from understudy.chat.registry import ConversationRegistry
 from understudy.observe.paths import CONNECTIONS
 from understudy.sandbox.spawner import warn_if_open
 from understudy.storage.store import Store
@@ -30,6 +38,20 @@ log = logging.getLogger(__name__)
 
 HEAD_S: Final = 5.0
 """Seconds within which a client must have sent the head of its first request, or its connection is closed."""
+RESERVED: Final = 200
+"""Descriptors reserved for everything but clients' connections: the database's files or connections, Redis, uploads,
+models, pipes of child processes, and clients that are being refused."""
+MIN_CONNECTIONS: Final = 16
+"""Connections that are served however low the limit of descriptors is."""
+RECONNECT_AFTER_S: Final = 2.0
+"""Minimum reconnect delay in seconds: the time that a restart takes."""
+RECONNECTS_PER_S: Final = 500.0
+"""Reconnects that are planned for each second. Each costs a handshake, a read of its threads, and missed events."""
+MAX_SPREAD_S: Final = 30.0
+"""Seconds over which the reconnects are spread at most."""
+WAVES: Final = 10
+"""Waves in which all connections are closed, of at least `MIN_WAVE` connections each."""
+MIN_WAVE: Final = 25
 
 
 @frozen
@@ -53,7 +75,7 @@ async def serve_app(
 ) -> None:
     """Serve until cancelled. Report `Running` through `task_status` once requests are accepted.
 
-    `sockets`: sockets that listen already (`understudy.app.listening`); without any, new ones are opened.
+    `sockets`: sockets that listen already (`understudy.app.serve`); without any, new ones are opened.
 
     Raises:
         DatabaseUnusable, OSError, ValueError: The server cannot start; the text says why.
@@ -65,7 +87,10 @@ async def serve_app(
     certificate, key = settings.tls_certificate, settings.tls_key
     tls = server_context(certificate, key) if certificate is not None and key is not None else None
     async with build_app(settings, agents, detectors) as app, trio.open_nursery() as nursery:
-        listeners = await listen(settings, sockets)
+        if sockets:
+            listeners = [trio.SocketListener(trio.socket.from_stdlib_socket(each)) for each in sockets]
+        else:
+            listeners = await trio.open_tcp_listeners(settings.port, host=settings.host)
         port = listeners[0].socket.getsockname()[1]
         limits = ServerLimits(
             head_s=HEAD_S,
@@ -100,3 +125,46 @@ async def _stop(app: App) -> None:
     connections = app.system.find(CONNECTIONS)
     await drain(connections.children() if connections else [], app.endpoint.dispatcher.registry, grace_s * 5 / 8)
     await app.system.stop(grace_s=grace_s / 8)
+
+
+async def drain(
+    connections: Sequence[ActorRef],
+    threads: ConversationRegistry,
+    within_s: float,
+    chance: Callable[[], float] = random.random,
+) -> None:
+    """Drain all connections within `within_s` seconds. `chance` returns a random number from 0 to 1."""
+    spread_s = min(MAX_SPREAD_S, len(connections) / RECONNECTS_PER_S)
+    for connection in connections:
+        connection.tell(Drain(round(RECONNECT_AFTER_S + spread_s * chance(), 3), within_s), lane=Lane.ALERT)
+    if not await threads.wait_idle(within_s * 3 / 5):
+        log.info("server.leaving_runs", extra={"within_s": within_s})
+    with trio.move_on_after(within_s * 2 / 5):
+        size = max(MIN_WAVE, -(-len(connections) // WAVES))
+        for start in range(0, len(connections), size):
+            for connection in connections[start : start + size]:
+                connection.tell(Close(1001), lane=Lane.ALERT)
+            if start + size < len(connections):
+                await trio.sleep(within_s / 5 / WAVES)
+        for connection in connections:
+            await connection.wait_stopped()
+
+
+def fit_connection_limit(wanted: int) -> int:
+    """Return how many connections can be open at once, at most `wanted`; raise the soft limit as far as needed.
+
+    Logs `server.too_few_descriptors` if fewer than `wanted` fit.
+    """
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    needed = wanted + RESERVED
+    if soft != resource.RLIM_INFINITY and soft < needed:
+        raised = needed if hard == resource.RLIM_INFINITY else min(needed, hard)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (raised, hard))
+        soft = raised
+    if soft == resource.RLIM_INFINITY or soft >= needed:
+        return wanted
+    held = max(MIN_CONNECTIONS, soft - min(RESERVED, soft // 2))
+    hint = f"raise the limit of open files (ulimit -n, LimitNOFILE) to {needed}, or lower connections_total"
+    extra = {"open_files": soft, "connections_total": wanted, "connections_held": held, "reserve": soft - held}
+    log.warning("server.too_few_descriptors", extra={**extra, "hint": hint})
+    return held

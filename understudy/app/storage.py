@@ -11,9 +11,9 @@ import trio
 from attrs import frozen
 
 from actors import ChildSpec
-from understudy.app.observability import Observability
 from understudy.app.settings import Settings
 from understudy.app.tree import BACKOFF, Tree
+from understudy.observe.health import Breakers
 from understudy.observe.metrics import Metrics
 from understudy.observe.paths import WRITER
 from understudy.storage.cache import CacheBackend, CachedReads, LocalCache
@@ -90,13 +90,13 @@ def build_cipher(settings: Settings) -> "Cipher | None":
     return Cipher(str(settings.secret))
 
 
-def build_store(database: Database, tree: Tree, observability: Observability) -> Store:
+def build_store(database: Database, tree: Tree, metrics: Metrics, breakers: Breakers) -> Store:
     """Build the store over the database and the tree's writer."""
     return Store(
         database,
         partial(tree.system.find, WRITER),
-        on_circuit=observability.breakers.record_change,
-        on_reads=observability.metrics.reads_began,
+        on_circuit=breakers.record_change,
+        on_reads=metrics.read_waits.observe_since,
     )
 
 

@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Final
 from attrs import frozen
 
 from actors import ActorDied, ActorRef, ActorSystem, Backoff, ChildSpec, StartChild, Supervisor
-from understudy.app.observability import Observability
+from understudy.observe.actor_events import ActorEventRecorder
+from understudy.observe.metrics import Metrics
 from understudy.observe.paths import CLUSTER
 from understudy.storage.database import Database
 from understudy.storage.writer import StoreWriter
@@ -54,12 +55,14 @@ class Tree:
         await self.find(CLUSTER).ask(StartChild(child))
 
 
-def build_tree(database: Database, redis: "RedisLink | None", observability: Observability, *, shared: bool) -> Tree:
+def build_tree(
+    database: Database, redis: "RedisLink | None", metrics: Metrics, recorder: ActorEventRecorder, *, shared: bool
+) -> Tree:
     """Build the actor system with the supervisors that start before the other parts are built on it.
 
     `shared`: the database may have other servers, so there is a cluster supervisor.
     """
-    writer = ChildSpec("writer", partial(StoreWriter, database, observability.metrics.committed), backoff=BACKOFF)
+    writer = ChildSpec("writer", partial(StoreWriter, database, metrics.committed), backoff=BACKOFF)
     cluster: list[ChildSpec] = []  # the supervisor starts what is in it at each restart
     children = [
         supervisor("storage", [writer] if redis is None else [writer, redis.connector_spec()]),
@@ -67,7 +70,7 @@ def build_tree(database: Database, redis: "RedisLink | None", observability: Obs
         supervisor("conversations"),
         supervisor("connections"),
     ]
-    system = ActorSystem("system", children, intensity=MAX_RESTARTS, on_event=observability.record_event)
+    system = ActorSystem("system", children, intensity=MAX_RESTARTS, on_event=recorder.record)
     return Tree(system, cluster)
 
 

@@ -61,7 +61,7 @@ class Services:
 
     store: Store
     agents: Mapping[str, Agent]
-    model_of: Callable[[Agent], Model]
+    model_of: Callable[[str | Model | None], Model]
     content_filter: ContentFilter
     html: AnswerHtml
     limits: Limits

@@ -12,8 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from understudy import __version__
-from understudy.app.listening import listening_early
-from understudy.app.os_errors import explain_os_error
+from understudy.app.serve import explain_os_error, listening_early
 from understudy.app.settings import DATABASE_URL_FORMS
 from understudy.cli.options import DATA_DIR, FixableError, load_settings, storage_errors_shown
 from understudy.cli.threads import threads

@@ -4,31 +4,46 @@ Each server has its own registry, so that two servers in one process, and tests,
 closed sets (codes, event types, dialects, path patterns); the number of names that users could invent is capped.
 """
 
+import math
+from bisect import bisect_left
 from collections import Counter as Tally
+from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import partial
+from itertools import accumulate
 from typing import Any, Final, Protocol
 
+from attrs import define
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
-from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client.core import GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
+from prometheus_client.utils import floatToGoString
 
 from actors.events import ActorRestarting, DeadLetter, ShutdownOverdue, SlowHandler
 from sanitization import Finding
 from transport.wire.codes import CLOSES, ERRORS
-from transport.wire.events import Envelope, Error, FinalResponse
-from understudy.observe.histogram import BatchHistogram
+from transport.wire.events import TERMINAL, Envelope, Error, FinalResponse, MessageAccepted
 from understudy.observe.paths import OTHER, PathLabels
-from understudy.observe.run_watchdog import RunWatchdog
 
-KINDS_MAX: Final = 200  # kinds of finds; those of detectors of one's own beyond count under `other`
-TOOLS_MAX: Final = 200  # tools a server may register; beyond, their calls count under `other`
+KINDS_MAX: Final = 200
+"""Kinds of findings, and detectors, with a label of their own; further ones are counted as `other`."""
+TOOLS_MAX: Final = 200
+"""Tools with a label of their own; further ones are counted as `other`."""
+OPEN_RUNS_MAX: Final = 10_000
+"""Open runs that are tracked: ten times the runs a server starts at once by default. Beyond, the oldest is dropped."""
+ENDED_RUNS_MAX: Final = 10_000
+"""Ended runs that are remembered, to tell a second end from an unknown run."""
 
-# Seconds. A delivery is some hundred microseconds on one machine; a person feels a tenth of a second.
+# Bounds of histograms, in seconds. A delivery takes some hundred microseconds on one machine; a person notices a tenth
+# of a second.
 DELIVERY_S: Final = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
-# Seconds. A short text takes twenty microseconds; a megabyte that was made to take long, two seconds.
+# A short text takes twenty microseconds; a megabyte that was made to take long, two seconds.
 SCRUB_S: Final = (0.00005, 0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.01, 0.05, 0.25, 1.0, 4.0)
 RUN_S: Final = (0.01, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 20.0, 30.0, 60.0, 120.0)
 COMMIT_ROWS: Final = (1, 2, 5, 10, 25, 50, 100, 250, 500, 1000)
+
+
+_ENDING: Final = frozenset(event.type for event in TERMINAL)
 
 
 class ScrapedNode(Protocol):
@@ -42,11 +57,106 @@ class ScrapedNode(Protocol):
     def children(self) -> Sequence[Any]: ...  # noqa: D102
 
 
+class _Labelled(dict[Any, Any]):
+    """The children of a metric by their labels, cached: `labels()` takes a lock and builds a tuple on each call."""
+
+    def __init__(self, metric: Any) -> None:
+        self._metric = metric
+
+    def __missing__(self, labels: str | tuple[str, ...]) -> Any:
+        child = self[labels] = self._metric.labels(*((labels,) if isinstance(labels, str) else labels))
+        return child
+
+
+class BatchHistogram(Collector):
+    """For events at some hundred thousand a second: an observation costs a tenth of `Histogram.observe`.
+
+    prometheus_client takes two locks for each observation. Here one thread observes, and any thread may scrape.
+    `bounds` are the upper bounds of the buckets in rising order, without infinity.
+    """
+
+    def __init__(self, name: str, help_text: str, bounds: Sequence[float], registry: CollectorRegistry) -> None:
+        self._name = name
+        self._help = help_text
+        self._bounds = (*bounds, math.inf)
+        self._counts = [0] * len(self._bounds)
+        self._sum = 0.0
+        registry.register(self)
+
+    def observe_since(self, times: Sequence[float], now: float) -> None:
+        """Record the time from each of `times` to `now`. A time in the future is recorded as 0."""
+        counts, bounds = self._counts, self._bounds
+        shortest, longest = now - max(times), now - min(times)
+        bucket = bisect_left(bounds, shortest)
+        if shortest > 0.0 and bucket == bisect_left(bounds, longest):  # as is usual in one write
+            counts[bucket] += len(times)
+            self._sum += len(times) * now - sum(times)
+            return
+        for time in times:
+            counts[bisect_left(bounds, now - time)] += 1
+            self._sum += max(0.0, now - time)
+
+    def collect(self) -> Iterator[Metric]:
+        """Yield the cumulative buckets and the sum."""
+        named = zip(map(floatToGoString, self._bounds), accumulate(self._counts), strict=True)
+        yield HistogramMetricFamily(self._name, self._help, buckets=list(named), sum_value=self._sum)
+
+
+@define
+class _OpenRun:
+    arrived: float
+    accepted: float
+    has_event: bool = False
+
+
+class RunWatchdog:
+    """Tracks every accepted run until its terminal event, and counts second ends. It ends no run.
+
+    Beyond `open_max` the oldest open run is dropped; of ended runs only the last `ended_max` ids are kept.
+    """
+
+    def __init__(self, *, open_max: int = OPEN_RUNS_MAX, ended_max: int = ENDED_RUNS_MAX) -> None:
+        self.double_ends = 0
+        self.open: OrderedDict[str, _OpenRun] = OrderedDict()
+        self._ended: OrderedDict[str, None] = OrderedDict()
+        self._open_max = open_max
+        self._ended_max = ended_max
+
+    def record_event(
+        self, run_id: str, event_type: str, now: float, arrived_at: float | None = None
+    ) -> tuple[float | None, float | None]:
+        """Record an event of a run. A repeated `message_accepted` is ignored; the order of other events is not checked.
+
+        Return two durations in seconds, None if this event does not complete them: from the message's arrival to the
+        run's first event, and from acceptance to the terminal event. `now` is in seconds of any one clock;
+        `arrived_at`: when the accepted message arrived, None at its acceptance.
+        """
+        run = self.open.get(run_id)
+        if event_type == MessageAccepted.type:
+            if run is None and run_id not in self._ended:
+                self.open[run_id] = _OpenRun(now if arrived_at is None else arrived_at, now)
+                if len(self.open) > self._open_max:
+                    self.open.popitem(last=False)
+            return None, None
+        if run is None:
+            self.double_ends += event_type in _ENDING and run_id in self._ended
+            return None, None
+        first_s = None if run.has_event else now - run.arrived
+        run.has_event = True
+        if event_type not in _ENDING:
+            return first_s, None
+        del self.open[run_id]
+        self._ended[run_id] = None
+        if len(self._ended) > self._ended_max:
+            self._ended.popitem(last=False)
+        return first_s, now - run.accepted
+
+
 class Metrics:
     """The metrics of one server.
 
-    Implements the metrics hooks of connections, runs, content filter and storage; its `record` is called with every
-    event of the actor system. All methods are cheap, and none raises for an unknown label.
+    Implements the metrics hooks of connections, runs, content filter and storage; `record` counts the
+    events of the actor system. All methods are cheap, and none raises for an unknown label.
     """
 
     def __init__(self) -> None:
@@ -56,117 +166,86 @@ class Metrics:
         self._tools: set[str] = set()
         self._kinds: set[str] = set()
         self._detectors: set[str] = set()
-        self._children: dict[tuple[int, str, str], Any] = {}
-        self._declare_wire()
-        self._declare_runs()
-        self._declare_server()
-
-    def _declare_wire(self) -> None:
-        r = self.registry
-        self._connections = Gauge("understudy_connections", "Open connections.", ["dialect"], registry=r)
-        self._closed = Counter("understudy_connections_closed", "Closed sockets, by close code.", ["code"], registry=r)
-        self._reconnects = Counter("understudy_reconnects", "Connections of clients that came back.", registry=r)
-        self._messages = Counter("understudy_messages", "Commands received.", ["type"], registry=r)
-        self._ignored = Counter(
-            "understudy_messages_ignored", "Commands beyond their limit, not taken.", ["type"], registry=r
-        )
-        self._sent = Counter("understudy_events_sent", "Events handed to sockets.", ["type"], registry=r)
-        self._replayed = Counter("understudy_events_replayed", "Older events sent from the log.", registry=r)
-        self._dropped = Counter("understudy_events_dropped", "Events dropped for slow readers.", ["type"], registry=r)
+        counter, gauge = partial(self._declare, Counter), partial(self._declare, Gauge)
+        histogram = partial(self._declare, Histogram)
+        self._connections = gauge("understudy_connections", "Open connections.", "dialect")
+        self._closed = counter("understudy_connections_closed", "Closed sockets, by close code.", "code")
+        self._reconnects = counter("understudy_reconnects", "Connections of clients that came back.")
+        self._messages = counter("understudy_messages", "Commands received.", "type")
+        self._ignored = counter("understudy_messages_ignored", "Commands beyond their limit, not taken.", "type")
+        self._sent = counter("understudy_events_sent", "Events handed to sockets.", "type")
+        self._replayed = counter("understudy_events_replayed", "Older events sent from the log.")
+        self._dropped = counter("understudy_events_dropped", "Events dropped for slow readers.", "type")
         self._delivery = BatchHistogram(
-            "understudy_delivery_latency_seconds", "From an event to its socket.", DELIVERY_S, r
+            "understudy_delivery_latency_seconds", "From an event to its socket.", DELIVERY_S, self.registry
         )
-        self._rtt = Histogram("understudy_ping_seconds", "From a ping to its pong.", buckets=DELIVERY_S, registry=r)
-        self._behind = Histogram(
-            "understudy_rendered_behind_events", "Events sent and not yet shown.", buckets=COMMIT_ROWS, registry=r
+        self._rtt = histogram("understudy_ping_seconds", "From a ping to its pong.", buckets=DELIVERY_S)
+        self._behind = histogram(
+            "understudy_rendered_behind_events", "Events sent and not yet shown.", buckets=COMMIT_ROWS
         )
-        self._errors = Counter("understudy_errors", "Errors told to clients.", ["code"], registry=r)
-        self._deprecated = Counter(
-            "understudy_deprecated_endpoint_uses", "Uses of deprecated endpoints.", ["endpoint"], registry=r
-        )
+        self._errors = counter("understudy_errors", "Errors told to clients.", "code")
+        self._deprecated = counter("understudy_deprecated_endpoint_uses", "Uses of deprecated endpoints.", "endpoint")
 
-    def _declare_runs(self) -> None:
-        r = self.registry
-        self._events = Counter("understudy_events_committed", "Events of runs, logged.", ["type"], registry=r)
-        self._first = Histogram(
-            "understudy_time_to_first_event_seconds",
-            "From a message to its run's first event.",
-            buckets=RUN_S,
-            registry=r,
+        self._events = counter("understudy_events_committed", "Events of runs, logged.", "type")
+        self._first = histogram(
+            "understudy_time_to_first_event_seconds", "From a message to its run's first event.", buckets=RUN_S
         )
-        self._runs = Counter("understudy_runs", "Ended runs.", ["outcome"], registry=r)
-        self._run_s = Histogram(
-            "understudy_run_duration_seconds", "From accepted to a run's end.", buckets=RUN_S, registry=r
+        self._runs = counter("understudy_runs", "Ended runs.", "outcome")
+        self._run_s = histogram("understudy_run_duration_seconds", "From accepted to a run's end.", buckets=RUN_S)
+        self._taken_up = counter(
+            "understudy_runs_taken_up", "Runs that lost their server, by what became of them.", "outcome"
         )
-        self._taken_up = Counter(
-            "understudy_runs_taken_up", "Runs that lost their server, by what became of them.", ["outcome"], registry=r
+        self._calls = counter("understudy_tool_calls", "Ended tool calls.", "tool", "status")
+        self._call_s = histogram("understudy_tool_call_duration_seconds", "Tool calls.", "tool", buckets=RUN_S)
+        self._finds = counter(
+            "understudy_scrub_findings", "What was found in texts.", "category", "kind", "direction", "action"
         )
-        self._calls = Counter("understudy_tool_calls", "Ended tool calls.", ["tool", "status"], registry=r)
-        self._call_s = Histogram(
-            "understudy_tool_call_duration_seconds", "Tool calls.", ["tool"], buckets=RUN_S, registry=r
+        self._scrub_s = histogram("understudy_scrub_seconds", "Looking through one text.", "direction", buckets=SCRUB_S)
+        self._scrub_failures = counter("understudy_scrub_failures", "Detectors that failed.", "direction", "detector")
+        self._feedback = counter("understudy_feedback", "Ratings of answers.", "rating")
+        gauge("understudy_runs_without_end", "Accepted runs that have not ended.").set_function(
+            lambda: len(self.watchdog.open)
         )
-        self._finds = Counter(
-            "understudy_scrub_findings",
-            "What was found in texts.",
-            ["category", "kind", "direction", "action"],
-            registry=r,
-        )
-        self._scrub_s = Histogram(
-            "understudy_scrub_seconds", "Looking through one text.", ["direction"], buckets=SCRUB_S, registry=r
-        )
-        self._scrub_failures = Counter(
-            "understudy_scrub_failures", "Detectors that failed.", ["direction", "detector"], registry=r
-        )
-        self._feedback = Counter("understudy_feedback", "Ratings of answers.", ["rating"], registry=r)
-        Gauge("understudy_runs_without_end", "Accepted runs that have not ended.", registry=r).set_function(
-            lambda: len(self.watchdog)
-        )
-        Gauge("understudy_runs_ended_twice", "Terminal events of runs that had ended.", registry=r).set_function(
+        gauge("understudy_runs_ended_twice", "Terminal events of runs that had ended.").set_function(
             lambda: self.watchdog.double_ends
         )
 
-    def _declare_server(self) -> None:
-        r = self.registry
-        self._restarts = Counter("understudy_actor_restarts", "Restarts of actors.", ["path"], registry=r)
-        self._letters = Counter("understudy_dead_letters", "Messages that reached nobody.", ["why"], registry=r)
-        self._held = Counter("understudy_loop_held", "Messages whose handling held the loop.", ["path"], registry=r)
-        self._lingering = Counter("understudy_actors_lingering", "Killed actors that go on.", ["path"], registry=r)
-        self._breakers = Gauge(
-            "understudy_breaker_state", "0: calls pass, 1: one is on trial, 2: none.", ["breaker"], registry=r
+        self._restarts = counter("understudy_actor_restarts", "Restarts of actors.", "path")
+        self._letters = counter("understudy_dead_letters", "Messages that reached nobody.", "why")
+        self._held = counter("understudy_loop_held", "Messages whose handling held the loop.", "path")
+        self._lingering = counter("understudy_actors_lingering", "Killed actors that go on.", "path")
+        self._breakers = gauge("understudy_breaker_state", "0: calls pass, 1: one is on trial, 2: none.", "breaker")
+        self._cache_reads = counter("understudy_cache_reads", "Reads, by who answered them.", "outcome")
+        self._commit_rows = histogram("understudy_store_commit_events", "Events in one commit.", buckets=COMMIT_ROWS)
+        self._removed = counter("understudy_removed", "What was removed because of its age.", "what")
+        self._commit_s = histogram("understudy_store_commit_seconds", "Duration of one commit.", buckets=DELIVERY_S)
+        self._reads = gauge("understudy_reads_waiting", "Reads that wait for a thread.")
+        self.read_waits = BatchHistogram(
+            "understudy_read_wait_seconds", "From a read to its thread.", DELIVERY_S, self.registry
         )
-        self._cache_reads = Counter("understudy_cache_reads", "Reads, by who answered them.", ["outcome"], registry=r)
-        self._commit_rows = Histogram(
-            "understudy_store_commit_events", "Events in one commit.", buckets=COMMIT_ROWS, registry=r
+        self._lapses = gauge("understudy_node_lapses", "How often others took this node for dead.")
+        self._redis = gauge("understudy_redis_up", "Whether Redis answers, where there is one.")
+        self._redis_calls = counter("understudy_redis_calls", "Calls of Redis.", "outcome")
+        self._dropped_mail = counter(
+            "understudy_node_messages_dropped", "What came from Redis and was not heard.", "reason"
         )
-        self._removed = Counter("understudy_removed", "What was removed because of its age.", ["what"], registry=r)
-        self._commit_s = Histogram(
-            "understudy_store_commit_seconds", "Duration of one commit.", buckets=DELIVERY_S, registry=r
-        )
-        self._reads = Gauge("understudy_reads_waiting", "Reads that wait for a thread.", registry=r)
-        self._read_waits = BatchHistogram("understudy_read_wait_seconds", "From a read to its thread.", DELIVERY_S, r)
-        self._lapses = Gauge("understudy_node_lapses", "How often others took this node for dead.", registry=r)
-        self._redis = Gauge("understudy_redis_up", "Whether Redis answers, where there is one.", registry=r)
-        self._redis_calls = Counter("understudy_redis_calls", "Calls of Redis.", ["outcome"], registry=r)
-        self._dropped_mail = Counter(
-            "understudy_node_messages_dropped", "What came from Redis and was not heard.", ["reason"], registry=r
-        )
-        self._redis_s = Histogram(
-            "understudy_redis_call_seconds", "Calls of Redis that it answered.", buckets=DELIVERY_S, registry=r
+        self._redis_s = histogram(
+            "understudy_redis_call_seconds", "Calls of Redis that it answered.", buckets=DELIVERY_S
         )
 
     # connections (transport's ConnectionMetrics)
 
     def on_connection(self, change: int, dialect: str) -> None:
         """Count a connection that opened (`change` is 1) or closed (-1)."""
-        self._labelled(self._connections, dialect).inc(change)
+        self._connections[dialect].inc(change)
 
     def on_closed(self, code: int) -> None:
         """Count a closed socket by its close code."""
-        self._labelled(self._closed, str(code) if code in CLOSES or code in (1005, 1006) else OTHER).inc()
+        self._closed[str(code) if code in CLOSES or code in (1005, 1006) else OTHER].inc()
 
     def on_received(self, command_type: str) -> None:
         """Count a command received."""
-        self._labelled(self._messages, command_type).inc()
+        self._messages[command_type].inc()
 
     def on_returned(self) -> None:
         """Count a client that reconnected."""
@@ -176,10 +255,10 @@ class Metrics:
         """Count events handed to their socket; those with a time were not replayed. Clocks may differ slightly."""
         first = event_types[0]
         if event_types.count(first) == len(event_types):  # a burst is mostly of one kind
-            self._labelled(self._sent, first).inc(len(event_types))
+            self._sent[first].inc(len(event_types))
         else:
             for event_type, count in Tally(event_types).items():
-                self._labelled(self._sent, event_type).inc(count)
+                self._sent[event_type].inc(count)
         if len(times) < len(event_types):
             self._replayed.inc(len(event_types) - len(times))
         if times:
@@ -195,45 +274,46 @@ class Metrics:
 
     def on_error(self, code: str) -> None:
         """Count an error sent to a client."""
-        self._labelled(self._errors, _known(code)).inc()
+        self._errors[_known(code)].inc()
 
     def on_ignored(self, command_type: str) -> None:
         """Count a command ignored because it exceeds its limit."""
-        self._labelled(self._ignored, command_type).inc()
+        self._ignored[command_type].inc()
 
     def on_dropped(self, event_type: str) -> None:
         """Count a dropped event without `seq`."""
-        self._labelled(self._dropped, event_type).inc()
+        self._dropped[event_type].inc()
 
-    # HTTP
-
-    def count_error(self, code: str) -> None:
-        """Count a request answered with an error."""
-        self.on_error(code)
+    # WebSocket endpoints
 
     def count_deprecated_use(self, endpoint: str) -> None:
         """Count the use of a deprecated endpoint. `endpoint` is the agent type of its path, not a name chosen by a
         client."""
-        self._labelled(self._deprecated, endpoint).inc()
+        self._deprecated[endpoint].inc()
 
     # runs (chat's RunMetrics)
 
     def event(self, envelope: Envelope, arrived_at: float | None = None) -> None:
         """Record a committed event. `arrived_at`: when the message arrived that it accepts (Unix seconds), if known."""
         kind = envelope.event.type
-        self._labelled(self._events, kind).inc()
+        self._events[kind].inc()
         if envelope.run_id is None:
             return
-        noted = self.watchdog.record_event(envelope.run_id, kind, envelope.timestamp, arrived_at)
-        if noted.first_s is not None:
-            self._first.observe(max(0.0, noted.first_s))
-        if noted.ended_s is not None:
-            self._run_s.observe(max(0.0, noted.ended_s))
-            self._labelled(self._runs, _outcome(envelope)).inc()
+        first_s, ended_s = self.watchdog.record_event(envelope.run_id, kind, envelope.timestamp, arrived_at)
+        if first_s is not None:
+            self._first.observe(max(0.0, first_s))
+        if ended_s is not None:
+            self._run_s.observe(max(0.0, ended_s))
+            outcome = OTHER
+            if isinstance(envelope.event, FinalResponse):
+                outcome = envelope.event.status.value
+            elif isinstance(envelope.event, Error):
+                outcome = _known(envelope.event.code)
+            self._runs[outcome].inc()
 
     def feedback(self, rating: str | None) -> None:
         """Count a rating of an answer, or its removal."""
-        self._labelled(self._feedback, rating or "none").inc()
+        self._feedback[rating or "none"].inc()
 
     def observe_tree(self, tree: Callable[[], ScrapedNode | None]) -> None:
         """Call `tree` at each scrape for the supervision tree, whose actors and waiting messages are counted then."""
@@ -246,29 +326,30 @@ class Metrics:
 
     def run_resumed(self, what: str) -> None:
         """Count a run that lost its server: `resumed`, or the reason why it cannot be."""
-        self._labelled(self._taken_up, what).inc()
+        self._taken_up[what].inc()
 
     def tool_ended(self, tool: str | None, status: str, seconds: float) -> None:
         """Count a finished tool call. `tool` None: the model requested a tool that its agent does not have."""
-        tool = OTHER if tool is None else _capped(tool, self._tools, TOOLS_MAX)
-        self._labelled(self._calls, tool, status).inc()
-        self._labelled(self._call_s, tool).observe(max(0.0, seconds))
+        if tool not in self._tools:
+            tool = OTHER if tool is None else _capped(tool, self._tools, TOOLS_MAX)
+        self._calls[tool, status].inc()
+        self._call_s[tool].observe(max(0.0, seconds))
 
     # content filter (ContentMetrics)
 
     def record_sanitized(self, direction: str, findings: Iterable[Finding], omitted: int, seconds: float) -> None:
         """Record the findings in a text and the duration; `omitted`: further findings that are not listed."""
-        self._labelled(self._scrub_s, direction).observe(max(0.0, seconds))
+        self._scrub_s[direction].observe(max(0.0, seconds))
         for finding in findings:
-            kind = _capped(finding.kind, self._kinds, KINDS_MAX)
-            self._finds.labels(finding.category.value, kind, direction, finding.action.value).inc()
+            kind = finding.kind if finding.kind in self._kinds else _capped(finding.kind, self._kinds, KINDS_MAX)
+            self._finds[finding.category.value, kind, direction, finding.action.value].inc()
         if omitted:
-            self._finds.labels(OTHER, OTHER, direction, OTHER).inc(omitted)
+            self._finds[OTHER, OTHER, direction, OTHER].inc(omitted)
 
     def record_detector_failure(self, direction: str, detector: str) -> None:
         """Count a detector that failed on a text."""
         detector = _capped(detector, self._detectors, KINDS_MAX)
-        self._labelled(self._scrub_failures, direction, detector).inc()
+        self._scrub_failures[direction, detector].inc()
 
     # the server
 
@@ -276,17 +357,17 @@ class Metrics:
         """Count an event of the actor tree."""
         match event:
             case ActorRestarting():
-                self._labelled(self._restarts, self._paths.label(event.path)).inc()
+                self._restarts[self._paths.label(event.path)].inc()
             case DeadLetter():
-                self._labelled(self._letters, event.why).inc()
+                self._letters[event.why].inc()
             case SlowHandler():
-                self._labelled(self._held, self._paths.label(event.path or "other")).inc()
+                self._held[self._paths.label(event.path or "other")].inc()
             case ShutdownOverdue():
-                self._labelled(self._lingering, self._paths.label(event.path)).inc()
+                self._lingering[self._paths.label(event.path)].inc()
 
     def removed(self, what: str, count: int) -> None:
         """Count threads, events or files removed because of their age; see `understudy.privacy.retention`."""
-        self._labelled(self._removed, what).inc(count)
+        self._removed[what].inc(count)
 
     def committed(self, events: int, seconds: float) -> None:
         """Record a transaction with `events` events."""
@@ -299,37 +380,30 @@ class Metrics:
 
     def node_message_dropped(self, reason: str) -> None:
         """Count a message of a node that was dropped as `not_authentic`, `replayed` or `unreadable`."""
-        self._labelled(self._dropped_mail, reason).inc()
+        self._dropped_mail[reason].inc()
 
     def redis_called(self, outcome: str, seconds: float) -> None:
         """Record a call of Redis that was `answered`, `refused`, `failed`, or not made because Redis is `away`."""
-        self._labelled(self._redis_calls, outcome).inc()
+        self._redis_calls[outcome].inc()
         if outcome == "answered":
             self._redis_s.observe(seconds)
 
     def breaker_changed(self, name: str, state: str) -> None:
         """Record the state of a breaker: closed, half open or open."""
-        self._labelled(self._breakers, name).set(("closed", "half_open", "open").index(state))
+        self._breakers[name].set(("closed", "half_open", "open").index(state))
 
     def cache_read(self, outcome: str) -> None:
         """Count a read by its outcome: answered by the database, by the cache, or by neither."""
-        self._labelled(self._cache_reads, outcome).inc()
-
-    def reads_began(self, times: Sequence[float], now: float) -> None:
-        """Record how long reads requested at these times waited for a thread and a connection."""
-        self._read_waits.observe_since(times, now)
+        self._cache_reads[outcome].inc()
 
     def render(self) -> bytes:
         """Return all metrics in Prometheus' text format."""
         return generate_latest(self.registry)
 
-    def _labelled(self, metric: Any, first: str, second: str = "") -> Any:
-        """Return the child for these labels, cached: `labels()` takes a lock and builds a tuple on each call."""
-        key = (id(metric), first, second)
-        child = self._children.get(key)
-        if child is None:
-            child = self._children[key] = metric.labels(first, second) if second else metric.labels(first)
-        return child
+    def _declare(self, kind: Any, name: str, text: str, *labels: str, **more: Any) -> Any:
+        """Return a metric, or its children by their labels."""
+        metric = kind(name, text, labels, registry=self.registry, **more)
+        return _Labelled(metric) if labels else metric
 
 
 class MailboxDepths(Collector):
@@ -378,14 +452,3 @@ def _capped(name: str, known: set[str], limit: int) -> str:
 def _known(code: str) -> str:
     """Return a registered error code unchanged, any other as `other`: it may come from the log of another release."""
     return code if code in ERRORS else OTHER
-
-
-def _outcome(envelope: Envelope) -> str:
-    """Return the status of an answer, or the code of an error."""
-    match envelope.event:
-        case FinalResponse(status=status):
-            return status.value
-        case Error(code=code):
-            return _known(code)
-        case _:
-            return OTHER

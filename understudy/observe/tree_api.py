@@ -1,76 +1,150 @@
-"""The operators' view of a running server: its tree, changes of the tree, incidents, and some counts."""
+"""The operators' view of a running server: parts of its tree, searches in it, a stream of its changes, and counts.
+
+The whole tree is never read in one step: with ten thousand connections that would block the loop for a tenth of a
+second. A checkpoint follows every few actors; earlier parts of the answer may be outdated by then.
+"""
 
 import logging
 from collections.abc import Callable, Mapping
-from typing import Final
+from itertools import islice
+from typing import Any, Final, TypeAlias
 
-from attrs import define, field
+import trio
+from attrs import asdict, define, field
 
-from actors import ActorSystem
-from actors import Event as ActorEvent
+from actors import ActorRef, ActorSystem, State
+from transport.server.eventstream import RETRY_S, encode_block, encode_comment, encode_json
 from transport.wire.errors import CommandRejected
-from understudy.observe.backoffs import Backoffs
-from understudy.observe.incidents import Incidents
+from understudy.observe.actor_events import ActorEventRecorder, ancestors
 from understudy.observe.paths import CONVERSATIONS, WRITER
-from understudy.observe.tree_events import TreeEventStream
-from understudy.observe.tree_view import TreeView
 
 log = logging.getLogger(__name__)
 
-MAX_STREAMS: Final = 16
-"""Concurrent streams of changes. Each reads the changed actors, four times a second at most."""
+Node: TypeAlias = dict[str, Any]
+"""path, type, state, incarnation, restarts, age_s, depth (by lane), child_count, resting_below, children."""
+
+MAX_NODES: Final = 1000
+"""Actors in one answer, of some 250 bytes each; deeper ones are left out."""
+NODES_PER_STEP: Final = 50
+"""Actors read between two checkpoints: about half a millisecond."""
+PATHS_PER_STEP: Final = 200
+"""Actors between two checkpoints if only their paths are compared."""
 SUBSYSTEM_DEPTH: Final = 2
 """Slashes in the path of a subsystem, such as /system/storage."""
+MAX_STREAMS: Final = 16
+"""Concurrent streams of changes. Each reads the changed actors, four times a second at most."""
+MAX_PENDING: Final = 1000
+"""Changed actors pending for a reader; beyond, it is sent `resync` and must reload the tree."""
+MAX_CHANGES: Final = 50
+"""Changes in one event. Reading them takes about half a millisecond."""
+GATHER_S: Final = 0.25
+"""Seconds between two events of changes; changes within them are sent together."""
+COUNTS_S: Final = 1.0
+"""Seconds between two reads of the counts."""
+_SHOWN: Final = ("path", "type", "state", "incarnation", "restarts", "child_count")
 
 
 @define(eq=False)
 class TreeApi:
-    """Follows the tree of `system` for the streams of operators. `counts` returns numbers to show.
+    """Reads the tree of `system`, whose events `recorder` gets. `count_server` returns further numbers to show.
 
     `may_kill`: whether operators may kill actors, to observe recovery.
     """
 
     system: ActorSystem
-    incidents: Incidents
-    counts: Callable[[], Mapping[str, int]]
+    recorder: ActorEventRecorder
+    count_server: Callable[[], Mapping[str, int]]
     may_kill: bool = False
-    tree: TreeView = field(init=False)
-    _backoffs: Backoffs = field(factory=Backoffs, init=False)
-    _streams: set[TreeEventStream] = field(factory=set, init=False)
 
-    def __attrs_post_init__(self) -> None:
-        self.tree = TreeView(self.system, self._backoffs)
-        self.system.listen(self._record_event)
+    def node(self, path: str) -> Node | None:
+        """Return one actor without its children, or None if there is none at this path."""
+        ref, known = self.system.find(path), self.system.explain(path)
+        if ref is None or known is None:
+            return None
+        return {
+            "path": ref.path,
+            "type": known.type,
+            "state": known.state.value,
+            "incarnation": known.incarnation,
+            "restarts": known.restarts,
+            "age_s": round(known.for_s, 3),
+            "depth": {lane.name.lower(): each.depth for lane, each in ref.statistics().items()},
+            "child_count": len(ref.children()),
+            "resting_below": self.recorder.backing_off_below(ref.path),
+            "children": [],
+        }
 
-    def open_stream(self, ended: Callable[[], str | None], beat_s: float) -> TreeEventStream:
-        """Open a stream of changes. `ended()` returns the reason to end it, or None; `beat_s` as in `TreeEventStream`.
+    async def page(self, path: str, levels: int, limit: int, offset: int = 0) -> Node | None:
+        """Return the actor at `path` and `levels` levels below it, at most `limit` children of each; None if there is
+        none.
+
+        `offset` skips children of the first. Reads level by level, so that at `MAX_NODES` the deepest levels are
+        missing.
+        """
+        top = self.node(path)
+        if top is None:
+            return None
+        level, room = [top], MAX_NODES - 1
+        for _ in range(levels):
+            following: list[Node] = []
+            for parent in level:
+                refs = self._children(parent["path"])[offset : offset + min(limit, room)]
+                offset = 0
+                for number, ref in enumerate(refs):
+                    if number % NODES_PER_STEP == 0:
+                        await trio.lowlevel.checkpoint()
+                    if (node := self.node(ref.path)) is not None:
+                        parent["children"].append(node)
+                room -= len(parent["children"])
+                following += parent["children"]
+            level = following
+        return top
+
+    async def search(self, path: str, text: str, state: State | None, limit: int) -> tuple[Node | None, int, bool]:
+        """Return the subtree of `path` reduced to the actors that match, with their ancestors; their number, at most
+        `limit`; and whether there are more.
+
+        An actor matches if its path below `path` contains `text` and it is in `state`.
+        """
+        top, text = self.node(path), text.lower()
+        if top is None:
+            return None, 0, False
+        shown, found, compared = {top["path"]: top}, 0, 0
+        waiting = self._children(path)[::-1]
+        while waiting:
+            compared += 1
+            if compared % (PATHS_PER_STEP if state is None else NODES_PER_STEP) == 0:
+                await trio.lowlevel.checkpoint()
+            ref = waiting.pop()
+            if text in ref.path[len(top["path"]) :].lower() and self._in_state(ref.path, state):
+                if found == limit:
+                    return top, found, True
+                found += self._attach(ref.path, shown)
+            waiting += ref.children()[::-1]
+        await trio.lowlevel.checkpoint()
+        return top, found, False
+
+    def open_stream(self, end_reason: Callable[[], str | None], beat_s: float) -> "TreeEventStream":
+        """Open a stream of changes. `end_reason()` returns the reason to end it, or None.
 
         Raises:
             CommandRejected: `MAX_STREAMS` are open already (`busy`).
         """
-        if len(self._streams) >= MAX_STREAMS:
+        if len(self.recorder.watchers) >= MAX_STREAMS:
             raise CommandRejected("busy", f"{MAX_STREAMS} watch already; close one of them first.", 5.0)
-        leave = self._streams.discard
-        return TreeEventStream(self.tree, self.incidents, self.numbers, self.may_kill, ended, self._join, leave, beat_s)
+        return TreeEventStream(self, end_reason, beat_s)
 
-    def _join(self, watch: TreeEventStream) -> bool:
-        """Count a stream in when it is first read: a client that leaves before that leaves nothing behind."""
-        if len(self._streams) >= MAX_STREAMS:
-            return False
-        self._streams.add(watch)
-        return True
-
-    def numbers(self) -> dict[str, int]:
-        """Return the counts, with those of the tree itself."""
+    def counts(self) -> dict[str, int]:
+        """Return the numbers of `count_server`, with those of the tree itself."""
         conversations = self.system.find(CONVERSATIONS)
         writer = self.system.find(WRITER)
         return {
-            **self.counts(),
+            **self.count_server(),
             "conversations": 0 if conversations is None else len(conversations.children()),
             "writes_waiting": 0 if writer is None else sum(each.depth for each in writer.statistics().values()),
             "dead_letters": self.system.dead_letters.count,
-            "incidents": self.incidents.count,
-            "watchers": len(self._streams),
+            "incidents": self.recorder.incident_count,
+            "watchers": len(self.recorder.watchers),
         }
 
     def kill(self, path: str, *, part: bool = False) -> str:
@@ -93,9 +167,138 @@ class TreeApi:
         ref.kill()
         return ref.path
 
-    def _record_event(self, event: ActorEvent) -> None:
-        self._backoffs.record(event)
-        path = getattr(event, "path", None)
-        if path is not None:
-            for watch in self._streams:
-                watch.mark_changed(path)
+    def _in_state(self, path: str, state: State | None) -> bool:
+        if state is None:
+            return True
+        known = self.system.explain(path)
+        return known is not None and known.state is state
+
+    def _attach(self, path: str, shown: dict[str, Node]) -> bool:
+        """Add an actor and its ancestors to the result. Return False if one of them no longer exists."""
+        if path in shown:
+            return True
+        above = path.rpartition("/")[0]
+        if not self._attach(above, shown) or (node := self.node(path)) is None:
+            return False
+        shown[path] = node
+        shown[above]["children"].append(node)
+        return True
+
+    def _children(self, path: str) -> list[ActorRef]:
+        ref = self.system.find(path)
+        return [] if ref is None else ref.children()
+
+
+@define(eq=False)
+class TreeEventStream:
+    """One reader's stream of changes: an iterator over the bytes of server-sent events; `aclose` ends it.
+
+    The events are `hello`, `changes`, `resync`, `incident`, `counts` and finally `end`. A comment is sent after
+    `beat_s` seconds without an event. `end_reason()` returns the reason to end the stream, or None.
+
+    Of a change only the path is kept, and the actor is read when the reader takes the event: an actor that restarted
+    ten times since is sent once, in its current state, so a slow reader gets fewer events, not later ones. If too many
+    paths are pending, the reader must reload the tree.
+    """
+
+    api: TreeApi
+    end_reason: Callable[[], str | None]
+    beat_s: float
+    _changed_paths: dict[str, None] = field(factory=dict, init=False)
+    _changed: trio.Event = field(factory=trio.Event, init=False)
+    _behind: bool = field(default=False, init=False)
+    _started: bool = field(default=False, init=False)
+    _over: bool = field(default=False, init=False)
+    _last_incident: int = field(default=0, init=False)
+    _counts: Mapping[str, int] = field(factory=dict, init=False)
+    _counted_at: float = field(default=0.0, init=False)
+
+    def mark_changed(self, path: str) -> None:
+        """Record that the actor at this path changed. Costs little, and a bounded amount of memory."""
+        if self._behind or path in self._changed_paths:
+            return
+        if len(self._changed_paths) >= MAX_PENDING:
+            self._changed_paths.clear()
+            self._behind = True
+        else:
+            self._changed_paths[path] = None
+        self._changed.set()
+
+    def __aiter__(self) -> "TreeEventStream":
+        return self
+
+    async def __anext__(self) -> bytes:
+        await trio.lowlevel.checkpoint()
+        if self._over:
+            raise StopAsyncIteration
+        if not self._started:
+            self._started = True
+            return self._start()
+        beat_at = trio.current_time() + self.beat_s
+        while True:
+            with trio.move_on_after(COUNTS_S):
+                await self._changed.wait()
+            await trio.sleep(GATHER_S)
+            if (reason := self.end_reason()) is not None:
+                return self._end(reason)
+            if piece := self._pending_blocks():
+                return piece
+            if trio.current_time() >= beat_at:
+                return encode_comment("ping")
+
+    async def aclose(self) -> None:
+        """End the stream without waiting."""
+        self._over = True
+        self.api.recorder.watchers.discard(self.mark_changed)
+
+    def _end(self, reason: str) -> bytes:
+        self._over = True
+        return encode_block(encode_json({"reason": reason}), event="end")
+
+    def _start(self) -> bytes:
+        """Count the stream in: a client that leaves before the first read leaves nothing behind. Return its `hello`."""
+        recorder = self.api.recorder
+        if len(recorder.watchers) >= MAX_STREAMS:
+            return self._end("busy")
+        recorder.watchers.add(self.mark_changed)
+        self._counts, self._counted_at = self.api.counts(), trio.current_time()
+        incidents = [asdict(incident) for incident in recorder.incidents_after()]
+        self._last_incident = recorder.incident_count
+        shown = {"may_kill": self.api.may_kill, "counts": self._counts, "incidents": incidents}
+        return encode_block(encode_json(shown), event="hello", retry_s=RETRY_S)
+
+    def _pending_blocks(self) -> bytes:
+        """Return all events due now, empty if none. Changes beyond MAX_CHANGES stay for the next call."""
+        found: list[bytes] = []
+        if self._behind:
+            self._behind = False
+            found.append(encode_block(b"{}", event="resync"))
+        elif self._changed_paths:
+            found.append(encode_block(encode_json(self._changes()), event="changes"))
+        if not self._changed_paths:
+            self._changed = trio.Event()
+        for incident in self.api.recorder.incidents_after(self._last_incident):
+            self._last_incident = incident.number
+            found.append(encode_block(encode_json(asdict(incident)), event="incident"))
+        if trio.current_time() >= self._counted_at + COUNTS_S:
+            self._counted_at = trio.current_time()
+            counts = self.api.counts()
+            if counts != self._counts:
+                self._counts = counts
+                found.append(encode_block(encode_json(counts), event="counts"))
+        return b"".join(found)
+
+    def _changes(self) -> dict[str, Any]:
+        shown = []
+        parents: dict[str, int] = {}
+        backing_off: dict[str, int] = {}
+        for path in list(islice(self._changed_paths, MAX_CHANGES)):
+            del self._changed_paths[path]
+            node = self.api.node(path)
+            shown.append({"path": path, "gone": True} if node is None else {name: node[name] for name in _SHOWN})
+            parent = path.rpartition("/")[0]
+            if parent not in parents and (ref := self.api.system.find(parent)) is not None:
+                parents[parent] = len(ref.children())
+            for above in ancestors(path):
+                backing_off[above] = self.api.recorder.backing_off_below(above)
+        return {"changes": shown, "child_counts": parents, "resting_below": backing_off}

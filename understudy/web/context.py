@@ -51,7 +51,7 @@ class WebContext:
     store: Store
     files: FileStore
     agents: dict[str, Agent]
-    model_of: Callable[[Agent], Model]
+    model_of: Callable[[str | Model | None], Model]
     metrics: Metrics
     health: Callable[[], dict[str, Any]]
     streams: EventStreams
@@ -134,7 +134,7 @@ def error_response(code: str, message: str | None = None, retry_after: float | N
         answer.headers["Retry-After"] = str(max(1, round(retry_after)))
     if answer.status_code == 401:
         answer.headers["WWW-Authenticate"] = "Bearer"
-    web_context().metrics.count_error(code)
+    web_context().metrics.on_error(code)
     path = (
         "(unknown)" if request.url_rule is None else request.url_rule.rule
     )  # the rule, not the path, which may hold anything

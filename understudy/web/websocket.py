@@ -74,6 +74,7 @@ class WebSocketEndpoint:
     shared_connections: "ConnectionCounts | None" = None
     draining: bool = field(default=False, init=False)
     encoder: Encoder = field(init=False)
+    clock: Callable[[], float] = field(default=time.time, init=False)
     chunk_budget: ChunkBudget = field(factory=ChunkBudget, init=False)
     _command_limits: CommandLimits = field(init=False)
     _handshakes: RequestLimits = field(init=False)
@@ -139,7 +140,7 @@ class WebSocketEndpoint:
     async def _refuse(self, upgrade: Upgrade, code: str, message: str, retry_after: float | None = None) -> None:
         """Answer with the code's HTTP status and an error id, which is logged with the request."""
         error_id = new_error_id()
-        self.metrics.count_error(code)
+        self.metrics.on_error(code)
         extra = {"code": code, "endpoint": endpoint_name(upgrade.path), "peer": upgrade.peer, "error_id": error_id}
         log.info("handshake.refused", extra=extra)
         status = ERRORS[code].http_status
@@ -193,10 +194,6 @@ class WebSocketEndpoint:
 
     # For connections: see `ConnectionCallbacks`
 
-    def clock(self) -> float:
-        """Return the time in Unix seconds."""
-        return time.time()
-
     async def join(self, who: Identity, connection_id: str, outbox: ActorRef) -> Welcome:
         """Register a connection and build its Welcome. Raises CommandRejected over `connections_per_user`."""
         try:
@@ -210,11 +207,9 @@ class WebSocketEndpoint:
         )
         if self.shared_connections is not None and not await self.shared_connections.enter(who.user, connection_id):
             raise too_many
-        try:
-            self._check_not_revoked(who)
-        except CommandRejected:
+        if who in self.sessions.revoked:  # since its token was verified
             self.leave(connection_id)
-            raise
+            raise CommandRejected("unauthenticated")
         # After all checks, so that no event precedes the welcome.
         if not self.presence.register(who, connection_id, outbox):
             self.leave(connection_id)
@@ -243,14 +238,13 @@ class WebSocketEndpoint:
         if self.shared_connections is not None:
             self.shared_connections.leave(connection_id)
 
-    def _check_not_revoked(self, who: Identity) -> None:
-        """Refuse an identity whose session was revoked after its token was verified."""
+    def allow(self, who: Identity, command: Command) -> float:
+        """Count a command against the user's limits. Return 0, or the seconds until it is allowed.
+
+        Raises CommandRejected if the session was revoked after its token was verified.
+        """
         if who in self.sessions.revoked:
             raise CommandRejected("unauthenticated")
-
-    def allow(self, who: Identity, command: Command) -> float:
-        """Count a command against the user's limits. Return 0, or the seconds until it is allowed."""
-        self._check_not_revoked(who)
         return self._command_limits.take(who.user, command, time.monotonic())
 
     async def dispatch(self, who: Identity, command: Command, outbox: ActorRef | None) -> Accepted | None:

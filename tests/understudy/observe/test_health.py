@@ -1,28 +1,30 @@
-"""A whole is as well as its worst part."""
+"""Health of a whole from its parts, and the states of circuit breakers."""
+
+import logging
 
 import pytest
 
-from understudy.observe.health import HealthCheck, HealthStatus, combine, http_status
+from actors.behaviours import CircuitChange, CircuitState
+from understudy.observe.health import Breakers, HealthCheck, HealthStatus, combine
+from understudy.observe.metrics import Metrics
 
 
 @pytest.mark.parametrize(
-    ("checks", "status", "answer"),
+    ("checks", "status"),
     [
-        ({}, "ok", 200),
-        ({"a": HealthCheck()}, "ok", 200),
-        ({"a": HealthCheck(), "b": HealthCheck(HealthStatus.DEGRADED)}, "degraded", 200),
-        ({"a": HealthCheck(HealthStatus.DEGRADED), "b": HealthCheck(HealthStatus.FAILED)}, "failed", 503),
-        ({"a": HealthCheck(HealthStatus.FAILED, essential=False)}, "degraded", 200),
+        ({}, "ok"),
+        ({"a": HealthCheck()}, "ok"),
+        ({"a": HealthCheck(), "b": HealthCheck(HealthStatus.DEGRADED)}, "degraded"),
+        ({"a": HealthCheck(HealthStatus.DEGRADED), "b": HealthCheck(HealthStatus.FAILED)}, "failed"),
+        ({"a": HealthCheck(HealthStatus.FAILED, essential=False)}, "degraded"),
     ],
 )
-def test_the_worst_part_decides(checks: dict[str, HealthCheck], status: str, answer: int) -> None:
-    """A part that is not essential degrades at worst."""
-    health = combine(checks)
-    assert (health["status"], http_status(health)) == (status, answer)
+def test_the_worst_part_decides(checks: dict[str, HealthCheck], status: str) -> None:
+    """A failed part that is not essential degrades the whole."""
+    assert combine(checks)["status"] == status
 
 
 def test_checks_are_shown_by_name() -> None:
-    """With note and age where they have one."""
     health = combine(
         {"store": HealthCheck(HealthStatus.FAILED, "restarting", since_s=1.23456), "models": HealthCheck()}
     )
@@ -30,3 +32,25 @@ def test_checks_are_shown_by_name() -> None:
         "store": {"status": "failed", "note": "restarting", "since_s": 1.235},
         "models": {"status": "ok"},
     }
+
+
+def test_a_change_is_logged_counted_and_shown(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+    metrics, now = Metrics(), [100.0]
+    breakers = Breakers(metrics, lambda: now[0])
+    for name in ("database", "model openai:x"):
+        breakers.add(name)
+    assert combine(breakers.checks())["status"] == "ok"
+    breakers.record_change(CircuitChange("database", CircuitState.CLOSED, CircuitState.OPEN, 1.0, 0.5))
+    now[0] = 103.0
+    health = combine(breakers.checks())
+    assert (health["status"], health["checks"]["database"]["since_s"]) == ("degraded", 3.0)
+    assert health["checks"]["model openai:x"] == {"status": "ok"}
+    assert b'understudy_breaker_state{breaker="database"} 2.0' in metrics.render()
+    breakers.record_change(CircuitChange("database", CircuitState.OPEN, CircuitState.HALF_OPEN, 1.0, 0.0))
+    assert combine(breakers.checks())["status"] == "degraded"
+    assert b'understudy_breaker_state{breaker="database"} 1.0' in metrics.render()
+    breakers.record_change(CircuitChange("database", CircuitState.HALF_OPEN, CircuitState.CLOSED, 1.0, 0.0))
+    assert combine(breakers.checks())["status"] == "ok"
+    assert b'understudy_breaker_state{breaker="database"} 0.0' in metrics.render()
+    assert [record.getMessage() for record in caplog.records] == ["breaker.opened", "breaker.closed"]

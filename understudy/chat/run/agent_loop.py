@@ -170,7 +170,7 @@ class AgentLoop:
         cut: StepRecord | None,
         begun: str,
     ) -> tuple[Reply, Sequence[PendingCall]]:
-        model, card, now = self.services.model_of(self.agent), self.agent.card(), self.services.clock()
+        model, card, now = self.services.model_of(self.agent.model), self.agent.card(), self.services.clock()
         step = cut or self.recorder.next_step("model", model.name, None, None, now)
         self.recorder.activity = "thinking"
         turn = Turn(

@@ -27,7 +27,7 @@ from rich.text import Text
 from transport.auth.identity import is_loopback
 from transport.auth.tokens import load_or_create_secret
 from transport.wire.errors import FetchFailed, KeySetInvalid
-from understudy.app.os_errors import explain_os_error
+from understudy.app.serve import explain_os_error
 from understudy.app.settings import DATABASE_FILE, FILE, BadSettings, Settings, load, settings_files
 from understudy.auth.sessions import read_keys
 from understudy.cli.doctor.result import CheckResult, describe_schema

@@ -26,7 +26,7 @@ async def agents() -> dict[str, Any]:
         }
         for agent in rest.agents.values()
     ]
-    model = rest.model_of(next(iter(rest.agents.values())))
+    model = rest.model_of(next(iter(rest.agents.values())).model)
     return {"agents": listed, "model": {"name": model.name, "notice": model.notice}}
 
 

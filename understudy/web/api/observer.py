@@ -30,7 +30,7 @@ MAX_TEXT: Final = 200
 async def tree() -> Response:
     """Return some levels of the tree below `path`; with `text` or `state`, the matching actors below it."""
     rights().check_server()
-    view = web_context().tree_api.tree
+    view = web_context().tree_api
     path, text, state = request.args.get("path", SYSTEM), request.args.get("text", "").strip(), _state()
     limit, offset = whole_number("limit", 50, 1, 500), whole_number("offset", 0, 0, 10**6)
     levels = whole_number("levels", 1, 0, 8)
@@ -51,11 +51,8 @@ async def tree() -> Response:
 async def incidents() -> dict[str, Any]:
     """Return the latest abnormal ends of actors, the oldest first, and the counts."""
     rights().check_server()
-    observatory = web_context().tree_api
-    return {
-        "incidents": [asdict(incident) for incident in observatory.incidents.after()],
-        "counts": observatory.numbers(),
-    }
+    api = web_context().tree_api
+    return {"incidents": [asdict(incident) for incident in api.recorder.incidents_after()], "counts": api.counts()}
 
 
 @blueprint.get("/counts")

@@ -9,7 +9,7 @@ from transport.wire.codes import ERRORS
 from transport.wire.command_parser import COMMANDS
 from transport.wire.dialects import Dialect
 from understudy.chat.commands import Accepted
-from understudy.observe.incidents import Incident
+from understudy.observe.actor_events import Incident
 from understudy.privacy.records import FORMAT, VERSION
 from understudy.storage.export_queries import StoredMemory
 from understudy.storage.rows import File, Message, StepRecord, Thread

@@ -26,7 +26,6 @@ from transport.wire.events import (
     MessageAccepted,
     SanitizationSummary,
 )
-from understudy.agents.agent import Agent
 from understudy.chat.answer.html import AnswerHtml
 from understudy.chat.attachments import Attachments
 from understudy.chat.commands import CommandDispatcher
@@ -133,11 +132,11 @@ async def rig(tmp_path: Path) -> AsyncIterator[Rig]:
     database.close()
 
 
-def model_of(agent: Agent) -> Model:
+def model_of(model: str | Model | None) -> Model:
     """The agent's own model."""
-    assert agent.model is not None
-    assert not isinstance(agent.model, str)
-    return agent.model
+    assert model is not None
+    assert not isinstance(model, str)
+    return model
 
 
 def say(text: str, thread: str) -> SayCommand:

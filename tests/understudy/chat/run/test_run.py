@@ -81,11 +81,11 @@ class House:
         """The files of a user."""
         return NoFiles()
 
-    def model_of(self, agent: Agent) -> Model:
+    def model_of(self, model: str | Model | None) -> Model:
         """The agent's own model."""
-        assert agent.model is not None
-        assert not isinstance(agent.model, str)
-        return agent.model
+        assert model is not None
+        assert not isinstance(model, str)
+        return model
 
     def clock(self) -> float:
         """Seconds, as trio counts them."""

@@ -1,0 +1,152 @@
+"""The listener to a server's actors: logs and counts their events, and keeps the incidents and backoffs among them.
+
+Messages of errors, tracebacks and states are in the log only, because they may contain text of a user.
+"""
+
+import logging
+from collections import Counter, deque
+from collections.abc import Callable, Iterator
+from typing import Final
+
+from attrs import define, field, frozen
+
+from actors import (
+    ActorCrashed,
+    ActorRestarting,
+    ActorStarted,
+    ActorStopped,
+    Crashed,
+    DeadLetter,
+    Decision,
+    Event,
+    Killed,
+    MessageUnhandled,
+    ShutdownOverdue,
+    ShutdownTaskFailed,
+    SlowHandler,
+)
+from understudy.observe.logs import new_error_id
+from understudy.observe.metrics import Metrics
+
+log = logging.getLogger("understudy.tree")
+
+MAX_INCIDENTS: Final = 100
+"""Incidents that are kept; the oldest is dropped."""
+CASCADE: Final = 10
+"""Incidents per second that are kept of actors that were killed and not restarted; the others are only counted. A
+killed supervisor takes all actors below it along, and ten thousand of them must not displace the other incidents."""
+KILLED: Final = "killed"
+"""Stands for the error class of an actor that was killed."""
+
+
+@frozen
+class Incident:
+    """An abnormal end of an actor's incarnation, at `at` (Unix seconds). `number` counts from 1.
+
+    `error` is the class of the error, or `killed`; `message_type` is the type of the message being handled, or None;
+    `decision` is the supervisor's.
+    """
+
+    number: int
+    at: float
+    path: str
+    error: str
+    message_type: str | None
+    decision: str
+    error_id: str
+
+
+@define(eq=False)
+class ActorEventRecorder:
+    """The `on_event` of a server's actor system. `clock` returns Unix seconds.
+
+    `incident_count` counts all incidents, of which the latest are kept. `watchers` are called with the path of each
+    actor that an event is about.
+    """
+
+    metrics: Metrics
+    clock: Callable[[], float]
+    incident_count: int = field(default=0, init=False)
+    watchers: set[Callable[[str], object]] = field(factory=set, init=False, repr=False)
+    _incidents: deque[Incident] = field(factory=lambda: deque(maxlen=MAX_INCIDENTS), init=False, repr=False)
+    _cascade: deque[float] = field(factory=lambda: deque(maxlen=CASCADE), init=False, repr=False)
+    _backing_off: set[str] = field(factory=set, init=False, repr=False)
+    _backing_off_below: Counter[str] = field(factory=Counter, init=False, repr=False)
+
+    def record(self, event: Event) -> None:
+        """Record an event, and log it at the level that its importance to an operator deserves."""
+        match event:
+            case ActorRestarting() | ActorStarted() | ActorStopped():
+                if isinstance(event, ActorRestarting):
+                    self.metrics.record(event)
+                    if event.delay_s > 0 and event.path not in self._backing_off:
+                        self._backing_off.add(event.path)
+                        self._backing_off_below.update(ancestors(event.path))
+                elif event.path in self._backing_off:
+                    self._end_backoff(event.path)
+                log.debug("actor.event", extra={"event_type": type(event).__name__, "path": event.path})
+            case ActorCrashed():
+                self._record_end(event)
+            case DeadLetter():
+                self.metrics.record(event)
+                letter = {"path": event.path, "message_type": type(event.message).__name__, "why": event.why}
+                log.debug("actor.dead_letter", extra=letter)
+            case MessageUnhandled():
+                log.warning("actor.unhandled", extra={"path": event.path, "message_type": event.message_type})
+            case SlowHandler():
+                self.metrics.record(event)
+                extra = {"path": event.path, "message_type": event.message_type, "held_ms": round(event.held_s * 1000)}
+                log.warning("actor.loop_held", extra={**extra, "task": event.task, "stack": event.stack})
+            case ShutdownOverdue():
+                self.metrics.record(event)
+                log.warning("actor.lingers", extra={"path": event.path, "after_s": event.after_s})
+            case ShutdownTaskFailed():
+                log.error("shutdown.failed", extra={"phase": event.phase, "task": event.task, "problem": event.problem})
+        path = getattr(event, "path", None)
+        if path is not None:
+            for notify in self.watchers:
+                notify(path)
+
+    def incidents_after(self, number: int = 0) -> list[Incident]:
+        """Return the kept incidents with higher numbers, the oldest first."""
+        return [incident for incident in self._incidents if incident.number > number]
+
+    def backing_off_below(self, path: str) -> int:
+        """Return the number of actors below this path that wait for a restart. Costs the same for any number."""
+        return self._backing_off_below[path]
+
+    def _record_end(self, event: ActorCrashed) -> None:
+        """Record a crash or a kill as an incident, and log it with the incident's error id.
+
+        A kill that is part of a stop is logged for debugging only. A crash carries the traceback; messages are named by
+        their type only.
+        """
+        self.incident_count += 1
+        now, decision, error_id = self.clock(), event.decision.value, None
+        stopped = event.decision is Decision.STOP and not isinstance(event.reason, Crashed)
+        if not (stopped and len(self._cascade) == CASCADE and now - self._cascade[0] < 1.0):
+            if stopped:
+                self._cascade.append(now)
+            error = type(event.reason.error).__name__ if isinstance(event.reason, Crashed) else KILLED
+            error_id = new_error_id()
+            number, handled = self.incident_count, event.message_type
+            self._incidents.append(Incident(number, now, event.path, error, handled, decision, error_id))
+        extra: dict[str, object] = {"path": event.path, "decision": decision, "error_id": error_id}
+        if isinstance(event.reason, Killed):
+            log.log(logging.DEBUG if stopped else logging.WARNING, "actor.killed", extra=extra)
+            return
+        extra |= {"incarnation": event.incarnation, "message_type": event.message_type}
+        log.error("actor.crashed", extra={**extra, "traceback": event.traceback, "state": event.state})
+
+    def _end_backoff(self, path: str) -> None:
+        self._backing_off.discard(path)
+        for above in ancestors(path):
+            self._backing_off_below[above] -= 1
+            if not self._backing_off_below[above]:
+                del self._backing_off_below[above]
+
+
+def ancestors(path: str) -> Iterator[str]:
+    """Yield the paths of the parent, of its parent, and so on."""
+    while path := path.rpartition("/")[0]:
+        yield path
