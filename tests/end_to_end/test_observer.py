@@ -16,8 +16,7 @@ from tests.end_to_end.peer import connected
 from tests.end_to_end.script import Gate, Say, scripted
 from tests.end_to_end.sse import Stream, streaming
 from understudy.app.server import Running
-from understudy.observe.tree_api import MAX_STREAMS
-from understudy.observe.tree_api import MAX_PENDING
+from understudy.observe.tree_api import MAX_PENDING, MAX_STREAMS
 
 SECRET = "a secret of more than 32 characters, for tests"
 SECRET_WORDS = "do not show these words"
