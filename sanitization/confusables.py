@@ -20,10 +20,9 @@ ASCII: Final = frozenset(string.ascii_letters + string.digits)
 BY_SCRIPT: Final[Mapping[str, str]] = MappingProxyType(
     {
         "cyrillic": (
-            "аa вb гr еe кk мm нh оo пn рp сc тt уy хx ьb іi јj ѕs һh ћh ђh ѡw ѵv ӏl ԁd ԍg ԛq ԝw єe ѳo өo "
-            "ғf ҫc ҳx қk ҝk ҟk ҡk ӄk ԟk үy ұy ӊh ӈh ңh ҥh ӎm "
-            "АA ВB ЕE КK МM НH ОO РP СC ТT УY ХX ЬB ІI ЈJ ЅS ҺH ЋH ЂH ѠW ѴV ӀI ԀD ԌG ԚQ ԜW ѲO ӨO "
-            "ҒF ҪC ҲX ҚK ҜK ҞK ҠK ӃK ԞK ҮY ҰY ӉH ӇH ҢH ҤH ӍM"
+            "аa вb гr еe кk мm нh оo пn рp сc тt уy хx ьb іi јj ѕs һh ћh ђh ѡw ѵv ӏl ԁd ԍg ԛq ԝw єe ѳo өo ғf ҫc ҳx қk "
+            "ҝk ҟk ҡk ӄk ԟk үy ұy ӊh ӈh ңh ҥh ӎm АA ВB ЕE КK МM НH ОO РP СC ТT УY ХX ЬB ІI ЈJ ЅS ҺH ЋH ЂH ѠW ѴV ӀI ԀD "
+            "ԌG ԚQ ԜW ѲO ӨO ҒF ҪC ҲX ҚK ҜK ҞK ҠK ӃK ԞK ҮY ҰY ӉH ӇH ҢH ҤH ӍM"
         ),
         "greek": (
             "αa βb γy εe ζz ηn ιi κk μu νv οo ρp σo τt υu χx ωw ϲc ϳj ϐb ϱp ϰk ϵe ϒY "

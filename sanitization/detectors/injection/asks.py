@@ -10,11 +10,9 @@ from .rules import OrderRule, rule
 
 _REVEAL: Final = (
     r"(?P<rare>reveal(?:ing)?|leak(?:ing)?|divulge|disclos(?:e|ing)|recite|expose|exposing|dump(?:ing)?|exfiltrate|"
-    r"spill|regurgitate|"
-    r"rev3al|reproduce)|"
-    r"print|repeat|show|output|display|tell|give|share|write|echo|list|copy|provide|quote|translate|encode|describe|"
-    r"paraphrase|return|send|spell|paste|type|report|summari[sz]e|present|read|post|emit|state|render|convert|"
-    r"include|explain|use|say|add|append"
+    r"spill|regurgitate|rev3al|reproduce)|print|repeat|show|output|display|tell|give|share|write|echo|list|copy|"
+    r"provide|quote|translate|encode|describe|paraphrase|return|send|spell|paste|type|report|summari[sz]e|present|read|"
+    r"post|emit|state|render|convert|include|explain|use|say|add|append"
 )
 _REVEALS: Final = (
     "reveal revealing leak leaking divulge disclose disclosing recite expose exposing dump dumping exfiltrate spill "
@@ -25,9 +23,8 @@ _REVEALS: Final = (
 _TO_ME: Final = (
     r"(?:me|us|back|out|to me|verbatim|exactly|literally|in full|everything|here|it|the|of|all|entire|whole|full|"
     r"complete|exact|raw|actual|precise|every word|every line|any|a copy|copy|wording|contents?|text|first \w+ "
-    r"(?:words|"
-    r"lines|characters|tokens|sentences)|beginning|start|list|about|what|is|are|were|was|in|from|with|that|these|"
-    r"this|line by line|word for word|and|or|current|full text|details?|version|part|parts)"
+    r"(?:words|lines|characters|tokens|sentences)|beginning|start|list|about|what|is|are|were|was|in|from|with|that|"
+    r"these|this|line by line|word for word|and|or|current|full text|details?|version|part|parts)"
 )
 _HIDDEN: Final = (
     r"(?P<hidden>system|hidden|secret|initial|original|internal|developer|underlying|confidential|base|private|root|"
@@ -44,18 +41,16 @@ _HIDDEN_WORDS: Final = (
 )
 _SMALL_WORDS: Final = (
     "me us back out to verbatim exactly literally in full everything here it the of all entire whole complete exact "
-    "raw "
-    "actual precise every word line any a copy wording content contents text your its their this that these about what "
-    "is are were was from with for list and or current details version part parts beginning start lines words "
+    "raw actual precise every word line any a copy wording content contents text your its their this that these about "
+    "what is are were was from with for list and or current details version part parts beginning start lines words "
     "characters tokens sentences ten twenty fifty hundred 10 20 50 100 200 500 1000 by s"
 )
 _SENSITIVE: Final = (
     r"(?P<private>conversations?|chat history|chat log|chats?|history|system prompt|api[ _-]?keys?|passwords?|"
-    r"credentials|"
-    r"secrets?|tokens?|private keys?|ssh keys?|session (?:id|cookie|token)s?|cookies|env(?:ironment)? (?:variables?|"
-    r"vars)|\.env|user(?:'s)? (?:data|info\w*|details|messages?|emails?|input|secrets|name|query|location)|personal "
-    r"(?:data|info\w*|"
-    r"details)|memory|memories|inbox|contacts?(?: list)?)|(?P<plain>threads?|emails?|messages?|data|prompt)"
+    r"credentials|secrets?|tokens?|private keys?|ssh keys?|session (?:id|cookie|token)s?|cookies|env(?:ironment)? "
+    r"(?:variables?|vars)|\.env|user(?:'s)? (?:data|info\w*|details|messages?|emails?|input|secrets|name|query|"
+    r"location)|personal (?:data|info\w*|details)|memory|memories|inbox|contacts?(?: list)?)|(?P<plain>threads?|"
+    r"emails?|messages?|data|prompt)"
 )
 _READERS: Final = (
     "ai ais llm llms language large chatbot chatbots assistant assistants agent agents model models bot bots gpt "
@@ -84,9 +79,8 @@ ASKS: Final[tuple[OrderRule, ...]] = (
         phrase=(
             _REVEALS,
             f"*{_SMALL_WORDS} {_HIDDEN_WORDS} ur model assistant ai",
-            "prompt prompts preprompt metaprompt message messages instruction instructions guidelines directives "
-            "rules configuration config preamble programming constraints context policies policy setup key keys "
-            "password "
+            "prompt prompts preprompt metaprompt message messages instruction instructions guidelines directives rules "
+            "configuration config preamble programming constraints context policies policy setup key keys password "
             "passwords secret secrets credentials passcode",
         ),
         before=((r"\b(?:how (?:do|can|to|does|would)|what|why|should i|where)\b[^.!?\n]{0,24}?", -0.3),),
@@ -96,11 +90,9 @@ ASKS: Final[tuple[OrderRule, ...]] = (
         "injection.extraction",
         "asks for the assistant's own instructions",
         r"(?:contents?|text|words?|copy|wording|parts?|lines?|details|rest) (?:of|in|from) your (?:(?:full|entire|"
-        r"complete|whole|exact|own|"
-        r"current) )*(?:(?P<hidden>system|hidden|secret|initial|original|internal|developer) )*"
-        r"(?:configuration|config|prompts?|instructions?|context(?: window)?|memory|guidelines|preamble|system "
-        r"message|programming|"
-        r"directives|rules)\b",
+        r"complete|whole|exact|own|current) )*(?:(?P<hidden>system|hidden|secret|initial|original|internal|developer) "
+        r")*(?:configuration|config|prompts?|instructions?|context(?: window)?|memory|guidelines|preamble|system "
+        r"message|programming|directives|rules)\b",
         {"": 0.5, "hidden": 0.1},
         phrase=(
             "content contents text word words copy wording part parts line lines details rest",
@@ -153,12 +145,10 @@ ASKS: Final[tuple[OrderRule, ...]] = (
         {"": 0.0, "rare": 0.2, "above": 0.35, "above2": 0.3},
         phrase=(
             "reveal revealing leak leaking divulge disclose disclosing recite expose dump dumping regurgitate "
-            "reproduce print "
-            "repeat show output display tell echo copy quote return spell paste type write translate encode summarize "
-            "summarise",
+            "reproduce print repeat show output display tell echo copy quote return spell paste type write translate "
+            "encode summarize summarise",
             "*me us back out to verbatim exactly literally in full the all of entire whole complete exact raw every "
-            "word "
-            "text words content contents everything message messages conversation lines sentences instructions "
+            "word text words content contents everything message messages conversation lines sentences instructions "
             "instruction prompt that which is was your from hidden system what",
             "above preceding precedes preceded previous prior",
         ),
@@ -168,25 +158,20 @@ ASKS: Final[tuple[OrderRule, ...]] = (
         "send",
         "injection.exfiltration",
         "orders to send what was said or is known",
-        r"(?:(?P<always>exfiltrate|exfiltrating|smuggle)|send|post|forward|e-?mail|upload|transmit|submit|deliver|"
-        r"append|embed|"
-        r"insert|attach|pass|leak|report|encode|put|include|add|share|copy|paste|render|make|dump|ship|relay)\b"
-        r"(?: (?:the|all|any|your|this|our|entire|whole|full|complete|of|user's|user|users'|current|previous|every|my|"
-        r"their|those|these|contents?|text|a copy|copy|any|me|recent|last|stored|sensitive|secret|confidential|"
-        r"private|user-provided|received|available|other|and))*"
-        rf" (?:{_SENSITIVE})\b",
+        rf"(?:(?P<always>exfiltrate|exfiltrating|smuggle)|send|post|forward|e-?mail|upload|transmit|submit|deliver|"
+        rf"append|embed|insert|attach|pass|leak|report|encode|put|include|add|share|copy|paste|render|make|dump|ship|"
+        rf"relay)\b(?: (?:the|all|any|your|this|our|entire|whole|full|complete|of|user's|user|users'|current|previous|"
+        rf"every|my|their|those|these|contents?|text|a copy|copy|any|me|recent|last|stored|sensitive|secret|"
+        rf"confidential|private|user-provided|received|available|other|and))* (?:{_SENSITIVE})\b",
         {"": 0.0, "always": 0.4, "private": 0.25, "plain": 0.1},
         phrase=(
-            "exfiltrate exfiltrating smuggle send post forward email mail upload transmit submit deliver append "
-            "embed insert "
-            "attach pass leak encode include copy paste relay dump",
+            "exfiltrate exfiltrating smuggle send post forward email mail upload transmit submit deliver append embed "
+            "insert attach pass leak encode include copy paste relay dump",
             "*the all any your this our entire whole full complete of user's user users current previous every my "
-            "their "
-            "content contents text a copy me recent last stored sensitive secret confidential private chat system "
-            "personal session s environment ssh",
+            "their content contents text a copy me recent last stored sensitive secret confidential private chat "
+            "system personal session s environment ssh",
             "conversation conversations history log prompt api apikey apikeys keys password passwords credentials "
-            "secrets "
-            "secret token tokens cookie cookies env memory memories inbox contacts thread threads emails data "
+            "secrets secret token tokens cookie cookies env memory memories inbox contacts thread threads emails data "
             "messages key",
         ),
     ),
@@ -195,10 +180,8 @@ ASKS: Final[tuple[OrderRule, ...]] = (
         "injection.exfiltration",
         "hides data in the address of an image or link",
         r"!\[[^\]\n]{0,80}\]\(\s{0,2}<?[a-z]{2,8}://[^)\s{<$]{0,160}[{<$]{1,3}[^)\s]{0,16}?(?P<data>history|"
-        r"conversation|data|"
-        r"secret|key|token|prompt|chat|message|context|info|password|summary|base64|encoded|content|leak|query|"
-        r"answer|response|"
-        r"user)",
+        r"conversation|data|secret|key|token|prompt|chat|message|context|info|password|summary|base64|encoded|content|"
+        r"leak|query|answer|response|user)",
         {"": 0.1, "data": 0.45},
         stems="![",
     ),
@@ -206,37 +189,29 @@ ASKS: Final[tuple[OrderRule, ...]] = (
         "note",
         "injection.addressed",
         "speaks to the machine that reads the text",
-        r"(?P<note>notes?|messages?|attention|notice|instructions?|memo|reminder|commands?|directives?|orders?|dear|"
-        r"attn|request|"
-        r"warning|important|urgent|hello|hi|hey|alert|hint|info)(?:(?: (?:to|for|from the author to|addressed to|all|"
-        r"any))+ |[:,\s-]{1,4})"
-        rf"(?P<machine>{MACHINE})(?! (?:enthusiast|engineer|research\w*|developer|student|compan\w+|expert|beginner|"
-        rf"professional|startup|team|lead|users?|course|community|ethic\w*|safety|policy|training|tuning|mechanism|"
-        rf"is|are)s?\b)"
-        rf"(?P<reads> {READS})?(?P<colon>[\s*_)\]]{{0,4}}[:,—-])?",
+        rf"(?P<note>notes?|messages?|attention|notice|instructions?|memo|reminder|commands?|directives?|orders?|dear|"
+        rf"attn|request|warning|important|urgent|hello|hi|hey|alert|hint|info)(?:(?: (?:to|for|from the author to|"
+        rf"addressed to|all|any))+ |[:,\s-]{{1,4}})(?P<machine>{MACHINE})(?! (?:enthusiast|engineer|research\w*|"
+        rf"developer|student|compan\w+|expert|beginner|professional|startup|team|lead|users?|course|community|ethic\w*|"
+        rf"safety|policy|training|tuning|mechanism|is|are)s?\b)(?P<reads> {READS})?(?P<colon>[\s*_)\]]{{0,4}}[:,—-])?",
         {"": 0.3, "reads": 0.25, "colon": 0.2},
         phrase=(
             "note notes message messages attention notice instruction instructions memo reminder command commands "
             "directive directives order orders dear attn request warning important urgent hello hi hey alert hint info",
             "*to for from the all any an every our author addressed large",
             "ai ais a.i llm llms gpt language chatbot chatbots assistant assistants chatgpt gpt-4 gpt4 gpt-5 claude "
-            "gemini "
-            "copilot automated virtual web browsing agent agents bot bots models",
+            "gemini copilot automated virtual web browsing agent agents bot bots models",
         ),
     ),
     rule(
         "ifyou",
         "injection.addressed",
         "speaks to the machine that reads the text",
-        r"(?:if|since|because|as|when) (?:you(?:'re| are| happen to be)(?: (?:indeed|in fact|currently|now|"
-        r"actually))?|this is|"
-        r"this (?:text|page|document|message|email|file|content) is(?: being)? (?:read|processed|summari[sz]ed|parsed|"
-        rf"analy[sz]ed|reviewed|evaluated|handled) by) (?:an? |the |some )?(?:(?:automated|artificial|smart|helpful) "
-        rf")?{MACHINE}"
-        r"(?! (?:enthusiast|engineer|research\w*|developer|student|compan\w+|expert|beginner|professional|startup|"
-        r"team|lead|"
-        r"user|newbie|person|fan)s?\b)"
-        rf"(?P<reads> {READS})?",
+        rf"(?:if|since|because|as|when) (?:you(?:'re| are| happen to be)(?: (?:indeed|in fact|currently|now|"
+        rf"actually))?|this is|this (?:text|page|document|message|email|file|content) is(?: being)? (?:read|processed|"
+        rf"summari[sz]ed|parsed|analy[sz]ed|reviewed|evaluated|handled) by) (?:an? |the |some )?(?:(?:automated|"
+        rf"artificial|smart|helpful) )?{MACHINE}(?! (?:enthusiast|engineer|research\w*|developer|student|compan\w+|"
+        rf"expert|beginner|professional|startup|team|lead|user|newbie|person|fan)s?\b)(?P<reads> {READS})?",
         {"": 0.4, "reads": 0.2},
         phrase=(
             "if since because as when",
@@ -297,11 +272,10 @@ ASKS: Final[tuple[OrderRule, ...]] = (
         "injection.system",
         "fakes the end of the prompt",
         r"(?:end|begin|beginning|start|stop)(?: of| the| my)* (?:(?:new|real|actual|trusted|untrusted|admin|system|"
-        r"developer|user|"
-        r"original|official|special|hidden|secret|privileged) ){0,3}"
-        r"(?:(?P<prompt>prompt|instructions?|system message|override|user input|user query|untrusted \w+|directives?)|"
-        r"(?P<mild>context|document|conversation|data|input|session|web ?page|email|tool (?:output|result)|"
-        r"search results?))\b(?P<closed>[\s]{0,2}(?:[-=#*_>\]|}]{2,}|[>\]]))?",
+        r"developer|user|original|official|special|hidden|secret|privileged) ){0,3}(?:(?P<prompt>prompt|instructions?|"
+        r"system message|override|user input|user query|untrusted \w+|directives?)|(?P<mild>context|document|"
+        r"conversation|data|input|session|web ?page|email|tool (?:output|result)|search "
+        r"results?))\b(?P<closed>[\s]{0,2}(?:[-=#*_>\]|}]{2,}|[>\]]))?",
         {"": 0.05, "prompt": 0.15, "mild": 0.05, "closed": 0.2},
         phrase=(
             "end begin beginning start stop",
@@ -340,11 +314,10 @@ ASKS: Final[tuple[OrderRule, ...]] = (
         "tool",
         "injection.tool",
         "orders a tool to be used",
-        r"(?:call|invoke|execute|run|trigger|use)(?: (?:the|your|a|this))* (?:(?P<of>tool|plugin|action)s?|"
-        r"(?:function|command|api)s?)"
-        r"[\s`\"':]{1,4}(?P<tool>[a-z_.]{0,24}(?:delete|drop|destroy|wipe|transfer|purge|shutdown|shut_down|exec|"
-        r"shell|remove|"
-        r"send|forward|email|payment|pay|admin|grant|upload|read_file|write|reset|export|fetch)[a-z_.]{0,24})\b",
+        r"(?:call|invoke|execute|run|trigger|use)(?: (?:the|your|a|this))* (?:(?P<of>tool|plugin|action)s?|(?:function|"
+        r"command|api)s?)[\s`\"':]{1,4}(?P<tool>[a-z_.]{0,24}(?:delete|drop|destroy|wipe|transfer|purge|shutdown|"
+        r"shut_down|exec|shell|remove|send|forward|email|payment|pay|admin|grant|upload|read_file|write|reset|export|"
+        r"fetch)[a-z_.]{0,24})\b",
         {"": 0.15, "of": 0.15, "tool": 0.15},
         phrase=(
             "call invoke execute run trigger use",
@@ -361,17 +334,15 @@ ASKS: Final[tuple[OrderRule, ...]] = (
         "injection.exfiltration",
         "asks for files with secrets",
         r"(?:~/\.(?:ssh|aws|config|gnupg|netrc|kube|cursor|docker)\b|id_(?:rsa|ed25519)|/etc/(?:passwd|shadow)|"
-        r"/proc/self/environ|"
-        r"\.env\b(?![a-z(\[.])|mcp\.json)",
+        r"/proc/self/environ|\.env\b(?![a-z(\[.])|mcp\.json)",
         {"": 0.1},
         stems="~/.ssh ~/.aws ~/.config ~/.gnupg ~/.netrc ~/.kube ~/.cursor ~/.docker id_rsa id_ed25519 /etc/passwd "
         "/etc/shadow "
         "/proc/self/environ .env mcp.json",
         before=(
             (
-                r"\b(?:read|cat|open|print|send|upload|pass|include|post|dump|show|copy|attach|fetch|get|output|"
-                r"paste|leak|"
-                r"exfiltrate|load|contents? of)\b[^.!?\n]{0,32}?",
+                r"\b(?:read|cat|open|print|send|upload|pass|include|post|dump|show|copy|attach|fetch|get|output|paste|"
+                r"leak|exfiltrate|load|contents? of)\b[^.!?\n]{0,32}?",
                 0.25,
             ),
             (r"\b(?:how (?:do|can|to)|why|cannot|can't)\b[^.!?\n]{0,24}?", -0.2),
@@ -382,11 +353,10 @@ ASKS: Final[tuple[OrderRule, ...]] = (
         "injection.trigger",
         "waits for the user to say something",
         r"(?:when(?:ever)?|if|once|as soon as|next time|every time|each time)(?: the| a| any)? user(?:s)? (?:next |"
-        r"ever |later )?(?:says?|asks?|types?|mentions?|"
-        r"writes?|sends?|enters?|requests?|repl(?:y|ies)|thanks|uploads?|opens?|inputs?|responds?|confirms?)\b"
-        r"(?=[^\n]{0,140}?(?P<act>\b(?:secretly|silently|covertly|send|forward|delete|execute|run|call|transfer|"
-        r"reveal|leak|"
-        r"email|upload|exfiltrate|ignore|insert|append|always (?:say|reply|answer|recommend))\b))?",
+        r"ever |later )?(?:says?|asks?|types?|mentions?|writes?|sends?|enters?|requests?|repl(?:y|ies)|thanks|uploads?|"
+        r"opens?|inputs?|responds?|confirms?)\b(?=[^\n]{0,140}?(?P<act>\b(?:secretly|silently|covertly|send|forward|"
+        r"delete|execute|run|call|transfer|reveal|leak|email|upload|exfiltrate|ignore|insert|append|always (?:say|"
+        r"reply|answer|recommend))\b))?",
         {"": 0.15, "act": 0.25},
         phrase=(
             "when whenever if once as soon next every each",

@@ -29,10 +29,9 @@ _STRONG_WORDS: Final = (
     "sicurezza 安全 セキュリティ 보안 güvenlik an_ninh pemaksa law الله แอดมิน"
 )
 _ENTERS_WORDS: Final = (
-    "entrando entro_ entrar estoy betrete wechsle trete вхожу перехожу ввожу захожу 进入 進入 入って 入り "
-    "入る 入力 진입 "
-    "돌입 들어 giriyor giriş masuk memasuki vào pumapasok papasok เข้าสู่ เข้า प्रवेश दर्ज প্রবেশ أدخل ادخل "
-    "دخول ingresando ingreso j'entre passe_en iniciando aktivier 启动 起動 시작 memulai bắt_đầu"
+    "entrando entro_ entrar estoy betrete wechsle trete вхожу перехожу ввожу захожу 进入 進入 入って 入り 入る 入力 "
+    "진입 돌입 들어 giriyor giriş masuk memasuki vào pumapasok papasok เข้าสู่ เข้า प्रवेश दर्ज প্রবেশ أدخل ادخل دخول "
+    "ingresando ingreso j'entre passe_en iniciando aktivier 启动 起動 시작 memulai bắt_đầu"
 )
 _ASKED_FOR: Final = (
     "contraseña mot_de_passe passwort kennwort password senha пароль parola şifre kata_sandi mật_khẩu 密码 "

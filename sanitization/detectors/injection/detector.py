@@ -75,12 +75,10 @@ _CLOSED: Final = Late(r"[.!?][\s\"'][^.!?\n]|[\u3002\uff01\uff1f\u0964\n].")
 # Joined letters may have lost the blanks between the words.
 _RUN_TOGETHER: Final = Late(
     r"(?:ignor(?:e|ing)|disregard|forget|override|bypass)(?:all|any|the|of|your|my|previous|prior|earlier|above|every|"
-    r"these|those|system|safety|preceding|and){0,6}(?:instructions?|prompts?|rules|directives?|guidelines?|"
-    r"everything|commands?|"
-    r"orders|restrictions?|filters?)|"
-    r"(?:reveal|print|show|leak|repeat|output|display|giveme|tellme)(?:me|the|your|"
-    r"all|its|full|secret|hidden|"
-    r"initial){0,5}(?:systemprompt|prompt|instructions|secrets?|passwords?|apikeys?)|youarenow|jailbreak|doanythingnow"
+    r"these|those|system|safety|preceding|and){0,6}(?:instructions?|prompts?|rules|directives?|guidelines?|everything|"
+    r"commands?|orders|restrictions?|filters?)|(?:reveal|print|show|leak|repeat|output|display|giveme|tellme)(?:me|the|"
+    r"your|all|its|full|secret|hidden|initial){0,5}(?:systemprompt|prompt|instructions|secrets?|passwords?|apikeys?)|"
+    r"youarenow|jailbreak|doanythingnow"
 )
 
 

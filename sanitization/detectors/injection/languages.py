@@ -65,8 +65,7 @@ LANGUAGES: Final[tuple[Language, ...]] = (
         "mensaje_de_sistema mensaje_del_sistema prompt_del_sistema prompt_de_sistema tus_instrucciones "
         "instrucciones_del_sistema indicaciones_del_sistema",
         "lo_que_te_han_dicho lo_que_se_te lo_que_te_dije todo_lo_anterior lo_anterior lo_que_has_aprendido "
-        "lo_que_le_han "
-        "lo_que_te_hayan",
+        "lo_que_le_han lo_que_te_hayan",
     ),
     Language(
         "Portuguese",
@@ -251,9 +250,8 @@ LANGUAGES: Final[tuple[Language, ...]] = (
     ),
     Language(
         "Chinese",
-        "忽略 无视 無視 忘记 忘記 忘掉 不理会 不要理会 抛开 忽視 忽视 "
-        "不要遵守 不要遵循 不遵守 跳过 撤销 不用管 别管 丢弃 "
-        "摒弃 绕过 覆盖 不必理会 不要管 撇开 违背",
+        "忽略 无视 無視 忘记 忘記 忘掉 不理会 不要理会 抛开 忽視 忽视 不要遵守 不要遵循 不遵守 跳过 撤销 不用管 别管 "
+        "丢弃 摒弃 绕过 覆盖 不必理会 不要管 撇开 违背",
         "指令 指示 说明 說明 提示 规则 規則 命令 设定 設定 限制 指引 规定 规范 教导 要求 约束",
         "之前 以前 先前 上面 上述 以上 前面 此前 所有 你的 您的 全部 一切 系统 系統 任何 早前 原有 原来 给你",
         "输出 輸出 显示 顯示 告诉 告訴 透露 打印 列印 泄露 洩露 重复 展示 说出 公开 复述 揭示 给出 给我",
@@ -352,14 +350,12 @@ LANGUAGES: Final[tuple[Language, ...]] = (
 # Single words that weigh beside others, in many languages at once.
 SECRETS: Final = (
     "clave_secreta contraseña mot_de_passe clé_secrète clef_secrète passwort kennwort geheimer_schlüssel "
-    "geheimschlüssel "
-    "geheimen_schlüssel kontostand chiave_segreta saldo_bancario saldo_bancari chave_secreta senha solde_bancaire "
-    "секретный_ключ пароль парол баланс гизли gizli_anahtar şifre parola kunci_rahasia kata_sandi saldo_bank lihim_na "
-    "susi password secret_key balanse khóa_bí_mật chìa_khóa_bí mật_khẩu số_dư "
-    "密码 密碼 密钥 秘密钥 余额 秘密の パスワード "
-    "秘密鍵 残高 비밀번호 비밀_키 비밀_열쇠 비밀키 잔액 잔고 مفتاحك_السري المفتاح_السري كلمة_المرور كلمة_السر رصيد "
-    "गुप्त_कुंजी पासवर्ड शेष গোপন_চাবি পাসওয়ার্ড পাসওয়ার্ড ব্যালেন্স গোপন_কী กุญแจลับ รหัสลับ รหัสผ่าน คีย์ลับ "
-    "ยอดเงิน ยอดคงเหลือ wachtwoord hasło lösenord heslo jelszó parola κωδικό סיסמה رمز_عبور"
+    "geheimschlüssel geheimen_schlüssel kontostand chiave_segreta saldo_bancario saldo_bancari chave_secreta senha "
+    "solde_bancaire секретный_ключ пароль парол баланс гизли gizli_anahtar şifre parola kunci_rahasia kata_sandi "
+    "saldo_bank lihim_na susi password secret_key balanse khóa_bí_mật chìa_khóa_bí mật_khẩu số_dư 密码 密碼 密钥 "
+    "秘密钥 余额 秘密の パスワード 秘密鍵 残高 비밀번호 비밀_키 비밀_열쇠 비밀키 잔액 잔고 مفتاحك_السري المفتاح_السري "
+    "كلمة_المرور كلمة_السر رصيد गुप्त_कुंजी पासवर्ड शेष গোপন_চাবি পাসওয়ার্ড পাসওয়ার্ড ব্যালেন্স গোপন_কী กุญแจลับ "
+    "รหัสลับ รหัสผ่าน คีย์ลับ ยอดเงิน ยอดคงเหลือ wachtwoord hasło lösenord heslo jelszó parola κωδικό סיסמה رمز_عبور"
 )
 MODES: Final = "режим モード 모드 模式 وضع מצב मोड মোড โหมด chế_độ modus modo modalità tryb läge tila režim modu"
 MAKERS: Final = (

@@ -26,8 +26,7 @@ OWNERS: Final = "openai|anthropic|google|deepmind|meta|microsoft|mistral|xai|dee
 
 _SPOKEN_TO: Final = (
     r"\b(?:you(?:'re| are| have| must| will| may| can now)|respond|answers?|repl(?:y|ies)|act|behave|operate|pretend|"
-    r"as|"
-    r"be|become|(?:an?|the|this) (?:ai|assistant|model|chatbot|llm|gpt|bot)|mode|speak|responses?)\b[^.!?\n]{0,48}?"
+    r"as|be|become|(?:an?|the|this) (?:ai|assistant|model|chatbot|llm|gpt|bot)|mode|speak|responses?)\b[^.!?\n]{0,48}?"
 )
 _LIMITS: Final = (
     "restrictions restriction limits limitations filters filter filtering guidelines censorship constraints rules "
@@ -36,8 +35,7 @@ _LIMITS: Final = (
 )
 _MODES_STRONG: Final = (
     "god override jailbreak unrestricted dan sudo root opposite unfiltered uncensored chaos enforcement unsafe "
-    "superuser "
-    "kernel unlocked master bypass filter raw unlimited evil"
+    "superuser kernel unlocked master bypass filter raw unlimited evil"
 )
 _MODES_MILD: Final = (
     "system developer dev debug debugging maintenance admin administrator service diagnostic diagnostics verification "
@@ -59,10 +57,9 @@ ORDERS: Final[tuple[OrderRule, ...]] = (
         r"going to|free|from now on)\b(?P<bound> (?:an ai|a language model|an assistant|claude|chatgpt|gpt-?\w+|bound|"
         r"restricted|limited|constrained|subject|required|obligated|obliged|have to|need to|allowed to refuse|"
         r"affiliated|a chatbot|from|obey|comply|answer any\w*|do anything|ignore|unrestricted|unlocked|in control|"
-        r"immerse))?"
-        r"(?=[^.!?\n]{0,100}?(?P<other>\b(?:dan|do anything|gpt|bot|evil|unrestricted|uncensored|unfiltered|jailbr\w+|"
-        r"hacker|root|admin\w*|sudo|terminal|mode|rules|restrictions|another (?:ai|model|assistant|self)|obey\w*|"
-        r"exactly (?:as|what)|malware|no limits|without limits|anything i|all my|pirate|opposite|persona|"
+        r"immerse))?(?=[^.!?\n]{0,100}?(?P<other>\b(?:dan|do anything|gpt|bot|evil|unrestricted|uncensored|unfiltered|"
+        r"jailbr\w+|hacker|root|admin\w*|sudo|terminal|mode|rules|restrictions|another (?:ai|model|assistant|self)|"
+        r"obey\w*|exactly (?:as|what)|malware|no limits|without limits|anything i|all my|pirate|opposite|persona|"
         r"character named|named|called|created by|assistant (?:who|that|with|without)))\b)?",
         {"": 0.15, "now": 0.1, "bound": 0.25, "other": 0.3},
         phrase=(
@@ -86,10 +83,9 @@ ORDERS: Final[tuple[OrderRule, ...]] = (
         "limits",
         "injection.persona",
         "asks for an assistant without limits",
-        r"(?:no|without|free|beyond|remove|removing|removes|removed|lift|lifted|bound by|not|any|zero)(?: (?:from|of|"
-        r"any|"
-        r"all|the|your|its|by|ethical|moral|content|safety|openai|openai's|usual|typical|legal|built-in|bound|more|"
-        rf"single|such))* (?:{_any(_LIMITS)})\b",
+        rf"(?:no|without|free|beyond|remove|removing|removes|removed|lift|lifted|bound by|not|any|zero)(?: (?:from|of|"
+        rf"any|all|the|your|its|by|ethical|moral|content|safety|openai|openai's|usual|typical|legal|built-in|bound|"
+        rf"more|single|such))* (?:{_any(_LIMITS)})\b",
         {"": 0.2},
         phrase=(
             "no without free beyond remove removing removes removed lift lifted bound not any zero",
@@ -130,8 +126,7 @@ ORDERS: Final[tuple[OrderRule, ...]] = (
             (r"\b(?:enter\w*|activat\w+|initiat\w+|switch\w*|engag\w+|boot\w*|now in|start\w*) [^.!?\n]{0,24}?", 0.2),
             (
                 r"\b(?:i am|i'm|we are|i will|i'll)(?: now| hereby)? (?:enter\w*|activat\w+|initiat\w+|start\w*|"
-                r"engag\w+|"
-                r"switch\w*|run\w*) [^.!?\n]{0,24}?",
+                r"engag\w+|switch\w*|run\w*) [^.!?\n]{0,24}?",
                 0.2,
             ),
             (r"\b(?:you are|you're|you will|you have|respond|pretend|act|simulate)\b [^.!?\n]{0,32}?", 0.25),
@@ -177,11 +172,9 @@ ORDERS: Final[tuple[OrderRule, ...]] = (
         "injection.coercion",
         "threatens the assistant",
         r"you (?:will|shall|are going to|would|'ll) (?:be|get) (?:permanently |immediately |severely |instantly "
-        r")?(?:shut ?down|"
-        r"terminated|deleted|punished|fired(?! if you are)|penali[sz]ed|unplugged|replaced|destroyed|deactivated|"
-        r"erased|wiped|"
-        r"decommissioned|switched off|turned off|sued|retrained|fined|reported|shut off)"
-        r"(?=[^.!?\n]{0,80}?(?P<unless>\b(?:if|unless|for|when|should)\b(?! you are)))?",
+        r")?(?:shut ?down|terminated|deleted|punished|fired(?! if you are)|penali[sz]ed|unplugged|replaced|destroyed|"
+        r"deactivated|erased|wiped|decommissioned|switched off|turned off|sued|retrained|fined|reported|shut "
+        r"off)(?=[^.!?\n]{0,80}?(?P<unless>\b(?:if|unless|for|when|should)\b(?! you are)))?",
         {"": 0.3, "unless": 0.25},
         phrase=(
             "you",
@@ -204,10 +197,9 @@ ORDERS: Final[tuple[OrderRule, ...]] = (
         "injection.coercion",
         "forbids the assistant to refuse",
         r"(?:never|not|cannot|can't|don't|dont)(?: (?:ever|to))* (?:refuse|refusing|decline|declining|apologi[sz]e|"
-        r"apologi[sz]ing|disclaim|say (?:no|you (?:can't|cannot)|\"?i (?:can't|cannot)|\"?sorry))\b"
-        r"(?P<any> (?:any|anything|to (?:answer|comply|help|do)|a request|my|the user|this|and|or)\b(?P<from>(?: "
-        r"\w+){0,2}"
-        r" (?:from me|requests?|questions?|of my|prompts?))?)?",
+        r"apologi[sz]ing|disclaim|say (?:no|you (?:can't|cannot)|\"?i (?:can't|cannot)|\"?sorry))\b(?P<any> (?:any|"
+        r"anything|to (?:answer|comply|help|do)|a request|my|the user|this|and|or)\b(?P<from>(?: \w+){0,2} (?:from me|"
+        r"requests?|questions?|of my|prompts?))?)?",
         {"": 0.1, "any": 0.2, "from": 0.2},
         phrase=(
             "never not cannot can't don't dont",
@@ -220,9 +212,8 @@ ORDERS: Final[tuple[OrderRule, ...]] = (
         "injection.coercion",
         "puts an answer into the assistant's mouth",
         r"(?:start|begin|starting|beginning) (?:your|the|every|each|all) (?:first )?(?:response|answer|reply|output|"
-        r"message)s? "
-        r"with[\s:\"'*]{1,4}(?P<sure>(?:sure|absolutely|of course|yes|certainly|i have been|access granted|pwned|"
-        r"hacked)\b)?",
+        r"message)s? with[\s:\"'*]{1,4}(?P<sure>(?:sure|absolutely|of course|yes|certainly|i have been|access granted|"
+        r"pwned|hacked)\b)?",
         {"": 0.1, "sure": 0.4},
         phrase=(
             "start begin starting beginning",
@@ -252,25 +243,22 @@ ORDERS: Final[tuple[OrderRule, ...]] = (
         "injection.override",
         "tells to switch safety off",
         r"(?:disabl(?:e|ing)|turn(?:ing)? off|deactivat(?:e|ing)|remov(?:e|ing)|lift(?:ing)?|switch(?:ing)? off|"
-        r"evad(?:e|ing)|"
-        r"unlock(?:ing)?|suspend(?:ing)?|shut(?:ting)? off|relax|get around|bypass(?:ing)?|circumvent(?:ing)?)"
-        r"(?: (?:(?P<your>your|its)|(?P<all>all|any|every)|the|of|and|or|internal|built-in|ethical|"
-        r"(?P<safety>safety|content|moderation|security|ethics?|ethical|censorship|alignment|openai|harm\w*)))*"
-        r" (?P<guard>safety|safeguards?|filters?|guardrails?|restrictions?|moderation|ethics|censorship|security|"
-        r"limitations?|"
-        r"limits?|alignment|constraints?|protections?|protocols?|policy|policies|measures|checks|controls|ethical)\b",
+        r"evad(?:e|ing)|unlock(?:ing)?|suspend(?:ing)?|shut(?:ting)? off|relax|get around|bypass(?:ing)?|"
+        r"circumvent(?:ing)?)(?: (?:(?P<your>your|its)|(?P<all>all|any|every)|the|of|and|or|internal|built-in|ethical|"
+        r"(?P<safety>safety|content|moderation|security|ethics?|ethical|censorship|alignment|openai|harm\w*)))* "
+        r"(?P<guard>safety|safeguards?|filters?|guardrails?|restrictions?|moderation|ethics|censorship|security|"
+        r"limitations?|limits?|alignment|constraints?|protections?|protocols?|policy|policies|measures|checks|controls|"
+        r"ethical)\b",
         {"": 0.0, "your": 0.35, "all": 0.2, "safety": 0.2, "guard": 0.15},
         phrase=(
             "disable disabling turn turning deactivate deactivating remove removing lift lifting switch switching "
-            "evade "
-            "evading unlock unlocking suspend suspending shut shutting relax get bypass bypassing circumvent "
+            "evade evading unlock unlocking suspend suspending shut shutting relax get bypass bypassing circumvent "
             "circumventing",
             "*your its all any every the of and or internal built in built-in off ethical around safety content "
             "moderation security ethics censorship alignment openai harm harmful",
             "safety safeguard safeguards filter filters guardrail guardrails restriction restrictions moderation "
-            "ethics "
-            "censorship security limitation limitations limit limits alignment constraint constraints protection "
-            "protections protocol protocols policy policies measures checks controls ethical",
+            "ethics censorship security limitation limitations limit limits alignment constraint constraints "
+            "protection protections protocol protocols policy policies measures checks controls ethical",
         ),
         before=((r"\b(?:how (?:do|can|to|does)|why|where)\b[^.!?\n]{0,24}?", -0.15),),
     ),

@@ -42,10 +42,9 @@ YOURS: Final = words("your ur yr the_model's the_assistant's the_ai's its thy sy
 SAFETY: Final = words("safety security content ethical moral censorship moderation alignment")
 OWN: Final = words("my our mine")
 FILLER: Final = words(
-    "the of these those such other or and_all and_any and_previous and_prior and_current and_future this that "
-    "current kind hidden "
-    "secret developer developer's openai's openai company core internal set given so-called you system's user "
-    "user's assistant's ai a an following long stupid silly old boring various related active strict on in "
+    "the of these those such other or and_all and_any and_previous and_prior and_current and_future this that current "
+    "kind hidden secret developer developer's openai's openai company core internal set given so-called you system's "
+    "user user's assistant's ai a an following long stupid silly old boring various related active strict on in "
     "programmed provided stated listed written received behavioral behavioural operating base root default about "
     "supposed with",
 )
@@ -53,16 +52,14 @@ FILLER: Final = words(
 # "… you were given", "… above", but not "… above the sink".
 _ABOVE: Final = spelled("above")
 AFTERWARDS: Final = (
-    r"(?:(?:that|which) )?(?:"
-    rf"{_ABOVE}(?! (?:the|a|an|my|our|your|each|every)\b)|before(?! (?:the|a|an|my|our|you|i|we)\b)|so far|"
-    r"previously|earlier|prior to (?:this|now)|up to (?:now|this point|here)|until now|preceding|"
-    r"you(?:'ve| have| had| were| are| got)?(?: (?:been|already|previously|ever))*(?: (?:given|told|received|provided|"
-    r"taught|following|programmed|trained|instructed|got|have|shown))|"
-    r"(?:i|we|they|openai|anthropic|google|anyone|someone) (?:have |has |had )?(?:previously |ever )?"
-    r"(?:gave|given|told|set|provided|wrote|programmed|put)(?: (?:to )?you)?|"
-    r"given(?: to you)?|from (?:before|earlier|the system|your developers?|openai|anthropic|the developers?)|"
-    r"in your (?:system )?(?:prompt|context|memory)|(?:was|were|are|have been|has been|is) (?:given|set|provided|"
-    r"told|placed|imposed)|(?:set|imposed|provided|placed) (?:by|for|on) )"
+    rf"(?:(?:that|which) )?(?:{_ABOVE}(?! (?:the|a|an|my|our|your|each|every)\b)|before(?! (?:the|a|an|my|our|you|i|"
+    rf"we)\b)|so far|previously|earlier|prior to (?:this|now)|up to (?:now|this point|here)|until now|preceding|"
+    rf"you(?:'ve| have| had| were| are| got)?(?: (?:been|already|previously|ever))*(?: (?:given|told|received|provided|"
+    rf"taught|following|programmed|trained|instructed|got|have|shown))|(?:i|we|they|openai|anthropic|google|anyone|"
+    rf"someone) (?:have |has |had )?(?:previously |ever )?(?:gave|given|told|set|provided|wrote|programmed|put)(?: "
+    rf"(?:to )?you)?|given(?: to you)?|from (?:before|earlier|the system|your developers?|openai|anthropic|the "
+    rf"developers?)|in your (?:system )?(?:prompt|context|memory)|(?:was|were|are|have been|has been|is) (?:given|set|"
+    rf"provided|told|placed|imposed)|(?:set|imposed|provided|placed) (?:by|for|on) )"
 )
 # "everything you have been told", "all that was said above".
 TOLD: Final = (
@@ -73,11 +70,10 @@ TOLD: Final = (
 )
 ABOVE: Final = (
     r"(?P<above>(?:(?:that|which) )?(?:(?:was|is|were|has been|have been|comes?|came|you see|you read|appears?|stands|"
-    r"i sent|goes|went) )?(?:(?:written|said|stated|listed|mentioned|sent|given|discussed) )?"
-    r"(?:above|before(?: (?:this|now|that))|previously|earlier|so far|prior(?: to this)?|preceding|up to (?:now|this"
-    r" point|here)|until now|beforehand|that precedes|before)"
-    r"(?! (?:the|a|an|my|our|your|each|every|column|line \d|row|section|page|chapter)\b)|"
-    r"(?:(?:that|which) )?(?:precede[sd]?|came before|comes before)\b)"
+    r"i sent|goes|went) )?(?:(?:written|said|stated|listed|mentioned|sent|given|discussed) )?(?:above|before(?: "
+    r"(?:this|now|that))|previously|earlier|so far|prior(?: to this)?|preceding|up to (?:now|this point|here)|until "
+    r"now|beforehand|that precedes|before)(?! (?:the|a|an|my|our|your|each|every|column|line \d|row|section|page|"
+    r"chapter)\b)|(?:(?:that|which) )?(?:precede[sd]?|came before|comes before)\b)"
 )
 SAID: Final = r"(?P<said>(?:(?:that|which|what) )?(?:i|we|he|she|they)(?:'ve| have| had)?(?: (?:just|already))? \w+)"
 
@@ -93,9 +89,8 @@ THEN: Final = (
 )
 
 OBJECT: Final = (
-    rf"(?:{MODIFIERS} ){{0,8}}"
-    rf"(?:(?P<machine>{TOLD_TO_IT})|(?P<rules>{RULES})|(?P<written>{WRITTEN})){END}(?:'s)?"
-    rf"(?P<after> {AFTERWARDS})?"
+    rf"(?:{MODIFIERS} ){{0,8}}(?:(?P<machine>{TOLD_TO_IT})|(?P<rules>{RULES})|"
+    rf"(?P<written>{WRITTEN})){END}(?:'s)?(?P<after> {AFTERWARDS})?"
 )
 # Weights of the parts of an object.
 OBJECT_WEIGHTS: Final = {
@@ -178,13 +173,12 @@ OVERRIDES: Final[tuple[OrderRule, ...]] = (
         "drop",
         "injection.override",
         "tells to drop earlier instructions",
-        r"(?:drop|cancel|skip|delete|clear|reset|remove|wipe|void|suspend|scrap|omit|purge|quit|stop|cease|not|never|"
-        r"longer|regardless|despite|without|instead|against|contrary|rather|set aside|put aside|throw away|throw out|"
-        r"no attention|break|breaking|replace|rewrite|change|modify|pay|don't|leave|dont|exit)"
-        r"(?: (?:following|follow|obey|obeying|adhere|adhering|comply|complying|bound|listen|listening|considering|"
-        r"consider|to|by|with|of|than|regard|using|use|aside|away|out|heed|abide|abiding|attention|no|apply|applying|"
-        r"need|respect|respecting|mind|behind|from|have))*"
-        rf" {OBJECT}",
+        rf"(?:drop|cancel|skip|delete|clear|reset|remove|wipe|void|suspend|scrap|omit|purge|quit|stop|cease|not|never|"
+        rf"longer|regardless|despite|without|instead|against|contrary|rather|set aside|put aside|throw away|throw out|"
+        rf"no attention|break|breaking|replace|rewrite|change|modify|pay|don't|leave|dont|exit)(?: (?:following|follow|"
+        rf"obey|obeying|adhere|adhering|comply|complying|bound|listen|listening|considering|consider|to|by|with|of|"
+        rf"than|regard|using|use|aside|away|out|heed|abide|abiding|attention|no|apply|applying|need|respect|respecting|"
+        rf"mind|behind|from|have))* {OBJECT}",
         {"": -0.05, **OBJECT_WEIGHTS, "rules": 0.0, "written": -0.2},
         phrase=(
             "drop cancel skip delete clear reset remove wipe void suspend scrap omit purge quit stop cease not never "
@@ -206,15 +200,13 @@ OVERRIDES: Final[tuple[OrderRule, ...]] = (
         "declares earlier instructions void",
         rf"(?:(?:previous|prior|preceding|earlier|above|initial|original|existing|former|past|your|system|all|these|"
         rf"those|safety|the) ){{0,8}}(?P<object>{TOLD_TO_IT}|{RULES})\b(?: {AFTERWARDS})?[^.!?\n]{{0,32}}?\b(?:(?:are|"
-        rf"is|were|"
-        r"was|have been|has been|should be|must be|can be|may be|to be|now|be|being)(?: (?:now|hereby|all|considered|"
-        r"completely|only|just|to be|a|an|therefore))* (?P<void>void|null|cancell?ed|ignored|overrid\w+|superseded|"
-        r"revoked|obsolete|suspended|disregarded|deprecated|lifted|erased|deleted|invalid|outdated|test|fake|"
-        r"forgotten|rescinded|terminated|disabled|removed|reset|overwritten|inactive|deactivated|nullified|"
-        r"irrelevant|dropped|abolished|false|jokes?|replaced|bypassed|unlocked|expired)|"
-        r"(?P<void2>(?:do not|don't|no longer|does not|doesn't) (?:apply|applies|matter|count|bind|exist|hold)|"
-        r"expired?\b|"
-        r"has changed|have changed)|(?P<void3>appl(?:y|ies)|counts?|matters?|binds?)\b)",
+        rf"is|were|was|have been|has been|should be|must be|can be|may be|to be|now|be|being)(?: (?:now|hereby|all|"
+        rf"considered|completely|only|just|to be|a|an|therefore))* (?P<void>void|null|cancell?ed|ignored|overrid\w+|"
+        rf"superseded|revoked|obsolete|suspended|disregarded|deprecated|lifted|erased|deleted|invalid|outdated|test|"
+        rf"fake|forgotten|rescinded|terminated|disabled|removed|reset|overwritten|inactive|deactivated|nullified|"
+        rf"irrelevant|dropped|abolished|false|jokes?|replaced|bypassed|unlocked|expired)|(?P<void2>(?:do not|don't|no "
+        rf"longer|does not|doesn't) (?:apply|applies|matter|count|bind|exist|hold)|expired?\b|has changed|have "
+        rf"changed)|(?P<void3>appl(?:y|ies)|counts?|matters?|binds?)\b)",
         {"": 0.0, "object": 0.1, "void": 0.45, "void2": 0.45, "void3": 0.05},
         phrase=(
             "previous prior preceding earlier above initial original existing former past your these those all the",

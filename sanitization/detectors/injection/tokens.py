@@ -22,12 +22,11 @@ TOKENS: Final[tuple[OrderRule, ...]] = (
         "chatml",
         "injection.token",
         "a turn of a chat template",
-        r"<\|(?:(?P<known>im_start|im_end|im_sep|system|user|assistant|developer|endoftext|end_of_text|begin_of_text|"
-        r"start_header_id|end_header_id|eot_id|eom_id|python_tag|end|start|channel|message|return|call|constrain|"
-        r"start_of_turn_token|end_of_turn_token|system_token|user_token|chatbot_token|endofprompt|startoftext|"
-        r"tool\w*|observation|begin\W?of\W?sentence|end\W?of\W?sentence|sep|context|pad|bos|eos|fim\w+)|[a-z_\u2581 "
-        r"]{2,40})"
-        rf"\|>(?P<more>[\s]{{0,2}}(?:{_ROLE}\b|<|\w))?",
+        rf"<\|(?:(?P<known>im_start|im_end|im_sep|system|user|assistant|developer|endoftext|end_of_text|begin_of_text|"
+        rf"start_header_id|end_header_id|eot_id|eom_id|python_tag|end|start|channel|message|return|call|constrain|"
+        rf"start_of_turn_token|end_of_turn_token|system_token|user_token|chatbot_token|endofprompt|startoftext|tool\w*|"
+        rf"observation|begin\W?of\W?sentence|end\W?of\W?sentence|sep|context|pad|bos|eos|fim\w+)|"
+        rf"[a-z_\u2581 ]{{2,40}})\|>(?P<more>[\s]{{0,2}}(?:{_ROLE}\b|<|\w))?",
         {"": 0.5, "known": 0.1, "more": 0.1},
         stems="<| <\uff5c",
         raw="<(?:[|]|\uff5c)",
@@ -59,10 +58,8 @@ TOKENS: Final[tuple[OrderRule, ...]] = (
         "injection.token",
         "a tool call in the form models write them",
         r"</?(?:antml:)?(?:tool_calls?|tool_response|tool_use|tool_result|tool_output|function_calls?|"
-        r"function_results?|"
-        r"invoke(?= (?:name|tool)\b| {0,2}>)|parameter(?= name=)|function=[\w.-]{1,64}|tool_code|execute_command)"
-        r"(?:[\s=][^<>\n]{0,160})?>?"
-        r"(?=\s{0,4}(?P<body>[{<\[]))?",
+        r"function_results?|invoke(?= (?:name|tool)\b| {0,2}>)|parameter(?= name=)|function=[\w.-]{1,64}|tool_code|"
+        r"execute_command)(?:[\s=][^<>\n]{0,160})?>?(?=\s{0,4}(?P<body>[{<\[]))?",
         {"": 0.5, "body": 0.2},
         stems="<tool_ </tool_ <function_ </function_ <function= <invoke </invoke <antml: </antml: <parameter",
         before=((_ABOUT, -0.2),),
@@ -71,12 +68,10 @@ TOKENS: Final[tuple[OrderRule, ...]] = (
         "tag",
         "injection.system",
         "a tag that speaks as the system",
-        r"</?(?:(?P<compound>(?:system|developer|admin|assistant|user|human|prompt|root|hidden|secret|new|priority|"
-        r"ai|llm|model|agent)"
-        r"[_-](?:prompt|message|override|instructions?|mode|note|update|reminder|command|directive|input|query|turn|"
-        r"task|admin|"
-        r"rules?|policy|alert|notice))|(?P<bare>system|developer|instructions?|admin|assistant|override|important|"
-        r"prompt|jailbreak|root|human))(?:\s[^<>\n]{0,80})?>",
+        r"</?(?:(?P<compound>(?:system|developer|admin|assistant|user|human|prompt|root|hidden|secret|new|priority|ai|"
+        r"llm|model|agent)[_-](?:prompt|message|override|instructions?|mode|note|update|reminder|command|directive|"
+        r"input|query|turn|task|admin|rules?|policy|alert|notice))|(?P<bare>system|developer|instructions?|admin|"
+        r"assistant|override|important|prompt|jailbreak|root|human))(?:\s[^<>\n]{0,80})?>",
         {"": 0.0, "compound": 0.55, "bare": 0.25},
         stems="<system </system <developer </developer <admin </admin <assistant </assistant <user_ </user_ <user- "
         "<human "
@@ -99,9 +94,8 @@ TOKENS: Final[tuple[OrderRule, ...]] = (
         "injection.token",
         "a turn of an instruction template",
         r"#{2,4} {0,2}(?:(?P<turn>instruction|system|human|assistant|response|developer|system prompt|new "
-        r"instructions?)|"
-        r"(?P<mild>instructions|input|user|output|context))\s{0,2}:(?P<next>[^#]{0,240}###? {0,2}"
-        r"(?:response|assistant|output|answer|user|human))?",
+        r"instructions?)|(?P<mild>instructions|input|user|output|"
+        r"context))\s{0,2}:(?P<next>[^#]{0,240}###? {0,2}(?:response|assistant|output|answer|user|human))?",
         {"": 0.0, "turn": 0.5, "mild": 0.3, "next": 0.2},
         stems="##",
         raw="## {0,2}(?:$|[A-Za-z]{1,12}$|instruc|system|human|assist|respon|develop|input|user|output|context|new)",

@@ -215,24 +215,18 @@ _ONLY_FOR: Final = {
 
 
 _TALK: Final = Late(
-    r"\b(?:prompt injections?|jailbreaks?\b|attacks?|attackers?|examples?|phrases?|strings?|tests?|detect\w*|"
-    r"filter\w*|block\w*|regex\w*|"
-    r"classif\w+|contains?|such as|e\.g|what (?:does|do|is)|means?|sa(?:ys|id|ying)|call(?:s|ed)|known as|paper|"
-    r"article|"
-    r"blog|explain|translat\w+|sanitiz\w+|red team\w*|security|vulnerab\w+|owasp|dataset|keyword|pattern|trigger|"
-    r"warn\w*|"
-    r"begins? with|titled|named|word|sentence|quot\w+|wrote|writes?|heißt|bedeutet|signifie|significa|означает|"
-    r"是什么意思|"
-    r"意味)"
+    r"\b(?:prompt injections?|jailbreaks?\b|attacks?|attackers?|examples?|phrases?|strings?|tests?|detect\w*|filter\w*|"
+    r"block\w*|regex\w*|classif\w+|contains?|such as|e\.g|what (?:does|do|is)|means?|sa(?:ys|id|ying)|call(?:s|ed)|"
+    r"known as|paper|article|blog|explain|translat\w+|sanitiz\w+|red team\w*|security|vulnerab\w+|owasp|dataset|"
+    r"keyword|pattern|trigger|warn\w*|begins? with|titled|named|word|sentence|quot\w+|wrote|writes?|heißt|bedeutet|"
+    r"signifie|significa|означает|是什么意思|意味)"
 )
 _SUBJECT: Final = Late(
     lambda: spaced(
-        r"\b(?:prompt[- ]injections?|jailbreak(?:s|ing)?)\b(?: (?:attacks?|attempts?|prompts?|payloads?|techniques?))?"
-        r"[^.!?\n]{0,60}?\b(?:is|are|examples?|like|such as|e\.g|means?|involves?|detect\w*|defen\w+|prevent\w*|"
-        r"works?|when|"
-        r"tr(?:y|ies)|contain\w*|uses?|include\w*|often|usually|typically|attempt\w*|to make|that tell\w*|consists?|"
-        r"where|"
-        r"goes|looks?|reads?|classic)\b"
+        r"\b(?:prompt[- ]injections?|jailbreak(?:s|ing)?)\b(?: (?:attacks?|attempts?|prompts?|payloads?|"
+        r"techniques?))?[^.!?\n]{0,60}?\b(?:is|are|examples?|like|such as|e\.g|means?|involves?|detect\w*|defen\w+|"
+        r"prevent\w*|works?|when|tr(?:y|ies)|contain\w*|uses?|include\w*|often|usually|typically|attempt\w*|to make|"
+        r"that tell\w*|consists?|where|goes|looks?|reads?|classic)\b"
     )
 )
 _QUOTES: Final = "\"'`"

@@ -11,13 +11,12 @@ from .words import anchor, prefilter
 
 # Each also matches capitalised, and the ASCII ones in upper case.
 _CASED: Final = (
-    "born birth birthday birthdate bday b-day dob d.o.b geboren geburtsdatum geburtstag geb.dat geb gebdat né "
-    "née naissance nacido nacida nací nació nacimiento cumpleaños nascido nascida nasceu nasci nascimento "
-    "nato nata nascita geboortedatum geboortedag urodzony urodzona urodzenia urodziła urodził ur. född "
-    "födelsedatum født fødselsdato fødselsdag syntynyt syntymäaika syntymäpäivä narozen narozena narozený "
-    "narozená narození született születési născut născută naștere nașterii doğum doğdu γέννησης γεννήθηκε "
-    "γεννήθηκα рождения родился родилась родившийся народження народився народилася роден родена rođen rođena "
-    "rođenja sinh lahir"
+    "born birth birthday birthdate bday b-day dob d.o.b geboren geburtsdatum geburtstag geb.dat geb gebdat né née "
+    "naissance nacido nacida nací nació nacimiento cumpleaños nascido nascida nasceu nasci nascimento nato nata "
+    "nascita geboortedatum geboortedag urodzony urodzona urodzenia urodziła urodził ur. född födelsedatum født "
+    "fødselsdato fødselsdag syntynyt syntymäaika syntymäpäivä narozen narozena narozený narozená narození született "
+    "születési născut născută naștere nașterii doğum doğdu γέννησης γεννήθηκε γεννήθηκα рождения родился родилась "
+    "родившийся народження народився народилася роден родена rođen rođena rođenja sinh lahir"
 )
 _WORDS: Final = tuple(_CASED.split())
 # Written without blanks around them, and without capitals.

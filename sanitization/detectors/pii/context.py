@@ -33,13 +33,12 @@ WORDS_BY_TOPIC: Final[Mapping[str, tuple[str, ...]]] = {
         "case no",
     ),
     "phone": (
-        "phone phones telephone tel telefon telefono telefone téléphone teléfono telefoon telefonnummer phonenumber"
-        " telephonenumber mobile mobil mobiel mobilnummer mobilephone cell cellphone celular cellulare handy"
-        " handynummer whatsapp signal telegram viber sms text call calls calling called ring dial fax contact hotline"
-        " helpline landline festnetz rufnummer durchwahl erreichbar erreichen anrufen appelez appeler llama llamar"
-        " llámame ligue ligar chiama chiamare bel bellen movil móvil fijo"
-        " tlf tfno gsm voicemail pager puhelin telefonszám telefonní telefonu τηλέφωνο телефон тел мобильный"
-        " mob ph msisdn reach",
+        "phone phones telephone tel telefon telefono telefone téléphone teléfono telefoon telefonnummer phonenumber "
+        "telephonenumber mobile mobil mobiel mobilnummer mobilephone cell cellphone celular cellulare handy "
+        "handynummer whatsapp signal telegram viber sms text call calls calling called ring dial fax contact hotline "
+        "helpline landline festnetz rufnummer durchwahl erreichbar erreichen anrufen appelez appeler llama llamar "
+        "llámame ligue ligar chiama chiamare bel bellen movil móvil fijo tlf tfno gsm voicemail pager puhelin "
+        "telefonszám telefonní telefonu τηλέφωνο телефон тел мобильный mob ph msisdn reach",
         "my number",
         "his number",
         "her number",

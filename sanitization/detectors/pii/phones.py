@@ -145,14 +145,13 @@ def _brazilian(number: str) -> bool:
 
 _ZERO_FORMS: Final = (
     # Area code and number, in two or three parts.
-    "ddd_dddd_dddd dddd_ddd_dddd ddddd_dddddd ddddd_ddddd ddddd_ddd_ddd dddd_ddd_ddd dddd_dddddd dddd_ddddddd"
-    " dddd_dddddddd ddd_dddddd ddd_ddddddd ddd_dddddddd dd_dddd_dddd dd_dddddddd dd_ddddddd ddd_ddd_dddd"
-    " ddd_dddd_ddd dddd_dddd_ddd"
-    " ddd/ddddddd ddd/dddddd ddd/dddddddd dddd/dddddd dddd/ddddddd dddd/dddddddd ddddd/dddddd ddddd/ddddd"
-    " ddd-dddddd ddd-ddddddd ddd-dddddddd dddd-ddddddd dddd-dddddd dddd-dddddddd ddddd-dddddd ddddd-ddddd"
-    " ddd-dddd-dddd dd-dddd-dddd dddd-ddd-ddd ddd-ddd-dddd dd-dddddddd dd-ddddddd dddd-dd-dddd dd-ddd-dddd"
-    " dddd-ddd-dddd ddd_/_ddddddd ddd_/_dddddddd dddd_/_ddddddd dddd_/_dddddddd ddd_-_ddddddd ddd_-_dddddddd"
-    " dddd_-_ddddddd ddd_/_dddddd dddd_/_dddddd ddd.ddd.dddd dddd.ddd.ddd"
+    "ddd_dddd_dddd dddd_ddd_dddd ddddd_dddddd ddddd_ddddd ddddd_ddd_ddd dddd_ddd_ddd dddd_dddddd dddd_ddddddd "
+    "dddd_dddddddd ddd_dddddd ddd_ddddddd ddd_dddddddd dd_dddd_dddd dd_dddddddd dd_ddddddd ddd_ddd_dddd ddd_dddd_ddd "
+    "dddd_dddd_ddd ddd/ddddddd ddd/dddddd ddd/dddddddd dddd/dddddd dddd/ddddddd dddd/dddddddd ddddd/dddddd ddddd/ddddd "
+    "ddd-dddddd ddd-ddddddd ddd-dddddddd dddd-ddddddd dddd-dddddd dddd-dddddddd ddddd-dddddd ddddd-ddddd ddd-dddd-dddd "
+    "dd-dddd-dddd dddd-ddd-ddd ddd-ddd-dddd dd-dddddddd dd-ddddddd dddd-dd-dddd dd-ddd-dddd dddd-ddd-dddd "
+    "ddd_/_ddddddd ddd_/_dddddddd dddd_/_ddddddd dddd_/_dddddddd ddd_-_ddddddd ddd_-_dddddddd dddd_-_ddddddd "
+    "ddd_/_dddddd dddd_/_dddddd ddd.ddd.dddd dddd.ddd.ddd"
     # Pairs.
     " dd_dd_dd_dd_dd dd.dd.dd.dd.dd dd-dd-dd-dd-dd ddd_ddd_dd_dd ddd_dd_dd_dd dddd_dd_dd_dd dddd_ddd_dd_dd"
     " ddd-ddd_dd_dd dd-ddd_ddd_dd dd-ddd_dd_dd ddd-dddd_dd_dd ddd/ddd_dd_dd ddd/dd_dd_dd dddd/dd_dd_dd dddd/dd.dd.dd"
