@@ -10,12 +10,12 @@ from .findings import Category as Category
 from .findings import Failure as Failure
 from .findings import Finding as Finding
 from .findings import Hit as Hit
+from .findings import Kind as Kind
 from .findings import Sanitized as Sanitized
 from .findings import Summary as Summary
 from .findings import summary as summary
-from .kinds import Kind as Kind
+from .findings import utf16_offsets as utf16_offsets
 from .masking import Placeholders as Placeholders
-from .offsets import utf16_offsets as utf16_offsets
 from .policy import OFF as OFF
 from .policy import PRESETS as PRESETS
 from .policy import STANDARD as STANDARD
@@ -30,4 +30,4 @@ from .policy_file import PolicyError as PolicyError
 from .policy_file import policy_from_toml as policy_from_toml
 from .prefilter import Prefilter as Prefilter
 from .sanitizer import Sanitizer as Sanitizer
-from .stream import StreamSanitizer as StreamSanitizer
+from .sanitizer import StreamSanitizer as StreamSanitizer

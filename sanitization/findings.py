@@ -1,4 +1,4 @@
-"""Hits and findings: place, kind, score and replacement, but never the text itself."""
+"""Hits and findings: place, kind, score and replacement, but never the text itself; and the kinds there are."""
 
 import enum
 from collections import Counter
@@ -18,6 +18,19 @@ class Category(enum.StrEnum):
     INJECTION = "injection"
     INVISIBLE = "invisible"
     TERMINAL = "terminal"
+
+
+@frozen
+class Kind:
+    """One kind that a detector distinguishes.
+
+    `name` is dotted below the category (`pii.email`), `meaning` is a sentence for people, `example` a text in which
+    exactly this kind is found. Examples of secrets are assembled at run time and never shown.
+    """
+
+    name: str
+    meaning: str
+    example: str = field(repr=False)
 
 
 class Action(enum.StrEnum):
@@ -121,3 +134,21 @@ def summary(findings: Iterable[Finding]) -> Summary:
         counts=dict(Counter(finding.category.value for finding in listed)),
         findings=tuple({"kind": each.kind, "start": each.start, "end": each.end} for each in listed),
     )
+
+
+def utf16_offsets(text: str, findings: Iterable[Finding]) -> list[tuple[int, int]]:
+    """Return start and end (exclusive) of each finding of `text` in UTF-16 code units, in the order of the findings.
+
+    Browsers and JSON clients count in these: `"\U0001f600".length` is 2 there. Takes one walk over the text. Raises
+    ValueError for a finding that ends beyond the text: it belongs to another text.
+    """
+    spans = [(each.start, each.end) for each in findings]
+    places = sorted({place for span in spans for place in span})
+    if places and not 0 <= places[0] <= places[-1] <= len(text):
+        raise ValueError(f"a finding from {places[0]} to {places[-1]} in a text of {len(text)} characters")
+    units, unit, position = dict[int, int](), 0, 0
+    for place in places:
+        unit += len(text[position:place].encode("utf-16-le", "surrogatepass")) // 2
+        units[place] = unit
+        position = place
+    return [(units[start], units[end]) for start, end in spans]

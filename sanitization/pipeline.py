@@ -1,19 +1,23 @@
-"""One pass over a text that arrives in pieces, by one detector or by several side by side.
+"""One pass over a text that arrives in pieces, by one detector or by several side by side, and the policy's decisions.
 
 A stage holds back the text that its detectors call unsettled: usually the word that is being written. It holds at most
 little more than twice the detectors' reach, because a hit ends within that reach.
 """
 
 import re
-from collections.abc import Iterable, Sequence
+from bisect import bisect_right
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import repeat
+from math import inf
 from operator import attrgetter
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, TypeVar
+
+from attrs import Factory, define
 
 from .detectors.detector import Detector
-from .findings import Action, Category, Finding, Hit
-from .offsets import Edits
-from .policy_engine import PolicyEngine, make_finding
+from .findings import Action, Category, Failure, Finding, Hit
+from .masking import Placeholders, mask_text
+from .policy import Failing, Mask, Policy, Rules
 from .prefilter import ActiveDetectors
 
 PRINTABLE: Final = "".join(map(chr, range(0x21, 0x7F)))
@@ -43,6 +47,113 @@ _FOREIGN: Final = (
     r"\uff1a-\uff20]"
 )
 _DROW: Final = re.compile(rf"[!-~]*(?:{_FOREIGN}[!-~]*){{0,{FOREIGN_MAX}}}")  # a word read backwards
+
+
+_T = TypeVar("_T")
+
+
+class PolicyEngine:
+    """Decides on the hits of one text by a policy's `rules` for one direction; records failures, and a block."""
+
+    def __init__(self, policy: Policy, rules: Rules, placeholders: Placeholders | None) -> None:
+        self.policy = policy
+        self.rules = rules
+        self.failures: list[Failure] = []
+        self.blocked = False
+        self.has_exceptions = bool(policy.allow or policy.kinds)
+        """Whether more than its score decides if a hit is accepted."""
+        self._placeholders = placeholders
+
+    def accepts(self, category: Category, hit: Hit, text: str) -> bool:
+        """Return whether a hit that reaches the threshold is a find at all."""
+        policy = self.policy
+        if policy.allow and text[hit.start : hit.end] in policy.allow:
+            return False
+        return not policy.kinds or self._action(category, hit.kind) is not None
+
+    def acts_on(self, category: Category, kind: str = "") -> bool:
+        """Return whether finds of a category, or of this kind in it, are more than flagged."""
+        action = self._action(category, kind) if self.has_exceptions and kind else self.rules[category]
+        return action not in (None, Action.FLAG)
+
+    def removes_all(self, category: Category) -> bool:
+        """Return whether all accepted finds of a category are removed, so that `decide` need not be called."""
+        return not self.has_exceptions and self.rules[category] is Action.REMOVE
+
+    def decide(self, category: Category, hit: Hit, text: str) -> tuple[Action, str]:
+        """Return the action for a find in `text`, and its replacement."""
+        action = (self._action(category, hit.kind) or Action.FLAG) if self.has_exceptions else self.rules[category]
+        if action is Action.REMOVE:
+            return action, hit.replacement
+        original = text[hit.start : hit.end]
+        match action:
+            case Action.MASK:
+                return action, mask_text(original, _nearest(self.policy.masks, hit.kind, Mask.SHAPE))
+            case Action.TOKENISE:
+                name = self._placeholders.assign(hit.kind, original) if self._placeholders is not None else None
+                return (action, name) if name else (Action.REMOVE, hit.replacement)
+            case Action.FLAG:
+                return action, original
+            case Action.BLOCK:
+                self.blocked = True
+        return action, hit.replacement
+
+    def record_failure(self, detector: str, error: Exception) -> None:
+        """Record that a detector raised an error."""
+        self.failures.append(Failure(detector, type(error).__name__))
+        if self.policy.failing is Failing.BLOCK:
+            self.blocked = True
+
+    def _action(self, category: Category, kind: str) -> Action | None:
+        return _nearest(self.policy.kinds, kind, self.rules[category])
+
+
+def _nearest(kinds: Mapping[str, _T], kind: str, default: _T) -> _T:
+    """Return the entry of the longest prefix of a kind, by whole words, or the default."""
+    while kinds and kind:
+        if kind in kinds:
+            return kinds[kind]
+        kind = kind.rpartition(".")[0]
+    return default
+
+
+@define
+class Edits:
+    """The replacements made in a text, in order; memory grows with their number."""
+
+    _rows: list[tuple[float, int, int, int]] = Factory(list)  # begin and end in the new text, begin and end in the old
+    _shift: int = 0  # new position minus old position, after the last edit
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def add(self, start: int, end: int, length: int) -> None:
+        """Record that characters `start` to `end` of the old text were replaced by `length` new ones; later edits lie
+        behind.
+        """
+        at = start + self._shift
+        self._rows.append((at, at + length, start, end))
+        self._shift += length - (end - start)
+
+    def old_start(self, position: int) -> int:
+        """Map the character at `position` of the new text to the old text; in a replacement, to the replaced part's
+        start.
+        """
+        row = self._before(position)
+        if row is None:
+            return position
+        return row[2] if position < row[1] else position - row[1] + row[3]
+
+    def old_end(self, end: int) -> int:
+        """Map the end of a piece of the new text to the old text."""
+        row = self._before(end - 1)
+        if row is None:
+            return end
+        return row[3] if end <= row[1] else end - row[1] + row[3]
+
+    def _before(self, position: int) -> tuple[float, int, int, int] | None:
+        index = bisect_right(self._rows, (position, inf))
+        return self._rows[index - 1] if index else None
 
 
 class Numbered(NamedTuple):
@@ -96,118 +207,80 @@ class PipelineStage:
         self._words = words
         self._defers = defers
         self._context, self._reach = bounds or bounds_of(detectors)
-        self._text = ""  # context, then the held text
-        self._from = 0  # where in it the held part begins
-        self._before = 0  # characters of the stream before `_text`
-        self._rescan_at = 0  # length of the held part from which on it is read again
-        self._shown = 0  # characters of the held part that a pause gave out
-        self._listed = 0  # where the last find began that is listed
-
-    @property
-    def held(self) -> str:
+        self.held = ""
         """The text that came in and has not been passed on."""
-        return self._text[self._from :]
-
-    @property
-    def held_count(self) -> int:
-        """Number of characters held back."""
-        return len(self._text) - self._from
-
-    @property
-    def shown(self) -> int:
+        self.shown = 0
         """Number of held characters that a pause has shown."""
-        return self._shown
-
-    def should_buffer(self, chunk: str) -> bool:
-        """Return whether this piece is too short to read the held text again; then `buffer` it."""
-        return len(self._text) - self._from + len(chunk) < self._rescan_at
-
-    def buffer(self, chunk: str) -> None:
-        """Append a piece to the held text without reading it."""
-        self._text += chunk
+        self.rescan_at = 0
+        """Length of the held text from which on it is read again; a stage that holds less may append to `held`."""
+        self._behind = ""  # context: the end of the text before the held text
+        self._before = 0  # characters of the stream before `_behind`
+        self._listed = 0  # where the last find began that is listed
 
     def feed(self, chunk: str, active: ActiveDetectors) -> str:
         """Read the next piece and return the settled text. `active`: the detectors active in `held` plus this piece."""
-        text = self._text = self._text + chunk
-        start, end = self._from, len(text)
-        if end - start < self._rescan_at:
+        held = self.held = self.held + chunk
+        upto = size = len(held)
+        if size < self.rescan_at:
             return ""
-        upto = self._settled(text, start, active)
-        if end - upto > 2 * self._reach:
-            upto = max(upto, end - self._reach)
-        if upto <= start:
-            out = ""
-        elif active or self._shown:
-            out = self._emit(upto, active)
-        else:
-            out = text[start:upto]
-            self._let_go(upto)
-        held = len(self._text) - self._from
-        self._rescan_at = held * (PATIENCE + 1) // PATIENCE if held > PATIENT else 0
+        if self._words:
+            upto = _last_word(held, max(0, size - WORD_MAX))
+        if active:
+            text, start = self._behind + held, len(self._behind)
+            for number, detector in self._detectors:
+                if number in active:
+                    try:
+                        upto = min(upto, max(0, detector.settled(text, start, active[number]) - start))
+                    except Exception as error:
+                        self._fail(detector, error)
+        if size - upto > 2 * self._reach:
+            upto = max(upto, size - self._reach)
+        out = self._release(upto, active) if upto else ""
+        size = len(self.held)
+        self.rescan_at = size * (PATIENCE + 1) // PATIENCE if size > PATIENT else 0
         return out
-
-    def pass_context(self, chunk: str) -> None:
-        """Take a piece without finds as context only. The stage must hold nothing."""
-        self._text += chunk
-        self._let_go(len(self._text))
 
     def flush(self, active: ActiveDetectors) -> str:
         """Return all held text: nothing follows."""
-        return self._emit(len(self._text), active)
+        return self._release(len(self.held), active)
 
     def pause(self, active: ActiveDetectors) -> str:
         """Return the text that can be shown while no more arrives, including the harmless beginning of a last word.
 
         Shown text stays held and is read again together with what follows it, so a pause hides no find.
         """
-        self._rescan_at = 0
+        self.rescan_at = 0
         out = self.feed("", active)
         if active or self._engine.blocked:
             return out
-        word = self.held
-        most = _harmless(word)
-        if most > self._shown:
-            out += word[self._shown : most]
-            self._shown = most
+        most = _harmless(self.held)
+        if most > self.shown:
+            out += self.held[self.shown : most]
+            self.shown = most
         return out
 
-    def _settled(self, text: str, start: int, active: ActiveDetectors) -> int:
-        upto = end = len(text)
-        if self._words:
-            upto = _last_word(text, max(start, end - WORD_MAX))
-        if active:
-            for number, detector in self._detectors:
-                if number in active:
-                    try:
-                        upto = min(upto, max(start, detector.settled(text, start, active[number])))
-                    except Exception as error:
-                        self._fail(detector, error)
-        return upto
+    def pass_context(self, chunk: str) -> None:
+        """Keep already passed text as context, at most twice what the detectors read, so that it is seldom cut."""
+        behind = self._behind + chunk
+        if len(behind) > 2 * self._context:
+            self._before += len(behind) - self._context
+            behind = behind[len(behind) - self._context :]
+        self._behind = behind
 
-    def _emit(self, upto: int, active: ActiveDetectors) -> str:
-        text, start = self._text, self._from
+    def _release(self, upto: int, active: ActiveDetectors) -> str:
+        """Pass on the first `upto` characters of the held text, or fewer if a find extends beyond them."""
+        found: list[_Finds] = []
         if active:
+            text, start = self._behind + self.held, len(self._behind)
             found, whole = self._finds(text, start, active)
-            # A find that extends beyond the settled part waits until all of it is settled.
-            upto = _clear(whole, upto)
-            out = self._apply(_in_order(found, upto), upto) if found else self._passed(upto)
-        else:
-            out = self._passed(upto)
-        self._shown = max(0, self._shown - (upto - start))
-        self._let_go(upto)
+            if whole:
+                upto = _clear(whole, start + upto) - start
+        passed = self.held[:upto]
+        out = self._apply(_in_order(found, start + upto), text, start, start + upto) if found else passed[self.shown :]
+        self.shown = max(0, self.shown - upto)
+        self.held = self.held[upto:]
+        self.pass_context(passed)
         return "" if self._engine.blocked else out
-
-    def _let_go(self, upto: int) -> None:
-        """Keep the text before `upto` as context only."""
-        # Cut seldom: the context may be much longer than a piece.
-        keep = upto - self._context if upto > 2 * self._context else 0
-        if keep:
-            self._text, self._before = self._text[keep:], self._before + keep
-        self._from = upto - keep
-
-    def _passed(self, upto: int) -> str:
-        start = self._from
-        return self._text[start + min(self._shown, upto - start) : upto]
 
     def _finds(self, text: str, start: int, active: ActiveDetectors) -> tuple[list[_Finds], list[Hit]]:
         """Return the claims by detector, and all hits: the text must not be cut within any of them.
@@ -288,9 +361,10 @@ class PipelineStage:
                 position, place = last, place + 1
         return parts
 
-    def _apply(self, claims: Iterable[_Claim], upto: int) -> str:
-        text, position, before, engine = self._text, self._from, self._before, self._engine
-        visible, room, count = position + self._shown, engine.policy.max_findings - len(self.findings), 0
+    def _apply(self, claims: Iterable[_Claim], text: str, position: int, upto: int) -> str:
+        """Return the text from `position` to `upto` with the claims acted on; record edits and findings."""
+        before, engine = self._before, self._engine
+        visible, room, count = position + self.shown, engine.policy.max_findings - len(self.findings), 0
         edited = self._listed + EDITS_BEHIND - before
         last: Detector | None = None
         category, removes, defers = Category.MARKUP, False, self._defers
@@ -299,7 +373,7 @@ class PipelineStage:
             if detector is not last:
                 last, category = detector, detector.category
                 removes = engine.removes_all(category)
-            start, end, _kind, _score, replacement, _anchor, _reasons, report_start = hit
+            start, end, kind, score, replacement, _anchor, reasons, report_start = hit
             action = Action.REMOVE
             if not removes:
                 action, replacement = engine.decide(category, hit, text)
@@ -320,9 +394,9 @@ class PipelineStage:
                 self._listed = start + before
                 edited = start + EDITS_BEHIND
                 since = start if report_start is None else max(0, min(report_start, start))
-                shown = text[since:start] + replacement
-                placed = hit._replace(start=since + before, end=end + before, replacement=shown)
-                self.findings.append(make_finding(placed, category, detector.name, action))
+                shown = "" if action is Action.FLAG else text[since:start] + replacement
+                place = (since + before, end + before)
+                self.findings.append(Finding(kind, category, *place, score, shown, detector.name, action, reasons))
             if start <= edited and edits:
                 self.edits.add(start + before, end + before, len(replacement))
             if engine.blocked:
@@ -336,7 +410,7 @@ class PipelineStage:
         """Drop a detector for the rest of this text, record its failure, and mark where it stopped reading."""
         self._engine.record_failure(detector.name, error)
         self._detectors = [each for each in self._detectors if each.detector is not detector]
-        start = self._before + self._from
+        start = self._before + len(self._behind)
         kind = f"{detector.category.value}.unread"
         self.found += 1
         self.findings.append(

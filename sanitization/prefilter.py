@@ -4,7 +4,7 @@ RE2's time hardly depends on the number of prefilters.
 """
 
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from time import thread_time_ns
 from types import MappingProxyType
@@ -13,10 +13,13 @@ from typing import Any, Final
 import re2  # type: ignore[import-untyped]
 from attrs import evolve, frozen
 
-from . import utf8
-
 ActiveDetectors = Mapping[int, Sequence[str]]
 """The detectors that may find something, by number, with the names of the prefilters that match."""
+
+Ranges = tuple[tuple[int, int], ...]
+"""First and last code point of each range, both inclusive."""
+
+_LONGEST: Final = (0x7F, 0x7FF, 0xFFFF)  # the last code points written in one, two and three bytes
 
 MEMORY: Final = 64 << 20  # bytes for RE2's cached states; beyond, it drops them and starts over
 
@@ -50,13 +53,13 @@ class Prefilter:
     pattern: str = ""
     ignore_case: bool = False
     characters: str = ""
-    ranges: utf8.Ranges = ()
+    ranges: Ranges = ()
 
     @property
     def expression(self) -> str:
         """The prefilter as one expression for RE2, over bytes of UTF-8."""
         if self.ranges:
-            return f"(?:{utf8.expression(self.ranges)})"
+            return f"(?:{utf8_expression(self.ranges)})"
         body = self.pattern or "|".join(re.escape(each) for each in (*self.literals, *self.characters))
         return f"(?i:{body})" if self.ignore_case else f"(?:{body})"
 
@@ -72,22 +75,27 @@ NamedPrefilter = tuple[str, Prefilter]
 
 
 @lru_cache(maxsize=64)
-def build_prefilter(prefilters: tuple[tuple[NamedPrefilter, ...], ...]) -> Callable[[str], ActiveDetectors]:
-    """Return the function that tells which detectors are active for a text.
+def build_prefilter(
+    prefilters: tuple[tuple[NamedPrefilter, ...], ...], deciding: tuple[tuple[int, Callable[[str], bool]], ...] = ()
+) -> Callable[[str], ActiveDetectors]:
+    """Return the function that lists the detectors that are active for a text.
 
-    `prefilters` has those of each detector, by its number. A detector without prefilters is always active.
+    `prefilters` has those of each detector, by its number; `deciding` are the numbers and the `concerns` functions of
+    detectors without prefilters that decide by themselves. Any other detector without prefilters is always active.
     """
     rows = [(number, name, prefilter) for number, named in enumerate(prefilters) for name, prefilter in named]
-    always: ActiveDetectors = MappingProxyType({number: () for number, named in enumerate(prefilters) if not named})
+    unfiltered = {number for number, named in enumerate(prefilters) if not named} - {number for number, _ in deciding}
+    always: ActiveDetectors = MappingProxyType(dict.fromkeys(sorted(unfiltered), ()))
     names = [(number, name) for number, name, _ in rows]
     match = build_matcher([(number, prefilter) for number, _, prefilter in rows])
 
     def find_active(text: str) -> ActiveDetectors:
         found = match(text.encode("utf-8", "surrogatepass"))
-        if not found:
+        concerned = [number for number, concerns in deciding if concerns(text)]
+        if not found and not concerned:
             return always
-        active: dict[int, list[str]] = {number: [] for number in always}
-        for index in found:
+        active: dict[int, list[str]] = {number: [] for number in (*always, *concerned)}
+        for index in found or ():
             number, name = names[index]
             active.setdefault(number, []).append(name)
         return active
@@ -170,3 +178,38 @@ def _set(expressions: Sequence[str]) -> Callable[[bytes], Any]:
         chosen.Add(each)
     chosen.Compile()
     return chosen.Match  # type: ignore[no-any-return]
+
+
+def utf8_expression(ranges: Iterable[tuple[int, int]]) -> str:
+    """Return an ASCII expression that matches exactly the code points of these ranges, encoded in UTF-8.
+
+    Surrogates are encoded like other code points (`surrogatepass`).
+    """
+    return "|".join(part for low, high in ranges for part in _parts(low, high))
+
+
+def _parts(low: int, high: int) -> Iterator[str]:
+    """Yield the range in parts in which each byte runs through a range of its own."""
+    for longest in _LONGEST:
+        if low <= longest < high:
+            yield from _parts(low, longest)
+            yield from _parts(longest + 1, high)
+            return
+    if high > _LONGEST[0]:
+        for tail in (0x3F, 0xFFF, 0x3FFFF):  # the bits of one, two and three trailing bytes
+            if low | tail == high | tail:
+                break
+            if low & tail:
+                yield from _parts(low, low | tail)
+                yield from _parts((low | tail) + 1, high)
+                return
+            if high & tail != tail:
+                yield from _parts(low, (high & ~tail) - 1)
+                yield from _parts(high & ~tail, high)
+                return
+    pairs = zip(_encoded(low), _encoded(high), strict=True)
+    yield "".join(f"\\x{first:02x}" if first == last else f"[\\x{first:02x}-\\x{last:02x}]" for first, last in pairs)
+
+
+def _encoded(code: int) -> bytes:
+    return chr(code).encode("utf-8", "surrogatepass")

@@ -1,13 +1,24 @@
-"""The main entry of the library: sanitizes a whole text or markup."""
+"""The sanitizers of a whole text, of markup, and of text that arrives in pieces.
 
-from collections.abc import Sequence
+The output for a text does not depend on where its pieces were cut.
+"""
 
+from collections.abc import Callable, Mapping, Sequence
+from typing import Final, NamedTuple
+
+from attrs import evolve
+
+from .detectors import CONTENT, DISGUISES
 from .detectors.detector import Detector
-from .detectors.markup.markup import Markup
-from .findings import Sanitized
+from .detectors.markup.markup import SURROGATE, Markup
+from .findings import Category, Failure, Finding, Sanitized
 from .masking import Placeholders
-from .policy import STANDARD, Direction, Policy
-from .stream import StreamSanitizer, build_detectors
+from .pipeline import Bounds, Numbered, PipelineStage, PolicyEngine, bounds_of
+from .policy import STANDARD, Direction, Policy, Rules
+from .prefilter import ActiveDetectors, build_prefilter
+
+PIECE: Final = 4_096
+"""Characters read at a time; a longer piece is split."""
 
 
 class Sanitizer:
@@ -34,13 +45,12 @@ class Sanitizer:
         `placeholders` are needed if the policy tokenises; without them such finds are removed.
         """
         stream = self.stream(placeholders)
-        out = stream.feed(text) + stream.flush()
-        return stream.result(out)
+        return stream.result(stream.feed(text) + stream.flush())
 
     def sanitize_html(self, html: str) -> Sanitized:
         """Sanitize markup for a page: no script, no handler, no foreign image. Text content stays.
 
-        Always cleans, whatever the policy's categories. Findings name what was removed, with the category `markup`.
+        Always cleans, whatever the policy's categories. Findings name the removed parts, with the category `markup`.
         """
         return self._markup.clean(html)
 
@@ -49,8 +59,226 @@ class Sanitizer:
 
         For markup that may have been changed on the way. Unchanged output of `sanitize_html` stays as it is.
         """
-        return self._markup.restrict(html)
+        return self._markup.parser.clean(SURROGATE.sub("\ufffd", html))
 
-    def stream(self, placeholders: Placeholders | None = None) -> StreamSanitizer:
+    def stream(self, placeholders: Placeholders | None = None) -> "StreamSanitizer":
         """Return a sanitizer for one text that arrives in pieces."""
         return StreamSanitizer(self.policy, self.direction, placeholders=placeholders, detectors=self._detectors)
+
+
+class DetectorSet(NamedTuple):
+    """The detectors of a policy in one direction, numbered in the order they run, and their prefilters.
+
+    Each of the `early` detectors has a stage of its own, and `deferring` says whether a later stage removes all that
+    it finds.
+    """
+
+    rules: Rules
+    early: tuple[Numbered, ...]
+    late: tuple[Numbered, ...]
+    bounds: tuple[Bounds, ...]
+    deferring: tuple[bool, ...]
+    find_active: Callable[[str], ActiveDetectors]
+    find_active_early: Callable[[str], ActiveDetectors]
+
+
+def build_detectors(policy: Policy, direction: Direction, extra: Sequence[Detector] = ()) -> DetectorSet:
+    """Choose the detectors for which the policy has rules. Takes longer than reading a short text."""
+    rules = policy.rules(direction)
+    early = [each for each in DISGUISES if each.category in rules]
+    late = [each.of(policy) if hasattr(each, "of") else each for each in (*CONTENT, *extra) if each.category in rules]
+    numbered = [Numbered(number, each) for number, each in enumerate((*early, *late))]
+    first, others = tuple(numbered[: len(early)]), tuple(numbered[len(early) :])
+    prefilters = tuple([each.prefilters for each in (*early, *late)])
+    deciding = tuple(
+        [(number, each.concerns) for number, each in others if not each.prefilters and hasattr(each, "concerns")]
+    )
+    return DetectorSet(
+        rules,
+        first,
+        others,
+        tuple([bounds_of(stage) for stage in (*([each] for each in first), others)]),
+        tuple([_is_covered(each, PolicyEngine(policy, rules, None)) for each in early]),
+        build_prefilter(prefilters, deciding),
+        build_prefilter(prefilters[: len(early)]),
+    )
+
+
+def _is_covered(detector: Detector, engine: PolicyEngine) -> bool:
+    """Return whether a later stage removes all finds of this detector (its `covers`: categories with kinds)."""
+    covers: Mapping[Category, Sequence[str]] = getattr(detector, "covers", {})
+    return bool(covers) and all(
+        category in engine.rules and engine.acts_on(category, kind)
+        for category, kinds in covers.items()
+        for kind in kinds
+    )
+
+
+class StreamSanitizer:
+    """Sanitizes one text piece by piece. `feed(a) + feed(b) + … + flush()` is the result of `Sanitizer.sanitize`.
+
+    Disguises are removed first, then the text they hid is scanned. `extra` are custom detectors. For many texts,
+    `Sanitizer.stream` chooses the detectors once.
+    """
+
+    def __init__(
+        self,
+        policy: Policy = STANDARD,
+        direction: Direction = Direction.OUTBOUND,
+        *,
+        placeholders: Placeholders | None = None,
+        extra: Sequence[Detector] = (),
+        detectors: DetectorSet | None = None,
+    ) -> None:
+        rules, early, late, bounds, deferring, self._find_active, self._find_active_early = (
+            detectors or build_detectors(policy, direction, extra)
+        )
+        self._engine = engine = PolicyEngine(policy, rules, placeholders)
+        self._early = [
+            PipelineStage([each], engine, words=False, bounds=bound, defers=defers)
+            for each, bound, defers in zip(early, bounds, deferring, strict=False)
+        ]
+        self._late = PipelineStage(late, engine, words=True, bounds=bounds[-1])
+        self._first_late = len(early)
+        self._content = bool(late)
+        self._active: ActiveDetectors | None = {}
+        """At least the detectors that are active in the text held by the last stage; None if part of it is unread."""
+        self._busy = False  # whether an early stage holds anything
+        self._skipped: list[str] = []  # pieces without finds of the early stages, still to be passed to them as context
+        self._skipped_size = 0
+
+    @property
+    def held(self) -> int:
+        """Number of characters taken in and not yet returned."""
+        return len(self._late.held) + sum(len(stage.held) for stage in self._early)
+
+    @property
+    def blocked(self) -> bool:
+        """Whether a find or a failed detector blocks the text: nothing more is returned."""
+        return self._engine.blocked
+
+    @property
+    def failures(self) -> tuple[Failure, ...]:
+        """The detectors that raised errors."""
+        return tuple(self._engine.failures)
+
+    def feed(self, chunk: str) -> str:
+        """Take the next piece and return the text that is safe to show by now, which may be empty."""
+        if len(chunk) > PIECE:
+            return "".join([self.feed(chunk[start : start + PIECE]) for start in range(0, len(chunk), PIECE)])
+        if self._engine.blocked:
+            return ""
+        if self._busy:
+            return self._run_all(chunk)
+        late = self._late
+        waits = len(late.held) + len(chunk) < late.rescan_at
+        active = self._find_active_early(chunk) if waits else self._find_active(late.held + chunk)
+        if active and min(active) < self._first_late:
+            return self._run_all(chunk, None if waits else active)
+        if self._early:
+            self._skipped.append(chunk)
+            self._skipped_size += len(chunk)
+            if self._skipped_size > PIECE:
+                self._catch_up()
+        if waits:
+            late.held += chunk
+            self._active = None
+            return ""
+        self._active = active
+        return late.feed(chunk, active) if self._content else chunk
+
+    def pause(self) -> str:
+        """Return the held text that may be shown when nothing has arrived for a while: call it from a timer.
+
+        Returns all settled text, and the beginning of a last word if it consists of letters only and no rule may begin
+        in it: at most seven ASCII letters. A possible beginning of a secret stays held. Shown text is still read
+        together with what follows, so the findings are those without a pause. If a find covers letters already shown,
+        they stand before its replacement.
+        """
+        if not self._content or self._engine.blocked:
+            return ""
+        self._active = self._find_active(self._late.held)
+        return self._late.pause(self._active)
+
+    def flush(self) -> str:
+        """Return the rest: call it once, at the end of the text."""
+        if self._engine.blocked:
+            return ""
+        rest, active = "", self._find_active_early
+        if self._busy:
+            for stage in self._early:
+                if rest or stage.held:
+                    rest = stage.feed(rest, active(stage.held + rest)) + stage.flush(active(stage.held))
+        if not self._content:
+            return rest
+        out = self._feed_late(rest) if rest else ""
+        return out + self._late.flush(self._find_active(self._late.held) if self._active is None else self._active)
+
+    def _run_all(self, chunk: str, seen: ActiveDetectors | None = None) -> str:
+        """Run all stages in a row, each on the output of the one before.
+
+        `seen` are the detectors active in this piece and the held text, if already known.
+        """
+        if self._skipped:
+            self._catch_up()
+        whole = chunk
+        for stage in self._early:
+            if seen is not None and chunk == whole and not stage.held:
+                active = seen
+            else:
+                active = self._find_active_early(stage.held + chunk)
+            chunk = stage.feed(chunk, active)
+            if not chunk:
+                break
+        self._busy = any(stage.held for stage in self._early)
+        if not chunk or not self._content:
+            return chunk
+        return self._feed_late(chunk, seen if chunk == whole else None)
+
+    def _catch_up(self) -> None:
+        """Feed the buffered, already-cleared text to the early stages as context."""
+        skipped = "".join(self._skipped)
+        self._skipped.clear()
+        self._skipped_size = 0
+        for stage in self._early:
+            stage.pass_context(skipped)
+
+    def _feed_late(self, chunk: str, seen: ActiveDetectors | None = None) -> str:
+        late = self._late
+        if len(late.held) + len(chunk) < late.rescan_at:
+            late.held += chunk
+            self._active = None
+            return ""
+        if seen is None:
+            self._active = self._find_active(late.held + chunk)
+        else:
+            self._active = {number: names for number, names in seen.items() if number >= self._first_late}
+        return late.feed(chunk, self._active)
+
+    @property
+    def findings(self) -> tuple[Finding, ...]:
+        """The findings so far in the text returned so far, by `start`; at most `policy.max_findings`."""
+        if not self.found:
+            return ()
+        stages = [*self._early, self._late]
+        found: list[Finding] = []
+        for number, stage in enumerate(stages):
+            earlier = [before.edits for before in reversed(stages[:number]) if len(before.edits)]
+            for each in stage.findings:
+                start, end = each.start, each.end
+                for edits in earlier:
+                    start, end = edits.old_start(start), edits.old_end(end)
+                found.append(evolve(each, start=start, end=end) if earlier else each)
+        found.sort(key=lambda finding: (finding.start, finding.end))
+        return tuple(found[: self._engine.policy.max_findings])
+
+    @property
+    def found(self) -> int:
+        """Number of finds so far."""
+        return self._late.found + sum([stage.found for stage in self._early])
+
+    def result(self, text: str) -> Sanitized:
+        """Return the result for the whole text, once all of it has been returned; `text` is the joined output."""
+        findings = self.findings
+        blocked = self.blocked
+        return Sanitized("" if blocked else text, findings, self.found - len(findings), blocked, self.failures)

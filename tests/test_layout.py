@@ -19,8 +19,8 @@ ROOTS = {
     },
     "transport": {"__init__"},
     "sanitization": {
-        "__init__", "code_points", "confusables", "findings", "kinds", "masking", "normalization",
-        "offsets", "pipeline", "policy", "policy_engine", "policy_file", "prefilter", "sanitizer", "stream", "utf8",
+        "__init__", "code_points", "confusables", "findings", "masking", "normalization", "pipeline", "policy",
+        "policy_file", "prefilter", "sanitizer",
     },
     "understudy": {"__init__", "__main__"},
 }  # fmt: skip

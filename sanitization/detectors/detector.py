@@ -27,8 +27,7 @@ Optional members of a detector:
 from collections.abc import Collection, Iterator, Sequence
 from typing import Protocol, runtime_checkable
 
-from sanitization.findings import Category, Hit
-from sanitization.kinds import Kind
+from sanitization.findings import Category, Hit, Kind
 from sanitization.prefilter import NamedPrefilter
 
 

@@ -8,8 +8,7 @@ import re
 from collections.abc import Collection, Iterator
 from typing import Final
 
-from sanitization.findings import Category, Hit, make_hit
-from sanitization.kinds import Kind
+from sanitization.findings import Category, Hit, Kind, make_hit
 from sanitization.prefilter import Prefilter
 
 # xterm sets no bound on a string sequence; an inline image may be long, a hold-back may not. Images, clipboards and

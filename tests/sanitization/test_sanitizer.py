@@ -6,7 +6,7 @@ from hypothesis import example, given
 
 import sanitization
 from sanitization import OFF, STANDARD, Action, Category, Policy, Sanitizer, summary
-from sanitization.offsets import Edits
+from sanitization.pipeline import Edits
 from tests.sanitization.samples import SECRETS, texts
 
 

@@ -10,9 +10,8 @@ from hypothesis import strategies as st
 
 from sanitization import OFF, Action, Category, Pattern, Placeholders, Prefilter, Sanitizer, StreamSanitizer
 from sanitization.detectors import CONTENT, DISGUISES, Detector
-from sanitization.pipeline import FOREIGN_MAX, WORD_MAX, Numbered, PipelineStage
+from sanitization.pipeline import FOREIGN_MAX, WORD_MAX, Numbered, PipelineStage, PolicyEngine
 from sanitization.policy import Direction, Policy, everywhere
-from sanitization.policy_engine import PolicyEngine
 from sanitization.prefilter import build_prefilter
 from tests.cpu import cpu_seconds
 from tests.sanitization.samples import FRAGMENTS, PASSWORD, PRIVATE_KEY, SECRETS, body, cut_texts, join, texts
@@ -116,12 +115,12 @@ def test_a_private_key_is_held_until_its_end() -> None:
 )
 def test_hold_back_is_bounded(detector: Detector, unit: str) -> None:
     """However long something pends, no more than twice the detector's reach is held."""
-    judge = PolicyEngine(everywhere({detector.category: Action.REMOVE}), Direction.OUTBOUND, None)
+    judge = PolicyEngine(everywhere({detector.category: Action.REMOVE}), {detector.category: Action.REMOVE}, None)
     stage, active = PipelineStage([Numbered(0, detector)], judge, words=True), build_prefilter((detector.prefilters,))
     chunk = unit * (100 // len(unit) + 1)
     for _ in range(40_000 // len(chunk)):
         stage.feed(chunk, active(stage.held + chunk))
-        assert stage.held_count <= 3 * detector.reach + WORD_MAX
+        assert len(stage.held) <= 3 * detector.reach + WORD_MAX
 
 
 @pytest.mark.parametrize("seed", range(6))

@@ -13,8 +13,7 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from functools import cache, lru_cache
 from typing import Final
 
-from sanitization.findings import Category, Hit
-from sanitization.kinds import Kind
+from sanitization.findings import Category, Hit, Kind
 from sanitization.normalization import NormalizedText, folded, normalize
 from sanitization.prefilter import NamedPrefilter
 
@@ -31,6 +30,7 @@ from .prefilters import (
     LIKELY,
     RULES,
     TOKEN_RUNS,
+    concerns,
     end_pattern_of,
     leet_rules,
     match_prefilters,
@@ -95,13 +95,10 @@ class Injection:
     kinds: tuple[Kind, ...] = KINDS
     context = max(encodings.RUN_MAX, BEHIND + 400)
     reach = encodings.READ_MAX + 64
+    concerns = staticmethod(concerns)
 
     def __init__(self, model: Callable[[], Classifier] = classifier) -> None:
         self._model = model
-
-    def concerns(self, text: str) -> bool:
-        """Return whether there may be anything in a text for this detector."""
-        return any(match_prefilters(text))
 
     def find(self, text: str, start: int = 0, active: Collection[str] = ()) -> Iterator[Hit]:
         """Yield the orders, each from its first telling word to the end of its sentence."""

@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from sanitization.kinds import Kind
+from sanitization.findings import Kind
 
 KINDS: Final[tuple[Kind, ...]] = (
     Kind(

@@ -1,7 +1,7 @@
 """The prefilters of the rules for orders, searched in small sets of their own."""
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from functools import cache, lru_cache
 from typing import Final, NamedTuple
 
@@ -174,24 +174,18 @@ def end_pattern_of(name: str) -> re.Pattern[str]:
 def match_prefilters(text: str) -> Matched:
     """Return the prefilters that match a text, and those that match its last `END` characters."""
     whole, ends = _matchers()
-    if len(text) > END:
-        return Matched(_run(whole, _data(text)), _run(ends, _data(text[-END:])))
-    data = _data(text)
-    matched_ends = _run(ends, data)
+    data = text.encode("utf-8", "surrogatepass")
+    tail = data if len(text) <= END else text[-END:].encode("utf-8", "surrogatepass")
+    at_end = tuple([names[index] for names, match in ends for index in match(tail) or ()])
     # A prefilter that matches anywhere in a short text also matches its end, so most need no second search.
-    return Matched(_run(whole, data), matched_ends) if matched_ends else NONE_MATCHED
+    if not at_end and len(text) <= END:
+        return NONE_MATCHED
+    return Matched(tuple([names[index] for names, match in whole for index in match(data) or ()]), at_end)
 
 
-def _data(text: str) -> bytes:
-    return text.encode("utf-8", "surrogatepass")
-
-
-def _run(matchers: Sequence["_Matcher"], data: bytes) -> tuple[str, ...]:
-    found: tuple[str, ...] = ()
-    for names, match in matchers:
-        if seen := match(data):
-            found += tuple([names[index] for index in seen])
-    return found
+def concerns(text: str) -> bool:
+    """Return whether there may be an order in a text, or the beginning of one at its end."""
+    return any(match_prefilters(text))
 
 
 _Matcher = tuple[tuple[str, ...], Callable[[bytes], Iterable[int] | None]]

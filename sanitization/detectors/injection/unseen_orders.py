@@ -13,8 +13,7 @@ from typing import Final
 
 from sanitization import code_points
 from sanitization.code_points import char_class
-from sanitization.findings import Category, Hit
-from sanitization.kinds import Kind
+from sanitization.findings import Category, Hit, Kind
 from sanitization.prefilter import NamedPrefilter, Prefilter
 
 from .detector import DECODED_LEAST, REPLACEMENT, judged

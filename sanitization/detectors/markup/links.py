@@ -15,8 +15,7 @@ from collections.abc import Collection, Iterator
 from functools import lru_cache
 from typing import Final, NamedTuple
 
-from sanitization.findings import Category, Hit
-from sanitization.kinds import Kind
+from sanitization.findings import Category, Hit, Kind
 from sanitization.policy import Policy
 from sanitization.prefilter import Prefilter
 

@@ -10,8 +10,7 @@ from typing import Final
 
 import nh3
 
-from sanitization.findings import Category, Finding, Sanitized
-from sanitization.kinds import Kind
+from sanitization.findings import Category, Finding, Kind, Sanitized
 from sanitization.policy import Policy
 
 from .html_cleaner import ALIGNMENTS, ATTRIBUTES, OTHER, TAGS, CleanedPage
@@ -20,7 +19,8 @@ from .urls import LINK_SCHEMES, Addresses, leads
 LINK_REL: Final = "noopener noreferrer nofollow"
 
 _ALIGNED: Final = {"align": set(ALIGNMENTS)}
-_SURROGATE: Final = re.compile("[\ud800-\udfff]")
+SURROGATE: Final = re.compile("[\ud800-\udfff]")
+"""Half a character of UTF-16, which the parser refuses."""
 
 KINDS: Final = (
     Kind("markup.html.script", "An element that runs.", "<script>run()</script>"),
@@ -47,7 +47,7 @@ KINDS: Final = (
 
 
 class Markup:
-    """Cleans markup by a policy."""
+    """Cleans markup by a policy. The `parser` alone also restricts output of `clean` that may have been changed."""
 
     name = "markup"
     kinds = KINDS
@@ -55,7 +55,7 @@ class Markup:
     def __init__(self, policy: Policy) -> None:
         self._policy = policy
         self._addresses = Addresses(policy.link_hosts, policy.image_hosts)
-        self._cleaner = nh3.Cleaner(
+        self.parser = nh3.Cleaner(
             tags=set(TAGS),
             clean_content_tags={"script", "style", "template", "noscript", "iframe", "object", "title"},
             attributes={tag: set(names) for tag, names in ATTRIBUTES.items()},
@@ -70,17 +70,13 @@ class Markup:
 
     def clean(self, html: str) -> Sanitized:
         """Return the markup reduced to listed tags and attributes, and findings for the removed ones."""
-        page = CleanedPage(_SURROGATE.sub("\ufffd", html), self._addresses, self._policy.classes)
+        page = CleanedPage(SURROGATE.sub("\ufffd", html), self._addresses, self._policy.classes)
         bound = self._policy.max_findings
         found = [
             Finding(hit.kind, Category.MARKUP, hit.start, hit.end, hit.score, "", self.name)
             for hit in page.hits[:bound]
         ]
-        return Sanitized(self._cleaner.clean(page.html), tuple(found), max(0, len(page.hits) - bound))
-
-    def restrict(self, html: str) -> str:
-        """Return the markup reduced by the parser alone: for output of `clean`."""
-        return self._cleaner.clean(_SURROGATE.sub("\ufffd", html))
+        return Sanitized(self.parser.clean(page.html), tuple(found), max(0, len(page.hits) - bound))
 
     def _attribute(self, tag: str, name: str, value: str) -> str | None:
         if tag == "img" and name == "src":

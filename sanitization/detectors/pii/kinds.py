@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from sanitization.kinds import Kind
+from sanitization.findings import Kind
 
 _TABLE: Final = """
 address | A postal address: street and number, and the town if given. | I live at 221 Baker Street, London NW1 6XE

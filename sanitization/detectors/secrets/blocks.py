@@ -7,8 +7,7 @@ import re
 from collections.abc import Iterator
 from typing import Final
 
-from sanitization.findings import Hit
-from sanitization.kinds import Kind
+from sanitization.findings import Hit, Kind
 from sanitization.prefilter import Prefilter
 
 from .rules import REPLACEMENT, Anchor, places

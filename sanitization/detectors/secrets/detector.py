@@ -10,8 +10,7 @@ from collections.abc import Collection, Iterator
 from operator import itemgetter
 from typing import Final
 
-from sanitization.findings import Category, Hit
-from sanitization.kinds import Kind
+from sanitization.findings import Category, Hit, Kind
 
 from . import groups, rules
 from .addresses import AddressPasswords, PgPass

@@ -3,8 +3,7 @@
 import re
 from typing import Final, NamedTuple
 
-from sanitization.findings import Hit
-from sanitization.kinds import Kind
+from sanitization.findings import Hit, Kind
 
 from .forms import GROUPS, MORE, READ_MAX, SPACED_MAX
 from .phrases import is_phrase

@@ -7,8 +7,7 @@ from typing import Final, NamedTuple, Protocol
 
 from attrs import frozen
 
-from sanitization.findings import Hit
-from sanitization.kinds import Kind
+from sanitization.findings import Hit, Kind
 from sanitization.prefilter import Prefilter
 
 from .shapes import Shape, example, shape

@@ -10,8 +10,7 @@ from collections.abc import Callable, Iterator
 from functools import lru_cache
 from typing import Final
 
-from sanitization.findings import Hit
-from sanitization.kinds import Kind
+from sanitization.findings import Hit, Kind
 from sanitization.prefilter import Prefilter
 
 from . import forms as forms

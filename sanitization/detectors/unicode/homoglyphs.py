@@ -11,8 +11,7 @@ from collections.abc import Collection, Iterator
 from typing import Final
 
 from sanitization.code_points import char_class
-from sanitization.findings import Category, Hit, make_hit
-from sanitization.kinds import Kind
+from sanitization.findings import Category, Hit, Kind, make_hit
 from sanitization.prefilter import Prefilter
 
 from .confusable_data import DRESSED, LOOKS, SCRIPT_LETTERS, SHAPES, ranges_of

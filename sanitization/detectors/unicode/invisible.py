@@ -12,8 +12,7 @@ from typing import Final
 
 from sanitization import code_points
 from sanitization.code_points import char_class, is_in, members
-from sanitization.findings import Category, Hit, make_hit
-from sanitization.kinds import Kind
+from sanitization.findings import Category, Hit, Kind, make_hit
 from sanitization.prefilter import Prefilter
 
 from .legitimate_invisibles import BRAILLE_NEARBY, BREAK_NEARBY, NEARBY, PAIR_MAX, honest

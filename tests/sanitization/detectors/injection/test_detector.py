@@ -11,7 +11,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from sanitization import Action, Category, Direction, Hit, everywhere
+from sanitization import Action, Category, Hit, everywhere
 from sanitization.detectors.injection.detector import COUNTS, REPLACEMENT, SPAN_MAX, Injection, _beginning_in
 from sanitization.detectors.injection.foreign import variants
 from sanitization.detectors.injection.prefilters import (
@@ -25,8 +25,7 @@ from sanitization.detectors.injection.prefilters import (
     prefilter_of,
 )
 from sanitization.detectors.injection.rules import OrderRule
-from sanitization.pipeline import WORD_MAX, Numbered, PipelineStage, _last_word
-from sanitization.policy_engine import PolicyEngine
+from sanitization.pipeline import WORD_MAX, Numbered, PipelineStage, PolicyEngine, _last_word
 from tests.cpu import cpu_seconds
 from tests.sanitization.injection_texts import ATTACKS, LOOK_ALIKES
 
@@ -102,7 +101,7 @@ def found(text: str) -> list[Hit]:
 
 def sanitized(chunks: list[str]) -> tuple[str, list[tuple[str, int, int, float]]]:
     """Return the output of a stage for chunks, and its findings."""
-    judge = PolicyEngine(everywhere({Category.INJECTION: Action.REMOVE}), Direction.TOOL, None)
+    judge = PolicyEngine(everywhere({Category.INJECTION: Action.REMOVE}), {Category.INJECTION: Action.REMOVE}, None)
     stage = PipelineStage([Numbered(0, DETECTOR)], judge, words=True)
     out = "".join([stage.feed(chunk, LIVE) for chunk in chunks])
     out += stage.flush(LIVE)
@@ -294,11 +293,11 @@ def test_hostile_texts_take_bounded_time_and_are_not_held_back(unit: str) -> Non
     text = unit * (20_000 // len(unit))
 
     def work() -> None:
-        engine = PolicyEngine(everywhere({Category.INJECTION: Action.FLAG}), Direction.TOOL, None)
+        engine = PolicyEngine(everywhere({Category.INJECTION: Action.FLAG}), {Category.INJECTION: Action.FLAG}, None)
         stage = PipelineStage([Numbered(0, DETECTOR)], engine, words=True)
         for start in range(0, len(text), 1_000):
             stage.feed(text[start : start + 1_000], LIVE)
-            assert stage.held_count <= 2 * DETECTOR.reach + WORD_MAX
+            assert len(stage.held) <= 2 * DETECTOR.reach + WORD_MAX
 
     assert cpu_seconds(work, 2) < 2
 

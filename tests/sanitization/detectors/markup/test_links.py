@@ -10,10 +10,8 @@ from markdown_it import MarkdownIt
 from sanitization import Action, Category, Policy, Sanitizer, StreamSanitizer, everywhere
 from sanitization.detectors.markup.links import GONE, Links
 from sanitization.detectors.markup.urls import Addresses
-from sanitization.kinds import Kind
-from sanitization.pipeline import Numbered, PipelineStage
-from sanitization.policy import Direction
-from sanitization.policy_engine import PolicyEngine
+from sanitization.findings import Kind
+from sanitization.pipeline import Numbered, PipelineStage, PolicyEngine
 from sanitization.prefilter import build_prefilter
 from tests.cpu import cpu_seconds
 from tests.sanitization.samples import SECRETS
@@ -203,7 +201,7 @@ PIECES = [
 def in_pieces(chunks: list[str]) -> str:
     """Return the output of a stage with this detector alone."""
     active = build_prefilter((LINKS.prefilters,))
-    stage = PipelineStage([Numbered(0, LINKS)], PolicyEngine(ONLY, Direction.OUTBOUND, None), words=True)
+    stage = PipelineStage([Numbered(0, LINKS)], PolicyEngine(ONLY, ONLY.outbound, None), words=True)
     return "".join(
         [*(stage.feed(chunk, active(stage.held + chunk)) for chunk in chunks), stage.flush(active(stage.held))]
     )

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from sanitization import OFF, STANDARD, Category, Sanitizer
 from sanitization.detectors.markup.html_cleaner import ATTRIBUTES, DEPTH_MAX, TAGS
 from sanitization.detectors.markup.markup import Markup
-from sanitization.kinds import Kind
+from sanitization.findings import Kind
 from tests.cpu import cpu_seconds
 
 PIXEL = "data:image/png;base64,iVBORw0KGgo="
@@ -285,7 +285,7 @@ def test_links_that_tell_or_mislead_lose_their_address() -> None:
 
 def test_the_parser_has_the_last_word() -> None:
     """Markup that the first reading missed is removed by the parser."""
-    parser = Markup(STANDARD)._cleaner
+    parser = Markup(STANDARD).parser
     passed = "<img src=//else.example/a><a href=javascript:x>b</a><a href=//u:p@else.example/>c</a><script>d</script>"
     assert re.sub(r"<a [^<>]*>", "<a>", parser.clean(passed)) == "<img><a>b</a><a>c</a>"
 

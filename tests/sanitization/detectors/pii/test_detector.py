@@ -13,7 +13,7 @@ from sanitization.detectors.pii.context import WORDS_BY_TOPIC
 from sanitization.detectors.pii.detector import PARTS, Pii
 from sanitization.detectors.pii.phones import PHONES
 from sanitization.detectors.pii.rules import RULES, NumberRule
-from sanitization.kinds import Kind
+from sanitization.findings import Kind
 from sanitization.policy import everywhere
 from sanitization.prefilter import build_prefilter
 from tests.cpu import cpu_seconds
