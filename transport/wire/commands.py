@@ -34,7 +34,7 @@ class Say:
     `agent_type` is `guide`, `liaison` (with `pillar`) or the name of a registered agent; None leaves the choice
     to the server. `references` are ids of uploaded files, with `metadata.file_id` as the last of them. `parent_id` is
     the answer that this follows; None: the last one of the thread. `context` is data for the agent to read, `settings`
-    are limits of the run; see `understudy.chat.run.run_settings`.
+    are limits of the run: `timeout_s`, the seconds that it may work, and `max_turns`, the turns of its model.
     """
 
     content: str = field(repr=False)

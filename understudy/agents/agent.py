@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterable
+from functools import cached_property
 from typing import Any, Final
 
 from attrs import Attribute, field, frozen
@@ -81,12 +82,12 @@ class Agent:
             if self.name == GUIDE:
                 raise ValueError("the guide has no pillar; give the agent another name")
 
-    @property
+    @cached_property
     def agent_type(self) -> str:
         """The agent's type on the wire: ``guide``, ``liaison`` for one with a pillar, else its own name."""
         return LIAISON if self.pillar is not None else self.name
 
-    @property
+    @cached_property
     def display_title(self) -> str:
         """The title; if empty, the name as words."""
         return self.title or self.name.replace("_", " ").replace("-", " ").capitalize()

@@ -16,7 +16,18 @@ from attrs import evolve, frozen
 from actors import ActorDied, ActorError, ActorRef, AskTimeout, MailboxFull, StartFailed
 from transport.auth.identity import Identity
 from transport.outbox.outbox import Deliver, UnsubscribeThread
-from transport.wire.commands import Approve, Cancel, Command, Edit, Feedback, Regenerate, Resume, Say, UserTyping
+from transport.wire.commands import (
+    Approve,
+    Cancel,
+    Command,
+    Edit,
+    Feedback,
+    JsonObject,
+    Regenerate,
+    Resume,
+    Say,
+    UserTyping,
+)
 from transport.wire.errors import CommandRejected
 from transport.wire.events import AgentProgress, ApprovalDecision, Envelope, Typing
 from transport.wire.messages import arrived_at
@@ -37,7 +48,6 @@ from understudy.chat.registry import STOP_WAIT_S, ConversationRegistry
 from understudy.chat.routing import ANSWER, Route, check_id, find_agent, route
 from understudy.chat.run.agent_loop import MAX_TURNS
 from understudy.chat.run.approval import check_note
-from understudy.chat.run.run_settings import check_settings
 from understudy.chat.services import Services
 from understudy.chat.storage_waits import AWAY
 from understudy.content.vault import Vault
@@ -142,7 +152,7 @@ class CommandDispatcher:
         if missing:
             raise CommandRejected("not_found", "A file that the message refers to is not here; upload it again.")
         agent, limits = self._services.agents[way.agent], self._services.limits
-        settings = check_settings(say.settings, timeout_s=agent.run_limit_s(limits.run_s), max_turns=MAX_TURNS)
+        settings = _check_settings(say.settings, agent.run_limit_s(limits.run_s)) if say.settings else {}
         if say.context and len(msgspec.json.encode(say.context)) > CONTEXT_BYTES:
             raise CommandRejected("message_too_large", f"`context` may have at most {CONTEXT_BYTES:,} bytes of JSON.")
         message_id = say.message_id or uuid.uuid4().hex
@@ -425,3 +435,28 @@ def _with_id(command: Say | Edit | Regenerate) -> Say | Edit | Regenerate:
         case Regenerate() if not command.request_id:
             return evolve(command, request_id=uuid.uuid4().hex)
     return command
+
+
+def _check_settings(given: JsonObject, limit_s: float) -> JsonObject:
+    """Return the settings of a run that a client sent, without those that are null. A run may work for `limit_s`.
+
+    Raises:
+        CommandRejected: `invalid_command`, naming the setting: it is unknown, of a wrong type, or beyond its limit.
+    """
+    settings = {name: value for name, value in given.items() if value is not None}
+    unknown = next((name for name in settings if name not in ("timeout_s", "max_turns")), None)
+    seconds, turns = settings.get("timeout_s", limit_s), settings.get("max_turns", MAX_TURNS)
+    if unknown is not None:
+        name = "".join(each if each.isprintable() else "?" for each in unknown[:40])
+        complaint = "is not known; the settings are timeout_s and max_turns"
+    elif isinstance(seconds, bool) or not isinstance(seconds, int | float):
+        name, complaint = "timeout_s", "must be a number"
+    elif not 0 < seconds <= limit_s:
+        name, complaint = "timeout_s", f"must be more than 0 and at most {limit_s:g} for this agent"
+    elif isinstance(turns, bool) or not isinstance(turns, int):
+        name, complaint = "max_turns", "must be a whole number"
+    elif not 1 <= turns <= MAX_TURNS:
+        name, complaint = "max_turns", f"must be from 1 to {MAX_TURNS} for this agent"
+    else:
+        return settings
+    raise CommandRejected("invalid_command", f"The field `settings.{name}` {complaint}.")

@@ -9,7 +9,6 @@ from sanitization import Finding, Sanitized
 from transport.wire.commands import JsonObject, Say
 from transport.wire.events import ApprovalDecision, Block, Event, SanitizationSummary
 from understudy.chat.routing import Route
-from understudy.chat.run.run_settings import RunSettings
 from understudy.chat.run_protocol import Ending
 from understudy.storage.rows import Message, StepRecord
 
@@ -240,7 +239,7 @@ class RunRequest:
 
     `findings_summary` is the summary of the findings in the message, None if there is none to send. `roles` are those
     of the sender's token: the run's tools have its rights. They are not stored, so a run resumed after a crash has no
-    roles. `context` and `settings` are those of the message; they are in the log.
+    roles. `context` and `settings` (`timeout_s`, `max_turns`) are those of the message; they are in the log.
     """
 
     run_id: str
@@ -253,4 +252,4 @@ class RunRequest:
     findings_summary: SanitizationSummary | None = None
     roles: tuple[str, ...] = ()
     context: JsonObject = field(factory=dict, repr=False)
-    settings: RunSettings = field(factory=RunSettings)
+    settings: JsonObject = field(factory=dict)

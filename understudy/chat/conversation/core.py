@@ -67,7 +67,6 @@ from understudy.chat.messages import (
 )
 from understudy.chat.routing import ANSWER
 from understudy.chat.run.replay import Replay
-from understudy.chat.run.run_settings import read_settings
 from understudy.chat.run_protocol import Ending, RunProtocol
 from understudy.chat.storage_waits import AWAY
 from understudy.content.summary import build_alert, build_summary
@@ -628,7 +627,7 @@ class ConversationCore:
                 found,
                 ask.roles,
                 context,
-                read_settings(settings),
+                settings,
             ),
             RunProtocol(ask.run_id),
             Envelope(

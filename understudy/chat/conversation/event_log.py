@@ -17,7 +17,6 @@ from understudy.chat.conversation.resume import ResumeAttempt
 from understudy.chat.envelope import wrap
 from understudy.chat.messages import RunRequest
 from understudy.chat.run.replay import UnreadableSteps, replay
-from understudy.chat.run.run_settings import read_settings
 from understudy.chat.run_protocol import RunProtocol, RunProtocolError
 from understudy.content.texts import run_off_loop
 from understudy.storage.rows import LoggedEvent, Message, RunRecord
@@ -70,7 +69,7 @@ async def read_unfinished_run(store: Store, run: RunRecord, restore: Callable[[s
         run.agent_type,
         None if run.found is None else msgspec.json.decode(run.found, type=SanitizationSummary),
         context=accepted.context or {},
-        settings=read_settings(accepted.settings),
+        settings=accepted.settings or {},
     )
     names = (run.thread_id, run.id, run.message_id, run.conversation_id, run.agent_type, run.pillar)
     template = logged[-1] if logged else Envelope(accepted, 0.0, None, *names)

@@ -106,16 +106,15 @@ def check_note(note: str) -> str:
     return note
 
 
-def approval_arguments(tool: Tool, arguments: Mapping[str, Any]) -> dict[str, Any] | None:
-    """Return a copy of the arguments if the call needs its user's approval, else None.
+def needs_approval(tool: Tool, arguments: Mapping[str, Any]) -> bool:
+    """Return whether a call needs its user's approval. The tool's own `approval` is given a copy of the arguments.
 
     Raises:
         ToolError: `invalid_arguments`: they do not fit the tool, or cannot be shown whole.
         Exception: Raised by the tool's own `approval`.
     """
     if tool.approval is False:
-        return None
+        return False
     tool.check(arguments)
     copy = copy_arguments(arguments)
-    asked = tool.approval if isinstance(tool.approval, bool) else tool.approval(copy_arguments(arguments))
-    return copy if asked else None
+    return tool.approval if isinstance(tool.approval, bool) else bool(tool.approval(copy))

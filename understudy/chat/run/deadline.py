@@ -16,10 +16,10 @@ from understudy.chat.run_limiter import RunLimiter, queue_note, release_permit
 
 @define(eq=False)
 class PausableDeadline:
-    """The deadline of one run, which holds a permit of `limiter` when it starts. `scope` is the cancel scope of its
-    work.
+    """The deadline of one run, which holds a permit of `limiter` when it starts.
 
-    `on_queued` is called if the run has to wait for a permit again.
+    `scope` is the cancel scope of its work, whose deadline the run sets. `on_queued` is called if the run has to wait
+    for a permit again.
     """
 
     run_id: str
@@ -29,10 +29,6 @@ class PausableDeadline:
     scope: trio.CancelScope = field(factory=trio.CancelScope, init=False)
     _left_s: float | None = field(default=None, init=False)
     _granted: trio.Event | None = field(default=None, init=False)
-
-    def start(self, limit_s: float) -> None:
-        """Set the deadline to `limit_s` seconds from now."""
-        self.scope.deadline = trio.current_time() + limit_s
 
     @property
     def paused(self) -> bool:

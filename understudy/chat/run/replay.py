@@ -9,8 +9,8 @@
    continue it, and the turn is asked from its beginning.
 """
 
-from collections.abc import Mapping, Sequence
-from typing import Any, Final
+from collections.abc import Sequence
+from typing import Any, Final, TypeVar
 
 import msgspec
 from attrs import evolve, field, frozen
@@ -32,6 +32,8 @@ from understudy.agents.agent import Agent
 from understudy.models.model import Handoff, Reply, ToolRequest
 from understudy.storage.rows import StepRecord
 
+_T = TypeVar("_T")
+
 SEPARATOR: Final = "\n\n"
 """Separates the texts of two turns of the model."""
 
@@ -41,28 +43,38 @@ class UnreadableSteps(ValueError):
 
 
 @frozen
+class RecordedResult:
+    """The result of a finished call's step. Steps of the previous release have neither `kind` nor `answer`."""
+
+    value: Any = field(repr=False)
+    summary: str
+    visualization: dict[str, Any] | None = field(repr=False)
+    note: str = field(repr=False)
+    suspect: bool
+    kind: str = ""
+    answer: str = field(default="", repr=False)
+
+
+@frozen
 class PendingCall:
     """A tool call that a model requested, and its recorded progress. `call_id` is the server's own id of it.
 
-    `whole`: the arguments are as the model wrote them, unredacted. `step` is None if the call has not started.
+    `whole`: the arguments are as the model wrote them, unredacted. `step` is None if the call has not started,
+    `result` if it has not finished.
     """
 
     request: ToolRequest
     call_id: str
     whole: bool = True
     step: StepRecord | None = field(default=None, repr=False)
+    result: RecordedResult | None = None
     approval_event: ApprovalRequired | None = field(default=None, repr=False)
     decision_event: ApprovalDecided | None = field(default=None, repr=False)
 
     @property
-    def done(self) -> bool:
-        """Whether the call has finished."""
-        return self.step is not None and self.step.ended_at is not None
-
-    @property
     def in_doubt(self) -> bool:
         """Whether the call may have run without its outcome being recorded."""
-        if self.step is None or self.done:
+        if self.step is None or self.result is not None:
             return False
         return self.approval_event is None or (
             self.decision_event is not None and self.decision_event.decision is ApprovalDecision.ALLOW
@@ -71,10 +83,16 @@ class PendingCall:
 
 @frozen
 class PastTurn:
-    """A recorded turn of the model: its reply and its tool calls."""
+    """A recorded turn of the model: its reply and its tool calls.
+
+    `thoughts` is the number of the run's thoughts until the end of the turn, `findings` are those in its text until
+    then.
+    """
 
     reply: Reply
     calls: tuple[PendingCall, ...] = ()
+    thoughts: int = 0
+    findings: tuple[Finding, ...] = ()
 
 
 @frozen
@@ -83,7 +101,8 @@ class Replay:
 
     `agents` are the (agent_id, name) of the agents that started, in order; `handoffs` is the number of handoffs.
     `thoughts` are those of the interrupted turn, `thought_count` is the number of all. `partial_text` is the shown text
-    of the interrupted turn, `interrupted_step` its step if it has one. `findings` are those in the text of the recorded
+    of the interrupted turn, `interrupted_step` its step if it has one; it continues after that text if `continues`, and
+    else starts again. `findings` are those in the text of the recorded
     turns, `partial_findings` those in the text of the interrupted one. `unmatched_tools` are the names of tools with an
     unfinished call that belongs to no turn.
     """
@@ -93,6 +112,7 @@ class Replay:
     turns: tuple[PastTurn, ...] = ()
     partial_text: str = field(default="", repr=False)
     interrupted_step: StepRecord | None = field(default=None, repr=False)
+    continues: bool = False
     findings: tuple[Finding, ...] = ()
     partial_findings: tuple[Finding, ...] = ()
     thoughts: tuple[str, ...] = field(default=(), repr=False)
@@ -107,11 +127,6 @@ class Replay:
         return self.agents[-1][1] if self.agents else None
 
     @property
-    def usage(self) -> Usage:
-        """The usage of the recorded turns."""
-        return sum((turn.reply.usage for turn in self.turns), Usage())
-
-    @property
     def recorded_text(self) -> str:
         """The text of the recorded turns."""
         return SEPARATOR.join(turn.reply.text for turn in self.turns if turn.reply.text)
@@ -120,11 +135,6 @@ class Replay:
     def shown_text(self) -> str:
         """The text of the answer that was shown, as far as it was saved."""
         return SEPARATOR.join(part for part in (self.recorded_text, self.partial_text) if part)
-
-    @property
-    def continues(self) -> bool:
-        """Whether the interrupted turn continues after the text that was shown."""
-        return bool(self.partial_text) and all(each.action is Action.FLAG for each in self.partial_findings)
 
     def calls_in_doubt(self, agent: Agent | None) -> tuple[str, ...]:
         """Return the names of the tools whose calls are in doubt and not safe to make again."""
@@ -188,12 +198,12 @@ def encode_reply(
     `text` and `calls` are the reply's as they may be stored; None for a call that may not be stored. `thoughts` is the
     number of the run's thoughts so far, `found` are the findings in its text so far.
     """
-    kept = []
+    recorded = []
     for given, call_id, call in zip(reply.calls, call_ids, calls, strict=True):
         shown = call or ToolRequest(given.id, given.name, {})
         whole = call is not None and shown.arguments == given.arguments
-        kept.append(_RecordedCall(shown.id, call_id, shown.name, dict(shown.arguments), whole, shown.description))
-    said = _RecordedReply(text, tuple(kept), reply.handoff, reply.usage, thoughts, tuple(found))
+        recorded.append(_RecordedCall(shown.id, call_id, shown.name, dict(shown.arguments), whole, shown.description))
+    said = _RecordedReply(text, tuple(recorded), reply.handoff, reply.usage, thoughts, tuple(found))
     built: dict[str, Any] = msgspec.to_builtins(said)
     return built
 
@@ -204,93 +214,78 @@ def replay(events: Sequence[Event], steps: Sequence[StepRecord]) -> Replay:
     Raises:
         UnreadableSteps: A step cannot be decoded.
     """
+    agents: list[tuple[str, str]] = []
+    thoughts: list[str] = []
+    handoffs = 0
+    open_calls: dict[str, str] = {}
+    asked: dict[str, ApprovalRequired] = {}
+    decided: dict[str, ApprovalDecided] = {}
+    for event in events:
+        match event:
+            case AgentStarted(agent_id=agent_id):
+                agents.append((agent_id, agent_id.rpartition("-")[0]))
+            case AgentThinking(thought=thought):
+                thoughts.append(thought)
+            case AgentHandoff():
+                handoffs += 1
+            case ToolExecuting(call_id=call_id, tool_name=name):
+                open_calls[call_id] = name
+            case ToolCompleted(call_id=call_id):
+                open_calls.pop(call_id, None)
+            case ApprovalRequired(call_id=call_id):
+                asked[call_id] = event
+            case ApprovalDecided(call_id=call_id):
+                decided[call_id] = event
+
     tools = {step.call_id: step for step in steps if step.kind == "tool"}
-    models = [step for step in steps if step.kind == "model"]
-    asked = {each.call_id: each for each in events if isinstance(each, ApprovalRequired)}
-    decided = {each.call_id: each for each in events if isinstance(each, ApprovalDecided)}
-    turns, cut = [], None
-    for step in models:
-        if step.ended_at is None:
-            cut = step
+    turns: list[PastTurn] = []
+    ended = interrupted = None
+    partial = _PartialReply("")
+    for step in steps:
+        if step.kind != "model":
             continue
-        said = _read(step, _RecordedReply)
-        calls = tuple(_pending_call(call, tools, asked, decided) for call in said.calls)
-        turns.append((step, said, PastTurn(_reply(said), calls)))
-    begun = _PartialReply("") if cut is None else _read(cut, _PartialReply)
-    if cut is None and turns and _must_ask_again(turns[-1][2]):
-        ended, said, _ = turns.pop()
-        begun, cut = _PartialReply(said.text, said.found), evolve(ended, result=None, status="started", ended_at=None)
-    known = {wanted.call_id for *_, turn in turns for wanted in turn.calls}
-    found = turns[-1][1].found if turns else ()
-    thoughts = [each.thought for each in events if isinstance(each, AgentThinking)]
+        if step.ended_at is None:
+            interrupted, partial = step, _read(step, _PartialReply)
+            continue
+        ended, said = step, _read(step, _RecordedReply)
+        calls = []
+        for each in said.calls:
+            request = ToolRequest(each.id, each.name, each.arguments, each.description)
+            call_id, began = each.call_id, tools.get(each.call_id)
+            result = None if began is None or began.ended_at is None else _read(began, RecordedResult)
+            approval, decision = asked.get(call_id), decided.get(call_id)
+            calls.append(PendingCall(request, call_id, each.whole, began, result, approval, decision))
+        reply = Reply(said.text, tuple(each.request for each in calls), said.handoff, said.usage)
+        turns.append(PastTurn(reply, tuple(calls), said.thoughts, said.found))
+
+    last = turns[-1] if turns else PastTurn(Reply())
+    redacted, begun = any(not each.whole for each in last.calls), any(each.step is not None for each in last.calls)
+    if interrupted is None and ended is not None and redacted and not begun:  # see 1: the turn is asked again
+        interrupted = evolve(ended, result=None, status="started", ended_at=None)
+        partial = _PartialReply(last.reply.text, last.findings)
+        turns.pop()
+        last = turns[-1] if turns else PastTurn(Reply())
+    known = {each.call_id for turn in turns for each in turn.calls}
+    partial_findings = partial.found[len(last.findings) :]
     return Replay(
-        agents=_started(events),
-        handoffs=sum(isinstance(event, AgentHandoff) for event in events),
-        turns=tuple(turn for *_, turn in turns),
-        partial_text=begun.text,
-        interrupted_step=cut,
-        findings=found,
-        partial_findings=begun.found[len(found) :],
-        thoughts=tuple(thoughts[turns[-1][1].thoughts if turns else 0 :]),
+        agents=tuple(agents),
+        handoffs=handoffs,
+        turns=tuple(turns),
+        partial_text=partial.text,
+        interrupted_step=interrupted,
+        continues=bool(partial.text) and all(each.action is Action.FLAG for each in partial_findings),
+        findings=last.findings,
+        partial_findings=partial_findings,
+        thoughts=tuple(thoughts[last.thoughts :]),
         thought_count=len(thoughts),
         last_step=max((step.number for step in steps), default=0),
         finished_steps=sum(step.ended_at is not None for step in steps),
-        unmatched_tools=tuple(name for call_id, name in _open_calls(events).items() if call_id not in known),
+        unmatched_tools=tuple(name for call_id, name in open_calls.items() if call_id not in known),
     )
 
 
-def _must_ask_again(turn: PastTurn) -> bool:
-    """Whether none of a turn's calls has started, and one cannot start because it was redacted."""
-    return any(not each.whole for each in turn.calls) and all(each.step is None for each in turn.calls)
-
-
-def _read(step: StepRecord, shape: Any) -> Any:
+def _read(step: StepRecord, shape: type[_T]) -> _T:
     try:
         return msgspec.convert(step.result, shape)
     except (msgspec.ValidationError, TypeError) as error:
         raise UnreadableSteps(f"step {step.number} of run {step.run_id}") from error
-
-
-def _reply(said: _RecordedReply) -> Reply:
-    calls = tuple(ToolRequest(each.id, each.name, each.arguments, each.description) for each in said.calls)
-    return Reply(said.text, calls, said.handoff, said.usage)
-
-
-@frozen
-class _RecordedResult:
-    """The result of a finished call's step."""
-
-    value: Any
-    summary: str
-    visualization: dict[str, Any] | None
-    note: str
-    suspect: bool
-
-
-def _pending_call(
-    call: _RecordedCall,
-    tools: Mapping[str | None, StepRecord],
-    asked: Mapping[str, ApprovalRequired],
-    decided: Mapping[str, ApprovalDecided],
-) -> PendingCall:
-    wish, name = ToolRequest(call.id, call.name, call.arguments, call.description), call.call_id
-    step = tools.get(name)
-    if step is not None and step.ended_at is not None:
-        _read(step, _RecordedResult)
-    return PendingCall(wish, name, call.whole, step, asked.get(name), decided.get(name))
-
-
-def _started(events: Sequence[Event]) -> tuple[tuple[str, str], ...]:
-    ids = [event.agent_id for event in events if isinstance(event, AgentStarted)]
-    return tuple((agent_id, agent_id.rpartition("-")[0]) for agent_id in ids)
-
-
-def _open_calls(events: Sequence[Event]) -> dict[str, str]:
-    calls: dict[str, str] = {}
-    for event in events:
-        match event:
-            case ToolExecuting(call_id=call_id, tool_name=name):
-                calls[call_id] = name
-            case ToolCompleted(call_id=call_id):
-                calls.pop(call_id, None)
-    return calls

@@ -12,6 +12,7 @@ import math
 import trio
 
 from actors import Actor, ActorRef, Context, Supervision, Terminated
+from understudy.chat.answer.stream import AnswerStream
 from understudy.chat.messages import Decide, FinishRun, PermitGranted, PositionChanged, RunRequest, Stop
 from understudy.chat.run.agent_loop import AgentLoop
 from understudy.chat.run.deadline import PausableDeadline
@@ -38,20 +39,21 @@ class Run(Actor):
     ) -> None:
         agent, before = services.agents[job.agent], before or Replay()
         self.job = job
-        self.limit_s = min(agent.run_limit_s(services.limits.run_s), job.settings.timeout_s or math.inf)
+        self.limit_s = min(agent.run_limit_s(services.limits.run_s), job.settings.get("timeout_s") or math.inf)
         self.title = agent.display_title
         self.recorder = Recorder(job.run_id, conversation, services, agent, last_step=before.last_step)
         self.deadline = PausableDeadline(job.run_id, job.owner, services.limiter, self.recorder.send_heartbeat)
         self.tools = ToolExecutor(job, services, self.recorder, self.deadline)
         self.recorder.waiting_note = self.tools.waiting_note
-        self.loop = AgentLoop(job, services, self.recorder, self.tools, agent, before)
+        self.stream = AnswerStream(job, services, self.recorder, before)
+        self.loop = AgentLoop(job, services, self.recorder, self.tools, self.stream, agent, before)
         self.stopped = trio.CancelScope()
 
     async def on_start(self, context: Context) -> None:
         """Start the work in tasks of their own; the conversation does not wait for it."""
         context.start_soon(functools.partial(self._work, context))
         context.start_soon(self.recorder.keep_alive)
-        context.start_soon(self.loop.stream.release_in_pauses)
+        context.start_soon(self.stream.release_in_pauses)
 
     async def receive(self, message: object, context: Context) -> None:
         """Handle cancellation, approval decisions, the end of tool calls, and the run's permit and queue position."""
@@ -69,30 +71,27 @@ class Run(Actor):
                 self.tools.call_exited(ref, reason)
 
     async def _work(self, context: Context) -> None:
-        close = await self._run_to_end(context)
-        if close is not None:
-            extra = {"run_id": close.run_id, "why": close.ending.name.lower(), "error_id": close.error_id}
-            log.info("run.closing", extra=extra)
-            await self.tools.stop()
-            await self.recorder.conversation.ask(close, timeout_s=RECORD_S)
-        context.stop()
-
-    async def _run_to_end(self, context: Context) -> FinishRun | None:
-        """Work. Return None if the answer was recorded, else the request that finishes the run."""
-        run_id = self.job.run_id
+        """Work until the answer is recorded; if that fails, have the conversation finish the run. Then stop."""
+        run_id, finish = self.job.run_id, None
+        self.deadline.scope.deadline = trio.current_time() + self.limit_s
         try:
-            self.deadline.start(self.limit_s)
             with self.stopped, self.deadline.scope:
                 await self.loop.run(context)
         except ModelUnavailable as error:
-            return FinishRun(run_id, Ending.NO_MODEL, error.message, new_error_id(), error.retry_after_s)
+            finish = FinishRun(run_id, Ending.NO_MODEL, error.message, new_error_id(), error.retry_after_s)
         except StorageUnavailable:
-            return FinishRun(run_id, Ending.NO_STORAGE, error_id=new_error_id())
+            finish = FinishRun(run_id, Ending.NO_STORAGE, error_id=new_error_id())
         except Blocked as blocked:
-            return FinishRun(run_id, Ending.BLOCKED, blocked.message, blocked.error_id)
-        if self.stopped.cancelled_caught:
-            return FinishRun(run_id, Ending.CANCELLED)
-        if self.deadline.scope.cancelled_caught:
-            sentence = f"{self.title} did not finish within {self.limit_s:g} s."
-            return FinishRun(run_id, Ending.TIMED_OUT, sentence, new_error_id())
-        return None
+            finish = FinishRun(run_id, Ending.BLOCKED, blocked.message, blocked.error_id)
+        else:
+            if self.stopped.cancelled_caught:
+                finish = FinishRun(run_id, Ending.CANCELLED)
+            elif self.deadline.scope.cancelled_caught:
+                sentence = f"{self.title} did not finish within {self.limit_s:g} s."
+                finish = FinishRun(run_id, Ending.TIMED_OUT, sentence, new_error_id())
+        if finish is not None:
+            extra = {"run_id": run_id, "why": finish.ending.name.lower(), "error_id": finish.error_id}
+            log.info("run.closing", extra=extra)
+            await self.tools.stop()
+            await self.recorder.conversation.ask(finish, timeout_s=RECORD_S)
+        context.stop()

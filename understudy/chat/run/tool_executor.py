@@ -1,13 +1,18 @@
-"""Executes the tool calls of a model's turn concurrently, each in an actor of its own with its pair of events."""
+"""Executes the tool calls of a model's turn concurrently, each in an actor of its own with its pair of events.
 
+1. The crash of a tool is a failed outcome of its call, and never crashes the run.
+2. The arguments that a user approves are those that run: if some were redacted, the redacted ones run.
+"""
+
+import functools
 import logging
 from collections.abc import Sequence
 from typing import Any
 
 import trio
-from attrs import define, evolve, field
+from attrs import asdict, define, evolve, field
 
-from actors import ActorRef, ChildSpec, Context, Crashed, Exit, Restart, StopMode
+from actors import Actor, ActorRef, ChildSpec, Context, Crashed, Exit, Restart, StopMode
 from transport.wire.codes import ERRORS
 from transport.wire.events import (
     ApprovalDecided,
@@ -20,14 +25,15 @@ from transport.wire.events import (
 )
 from understudy.agents.agent import Agent
 from understudy.chat.messages import Decide, RunRequest
-from understudy.chat.run.approval import Approval, approval_arguments, copy_arguments
+from understudy.chat.run.approval import Approval, copy_arguments, needs_approval
 from understudy.chat.run.deadline import PausableDeadline
 from understudy.chat.run.recorder import Recorder
-from understudy.chat.run.replay import PendingCall
-from understudy.chat.run.tool_call import ToolCall, ToolOutcome
+from understudy.chat.run.replay import PendingCall, RecordedResult
 from understudy.chat.services import Services
 from understudy.content.filter import Blocked
-from understudy.content.summary import build_summary, count_by_kind
+from understudy.content.summary import build_summary, count_by_kind, is_suspect
+from understudy.content.values import SanitizedValue
+from understudy.models.model import ToolRequest
 from understudy.observe.logs import new_error_id
 from understudy.storage.errors import StorageUnavailable
 from understudy.storage.rows import StepRecord
@@ -46,6 +52,65 @@ MAX_SHOWN = 2000
 MAX_NAME = 64
 """Characters of the name of an unknown tool; names of tools have no more."""
 AWAITING_APPROVAL = "Waiting for your consent to"
+
+
+@define(eq=False)
+class ToolOutcome:
+    """The outcome of a call: created by the run, filled in by the call. Left as created, it means the call was killed.
+
+    `call_id` is the server's own id: the ids that models give need not be unique. `note` is the user's note with the
+    approval. `suspect`: the result contains text that looks like instructions, of which the model is warned. `answer`,
+    unless empty, is the answer of the run.
+    """
+
+    request: ToolRequest
+    call_id: str
+    status: ToolStatus = ToolStatus.KILLED
+    value: Any = field(default=None, repr=False)
+    summary: str = "Was interrupted before it was finished."
+    visualization: dict[str, Any] | None = field(default=None, repr=False)
+    kind: str = ""
+    answer: str = field(default="", repr=False)
+    note: str = field(default="", repr=False)
+    suspect: bool = False
+    ended: trio.Event = field(factory=trio.Event, repr=False)
+
+    def fail(self, status: ToolStatus, code: str, sentence: str) -> None:
+        """Set the failure, as a result that clients and models can read."""
+        self.status, self.summary, self.visualization, self.kind, self.answer = status, sentence, None, "", ""
+        self.value = {"error": {"code": code, "message": sentence}}
+
+
+class ToolCall(Actor):
+    """Calls a tool within its time limit, fills in the outcome, and stops."""
+
+    def __init__(self, tool: Tool, arguments: dict[str, Any], context: ToolContext, outcome: ToolOutcome) -> None:
+        self.tool = tool
+        self.arguments = arguments
+        self.tool_context = context
+        self.outcome = outcome
+
+    async def on_start(self, context: Context) -> None:
+        """Start the call in a task of its own; the run does not wait for it."""
+        context.start_soon(functools.partial(self._call, context))
+
+    async def receive(self, message: object, context: Context) -> None:
+        """Ignore messages: a tool call is only stopped or killed."""
+
+    async def _call(self, context: Context) -> None:
+        outcome = self.outcome
+        with trio.move_on_after(self.tool.timeout_s) as limit:
+            try:
+                result = await self.tool.call(self.arguments, self.tool_context)
+            except ToolError as error:
+                outcome.fail(ToolStatus.FAILED, error.code, error.message)
+            else:
+                outcome.status, outcome.value, outcome.summary = ToolStatus.OK, result.value, result.summary
+                outcome.visualization, outcome.kind, outcome.answer = result.visualization, result.kind, result.answer
+        if limit.cancelled_caught:
+            sentence = f"{self.tool.name} was stopped after {self.tool.timeout_s:g} s without a result."
+            outcome.fail(ToolStatus.TIMED_OUT, "tool_timeout", sentence)
+        context.stop()
 
 
 @define
@@ -78,16 +143,21 @@ class ToolExecutor:
             StorageUnavailable: A call could not be recorded. The other calls were stopped.
         """
         self.recorder.activity = "running " + ", ".join(each.request.name for each in calls[:MAX_CALLS])
-        outcomes = [ToolOutcome.from_step(each) for each in calls]
-        self.unfinished = {each.call_id for each in calls if not each.done}
+        self.unfinished = {each.call_id for each in calls if each.result is None}
+        outcomes: list[ToolOutcome] = []
         unavailable: StorageUnavailable | None = None
         try:
             async with trio.open_nursery() as nursery:
-                for number, (wanted, outcome) in enumerate(zip(calls, outcomes, strict=True)):
-                    if not wanted.done:
-                        nursery.start_soon(
-                            self._execute_one, wanted, outcome, number >= MAX_CALLS, agent, agent_id, context
-                        )
+                for number, call in enumerate(calls):
+                    outcomes.append(outcome := ToolOutcome(call.request, call.call_id))
+                    if (past := call.result) is None:
+                        refused = number >= MAX_CALLS
+                        nursery.start_soon(self._execute_one, call, outcome, refused, agent, agent_id, context)
+                        continue
+                    assert call.step is not None  # noqa: S101 - for the type checker: a result is that of a step
+                    outcome.status, outcome.suspect = ToolStatus(call.step.status), past.suspect
+                    outcome.value, outcome.summary, outcome.visualization = past.value, past.summary, past.visualization
+                    outcome.kind, outcome.answer, outcome.note = past.kind, past.answer, past.note
         except* StorageUnavailable as group:
             unavailable = StorageUnavailable(str(group.exceptions[0]))
         if unavailable is not None:
@@ -123,90 +193,70 @@ class ToolExecutor:
             await ref.stop(StopMode.NOW)
 
     async def _execute_one(
-        self, wanted: PendingCall, outcome: ToolOutcome, refused: bool, agent: Agent, agent_id: str, context: Context
+        self, call: PendingCall, outcome: ToolOutcome, refused: bool, agent: Agent, agent_id: str, context: Context
     ) -> None:
-        began = self.services.clock()
-        if wanted.step is None:
-            step, waited_s = await self._start(outcome, refused, agent, agent_id, context)
-        else:
-            step, waited_s = wanted.step, await self._resume(wanted, outcome, refused, agent, context)
-        await self._complete(outcome, step, agent, agent_id, began + waited_s)
+        """Execute a call, unless it is refused or its approval denied, and record its outcome.
 
-    async def _start(
-        self, outcome: ToolOutcome, refused: bool, agent: Agent, agent_id: str, context: Context
-    ) -> tuple[StepRecord, float]:
-        """Execute a new call unless it is refused. Return its step and the seconds it waited for approval."""
-        call, began = outcome.request, self.services.clock()
-        tool = agent.tool(call.name)
-        said = await self._sanitize_request(outcome, tool)
-        name, arguments = said["name"], dict(call.arguments)
-        shown = {key: _shown(value) for key, value in said["arguments"].items()}
-        step = self.recorder.next_step("tool", name, outcome.call_id, said["arguments"], began)
-        executing = ToolExecuting(agent_id, outcome.call_id, name, shown, said["description"][:MAX_SHOWN], began)
-        asked = None
-        if outcome.status is not ToolStatus.KILLED:  # it was blocked
-            tool = None
-        elif (tool := self._check_limits(tool, outcome, refused, name)) is not None:
-            try:
-                # The arguments that are shown are those that run: if some were redacted, the redacted ones run.
-                asked = None if approval_arguments(tool, arguments) is None else copy_arguments(said["arguments"])
-            except ToolError as error:
-                outcome.fail(ToolStatus.FAILED, error.code, error.message)
-                tool = None
-            except Exception as error:  # of the tool's own `approval`: whether the call may run is unknown
-                self._record_crash(outcome, error)
-                tool = None
-        if tool is None or asked is None:
-            await self.recorder.record(executing, steps=(step,))
-            if tool is not None:
-                await self._run(tool, arguments, outcome, context)
-            return step, 0.0
-        expires_at = self.services.clock() + self.services.limits.approval_s
-        required = ApprovalRequired(agent_id, outcome.call_id, name, asked, expires_at)
-        if await self._ask_user(required, outcome, context, executing, required, steps=(step,)):
-            waited_s = self.services.clock() - began
-            await self._run(tool, asked, outcome, context)
-            return step, waited_s
-        return step, self.services.clock() - began
+        The step and the events that a restarted run finds recorded are not recorded again.
+        """
+        began, name, arguments = self.services.clock(), call.request.name, dict(call.request.arguments)
+        tool, step, required = agent.tool(name), call.step, call.approval_event
+        events: tuple[Event, ...] = ()
+        if step is None:
+            said = await self._sanitize_request(outcome, tool)
+            name, sanitized = said["name"], said["arguments"]
+            step = self.recorder.next_step("tool", name, outcome.call_id, sanitized, began)
+            shown = dict(sanitized)
+            for key, value in sanitized.items():
+                if isinstance(value, str) and len(value) > MAX_SHOWN:
+                    shown[key] = f"{value[:MAX_SHOWN]}… ({len(value) - MAX_SHOWN:,} more characters)"
+            events = (ToolExecuting(agent_id, outcome.call_id, name, shown, said["description"][:MAX_SHOWN], began),)
+        if outcome.status is ToolStatus.KILLED:  # else its text is blocked
+            if refused:
+                outcome.fail(ToolStatus.FAILED, "invalid_arguments", f"{MAX_CALLS} calls at a time are the limit.")
+            elif tool is None:
+                outcome.fail(ToolStatus.FAILED, "invalid_arguments", f"This agent has no tool called {name}.")
+            elif events and tool.approval is not False:
+                required = self._approval_request(tool, outcome, sanitized, agent_id)
+        runs, waited_s = outcome.status is ToolStatus.KILLED, 0.0
+        if runs and required is not None:
+            if (decided := call.decision_event) is not None:
+                runs = self._apply_decision(decided.decision, decided.note or "", outcome)
+            else:
+                runs = await self._ask_user(required, outcome, context, *events, step=step)
+            waited_s, arguments = self.services.clock() - began, dict(required.parameters)
+        elif events:
+            await self.recorder.record(*events, steps=(step,))
+        if runs and tool is not None:
+            await self._run(tool, arguments, outcome, context)
+        # An unknown name is the model's text: it must not become a label.
+        await self._complete(outcome, step, None if tool is None else tool.name, agent_id, began + waited_s)
 
-    async def _resume(
-        self, wanted: PendingCall, outcome: ToolOutcome, refused: bool, agent: Agent, context: Context
-    ) -> float:
-        """Execute a call that was recorded before a restart. Return the seconds it waited for approval since."""
-        began = self.services.clock()
-        tool = self._check_limits(agent.tool(wanted.request.name), outcome, refused, wanted.request.name)
-        if tool is None:
-            return 0.0
-        if wanted.approval_event is None:
-            await self._run(tool, dict(wanted.request.arguments), outcome, context)
-            return 0.0
-        if wanted.decision_event is None:
-            allowed = await self._ask_user(wanted.approval_event, outcome, context)
-        else:
-            allowed = self._apply_decision(wanted.decision_event.decision, wanted.decision_event.note or "", outcome)
-        waited_s = self.services.clock() - began
-        if allowed:
-            await self._run(tool, dict(wanted.approval_event.parameters), outcome, context)
-        return waited_s
-
-    def _check_limits(self, tool: Tool | None, outcome: ToolOutcome, refused: bool, name: str) -> Tool | None:
-        """Return the tool of a call; None if the call is refused, and set the outcome."""
-        if refused:
-            outcome.fail(ToolStatus.FAILED, "invalid_arguments", f"{MAX_CALLS} calls at a time are the limit.")
-            return None
-        if tool is None:
-            outcome.fail(ToolStatus.FAILED, "invalid_arguments", f"This agent has no tool called {name}.")
-        return tool
+    def _approval_request(
+        self, tool: Tool, outcome: ToolOutcome, arguments: dict[str, Any], agent_id: str
+    ) -> ApprovalRequired | None:
+        """Return the request for the user's approval; None if the call needs none, or fails because that is unknown."""
+        try:
+            if not needs_approval(tool, dict(outcome.request.arguments)):
+                return None
+            expires_at, asked = self.services.clock() + self.services.limits.approval_s, copy_arguments(arguments)
+            return ApprovalRequired(agent_id, outcome.call_id, tool.name, asked, expires_at)
+        except ToolError as error:
+            outcome.fail(ToolStatus.FAILED, error.code, error.message)
+        except Exception as error:  # of the tool's own `approval`
+            self._record_crash(outcome, error)
+        return None
 
     async def _complete(
-        self, outcome: ToolOutcome, step: StepRecord, agent: Agent, agent_id: str, worked_from: float
+        self, outcome: ToolOutcome, step: StepRecord, label: str | None, agent_id: str, worked_from: float
     ) -> None:
         """Record the outcome of a call, which worked since `worked_from` (Unix seconds)."""
         now = self.services.clock()
         worked_s = max(0.0, now - worked_from)
-        tool = agent.tool(outcome.request.name)  # an unknown name is the model's text: it must not become a label
-        self.services.metrics.tool_ended(None if tool is None else tool.name, outcome.status.value, worked_s)
-        await self._sanitize_result(outcome)
+        self.services.metrics.tool_ended(label, outcome.status.value, worked_s)
+        clean = await self._sanitize_result(outcome)
+        findings, omitted = clean.findings, clean.omitted
+        outcome.suspect = is_suspect(findings)
         completed = ToolCompleted(
             agent_id=agent_id,
             call_id=outcome.call_id,
@@ -216,18 +266,28 @@ class ToolExecutor:
             status=outcome.status,
             duration_ms=worked_s * 1000,
             timestamp=now,
-            findings=count_by_kind(outcome.findings) or None,
+            findings=count_by_kind(findings) or None,
         )
         redactions = build_summary(
-            "tool", outcome.findings, self.services.summary_from, omitted=outcome.omitted, call_id=outcome.call_id
+            "tool", findings, self.services.summary_from, omitted=omitted, call_id=outcome.call_id
+        )
+        result = RecordedResult(
+            outcome.value,
+            outcome.summary,
+            outcome.visualization,
+            outcome.note,
+            outcome.suspect,
+            outcome.kind,
+            outcome.answer,
         )
         await self.recorder.record(
             completed,
             *([] if redactions is None else [redactions]),
-            steps=(evolve(step, result=outcome.step_result, status=outcome.status.value, ended_at=now),),
+            steps=(evolve(step, result=asdict(result), status=outcome.status.value, ended_at=now),),
         )
         self.unfinished.discard(outcome.call_id)
-        self._pause_if_all_wait()
+        if self.awaiting_approval and self.unfinished <= self.awaiting_approval.keys():
+            self.deadline.pause()
 
     async def _sanitize_request(self, outcome: ToolOutcome, tool: Tool | None) -> dict[str, Any]:
         """Return the model's text for a call as it is shown and stored. If it is blocked, the call fails."""
@@ -246,7 +306,7 @@ class ToolExecutor:
             return {"description": tool.description, **said, "name": tool.name}
         return {"description": f"Calling {said['name']}", **said}
 
-    async def _sanitize_result(self, outcome: ToolOutcome) -> None:
+    async def _sanitize_result(self, outcome: ToolOutcome) -> SanitizedValue:
         """Redact or block the result of a call, before it is stored, published or given to the model."""
         content_filter = self.services.content_filter
         clean, summary = await content_filter.filter_result(outcome.value, outcome.summary)
@@ -254,16 +314,15 @@ class ToolExecutor:
             answer = await content_filter.filter_value(outcome.answer, content_filter.tool)
             outcome.answer = str(answer.value)
             clean.texts += answer.texts
-        outcome.findings, outcome.omitted = clean.findings, clean.omitted
         if clean.blocked:
             blocked = content_filter.blocked_error("The tool's result is not let pass", clean.texts)
             outcome.fail(ToolStatus.FAILED, "content_blocked", blocked.message)
-            outcome.visualization = None
-            return
+            return clean
         outcome.value, outcome.summary = clean.value, summary
         if outcome.visualization is not None and not await content_filter.accepts_chart(outcome.visualization):
             outcome.visualization = None
             outcome.summary += " (the chart is left out: it shows what must not be shown)"
+        return clean
 
     async def _ask_user(
         self,
@@ -271,11 +330,11 @@ class ToolExecutor:
         outcome: ToolOutcome,
         context: Context,
         *events: Event,
-        steps: tuple[StepRecord, ...] = (),
+        step: StepRecord,
     ) -> bool:
         """Wait for the user's decision about a call. Return whether it may run; if not, set the outcome.
 
-        `events` and `steps` are recorded first; none if the request for approval is in the log already.
+        `events`, the request and `step` are recorded first, unless there are no `events`: then the log has them.
         """
         call_id, left_s = outcome.call_id, required.expires_at - self.services.clock()
         deadline = trio.current_time() + min(max(0.0, left_s), self.services.limits.approval_s)
@@ -283,8 +342,9 @@ class ToolExecutor:
         self.awaiting_approval[call_id] = required.tool_name
         try:
             if events:
-                await self.recorder.record(*events, steps=steps)
-            self._pause_if_all_wait()
+                await self.recorder.record(*events, required, steps=(step,))
+            if self.unfinished <= self.awaiting_approval.keys():
+                self.deadline.pause()
             decision = await approval.wait_for_decision(deadline)
             try:
                 await self.recorder.record(ApprovalDecided(call_id, decision, approval.note or None))
@@ -308,10 +368,6 @@ class ToolExecutor:
         outcome.fail(ToolStatus.DENIED, "forbidden", sentence)
         return False
 
-    def _pause_if_all_wait(self) -> None:
-        if self.awaiting_approval and self.unfinished <= self.awaiting_approval.keys():
-            self.deadline.pause()
-
     def _record_crash(self, outcome: ToolOutcome, error: BaseException) -> None:
         error_id = new_error_id()
         extra = {"tool": outcome.request.name, "error_id": error_id, "run_id": self.job.run_id}
@@ -320,13 +376,22 @@ class ToolExecutor:
 
     async def _run(self, tool: Tool, arguments: dict[str, Any], outcome: ToolOutcome, context: Context) -> None:
         """Run the tool in an actor of its own; the outcome is set afterwards, even if the actor crashes or hangs."""
-        about = self._tool_context(outcome.call_id)
-        spec = ChildSpec(
-            outcome.call_id,
-            lambda: ToolCall(tool, arguments, about, outcome),
-            restart=Restart.TEMPORARY,
-            shutdown_s=GRACE_S,
+        job, memory = self.job, self.services.memory
+        tool_context = ToolContext(
+            owner=job.owner,
+            thread_id=job.thread_id,
+            run_id=job.run_id,
+            call_id=outcome.call_id,
+            references=job.references,
+            files=self.services.attachments(job.owner),
+            server=self.services.server(job.owner, job.roles),
+            roles=job.roles,
+            progress=self._progress,
+            memory=Notebook() if memory is None else memory(job.owner, self.recorder.speaker.name),
+            found=job.findings_summary,
         )
+        call = functools.partial(ToolCall, tool, arguments, tool_context, outcome)
+        spec = ChildSpec(outcome.call_id, call, restart=Restart.TEMPORARY, shutdown_s=GRACE_S)
         ref = await context.spawn(spec)
         self.running[ref] = outcome
         context.watch(ref)
@@ -337,27 +402,5 @@ class ToolExecutor:
             ref.kill()
             outcome.fail(ToolStatus.TIMED_OUT, "tool_timeout", f"{tool.name} did not stop when its time was up.")
 
-    def _tool_context(self, call_id: str) -> ToolContext:
-        job, memory = self.job, self.services.memory
-        return ToolContext(
-            owner=job.owner,
-            thread_id=job.thread_id,
-            run_id=job.run_id,
-            call_id=call_id,
-            references=job.references,
-            files=self.services.attachments(job.owner),
-            server=self.services.server(job.owner, job.roles),
-            roles=job.roles,
-            progress=self._progress,
-            memory=Notebook() if memory is None else memory(job.owner, self.recorder.speaker.name),
-            found=job.findings_summary,
-        )
-
     def _progress(self, done: float, total: float | None, note: str) -> None:
         self.recorder.send_progress(done, total, self.services.content_filter.filter_progress(str(note)))
-
-
-def _shown(value: Any) -> Any:
-    if isinstance(value, str) and len(value) > MAX_SHOWN:
-        return f"{value[:MAX_SHOWN]}… ({len(value) - MAX_SHOWN:,} more characters)"
-    return value

@@ -12,7 +12,7 @@ from actors import Actor, ActorSystem, ChildSpec, Context
 from transport.wire.errors import CommandRejected
 from transport.wire.events import ApprovalDecision
 from understudy.chat.messages import Decide
-from understudy.chat.run.approval import MAX_ARGUMENT_BYTES, Approval, approval_arguments, check_note, copy_arguments
+from understudy.chat.run.approval import MAX_ARGUMENT_BYTES, Approval, check_note, copy_arguments, needs_approval
 from understudy.storage.errors import StorageUnavailable
 from understudy.tools.errors import ToolError
 from understudy.tools.tool import Tool, tool
@@ -102,33 +102,34 @@ async def test_a_wait_ends_when_its_time_is_up_and_no_decision_counts_then(
         assert told == [(ALLOW, False)]
 
 
-def test_a_tool_says_when_it_needs_consent() -> None:
-    """Always, never, or by what it is called with."""
-    assert approval_arguments(paying(False), {"amount": 1.0}) is None
-    assert approval_arguments(paying(True), {"amount": 1.0}) == {"amount": 1.0}
+def test_a_tool_says_when_it_needs_approval() -> None:
+    """A tool needs approval always, never, or depending on the arguments of the call."""
+    assert not needs_approval(paying(False), {"amount": 1.0})
+    assert needs_approval(paying(True), {"amount": 1.0})
     large = paying(lambda arguments: arguments["amount"] > 100)
-    assert approval_arguments(large, {"amount": 100.0}) is None
-    assert approval_arguments(large, {"amount": 101.0}) == {"amount": 101.0}
+    assert not needs_approval(large, {"amount": 100.0})
+    assert needs_approval(large, {"amount": 101.0})
     assert [paying(each).approval_mode for each in (True, False, len)] == ["always", "never", "sometimes"]
 
 
-def test_what_is_shown_is_a_copy_that_nobody_can_change() -> None:
-    """Neither who holds the model's call, nor the tool's own `approval`."""
+def test_the_arguments_shown_are_a_copy() -> None:
+    """The tool's own `approval` changes its arguments, and the model's call is changed later: the copy stays."""
 
     def meddling(arguments: dict[str, Any]) -> bool:
         arguments["to"].append("mallory")
         return True
 
     given: dict[str, Any] = {"amount": 1.0, "to": ["anna"]}
-    shown = approval_arguments(paying(meddling), given)
+    assert needs_approval(paying(meddling), given)
+    shown = copy_arguments(given)
     given["to"].append("eve")
     assert shown == {"amount": 1.0, "to": ["anna"]}
 
 
-def test_arguments_that_do_not_fit_are_not_asked_about() -> None:
-    """The tool would refuse them after consent; the model is told at once."""
+def test_arguments_that_do_not_fit_need_no_approval() -> None:
+    """Arguments that the tool refuses raise an error before the user is asked."""
     with pytest.raises(ToolError, match="amount"):
-        approval_arguments(paying(True), {"amount": "much"})
+        needs_approval(paying(True), {"amount": "much"})
 
 
 @pytest.mark.parametrize("arguments", [{"text": "x" * MAX_ARGUMENT_BYTES}, {"text": object()}, {"text": "\ud800"}])

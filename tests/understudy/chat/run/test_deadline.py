@@ -35,7 +35,7 @@ async def test_the_clock_stands_still_while_the_run_rests(autojump_clock: trio.t
         work = PausableDeadline("r", "ada", slots, lambda: None)
         slots.acquire("r", "ada", run)
         began = trio.current_time()
-        work.start(30)
+        work.scope.deadline = began + 30
         with work.scope:
             await trio.sleep(5)
             work.pause()
@@ -60,7 +60,7 @@ async def test_standing_in_line_again_is_not_work_either(autojump_clock: trio.te
         slots.acquire("r", "ada", run)
         run.tell(work)
         began = trio.current_time()
-        work.start(30)
+        work.scope.deadline = began + 30
         work.pause()
         slots.acquire("other", "ada", run)
         async with trio.open_nursery() as nursery:

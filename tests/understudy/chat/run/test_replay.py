@@ -23,6 +23,7 @@ from transport.wire.events import (
     Event,
     MessageAccepted,
     ToolExecuting,
+    Usage,
 )
 from understudy.agents.agent import Agent
 from understudy.chat.answer import stream
@@ -289,11 +290,11 @@ def test_where_a_recorded_turn_stands() -> None:
         None,
     )
     assert (where.agents, where.speaker) == ((("a-12345678", "a"),), "a")
-    assert (where.usage.input, where.usage.output, where.last_step, where.finished_steps) == (1, 2, 2, 1)
+    assert (where.turns[0].reply.usage, where.last_step, where.finished_steps) == (Usage(1, 2, 1), 2, 1)
     assert (where.thoughts, where.thought_count) == ((), 1)
     (call,) = where.turns[0].calls
     assert (call.request, call.call_id) == (ToolRequest("c0", "again", {"text": "x"}), "x0")
-    assert (call.done, call.in_doubt, where.calls_in_doubt(AGENT)) == (False, True, ())
+    assert (call.result, call.in_doubt, where.calls_in_doubt(AGENT)) == (None, True, ())
 
 
 def test_a_call_in_doubt_is_only_made_again_if_its_tool_allows_it_and_all_of_it_is_known() -> None:
