@@ -12,8 +12,7 @@ from transport.wire.codec import from_log
 from transport.wire.errors import UnreadableEvent
 from transport.wire.events import Envelope, FinalResponse, MessageAccepted, SanitizationSummary
 from understudy.chat.answer.html import PREFETCH_S, AnswerHtml
-from understudy.chat.conversation.core import ActiveRun
-from understudy.chat.conversation.resume import ResumeAttempt
+from understudy.chat.conversation.active_run import ActiveRun, ResumeAttempt
 from understudy.chat.envelope import wrap
 from understudy.chat.messages import RunRequest
 from understudy.chat.run.replay import UnreadableSteps, replay

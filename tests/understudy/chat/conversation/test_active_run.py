@@ -6,7 +6,7 @@ import pytest
 from attrs import evolve
 
 from understudy.agents.agent import Agent
-from understudy.chat.conversation.resume import JITTER, MAX_ATTEMPTS, ResumeAttempt
+from understudy.chat.conversation.active_run import JITTER, MAX_ATTEMPTS, ResumeAttempt
 from understudy.chat.run.replay import PastTurn, PendingCall, Replay
 from understudy.models.model import Reply, ToolRequest
 from understudy.storage.rows import RunRecord, StepRecord

@@ -1,0 +1,230 @@
+"""A run without a committed end: its protocol, its streamed text, its rows, and how it is resumed. Pure."""
+
+import random
+from collections.abc import Mapping, Sequence
+from functools import partial
+from typing import Final
+
+import msgspec
+from attrs import define, field
+
+from transport.wire.codec import to_log
+from transport.wire.errors import CommandRejected
+from transport.wire.events import AskedAgent, Block, Envelope, Error, FinalResponse, MessageAccepted, PartialResult
+from understudy.agents.agent import Agent
+from understudy.chat.messages import Decide, RunRequest
+from understudy.chat.routing import ANSWER, find_agent
+from understudy.chat.run.replay import Replay
+from understudy.chat.run_protocol import RunProtocol
+from understudy.storage.rows import LoggedEvent, Message, RawText, RunRecord, StepRecord, Thread
+from understudy.storage.writes import Change, Fence, RunEnd
+
+MAX_ATTEMPTS: Final = 5
+"""Attempts at a run without progress; then it is abandoned, as it may be the cause of its servers' crashes."""
+BACKOFF_S: Final = 1.0
+BACKOFF_FACTOR: Final = 4.0
+MAX_BACKOFF_S: Final = 16.0
+"""Seconds before the second attempt, the factor for each further one, and the longest backoff. The first has none."""
+JITTER: Final = 0.25
+"""Fraction by which a backoff varies at random, as all runs of a server lose it at the same moment."""
+INTERRUPTED: Final = "The work on this message was interrupted"
+TITLE_CHARS: Final = 80
+"""Characters of a thread's first message that become its title."""
+
+
+@define(eq=False)
+class ResumeAttempt:
+    """The next attempt at a run. `number` counts from 1; `due`: its backoff is over; `recorded`: it is in the database.
+
+    `progress` is the number of finished steps, `replay` is None if the steps cannot be read. `agent_type` and `pillar`
+    are those that the message was addressed to.
+    """
+
+    number: int
+    progress: int
+    replay: Replay | None = field(repr=False)
+    agent_type: str
+    pillar: str | None = None
+    due: bool = field(init=False)
+    recorded: bool = field(default=False, init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self.due = self.number <= 1
+
+    @classmethod
+    def next_of(cls, run: RunRecord, replay: Replay | None) -> "ResumeAttempt":
+        """Return the next attempt at a run; a step finished since the last attempt restarts the count."""
+        progress = run.progress if replay is None else replay.finished_steps
+        number = 1 if progress > run.progress else run.attempts + 1
+        return cls(number, progress, replay, run.agent_type, run.pillar)
+
+    def agent(self, agents: Mapping[str, Agent]) -> str | None:
+        """Return the name of the run's first agent; None if that agent does not exist any more."""
+        if self.replay is not None and self.replay.agents:
+            name = self.replay.agents[0][1]
+            return name if name in agents else None
+        try:
+            return find_agent(self.agent_type, self.pillar, {name: agent.pillar for name, agent in agents.items()})
+        except CommandRejected:
+            return None
+
+    def backoff_s(self, chance: random.Random) -> float:
+        """Return the seconds to wait before this attempt."""
+        if self.due:
+            return 0.0
+        rest_s = min(BACKOFF_S * BACKOFF_FACTOR ** (self.number - 2), MAX_BACKOFF_S)
+        return rest_s * chance.uniform(1 - JITTER, 1 + JITTER)
+
+    def unresumable_reason(self, agents: Mapping[str, Agent]) -> tuple[str, str] | None:
+        """Return why the run cannot be resumed: a word for the log and a sentence for the user. None if it can."""
+        replay = self.replay
+        if self.number > MAX_ATTEMPTS:
+            return "set_aside", f"The work on this message was given up: it did not get on in {MAX_ATTEMPTS} attempts."
+        if replay is None:
+            return "unreadable", f"{INTERRUPTED}, and what was done of it cannot be read any more."
+        if self.agent(agents) is None or any(name not in agents for _, name in replay.agents):
+            return "no_agent", f"{INTERRUPTED}, and the agent that was at work is not here any more."
+        if unknown := replay.calls_in_doubt(agents.get(replay.speaker or "")):
+            names = ", ".join(dict.fromkeys(unknown))
+            was, it = ("was", "it") if len(unknown) == 1 else ("were", "they")
+            return "unknown", f"{INTERRUPTED} while {names} {was} at work: whether {it} took effect is unknown."
+        return None
+
+
+@define(eq=False)
+class ActiveRun:
+    """One run that has not ended. `started` while its actor lives.
+
+    `regenerates`: it answers a message once more; `request_id` is the client's name for the request to do so.
+    `attempt` is set if the run lost its server and is resumed. `decisions` of its user wait for a reply.
+    """
+
+    request: RunRequest
+    protocol: RunProtocol
+    envelope_template: Envelope
+    started: bool = False
+    stopped: bool = False
+    regenerates: bool = False
+    request_id: str | None = None
+    attempt: ResumeAttempt | None = None
+    decisions: list[Decide] = field(factory=list)
+    _stored: list[str] = field(factory=list, init=False, repr=False)
+    _blocks: list[Block] = field(factory=list, init=False, repr=False)
+    _shown: list[str] = field(factory=list, init=False, repr=False)
+    _length: int = field(default=0, init=False)
+
+    @property
+    def text(self) -> str:
+        """The answer streamed so far, as it is stored."""
+        return "".join(self._stored)
+
+    def set_speaker(self, agent_type: str, pillar: str | None) -> None:
+        """Have the events come from this agent from now on; they also name the agent that the message asked."""
+        template = self.envelope_template
+        asked = template.asked_agent or AskedAgent(template.agent_type or "", template.pillar)
+        same = (agent_type, pillar) == (asked.agent_type, asked.pillar)
+        asked_agent = None if same else asked
+        self.envelope_template = template.replace(agent_type=agent_type, pillar=pillar, asked_agent=asked_agent)
+
+    def append_text(self, text: str, blocks: tuple[Block, ...], stored: str | None = None) -> PartialResult:
+        """Append text to the answer. Return the event that shows it; `stored` is the text as stored if it differs."""
+        piece = PartialResult(text, self._length, blocks)
+        self._stored.append(text if stored is None else stored)
+        self._shown.append(text)
+        self._blocks.extend(blocks)
+        self._length += len(text)
+        return piece
+
+    def restart_text(self) -> PartialResult:
+        """Drop the answer streamed so far. Return the event that says so."""
+        for part in (self._stored, self._shown, self._blocks):
+            part.clear()
+        self._length = 0
+        return PartialResult("", 0)
+
+    def snapshot(self) -> PartialResult | None:
+        """Return the text so far as one event from offset 0; None if there is none or the run has ended."""
+        if not self._length or self.protocol.ended:
+            return None
+        return PartialResult("".join(self._shown), 0, tuple(self._blocks))
+
+    def change(
+        self,
+        envelopes: Sequence[Envelope],
+        fence: Fence | None,
+        *,
+        steps: Sequence[StepRecord] = (),
+        raw: RawText | None = None,
+        new_thread: bool = False,
+    ) -> Change:
+        """Return the change that stores these numbered events, and the rows that follow from them.
+
+        `MessageAccepted` inserts the run and its message, `FinalResponse` the answer; that or an `Error` ends the run.
+        """
+        request, template = self.request, self.envelope_template
+        owner, thread_id, run_id = request.owner, request.thread_id, request.run_id
+        agent_type, pillar = template.agent_type or "", template.pillar
+        row = partial(Message, owner=owner, thread_id=thread_id, run_id=run_id, agent_type=agent_type, pillar=pillar)
+        events, messages, thread, run, run_end = [], [], None, None, None
+        for envelope in envelopes:
+            event, now = envelope.event, envelope.timestamp
+            events.append(LoggedEvent(envelope.seq or 0, event.type, run_id, to_log(envelope)))
+            match event:
+                case MessageAccepted(message_id=message_id, content=content):
+                    if new_thread:
+                        words = content.split(maxsplit=TITLE_CHARS)[:TITLE_CHARS]  # a title cannot show more words
+                        title = " ".join(words)[:TITLE_CHARS] or "New conversation"
+                        thread = Thread(owner, thread_id, title, agent_type, pillar, now, now)
+                    found = request.findings_summary
+                    run = RunRecord(
+                        id=run_id,
+                        owner=owner,
+                        thread_id=thread_id,
+                        message_id=message_id,
+                        conversation_id=template.conversation_id,
+                        agent_type=agent_type,
+                        pillar=pillar,
+                        status="running",
+                        started_at=now,
+                        request_id=self.request_id,
+                        found=None if found is None else msgspec.json.encode(found),
+                    )
+                    if not self.regenerates:
+                        message = row(
+                            id=message_id,
+                            role="user",
+                            content=content,
+                            status="accepted",
+                            created_at=now,
+                            references=event.references,
+                            parent_id=event.parent_id,
+                            branch_of=event.branch_of,
+                        )
+                        messages.append(message)
+                case FinalResponse(message=content, status=status):
+                    answer = row(
+                        id=ANSWER + run_id,
+                        role="assistant",
+                        content=content,
+                        status=status.value,
+                        created_at=now,
+                        visualization=event.visualization,
+                        parent_id=request.message_id,
+                        branch_of=request.message_id if self.regenerates else None,
+                    )
+                    messages.append(answer)
+                    run_end = RunEnd(run_id, status.value, now)
+                case Error(code=code):
+                    run_end = RunEnd(run_id, "interrupted" if code == "run_interrupted" else "failed", now)
+        return Change(
+            owner=owner,
+            thread_id=thread_id,
+            events=tuple(events),
+            thread=thread,
+            messages=tuple(messages),
+            run=run,
+            run_end=run_end,
+            steps=tuple(steps),
+            raw=raw,
+            fence=fence,
+        )
