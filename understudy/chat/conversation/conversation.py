@@ -82,7 +82,6 @@ from understudy.chat.messages import (
 )
 from understudy.chat.routing import ANSWER
 from understudy.chat.run.run import Run
-from understudy.chat.run.run_settings import read_settings
 from understudy.chat.run_limiter import queue_note, release_permit
 from understudy.chat.run_protocol import Ending, RunProtocol
 from understudy.chat.services import Services
@@ -433,7 +432,7 @@ class Conversation(Actor):
                 found,
                 ask.roles,
                 context,
-                read_settings(settings),
+                settings,
             ),
             RunProtocol(ask.run_id),
             Envelope(
@@ -494,7 +493,8 @@ class Conversation(Actor):
         """Number, commit and publish events of a run.
 
         If the commit takes long, the subscribers are sent a progress event. `after_checkpoint`: first wait for the
-        checkpoint that is being stored, so that an older step replaces no newer one. `arrived_at` is when the message came that the first event accepts.
+        checkpoint that is being stored, so that an older step replaces no newer one. `arrived_at` is when the message
+        came that the first event accepts.
 
         Raises:
             RunProtocolError: An event breaks the run's protocol. Nothing was stored.
