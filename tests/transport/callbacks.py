@@ -4,11 +4,11 @@ from attrs import define, field
 
 from actors import ActorRef
 from transport.auth.identity import Identity
-from transport.outbox.catch_up import LogPage
-from transport.outbox.metrics import ConnectionMetrics, NoConnectionMetrics
+from transport.outbox.metrics import ConnectionMetrics
+from transport.outbox.outbox import LogPage
 from transport.wire.chunks import ChunkBudget
+from transport.wire.codec import Encoder
 from transport.wire.commands import Command
-from transport.wire.encoder import Encoder
 from transport.wire.events import Welcome
 
 
@@ -16,7 +16,7 @@ from transport.wire.events import Welcome
 class FakeCallbacks:
     """A `ConnectionCallbacks` that allows everything; what has no default raises AssertionError."""
 
-    metrics: ConnectionMetrics = field(factory=NoConnectionMetrics)
+    metrics: ConnectionMetrics = field(factory=ConnectionMetrics)
     encoder: Encoder = field(factory=Encoder)
     chunk_budget: ChunkBudget = field(factory=ChunkBudget)
 

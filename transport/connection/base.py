@@ -8,8 +8,7 @@ from typing import Final, Protocol
 from actors import Actor, ActorRef, ChildSpec, Context, Crashed, Exit, Normal, Restart, Supervision, Terminated
 from transport.auth.identity import Identity
 from transport.connection.callbacks import ConnectionCallbacks, ConnectionLimits
-from transport.outbox.outbox import LogPage, Outbox
-from transport.outbox.sink import Sink
+from transport.outbox.outbox import LogPage, Outbox, Sink
 from transport.wire.codes import CLOSES, ERRORS
 from transport.wire.dialects import Dialect
 from transport.wire.errors import CommandRejected, new_error_id

@@ -7,12 +7,11 @@ from attrs import field, frozen
 from actors import ActorRef
 from transport.auth.identity import Identity
 from transport.connection.heartbeat import Heartbeat
-from transport.outbox.catch_up import LogPage
 from transport.outbox.metrics import ConnectionMetrics
-from transport.outbox.outbox import OutboxLimits
+from transport.outbox.outbox import LogPage, OutboxLimits
 from transport.wire.chunks import ChunkBudget
+from transport.wire.codec import Encoder
 from transport.wire.commands import Command
-from transport.wire.encoder import Encoder
 from transport.wire.events import Welcome
 
 

@@ -15,8 +15,8 @@ from transport.connection.base import ClientConnection, ClosableSink
 from transport.connection.callbacks import ConnectionCallbacks
 from transport.connection.websocket import ConnectionLimits
 from transport.outbox.outbox import Deliver, Outbox, Reply, SubscribeThread
+from transport.wire.codec import WrapFrame
 from transport.wire.dialects import Dialect
-from transport.wire.encoder import WrapFrame
 from transport.wire.errors import CommandRejected
 
 log: Final = logging.getLogger("transport.stream")

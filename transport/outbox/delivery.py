@@ -109,13 +109,13 @@ class DeliveryCursors:
         if seq > thread.cursor + 1:
             return Verdict.BEHIND
         thread.cursor = seq
-        self._mark_used(thread_id, thread)
+        if 2 * len(self._threads) > self._max_threads:
+            self._mark_used(thread_id)
         return Verdict.SEND
 
-    def _mark_used(self, thread_id: str, thread: _Thread) -> None:
-        if 2 * len(self._threads) > self._max_threads:  # keep the order by use once eviction is near
-            del self._threads[thread_id]
-            self._threads[thread_id] = thread
+    def _mark_used(self, thread_id: str) -> None:
+        """Move a thread to the end of the order by use, which is kept once eviction is near."""
+        self._threads[thread_id] = self._threads.pop(thread_id)
 
     def offer_range(self, thread_id: str, first: int, last: int) -> int | None:
         """Judge live events `first` to `last` at once. Return how many of the first were sent already.
@@ -128,14 +128,20 @@ class DeliveryCursors:
         skip = thread.cursor + 1 - first
         thread.cursor = last
         thread.last_seq = max(thread.last_seq, last)
-        self._mark_used(thread_id, thread)
+        if 2 * len(self._threads) > self._max_threads:
+            self._mark_used(thread_id)
         return skip
 
-    def extend_log(self, thread_id: str, head: int) -> None:
-        """Record that the thread's log extends to `head`; a lower number than before is ignored."""
+    def extend_log(self, thread_id: str, head: int = 0) -> bool:
+        """Record that the thread's log extends to `head`; a lower number than before is ignored.
+
+        Return whether the log has events after the cursor; False if the thread is not subscribed.
+        """
         thread = self._threads.get(thread_id)
-        if thread is not None:
-            thread.last_seq = max(thread.last_seq, head)
+        if thread is None:
+            return False
+        thread.last_seq = max(thread.last_seq, head)
+        return thread.cursor < thread.last_seq
 
     def skip_to(self, thread_id: str, seq: int) -> None:
         """Move the cursor forward to `seq` and count the thread as caught up: the log was trimmed, a `Resync` is sent.
@@ -149,11 +155,6 @@ class DeliveryCursors:
     def behind(self) -> list[tuple[str, int]]:
         """Return (thread, cursor) of each thread whose log has events after the cursor."""
         return [(name, thread.cursor) for name, thread in self._threads.items() if thread.cursor < thread.last_seq]
-
-    def is_behind(self, thread_id: str) -> bool:
-        """Return whether the thread's log has events after the cursor."""
-        thread = self._threads.get(thread_id)
-        return thread is not None and thread.cursor < thread.last_seq
 
     def cursor(self, thread_id: str) -> int | None:
         """Return the last seq that was sent; None if the thread is not subscribed."""
@@ -193,9 +194,16 @@ class DeliveryCursors:
         """
         if run_id in self._ended:
             return None
-        state = self._text_state(thread_id, run_id)
+        state = self._texts.pop(run_id, None) or _Text(thread_id)
+        self._texts[run_id] = state
+        if len(self._texts) > self._max_texts:
+            del self._texts[next(iter(self._texts))]
         if offset > state.position:
-            return self._snapshot_if_due(state)
+            if state.pieces_since_request is not None and state.pieces_since_request < ASK_AGAIN:
+                state.pieces_since_request += 1
+                return None
+            state.pieces_since_request = 0
+            return SNAPSHOT_NEEDED
         end = offset + len(text)
         if not end:
             state.position, state.pieces_since_request = 0, None
@@ -218,20 +226,6 @@ class DeliveryCursors:
         """Forget what was sent of this thread's running answers: each restarts with a snapshot."""
         for run_id in [run_id for run_id, text in self._texts.items() if text.thread_id == thread_id]:
             del self._texts[run_id]
-
-    def _text_state(self, thread_id: str, run_id: str) -> _Text:
-        state = self._texts.pop(run_id, None) or _Text(thread_id)
-        self._texts[run_id] = state
-        if len(self._texts) > self._max_texts:
-            del self._texts[next(iter(self._texts))]
-        return state
-
-    def _snapshot_if_due(self, state: _Text) -> _Need | None:
-        if state.pieces_since_request is not None and state.pieces_since_request < ASK_AGAIN:
-            state.pieces_since_request += 1
-            return None
-        state.pieces_since_request = 0
-        return SNAPSHOT_NEEDED
 
 
 def merge_text(waiting: Iterable[Envelope]) -> list[Envelope]:

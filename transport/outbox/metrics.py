@@ -1,11 +1,13 @@
 """The metrics hooks of connections. This package depends on no metrics library."""
 
 from collections.abc import Sequence
-from typing import Protocol
 
 
-class ConnectionMetrics(Protocol):
-    """Receives metrics of connections. Called on the hot path: each method must be quick and must not raise."""
+class ConnectionMetrics:
+    """Discards metrics of connections; override the methods whose metrics you record.
+
+    Called on the hot path: each method must be quick and must not raise.
+    """
 
     def on_connection(self, change: int, dialect: str) -> None:
         """A connection began (`change` is 1) or ended (-1)."""
@@ -39,37 +41,3 @@ class ConnectionMetrics(Protocol):
 
     def on_dropped(self, event_type: str) -> None:
         """An ephemeral event was dropped because the client reads too slowly."""
-
-
-class NoConnectionMetrics:
-    """ConnectionMetrics that discard everything."""
-
-    def on_connection(self, change: int, dialect: str) -> None:
-        """Nothing."""
-
-    def on_closed(self, code: int) -> None:
-        """Nothing."""
-
-    def on_received(self, command_type: str) -> None:
-        """Nothing."""
-
-    def on_returned(self) -> None:
-        """Nothing."""
-
-    def on_sent(self, event_types: Sequence[str], times: Sequence[float], now: float) -> None:
-        """Nothing."""
-
-    def on_ponged(self, rtt_s: float) -> None:
-        """Nothing."""
-
-    def on_acked(self, behind: int) -> None:
-        """Nothing."""
-
-    def on_error(self, code: str) -> None:
-        """Nothing."""
-
-    def on_ignored(self, command_type: str) -> None:
-        """Nothing."""
-
-    def on_dropped(self, event_type: str) -> None:
-        """Nothing."""

@@ -10,22 +10,19 @@
 
 import logging
 import time
-from collections.abc import Callable, Sequence
-from typing import Final, TypeAlias
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Final, Protocol, TypeAlias
 
 import trio
 from attrs import define, evolve, frozen
 
 from actors import Actor, Context, Lane, MailboxSpec, Overflow
-from transport.outbox.catch_up import CatchUp, LogPage, LogUnreadable, ReadLog
 from transport.outbox.delivery import DeliveryCursors, TextPiece, Verdict
-from transport.outbox.metrics import ConnectionMetrics, NoConnectionMetrics
+from transport.outbox.metrics import ConnectionMetrics
 from transport.outbox.send_queue import SendQueue
-from transport.outbox.sink import Sink
-from transport.outbox.writer import OutboxWriter
+from transport.wire.codec import Encoder, WrapFrame, wrapping_encoder
 from transport.wire.codes import ERRORS
 from transport.wire.dialects import Dialect
-from transport.wire.encoder import Encode, Encoder, WrapFrame, wrapping_encoder
 from transport.wire.errors import CommandRejected, SocketClosed, new_error_id
 from transport.wire.events import TERMINAL, Envelope, Error, Event, PartialResult, Priority, Resync
 from transport.wire.messages import Acked, CloseWhenDrained, Deliver, Reply, SubscribeThread, UnsubscribeThread
@@ -41,6 +38,7 @@ __all__ = [
     "OutboxLimits",
     "ReadLog",
     "Reply",
+    "Sink",
     "SnapshotRequester",
     "SubscribeThread",
     "UnsubscribeThread",
@@ -48,6 +46,42 @@ __all__ = [
 
 log: Final = logging.getLogger("transport.outbox.outbox")
 
+# Writes per step of the loop: a client that reads as fast as this writes must not delay other tasks.
+_WRITES_AT_ONCE: Final = 4
+
+
+class Sink(Protocol):
+    """Sends payloads to one client; implemented by `transport.server.socket.Socket` and `EventStream`."""
+
+    @property
+    def open(self) -> bool:
+        """Whether closing has not begun."""
+
+    def write_now(self, payloads: Sequence[bytes]) -> bool:
+        """Send as much as possible without waiting. Return whether everything was sent.
+
+        The rest is sent by the next `write`. Raises SocketClosed if the sink is closed.
+        """
+
+    async def write(self, payloads: Sequence[bytes]) -> None:
+        """Send payloads after the rest of earlier ones, and return when they are on their way.
+
+        Raises SocketClosed if the sink is closed, or the client took nothing within its deadline.
+        """
+
+    async def close(self, code: int = 1000, reason: str = "") -> None:
+        """Close with a code of `transport.wire.codes.CLOSES`. Idempotent."""
+
+
+@frozen
+class LogPage:
+    """A page of a thread's log, in order, and the last seq in the log."""
+
+    envelopes: Sequence[Envelope]
+    last_seq: int
+
+
+ReadLog: TypeAlias = Callable[[str, int, int, bool], Awaitable[LogPage]]
 SnapshotRequester: TypeAlias = Callable[[str], None]
 
 
@@ -92,7 +126,7 @@ class Outbox(Actor):
     """
 
     __slots__ = (
-        "_catch_up",
+        "_behind",
         "_clock",
         "_cursors",
         "_deferred",
@@ -104,12 +138,13 @@ class Outbox(Actor):
         "_metrics",
         "_overrun",
         "_queue",
+        "_read_log",
+        "_reading",
         "_release_at",
         "_request_snapshot",
         "_sink",
         "_snapshots_needed",
         "_wrap_frame",
-        "_writer",
         "_writing",
     )  # fmt: skip
 
@@ -134,24 +169,22 @@ class Outbox(Actor):
         self._dialect = dialect
         self._encoder = encoder
         self._wrap_frame = wrap_frame
+        self._read_log = read_log
         self._request_snapshot = request_snapshot
-        self._metrics = metrics or NoConnectionMetrics()
+        self._metrics = metrics or ConnectionMetrics()
         self._limits = limits or OutboxLimits()
         self._clock = clock
         self._cursors = DeliveryCursors()
         self._queue = SendQueue(self._limits.queue_bytes, self._limits.queue_events)
-        self._encode = self._encoder_for(html=False)
-        self._writer = OutboxWriter(sink, self._queue, self._encode, self._metrics, self._limits.write_bytes, clock)
-        self._catch_up = CatchUp(self._cursors, read_log, self._limits.page_events, self._limits.log_s)
+        self._encode = wrapping_encoder(encoder.encoder_for(dialect), wrap_frame)
+        self._behind: dict[str, None] = {}  # the threads to be read from the log, in order
+        self._reading: str | None = None  # the thread whose log is being read
         self._deferred: dict[str, _Deferred] = {}
         self._snapshots_needed: set[str] | None = None  # threads whose running text is missing
         self._release_at = trio.current_time() + self._limits.defer_s
         self._overrun = False
         self._writing = False  # a task is writing
         self._drained: trio.Event | None = None  # set once everything has been sent
-
-    def _encoder_for(self, *, html: bool) -> Encode:
-        return wrapping_encoder(self._encoder.encoder_for(self._dialect, html=html), self._wrap_frame)
 
     async def receive(self, message: object, context: Context) -> None:
         """Queue events, or change subscriptions and encoding."""
@@ -166,14 +199,15 @@ class Outbox(Actor):
                 self._cursors.unsubscribe(thread_id)
                 self._deferred.pop(thread_id, None)
                 self._queue.discard_thread(thread_id)
-                self._catch_up.discard(thread_id)
+                self._behind.pop(thread_id, None)
             case _ReleaseDeferred():
                 self._release_deferred()
             case Acked(thread_id, seq):
                 self._record_ack(thread_id, seq)
             case ClientCapabilities():
-                self._encode = self._encoder_for(html=message.html)
-                self._writer.capabilities, self._writer.encode = message, self._encode
+                self._queue.capabilities = message
+                encode = self._encoder.encoder_for(self._dialect, html=message.html)
+                self._encode = wrapping_encoder(encode, self._wrap_frame)
             case CloseWhenDrained() if self._drained is None:
                 self._drained = trio.Event()
                 context.start_soon(self._close_when_drained, message, self._drained, context, name="finish")
@@ -201,71 +235,65 @@ class Outbox(Actor):
             and not (self._queue.durable_full or thread_id in self._deferred)
             and (skip := self._cursors.offer_range(thread_id, first, last)) is not None
         ):
-            self._queue_durable(thread_id, message, skip)
+            self._queue_durable(message, skip)
             return
         for index, envelope in enumerate(envelopes):
-            self._deliver_one(message, index, envelope)
-
-    def _deliver_one(self, message: Deliver, index: int, envelope: Envelope) -> None:
-        seq, thread_id = envelope.seq, envelope.thread_id
-        if seq is None or thread_id is None:
-            self._deliver_ephemeral(message, index)
-        elif thread_id in self._deferred:  # will be read from the log
-            held = self._deferred[thread_id]
-            held.last_seq = max(held.last_seq, seq)
-        elif self._queue.durable_full:
-            self._catch_up.add(thread_id, seq)
-        elif (verdict := self._cursors.offer(thread_id, seq)) is Verdict.SEND:
-            self._queue_event(envelope)
-        elif verdict is Verdict.BEHIND:
-            self._catch_up.add(thread_id)
+            seq = envelope.seq
+            if seq is None or envelope.thread_id is None:
+                self._deliver_ephemeral(message, index)
+                continue
+            thread_id = envelope.thread_id
+            if thread_id in self._deferred:  # will be read from the log
+                held = self._deferred[thread_id]
+                held.last_seq = max(held.last_seq, seq)
+            elif self._queue.durable_full:
+                self._read_later(thread_id, seq)
+            elif (verdict := self._cursors.offer(thread_id, seq)) is Verdict.SEND:
+                self._queue_event(envelope)
+            elif verdict is Verdict.BEHIND:
+                self._read_later(thread_id)
 
     def _deliver_ephemeral(self, message: Deliver, index: int) -> None:
         envelope = message.envelopes[index]
-        event = envelope.event
-        if isinstance(event, PartialResult):
-            self._deliver_text(envelope, event)
-        elif not self._queue.full(event.priority):
-            self._queue_event(envelope, message.frames(self._encode)[index])
-        elif event.priority is Priority.LOW:
-            self._metrics.on_dropped(event.type)
-        else:  # an event that must not be lost has no room: close, so that the client reconnects
-            self._overrun = True
-
-    def _deliver_text(self, envelope: Envelope, event: PartialResult) -> None:
-        thread_id = envelope.thread_id or ""
-        if self._dialect is Dialect.AGENT_RESPONSE or self._cursors.cursor(thread_id) is None:
-            return
-        if not event.offset and not event.text:  # the answer restarts, also for clients that are behind
+        event, thread_id = envelope.event, envelope.thread_id or ""
+        if not isinstance(event, PartialResult):
+            if not self._queue.full(event.priority):
+                self._queue_event(envelope, message.frames(self._encode)[index])
+            elif event.priority is Priority.LOW:
+                self._metrics.on_dropped(event.type)
+            else:  # an event that must not be lost has no room: close, so that the client reconnects
+                self._overrun = True
+        elif self._dialect is Dialect.AGENT_RESPONSE or self._cursors.cursor(thread_id) is None:
+            pass
+        elif not event.offset and not event.text:  # the answer restarts, also for clients that are behind
             self._cursors.offer_text(thread_id, _text_id(envelope), 0, "")
-        elif thread_id in self._catch_up:
+        elif thread_id in self._behind or thread_id == self._reading:
             self._need_snapshot(thread_id)
         elif self._queue.durable_full:
             self._metrics.on_dropped(event.type)
         else:
             piece = self._cursors.offer_text(thread_id, _text_id(envelope), event.offset, event.text)
             if isinstance(piece, TextPiece):
-                shown = evolve(event, text=piece.text, offset=piece.offset)
-                self._queue.add_text(envelope.replace(event=shown))
+                if piece.offset != event.offset:  # its beginning was sent
+                    envelope = envelope.replace(event=evolve(event, text=piece.text, offset=piece.offset))
+                self._queue.add_text(envelope)
             elif piece is not None:
                 self._request_snapshot(thread_id)
 
-    def _queue_durable(self, thread_id: str, message: Deliver, skip: int = 0, *, live: bool = True) -> None:
+    def _queue_durable(self, message: Deliver, skip: int = 0, *, live: bool = True) -> None:
         """Queue the events of a message from index `skip` on: all are durable, and the next ones of the thread."""
+        envelopes: Sequence[Envelope] = message.envelopes[skip:]
         try:
-            frames = message.frames(self._encode)
+            frames = message.frames(self._encode)[skip:]
         except TypeError:  # one of the events cannot be encoded
-            for envelope in message.envelopes[skip:]:
+            for envelope in envelopes:
                 self._queue_event(envelope, live=live)
             return
-        envelopes: Sequence[Envelope] = message.envelopes
-        if skip:
-            frames, envelopes = frames[skip:], envelopes[skip:]
         shown = [frame for frame in frames if frame is not None]
         if len(shown) < len(envelopes):
             envelopes = [envelope for envelope, frame in zip(envelopes, frames, strict=True) if frame is not None]
         if shown:
-            self._queue.add_durable(thread_id, shown, envelopes, live=live)
+            self._queue.add(shown, envelopes, live=live)
         for envelope in message.envelopes:
             if type(envelope.event) in TERMINAL:
                 self._cursors.finish_text(_text_id(envelope))
@@ -279,10 +307,7 @@ class Outbox(Actor):
             log.exception("outbox.unencodable", extra={"event_type": envelope.event.type, "seq": envelope.seq})
             frame = None
         if frame is not None:
-            if envelope.seq is None:
-                self._queue.add_ephemeral(envelope, frame)
-            else:
-                self._queue.add_durable(envelope.thread_id, [frame], [envelope], live=live)
+            self._queue.add([frame], [envelope], live=live)
         if envelope.seq is not None and type(envelope.event) in TERMINAL:
             self._cursors.finish_text(_text_id(envelope))
 
@@ -294,7 +319,7 @@ class Outbox(Actor):
     def _subscribe(self, follow: SubscribeThread, context: Context) -> None:
         thread_id, after = follow.thread_id, follow.after
         if self._cursors.cursor(thread_id) is not None and (follow.implicit or after is None):
-            self._catch_up.add(thread_id, follow.last_seq)
+            self._read_later(thread_id, follow.last_seq)
             return
         if follow.implicit and trio.current_time() < self._release_at:
             self._defer(follow, context)
@@ -326,7 +351,12 @@ class Outbox(Actor):
             self._queue_notice(Error(rejected.code, rejected.message, retryable, error_id), rejected.message, thread_id)
             return
         self._need_snapshot(thread_id)
-        self._catch_up.add(thread_id)
+        self._read_later(thread_id)
+
+    def _read_later(self, thread_id: str, last_seq: int = 0) -> None:
+        """Have a thread, whose log extends at least to `last_seq`, read from the log if its client is behind."""
+        if self._cursors.extend_log(thread_id, last_seq):
+            self._behind[thread_id] = None
 
     def _defer(self, follow: SubscribeThread, context: Context) -> None:
         if not self._deferred:
@@ -344,12 +374,6 @@ class Outbox(Actor):
     def _need_snapshot(self, thread_id: str) -> None:
         self._snapshots_needed = (self._snapshots_needed or set()) | {thread_id}
 
-    def _request_snapshots(self) -> None:
-        """Request the running text of threads that lack some; called when all threads have all their events."""
-        snapshots, self._snapshots_needed = self._snapshots_needed, None
-        for thread_id in snapshots or ():
-            self._request_snapshot(thread_id)
-
     def _record_ack(self, thread_id: str, seq: int) -> None:
         head = self._cursors.last_seq(thread_id)
         if head is None:  # a reconnected client may acknowledge before its thread is resumed here
@@ -364,24 +388,34 @@ class Outbox(Actor):
 
     def _write_now(self, context: Context) -> None:
         """Write without waiting; start a task for the rest."""
+        done, writes = True, 0
         try:
-            done = self._writer.write_now()
+            while self._queue and done and writes < _WRITES_AT_ONCE:
+                done = self._sink.write_now(self._next_write())
+                writes += 1
         except SocketClosed:
             self._stop(context)
             return
-        if not done or self._catch_up:
+        if not done or self._queue or self._behind:
             self._writing = True
             context.start_soon(self._write_rest, context, name="write")
-        else:
+        elif self._drained is not None or self._snapshots_needed:
             self._on_drained()
+
+    def _next_write(self) -> Sequence[bytes]:
+        batch = self._queue.next_write(self._limits.write_bytes, self._encode)
+        if batch.types:
+            self._metrics.on_sent(batch.types, batch.times, self._clock())
+        return batch.frames
 
     async def _write_rest(self, context: Context) -> None:
         try:
             while True:
-                await self._writer.write()
-                if self._writer:
+                await self._sink.write(self._next_write())
+                await trio.lowlevel.checkpoint()  # a long queue, or log, must not delay other tasks
+                if self._queue:
                     continue
-                if self._drained is not None or not self._catch_up:
+                if self._drained is not None or not self._behind:
                     break
                 await self._queue_page()
         except SocketClosed:
@@ -390,11 +424,13 @@ class Outbox(Actor):
         self._on_drained()
 
     def _on_drained(self) -> None:
-        """Everything has been sent, and all threads have all their events."""
+        """Everything has been sent, and all threads have all their events: request the running text that is missing."""
         if self._drained is not None:
             self._drained.set()
-        elif self._snapshots_needed:
-            self._request_snapshots()
+            return
+        snapshots, self._snapshots_needed = self._snapshots_needed, None
+        for thread_id in snapshots or ():
+            self._request_snapshot(thread_id)
 
     def _stop(self, context: Context) -> None:
         if self._drained is not None:
@@ -402,21 +438,49 @@ class Outbox(Actor):
         context.stop()
 
     async def _queue_page(self) -> None:
-        """Queue a page of the log. If the log cannot be read, close with 1013: the client resumes later."""
+        """Queue a page of the log of the next thread that is behind; the thread's turn comes again if that is not all.
+
+        If the log cannot be read, close with 1013: the client resumes later.
+        """
+        thread_id = next(iter(self._behind))
+        del self._behind[thread_id]
+        cursors = self._cursors
+        after, subscription = cursors.cursor(thread_id), cursors.subscription_id(thread_id)
+        if after is None:
+            return
+        self._reading = thread_id
         try:
-            portion = await self._catch_up.read_page(html=self._writer.capabilities.html)
-        except LogUnreadable as error:
-            log.error("outbox.log_unreadable", exc_info=error.__cause__, extra={"after": error.after})
+            with trio.fail_after(self._limits.log_s):
+                page = await self._read_log(thread_id, after, self._limits.page_events, self._queue.capabilities.html)
+        except Exception as error:
+            log.error("outbox.log_unreadable", exc_info=error, extra={"after": after})
             await self._sink.close(1013, "try again later")
             raise SocketClosed(1013, "try again later") from None
+        finally:
+            self._reading = None
+        if cursors.subscription_id(thread_id) != subscription:  # subscribed again while the page was read
+            self._read_later(thread_id)
+            return
+        cursors.extend_log(thread_id, page.last_seq)
+        fresh = []
+        for envelope in page.envelopes:
+            verdict = cursors.offer(thread_id, envelope.seq or 0)
+            if verdict is Verdict.SEND:
+                fresh.append(envelope)
+            elif verdict is not Verdict.DUPLICATE:
+                break
+        if cursors.cursor(thread_id) == after:  # the page lacks the next event: the log was trimmed, or ends before it
+            cursors.skip_to(thread_id, max(after, page.last_seq))
+            if page.last_seq > after:
+                self._queue_notice(Resync(page.last_seq), "Read the history and go on from here.", thread_id)
+            return
+        self._read_later(thread_id)
         # Events since the subscription are delivered late, not replayed: they count with their lag.
-        history = self._cursors.history_end(portion.thread_id)
-        older = [envelope for envelope in portion.envelopes if (envelope.seq or 0) <= history]
-        for part, live in ((older, False), (portion.envelopes[len(older) :], True)):
+        history = cursors.history_end(thread_id)
+        older = [envelope for envelope in fresh if (envelope.seq or 0) <= history]
+        for part, live in ((older, False), (fresh[len(older) :], True)):
             if part:
-                self._queue_durable(portion.thread_id, Deliver(*part), live=live)
-        if portion.resync is not None:
-            self._queue_notice(Resync(portion.resync), "Read the history and go on from here.", portion.thread_id)
+                self._queue_durable(Deliver(*part), live=live)
 
     async def _close_when_drained(self, finish: CloseWhenDrained, drained: trio.Event, context: Context) -> None:
         with trio.move_on_after(finish.within_s):
@@ -426,6 +490,5 @@ class Outbox(Actor):
 
 
 def _text_id(envelope: Envelope) -> str:
-    return (
-        envelope.run_id or envelope.message_id or envelope.thread_id or ""
-    )  # the run's id first: a message may have several runs
+    # the run's id first: a message may have several runs
+    return envelope.run_id or envelope.message_id or envelope.thread_id or ""

@@ -75,7 +75,7 @@ def encode_json(value: object) -> bytes:
 
 
 class EventStream:
-    """A `transport.outbox.sink.Sink` that is read as the body of an HTTP response: iterate it, then `aclose`.
+    """A `transport.outbox.outbox.Sink` that is read as the body of an HTTP response: iterate it, then `aclose`.
 
     Each step of the iteration returns everything that was written, so a writer is at most two writes ahead of its
     reader. After `beat_s` seconds without payloads a step returns `beat()`. If the reader takes nothing of a write for

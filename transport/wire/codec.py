@@ -2,7 +2,7 @@
 
 import enum
 from collections.abc import Callable, Mapping
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 import cattrs
 import msgspec
@@ -53,6 +53,10 @@ def _is_text(body: bytes) -> bool:
     return True
 
 
+Encode: TypeAlias = Callable[[Envelope], bytes | None]
+WrapFrame: TypeAlias = Callable[[Envelope, bytes], bytes]
+
+
 def encode(envelope: Envelope, dialect: Dialect, *, html: Html | None = None) -> bytes | None:
     """Encode an event as a frame of a dialect. Return None if the dialect does not show it.
 
@@ -62,7 +66,7 @@ def encode(envelope: Envelope, dialect: Dialect, *, html: Html | None = None) ->
     return make_encoder(dialect, html)(envelope)
 
 
-def make_encoder(dialect: Dialect, html: Html | None = None) -> Callable[[Envelope], bytes | None]:
+def make_encoder(dialect: Dialect, html: Html | None = None) -> Encode:
     """Return `encode` for one dialect, as a function of the envelope."""
     render, write = RENDER[dialect], _ENCODER.encode
 
@@ -76,6 +80,36 @@ def make_encoder(dialect: Dialect, html: Html | None = None) -> Callable[[Envelo
             return _dump(frame)
 
     return encode_event
+
+
+class Encoder:
+    """`codec.encode` for each dialect, with rendered answers and without; shared by all connections.
+
+    `html` renders answers for connections that asked for it.
+    """
+
+    def __init__(self, html: Html | None = None) -> None:
+        self._encoders: dict[tuple[Dialect, bool], Encode] = {
+            (dialect, rendered): make_encoder(dialect, html if rendered else None)
+            for dialect in Dialect
+            for rendered in (False, True)
+        }
+
+    def encoder_for(self, dialect: Dialect, *, html: bool = False) -> Encode:
+        """Return the encoding function of a dialect: always the same object, which keys `Deliver`'s cache of frames."""
+        return self._encoders[dialect, html]
+
+
+def wrapping_encoder(encode: Encode, wrap_frame: WrapFrame | None) -> Encode:
+    """Encode an event, and give what `wrap_frame` makes of it and its frame; `encode` itself without one."""
+    if wrap_frame is None:
+        return encode
+
+    def encode_and_wrap(envelope: Envelope) -> bytes | None:
+        frame = encode(envelope)
+        return None if frame is None else wrap_frame(envelope, frame)
+
+    return encode_and_wrap
 
 
 def to_log(envelope: Envelope) -> bytes:

@@ -6,7 +6,7 @@ from typing import Final
 
 from attrs import frozen
 
-from transport.wire.encoder import Encode
+from transport.wire.codec import Encode
 from transport.wire.events import Envelope
 
 arrived_at: Final[ContextVar[float | None]] = ContextVar("transport.arrived_at", default=None)

@@ -32,7 +32,7 @@ class ClientCapabilities:
     html: bool = False
 
 
-def pack(frames: Sequence[bytes], capabilities: ClientCapabilities) -> Sequence[bytes]:
+def pack(frames: list[bytes], capabilities: ClientCapabilities) -> list[bytes]:
     """Return the payloads to write for these JSON frames."""
     if capabilities.batch and len(frames) > 1:
         frames = _batches(frames, CHUNK_BYTES) if capabilities.chunk else [_batch(frames)]

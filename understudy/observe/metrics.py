@@ -21,6 +21,7 @@ from prometheus_client.utils import floatToGoString
 
 from actors.events import ActorRestarting, DeadLetter, ShutdownOverdue, SlowHandler
 from sanitization import Finding
+from transport.outbox.metrics import ConnectionMetrics
 from transport.wire.codes import CLOSES, ERRORS
 from transport.wire.events import TERMINAL, Envelope, Error, FinalResponse, MessageAccepted
 from understudy.observe.paths import OTHER, PathLabels
@@ -152,7 +153,7 @@ class RunWatchdog:
         return first_s, now - run.accepted
 
 
-class Metrics:
+class Metrics(ConnectionMetrics):
     """The metrics of one server.
 
     Implements the metrics hooks of connections, runs, content filter and storage; `record` counts the

@@ -15,9 +15,9 @@ from transport.connection.event_stream import EventStreamConnection, GetOutbox
 from transport.connection.websocket import ConnectionLimits
 from transport.outbox.outbox import Deliver
 from transport.server.eventstream import EventStream
+from transport.wire.codec import WrapFrame
 from transport.wire.commands import Approve, Cancel, Command, Edit, Feedback, Regenerate, Resume, Say, UserTyping
 from transport.wire.dialects import Dialect
-from transport.wire.encoder import WrapFrame
 from transport.wire.errors import CommandRejected
 from transport.wire.events import Alert, Envelope, Welcome
 from understudy.auth.rights import Whose

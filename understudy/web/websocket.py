@@ -23,10 +23,10 @@ from transport.server.connection_limiter import ConnectionPermit
 from transport.server.http import error_body
 from transport.server.listener import Upgrade
 from transport.wire.chunks import ChunkBudget
+from transport.wire.codec import Encoder
 from transport.wire.codes import ERRORS
 from transport.wire.commands import Command
 from transport.wire.dialects import Negotiated, deprecation_headers, endpoint_name, negotiate
-from transport.wire.encoder import Encoder
 from transport.wire.errors import CommandRejected, OriginRefused, Unauthenticated, UnknownEndpoint
 from transport.wire.events import Welcome
 from understudy.auth.sessions import IssuedSession, Sessions, check_origin

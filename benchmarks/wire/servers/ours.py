@@ -24,9 +24,9 @@ from transport.connection.websocket import WebSocketConnection
 from transport.outbox.outbox import Deliver, LogPage, SubscribeThread
 from transport.server.listener import Upgrade, serve
 from transport.wire.chunks import ChunkBudget
+from transport.wire.codec import Encoder
 from transport.wire.commands import Command, Say
 from transport.wire.dialects import Dialect
-from transport.wire.encoder import Encoder
 from transport.wire.events import Envelope, Welcome
 from understudy.observe.metrics import Metrics
 

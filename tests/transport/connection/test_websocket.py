@@ -23,9 +23,9 @@ from transport.connection.websocket import Close, ConnectionLimits, WebSocketCon
 from transport.outbox.outbox import Deliver, LogPage, SubscribeThread
 from transport.server.listener import Upgrade
 from transport.wire.chunks import ChunkBudget
+from transport.wire.codec import Encoder
 from transport.wire.commands import Cancel, Command, Say
 from transport.wire.dialects import Dialect
-from transport.wire.encoder import Encoder
 from transport.wire.errors import CommandRejected
 from transport.wire.events import AgentThinking, Drain, Envelope, Welcome
 

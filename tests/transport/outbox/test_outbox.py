@@ -25,9 +25,8 @@ from transport.outbox.outbox import (
     UnsubscribeThread,
 )
 from transport.server.listener import SocketLimits, Upgrade
-from transport.wire.codec import encode
+from transport.wire.codec import Encoder, encode
 from transport.wire.dialects import Dialect
-from transport.wire.encoder import Encoder
 from transport.wire.events import (
     AgentProgress,
     AgentThinking,
@@ -324,6 +323,43 @@ async def test_a_log_that_cannot_be_read_ends_the_connection_with_1013(caplog: p
     assert [record.getMessage() for record in caplog.records if record.name == "transport.outbox.outbox"] == [
         "outbox.log_unreadable"
     ]
+
+
+@pytest.mark.promise("wire.close-1013")
+async def test_a_page_of_the_log_that_does_not_come_in_time_ends_the_connection_with_1013(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    """The log never answers: after `log_s` the socket is closed."""
+    async with open_rig(log_s=5.0) as rig:
+        rig.log.gate = trio.Event()
+        rig.outbox.tell(SubscribeThread("t", 0, 1))
+        began = trio.current_time()
+        assert await rig.close_code() == 1013
+        assert trio.current_time() - began == pytest.approx(5.0, abs=0.1)
+
+
+async def test_threads_that_are_behind_take_turns() -> None:
+    """Two threads of five events, pages of three: a page of each, then the rest of each."""
+    async with open_rig(page_events=3) as rig:
+        rig.log.events = [thought(seq, thread_id) for thread_id in "ab" for seq in range(1, 6)]
+        rig.outbox.tell(SubscribeThread("a", 0, 5))
+        rig.outbox.tell(SubscribeThread("b", 0, 5))
+        frames = [(frame["thread_id"], frame["seq"]) for frame in await rig.frames(10)]
+        assert frames == [*(("a", seq) for seq in (1, 2, 3)), *(("b", seq) for seq in (1, 2, 3)), ("a", 4), ("a", 5),
+                          ("b", 4), ("b", 5)]  # fmt: skip
+        assert rig.log.reads == [("a", 0, 3), ("b", 0, 3), ("a", 3, 3), ("b", 3, 3)]
+
+
+async def test_only_a_subscribed_thread_that_is_behind_is_read() -> None:
+    """One thread has all its events, one is unsubscribed before it is read: the log is not asked."""
+    async with open_rig() as rig:
+        rig.outbox.tell(SubscribeThread("t", 5, 5))
+        rig.outbox.tell(SubscribeThread("u", 0, 5))
+        rig.outbox.tell(UnsubscribeThread("u"))
+        rig.tell(thought(6))
+        assert await rig.seqs(1) == [6]
+        await wait_all_tasks_blocked()
+        assert rig.log.reads == []
 
 
 @pytest.mark.promise("wire.order", "wire.outbox-bounded")

@@ -1,7 +1,15 @@
-"""What waits for a socket: lanes, bounds, merging. Without a socket."""
+"""The send queue without a socket: lanes, bounds, merging, chunks."""
+
+import json
+
+import pytest
 
 from transport.outbox.send_queue import SendQueue
+from transport.wire.chunks import CHUNK_BYTES
+from transport.wire.codec import Encoder
+from transport.wire.dialects import Dialect
 from transport.wire.events import AgentProgress, AgentThinking, Alert, Envelope, PartialResult, Pong, Priority
+from transport.wire.payloads import ClientCapabilities
 
 
 def thought(seq: int, thread_id: str = "t") -> Envelope:
@@ -24,35 +32,35 @@ def test_lanes_go_out_one_after_the_other() -> None:
     """Alert, high, the story, low; each as it came."""
     pending = SendQueue(1000, 10)
     for event, name in ((AgentProgress(1, "…"), b"low"), (Pong(), b"high"), (Alert("!"), b"alert"), (Pong(), b"high2")):
-        pending.add_ephemeral(Envelope(event, 1.0), name)
-    pending.add_durable("t", [b"one"], [thought(1)])
+        pending.add([name], [Envelope(event, 1.0)])
+    pending.add([b"one"], [thought(1)])
     assert len(pending) == 5
-    assert pending.pop_batch(1000, words_of).frames == [b"alert", b"high", b"high2", b"one", b"low"]
+    assert pending.pop(1000, words_of).frames == [b"alert", b"high", b"high2", b"one", b"low"]
     assert len(pending) == 0
-    assert pending.pop_batch(1000, words_of).frames == []
+    assert pending.pop(1000, words_of).frames == []
 
 
 def test_a_write_is_bounded_and_never_empty() -> None:
     """About as many bytes as asked for; one event at least, however large."""
     pending = SendQueue(10_000, 10)
     for seq in range(1, 4):
-        pending.add_durable("t", [b"x" * 100], [thought(seq)])
-    assert len(pending.pop_batch(150, words_of).frames) == 2
-    assert len(pending.pop_batch(1, words_of).frames) == 1
+        pending.add([b"x" * 100], [thought(seq)])
+    assert len(pending.pop(150, words_of).frames) == 2
+    assert len(pending.pop(1, words_of).frames) == 1
 
 
 def test_full_by_bytes_and_by_count() -> None:
     """Either bound fills the queue, and taking makes room again."""
     pending = SendQueue(100, 3)
-    pending.add_durable("t", [b"x" * 99], [thought(1)])
+    pending.add([b"x" * 99], [thought(1)])
     assert not pending.durable_full
-    pending.add_durable("t", [b"x"], [thought(2)])
+    pending.add([b"x"], [thought(2)])
     assert pending.durable_full
     assert pending.full(Priority.LOW)
-    pending.pop_batch(1000, words_of)
+    pending.pop(1000, words_of)
     assert not pending.durable_full
     for seq in range(3):
-        pending.add_durable("t", [b""], [thought(seq)])
+        pending.add([b""], [thought(seq)])
     assert pending.durable_full
     assert not pending.full(Priority.LOW)
 
@@ -62,29 +70,29 @@ def test_text_is_merged_only_with_its_neighbours() -> None:
     pending = SendQueue(10_000, 10)
     for envelope in (text(0, "ab"), text(2, "cd")):
         pending.add_text(envelope)
-    pending.add_durable("t", [b"one"], [thought(1)])
+    pending.add([b"one"], [thought(1)])
     pending.add_text(text(4, "ef"))
-    assert pending.pop_batch(10_000, words_of).frames == [b"abcd", b"one", b"ef"]
+    assert pending.pop(10_000, words_of).frames == [b"abcd", b"one", b"ef"]
 
 
 def test_text_nobody_is_shown_is_left_out() -> None:
     """An encoder without a frame for text leaves nothing to send."""
     pending = SendQueue(10_000, 10)
     pending.add_text(text(0, "ab"))
-    assert pending.pop_batch(10_000, lambda envelope: None).frames == []
+    assert pending.pop(10_000, lambda envelope: None).frames == []
 
 
 def test_a_thread_can_be_forgotten() -> None:
     """Its text is given back, as it may have to be told again; its bytes are free; other threads stay as they were."""
     pending = SendQueue(1_000, 10)
-    pending.add_durable("t", [b"x" * 400], [thought(1)])
+    pending.add([b"x" * 400], [thought(1)])
     pending.add_text(text(0, "ab"))
-    pending.add_durable("u", [b"y" * 400], [thought(1, "u")])
+    pending.add([b"y" * 400], [thought(1, "u")])
     assert pending.durable_full
     assert pending.discard_thread("t") == [text(0, "ab")]
     assert pending.discard_thread("t") == []
     assert pending.bytes == 400
-    assert [frame[:1] for frame in pending.pop_batch(10_000, words_of).frames] == [b"y"]
+    assert [frame[:1] for frame in pending.pop(10_000, words_of).frames] == [b"y"]
     assert not pending.durable_full
 
 
@@ -92,18 +100,18 @@ def test_from_the_high_mark_down_to_the_low_one() -> None:
     """Full stays full until a quarter is left: what comes meanwhile is the log's."""
     pending = SendQueue(1_000, 100)
     for seq in range(1, 11):
-        pending.add_durable("t", [b"x" * 100], [thought(seq)])
+        pending.add([b"x" * 100], [thought(seq)])
     assert pending.durable_full
-    pending.pop_batch(700, words_of)
+    pending.pop(700, words_of)
     assert (pending.durable_full, pending.bytes) == (True, 300)
-    pending.pop_batch(100, words_of)
+    pending.pop(100, words_of)
     assert (pending.durable_full, pending.bytes) == (False, 200)
 
 
 def test_low_events_are_dropped_first() -> None:
     """Signs of life have no room any more where an answer still has."""
     pending = SendQueue(1_000, 100)
-    pending.add_durable("t", [b"x" * 250], [thought(1)])
+    pending.add([b"x" * 250], [thought(1)])
     assert pending.full(Priority.LOW)
     assert not pending.full(Priority.HIGH)
     assert not pending.durable_full
@@ -112,10 +120,10 @@ def test_low_events_are_dropped_first() -> None:
 def test_what_is_urgent_can_be_taken_alone() -> None:
     """Alerts and high ones, before the rest of an event that went out in part."""
     pending = SendQueue(1_000, 10)
-    pending.add_durable("t", [b"one"], [thought(1)])
-    pending.add_ephemeral(Envelope(Pong(), 1.0), b"high")
-    pending.add_ephemeral(Envelope(Alert("!"), 1.0), b"alert")
-    assert pending.pop_urgent(1_000, words_of).frames == [b"alert", b"high"]
+    pending.add([b"one"], [thought(1)])
+    pending.add([b"high"], [Envelope(Pong(), 1.0)])
+    pending.add([b"alert"], [Envelope(Alert("!"), 1.0)])
+    assert pending.pop(1_000, words_of, urgent_only=True).frames == [b"alert", b"high"]
     assert len(pending) == 1
 
 
@@ -123,10 +131,37 @@ def test_what_is_taken_is_known_by_type_and_time() -> None:
     """Also when a write takes a part of what was queued together: frames, types and times stay side by side."""
     pending = SendQueue(10_000, 100)
     events = [Envelope(AgentThinking("a", "hm", 1.0), float(seq), seq=seq, thread_id="t") for seq in range(1, 4)]
-    pending.add_durable("t", [b"1" * 10, b"2" * 10, b"3" * 10], events)
-    pending.add_ephemeral(Envelope(Alert("!"), 9.0), b"alert")
-    first, second = pending.pop_batch(16, words_of), pending.pop_batch(16, words_of)
+    pending.add([b"1" * 10, b"2" * 10, b"3" * 10], events)
+    pending.add([b"alert"], [Envelope(Alert("!"), 9.0)])
+    first, second = pending.pop(16, words_of), pending.pop(16, words_of)
     assert (first.types, first.times) == (["alert", "agent_thinking", "agent_thinking"], [9.0, 1.0, 2.0])
     assert (second.frames, second.types, second.times) == ([b"3" * 10], ["agent_thinking"], [3.0])
     assert not pending
     assert pending.bytes == 0
+
+
+@pytest.mark.promise("wire.alert")
+@pytest.mark.promise("wire.hello-chunk")
+def test_an_alert_overtakes_the_remaining_chunks_of_a_large_event() -> None:
+    """A large event is sent in part, then an alert is queued: the alert precedes the other chunks; the thread's next
+    event follows them.
+    """
+    pending = SendQueue(10**6, 100)
+    pending.capabilities = ClientCapabilities(chunk=True)
+    encode = Encoder().encoder_for(Dialect.CANONICAL)
+    for seq, size in ((1, 6 * CHUNK_BYTES), (2, 1)):
+        envelope = Envelope(AgentThinking("a", "x" * size, 1.0), 1.0, seq=seq, thread_id="t")
+        pending.add([encode(envelope) or b""], [envelope])
+    writes = [pending.next_write(2 * CHUNK_BYTES, encode).frames]
+    alert = Envelope(Alert("now"), 1.0)
+    pending.add([encode(alert) or b""], [alert])
+    while pending:
+        writes.append(pending.next_write(2 * CHUNK_BYTES, encode).frames)
+    decoded = [[json.loads(payload) for payload in write] for write in writes]
+    first, second, *rest = [[frame["type"] for frame in write] for write in decoded]
+    assert set(first) == {"chunk"}
+    assert second[0] == "alert"
+    assert set(second[1:]) == {"chunk"}
+    assert rest[-1][-1] == "agent_thinking"
+    whole = "".join(frame["data"] for write in decoded for frame in write if frame["type"] == "chunk")
+    assert json.loads(whole)["data"]["thought"] == "x" * 6 * CHUNK_BYTES

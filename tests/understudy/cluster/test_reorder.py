@@ -104,7 +104,7 @@ class Client:
     def read(self, head: int = 0) -> None:
         """Read from the log what lacks."""
         self.session.extend_log("t", head)
-        while self.session.is_behind("t"):
+        while self.session.extend_log("t"):
             envelope = self.log[self.session.cursor("t") or 0]
             assert self.session.offer("t", envelope.seq or 0) is Verdict.SEND
             self.got.append(envelope)
