@@ -77,26 +77,22 @@ class TokenBucket:
 
     def take(self, now: float) -> float:
         """Take a token and return 0; if there is none, take nothing and return the seconds until there is one."""
-        self._refill(now)
-        if self._tokens >= 1:
-            self._tokens -= 1
-            return 0
-        return (1 - self._tokens) * 60 / self.rate_per_min
+        tokens = self.refill(now)
+        if tokens < 1:
+            return (1 - tokens) * 60 / self.rate_per_min
+        self._tokens = tokens - 1
+        return 0
 
     def lower(self, left: float, now: float) -> None:
         """Lower the tokens to at most `left`, which may be negative."""
-        self._refill(now)
-        self._tokens = min(self._tokens, left)
+        self._tokens = min(self.refill(now), left)
 
-    def full(self, now: float) -> bool:
-        """Return whether the bucket is full."""
-        self._refill(now)
-        return self._tokens >= self.burst
-
-    def _refill(self, now: float) -> None:
+    def refill(self, now: float) -> float:
+        """Add the tokens that are due. Return how many there are."""
         elapsed = max(0.0, now - self._at)  # a clock that steps back neither adds nor removes tokens
         self._tokens = min(self.burst, self._tokens + elapsed * self.rate_per_min / 60)
         self._at = max(self._at, now)
+        return self._tokens
 
 
 class Ledger:
@@ -178,7 +174,7 @@ class RateLimit:
     def _prune(self, now: float) -> None:
         while self._buckets:
             oldest = next(iter(self._buckets.values()))
-            if len(self._buckets) <= self._max_users and not oldest.full(now):
+            if len(self._buckets) <= self._max_users and oldest.refill(now) < oldest.burst:
                 return
             self._buckets.popitem(last=False)
 

@@ -10,7 +10,7 @@ import re
 from collections.abc import Mapping
 from contextlib import suppress
 from functools import partial
-from typing import Final
+from typing import Final, get_args
 
 import trio
 from attrs import evolve, frozen
@@ -33,8 +33,6 @@ from transport.wire.events import Pong
 from transport.wire.messages import Close, arrived_at
 
 __all__ = ["Close", "ConnectionCallbacks", "ConnectionLimits", "WebSocketConnection"]
-
-_WORD: Final = re.compile(r"(?<!^)(?=[A-Z])")
 
 log: Final = logging.getLogger("transport.connection.websocket")
 
@@ -108,6 +106,9 @@ class WebSocketConnection(ClientConnection):
             self._token_expired()
         if self._assembler is not None:
             self._assembler.expire(trio.current_time())
+        if self._socket.rtt_s is not None:
+            self._callbacks.metrics.on_ponged(self._socket.rtt_s)
+            self._socket.rtt_s = None
         if await beat(self._socket, self._limits.heartbeat):
             self._schedule_check()
 
@@ -126,7 +127,15 @@ class WebSocketConnection(ClientConnection):
         own.
         """
         try:
-            await self._handle_commands()
+            joined = self.identity is None or await self._join(self.identity)
+            if joined and (self.identity is None or self._granted[1] is not None):
+                joined = await self._handle_first_message()
+            while joined and self._close_with is None:
+                command = await self._receive_command()
+                if command is not None:
+                    await self._handle_command(command)
+            if joined and self._close_with is not None:
+                self._close_when_drained(*self._close_with)
         except SocketClosed:
             with suppress(ActorDied):  # the actor may have been killed
                 self._context.stop()
@@ -136,23 +145,14 @@ class WebSocketConnection(ClientConnection):
             self._close_when_drained(1011, f"internal error {error_id}")
         await self._socket.wait_closed()
 
-    async def _handle_commands(self) -> None:
-        if self.identity is not None and not await self._join(self.identity):
-            return
-        if (self.identity is None or self._granted[1] is not None) and not await self._handle_first_message():
-            return
-        while self._close_with is None:
-            command = await self._receive_command()
-            if command is not None:
-                await self._handle_command(command)
-        self._close_when_drained(*self._close_with)
-
     async def _receive_command(self) -> Command | None:
         """Receive the next command. Return None after an invalid frame, which was answered with an error."""
         try:
             frame = await self._socket.receive()
             arrived_at.set(self._callbacks.clock())
-            command = await self._assemble(parse_frame(frame, default_agent=self._default_agent))
+            command = parse_frame(frame, default_agent=self._default_agent)
+            if isinstance(command, Chunk):
+                command = await self._assemble(command)
         except CommandRejected as rejected:
             if self._fault_limit is None:
                 self._fault_limit = TokenBucket(self._limits.faults_per_min, self._limits.faults_per_min)
@@ -163,11 +163,11 @@ class WebSocketConnection(ClientConnection):
             self._callbacks.metrics.on_received("rejected")
             self._send_refusal(rejected, names=rejected.names)
             return None
-        self._callbacks.metrics.on_received(_command_name(command))
+        self._callbacks.metrics.on_received(_METRIC_NAMES[type(command)])
         return command
 
     async def _assemble(self, command: Command) -> Command:
-        """Return the command, or the one that the chunks starting with it hold. Each chunk is one frame."""
+        """Return the command that the chunks starting with this one hold. Each chunk is one frame."""
         while isinstance(command, Chunk):
             if self.identity is None:
                 raise CommandRejected("unauthenticated", "The first message, with the token, is one frame.")
@@ -230,8 +230,17 @@ class WebSocketConnection(ClientConnection):
         return True
 
     async def _handle_command(self, command: Command) -> None:
+        """Carry out a command, or send the client an error that says why not.
+
+        A command beyond its rate limit is dropped without an error if the next one supersedes it.
+        """
+        who = self._require_identity()
         try:
-            if not self._within_limit(command):
+            retry_after = self._callbacks.allow(who, command)
+            if retry_after > 0:
+                if type(command) not in SILENTLY_LIMITED:
+                    raise CommandRejected("rate_limited", retry_after=retry_after)
+                self._callbacks.metrics.on_ignored(_METRIC_NAMES[type(command)])
                 return
             match command:
                 case Hello(batch=batch, chunk=chunk, gzip=gzip, html=html):
@@ -242,31 +251,19 @@ class WebSocketConnection(ClientConnection):
                     await self._renew(token)
                 case Ack(thread_id=thread_id, seq=seq):
                     self._outbox.tell(Acked(thread_id, seq))
+                case _ if self._expired:
+                    raise CommandRejected("token_expired")
+                case Say() | Edit() | Regenerate() if self._reconnect_after_s is not None:
+                    text = "The server is going away; come back in a moment."
+                    raise CommandRejected("busy", text, self._reconnect_after_s)
                 case _:
-                    await self._dispatch(command)
+                    if isinstance(command, Resume) and not self._resumed:  # later ones subscribe to further threads
+                        self._resumed = True
+                        if command.returns:
+                            self._callbacks.metrics.on_returned()
+                    await self._callbacks.dispatch(who, command, self._outbox)
         except CommandRejected as rejected:
             self._send_refusal(rejected, names={**_message_names(command), **rejected.names})
-
-    def _within_limit(self, command: Command) -> bool:
-        """Return whether the command is within its limit. Raises CommandRejected, or drops it if it may be lost."""
-        retry_after = self._callbacks.allow(self._require_identity(), command)
-        if retry_after <= 0:
-            return True
-        if type(command) not in SILENTLY_LIMITED:
-            raise CommandRejected("rate_limited", retry_after=retry_after)
-        self._callbacks.metrics.on_ignored(_command_name(command))
-        return False
-
-    async def _dispatch(self, command: Command) -> None:
-        if self._expired:
-            raise CommandRejected("token_expired")
-        if self._reconnect_after_s is not None and isinstance(command, _STARTS_RUN):
-            raise CommandRejected("busy", "The server is going away; come back in a moment.", self._reconnect_after_s)
-        if isinstance(command, Resume) and not self._resumed:  # later ones subscribe to further threads
-            self._resumed = True
-            if command.returns:
-                self._callbacks.metrics.on_returned()
-        await self._callbacks.dispatch(self._require_identity(), command, self._outbox)
 
     # The token
 
@@ -295,10 +292,6 @@ class WebSocketConnection(ClientConnection):
         self._set_identity(identity)
 
 
-def _command_name(command: Command) -> str:
-    return _WORD.sub("_", type(command).__name__).lower()
-
-
 def _message_names(command: Command) -> Mapping[str, str]:
     """Return the client's ids of the message that a command sends or refers to, and for a Say the addressed agent."""
     names = {name: value for name in NAMES if (value := getattr(command, name, None)) is not None}
@@ -309,5 +302,6 @@ def _message_names(command: Command) -> Mapping[str, str]:
     return names
 
 
-_STARTS_RUN: Final = (Say, Edit, Regenerate)
+# The class names in snake case: `client_ping`.
+_METRIC_NAMES: Final = {kind: re.sub(r"(?<!^)(?=[A-Z])", "_", kind.__name__).lower() for kind in get_args(Command)}
 _CLOSE_FOR: Final = {"unauthenticated": 4401, "token_expired": 4401, "forbidden": 4403, "rate_limited": 4429}

@@ -64,7 +64,7 @@ class Socket:
 
     `code` and `reason` say how it was closed: the client's if the client closed first, else ours; 1006 if the
     connection was lost; None while it is open. `rtt_s` is the time from the last answered ping to its pong, in seconds;
-    None before the first.
+    None before the first. The connection's actor clears it once it has been counted.
     """
 
     __slots__ = (

@@ -449,7 +449,7 @@ async def test_hello_changes_how_events_come() -> None:
 
 @pytest.mark.promise("wire.limit-heartbeat")
 async def test_only_a_silent_client_times_out(autojump_clock: trio.testing.MockClock) -> None:
-    """One that answers pings may idle for ever; one that does not is closed with 4408."""
+    """A client answers eight pings, and each round trip is counted; it answers no further one: closed with 4408."""
     async with open_rig(limits=ConnectionLimits(heartbeat=Heartbeat(25.0, 60.0))) as rig:
         await rig.event()
         started = trio.current_time()
@@ -464,6 +464,7 @@ async def test_only_a_silent_client_times_out(autojump_clock: trio.testing.MockC
         assert rig.client.protocol.close_rcvd is not None
         assert rig.client.protocol.close_rcvd.code == 4408
         assert trio.current_time() - started - alive_s == pytest.approx(60, abs=2)
+        assert rig.server.counts.rtts == pytest.approx([0.0] * 8, abs=0.1)
 
 
 @pytest.mark.promise("wire.bad-flood", "owasp.backpressure")
