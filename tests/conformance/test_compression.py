@@ -11,7 +11,7 @@ from tests.conformance.peer import BINARY, CONT, TEXT, Peer, close, frame, peer
 from tests.transport.servers import open_server
 from transport.server.echo import LIMITS, EchoUpgrades
 from transport.server.socket import SocketLimits
-from transport.server.websocket.deflate import MAX_BYTES
+from transport.server.websocket import MAX_BYTES
 
 MESSAGES = 12
 OFFER = "permessage-deflate"

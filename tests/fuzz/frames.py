@@ -14,7 +14,7 @@ from websockets.protocol import State
 
 from tests.conformance.peer import fragments, frame
 from tests.fuzz.oracle import TOO_LARGE, Verdict, judge
-from transport.server.websocket.protocol import FRAMES_PER_FEED, ServerSideProtocol
+from transport.server.websocket import FRAMES_PER_FEED, ServerSideProtocol
 from transport.wire.errors import CommandRejected
 
 MESSAGE_BYTES, BOUND_BYTES, MOST_BYTES = 300, 1000, 5000

@@ -5,8 +5,7 @@ import pytest
 from tests.conformance.peer import CLOSE, CONT, PING, TEXT, frame
 from tests.fuzz import frames
 from tests.fuzz.oracle import TOO_LARGE, Verdict, judge
-from transport.server.websocket.assembler import MessageAssembler
-from transport.server.websocket.protocol import ServerSideProtocol
+from transport.server.websocket import MessageAssembler, ServerSideProtocol
 
 SEEDS = 400
 

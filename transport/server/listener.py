@@ -28,8 +28,7 @@ from transport.server.http import HSTS, AsgiApp, HttpConfig, HttpServer, error_b
 from transport.server.request_head import RequestHead, Unreadable, read_request_head
 from transport.server.socket import Socket, SocketLimits
 from transport.server.tls import PlainRequest, Stream, TlsStream, close_now
-from transport.server.websocket.deflate import offered_extensions
-from transport.server.websocket.protocol import PROTOCOL_LOG
+from transport.server.websocket import PROTOCOL_LOG, offered_extensions
 from transport.wire.errors import SocketClosed, new_error_id
 
 __all__ = [

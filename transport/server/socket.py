@@ -20,11 +20,16 @@ from websockets.extensions import Extension
 from websockets.protocol import State
 
 from transport.server.tls import Stream, TlsStream, close_now
-from transport.server.websocket.assembler import Message
-from transport.server.websocket.deflate import negotiated_deflate
-from transport.server.websocket.frames import binary_head, deflated_head, text_head
-from transport.server.websocket.protocol import ServerSideProtocol
-from transport.server.write_buffer import WriteBuffer, WriteFailed
+from transport.server.websocket import (
+    BINARY,
+    DEFLATED,
+    TEXT,
+    Message,
+    ServerSideProtocol,
+    frame_boundary,
+    frame_head,
+    negotiated_deflate,
+)
 from transport.wire.errors import CommandRejected, SocketClosed
 from transport.wire.payloads import Binary
 
@@ -33,6 +38,9 @@ _READ_BYTES: Final = 16 * 1024
 _READ_ON_BYTES: Final = 64 * 1024  # in the middle of a message
 # RFC 6455 section 5.5: a control frame carries 125 bytes, two of which are the close code.
 _MAX_REASON_BYTES: Final = 123
+# Extra send buffer for the last frame, in bytes: the kernel counts its own overhead, and lets the send that fills the
+# buffer exceed it.
+_LAST_ROOM_BYTES: Final = 256 * 1024
 
 
 @frozen
@@ -43,9 +51,9 @@ class SocketLimits:
     socket with 1009. `message_s`: deadline for the rest of a message that was begun (1008). `write_s`: a write without
     progress for that long closes the socket with 1013. `close_s`: deadline of the closing handshake. `quiet_s` and
     `discard_bytes`: after a protocol error the stream ends once the client has been silent for `quiet_s`, or has sent
-    `discard_bytes` more. `send_buffer_bytes`: the kernel's send buffer. `compression_from_bytes`: permessage-deflate is
-    negotiated, and text of at least that size is sent compressed; None for no compression. Sizes are those after
-    inflating.
+    `discard_bytes` more. `send_buffer_bytes`: the kernel's send buffer; a fixed size keeps a stalled client cheap, and
+    can be enlarged for the close frame. `compression_from_bytes`: permessage-deflate is negotiated, and text of at
+    least that size is sent compressed; None for no compression. Sizes are those after inflating.
     """
 
     message_bytes: int = 256 * 1024
@@ -69,8 +77,8 @@ class Socket:
 
     __slots__ = (
         "_buffer", "_close_frame", "_close_queued", "_closed", "_closed_event", "_closing", "_deflate",
-        "_last_read_at", "_limits", "_pinged_at", "_protocol", "_reading", "_stream", "_tls", "_unfinished_since",
-        "rtt_s", "subprotocol",
+        "_last_read_at", "_limits", "_lock", "_pinged_at", "_protocol", "_reading", "_sent", "_stall_scope", "_stream",
+        "_tls", "_unfinished_since", "_waiting", "rtt_s", "subprotocol",
     )  # fmt: skip
 
     def __init__(
@@ -90,7 +98,11 @@ class Socket:
         self._limits = limits
         self._protocol = ServerSideProtocol(limits.message_bytes, limits.bound_bytes, extensions, rest)
         self._deflate = negotiated_deflate(extensions, limits.compression_from_bytes)
-        self._buffer = WriteBuffer(stream, limits.write_s, limits.send_buffer_bytes, self._last_frame)
+        self._lock = trio.Lock()  # held while a task waits for the kernel to take bytes
+        self._waiting: list[bytes] = []  # frames, or parts of one, behind those of `_buffer`
+        self._buffer = b""  # whole frames, of which `_sent` bytes were sent
+        self._sent = 0
+        self._stall_scope: trio.CancelScope | None = None
         self._unfinished_since: float | None = None
         self._reading = self._closing = False
         self._close_queued = False
@@ -99,6 +111,7 @@ class Socket:
         self._closed_event: trio.Event | None = None  # created on the first wait: most sockets are never waited for
         self._last_read_at = trio.current_time()
         self._pinged_at: float | None = None
+        stream.socket.setsockopt(trio.socket.SOL_SOCKET, trio.socket.SO_SNDBUF, limits.send_buffer_bytes)
 
     @property
     def open(self) -> bool:
@@ -134,18 +147,14 @@ class Socket:
         Raises SocketClosed if either side has closed the socket, and CommandRejected(`message_too_large`) for a message
         over `message_bytes`, after which the socket can still be used.
         """
-        protocol = self._protocol
         while not self._close_queued:
-            if not self._buffer.empty:  # pongs: nothing more is read from a client that does not take them
-                await self._flush_pongs()
-            if protocol.has_buffered:
-                await trio.lowlevel.checkpoint()  # a burst of frames in one read must not hold up other tasks
-                message = self._feed(b"") if self.open else None
-            else:
-                message = await self._read()
+            if self._unsent:  # pongs: nothing more is read from a client that does not take them
+                with suppress(SocketClosed):
+                    await self._flush()
+            message = await self._read()
+            if isinstance(message, CommandRejected):
+                raise message
             if message is not None:
-                if isinstance(message, CommandRejected):
-                    raise message
                 return message
         await self.close()
         raise self._closed_error()
@@ -156,8 +165,31 @@ class Socket:
         The rest is sent first by the next `write`, which may be one of no payloads. Raises SocketClosed if the socket
         is closed.
         """
-        self._queue_frames(payloads)
-        return self._flush_now()
+        if self._close_queued:
+            raise self._closed_error()
+        add, deflate = self._waiting.append, self._deflate
+        for payload in payloads:
+            if type(payload) is Binary:
+                add(frame_head(BINARY, len(payload)))
+            elif deflate is not None and (small := deflate.compress(payload)) is not None:
+                payload = small
+                add(frame_head(DEFLATED, len(small)))
+            else:
+                add(frame_head(TEXT, len(payload)))
+            add(payload)
+        if self._lock.locked():
+            return False
+        try:
+            self._send_some()
+        except BlockingIOError:
+            return False
+        except OSError:
+            self._drop()
+            raise self._closed_error() from None
+        if self._unsent:
+            return False
+        self._buffer, self._sent = b"", 0
+        return True
 
     async def write(self, payloads: Sequence[bytes]) -> None:
         """Send each payload as a frame, all in one write, and return when the kernel has taken them.
@@ -166,28 +198,12 @@ class Socket:
         made no progress for `write_s`. The next write finishes a cancelled one. A checkpoint only if the kernel makes
         it wait.
         """
-        self._queue_frames(payloads)
+        done = self.write_now(payloads)
         await trio.lowlevel.checkpoint_if_cancelled()
-        if not self._flush_now():
+        if not done:
             await self._flush()
             if self._closed:
                 raise self._closed_error()
-
-    def _queue_frames(self, payloads: Sequence[bytes]) -> None:
-        if self._close_queued:
-            raise self._closed_error()
-        frames: list[bytes] = []
-        add, deflate = frames.append, self._deflate
-        for payload in payloads:
-            if type(payload) is Binary:
-                add(binary_head(len(payload)))
-            elif deflate is not None and (small := deflate.compress(payload)) is not None:
-                payload = small
-                add(deflated_head(len(small)))
-            else:
-                add(text_head(len(payload)))
-            add(payload)
-        self._buffer.put(frames)
 
     def ping(self) -> None:
         """Send a ping after any write in progress, and measure the time to its pong. No-op on a closed socket.
@@ -200,7 +216,7 @@ class Socket:
         self._queue_protocol_output()
         self._pinged_at = trio.current_time()
         with suppress(SocketClosed):
-            self._flush_now()
+            self.write_now(())
 
     async def close(self, code: int = 1000, reason: str = "") -> None:
         """Close after delivering earlier writes, and return when the TCP connection is closed.
@@ -213,22 +229,22 @@ class Socket:
         if self._closed:
             await trio.lowlevel.checkpoint()
             return
-        if self._protocol.state is State.CLOSED and self._buffer.empty and not self._reading:
+        if self._protocol.state is State.CLOSED and not (self._unsent or self._reading):
             self._drop()  # the connection is lost: no closing handshake
             return
         try:
             with trio.move_on_after(self._limits.close_s), suppress(SocketClosed):
                 await self._flush()
                 await self._await_close_frame()
-            await self._buffer.give_up()
+            if self._stall_scope is not None:  # wait for the client no longer
+                self._stall_scope.cancel()
+            async with self._lock:
+                await self._send_close_and_discard()
         finally:
             self._drop()
 
     async def wait_closed(self) -> None:
-        """Wait until somebody else has closed the socket, and the TCP connection is gone."""
-        await self._wait_gone()
-
-    async def _wait_gone(self) -> None:
+        """Wait until another task has closed the socket, and the TCP connection is gone."""
         if not self._closed:
             if self._closed_event is None:
                 self._closed_event = trio.Event()
@@ -237,15 +253,11 @@ class Socket:
     async def _await_close_frame(self) -> None:
         """Wait for the client's half of the closing handshake; discard anything else that it sends."""
         if self._reading or self._closing:
-            await self._wait_gone()
+            await self.wait_closed()
             return
         self._closing = True
         while not self._protocol.eof_sent:
-            if self._protocol.has_buffered:
-                await trio.lowlevel.checkpoint()
-                self._feed(b"")
-            else:
-                await self._read()
+            await self._read()
         if self._protocol.close_rcvd is None:
             await self._discard_after_fault()
 
@@ -275,20 +287,42 @@ class Socket:
         return left
 
     async def _read(self) -> Message | CommandRejected | None:
-        """Wait for bytes and feed them to the protocol. Return the message that they complete, if any."""
-        if self._unfinished_since is None:
-            data = await self._receive_some(_READ_BYTES)
-        else:
-            with trio.CancelScope(deadline=self._unfinished_since + self._limits.message_s) as scope:
-                data = await self._receive_some(_READ_ON_BYTES)
-            if scope.cancelled_caught:
-                self._fail(1008, "a message was not finished in time")
+        """Parse buffered bytes, or wait for some; send the protocol's replies. Return a message if one is complete."""
+        protocol = self._protocol
+        if protocol.has_buffered:
+            await trio.lowlevel.checkpoint()  # a burst of frames in one read must not hold up other tasks
+            if self._closed:
                 return None
-        if not data:
-            self._on_lost()
-            return None
-        self._last_read_at = trio.current_time()
-        return self._feed(data)
+            data = b""
+        else:
+            if self._unfinished_since is None:
+                data = await self._receive_some(_READ_BYTES)
+            else:
+                with trio.CancelScope(deadline=self._unfinished_since + self._limits.message_s) as scope:
+                    data = await self._receive_some(_READ_ON_BYTES)
+                if scope.cancelled_caught:
+                    self._fail(1008, "a message was not finished in time")
+                    return None
+            if not data:
+                self._on_lost()
+                return None
+            self._last_read_at = trio.current_time()
+        message = protocol.feed(data)
+        if protocol.writes:
+            self._queue_protocol_output()
+            if message is not None and not self._close_queued:
+                with suppress(SocketClosed):
+                    self.write_now(())
+        if protocol.pong is not None:
+            if protocol.pong == _PING and self._pinged_at is not None:
+                self.rtt_s = self._last_read_at - self._pinged_at
+                self._pinged_at = None
+            protocol.pong = None
+        if not protocol.mid_message:
+            self._unfinished_since = None
+        elif self._unfinished_since is None or message is not None:
+            self._unfinished_since = self._last_read_at
+        return message
 
     async def _receive_some(self, max_bytes: int) -> bytes:
         """Return received bytes, b"" at the end. Waits before reading: trio's `recv` reads first, mostly in vain."""
@@ -309,39 +343,10 @@ class Socket:
             self._reading = False
         return b""
 
-    def _feed(self, data: bytes) -> Message | CommandRejected | None:
-        """Feed bytes to the protocol and send its replies. Return the message that was completed, if any."""
-        protocol = self._protocol
-        message = protocol.feed(data)
-        if protocol.writes:
-            self._queue_protocol_output()
-            if message is not None and not self._close_queued:
-                with suppress(SocketClosed):
-                    self._flush_now()
-        if protocol.pong is not None:
-            self._measure_rtt(protocol.pong)
-            protocol.pong = None
-        if not protocol.mid_message:
-            self._unfinished_since = None
-        elif self._unfinished_since is None or message is not None:
-            self._unfinished_since = self._last_read_at
-        return message
-
-    def _measure_rtt(self, answered: bytes) -> None:
-        if answered == _PING and self._pinged_at is not None:
-            self.rtt_s = self._last_read_at - self._pinged_at
-            self._pinged_at = None
-
-    async def _flush_pongs(self) -> None:
-        """Send the protocol's replies to what was read (pongs)."""
-        if not (self._close_queued or self._buffer.empty):
-            with suppress(SocketClosed):
-                await self._flush()
-
     def _queue_protocol_output(self) -> None:
         writes = self._protocol.data_to_send()
         if not self._close_queued:
-            self._buffer.put(writes)
+            self._waiting += writes
             self._close_queued = self._protocol.state is not State.OPEN
             if self._close_queued:
                 self._close_frame = next((write for write in reversed(writes) if write), b"")
@@ -357,7 +362,7 @@ class Socket:
         self._protocol.discard_input()
         self._protocol.receive_eof()
         self._queue_protocol_output()
-        self._buffer.clear()
+        self._discard_output()
 
     def _drop(self) -> None:
         self._on_lost()
@@ -366,23 +371,83 @@ class Socket:
         if self._closed_event is not None:
             self._closed_event.set()
 
-    def _flush_now(self) -> bool:
-        try:
-            return self._buffer.flush_now()
-        except WriteFailed:
-            self._drop()
-            raise self._closed_error() from None
+    @property
+    def _unsent(self) -> bool:
+        unsent = self._sent < len(self._buffer) or bool(self._waiting)
+        return unsent or (self._tls is not None and self._tls.backlog)
+
+    def _discard_output(self) -> None:
+        self._waiting.clear()
+        self._buffer, self._sent = b"", 0
+
+    def _send_some(self) -> None:
+        """Send what the kernel takes without waiting: the rest of a write, or everything that waits as the next one.
+
+        Raises BlockingIOError if the kernel takes nothing, OSError if the connection is lost.
+        """
+        if self._sent == len(self._buffer):
+            self._buffer, self._sent = b"".join(self._waiting), 0
+            self._waiting.clear()
+        rest = memoryview(self._buffer)[self._sent :] if self._sent else self._buffer
+        if self._tls is None:
+            self._sent += os.write(self._stream.socket.fileno(), rest)
+        else:
+            self._sent += self._tls.write_now(rest)
 
     async def _flush(self) -> None:
+        """Send everything. Frames that other tasks queue meanwhile join this write or the next one.
+
+        Not a checkpoint if the kernel takes everything at once: a checkpoint would be a fifth of the time of a small
+        message. Raises SocketClosed if the connection is lost, or the client took nothing for `write_s`.
+        """
         try:
-            await self._buffer.flush()
-        except WriteFailed:
+            self._lock.acquire_nowait()
+        except trio.WouldBlock:
+            await self._lock.acquire()
+        try:
+            while self._unsent:
+                await trio.lowlevel.checkpoint_if_cancelled()
+                try:
+                    self._send_some()
+                except BlockingIOError:  # waiting from the start would cost a deadline, as much as the send itself
+                    await self._send_when_writable()
+            self._buffer, self._sent = b"", 0
+        except (OSError, trio.ClosedResourceError):
             self._drop()
             raise self._closed_error() from None
+        finally:
+            self._lock.release()
 
-    def _last_frame(self) -> bytes:
-        """Return the close frame; if none was queued yet, queue one with 1013 for a client that does not read."""
+    async def _send_when_writable(self) -> None:
+        send = self._tls.send_some if self._tls is not None else self._stream.socket.send
+        with trio.move_on_after(self._limits.write_s) as self._stall_scope:
+            self._sent += await send(memoryview(self._buffer)[self._sent :])
+        stalled, self._stall_scope = self._stall_scope.cancelled_caught, None
+        if stalled:
+            await self._send_close_and_discard()
+            raise TimeoutError
+
+    async def _send_close_and_discard(self) -> None:
+        """Hand the kernel the rest of the frame that was begun, and the close frame. Discard the frames between them.
+
+        The close frame has 1013 if none was queued: the client does not read. If the kernel does not take that much,
+        the client sees a lost connection.
+        """
+        if not self._unsent:
+            return
         if not self._close_queued:
             self._protocol.send_close(1013, "the client does not read")
             self._queue_protocol_output()
-        return self._close_frame
+        farewell = self._close_frame
+        boundary = frame_boundary(self._buffer, self._sent)
+        begun = boundary == len(self._buffer) and farewell not in self._waiting
+        rest = self._buffer[self._sent : boundary] + (b"" if begun else farewell)
+        self._discard_output()
+        socket = self._stream.socket
+        with suppress(OSError, trio.ClosedResourceError, trio.BrokenResourceError):
+            room = 4 * self._limits.send_buffer_bytes + 2 * len(rest) + _LAST_ROOM_BYTES
+            socket.setsockopt(trio.socket.SOL_SOCKET, trio.socket.SO_SNDBUF, room)
+            if hasattr(trio.socket, "TCP_NOTSENT_LOWAT"):  # which trio sets to 16 KiB
+                socket.setsockopt(trio.socket.IPPROTO_TCP, trio.socket.TCP_NOTSENT_LOWAT, room)
+            with trio.move_on_after(0.1):
+                await (self._tls.send_all if self._tls is not None else socket.send)(rest)

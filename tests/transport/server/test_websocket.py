@@ -3,11 +3,19 @@
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from websockets.frames import Frame, Opcode
 from websockets.protocol import State
 
 from tests.conformance.peer import BINARY, CONT, PING, PONG, TEXT, close, frame
-from transport.server.websocket.assembler import Message
-from transport.server.websocket.protocol import FRAMES_PER_FEED, ServerSideProtocol
+from transport.server.websocket import (
+    FRAMES_PER_FEED,
+    Message,
+    MessageAssembler,
+    ServerSideProtocol,
+    frame_boundary,
+    frame_head,
+)
+from transport.server.websocket import TEXT as TEXT_HEAD
 from transport.wire.errors import CommandRejected
 
 
@@ -146,3 +154,56 @@ def test_the_pieces_it_comes_in_do_not_matter(pieces: list[bytes], sizes: list[i
         results.append(([m if isinstance(m, str | bytes) else m.code for m in found], protocol.data_to_send()))
     assert results[0] == results[1] == results[2]
     assert code(protocol) is None
+
+
+def test_whole_messages_of_both_kinds() -> None:
+    """Text becomes str, binary data bytes; a ping between them gives no message."""
+    assembly = MessageAssembler(100)
+    assert assembly.add(Frame(Opcode.TEXT, "ünï".encode())) == "ünï"
+    assert assembly.add(Frame(Opcode.PING, b"x")) is None
+    assert assembly.add(Frame(Opcode.BINARY, b"\xff")) == b"\xff"
+    assert not assembly.partial
+
+
+def test_a_message_in_parts_keeps_its_kind() -> None:
+    """A text in three fragments, the first one empty, a character cut in two, a ping between: one text message."""
+    assembly = MessageAssembler(100)
+    assert assembly.add(Frame(Opcode.TEXT, b"", fin=False)) is None
+    assert assembly.partial
+    assert assembly.add(Frame(Opcode.CONT, b"\xc3", fin=False)) is None
+    assert assembly.add(Frame(Opcode.PING, b"x")) is None
+    assert assembly.partial
+    assert assembly.add(Frame(Opcode.CONT, b"\xbc")) == "ü"
+    assert not assembly.partial
+
+
+@pytest.mark.parametrize("parts", [[b"x" * 11], [b"x" * 5, b"x" * 6], [b"x" * 11, b""]])
+def test_a_message_that_is_too_large_is_refused_at_its_end(parts: list[bytes]) -> None:
+    """11 bytes where 10 are allowed: one refusal, with the last fragment. The next message is returned."""
+    assembly = MessageAssembler(10)
+    *first, last = [
+        assembly.add(Frame(Opcode.CONT if number else Opcode.TEXT, part, fin=number == len(parts) - 1))
+        for number, part in enumerate(parts)
+    ]
+    assert all(message is None for message in first)
+    assert isinstance(last, CommandRejected)
+    assert last.code == "message_too_large"
+    assert assembly.add(Frame(Opcode.TEXT, b"x" * 10)) == "x" * 10
+
+
+def test_text_that_is_not_utf8_is_an_error() -> None:
+    with pytest.raises(UnicodeDecodeError):
+        MessageAssembler(10).add(Frame(Opcode.TEXT, b"\xff"))
+
+
+@pytest.mark.parametrize("length", [0, 125, 126, 65535, 65536, 70_000])
+def test_frame_boundaries(length: int) -> None:
+    """Three frames, for each size of the length field: boundaries are found from positions at, and inside, a frame."""
+    frames = b"".join(frame_head(TEXT_HEAD, size) + b"p" * size for size in (3, length, 3))
+    second = len(frame_head(TEXT_HEAD, 3)) + 3
+    third = second + len(frame_head(TEXT_HEAD, length)) + length
+    assert frame_boundary(frames, 0) == 0
+    assert frame_boundary(frames, 1) == second
+    assert frame_boundary(frames, second) == second
+    assert frame_boundary(frames, second + 1) == third
+    assert frame_boundary(frames, len(frames)) == len(frames)

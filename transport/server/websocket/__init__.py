@@ -1,4 +1,0 @@
-"""The WebSocket protocol without I/O: frames, messages, compression.
-
-No trio and no sockets may be imported here.
-"""
