@@ -20,22 +20,28 @@ from sanitization import (
     Category,
     Detector,
     Direction,
-    Failure,
     Finding,
     Placeholders,
     Policy,
     Rules,
     Sanitized,
     Sanitizer,
-    StreamSanitizer,
 )
 from transport.server.connection_limiter import Counter
 from transport.wire.errors import CommandRejected
 from understudy.content.encryption import TextCipher
 from understudy.content.files import FileFilter
 from understudy.content.summary import describe_blocked
-from understudy.content.texts import FOREIGN, INLINE, sanitize_text, weigh_text
-from understudy.content.values import SanitizedValue, chart_words, sanitize_value, weigh_value
+from understudy.content.texts import (
+    FOREIGN,
+    INLINE,
+    SanitizedValue,
+    chart_words,
+    sanitize_text,
+    sanitize_value,
+    weigh_text,
+    weigh_value,
+)
 from understudy.content.vault import ThreadPlaceholders, Vault
 from understudy.observe.logs import new_error_id
 from understudy.sandbox.run_local import thread_limiter
@@ -82,7 +88,8 @@ class ContentFilter:
     """Filters texts by one policy, in three directions. Building one takes long: not in the event loop.
 
     `detectors` are the operator's own, which run after the built-in ones. `cipher` encrypts users' original texts, or
-    is None if they are not kept.
+    is None if they are not kept. `tokenises`: placeholders may replace any text of users. `outbound.stream()` filters
+    one answer; its findings are passed to `record` at the end.
     """
 
     policy: Policy
@@ -93,6 +100,7 @@ class ContentFilter:
     inbound: Sanitizer = field(init=False)
     tool: Sanitizer = field(init=False)
     outbound: Sanitizer = field(init=False)
+    tokenises: bool = field(init=False)
     _chart_words: Sanitizer = field(init=False)
     _output_words: Sanitizer = field(init=False)
     _files: Sanitizer = field(init=False)
@@ -104,20 +112,16 @@ class ContentFilter:
             self._build_sanitizer(self.policy, direction)
             for direction in (Direction.INBOUND, Direction.TOOL, Direction.OUTBOUND)
         )
+        self.tokenises = Action.TOKENISE in (*self.policy.inbound.values(), *self.policy.kinds.values())
         # Plain text is not rendered as a page: markup has no effect there.
-        tool, outbound = _no_markup(self.policy.tool), _no_markup(self.policy.outbound)
+        tool: Rules = {each: action for each, action in self.policy.tool.items() if each is not Category.MARKUP}
+        outbound: Rules = {each: action for each, action in self.policy.outbound.items() if each is not Category.MARKUP}
         words = evolve(self.policy, tool=tool, outbound=outbound)
         self._chart_words, self._output_words = (
             self._build_sanitizer(words, direction) for direction in (Direction.TOOL, Direction.OUTBOUND)
         )
-
         kept = {each: self.policy.inbound[each] for each in _STORED if each in self.policy.inbound}
         self._files = self._build_sanitizer(evolve(self.policy, inbound=kept), Direction.INBOUND)
-
-    @property
-    def tokenises(self) -> bool:
-        """Whether placeholders may replace any text of users."""
-        return Action.TOKENISE in (*self.policy.inbound.values(), *self.policy.kinds.values())
 
     async def sanitizer(self, direction: Direction, preset: str | None = None) -> Sanitizer:
         """Return the sanitizer of a direction, by the server's policy or the named preset."""
@@ -186,7 +190,7 @@ class ContentFilter:
                 self._long.leave(owner)
         else:
             raise CommandRejected("rate_limited", "Your earlier messages are still being looked through.", 2.0)
-        self._record_text(sanitizer.direction, found, time.perf_counter() - began)
+        self.record(sanitizer.direction, found, time.perf_counter() - began)
         return found
 
     def new_file_filter(self) -> FileFilter:
@@ -203,7 +207,7 @@ class ContentFilter:
             async for chunk in chunks:
                 yield chunk
         found = file_filter.result
-        self._record_text(Direction.INBOUND, found, file_filter.seconds)
+        self.record(Direction.INBOUND, found, file_filter.seconds)
         if found.blocked:
             raise CommandRejected("content_blocked", self.blocked_error("That file was not taken", [found]).message)
 
@@ -213,7 +217,7 @@ class ContentFilter:
         """Filter a plain JSON value. If the result is blocked, nothing of it may be used."""
         began = time.perf_counter()
         clean = await self._sanitize_value(value, sanitizer)
-        self._record_value(clean, sanitizer, time.perf_counter() - began)
+        self.record(sanitizer.direction, clean, time.perf_counter() - began)
         return clean
 
     async def filter_result(self, value: Any, summary: str) -> tuple[SanitizedValue, str]:
@@ -224,8 +228,8 @@ class ContentFilter:
         began = time.perf_counter()
         clean, line = await self._sanitize_value(value, self.tool), await self._sanitize_value(summary, self.tool)
         if not clean.texts or line.blocked:
-            clean.texts += line.texts
-        self._record_value(clean, self.tool, time.perf_counter() - began)
+            clean = clean.including(line.texts)
+        self.record(Direction.TOOL, clean, time.perf_counter() - began)
         return clean, str(line.value)
 
     async def _sanitize_value(self, value: Any, sanitizer: Sanitizer) -> SanitizedValue:
@@ -261,7 +265,7 @@ class ContentFilter:
         """Filter a tool's progress note, cut to a bound; empty if it is blocked."""
         began = time.perf_counter()
         found = self.tool.sanitize(note[: INLINE // FOREIGN])
-        self._record_text(Direction.TOOL, found, time.perf_counter() - began)
+        self.record(Direction.TOOL, found, time.perf_counter() - began)
         return found.text
 
     def blocked_error(self, what: str, texts: Sequence[Sanitized]) -> Blocked:
@@ -276,25 +280,10 @@ class ContentFilter:
             return Blocked(f"{what}: it could not be looked through (error {error_id}).", error_id)
         return Blocked(f"{what}: it holds {describe_blocked(findings)}.", error_id)
 
-    # answers
-
-    def answer_stream(self) -> StreamSanitizer:
-        """Return a sanitizer for one answer; `record` its findings at the end."""
-        return self.outbound.stream()
-
-    # records
-
-    def record(
-        self,
-        direction: Direction,
-        findings: Sequence[Finding],
-        omitted: int,
-        failures: Iterable[Failure],
-        seconds: float,
-    ) -> None:
-        """Count findings, and log the detectors that failed."""
-        self.metrics.record_sanitized(direction.value, findings, omitted, seconds)
-        for failure in failures:
+    def record(self, direction: Direction, found: Sanitized | SanitizedValue, seconds: float) -> None:
+        """Count the findings of a text or value, and log the detectors that failed."""
+        self.metrics.record_sanitized(direction.value, found.findings, found.omitted, seconds)
+        for failure in found.failures:
             self.metrics.record_detector_failure(direction.value, failure.detector)
             extra = {
                 "detector": failure.detector,
@@ -304,13 +293,6 @@ class ContentFilter:
                 "error_id": new_error_id(),
             }
             log.error("scrub.detector_failed", extra=extra)
-
-    def _record_value(self, clean: SanitizedValue, sanitizer: Sanitizer, seconds: float) -> None:
-        failures = tuple(dict.fromkeys(failure for text in clean.texts for failure in text.failures))
-        self.record(sanitizer.direction, clean.findings, clean.omitted, failures, seconds)
-
-    def _record_text(self, direction: Direction, found: Sanitized, seconds: float) -> None:
-        self.record(direction, found.findings, found.omitted, found.failures, seconds)
 
     # placeholders
 
@@ -325,7 +307,3 @@ class ContentFilter:
             return None
         new = not self.vault.has(owner, thread_id) and await is_new()
         return self.vault.get_or_create(owner, thread_id, is_new=bool(new))
-
-
-def _no_markup(rules: Rules) -> Rules:
-    return {category: rules[category] for category in rules if category is not Category.MARKUP}

@@ -32,11 +32,6 @@ def is_unread(finding: Finding) -> bool:
     return finding.kind.endswith(".unread")
 
 
-def reported(findings: Iterable[Finding]) -> tuple[Finding, ...]:
-    """Return the findings that are reported to users."""
-    return tuple(each for each in findings if is_reported(each))
-
-
 def is_suspect(findings: Iterable[Finding]) -> bool:
     """Return whether a text still has apparent instructions, or may have: a model must treat it as data."""
     return any(
@@ -58,7 +53,7 @@ def build_summary(
     `findings` may include some that are not reported. `omitted` more were found and not listed. Findings `beside` the
     text, in the context of a message, are counted if they changed it, and not listed: their places are not in the text.
     """
-    listed = reported(findings)
+    listed = [each for each in findings if is_reported(each)]
     every = (*listed, *(each for each in beside if each.action is not Action.FLAG))
     if not every or len(every) + omitted < threshold:
         return None
@@ -91,7 +86,7 @@ def build_alert(findings: Iterable[Finding]) -> Alert | None:
 
 def count_by_kind(findings: Iterable[Finding]) -> list[dict[str, Any]]:
     """Count the reported findings by category, kind and action."""
-    counts = Counter((each.category.value, each.kind, each.action.value) for each in reported(findings))
+    counts = Counter((each.category.value, each.kind, each.action.value) for each in findings if is_reported(each))
     return [
         {"category": category, "kind": kind, "action": action, "count": count}
         for (category, kind, action), count in sorted(counts.items())

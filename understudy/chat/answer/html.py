@@ -14,7 +14,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AsyncExitStack
-from functools import cache, partial
+from functools import partial
 from threading import Lock
 from typing import Any, Final, Generic, TypeVar
 
@@ -22,7 +22,7 @@ import msgspec
 import trio
 from attrs import define, field
 
-from understudy.chat.answer.markdown import Cut, Part, Renderer, plain
+from understudy.chat.answer.markdown import Cut, Part, plain, standard
 from understudy.sandbox.spawner import MIB, Program
 from understudy.sandbox.worker import WorkerFailed, Workers, shared_workers
 from understudy.tools.errors import ToolError
@@ -96,13 +96,14 @@ class HtmlCache:
         with self._lock:
             if requested_at <= self._forgotten.get(owner, -math.inf):
                 return
-            before = self._entries.get(text)
-            owners = {owner} if before is None else before.owners | {owner}
-            self._remove(text)
-            self._entries[text] = _Entry(html, owners)
+            before = self._entries.pop(text, None)
+            if before is not None:
+                self._size -= len(text) + len(before.html)
+            self._entries[text] = _Entry(html, {owner} if before is None else before.owners | {owner})
             self._size += len(text) + len(html)
             while self._size > self._limit and len(self._entries) > 1:
-                self._remove(next(iter(self._entries)))
+                oldest, entry = self._entries.popitem(last=False)
+                self._size -= len(oldest) + len(entry.html)
 
     def clear_user(self, owner: str) -> None:
         """Drop a user's answers, except those that another user has too. Those being rendered are not cached later."""
@@ -115,17 +116,14 @@ class HtmlCache:
             for text, entry in list(self._entries.items()):
                 entry.owners.discard(owner)
                 if not entry.owners:
-                    self._remove(text)
+                    del self._entries[text]
+                    self._size -= len(text) + len(entry.html)
 
     def clear(self) -> None:
         """Drop the answers of all users. Those being rendered are cached later."""
         with self._lock:
             self._entries.clear()
             self._size = 0
-
-    def _remove(self, text: str) -> None:
-        if (entry := self._entries.pop(text, None)) is not None:
-            self._size -= len(text) + len(entry.html)
 
 
 class AnswerHtml:
@@ -151,7 +149,8 @@ class AnswerHtml:
         """Render and cache answers that are about to be sent, for at most `PREFETCH_S`."""
         with trio.move_on_after(PREFETCH_S):
             for text in texts:
-                await self.render(text, owner)
+                if self.cache.get(text, owner) is None:
+                    await self._render_batch([text], owner)
 
     async def render_page(self, texts: Sequence[str], owner: str) -> list[str]:
         """Return the HTML of each of these answers, and cache it; short ones are rendered in one request."""
@@ -165,12 +164,11 @@ class AnswerHtml:
         """Render the closed blocks of an open answer; None if that takes too long (see `BlockRenderer.accept_cut`)."""
         if len(part.text) > MAX_CHARACTERS:
             return None
-        found = await self._in_turn(partial(self._request, ["cut", part], _read_cut), owner)
-        return found if found is not None and found.fits(part) else None
+        return await self._in_turn(partial(self._cut, part), owner)
 
     async def warm_up(self) -> None:
         """Start a process that renders, so that the first answer does not wait for it."""
-        await self._in_turn(partial(self._request, ["render", [""]], _read_htmls), "")
+        await self._in_turn(partial(self._workers.ask, ["render", [""]], WORK_S), "")
 
     async def _render_batch(self, texts: Sequence[str], owner: str) -> dict[str, str]:
         """Render some texts. Without a permit in time they are shown as plain text, which is not cached."""
@@ -180,8 +178,8 @@ class AnswerHtml:
     def _render(self, texts: Sequence[str], owner: str, requested_at: float) -> dict[str, str] | None:
         """Render some texts in a process and cache their HTML. Blocks; a cancelled caller leaves it to finish."""
         short = [text for text in texts if len(text) <= MAX_CHARACTERS]
-        found = self._request(["render", short], _read_htmls) if short else []
-        if found is None or len(found) != len(short):
+        found = _read_htmls(self._workers.ask(["render", short], WORK_S)) if short else []
+        if len(found) != len(short):
             return None
         html = {text: plain(text) for text in texts}
         html |= {text: made for text, made in zip(short, found, strict=True) if made is not None}
@@ -189,16 +187,16 @@ class AnswerHtml:
             self.cache.put(text, html[text], owner, requested_at)
         return html
 
-    def _request(self, request: Any, read: Callable[[Any], T]) -> T | None:
-        """Have a process answer a request; None if it fails, or answers with something else."""
-        try:
-            return read(self._workers.ask(request, WORK_S))
-        except (WorkerFailed, msgspec.ValidationError) as error:
-            log.warning("render.failed", extra={"reason": str(error)})
+    def _cut(self, part: Part) -> Cut | None:
+        """Cut a part in a process. Blocks, as `_render` does."""
+        cut = msgspec.convert(self._workers.ask(["cut", part], WORK_S), Cut | None)
+        if cut is None or not cut.fits(part):
             return None
+        restrict = standard().sanitizer.restrict_html
+        return cut._replace(blocks=[(length, restrict(html)) for length, html in cut.blocks])
 
     async def _in_turn(self, work: Callable[[], T | None], owner: str) -> T | None:
-        """Do work in a thread when it is this user's turn; return None if that takes longer than `PERMIT_S`."""
+        """Do work in a thread when it is this user's turn. Return None if it fails or waits longer than `PERMIT_S`."""
         async with AsyncExitStack() as stack:
             try:
                 with trio.fail_after(PERMIT_S):
@@ -226,27 +224,22 @@ class _Job(Generic[T]):
         try:
             async with permit:
                 self.result = await trio.to_thread.run_sync(self.work, abandon_on_cancel=True, limiter=self.threads)
+        except (WorkerFailed, msgspec.ValidationError) as error:
+            log.warning("render.failed", extra={"reason": str(error)})
         except Exception:  # in a system task, where an error would end the server
             log.exception("render.failed")
         finally:
             self.done.set()
 
 
-@cache
-def _cleaner() -> Renderer:
-    return Renderer()
-
-
 def _read_htmls(reply: Any) -> list[str | None]:
-    found = msgspec.convert(reply, list[str | None])
-    return [None if html is None else _cleaner().restrict(html) for html in found]
+    """Return the HTML of texts in a process's reply, restricted to allowed elements.
 
-
-def _read_cut(reply: Any) -> Cut | None:
-    found = msgspec.convert(reply, Cut | None)
-    if found is None:
-        return None
-    return found._replace(blocks=[(length, _cleaner().restrict(html)) for length, html in found.blocks])
+    `restrict_html` is faster than the full cleaning of HTML from other servers. It does not detect a link whose text
+    names another host than its target: this server's own process has removed those.
+    """
+    restrict = standard().sanitizer.restrict_html
+    return [None if html is None else restrict(html) for html in msgspec.convert(reply, list[str | None])]
 
 
 def _batches(texts: Iterable[str]) -> Iterator[list[str]]:

@@ -179,7 +179,7 @@ class Renderer:
     """Renders Markdown to safe HTML by a content policy (which hosts' images may be shown). Stateless."""
 
     def __init__(self, policy: Policy = STANDARD, limit: Limit = _unlimited) -> None:
-        self._sanitizer = Sanitizer(policy.with_classes(_CLASSES))
+        self.sanitizer = Sanitizer(policy.with_classes(_CLASSES))
         self._limit = limit
 
     def render(self, text: str) -> str:
@@ -214,18 +214,11 @@ class Renderer:
 
     def clean(self, html: str) -> str:
         """Return HTML from another process without anything that this renderer would not produce."""
-        return self._sanitizer.sanitize_html(html).text
-
-    def restrict(self, html: str) -> str:
-        """Return HTML from this server's own process, restricted to the elements that `clean` allows.
-
-        It is faster than `clean`, but does not detect a link whose text names another host than its target.
-        """
-        return self._sanitizer.restrict_html(html)
+        return self.sanitizer.sanitize_html(html).text
 
     def _html(self, text: str, references: MutableMapping[str, Any], colours: _Highlighter) -> str:
         env = {"references": references, "colours": colours}
-        return self._sanitizer.sanitize_html(_PARSER.render(text, env)).text
+        return self.sanitizer.sanitize_html(_PARSER.render(text, env)).text
 
     def _ends(self, text: str, *, last: bool) -> tuple[list[int], str]:
         """Return the ends of a text's closed blocks, and the condition that closes the next one."""
@@ -252,18 +245,19 @@ class Renderer:
 
 
 @cache
-def _standard() -> Renderer:
+def standard() -> Renderer:
+    """Return this process's renderer by the standard policy, without time limits."""
     return Renderer()
 
 
 def render(text: str) -> str:
     """Return the safe HTML of a whole answer, without images of foreign hosts. Runs here, without a time limit."""
-    return _standard().render(text)
+    return standard().render(text)
 
 
 def clean_html(html: str) -> str:
     """Return another server's HTML of an answer, made as safe as that of `render`. Safe HTML is unchanged."""
-    return _standard().clean(html)
+    return standard().clean(html)
 
 
 class RenderedBlock(NamedTuple):
@@ -285,6 +279,7 @@ class BlockRenderer:
 
     def __init__(self) -> None:
         self.exact = True
+        self.failed = False  # a part could not be rendered: the rest is plain text
         self._references: Mapping[str, Any] = {}
         self._linking = False  # whether an emitted block may use a reference
         self._line: list[str] = []  # the last pieces, without a line end yet
@@ -293,49 +288,47 @@ class BlockRenderer:
         self._searched = 0  # no line before this position of `_text` closes a block
         self._parsed = 0  # length of the whole lines when they were last parsed
         self._closing: re.Pattern[str] | None = None  # closes the open block
-        self._plain = False
 
-    def feed(self, delta: str) -> bool:
-        """Add text. Return whether `next_part` should be cut now."""
+    def feed(self, delta: str) -> Part | None:
+        """Add text. Return the part to cut now, or None."""
         self._line.append(delta)
-        if self._plain or ("\n" not in delta and "\r" not in delta and not self._text.endswith("\r")):
-            return False
-        self._gather()
-        return self._may_close(self._whole_lines())
+        if self.failed or ("\n" not in delta and "\r" not in delta and not self._text.endswith("\r")):
+            return None
+        self._text += "".join(self._line)
+        self._line.clear()
+        # A carriage return at the very end may be half of a line end.
+        whole = max(self._text.rfind("\n"), self._text.rfind("\r", 0, -1)) + 1
+        if not whole or not self._may_close(whole):
+            return None
+        return Part(self._text[:whole], False, self._linking, self._references)
 
-    def next_part(self, *, last: bool = False) -> Part | None:
-        """Return the part to be cut now, or None; `last`: no more text follows."""
-        if last:
-            self._gather()
-        text = self._text if last else self._text[: self._whole_lines()]
-        return Part(text, last, self._linking, self._references) if text and not self._plain else None
+    def finish(self) -> Part | None:
+        """Return the last part; None if there is no more text."""
+        self._text += "".join(self._line)
+        return Part(self._text, True, self._linking, self._references) if self._text else None
 
     def accept_cut(self, part: Part, cut: Cut | None) -> list[RenderedBlock]:
         """Accept the result of cutting a part. Return the blocks that it closed, often none.
 
-        If `cut` is None (rendering failed, or took too long), the rest of the answer is one block of plain text.
+        If `cut` is None (rendering failed, or took too long), the rest of the answer is one block of plain text, which
+        closes with the last part.
         """
         if cut is None:
-            self._plain = True
-            return []
-        blocks = [self._emit(length, html) for length, html in cut.blocks]
-        self.exact, self._linking, self._references = self.exact and cut.exact, cut.linking, cut.references
-        self._closing = _pattern(cut.closing)
-        self._parsed = len(part.text) - sum(length for length, _ in cut.blocks)
+            self.failed = True
+            rest = [(len(part.text), plain(part.text))] if part.last and part.text.strip() else []
+            cut = Cut(rest, linking=self._linking, references=self._references)
+        blocks: list[RenderedBlock] = []
+        closed = 0
+        for length, html in cut.blocks:
+            blocks.append(RenderedBlock(self._start + closed, self._start + closed + length, html))
+            closed += length
+        self._start += closed
+        self._text = self._text[closed:]
+        self._parsed = len(part.text) - closed
         self._searched = max(0, self._text.rfind("\n", 0, max(self._parsed - 1, 0)) + 1)
+        self._closing = _pattern(cut.closing) if cut.closing else None
+        self.exact, self._linking, self._references = self.exact and cut.exact, cut.linking, cut.references
         return blocks
-
-    def flush(self) -> list[RenderedBlock]:
-        """Return the rest of the text after the last cut as one block of plain text, or nothing."""
-        return [self._emit(len(self._text), plain(self._text))] if self._text.strip() else []
-
-    def _whole_lines(self) -> int:
-        # A carriage return at the very end may be half of a line end.
-        return max(self._text.rfind("\n"), self._text.rfind("\r", 0, -1)) + 1
-
-    def _gather(self) -> None:
-        self._text += "".join(self._line)
-        self._line.clear()
 
     def _may_close(self, whole: int) -> bool:
         """Whether to parse now: if it is cheap, a line may close a block, or the text has grown by a quarter."""
@@ -348,15 +341,9 @@ class BlockRenderer:
         self._searched = self._text.rfind("\n", 0, max(whole - 1, 0)) + 1
         return False
 
-    def _emit(self, length: int, html: str) -> RenderedBlock:
-        start, self._start, self._text = self._start, self._start + length, self._text[length:]
-        return RenderedBlock(start, self._start, html)
 
-
-def _pattern(closing: str) -> re.Pattern[str] | None:
-    """Return the pattern for `Cut.closing`."""
-    if not closing:
-        return None
+def _pattern(closing: str) -> re.Pattern[str]:
+    """Return the pattern for a non-empty `Cut.closing`."""
     if closing in _CLOSINGS:
         return _CLOSINGS[closing]
     return re.compile(rf"^ {{0,3}}{re.escape(closing)}{re.escape(closing[0])}*[ \t]*$", re.MULTILINE)
@@ -368,8 +355,7 @@ def _closing(kind: str, marker: str, source: str, rest: str) -> tuple[bool, str]
         return True, ""
     if kind == "fence":
         body = _LINE_END.sub("\n", source).rstrip("\n").partition("\n")[2]
-        closer = _pattern(marker)
-        return closer is not None and bool(closer.fullmatch(body.rpartition("\n")[2])), marker
+        return bool(_pattern(marker).fullmatch(body.rpartition("\n")[2])), marker
     if kind in ("paragraph_open", "table_open", "blockquote_open"):
         return bool(_BLANK.match(rest)), "blank"
     return False, "after"

@@ -1,33 +1,153 @@
-"""The answer of a run as a stream: published as the model writes it, and checkpointed shortly after.
+"""The answer of a run as a stream: sanitized and rendered as the model writes it, and checkpointed shortly after.
 
 1. Text is published before it is saved, so that readers do not wait for the disk. A crash loses the text since the last
    checkpoint.
 2. Pieces are published one at a time: text released in a pause precedes later text, and nothing follows the end.
 3. After a restart the text of an interrupted turn continues, or replaces, what was shown (`chat.answer.resume`).
+4. Long work stays off the event loop: rendering always (`chat.answer.html`), sanitizing if a piece is long.
 """
+
+import time
+from collections.abc import Callable
+from typing import Final, NamedTuple
 
 import trio
 from attrs import define, evolve, field
 
-from sanitization import Direction, Finding, Sanitized
-from transport.wire.events import SanitizationSummary
-from understudy.chat.answer.resume import NewText, ResumedText
-from understudy.chat.answer.sanitized import Piece, SanitizedAnswer
+from sanitization import Direction, Finding, Placeholders, StreamSanitizer
+from transport.wire.events import Block, SanitizationSummary
+from understudy.chat.answer.html import AnswerHtml
+from understudy.chat.answer.markdown import BlockRenderer, Part
+from understudy.chat.answer.resume import ResumedText
 from understudy.chat.messages import RunRequest
 from understudy.chat.run.recorder import Recorder
 from understudy.chat.run.replay import SEPARATOR, Replay, encode_partial
 from understudy.chat.services import Services
 from understudy.content.summary import build_summary
+from understudy.content.texts import FOREIGN, INLINE, run_off_loop, weigh_text
+from understudy.content.vault import PlaceholderRestorer
 from understudy.storage.rows import StepRecord
 
-PAUSE_S = 0.5
+PAUSE_S: Final = 0.5
 """Seconds without text from the model after which held-back text is released as far as the policy allows."""
-MAX_FINDINGS = 200
+MAX_FINDINGS: Final = 200
 """Findings that are saved with the text; further ones are dropped. A user is shown no more either."""
-CHECKPOINT_S = 0.25
-CHECKPOINT_SIZE = 2048
+CHECKPOINT_S: Final = 0.25
+CHECKPOINT_SIZE: Final = 2048
 """Seconds, or characters, of new text after which a turn is checkpointed. A checkpoint writes the whole text, so a long
 one waits until a thirty-second part of it is new."""
+
+
+class Piece(NamedTuple):
+    """Output of an answer: the text to show, the blocks it closed, and the text to store if different."""
+
+    text: str
+    blocks: tuple[Block, ...] = ()
+    stored: str | None = None
+
+
+NOTHING: Final = Piece("")
+
+
+class SanitizedAnswer:
+    """Takes text as the model streams it, and returns safe text and closed blocks.
+
+    Output is never taken back. Calls must not overlap, and none may follow one that was cancelled. With `placeholders`,
+    those of the thread are restored in the shown text and stay in the stored text. `owner` is the answer's user.
+    `sanitizer` has the findings. `seconds` is the time spent on sanitizing, `length` is that of `text`.
+    """
+
+    def __init__(
+        self, sanitizer: StreamSanitizer, html: AnswerHtml, placeholders: Placeholders | None = None, owner: str = ""
+    ) -> None:
+        self.sanitizer = sanitizer
+        self.seconds = 0.0
+        self.length = 0
+        self._owner = owner
+        self._html = html
+        self._restorer = None if placeholders is None else PlaceholderRestorer(placeholders)
+        self._blocks = BlockRenderer()
+        self._pieces: list[str] = []
+        self._shown: list[str] = []
+        self._block_html: list[str] = []
+        self._has_text = False
+        self._separator = ""
+
+    async def feed(self, text: str) -> Piece:
+        """Add text. Return the text that may be shown now, possibly none, and the blocks it closed."""
+        if text:
+            text, self._separator, self._has_text = self._separator + text, "", True
+        if weigh_text(text) > INLINE:
+            return await self._output(await run_off_loop(self._sanitize, self.sanitizer.feed, text))
+        return await self._output(self._sanitize(self.sanitizer.feed, text))
+
+    async def resume(self, text: str) -> Piece:
+        """Add the text that was shown before a restart. Return as much of it as may be shown without more text."""
+        piece = await self.feed(text)
+        rest = await self.release()
+        stored = None if piece.stored is None and rest.stored is None else (piece.stored or "") + (rest.stored or "")
+        return Piece(piece.text + rest.text, (*piece.blocks, *rest.blocks), stored)
+
+    async def release(self) -> Piece:
+        """Return the held-back text that may be shown, because the model pauses."""
+        return await self._output(self._sanitize(self.sanitizer.pause))
+
+    def pause(self) -> None:
+        """End a turn of the model: text that follows starts a new paragraph."""
+        if self._has_text:
+            self._separator = SEPARATOR
+
+    async def finish(self) -> Piece:
+        """Return the text held back until now, and cache the HTML of the whole answer."""
+        if self.sanitizer.held * FOREIGN > INLINE:
+            stored, shown = await run_off_loop(self._sanitize, self.sanitizer.flush)
+        else:
+            stored, shown = self._sanitize(self.sanitizer.flush)
+        if self._restorer is not None and (rest := self._restorer.flush()):
+            self._shown.append(rest)
+            shown += rest
+        piece = await self._output((stored, shown))
+        if (part := self._blocks.finish()) is not None:
+            await self._cut(part)
+        text = "".join(self._shown)
+        if self._blocks.exact:
+            self._html.cache.put(text, "".join(self._block_html), self._owner)
+        else:
+            await self._html.render(text, self._owner)
+        return piece
+
+    @property
+    def text(self) -> str:
+        """The output so far, as it is stored."""
+        return "".join(self._pieces)
+
+    def _sanitize(self, step: Callable[..., str], *text: str) -> tuple[str, str]:
+        """Run a step of the sanitizer. Return its output as it is stored and as it is shown."""
+        began = time.perf_counter()
+        stored = step(*text)
+        self.seconds += time.perf_counter() - began
+        if stored:
+            self._pieces.append(stored)
+            self.length += len(stored)
+        shown = stored if self._restorer is None else self._restorer.feed(stored)
+        if shown:
+            self._shown.append(shown)
+        return stored, shown
+
+    async def _output(self, sanitized: tuple[str, str]) -> Piece:
+        """Return sanitized text with the blocks it closed."""
+        stored, shown = sanitized
+        part = self._blocks.feed(shown) if shown else None
+        blocks = () if part is None else await self._cut(part)
+        if self._restorer is not None:
+            return Piece(shown, blocks, stored)
+        return Piece(shown, blocks) if shown else NOTHING
+
+    async def _cut(self, part: Part) -> tuple[Block, ...]:
+        cut = None if self._blocks.failed else await self._html.cut(part, self._owner)
+        blocks = tuple([Block(*each) for each in self._blocks.accept_cut(part, cut)])
+        self._block_html += [block.html for block in blocks]
+        return blocks
 
 
 @define
@@ -40,17 +160,14 @@ class AnswerStream:
     replay: Replay
     answer: SanitizedAnswer = field(init=False)
     _finished_text: str = field(default="", init=False, repr=False)  # the text of the finished turns
-    _continuation: ResumedText = field(factory=lambda: ResumedText(""), init=False, repr=False)
+    _resumed: ResumedText | None = field(default=None, init=False, repr=False)  # an interrupted turn
     _step: StepRecord | None = field(default=None, init=False, repr=False)  # of the current turn
-    _checkpointed: tuple[float, int] = field(
-        default=(0.0, 0), init=False
-    )  # at this time, with this length of the answer
+    _checkpointed: tuple[float, int] = field(default=(0.0, 0), init=False)  # time, and length of the answer then
     _release_wanted: trio.Event | None = field(default=None, init=False)
     _releasing: trio.Event | None = field(default=None, init=False)
     _writing: bool = field(default=False, init=False)
     _written_at: float = field(default=0.0, init=False)
     _closed: bool = field(default=False, init=False)
-
     _earlier_findings: tuple[Finding, ...] = field(init=False)  # in the text before that of `answer`
 
     def __attrs_post_init__(self) -> None:
@@ -61,7 +178,7 @@ class AnswerStream:
     @property
     def findings(self) -> tuple[Finding, ...]:
         """The findings in the text so far, at most `MAX_FINDINGS`."""
-        return (*self._earlier_findings, *self.answer.findings)[:MAX_FINDINGS]
+        return (*self._earlier_findings, *self.answer.sanitizer.findings)[:MAX_FINDINGS]
 
     async def restore(self) -> None:
         """Publish the text shown before the restart again, so that every client continues from it."""
@@ -75,7 +192,7 @@ class AnswerStream:
 
     def begin_turn(self, step: StepRecord, begun: str) -> None:
         """Start a turn of the model. `begun` is its text that was shown before, `step` is where its text is saved."""
-        self._continuation, self._step = ResumedText(begun), step
+        self._resumed, self._step = ResumedText(begun) if begun else None, step
         self._checkpointed = (trio.current_time(), len(self._finished_text) + len(begun))
 
     async def feed(self, text: str) -> None:
@@ -84,15 +201,27 @@ class AnswerStream:
         Raises:
             Blocked: The content policy blocks it. Text shown before stays.
         """
-        await self._write(self._continuation.feed(text))
-        self._checkpoint()
+        if self._resumed is None:
+            await self._write(text)
+        else:
+            fresh = self._resumed.feed(text)
+            await self._write(fresh.text, restart=fresh.restart)
+        if self._step is not None:
+            self._checkpoint(self._step)
 
     async def end_turn(self) -> str:
-        """Finish the turn of the model and return its text. Raises `Blocked` as `feed` does."""
-        await self._write(self._continuation.finish())
-        self._step = None
+        """Finish the turn of the model. Return its text if the turn was interrupted before, else an empty text.
+
+        Raises `Blocked` as `feed` does.
+        """
+        text = ""
+        if self._resumed is not None:
+            fresh = self._resumed.finish()
+            await self._write(fresh.text, restart=fresh.restart)
+            text = self._resumed.text
+        self._resumed = self._step = None
         self.answer.pause()
-        return self._continuation.text
+        return text
 
     def add_finished_turn(self, kept: str) -> None:
         """Add the text of a finished turn, as it is stored."""
@@ -107,9 +236,9 @@ class AnswerStream:
         return self.answer.text, self._summary()
 
     def close(self) -> None:
-        """Publish nothing more, and count the findings."""
+        """Publish nothing more, and record the findings."""
         self._closed = True
-        self._report_metrics()
+        self._record_findings()
 
     async def release_in_pauses(self) -> None:
         """Release held-back text whenever the model pauses for `PAUSE_S`, until the answer is closed."""
@@ -131,60 +260,52 @@ class AnswerStream:
     def _new_answer(self) -> SanitizedAnswer:
         content_filter, job = self.services.content_filter, self.job
         placeholders = content_filter.vault.get(job.owner, job.thread_id)
-        return SanitizedAnswer(content_filter.answer_stream(), self.services.html, placeholders, job.owner)
+        return SanitizedAnswer(content_filter.outbound.stream(), self.services.html, placeholders, job.owner)
 
-    async def _write(self, fresh: NewText) -> None:
+    async def _write(self, text: str, *, restart: bool = False) -> None:
         """Publish the next piece of the answer, after a release that is under way."""
-        if not (fresh.text or fresh.restart):
+        if not (text or restart):
             return
         if self._releasing is not None:
             await self._releasing.wait()
         self._writing = True  # stays set if this is cancelled: then nothing more is published
-        text = fresh.text
-        if fresh.restart:
-            self._report_metrics()
+        if restart:
+            self._record_findings()
             self._earlier_findings = self.findings
             self.answer = self._new_answer()
             text = SEPARATOR.join(part for part in (self._finished_text, text) if part)
-        await self._show(await self.answer.feed(text), anew=fresh.restart)
+        await self._show(await self.answer.feed(text), anew=restart)
         self._writing, self._written_at = False, trio.current_time()
-        if self._release_wanted is not None and self.answer.holds_text:
+        if self._release_wanted is not None and self.answer.sanitizer.held:
             self._release_wanted.set()
 
     async def _show(self, piece: Piece, *, anew: bool = False) -> None:
         await self.recorder.send_delta(*piece, anew=anew)
-        if self.answer.blocked:
-            findings, failures = self.answer.findings, self.answer.failures
+        if self.answer.sanitizer.blocked:
             if (summary := self._summary()) is not None:
                 await self.recorder.record(summary)
             raise self.services.content_filter.blocked_error(
-                "The answer was stopped, and what was shown of it stays",
-                [Sanitized("", findings, blocked=True, failures=failures)],
+                "The answer was stopped, and what was shown of it stays", [self.answer.sanitizer.result("")]
             )
 
-    def _checkpoint(self) -> None:
+    def _checkpoint(self, step: StepRecord) -> None:
         """Save the text of this turn if enough of it is new."""
         now, length = trio.current_time(), self.answer.length
-        kept_at, kept = self._checkpointed
-        new = length - kept
-        if (
-            self._step is None
-            or new < length / 32
-            or (new < CHECKPOINT_SIZE and (not new or now < kept_at + CHECKPOINT_S))
-        ):
+        saved_at, saved = self._checkpointed
+        new = length - saved
+        if not new or new < length / 32 or (new < CHECKPOINT_SIZE and now < saved_at + CHECKPOINT_S):
             return
         text, said = self.answer.text, self._finished_text and self._finished_text + SEPARATOR
         if text.startswith(said):  # else some of it was redacted, and a resumed run starts the turn from its beginning
             self._checkpointed = (now, length)
-            self.recorder.save_checkpoint(evolve(self._step, result=encode_partial(text[len(said) :], self.findings)))
+            self.recorder.save_checkpoint(evolve(step, result=encode_partial(text[len(said) :], self.findings)))
 
     def _summary(self) -> SanitizationSummary | None:
         """Return the summary of the answer's findings; None below `summary_from`."""
-        found = (*self._earlier_findings, *self.answer.findings)
-        return build_summary("outbound", found, self.services.summary_from, omitted=self.answer.omitted)
+        found = self.answer.sanitizer.result("")
+        every = (*self._earlier_findings, *found.findings)
+        return build_summary("outbound", every, self.services.summary_from, omitted=found.omitted)
 
-    def _report_metrics(self) -> None:
-        answer = self.answer
-        self.services.content_filter.record(
-            Direction.OUTBOUND, answer.findings, answer.omitted, answer.failures, answer.seconds
-        )
+    def _record_findings(self) -> None:
+        found, seconds = self.answer.sanitizer.result(""), self.answer.seconds
+        self.services.content_filter.record(Direction.OUTBOUND, found, seconds)

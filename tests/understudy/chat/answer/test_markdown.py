@@ -45,26 +45,25 @@ class Blocks(BlockRenderer):
 
     def write(self, delta: str) -> list[RenderedBlock]:
         """Take a piece; give the blocks that it closed."""
-        return self.closed() if self.feed(delta) else []
+        return self.cut(self.feed(delta))
 
-    def closed(self, *, last: bool = False) -> list[RenderedBlock]:
-        """Give the blocks that are closed by now."""
-        part = self.next_part(last=last)
+    def cut(self, part: Part | None) -> list[RenderedBlock]:
+        """Give the blocks that a part closes."""
         if part is None:
             return []
-        cut = self.renderer.cut(part)
-        assert cut.fits(part)
+        cut = None if self.failed else self.renderer.cut(part)
+        assert cut is None or cut.fits(part)
         return self.accept_cut(part, cut)
 
-    def finish(self) -> list[RenderedBlock]:
+    def rest(self) -> list[RenderedBlock]:
         """Give all that is left."""
-        return self.closed(last=True) + self.flush()
+        return self.cut(self.finish())
 
 
 def streamed(chunks: list[str], renderer: Renderer | None = None) -> tuple[Blocks, list[RenderedBlock]]:
     """The blocks of a text that comes in these pieces."""
     blocks = Blocks(renderer)
-    return blocks, [block for chunk in chunks for block in blocks.write(chunk)] + blocks.finish()
+    return blocks, [block for chunk in chunks for block in blocks.write(chunk)] + blocks.rest()
 
 
 @pytest.mark.slow
@@ -104,22 +103,17 @@ def test_a_block_comes_as_soon_as_it_is_closed() -> None:
         ("# t\n", ["<h1"]), ("para\n", []), ("\n", ["<p"]), ("- a\n", []), ("\n", []), ("- b\n", []), ("\n", []),
         ("after\n", ["<ul"]), ("```\n", ["<p"]), ("x\n", []), ("```\n", ['<div class="highlight"']), ("end", []),
     ]  # fmt: skip
-    assert blocks.finish() == [RenderedBlock(36, 39, "<p>end</p>\n")]
+    assert blocks.rest() == [RenderedBlock(36, 39, "<p>end</p>\n")]
 
 
-def test_taking_a_piece_says_when_it_is_time_to_look() -> None:
-    """Only the end of a line can close anything; a carriage return at the very end may be half of one."""
+def test_only_the_end_of_a_line_gives_a_part() -> None:
+    """A carriage return at the very end may be the first half of a line end, so it gives none."""
     blocks = Blocks()
-    assert [blocks.feed(piece) for piece in ("# ti", "", "tle", "\r")] == [False, False, False, True]
-    assert blocks.closed() == []
-    assert blocks.feed("\n")
-    assert blocks.closed() == [RenderedBlock(0, 9, "<h1>title</h1>\n")]
-    assert blocks.closed() == []
-    assert blocks.feed("# a\r")
-    assert blocks.closed() == []
-    assert blocks.feed("x")
-    assert blocks.closed() == [RenderedBlock(9, 13, "<h1>a</h1>\n")]
-    assert blocks.finish() == [RenderedBlock(13, 14, "<p>x</p>\n")]
+    assert [blocks.feed(piece) for piece in ("# ti", "", "tle", "\r")] == [None] * 4
+    assert blocks.write("\n") == [RenderedBlock(0, 9, "<h1>title</h1>\n")]
+    assert blocks.feed("# a\r") is None
+    assert blocks.write("x") == [RenderedBlock(9, 13, "<h1>a</h1>\n")]
+    assert blocks.rest() == [RenderedBlock(13, 14, "<p>x</p>\n")]
 
 
 def test_offsets_tile_the_text() -> None:
@@ -223,12 +217,11 @@ def test_an_answer_that_cannot_be_cut_is_shown_as_it_was_written() -> None:
     """From the block on at which that was found; what came before stays as it was shown."""
     blocks = Blocks()
     assert [block.html for block in blocks.write("*a*\n\n")] == ["<p><em>a</em></p>\n"]
-    assert blocks.feed("- *b*\n")
-    part = blocks.next_part()
+    part = blocks.feed("- *b*\n")
     assert part is not None
     assert blocks.accept_cut(part, None) == []
     assert not blocks.feed("\n*c* <d>\n\n")
-    assert blocks.finish() == [RenderedBlock(4, 21, "<pre>- *b*\n\n*c* &lt;d&gt;</pre>\n")]
+    assert blocks.rest() == [RenderedBlock(4, 21, "<pre>- *b*\n\n*c* &lt;d&gt;</pre>\n")]
     assert blocks.exact
 
 

@@ -12,7 +12,7 @@ from sanitization import STANDARD, Sanitizer
 from understudy.chat.answer.html import AnswerHtml
 from understudy.chat.answer.markdown import LANGUAGES, plain
 from understudy.chat.answer.render_worker import RENDER_S
-from understudy.chat.answer.sanitized import SanitizedAnswer
+from understudy.chat.answer.stream import SanitizedAnswer
 
 pytestmark = pytest.mark.slow
 

@@ -6,7 +6,7 @@ from sanitization import STANDARD, Sanitizer
 from transport.wire.events import Block
 from understudy.chat.answer.html import AnswerHtml
 from understudy.chat.answer.markdown import render
-from understudy.chat.answer.sanitized import SanitizedAnswer
+from understudy.chat.answer.stream import SanitizedAnswer
 from understudy.content.texts import INLINE
 
 SCRUBBER = Sanitizer(STANDARD)
