@@ -32,7 +32,7 @@ from understudy.chat.run.replay import PendingCall, RecordedResult
 from understudy.chat.services import Services
 from understudy.content.filter import Blocked
 from understudy.content.summary import build_summary, count_by_kind, is_suspect
-from understudy.content.values import SanitizedValue
+from understudy.content.texts import SanitizedValue
 from understudy.models.model import ToolRequest
 from understudy.observe.logs import new_error_id
 from understudy.storage.errors import StorageUnavailable
