@@ -6,6 +6,7 @@ Ready-made kinds of actors stand in `behaviours`, tools for tests in `testing`, 
 
 from .actor import Actor as Actor
 from .actor import Context as Context
+from .actor import Receive as Receive
 from .ask import Ask as Ask
 from .backoff import Backoff as Backoff
 from .channels import MailboxReceiver as MailboxReceiver
@@ -63,8 +64,6 @@ from .exit_reasons import Normal as Normal
 from .exit_reasons import Shutdown as Shutdown
 from .incidents import Explanation as Explanation
 from .incidents import Incident as Incident
-from .interception import Interceptor as Interceptor
-from .interception import Receive as Receive
 from .lanes import Conflate as Conflate
 from .lanes import Lane as Lane
 from .lanes import LaneStatistics as LaneStatistics
@@ -96,6 +95,7 @@ from .supervisor import StartChild as StartChild
 from .supervisor import StopChild as StopChild
 from .supervisor import Supervisor as Supervisor
 from .system import ActorSystem as ActorSystem
+from .system import Interceptor as Interceptor
 from .system import open_system as open_system
 from .tree import TreeNode as TreeNode
 from .tree_stream import TreeChange as TreeChange

@@ -5,29 +5,32 @@ All hooks run in the actor's own task, one at a time: an actor needs no locks.
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Awaitable, Callable, Hashable, Iterable
 from contextlib import AbstractAsyncContextManager, nullcontext
 from functools import partial
+from threading import get_ident
 from typing import TYPE_CHECKING, Any
 
 from . import termination
 from . import watch as watching
 from .ask import Ask
+from .checks import check_hooks
 from .context_propagation import Values
-from .errors import ActorDied, InvalidActor, NotSupervising, UnhandledMessage
+from .errors import ActorDied, NotSupervising, UnhandledMessage, WrongLoop
 from .exit_reasons import NORMAL, Exit
-from .hooks import check_async, check_hooks
 from .lifecycle import StopMode
 from .mailbox import MailboxSpec
 from .ref import ActorRef
 from .spec import ChildSpec, Supervision
-from .tasks import OwnedTasks
 from .timers import Timer
 
 if TYPE_CHECKING:
     from .cell import Cell
-    from .children import Children
     from .system import ActorSystem
+
+Receive = Callable[[object, "Context"], Awaitable[None]]
+"""An actor's `receive`, or a function in its place."""
 
 
 class Actor:
@@ -91,18 +94,6 @@ class Actor:
         return ()
 
 
-_set_taken = vars(Actor)["_taken"].__set__  # the slot itself: an actor may be a frozen class
-
-
-def claim(actor: Actor, path: str) -> None:
-    """Mark an actor as used by one incarnation. Raises `InvalidActor` if another one has used it."""
-    if getattr(actor, "_taken", False):
-        again = "as in `ChildSpec(id, lambda: Kind(...))`"
-        problem = f"the factory of {path} returned an actor that was used before; make a new one each time, {again}"
-        raise InvalidActor(type(actor).__name__, problem)
-    _set_taken(actor, True)
-
-
 class ActorTimer:
     """A timer of an actor. A new one under the same key replaces it; it is received at most once."""
 
@@ -116,25 +107,18 @@ class ActorTimer:
         self.values: Values = values
         """The values of the propagated context variables when the timer was set."""
 
-    def cancel(self) -> None:
-        """Cancel the timer."""
-        self.entry.cancel()
-
 
 class Context:
     """The runtime's interface for one incarnation of an actor. Do not use it after its end, nor from other actors."""
 
-    __slots__ = ("_cell", "incarnation")
+    __slots__ = ("_cell", "incarnation", "ref")
 
     def __init__(self, cell: Cell) -> None:
         self._cell = cell
+        self.ref: ActorRef = cell.ref
+        """The actor's own reference, to hand to others."""
         self.incarnation: int = cell.incarnations
         """1 for the first, one more after each restart."""
-
-    @property
-    def ref(self) -> ActorRef:
-        """The actor's own reference, to hand to others."""
-        return self._cell.ref
 
     @property
     def path(self) -> str:
@@ -163,7 +147,10 @@ class Context:
         Raises `StartFailed` (with the cause), `StartDeclined`, `AlreadyStarted` if the id is taken, `TooManyChildren`,
         or `NotSupervising`. If the wait is cancelled, the child is stopped again.
         """
-        return await self._children().spawn(spec)
+        self._check_life()
+        if self._cell.children is None:
+            raise NotSupervising(self._cell.path)
+        return await self._cell.children.spawn(spec)
 
     def children(self) -> list[ActorRef]:
         """Return the live children in start order, including those that back off."""
@@ -200,15 +187,19 @@ class Context:
 
         Raises `ActorDied` if the incarnation is over, and `TypeError` for a coroutine, such as `work()`.
         """
-        check_async("start_soon", async_fn)
-        cell = self._cell
+        given: object = async_fn
+        if inspect.iscoroutine(given):
+            given.close()
+            raise TypeError(
+                "start_soon takes an async function and its arguments, as in start_soon(work, 5), not work(5)"
+            )
+        if not callable(given) or inspect.isasyncgenfunction(given):
+            raise TypeError(f"start_soon takes an async function that returns, not {given!r}")
         self._check_life()
-        life = cell.incarnation
+        life = self._cell.incarnation
         if life.stopping:
-            raise ActorDied(cell.path, cell.exit)
-        if life.tasks is None:
-            life.tasks = OwnedTasks(cell)
-        life.tasks.start_soon(async_fn, *args, name=name)
+            raise ActorDied(self._cell.path, self._cell.exit)
+        life.start_task(name or getattr(async_fn, "__qualname__", None), async_fn, args)
 
     def set_timer(self, key: Hashable, delay_s: float, message: object) -> None:
         """Receive `message` once, after `delay_s` seconds, before the lanes.
@@ -232,7 +223,7 @@ class Context:
         timers = self._cell.incarnation.timers
         timer = timers.pop(key, None) if timers else None
         if timer is not None:
-            timer.cancel()
+            timer.entry.cancel()
 
     def stop(self) -> None:
         """End after the current message, with exit `Normal`. A permanent child is restarted even so."""
@@ -251,12 +242,8 @@ class Context:
             message.fail(UnhandledMessage(self.path, name))
 
     def _check_life(self) -> None:
-        self._cell.mailbox.check_loop()
-        if self._cell.incarnation.context is not self:
-            raise ActorDied(self._cell.path, self._cell.exit)
-
-    def _children(self) -> Children:
-        self._check_life()
-        if self._cell.children is None:
-            raise NotSupervising(self._cell.path)
-        return self._cell.children
+        cell = self._cell
+        if cell.mailbox.thread != get_ident():
+            raise WrongLoop
+        if cell.incarnation.context is not self:
+            raise ActorDied(cell.path, cell.exit)

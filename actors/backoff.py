@@ -6,15 +6,11 @@ import math
 
 from attrs import Attribute, Factory, field, frozen
 
+from .checks import is_number
 from .errors import InvalidSpec
 
 LONGEST_S = 30.0
 """Default of `max_s` in seconds, unless `min_s` is longer."""
-
-
-def is_number(value: object) -> bool:
-    """Whether this is a valid duration: a number, not a bool, and not NaN."""
-    return isinstance(value, int | float) and not isinstance(value, bool) and not math.isnan(value)
 
 
 def _positive(_: object, attribute: Attribute[float], value: float) -> None:

@@ -1,8 +1,8 @@
 """The place of one actor in the tree: what lasts while its incarnations come and go.
 
 1. `step` is the only way the state changes.
-2. Everything here is synchronous but the two waits. The state of one life is in `incarnation`, the code that runs it
-   in `incarnation_task`.
+2. Everything here is synchronous but the two waits. The state of one life, and the code that runs it, are in
+   `incarnation`.
 3. `finish_incarnation` is the last act of an incarnation's task: no code of the user runs there after it.
 4. A cell is buried once. In this order its name is freed, its mailbox closed, and its callers and watchers notified.
 5. An actor without a start hook and without children has started when its task is created, so its parent never waits.
@@ -17,13 +17,14 @@ from typing import TYPE_CHECKING, Any
 
 import trio
 
-from . import dead_letters, incarnation_task
-from .actor import Actor, Context, claim
+from . import dead_letters
+from .actor import Actor, Context
 from .ask import Ask
-from .errors import InvalidSpec, StartDeclined, StartFailed, text_of
+from .context_propagation import ContextPropagator
+from .errors import InvalidActor, InvalidSpec, StartDeclined, StartFailed, text_of
 from .events import ActorStarted, ActorStopped
 from .exit_reasons import NORMAL, Crashed, Exit
-from .incarnation import Incarnation
+from .incarnation import Incarnation, fail_start, run, run_in_lifespan, run_with_children
 from .lifecycle import State, Step, next_state
 from .mailbox import Mailbox, MailboxSpec
 from .ref import ActorRef
@@ -45,13 +46,14 @@ if TYPE_CHECKING:
 DEFAULT_MAILBOX = MailboxSpec()
 Waiters = list[Callable[[], None]] | None
 """Functions to call once when something happens; None if there are none."""
+_mark_taken = vars(Actor)["_taken"].__set__  # the slot itself: an actor may be a frozen class
 
 
 class Cell:
     """One actor as the runtime sees it, through all its restarts."""
 
     __slots__ = (
-        "buried", "calls", "control", "dead_event", "dead_waiters", "down_waiters", "ever_started", "exit",
+        "buried", "calls", "children", "control", "dead_event", "dead_waiters", "down_waiters", "ever_started", "exit",
         "failures_in_row", "host", "in_group_restart", "incarnation", "incarnations", "incidents", "kind", "last_error",
         "mailbox", "path", "redeliveries", "ref", "restart_timer", "restarts", "since", "spec", "start_error",
         "start_waiters", "state", "static", "system", "watchers",
@@ -69,6 +71,8 @@ class Cell:
     ever_started: bool
     buried: bool
     """True once the actor has ended for good."""
+    children: Children | None
+    """The children of the incarnation that runs; None if none runs, or if it cannot have children."""
     static: bool
     """True if the child belongs to the supervisor's own spec."""
     in_group_restart: bool
@@ -95,7 +99,7 @@ class Cell:
         self.spec: ChildSpec = spec
         self.static = static
         self.path: str = f"{host.owner.path if host.owner else ''}/{spec.id}"
-        self.mailbox: Mailbox = Mailbox(DEFAULT_MAILBOX, system.new_propagator())
+        self.mailbox: Mailbox = Mailbox(DEFAULT_MAILBOX, ContextPropagator(system.carry) if system.carry else None)
         self.ref: ActorRef = ActorRef(self)
         self.state: State = State.STOPPED
         self.kind: type[Actor] = Actor
@@ -105,7 +109,7 @@ class Cell:
         self.ever_started = self.buried = self.in_group_restart = False
         self.exit = self.last_error = self.incidents = self.redeliveries = self.calls = self.watchers = None
         self.start_waiters = self.down_waiters = self.dead_waiters = self.dead_event = None
-        self.start_error = self.restart_timer = self.control = None
+        self.start_error = self.restart_timer = self.control = self.children = None
 
     def step(self, step: Step) -> None:
         """Change to the next state, and report it to the streams of the tree."""
@@ -113,52 +117,60 @@ class Cell:
         if self.system.streams and self.state is not before:
             self.system.changed(self)
 
-    @property
-    def children(self) -> Children | None:
-        """The children of the incarnation that runs; None if there is none, or if it cannot have children."""
-        return self.incarnation.children
-
     # Beginning
 
     def start_incarnation(self) -> None:
         """Start the next incarnation in the host's nursery."""
         if self.incarnations:
             self._renew_incarnation()
-        self.control = self._lasting_requests()
         self.incarnations += 1
         self.step(Step.START)
         self.restart_timer = None
         self.start_error = None
+        if self.mailbox.propagator is not None:
+            self.mailbox.propagator.reset()
         life = self.incarnation
         context = life.context = Context(self)
         nursery, start_soon = self.host.nursery, self.system.start_soon
         try:
-            actor = self._make_actor()
+            actor = life.actor = self._make_actor()
         except BaseException as error:
-            start_soon(nursery, self.path, incarnation_task.fail_start, life, error)
+            start_soon(nursery, self.path, fail_start, life, error)
             return
+        kind = self.kind
+        plain = kind.lifespan is Actor.lifespan
+        runner = run if plain else run_in_lifespan
         if actor.supervision is not None:
-            start_soon(nursery, self.path, incarnation_task.run_with_children, life, actor, context, actor.supervision)
+            start_soon(nursery, self.path, run_with_children, runner, actor.supervision, life, actor, context)
             return
-        start_soon(nursery, self.path, incarnation_task.runner_of(actor), life, actor, context)
-        if self.kind.on_start is Actor.on_start and self.kind.lifespan is Actor.lifespan:
+        start_soon(nursery, self.path, runner, life, actor, context)
+        if plain and kind.on_start is Actor.on_start:
             self.mark_started()
 
     def _renew_incarnation(self) -> None:
-        """Replace the incarnation that has ended by an unused one."""
+        """Replace the incarnation that has ended by an unused one.
+
+        Of the control queue, only requests whose callers still wait are kept for it.
+        """
         self.incarnation = Incarnation(self)
+        self.children = None
         self.mailbox.barriers = None
+        if self.control:
+            self.control = deque(item for item in self.control if isinstance(item, Ask) and item.waiting) or None
 
     def _make_actor(self) -> Actor:
         actor = self.spec.factory()
         if not isinstance(actor, Actor):
             raise TypeError(f"the factory of {self.path} made a {type(actor).__name__}, not an Actor")
-        claim(actor, self.path)
+        if getattr(actor, "_taken", False):
+            again = "as in `ChildSpec(id, lambda: Kind(...))`"
+            used = f"the factory of {self.path} returned an actor that was used before; make a new one each time"
+            raise InvalidActor(type(actor).__name__, f"{used}, {again}")
+        _mark_taken(actor, True)
         if not isinstance(actor.mailbox, MailboxSpec):
             raise InvalidSpec("mailbox", f"must be a MailboxSpec, not {actor.mailbox!r}")
         if not isinstance(actor.supervision, Supervision | None):
             raise InvalidSpec("supervision", f"must be a Supervision or None, not {actor.supervision!r}")
-        self.incarnation.actor = actor
         self.kind = type(actor)
         if self.spec.restart is Restart.TEMPORARY:
             self.spec = self.spec.without_factory()  # there is no second incarnation
@@ -175,8 +187,9 @@ class Cell:
         self.since = self.system.timers.now()
         if self.system.has_listeners():
             self.system.emit(ActorStarted(self.path, self.incarnations))
-        if self.start_waiters is not None:
-            self._call_waiters("start_waiters")
+        waiting, self.start_waiters = self.start_waiters, None
+        for waiter in waiting or ():
+            waiter()
         if self.watchers and self.incarnations > 1:
             notify_restart(self)
 
@@ -212,7 +225,20 @@ class Cell:
         self.step(Step.ENDED)
         if isinstance(reason, Crashed):
             self.last_error = self.system.redacted(text_of(reason.error))
-        self._release(life, reason)
+        if life.grace_timer is not None:
+            life.grace_timer.cancel()
+        for timer in tuple(life.timers.values()) if life.timers else ():
+            timer.entry.cancel()
+        if life.watching:
+            unwatch_all(life)
+        if life.stashes is not None:
+            carry_over(self)
+        if self.calls:
+            dead_letters.fail_calls_in_work(self, reason)
+        if self.spec.redeliver and reason.abnormal:
+            dead_letters.redeliver_crashed(self, reason)
+        if self.redeliveries is not None:
+            self.redeliveries.current = None
         waiting: list[Callable[[], None]] = []
         if not life.started:
             self.start_error = (StartDeclined if life.declined else StartFailed)(self.path, life.failure)
@@ -223,25 +249,8 @@ class Cell:
         self.host.child_ended(self, reason)
         if self.state in (State.STOPPED, State.BACKING_OFF):
             self._renew_incarnation()
-            self.control = self._lasting_requests()
         for waiter in waiting:
             waiter()
-
-    def _release(self, life: Incarnation, reason: Exit) -> None:
-        if life.grace_timer is not None:
-            life.grace_timer.cancel()
-        if life.timers:
-            for timer in tuple(life.timers.values()):
-                timer.cancel()
-        if life.watching:
-            unwatch_all(life)
-        if life.stashes is not None:
-            carry_over(self)
-        dead_letters.fail_calls_in_work(self, reason)
-        if self.spec.redeliver and reason.abnormal:
-            dead_letters.redeliver_crashed(self, reason)
-        if self.redeliveries is not None:
-            self.redeliveries.current = None
 
     def bury(self, reason: Exit) -> None:
         """End the actor for good. The host has freed its name already."""
@@ -251,11 +260,14 @@ class Cell:
             bury_entries(self)
         self.control = None
         self.mailbox.close(partial(dead_letters.bury_message, self))
-        dead_letters.fail_calls(self, self.calls or (), reason)
+        if self.calls:
+            dead_letters.fail_calls(self, self.calls, reason)
         self.system.ended(self, reason)
         self.system.emit(ActorStopped(self.path, reason, self.incarnation.message_type))
-        self._call_waiters("start_waiters")
-        self._call_waiters("dead_waiters")
+        waiting = [*(self.start_waiters or ()), *(self.dead_waiters or ())]
+        self.start_waiters = self.dead_waiters = None
+        for waiter in waiting:
+            waiter()
         if self.watchers:
             notify_watchers(self, reason)
 
@@ -274,12 +286,6 @@ class Cell:
         self.control.append(item)
         self.mailbox.interrupt = True
         self.mailbox.wake()
-
-    def _lasting_requests(self) -> deque[Any] | None:
-        """The control requests that no incarnation has taken, and whose callers still wait."""
-        if not self.control:
-            return None
-        return deque(item for item in self.control if isinstance(item, Ask) and item.waiting) or None
 
     def walk(self) -> Iterator[Cell]:
         """Iterate over this cell and all below, parents first. No recursion: a tree may be deeper than the stack."""
@@ -337,9 +343,3 @@ class Cell:
             self.when_dead(self.dead_event.set)
         await self.dead_event.wait()
         return self.exit or NORMAL
-
-    def _call_waiters(self, name: str) -> None:
-        waiters = getattr(self, name)
-        setattr(self, name, None)
-        for waiter in waiters or ():
-            waiter()

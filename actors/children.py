@@ -30,12 +30,11 @@ from .errors import (
 from .events import ActorRestarting
 from .exit_reasons import SHUTDOWN, Crashed, Exit
 from .incidents import record_incident
-from .intensity import Intensity
 from .lifecycle import State, StopMode
 from .reaper import KILL_BATCH
 from .ref import ActorRef
 from .spec import AutoShutdown, ChildSpec, Restart, Strategy, Supervision
-from .strategy import Decision, affected, decide, shuts_down
+from .strategy import Decision, Intensity, affected, decide, shuts_down
 
 if TYPE_CHECKING:
     from .cell import Cell

@@ -20,10 +20,9 @@ from typing import Any
 import trio
 from attrs import define, field, frozen
 
-from .backoff import is_number
+from .checks import is_number, nothing_to_await
 from .errors import ActorError, InvalidSpec, SelfCall, text_of, unwrap
 from .events import ShutdownTaskFailed, log_event
-from .hooks import call_async
 
 UNWIND_S = 1.0
 """Seconds that a phase waits for its late tasks once it has cancelled them; then the next phase begins."""
@@ -211,7 +210,10 @@ class CoordinatedShutdown:
         _inside.set(self)
         try:
             with entry.scope:
-                await call_async(entry.task)
+                result: object = entry.task()
+                if not isinstance(result, Awaitable):
+                    raise nothing_to_await(entry.task, result)
+                await result
         except Exception as error:
             if not entry.late:
                 fault = unwrap(error)

@@ -1,4 +1,4 @@
-"""The events of the runtime, handed to `ActorSystem`'s `on_event`, and the bounded list of dead letters.
+"""The events of the runtime, the functions registered for them, and the bounded list of dead letters.
 
 Events name messages by their type only, so no user's text reaches a log through them.
 """
@@ -8,12 +8,14 @@ from __future__ import annotations
 import logging
 from collections import deque
 from collections.abc import Callable, Iterator
+from typing import Generic, TypeVar
 
 from attrs import field, frozen
 
-from .callbacks import Callbacks
 from .exit_reasons import Exit
 from .strategy import Decision
+
+F = TypeVar("F")
 
 log: logging.Logger = logging.getLogger("actors")
 
@@ -134,6 +136,36 @@ Event = (
     | ShutdownTaskFailed
 )
 """The type of the argument of `on_event`."""
+
+
+class Callbacks(Generic[F]):
+    """Registered functions, in the order of registration; one that is registered twice is called twice.
+
+    Iterate over it to call each; one that is removed meanwhile is skipped.
+    """
+
+    __slots__ = ("_entries",)
+
+    def __init__(self) -> None:
+        self._entries: dict[object, F] = {}
+
+    def __bool__(self) -> bool:
+        return bool(self._entries)
+
+    def __iter__(self) -> Iterator[F]:
+        for key, callback in tuple(self._entries.items()):
+            if key in self._entries:
+                yield callback
+
+    def add(self, callback: F) -> Callable[[], None]:
+        """Register a callback. Call the result to remove it; a second call is harmless."""
+        key = object()
+        self._entries[key] = callback
+
+        def remove() -> None:
+            self._entries.pop(key, None)
+
+        return remove
 
 
 class DeadLetters:

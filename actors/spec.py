@@ -6,21 +6,20 @@ import copy
 import math
 from collections.abc import Callable, Iterable, Mapping
 from enum import Enum
+from inspect import iscoroutinefunction
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from attrs import Attribute, field, frozen
+from attrs import frozen
 
-from .backoff import Backoff, is_number
+from .backoff import Backoff
+from .checks import MUST_BE_PLAIN, check_count, is_number
 from .errors import InvalidSpec, SpentSpec
-from .hooks import check_plain
 
 if TYPE_CHECKING:
     from .actor import Actor
 
 WORKER_SHUTDOWN_S = 5.0
-"""Grace of an actor without children, from Erlang/OTP's default for workers."""
-SUPERVISOR_SHUTDOWN_S = math.inf
-"""Grace of an actor with children, from Erlang/OTP's default for supervisors."""
+"""Grace of an actor without children, from Erlang/OTP's default for workers. One with children has no limit."""
 
 
 class Restart(Enum):
@@ -66,30 +65,8 @@ class Directive(Enum):
     """Fail the supervisor."""
 
 
-def _is_kind(kind: type[Enum]) -> Callable[[object, Any, object], None]:
-    def check(_: object, attribute: Attribute[object], value: object) -> None:
-        if not isinstance(value, kind):
-            raise InvalidSpec(attribute.name, f"must be a {kind.__name__}, not {value!r}")
-
-    return check
-
-
-def _check_id(_: object, __: object, value: Any) -> None:
-    if not isinstance(value, str) or not value:
-        raise InvalidSpec("id", "must be a string that is not empty")
-    if "/" in value:
-        raise InvalidSpec("id", "must not contain '/', which separates the parts of a path")
-
-
 def _spent() -> NoReturn:
     raise SpentSpec
-
-
-def _check_factory(_: object, __: object, value: Any) -> None:
-    if not callable(value):
-        one = f"; {type(value).__name__} is given: pass its class, or `lambda: {type(value).__name__}(...)`"
-        raise InvalidSpec("factory", f"must be callable with no arguments, and make an actor each time{one}")
-    check_plain("factory", value)
 
 
 @frozen
@@ -104,54 +81,52 @@ class ChildSpec:
     naming the field.
     """
 
-    id: str = field(validator=_check_id)
-    factory: Callable[[], Actor] = field(validator=_check_factory)
-    restart: Restart = field(default=Restart.PERMANENT, validator=_is_kind(Restart))
-    shutdown_s: float | None = field(default=None)
-    start_timeout_s: float = field(default=30.0)
-    backoff: Backoff | None = field(default=None)
-    significant: bool = field(default=False)
-    directives: Mapping[type[Exception], Directive] | None = field(default=None)
-    redeliver: int = field(default=0)
-
-    @backoff.validator
-    def _check_backoff(self, _: Attribute[Backoff | None], value: object) -> None:
-        if value is not None and not isinstance(value, Backoff):
-            raise InvalidSpec("backoff", "must be a Backoff or None")
-
-    @significant.validator
-    def _check_significant(self, _: Attribute[bool], value: object) -> None:
-        if not isinstance(value, bool):
-            raise InvalidSpec("significant", "must be True or False")
-
-    @directives.validator
-    def _check_directives(self, _: Attribute[Any], value: object) -> None:
-        if value is None:
-            return
-        if not isinstance(value, Mapping):
-            raise InvalidSpec("directives", "must be a mapping from exception classes to Directives, or None")
-        for kind, directive in value.items():
-            if not (isinstance(kind, type) and issubclass(kind, Exception) and isinstance(directive, Directive)):
-                raise InvalidSpec("directives", f"{kind!r}: {directive!r} is no exception class with a Directive")
-
-    @redeliver.validator
-    def _check_redeliver(self, _: Attribute[int], value: object) -> None:
-        if not isinstance(value, int) or isinstance(value, bool) or value < 0:
-            raise InvalidSpec("redeliver", "must be a whole number, zero or more")
-
-    @shutdown_s.validator
-    def _check_shutdown(self, _: Attribute[float | None], value: float | None) -> None:
-        if value is not None and not (is_number(value) and value >= 0):
-            raise InvalidSpec("shutdown_s", "must be zero, positive, infinite or None")
-
-    @start_timeout_s.validator
-    def _check_start_timeout(self, _: Attribute[float], value: float) -> None:
-        if not (is_number(value) and value > 0):
-            raise InvalidSpec("start_timeout_s", "must be above zero")
+    id: str
+    factory: Callable[[], Actor]
+    restart: Restart = Restart.PERMANENT
+    shutdown_s: float | None = None
+    start_timeout_s: float = 30.0
+    backoff: Backoff | None = None
+    significant: bool = False
+    directives: Mapping[type[Exception], Directive] | None = None
+    redeliver: int = 0
 
     def __attrs_post_init__(self) -> None:
+        id_: Any = self.id
+        factory: Any = self.factory
+        start_s: Any = self.start_timeout_s
+        if not isinstance(id_, str) or not id_:
+            raise InvalidSpec("id", "must be a string that is not empty")
+        if "/" in id_:
+            raise InvalidSpec("id", "must not contain '/', which separates the parts of a path")
+        if not callable(factory):
+            one = f"; {type(factory).__name__} is given: pass its class, or `lambda: {type(factory).__name__}(...)`"
+            raise InvalidSpec("factory", f"must be callable with no arguments, and make an actor each time{one}")
+        if not isinstance(factory, type) and iscoroutinefunction(factory):
+            raise InvalidSpec("factory", MUST_BE_PLAIN)
+        if not isinstance(self.restart, Restart):
+            raise InvalidSpec("restart", f"must be a Restart, not {self.restart!r}")
+        if self.shutdown_s is not None and not (is_number(self.shutdown_s) and self.shutdown_s >= 0):
+            raise InvalidSpec("shutdown_s", "must be zero, positive, infinite or None")
+        if isinstance(start_s, bool) or not isinstance(start_s, int | float) or not start_s > 0:
+            raise InvalidSpec("start_timeout_s", "must be above zero")
+        if self.backoff is not None and not isinstance(self.backoff, Backoff):
+            raise InvalidSpec("backoff", "must be a Backoff or None")
+        if not isinstance(self.significant, bool):
+            raise InvalidSpec("significant", "must be True or False")
         if self.significant and self.restart is Restart.PERMANENT:
             raise InvalidSpec("significant", "a permanent child never ends for good: make it transient or temporary")
+        if self.directives is not None:
+            self._check_directives(self.directives)
+        if type(self.redeliver) is not int or self.redeliver < 0:
+            raise InvalidSpec("redeliver", "must be a whole number, zero or more")
+
+    def _check_directives(self, directives: object) -> None:
+        if not isinstance(directives, Mapping):
+            raise InvalidSpec("directives", "must be a mapping from exception classes to Directives, or None")
+        for kind, directive in directives.items():
+            if not (isinstance(kind, type) and issubclass(kind, Exception) and isinstance(directive, Directive)):
+                raise InvalidSpec("directives", f"{kind!r}: {directive!r} is no exception class with a Directive")
 
     def without_factory(self) -> ChildSpec:
         """Return a copy that releases the factory. Starting a child from it raises `SpentSpec`."""
@@ -178,38 +153,27 @@ class Supervision:
     separately, for unrelated children. Raises `InvalidSpec` naming the field.
     """
 
-    strategy: Strategy = field(default=Strategy.ONE_FOR_ONE, validator=_is_kind(Strategy))
-    intensity: int = field(default=1)
-    period_s: float = field(default=5.0)
-    max_children: int | None = field(default=None)
-    auto_shutdown: AutoShutdown = field(default=AutoShutdown.NEVER, validator=_is_kind(AutoShutdown))
-    stop_together: bool = field(default=False)
-    per_child: bool = field(default=False)
+    strategy: Strategy = Strategy.ONE_FOR_ONE
+    intensity: int = 1
+    period_s: float = 5.0
+    max_children: int | None = None
+    auto_shutdown: AutoShutdown = AutoShutdown.NEVER
+    stop_together: bool = False
+    per_child: bool = False
 
-    @per_child.validator
-    def _check_per_child(self, _: Attribute[bool], value: object) -> None:
-        if not isinstance(value, bool):
-            raise InvalidSpec("per_child", "must be True or False")
-
-    @stop_together.validator
-    def _check_stop_together(self, _: Attribute[bool], value: object) -> None:
-        if not isinstance(value, bool):
-            raise InvalidSpec("stop_together", "must be True or False")
-
-    @intensity.validator
-    def _check_intensity(self, _: Attribute[int], value: object) -> None:
-        if not isinstance(value, int) or isinstance(value, bool) or value < 0:
-            raise InvalidSpec("intensity", "must be a whole number, zero or more")
-
-    @period_s.validator
-    def _check_period(self, _: Attribute[float], value: float) -> None:
-        if not (is_number(value) and math.isfinite(value) and value > 0):
+    def __attrs_post_init__(self) -> None:
+        if not isinstance(self.strategy, Strategy):
+            raise InvalidSpec("strategy", f"must be a Strategy, not {self.strategy!r}")
+        check_count("intensity", self.intensity, least=0)
+        if not (is_number(self.period_s) and 0 < self.period_s < math.inf):
             raise InvalidSpec("period_s", "must be a finite number above zero")
-
-    @max_children.validator
-    def _check_max_children(self, _: Attribute[int | None], value: object) -> None:
-        if value is not None and (not isinstance(value, int) or isinstance(value, bool) or value < 1):
-            raise InvalidSpec("max_children", "must be a whole number above zero, or None")
+        if self.max_children is not None:
+            check_count("max_children", self.max_children)
+        if not isinstance(self.auto_shutdown, AutoShutdown):
+            raise InvalidSpec("auto_shutdown", f"must be an AutoShutdown, not {self.auto_shutdown!r}")
+        for name in ("stop_together", "per_child"):
+            if not isinstance(getattr(self, name), bool):
+                raise InvalidSpec(name, "must be True or False")
 
 
 def check_children(specs: Iterable[ChildSpec]) -> tuple[ChildSpec, ...]:

@@ -7,6 +7,8 @@ from collections import OrderedDict
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
+from itertools import chain
+from logging import DEBUG
 from random import Random, getrandbits
 from types import TracebackType
 from typing import Any
@@ -15,9 +17,9 @@ import trio
 from attrs import evolve
 
 from . import dead_letters, termination
-from .backoff import is_number
+from .actor import Receive
 from .cell import Cell
-from .context_propagation import ContextPropagator
+from .checks import check_plain, is_number
 from .coordinated_shutdown import PHASES, STOP_ACTORS, CoordinatedShutdown, Phase
 from .errors import (
     ActorError,
@@ -31,11 +33,9 @@ from .errors import (
     text_of,
     unwrap,
 )
-from .event_sink import EventSink
-from .events import Event, MessageUnhandled, ShutdownTaskFailed
+from .events import Callbacks, DeadLetter, DeadLetters, Event, MessageUnhandled, ShutdownTaskFailed, log, log_event
 from .exit_reasons import KILLED, Crashed, Exit
 from .incidents import Explanation, explain
-from .interception import Interceptor, Interceptors
 from .lifecycle import StopMode
 from .reaper import Reaper
 from .ref import ActorRef
@@ -56,11 +56,13 @@ ROOT_INTENSITY = 5
 """Default of `intensity`: restarts of each child of the root within 5 s. Children of the root are unrelated, so each is
 counted by itself. More than two bad messages in a row should pass; a child that cannot work at all exceeds this at
 once, and the root fails."""
+Interceptor = Callable[[ActorRef, Receive], Receive]
+"""Takes an actor and its `receive`, and returns the `receive` to use: the same one, or a wrapper."""
 OBITUARIES = 100
 """Number of actors that ended abnormally, for good, and are kept for `ActorSystem.explain`; the oldest is dropped."""
 
 
-class ActorSystem(EventSink):
+class ActorSystem:
     """A tree of actors under one root supervisor (one for one), for the length of an `async with` block.
 
     Leaving the block stops the tree in order, each actor within its grace; a cancelled block kills it.
@@ -93,9 +95,22 @@ class ActorSystem(EventSink):
     ) -> None:
         if not (is_number(slow_handler_s) and slow_handler_s > 0):
             raise InvalidSpec("slow_handler_s", "must be above zero; infinite to watch for nothing")
-        super().__init__(on_event, dead_letter_capacity, redact)
+        check_plain("on_event", on_event)
+        check_plain("redact", redact)
         self.name = name
-        self.interceptors: Interceptors = Interceptors(self._interceptors_changed)
+        self.on_event: Callable[[Event], None] | None = on_event
+        self.dead_letters: DeadLetters = DeadLetters(dead_letter_capacity)
+        """The last messages that were not handled, and the count of all."""
+        self.event_errors: int = 0
+        """Number of errors raised by `on_event` or a listener."""
+        self.interceptors_version: int = 0
+        """Incremented by each change of the interceptors."""
+        self.interceptor_errors: int = 0
+        """Number of errors raised by interceptors themselves. Errors of the `receive` they return crash the actor."""
+        self._redact = redact
+        self._listeners: Callbacks[Callable[[Event], None]] = Callbacks()
+        self._interceptors: Callbacks[Interceptor] = Callbacks()
+        self._emitting = False
         self.streams: list[TreeStream] = []
         self.late_replies: int = 0
         """Number of answers that came after their call had ended."""
@@ -109,7 +124,8 @@ class ActorSystem(EventSink):
         self._stopping = False
         self._stopped = trio.Event()
         self._shutdown_scope = trio.CancelScope()
-        self._carry = tuple(carry)
+        self.carry = tuple(carry)
+        """The context variables that travel with messages."""
         self.slow_handler_s: float = slow_handler_s
         """A task that keeps the loop for longer than this is reported as `SlowHandler`."""
         self._obituaries: OrderedDict[str, Explanation] = OrderedDict()
@@ -334,15 +350,79 @@ class ActorSystem(EventSink):
             self.streams.remove(stream)
             stream.close()
 
-    def intercept(self, interceptor: Interceptor) -> Callable[[], None]:
-        """Put `interceptor` around the `receive` of every actor, from its next message on.
+    def listen(self, listener: Callable[[Event], None]) -> Callable[[], None]:
+        """Call `listener` with each event from now on, after `on_event`. Call the result to remove it."""
+        check_plain("listener", listener)
+        return self._listeners.add(listener)
 
-        It is called with each actor's reference and `receive`, and returns the `receive` to use: for tracing, metrics
-        of handling, or chaos. Call the result to remove it.
+    def intercept(self, interceptor: Interceptor) -> Callable[[], None]:
+        """Put `interceptor` around the `receive` of every actor, from its next message on; the first is the innermost.
+
+        It is called with each actor's reference and `receive`, once for each incarnation and again if the interceptors
+        change, and returns the `receive` to use: for tracing, metrics of handling, or chaos. One that returns the
+        `receive` it was given costs nothing from then on. Call the result to remove it.
         """
-        return self.interceptors.add(interceptor)
+        check_plain("interceptor", interceptor)
+        remove = self._interceptors.add(interceptor)
+        self._interceptors_changed()
+
+        def take_away() -> None:
+            remove()
+            self._interceptors_changed()
+
+        return take_away
 
     # For the runtime
+
+    def emit(self, event: Event) -> None:
+        """Call `on_event` and the listeners. Their errors are counted and logged, and reach no actor."""
+        before, self._emitting = self._emitting, True
+        try:
+            for listener in chain((log_event if self.on_event is None else self.on_event,), self._listeners):
+                try:
+                    listener(event)
+                except Exception:
+                    self.event_errors += 1
+                    log.exception("a listener to the records of the actors raised")
+        finally:
+            self._emitting = before
+
+    def has_listeners(self) -> bool:
+        """Whether events of normal operation are listened to, and so worth creating."""
+        return self.on_event is not None or bool(self._listeners) or log.isEnabledFor(DEBUG)
+
+    def dead_letter(self, letter: DeadLetter) -> None:
+        """Keep, count and emit a dead letter.
+
+        One that a listener caused while it handled an event is kept and counted only: emitting it would call the same
+        listener, which would cause another.
+        """
+        quietly, self._emitting = self._emitting, True
+        try:
+            self.dead_letters.add(letter, quietly=quietly)
+        finally:
+            self._emitting = quietly
+        if not quietly:
+            self.emit(letter)
+
+    def redacted(self, text: str) -> str:
+        """Return the redacted text; only the error's type if `redact` raises."""
+        if self._redact is None:
+            return text
+        try:
+            return self._redact(text)
+        except Exception as error:
+            return f"redact raised {type(error).__name__}"
+
+    def intercepted(self, ref: ActorRef, receive: Receive) -> Receive:
+        """Return `receive` wrapped by every interceptor."""
+        for interceptor in self._interceptors:
+            try:
+                receive = interceptor(ref, receive)
+            except Exception:
+                self.interceptor_errors += 1
+                log.exception("an interceptor raised when it was asked about %s; it is left out there", ref.path)
+        return receive
 
     def note_unhandled(self, path: str, message_type: str) -> None:
         """Count and report a message that its actor did not know."""
@@ -363,10 +443,6 @@ class ActorSystem(EventSink):
         if self._unyielded >= YIELD_EVERY:
             self._unyielded = 0
             await trio.lowlevel.cancel_shielded_checkpoint()
-
-    def new_propagator(self) -> ContextPropagator | None:
-        """Make the propagator of a mailbox; None if no context variables travel with messages."""
-        return ContextPropagator(self._carry) if self._carry else None
 
     def changed(self, cell: Cell) -> None:
         """Report a new state to the streams of the tree."""
@@ -389,6 +465,7 @@ class ActorSystem(EventSink):
 
     def _interceptors_changed(self) -> None:
         """Have every actor look up its interceptors before its next message."""
+        self.interceptors_version += 1
         for cell in () if self._cell is None else self._cell.walk():
             cell.mailbox.interrupt = True
 

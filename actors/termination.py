@@ -20,7 +20,7 @@ from .errors import RaisedBaseException, text_of, unwrap
 from .events import ShutdownOverdue
 from .exit_reasons import SHUTDOWN, Exit
 from .lifecycle import State, Step, StopMode
-from .spec import SUPERVISOR_SHUTDOWN_S, WORKER_SHUTDOWN_S
+from .spec import WORKER_SHUTDOWN_S
 from .stash import discard_failed
 
 if TYPE_CHECKING:
@@ -158,7 +158,7 @@ def begin_stopping(life: Incarnation) -> None:
     life.cell.step(Step.END)
     if life.killed:
         return
-    if _waits_for_children(life) and life.grace_timer is not None:
+    if life.grace_timer is not None and life.cell.children is not None and life.cell.spec.shutdown_s is None:
         life.grace_timer.cancel()
     else:
         _arm_grace(life)
@@ -166,7 +166,7 @@ def begin_stopping(life: Incarnation) -> None:
 
 def arm_stop_hook_grace(life: Incarnation) -> None:
     """Give the stop hook a worker's grace once the children have ended, if the actor has no grace of its own."""
-    if _waits_for_children(life) and not life.killed:
+    if life.cell.spec.shutdown_s is None and not life.killed:
         life.grace_timer = life.cell.system.timers.after(WORKER_SHUTDOWN_S, partial(kill, life.cell))
 
 
@@ -178,21 +178,12 @@ def _arm_grace(life: Incarnation) -> None:
     """
     if life.grace_timer is not None or life.killed:
         return
-    cell, timers, seconds = life.cell, life.cell.system.timers, grace_s(life)
-    if _waits_for_children(life):
+    cell, timers, seconds = life.cell, life.cell.system.timers, life.cell.spec.shutdown_s
+    if seconds is None and cell.children is not None:
         life.grace_timer = None if life.stopping else timers.after(WORKER_SHUTDOWN_S, partial(kill_alone, cell))
+    elif seconds is None:
+        life.grace_timer = timers.after(WORKER_SHUTDOWN_S, partial(kill, cell))
     elif seconds <= 0:
         kill(cell)
     elif seconds != math.inf:
         life.grace_timer = timers.after(seconds, partial(kill, cell))
-
-
-def _waits_for_children(life: Incarnation) -> bool:
-    return life.children is not None and life.cell.spec.shutdown_s is None
-
-
-def grace_s(life: Incarnation) -> float:
-    """Return the grace in seconds: the spec's, or the default of a worker or a supervisor."""
-    if life.cell.spec.shutdown_s is not None:
-        return life.cell.spec.shutdown_s
-    return WORKER_SHUTDOWN_S if life.children is None else SUPERVISOR_SHUTDOWN_S

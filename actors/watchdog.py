@@ -29,7 +29,6 @@ from .events import SlowHandler, log
 
 if TYPE_CHECKING:
     from .cell import Cell
-    from .tasks import OwnedTasks
 
 SAMPLES = 4
 """Looks at the loop in `slow_handler_s`: every 12.5 ms by default, each some 10 µs."""
@@ -47,8 +46,8 @@ Step = tuple[trio.lowlevel.Task, int]
 
 disabled: ContextVar[bool] = ContextVar("actors.watchdog.asleep", default=False)
 """Set in simulations, whose loop must take the same steps each time: an event caused by real time would add one."""
-owned_by: ContextVar[OwnedTasks | None] = ContextVar("actors.watchdog.owned_by", default=None)
-"""The owner of a task and of those it starts."""
+owned_by: ContextVar[Cell | None] = ContextVar("actors.watchdog.owned_by", default=None)
+"""The actor that started a task, directly or not."""
 
 
 class WatchedSystem(Protocol):
@@ -168,7 +167,7 @@ class Watchdog:
         while at is not None:
             owner = at.context.get(owned_by)
             for system in tuple(self._systems):
-                cell = system.cell_at(at.name) if owner is None else owner.cell
+                cell = system.cell_at(at.name) if owner is None else owner
                 if cell is not None and (owner is not None or cell.incarnation.task is at) and cell.system is system:
                     return cell, system
             nursery = at.parent_nursery

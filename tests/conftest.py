@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import trio
 
-from actors import incarnation_task
+from actors import incarnation
 
 pytest_plugins = ["tests.servers.fixtures"]
 
@@ -20,7 +20,7 @@ as CPU time of the step, so a shorter limit fails on a busy host."""
 @pytest.fixture
 def one_batch(monkeypatch: pytest.MonkeyPatch) -> None:
     """What is told together is taken together: a batch is not cut short in a process that is held up."""
-    monkeypatch.setattr(incarnation_task, "BATCH_S", 10.0)
+    monkeypatch.setattr(incarnation, "BATCH_S", 10.0)
 
 
 class Steps(trio.abc.Instrument):

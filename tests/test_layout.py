@@ -11,11 +11,10 @@ ROOT = Path(__file__).parent.parent
 PACKAGES = ("actors", "transport", "sanitization", "understudy")
 ROOTS = {
     "actors": {
-        "__init__", "actor", "ask", "backoff", "callbacks", "cell", "channels", "children", "context_propagation",
-        "coordinated_shutdown", "crash_reports", "dead_letters", "errors", "event_sink", "events", "exit_reasons",
-        "handle", "hooks", "host", "incarnation", "incarnation_task", "incidents", "intensity", "interception",
-        "lanes", "lifecycle", "mailbox", "reaper", "ref", "signals", "spec", "stash", "strategy", "supervisor",
-        "system", "tasks", "termination", "timers", "tree", "tree_stream", "watch", "watchdog",
+        "__init__", "actor", "ask", "backoff", "cell", "channels", "checks", "children", "context_propagation",
+        "coordinated_shutdown", "crash_reports", "dead_letters", "errors", "events", "exit_reasons", "handle", "host",
+        "incarnation", "incidents", "lanes", "lifecycle", "mailbox", "reaper", "ref", "signals", "spec", "stash",
+        "strategy", "supervisor", "system", "termination", "timers", "tree", "tree_stream", "watch", "watchdog",
     },
     "transport": {"__init__"},
     "sanitization": {

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from attrs import define
 
-from actors.actor import Actor, Context
+from actors.actor import Actor, Context, Receive
 from actors.errors import ActorError
-from actors.interception import Receive
 
 MAX_KEPT = 100
 """Most behaviours kept to return to; more mean a `become` without its `unbecome`, and raise."""

@@ -17,9 +17,8 @@ from collections import deque
 from enum import Enum
 from typing import Any, ClassVar
 
-from actors.actor import Actor, Context
+from actors.actor import Actor, Context, Receive
 from actors.errors import InvalidSpec
-from actors.interception import Receive
 from actors.stash import STASH_CAPACITY, Stash
 
 from .states import Entered as Entered

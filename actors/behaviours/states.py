@@ -7,8 +7,8 @@ from typing import Any, TypeVar
 
 from attrs import define, field, frozen
 
+from actors.actor import Receive
 from actors.errors import ActorError, InvalidSpec
-from actors.interception import Receive
 
 F = TypeVar("F", bound=Callable[..., Any])
 _ENTRY = "__actor_on_entry__"

@@ -18,9 +18,8 @@ from typing import Protocol
 
 import trio
 
-from actors.actor import Context
+from actors.actor import Context, Receive
 from actors.ask import Ask, call_of
-from actors.interception import Receive
 from actors.ref import ActorRef
 from actors.system import ActorSystem
 from actors.testing.faults import ChaosFault, Fault, FaultKind, Rates, dump_faults

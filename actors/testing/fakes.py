@@ -216,12 +216,8 @@ class RecordedContext(Context):
         self._recorder = recorder
         self._fakes: dict[str, FakeRef] = {}
         self._cell = recorder.cell
+        self.ref = recorder.ref
         self.incarnation = incarnation
-
-    @property
-    def ref(self) -> ActorRef:
-        """The recorded actor's own reference."""
-        return self._recorder.ref
 
     @property
     def path(self) -> str:

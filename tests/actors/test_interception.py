@@ -102,7 +102,7 @@ async def test_an_interceptor_that_cannot_be_asked_is_left_out(autojump_clock, s
     ref.tell("x")
     await settled()
     assert await ref.ask(Read()) == ["x"]
-    assert system.interceptors.errors > 0
+    assert system.interceptor_errors > 0
     assert "left out" in caplog.text
 
 

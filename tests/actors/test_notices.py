@@ -192,7 +192,7 @@ async def test_nothing_outlives_an_actor(autojump_clock, system, how):
         await settled()
         ref.tell("waits")
         if how == "crash":
-            ref._cell.incarnation.tasks.start_soon(boom)
+            ref._cell.incarnation.start_task(None, boom, ())
         elif how == "kill":
             ref.kill()
         else:
@@ -206,7 +206,7 @@ async def test_nothing_outlives_an_actor(autojump_clock, system, how):
         cell.calls,
         cell.control,
         cell.children,
-        cell.incarnation.tasks,
+        cell.incarnation.task_scopes,
         cell.incarnation.actor,
         cell.incarnation.current,
     )

@@ -1,11 +1,10 @@
-"""Checks of users' functions and hooks, made where they are defined, with errors that say what to write instead."""
+"""Checks of users' hooks, functions and numbers, made where they are defined, with errors that say what to write."""
 
 from __future__ import annotations
 
 import inspect
-from collections.abc import Awaitable, Callable
+import math
 from types import FunctionType
-from typing import Any
 
 from .errors import InvalidActor, InvalidSpec
 
@@ -13,6 +12,7 @@ ASYNC_HOOKS: tuple[str, ...] = ("on_start", "receive", "on_idle", "on_stop")
 """Hooks that must be async functions."""
 PLAIN_HOOKS: tuple[str, ...] = ("report_state", "static_children")
 """Hooks that must be plain functions."""
+MUST_BE_PLAIN = "must be a plain function: an async one would never run"
 
 
 def check_hooks(kind: type) -> None:
@@ -33,25 +33,24 @@ def check_hooks(kind: type) -> None:
 def check_plain(name: str, function: object) -> None:
     """Raise `InvalidSpec` if the function is async but must be plain."""
     if inspect.iscoroutinefunction(function):
-        raise InvalidSpec(name, "must be a plain function: an async one would never run")
+        raise InvalidSpec(name, MUST_BE_PLAIN)
 
 
-def check_async(where: str, function: object) -> None:
-    """Raise `TypeError` unless this may be an async function; `call_async` checks its result."""
-    if inspect.iscoroutine(function):
-        function.close()
-        raise TypeError(f"{where} takes an async function and its arguments, as in {where}(work, 5), not work(5)")
-    if not callable(function) or inspect.isasyncgenfunction(function):
-        raise TypeError(f"{where} takes an async function that returns, not {function!r}")
+def check_count(name: str, value: object, *, least: int = 1) -> None:
+    """Raise `InvalidSpec` unless the value of this field is a whole number of at least `least`, 0 or 1."""
+    if not isinstance(value, int) or isinstance(value, bool) or value < least:
+        raise InvalidSpec(name, f"must be a whole number{' above zero' if least else ', zero or more'}")
 
 
-def call_async(function: Callable[..., Awaitable[object]], *args: Any) -> Awaitable[object]:
-    """Call an async function. Raises `TypeError` if its result cannot be awaited."""
-    result: object = function(*args)
-    if not isinstance(result, Awaitable):
-        name = getattr(function, "__qualname__", repr(function))
-        raise TypeError(f"{name} must be an async function: it returned {type(result).__name__}, nothing to await")
-    return result
+def is_number(value: object) -> bool:
+    """Whether this is a valid duration: a number, not a bool, and not NaN."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and not math.isnan(value)
+
+
+def nothing_to_await(function: object, result: object) -> TypeError:
+    """Return the error for a function that returned a result instead of an awaitable."""
+    name = getattr(function, "__qualname__", repr(function))
+    return TypeError(f"{name} must be an async function: it returned {type(result).__name__}, nothing to await")
 
 
 def _written(kind: type, name: str) -> object:
