@@ -33,6 +33,12 @@ class Kind:
     example: str = field(repr=False)
 
 
+def kinds_of(category: str, table: str) -> tuple[Kind, ...]:
+    """Read kinds from a table with one on each line: its name below the category, its meaning, an example."""
+    rows = (line.split(" | ") for line in table.strip().split("\n"))
+    return tuple([Kind(f"{category}.{name}", meaning, example) for name, meaning, example in rows])
+
+
 class Action(enum.StrEnum):
     """The treatment of a finding."""
 

@@ -235,14 +235,10 @@ class PipelineStage:
                         self._fail(detector, error)
         if size - upto > 2 * self._reach:
             upto = max(upto, size - self._reach)
-        out = self._release(upto, active) if upto else ""
+        out = self.flush(active, upto) if upto else ""
         size = len(self.held)
         self.rescan_at = size * (PATIENCE + 1) // PATIENCE if size > PATIENT else 0
         return out
-
-    def flush(self, active: ActiveDetectors) -> str:
-        """Return all held text: nothing follows."""
-        return self._release(len(self.held), active)
 
     def pause(self, active: ActiveDetectors) -> str:
         """Return the text that can be shown while no more arrives, including the harmless beginning of a last word.
@@ -267,8 +263,9 @@ class PipelineStage:
             behind = behind[len(behind) - self._context :]
         self._behind = behind
 
-    def _release(self, upto: int, active: ActiveDetectors) -> str:
-        """Pass on the first `upto` characters of the held text, or fewer if a find extends beyond them."""
+    def flush(self, active: ActiveDetectors, upto: int | None = None) -> str:
+        """Return the first `upto` held characters, or fewer so that no find is cut; by default all: nothing follows."""
+        upto = len(self.held) if upto is None else upto
         found: list[_Finds] = []
         if active:
             text, start = self._behind + self.held, len(self._behind)

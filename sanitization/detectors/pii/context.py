@@ -1,7 +1,8 @@
 """Recognises a number's topic by the words beside it, in many languages.
 
 A number without a check digit is only found if its topic is named near it. The nearer word wins, and words of trade and
-engineering (`NOT_A_PERSON`) mean that a number is something else.
+engineering (`NOT_A_PERSON`) mean that a number is something else. Numbers of documents have as many forms as there are
+offices: they are only found if the document is named.
 """
 
 import re
@@ -258,7 +259,7 @@ class _Word(NamedTuple):
     of_orders: bool  # whether the word before it means that it is no person's
 
 
-class Said:
+class NamedTopics:
     """The topics that a text names for the numbers in it. Every word is read once, and only near numbers."""
 
     def __init__(self, text: str) -> None:
@@ -269,7 +270,7 @@ class Said:
         self._named: list[_Word] = []
         self._previous = ""
 
-    def nothing(self, start: int) -> bool:
+    def none_before(self, start: int) -> bool:
         """Return whether there is no letter near before `start`."""
         low = start - BEFORE if start > BEFORE else 0
         if low > self._letter or low < self._from:
@@ -277,17 +278,17 @@ class Said:
             self._from, self._letter = low, found.start() if found else len(self._text)
         return self._letter >= start
 
-    def of(self, start: int, end: int) -> Mapping[str, int]:
+    def near(self, start: int, end: int) -> Mapping[str, int]:
         """Return the topics named before `start` or, by `is my …`, after `end`; the nearer, the higher the number."""
         text = self._text
         near: dict[str, int] = {}
-        words = 0 if self.nothing(start) else self._before(near, start)
+        words = 0 if self.none_before(start) else self._before(near, start)
         after = _IS.match(text, end)
         if after:
             # Text still to come must not change the topics: the sentence and the line end them, and a word at the far
             # end, which may be cut, counts only if its end is visible.
             window, *ended = _ENDS.split(text[after.end() : end + AFTER], maxsplit=1)
-            following = Said(window if ended or len(text) >= end + AFTER else window.rpartition(" ")[0])
+            following = NamedTopics(window if ended or len(text) >= end + AFTER else window.rpartition(" ")[0])
             after_near: dict[str, int] = {}
             following._before(after_near, len(following._text), BESIDE - 1)
             after_near.pop(NOT_A_PERSON, None)
@@ -297,30 +298,11 @@ class Said:
         return near
 
     def _before(self, near: dict[str, int], start: int, place: int = 0) -> int:
-        """Add the topics named before `start`, numbered from `place` on; return the number of the next word."""
-        low = max(0, start - BEFORE)
-        self._read(low, start)
-        first, last = bisect_left(self._starts, low), bisect_left(self._starts, start)
-        for word in reversed(self._named):
-            if word.start < low:
-                break
-            if word.start >= start:
-                continue
-            at = place + word.number - first + 1
-            if word.before >= low:
-                for topic in word.together:
-                    near.setdefault(topic, at)
-            of_orders = word.of_orders and word.before >= low
-            for topic in word.topics:
-                near.setdefault(NOT_A_PERSON if of_orders and topic == "number" else topic, at)
-        next_one = place + last - first + 1
-        if not self._text.isascii():
-            for match in _OTHERS.finditer(self._text, low, start):
-                near[_UNSPACED[match[0]]] = next_one
-        return next_one
+        """Add the topics named before `start`, numbered from `place` on; return the number of the next word.
 
-    def _read(self, low: int, start: int) -> None:
-        text = self._text
+        Each word is read once, however many numbers follow it.
+        """
+        text, low = self._text, max(0, start - BEFORE)
         if low < self._low or low > self._upto:
             self._starts, self._named, self._previous = [], [], ""
             cut = _WORD.match(text, low) if low and _LETTER.match(text, low - 1) else None
@@ -339,9 +321,71 @@ class Said:
                 self._named.append(_Word(at, len(starts), before, topics, together, of_orders))
             starts.append(at)
             before, self._previous, self._upto = at, word, found.end()
+        first, last = bisect_left(self._starts, low), bisect_left(self._starts, start)
+        for named in reversed(self._named):
+            if named.start < low:
+                break
+            if named.start >= start:
+                continue
+            at = place + named.number - first + 1
+            if named.before >= low:
+                for topic in named.together:
+                    near.setdefault(topic, at)
+            of_orders = named.of_orders and named.before >= low
+            for topic in named.topics:
+                near.setdefault(NOT_A_PERSON if of_orders and topic == "number" else topic, at)
+        next_one = place + last - first + 1
+        if not self._text.isascii():
+            for match in _OTHERS.finditer(self._text, low, start):
+                near[_UNSPACED[match[0]]] = next_one
+        return next_one
 
 
 def counts(near: Mapping[str, int], *names: str) -> bool:
     """Return whether one of these topics is named, and no nearer word means that the number is something else."""
     refused = near.get(NOT_A_PERSON, 0)
     return any(near.get(name, 0) > refused for name in names)
+
+
+DOCUMENT: Final = re.compile(
+    r"(?=(?:[A-Za-z-]{0,8}[0-9]){3})[A-Za-z0-9]{1,20}(?:-[A-Za-z0-9]{1,12}){0,4}(?![A-Za-z0-9_@-])"
+)
+"""A word of letters and digits that may be the number of a document."""
+
+NEAR: Final = 6  # words between a document's name and its number
+_DATE: Final = re.compile(
+    r"[0-9]{4}-[0-9]{1,2}-[0-9]{1,2}|[0-9]{1,2}-[0-9]{1,2}-[0-9]{4}|(?:19|20)[0-9]{2}-(?:0[1-9]|1[0-2])"
+)
+
+# Contains a number: six digits, or a word with four among its letters.
+_ROW: Final = re.compile(r"[0-9](?:-?[0-9]){5}")
+_TOKEN: Final = re.compile(r"(?<![A-Za-z0-9])(?=[A-Za-z]{0,8}(?:[0-9][A-Za-z]{0,8}){4})[A-Za-z0-9]{6}")
+
+# Least and largest count of letters and digits of a number.
+_SIZES: Final[Mapping[str, tuple[str, int, int]]] = {
+    "passport": ("passport", 6, 10),
+    "licence": ("driving_licence", 6, 20),
+    "medical": ("medical_record", 6, 16),
+    "vin": ("vehicle_id", 17, 17),
+    "id": ("id_number", 7, 18),
+}
+
+
+# A code of a person's documents, if it is the whole text: voters' cards, licences, plates, passports.
+_CODE: Final = re.compile(r"(?=[A-Za-z]|[A-Za-z0-9]{7,8}[A-Za-z]{2}\Z)(?=(?:[A-Za-z]{0,6}[0-9]){4})[A-Za-z0-9]{9,10}")
+
+
+def is_code(word: str) -> bool:
+    """Return whether a word of letters and digits may be the number of a person's document without a topic."""
+    return _CODE.fullmatch(word) is not None
+
+
+def document_kind(number: str, near: Mapping[str, int]) -> str | None:
+    """Return the kind of a number by the nearest named document, or None if it cannot be such a number."""
+    topic = max(_SIZES, key=lambda name: near.get(name, 0))
+    place = near.get(topic, 0)
+    if not counts(near, topic) or (place < BESIDE and near.get(WORDS, 0) - place > NEAR):
+        return None
+    kind, least, most = _SIZES[topic]
+    fits = least <= len(number.replace("-", "")) <= most and (_ROW.search(number) or _TOKEN.search(number))
+    return kind if fits and not _DATE.fullmatch(number) else None

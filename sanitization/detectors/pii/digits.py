@@ -16,9 +16,9 @@ from sanitization.prefilter import Prefilter
 
 from . import context as context
 from . import phones as phones
-from .documents import DOCUMENT, document_kind, is_code
+from .context import DOCUMENT, document_kind, is_code
 from .numbers import IBAN_LENGTHS, iban
-from .part import hit
+from .part import PiiPart, hit
 from .rules import RULES, NumberRule
 
 ALONE: Final = "nothing else"
@@ -156,81 +156,59 @@ FORMS_MAX: Final = 2_048
 _BEGINNINGS: Final = frozenset(form[: part.end()] for form in _FORMS for part in _PARTS.finditer(form))
 
 
-class Digits:
-    """Numbers of all kinds."""
-
-    prefilters = (("digits", Prefilter(pattern=_PREFILTER)),)
-
-    def first(self, text: str, position: int, said: context.Said | None = None) -> Hit | None:
-        """Return the first number at `position` or later. `said` caches the topics of this text."""
-        tried = -1
-        said = said or context.Said(text)
-        for match in _SCAN.finditer(text, position):
-            start = match.start()
-            if start and text[start - 1] in _WORD_CHARACTERS:
-                start = _word_start(text, start)
-            if start == tried or start < position:
-                continue
-            tried = start
-            before = text[max(0, start - 3) : start]
-            last = before[-1:]
-            # Skip the end of a word and the rest of a longer number.
-            if last in _WORD_CHARACTERS or (last in _JOINTS and before[-2:-1] in _DIGITS):
-                continue
-            if found := _at(text, start, before, position, said):
-                return _with_extension(text, found)
-            glued = _GLUED.match(text, start)
-            if glued and (found := _number(text, glued.end(), said)):
-                return found
-        return None
-
-    def pending(self, text: str, start: int) -> int:
-        """Return where the numbers at the end begin, which may continue after the blank."""
-        end = len(text)
-        upto = _open_groups(text, max(start, end - HOLD))
-        if end - start > 6 and (said := context.IS_PENDING.search(text, max(start, end - HOLD - context.AFTER))):
-            upto = min(upto, said.start())
-        if start <= _ALONE_MAX and end < HOLD + _ALONE_MAX:
-            rest = text.strip(_AROUND)
-            first = len(text) - len(text.lstrip(_AROUND))
-            if rest and first <= _ALONE_MAX and all(map(_PART.fullmatch, _BLANK.split(rest))):
-                upto = min(upto, max(start, first))
-        return upto
-
-
-def _with_extension(text: str, found: Hit) -> Hit:
-    """Extend a telephone number to the end of its extension, if it has one."""
-    more = _EXTENSION.match(text, found.end) if found.kind == "pii.phone" else None
-    return found._replace(end=more.end()) if more else found
-
-
-def _word_start(text: str, digit: int) -> int:
-    low = max(0, digit - WORD_BACK - 1)
-    start = digit
-    while start > low and text[start - 1] in _WORD_CHARACTERS:
-        start -= 1
-    return start
-
-
-def _open_groups(text: str, low: int) -> int:
-    end = len(text)
-    place, kept = end, end
-    for word in reversed(_BLANK.split(text[low:])):
-        begin = place - len(word)
-        if not word or _PART.fullmatch(word):
-            # Letters alone are held only if digits follow or may follow.
-            numbered = any(each in _DIGITS for each in word)
-            if word and (numbered or (len(word) <= 2 and (place + 1 == kept < end or begin >= end - 3))):
-                kept = begin
-            place = begin - 1
+def first_number(text: str, position: int, topics: context.NamedTopics) -> Hit | None:
+    """Return the first number at `position` or later, from the beginning of its word, or a part of it before that."""
+    tried = -1
+    for match in _SCAN.finditer(text, position):
+        start = match.start()
+        low = max(0, start - WORD_BACK - 1)
+        while start > low and text[start - 1] in _WORD_CHARACTERS:
+            start -= 1
+        if start == tried or start < position:
             continue
-        last = _END_PART.search(word) or (_END_ALONE.search(word) if kept in (end, place + 1) else None)
-        return begin + last.start() if last else kept
-    return kept
+        tried = start
+        before = text[max(0, start - 3) : start]
+        last = before[-1:]
+        # Skip the end of a word and the rest of a longer number.
+        if last in _WORD_CHARACTERS or (last in _JOINTS and before[-2:-1] in _DIGITS):
+            continue
+        found = _signed(text, start, before, position, topics) or _number(text, start, topics)
+        if found:
+            more = _EXTENSION.match(text, found.end) if found.kind == "pii.phone" else None
+            return found._replace(end=more.end()) if more else found
+        glued = _GLUED.match(text, start)
+        if glued and (found := _number(text, glued.end(), topics)):
+            return found
+    return None
 
 
-def _at(text: str, start: int, before: str, position: int, said: context.Said) -> Hit | None:
-    """Return the number at the word that begins at `start`, including the part of it before the word."""
+def pending_number(text: str, start: int) -> int:
+    """Return where the numbers at the end begin, which may continue after the blank."""
+    end = len(text)
+    place, upto = end, end
+    for word in reversed(_BLANK.split(text[max(start, end - HOLD) :])):
+        begin = place - len(word)
+        if word and not _PART.fullmatch(word):
+            last = _END_PART.search(word) or (_END_ALONE.search(word) if upto in (end, place + 1) else None)
+            upto = begin + last.start() if last else upto
+            break
+        # Letters alone are held only if digits follow or may follow.
+        numbered = any(each in _DIGITS for each in word)
+        if word and (numbered or (len(word) <= 2 and (place + 1 == upto < end or begin >= end - 3))):
+            upto = begin
+        place = begin - 1
+    if end - start > 6 and (naming := context.IS_PENDING.search(text, max(start, end - HOLD - context.AFTER))):
+        upto = min(upto, naming.start())
+    if start <= _ALONE_MAX and end < HOLD + _ALONE_MAX:
+        rest = text.strip(_AROUND)
+        first = len(text) - len(text.lstrip(_AROUND))
+        if rest and first <= _ALONE_MAX and all(map(_PART.fullmatch, _BLANK.split(rest))):
+            upto = min(upto, max(start, first))
+    return upto
+
+
+def _signed(text: str, start: int, before: str, position: int, topics: context.NamedTopics) -> Hit | None:
+    """Return the number that begins with a plus, a bracket or letters before the word at `start`."""
     last = before[-1:]
     if "+" in before and last in {"+", "(", " "}:
         plus = start - len(before) + before.rindex("+")
@@ -238,17 +216,17 @@ def _at(text: str, start: int, before: str, position: int, said: context.Said) -
             end = phones.international(text, plus)
             if end:
                 return hit(plus, end, phones.KIND, 0.9, reason="form")
-    if last == "(" and start - 1 >= position and (found := _number(text, start - 1, said)):
+    if last == "(" and start - 1 >= position and (found := _number(text, start - 1, topics)):
         return found
     if before[-2:-1].isalpha() and (letters := _LETTERS_BEFORE.search(before)):
         early = start - len(letters[0])
         outside = early == 0 or text[early - 1] not in _WORD_CHARACTERS
-        if outside and early >= position and (found := _number(text, early, said)):
-            return found
-    return _number(text, start, said)
+        if outside and early >= position:
+            return _number(text, early, topics)
+    return None
 
 
-def _number(text: str, start: int, said: context.Said) -> Hit | None:
+def _number(text: str, start: int, topics: context.NamedTopics) -> Hit | None:
     """Return the best match of the word at `start` and those after it."""
     form = text[start : start + _LONGEST + 1].translate(_FORM) + "\n"
     if form.startswith("aadd") and (end := _iban_end(text, start)):
@@ -256,9 +234,9 @@ def _number(text: str, start: int, said: context.Said) -> Hit | None:
     # In a row of numbers without a topic, few forms are distinctive.
     crowded = start > _ALONE_MAX and text[start - 1] in _BLANKS and text[start - 2] in _DIGITS
     word, near = None, context.NOTHING
-    if not (crowded and form[0] == "d" and form.find("a", 1, 8) < 0 and said.nothing(start)):
+    if not (crowded and form[0] == "d" and form.find("a", 1, 8) < 0 and topics.none_before(start)):
         word = DOCUMENT.match(text, start)
-        near = said.of(start, word.end() if word else start)
+        near = topics.near(start, word.end() if word else start)
     found = [
         _judged(text, start, start + size, rules, near)
         for size, rules in _candidates(form, not near and start > _ALONE_MAX, crowded)
@@ -360,3 +338,7 @@ def _iban_end(text: str, start: int) -> int:
             if len(letters) == size:
                 return place + 1 if _ends(text, place + 1) and iban("".join(letters).upper()) else 0
     return 0
+
+
+DIGITS: Final = PiiPart((("digits", Prefilter(pattern=_PREFILTER)),), first_number, pending_number)
+"""Numbers of all kinds."""

@@ -10,8 +10,8 @@ from typing import Final
 from sanitization.findings import Hit
 from sanitization.prefilter import Prefilter
 
-from .context import Said
-from .part import hit
+from .context import NamedTopics
+from .part import PiiPart, hit
 
 SPAN: Final = 160  # characters of an address
 
@@ -113,10 +113,48 @@ _WORDS_SO_FAR: Final = rf"(?:(?:{_WORD}|{_ORDINAL}) ){{0,5}}"
 _SO_FAR: Final = rf"[0-9][A-Za-z]?(?: ?(?:bis|ter|quater))?,?(?: {_WORDS_SO_FAR}[^\x00-\x20]*)?$"
 
 
-class NumberFirst:
-    """`10 Example Street, Town`, `10 rue de l'Exemple`."""
+def first_number_first(text: str, position: int, _topics: NamedTopics) -> Hit | None:
+    """Return the first address such as `10 Example Street, Town`, `10 rue de l'Exemple` at `position` or later."""
+    for number in _NUMBER_AT.finditer(text, position):
+        start = number.start()
+        found = _ENGLISH.match(text, start) or _FRENCH.match(text, start)
+        if found and found.end() - start <= SPAN:
+            return hit(start, found.end(), "address", 0.7)
+    return None
 
-    prefilters = (
+
+def first_germanic(text: str, position: int, _topics: NamedTopics) -> Hit | None:
+    """Return the first address such as `Beispielstraße 10, 12345 Ort` at `position` or later."""
+    for ending in _ENDING.finditer(text, position):
+        start = ending.start()
+        low = max(0, start - 31)
+        while start > low and (text[start - 1].isalpha() or text[start - 1] in "'\u2019.-"):
+            start -= 1
+        if start < position or (start and text[start - 1].isalnum()):
+            continue
+        if found := _GERMANIC.match(text, start):
+            return hit(start, found.end(), "address", 0.7)
+    return None
+
+
+def first_romance(text: str, position: int, _topics: NamedTopics) -> Hit | None:
+    """Return the first address such as `Calle Ejemplo 10, 12345 Ciudad` at `position` or later."""
+    for street in _ROMANCE_AT.finditer(text, position):
+        if found := _ROMANCE.match(text, street.start()):
+            return hit(street.start(), found.end(), "address", 0.65)
+    return None
+
+
+def pending_address(text: str, start: int) -> int:
+    """Return where an incomplete address begins: a number, or the first words of a street."""
+    for opening in _OPENING.finditer(text, max(start, len(text) - SPAN)):
+        if _TAIL.match(text, opening.end()):
+            return opening.start()
+    return len(text)
+
+
+NUMBER_FIRST: Final = PiiPart(
+    (
         (
             "street",
             Prefilter(
@@ -136,26 +174,12 @@ class NumberFirst:
             "street_number",
             Prefilter(pattern=_SO_FAR),
         ),
-    )
-
-    def first(self, text: str, position: int, _said: Said | None = None) -> Hit | None:
-        """Return the first such address at `position` or later."""
-        for number in _NUMBER_AT.finditer(text, position):
-            start = number.start()
-            found = _ENGLISH.match(text, start) or _FRENCH.match(text, start)
-            if found and found.end() - start <= SPAN:
-                return hit(start, found.end(), "address", 0.7)
-        return None
-
-    def pending(self, text: str, start: int) -> int:
-        """Return where an incomplete address begins: a number, or the first words of a street."""
-        return _open_address(text, start)
-
-
-class Germanic:
-    """`Beispielstraße 10, 12345 Ort`."""
-
-    prefilters = (
+    ),
+    first_number_first,
+    pending_address,
+)
+GERMANIC: Final = PiiPart(
+    (
         (
             "strasse",
             Prefilter(
@@ -163,30 +187,12 @@ class Germanic:
                 pattern=rf"(?:{_ENDINGS}|{_MAYBE_ENDINGS}|Straße|Strasse|Str\.)(?: [0-9]| ?$)",
             ),
         ),
-    )
-
-    def first(self, text: str, position: int, _said: Said | None = None) -> Hit | None:
-        """Return the first such address at `position` or later."""
-        for ending in _ENDING.finditer(text, position):
-            start = ending.start()
-            low = max(0, start - 31)
-            while start > low and (text[start - 1].isalpha() or text[start - 1] in "'\u2019.-"):
-                start -= 1
-            if start < position or (start and text[start - 1].isalnum()):
-                continue
-            if found := _GERMANIC.match(text, start):
-                return hit(start, found.end(), "address", 0.7)
-        return None
-
-    def pending(self, text: str, start: int) -> int:
-        """Return where the first words of an incomplete address begin."""
-        return _open_address(text, start)
-
-
-class Romance:
-    """`Calle Ejemplo 10, 12345 Ciudad`."""
-
-    prefilters = (
+    ),
+    first_germanic,
+    pending_address,
+)
+ROMANCE: Final = PiiPart(
+    (
         (
             "via",
             Prefilter(
@@ -194,22 +200,7 @@ class Romance:
                 pattern=rf"(?:^|[^A-Za-z])(?:{_ROMANCE_STREETS}|{_MAYBE_ROMANCE})(?: |$)",
             ),
         ),
-    )
-
-    def first(self, text: str, position: int, _said: Said | None = None) -> Hit | None:
-        """Return the first such address at `position` or later."""
-        for street in _ROMANCE_AT.finditer(text, position):
-            if found := _ROMANCE.match(text, street.start()):
-                return hit(street.start(), found.end(), "address", 0.65)
-        return None
-
-    def pending(self, text: str, start: int) -> int:
-        """Return where the first words of an incomplete address begin."""
-        return _open_address(text, start)
-
-
-def _open_address(text: str, start: int) -> int:
-    for opening in _OPENING.finditer(text, max(start, len(text) - SPAN)):
-        if _TAIL.match(text, opening.end()):
-            return opening.start()
-    return len(text)
+    ),
+    first_romance,
+    pending_address,
+)

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sanitization import Action, Category, Sanitizer
-from sanitization.detectors.pii.context import WORDS_BY_TOPIC
+from sanitization.detectors.pii.context import WORDS_BY_TOPIC, NamedTopics
 from sanitization.detectors.pii.detector import PARTS, Pii
 from sanitization.detectors.pii.phones import PHONES
 from sanitization.detectors.pii.rules import RULES, NumberRule
@@ -51,7 +51,7 @@ def test_a_find_with_blanks_matches_its_prefilter_by_every_part_of_it(text: str)
     """From the first blank on, the part of a find read so far matches a prefilter of its part."""
     active = build_prefilter((PII.prefilters,))
     for hit in PII.find(text, 0, NAMES):
-        owner = next(part for part in PARTS if part.first(text, hit.anchor) == hit)
+        owner = next(part for part in PARTS if part.first(text, hit.anchor, NamedTopics(text)) == hit)
         own = {name for name, _ in owner.prefilters}
         found = text[hit.anchor : hit.end]
         for blank in re.finditer(r"[ \t]", found):
