@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from tests.cpu import cpu_seconds
+from transport.wire.command_parser import decode
 from transport.wire.errors import CommandRejected
-from transport.wire.strict_json import decode
 from understudy.chat.attachments import _columns
 from understudy.models.offline.request import _content
 from understudy.models.offline.scan import json_object

@@ -19,7 +19,7 @@ from transport.client.reconnector import Reconnector
 from transport.client.state import State, States
 from transport.client.store import OutboxStore
 from transport.client.unacked import SMALL_BYTES, UnackedCommands, encode_command
-from transport.wire.codec import parse_frame
+from transport.wire.command_parser import parse_frame
 from transport.wire.commands import Decision, Rating
 from transport.wire.events import FinalResponse
 

@@ -24,8 +24,7 @@ from transport.connection.limits import SILENTLY_LIMITED, TokenBucket
 from transport.outbox.outbox import Acked, ClientCapabilities
 from transport.server.socket import Socket
 from transport.wire.chunks import ChunkAssembler
-from transport.wire.codec import parse_frame
-from transport.wire.command_parser import NAMES, agent_names
+from transport.wire.command_parser import NAMES, agent_names, parse_frame
 from transport.wire.commands import Ack, Chunk, ClientPing, Command, Edit, Hello, Refresh, Regenerate, Resume, Say
 from transport.wire.dialects import Dialect
 from transport.wire.errors import CommandRejected, SocketClosed, Unauthenticated, UnsupportedData
@@ -234,7 +233,8 @@ class WebSocketConnection(ClientConnection):
 
         A command beyond its rate limit is dropped without an error if the next one supersedes it.
         """
-        who = self._require_identity()
+        who = self.identity
+        assert who is not None, "the first message has brought a token"  # noqa: S101
         try:
             retry_after = self._callbacks.allow(who, command)
             if retry_after > 0:

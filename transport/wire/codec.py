@@ -1,4 +1,4 @@
-"""Convert bytes and vocabulary: frames to commands, envelopes to frames, envelopes to log records and back. Pure."""
+"""Encode events as frames, and as records of the log, which are decoded again. Pure."""
 
 import enum
 from collections.abc import Callable, Mapping
@@ -8,50 +8,9 @@ import cattrs
 import msgspec
 from cattrs.gen import make_dict_structure_fn, override
 
-from transport.wire.command_parser import addressed_agent, client_names, parse_command
-from transport.wire.commands import Command
-from transport.wire.dialects import RENDER, WIRE_NAMES, Dialect, FrameHeader, Html, log_frame
-from transport.wire.errors import CommandRejected, UnreadableEvent, UnsupportedData
+from transport.wire.dialects import RENDER, WIRE_NAMES, Dialect, Html, log_frame
+from transport.wire.errors import UnreadableEvent
 from transport.wire.events import EVENTS, AskedAgent, Envelope, Event
-from transport.wire.strict_json import decode
-
-
-def parse_frame(
-    frame: str | bytes, *, default_agent: tuple[str, str | None] | None = None, max_bytes: int | None = None
-) -> Command:
-    """Parse a client's frame, in any of the accepted forms, into a command.
-
-    `default_agent` is (agent_type, pillar) if the path fixes the agent, whatever the frame says. Raises
-    CommandRejected: `message_too_large` (over `max_bytes`), `bad_json`, `invalid_command` (naming the field),
-    `unknown_type`, `empty_message`, `pillar_required`; and UnsupportedData for bytes that are not UTF-8.
-    """
-    try:
-        body = frame.encode() if isinstance(frame, str) else frame
-    except UnicodeEncodeError:
-        raise CommandRejected("bad_json", "That was not valid UTF-8.") from None
-    value: Any = None
-    try:
-        if max_bytes is not None and len(body) > max_bytes:
-            raise CommandRejected("message_too_large", f"A message may have at most {max_bytes} bytes.")
-        value = decode(body)
-        if not isinstance(value, dict):
-            raise CommandRejected("invalid_command", "A command must be a JSON object.")
-        return parse_command(value, default_agent)
-    except CommandRejected as rejected:
-        if rejected.code == "bad_json" and isinstance(frame, bytes) and not _is_text(frame):
-            raise UnsupportedData from None
-        given = value if isinstance(value, dict) else {}
-        rejected.names = {**client_names(given), **addressed_agent(given, default_agent)}
-        raise
-
-
-def _is_text(body: bytes) -> bool:
-    try:
-        body.decode()
-    except UnicodeDecodeError:
-        return False
-    return True
-
 
 Encode: TypeAlias = Callable[[Envelope], bytes | None]
 WrapFrame: TypeAlias = Callable[[Envelope, bytes], bytes]
@@ -77,7 +36,7 @@ def make_encoder(dialect: Dialect, html: Html | None = None) -> Encode:
         try:
             return write(frame)
         except UnicodeEncodeError:
-            return _dump(frame)
+            return write(_replace_surrogates(frame))
 
     return encode_event
 
@@ -117,7 +76,11 @@ def to_log(envelope: Envelope) -> bytes:
 
     `from_log` returns an equal envelope. Raises TypeError for values that JSON lacks.
     """
-    return _dump(log_frame(envelope))
+    frame = log_frame(envelope)
+    try:
+        return _ENCODER.encode(frame)
+    except UnicodeEncodeError:
+        return _ENCODER.encode(_replace_surrogates(frame))
 
 
 def from_log(body: bytes) -> Envelope:
@@ -151,15 +114,8 @@ def _encode_mapping(value: Any) -> Any:
 _ENCODER: Final = msgspec.json.Encoder(enc_hook=_encode_mapping)
 
 
-def _dump(frame: FrameHeader | dict[str, Any]) -> bytes:
-    try:
-        return _ENCODER.encode(frame)
-    except UnicodeEncodeError:
-        # A lone surrogate, as a model or tool may produce by cutting text, has no UTF-8; replace only that.
-        return _ENCODER.encode(_replace_surrogates(frame))
-
-
 def _replace_surrogates(value: Any) -> Any:
+    """Replace lone surrogates, which have no UTF-8: a model or tool may produce them by cutting text."""
     if isinstance(value, enum.Enum):
         return value
     if isinstance(value, str):

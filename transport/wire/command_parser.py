@@ -1,18 +1,19 @@
-"""Parse the JSON object of a command, in any accepted form. Pure.
+"""Parse a client's frame, which is untrusted JSON, into a command. Pure.
 
-Fields are in `payload`, or beside `type` if there is no payload. A null field counts as absent, and an unknown field is
-ignored, as clients of other versions expect.
+1. JSON is bounded in depth and number of values, and has no duplicate names in an object. Values are counted before any
+   of them is created: 8 MB of `[],[],…` would become half a gigabyte of objects in one call that cannot be interrupted.
+2. Fields are in `payload`, or beside `type` if there is no payload. A null field counts as absent, and an unknown field
+   is ignored, as clients of other versions expect.
 """
 
 import enum
+import re
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Any, Final, TypeVar
 
 import attrs
-import cattrs
-from attrs import evolve
-from cattrs.gen import make_dict_structure_fn, override
+import msgspec
 
 from transport.wire.commands import (
     Ack,
@@ -32,7 +33,16 @@ from transport.wire.commands import (
     Say,
     UserTyping,
 )
-from transport.wire.errors import CommandRejected
+from transport.wire.errors import CommandRejected, UnsupportedData
+
+# Commands need no deeper nesting, and later readers of the value would recurse as deep.
+MAX_DEPTH: Final = 64
+# Values in a command; more are refused. Walking this many takes about 1 ms.
+MAX_VALUES: Final = 10_000
+# The range of a database's integer column, exact in every client but JavaScript.
+MAX_INTEGER: Final = 2**63 - 1
+# A string, or an unterminated one to the end of the text. Possessive, so that matching takes linear time.
+_STRING: Final = re.compile(rb'"(?:[^"\\]++|\\.)*+(?:"|\\?\Z)', re.DOTALL)
 
 # Room for a UUID with a prefix, or two; the ids become keys of the log.
 MAX_NAME: Final = 200
@@ -69,8 +79,91 @@ GUIDE: Final = "guide"
 LIAISON: Final = "liaison"
 NAMES: Final = ("message_id", "thread_id", "conversation_id")
 
-C = TypeVar("C", bound=Command)
 E = TypeVar("E", bound=enum.StrEnum)
+
+
+def parse_frame(
+    frame: str | bytes, *, default_agent: tuple[str, str | None] | None = None, max_bytes: int | None = None
+) -> Command:
+    """Parse a client's frame, in any of the accepted forms, into a command.
+
+    `default_agent` is (agent_type, pillar) if the path fixes the agent, whatever the frame says. Raises
+    CommandRejected: `message_too_large` (over `max_bytes`), `bad_json`, `invalid_command` (naming the field),
+    `unknown_type`, `empty_message`, `pillar_required`; and UnsupportedData for bytes that are not UTF-8.
+    """
+    try:
+        body = frame.encode() if isinstance(frame, str) else frame
+    except UnicodeEncodeError:
+        raise CommandRejected("bad_json", "That was not valid UTF-8.") from None
+    value: Any = None
+    try:
+        if max_bytes is not None and len(body) > max_bytes:
+            raise CommandRejected("message_too_large", f"A message may have at most {max_bytes} bytes.")
+        value = decode(body)
+        if not isinstance(value, dict):
+            raise CommandRejected("invalid_command", "A command must be a JSON object.")
+        return parse_command(value, default_agent)
+    except CommandRejected as rejected:
+        if rejected.code == "bad_json" and isinstance(frame, bytes) and not _is_text(frame):
+            raise UnsupportedData from None
+        given = value if isinstance(value, dict) else {}
+        rejected.names = {**client_names(given), **addressed_agent(given, default_agent)}
+        raise
+
+
+def _is_text(body: bytes) -> bool:
+    try:
+        body.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
+def decode(body: bytes, max_values: int = MAX_VALUES) -> Any:
+    """Decode a JSON text.
+
+    Raises CommandRejected: `bad_json` if it is not JSON, nested too deep, or has a duplicate name in an object or an
+    integer of more than 64 bits; `invalid_command` for more than `max_values` values.
+    """
+    # In valid JSON each string is a value or a member's name, so no more than this many need to be scanned.
+    marks, strings = _STRING.subn(b"", body, 2 * max_values + 2)
+    # All other values but a few have a comma or a colon beside them; brackets without either only nest.
+    if strings > 2 * max_values + 1 or marks.count(b",") + marks.count(b":") > max_values:
+        raise CommandRejected("invalid_command", f"A command may hold at most {max_values} values.")
+    try:
+        value = msgspec.json.decode(body)
+    except RecursionError:
+        raise _too_deep() from None
+    except msgspec.ValidationError:  # the only one that untyped decoding raises
+        raise CommandRejected("bad_json", "A number in that JSON is too large.") from None
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        raise CommandRejected("bad_json") from None
+    # A duplicate name in an object would silently lose its first value. The document has one colon outside its strings
+    # per member; the value has one entry per distinct member.
+    members = depth = 0
+    level: list[Any] = [[value]]
+    while level:
+        if depth > MAX_DEPTH:
+            raise _too_deep()
+        below: list[Any] = []
+        for container in level:
+            for item in container.values() if isinstance(container, dict) else container:
+                if isinstance(item, dict):
+                    members += len(item)
+                    below.append(item)
+                elif isinstance(item, list):
+                    below.append(item)
+                elif isinstance(item, int) and abs(item) > MAX_INTEGER:
+                    raise CommandRejected("bad_json", "A number in that JSON is too large.")
+        level = below
+        depth += 1
+    if members != marks.count(b":"):
+        raise CommandRejected("bad_json", "A name stands twice in one JSON object.")
+    return value
+
+
+def _too_deep() -> CommandRejected:
+    return CommandRejected("bad_json", f"That JSON is nested deeper than {MAX_DEPTH} levels.")
 
 
 def parse_command(frame: Mapping[str, Any], default_agent: tuple[str, str | None] | None) -> Command:
@@ -78,24 +171,56 @@ def parse_command(frame: Mapping[str, Any], default_agent: tuple[str, str | None
 
     Raises CommandRejected with `invalid_command`, `unknown_type`, `empty_message` or `pillar_required`.
     """
-    kind = frame.get("type")
-    if kind is None and _is_untyped_say(frame):
+    name = frame.get("type")
+    fields: Any = frame
+    if name is None and _is_untyped_say(frame):
+        kind: type[Command] = Say
         fields = {**frame, "content": frame.get("message")}
-        return _check_say(_structured(Say, fields, {"content": "message"}), default_agent)
-    if kind is None:
+    elif name is None:
         raise _invalid("type", "is missing")
-    if not isinstance(kind, str):
+    elif not isinstance(name, str):
         raise _invalid("type", "must be text")
-    if kind not in COMMANDS:
-        raise CommandRejected("unknown_type", f"Unknown type: {_printable(kind)}")
-    fields, paths = _fields(frame)
-    command = _structured(COMMANDS[kind], fields, paths)
-    match command:
-        case Say():
-            return _check_say(command, default_agent)
-        case Edit(content=content) if not content.strip():
-            raise CommandRejected("empty_message")
-    return command
+    elif name not in COMMANDS:
+        raise CommandRejected("unknown_type", f"Unknown type: {_printable(name)}")
+    else:
+        kind = COMMANDS[name]
+        if "payload" in frame:
+            fields = frame["payload"]
+            if not isinstance(fields, dict):
+                raise _invalid("payload", "must be an object")
+            if fields.get("session_token") is None and "session_token" in frame:
+                fields = {**fields, "session_token": frame["session_token"]}
+    given: dict[str, Any] = {}
+    for field, check, required in _FIELDS[kind]:
+        value = fields.get(field)
+        if value is not None:
+            try:
+                given[field] = check(value)
+            except _InvalidField as wrong:
+                raise _invalid(_path(frame, field) + wrong.at, wrong.complaint) from None
+        elif required:
+            raise _invalid(_path(frame, field), "is missing")
+    if kind is Say:
+        if default_agent is not None:
+            given["agent_type"], given["pillar"] = default_agent
+        if given.get("agent_type") == LIAISON and not given.get("pillar"):
+            raise CommandRejected("pillar_required")
+        file_id = given["metadata"].get("file_id") if "metadata" in given else None
+        if file_id is not None and file_id not in given.get("references", ()):
+            given["references"] = (*given.get("references", ()), file_id)
+    if (kind is Say or kind is Edit) and not given["content"].strip():
+        raise CommandRejected("empty_message")
+    return kind(**given)
+
+
+def _path(frame: Mapping[str, Any], field: str) -> str:
+    """Return the path of a field in the client's frame."""
+    if frame.get("type") is None:
+        return "message" if field == "content" else field
+    payload = frame.get("payload")
+    if payload is None or (field == "session_token" and payload.get(field) is None and field in frame):
+        return field
+    return f"payload.{field}"
 
 
 def _is_untyped_say(frame: Mapping[str, Any]) -> bool:
@@ -151,32 +276,6 @@ def _is_name(value: Any) -> bool:
         return False
 
 
-def _fields(frame: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, str]]:
-    """Return the command's fields, and the path of each in the client's frame."""
-    if "payload" not in frame:
-        return dict(frame), {}
-    payload = frame["payload"]
-    if not isinstance(payload, dict):
-        raise _invalid("payload", "must be an object")
-    paths = {name: f"payload.{name}" for name in KNOWN_FIELDS}
-    if payload.get("session_token") is None and "session_token" in frame:
-        return {**payload, "session_token": frame["session_token"]}, paths | {"session_token": "session_token"}
-    return payload, paths
-
-
-def _check_say(say: Say, default_agent: tuple[str, str | None] | None) -> Say:
-    if default_agent is not None:
-        say = evolve(say, agent_type=default_agent[0], pillar=default_agent[1])
-    if say.agent_type == LIAISON and not say.pillar:
-        raise CommandRejected("pillar_required")
-    if not say.content.strip():
-        raise CommandRejected("empty_message")
-    file_id = say.metadata.get("file_id")
-    if file_id is not None and file_id not in say.references:
-        say = evolve(say, references=(*say.references, file_id))
-    return say
-
-
 class _InvalidField(ValueError):
     """A field is invalid: `complaint` says why, `at` where inside it (such as `[2].id`)."""
 
@@ -184,18 +283,6 @@ class _InvalidField(ValueError):
         super().__init__(complaint)
         self.complaint = complaint
         self.at = at
-
-
-def _structured(kind: type[C], fields: Mapping[str, Any], paths: Mapping[str, str]) -> C:
-    given = {name: value for name, value in fields.items() if value is not None}
-    try:
-        return _CONVERTER.structure(given, kind)
-    except cattrs.ClassValidationError as group:
-        error, note = group.group_exceptions()[0][0]
-        path = paths.get(note.name, note.name)
-        if isinstance(error, _InvalidField):
-            raise _invalid(path + error.at, error.complaint) from None
-        raise _invalid(path, "is missing") from None
 
 
 def _invalid(path: str, complaint: str) -> CommandRejected:
@@ -353,16 +440,8 @@ CHECKS: Final[Mapping[str, Callable[[Any], Any]]] = MappingProxyType(
 KNOWN_FIELDS: Final = frozenset(CHECKS)
 
 
-def _hook(check: Callable[[Any], Any]) -> Callable[[Any, Any], Any]:
-    return lambda value, _: check(value)
-
-
-def _converter() -> cattrs.Converter:
-    converter = cattrs.Converter(detailed_validation=True)
-    for kind in set(COMMANDS.values()):
-        checks = {field.name: override(struct_hook=_hook(CHECKS[field.name])) for field in attrs.fields(kind)}
-        converter.register_structure_hook(kind, make_dict_structure_fn(kind, converter, **checks))  # type: ignore[arg-type]
-    return converter
-
-
-_CONVERTER: Final = _converter()
+# For each kind of command its fields: the name, the check, and whether the field is required.
+_FIELDS: Final[Mapping[type[Command], tuple[tuple[str, Callable[[Any], Any], bool], ...]]] = {
+    kind: tuple((each.name, CHECKS[each.name], each.default is attrs.NOTHING) for each in attrs.fields(kind))
+    for kind in COMMANDS.values()
+}

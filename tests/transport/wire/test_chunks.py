@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from transport.wire.chunks import CHUNK_BYTES, MAX_OPEN, ChunkAssembler, ChunkBudget, split
-from transport.wire.codec import parse_frame
+from transport.wire.command_parser import parse_frame
 from transport.wire.commands import Chunk, Say
 from transport.wire.errors import CommandRejected
 

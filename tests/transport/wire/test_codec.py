@@ -8,9 +8,10 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from tests.transport.samples import SAMPLES, WHEN
-from transport.wire import command_parser, strict_json
-from transport.wire.codec import encode, from_log, parse_frame, to_log
+from transport.wire import command_parser
+from transport.wire.codec import encode, from_log, to_log
 from transport.wire.codes import ERRORS
+from transport.wire.command_parser import parse_frame
 from transport.wire.commands import Say
 from transport.wire.dialects import Dialect
 from transport.wire.errors import CommandRejected, UnreadableEvent
@@ -222,7 +223,7 @@ def test_frames_are_compact_json() -> None:
 
 def test_nesting_is_taken_up_to_the_bound() -> None:
     """Exactly as deep as the bound is taken, one level more is not."""
-    inside = strict_json.MAX_DEPTH - 2
+    inside = command_parser.MAX_DEPTH - 2
     assert isinstance(outcome(in_context("[" * inside + "]" * inside)), Say)
     assert isinstance(outcome(in_context("[" * (inside + 1) + "]" * (inside + 1))), CommandRejected)
 

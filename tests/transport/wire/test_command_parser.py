@@ -3,7 +3,7 @@ import json
 import pytest
 
 from transport.wire import command_parser
-from transport.wire.codec import parse_frame
+from transport.wire.command_parser import parse_frame
 from transport.wire.commands import (
     Ack,
     Approve,

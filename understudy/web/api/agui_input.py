@@ -5,10 +5,9 @@ from typing import Any, Final
 from ag_ui.core import RunAgentInput, TextPart, UserMessage
 from pydantic import ValidationError
 
-from transport.wire.command_parser import parse_command
+from transport.wire.command_parser import decode, parse_command
 from transport.wire.commands import Say
 from transport.wire.errors import CommandRejected
-from transport.wire.strict_json import decode
 from understudy.agents.agent import Agent
 
 MAX_VALUES: Final = 100_000

@@ -8,7 +8,7 @@ from attrs import asdict
 from quart import Blueprint, request
 from werkzeug.exceptions import RequestTimeout
 
-from transport.wire.codec import parse_frame
+from transport.wire.command_parser import parse_frame
 from transport.wire.errors import CommandRejected
 from transport.wire.messages import arrived_at
 from understudy.web.context import identity, web_context

@@ -12,9 +12,8 @@ from jsonschema.validators import Draft202012Validator
 
 from tests.transport.golden import golden_path
 from transport.connection.limits import Limits
-from transport.wire.codec import parse_frame
 from transport.wire.codes import CLOSES, ERRORS
-from transport.wire.command_parser import CHECKS, COMMANDS
+from transport.wire.command_parser import CHECKS, COMMANDS, parse_frame
 from transport.wire.dialects import Dialect, negotiate
 from transport.wire.errors import CommandRejected
 from transport.wire.events import EVENTS
