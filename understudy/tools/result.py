@@ -4,7 +4,7 @@ import datetime
 import enum
 import math
 import uuid
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from collections.abc import Set as AbstractSet
 from decimal import Decimal
 from typing import Any, Final
@@ -15,17 +15,17 @@ from attrs import field, frozen, validators
 
 from understudy.tools.errors import ToolError
 
-# A result travels to the model, into the log and to every open tab of its user.
 MAX_VALUE_BYTES: Final = 256 * 1024
-# Characters of an answer that a tool gives: as many as a value may have bytes.
+"""Bytes of a value as JSON; it travels to the model, into the log and to every open tab of its user."""
 MAX_ANSWER: Final = MAX_VALUE_BYTES
-# A drawn chart is larger than a value and is sent once, with the answer.
+"""Characters of an answer that a tool gives."""
 MAX_VISUALIZATION_BYTES: Final = 1024 * 1024
-# The kinds of a result's value; empty for any other.
+"""Bytes of a chart as JSON; it is sent once, with the answer."""
+# Kinds of a result's value; empty for any other.
 ANALYSIS: Final = "analysis"
 DRILL_DOWN: Final = "drill_down"
-# Far beyond any sensible result, well below Python's recursion limit.
 MAX_DEPTH: Final = 64
+"""Levels of nesting: far beyond any sensible result, well below Python's recursion limit."""
 _SMALL_PARTS: Final = 200
 _SMALL_CHARACTERS: Final = 10_000
 # JavaScript's Number.MAX_SAFE_INTEGER: readers of JSON lose the digits of larger ones.
@@ -86,59 +86,48 @@ def to_json(value: Any, _depth: int = 0) -> Any:
         return value
     if _depth > MAX_DEPTH:
         raise ToolError("tool_failed", f"The tool's result is nested more than {MAX_DEPTH} deep.")
-    if isinstance(value, enum.Enum):
-        return to_json(value.value, _depth + 1)
-    scalar = _scalar(value)
-    if scalar is not None:
-        return scalar
-    if isinstance(value, float):
-        return None
-    if isinstance(value, Mapping):
-        return {_key(key): to_json(each, _depth + 1) for key, each in value.items()}
-    if attrs.has(type(value)):
-        return {each.name: to_json(getattr(value, each.name), _depth + 1) for each in attrs.fields(type(value))}
-    if isinstance(value, list | tuple | AbstractSet):
-        return [to_json(each, _depth + 1) for each in _ordered(value)]
-    if isinstance(value, bytes | bytearray | memoryview):
-        raise ToolError("tool_failed", "The tool returned bytes; it must return text or numbers.")
+    match value:
+        case enum.Enum():
+            return to_json(value.value, _depth + 1)
+        case str():
+            return str(value)
+        case int():
+            if abs(value) <= _SAFE:
+                return int(value)
+            if value.bit_length() > _MAX_BITS:
+                raise ToolError("tool_failed", "The tool returned a number with too many digits to write down.")
+            return str(value)
+        case float():
+            return float(value) if math.isfinite(value) else None
+        case datetime.date() | datetime.time():
+            return value.isoformat()
+        case datetime.timedelta():
+            return value.total_seconds()
+        case Decimal() | uuid.UUID():
+            return str(value)
+        case Mapping():
+            return {key if type(key) is str else _key(key): to_json(each, _depth + 1) for key, each in value.items()}
+        case _ if attrs.has(type(value)):
+            return {each.name: to_json(getattr(value, each.name), _depth + 1) for each in attrs.fields(type(value))}
+        case list() | tuple():
+            return [to_json(each, _depth + 1) for each in value]
+        case AbstractSet():  # in a fixed order, so that equal results are equal texts
+            return [to_json(each, _depth + 1) for each in sorted(value, key=repr)]
+        case bytes() | bytearray() | memoryview():
+            raise ToolError("tool_failed", "The tool returned bytes; it must return text or numbers.")
     raise ToolError("tool_failed", f"The tool returned a {type(value).__name__}, which cannot be written as JSON.")
 
 
-def _scalar(value: Any) -> Any:
-    """Return text or a number for a scalar; None for any other type, and for NaN and the infinities."""
-    if isinstance(value, str):
-        return str(value)
-    if isinstance(value, int):
-        if abs(value) <= _SAFE:
-            return int(value)
-        if value.bit_length() > _MAX_BITS:
-            raise ToolError("tool_failed", "The tool returned a number with too many digits to write down.")
-        return str(value)
-    if isinstance(value, float):
-        return float(value) if math.isfinite(value) else None
-    if isinstance(value, datetime.date | datetime.time):
-        return value.isoformat()
-    if isinstance(value, datetime.timedelta):
-        return value.total_seconds()
-    if isinstance(value, Decimal | uuid.UUID):
-        return str(value)
-    return None
+_KEYS: Final = (str, int, float, datetime.date, datetime.time, datetime.timedelta, Decimal, uuid.UUID)
 
 
 def _key(key: Any) -> str:
-    if isinstance(key, enum.Enum):
+    while isinstance(key, enum.Enum):
         key = key.value
-    if isinstance(key, str):
-        return str(key)
-    plain = _scalar(key) if key is not None and not isinstance(key, bool) else None
+    plain = to_json(key) if isinstance(key, _KEYS) and not isinstance(key, bool) else None
     if plain is None:
         raise ToolError("tool_failed", f"The tool returned an object with a {type(key).__name__} for a key.")
     return str(plain)
-
-
-def _ordered(value: Iterable[Any]) -> Iterable[Any]:
-    """Return a set in a fixed order, so that equal results are equal texts; anything else unchanged."""
-    return sorted(value, key=repr) if isinstance(value, AbstractSet) else value
 
 
 def is_small(value: Any) -> bool:
@@ -165,20 +154,17 @@ def is_small(value: Any) -> bool:
 def _cut(value: Any, encoded: bytes) -> Any:
     """Return the beginning of a value that is too large, marked as cut."""
     keep = MAX_VALUE_BYTES
-    kept = _kept(value, encoded, keep)
-    # JSON writes a character with one to six bytes, so how many fit is found by trying: at most a few times.
-    while len(msgspec.json.encode(kept)) > MAX_VALUE_BYTES:
+    while True:
+        if isinstance(value, str):
+            left = len(value) - keep
+            kept: Any = f"{value[:keep]} […cut here: {left:,} of {len(value):,} characters are left out]"
+        else:
+            preview = encoded[:keep].decode(errors="ignore")
+            kept = {"truncated": True, "size_bytes": len(encoded), "limit_bytes": MAX_VALUE_BYTES, "preview": preview}
+        # JSON writes a character with one to six bytes, so the number that fits is found by trying.
+        if len(msgspec.json.encode(kept)) <= MAX_VALUE_BYTES:
+            return kept
         keep = keep * 3 // 4
-        kept = _kept(value, encoded, keep)
-    return kept
-
-
-def _kept(value: Any, encoded: bytes, keep: int) -> Any:
-    if isinstance(value, str):
-        left = len(value) - keep
-        return f"{value[:keep]} […cut here: {left:,} of {len(value):,} characters are left out]"
-    preview = encoded[:keep].decode(errors="ignore")
-    return {"truncated": True, "size_bytes": len(encoded), "limit_bytes": MAX_VALUE_BYTES, "preview": preview}
 
 
 def summarise(value: Any, limit: int = 160) -> str:

@@ -1,16 +1,28 @@
-"""JSON schema of a type. Pure; `arguments.structure` accepts exactly what these schemas describe."""
+"""The types of a tool's parameters: their JSON schema, and the strict conversion of arguments to them. Pure.
+
+`structure` accepts exactly what the schemas describe: "5" is not 5, and 5.0 is no whole number. cattrs walks the types;
+the hooks here refuse what cattrs would convert by itself.
+"""
 
 import datetime
 import enum
+import math
 import types
 import typing
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Annotated, Any, Final, Literal, NotRequired, Required, Union, get_args, get_origin, get_type_hints
 
 import attrs
+import cattrs
 from attrs import frozen
+from cattrs.cols import list_structure_factory, mapping_structure_factory
+from cattrs.gen import make_dict_structure_fn
+from cattrs.gen.typeddicts import make_dict_structure_fn as make_typeddict_structure_fn
 
 from understudy.tools.result import to_json
+
+_Hook = Callable[[Any, Any], Any]
+_Factory = Callable[[Any, cattrs.Converter], _Hook]
 
 _SCALARS: Final[Mapping[Any, Mapping[str, str]]] = {
     str: {"type": "string"},
@@ -23,10 +35,23 @@ _SCALARS: Final[Mapping[Any, Mapping[str, str]]] = {
 }
 _LISTS: Final = (list, Sequence)
 _DICTS: Final = (dict, Mapping)
+_UNIONS: Final = (Union, types.UnionType)
 
 
 class Unsupported(TypeError):
     """An annotation without a schema; the text names an alternative."""
+
+
+class Misfit(ValueError):
+    """A value does not fit its type. `path` names it, as in ``rows[2].price``; the text is the rest of the sentence."""
+
+    def __init__(self, path: str, text: str) -> None:
+        super().__init__(path, text)
+        self.path = path
+        self.text = text
+
+    def __str__(self) -> str:
+        return self.text
 
 
 @frozen
@@ -48,43 +73,37 @@ class Param:
         return {name: value for name, value in attrs.asdict(self).items() if value not in (None, "")}
 
 
+# schemas
+
+
 def schema_of(annotation: Any, _within: tuple[Any, ...] = ()) -> dict[str, Any]:
     """Return the JSON schema of a type. Raises `Unsupported`."""
     if annotation in _within:
         raise Unsupported(f"{_name(annotation)} contains itself, which a schema here cannot say; flatten it")
-    if _hashable(annotation) and annotation in _SCALARS:
+    if isinstance(annotation, type) and annotation in _SCALARS:
         return dict(_SCALARS[annotation])
     if annotation is Any or annotation is object:
         return {}
     within = (*_within, annotation)
-    origin = get_origin(annotation) or annotation
+    origin, arguments = get_origin(annotation) or annotation, get_args(annotation)
     if origin is Annotated:
-        base, *extras = get_args(annotation)
-        schema = schema_of(base, _within)
-        for extra in extras:
+        schema = schema_of(arguments[0], _within)
+        for extra in arguments[1:]:
             if isinstance(extra, Param):
                 schema.update(extra.schema())
         return schema
-    if origin is Union or origin is types.UnionType:
-        return {"anyOf": [schema_of(each, _within) for each in get_args(annotation)]}
+    if origin in _UNIONS:
+        return {"anyOf": [schema_of(each, _within) for each in arguments]}
     if origin is Literal:
-        return _choice(get_args(annotation))
+        return _choice(arguments)
     if origin in _LISTS:
-        items = get_args(annotation)
-        return {"type": "array", "items": schema_of(items[0], within)} if items else {"type": "array"}
+        return {"type": "array", "items": schema_of(arguments[0], within)} if arguments else {"type": "array"}
     if origin in _DICTS:
-        return _mapping(annotation, within)
+        if arguments and arguments[0] is not str:
+            raise Unsupported(f"the keys of {_name(annotation)} must be str, as JSON's are")
+        values = schema_of(arguments[1], within) if arguments else {}
+        return {"type": "object", "additionalProperties": values} if values else {"type": "object"}
     return _class(annotation, within)
-
-
-def _mapping(annotation: Any, within: tuple[Any, ...]) -> dict[str, Any]:
-    arguments = get_args(annotation)
-    if not arguments:
-        return {"type": "object"}
-    if arguments[0] is not str:
-        raise Unsupported(f"the keys of {_name(annotation)} must be str, as JSON's are")
-    values = schema_of(arguments[1], within)
-    return {"type": "object", "additionalProperties": values} if values else {"type": "object"}
 
 
 def _choice(values: Sequence[Any]) -> dict[str, Any]:
@@ -97,39 +116,220 @@ def _choice(values: Sequence[Any]) -> dict[str, Any]:
 
 
 def _class(annotation: Any, within: tuple[Any, ...]) -> dict[str, Any]:
-    if isinstance(annotation, type):
-        if issubclass(annotation, enum.Enum):
-            return _choice([each.value for each in annotation])
-        if attrs.has(annotation):
-            fields = attrs.fields(attrs.resolve_types(annotation, include_extras=True))
-            needed = [each.name for each in fields if each.init and each.default is attrs.NOTHING]
-            return _object({each.name: each.type for each in fields if each.init}, needed, within)
-        if typing.is_typeddict(annotation):
-            hints = get_type_hints(annotation, include_extras=True)
-            needed = [name for name in hints if name in annotation.__required_keys__]  # type: ignore[attr-defined]
-            return _object({name: _bare(hint) for name, hint in hints.items()}, needed, within)
-    raise Unsupported(
-        f"{_name(annotation)} has no schema; use str, int, float, bool, None, list, dict, Literal, an enum, "
-        "a TypedDict, an attrs class, date or datetime"
-    )
-
-
-def _object(members: Mapping[str, Any], needed: list[str], within: tuple[Any, ...]) -> dict[str, Any]:
+    if isinstance(annotation, type) and issubclass(annotation, enum.Enum):
+        return _choice([each.value for each in annotation])
+    if isinstance(annotation, type) and attrs.has(annotation):
+        fields = [each for each in attrs.fields(attrs.resolve_types(annotation, include_extras=True)) if each.init]
+        members = {each.name: each.type for each in fields}
+        required = [each.name for each in fields if each.default is attrs.NOTHING]
+    elif typing.is_typeddict(annotation):
+        hints = get_type_hints(annotation, include_extras=True)
+        members = {
+            name: get_args(hint)[0] if get_origin(hint) in (Required, NotRequired) else hint
+            for name, hint in hints.items()
+        }
+        required = [name for name in hints if name in annotation.__required_keys__]
+    else:
+        raise Unsupported(
+            f"{_name(annotation)} has no schema; use str, int, float, bool, None, list, dict, Literal, an enum, "
+            "a TypedDict, an attrs class, date or datetime"
+        )
     for name, each in members.items():
         if each is None:
-            raise Unsupported(f"{_name(within[-1])}.{name} has no annotation")
+            raise Unsupported(f"{_name(annotation)}.{name} has no annotation")
     properties = {name: schema_of(each, within) for name, each in members.items()}
-    return {"type": "object", "properties": properties, "required": needed, "additionalProperties": False}
-
-
-def _bare(hint: Any) -> Any:
-    """A TypedDict's field without Required and NotRequired."""
-    return get_args(hint)[0] if get_origin(hint) in (Required, NotRequired) else hint
-
-
-def _hashable(annotation: Any) -> bool:
-    return isinstance(annotation, type)
+    return {"type": "object", "properties": properties, "required": required, "additionalProperties": False}
 
 
 def _name(annotation: Any) -> str:
     return annotation.__name__ if isinstance(annotation, type) and not get_args(annotation) else str(annotation)
+
+
+# conversion
+
+
+def structure(value: Any, annotation: Any, path: str) -> Any:
+    """Return the value in the annotated type; `path` names it in errors. Raises `Misfit`."""
+    try:
+        return _converter.structure(value, annotation)
+    except Exception as error:
+        first = cattrs.transform_error(error, path, _sentence)[0]
+        text, _, where = first.rpartition(" @ ")
+        raise Misfit(where.replace("['", ".").replace("']", ""), text) from None
+
+
+def _sentence(error: BaseException, _type: type | None) -> str:
+    if isinstance(error, cattrs.ForbiddenExtraKeysError):
+        extra = ", ".join(sorted(map(str, error.extra_fields)))
+        return f"it does not know {extra}"
+    if isinstance(error, KeyError):
+        return f"{error.args[0]} is missing"
+    return str(error)
+
+
+_KINDS: Final[Sequence[tuple[Any, str]]] = (
+    (type(None), "null"),
+    (bool, "true or false"),  # before int, whose subclass it is
+    (str, "text"),
+    (int, "a whole number"),
+    (float, "a number"),
+    ((list, tuple), "a list"),
+    (Mapping, "an object"),
+)
+
+
+def _refuse(expected: str, value: Any) -> ValueError:
+    given = next((words for kind, words in _KINDS if isinstance(value, kind)), f"a {type(value).__name__}")
+    return ValueError(f"{expected} is expected, not {given}")
+
+
+def _scalar(expected: str, kind: type) -> _Hook:
+    def hook(value: Any, _: Any) -> Any:
+        if isinstance(value, kind) and (kind is bool or not isinstance(value, bool)):
+            return value
+        raise _refuse(expected, value)
+
+    return hook
+
+
+def _number(value: Any, _: Any) -> float:
+    if not isinstance(value, int | float) or isinstance(value, bool):
+        raise _refuse("a number", value)
+    try:
+        number = float(value)
+    except OverflowError:
+        raise ValueError("that number is too large") from None
+    if not math.isfinite(number):
+        raise ValueError("a finite number is expected")
+    return number
+
+
+def _iso(kind: type[datetime.date], expected: str) -> _Hook:
+    def hook(value: Any, _: Any) -> Any:
+        try:
+            return kind.fromisoformat(value)
+        except (TypeError, ValueError):
+            raise ValueError(f"{expected} is expected, as in {example}") from None
+
+    example = "2026-11-20" if kind is datetime.date else "2026-11-20T06:00:00+00:00"
+    return hook
+
+
+def _one_of(meanings: Sequence[tuple[Any, Any]]) -> _Hook:
+    """Choose a meaning by its plain value and the value's type, so that True is not 1."""
+
+    def hook(value: Any, _: Any) -> Any:
+        for plain, meant in meanings:
+            if value == plain and type(value) is type(plain):
+                return meant
+        shown = ", ".join("null" if plain is None else str(plain) for plain, _ in meanings)
+        raise ValueError(f"one of {shown} is expected")
+
+    return hook
+
+
+def _literal(annotation: Any, _: cattrs.Converter) -> _Hook:
+    return _one_of([(each.value if isinstance(each, enum.Enum) else each, each) for each in get_args(annotation)])
+
+
+def _enum(annotation: Any, _: cattrs.Converter) -> _Hook:
+    return _one_of([(each.value, each) for each in annotation])
+
+
+def _union(annotation: Any, converter: cattrs.Converter) -> _Hook:
+    # int before float, so that 5 stays 5; otherwise in the order they are written.
+    members = sorted(get_args(annotation), key=lambda each: each is float)
+
+    def hook(value: Any, _: Any) -> Any:
+        errors: list[Exception] = []
+        for each in members:
+            try:
+                return converter.structure(value, each)
+            except Exception as error:
+                errors.append(error)
+        wanted = [each for each in members if each is not type(None)]
+        if len(wanted) == 1:
+            raise errors[members.index(wanted[0])]
+        raise ValueError("; ".join(cattrs.transform_error(e, "", _sentence)[0].rpartition(" @ ")[0] for e in errors))
+
+    return hook
+
+
+def _annotated(annotation: Any, converter: cattrs.Converter) -> _Hook:
+    base, *extras = get_args(annotation)
+    convert = converter.get_structure_hook(base)
+    bounds = [each for each in extras if isinstance(each, Param)]
+    bounds = [each for each in bounds if each.minimum is not None or each.maximum is not None]
+
+    def hook(value: Any, _: Any) -> Any:
+        made = convert(value, base)
+        for each in bounds:
+            if isinstance(made, int | float):
+                if each.minimum is not None and made < each.minimum:
+                    raise ValueError(f"it must be at least {each.minimum:g}")
+                if each.maximum is not None and made > each.maximum:
+                    raise ValueError(f"it must be at most {each.maximum:g}")
+        return made
+
+    return hook if bounds else convert
+
+
+def _list(annotation: Any, converter: cattrs.Converter) -> _Hook:
+    wanted: Any = list[get_args(annotation)[0]] if get_args(annotation) else list[Any]  # type: ignore[misc]
+    return list_structure_factory(wanted, converter)
+
+
+def _dict(annotation: Any, converter: cattrs.Converter) -> _Hook:
+    wanted: Any = dict[get_args(annotation)] if get_args(annotation) else dict[str, Any]  # type: ignore[misc]
+    return mapping_structure_factory(wanted, converter)
+
+
+def _only(expected: str, kinds: Any, make: _Factory) -> _Factory:
+    """Refuse anything but `kinds` before cattrs iterates over it: a text is not a list of letters."""
+
+    def factory(annotation: Any, converter: cattrs.Converter) -> _Hook:
+        inner = make(annotation, converter)
+
+        def hook(value: Any, wanted: Any) -> Any:
+            if not isinstance(value, kinds):
+                raise _refuse(expected, value)
+            return inner(value, wanted)
+
+        return hook
+
+    return factory
+
+
+def _strict() -> cattrs.Converter:
+    converter = cattrs.Converter(forbid_extra_keys=True)
+    scalars: dict[Any, _Hook] = {
+        str: _scalar("text", str),
+        int: _scalar("a whole number", int),
+        float: _number,
+        bool: _scalar("true or false", bool),
+        type(None): _scalar("null", type(None)),
+        datetime.date: _iso(datetime.date, "a date"),
+        datetime.datetime: _iso(datetime.datetime, "a date and time"),
+    }
+    for kind, hook in scalars.items():
+        converter.register_structure_hook(kind, hook)
+
+    def origin(*origins: Any) -> Callable[[Any], bool]:
+        return lambda annotation: (get_origin(annotation) or annotation) in origins
+
+    factories: list[tuple[Callable[[Any], bool], _Factory]] = [
+        (origin(*_LISTS), _only("a list", (list, tuple), _list)),
+        (origin(*_DICTS), _only("an object", Mapping, _dict)),
+        (attrs.has, _only("an object", Mapping, make_dict_structure_fn)),
+        (typing.is_typeddict, _only("an object", Mapping, make_typeddict_structure_fn)),
+        (origin(*_UNIONS), _union),
+        (origin(Annotated), _annotated),
+        (origin(Literal), _literal),
+        (lambda each: isinstance(each, type) and issubclass(each, enum.Enum), _enum),
+    ]
+    for predicate, factory in factories:
+        converter.register_structure_hook_factory(predicate, factory)
+    return converter
+
+
+_converter: Final = _strict()

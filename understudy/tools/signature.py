@@ -1,61 +1,57 @@
-"""Derives a JSON schema from a function's signature, and converts arguments to the function's types."""
+"""Reads a function's signature and docstring as the parameters of a tool."""
 
 import inspect
+import re
 from collections.abc import Callable, Mapping
 from typing import Any, Final, get_type_hints
 
 from attrs import field, frozen
 
-from understudy.tools.arguments import Misfit, structure
-from understudy.tools.docstring import read_docstring
 from understudy.tools.errors import ToolError
 from understudy.tools.result import to_json
-from understudy.tools.schema import Param, Unsupported, schema_of
-
-__all__ = ["Param", "Parameters", "read_parameters"]
+from understudy.tools.schema import Misfit, Unsupported, schema_of, structure
 
 _NAMED: Final = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
 _STARS: Final[Mapping[Any, str]] = {inspect.Parameter.VAR_POSITIONAL: "*", inspect.Parameter.VAR_KEYWORD: "**"}
 
+# Docstrings of Google and Sphinx style.
+_SECTION: Final = re.compile(
+    r"(Args|Arguments|Parameters|Params|Returns?|Yields|Raises|Examples?|Notes?|See Also|Attributes|Warnings?):\s*\Z"
+)
+_PARAMETERS: Final = frozenset({"Args", "Arguments", "Parameters", "Params"})
+_GOOGLE: Final = re.compile(r"\*{0,2}(\w+)\s*(?:\([^)]*\))?\s*:\s*(.*)\Z")
+_SPHINX: Final = re.compile(r":(?:param|parameter|arg|argument)\s+(?:[^:]*\s)?(\w+)\s*:\s*(.*)\Z")
+_FIELD: Final = re.compile(r":\w+[^:]*:")
+
 
 @frozen
 class Parameters:
-    """A function's parameters: their schema, their types, and the name of the one that takes the context."""
+    """A function's parameters: their schema, their types, and the name of the one that takes the context.
+
+    `summary` is all prose of the docstring before its first section.
+    """
 
     schema: Mapping[str, Any]
     summary: str
     context: str | None
-    _types: Mapping[str, Any] = field(repr=False)
-    _required: frozenset[str] = field(repr=False)
-
-    def structure(self, tool_name: str, arguments: Mapping[str, Any]) -> dict[str, Any]:
-        """Return the arguments as the function takes them. Raises `ToolError` ``invalid_arguments``."""
-        if not isinstance(arguments, Mapping):
-            raise ToolError("invalid_arguments", f"{tool_name} takes its arguments by name, as an object.")
-        for name in arguments:
-            if name not in self._types:
-                known = ", ".join(f"`{each}`" for each in self._types) or "nothing"
-                raise ToolError("invalid_arguments", f"{tool_name} has no parameter `{name}`; it takes {known}.")
-        for name in self._types:
-            if name in self._required and name not in arguments:
-                raise ToolError("invalid_arguments", f"{tool_name} needs `{name}`, which is missing.")
-        given: dict[str, Any] = {}
-        for name, value in arguments.items():
-            try:
-                given[name] = structure(value, self._types[name], name)
-            except Misfit as misfit:
-                raise ToolError("invalid_arguments", f"{tool_name} cannot take `{misfit.path}`: {misfit}.") from None
-        return given
+    types: Mapping[str, Any] = field(repr=False)
+    required: tuple[str, ...] = field(repr=False)
 
 
 def read_parameters(function: Callable[..., Any], context_type: type) -> Parameters:
     """Read a function's signature and docstring.
 
-    Raises TypeError, with a sentence saying how to mend it, for parameters a schema cannot describe.
+    Raises TypeError, with a sentence saying how to mend it, for parameters that a schema cannot describe.
     """
     name = function.__name__
-    described = read_docstring(function.__doc__)
-    annotations = _annotations(function)
+    summary, descriptions = _read_docstring(function.__doc__)
+    try:
+        annotations = get_type_hints(function, include_extras=True)
+    except NameError as error:
+        raise TypeError(
+            f"an annotation of {name} names {error.name!r}, which its module does not know; "
+            "define or import it at the top of the module, not inside a function or under TYPE_CHECKING"
+        ) from error
     properties: dict[str, Any] = {}
     types: dict[str, Any] = {}
     required: list[str] = []
@@ -68,24 +64,14 @@ def read_parameters(function: Callable[..., Any], context_type: type) -> Paramet
             context = parameter.name
             continue
         schema = _property(name, parameter, annotation)
-        if parameter.name in described.parameters:
-            schema.setdefault("description", described.parameters[parameter.name])
+        if parameter.name in descriptions:
+            schema.setdefault("description", descriptions[parameter.name])
         properties[parameter.name] = schema
         types[parameter.name] = annotation
         if parameter.default is inspect.Parameter.empty:
             required.append(parameter.name)
     whole = {"type": "object", "properties": properties, "required": required, "additionalProperties": False}
-    return Parameters(whole, described.summary, context, types, frozenset(required))
-
-
-def _annotations(function: Callable[..., Any]) -> dict[str, Any]:
-    try:
-        return get_type_hints(function, include_extras=True)
-    except NameError as error:
-        raise TypeError(
-            f"an annotation of {function.__name__} names {error.name!r}, which its module does not know; "
-            "define or import it at the top of the module, not inside a function or under TYPE_CHECKING"
-        ) from error
+    return Parameters(whole, summary, context, types, tuple(required))
 
 
 def _annotation(function: str, parameter: inspect.Parameter, annotations: Mapping[str, Any]) -> Any:
@@ -114,3 +100,33 @@ def _property(function: str, parameter: inspect.Parameter, annotation: Any) -> d
             "change the default or widen the annotation (for None: `… | None`)"
         ) from None
     return {**schema, "default": default}
+
+
+def _read_docstring(text: str | None) -> tuple[str, dict[str, str]]:
+    """Return the prose before the first section, paragraphs kept apart, and the descriptions of parameters."""
+    lines = inspect.cleandoc(text or "").splitlines()
+    starts = [number for number, line in enumerate(lines) if _SECTION.match(line) or _FIELD.match(line)]
+    first = starts[0] if starts else len(lines)
+    paragraphs = "\n".join(lines[:first]).strip().split("\n\n")
+    summary = "\n\n".join(" ".join(each.split()) for each in paragraphs if each.strip())
+    descriptions: dict[str, str] = {}
+    section, index = "", first
+    while index < len(lines):
+        line = lines[index]
+        index += 1
+        if heading := _SECTION.match(line):
+            section = heading[1]
+            continue
+        entry = _SPHINX.match(line) or (_GOOGLE.match(line.strip()) if section in _PARAMETERS else None)
+        if entry is None:
+            continue
+        words = [entry[2].strip()]
+        while index < len(lines) and lines[index].strip() and _indent(lines[index]) > _indent(line):
+            words.append(lines[index].strip())
+            index += 1
+        descriptions.setdefault(entry[1], " ".join(each for each in words if each))
+    return summary, descriptions
+
+
+def _indent(line: str) -> int:
+    return len(line) - len(line.lstrip())

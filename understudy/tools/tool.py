@@ -12,7 +12,6 @@ that only tools use. A tool that must be stoppable is better written async.
 import inspect
 import re
 from collections.abc import Awaitable, Callable, Mapping
-from functools import partial
 from pathlib import Path
 from typing import Any, Final, Protocol, TypeAlias, overload
 
@@ -24,7 +23,8 @@ from understudy.sandbox.run_local import thread_limiter
 from understudy.tools.errors import ToolError
 from understudy.tools.memory import TTL_S, Memory, Notebook
 from understudy.tools.result import ToolResult, is_small, to_result
-from understudy.tools.signature import Param, Parameters, read_parameters
+from understudy.tools.schema import Misfit, Param, structure
+from understudy.tools.signature import Parameters, read_parameters
 
 __all__ = ["Files", "Param", "ServerView", "StoredFile", "Tool", "ToolContext", "ToolError", "ToolResult", "tool"]
 
@@ -146,7 +146,20 @@ class Tool:
 
         Raises `ToolError` ``invalid_arguments``, naming the parameter, if one is missing, unknown or of a wrong type.
         """
-        return self._accepts.structure(self.name, arguments)
+        types = self._accepts.types
+        if not isinstance(arguments, Mapping):
+            raise ToolError("invalid_arguments", f"{self.name} takes its arguments by name, as an object.")
+        for name in arguments:
+            if name not in types:
+                known = ", ".join(f"`{each}`" for each in types) or "nothing"
+                raise ToolError("invalid_arguments", f"{self.name} has no parameter `{name}`; it takes {known}.")
+        for name in self._accepts.required:
+            if name not in arguments:
+                raise ToolError("invalid_arguments", f"{self.name} needs `{name}`, which is missing.")
+        try:
+            return {name: structure(value, types[name], name) for name, value in arguments.items()}
+        except Misfit as misfit:
+            raise ToolError("invalid_arguments", f"{self.name} cannot take `{misfit.path}`: {misfit}.") from None
 
     async def call(self, arguments: Mapping[str, Any], context: ToolContext) -> ToolResult:
         """Check the arguments, call the function, and convert its result to plain JSON of bounded size.
@@ -186,23 +199,18 @@ async def _in_thread(function: Callable[..., Any], given: dict[str, Any]) -> Too
     return await trio.to_thread.run_sync(work, abandon_on_cancel=True, limiter=_limiter())
 
 
-async def _finish(value: Any) -> ToolResult:
-    """Convert a result to plain JSON, in a thread if it is large."""
+async def _on_trio(function: Callable[..., Any], given: dict[str, Any]) -> ToolResult:
+    value = await function(**given)
     if is_small(value):
         return to_result(value)
     return await trio.to_thread.run_sync(to_result, value, abandon_on_cancel=True, limiter=_limiter())
-
-
-async def _on_trio(function: Callable[..., Any], given: dict[str, Any]) -> ToolResult:
-    return await _finish(await function(**given))
 
 
 async def _on_asyncio(function: Callable[..., Any], given: dict[str, Any]) -> ToolResult:
     import trio_asyncio
 
     async with trio_asyncio.open_loop():
-        value = await trio_asyncio.aio_as_trio(partial(function, **given))()
-    return await _finish(value)
+        return await _on_trio(trio_asyncio.aio_as_trio(function), given)
 
 
 def _runner(function: Callable[..., Any], name: str, asyncio: bool) -> Callable[..., Awaitable[ToolResult]]:
