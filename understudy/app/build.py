@@ -48,11 +48,11 @@ from understudy.observe.tree_api import TreeApi
 from understudy.privacy.erasure import Eraser
 from understudy.privacy.export import Exporter
 from understudy.privacy.retention import Retention, RetentionPeriods, is_oldest_node
+from understudy.sandbox.limiters import FairLimiter
 from understudy.storage.database import Database
 from understudy.storage.errors import StorageUnavailable
 from understudy.storage.export_queries import Archive
 from understudy.storage.store import Store
-from understudy.tools.fair_limiter import FairLimiter
 from understudy.tools.table_process import table_limiter
 from understudy.web.application import build_http_app
 from understudy.web.context import WebContext

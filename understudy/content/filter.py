@@ -44,7 +44,7 @@ from understudy.content.texts import (
 )
 from understudy.content.vault import ThreadPlaceholders, Vault
 from understudy.observe.logs import new_error_id
-from understudy.sandbox.run_local import thread_limiter
+from understudy.sandbox.limiters import thread_limiter
 
 log = logging.getLogger(__name__)
 

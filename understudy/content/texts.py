@@ -12,7 +12,7 @@ from attrs import define, evolve, field, frozen
 from sanitization import Action, Category, Failure, Finding, Placeholders, Sanitized, Sanitizer
 from transport.wire.errors import CommandRejected
 from understudy.content.summary import is_unread
-from understudy.sandbox.run_local import thread_limiter
+from understudy.sandbox.limiters import thread_limiter
 
 T = TypeVar("T")
 Ts = TypeVarTuple("Ts")

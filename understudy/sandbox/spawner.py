@@ -1,7 +1,7 @@
 """Starts processes that handle untrusted text: bounded, confined, few, and with an empty environment.
 
 1. A server runs at most `PROCESSES` of them, with `memory_for_all` bytes together. Calls wait in order of arrival until
-   their process fits; before that users take turns (`understudy.tools.fair_limiter`).
+   their process fits; before that users take turns (`understudy.sandbox.limiters`).
 2. A process inherits nothing of the server's environment, open files or terminal. `child` sets its other limits in the
    process itself, before it reads untrusted input.
 3. A cancelled call kills its process, and returns after the process has ended.
@@ -23,7 +23,7 @@ from attrs import define, field, frozen
 
 from understudy.sandbox import child
 from understudy.sandbox.child import Order
-from understudy.sandbox.run_local import RunLocal
+from understudy.sandbox.limiters import RunLocal
 
 log: Final = logging.getLogger(__name__)
 
@@ -31,7 +31,7 @@ MIB: Final = 1024 * 1024
 LARGEST: Final = 1024 * MIB
 """Bytes of the largest program; there is room for one of them on every machine."""
 PROCESSES: Final = 6
-"""Processes at a time: four of tables (`understudy.tools.fair_limiter`), and two of charts beside them."""
+"""Processes at a time: four of tables (`understudy.sandbox.limiters`), and two of charts beside them."""
 
 
 def memory_for_all() -> int:

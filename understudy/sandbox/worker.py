@@ -45,7 +45,7 @@ class SandboxWorker:
     """The server's handle of one process."""
 
     def __init__(self, program: Program) -> None:
-        self._process = subprocess.Popen(  # noqa: S603 - the command is ours
+        self.process = subprocess.Popen(  # noqa: S603 - the command is ours
             spawner.command(),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
@@ -54,21 +54,11 @@ class SandboxWorker:
             start_new_session=True,  # Ctrl-C in the server's terminal must reach the server only
             bufsize=0,
         )
-        if self._process.stdin is None or self._process.stdout is None:
+        if self.process.stdin is None or self.process.stdout is None:
             raise TypeError("the pipes that were asked for are there")
-        self._in, self._out = self._process.stdin.fileno(), self._process.stdout.fileno()
+        self._in, self._out = self.process.stdin.fileno(), self.process.stdout.fileno()
         os.set_blocking(self._in, False)
         self._first = spawner.encode_order(program)
-
-    @property
-    def pid(self) -> int:
-        """The id of the process."""
-        return self._process.pid
-
-    @property
-    def lives(self) -> bool:
-        """Whether the process is running."""
-        return self._process.poll() is None
 
     def ask(self, request: bytes, limit_s: float) -> Any:
         """Send a request, and return its reply; `limit_s` is in seconds of the wall clock.
@@ -80,7 +70,7 @@ class SandboxWorker:
         data, self._first = self._first + _LENGTH.pack(len(request)) + request, b""
         try:
             while data:
-                self._ready(self._in, select.POLLOUT, until)
+                self._wait(self._in, select.POLLOUT, until)
                 data = data[os.write(self._in, data) :]
             (length,) = _LENGTH.unpack(self._read(_LENGTH.size, until))
             if length > REPLY_MAX:
@@ -91,24 +81,24 @@ class SandboxWorker:
 
     def close(self) -> None:
         """Kill the process and wait for its end."""
-        self._process.kill()
-        for pipe in (self._process.stdin, self._process.stdout):
+        self.process.kill()
+        for pipe in (self.process.stdin, self.process.stdout):
             if pipe is not None:
                 with contextlib.suppress(OSError):
                     pipe.close()
-        self._process.wait()
+        self.process.wait()
 
     def _read(self, length: int, until: float) -> bytes:
         data = bytearray()
         while len(data) < length:
-            self._ready(self._out, select.POLLIN, until)
+            self._wait(self._out, select.POLLIN, until)
             piece = os.read(self._out, min(length - len(data), _PIECE))
             if not piece:
                 raise WorkerFailed("it has ended")
             data += piece
         return bytes(data)
 
-    def _ready(self, pipe: int, event: int, until: float) -> None:
+    def _wait(self, pipe: int, event: int, until: float) -> None:
         poll = select.poll()
         poll.register(pipe, event)
         if not poll.poll(max(0.0, until - time.monotonic()) * 1000):
@@ -131,7 +121,10 @@ class Workers:
             WorkerFailed: The process did not answer in time, or not at all. It was killed.
         """
         data = json.dumps(request).encode()
-        worker = self._idle_or_new()
+        with self._lock:
+            worker = self._idle.pop() if self._idle else None
+        if worker is None or worker.process.poll() is not None:
+            worker = self._replace(worker)
         try:
             reply = worker.ask(data, limit_s)
         except BaseException:
@@ -141,15 +134,10 @@ class Workers:
             self._idle.append(worker)
         return reply
 
-    def _idle_or_new(self) -> SandboxWorker:
-        while True:
-            with self._lock:
-                worker = self._idle.pop() if self._idle else None
-            if worker is None:
-                break
-            if worker.lives:
-                return worker
-            worker.close()  # the system may have killed it for lack of memory
+    def _replace(self, ended: SandboxWorker | None) -> SandboxWorker:
+        """Start a process, in place of one that the system may have killed for lack of memory."""
+        if ended is not None:
+            ended.close()
         try:
             return SandboxWorker(self._program)
         except OSError as error:
@@ -159,7 +147,7 @@ class Workers:
     def idle(self) -> list[int]:
         """The ids of the processes that wait for a request."""
         with self._lock:
-            return [worker.pid for worker in self._idle]
+            return [worker.process.pid for worker in self._idle]
 
     def close(self) -> None:
         """End the processes that wait for a request."""

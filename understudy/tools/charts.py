@@ -13,7 +13,7 @@ from understudy.tools.chart_data import ChartPlan, Points
 from understudy.tools.errors import ToolError
 from understudy.tools.result import ToolResult
 from understudy.tools.schema import Param
-from understudy.tools.table_process import ask_table, attached, table_limiter
+from understudy.tools.table_process import ask_table, attached, table_permit
 from understudy.tools.tables import TableId
 from understudy.tools.tool import ToolContext, tool
 
@@ -169,7 +169,7 @@ async def render(spec: dict[str, Any], owner: str) -> str:
     `owner`'s turn. Raises `ToolError`: ``busy`` when too many calls of `owner` wait, ``tool_timeout`` after `DRAWING_S`
     seconds, ``tool_failed`` when it cannot be drawn.
     """
-    async with table_limiter().permit(owner), spawner.process_limiter().permit(DRAWING.memory):
+    async with table_permit(owner), spawner.process_limiter().permit(DRAWING.memory):
         with trio.move_on_after(DRAWING_S) as waited:
             ended = await spawner.run(DRAWING, msgspec.json.encode(spec), cpu_s=DRAWING_CPU_S)
     if waited.cancelled_caught:

@@ -15,7 +15,7 @@ import shutil
 import signal
 import tempfile
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from subprocess import CompletedProcess
 from typing import Any, Final, TypeVar
@@ -24,12 +24,11 @@ import msgspec
 import trio
 
 from understudy.sandbox import spawner
-from understudy.sandbox.run_local import RunLocal
+from understudy.sandbox.limiters import FairLimiter, QueueFull, RunLocal
 from understudy.sandbox.spawner import MIB, Program
 from understudy.tools import table_worker
 from understudy.tools.duckdb_session import THREADS
 from understudy.tools.errors import ToolError
-from understudy.tools.fair_limiter import FairLimiter
 from understudy.tools.tool import StoredFile, ToolContext
 
 T = TypeVar("T")
@@ -50,6 +49,18 @@ table_limiter: Final = RunLocal("understudy.tables", FairLimiter)
 """The limiter of users' processes for tables and charts, in this run of trio."""
 
 
+@asynccontextmanager
+async def table_permit(owner: str) -> AsyncIterator[None]:
+    """Hold a permit of `table_limiter`. Raises `ToolError` ``busy`` if too many calls of `owner` wait."""
+    async with AsyncExitStack() as stack:
+        try:
+            await stack.enter_async_context(table_limiter().permit(owner))
+        except QueueFull:
+            message = "You have too many tables and charts at work already; wait for some to end."
+            raise ToolError("busy", message) from None
+        yield
+
+
 async def ask_table(
     file: StoredFile,
     owner: str,
@@ -67,7 +78,7 @@ async def ask_table(
     ``query_failed`` if memory runs out, ``tool_failed`` for any other fault, and the operation's own errors. When it
     raises or is cancelled, the process has ended.
     """
-    async with table_limiter().permit(owner), _folder(file.path) as folder:
+    async with table_permit(owner), _folder(file.path) as folder:
         request = {
             "name": file.name,
             "folder": folder,

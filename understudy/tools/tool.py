@@ -19,7 +19,7 @@ import trio
 from attrs import evolve, field, frozen
 
 from transport.wire.events import SanitizationSummary
-from understudy.sandbox.run_local import thread_limiter
+from understudy.sandbox.limiters import thread_limiter
 from understudy.tools.errors import ToolError
 from understudy.tools.memory import TTL_S, Memory, Notebook
 from understudy.tools.result import ToolResult, is_small, to_result

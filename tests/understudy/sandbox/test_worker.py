@@ -63,6 +63,6 @@ def test_a_process_ends_with_the_server() -> None:
     """Its input ends then, and so does it."""
     worker = SandboxWorker(PROGRAM)
     assert worker.ask(b'"ready"', 20) == "ready"
-    worker._process.stdin.close()
-    assert worker._process.wait(20) == 0
+    worker.process.stdin.close()
+    assert worker.process.wait(20) == 0
     worker.close()

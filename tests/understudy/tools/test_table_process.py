@@ -15,6 +15,7 @@ import trio
 from trio.testing import wait_all_tasks_blocked
 
 from understudy.sandbox import spawner
+from understudy.sandbox.limiters import FairLimiter
 from understudy.tools import StoredFile, ToolContext, ToolError
 from understudy.tools.queries import Answer
 from understudy.tools.table_process import TABLE, ask_table, table_limiter
@@ -142,6 +143,16 @@ async def test_one_users_endless_queries_keep_nobody_else_waiting(file: StoredFi
         assert table_limiter().queued("ada") == 8
         nursery.cancel_scope.cancel()
     assert len(killed) == 2
+
+
+async def test_a_user_with_too_many_waiting_calls_is_refused(file: StoredFile) -> None:
+    """A full queue is reported as `busy`, with a sentence for the user."""
+    limiter = table_limiter()
+    table_limiter.set(FairLimiter(max_queued=0))
+    with pytest.raises(ToolError, match="too many tables and charts") as caught:
+        await query(file, "SELECT 1")
+    assert caught.value.code == "busy"
+    table_limiter.set(limiter)
 
 
 async def test_waiting_for_a_place_is_not_time_of_the_query(file: StoredFile) -> None:

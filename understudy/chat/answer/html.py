@@ -23,10 +23,9 @@ import trio
 from attrs import define, field
 
 from understudy.chat.answer.markdown import Cut, Part, plain, standard
+from understudy.sandbox.limiters import FairLimiter, QueueFull
 from understudy.sandbox.spawner import MIB, Program
 from understudy.sandbox.worker import WorkerFailed, Workers, shared_workers
-from understudy.tools.errors import ToolError
-from understudy.tools.fair_limiter import FairLimiter
 
 T = TypeVar("T")
 
@@ -201,7 +200,7 @@ class AnswerHtml:
             try:
                 with trio.fail_after(PERMIT_S):
                     await stack.enter_async_context(self.limiter.permit(owner))
-            except (trio.TooSlowError, ToolError) as error:  # ToolError: too many requests of this user wait already
+            except (trio.TooSlowError, QueueFull) as error:
                 log.warning("render.no_turn", extra={"reason": repr(error)})
                 return None
             job = _Job(work, self._threads)

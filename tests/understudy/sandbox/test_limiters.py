@@ -1,25 +1,52 @@
-"""Places are bounded, each user's too, and users are served in turn."""
+"""Values of one run of trio; permits that are bounded for all and for each user, and granted to users in turn."""
 
 import pytest
 import trio
 from trio.testing import wait_all_tasks_blocked
 
+from understudy.sandbox.limiters import FairLimiter, QueueFull, RunLocal, thread_limiter
 from understudy.storage.tenancy import owner_of
-from understudy.tools import ToolError
-from understudy.tools.fair_limiter import FairLimiter
+
+
+def test_each_run_has_a_value_of_its_own_made_once() -> None:
+    made = RunLocal("test", lambda: object())
+
+    async def twice() -> tuple[object, object]:
+        return made(), made()
+
+    first, again = trio.run(twice)
+    assert first is again
+    assert trio.run(twice)[0] is not first
+
+
+def test_a_value_that_was_set_replaces_the_one_made() -> None:
+    made = RunLocal("test", list[int])
+
+    async def replaced() -> list[int]:
+        made().append(1)
+        made.set([2])
+        return made()
+
+    assert trio.run(replaced) == [2]
+
+
+async def test_a_thread_limiter_has_as_many_tokens_as_threads() -> None:
+    limiter = thread_limiter("test", 3)
+    assert limiter() is limiter()
+    assert limiter().total_tokens == 3
 
 
 class Crowd:
-    """Calls that hold their place until they are told to go."""
+    """Calls that hold their permit until the test releases them."""
 
-    def __init__(self, turns: FairLimiter, nursery: trio.Nursery) -> None:
-        self.turns, self.nursery = turns, nursery
+    def __init__(self, limiter: FairLimiter, nursery: trio.Nursery) -> None:
+        self.limiter, self.nursery = limiter, nursery
         self.inside: list[str] = []
         self.doors: dict[str, trio.Event] = {}
         self.scopes: dict[str, trio.CancelScope] = {}
 
     async def come(self, *names: str) -> None:
-        """Ask for a place, one after the other; the first letter of a name is the user."""
+        """Ask for permits, one after the other; the first letter of a name is the user."""
         for name in names:
             self.doors[name] = trio.Event()
             self.nursery.start_soon(self._hold, name)
@@ -27,7 +54,7 @@ class Crowd:
 
     async def _hold(self, name: str) -> None:
         with trio.CancelScope() as self.scopes[name]:
-            async with self.turns.permit(name[0]):
+            async with self.limiter.permit(name[0]):
                 self.inside.append(name)
                 try:
                     await self.doors[name].wait()
@@ -35,14 +62,14 @@ class Crowd:
                     self.inside.remove(name)
 
     async def go(self, name: str) -> list[str]:
-        """Let one leave; gives who is inside then."""
+        """End one call. Return the calls that hold a permit then."""
         self.doors[name].set()
         await wait_all_tasks_blocked()
         return sorted(self.inside)
 
 
-async def test_a_user_has_two_places_and_all_have_four() -> None:
-    """The third call of a user waits while places are free; the fifth of all waits in any case."""
+async def test_a_user_has_two_permits_and_all_have_four() -> None:
+    """The third call of a user waits while permits are free; the fifth of all waits in any case."""
     async with trio.open_nursery() as nursery:
         crowd = Crowd(FairLimiter(), nursery)
         await crowd.come("a1", "a2", "a3")
@@ -56,7 +83,7 @@ async def test_a_user_has_two_places_and_all_have_four() -> None:
 
 
 async def test_users_take_turns_and_a_users_calls_keep_their_order() -> None:
-    """Ten calls of one user stand in nobody's way, however early they came."""
+    """With one permit, six waiting calls of three users are served a, b, c, a, b, a."""
     async with trio.open_nursery() as nursery:
         crowd = Crowd(FairLimiter(total=1, per_user=1), nursery)
         await crowd.come("x", "a1", "a2", "a3", "b1", "b2", "c1")
@@ -69,11 +96,11 @@ async def test_users_take_turns_and_a_users_calls_keep_their_order() -> None:
 
 
 @pytest.mark.parametrize("gone", ["a1", "a2", "b1"])
-async def test_whoever_gives_up_leaves_no_hole(gone: str) -> None:
-    """A cancelled call gives back its place, or its place in the queue."""
+async def test_a_cancelled_call_leaves_its_permit_or_its_place_in_the_queue(gone: str) -> None:
+    """The other calls are served, and no queue is left behind."""
     async with trio.open_nursery() as nursery:
-        turns = FairLimiter(total=1, per_user=1)
-        crowd = Crowd(turns, nursery)
+        limiter = FairLimiter(total=1, per_user=1)
+        crowd = Crowd(limiter, nursery)
         await crowd.come("a1", "a2", "b1")
         crowd.scopes[gone].cancel()
         await wait_all_tasks_blocked()
@@ -81,12 +108,12 @@ async def test_whoever_gives_up_leaves_no_hole(gone: str) -> None:
             await crowd.go(name)
         await crowd.come("c1")
         assert crowd.inside == ["c1"]
-        assert [turns.queued(user) for user in "abc"] == [0, 0, 0]
+        assert [limiter.queued(user) for user in "abc"] == [0, 0, 0]
         await crowd.go("c1")
 
 
-async def test_a_place_given_to_a_call_that_was_cancelled_meanwhile_is_not_lost() -> None:
-    """The place and the cancellation may come in the same moment."""
+async def test_a_permit_granted_to_a_cancelled_call_is_not_lost() -> None:
+    """The holder and the next call in the queue are cancelled in the same moment; the third call has the permit."""
     async with trio.open_nursery() as nursery:
         crowd = Crowd(FairLimiter(total=1, per_user=1), nursery)
         await crowd.come("a1", "b1", "c1")
@@ -97,12 +124,12 @@ async def test_a_place_given_to_a_call_that_was_cancelled_meanwhile_is_not_lost(
         await crowd.go("c1")
 
 
-async def test_the_users_of_one_tenant_leave_a_place_to_others(nursery: trio.Nursery) -> None:
-    """However many of them ask."""
-    turns, inside = FairLimiter(), list[str]()
+async def test_the_users_of_one_tenant_leave_a_permit_to_others(nursery: trio.Nursery) -> None:
+    """Six users of one tenant hold three of four permits; a user of another tenant has the fourth."""
+    limiter, inside = FairLimiter(), list[str]()
 
     async def hold(owner: str) -> None:
-        async with turns.permit(owner):
+        async with limiter.permit(owner):
             inside.append(owner)
             await trio.sleep_forever()
 
@@ -115,21 +142,20 @@ async def test_the_users_of_one_tenant_leave_a_place_to_others(nursery: trio.Nur
     assert owner_of("bob", "other") in inside
 
 
-async def test_beyond_a_bounded_line_a_user_is_refused(nursery: trio.Nursery) -> None:
-    """In a sentence; another user is not."""
-    turns = FairLimiter(max_queued=3)
+async def test_beyond_a_full_queue_a_user_is_refused(nursery: trio.Nursery) -> None:
+    """With three calls waiting, a fourth of the same user is refused; another user is served."""
+    limiter = FairLimiter(max_queued=3)
 
     async def hold(owner: str) -> None:
-        async with turns.permit(owner):
+        async with limiter.permit(owner):
             await trio.sleep_forever()
 
     for _ in range(5):
         nursery.start_soon(hold, "ada")
     await wait_all_tasks_blocked()
-    assert turns.queued("ada") == 3
-    with pytest.raises(ToolError, match="too many tables and charts") as caught:
+    assert limiter.queued("ada") == 3
+    with pytest.raises(QueueFull):
         await hold("ada")
-    assert caught.value.code == "busy"
     nursery.start_soon(hold, "bob")
     await wait_all_tasks_blocked()
-    assert turns.queued("bob") == 0
+    assert limiter.queued("bob") == 0

@@ -1,0 +1,120 @@
+"""Limits that all code of one run of trio shares: of worker threads, of processes, of users' calls.
+
+They stand here, not in `actors`, because programs of the sandbox import `spawner` and would load the whole runtime.
+"""
+
+from collections import Counter, deque
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import Final, Generic, TypeVar
+
+import trio
+from attrs import define, field
+
+from understudy.storage.tenancy import tenant_of
+
+T = TypeVar("T")
+
+PERMITS: Final = 4
+PER_USER: Final = 2
+PER_TENANT: Final = 3
+"""Permits that the users of one tenant hold together: one is always left to others."""
+MAX_QUEUED: Final = 20
+"""Calls of one user that wait for a permit; one more is refused. A run makes eight calls at once."""
+
+
+class RunLocal(Generic[T]):
+    """A value of its own for each run of trio, made by `make` on first use. `name` appears in representations."""
+
+    def __init__(self, name: str, make: Callable[[], T]) -> None:
+        self._make = make
+        self._value: trio.lowlevel.RunVar[T] = trio.lowlevel.RunVar(name)
+
+    def __call__(self) -> T:
+        """Return the value of this run of trio."""
+        try:
+            return self._value.get()
+        except LookupError:
+            value = self._make()
+            self._value.set(value)
+            return value
+
+    def set(self, value: T) -> None:
+        """Replace the value of this run of trio."""
+        self._value.set(value)
+
+
+def thread_limiter(name: str, threads: int) -> RunLocal[trio.CapacityLimiter]:
+    """Return the limiter of one kind of work: at most `threads` worker threads at a time, in each run of trio."""
+    return RunLocal(name, lambda: trio.CapacityLimiter(threads))
+
+
+class QueueFull(Exception):
+    """Too many calls of one user wait for a permit already."""
+
+
+@define(eq=False)
+class FairLimiter:
+    """At most `total` permits at a time, `per_user` of them for one user and `per_tenant` for one tenant's users.
+
+    A user's calls are served in order of arrival, and users take turns: a user who makes ten calls delays another by
+    the end of one call at most. A `Throttle` of `actors` does not do this: it bounds a rate, and its permits are not
+    held during the work.
+    """
+
+    total: int = PERMITS
+    per_user: int = PER_USER
+    per_tenant: int = PER_TENANT
+    max_queued: int = MAX_QUEUED
+    _by_user: Counter[str] = field(factory=Counter, init=False)
+    _by_tenant: Counter[str] = field(factory=Counter, init=False)
+    _queues: dict[str, deque[trio.Event]] = field(factory=dict, init=False)  # the user whose turn is next comes first
+
+    @asynccontextmanager
+    async def permit(self, owner: str) -> AsyncIterator[None]:
+        """Hold a permit during the block; wait for one without a time limit.
+
+        Raises:
+            QueueFull: `max_queued` calls of this user are waiting already.
+        """
+        if self.queued(owner) >= self.max_queued:
+            raise QueueFull(f"{self.max_queued} calls of this user wait already")
+        granted = trio.Event()
+        self._queues.setdefault(owner, deque()).append(granted)
+        self._grant()
+        try:
+            await granted.wait()
+            yield
+        finally:
+            if granted.is_set():
+                self._by_user[owner] -= 1
+                self._by_user += Counter()  # drops users who hold no permit
+                if (tenant := tenant_of(owner)) is not None:
+                    self._by_tenant[tenant] -= 1
+                    self._by_tenant += Counter()
+            else:
+                self._queues[owner].remove(granted)
+                if not self._queues[owner]:
+                    del self._queues[owner]
+            self._grant()
+
+    def queued(self, owner: str) -> int:
+        """Return the number of this user's calls that wait for a permit."""
+        return len(self._queues.get(owner, ()))
+
+    def _grant(self) -> None:
+        while self._queues and self._by_user.total() < self.total:
+            for owner in self._queues:
+                tenant = tenant_of(owner)
+                in_tenant = 0 if tenant is None else self._by_tenant[tenant]
+                if self._by_user[owner] < self.per_user and in_tenant < self.per_tenant:
+                    break
+            else:
+                return
+            queue = self._queues.pop(owner)
+            self._by_user[owner] += 1
+            if tenant is not None:
+                self._by_tenant[tenant] += 1
+            queue.popleft().set()
+            if queue:
+                self._queues[owner] = queue  # behind all other users who wait
