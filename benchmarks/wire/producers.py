@@ -9,8 +9,8 @@ import trio
 from attrs import define, frozen
 
 from actors import ActorRef
-from transport.outbox.outbox import Deliver, SubscribeThread
 from transport.wire.events import Envelope, PartialResult
+from transport.wire.messages import Deliver, SubscribeThread
 
 from .events import STAMP, envelope
 

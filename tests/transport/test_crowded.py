@@ -4,8 +4,8 @@ import trio
 from trio.testing import wait_all_tasks_blocked
 
 from tests.transport.outbox.test_outbox import Rig, open_rig, text, thought
-from transport.outbox.outbox import SubscribeThread, UnsubscribeThread
 from transport.wire.events import AgentProgress, Alert, Envelope, Error, Pong
+from transport.wire.messages import SubscribeThread, UnsubscribeThread
 
 
 async def crowd(rig: Rig) -> None:

@@ -2,8 +2,8 @@
 
 import logging
 import uuid
-from collections.abc import Mapping
-from typing import Final, Protocol
+from collections.abc import Callable, Mapping
+from typing import Any, Final, Protocol
 
 from actors import Actor, ActorRef, ChildSpec, Context, Crashed, Exit, Normal, Restart, Supervision, Terminated
 from transport.auth.identity import Identity
@@ -68,12 +68,11 @@ class ClientConnection(Actor):
         """Start the outbox."""
         self._context = context
         self._callbacks.metrics.on_connection(1, self._label)
-        self._outbox = await context.spawn(ChildSpec("outbox", self.create_outbox, restart=Restart.TEMPORARY))
+        self._outbox = await context.spawn(ChildSpec("outbox", self._create_outbox, restart=Restart.TEMPORARY))
         context.watch(self._outbox)
 
-    def create_outbox(self) -> Outbox:
-        """Create the outbox of this client."""
-        return Outbox(
+    def _create_outbox(self, kind: Callable[..., Outbox] = Outbox, **options: Any) -> Outbox:
+        return kind(
             self._sink,
             self._dialect,
             encoder=self._callbacks.encoder,
@@ -82,6 +81,7 @@ class ClientConnection(Actor):
             metrics=self._callbacks.metrics,
             limits=self._limits.outbox,
             clock=self._callbacks.clock,
+            **options,
         )
 
     async def _read_log(self, thread_id: str, after: int, limit: int, html: bool) -> LogPage:
@@ -91,7 +91,7 @@ class ClientConnection(Actor):
         self._callbacks.request_snapshot(self._require_identity(), thread_id, self._outbox)
 
     def _require_identity(self) -> Identity:
-        assert self.identity is not None, "nothing is asked for a client that is not known yet"  # noqa: S101
+        assert self.identity is not None, "the client has not authenticated yet"  # noqa: S101
         return self.identity
 
     async def receive(self, message: object, context: Context) -> None:
@@ -140,8 +140,8 @@ class ClientConnection(Actor):
         quiet = logging.DEBUG if rejected.code == "rate_limited" else logging.INFO
         log.log(logging.WARNING if rejected.code in _OUR_FAULT else quiet, "command.refused", extra=extra)
         retryable = ERRORS[rejected.code].retryable
-        told = Error(rejected.code, rejected.message, retryable, error_id, rejected.retry_after)
-        self._send_event(told, rejected.message, names)
+        error = Error(rejected.code, rejected.message, retryable, error_id, rejected.retry_after)
+        self._send_event(error, rejected.message, names)
 
     def _close_when_drained(self, code: int, reason: str | None = None) -> bool:
         """Close once the queue has been sent. Return False, for callers that return whether to go on."""

@@ -5,6 +5,7 @@ It ends when the client disconnects, the token expires, the server drains, or it
 
 import logging
 import math
+from collections.abc import Callable
 from typing import Any, Final, Protocol
 
 from attrs import define, frozen
@@ -12,12 +13,12 @@ from attrs import define, frozen
 from actors import ActorRef, Ask, Context
 from transport.auth.identity import Identity
 from transport.connection.base import ClientConnection, ClosableSink
-from transport.connection.callbacks import ConnectionCallbacks
-from transport.connection.websocket import ConnectionLimits
-from transport.outbox.outbox import Deliver, Outbox, Reply, SubscribeThread
+from transport.connection.callbacks import ConnectionCallbacks, ConnectionLimits
+from transport.outbox.outbox import Outbox
 from transport.wire.codec import WrapFrame
 from transport.wire.dialects import Dialect
 from transport.wire.errors import CommandRejected
+from transport.wire.messages import Deliver, Reply, SubscribeThread
 
 log: Final = logging.getLogger("transport.stream")
 READ_DEADLINE_S: Final = 30.0
@@ -109,20 +110,8 @@ class EventStreamConnection(ClientConnection):
         if math.isfinite(left_s):
             context.set_timer("token", max(0.0, left_s), _TokenExpired())
 
-    def create_outbox(self) -> Outbox:
-        """Create an outbox of this thread only."""
-        return ThreadOutbox(
-            self._stream,
-            self._dialect,
-            encoder=self._callbacks.encoder,
-            read_log=self._read_log,
-            request_snapshot=self._request_snapshot,
-            metrics=self._callbacks.metrics,
-            limits=self._limits.outbox,
-            clock=self._callbacks.clock,
-            wrap_frame=self._wrap_frame,
-            thread_id=self._thread_id,
-        )
+    def _create_outbox(self, kind: Callable[..., Outbox] = ThreadOutbox, **options: Any) -> Outbox:
+        return super()._create_outbox(kind, thread_id=self._thread_id, wrap_frame=self._wrap_frame, **options)
 
     async def receive(self, message: object, context: Context) -> None:
         """Handle GetOutbox, and what every ClientConnection receives."""

@@ -21,7 +21,6 @@ from transport.connection.base import ClientConnection
 from transport.connection.callbacks import ConnectionCallbacks, ConnectionLimits
 from transport.connection.heartbeat import beat
 from transport.connection.limits import SILENTLY_LIMITED, TokenBucket
-from transport.outbox.outbox import Acked, ClientCapabilities
 from transport.server.socket import Socket
 from transport.wire.chunks import ChunkAssembler
 from transport.wire.command_parser import NAMES, agent_names, parse_frame
@@ -29,9 +28,8 @@ from transport.wire.commands import Ack, Chunk, ClientPing, Command, Edit, Hello
 from transport.wire.dialects import Dialect
 from transport.wire.errors import CommandRejected, SocketClosed, Unauthenticated, UnsupportedData
 from transport.wire.events import Pong
-from transport.wire.messages import Close, arrived_at
-
-__all__ = ["Close", "ConnectionCallbacks", "ConnectionLimits", "WebSocketConnection"]
+from transport.wire.messages import Acked, Close, arrived_at
+from transport.wire.payloads import ClientCapabilities
 
 log: Final = logging.getLogger("transport.connection.websocket")
 

@@ -28,22 +28,6 @@ from transport.wire.events import TERMINAL, Envelope, Error, Event, PartialResul
 from transport.wire.messages import Acked, CloseWhenDrained, Deliver, Reply, SubscribeThread, UnsubscribeThread
 from transport.wire.payloads import ClientCapabilities
 
-__all__ = [
-    "Acked",
-    "ClientCapabilities",
-    "CloseWhenDrained",
-    "Deliver",
-    "LogPage",
-    "Outbox",
-    "OutboxLimits",
-    "ReadLog",
-    "Reply",
-    "Sink",
-    "SnapshotRequester",
-    "SubscribeThread",
-    "UnsubscribeThread",
-]  # fmt: skip
-
 log: Final = logging.getLogger("transport.outbox.outbox")
 
 # Writes per step of the loop: a client that reads as fast as this writes must not delay other tasks.

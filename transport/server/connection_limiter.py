@@ -81,15 +81,35 @@ class ConnectionPermit:
 
     def claim(self, peer: str) -> bool:
         """Count the connection for this address from now on. Return False if the address is at its limit."""
-        return self._limiter.move(self, peer)
+        if peer == self.peer or not self.held:
+            return self.held
+        waiting, self.waiting = self.waiting, False
+        room = self._limiter.has_room(peer)
+        if room and self.held:
+            if self.peer is not None:
+                self._limiter.peers.leave(self.peer)
+            self._limiter.peers.enter(peer)
+            self.peer = peer
+        self.waiting = waiting
+        return room
 
     def authenticate(self) -> None:
         """Mark the connection as authenticated. Idempotent."""
-        self._limiter.authenticate(self)
+        if self.held and not self.authenticated:
+            self.waiting = False
+            self.authenticated = True
+            self._limiter.unauthenticated_held -= 1
 
     def release(self) -> None:
         """Give the permit back. Idempotent, also after an eviction."""
-        self._limiter.release(self)
+        if not self.held:
+            return
+        self.waiting = False
+        self.held = False
+        self._limiter.held -= 1
+        self._limiter.unauthenticated_held -= not self.authenticated
+        if self.peer is not None:
+            self._limiter.peers.leave(self.peer)
 
 
 class ConnectionLimiter:
@@ -99,68 +119,37 @@ class ConnectionLimiter:
         self.total = total
         self.unauthenticated = max(1, total // 2) if unauthenticated is None else unauthenticated
         self.waiting = _Waiting()
-        self._peers = Counter(per_peer)
-        self._held = 0
-        self._unauthenticated_held = 0
+        self.peers = Counter(per_peer)
+        self.held = 0
+        self.unauthenticated_held = 0
 
     def __len__(self) -> int:
-        return self._held
+        return self.held
 
     def enter(self, peer: str | None, close: Callable[[], object]) -> ConnectionPermit | LimitReached:
         """Admit a connection that was just accepted and waits for its client. Return its permit or the limit it hit."""
-        if peer is not None and not self._has_room(peer):
+        if peer is not None and not self.has_room(peer):
             return LimitReached.PEER
-        if (self._held >= self.total or self._unauthenticated_held >= self.unauthenticated) and not self._evict(
+        if (self.held >= self.total or self.unauthenticated_held >= self.unauthenticated) and not self._evict(
             self.waiting.longest()
         ):
             return LimitReached.TOTAL
         permit = ConnectionPermit(self, peer, close)
-        self._held += 1
-        self._unauthenticated_held += 1
+        self.held += 1
+        self.unauthenticated_held += 1
         if peer is not None:
-            self._peers.enter(peer)
+            self.peers.enter(peer)
         permit.waiting = True
         return permit
 
-    def move(self, permit: ConnectionPermit, peer: str) -> bool:
-        """Count a permit for another address. Return False if that address is at its limit."""
-        if peer == permit.peer or not permit.held:
-            return permit.held
-        waiting, permit.waiting = permit.waiting, False
-        room = self._has_room(peer)
-        if room and permit.held:
-            if permit.peer is not None:
-                self._peers.leave(permit.peer)
-            self._peers.enter(peer)
-            permit.peer = peer
-        permit.waiting = waiting
-        return room
-
-    def authenticate(self, permit: ConnectionPermit) -> None:
-        """Mark the connection of a permit as authenticated. Idempotent."""
-        if permit.held and not permit.authenticated:
-            permit.waiting = False
-            permit.authenticated = True
-            self._unauthenticated_held -= 1
-
-    def release(self, permit: ConnectionPermit) -> None:
-        """Give a permit back. Idempotent."""
-        if not permit.held:
-            return
-        permit.waiting = False
-        permit.held = False
-        self._held -= 1
-        self._unauthenticated_held -= not permit.authenticated
-        if permit.peer is not None:
-            self._peers.leave(permit.peer)
-
-    def _has_room(self, peer: str) -> bool:
-        return self._peers.held(peer) < self._peers.cap or self._evict(self.waiting.longest_of(peer))
+    def has_room(self, peer: str) -> bool:
+        """Return whether an address is below its limit, if need be after closing a connection of it that waits."""
+        return self.peers.held(peer) < self.peers.cap or self._evict(self.waiting.longest_of(peer))
 
     def _evict(self, permit: ConnectionPermit | None) -> bool:
         if permit is None:
             return False
-        self.release(permit)
+        permit.release()
         permit.close()
         return True
 

@@ -31,10 +31,6 @@ from transport.server.tls import PlainRequest, Stream, TlsStream, close_now
 from transport.server.websocket import PROTOCOL_LOG, offered_extensions
 from transport.wire.errors import SocketClosed, new_error_id
 
-__all__ = [
-    "ServerLimits", "Socket", "SocketHandler", "SocketLimits", "Upgrade", "UpgradeHandler", "serve",
-]  # fmt: skip
-
 _MAX_QUERY_FIELDS: Final = 64
 _REFUSING: Final = 64
 """Refusals that are answered concurrently. Further refused connections are closed without a response."""

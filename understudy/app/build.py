@@ -15,8 +15,8 @@ from quart_trio import QuartTrio
 
 from actors import ActorRef, ActorSystem, ChildSpec
 from sanitization import Detector
+from transport.connection.callbacks import ConnectionLimits
 from transport.connection.heartbeat import Heartbeat
-from transport.connection.websocket import ConnectionLimits
 from understudy import __version__
 from understudy.agents.agent import Agent
 from understudy.agents.registry import all_agents

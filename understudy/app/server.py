@@ -20,11 +20,11 @@ from attrs import frozen
 from actors import ActorRef, ActorSystem, Lane
 from sanitization import Detector
 from transport.auth.forwarded import TrustedProxies
-from transport.connection.websocket import Close
 from transport.server.listener import ServerLimits, serve
 from transport.server.socket import SocketLimits
 from transport.server.tls import server_context
 from transport.wire.events import Drain
+from transport.wire.messages import Close
 from understudy.agents.agent import Agent
 from understudy.app.build import App, build_app
 from understudy.app.settings import Settings

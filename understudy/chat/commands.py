@@ -15,7 +15,6 @@ from attrs import evolve, frozen
 
 from actors import ActorDied, ActorError, ActorRef, AskTimeout, MailboxFull, StartFailed
 from transport.auth.identity import Identity
-from transport.outbox.outbox import Deliver, UnsubscribeThread
 from transport.wire.commands import (
     Approve,
     Cancel,
@@ -30,7 +29,7 @@ from transport.wire.commands import (
 )
 from transport.wire.errors import CommandRejected
 from transport.wire.events import AgentProgress, ApprovalDecision, Envelope, Typing
-from transport.wire.messages import arrived_at
+from transport.wire.messages import Deliver, UnsubscribeThread, arrived_at
 from understudy.chat.messages import (
     Accept,
     AnswerAgain,

@@ -30,7 +30,7 @@ from actors import (
     Restart,
     StartChild,
 )
-from transport.outbox.outbox import SubscribeThread
+from transport.wire.messages import SubscribeThread
 from understudy.chat.conversation.conversation import Conversation
 from understudy.chat.messages import EnsureRunning, OwnershipLost, WaitIdle
 from understudy.chat.placement import Moved, Node, OtherNodes, actor_name

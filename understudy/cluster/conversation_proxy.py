@@ -15,9 +15,9 @@ from typing import Any, Final
 import trio
 
 from actors import Actor, ActorRef, Ask, Context, Exit, MailboxSpec, Terminated
-from transport.outbox.outbox import Reply
 from transport.wire.errors import CommandRejected, UnreadableEvent
 from transport.wire.events import Envelope, FeedbackGiven, FinalResponse, Resync
+from transport.wire.messages import Reply
 from understudy.chat import messages as chat
 from understudy.chat.conversation.conversation import RESYNC
 from understudy.chat.conversation.event_log import read_acceptance

@@ -12,9 +12,9 @@ from attrs import define
 
 from actors import Actor, ActorRef, Ask, Context, Exit, MailboxSpec, Normal, Overflow, Restarted, Terminated
 from transport.outbox.delivery import merge_text
-from transport.outbox.outbox import Deliver, Reply, SubscribeThread, UnsubscribeThread
 from transport.wire.codec import to_log
 from transport.wire.events import Envelope
+from transport.wire.messages import Deliver, Reply, SubscribeThread, UnsubscribeThread
 from understudy.cluster.bus import MessageBus
 from understudy.cluster.codec import encode_ephemeral
 from understudy.cluster.messages import Ephemeral, Events, ForwardingEnded

@@ -6,7 +6,7 @@ from attrs import define, evolve, field, frozen
 
 from actors import ActorRef, Lane
 from transport.auth.identity import Identity
-from transport.connection.websocket import Close
+from transport.wire.messages import Close
 from understudy.auth.rights import Whose, everybody
 
 

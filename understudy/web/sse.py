@@ -10,16 +10,15 @@ from attrs import define
 
 from actors import ActorError, ActorRef, ChildSpec, Lane, Restart, StartChild
 from transport.auth.identity import Identity
-from transport.connection.callbacks import ConnectionCallbacks
+from transport.connection.callbacks import ConnectionCallbacks, ConnectionLimits
 from transport.connection.event_stream import EventStreamConnection, GetOutbox
-from transport.connection.websocket import ConnectionLimits
-from transport.outbox.outbox import Deliver
 from transport.server.eventstream import EventStream
 from transport.wire.codec import WrapFrame
 from transport.wire.commands import Approve, Cancel, Command, Edit, Feedback, Regenerate, Resume, Say, UserTyping
 from transport.wire.dialects import Dialect
 from transport.wire.errors import CommandRejected
 from transport.wire.events import Alert, Envelope, Welcome
+from transport.wire.messages import Deliver
 from understudy.auth.rights import Whose
 from understudy.chat.commands import Accepted, CommandDispatcher
 from understudy.web.presence import Presence

@@ -16,8 +16,9 @@ from attrs import define, field, frozen
 from actors import ActorError, ActorRef, ChildSpec, Restart, StartChild
 from transport.auth.forwarded import TrustedProxies
 from transport.auth.identity import Identity, find_token
+from transport.connection.callbacks import ConnectionLimits
 from transport.connection.limits import CommandLimits, Ledger, RequestLimits
-from transport.connection.websocket import ConnectionLimits, WebSocketConnection
+from transport.connection.websocket import WebSocketConnection
 from transport.outbox.outbox import LogPage
 from transport.server.connection_limiter import ConnectionPermit
 from transport.server.http import error_body

@@ -9,7 +9,7 @@ from trio.testing import wait_all_tasks_blocked
 
 from tests.transport.client.scripted import event, hear, kinds, next_events, of_run, stay, talking
 from transport.client import RunFailed, Unknown
-from transport.server.listener import Socket
+from transport.server.socket import Socket
 from transport.wire.errors import SocketClosed
 from transport.wire.events import FinalResponse, PartialResult
 

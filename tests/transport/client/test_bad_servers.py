@@ -15,7 +15,7 @@ from trio.testing import MockClock
 from tests.transport.client.scripted import QUICK, event, hear, kinds, next_events, stay, talking
 from transport.client import Reconnect, Status, open_client
 from transport.client.decoder import MAX_FRAME_BYTES
-from transport.server.listener import Socket
+from transport.server.socket import Socket
 from transport.wire.errors import SocketClosed
 from transport.wire.payloads import Binary
 

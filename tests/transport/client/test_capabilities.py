@@ -9,7 +9,7 @@ import trio
 
 from tests.transport.client.scripted import event, hear, kinds, next_events, stay, talking
 from transport.client import RunFailed
-from transport.server.listener import Socket
+from transport.server.socket import Socket
 from transport.wire.chunks import split
 from transport.wire.payloads import Binary
 

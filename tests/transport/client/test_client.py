@@ -11,7 +11,8 @@ from tests.transport.client.scripted import QUICK, Script, event, hear, next_eve
 from tests.transport.servers import open_server
 from transport.client import open_client
 from transport.server.http import error_body
-from transport.server.listener import Socket, Upgrade
+from transport.server.listener import Upgrade
+from transport.server.socket import Socket
 from transport.wire.errors import SocketClosed, Unauthenticated
 
 

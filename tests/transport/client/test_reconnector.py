@@ -13,7 +13,8 @@ from tests.transport.client.scripted import QUICK, Script, event, hear, kinds, n
 from tests.transport.servers import open_server
 from transport.client import Reconnect, State, Status, open_client
 from transport.server.http import error_body
-from transport.server.listener import Socket, Upgrade
+from transport.server.listener import Upgrade
+from transport.server.socket import Socket
 from transport.wire.errors import SocketClosed, Unauthenticated
 
 SLOW = Reconnect(first_s=8.0, max_s=60.0, connect_s=5.0, ping_s=1000.0)

@@ -13,7 +13,7 @@ from tests.transport.client.scripted import event, hear, kinds, of_run, stay, ta
 from transport.client import FileOutbox, Reconnect, RunFailed, open_client
 from transport.client.decoder import read_event
 from transport.client.unacked import MAX_BYTES, MAX_COMMANDS, TRIES, UnackedCommands, encode_command
-from transport.server.listener import Socket
+from transport.server.socket import Socket
 from transport.wire.commands import Rating
 
 NOWHERE = "ws://127.0.0.1:9/ws"  # nobody listens there

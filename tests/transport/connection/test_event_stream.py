@@ -15,11 +15,11 @@ from tests.end_to_end.sse import Parser
 from tests.transport.callbacks import FakeCallbacks
 from transport.auth.identity import Identity
 from transport.connection.event_stream import READ_DEADLINE_S, EventStreamConnection, GetOutbox
-from transport.connection.websocket import Close
-from transport.outbox.outbox import Deliver, LogPage, Reply, SubscribeThread
+from transport.outbox.outbox import LogPage
 from transport.server.eventstream import EventStream, encode_comment, encode_event
 from transport.wire.dialects import Dialect
 from transport.wire.events import AgentProgress, AgentThinking, Alert, Drain, Envelope
+from transport.wire.messages import Close, Deliver, Reply, SubscribeThread
 
 NOW = 1_795_154_400.0
 

@@ -18,9 +18,10 @@ from tests.transport.outbox.test_outbox import Counts
 from tests.transport.servers import RawSocket, open_server, raw_socket
 from transport.auth.identity import Identity
 from transport.auth.tokens import Tokens
+from transport.connection.callbacks import ConnectionLimits
 from transport.connection.heartbeat import Heartbeat
-from transport.connection.websocket import Close, ConnectionLimits, WebSocketConnection
-from transport.outbox.outbox import Deliver, LogPage, SubscribeThread
+from transport.connection.websocket import WebSocketConnection
+from transport.outbox.outbox import LogPage
 from transport.server.listener import Upgrade
 from transport.wire.chunks import ChunkBudget
 from transport.wire.codec import Encoder
@@ -28,6 +29,7 @@ from transport.wire.commands import Cancel, Command, Say
 from transport.wire.dialects import Dialect
 from transport.wire.errors import CommandRejected
 from transport.wire.events import AgentThinking, Drain, Envelope, Welcome
+from transport.wire.messages import Close, Deliver, SubscribeThread
 
 ANN = Identity("ann", "s1")
 

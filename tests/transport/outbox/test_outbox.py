@@ -13,18 +13,9 @@ from websockets.frames import Opcode
 
 from actors import ActorRef, ActorSystem, ChildSpec, Lane, Restart
 from tests.transport.servers import RawSocket, open_server, raw_socket
-from transport.outbox.outbox import (
-    ClientCapabilities,
-    CloseWhenDrained,
-    Deliver,
-    LogPage,
-    Outbox,
-    OutboxLimits,
-    Reply,
-    SubscribeThread,
-    UnsubscribeThread,
-)
-from transport.server.listener import SocketLimits, Upgrade
+from transport.outbox.outbox import LogPage, Outbox, OutboxLimits
+from transport.server.listener import Upgrade
+from transport.server.socket import SocketLimits
 from transport.wire.codec import Encoder, encode
 from transport.wire.dialects import Dialect
 from transport.wire.events import (
@@ -39,6 +30,8 @@ from transport.wire.events import (
     RunStatus,
     Usage,
 )
+from transport.wire.messages import CloseWhenDrained, Deliver, Reply, SubscribeThread, UnsubscribeThread
+from transport.wire.payloads import ClientCapabilities
 
 
 def thought(seq: int, thread_id: str = "t", text: str = "hm") -> Envelope:

@@ -20,9 +20,9 @@ from actors import (
     open_system,
 )
 from actors.testing import settle, virtual_time
-from transport.outbox.outbox import Deliver, SubscribeThread, UnsubscribeThread
 from transport.wire.codec import from_log
 from transport.wire.events import AgentProgress, AgentThinking, Block, Envelope, FeedbackGiven, PartialResult
+from transport.wire.messages import Deliver, SubscribeThread, UnsubscribeThread
 from understudy.chat.messages import FollowThread
 from understudy.cluster.codec import decode_ephemeral
 from understudy.cluster.forwarder import LEASE_S, EventForwarder, RenewLease, StopForwarding

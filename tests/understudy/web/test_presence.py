@@ -7,7 +7,7 @@ import trio.testing
 
 from actors import Actor, ActorRef, ActorSystem, ChildSpec, Context, Supervision
 from transport.auth.identity import Identity
-from transport.connection.websocket import Close
+from transport.wire.messages import Close
 from understudy.web.presence import Presence
 
 ADA, BOB = Identity("ada", "s-1"), Identity("bob", "s-1")

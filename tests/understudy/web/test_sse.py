@@ -10,12 +10,12 @@ from attrs import define, field
 from actors import Actor, ActorDied, ActorRef, ActorSystem, ChildSpec, Context, Lane, StopMode, Supervisor
 from tests.transport.callbacks import FakeCallbacks
 from transport.auth.identity import Identity
-from transport.connection.websocket import ConnectionLimits
-from transport.outbox.outbox import Deliver
+from transport.connection.callbacks import ConnectionLimits
 from transport.server.eventstream import EventStream, encode_comment, encode_event
 from transport.wire.commands import Cancel, Command, Edit, Resume, Say
 from transport.wire.errors import CommandRejected
 from transport.wire.events import Alert, Welcome
+from transport.wire.messages import Deliver
 from understudy.auth.rights import everybody
 from understudy.chat.commands import Accepted
 from understudy.web.presence import Presence

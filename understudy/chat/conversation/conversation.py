@@ -40,7 +40,6 @@ from actors import (
     Supervision,
     Terminated,
 )
-from transport.outbox.outbox import Deliver, Reply
 from transport.wire.commands import JsonObject
 from transport.wire.errors import CommandRejected, UnreadableEvent
 from transport.wire.events import (
@@ -53,6 +52,7 @@ from transport.wire.events import (
     Resync,
     Typing,
 )
+from transport.wire.messages import Deliver, Reply
 from understudy.chat.conversation.active_run import MAX_ATTEMPTS, ActiveRun
 from understudy.chat.conversation.event_log import read_acceptance, read_unfinished_run
 from understudy.chat.conversation.subscribers import Subscribers

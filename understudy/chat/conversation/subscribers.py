@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from attrs import define, field
 
 from actors import ActorRef, Context, Lane
-from transport.outbox.outbox import Deliver, Reply, SubscribeThread, UnsubscribeThread
 from transport.wire.events import TERMINAL, Envelope, Error, Event, FinalResponse, MessageAccepted
+from transport.wire.messages import Deliver, Reply, SubscribeThread, UnsubscribeThread
 from understudy.chat.envelope import wrap_about_answer
 from understudy.chat.services import Services
 from understudy.storage.rows import Message

@@ -14,7 +14,6 @@ from sanitization import STANDARD
 from tests.end_to_end.script import Gate, Say, scripted
 from transport.auth.identity import Identity
 from transport.connection.limits import Limits
-from transport.outbox.outbox import Deliver, Reply, UnsubscribeThread
 from transport.wire.commands import Say as SayCommand
 from transport.wire.events import (
     AgentCompleted,
@@ -26,6 +25,7 @@ from transport.wire.events import (
     MessageAccepted,
     SanitizationSummary,
 )
+from transport.wire.messages import Deliver, Reply, UnsubscribeThread
 from understudy.chat.answer.html import AnswerHtml
 from understudy.chat.attachments import Attachments
 from understudy.chat.commands import CommandDispatcher
