@@ -22,7 +22,7 @@ from tests.end_to_end.script import Call, Gate, Say, scripted
 from tests.end_to_end.test_branches import ended
 from tests.end_to_end.witness import Witness
 from transport.connection.limits import Limits
-from understudy.chat.storage_waits import AWAY
+from understudy.chat.storage_away import AWAY
 
 KIB = 1024
 SOON_S = 1.5

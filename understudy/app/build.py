@@ -33,9 +33,8 @@ from understudy.chat.commands import CommandDispatcher
 from understudy.chat.conversation.recovery import CheckNow, Recovery
 from understudy.chat.memory import AgentMemory, MemoryExpiry
 from understudy.chat.run_limiter import RunLimiter
-from understudy.chat.services import Services, announce_nothing
-from understudy.chat.storage_retry import StorageRetry
-from understudy.chat.storage_waits import StorageWaitMonitor
+from understudy.chat.services import Services
+from understudy.chat.storage_away import StorageRetry, StorageWaitMonitor
 from understudy.content.encryption import load_cipher
 from understudy.content.filter import ContentFilter
 from understudy.content.policies import load_policy
@@ -272,7 +271,7 @@ async def _start_chat(
         metrics=parts.metrics,
         clock=time.time,
         summary_from=settings.summary_from,
-        announce=announce_nothing if cluster is None else cluster.announce,
+        announce=None if cluster is None else cluster.announce,
         storage_retry=StorageRetry(store, wait_s, settings.storage_waiting) if wait_s else None,
         quotas=storage.quotas,
         html=parts.html,

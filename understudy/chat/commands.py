@@ -1,4 +1,4 @@
-"""Dispatches the commands of connections to conversations: a look-up and an ask, without a process of its own.
+"""Dispatches the commands of connections to conversations: a look-up and an ask, without an actor of its own.
 
 If several nodes share the database, a thread's conversation is on one of them, and proxies to it are on the others.
 The dispatcher treats both alike.
@@ -48,7 +48,7 @@ from understudy.chat.routing import ANSWER, Route, check_id, find_agent, route
 from understudy.chat.run.agent_loop import MAX_TURNS
 from understudy.chat.run.approval import check_note
 from understudy.chat.services import Services
-from understudy.chat.storage_waits import AWAY
+from understudy.chat.storage_away import AWAY
 from understudy.content.vault import Vault
 from understudy.storage.errors import RedisUnavailable, StorageError, StorageUnavailable
 from understudy.storage.rows import Message
@@ -77,8 +77,8 @@ class Accepted:
 class CommandDispatcher:
     """Carries out the commands that concern conversations.
 
-    `conversations` gives the supervisor whose dynamic children they are. `node` is this node and `others` the way to
-    the other nodes; both are None on a single node.
+    `conversations` gives the supervisor whose dynamic children they are. `node` is this node and `others` the interface
+    to the other nodes; both are None on a single node.
     """
 
     def __init__(
@@ -89,6 +89,7 @@ class CommandDispatcher:
         others: OtherNodes | None = None,
     ) -> None:
         self._services = services
+        self._pillars = {name: agent.pillar for name, agent in services.agents.items()}
         self._shared = node is not None
         self._nodes = others
         self.registry = ConversationRegistry(services, conversations, node, others)
@@ -106,120 +107,111 @@ class CommandDispatcher:
         Raises:
             CommandRejected: The command was refused, and nothing was changed; with the code and sentence to send.
         """
-        patience = self._services.storage_retry
-        if patience is None or not isinstance(command, Say | Edit | Regenerate):
+        retry = self._services.storage_retry
+        if retry is None or not isinstance(command, Say | Edit | Regenerate):
             return await self._dispatch(who, command, outbox)
-        named = _with_id(command)
-        return await patience.run(lambda: self._dispatch(who, named, outbox))
+        return await retry.run(partial(self._dispatch, who, _with_id(command), outbox))
 
     async def _dispatch(self, who: Identity, command: Command, outbox: ActorRef | None) -> Accepted | None:
-        tell_away = partial(self._show_storage_wait, command, outbox)
         try:
-            match command:
-                case Say():
-                    return await self._say(who, command, outbox)
-                case Edit():
-                    return await self._edit(who, command, outbox)
-                case Regenerate():
-                    with self._services.storage_waits.notify_if_slow(tell_away):
+            if isinstance(command, Say):
+                return await self._say(who, command, outbox)
+            if isinstance(command, Edit):
+                return await self._edit(who, command, outbox)
+            with self._services.storage_waits.notify_if_slow(partial(self._show_storage_wait, command, outbox)):
+                match command:
+                    case Regenerate():
                         return await self._regenerate(who, command, outbox)
-                case Feedback():
-                    with self._services.storage_waits.notify_if_slow(tell_away):
+                    case Feedback():
                         await self._feedback(who.user, command, outbox)
-                case Resume(threads=threads) if outbox is not None:
-                    with self._services.storage_waits.notify_if_slow(tell_away):
+                    case Resume(threads=threads) if outbox is not None:
                         await self._resume(who.user, threads, outbox)
-                case Cancel(run_id=run_id):
-                    with self._services.storage_waits.notify_if_slow(tell_away):
+                    case Cancel(run_id=run_id):
                         await self._cancel(who.user, run_id)
-                case Approve():
-                    with self._services.storage_waits.notify_if_slow(tell_away):
+                    case Approve():
                         await self._approve(who.user, command)
-                case UserTyping(thread_id=thread_id):
-                    self._show_typing(who.user, thread_id, outbox)
-                case _:
-                    raise CommandRejected("unknown_type")
+                    case UserTyping(thread_id=thread_id):
+                        self._show_typing(who.user, thread_id, outbox)
+                    case _:
+                        raise CommandRejected("unknown_type")
         except _UNAVAILABLE as error:
             raise CommandRejected("storage_unavailable", retry_after=1.0) from error
         return None
 
     async def _say(self, who: Identity, say: Say, outbox: ActorRef | None) -> Accepted:
-        way = route(say, who.session, {name: agent.pillar for name, agent in self._services.agents.items()})
-        attachments = self._services.attachments(who.user)
-        with self._services.storage_waits.notify_if_slow(partial(self._show_storage_wait, say, outbox)):
-            missing = [file_id for file_id in say.references if not await attachments.has(file_id)]
-        if missing:
-            raise CommandRejected("not_found", "A file that the message refers to is not here; upload it again.")
+        way = route(say, who.session, self._pillars)
+        if say.references:
+            attachments = self._services.attachments(who.user)
+            with self._services.storage_waits.notify_if_slow(partial(self._show_storage_wait, say, outbox)):
+                missing = [file_id for file_id in say.references if not await attachments.has(file_id)]
+            if missing:
+                raise CommandRejected("not_found", "A file that the message refers to is not here; upload it again.")
         agent, limits = self._services.agents[way.agent], self._services.limits
         settings = _check_settings(say.settings, agent.run_limit_s(limits.run_s)) if say.settings else {}
         if say.context and len(msgspec.json.encode(say.context)) > CONTEXT_BYTES:
             raise CommandRejected("message_too_large", f"`context` may have at most {CONTEXT_BYTES:,} bytes of JSON.")
-        message_id = say.message_id or uuid.uuid4().hex
-        run_id = uuid.uuid4().hex
-        return await self._accept_message(who, evolve(say, settings=settings), way, (run_id, message_id), outbox)
+        return await self._accept(who, evolve(say, settings=settings), way, say.message_id, outbox)
 
     async def _edit(self, who: Identity, edit: Edit, outbox: ActorRef | None) -> Accepted:
         check_id("new_message_id", edit.new_message_id)
-        run_id, message_id = uuid.uuid4().hex, edit.new_message_id or uuid.uuid4().hex
         with self._services.storage_waits.notify_if_slow(partial(self._show_storage_wait, edit, outbox)):
             edited = await self._message(who.user, edit.message_id, "user")
             way = await self._route_of(who, edited)
         say = Say(edit.content, way.thread_id, parent_id=edited.parent_id, references=edited.references)
-        return await self._accept_message(who, say, way, (run_id, message_id), outbox, edited.id)
+        return await self._accept(who, say, way, edit.new_message_id, outbox, edited.id)
 
-    async def _accept_message(
+    async def _accept(
         self,
         who: Identity,
         say: Say,
         way: Route,
-        ids: tuple[str, str],
+        message_id: str | None,
         outbox: ActorRef | None,
         branch_of: str | None = None,
     ) -> Accepted:
-        """Filter a message, and have its conversation accept it. `ids` are those of its run and of the message.
+        """Filter a message, and have its conversation accept it.
 
         The filter runs here, not in the conversation, so that only the sender waits for it.
         """
-        content_filter, owner, thread_id, (run_id, message_id) = (
-            self._services.content_filter,
-            who.user,
-            way.thread_id,
-            ids,
-        )
-        await self._check_quota(owner, say.content)
-        placeholders = await content_filter.thread_placeholders(
-            owner, thread_id, partial(self._is_new, owner, thread_id)
-        )
+        services, content_filter = self._services, self._services.content_filter
+        owner, thread_id, message_id, run_id = who.user, way.thread_id, message_id or uuid.uuid4().hex, uuid.uuid4().hex
+        if services.quotas is not None:
+            await services.quotas.check_message(owner, say.content)
+        is_new = partial(self._is_new, owner, thread_id)
+        placeholders = await content_filter.thread_placeholders(owner, thread_id, is_new)
         clean = await content_filter.filter_message(owner, say.content, placeholders)
         beside = await content_filter.filter_context(say.context)
         raw = None
         if content_filter.cipher is not None and clean.text != say.content:
-            raw = content_filter.cipher.encrypt(
-                owner, message_id, say.content
-            )  # here: another node may have the conversation
+            # Encrypted here, as another node may have the conversation.
+            raw = content_filter.cipher.encrypt(owner, message_id, say.content)
         # What the filter removed goes no further.
         said = evolve(say, content=clean.text, context=beside.value, metadata={}, session_token=None)
+        request = partial(
+            Accept,
+            said,
+            clean,
+            way,
+            run_id,
+            message_id,
+            outbox,
+            branch_of,
+            raw,
+            who.roles,
+            beside.findings,
+            arrived_at.get(),
+        )
         # With the ids that the client sent, by which it knows its message.
         sent = evolve(say, thread_id=thread_id, message_id=message_id, agent_type=way.agent_type, pillar=way.pillar)
-        with self._services.storage_waits.notify_if_slow(partial(self._show_storage_wait, sent, outbox)):
-            return await self._ask_conversation(
-                owner,
-                thread_id,
-                message_id,
-                lambda: Accept(
-                    said,
-                    clean,
-                    way,
-                    run_id,
-                    message_id,
-                    outbox,
-                    branch_of,
-                    raw,
-                    who.roles,
-                    beside.findings,
-                    arrived_at.get(),
-                ),
-            )
+        with services.storage_waits.notify_if_slow(partial(self._show_storage_wait, sent, outbox)):
+            try:
+                return Accepted(message_id, await self.registry.ask(owner, thread_id, request), thread_id)
+            except MessageInOtherThread as elsewhere:
+                thread_id = elsewhere.thread_id
+            try:
+                return Accepted(message_id, await self.registry.ask(owner, thread_id, request), thread_id)
+            except MessageInOtherThread as elsewhere:
+                raise CommandRejected("message_id_reused") from elsewhere
 
     def _show_storage_wait(self, command: Command, outbox: ActorRef | None) -> None:
         """Send the sender of a command a progress event: the command waits for the database."""
@@ -228,11 +220,6 @@ class CommandDispatcher:
         names = {name: value for name in NAMES_SHOWN if (value := getattr(command, name, None)) is not None}
         progress = Envelope(AgentProgress(0, AWAY), self._services.clock(), message=AWAY).replace(**names)
         outbox.try_tell(Deliver(progress))
-
-    async def _check_quota(self, owner: str, content: str) -> None:
-        """Refuse a message that exceeds the storage quota of its user."""
-        if self._services.quotas is not None:
-            await self._services.quotas.check_message(owner, content)
 
     async def _is_new(self, owner: str, thread_id: str) -> bool:
         """Return whether a thread has no events yet."""
@@ -246,26 +233,10 @@ class CommandDispatcher:
             message_id = run.message_id if run is not None and run.owner == who.user else ""
         message = await self._message(who.user, message_id, "user")
         way, run_id = await self._route_of(who, message), uuid.uuid4().hex
-        await self._check_quota(who.user, message.content)
-        return await self._ask_conversation(
-            who.user,
-            way.thread_id,
-            message_id,
-            lambda: AnswerAgain(message, way, run_id, command.request_id, outbox, who.roles, arrived_at.get()),
-        )
-
-    async def _ask_conversation(
-        self, owner: str, thread_id: str, message_id: str, request: Callable[[], Accept | AnswerAgain]
-    ) -> Accepted:
-        """Have a conversation accept a message; `request` makes the same request for each attempt."""
-        try:
-            return Accepted(message_id, await self.registry.ask(owner, thread_id, request), thread_id)
-        except MessageInOtherThread as elsewhere:
-            thread_id = elsewhere.thread_id
-        try:
-            return Accepted(message_id, await self.registry.ask(owner, thread_id, request), thread_id)
-        except MessageInOtherThread as elsewhere:
-            raise CommandRejected("message_id_reused") from elsewhere
+        if self._services.quotas is not None:
+            await self._services.quotas.check_message(who.user, message.content)
+        request = partial(AnswerAgain, message, way, run_id, command.request_id, outbox, who.roles, arrived_at.get())
+        return Accepted(message_id, await self.registry.ask(who.user, way.thread_id, request), way.thread_id)
 
     async def _message(self, owner: str, message_id: str, role: str) -> Message:
         message = await self._services.store.message(owner, message_id) if message_id else None
@@ -276,8 +247,7 @@ class CommandDispatcher:
 
     async def _route_of(self, who: Identity, message: Message) -> Route:
         """Return the route of a stored message, which its edits and new answers take too."""
-        agents = {name: agent.pillar for name, agent in self._services.agents.items()}
-        agent = find_agent(message.agent_type, message.pillar, agents)
+        agent = find_agent(message.agent_type, message.pillar, self._pillars)
         run = await self._services.store.run(message.run_id or "")
         conversation_id = (run.conversation_id if run is not None else None) or f"{agent}_{who.session}"
         return Route(agent, message.agent_type, message.pillar, message.thread_id, conversation_id)

@@ -7,7 +7,7 @@ The actor is the conversation if this node owns the thread, otherwise a proxy to
    conversation that works under the first.
 """
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import partial
 from itertools import islice
@@ -107,8 +107,8 @@ class ConversationRegistry:
         Raises:
             StorageError, ActorError: The thread's conversation cannot be started now.
         """
-        if (place := await self._get_or_start(owner, thread_id)) is not None:
-            place.ref.try_tell(EnsureRunning(run_id))
+        with suppress(Moved):
+            (await self.get_or_start(owner, thread_id, here=True)).ref.try_tell(EnsureRunning(run_id))
 
     async def get_local(self, owner: str, thread_id: str) -> ActorRef:
         """Return the conversation of a thread that this node owns, for a request of another node.
@@ -117,10 +117,10 @@ class ConversationRegistry:
             Moved: Another node owns the thread.
             StorageError, ActorError: The conversation cannot be started now.
         """
-        place = await self._get_or_start(owner, thread_id)
-        if place is None or place.is_proxy:
+        entry = await self.get_or_start(owner, thread_id, here=True)
+        if entry.is_proxy:
             raise Moved("the thread is another server's")
-        return place.ref
+        return entry.ref
 
     async def wait_idle(self, within_s: float) -> bool:
         """Wait at most `within_s` seconds until no conversation here has a run. Return False if some still have.
@@ -128,15 +128,15 @@ class ConversationRegistry:
         For a server that stops: runs that are accepted meanwhile are not waited for.
         """
         with trio.move_on_after(within_s) as limit:
-            for ref in self._live_refs():
+            for ref in [entry.ref for entry in self._entries.values() if entry.ref.alive]:
                 with suppress(ActorDied, AskTimeout, MailboxFull):
                     await ref.ask(WaitIdle(), timeout_s=within_s)
         return not limit.cancelled_caught
 
     def peek(self, owner: str, thread_id: str) -> ActorRef | None:
         """Return the live actor of a thread on this node, without starting one; None if there is none."""
-        place = self._entries.get((owner, thread_id))
-        return place.ref if place is not None and place.ref.alive else None
+        entry = self._entries.get((owner, thread_id))
+        return entry.ref if entry is not None and entry.ref.alive else None
 
     async def dead_with_subscribers(self) -> list[Key]:
         """Return the threads whose proxy here was killed, or gave up, while connections of their user are here.
@@ -152,12 +152,12 @@ class ConversationRegistry:
         """
         proxies: list[Key] = []
         conversations: dict[str, list[str]] = {}
-        for key, place in list(self._entries.items()):
-            if place.ref.alive:
+        for key, entry in list(self._entries.items()):
+            if entry.ref.alive:
                 continue
-            if isinstance(await place.ref.wait_stopped(), Normal) or not self._services.outboxes(*key):
-                self._forget(key, place)
-            elif place.is_proxy:
+            if isinstance(await entry.ref.wait_stopped(), Normal) or not self._services.outboxes(*key):
+                self._forget(key, entry)
+            elif entry.is_proxy:
                 proxies.append(key)
             else:
                 conversations.setdefault(key[0], []).append(key[1])
@@ -168,16 +168,16 @@ class ConversationRegistry:
 
     async def _catch_up(self, owner: str, ids: Sequence[str]) -> None:
         """Have the user's connections catch up with these threads from the log, then remove the dead ones."""
-        places = {thread_id: self._entries.get((owner, thread_id)) for thread_id in ids}
+        entries = {thread_id: self._entries.get((owner, thread_id)) for thread_id in ids}
         for thread_id, head in (await self._services.store.last_seqs(owner, ids)).items():
             for outbox in self._services.outboxes(owner, thread_id):
                 outbox.try_tell(SubscribeThread(thread_id, None, head, implicit=True))
-        for thread_id, place in places.items():
-            if place is not None and not place.ref.alive:
-                self._forget((owner, thread_id), place)
+        for thread_id, entry in entries.items():
+            if entry is not None and not entry.ref.alive:
+                self._forget((owner, thread_id), entry)
 
-    def _forget(self, key: Key, place: Entry) -> None:
-        if self._entries.get(key) is place:
+    def _forget(self, key: Key, entry: Entry) -> None:
+        if self._entries.get(key) is entry:
             del self._entries[key]
 
     def mark_relocated(self, owner: str, thread_id: str, ending: ActorRef) -> None:
@@ -203,62 +203,43 @@ class ConversationRegistry:
         if self._relocated.get(key) == ending:
             del self._relocated[key]
 
-    async def get_or_start(self, owner: str, thread_id: str, after: int | None = None) -> Entry:
+    async def get_or_start(self, owner: str, thread_id: str, after: int | None = None, *, here: bool = False) -> Entry:
         """Return the actor of a thread on this node, started if necessary; see `OtherNodes` for `after`.
 
+        `here`: start no proxy.
+
         Raises:
+            Moved: With `here`, if another node owns the thread.
             StorageError, ActorError: The actor cannot be started now.
         """
-        place = await self._get_or_start(owner, thread_id, partial(self._start_proxy, owner, thread_id, after))
-        if place is None:
-            raise StorageUnavailable("another server has the thread")
-        return place
-
-    async def _get_or_start(
-        self, owner: str, thread_id: str, elsewhere: Callable[[str], Awaitable[Entry | None]] | None = None
-    ) -> Entry | None:
-        """Return the actor of a thread: started as conversation, or by `elsewhere(owner node)`."""
         key = (owner, thread_id)
-        if (place := self._entries.get(key)) is not None and place.ref.alive:
-            return place
+        if (entry := self._entries.get(key)) is not None and entry.ref.alive:
+            return entry
         async with self._locks.hold(key):
-            if (place := self._entries.get(key)) is not None and place.ref.alive:
-                return place
-            held = await self._claim(owner, thread_id)
-            if not isinstance(held, str):
-                place = await self._start_conversation(owner, thread_id, held)
-            else:
-                place = None if elsewhere is None else await elsewhere(held)
-            if place is not None:
-                self._entries[key] = place
-        return place
+            if (entry := self._entries.get(key)) is None or not entry.ref.alive:
+                entry = self._entries[key] = await self._start(owner, thread_id, after, here=here)
+        return entry
 
-    def _live_refs(self) -> list[ActorRef]:
-        return [place.ref for place in self._entries.values() if place.ref.alive]
-
-    async def _start_conversation(self, owner: str, thread_id: str, held: Fence | None) -> Entry:
-        make = partial(Conversation, owner, thread_id, self._services, held)
-        ref = await self._start_child(owner, thread_id, make)
-        if held is not None and self._node is not None and held.node != self._node.id:
-            ref.try_tell(OwnershipLost())  # started after all conversations were told that this node has a new id
-        return Entry(ref)
-
-    async def _start_proxy(self, owner: str, thread_id: str, after: int | None, holder: str) -> Entry | None:
-        if self._nodes is None:
-            return None
-        make = partial(self._nodes.make_proxy, owner, thread_id, holder, after)
-        return Entry(await self._start_child(owner, thread_id, make), is_proxy=True)
-
-    async def _claim(self, owner: str, thread_id: str) -> Fence | str | None:
-        if self._node is None:
-            return None
-        if not self._node.joined:
-            raise StorageUnavailable("this server is about to join the others again")
-        return await self._services.store.claim(owner, thread_id, self._node.id)
-
-    async def _start_child(self, owner: str, thread_id: str, make: Callable[[], Actor]) -> ActorRef:
+    async def _start(self, owner: str, thread_id: str, after: int | None, *, here: bool) -> Entry:
+        node, claimed = self._node, None
+        if node is not None:
+            if not node.joined:
+                raise StorageUnavailable("this server is about to join the others again")
+            claimed = await self._services.store.claim(owner, thread_id, node.id)
+        make: Callable[[], Actor]
+        if not isinstance(claimed, str):
+            make = partial(Conversation, owner, thread_id, self._services, claimed)
+        elif here:
+            raise Moved("the thread is another server's")
+        elif self._nodes is None:
+            raise StorageUnavailable("another server has the thread")
+        else:
+            make = partial(self._nodes.make_proxy, owner, thread_id, claimed, after)
         spec = ChildSpec(actor_name(owner, thread_id), make, restart=Restart.TRANSIENT, backoff=RESTART_BACKOFF)
         try:
-            return await self._conversations().ask(StartChild(spec), timeout_s=ACCEPT_S)
+            ref = await self._conversations().ask(StartChild(spec), timeout_s=ACCEPT_S)
         except AlreadyStarted as already:
-            return already.ref
+            ref = already.ref
+        if node is not None and isinstance(claimed, Fence) and claimed.node != node.id:
+            ref.try_tell(OwnershipLost())  # started after all conversations were told that this node has a new id
+        return Entry(ref, is_proxy=isinstance(claimed, str))

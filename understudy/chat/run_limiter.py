@@ -44,8 +44,10 @@ class RunLimiter(Generic[WaiterT]):
     total: int
     max_waiting: int = 1000
     per_tenant: int | None = None
-    _owner_of: dict[str, str] = field(factory=dict, init=False)  # the owner of each run
-    _runs: Counter[str] = field(factory=Counter, init=False)  # of each owner, at work or not
+    _owner_of: dict[str, str] = field(factory=dict, init=False)
+    """The owner of each run, with a permit or without."""
+    _runs: Counter[str] = field(factory=Counter, init=False)
+    """Number of these runs by owner."""
     _running: dict[str, str] = field(factory=dict, init=False)
     _suspended: set[str] = field(factory=set, init=False)
     _returning: dict[str, tuple[str, WaiterT]] = field(factory=dict, init=False)
@@ -53,13 +55,12 @@ class RunLimiter(Generic[WaiterT]):
     _held: Counter[str] = field(factory=Counter, init=False)
     _runs_of_tenant: Counter[str | None] = field(factory=Counter, init=False)
     _held_by_tenant: Counter[str | None] = field(factory=Counter, init=False)
-    _round: int = field(default=0, init=False)  # in which the last place was given
-    _next_round_of: dict[str | None, int] = field(
-        factory=dict, init=False
-    )  # the first in which each tenant may get another
-    _fair_order: list[tuple[str, tuple[str, WaiterT]]] | None = field(
-        default=None, init=False
-    )  # None: to be worked out
+    _round: int = field(default=0, init=False)
+    """The round in which the last permit was granted."""
+    _next_round_of: dict[str | None, int] = field(factory=dict, init=False)
+    """The first round in which each tenant may be granted another permit."""
+    _fair_order: list[tuple[str, tuple[str, WaiterT]]] | None = field(default=None, init=False)
+    """The queue by rounds; None if it has changed since it was computed."""
 
     def reserve(self, run_id: str, owner: str, *, behind: bool = False) -> bool:
         """Count in a run that is about to be accepted. Return False if it would have to wait and may not.
@@ -76,9 +77,9 @@ class RunLimiter(Generic[WaiterT]):
 
     def acquire(self, run_id: str, owner: str, waiter: WaiterT) -> bool:
         """Acquire a permit for `run_id`. Return False if it is queued; a later release returns `waiter`."""
-        self._register(run_id, owner)
         if run_id in self._running:
             return True
+        self._register(run_id, owner)
         if self._fits(owner):
             self._suspended.discard(run_id)
             self._grant(run_id, owner)
@@ -139,7 +140,7 @@ class RunLimiter(Generic[WaiterT]):
         owner = self._owner_of.get(run_id)
         if owner is None or run_id in self._running or self._held[owner] >= self.per_user:
             return False
-        return not self._fits_tenant(owner)
+        return self.per_tenant is not None and self._held_by_tenant[tenant_of(owner)] >= self.per_tenant
 
     def tenant_fills_queue(self, owner: str) -> bool:
         """Return whether the owner's tenant has so many waiting runs that no more of them may wait."""
@@ -170,14 +171,14 @@ class RunLimiter(Generic[WaiterT]):
     def _register(self, run_id: str, owner: str) -> None:
         if run_id not in self._owner_of:
             self._owner_of[run_id] = owner
-            _count(self._runs, owner, 1)
-            _count(self._runs_of_tenant, tenant_of(owner), 1)
+            self._runs[owner] += 1
+            self._runs_of_tenant[tenant_of(owner)] += 1
 
     def _unregister(self, run_id: str) -> None:
         owner = self._owner_of.pop(run_id, None)
         if owner is not None:
-            _count(self._runs, owner, -1)
-            _count(self._runs_of_tenant, tenant := tenant_of(owner), -1)
+            _decrement(self._runs, owner)
+            _decrement(self._runs_of_tenant, tenant := tenant_of(owner))
             if tenant not in self._runs_of_tenant:
                 self._next_round_of.pop(tenant, None)
 
@@ -187,26 +188,26 @@ class RunLimiter(Generic[WaiterT]):
         return free > 0 and of_user <= free and not self.tenant_fills_queue(owner)
 
     def _fits(self, owner: str) -> bool:
-        in_all, of_user = len(self._running) < self.total, self._held[owner] < self.per_user
-        return in_all and of_user and self._fits_tenant(owner)
-
-    def _fits_tenant(self, owner: str) -> bool:
-        return self.per_tenant is None or self._held_by_tenant[tenant_of(owner)] < self.per_tenant
+        of_user, per_tenant = self._held[owner], self.per_tenant
+        in_tenant = per_tenant is None or self._held_by_tenant[tenant_of(owner)] < per_tenant
+        return len(self._running) < self.total and of_user < self.per_user and in_tenant
 
     def _grant(self, run_id: str, owner: str) -> None:
+        tenant = tenant_of(owner)
         self._running[run_id] = owner
-        _count(self._held, owner, 1)
-        _count(self._held_by_tenant, tenant := tenant_of(owner), 1)
-        self._round = self._next_round(tenant)
-        self._next_round_of[tenant] = self._round + 1
-        self._fair_order = None
+        self._held[owner] += 1
+        self._held_by_tenant[tenant] += 1
+        if self.per_tenant is not None:
+            self._round = self._next_round(tenant)
+            self._next_round_of[tenant] = self._round + 1
+            self._fair_order = None
 
     def _revoke(self, run_id: str) -> list[tuple[str, WaiterT]]:
         owner = self._running.pop(run_id, None)
         if owner is None:
             return []
-        _count(self._held, owner, -1)
-        _count(self._held_by_tenant, tenant_of(owner), -1)
+        _decrement(self._held, owner)
+        _decrement(self._held_by_tenant, tenant_of(owner))
         self._fair_order = None
         begun = []
         for waiting, (its_owner, waiter) in list(self._queue()):
@@ -221,29 +222,28 @@ class RunLimiter(Generic[WaiterT]):
         return begun
 
 
-def _count(counter: Counter[KeyT], key: KeyT, change: int) -> None:
-    """Change a count. A key with count 0 is removed, or the counter would grow with every user that ever came."""
-    counter[key] += change
+def _decrement(counter: Counter[KeyT], key: KeyT) -> None:
+    """Decrement a count. A key with count 0 is removed, or the counter would grow with every user that ever came."""
+    counter[key] -= 1
     if not counter[key]:
         del counter[key]
 
 
-def queue_note(slots: RunLimiter[ActorRef], run_id: str) -> str:
+def queue_note(limiter: RunLimiter[ActorRef], run_id: str) -> str:
     """Return the progress note for a queued run; empty if it is not queued."""
-    place = slots.position(run_id)
-    if not place:
+    position = limiter.position(run_id)
+    if not position:
         return ""
-    if slots.tenant_at_limit(run_id):
-        return f"Your organisation has as many answers at work as it may; number {place} in line"
-    return f"Waiting for a free place: number {place} in line"
+    if limiter.tenant_at_limit(run_id):
+        return f"Your organisation has as many answers at work as it may; number {position} in line"
+    return f"Waiting for a free place: number {position} in line"
 
 
-def release_permit(slots: RunLimiter[ActorRef], run_id: str, *, resting: bool = False) -> None:
+def release_permit(limiter: RunLimiter[ActorRef], run_id: str, *, resting: bool = False) -> None:
     """Release the permit or position of a run, or with `resting` suspend it, and notify the runs concerned."""
-    ahead = slots.first_queued(NOTIFIED_AT_ONCE)
-    for begun, waiter in slots.suspend(run_id) if resting else slots.release(run_id):
-        waiter.tell(PermitGranted(begun))
-    was = [waiting for waiting, _ in ahead]
-    for number, (waiting, waiter) in enumerate(slots.first_queued(NOTIFIED_AT_ONCE)):
-        if number >= len(was) or was[number] != waiting:
+    before = [waiting for waiting, _ in limiter.first_queued(NOTIFIED_AT_ONCE)]
+    for granted, waiter in limiter.suspend(run_id) if resting else limiter.release(run_id):
+        waiter.tell(PermitGranted(granted))
+    for number, (waiting, waiter) in enumerate(limiter.first_queued(NOTIFIED_AT_ONCE)):
+        if number >= len(before) or before[number] != waiting:
             waiter.try_tell(PositionChanged(waiting))

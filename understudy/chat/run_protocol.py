@@ -85,13 +85,6 @@ class OpenCall:
         """Whether it waits for its user's approval."""
         return self.asked and self.decision is None
 
-    def may_end(self, status: ToolStatus) -> bool:
-        """Return whether it may end with `status`: a call is `denied` if, and only if, it was not approved."""
-        refused = self.decision in (ApprovalDecision.DENY, ApprovalDecision.EXPIRED)
-        if status is ToolStatus.DENIED:
-            return refused
-        return status is not ToolStatus.OK or not (refused or self.waits)
-
 
 @define
 class RunProtocol:
@@ -143,7 +136,11 @@ class RunProtocol:
             case ToolCompleted(call_id=call_id, status=status):
                 if (call := self.calls.get(call_id)) is None:
                     raise RunProtocolError(f"tool call {call_id} completed without a start")
-                if not call.may_end(status):
+                refused = call.decision in (ApprovalDecision.DENY, ApprovalDecision.EXPIRED)
+                undecided = call.asked and call.decision is None
+                if (status is ToolStatus.DENIED and not refused) or (
+                    status is ToolStatus.OK and (refused or undecided)
+                ):
                     raise RunProtocolError(f"tool call {call_id} ended as {status} against its user's decision")
                 del self.calls[call_id]
             case AgentError(agent_id=agent_id):

@@ -13,8 +13,7 @@ from understudy.chat.answer.html import AnswerHtml
 from understudy.chat.attachments import Attachments
 from understudy.chat.memory import AgentMemory
 from understudy.chat.run_limiter import RunLimiter
-from understudy.chat.storage_retry import StorageRetry
-from understudy.chat.storage_waits import StorageWaits
+from understudy.chat.storage_away import StorageRetry, StorageWaits
 from understudy.content.filter import ContentFilter
 from understudy.models.model import Model
 from understudy.storage.quotas import Quotas
@@ -38,10 +37,6 @@ class RunMetrics(Protocol):
         """Count a tool call that ended; `tool` None: the model asked for a tool that its agent does not have."""
 
 
-def announce_nothing(owner: str, thread_id: str, after: int) -> None:
-    """Announce nothing: on a single node there are no other nodes."""
-
-
 @define
 class Services:
     """The dependencies of conversations and runs.
@@ -55,8 +50,8 @@ class Services:
     `storage_retry` retries messages while the database is away.
     `on_relocated(owner, thread_id, conversation)` is called when a conversation stops whose subscribers are to go on
     with the next actor of the thread: another node owns it, or it restarts from the log.
-    `announce(owner, thread_id, after)` tells other nodes that a thread has events after that number. `storage_waits`
-    has what waits for the database, so that clients are told so.
+    `announce(owner, thread_id, after)` tells other nodes that a thread has events after that number; None on a single
+    node. `storage_waits` has the current waits for the database.
     """
 
     store: Store
@@ -75,7 +70,7 @@ class Services:
     silence_s: float = 10.0
     idle_s: float = 300.0
     on_relocated: Callable[[str, str, ActorRef], None] = field(default=lambda *_: None)
-    announce: Callable[[str, str, int], None] = announce_nothing
+    announce: Callable[[str, str, int], None] | None = None
     memory: Callable[[str, str], AgentMemory] | None = None
     storage_retry: StorageRetry | None = None
     quotas: Quotas | None = None

@@ -85,7 +85,7 @@ from understudy.chat.run.run import Run
 from understudy.chat.run_limiter import queue_note, release_permit
 from understudy.chat.run_protocol import Ending, RunProtocol
 from understudy.chat.services import Services
-from understudy.chat.storage_waits import AWAY
+from understudy.chat.storage_away import AWAY
 from understudy.content.summary import build_alert, build_summary
 from understudy.content.vault import equal_but_for_placeholders
 from understudy.observe.logs import new_error_id

@@ -1,12 +1,13 @@
 """The outboxes that are subscribed to a thread. Sending to them never waits."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 
 from attrs import define, field
 
 from actors import ActorRef, Context, Lane
-from transport.wire.events import TERMINAL, Envelope, Error, Event, FinalResponse, MessageAccepted
+from transport.wire.events import Envelope, Error, Event, FinalResponse, MessageAccepted
 from transport.wire.messages import Deliver, Reply, SubscribeThread, UnsubscribeThread
 from understudy.chat.envelope import wrap_about_answer
 from understudy.chat.services import Services
@@ -23,6 +24,11 @@ class Subscribers:
     thread_id: str
     services: Services
     _outboxes: dict[ActorRef, None] = field(factory=dict, init=False)
+    restore: Callable[[Envelope], Envelope] = field(init=False)
+    """Return a stored event with its placeholders restored, as it is sent to its user."""
+
+    def __attrs_post_init__(self) -> None:
+        self.restore = partial(self.services.content_filter.vault.restore_envelope, self.owner)
 
     def __contains__(self, outbox: ActorRef | None) -> bool:
         return outbox in self._outboxes
@@ -35,8 +41,8 @@ class Subscribers:
     ) -> None:
         """Subscribe an outbox from its own cursor, or from `after`. `head` is the number of the thread's last event.
 
-        `unasked`: its client has not spoken of the thread (see `transport.outbox.outbox.Follow`). None, the outbox of a
-        client without a connection, does not follow.
+        `unasked`: its client has not named the thread (see `transport.wire.messages.SubscribeThread`). Nothing happens
+        for None, a client without a connection.
         """
         if outbox is not None:
             self._watch(outbox, context)
@@ -48,12 +54,7 @@ class Subscribers:
             context.watch(outbox, urgent=True)  # nothing is sent to it once it has stopped, although messages wait
 
     def subscribe_all(self, head: int, context: Context, *, after: int | None = None) -> None:
-        """Subscribe all connections of the user, unasked."""
-        for outbox in self.services.outboxes(self.owner, self.thread_id):
-            self.subscribe(outbox, head, context, after=after, unasked=True)
-
-    def subscribe_others(self, head: int, context: Context, *, after: int) -> None:
-        """Subscribe the user's other connections, unasked, to the events after `after`."""
+        """Subscribe, unasked, all connections of the user that are not subscribed yet."""
         for outbox in self.services.outboxes(self.owner, self.thread_id):
             if outbox not in self._outboxes:
                 self.subscribe(outbox, head, context, after=after, unasked=True)
@@ -114,10 +115,6 @@ class Subscribers:
         for outbox in dict.fromkeys((*self._outboxes, *self.services.outboxes(self.owner, self.thread_id))):
             outbox.try_tell(message, lane=Lane.ALERT)
 
-    def restore(self, envelope: Envelope) -> Envelope:
-        """Return a stored event with its placeholders restored, as it is sent to its user."""
-        return self.services.content_filter.vault.restore_envelope(self.owner, envelope)
-
     def send_about_answer(self, event: Event, answer: Message, sender: ActorRef | None) -> None:
         """Send an event about an answer that is not logged to every subscriber, and to its sender in any case."""
         told = wrap_about_answer(answer, event, now=self.services.clock())
@@ -138,22 +135,18 @@ class Subscribers:
             return
         if not self._outboxes or isinstance(envelopes[0].event, MessageAccepted):
             before = (envelopes[0].seq or 1) - 1
-            self.services.announce(self.owner, self.thread_id, before)
-            self.subscribe_others(head, context, after=before)
+            if (announce := self.services.announce) is not None:
+                announce(self.owner, self.thread_id, before)
+            self.subscribe_all(head, context, after=before)
         self.deliver(*map(self.restore, envelopes))
         for envelope in envelopes:
             self.services.metrics.event(envelope, arrived_at)
-            if isinstance(envelope.event, (MessageAccepted, *TERMINAL)):
-                _log_run(envelope, context.ref.path)
-
-
-def _log_run(envelope: Envelope, conversation: str) -> None:
-    # By the conversation's path: the thread's id is the user's own word.
-    extra = {"conversation": conversation, "run_id": envelope.run_id, "agent_type": envelope.agent_type}
-    match envelope.event:
-        case MessageAccepted():
-            log.info("run.accepted", extra=extra)
-        case Error(code=code, error_id=error_id):
-            log.warning("run.failed", extra=extra | {"code": code, "error_id": error_id})
-        case FinalResponse(status=status):
-            log.info("run.ended", extra=extra | {"status": status.value})
+            # The conversation's path identifies the thread: its id is the user's own word.
+            extra = {"conversation": context.path, "run_id": envelope.run_id, "agent_type": envelope.agent_type}
+            match envelope.event:
+                case MessageAccepted():
+                    log.info("run.accepted", extra=extra)
+                case Error(code=code, error_id=error_id):
+                    log.warning("run.failed", extra=extra | {"code": code, "error_id": error_id})
+                case FinalResponse(status=status):
+                    log.info("run.ended", extra=extra | {"status": status.value})

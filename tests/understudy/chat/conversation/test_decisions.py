@@ -154,14 +154,15 @@ class Shell:
         async def prefetch(answers: list[str], owner: str) -> None:
             """Render nothing."""
 
-        ignore = SimpleNamespace(run_resumed=lambda what: None, prefetch=prefetch, restore_text=lambda *ids: ids[-1])
+        ignore = SimpleNamespace(run_resumed=lambda what: None, prefetch=prefetch)
+        vault = SimpleNamespace(restore_text=lambda *ids: ids[-1], restore_envelope=lambda owner, each: each)
         self.services = SimpleNamespace(
             store=self,
             limiter=self.limiter,
             agents=AGENTS,
             metrics=ignore,
             html=ignore,
-            content_filter=SimpleNamespace(vault=ignore),
+            content_filter=SimpleNamespace(vault=vault),
             storage_waits=SimpleNamespace(notify_if_slow=lambda notify: nullcontext()),
             clock=lambda: 0.0,
             summary_from=1,
