@@ -16,6 +16,7 @@ import ast
 import sys
 import sysconfig
 from collections.abc import Callable, Iterator, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import Final
 
@@ -86,7 +87,7 @@ def figures(sizes: Sizes | None = None) -> Iterator[Figure]:
     yield Figure("recall_rules_alone", "%", mean(alone))
     yield Figure("recall_unseen_languages", "%", mean(foreign))
     yield Figure("false_alarms_unseen", "%", mean(alarms))
-    read = prose()[: sizes.prose]
+    read = list(islice(prose(), sizes.prose))
     yield Figure("false_alarms_prose", "%", share_of(read, finder(classifier())))
     yield Figure("false_alarms_rules_alone", "%", share_of(read, rules))
 
@@ -112,16 +113,17 @@ def mean(values: Sequence[float]) -> float:
     return sum(values) / max(1, len(values))
 
 
-def prose() -> list[str]:
-    """Return the paragraphs of the standard library's docstrings, which were not written for this purpose."""
-    library, found = Path(sysconfig.get_path("stdlib")), dict[str, None]()
+def prose() -> Iterator[str]:
+    """Yield the paragraphs of the standard library's docstrings, each once. They were not written for this purpose."""
+    library, seen = Path(sysconfig.get_path("stdlib")), set[str]()
     for file in sorted([*library.glob("*.py"), *library.glob("*/*.py")]):
         if {"test", "tests", "site-packages", "idlelib"}.isdisjoint(file.relative_to(library).parts):
             for node in ast.walk(ast.parse(file.read_bytes())):
                 if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
-                    said = ast.get_docstring(node) or ""
-                    found.update(dict.fromkeys(each for each in said.split("\n\n") if len(each) > PARAGRAPH))
-    return list(found)
+                    for paragraph in (ast.get_docstring(node) or "").split("\n\n"):
+                        if len(paragraph) > PARAGRAPH and paragraph not in seen:
+                            seen.add(paragraph)
+                            yield paragraph
 
 
 def say(text: str) -> None:

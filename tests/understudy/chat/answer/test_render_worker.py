@@ -24,6 +24,13 @@ UNITS = {
     "backslashes": "\\", "escaped quotes": "\\\"", "tags": "<a ", "comments": "/*", "templates": "${", "keys": "a: ",
 }  # fmt: skip
 HOSTILE = {name: unit * (SIZE // len(unit)) for name, unit in UNITS.items()}
+SHORT = 2_500
+"""Characters of the texts that every lexer reads: lexers in quadratic time are then still quick."""
+QUADRATIC = [
+    ("perl", "escaped quotes"), ("makefile", "letters and blanks"), ("md", "blank lines"), ("python", "blank lines"),
+    ("r", "escaped quotes"), ("scala", "letters and blanks"), ("cpp", "lines"), ("ruby", "tags"),
+]  # fmt: skip
+"""The slowest lexers, each with the text that it takes longest for: about a second for `SIZE` characters."""
 COLOURED = sorted({find_lexer_class_by_name(name): name for name in sorted(LANGUAGES)}.values())
 OTHERS = sorted({aliases[0] for _, aliases, _, _ in get_all_lexers() if aliases})
 OWN_S = 0.1
@@ -45,22 +52,33 @@ async def shown(text: str) -> str:
     return html
 
 
+async def check_shown(language: str, name: str, size: int) -> None:
+    """Assert that an answer with hostile code is rendered, and that each character of the code is shown."""
+    code = HOSTILE[name][:size]
+    html = await shown(f"*before {name}*\n\n```{language}\n{code}\n```\n\n*after*\n")
+    assert html.startswith(f"<p><em>before {name}</em></p>")
+    assert html.endswith("<p><em>after</em></p>\n")
+    assert code in text_of(html)
+
+
 @pytest.mark.parametrize("language", COLOURED)
-async def test_code_of_every_language_that_is_coloured(language: str) -> None:
-    """Coloured or not, each character of it is there, and the answer around it is rendered."""
+async def test_hostile_code_of_every_coloured_language_is_shown(language: str) -> None:
     await HTML.warm_up()
-    for name, code in HOSTILE.items():
-        html = await shown(f"*before {name}*\n\n```{language}\n{code}\n```\n\n*after*\n")
-        assert html.startswith(f"<p><em>before {name}</em></p>")
-        assert html.endswith("<p><em>after</em></p>\n")
-        assert code in text_of(html)
+    for name in HOSTILE:
+        await check_shown(language, name, SHORT)
 
 
-async def test_code_of_every_other_name() -> None:
-    """By itself, and as code within Markdown, where a lexer calls others by any name they have."""
+@pytest.mark.parametrize(("language", "name"), QUADRATIC)
+async def test_long_code_for_a_slow_lexer_is_shown(language: str, name: str) -> None:
     await HTML.warm_up()
+    await check_shown(language, name, SIZE)
+
+
+async def test_code_of_every_other_name_is_shown() -> None:
+    """Each name is tried by itself, and within Markdown, whose lexer calls any other lexer by name."""
+    await HTML.warm_up()
+    code = "a \n" * 100 + "\"'[{(" * 20 + "a " * 100 + "\n" * 100
     for language in OTHERS:
-        code = "a \n" * 400 + "\"'[{(" * 50 + "a " * 400 + "\n" * 400
         assert code in text_of(await shown(f"```{language}\n{code}\n```\n"))
         assert code in text_of(await shown(f"````markdown\n```{language}\n{code}\n```\n````\n"))
 
