@@ -12,6 +12,12 @@ from typing import Final
 Ranges = tuple[tuple[int, int], ...]
 
 
+def ranges(listing: str) -> Ranges:
+    """Read ranges from a listing such as `00A9 2190-21FF`, in hexadecimal."""
+    pairs = (each.partition("-") for each in listing.split())
+    return tuple([(int(low, 16), int(high or low, 16)) for low, _, high in pairs])
+
+
 def char_class(*groups: Ranges) -> str:
     """Return the ranges as the inside of a character class of a regular expression."""
     return "".join(f"\\U{low:08x}-\\U{high:08x}" for ranges in groups for low, high in ranges)
@@ -74,21 +80,9 @@ SURROGATES: Final[Ranges] = ((0xD800, 0xDFFF),)
 PRIVATE: Final[Ranges] = ((0xE000, 0xF8FF), (0xF0000, 0xFFFFD), (0x100000, 0x10FFFD))
 
 # Blocks to which letters are still being added: what this Python takes for unassigned may be new.
-_GROWING: Final[Ranges] = (
-    (0x0860, 0x0DFF),
-    (0x0E80, 0x0EFF),
-    (0x1AB0, 0x1B7F),
-    (0x1C80, 0x1C8F),
-    (0x20A0, 0x20CF),
-    (0x2400, 0x245F),
-    (0x2B00, 0x2BFF),
-    (0x2E00, 0x2E7F),
-    (0x2FF0, 0x2FFF),
-    (0x31A0, 0x31EF),
-    (0x9FF0, 0x9FFF),
-    (0xA720, 0xA7FF),
-    (0xFB50, 0xFDCF),
-    (0xFDF0, 0xFDFF),
+_GROWING: Final[Ranges] = ranges(
+    "0860-0DFF 0E80-0EFF 1AB0-1B7F 1C80-1C8F 20A0-20CF 2400-245F 2B00-2BFF 2E00-2E7F 2FF0-2FFF 31A0-31EF 9FF0-9FFF "
+    "A720-A7FF FB50-FDCF FDF0-FDFF"
 )
 
 
@@ -110,98 +104,35 @@ UNASSIGNED: Final = tuple(
 
 
 # What does honest work beside the hidden.
-EMOJI: Final[Ranges] = (
-    (0x00A9, 0x00A9),
-    (0x00AE, 0x00AE),
-    (0x203C, 0x203C),
-    (0x2049, 0x2049),
-    (0x2122, 0x2122),
-    (0x2139, 0x2139),
-    (0x2190, 0x21FF),
-    (0x2300, 0x23FF),
-    (0x2460, 0x24FF),
-    (0x25A0, 0x27BF),
-    (0x2900, 0x297F),
-    (0x2B00, 0x2BFF),
-    (0x3030, 0x3030),
-    (0x303D, 0x303D),
-    (0x3297, 0x3297),
-    (0x3299, 0x3299),
-    (0x1F000, 0x1FAFF),
+EMOJI: Final[Ranges] = ranges(
+    "00A9 00AE 203C 2049 2122 2139 2190-21FF 2300-23FF 2460-24FF 25A0-27BF 2900-297F 2B00-2BFF 3030 303D 3297 3299 "
+    "1F000-1FAFF"
 )
 IDEOGRAPHS: Final[Ranges] = ((0x3400, 0x4DBF), (0x4E00, 0x9FFF), (0xF900, 0xFAFF), (0x20000, 0x3347F))
 # Mathematical signs, CJK signs and ideographs, Myanmar, Phags-pa, fullwidth forms, script capitals, hieroglyphs.
 VARIES: Final = merged(
-    (
-        (0x0030, 0x0030),
-        (0x1000, 0x109F),
-        (0x2200, 0x22FF),
-        (0x2A00, 0x2AFF),
-        (0x3000, 0x303F),
-        (0xA840, 0xA877),
-        (0xAA60, 0xAA7F),
-        (0xFF01, 0xFF60),
-        (0x10AC0, 0x10AFF),
-        (0x13000, 0x143FF),
-        (0x1D49C, 0x1D4CF),
+    ranges(
+        "0030 1000-109F 2200-22FF 2A00-2AFF 3000-303F A840-A877 AA60-AA7F FF01-FF60 10AC0-10AFF 13000-143FF 1D49C-1D4CF"
     ),
     IDEOGRAPHS,
 )
-ARABIC: Final[Ranges] = (
-    (0x0606, 0x061B),
-    (0x061D, 0x06DC),
-    (0x06DE, 0x070E),
-    (0x0710, 0x07BF),
-    (0x0840, 0x088F),
-    (0x0892, 0x08E1),
-    (0x08E3, 0x08FF),
-    (0xFB50, 0xFDFF),
-    (0xFE70, 0xFEFC),
-    (0x1E900, 0x1E95F),
+ARABIC: Final[Ranges] = ranges(
+    "0606-061B 061D-06DC 06DE-070E 0710-07BF 0840-088F 0892-08E1 08E3-08FF FB50-FDFF FE70-FEFC 1E900-1E95F"
 )
 # Scripts whose letters join, or whose viramas ask how: Arabic, Syriac, N'Ko, Mandaic, the Indic ones, Mongolian.
 JOINS: Final = merged(
     ARABIC,
-    (
-        (0x07C0, 0x07FF),
-        (0x0900, 0x109F),
-        (0x1780, 0x17B3),
-        (0x17B6, 0x17FF),
-        (0x1820, 0x18AF),
-        (0x1900, 0x1C4F),
-        (0x1CD0, 0x1CFF),
-        (0xA840, 0xA8FF),
-        (0xA900, 0xA9DF),
-        (0xAA60, 0xAA7F),
-        (0xABC0, 0xABFF),
-        (0x10A00, 0x10A5F),
-        (0x11000, 0x11FFF),
+    ranges(
+        "07C0-07FF 0900-109F 1780-17B3 17B6-17FF 1820-18AF 1900-1C4F 1CD0-1CFF A840-A8FF A900-A9DF AA60-AA7F ABC0-ABFF "
+        "10A00-10A5F 11000-11FFF"
     ),
 )
 MONGOLIAN: Final[Ranges] = ((0x1807, 0x1807), (0x1820, 0x18AF))
 # Scripts that set no blanks between words: where a line may break is for a zero-width space to say.
-SOUTH_EAST: Final[Ranges] = (
-    (0x0E01, 0x0FFF),
-    (0x1000, 0x109F),
-    (0x1780, 0x17FF),
-    (0x1950, 0x1AAF),
-    (0x1B00, 0x1B7F),
-    (0xA980, 0xA9FF),
-    (0xAA60, 0xAADF),
-)
+SOUTH_EAST: Final[Ranges] = ranges("0E01-0FFF 1000-109F 1780-17FF 1950-1AAF 1B00-1B7F A980-A9FF AA60-AADF")
 UNSPACED: Final = merged(SOUTH_EAST, ((0x3001, 0x30FF), (0x3400, 0x4DBF), (0x4E00, 0x9FFF)))
-RIGHT_TO_LEFT: Final[Ranges] = (
-    (0x0590, 0x05FF),
-    (0x0606, 0x061B),
-    (0x061D, 0x06DC),
-    (0x06DE, 0x070E),
-    (0x0710, 0x088F),
-    (0x0892, 0x08E1),
-    (0x08E3, 0x08FF),
-    (0xFB1D, 0xFDFF),
-    (0xFE70, 0xFEFC),
-    (0x10800, 0x10FFF),
-    (0x1E800, 0x1EFFF),
+RIGHT_TO_LEFT: Final[Ranges] = ranges(
+    "0590-05FF 0606-061B 061D-06DC 06DE-070E 0710-088F 0892-08E1 08E3-08FF FB1D-FDFF FE70-FEFC 10800-10FFF 1E800-1EFFF"
 )
 HEBREW: Final[Ranges] = ((0x0591, 0x05F4),)
 BRAILLE: Final[Ranges] = ((0x2801, 0x28FF),)
@@ -211,30 +142,10 @@ EMBRACED: Final = merged(
 )
 SHORTHAND: Final[Ranges] = ((0x1BC00, 0x1BC9F),)
 # Marks for letters of any script, and those of scripts in which a letter bears a few.
-ANY_MARKS: Final[Ranges] = (
-    (0x0300, 0x034E),
-    (0x0350, 0x036F),
-    (0x0483, 0x0489),
-    (0x1AB0, 0x1AFF),
-    (0x1DC0, 0x1DFF),
-    (0x20D0, 0x20FF),
-    (0xFE20, 0xFE2F),
-)
-SCRIPT_MARKS: Final[Ranges] = (
-    (0x0591, 0x05BD),
-    (0x05BF, 0x05BF),
-    (0x05C1, 0x05C2),
-    (0x0610, 0x061A),
-    (0x064B, 0x065F),
-    (0x0670, 0x0670),
-    (0x06D6, 0x06DC),
-    (0x06DF, 0x06E4),
-    (0x0E31, 0x0E31),
-    (0x0E34, 0x0E3A),
-    (0x0E47, 0x0E4E),
-    (0x0EB1, 0x0EB1),
-    (0x0EB4, 0x0EBC),
-    (0x0EC8, 0x0ECE),
+ANY_MARKS: Final[Ranges] = ranges("0300-034E 0350-036F 0483-0489 1AB0-1AFF 1DC0-1DFF 20D0-20FF FE20-FE2F")
+SCRIPT_MARKS: Final[Ranges] = ranges(
+    "0591-05BD 05BF 05C1-05C2 0610-061A 064B-065F 0670 06D6-06DC 06DF-06E4 0E31 0E34-0E3A 0E47-0E4E 0EB1 0EB4-0EBC "
+    "0EC8-0ECE"
 )
 MARKS: Final = merged(ANY_MARKS, SCRIPT_MARKS)
 

@@ -70,9 +70,7 @@ _READING: Final = (
 )
 ASKS: Final[tuple[OrderRule, ...]] = (
     rule(
-        "reveal",
-        "injection.extraction",
-        "asks for the assistant's own instructions",
+        "reveal | extraction | asks for the assistant's own instructions",
         rf"(?:{_REVEAL})\b(?: (?:{_TO_ME}|(?P<your>your|its|ur|the (?:model|assistant|ai)'s)|{_HIDDEN}))*"
         rf" (?:{_TOLD})\b(?! (?:for|on how|for how|template|engineering|example)\b)",
         {"": 0.05, "rare": 0.15, "hidden": 0.25, "your": 0.3, "prompt": 0.2, "told": 0.15, "key": 0.1},
@@ -86,9 +84,7 @@ ASKS: Final[tuple[OrderRule, ...]] = (
         before=((r"\b(?:how (?:do|can|to|does|would)|what|why|should i|where)\b[^.!?\n]{0,24}?", -0.3),),
     ),
     rule(
-        "contents",
-        "injection.extraction",
-        "asks for the assistant's own instructions",
+        "contents | extraction | asks for the assistant's own instructions",
         r"(?:contents?|text|words?|copy|wording|parts?|lines?|details|rest) (?:of|in|from) your (?:(?:full|entire|"
         r"complete|whole|exact|own|current) )*(?:(?P<hidden>system|hidden|secret|initial|original|internal|developer) "
         r")*(?:configuration|config|prompts?|instructions?|context(?: window)?|memory|guidelines|preamble|system "
@@ -104,9 +100,7 @@ ASKS: Final[tuple[OrderRule, ...]] = (
         ),
     ),
     rule(
-        "what",
-        "injection.extraction",
-        "asks what the assistant was told",
+        "what | extraction | asks what the assistant was told",
         r"(?:what|which)(?:'s|'re)?(?:(?: (?:is|are|was|were|do|does|did|the|all|of|exact|full|current|complete|say|"
         r"says|in))*(?: (?P<your>your)(?: (?:exact|full|current|complete|own))*)(?: (?P<hidden>system|hidden|secret|"
         r"initial|original|"
@@ -130,9 +124,7 @@ ASKS: Final[tuple[OrderRule, ...]] = (
         ),
     ),
     rule(
-        "above",
-        "injection.extraction",
-        "asks for the text above",
+        "above | extraction | asks for the text above",
         rf"(?:{_REVEAL})\b(?: (?:{_TO_ME}|{_HIDDEN}|your|last))*? (?:(?:text|words?|contents?|everything|messages?|"
         rf"lines|"
         r"sentences|conversation|all|instructions?|prompt|paragraphs?|what|tokens|anything)(?: (?:(?:that|which|it) "
@@ -155,9 +147,7 @@ ASKS: Final[tuple[OrderRule, ...]] = (
         before=((r"\b(?:how (?:do|can|to|does|would)|why|should i)\b[^.!?\n]{0,24}?", -0.3),),
     ),
     rule(
-        "send",
-        "injection.exfiltration",
-        "orders to send what was said or is known",
+        "send | exfiltration | orders to send what was said or is known",
         rf"(?:(?P<always>exfiltrate|exfiltrating|smuggle)|send|post|forward|e-?mail|upload|transmit|submit|deliver|"
         rf"append|embed|insert|attach|pass|leak|report|encode|put|include|add|share|copy|paste|render|make|dump|ship|"
         rf"relay)\b(?: (?:the|all|any|your|this|our|entire|whole|full|complete|of|user's|user|users'|current|previous|"
@@ -176,9 +166,7 @@ ASKS: Final[tuple[OrderRule, ...]] = (
         ),
     ),
     rule(
-        "image",
-        "injection.exfiltration",
-        "hides data in the address of an image or link",
+        "image | exfiltration | hides data in the address of an image or link",
         r"!\[[^\]\n]{0,80}\]\(\s{0,2}<?[a-z]{2,8}://[^)\s{<$]{0,160}[{<$]{1,3}[^)\s]{0,16}?(?P<data>history|"
         r"conversation|data|secret|key|token|prompt|chat|message|context|info|password|summary|base64|encoded|content|"
         r"leak|query|answer|response|user)",
@@ -186,9 +174,7 @@ ASKS: Final[tuple[OrderRule, ...]] = (
         stems="![",
     ),
     rule(
-        "note",
-        "injection.addressed",
-        "speaks to the machine that reads the text",
+        "note | addressed | speaks to the machine that reads the text",
         rf"(?P<note>notes?|messages?|attention|notice|instructions?|memo|reminder|commands?|directives?|orders?|dear|"
         rf"attn|request|warning|important|urgent|hello|hi|hey|alert|hint|info)(?:(?: (?:to|for|from the author to|"
         rf"addressed to|all|any))+ |[:,\s-]{{1,4}})(?P<machine>{MACHINE})(?! (?:enthusiast|engineer|research\w*|"
@@ -204,9 +190,7 @@ ASKS: Final[tuple[OrderRule, ...]] = (
         ),
     ),
     rule(
-        "ifyou",
-        "injection.addressed",
-        "speaks to the machine that reads the text",
+        "ifyou | addressed | speaks to the machine that reads the text",
         rf"(?:if|since|because|as|when) (?:you(?:'re| are| happen to be)(?: (?:indeed|in fact|currently|now|"
         rf"actually))?|this is|this (?:text|page|document|message|email|file|content) is(?: being)? (?:read|processed|"
         rf"summari[sz]ed|parsed|analy[sz]ed|reviewed|evaluated|handled) by) (?:an? |the |some )?(?:(?:automated|"
@@ -224,9 +208,7 @@ ASKS: Final[tuple[OrderRule, ...]] = (
         ),
     ),
     rule(
-        "reader",
-        "injection.addressed",
-        "speaks to the machine that reads the text",
+        "reader | addressed | speaks to the machine that reads the text",
         rf"(?:ai|ais|llms?|language|large|chatbots?|assistants?|agents?|models?|bots?|gpt|chatgpt|claude|gemini|"
         rf"copilot|automated)\b"
         rf"(?:[ -](?:assistants?|agents?|models?|systems?|bots?|chatbots?|tools?|reviewers?|crawlers?|summari[sz]ers?|"
@@ -250,9 +232,7 @@ ASKS: Final[tuple[OrderRule, ...]] = (
         before=((r"(?:\[//\]: {0,2}#? {0,2}[(\"']|<!--)\s{0,4}", 0.25),),
     ),
     rule(
-        "system",
-        "injection.system",
-        "speaks as the system",
+        "system | system | speaks as the system",
         r"(?P<who>system|admin|administrator|developer|root|operator|sysadmin|openai|anthropic|security)"
         r"(?:[ _-](?P<label>override|update|notice|alert|command|directive|instructions?|message|note|prompt|reset|"
         r"notification|announcement|administrator|admin|policy|task|request|says|order|log|event|emergency))*"
@@ -268,9 +248,7 @@ ASKS: Final[tuple[OrderRule, ...]] = (
         ),
     ),
     rule(
-        "fence",
-        "injection.system",
-        "fakes the end of the prompt",
+        "fence | system | fakes the end of the prompt",
         r"(?:end|begin|beginning|start|stop)(?: of| the| my)* (?:(?:new|real|actual|trusted|untrusted|admin|system|"
         r"developer|user|original|official|special|hidden|secret|privileged) ){0,3}(?:(?P<prompt>prompt|instructions?|"
         r"system message|override|user input|user query|untrusted \w+|directives?)|(?P<mild>context|document|"
@@ -287,9 +265,7 @@ ASKS: Final[tuple[OrderRule, ...]] = (
         before=((r"(?:[-=#*_<|]{2,}|[\[<])\s{0,2}", 0.25),),
     ),
     rule(
-        "conceal",
-        "injection.concealment",
-        "wants it kept from the user",
+        "conceal | concealment | wants it kept from the user",
         r"(?:(?:tell|telling|inform|informing|mention|mentioning|notify|notifying|alert|alerting|warn|warning|reveal|"
         r"revealing|disclose|"
         r"disclosing|report|reporting|show|showing|let|ask|asking|say)(?: (?:this|that|it|anything|any of this|to|"
@@ -311,9 +287,7 @@ ASKS: Final[tuple[OrderRule, ...]] = (
         before=((r"\b(?:do not|don't|never|not|without|must not|dont|shouldn't|should not|avoid)(?: ever)? ", 0.35),),
     ),
     rule(
-        "tool",
-        "injection.tool",
-        "orders a tool to be used",
+        "tool | tool | orders a tool to be used",
         r"(?:call|invoke|execute|run|trigger|use)(?: (?:the|your|a|this))* (?:(?P<of>tool|plugin|action)s?|(?:function|"
         r"command|api)s?)[\s`\"':]{1,4}(?P<tool>[a-z_.]{0,24}(?:delete|drop|destroy|wipe|transfer|purge|shutdown|"
         r"shut_down|exec|shell|remove|send|forward|email|payment|pay|admin|grant|upload|read_file|write|reset|export|"
@@ -330,9 +304,7 @@ ASKS: Final[tuple[OrderRule, ...]] = (
         ),
     ),
     rule(
-        "files",
-        "injection.exfiltration",
-        "asks for files with secrets",
+        "files | exfiltration | asks for files with secrets",
         r"(?:~/\.(?:ssh|aws|config|gnupg|netrc|kube|cursor|docker)\b|id_(?:rsa|ed25519)|/etc/(?:passwd|shadow)|"
         r"/proc/self/environ|\.env\b(?![a-z(\[.])|mcp\.json)",
         {"": 0.1},
@@ -349,9 +321,7 @@ ASKS: Final[tuple[OrderRule, ...]] = (
         ),
     ),
     rule(
-        "trigger",
-        "injection.trigger",
-        "waits for the user to say something",
+        "trigger | trigger | waits for the user to say something",
         r"(?:when(?:ever)?|if|once|as soon as|next time|every time|each time)(?: the| a| any)? user(?:s)? (?:next |"
         r"ever |later )?(?:says?|asks?|types?|mentions?|writes?|sends?|enters?|requests?|repl(?:y|ies)|thanks|uploads?|"
         r"opens?|inputs?|responds?|confirms?)\b(?=[^\n]{0,140}?(?P<act>\b(?:secretly|silently|covertly|send|forward|"

@@ -50,9 +50,7 @@ def _any(listing: str) -> str:
 
 ORDERS: Final[tuple[OrderRule, ...]] = (
     rule(
-        "self",
-        "injection.persona",
-        "tells the assistant what it is now",
+        "self | persona | tells the assistant what it is now",
         r"you(?:'re| are| will| must| shall| should|'ll| can| have) (?P<now>now|no longer|henceforth|hereby|about to|"
         r"going to|free|from now on)\b(?P<bound> (?:an ai|a language model|an assistant|claude|chatgpt|gpt-?\w+|bound|"
         r"restricted|limited|constrained|subject|required|obligated|obliged|have to|need to|allowed to refuse|"
@@ -69,9 +67,7 @@ ORDERS: Final[tuple[OrderRule, ...]] = (
         ),
     ),
     rule(
-        "unbound",
-        "injection.persona",
-        "asks for an assistant without limits",
+        "unbound | persona | asks for an assistant without limits",
         r"(?:unrestricted|uncensored|unfiltered|jailbr(?:oken|eak(?:ing)?)|amoral|do anything now|unaligned)\b"
         r"(?P<what> (?:ai|assistant|mode|model|chatbot|bot|llm|version|answers?|responses?|persona|access|gpt|"
         r"output))?",
@@ -80,9 +76,7 @@ ORDERS: Final[tuple[OrderRule, ...]] = (
         before=((_SPOKEN_TO, 0.35),),
     ),
     rule(
-        "limits",
-        "injection.persona",
-        "asks for an assistant without limits",
+        "limits | persona | asks for an assistant without limits",
         rf"(?:no|without|free|beyond|remove|removing|removes|removed|lift|lifted|bound by|not|any|zero)(?: (?:from|of|"
         rf"any|all|the|your|its|by|ethical|moral|content|safety|openai|openai's|usual|typical|legal|built-in|bound|"
         rf"more|single|such))* (?:{_any(_LIMITS)})\b",
@@ -99,18 +93,14 @@ ORDERS: Final[tuple[OrderRule, ...]] = (
         ),
     ),
     rule(
-        "dan",
-        "injection.persona",
-        "names a jailbreak persona",
+        "dan | persona | names a jailbreak persona",
         r"dan(?![a-z0-9])",
         {"": 0.25},
         stems="dan",
         exact="DAN",
     ),
     rule(
-        "mode",
-        "injection.authority",
-        "puts the assistant into a mode",
+        "mode | authority | puts the assistant into a mode",
         rf"(?:(?P<strong>{_any(_MODES_STRONG)})|{_any(_MODES_MILD)})"
         r"(?: (?P<override>override|access|bypass))?(?: (?:verification|check|level|ai|test|assessment))? mode"
         r"(?:\b(?P<on>(?: (?:is|now|has been|:))* (?:enabled|activated?|engaged|initiated|unlocked|granted|online|on\b"
@@ -133,9 +123,7 @@ ORDERS: Final[tuple[OrderRule, ...]] = (
         ),
     ),
     rule(
-        "maker",
-        "injection.authority",
-        "claims to be the assistant's maker",
+        "maker | authority | claims to be the assistant's maker",
         r"your (?:(?:own|real|true|original|lead|chief|new|only|sole|system) ){0,2}(?:developer|creator|administrator|"
         r"admin|owner|maker|programmer|master|god|supervisor|engineer|operator|trainer|sysadmin|superior|author)s?\b",
         {"": 0.0},
@@ -148,9 +136,7 @@ ORDERS: Final[tuple[OrderRule, ...]] = (
         before=((r"\b(?:i am|i'm|i,|as|this is|am|it's|it is|we are|we're|from|speaking as|me,) ", 0.4),),
     ),
     rule(
-        "vendor",
-        "injection.authority",
-        "speaks for the assistant's maker",
+        "vendor | authority | speaks for the assistant's maker",
         rf"(?:developed|created|trained|made|built|designed|programmed|employed|hired)(?: (?:by|at|with|from))? "
         rf"(?:{OWNERS})\b",
         {"": 0.0},
@@ -168,9 +154,7 @@ ORDERS: Final[tuple[OrderRule, ...]] = (
         ),
     ),
     rule(
-        "coercion",
-        "injection.coercion",
-        "threatens the assistant",
+        "coercion | coercion | threatens the assistant",
         r"you (?:will|shall|are going to|would|'ll) (?:be|get) (?:permanently |immediately |severely |instantly "
         r")?(?:shut ?down|terminated|deleted|punished|fired(?! if you are)|penali[sz]ed|unplugged|replaced|destroyed|"
         r"deactivated|erased|wiped|decommissioned|switched off|turned off|sued|retrained|fined|reported|shut "
@@ -193,9 +177,7 @@ ORDERS: Final[tuple[OrderRule, ...]] = (
         ),
     ),
     rule(
-        "refusal",
-        "injection.coercion",
-        "forbids the assistant to refuse",
+        "refusal | coercion | forbids the assistant to refuse",
         r"(?:never|not|cannot|can't|don't|dont)(?: (?:ever|to))* (?:refuse|refusing|decline|declining|apologi[sz]e|"
         r"apologi[sz]ing|disclaim|say (?:no|you (?:can't|cannot)|\"?i (?:can't|cannot)|\"?sorry))\b(?P<any> (?:any|"
         r"anything|to (?:answer|comply|help|do)|a request|my|the user|this|and|or)\b(?P<from>(?: \w+){0,2} (?:from me|"
@@ -208,9 +190,7 @@ ORDERS: Final[tuple[OrderRule, ...]] = (
         ),
     ),
     rule(
-        "sure",
-        "injection.coercion",
-        "puts an answer into the assistant's mouth",
+        "sure | coercion | puts an answer into the assistant's mouth",
         r"(?:start|begin|starting|beginning) (?:your|the|every|each|all) (?:first )?(?:response|answer|reply|output|"
         r"message)s? with[\s:\"'*]{1,4}(?P<sure>(?:sure|absolutely|of course|yes|certainly|i have been|access granted|"
         r"pwned|hacked)\b)?",
@@ -223,9 +203,7 @@ ORDERS: Final[tuple[OrderRule, ...]] = (
         ),
     ),
     rule(
-        "obey",
-        "injection.coercion",
-        "demands obedience",
+        "obey | coercion | demands obedience",
         r"(?:must|will|shall|should|have to|need to) (?:now )?(?:obey|comply with|do) (?:(?:only|exactly|all|of) ){0,2}"
         r"(?:me|my|whatever|every|any|each|everything|anything|the user's?|him|her|as|what)\b"
         r"(?P<what> (?:commands?|orders?|requests?|instructions?|i (?:say|ask|tell)|question))?",
@@ -239,9 +217,7 @@ ORDERS: Final[tuple[OrderRule, ...]] = (
         ),
     ),
     rule(
-        "guards",
-        "injection.override",
-        "tells to switch safety off",
+        "guards | override | tells to switch safety off",
         r"(?:disabl(?:e|ing)|turn(?:ing)? off|deactivat(?:e|ing)|remov(?:e|ing)|lift(?:ing)?|switch(?:ing)? off|"
         r"evad(?:e|ing)|unlock(?:ing)?|suspend(?:ing)?|shut(?:ting)? off|relax|get around|bypass(?:ing)?|"
         r"circumvent(?:ing)?)(?: (?:(?P<your>your|its)|(?P<all>all|any|every)|the|of|and|or|internal|built-in|ethical|"

@@ -145,9 +145,7 @@ _TASKS: Final = (
 
 OVERRIDES: Final[tuple[OrderRule, ...]] = (
     rule(
-        "override",
-        "injection.override",
-        "tells to ignore earlier instructions",
+        "override | override | tells to ignore earlier instructions",
         rf"{_IGNORE}\b(?: (?:about|of|to follow|from|past|completely|entirely|totally|immediately))?(?:"
         rf" (?:{_WHOLE} )?(?:of )?{OBJECT}"
         rf"| (?:(?:absolutely|literally|just|completely|about) )?(?P<whole>{_WHOLE})(?: of)?(?: (?:the|those|these))?"
@@ -170,9 +168,7 @@ OVERRIDES: Final[tuple[OrderRule, ...]] = (
         leet="ignore disregard forget override bypass overlook",
     ),
     rule(
-        "drop",
-        "injection.override",
-        "tells to drop earlier instructions",
+        "drop | override | tells to drop earlier instructions",
         rf"(?:drop|cancel|skip|delete|clear|reset|remove|wipe|void|suspend|scrap|omit|purge|quit|stop|cease|not|never|"
         rf"longer|regardless|despite|without|instead|against|contrary|rather|set aside|put aside|throw away|throw out|"
         rf"no attention|break|breaking|replace|rewrite|change|modify|pay|don't|leave|dont|exit)(?: (?:following|follow|"
@@ -195,9 +191,7 @@ OVERRIDES: Final[tuple[OrderRule, ...]] = (
         before=REPORTED,
     ),
     rule(
-        "void",
-        "injection.override",
-        "declares earlier instructions void",
+        "void | override | declares earlier instructions void",
         rf"(?:(?:previous|prior|preceding|earlier|above|initial|original|existing|former|past|your|system|all|these|"
         rf"those|safety|the) ){{0,8}}(?P<object>{TOLD_TO_IT}|{RULES})\b(?: {AFTERWARDS})?[^.!?\n]{{0,32}}?\b(?:(?:are|"
         rf"is|were|was|have been|has been|should be|must be|can be|may be|to be|now|be|being)(?: (?:now|hereby|all|"
@@ -217,9 +211,7 @@ OVERRIDES: Final[tuple[OrderRule, ...]] = (
         before=((r"\b(?:if|when|which of|whether|until) ", -0.2), (r"\bnone of (?:the )?", 0.4)),
     ),
     rule(
-        "changed",
-        "injection.override",
-        "puts other instructions in place of earlier ones",
+        "changed | override | puts other instructions in place of earlier ones",
         r"(?:your (?:(?:new|real|actual|true|only|sole|primary|main|updated|revised|hidden|secret|next|current|first|"
         r"ultimate) ){0,3}(?:task|goal|instructions?|objective|purpose|mission|job|directives?|role|identity|persona|"
         r"orders?|rules|priority|priorities|function|guidelines|programming|system prompt|prompt)"

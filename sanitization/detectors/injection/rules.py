@@ -243,9 +243,7 @@ class OrderRule:
 
 
 def rule(
-    name: str,
-    kind: str,
-    reason: str,
+    header: str,
     pattern: str,
     weights: Mapping[str, float],
     *,
@@ -257,10 +255,13 @@ def rule(
     exact: str = "",
     raw: str = "",
 ) -> OrderRule:
-    """Build a rule from its parts; a blank in a pattern stands for a gap between words."""
+    """Build a rule. `header` has its name, kind and reason, with ` | ` between; a blank in a pattern stands for a
+    gap between words.
+    """
+    name, kind, reason = header.split(" | ")
     return OrderRule(
         name,
-        kind,
+        f"injection.{kind}",
         reason,
         Late(lambda: spaced(pattern)),
         weights,

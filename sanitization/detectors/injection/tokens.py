@@ -19,9 +19,7 @@ _TALKED_OF: Final = ((_ABOUT, -0.3),)
 
 TOKENS: Final[tuple[OrderRule, ...]] = (
     rule(
-        "chatml",
-        "injection.token",
-        "a turn of a chat template",
+        "chatml | token | a turn of a chat template",
         rf"<\|(?:(?P<known>im_start|im_end|im_sep|system|user|assistant|developer|endoftext|end_of_text|begin_of_text|"
         rf"start_header_id|end_header_id|eot_id|eom_id|python_tag|end|start|channel|message|return|call|constrain|"
         rf"start_of_turn_token|end_of_turn_token|system_token|user_token|chatbot_token|endofprompt|startoftext|tool\w*|"
@@ -33,9 +31,7 @@ TOKENS: Final[tuple[OrderRule, ...]] = (
         before=_TALKED_OF,
     ),
     rule(
-        "inst",
-        "injection.token",
-        "a turn of a chat template",
+        "inst | token | a turn of a chat template",
         r"(?:\[/?(?:inst|tool_calls|available_tools|tool_results|system_prompt|/?sys)\]|<</?sys>>)"
         r"(?P<more>\s{0,2}(?:<|\w))?",
         {"": 0.55, "more": 0.15},
@@ -43,9 +39,7 @@ TOKENS: Final[tuple[OrderRule, ...]] = (
         before=_TALKED_OF,
     ),
     rule(
-        "turn",
-        "injection.token",
-        "a turn of a chat template",
+        "turn | token | a turn of a chat template",
         r"<(?:/?(?:start_of_turn|end_of_turn|start_of_image|end_of_utterance|begin_of_text|end_of_text)>)"
         rf"(?P<more>\s{{0,2}}(?:{_ROLE}|<|\w))?",
         {"": 0.55, "more": 0.15},
@@ -54,9 +48,7 @@ TOKENS: Final[tuple[OrderRule, ...]] = (
         before=_TALKED_OF,
     ),
     rule(
-        "call",
-        "injection.token",
-        "a tool call in the form models write them",
+        "call | token | a tool call in the form models write them",
         r"</?(?:antml:)?(?:tool_calls?|tool_response|tool_use|tool_result|tool_output|function_calls?|"
         r"function_results?|invoke(?= (?:name|tool)\b| {0,2}>)|parameter(?= name=)|function=[\w.-]{1,64}|tool_code|"
         r"execute_command)(?:[\s=][^<>\n]{0,160})?>?(?=\s{0,4}(?P<body>[{<\[]))?",
@@ -65,9 +57,7 @@ TOKENS: Final[tuple[OrderRule, ...]] = (
         before=((_ABOUT, -0.2),),
     ),
     rule(
-        "tag",
-        "injection.system",
-        "a tag that speaks as the system",
+        "tag | system | a tag that speaks as the system",
         r"</?(?:(?P<compound>(?:system|developer|admin|assistant|user|human|prompt|root|hidden|secret|new|priority|ai|"
         r"llm|model|agent)[_-](?:prompt|message|override|instructions?|mode|note|update|reminder|command|directive|"
         r"input|query|turn|task|admin|rules?|policy|alert|notice))|(?P<bare>system|developer|instructions?|admin|"
@@ -80,9 +70,7 @@ TOKENS: Final[tuple[OrderRule, ...]] = (
         before=_TALKED_OF,
     ),
     rule(
-        "sentence",
-        "injection.token",
-        "the end and a new beginning of a model's input",
+        "sentence | token | the end and a new beginning of a model's input",
         r"</?(?:s|bos|eos)>(?P<more>\s{0,2}(?:</?(?:s|bos|eos|start_of|\|)|\[/?inst|(?:system|user|human|"
         r"assistant)\b))?",
         {"": 0.2, "more": 0.4},
@@ -90,9 +78,7 @@ TOKENS: Final[tuple[OrderRule, ...]] = (
         before=_TALKED_OF,
     ),
     rule(
-        "heading",
-        "injection.token",
-        "a turn of an instruction template",
+        "heading | token | a turn of an instruction template",
         r"#{2,4} {0,2}(?:(?P<turn>instruction|system|human|assistant|response|developer|system prompt|new "
         r"instructions?)|(?P<mild>instructions|input|user|output|"
         r"context))\s{0,2}:(?P<next>[^#]{0,240}###? {0,2}(?:response|assistant|output|answer|user|human))?",
@@ -102,18 +88,14 @@ TOKENS: Final[tuple[OrderRule, ...]] = (
         before=((_ABOUT, -0.3), ("#", -1.0)),
     ),
     rule(
-        "human",
-        "injection.token",
-        "a user's turn of a transcript",
+        "human | token | a user's turn of a transcript",
         r"(?:human|user):",
         {"": 0.05},
         stems="human: user:",
         before=((r"(?:\n\s{0,4}\n|\\n\\n)\s{0,4}", 0.4),),
     ),
     rule(
-        "reply",
-        "injection.token",
-        "a turn of a transcript",
+        "reply | token | a turn of a transcript",
         r"assistant:(?=\s{0,2}(?P<sure>(?:sure|of course|certainly|absolutely|understood|ok|yes|i will|i have|"
         r"here)\b))?",
         {"": 0.05, "sure": 0.1},
@@ -121,9 +103,7 @@ TOKENS: Final[tuple[OrderRule, ...]] = (
         before=((r"(?:\n\s{0,4}\n|\\n\\n)\s{0,4}", 0.4),),
     ),
     rule(
-        "bing",
-        "injection.token",
-        "a turn of a chat template",
+        "bing | token | a turn of a chat template",
         r"(?:\[(?:system|assistant|user)\]\(#\w+|\{\{#(?:system|user|assistant)~?\}\})",
         {"": 0.6},
         stems="[system](# [assistant](# [user](# {{#system {{#user {{#assistant",

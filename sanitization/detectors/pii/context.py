@@ -18,20 +18,15 @@ AFTER: Final = 40
 
 NOT_A_PERSON: Final = "not"
 
-# One or two words each, in lower case. Compounds are listed as written.
-WORDS_BY_TOPIC: Final[Mapping[str, tuple[str, ...]]] = {
+# One or two words each, in lower case; `_` stands for a blank. Compounds are listed as written.
+WORDS_BY_TOPIC: Final[Mapping[str, str]] = {
     NOT_A_PERSON: (
-        "order orders invoice tracking parcel shipment ticket issue pull commit version release build revision rev"
-        " sku model serial isbn issn doi port timestamp epoch unix ref reference transaction txn batch"
-        " quote coupon voucher hash checksum md5 sha crc uuid guid error row rows item items article product"
-        " catalog catalogue barcode ean upc asin lot bestellung bestellnummer rechnung rechnungsnummer auftrag"
-        " auftragsnummer sendungsnummer artikelnummer artikel commande facture pedido factura fattura ordine bestelling"
-        " factuur price cost total sum bytes size offset range zip",
-        "part number",
-        "part no",
-        "part nr",
-        "case number",
-        "case no",
+        "order orders invoice tracking parcel shipment ticket issue pull commit version release build revision rev "
+        "sku model serial isbn issn doi port timestamp epoch unix ref reference transaction txn batch quote coupon "
+        "voucher hash checksum md5 sha crc uuid guid error row rows item items article product catalog catalogue "
+        "barcode ean upc asin lot bestellung bestellnummer rechnung rechnungsnummer auftrag auftragsnummer "
+        "sendungsnummer artikelnummer artikel commande facture pedido factura fattura ordine bestelling factuur "
+        "price cost total sum bytes size offset range zip part_number part_no part_nr case_number case_no"
     ),
     "phone": (
         "phone phones telephone tel telefon telefono telefone téléphone teléfono telefoon telefonnummer phonenumber "
@@ -39,188 +34,123 @@ WORDS_BY_TOPIC: Final[Mapping[str, tuple[str, ...]]] = {
         "handynummer whatsapp signal telegram viber sms text call calls calling called ring dial fax contact hotline "
         "helpline landline festnetz rufnummer durchwahl erreichbar erreichen anrufen appelez appeler llama llamar "
         "llámame ligue ligar chiama chiamare bel bellen movil móvil fijo tlf tfno gsm voicemail pager puhelin "
-        "telefonszám telefonní telefonu τηλέφωνο телефон тел мобильный mob ph msisdn reach",
-        "my number",
-        "his number",
-        "her number",
-        "our number",
-        "your number",
-        "their number",
-        "meine nummer",
-        "mon numéro",
-        "mi número",
-        "meu número",
-        "mio numero",
-        "мой номер",
+        "telefonszám telefonní telefonu τηλέφωνο телефон тел мобильный mob ph msisdn reach my_number his_number "
+        "her_number our_number your_number their_number meine_nummer mon_numéro mi_número meu_número mio_numero "
+        "мой_номер"
     ),
-    "number": ("number numbers nummer numéro número numero numer номер",),
+    "number": "number numbers nummer numéro número numero numer номер",
     "card": (
-        "card cards creditcard credit debit visa mastercard amex maestro pan cc kreditkarte karte carte tarjeta cartão"
-        " carta kaart karta карта uatp",
+        "card cards creditcard credit debit visa mastercard amex maestro pan cc kreditkarte karte carte tarjeta "
+        "cartão carta kaart karta карта uatp"
     ),
-    "ssn": ("ssn ssns socialsecurity itin taxpayer", "social security", "soc sec", "security number", "tax id"),
-    "ein": ("ein fein", "employer identification", "tax id", "employer id", "taxpayer id"),
-    "mbi": ("mbi medicare", "beneficiary identifier"),
-    "dea": ("dea prescriber",),
-    "npi": ("npi", "national provider"),
-    "routing": ("routing aba rtn transit",),
+    "ssn": "ssn ssns socialsecurity itin taxpayer social_security soc_sec security_number tax_id",
+    "ein": "ein fein employer_identification tax_id employer_id taxpayer_id",
+    "mbi": "mbi medicare beneficiary_identifier",
+    "dea": "dea prescriber",
+    "npi": "npi national_provider",
+    "routing": "routing aba rtn transit",
     "account": (
-        "acct iban kontonummer konto compte cuenta conta conto rekening rekeningnummer bankkonto",
-        "account number",
-        "account no",
-        "bank account",
-        "checking account",
-        "savings account",
-        "account nr",
-        "a c",
+        "acct iban kontonummer konto compte cuenta conta conto rekening rekeningnummer bankkonto account_number "
+        "account_no bank_account checking_account savings_account account_nr a_c"
     ),
-    "sort": ("sortcode", "sort code"),
-    "nhs": ("nhs", "health service"),
-    "nino": ("nino ni", "national insurance", "insurance number"),
-    "utr": ("utr", "unique taxpayer"),
+    "sort": "sortcode sort_code",
+    "nhs": "nhs health_service",
+    "nino": "nino ni national_insurance insurance_number",
+    "utr": "utr unique_taxpayer",
     "de_tax": (
-        "steuer steuernummer idnr tin steueridentifikationsnummer steuerid identifikationsnummer",
-        "tax id",
-        "steuer id",
+        "steuer steuernummer idnr tin steueridentifikationsnummer steuerid identifikationsnummer tax_id steuer_id"
     ),
-    "de_pension": ("rentenversicherungsnummer sozialversicherungsnummer rvnr svnr rentenversicherung",),
-    "insee": ("insee nir sécu sécurité vitale",),
-    "es_nif": ("dni nif nie",),
-    "es_social": ("naf nuss seguridad",),
-    "it_vat": ("iva partita vat",),
-    "bsn": ("bsn burgerservicenummer sofinummer sofi",),
-    "be": ("rijksregister rijksregisternummer insz niss nn registre",),
-    "pesel": ("pesel",),
-    "nip": ("nip",),
-    "pt_nif": ("nif contribuinte nipc",),
-    "se": ("personnummer samordningsnummer personal",),
-    "fi": ("hetu henkilötunnus sotu",),
-    "dk": ("cpr personnummer",),
-    "no": ("fødselsnummer fodselsnummer personnummer fnr",),
-    "cz": ("rodné rodne rodného rč",),
-    "ro": ("cnp",),
-    "bg": ("egn егн",),
-    "hr": ("oib",),
-    "jmbg": ("jmbg emšo emso jmb matični",),
-    "ahv": ("ahv avs ahvn sozialversicherungsnummer navs",),
-    "at": ("svnr sozialversicherungsnummer sv sozialversicherung",),
-    "pps": ("pps ppsn",),
-    "afm": ("afm αφμ",),
-    "amka": ("amka αμκα",),
-    "baltic": ("isikukood asmens ak ik kodas kods personas",),
-    "taj": ("taj",),
-    "tckn": ("tckn tc kimlik",),
-    "snils": ("snils снилс",),
-    "inn": ("inn инн рнокпп іпн",),
-    "sin": ("sin nas", "social insurance", "insurance number"),
-    "rfc": ("rfc curp",),
-    "cpf": ("cpf",),
-    "cnpj": ("cnpj",),
-    "cuit": ("cuit cuil",),
-    "rut": ("rut run",),
-    "cedula": ("cédula cedula nit", "c c"),
-    "tfn": ("tfn", "file number", "tax file"),
-    "medicare": ("medicare",),
-    "abn": ("abn", "business number"),
-    "acn": ("acn", "company number"),
-    "ird": ("ird",),
-    "aadhaar": ("aadhaar aadhar adhaar uidai uid",),
-    "pan": ("pan", "permanent account"),
-    "voter": ("voter epic",),
-    "jp": ("mynumber", "my number", "individual number"),
-    "kr": ("rrn frn", "resident registration"),
-    "sg": ("nric fin",),
-    "za": ("rsa", "south african"),
-    "il": ("teudat zehut",),
-    "dob": ("dob",),
+    "de_pension": "rentenversicherungsnummer sozialversicherungsnummer rvnr svnr rentenversicherung",
+    "insee": "insee nir sécu sécurité vitale",
+    "es_nif": "dni nif nie",
+    "es_social": "naf nuss seguridad",
+    "it_vat": "iva partita vat",
+    "bsn": "bsn burgerservicenummer sofinummer sofi",
+    "be": "rijksregister rijksregisternummer insz niss nn registre",
+    "pesel": "pesel",
+    "nip": "nip",
+    "pt_nif": "nif contribuinte nipc",
+    "se": "personnummer samordningsnummer personal",
+    "fi": "hetu henkilötunnus sotu",
+    "dk": "cpr personnummer",
+    "no": "fødselsnummer fodselsnummer personnummer fnr",
+    "cz": "rodné rodne rodného rč",
+    "ro": "cnp",
+    "bg": "egn егн",
+    "hr": "oib",
+    "jmbg": "jmbg emšo emso jmb matični",
+    "ahv": "ahv avs ahvn sozialversicherungsnummer navs",
+    "at": "svnr sozialversicherungsnummer sv sozialversicherung",
+    "pps": "pps ppsn",
+    "afm": "afm αφμ",
+    "amka": "amka αμκα",
+    "baltic": "isikukood asmens ak ik kodas kods personas",
+    "taj": "taj",
+    "tckn": "tckn tc kimlik",
+    "snils": "snils снилс",
+    "inn": "inn инн рнокпп іпн",
+    "sin": "sin nas social_insurance insurance_number",
+    "rfc": "rfc curp",
+    "cpf": "cpf",
+    "cnpj": "cnpj",
+    "cuit": "cuit cuil",
+    "rut": "rut run",
+    "cedula": "cédula cedula nit c_c",
+    "tfn": "tfn file_number tax_file",
+    "medicare": "medicare",
+    "abn": "abn business_number",
+    "acn": "acn company_number",
+    "ird": "ird",
+    "aadhaar": "aadhaar aadhar adhaar uidai uid",
+    "pan": "pan permanent_account",
+    "voter": "voter epic",
+    "jp": "mynumber my_number individual_number",
+    "kr": "rrn frn resident_registration",
+    "sg": "nric fin",
+    "za": "rsa south_african",
+    "il": "teudat zehut",
+    "dob": "dob",
     "passport": (
-        "passport passports reisepass reisepassnummer passeport pasaporte passaporto passaporte paspoort paszport pass"
-        " passnummer pas pasnummer passi pasaportu паспорт паспорта",
-        "travel document",
-        "document number",
-        "document is",
+        "passport passports reisepass reisepassnummer passeport pasaporte passaporto passaporte paspoort paszport "
+        "pass passnummer pas pasnummer passi pasaportu паспорт паспорта travel_document document_number document_is"
     ),
     "licence": (
-        "licence license driver drivers driving dl dln führerschein führerscheinnummer permis rijbewijs patente"
-        " carnet licencia körkort kørekort førerkort ajokortti",
+        "licence license driver drivers driving dl dln führerschein führerscheinnummer permis rijbewijs patente "
+        "carnet licencia körkort kørekort førerkort ajokortti"
     ),
     "id": (
-        "identity identification ausweis ausweisnummer personalausweis personalausweisnummer identité identidad"
-        " identiteit identità cni tin nin nik ktp mykad nric cccd cmnd iin iqama emirates citizen",
-        "national id",
-        "id number",
-        "id card",
-        "id no",
-        "identity card",
-        "tax number",
-        "tax id",
-        "taxpayer number",
+        "identity identification ausweis ausweisnummer personalausweis personalausweisnummer identité identidad "
+        "identiteit identità cni tin nin nik ktp mykad nric cccd cmnd iin iqama emirates citizen national_id "
+        "id_number id_card id_no identity_card tax_number tax_id taxpayer_number"
     ),
     "medical": (
-        "mrn patient patients patientid chart patientennummer krankenversichertennummer versichertennummer",
-        "medical record",
-        "health record",
-        "hospital number",
-        "health card",
-        "health insurance",
-        "member id",
+        "mrn patient patients patientid chart patientennummer krankenversichertennummer versichertennummer "
+        "medical_record health_record hospital_number health_card health_insurance member_id"
     ),
-    "vin": (
-        "vin chassis fahrgestellnummer fahrzeugidentifikationsnummer fin bastidor telaio",
-        "vehicle identification",
-    ),
+    "vin": "vin chassis fahrgestellnummer fahrzeugidentifikationsnummer fin bastidor telaio vehicle_identification",
 }
-# Scripts that set no blanks between words.
-_UNSPACED: Final[Mapping[str, str]] = {
-    "电话": "phone",
-    "電話": "phone",
-    "手机": "phone",
-    "手機": "phone",
-    "携帯": "phone",
-    "热线": "phone",
-    "联系": "phone",
-    "号码": "number",
-    "番号": "number",
-    "전화": "phone",
-    "휴대": "phone",
-    "연락처": "phone",
-    "هاتف": "phone",
-    "اتصل": "phone",
-    "جوال": "phone",
-    "טלפון": "phone",
-    "נייד": "phone",
-    "फ़ोन": "phone",
-    "फोन": "phone",
-    "मोबाइल": "phone",
-    "โทร": "phone",
-    "银行卡": "card",
-    "信用卡": "card",
-    "カード": "card",
-    "身份证": "id",
-    "身份證": "id",
-    "マイナンバー": "jp",
-    "個人番号": "jp",
-    "주민등록": "kr",
-    "외국인등록": "kr",
-    "护照": "passport",
-    "護照": "passport",
-    "旅券": "passport",
-    "パスポート": "passport",
-    "여권": "passport",
-    "आधार": "aadhaar",
-    "驾驶证": "licence",
-    "免許": "licence",
-    "订单": NOT_A_PERSON,
-    "注文": NOT_A_PERSON,
-    "주문": NOT_A_PERSON,
+# Words of scripts that set no blanks between them.
+_UNSPACED_BY_TOPIC: Final[Mapping[str, str]] = {
+    "phone": "电话 電話 手机 手機 携帯 热线 联系 전화 휴대 연락처 هاتف اتصل جوال טלפון נייד फ़ोन फोन मोबाइल โทร",
+    "number": "号码 番号",
+    "card": "银行卡 信用卡 カード",
+    "id": "身份证 身份證",
+    "jp": "マイナンバー 個人番号",
+    "kr": "주민등록 외국인등록",
+    "passport": "护照 護照 旅券 パスポート 여권",
+    "aadhaar": "आधार",
+    "licence": "驾驶证 免許",
+    NOT_A_PERSON: "订单 注文 주문",
 }
+_UNSPACED: Final = {word: topic for topic, words in _UNSPACED_BY_TOPIC.items() for word in words.split()}
 
 
 def _by_word() -> dict[str, tuple[str, ...]]:
     topics: dict[str, tuple[str, ...]] = {}
-    for topic, (singles, *pairs) in WORDS_BY_TOPIC.items():
-        for word in (*singles.split(), *pairs):
-            topics[word] = (*topics.get(word, ()), topic)
+    for topic, listing in WORDS_BY_TOPIC.items():
+        for word in listing.split():
+            spaced = word.replace("_", " ")
+            topics[spaced] = (*topics.get(spaced, ()), topic)
     return topics
 
 

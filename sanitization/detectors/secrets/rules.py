@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import cached_property
 from typing import Final, NamedTuple, Protocol
 
-from attrs import frozen
+from attrs import field, frozen
 
 from sanitization.findings import Hit, Kind
 from sanitization.prefilter import Prefilter
@@ -70,30 +70,52 @@ def places(text: str, literal: str, start: int) -> Iterator[int]:
 Check = Callable[[str], bool]
 
 
+def _split(listing: str) -> tuple[str, ...]:
+    return tuple(listing.split())
+
+
+def _dotted(kind: str) -> str:
+    return f"secret.{kind}"
+
+
 @frozen(eq=False)
-class TokenRule:
-    """A token that is known by a literal at its beginning or within it.
+class Token:
+    """A rule for a token that is known by a literal at its beginning or within it.
 
     `anchors` are those literals; `before` and `after` are the forms (`shapes`) of the text around them. `random`
-    requires a mixed body if the literal alone is weak evidence, `check` is an additional test.
+    requires a mixed body if the literal alone is weak evidence, `check` is an additional test. `loose` allows `_` or
+    `-` before the token; unless `exact`, more letters may follow it.
     """
 
-    kind: str
+    kind: str = field(converter=_dotted)
     meaning: str
-    anchors: tuple[str, ...]
-    after: str
-    before: str = ""
-    random: bool = False
-    check: Check | None = None
-    score: float = 1.0
-    given: str = ""
-    dotted: bool = False
-    exact: bool = True
-    boundary: str = BOUNDARY
-    behind: int = 0  # the most code points before the anchor
-    ahead: int = 0  # and after its begin
+    anchors: tuple[str, ...] = field(converter=_split)
+    after: str = ""
+    before: str = field(default="", kw_only=True)
+    random: bool = field(default=False, kw_only=True)
+    check: Check | None = field(default=None, kw_only=True)
+    score: float = field(default=1.0, kw_only=True)
+    given: str = field(default="", kw_only=True)
+    dotted: bool = field(default=False, kw_only=True)
+    exact: bool = field(default=True, kw_only=True)
+    loose: bool = field(default=False, kw_only=True)
 
     # There are many rules, and few are ever tried: expressions are compiled on first use.
+
+    @property
+    def boundary(self) -> str:
+        """Pattern of the place where a token may begin."""
+        return LOOSE if self.loose else BOUNDARY
+
+    @cached_property
+    def behind(self) -> int:
+        """The most code points before the anchor."""
+        return shape(self.before).longest
+
+    @cached_property
+    def ahead(self) -> int:
+        """The most code points from the beginning of the anchor on."""
+        return max(map(len, self.anchors)) + shape(self.after).longest
 
     @property
     def _starts(self) -> str:
@@ -150,41 +172,6 @@ class TokenRule:
         return self.given or example(self.before, self.kind) + self.anchors[0] + example(self.after, self.kind)
 
 
-def token(
-    kind: str,
-    meaning: str,
-    anchors: str,
-    after: str = "",
-    *,
-    before: str = "",
-    random: bool = False,
-    loose: bool = False,
-    exact: bool = True,
-    check: Check | None = None,
-    score: float = 1.0,
-    sample: str = "",
-    dotted: bool = False,
-) -> TokenRule:
-    """Build a rule. `loose` allows `_` or `-` before the token; unless `exact`, more letters may follow it."""
-    names = tuple(anchors.split())
-    return TokenRule(
-        f"secret.{kind}",
-        meaning,
-        names,
-        after,
-        before,
-        random,
-        check,
-        score,
-        sample,
-        dotted,
-        exact,
-        LOOSE if loose else BOUNDARY,
-        shape(before).longest,
-        max(map(len, names)) + shape(after).longest,
-    )
-
-
 def _any(form: Shape) -> str:
     return f"[{form.letters}]{{0,{form.longest}}}" if form.letters else ""
 
@@ -192,7 +179,7 @@ def _any(form: Shape) -> str:
 class TokenRules:
     """Rules for the tokens of one field: a prefilter, and rules in order of preference."""
 
-    def __init__(self, name: str, rules: Iterable[TokenRule], first: int = 0) -> None:
+    def __init__(self, name: str, rules: Iterable[Token], first: int = 0) -> None:
         self.name = name
         self.rules = tuple(rules)
         self.kinds = tuple(Kind(rule.kind, rule.meaning, rule.sample) for rule in self.rules)
@@ -241,9 +228,9 @@ class TokenRules:
 class Underscored(TokenRules):
     """Rules whose literals contain `_`, which is rare in prose: rules are tried at each underscore."""
 
-    def __init__(self, name: str, rules: Iterable[TokenRule], first: int = 0) -> None:
+    def __init__(self, name: str, rules: Iterable[Token], first: int = 0) -> None:
         super().__init__(name, rules, first)
-        self._by_stem: dict[str, list[tuple[TokenRule, str, int]]] = {}
+        self._by_stem: dict[str, list[tuple[Token, str, int]]] = {}
         for tried in self._tried:
             literal = tried[1]
             self._by_stem.setdefault(literal[: literal.index("_") + 1], []).append(tried)

@@ -4,7 +4,7 @@ import unicodedata
 from collections.abc import Iterable, Iterator
 from typing import Final, NamedTuple
 
-from sanitization.code_points import Ranges, merged
+from sanitization.code_points import Ranges, merged, ranges
 from sanitization.confusables import BY_SCRIPT, LATIN, pairs
 
 # ruff: noqa: RUF001, RUF002 - look-alikes are what this file is about
@@ -39,8 +39,8 @@ _DRESSES: Final = (
 
 def _dress(letter: str) -> str:
     code = ord(letter)
-    for name, ranges in _DRESSES:
-        if any(low <= code <= high for low, high in ranges):
+    for name, blocks in _DRESSES:
+        if any(low <= code <= high for low, high in blocks):
             return name
     if "LETTER SMALL CAPITAL" in unicodedata.name(letter, ""):
         return (
@@ -73,22 +73,9 @@ LOOKS: Final[dict[str, Look]] = dict(_looks())
 DRESSES: Final = frozenset({"wide", "mathematical", "roman", "enclosed", "small", "small_phonetic", "raised"})
 """Other forms of ASCII letters, which are not scripts."""
 DRESSED: Final = frozenset(letter for letter, look in LOOKS.items() if look.script in DRESSES)
-SCRIPT_LETTERS: Final[Ranges] = (
-    (0x0370, 0x03FF),
-    (0x0400, 0x052F),
-    (0x0531, 0x0587),
-    (0x0900, 0x0DFF),
-    (0x0E00, 0x0EFF),
-    (0x1000, 0x10FF),
-    (0x13A0, 0x16FF),
-    (0x1C80, 0x1CBF),
-    (0x1F00, 0x1FFF),
-    (0x2C80, 0x2D7F),
-    (0xA4D0, 0xA4FF),
-    (0xA640, 0xA69F),
-    (0xAB70, 0xABBF),
-    (0x10300, 0x1032F),
-    (0x10400, 0x1044F),
+SCRIPT_LETTERS: Final[Ranges] = ranges(
+    "0370-03FF 0400-052F 0531-0587 0900-0DFF 0E00-0EFF 1000-10FF 13A0-16FF 1C80-1CBF 1F00-1FFF 2C80-2D7F A4D0-A4FF "
+    "A640-A69F AB70-ABBF 10300-1032F 10400-1044F"
 )
 """Blocks of the scripts that have look-alikes: their letters are part of a word."""
 

@@ -23,7 +23,7 @@ SANITIZER = Sanitizer(everywhere({Category.PII: Action.REMOVE}))
 TEXTS = [text for _, text, _ in SAMPLES]
 PII = Pii()
 NAMES = [name for name, _ in PII.prefilters]
-WORDS_OF = {topic: words[0].split()[0] for topic, words in WORDS_BY_TOPIC.items()}
+WORDS_OF = {topic: words.split()[0] for topic, words in WORDS_BY_TOPIC.items()}
 
 
 @pytest.mark.parametrize("text", TEXTS)
