@@ -5,8 +5,8 @@ recognisers made of patterns work as well.
 """
 
 import re
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
-from typing import Any, Final, Protocol
+from collections.abc import Callable, Collection, Iterable, Iterator
+from typing import Any, Final
 
 from sanitization.findings import Category, Hit
 from sanitization.prefilter import NamedPrefilter, Prefilter
@@ -17,44 +17,10 @@ THRESHOLD: Final = 0.5
 REPLACEMENT: Final = "[redacted]"
 
 
-class RecognizerPattern(Protocol):
-    """The used part of Presidio's `Pattern`."""
-
-    @property
-    def regex(self) -> str:
-        """The expression, for the `regex` module."""
-
-    @property
-    def score(self) -> float:
-        """The score of a match that nothing validates."""
-
-
-class Recognizer(Protocol):
-    """The used part of Presidio's `PatternRecognizer`."""
-
-    @property
-    def supported_entities(self) -> Sequence[str]:
-        """The entities it finds; only the first one is used."""
-
-    @property
-    def patterns(self) -> Sequence[Any]:
-        """Its patterns, as `RecognizerPattern`."""
-
-    @property
-    def global_regex_flags(self) -> int:
-        """The flags its patterns are compiled with."""
-
-    def validate_result(self, pattern_text: str) -> bool | None:
-        """Return True for a certain match, False for a rejected one, None if unknown."""
-
-    def invalidate_result(self, pattern_text: str) -> bool | None:
-        """Return True to reject a match."""
-
-
 class _Rule:
     """One pattern of one recogniser."""
 
-    def __init__(self, recognizer: Recognizer, pattern: RecognizerPattern, expression: re.Pattern[str]) -> None:
+    def __init__(self, recognizer: Any, pattern: Any, expression: re.Pattern[str]) -> None:
         self.kind = f"pii.{recognizer.supported_entities[0].lower()}"
         self.expression = expression
         self._score = pattern.score
@@ -65,13 +31,14 @@ class _Rule:
         valid = self._recognizer.validate_result(text)
         if valid is False or self._recognizer.invalidate_result(text):
             return 0.0
-        return 1.0 if valid else self._score
+        return 1.0 if valid else float(self._score)
 
 
 class Presidio:
     """Finds the pattern matches of Presidio's recognisers, as `pii.<entity>`: `pii.us_ssn`, `pii.email_address`.
 
-    `recognizers` defaults to Presidio's own for `languages`. Matches that score less than `threshold`, or are longer
+    `recognizers` are objects such as Presidio's `PatternRecognizer`, of whose `supported_entities` the first is used;
+    the default is Presidio's own for `languages`. Matches that score less than `threshold`, or are longer
     than 256 characters, are ignored. Without a `prefilter` every text is read by every pattern, which takes about a
     second for a megabyte, and a stream holds back its last 256 characters all the time.
 
@@ -86,7 +53,7 @@ class Presidio:
 
     def __init__(
         self,
-        recognizers: Iterable[Recognizer] | None = None,
+        recognizers: Iterable[Any] | None = None,
         *,
         languages: Collection[str] = ("en",),
         threshold: float = THRESHOLD,
@@ -144,7 +111,7 @@ def _compiler() -> Callable[[str, int], re.Pattern[str]]:
     return regex.compile  # type: ignore[no-any-return]
 
 
-def _predefined(languages: Collection[str]) -> Iterator[Recognizer]:
+def _predefined(languages: Collection[str]) -> Iterator[Any]:
     from presidio_analyzer import PatternRecognizer, predefined_recognizers
 
     for name in sorted(vars(predefined_recognizers)):

@@ -13,7 +13,7 @@ from tests.fuzz import expressions
 
 BOUNDED: Final = {
     "sanitization/detectors/pii/addresses.py": "of the 80 characters before an address",
-    "sanitization/detectors/secrets/flags.py": "of the last characters before an argument",
+    "sanitization/detectors/secrets/credentials.py": "of the last characters before an argument",
     "sanitization/detectors/secrets/forms.py": "every repeat in it is bounded, so it grows until that bound only",
     "sanitization/detectors/injection/rules.py": "of a window of bounded length around what opened a gate",
     "transport/server/tls.py": "of the certificate that the operator has configured",

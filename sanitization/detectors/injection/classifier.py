@@ -23,8 +23,7 @@ from typing import Final, NamedTuple
 
 from sanitization.normalization import folded
 
-from .spelling import spelt
-from .telling import telling
+from .telling import spelt, telling
 
 BUCKETS: Final = 1 << 16
 """Number of weights; a power of two."""

@@ -12,8 +12,7 @@ from sanitization.prefilter import Prefilter, build_matcher
 
 from . import encodings as encodings
 from .asks import ASKS
-from .claims import Claims
-from .foreign import GRAMMARS, Grammar, beginnings
+from .foreign import GRAMMARS, Claims, Grammar, beginnings
 from .orders import ORDERS
 from .phrases import OVERRIDES
 from .rules import LEET as LEET_SIGNS

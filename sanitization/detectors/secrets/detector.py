@@ -12,12 +12,10 @@ from typing import Final
 
 from sanitization.findings import Category, Hit, Kind
 
-from . import groups, rules
-from .addresses import AddressPasswords, PgPass
+from . import rules, tokens
 from .blocks import Blocks
+from .credentials import AddressPasswords, Flags, PgPass, Phrases
 from .fields import KINDS
-from .flags import Flags
-from .phrases import Phrases
 from .rules import REPLACEMENT as REPLACEMENT
 from .rules import Anchor, Group
 from .words import ORDER, WORDS
@@ -28,7 +26,7 @@ INNER_MAX: Final = 4  # tokens searched within a value
 
 _GROUPS: Final[tuple[Group, ...]] = (
     Blocks(),
-    *groups.GROUPS,
+    *tokens.GROUPS,
     AddressPasswords(),
     PgPass(),
     Flags(),

@@ -15,8 +15,7 @@ from sanitization.code_points import char_class, is_in, members
 from sanitization.findings import Category, Hit, Kind, make_hit
 from sanitization.prefilter import Prefilter
 
-from .legitimate_invisibles import BRAILLE_NEARBY, BREAK_NEARBY, NEARBY, PAIR_MAX, honest
-from .soft_hyphens import WORDS_MAX, divides
+from .legitimate_invisibles import BRAILLE_NEARBY, BREAK_NEARBY, NEARBY, PAIR_MAX, WORDS_MAX, divides, honest
 
 RUN_MAX: Final = 4_096
 LONG: Final = 64  # hidden characters in a row; no text needs as many

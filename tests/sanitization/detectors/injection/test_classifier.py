@@ -15,8 +15,7 @@ from sanitization import Action, Category, Direction, Sanitizer, StreamSanitizer
 from sanitization.detectors.injection.classifier import BUCKETS, Classifier, dump, in_steps, load, places, window
 from sanitization.detectors.injection.detector import WEAK, Injection
 from sanitization.detectors.injection.prefilters import LIKELY, match_prefilters
-from sanitization.detectors.injection.spelling import respelt, spelt
-from sanitization.detectors.injection.telling import telling
+from sanitization.detectors.injection.telling import respelt, spelt, telling
 
 DETECTOR = Injection()
 RULES = Injection(lambda: Classifier([0] * BUCKETS, 0.0, 0.0))

@@ -9,9 +9,8 @@ from hypothesis import strategies as st
 
 from sanitization import Action, Category, Sanitizer, StreamSanitizer
 from sanitization.detectors import Secrets
-from sanitization.detectors.secrets.groups import GROUPS
-from sanitization.detectors.secrets.rules import CONTEXT, REACH
-from sanitization.detectors.secrets.shapes import example, shape
+from sanitization.detectors.secrets.rules import CONTEXT, REACH, example, shape
+from sanitization.detectors.secrets.tokens import GROUPS
 from sanitization.detectors.secrets.values import bits, is_name, is_random, is_stand_in, is_strong
 from sanitization.policy import everywhere
 from sanitization.prefilter import build_prefilter

@@ -7,8 +7,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from sanitization import Action, Category, Kind, Sanitizer, StreamSanitizer
-from sanitization.detectors.unicode.confusable_data import LOOKS
-from sanitization.detectors.unicode.homoglyphs import Homoglyphs
+from sanitization.detectors.unicode.homoglyphs import LOOKS, Homoglyphs
 from sanitization.policy import everywhere
 from sanitization.prefilter import build_prefilter
 from tests.cpu import cpu_seconds

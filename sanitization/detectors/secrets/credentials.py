@@ -1,0 +1,269 @@
+"""Credentials with a place of their own: in addresses, after the flags of commands, and as words that open a wallet.
+
+`scheme://user:password@host`, `otpauth://…?secret=…`, lines of a `.pgpass`; `curl -u user:password`,
+`mysql -ppassword`, `sshpass -p password`; `seed phrase: …`.
+"""
+
+import re
+from collections.abc import Iterator
+from typing import Final
+
+from sanitization.findings import Hit, Kind
+from sanitization.prefilter import Prefilter
+
+from .rules import CONTEXT, HELD, REPLACEMENT, Anchor, places
+from .values import is_code, is_password, is_stand_in
+
+# A password may have an `@` in it; the last one before the host counts.
+_ADDRESS: Final = re.compile(
+    r"://(?P<user>[^\x00-\x20/:@\"'<>`\x7f]{0,128}):(?P<value>[^\x00-\x20/\"'<>`\x7f]{3,300})@"
+    r"(?=[A-Za-z0-9\[(_*%${-])"
+)
+_FAR: Final = 512  # most characters from the beginning of an address to the mark of a password
+_PAIR: Final = re.compile(r"[0-9a-f]{8}")
+_OTPAUTH: Final = re.compile(
+    r"otpauth://[^\s\"'<>?]{1,200}\?(?:[^\s\"'<>#]{0,200}&)?secret=(?P<value>[A-Za-z2-7=%]{10,200})"
+)
+_PGPASS: Final = re.compile(r"(?P<value>[^\s:\"'`<>,]{6,128})(?=\s|\Z)")
+_PGPASS_HEAD: Final = re.compile(r"[\w.*-]{1,64}:(?:\d{4,5}|\*):(?:\w{1,48}|\*):[\w.-]{1,48}:\Z")
+
+
+class AddressPasswords:
+    """Passwords of addresses with a scheme."""
+
+    name = "address"
+    prefilter = Prefilter(literals=("://",), pattern=r"://[^\x00-\x20/@\"'<>`]*:[^\x00-\x20/]|otpauth://")
+    kinds = (
+        Kind(
+            "secret.connection_string",
+            "password within an address",
+            "amqps://svc:" + "kR7q" + "Wm3x" * 2 + "@mq.example.org",
+        ),
+        Kind("secret.totp_seed", "seed of one-time passwords", "otpauth://totp/x?secret=" + "JBSWY3DP" * 2),
+    )
+
+    def anchors(self, text: str, lowered: str, start: int) -> Iterator[Anchor]:
+        """Yield where schemes end."""
+        for place in places(text, "://", start):
+            if text.find("@", place, place + _FAR) > 0:
+                yield Anchor(place, 0, _in_address)
+        for place in places(text, "otpauth://", start):
+            if text.find("secret=", place, place + _FAR) > 0:
+                yield Anchor(place, 0, _seed)
+
+    def settled(self, text: str, lowered: str, start: int, word: int) -> int:
+        """Return the start of the last word, as far back as an address may reach."""
+        return max(word, len(text) - 2 * HELD) if len(text) - word > HELD else len(text)
+
+
+class PgPass:
+    """Lines of PostgreSQL's password file: host, port, database, user, password."""
+
+    name = "pgpass"
+    prefilter = Prefilter(pattern=r":(?:[0-9]{4,5}|\*):[A-Za-z0-9_*]{1,48}:[A-Za-z0-9_.-]{1,48}:[^\x00-\x20:]")
+    kinds = (Kind("secret.pgpass", "password of a .pgpass line", "db.example.org:5432:app:svc:" + "kR7q" + "Wm3x" * 2),)
+    _place: Final = re.compile(r":(?:\d{4,5}|\*):(?:\w{1,48}|\*):[\w.-]{1,48}:(?=[^\s:])", re.ASCII)
+
+    def anchors(self, text: str, lowered: str, start: int) -> Iterator[Anchor]:
+        """Yield where the passwords begin; the text before them is context."""
+        match = self._place.search(text, start)
+        while match:
+            head = _PGPASS_HEAD.search(text, max(start, match.start() - 64), match.end())
+            if head is not None:
+                yield Anchor(head.start(), 0, _pgpass(match.end()))
+            match = self._place.search(text, match.start() + 1)
+
+    def settled(self, text: str, lowered: str, start: int, word: int) -> int:
+        """Return the start of the last word."""
+        return max(word, len(text) - 2 * HELD) if len(text) - word > HELD else len(text)
+
+
+def _in_address(text: str, start: int) -> Hit | None:
+    match = _ADDRESS.match(text, start)
+    if match is None:
+        return None
+    user, value = match["user"], match["value"]
+    if is_stand_in(value) or value == user or (is_code(value) and value.startswith(("$", "%", "{"))):
+        return None
+    begin, end = match.span("value")
+    if _PAIR.fullmatch(user) and _PAIR.fullmatch(value):
+        begin = match.start("user")  # a pair of keys (the servers of Ruby gems have such): neither part is a name
+    return Hit(begin, end, "secret.connection_string", 0.9, REPLACEMENT, start)
+
+
+def _seed(text: str, start: int) -> Hit | None:
+    match = _OTPAUTH.match(text, start)
+    if match is None or is_stand_in(match["value"]):
+        return None
+    return Hit(*match.span("value"), "secret.totp_seed", 1.0, REPLACEMENT, start)
+
+
+def _pgpass(begin: int):  # type: ignore[no-untyped-def]
+    def attempt(text: str, place: int) -> Hit | None:
+        match = _PGPASS.match(text, begin)
+        if match is None or is_stand_in(match["value"]) or not any(map(str.isalpha, match["value"])):
+            return None
+        return Hit(*match.span("value"), "secret.pgpass", 0.7, REPLACEMENT, place)
+
+    return attempt
+
+
+_ARGUMENT: Final = r"(?:\"[^\"\n]{3,128}\"|'[^'\n]{3,128}'|[^\s\"'`|;<>]{3,200})"
+_USER: Final = re.compile(rf"(?:-u|--(?:proxy-)?user)(?:[ \t]{{1,4}}|=[ \t]{{0,2}}|(?=[\"']))(?P<value>{_ARGUMENT})")
+_PASS: Final = re.compile(rf"-(?:p|P|a)[ \t]{{0,4}}=?(?P<value>{_ARGUMENT})")
+_SO_FAR: Final = re.compile(
+    r"-{1,2}[A-Za-z-]{0,12}"
+    r"(?:[ \t]{0,4}=?[ \t]{0,2}(?:\"[^\"\n]{0,128}\"?|'[^'\n]{0,128}'?|[^\s\"'`|;<>]{0,200}))?\Z"
+)
+_WEB: Final = re.compile(r"\b(?:curl|wget|http|https|xh|httpie|aria2c)\b[^\n]*(?:\\\n[^\n]*)*\Z")
+_WEB_TOOLS: Final = ("curl", "wget", "http", "xh", "aria2c")
+_TOOL_NAMES: Final = "mysql mariadb sshpass login redis-cli smbclient mongo ldap sqlcmd rabbitmq keytool"
+_TOOLS: Final = tuple(_TOOL_NAMES.split())
+_TOOL: Final = re.compile(
+    r"\b(?:mysql(?:dump|admin)?|mariadb(?:-dump)?|sshpass|docker login|podman login|redis-cli|smbclient|mongosh?"
+    r"|mongodump|ldapsearch|az login|helm registry login|sqlcmd|rabbitmqctl|keytool)\b[^\n|;]*\Z"
+)
+
+
+class Flags:
+    """Arguments of the flags for users and passwords, after the commands that have them."""
+
+    name = "flags"
+    prefilter = Prefilter(
+        literals=("-u", "-p", "-P", "-a", "--user", "--proxy-user"),
+        pattern=r"(?:^|[\x00-\x20])(?:-u|--user|--proxy-user|-[pPa])(?:[\x00-\x20\"'=]|[^\x00-\x20=-]{3})",
+    )
+    kinds = (
+        Kind(
+            "secret.command", "credentials in a command", "curl -u svc:" + "kR7q" + "Wm3x" * 2 + " https://example.org"
+        ),
+    )
+
+    def anchors(self, text: str, lowered: str, start: int) -> Iterator[Anchor]:
+        """Yield where the flags stand."""
+        for flag in (" -u", " --user", " --proxy-user", "\t-u", "\n-u", "\n--user"):
+            for place in places(text, flag, max(0, start - 1)):
+                if place + 1 >= start:
+                    yield Anchor(place + 1, 0, _user)
+        for flag in (" -p", " -P", " -a"):
+            for place in places(text, flag, max(0, start - 1)):
+                if place + 1 >= start:
+                    yield Anchor(place + 1, 0, _pass)
+
+    def settled(self, text: str, lowered: str, start: int, word: int) -> int:
+        """Return where a flag begins whose argument may still come or continue."""
+        first = len(text)
+        for flag in (" -", "\t-", "\n-"):
+            for place in places(text, flag, max(0, start - 1, len(text) - 260)):
+                if start <= place + 1 < first and _SO_FAR.match(text, place + 1):
+                    first = place + 1
+        return first
+
+
+def _user(text: str, start: int) -> Hit | None:
+    """Return the whole argument, in its quotes: the user's name is half of the credential."""
+    before = text[max(0, start - CONTEXT) : start]
+    if not any(tool in before for tool in _WEB_TOOLS) or not _WEB.search(before):
+        return None
+    match = _USER.match(text, start)
+    if match is None:
+        return None
+    value = match["value"]
+    user, colon, password = value.strip("\"'").partition(":")
+    if not colon or not user + password or is_stand_in(password or user) or password.startswith(("$", "//")):
+        return None
+    return Hit(*match.span("value"), "secret.command", 0.9, REPLACEMENT, start)
+
+
+def _pass(text: str, start: int) -> Hit | None:
+    before = text[max(0, start - CONTEXT) : start]
+    if not any(tool in before for tool in _TOOLS) or not _TOOL.search(before):
+        return None
+    match = _PASS.match(text, start)
+    if match is None:
+        return None
+    begin, end = match.span("value")
+    if text[begin] in "\"'":
+        begin, end = begin + 1, end - 1
+    value = text[begin:end]
+    if is_stand_in(value) or value.startswith(("$", "/", "-")) or not is_password(value, prose=False, quoted=True):
+        return None
+    if value.isdigit() or ":" in value:
+        return None  # a port
+    return Hit(begin, end, "secret.command", 0.7, REPLACEMENT, start)
+
+
+LENGTHS: Final = (12, 15, 18, 21, 24)
+REACH: Final = 400
+_LITERALS: Final = ("mnemonic", "phrase", "seed")
+# Words of ordinary sentences that are not on the list of BIP 39 (nor is any of one or two letters).
+_PROSE_WORDS: Final = (
+    "the and for with from are was were has have had not but his her its our their them they your yours which"
+    " what who whom been being will would could should may might must shall these those than then there here"
+    " into onto upon a an of to in is it as at by be or on if so we he she my me do"
+)
+_PROSE: Final = frozenset(_PROSE_WORDS.split())
+_WORD: Final = r"[a-z]{3,8}"
+_GAP: Final = r"(?:[ \t]{1,3}|[ \t]{0,2},[ \t]{0,2}|[ \t]{0,2}\r?\n[ \t]{0,8})(?:\d{1,2}[.):][ \t]{0,2})?"
+_HEAD: Final = (
+    r"(?ai:mnemonic|(?:(?<=seed )|(?<=recovery )|(?<=backup )|(?<=secret )|(?<=wallet ))phrase|seed)"
+    r"(?ai:s|[ \t_-]?(?:phrase|words?|code))?[\"'`*]{0,3}"
+)
+_SIGN: Final = (
+    r"[ \t]{0,4}(?:[:=]|=>|is|was)[*]{0,2}[ \t]{0,4}(?:\r?\n[ \t]{0,8})?[\"'`]{0,3}(?:\d{1,2}[.):][ \t]{0,2})?"
+)
+_FULL: Final = re.compile(rf"{_HEAD}{_SIGN}(?P<words>{_WORD}(?:{_GAP}{_WORD}){{11,23}})(?![A-Za-z])")
+_PENDING: Final = re.compile(
+    rf"{_HEAD}(?:[ \t]{{0,4}}(?ai:[a-z]{{0,6}})|{_SIGN}(?:{_WORD}{_GAP}){{0,23}}(?:[a-z]{{0,8}}"
+    rf"|{_WORD}[ \t]{{0,2}},?[ \t\r]{{0,2}}"
+    rf"|{_WORD}(?:{_GAP})?\d{{0,2}}))\Z"
+)
+_SPLIT: Final = re.compile(r"[a-z]+")
+
+
+def is_phrase(value: str, least: int) -> bool:
+    """Return whether the text is only words of three to eight letters that make no sentence."""
+    words = value.split()
+    return len(words) >= least and all(re.fullmatch(_WORD, word) and word not in _PROSE for word in words)
+
+
+class Phrases:
+    """Twelve to twenty-four words after `seed phrase:`, `mnemonic is` and the like."""
+
+    name = "phrases"
+    prefilter = Prefilter(literals=_LITERALS, ignore_case=True)
+    kinds = (
+        Kind(
+            "secret.seed_phrase",
+            "words that open a wallet",
+            "seed phrase: " + " ".join(["quiz", "ladder", "orbit", "maple", "tunnel", "cactus"] * 2),
+        ),
+    )
+
+    def anchors(self, text: str, lowered: str, start: int) -> Iterator[Anchor]:
+        """Yield where the names stand."""
+        for literal in _LITERALS:
+            for place in places(lowered, literal, start):
+                yield Anchor(place, 0, _phrase)
+
+    def settled(self, text: str, lowered: str, start: int, word: int) -> int:
+        """Return where a name begins whose words may still come."""
+        first = len(text)
+        for literal in _LITERALS:
+            for place in places(lowered, literal, max(start, len(text) - REACH)):
+                if place < first and _PENDING.match(text, place):
+                    first = place
+        return first
+
+
+def _phrase(text: str, place: int) -> Hit | None:
+    match = _FULL.match(text, place)
+    if match is None:
+        return None
+    words = [(each.start(), each.end()) for each in _SPLIT.finditer(text, *match.span("words"))]
+    listed = [text[begin:end] for begin, end in words]
+    # Words may follow the phrase.
+    for count in reversed(LENGTHS):
+        if count <= len(words) and len(set(listed[:count])) > count // 3 and _PROSE.isdisjoint(listed[:count]):
+            return Hit(words[0][0], words[count - 1][1], "secret.seed_phrase", 0.9, REPLACEMENT, place)
+    return None
