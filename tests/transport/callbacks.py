@@ -6,10 +6,10 @@ from actors import ActorRef
 from transport.auth.identity import Identity
 from transport.outbox.metrics import ConnectionMetrics
 from transport.outbox.outbox import LogPage
-from transport.wire.chunks import ChunkBudget
 from transport.wire.codec import Encoder
 from transport.wire.commands import Command
 from transport.wire.events import Welcome
+from transport.wire.payloads import ChunkBudget
 
 
 @define

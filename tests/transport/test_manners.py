@@ -10,10 +10,10 @@ from websockets.frames import Opcode
 
 from tests.transport.connection.test_websocket import Rig, open_rig
 from transport.connection.callbacks import ConnectionLimits
-from transport.wire.chunks import split
 from transport.wire.commands import Ack, Say
 from transport.wire.events import AgentThinking, Drain, Envelope
 from transport.wire.messages import Deliver, SubscribeThread
+from transport.wire.payloads import split
 
 
 async def said(rig: Rig, text: str) -> None:

@@ -15,8 +15,7 @@ from transport.client.delivery import EventDelivery, resume_commands
 from transport.client.dial import SocketUrl
 from transport.client.exchange import Exchange
 from transport.client.reconnect import Reconnect
-from transport.client.reconnector import Reconnector
-from transport.client.state import State, States
+from transport.client.reconnector import Reconnector, State, States
 from transport.client.store import OutboxStore
 from transport.client.unacked import SMALL_BYTES, UnackedCommands, encode_command
 from transport.wire.command_parser import parse_frame

@@ -14,10 +14,10 @@ from transport.client.decoder import MAX_FRAME_BYTES, Received, read_event, read
 from transport.client.dial import MonitoredStream, flatten_errors
 from transport.client.reconnect import ConnectionEnd, Reconnect, ended_by_close
 from transport.client.unacked import SMALL_BYTES, UnackedCommand, UnackedCommands, encode_command
-from transport.wire.chunks import ChunkAssembler, split
 from transport.wire.commands import Chunk
 from transport.wire.errors import CommandRejected, UnreadableEvent
 from transport.wire.events import Drain, Welcome
+from transport.wire.payloads import ChunkAssembler, split
 
 JsonObject: TypeAlias = Mapping[str, Any]
 

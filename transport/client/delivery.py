@@ -9,8 +9,7 @@ import trio
 
 from transport.client.cursors import Judgement, ThreadCursors
 from transport.client.decoder import Received
-from transport.client.exchange import Exchange
-from transport.client.inbox import Inbox
+from transport.client.exchange import Exchange, Inbox
 from transport.client.text_assembly import TextAssembly
 from transport.client.unacked import UnackedCommand, UnackedCommands
 from transport.wire.errors import TransportError

@@ -1,11 +1,13 @@
-"""The reconnect loop: connect again after each end, until an end that forbids it."""
+"""The reconnect loop, and the state of a client: connect again after each end, until an end that forbids it."""
 
+import enum
 import ssl
 from collections.abc import Callable, Mapping
 from typing import Any, Final, TypeAlias
 
 import msgspec
 import trio
+from attrs import frozen
 from trio_websocket import WebSocketConnection
 
 from transport.client.connection import Connection
@@ -14,10 +16,79 @@ from transport.client.decoder import Received
 from transport.client.delivery import EventDelivery, resume_commands
 from transport.client.dial import ConnectFailed, MonitoredStream, SocketUrl, flatten_errors, open_stream, open_websocket
 from transport.client.reconnect import MAX_RETRY_AFTER_S, ConnectionEnd, Reconnect
-from transport.client.state import ObservedState, State, Status
 from transport.client.unacked import UnackedCommand, UnackedCommands
 from transport.wire.errors import SocketClosed, TransportError, Unauthenticated
 from transport.wire.events import Error, Welcome
+
+
+class Status(enum.StrEnum):
+    """The status of a client. `refused` and `closed` are final: the client does not reconnect."""
+
+    CONNECTING = "connecting"
+    ONLINE = "online"
+    OFFLINE = "offline"
+    REFUSED = "refused"
+    CLOSED = "closed"
+
+
+@frozen
+class State:
+    """The state of a client. `reason` is a sentence for a person: why it is offline, or was refused.
+
+    `retry_at` is the time of the next attempt on trio's clock, set only while it is offline.
+    """
+
+    status: Status
+    reason: str = ""
+    retry_at: float | None = None
+
+    @property
+    def final(self) -> bool:
+        """Whether no state follows."""
+        return self.status in (Status.REFUSED, Status.CLOSED)
+
+
+class ObservedState:
+    """The current state, with a way to wait for changes."""
+
+    def __init__(self) -> None:
+        self.now = State(Status.CONNECTING)
+        self._changed = trio.Event()
+
+    def set(self, state: State) -> None:
+        """Set the state. No-op after a final one."""
+        if state != self.now and not self.now.final:
+            self.now = state
+            self._changed.set()
+            self._changed = trio.Event()
+
+    async def wait_change(self, seen: State | None) -> State:
+        """Wait until the state is not `seen`, and return it."""
+        await trio.lowlevel.checkpoint()
+        while self.now is seen:
+            await self._changed.wait()
+        return self.now
+
+
+class States:
+    """Iterate over it for the current state and each later one, to the final one.
+
+    If several changes occur between two steps, only the last is returned.
+    """
+
+    def __init__(self, watched: ObservedState) -> None:
+        self._watched = watched
+        self._seen: State | None = None
+
+    def __aiter__(self) -> "States":
+        return self
+
+    async def __anext__(self) -> State:
+        if self._seen is not None and self._seen.final:
+            raise StopAsyncIteration
+        self._seen = await self._watched.wait_change(self._seen)
+        return self._seen
+
 
 JsonObject: TypeAlias = Mapping[str, Any]
 

@@ -9,10 +9,10 @@ from transport.auth.identity import Identity
 from transport.connection.heartbeat import Heartbeat
 from transport.outbox.metrics import ConnectionMetrics
 from transport.outbox.outbox import LogPage, OutboxLimits
-from transport.wire.chunks import ChunkBudget
 from transport.wire.codec import Encoder
 from transport.wire.commands import Command
 from transport.wire.events import Welcome
+from transport.wire.payloads import ChunkBudget
 
 
 class ConnectionCallbacks(Protocol):
@@ -68,7 +68,7 @@ class ConnectionLimits:
 
     `first_message_s`: deadline for a token in the first message. `renewal_s`: time to renew an expired token.
     `drain_s`: time to send what is queued before a close. `faults_per_min`: a client that sends more invalid frames is
-    closed with 1008. `chunks_bytes` and `chunk_s`: see `transport.wire.chunks.ChunkAssembler`.
+    closed with 1008. `chunks_bytes` and `chunk_s`: see `transport.wire.payloads.ChunkAssembler`.
     """
 
     first_message_s: float = 10.0

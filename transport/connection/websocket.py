@@ -22,14 +22,13 @@ from transport.connection.callbacks import ConnectionCallbacks, ConnectionLimits
 from transport.connection.heartbeat import beat
 from transport.connection.limits import SILENTLY_LIMITED, TokenBucket
 from transport.server.socket import Socket
-from transport.wire.chunks import ChunkAssembler
 from transport.wire.command_parser import NAMES, agent_names, parse_frame
 from transport.wire.commands import Ack, Chunk, ClientPing, Command, Edit, Hello, Refresh, Regenerate, Resume, Say
 from transport.wire.dialects import Dialect
 from transport.wire.errors import CommandRejected, SocketClosed, Unauthenticated, UnsupportedData
 from transport.wire.events import Pong
 from transport.wire.messages import Acked, Close, arrived_at
-from transport.wire.payloads import ClientCapabilities
+from transport.wire.payloads import ChunkAssembler, ClientCapabilities
 
 log: Final = logging.getLogger("transport.connection.websocket")
 

@@ -11,9 +11,8 @@ from typing import Final, TypeAlias
 from attrs import Factory, define
 
 from transport.outbox.delivery import merge_text
-from transport.wire.chunks import CHUNK_BYTES, split
 from transport.wire.events import Envelope, PartialResult, Priority
-from transport.wire.payloads import ClientCapabilities, pack
+from transport.wire.payloads import CHUNK_BYTES, ClientCapabilities, pack, split
 
 # Bytes of a text frame besides the text, roughly.
 _FRAME_OVERHEAD: Final = 300

@@ -131,7 +131,7 @@ class Hello:
 
 @frozen
 class Chunk:
-    """A chunk of a large frame: `index` from 0, of `count` in all. See `transport.wire.chunks`."""
+    """A chunk of a large frame: `index` from 0, of `count` in all. See `transport.wire.payloads`."""
 
     id: str
     index: int

@@ -1,12 +1,132 @@
-"""Pack frames into payloads by the client's capabilities: batched and compressed. Pure."""
+"""Pack frames into payloads by the client's capabilities: batched, compressed, and in chunks. Pure.
+
+A chunk is a frame `{"type":"chunk","id":"7","index":0,"count":3,"data":"…"}`. The `data` of all chunks of one `id`,
+concatenated in the order of `index`, is the JSON text of one frame. Other frames may be sent between chunks.
+"""
 
 import zlib
 from collections.abc import Sequence
 from typing import Final
 
-from attrs import frozen
+import msgspec
+from attrs import define, field, frozen
 
-from transport.wire.chunks import CHUNK_BYTES
+from transport.wire.commands import Chunk
+from transport.wire.errors import CommandRejected
+
+# Larger frames are split. Frame limits of proxies and client libraries are 16 KiB or more, some 64 KiB.
+CHUNK_BYTES: Final = 12 * 1024
+MAX_OPEN: Final = 4
+"""Partial frames per client; another one is refused with `invalid_command`."""
+
+_encoder: Final = msgspec.json.Encoder()
+
+
+def split(frame: bytes, name: str, piece_bytes: int = CHUNK_BYTES) -> list[bytes]:
+    """Split a frame of UTF-8 JSON into chunks of at most `piece_bytes` of it, cut between characters."""
+    pieces: list[str] = []
+    start = 0
+    while start < len(frame):
+        end = min(start + piece_bytes, len(frame))
+        while end < len(frame) and frame[end] & 0xC0 == 0x80:  # inside a character
+            end -= 1
+        pieces.append(frame[start:end].decode())
+        start = end
+    return [
+        _encoder.encode({"type": "chunk", "id": name, "index": index, "count": len(pieces), "data": piece})
+        for index, piece in enumerate(pieces)
+    ]
+
+
+@define
+class ChunkBudget:
+    """The bytes that the partial frames of all clients together may use."""
+
+    max_bytes: int = 256 * 1024 * 1024
+    used: int = field(default=0, init=False)
+
+    def reserve(self, size: int) -> bool:
+        """Reserve `size` bytes. Return False, reserving nothing, if that exceeds the budget."""
+        if self.used + size > self.max_bytes:
+            return False
+        self.used += size
+        return True
+
+
+@define
+class _PartialFrame:
+    count: int
+    touched: float
+    size: int = 0
+    pieces: list[str] = field(factory=list)
+
+
+@define
+class ChunkAssembler:
+    """Reassembles a client's chunks: at most `max_bytes` at a time, within the `budget` of all clients.
+
+    Each chunk must come within `within_s` seconds of the one before. Call `expire` periodically, and `close` at the
+    end.
+    """
+
+    max_bytes: int = 8 * 1024 * 1024
+    within_s: float = 30.0
+    budget: ChunkBudget = field(factory=ChunkBudget)
+    _open: dict[str, _PartialFrame] = field(factory=dict, init=False)
+    _size: int = field(default=0, init=False)
+
+    def add(self, chunk: Chunk, now: float) -> str | None:
+        """Add a chunk at `now` (seconds of a monotonic clock). Return the whole text if it was the last one.
+
+        Raises CommandRejected, and discards the partial frame: `invalid_command` for a chunk out of order,
+        `message_too_large` beyond `max_bytes`, `busy` beyond the budget.
+        """
+        self.expire(now)
+        known = self._open.get(chunk.id)
+        if known is None:
+            known = self._start_frame(chunk, now)
+        if chunk.index != len(known.pieces) or chunk.count != known.count:
+            self._discard(chunk.id)
+            raise CommandRejected("invalid_command", "A chunk does not follow the one before it; send them all again.")
+        size = len(chunk.data.encode())
+        if self._size + size > self.max_bytes:
+            self._discard(chunk.id)
+            raise CommandRejected("message_too_large", f"Chunks may have at most {self.max_bytes} bytes together.")
+        if not self.budget.reserve(size):
+            self._discard(chunk.id)
+            raise CommandRejected("busy", "Too many large messages are on their way; try again in a moment.", 5.0)
+        known.pieces.append(chunk.data)
+        known.size += size
+        known.touched = now
+        self._size += size
+        if len(known.pieces) < known.count:
+            return None
+        self._discard(chunk.id)
+        return "".join(known.pieces)
+
+    def expire(self, now: float) -> None:
+        """Discard partial frames whose next chunk is overdue."""
+        for name in [name for name, begun in self._open.items() if now - begun.touched > self.within_s]:
+            self._discard(name)
+
+    def close(self) -> None:
+        """Discard all partial frames."""
+        for name in list(self._open):
+            self._discard(name)
+
+    def _start_frame(self, chunk: Chunk, now: float) -> _PartialFrame:
+        if chunk.index != 0:
+            raise CommandRejected("invalid_command", "The first chunk is missing, or too old; send them all again.")
+        if len(self._open) >= MAX_OPEN:
+            raise CommandRejected("invalid_command", f"At most {MAX_OPEN} messages may be sent in chunks at a time.")
+        self._open[chunk.id] = begun = _PartialFrame(chunk.count, now)
+        return begun
+
+    def _discard(self, name: str) -> None:
+        gone = self._open.pop(name, None)
+        if gone is not None:
+            self._size -= gone.size
+            self.budget.used -= gone.size
 
 
 class Binary(bytes):

@@ -14,10 +14,8 @@ from attrs import define, evolve, field, frozen
 
 from transport.auth.fetch import fetch
 from transport.auth.identity import Identity, is_loopback, origin_allowed
-from transport.auth.jwks import KeySet, ProviderTokens, read_key_set
-from transport.auth.keyring import KeyFetcher, Keyring
-from transport.auth.token_cache import VerifiedTokens
-from transport.auth.tokens import ALGORITHM, TENANT, Tokens, load_or_create_secret, read_jose_header
+from transport.auth.keyring import KeyFetcher, Keyring, KeySet, ProviderTokens, read_key_set
+from transport.auth.tokens import ALGORITHM, TENANT, Tokens, VerifiedTokens, load_or_create_secret, read_jose_header
 from transport.connection.limits import RateLimit
 from transport.wire.errors import CommandRejected, KeySetInvalid, OriginRefused, Unauthenticated, UnknownKey
 from understudy.auth.revocation import RevokedSessions, user_key

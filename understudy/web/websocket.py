@@ -23,13 +23,13 @@ from transport.outbox.outbox import LogPage
 from transport.server.connection_limiter import ConnectionPermit
 from transport.server.http import error_body
 from transport.server.listener import Upgrade
-from transport.wire.chunks import ChunkBudget
 from transport.wire.codec import Encoder
 from transport.wire.codes import ERRORS
 from transport.wire.commands import Command
 from transport.wire.dialects import Negotiated, deprecation_headers, endpoint_name, negotiate
 from transport.wire.errors import CommandRejected, OriginRefused, Unauthenticated, UnknownEndpoint
 from transport.wire.events import Welcome
+from transport.wire.payloads import ChunkBudget
 from understudy.auth.sessions import IssuedSession, Sessions, check_origin
 from understudy.chat.answer.html import AnswerHtml
 from understudy.chat.commands import Accepted, CommandDispatcher

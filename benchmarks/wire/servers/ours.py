@@ -23,12 +23,12 @@ from transport.auth.identity import Identity
 from transport.connection.websocket import WebSocketConnection
 from transport.outbox.outbox import LogPage
 from transport.server.listener import Upgrade, serve
-from transport.wire.chunks import ChunkBudget
 from transport.wire.codec import Encoder
 from transport.wire.commands import Command, Say
 from transport.wire.dialects import Dialect
 from transport.wire.events import Envelope, Welcome
 from transport.wire.messages import Deliver, SubscribeThread
+from transport.wire.payloads import ChunkBudget
 from understudy.observe.metrics import Metrics
 
 

@@ -1,12 +1,29 @@
+import base64
+import hashlib
+import hmac
+import json
+
+import jwt
 import pytest
 import trio
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec, padding
 
 from actors import ActorSystem, ChildSpec
-from tests.transport.provider import ec_key, key_set, published
-from transport.auth.jwks import KeySet, read_key_set
-from transport.auth.keyring import MAX_WAITERS, KeyFetcher, Keyring, KeyTimes
+from tests.transport.provider import ec_key, key_set, part, published, rsa_key, signed
+from transport.auth.identity import Identity
+from transport.auth.keyring import (
+    MAX_KEYS,
+    MAX_WAITERS,
+    KeyFetcher,
+    Keyring,
+    KeySet,
+    KeyTimes,
+    ProviderTokens,
+    read_key_set,
+)
 from transport.auth.tokens import JoseHeader
-from transport.wire.errors import FetchFailed, KeySetInvalid
+from transport.wire.errors import FetchFailed, KeySetInvalid, Unauthenticated, UnknownKey
 
 TIMES = KeyTimes(refresh_s=300.0, retry_s=1.0, max_retry_s=60.0, cool_down_s=10.0, stale_s=3600.0)
 
@@ -196,3 +213,256 @@ async def test_without_an_actor_nothing_is_known_and_nobody_waits(autojump_clock
     assert keyring.find(head("one")) is None
     with trio.fail_after(0):
         await keyring.wait_fetched(2.0)
+
+
+NOW = 1_795_154_400.0
+CLAIMS = {"sub": "anna", "sid": "s-1", "exp": NOW + 60}
+BOTH = key_set(published(rsa_key(), "r"), published(ec_key(), "e"))
+
+
+def tokens(document: bytes = BOTH, **more) -> ProviderTokens:
+    """Tokens of a provider that published this."""
+    return ProviderTokens(read_key_set(document).find, lambda: NOW, **more)
+
+
+def refused(tokens: ProviderTokens, token: str) -> str:
+    """The code with which a token is refused."""
+    with pytest.raises(Unauthenticated) as caught:
+        tokens.verify(token)
+    assert caught.value.message in ("A valid session token is needed.", "The session token has run out; renew it.")
+    return str(caught.value.code)
+
+
+@pytest.mark.parametrize(("key", "key_id"), [(rsa_key(), "r"), (ec_key(), "e")], ids=["RS256", "ES256"])
+def test_a_token_of_the_provider_says_who_it_is_for(key, key_id) -> None:
+    """With every claim that counts; what else the header says of keys is not looked at."""
+    claims = {**CLAIMS, "tenant": "acme", "roles": ["operator"], "iss": "x", "aud": "y", "email": "a@example.org"}
+    elsewhere = {
+        "jku": "https://evil.example/keys",
+        "x5u": "https://evil.example/cert",
+        "jwk": published(rsa_key(1), "r"),
+    }
+    found = tokens().verify(signed(key, claims, key_id, **elsewhere))
+    assert found == Identity("anna", "s-1", "acme", ("operator",), NOW + 60)
+
+
+@pytest.mark.parametrize(("own", "other", "key_id"), [(rsa_key(), rsa_key(1), "r"), (ec_key(), ec_key(1), "e")])
+def test_a_token_of_somebody_else_is_refused(own, other, key_id) -> None:
+    """Signed with another key under the right name, also when the token brings that key along."""
+    assert refused(tokens(), signed(other, CLAIMS, key_id)) == "unauthenticated"
+    assert refused(tokens(), signed(other, CLAIMS, key_id, jwk=published(other, key_id))) == "unauthenticated"
+    expired = {**CLAIMS, "exp": NOW - 1}
+    assert refused(tokens(), signed(other, expired, key_id)) == "unauthenticated"
+    assert refused(tokens(), signed(own, expired, key_id)) == "token_expired"
+
+
+def test_a_key_is_used_for_its_own_algorithm_only() -> None:
+    """An RSA key is not asked about ES256, nor the other way round."""
+    for key, key_id in ((rsa_key(), "e"), (ec_key(), "r")):
+        with pytest.raises(UnknownKey):
+            tokens().verify(signed(key, CLAIMS, key_id))
+    pss = jwt.encode(CLAIMS, rsa_key(), algorithm="PS256", headers={"kid": "r"})
+    assert refused(tokens(), pss) == "unauthenticated"
+    assert (
+        refused(tokens(), jwt.encode(CLAIMS, rsa_key(), algorithm="RS512", headers={"kid": "r"})) == "unauthenticated"
+    )
+
+
+@pytest.mark.parametrize("shape", ["PEM", "DER", "n"])
+def test_a_public_key_is_never_a_secret(shape) -> None:
+    """A token signed by HS256 with the key that everybody knows is none, whatever bytes of it were used."""
+    public = rsa_key().public_key()
+    info = serialization.PublicFormat.SubjectPublicKeyInfo
+    known = {
+        "PEM": public.public_bytes(serialization.Encoding.PEM, info),
+        "DER": public.public_bytes(serialization.Encoding.DER, info),
+        "n": published(rsa_key())["n"].encode(),
+    }[shape]
+    for algorithm in ("HS256", "RS256"):
+        body = f"{part({'alg': algorithm, 'kid': 'r'})}.{part(CLAIMS)}"
+        mac = base64.urlsafe_b64encode(hmac.new(known, body.encode(), hashlib.sha256).digest()).rstrip(b"=").decode()
+        assert refused(tokens(), f"{body}.{mac}") == "unauthenticated"
+
+
+@pytest.mark.parametrize("algorithm", ["none", "None", "NONE", "", None, 5, ["RS256"], "rs256"])
+def test_the_algorithm_is_one_of_two(algorithm) -> None:
+    """And is written in one way; unsigned tokens are none."""
+    good = signed(rsa_key(), CLAIMS, "r").split(".")
+    head = part({"alg": algorithm, "kid": "r"})
+    assert refused(tokens(), ".".join([head, *good[1:]])) == "unauthenticated"
+    assert refused(tokens(), f"{head}.{good[1]}.") == "unauthenticated"
+
+
+def test_only_a_token_that_could_count_asks_for_keys() -> None:
+    """One of another algorithm names no key of the provider."""
+    asked = list[JoseHeader]()
+    given = ProviderTokens(lambda head: asked.append(head), lambda: NOW)
+    for algorithm in ("none", "HS256", "RS512", "PS256", "EdDSA"):
+        token = ".".join([part({"alg": algorithm, "kid": "x"}), part(CLAIMS), "AAAA"])
+        with pytest.raises(Unauthenticated) as caught:
+            given.verify(token)
+        assert not isinstance(caught.value, UnknownKey)
+    assert asked == []
+    with pytest.raises(UnknownKey):
+        given.verify(signed(rsa_key(), CLAIMS, "x"))
+    assert asked == [JoseHeader("RS256", "x")]
+
+
+@pytest.mark.parametrize("header", [{"crit": ["x"], "x": 1}, {"crit": []}, {"crit": ["b64"], "b64": False}])
+def test_critical_headers_are_refused(header) -> None:
+    """RFC 7515 section 4.1.11, also with a true signature."""
+    head = part({"alg": "RS256", "kid": "r", **header})
+    body = f"{head}.{part(CLAIMS)}"
+
+    mac = base64.urlsafe_b64encode(rsa_key().sign(body.encode(), padding.PKCS1v15(), hashes.SHA256()))
+    assert refused(tokens(), f"{body}.{mac.rstrip(b'=').decode()}") == "unauthenticated"
+
+
+@pytest.mark.parametrize("key_id", [["r"], {"r": 1}, 5, "", "r" * 201, "r\0", "../r", "R", "r "])
+def test_the_name_of_a_key_is_taken_letter_by_letter(key_id) -> None:
+    """What is not exactly the name of a key leads to none; what is no name at all is not looked up."""
+    good = signed(rsa_key(), CLAIMS, "r").split(".")
+    assert refused(tokens(), ".".join([part({"alg": "RS256", "kid": key_id}), *good[1:]])) == "unauthenticated"
+
+
+def test_a_token_without_the_name_of_a_key_means_the_only_one() -> None:
+    """Of its algorithm; where there are two it means none."""
+    token = signed(rsa_key(), CLAIMS)
+    assert tokens().verify(token).user == "anna"
+    assert tokens(key_set(published(rsa_key()))).verify(token).user == "anna"
+    with pytest.raises(UnknownKey):
+        tokens(key_set(published(rsa_key(), "a"), published(rsa_key(1), "b"))).verify(token)
+
+
+@pytest.mark.parametrize(
+    ("claim", "good"), [("https://idp", True), ("https://idp/", False), (None, False), (["https://idp"], False)]
+)
+def test_the_issuer_is_the_one_of_the_settings(claim, good) -> None:
+    """Letter by letter, where one is set."""
+    claims = CLAIMS if claim is None else {**CLAIMS, "iss": claim}
+    token, checked = signed(ec_key(), claims, "e"), tokens(issuer="https://idp")
+    assert checked.verify(token).user == "anna" if good else refused(checked, token) == "unauthenticated"
+
+
+@pytest.mark.parametrize(
+    ("claim", "good"),
+    [
+        ("chat", True),
+        (["mail", "chat"], True),
+        ("chats", False),
+        (["mail"], False),
+        ([], False),
+        (None, False),
+        ({"chat": 1}, False),
+    ],
+)
+def test_the_audience_names_the_one_of_the_settings(claim, good) -> None:
+    """A token that was made for another service does not count here, where an audience is set."""
+    claims = CLAIMS if claim is None else {**CLAIMS, "aud": claim}
+    token, checked = signed(ec_key(), claims, "e"), tokens(audience="chat")
+    assert checked.verify(token).user == "anna" if good else refused(checked, token) == "unauthenticated"
+
+
+BAD = [
+    {"sub": 5},
+    {"sub": None},
+    {"sid": None},
+    {"sid": ["s"]},
+    {"exp": None},
+    {"exp": "never"},
+    {"exp": NOW - 1},
+    {"nbf": NOW + 11},
+    {"nbf": "now"},
+    {"roles": "operator"},
+    {"tenant": 1},
+]
+
+
+@pytest.mark.parametrize("claims", BAD, ids=str)
+def test_claims_are_checked_as_under_a_secret(claims) -> None:
+    """A true signature does not make them true; a claim that is None is left out as well."""
+    present = {name: value for name, value in {**CLAIMS, **claims}.items() if value is not None}
+    assert refused(tokens(), signed(ec_key(), present, "e")) == (
+        "token_expired" if claims == {"exp": NOW - 1} else "unauthenticated"
+    )
+
+
+def test_the_clock_of_the_provider_may_be_a_little_ahead() -> None:
+    """A token that was signed a moment ago by its clock is not early here."""
+    assert tokens().verify(signed(ec_key(), {**CLAIMS, "nbf": NOW + 9}, "e")).user == "anna"
+
+
+WHOLE = json.loads(jwt.algorithms.RSAAlgorithm.to_jwk(rsa_key()))
+USELESS = {
+    "a shared secret": {"kty": "oct", "k": "c2VjcmV0LXNlY3JldC1zZWNyZXQtc2VjcmV0LXNlY3JldA", "kid": "x"},
+    "a private key": {**WHOLE, "kid": "x"},
+    "for encryption": published(rsa_key(), "x", use="enc"),
+    "for signing only": published(rsa_key(), "x", key_ops=["sign"]),
+    "for anything it names": published(rsa_key(), "x", key_ops="verify"),
+    "for another algorithm": published(rsa_key(), "x", alg="RS512"),
+    "for HS256": published(rsa_key(), "x", alg="HS256"),
+    "weak": published(rsa_key(0, 1024), "x"),
+    "slow to check": published(rsa_key(0, 1024), "x", n="_" + "A" * 1365 + "E"),
+    "on another curve": published(ec_key(0, ec.SECP384R1), "x"),
+    "on another curve by its name": published(ec_key(), "x", crv="P-384"),
+    "off the curve": published(ec_key(), "x", y=published(ec_key(1))["y"]),
+    "without a modulus": {"kty": "RSA", "e": "AQAB", "kid": "x"},
+    "with a modulus that is no text": published(rsa_key(), "x", n=5),
+    "with a huge exponent": published(rsa_key(), "x", e=published(rsa_key())["n"]),
+    "with an even exponent": published(rsa_key(), "x", e="Ag"),
+    "of no kind": {"kid": "x"},
+    "named by a number": published(rsa_key(), None, kid=5),
+    "named by nothing": published(rsa_key(), ""),
+    "with an endless name": published(rsa_key(), "x" * 201),
+    "no object": "x",
+    "null": None,
+}
+
+
+@pytest.mark.parametrize("entry", USELESS.values(), ids=USELESS)
+def test_keys_of_no_use_are_left_out(entry) -> None:
+    """Whatever they are, the others count; alone they are no key set."""
+    found = read_key_set(key_set(entry, published(ec_key(), "e")))
+    assert list(found.keys) == [("ES256", "e")]
+    assert found.skipped == 1
+    with pytest.raises(KeySetInvalid, match="no public key"):
+        read_key_set(key_set(entry))
+
+
+def test_of_two_keys_of_one_name_the_first_counts() -> None:
+    """A second one is left out, unless it is of the other algorithm: no token could tell them apart."""
+    found = read_key_set(key_set(*(published(key, "k") for key in (rsa_key(), rsa_key(1), ec_key()))))
+    assert (set(found.keys), found.skipped) == ({("RS256", "k"), ("ES256", "k")}, 1)
+    assert ProviderTokens(found.find, lambda: NOW).verify(signed(rsa_key(), CLAIMS, "k")).user == "anna"
+
+
+@pytest.mark.parametrize(
+    "document",
+    [
+        *(
+            b"",
+            b"{}",
+            b"[]",
+            b"null",
+            b"<html>",
+            b'{"keys": 5}',
+            b'{"keys": []}',
+            b'{"keys": {}}',
+            b"\xff",
+            b"[" * 10_000,
+        ),
+        json.dumps({"keys": [{}] * (MAX_KEYS + 1)}).encode(),
+    ],
+)
+def test_what_is_no_key_set_is_told(document) -> None:
+    """Without a word of what it holds."""
+    with pytest.raises(KeySetInvalid) as caught:
+        read_key_set(document)
+    assert caught.value.message.startswith("it")
+
+
+def test_the_keys_cannot_be_changed() -> None:
+    """They are shared."""
+    found: KeySet = read_key_set(BOTH)
+    with pytest.raises(TypeError):
+        found.keys["RS256", "x"] = found.keys["RS256", "r"]

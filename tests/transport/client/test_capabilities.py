@@ -10,8 +10,7 @@ import trio
 from tests.transport.client.scripted import event, hear, kinds, next_events, stay, talking
 from transport.client import RunFailed
 from transport.server.socket import Socket
-from transport.wire.chunks import split
-from transport.wire.payloads import Binary
+from transport.wire.payloads import Binary, split
 
 LIMITS = {"frame_bytes": 20_000, "chunks_bytes": 200_000}
 LARGE = gzip.compress(event("final_response", 1, data={"values": [0.5] * 3_000_000}), 1)

@@ -23,13 +23,13 @@ from transport.connection.heartbeat import Heartbeat
 from transport.connection.websocket import WebSocketConnection
 from transport.outbox.outbox import LogPage
 from transport.server.listener import Upgrade
-from transport.wire.chunks import ChunkBudget
 from transport.wire.codec import Encoder
 from transport.wire.commands import Cancel, Command, Say
 from transport.wire.dialects import Dialect
 from transport.wire.errors import CommandRejected
 from transport.wire.events import AgentThinking, Drain, Envelope, Welcome
 from transport.wire.messages import Close, Deliver, SubscribeThread
+from transport.wire.payloads import ChunkBudget
 
 ANN = Identity("ann", "s1")
 

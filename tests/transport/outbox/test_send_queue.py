@@ -5,11 +5,10 @@ import json
 import pytest
 
 from transport.outbox.send_queue import SendQueue
-from transport.wire.chunks import CHUNK_BYTES
 from transport.wire.codec import Encoder
 from transport.wire.dialects import Dialect
 from transport.wire.events import AgentProgress, AgentThinking, Alert, Envelope, PartialResult, Pong, Priority
-from transport.wire.payloads import ClientCapabilities
+from transport.wire.payloads import CHUNK_BYTES, ClientCapabilities
 
 
 def thought(seq: int, thread_id: str = "t") -> Envelope:

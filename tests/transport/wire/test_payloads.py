@@ -1,9 +1,26 @@
 """Frames to payloads, as the client wants them."""
 
 import gzip
+import json
 
-from transport.wire.chunks import CHUNK_BYTES
-from transport.wire.payloads import GZIP_BYTES, Binary, ClientCapabilities, pack
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from transport.wire.command_parser import parse_frame
+from transport.wire.commands import Chunk, Say
+from transport.wire.errors import CommandRejected
+from transport.wire.payloads import (
+    CHUNK_BYTES,
+    GZIP_BYTES,
+    MAX_OPEN,
+    Binary,
+    ChunkAssembler,
+    ChunkBudget,
+    ClientCapabilities,
+    pack,
+    split,
+)
 
 SMALL = [b'{"a":1}', b'{"b":2}']
 
@@ -46,3 +63,115 @@ def test_batches_are_compressed_as_a_whole() -> None:
     (payload,) = pack([SMALL[0]] * 300, ClientCapabilities(batch=True, gzip=True))
     assert isinstance(payload, Binary)
     assert gzip.decompress(payload) == b"[" + b",".join([SMALL[0]] * 300) + b"]"
+
+
+def chunk(name: str, index: int, count: int, data: str = "x") -> Chunk:
+    """A part."""
+    return Chunk(name, index, count, data)
+
+
+@given(st.text(alphabet=st.characters(codec="utf-8"), min_size=1, max_size=300), st.integers(4, 50))
+def test_what_was_cut_is_put_together_again(text: str, piece_bytes: int) -> None:
+    """Whatever the text and the size of a piece; each piece is whole characters, and no larger than it may be."""
+    frame = json.dumps(text, ensure_ascii=False).encode()
+    parts = [parse_frame(part) for part in split(frame, "7", piece_bytes)]
+    assert all(isinstance(part, Chunk) and len(part.data.encode()) <= piece_bytes for part in parts)
+    assembler = ChunkAssembler()
+    whole = [assembler.add(part, 0.0) for part in parts if isinstance(part, Chunk)]
+    assert whole[:-1] == [None] * (len(parts) - 1)
+    assert json.loads(whole[-1] or "") == text
+
+
+def test_a_part_is_a_frame_of_the_protocol() -> None:
+    """The members and their order, as documented."""
+    assert [json.loads(part) for part in split(b'{"a":1}', "n", 4)] == [
+        {"type": "chunk", "id": "n", "index": 0, "count": 2, "data": '{"a"'},
+        {"type": "chunk", "id": "n", "index": 1, "count": 2, "data": ":1}"},
+    ]
+    assert len(split(b"x" * (3 * CHUNK_BYTES), "n")) == 3
+
+
+def test_parts_of_several_frames_may_be_mixed() -> None:
+    """Each is put together on its own."""
+    assembler = ChunkAssembler()
+    assert assembler.add(chunk("a", 0, 2, "1"), 0.0) is None
+    assert assembler.add(chunk("b", 0, 1, "2"), 0.0) == "2"
+    assert assembler.add(chunk("a", 1, 2, "3"), 0.0) == "13"
+
+
+@pytest.mark.parametrize(
+    "parts",
+    [
+        [chunk("a", 1, 2)],
+        [chunk("a", 0, 3), chunk("a", 2, 3)],
+        [chunk("a", 0, 3), chunk("a", 0, 3)],
+        [chunk("a", 0, 3), chunk("a", 1, 2)],
+        [chunk(str(number), 0, 2) for number in range(MAX_OPEN + 1)],
+    ],
+    ids=["the first is missing", "one is missing", "one comes twice", "another count", "too many begun"],
+)
+def test_what_does_not_follow_is_refused(parts: list[Chunk]) -> None:
+    """The last part is refused, and the frame it belongs to forgotten."""
+    assembler = ChunkAssembler()
+    for part in parts[:-1]:
+        assert assembler.add(part, 0.0) is None
+    with pytest.raises(CommandRejected) as refused:
+        assembler.add(parts[-1], 0.0)
+    assert refused.value.code == "invalid_command"
+    if parts[-1].id == "a":
+        assert assembler.add(chunk("a", 0, 1, "again"), 0.0) == "again"
+
+
+def test_all_that_is_begun_is_bounded_together() -> None:
+    """In bytes, not characters; the one that is too much is forgotten, and its bytes are free again."""
+    assembler = ChunkAssembler(max_bytes=10)
+    assert assembler.add(chunk("a", 0, 2, "12345"), 0.0) is None
+    with pytest.raises(CommandRejected) as refused:
+        assembler.add(chunk("b", 0, 2, "ééé"), 0.0)
+    assert refused.value.code == "message_too_large"
+    assert assembler.add(chunk("b", 0, 1, "éé"), 0.0) == "éé"
+    with pytest.raises(CommandRejected):
+        assembler.add(chunk("a", 1, 2, "678901"), 0.0)
+    assert assembler.add(chunk("c", 0, 1, "1234567890"), 0.0) == "1234567890"
+
+
+def test_what_is_not_finished_is_forgotten_in_time() -> None:
+    """Each part may take so long after the one before, and no longer."""
+    assembler = ChunkAssembler(within_s=30.0)
+    assembler.add(chunk("a", 0, 3), 0.0)
+    assembler.add(chunk("a", 1, 3), 29.0)
+    assert assembler.add(chunk("a", 2, 3), 58.0) == "xxx"
+    assembler.add(chunk("a", 0, 2), 60.0)
+    with pytest.raises(CommandRejected):
+        assembler.add(chunk("a", 1, 2), 91.0)
+
+
+def test_a_whole_command_fits() -> None:
+    """The text that comes out is parsed like any frame."""
+    said = json.dumps({"type": "message", "content": "é" * 9000}, ensure_ascii=False).encode()
+    assembler = ChunkAssembler()
+    for part in split(said, "1"):
+        taken = parse_frame(part)
+        assert isinstance(taken, Chunk)
+        whole = assembler.add(taken, 0.0)
+    assert parse_frame(whole or "") == Say("é" * 9000)
+
+
+def test_all_clients_share_one_room() -> None:
+    """Who comes when it is full is told to wait; what is forgotten, for whatever reason, leaves it."""
+    room = ChunkBudget(10)
+    one, other = ChunkAssembler(budget=room), ChunkAssembler(budget=room, within_s=5.0)
+    assert one.add(chunk("a", 0, 2, "123456"), 0.0) is None
+    assert other.add(chunk("b", 0, 2, "1234"), 0.0) is None
+    with pytest.raises(CommandRejected) as refused:
+        one.add(chunk("c", 0, 1, "x"), 0.0)
+    assert (refused.value.code, room.used) == ("busy", 10)
+    other.expire(4.0)
+    assert room.used == 10
+    other.expire(6.0)
+    assert room.used == 6
+    assert one.add(chunk("a", 1, 2, "789"), 0.0) == "123456789"
+    assert room.used == 0
+    one.add(chunk("d", 0, 2, "12"), 0.0)
+    one.close()
+    assert room.used == 0

@@ -13,7 +13,7 @@ from tests.clock import Clock
 from tests.end_to_end.http import request
 from tests.transport.provider import ec_key, key_set, published, rsa_key, signed
 from transport.auth.identity import Identity
-from transport.auth.jwks import read_key_set
+from transport.auth.keyring import read_key_set
 from transport.connection.limits import RateLimit
 from transport.wire.errors import CommandRejected, Unauthenticated
 from understudy.app.server import serve_app

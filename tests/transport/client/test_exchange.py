@@ -4,7 +4,7 @@ import trio
 from trio.testing import wait_all_tasks_blocked
 
 from transport.client.decoder import read_event
-from transport.client.inbox import Inbox
+from transport.client.exchange import Inbox
 
 EVENTS = [read_event({"type": "ping", "seq": seq}) for seq in range(1, 9)]
 
