@@ -213,11 +213,17 @@ class ContentFilter:
 
     # results of tools, and output of models beside their answers
 
-    async def filter_value(self, value: Any, sanitizer: Sanitizer) -> SanitizedValue:
+    async def filter_value(self, value: Any, sanitizer: Sanitizer, *, record: bool = True) -> SanitizedValue:
         """Filter a plain JSON value. If the result is blocked, nothing of it may be used."""
         began = time.perf_counter()
-        clean = await self._sanitize_value(value, sanitizer)
-        self.record(sanitizer.direction, clean, time.perf_counter() - began)
+        if weigh_value(value) <= INLINE:
+            clean = sanitize_value(value, sanitizer)
+        else:
+            clean = await trio.to_thread.run_sync(
+                sanitize_value, value, sanitizer, abandon_on_cancel=True, limiter=_limiter()
+            )
+        if record:
+            self.record(sanitizer.direction, clean, time.perf_counter() - began)
         return clean
 
     async def filter_result(self, value: Any, summary: str) -> tuple[SanitizedValue, str]:
@@ -226,18 +232,12 @@ class ContentFilter:
         The line mostly repeats the value, so its findings count only if the value has none, or if the line is blocked.
         """
         began = time.perf_counter()
-        clean, line = await self._sanitize_value(value, self.tool), await self._sanitize_value(summary, self.tool)
-        if not clean.texts or line.blocked:
+        clean = await self.filter_value(value, self.tool, record=False)
+        line = await self.filter_value(summary, self.tool, record=False)
+        if line.texts and (line.blocked or not clean.texts):
             clean = clean.including(line.texts)
         self.record(Direction.TOOL, clean, time.perf_counter() - began)
         return clean, str(line.value)
-
-    async def _sanitize_value(self, value: Any, sanitizer: Sanitizer) -> SanitizedValue:
-        if weigh_value(value) <= INLINE:
-            return sanitize_value(value, sanitizer)
-        return await trio.to_thread.run_sync(
-            sanitize_value, value, sanitizer, abandon_on_cancel=True, limiter=_limiter()
-        )
 
     async def filter_output(self, value: Any) -> Any:
         """Filter a model's output beside its answer (a thought, arguments, a reason) before it is shown and stored.
@@ -252,13 +252,13 @@ class ContentFilter:
 
     async def filter_for_storage(self, value: Any) -> Any:
         """Filter a model's output that is only stored, without recording its findings; None if it is blocked."""
-        clean = await self._sanitize_value(value, self._output_words)
+        clean = await self.filter_value(value, self._output_words, record=False)
         return None if clean.blocked else clean.value
 
     async def accepts_chart(self, chart: Mapping[str, Any]) -> bool:
         """Return whether the visible words of a chart need no redaction: a drawing cannot be redacted."""
         words = chart_words(chart)
-        clean = await self._sanitize_value(words, self._chart_words)
+        clean = await self.filter_value(words, self._chart_words, record=False)
         return not clean.blocked and bool(clean.value == words)
 
     def filter_progress(self, note: str) -> str:

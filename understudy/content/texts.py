@@ -116,8 +116,6 @@ class SanitizedValue:
 
     def including(self, texts: Sequence[Sanitized]) -> "SanitizedValue":
         """Return the same value with the findings of further texts."""
-        if not texts:
-            return self
         every = (*self.texts, *texts)
         findings = [each for text in every for each in text.findings]
         omitted = len(findings[FINDINGS:]) + sum(text.omitted for text in every)
@@ -152,7 +150,8 @@ def sanitize_value(value: Any, sanitizer: Sanitizer) -> SanitizedValue:
     except _TooDeep:
         pass
     walk = _Walk(sanitizer)
-    return SanitizedValue(walk.value(value)).including(walk.texts)
+    clean = SanitizedValue(walk.value(value))
+    return clean.including(walk.texts) if walk.texts else clean
 
 
 def chart_words(chart: Mapping[str, Any]) -> dict[str, Any]:

@@ -86,13 +86,13 @@ class Vault:
 
     def restore_text(self, owner: str, thread_id: str, text: str) -> str:
         """Restore the placeholders in a text of a thread, for its user."""
-        found = self.get(owner, thread_id)
-        return text if found is None else found.restore(text)
+        found = self._threads.get((owner, thread_id))
+        return found.restore(text) if found else text
 
     def restore_envelope(self, owner: str, envelope: Envelope) -> Envelope:
         """Restore the placeholders in an event of a thread, for its user: in their own words and in answers."""
-        found = None if envelope.thread_id is None else self.get(owner, envelope.thread_id)
-        if found is None:
+        found = self._threads.get((owner, envelope.thread_id or "")) if self._threads else None
+        if not found:
             return envelope
         match envelope.event:
             case MessageAccepted(content=content) as event:

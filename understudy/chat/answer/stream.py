@@ -196,7 +196,7 @@ class AnswerStream:
         self._checkpointed = (trio.current_time(), len(self._finished_text) + len(begun))
 
     async def feed(self, text: str) -> None:
-        """Publish the next text of the model.
+        """Publish the next text of the model, and checkpoint the turn if enough of it is new.
 
         Raises:
             Blocked: The content policy blocks it. Text shown before stays.
@@ -206,8 +206,17 @@ class AnswerStream:
         else:
             fresh = self._resumed.feed(text)
             await self._write(fresh.text, restart=fresh.restart)
-        if self._step is not None:
-            self._checkpoint(self._step)
+        now, length, (saved_at, saved) = trio.current_time(), self.answer.length, self._checkpointed
+        new = length - saved
+        if self._step is None or not new or new < length / 32:
+            return
+        if new < CHECKPOINT_SIZE and now < saved_at + CHECKPOINT_S:
+            return
+        whole, earlier = self.answer.text, self._finished_text and self._finished_text + SEPARATOR
+        if whole.startswith(earlier):  # else some was redacted, and a resumed run starts the turn from its beginning
+            self._checkpointed = (now, length)
+            result = encode_partial(whole[len(earlier) :], self.findings)
+            self.recorder.save_checkpoint(evolve(self._step, result=result))
 
     async def end_turn(self) -> str:
         """Finish the turn of the model. Return its text if the turn was interrupted before, else an empty text.
@@ -238,7 +247,8 @@ class AnswerStream:
     def close(self) -> None:
         """Publish nothing more, and record the findings."""
         self._closed = True
-        self._record_findings()
+        found, seconds = self.answer.sanitizer.result(""), self.answer.seconds
+        self.services.content_filter.record(Direction.OUTBOUND, found, seconds)
 
     async def release_in_pauses(self) -> None:
         """Release held-back text whenever the model pauses for `PAUSE_S`, until the answer is closed."""
@@ -270,7 +280,8 @@ class AnswerStream:
             await self._releasing.wait()
         self._writing = True  # stays set if this is cancelled: then nothing more is published
         if restart:
-            self._record_findings()
+            replaced = self.answer.sanitizer.result("")
+            self.services.content_filter.record(Direction.OUTBOUND, replaced, self.answer.seconds)
             self._earlier_findings = self.findings
             self.answer = self._new_answer()
             text = SEPARATOR.join(part for part in (self._finished_text, text) if part)
@@ -288,24 +299,8 @@ class AnswerStream:
                 "The answer was stopped, and what was shown of it stays", [self.answer.sanitizer.result("")]
             )
 
-    def _checkpoint(self, step: StepRecord) -> None:
-        """Save the text of this turn if enough of it is new."""
-        now, length = trio.current_time(), self.answer.length
-        saved_at, saved = self._checkpointed
-        new = length - saved
-        if not new or new < length / 32 or (new < CHECKPOINT_SIZE and now < saved_at + CHECKPOINT_S):
-            return
-        text, said = self.answer.text, self._finished_text and self._finished_text + SEPARATOR
-        if text.startswith(said):  # else some of it was redacted, and a resumed run starts the turn from its beginning
-            self._checkpointed = (now, length)
-            self.recorder.save_checkpoint(evolve(step, result=encode_partial(text[len(said) :], self.findings)))
-
     def _summary(self) -> SanitizationSummary | None:
         """Return the summary of the answer's findings; None below `summary_from`."""
         found = self.answer.sanitizer.result("")
         every = (*self._earlier_findings, *found.findings)
         return build_summary("outbound", every, self.services.summary_from, omitted=found.omitted)
-
-    def _record_findings(self) -> None:
-        found, seconds = self.answer.sanitizer.result(""), self.answer.seconds
-        self.services.content_filter.record(Direction.OUTBOUND, found, seconds)

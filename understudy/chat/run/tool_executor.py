@@ -313,7 +313,7 @@ class ToolExecutor:
         if outcome.answer:
             answer = await content_filter.filter_value(outcome.answer, content_filter.tool)
             outcome.answer = str(answer.value)
-            clean = clean.including(answer.texts)
+            clean = clean.including(answer.texts) if answer.texts else clean
         if clean.blocked:
             blocked = content_filter.blocked_error("The tool's result is not let pass", clean.texts)
             outcome.fail(ToolStatus.FAILED, "content_blocked", blocked.message)
