@@ -658,7 +658,7 @@ async def test_a_detector_that_fails_lets_nothing_pass(serve: Any, caplog: pytes
             await peer.say(broken, agent_type="script")
             refusal = await peer.until("error")
             assert refusal["data"]["code"] == "content_blocked"
-            assert "looked through" in refusal["data"]["message"]
+            assert "scanned" in refusal["data"]["message"]
             assert peer.durable() == []
             await peer.say("go", agent_type="script")
             end = await peer.until_end()

@@ -72,7 +72,7 @@ class FileFilter:
     async def _pass(self, chunk: bytes, *, last: bool) -> bytes:
         out = await trio.to_thread.run_sync(self._through, chunk, last, limiter=self.limiter)
         if self.seconds > LONGEST_S:
-            raise CommandRejected("file_too_large", "That file takes too long to look through.")
+            raise CommandRejected("file_too_large", "That file takes too long to scan.")
         return out
 
     def _through(self, chunk: bytes, last: bool) -> bytes:

@@ -189,7 +189,7 @@ class ContentFilter:
             finally:
                 self._long.leave(owner)
         else:
-            raise CommandRejected("rate_limited", "Your earlier messages are still being looked through.", 2.0)
+            raise CommandRejected("rate_limited", "Your earlier messages are still being scanned.", 2.0)
         self.record(sanitizer.direction, found, time.perf_counter() - began)
         return found
 
@@ -277,7 +277,7 @@ class ContentFilter:
         kinds = sorted({each.kind for each in findings if each.action is Action.BLOCK})
         log.warning("scrub.blocked", extra={"kinds": kinds, "failed": detectors, "error_id": error_id})
         if detectors and not kinds:
-            return Blocked(f"{what}: it could not be looked through (error {error_id}).", error_id)
+            return Blocked(f"{what}: it could not be scanned (error {error_id}).", error_id)
         return Blocked(f"{what}: it holds {describe_blocked(findings)}.", error_id)
 
     def record(self, direction: Direction, found: Sanitized | SanitizedValue, seconds: float) -> None:

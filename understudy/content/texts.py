@@ -71,9 +71,9 @@ async def sanitize_text(
             _in_pieces, text, sanitizer, placeholders, longest_s, abandon_on_cancel=True, limiter=limiter
         )
     if waited.cancelled_caught:
-        raise CommandRejected("busy", "Many long messages are being looked through; try again in a moment.", 5.0)
+        raise CommandRejected("busy", "Many long messages are being scanned; try again in a moment.", 5.0)
     if found is None:
-        raise CommandRejected("message_too_large", "That takes too long to look through; send it in shorter messages.")
+        raise CommandRejected("message_too_large", "That takes too long to scan; send it in shorter messages.")
     return found
 
 

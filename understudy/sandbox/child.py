@@ -3,11 +3,11 @@
     python -I understudy/sandbox/child.py < order-and-request > answer
 
 The first line of standard input is the order (`Order`), the rest belongs to the program: a module of this package with
-`prepare()`, which loads what it needs while files can still be read, and `main()`, which returns the exit code. Nothing
-foreign is read before the process is confined.
+`prepare()`, which loads modules while files can still be read, and `main()`, which returns the exit code. No untrusted
+input is read before the process is confined.
 
-It is run as a file, and takes the modules of the package without the package's ``__init__``: a table process starts in
-0.11 s instead of 0.27 s, as measured.
+This module is run as a file, and imports modules of the package without running the package's ``__init__``: a table
+process starts in 0.11 s instead of 0.27 s, as measured.
 """
 
 import contextlib
@@ -62,7 +62,7 @@ def bound(order: Order) -> None:
     if (space := order["address_space"]) is not None:
         bounds.append((resource.RLIMIT_AS, space, space))
     if (cpu_s := order["cpu_s"]) is not None:
-        # At the hard limit the kill would look like one for lack of memory.
+        # The signal of the soft limit tells this end from a kill for lack of memory.
         bounds.append((resource.RLIMIT_CPU, cpu_s, cpu_s + 1))
     for kind, soft, hard in bounds:
         with contextlib.suppress(ValueError, OSError):
@@ -74,7 +74,7 @@ def bound(order: Order) -> None:
 
 
 def code_folders() -> list[str]:
-    """Return the folders of the program's own code and its libraries, from which modules may be loaded late."""
+    """Return the folders of the program's code and libraries, from which modules may still be loaded later."""
     libraries = {sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib")}
     return [*sorted(libraries), str(PACKAGE), str(PACKAGE.parent / "sanitization")]
 
@@ -105,4 +105,4 @@ def main() -> int:
 if __name__ == "__main__":
     code = main()
     sys.stdout.flush()
-    os._exit(code)  # nothing is left to clean up, and this frees DuckDB's memory faster
+    os._exit(code)  # skips clean-up: the system frees DuckDB's memory faster

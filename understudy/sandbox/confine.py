@@ -1,13 +1,13 @@
-"""Confine this process to the files it was handed: no network, no other programs, no way to the server's process.
+"""Confines this process to given files: no network, no other programs, no access to the server's process.
 
-1. Nothing is gained back: `no_new_privs` is set first, and neither Landlock nor seccomp can be undone.
-2. What the kernel does not have is left out and reported; what it has and refuses is an error, so a process that
-   should be confined never runs unconfined.
-3. The process must have one thread still: Landlock confines the calling thread and those it starts.
+1. Confinement is final: `no_new_privs` is set first, and neither Landlock nor seccomp can be undone.
+2. A means that the kernel lacks is skipped and reported. One that the kernel has and refuses is an error, so a process
+   that should be confined never runs unconfined.
+3. The process must still have a single thread: Landlock confines the calling thread and those it starts.
 
-Linux system calls by `ctypes`, standard library only. The packages for this on PyPI are not used: `landlock` has had
-pre-releases only, `pyseccomp` needs libseccomp on the machine, which container images often lack, and the few calls
-below do not change once a kernel has them. See landlock(7), seccomp(2) and prctl(2).
+The system calls of Linux are made by `ctypes`. Packages on PyPI are not used: `landlock` has had pre-releases only,
+`pyseccomp` needs libseccomp, which container images often lack, and these calls do not change once a kernel has them.
+See landlock(7), seccomp(2) and prctl(2).
 """
 
 import ctypes
@@ -57,9 +57,9 @@ FIRST_ARGUMENT_AT: Final = 16
 CLONE_THREAD: Final = 0x10000
 X32: Final = 0x40000000  # a second table of system calls on x86-64
 
-# Not needed by any program of the sandbox: sockets, other programs and processes, parts of the kernel with a history of
-# holes. A pair of sockets connected to each other is harmless, and drawing uses one; `sendmsg` on it could name an
-# address. For each architecture, the number in its table of system calls; None if it has none of that name.
+# Refused calls, which no program of the sandbox needs: sockets, other programs and processes, parts of the kernel with
+# a history of holes. `socketpair` is harmless, and drawing uses it; `sendmsg` on such a socket could name an address.
+# For each architecture: the call's number, or None if there is no such call.
 _CALLS: Final[dict[str, tuple[int | None, int | None]]] = {
     "socket": (41, 198), "connect": (42, 203), "bind": (49, 200), "listen": (50, 201),
     "accept": (43, 202), "accept4": (288, 242), "sendto": (44, 206), "sendmsg": (46, 211), "sendmmsg": (307, 269),
@@ -80,7 +80,7 @@ _CALLS: Final[dict[str, tuple[int | None, int | None]]] = {
     "clock_settime": (227, 112), "adjtimex": (159, 171), "personality": (135, 92),
     "shmget": (29, 194), "shmat": (30, 196), "msgget": (68, 186), "semget": (64, 190), "mq_open": (240, 180),
 }  # fmt: skip
-# Refused by their first argument: they may concern this process, and no other one.
+# Calls that are allowed only if their first argument is this process.
 _OF_PROCESSES: Final[dict[str, tuple[int, int]]] = {"kill": (62, 129), "tgkill": (234, 131), "prlimit64": (302, 261)}
 _CLONE: Final = (56, 220)
 _CLONE3: Final = (435, 435)
@@ -112,7 +112,7 @@ class _Program(ctypes.Structure):
 def confine(read: Iterable[str], write: Iterable[str]) -> Confined:
     """Confine this process for good: only `read` may be read, and files made in the folders of `write`.
 
-    Paths that do not exist are left out. Return what is in force.
+    Paths that do not exist are skipped. Return the kinds of confinement in force.
 
     Raises:
         OSError: The kernel has one of these means and refused it.
@@ -199,7 +199,7 @@ def _confine_calls(libc: ctypes.CDLL) -> bool:
 def _filter(column: int, architecture: int, pid: int) -> Sequence[tuple[int, int, int, int]]:
     """Return the filter: refused calls fail with EPERM, all others pass.
 
-    A list of what is refused, not of what is allowed: V8 and DuckDB differ in what they call from release to release.
+    Calls are refused by a list, not allowed by one: those of V8 and DuckDB differ from release to release.
     """
     refuse = (RETURN, 0, 0, REFUSE | errno.EPERM)
     steps = [
@@ -213,7 +213,7 @@ def _filter(column: int, architecture: int, pid: int) -> Sequence[tuple[int, int
     for numbers in _CALLS.values():
         if (number := numbers[column]) is not None:
             steps += [(EQUAL, 0, 1, number), refuse]
-    # glibc takes clone when clone3 is not there, and of clone the flags can be seen.
+    # Without clone3, glibc uses clone, whose flags a filter can read.
     steps += [(EQUAL, 0, 1, _CLONE3[column]), (RETURN, 0, 0, REFUSE | errno.ENOSYS)]
     allow = (RETURN, 0, 0, ALLOW)
     steps += [(EQUAL, 0, 4, _CLONE[column]), (LOAD, 0, 0, FIRST_ARGUMENT_AT), (ANY_BIT, 0, 1, CLONE_THREAD), allow]

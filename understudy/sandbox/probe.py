@@ -1,4 +1,4 @@
-"""A program of the sandbox that tries to break out, and reports everything it reached."""
+"""A program of the sandbox that tries to break out, and reports each attempt that succeeded."""
 
 import json
 import os

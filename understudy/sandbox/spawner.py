@@ -182,7 +182,7 @@ async def _kill(process: trio.Process) -> None:
 
 @frozen
 class ConfinementReport:
-    """The confinement of processes on this machine, and everything that the probe reached in spite of it."""
+    """The confinement of processes on this machine, and the attempts of the probe that succeeded in spite of it."""
 
     no_new_privileges: bool = False
     files: bool = False
@@ -211,9 +211,9 @@ class ConfinementReport:
 async def probe(
     files: Sequence[str] = (OUTSIDE,), made: Sequence[str] = (), process: int | None = None, limit_s: float = 10.0
 ) -> ConfinementReport:
-    """Start a process that tries to break out, and report its confinement. If it fails, nothing counts as confined.
+    """Start a process that tries to break out, and report its confinement. A failed probe counts as unconfined.
 
-    It tries to read `files`, to make `made` and to signal `process` (this one, if none is given).
+    The process tries to read `files`, to make `made` and to signal `process` (by default, this one).
     """
     attempts = {"files": files, "made": made, "program": sys.executable, "process": process or os.getpid()}
     ended = None

@@ -50,7 +50,7 @@ _GRAIN_WORDS: Final[Mapping[str, str]] = MappingProxyType(
 
 @frozen
 class ChartPlan:
-    """A chart before it has rows. `grain` is set for time; `aggregate` None means the points as they are."""
+    """A chart before it has rows. `grain` is set for time; `aggregate` None means unaggregated points."""
 
     x: Column
     y: Column | None

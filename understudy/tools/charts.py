@@ -21,7 +21,7 @@ log: Final = logging.getLogger(__name__)
 
 DRAWING: Final = Program(
     "understudy.tools.render_svg",
-    # V8 asks for 512 MiB for code at once, of which it uses little. 200 MiB as measured for 5,000 points.
+    # V8 reserves 512 MiB for code, of which it uses little. 200 MiB as measured for 5,000 points.
     memory=1024 * MIB,
     address_space=None,  # V8 reserves far more than it asks for
     read=("/usr/share/fonts", "/usr/local/share/fonts", "/etc/fonts"),
@@ -67,7 +67,7 @@ async def chart_table(
 
 
 def _label(plan: ChartPlan, at: Any) -> Any:
-    """A moment as its step of time is written: 2024-03 for a month."""
+    """Return a moment as its step of time is written: 2024-03 for a month."""
     length = {"year": 4, "month": 7, "hour": 16}.get(plan.grain or "", 10)
     return at[:length].replace("T", " ") if plan.grain and isinstance(at, str) and "T" in at else at
 
@@ -84,47 +84,26 @@ def _sentence(title: str, points: Points) -> str:
 
 def title_of(plan: ChartPlan) -> str:
     """Return the title in at most 100 characters: ``Sum of sales by month``. Clients show it above the chart."""
-    title = f"{_capital(plan.y_title)} by {plan.grain or plan.x_title}"
+    title = f"{plan.y_title[:1].upper()}{plan.y_title[1:]} by {plan.grain or plan.x_title}"
     return title if len(title) <= 100 else title[:99] + "…"
 
 
 def build_spec(points: Points) -> dict[str, Any]:
-    """A Vega-Lite specification with its data inside, for light and dark pages; it has no title of its own."""
+    """Return a Vega-Lite specification with its data inside, for light and dark pages, without a title."""
     plan = points.plan
+    values = [{"x": at, "y": value} for at, value in points.rows]
+    if plan.bin_width is not None:
+        values = [{**each, "x2": float(f"{each['x'] + plan.bin_width:.12g}")} for each in values]
     return {
         "$schema": SCHEMA,
         "width": 560,
         "height": 300,
         "background": None,
-        "data": {"values": [_datum(plan, at, value) for at, value in points.rows]},
-        "mark": _mark(plan),
+        "data": {"values": values},
+        "mark": {**_MARKS[plan.kind], "tooltip": True},
         "encoding": _encoding(points),
         "config": _CONFIG,
     }
-
-
-def _capital(text: str) -> str:
-    return text[:1].upper() + text[1:]
-
-
-def _datum(plan: ChartPlan, at: Any, value: float) -> dict[str, Any]:
-    if plan.bin_width is not None:
-        return {"x": at, "x2": float(f"{at + plan.bin_width:.12g}"), "y": value}
-    return {"x": at, "y": value}
-
-
-def _mark(plan: ChartPlan) -> dict[str, Any]:
-    match plan.kind:
-        case "pie":
-            return {"type": "arc", "innerRadius": 50, "tooltip": True}
-        case "line":
-            return {"type": "line", "point": True, "tooltip": True}
-        case "area":
-            return {"type": "area", "opacity": 0.6, "line": True, "tooltip": True}
-        case "point":
-            return {"type": "point", "filled": True, "opacity": 0.7, "tooltip": True}
-        case _:
-            return {"type": "bar", "tooltip": True}
 
 
 def _encoding(points: Points) -> dict[str, Any]:
@@ -147,6 +126,13 @@ def _encoding(points: Points) -> dict[str, Any]:
     return {"x": along, "y": amount}
 
 
+_MARKS: Final[dict[str, dict[str, Any]]] = {
+    "pie": {"type": "arc", "innerRadius": 50},
+    "line": {"type": "line", "point": True},
+    "area": {"type": "area", "opacity": 0.6, "line": True},
+    "point": {"type": "point", "filled": True, "opacity": 0.7},
+    "bar": {"type": "bar"},
+}
 _CONFIG: Final[dict[str, Any]] = {
     "font": "sans-serif",
     "view": {"stroke": None},
@@ -158,16 +144,16 @@ _CONFIG: Final[dict[str, Any]] = {
     "range": {"category": _PALETTE},
 }
 
-# What SVG can do beyond drawing; a chart needs none of it.
+# Elements and attributes of SVG that do more than draw; a chart needs none of them.
 _ACTIVE: Final = re.compile(r"<\s*(script|foreignObject|image|a|iframe|use|animate|set)\b|\son\w+\s*=\s*[\"']", re.I)
 
 
 async def render(spec: dict[str, Any], owner: str) -> str:
-    """The SVG of a specification; text in it is escaped, and there is nothing but shapes and text in it.
+    """Return the SVG of a specification: shapes and escaped text only.
 
-    Drawn by `understudy.tools.render_svg` in a process of its own, which takes a third of a second, when it is
-    `owner`'s turn. Raises `ToolError`: ``busy`` when too many calls of `owner` wait, ``tool_timeout`` after `DRAWING_S`
-    seconds, ``tool_failed`` when it cannot be drawn.
+    `understudy.tools.render_svg` draws it in a process, which takes a third of a second, when it is `owner`'s turn.
+    Raises `ToolError`: ``busy`` if too many calls of `owner` wait, ``tool_timeout`` after `DRAWING_S` seconds,
+    ``tool_failed`` if it cannot be drawn.
     """
     async with table_permit(owner), spawner.process_limiter().permit(DRAWING.memory):
         with trio.move_on_after(DRAWING_S) as waited:

@@ -1,7 +1,7 @@
 """An agent's memory of a user across sessions, as tools and agents see it.
 
-Values are plain JSON under short names, with an end. Where they are kept is the server's; `Notebook` keeps them in
-memory, for tests of tools.
+Values are plain JSON under short names, and expire. The server stores them; `Notebook` keeps them in memory, for tests
+of tools.
 """
 
 import math
@@ -51,10 +51,10 @@ class Note:
 
 
 def checked(name: str, value: Any, ttl_s: float) -> Note:
-    """Check a value that is to be remembered.
+    """Check a value before it is stored.
 
-    Raises `ToolError`: ``invalid_arguments`` for a bad name or time, ``tool_failed`` for what is no JSON,
-    ``message_too_large`` for a value of more than `VALUE_BYTES`.
+    Raises `ToolError`: ``invalid_arguments`` for a bad name or time, ``tool_failed`` for a value that is no JSON,
+    ``message_too_large`` for one of more than `VALUE_BYTES`.
     """
     check_name(name)
     if not (0 < ttl_s <= LONGEST_S and math.isfinite(ttl_s)):

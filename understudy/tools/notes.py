@@ -1,4 +1,4 @@
-"""`save_note`: a note kept as a text file of the user's own. It writes, so it asks first."""
+"""`save_note`: saves a note as a text file of the user, after the user's approval."""
 
 from typing import Annotated, Any, Final
 
@@ -7,8 +7,8 @@ from understudy.tools.result import ToolResult
 from understudy.tools.schema import Param
 from understudy.tools.tool import ToolContext, tool
 
-# Well within what can be shown whole when the user is asked (64 KiB of JSON).
 MAX_NOTE: Final = 10_000
+"""Characters of a note: well within the 64 KiB of JSON that a request for approval shows whole."""
 MAX_TITLE: Final = 80
 _TITLE_WORDS: Final = 6
 

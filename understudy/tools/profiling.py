@@ -4,15 +4,15 @@ from typing import Any, Final
 
 from understudy.tools.duckdb_session import Column, Table
 
-# Above this many rows distinct values are estimated (DuckDB's HyperLogLog, a few per cent off), and said to be so.
 EXACT_ROWS: Final = 1_000_000
+"""Rows above which distinct values are estimated (DuckDB's HyperLogLog, a few per cent off); a note says so."""
 MAX_COLUMNS: Final = 200
 TOP: Final = 5
 MAX_TEXT: Final = 80
 
 
 def profile(table: Table) -> dict[str, Any]:
-    """Rows, columns, repeated rows, and for each of the first 200 columns its type, gaps, range and shape.
+    """Return rows, columns, repeated rows, and type, gaps, range and shape of each of the first 200 columns.
 
     Numbers that are not finite are left out of means and quartiles. Texts are cut at 80 characters.
     """
@@ -80,9 +80,14 @@ def _column(table: Table, column: Column, exact: bool) -> dict[str, Any]:
         case "number":
             return found | _numbers(table, name)
         case "date":
-            return found | _dates(table, name)
-        case _:
-            return found | {"top": _top(table, name)}
+            sql = f"SELECT CAST(min({name}) AS VARCHAR), CAST(max({name}) AS VARCHAR) FROM data"  # noqa: S608 (quoted)
+            first, last = table.rows(sql)[0]
+            return found | {"min": first, "max": last}
+    sql = f"""
+        SELECT left(CAST({name} AS VARCHAR), {MAX_TEXT}) AS value, count(*) AS rows FROM data
+        WHERE {name} IS NOT NULL GROUP BY value ORDER BY rows DESC, value LIMIT {TOP}
+    """  # noqa: S608 (quoted)
+    return found | {"top": [{"value": value, "rows": rows} for value, rows in table.rows(sql)]}
 
 
 def _numbers(table: Table, name: str) -> dict[str, Any]:
@@ -100,22 +105,8 @@ def _numbers(table: Table, name: str) -> dict[str, Any]:
 
 
 def _rounded(value: float | None) -> float | int | None:
-    """Twelve significant digits, so that sums of decimals read as people wrote them; whole numbers as such."""
+    """Round to twelve significant digits, so that sums of decimals read as people write them."""
     if value is None:
         return None
     rounded = float(f"{value:.12g}")
     return int(rounded) if rounded.is_integer() and abs(rounded) < 2**53 else rounded
-
-
-def _dates(table: Table, name: str) -> dict[str, Any]:
-    sql = f"SELECT CAST(min({name}) AS VARCHAR), CAST(max({name}) AS VARCHAR) FROM data"  # noqa: S608 (quoted)
-    first, last = table.rows(sql)[0]
-    return {"min": first, "max": last}
-
-
-def _top(table: Table, name: str) -> list[dict[str, Any]]:
-    sql = f"""
-        SELECT left(CAST({name} AS VARCHAR), {MAX_TEXT}) AS value, count(*) AS rows FROM data
-        WHERE {name} IS NOT NULL GROUP BY value ORDER BY rows DESC, value LIMIT {TOP}
-    """  # noqa: S608 (quoted)
-    return [{"value": value, "rows": rows} for value, rows in table.rows(sql)]

@@ -1,7 +1,7 @@
 """Draws a Vega-Lite specification as SVG: a program of `understudy.sandbox`.
 
-A process, not a thread: the renderer holds the interpreter's lock for as long as it draws (700 ms the first time, 26
-to 63 ms after that, as measured), and nothing else in the server would get on meanwhile. It can also be killed.
+It runs in a process, not a thread: the renderer holds the interpreter's lock while it draws (700 ms the first time, 26
+to 63 ms after that, as measured), which would stop the whole server. A process can also be killed.
 """
 
 import importlib
@@ -10,11 +10,11 @@ import sys
 from typing import Any, Final
 
 VEGA_LITE: Final = "5.20"
-"""The newest of version 5 that vl-convert 1.8 and 1.9 both bring along."""
+"""The newest release of version 5 that both vl-convert 1.8 and 1.9 include."""
 
 
 def prepare() -> None:
-    """Load the renderer, while libraries can still be read."""
+    """Load the renderer while libraries can still be read."""
     importlib.import_module("vl_convert")
 
 
@@ -22,7 +22,7 @@ def draw(spec: dict[str, Any]) -> str:
     """Return the SVG of a specification. Raises ValueError if it cannot be drawn."""
     import vl_convert
 
-    # No address is allowed: nothing is fetched, whatever the specification says.
+    # No address is allowed, so nothing is fetched.
     svg: str = vl_convert.vegalite_to_svg(spec, vl_version=VEGA_LITE, allowed_base_urls=[])
     return svg
 

@@ -1,4 +1,4 @@
-"""`chat_response`: an agent answers through a tool, as models that are made to act by calls do."""
+"""`chat_response`: the answer of a run as a tool call, for models that act by calls only."""
 
 from typing import Annotated
 

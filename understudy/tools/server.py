@@ -8,10 +8,11 @@ from understudy.tools.result import ToolResult
 from understudy.tools.schema import Param
 from understudy.tools.tool import ToolContext, tool
 
-# A result must stay small enough to be read; a server may have ten thousand actors.
 MAX_NODES: Final = 200
+"""Actors in one result: a server may have ten thousand, and a result must stay readable."""
 MAX_DEPTH: Final = 12
 _FIELDS: Final = ("path", "type", "state", "depth", "restarts", "age_s")
+_COUNTED: Final = {"uptime_s": "up for {:,.0f} s", "memory_mb": "{:,.0f} MB of memory"}
 
 
 @tool(retry_safe=True, timeout_s=5.0)
@@ -24,18 +25,12 @@ async def system_health(context: ToolContext) -> ToolResult:
 def _health_sentence(health: Mapping[str, Any]) -> str:
     status = health.get("status")
     lead = f"The server is {status}" if isinstance(status, str) else "The server answers"
-    numbers = [_counted(key, value) for key, value in health.items() if type(value) in (int, float)]
+    numbers = []
+    for key, value in health.items():
+        if type(value) in (int, float):
+            template = _COUNTED.get(key, f"{{:,}} {key.replace('_', ' ')}")
+            numbers.append(template.format(value))
     return f"{lead}: {', '.join(numbers[:5])}" if numbers else lead
-
-
-def _counted(key: str, value: float) -> str:
-    """Return a number with its name in words: ``up for 12.5 s``, ``14 actors``, ``121.3 MB of memory``."""
-    match key:
-        case "uptime_s":
-            return f"up for {value:,.0f} s"
-        case "memory_mb":
-            return f"{value:,.0f} MB of memory"
-    return f"{value:,} {key.replace('_', ' ')}"
 
 
 @tool(retry_safe=True, timeout_s=5.0)

@@ -196,7 +196,7 @@ def sanitize_content(
         raise ToolError("invalid_arguments", f"The text is longer than {MAX_TEXT:,} characters.")
     sanitized = _SANITIZERS[policy].sanitize(text, Placeholders())
     if sanitized.failures:
-        raise ToolError("tool_failed", "The text could not be looked through.")
+        raise ToolError("tool_failed", "The text could not be scanned.")
     gone = [each for each in sanitized.findings if each.action is not Action.FLAG]
     seen = [each for each in sanitized.findings if each.action is Action.FLAG]
     kinds = Counter(each.kind for each in gone)

@@ -1,12 +1,11 @@
 """`@tool` makes a tool of a function: a name, a JSON schema, and a call that checks its arguments.
 
-An async function runs as it is. A sync one runs in a worker thread. One written for asyncio runs in an asyncio
-loop of its own inside trio. `Tool.call` has no deadline: its caller applies `Tool.timeout_s` with a
-cancel scope.
+A function for trio runs in the caller's task, a sync one in a worker thread, one for asyncio in its own asyncio loop
+inside trio. `Tool.call` has no deadline: its caller applies `Tool.timeout_s` with a cancel scope.
 
-Cancelling a sync tool abandons its thread: the caller goes on at once, the function goes on to its end, its
-result is dropped, and what it does to the world still happens. Until it ends it holds one of `THREADS` slots
-that only tools use. A tool that must be stoppable is better written async.
+Cancelling a sync tool abandons its thread: the call returns at once, while the function runs to its end, with its side
+effects; its result is dropped. Until then it holds one of the `THREADS` threads of tools. A tool that must be stoppable
+should be async.
 """
 
 import inspect
@@ -28,14 +27,14 @@ from understudy.tools.signature import Parameters, read_parameters
 
 __all__ = ["Files", "Param", "ServerView", "StoredFile", "Tool", "ToolContext", "ToolError", "ToolResult", "tool"]
 
-# Worker threads that all tools share: apart from trio's default 40, so stuck tools cannot starve storage.
 THREADS: Final = 40
+"""Worker threads of all tools: apart from trio's default 40, so that stuck tools cannot starve storage."""
 
 ApprovalPolicy: TypeAlias = bool | Callable[[Mapping[str, Any]], object]
 """Whether calls need approval: all, none, or those for whose arguments the function returns something true. It runs on
 the event loop, so it must be quick; it is given a copy of the arguments as plain JSON, and must not raise."""
 
-# What OpenAI's API accepts as a function's name; other providers accept at least this.
+# The names of functions that OpenAI's API accepts; other providers accept at least these.
 _NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_-]{0,63}\Z")
 
 
@@ -61,7 +60,7 @@ class Files(Protocol):
 
 
 class ServerView(Protocol):
-    """The server as a tool may see it: with the rights of the user for whom it runs."""
+    """The server's state, limited to the rights of the user for whom the tool runs."""
 
     def health(self) -> dict[str, Any]:
         """Return the server's health as JSON values; for most users only its `status`."""
