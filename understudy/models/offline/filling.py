@@ -2,12 +2,12 @@
 that is not found is `MISSING`."""
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from understudy.models.offline import arithmetic, flows, scan
+from understudy.models.offline import arithmetic, scan
 from understudy.models.offline.questions import AGGREGATES, aggregate_in, sql_for
-from understudy.models.offline.source import MISSING, Source, named_file, plain_schema
+from understudy.models.offline.request import MISSING, Source, named_file, plain_schema
 
 _GROUPS: Final = frozenset({"x", "by", "group", "groups", "category", "dimension", "split", "label", "labels", "time"})
 _MEASURES: Final = frozenset({"y", "value", "values", "measure", "metric", "amount", "number"})
@@ -22,28 +22,56 @@ _ADDRESS: Final = re.compile(r"https?://[^\s<>\"']{1,2000}")
 
 def fill(name: str, schema: Mapping[str, Any], source: Source, *, required: bool) -> Any:
     """Return the argument for one parameter, or `MISSING`. Optional ones only if the request names a value."""
-    shape = plain_schema(schema)
-    written = source.request.look(scan.pairs, source.clause).get(name.lower())
+    shape, request, clause = plain_schema(schema), source.request, source.clause
+    written = request.look(scan.pairs, clause).get(name.lower())
     if written is not None and name.lower() not in _BODIES:  # "this text: one two" gives a body, not a word
         value = _of_type(written, shape)
         if value is not MISSING:
             return value
     if "enum" in shape:
-        return _choice(shape["enum"], source.clause, source.request.instruction)
-    by_format = _FORMATS.get(shape.get("format", ""))
-    if by_format is not None:
-        return by_format(name, shape, source)
-    kind = shape.get("type")
-    if kind == "string" and _listed(shape):
-        return _choice(_listed(shape), source.clause)
-    if kind == "string":
-        return _text(name, source) if required else MISSING
-    if kind in ("integer", "number"):
-        return _number(name, shape, source, required)
-    if kind == "boolean":
-        return _truth(name, source, required)
-    if kind == "array" and required:
-        return _list(shape, source)
+        return _choice(shape["enum"], clause, request.instruction)
+    match shape.get("format"):
+        case "file-id":
+            card = named_file(list(request.files), request.near)
+            return MISSING if card is None else card.id
+        case "table-id":
+            card = source.table()
+            return MISSING if card is None else card.id
+        case "expression":
+            return source.first(arithmetic.expressions)
+        case "sql":
+            return _sql(source)
+        case "text":
+            return _body(source)
+        case "column":
+            return _column(name, shape, source)
+        case "aggregate":  # as the tool's description names it, if it lists some: ``avg`` or ``mean``
+            listed = _listed(shape)
+            return _choice(listed, clause) if listed else aggregate_in(scan.words(clause)) or MISSING
+        case "cash-flows":
+            lists = request.look(scan.cash_flows, request.near)
+            return _shaped(lists, shape) if lists else MISSING
+        case "percentage":
+            return _percentage(shape, source)
+        case "identifier":
+            return _identifier(name, source)
+        case "date":
+            return source.first(scan.DATE.findall)
+        case "email":
+            return source.first(_EMAIL.findall)
+        case "uri":
+            return source.first(_ADDRESS.findall)
+    match shape.get("type"):
+        case "string" if listed := _listed(shape):
+            return _choice(listed, clause)
+        case "string" if required:
+            return _text(name, source)
+        case "integer" | "number":
+            return _number(name, shape, source, required)
+        case "boolean":
+            return _truth(name, source, required)
+        case "array" if required:
+            return _list(shape, source)
     return MISSING
 
 
@@ -80,21 +108,7 @@ def _choice(values: Sequence[Any], *texts: str) -> Any:
     return MISSING
 
 
-def _file(_: str, __: Mapping[str, Any], source: Source) -> Any:
-    card = named_file(list(source.request.files), source.request.near)
-    return card.id if card is not None else MISSING
-
-
-def _table(_: str, __: Mapping[str, Any], source: Source) -> Any:
-    card = source.table()
-    return card.id if card is not None else MISSING
-
-
-def _expression(_: str, __: Mapping[str, Any], source: Source) -> Any:
-    return source.first(arithmetic.expressions)
-
-
-def _sql(_: str, __: Mapping[str, Any], source: Source) -> Any:
+def _sql(source: Source) -> Any:
     if source.request.look(scan.sql, source.request.near) is not None:
         return source.request.look(scan.sql, source.request.text)
     table = source.table()
@@ -106,7 +120,7 @@ def _sql(_: str, __: Mapping[str, Any], source: Source) -> Any:
     return MISSING
 
 
-def _body(_: str, __: Mapping[str, Any], source: Source) -> Any:
+def _body(source: Source) -> Any:
     inside = scan.quoted(source.request.instruction) if source.request.body == source.request.text.strip() else []
     whole = [each for each in inside if scan.CUT not in each]
     text = max(whole, key=len) if whole else source.request.body
@@ -129,12 +143,6 @@ def _column(name: str, shape: Mapping[str, Any], source: Source) -> Any:
     return next((each for each in found if each not in source.used), MISSING)
 
 
-def _aggregate(_: str, shape: Mapping[str, Any], source: Source) -> Any:
-    """Return the aggregate as the tool's description names it, if it lists some: ``avg`` or ``mean``."""
-    listed = _listed(shape)
-    return _choice(listed, source.clause) if listed else aggregate_in(scan.words(source.clause)) or MISSING
-
-
 def _listed(shape: Mapping[str, Any]) -> list[str]:
     """Return the values at the start of a description, as in "bar, line or pie; left out, …"; empty if none."""
     lead = re.split(r"[.;:(]", str(shape.get("description", ""))[:200])[0]
@@ -142,12 +150,22 @@ def _listed(shape: Mapping[str, Any]) -> list[str]:
     return items if len(items) > 1 and all(each.isalnum() for each in items) else []
 
 
-def _flows(_: str, shape: Mapping[str, Any], source: Source) -> Any:
-    found = source.request.look(flows.cash_flows, source.request.near)
-    return flows.shaped(found, shape) if found else MISSING
+def _shaped(found: Sequence[tuple[str, list[float]]], schema: Mapping[str, Any]) -> Any:
+    """Return the lists shaped by a schema: objects with a name, lists of lists, an object of lists, or the first."""
+    if schema.get("type") == "object":
+        return dict(found)
+    items = schema.get("items", {})
+    if items.get("type") == "array":
+        return [values for _, values in found]
+    if items.get("type") == "object":
+        members = items.get("properties", {})
+        name = next((key for key, each in members.items() if each.get("type") == "string"), None)
+        values = next((key for key, each in members.items() if each.get("type") == "array"), None)
+        return [{k: v for k, v in ((name, title), (values, numbers)) if k is not None} for title, numbers in found]
+    return list(found[0][1])
 
 
-def _percentage(_: str, shape: Mapping[str, Any], source: Source) -> Any:
+def _percentage(shape: Mapping[str, Any], source: Source) -> Any:
     found = [each for text in source.texts for each in source.request.look(scan.percentages, text)]
     if not found:
         return MISSING
@@ -155,7 +173,7 @@ def _percentage(_: str, shape: Mapping[str, Any], source: Source) -> Any:
     return found[0] / 100 if as_fraction else found[0]
 
 
-def _identifier(name: str, __: Mapping[str, Any], source: Source) -> Any:
+def _identifier(name: str, source: Source) -> Any:
     subject = {scan.stem(each) for each in scan.words(name.replace("_", " "))} - {"id", "number", "code", "key"}
 
     def after_subject(text: str) -> list[str]:
@@ -181,15 +199,15 @@ def _text(name: str, source: Source) -> Any:
     """Return a text for a parameter without a format, by the parameter's name."""
     parts = set(scan.words(name.replace("_", " ")))
     if parts & _BODIES:
-        return _body(name, {}, source)
+        return _body(source)
     if parts & {"email", "mail"}:
         return source.first(_EMAIL.findall)
     if parts & {"url", "uri", "link", "address"}:
         return source.first(_ADDRESS.findall)
     if parts & {"date", "day"}:
-        return source.first(scan.dates)
+        return source.first(scan.DATE.findall)
     if parts & _IDENTIFIERS:
-        return _identifier(name, {}, source)
+        return _identifier(name, source)
     for find in (scan.quoted, _PLACE.findall, scan.names):
         value = source.first(find)
         if value is not MISSING:
@@ -242,20 +260,3 @@ def _list(shape: Mapping[str, Any], source: Source) -> Any:
         listed = [each.strip() for each in scan.window(source.request.body).split(",") if scan.CUT not in each]
         return inside or (listed if len(listed) > 1 else MISSING)
     return MISSING
-
-
-_FORMATS: Final[Mapping[str, Callable[[str, Mapping[str, Any], Source], Any]]] = {
-    "file-id": _file,
-    "table-id": _table,
-    "expression": _expression,
-    "sql": _sql,
-    "text": _body,
-    "column": _column,
-    "aggregate": _aggregate,
-    "cash-flows": _flows,
-    "percentage": _percentage,
-    "identifier": _identifier,
-    "date": lambda _, __, source: source.first(scan.dates),
-    "email": lambda _, __, source: source.first(_EMAIL.findall),
-    "uri": lambda _, __, source: source.first(_ADDRESS.findall),
-}

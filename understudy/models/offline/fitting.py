@@ -7,9 +7,9 @@ from typing import Any, Final
 from attrs import frozen
 
 from understudy.models.model import ToolCard
-from understudy.models.offline import arithmetic, flows, scan
+from understudy.models.offline import arithmetic, scan
 from understudy.models.offline.questions import sql_for
-from understudy.models.offline.source import Source, plain_schema
+from understudy.models.offline.request import Source, plain_schema
 
 # The score from which a tool counts as meant. One shared distinctive word of a description (1) is not enough, one of
 # its name (3) is, and so is arithmetic for a tool that takes an expression (2 to 4).
@@ -158,7 +158,7 @@ def _by_material(formats: frozenset[str], source: Source, by_words: float) -> fl
         score += 2.0 * bool(_COMPUTING & set(source.request.look(scan.words, source.clause)) - {"is", "out"})
     if "sql" in formats:
         score += _by_question(source)
-    if "cash-flows" in formats and by_words > 0 and source.request.look(flows.cash_flows, source.request.near):
+    if "cash-flows" in formats and by_words > 0 and source.request.look(scan.cash_flows, source.request.near):
         score += 2.0
     return score
 

@@ -9,8 +9,7 @@ from understudy.models.model import AgentCard, Handoff, ToolCard
 from understudy.models.offline import scan
 from understudy.models.offline.filling import fill
 from understudy.models.offline.fitting import MEANT, ToolPool, best, features, stems
-from understudy.models.offline.request import Request
-from understudy.models.offline.source import MISSING, Source, is_table, plain_schema
+from understudy.models.offline.request import MISSING, Request, Source, is_table, plain_schema
 
 # Calls planned for one message; further requests in it are ignored.
 MAX_CALLS: Final = 6

@@ -1,19 +1,26 @@
-"""The user's request, parsed once: instruction, clauses, body, files, and results of this run."""
+"""The user's request, parsed once: instruction, clauses, body, files, results of this run; and the sources of arguments
+in it.
+"""
 
 import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, TypeVar
 
 import msgspec
-from attrs import evolve, field, frozen
+from attrs import define, evolve, field, frozen
 
 from understudy.models.model import ChatMessage, FileCard, Turn, unfenced
 from understudy.models.offline import scan
+from understudy.models.offline.questions import Roles, find_roles
 
 _T = TypeVar("_T")
 
 # Characters of a line before a colon that may still be the instruction for the text after it.
 _MAX_LEAD: Final = 240
+# The value of an argument that the request does not give.
+MISSING: Final = object()
+
+_TABLES: Final = (".csv", ".tsv", ".tab", ".psv", ".json", ".jsonl", ".ndjson", ".parquet")
 _SPLIT: Final = re.compile(r",?\s(?:and then|and also|and|then|also)\s|[;\n]\s?|[.?!]\s|,\sthen\s")
 
 
@@ -149,3 +156,58 @@ def _columns(result: Result) -> tuple[str, ...] | None:
         return None
     names = [each.get("name") if isinstance(each, dict) else each for each in listed]
     return tuple(each for each in names if isinstance(each, str)) or None
+
+
+@define
+class Source:
+    """The source of a tool's arguments: the clause that asks for it, the request around it, and the values used."""
+
+    clause: str
+    request: Request
+    used: set[str] = field(factory=set)
+
+    @property
+    def texts(self) -> tuple[str, ...]:
+        """The texts to search, nearest first."""
+        return tuple(dict.fromkeys((self.clause, self.request.instruction, self.request.near)))
+
+    def first(self, find: Callable[[str], Sequence[str]]) -> Any:
+        """Return the first value found that no other parameter has taken."""
+        for text in self.texts:
+            for each in self.request.look(find, text):
+                if each not in self.used:
+                    self.used.add(each)
+                    return each
+        return MISSING
+
+    def table(self) -> FileCard | None:
+        """Return the attached table that the request names, else the only or latest one."""
+        return named_file([each for each in self.request.files if is_table(each)], self.request.near)
+
+    def roles(self) -> Roles:
+        """Return the columns that the clause mentions; if none, those of the whole request."""
+        table = self.table()
+        columns = table.columns if table is not None and table.columns else ()
+        found = (self.request.look(find_roles, text, columns) for text in self.texts)
+        return next((each for each in found if each.mentioned), Roles())
+
+
+def is_table(card: FileCard) -> bool:
+    """Whether a file is a table according to its card."""
+    return card.columns is not None or card.name.lower().endswith(_TABLES)
+
+
+def plain_schema(schema: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a schema without "or null": the first alternative that is not null, with the schema's other keywords."""
+    options = [each for each in schema.get("anyOf", ()) if each.get("type") != "null"]
+    rest = {key: value for key, value in schema.items() if key != "anyOf"}
+    return {**options[0], **rest} if options else rest
+
+
+def named_file(cards: list[FileCard], text: str) -> FileCard | None:
+    """Return the file whose name or id is in a text, else the latest one."""
+    lower = text.lower()
+    for each in cards:
+        if each.name and (each.name.lower() in lower or each.id in text):
+            return each
+    return cards[-1] if cards else None

@@ -1,4 +1,4 @@
-"""Scans of a text for words, numbers, quotations, SQL, names and dates.
+"""Scans of a text for words, numbers, named lists of numbers, quotations, names and SQL.
 
 Every scan is linear and takes a bounded text: callers pass at most `WINDOW` characters.
 """
@@ -26,6 +26,9 @@ _WRITES: Final = re.compile(
     r"\b(?:insert\s+into|update\s+\S{1,80}\s+set|delete\s+from|(?:drop|create|alter|truncate)\s+table)\b", re.IGNORECASE
 )
 DATE: Final = re.compile(r"(?<!\d)\d{4}-\d{2}-\d{2}(?!\d)")
+_LIST: Final = re.compile(r"[;\n]|\s(?:and|vs\.?|versus|or)\s|\.\s")
+_NO_NAMES: Final = frozenset({"compare", "scenario", "scenarios", "evaluate", "calculate", "which", "what", "flows"})
+_RATE: Final = re.compile(r"(?:at|with|using)?\s?(?:an?\s)?(?:discount\srate\sof\s)?\d{1,9}(?:\.\d{1,9})?\s?%")
 
 
 def window(text: str) -> str:
@@ -106,9 +109,25 @@ def pairs(text: str) -> dict[str, str]:
     return found
 
 
-def dates(text: str) -> list[str]:
-    """Return the dates written as 2026-11-20."""
-    return DATE.findall(text)
+def cash_flows(text: str) -> list[tuple[str, list[float]]]:
+    """Return the lists of at least two numbers, each with the name before its colon (or "Scenario 1", …), in order."""
+    found: list[tuple[str, list[float]]] = []
+    for piece in _LIST.split(_RATE.sub(" ", text)):
+        *lead, values = re.split(r"[:=]\s", piece)
+        figures = numbers(values)
+        if len(figures) >= 2:
+            name = _list_name(lead[-1]) if lead else _list_name(values)
+            found.append((name or f"Scenario {len(found) + 1}", figures))
+    return found
+
+
+def _list_name(lead: str) -> str:
+    """Return the name before the numbers; empty if it does not look like one, such as "Compare scenarios"."""
+    named_by = re.split(r"[,:.]\s", re.split(r"[-+\u2212]?\d", lead.strip(), maxsplit=1)[0].strip(" ,:="))[-1].split()
+    if len(named_by) > 3:
+        named_by = named_by[-1:]
+    named = bool(named_by) and named_by[0][:1].isupper() and not _NO_NAMES & {each.lower() for each in named_by}
+    return " ".join(named_by) if named else ""
 
 
 def sql(text: str) -> str | None:

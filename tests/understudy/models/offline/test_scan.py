@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from understudy.models.offline import arithmetic, flows, scan
-from understudy.models.offline.columns import Roles, find_roles
+from understudy.models.offline import arithmetic, scan
+from understudy.models.offline.questions import Roles, find_roles
 
 SCANS: list[Callable[[str], Any]] = [
     scan.words,
@@ -18,11 +18,11 @@ SCANS: list[Callable[[str], Any]] = [
     scan.percentages,
     scan.names,
     scan.pairs,
-    scan.dates,
+    scan.DATE.findall,
     scan.sql,
     scan.json_object,
     arithmetic.expressions,
-    flows.cash_flows,
+    scan.cash_flows,
 ]
 
 
@@ -178,10 +178,10 @@ def test_arithmetic_that_was_cut_is_left_out(text: str, found: list[str]) -> Non
 def test_cash_flows() -> None:
     """Named lists of at least two numbers; the rate is none of them."""
     text = "Compare scenarios at 8%: Build: -1000, 400, 500; Buy it: -700, 300"
-    assert flows.cash_flows(text) == [("Build", [-1000, 400, 500]), ("Buy it", [-700, 300])]
-    assert flows.cash_flows("of -1000, 500, 700 at 10%") == [("Scenario 1", [-1000, 500, 700])]
-    assert flows.cash_flows("Compare scenarios: -1, 2; B: -3, 4") == [("Scenario 1", [-1, 2]), ("B", [-3, 4])]
-    assert flows.cash_flows("just 5") == []
+    assert scan.cash_flows(text) == [("Build", [-1000, 400, 500]), ("Buy it", [-700, 300])]
+    assert scan.cash_flows("of -1000, 500, 700 at 10%") == [("Scenario 1", [-1000, 500, 700])]
+    assert scan.cash_flows("Compare scenarios: -1, 2; B: -3, 4") == [("Scenario 1", [-1, 2]), ("B", [-3, 4])]
+    assert scan.cash_flows("just 5") == []
 
 
 @pytest.mark.parametrize(
@@ -201,7 +201,7 @@ def test_cash_flows() -> None:
 )
 def test_cash_flows_take_the_schema_s_shape(schema: dict[str, Any], shape: Any) -> None:
     """Objects, lists of lists, a plain list, or objects with a name."""
-    assert flows.shaped([("A", [1, 2])], schema) == shape
+    assert scan.shaped([("A", [1, 2])], schema) == shape
 
 
 COLUMNS = ("order date", "region", "sales", "unit_price")
