@@ -111,13 +111,8 @@ def _choice(values: Sequence[Any], *texts: str) -> Any:
 def _sql(source: Source) -> Any:
     if source.request.look(scan.sql, source.request.near) is not None:
         return source.request.look(scan.sql, source.request.text)
-    table = source.table()
-    columns = table.columns if table is not None and table.columns else ()
-    for text in source.texts:
-        query = source.request.look(sql_for, text, columns)
-        if query is not None:
-            return query
-    return MISSING
+    queries = (source.request.look(sql_for, text, source.columns) for text in source.texts)
+    return next((each for each in queries if each is not None), MISSING)
 
 
 def _body(source: Source) -> Any:

@@ -1,5 +1,6 @@
 """Scores a tool for a clause of a request by shared words, and by material in the request that the tool needs."""
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
 from typing import Any, Final
@@ -67,11 +68,7 @@ _PHRASES: Final = (
 )
 
 
-def _canonical() -> Mapping[str, str]:
-    return {scan.stem(word): scan.stem(meant) for meant, some in _SAME.items() for word in some.split()}
-
-
-_MEANS: Final = _canonical()
+_MEANS: Final = {scan.stem(word): scan.stem(meant) for meant, some in _SAME.items() for word in some.split()}
 
 
 @frozen
@@ -118,15 +115,8 @@ class ToolPool:
     @classmethod
     def of(cls, cards: Iterable[ToolCard]) -> "ToolPool":
         """Return the pool of these tools; a tool of several agents counts once."""
-        in_names: dict[str, int] = {}
-        in_words: dict[str, int] = {}
-        for each in {card.name: card for card in cards}.values():
-            known = features(each)
-            for word in known.name:
-                in_names[word] = in_names.get(word, 0) + 1
-            for word in known.words:
-                in_words[word] = in_words.get(word, 0) + 1
-        return cls(in_names, in_words)
+        known = [features(each) for each in {card.name: card for card in cards}.values()]
+        return cls(Counter(w for each in known for w in each.name), Counter(w for each in known for w in each.words))
 
 
 def fit(card: ToolCard, source: Source, pool: ToolPool) -> float:
@@ -146,47 +136,29 @@ def _weight(word: str, full: float) -> float:
 
 
 def _by_material(formats: frozenset[str], source: Source, by_words: float) -> float:
-    score = 0.0
-    if "expression" in formats and source.request.look(arithmetic.expressions, source.clause):
-        score += (
-            2.0
-            if set(source.request.look(scan.words, source.clause))
-            - _COMPUTING
-            - source.request.look(_numerals, source.clause)
-            else 4.0
-        )
-        score += 2.0 * bool(_COMPUTING & set(source.request.look(scan.words, source.clause)) - {"is", "out"})
+    """Return the score for material in the request that a parameter's format asks for."""
+    score, look, words = 0.0, source.request.look, set(source.request.look(scan.words, source.clause))
+    if "expression" in formats and look(arithmetic.expressions, source.clause):
+        numerals = {each for each in words if each[0].isdigit()}
+        score += (2.0 if words - _COMPUTING - numerals else 4.0) + 2.0 * bool(_COMPUTING & words - {"is", "out"})
     if "sql" in formats:
-        score += _by_question(source)
-    if "cash-flows" in formats and by_words > 0 and source.request.look(scan.cash_flows, source.request.near):
+        if look(scan.sql, source.clause):
+            score += 6.0
+        elif _ASKING & words and look(sql_for, source.clause, source.columns) is not None:
+            score += 2.5
+    if "cash-flows" in formats and by_words > 0 and look(scan.cash_flows, source.request.near):
         score += 2.0
     return score
-
-
-def _numerals(text: str) -> set[str]:
-    return {each for each in scan.words(text) if each[0].isdigit()}
-
-
-def _by_question(source: Source) -> float:
-    if source.request.look(scan.sql, source.clause):
-        return 6.0
-    if not _ASKING & set(source.request.look(scan.words, source.clause)):
-        return 0.0
-    table = source.table()
-    columns = table.columns if table is not None and table.columns else ()
-    return 2.5 if source.request.look(sql_for, source.clause, columns) is not None else 0.0
 
 
 def _by_names(card: ToolCard, source: Source, asked: frozenset[str]) -> float:
     """Return 1 if the request names something the tool needs (an identifier, a quotation, a place, a number), and 2 if
     also its noun: the order in "order A-17", for a parameter called order_id."""
     properties: Mapping[str, Mapping[str, Any]] = card.parameters.get("properties", {})
-    named = bool(
-        source.request.look(scan.names, source.clause)
-        or source.request.look(scan.quoted, source.clause)
-        or source.request.look(_capital, source.clause)
-    )
-    counted = bool(source.request.look(scan.numbers, source.clause))
+    clause, look = source.clause, source.request.look
+    capital = any(each[:1].isupper() for each in clause.split()[1:])
+    named = capital or bool(look(scan.names, clause) or look(scan.quoted, clause))
+    counted = bool(look(scan.numbers, clause))
     score = 0.0
     for name in card.parameters.get("required", ()):
         shape = plain_schema(properties.get(name, {}))
@@ -199,14 +171,7 @@ def _by_names(card: ToolCard, source: Source, asked: frozenset[str]) -> float:
     return score
 
 
-def _capital(text: str) -> bool:
-    return any(each[:1].isupper() for each in text.split()[1:])
-
-
 def best(cards: Sequence[ToolCard], source: Source, pool: ToolPool) -> tuple[ToolCard | None, float]:
     """Return the tool with the highest score, the earlier one of equals, and its score."""
-    scored = [(fit(each, source, pool), each) for each in cards]
-    if not scored:
-        return None, 0.0
-    top = max(score for score, _ in scored)
-    return next(card for score, card in scored if score == top), top
+    scored = [(each, fit(each, source, pool)) for each in cards]
+    return max(scored, key=lambda each: each[1], default=(None, 0.0))

@@ -55,8 +55,12 @@ def table(columns: Sequence[str], rows: Sequence[Sequence[Any]], total: int | No
     shown = columns[:MAX_COLUMNS]
     lines = [
         "| " + " | ".join(_cell(each) for each in shown) + " |",
-        "|" + "|".join(_rule(rows, index) for index in range(len(shown))) + "|",
+        "|",
     ]
+    for index in range(len(shown)):
+        cells = [row[index] for row in rows[:MAX_ROWS] if index < len(row) and row[index] is not None]
+        numeric = bool(cells) and all(isinstance(each, int | float) and not isinstance(each, bool) for each in cells)
+        lines[1] += " ---: |" if numeric else " --- |"
     lines += ["| " + " | ".join(_cell(each) for each in row[:MAX_COLUMNS]) + " |" for row in rows[:MAX_ROWS]]
     left = (len(rows) if total is None else total) - min(len(rows), MAX_ROWS)
     notes = []
@@ -65,12 +69,6 @@ def table(columns: Sequence[str], rows: Sequence[Sequence[Any]], total: int | No
     if len(columns) > MAX_COLUMNS:
         notes.append(f"{len(columns) - MAX_COLUMNS:,} more fields")
     return "\n".join(lines) + (f"\n\n*… and {' and '.join(notes)}.*" if notes else "")
-
-
-def _rule(rows: Sequence[Sequence[Any]], index: int) -> str:
-    cells = [row[index] for row in rows[:MAX_ROWS] if index < len(row) and row[index] is not None]
-    numeric = bool(cells) and all(isinstance(each, int | float) and not isinstance(each, bool) for each in cells)
-    return " ---: " if numeric else " --- "
 
 
 def quotation(text: str) -> str:
@@ -120,18 +118,12 @@ def _object(result: Mapping[str, Any], said: str) -> list[str]:
         elif isinstance(each, list) and each and not said:
             blocks.append(f"- **{_label(key)}**: {_cell(each)}")
         elif isinstance(each, Mapping) and each and not (drawn and "children" in each):
-            blocks += _nested(key, each)
+            if isinstance(each.get("children"), list):
+                blocks.append(_tree(each))
+            elif scalars := [(k, v) for k, v in each.items() if not isinstance(v, list | dict)]:
+                lines = [f"- {_label(k)}: {_cell(v)}" for k, v in scalars[:12]]
+                blocks.append(f"**{_label(key)}**\n\n" + "\n".join(lines))
     return blocks[:8]
-
-
-def _nested(key: str, inner: Mapping[str, Any]) -> list[str]:
-    if isinstance(inner.get("children"), list):
-        return [_tree(inner)]
-    scalars = [(name, each) for name, each in inner.items() if not isinstance(each, list | dict)]
-    if not scalars:
-        return []
-    lines = [f"- {_label(name)}: {_cell(each)}" for name, each in scalars[:12]]
-    return [f"**{_label(key)}**\n\n" + "\n".join(lines)]
 
 
 def _list(items: Sequence[Any]) -> list[str]:
@@ -139,9 +131,9 @@ def _list(items: Sequence[Any]) -> list[str]:
         return ["*(nothing)*"]
     if all(isinstance(each, Mapping) for each in items):
         keys = list(dict.fromkeys(key for each in items[:MAX_ROWS] for key in each))
-        told = [k for k in keys if any(not isinstance(each.get(k), list | dict | None) for each in items[:MAX_ROWS])]
-        rows = [[each.get(key) for key in told] for each in items[:MAX_ROWS]]
-        return [table([_label(key) for key in told], rows, len(items))]
+        shown = [k for k in keys if any(not isinstance(each.get(k), list | dict | None) for each in items[:MAX_ROWS])]
+        rows = [[each.get(key) for key in shown] for each in items[:MAX_ROWS]]
+        return [table([_label(key) for key in shown], rows, len(items))]
     lines = [f"- {_cell(each)}" for each in items[: 2 * MAX_ROWS]]
     left = len(items) - 2 * MAX_ROWS
     return ["\n".join(lines) + (f"\n\n*… and {left:,} more.*" if left > 0 else "")]

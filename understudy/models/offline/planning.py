@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from attrs import field, frozen
+from attrs import evolve, field, frozen
 
 from understudy.models.model import AgentCard, Handoff, ToolCard
 from understudy.models.offline import scan
@@ -102,41 +102,24 @@ def _looking_first(plan: CallPlan, request: Request, tools: Sequence[ToolCard]) 
     return CallPlan((*plan.calls, planned), (), plan.fit)
 
 
-def follow_up(plan: CallPlan, request: Request) -> tuple[Planned, ...]:
-    """Return the planned calls that became possible by this run's results, and were not made yet."""
-    made = {each.tool for each in request.results}
-    return tuple(each for each in plan.calls if each.tool.name not in made)
-
-
-@frozen
-class Offer:
-    """A colleague's plan for a request, and its score."""
-
-    colleague: AgentCard
-    plan: CallPlan
-    fit: float
-
-
-def offer_of(request: Request, colleague: AgentCard, pool: ToolPool) -> Offer:
-    """Return a colleague's offer. A colleague that the user names ("ask insights …") fits in any case."""
+def colleague_plan(request: Request, colleague: AgentCard, pool: ToolPool) -> CallPlan:
+    """Return a colleague's plan. A colleague that the user names ("ask insights …") fits in any case."""
     plan = make_plan(request, colleague.tools, pool)
     asked = request.look(stems, request.instruction)
     named = stems(f"{colleague.name} {colleague.title}".replace("_", " ")) & asked and _TRANSFER & asked
-    return Offer(colleague, plan, plan.fit + (_CALLED if named else 0.0))
+    return evolve(plan, fit=plan.fit + _CALLED) if named else plan
 
 
-def choose_colleague(own: CallPlan, offers: Sequence[Offer]) -> Handoff | None:
+def choose_colleague(own: CallPlan, plans: Sequence[tuple[AgentCard, CallPlan]]) -> Handoff | None:
     """Return a handoff to the colleague with a clearly higher score, the earlier one of equals; None without one."""
-    fittest = max(offers, key=lambda each: each.fit, default=None)
-    if fittest is None or fittest.fit < MEANT or fittest.fit <= own.fit + _MARGIN:
+    if not plans:
         return None
-    return Handoff(fittest.colleague.name, _reason(fittest.colleague, fittest.plan))
-
-
-def _reason(colleague: AgentCard, plan: CallPlan) -> str:
-    title = colleague.title or colleague.name
-    names = list(dict.fromkeys(each.tool.name.replace("_", " ") for each in plan.calls))
-    return f"{title} has the tools for this: {', '.join(names)}." if names else f"{title} has the tools for this."
+    colleague, plan = max(plans, key=lambda each: each[1].fit)
+    if plan.fit < MEANT or plan.fit <= own.fit + _MARGIN:
+        return None
+    names = dict.fromkeys(each.tool.name.replace("_", " ") for each in plan.calls)
+    listed = f": {', '.join(names)}" if names else ""
+    return Handoff(colleague.name, f"{colleague.title or colleague.name} has the tools for this{listed}.")
 
 
 def _about(properties: Mapping[str, Mapping[str, Any]], arguments: Mapping[str, Any], request: Request) -> str:

@@ -5,47 +5,42 @@ It is a shell: it reads the turn, lets the pure modules decide, and emits. The s
 
 import math
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Final
 
 import trio
 from attrs import evolve
 
 from transport.wire.events import Usage
-from understudy.models.model import ChatMessage, Emit, Handoff, Reply, TextDelta, Thought, ToolRequest, Turn
+from understudy.models.model import Emit, Reply, TextDelta, Thought, ToolRequest, Turn
 from understudy.models.offline import wording
 from understudy.models.offline.fitting import ToolPool
-from understudy.models.offline.planning import CallPlan, Planned, choose_colleague, follow_up, make_plan, offer_of
+from understudy.models.offline.planning import CallPlan, Planned, choose_colleague, colleague_plan, make_plan
 from understudy.models.offline.request import Request, read_request
 
-# The beginnings of its questions; the message after a question is read as the answer to it.
+# Parts of the model's questions; the message after a question is read as the answer to it.
 _ASKED: Final = ("I need ", "Which column shall I take")
 
 # Characters processed between two checkpoints.
 _PIECE: Final = 64 * 1024
-
-
 PACE_S: Final = 10.0
 """Seconds of pauses in one answer; a longer answer is written faster, because pauses count as work of the run."""
-
-
-def _new_id() -> str:
-    return f"call-{uuid.uuid4().hex}"
 
 
 class OfflineModel:
     """A rule-based stand-in for a language model: it picks tools by their words and fills arguments by their formats.
 
-    `words_per_s` slows its answers down to the pace of a reader, long ones to ten seconds in all; 0 is as fast as they
-    can be sent. An answer that was cut off goes on behind what was shown of it: the same turn gives the same words,
-    unless something of them was taken out; then they come again from the first. `new_id` makes
-    the ids of tool calls, which must be unique in a thread.
+    `words_per_s` slows answers down to the pace of a reader, long ones to `PACE_S` in all; 0: no pauses. An interrupted
+    answer continues after the shown text, because the same turn gives the same words; if some were redacted it starts
+    again. `new_id` makes the ids of tool calls, which must be unique in a thread.
     """
 
     name = "offline"
     notice = wording.NOTICE
 
-    def __init__(self, words_per_s: float = 0.0, new_id: Callable[[], str] = _new_id) -> None:
+    def __init__(
+        self, words_per_s: float = 0.0, new_id: Callable[[], str] = lambda: f"call-{uuid.uuid4().hex}"
+    ) -> None:
         if not 0 <= words_per_s < math.inf:
             raise ValueError(f"words_per_s must be 0 or more, not {words_per_s!r}")
         self._pause_s = 1 / words_per_s if words_per_s else 0.0
@@ -65,13 +60,14 @@ class OfflineModel:
                 earlier = _continued(turn, request)
                 if earlier is not None:
                     request, plan = earlier, make_plan(earlier, turn.tools, pool)
-            offers = []
+            plans = []
             for each in turn.colleagues:
-                offers.append(offer_of(request, each, pool))
+                plans.append((each, colleague_plan(request, each, pool)))
                 await trio.lowlevel.checkpoint()
-            handoff = choose_colleague(plan, offers)
+            handoff = choose_colleague(plan, plans)
             if handoff is not None:
-                return await self._hand_over(handoff, request, emit)
+                await emit(Thought(handoff.reason))
+                return Reply("", handoff=handoff, usage=await _usage(request, ""))
             if plan.calls:
                 return await self._call(plan.calls, request, emit)
         text = "\n\n".join(plan.questions) if plan.questions else wording.small_talk(request, turn)
@@ -79,10 +75,12 @@ class OfflineModel:
 
     async def _after_tools(self, turn: Turn, request: Request, plan: CallPlan, emit: Emit) -> Reply:
         """Write the answer, or make, once, the calls that became possible by the results."""
-        rounds = sum(1 for each in _since_user(turn) if each.role == "assistant" and each.calls)
-        later = follow_up(plan, request) if rounds == 1 and all(each.ok for each in request.results) else ()
-        if later:
-            return await self._call(later, request, emit)
+        last = max((index for index, each in enumerate(turn.messages) if each.role == "user"), default=-1)
+        rounds = sum(each.role == "assistant" and bool(each.calls) for each in turn.messages[last + 1 :])
+        if rounds == 1 and all(each.ok for each in request.results):
+            made = {each.tool for each in request.results}
+            if later := tuple(each for each in plan.calls if each.tool.name not in made):
+                return await self._call(later, request, emit)
         return await self._say(wording.answer(request, plan.questions), turn, request, emit)
 
     async def _call(self, planned: tuple[Planned, ...], request: Request, emit: Emit) -> Reply:
@@ -93,26 +91,15 @@ class OfflineModel:
         )
         return Reply("", calls, usage=await _usage(request, ""))
 
-    async def _hand_over(self, handoff: Handoff, request: Request, emit: Emit) -> Reply:
-        await emit(Thought(handoff.reason))
-        return Reply("", handoff=handoff, usage=await _usage(request, ""))
-
     async def _say(self, text: str, turn: Turn, request: Request, emit: Emit) -> Reply:
         text = text.removeprefix(turn.partial_text)
         words = text.count(" ") + 1
         pause_s = min(self._pause_s, PACE_S / words)
-        for piece in _pieces(text):
-            await emit(TextDelta(piece))
-            await trio.sleep(pause_s)  # of 0 seconds: a checkpoint
+        for index, word in enumerate(text.split(" ")):
+            if piece := f" {word}" if index else word:
+                await emit(TextDelta(piece))
+                await trio.sleep(pause_s)  # of 0 seconds: a checkpoint
         return Reply(text, usage=await _usage(request, text))
-
-
-def _pieces(text: str) -> Iterator[str]:
-    """Yield the text word by word; every piece but the first begins with the space before it."""
-    for index, word in enumerate(text.split(" ")):
-        piece = word if index == 0 else " " + word
-        if piece:
-            yield piece
 
 
 async def _usage(request: Request, text: str) -> Usage:
@@ -124,11 +111,6 @@ async def _usage(request: Request, text: str) -> Usage:
     return Usage(spaces + 1, text.count(" ") + 1 if text else 0, 1)
 
 
-def _since_user(turn: Turn) -> tuple[ChatMessage, ...]:
-    last = max((index for index, each in enumerate(turn.messages) if each.role == "user"), default=-1)
-    return turn.messages[last + 1 :]
-
-
 def _continued(turn: Turn, request: Request) -> Request | None:
     """Return the earlier request joined with this message, if this message answers a question of the model."""
     spoken = [each for each in turn.messages if each.role != "tool" and each.content]
@@ -137,9 +119,4 @@ def _continued(turn: Turn, request: Request) -> Request | None:
     if not any(each in spoken[-2].content for each in _ASKED) or len(request.text) > 2_000:
         return None
     joined = f"{spoken[-3].content[:2_000].rstrip(' .?!:')}: {request.text}"
-    return read_request(_with_text(turn, joined))
-
-
-def _with_text(turn: Turn, text: str) -> Turn:
-    messages = (*turn.messages[:-1], evolve(turn.messages[-1], content=text))
-    return evolve(turn, messages=messages)
+    return read_request(evolve(turn, messages=(*turn.messages[:-1], evolve(turn.messages[-1], content=joined))))

@@ -184,11 +184,15 @@ class Source:
         """Return the attached table that the request names, else the only or latest one."""
         return named_file([each for each in self.request.files if is_table(each)], self.request.near)
 
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The columns of that table; empty if they are unknown."""
+        table = self.table()
+        return () if table is None or table.columns is None else table.columns
+
     def roles(self) -> Roles:
         """Return the columns that the clause mentions; if none, those of the whole request."""
-        table = self.table()
-        columns = table.columns if table is not None and table.columns else ()
-        found = (self.request.look(find_roles, text, columns) for text in self.texts)
+        found = (self.request.look(find_roles, text, self.columns) for text in self.texts)
         return next((each for each in found if each.mentioned), Roles())
 
 

@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterable, Sequence
 from typing import Final
 
-from understudy.models.model import AgentCard, ToolCard, Turn
+from understudy.models.model import ToolCard, Turn
 from understudy.models.offline import markdown, scan
 from understudy.models.offline.planning import Planned
 from understudy.models.offline.request import Request, Result
@@ -56,7 +56,7 @@ def asks_about(text: str) -> bool:
 
 
 def repeated(request: Request) -> str | None:
-    """What the user wants repeated, if anything."""
+    """Return the text that the user asks to repeat; None if there is no such request."""
     for clause in request.clauses:
         match = _REPEAT.search(clause)
         if match is None:
@@ -73,25 +73,28 @@ def repeated(request: Request) -> str | None:
 
 def answer(request: Request, questions: Iterable[str] = ()) -> str:
     """Return the answer after tool calls: each result in plain words, then the open questions."""
-    blocks: list[str] = []
     quoted = repeated(request)
-    if quoted is not None:
-        blocks.append(f"“{quoted}”")
+    blocks = [] if quoted is None else [f"“{quoted}”"]
     for each in request.results:
-        blocks += _told(each) if each.ok else [_failure(each)]
+        blocks += _result(each)
     return "\n\n".join([*blocks, *questions])
 
 
-def _told(result: Result) -> list[str]:
-    bare = isinstance(result.value, dict) and _is_bare(result)
-    said = "" if bare else _sentence(result.summary)
-    return [*([said] if said else []), *markdown.value(result.value, said)] or [f"{_name(result)} is done."]
-
-
-def _is_bare(result: Result) -> bool:
-    """Whether the summary only lists the value's own fields, as `summarise` writes it: then the fields read better."""
-    first = next(iter(result.value), None)
-    return not result.summary or (first is not None and result.summary.startswith(f"{first}: "))
+def _result(result: Result) -> list[str]:
+    name, reason = title(result.tool.replace("_", " ")), result.summary.strip() or "it gave no reason"
+    match result.status:
+        case "ok":
+            # A summary that only lists the value's own fields, as `summarise` writes it, reads worse than the fields.
+            first = next(iter(result.value), None) if isinstance(result.value, dict) else None
+            bare = first is not None and result.summary.startswith(f"{first}: ")
+            said = "" if bare else _sentence(result.summary)
+            return [*([said] if said else []), *markdown.value(result.value, said)] or [f"{name} is done."]
+        case "timed_out":
+            return [f"{name} took too long and was stopped."]
+        case "cancelled" | "killed":
+            return [f"{name} was stopped before it was done."]
+    failure = f"{name} was not done. {reason}" if result.status == "denied" else f"{name} did not work: {reason}"
+    return [failure if failure[-1] in ".!?" else f"{failure}."]
 
 
 def _sentence(summary: str) -> str:
@@ -99,64 +102,39 @@ def _sentence(summary: str) -> str:
     return text if not text or text[-1] in ".!?…:)" or "=" in text or "≈" in text else text + "."
 
 
-def _failure(result: Result) -> str:
-    name = _name(result)
-    why = result.summary.strip() or "it gave no reason"
-    match result.status:
-        case "timed_out":
-            return f"{name} took too long and was stopped."
-        case "cancelled" | "killed":
-            return f"{name} was stopped before it was done."
-        case "denied":
-            return f"{name} was not done. {why}" + ("" if why[-1] in ".!?" else ".")
-    return f"{name} did not work: {why}" + ("" if why[-1] in ".!?" else ".")
-
-
-def _name(result: Result) -> str:
-    return title(result.tool.replace("_", " "))
-
-
 def small_talk(request: Request, turn: Turn) -> str:
     """Return the answer to a request without a tool: about the agent itself, a greeting, or that nothing fits."""
-    tokens = scan.words(request.instruction)
     quoted = repeated(request)
     if quoted is not None:
         return f"“{quoted}”"
+    agent, tokens = f"I am {turn.agent.title or turn.agent.name}.", scan.words(request.instruction)
     if asks_about(request.instruction):
-        return _introduction(turn)
-    few = tokens[:6]
-    if len(tokens) <= 8 and _GREETINGS & set(few):
-        return f"Hello! I am {_title(turn.agent)}. {NOTICE} {_HINT}"
-    if len(tokens) <= 8 and _THANKS & set(few):
+        return f"{agent} {turn.agent.description}".strip() + f"\n\n{_abilities(turn)}\n\n*{NOTICE}*"
+    few = set(tokens[:6]) if len(tokens) <= 8 else set()
+    if _GREETINGS & few:
+        return f"Hello! {agent} {NOTICE} {_HINT}"
+    if _THANKS & few:
         return "You are welcome."
     return f"I found no tool for that. {NOTICE} {_HINT}"
 
 
-def _introduction(turn: Turn) -> str:
-    return f"I am {_title(turn.agent)}. {turn.agent.description}".strip() + f"\n\n{_abilities(turn)}\n\n*{NOTICE}*"
-
-
 def _abilities(turn: Turn) -> str:
-    blocks = []
+    own, blocks = {each.name for each in turn.tools}, []
     if turn.tools:
         blocks.append("I can use these tools:\n\n" + _bullets(turn.tools))
-    for each in turn.colleagues:
-        own = [tool for tool in each.tools if tool.name not in {card.name for card in turn.tools}]
-        blocks.append(f"**{_title(each)}**: {each.description}".rstrip(": ") + (f"\n\n{_bullets(own)}" if own else ""))
     if turn.colleagues:
-        blocks.insert(1 if turn.tools else 0, "These colleagues can take over:")
+        blocks.append("These colleagues can take over:")
+    for each in turn.colleagues:
+        more = [tool for tool in each.tools if tool.name not in own]
+        lead = f"**{each.title or each.name}**: {each.description}".rstrip(": ")
+        blocks.append(f"{lead}\n\n{_bullets(more)}" if more else lead)
     return "\n\n".join(blocks) or "I have no tools here, so I can only greet you."
 
 
 def _bullets(tools: Iterable[ToolCard]) -> str:
-    return "\n".join(f"- **{each.name}**: {_first_sentence(each.description)}" for each in tools)
-
-
-def _first_sentence(text: str) -> str:
-    line = " ".join(text[:600].split())
-    end = line.find(". ")
-    return line if end < 0 else line[: end + 1]
-
-
-def _title(card: AgentCard) -> str:
-    return card.title or card.name
+    """Return a list of tools, each with the first sentence of its description."""
+    lines = []
+    for each in tools:
+        sentence, end, _ = " ".join(each.description[:600].split()).partition(". ")
+        lines.append(f"- **{each.name}**: {sentence}{end.strip()}")
+    return "\n".join(lines)
