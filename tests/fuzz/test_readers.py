@@ -12,7 +12,7 @@ from transport.wire.errors import CommandRejected
 from understudy.chat.attachments import _columns
 from understudy.models.offline.request import _content
 from understudy.models.offline.scan import json_object
-from understudy.models.openai import _Call, _tool_call
+from understudy.models.openai import _Call, _tool_request
 from understudy.web.api.account import _confirmed
 from understudy.web.api.alerts import _alert
 from understudy.web.api.observer import _target
@@ -61,7 +61,7 @@ READERS: dict[str, Callable[[bytes], Any]] = {
     "columns": _columns,
     "tool's result": text(_content),
     "object in a text": text(json_object),
-    "tool's arguments": text(lambda arguments: _tool_call(_Call("c", "tool", arguments))),
+    "tool's arguments": text(lambda arguments: _tool_request(_Call("c", "tool", arguments))),
 }
 
 

@@ -11,8 +11,7 @@ from actors.behaviours import CircuitChange, CircuitState
 from tests.understudy.models.conftest import Heard
 from tests.understudy.models.provider import KEY, Provider, Script, end_chunk, text_chunk
 from understudy.models.model import AgentCard, ChatMessage, Emit, ModelUnavailable, Reply, TextDelta, Thought, Turn
-from understudy.models.openai import OpenAI
-from understudy.models.openai import _wish_s as wish_s
+from understudy.models.openai import OpenAI, read_retry_after
 from understudy.models.resilient import UNREACHABLE, ResilientModel
 
 TURN = Turn(AgentCard("guide"), (ChatMessage("user", "Hello"),))
@@ -160,8 +159,8 @@ def test_a_wish_is_read_from_the_answer(header: str, seconds: float | None) -> N
     """In seconds, in bounds; anything else is no wish."""
     error = Exception()
     error.response = SimpleNamespace(headers={"retry-after": header})  # type: ignore[attr-defined]
-    assert wish_s(error) == seconds
-    assert wish_s(Exception()) is None
+    assert read_retry_after(error) == seconds
+    assert read_retry_after(Exception()) is None
 
 
 @pytest.mark.filterwarnings("ignore:Async generator '(httpx2|httpcore|openai):ResourceWarning")
