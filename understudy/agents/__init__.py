@@ -1,11 +1,11 @@
 """Agents: the declaration `Agent`, and the guide and the liaisons that come with the server.
 
-How an agent's run goes on stands in `chat.run`, and how a model is called in `models`.
+The run of an agent is in `chat.run`, the call of a model in `models`.
 """
 
 from understudy.agents.agent import Agent as Agent
-from understudy.agents.guide import guide as guide
-from understudy.agents.liaisons import business_outcomes as business_outcomes
-from understudy.agents.liaisons import content as content
-from understudy.agents.liaisons import insights as insights
-from understudy.agents.liaisons import operations as operations
+from understudy.agents.builtin import business_outcomes as business_outcomes
+from understudy.agents.builtin import content as content
+from understudy.agents.builtin import guide as guide
+from understudy.agents.builtin import insights as insights
+from understudy.agents.builtin import operations as operations

@@ -2,9 +2,8 @@
 
 from collections.abc import Iterable
 
-from understudy.agents.agent import Agent
-from understudy.agents.guide import guide
-from understudy.agents.liaisons import business_outcomes, content, insights, operations
+from understudy.agents.agent import GUIDE, Agent
+from understudy.agents.builtin import business_outcomes, content, guide, insights, operations
 from understudy.tools.arithmetic import calculate
 from understudy.tools.charts import chart_table
 from understudy.tools.finance import compare_scenarios
@@ -33,10 +32,10 @@ def all_agents(own: Iterable[Agent] = ()) -> dict[str, Agent]:
         if agent.name in named:
             raise ValueError(f"two agents are called {agent.name!r}; give one of them another name")
         named[agent.name] = agent
-    colleagues = {agent.name: agent for agent in liaisons} | {k: v for k, v in named.items() if k != "guide"}
+    colleagues = {agent.name: agent for agent in liaisons} | {k: v for k, v in named.items() if k != GUIDE}
     pillars = [agent.pillar for agent in colleagues.values() if agent.pillar]
     for pillar in pillars:
         if pillars.count(pillar) > 1:
             raise ValueError(f"two agents have the pillar {pillar!r}; give one of them another")
-    first = named.get("guide") or guide(colleagues.values(), [calculate, summarise_text, system_health, save_note])
+    first = named.get(GUIDE) or guide(colleagues.values(), [calculate, summarise_text, system_health, save_note])
     return {first.name: first} | colleagues

@@ -1,6 +1,6 @@
 """The models of a server by name: `offline`, or `openai:NAME`, named by the settings or by an agent.
 
-A provider behind a network is called through a breaker. A model object of an agent is used unchanged.
+A provider behind a network is called through a circuit breaker. A model object of an agent is used unchanged.
 """
 
 from collections.abc import Callable, Sequence
@@ -33,10 +33,9 @@ class Models:
     def __init__(
         self, default: str, words_per_s: float, on_change: Callable[[CircuitChange], None] | None = None
     ) -> None:
-        self._on_change = on_change
-        self._words_per_s = words_per_s
-        self._made: dict[str, Model] = {}
-        self._default = self._named(default)
+        self._default, self._words_per_s, self._on_change = default, words_per_s, on_change
+        self._models: dict[str, Model] = {}
+        self.of(default)
 
     def of(self, wanted: str | Model | None) -> Model:
         """Return the model object or the model of that name; the default for None.
@@ -44,28 +43,25 @@ class Models:
         Raises:
             UnknownModel, OpenAINotInstalled: A model of that name cannot be created.
         """
-        if wanted is None:
-            return self._default
-        return self._named(wanted) if isinstance(wanted, str) else wanted
+        name = self._default if wanted is None else wanted
+        if not isinstance(name, str):
+            return name
+        if (model := self._models.get(name)) is None:
+            if name == OFFLINE:
+                model = OfflineModel(words_per_s=self._words_per_s)
+            elif name.startswith(OPENAI) and name != OPENAI:
+                model = ResilientModel(OpenAI(name.removeprefix(OPENAI), retries=0), f"model {name}", self._on_change)
+            else:
+                raise UnknownModel(f"there is no model {name!r}; use `offline`, or `openai:` and the name of a model")
+            self._models[name] = model
+        return model
 
     def breakers(self) -> Sequence[Breaker]:
         """Return the breakers of all models created so far."""
-        return [model.breaker for model in self._made.values() if isinstance(model, ResilientModel)]
+        return [model.breaker for model in self._models.values() if isinstance(model, ResilientModel)]
 
     async def aclose(self) -> None:
         """Close the connections of all models that hold any."""
-        for model in self._made.values():
+        for model in self._models.values():
             if isinstance(model, ResilientModel) and isinstance(model.model, OpenAI):
                 await model.model.aclose()
-
-    def _named(self, name: str) -> Model:
-        if name not in self._made:
-            self._made[name] = self._make(name)
-        return self._made[name]
-
-    def _make(self, name: str) -> Model:
-        if name == OFFLINE:
-            return OfflineModel(words_per_s=self._words_per_s)
-        if name.startswith(OPENAI) and name != OPENAI:
-            return ResilientModel(OpenAI(name.removeprefix(OPENAI), retries=0), f"model {name}", self._on_change)
-        raise UnknownModel(f"there is no model {name!r}; use `offline`, or `openai:` and the name of a model")

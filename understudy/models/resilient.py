@@ -39,8 +39,8 @@ class _FailedAttempt:
 
 
 @define
-class _EmitProbe:
-    """Forwards a model's events, and records whether there was one."""
+class _Attempt:
+    """One attempt at an answer: forwards the model's events to `emit`. `begun` says whether there was one."""
 
     emit: Emit
     breaker: Breaker
@@ -49,7 +49,7 @@ class _EmitProbe:
     async def __call__(self, event: ModelEvent) -> None:
         if not self.begun:
             self.begun = True
-            self.breaker.succeed()  # other calls need not wait for the end of this answer
+            self.breaker.succeed()  # so that other calls need not wait for the end of this answer
         await self.emit(event)
 
 
@@ -86,15 +86,15 @@ class ResilientModel:
     async def respond(self, turn: Turn, emit: Emit) -> Reply:
         """Answer one turn. Raises `ModelUnavailable`, with `retry_after_s` if the time is known."""
         for attempt in count(1):
-            hearing = _EmitProbe(emit, self.breaker)
+            attempted = _Attempt(emit, self.breaker)
             try:
-                result = await self.breaker.call(self._attempt, turn, hearing)
+                result = await self.breaker.call(self._attempt, turn, attempted)
             except CircuitOpen as refused:
                 raise ModelUnavailable(UNREACHABLE, True, "circuit open", max(1.0, refused.retry_after_s)) from None
             if isinstance(result, Reply):
                 return result
             wait_s = None
-            if result.error.retryable and not hearing.begun:
+            if result.error.retryable and not attempted.begun:
                 wait_s = RETRY.delay_s(attempt, result.error, self._random.random())
             if wait_s is None or wait_s > MAX_WAIT_S:
                 raise result.error
@@ -102,8 +102,8 @@ class ResilientModel:
             await trio.sleep(wait_s)
         raise AssertionError  # the count has no end
 
-    async def _attempt(self, turn: Turn, hearing: _EmitProbe) -> Reply | _FailedAttempt:
+    async def _attempt(self, turn: Turn, attempted: _Attempt) -> Reply | _FailedAttempt:
         try:
-            return await self.model.respond(turn, hearing)
+            return await self.model.respond(turn, attempted)
         except ModelUnavailable as error:
-            return _FailedAttempt(error, reached=hearing.begun or not error.retryable)
+            return _FailedAttempt(error, reached=attempted.begun or not error.retryable)

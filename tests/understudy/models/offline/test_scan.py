@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from understudy.models.offline import arithmetic, scan
+from understudy.models.offline.filling import _shaped
 from understudy.models.offline.questions import Roles, find_roles
 
 SCANS: list[Callable[[str], Any]] = [
@@ -201,7 +202,7 @@ def test_cash_flows() -> None:
 )
 def test_cash_flows_take_the_schema_s_shape(schema: dict[str, Any], shape: Any) -> None:
     """Objects, lists of lists, a plain list, or objects with a name."""
-    assert scan.shaped([("A", [1, 2])], schema) == shape
+    assert _shaped([("A", [1, 2])], schema) == shape
 
 
 COLUMNS = ("order date", "region", "sales", "unit_price")

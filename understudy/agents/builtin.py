@@ -1,4 +1,4 @@
-"""The four liaisons: one agent for each pillar, addressed on the wire by `pillar`.
+"""The built-in agents: the guide, and one liaison for each pillar, which is addressed on the wire by its `pillar`.
 
 Each takes its tools as an argument; `agents.registry` chooses them.
 """
@@ -6,13 +6,31 @@ Each takes its tools as an argument; `agents.registry` chooses them.
 from collections.abc import Iterable
 from typing import Final
 
-from understudy.agents.agent import Agent
+from understudy.agents.agent import GUIDE, Agent
 from understudy.tools.tool import Tool
 
+_INSTRUCTIONS: Final = (
+    "You are the guide of this server: the first agent a user talks to. Answer what you can answer yourself. "
+    "When a colleague has better tools for the request, hand it over, and say why in one sentence. "
+    "Say plainly when nobody here can do what was asked. Never make up results."
+)
 _MANNERS: Final = (
     "Use your tools for every fact you state about the user's material, and say which one a number came from. "
     "Ask when something you need is missing. Never make up results."
 )
+
+
+def guide(colleagues: Iterable[Agent] = (), tools: Iterable[Tool] = ()) -> Agent:
+    """Return the guide, which answers with `tools` and hands over to `colleagues`."""
+    return Agent(
+        GUIDE,
+        _INSTRUCTIONS,
+        tools=tuple(tools),
+        title="Guide",
+        description="Answers short questions and passes larger ones to the colleague who has the tools for them.",
+        colleagues=tuple(each.name for each in colleagues),
+        starters=("What can you do?", "What is 15% of 80?", "How is the server doing?"),
+    )
 
 
 def content(tools: Iterable[Tool]) -> Agent:
