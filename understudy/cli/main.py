@@ -15,8 +15,7 @@ from understudy import __version__
 from understudy.app.serve import explain_os_error, listening_early
 from understudy.app.settings import DATABASE_URL_FORMS
 from understudy.cli.options import DATA_DIR, FixableError, load_settings, storage_errors_shown
-from understudy.cli.threads import threads
-from understudy.cli.users import users
+from understudy.cli.users import threads, users
 
 if TYPE_CHECKING:
     from sanitization import Policy
@@ -130,7 +129,7 @@ def chat(url: str | None, session_token: str | None, agent: str) -> None:
 
     Lines from a pipe are asked one after the other; then only the answers go to the standard output.
     """
-    from understudy.cli.chat.command import run_chat
+    from understudy.cli.chat import run_chat
 
     if url is None:
         settings = load_settings()
@@ -238,7 +237,7 @@ def _run_operation(operation: "Callable[..., OperationResult]", *arguments: obje
 @click.option("--data-dir", type=click.Path(path_type=Path), help="Data folder to check [data].")
 def doctor(data_dir: Path | None) -> None:
     """Check configuration and services, and say how to fix problems; exit code 1 if anything must be fixed."""
-    from understudy.cli.doctor.checks import run_doctor
+    from understudy.cli.doctor import run_doctor
 
     sys.exit(run_doctor(data_dir))
 

@@ -1,4 +1,4 @@
-"""The command `understudy users`: list users, export their data, erase it, sign them out."""
+"""The commands `understudy users` and `threads`: list users, export and erase their data, sign them out."""
 
 import logging
 import sys
@@ -15,7 +15,6 @@ from understudy.cli.options import (
     load_settings,
     storage_errors_shown,
 )
-from understudy.cli.threads import export
 
 
 @click.group()
@@ -29,7 +28,7 @@ def users() -> None:
 @DATABASE_URL
 def list_users(tenant: str | None, data_dir: Path | None, database_url: str | None) -> None:
     """Print a line for each user: name, tenant, number of threads, time of the last change; separated by tabs."""
-    from understudy.cli.chat.console import one_line
+    from understudy.cli.console import one_line
     from understudy.cli.user_data import users_with_data
     from understudy.privacy.transcript import moment
     from understudy.storage.tenancy import name_of
@@ -96,3 +95,39 @@ def sign_out_users(owner: str, tenant: str | None, data_dir: Path | None, databa
 def _need(owner: str | None, tenant: str | None) -> None:
     if owner is None and tenant is None:
         raise click.UsageError("name the user, or with --tenant all users of a tenant")
+
+
+@click.group()
+def threads() -> None:
+    """Export conversations from the database, also while a server runs."""
+
+
+@threads.command("export")
+@click.option("--owner", required=True, help="User who owns the conversation.")
+@TENANT
+@click.option("--thread", help="Id of the conversation [all of the owner].")
+@export_options
+def export_threads(owner: str, tenant: str | None, thread: str | None, **options: Any) -> None:
+    """Export one conversation, or all of a user, as JSON or Markdown."""
+    export(owner, tenant, thread, **options)
+
+
+def export(
+    owner: str | None,
+    tenant: str | None,
+    thread: str | None,
+    *,
+    form: str,
+    events: bool,
+    raw: bool,
+    output: Path | None,
+    data_dir: Path | None,
+    database_url: str | None,
+) -> None:
+    """Export a thread, a user or a whole tenant, as the options say."""
+    from understudy.cli.user_data import export_data
+    from understudy.privacy.export import ExportOptions
+
+    settings = load_settings(data_dir=data_dir, database_url=database_url)
+    with storage_errors_shown():
+        export_data(settings, ExportOptions(form, raw, events), output, owner, tenant, thread)

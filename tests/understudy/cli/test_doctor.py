@@ -16,14 +16,14 @@ import pytest
 import trio
 from rich.console import Console
 
-import understudy.cli.doctor.checks as doctor
 from tests.servers.postgresql import Postgres
 from tests.servers.redis import Redis
 from tests.transport.provider import ec_key, key_set, published
 from tests.understudy.storage.test_postgresql import execute
 from understudy.app.server import serve_app
 from understudy.app.settings import Settings
-from understudy.cli.doctor.checks import CheckResult, run_checks, run_doctor
+from understudy.cli import doctor
+from understudy.cli.doctor import CheckResult, run_checks, run_doctor
 from understudy.sandbox.spawner import ConfinementReport
 from understudy.storage.postgresql import connect_database
 
@@ -179,7 +179,7 @@ def test_the_clock_of_a_database_and_its_room(found: Look, postgres: Postgres, m
     monkeypatch.setattr("understudy.storage.cluster_check.time.time", lambda: right() - 90)
     assert "90.0 s behind the database's" in found()["database clock"].text
     assert found()["database clock"].state == "note"
-    monkeypatch.setattr("understudy.cli.doctor.cluster.NODE_CONNECTIONS", 10_000)
+    monkeypatch.setattr("understudy.storage.cluster_check.NODE_CONNECTIONS", 10_000)
     assert found()["database connections"].state == "mend"
     assert "max_connections" in found()["database connections"].text
 
@@ -193,7 +193,7 @@ def test_a_redis(found: Look, postgres: Postgres, own_redis: Redis, monkeypatch:
     assert f"at 127.0.0.1:{own_redis.port}" in found()["redis"].text
     own_redis.command("CONFIG", "SET", "maxmemory-policy", "allkeys-lru")
     assert found()["redis"].state == "note"
-    monkeypatch.setattr("understudy.cli.doctor.cluster.REDIS_TIMEOUT_S", 0.2)
+    monkeypatch.setattr("understudy.cli.doctor.REDIS_TIMEOUT_S", 0.2)
     monkeypatch.setenv("UNDERSTUDY_REDIS_URL", "redis://:hunter2@127.0.0.1:1")
     assert found()["redis"].state == "mend"
     assert "hunter2" not in found()["redis"].text

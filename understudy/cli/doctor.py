@@ -16,26 +16,31 @@ import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
 
 import trio
+from attrs import frozen
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from actors import ActorSystem
 from transport.auth.identity import is_loopback
 from transport.auth.tokens import load_or_create_secret
 from transport.wire.errors import FetchFailed, KeySetInvalid
 from understudy.app.serve import explain_os_error
 from understudy.app.settings import DATABASE_FILE, FILE, BadSettings, Settings, load, settings_files
 from understudy.auth.sessions import read_keys
-from understudy.cli.doctor.result import CheckResult, describe_schema
 from understudy.content.policies import load_policy
 from understudy.sandbox.spawner import probe
-from understudy.storage.errors import DatabaseUnusable
+from understudy.storage.errors import DatabaseUnusable, RedisUnavailable
 from understudy.storage.extras import ExtraNotInstalled
 from understudy.storage.inspection import inspect_database
+from understudy.storage.schema import HEAD, is_behind
+
+if TYPE_CHECKING:
+    from understudy.storage.cluster_check import ClusterCheck
 
 STYLES: Final = {"ok": "green", "note": "yellow", "mend": "red"}
 MIN_PYTHON: Final = (3, 11)
@@ -46,6 +51,22 @@ CLOCK_SLACK_S: Final = 86_400.0
 EARLIEST_S: Final = datetime(2025, 1, 1, tzinfo=UTC).timestamp()
 """A clock before this time is wrong, because this program is younger."""
 ANSWER_S: Final = 2.0
+"""Seconds within which a program on the server's port must answer."""
+MAX_CLOCK_SKEW_S: Final = 1.0
+"""Clock skew in seconds above which it is reported: nodes may answer in one thread, and times are shown to users."""
+REDIS_TIMEOUT_S: Final = 3.0
+"""Seconds within which Redis must answer, as at the start of a node."""
+SAFE_POLICIES: Final = ("noeviction", "volatile-")
+"""Prefixes of the eviction policies under which a full Redis removes no key without a time to live."""
+
+
+@frozen
+class CheckResult:
+    """The result of one check. `state` is `ok`, `note` (works, worth knowing) or `mend` (must be fixed)."""
+
+    name: str
+    state: str
+    text: str
 
 
 def run_doctor(data_dir: Path | None, console: Console | None = None) -> int:
@@ -147,14 +168,45 @@ def _policy(settings: Settings) -> CheckResult:
 
 
 def _services(settings: Settings) -> Iterator[CheckResult]:
+    """Check the services that several nodes share: PostgreSQL and Redis."""
     try:
-        from understudy.cli.doctor.cluster import check_postgresql, check_redis  # most servers need neither
+        from understudy.storage.cluster_check import NODE_CONNECTIONS, check_cluster  # most servers need neither
     except ExtraNotInstalled as error:
         yield CheckResult("database", "mend", str(error))
         return
-    yield from check_postgresql(settings.database_url)
+    try:
+        found = check_cluster(settings.database_url)
+    except DatabaseUnusable as error:
+        yield CheckResult("database", "mend", str(error))
+    else:
+        yield from _postgresql(found, NODE_CONNECTIONS)
     if settings.redis_url:
-        yield check_redis(settings.redis_url)
+        yield _redis(settings.redis_url)
+
+
+def _postgresql(found: "ClusterCheck", node_connections: int) -> Iterator[CheckResult]:
+    """Check that PostgreSQL takes writes, that its clock agrees, and that it has connections for a node."""
+    if not found.writable:
+        text = f"PostgreSQL {found.version} takes no writes: it is a standby, or was set to be read-only; "
+        yield CheckResult(
+            "database", "mend", f"{text}name all hosts, with ?target_session_attrs=read-write behind the name"
+        )
+        return
+    alive = f", {found.nodes} nodes alive" if found.nodes else ""
+    yield CheckResult("database", "ok", f"PostgreSQL {found.version}, {describe_schema(found.revision)}{alive}")
+    if abs(found.ahead_s) < MAX_CLOCK_SKEW_S:
+        yield CheckResult("database clock", "ok", "agrees with this machine's")
+    else:
+        which = "ahead of" if found.ahead_s > 0 else "behind"
+        text = f"this machine's clock is {abs(found.ahead_s):.1f} s {which} the database's: have both set by NTP, or "
+        text += "times that users see do not fit together; who has a thread is judged by the database's alone"
+        yield CheckResult("database clock", "note", text)
+    text = f"{found.free} more can be opened, a node has {node_connections} at most"
+    if found.free >= node_connections:
+        yield CheckResult("database connections", "ok", text)
+    else:
+        text += ": raise max_connections, or put PgBouncer between"
+        yield CheckResult("database connections", "note" if found.nodes else "mend", text)
 
 
 def _database(settings: Settings) -> CheckResult:
@@ -278,3 +330,41 @@ def _sandbox(_: Settings) -> CheckResult:
         text = f"processes for tables, charts and answers run without {missing}: see docs/explanation/security.md"
         return CheckResult("sandbox", "note", text)
     return CheckResult("sandbox", "ok", "processes for tables, charts and answers have no network and no other files")
+
+
+def describe_schema(version: str | None) -> str:
+    """Describe the schema version of a database; None for one without tables."""
+    if version is None:
+        return "no tables yet; the first start makes them"
+    if is_behind(version):
+        return "an older schema, which the next start brings up to date"
+    return "schema up to date" if version == HEAD else "the schema of a later release, which this one can use"
+
+
+def _redis(url: str) -> CheckResult:
+    """Check that Redis answers, and that it does not evict messages between nodes."""
+    try:
+        from understudy.storage.redis import RedisLink  # needs an extra
+
+        link = RedisLink(url)
+    except (ValueError, ExtraNotInstalled) as error:
+        return CheckResult("redis", "mend", str(error))
+
+    async def ask() -> dict[str, Any]:
+        async with ActorSystem("doctor", [link.connector_spec()]):
+            with trio.move_on_after(REDIS_TIMEOUT_S):
+                await link.wait_up()
+            return dict(await link.call(lambda redis: redis.info("server", "memory")))
+
+    try:
+        info = trio.run(ask)
+    except RedisUnavailable as error:
+        return CheckResult("redis", "mend", f"{link.where} does not answer: {error.reason}")
+    policy = str(info.get("maxmemory_policy", SAFE_POLICIES[0]))
+    text = f"Redis {info.get('redis_version', '')} at {link.where}"
+    if policy.startswith(SAFE_POLICIES):
+        return CheckResult("redis", "ok", text)
+    wanted = "set maxmemory-policy to volatile-lru"
+    return CheckResult(
+        "redis", "note", f"{text}; when it is full it removes what nodes still need ({policy}): {wanted}"
+    )

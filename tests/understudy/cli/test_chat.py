@@ -25,8 +25,8 @@ from understudy import Agent
 from understudy.app.server import Running, serve_app
 from understudy.app.settings import Settings
 from understudy.auth.sessions import open_tokens
-from understudy.cli.chat.command import ChatFailed, ServerAddress, chat_session
-from understudy.cli.chat.console import ChatConsole, neutralise, one_line
+from understudy.cli.chat import ChatFailed, ServerAddress, chat_session
+from understudy.cli.console import ChatConsole, neutralise, one_line
 
 SECRET = "s" * 32
 WAIT_S = 20.0
