@@ -20,11 +20,9 @@ from understudy.chat.commands import CommandDispatcher
 from understudy.chat.placement import Active, News, Node
 from understudy.chat.services import Services
 from understudy.cluster.bus import MessageBus
-from understudy.cluster.bus_receiver import BusReceiver
-from understudy.cluster.conversation_proxy import ConversationProxy
-from understudy.cluster.packet_reader import BusMetrics, PacketReader
+from understudy.cluster.bus_receiver import BusMetrics, BusReceiver, PacketReader
+from understudy.cluster.conversation_proxy import ConversationProxy, ProxyTable
 from understudy.cluster.peer_monitor import PeerMonitor
-from understudy.cluster.proxies import ProxyTable
 from understudy.cluster.rpc_server import RpcServer
 from understudy.storage.redis import RedisLink
 from understudy.storage.redis_cipher import Cipher

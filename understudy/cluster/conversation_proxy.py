@@ -1,4 +1,6 @@
-"""The local stand-in for a conversation that another node owns. Commands and subscribers use it like a conversation.
+"""The local stand-in for a conversation that another node owns, and the table of these proxies.
+
+Commands and subscribers use a proxy like a conversation.
 
 1. A command is forwarded to the owning node, and its reply is passed back; the proxy executes nothing itself.
 2. Subscribers get the thread's events in order. A lost event leaves a gap in the numbers, and each subscriber reads it
@@ -13,6 +15,7 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 import trio
+from attrs import define, field, frozen
 
 from actors import Actor, ActorRef, Ask, Context, Exit, MailboxSpec, Terminated
 from transport.wire.errors import CommandRejected, UnreadableEvent
@@ -37,7 +40,6 @@ from understudy.cluster.messages import (
     Unsubscribe,
     command_from_message,
 )
-from understudy.cluster.proxies import CheckLog, OwnerDown, ProxyTable
 from understudy.cluster.reorder import ReorderBuffer
 from understudy.content.texts import run_off_loop
 from understudy.storage.errors import RedisUnavailable, StorageError
@@ -60,6 +62,63 @@ SNAPSHOT_S: Final = 0.5
 
 INLINE_CHARS: Final = 1_500
 """Up to this many characters, HTML is sanitized on the event loop, which takes a millisecond; more go to a thread."""
+
+
+@frozen
+class CheckLog:
+    """To a proxy: events may have been lost; ask the owning node, or read the log."""
+
+
+@frozen
+class OwnerDown:
+    """To a proxy: the node that owns its thread is down."""
+
+
+@frozen
+class _ProxyEntry:
+    ref: ActorRef
+    owner_node: str
+
+
+@define
+class ProxyTable:
+    """The running proxies, by the names of their threads."""
+
+    _proxies: dict[str, _ProxyEntry] = field(factory=dict, init=False)
+
+    def __len__(self) -> int:
+        return len(self._proxies)
+
+    def add(self, thread: str, ref: ActorRef, owner_node: str) -> None:
+        """Add a proxy that starts."""
+        self._proxies[thread] = _ProxyEntry(ref, owner_node)
+
+    def remove(self, thread: str, ref: ActorRef) -> None:
+        """Remove a proxy that stops; no effect if another proxy has replaced it."""
+        entry = self._proxies.get(thread)
+        if entry is not None and entry.ref == ref:
+            del self._proxies[thread]
+
+    def find(self, thread: str, owner_node: str) -> ActorRef | None:
+        """Return the proxy of a thread if that node owns it. Events of an earlier owner find none, and are dropped."""
+        entry = self._proxies.get(thread)
+        return None if entry is None or entry.owner_node != owner_node else entry.ref
+
+    def owner_nodes(self) -> frozenset[str]:
+        """Return the nodes that own a thread with a proxy here."""
+        return frozenset(entry.owner_node for entry in self._proxies.values())
+
+    def check_logs(self, owner_node: str | None = None) -> None:
+        """Have the proxies to a node, or all of them, check for events they missed."""
+        for entry in self._proxies.values():
+            if owner_node in (None, entry.owner_node):
+                entry.ref.try_tell(CheckLog())
+
+    def owner_down(self, owner_node: str) -> None:
+        """Stop the proxies to a node that is down."""
+        for entry in list(self._proxies.values()):
+            if entry.owner_node == owner_node:
+                entry.ref.try_tell(OwnerDown())
 
 
 class _StopIfIdle:

@@ -17,11 +17,10 @@ from actors import Actor, Context
 from understudy.chat.placement import Node
 from understudy.cluster import redis_stream
 from understudy.cluster.bus import MessageBus
-from understudy.cluster.bus_receiver import unexpired
+from understudy.cluster.bus_receiver import PacketReader, unexpired
 from understudy.cluster.codec import UnreadablePacket, decode_items
+from understudy.cluster.conversation_proxy import ProxyTable
 from understudy.cluster.messages import RpcRequest
-from understudy.cluster.packet_reader import PacketReader
-from understudy.cluster.proxies import ProxyTable
 from understudy.storage.errors import RedisRefused, RedisUnavailable, StorageUnavailable
 from understudy.storage.redis import RedisLink
 from understudy.storage.store import Store

@@ -1,9 +1,14 @@
-"""Executes requests of other nodes about threads that this node owns.
+"""Executes requests of other nodes about threads that this node owns, and forwards events to subscribed nodes.
 
 1. A command is executed as if a local client had sent it, except for events to the client's connection: the asking node
    sends those.
-2. Nothing is forwarded: if another node owns the thread, the request fails with Moved, and the asking node looks it up.
+2. Nothing is passed on: if another node owns the thread, the request fails with Moved, and the asking node looks it up.
 3. Concurrent requests are bounded; requests beyond are refused, and their callers may retry.
+4. A forwarder subscribes to a conversation on behalf of another node. To the conversation it is one more subscriber,
+   which is never waited for.
+5. The contents of a forwarder's mailbox are sent as one batch. Events beyond a queue limit are dropped: the other node
+   sees the gap in the numbers and reads the log.
+6. A forwarder lives as long as the other node renews the lease, and no longer than the conversation.
 """
 
 import logging
@@ -15,22 +20,147 @@ from typing import Final
 import trio
 from attrs import define, field, frozen
 
-from actors import ActorError, ActorRef, Ask, ChildSpec, Restart, StartChild
+from actors import (
+    Actor,
+    ActorError,
+    ActorRef,
+    Ask,
+    ChildSpec,
+    Context,
+    Exit,
+    MailboxSpec,
+    Normal,
+    Overflow,
+    Restart,
+    Restarted,
+    StartChild,
+    Terminated,
+)
+from transport.outbox.delivery import merge_text
+from transport.outbox.outbox import Deliver, Reply, SubscribeThread, UnsubscribeThread
+from transport.wire.codec import to_log
 from transport.wire.errors import CommandRejected
+from transport.wire.events import Envelope
 from understudy.chat import messages as chat
 from understudy.chat.placement import Moved, actor_name
 from understudy.chat.registry import ConversationRegistry
 from understudy.cluster import messages
 from understudy.cluster.bus import MessageBus, Value
-from understudy.cluster.codec import fault_from_error
-from understudy.cluster.forwarder import EventForwarder, RenewLease, StopForwarding
-from understudy.cluster.messages import RpcFault, RpcReply, RpcRequest, message_from_command
+from understudy.cluster.codec import encode_ephemeral, fault_from_error
+from understudy.cluster.messages import (
+    Ephemeral,
+    Events,
+    ForwardingEnded,
+    RpcFault,
+    RpcReply,
+    RpcRequest,
+    message_from_command,
+)
 from understudy.storage.errors import StorageError
 
 log = logging.getLogger(__name__)
 
 CONCURRENT_REQUESTS: Final = 1000
 """Limit of concurrent requests; more are refused as unavailable."""
+LEASE_S: Final = 30.0
+"""The forwarder stops if its lease is not renewed for this long; proxies renew it every 10 s."""
+
+
+@define(eq=False)
+class RenewLease(Ask[int]):
+    """To a forwarder: renew the lease. The answer is the number of the last event it forwarded."""
+
+
+class StopForwarding:
+    """To a forwarder: stop. The node unsubscribed, the lease expired, or subscribing failed."""
+
+
+class EventForwarder(Actor):
+    """Forwards the events of `conversation` to `node`. `last_seq` is the last event that it forwarded."""
+
+    mailbox = MailboxSpec(capacity=8192, overflow=Overflow.DROP_OLDEST)
+
+    def __init__(self, thread: str, node: str, conversation: ActorRef, post: MessageBus) -> None:
+        self.thread = thread
+        self.node = node
+        self.conversation = conversation
+        self.bus = post
+        self.last_seq = 0
+        self.buffered: list[Envelope] = []
+
+    async def on_start(self, context: Context) -> None:
+        """Watch the conversation and start the lease."""
+        context.watch(self.conversation, restarts=True)
+        context.set_timer("patience", LEASE_S, StopForwarding())
+
+    async def on_stop(self, context: Context, reason: Exit) -> None:
+        """If killed or crashed, tell the node that forwarding ended; else it would notice only at the next renewal."""
+        if not isinstance(reason, Normal):
+            self.bus.send(self.node, ForwardingEnded(self.thread))
+
+    async def receive(self, message: object, context: Context) -> None:
+        """Serve the messages that an outbox gets from a conversation."""
+        match message:
+            case Deliver():
+                self.buffered += message.envelopes
+            case SubscribeThread(last_seq=head):
+                self.last_seq = max(self.last_seq, head)
+            case RenewLease():
+                self._flush()
+                context.set_timer("patience", LEASE_S, StopForwarding())
+                message.reply(self.last_seq)
+            case UnsubscribeThread():
+                self._finish(context, deleted=True)
+            case Terminated() | Restarted():  # a restarted conversation has lost its subscribers
+                self._finish(context)
+            case StopForwarding():
+                context.stop()
+            case Reply():
+                pass  # for one connection; the other node's proxy creates these
+            case _:
+                context.unhandled(message)
+
+    async def on_idle(self, context: Context) -> None:
+        """Send the buffered events."""
+        self._flush()
+
+    def _flush(self) -> None:
+        bag, self.buffered = self.buffered, []
+        numbered: list[Envelope] = []
+        passing: list[Envelope] = []
+        for envelope in bag:
+            if envelope.seq is None:
+                self._send_numbered(numbered)
+                numbered = []
+                passing.append(envelope)
+            else:
+                self._send_ephemeral(passing)
+                passing = []
+                if numbered and envelope.seq != (numbered[-1].seq or 0) + 1:  # the mailbox overflowed
+                    self._send_numbered(numbered)
+                    numbered = []
+                numbered.append(envelope)
+        self._send_numbered(numbered)
+        self._send_ephemeral(passing)
+
+    def _send_numbered(self, envelopes: list[Envelope]) -> None:
+        if envelopes:
+            first, last = envelopes[0].seq or 0, envelopes[-1].seq or 0
+            self.bus.send(self.node, Events(self.thread, first, [to_log(each) for each in envelopes]))
+            self.last_seq = max(self.last_seq, last)
+
+    def _send_ephemeral(self, envelopes: list[Envelope]) -> None:
+        if envelopes:
+            self.bus.send_ephemeral(
+                self.node,
+                Ephemeral(self.thread, self.last_seq, [encode_ephemeral(each) for each in merge_text(envelopes)]),
+            )
+
+    def _finish(self, context: Context, *, deleted: bool = False) -> None:
+        """Send the buffered events, then tell the node that forwarding ended, and stop."""
+        self._flush()
+        self.bus.send(self.node, ForwardingEnded(self.thread, deleted))
+        context.stop()
 
 
 @frozen

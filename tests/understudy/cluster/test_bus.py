@@ -20,7 +20,8 @@ from understudy.chat import messages as chat
 from understudy.chat.placement import Active, Deleted, Moved, News, Node
 from understudy.cluster import codec, redis_stream
 from understudy.cluster.bus import QUEUE_BYTES, MessageBus
-from understudy.cluster.bus_receiver import BusReceiver
+from understudy.cluster.bus_receiver import BusReceiver, PacketReader
+from understudy.cluster.conversation_proxy import CheckLog, OwnerDown, ProxyTable
 from understudy.cluster.messages import (
     Ephemeral,
     Events,
@@ -30,9 +31,7 @@ from understudy.cluster.messages import (
     Subscribe,
     command_from_message,
 )
-from understudy.cluster.packet_reader import PacketReader
 from understudy.cluster.peer_monitor import PeerMonitor
-from understudy.cluster.proxies import CheckLog, OwnerDown, ProxyTable
 from understudy.storage.errors import RedisUnavailable
 from understudy.storage.redis import RedisLink
 from understudy.storage.redis_cipher import Cipher

@@ -25,9 +25,8 @@ from transport.wire.events import AgentProgress, AgentThinking, Block, Envelope,
 from transport.wire.messages import Deliver, SubscribeThread, UnsubscribeThread
 from understudy.chat.messages import FollowThread
 from understudy.cluster.codec import decode_ephemeral
-from understudy.cluster.forwarder import LEASE_S, EventForwarder, RenewLease, StopForwarding
 from understudy.cluster.messages import Ephemeral, Events, ForwardingEnded, RpcRequest, Subscribe
-from understudy.cluster.rpc_server import RpcServer
+from understudy.cluster.rpc_server import LEASE_S, EventForwarder, RenewLease, RpcServer, StopForwarding
 
 
 class Bag:

@@ -10,10 +10,9 @@ from attrs import frozen
 from actors import ActorSystem, ChildSpec
 from tests.servers.redis import Redis
 from transport.connection.limits import RateLimit
-from understudy.cluster import connection_counts
-from understudy.cluster.connection_counts import ConnectionCounts, ConnectionCountsSync
-from understudy.cluster.connection_counts import _key as key_of
-from understudy.cluster.rate_limits import RateLimitsSync, SharedRateLimits
+from understudy.cluster import shared_limits
+from understudy.cluster.shared_limits import ConnectionCounts, ConnectionCountsSync, RateLimitsSync, SharedRateLimits
+from understudy.cluster.shared_limits import _key as key_of
 from understudy.storage.redis import RedisLink
 
 
@@ -59,9 +58,9 @@ async def until(holds: Callable[[], bool]) -> None:
 @pytest.fixture
 async def pair(redis: Redis, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[tuple[Node, Node]]:
     """Two nodes on one Redis, which is empty; who is refused does not wait for long."""
-    monkeypatch.setattr(connection_counts, "PATIENCE_S", 0.4)
-    monkeypatch.setattr(connection_counts, "HERE_S", 0.1)
-    monkeypatch.setattr(connection_counts, "AGAIN_S", 0.1)
+    monkeypatch.setattr(shared_limits, "PATIENCE_S", 0.4)
+    monkeypatch.setattr(shared_limits, "PRESENCE_S", 0.1)
+    monkeypatch.setattr(shared_limits, "RETRY_S", 0.1)
     redis.flush()
     async with started(redis) as one, started(redis) as other:
         yield one, other
@@ -92,7 +91,7 @@ async def test_what_was_overdrawn_is_paid_back(pair: tuple[Node, Node]) -> None:
     await until(lambda: left(one, "ada") < -50 or left(other, "ada") < -50)
     later = one if left(one, "ada") < left(other, "ada") else other
     assert left(later, "ada") >= -60
-    await later.rates._tell([(later.messages, "ada", 1000)])
+    await later.rates._report([(later.messages, "ada", 1000)])
     assert left(later, "ada") >= -60
     assert 50 < later.messages.take("ada", 0.0) <= 62, "the time until there is one again"
 
@@ -100,19 +99,16 @@ async def test_what_was_overdrawn_is_paid_back(pair: tuple[Node, Node]) -> None:
 async def test_what_is_taken_while_redis_is_told_is_not_lost(pair: tuple[Node, Node], monkeypatch) -> None:
     """The answer of Redis does not know of it yet: it is taken off again."""
     one, other = pair
-    await other.rates._tell([(other.messages, "ada", 20)])
+    await other.rates._report([(other.messages, "ada", 20)])
     assert one.take("ada", 10) == 10
     taken = one.rates.ledger.take_unreported(10)
     assert one.take("ada", 5) == 5
-    await one.rates._tell(taken)
+    await one.rates._report(taken)
     assert left(one, "ada") == pytest.approx(60 - 20 - 10 - 5, abs=0.5)  # a little has come back
 
 
-async def test_many_users_are_told_of_in_several_calls(pair: tuple[Node, Node], monkeypatch) -> None:
-    """None is left out."""
-    from understudy.cluster import rate_limits
-
-    monkeypatch.setattr(rate_limits, "TOGETHER", 3)
+async def test_many_users_are_reported_in_several_calls(pair: tuple[Node, Node], monkeypatch) -> None:
+    monkeypatch.setattr(shared_limits, "BUCKETS_PER_CALL", 3)
     one, other = pair
     for number in range(10):
         assert one.take(f"u{number}", 59) == 59
@@ -209,7 +205,7 @@ async def test_each_counts_alone_while_redis_is_away(own_redis: Redis) -> None:
         other.connections.leave("c3")
         own_redis.start()
         await until(lambda: one.link.up and other.link.up)
-        await until(lambda: own_redis.command("HLEN", key_of("ada")) == ":2")
+        await until(lambda: own_redis.command("HLEN", key_of("connections", "ada")) == ":2")
         assert not await other.connections.enter("ada", "c4")
         await until(lambda: one.rates.ledger.open and other.rates.ledger.open)
         assert one.take("bob", 30) == 30
