@@ -23,10 +23,9 @@ from understudy.agents.registry import all_agents
 from understudy.app.settings import Settings
 from understudy.app.storage import Storage, build_cipher, build_redis, build_store, open_database, open_storage
 from understudy.app.tree import BACKOFF, Tree, build_tree, supervisor
-from understudy.auth.revocation import RevocationFile
+from understudy.auth.revocation import RevocationFile, RevocationPoller, SharedRevocations
 from understudy.auth.rights import Whose, everybody
 from understudy.auth.sessions import REVOCATIONS_FILE, Sessions, open_sessions
-from understudy.auth.shared_revocation import RevocationPoller, SharedRevocations
 from understudy.chat.answer.html import AnswerHtml
 from understudy.chat.attachments import Attachments
 from understudy.chat.commands import CommandDispatcher
@@ -62,8 +61,7 @@ from understudy.web.websocket import WebSocketEndpoint
 if TYPE_CHECKING:
     from understudy.chat.placement import Node
     from understudy.cluster.cluster import Cluster
-    from understudy.cluster.connection_counts import ConnectionCounts
-    from understudy.cluster.rate_limits import SharedRateLimits
+    from understudy.cluster.shared_limits import ConnectionCounts, SharedRateLimits
     from understudy.storage.redis import RedisLink
 
 
@@ -302,8 +300,12 @@ def _build_shared_limits(
     """Build the cluster-wide rate limits and connection counts, and the actors that synchronise them."""
     if redis is None:
         return None, None, []
-    from understudy.cluster.connection_counts import ConnectionCounts, ConnectionCountsSync
-    from understudy.cluster.rate_limits import RateLimitsSync, SharedRateLimits
+    from understudy.cluster.shared_limits import (
+        ConnectionCounts,
+        ConnectionCountsSync,
+        RateLimitsSync,
+        SharedRateLimits,
+    )
 
     rates = SharedRateLimits(redis)
     connections = ConnectionCounts(redis, settings.limits.connections_per_user)

@@ -1,5 +1,9 @@
-"""Revoked tokens, across restarts of the server: of sessions that were ended, of users who were signed out everywhere,
-and of tokens that a renewal replaced."""
+"""Revoked tokens, across restarts of the server: of ended sessions, of users signed out everywhere, and of tokens that
+a renewal replaced.
+
+A server on SQLite keeps them in a file. Servers that share a database keep them there, and each polls for new ones
+twice a second.
+"""
 
 import contextlib
 import errno
@@ -10,15 +14,19 @@ import logging
 import os
 import tempfile
 from collections.abc import Callable, Collection, Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Final, NoReturn
 
 import trio
 from attrs import define, field
 
+from actors import Actor, Context
 from transport.auth.identity import Identity
 from transport.wire.errors import CommandRejected
 from understudy.storage.errors import StorageUnavailable
+from understudy.storage.revocations import PAGE, SETTLED_S, RevokeSession
+from understudy.storage.store import Store
 
 log = logging.getLogger(__name__)
 
@@ -27,8 +35,6 @@ MAX_REVOCATIONS: Final = 100_000
 """
 COMPACT_SLACK: Final = 1_000
 """Expired lines in the file beyond which it is rewritten."""
-
-
 USER_REVOCATION_S: Final = 400 * 24 * 3600.0
 """Seconds for which the sign-out of a user everywhere is kept. A token valid for longer would be accepted again
 afterwards."""
@@ -37,7 +43,7 @@ _USER: Final = "user-"
 OVERLAP_S: Final = 30.0
 """Seconds for which a renewed token is still accepted: for requests in flight, and for two tabs that renew at once."""
 POLL_S: Final = 0.5
-"""Seconds between two reads of revocations by other processes."""
+"""Seconds between two polls. A token revoked by another process is refused here after that and the time of a read."""
 
 
 @define
@@ -51,11 +57,13 @@ class RevokedSessions:
     - `user-` and the digest of a user: no token is accepted that was issued `USER_REVOCATION_S` before the expiry, or
       earlier.
 
-    `on_revoked` is called with the keys of sessions and users that another process revoked.
+    `on_revoked` is called with the keys of sessions and users that another process revoked. At most `cap` entries are
+    kept.
     """
 
     clock: Callable[[], float]
     on_revoked: Callable[[Collection[str]], object] = field(default=len, kw_only=True, repr=False)
+    cap: int = field(default=MAX_REVOCATIONS, kw_only=True)
     _until: dict[str, float] = field(factory=dict, init=False, repr=False)
     _overlaps: dict[str, float] = field(factory=dict, init=False, repr=False)
 
@@ -123,6 +131,27 @@ class RevokedSessions:
     async def wait_propagated(self) -> None:
         """Wait until every server applies the entries written so far. Returns at once, as there is one server."""
 
+    async def poll(self) -> None:
+        """Apply entries that another process wrote."""
+
+    async def poll_forever(self) -> NoReturn:
+        """Poll every POLL_S."""
+        while True:
+            try:
+                await self.poll()
+            except StorageUnavailable as error:  # no server can write revocations meanwhile
+                log.debug("ended_sessions.not_read", extra={"reason": error.reason})
+            except (OSError, ValueError) as error:
+                log.warning("ended_sessions.not_read", extra={"reason": str(error)})
+            await trio.sleep(POLL_S)
+
+    def _check_room(self) -> None:
+        """Drop expired entries at the bound. Raises CommandRejected (`busy`) if there is still no room."""
+        if len(self) >= self.cap:
+            self.drop_expired()
+        if len(self) >= self.cap:
+            raise CommandRejected("busy", retry_after=60.0)
+
 
 @define
 class RevocationFile(RevokedSessions):
@@ -134,7 +163,6 @@ class RevocationFile(RevokedSessions):
 
     path: Path
     clock: Callable[[], float]
-    cap: int = MAX_REVOCATIONS
     _lines: int = field(default=0, init=False)
     _seen: tuple[int, int] = field(default=(0, 0), init=False)
     _lock: trio.Lock = field(factory=trio.Lock, init=False, repr=False)
@@ -161,40 +189,32 @@ class RevocationFile(RevokedSessions):
         """Read the file's entries. A key that occurs twice has the later expiry."""
         lines, found = self.path.read_bytes().split(b"\n"), dict[str, float]()
         for number, line in enumerate(lines[:-1], 1):
-            name, until = self._parse_line(number, line)
-            found[name] = max(until, found.get(name, 0.0))
+            try:
+                key, until = json.loads(line)
+                key, until = str(key), float(until)
+            except (ValueError, TypeError):
+                raise ValueError(
+                    f"{self.path} is damaged in line {number}: restore it, or remove it to forget which sessions have "
+                    "ended"
+                ) from None
+            found[key] = max(until, found.get(key, 0.0))
         return found
-
-    def _parse_line(self, number: int, line: bytes) -> tuple[str, float]:
-        try:
-            name, until = json.loads(line)
-            return str(name), float(until)
-        except (ValueError, TypeError):
-            raise ValueError(
-                f"{self.path} is damaged in line {number}: restore it, or remove it to forget which sessions have ended"
-            ) from None
 
     async def persist(self, name: str, until: float) -> None:
         """Append an entry to the file and sync it, then apply it."""
         async with self._lock:
-            if len(self._until) >= self.cap:
-                self.drop_expired()
-            if len(self._until) >= self.cap:
-                raise CommandRejected("busy", retry_after=60.0)
+            self._check_room()
             try:
                 await trio.to_thread.run_sync(self.append, json.dumps([name, until]).encode() + b"\n")
             except OSError as error:
                 raise StorageUnavailable(f"{self.path.name} cannot be written: {error.strerror}") from error
             self.merge({name: until})
             if self._lines > 2 * len(self._until) + COMPACT_SLACK:
-                await self._compact()
-
-    async def _compact(self) -> None:
-        self.drop_expired()
-        try:
-            await trio.to_thread.run_sync(self._rewrite)
-        except OSError as error:  # expired lines do no harm, and the next revocation retries
-            log.warning("ended_sessions.not_tidied", extra={"reason": error.strerror})
+                self.drop_expired()
+                try:
+                    await trio.to_thread.run_sync(self._rewrite)
+                except OSError as error:  # expired lines do no harm, and the next revocation retries
+                    log.warning("ended_sessions.not_tidied", extra={"reason": error.strerror})
 
     async def poll(self) -> None:
         """Apply entries that another process wrote. Raises OSError and ValueError as `load`."""
@@ -204,15 +224,6 @@ class RevocationFile(RevokedSessions):
             found = await trio.to_thread.run_sync(self._read_entries)
             self.merge_remote(found)
             self._seen = self._file_identity()
-
-    async def poll_forever(self) -> NoReturn:
-        """Poll every POLL_S."""
-        while True:
-            try:
-                await self.poll()
-            except (OSError, ValueError) as error:
-                log.warning("ended_sessions.not_read", extra={"reason": str(error)})
-            await trio.sleep(POLL_S)
 
     def _file_identity(self) -> tuple[int, int]:
         """Return the file's inode and size, one of which changes when another process writes."""
@@ -260,10 +271,10 @@ class RevocationFile(RevokedSessions):
     def _rewrite(self) -> None:
         """Write the entries that have not expired to a new file, and replace the old one."""
         with self._locked():
-            self._rewrite_locked()
+            self._write_new_file()
             self._seen = self._file_identity()
 
-    def _rewrite_locked(self) -> None:
+    def _write_new_file(self) -> None:
         now, entries = self.clock(), dict(self._until)
         for name, until in self._read_entries().items():  # another process may have written since
             entries[name] = max(until, entries.get(name, 0.0))
@@ -309,3 +320,72 @@ def user_key(user: str) -> str:
 
 def _digest(text: str) -> str:
     return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
+
+
+@define
+class SharedRevocations(RevokedSessions):
+    """Revocations in memory and in the database.
+
+    A revocation is committed before it is acknowledged, and reaches every other server by its next poll. Entries of the
+    file `path`, from a time when this server ran alone, are moved to the database at the start.
+    """
+
+    path: Path
+    clock: Callable[[], float]
+    store: Store
+    _seen_to: float = field(default=0.0, init=False)
+
+    async def load(self) -> None:
+        """Read all revocations, after moving those of the file to the database.
+
+        Raises:
+            StorageUnavailable: The database does not answer.
+            OSError, ValueError: The file cannot be read, or is damaged.
+        """
+        alone = RevocationFile(self.path, self.clock)
+        await trio.to_thread.run_sync(alone.load)
+        for name, until in alone.entries():
+            await self.store.revoke_session(RevokeSession(name, until, self.clock()))
+        await trio.to_thread.run_sync(partial(self.path.unlink, missing_ok=True))
+        await self.poll()
+
+    async def persist(self, name: str, until: float) -> None:
+        """Commit an entry to the database, then apply it here."""
+        self._check_room()
+        await self.store.revoke_session(RevokeSession(name, until, self.clock()))
+        self.merge({name: until})
+
+    async def wait_propagated(self) -> None:
+        """Wait for two polls: the other servers poll every POLL_S, and a read takes less than that."""
+        await trio.sleep(2 * POLL_S)
+
+    async def poll(self) -> None:
+        """Read new entries, and apply them. Raises StorageUnavailable.
+
+        Reads from SETTLED_S before the newest known entry: an entry written then may have been committed since.
+        """
+        since, after, newest = self._seen_to - SETTLED_S, "", self._seen_to
+        found: dict[str, float] = {}
+        while True:
+            page = await self.store.revoked_since(since, after, self.clock())
+            found |= {each.name: each.until for each in page}
+            if page:
+                since, after = page[-1].ended_at, page[-1].name
+                newest = max(newest, since)
+            if len(page) < PAGE:
+                break
+        self._seen_to = newest
+        if len(self) > self.cap:
+            self.drop_expired()
+        self.merge_remote(found)
+
+
+class RevocationPoller(Actor):
+    """Polls for revocations by other processes."""
+
+    def __init__(self, revoked: RevokedSessions) -> None:
+        self.revoked = revoked
+
+    async def on_start(self, context: Context) -> None:
+        """Start polling."""
+        context.start_soon(self.revoked.poll_forever, name="watch")

@@ -4,10 +4,10 @@ import errno
 import math
 import secrets
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Final
+from typing import Final, Protocol
 
 import trio
 from attrs import define, evolve, field, frozen
@@ -16,10 +16,9 @@ from transport.auth.fetch import fetch
 from transport.auth.identity import Identity, is_loopback, origin_allowed
 from transport.auth.keyring import KeyFetcher, Keyring, KeySet, ProviderTokens, read_key_set
 from transport.auth.tokens import ALGORITHM, TENANT, Tokens, VerifiedTokens, load_or_create_secret, read_jose_header
-from transport.connection.limits import RateLimit
+from transport.connection.limits import Limits, RateLimit
 from transport.wire.errors import CommandRejected, KeySetInvalid, OriginRefused, Unauthenticated, UnknownKey
 from understudy.auth.revocation import RevokedSessions, user_key
-from understudy.auth.settings import AuthSettings
 from understudy.storage.private_files import keep_private
 from understudy.storage.tenancy import name_of, owner_of
 
@@ -35,6 +34,39 @@ KEYS_TIMEOUT_S: Final = 5.0
 """Seconds within which a URL must return the keys."""
 KEY_WAIT_S: Final = 2.0
 """Seconds for which the verification of a token waits for the key it names, while keys are being fetched."""
+
+
+class AuthSettings(Protocol):
+    """The settings that sign-in and sessions need; see `understudy.app.settings.Settings`."""
+
+    @property
+    def allowed_origins(self) -> Sequence[str]: ...  # noqa: D102
+    @property
+    def anonymous(self) -> bool: ...  # noqa: D102
+    @property
+    def data_dir(self) -> Path: ...  # noqa: D102
+    @property
+    def grace_of_refresh_s(self) -> int: ...  # noqa: D102
+    @property
+    def jwks(self) -> str: ...  # noqa: D102
+    @property
+    def jwt_audience(self) -> str: ...  # noqa: D102
+    @property
+    def jwt_issuer(self) -> str: ...  # noqa: D102
+    @property
+    def limits(self) -> Limits: ...  # noqa: D102
+    @property
+    def secret(self) -> str: ...  # noqa: D102
+    @property
+    def secret_file(self) -> Path: ...  # noqa: D102
+    @property
+    def session_max_s(self) -> int: ...  # noqa: D102
+    @property
+    def signs(self) -> bool: ...  # noqa: D102
+    @property
+    def tenant_claim(self) -> str: ...  # noqa: D102
+    @property
+    def token_ttl_s(self) -> int: ...  # noqa: D102
 
 
 class RenewableTokens(Tokens):

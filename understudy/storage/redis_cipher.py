@@ -6,7 +6,7 @@
    nonce occurs twice under one key, which AES-GCM demands (NIST SP 800-38D, 8.2.1), however long nodes run and however
    many there are. Random nonces would allow 2**32 messages under one key, a few weeks of a busy installation.
 3. Data is bound to its place (a node's stream, a channel, a cached question): moved elsewhere it is not authentic. A
-   replay in the same place is detected by the reader (`understudy.cluster.packet_reader`).
+   replay in the same place is detected by the reader (`understudy.cluster.bus_receiver`).
 
 Layout: a version byte, the 16 bytes of the process, the 12 bytes of the nonce, then ciphertext and tag of AES-256-GCM.
 """

@@ -1,17 +1,18 @@
 """The quart-trio application: blueprints, errors as JSON, and the headers of every answer."""
 
 import logging
-from typing import Final
+from typing import Any, Final
 
-from quart import Response, request
+from quart import Response, formparser, request
 from quart_trio import QuartTrio
-from werkzeug.exceptions import HTTPException, MethodNotAllowed
+from werkzeug.datastructures import Headers
+from werkzeug.exceptions import HTTPException, MethodNotAllowed, RequestHeaderFieldsTooLarge
+from werkzeug.sansio.multipart import Event, MultipartDecoder, NeedData, Preamble, State
 
 from transport.server.http import HSTS
 from transport.wire.errors import CommandRejected, OriginRefused, Unauthenticated
 from understudy.storage.errors import FileTooLarge, InvalidCursor, StorageError, StorageUnavailable, Unstorable
-from understudy.web import cross_origin
-from understudy.web.admission import Admission
+from understudy.web.admission import Admission, add_cors_headers
 from understudy.web.api import (
     account,
     agents,
@@ -29,7 +30,6 @@ from understudy.web.api import (
     threads,
 )
 from understudy.web.context import WebContext, drain_body, error_response, web_context
-from understudy.web.part_headers import limit_part_headers
 
 log = logging.getLogger(__name__)
 
@@ -50,13 +50,37 @@ HEADERS: Final = {
 }
 """OWASP's secure headers for a page that loads everything from its own origin."""
 
+MAX_HEADER_BYTES: Final = 16 * 1024
+"""The limit of a request's own headers applies to each part of a multipart body too."""
 STATUS_CODES: Final = {404: "not_found", 413: "file_too_large", 431: "message_too_large", 400: "invalid_command"}
+
+
+class LimitedDecoder(MultipartDecoder):
+    """Limits the headers of a multipart body's parts: werkzeug's decoder has no limit, and would buffer the whole body.
+
+    Raises RequestHeaderFieldsTooLarge if a part's headers, or the text before the first part, exceed MAX_HEADER_BYTES.
+    """
+
+    def next_event(self) -> Event:
+        """Decode on. The buffer is limited while the end of a part's headers is awaited."""
+        event = super().next_event()
+        awaited = isinstance(event, NeedData) and self.state in (State.PREAMBLE, State.PART)
+        kept = self.buffer if awaited else event.data if isinstance(event, Preamble) else b""
+        if len(kept) > MAX_HEADER_BYTES:
+            raise RequestHeaderFieldsTooLarge
+        return event
+
+    def _parse_headers(self, data: bytes | bytearray) -> Headers:
+        if len(data) > MAX_HEADER_BYTES:
+            raise RequestHeaderFieldsTooLarge
+        return super()._parse_headers(data)
 
 
 def build_http_app(context: WebContext) -> QuartTrio:
     """Build the application around its context."""
     app = QuartTrio("understudy", static_folder=None)
-    limit_part_headers()
+    forms: Any = formparser
+    forms.MultipartDecoder = LimitedDecoder  # quart takes the class from this module, and from nowhere else
     app.config["MAX_CONTENT_LENGTH"] = context.settings.max_file_bytes + 64 * 1024  # the multipart frame around a file
     app.config["BODY_TIMEOUT"] = 120
     app.url_map.merge_slashes = False  # an unknown path is 404, not a redirect page of werkzeug
@@ -75,7 +99,7 @@ def build_http_app(context: WebContext) -> QuartTrio:
 
 
 async def _add_headers(answer: Response) -> Response:
-    cross_origin.add_headers(answer)
+    add_cors_headers(answer)
     for name, value in HEADERS.items():
         answer.headers.setdefault(name, value)
     if web_context().settings.tls_certificate is not None:  # a proxy that speaks TLS answers for its own name

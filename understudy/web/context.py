@@ -1,19 +1,22 @@
-"""The context of HTTP handlers: the server's parts, the caller's identity, and error responses."""
+"""The context of HTTP handlers: the server's parts, the caller's identity, the request's body, and error responses."""
 
 import logging
+import math
 from collections.abc import Callable, Mapping
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
+import msgspec
 import trio
 from attrs import define, field
 from quart import Response, current_app, g, jsonify, request
+from werkzeug.exceptions import RequestTimeout
 
 from transport.auth.identity import Identity, find_token
 from transport.connection.limits import Ledger
 from transport.server.connection_limiter import ConnectionPermit, Counter
 from transport.server.http import error_body
 from transport.wire.codes import ERRORS
-from transport.wire.errors import Unauthenticated
+from transport.wire.errors import CommandRejected, Unauthenticated
 from understudy.agents.agent import Agent
 from understudy.auth.rights import Rights, Whose, rights_of
 from understudy.auth.sessions import Sessions
@@ -30,11 +33,12 @@ from understudy.storage.export_queries import Archive
 from understudy.storage.files import FileStore
 from understudy.storage.quotas import Quotas
 from understudy.storage.store import Store
-from understudy.web.settings import WebSettings
 from understudy.web.sse import EventStreams
+from understudy.web.websocket import WebSettings
 
 log = logging.getLogger(__name__)
 
+_T = TypeVar("_T")
 
 DRAIN_BODY_S: Final = 10.0
 """Seconds for which a client may go on sending a body that is too large; 20 MiB take that long at 17 Mbit/s."""
@@ -68,6 +72,41 @@ class WebContext:
     ledger: Ledger | None = None
 
 
+async def read_body(max_bytes: int | None = None) -> bytes:
+    """Return the body of the current request, at most `max_bytes`; None: the limit of a frame.
+
+    Raises:
+        CommandRejected: `message_too_large`. The rest of the body was read and discarded: a client that is cut off
+            while it sends would not read the answer.
+        RequestTimeout: The body took longer than BODY_TIMEOUT.
+    """
+    limit = web_context().settings.limits.frame_bytes if max_bytes is None else max_bytes
+    body = bytearray()
+    try:
+        with trio.fail_after(request.body_timeout or math.inf):
+            async for piece in request.body:
+                if len(body) <= limit:
+                    body += piece
+    except trio.TooSlowError:
+        raise RequestTimeout from None
+    if len(body) > limit:
+        raise CommandRejected("message_too_large", f"A message may have at most {limit} bytes.")
+    return bytes(body)
+
+
+async def read_json(kind: type[_T], form: str, max_bytes: int | None = None) -> _T:
+    """Return the body of the current request, which must be JSON of this type. `form` describes it in the refusal.
+
+    Raises:
+        CommandRejected: It is not (`invalid_command`), or is too large, as in `read_body`.
+    """
+    body = await read_body(max_bytes)
+    try:
+        return msgspec.json.decode(body, type=kind)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise CommandRejected("invalid_command", f"The body must be {form}.") from error
+
+
 async def drain_body() -> None:
     """Discard the rest of a body that is too large, for DRAIN_BODY_S at most.
 
@@ -75,6 +114,21 @@ async def drain_body() -> None:
     """
     with trio.move_on_after(DRAIN_BODY_S):
         await request.body._complete.wait()
+
+
+def whole_number(name: str, default: int, low: int, high: int) -> int:
+    """Return the whole number of this query parameter, or the default if it is absent.
+
+    Raises:
+        CommandRejected: The value is no whole number, or not from `low` to `high` (`invalid_command`).
+    """
+    try:
+        value = int(request.args.get(name, default))
+    except ValueError as error:
+        raise CommandRejected("invalid_command", f"{name} must be a whole number.") from error
+    if not low <= value <= high:
+        raise CommandRejected("invalid_command", f"{name} must be from {low} to {high}.")
+    return value
 
 
 def web_context() -> WebContext:

@@ -6,10 +6,11 @@ A refusal here is an HTTP answer (401, 403, 404), so that a client knows before 
 import logging
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from http import HTTPStatus
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
 
 from attrs import define, field, frozen
 
@@ -30,7 +31,7 @@ from transport.wire.dialects import Negotiated, deprecation_headers, endpoint_na
 from transport.wire.errors import CommandRejected, OriginRefused, Unauthenticated, UnknownEndpoint
 from transport.wire.events import Welcome
 from transport.wire.payloads import ChunkBudget
-from understudy.auth.sessions import IssuedSession, Sessions, check_origin
+from understudy.auth.sessions import AuthSettings, IssuedSession, Sessions, check_origin
 from understudy.chat.answer.html import AnswerHtml
 from understudy.chat.commands import Accepted, CommandDispatcher
 from understudy.chat.conversation.event_log import read_page
@@ -40,10 +41,9 @@ from understudy.storage.errors import StorageError
 from understudy.storage.store import Store
 from understudy.storage.tenancy import name_of
 from understudy.web.presence import Presence
-from understudy.web.settings import WebSettings
 
 if TYPE_CHECKING:
-    from understudy.cluster.connection_counts import ConnectionCounts
+    from understudy.cluster.shared_limits import ConnectionCounts
 
 log = logging.getLogger(__name__)
 
@@ -51,6 +51,17 @@ VERSION = "understudy.v1"
 TOO_MANY_REQUESTS = "Too many requests in a short time; wait a moment."
 TOO_MANY_CONNECTIONS = "There are too many connections from your address; close one first."
 CAPABILITIES = ("batch", "chunk", "gzip", "html")
+
+
+class WebSettings(AuthSettings, Protocol):
+    """The settings that HTTP and WebSocket endpoints need; see `understudy.app.settings.Settings`."""
+
+    @property
+    def max_file_bytes(self) -> int: ...  # noqa: D102
+    @property
+    def tls_certificate(self) -> Path | None: ...  # noqa: D102
+    @property
+    def trusted_proxies(self) -> Sequence[str]: ...  # noqa: D102
 
 
 @define

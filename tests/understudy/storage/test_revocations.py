@@ -13,9 +13,8 @@ from tests.clock import Clock
 from tests.understudy.storage.test_store import opened
 from transport.auth.identity import Identity
 from transport.wire.errors import CommandRejected
-from understudy.auth import shared_revocation
-from understudy.auth.revocation import RevocationFile, session_key
-from understudy.auth.shared_revocation import RevocationPoller, SharedRevocations
+from understudy.auth import revocation
+from understudy.auth.revocation import RevocationFile, RevocationPoller, SharedRevocations, session_key
 from understudy.storage import StorageUnavailable, Store, revocations
 from understudy.storage.revocations import RevokeSession
 
@@ -74,7 +73,7 @@ async def test_what_was_written_earlier_and_committed_later_is_seen(server, stor
 
 async def test_many_are_read_in_pages(server, store, monkeypatch) -> None:
     """Also when several have the same time."""
-    for module in (revocations, shared_revocation):
+    for module in (revocations, revocation):
         monkeypatch.setattr(module, "PAGE", 2)
     async with trio.open_nursery() as nursery:
         for number in range(7):
@@ -136,7 +135,7 @@ async def test_the_file_of_a_server_alone_is_taken_over(on_sqlite, server, tmp_p
 
 async def test_it_is_looked_for_twice_a_second_and_again_after_a_fault(on_sqlite, server, monkeypatch) -> None:
     """A read that fails is no reason to stop."""
-    monkeypatch.setattr(shared_revocation, "POLL_INTERVAL_S", 0.01)
+    monkeypatch.setattr(revocation, "POLL_S", 0.01)
     one, other = server(), server()
     read, failures = other.store.revoked_since, iter([StorageUnavailable("away")] * 2)
 

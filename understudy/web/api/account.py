@@ -4,8 +4,7 @@ from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from typing import Any, Final
 
-import msgspec
-from attrs import asdict
+from attrs import asdict, frozen
 from quart import Blueprint, Response, request
 
 from transport.server.connection_limiter import Counter
@@ -13,8 +12,7 @@ from transport.wire.errors import CommandRejected
 from understudy.privacy.erasure import Erased
 from understudy.privacy.export import FORMS, ExportOptions, Pieces
 from understudy.storage.tenancy import name_of, owner_of
-from understudy.web.api.commands import read_body
-from understudy.web.context import identity, rights, web_context
+from understudy.web.context import identity, read_json, rights, web_context
 
 blueprint = Blueprint("account", __name__, url_prefix="/api")
 
@@ -27,6 +25,13 @@ CONFIRM_BYTES: Final = 4 * 1024
 _TYPES: Final = {"json": ("application/json", "json"), "markdown": ("text/markdown; charset=utf-8", "md")}
 ALL_USERS: Final = ""
 """Key under which the exports of all users are counted. No user has this name."""
+
+
+@frozen
+class EraseRequest:
+    """The body of a request to erase all data of the caller, whose name confirms it."""
+
+    confirm: str
 
 
 @blueprint.get("/me/export")
@@ -43,7 +48,8 @@ async def export() -> Response:
 async def erase() -> dict[str, Any]:
     """Erase all data of the caller for good. The body must be `{"confirm": "…"}` with the caller's own name."""
     owner = identity().user
-    if _confirmed(await read_body(CONFIRM_BYTES)) != name_of(owner):
+    body = await read_json(EraseRequest, '{"confirm": "…"} with your user name', CONFIRM_BYTES)
+    if body.confirm != name_of(owner):
         raise CommandRejected("invalid_command", 'To erase everything, send {"confirm": "…"} with your user name.')
     return _as_json(await web_context().eraser.user(owner))
 
@@ -111,13 +117,6 @@ async def _counted(pieces: Pieces, exports: Counter, user: str) -> AsyncGenerato
     finally:
         for name in entered:
             exports.leave(name)
-
-
-def _confirmed(body: bytes) -> object:
-    try:
-        return msgspec.json.decode(body)["confirm"]
-    except (msgspec.DecodeError, UnicodeDecodeError, KeyError, TypeError, RecursionError):
-        return None
 
 
 def _as_json(erased: Erased) -> dict[str, Any]:

@@ -13,9 +13,8 @@ from transport.wire.events import Error
 from transport.wire.messages import arrived_at
 from understudy.agents.agent import Agent
 from understudy.content.texts import run_off_loop
-from understudy.web.api.commands import read_body
 from understudy.web.api.stream import as_answer
-from understudy.web.context import identity, web_context
+from understudy.web.context import identity, read_body, web_context
 from understudy.web.sse import WRITE_TIMEOUT_S
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Any, Final
 
 import msgspec
-from attrs import asdict
+from attrs import asdict, frozen
 from quart import Blueprint, Response, request
 
 from actors import State
@@ -16,14 +16,20 @@ from transport.auth.identity import Identity
 from transport.server.eventstream import CONTENT_TYPE, HEADERS
 from transport.wire.errors import CommandRejected
 from understudy.observe.paths import SYSTEM
-from understudy.web.api.commands import read_body
-from understudy.web.context import WebContext, identity, rights, web_context
-from understudy.web.params import whole_number
+from understudy.web.context import WebContext, identity, read_json, rights, web_context, whole_number
 
 blueprint = Blueprint("observer", __name__, url_prefix="/api/observer")
 
 MAX_TEXT: Final = 200
 """Characters of a path, and of the text searched for in paths."""
+
+
+@frozen
+class KillRequest:
+    """The body of a request to kill an actor. `part` confirms that it is a whole subsystem."""
+
+    path: str
+    part: bool = False
 
 
 @blueprint.get("/tree")
@@ -43,7 +49,7 @@ async def tree() -> Response:
         node = await view.page(path, levels, limit, offset)
         answer = {"tree": node, "found": None, "more": False}
     if node is None:
-        raise _no_actor()
+        raise CommandRejected("not_found", "There is no actor at that path.")
     return Response(msgspec.json.encode(answer), content_type="application/json")
 
 
@@ -79,8 +85,8 @@ async def changes() -> Response:
 async def kill() -> tuple[dict[str, Any], int]:
     """Kill the actor at `{"path": "…"}`, if the settings allow it, to observe recovery."""
     rights().check_server()
-    path, part = _target(await read_body())
-    return {"path": web_context().tree_api.kill(path, part=part)}, 202
+    body = await read_json(KillRequest, '{"path": "…", "part"?}')
+    return {"path": web_context().tree_api.kill(body.path, part=body.part)}, 202
 
 
 def _end_reason(rest: WebContext, who: Identity) -> Callable[[], str | None]:
@@ -105,18 +111,3 @@ def _state() -> State | None:
     except ValueError:
         known = ", ".join(state.value for state in State)
         raise CommandRejected("invalid_command", f"state must be one of {known}.") from None
-
-
-def _target(body: bytes) -> tuple[str, bool]:
-    try:
-        given = msgspec.json.decode(body)
-        path, part = given["path"], given.get("part", False)
-    except (msgspec.DecodeError, UnicodeDecodeError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        raise CommandRejected("invalid_command", 'The body must be {"path": "…"}.') from error
-    if not isinstance(path, str) or not isinstance(part, bool):
-        raise CommandRejected("invalid_command", "path must be a text, and part true or false.")
-    return path, part
-
-
-def _no_actor() -> CommandRejected:
-    return CommandRejected("not_found", "There is no actor at that path.")

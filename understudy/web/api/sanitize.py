@@ -3,14 +3,12 @@
 from collections import Counter
 from typing import Any
 
-import msgspec
 from attrs import frozen
 from quart import Blueprint
 
 from sanitization import PRESETS, Action, Direction, Finding, Placeholders, Sanitized, utf16_offsets
 from transport.wire.errors import CommandRejected
-from understudy.web.api.commands import read_body
-from understudy.web.context import identity, web_context
+from understudy.web.context import identity, read_json, web_context
 
 blueprint = Blueprint("sanitize", __name__, url_prefix="/api/sanitize")
 
@@ -27,26 +25,18 @@ class SanitizeRequest:
 @blueprint.post("")
 async def sanitize() -> dict[str, Any]:
     """Filter a text like a user's, a tool's or an agent's. Nothing is stored."""
-    who, content_filter = identity(), web_context().content_filter
-    asked = _asked(await read_body())
-    scrubber = await content_filter.sanitizer(Direction(asked.direction), asked.policy)
-    found = await content_filter.filter_text(who.user, asked.text, scrubber, Placeholders())
-    return _told(asked.text, found)
-
-
-def _asked(body: bytes) -> SanitizeRequest:
-    try:
-        asked = msgspec.json.decode(body, type=SanitizeRequest)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise CommandRejected("invalid_command", 'The body must be {"text": "…", "direction"?, "policy"?}.') from error
+    user, content_filter = identity().user, web_context().content_filter
+    asked = await read_json(SanitizeRequest, '{"text": "…", "direction"?, "policy"?}')
     if asked.direction not in list(Direction):
         raise CommandRejected("invalid_command", f"direction must be one of {', '.join(Direction)}.")
     if asked.policy is not None and asked.policy not in PRESETS:
         raise CommandRejected("invalid_command", f"policy must be one of {', '.join(PRESETS)}.")
-    return asked
+    scrubber = await content_filter.sanitizer(Direction(asked.direction), asked.policy)
+    found = await content_filter.filter_text(user, asked.text, scrubber, Placeholders())
+    return _as_json(asked.text, found)
 
 
-def _told(text: str, found: Sanitized) -> dict[str, Any]:
+def _as_json(text: str, found: Sanitized) -> dict[str, Any]:
     return {
         "text": found.text,
         "changed": found.blocked or found.text != text,

@@ -5,6 +5,7 @@ from functools import partial
 from typing import Any, TypeVar
 
 import msgspec
+from attrs import frozen
 from quart import Blueprint, Response, request
 
 from transport.wire.codec import encode, from_log
@@ -17,9 +18,7 @@ from understudy.privacy import records
 from understudy.storage.cache import CachedRead
 from understudy.storage.rows import LoggedEvent, Message, RunRecord, Thread
 from understudy.web.api.account import download, requested_export
-from understudy.web.api.commands import read_body
-from understudy.web.context import WebContext, identity, web_context
-from understudy.web.params import whole_number
+from understudy.web.context import WebContext, identity, read_json, web_context, whole_number
 
 T = TypeVar("T")
 
@@ -31,6 +30,13 @@ UNTITLED = "New conversation"
 """Title of a thread of whose own title nothing is left after redaction."""
 TITLE_BYTES = 16 * 1024
 """Size limit of a body with a title."""
+
+
+@frozen
+class RenameRequest:
+    """The body of a request to rename a thread."""
+
+    title: str
 
 
 @blueprint.get("")
@@ -94,7 +100,10 @@ async def one(thread_id: str) -> Response:
 async def rename(thread_id: str) -> dict[str, Any]:
     """Rename a thread: `{"title": "…"}`."""
     await _existing(thread_id)
-    title = await web_context().content_filter.filter_note(identity().user, _title(await read_body(TITLE_BYTES)))
+    given = " ".join((await read_json(RenameRequest, '{"title": "…"}', TITLE_BYTES)).title.split())
+    if not 0 < len(given) <= MAX_TITLE:
+        raise CommandRejected("invalid_command", f"A title has 1 to {MAX_TITLE} characters.")
+    title = await web_context().content_filter.filter_note(identity().user, given)
     await web_context().store.rename_thread(identity().user, thread_id, " ".join(title.split()) or UNTITLED)
     return _thread((await _existing(thread_id)).value)
 
@@ -130,17 +139,6 @@ def _dated(answer: Response, read: CachedRead[Any]) -> Response:
         answer.headers["Age"] = str(int(read.age_s))
         answer.headers["Warning"] = '110 understudy "Response is Stale"'
     return answer
-
-
-def _title(body: str | bytes) -> str:
-    try:
-        given = msgspec.json.decode(body)
-        title = " ".join(given["title"].split())
-    except (msgspec.DecodeError, UnicodeDecodeError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        raise CommandRejected("invalid_command", 'The body must be {"title": "…"}.') from error
-    if not 0 < len(title) <= MAX_TITLE:
-        raise CommandRejected("invalid_command", f"A title has 1 to {MAX_TITLE} characters.")
-    return title
 
 
 def _thread(row: Thread) -> dict[str, Any]:

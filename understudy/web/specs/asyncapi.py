@@ -9,9 +9,19 @@ from transport.connection.limits import Limits
 from transport.wire.codes import CLOSES, ERRORS
 from transport.wire.command_parser import COMMANDS
 from transport.wire.dialects import SUBPROTOCOLS, Dialect
-from understudy.web.specs.commands import RESPONSE_EXAMPLE, example_of, form_schema, response_form_schema
-from understudy.web.specs.events import about, chunk_schema, shown
-from understudy.web.specs.shapes import TEXT, WHOLE, Schema, object_of
+from understudy.web.specs.schemas import (
+    RESPONSE_EXAMPLE,
+    TEXT,
+    WHOLE,
+    Schema,
+    about,
+    chunk_schema,
+    example_of,
+    form_schema,
+    object_of,
+    response_form_schema,
+    shown,
+)
 
 ASYNCAPI: Final = "3.0.0"
 RESPONSE_FORM: Final = "message_to_agent"

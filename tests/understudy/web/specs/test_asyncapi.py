@@ -18,7 +18,7 @@ from transport.wire.dialects import Dialect, negotiate
 from transport.wire.errors import CommandRejected
 from transport.wire.events import EVENTS
 from understudy.web.specs.asyncapi import RESPONSE_FORM, SOCKETS, asyncapi
-from understudy.web.specs.commands import EXAMPLES, FIELDS
+from understudy.web.specs.schemas import EXAMPLES, FIELDS
 
 DOCUMENT = asyncapi("1.0", Limits())
 MESSAGES = DOCUMENT["components"]["messages"]

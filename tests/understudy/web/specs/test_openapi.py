@@ -21,8 +21,7 @@ from understudy.app.settings import Settings
 from understudy.web.api.references import routes_of
 from understudy.web.application import build_http_app
 from understudy.web.context import WebContext
-from understudy.web.specs.bodies import OVER_HTTP
-from understudy.web.specs.openapi import ROUTES, openapi
+from understudy.web.specs.openapi import OVER_HTTP, ROUTES, openapi
 from understudy.web.sse import CONNECTIONLESS
 
 

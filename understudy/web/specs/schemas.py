@@ -1,0 +1,339 @@
+"""JSON Schemas of commands and events, made from their classes, in the terms that draft-07 and 2020-12 share. Pure."""
+
+import enum
+import inspect
+import types
+from collections.abc import Collection, Mapping, Sequence
+from types import MappingProxyType
+from typing import Any, Final, TypeAlias, Union, get_args, get_origin, get_type_hints
+
+import attrs
+
+from transport.wire import command_parser
+from transport.wire.codes import ERRORS
+from transport.wire.command_parser import COMMANDS
+from transport.wire.commands import Command, Decision, Rating, Say
+from transport.wire.dialects import ALIASES, ANSWER_KINDS, PAYLOAD_NAMES, WIRE_NAMES, Dialect
+from transport.wire.events import EVENTS, AgentError, Error, Event, FinalResponse, PartialResult
+
+Schema: TypeAlias = dict[str, Any]
+
+TEXT: Final[Schema] = {"type": "string"}
+NUMBER: Final[Schema] = {"type": "number"}
+WHOLE: Final[Schema] = {"type": "integer"}
+COUNT: Final[Schema] = {"type": "integer", "minimum": 0}
+FLAG: Final[Schema] = {"type": "boolean"}
+OBJECT: Final[Schema] = {"type": "object"}
+ANYTHING: Final[Schema] = {}
+ISO_TIME: Final[Schema] = {
+    "type": "string",
+    "format": "date-time",
+    "pattern": r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$",
+}
+_SIMPLE: Final[Mapping[Any, Schema]] = {str: TEXT, int: WHOLE, float: NUMBER, bool: FLAG, Any: ANYTHING}
+
+
+def object_of(properties: Mapping[str, Schema], required: Collection[str] = (), **more: Any) -> Schema:
+    """Build the schema of an object with these members. Others are allowed, because later versions may add some."""
+    schema: Schema = {"type": "object", "properties": dict(properties)}
+    if required:
+        schema["required"] = list(required)
+    return schema | more
+
+
+def array_of(items: Schema, **more: Any) -> Schema:
+    """Build the schema of a list of `items`."""
+    return {"type": "array", "items": items} | more
+
+
+def or_null(schema: Schema) -> Schema:
+    """Add null to a schema."""
+    if schema == ANYTHING:
+        return schema
+    if isinstance(schema.get("type"), str) and "enum" not in schema and "const" not in schema:
+        return schema | {"type": [schema["type"], "null"]}
+    return {"anyOf": [schema, {"type": "null"}]}
+
+
+def schema_of(kind: Any) -> Schema:
+    """Build the schema of an annotated type. Raises TypeError for a type without a JSON form."""
+    if kind in _SIMPLE:
+        return _SIMPLE[kind]
+    if isinstance(kind, type) and issubclass(kind, enum.Enum):
+        return {"type": "string", "enum": [member.value for member in kind]}
+    if attrs.has(kind):
+        return schema_of_fields(kind)
+    origin, arguments = get_origin(kind), get_args(kind)
+    if origin in (Union, types.UnionType) and type(None) in arguments:
+        (inner,) = (each for each in arguments if each is not type(None))
+        return or_null(schema_of(inner))
+    if isinstance(origin, type) and issubclass(origin, Mapping):
+        values = schema_of(arguments[1])
+        return OBJECT if values == ANYTHING else {"type": "object", "additionalProperties": values}
+    if isinstance(origin, type) and issubclass(origin, Sequence):
+        return array_of(schema_of(arguments[0]))
+    raise TypeError(f"{kind!r} has no JSON form")
+
+
+def members_of(kind: Any) -> dict[str, Schema]:
+    """Return the schema of each field of an attrs class, by its name in Python."""
+    hints = get_type_hints(kind)
+    return {each.name: schema_of(hints[each.name]) for each in attrs.fields(kind)}
+
+
+def schema_of_fields(kind: Any, leave_out: Collection[str] = ()) -> Schema:
+    """Build the schema of an attrs class encoded with every field, those that are null included."""
+    members = {name: schema for name, schema in members_of(kind).items() if name not in leave_out}
+    return object_of(members, list(members))
+
+
+# What is not a control character, roughly what Python calls printable.
+_NAME: Final[Schema] = {"type": "string", "maxLength": command_parser.MAX_NAME, "pattern": r"^[^\x00-\x1f\x7f-\x9f]*$"}
+_ID: Final[Schema] = _NAME | {"minLength": 1, "pattern": r"^(?=.*\S)[^\x00-\x1f\x7f-\x9f]*$"}
+_NOTE: Final[Schema] = {"type": "string", "maxLength": command_parser.MAX_NOTE}
+_TOKEN: Final[Schema] = {"type": "string", "maxLength": command_parser.MAX_TOKEN}
+_REFERENCE: Final[Schema] = {
+    "anyOf": [
+        _ID,
+        object_of({"file_id": _ID}, ["file_id"]),
+        object_of({"file_id": {"type": "null"}, "id": _ID}, ["id"]),
+    ]
+}
+_WORDS: Final[Schema] = {"type": "string", "pattern": r"\S"}
+
+FIELDS: Final[Mapping[str, Schema]] = MappingProxyType(
+    {
+        "content": TEXT,
+        **dict.fromkeys(
+            ("thread_id", "message_id", "new_message_id", "parent_id", "request_id", "call_id", "conversation_id",
+             "run_id", "id"),
+            _ID,
+        ),
+        **dict.fromkeys(("nonce", "agent_type", "pillar"), _NAME),
+        "decision": {"type": "string", "enum": [each.value for each in Decision]},
+        "rating": {"type": "string", "enum": [each.value for each in Rating]},
+        "note": _NOTE,
+        "references": array_of(_REFERENCE, maxItems=command_parser.MAX_REFERENCES),
+        **dict.fromkeys(("context", "settings"), OBJECT),
+        "metadata": object_of({"file_id": or_null(_ID)}),
+        "session_token": _TOKEN,
+        "threads": {
+            "type": "object", "propertyNames": _ID,
+            "additionalProperties": COUNT, "maxProperties": command_parser.MAX_THREADS,
+        },
+        **dict.fromkeys(("batch", "chunk", "gzip", "html"), FLAG),
+        "seq": COUNT,
+        "index": COUNT,
+        "count": {"type": "integer", "minimum": 1, "maximum": command_parser.MAX_CHUNKS},
+        "data": TEXT,
+    }
+)  # fmt: skip
+"""The schema of every field of a command: one for each check in `transport.wire.command_parser`."""
+
+EXAMPLES: Final[Mapping[str, Mapping[str, Any]]] = MappingProxyType(
+    {
+        "user_message": {"content": "What is 15% of 80?", "thread_id": "t1", "message_id": "m1"},
+        "start_agent": {"content": "Profile the attached table", "agent_type": "liaison", "pillar": "insights"},
+        "message": {"content": "What is 15% of 80?"},
+        "chat": {"content": "What is 15% of 80?"},
+        "agent_message": {"content": "What is 15% of 80?", "agent_type": "guide"},
+        "resume": {"threads": {"t1": 7}},
+        "cancel": {"run_id": "45f7"},
+        "approve": {"call_id": "e532", "decision": "allow", "note": "Only this once."},
+        "edit": {"message_id": "m1", "content": "What is 16% of 80?"},
+        "regenerate": {"message_id": "m1", "request_id": "again-1"},
+        "feedback": {"message_id": "answer-45f7", "rating": "up"},
+        "hello": {"batch": True, "html": True},
+        "chunk": {"id": "7", "index": 0, "count": 2, "data": '{"type":"chat",'},
+        "ack": {"thread_id": "t1", "seq": 7},
+        "refresh": {"session_token": "header.claims.signature"},
+        "typing": {"thread_id": "t1"},
+        "ping": {"nonce": "n1"},
+    }
+)
+RESPONSE_EXAMPLE: Final[Mapping[str, Any]] = MappingProxyType(
+    {"agent_type": "liaison", "pillar": "insights", "message": "Profile the attached table", "conversation_id": "mine"}
+)
+
+
+def fields_schema(kind: type[Command]) -> Schema:
+    """Build the schema of a command's fields. A field that is null counts as absent."""
+    properties, required = {}, []
+    for each in attrs.fields(kind):
+        schema = FIELDS[each.name]
+        if each.name == "content":
+            schema = _WORDS
+        if each.default is attrs.NOTHING:
+            required.append(each.name)
+        else:
+            schema = or_null(schema)
+        properties[each.name] = schema
+    schema = object_of(properties, required)
+    return schema | _LIAISON if kind is Say else schema
+
+
+# With a text: anything else is refused already where the field's own schema stands.
+_LIAISON: Final[Schema] = {
+    "if": {"properties": {"agent_type": {"const": "liaison"}}, "required": ["agent_type"]},
+    "then": {"properties": {"pillar": {"type": "string", "minLength": 1}}, "required": ["pillar"]},
+}
+
+
+def form_schema(name: str) -> Schema:
+    """Build the schema of a command's two forms: its fields in `payload`, or beside `type`."""
+    kind = COMMANDS[name]
+    fields = fields_schema(kind)
+    named: Schema = {"type": {"type": "string", "const": name}}
+    beside = fields | {"properties": named | fields["properties"], "not": {"required": ["payload"]}}
+    beside["required"] = ["type", *fields.get("required", [])]
+    inside = _inside(named, fields)
+    return {"anyOf": [inside, beside]}
+
+
+def _inside(named: Schema, fields: Schema) -> Schema:
+    """Build the schema of fields in `payload`. The token may stand beside `payload`, and is read there if absent
+    inside."""
+    token = fields["properties"].get("session_token", TEXT)
+    if "session_token" not in fields.get("required", []):
+        return object_of(named | {"payload": fields, "session_token": token}, ["type", "payload"])
+    loose = fields | {"required": [], "properties": {"session_token": or_null(token)}}
+    elsewhere = object_of(named | {"payload": loose, "session_token": token}, ["type", "payload", "session_token"])
+    return {"anyOf": [object_of(named | {"payload": fields}, ["type", "payload"]), elsewhere]}
+
+
+def response_form_schema() -> Schema:
+    """Build the schema of `say` without a `type`, whose text is in `message`."""
+    fields = fields_schema(Say)
+    properties = {"message" if name == "content" else name: schema for name, schema in fields["properties"].items()}
+    properties["type"] = {"type": "null"}
+    return fields | {"properties": properties, "required": ["message"]}
+
+
+def example_of(name: str) -> dict[str, Any]:
+    """Return an example of a command, in the form with `payload`."""
+    return {"type": name, "payload": dict(EXAMPLES[name])}
+
+
+NAMES: Final = ("thread_id", "run_id", "message_id", "conversation_id", "agent_type")
+"""Members of an envelope that are absent if they do not apply."""
+AGENT: Final = object_of({"agent_type": TEXT, "pillar": or_null(TEXT)}, ["agent_type", "pillar"])
+"""An agent by its wire names."""
+OF_RUN: Final = ("thread_id", "run_id")
+"""Members that every event of a run has."""
+
+
+def data_schema(kind: type[Event]) -> Schema:
+    """Build the schema of an event's own members. Members that are always present are required; no other is ever
+    null."""
+    hints, wire = members_of(kind), WIRE_NAMES.get(kind, {})
+    properties, required = {}, []
+    for each in attrs.fields(kind):
+        schema = hints[each.name]
+        if each.default is None:
+            schema = _without_null(schema)
+        elif (kind, each.name) != (PartialResult, "blocks"):  # sent only to who asked for rendered answers
+            required.append(wire.get(each.name, each.name))
+        properties[wire.get(each.name, each.name)] = schema
+    if kind is FinalResponse:
+        properties["html"] = TEXT
+    if kind in (Error, AgentError):
+        properties["code"] = {"type": "string", "enum": list(ERRORS)}
+    return object_of(properties, required)
+
+
+def _without_null(schema: Schema) -> Schema:
+    if isinstance(schema.get("type"), list):
+        (kind,) = (each for each in schema["type"] if each != "null")
+        return schema | {"type": kind}
+    if "anyOf" in schema:
+        (inner,) = (each for each in schema["anyOf"] if each != {"type": "null"})
+        return dict(inner)
+    return schema
+
+
+def head_members(kind: type[Event]) -> tuple[dict[str, Schema], list[str]]:
+    """Return the members of an event's envelope, and the names of those that are always present."""
+    members: dict[str, Schema] = {"type": {"type": "string", "const": kind.type}}
+    required = ["type", "pillar", "priority", "timestamp", "message"]
+    if kind.durable:
+        members["seq"] = {"type": "integer", "minimum": 1}
+        if kind is not Error:  # one without a run is the answer to a command that was refused
+            required += ["seq", *OF_RUN]
+    members |= dict.fromkeys(NAMES, TEXT)
+    members["pillar"] = or_null(TEXT)
+    members["asked_agent"] = AGENT
+    members["priority"] = {"type": "string", "const": kind.priority.value}
+    members["timestamp"] = ISO_TIME
+    members["message"] = TEXT
+    return members, required
+
+
+def frame_schema(kind: type[Event], dialect: Dialect) -> Schema:
+    """Build the schema of a whole frame with an event, in any dialect but agent response, which has one schema for
+    all."""
+    members, required = head_members(kind)
+    data = data_schema(kind)
+    match dialect:
+        case Dialect.CANONICAL | Dialect.PAYLOAD:
+            name = "data" if dialect is Dialect.CANONICAL else "payload"
+            if dialect is Dialect.PAYLOAD:
+                more = {each: members[each] for each in PAYLOAD_NAMES} | {"agent_name": TEXT}
+                aliases = {alias: data["properties"][field] for field, alias in ALIASES.get(kind, {}).items()}
+                data = data | {"properties": more | aliases | data["properties"]}
+            return object_of(members | {name: data}, [*required, name], description=about(kind))
+        case Dialect.FLAT:
+            own = {name: schema for name, schema in data["properties"].items() if name not in ("timestamp", "data")}
+            if "data" in data["properties"]:
+                own["details"] = data["properties"]["data"]
+            needed = [name for name in data.get("required", []) if name not in ("timestamp", "data")]
+            return object_of(members | own, list(dict.fromkeys([*required, *needed])), description=about(kind))
+    raise ValueError(f"{dialect} has no frame of its own for each event")
+
+
+def about(kind: Any) -> str:
+    """Return the first paragraph of a class's docstring."""
+    return (inspect.getdoc(kind) or "").partition("\n\n")[0].replace("\n", " ")
+
+
+def response_schema() -> Schema:
+    """Build the schema of an agent response frame: always the same seven members, and one more for a delegate's
+    answer."""
+    members: Mapping[str, Schema] = {
+        "agent_type": or_null(TEXT),
+        "pillar": or_null(TEXT),
+        "message": TEXT,
+        "conversation_id": or_null(TEXT),
+        "type": {
+            "type": "string",
+            "enum": ["message", "error", "visualization", *ANSWER_KINDS, "sanitization_summary", "alert"],
+        },
+        "data": {"type": ["object", "null"]},
+        "visualization": {"type": ["object", "null"]},
+    }
+    refused = object_of(
+        {"code": {"type": "string", "enum": list(ERRORS)}, "retryable": {"type": "boolean"}, "error_id": TEXT,
+         "retry_after": {"type": "number"}},
+        ["code", "retryable", "error_id"],
+    )  # fmt: skip
+    failed = {"if": {"properties": {"type": {"const": "error"}}}, "then": {"properties": {"data": refused}}}
+    about_answers = "An answer, an error, an alert, or what was taken out."
+    return object_of({**members, "answered_by": AGENT}, list(members), description=about_answers) | failed
+
+
+def chunk_schema() -> Schema:
+    """Build the schema of a part of a large frame, for clients with the capability `chunk`."""
+    members = {
+        "type": {"type": "string", "const": "chunk"},
+        "id": TEXT,
+        "index": COUNT,
+        "count": {"type": "integer", "minimum": 1},
+        "data": TEXT,
+    }
+    return object_of(members, list(members), description="A part of a large frame.")
+
+
+def shown(dialect: Dialect) -> dict[str, Schema]:
+    """Return the schema of every frame that a connection of a dialect may receive, by name."""
+    if dialect is Dialect.AGENT_RESPONSE:
+        return {"agent_response": response_schema()}
+    return {name: frame_schema(kind, dialect) for name, kind in EVENTS.items()}
