@@ -91,7 +91,7 @@ test("a reconnect backs off, resumes from the last seq and starts counting anew 
 test("a message said while offline waits, is stored, survives a reload and is sent once", async () => {
   const before = await setUp({ isOnline: () => false });
   before.client.say(message());
-  assert.deepEqual(before.seen.map((event) => event.type), ["local.said"]);
+  assert.deepEqual(before.seen.map((event) => event.type), ["local.queued"]);
   assert.equal(before.client.current.waiting, 1);
 
   const { client, Socket, seen } = await setUp({ storage: before.storage });
@@ -110,7 +110,7 @@ test("a message that may have arrived is sent again under its own id and its thr
   Socket.last.open();
   client.say(message());
   Socket.last.die();
-  assert.deepEqual(seen.map((event) => event.type), ["local.said", "local.sent", "local.waiting"]);
+  assert.deepEqual(seen.map((event) => event.type), ["local.queued", "local.sent", "local.waiting"]);
   await clock.advance(1000);
   Socket.last.open();
   assert.deepEqual(Socket.last.commands("user_message"), [message()]);
@@ -528,7 +528,7 @@ for (const code of ["forbidden", "unauthenticated", "token_expired"]) {
 test("another user finds nothing of the one before", async () => {
   const { client, Socket, storage, clock } = await setUp();
   Socket.last.open({}, { user: "ada" });
-  client.rooms.enter("guide", "t");
+  client.currentThreads.enter("guide", "t");
   client.open("t", { fresh: true });
   client.say(message());
   Socket.last.say(acceptance(1, "m1"));
@@ -543,7 +543,7 @@ test("another user finds nothing of the one before", async () => {
   Socket.last.die();
   await clock.advance(1000);
   Socket.last.open({}, { user: "bob" });
-  assert.deepEqual([users, client.state("t"), storage.getItem("understudy.history.t"), client.rooms.thread("guide")], [["bob"], null, null, null]);
+  assert.deepEqual([users, client.state("t"), storage.getItem("understudy.history.t"), client.currentThreads.thread("guide")], [["bob"], null, null, null]);
 });
 
 test("what was kept is shown before the log comes; of a long thread the rest comes from the log", async () => {
@@ -627,15 +627,15 @@ test("without a thread, a message goes to the thread of its agent; the first age
   const where = (id) => client.threads.find(id).state.threadId;
   const [one, two] = [client.say("one"), client.say("two")];
   assert.equal(where(one), where(two));
-  assert.deepEqual([client.rooms.current, client.outbox.get(one).payload.agent_type], ["guide", "guide"]);
+  assert.deepEqual([client.currentThreads.current, client.outbox.get(one).payload.agent_type], ["guide", "guide"]);
   const other = client.say({ content: "three", agent_type: "liaison", pillar: "insights" });
   assert.notEqual(where(other), where(one));
-  assert.equal(client.rooms.current, "guide");
+  assert.equal(client.currentThreads.current, "guide");
   client.say({ content: "four", thread_id: "t", agent_type: "echo" });
-  assert.deepEqual([client.rooms.thread("echo"), client.history("liaison", "insights").turns.length], [null, 1]);
+  assert.deepEqual([client.currentThreads.thread("echo"), client.history("liaison", "insights").turns.length], [null, 1]);
   client.stop();
   const later = await setUp({ storage });
-  assert.equal(later.client.threads.find(later.client.say("five")).state.threadId, client.rooms.thread("guide"));
+  assert.equal(later.client.threads.find(later.client.say("five")).state.threadId, client.currentThreads.thread("guide"));
 });
 
 test("a very long session keeps the end of its threads, and few threads", async () => {
@@ -653,7 +653,7 @@ test("a very long session keeps the end of its threads, and few threads", async 
   assert.deepEqual([cut, turns.at(-1).messageId, turns.length <= 1000], [true, "m1100", true]);
   for (let n = 0; n < 40; n += 1) client.open(`t${n}`, { fresh: true });
   assert.equal(client.threads.states.size, 12);
-  assert.equal(client.subscriptions.cursors.places.size, 12);
+  assert.equal(client.subscriptions.cursors.byThread.size, 12);
   assert.equal(client.open("t").turns.at(-1).messageId, "m1100"); // from what was kept
 });
 

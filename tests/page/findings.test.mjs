@@ -3,7 +3,7 @@ import { test } from "node:test";
 
 import { emptyConversation, reduce } from "../../understudy/page/client/conversation.js";
 import { directionOf, explained, nameOf, rowsOfResult, rowsOfSummary, sentences, suspicious } from "../../understudy/page/client/findings.js";
-import { pieces, spotsOf, titleOf } from "../../understudy/page/views/redaction_marks.js";
+import { pieces, redactionPattern, titleOf } from "../../understudy/page/views/redaction_marks.js";
 
 const row = (kind, action = "remove", count = 1) => ({ category: kind.split(".")[0], kind, action, count });
 const said = (direction, ...rows) => sentences(rows, direction).map(({ text }) => text);
@@ -64,7 +64,7 @@ test("kinds have names, and say what they are", () => {
   assert.match(explained(row("pii.unread", "flag")).meaning, /did not work/);
 });
 
-const marked = (text, ...rows) => pieces(text, spotsOf(rows)).filter(({ spot }) => spot).map((piece) => piece.text);
+const marked = (text, ...rows) => pieces(text, redactionPattern(rows)).filter(({ spot }) => spot).map((piece) => piece.text);
 
 test("spots are those of what was found, and nothing else in brackets", () => {
   assert.deepEqual(marked("use [redacted], [email] and [step-1]"), ["[redacted]"]);
@@ -81,7 +81,7 @@ test("covered text is a spot when something was covered", () => {
 });
 
 test("pieces are the text", () => {
-  const spots = spotsOf([row("pii.email", "remove")]);
+  const spots = redactionPattern([row("pii.email", "remove")]);
   for (const text of ["", "[email]", "a [email][email] b", "no spot"]) assert.equal(pieces(text, spots).map((piece) => piece.text).join(""), text);
   assert.equal(new Set(["[email]", "[email-1]", "•••"].map(titleOf)).size, 3);
 });

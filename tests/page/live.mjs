@@ -97,7 +97,7 @@ test("a command larger than a frame goes in parts, a large event comes in parts,
   const packed = Socket.heard.filter((frame) => Buffer.isBuffer(frame)).map((frame) => gunzipSync(frame).toString());
   assert.ok(packed.some((text) => text.includes('"type":"chunk"')), "no event came in parts");
   assert.ok(Socket.heard.concat(packed).some((frame) => typeof frame === "string" && frame.startsWith("[")), "nothing came together");
-  assert.deepEqual(numbers(events, client.rooms.thread()), inARow(numbers(events, client.rooms.thread())));
+  assert.deepEqual(numbers(events, client.currentThreads.thread()), inARow(numbers(events, client.currentThreads.thread())));
 });
 
 test("one connection carries every agent; each has a thread and a history of its own", async (context) => {

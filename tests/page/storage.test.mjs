@@ -39,7 +39,7 @@ function histories(storage, limits = {}) {
 
 test("a conversation comes back as it was, without what was only waiting", () => {
   const storage = new FakeStorage();
-  const state = reduce(thread("t", 3), { type: "local.said", thread_id: "t", data: { key: "m9", kind: "say", content: "later" } });
+  const state = reduce(thread("t", 3), { type: "local.queued", thread_id: "t", data: { key: "m9", kind: "say", content: "later" } });
   histories(storage).write(state);
   assert.deepEqual(histories(storage).read("t"), JSON.parse(JSON.stringify(thread("t", 3))));
 });
@@ -97,7 +97,7 @@ test("each agent has its room, the last one is entered again after a reload", ()
   rooms.enter("guide", "t1");
   rooms.enter("liaison/insights", "t2");
   const again = new CurrentThreads(storage);
-  assert.deepEqual([again.current, again.thread(), again.thread("guide"), again.roomWith("t1"), again.thread("nobody")], ["liaison/insights", "t2", "t1", "guide", null]);
+  assert.deepEqual([again.current, again.thread(), again.thread("guide"), again.agentOf("t1"), again.thread("nobody")], ["liaison/insights", "t2", "t1", "guide", null]);
   again.leave("t1");
   assert.equal(new CurrentThreads(storage).thread("guide"), null);
   assert.equal(new CurrentThreads(new FakeStorage({ "understudy.rooms": "{" })).current, null);

@@ -25,9 +25,9 @@ import { HistoryCache } from "./client/history_cache.js";
 import { randomId } from "./client/ids.js";
 import { browserStorage, safeStorage } from "./client/safe_storage.js";
 import { Listeners } from "./client/listeners.js";
-import { regenerateCommand, editCommand, messageCommand, shownAs } from "./client/outgoing_commands.js";
+import { regenerateCommand, editCommand, messageCommand, queuedEvent } from "./client/outgoing_commands.js";
 import { Outbox } from "./client/outbox.js";
-import { roomOf, CurrentThreads } from "./client/current_threads.js";
+import { agentKey, CurrentThreads } from "./client/current_threads.js";
 import { Session } from "./client/session.js";
 import { Tabs } from "./client/tabs.js";
 import { Threads } from "./client/threads.js";
@@ -37,7 +37,7 @@ export { beside, visible } from "./client/branches.js";
 
 const TYPING_MS = 3_000;
 const AGAIN_S = 3;
-const FIRST_ROOM = "guide";
+const DEFAULT_AGENT = "guide";
 
 /**
  * @typedef {object} Say
@@ -77,14 +77,14 @@ export class Client {
     const base = restBase(url, window?.location);
     this.storage = safeStorage(storage);
     this.session = new Session({ fetch, storage: this.storage, now, base, token });
-    const parts = () => [this.threads, this.rooms, this.outbox];
+    const parts = () => [this.threads, this.currentThreads, this.outbox];
     forgetAtSessionEnd({ session: this.session, storage: this.storage, window, parts, told: () => this.#emit("over", null) });
     this.api = new Api(this.session, { fetch, base });
     this.listeners = new Listeners();
     this.cancelOnAccept = new Set();
-    this.waits = new Timers(timers); // of one connection; `late` ones outlive it
-    this.late = new Timers(timers);
-    this.rooms = new CurrentThreads(this.storage);
+    this.timeouts = new Timers(timers); // of one connection; `late` ones outlive it
+    this.lateTimeouts = new Timers(timers);
+    this.currentThreads = new CurrentThreads(this.storage);
     this.outbox = new Outbox(this.storage, { window, now });
     this.connection = new Connection({
       url, session: this.session, WebSocket, timers, now, random, isOnline, watched: window,
@@ -92,23 +92,23 @@ export class Client {
     });
     this.subscriptions = new Subscriptions({
       send: (command) => this.connection.send(command), onForeign: (event) => this.#emit("foreign", event),
-      onEvent: (event, fresh) => this.#heed(event, event.data ?? {}, fresh), onEvents: (events) => this.#show(events),
+      onEvent: (event, fresh) => this.#handle(event, event.data ?? {}, fresh), onEvents: (events) => this.#show(events),
     });
     const send = (command) => this.connection.online && this.connection.send(command);
     this.reliable = new ReliableCommands(send);
-    this.acks = new Acks({ send, waits: this.waits });
+    this.acks = new Acks({ send, timeouts: this.timeouts });
     this.delivery = new Delivery({
-      outbox: this.outbox, waits: this.waits, show: (events) => this.#show(events),
+      outbox: this.outbox, timeouts: this.timeouts, show: (events) => this.#show(events),
       send: (command) => !this.connection.status.draining && send(command),
     });
     this.threads = new Threads({
-      subscriptions: this.subscriptions, history: new HistoryCache(this.storage, { now }), waits: this.late, readPast: (threadId) => this.api.history(threadId),
+      subscriptions: this.subscriptions, history: new HistoryCache(this.storage, { now }), timeouts: this.lateTimeouts, readHistory: (threadId) => this.api.history(threadId),
       readLatest: (threadId) => this.api.latest(threadId),
-      waiting: (threadId) => this.outbox.waiting(threadId).map(shownAs), onRelease: (threadId) => this.acks.forget(threadId),
-      onChange: (threadId, state, events) => this.#emit("change", { threadId, agent: this.rooms.roomWith(threadId), state, events }),
+      waiting: (threadId) => this.outbox.waiting(threadId).map(queuedEvent), onRelease: (threadId) => this.acks.forget(threadId),
+      onChange: (threadId, state, events) => this.#emit("change", { threadId, agent: this.currentThreads.agentOf(threadId), state, events }),
       onFault: (fault) => this.#emit("notice", { code: fault.code, message: fault.message, error_id: fault.errorId, thread_id: null }),
     });
-    this.tabs = new Tabs({ outbox: this.outbox, waits: this.late, show: (events) => this.#show(events), pump: () => this.delivery.pump() });
+    this.tabs = new Tabs({ outbox: this.outbox, timeouts: this.lateTimeouts, show: (events) => this.#show(events), pump: () => this.delivery.pump() });
     this.#count();
   }
 
@@ -128,15 +128,15 @@ export class Client {
 
   /** Connects, and from now on stays connected. */
   start() {
-    this.leaving ??= () => this.threads.keep();
-    this.window?.addEventListener("pagehide", this.leaving);
+    this.onPageHide ??= () => this.threads.persist();
+    this.window?.addEventListener("pagehide", this.onPageHide);
     return this.connection.start();
   }
 
   stop() {
-    this.threads.keep();
-    this.late.clearAll();
-    this.window?.removeEventListener("pagehide", this.leaving);
+    this.threads.persist();
+    this.lateTimeouts.clearAll();
+    this.window?.removeEventListener("pagehide", this.onPageHide);
     this.connection.stop();
   }
 
@@ -172,7 +172,7 @@ export class Client {
   /** Lets go of a thread and of what was kept of it. @param {string} threadId */
   forget(threadId) {
     this.threads.forget(threadId);
-    this.rooms.leave(threadId);
+    this.currentThreads.leave(threadId);
   }
 
   /**
@@ -183,19 +183,19 @@ export class Client {
    * @returns {Promise<object>} the state of that thread
    */
   async switchAgent(agentType, pillar = null) {
-    const room = roomOf(agentType, pillar);
-    const asked = this.switching = Symbol(room);
-    let threadId = this.rooms.thread(room);
+    const agent = agentKey(agentType, pillar);
+    const asked = this.switching = Symbol(agent);
+    let threadId = this.currentThreads.thread(agent);
     if (threadId === null) threadId = await this.api.latestThread(agentType, pillar).catch(() => null);
-    const held = this.rooms.thread(room) ?? threadId;
+    const held = this.currentThreads.thread(agent) ?? threadId;
     const state = this.open(held ?? randomId(), { fresh: held === null });
-    if (this.switching === asked) this.rooms.enter(room, state.threadId);
+    if (this.switching === asked) this.currentThreads.enter(agent, state.threadId);
     return state;
   }
 
   /** The state of an agent's current thread (of the current agent's unless named), or null. */
   history(agentType = null, pillar = null) {
-    const threadId = this.rooms.thread(agentType ? roomOf(agentType, pillar) : this.rooms.current);
+    const threadId = this.currentThreads.thread(agentType ? agentKey(agentType, pillar) : this.currentThreads.current);
     return threadId && (this.threads.state(threadId) ?? this.open(threadId));
   }
 
@@ -213,12 +213,12 @@ export class Client {
    */
   say(said) {
     const given = typeof said === "string" ? { content: said } : said;
-    const room = given.agent_type ? roomOf(given.agent_type, given.pillar) : this.rooms.current ?? FIRST_ROOM;
-    const known = given.thread_id ? null : this.rooms.thread(room);
+    const agent = given.agent_type ? agentKey(given.agent_type, given.pillar) : this.currentThreads.current ?? DEFAULT_AGENT;
+    const known = given.thread_id ? null : this.currentThreads.thread(agent);
     const threadId = given.thread_id ?? known ?? randomId();
     if (!this.subscriptions.has(threadId)) this.open(threadId, { fresh: known === null });
-    if (!given.thread_id) this.rooms.enter(room, threadId, { stay: this.rooms.current !== null });
-    return this.#queue(messageCommand(given, { room, state: this.threads.state(threadId), id: randomId(), threadId }));
+    if (!given.thread_id) this.currentThreads.enter(agent, threadId, { stay: this.currentThreads.current !== null });
+    return this.#queue(messageCommand(given, { agentName: agent, state: this.threads.state(threadId), id: randomId(), threadId }));
   }
 
   /**
@@ -249,7 +249,7 @@ export class Client {
    * @param {string} [note] for the agent to read
    */
   approve(callId, decision, note = "") {
-    const asking = this.threads.asking(callId);
+    const asking = this.threads.pendingApproval(callId);
     if (asking && asking.approval.deciding !== decision) {
       const { state, turn } = asking;
       this.#show([{ type: "local.deciding", thread_id: state.threadId, run_id: turn.runId, data: { call_id: callId, decision } }]);
@@ -274,9 +274,9 @@ export class Client {
 
   /** Tells the user's other connections that they are typing, every three seconds at most. @param {string} threadId */
   typing(threadId) {
-    if (this.waits.has("typing") || !this.connection.online || !this.subscriptions.has(threadId)) return;
+    if (this.timeouts.has("typing") || !this.connection.online || !this.subscriptions.has(threadId)) return;
     this.connection.send({ type: "typing", payload: { thread_id: threadId } });
-    this.waits.set("typing", TYPING_MS, () => {});
+    this.timeouts.set("typing", TYPING_MS, () => {});
   }
 
   /** Records that everything up to `seq` is on the screen; acknowledged at most once a second. @param {string} threadId @param {number} seq */
@@ -311,14 +311,14 @@ export class Client {
   #queue(order) {
     const { user = null, anonymous = true } = this.session.stored ?? {};
     const entry = this.outbox.add(order, this.now(), anonymous ? null : user);
-    this.#show([shownAs(entry)]);
+    this.#show([queuedEvent(entry)]);
     this.delivery.pump();
     this.#count();
     return entry.message_id;
   }
 
   /** What this client itself does about an event; gives the event to show, or null. */
-  #heed(event, data, fresh) {
+  #handle(event, data, fresh) {
     if (event.type === "message_accepted") this.#accepted(event, data);
     if (event.type === "approval_decided" || event.type === "tool_completed") this.reliable.done(`call ${data.call_id}`);
     if (event.type === "feedback") this.reliable.done(`answer ${data.message_id}`);
@@ -344,12 +344,12 @@ export class Client {
     if (data.user) this.storage.setItem(USER, data.user);
     if (before && data.user && before !== data.user) {
       this.threads.clear();
-      this.rooms.clear();
+      this.currentThreads.clear();
       this.#emit("user", { user: data.user, before });
     }
     this.#count();
     this.#emit("welcome", event);
-    this.reliable.again();
+    this.reliable.resend();
     this.delivery.pump();
     this.threads.readRatings();
     return null;
@@ -360,7 +360,7 @@ export class Client {
     const shown = this.delivery.refused(event, data);
     if (shown?.type === "local.rejected") this.cancelOnAccept.delete(shown.data.key);
     this.#count();
-    if (!shown && data.retryable && !event.message_id) this.waits.set("again", Math.max(data.retry_after ?? 0, AGAIN_S) * 1000, () => this.#again());
+    if (!shown && data.retryable && !event.message_id) this.timeouts.set("again", Math.max(data.retry_after ?? 0, AGAIN_S) * 1000, () => this.#askAgain());
     return shown ?? this.#emit("notice", {
       code: data.code, message: data.message || event.message, error_id: data.error_id ?? null, thread_id: event.thread_id ?? null,
     });
@@ -375,9 +375,9 @@ export class Client {
   }
 
   /** Something of ours that has no name was refused for now: whatever must be known or taken is asked for again. */
-  #again() {
-    this.subscriptions.again();
-    this.reliable.again();
+  #askAgain() {
+    this.subscriptions.resumeAll();
+    this.reliable.resend();
   }
 
   #show(events) {
@@ -393,7 +393,7 @@ export class Client {
   }
 
   #emit(name, value) {
-    this.listeners.tell(name, value);
+    this.listeners.emit(name, value);
     return null;
   }
 }

@@ -22,7 +22,7 @@ import { Transcript } from "./views/transcript.js";
 import { moment } from "./client/format.js";
 
 const LOADING_MS = 4000; // a thread that says nothing for so long is shown as empty
-const LISTED = new Set(["message_accepted", "final_response", "error"]);
+const LIST_EVENTS = new Set(["message_accepted", "final_response", "error"]);
 
 class Page {
   constructor() {
@@ -47,7 +47,7 @@ class Page {
     this.composer = new Composer({
       api: this.api, files, agents: this.agents, drafts: new Drafts(storage), banner: this.status.banner,
       onSend: (said) => this.say(said), onStop: () => this.stop(), onAgent: (agent) => this.switched(agent),
-      onTyping: () => this.client.typing(this.current), room: () => this.client.connection.roomBytes,
+      onTyping: () => this.client.typing(this.current), maxBytes: () => this.client.connection.maxCommandBytes,
     });
     this.transcript = new Transcript({
       agents: this.agents, clock: this.clock, files,
@@ -93,7 +93,7 @@ class Page {
       history.replaceState(null, "", location.pathname);
       location.reload();
     });
-    this.client.on("foreign", (event) => LISTED.has(event.type) && this.sidebar.refresh());
+    this.client.on("foreign", (event) => LIST_EVENTS.has(event.type) && this.sidebar.refresh());
     this.client.on("notice", ({ code, message, error_id: errorId }) => code !== "not_found" && this.toasts.show(message, errorId));
     addEventListener("hashchange", () => this.openAddressed());
     document.addEventListener("visibilitychange", () => {
@@ -185,7 +185,7 @@ class Page {
   }
 
   changed(threadId, state, news) {
-    if (news.some((event) => LISTED.has(event.type))) {
+    if (news.some((event) => LIST_EVENTS.has(event.type))) {
       clearTimeout(this.listing);
       this.listing = setTimeout(() => this.sidebar.refresh(), 400);
     }

@@ -3,29 +3,29 @@
 const PAUSE_MS = 1_000;
 
 export class Acks {
-  /** `send(command)` is true when it left; `waits` are timers by purpose. */
-  constructor({ send, waits }) {
-    Object.assign(this, { send, waits, told: new Map(), due: new Map() });
+  /** `send(command)` is true when it left; `timeouts` are timers by purpose. */
+  constructor({ send, timeouts }) {
+    Object.assign(this, { send, timeouts, acked: new Map(), pending: new Map() });
   }
 
   /** Notes that everything up to `seq` stands on the screen. */
   shown(threadId, seq) {
-    if (!(seq > (this.told.get(threadId) ?? 0)) || seq <= (this.due.get(threadId) ?? 0)) return;
-    this.due.set(threadId, seq);
-    if (!this.waits.has("ack")) this.#tell();
+    if (!(seq > (this.acked.get(threadId) ?? 0)) || seq <= (this.pending.get(threadId) ?? 0)) return;
+    this.pending.set(threadId, seq);
+    if (!this.timeouts.has("ack")) this.#flush();
   }
 
   forget(threadId) {
-    this.told.delete(threadId);
-    this.due.delete(threadId);
+    this.acked.delete(threadId);
+    this.pending.delete(threadId);
   }
 
-  #tell() {
-    for (const [threadId, seq] of this.due) {
+  #flush() {
+    for (const [threadId, seq] of this.pending) {
       if (!this.send({ type: "ack", payload: { thread_id: threadId, seq } })) break;
-      this.told.set(threadId, seq);
-      this.due.delete(threadId);
+      this.acked.set(threadId, seq);
+      this.pending.delete(threadId);
     }
-    this.waits.set("ack", PAUSE_MS, () => this.due.size > 0 && this.#tell());
+    this.timeouts.set("ack", PAUSE_MS, () => this.pending.size > 0 && this.#flush());
   }
 }

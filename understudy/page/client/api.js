@@ -1,4 +1,4 @@
-/** The REST door: JSON in, JSON out, with the session's token. */
+/** The REST API: JSON in, JSON out, with the session's token. */
 
 import { decoded } from "./address.js";
 
@@ -100,7 +100,7 @@ export class Api {
     try {
       const headers = { Authorization: `Bearer ${await this.session.token()}` };
       if (body !== undefined) headers["Content-Type"] = "application/json";
-      const signal = AbortSignal.timeout(ASK_MS); // a line that swallows what it is sent never answers
+      const signal = AbortSignal.timeout(ASK_MS); // a broken connection may accept the request and never answer
       answer = await this.fetch(this.base + path, { method, headers, signal, body: body === undefined ? undefined : JSON.stringify(body) });
     } catch {
       throw new ApiError(0, UNREACHABLE);

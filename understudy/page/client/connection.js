@@ -1,5 +1,5 @@
 /**
- * Staying connected: one line after another, with a valid token, after a pause that grows, and when the server says.
+ * Stays connected: opens one socket after another with a valid token, after growing pauses or when the server says.
  *
  * `status` is {phase: "connecting" | "online" | "offline" | "refused", retryAt (ms), reason, signIn, draining}; it is
  * `draining` from the moment the server says that it goes away until the next welcome.
@@ -25,12 +25,12 @@ function aboutToken({ message_id: messageId, thread_id: threadId, run_id: runId 
 export class Connection {
   /**
    * `onOpen()`: the handshake is done, commands may be sent. `onEvents(list)`: everything the server said.
-   * `onLost()`: the line is gone. `onStatus(status)`: it changed. `watched` is a window, or null.
+   * `onLost()`: the socket is closed. `onStatus(status)`: it changed. `watched` is a window, or null.
    */
   constructor({ url, session, WebSocket, timers, now, random, isOnline, watched, onOpen, onEvents, onLost, onStatus }) {
     Object.assign(this, { url, session, WebSocket, timers, now, random, isOnline, watched, onOpen, onEvents, onLost, onStatus });
-    this.waits = new Timers(timers);
-    this.line = null;
+    this.timeouts = new Timers(timers);
+    this.socket = null;
     this.status = IDLE;
     this.stopped = true;
     this.attempt = 0;
@@ -45,7 +45,7 @@ export class Connection {
   }
 
   /** How many bytes a command may have, in one frame or in parts. */
-  get roomBytes() {
+  get maxCommandBytes() {
     const { frame_bytes: frame = FRAME_BYTES, chunks_bytes: chunks = frame } = this.limits;
     return this.capabilities.has("chunk") ? chunks : frame;
   }
@@ -70,21 +70,21 @@ export class Connection {
     this.#show({ phase: "offline" });
   }
 
-  /** Looks whether the line is alive, or tries again at once: after sleep, or when the network came back. */
+  /** Pings the server, or reconnects at once: after sleep, or when the network is back. */
   probe() {
     if (this.stopped) return;
-    if (this.online) this.line.ping();
-    else if (this.waits.has("retry") && this.drainMs === 0) this.start();
+    if (this.online) this.socket.ping();
+    else if (this.timeouts.has("retry") && this.drainMs === 0) this.start();
   }
 
-  /** The network is gone: there is no use in waiting for the socket to notice. */
+  /** The network is gone: reconnect without waiting for the socket to notice. */
   lost() {
     if (!this.stopped && this.status.phase !== "refused") this.#retry(LOST);
   }
 
   /** True when the command was handed to an open socket. */
   send(command) {
-    return this.line?.send(command) ?? false;
+    return this.socket?.send(command) ?? false;
   }
 
   /** Handle an event about the connection itself. True if no other part needs it. */
@@ -137,18 +137,18 @@ export class Connection {
   #open(token) {
     const { url, WebSocket, timers, now, heartbeatMs, onEvents } = this;
     this.neverOpened += 1;
-    this.line = new Socket({
+    this.socket = new Socket({
       url, token, WebSocket, timers, now, heartbeatMs, onEvents,
       onOpen: () => {
         this.neverOpened = 0;
-        this.line.send({ type: "hello", payload: { batch: true, chunk: true, gzip: CAN_GUNZIP, html: true } });
+        this.socket.send({ type: "hello", payload: { batch: true, chunk: true, gzip: CAN_GUNZIP, html: true } });
         this.onOpen();
       },
-      onLost: (code) => this.#lostLine(afterClose(code)),
+      onLost: (code) => this.#socketLost(afterClose(code)),
     });
   }
 
-  #lostLine(meaning) {
+  #socketLost(meaning) {
     if (meaning.renew) this.neverOpened = 2;
     if (meaning.retry) {
       this.#retry(meaning);
@@ -164,7 +164,7 @@ export class Connection {
     const delay = this.drainMs || Math.max(backoff(this.attempt, this.random), atLeast);
     this.attempt += 1;
     this.#show({ phase: "offline", retryAt: this.now() + delay, reason: atLeast > 0 ? sentence : "" });
-    this.waits.set("retry", delay, () => {
+    this.timeouts.set("retry", delay, () => {
       this.drainMs = 0;
       this.#connect();
     });
@@ -172,29 +172,29 @@ export class Connection {
 
   #drop() {
     this.connecting = null;
-    this.waits.clearAll();
-    const { line } = this;
-    this.line = null;
-    line?.drop();
-    if (line) this.onLost();
+    this.timeouts.clearAll();
+    const { socket } = this;
+    this.socket = null;
+    socket?.drop();
+    if (socket) this.onLost();
   }
 
   #welcomed(data) {
-    const { line } = this;
+    const { socket } = this;
     this.attempt = this.drainMs = 0;
-    if (data.heartbeat_s > 0) this.heartbeatMs = line.heartbeatMs = data.heartbeat_s * 1000;
+    if (data.heartbeat_s > 0) this.heartbeatMs = socket.heartbeatMs = data.heartbeat_s * 1000;
     this.user = data.user ?? null;
     this.refreshedAt = -Infinity;
     this.limits = data.limits ?? {};
     this.capabilities = new Set(data.capabilities ?? []);
-    if (this.capabilities.has("chunk") && this.limits.frame_bytes > 0) line.chunkBytes = this.limits.frame_bytes;
+    if (this.capabilities.has("chunk") && this.limits.frame_bytes > 0) socket.chunkBytes = this.limits.frame_bytes;
     if (typeof data.session_token === "string") this.session.adopt(data.session_token, { anonymous: true });
     this.status = IDLE;
     this.#show({ phase: "online" });
     this.#planRenewal();
   }
 
-  /** The server goes away: nothing new is begun on this line, and the next one waits until it is back. */
+  /** The server drains: this socket starts nothing new, and the next one is opened when the server is back. */
   #drained({ reconnect_after_s: afterS = 1 }) {
     this.drainMs = Math.max(afterS * 1000, 1);
     this.#show({ ...this.status, draining: true });
@@ -202,14 +202,14 @@ export class Connection {
 
   #planRenewal() {
     const delay = this.session.renewIn();
-    if (delay !== null) this.waits.set("renew", delay, () => this.#renew());
+    if (delay !== null) this.timeouts.set("renew", delay, () => this.#renew());
   }
 
   async #renew() {
-    const { line } = this;
+    const { socket } = this;
     try {
       const token = await this.session.renew();
-      if (this.line !== line) return;
+      if (this.socket !== socket) return;
       const { user } = this.session.stored ?? {};
       if (this.user && user && user !== this.user) { // another one has signed in, perhaps in another tab
         this.start();
@@ -219,7 +219,7 @@ export class Connection {
       this.refreshedAt = this.now();
       this.#planRenewal();
     } catch { // no network, or refused: the socket will tell which
-      if (this.line === line) this.waits.set("renew", RENEW_AGAIN_MS, () => this.#renew());
+      if (this.socket === socket) this.timeouts.set("renew", RENEW_AGAIN_MS, () => this.#renew());
     }
   }
 

@@ -187,7 +187,7 @@ function failed(state, event, data) {
   return index >= 0 && isPending(state.turns[index]) ? change(state, index, { status: "rejected", error }) : state;
 }
 
-function said(state, event, data) {
+function queued(state, event, data) {
   const again = data.kind === "regenerate";
   const of = data.of ? state.turns.find((turn) => turn.messageId === data.of) ?? null : null;
   if (byKey(state, data.key) >= 0) return state;
@@ -281,7 +281,7 @@ const RULES = Object.freeze({
   final_response: finished,
   error: failed, // an agent_error is told again by the error that ends its run
   resync: (state, event, data) => ({ ...state, resync: data.last_seq ?? 0 }),
-  "local.said": said,
+  "local.queued": queued,
   "local.waiting": delivery("waiting"),
   "local.sent": delivery("sent"),
   "local.rejected": (state, event, data) => failed(state, { ...event, message_id: data.key }, data),

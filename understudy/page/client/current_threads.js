@@ -1,10 +1,10 @@
 /** The current thread of each agent, kept across reloads. */
 
 const KEY = "understudy.rooms";
-const MAX_ROOMS = 64;
+const MAX_AGENTS = 64;
 
-/** The name of an agent's room: "guide", "liaison/insights". */
-export function roomOf(agentType, pillar = null) {
+/** The key of an agent: "guide", "liaison/insights". */
+export function agentKey(agentType, pillar = null) {
   return pillar ? `${agentType}/${pillar}` : agentType;
 }
 
@@ -12,35 +12,35 @@ export class CurrentThreads {
   /** `storage` has the shape of `localStorage`. */
   constructor(storage) {
     this.storage = storage;
-    this.current = null; // the room of the agent that is spoken to now
+    this.current = null; // the key of the agent that gets the next message
     const kept = parse(storage.getItem(KEY));
     this.threads = new Map(Object.entries(kept.threads ?? {}).filter(([, threadId]) => typeof threadId === "string"));
     if (this.threads.has(kept.current)) this.current = kept.current;
   }
 
-  /** The thread of an agent's room, or null. */
-  thread(room = this.current) {
-    return this.threads.get(room) ?? null;
+  /** The thread of an agent, or null. */
+  thread(agent = this.current) {
+    return this.threads.get(agent) ?? null;
   }
 
-  /** The room in which a thread is the current one, or null. */
-  roomWith(threadId) {
-    for (const [room, thread] of this.threads) if (thread === threadId) return room;
+  /** The key of the agent whose current thread this is, or null. */
+  agentOf(threadId) {
+    for (const [agent, thread] of this.threads) if (thread === threadId) return agent;
     return null;
   }
 
-  /** Makes `threadId` the current thread of a room, and the room the current one, unless one is to `stay` where one is. */
-  enter(room, threadId, { stay = false } = {}) {
-    this.threads.delete(room); // so that it becomes the last one used
-    this.threads.set(room, threadId);
-    while (this.threads.size > MAX_ROOMS) this.threads.delete(this.threads.keys().next().value);
-    if (!stay) this.current = room;
+  /** Makes `threadId` the current thread of an agent, and this agent the current one unless `stay` is true. */
+  enter(agent, threadId, { stay = false } = {}) {
+    this.threads.delete(agent); // so that it becomes the last one used
+    this.threads.set(agent, threadId);
+    while (this.threads.size > MAX_AGENTS) this.threads.delete(this.threads.keys().next().value);
+    if (!stay) this.current = agent;
     this.#keep();
   }
 
   /** Forgets a thread that is gone. */
   leave(threadId) {
-    for (const [room, thread] of this.threads) if (thread === threadId) this.threads.delete(room);
+    for (const [agent, thread] of this.threads) if (thread === threadId) this.threads.delete(agent);
     this.#keep();
   }
 

@@ -6,41 +6,41 @@
  */
 export class Cursors {
   constructor() {
-    this.places = new Map();
+    this.byThread = new Map();
   }
 
   /** Follows a thread from the event after `seq`. `exists`: the server may know it, so it can be resumed. */
   follow(threadId, seq = 0, exists = true) {
-    this.places.set(threadId, { seq, exists, behind: false });
+    this.byThread.set(threadId, { seq, exists, behind: false });
   }
 
   unfollow(threadId) {
-    this.places.delete(threadId);
+    this.byThread.delete(threadId);
   }
 
   has(threadId) {
-    return this.places.has(threadId);
+    return this.byThread.has(threadId);
   }
 
   seq(threadId) {
-    return this.places.get(threadId)?.seq ?? 0;
+    return this.byThread.get(threadId)?.seq ?? 0;
   }
 
   /** Records that the server knows the thread. */
   exists(threadId) {
-    const place = this.places.get(threadId);
-    if (place) place.exists = true;
+    const cursor = this.byThread.get(threadId);
+    if (cursor) cursor.exists = true;
   }
 
   /** Sets the cursor where a trimmed log goes on. */
   jump(threadId, seq) {
-    const place = this.places.get(threadId);
-    if (place) Object.assign(place, { seq, behind: false });
+    const cursor = this.byThread.get(threadId);
+    if (cursor) Object.assign(cursor, { seq, behind: false });
   }
 
   /** Gaps noticed on a connection that is gone mean nothing on the next one. */
   reconnected() {
-    for (const place of this.places.values()) place.behind = false;
+    for (const cursor of this.byThread.values()) cursor.behind = false;
   }
 
   /**
@@ -49,24 +49,24 @@ export class Cursors {
    */
   judge(event) {
     if (!event.thread_id) return "take";
-    const place = this.places.get(event.thread_id);
-    if (!place) return "foreign";
+    const cursor = this.byThread.get(event.thread_id);
+    if (!cursor) return "foreign";
     if (!Number.isInteger(event.seq)) return "take";
-    if (event.seq <= place.seq) return "duplicate";
-    if (event.seq > place.seq + 1) {
-      const verdict = place.behind ? "behind" : "gap";
-      place.behind = true;
+    if (event.seq <= cursor.seq) return "duplicate";
+    if (event.seq > cursor.seq + 1) {
+      const verdict = cursor.behind ? "behind" : "gap";
+      cursor.behind = true;
       return verdict;
     }
-    Object.assign(place, { seq: event.seq, behind: false, exists: true });
+    Object.assign(cursor, { seq: event.seq, behind: false, exists: true });
     return "take";
   }
 
   /** What a `resume` says: last seq by thread, of the threads the server may know. */
   resumable() {
     const threads = {};
-    for (const [threadId, place] of this.places) {
-      if (place.exists) threads[threadId] = place.seq;
+    for (const [threadId, cursor] of this.byThread) {
+      if (cursor.exists) threads[threadId] = cursor.seq;
     }
     return threads;
   }

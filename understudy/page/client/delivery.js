@@ -23,9 +23,9 @@ export function isRefusal({ type, run_id: runId }) {
 }
 
 export class Delivery {
-  /** `waits` are timers by purpose; `send(command)` is true when it left; `show(events)` shows local events. */
-  constructor({ outbox, waits, send, show }) {
-    Object.assign(this, { outbox, waits, send, show, inFlight: null });
+  /** `timeouts` are timers by purpose; `send(command)` is true when it left; `show(events)` shows local events. */
+  constructor({ outbox, timeouts, send, show }) {
+    Object.assign(this, { outbox, timeouts, send, show, inFlight: null });
   }
 
   /** Sends the next message if none is in flight. */
@@ -33,19 +33,19 @@ export class Delivery {
     if (this.inFlight) return;
     const held = new Set();
     const next = this.outbox.waiting().find((entry) => {
-      if (this.waits.has(entry.message_id) || !this.outbox.sendable(entry)) held.add(entry.thread_id);
+      if (this.timeouts.has(entry.message_id) || !this.outbox.sendable(entry)) held.add(entry.thread_id);
       return !held.has(entry.thread_id);
     });
     if (!next || !this.send({ type: next.type, payload: next.payload })) return;
     this.inFlight = next.message_id;
     this.outbox.attempted(next.message_id);
-    this.#hold(next, UNANSWERED_MS);
+    this.#retryAfter(next, UNANSWERED_MS);
     this.show([local("sent", next, { key: next.message_id })]);
   }
 
-  /** The connection is gone, and with it all that was waited for: what was in flight waits again. */
+  /** The connection is gone: the message in flight is queued again. */
   interrupted() {
-    this.waits.clearAll();
+    this.timeouts.clearAll();
     const entry = this.outbox.get(this.inFlight);
     this.inFlight = null;
     if (entry) this.show([local("waiting", entry, { key: entry.message_id })]);
@@ -53,15 +53,15 @@ export class Delivery {
 
   /** The server has the message. Returns its entry when it was ours, else null. */
   accepted(event, data) {
-    const messageId = this.#named(event, data);
+    const messageId = this.#sentId(event, data);
     if (this.inFlight === messageId) this.inFlight = null;
-    this.waits.clear(messageId);
+    this.timeouts.clear(messageId);
     queueMicrotask(() => this.pump());
     return this.outbox.remove(messageId);
   }
 
   /** Under which name we have sent what was accepted: a message answered once more bears the name of the message. */
-  #named(event, data) {
+  #sentId(event, data) {
     if (data.branch_of !== data.message_id) return data.message_id;
     const entry = this.outbox.get(this.inFlight);
     const ours = entry?.type === "regenerate" && entry.payload.message_id === data.message_id && event.seq > entry.after;
@@ -70,29 +70,29 @@ export class Delivery {
 
   /** A refusal. Returns the local event to show, or null when it is about no message of ours. */
   refused(event, data) {
-    const entry = this.#blamed(event, data);
+    const entry = this.#refusedEntry(event, data);
     if (!entry) return null;
     const about = { ...data, key: entry.message_id };
     if (this.inFlight === entry.message_id) this.inFlight = null;
     queueMicrotask(() => this.pump());
     if (data.retryable) {
-      this.#hold(entry, data.retry_after ? data.retry_after * 1000 : RESEND_MS * Math.max(entry.attempts, 1));
+      this.#retryAfter(entry, data.retry_after ? data.retry_after * 1000 : RESEND_MS * Math.max(entry.attempts, 1));
       return local("waiting", entry, about);
     }
     this.outbox.remove(entry.message_id);
-    this.waits.clear(entry.message_id);
+    this.timeouts.clear(entry.message_id);
     return local("rejected", entry, about);
   }
 
   /** The message a fault is about: the one it names, else, where a message may go unnamed, the one in flight. */
-  #blamed(event, data) {
+  #refusedEntry(event, data) {
     if (event.message_id) return this.outbox.get(event.message_id);
     if (event.thread_id) return null; // it was read so far that a message would have been named
     return NAMELESS.has(data.code) ? this.outbox.get(this.inFlight) : null;
   }
 
-  #hold(entry, ms) {
-    this.waits.set(entry.message_id, ms, () => {
+  #retryAfter(entry, ms) {
+    this.timeouts.set(entry.message_id, ms, () => {
       if (this.inFlight === entry.message_id) this.inFlight = null;
       this.pump();
     });

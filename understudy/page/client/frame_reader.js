@@ -71,13 +71,13 @@ export class FrameReader {
       }
       const whole = this.chunks.take(event);
       if (whole === null) continue;
-      this.#tell(events.splice(0));
+      this.#emit(events.splice(0));
       this.#read(whole);
     }
-    this.#tell(events);
+    this.#emit(events);
   }
 
-  #tell(events) {
+  #emit(events) {
     if (events.length > 0) this.onEvents(events);
   }
 }

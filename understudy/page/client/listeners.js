@@ -7,8 +7,8 @@
 export class Listeners {
   constructor() {
     this.byName = new Map();
-    this.news = []; // [name, value] not yet delivered, in order
-    this.telling = false;
+    this.queue = []; // [name, value] not yet delivered, in order
+    this.emitting = false;
   }
 
   /** Calls `listener` at each event of that name; the function that comes back takes it away again. */
@@ -18,15 +18,15 @@ export class Listeners {
     return () => this.byName.get(name).delete(listener);
   }
 
-  tell(name, value) {
-    this.news.push([name, value]);
-    if (this.telling) return;
-    this.telling = true;
-    while (this.news.length > 0) this.#tellOne(...this.news.shift());
-    this.telling = false;
+  emit(name, value) {
+    this.queue.push([name, value]);
+    if (this.emitting) return;
+    this.emitting = true;
+    while (this.queue.length > 0) this.#call(...this.queue.shift());
+    this.emitting = false;
   }
 
-  #tellOne(name, value) {
+  #call(name, value) {
     for (const listener of this.byName.get(name) ?? []) {
       try {
         listener(value);

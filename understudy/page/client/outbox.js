@@ -55,7 +55,7 @@ export class Outbox {
     return entry;
   }
 
-  /** What waits of this user, oldest first; only one thread's when `threadId` is given. */
+  /** The queued entries of this user, oldest first; only one thread's when `threadId` is given. */
   waiting(threadId = null) {
     return [...this.entries.values()]
       .filter((entry) => (threadId === null || entry.thread_id === threadId) && this.#mine(entry))

@@ -3,9 +3,9 @@
 import { nextParent } from "./branches.js";
 import { local } from "./delivery.js";
 
-/** A new message. `room` is the current agent's, `state` the thread's or null. */
-export function messageCommand(given, { room, state, id, threadId }) {
-  const [agentType, pillar = null] = room?.split("/") ?? [];
+/** A new message. `agentName` is the current agent's, `state` the thread's or null. */
+export function messageCommand(given, { agentName, state, id, threadId }) {
+  const [agentType, pillar = null] = agentName?.split("/") ?? [];
   const agent = given.agent_type || !agentType ? {} : { agent_type: agentType, pillar };
   const parent = given.parent_id ?? (state ? nextParent(state) : null);
   const payload = { ...agent, ...given, thread_id: threadId, message_id: given.message_id ?? id, ...(parent && { parent_id: parent }) };
@@ -23,8 +23,8 @@ export function regenerateCommand({ state, turn }, id, after) {
   return { type: "regenerate", message_id: id, thread_id: state.threadId, payload: { message_id: turn.messageId, request_id: id }, after };
 }
 
-/** The event that shows what waits. */
-export function shownAs({ type, message_id: key, thread_id: threadId, payload, at }) {
+/** The local event that shows a queued command. */
+export function queuedEvent({ type, message_id: key, thread_id: threadId, payload, at }) {
   const kind = type === "user_message" ? "say" : type;
-  return local("said", { thread_id: threadId }, { ...payload, key, kind, of: kind === "say" ? null : payload.message_id, at });
+  return local("queued", { thread_id: threadId }, { ...payload, key, kind, of: kind === "say" ? null : payload.message_id, at });
 }

@@ -29,7 +29,7 @@ export class ReliableCommands {
   }
 
   /** Sends all open commands again, on a new connection. */
-  again() {
+  resend() {
     for (const about of [...this.open.keys()]) this.#try(about);
   }
 

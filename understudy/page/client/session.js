@@ -7,7 +7,7 @@
 
 export const KEY = "understudy.session";
 const EARLY_MS = 5 * 60_000; // renew this long before the end, or at four fifths of a shorter life
-const ASK_MS = 10_000; // a line that swallows what it is sent never answers
+const ASK_MS = 10_000; // a broken connection may accept the request and never answer
 
 /** The server refused to give or renew a session: `message` is a sentence for the user, `status` the answer's. */
 export class SessionRefused extends Error {
@@ -106,7 +106,7 @@ export class Session {
     const answer = await this.fetch(this.base + path, { method: "POST", headers, signal: AbortSignal.timeout(ASK_MS) });
     const body = await answer.json().catch(() => ({}));
     if (!answer.ok || typeof body.session_token !== "string") {
-      if (answer.ok) throw new Error("The answer was cut off."); // a bad line, not a refusal
+      if (answer.ok) throw new Error("The answer was cut off."); // by the network: no refusal
       const refusal = new SessionRefused(body.error?.message ?? "The server gave no session.", answer.status);
       if (answer.status >= 500 || answer.status === 429) throw new Error(refusal.message);
       throw refusal;

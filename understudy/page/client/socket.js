@@ -14,7 +14,7 @@ export class Socket {
   /** `onOpen()`, `onEvents(list)` and `onLost(closeCode)` are called until `drop()`; `onLost` at most once. */
   constructor({ url, token, WebSocket, timers, now, heartbeatMs, onOpen, onEvents, onLost }) {
     Object.assign(this, { now, heartbeatMs, onLost, resumed: new Set(), opened: false, chunkBytes: Infinity, sent: 0 });
-    this.waits = new Timers(timers);
+    this.timeouts = new Timers(timers);
     this.reader = new FrameReader({ onEvents, onBroken: () => this.#end(LOST) });
     this.socket = new WebSocket(url, subprotocols(token));
     this.socket.binaryType = "arraybuffer";
@@ -23,12 +23,12 @@ export class Socket {
       onOpen();
     };
     this.socket.onmessage = ({ data }) => {
-      this.waits.set("alive", this.heartbeatMs, () => this.ping());
+      this.timeouts.set("alive", this.heartbeatMs, () => this.ping());
       this.reader.take(data);
     };
     this.socket.onclose = ({ code }) => this.#end(code);
     this.socket.onerror = () => {}; // a close follows every error
-    this.waits.set("alive", WELCOME_MS, () => this.#end(LOST));
+    this.timeouts.set("alive", WELCOME_MS, () => this.#end(LOST));
   }
 
   /** True when the command was handed to an open socket, in one frame or, beyond `chunkBytes`, in several. */
@@ -41,13 +41,13 @@ export class Socket {
 
   /** Ping the server. Without an answer within PROBE_MS the connection is lost. */
   ping() {
-    this.waits.set("alive", PROBE_MS, () => this.#end(LOST));
+    this.timeouts.set("alive", PROBE_MS, () => this.#end(LOST));
     this.send({ type: "ping", payload: { nonce: String(this.now()) } });
   }
 
   /** Drop the socket without calling `onLost`. */
   drop() {
-    this.waits.clearAll();
+    this.timeouts.clearAll();
     this.reader.close();
     const { socket } = this;
     socket.onopen = socket.onmessage = socket.onclose = null;

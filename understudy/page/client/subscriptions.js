@@ -11,25 +11,25 @@ export class Subscriptions {
    * shown, or null; `onEvents(list)` shows; `onForeign(event)` gets those of threads that are not followed.
    */
   constructor({ send, onEvent, onEvents, onForeign }) {
-    Object.assign(this, { send, onEvent, onEvents, onForeign, cursors: new Cursors(), resumed: new Set(), heard: new Map() });
+    Object.assign(this, { send, onEvent, onEvents, onForeign, cursors: new Cursors(), resumed: new Set(), lastSeqs: new Map() });
   }
 
   /** Resume all threads on a new connection, each after its cursor. */
   opened() {
     this.cursors.reconnected();
     this.resumed.clear();
-    this.heard.clear();
-    this.again();
+    this.lastSeqs.clear();
+    this.resumeAll();
   }
 
   /** Resume all threads again, after a `resume` was refused for now. */
-  again() {
+  resumeAll() {
     this.#resume(this.cursors.resumable());
   }
 
   /** The last `seq` of a thread that this connection has carried, 0 when there is none. */
   carried(threadId) {
-    return this.heard.get(threadId) ?? 0;
+    return this.lastSeqs.get(threadId) ?? 0;
   }
 
   has(threadId) {
@@ -58,7 +58,7 @@ export class Subscriptions {
 
   /** Goes on after `seq`: the history up to it was read in another way. */
   jump(threadId, seq) {
-    this.heard.delete(threadId);
+    this.lastSeqs.delete(threadId);
     this.cursors.jump(threadId, seq);
   }
 
@@ -73,7 +73,7 @@ export class Subscriptions {
     for (const event of events) {
       // A refusal answers this connection alone: it counts also for a thread that is not followed.
       const verdict = isRefusal(event) ? "take" : this.cursors.judge(event);
-      if (Number.isInteger(event.seq)) this.heard.set(event.thread_id, event.seq);
+      if (Number.isInteger(event.seq)) this.lastSeqs.set(event.thread_id, event.seq);
       if (verdict === "gap") this.resync(event.thread_id);
       if (verdict === "foreign") this.onForeign(event);
       const one = this.onEvent(event, verdict === "take");

@@ -11,16 +11,16 @@ export class Threads {
   /**
    * `subscriptions` follows threads, `history` keeps them, `waiting(threadId)` gives what waits there as events;
    * `onChange(threadId, state, events)` is called once a thread and frame, `onRelease(threadId)` when one is let go of;
-   * `readPast(threadId)` resolves to its messages, `readLatest(threadId)` to the last of them, and `onFault(error)`
+   * `readHistory(threadId)` resolves to its messages, `readLatest(threadId)` to the last of them, and `onFault(error)`
    * hears that the past could not be read.
    */
-  constructor({ subscriptions, history, waits, waiting, readPast, readLatest, onChange, onRelease, onFault }) {
-    Object.assign(this, { subscriptions, history, waits, waiting, readPast, readLatest, onChange, onRelease, onFault });
+  constructor({ subscriptions, history, timeouts, waiting, readHistory, readLatest, onChange, onRelease, onFault }) {
+    Object.assign(this, { subscriptions, history, timeouts, waiting, readHistory, readLatest, onChange, onRelease, onFault });
     this.states = new Map(); // least recently opened first
     this.behind = new Map(); // thread id -> what the log has told so far, where only the end of a thread was kept
-    this.healing = new Set(); // threads whose streamed text was asked for again
+    this.repairing = new Set(); // threads whose streamed text was asked for again
     this.reading = new Set(); // threads whose history is being read
-    this.unrated = new Set(); // threads whose thumbs, which no log has, are still to be read
+    this.ratingsToRead = new Set(); // threads whose thumbs, which no log has, are still to be read
     this.dirty = new Set();
     this.current = null;
   }
@@ -38,31 +38,31 @@ export class Threads {
       this.states.set(threadId, held);
       return held;
     }
-    const kept = fresh ? null : this.history.read(threadId);
-    const state = this.#withWaiting(kept ?? emptyConversation(threadId));
+    const cached = fresh ? null : this.history.read(threadId);
+    const state = this.#withQueued(cached ?? emptyConversation(threadId));
     this.states.set(threadId, state);
-    if (kept?.cut) this.behind.set(threadId, this.#withWaiting(emptyConversation(threadId)));
-    this.subscriptions.follow(threadId, kept && !kept.cut ? kept.seq : 0, { fresh });
-    if (!fresh) this.unrated.add(threadId);
-    this.#letGo();
+    if (cached?.cut) this.behind.set(threadId, this.#withQueued(emptyConversation(threadId)));
+    this.subscriptions.follow(threadId, cached && !cached.cut ? cached.seq : 0, { fresh });
+    if (!fresh) this.ratingsToRead.add(threadId);
+    this.#evict();
     return state;
   }
 
   /** Reads the thumbs that are still to be read: there is a connection. */
   async readRatings() {
-    for (const threadId of [...this.unrated]) {
-      this.unrated.delete(threadId);
+    for (const threadId of [...this.ratingsToRead]) {
+      this.ratingsToRead.delete(threadId);
       try {
         const ratings = ratingsIn(await this.readLatest(threadId));
         this.apply([{ type: "local.ratings", thread_id: threadId, data: { ratings } }]);
       } catch {
-        this.unrated.add(threadId); // with the next connection
+        this.ratingsToRead.add(threadId); // with the next connection
       }
     }
   }
 
   /** {state, turn, approval} of the call with this id while it asks for approval; null when it does not. */
-  asking(callId) {
+  pendingApproval(callId) {
     for (const state of this.states.values()) {
       for (const turn of state.turns) {
         const step = turn.steps.find((one) => one.callId === callId && one.approval?.state === "open");
@@ -107,14 +107,14 @@ export class Threads {
     }
     for (const [threadId, news] of changed) {
       const state = this.states.get(threadId);
-      this.#heal(threadId, state);
+      this.#repair(threadId, state);
       this.onChange(threadId, state, news);
     }
-    if (this.dirty.size > 0 && !this.waits.has("keep")) this.waits.set("keep", KEEP_MS, () => this.keep());
+    if (this.dirty.size > 0 && !this.timeouts.has("keep")) this.timeouts.set("keep", KEEP_MS, () => this.persist());
   }
 
   /** Stores what changed since the last time. */
-  keep() {
+  persist() {
     for (const threadId of this.dirty) {
       if (this.states.has(threadId) && !this.behind.has(threadId)) this.history.write(this.states.get(threadId));
     }
@@ -134,24 +134,24 @@ export class Threads {
     return shortened(caughtUp);
   }
 
-  #withWaiting(state) {
+  #withQueued(state) {
     return this.waiting(state.threadId).reduce(reduce, state);
   }
 
   /** A hole in streamed text is filled by a snapshot; a trimmed log is replaced by the history. */
-  #heal(threadId, state) {
-    if (state.resync !== null) this.#readHistory(threadId, state.resync);
+  #repair(threadId, state) {
+    if (state.resync !== null) this.#replaceByHistory(threadId, state.resync);
     const holed = hasHole(state);
-    if (holed && !this.healing.has(threadId)) this.subscriptions.resync(threadId);
-    if (holed) this.healing.add(threadId);
-    else this.healing.delete(threadId);
+    if (holed && !this.repairing.has(threadId)) this.subscriptions.resync(threadId);
+    if (holed) this.repairing.add(threadId);
+    else this.repairing.delete(threadId);
   }
 
-  async #readHistory(threadId, lastSeq) {
+  async #replaceByHistory(threadId, lastSeq) {
     if (this.reading.has(threadId)) return;
     this.reading.add(threadId);
     try {
-      const messages = await this.readPast(threadId);
+      const messages = await this.readHistory(threadId);
       this.subscriptions.jump(threadId, lastSeq);
       this.behind.delete(threadId);
       this.apply([{ type: "local.history", thread_id: threadId, data: { messages, last_seq: lastSeq } }]);
@@ -163,17 +163,17 @@ export class Threads {
     }
   }
 
-  #letGo() {
+  #evict() {
     for (const [threadId, state] of this.states) {
       if (this.states.size <= HELD) return;
       if (threadId === this.current || liveTurn(state)) continue;
-      this.keep();
+      this.persist();
       this.#release(threadId);
     }
   }
 
   #release(threadId) {
-    for (const held of [this.states, this.behind, this.healing, this.dirty, this.unrated]) held.delete(threadId);
+    for (const held of [this.states, this.behind, this.repairing, this.dirty, this.ratingsToRead]) held.delete(threadId);
     this.subscriptions.unfollow(threadId);
     this.onRelease(threadId);
   }

@@ -2,7 +2,7 @@
 
 import { el } from "./dom.js";
 import { showProse } from "./prose.js";
-import { markRedactions, nodesOf, spotsOf } from "./redaction_marks.js";
+import { markRedactions, nodesOf, redactionPattern } from "./redaction_marks.js";
 import { openTail } from "../client/stream.js";
 
 export class AnswerView {
@@ -16,7 +16,7 @@ export class AnswerView {
   }
 
   update({ stream, final, steps }) {
-    if (steps !== this.steps) this.spots = spotsOf(steps.flatMap((step) => step.found ?? []));
+    if (steps !== this.steps) this.redactions = redactionPattern(steps.flatMap((step) => step.found ?? []));
     this.steps = steps;
     if (final) this.#finish(final, stream);
     else this.#grow(stream);
@@ -30,7 +30,7 @@ export class AnswerView {
     for (const block of stream.blocks.slice(this.shown)) {
       const box = el("div.block");
       showProse(box, block.html);
-      markRedactions(box, this.spots);
+      markRedactions(box, this.redactions);
       this.tailBox.before(box);
     }
     this.first = stream.blocks[0] ?? null;
@@ -52,7 +52,7 @@ export class AnswerView {
     this.final = final;
     if (!final.html && stream.blocks.length > 0 && (final.message || stream.text) === stream.text) {
       this.#grow(stream); // what was streamed is the whole answer, and rendered already
-      markRedactions(this.element, this.spots);
+      markRedactions(this.element, this.redactions);
       return;
     }
     const text = final.message || stream.text;
@@ -61,10 +61,10 @@ export class AnswerView {
     if (final.html) {
       const box = el("div.block");
       showProse(box, final.html);
-      markRedactions(box, this.spots);
+      markRedactions(box, this.redactions);
       this.element.append(box);
     } else {
-      this.element.append(el("p.tail", {}, nodesOf(text, this.spots)));
+      this.element.append(el("p.tail", {}, nodesOf(text, this.redactions)));
     }
   }
 

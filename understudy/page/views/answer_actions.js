@@ -13,32 +13,32 @@ export class AnswerActionsView {
     this.turn = null;
     this.versions = new Versions("answer", (turn, by) => page.onPick(turn, by, "answer"));
     this.copy = copyButton(text, "Copy answer");
-    this.again = el("button.quiet.icon-button", { type: "button", title: "Answer again", "aria-label": "Answer again", onclick: () => page.onAgain(this.turn) }, icon("retry"));
+    this.regenerate = el("button.quiet.icon-button", { type: "button", title: "Answer again", "aria-label": "Answer again", onclick: () => page.onAgain(this.turn) }, icon("retry"));
     const thumb = (rating, word) => el("button.quiet.icon-button.thumb", {
       type: "button", title: word, "aria-label": word, "aria-pressed": "false",
       onclick: () => page.onRate(this.turn, this.rating === rating ? null : rating),
     }, icon(`thumb${rating}`));
     this.thumbs = { up: thumb("up", "Good answer"), down: thumb("down", "Bad answer") };
     this.note = el("span.hint");
-    this.tools = el("span.foot-tools", {}, this.copy, this.again, this.thumbs.up, this.thumbs.down);
+    this.tools = el("span.foot-tools", {}, this.copy, this.regenerate, this.thumbs.up, this.thumbs.down);
     this.element = el("footer.turn-foot", { hidden: true }, this.versions.element, this.tools, this.note);
   }
 
-  /** `around` is what stands beside the turn; `rating` is "up", "down" or null. */
-  update(turn, around, rating) {
+  /** `siblings` is what stands beside the turn; `rating` is "up", "down" or null. */
+  update(turn, siblings, rating) {
     const live = LIVE.has(turn.status);
     const written = this.text() !== "";
     this.turn = turn;
     this.rating = rating;
-    this.versions.show(around.answers, around.answer);
+    this.versions.show(siblings.answers, siblings.answer);
     this.tools.hidden = live;
     this.copy.hidden = !written;
-    this.again.hidden = turn.runId === null || turn.content === "";
+    this.regenerate.hidden = turn.runId === null || turn.content === "";
     for (const [name, button] of Object.entries(this.thumbs)) {
       button.hidden = turn.final === null;
       button.setAttribute("aria-pressed", String(name === rating));
     }
     setText(this.note, turn.status === "cancelled" ? "Stopped before it was finished." : "");
-    this.element.hidden = live && around.answers.length < 2;
+    this.element.hidden = live && siblings.answers.length < 2;
   }
 }

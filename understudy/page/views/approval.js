@@ -31,7 +31,7 @@ export class ApprovalView {
     const [id, noteId] = [freshId("approval"), freshId("note")];
     this.note = el("input.approval-note", { id: noteId, maxLength: NOTE_CHARACTERS, autocomplete: "off", dir: "auto" });
     this.time = el("span.approval-time");
-    this.told = el("p.hint", { role: "status" });
+    this.statusText = el("p.hint", { role: "status" });
     const answer = (decision, word, look) => el(`button.${look}`, {
       type: "button", onclick: () => this.page.onApprove(step.callId, decision, this.note.value.trim()),
     }, word);
@@ -42,7 +42,7 @@ export class ApprovalView {
       step.text && step.text !== humanised(step.tool) ? el("p.approval-why", {}, step.text) : "",
       parametersOf(approval.parameters),
       el("label.approval-label", { for: noteId }, "Note for the agent (optional)"), this.note,
-      el("div.approval-actions", {}, this.buttons, this.told));
+      el("div.approval-actions", {}, this.buttons, this.statusText));
     if (approval.expiresAt > 0) this.page.clock.countDown(this.time, approval.expiresAt, remaining);
     this.#wait(approval.deciding);
   }
@@ -51,7 +51,7 @@ export class ApprovalView {
   #wait(deciding) {
     for (const button of this.buttons) button.disabled = deciding !== null;
     this.note.disabled = deciding !== null;
-    setText(this.told, deciding === null ? "" : `${deciding === "allow" ? "Allowing" : "Denying"}…`);
+    setText(this.statusText, deciding === null ? "" : `${deciding === "allow" ? "Allowing" : "Denying"}…`);
   }
 
   #close(step, approval) {

@@ -10,10 +10,10 @@ const AROUND_BYTES = 16 * 1024; // of a command, for what surrounds the text
 export class Composer {
   /**
    * `onSend({content, files, agent})`, `onStop()`, `onAgent(agent)`, `onTyping()`; `banner` stands above the box;
-   * `room()` is how many bytes a command may have.
+   * `maxBytes()` is how many bytes a command may have.
    */
-  constructor({ api, files, agents, drafts, banner, room, onSend, onStop, onAgent, onTyping }) {
-    Object.assign(this, { drafts, agents, room, onSend, onStop, threadId: null, live: false, sendWhenUploaded: false });
+  constructor({ api, files, agents, drafts, banner, maxBytes, onSend, onStop, onAgent, onTyping }) {
+    Object.assign(this, { drafts, agents, maxBytes, onSend, onStop, threadId: null, live: false, sendWhenUploaded: false });
     this.text = el("textarea.composer-text", {
       id: "composer-text", rows: 1, placeholder: "Write a message", "aria-label": "Message", enterKeyHint: "send", autocomplete: "off", dir: "auto",
     });
@@ -136,7 +136,7 @@ export class Composer {
     this.sendWhenUploaded = content !== "" && this.attachments.uploading;
     this.#buttons();
     if (!this.#sendable()) return;
-    const tooLong = new TextEncoder().encode(content).length > this.room() - AROUND_BYTES;
+    const tooLong = new TextEncoder().encode(content).length > this.maxBytes() - AROUND_BYTES;
     this.fault.hidden = !tooLong;
     this.fault.textContent = tooLong ? "This message is longer than the server accepts. Attach it as a file, or shorten it." : "";
     if (tooLong) return;

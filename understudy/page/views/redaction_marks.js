@@ -10,7 +10,7 @@ const COVERED = "•+(?:[ .@+_:/()-]{1,2}•+)*(?:[ .-]?[0-9]{4}(?![0-9]))?";
  *
  * Only words of kinds that were found: `[step-1]` in an answer is just that.
  */
-export function spotsOf(rows) {
+export function redactionPattern(rows) {
   const words = new Set(ALWAYS);
   let covered = false;
   for (const { kind, action } of rows) {
@@ -22,10 +22,10 @@ export function spotsOf(rows) {
 }
 
 /** A text as pieces: [{text, spot}]. */
-export function pieces(text, spots) {
+export function pieces(text, pattern) {
   const found = [];
   let at = 0;
-  for (const match of text.matchAll(spots)) {
+  for (const match of text.matchAll(pattern)) {
     if (match.index > at) found.push({ text: text.slice(at, match.index), spot: false });
     found.push({ text: match[0], spot: true });
     at = match.index + match[0].length;
@@ -40,20 +40,20 @@ export function titleOf(spot) {
   return /-[0-9]+\]$/.test(spot) ? "A placeholder: the same one stands for the same text each time" : "Taken out: what stood here is not kept";
 }
 
-/** A text as nodes, its spots marked. */
-export function nodesOf(text, spots) {
-  return pieces(text, spots).map((piece) => (piece.spot ? spotOf(piece.text) : document.createTextNode(piece.text)));
+/** A text as nodes, its pattern marked. */
+export function nodesOf(text, pattern) {
+  return pieces(text, pattern).map((piece) => (piece.spot ? spotOf(piece.text) : document.createTextNode(piece.text)));
 }
 
-/** Marks the spots in the text nodes of an element. */
-export function markRedactions(element, spots) {
+/** Marks the pattern in the text nodes of an element. */
+export function markRedactions(element, pattern) {
   const walker = document.createTreeWalker(element, NodeFilter.SHOW_TEXT);
   const found = [];
   while (walker.nextNode()) {
     const node = walker.currentNode;
-    if (node.data.search(spots) >= 0 && !node.parentElement.closest(".spot")) found.push(node);
+    if (node.data.search(pattern) >= 0 && !node.parentElement.closest(".spot")) found.push(node);
   }
-  for (const node of found) node.replaceWith(...nodesOf(node.data, spots));
+  for (const node of found) node.replaceWith(...nodesOf(node.data, pattern));
 }
 
 function spotOf(text) {

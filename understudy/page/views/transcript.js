@@ -7,7 +7,7 @@ import { icon } from "./icons.js";
 import { Follower } from "./scroll.js";
 import { TurnView } from "./turn.js";
 
-const SPOKEN_CHARACTERS = 600;
+const ANNOUNCED_CHARACTERS = 600;
 
 export class Transcript {
   /**
@@ -16,18 +16,18 @@ export class Transcript {
   constructor(page, empty) {
     this.page = page;
     this.empty = empty;
-    this.asking = new Set(); // calls whose question was spoken
+    this.announced = new Set(); // calls whose question was spoken
     this.views = new Map(); // key of a turn -> TurnView
     this.state = null;
-    this.asked = false;
+    this.frameRequested = false;
     this.placeholder = undefined; // "loading", "empty", null for neither
     this.list = el("div.turns", { role: "list" });
     this.cut = el("p.hint.cut", { hidden: true }, "Older messages of this chat are not shown here.");
     this.content = el("div.transcript-content", {}, this.cut, this.list);
     this.jump = el("button.jump", { type: "button", hidden: true, "aria-label": "Jump to latest" }, icon("down"), el("span", {}, "Latest"));
     this.scroller = el("section.transcript", { tabIndex: 0, "aria-label": "Conversation" }, this.content);
-    this.spoken = el("div.offscreen", { role: "status", "aria-live": "polite" });
-    this.element = el("div.transcript-frame", {}, this.scroller, this.jump, this.spoken);
+    this.announcer = el("div.offscreen", { role: "status", "aria-live": "polite" });
+    this.element = el("div.transcript-frame", {}, this.scroller, this.jump, this.announcer);
     this.follower = new Follower(this.scroller, this.content, this.jump);
   }
 
@@ -45,10 +45,10 @@ export class Transcript {
   /** Shows this state with the next frame. */
   show(state) {
     this.next = state;
-    if (this.asked) return;
-    this.asked = true;
+    if (this.frameRequested) return;
+    this.frameRequested = true;
     requestAnimationFrame(() => {
-      this.asked = false;
+      this.frameRequested = false;
       this.#render();
     });
   }
@@ -85,7 +85,7 @@ export class Transcript {
     this.#showEmpty(turns.length === 0);
     this.follower.keep();
     this.#refocus(turns);
-    if (already) for (const turn of turns.slice(-1)) this.#speakQuestions(turn);
+    if (already) for (const turn of turns.slice(-1)) this.#announceApprovals(turn);
     this.page.onShown(next);
   }
 
@@ -114,22 +114,22 @@ export class Transcript {
     }
     const wasLive = view.turn !== null && LIVE.has(view.turn.status);
     view.update(turn, beside(state, turn), state.ratings[answerId(turn.runId)] ?? null);
-    if (already && wasLive && !LIVE.has(turn.status)) this.#speak(turn);
+    if (already && wasLive && !LIVE.has(turn.status)) this.#announce(turn);
     return view;
   }
 
-  #speakQuestions(turn) {
+  #announceApprovals(turn) {
     for (const { callId, tool, approval } of turn.steps) {
-      if (approval?.state !== "open" || this.asking.has(callId)) continue;
-      this.asking.add(callId);
-      setText(this.spoken, `Waiting for your approval to use ${tool}.`);
+      if (approval?.state !== "open" || this.announced.has(callId)) continue;
+      this.announced.add(callId);
+      setText(this.announcer, `Waiting for your approval to use ${tool}.`);
     }
   }
 
-  #speak(turn) {
+  #announce(turn) {
     const who = this.page.agents.title(turn.agentType, turn.pillar);
     const text = turn.error?.message ?? turn.final?.message ?? "";
-    setText(this.spoken, turn.status === "cancelled" ? "Stopped." : `${who}: ${text.slice(0, SPOKEN_CHARACTERS)}`);
+    setText(this.announcer, turn.status === "cancelled" ? "Stopped." : `${who}: ${text.slice(0, ANNOUNCED_CHARACTERS)}`);
   }
 
   #showEmpty(none) {

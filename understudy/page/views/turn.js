@@ -17,48 +17,48 @@ export class TurnView {
   constructor(page) {
     this.page = page;
     this.turn = null;
-    this.said = new UserMessageView(page);
-    this.who = el("header.who");
-    this.work = new RunStepsView(page);
+    this.message = new UserMessageView(page);
+    this.agentHeader = el("header.who");
+    this.steps = new RunStepsView(page);
     this.approvals = new Map(); // call id -> ApprovalView
     this.approvalBox = el("div.approvals");
     this.answer = new AnswerView();
     this.chartBox = el("div");
     this.notices = new NoticesView();
-    this.faultBox = el("div");
-    this.foot = new AnswerActionsView(page, () => this.#plainText());
-    this.reply = el("div.reply", {}, this.who, this.work.element, this.approvalBox, this.answer.element, this.chartBox, this.notices.element, this.faultBox, this.foot.element);
-    this.element = el("article.turn", {}, this.said.element, this.reply);
+    this.errorBox = el("div");
+    this.actions = new AnswerActionsView(page, () => this.#plainText());
+    this.reply = el("div.reply", {}, this.agentHeader, this.steps.element, this.approvalBox, this.answer.element, this.chartBox, this.notices.element, this.errorBox, this.actions.element);
+    this.element = el("article.turn", {}, this.message.element, this.reply);
   }
 
-  /** `around` is {messages, message, answers, answer} beside the turn; `rating` is what the user thinks of the answer. */
-  update(turn, around, rating = null) {
+  /** `siblings` is {messages, message, answers, answer} beside the turn; `rating` is what the user thinks of the answer. */
+  update(turn, siblings, rating = null) {
     const before = this.turn;
-    if (turn === before && this.#beside(around, rating)) return;
+    if (turn === before && this.#sameSiblings(siblings, rating)) return;
     this.turn = turn;
-    this.around = { ...around, rating };
+    this.siblings = { ...siblings, rating };
     this.element.dataset.status = turn.status;
-    this.said.update(turn, around);
+    this.message.update(turn, siblings);
     this.reply.hidden = isPending(turn);
     if (this.reply.hidden) return;
-    this.#showWho(turn);
-    this.work.update(turn);
+    this.#showAgent(turn);
+    this.steps.update(turn);
     this.#showApprovals(turn);
     this.answer.update(turn);
     this.#showChart(turn);
     this.#showEnd(turn, before);
-    this.foot.update(turn, around, rating);
+    this.actions.update(turn, siblings, rating);
   }
 
   /** Forces a redraw: names of agents or files have changed. */
   stale() {
-    Object.assign(this, { turn: null, whoKey: null });
-    this.said.turn = null;
+    Object.assign(this, { turn: null, agentShown: null });
+    this.message.turn = null;
   }
 
-  /** Puts the focus on the switch between versions: of what was "said", or of the "answer". */
+  /** Puts the focus on the switch between versions: of the "message", or of the "answer". */
   focusVersions(what, by) {
-    (what === "said" ? this.said : this.foot).versions.focus(by);
+    (what === "message" ? this.message : this.actions).versions.focus(by);
   }
 
   destroy() {
@@ -66,19 +66,19 @@ export class TurnView {
     this.element.remove();
   }
 
-  #beside(around, rating) {
-    const { around: known } = this;
-    return known.rating === rating && known.message === around.message && known.answer === around.answer
-      && known.messages.length === around.messages.length && known.answers.length === around.answers.length;
+  #sameSiblings(siblings, rating) {
+    const { siblings: known } = this;
+    return known.rating === rating && known.message === siblings.message && known.answer === siblings.answer
+      && known.messages.length === siblings.messages.length && known.answers.length === siblings.answers.length;
   }
 
-  #showWho(turn) {
+  #showAgent(turn) {
     const agent = turn.steps.findLast((step) => step.kind === "agent") ?? turn;
     const key = `${agent.agentType}/${agent.pillar}`;
-    if (key === this.whoKey) return;
-    this.whoKey = key;
+    if (key === this.agentShown) return;
+    this.agentShown = key;
     const title = this.page.agents.title(agent.agentType, agent.pillar);
-    this.who.replaceChildren(monogram(title, agent.agentType, agent.pillar), el("span", {}, title));
+    this.agentHeader.replaceChildren(monogram(title, agent.agentType, agent.pillar), el("span", {}, title));
   }
 
   #showApprovals(turn) {
@@ -105,7 +105,7 @@ export class TurnView {
     }
     if (turn.error !== before?.error || turn.status !== before?.status) {
       const shown = turn.error && turn.status === "failed";
-      this.faultBox.replaceChildren(...(shown ? [errorCard(turn.error, () => this.page.onRetry(turn))] : []));
+      this.errorBox.replaceChildren(...(shown ? [errorCard(turn.error, () => this.page.onRetry(turn))] : []));
     }
   }
 

@@ -4,7 +4,7 @@ import { el } from "./dom.js";
 import { errorCard } from "./error_card.js";
 import { icon } from "./icons.js";
 import { NoticesView } from "./notices.js";
-import { nodesOf, spotsOf } from "./redaction_marks.js";
+import { nodesOf, redactionPattern } from "./redaction_marks.js";
 import { Versions } from "./versions.js";
 
 const NOT_YET = new Set(["waiting", "sent", "rejected"]);
@@ -13,35 +13,35 @@ export class UserMessageView {
   /** `page` is {files, onRetry(turn), onWithdraw(turn), onEdit(turn, content), onPick(turn, by, what)}. */
   constructor(page) {
     this.page = page;
-    this.versions = new Versions("version of this message", (turn, by) => page.onPick(turn, by, "said"));
+    this.versions = new Versions("version of this message", (turn, by) => page.onPick(turn, by, "message"));
     this.pencil = el("button.quiet.icon-button", { type: "button", title: "Edit", "aria-label": "Edit this message", onclick: () => this.#edit() }, icon("pencil"));
     this.notices = new NoticesView();
-    this.foot = el("div.said-foot", {}, this.versions.element, this.pencil);
+    this.footer = el("div.said-foot", {}, this.versions.element, this.pencil);
     this.element = el("div.said");
   }
 
-  /** `around` is what stands beside the turn (`branches.beside`). */
-  update(turn, around) {
+  /** `siblings` is what stands beside the turn (`branches.beside`). */
+  update(turn, siblings) {
     const before = this.turn;
     this.turn = turn;
-    this.versions.show(around.messages, around.message);
+    this.versions.show(siblings.messages, siblings.message);
     this.pencil.hidden = turn.runId === null || turn.content === "";
     const same = before && key(turn) === key(before) && turn.error === before.error && turn.steps === before.steps;
     if (!same && !this.form) this.#show(turn);
   }
 
   #show(turn) {
-    const focused = [this.foot, this.notices.element].some((part) => part.contains(document.activeElement)) ? document.activeElement : null;
+    const focused = [this.footer, this.notices.element].some((part) => part.contains(document.activeElement)) ? document.activeElement : null;
     const files = turn.references.map((reference) => this.page.files.chip(reference));
     const told = turn.steps.filter((step) => step.kind === "sanitized" && step.direction === "inbound");
     this.notices.update(told);
     this.element.hidden = turn.content === "" && files.length === 0;
     this.element.replaceChildren(
       files.length > 0 ? el("div.said-files", {}, files) : "",
-      el(`div.bubble.is-${turn.status}`, { dir: "auto" }, nodesOf(turn.content, spotsOf(told.flatMap((step) => step.found)))),
+      el(`div.bubble.is-${turn.status}`, { dir: "auto" }, nodesOf(turn.content, redactionPattern(told.flatMap((step) => step.found)))),
       this.#delivery(turn) ?? "",
       this.notices.element,
-      this.foot,
+      this.footer,
     );
     focused?.focus();
   }
