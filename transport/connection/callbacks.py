@@ -36,7 +36,7 @@ class ConnectionCallbacks(Protocol):
     def clock(self) -> float:
         """Return the time in Unix seconds."""
 
-    async def join(self, who: Identity, connection_id: str, outbox: ActorRef) -> Welcome:
+    async def join(self, identity: Identity, connection_id: str, outbox: ActorRef) -> Welcome:
         """Register a user's connection. Raises CommandRejected to turn it away (`rate_limited` closes with 4429).
 
         Called again if a socket that was accepted without a token brings one in its first message: the second
@@ -46,19 +46,19 @@ class ConnectionCallbacks(Protocol):
     def leave(self, connection_id: str) -> None:
         """Unregister a connection that has ended, whether it had joined or not."""
 
-    async def dispatch(self, who: Identity, command: Command, outbox: ActorRef | None) -> object:
+    async def dispatch(self, identity: Identity, command: Command, outbox: ActorRef | None) -> object:
         """Carry out a command (Say, Resume, Cancel, UserTyping, …). Raises CommandRejected."""
 
-    def allow(self, who: Identity, command: Command) -> float:
+    def allow(self, identity: Identity, command: Command) -> float:
         """Count a command against the user's limits. Return 0, or the seconds until it is allowed."""
 
     async def verify(self, token: str) -> Identity:
         """Return the identity of a token. Raises Unauthenticated."""
 
-    async def read_log(self, who: Identity, thread_id: str, after: int, limit: int, html: bool) -> LogPage:
+    async def read_log(self, identity: Identity, thread_id: str, after: int, limit: int, html: bool) -> LogPage:
         """Read at most `limit` events of a thread after `after`; with `html`, prepare answers as HTML."""
 
-    def request_snapshot(self, who: Identity, thread_id: str, outbox: ActorRef) -> None:
+    def request_snapshot(self, identity: Identity, thread_id: str, outbox: ActorRef) -> None:
         """Ask for the text of a thread's running answer to be delivered to `outbox` from offset 0."""
 
 

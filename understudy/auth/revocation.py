@@ -48,7 +48,7 @@ POLL_S: Final = 0.5
 
 @define
 class RevokedSessions:
-    """Sessions that were ended, tokens that were renewed, and users who were signed out everywhere.
+    """Sessions that were ended, tokens that were renewed, and users that were signed out everywhere.
 
     All of it is one table of keys, each with its expiry (Unix seconds):
 
@@ -67,20 +67,20 @@ class RevokedSessions:
     _until: dict[str, float] = field(factory=dict, init=False, repr=False)
     _overlaps: dict[str, float] = field(factory=dict, init=False, repr=False)
 
-    def __contains__(self, who: Identity) -> bool:
+    def __contains__(self, identity: Identity) -> bool:
         if not self._until:
             return False
-        if self._until.get(session_key(who), 0.0) > self.clock():
+        if self._until.get(session_key(identity), 0.0) > self.clock():
             return True
-        signed_out = self._until.get(user_key(who.user), 0.0)
-        return signed_out > self.clock() and (who.issued_at or 0.0) < signed_out - USER_REVOCATION_S
+        signed_out = self._until.get(user_key(identity.user), 0.0)
+        return signed_out > self.clock() and (identity.issued_at or 0.0) < signed_out - USER_REVOCATION_S
 
     def __len__(self) -> int:
         return len(self._until)
 
-    def is_replaced(self, who: Identity) -> bool:
+    def is_replaced(self, identity: Identity) -> bool:
         """Whether the token of this identity was renewed, and its overlap is over."""
-        name = token_key(who)
+        name = token_key(identity)
         return self._until.get(name, 0.0) > self.clock() and self._overlaps.get(name, 0.0) <= self.clock()
 
     def entries(self) -> list[tuple[str, float]]:
@@ -106,23 +106,23 @@ class RevokedSessions:
         self._until = {name: until for name, until in self._until.items() if until > now}
         self._overlaps = {name: until for name, until in self._overlaps.items() if until > now}
 
-    async def revoke_session(self, who: Identity, until: float) -> None:
+    async def revoke_session(self, identity: Identity, until: float) -> None:
         """Revoke a session. The entry may be dropped after `until` (Unix seconds).
 
         Raises:
             CommandRejected: MAX_REVOCATIONS entries are kept already (`busy`).
             StorageUnavailable: The entry cannot be written; the session is still valid.
         """
-        await self.persist(session_key(who), until)
+        await self.persist(session_key(identity), until)
 
     async def revoke_user(self, user: str) -> None:
         """Revoke all sessions of a user: no token issued before now is accepted. Raises as `revoke_session`."""
         await self.persist(user_key(user), self.clock() + USER_REVOCATION_S)
 
-    async def revoke_token(self, who: Identity) -> None:
+    async def revoke_token(self, identity: Identity) -> None:
         """Revoke one token after OVERLAP_S. Raises as `revoke_session`; then the token is still valid."""
-        if token_key(who) not in self._until:
-            await self.persist(token_key(who), who.expires_at)
+        if token_key(identity) not in self._until:
+            await self.persist(token_key(identity), identity.expires_at)
 
     async def persist(self, name: str, until: float) -> None:
         """Store an entry durably, then apply it. Raises as `revoke_session`."""
@@ -302,15 +302,15 @@ class RevocationFile(RevokedSessions):
             os.close(folder)
 
 
-def session_key(who: Identity) -> str:
+def session_key(identity: Identity) -> str:
     """Return the key of a user's session. Sessions of one name of two users have two keys: claims hold no control
     characters."""
-    return _digest(f"{who.user}\0{who.session}")
+    return _digest(f"{identity.user}\0{identity.session}")
 
 
-def token_key(who: Identity) -> str:
+def token_key(identity: Identity) -> str:
     """Return the key of the token that an identity was read from."""
-    return _RENEWED + _digest(f"{who.user}\0{who.session}\0{who.token_id}")
+    return _RENEWED + _digest(f"{identity.user}\0{identity.session}\0{identity.token_id}")
 
 
 def user_key(user: str) -> str:

@@ -99,12 +99,12 @@ class IssuedSession:
 
     def as_json(self) -> dict[str, object]:
         """Return the body of the answer to `POST /api/sessions`."""
-        who = self.identity
+        identity = self.identity
         return {
             "session_token": self.token,
-            "user": name_of(who.user),
-            "session": who.session,
-            "expires_at": int(who.expires_at),
+            "user": name_of(identity.user),
+            "session": identity.session,
+            "expires_at": int(identity.expires_at),
         }
 
 
@@ -167,26 +167,26 @@ class Sessions:
             Unauthenticated: The token is invalid, expired, replaced, or its session was ended.
         """
         keys = None if self.provider is None else self.provider.keyring.current
-        who = self._proven.find(token, keys, self.tokens.clock())
-        if who is None:
+        identity = self._proven.find(token, keys, self.tokens.clock())
+        if identity is None:
             if self.provider is None or read_jose_header(token).algorithm == ALGORITHM:
-                who = self.tokens.verify(token)
+                identity = self.tokens.verify(token)
             else:
-                who = self.provider.tokens.verify(token)
-            who = self._with_owner(who)
-            self._proven.add(token, keys, who)
-        self.check_not_revoked(who)
-        if self.revoked.is_replaced(who):
+                identity = self.provider.tokens.verify(token)
+            identity = self._with_owner(identity)
+            self._proven.add(token, keys, identity)
+        self.check_not_revoked(identity)
+        if self.revoked.is_replaced(identity):
             raise Unauthenticated("unauthenticated")
-        return who
+        return identity
 
-    def check_not_revoked(self, who: Identity) -> None:
+    def check_not_revoked(self, identity: Identity) -> None:
         """Refuse an identity whose session was ended since its token was verified.
 
         Raises:
             Unauthenticated: It was ended.
         """
-        if who in self.revoked:
+        if identity in self.revoked:
             raise Unauthenticated("unauthenticated")
 
     async def verify_awaiting_keys(self, token: str) -> Identity:
@@ -220,20 +220,22 @@ class Sessions:
             CommandRejected: Only its issuer can say how long it may last: it is the provider's, or has no time of issue
                 (`forbidden`).
         """
-        who = self._verify_late(token)
+        identity = self._verify_late(token)
         if read_jose_header(token).algorithm != ALGORITHM:
             raise CommandRejected("forbidden", "That token is renewed where it came from.")
-        if who.issued_at is None:
+        if identity.issued_at is None:
             raise CommandRejected("forbidden", "That token does not say when it was issued (iat), and is not renewed.")
-        now, anonymous = self.tokens.clock(), who.user.startswith(ANONYMOUS)
-        life_s = self.ttl_s if anonymous else min(self.ttl_s, max(1.0, math.floor(who.expires_at - who.issued_at)))
-        if now < min(who.issued_at + life_s / 10, who.expires_at):
-            return IssuedSession(who, token)
-        began = who.issued_at if who.signed_in_at is None else who.signed_in_at
+        now, anonymous = self.tokens.clock(), identity.user.startswith(ANONYMOUS)
+        life_s = (
+            self.ttl_s if anonymous else min(self.ttl_s, max(1.0, math.floor(identity.expires_at - identity.issued_at)))
+        )
+        if now < min(identity.issued_at + life_s / 10, identity.expires_at):
+            return IssuedSession(identity, token)
+        began = identity.issued_at if identity.signed_in_at is None else identity.signed_in_at
         left_s = began + (ANONYMOUS_MAX_S if anonymous else self.longest_s) - now
         if left_s <= 0:
             raise Unauthenticated("token_expired", "This session has lasted as long as it may; sign in again.")
-        return self._issue(evolve(who, roles=(), signed_in_at=began), min(life_s, left_s))
+        return self._issue(evolve(identity, roles=(), signed_in_at=began), min(life_s, left_s))
 
     async def renew_and_revoke(self, token: str) -> IssuedSession:
         """Renew a token, and revoke the old one after a short overlap.
@@ -270,13 +272,13 @@ class Sessions:
             CommandRejected: No more revocations can be kept now (`busy`).
             StorageUnavailable: The revocation cannot be written; the session is still valid.
         """
-        who = self._verify_late(token)
+        identity = self._verify_late(token)
         # No token of the session that this server gave out lasts longer, nor is renewed after that.
-        longest_s = max(who.expires_at, self.revoked.clock() + self.ttl_s) + self.tokens.grace_s
-        await self.revoked.revoke_session(who, longest_s)
+        longest_s = max(identity.expires_at, self.revoked.clock() + self.ttl_s) + self.tokens.grace_s
+        await self.revoked.revoke_session(identity, longest_s)
         for notify in self.on_end:
-            notify(who)
-        return who
+            notify(identity)
+        return identity
 
     def _verify_late(self, token: str) -> Identity:
         """Return the identity of a token, which may have expired if it is an anonymous user's."""
@@ -285,22 +287,22 @@ class Sessions:
         except Unauthenticated as refused:
             if refused.code != "token_expired" or not self.anonymous:
                 raise
-            who = self._with_owner(self.tokens.verify_expired(token))
-            if not who.user.startswith(ANONYMOUS):
+            identity = self._with_owner(self.tokens.verify_expired(token))
+            if not identity.user.startswith(ANONYMOUS):
                 raise
-        self.check_not_revoked(who)
-        return who
+        self.check_not_revoked(identity)
+        return identity
 
-    def _with_owner(self, who: Identity) -> Identity:
+    def _with_owner(self, identity: Identity) -> Identity:
         """Return the identity with the owner's name as its user, if the server has tenants."""
-        return evolve(who, user=owner_of(who.user, who.tenant)) if self.tenants else who
+        return evolve(identity, user=owner_of(identity.user, identity.tenant)) if self.tenants else identity
 
-    def _issue(self, who: Identity, ttl_s: float) -> IssuedSession:
-        name, began = name_of(who.user), who.signed_in_at
+    def _issue(self, identity: Identity, ttl_s: float) -> IssuedSession:
+        name, began = name_of(identity.user), identity.signed_in_at
         token = self.tokens.issue(
-            name, who.session, roles=who.roles, tenant=who.tenant, ttl_s=ttl_s, signed_in_at=began
+            name, identity.session, roles=identity.roles, tenant=identity.tenant, ttl_s=ttl_s, signed_in_at=began
         )
-        return IssuedSession(evolve(self.tokens.verify(token), user=who.user), token)
+        return IssuedSession(evolve(self.tokens.verify(token), user=identity.user), token)
 
 
 def check_origin(settings: AuthSettings, origin: str | None, host: str | None) -> None:

@@ -199,7 +199,7 @@ def _postgresql(found: "ClusterCheck", node_connections: int) -> Iterator[CheckR
     else:
         which = "ahead of" if found.ahead_s > 0 else "behind"
         text = f"this machine's clock is {abs(found.ahead_s):.1f} s {which} the database's: have both set by NTP, or "
-        text += "times that users see do not fit together; who has a thread is judged by the database's alone"
+        text += "times that users see do not fit together; the owner of a thread is decided by the database's alone"
         yield CheckResult("database clock", "note", text)
     text = f"{found.free} more can be opened, a node has {node_connections} at most"
     if found.free >= node_connections:
@@ -248,7 +248,9 @@ def _keys(settings: Settings) -> CheckResult:
         return CheckResult("identity provider", "mend", f"no keys from {settings.jwks}: {error}")
     found = f"{len(keys.keys)} keys" + (f", {keys.skipped} of no use here" if keys.skipped else "")
     if settings.jwks.startswith("http://") and not is_loopback(urlsplit(settings.jwks).hostname or ""):
-        return CheckResult("identity provider", "note", f"{found}; whoever is on the way can put in one: use https")
+        return CheckResult(
+            "identity provider", "note", f"{found}; an attacker on the network path can insert one: use https"
+        )
     return CheckResult("identity provider", "ok", found)
 
 

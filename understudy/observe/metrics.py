@@ -216,7 +216,7 @@ class Metrics(ConnectionMetrics):
         self._held = counter("understudy_loop_held", "Messages whose handling held the loop.", "path")
         self._lingering = counter("understudy_actors_lingering", "Killed actors that go on.", "path")
         self._breakers = gauge("understudy_breaker_state", "0: calls pass, 1: one is on trial, 2: none.", "breaker")
-        self._cache_reads = counter("understudy_cache_reads", "Reads, by who answered them.", "outcome")
+        self._cache_reads = counter("understudy_cache_reads", "Reads, by the source of the answer.", "outcome")
         self._commit_rows = histogram("understudy_store_commit_events", "Events in one commit.", buckets=COMMIT_ROWS)
         self._removed = counter("understudy_removed", "What was removed because of its age.", "what")
         self._commit_s = histogram("understudy_store_commit_seconds", "Duration of one commit.", buckets=DELIVERY_S)

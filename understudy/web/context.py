@@ -165,8 +165,8 @@ def identity(*, in_query: bool = False) -> Identity:
     if "identity" not in g:
         g.identity = web_context().sessions.verify(bearer(in_query=in_query))
         connection_permit().authenticate()
-    who: Identity = g.identity
-    return who
+    caller: Identity = g.identity
+    return caller
 
 
 def rights() -> Rights:
@@ -175,8 +175,8 @@ def rights() -> Rights:
     Raises:
         Unauthenticated: There is no valid token.
     """
-    who = identity()
-    return rights_of(who.user, who.roles, tenants=web_context().sessions.tenants)
+    caller = identity()
+    return rights_of(caller.user, caller.roles, tenants=web_context().sessions.tenants)
 
 
 def error_response(code: str, message: str | None = None, retry_after: float | None = None) -> Response:

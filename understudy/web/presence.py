@@ -14,7 +14,7 @@ from understudy.auth.rights import Whose, everybody
 class _Entry:
     """A live connection: its identity, its outbox, and the one thread it receives (None: all threads)."""
 
-    who: Identity
+    identity: Identity
     outbox: ActorRef
     thread_id: str | None = None
 
@@ -27,24 +27,24 @@ class Presence:
     _entries: dict[str, dict[str, _Entry]] = field(factory=dict, init=False)
     _users: dict[str, str] = field(factory=dict, init=False)
 
-    def register(self, who: Identity, connection_id: str, outbox: ActorRef) -> bool:
+    def register(self, identity: Identity, connection_id: str, outbox: ActorRef) -> bool:
         """Add a connection. Return False, and change nothing, if its user has `cap` connections already.
 
         A connection that is registered again for another user is removed from the first one.
         """
-        if len(self._entries.get(who.user, {}).keys() - {connection_id}) >= self.cap:
+        if len(self._entries.get(identity.user, {}).keys() - {connection_id}) >= self.cap:
             return False
         self.unregister(connection_id)
-        self._entries.setdefault(who.user, {})[connection_id] = _Entry(who, outbox)
-        self._users[connection_id] = who.user
+        self._entries.setdefault(identity.user, {})[connection_id] = _Entry(identity, outbox)
+        self._users[connection_id] = identity.user
         return True
 
     def restrict_to_thread(self, connection_id: str, thread_id: str) -> None:
         """Restrict a connection to one thread, as an event stream is. Does nothing if it is not registered."""
         user = self._users.get(connection_id)
         if user is not None:
-            place = self._entries[user][connection_id]
-            self._entries[user][connection_id] = evolve(place, thread_id=thread_id)
+            entry = self._entries[user][connection_id]
+            self._entries[user][connection_id] = evolve(entry, thread_id=thread_id)
 
     def unregister(self, connection_id: str) -> None:
         """Remove a connection. Does nothing if it is not registered."""
@@ -57,29 +57,27 @@ class Presence:
 
     def outboxes(self, user: str, thread_id: str) -> tuple[ActorRef, ...]:
         """Return the outboxes of a user's connections, without those restricted to another thread."""
-        places = self._entries.get(user, {}).values()
-        return tuple(place.outbox for place in places if place.thread_id in (None, thread_id))
+        entries = self._entries.get(user, {}).values()
+        return tuple(entry.outbox for entry in entries if entry.thread_id in (None, thread_id))
 
     def outboxes_of(self, whose: Whose = everybody) -> tuple[ActorRef, ...]:
         """Return the outboxes of the connections of all selected users."""
         return tuple(
-            place.outbox for owner, places in self._entries.items() if whose(owner) for place in places.values()
+            entry.outbox for owner, entries in self._entries.items() if whose(owner) for entry in entries.values()
         )
 
     def count(self, whose: Whose) -> int:
         """Return the number of connections of the selected users."""
-        return sum(len(places) for owner, places in self._entries.items() if whose(owner))
+        return sum(len(entries) for owner, entries in self._entries.items() if whose(owner))
 
-    def session_outboxes(self, who: Identity) -> tuple[ActorRef, ...]:
-        """Return the outboxes of the connections of this identity's session, whatever their tokens."""
-        places = self._entries.get(who.user, {}).values()
-        return tuple(place.outbox for place in places if place.who.session == who.session)
-
-    def close_session(self, who: Identity, find: Callable[[str], ActorRef | None]) -> int:
-        """Close every connection of a session with 4401. Return their number. `find` returns the actor at a path."""
+    def close_session(self, identity: Identity, find: Callable[[str], ActorRef | None]) -> int:
+        """Close every connection of a session with 4401, whatever their tokens. Return their number. `find` returns the
+        actor at a path."""
         closed = 0
-        for outbox in self.session_outboxes(who):
-            connection = find(outbox.path.rpartition("/")[0])  # its parent
+        for entry in self._entries.get(identity.user, {}).values():
+            if entry.identity.session != identity.session:
+                continue
+            connection = find(entry.outbox.path.rpartition("/")[0])  # its parent
             if connection is not None:
                 connection.tell(Close(4401, "signed out"), lane=Lane.ALERT)
                 closed += 1
@@ -87,10 +85,9 @@ class Presence:
 
     def close_revoked(self, ended: Callable[[Identity], bool], find: Callable[[str], ActorRef | None]) -> None:
         """Close every connection whose session is `ended` with 4401."""
-        here = [place.who for places in self._entries.values() for place in places.values()]
-        for who in here:
-            if ended(who):
-                self.close_session(who, find)
+        for identity in [entry.identity for entries in self._entries.values() for entry in entries.values()]:
+            if ended(identity):
+                self.close_session(identity, find)
 
     def __len__(self) -> int:
         return len(self._users)

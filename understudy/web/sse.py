@@ -54,7 +54,7 @@ class EventStreams:
 
     async def open(
         self,
-        who: Identity,
+        identity: Identity,
         thread_id: str,
         stream: EventStream,
         command: Command,
@@ -78,7 +78,7 @@ class EventStreams:
             lambda: EventStreamConnection(
                 stream,
                 self.callbacks,
-                who,
+                identity,
                 thread_id,
                 dialect=dialect,
                 wrap_frame=wrap_frame,
@@ -91,7 +91,7 @@ class EventStreams:
         try:
             connection = await self.connections().ask(StartChild(spec))
             outbox = await connection.ask(GetOutbox())
-            greeting = await self.callbacks.join(who, connection_id, outbox)
+            greeting = await self.callbacks.join(identity, connection_id, outbox)
             if not (stream.open and connection.alive):
                 # The stream closed while join() was running; `leave` may have run first, so undo the join.
                 self.callbacks.leave(connection_id)
@@ -101,7 +101,7 @@ class EventStreams:
                 outbox.tell(Deliver(self._welcome(greeting)))
             if isinstance(command, Resume) and command.returns:
                 self.callbacks.metrics.on_returned()
-            await self.callbacks.dispatch(who, command, outbox)
+            await self.callbacks.dispatch(identity, command, outbox)
         except BaseException as error:
             await stream.aclose()
             if isinstance(error, ActorError):
@@ -112,27 +112,27 @@ class EventStreams:
     def _welcome(self, greeting: Welcome) -> Envelope:
         return Envelope(greeting, self.callbacks.clock(), message=f"Connected as {greeting.user}.")
 
-    def check_rate(self, who: Identity, command: Command) -> None:
+    def check_rate(self, identity: Identity, command: Command) -> None:
         """Count a command against its user's rate limits.
 
         Raises:
             CommandRejected: `rate_limited`, with the time to wait.
         """
-        retry_after = self.callbacks.allow(who, command)
+        retry_after = self.callbacks.allow(identity, command)
         if retry_after > 0:
             raise CommandRejected("rate_limited", retry_after=retry_after)
 
-    async def run_command(self, who: Identity, command: Command) -> Accepted | None:
+    async def run_command(self, identity: Identity, command: Command) -> Accepted | None:
         """Carry out a command that came without a connection. Return the ids of the run it started, if any.
 
         Raises:
             CommandRejected: The command is refused, or exceeds a rate limit.
         """
         self.callbacks.metrics.on_received(_WORD.sub("_", type(command).__name__).lower())
-        self.check_rate(who, command)
+        self.check_rate(identity, command)
         if isinstance(command, STARTS_RUN):
             self._refuse_if_draining()
-        return await self.dispatcher.dispatch(who, command, None)
+        return await self.dispatcher.dispatch(identity, command, None)
 
     def _refuse_if_draining(self) -> None:
         if self.draining():

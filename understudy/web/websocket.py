@@ -125,13 +125,13 @@ class WebSocketEndpoint:
                 return LoggedConnection(connection, peer, origin, self._unauthenticated)
         return None
 
-    def _count_handshake(self, upgrade: Upgrade, who: Identity | None) -> str:
+    def _count_handshake(self, upgrade: Upgrade, identity: Identity | None) -> str:
         """Count the handshake against the limits of its address and user. Return the address.
 
         Raises CommandRejected if either has too many handshakes or connections.
         """
         peer = self._peer(upgrade)
-        retry_after = self._handshakes.take(None if who is None else who.user, peer, time.monotonic())
+        retry_after = self._handshakes.take(None if identity is None else identity.user, peer, time.monotonic())
         if retry_after > 0:
             raise CommandRejected("rate_limited", TOO_MANY_REQUESTS, retry_after)
         if not upgrade.permit.claim(peer):
@@ -206,10 +206,10 @@ class WebSocketEndpoint:
 
     # For connections: see `ConnectionCallbacks`
 
-    async def join(self, who: Identity, connection_id: str, outbox: ActorRef) -> Welcome:
+    async def join(self, identity: Identity, connection_id: str, outbox: ActorRef) -> Welcome:
         """Register a connection and build its Welcome. Raises CommandRejected over `connections_per_user`."""
         try:
-            threads = await self.store.live_threads(who.user)
+            threads = await self.store.live_threads(identity.user)
         except StorageError as error:
             log.warning("welcome.without_threads", extra={"reason": str(error)})
             threads = {}
@@ -217,13 +217,15 @@ class WebSocketEndpoint:
         too_many = CommandRejected(
             "rate_limited", f"You have {cap} connections already (connections_per_user); close one first."
         )
-        if self.shared_connections is not None and not await self.shared_connections.enter(who.user, connection_id):
+        if self.shared_connections is not None and not await self.shared_connections.enter(
+            identity.user, connection_id
+        ):
             raise too_many
-        if who in self.sessions.revoked:  # since its token was verified
+        if identity in self.sessions.revoked:  # since its token was verified
             self.leave(connection_id)
             raise CommandRejected("unauthenticated")
         # After all checks, so that no event precedes the welcome.
-        if not self.presence.register(who, connection_id, outbox):
+        if not self.presence.register(identity, connection_id, outbox):
             self.leave(connection_id)
             raise too_many
         if connection_id in self._unauthenticated:
@@ -231,8 +233,8 @@ class WebSocketEndpoint:
         limits = self.settings.limits
         return Welcome(
             connection_id=connection_id,
-            user=name_of(who.user),
-            session=who.session,
+            user=name_of(identity.user),
+            session=identity.session,
             version=VERSION,
             limits={
                 "frame_bytes": limits.frame_bytes,
@@ -250,31 +252,33 @@ class WebSocketEndpoint:
         if self.shared_connections is not None:
             self.shared_connections.leave(connection_id)
 
-    def allow(self, who: Identity, command: Command) -> float:
+    def allow(self, identity: Identity, command: Command) -> float:
         """Count a command against the user's limits. Return 0, or the seconds until it is allowed.
 
         Raises CommandRejected if the session was revoked after its token was verified.
         """
-        if who in self.sessions.revoked:
+        if identity in self.sessions.revoked:
             raise CommandRejected("unauthenticated")
-        return self._command_limits.take(who.user, command, time.monotonic())
+        return self._command_limits.take(identity.user, command, time.monotonic())
 
-    async def dispatch(self, who: Identity, command: Command, outbox: ActorRef | None) -> Accepted | None:
+    async def dispatch(self, identity: Identity, command: Command, outbox: ActorRef | None) -> Accepted | None:
         """Carry out a command. Raises CommandRejected."""
-        return await self.dispatcher.dispatch(who, command, outbox)
+        return await self.dispatcher.dispatch(identity, command, outbox)
 
     async def verify(self, token: str) -> Identity:
         """Verify a token, waiting for the provider's keys if needed. Raises Unauthenticated."""
         return await self.sessions.verify_awaiting_keys(token)
 
-    def request_snapshot(self, who: Identity, thread_id: str, outbox: ActorRef) -> None:
+    def request_snapshot(self, identity: Identity, thread_id: str, outbox: ActorRef) -> None:
         """Ask the thread's conversation to deliver its running text again."""
-        self.dispatcher.request_snapshot(who, thread_id, outbox)
+        self.dispatcher.request_snapshot(identity, thread_id, outbox)
 
-    async def read_log(self, who: Identity, thread_id: str, after: int, limit: int, html: bool) -> LogPage:
+    async def read_log(self, identity: Identity, thread_id: str, after: int, limit: int, html: bool) -> LogPage:
         """Read a page of a thread's log, with the user's own redactions restored."""
-        shown = partial(self.dispatcher.vault.restore_envelope, who.user)
-        return await read_page(self.store, who.user, thread_id, after, limit, shown, html=self.html if html else None)
+        shown = partial(self.dispatcher.vault.restore_envelope, identity.user)
+        return await read_page(
+            self.store, identity.user, thread_id, after, limit, shown, html=self.html if html else None
+        )
 
 
 @frozen
@@ -295,5 +299,5 @@ class LoggedConnection:
             await connection.serve_socket()
         finally:
             self.unauthenticated.pop(connection.connection_id, None)
-            who = connection.identity
-            log.info("connection.closed", extra=names | {"user": None if who is None else who.user})
+            identity = connection.identity
+            log.info("connection.closed", extra=names | {"user": None if identity is None else identity.user})

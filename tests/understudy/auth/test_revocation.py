@@ -29,7 +29,7 @@ def path(tmp_path: Path) -> Path:
 
 def loaded(path: Path, clock: Clock, cap: int = 100) -> RevocationFile:
     """What the next server knows."""
-    ended = RevocationFile(path, clock, cap)
+    ended = RevocationFile(path, clock, cap=cap)
     ended.load()
     return ended
 

@@ -31,14 +31,14 @@ async def agui() -> Response:
     """Run the user's last message, or join its run if it is in progress. The events are AG-UI's."""
     streams = web_context().streams
     arrived_at.set(streams.callbacks.clock())
-    who = identity()
-    streams.check_rate(who, Say(""))  # before anything is read
+    caller = identity()
+    streams.check_rate(caller, Say(""))  # before anything is read
     body_bytes = await read_body(web_context().settings.limits.chunks_bytes)
     given, say = await run_off_loop(_read, body_bytes, request.args.get("agent"), web_context().agents)
     thread_id, message_id = say.thread_id or "", say.message_id or ""
     translator = AguiTranslator(given.thread_id, given.run_id, message_id, given.parent_run_id)
     body = AguiStream(translator, beat_s=streams.heartbeat_s, write_s=WRITE_TIMEOUT_S)
-    await streams.open(who, thread_id, body, say, wrap_frame=wrap_for_agui, label=LABEL, welcome=False)
+    await streams.open(caller, thread_id, body, say, wrap_frame=wrap_for_agui, label=LABEL, welcome=False)
     return as_answer(body)
 
 

@@ -24,13 +24,13 @@ blueprint = Blueprint("stream", __name__, url_prefix="/api/threads")
 @blueprint.get("/<thread_id>/stream")
 async def stream(thread_id: str) -> Response:
     """Stream the events after `Last-Event-ID`, or else `after`, then every new one until the client leaves."""
-    who = identity(in_query=True)  # a browser's EventSource can set no header
+    caller = identity(in_query=True)  # a browser's EventSource can set no header
     streams = web_context().streams
     after = parse_last_event_id(request.headers.get("Last-Event-ID"), request.args.get("after"))
     asked = request.args.get("dialect")
     dialect = next((known for known in Dialect if known.value == asked), Dialect.CANONICAL)
     if request.method == "HEAD":
-        if await web_context().store.thread(who.user, thread_id) is None:
+        if await web_context().store.thread(caller.user, thread_id) is None:
             raise CommandRejected("not_found", "There is no conversation of that name.")
         return Response(b"", content_type=CONTENT_TYPE, headers=HEADERS)
     body = EventStream(
@@ -40,7 +40,7 @@ async def stream(thread_id: str) -> Response:
         head=b"retry: %d\n\n" % (RETRY_S * 1000),
     )
     await streams.open(
-        who,
+        caller,
         thread_id,
         body,
         Resume({thread_id: after}),

@@ -231,7 +231,7 @@ def data_schema(kind: type[Event]) -> Schema:
         schema = hints[each.name]
         if each.default is None:
             schema = _without_null(schema)
-        elif (kind, each.name) != (PartialResult, "blocks"):  # sent only to who asked for rendered answers
+        elif (kind, each.name) != (PartialResult, "blocks"):  # sent only to clients that asked for rendered answers
             required.append(wire.get(each.name, each.name))
         properties[wire.get(each.name, each.name)] = schema
     if kind is FinalResponse:
