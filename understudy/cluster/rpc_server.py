@@ -37,10 +37,10 @@ from actors import (
     Terminated,
 )
 from transport.outbox.delivery import merge_text
-from transport.outbox.outbox import Deliver, Reply, SubscribeThread, UnsubscribeThread
 from transport.wire.codec import to_log
 from transport.wire.errors import CommandRejected
 from transport.wire.events import Envelope
+from transport.wire.messages import Deliver, Reply, SubscribeThread, UnsubscribeThread
 from understudy.chat import messages as chat
 from understudy.chat.placement import Moved, actor_name
 from understudy.chat.registry import ConversationRegistry
