@@ -1,4 +1,4 @@
-"""The table of docs/explanation/tree.md: who dies, what the user sees, what goes on."""
+"""Each row of the table of failures in docs/explanation/tree.md."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -181,6 +181,6 @@ async def test_a_restarted_server_closes_what_was_cut_off(tmp_path: Path) -> Non
 
 def test_the_table_names_every_kind_of_actor() -> None:
     """Nobody who can die is left out."""
-    listed = " ".join(row["who dies"] for row in table("explanation/tree.md", "Who dies, and what then"))
+    listed = " ".join(row["dies"] for row in table("explanation/tree.md", "Failures and recovery"))
     for name in ("tool call", "run", "conversation", "outbox", "connection", "writer", "recovery", "process"):
         assert name in listed
