@@ -25,8 +25,9 @@ _MAX_RUNS: Final = 1024
 class EventDelivery:
     """The cursors, texts and waiting consumers of a client.
 
-    `consumed` is the last seq of each thread that the caller has taken. `gap_found` is set if a thread lacks events,
-    `unacked_changed` when a command was acknowledged.
+    `failure` is the error that ended the client; None if it was closed, or goes on. `consumed` is the last seq of each
+    thread that the caller has taken. `gap_found` is set if a thread lacks events, `unacked_changed` when a command was
+    acknowledged.
     """
 
     def __init__(self, unsent: UnackedCommands) -> None:
@@ -41,7 +42,7 @@ class EventDelivery:
         self._exchanges: weakref.WeakSet[Exchange] = weakref.WeakSet()
         self._iterated = False
         self._resent: frozenset[str] = frozenset()  # messages that an earlier connection may have sent
-        self._failure: TransportError | None = None
+        self.failure: TransportError | None = None
 
     # To the caller
 
@@ -52,9 +53,9 @@ class EventDelivery:
 
     def open_exchange(self, message_id: str, run_id: str | None) -> Exchange:
         """Open the exchange of one message. Unless the caller iterates over all events, the oldest are overwritten."""
-        arc = Exchange(message_id, run_id, self.record_consumed, self._failure)
+        arc = Exchange(message_id, run_id, self.record_consumed, self.failure)
         if self.ended:
-            arc.end(self._failure)
+            arc.end(self.failure)
         self._exchanges.add(arc)
         self.inbox.overwrite(not self._iterated)
         return arc
@@ -76,15 +77,10 @@ class EventDelivery:
     def end(self, failure: TransportError | None) -> None:
         """End all consumers, with `failure`, or because the client was closed."""
         if not self.ended:
-            self._failure = failure
+            self.failure = failure
             self.inbox.close()
             for arc in list(self._exchanges):
                 arc.end(failure)
-
-    @property
-    def failure(self) -> TransportError | None:
-        """The error that ended the client; None if it was closed, or goes on."""
-        return self._failure
 
     # From the connection
 
@@ -112,7 +108,7 @@ class EventDelivery:
         """Deliver an event of about `size` bytes to its consumers. Waits while they have no room."""
         settled = self._unacked.remove_acked(event)
         if settled:
-            self._change()
+            self.unacked_changed.set()
         if not self._is_next(event, settled):
             return
         match event.event:
@@ -129,9 +125,6 @@ class EventDelivery:
                 if news is None:
                     return
                 event = msgspec.structs.replace(event, event=news)
-        await self._distribute(event, size)
-
-    async def _distribute(self, event: Received, size: int) -> None:
         for arc in list(self._exchanges):
             await arc.put_event(event, size)
         await self.inbox.put(event, size)
@@ -164,9 +157,6 @@ class EventDelivery:
         self._runs[message_id] = run_id
         if len(self._runs) > _MAX_RUNS:
             del self._runs[next(iter(self._runs))]
-
-    def _change(self) -> None:
-        self.unacked_changed.set()
 
 
 def _name(event: Received) -> str:

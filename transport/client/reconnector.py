@@ -3,6 +3,7 @@
 import enum
 import ssl
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any, Final, TypeAlias
 
 import msgspec
@@ -199,21 +200,11 @@ class Reconnector:
     async def _run_connection(self, socket: WebSocketConnection, stream: MonitoredStream) -> ConnectionEnd:
         line = self.connection = Connection(socket, stream, self._reconnect, self._unacked)
         first = [self._hello, *self._delivery.start_connection()]
-
-        async def fill_holes() -> None:
-            await self._fill_gaps(line)
-
-        async def renew() -> None:
-            await self._renew_token(line)
-
-        async def acknowledge() -> None:
-            await self._acknowledge(line)
-
-        beside = [fill_holes]
+        beside = [partial(self._fill_gaps, line)]
         if self._credentials.source is not None:
-            beside.append(renew)
+            beside.append(partial(self._renew_token, line))
         if self._ack:
-            beside.append(acknowledge)
+            beside.append(partial(self._acknowledge, line))
         try:
             ending = await line.run(first, self, beside)
         finally:

@@ -46,13 +46,18 @@ class TextPiece:
     text: str
 
 
-@define
-class _Thread:
+@define(eq=False)
+class ThreadCursor:
+    """The cursor of one subscription to a thread: the last seq that was sent.
+
+    `last_seq` is the last known seq in the log, `history_end` the last one at subscription: events up to there are
+    replays. The client has, was sent, or will be sent every event after `covered_after`.
+    """
+
     cursor: int
     last_seq: int
-    subscription_id: int = 0
-    history_end: int = 0  # the last seq at subscription: events up to here are replays
-    covered_after: int = 0  # the client has, was sent, or will be sent every event after this seq
+    history_end: int
+    covered_after: int
 
 
 @define
@@ -68,10 +73,9 @@ class DeliveryCursors:
     def __init__(self, max_threads: int = MAX_THREADS, max_texts: int = MAX_TEXTS) -> None:
         self._max_threads = max_threads
         self._max_texts = max_texts
-        self._threads: dict[str, _Thread] = {}  # least recently sent to first
+        self._threads: dict[str, ThreadCursor] = {}  # least recently sent to first
         self._texts: dict[str, _Text] = {}
         self._ended: dict[str, None] = {}  # the last MAX_ENDED finished answers
-        self._subscriptions = 0
 
     def subscribe(self, thread_id: str, after: int, head: int, *, stated: bool = False) -> str | None:
         """Subscribe to a thread from the event after `after`; `head` is the last known seq in its log.
@@ -88,9 +92,8 @@ class DeliveryCursors:
                 raise CommandRejected("busy")
             del self._threads[given_up]
         self._threads.pop(thread_id, None)
-        self._subscriptions += 1
         cursor = min(after, head)
-        self._threads[thread_id] = _Thread(cursor, head, self._subscriptions, head, 0 if stated else cursor)
+        self._threads[thread_id] = ThreadCursor(cursor, head, head, 0 if stated else cursor)
         return given_up
 
     def unsubscribe(self, thread_id: str) -> None:
@@ -156,30 +159,14 @@ class DeliveryCursors:
         """Return (thread, cursor) of each thread whose log has events after the cursor."""
         return [(name, thread.cursor) for name, thread in self._threads.items() if thread.cursor < thread.last_seq]
 
-    def cursor(self, thread_id: str) -> int | None:
-        """Return the last seq that was sent; None if the thread is not subscribed."""
-        thread = self._threads.get(thread_id)
-        return None if thread is None else thread.cursor
+    def find(self, thread_id: str) -> ThreadCursor | None:
+        """Return the cursor of a thread, another object after each `subscribe`; None if it is not subscribed."""
+        return self._threads.get(thread_id)
 
     def covers(self, thread_id: str, seq: int) -> bool:
         """Return whether the client has this event, by its own statement, or gets it by its subscription."""
         thread = self._threads.get(thread_id)
         return thread is not None and thread.covered_after < seq
-
-    def subscription_id(self, thread_id: str) -> int | None:
-        """Return a number that changes with each `subscribe` to the thread; None if it is not subscribed."""
-        thread = self._threads.get(thread_id)
-        return None if thread is None else thread.subscription_id
-
-    def last_seq(self, thread_id: str) -> int | None:
-        """Return the last known seq in the thread's log; None if the thread is not subscribed."""
-        thread = self._threads.get(thread_id)
-        return None if thread is None else thread.last_seq
-
-    def history_end(self, thread_id: str) -> int:
-        """Return the last seq in the thread's log at subscription; 0 if the thread is not subscribed."""
-        thread = self._threads.get(thread_id)
-        return 0 if thread is None else thread.history_end
 
     def subscribed_threads(self) -> list[str]:
         """Return all subscribed threads."""

@@ -110,26 +110,9 @@ class Outbox(Actor):
     """
 
     __slots__ = (
-        "_behind",
-        "_clock",
-        "_cursors",
-        "_deferred",
-        "_dialect",
-        "_drained",
-        "_encode",
-        "_encoder",
-        "_limits",
-        "_metrics",
-        "_overrun",
-        "_queue",
-        "_read_log",
-        "_reading",
-        "_release_at",
-        "_request_snapshot",
-        "_sink",
-        "_snapshots_needed",
-        "_wrap_frame",
-        "_writing",
+        "_behind", "_clock", "_cursors", "_deferred", "_dialect", "_drained", "_encode", "_encoder", "_limits",
+        "_metrics", "_overrun", "_queue", "_read_log", "_reading", "_release_at", "_request_snapshot", "_sink",
+        "_snapshots_needed", "_wrap_frame", "_writing",
     )  # fmt: skip
 
     # The actor never waits, so the mailbox fills only if a producer sends 8192 messages in one step. The oldest is
@@ -247,7 +230,7 @@ class Outbox(Actor):
                 self._metrics.on_dropped(event.type)
             else:  # an event that must not be lost has no room: close, so that the client reconnects
                 self._overrun = True
-        elif self._dialect is Dialect.AGENT_RESPONSE or self._cursors.cursor(thread_id) is None:
+        elif self._dialect is Dialect.AGENT_RESPONSE or self._cursors.find(thread_id) is None:
             pass
         elif not event.offset and not event.text:  # the answer restarts, also for clients that are behind
             self._cursors.offer_text(thread_id, _text_id(envelope), 0, "")
@@ -302,7 +285,7 @@ class Outbox(Actor):
 
     def _subscribe(self, follow: SubscribeThread, context: Context) -> None:
         thread_id, after = follow.thread_id, follow.after
-        if self._cursors.cursor(thread_id) is not None and (follow.implicit or after is None):
+        if self._cursors.find(thread_id) is not None and (follow.implicit or after is None):
             self._read_later(thread_id, follow.last_seq)
             return
         if follow.implicit and trio.current_time() < self._release_at:
@@ -359,14 +342,14 @@ class Outbox(Actor):
         self._snapshots_needed = (self._snapshots_needed or set()) | {thread_id}
 
     def _record_ack(self, thread_id: str, seq: int) -> None:
-        head = self._cursors.last_seq(thread_id)
-        if head is None:  # a reconnected client may acknowledge before its thread is resumed here
+        thread = self._cursors.find(thread_id)
+        if thread is None:  # a reconnected client may acknowledge before its thread is resumed here
             return
-        if seq > head:  # not the cursor: a resume may have moved it back
+        if seq > thread.last_seq:  # not the cursor: a resume may have moved it back
             text = "That event was not sent to you."
             self._queue_notice(Error("invalid_command", text, False, new_error_id()), text, thread_id)
         else:
-            self._metrics.on_acked(max(0, (self._cursors.cursor(thread_id) or 0) - seq))
+            self._metrics.on_acked(max(0, thread.cursor - seq))
 
     # Out of the queue
 
@@ -429,9 +412,10 @@ class Outbox(Actor):
         thread_id = next(iter(self._behind))
         del self._behind[thread_id]
         cursors = self._cursors
-        after, subscription = cursors.cursor(thread_id), cursors.subscription_id(thread_id)
-        if after is None:
+        thread = cursors.find(thread_id)
+        if thread is None:
             return
+        after = thread.cursor
         self._reading = thread_id
         try:
             with trio.fail_after(self._limits.log_s):
@@ -442,7 +426,7 @@ class Outbox(Actor):
             raise SocketClosed(1013, "try again later") from None
         finally:
             self._reading = None
-        if cursors.subscription_id(thread_id) != subscription:  # subscribed again while the page was read
+        if cursors.find(thread_id) is not thread:  # subscribed again while the page was read
             self._read_later(thread_id)
             return
         cursors.extend_log(thread_id, page.last_seq)
@@ -453,15 +437,14 @@ class Outbox(Actor):
                 fresh.append(envelope)
             elif verdict is not Verdict.DUPLICATE:
                 break
-        if cursors.cursor(thread_id) == after:  # the page lacks the next event: the log was trimmed, or ends before it
+        if thread.cursor == after:  # the page lacks the next event: the log was trimmed, or ends before it
             cursors.skip_to(thread_id, max(after, page.last_seq))
             if page.last_seq > after:
                 self._queue_notice(Resync(page.last_seq), "Read the history and go on from here.", thread_id)
             return
         self._read_later(thread_id)
         # Events since the subscription are delivered late, not replayed: they count with their lag.
-        history = cursors.history_end(thread_id)
-        older = [envelope for envelope in fresh if (envelope.seq or 0) <= history]
+        older = [envelope for envelope in fresh if (envelope.seq or 0) <= thread.history_end]
         for part, live in ((older, False), (fresh[len(older) :], True)):
             if part:
                 self._queue_durable(Deliver(*part), live=live)

@@ -286,7 +286,7 @@ class _Listener:
             return None
         head = await read_request_head(stream, self._limits.head_bytes, self._limits.head_s)
         permit.waiting = False
-        status = _refusal_status(head)
+        status = head.status if isinstance(head, Unreadable) else head.refusal_status
         if isinstance(head, Unreadable) or status is not None:
             if status is not None:
                 await _send_response(stream, json_response(status, _REFUSED[status]), self._limits)
@@ -370,21 +370,6 @@ def _peer(stream: Stream) -> str:
         return str(stream.socket.getpeername()[0])
     except OSError:  # disconnected already; the next operation on the stream fails
         return ""
-
-
-def _refusal_status(head: RequestHead | Unreadable) -> int | None:
-    """Return the status that refuses a first request head; None if it is acceptable or the client is gone."""
-    if isinstance(head, Unreadable):
-        return head.status
-    return (
-        505
-        if head.http2
-        else 400
-        if head.ambiguous or head.has_trailing_blank
-        else 501
-        if head.unknown_method
-        else None
-    )
 
 
 _REFUSED: Final[Mapping[int, Mapping[str, Any]]] = {

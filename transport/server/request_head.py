@@ -35,25 +35,20 @@ class RequestHead:
         return _UPGRADE.search(self.raw) is not None
 
     @property
-    def http2(self) -> bool:
-        """Whether the client begins with the HTTP/2 connection preface."""
-        return self.raw.startswith(_PREFACE)
+    def refusal_status(self) -> int | None:
+        """The HTTP status that refuses the request; None if it is acceptable.
 
-    @property
-    def unknown_method(self) -> bool:
-        """Whether the request's method is not one of METHODS."""
-        request = _REQUEST.match(self.raw)
-        return request is not None and request[1] not in METHODS
-
-    @property
-    def has_trailing_blank(self) -> bool:
-        """Whether a blank follows the value of `Origin` or `Host`."""
-        return _BLURRED.search(self.raw) is not None
-
-    @property
-    def ambiguous(self) -> bool:
-        """Whether the head has both a length and a transfer coding (RFC 9112 section 6.3: parsers may differ)."""
-        return _LENGTH.search(self.raw) is not None and _CODING.search(self.raw) is not None
+        505: the HTTP/2 connection preface. 400: parsers may differ about the head, which has both a length and a
+        transfer coding (RFC 9112 section 6.3), or a blank after the value of `Origin` or `Host`. 501: the method is not
+        one of METHODS.
+        """
+        raw = self.raw
+        if raw.startswith(_PREFACE):
+            return 505
+        if (_LENGTH.search(raw) and _CODING.search(raw)) or _BLURRED.search(raw):
+            return 400
+        request = _REQUEST.match(raw)
+        return 501 if request is not None and request[1] not in METHODS else None
 
 
 @frozen

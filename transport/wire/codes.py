@@ -31,11 +31,7 @@ class CloseCode:
     reconnect: bool
 
 
-def _errors(*rows: ErrorCode) -> MappingProxyType[str, ErrorCode]:
-    return MappingProxyType({row.name: row for row in rows})
-
-
-ERRORS: Final = _errors(
+_ERRORS: Final = (
     ErrorCode("bad_json", "That was not valid JSON.", False, 400),
     ErrorCode("invalid_command", "A field of that command is missing or has the wrong type.", False, 400),
     ErrorCode("unknown_type", "Unknown command type.", False, 400),
@@ -69,14 +65,10 @@ ERRORS: Final = _errors(
     ErrorCode("run_cancelled", "The work on this message was stopped.", False, 409),
     ErrorCode("internal", "Something went wrong on the server.", True, 500),
 )
-
-
-def _closes(*rows: CloseCode) -> MappingProxyType[int, CloseCode]:
-    return MappingProxyType({row.number: row for row in rows})
-
+ERRORS: Final = MappingProxyType({row.name: row for row in _ERRORS})
 
 # 1000-1015 are RFC 6455 section 7.4.1's; 4000-4999 are ours to give (section 7.4.2).
-CLOSES: Final = _closes(
+_CLOSES: Final = (
     CloseCode(1000, "normal closure", False),
     CloseCode(1001, "server going away", True),
     CloseCode(1002, "protocol error", False),
@@ -92,3 +84,4 @@ CLOSES: Final = _closes(
     CloseCode(4408, "idle", True),
     CloseCode(4429, "too many connections", True),
 )
+CLOSES: Final = MappingProxyType({row.number: row for row in _CLOSES})

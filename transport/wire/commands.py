@@ -173,17 +173,6 @@ class ClientPing:
 
 
 Command: TypeAlias = (
-    Say
-    | Resume
-    | Cancel
-    | Approve
-    | Edit
-    | Regenerate
-    | Feedback
-    | Hello
-    | Chunk
-    | Ack
-    | Refresh
-    | UserTyping
-    | ClientPing
-)
+    Say | Resume | Cancel | Approve | Edit | Regenerate | Feedback
+    | Hello | Chunk | Ack | Refresh | UserTyping | ClientPing
+)  # fmt: skip

@@ -69,9 +69,7 @@ class DeliveryMachine(RuleBasedStateMachine):
     @rule(thread=THREADS, back=st.integers(0, 3))
     def resume(self, thread: str, back: int) -> None:
         """The client says again where it stands, at most a few events back, and forgets what came after that."""
-        cursor = self.session.cursor(thread)
-        assert cursor is not None
-        position = max(self.after[thread], cursor - back)
+        position = max(self.after[thread], self.session.find(thread).cursor - back)
         self.session.subscribe(thread, position, self.heads[thread])
         del self.given[thread][position - self.after[thread] :]
 
@@ -87,7 +85,7 @@ class DeliveryMachine(RuleBasedStateMachine):
         """At every moment the client has exactly the events after its position, in order, each once."""
         for thread, seqs in getattr(self, "given", {}).items():
             assert seqs == list(range(self.after[thread] + 1, self.after[thread] + 1 + len(seqs)))
-            assert self.session.cursor(thread) == self.after[thread] + len(seqs)
+            assert self.session.find(thread).cursor == self.after[thread] + len(seqs)
 
     def teardown(self) -> None:
         """Once the network is quiet, reading the log gives the client everything, and then nothing is behind."""
@@ -164,7 +162,7 @@ def test_events_in_turn_are_sent() -> None:
     session = DeliveryCursors()
     session.subscribe("t", after=4, head=4)
     assert [session.offer("t", seq) for seq in (5, 6, 7)] == [Verdict.SEND] * 3
-    assert session.cursor("t") == 7
+    assert session.find("t").cursor == 7
     assert session.behind() == []
 
 
@@ -225,7 +223,7 @@ def test_a_trimmed_log_is_jumped_over() -> None:
     assert session.behind() == []
     assert session.offer("t", 41) is Verdict.SEND
     session.skip_to("t", 10)
-    assert session.cursor("t") == 41
+    assert session.find("t").cursor == 41
 
 
 def test_threads_do_not_mix() -> None:
@@ -247,7 +245,7 @@ def test_a_thread_nobody_follows_is_told_apart() -> None:
     session.extend_log("t", 4)
     session.skip_to("t", 4)
     assert session.offer("t", 1) is Verdict.NOT_SUBSCRIBED
-    assert session.cursor("t") is None
+    assert session.find("t") is None
     assert session.behind() == []
 
 

@@ -1,5 +1,6 @@
 """The head of a request, by itself."""
 
+import pytest
 import trio
 from hypothesis import given
 from hypothesis import strategies as st
@@ -52,25 +53,25 @@ async def test_any_bytes_have_an_answer(data: bytes) -> None:
     head = await read(data, [7], max_bytes=100)
     if isinstance(head, RequestHead):
         assert len(head.raw) <= 100
-        assert {type(value) for value in (head.upgrade, head.http2, head.ambiguous, head.unknown_method)} == {bool}
+        assert head.refusal_status in (None, 400, 501, 505)
     else:
         assert head.status in (None, 431)
 
 
-def told(raw: bytes) -> tuple[bool, bool, bool, bool]:
-    """What is told of a head."""
+@pytest.mark.parametrize(
+    ("raw", "upgrade", "status"),
+    [
+        (b"GET / HTTP/1.1\r\n\r\n", False, None),
+        (b"GET / HTTP/1.1\r\nuPGRADE:websocket \r\n\r\n", True, None),
+        (b"GET / HTTP/1.1\r\nX-Upgrade: websocket\r\n\r\n", False, None),
+        (b"PRI * HTTP/2.0\r\n\r\n", False, 505),
+        (b"GET / HTTP/1.1\r\ntransfer-encoding: chunked\r\nContent-Length : 3\r\n\r\n", False, 400),
+        (b"GET / HTTP/1.1\r\nHost: example.org \r\n\r\n", False, 400),
+        (b"BREW /pot HTTP/1.1\r\n\r\n", False, 501),
+        (b"get / HTTP/1.1\r\n\r\n", False, 501),
+        (b"hello there\r\n\r\n", False, None),
+    ],
+)
+def test_heads_are_classified(raw: bytes, upgrade: bool, status: int | None) -> None:
     head = RequestHead(raw, b"")
-    return head.upgrade, head.http2, head.ambiguous, head.unknown_method
-
-
-def test_heads_are_told_apart() -> None:
-    """Upgrade, the preface of HTTP/2, two ends of a body, a method that nothing implements."""
-    get = b"GET / HTTP/1.1\r\n"
-    assert told(get + b"\r\n") == (False, False, False, False)
-    assert told(get + b"uPGRADE:websocket \r\n\r\n") == (True, False, False, False)
-    assert told(get + b"X-Upgrade: websocket\r\n\r\n") == (False, False, False, False)
-    assert told(b"PRI * HTTP/2.0\r\n\r\n")[1]
-    assert told(get + b"transfer-encoding: chunked\r\nContent-Length : 3\r\n\r\n")[2]
-    assert told(b"BREW /pot HTTP/1.1\r\n\r\n")[3]
-    assert told(b"get / HTTP/1.1\r\n\r\n")[3]
-    assert not told(b"hello there\r\n\r\n")[3]
+    assert (head.upgrade, head.refusal_status) == (upgrade, status)

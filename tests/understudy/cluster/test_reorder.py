@@ -105,7 +105,7 @@ class Client:
         """Read from the log what lacks."""
         self.session.extend_log("t", head)
         while self.session.extend_log("t"):
-            envelope = self.log[self.session.cursor("t") or 0]
+            envelope = self.log[self.session.find("t").cursor]
             assert self.session.offer("t", envelope.seq or 0) is Verdict.SEND
             self.got.append(envelope)
 
