@@ -60,10 +60,13 @@ class ResilientModel:
     model: Model
     label: str
     on_change: Callable[[CircuitChange], None] | None = None
+    name: str = field(init=False)
+    notice: str = field(init=False)
     breaker: Breaker = field(init=False)
     _random: Random = field(factory=Random, init=False, repr=False)
 
     def __attrs_post_init__(self) -> None:
+        self.name, self.notice = self.model.name, self.model.notice
         # No timeout for a whole call: the client has one for each piece, and the run has one for everything.
         self.breaker = Breaker(
             self.label,
@@ -72,16 +75,6 @@ class ResilientModel:
             bad_result=lambda result: isinstance(result, _FailedAttempt) and not result.reached,
             on_change=self.on_change,
         )
-
-    @property
-    def name(self) -> str:
-        """The name of the wrapped model."""
-        return self.model.name
-
-    @property
-    def notice(self) -> str:
-        """The notice of the wrapped model."""
-        return self.model.notice
 
     async def respond(self, turn: Turn, emit: Emit) -> Reply:
         """Answer one turn. Raises `ModelUnavailable`, with `retry_after_s` if the time is known."""

@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from transport.connection.limits import Limits
-from understudy.agents import Agent, business_outcomes, content, guide, insights, operations
+from understudy.agents.agent import Agent
+from understudy.agents.builtin import business_outcomes, content, guide, insights, operations
 from understudy.app.server import serve_app
 from understudy.app.settings import Settings
 from understudy.models.model import AgentCard, ToolCard

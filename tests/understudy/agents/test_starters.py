@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 import trio
 
-from understudy.agents import Agent, business_outcomes, content, guide, insights, operations
+from understudy.agents.agent import Agent
+from understudy.agents.builtin import business_outcomes, content, guide, insights, operations
 from understudy.models.model import ChatMessage, FileCard, Turn, tool_message
 from understudy.models.offline import OfflineModel
 from understudy.tools.arithmetic import calculate

@@ -6,8 +6,19 @@ import re
 
 import pytest
 
-from understudy.models import ChatMessage, Model, ModelUnavailable, OfflineModel, ToolRequest, Turn, tool_message
-from understudy.models.model import FENCE_NOTE, AgentCard, fenced, unfenced
+from understudy.models.model import (
+    FENCE_NOTE,
+    AgentCard,
+    ChatMessage,
+    Model,
+    ModelUnavailable,
+    ToolRequest,
+    Turn,
+    fenced,
+    tool_message,
+    unfenced,
+)
+from understudy.models.offline import OfflineModel
 
 CALL = ToolRequest("c-1", "lookup", {"order_id": "A-17"}, "Look up A-17")
 

@@ -42,9 +42,11 @@ def expressions(text: str) -> list[str]:
     text = _CUT_WORD.sub("", DATE.sub(" ; ", text.translate(_SIGNS)))
     found = []
     for stretch in _stretches(text):
-        candidate = _trimmed(stretch)
-        if candidate and _is_arithmetic(candidate):
-            found.append(_joined(candidate))
+        run = _trimmed(stretch)
+        operands = sum(_is_number(each) or each in _CONSTANTS for each in run)
+        called = any(each in _FUNCTIONS for each in run)
+        if operands and (called or (operands > 1 and any(each in _OPERATORS for each in run[1:]))):
+            found.append(_joined(run))
     return found
 
 
@@ -102,23 +104,12 @@ def _trimmed(run: list[str]) -> list[str]:
     return kept if opened == 0 else []
 
 
-def _is_arithmetic(run: list[str]) -> bool:
-    operands = sum(_is_number(each) or each in _CONSTANTS for each in run)
-    called = any(each in _FUNCTIONS for each in run)
-    binary = any(each in _OPERATORS for each in run[1:])
-    return operands > 0 and (called or (operands > 1 and binary))
-
-
 def _joined(run: list[str]) -> str:
     """Return the expression with spaces around its operators, and none after a sign: ``-2 + 3 * (4 - 1)``."""
-    text = ""
-    for index, sign in enumerate(run):
-        operator = sign in {"+", "-", "*", "/", "//", "of"} and not _is_sign(run, index)
-        text += f" {sign} " if operator else ", " if sign == "," else sign
+    text, before = "", "("
+    for each in run:
+        signed = each in {"+", "-"} and not (_is_number(before) or before in {")", "%"} | _CONSTANTS)
+        operator = each in {"+", "-", "*", "/", "//", "of"} and not signed
+        text += f" {each} " if operator else ", " if each == "," else each
+        before = each
     return text
-
-
-def _is_sign(run: list[str], index: int) -> bool:
-    """Whether a plus or minus belongs to the number after it."""
-    before = run[index - 1] if index else "("
-    return run[index] in {"+", "-"} and not (_is_number(before) or before in {")", "%"} | _CONSTANTS)

@@ -183,11 +183,8 @@ def _identifier(name: str, source: Source) -> Any:
                     found.append(value.removeprefix("#"))
         return found
 
-    for find in (scan.quoted, after_subject, scan.names):
-        value = source.first(find)
-        if value is not MISSING:
-            return value.removeprefix("#")
-    return MISSING
+    value = source.first(scan.quoted, after_subject, scan.names)
+    return value if value is MISSING else value.removeprefix("#")
 
 
 def _text(name: str, source: Source) -> Any:
@@ -203,11 +200,7 @@ def _text(name: str, source: Source) -> Any:
         return source.first(scan.DATE.findall)
     if parts & _IDENTIFIERS:
         return _identifier(name, source)
-    for find in (scan.quoted, _PLACE.findall, scan.names):
-        value = source.first(find)
-        if value is not MISSING:
-            return value
-    return MISSING
+    return source.first(scan.quoted, _PLACE.findall, scan.names)
 
 
 def _number(name: str, shape: Mapping[str, Any], source: Source, required: bool) -> Any:
@@ -246,9 +239,8 @@ def _truth(name: str, source: Source, required: bool) -> Any:
 def _list(shape: Mapping[str, Any], source: Source) -> Any:
     kind = plain_schema(shape.get("items", {})).get("type")
     if kind in ("integer", "number"):
-        found = source.request.look(scan.numbers, source.clause) or source.request.look(
-            scan.numbers, source.request.near
-        )
+        look, request = source.request.look, source.request
+        found = look(scan.numbers, source.clause) or look(scan.numbers, request.near)
         return [each for each in found if isinstance(each, int) or kind == "number"] or MISSING
     if kind == "string":
         inside = [each for each in scan.quoted(source.request.near) if scan.CUT not in each]

@@ -40,9 +40,8 @@ class CallPlan:
     fit: float = 0.0
 
 
-def make_plan(request: Request, tools: Sequence[ToolCard], pool: ToolPool | None = None) -> CallPlan:
+def make_plan(request: Request, tools: Sequence[ToolCard], pool: ToolPool) -> CallPlan:
     """Plan the calls for a request: for each clause the best tool, if one fits."""
-    pool = pool or ToolPool.of(tools)
     parts = request.clauses or ("",)
     plan = _plan_clauses(request, tools, pool, parts)
     if plan.fit < MEANT and len(parts) > 1:

@@ -21,6 +21,7 @@ _MAX_LEAD: Final = 240
 MISSING: Final = object()
 
 _TABLES: Final = (".csv", ".tsv", ".tab", ".psv", ".json", ".jsonl", ".ndjson", ".parquet")
+_COLON: Final = re.compile(r":(?!\S)")  # unlike one in a time or an address
 _SPLIT: Final = re.compile(r",?\s(?:and then|and also|and|then|also)\s|[;\n]\s?|[.?!]\s|,\sthen\s")
 
 
@@ -103,20 +104,13 @@ def _divided(text: str) -> tuple[str, str]:
     lead = text[: _MAX_LEAD + 1].lstrip()
     skipped = len(text[: _MAX_LEAD + 1]) - len(lead)
     hidden = _hide_quotations(lead)
-    places = [i for i in (_colon(hidden), hidden.find("\n")) if i > 0]
+    colon = _COLON.search(hidden)
+    places = [each for each in (-1 if colon is None else colon.start(), hidden.find("\n")) if each > 0]
     if not places:
         return scan.window(text), text.strip()
     end = min(places)
     body = text[skipped + end + 1 :].strip()
     return (lead[:end].strip(), body) if body else (scan.window(text).strip(), text.strip())
-
-
-def _colon(text: str) -> int:
-    """Return the first colon followed by a space or line end, unlike one in a time or an address."""
-    index = text.find(":")
-    while index >= 0 and text[index + 1 : index + 2].strip():
-        index = text.find(":", index + 1)
-    return index
 
 
 def _hide_quotations(text: str) -> str:
@@ -171,13 +165,14 @@ class Source:
         """The texts to search, nearest first."""
         return tuple(dict.fromkeys((self.clause, self.request.instruction, self.request.near)))
 
-    def first(self, find: Callable[[str], Sequence[str]]) -> Any:
-        """Return the first value found that no other parameter has taken."""
-        for text in self.texts:
-            for each in self.request.look(find, text):
-                if each not in self.used:
-                    self.used.add(each)
-                    return each
+    def first(self, *finds: Callable[[str], Sequence[str]]) -> Any:
+        """Return the first value found, by the first of `finds` first, that no other parameter has taken."""
+        for find in finds:
+            for text in self.texts:
+                for each in self.request.look(find, text):
+                    if each not in self.used:
+                        self.used.add(each)
+                        return each
         return MISSING
 
     def table(self) -> FileCard | None:
