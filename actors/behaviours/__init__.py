@@ -1,30 +1,21 @@
-"""Ready-made kinds of actors, each usable without the others: servers, state machines, pools, topics, breakers.
+"""Ready-made kinds of actors, each usable without the others: state machines, pools, topics, breakers.
 
 A module here uses only the public names of `actors`. What the runtime itself needs stands one folder up.
 """
 
-from .become import Becoming as Becoming
-from .become import TooManyBehaviours as TooManyBehaviours
 from .breaker import Breaker as Breaker
 from .breaker import BreakerStatistics as BreakerStatistics
 from .breaker import CallTimeout as CallTimeout
 from .breaker import CircuitChange as CircuitChange
 from .breaker import CircuitOpen as CircuitOpen
-from .breaker_proxy import BreakerProxy as BreakerProxy
 from .bucket import Buckets as Buckets
 from .bucket import Rate as Rate
 from .circuit import CircuitSpec as CircuitSpec
 from .circuit import CircuitState as CircuitState
 from .circuit import FailureCount as FailureCount
 from .circuit import FailureRate as FailureRate
-from .dispatch import NO_REPLY as NO_REPLY
-from .dispatch import InvalidServer as InvalidServer
-from .dispatch import NoReply as NoReply
-from .dispatch import call as call
-from .dispatch import cast as cast
 from .dynamic_supervisor import DynamicSupervisor as DynamicSupervisor
 from .dynamic_supervisor import StartFromTemplate as StartFromTemplate
-from .forwarding import copy_request as copy_request
 from .job import AttemptTimeout as AttemptTimeout
 from .job import GetJob as GetJob
 from .job import Job as Job
@@ -35,8 +26,6 @@ from .job import job as job
 from .job_state import JobState as JobState
 from .leases import ResourceLost as ResourceLost
 from .leases import ResourceUnavailable as ResourceUnavailable
-from .multicall import Replies as Replies
-from .multicall import ask_all as ask_all
 from .pool import AskedPool as AskedPool
 from .pool import Pool as Pool
 from .pool_ref import NoWorkers as NoWorkers
@@ -45,7 +34,6 @@ from .pool_ref import PoolStatistics as PoolStatistics
 from .pool_ref import WorkerStatistics as WorkerStatistics
 from .progress import Progress as Progress
 from .progress import report as report
-from .receive_timeout import ReceiveTimeout as ReceiveTimeout
 from .registry import Listing as Listing
 from .registry import NameTaken as NameTaken
 from .registry import NotRegistered as NotRegistered
@@ -71,7 +59,6 @@ from .routing import LeastLoaded as LeastLoaded
 from .routing import RoundRobin as RoundRobin
 from .routing import Routing as Routing
 from .routing import SmallestFirst as SmallestFirst
-from .server import Server as Server
 from .start import start_under as start_under
 from .state_machine import StateMachine as StateMachine
 from .states import Entered as Entered

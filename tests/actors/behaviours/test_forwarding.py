@@ -1,9 +1,9 @@
 import pytest
 import trio
-from attrs import define, frozen
+from attrs import frozen
 
 from actors import Actor, Ask, ChildSpec, Unanswered
-from actors.behaviours.forwarding import copy_request, scope_of
+from actors.behaviours.forwarding import scope_of
 
 
 @frozen
@@ -12,49 +12,9 @@ class Frozen(Ask[int]):
     word: str = "w"
 
 
-@define(slots=False)
-class Roomy(Ask[int]):
-    number: int
-
-
-class Plain(Ask[int]):
-    def __init__(self, number):
-        self.number = number
-
-
-class Slotted(Ask[int]):
-    __slots__ = ("__hidden", "number", "unset")
-
-    def __init__(self, number):
-        self.number = number
-        self.__hidden = number
-
-    def hidden(self):
-        return self.__hidden
-
-
 @frozen
 class Commit(Frozen):
     must_finish = True
-
-
-class Doubler(Actor):
-    async def receive(self, message, context):
-        message.reply(message.number * 2)
-
-
-async def test_a_request_can_be_asked_anew_whatever_its_class_is_made_of(autojump_clock, system):
-    """The copy has its fields and no call of its own; what was asked stays as it is."""
-    ref = await system.spawn(ChildSpec("doubler", Doubler))
-    for request in (Frozen(1), Roomy(1), Plain(1), Slotted(1), copy_request(Slotted(1))):
-        assert await ref.ask(request) == 2
-        copy = copy_request(request)
-        assert type(copy) is type(request)
-        assert not copy.waiting
-        assert await ref.ask(copy) == 2
-    assert copy_request(Frozen(3, "x")) == Frozen(3, "x")
-    assert copy_request(Slotted(4)).hidden() == 4
-    assert not hasattr(copy_request(Slotted(4)), "unset")
 
 
 async def test_work_for_those_who_have_gone_is_cancelled_and_no_other(autojump_clock, system):

@@ -6,7 +6,6 @@ from typing import ClassVar
 import pytest
 
 from actors import Crashed, InvalidSpec, Restart, StartFailed
-from actors.behaviours.become import TooManyBehaviours
 from actors.behaviours.state_machine import OutsideHandler, TransitionRefused
 from actors.behaviours.states import check_table, check_transition
 from tests.actors.behaviours.lights import Light, Note, start, to
@@ -79,7 +78,7 @@ def test_a_table_can_be_checked_without_a_machine():
         check_transition(table, "c", "a")
 
 
-@pytest.mark.parametrize("error", [TransitionRefused("a", "b"), OutsideHandler("become"), TooManyBehaviours("/a", 3)])
+@pytest.mark.parametrize("error", [TransitionRefused("a", "b"), OutsideHandler("become")])
 def test_the_errors_survive_pickling(error):
     """With what they say."""
     copy = pickle.loads(pickle.dumps(error))
