@@ -11,7 +11,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from contextlib import suppress
 from threading import get_ident
@@ -46,13 +45,13 @@ class Ask(Generic[T]):
 
     def reply(self, value: T) -> None:
         """Answer. If the call has ended, the answer is dropped and counted in `ActorSystem.late_replies`."""
-        call = call_of(self)
+        call: Call | None = getattr(self, "_call", None)
         if call is not None:
             call.settle(value, None)
 
     def fail(self, error: Exception) -> None:
         """Answer with an error, which `ask` raises in the caller."""
-        call = call_of(self)
+        call: Call | None = getattr(self, "_call", None)
         if call is not None:
             call.settle(None, error)
 
@@ -98,7 +97,8 @@ class Call(Handle):
     )  # fmt: skip
 
     def __init__(self, request: Ask[Any], target: Cell, task: trio.lowlevel.Task, timeout_s: float) -> None:
-        if call_of(request) is not None:
+        given: object = request
+        if isinstance(given, Ask) and getattr(given, "_call", None) is not None:
             raise ActorError(f"this {type(request).__name__} was asked before: make a new one for each ask")
         try:
             _set_call(request, self)
@@ -120,16 +120,6 @@ class Call(Handle):
     def request(self) -> Ask[Any] | None:
         """The request, or None once nothing but this call refers to it."""
         return None if self._lifeline is None else self._lifeline()
-
-    def open(self) -> None:
-        """Enter the tables; the caller waits from now on."""
-        target = self.target
-        if target.calls is None:
-            target.calls = {}
-        target.calls[self] = None
-        if self.timeout_s != math.inf:
-            self.deadline = target.system.timers.share(self.timeout_s, self)
-        self.parked = True
 
     def settle(self, value: Any, error: Exception | None) -> None:
         """End the call and wake its caller; drop and count a second answer. Raises `WrongLoop`."""

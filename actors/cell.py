@@ -262,7 +262,8 @@ class Cell:
         self.mailbox.close(partial(dead_letters.bury_message, self))
         if self.calls:
             dead_letters.fail_calls(self, self.calls, reason)
-        self.system.ended(self, reason)
+        if reason.abnormal or self.system.streams:
+            self.system.ended(self, reason)
         self.system.emit(ActorStopped(self.path, reason, self.incarnation.message_type))
         waiting = [*(self.start_waiters or ()), *(self.dead_waiters or ())]
         self.start_waiters = self.dead_waiters = None

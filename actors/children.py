@@ -62,13 +62,6 @@ class ChildrenRequest(Ask[T]):
         """Perform the request on the children."""
 
 
-async def _until_started(cell: Cell) -> None:
-    started = trio.Event()
-    cell.when_started(started.set)
-    trio.lowlevel.current_task().custom_sleep_data = StartWait(cell, serves=False)
-    await started.wait()
-
-
 class Children:
     """The children of one incarnation, by id, in start order. A dead one keeps its spec and may be started again."""
 
@@ -108,7 +101,13 @@ class Children:
             await self._owner.system.yield_regularly()
             return cell.ref
         try:
-            await (self._serve_until_started(cell) if static else _until_started(cell))
+            if static:
+                await self._serve_until_started(cell)
+            else:
+                started = trio.Event()
+                cell.when_started(started.set)
+                trio.lowlevel.current_task().custom_sleep_data = StartWait(cell, serves=False)
+                await started.wait()
         except trio.Cancelled:
             termination.order_stop(cell, StopMode.NOW)
             raise
@@ -185,34 +184,32 @@ class Children:
         if not cell.ever_started and (cell.incarnation.no_restart or not cell.in_group_restart):
             self.retire(cell, reason)
         elif cell.incarnation.no_restart or self.closing or trio.current_effective_deadline() == -math.inf:
-            self._report(cell, reason, Decision.STOP)
+            if reason.abnormal:
+                self._report(cell, reason, Decision.STOP)
             self.retire(cell, reason)
         elif cell.in_group_restart:
             self._report(cell, reason, Decision.RESTART, because_of=self._offender)
         else:
-            self._decide(cell, reason)
-
-    def _decide(self, cell: Cell, reason: Exit) -> None:
-        decision = Decision.STOP if cell.incarnation.declined else decide(cell.spec, reason)
-        error: Exception = Escalated(self._owner.path, cell.path)
-        if decision is Decision.RESTART and not self._within_intensity(cell):
-            decision = Decision.ESCALATE
-            error = IntensityExceeded(self._owner.path, cell.path, self._intensity.limit, self._intensity.period_s)
-        if decision is Decision.RESTART:
-            delay_s = cell.next_delay()
-            self._report(cell, reason, Decision.BACK_OFF if delay_s else decision, delay_s)
-            self._restart(cell, delay_s)
-            return
-        self._report(cell, reason, decision)
-        if decision is Decision.ESCALATE:
-            if isinstance(reason, Crashed):
-                error.__cause__ = reason.error
+            decision = Decision.STOP if cell.incarnation.declined else decide(cell.spec, reason)
+            error: Exception = Escalated(self._owner.path, cell.path)
+            if decision is Decision.RESTART:
+                if self._within_intensity(cell):
+                    delay_s = cell.next_delay()
+                    self._report(cell, reason, Decision.BACK_OFF if delay_s else decision, delay_s)
+                    self._restart(cell, delay_s)
+                    return
+                decision = Decision.ESCALATE
+                error = IntensityExceeded(self._owner.path, cell.path, self._intensity.limit, self._intensity.period_s)
+            if reason.abnormal or decision is Decision.ESCALATE:
+                self._report(cell, reason, decision)
             self.retire(cell, reason)
-            self._stop_restarting()
-            termination.fail(self._owner, error)
-        else:
-            self.retire(cell, reason)
-            self._shut_down_after(cell)
+            if decision is Decision.ESCALATE:
+                if isinstance(reason, Crashed):
+                    error.__cause__ = reason.error
+                self._stop_restarting()
+                termination.fail(self._owner, error)
+            elif cell.spec.significant and self.supervision.auto_shutdown is not AutoShutdown.NEVER:
+                self._shut_down_after(cell)
 
     def _within_intensity(self, cell: Cell) -> bool:
         """Count one restart of a child. Return False if it is one too many."""
@@ -237,8 +234,7 @@ class Children:
         self._report(cell, Crashed(error), Decision.RESUME)
 
     def _shut_down_after(self, cell: Cell) -> None:
-        if not cell.spec.significant or self.supervision.auto_shutdown is AutoShutdown.NEVER:
-            return
+        """Stop the owner if the end of this significant child asks for that."""
         left = sum(1 for other in self.living() if other.spec.significant)
         if shuts_down(self.supervision.auto_shutdown, cell.spec, left):
             termination.order_stop(self._owner, StopMode.AFTER_MESSAGE, final=False, reason=SHUTDOWN)
@@ -246,8 +242,8 @@ class Children:
     def _report(
         self, cell: Cell, reason: Exit, decision: Decision, delay_s: float = 0.0, because_of: str | None = None
     ) -> None:
-        if reason.abnormal or decision is not Decision.STOP:
-            record_incident(cell, reason, decision, delay_s, because_of)
+        """Keep an end that was abnormal, or after which the child does not just stop; emit it if it was abnormal."""
+        record_incident(cell, reason, decision, delay_s, because_of)
         if reason.abnormal:
             cell.system.emit(crash_report(cell, reason, decision))
 

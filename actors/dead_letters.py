@@ -72,10 +72,9 @@ def fail_request(request: object, error: Exception) -> None:
 
 def fail_calls_in_work(cell: Cell, reason: Exit) -> None:
     """Fail the calls that the ended incarnation had taken; those that still wait in the mailbox go on waiting."""
-    if cell.calls:
-        queued = {id(message) for message in cell.mailbox.waiting()} | {id(item) for item in cell.control or ()}
-        queued |= {id(entry.message) for entry in entries_of(cell)}
-        fail_calls(cell, [call for call in cell.calls if id(call.request) not in queued], reason)
+    queued = {id(message) for message in cell.mailbox.waiting()} | {id(item) for item in cell.control or ()}
+    queued |= {id(entry.message) for entry in entries_of(cell)}
+    fail_calls(cell, [call for call in cell.calls or () if id(call.request) not in queued], reason)
 
 
 def fail_calls(cell: Cell, calls: Iterable[Call], reason: Exit) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 from collections import deque
 from collections.abc import Callable, Iterator
-from typing import Generic, TypeVar
+from typing import TypeVar
 
 from attrs import field, frozen
 
@@ -138,34 +138,18 @@ Event = (
 """The type of the argument of `on_event`."""
 
 
-class Callbacks(Generic[F]):
-    """Registered functions, in the order of registration; one that is registered twice is called twice.
+def register(callbacks: dict[object, F], callback: F) -> Callable[[], None]:
+    """Add a function to `callbacks`, in the order of registration; it may be added twice, and is called twice.
 
-    Iterate over it to call each; one that is removed meanwhile is skipped.
+    Call the result to remove it; a second call is harmless.
     """
+    key = object()
+    callbacks[key] = callback
 
-    __slots__ = ("_entries",)
+    def remove() -> None:
+        callbacks.pop(key, None)
 
-    def __init__(self) -> None:
-        self._entries: dict[object, F] = {}
-
-    def __bool__(self) -> bool:
-        return bool(self._entries)
-
-    def __iter__(self) -> Iterator[F]:
-        for key, callback in tuple(self._entries.items()):
-            if key in self._entries:
-                yield callback
-
-    def add(self, callback: F) -> Callable[[], None]:
-        """Register a callback. Call the result to remove it; a second call is harmless."""
-        key = object()
-        self._entries[key] = callback
-
-        def remove() -> None:
-            self._entries.pop(key, None)
-
-        return remove
+    return remove
 
 
 class DeadLetters:
@@ -173,7 +157,7 @@ class DeadLetters:
 
     def __init__(self, capacity: int = 1000) -> None:
         self._letters: deque[DeadLetter] = deque(maxlen=capacity)
-        self._subscribers: Callbacks[Callable[[DeadLetter], None]] = Callbacks()
+        self._subscribers: dict[object, Callable[[DeadLetter], None]] = {}
         self.count: int = 0
 
     def __iter__(self) -> Iterator[DeadLetter]:
@@ -186,15 +170,16 @@ class DeadLetters:
         """Keep and count one letter, dropping the oldest beyond the capacity; call the subscribers unless `quietly`."""
         self.count += 1
         self._letters.append(letter)
-        for subscriber in () if quietly else self._subscribers:
+        for key in () if quietly else tuple(self._subscribers):
             try:
-                subscriber(letter)
+                if key in self._subscribers:  # else an earlier subscriber has removed it
+                    self._subscribers[key](letter)
             except Exception:
                 log.exception("a subscriber to the dead letters raised")
 
     def subscribe(self, subscriber: Callable[[DeadLetter], None]) -> Callable[[], None]:
         """Call `subscriber`, which must be quick, with each letter from now on. Call the result to unsubscribe."""
-        return self._subscribers.add(subscriber)
+        return register(self._subscribers, subscriber)
 
 
 def log_event(event: Event) -> None:

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Awaitable, Callable, Hashable
+from functools import partial
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
@@ -31,7 +32,7 @@ from .events import ShutdownOverdue
 from .exit_reasons import KILLED, NORMAL, Crashed, Exit
 from .lifecycle import State, StopMode
 from .mailbox import EMPTY
-from .spec import Directive
+from .spec import WORKER_SHUTDOWN_S, Directive
 from .watch import VitalTerminated, check_vital_watch
 from .watchdog import owned_by
 
@@ -351,8 +352,9 @@ async def _serve(life: Incarnation, actor: Actor, context: Context) -> None:
             mailbox.interrupt = False
             if version != system.interceptors_version:
                 version = system.interceptors_version
-                plain = actor.receive if cell.spec.directives is None else _resuming(life, actor)
-                receive = system.intercepted(cell.ref, plain)
+                receive = actor.receive if cell.spec.directives is None else _resuming(life, actor)
+                if system.interceptors:
+                    receive = system.intercepted(cell.ref, receive)
             if cell.control:
                 await _drain_control(life, receive, context)
             if life.cancelling_current or life.must_stop:
@@ -491,7 +493,8 @@ async def _serve_control(life: Incarnation, receive: Receive, context: Context, 
 async def _close_down(life: Incarnation, actor: Actor, context: Context, reason: Exit | None = None) -> None:
     """End the actor's tasks, then its children in reverse, then run the stop hook. `reason` replaces the exit known."""
     termination.begin_stopping(life)
-    children = life.cell.children
+    cell = life.cell
+    children = cell.children
     if life.task_scopes or children is not None:
         with trio.CancelScope(shield=True):
             if life.task_scopes:
@@ -501,7 +504,8 @@ async def _close_down(life: Incarnation, actor: Actor, context: Context, reason:
                 await life.tasks_ended.wait()
             if children is not None:
                 await children.close()
-                termination.arm_stop_hook_grace(life)
+                if cell.spec.shutdown_s is None and not life.killed:  # the stop hook has a worker's grace from here on
+                    life.grace_timer = cell.system.timers.after(WORKER_SHUTDOWN_S, partial(termination.kill, cell))
     if type(actor).on_stop is Actor.on_stop:
         return
     try:

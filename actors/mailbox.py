@@ -86,7 +86,7 @@ class Mailbox:
     `barriers`, which belong to one incarnation, messages are taken by `take` only, since it counts them.
     """
 
-    __slots__ = ("barriers", "interrupt", "lanes", "open_lanes", "parked", "propagator", "spec", "thread")
+    __slots__ = ("barriers", "closed", "interrupt", "lanes", "open_lanes", "parked", "propagator", "spec", "thread")
 
     def __init__(self, spec: MailboxSpec, carrier: ContextPropagator | None = None) -> None:
         self.spec: MailboxSpec = spec
@@ -96,13 +96,10 @@ class Mailbox:
         self.parked: trio.lowlevel.Task | None = None
         self.interrupt: bool = False
         self.barriers: deque[Barrier] | None = None
+        self.closed: bool = False
+        """True once the mailbox takes no more messages: the actor drains, or is dead."""
         self.thread: int = get_ident()
         """The thread of the consumer's trio loop."""
-
-    @property
-    def closed(self) -> bool:
-        """Whether the mailbox takes no more messages: the actor drains, or is dead."""
-        return self.lanes is _CLOSED
 
     def configure(self, spec: MailboxSpec) -> None:
         """Apply the bounds and policies of `spec`; waiting messages stay."""
@@ -237,11 +234,12 @@ class Mailbox:
 
     def seal(self) -> None:
         """Take no more messages. Waiting ones stay to be handled, as do those of senders that wait for room."""
-        self.lanes = _CLOSED
+        self.lanes, self.closed = _CLOSED, True
 
     def close(self, bury: Callable[[object, Lane], None]) -> None:
         """Close forever. Call `bury` with each queued message and each that waited for room, in order of lanes."""
         queues, self.open_lanes, self.lanes, self.barriers = self.open_lanes, (), _CLOSED, None
+        self.closed = True
         for queue in queues:
             for message in queue.items:
                 bury(message, queue.lane)

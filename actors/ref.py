@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from threading import get_ident
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
@@ -35,22 +36,21 @@ class ActorRef(Handle):
     trio loop of the actor; those that would do harm elsewhere raise `WrongLoop`.
     """
 
-    __slots__ = ("__weakref__", "_cell", "_mailbox")
+    __slots__ = ("__weakref__", "_cell", "_mailbox", "path")
+
+    path: str
+    """The names from the root to the actor, as in `/system/chat/outbox`. Do not change it."""
 
     def __init__(self, cell: Cell) -> None:
         self._cell = cell
         self._mailbox = cell.mailbox
+        self.path = cell.path
 
     def __reduce__(self) -> NoReturn:
         raise TypeError(f"the reference to {self.path} cannot leave its process: send the path, and look the actor up")
 
     def __repr__(self) -> str:
         return f"<ActorRef {self._cell.path} {'dead' if self._cell.buried else self._cell.state.value}>"
-
-    @property
-    def path(self) -> str:
-        """The names from the root to the actor, as in `/system/chat/outbox`."""
-        return self._cell.path
 
     @property
     def alive(self) -> bool:
@@ -175,7 +175,12 @@ class ActorRef(Handle):
             await trio.lowlevel.checkpoint()
         else:
             del request  # so that the call fails at once if the actor releases it too
-            call.open()
+            if cell.calls is None:
+                cell.calls = {}
+            cell.calls[call] = None
+            if timeout_s != math.inf:
+                call.deadline = cell.system.timers.share(timeout_s, call)
+            call.parked = True
             task.custom_sleep_data = call
             await trio.lowlevel.wait_task_rescheduled(call.abandon)
         if call.error is not None:

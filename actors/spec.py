@@ -94,6 +94,7 @@ class ChildSpec:
     def __attrs_post_init__(self) -> None:
         id_: Any = self.id
         factory: Any = self.factory
+        grace_s: Any = self.shutdown_s
         start_s: Any = self.start_timeout_s
         if not isinstance(id_, str) or not id_:
             raise InvalidSpec("id", "must be a string that is not empty")
@@ -106,7 +107,7 @@ class ChildSpec:
             raise InvalidSpec("factory", MUST_BE_PLAIN)
         if not isinstance(self.restart, Restart):
             raise InvalidSpec("restart", f"must be a Restart, not {self.restart!r}")
-        if self.shutdown_s is not None and not (is_number(self.shutdown_s) and self.shutdown_s >= 0):
+        if isinstance(grace_s, bool) or not isinstance(grace_s, int | float | None) or not (grace_s or 0) >= 0:
             raise InvalidSpec("shutdown_s", "must be zero, positive, infinite or None")
         if isinstance(start_s, bool) or not isinstance(start_s, int | float) or not start_s > 0:
             raise InvalidSpec("start_timeout_s", "must be above zero")
@@ -130,6 +131,8 @@ class ChildSpec:
 
     def without_factory(self) -> ChildSpec:
         """Return a copy that releases the factory. Starting a child from it raises `SpentSpec`."""
+        if self.factory is _spent:
+            return self
         twin = copy.copy(self)
         object.__setattr__(twin, "factory", _spent)
         return twin

@@ -7,7 +7,6 @@ from collections import OrderedDict
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
-from itertools import chain
 from logging import DEBUG
 from random import Random, getrandbits
 from types import TracebackType
@@ -33,7 +32,7 @@ from .errors import (
     text_of,
     unwrap,
 )
-from .events import Callbacks, DeadLetter, DeadLetters, Event, MessageUnhandled, ShutdownTaskFailed, log, log_event
+from .events import DeadLetter, DeadLetters, Event, MessageUnhandled, ShutdownTaskFailed, log, log_event, register
 from .exit_reasons import KILLED, Crashed, Exit
 from .incidents import Explanation, explain
 from .lifecycle import StopMode
@@ -108,8 +107,8 @@ class ActorSystem:
         self.interceptor_errors: int = 0
         """Number of errors raised by interceptors themselves. Errors of the `receive` they return crash the actor."""
         self._redact = redact
-        self._listeners: Callbacks[Callable[[Event], None]] = Callbacks()
-        self._interceptors: Callbacks[Interceptor] = Callbacks()
+        self._listeners: dict[object, Callable[[Event], None]] = {}
+        self.interceptors: dict[object, Interceptor] = {}
         self._emitting = False
         self.streams: list[TreeStream] = []
         self.late_replies: int = 0
@@ -318,9 +317,11 @@ class ActorSystem:
 
     def find(self, path: str) -> ActorRef | None:
         """Return the live actor at this path, or None."""
-        self._root  # noqa: B018 - raises when the system was not entered
         cell = self.cell_at(path)
-        return None if cell is None or cell.buried else cell.ref
+        if cell is None:
+            self._root  # noqa: B018 - raises if the system was not entered
+            return None
+        return None if cell.buried else cell.ref
 
     def get(self, path: str) -> ActorRef:
         """Return the live actor at this path, as in `/system/chat/outbox`. Raises `NoSuchActor` if there is none."""
@@ -353,7 +354,7 @@ class ActorSystem:
     def listen(self, listener: Callable[[Event], None]) -> Callable[[], None]:
         """Call `listener` with each event from now on, after `on_event`. Call the result to remove it."""
         check_plain("listener", listener)
-        return self._listeners.add(listener)
+        return register(self._listeners, listener)
 
     def intercept(self, interceptor: Interceptor) -> Callable[[], None]:
         """Put `interceptor` around the `receive` of every actor, from its next message on; the first is the innermost.
@@ -363,7 +364,7 @@ class ActorSystem:
         `receive` it was given costs nothing from then on. Call the result to remove it.
         """
         check_plain("interceptor", interceptor)
-        remove = self._interceptors.add(interceptor)
+        remove = register(self.interceptors, interceptor)
         self._interceptors_changed()
 
         def take_away() -> None:
@@ -378,12 +379,15 @@ class ActorSystem:
         """Call `on_event` and the listeners. Their errors are counted and logged, and reach no actor."""
         before, self._emitting = self._emitting, True
         try:
-            for listener in chain((log_event if self.on_event is None else self.on_event,), self._listeners):
+            for key in (None, *self._listeners):
                 try:
-                    listener(event)
+                    if key is None:
+                        (log_event if self.on_event is None else self.on_event)(event)
+                    elif key in self._listeners:  # else an earlier listener has removed it
+                        self._listeners[key](event)
                 except Exception:
                     self.event_errors += 1
-                    log.exception("a listener to the records of the actors raised")
+                    log.exception("a listener to the events of the actors raised")
         finally:
             self._emitting = before
 
@@ -416,7 +420,7 @@ class ActorSystem:
 
     def intercepted(self, ref: ActorRef, receive: Receive) -> Receive:
         """Return `receive` wrapped by every interceptor."""
-        for interceptor in self._interceptors:
+        for interceptor in tuple(self.interceptors.values()):
             try:
                 receive = interceptor(ref, receive)
             except Exception:

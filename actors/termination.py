@@ -164,12 +164,6 @@ def begin_stopping(life: Incarnation) -> None:
         _arm_grace(life)
 
 
-def arm_stop_hook_grace(life: Incarnation) -> None:
-    """Give the stop hook a worker's grace once the children have ended, if the actor has no grace of its own."""
-    if life.cell.spec.shutdown_s is None and not life.killed:
-        life.grace_timer = life.cell.system.timers.after(WORKER_SHUTDOWN_S, partial(kill, life.cell))
-
-
 def _arm_grace(life: Incarnation) -> None:
     """Start the grace, once for each incarnation; at its end the actor is killed.
 

@@ -37,7 +37,12 @@ class Timer:
         """Cancel the timer; harmless if it has fired or was cancelled."""
         if self.action is not None:
             self.action = None
-            self._timers.note_cancelled()
+            timers = self._timers
+            timers._cancelled += 1
+            if timers._cancelled > _COMPACT_ABOVE and timers._cancelled * 2 > len(timers._heap):
+                timers._heap = [entry for entry in timers._heap if entry[2].action is not None]
+                heapq.heapify(timers._heap)
+                timers._cancelled = 0
 
 
 class Expiring(Protocol):
@@ -87,17 +92,16 @@ class Timers:
     async def run(self) -> None:
         """Fire due timers until cancelled."""
         while True:
-            with trio.CancelScope(deadline=self._next()) as self._scope:
+            now = self.now()
+            while self._heap and (self._heap[0][0] <= now or self._heap[0][2].action is None):
+                timer = heapq.heappop(self._heap)[2]
+                action, timer.action = timer.action, None
+                if action is None:
+                    self._cancelled -= 1
+                else:
+                    action()
+            with trio.CancelScope(deadline=self._heap[0][0] if self._heap else math.inf) as self._scope:
                 await trio.sleep_forever()
-            self._fire()
-
-    def note_cancelled(self) -> None:
-        """Count a cancelled entry, and compact the heap if most of its entries are cancelled."""
-        self._cancelled += 1
-        if self._cancelled > _COMPACT_ABOVE and self._cancelled * 2 > len(self._heap):
-            self._heap = [entry for entry in self._heap if entry[2].action is not None]
-            heapq.heapify(self._heap)
-            self._cancelled = 0
 
     def _add(self, at: float, action: Callable[[], None]) -> Timer:
         timer = Timer(at, action, self)
@@ -105,20 +109,6 @@ class Timers:
         if self._scope is not None and at < self._scope.deadline:
             self._scope.deadline = at
         return timer
-
-    def _next(self) -> float:
-        while self._heap and self._heap[0][2].action is None:
-            heapq.heappop(self._heap)
-            self._cancelled -= 1
-        return self._heap[0][0] if self._heap else math.inf
-
-    def _fire(self) -> None:
-        now = self.now()
-        while self._next() <= now:
-            timer = heapq.heappop(self._heap)[2]
-            action, timer.action = timer.action, None
-            if action is not None:
-                action()
 
     def _expire(self, at: float) -> None:
         for entry in tuple(self._shared.pop(at)):

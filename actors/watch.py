@@ -76,7 +76,7 @@ def watch(watcher: Cell, target: Cell, *, vital: bool = False, restarts: bool = 
     """Send `watcher` one `Terminated` when `target` ends. A second watch adds its options to those of the first."""
     wishes = Watch(vital=vital, restarts=restarts, urgent=urgent)
     if target.buried:
-        _tell_end(watcher, target, wishes, target.exit or NORMAL)
+        _notify(watcher, Terminated(target.ref, target.exit or NORMAL), wishes)
         return
     if target.watchers is None:
         target.watchers = {}
@@ -139,7 +139,7 @@ def notify_restart(target: Cell) -> None:
     notice = Restarted(target.ref, target.incarnations, target.exit or NORMAL)
     for watcher, wishes in tuple((target.watchers or {}).items()):
         if wishes.restarts:
-            _put(watcher, notice, wishes)
+            _notify(watcher, notice, wishes)
 
 
 def notify_watchers(target: Cell, reason: Exit) -> None:
@@ -149,16 +149,12 @@ def notify_watchers(target: Cell, reason: Exit) -> None:
         watching = watcher.incarnation.watching
         if watching is not None:
             watching.pop(target, None)
-        _tell_end(watcher, target, wishes, reason)
+        _notify(watcher, Terminated(target.ref, reason), wishes)
 
 
-def _tell_end(watcher: Cell, target: Cell, wishes: Watch, reason: Exit) -> None:
-    notice = Terminated(target.ref, reason)
-    _put(watcher, VitalTerminated(notice) if wishes.vital else notice, wishes)
-
-
-def _put(watcher: Cell, notice: Notice | VitalTerminated, wishes: Watch) -> None:
+def _notify(watcher: Cell, notice: Terminated | Restarted, wishes: Watch) -> None:
+    item = VitalTerminated(notice) if wishes.vital and isinstance(notice, Terminated) else notice
     if wishes.urgent:
-        watcher.put_control(notice)
+        watcher.put_control(item)
     elif watcher.state not in (State.STOPPED, State.BACKING_OFF):  # else there is no incarnation to receive it
-        watcher.mailbox.add_notice(notice)
+        watcher.mailbox.add_notice(item)

@@ -52,21 +52,16 @@ T = TypeVar("T")
 class FakeRef(ActorRef):
     """Stands for an actor that is not there: what is done to it is recorded. `Recorder.actor` makes one."""
 
-    __slots__ = ("_ended", "_path", "_recorder")
+    __slots__ = ("_ended", "_recorder")
 
     def __init__(self, recorder: Recorder, path: str) -> None:
         self._recorder = recorder
-        self._path = path
+        self.path = path
         self._ended: Exit | None = None
         self._mailbox = Mailbox(MailboxSpec())  # empty for ever: a channel looks there for room
 
     def __repr__(self) -> str:
-        return f"<FakeRef {self._path}{'' if self.alive else ' dead'}>"
-
-    @property
-    def path(self) -> str:
-        """The path it was made with."""
-        return self._path
+        return f"<FakeRef {self.path}{'' if self.alive else ' dead'}>"
 
     @property
     def alive(self) -> bool:
@@ -85,7 +80,7 @@ class FakeRef(ActorRef):
         """Record it; raise `TypeError` for a notice, as a real reference does."""
         if isinstance(message, Notice):
             raise TypeError("notices such as Terminated come from the runtime only")
-        self._recorder.note(Told(self._path, message, lane))
+        self._recorder.note(Told(self.path, message, lane))
 
     async def send(self, message: object, *, lane: Lane = Lane.NORMAL, timeout_s: float = 5.0) -> None:
         """Record it: there is always room."""
@@ -101,37 +96,37 @@ class FakeRef(ActorRef):
     ) -> T:
         """Record it, and wait for the answer that `Recorder.answer` prepared, or that `request.reply` gives."""
         if self is self._recorder.ref:
-            raise SelfCall(self._path, "ask")
+            raise SelfCall(self.path, "ask")
         call = RecordedCall(request, timeout_s)
-        self._recorder.note(Asked(self._path, request, timeout_s))
+        self._recorder.note(Asked(self.path, request, timeout_s))
         if self._ended is not None:
-            raise ActorDied(self._path, self._ended)
+            raise ActorDied(self.path, self._ended)
         self._recorder.give_answer(request)
         if not call.settled:
             with trio.move_on_after(timeout_s):
                 await call.wait()
         if not call.settled:
-            call.settle(None, AskTimeout(self._path, type(request).__name__, timeout_s))
+            call.settle(None, AskTimeout(self.path, type(request).__name__, timeout_s))
         answer: T = call.result()
         return answer
 
     async def stop(self, mode: StopMode = StopMode.AFTER_MESSAGE) -> Exit:
         """Record it; The fake reference is dead from now on."""
         if self is self._recorder.ref:
-            raise SelfCall(self._path, "stop and await")
-        self._recorder.note(StopOrdered(self._path, mode))
+            raise SelfCall(self.path, "stop and await")
+        self._recorder.note(StopOrdered(self.path, mode))
         if self._ended is None:
             self.end(SHUTDOWN)
         return self._ended or SHUTDOWN
 
     def kill(self) -> None:
         """Record it; what its parent would do about it is not known."""
-        self._recorder.note(KillOrdered(self._path))
+        self._recorder.note(KillOrdered(self.path))
 
     async def wait_stopped(self) -> Exit:
         """Wait until `Recorder.end` ends it."""
         if self is self._recorder.ref:
-            raise SelfCall(self._path, "await the end of")
+            raise SelfCall(self.path, "await the end of")
         while self._ended is None:
             await self._recorder.changed.wait()
         return self._ended

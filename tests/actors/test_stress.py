@@ -56,9 +56,13 @@ def twice(function):
     return doubled
 
 
-def overtake(watcher, notice, _):
-    """Let a notice go before all lanes."""
-    watcher.put_control(notice)
+def overtake(notify):
+    """Let a notice go before all lanes, as if its watch were urgent."""
+
+    def notify_at_once(watcher, notice, wishes):
+        notify(watcher, notice, watch.Watch(vital=wishes.vital, restarts=wishes.restarts, urgent=True))
+
+    return notify_at_once
 
 
 PLANTED = {
@@ -66,8 +70,8 @@ PLANTED = {
     "dropped messages are lost": (dead_letters, "_lose", lambda _: lose),
     "callers of the dead wait": (dead_letters, "fail_calls", lambda _: lose),
     "watchers hear nothing": (cell, "notify_watchers", lambda _: lose),
-    "watchers hear all twice": (watch, "_tell_end", twice),
-    "notices overtake messages": (watch, "_put", lambda _: overtake),
+    "watchers hear all twice": (watch, "_notify", twice),
+    "notices overtake messages": (watch, "_notify", overtake),
     "watches outlive the watcher": (cell, "unwatch_all", lambda _: lose),
     "one strategy for all": (
         children,

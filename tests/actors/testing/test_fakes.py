@@ -438,4 +438,4 @@ def test_nothing_public_reaches_the_tree_past_the_fakes():
         return {name for name in vars(kind) if not name.startswith("_")}
 
     assert public(Context) - public(RecordedContext) == {"incarnation", "ref"}  # slots that both set
-    assert public(ActorRef) - public(FakeRef) == {"channel", "try_tell"}
+    assert public(ActorRef) - public(FakeRef) == {"channel", "path", "try_tell"}
