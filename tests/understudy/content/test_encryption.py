@@ -20,7 +20,7 @@ def test_a_text_comes_back_and_cannot_be_read_meanwhile(text: str) -> None:
 
 
 def test_nothing_else_opens_it() -> None:
-    """Another key, another user, another message, a changed or cut byte."""
+    """Another key, user or message and a changed or cut byte raise `DecryptionFailed`."""
     cipher = TextCipher(KEY)
     sealed = cipher.encrypt("ada", "m1", "text")
     tries = [
@@ -38,7 +38,7 @@ def test_nothing_else_opens_it() -> None:
 
 
 def test_a_key_is_long_and_can_be_had(tmp_path: Path) -> None:
-    """From the setting or its file, without the line's end; otherwise the error names the problem."""
+    """The key comes from the setting or its file, without the final line end; an error names the problem."""
     path = tmp_path / "key"
     path.write_bytes(KEY + b"\n")
     sealed = load_cipher(KEY.decode(), None).encrypt("ada", "m1", "text")

@@ -30,7 +30,7 @@ async def passed(content: bytes, size: int = 1000, sanitizer: Sanitizer = SANITI
 
 @pytest.mark.parametrize("size", [7, 41, 100_000])
 async def test_a_secret_goes_wherever_the_file_is_cut(size: int) -> None:
-    """It is reported; the bytes around it stay."""
+    """The secret is removed and reported; the bytes around it stay."""
     before, after = "é,b\r\n".encode() * 50, "\ufeff\x0c\u202ez\r".encode()
     out, passage = await passed(before + SECRET + after, size)
     assert out == before + b"[redacted]" + after
@@ -53,14 +53,14 @@ async def test_a_secret_goes_wherever_the_file_is_cut(size: int) -> None:
 )
 @pytest.mark.parametrize("size", [3, 100_000])
 async def test_every_other_byte_stays(content: bytes, size: int) -> None:
-    """In any encoding; files that are not text are not scanned."""
+    """Text in any encoding is unchanged; other files are not scanned."""
     if size < 100 and not is_text(content):
         size = 16
     assert (await passed(content, size))[0] == content
 
 
 async def test_nothing_comes_behind_what_is_blocked() -> None:
-    """The rest is not even read."""
+    """The rest of the file is not even read."""
     blocking = Sanitizer(Policy(inbound={Category.SECRET: Action.BLOCK}), Direction.INBOUND)
     out, passage = await passed(b"fine\n" * 100 + SECRET + b" more\n" * 1000, 50, blocking)
     assert passage.result.blocked

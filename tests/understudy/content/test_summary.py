@@ -9,7 +9,7 @@ from understudy.content.summary import LISTED, build_summary, count_by_kind, des
 
 
 def found(kind: str, action: Action, start: int = 0) -> Finding:
-    """One find."""
+    """Return a finding."""
     return Finding(kind, Category(kind.partition(".")[0]), start, start + 4, 1.0, "", "d", action)
 
 
@@ -32,7 +32,7 @@ def test_a_summary_reports_what_changed_the_text_or_gives_orders() -> None:
 
 
 @pytest.mark.parametrize(
-    ("findings", "omitted", "threshold", "told"),
+    ("findings", "omitted", "threshold", "built"),
     [
         ([], 0, 1, False),
         ([FLAGGED] * 5, 7, 1, False),
@@ -42,20 +42,19 @@ def test_a_summary_reports_what_changed_the_text_or_gives_orders() -> None:
         ([GONE], 1, 2, True),
     ],
 )
-def test_from_the_threshold_on(findings: list[Finding], omitted: int, threshold: int, told: bool) -> None:
+def test_from_the_threshold_on(findings: list[Finding], omitted: int, threshold: int, built: bool) -> None:
     """A summary is built from the threshold on, and only if there are findings to report."""
-    assert (build_summary("tool", findings, threshold, omitted=omitted) is not None) is told
+    assert (build_summary("tool", findings, threshold, omitted=omitted) is not None) is built
 
 
 def test_many_finds_are_counted_and_some_listed() -> None:
-    """An event stays small."""
     event = build_summary("tool", [GONE] * (LISTED + 50), 1, omitted=3, call_id="c")
     assert event is not None
     assert (len(event.findings), event.omitted, event.counts, event.call_id) == (LISTED, 53, {"secret": 250}, "c")
 
 
 def test_by_kind_and_action() -> None:
-    """The rows of a tool's card."""
+    """The rows of a tool call count findings by category, kind and action."""
     rows = count_by_kind([GONE, GONE, found("secret.github", Action.MASK), FLAGGED])
     assert rows == [
         {"category": "secret", "kind": "secret.github", "action": "mask", "count": 1},
@@ -63,21 +62,21 @@ def test_by_kind_and_action() -> None:
     ]
 
 
-def test_what_a_model_must_take_for_data() -> None:
+def test_suspect_texts() -> None:
     """Flagged instructions and unread parts make a text suspect."""
     assert [is_suspect([each]) for each in (GONE, FLAGGED, ORDER, UNREAD)] == [False, False, True, True]
     assert not is_suspect([found("injection.override", Action.REMOVE)])
 
 
-def test_why_something_is_blocked_is_said_in_words() -> None:
-    """Each reason once."""
+def test_blocked_categories_are_named() -> None:
+    """Each category is named once."""
     block = [found(kind, Action.BLOCK) for kind in ("secret.github", "secret.aws", "pii.email")]
     assert describe_blocked([*block, ORDER]) == "a secret and personal data"
     assert "not let pass" in describe_blocked([])
 
 
 def test_a_policy_that_cannot_be_loaded_is_reported_with_its_setting(tmp_path) -> None:
-    """No such file, not text, not a policy: the error names the setting."""
+    """For a missing file, binary data and an invalid policy the error names the setting."""
     binary, wrong = tmp_path / "a.toml", tmp_path / "b.toml"
     binary.write_bytes(b"\xff\xfe")
     wrong.write_text("[inbound]\nsecrets = 'remove'\n")

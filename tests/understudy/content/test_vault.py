@@ -20,14 +20,14 @@ ADA = "ada@example.org"
 
 
 def with_ada(vault: Vault, owner: str = "ada", thread: str = "t") -> str:
-    """The placeholder of an address, which is a thread's first."""
+    """Return placeholders with one address."""
     name = vault.get_or_create(owner, thread, is_new=True).assign("pii.email", ADA)
     assert name is not None
     return name
 
 
 def test_a_placeholder_means_something_in_its_own_thread_only() -> None:
-    """Not in another thread, not in another user's of the same name."""
+    """It is not restored in another thread, nor in another user's thread of the same id."""
     vault = Vault()
     assert with_ada(vault) == "[email-1]"
     vault.get_or_create("bob", "t", is_new=True)
@@ -39,14 +39,14 @@ def test_a_placeholder_means_something_in_its_own_thread_only() -> None:
 
 
 def test_in_a_thread_that_is_not_new_numbers_are_new() -> None:
-    """Its old placeholders are not known any more, and must not come to mean something else."""
+    """Numbers start high, so that unknown old placeholders never mean another text."""
     name = Vault().get_or_create("ada", "t", is_new=False).assign("pii.email", ADA)
     assert name is not None
     assert int(name.strip("[]").partition("-")[2]) > 1_000_000
 
 
 def test_the_threads_not_used_for_the_longest_make_room() -> None:
-    """And one thread has room for so many."""
+    """The number of threads, and of placeholders in one, is bounded."""
     vault = Vault(limit=2)
     with_ada(vault, thread="a")
     with_ada(vault, thread="b")
@@ -61,7 +61,7 @@ def test_the_threads_not_used_for_the_longest_make_room() -> None:
 
 
 def test_events_show_their_user_the_words_and_no_others() -> None:
-    """Their own message and the answer; what an agent thinks stays as it was stored."""
+    """The user's message and the answer are restored; other events stay as stored."""
     vault, usage = Vault(), Usage()
     with_ada(vault)
     around = Envelope(FinalResponse("", RunStatus.SUCCESS, usage), 0.0, 1, "t")
@@ -72,8 +72,8 @@ def test_events_show_their_user_the_words_and_no_others() -> None:
         AgentThinking("a", "[email-1]", 0.0): "[email-1]",
     }
     for event, text in shown.items():
-        told = vault.restore_envelope("ada", around.replace(event=event)).event
-        assert text in (getattr(told, name, None) for name in ("content", "message", "result", "thought"))
+        shown = vault.restore_envelope("ada", around.replace(event=event)).event
+        assert text in (getattr(shown, name, None) for name in ("content", "message", "result", "thought"))
         assert vault.restore_envelope("bob", around.replace(event=event)).event is event
         assert vault.restore_envelope("ada", around.replace(event=event, thread_id=None)).event is event
 
@@ -95,7 +95,7 @@ PIECES = [
 
 
 @given(st.lists(st.sampled_from(PIECES), max_size=8), st.integers(1, 7))
-def test_however_it_is_cut_the_same_is_restored(parts: list[str], size: int) -> None:
+def test_restoring_does_not_depend_on_the_pieces(parts: list[str], size: int) -> None:
     """The output in pieces equals that of the whole."""
     known = Placeholders()
     known.assign("pii.email", ADA)
@@ -104,7 +104,7 @@ def test_however_it_is_cut_the_same_is_restored(parts: list[str], size: int) -> 
     assert out == known.restore(text)
 
 
-def test_what_cannot_become_a_placeholder_does_not_wait() -> None:
+def test_text_that_cannot_become_a_placeholder_is_not_held() -> None:
     """Only the beginning of one is held back."""
     restoring = PlaceholderRestorer(Placeholders())
     assert restoring.feed("a [link") == "a "

@@ -1,4 +1,4 @@
-"""Programs of the sandbox that do not do as they should, for `test_worker`. Each request says how."""
+"""Misbehaving programs of the sandbox, for `test_worker`. Each request names the behaviour."""
 
 import resource
 import sys

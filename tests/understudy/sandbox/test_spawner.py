@@ -1,4 +1,4 @@
-"""Processes for foreign text reach nothing of the server, and there are only so many of them."""
+"""Processes for untrusted text are confined, and bounded in number and memory."""
 
 import ast
 import json
@@ -23,7 +23,7 @@ SECRET = "a-secret-of-thirty-two-characters"
 async def test_a_process_reaches_neither_the_database_nor_the_secret_nor_a_socket(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It tries: files of the data folder, the server's own environment and memory, sockets, programs, signals."""
+    """The probe tries files of the data folder, the server's environment and memory, sockets, programs and signals."""
     monkeypatch.setenv("UNDERSTUDY_SECRET", SECRET)
     monkeypatch.setenv("OPENAI_API_KEY", SECRET)
     database = tmp_path / "understudy.db"
@@ -41,7 +41,7 @@ async def test_a_process_reaches_neither_the_database_nor_the_secret_nor_a_socke
 
 
 async def test_without_the_sandbox_the_same_attempts_succeed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """So the report is able to say no: of a process that is not confined it names everything."""
+    """An unconfined probe reports every attempt as successful."""
     monkeypatch.setattr(spawner, "command", lambda: [sys.executable, "-c", UNCONFINED])
     monkeypatch.setattr(spawner, "environment", lambda: dict(os.environ))
     monkeypatch.setenv("UNDERSTUDY_SECRET", SECRET)
@@ -67,7 +67,7 @@ probe.main()
 
 
 async def test_files_that_are_handed_in_can_be_used(tmp_path: Path) -> None:
-    """One file to read, and a folder to make files in; the file beside stays out of reach."""
+    """One file can be read and one folder written; the file beside them cannot be read."""
     mine, other, folder = tmp_path / "mine", tmp_path / "other", tmp_path / "folder"
     mine.write_text("mine")
     other.write_text("other")
@@ -89,7 +89,6 @@ async def test_files_that_are_handed_in_can_be_used(tmp_path: Path) -> None:
 
 
 async def test_a_probe_that_cannot_start_counts_as_not_confined(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What is not known is not safe."""
     monkeypatch.setattr(spawner, "command", lambda: ["/bin/false"])
     assert await probe() == ConfinementReport()
     assert ConfinementReport().missing
@@ -105,10 +104,10 @@ async def test_a_probe_that_cannot_start_counts_as_not_confined(monkeypatch: pyt
         (ConfinementReport(), ["Landlock", "seccomp"]),
     ],
 )
-async def test_what_is_missing_is_logged_once(
+async def test_missing_confinement_is_logged_once(
     report: ConfinementReport, words: list[str], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """At the first server of a process, and not when all is there."""
+    """The warning comes at the first server of a process, and only if a means is missing."""
 
     async def found() -> ConfinementReport:
         return report
@@ -123,13 +122,13 @@ async def test_what_is_missing_is_logged_once(
 
 
 async def test_memory_is_bounded() -> None:
-    """A process that takes more than its bound ends by itself."""
+    """A process that exceeds its bound ends by itself."""
     ended = await spawner.run(Program(PROBE.module, 8 * MIB), b"{}")
     assert ended.returncode != 0
 
 
 def test_a_process_with_threads_is_not_confined_by_halves() -> None:
-    """Landlock would leave the other threads as they are."""
+    """Confinement raises, because Landlock would not cover the other threads."""
     code = "import threading; threading.Thread(target=threading.Event().wait, daemon=True).start();"
     code += "from understudy.sandbox.confine import confine; confine([], [])"
     ended = subprocess.run([sys.executable, "-c", code], capture_output=True, check=False)
@@ -137,7 +136,7 @@ def test_a_process_with_threads_is_not_confined_by_halves() -> None:
 
 
 def test_nothing_else_of_the_server_starts_processes() -> None:
-    """Whatever handles foreign text in a process of its own does so by way of the sandbox."""
+    """Only the sandbox calls functions that start processes."""
     starts = {"run_process", "open_process", "Popen", "system", "fork", "posix_spawn", "check_output"}
     found = {
         str(path.relative_to(Path(understudy.__file__).parent))
@@ -149,8 +148,8 @@ def test_nothing_else_of_the_server_starts_processes() -> None:
     assert found == {"sandbox/spawner.py", "sandbox/probe.py", "sandbox/worker.py"}
 
 
-async def test_only_so_many_processes_have_a_place() -> None:
-    """By their number and by their bytes, in order of arrival; who is cancelled in line leaves it."""
+async def test_processes_are_bounded_by_number_and_bytes() -> None:
+    """Number and bytes are bounded, calls are served in order, and a cancelled call leaves the queue."""
     places, begun = ProcessLimiter(processes=2, memory=10), list[int]()
     free = [trio.Event() for _ in range(5)]
 
@@ -192,13 +191,12 @@ async def test_only_so_many_processes_have_a_place() -> None:
 
 
 def test_every_program_fits() -> None:
-    """Also on a small machine, and a server never has more processes than it says."""
+    """All programs fit on a small machine, and the number of processes is bounded."""
     assert ProcessLimiter().processes == PROCESSES
     assert LARGEST <= ProcessLimiter().memory <= PROCESSES * LARGEST
 
 
 async def test_a_cancelled_call_has_ended_its_process_when_it_returns(monkeypatch: pytest.MonkeyPatch) -> None:
-    """It is killed, and waited for."""
     killed: list[trio.Process] = []
     kill = spawner._kill
 

@@ -1,4 +1,4 @@
-"""Processes that answer many requests: one that fails is replaced, whatever it does, within a bounded time."""
+"""Processes that answer many requests: a failing one is replaced within a bounded time."""
 
 import os
 import time
@@ -23,15 +23,15 @@ def workers() -> Iterator[Workers]:
 
 
 def test_a_process_answers_many_requests(workers: Workers) -> None:
-    """One after the other, and large ones: both pipes are filled more than once."""
+    """Large requests and replies fill both pipes more than once."""
     large = "é" * 3_000_000
     assert [workers.ask(each, 20) for each in (1, None, large, {"a": [1.5]})] == [1, None, large, {"a": [1.5]}]
     assert len(workers.idle) == 1
 
 
 @pytest.mark.parametrize("request_", ["work for ever", "end", "announce too much", "no json", "memory"])
-def test_one_that_fails_has_ended_and_is_replaced(workers: Workers, request_: str) -> None:
-    """The system ends one that works without end; the others are killed here."""
+def test_a_failed_process_is_replaced(workers: Workers, request_: str) -> None:
+    """A crashed, misbehaving or killed process is replaced at the next request."""
     assert workers.ask("ready", 20) == "ready"
     (pid,) = workers.idle
     began = time.monotonic()
@@ -44,23 +44,23 @@ def test_one_that_fails_has_ended_and_is_replaced(workers: Workers, request_: st
     assert workers.ask("again", 20) == "again"
 
 
-def test_one_that_takes_too_long_is_killed(workers: Workers) -> None:
-    """By the wall clock: whatever it waits for."""
+def test_a_slow_process_is_killed(workers: Workers) -> None:
+    """The limit is wall-clock time."""
     assert workers.ask("ready", 20) == "ready"
     with pytest.raises(WorkerFailed, match="too long"):
         workers.ask("work for ever", 0.05)
     assert workers.idle == []
 
 
-def test_one_that_cannot_start_is_an_answer(workers: Workers, monkeypatch: pytest.MonkeyPatch) -> None:
-    """When the machine has no process left, say."""
+def test_a_failed_start_is_reported(workers: Workers, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A failed start raises `WorkerFailed`."""
     monkeypatch.setattr("sys.executable", "/nowhere/python")
     with pytest.raises(WorkerFailed, match="No such file"):
         workers.ask("ready", 20)
 
 
 def test_a_process_ends_with_the_server() -> None:
-    """Its input ends then, and so does it."""
+    """A process ends when its input ends."""
     worker = SandboxWorker(PROGRAM)
     assert worker.ask(b'"ready"', 20) == "ready"
     worker.process.stdin.close()

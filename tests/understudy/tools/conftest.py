@@ -10,7 +10,7 @@ from understudy.tools import StoredFile, ToolContext
 
 
 class FilesOf:
-    """The files of one user, by id: what `Files` promises, on a folder."""
+    """An implementation of `Files` for one user, on a folder."""
 
     def __init__(self, files: dict[str, StoredFile], folder: Path) -> None:
         self.files = files

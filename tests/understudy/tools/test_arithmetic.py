@@ -1,4 +1,4 @@
-"""`calculate`: exact where that can be, refused with a sentence where there is no value."""
+"""`calculate`: exact whenever possible, refused with a sentence if there is no value."""
 
 import time
 from decimal import Decimal
@@ -12,7 +12,7 @@ from understudy.tools.arithmetic import calculate, evaluate
 
 
 def result(expression: str) -> str:
-    """The digits of the result."""
+    """Return the digits of the result."""
     return calculate(expression).value["result"]
 
 
@@ -55,12 +55,11 @@ def result(expression: str) -> str:
     ],
 )
 def test_values(expression: str, expected: str) -> None:
-    """Arithmetic reads as people write it."""
     assert result(expression) == expected
 
 
 @pytest.mark.parametrize(
-    ("expression", "told"),
+    ("expression", "message"),
     [
         ("1/0", "division by zero"),
         ("5 % (1-1)", "division by zero"),
@@ -86,17 +85,17 @@ def test_values(expression: str, expected: str) -> None:
         ("1" * 1001, "1,000 characters"),
     ],
 )
-def test_refusals(expression: str, told: str) -> None:
-    """What has no value, or would take too long, is refused with a sentence, and at once."""
+def test_refusals(expression: str, message: str) -> None:
+    """An expression without a value, or beyond a bound, is refused at once, with a sentence."""
     before = time.perf_counter()
-    with pytest.raises(ToolError, match=told) as caught:
+    with pytest.raises(ToolError, match=message) as caught:
         evaluate(expression)
     assert caught.value.code == "invalid_arguments"
     assert time.perf_counter() - before < 0.2
 
 
 def test_a_rounded_result_says_so() -> None:
-    """`=` is only for results that are all there."""
+    """An exact result has `=`, a rounded one `≈`."""
     assert calculate("1/4").summary == "1/4 = 0.25"
     assert calculate("1/3*3").summary == "1/3*3 ≈ 1"
     assert calculate("2/3").value["exact"] is False
@@ -104,7 +103,7 @@ def test_a_rounded_result_says_so() -> None:
 
 @given(st.integers(-(10**30), 10**30), st.integers(-(10**30), 10**30))
 def test_whole_numbers_are_exact(a: int, b: int) -> None:
-    """Whole numbers follow Python's, however long."""
+    """Results equal Python's for integers of any length."""
     assert evaluate(f"({a}) * ({b}) - ({a})") == (a * b - a, True)
     if b:
         assert evaluate(f"({a}) // ({b})")[0] == a // b
@@ -113,7 +112,6 @@ def test_whole_numbers_are_exact(a: int, b: int) -> None:
 
 @given(st.decimals(-1000, 1000, places=3), st.decimals(-1000, 1000, places=3))
 def test_decimals_divide_with_the_sign_of_the_divisor(a: Decimal, b: Decimal) -> None:
-    """Quotient and remainder of decimals fit together."""
     if b:
         quotient, remainder = evaluate(f"({a:f}) // ({b:f})")[0], evaluate(f"({a:f}) % ({b:f})")[0]
         assert quotient * b + remainder == a
@@ -122,9 +120,9 @@ def test_decimals_divide_with_the_sign_of_the_divisor(a: Decimal, b: Decimal) ->
 
 @given(st.text("0123456789+-*/%^(),. esqrtpiof×", max_size=40))  # noqa: RUF001
 def test_any_text_is_a_number_or_a_sentence(text: str) -> None:
-    """No text gets anything but a result or a `ToolError`."""
+    """Random text gives a result or a `ToolError`."""
     try:
-        told = calculate(text).value["result"]
+        shown = calculate(text).value["result"]
     except ToolError as error:
-        told = error.message
-    assert told
+        shown = error.message
+    assert shown

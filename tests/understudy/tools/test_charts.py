@@ -1,4 +1,4 @@
-"""`chart_table`: what is drawn, and that nothing but a drawing comes out."""
+"""`chart_table`: the chosen chart and its points, as SVG without active content."""
 
 import json
 import re
@@ -26,12 +26,12 @@ ORDERS = "ordered,region,Total Amount,age\n" + "".join(
 
 
 async def chart(context: ToolContext, **arguments: object) -> ToolResult:
-    """The chart of file ``f``."""
+    """Return the chart of file ``f``."""
     return await chart_table.call({"file_id": "f", **arguments}, context)
 
 
 async def points(context: ToolContext, **arguments: object) -> list[tuple[object, object]]:
-    """Its points."""
+    """Return the points of the chart of file ``f``."""
     result = await chart(context, **arguments)
     return [(each["x"], each["y"]) for each in result.value["points"]]
 
@@ -55,7 +55,7 @@ SMALL = "day,place,n\n2024-01-05,a,1\n2024-01-20,b,2\n2024-03-01,a,4\n2025-03-01
     ],
 )
 async def test_points(attach: Attach, arguments: dict[str, object], expected: list[object]) -> None:
-    """Sums by default, counts without a measure, steps of time where a date is there for them."""
+    """Values are summed by default, rows counted without a measure, and dates grouped by steps of time."""
     assert await points(attach("a.csv", SMALL), **arguments) == expected
 
 
@@ -83,7 +83,7 @@ async def test_kinds_are_drawn(attach: Attach, arguments: dict[str, object], kin
 
 
 async def test_many_points_are_cut_and_said_to_be(attach: Attach) -> None:
-    """Bars, slices and single points have bounds, and the notes tell."""
+    """Bars, slices and points are bounded, and notes name the omission."""
     context = attach("a.csv", "k,v,w\n" + "".join(f"k{n},{n},{n * 7 % 13}\n" for n in range(1_000)))
     bars = await chart(context, x="k", y="v")
     assert (len(bars.value["points"]), bars.value["points"][0]) == (40, {"x": "k999", "y": 999})
@@ -108,7 +108,7 @@ EVIL = (
 
 @pytest.mark.parametrize("kind", ["bar", "pie", "line", "point", "area"])
 async def test_markup_in_the_data_stays_text(attach: Attach, kind: str) -> None:
-    """Names and values of the user are escaped: the SVG holds shapes and text, nothing that runs or loads."""
+    """Names and values are escaped: the SVG has only shapes and text."""
     result = await chart(attach("e.csv", EVIL), x="<script>alert(1)</script>", y="v", kind=kind)
     assert result.visualization is not None
     svg = result.visualization["svg"]
@@ -122,7 +122,7 @@ async def test_markup_in_the_data_stays_text(attach: Attach, kind: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("arguments", "code", "told"),
+    ("arguments", "code", "message"),
     [
         ({"x": "nope"}, "query_failed", "no column “nope”. The table has “ordered”"),
         ({"x": "region", "y": "nope"}, "query_failed", "no column “nope”"),
@@ -131,16 +131,18 @@ async def test_markup_in_the_data_stays_text(attach: Attach, kind: str) -> None:
         ({"x": "region", "y": "age", "aggregate": "mode"}, "invalid_arguments", "none of sum"),
     ],
 )
-async def test_wrong_wishes_are_told(attach: Attach, arguments: dict[str, object], code: str, told: str) -> None:
-    """A sentence that says what there is instead."""
+async def test_invalid_arguments_are_refused(
+    attach: Attach, arguments: dict[str, object], code: str, message: str
+) -> None:
+    """The error names the valid columns, aggregates or kinds."""
     with pytest.raises(ToolError) as caught:
         await chart(attach("a.csv", ORDERS), **arguments)
     assert caught.value.code == code
-    assert told in caught.value.message
+    assert message in caught.value.message
 
 
 async def test_nothing_to_draw(attach: Attach) -> None:
-    """An empty table, and a pie of losses, have no chart."""
+    """An empty table and a pie of negative amounts have no chart."""
     with pytest.raises(ToolError, match="nothing to draw"):
         await chart(attach("a.csv", "a,b\n"), x="a")
     with pytest.raises(ToolError, match="below zero"):
@@ -148,13 +150,12 @@ async def test_nothing_to_draw(attach: Attach) -> None:
 
 
 async def test_a_month_without_a_date_is_an_unknown_column(attach: Attach) -> None:
-    """The word alone does not make a date."""
     with pytest.raises(ToolError, match="no column “month”"):
         await chart(attach("a.csv", "a,b\nx,1\n"), x="month")
 
 
 async def test_the_result_is_small(attach: Attach) -> None:
-    """What the model reads is the points, not the drawing."""
+    """The value has the points, not the drawing."""
     result = await chart(attach("a.csv", ORDERS), x="age", y="Total Amount")
     assert len(json.dumps(result.value)) < 10_000
 
@@ -165,7 +166,7 @@ BARS = {"data": {"values": [{"x": "a", "y": 1}]}, "mark": "bar", "encoding": {"x
 async def test_the_drawing_process_does_not_have_the_servers_environment(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The secret of all sessions stands there, and keys of model providers."""
+    """Session secrets and providers' keys in the environment are not passed on."""
     interpreter, seen = tmp_path / "interpreter", tmp_path / "environment"
     interpreter.write_text(f'#!/bin/sh\nenv > {seen}\nexec {sys.executable} "$@"\n')
     interpreter.chmod(0o700)
@@ -177,7 +178,7 @@ async def test_the_drawing_process_does_not_have_the_servers_environment(
 
 
 async def test_drawing_has_a_bound_of_memory(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
-    """A process that wants more ends, and the user is told that it failed."""
+    """A process beyond its bound ends, and the call fails as `tool_failed`."""
     monkeypatch.setattr(charts, "DRAWING", evolve(charts.DRAWING, memory=100_000_000))
     with pytest.raises(ToolError, match="could not be drawn") as caught:
         await render(BARS, "ada")
@@ -186,7 +187,7 @@ async def test_drawing_has_a_bound_of_memory(monkeypatch: pytest.MonkeyPatch, ca
 
 
 async def test_drawing_has_a_bound_of_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The process is killed, and its place is free again."""
+    """A late process is killed, and its permit is released."""
     monkeypatch.setattr(charts, "DRAWING_S", 0.05)
     for _ in range(2):
         with pytest.raises(ToolError, match="took longer than") as caught:
@@ -195,7 +196,7 @@ async def test_drawing_has_a_bound_of_time(monkeypatch: pytest.MonkeyPatch) -> N
 
 
 async def test_one_users_charts_leave_places_to_others(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Eight at once of one user are drawn two at a time."""
+    """Eight concurrent charts of one user are drawn two at a time."""
     running, most, drawn = 0, 0, 0
 
     async def run(*_: Any, **__: Any) -> Any:

@@ -9,7 +9,7 @@ from understudy.tools.finance import compare_scenarios, internal_rate, payback, 
 
 
 def test_present_value_leaves_the_first_flow_alone() -> None:
-    """Time 0 is now: -100 and 110 in a year at 10 % are worth nothing."""
+    """The flow of time 0 is not discounted: -100 now and 110 in a year at 10 % have the value 0."""
     assert present_value([-100, 110], 0.10) == pytest.approx(0)
     assert present_value([-1000, 400, 500, 600], 0.08) == pytest.approx(
         -1000 + 400 / 1.08 + 500 / 1.08**2 + 600 / 1.08**3
@@ -29,12 +29,12 @@ def test_present_value_leaves_the_first_flow_alone() -> None:
     ],
 )
 def test_payback(flows: list[float], periods: float | None) -> None:
-    """Flows come evenly over their period; what never comes back has no payback."""
+    """Flows are spread evenly over their period; an unrecovered outlay has no payback."""
     assert payback(flows) == (None if periods is None else pytest.approx(periods))
 
 
 def test_return_on_investment() -> None:
-    """Gain over outlay; none without an outlay."""
+    """The result is gain over outlay, or None without an outlay."""
     assert return_on_investment([-1000, 400, 500, 600]) == pytest.approx(0.5)
     assert return_on_investment([-100, -100, 100]) == pytest.approx(-0.5)
     assert return_on_investment([100, 100]) is None
@@ -45,15 +45,15 @@ def test_return_on_investment() -> None:
     [([100, 100], "same sign"), ([-100, 230, -132], "more than once"), ([-1, 1e6], "above 10,000 %")],
 )
 def test_no_internal_rate_without_a_reason(flows: list[float], why: str) -> None:
-    """Where a rate would mean nothing, none is given."""
-    rate, told = internal_rate(flows)
+    """A missing rate has a reason."""
+    rate, reason = internal_rate(flows)
     assert rate is None
-    assert why in told
+    assert why in reason
 
 
 @given(st.lists(st.floats(-1e6, -1), min_size=1, max_size=4), st.lists(st.floats(1, 1e6), min_size=1, max_size=12))
 def test_the_internal_rate_makes_the_present_value_nothing(outlays: list[float], returns: list[float]) -> None:
-    """By its definition, for any plan that pays first and earns later."""
+    """At the rate, the present value of outlays followed by returns is zero."""
     flows = [*outlays, *returns]
     rate, _ = internal_rate(flows)
     if rate is not None:
@@ -62,7 +62,7 @@ def test_the_internal_rate_makes_the_present_value_nothing(outlays: list[float],
 
 
 def test_scenarios_side_by_side() -> None:
-    """The best by present value comes first, and the summary says by how much."""
+    """Scenarios are ranked by present value, and the summary has the difference."""
     result = compare_scenarios({"Build": [-1000, 400, 500, 600], "Buy": [-700, 300, 300, 300]}, 8)
     assert result.value["ranking"] == ["Build", "Buy"]
     build = result.value["scenarios"][0]
@@ -75,7 +75,7 @@ def test_scenarios_side_by_side() -> None:
 
 
 @pytest.mark.parametrize(
-    ("scenarios", "rate", "told"),
+    ("scenarios", "rate", "message"),
     [
         ({}, 8, "no scenario"),
         ({"a": [1.0]}, 8, "“a” needs two"),
@@ -87,8 +87,7 @@ def test_scenarios_side_by_side() -> None:
         ({str(n): [-1.0, 2.0] for n in range(21)}, 8, "At most 20"),
     ],
 )
-def test_bad_input_is_told_in_a_sentence(scenarios: dict[str, list[float]], rate: float, told: str) -> None:
-    """Every refusal names what is wrong."""
-    with pytest.raises(ToolError, match=told) as caught:
+def test_bad_input_is_refused_with_a_sentence(scenarios: dict[str, list[float]], rate: float, message: str) -> None:
+    with pytest.raises(ToolError, match=message) as caught:
         compare_scenarios(scenarios, rate)
     assert caught.value.code == "invalid_arguments"

@@ -1,4 +1,4 @@
-"""`save_note`: a note becomes a file of the user's, under a name that says what is in it."""
+"""`save_note`: a note becomes a file of the user."""
 
 from collections.abc import Callable
 
@@ -9,7 +9,7 @@ from understudy.tools.notes import MAX_NOTE, MAX_TITLE, save_note
 
 
 async def test_a_note_is_kept_whole(attach: Callable[..., ToolContext]) -> None:
-    """What the file holds is what was said, under its first words."""
+    """The file has the whole text; its name is the first words."""
     context = attach()
     result = await save_note.call({"text": "Buy milk, eggs and a large loaf of bread\nSoon."}, context)
     file = await context.files.get(result.value["file_id"])
@@ -22,14 +22,14 @@ async def test_a_note_is_kept_whole(attach: Callable[..., ToolContext]) -> None:
     ("title", "name"), [("Shopping", "Shopping.txt"), ("x" * 200, "x" * MAX_TITLE + ".txt"), ("a\nb. ", "a b.txt")]
 )
 async def test_a_title_names_it(attach: Callable[..., ToolContext], title: str, name: str) -> None:
-    """In one line, not too long, with one full stop before the ending."""
+    """The title becomes one short line with a single full stop before the suffix."""
     result = await save_note.call({"text": "Buy milk", "title": title}, attach())
     assert result.value["name"] == name
 
 
 @pytest.mark.parametrize("text", ["", " \n", "x" * (MAX_NOTE + 1), "\ud800"])
-async def test_what_is_no_note_is_refused(attach: Callable[..., ToolContext], text: str) -> None:
-    """Nothing, too much, and what is no text."""
+async def test_an_invalid_note_is_refused(attach: Callable[..., ToolContext], text: str) -> None:
+    """Empty, overlong and unencodable texts are refused."""
     context = attach()
     with pytest.raises(ToolError) as refused:
         await save_note.call({"text": text, "title": "t"}, context)
@@ -37,5 +37,5 @@ async def test_what_is_no_note_is_refused(attach: Callable[..., ToolContext], te
 
 
 def test_it_never_writes_unasked() -> None:
-    """Its calls need consent, whatever they are called with."""
+    """Every call needs approval."""
     assert save_note.approval_mode == "always"

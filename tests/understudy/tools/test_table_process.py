@@ -1,4 +1,4 @@
-"""Tables are worked on by processes that are bounded, killed in time, and leave nothing behind."""
+"""Tables are processed in processes that are bounded, killed in time, and leave nothing behind."""
 
 import json
 import os
@@ -35,7 +35,7 @@ async def file(attach: Attach) -> StoredFile:
 
 @pytest.fixture
 def killed(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[int]]:
-    """The processes that were killed while they ran; none of them is left at the end."""
+    """Collect the processes killed while running; at the end, none is left."""
     pids: list[int] = []
     kill = spawner._kill
 
@@ -52,7 +52,7 @@ def killed(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[int]]:
 
 
 def query(file: StoredFile, sql: str, owner: str = "ada", **limits: Any) -> Any:
-    """Ask for at most ten rows."""
+    """Run a query for at most ten rows."""
     return ask_table(file, owner, "query", (sql, 10), Answer, **limits)
 
 
@@ -65,8 +65,8 @@ def query(file: StoredFile, sql: str, owner: str = "ada", **limits: Any) -> Any:
     ],
 )
 async def test_a_query_that_eats_memory_is_refused_and_the_server_does_not_grow(file: StoredFile, sql: str) -> None:
-    """DuckDB's own limit does not hold for strings within an expression; that of the process does."""
-    before, children = (resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+    """The process's limit covers strings within an expression, which DuckDB's own limit does not."""
+    before, children = (resource.getrusage(each).ru_maxrss for each in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
     started = time.perf_counter()
     with pytest.raises(ToolError, match="more memory than a query may use") as caught:
         await query(file, sql, memory=300 * MIB)
@@ -79,7 +79,7 @@ async def test_a_query_that_eats_memory_is_refused_and_the_server_does_not_grow(
 
 
 async def test_a_late_query_is_killed(file: StoredFile, killed: list[int]) -> None:
-    """The limit ends the process, and is told as a timeout."""
+    """The process is killed, and the error is `tool_timeout`."""
     with trio.fail_after(5), pytest.raises(ToolError, match=r"longer than 0\.5 seconds") as caught:
         await query(file, ENDLESS, limit_s=0.5)
     assert caught.value.code == "tool_timeout"
@@ -87,7 +87,7 @@ async def test_a_late_query_is_killed(file: StoredFile, killed: list[int]) -> No
 
 
 async def test_a_function_that_nothing_interrupts_is_killed(file: StoredFile, killed: list[int]) -> None:
-    """One long step of DuckDB, which never looks whether it should stop."""
+    """A single long step of DuckDB, which ignores interrupts, is killed."""
     first, second = (f"replace(repeat('a', 200), 'a', repeat('{letter}', 1000))" for letter in "bc")
     started = time.perf_counter()
     with pytest.raises(ToolError, match="longer than"):
@@ -96,8 +96,8 @@ async def test_a_function_that_nothing_interrupts_is_killed(file: StoredFile, ki
     assert len(killed) == 1
 
 
-async def test_a_process_that_nobody_watches_any_more_ends(file: StoredFile, tmp_path: Path) -> None:
-    """Should the server itself be killed, the system ends the process by the processor time it has used."""
+async def test_a_process_without_its_server_ends(file: StoredFile, tmp_path: Path) -> None:
+    """The system ends a process whose server has died by its limit of processor time."""
     folder = tmp_path / "folder"
     folder.mkdir()
     (folder / GIVEN).symlink_to(file.path)
@@ -110,7 +110,7 @@ async def test_a_process_that_nobody_watches_any_more_ends(file: StoredFile, tmp
 async def test_a_cancelled_query_has_ended_when_the_call_returns(
     file: StoredFile, killed: list[int], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Nothing runs on in the background, and nothing is left in the folder for temporary files."""
+    """The process has ended, and its temporary folder is removed."""
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     before = os.listdir(tmp_path)
     started = time.perf_counter()
@@ -123,7 +123,7 @@ async def test_a_cancelled_query_has_ended_when_the_call_returns(
 
 
 async def test_a_call_that_is_cancelled_at_once_returns(file: StoredFile) -> None:
-    """Also before there is a process."""
+    """The call is cancelled before it has a process."""
     with trio.fail_after(5):
         with trio.CancelScope() as scope:
             scope.cancel()
@@ -131,8 +131,8 @@ async def test_a_call_that_is_cancelled_at_once_returns(file: StoredFile) -> Non
         assert scope.cancelled_caught
 
 
-async def test_one_users_endless_queries_keep_nobody_else_waiting(file: StoredFile, killed: list[int]) -> None:
-    """Ten of them, and another user has an answer at once, while eight still wait for a place."""
+async def test_endless_queries_of_one_user_do_not_delay_another(file: StoredFile, killed: list[int]) -> None:
+    """With ten endless queries of one user, eight wait, and another user is answered at once."""
     async with trio.open_nursery() as nursery:
         for _ in range(10):
             nursery.start_soon(query, file, ENDLESS)
@@ -156,25 +156,23 @@ async def test_a_user_with_too_many_waiting_calls_is_refused(file: StoredFile) -
 
 
 async def test_waiting_for_a_place_is_not_time_of_the_query(file: StoredFile) -> None:
-    """Three queries of one user, each as long as its limit: the third is late by itself, not by the others."""
-    told: list[float] = []
+    """Three queries of one user each time out by themselves: the third's time starts with its permit."""
+    ended_at: list[float] = []
     begun = time.perf_counter()
 
     async def ask() -> None:
         with pytest.raises(ToolError, match="longer than"):
             await query(file, ENDLESS, limit_s=0.4)
-        told.append(time.perf_counter() - begun)
+        ended_at.append(time.perf_counter() - begun)
 
     async with trio.open_nursery() as nursery:
         for _ in range(3):
             nursery.start_soon(ask)
-    assert told[2] >= 0.8
+    assert ended_at[2] >= 0.8
 
 
-async def test_what_nobody_expected_is_logged_and_told_as_such(
-    file: StoredFile, caplog: pytest.LogCaptureFixture
-) -> None:
-    """The user learns that it failed, the log why."""
+async def test_an_unexpected_fault_is_logged_and_reported(file: StoredFile, caplog: pytest.LogCaptureFixture) -> None:
+    """The user learns that the call failed; the log has the reason."""
     with pytest.raises(ToolError, match="could not be worked on") as caught:
         await ask_table(file, "ada", "nothing", (), Answer)
     assert caught.value.code == "tool_failed"
@@ -185,7 +183,7 @@ async def test_what_nobody_expected_is_logged_and_told_as_such(
 async def test_the_process_does_not_have_the_servers_environment(
     file: StoredFile, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Keys of model providers stand there; a way around the gate would find nothing."""
+    """Keys of model providers in the server's environment are not passed on."""
     seen: list[bytes] = []
 
     async def look(process: trio.Process) -> None:

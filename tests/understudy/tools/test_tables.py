@@ -19,7 +19,7 @@ SALES = "region,amount,day\nN,1.5,2024-01-01\nS,2,2024-02-01\nS,2,2024-02-01\n"
 
 
 async def rows(context: ToolContext, sql: str = "SELECT * FROM data") -> list[list[object]]:
-    """What the query gives."""
+    """Return the rows of a query."""
     result = await query_table.call({"file_id": "f", "sql": sql}, context)
     return result.value["rows"]
 
@@ -45,18 +45,18 @@ async def rows(context: ToolContext, sql: str = "SELECT * FROM data") -> list[li
     ],
 )
 async def test_files_are_read(attach: Attach, name: str, content: str | bytes, expected: list[object]) -> None:
-    """Separators, encodings, decimal commas and JSON are found out by looking at the content."""
+    """Separators, encodings, decimal commas and JSON are detected from the content."""
     assert await rows(attach(name, content)) == expected
 
 
 async def test_parquet_is_read_whatever_its_name(attach: Attach, tmp_path: Path) -> None:
-    """Parquet says what it is in its first bytes."""
+    """Parquet is detected by its first bytes."""
     duckdb.connect().execute(f"COPY (SELECT range AS a FROM range(3)) TO '{tmp_path}/p' (FORMAT parquet)").fetchall()
     assert await rows(attach("p.csv", (tmp_path / "p").read_bytes())) == [[0], [1], [2]]
 
 
 @pytest.mark.parametrize(
-    ("name", "content", "told"),
+    ("name", "content", "message"),
     [
         ("a.csv", "", "empty"),
         ("a.csv", " \n ", "empty"),
@@ -70,10 +70,10 @@ async def test_parquet_is_read_whatever_its_name(attach: Attach, tmp_path: Path)
         ("a.csv", "a,b\n1,2\n3\n4,5,6\n", "one of its rows does not fit the rest"),
     ],
 )
-async def test_what_is_no_table_is_told(attach: Attach, name: str, content: str | bytes, told: str) -> None:
-    """A sentence says why, names the file and never where it is kept."""
+async def test_a_file_without_a_table_is_refused(attach: Attach, name: str, content: str | bytes, message: str) -> None:
+    """The error names the reason and the file, never its path."""
     context = attach(name, content)
-    with pytest.raises(ToolError, match=told) as caught:
+    with pytest.raises(ToolError, match=message) as caught:
         await rows(context)
     assert caught.value.code == "invalid_table"
     assert name in caught.value.message
@@ -81,7 +81,7 @@ async def test_what_is_no_table_is_told(attach: Attach, name: str, content: str 
 
 
 async def test_another_users_file_is_not_there(attach: Attach) -> None:
-    """An id that is not this user's is as unknown as one that never was."""
+    """Another user's file and an unknown id give the same error."""
     with pytest.raises(ToolError, match="no attached file") as caught:
         await query_table.call({"file_id": "g", "sql": "SELECT 1"}, attach("a.csv", SALES))
     assert caught.value.code == "not_found"
@@ -104,7 +104,7 @@ async def test_another_users_file_is_not_there(attach: Attach) -> None:
     ],
 )
 async def test_queries(attach: Attach, sql: str, expected: list[object]) -> None:
-    """Reading queries give plain JSON."""
+    """Reading queries return plain JSON."""
     expected = json.loads(json.dumps(expected).replace("9007199254740993", '"9007199254740993"'))
     assert await rows(attach("a.csv", SALES), sql) == expected
 
@@ -150,14 +150,14 @@ async def test_queries(attach: Attach, sql: str, expected: list[object]) -> None
     ],
 )
 async def test_only_one_reading_query_runs(attach: Attach, sql: str) -> None:
-    """Whatever writes, waits, or reaches outside the table is refused."""
+    """Queries that write, wait, or reach outside the table are refused."""
     with pytest.raises(ToolError) as caught:
         await rows(attach("a.csv", SALES), sql)
     assert caught.value.code == "query_refused"
 
 
 async def test_below_the_gate_files_are_closed_too(attach: Attach) -> None:
-    """Should a query slip through, DuckDB itself may neither read, nor write, nor be told otherwise."""
+    """Without the policy, DuckDB itself still refuses files, writes and settings."""
     file = await attach("a.csv", SALES).files.get("f")
     table = open_table(file.name, file.path, file.path.parent)
     for sql in (
@@ -173,7 +173,7 @@ async def test_below_the_gate_files_are_closed_too(attach: Attach) -> None:
 
 
 @pytest.mark.parametrize(
-    ("sql", "told"),
+    ("sql", "message"),
     [
         ("SELECT amout FROM data", "no column “amout”. The table has “amount”, “region”, “day”"),
         ("SELECT from", "syntax error"),
@@ -185,17 +185,17 @@ async def test_below_the_gate_files_are_closed_too(attach: Attach) -> None:
         ("SELECT string_agg(repeat('x', 1000), '') FROM range(100000000)", "memory"),
     ],
 )
-async def test_a_wrong_query_is_told(attach: Attach, sql: str, told: str) -> None:
-    """One sentence, with the likely column first; no path and no stack."""
+async def test_a_faulty_query_is_explained(attach: Attach, sql: str, message: str) -> None:
+    """The error is one sentence, with likely columns first, without paths."""
     with pytest.raises(ToolError) as caught:
         await rows(attach("a.csv", SALES), sql)
     assert caught.value.code == "query_failed"
-    assert told in caught.value.message
+    assert message in caught.value.message
     assert "\n" not in caught.value.message
 
 
 async def test_rows_are_limited_and_said_to_be(attach: Attach) -> None:
-    """A thousand rows, or fewer when asked; long texts are cut before that."""
+    """At most 1,000 rows, or `limit`, are returned; very long rows are cut earlier."""
     context = attach("a.csv", "n\n" + "\n".join(map(str, range(3_000))))
     result = await query_table.call({"file_id": "f", "sql": "FROM data ORDER BY n"}, context)
     assert (len(result.value["rows"]), result.value["truncated"]) == (1_000, True)
@@ -210,7 +210,7 @@ async def test_rows_are_limited_and_said_to_be(attach: Attach) -> None:
 
 
 async def test_two_users_never_see_each_other(attach: Attach) -> None:
-    """Calls at the same time each have a table of their own."""
+    """Concurrent calls each have their own table."""
     seen: dict[str, list[list[object]]] = {}
 
     async def ask(who: str, context: ToolContext) -> None:
@@ -223,7 +223,7 @@ async def test_two_users_never_see_each_other(attach: Attach) -> None:
 
 
 async def test_a_profile(attach: Attach) -> None:
-    """Counts, ranges and the most frequent values, column by column."""
+    """The profile has counts, ranges and the most frequent values of each column."""
     result = await profile_table.call({"file_id": "f"}, attach("a.csv", SALES + ",,\n"))
     value = result.value
     assert (value["rows"], value["column_count"], value["duplicate_rows"]) == (4, 3, 1)
@@ -242,14 +242,14 @@ async def test_a_profile(attach: Attach) -> None:
 
 @pytest.mark.parametrize("content", ["a,b\n", "a\n\n\n", "a\n1\ninf\nnan\n", 'a"b\n1\n', "a\n1e300\n-1e300\n"])
 async def test_odd_tables_have_a_profile(attach: Attach, content: str) -> None:
-    """Empty ones, ones without a value, numbers that are none, names with quotes."""
+    """Empty tables, infinite numbers and quotes in names are described, too."""
     result = await profile_table.call({"file_id": "f"}, attach("a.csv", content))
     assert json.dumps(result.value, allow_nan=False)
 
 
 @pytest.mark.slow
 async def test_a_wide_table_has_a_profile_of_bounded_size(attach: Attach) -> None:
-    """The first 200 columns of 300, and a note about the rest."""
+    """200 of 300 columns are described, and a note says so."""
     names = ",".join(f"c{n}" for n in range(300))
     content = names + "\n" + "\n".join(",".join(["x" * 200] * 300) for _ in range(20))
     result = await profile_table.call({"file_id": "f"}, attach("a.csv", content))
@@ -260,7 +260,7 @@ async def test_a_wide_table_has_a_profile_of_bounded_size(attach: Attach) -> Non
 
 @pytest.mark.slow
 async def test_a_large_table_takes_seconds_at_most(tmp_path: Path, attach: Attach) -> None:
-    """Two hundred thousand rows: read and described well within the limit."""
+    """200,000 rows are described in under five seconds."""
     path = tmp_path / "large"
 
     def write() -> None:

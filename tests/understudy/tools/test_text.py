@@ -31,12 +31,11 @@ ARTICLE = (
     ],
 )
 def test_sentences(text: str, count: int) -> None:
-    """Sentences end where a reader would say so."""
     assert len(split_sentences(text)) == count
 
 
 def test_a_summary_keeps_the_topic_in_order() -> None:
-    """The chosen sentences are the text's own, in its order, and about what it is about."""
+    """The chosen sentences are the text's own, in its order, on its topic."""
     value = summarise_text(ARTICLE, 3).value
     assert value["sentences"] == sorted(value["sentences"], key=ARTICLE.replace("\n\n", " ").index)
     assert "clinic" in value["summary"]
@@ -46,18 +45,16 @@ def test_a_summary_keeps_the_topic_in_order() -> None:
 
 
 def test_a_summary_is_always_the_same() -> None:
-    """Nothing depends on chance."""
     assert summarise_text(ARTICLE) == summarise_text(ARTICLE)
 
 
 def test_a_summary_does_not_say_the_same_twice() -> None:
-    """A sentence that repeats a chosen one gives way to another subject."""
+    """A repeated sentence is chosen once."""
     text = "Whales sing songs. Whales sing songs. Rivers carry stones. Whales sing songs."
     assert summarise_text(text, 2).value["summary"].count("Whales") == 1
 
 
 def test_a_short_text_is_its_own_summary() -> None:
-    """Nothing is left out of a text with fewer sentences than wanted."""
     assert summarise_text("One thing. Another thing.", 5).value["summary"] == "One thing. Another thing."
 
 
@@ -72,7 +69,7 @@ def test_nothing_to_sum_up(text: str, sentences: int) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("piece", ["a", ". ", "..", "a. ", "\n \n", "\n", "。", "x.' ", "- ", "A.B."])
 def test_no_text_takes_long(piece: str) -> None:
-    """The work is linear: 200,000 characters of anything take well under a second or two."""
+    """200,000 characters of any repeated pattern take under three seconds."""
     before = time.perf_counter()
     value = summarise_text("b " + piece * (200_000 // len(piece)), 20).value
     assert len(value["summary"]) <= 20 * 601
@@ -80,14 +77,13 @@ def test_no_text_takes_long(piece: str) -> None:
 
 
 def test_a_very_long_text_says_how_far_it_was_read() -> None:
-    """The bound is told, not hidden."""
     result = summarise_text("Word here. " * 30_000)
     assert result.value["truncated"] is True
     assert "first 200,000 characters" in result.summary
 
 
 def test_sanitize_takes_out_and_counts(attach: Callable[..., ToolContext]) -> None:
-    """Hidden characters go; what was found is named, not shown."""
+    """Hidden characters are removed; findings are named, not shown."""
     result = sanitize_content("pay a\u202eb now\u200b", attach())
     assert result.value["text"] == "pay ab now"
     assert result.value["clean"] is False
@@ -97,7 +93,6 @@ def test_sanitize_takes_out_and_counts(attach: Callable[..., ToolContext]) -> No
 
 
 def test_sanitize_leaves_clean_text_alone(attach: Callable[..., ToolContext]) -> None:
-    """A clean text comes back as it was."""
     result = sanitize_content("a < b & c", attach())
     assert (result.value["text"], result.value["clean"]) == ("a < b & c", True)
     assert result.summary == "Nothing had to be taken out."
@@ -106,7 +101,7 @@ def test_sanitize_leaves_clean_text_alone(attach: Callable[..., ToolContext]) ->
 
 
 def test_sanitize_tells_what_the_message_lost_before(attach: Callable[..., ToolContext]) -> None:
-    """What was only pointed out in the message is not among it, and what is not listed is counted."""
+    """Redactions of the message are listed or counted; flagged findings are not."""
     rows = [
         {"kind": "secret.github.token", "start": 3, "end": 43, "action": "remove"},
         {"kind": "pii.email", "start": 50, "end": 60, "action": "tokenise"},
@@ -132,7 +127,7 @@ def test_sanitize_tells_what_the_message_lost_before(attach: Callable[..., ToolC
 def test_sanitize_knows_a_text_that_was_cleaned_some_time_before(
     attach: Callable[..., ToolContext], only_flagged: bool
 ) -> None:
-    """Of an earlier message no account is at hand; the marks that stand in its text show that it was cleaned."""
+    """Marks in the text show an earlier redaction, even without a summary of it."""
     rows = [{"kind": "injection.override", "start": 0, "end": 9, "action": "flag"}]
     found = SanitizationSummary("inbound", {"injection": 1}, rows, 1) if only_flagged else None
     result = sanitize_content("my key is [redacted]", evolve(attach(), found=found))

@@ -1,4 +1,4 @@
-"""`@tool`: what is declared, what is accepted, how it is run, what comes back."""
+"""`@tool`: declaration, arguments, calls and results."""
 
 import contextlib
 import datetime
@@ -33,7 +33,7 @@ class Size(TypedDict):
 
 @attrs.frozen
 class Point:
-    """A class of the user's."""
+    """A user's attrs class."""
 
     x: float
     tags: list[str] = attrs.field(factory=list)
@@ -47,7 +47,7 @@ class NoFiles:
 
 
 class NoServer:
-    """A server that says nothing."""
+    """A server without a state."""
 
     def health(self) -> dict[str, Any]:
         return {}
@@ -57,7 +57,7 @@ class NoServer:
 
 
 def a_context(progress: Any = lambda done, total, note: None) -> ToolContext:
-    """A context for a call; no files, a silent server."""
+    """Return the context of a call, without files."""
     return ToolContext("ada", "thread", "run", "call", (), NoFiles(), NoServer(), progress)
 
 
@@ -125,7 +125,7 @@ def test_each_type_has_its_schema(name: str, schema: dict[str, Any]) -> None:
 
 
 def test_objects_in_the_schema_are_closed() -> None:
-    """A TypedDict and an attrs class say which fields they need and that they take no others."""
+    """A TypedDict and an attrs class list their required fields and allow no others."""
     size = everything.parameters["properties"]["size"]["anyOf"][0]
     assert size["required"] == ["width"]
     assert size["additionalProperties"] is False
@@ -142,7 +142,7 @@ def test_the_whole_schema_names_what_is_required() -> None:
 
 
 def test_a_sphinx_docstring_describes_too() -> None:
-    """`:param name:` lines become descriptions and are no part of the tool's own."""
+    """`:param name:` lines become descriptions, and are not in the tool's description."""
 
     @tool
     def find(order_id: str) -> str:
@@ -159,7 +159,6 @@ def test_a_sphinx_docstring_describes_too() -> None:
 
 
 def test_a_tool_without_a_docstring_is_described_by_its_name() -> None:
-    """The example of the front page has no docstring and works."""
 
     @tool(name="look-up", timeout_s=3.0, retry_safe=True)
     async def lookup(order_id: str) -> dict[str, Any]:
@@ -249,7 +248,7 @@ def _endless(node: Node) -> str:
     ],
 )
 def test_a_wrong_declaration_is_refused_at_once(function: Any, says: str) -> None:
-    """The refusal says how to mend it."""
+    """The error says how to mend the declaration."""
     with pytest.raises(TypeError) as caught:
         tool(function)
     assert says in str(caught.value)
@@ -260,7 +259,6 @@ def test_a_wrong_declaration_is_refused_at_once(function: Any, says: str) -> Non
     [{"name": "no spaces"}, {"name": ""}, {"timeout_s": 0.0}, {"name": "x" * 65}, {"timeout_s": float("nan")}],
 )
 def test_a_wrong_option_is_refused(options: dict[str, Any]) -> None:
-    """Names are what every provider accepts; a timeout is a time."""
 
     def work() -> None: ...
 
@@ -269,7 +267,7 @@ def test_a_wrong_option_is_refused(options: dict[str, Any]) -> None:
 
 
 def test_asyncio_means_nothing_for_a_sync_function() -> None:
-    """Said, rather than ignored."""
+    """The option is refused, not ignored."""
 
     def work() -> None: ...
 
@@ -326,13 +324,12 @@ def test_arguments_that_do_not_fit_are_refused_by_name(arguments: dict[str, Any]
 
 
 def test_an_unknown_argument_is_refused_with_the_known_ones() -> None:
-    """Nothing is dropped silently."""
     with pytest.raises(ToolError, match=r"has no parameter `volume`; it takes `text`"):
         everything.check({"text": "a", "volume": 3})
 
 
 def test_arguments_become_what_the_annotations_say() -> None:
-    """Enums, dates and classes are made; a whole number is taken for a float and stays one where int comes first."""
+    """Enums, dates and classes are built; a whole number becomes a float unless `int` is allowed."""
     given_ = everything.check(
         {
             "text": "a",
@@ -363,8 +360,8 @@ JSON = st.recursive(
 
 
 @given(st.dictionaries(st.sampled_from(sorted(everything.parameters["properties"])), JSON))
-def test_whatever_is_given_is_taken_or_refused(arguments: dict[str, Any]) -> None:
-    """No JSON makes checking fail in any other way."""
+def test_random_arguments_are_accepted_or_refused(arguments: dict[str, Any]) -> None:
+    """Random JSON is accepted or refused with a `ToolError`."""
     with contextlib.suppress(ToolError):
         everything.check({"text": "a", **arguments})
 
@@ -373,7 +370,7 @@ def test_whatever_is_given_is_taken_or_refused(arguments: dict[str, Any]) -> Non
 
 
 async def test_a_sync_function_runs_in_a_thread() -> None:
-    """The loop's thread is left alone, and progress still reaches it."""
+    """The function leaves the loop free, and its progress reaches the loop."""
     loop = threading.get_ident()
     seen: list[tuple[float, int]] = []
 
@@ -388,7 +385,7 @@ async def test_a_sync_function_runs_in_a_thread() -> None:
 
 
 async def test_cancelling_a_sync_tool_lets_go_at_once() -> None:
-    """The caller goes on; the function ends at its next progress call."""
+    """The call returns at once; the function ends at its next progress call."""
     entered, go_on, ended = threading.Event(), threading.Event(), threading.Event()
 
     @tool
@@ -400,19 +397,18 @@ async def test_cancelling_a_sync_tool_lets_go_at_once() -> None:
         finally:
             ended.set()
 
-    told: list[str] = []
+    notes: list[str] = []
     with trio.fail_after(5):
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(stuck.call, {}, a_context(lambda done, total, note: told.append(note)))
+            nursery.start_soon(stuck.call, {}, a_context(lambda done, total, note: notes.append(note)))
             await trio.to_thread.run_sync(entered.wait)
             nursery.cancel_scope.cancel()
         go_on.set()
         await trio.to_thread.run_sync(ended.wait)
-    assert told == []
+    assert notes == []
 
 
 async def test_an_async_function_runs_as_it_is() -> None:
-    """On the loop, with its context, and can be cancelled."""
 
     @tool
     async def work(name: str, context: ToolContext) -> str:
@@ -423,7 +419,7 @@ async def test_an_async_function_runs_as_it_is() -> None:
 
 
 async def test_an_asyncio_function_runs_in_a_loop_of_its_own() -> None:
-    """asyncio's own primitives work inside it."""
+    """asyncio's primitives work in the function."""
     import asyncio
 
     @tool(asyncio=True)
@@ -434,8 +430,8 @@ async def test_an_asyncio_function_runs_in_a_loop_of_its_own() -> None:
     assert (await work.call({"count": 4}, a_context())).value == 6
 
 
-async def test_what_a_function_raises_comes_out() -> None:
-    """A `ToolError` and a crash alike: what becomes of them is the caller's to say."""
+async def test_errors_of_a_function_are_propagated() -> None:
+    """A `ToolError` and a crash are both propagated."""
 
     @tool
     def refuses() -> None:
@@ -452,7 +448,6 @@ async def test_what_a_function_raises_comes_out() -> None:
 
 
 def test_a_tool_can_still_be_called_as_a_function() -> None:
-    """For a user's own tests."""
     assert everything("hello")["text"] == "hello"
     assert isinstance(everything, Tool)
 
@@ -461,7 +456,7 @@ def test_a_tool_can_still_be_called_as_a_function() -> None:
 
 
 def test_results_become_plain_json() -> None:
-    """Classes, dates, decimals, enums, sets and numbers JSON has no word for."""
+    """Classes, dates, decimals, enums and sets are converted."""
     value = to_json(
         {
             "point": Point(1.0, ["a"]),
@@ -498,15 +493,14 @@ def test_results_become_plain_json() -> None:
         ({(1, 2): 3}, "tuple for a key"),
     ],
 )
-def test_what_cannot_be_json_is_refused(value: Any, says: str) -> None:
-    """With the type's name, as a failure of the tool."""
+def test_a_result_that_cannot_be_json_is_refused(value: Any, says: str) -> None:
+    """The error is `tool_failed`, with the type's name."""
     with pytest.raises(ToolError, match=says) as caught:
         to_json(value)
     assert caught.value.code == "tool_failed"
 
 
 def test_a_result_nested_in_itself_is_refused() -> None:
-    """Not followed for ever."""
     value: list[Any] = []
     value.append(value)
     with pytest.raises(ToolError, match="nested more than 64 deep"):
@@ -514,7 +508,7 @@ def test_a_result_nested_in_itself_is_refused() -> None:
 
 
 def test_a_result_that_is_too_large_is_cut_and_says_so() -> None:
-    """In the value and in the summary; what remains is within the bound."""
+    """Value and summary name the cut, and the value fits the bound."""
     import msgspec
 
     text = to_result("é" * 500_000)
@@ -541,12 +535,10 @@ def test_a_result_that_is_too_large_is_cut_and_says_so() -> None:
     ],
 )
 def test_only_small_results_are_made_plain_on_the_loop(value: Any, small: bool) -> None:
-    """Everything else goes to a thread."""
     assert is_small(value) is small
 
 
 async def test_a_large_result_is_made_plain_in_a_thread() -> None:
-    """And comes back the same."""
 
     @tool
     async def many() -> list[int]:
@@ -556,7 +548,7 @@ async def test_a_large_result_is_made_plain_in_a_thread() -> None:
 
 
 def test_a_value_at_the_bound_is_kept() -> None:
-    """Exactly 256 KiB of JSON pass whole."""
+    """Exactly 256 KiB of JSON are kept whole."""
     text = "x" * (MAX_VALUE_BYTES - 2)
     assert to_result(text).value == text
 
@@ -584,12 +576,10 @@ def test_a_chart_that_is_too_large_is_left_out_and_says_so() -> None:
     ],
 )
 def test_a_result_without_a_summary_gets_one(value: Any, line: str) -> None:
-    """One line, of bounded length."""
     assert summarise(value) == line
 
 
 def test_a_tool_error_survives_pickling() -> None:
-    """It may cross a process."""
     import pickle
 
     error = pickle.loads(pickle.dumps(ToolError("not_found", "Gone.")))

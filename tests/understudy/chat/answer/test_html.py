@@ -23,7 +23,7 @@ SLOW = "```c\n" + "\n" * 16_000 + "```\n"
 
 @pytest.fixture
 def workers() -> Iterator[Workers]:
-    """Processes for this test alone."""
+    """Processes of this test only."""
     made = Workers(RENDERING)
     yield made
     made.close()
@@ -31,14 +31,14 @@ def workers() -> Iterator[Workers]:
 
 @define
 class Scripted:
-    """Answers requests as it is told, in place of the processes; `asked` are the texts of each request."""
+    """Answers requests with `replies`, in place of the processes; `asked` are the texts of each request."""
 
     replies: list[Any] = field(factory=list)
     asked: list[list[str]] = field(factory=list)
     free: threading.Event = field(factory=threading.Event)
 
     def ask(self, request: Any, limit_s: float) -> Any:
-        """Give the next reply once `free` is set; when there are no more, what `render` gives."""
+        """Return the next reply once `free` is set; without further replies, the HTML of `render`."""
         assert self.free.wait(10)
         self.asked.append(request[1])
         return self.replies.pop(0) if self.replies else [render(text) for text in request[1]]
@@ -46,7 +46,6 @@ class Scripted:
 
 @pytest.fixture
 def scripted() -> Iterator[Scripted]:
-    """Replies of the processes, as a test wants them."""
     made = Scripted()
     made.free.set()
     yield made
@@ -67,7 +66,7 @@ async def test_an_answer_is_rendered_once(html: AnswerHtml) -> None:
     assert await html.render("an answer", "ada") == html.cached_or_plain("an answer") == "its HTML"
 
 
-def test_what_is_not_at_hand_is_shown_as_it_was_written(html: AnswerHtml) -> None:
+def test_an_uncached_answer_is_plain_text(html: AnswerHtml) -> None:
     """An answer that is not cached is plain text, because nothing is rendered on the loop."""
     assert html.cached_or_plain("never *rendered* <b>") == "<pre>never *rendered* &lt;b&gt;</pre>\n"
 
@@ -121,7 +120,7 @@ async def test_one_user_does_not_hold_up_another(html: AnswerHtml, scripted: Scr
         scripted.free.set()
 
 
-async def test_a_text_without_a_turn_is_shown_as_it_was_written(
+async def test_a_text_without_a_permit_is_plain_text(
     html: AnswerHtml, scripted: Scripted, autojump_clock: trio.testing.MockClock, caplog: pytest.LogCaptureFixture
 ) -> None:
     """After `PERMIT_S` the text is plain, the log says so, and the text is not cached."""
@@ -136,9 +135,7 @@ async def test_a_text_without_a_turn_is_shown_as_it_was_written(
     assert await html.render("second *a*", "ada") == render("second *a*")
 
 
-async def test_texts_of_one_user_beyond_the_line_are_shown_as_they_were_written(
-    html: AnswerHtml, scripted: Scripted
-) -> None:
+async def test_texts_beyond_a_full_queue_are_plain_text(html: AnswerHtml, scripted: Scripted) -> None:
     """With a full queue of the user, a text is plain at once and no error is raised."""
     scripted.free.clear()
     async with trio.open_nursery() as nursery:
@@ -151,7 +148,7 @@ async def test_texts_of_one_user_beyond_the_line_are_shown_as_they_were_written(
         scripted.free.set()
 
 
-async def test_who_gives_up_leaves_the_turn_to_the_work_that_goes_on(html: AnswerHtml, scripted: Scripted) -> None:
+async def test_a_cancelled_call_holds_its_permit_until_its_work_is_done(html: AnswerHtml, scripted: Scripted) -> None:
     """A cancelled call keeps its permit until its work is done, and the HTML is cached."""
     scripted.free.clear()
     async with trio.open_nursery() as nursery:
@@ -188,7 +185,7 @@ async def test_html_of_a_process_passes_the_cleaner_again(html: AnswerHtml, scri
     assert await html.cut(Part("ab"), "ada") == Cut([(2, "<p>a<img></p>")], references={})
 
 
-async def test_what_is_too_long_is_shown_as_it_was_written(html: AnswerHtml, scripted: Scripted) -> None:
+async def test_a_long_text_is_plain_text(html: AnswerHtml, scripted: Scripted) -> None:
     """A text above `MAX_CHARACTERS` is plain, and never sent to a process."""
     long = "*a* " * (MAX_CHARACTERS // 4 + 1)
     assert await html.render(long, "ada") == plain(long) == html.cached_or_plain(long)
@@ -248,7 +245,7 @@ async def test_an_error_of_our_own_is_logged_and_ends_nothing(
     assert [record.message for record in caplog.records] == ["render.failed"]
 
 
-def test_what_is_kept_is_bounded() -> None:
+def test_the_cache_is_bounded() -> None:
     """The least recently used answers are dropped; the latest stays, even if it alone exceeds the limit."""
     kept = HtmlCache(limit=20)
     for text in ("a", "b"):
@@ -260,7 +257,7 @@ def test_what_is_kept_is_bounded() -> None:
     assert (len(kept), kept.get("d")) == (1, "y" * 100)
 
 
-def test_keeping_an_answer_again_does_not_count_it_twice() -> None:
+def test_caching_an_answer_again_does_not_count_it_twice() -> None:
     """The same text with the same HTML counts once."""
     kept = HtmlCache(limit=20)
     kept.put("b", "123456789", "ada")
@@ -269,7 +266,7 @@ def test_keeping_an_answer_again_does_not_count_it_twice() -> None:
     assert len(kept) == 2
 
 
-def test_what_is_kept_of_a_user_can_be_forgotten() -> None:
+def test_the_cached_answers_of_a_user_can_be_cleared() -> None:
     """A render requested before the clearing is not cached after it; another user's same text stays."""
     kept = HtmlCache()
     kept.put("hers", "<p>hers</p>", "ada")

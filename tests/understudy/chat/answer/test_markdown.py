@@ -1,4 +1,4 @@
-"""Answers become safe HTML; block by block gives what the whole gives, at a cost that grows with the text."""
+"""Answers become safe HTML. The joined blocks equal the whole, at a cost that grows with the text."""
 
 import re
 import time
@@ -37,18 +37,18 @@ documents = st.lists(st.tuples(st.sampled_from(LINES), st.sampled_from(ENDS)), m
 
 
 class Blocks(BlockRenderer):
-    """An answer's blocks, rendered on the spot."""
+    """A `BlockRenderer` that renders in place."""
 
     def __init__(self, renderer: Renderer | None = None) -> None:
         super().__init__()
         self.renderer = renderer or Renderer()
 
     def write(self, delta: str) -> list[RenderedBlock]:
-        """Take a piece; give the blocks that it closed."""
+        """Feed a piece. Return the blocks that it closed."""
         return self.cut(self.feed(delta))
 
     def cut(self, part: Part | None) -> list[RenderedBlock]:
-        """Give the blocks that a part closes."""
+        """Return the blocks that a part closes."""
         if part is None:
             return []
         cut = None if self.failed else self.renderer.cut(part)
@@ -56,12 +56,12 @@ class Blocks(BlockRenderer):
         return self.accept_cut(part, cut)
 
     def rest(self) -> list[RenderedBlock]:
-        """Give all that is left."""
+        """Return the last blocks."""
         return self.cut(self.finish())
 
 
 def streamed(chunks: list[str], renderer: Renderer | None = None) -> tuple[Blocks, list[RenderedBlock]]:
-    """The blocks of a text that comes in these pieces."""
+    """Return the blocks of a text that arrives in these pieces."""
     blocks = Blocks(renderer)
     return blocks, [block for chunk in chunks for block in blocks.write(chunk)] + blocks.rest()
 
@@ -86,14 +86,16 @@ def test_blocks_joined_are_the_whole(text: str, size: int) -> None:
 @given(documents, st.data())
 @settings(max_examples=200, deadline=None)
 def test_blocks_do_not_depend_on_the_cut(text: str, data: st.DataObject) -> None:
-    """Whatever pieces the text comes in, what is shown for it in the end is the same."""
+    """Random pieces give the blocks that single characters give."""
     cuts = sorted(data.draw(st.lists(st.integers(0, len(text)), max_size=5)))
     pieces = [text[start:end] for start, end in zip([0, *cuts], [*cuts, len(text)], strict=True)]
     assert streamed(pieces)[1] == streamed(list(text))[1]
 
 
 def test_a_block_comes_as_soon_as_it_is_closed() -> None:
-    """A blank line closes a paragraph, a fence its code, a heading itself; a list waits for what is no item."""
+    """A blank line closes a paragraph, a fence its code, the line itself a heading; a list waits for a line that is no
+    item.
+    """
     blocks = Blocks()
     fed = [
         (line, [block.html.split(">")[0] for block in blocks.write(line)])
@@ -129,8 +131,8 @@ def test_references_work_when_they_are_defined_above() -> None:
     assert 'href="https://example.org"' in found[-1].html
 
 
-def test_a_reference_defined_below_its_use_is_owned_up_to() -> None:
-    """The block stays as it was shown, `exact` says so, and rendering the whole shows the link."""
+def test_a_reference_defined_below_its_use_makes_blocks_inexact() -> None:
+    """The block stays as shown, `exact` is false, and rendering the whole shows the link."""
     text = "see [x]\n\n[x]: https://example.org\n"
     blocks, found = streamed([text])
     assert not blocks.exact
@@ -139,7 +141,6 @@ def test_a_reference_defined_below_its_use_is_owned_up_to() -> None:
 
 
 def test_raw_html_is_shown_as_text() -> None:
-    """What looks like HTML in an answer is what the reader sees."""
     assert render("a <b>x</b> <script>y</script>") == "<p>a &lt;b&gt;x&lt;/b&gt; &lt;script&gt;y&lt;/script&gt;</p>\n"
 
 
@@ -149,14 +150,14 @@ def test_raw_html_is_shown_as_text() -> None:
      "[x]\n\n[x]: javascript:y", "![a](https://evil.org/pixel.png)", "![a](//evil.org/p)", "[x](\u2028javascript:y)"],
 )  # fmt: skip
 def test_nothing_in_an_answer_runs_or_calls_home(text: str) -> None:
-    """No scripting address and no image of a foreign host gets through."""
+    """No scripting address and no image of a foreign host passes."""
     html = render(text)
     assert "href=" not in html
     assert "src=" not in html
 
 
 def test_a_policy_names_hosts_whose_images_are_shown() -> None:
-    """Own images always; others by policy."""
+    """Images of the own host are always shown, others if the policy names their host."""
     assert 'src="/files/a.png"' in render("![a](/files/a.png)")
     assert 'src="https://img.org/a.png"' in Renderer(STANDARD.with_image_hosts("img.org")).render(
         "![a](https://img.org/a.png)"
@@ -171,7 +172,7 @@ def test_bare_links_need_a_scheme() -> None:
 
 
 def test_tables_keep_their_alignment() -> None:
-    """As an attribute, since styles do not pass."""
+    """The alignment is an attribute, because styles do not pass."""
     assert render("|a|b|\n|:-:|-:|\n|1|2|\n").count('align="center"') == 2
 
 
@@ -196,7 +197,7 @@ NAMES = sorted(LEXERS | LANGUAGES | {"csv", "jsonl", "é", "c c", "0", "-", "\\"
 
 
 def test_every_name_of_a_language_gives_the_code() -> None:
-    """Coloured or plain, by a lexer that exists or not: a reader sees each character of the code."""
+    """With or without a lexer, each character of the code is shown."""
     code = 'a,b\n{"c": [1, null]}\n<d> & "e"\n'
     for name in NAMES:
         html = render(f"```{name}\n{code}```")
@@ -204,17 +205,15 @@ def test_every_name_of_a_language_gives_the_code() -> None:
 
 
 def test_every_language_that_is_coloured_has_a_lexer() -> None:
-    """A name without one in the list would be a promise that is not kept."""
     assert set() == LANGUAGES - LEXERS
 
 
 def test_long_code_is_not_coloured() -> None:
-    """Above the bound code is shown plain."""
     assert "<span" not in render("```python\n" + "x = 1\n" * (CODE_MAX // 6 + 1) + "```")
 
 
-def test_an_answer_that_cannot_be_cut_is_shown_as_it_was_written() -> None:
-    """From the block on at which that was found; what came before stays as it was shown."""
+def test_an_answer_that_cannot_be_cut_is_plain_text() -> None:
+    """The failed part and all later text are one plain block; earlier blocks stay."""
     blocks = Blocks()
     assert [block.html for block in blocks.write("*a*\n\n")] == ["<p><em>a</em></p>\n"]
     part = blocks.feed("- *b*\n")
@@ -229,14 +228,14 @@ def test_an_answer_that_cannot_be_cut_is_shown_as_it_was_written() -> None:
     "cut",
     [Cut([(3, "<p>")]), Cut([(0, "<p>")]), Cut([(-1, ""), (2, "")]), Cut([], closing="(a+)+$"), Cut([], closing="`~")],
 )
-def test_what_another_process_says_of_a_part_is_checked(cut: Cut) -> None:
-    """Lengths that are those of the part, and signs that are known: nothing from there is a regular expression."""
+def test_a_cut_of_another_process_is_checked(cut: Cut) -> None:
+    """Lengths must fit the part, and `closing` must be a known marker, never a regular expression."""
     assert not cut.fits(Part("ab"))
     assert Cut([(2, "<p>")], closing="```").fits(Part("ab"))
 
 
-def test_only_so_many_references_go_on_to_later_blocks() -> None:
-    """All of them are sent with every part; the finished answer has all again."""
+def test_references_for_later_blocks_are_bounded() -> None:
+    """The references sent with later parts are bounded, and the cut is not exact."""
     text = "".join(f"[{number}]: /url\n" for number in range(REFERENCES_MAX + 1))
     cut = Renderer().cut(Part(text, last=True))
     assert len(cut.references) == REFERENCES_MAX
@@ -259,7 +258,7 @@ LONG = {
 @pytest.mark.slow
 @pytest.mark.parametrize("name", LONG)
 def test_streaming_a_long_answer_costs_little_more_than_rendering_it(name: str) -> None:
-    """24 to 100 KB in words of five letters: were each word to parse all before it, this would take minutes."""
+    """24 to 100 KB in pieces of five letters take at most ten times as long as one rendering."""
     text = LONG[name]
     began = time.process_time()
     whole = render(text)
@@ -273,7 +272,7 @@ def test_streaming_a_long_answer_costs_little_more_than_rendering_it(name: str) 
 @pytest.mark.slow
 @pytest.mark.parametrize("unit", ["[", "![", "*a ", "_a__", "http://", "`", "](", ">", "~~a ", "<", "&", "\\", "|a"])
 def test_hostile_answers_take_bounded_time(unit: str) -> None:
-    """50 KB of anything is rendered in a bounded time."""
+    """50 KB of any repeated markup take under five seconds."""
     began = time.process_time()
     render(unit * (50_000 // len(unit)))
     assert time.process_time() - began < 5

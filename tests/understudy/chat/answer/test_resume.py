@@ -1,4 +1,4 @@
-"""The text of a turn that was cut: whatever the model does with it, the screen shows one text, and nothing twice."""
+"""The text of an interrupted turn: nothing is shown twice, and nothing is lost."""
 
 from collections.abc import Sequence
 from itertools import pairwise
@@ -13,7 +13,7 @@ TEXT = "The cat sat on the mat, and the dog lay by the door all day long."
 
 
 def screen(begun: str, pieces: Sequence[str]) -> tuple[str, bool]:
-    """What a screen shows in the end that showed `begun`, and whether it was shown anew."""
+    """Return the final text on a screen that showed `begun`, and whether it was replaced."""
     continuation, shown, anew = ResumedText(begun), begun, False
     for fresh in [*map(continuation.feed, pieces), continuation.finish()]:
         shown = fresh.text if fresh.restart else shown + fresh.text
@@ -23,7 +23,7 @@ def screen(begun: str, pieces: Sequence[str]) -> tuple[str, bool]:
 
 
 def cut(text: str, places: Sequence[int]) -> list[str]:
-    """A text in pieces."""
+    """Return a text in pieces."""
     at = sorted({0, len(text), *(place % (len(text) + 1) for place in places)})
     return [text[start:end] for start, end in pairwise(at)]
 
@@ -34,14 +34,14 @@ WORDS = st.text("ab ", max_size=60)
 
 @given(WORDS, WORDS, PLACES)
 def test_a_model_that_begins_again_repeats_nothing_on_the_screen(begun: str, rest: str, places: list[int]) -> None:
-    """However it is cut into pieces, and whatever the text repeats within itself."""
+    """The repeated text is dropped, however it is cut into pieces."""
     if begun:
         assert screen(begun, cut(begun + rest, places)) == (begun + rest, False)
 
 
 @given(st.integers(MIN_OVERLAP, len(TEXT)), st.integers(1, len(TEXT)), PLACES)
 def test_a_model_that_repeats_the_end_only(overlap: int, shown: int, places: list[int]) -> None:
-    """What it repeats of the end is dropped."""
+    """The repeated end is dropped."""
     begun = TEXT[:shown]
     if overlap <= shown:
         assert screen(begun, cut(begun[-overlap:] + TEXT[shown:], places)) == (TEXT, False)
@@ -49,13 +49,13 @@ def test_a_model_that_repeats_the_end_only(overlap: int, shown: int, places: lis
 
 @given(st.integers(1, len(TEXT)), PLACES)
 def test_a_model_that_just_goes_on(shown: int, places: list[int]) -> None:
-    """Is taken by its word."""
+    """Its text is appended."""
     assert screen(TEXT[:shown], cut(TEXT[shown:], places)) == (TEXT, False)
 
 
 @given(st.integers(MIN_ALIKE, len(TEXT) - 2), PLACES)
 def test_a_model_that_begins_again_and_says_something_else(alike: int, places: list[int]) -> None:
-    """Its text takes the place of what was shown."""
+    """Its text replaces the shown text."""
     begun, other = TEXT.rstrip("."), TEXT[:alike] + "# something quite different"
     assert screen(begun, cut(other, places)) == (other, True)
     assert screen(TEXT, cut(other, places)) == ((other, True) if alike >= MIN_ALIKE_AT_END else (TEXT + other, False))
@@ -63,7 +63,7 @@ def test_a_model_that_begins_again_and_says_something_else(alike: int, places: l
 
 @given(st.integers(1, 10), st.integers(0, 40), PLACES)
 def test_a_list_whose_items_begin_alike_loses_none(items: int, into: int, places: list[int]) -> None:
-    """Wherever it was cut."""
+    """A list interrupted anywhere is continued without loss."""
     text = "".join(f"- **The item number {number}** of the list: it is so.\n" for number in range(12))
     shown = text.index(f"number {items}") + into
     assert screen(text[:shown], cut(text[shown:], places)) == (text, False)
@@ -71,7 +71,6 @@ def test_a_list_whose_items_begin_alike_loses_none(items: int, into: int, places
 
 @given(WORDS, WORDS, PLACES)
 def test_how_the_text_is_cut_into_pieces_makes_no_difference(begun: str, said: str, places: list[int]) -> None:
-    """One whole piece, or many."""
     assert screen(begun, cut(said, places)) == screen(begun, [said])
 
 
@@ -89,18 +88,17 @@ def test_how_the_text_is_cut_into_pieces_makes_no_difference(begun: str, said: s
     ],
 )
 def test_examples(begun: str, said: str, shown: str) -> None:
-    """Short and odd ones; what is alike by chance is no repetition."""
+    """A short overlap counts as chance, and is kept."""
     assert screen(begun, list(said))[0] == shown
 
 
-def test_what_cannot_be_a_repetition_is_shown_at_once() -> None:
-    """The first letter that stands nowhere in the text decides; after that nothing is held back."""
+def test_text_that_cannot_be_a_repetition_is_shown_at_once() -> None:
+    """The first letter that occurs nowhere in the shown text ends the holding back."""
     continuation = ResumedText(TEXT)
     assert continuation.feed("#").text == "#"
     assert continuation.feed("The cat sat").text == "The cat sat"
 
 
 def test_long_texts_take_no_longer_per_letter() -> None:
-    """A megabyte that comes again word by word, in a few tenths of a second."""
     begun = "ab " * 50_000
     assert screen(begun, [*["ab "] * 50_000, "the end"]) == (begun + "the end", False)

@@ -1,4 +1,4 @@
-"""The answer as it streams: safe, whole, in blocks that add up to its HTML, and never at the cost of the loop."""
+"""The answer as it streams: sanitized, whole, in blocks that add up to its HTML, without blocking the loop."""
 
 import pytest
 
@@ -25,7 +25,7 @@ TEXTS = {
 
 
 async def streamed(text: str, size: int) -> tuple[SanitizedAnswer, str, list[Block]]:
-    """The answer that came in pieces of this size, all that it showed, and its blocks."""
+    """Return the answer fed in pieces of this size, all text that it showed, and its blocks."""
     answer, shown, blocks = SanitizedAnswer(SCRUBBER.stream(), HTML), "", []
     for at in range(0, len(text), size):
         piece, closed, _ = await answer.feed(text[at : at + size])
@@ -36,8 +36,8 @@ async def streamed(text: str, size: int) -> tuple[SanitizedAnswer, str, list[Blo
 
 @pytest.mark.parametrize("size", [1, 7, INLINE + 1])
 @pytest.mark.parametrize("name", TEXTS)
-async def test_what_is_shown_is_the_scrubbed_text_whatever_the_pieces(name: str, size: int) -> None:
-    """Words come out at once and long pieces by way of a worker thread; together they are the same."""
+async def test_the_shown_text_is_the_sanitized_text_for_any_pieces(name: str, size: int) -> None:
+    """Short pieces are sanitized on the loop and long ones in a thread, with the same result."""
     answer, shown, _ = await streamed(TEXTS[name], size)
     assert answer.text == shown == SCRUBBER.sanitize(TEXTS[name]).text
     assert SECRET not in shown
@@ -46,7 +46,7 @@ async def test_what_is_shown_is_the_scrubbed_text_whatever_the_pieces(name: str,
 @pytest.mark.parametrize("size", [1, 7, INLINE + 1])
 @pytest.mark.parametrize("name", TEXTS)
 async def test_the_blocks_and_the_kept_html_are_those_of_the_whole(name: str, size: int) -> None:
-    """Blocks tile the beginning of the text, and what is kept for the end of the run is the HTML of all of it."""
+    """Blocks tile the beginning of the text, and the cached HTML is that of the whole text."""
     answer, shown, blocks = await streamed(TEXTS[name], size)
     assert [block.start for block in blocks] == [0, *(block.end for block in blocks)][: len(blocks)]
     assert HTML.cached_or_plain(answer.text) == render(answer.text)
@@ -56,7 +56,7 @@ async def test_the_blocks_and_the_kept_html_are_those_of_the_whole(name: str, si
 
 
 async def test_turns_of_the_model_are_paragraphs_of_their_own() -> None:
-    """A pause with nothing before it, or nothing after it, adds nothing."""
+    """A pause without text before or after it adds nothing."""
     answer = SanitizedAnswer(SCRUBBER.stream(), HTML)
     answer.pause()
     for text in ("one", "two"):
@@ -69,7 +69,7 @@ async def test_turns_of_the_model_are_paragraphs_of_their_own() -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize(("size", "end", "closed"), [(4, "\nend\n\n", 3), (10_000, "\nend\n\n", 3), (4, "", 1)])
 async def test_a_long_table_does_not_hold_the_loop(size: int, end: str, closed: int) -> None:
-    """26 KB in one block take some 100 ms to render; the fixture of every test fails this one when a step does it."""
+    """26 KB in one block take some 100 ms to render; the fixture of every test fails on a step of that length."""
     answer, _, blocks = await streamed("A table:\n\n" + TABLE + end, size)
     assert len(blocks) == closed
     assert HTML.cached_or_plain(answer.text).count("<tr>") == 2_001
