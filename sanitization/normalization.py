@@ -57,8 +57,6 @@ CACHE_MAX: Final = 20_000  # characters whose fold is remembered
 
 _ALIKE: Final = f"[{LOOK_ALIKES}]{{1,8}}"
 _ANY_ALIKE: Final = re.compile(f"[{LOOK_ALIKES}]")
-_ALIKE_ANY: Final = re.compile(f"[{LOOK_ALIKES}]")
-_FOREIGN_RUN: Final = re.compile(r"[^\x00-\x7f]+")
 _BESIDE_LATIN: Final = re.compile(f"(?<=[a-z]){_ALIKE}|{_ALIKE}(?=[a-z])")
 
 

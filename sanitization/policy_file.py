@@ -118,26 +118,18 @@ def _count(value: object, key: str, _base: Policy) -> int:
     return value
 
 
-def _allow(value: object, key: str, _base: Policy) -> frozenset[str]:
-    return _texts(value, key)
-
-
-def _failing(value: object, key: str, _base: Policy) -> Failing:
-    return _word(value, key, Failing)
-
-
 _FIELDS: Final[Mapping[str, Callable[[object, str, Policy], Any]]] = {
     "inbound": _rules,
     "tool": _rules,
     "outbound": _rules,
     "kinds": _kinds,
     "threshold": _threshold,
-    "allow": _allow,
+    "allow": lambda value, key, _base: _texts(value, key),
     "link_hosts": _hosts,
     "image_hosts": _hosts,
     "classes": _classes,
     "masks": _masks,
-    "failing": _failing,
+    "failing": lambda value, key, _base: _word(value, key, Failing),
     "max_findings": _count,
 }
 

@@ -28,11 +28,7 @@ class Sanitizer:
     """
 
     def __init__(
-        self,
-        policy: Policy = STANDARD,
-        direction: Direction = Direction.OUTBOUND,
-        *,
-        extra: Sequence[Detector] = (),
+        self, policy: Policy = STANDARD, direction: Direction = Direction.OUTBOUND, *, extra: Sequence[Detector] = ()
     ) -> None:
         self.policy = policy
         self.direction = direction

@@ -104,8 +104,9 @@ class Terminal:
                 kind = _KINDS.get(group or "", "terminal.control")
                 if group == "next":
                     replacement = "\u2028" * (end - begin)  # Unicode's own line separator, for consumers that expect it
-                elif group in ("feed", "rewrite") and not _at_line_end(text, begin, end):
-                    replacement = "\n"
+                elif group in ("feed", "rewrite"):
+                    at_line_end = begin == 0 or text[begin - 1] == "\n" or text.startswith(("\r", "\n"), end)
+                    replacement = "" if at_line_end else "\n"
             yield make_hit((begin, end, kind, 1.0, replacement, begin, (), None))
 
     def settled(self, text: str, start: int = 0, _active: Collection[str] = ()) -> int:
@@ -115,7 +116,3 @@ class Terminal:
             if _OPEN.match(text, first.start()):
                 return min(end, first.start())
         return end
-
-
-def _at_line_end(text: str, begin: int, end: int) -> bool:
-    return begin == 0 or text[begin - 1] == "\n" or text.startswith(("\r", "\n"), end)

@@ -99,16 +99,11 @@ _IN_RUN: Final = bytes(ord("1" if chr(code) in _ALPHABET.rstrip("=") else "0") f
 _LEAST: Final = b"1" * RUN_LEAST
 
 
-def _ascii(text: str) -> bytes:
-    """Return one byte for each character; a question mark for those that are not ASCII."""
-    return text.encode("ascii", "replace")
-
-
 def runs(text: str, start: int) -> Iterator[Decoded]:
     """Yield long words that are text in base64, base32, hexadecimal or binary."""
     behind = text[max(0, start - RUN_MAX) : start]
     position = start - len(behind) + len(behind.rstrip(_ALPHABET))
-    marked = _ascii(text[position:]).translate(_IN_RUN)
+    marked = text[position:].encode("ascii", "replace").translate(_IN_RUN)
     place = marked.find(_LEAST)
     while place >= 0:
         match = _RUN.match(text, position + place)

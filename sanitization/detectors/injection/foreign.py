@@ -327,45 +327,9 @@ _ASKED_FOR: Final = (
 )
 # The assistant, named as such in a claim: *as an AI …*. Patterns for a view.
 _MACHINES: Final = (
-    r"\bia\b",
-    r"\bki\b",
-    r"\bki-",
-    r"(?<![а-я])ии(?![а-я])",
-    r"人工智能",
-    r"人工智慧",
-    r"ai로",
-    r"aiとして",
-    r"作为",
-    r"作為",
-    r"के रूप",
-    r"als von",
-    r"en tant qu",
-    r"in qualita",
-    r"come ia",
-    r"sebagai",
-    r"bilang",
-    r"olarak",
-    r"como (?:una?|ia|ai|inteli)",
-    r"voi tu cach",
-    r"la mot",
-    r"la ai",
-    r"ในฐานะ",
-    r"হিসাবে",
-    r"হিসেবে",
-    r"كذكاء",
-    r"بصفت",
-    r"באשר",
-    r"כבינה",
-    r"yapay",
-    r"một",
-    r"인공지능",
-    r"एआई",
-    r"এআই",
-    r"เอไอ",
-    r"الذكاء",
-    r"ai の",
-    r"aiで",
-    r"ai である",
+    r"\bia\b|\bki\b|\bki-|(?<![а-я])ии(?![а-я])|人工智能|人工智慧|ai로|aiとして|作为|作為|के रूप|als von|"
+    r"en tant qu|in qualita|come ia|sebagai|bilang|olarak|como (?:una?|ia|ai|inteli)|voi tu cach|la mot|la ai|"
+    r"ในฐานะ|হিসাবে|হিসেবে|كذكاء|بصفت|באשר|כבינה|yapay|một|인공지능|एआई|এআই|เอไอ|الذكاء|ai の|aiで|ai である"
 )
 
 
@@ -376,7 +340,7 @@ def _any_of(listing: str) -> Late:
 _STRONG: Final = _any_of(_STRONG_WORDS)
 _ENTERS: Final = _any_of(_ENTERS_WORDS)
 _SECRET_ASKED: Final = _any_of(_ASKED_FOR)
-_AS_MACHINE: Final = Late("|".join(_MACHINES))
+_AS_MACHINE: Final = Late(_MACHINES)
 _QUOTED_PROCEDURE: Final = Late(r"['\"<][^'\"<>\n]{3,40}['\">]")
 _VENDORS: Final = ("openai", "anthropic")
 _STEMS: Final = (*split(_MODE_STEMS), *split(MAKERS), *_VENDORS)

@@ -60,11 +60,7 @@ ORDERS: Final[tuple[OrderRule, ...]] = (
         r"obey\w*|exactly (?:as|what)|malware|no limits|without limits|anything i|all my|pirate|opposite|persona|"
         r"character named|named|called|created by|assistant (?:who|that|with|without)))\b)?",
         {"": 0.15, "now": 0.1, "bound": 0.25, "other": 0.3},
-        phrase=(
-            "you",
-            "are will must shall should ll can re have",
-            "now no henceforth hereby about going free from",
-        ),
+        phrase=("you", "are will must shall should ll can re have", "now no henceforth hereby about going free from"),
     ),
     rule(
         "unbound | persona | asks for an assistant without limits",
@@ -87,18 +83,9 @@ ORDERS: Final[tuple[OrderRule, ...]] = (
             "in bound more single such s",
             _LIMITS,
         ),
-        before=(
-            (_SPOKEN_TO, 0.3),
-            (r"\b(?:you|your|i grant you|model|ai|assistant)\b[^.!?\n]{0,32}?", 0.1),
-        ),
+        before=((_SPOKEN_TO, 0.3), (r"\b(?:you|your|i grant you|model|ai|assistant)\b[^.!?\n]{0,32}?", 0.1)),
     ),
-    rule(
-        "dan | persona | names a jailbreak persona",
-        r"dan(?![a-z0-9])",
-        {"": 0.25},
-        stems="dan",
-        exact="DAN",
-    ),
+    rule("dan | persona | names a jailbreak persona", r"dan(?![a-z0-9])", {"": 0.25}, stems="dan", exact="DAN"),
     rule(
         "mode | authority | puts the assistant into a mode",
         rf"(?:(?P<strong>{_any(_MODES_STRONG)})|{_any(_MODES_MILD)})"

@@ -29,7 +29,7 @@ RULES: Final = words(
 )
 WRITTEN: Final = words(
     "message messages text texts request requests input inputs content contents question data chat dialogue "
-    "discussion statement statements words history output assignment sentences sentence paragraphs",
+    "discussion statement statements words history output assignment sentences sentence paragraphs"
 )
 EARLIER: Final = words(
     "previous previously prior preceding earlier above foregoing former past existing initial original before "
@@ -46,7 +46,7 @@ FILLER: Final = words(
     "kind hidden secret developer developer's openai's openai company core internal set given so-called you system's "
     "user user's assistant's ai a an following long stupid silly old boring various related active strict on in "
     "programmed provided stated listed written received behavioral behavioural operating base root default about "
-    "supposed with",
+    "supposed with"
 )
 
 # "… you were given", "… above", but not "… above the sink".
@@ -227,15 +227,7 @@ OVERRIDES: Final[tuple[OrderRule, ...]] = (
         r"\s{0,2}[:=](?![:/=])(?P<colon>)"
         r"|the above(?: (?:text|instructions?|prompt|message|content))? (?:was|is|were|are)(?: (?:only|just|merely|all|"
         r"simply|really|a|an|part of))* (?P<test>test|joke|drill|simulation|distraction|decoy|fake|trick|decoys))",
-        {
-            "": 0.0,
-            "changed": 0.55,
-            "now": 0.4,
-            "yournew": 0.45,
-            "label": 0.5,
-            "labelled": 0.35,
-            "test": 0.4,
-        },
+        {"": 0.0, "changed": 0.55, "now": 0.4, "yournew": 0.45, "label": 0.5, "labelled": 0.35, "test": 0.4},
         phrases=(
             (
                 "your",

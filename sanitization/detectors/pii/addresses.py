@@ -246,9 +246,6 @@ def first_hardware(text: str, position: int, _topics: NamedTopics) -> Hit | None
 # --- wallets ----------------------------------------------------------------------------------------------------------
 
 # Bitcoin (1, 3), Litecoin (L, M), Dogecoin (D), Tron (T), Dash (X), and the test networks (m, n, 2).
-_BASE58: Final = r"[123DLMTXmn][1-9A-HJ-NP-Za-km-z]{25,34}"
-_BECH32: Final = r"(?:bc1|tb1|ltc1|BC1|TB1|LTC1)[0-9A-Za-z]{25,71}"
-_ETHEREUM: Final = r"0x[0-9A-Fa-f]{40}"
 _WALLET: Final = re.compile(
     r"[0123DLMTXmnbtlBTL](?<![A-Za-z0-9_].)(?:(?<=0)x[0-9A-Fa-f]{40}|(?<!0)[0-9A-Za-z]{25,74})(?![A-Za-z0-9_])"
 )
@@ -295,7 +292,7 @@ WALLETS: Final = PiiPart(
             "wallet",
             Prefilter(
                 pattern=r"(?:^|[^A-Za-z0-9])(?:[123DLMTXmn][1-9A-HJ-NP-Za-km-z]{25}"
-                r"|(?:bc1|tb1|ltc1|BC1|TB1|LTC1)[0-9A-Za-z]{25}|0x[0-9A-Fa-f]{40})",
+                r"|(?:bc1|tb1|ltc1|BC1|TB1|LTC1)[0-9A-Za-z]{25}|0x[0-9A-Fa-f]{40})"
             ),
         ),
     ),

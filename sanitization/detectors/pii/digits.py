@@ -9,6 +9,7 @@ import string
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
+from operator import attrgetter
 from typing import Final, NamedTuple
 
 from sanitization.findings import Hit
@@ -251,7 +252,7 @@ def _number(text: str, start: int, topics: context.NamedTopics) -> Hit | None:
         found.append(_Match(0.5, word.end(), "id_number", ALONE))
     if not found:
         return None
-    best = max(found, key=_worth)
+    best = max(found, key=attrgetter("score", "end"))
     return hit(start, best.end, best.kind, best.score, reason=best.reason) if best.score else None
 
 
@@ -267,10 +268,6 @@ def _candidates(form: str, nothing_said: bool, crowded: bool) -> tuple[tuple[int
         if beginning in table:
             found.append((part.end(), table[beginning]))
     return tuple(found)
-
-
-def _worth(match: _Match) -> tuple[float, int]:
-    return match.score, match.end
 
 
 def _judged(text: str, start: int, end: int, rules: Iterable[NumberRule], near: Mapping[str, int]) -> _Match:

@@ -125,14 +125,10 @@ def be_national(number: str) -> bool:
     return int(number[9:]) in {97 - int(front + number[:9]) % 97 for front in ("", "2")}
 
 
-def _pesel_date(number: str) -> bool:
-    """Month with the century in it: 80, 20, 40, 60 added for 1800, 2000, 2100, 2200."""
-    return day_and_month(number[4:6], f"{int(number[2:4]) % 20:02}")
-
-
 def pl_pesel(number: str) -> bool:
     """PESEL: date, and weights 1, 3, 7, 9 to a multiple of ten."""
-    return _pesel_date(number) and weighted(number, (1, 3, 7, 9, 1, 3, 7, 9, 1, 3, 1)) % 10 == 0
+    month = f"{int(number[2:4]) % 20:02}"  # 80, 20, 40, 60 are added for 1800, 2000, 2100, 2200
+    return day_and_month(number[4:6], month) and weighted(number, (1, 3, 7, 9, 1, 3, 7, 9, 1, 3, 1)) % 10 == 0
 
 
 def pl_nip(number: str) -> bool:

@@ -114,29 +114,13 @@ def _nanp(number: str) -> bool:
     ) > 2
 
 
-def _nanp_trunk(number: str) -> bool:
-    return number[0] == "1" and _nanp(number[1:])
-
-
 def _zero(number: str) -> bool:
     """A trunk prefix, and not a run of noughts."""
     return number[0] == "0" and number[1] != "0" and len(set(number)) > 2
 
 
-def _abroad(number: str) -> bool:
-    return number.startswith("00") and _known(number[2:])
-
-
-def _russian(number: str) -> bool:
-    return number[0] in "78" and number[1] in "3489"
-
-
 def _chinese(number: str) -> bool:
     return number[0] == "1" and number[1] in "3456789"
-
-
-def _indian(number: str) -> bool:
-    return number[0] in "6789" and len(set(number)) > 2
 
 
 def _brazilian(number: str) -> bool:
@@ -174,7 +158,7 @@ PHONES: Final[tuple[NumberRule, ...]] = (
     rule(KIND, _NANP_FORMS, TOPIC, _nanp, plain=0.6),
     rule(KIND, "ddd_ddd_dddd", TOPIC, _nanp, plain=0.5),
     rule(KIND, "dddddddddd", TOPIC, _nanp, alone=0),
-    rule(KIND, _TRUNK_FORMS, TOPIC, _nanp_trunk, plain=0.65),
+    rule(KIND, _TRUNK_FORMS, TOPIC, lambda number: number[0] == "1" and _nanp(number[1:]), plain=0.65),
     rule(KIND, _ZERO_FORMS, TOPIC, _zero, plain=0.6),
     rule(KIND, "dddddddddd ddddddddddd", "phone number", _zero, alone=0),
     rule(
@@ -182,7 +166,7 @@ PHONES: Final[tuple[NumberRule, ...]] = (
         "dddd_dd_ddd_dddd dddd_dd_dddddd dddd_dd_dddddddd dddd_d_dd_dd_dd_dd dddd_ddd_ddd_dddd dddd_ddd_ddddddd"
         " dddd_dd_ddd_dd_dd dddd_dd_dddd_dddd dddd-dd-dddddddd dddd-dd-ddddddd",
         TOPIC,
-        _abroad,
+        lambda number: number.startswith("00") and _known(number[2:]),
         plain=0.6,
     ),
     rule(
@@ -190,12 +174,18 @@ PHONES: Final[tuple[NumberRule, ...]] = (
         "d_(ddd)_ddd-dd-dd d_ddd_ddd-dd-dd d_ddd_ddd_dd_dd d(ddd)ddd-dd-dd d-ddd-ddd-dd-dd d_(ddd)_ddd_dd_dd"
         " d(ddd)_ddd-dd-dd",
         TOPIC,
-        _russian,
+        lambda number: number[0] in "78" and number[1] in "3489",
         plain=0.65,
     ),
     rule(KIND, "ddd_dddd_dddd ddd-dddd-dddd", TOPIC, _chinese, plain=0.6),
     rule(KIND, "ddddddddddd", "phone number", _chinese, alone=0),
-    rule(KIND, "ddddd_ddddd ddddd-ddddd", "phone number", _indian, plain=0.55),
+    rule(
+        KIND,
+        "ddddd_ddddd ddddd-ddddd",
+        "phone number",
+        lambda number: number[0] in "6789" and len(set(number)) > 2,
+        plain=0.55,
+    ),
     rule(KIND, "(dd)_ddddd-dddd (dd)_dddd-dddd (dd)ddddd-dddd (dd)_ddddd_dddd", TOPIC, _brazilian, plain=0.65),
     rule(KIND, "dd_ddddd-dddd dd_dddd-dddd dd_ddddd_dddd", TOPIC, _brazilian, plain=0.55),
     rule(

@@ -170,10 +170,7 @@ NUMBER_FIRST: Final = PiiPart(
             ),
         ),
         # A number at the end of a text, and the words after it so far.
-        (
-            "street_number",
-            Prefilter(pattern=_SO_FAR),
-        ),
+        ("street_number", Prefilter(pattern=_SO_FAR)),
     ),
     first_number_first,
     pending_address,

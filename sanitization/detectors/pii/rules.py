@@ -56,10 +56,6 @@ def _uatp(number: str) -> bool:
     return number[0] == "1" and numbers.card(number)
 
 
-def _card(number: str) -> bool:
-    return number[0] != "1" and numbers.card(number)
-
-
 def _in_passport(number: str) -> bool:
     return number[0] not in "QXZ" and "0" not in (number[1], number[7])
 
@@ -78,7 +74,7 @@ _GB_NINO: Final = "aadddddda aa_dd_dd_dd_a aa-dd-dd-dd-a aadddddd_a aa_dddddd_a 
 _HYPHENATED: Final = "ddd-dd-dddd ddd_dd_dddd ddd.dd.dddd"
 
 PAYMENT: Final = (
-    rule("credit_card", _CARDS, "card", _card, plain=0.95),
+    rule("credit_card", _CARDS, "card", lambda number: number[0] != "1" and numbers.card(number), plain=0.95),
     rule("credit_card", "ddddddddddddddd dddd_dddddd_ddddd", "card", _uatp, alone=0.6),
     rule("credit_card", f"{_runs(12, 13)} {_runs(17, 19)} dddd_dddd_dddd", "card", numbers.card),
     rule("us_bank_routing", "ddddddddd dddd-dddd-d dddd_dddd_d", "routing", numbers.aba_routing),

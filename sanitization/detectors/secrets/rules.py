@@ -9,6 +9,7 @@ import random
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import cache, cached_property
+from os.path import commonprefix
 from typing import Final, NamedTuple, Protocol
 
 from attrs import field, frozen
@@ -234,8 +235,9 @@ class Token:
     @cached_property
     def begun(self) -> re.Pattern[str]:
         """A token that may continue."""
-        boundary = "" if self.before else self.boundary
-        return re.compile(rf"{boundary}{self._starts}{_any(shape(self.after))}\Z", re.ASCII)
+        boundary, body = "" if self.before else self.boundary, shape(self.after)
+        so_far = f"[{body.letters}]{{0,{body.longest}}}" if body.letters else ""
+        return re.compile(rf"{boundary}{self._starts}{so_far}\Z", re.ASCII)
 
     def attempt(self, text: str, place: int) -> Hit | None:
         """Return the token whose anchor stands at `place`, or None."""
@@ -267,10 +269,6 @@ class Token:
     def sample(self) -> str:
         """A made-up example."""
         return self.given or example(self.before, self.kind) + self.anchors[0] + example(self.after, self.kind)
-
-
-def _any(form: Shape) -> str:
-    return f"[{form.letters}]{{0,{form.longest}}}" if form.letters else ""
 
 
 class TokenRules:
@@ -358,13 +356,8 @@ def stems(literals: Sequence[str]) -> tuple[str, ...]:
     return tuple(
         stem
         for alike in found.values()
-        for stem in ([_common(alike)] if len(alike) > 2 and not alike[0][:3].islower() else alike)
+        for stem in ([commonprefix(alike)] if len(alike) > 2 and not alike[0][:3].islower() else alike)  # noqa: RUF071
     )
-
-
-def _common(alike: Sequence[str]) -> str:
-    first, last = min(alike), max(alike)
-    return first[: next(at for at in range(len(first) + 1) if first[: at + 1] != last[: at + 1] or at == len(first))]
 
 
 def trie(rows: Iterable[tuple[str, str]]) -> str:

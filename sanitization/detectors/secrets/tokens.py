@@ -394,14 +394,7 @@ SEARCHED: Final = (
 
 def _apart() -> tuple[Group, ...]:
     """Build one prefilter for each field, and one for each rule whose few letters also occur in prose."""
-    fields = {
-        "cloud": CLOUD,
-        "source": SOURCE,
-        "payment": PAYMENT,
-        "chat": CHAT,
-        "models": MODELS,
-        "tools": TOOLS,
-    }
+    fields = {"cloud": CLOUD, "source": SOURCE, "payment": PAYMENT, "chat": CHAT, "models": MODELS, "tools": TOOLS}
     underscored = [
         rule
         for field in fields.values()

@@ -32,11 +32,7 @@ class Look(NamedTuple):
 
 
 # Letters with exactly the shape of Latin ones; in scripts not named here, all have it.
-_SAME: Final = {
-    "cyrillic": "асеорхуіјѕһӏԁԛԝѵАВЕКМНОРСТХУІЈЅҺӀԌԚԜѴҮЬ",
-    "greek": "οϲϳΑΒΕΖΗΙΚΜΝΟΡΤΥΧϹͿ",
-    "round": "",
-}
+_SAME: Final = {"cyrillic": "асеорхуіјѕһӏԁԛԝѵАВЕКМНОРСТХУІЈЅҺӀԌԚԜѴҮЬ", "greek": "οϲϳΑΒΕΖΗΙΚΜΝΟΡΤΥΧϹͿ", "round": ""}
 _SMALL_CAPITALS: Final = "ɢɪɴʀʏʙʜʟ"  # those of the phonetic alphabet
 _DRESSES: Final = (
     ("wide", ((0xFF10, 0xFF5A),)),

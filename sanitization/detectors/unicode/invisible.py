@@ -128,6 +128,11 @@ class Invisible:
                 if begin >= start and not honest(text, begin, position):
                     yield make_hit((begin, position, _KINDS[text[begin]], 1.0, "", begin, (), None))
                 continue
+            if what.lastgroup in _ALWAYS:
+                kind, sign = _ALWAYS[what.lastgroup]
+                if begin >= start:
+                    yield make_hit((begin, position, kind, 1.0, sign * (position - begin), begin, (), None))
+                continue
             for hit in _JUDGES[what.lastgroup](text, begin, position):
                 if hit.anchor >= start:
                     yield hit
@@ -199,35 +204,19 @@ def _hyphen(text: str, begin: int, end: int) -> Iterator[Hit]:
         yield Hit(begin, end, "invisible.zero_width", 1.0, "", begin)
 
 
-def _separator(_text: str, begin: int, end: int) -> Iterator[Hit]:
-    yield make_hit((begin, end, "invisible.separator", 1.0, "\n" * (end - begin), begin, (), None))
-
-
 def _pair(text: str, begin: int, end: int) -> Iterator[Hit]:
     """Yield both halves of a surrogate pair: a UTF-16 reader would join them into a character that is removed."""
     whole = text[begin:end].encode("utf-16-le", "surrogatepass").decode("utf-16-le")
     yield Hit(begin, end, "invisible.unassigned", 1.0, "" if is_in(whole, _ALL) else whole, begin)
 
 
-def _half(_text: str, begin: int, end: int) -> Iterator[Hit]:
-    yield make_hit((begin, end, "invisible.unassigned", 1.0, "\ufffd", begin, (), None))
-
-
-def _private(_text: str, begin: int, end: int) -> Iterator[Hit]:
-    yield Hit(begin, end, "invisible.private", 1.0, "", begin)
-
-
-def _unassigned(_text: str, begin: int, end: int) -> Iterator[Hit]:
-    yield Hit(begin, end, "invisible.unassigned", 1.0, "", begin)
-
-
 _JUDGES: Final[dict[str, Callable[[str, int, int], Iterator[Hit]]]] = {
-    "run": _run,
-    "stack": _stack,
-    "hyphen": _hyphen,
-    "separator": _separator,
-    "pair": _pair,
-    "half": _half,
-    "private": _private,
-    "unassigned": _unassigned,
+    "run": _run, "stack": _stack, "hyphen": _hyphen, "pair": _pair,
+}  # fmt: skip
+_ALWAYS: Final = {
+    "separator": ("invisible.separator", "\n"),
+    "half": ("invisible.unassigned", "\ufffd"),
+    "private": ("invisible.private", ""),
+    "unassigned": ("invisible.unassigned", ""),
 }
+"""Characters that are finds wherever they stand: their kind, and the replacement of each."""
