@@ -121,16 +121,13 @@ class Places:
         return found
 
 
-@frozen
-class Grammar:
-    """A language, compiled for search."""
-
-    language: Language
+class Stems:
+    """Finds whose first words begin with some stems, with the prefilters of those in a raw text."""
 
     @property
-    def name(self) -> str:
-        """The name of its prefilter."""
-        return f"lang.{self.language.name.lower().replace(' ', '_')}"
+    def stems(self) -> list[str]:
+        """The stems of the first words of a find."""
+        raise NotImplementedError
 
     @property
     def prefilter(self) -> Prefilter:
@@ -147,6 +144,18 @@ class Grammar:
     def full(self) -> re.Pattern[str]:
         """The first words of a find, in a raw text."""
         return re.compile(raw_pattern(self.stems, open_end=False), re.IGNORECASE | re.ASCII)
+
+
+@frozen
+class Grammar(Stems):
+    """A language, compiled for search."""
+
+    language: Language
+
+    @property
+    def name(self) -> str:
+        """The name of its prefilter."""
+        return f"lang.{self.language.name.lower().replace(' ', '_')}"
 
     @cached_property
     def quick(self) -> tuple[str, ...]:
@@ -346,27 +355,10 @@ _VENDORS: Final = ("openai", "anthropic")
 _STEMS: Final = (*split(_MODE_STEMS), *split(MAKERS), *_VENDORS)
 
 
-@frozen
-class Claims:
+class Claims(Stems):
     """Modes, makers and vendors named in languages other than English."""
 
-    name: str = "claims"
-
-    @property
-    def prefilter(self) -> Prefilter:
-        """Prefilter of the stems, in a raw text."""
-        first = {form for stem in _STEMS for form in variants(stem.split()[0])}
-        return Prefilter(tuple(sorted(first)), raw_pattern(_STEMS, open_end=False), ignore_case=True)
-
-    @property
-    def ends(self) -> Prefilter:
-        """The prefilter, also matching an incomplete stem at the end of a text."""
-        return evolve(self.prefilter, pattern=raw_pattern(_STEMS, open_end=True))
-
-    @cached_property
-    def full(self) -> re.Pattern[str]:
-        """The first words of a find, in a raw text."""
-        return re.compile(raw_pattern(_STEMS, open_end=False), re.IGNORECASE | re.ASCII)
+    name = "claims"
 
     @property
     def stems(self) -> list[str]:
