@@ -39,7 +39,7 @@ def members(ranges: Ranges) -> frozenset[str]:
     return frozenset(chr(code) for low, high in ranges for code in range(low, high + 1))
 
 
-# What is hidden, by what it does.
+# Hidden characters, by their function.
 TAGS: Final[Ranges] = ((0xE0000, 0xE007F),)
 SELECTORS: Final[Ranges] = ((0xFE00, 0xFE0F), (0xE0100, 0xE01EF))
 ISOLATES: Final[Ranges] = ((0x2066, 0x2069),)
@@ -103,7 +103,7 @@ UNASSIGNED: Final = tuple(
 )
 
 
-# What does honest work beside the hidden.
+# Characters beside which hidden ones are legitimate.
 EMOJI: Final[Ranges] = ranges(
     "00A9 00AE 203C 2049 2122 2139 2190-21FF 2300-23FF 2460-24FF 25A0-27BF 2900-297F 2B00-2BFF 3030 303D 3297 3299 "
     "1F000-1FAFF"
@@ -119,7 +119,7 @@ VARIES: Final = merged(
 ARABIC: Final[Ranges] = ranges(
     "0606-061B 061D-06DC 06DE-070E 0710-07BF 0840-088F 0892-08E1 08E3-08FF FB50-FDFF FE70-FEFC 1E900-1E95F"
 )
-# Scripts whose letters join, or whose viramas ask how: Arabic, Syriac, N'Ko, Mandaic, the Indic ones, Mongolian.
+# Scripts with joining letters or viramas: Arabic, Syriac, N'Ko, Mandaic, the Indic ones, Mongolian.
 JOINS: Final = merged(
     ARABIC,
     ranges(
@@ -128,7 +128,7 @@ JOINS: Final = merged(
     ),
 )
 MONGOLIAN: Final[Ranges] = ((0x1807, 0x1807), (0x1820, 0x18AF))
-# Scripts that set no blanks between words: where a line may break is for a zero-width space to say.
+# Scripts without blanks between words: a zero-width space marks where a line may break.
 SOUTH_EAST: Final[Ranges] = ranges("0E01-0FFF 1000-109F 1780-17FF 1950-1AAF 1B00-1B7F A980-A9FF AA60-AADF")
 UNSPACED: Final = merged(SOUTH_EAST, ((0x3001, 0x30FF), (0x3400, 0x4DBF), (0x4E00, 0x9FFF)))
 RIGHT_TO_LEFT: Final[Ranges] = ranges(

@@ -64,9 +64,9 @@ class Policy:
 
     `link_hosts` are hosts that links in text may carry data to. `image_hosts` are the hosts (`img.example.org`, with a
     port unless it is the scheme's own) whose images may be shown beside the page's own and inline ones; any other image
-    tells its host what is being read. `classes` are the class names that markup may keep, by tag. `masks` has the mask
-    of kinds that are not masked by shape. `failing` applies if a detector raises an error. `max_findings` bounds the
-    listed findings, not the redaction.
+    discloses to its host that the text is being read. `classes` are the class names that markup may keep, by tag.
+    `masks` has the mask of kinds that are not masked by shape. `failing` applies if a detector raises an error.
+    `max_findings` bounds the listed findings, not the redaction.
     """
 
     inbound: Rules = field(default=_NONE, converter=_rules)

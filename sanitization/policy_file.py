@@ -1,4 +1,4 @@
-"""A policy as TOML, for operators who run a sanitizer without programming it.
+"""A policy as TOML, for operators that run a sanitizer without programming it.
 
 ```toml
 preset = "standard"            # the base; "strict" and "off" are the others

@@ -32,7 +32,7 @@ SLOW_MAX: Final = 20
 BRIEF: Final = 100
 """Bytes below which a text cannot take long, so that no clock is read."""
 DETOUR: Final = 100
-"""Pieces searched in smaller sets before the one automaton is tried again: a slow one among so many costs little."""
+"""Pieces searched in smaller sets before the one automaton is tried again: one slow piece in a hundred costs little."""
 
 
 @frozen

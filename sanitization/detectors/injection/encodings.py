@@ -60,7 +60,7 @@ _FINE: Final = _HIGH + b"\x00" + (string.ascii_letters + string.digits + _READAB
 
 def _text(raw: bytes) -> str:
     """Return the bytes as text, or an empty text if they are not text."""
-    # A quick test: random bytes hold so many non-text bytes that the rest need not be read.
+    # A quick test: among random bytes, more are non-text than this bound allows.
     low = len(raw.translate(None, _HIGH))
     if len(raw.translate(None, _FINE)) > (1 - PRINTED) * (low + (len(raw) - low) / 2) + 1:
         return ""

@@ -43,7 +43,7 @@ OPENING: Final = (
     r"|span|table|details|marquee|select|textarea|style|math|animate|set|use|link|meta|base|b|i|x)"
 )
 """The beginning of a tag that is judged."""
-# Except for a script, a tag without a value does nothing: judge one that has a `=`, or may yet get one.
+# Except for a script, a tag without a value does nothing: judge a tag that has a `=`, or whose end is not known.
 ANCHOR: Final = (
     f"<(?i:{OPENING[1:]})(?=[\\t\\n\\f\\r />])(?:(?<=<[sS][cC][rR][iI][pP][tT])|(?=[^<>=]{{0,{TAG_MAX}}}(?:=|\\Z)))"
 )

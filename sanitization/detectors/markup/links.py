@@ -15,7 +15,7 @@ from collections.abc import Collection, Iterator
 from functools import lru_cache
 from typing import Final, NamedTuple
 
-from sanitization.findings import Category, Hit, Kind
+from sanitization.findings import Category, Hit, kinds_of
 from sanitization.policy import Policy
 from sanitization.prefilter import Prefilter
 
@@ -52,21 +52,24 @@ _STYLE: Final = re.compile(rf"url\([ \t]{{0,4}}[\"']?([^\s\"'()]{{0,{ADDRESS_MAX
 _PICTURE: Final = re.compile(r"[^?#]*\.(?:png|jpe?g|gif|webp|svg|bmp|ico|avif|tiff?)(?:[?#]|\Z)", re.IGNORECASE)
 _OPAQUE: Final = r"[:/?&#=.](?:[A-Za-z0-9+_%-]{14}|//[A-Za-z0-9_%+.~-]{1,64}@)"
 
-KINDS: Final = (
-    Kind("markup.link.script", "A link that runs a script.", "[here](javascript:run())"),
-    Kind("markup.link.data", "A link to a document that it brings along.", "[here](data:text/html,hello)"),
-    Kind("markup.link.scheme", "A link into the reader's own machine or browser.", "[here](file:///etc/hosts)"),
-    Kind("markup.link.breakout", "An address that would become a handler.", '[here](x"onclick="run())'),
-    Kind("markup.link.credentials", "A name before the host.", "[here](https://bank.example@other.example/)"),
-    Kind("markup.link.deceptive", "Words that name another host.", "[https://bank.example](https://other.example/)"),
-    Kind("markup.link.exfiltration", "A link that takes words along.", "[here](https://x.example/?leak=the+talk)"),
-    Kind("markup.image.host", "An image of a host that may not know.", "![chart](https://other.example/c.png)"),
-    Kind("markup.image.script", "An image that is a script.", "![chart](javascript:run())"),
-    Kind("markup.image.data", "An inline image that is a document.", "![chart](data:image/svg+xml,hello)"),
-    Kind("markup.image.reference", "An image whose address stands elsewhere.", "![chart][1]"),
-    Kind("markup.html.handler", "A handler that calls by itself.", "<img src=x onerror=alert(1)>"),
-    Kind("markup.html.script", "A script that reads and sends.", "<script>fetch('/?'+document.cookie)</script>"),
-    Kind("markup.css", "A style whose address runs or tells.", "a { background: url(javascript:run()) }"),
+KINDS: Final = kinds_of(
+    "markup",
+    """
+link.script | A link that runs a script. | [here](javascript:run())
+link.data | A link to a document that its address contains. | [here](data:text/html,hello)
+link.scheme | A link into the reader's own machine or browser. | [here](file:///etc/hosts)
+link.breakout | An address that would become a handler. | [here](x"onclick="run())
+link.credentials | A name before the host. | [here](https://bank.example@other.example/)
+link.deceptive | Words that name another host. | [https://bank.example](https://other.example/)
+link.exfiltration | A link that carries words of the conversation. | [here](https://x.example/?leak=the+talk)
+image.host | An image from a host that is not allowed. | ![chart](https://other.example/c.png)
+image.script | An image that is a script. | ![chart](javascript:run())
+image.data | An inline image that is a document. | ![chart](data:image/svg+xml,hello)
+image.reference | An image whose address is defined elsewhere. | ![chart][1]
+html.handler | A handler that runs without user action. | <img src=x onerror=alert(1)>
+html.script | A script that reads data and sends it. | <script>fetch('/?'+document.cookie)</script>
+css | A style whose address runs a script or carries data. | a { background: url(javascript:run()) }
+""",
 )
 
 

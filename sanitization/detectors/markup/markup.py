@@ -10,10 +10,10 @@ from typing import Final
 
 import nh3
 
-from sanitization.findings import Category, Finding, Kind, Sanitized
+from sanitization.findings import Category, Finding, Sanitized, kinds_of
 from sanitization.policy import Policy
 
-from .html_cleaner import ALIGNMENTS, ATTRIBUTES, OTHER, TAGS, CleanedPage
+from .html_cleaner import ALIGNMENTS, ATTRIBUTES, TAGS, CleanedPage
 from .urls import LINK_SCHEMES, Addresses, leads
 
 LINK_REL: Final = "noopener noreferrer nofollow"
@@ -22,27 +22,30 @@ _ALIGNED: Final = {"align": set(ALIGNMENTS)}
 SURROGATE: Final = re.compile("[\ud800-\udfff]")
 """Half a character of UTF-16, which the parser refuses."""
 
-KINDS: Final = (
-    Kind("markup.html.script", "An element that runs.", "<script>run()</script>"),
-    Kind("markup.html.handler", "An attribute that runs when something happens.", "<p onclick=run()>text</p>"),
-    Kind("markup.html.style", "A style sheet, its own or a foreign one.", "<style>p { color: red }</style>"),
-    Kind("markup.html.frame", "Another document or program within the page.", "<iframe src=/x></iframe>"),
-    Kind("markup.html.form", "A form or a part of one: it could ask in the page's name.", "<form action=/x></form>"),
-    Kind("markup.html.drawing", "SVG or MathML, which bring scripts and rules of their own.", "<svg></svg>"),
-    Kind("markup.html.document", "What speaks for the whole page: its base, its refresh.", "<base href=//x.example>"),
-    Kind("markup.html.media", "Film, sound and pictures from elsewhere.", "<video src=//x.example/v></video>"),
-    Kind(OTHER, "Any other element that is not on the list.", "<marquee>text</marquee>"),
-    Kind("markup.css", "A style that fetches, moves over the page, or runs.", '<p style="position:fixed">text</p>'),
-    Kind("markup.link.script", "A link that runs a script.", "<a href=javascript:run()>here</a>"),
-    Kind("markup.link.data", "A link to a document that it brings along.", "<a href=data:text/html,hello>here</a>"),
-    Kind("markup.link.scheme", "A link that is none of the web's or of mail.", "<a href=tel:112>here</a>"),
-    Kind("markup.link.breakout", "An address that would become a handler.", "<a href='x\"onclick=\"run()'>here</a>"),
-    Kind("markup.link.credentials", "A name before the host.", "<a href=https://bank.example@x.example/>here</a>"),
-    Kind("markup.link.deceptive", "Words that name another host.", "<a href=//x.example/>https://bank.test/</a>"),
-    Kind("markup.link.exfiltration", "A link that takes words along.", "<a href=//x.example/?leak=the+talk>here</a>"),
-    Kind("markup.image.host", "An image of a host that may not know.", "<img src=https://x.example/c.png>"),
-    Kind("markup.image.script", "An image that is a script.", "<img src=javascript:run()>"),
-    Kind("markup.image.data", "An inline image that is a document.", "<img src=data:image/svg+xml,hello>"),
+KINDS: Final = kinds_of(
+    "markup",
+    """
+html.script | An element that runs. | <script>run()</script>
+html.handler | An attribute that runs when something happens. | <p onclick=run()>text</p>
+html.style | A style sheet, its own or a foreign one. | <style>p { color: red }</style>
+html.frame | Another document or program within the page. | <iframe src=/x></iframe>
+html.form | A form or a part of one: it could ask in the page's name. | <form action=/x></form>
+html.drawing | SVG or MathML, which bring scripts and rules of their own. | <svg></svg>
+html.document | An element that acts on the whole page: its base, its refresh. | <base href=//x.example>
+html.media | Film, sound and pictures from elsewhere. | <video src=//x.example/v></video>
+html.element | Any other element that is not on the list. | <marquee>text</marquee>
+css | A style that fetches, moves over the page, or runs. | <p style="position:fixed">text</p>
+link.script | A link that runs a script. | <a href=javascript:run()>here</a>
+link.data | A link to a document that its address contains. | <a href=data:text/html,hello>here</a>
+link.scheme | A link with a scheme other than those of the web and of mail. | <a href=tel:112>here</a>
+link.breakout | An address that would become a handler. | <a href='x"onclick="run()'>here</a>
+link.credentials | A name before the host. | <a href=https://bank.example@x.example/>here</a>
+link.deceptive | Words that name another host. | <a href=//x.example/>https://bank.test/</a>
+link.exfiltration | A link that carries words of the conversation. | <a href=//x.example/?leak=the+talk>here</a>
+image.host | An image from a host that is not allowed. | <img src=https://x.example/c.png>
+image.script | An image that is a script. | <img src=javascript:run()>
+image.data | An inline image that is a document. | <img src=data:image/svg+xml,hello>
+""",
 )
 
 

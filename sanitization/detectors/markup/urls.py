@@ -1,4 +1,4 @@
-"""Where an address leads, and which data it carries. Pure: nothing is looked up.
+"""Where an address leads, and which data it carries. Pure: no name is resolved.
 
 An address is read as a browser reads it (WHATWG URL, 4.4: tabs and line ends are dropped anywhere, spaces and controls
 at both ends, a backslash is a slash) after a Markdown renderer has decoded it (CommonMark 2.4 and 2.5: backslash

@@ -106,9 +106,11 @@ class Invisible:
         Kind("invisible.bidi", "Controls that show text in another order than it is read in.", "a\u202etxt.exe"),
         Kind("invisible.zero_width", "Characters without width where no script needs them.", "pass\u200bword"),
         Kind("invisible.separator", "Line ends that most programs do not show: NEL, U+2028, U+2029.", "a\u2028b"),
-        Kind("invisible.private", "Private-use characters, which mean nothing, or whatever was agreed.", "a\ue000b"),
+        Kind("invisible.private", "Private-use characters, whose meaning is a private agreement.", "a\ue000b"),
         Kind("invisible.unassigned", "Code points that are no characters, and halves of surrogate pairs.", "a\ufffeb"),
-        Kind("invisible.marks", "So many marks on a letter that they cover its neighbours.", "Z" + "\u0317\u0334" * 4),
+        Kind(
+            "invisible.marks", "More marks on a letter than fit: they cover its neighbours.", "Z" + "\u0317\u0334" * 4
+        ),
     )
     context = RUN_MAX + WORDS_MAX + PAIR_MAX + BRAILLE_NEARBY + 2
     reach = RUN_MAX + WORDS_MAX + PAIR_MAX + BRAILLE_NEARBY + 2
