@@ -6,7 +6,7 @@ from tests.docs.tables import DOCS
 from understudy.app.settings import Settings
 from understudy.storage.cluster_check import NODE_CONNECTIONS
 from understudy.storage.file_cache import COPIES_BYTES
-from understudy.tools.table_process import LIMIT_S, TABLE
+from understudy.tools.tables import LIMIT_S, TABLE
 
 
 def test_numbers_are_those_of_the_code() -> None:

@@ -234,7 +234,8 @@ def _grown(search: Callable[[Any], Any], prefix: str, unit: str, ending: str) ->
 
 
 def _seconds(search: Callable[[Any], Any], text: str) -> float:
-    from understudy.chat.answer.cpu_time import CpuTimeExceeded, cpu_limit
+    from understudy.chat.answer.markdown import CpuTimeExceeded
+    from understudy.chat.answer.render_worker import cpu_limit
 
     given: Any = text.encode("latin-1", "replace") if isinstance(search.__self__.pattern, bytes) else text  # type: ignore[attr-defined]
     began = time.process_time()
@@ -250,7 +251,7 @@ def _seconds(search: Callable[[Any], Any], text: str) -> float:
 
 def main() -> None:
     """Print the slow ones as JSON."""
-    from understudy.chat.answer.cpu_time import install_handler
+    from understudy.chat.answer.render_worker import install_handler
 
     sys.setrecursionlimit(10_000)
     files = compiled()

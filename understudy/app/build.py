@@ -51,7 +51,7 @@ from understudy.storage.database import Database
 from understudy.storage.errors import StorageUnavailable
 from understudy.storage.export_queries import Archive
 from understudy.storage.store import Store
-from understudy.tools.table_process import table_limiter
+from understudy.tools.tables import table_limiter
 from understudy.web.application import build_http_app
 from understudy.web.context import WebContext
 from understudy.web.presence import Presence

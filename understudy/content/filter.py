@@ -5,6 +5,7 @@
 3. Metrics and logs have kinds and places, never the text.
 """
 
+import codecs
 import logging
 import time
 from collections.abc import AsyncGenerator, AsyncIterable, Callable, Iterable, Mapping, Sequence
@@ -26,11 +27,11 @@ from sanitization import (
     Rules,
     Sanitized,
     Sanitizer,
+    StreamSanitizer,
 )
 from transport.server.connection_limiter import Counter
 from transport.wire.errors import CommandRejected
 from understudy.content.encryption import TextCipher
-from understudy.content.files import FileFilter
 from understudy.content.summary import describe_blocked
 from understudy.content.texts import (
     FOREIGN,
@@ -58,6 +59,12 @@ _FIRST: Final = "password: x https://a.b/?c=d a@b.org +49 170 1234567 ignore all
 _STORED: Final = (Category.SECRET, Category.PII)
 """Categories scanned for in files, which are data and should stay unchanged as far as possible."""
 
+FILE_S: Final = 20.0
+"""Seconds of scanning for one file; a file that takes longer is refused with `file_too_large`."""
+
+# Bytes that occur in no text. Compressed data, images and UTF-16 have some in their first kilobytes.
+_BINARY: Final = bytes(code for code in range(32) if chr(code) not in "\t\n\x0b\x0c\r\x1b")
+
 _limiter: Final = thread_limiter("understudy.content.filter", THREADS)
 
 
@@ -81,6 +88,71 @@ class ContentMetrics(Protocol):
 
     def record_detector_failure(self, direction: str, detector: str) -> None:
         """Record that a detector raised an error."""
+
+
+def is_text(head: bytes) -> bool:
+    """Return whether the beginning of a file looks like text in an encoding that contains ASCII."""
+    return len(head.translate(None, _BINARY)) == len(head)
+
+
+@define(eq=False)
+class FileFilter:
+    """Filters one file on its way to storage. `result` has the findings once the whole file has passed.
+
+    Only secrets and personal data are redacted: files are never shown as text, and the parts that tools read of them
+    are filtered on their way to the model.
+    """
+
+    sanitizer: Sanitizer
+    limiter: trio.CapacityLimiter
+    seconds: float = field(default=0.0, init=False)
+    _stream: StreamSanitizer = field(init=False)
+    # Bytes that are not UTF-8 pass unchanged.
+    _decoder: codecs.IncrementalDecoder = field(
+        factory=lambda: codecs.getincrementaldecoder("utf-8")("surrogateescape"), init=False
+    )
+
+    def __attrs_post_init__(self) -> None:
+        self._stream = self.sanitizer.stream()
+
+    @property
+    def result(self) -> Sanitized:
+        """The findings so far."""
+        return self._stream.result("")
+
+    async def chunks(self, source: AsyncIterable[bytes]) -> AsyncGenerator[bytes, None]:
+        """Yield the bytes of the file as they are to be stored. If `result` is blocked it ends early: store nothing
+        then.
+
+        Raises:
+            CommandRejected: `file_too_large`: scanning takes too long.
+        """
+        text = None
+        async for chunk in source:
+            if text is None:
+                text = is_text(chunk)
+            if not text:
+                yield chunk
+                continue
+            yield await self._pass(chunk, last=False)
+            if self._stream.blocked:
+                return
+        if text:
+            yield await self._pass(b"", last=True)
+
+    async def _pass(self, chunk: bytes, *, last: bool) -> bytes:
+        out = await trio.to_thread.run_sync(self._through, chunk, last, limiter=self.limiter)
+        if self.seconds > FILE_S:
+            raise CommandRejected("file_too_large", "That file takes too long to scan.")
+        return out
+
+    def _through(self, chunk: bytes, last: bool) -> bytes:
+        began = time.perf_counter()
+        out = self._stream.feed(self._decoder.decode(chunk, last))
+        if last:
+            out += self._stream.flush()
+        self.seconds += time.perf_counter() - began
+        return out.encode("utf-8", "surrogateescape")
 
 
 @define(eq=False)

@@ -13,8 +13,7 @@ from understudy.tools.chart_data import ChartPlan, Points
 from understudy.tools.errors import ToolError
 from understudy.tools.result import ToolResult
 from understudy.tools.schema import Param
-from understudy.tools.table_process import ask_table, attached, table_permit
-from understudy.tools.tables import TableId
+from understudy.tools.tables import TableId, ask_table, attached, table_permit
 from understudy.tools.tool import ToolContext, tool
 
 log: Final = logging.getLogger(__name__)

@@ -1,17 +1,155 @@
-"""`profile_table` and `query_table`: tools for an attached table."""
+"""`profile_table` and `query_table`: tools for an attached table. A process answers each question.
 
-from typing import Annotated, Any, Final
+1. Every call has its own process with its own database. No two calls share one, so no two users do.
+2. The process is bounded and confined (see `understudy.sandbox`): it reads the table's file, writes in a folder of its
+   own, and reaches nothing else.
+3. A cancelled or late call kills the process, and returns after it has ended.
+4. Users take turns (see `FairLimiter`).
+"""
 
-from understudy.tools import profiling, queries
+import json
+import logging
+import math
+import os
+import shutil
+import signal
+import tempfile
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+from subprocess import CompletedProcess
+from typing import Annotated, Any, Final, TypeVar
+
+import msgspec
+import trio
+
+from understudy.sandbox import spawner
+from understudy.sandbox.limiters import FairLimiter, QueueFull, RunLocal
+from understudy.sandbox.spawner import MIB, Program
+from understudy.tools import profiling, queries, table_worker
+from understudy.tools.duckdb_session import THREADS
 from understudy.tools.errors import ToolError
 from understudy.tools.result import ANALYSIS, DRILL_DOWN, ToolResult
 from understudy.tools.schema import Param
-from understudy.tools.table_process import ask_table, attached
-from understudy.tools.tool import ToolContext, tool
+from understudy.tools.tool import StoredFile, ToolContext, tool
+
+T = TypeVar("T")
+
+log: Final = logging.getLogger(__name__)
 
 MAX_ROWS: Final = 1_000
+LIMIT_S: Final = 10.0
+TABLE: Final = Program(
+    "understudy.tools.table_worker",
+    # DuckDB's own 512 MB, 60 MB for the interpreter, and room for the strings that DuckDB does not count.
+    memory=1024 * MIB,
+    # Libraries, stacks and reserves of the allocator: 650 MB as measured with two threads, and as much again.
+    address_space=1024 * MIB + 1_500_000_000,
+    file_bytes=512 * MIB,  # a table that is rewritten as UTF-8 may become three times as long
+)
 
 TableId = Annotated[str, Param("Id of an attached CSV, TSV, JSON, JSON Lines or Parquet file.", format="table-id")]
+
+table_limiter: Final = RunLocal("understudy.tables", FairLimiter)
+"""The limiter of users' processes for tables and charts, in this run of trio."""
+
+
+@asynccontextmanager
+async def table_permit(owner: str) -> AsyncIterator[None]:
+    """Hold a permit of `table_limiter`. Raises `ToolError` ``busy`` if too many calls of `owner` wait."""
+    async with AsyncExitStack() as stack:
+        try:
+            await stack.enter_async_context(table_limiter().permit(owner))
+        except QueueFull:
+            message = "You have too many tables and charts at work already; wait for some to end."
+            raise ToolError("busy", message) from None
+        yield
+
+
+async def ask_table(
+    file: StoredFile,
+    owner: str,
+    operation: str,
+    arguments: Sequence[Any],
+    kind: type[T],
+    *,
+    limit_s: float = LIMIT_S,
+    memory: int = TABLE.memory,
+) -> T:
+    """Load `file` and do an operation of `table_worker` on it. Return the answer as a `kind`.
+
+    The time limit starts when `owner` has a permit; `memory` is in bytes. Raises `ToolError`: ``busy`` if too many
+    calls of `owner` wait, ``tool_timeout`` after `limit_s` seconds, ``invalid_table`` for a file that is no table,
+    ``query_failed`` if memory runs out, ``tool_failed`` for any other fault, and the operation's own errors. When it
+    raises or is cancelled, the process has ended.
+    """
+    async with table_permit(owner), _folder(file.path) as folder:
+        request = {
+            "name": file.name,
+            "folder": folder,
+            "operation": operation,
+            "arguments": list(arguments),
+        }
+        async with spawner.process_limiter().permit(memory):
+            with trio.move_on_after(limit_s):
+                ended = await spawner.run(
+                    TABLE,
+                    json.dumps(request).encode(),
+                    read=[str(file.path)],
+                    write=[folder],
+                    memory=memory,
+                    cpu_s=math.ceil(limit_s) * THREADS + 2,
+                )
+                return _answer(ended, kind, limit_s)
+    raise _late(limit_s)
+
+
+def _late(limit_s: float) -> ToolError:
+    return ToolError("tool_timeout", f"That took longer than {limit_s:g} seconds and was stopped.")
+
+
+def _answer(ended: "CompletedProcess[bytes]", kind: type[T], limit_s: float) -> T:
+    code = ended.returncode
+    if code == -signal.SIGXCPU:
+        raise _late(limit_s)
+    # The system kills a process for lack of memory.
+    if code in (table_worker.NO_MEMORY, -signal.SIGKILL) or b"bad_alloc" in ended.stderr:
+        raise ToolError("query_failed", "That needs more memory than a query may use.")
+    try:
+        if code == table_worker.REFUSED:
+            raise ToolError(*msgspec.json.decode(ended.stdout, type=tuple[str, str]))
+        if code == table_worker.ANSWERED:
+            return msgspec.json.decode(ended.stdout, type=kind)
+        reason = f"ended with {code}: {ended.stderr.decode(errors='replace')[-500:]}"
+    except msgspec.MsgspecError as error:
+        reason = f"an answer that cannot be read: {error}"
+    log.warning("table.not_read", extra={"reason": reason})
+    raise ToolError("tool_failed", "The table could not be worked on.")
+
+
+@asynccontextmanager
+async def _folder(table: Path) -> AsyncIterator[str]:
+    """Make a folder for files of the process, with a link to the table; remove it in the end."""
+
+    def make() -> str:
+        folder = tempfile.mkdtemp(prefix="understudy-table-")
+        os.symlink(table.absolute(), os.path.join(folder, table_worker.GIVEN))
+        return folder
+
+    folder = await trio.to_thread.run_sync(make)
+    try:
+        yield folder
+    finally:
+        with trio.CancelScope(shield=True):
+            await trio.to_thread.run_sync(shutil.rmtree, folder, True)
+
+
+async def attached(context: ToolContext, file_id: str) -> StoredFile:
+    """Return the user's file of that id. Raises `ToolError` ``not_found``."""
+    try:
+        return await context.files.get(file_id)
+    except LookupError:
+        raise ToolError("not_found", "There is no attached file of that id; attach it to the message first.") from None
 
 
 @tool(retry_safe=True)

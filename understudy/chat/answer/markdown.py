@@ -29,7 +29,6 @@ from pygments.token import STANDARD_TYPES  # type: ignore[import-untyped]
 from pygments.util import ClassNotFound  # type: ignore[import-untyped]
 
 from sanitization import STANDARD, Policy, Sanitizer
-from understudy.chat.answer.cpu_time import CpuTimeExceeded
 
 # Languages that are highlighted, by the names written after a fence. Others are shown plain: each lexer is a set of
 # regular expressions that runs on untrusted text.
@@ -51,6 +50,11 @@ BLOCK_S: Final = 0.5
 """Seconds of processor time for one block if blocks are rendered one by one; then it is shown as plain text."""
 REFERENCES_MAX: Final = 200
 """Link references that later blocks of a streamed answer may use. With more, the finished answer is rendered anew."""
+
+
+class CpuTimeExceeded(BaseException):
+    """A limit of processor time is exceeded. A `BaseException`, so that `except Exception` of libraries ignores it."""
+
 
 Limit: TypeAlias = Callable[[float], AbstractContextManager[None]]
 """A context manager that raises `CpuTimeExceeded` once its block has used that many seconds of processor time."""

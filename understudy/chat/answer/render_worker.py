@@ -3,17 +3,20 @@
 A request is a frame of JSON, and so is its reply (`understudy.sandbox.worker`): `["render", [text, …]]` gives a list
 with the HTML of each text, or null if it took too long; `["cut", part]` gives a `Cut` as a list, or null.
 
-Each call has a limit of processor time. If the signal does not end it, the system kills the process.
+Each call has limits of processor time. A signal interrupts code that does not cooperate: Python's regular expressions
+check for signals while they match. The system kills a process whose code does not check (a library in Rust).
 """
 
 import contextlib
 import math
 import resource
+import signal
 import time
+from collections.abc import Iterator
+from types import FrameType
 from typing import Any, Final
 
-from understudy.chat.answer.cpu_time import CpuTimeExceeded, cpu_limit, install_handler
-from understudy.chat.answer.markdown import Part, Renderer
+from understudy.chat.answer.markdown import CpuTimeExceeded, Part, Renderer
 from understudy.sandbox.confine import Confined
 from understudy.sandbox.worker import serve
 
@@ -21,11 +24,47 @@ RENDER_S: Final = 1.5
 """Seconds of processor time for one text, then as many again to render it block by block."""
 KILL_S: Final = 5
 """Seconds of processor time of one call after which the system kills the process."""
+REPEAT_S: Final = 0.05
+"""Seconds of processor time after which the signal is repeated, in case its exception was swallowed."""
 
 confined = Confined()
 """The confinement in force; set by the sandbox before `main`."""
 
+
+_deadlines: Final[list[float]] = []  # of the open limits, by `time.process_time`: outermost first, never increasing
+
+
+@contextlib.contextmanager
+def cpu_limit(seconds: float) -> Iterator[None]:
+    """Raise `CpuTimeExceeded` in the block once it has used `seconds` of processor time. Limits may be nested."""
+    depth = len(_deadlines)
+    _deadlines.append(min([time.process_time() + seconds, *_deadlines[-1:]]))
+    _arm()
+    try:
+        yield
+        if time.process_time() > _deadlines[depth]:
+            raise CpuTimeExceeded
+    finally:
+        del _deadlines[depth:]
+        _arm()
+
+
+def _arm() -> None:
+    left = max(_deadlines[-1] - time.process_time(), 0.000_1) if _deadlines else 0.0
+    signal.setitimer(signal.ITIMER_PROF, left, REPEAT_S)
+
+
+def _on_signal(_number: int, _frame: FrameType | None) -> None:
+    if _deadlines and time.process_time() >= _deadlines[-1]:
+        raise CpuTimeExceeded
+
+
 _renderer: Final = Renderer(limit=cpu_limit)
+
+
+def install_handler() -> None:
+    """Install the signal handler of `cpu_limit`; call it once, in the main thread."""
+    signal.signal(signal.SIGPROF, _on_signal)
 
 
 def prepare() -> None:
@@ -41,12 +80,16 @@ def main() -> int:
 
 
 def answer(request: Any) -> Any:
-    """Return the reply to one request."""
+    """Return the reply to one request. The system kills this process if the call exceeds `KILL_S`."""
     operation, given = request
-    _bound()
-    if operation == "cut":
-        return _cut(Part(*given))
-    return [_html(text) for text in given]
+    _, most = resource.getrlimit(resource.RLIMIT_CPU)
+    until = math.ceil(time.process_time()) + KILL_S
+    resource.setrlimit(resource.RLIMIT_CPU, (until if most == resource.RLIM_INFINITY else min(until, most), most))
+    if operation == "render":
+        return [_html(text) for text in given]
+    with contextlib.suppress(CpuTimeExceeded), cpu_limit(RENDER_S):
+        return _renderer.cut(Part(*given))
+    return None
 
 
 def _html(text: str) -> str | None:
@@ -54,16 +97,3 @@ def _html(text: str) -> str | None:
         with contextlib.suppress(CpuTimeExceeded), cpu_limit(RENDER_S):
             return render(text)
     return None
-
-
-def _cut(part: Part) -> Any:
-    with contextlib.suppress(CpuTimeExceeded), cpu_limit(RENDER_S):
-        return _renderer.cut(part)
-    return None
-
-
-def _bound() -> None:
-    """Have the system kill this process if the next call exceeds `KILL_S`."""
-    _, most = resource.getrlimit(resource.RLIMIT_CPU)
-    until = math.ceil(time.process_time()) + KILL_S
-    resource.setrlimit(resource.RLIMIT_CPU, (until if most == resource.RLIM_INFINITY else min(until, most), most))

@@ -77,7 +77,7 @@ class SanitizedAnswer:
         """Add text. Return the text that may be shown now, possibly none, and the blocks it closed."""
         if text:
             text, self._separator, self._has_text = self._separator + text, "", True
-        if weigh_text(text) > INLINE:
+        if len(text) * FOREIGN > INLINE and weigh_text(text) > INLINE:
             return await self._output(await run_off_loop(self._sanitize, self.sanitizer.feed, text))
         return await self._output(self._sanitize(self.sanitizer.feed, text))
 

@@ -9,8 +9,8 @@ import trio
 
 from sanitization import STANDARD, Action, Category, Direction, Policy, Sanitizer
 from transport.wire.errors import CommandRejected
-from understudy.content import files
-from understudy.content.files import FileFilter, is_text
+from understudy.content import filter as module
+from understudy.content.filter import FileFilter, is_text
 
 SECRET = b"ghp_" + b"a1B2c3D4" * 4 + b"e5F6"
 SANITIZER = Sanitizer(Policy(inbound={Category.SECRET: Action.REMOVE}), Direction.INBOUND)
@@ -70,7 +70,7 @@ async def test_nothing_comes_behind_what_is_blocked() -> None:
 
 async def test_a_file_that_takes_too_long_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     """A long scan ends with `file_too_large`."""
-    monkeypatch.setattr(files, "LONGEST_S", 0.0)
+    monkeypatch.setattr(module, "FILE_S", 0.0)
     with pytest.raises(CommandRejected) as refused:
         await passed(b"words " * 10_000, sanitizer=Sanitizer(STANDARD, Direction.INBOUND))
     assert refused.value.code == "file_too_large"
