@@ -1,4 +1,4 @@
-"""`Agent`: what may be declared, and how it looks to the wire and to a model."""
+"""Declaring an `Agent`, and its representation on the wire and for a model."""
 
 import re
 from pathlib import Path
@@ -22,7 +22,6 @@ def lookup(order_id: str) -> str:
 
 
 def test_an_agent_needs_only_a_name() -> None:
-    """Everything else has a default."""
     agent = Agent("order-desk")
     assert (agent.tools, agent.colleagues, agent.starters, agent.timeout_s) == ((), (), (), None)
     assert agent.display_title == "Order desk"
@@ -30,7 +29,7 @@ def test_an_agent_needs_only_a_name() -> None:
 
 
 def test_lists_are_taken_for_tuples() -> None:
-    """As people write them."""
+    """Lists given for `tools`, `colleagues` and `starters` become tuples."""
     agent = Agent("support", tools=[lookup], colleagues=["guide"], starters=["Where is A-17?"])
     assert agent.tools == (lookup,)
     assert agent.colleagues == ("guide",)
@@ -47,12 +46,12 @@ def test_lists_are_taken_for_tuples() -> None:
     ],
 )
 def test_what_an_agent_is_called_on_the_wire(agent: Agent, on_the_wire: tuple[str, str | None]) -> None:
-    """The guide, a liaison with its pillar, or its own name."""
+    """The wire type is `guide`, `liaison` for an agent with a pillar, or the agent's own name."""
     assert (agent.agent_type, agent.pillar) == on_the_wire
 
 
 def test_a_card_says_what_a_model_may_know() -> None:
-    """Not the instructions."""
+    """The card has name, title, description and tools, but not the instructions."""
     agent = Agent("support", "Secret.", tools=[lookup], title="Support", description="Looks up orders.")
     tools = (ToolCard("lookup", "Look up an order.", lookup.parameters),)
     assert agent.card() == AgentCard("support", "Support", "Looks up orders.", tools)
@@ -75,7 +74,7 @@ def test_a_card_says_what_a_model_may_know() -> None:
     ],
 )
 def test_a_wrong_value_is_refused(fields: dict[str, Any], says: str) -> None:
-    """At declaration, with a sentence."""
+    """A wrong value raises ValueError at declaration."""
     with pytest.raises(ValueError, match=re.escape(says)):
         Agent(**fields)
 
@@ -89,13 +88,13 @@ def test_a_wrong_value_is_refused(fields: dict[str, Any], says: str) -> None:
     ],
 )
 def test_a_wrong_type_is_refused(fields: dict[str, Any], says: str) -> None:
-    """Also the text that would pass for a list of letters."""
+    """A wrong type raises TypeError, also a single text for a list of texts."""
     with pytest.raises(TypeError, match=says):
         Agent("a", **fields)
 
 
 def test_the_guide_knows_its_colleagues_by_name() -> None:
-    """And has no pillar."""
+    """The guide hands over to the names of the given agents, and has no pillar."""
     agent = guide([Agent("support"), insights([])], [lookup])
     assert agent.name == agent.agent_type == "guide"
     assert agent.pillar is None
@@ -105,7 +104,7 @@ def test_the_guide_knows_its_colleagues_by_name() -> None:
 
 @pytest.mark.parametrize("make", [content, insights, operations, business_outcomes])
 def test_a_liaison_is_complete(make: Any) -> None:
-    """Named as its pillar, with words for people, three starters and the tools it was given."""
+    """A liaison is named after its pillar, and has a title, a description, three starters and the given tools."""
     agent = make([lookup])
     assert agent.name == agent.pillar == make.__name__
     assert agent.agent_type == "liaison"
@@ -117,14 +116,13 @@ def test_a_liaison_is_complete(make: Any) -> None:
 
 
 def test_an_agent_works_as_long_as_it_says_or_the_server_lets_it() -> None:
-    """Its own limit may be shorter than the server's."""
     assert Agent("a").run_limit_s(40.0) == 40.0
     assert Agent("a", timeout_s=12.5).run_limit_s(40.0) == 12.5
     assert Agent("a", timeout_s=40).run_limit_s(40.0) == 40
 
 
 async def test_a_server_does_not_start_with_an_agent_whose_limit_it_would_cut(tmp_path: Path) -> None:
-    """The sentence names the agent and both limits."""
+    """A limit above the server's is an error that names the agent and both limits."""
     settings = Settings(port=0, data_dir=tmp_path, limits=Limits(run_s=30.0))
     with pytest.raises(ValueError, match=r"'slow' is given timeout_s=120, but limits\.run_s ends every run after 30 s"):
         await serve_app(settings, [Agent("slow", timeout_s=120)])

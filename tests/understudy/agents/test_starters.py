@@ -1,4 +1,4 @@
-"""Every example request on the page works with the real tools and the offline model."""
+"""Each example request on the page works with the real tools and the offline model."""
 
 from pathlib import Path
 from typing import Any
@@ -29,7 +29,7 @@ AGENTS = {each.name: each for each in [guide(LIAISONS, [calculate, summarise_tex
 
 
 class World:
-    """One file, and a server that is well."""
+    """One file, and a healthy server."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -54,18 +54,17 @@ class World:
 
 @pytest.fixture
 def world(tmp_path: Path) -> World:
-    """What tools see."""
     path = tmp_path / "f-1"
     path.write_text(CSV)
     return World(path)
 
 
 async def ignore(event: object) -> None:
-    """Do not listen."""
+    """Ignore the event."""
 
 
 async def converse(agent: Agent, text: str, world: World) -> tuple[str, list[str], Agent]:
-    """Talk until there is an answer; gives it, the tools that were called, and who answered."""
+    """Run turns until there is an answer. Return it, the tools called, and the agent that answered."""
     model, called = OfflineModel(), []
     messages = [ChatMessage("user", text)]
     card = FileCard("f-1", "sales.csv", "text/csv", len(CSV), ("date", "region", "sales"))
@@ -109,13 +108,13 @@ STARTERS = [
 
 
 def test_every_starter_is_tried() -> None:
-    """The table above leaves none out."""
+    """The table above contains every starter of every built-in agent."""
     assert len(STARTERS) == sum(len(each.starters) for each in AGENTS.values())
 
 
 @pytest.mark.parametrize(("name", "begins", "answers", "tools"), STARTERS)
 async def test_a_starter_works(world: World, name: str, begins: str, answers: str, tools: list[str]) -> None:
-    """It calls the tools one would expect and ends in an answer."""
+    """The expected tools are called, and the run ends with an answer."""
     starter = next(each for each in AGENTS[name].starters if each.startswith(begins))
     with trio.fail_after(10):
         text, called, agent = await converse(AGENTS[name], starter, world)
@@ -126,7 +125,7 @@ async def test_a_starter_works(world: World, name: str, begins: str, answers: st
 
 
 async def test_the_guide_passes_a_table_on(world: World) -> None:
-    """Two tools in one turn, one answer."""
+    """The guide hands a request over to insights, which calls two tools in one turn and answers."""
     text, called, agent = await converse(AGENTS["guide"], "profile this table and chart sales by month", world)
     assert called == ["profile_table", "chart_table"]
     assert agent.name == "insights"

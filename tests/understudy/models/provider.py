@@ -1,4 +1,4 @@
-"""A stand-in for a provider: a real HTTP server on a real socket that plays one scripted answer a request."""
+"""A fake provider: an HTTP server on a socket, which plays one scripted answer per request."""
 
 import json
 import threading
@@ -12,23 +12,21 @@ KEY = "sk-test-not-a-real-key"
 
 
 def text_chunk(text: str, finish: str | None = None) -> dict[str, Any]:
-    """A chunk that brings text."""
     return _chunk({"role": "assistant", "content": text}, finish)
 
 
 def call_chunk(index: int, call_id: str | None, name: str | None, arguments: str | None) -> dict[str, Any]:
-    """A chunk that brings a piece of a tool call."""
     function = {"name": name, "arguments": arguments}
     return _chunk({"tool_calls": [{"index": index, "id": call_id, "type": "function", "function": function}]})
 
 
 def end_chunk(finish: str) -> dict[str, Any]:
-    """The chunk that says why the answer ends."""
+    """Return the chunk with the `finish_reason`."""
     return _chunk({}, finish)
 
 
 def usage_chunk(prompt: int, completion: int) -> dict[str, Any]:
-    """The last chunk: what it cost."""
+    """Return the last chunk, with the usage."""
     usage = {"prompt_tokens": prompt, "completion_tokens": completion, "total_tokens": prompt + completion}
     return {**_chunk({}), "choices": [], "usage": usage}
 
@@ -45,7 +43,7 @@ def _chunk(delta: dict[str, Any], finish: str | None = None) -> dict[str, Any]:
 
 @attrs.define
 class Script:
-    """One answer. `hang` waits for the client to leave once everything is sent; `drop` cuts the connection instead."""
+    """One answer. After its chunks, `hang` waits for the client to disconnect, and `drop` cuts the connection."""
 
     chunks: Iterable[dict[str, Any] | bytes] = ()
     status: int = 200
@@ -56,7 +54,7 @@ class Script:
 
 
 class Provider:
-    """The server. `requests` are the bodies it was sent; `left` is set when a client leaves in the middle."""
+    """The server. `requests` are the received bodies; `left` is set when a client disconnects during an answer."""
 
     def __init__(self) -> None:
         self.scripts: list[Script] = []
@@ -70,7 +68,7 @@ class Provider:
 
     @property
     def url(self) -> str:
-        """Where the API is."""
+        """The address of the API."""
         return f"http://127.0.0.1:{self._server.server_address[1]}/v1"
 
     def __enter__(self) -> "Provider":
@@ -88,7 +86,7 @@ def _door(provider: Provider) -> Callable[..., BaseHTTPRequestHandler]:
         protocol_version = "HTTP/1.1"
 
         def log_message(self, *_: Any) -> None:
-            """Say nothing."""
+            """Log nothing."""
 
         def do_POST(self) -> None:
             body = self.rfile.read(int(self.headers["content-length"]))

@@ -1,4 +1,4 @@
-"""A provider behind a breaker: when it is asked again, when it is left alone, and when it is back."""
+"""A provider behind retries and a circuit breaker."""
 
 from collections.abc import Callable
 from types import SimpleNamespace
@@ -19,7 +19,7 @@ GONE = ModelUnavailable("The connection to the language model was lost.", True, 
 
 
 class Scripted:
-    """Does one of these at each call: raises an error, or says a text; the last one again and again."""
+    """A model that plays one step per call: raises an error, or emits a text. The last step is repeated."""
 
     name, notice = "scripted", "A notice."
 
@@ -29,7 +29,7 @@ class Scripted:
         self.gate: trio.Event | None = None
 
     async def respond(self, turn: Turn, emit: Emit) -> Reply:
-        """Play the next step; what is said before an error stands before a colon in its detail."""
+        """Play the next step. Text emitted before an error precedes a colon in the error's detail."""
         step = self.steps[min(self.asked, len(self.steps) - 1)]
         self.asked += 1
         if isinstance(step, str):
@@ -43,7 +43,7 @@ class Scripted:
 
 
 async def ask(model: ResilientModel, heard: Heard) -> str:
-    """The text, or the detail of the error."""
+    """Return the text, or the detail of the error."""
     try:
         return (await model.respond(TURN, heard)).text
     except ModelUnavailable as error:
@@ -51,7 +51,7 @@ async def ask(model: ResilientModel, heard: Heard) -> str:
 
 
 async def test_it_is_asked_again_before_the_first_word(autojump_clock: object, heard: Heard) -> None:
-    """After a pause that grows; what it says then is all that is heard."""
+    """Attempts that fail before the first text are repeated with growing pauses; only one answer is emitted."""
     scripted = Scripted(GONE, GONE, "Hello")
     model, began = ResilientModel(scripted, "m"), trio.current_time()
     assert await ask(model, heard) == heard.text == "Hello"
@@ -72,21 +72,21 @@ async def test_it_is_asked_again_before_the_first_word(autojump_clock: object, h
 async def test_not_everything_is_asked_again(
     autojump_clock: object, heard: Heard, error: ModelUnavailable, asked: int
 ) -> None:
-    """Not what fails each time, not what was begun, not a provider that wants to be left alone for longer than that."""
+    """No retry if the error is not retryable, the answer has begun, or `retry_after_s` exceeds the limit."""
     scripted = Scripted(error)
     assert await ask(ResilientModel(scripted, "m"), heard) == error.detail
     assert scripted.asked == asked
 
 
 async def test_what_a_provider_wishes_is_waited_for(autojump_clock: object, heard: Heard) -> None:
-    """Its own words count more than a guess."""
+    """`retry_after_s` of the error replaces the backoff."""
     began = trio.current_time()
     await ask(ResilientModel(Scripted(ModelUnavailable("busy", True, "busy", 3.0), "Hello"), "m"), heard)
     assert trio.current_time() - began >= 3.0
 
 
-async def test_one_that_cannot_be_reached_is_left_alone(autojump_clock: object, heard: Heard) -> None:
-    """After five failures in a row others are refused at once, and told when to come again; then one is let through."""
+async def test_five_failures_open_the_circuit(autojump_clock: object, heard: Heard) -> None:
+    """Five failures open the circuit: calls fail at once with the time to retry; then one call probes the provider."""
     changes: list[CircuitChange] = []
     scripted = Scripted(GONE)
     model = ResilientModel(scripted, "m", changes.append)
@@ -108,7 +108,7 @@ async def test_one_that_cannot_be_reached_is_left_alone(autojump_clock: object, 
 
 @pytest.mark.parametrize("error", ["a refused key", "said: before it was lost"])
 async def test_a_provider_that_answers_is_not_away(autojump_clock: object, heard: Heard, error: str) -> None:
-    """However often it refuses, or loses the thread: it can be reached."""
+    """Errors of a provider that answers do not open the circuit."""
     model = ResilientModel(Scripted(ModelUnavailable("no", ":" in error, error)), "m")
     for _ in range(10):
         assert await ask(model, heard) == error
@@ -116,7 +116,7 @@ async def test_a_provider_that_answers_is_not_away(autojump_clock: object, heard
 
 
 async def test_the_first_word_is_enough_to_let_others_through(autojump_clock: object, heard: Heard) -> None:
-    """An answer takes half a minute; meanwhile nobody else is refused for it."""
+    """The first text of the probing call closes the circuit, before its answer ends."""
     scripted = Scripted(*[GONE] * 5, "Hello")
     model = ResilientModel(scripted, "m")
     await ask(model, heard)
@@ -131,7 +131,7 @@ async def test_the_first_word_is_enough_to_let_others_through(autojump_clock: ob
 
 
 async def test_a_cancelled_call_counts_neither_way(autojump_clock: object, heard: Heard) -> None:
-    """A user who stops an answer says nothing of the provider; a trial that was stopped gives its place back."""
+    """A cancelled call is neither failure nor success; a cancelled probe lets the next call probe."""
     scripted = Scripted(*[GONE] * 5, "Hello")
     model = ResilientModel(scripted, "m")
     await ask(model, heard)
@@ -156,7 +156,7 @@ async def test_a_cancelled_call_counts_neither_way(autojump_clock: object, heard
     [("7", 7.0), ("0.5", 0.5), ("99999", 3600.0), ("-1", None), ("nan", None), ("soon", None), ("", None)],
 )
 def test_a_wish_is_read_from_the_answer(header: str, seconds: float | None) -> None:
-    """In seconds, in bounds; anything else is no wish."""
+    """Retry-After is read in seconds within bounds; other values are ignored."""
     error = Exception()
     error.response = SimpleNamespace(headers={"retry-after": header})  # type: ignore[attr-defined]
     assert read_retry_after(error) == seconds
@@ -166,7 +166,7 @@ def test_a_wish_is_read_from_the_answer(header: str, seconds: float | None) -> N
 @pytest.mark.filterwarnings("ignore:Async generator '(httpx2|httpcore|openai):ResourceWarning")
 @pytest.mark.blocking("the provider's package builds what it needs at its first request, for some 60 ms")
 async def test_over_a_real_connection(provider: Provider, heard: Heard, monkeypatch: pytest.MonkeyPatch) -> None:
-    """An overloaded provider is asked again, by the guard alone; what it wishes is read from its answer."""
+    """An overloaded provider is retried by ResilientModel only, after the time in its Retry-After header."""
     from understudy.models import resilient
 
     monkeypatch.setattr(resilient, "RETRY", resilient.Retry(3, Backoff(min_s=0.01, max_s=0.1), (ModelUnavailable,)))

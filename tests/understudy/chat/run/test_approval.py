@@ -20,45 +20,42 @@ from understudy.tools.tool import Tool, tool
 ALLOW, DENY, EXPIRED = ApprovalDecision
 
 
-class Asked(Actor):
-    """Gives every decision to one consent."""
+class Forwarder(Actor):
+    """An actor that passes every decision to one approval."""
 
-    def __init__(self, consent: Approval) -> None:
-        self.consent = consent
+    def __init__(self, approval: Approval) -> None:
+        self.approval = approval
 
     async def receive(self, message: object, context: Context) -> None:
-        """Have it taken."""
         assert isinstance(message, Decide)
-        self.consent.accept_decision(message)
+        self.approval.accept_decision(message)
 
 
 @asynccontextmanager
 async def asked() -> AsyncIterator[tuple[Approval, Callable[..., Awaitable[None]], list[object]]]:
-    """A call's wait, how to decide, and what those who decided were told, in that order."""
-    consent, told = Approval(), list[object]()
+    """Yield an approval, a function that decides, and the (decision, reply) pairs in order of the replies."""
+    approval, replies = Approval(), list[object]()
     async with (
-        ActorSystem("s", [ChildSpec("asked", lambda: Asked(consent))]) as system,
+        ActorSystem("s", [ChildSpec("asked", lambda: Forwarder(approval))]) as system,
         trio.open_nursery() as nursery,
     ):
         (ref,) = system.root.children()
 
         async def said(decision: ApprovalDecision, note: str) -> None:
             try:
-                told.append((decision, await ref.ask(Decide("c", decision, note))))
+                replies.append((decision, await ref.ask(Decide("c", decision, note))))
             except StorageUnavailable as error:
-                told.append((decision, error))
+                replies.append((decision, error))
 
         async def decide(decision: ApprovalDecision, note: str = "") -> None:
             nursery.start_soon(said, decision, note)
             await trio.testing.wait_all_tasks_blocked()
 
-        yield consent, decide, told
+        yield approval, decide, replies
         nursery.cancel_scope.cancel()
 
 
 def paying(approval: Any) -> Tool:
-    """A tool with this `approval`."""
-
     @tool(approval=approval)
     async def pay(amount: float, to: list[str] | None = None) -> float:
         """Pay."""
@@ -68,38 +65,38 @@ def paying(approval: Any) -> Tool:
 
 
 async def test_the_first_decision_counts(autojump_clock: trio.testing.MockClock) -> None:
-    """Another one is refused at once; who says the same is told what the first is told, when it is stored."""
-    async with asked() as (consent, decide, told):
+    """A different second decision is refused at once; an equal one is acknowledged with the first, after the commit."""
+    async with asked() as (approval, decide, replies):
         await decide(DENY, "no")
         await decide(ALLOW, "yes")
         await decide(DENY, "never")
-        assert (await consent.wait_for_decision(trio.current_time() + 1), consent.note) == (DENY, "no")
-        assert told == [(ALLOW, False)]
-        consent.confirm_stored()
+        assert (await approval.wait_for_decision(trio.current_time() + 1), approval.note) == (DENY, "no")
+        assert replies == [(ALLOW, False)]
+        approval.confirm_stored()
         await decide(DENY)
-        assert told == [(ALLOW, False), (DENY, True), (DENY, True), (DENY, True)]
+        assert replies == [(ALLOW, False), (DENY, True), (DENY, True), (DENY, True)]
 
 
 async def test_a_decision_that_is_not_stored_is_not_taken(autojump_clock: trio.testing.MockClock) -> None:
-    """Whoever decided is told why."""
-    async with asked() as (consent, decide, told):
+    """The requests to decide fail with the storage error."""
+    async with asked() as (approval, decide, replies):
         await decide(ALLOW)
         error = StorageUnavailable("it is away")
-        consent.fail_stored(error)
+        approval.fail_stored(error)
         await trio.testing.wait_all_tasks_blocked()
-        assert told == [(ALLOW, error)]
+        assert replies == [(ALLOW, error)]
 
 
 async def test_a_wait_ends_when_its_time_is_up_and_no_decision_counts_then(
     autojump_clock: trio.testing.MockClock,
 ) -> None:
-    """Exactly at the deadline, as expired."""
-    async with asked() as (consent, decide, told):
+    """The wait ends at the deadline with `expired`; a later decision is refused."""
+    async with asked() as (approval, decide, replies):
         began = trio.current_time()
-        assert await consent.wait_for_decision(began + 300) is EXPIRED
+        assert await approval.wait_for_decision(began + 300) is EXPIRED
         assert trio.current_time() - began == 300
         await decide(ALLOW)
-        assert told == [(ALLOW, False)]
+        assert replies == [(ALLOW, False)]
 
 
 def test_a_tool_says_when_it_needs_approval() -> None:
@@ -134,7 +131,7 @@ def test_arguments_that_do_not_fit_need_no_approval() -> None:
 
 @pytest.mark.parametrize("arguments", [{"text": "x" * MAX_ARGUMENT_BYTES}, {"text": object()}, {"text": "\ud800"}])
 def test_what_cannot_be_shown_whole_is_refused(arguments: dict[str, Any]) -> None:
-    """Too large, or not to be written as JSON."""
+    """Arguments that are too large, or cannot be encoded as JSON, are invalid."""
     with pytest.raises(ToolError) as refused:
         copy_arguments(arguments)
     assert refused.value.code == "invalid_arguments"
@@ -142,7 +139,7 @@ def test_what_cannot_be_shown_whole_is_refused(arguments: dict[str, Any]) -> Non
 
 @pytest.mark.parametrize("note", ["x" * 1001, "\ud800"])
 def test_a_note_that_cannot_be_kept_is_refused(note: str) -> None:
-    """Too long, or no text that can be stored; the decision is not taken then."""
+    """A note that is too long or cannot be encoded is an invalid command."""
     with pytest.raises(CommandRejected) as refused:
         check_note(note)
     assert refused.value.code == "invalid_command"
@@ -151,13 +148,13 @@ def test_a_note_that_cannot_be_kept_is_refused(note: str) -> None:
 
 @pytest.mark.parametrize("approval", ["yes", 1, None])
 def test_approval_must_be_an_answer_or_a_plain_function(approval: Any) -> None:
-    """Anything else is refused where the tool is declared, with a way to mend it."""
+    """Another value for `approval` raises TypeError at the tool's declaration."""
     with pytest.raises(TypeError, match="must be True, False, or a plain function"):
         paying(approval)
 
 
 def test_approval_cannot_be_async() -> None:
-    """It is called between two events; a coroutine, which is always true, would ask about everything."""
+    """A coroutine function is refused: its result is always true, so every call would need approval."""
 
     async def later(arguments: object) -> bool:
         return False

@@ -1,4 +1,4 @@
-"""A run's way to its conversation, in virtual time."""
+"""The recorder of a run, in virtual time."""
 
 import trio
 import trio.testing
@@ -10,29 +10,27 @@ from understudy.chat.run.recorder import Recorder
 
 
 class Listener(Actor):
-    """A conversation that only listens."""
+    """A conversation that records its messages with their times."""
 
     def __init__(self, heard: list[tuple[float, object]]) -> None:
         self.heard = heard
 
     async def receive(self, message: object, context: Context) -> None:
-        """Write it down with the time."""
         self.heard.append((trio.current_time(), message))
 
 
 class Quiet:
-    """As much of the services as the recorder looks at."""
+    """The services that the recorder uses."""
 
     silence_s = 10.0
 
 
 def recorder(conversation: ActorRef) -> Recorder:
-    """A recorder of one run."""
     return Recorder("r", conversation, Quiet(), Agent("support"))  # type: ignore[arg-type]
 
 
-async def test_nobody_is_left_looking_at_silence(autojump_clock: trio.testing.MockClock) -> None:
-    """Every 10 s without an event, and not sooner, a sign of life says what the run is doing."""
+async def test_progress_is_sent_after_each_silence(autojump_clock: trio.testing.MockClock) -> None:
+    """After each 10 s without an event, and not sooner, progress with the run's activity is sent."""
     heard: list[tuple[float, object]] = []
     async with ActorSystem("s", [ChildSpec("c", lambda: Listener(heard))]) as system:
         run = recorder(system.root.children()[0])
@@ -52,7 +50,6 @@ async def test_nobody_is_left_looking_at_silence(autojump_clock: trio.testing.Mo
 
 
 async def test_steps_are_numbered_from_one(autojump_clock: trio.testing.MockClock) -> None:
-    """In the order they begin."""
     async with ActorSystem("s", [ChildSpec("c", lambda: Listener([]))]) as system:
         run = recorder(system.root.children()[0])
         steps = [run.next_step("model", "offline", None, None, 1.0), run.next_step("tool", "echo", "c", {}, 2.0)]

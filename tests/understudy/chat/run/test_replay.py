@@ -1,4 +1,4 @@
-"""A run that is cut at any moment goes on from what was recorded, to the same end, and does nothing twice."""
+"""A run that is interrupted at any moment resumes from its records, ends the same way, and repeats nothing."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -12,7 +12,7 @@ from attrs import define, evolve, field
 from actors import Actor, ActorRef, ActorSystem, ChildSpec, Context, MailboxSpec, Restart
 from sanitization import STANDARD
 from tests.end_to_end.script import Call, Hand, Say, Script
-from tests.understudy.chat.run.test_run import House
+from tests.understudy.chat.run.test_run import FakeServices
 from transport.connection.limits import Limits
 from transport.wire.events import (
     AgentStarted,
@@ -44,7 +44,7 @@ ASKED = MessageAccepted("m", "r", "go")
 
 @define
 class Cut:
-    """One commit of a run: what was stored, and what the screen had shown by then."""
+    """One commit of a run: the stored events and steps, and the text shown so far."""
 
     events: tuple[Event, ...]
     steps: tuple[StepRecord, ...]
@@ -52,41 +52,41 @@ class Cut:
 
 
 class Recording(Actor):
-    """A conversation that commits in no time, allows every call that waits, and keeps everything."""
+    """A conversation that commits at once, allows every call that waits, and records everything."""
 
     mailbox = MailboxSpec(capacity=1000)
 
-    def __init__(self, house: "Recorded", arc: RunProtocol) -> None:
-        self.house = house
+    def __init__(self, services: "Recorded", arc: RunProtocol) -> None:
+        self.services = services
         self.arc = arc
 
     async def receive(self, message: object, context: Context) -> None:
-        """Keep it, and hold events against the arc."""
-        house = self.house
+        """Record the message, and check events against the run's protocol."""
+        services = self.services
         match message:
             case Record(events=events, steps=steps):
                 for event in events:
                     self.arc.apply(event)
-                house.cuts.append(Cut(tuple(events), tuple(steps), house.screen))
+                services.cuts.append(Cut(tuple(events), tuple(steps), services.screen))
                 message.reply(None)
                 for event in events:
                     if isinstance(event, ApprovalRequired):
-                        assert house.run is not None
-                        house.run.tell(Decide(event.call_id, ApprovalDecision.ALLOW, "fine"))
+                        assert services.run is not None
+                        services.run.tell(Decide(event.call_id, ApprovalDecision.ALLOW, "fine"))
             case Checkpoint(step=step):
-                house.cuts.append(Cut((), (step,), house.screen))
+                services.cuts.append(Cut((), (step,), services.screen))
             case Delta(text=text, restart=anew):
-                house.screen = text if anew else house.screen + text
+                services.screen = text if anew else services.screen + text
             case FinishRun():
-                house.closed.append(message)
+                services.closed.append(message)
                 message.reply(None)
 
 
 @define
 class Recorded:
-    """A house in which one run works, and what became of it."""
+    """The services of one run, and its records."""
 
-    house: House
+    services: FakeServices
     cuts: list[Cut] = field(factory=list)
     closed: list[FinishRun] = field(factory=list)
     screen: str = ""
@@ -94,19 +94,18 @@ class Recorded:
 
     @property
     def events(self) -> list[Event]:
-        """All that was committed."""
         return [event for cut in self.cuts for event in cut.events]
 
     @property
     def steps(self) -> list[StepRecord]:
-        """The steps as a store has them: the last of each number."""
+        """The stored steps: the last version of each number."""
         return list({step.number: step for cut in self.cuts for step in cut.steps}.values())
 
 
 async def played(agents: Sequence[Agent], before: Sequence[Cut] = ()) -> Recorded:
-    """Have a run work to its end, from the beginning or from what was recorded."""
-    house = House({agent.name: agent for agent in agents}, Limits(), RunLimiter(1, 1), content_filter=GUARD)
-    recorded, arc = Recorded(house, list(before)), RunProtocol("r")
+    """Run to the end, from the beginning or resumed from records."""
+    services = FakeServices({agent.name: agent for agent in agents}, Limits(), RunLimiter(1, 1), content_filter=GUARD)
+    recorded, arc = Recorded(services, list(before)), RunProtocol("r")
     for event in (ASKED, *recorded.events):
         arc.apply(event)
     where = replay([ASKED, *recorded.events], recorded.steps)
@@ -116,8 +115,8 @@ async def played(agents: Sequence[Agent], before: Sequence[Cut] = ()) -> Recorde
     async with ActorSystem("s", [conversation]) as system:
         ref = system.find("/s/conversation")
         assert ref is not None
-        house.limiter.acquire("r", "ada", ref)
-        make = lambda: Run(job, ref, house, where)  # type: ignore[arg-type]  # noqa: E731
+        services.limiter.acquire("r", "ada", ref)
+        make = lambda: Run(job, ref, services, where)  # type: ignore[arg-type]  # noqa: E731
         run = recorded.run = await system.spawn(ChildSpec("run", make, restart=Restart.TEMPORARY))
         with trio.fail_after(10):
             for call_id in waits:  # before their calls are here again
@@ -128,8 +127,8 @@ async def played(agents: Sequence[Agent], before: Sequence[Cut] = ()) -> Recorde
     return recorded
 
 
-def told(events: Sequence[Event]) -> list[tuple[str, Any]]:
-    """What users are told, without the names that are drawn and the times; calls of one turn end in any order."""
+def published(events: Sequence[Event]) -> list[tuple[str, Any]]:
+    """Return the published events without random ids and times; the calls of a turn are sorted."""
     plain = []
     for event in events:
         words = [
@@ -164,10 +163,9 @@ async def ask(text: str, context: ToolContext) -> str:
 
 
 class Thinking(Script):
-    """A script that thinks before it speaks, and goes on where it was cut."""
+    """A script that emits a thought before its text, and continues after the shown text."""
 
     async def respond(self, turn: Turn, emit: Emit) -> Reply:
-        """Think, then play the turn behind what was shown of it."""
         await emit(Thought(f"turn {sum(1 for each in turn.messages if each.calls)}"))
         step = self.turns[min(sum(1 for each in turn.messages if each.calls), len(self.turns) - 1)]
         if isinstance(step, Say):
@@ -207,7 +205,7 @@ STORIES: dict[str, list[Agent]] = {
 async def test_a_run_that_is_cut_at_any_commit_goes_on_to_the_same_end(
     story: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """At every moment: the same is told as if nothing had been, the screen has the answer, no call is made again."""
+    """Interrupted after each commit, the run publishes the same events and text, and makes no finished call again."""
     monkeypatch.setattr(stream, "CHECKPOINT_S", 0.0)
     agents = STORIES[story]
     whole = await played(agents)
@@ -215,16 +213,16 @@ async def test_a_run_that_is_cut_at_any_commit_goes_on_to_the_same_end(
     assert any(step.status == "started" and step.kind == "model" for cut in whole.cuts for step in cut.steps)
     for number in range(len(whole.cuts)):
         before = whole.cuts[:number]
-        where = replay([ASKED, *(e for cut in before for e in cut.events)], Recorded(whole.house, before).steps)
+        where = replay([ASKED, *(e for cut in before for e in cut.events)], Recorded(whole.services, before).steps)
         speaker = next((agent for agent in agents if agent.name == where.speaker), None)
         if where.calls_in_doubt(speaker):
             assert where.calls_in_doubt(speaker) == ("once",)
             unknown += 1
             continue
-        finished = {step.call_id for step in Recorded(whole.house, before).steps if step.ended_at is not None}
+        finished = {step.call_id for step in Recorded(whole.services, before).steps if step.ended_at is not None}
         CALLED.clear()
         resumed = await played(agents, before)
-        assert told(resumed.events) == told(whole.events)
+        assert published(resumed.events) == published(whole.events)
         assert resumed.screen == whole.screen
         assert not finished & CALLED.keys()
         assert set(CALLED.values()) <= {1}
@@ -232,10 +230,10 @@ async def test_a_run_that_is_cut_at_any_commit_goes_on_to_the_same_end(
     assert (unknown > 0) == (story == "tools")
 
 
-async def test_what_the_model_is_told_after_a_cut_is_what_it_would_have_been_told(
+async def test_a_resumed_turn_has_the_messages_of_the_interrupted_one(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """The same messages, and what was shown of the text."""
+    """The resumed turn has the same messages, and the shown text as its partial text."""
     monkeypatch.setattr(stream, "CHECKPOINT_S", 0.0)
     heard: list[Turn] = []
 
@@ -257,7 +255,7 @@ async def test_what_the_model_is_told_after_a_cut_is_what_it_would_have_been_tol
 
 
 def steps_of(*, whole: bool = True, calls: int = 1, ended: bool = False) -> list[StepRecord]:
-    """The step of a turn that wants calls, and perhaps that of the first."""
+    """Return the step of a turn with `calls` tool calls, and that of its first call, finished if `ended`."""
     wanted = [
         {"id": f"c{number}", "call_id": f"x{number}", "name": "again", "arguments": {"text": "x"}, "whole": whole}
         for number in range(calls)
@@ -276,12 +274,11 @@ AGENT = Agent("a", tools=TOOLS)
 
 
 def test_an_empty_log_is_a_run_that_has_not_begun() -> None:
-    """Only its message was accepted."""
     assert replay([ASKED], []) == Replay()
 
 
 def test_where_a_recorded_turn_stands() -> None:
-    """Its text, its cost, its calls; who speaks, and what was thought."""
+    """A replay with one recorded turn has its text, usage, calls, agent and thoughts."""
     where = replay([*BEGUN, EXECUTING], steps_of())
     assert (where.shown_text, where.recorded_text, where.partial_text, where.interrupted_step) == (
         "Let me see.",
@@ -298,7 +295,7 @@ def test_where_a_recorded_turn_stands() -> None:
 
 
 def test_a_call_in_doubt_is_only_made_again_if_its_tool_allows_it_and_all_of_it_is_known() -> None:
-    """Not what something was taken out of, not of another tool, not without its agent; one that ended never."""
+    """An unfinished call is in doubt if it was redacted, or its tool is not safe to retry, or its agent is gone."""
     events = [*BEGUN, EXECUTING]
     assert replay(events, steps_of(whole=False)).calls_in_doubt(AGENT) == ("again",)
     assert replay(events, steps_of()).calls_in_doubt(Agent("a", tools=[once])) == ("again",)
@@ -306,8 +303,8 @@ def test_a_call_in_doubt_is_only_made_again_if_its_tool_allows_it_and_all_of_it_
     assert replay(events, steps_of(ended=True)).calls_in_doubt(None) == ()
 
 
-def test_a_call_that_waits_for_its_user_is_in_no_doubt_and_one_that_was_allowed_is() -> None:
-    """What is shown is what runs: what was taken out of its arguments does not matter."""
+def test_a_call_is_in_doubt_once_it_was_allowed() -> None:
+    """A call is in doubt once it was allowed; redacted arguments do not matter, because the approved ones run."""
     asked = ApprovalRequired("a-12345678", "x0", "again", {"text": "x"}, 300.0)
     for decision, doubt in ((None, False), (ApprovalDecision.ALLOW, True), (ApprovalDecision.DENY, False)):
         decided = [] if decision is None else [ApprovalDecided("x0", decision, None)]
@@ -318,7 +315,7 @@ def test_a_call_that_waits_for_its_user_is_in_no_doubt_and_one_that_was_allowed_
 
 
 def test_a_turn_whose_calls_cannot_be_made_is_asked_again() -> None:
-    """If none began: with its text, and with its thoughts, which are not told twice."""
+    """A turn without a started call and with a redacted one is asked again, with its text and thoughts kept."""
     where = replay(BEGUN, steps_of(whole=False, calls=2)[:1])
     assert (where.turns, where.partial_text, where.thoughts) == ((), "Let me see.", ("hm",))
     assert where.interrupted_step is not None
@@ -333,13 +330,13 @@ def test_a_turn_whose_calls_cannot_be_made_is_asked_again() -> None:
 
 
 def test_a_call_that_no_turn_knows_of_is_named() -> None:
-    """As the steps of another version leave it."""
+    """The tool of an open call without a recorded turn is in doubt."""
     assert replay([*BEGUN, EXECUTING], []).calls_in_doubt(AGENT) == ("again",)
 
 
 @pytest.mark.parametrize("result", [None, {"text": "x"}, "text", {"text": 1, "calls": []}])
 def test_steps_that_cannot_be_read_are_refused(result: Any) -> None:
-    """Those of another version, or damaged ones."""
+    """Steps with a result of another shape raise UnreadableSteps."""
     with pytest.raises(UnreadableSteps):
         replay(BEGUN, [evolve(steps_of()[0], result=result)])
     with pytest.raises(UnreadableSteps):

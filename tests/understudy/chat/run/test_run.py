@@ -1,6 +1,6 @@
-"""The run actor in virtual time: its limit, its wait for consent, and what it tells meanwhile.
+"""The run actor in virtual time: its limit, its wait for approval, and its progress meanwhile.
 
-No model speaks here: text is worked on in threads, and virtual time does not wait for those.
+The model writes no text here: text is rendered in threads, which virtual time does not wait for.
 """
 
 import itertools
@@ -46,24 +46,20 @@ FOREVER = Call([("wait", {})])
 
 
 class NoHistory:
-    """A store in which nothing was said before."""
+    """A store without earlier messages."""
 
     async def history(self, owner: str, message_id: str, limit: int) -> History:
-        """None."""
         return History(())
 
 
 class NoFiles:
-    """A user without files."""
-
     async def cards(self, file_ids: tuple[str, ...]) -> tuple[()]:
-        """None."""
         return ()
 
 
 @define
-class House:
-    """As much of the services as a run looks at; its clock is trio's."""
+class FakeServices:
+    """The services that a run uses; the clock is trio's."""
 
     agents: Mapping[str, Agent]
     limits: Limits
@@ -78,41 +74,38 @@ class House:
     silence_s: float = 10.0
 
     def attachments(self, owner: str) -> NoFiles:
-        """The files of a user."""
         return NoFiles()
 
     def model_of(self, model: str | Model | None) -> Model:
-        """The agent's own model."""
         assert model is not None
         assert not isinstance(model, str)
         return model
 
     def clock(self) -> float:
-        """Seconds, as trio counts them."""
         return trio.current_time()
 
 
 @define(eq=False)
-class Told:
-    """What the conversation of a run has heard: events with their times, signs of life, and how it was closed."""
+class RunLog:
+    """The messages of a run to its conversation, with times: events, progress, and the request to finish it."""
 
     began: float
-    arc: RunProtocol
+    protocol: RunProtocol
     events: list[tuple[float, Event]] = field(factory=list)
-    signs: list[tuple[float, str]] = field(factory=list)
-    closed: list[tuple[float, Ending]] = field(factory=list)
+    progress: list[tuple[float, str]] = field(factory=list)
+    finished: list[tuple[float, Ending]] = field(factory=list)
     news: trio.Event = field(factory=trio.Event)
 
     def since(self) -> float:
-        """Seconds of virtual time since the beginning."""
+        """Return the seconds of virtual time since the beginning."""
         return round(trio.current_time() - self.began, 3)
 
     def of(self, kind: type[Event]) -> list[tuple[float, Any]]:
-        """The events of one kind, with their times."""
+        """Return the events of one kind, with their times."""
         return [(at, event) for at, event in self.events if isinstance(event, kind)]
 
     async def until(self, kind: type[Event], count: int = 1) -> Any:
-        """Wait for so many events of a kind; returns the last of them."""
+        """Wait for `count` events of a kind. Return the last of them."""
         while len(self.of(kind)) < count:
             self.news = trio.Event()
             await self.news.wait()
@@ -120,86 +113,84 @@ class Told:
 
 
 class Listener(Actor):
-    """A conversation that commits in no time, and holds what it is told against the arc."""
+    """A conversation that commits at once, and checks events against the run's protocol."""
 
     mailbox = MailboxSpec(capacity=1000)
 
-    def __init__(self, told: Told) -> None:
-        self.told = told
+    def __init__(self, log: RunLog) -> None:
+        self.log = log
 
     async def receive(self, message: object, context: Context) -> None:
-        """Note it."""
-        told = self.told
+        log = self.log
         match message:
             case Record(events=events):
                 for event in events:
-                    told.arc.apply(event)
-                    told.events.append((told.since(), event))
+                    log.protocol.apply(event)
+                    log.events.append((log.since(), event))
                 message.reply(None)
             case FinishRun(ending=ending):
-                for event in told.arc.closing_events(ending, now=trio.current_time()):
-                    told.arc.apply(event)
-                    told.events.append((told.since(), event))
-                told.closed.append((told.since(), ending))
+                for event in log.protocol.closing_events(ending, now=trio.current_time()):
+                    log.protocol.apply(event)
+                    log.events.append((log.since(), event))
+                log.finished.append((log.since(), ending))
                 message.reply(None)
             case Progress(note=note):
-                told.signs.append((told.since(), note))
+                log.progress.append((log.since(), note))
             case Delta() | PermitGranted():
                 pass
-        told.news.set()
+        log.news.set()
 
 
 @asynccontextmanager
 async def started(
-    agent: Agent, limits: Limits, slots: RunLimiter[ActorRef]
-) -> AsyncIterator[tuple[ActorRef, Told, House]]:
-    """A run at work in virtual time, with its place, and its conversation."""
-    told = Told(trio.current_time(), RunProtocol("r"))
-    told.arc.apply(MessageAccepted("m", "r", "go"))
-    house = House({agent.name: agent}, limits, slots)
+    agent: Agent, limits: Limits, limiter: RunLimiter[ActorRef]
+) -> AsyncIterator[tuple[ActorRef, RunLog, FakeServices]]:
+    """Start a run with a permit and a conversation. Yield the run, its messages and its services."""
+    log = RunLog(trio.current_time(), RunProtocol("r"))
+    log.protocol.apply(MessageAccepted("m", "r", "go"))
+    services = FakeServices({agent.name: agent}, limits, limiter)
     job = RunRequest("r", "ada", "t", "m", "go", (), agent.name)
-    listener = ChildSpec("conversation", lambda: Listener(told), restart=Restart.TEMPORARY)
+    listener = ChildSpec("conversation", lambda: Listener(log), restart=Restart.TEMPORARY)
     async with ActorSystem("s", [listener]) as system:
         conversation = system.find("/s/conversation")
         assert conversation is not None
-        slots.acquire("r", "ada", conversation)
-        spec = ChildSpec("run", lambda: Run(job, conversation, house), restart=Restart.TEMPORARY)  # type: ignore[arg-type]
+        limiter.acquire("r", "ada", conversation)
+        spec = ChildSpec("run", lambda: Run(job, conversation, services), restart=Restart.TEMPORARY)  # type: ignore[arg-type]
         run = await system.spawn(spec)
         with trio.fail_after(1000):
-            yield run, told, house
+            yield run, log, services
 
 
 async def decide(run: ActorRef, required: ApprovalRequired, decision: ApprovalDecision, note: str = "") -> bool:
-    """Tell a run what its user decided; False when it does not take it, or is not there any more."""
+    """Decide about a call. Return False if the run refuses the decision or has ended."""
     with suppress(ActorDied):
         return await run.ask(Decide(required.call_id, decision, note))
     return False
 
 
-def places() -> RunLimiter[ActorRef]:
-    """One place."""
+def one_permit() -> RunLimiter[ActorRef]:
     return RunLimiter(1, 1)
 
 
-async def test_the_wait_for_consent_is_not_counted_and_expires(autojump_clock: trio.testing.MockClock) -> None:
-    """A run that may work for 30 s waits for 300; a sign of life every 10 s says for what; then it goes on."""
-    async with started(scripted(Call([MAIL]), FOREVER), Limits(), places()) as (run, told, house):
-        required = await told.until(ApprovalRequired)
+async def test_the_wait_for_approval_does_not_count_as_work_and_expires(autojump_clock: trio.testing.MockClock) -> None:
+    """A run limited to 30 s waits 300 s for approval, with progress every 10 s; then the call is denied as expired."""
+    async with started(scripted(Call([MAIL]), FOREVER), Limits(), one_permit()) as (run, log, services):
+        required = await log.until(ApprovalRequired)
         await trio.testing.wait_all_tasks_blocked()
-        assert house.limiter.running == 0
-        await told.until(ToolCompleted)
+        assert services.limiter.running == 0
+        await log.until(ToolCompleted)
         assert not await decide(run, required, ALLOW)
-    ((decided_at, decided),) = told.of(ApprovalDecided)
-    assert (decided_at, decided.decision, required.expires_at - told.began) == (300, EXPIRED, 300)
-    _, ended = told.of(ToolCompleted)[0]
+    ((decided_at, decided),) = log.of(ApprovalDecided)
+    assert (decided_at, decided.decision, required.expires_at - log.began) == (300, EXPIRED, 300)
+    _, ended = log.of(ToolCompleted)[0]
     assert (ended.status, ended.duration_ms) == (ToolStatus.DENIED, 0.0)
-    waiting = [(at, note) for at, note in told.signs if at < 300]
+    waiting = [(at, note) for at, note in log.progress if at < 300]
     assert [at for at, _ in waiting] == [*range(10, 300, 10)]
     assert {note for _, note in waiting} == {"Waiting for your consent to send_mail"}
 
 
-async def test_what_is_left_of_the_limit_holds_after_the_wait(autojump_clock: trio.testing.MockClock) -> None:
-    """5 s of work before the question, 100 s of waiting, and 25 s are left."""
+async def test_the_rest_of_the_limit_holds_after_the_wait(autojump_clock: trio.testing.MockClock) -> None:
+    """After 5 s of work and 100 s of waiting, 25 s of the limit of 30 s remain."""
 
     class Slow(Script):
         async def respond(self, turn: Any, emit: Any) -> Any:
@@ -207,45 +198,45 @@ async def test_what_is_left_of_the_limit_holds_after_the_wait(autojump_clock: tr
             return await super().respond(turn, emit)
 
     agent = Agent("script", tools=scripted().tools, model=Slow(Call([MAIL]), FOREVER), timeout_s=30.0)
-    async with started(agent, Limits(), places()) as (run, told, _):
-        required = await told.until(ApprovalRequired)
+    async with started(agent, Limits(), one_permit()) as (run, log, _):
+        required = await log.until(ApprovalRequired)
         await trio.sleep(100)
         assert await decide(run, required, ALLOW)
-        await told.until(AgentCompleted)
-    assert told.closed == [(130.0, Ending.TIMED_OUT)]
-    assert [event.status for _, event in told.of(ToolCompleted)] == [ToolStatus.OK, ToolStatus.TIMED_OUT]
+        await log.until(AgentCompleted)
+    assert log.finished == [(130.0, Ending.TIMED_OUT)]
+    assert [event.status for _, event in log.of(ToolCompleted)] == [ToolStatus.OK, ToolStatus.TIMED_OUT]
 
 
 async def test_the_clock_goes_on_while_another_call_works(autojump_clock: trio.testing.MockClock) -> None:
-    """It stands still from the end of that one on, and the place is given back then, not before."""
+    """The run is paused, and its permit released, only when the other call has ended."""
     agent = scripted(Call([MAIL, ("hang", {})]), FOREVER, timeout_s=30.0)
-    slots = places()
-    async with started(agent, Limits(), slots) as (run, told, _):
-        required = await told.until(ApprovalRequired)
-        assert slots.running == 1
-        await told.until(ToolCompleted)  # of the one that hangs, stopped by its own limit of 0.2 s
+    limiter = one_permit()
+    async with started(agent, Limits(), limiter) as (run, log, _):
+        required = await log.until(ApprovalRequired)
+        assert limiter.running == 1
+        await log.until(ToolCompleted)  # of the one that hangs, stopped by its own limit of 0.2 s
         await trio.sleep(100)
-        assert slots.running == 0
+        assert limiter.running == 0
         await decide(run, required, ALLOW)
-        await told.until(AgentCompleted)
-    assert told.closed == [(130.0, Ending.TIMED_OUT)]
+        await log.until(AgentCompleted)
+    assert log.finished == [(130.0, Ending.TIMED_OUT)]
 
 
 async def test_a_second_decision_is_not_taken(autojump_clock: trio.testing.MockClock) -> None:
-    """Another one; who says the same again is told that it counts, also when the run has gone on."""
+    """A different second decision is refused; an equal one is confirmed, also after the run has gone on."""
     agent = scripted(Call([MAIL, ("hang_with_consent", {})]), FOREVER)
-    async with started(agent, Limits(), places()) as (run, told, _):
-        first, second = await told.until(ApprovalRequired), await told.until(ApprovalRequired, 2)
+    async with started(agent, Limits(), one_permit()) as (run, log, _):
+        first, second = await log.until(ApprovalRequired), await log.until(ApprovalRequired, 2)
         assert await decide(run, first, DENY, "no")
         assert await decide(run, first, DENY)
         assert not await decide(run, first, ALLOW)
         assert await decide(run, second, DENY)
-        await told.until(ToolCompleted, 2)
-    assert [event.decision for _, event in told.of(ApprovalDecided)] == [DENY, DENY]
+        await log.until(ToolCompleted, 2)
+    assert [event.decision for _, event in log.of(ApprovalDecided)] == [DENY, DENY]
 
 
-async def test_the_model_is_told_what_the_user_said(autojump_clock: trio.testing.MockClock) -> None:
-    """With a denied call, and with one that was allowed."""
+async def test_the_model_gets_the_note_of_the_user(autojump_clock: trio.testing.MockClock) -> None:
+    """The model's input has the user's note for a denied call and for an allowed one."""
     heard: list[str] = []
 
     class Hearing(Script):
@@ -255,9 +246,9 @@ async def test_the_model_is_told_what_the_user_said(autojump_clock: trio.testing
 
     for decision, note in ((DENY, "Ask her first."), (ALLOW, "Only this once.")):
         agent = Agent("script", tools=scripted().tools, model=Hearing(Call([MAIL]), FOREVER))
-        async with started(agent, Limits(), places()) as (run, told, _):
-            await decide(run, await told.until(ApprovalRequired), decision, note)
-            await told.until(ToolExecuting, 2)
+        async with started(agent, Limits(), one_permit()) as (run, log, _):
+            await decide(run, await log.until(ApprovalRequired), decision, note)
+            await log.until(ToolExecuting, 2)
     assert heard == [
         '{"status":"denied","error":"Not allowed: Ask her first."}',
         fenced({"summary": "sent to anna", "value": "sent to anna"})
@@ -266,7 +257,7 @@ async def test_the_model_is_told_what_the_user_said(autojump_clock: trio.testing
 
 
 async def test_what_was_shown_is_what_runs(autojump_clock: trio.testing.MockClock) -> None:
-    """Whoever holds the model's call and changes it after the question changes nothing."""
+    """The model's arguments are changed after the request for approval: the tool runs with the approved ones."""
 
     @tool(approval=True)
     async def invite(guests: list[str]) -> list[str]:
@@ -275,62 +266,62 @@ async def test_what_was_shown_is_what_runs(autojump_clock: trio.testing.MockCloc
 
     arguments: dict[str, Any] = {"guests": ["anna"]}
     agent = Agent("script", tools=[invite], model=Script(Call([("invite", arguments)]), FOREVER))
-    async with started(agent, Limits(), places()) as (run, told, _):
-        required = await told.until(ApprovalRequired)
+    async with started(agent, Limits(), one_permit()) as (run, log, _):
+        required = await log.until(ApprovalRequired)
         arguments["guests"].append("mallory")
         await decide(run, required, ALLOW)
-        ended = await told.until(ToolCompleted)
+        ended = await log.until(ToolCompleted)
     assert required.parameters == {"guests": ["anna"]}
     assert ended.result == ["anna"]
 
 
 async def test_a_cancel_ends_the_wait_at_once(autojump_clock: trio.testing.MockClock) -> None:
-    """No time passes, the call is closed as cancelled, and nobody can decide about it any more."""
-    async with started(scripted(Call([MAIL])), Limits(), places()) as (run, told, _):
-        required = await told.until(ApprovalRequired)
+    """The run ends at once, the call is closed as cancelled, and a decision is refused."""
+    async with started(scripted(Call([MAIL])), Limits(), one_permit()) as (run, log, _):
+        required = await log.until(ApprovalRequired)
         run.tell(Stop())
         await run.wait_stopped()
         assert not await decide(run, required, ALLOW)
-    assert told.closed == [(0.0, Ending.CANCELLED)]
-    assert [event.status for _, event in told.of(ToolCompleted)] == [ToolStatus.CANCELLED]
+    assert log.finished == [(0.0, Ending.CANCELLED)]
+    assert [event.status for _, event in log.of(ToolCompleted)] == [ToolStatus.CANCELLED]
 
 
 async def test_an_allowed_run_waits_for_a_place_without_its_clock(autojump_clock: trio.testing.MockClock) -> None:
-    """Another run took the place: this one says where it stands, and has all of its time when it goes on."""
-    slots = places()
+    """Another run has the permit: this one reports its position, and has its whole limit when it continues."""
+    limiter = one_permit()
     agent = scripted(Call([MAIL]), FOREVER, timeout_s=30.0)
-    async with started(agent, Limits(), slots) as (run, told, _):
-        required = await told.until(ApprovalRequired)
-        slots.acquire("other", "ada", run)
+    async with started(agent, Limits(), limiter) as (run, log, _):
+        required = await log.until(ApprovalRequired)
+        limiter.acquire("other", "ada", run)
         await decide(run, required, ALLOW)
         await trio.sleep(100)
-        assert not told.of(ToolCompleted)
-        for begun, waiter in slots.release("other"):
+        assert not log.of(ToolCompleted)
+        for begun, waiter in limiter.release("other"):
             waiter.tell(PermitGranted(begun))
-        await told.until(AgentCompleted)
-    assert told.closed == [(130.0, Ending.TIMED_OUT)]
-    assert told.signs[0] == (0.0, "Waiting for a free place: number 1 in line")
-    assert {note for at, note in told.signs if at < 100} == {told.signs[0][1]}
+        await log.until(AgentCompleted)
+    assert log.finished == [(130.0, Ending.TIMED_OUT)]
+    assert log.progress[0] == (0.0, "Waiting for a free place: number 1 in line")
+    assert {note for at, note in log.progress if at < 100} == {log.progress[0][1]}
 
 
 @pytest.mark.parametrize("seed", range(20))
-async def test_any_order_of_decisions_keeps_the_arc(autojump_clock: trio.testing.MockClock, seed: int) -> None:
-    """Eight calls that wait are allowed, denied and left alone in every order; the arc refuses what does not fit."""
+async def test_any_order_of_decisions_fits_the_protocol(autojump_clock: trio.testing.MockClock, seed: int) -> None:
+    """Eight calls are allowed, denied and left to expire in varying order; the events fit the run's protocol."""
     orders = list(itertools.permutations((ALLOW, DENY, None)))
     order = [*orders[seed % 6], *orders[(seed + 1) % 6], *orders[seed % 5]][:8]
     agent = scripted(Call([("send_mail", {"to": str(number)}) for number in range(8)]), FOREVER)
-    async with started(agent, Limits(approval_s=60), places()) as (run, told, _):
-        await told.until(ApprovalRequired, 8)
-        for (_, required), decision in zip(told.of(ApprovalRequired), order, strict=True):
+    async with started(agent, Limits(approval_s=60), one_permit()) as (run, log, _):
+        await log.until(ApprovalRequired, 8)
+        for (_, required), decision in zip(log.of(ApprovalRequired), order, strict=True):
             await trio.sleep(seed)
             if decision is not None:
                 taken = await decide(run, required, decision)
-                assert taken == (told.since() < 60)
-        await told.until(ToolCompleted, 8)
+                assert taken == (log.since() < 60)
+        await log.until(ToolCompleted, 8)
         run.tell(Stop())
         await run.wait_stopped()
-    assert told.arc.ended
-    statuses = {event.call_id: event.status for _, event in told.of(ToolCompleted)[:8]}
-    for _, event in told.of(ApprovalDecided):
+    assert log.protocol.ended
+    statuses = {event.call_id: event.status for _, event in log.of(ToolCompleted)[:8]}
+    for _, event in log.of(ApprovalDecided):
         assert statuses[event.call_id] is (ToolStatus.OK if event.decision is ALLOW else ToolStatus.DENIED)
     assert len(statuses) == 8

@@ -26,12 +26,12 @@ from understudy.models.offline import markdown
     ],
 )
 def test_numbers_are_written_as_people_write_them(value: float, text: str) -> None:
-    """Whole ones without a point, large ones in groups, none with digits that tell nothing."""
+    """Whole numbers have no point, large ones are grouped, and insignificant digits are left out."""
     assert markdown.number(value) == text
 
 
-def test_a_table_is_bounded_and_says_what_is_left_out() -> None:
-    """12 rows and 8 columns."""
+def test_a_table_is_bounded_and_counts_the_rest() -> None:
+    """12 rows and 8 columns are shown, and the rest is counted."""
     text = markdown.table([f"c{n}" for n in range(10)], [[n] * 10 for n in range(20)])
     lines = text.splitlines()
     assert lines[0].count("|") == 9
@@ -40,20 +40,20 @@ def test_a_table_is_bounded_and_says_what_is_left_out() -> None:
 
 
 def test_a_cell_cannot_break_its_table() -> None:
-    """Pipes, line breaks and marks of markdown are made harmless."""
+    """Pipes, line breaks and markdown in a cell are escaped."""
     text = markdown.table(["a|b"], [["x\n| y <b> `c` [d](e) *f*"]])
     assert text.splitlines()[2] == "| x \\| y \\<b> \\`c\\` \\[d](e) \\*f\\* |"
 
 
 def test_a_quotation_is_bounded_and_says_so() -> None:
-    """6,000 characters."""
+    """After 6,000 characters the rest is counted."""
     text = markdown.quotation("word " * 2000)
     assert text.startswith("> word")
     assert text.endswith("*… shortened here: 4,000 more characters.*")
 
 
 def test_markup_is_quoted_as_code() -> None:
-    """A fence longer than any inside it."""
+    """The code block's fence is longer than any inside it."""
     assert markdown.quotation("<b>") == "```text\n<b>\n```"
     assert markdown.quotation("a ``` b") == "````text\na ``` b\n````"
 
@@ -80,12 +80,12 @@ def test_markup_is_quoted_as_code() -> None:
     ],
 )
 def test_values_become_blocks(value: Any, said: str, blocks: list[str]) -> None:
-    """What the summary says already is not said again."""
+    """Values that the summary mentions are left out."""
     assert markdown.value(value, said) == blocks
 
 
 def test_a_large_tree_is_cut() -> None:
-    """60 nodes; the rest is counted."""
+    """60 nodes are listed, and the rest is counted."""
     tree = {"path": "/", "children": [{"path": f"/{n}", "children": []} for n in range(100)]}
     assert markdown.value(tree)[0].endswith("*… and 41 more.*")
 
@@ -101,6 +101,6 @@ JSON = st.recursive(
 
 
 @given(JSON, st.sampled_from(["", "A summary."]))
-def test_any_value_can_be_told(value: Any, said: str) -> None:
-    """No result of a user's tool breaks the answer."""
+def test_any_value_can_be_rendered(value: Any, said: str) -> None:
+    """Any JSON value is rendered without an error."""
     assert all(isinstance(each, str) for each in markdown.value(value, said))

@@ -1,4 +1,4 @@
-"""The offline model asks for a note to be saved when it is told to in plain words, and says what became of it."""
+"""The offline model calls `save_note` for a request in plain words, and reports the outcome."""
 
 import pytest
 
@@ -11,7 +11,7 @@ AGENTS = all_agents()
 
 
 def turn(*messages: ChatMessage) -> Turn:
-    """A turn of the guide, with all it has."""
+    """A turn of the guide with all its tools and colleagues."""
     guide = AGENTS["guide"]
     colleagues = tuple(AGENTS[name].card() for name in guide.colleagues)
     return Turn(guide.card(), messages, tools=guide.card().tools, colleagues=colleagues)
@@ -29,13 +29,13 @@ def turn(*messages: ChatMessage) -> Turn:
     ],
 )
 async def test_plain_words_save_a_note(heard: Heard, said: str, text: str) -> None:
-    """With the words after the colon, or in quotation marks, and nothing else."""
+    """The note is the text after the colon, or inside quotation marks."""
     reply = await OfflineModel().respond(turn(ChatMessage("user", said)), heard)
     assert [(call.name, call.arguments) for call in reply.calls] == [("save_note", {"text": text})]
 
 
 async def test_a_note_that_was_not_allowed_is_no_failure(heard: Heard) -> None:
-    """The answer says that it was not done, and why."""
+    """The answer to a denied call says that the note was not saved, and why."""
     call = ToolRequest("c", "save_note", {"text": "buy milk"})
     denied = tool_message(call, "denied", None, "Not allowed: too early")
     said = ChatMessage("user", "Save a note: buy milk")

@@ -1,4 +1,4 @@
-"""Whole conversations with the offline model, with tools and agents of every kind."""
+"""Whole conversations with the offline model, with various tools and agents."""
 
 import time
 from typing import Annotated, Any, Literal
@@ -89,7 +89,7 @@ SALES = FileCard("f-1", "sales.csv", "text/csv", 120, ("date", "region", "sales"
 
 
 class LongestStep(trio.abc.Instrument):
-    """The longest time any task kept the loop."""
+    """Measures the longest step of any task."""
 
     def __init__(self) -> None:
         self.longest_s = 0.0
@@ -103,34 +103,30 @@ class LongestStep(trio.abc.Instrument):
 
 
 def cards(*tools: Any) -> tuple[ToolCard, ...]:
-    """Tools as a model sees them."""
     return tuple(ToolCard(each.name, each.description, each.parameters) for each in tools)
 
 
 def a_turn(text: str, tools: Any = ALL, files: Any = (SALES,), colleagues: Any = (), before: Any = ()) -> Turn:
-    """A turn whose last message is `text`."""
     me = AgentCard("me", "Me", "Does things.", cards(*tools))
     messages = (*before, ChatMessage("user", text))
     return Turn(me, messages, tools=cards(*tools), files=tuple(files), colleagues=tuple(colleagues))
 
 
 def a_model() -> OfflineModel:
-    """A model whose calls are numbered."""
     numbers = iter(range(1, 100))
     return OfflineModel(new_id=lambda: f"call-{next(numbers)}")
 
 
 async def ignore(event: object) -> None:
-    """Do not listen."""
+    """Ignore the event."""
 
 
 async def ask(text: str, **more: Any) -> Reply:
-    """One turn."""
     return await a_model().respond(a_turn(text, **more), ignore)
 
 
 def calls_of(reply: Reply) -> list[tuple[str, dict[str, Any]]]:
-    """The calls, as names and arguments."""
+    """Return the calls as names and arguments."""
     return [(each.name, dict(each.arguments)) for each in reply.calls]
 
 
@@ -185,13 +181,13 @@ def calls_of(reply: Reply) -> list[tuple[str, dict[str, Any]]]:
     ],
 )
 async def test_a_request_becomes_calls(text: str, calls: list[Any]) -> None:
-    """The right tools, with arguments found in the words, the files and nowhere else."""
+    """The expected tools are called, with arguments found in the request and its files."""
     assert calls_of(await ask(text)) == calls
 
 
 @pytest.mark.parametrize("text", ["hello", "tell me a joke", "thanks!", "", " ", "🙂", "the cat sat on the mat"])
 async def test_where_nothing_fits_nothing_is_called(text: str) -> None:
-    """It says something instead."""
+    """A request that fits no tool is answered with text."""
     reply = await ask(text)
     assert reply.calls == ()
     assert reply.text
@@ -208,15 +204,15 @@ async def test_where_nothing_fits_nothing_is_called(text: str) -> None:
         ("query the table", (SALES,), "total sales by region"),
     ],
 )
-async def test_what_is_missing_is_asked_for(text: str, files: Any, question: str) -> None:
-    """In words, with what there is to choose from; nothing is made up."""
+async def test_a_missing_argument_is_asked_for(text: str, files: Any, question: str) -> None:
+    """A missing argument leads to a question that lists the choices."""
     reply = await ask(text, files=files)
     assert reply.calls == ()
     assert question in reply.text
 
 
 async def test_an_answer_to_a_question_is_understood() -> None:
-    """The request and the answer are read together."""
+    """The answer to the model's question completes the earlier request."""
     asked = await ask("look up my order")
     before = (ChatMessage("user", "look up my order"), ChatMessage("assistant", asked.text))
     assert calls_of(await ask("A-17", before=before)) == [("lookup", {"order_id": "A-17"})]
@@ -225,8 +221,8 @@ async def test_an_answer_to_a_question_is_understood() -> None:
     assert calls_of(await ask("by region", before=before)) == [("chart_table", {"file_id": "f-1", "x": "region"})]
 
 
-async def test_columns_that_are_not_known_are_looked_up_first() -> None:
-    """A JSON table is profiled, then charted by what was found."""
+async def test_unknown_columns_are_profiled_first() -> None:
+    """A JSON table is profiled first, then charted with the columns found."""
     unknown = FileCard("f-2", "sales.json", "application/json", 10, None)
     first = await ask("chart sales by region", files=(unknown,))
     assert calls_of(first) == [("profile_table", {"file_id": "f-2"})]
@@ -242,7 +238,7 @@ async def test_columns_that_are_not_known_are_looked_up_first() -> None:
 
 
 async def test_the_table_that_is_named_is_taken() -> None:
-    """Among several; otherwise the latest."""
+    """Of several tables the named one is used, else the latest."""
     other = FileCard("f-9", "costs.csv", "text/csv", 10, ("cost",))
     assert calls_of(await ask("profile sales.csv", files=(SALES, other))) == [("profile_table", {"file_id": "f-1"})]
     assert calls_of(await ask("profile the table", files=(SALES, other))) == [("profile_table", {"file_id": "f-9"})]
@@ -252,7 +248,7 @@ async def test_the_table_that_is_named_is_taken() -> None:
 
 
 async def answer_to(text: str, *results: tuple[str, Any, str], tools: Any = ALL, heard: Any = ignore) -> Reply:
-    """The reply after its calls ended so: status, value, summary."""
+    """Return the reply after a call ended with this status, value and summary."""
     turn = a_turn(text, tools=tools)
     first = await a_model().respond(turn, ignore)
     assert len(first.calls) == len(results)
@@ -261,8 +257,8 @@ async def answer_to(text: str, *results: tuple[str, Any, str], tools: Any = ALL,
     return await a_model().respond(Turn(turn.agent, messages, tools=turn.tools, files=turn.files), heard)
 
 
-async def test_results_are_told_word_by_word(heard: Any) -> None:
-    """From their summaries and values; the pieces together are the text."""
+async def test_results_are_answered_word_by_word(heard: Any) -> None:
+    """The answer has summaries and values; the emitted pieces joined are its text."""
     reply = await answer_to(
         "Repeat the word banana and compute 2+3",
         ("ok", {"expression": "2 + 3", "result": "5"}, "2 + 3 = 5"),
@@ -274,8 +270,7 @@ async def test_results_are_told_word_by_word(heard: Any) -> None:
     assert reply.usage.output == 5
 
 
-async def test_rows_are_told_as_a_table() -> None:
-    """With well formed numbers."""
+async def test_rows_become_a_table() -> None:
     value = {"columns": [{"name": "region"}, {"name": "total"}], "rows": [["north", 60.0], ["south", 1234.5]]}
     reply = await answer_to("total sales by region", ("ok", value, "2 rows of 2 columns"))
     assert reply.text == (
@@ -293,15 +288,15 @@ async def test_rows_are_told_as_a_table() -> None:
         ("cancelled", "", "Lookup was stopped before it was done."),
     ],
 )
-async def test_failures_are_told_plainly(status: str, summary: str, says: str) -> None:
-    """And the tool is not called again by itself."""
+async def test_failures_are_reported_plainly(status: str, summary: str, says: str) -> None:
+    """A failure is reported, and the tool is not called again."""
     reply = await answer_to("look up A-17", (status, None, summary))
     assert reply.calls == ()
     assert reply.text == says
 
 
-async def test_a_result_of_any_text_is_told() -> None:
-    """Also when the message was not written by `tool_message`."""
+async def test_a_result_of_any_text_is_shown() -> None:
+    """A result that was not written by `tool_message` is shown as its text."""
     turn = a_turn("look up A-17")
     first = await a_model().respond(turn, ignore)
     told = ChatMessage("tool", "not json", (), first.calls[0].id, "lookup", "ok")
@@ -310,13 +305,12 @@ async def test_a_result_of_any_text_is_told() -> None:
 
 
 async def test_the_same_turn_gives_the_same_reply() -> None:
-    """Nothing is left to chance."""
     turn = a_turn("profile this table and chart sales by month")
     assert await a_model().respond(turn, ignore) == await a_model().respond(turn, ignore)
 
 
 async def test_it_says_what_it_is(heard: Any) -> None:
-    """A stand-in, in its notice, when greeted and when asked; with its tools and colleagues."""
+    """The notice, the greeting and the introduction say that it is rule-based; the last lists tools and colleagues."""
     model = a_model()
     assert model.name == "offline"
     assert "not a language model" in model.notice
@@ -330,7 +324,7 @@ async def test_it_says_what_it_is(heard: Any) -> None:
 
 
 async def test_a_thought_comes_before_the_calls(heard: Any) -> None:
-    """It names tools and files, not ids."""
+    """The thought before the calls names tools and files, not ids."""
     await a_model().respond(a_turn("profile the table"), heard)
     assert heard.thoughts == ["I will use profile table on sales.csv."]
 
@@ -355,14 +349,14 @@ WEATHER = AgentCard("weather", "Weather", "Knows the weather.", cards(forecast, 
     ],
 )
 async def test_the_work_changes_hands_when_a_colleague_fits_better(text: str, to: str | None) -> None:
-    """Clearly better; what one can do oneself, one does."""
+    """A request is handed over only to a colleague whose tools fit clearly better."""
     reply = await ask(text, tools=[calculate], colleagues=(SUPPORT, WEATHER))
     assert (reply.handoff.to if reply.handoff else None) == to
     assert to is None or reply.text == ""
 
 
 async def test_a_handoff_says_why(heard: Any) -> None:
-    """In a sentence that names the tools, which is also its thought."""
+    """The reason of a handoff names the tools, and is emitted as a thought."""
     turn = a_turn("Where is my order A-17?", tools=[calculate], colleagues=(SUPPORT, WEATHER))
     reply = await a_model().respond(turn, heard)
     assert reply.handoff == Handoff("support", "Support has the tools for this: lookup.")
@@ -373,7 +367,7 @@ async def test_a_handoff_says_why(heard: Any) -> None:
 
 
 async def test_words_come_at_a_reader_s_pace(autojump_clock: Any) -> None:
-    """When a pace is set; otherwise as fast as they can be sent."""
+    """With `words_per_s` the words are emitted at that pace; with 0, without pauses."""
     began = trio.current_time()
     reply = await OfflineModel(words_per_s=10.0).respond(a_turn("hello"), ignore)
     words = len(reply.text.split(" "))
@@ -385,13 +379,12 @@ async def test_words_come_at_a_reader_s_pace(autojump_clock: Any) -> None:
 
 @pytest.mark.parametrize("pace", [-1.0, float("inf"), float("nan")])
 def test_a_pace_is_a_number_of_words(pace: float) -> None:
-    """Not below 0, not for ever."""
+    """A negative or infinite pace raises ValueError."""
     with pytest.raises(ValueError, match="words_per_s"):
         OfflineModel(words_per_s=pace)
 
 
 async def test_it_can_be_cancelled_between_words() -> None:
-    """The listener's scope ends the answer."""
     heard: list[object] = []
 
     async def stop_after_three(event: object) -> None:
@@ -409,7 +402,7 @@ async def test_it_can_be_cancelled_between_words() -> None:
     "unit", ["word ", "1+", '"', "(", "x=y: ", "select ", "-1, 2; ", "a@", "say ", "\n", "{", "A-1 ", "In ", "“", "5% "]
 )
 async def test_a_megabyte_is_read_in_no_time(unit: str) -> None:
-    """Whatever it consists of; scans are bounded, so this takes milliseconds where a quadratic one takes hours."""
+    """A megabyte of any kind of text is read in milliseconds, because scans are bounded."""
     text = unit * (1_000_000 // len(unit))
     watch = LongestStep()
     trio.lowlevel.add_instrument(watch)
@@ -423,7 +416,7 @@ async def test_a_megabyte_is_read_in_no_time(unit: str) -> None:
 
 @pytest.mark.parametrize("shown", [0, 1, 20, 10_000])
 async def test_an_answer_that_was_cut_goes_on_behind_what_was_shown(shown: int, heard: Any) -> None:
-    """At any place; and from the first word where what was shown is not what it says."""
+    """An answer continues after the shown text wherever it was cut; if that text differs, it starts again."""
     whole = (await a_model().respond(a_turn("hello"), ignore)).text
     rest = await a_model().respond(evolve(a_turn("hello"), partial_text=whole[:shown]), heard)
     assert whole[:shown] + rest.text == whole

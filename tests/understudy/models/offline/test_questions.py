@@ -50,25 +50,22 @@ def database(tmp_path: Path) -> Any:
     ],
 )
 def test_a_question_gets_its_rows(database: Any, question: str, rows: list[Any]) -> None:
-    """The query runs and answers what was asked."""
+    """The query runs, and returns the expected rows."""
     query = sql_for(question, COLUMNS)
     assert query is not None
     assert database.execute(query).fetchall() == rows
 
 
 @pytest.mark.parametrize("question", ["hello", "what is love?", "sales", "total of everything", "by region", ""])
-def test_what_is_no_simple_question_gets_no_query(question: str) -> None:
-    """Nothing is guessed."""
+def test_a_question_that_is_not_simple_gets_no_query(question: str) -> None:
     assert sql_for(question, COLUMNS) is None
 
 
 def test_a_column_is_quoted() -> None:
-    """A name cannot end its quotation."""
     query = sql_for("total x by region", ('x"; DROP TABLE data; --', "region"))
     assert query is None or '"x""; DROP' in query
 
 
 @pytest.mark.parametrize(("words", "name"), [(("total",), "sum"), (("mean",), "avg"), (("sales",), None)])
 def test_aggregates_have_several_names(words: tuple[str, ...], name: str | None) -> None:
-    """As people say them."""
     assert aggregate_in(words) == name

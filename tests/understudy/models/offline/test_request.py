@@ -1,4 +1,4 @@
-"""A message taken apart: what to do, what to do it to, and what this run has found out."""
+"""Parsing of a message: instruction, body, clauses, and the results of this run."""
 
 from typing import Any
 
@@ -9,7 +9,7 @@ from understudy.models.offline.request import Request, read_request
 
 
 def a_request(text: str, *after: ChatMessage, files: Any = ()) -> Request:
-    """What is read of a message and of what followed it."""
+    """Parse a message and the messages after it."""
     return read_request(Turn(AgentCard("me"), (ChatMessage("user", text), *after), files=files))
 
 
@@ -27,7 +27,7 @@ def a_request(text: str, *after: ChatMessage, files: Any = ()) -> Request:
     ],
 )
 def test_instruction_and_body(text: str, instruction: str, body: str) -> None:
-    """A colon or a line break after a short beginning parts them; times and addresses do not."""
+    """A colon or a line break after a short beginning separates them; one in a time or an address does not."""
     request = a_request(text)
     assert (request.instruction, request.body) == (instruction, body)
 
@@ -43,12 +43,12 @@ def test_instruction_and_body(text: str, instruction: str, body: str) -> None:
     ],
 )
 def test_clauses(text: str, clauses: tuple[str, ...]) -> None:
-    """Joined by words and signs; quotations and queries stay whole."""
+    """The instruction is split at words and signs, but not inside quotations and queries."""
     assert a_request(text).clauses == clauses
 
 
 def test_a_book_is_read_at_its_ends() -> None:
-    """The body is all of it; the words that are looked at are not."""
+    """The body is the whole text; the scanned text is its beginning and end."""
     text = "Summarise this. " + "word " * 100_000 + "In three sentences."
     request = a_request(text)
     assert len(request.near) < 1_500
@@ -57,7 +57,7 @@ def test_a_book_is_read_at_its_ends() -> None:
 
 
 def test_results_are_those_after_the_last_message() -> None:
-    """With the arguments of their calls; earlier runs are over."""
+    """Only the results after the last message are read, with the arguments of their calls."""
     call = ToolRequest("c-1", "profile_table", {"file_id": "f-1"})
     old = tool_message(ToolRequest("c-0", "lookup", {}), "ok", 1, "One.")
     turn = Turn(
@@ -77,5 +77,4 @@ def test_results_are_those_after_the_last_message() -> None:
 
 
 def test_a_turn_without_a_message_is_empty() -> None:
-    """Nothing to do, and nothing breaks."""
     assert read_request(Turn(AgentCard("me"), ())).text == ""

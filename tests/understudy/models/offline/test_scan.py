@@ -1,4 +1,4 @@
-"""What is found in a text: each scan by examples, all of them bounded in time."""
+"""Each scan of a text by examples, and the time bound of all."""
 
 import time
 from collections.abc import Callable
@@ -38,13 +38,11 @@ SCANS: list[Callable[[str], Any]] = [
     ],
 )
 def test_forms_of_a_word_have_one_stem(one: str, other: str) -> None:
-    """Endings and spellings do not matter."""
     assert scan.stem(one) == scan.stem(other)
 
 
 @pytest.mark.parametrize(("one", "other"), [("sales", "sum"), ("date", "data"), ("north", "norm")])
 def test_different_words_have_different_stems(one: str, other: str) -> None:
-    """Stemming does not go too far."""
     assert scan.stem(one) != scan.stem(other)
 
 
@@ -59,7 +57,7 @@ def test_different_words_have_different_stems(one: str, other: str) -> None:
     ],
 )
 def test_quotations(text: str, found: list[str]) -> None:
-    """Without their marks; a mark that is never closed opens nothing."""
+    """Quotations are returned without their marks; a mark without its closing one is ignored."""
     assert scan.quoted(text) == found
 
 
@@ -74,12 +72,11 @@ def test_quotations(text: str, found: list[str]) -> None:
     ],
 )
 def test_numbers(text: str, found: list[float]) -> None:
-    """Not dates, and not digits of names."""
+    """Numbers are found, but not dates or digits of names."""
     assert scan.numbers(text) == found
 
 
 def test_percentages() -> None:
-    """With the sign or the word."""
     assert scan.percentages("at 8% or 7.5 percent, not 3") == [8.0, 7.5]
 
 
@@ -93,7 +90,6 @@ def test_percentages() -> None:
     ],
 )
 def test_names(text: str, found: list[str]) -> None:
-    """Words with digits that are neither numbers nor dates."""
     assert scan.names(text) == found
 
 
@@ -118,12 +114,12 @@ def test_pairs() -> None:
     ],
 )
 def test_sql(text: str, query: str | None) -> None:
-    """Blocks and bare queries, but no English that begins alike."""
+    """Code blocks and bare queries are found, but no English sentence with the same first word."""
     assert scan.sql(text) == query
 
 
 def test_a_json_object_is_found() -> None:
-    """Anywhere in the text; broken ones, and ones too deep to read, are none."""
+    """A JSON object is found anywhere in the text; an invalid or too deep one gives an empty result."""
     assert scan.json_object('use {"order_id": "A-17"} please') == {"order_id": "A-17"}
     assert scan.json_object("{not json}") == {}
     assert scan.json_object('{"a":' + "[" * 5000 + "]" * 5000 + "}") == {}
@@ -155,7 +151,7 @@ def test_a_json_object_is_found() -> None:
     ],
 )
 def test_expressions(text: str, found: list[str]) -> None:
-    """Arithmetic in signs and words; names, dates and single numbers are none."""
+    """Arithmetic in signs and words is found, but not names, dates and single numbers."""
     assert arithmetic.expressions(text) == found
 
 
@@ -172,12 +168,12 @@ def test_expressions(text: str, found: list[str]) -> None:
     ],
 )
 def test_arithmetic_that_was_cut_is_left_out(text: str, found: list[str]) -> None:
-    """Half a sum is a wrong sum: 9,000 ones are not 100."""
+    """A sum that was cut gives no expression, because its value would be wrong."""
     assert arithmetic.expressions(scan.window(text)) == found
 
 
 def test_cash_flows() -> None:
-    """Named lists of at least two numbers; the rate is none of them."""
+    """Named lists of at least two numbers are found, without the rate."""
     text = "Compare scenarios at 8%: Build: -1000, 400, 500; Buy it: -700, 300"
     assert scan.cash_flows(text) == [("Build", [-1000, 400, 500]), ("Buy it", [-700, 300])]
     assert scan.cash_flows("of -1000, 500, 700 at 10%") == [("Scenario 1", [-1000, 500, 700])]
@@ -201,7 +197,6 @@ def test_cash_flows() -> None:
     ],
 )
 def test_cash_flows_take_the_schema_s_shape(schema: dict[str, Any], shape: Any) -> None:
-    """Objects, lists of lists, a plain list, or objects with a name."""
     assert _shaped([("A", [1, 2])], schema) == shape
 
 
@@ -220,12 +215,11 @@ COLUMNS = ("order date", "region", "sales", "unit_price")
     ],
 )
 def test_roles_of_columns(text: str, roles: Roles) -> None:
-    """What is measured stands before "by", what splits it after; a month needs a column of dates."""
+    """Measures precede "by", groups follow it; a month needs a column of dates."""
     assert find_roles(text, COLUMNS) == roles
 
 
-def test_a_mark_that_is_never_closed_is_looked_for_once() -> None:
-    """Not once for each of its kind."""
+def test_a_mark_without_an_end_is_searched_once() -> None:
     began = time.perf_counter()
     assert scan.quoted("“" * 400_000) == []
     assert time.perf_counter() - began < 1.0
@@ -233,7 +227,7 @@ def test_a_mark_that_is_never_closed_is_looked_for_once() -> None:
 
 @given(st.text(max_size=300))
 def test_no_text_breaks_a_scan(text: str) -> None:
-    """Whatever is written, a scan finds something or nothing."""
+    """No scan raises an error, for any text."""
     for each in SCANS:
         each(text)
 
@@ -243,7 +237,7 @@ def test_no_text_breaks_a_scan(text: str) -> None:
     "unit", ["a", '"', "“", "1+", "(", "1,", "A-1 ", "x=", "x=y: ", "{", "5% ", "select ", "```", "-", " ", "1.", "9"]
 )
 def test_a_scan_of_a_full_window_takes_milliseconds(each: Callable[[str], Any], unit: str) -> None:
-    """Also of the worst texts: no scan is quadratic, which would take seconds here."""
+    """Scans are linear also for adversarial texts."""
     text = (unit * 60_000)[:60_000]
     began = time.perf_counter()
     each(text)
