@@ -10,7 +10,7 @@ from tests.end_to_end.peer import Peer, check_arc, connected
 from tests.end_to_end.script import Gate, Say, scripted
 from tests.end_to_end.witness import Witness
 from understudy.app.server import Running
-from understudy.storage import export_queries
+from understudy.storage import archive_queries
 
 
 async def new_token(running: Running) -> str:
@@ -270,7 +270,7 @@ async def test_feedback_is_kept_told_to_every_tab_and_counted(serve: Any) -> Non
 @pytest.mark.promise("wire.endpoint-threads")
 async def test_an_export_has_every_branch_oldest_first(serve: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """Also of a thread of more than one page; it comes as a download."""
-    monkeypatch.setattr(export_queries, "PAGE", 4)
+    monkeypatch.setattr(archive_queries, "PAGE", 4)
     running = await serve(Witness().agent())
     token = await new_token(running)
     async with connected(running.address, token) as peer:

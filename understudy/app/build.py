@@ -49,7 +49,7 @@ from understudy.privacy.retention import Retention, RetentionPeriods, is_oldest_
 from understudy.sandbox.limiters import FairLimiter
 from understudy.storage.database import Database
 from understudy.storage.errors import StorageUnavailable
-from understudy.storage.export_queries import Archive
+from understudy.storage.archive_queries import Archive
 from understudy.storage.store import Store
 from understudy.tools.tables import table_limiter
 from understudy.web.application import build_http_app

@@ -23,10 +23,11 @@ from understudy.content.encryption import TextCipher, load_cipher
 from understudy.content.vault import Vault
 from understudy.privacy.erasure import Erased, Eraser
 from understudy.privacy.export import Exporter, ExportOptions, Pieces
+from understudy.storage import archive_queries, queries
+from understudy.storage.archive_queries import Archive, User
 from understudy.storage.cache import drop_changed_answers
 from understudy.storage.database import Database
 from understudy.storage.errors import NotStored, StorageError
-from understudy.storage.export_queries import Archive, User
 from understudy.storage.files import FileStore
 from understudy.storage.files_in_folder import FolderFiles
 from understudy.storage.reading import ReadDatabase, read_folder, read_server
@@ -88,16 +89,16 @@ async def _export_pieces(
     archive: Archive, exporter: Exporter, what: ExportOptions, owner: str | None, tenant: str | None, thread: str | None
 ) -> Pieces:
     if owner is None:
-        if not await archive.users("", tenant or ""):
+        if not await archive.read(archive_queries.users, "", tenant or ""):
             raise NotStored("user of the tenant", tenant or "")
         return exporter.tenant(tenant or "", what)
     name = owner_of(owner, tenant)
     if thread is not None:
-        row = await archive.thread(name, thread)
+        row = await archive.read(queries.thread, name, thread)
         if row is None:
             raise NotStored("thread", thread)
         return exporter.thread(row, what)
-    user = await archive.user(name)
+    user = await archive.read(archive_queries.user, name)
     if user is None:
         raise NotStored("user", owner)
     return exporter.user(user, what)
@@ -109,7 +110,7 @@ def users_with_data(settings: Settings, tenant: str | None) -> Iterator[Sequence
         after = ""
 
         async def page() -> list[User]:
-            return await Archive(database).users(after, tenant)
+            return await Archive(database).read(archive_queries.users, after, tenant)
 
         while users := trio.run(page):
             yield users
@@ -128,11 +129,13 @@ def erase_users(
         async with _open_eraser(settings, tell) as eraser:
             if owner is not None:
                 name = owner_of(owner, tenant)
-                if await eraser.archive.user(name) is None:
+                if await eraser.archive.read(archive_queries.user, name) is None:
                     raise NotStored("user", owner)
                 return [await eraser.user(name)]
             done: list[Erased] = []
-            while all(each.whole for each in done) and (users := await eraser.archive.users("", tenant)):
+            while all(each.whole for each in done) and (
+                users := await eraser.archive.read(archive_queries.users, "", tenant)
+            ):
                 done += [await eraser.user(user.id) for user in users]
             if not done:
                 raise NotStored("user of the tenant", tenant or "")

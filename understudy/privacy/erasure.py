@@ -11,7 +11,8 @@ from typing import Final, Protocol
 import trio
 from attrs import define, frozen
 
-from understudy.storage.export_queries import Archive
+from understudy.storage import archive_queries, queries
+from understudy.storage.archive_queries import Archive
 from understudy.storage.files import FileStore
 from understudy.storage.store import Store
 
@@ -70,7 +71,7 @@ class Eraser:
         for _ in range(ROUNDS):
             removed = await self._threads(owner), await self._files(owner)
             threads, files = threads + removed[0], files + removed[1]
-            whole = await self.store.remove_user(owner) or await self.archive.user(owner) is None
+            whole = await self.store.remove_user(owner) or await self.archive.read(archive_queries.user, owner) is None
             if whole:
                 break
         if whole:
@@ -93,7 +94,7 @@ class Eraser:
         request to it has a short timeout. `unless_since` (Unix seconds): if the thread was used since then, also
         meanwhile, it stays with its messages; return False then.
         """
-        if (row := await self.archive.thread(owner, thread_id)) is not None:
+        if (row := await self.archive.read(queries.thread, owner, thread_id)) is not None:
             await self.store.trim(owner, thread_id, row.last_seq + 1, rests=rests)
         deleted = await self.delete_thread(owner, thread_id, unless_since=unless_since)
         self.clear_html(owner)
@@ -109,7 +110,7 @@ class Eraser:
 
     async def _threads(self, owner: str) -> int:
         removed = 0
-        while threads := await self.archive.threads(owner):
+        while threads := await self.archive.read(archive_queries.threads, owner, ""):
             for thread in threads:
                 await self.thread(owner, thread.id)
                 removed += 1
@@ -118,7 +119,7 @@ class Eraser:
     async def _files(self, owner: str) -> int:
         """Delete the bytes before the rows: a row that is left says that its bytes are still to be deleted."""
         removed = 0
-        while files := await self.archive.files(owner):
+        while files := await self.archive.read(archive_queries.files, owner, ""):
             ids = [file.id for file in files]
             await self.files.remove(owner, ids)
             removed += await self.store.remove_files(owner, ids)

@@ -18,7 +18,8 @@ from understudy.content.texts import run_off_loop
 from understudy.content.vault import Vault
 from understudy.privacy import records
 from understudy.privacy.transcript import Transcript, attachments, opening
-from understudy.storage.export_queries import Archive, User
+from understudy.storage import archive_queries, queries
+from understudy.storage.archive_queries import Archive, User
 from understudy.storage.rows import LoggedEvent, Message, RunRecord, StepRecord, Thread
 from understudy.storage.tenancy import name_of
 
@@ -94,7 +95,7 @@ class Exporter:
         markdown = what.form == "markdown"
         if not markdown:
             yield _members(records.head(at) | {"tenant": tenant}) + b',"users":['
-        while users := await self.archive.users(after, tenant):
+        while users := await self.archive.read(archive_queries.users, after, tenant):
             for row in users:
                 yield (opening(row, name_of(row.id), at).encode() + b"\n") if markdown else edge + b"{"
                 async with aclosing(self._user(row, what)) as pieces:
@@ -117,12 +118,12 @@ class Exporter:
         yield _members(records.user_of(row, name_of(row.id)))[1:]
         yield b',"files":['
         after, edge = "", b""
-        while files := await self.archive.files(row.id, after):
+        while files := await self.archive.read(archive_queries.files, row.id, after):
             yield edge + _items(map(records.file_of, files))
             after, edge = files[-1].id, b","
         yield b'],"contexts":['
         place, edge = ("", ""), b""
-        while contexts := await self.archive.contexts(row.id, place):
+        while contexts := await self.archive.read(archive_queries.memories, row.id, place):
             yield edge + _items(map(records.context_of, contexts))
             place, edge = (contexts[-1].agent, contexts[-1].name), b","
         yield b'],"threads":['
@@ -137,7 +138,7 @@ class Exporter:
 
     async def _thread(self, row: Thread, what: ExportOptions) -> Pieces:
         shown = partial(self.vault.restore_text, row.owner, row.id)
-        newest = await self.archive.run(row.newest_run) if row.newest_run is not None else None
+        newest = await self.archive.read(queries.run, row.newest_run) if row.newest_run is not None else None
         yield _members({"thread": records.thread_of(row, shown), "newest": records.newest_of(newest)})[1:]
         yield b',"messages":['
         edge, names = b"", dict[str, None]()
@@ -151,7 +152,7 @@ class Exporter:
         yield b'],"files":['
         edge, ids = b"", list(names)
         for first in range(0, len(ids), FILES_TOGETHER):
-            files = await self.archive.files_of(row.owner, ids[first : first + FILES_TOGETHER])
+            files = await self.archive.read(queries.files, row.owner, ids[first : first + FILES_TOGETHER])
             if files:
                 yield edge + _items(map(records.file_of, files))
                 edge = b","
@@ -159,7 +160,8 @@ class Exporter:
         if what.events:
             yield b',"events":['
             edge, after = b"", 0
-            while events := await self.archive.events(row.owner, row.id, after):
+            limit = 5 * archive_queries.PAGE
+            while events := await self.archive.read(queries.events, row.owner, row.id, after, limit):
                 if frames := await run_off_loop(encode_events, events, partial(self.vault.restore_envelope, row.owner)):
                     yield edge + frames
                     edge = b",\n"
@@ -177,13 +179,14 @@ class Exporter:
         if ids:
             yield f"\n{'#' * (level + 1)} Files\n\n".encode()
         for first in range(0, len(ids), FILES_TOGETHER):
-            yield attachments(await self.archive.files_of(row.owner, ids[first : first + FILES_TOGETHER])).encode()
+            files = await self.archive.read(queries.files, row.owner, ids[first : first + FILES_TOGETHER])
+            yield attachments(files).encode()
 
     # Rows
 
     async def _threads(self, owner: str) -> AsyncGenerator[Thread, None]:
         after = ""
-        while threads := await self.archive.threads(owner, after):
+        while threads := await self.archive.read(archive_queries.threads, owner, after):
             for thread in threads:
                 yield thread
             after = threads[-1].id
@@ -194,11 +197,11 @@ class Exporter:
         """Every message with the runs that answered it, and as it was sent where that is wanted and kept."""
         cursor, more = None, True
         while more:
-            page = await self.archive.messages(row.owner, row.id, cursor)
+            page = await self.archive.read(queries.messages_forward, row.owner, row.id, cursor, archive_queries.PAGE)
             said = [message.id for message in page.items if message.role == "user"]
             raw = await self._raw(row.owner, said) if what.raw else {}
             runs: dict[str, list[RunRecord]] = {}
-            for run in await self.archive.runs_of(row.owner, said):
+            for run in await self.archive.read(queries.runs_of, row.owner, said):
                 runs.setdefault(run.message_id, []).append(run)
             left = [run.id for name in said for run in runs.get(name, [])] if steps else []
             read: dict[str, list[StepRecord]] = {}
@@ -207,7 +210,7 @@ class Exporter:
                 found = []
                 for run in own:
                     if steps and run.id not in read:
-                        read = await self.archive.steps(left[left.index(run.id) :])
+                        read = await self.archive.read(archive_queries.steps, left[left.index(run.id) :])
                     found.append((run, read.get(run.id, [])))
                 yield message, found, raw.get(message.id)
             cursor, more = page.next_cursor, page.next_cursor is not None
@@ -215,7 +218,7 @@ class Exporter:
     async def _raw(self, owner: str, message_ids: Sequence[str]) -> dict[str, str]:
         opened: dict[str, str] = {}
         if self.text_cipher is not None:
-            for message_id, sealed in (await self.archive.raw_texts(owner, message_ids)).items():
+            for message_id, sealed in (await self.archive.read(queries.raw_texts, owner, message_ids)).items():
                 try:
                     opened[message_id] = self.text_cipher.decrypt(owner, message_id, sealed)
                 except DecryptionFailed:

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from attrs import asdict
 
-from understudy.storage.export_queries import StoredMemory, User
+from understudy.storage.archive_queries import StoredMemory, User
 from understudy.storage.rows import File, Message, RunRecord, StepRecord, Thread
 
 FORMAT: Final = "understudy-export"

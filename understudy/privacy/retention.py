@@ -18,8 +18,9 @@ from attrs import define
 
 from actors import Actor, ActorError, Context
 from understudy.privacy.erasure import Eraser
+from understudy.storage import archive_queries
+from understudy.storage.archive_queries import Archive
 from understudy.storage.errors import StorageError
-from understudy.storage.export_queries import Archive
 from understudy.storage.files_in_folder import FolderFiles
 from understudy.storage.store import Store
 
@@ -128,14 +129,13 @@ class Retention(Actor):
         last: tuple[str, str] | None = ("", "")
         while last is not None and await self.in_charge():
             began = trio.current_time()
-            old = await self.archive.old_threads(last, threads_before, events_before)
+            old = await self.archive.read(archive_queries.old_threads, last, threads_before, events_before)
             last = old.last
             await _rest(began)
             for owner, thread_id in old.expired:
                 began = trio.current_time()
-                if await self.archive.still_old(owner, thread_id, threads_before) and await self.eraser.thread(
-                    owner, thread_id, rests=RESTS, unless_since=threads_before
-                ):
+                still_old = await self.archive.read(archive_queries.still_old, owner, thread_id, threads_before)
+                if still_old and await self.eraser.thread(owner, thread_id, rests=RESTS, unless_since=threads_before):
                     self._count("threads", 1)
                 await _rest(began)
             for owner, thread_id, first, before in old.trims:
@@ -148,7 +148,7 @@ class Retention(Actor):
         last: tuple[str, str] | None = ("", "")
         while last is not None and await self.in_charge():
             began = trio.current_time()
-            last, orphans = await self.archive.old_files(last, before)
+            last, orphans = await self.archive.read(archive_queries.old_files, last, before)
             await _rest(began)
             for owner, file_id in orphans:
                 began = trio.current_time()
@@ -164,7 +164,7 @@ class Retention(Actor):
         names = await files.older_than(before)
         for first in range(0, len(names), TOGETHER):
             began, some = trio.current_time(), names[first : first + TOGETHER]
-            known = await self.archive.known_files(some)
+            known = await self.archive.read(archive_queries.known_files, some)
             strays = [name for name in some if name not in known]
             await files.remove("", strays)
             if strays:

@@ -13,7 +13,7 @@ from typing import Final
 from attrs import define, field
 
 from understudy.privacy.records import FORMAT, VERSION, Shown
-from understudy.storage.export_queries import User
+from understudy.storage.archive_queries import User
 from understudy.storage.rows import File, Message, RunRecord, Thread
 
 NAME_CHARS: Final = 200

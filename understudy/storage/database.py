@@ -6,6 +6,8 @@ from attrs import frozen
 from sqlalchemy import Engine
 from sqlalchemy.exc import DataError, SQLAlchemyError
 
+from .errors import StorageUnavailable, Unstorable, driver_words
+
 
 class ReadableDatabase(Protocol):
     """An open database that can be read."""
@@ -41,9 +43,9 @@ class Database(ReadableDatabase, Protocol):
 
 @frozen
 class DriverErrors:
-    """The errors of a database: SQLAlchemy's, and the driver's where it is called directly.
+    """The errors of a database: SQLAlchemy's, and those of its driver.
 
-    `of_values` are errors of values that it cannot store; `all` includes these.
+    `of_values` are the errors of values that the database cannot store; `all` includes them.
     """
 
     all: tuple[type[Exception], ...]
@@ -51,6 +53,17 @@ class DriverErrors:
 
     @classmethod
     def of(cls, engine: Engine) -> "DriverErrors":
-        """Those of this engine's database."""
+        """Return the errors of this engine's database."""
         driver = engine.dialect.loaded_dbapi
         return cls((SQLAlchemyError, driver.Error), (DataError, driver.DataError))
+
+    def translate(self, error: Exception) -> Exception:
+        """Return Unstorable or StorageUnavailable for an error of the driver or of a value; others unchanged."""
+        if isinstance(error, (*self.of_values, UnicodeEncodeError, OverflowError)):
+            translated: Exception = Unstorable(driver_words(error))
+        elif isinstance(error, self.all):
+            translated = StorageUnavailable(driver_words(error))
+        else:
+            return error
+        translated.__cause__ = error
+        return translated

@@ -19,7 +19,7 @@ from sqlalchemy import Connection, Engine, bindparam, delete, insert, select
 
 from . import schema
 from .database import DriverErrors
-from .errors import NotStored, StorageUnavailable, Unstorable, driver_words
+from .errors import NotStored, StorageUnavailable, driver_words
 from .file_cache import FileCache
 from .files import CHUNK_BYTES, MIB, display_name
 from .postgresql import FILE_TRANSFERS, PostgresDatabase
@@ -150,14 +150,11 @@ class DatabaseFiles:
                 )
         except trio.TooSlowError:
             raise StorageUnavailable(f"no answer within {deadline_s:g} s") from None
-        except self._errors.of_values as error:
-            raise Unstorable(driver_words(error)) from error
-        except (UnicodeEncodeError, OverflowError) as error:
-            raise Unstorable(str(error)) from error
-        except self._errors.all as error:
-            raise StorageUnavailable(driver_words(error)) from error
         except OSError as error:
             raise StorageUnavailable(error.strerror or str(error)) from error
+        except Exception as error:
+            translated = self._errors.translate(error)
+            raise translated from translated.__cause__
         finally:
             transfer.over = True
             if transfer.connection is not None:  # its thread was left behind: it ends now, with nothing stored

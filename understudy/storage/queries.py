@@ -1,17 +1,33 @@
-"""What can be read, as functions from a connection to rows. Every question names its owner; nothing crosses owners."""
+"""Reads, as functions from a connection to rows. Every query names its owner, so none returns another owner's rows."""
 
 import base64
 import binascii
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final, TypeVar
 
 import msgspec
-from sqlalchemy import BindParameter, ColumnElement, Connection, Select, bindparam, func, or_, select, text, tuple_
+from sqlalchemy import (
+    BindParameter,
+    ColumnElement,
+    Connection,
+    CursorResult,
+    Insert,
+    Select,
+    Update,
+    bindparam,
+    func,
+    or_,
+    select,
+    text,
+    tuple_,
+)
+from sqlalchemy.dialects.postgresql.psycopg import PGDialect_psycopg
+from sqlalchemy.dialects.sqlite.pysqlite import SQLiteDialect_pysqlite
+from sqlalchemy.engine import Dialect
 
 from . import schema
 from .errors import InvalidCursor
 from .fulltext import for_fts5, for_tsquery
-from .prepared import Prepared
 from .rows import (
     UNFINISHED,
     EventPage,
@@ -37,13 +53,60 @@ _w = schema.raw_texts.c
 T = TypeVar("T")
 R = TypeVar("R")
 LONGEST_QUERY: Final = 200
-"""In characters: what is typed beyond it does not narrow a search."""
+"""Limit of a search query in characters; the rest is ignored."""
 PAGE_BYTES: Final = 1024 * 1024
-"""About as much is read at a time, whatever number of rows was asked for."""
+"""Approximate limit of bytes per read; a page ends there even if more rows were requested."""
 LAST: Final = 2**62
-"""More than the number of any message."""
+"""Greater than the number of any message."""
 MESSAGES_TOGETHER: Final = 25
-"""Messages that PostgreSQL gives at a time: the rest of a page is not read when these have its bytes."""
+"""Rows per fetch from PostgreSQL: a page that reaches its limit of bytes does not read the rest."""
+
+_DIALECTS: Final[dict[str, Callable[[], Dialect]]] = {
+    "sqlite": lambda: SQLiteDialect_pysqlite(paramstyle="named"),
+    "postgresql": lambda: PGDialect_psycopg(paramstyle="pyformat"),  # type: ignore[no-untyped-call]
+}
+
+
+class Prepared:
+    """A statement that is compiled once per database: compiling takes ten times as long as SQLite needs to execute it.
+
+    Its parameters are named, and of columns that the driver takes without conversion: texts, numbers and bytes.
+    """
+
+    def __init__(self, query: Select[Any] | Insert | Update) -> None:
+        self._query = query
+        self._compiled: dict[str, tuple[str, dict[str, Any]]] = {}
+
+    def _compile(self, dialect: str) -> tuple[str, dict[str, Any]]:
+        compiled = self._query.compile(dialect=_DIALECTS[dialect]())
+        constants = {name: value for name, value in compiled.params.items() if value is not None}
+        self._compiled[dialect] = compiled.string, constants
+        return self._compiled[dialect]
+
+    def run(self, connection: Connection, values: Mapping[str, Any] | Sequence[Mapping[str, Any]]) -> CursorResult[Any]:
+        """Execute the statement, which has no constants, with these values, or once per mapping of a sequence.
+
+        Passes the values to the driver unconverted: SQLAlchemy's processing of a row takes as long as SQLite's. Raises
+        the errors of SQLAlchemy.
+        """
+        dialect = connection.dialect.name
+        sql, _ = self._compiled.get(dialect) or self._compile(dialect)
+        return connection.exec_driver_sql(sql, values)
+
+    def rows(self, connection: Connection, **values: object) -> list[tuple[Any, ...]]:
+        """Return all rows, in the transaction of `connection`. Raises the errors of the driver."""
+        return list(self.each(connection, **values))
+
+    def each(self, connection: Connection, **values: object) -> Iterator[tuple[Any, ...]]:
+        """Return an iterator over the rows; a row is read from the database when it is requested."""
+        dialect = connection.dialect.name
+        sql, constants = self._compiled.get(dialect) or self._compile(dialect)
+        driver: Any = connection.connection.dbapi_connection
+        # In its text format PostgreSQL would send the bytes of an event at twice their size.
+        how = {} if dialect == "sqlite" else {"binary": True}
+        rows: Iterator[tuple[Any, ...]] = driver.execute(sql, constants | values, **how)
+        return rows
+
 
 THREAD = (
     _t.owner,
@@ -60,7 +123,7 @@ _MESSAGE = tuple(column for column in schema.messages.c if column.name != "numbe
 _EVENT = (_e.seq, _e.type, _e.run_id, _e.body)
 _ONE_ROW_OF_EACH = tuple(select(table).limit(1) for table in schema.metadata.sorted_tables)
 
-# What every connection asks when it comes back.
+# Queries of every client that reconnects.
 _owner: BindParameter[str] = bindparam("owner")
 _thread_id: BindParameter[str] = bindparam("thread_id")
 _thread = Prepared(select(*THREAD).where(_t.owner == _owner, _t.id == _thread_id))
@@ -78,7 +141,7 @@ _events = Prepared(
     .order_by(_e.seq)
     .limit(bindparam("limit"))
 )
-# A driver of PostgreSQL reads all that is found before it gives the first of it, so the database stops at `room` bytes.
+# The driver of PostgreSQL fetches the whole result before it returns a row, so the query itself stops at `room` bytes.
 _before = func.sum(func.octet_length(_e.body)).over(order_by=_e.seq, rows=(None, -1))
 _next_events = (
     select(*_EVENT, func.coalesce(_before, 0).label("before"))
@@ -92,7 +155,7 @@ _events_within = Prepared(
     .where(_next_events.c.before <= bindparam("room"))
     .order_by(_next_events.c.seq)
 )
-# By the run alone: told the thread too, SQLite takes that for the shorter way, and reads all of a long one.
+# By the run alone: with the thread in the condition SQLite uses that index, and reads the whole log of the thread.
 _run_events = Prepared(select(_e.owner, _e.thread_id, *_EVENT).where(_e.run_id == bindparam("run_id")).order_by(_e.seq))
 _unfinished_here = Prepared(
     select(*_r)
@@ -119,14 +182,16 @@ _messages_before = (
 
 
 def thread(connection: Connection, owner: str, thread_id: str) -> Thread | None:
-    """The thread of that name in the owner's space."""
+    """Return a thread, or None."""
     rows = _thread.rows(connection, owner=owner, thread_id=thread_id)
     return Thread(*rows[0]) if rows else None
 
 
 def threads(connection: Connection, owner: str, query: str, cursor: str | None, limit: int) -> Page[Thread]:
-    """The owner's threads, the latest touched first; with a query those that have it in their title, or all its words
-    in one of their messages."""
+    """Return the owner's threads, latest first.
+
+    With `query` only threads whose title contains it, or that have a message with all its words.
+    """
     wanted = select(*THREAD).where(_t.owner == owner)
     query = query.strip()[:LONGEST_QUERY].lower()
     if query:
@@ -137,13 +202,13 @@ def threads(connection: Connection, owner: str, query: str, cursor: str | None, 
         updated_at, thread_id = _decode(cursor, tuple[float, str])
         wanted = wanted.where(tuple_(_t.updated_at, _t.id) < tuple_(updated_at, thread_id))
     wanted = wanted.order_by(_t.updated_at.desc(), _t.id.desc()).limit(limit + 1)
-    found = _all(connection, wanted, Thread)
+    found = [Thread(*row) for row in connection.execute(wanted)]
     last = found[limit - 1] if len(found) > limit else None
     return Page(tuple(found[:limit]), encode(last.updated_at, last.id) if last else None)
 
 
 def _said(connection: Connection, owner: str, query: str) -> ColumnElement[bool] | None:
-    """Whether a message of the thread has the words that are asked for; None when none are."""
+    """Return a condition: a message of the thread contains all words of the query. None if the query has no words."""
     threads = select(schema.words.c.thread_id).where(schema.words.c.owner == owner)
     if connection.dialect.name == "sqlite":
         asked = for_fts5(owner, query)
@@ -155,12 +220,12 @@ def _said(connection: Connection, owner: str, query: str) -> ColumnElement[bool]
 
 
 def live_threads(connection: Connection, owner: str, limit: int) -> dict[str, int]:
-    """The last seq of the owner's latest touched threads, by id."""
+    """Return the last seq of the owner's most recently used threads, by thread id."""
     return dict(_live_threads.rows(connection, owner=owner, limit=limit))
 
 
 def last_seqs(connection: Connection, owner: str, ids: Sequence[str]) -> dict[str, int]:
-    """The last seq of those of the ids that are the owner's threads."""
+    """Return the last seq of the owner's threads among these ids, by thread id."""
     found = {}
     for thread_id in ids:
         for (last_seq,) in _last_seq.rows(connection, owner=owner, thread_id=thread_id):
@@ -169,14 +234,15 @@ def last_seqs(connection: Connection, owner: str, ids: Sequence[str]) -> dict[st
 
 
 def message(connection: Connection, owner: str, message_id: str) -> Message | None:
-    """The message of that name in the owner's space."""
-    return _one(connection, select(*_MESSAGE).where(_m.owner == owner, _m.id == message_id), Message)
+    """Return a message, or None."""
+    row = connection.execute(select(*_MESSAGE).where(_m.owner == owner, _m.id == message_id)).one_or_none()
+    return None if row is None else Message(*row)
 
 
 def messages_forward(
     connection: Connection, owner: str, thread_id: str, cursor: str | None, limit: int
 ) -> Page[Message]:
-    """The thread's first messages in the order they were said; the cursor asks for those after them."""
+    """Return the thread's first messages, oldest first; the next cursor leads to the page after."""
     (number,) = _decode(cursor, tuple[int]) if cursor is not None else (0,)
     wanted = select(_m.number, *_MESSAGE).where(_m.owner == owner, _m.thread_id == thread_id, _m.number > number)
     wanted = wanted.order_by(_m.number).limit(bindparam("limit"))
@@ -185,7 +251,7 @@ def messages_forward(
 
 
 def messages(connection: Connection, owner: str, thread_id: str, cursor: str | None, limit: int) -> Page[Message]:
-    """The thread's last messages in the order they were said; the cursor asks for those before them."""
+    """Return the thread's last messages, oldest first; the next cursor leads to the page before."""
     (before,) = _decode(cursor, tuple[int]) if cursor is not None else (LAST,)
     of_thread = {"owner": owner, "thread_id": thread_id, "before": before}
     page, more = _messages_page(connection, _messages_before, limit, of_thread)
@@ -196,7 +262,7 @@ def messages(connection: Connection, owner: str, thread_id: str, cursor: str | N
 def thread_page(
     connection: Connection, owner: str, thread_id: str, cursor: str | None, limit: int
 ) -> ThreadPage | None:
-    """A page of a thread's messages, as `messages` gives it, with what is shown beside them."""
+    """Return a page of `messages` with the thread, its newest run, and the runs that answered these messages."""
     this = thread(connection, owner, thread_id)
     if this is None:
         return None
@@ -206,9 +272,9 @@ def thread_page(
     return ThreadPage(this, newest, page, tuple(runs_of(connection, owner, said)))
 
 
-# From a message to the first of its thread: each follows an answer, whose run tells the message before it. Numbers only
-# fall on the way, so it ends in whatever a database may hold.
-_way = text("""
+# The path from a message to the first of its thread: each follows an answer, whose run names the message before it.
+# The numbers decrease along the path, so the recursion ends even if the rows form a cycle.
+_path = text("""
     WITH RECURSIVE way(number, message_id, answer_id, depth) AS (
         SELECT number, id, parent_id, 0 FROM messages WHERE owner = :owner AND id = :message_id
         UNION ALL
@@ -224,28 +290,27 @@ _way = text("""
 
 
 def history(connection: Connection, owner: str, message_id: str, limit: int) -> History:
-    """The last messages on the way from the root of a thread to a message, without that message itself."""
+    """Return the last messages, of about `PAGE_BYTES`, on the path from the root of a thread to before a message."""
     names: list[str] = []
-    for depth, said, answer in connection.execute(_way, {"owner": owner, "message_id": message_id}):
+    for depth, said, answer in connection.execute(_path, {"owner": owner, "message_id": message_id}):
         names += [answer] if answer is not None else []
         names += [said] if depth else []
-    shown = _newest(connection, owner, names[-limit:])
-    rows = _all(connection, select(*_MESSAGE).where(_m.owner == owner, _m.id.in_(shown)), Message)
-    found = {row.id: row for row in rows}
-    return History(tuple(found[name] for name in shown), len(names) - len(shown))
-
-
-def _newest(connection: Connection, owner: str, names: Sequence[str]) -> list[str]:
-    """The last of these messages that have about `PAGE_BYTES` together."""
-    sizes = dict(
-        connection.execute(select(_m.id, func.length(_m.content)).where(_m.owner == owner, _m.id.in_(names))).all()
-    )
-    kept, _ = _page(reversed(names), len(names), lambda name: sizes.get(name, 0))
-    return kept[::-1]
+    of_path = (_m.owner == owner, _m.id.in_(names[-limit:]))
+    sizes = dict(connection.execute(select(_m.id, func.length(_m.content)).where(*of_path)).all())
+    shown: list[str] = []
+    room = PAGE_BYTES
+    for name in reversed(names[-limit:]):
+        if shown and room < 0:
+            break
+        shown.append(name)
+        room -= sizes.get(name, 0)
+    rows = connection.execute(select(*_MESSAGE).where(_m.owner == owner, _m.id.in_(shown)))
+    found = {row.id: Message(*row) for row in rows}
+    return History(tuple(found[name] for name in reversed(shown)), len(names) - len(shown))
 
 
 def events(connection: Connection, owner: str, thread_id: str, after: int, limit: int) -> list[LoggedEvent]:
-    """The thread's events from the one after `after`, in order."""
+    """Return the thread's events after number `after`, in order."""
     of_thread: dict[str, object] = {"owner": owner, "thread_id": thread_id, "after": after, "limit": limit}
     if connection.dialect.name == "sqlite":
         rows = _events.each(connection, **of_thread)
@@ -257,7 +322,7 @@ def events(connection: Connection, owner: str, thread_id: str, after: int, limit
 def log_page(
     connection: Connection, owner: str, thread_id: str, after: int, limit: int
 ) -> tuple[int | None, list[LoggedEvent]]:
-    """The thread's last seq, None where there is no such thread, and its events from the one after `after`."""
+    """Return the last seq of a thread, None if there is no such thread, and its events after number `after`."""
     rows = _last_seq.rows(connection, owner=owner, thread_id=thread_id)
     last_seq = rows[0][0] if rows else None
     if last_seq is None or last_seq <= after:
@@ -266,13 +331,13 @@ def log_page(
 
 
 def event_page(connection: Connection, owner: str, thread_id: str, after: int, limit: int) -> EventPage | None:
-    """A page of a thread's log, as `events` gives it, with the thread."""
+    """Return a page of `events` with the thread; None if there is no such thread."""
     this = thread(connection, owner, thread_id)
     return None if this is None else EventPage(this, tuple(events(connection, owner, thread_id, after, limit)))
 
 
 def thread_with_open_runs(connection: Connection, owner: str, thread_id: str) -> tuple[Thread, list[RunRecord]] | None:
-    """The thread, with who holds it, and its runs that have not ended, if there is one."""
+    """Return a thread with its owner node, and its unfinished runs; None if there is no such thread."""
     rows = _held_thread.rows(connection, owner=owner, thread_id=thread_id)
     if not rows:
         return None
@@ -282,57 +347,61 @@ def thread_with_open_runs(connection: Connection, owner: str, thread_id: str) ->
 
 
 def run_events(connection: Connection, owner: str, thread_id: str, run_id: str) -> list[LoggedEvent]:
-    """All events of one run, in order."""
+    """Return all events of a run, in order."""
     rows = _run_events.each(connection, run_id=run_id)
     return [LoggedEvent(*row[2:]) for row in rows if row[:2] == (owner, thread_id)]
 
 
 def raw_texts(connection: Connection, owner: str, message_ids: Sequence[str]) -> dict[str, bytes]:
-    """Those of the messages that are kept as they were sent: sealed, by message id."""
+    """Return the encrypted original texts of these messages, by message id, where stored."""
     wanted = select(_w.message_id, _w.sealed).where(_w.owner == owner, _w.message_id.in_(message_ids))
     return dict(connection.execute(wanted).all())
 
 
 def run(connection: Connection, run_id: str) -> RunRecord | None:
-    """The run of that id."""
+    """Return a run, or None."""
     rows = _run.rows(connection, run_id=run_id)
     return RunRecord(*rows[0]) if rows else None
 
 
 def run_of_request(connection: Connection, owner: str, request_id: str) -> RunRecord | None:
-    """The run that a request to answer a message once more began."""
-    return _one(connection, select(*_r).where(_r.owner == owner, _r.request_id == request_id), RunRecord)
+    """Return the run that a request to answer a message again started, or None."""
+    row = connection.execute(select(*_r).where(_r.owner == owner, _r.request_id == request_id)).one_or_none()
+    return None if row is None else RunRecord(*row)
 
 
 def runs_of(connection: Connection, owner: str, message_ids: Sequence[str]) -> list[RunRecord]:
-    """The runs that answered these messages, oldest first."""
+    """Return the runs that answered these messages, oldest first."""
     rows = connection.execute(_runs_of, {"owner": owner, "ids": message_ids})
     return [RunRecord(*row) for row in rows]
 
 
 def unfinished_runs(connection: Connection, owner: str | None, thread_id: str | None) -> list[RunRecord]:
-    """The runs that have not ended, oldest first."""
+    """Return the unfinished runs of all owners, of an owner, or of a thread, oldest first."""
     wanted = select(*_r).where(_r.ended_at.is_(None), _r.status.in_(UNFINISHED))
     if owner is not None:
         wanted = wanted.where(_r.owner == owner)
     if thread_id is not None:
         wanted = wanted.where(_r.thread_id == thread_id)
-    return _all(connection, wanted.order_by(_r.started_at, _r.id), RunRecord)
+    return [RunRecord(*row) for row in connection.execute(wanted.order_by(_r.started_at, _r.id))]
 
 
 def steps(connection: Connection, run_id: str) -> list[StepRecord]:
-    """The recorded steps of a run, in order."""
-    return _all(connection, select(*_s).where(_s.run_id == run_id).order_by(_s.number), StepRecord)
+    """Return the recorded steps of a run, in order."""
+    rows = connection.execute(select(*_s).where(_s.run_id == run_id).order_by(_s.number))
+    return [StepRecord(*row) for row in rows]
 
 
 def file(connection: Connection, owner: str, file_id: str) -> File | None:
-    """The owner's file of that id."""
-    return _one(connection, select(*_f).where(_f.owner == owner, _f.id == file_id), File)
+    """Return a file of the owner, or None."""
+    row = connection.execute(select(*_f).where(_f.owner == owner, _f.id == file_id)).one_or_none()
+    return None if row is None else File(*row)
 
 
 def files(connection: Connection, owner: str, ids: Sequence[str]) -> list[File]:
-    """Those of the ids that are the owner's files, in the order asked for."""
-    found = {row.id: row for row in _all(connection, select(*_f).where(_f.owner == owner, _f.id.in_(set(ids))), File)}
+    """Return the owner's files among these ids, in the same order."""
+    rows = connection.execute(select(*_f).where(_f.owner == owner, _f.id.in_(set(ids))))
+    found = {row.id: File(*row) for row in rows}
     return [found[name] for name in dict.fromkeys(ids) if name in found]
 
 
@@ -350,15 +419,10 @@ def bytes_used(connection: Connection, what: str, *, user: str | None = None, te
 
 
 def alive(connection: Connection) -> bool:
-    """Whether the tables can be read at all: a row of each, whose pages come from the disk after any write."""
+    """Read a row of each table, from the disk if a write has changed its page; raises if one cannot be read."""
     for rows in _ONE_ROW_OF_EACH:
         connection.execute(rows).all()
     return True
-
-
-def _one(connection: Connection, wanted: Select[Any], make: Callable[..., T]) -> T | None:
-    row = connection.execute(wanted).one_or_none()
-    return None if row is None else make(*row)
 
 
 def _messages_page(
@@ -373,7 +437,7 @@ def _messages_page(
 
 
 def _page(rows: Iterable[R], limit: int, size_of: Callable[[R], int]) -> tuple[list[R], bool]:
-    """At most `limit` rows of about `PAGE_BYTES` together, one at least; and whether there are more."""
+    """Return up to `limit` rows, of about `PAGE_BYTES` together but at least one, and whether there are more."""
     page: list[R] = []
     room = PAGE_BYTES
     for row in rows:
@@ -384,12 +448,8 @@ def _page(rows: Iterable[R], limit: int, size_of: Callable[[R], int]) -> tuple[l
     return page, False
 
 
-def _all(connection: Connection, wanted: Select[Any], make: Callable[..., T]) -> list[T]:
-    return [make(*row) for row in connection.execute(wanted)]
-
-
 def encode(*place: Any) -> str:
-    """The cursor of a place in a list: opaque to clients, who hand it back as it is."""
+    """Return the cursor of a position in a list, opaque to clients."""
     return base64.urlsafe_b64encode(msgspec.json.encode(place)).rstrip(b"=").decode()
 
 

@@ -10,7 +10,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import partial
-from typing import TYPE_CHECKING, Any, Final, Generic, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Generic, TypeAlias, TypeVar, TypeVarTuple
 
 import trio
 from attrs import define, field
@@ -19,13 +19,14 @@ from sqlalchemy import Connection, Engine
 from actors.behaviours import Breaker, CircuitOpen, CircuitState
 
 from .database import DriverErrors
-from .errors import StorageUnavailable, Unstorable, driver_words
+from .errors import StorageUnavailable
 
 if TYPE_CHECKING:
     from outcome import Outcome
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
+Ts = TypeVarTuple("Ts")
 TOGETHER: Final = 32
 """Limit of reads per transaction: the last of them waits for all the others."""
 
@@ -85,50 +86,45 @@ class ReadPool:
         """The number of reads that wait for a thread."""
         return len(self._waiting)
 
-    async def read(self, query: Callable[..., T], *args: Any) -> T:
+    async def read(self, query: Callable[[Connection, *Ts], T], *args: *Ts) -> T:
         """Return `query(connection, *args)`. Raises its errors, StorageUnavailable or Unstorable."""
         breaker = self._breaker
-        if (
-            breaker is None or breaker.state is CircuitState.CLOSED
-        ):  # the usual case, without the cost of the context manager
-            return await self._read(query, *args)
+        if breaker is None or breaker.state is CircuitState.CLOSED:  # usual: avoid the cost of the context manager
+            return await self._read(query, args)
         until = trio.current_time() + TRIAL_S
         while True:
             try:
                 async with breaker:
-                    return await self._read(query, *args)
+                    return await self._read(query, args)
             except CircuitOpen as refused:
                 if refused.retry_after_s > 0 or trio.current_time() >= until:
                     raise StorageUnavailable("it did not answer lately") from None
             await trio.sleep(TRIAL_S / 20)  # another read is the trial
 
-    async def _read(self, query: Callable[..., T], *args: Any) -> T:
+    async def _read(self, query: Callable[[Connection, *Ts], T], args: tuple[*Ts]) -> T:
         read = _Read(query, args)
         self._waiting.append(read)
         try:
             with trio.fail_after(self._deadline_s):
                 if not self._gathering:
-                    await self._gather()
+                    self._gathering = True
+                    try:  # yield once, so that other runnable tasks can add reads to the batch
+                        await trio.lowlevel.checkpoint()
+                    finally:
+                        self._gathering = False
+                        self._begin()
                 await read.settled.wait()
         except trio.TooSlowError:
-            self._note(failed=True)
+            if self._breaker is not None:
+                self._breaker.fail()
             raise StorageUnavailable(f"no answer within {self._deadline_s:g} s") from None
         finally:
             if not read.settled.is_set() and read in self._waiting:
                 self._waiting.remove(read)
-                self._look_at(trio.current_time() - read.asked_at)
+                self._log_wait(trio.current_time() - read.asked_at)
         if read.error is not None:
             raise read.error
         return read.answer  # type: ignore[return-value]
-
-    async def _gather(self) -> None:
-        """Yield once, so that other runnable tasks can add reads to the batch."""
-        self._gathering = True
-        try:
-            await trio.lowlevel.checkpoint()
-        finally:
-            self._gathering = False
-            self._begin()
 
     def _begin(self) -> None:
         """Start threads for the waiting reads, as many as are free.
@@ -141,10 +137,13 @@ class ReadPool:
             reads = [self._waiting.popleft() for _ in range(min(TOGETHER, len(self._waiting)))]
             now = trio.current_time()
             self._on_begin([read.asked_at for read in reads], now)
-            self._look_at(now - reads[0].asked_at)
-            self._start(reads)
+            if now - reads[0].asked_at > BUSY_S:
+                self._log_wait(now - reads[0].asked_at)
+            deliver = partial(self._deliver, trio.lowlevel.current_trio_token(), reads)
+            work = partial(_execute, self._engine, self._errors, reads)
+            trio.lowlevel.start_thread_soon(work, deliver, "understudy-reader")
 
-    def _look_at(self, waited_s: float) -> None:
+    def _log_wait(self, waited_s: float) -> None:
         """Log that reads wait for long, at most once a second."""
         now = trio.current_time()
         if waited_s > BUSY_S and now >= self._logged_at + LOG_EVERY_S:
@@ -152,51 +151,34 @@ class ReadPool:
             extra = {"threads": self._threads, "at_work": self.at_work, "waiting": self.waiting}
             log.warning("storage.readers_busy", extra=extra | {"waited_s": round(waited_s, 3)})
 
-    def _start(self, reads: Sequence[_Read[Any]]) -> None:
-        token = trio.lowlevel.current_trio_token()
-
-        def deliver(outcomes: "Outcome[list[_Outcome]]") -> None:
-            with suppress(trio.RunFinishedError):  # the event loop has ended
-                token.run_sync_soon(self._finished, reads, outcomes.unwrap())
-
-        trio.lowlevel.start_thread_soon(
-            partial(_outcomes, self._engine, self._errors, reads), deliver, "understudy-reader"
-        )
+    def _deliver(
+        self, token: trio.lowlevel.TrioToken, reads: Sequence[_Read[Any]], outcomes: "Outcome[list[_Outcome]]"
+    ) -> None:
+        """Pass the outcomes from their thread to the event loop."""
+        with suppress(trio.RunFinishedError):
+            token.run_sync_soon(self._finished, reads, outcomes.unwrap())
 
     def _finished(self, reads: Sequence[_Read[Any]], outcomes: Sequence[_Outcome]) -> None:
         self._free += 1
-        self._note(failed=all(isinstance(error, StorageUnavailable) for _, error in outcomes))
+        if self._breaker is not None:
+            failed = all(isinstance(error, StorageUnavailable) for _, error in outcomes)
+            (self._breaker.fail if failed else self._breaker.succeed)()
         for read, (answer, error) in zip(reads, outcomes, strict=True):
             read.answer, read.error = answer, error
             read.settled.set()
         self._begin()
 
-    def _note(self, *, failed: bool) -> None:
-        if self._breaker is not None:
-            (self._breaker.fail if failed else self._breaker.succeed)()
 
-
-def _outcomes(engine: Engine, errors: DriverErrors, reads: Sequence[_Read[Any]]) -> list[_Outcome]:
+def _execute(engine: Engine, errors: DriverErrors, reads: Sequence[_Read[Any]]) -> list[_Outcome]:
     """Return the answer or the error of each read; all of them see one snapshot of the database."""
+    outcomes: list[_Outcome] = []
     try:
         with engine.begin() as connection:
-            return [_outcome(connection, read, errors) for read in reads]
-    except errors.all as error:
-        return [(None, StorageUnavailable(driver_words(error)))] * len(reads)
+            for read in reads:
+                try:
+                    outcomes.append((read.query(connection, *read.args), None))
+                except Exception as error:  # of the database, or of the query, such as InvalidCursor
+                    outcomes.append((None, errors.translate(error)))
     except Exception as error:  # a thread that raised would never release its slot
-        return [(None, error)] * len(reads)
-
-
-def _outcome(connection: Connection, read: _Read[T], errors: DriverErrors) -> tuple[T | None, Exception | None]:
-    try:
-        return read.query(connection, *read.args), None
-    except errors.of_values as error:
-        return None, Unstorable(driver_words(error))
-    except errors.all as error:
-        unavailable = StorageUnavailable(driver_words(error))
-        unavailable.__cause__ = error
-        return None, unavailable
-    except (UnicodeEncodeError, OverflowError) as error:
-        return None, Unstorable(str(error))
-    except Exception as error:  # an error of the query, such as InvalidCursor
-        return None, error
+        return [(None, errors.translate(error))] * len(reads)
+    return outcomes

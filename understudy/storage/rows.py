@@ -3,7 +3,7 @@
 Times are Unix seconds. Ids that a client chose are names within their owner's space.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any, Final, Generic, TypeAlias, TypeVar
 
 from attrs import field, frozen
@@ -16,11 +16,6 @@ UNFINISHED: Final = ("queued", "running")
 ENDED: Final = ("success", "failed", "cancelled", "interrupted")
 ROLES: Final = ("user", "assistant")
 STEP_KINDS: Final = ("model", "tool")
-
-
-def _texts(given: Iterable[str]) -> tuple[str, ...]:
-    """Convert the list that JSON returns into a tuple."""
-    return tuple(given)
 
 
 @frozen
@@ -65,7 +60,7 @@ class Message:
     pillar: str | None
     status: str
     created_at: float
-    references: tuple[str, ...] = field(default=(), converter=_texts)
+    references: tuple[str, ...] = field(default=(), converter=tuple[str, ...])
     visualization: Mapping[str, Json] | None = field(default=None, repr=False)
     parent_id: str | None = None
     branch_of: str | None = None

@@ -65,12 +65,12 @@ class SqliteDatabase:
         What is written to a file that has no name any more is gone with the process.
         """
         try:
-            found = _identity(self.path)
+            found = os.stat(self.path)
         except FileNotFoundError as error:
             raise StorageUnavailable(REMOVED) from error
         except OSError as error:
             raise StorageUnavailable(f"the database file cannot be reached: {error.strerror}") from error
-        if found != self.identity:
+        if (found.st_dev, found.st_ino) != self.identity:
             raise StorageUnavailable(REMOVED)
 
     def interrupt(self, connection: Any) -> None:
@@ -129,7 +129,8 @@ def _open(path: Path, beside: set[str], lock: FolderLock, busy_timeout_ms: int) 
                 pass  # a file that cannot be written is found now, not at the first message
             if version != schema.HEAD:
                 log.warning("storage.newer_schema", extra={"found": version, "known": schema.HEAD})
-        return SqliteDatabase(path.absolute(), writing, reading, _identity(path), lock)
+        found = os.stat(path)
+        return SqliteDatabase(path.absolute(), writing, reading, (found.st_dev, found.st_ino), lock)
     except BaseException as error:
         reading.dispose()
         writing.dispose()
@@ -152,11 +153,6 @@ def _make(path: Path, beside: set[str]) -> None:
     if beside and path.is_file() and not path.stat().st_size:
         extra = {"path": str(path), "reason": "missing" if missing else "empty", "beside": sorted(beside)[:10]}
         log.warning("storage.new_database", extra=extra)
-
-
-def _identity(path: Path) -> tuple[int, int]:
-    found = os.stat(path)
-    return found.st_dev, found.st_ino
 
 
 def _upgrade(engine: Engine) -> None:

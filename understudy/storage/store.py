@@ -82,21 +82,56 @@ class Store:
         # No call timeout: each read has a deadline, and if both expired, as after a pause, this one would be reported.
         self.breaker = Breaker("database", CIRCUIT, call_timeout_s=math.inf, on_change=on_circuit)
         self._read_pool = ReadPool(database.reading, READERS, READ_DEADLINE_S, self.breaker, on_reads)
+        self._read = self._read_pool.read
         # A search reads all messages of its user, so it has a thread of its own and delays no other read.
         self._search_pool = ReadPool(database.reading, 1, READ_DEADLINE_S)
 
-    async def commit(self, change: Change) -> None:
-        """Store a change; it is durable when this returns.
+    async def commit(self, write: Write, deadline_s: float | None = None) -> int:
+        """Store a change or another write; it is durable when this returns. Return its answer.
 
         Retried while the writer restarts: storing a change twice is storing it once. Raises Fenced, SequenceConflict
         and the other ChangeRefused (nothing was stored), or StorageUnavailable after the deadline (it may or may not
-        have been stored: commit it again, or read).
+        have been stored: commit it again, or read), also if no permit came free until then.
         """
-        await self._submit(change)
+        deadline = trio.current_time() + (self.deadline_s if deadline_s is None else deadline_s)
+        try:  # no cancel scope on the usual path: it would cost more than the ask, which has a timeout of its own
+            self._permits.acquire_nowait()
+        except trio.WouldBlock:
+            with trio.move_on_at(deadline) as scope:
+                await self._permits.acquire()
+            if scope.cancelled_caught:
+                raise StorageUnavailable("too many writes are waiting") from None
+        try:
+            return await self._commit_urgent(write, deadline)
+        finally:
+            self._permits.release()
+            if self.on_write is not None and not isinstance(write, Change):
+                # Also if the outcome is unknown or the caller was cancelled: the write may have been stored.
+                with trio.CancelScope(shield=True):
+                    await self.on_write(write)
+
+    async def _commit_urgent(self, write: Write, deadline: float) -> int:
+        """Ask the writer, ahead of the writes that wait for a permit; retry until `deadline` on trio's clock.
+
+        The lease of a node is renewed this way: a server with many writes waiting is not dead.
+        """
+        cause: StorageUnavailable | None = None
+        while True:
+            left_s = deadline - trio.current_time()
+            try:
+                writer = self._writer()
+                if writer is None:
+                    raise StorageUnavailable("the writer is not there")
+                return await writer.ask(WriteRequest(write), timeout_s=max(left_s, RETRY_S))
+            except (ActorDied, AskTimeout, MailboxFull, StorageUnavailable) as error:
+                cause = error if isinstance(error, StorageUnavailable) else cause
+                if left_s <= RETRY_S:  # the database's reason says more than the timeout of the last try
+                    raise StorageUnavailable(str(error) if cause is None else cause.reason) from error
+            await trio.sleep(RETRY_S)
 
     async def rename_thread(self, owner: str, thread_id: str, title: str) -> bool:
         """Set the title of a thread. Return False if there is no such thread."""
-        return bool(await self._submit(RenameThread(owner, thread_id, title)))
+        return bool(await self.commit(RenameThread(owner, thread_id, title)))
 
     async def delete_thread(
         self, owner: str, thread_id: str, fence: Fence | None = None, *, unless_since: float | None = None
@@ -109,23 +144,23 @@ class Store:
         an interrupted deletion. Raises Fenced if the thread is not under this fence.
         """
         there = False
-        while (left := await self._submit(DeleteThread(owner, thread_id, fence, unless_since))) == MORE:
+        while (left := await self.commit(DeleteThread(owner, thread_id, fence, unless_since))) == MORE:
             there = True
         return there or left == GONE
 
     async def remove_files(self, owner: str, ids: Sequence[str]) -> int:
         """Delete the rows of files whose bytes are deleted. Return their number."""
-        return await self._submit(RemoveFiles(owner, tuple(ids[:LARGEST_PAGE])))
+        return await self.commit(RemoveFiles(owner, tuple(ids[:LARGEST_PAGE])))
 
     async def remove_user(self, owner: str) -> bool:
         """Delete the rest of a user who has no threads and no files. Return False if they have, or do not exist."""
-        while (left := await self._submit(RemoveUser(owner))) == MORE:
+        while (left := await self.commit(RemoveUser(owner))) == MORE:
             pass
         return left == GONE
 
     async def merge_fulltext(self, *, begin: bool = False) -> bool:
         """Purge deleted words from the full-text index, a part per call. Return True if more is left."""
-        return bool(await self._submit(MergeFulltext(begin)))
+        return bool(await self.commit(MergeFulltext(begin)))
 
     async def trim(self, owner: str, thread_id: str, before_seq: int, *, rests: float = 0.0) -> None:
         """Delete the thread's events before `before_seq`, but none of an unfinished run. Messages, runs and steps stay.
@@ -134,17 +169,17 @@ class Store:
         times its duration.
         """
         began = trio.current_time()
-        while await self._submit(TrimLog(owner, thread_id, before_seq)):
+        while await self.commit(TrimLog(owner, thread_id, before_seq)):
             await trio.sleep(rests * (trio.current_time() - began))
             began = trio.current_time()
 
     async def give_feedback(self, owner: str, message_id: str, rating: str | None, note: str | None) -> bool:
         """Store the user's feedback on an answer, replacing earlier one. Return False if there is no such answer."""
-        return bool(await self._submit(GiveFeedback(owner, message_id, rating, note)))
+        return bool(await self.commit(GiveFeedback(owner, message_id, rating, note)))
 
     async def revoke_session(self, ending: RevokeSession) -> None:
         """Revoke a session for every server on the database."""
-        await self._submit(ending)
+        await self.commit(ending)
 
     async def revoked_since(self, since: float, after: str, now: float) -> list[RevokedSession]:
         """Return the sessions revoked since a time by the database's clock: see `understudy.storage.revocations`."""
@@ -152,20 +187,20 @@ class Store:
 
     async def remember(self, value: Remember) -> bool:
         """Store a value of an agent. Return False at the limit of values per agent and user. Raises NotStored."""
-        return bool(await self._submit(value))
+        return bool(await self.commit(value))
 
     async def forget(self, value: Forget) -> bool:
         """Delete a value of an agent. Return False if there was none."""
-        return bool(await self._submit(value))
+        return bool(await self.commit(value))
 
     async def forget_expired(self, now: float) -> None:
         """Delete the expired values of agents, in several transactions."""
-        while await self._submit(ForgetExpired(now)):
+        while await self.commit(ForgetExpired(now)):
             pass
 
     async def add_file(self, file: File) -> None:
         """Store the row of a file whose bytes are stored. Raises AlreadyStored if its id belongs to another file."""
-        await self._submit(AddFile(file))
+        await self.commit(AddFile(file))
 
     async def remembered(self, owner: str, agent: str, now: float) -> list[Remembered]:
         """Return an agent's unexpired values about a user, latest first."""
@@ -175,15 +210,15 @@ class Store:
 
     async def join(self, node: str, *, alone: bool = False, lease_s: float = LEASE_S) -> bool:
         """Join a node to the cluster. Return False if another node excludes it (see `JoinNodes`)."""
-        return bool(await self._submit_urgent(JoinNodes(node, alone, lease_s), trio.current_time() + self.deadline_s))
+        return bool(await self._commit_urgent(JoinNodes(node, alone, lease_s), trio.current_time() + self.deadline_s))
 
     async def renew(self, node: str, *, lease_s: float = LEASE_S, deadline_s: float = 1.0) -> bool:
         """Renew a node's lease. Return False if it was declared dead, and must join under another id."""
-        return bool(await self._submit_urgent(RenewNode(node, lease_s), trio.current_time() + deadline_s))
+        return bool(await self._commit_urgent(RenewNode(node, lease_s), trio.current_time() + deadline_s))
 
     async def leave(self, node: str) -> bool:
         """Remove a node, so that others can claim its threads at once. Return False if it was not there."""
-        return bool(await self._submit_urgent(LeaveNodes(node), trio.current_time() + self.deadline_s))
+        return bool(await self._commit_urgent(LeaveNodes(node), trio.current_time() + self.deadline_s))
 
     async def claim(self, owner: str, thread_id: str, node: str) -> Fence | str:
         """Claim a thread for a node. Return the fence to append under, or the id of the living node that owns it.
@@ -193,7 +228,7 @@ class Store:
         """
         deadline = trio.current_time() + self.deadline_s
         while True:
-            token = await self._submit(ClaimThread(owner, thread_id, node))
+            token = await self.commit(ClaimThread(owner, thread_id, node))
             if token:
                 return Fence(node, token)
             other = await self.owner_node(owner, thread_id)
@@ -205,7 +240,7 @@ class Store:
 
     async def release(self, owner: str, thread_id: str, fence: Fence) -> bool:
         """Release a thread. Return False if it is no longer under this fence, or deleted."""
-        return bool(await self._submit(ReleaseThread(owner, thread_id, fence)))
+        return bool(await self.commit(ReleaseThread(owner, thread_id, fence)))
 
     async def owner_node(self, owner: str, thread_id: str) -> str | None:
         """Return the living node that owns a thread, or None."""
@@ -271,7 +306,7 @@ class Store:
 
     async def history(self, owner: str, message_id: str, limit: int) -> History:
         """Return the last `limit` messages on the path from the thread's root to a message."""
-        return await self._read(queries.history, owner, message_id, _page(limit))
+        return await self._read(queries.history, owner, message_id, max(1, min(limit, LARGEST_PAGE)))
 
     async def events(self, owner: str, thread_id: str, after: int, limit: int = 500) -> list[LoggedEvent]:
         """Return up to `limit` events of the thread after number `after`, in order."""
@@ -327,58 +362,14 @@ class Store:
         try:
             with trio.fail_after(PROBE_DEADLINE_S):
                 # The writer first: its error says most. Its deadline leaves time for the read.
-                await self._submit(ProbeWrite(), min(self.deadline_s, PROBE_DEADLINE_S - 2 * RETRY_S))
+                await self.commit(ProbeWrite(), min(self.deadline_s, PROBE_DEADLINE_S - 2 * RETRY_S))
                 await self._read(queries.alive)
         except trio.TooSlowError:
             raise StorageUnavailable(f"no answer within {PROBE_DEADLINE_S:g} s") from None
 
-    async def _submit(self, write: Write, deadline_s: float | None = None) -> int:
-        """Have the writer store a write: wait for a permit, then ask and retry. Return its answer.
-
-        Raises as `commit`; StorageUnavailable also if no permit came free within the deadline.
-        """
-        deadline = trio.current_time() + (self.deadline_s if deadline_s is None else deadline_s)
-        try:  # no cancel scope on the usual path: it would cost more than the ask, which has a timeout of its own
-            self._permits.acquire_nowait()
-        except trio.WouldBlock:
-            with trio.move_on_at(deadline) as scope:
-                await self._permits.acquire()
-            if scope.cancelled_caught:
-                raise StorageUnavailable("too many writes are waiting") from None
-        try:
-            return await self._submit_urgent(write, deadline)
-        finally:
-            self._permits.release()
-            if self.on_write is not None and not isinstance(write, Change):
-                # Also if the outcome is unknown or the caller was cancelled: the write may have been stored.
-                with trio.CancelScope(shield=True):
-                    await self.on_write(write)
-
-    async def _submit_urgent(self, write: Write, deadline: float) -> int:
-        """Ask the writer, ahead of the writes that wait for a permit; retry until `deadline` on trio's clock.
-
-        The lease of a node is renewed this way: a server with many writes waiting is not dead.
-        """
-        cause: StorageUnavailable | None = None
-        while True:
-            left_s = deadline - trio.current_time()
-            try:
-                writer = self._writer()
-                if writer is None:
-                    raise StorageUnavailable("the writer is not there")
-                return await writer.ask(WriteRequest(write), timeout_s=max(left_s, RETRY_S))
-            except (ActorDied, AskTimeout, MailboxFull, StorageUnavailable) as error:
-                cause = error if isinstance(error, StorageUnavailable) else cause
-                if left_s <= RETRY_S:  # the database's reason says more than the timeout of the last try
-                    raise StorageUnavailable(str(error) if cause is None else cause.reason) from error
-            await trio.sleep(RETRY_S)
-
     def read_statistics(self) -> dict[str, int]:
         """Return the number of busy reading threads (`readers_at_work`) and of queued reads (`reads_waiting`)."""
         return {"readers_at_work": self._read_pool.at_work, "reads_waiting": self._read_pool.waiting}
-
-    async def _read(self, query: Callable[..., T], *args: object) -> T:
-        return await self._read_pool.read(query, *args)
 
 
 def _page(limit: int) -> int:

@@ -1,9 +1,13 @@
-"""How each change is written: functions on a connection whose transaction, and savepoint, the caller holds."""
+"""Executes the writes: functions on a connection whose transaction and savepoint the caller holds.
+
+Events are appended by SQLite with a statement per row. PostgreSQL gets the rows of all changes as arrays in one
+statement: nothing may be prepared on its server, and to parse and plan a statement per row takes several times as long
+as the row itself.
+"""
 
 from collections.abc import Callable, Sequence
-from functools import cache
-from importlib import import_module
-from typing import Any
+from operator import attrgetter
+from typing import Any, Final
 
 from attrs import asdict, evolve, frozen
 from sqlalchemy import (
@@ -11,34 +15,39 @@ from sqlalchemy import (
     BindParameter,
     Connection,
     Float,
+    Integer,
     Table,
+    TableValuedAlias,
+    Text,
     and_,
     bindparam,
     case,
+    column,
     delete,
     func,
     insert,
+    or_,
     select,
     update,
 )
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.types import TypeEngine
 
-from understudy.storage.tenancy import tenant_of
-
-from . import agent_memory, deletion, nodes, queries, retention_queries, revocations, schema
+from . import agent_memory, archive_queries, deletion, nodes, queries, revocations, schema
 from .agent_memory import Forget, ForgetExpired, Remember
-from .bulk_append import append
 from .deletion import MergeFulltext, RemoveFiles, RemoveUser
-from .errors import AlreadyStored, ChangeRefused, Fenced, NotStored, RunEnded, SequenceConflict
+from .errors import AlreadyStored, Fenced, NotStored, RunEnded, SequenceConflict
 from .fulltext import searchable
+from .queries import Prepared
 from .revocations import RevokeSession
-from .rows import Message, RunRecord, StepRecord, Thread
+from .rows import Message, RunRecord
+from .tenancy import tenant_of
 from .writes import (
     TRIMMED,
     AddFile,
     Change,
     ClaimThread,
     DeleteThread,
-    Fence,
     GiveFeedback,
     JoinNodes,
     LeaveNodes,
@@ -51,17 +60,60 @@ from .writes import (
     Write,
 )
 
+Row = dict[str, Any]
+
 _t = schema.threads.c
 _m = schema.messages.c
 _r = schema.runs.c
 _e = schema.events.c
+
+
+def _move_end(given: Any, *, touch: bool = False) -> Any:
+    """Build the UPDATE that moves the end of a thread's log from `before` to `last`, if its fence is the given one.
+
+    `under` None: without a fence. The fence is checked on the locked row, so either a node that claims the thread waits
+    for this transaction, or this sees the claim. `touch` also raises `updated_at`: an UPDATE that names this column
+    rewrites its index, so a change that only appends leaves it out.
+    """
+    under = and_(_t.node == given["under"], _t.fence == given["token"])
+    this = (_t.owner == given["of"], _t.id == given["named"], _t.last_seq == given["before"])
+    values = {"last_seq": given["last"], "stored_bytes": _t.stored_bytes + given["grown"]}
+    if touch:
+        values["updated_at"] = case((_t.updated_at < given["at"], given["at"]), else_=_t.updated_at)
+    return update(schema.threads).where(*this, or_(given["under"].is_(None), under)).values(values)
+
+
+def _rows(**columns: TypeEngine[Any]) -> TableValuedAlias:
+    """Build a table expression over bound arrays, one array per column."""
+    arrays = (bindparam(name, type_=postgresql.ARRAY(kind)) for name, kind in columns.items())
+    return func.unnest(*arrays).table_valued(*(column(name, kind) for name, kind in columns.items())).render_derived()
+
+
+_MOVED: Final[dict[str, TypeEngine[Any]]] = {
+    "of": Text(),
+    "named": Text(),
+    "before": Integer(),
+    "last": Integer(),
+    "under": Text(),
+    "token": Integer(),
+    "grown": BigInteger(),
+}
+_PARAMETERS: Final = {name: bindparam(name, type_=kind) for name, kind in {**_MOVED, "at": Float()}.items()}
+_move = Prepared(_move_end(_PARAMETERS))
+_move_and_touch = Prepared(_move_end(_PARAMETERS, touch=True))
+_insert_event = Prepared(insert(schema.events))
+
+_moves = _move_end(_rows(**_MOVED).c).returning(_t.id).cte("moved")
+_given = _rows(**{each.name: each.type for each in _e})
+_added = insert(schema.events).from_select([each.name for each in _e], select(*_given.c)).cte("added")
+_append_arrays = Prepared(select(func.count()).select_from(_moves).add_cte(_added))
 
 _OF_THREAD = (_t.owner == bindparam("of"), _t.id == bindparam("named"))
 _AT: BindParameter[float] = bindparam("at", type_=Float)
 _touch = (
     update(schema.threads).where(*_OF_THREAD).values(updated_at=case((_t.updated_at < _AT, _AT), else_=_t.updated_at))
 )
-# The fence is checked on the locked row: a node that claims the thread waits for this, or this sees the claim.
+# The fence is checked on the locked row, as in `_move_end`.
 _UNDER = (_t.node == bindparam("under"), _t.fence == bindparam("token"))
 _touch_fenced = _touch.where(*_UNDER)
 _hold = select(_t.last_seq).where(*_OF_THREAD).with_for_update(key_share=True)
@@ -74,22 +126,15 @@ _shrink = (
 )
 _newest = update(schema.threads).where(*_OF_THREAD).values(newest_run=bindparam("run"))
 _place = select(_t.last_seq, _t.node, _t.fence).where(*_OF_THREAD)
-_end_run = (
-    update(schema.runs)
-    .where(_r.id == bindparam("named"), _r.owner == bindparam("of"), _r.ended_at.is_(None))
-    .values(status=bindparam("how"), ended_at=bindparam("at"))
-)
-_take_up = (
-    update(schema.runs)
-    .where(_r.id == bindparam("named"), _r.owner == bindparam("of"), _r.ended_at.is_(None))
-    .values(attempts=bindparam("times"), progress=bindparam("finished"))
-)
+_open_run = update(schema.runs).where(_r.id == bindparam("named"), _r.owner == bindparam("of"), _r.ended_at.is_(None))
+_end_run = _open_run.values(status=bindparam("how"), ended_at=bindparam("at"))
+_resume = _open_run.values(attempts=bindparam("times"), progress=bindparam("finished"))
 _insert_words = insert(schema.words).inline()
 
 
 @frozen
 class _Inserts:
-    """What is written unless it is there: SQLite and PostgreSQL say it alike, SQLAlchemy has a class for each."""
+    """The upserts of one database: SQLAlchemy has a class of INSERT for each, with the same clauses."""
 
     message: Any
     thread: Any
@@ -101,17 +146,10 @@ class _Inserts:
     put: Callable[[Table], Any]
 
 
-def _inserts(connection: Connection) -> _Inserts:
-    return _inserts_of(connection.dialect.name)
-
-
-@cache
-def _inserts_of(dialect: str) -> _Inserts:
-    made = import_module(f"sqlalchemy.dialects.{dialect}")
-
+def _build_inserts(insert_into: Callable[[Table], Any]) -> _Inserts:
     def put(table: Table) -> Any:
-        # Whether a row was added is asked for, which number it got is not.
-        return made.insert(table).inline().execution_options(preserve_rowcount=True)
+        # Return whether a row was added, but not its number.
+        return insert_into(table).inline().execution_options(preserve_rowcount=True)
 
     run, step = put(schema.runs), put(schema.steps)
     queued = (
@@ -139,10 +177,13 @@ def _inserts_of(dialect: str) -> _Inserts:
     )
 
 
-def apply(connection: Connection, work: Write) -> int:
-    """Write one piece of work. The answer is the one its class names, else true.
+_INSERTS: Final = {"sqlite": _build_inserts(sqlite.insert), "postgresql": _build_inserts(postgresql.insert)}
 
-    Raises ChangeRefused, or what SQLAlchemy raises; the caller rolls back to before it.
+
+def apply(connection: Connection, work: Write) -> int:
+    """Execute a write. Return the answer that its class documents, else True.
+
+    Raises ChangeRefused and the errors of SQLAlchemy; the caller then rolls back to the savepoint before it.
     """
     match work:
         case Change():
@@ -158,16 +199,16 @@ def apply(connection: Connection, work: Write) -> int:
             answer = update(schema.messages).where(_m.owner == owner, _m.id == message_id, _m.role == "assistant")
             return connection.execute(answer.values(rating=rating, note=note)).rowcount > 0
         case AddFile(file):
-            connection.execute(_inserts(connection).user, _user_row(file.owner, file.created_at))
-            added = connection.execute(_inserts(connection).file, asdict(file)).rowcount
+            add_users(connection, [(file.owner, file.created_at)])
+            added = connection.execute(_INSERTS[connection.dialect.name].file, asdict(file)).rowcount
             if not added and queries.file(connection, file.owner, file.id) != file:
                 raise AlreadyStored("file", file.id)
         case ProbeWrite():
             _probe(connection)
         case RevokeSession():
-            return revocations.write(connection, work, _inserts(connection).put)
+            return revocations.write(connection, work, _INSERTS[connection.dialect.name].put)
         case Remember() | Forget() | ForgetExpired():
-            return agent_memory.write(connection, work, _inserts(connection).put)
+            return agent_memory.write(connection, work, _INSERTS[connection.dialect.name].put)
         case ClaimThread() | ReleaseThread() | JoinNodes() | RenewNode() | LeaveNodes():
             return nodes.write(connection, work)
         case RemoveFiles() | RemoveUser() | MergeFulltext():
@@ -175,29 +216,174 @@ def apply(connection: Connection, work: Write) -> int:
     return True
 
 
+def append_all(connection: Connection, changes: Sequence[Change]) -> bool:
+    """Append the events and steps of several changes that have no other parts. Return False if one does not fit.
+
+    If this returns False or raises, some rows may be written: the caller rolls back. On PostgreSQL the changes must be
+    of different threads: of two changes of one thread, the second does not fit.
+    """
+    moves, events = _rows_of(changes)
+    if connection.dialect.name == "postgresql":
+        columns = {name: [row[name] for row in rows] for rows in (moves, events) for name in rows[0]}
+        if _append_arrays.run(connection, columns).scalar_one() != len(moves):
+            return False
+    else:
+        if _move.run(connection, moves).rowcount != len(moves):
+            return False
+        _insert_event.run(connection, events)
+    if steps := [asdict(step, recurse=False) for change in changes for step in change.steps]:
+        connection.execute(_INSERTS[connection.dialect.name].step, steps)
+    return True
+
+
+def _rows_of(changes: Sequence[Change]) -> tuple[list[Row], list[Row]]:
+    """Return the parameters of `_move_end` for each change, and the rows of all their events."""
+    moves, events = [], []
+    for change in changes:
+        owner, thread_id, fence = change.owner, change.thread_id, change.fence
+        grown = 0 if change.raw is None else len(change.raw.sealed)
+        for message in change.messages:
+            grown += len(message.content.encode("utf-8", "surrogatepass"))
+        for event in change.events:
+            grown += len(event.body)
+            row = {"seq": event.seq, "type": event.type, "run_id": event.run_id, "body": event.body}
+            events.append({"owner": owner, "thread_id": thread_id} | row)
+        moves.append(
+            {
+                "of": owner,
+                "named": thread_id,
+                "before": change.events[0].seq - 1,
+                "last": change.events[-1].seq,
+                "under": None if fence is None else fence.node,
+                "token": None if fence is None else fence.token,
+                "grown": grown,
+            }
+        )
+    return moves, events
+
+
+def add_users(connection: Connection, users: Sequence[tuple[str, float]]) -> bool:
+    """Insert users that do not exist yet, each with the time of arrival. Return True."""
+    rows = [{"id": owner, "created_at": created_at, "tenant": tenant_of(owner)} for owner, created_at in users]
+    connection.execute(_INSERTS[connection.dialect.name].user, rows)
+    return True
+
+
+def _change(connection: Connection, change: Change) -> None:
+    insert_into, thread, run = _INSERTS[connection.dialect.name], change.thread, change.run
+    of_thread = {"of": change.owner, "named": change.thread_id}
+    if thread is not None:
+        add_users(connection, [(thread.owner, thread.created_at)])
+        held = {} if change.fence is None else {"node": change.fence.node, "fence": change.fence.token}
+        connection.execute(insert_into.thread, asdict(thread) | {"last_seq": 0} | held)
+    if not _append(connection, change):
+        return
+    if run is not None:
+        if run.request_id is not None:
+            same = queries.run_of_request(connection, run.owner, run.request_id)
+            if same is not None and same.id != run.id:
+                raise AlreadyStored("request", run.request_id)
+        if not connection.execute(insert_into.run, asdict(run)).rowcount:
+            _check_same_run(queries.run(connection, run.id), run)
+        connection.execute(_newest, of_thread | {"run": run.id})
+    for message in change.messages:
+        if connection.execute(insert_into.message, asdict(message, recurse=False)).rowcount:
+            row = {"owner": message.owner, "message_id": message.id, "thread_id": message.thread_id}
+            connection.execute(_insert_words, row | {"text": searchable(message.owner, message.content)})
+        else:
+            _check_same_message(queries.message(connection, message.owner, message.id), message)
+    if change.raw is not None:
+        connection.execute(insert_into.raw, asdict(change.raw))
+    if change.steps:
+        connection.execute(insert_into.step, [asdict(step, recurse=False) for step in change.steps])
+    if change.attempt is not None:
+        resumed = {"times": change.attempt.attempts, "finished": change.attempt.progress}
+        if not connection.execute(_resume, {"of": change.owner, "named": change.attempt.run_id} | resumed).rowcount:
+            raise NotStored("run", change.attempt.run_id)
+    if (end := change.run_end) is not None:
+        ended = {"named": end.run_id, "of": change.owner, "how": end.status, "at": end.ended_at}
+        if not connection.execute(_end_run, ended).rowcount:
+            _check_same_end(queries.run(connection, end.run_id), change.owner, end)
+
+
+def _append(connection: Connection, change: Change) -> bool:
+    """Append the events of a change and move the thread's `updated_at`, if the thread is under the change's fence.
+
+    Return False if exactly these events are stored already, and with them the whole change.
+    """
+    fence, of_thread = change.fence, {"of": change.owner, "named": change.thread_id}
+    times = [message.created_at for message in change.messages]
+    if change.run is not None:
+        times.append(change.run.started_at)
+    if change.run_end is not None:
+        times.append(change.run_end.ended_at)
+    at = max(times, default=None)
+    if change.events:
+        (move,), events = _rows_of([change])
+        moved = _move.run(connection, move) if at is None else _move_and_touch.run(connection, move | {"at": at})
+        if moved.rowcount:
+            _insert_event.run(connection, events)
+            return True
+    else:
+        under = {} if fence is None else {"under": fence.node, "token": fence.token}
+        if at is not None:
+            touch = _touch if fence is None else _touch_fenced
+            there = connection.execute(touch, of_thread | under | {"at": at}).rowcount > 0
+        else:
+            there = fence is None or connection.execute(_hold_fenced, of_thread | under).one_or_none() is not None
+        if there:
+            return True
+    place = connection.execute(_place, of_thread).one_or_none()
+    if place is None:
+        raise NotStored("thread", change.thread_id)
+    if change.events:
+        first = change.events[0].seq
+        same = queries.events(connection, change.owner, change.thread_id, first - 1, len(change.events))
+        if tuple(same) == change.events:
+            return False
+        if fence is None or (place.node, place.fence) == (fence.node, fence.token):
+            raise SequenceConflict(change.thread_id, place.last_seq + 1, first)
+    raise Fenced(change.thread_id, place.node)
+
+
+def _check_same_run(stored: RunRecord | None, run: RunRecord) -> None:
+    identity = attrgetter("owner", "thread_id", "message_id")
+    if stored is None or identity(stored) != identity(run):
+        raise AlreadyStored("run", run.id)
+
+
+def _check_same_message(stored: Message | None, message: Message) -> None:
+    # A visualization comes back from JSON with lists for tuples, and feedback comes later: neither makes it another.
+    beside: dict[str, Any] = {"visualization": None, "rating": None, "note": None}
+    if stored is None or evolve(stored, **beside) != evolve(message, **beside):
+        raise AlreadyStored("message", message.id)
+
+
+def _check_same_end(stored: RunRecord | None, owner: str, end: RunEnd) -> None:
+    if stored is None or stored.owner != owner:
+        raise NotStored("run", end.run_id)
+    if stored.status != end.status:
+        raise RunEnded(end.run_id, stored.status)
+
+
 def _delete(connection: Connection, work: DeleteThread) -> int:
-    of_thread = {"of": work.owner, "named": work.thread_id}
-    if (
-        work.fence is not None
-        and connection.execute(_hold_fenced, of_thread | _under(work.fence)).one_or_none() is None
-    ):
-        place = connection.execute(_place, of_thread).one_or_none()
-        if place is not None:
-            raise Fenced(work.thread_id, place.node)
-    if work.unless_since is not None and not retention_queries.still_old(
+    of_thread, fence = {"of": work.owner, "named": work.thread_id}, work.fence
+    if fence is not None:
+        under = {"under": fence.node, "token": fence.token}
+        if connection.execute(_hold_fenced, of_thread | under).one_or_none() is None:
+            place = connection.execute(_place, of_thread).one_or_none()
+            if place is not None:
+                raise Fenced(work.thread_id, place.node)
+    if work.unless_since is not None and not archive_queries.still_old(
         connection, work.owner, work.thread_id, work.unless_since
     ):
         return 0
     return deletion.remove_thread(connection, work.owner, work.thread_id)
 
 
-def _under(fence: Fence) -> dict[str, Any]:
-    return {"under": fence.node, "token": fence.token}
-
-
 def _trim(connection: Connection, trim: TrimLog) -> bool:
-    """Remove a thread's first events; whether there are more of them to remove."""
-    # Nobody else appends meanwhile: a run that begins after the look for open ones keeps its events.
+    """Delete the first events of a thread. Return True if there are more to delete."""
+    # Lock the thread: a run that starts after the query for unfinished ones must keep its events.
     if connection.execute(_hold, {"of": trim.owner, "named": trim.thread_id}).one_or_none() is None:
         return False
     of_thread = (_e.owner == trim.owner, _e.thread_id == trim.thread_id)
@@ -216,139 +402,12 @@ def _trim(connection: Connection, trim: TrimLog) -> bool:
 
 
 def _probe(connection: Connection) -> None:
-    """Have something written to the disk that is nobody's."""
+    """Write to the disk without changing any row."""
     if connection.dialect.name == "postgresql":
-        # The message is taken from a read-only server too, but to lock a row, if there were one, is not.
+        # A read-only server accepts the message, but refuses to lock rows.
         connection.exec_driver_sql("SELECT FROM alembic_version WHERE false FOR KEY SHARE")
         connection.exec_driver_sql("SELECT pg_logical_emit_message(true, 'understudy', '')")
         return
-    # The one number in the first page that is free. An UPDATE that sets what is there writes nothing: SQLite compares.
+    # `user_version` is the one free number in the first page. SQLite writes nothing if the number stays the same.
     number = connection.exec_driver_sql("PRAGMA user_version").scalar_one()
     connection.exec_driver_sql(f"PRAGMA user_version = {0 if number else 1}")
-
-
-def add_users(connection: Connection, users: Sequence[tuple[str, float]]) -> bool:
-    """Write users that are not there, each with the time they came; true."""
-    connection.execute(_inserts(connection).user, [_user_row(*each) for each in users])
-    return True
-
-
-def _user_row(owner: str, created_at: float) -> dict[str, Any]:
-    return {"id": owner, "created_at": created_at, "tenant": tenant_of(owner)}
-
-
-def put_steps(connection: Connection, steps: Sequence[StepRecord]) -> None:
-    """Write steps, each in place of the one of its number."""
-    if steps:
-        connection.execute(_inserts(connection).step, [asdict(step, recurse=False) for step in steps])
-
-
-def _change(connection: Connection, change: Change) -> None:
-    if change.thread is not None:
-        _add_thread(connection, change.thread, change.fence)
-    if not _number(connection, change):
-        return
-    if change.run is not None:
-        _add_run(connection, change.run)
-        connection.execute(_newest, {"of": change.owner, "named": change.thread_id, "run": change.run.id})
-    for message in change.messages:
-        _add_message(connection, message)
-    if change.raw is not None:
-        connection.execute(_inserts(connection).raw, asdict(change.raw))
-    put_steps(connection, change.steps)
-    if change.attempt is not None:
-        taken = {"times": change.attempt.attempts, "finished": change.attempt.progress}
-        if not connection.execute(_take_up, {"of": change.owner, "named": change.attempt.run_id} | taken).rowcount:
-            raise NotStored("run", change.attempt.run_id)
-    if change.run_end is not None:
-        _end(connection, change.owner, change.run_end)
-
-
-def _number(connection: Connection, change: Change) -> bool:
-    """Add the events after the thread's last one; False when they are there already, and with them the whole change."""
-    at, fence = change.touched_at, change.fence
-    if not change.events:
-        thread = {"of": change.owner, "named": change.thread_id} | ({} if fence is None else _under(fence))
-        if at is not None:
-            there = connection.execute(_touch if fence is None else _touch_fenced, thread | {"at": at}).rowcount > 0
-        else:
-            there = fence is None or connection.execute(_hold_fenced, thread).one_or_none() is not None
-        if not there:
-            raise _lost(change, connection.execute(_place, thread).one_or_none())
-        return True
-    return append(connection, change) or _already_there(connection, change)
-
-
-def _lost(change: Change, place: Any) -> ChangeRefused:
-    """Why a thread was not found as the change names it."""
-    if place is None:
-        return NotStored("thread", change.thread_id)
-    return Fenced(change.thread_id, place.node)
-
-
-def _already_there(connection: Connection, change: Change) -> bool:
-    """False when exactly these events are stored; else raises: the thread is not there, is elsewhere, or another's."""
-    place = connection.execute(_place, {"of": change.owner, "named": change.thread_id}).one_or_none()
-    if place is None:
-        raise NotStored("thread", change.thread_id)
-    first = change.events[0].seq
-    same = queries.events(connection, change.owner, change.thread_id, first - 1, len(change.events))
-    if tuple(same) == change.events:
-        return False
-    if change.fence is not None and (place.node, place.fence) != (change.fence.node, change.fence.token):
-        raise Fenced(change.thread_id, place.node)
-    raise SequenceConflict(change.thread_id, place.last_seq + 1, first)
-
-
-def _add_thread(connection: Connection, thread: Thread, fence: Fence | None) -> None:
-    connection.execute(_inserts(connection).user, _user_row(thread.owner, thread.created_at))
-    held = {} if fence is None else {"node": fence.node, "fence": fence.token}
-    connection.execute(_inserts(connection).thread, asdict(thread) | {"last_seq": 0} | held)
-
-
-def _add_message(connection: Connection, message: Message) -> None:
-    if connection.execute(_inserts(connection).message, asdict(message, recurse=False)).rowcount:
-        connection.execute(_insert_words, _words_row(message))
-    elif not _same(queries.message(connection, message.owner, message.id), message):
-        raise AlreadyStored("message", message.id)
-
-
-def _words_row(message: Message) -> dict[str, str]:
-    return {
-        "owner": message.owner,
-        "message_id": message.id,
-        "thread_id": message.thread_id,
-        "text": searchable(message.owner, message.content),
-    }
-
-
-def _same(stored: Message | None, message: Message) -> bool:
-    # A visualization comes back from JSON with lists for tuples, and feedback comes later: neither makes it another.
-    beside: dict[str, Any] = {"visualization": None, "rating": None, "note": None}
-    return stored is not None and evolve(stored, **beside) == evolve(message, **beside)
-
-
-def _add_run(connection: Connection, run: RunRecord) -> None:
-    if run.request_id is not None:
-        same = queries.run_of_request(connection, run.owner, run.request_id)
-        if same is not None and same.id != run.id:
-            raise AlreadyStored("request", run.request_id)
-    if not connection.execute(_inserts(connection).run, asdict(run)).rowcount:
-        stored = queries.run(connection, run.id)
-        if stored is None or _identity(stored) != _identity(run):
-            raise AlreadyStored("run", run.id)
-
-
-def _identity(run: RunRecord) -> Sequence[str]:
-    return run.owner, run.thread_id, run.message_id
-
-
-def _end(connection: Connection, owner: str, end: RunEnd) -> None:
-    row = {"named": end.run_id, "of": owner, "how": end.status, "at": end.ended_at}
-    if connection.execute(_end_run, row).rowcount:
-        return
-    stored = queries.run(connection, end.run_id)
-    if stored is None or stored.owner != owner:
-        raise NotStored("run", end.run_id)
-    if stored.status != end.status:
-        raise RunEnded(end.run_id, stored.status)

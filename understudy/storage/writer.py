@@ -4,6 +4,9 @@
 2. The thread is never abandoned: a cancelled writer stops after its commit, and acknowledges it.
 3. A write is acknowledged only after the transaction containing it has committed.
 4. Each write has a savepoint, so a refused one does not affect the others.
+5. Changes that only append events, maybe with steps, are stored together first, which is several times faster. If one
+   of them does not fit, they are rolled back and each is retried with a savepoint. A locked row is waited for once.
+6. Changes of one thread keep their order.
 """
 
 import logging
@@ -11,19 +14,24 @@ import math
 import random
 import time
 from collections.abc import Callable, Sequence
-from typing import Final
+from typing import Any, Final, TypeAlias, TypeVar
 
 import trio
 from attrs import define, frozen
 from sqlalchemy import Connection
+from sqlalchemy.exc import DatabaseError, IntegrityError, InternalError, OperationalError
 
 from actors import Actor, Ask, Context, Exit, MailboxSpec
 
+from .agent_memory import Forget, ForgetExpired, Remember
 from .database import Database, DriverErrors
-from .errors import ChangeRefused, StorageUnavailable, driver_words
-from .group_commit import Outcome, commit_group, is_conflict
-from .writes import Change, Write
+from .deletion import MergeFulltext, RemoveFiles, RemoveUser
+from .errors import ChangeRefused, StorageUnavailable, Unstorable, driver_words
+from .revocations import RevokeSession
+from .write_statements import add_users, append_all, apply
+from .writes import AddFile, Change, GiveFeedback, JoinNodes, LeaveNodes, ProbeWrite, RenewNode, Write
 
+T = TypeVar("T")
 log = logging.getLogger(__name__)
 LARGEST_GROUP: Final = 512
 """Limit of writes per transaction: beyond this the fsync is a small part of its cost, and all callers wait longer."""
@@ -37,6 +45,20 @@ APART_S: Final = 0.02
 
 LONGEST_S: Final = 10.0
 """A commit that takes longer is interrupted; its callers have timed out by then."""
+
+Outcome: TypeAlias = int | ChangeRefused | StorageUnavailable
+"""The result of one write: the answer that its class documents, or the error that refused it."""
+LOCKED: Final = "55P03"
+"""PostgreSQL `lock_not_available`: another server held the row for longer than `lock_timeout`."""
+ELSEWHERE: Final = "another server is writing the same"
+IMPATIENT: Final = "SET LOCAL lock_timeout = '10ms'"
+CONFLICTS: Final = ("40001", "40P01")
+"""PostgreSQL `serialization_failure`, `deadlock_detected`: the transaction may succeed if repeated."""
+_OF_NO_LOG: Final = (
+    GiveFeedback, AddFile, ProbeWrite, Remember, Forget, ForgetExpired, JoinNodes, RenewNode, LeaveNodes, RemoveFiles,
+    RemoveUser, MergeFulltext, RevokeSession,
+)  # fmt: skip
+"""Writes that touch no thread's log."""
 
 
 @define(eq=False)
@@ -155,23 +177,115 @@ class StoreWriter(Actor):
 
     def _commit(self, group: Sequence[Write]) -> list[Outcome]:
         self.database.check()
-        for _ in range(TRIES - 1):
+        tries = TRIES
+        while True:
+            tries -= 1
+            if self.connection is None:
+                self.connection = self.database.writing.connect()
             try:
-                return self._try(group)
-            except self.failures as error:
-                if not is_conflict(error):
+                return commit_group(self.connection, group)
+            except BaseException as error:
+                # The connection is in an unknown state: the next attempt gets a new one.
+                connection, self.connection = self.connection, None
+                connection.invalidate()
+                connection.close()
+                if not tries or not isinstance(error, self.failures) or _sqlstate(error) not in CONFLICTS:
                     raise
             time.sleep(random.uniform(0.0, APART_S))  # noqa: S311 - jitter, so that the two servers do not collide again
-        return self._try(group)
 
-    def _try(self, group: Sequence[Write]) -> list[Outcome]:
-        if self.connection is None:
-            self.connection = self.database.writing.connect()
-        try:
-            return commit_group(self.connection, group)
-        except BaseException:
-            # The connection is in an unknown state: the next group gets a new one.
-            connection, self.connection = self.connection, None
-            connection.invalidate()
-            connection.close()
+
+def commit_group(connection: Connection, group: Sequence[Write]) -> list[Outcome]:
+    """Commit a group of writes in one transaction. Return the outcome of each: the result of `apply`, or its error.
+
+    Raises the errors of `DriverErrors` if the transaction as a whole fails; then nothing was stored.
+    """
+    outcomes: list[Outcome | None] = [None] * len(group)
+    with connection.begin():
+        if connection.dialect.name == "postgresql":
+            # The users of new threads first, sorted by name, so that two servers cannot deadlock. If one of the names
+            # cannot be stored, each user is inserted with its change instead.
+            new = {
+                work.owner: work.thread.created_at
+                for work in group
+                if isinstance(work, Change) and work.thread is not None
+            }
+            if new:
+                _together(connection, add_users, sorted(new.items()))
+        appends = _appends(group)
+        if appends and _together(connection, append_all, [work for _, work in appends]):
+            for place, _ in appends:
+                outcomes[place] = True
+        return [
+            outcome if outcome is not None else _attempt(connection, work)
+            for outcome, work in zip(outcomes, group, strict=True)
+        ]
+
+
+def _appends(group: Sequence[Write]) -> list[tuple[int, Change]]:
+    """Return the append-only changes with their positions, except those of threads that other writes touch too."""
+    plain = [(place, work) for place, work in enumerate(group) if isinstance(work, Change) and work.only_appends]
+    if len(plain) == len(group):
+        return plain
+    places = {place for place, _ in plain}
+    touched = {
+        (work.owner, work.thread_id)
+        for place, work in enumerate(group)
+        if place not in places and not isinstance(work, _OF_NO_LOG)
+    }
+    return [(place, work) for place, work in plain if (work.owner, work.thread_id) not in touched]
+
+
+def _together(connection: Connection, write: Callable[[Connection, list[T]], bool], rows: list[T]) -> bool:
+    """Run `write(connection, rows)` in a savepoint. Return False, with nothing written, if it returns False or fails.
+
+    Uses the driver's connection: savepoints through SQLAlchemy cost as much as the rest of a small change.
+    """
+    driver: Any = connection.connection.driver_connection
+    driver.execute("SAVEPOINT together")
+    stored = locked = False
+    try:
+        stored = write(connection, rows)
+    except Exception as error:
+        if _is_of_the_database(error):
             raise
+        locked = _sqlstate(error) == LOCKED  # other errors are assigned to a write when each is retried alone
+    if not stored:
+        driver.execute("ROLLBACK TO together")
+    if locked:
+        driver.execute(IMPATIENT)  # one lock timeout per group is enough
+    return stored  # the savepoint ends with the transaction; RELEASE would be another round trip
+
+
+def _attempt(connection: Connection, work: Write, *, again: bool = False) -> Outcome:
+    driver: Any = connection.connection.driver_connection
+    driver.execute("SAVEPOINT change")
+    try:
+        outcome: Outcome = apply(connection, work)
+    except ChangeRefused as error:
+        outcome = error
+    except Exception as error:
+        if _is_of_the_database(error):
+            raise
+        locked = _sqlstate(error) == LOCKED
+        outcome = StorageUnavailable(ELSEWHERE) if locked else Unstorable(driver_words(error))
+        outcome.__cause__ = error
+    if isinstance(outcome, Exception):
+        driver.execute("ROLLBACK TO change")
+    driver.execute("RELEASE change")
+    if isinstance(outcome, StorageUnavailable):
+        driver.execute(IMPATIENT)  # other writes of the group may need rows of the same server
+    elif isinstance(outcome, Unstorable) and isinstance(outcome.__cause__, IntegrityError) and not again:
+        return _attempt(connection, work, again=True)  # a row that another server inserted meanwhile is visible now
+    return outcome
+
+
+def _is_of_the_database(error: Exception) -> bool:
+    """Return whether an error is of the database (full, locked, damaged), so that the whole group fails."""
+    if _sqlstate(error) == LOCKED:
+        return False
+    return isinstance(error, OperationalError | InternalError) or type(error) is DatabaseError
+
+
+def _sqlstate(error: BaseException) -> str | None:
+    """Return the SQLSTATE of a PostgreSQL error; None for SQLite."""
+    return getattr(getattr(error, "orig", error), "sqlstate", None)

@@ -95,16 +95,6 @@ class Change:
         parts = (self.thread, self.run, self.run_end, self.attempt, self.raw)
         return bool(self.events) and not self.messages and parts == (None,) * len(parts)
 
-    @property
-    def touched_at(self) -> float | None:
-        """The latest time that the change names, for the thread's `updated_at`; None when it names none."""
-        times = [message.created_at for message in self.messages]
-        if self.run is not None:
-            times.append(self.run.started_at)
-        if self.run_end is not None:
-            times.append(self.run_end.ended_at)
-        return max(times, default=None)
-
 
 @frozen
 class RenameThread:

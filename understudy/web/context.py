@@ -28,8 +28,8 @@ from understudy.observe.metrics import Metrics
 from understudy.observe.tree_api import TreeApi
 from understudy.privacy.erasure import Eraser
 from understudy.privacy.export import Exporter
+from understudy.storage.archive_queries import Archive
 from understudy.storage.cache import CachedReads
-from understudy.storage.export_queries import Archive
 from understudy.storage.files import FileStore
 from understudy.storage.quotas import Quotas
 from understudy.storage.store import Store

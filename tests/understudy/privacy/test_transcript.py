@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
 from understudy.privacy.transcript import Transcript, attachments, fenced, inline, moment, opening
-from understudy.storage.export_queries import User
+from understudy.storage.archive_queries import User
 from understudy.storage.rows import File, Message, RunRecord, Thread
 
 FENCES = ["```", "````\n", "~~~\n", "`"]

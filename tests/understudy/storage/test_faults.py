@@ -17,9 +17,9 @@ from alembic import command
 from tests.servers.postgresql import Postgres
 from understudy.storage import LoggedEvent, StorageUnavailable, open_database, queries, schema
 from understudy.storage.errors import CannotConnect, SchemaTooNew
-from understudy.storage.group_commit import commit_group
 from understudy.storage.migrations import configuration
 from understudy.storage.postgresql import connect_database
+from understudy.storage.writer import commit_group
 
 from .test_postgresql import execute
 from .test_writer import running

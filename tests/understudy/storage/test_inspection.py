@@ -6,8 +6,8 @@ import sqlite3
 import pytest
 
 from understudy.storage import CannotOpen, Damaged, inspect_database, inspection, open_database, schema
-from understudy.storage.group_commit import commit_group
 from understudy.storage.sqlite import FILE_NAME
+from understudy.storage.writer import commit_group
 
 
 @pytest.fixture

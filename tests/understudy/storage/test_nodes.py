@@ -21,7 +21,7 @@ from understudy.storage import (
     queries,
     schema,
 )
-from understudy.storage.group_commit import commit_group
+from understudy.storage.writer import commit_group
 from understudy.storage.writes import (
     ClaimThread,
     DeleteThread,

@@ -10,8 +10,8 @@ from attrs import evolve
 from tests.servers.pgbouncer import POOL, PgBouncer
 from tests.servers.postgresql import Postgres
 from understudy.storage import Fence, Fenced, schema
-from understudy.storage.group_commit import commit_group
 from understudy.storage.postgresql import READERS, connect_database, inspect_server
+from understudy.storage.writer import commit_group
 
 from .test_writer import running
 

@@ -9,8 +9,7 @@ from sqlalchemy import Connection, event
 
 from benchmarks.million import OWNER, Built, build
 from tests.servers.postgresql import Postgres
-from understudy.storage import queries, retention_queries
-from understudy.storage.export_queries import PAGE, _contexts, _files, _steps, _threads, _users
+from understudy.storage import archive_queries, queries
 from understudy.storage.postgresql import connect_database
 from understudy.storage.sqlite import open_database
 
@@ -70,7 +69,7 @@ def questions(built: Built) -> dict[str, Any]:
     return {
         "thread": lambda c: queries.thread(c, OWNER, long),
         "opening": lambda c: queries.thread_with_open_runs(c, OWNER, long),
-        "live_threads": lambda c: queries.live_threads(c, OWNER, 50),
+        "live_threads": lambda c: queries.livearchive_queries.threads(c, OWNER, 50),
         "last_seqs": lambda c: queries.last_seqs(c, OWNER, [long]),
         "log_page": lambda c: queries.log_page(c, OWNER, long, last - 1000, 1000),
         "threads": lambda c: queries.threads(c, OWNER, "", None, 50),
@@ -88,12 +87,12 @@ def questions(built: Built) -> dict[str, Any]:
         "search": lambda c: queries.threads(c, OWNER, built.found, None, 50),
         "file": lambda c: queries.file(c, OWNER, "0" * 32),
         "raw_texts": lambda c: queries.raw_texts(c, OWNER, ["m1"]),
-        "archive.users": lambda c: _users(c, "", None),
-        "archive.threads": lambda c: _threads(c, OWNER, ""),
-        "archive.steps": lambda c: _steps(c, [f"{0:032x}"]),
-        "archive.files": lambda c: _files(c, OWNER, ""),
-        "archive.contexts": lambda c: _contexts(c, OWNER, ("", "")),
-        "ageing.threads": lambda c: retention_queries.old_threads(c, ("", ""), 0.0, 2e9),
+        "archive.users": lambda c: archive_queries.users(c, "", None),
+        "archive.threads": lambda c: archive_queries.threads(c, OWNER, ""),
+        "archive.steps": lambda c: archive_queries.steps(c, [f"{0:032x}"]),
+        "archive.files": lambda c: archive_queries.files(c, OWNER, ""),
+        "archive.contexts": lambda c: archive_queries.memories(c, OWNER, ("", "")),
+        "ageing.threads": lambda c: archive_queries.oldarchive_queries.threads(c, ("", ""), 0.0, 2e9),
     }
 
 
@@ -139,7 +138,10 @@ def test_a_page_is_bounded_by_the_database(filled: Any, monkeypatch: pytest.Monk
             of_thread = {"owner": OWNER, "thread_id": built.long_thread, "after": 0, "limit": 1000}
             read = queries._events_within.rows(connection, **of_thread, room=10_000)
             assert len(read) <= len(page) + 1
-        assert len(queries.messages_forward(connection, OWNER, built.long_thread, None, PAGE).items) < PAGE
+        assert (
+            len(queries.messages_forward(connection, OWNER, built.long_thread, None, archive_queries.PAGE).items)
+            < archive_queries.PAGE
+        )
 
 
 def test_the_builder_makes_what_a_server_would(filled: Any) -> None:

@@ -12,8 +12,8 @@ from understudy.chat.answer.html import AnswerHtml
 from understudy.privacy import retention
 from understudy.privacy.erasure import Eraser
 from understudy.privacy.retention import Retention, RetentionPeriods, is_oldest_node
-from understudy.storage import Store, StoreWriter, retention_queries, write_statements
-from understudy.storage.export_queries import Archive
+from understudy.storage import Store, StoreWriter, archive_queries, write_statements
+from understudy.storage.archive_queries import Archive
 from understudy.storage.files_in_folder import FolderFiles
 
 DAY = 24 * 3600.0
@@ -96,7 +96,11 @@ async def test_only_threads_that_are_old_and_at_rest_go(database, make, tmp_path
         assert await looked(system, RetentionPeriods(), store, archive, eraser) == {}
         assert await looked(system, RetentionPeriods(threads_days=30), store, archive, eraser, charge=False) == {}
         assert await looked(system, RetentionPeriods(threads_days=30), store, archive, eraser) == {"threads": 2}
-        left = [(user.id, [thread.id for thread in await archive.threads(user.id)]) for user in await archive.users()]
+        users = await archive.read(archive_queries.users, "", None)
+        left = [
+            (user.id, [thread.id for thread in await archive.read(archive_queries.threads, user.id, "")])
+            for user in users
+        ]
         assert left == [("ann", ["open", "young"]), ("bob", [])]
         assert await looked(system, RetentionPeriods(threads_days=30), store, archive, eraser) == {}
 
@@ -129,7 +133,7 @@ async def test_a_log_is_trimmed_up_to_its_first_run_that_is_not_old(
 ) -> None:
     """Messages, runs and the numbers stay; whoever resumes before that is told that the log begins later."""
     monkeypatch.setattr(write_statements, "TRIMMED", 4)
-    monkeypatch.setattr(retention_queries, "THREADS", 1)
+    monkeypatch.setattr(archive_queries, "THREADS", 1)
     async with house(database, tmp_path_factory.mktemp("files")) as (system, store, archive, eraser):
         await talk(store, make, "ann", "t1", "r1", NOW - 9 * DAY, events=10)
         message = make.message("ann", "t1", "m2", created_at=NOW - 2 * DAY)
@@ -151,7 +155,7 @@ async def test_files_that_nothing_names_go_after_a_day(
     database, make, tmp_path_factory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A message, a text or the result of a tool may name one; another user's message does not count."""
-    monkeypatch.setattr(retention_queries, "FILES", 2)
+    monkeypatch.setattr(archive_queries, "FILES", 2)
     folder = tmp_path_factory.mktemp("files")
     async with house(database, folder) as (system, store, archive, eraser):
         names = {
@@ -179,7 +183,9 @@ async def test_files_that_nothing_names_go_after_a_day(
         assert [(folder / name).exists() for name in ("e" * 32, "d" * 32, "notes.txt")] == [False, True, True]
         left = {what for what, name in names.items() if (folder / name).exists()}
         assert left == {"said", "text", "made", "new"}
-        assert {file.id for file in await archive.files("ann")} == {names[what] for what in left}
+        assert {file.id for file in await archive.read(archive_queries.files, "ann", "")} == {
+            names[what] for what in left
+        }
 
 
 @pytest.mark.parametrize(("ids", "own", "is_it"), [(["a", "b"], "a", True), (["a", "b"], "b", False), ([], "a", False)])

@@ -3,7 +3,7 @@
 import pytest
 
 from understudy.storage import AlreadyStored, Change, NotStored, RunEnd, RunEnded, SequenceConflict, Unstorable, queries
-from understudy.storage.group_commit import commit_group
+from understudy.storage.writer import commit_group
 from understudy.storage.writes import AddFile, DeleteThread, RenameThread, RunAttempt
 
 

@@ -11,6 +11,7 @@ from transport.server.connection_limiter import Counter
 from transport.wire.errors import CommandRejected
 from understudy.privacy.erasure import Erased
 from understudy.privacy.export import FORMS, ExportOptions, Pieces
+from understudy.storage import archive_queries
 from understudy.storage.tenancy import name_of, owner_of
 from understudy.web.context import identity, read_json, rights, web_context
 
@@ -38,7 +39,7 @@ class EraseRequest:
 async def export() -> Response:
     """Export all data of the caller. `format` is json or markdown; `raw` and `events` add raw texts and the event
     log."""
-    user, what = await web_context().archive.user(identity().user), requested_export()
+    user, what = await web_context().archive.read(archive_queries.user, identity().user), requested_export()
     if user is None:
         raise CommandRejected("not_found", "There is nothing of yours here.")
     return download(web_context().exporter.user(user, what), "conversations", what)
@@ -58,7 +59,7 @@ async def erase() -> dict[str, Any]:
 async def erase_user(user: str) -> dict[str, Any]:
     """Erase all data of a user, for operators. `tenant` names the user's tenant."""
     owner = owner_of(user, rights().reach(request.args.get("tenant") or None))
-    if await web_context().archive.user(owner) is None:
+    if await web_context().archive.read(archive_queries.user, owner) is None:
         raise CommandRejected("not_found", "Nothing is stored of a user of that name.")
     return _as_json(await web_context().eraser.user(owner))
 

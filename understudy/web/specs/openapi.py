@@ -16,7 +16,7 @@ from understudy.chat.commands import Accepted
 from understudy.observe.actor_events import Incident
 from understudy.privacy.export import FORMS
 from understudy.privacy.records import FORMAT, VERSION
-from understudy.storage.export_queries import StoredMemory
+from understudy.storage.archive_queries import StoredMemory
 from understudy.storage.rows import File, Message, StepRecord, Thread
 from understudy.web.specs.schemas import (
     COUNT,
