@@ -138,10 +138,8 @@ def test_a_page_is_bounded_by_the_database(filled: Any, monkeypatch: pytest.Monk
             of_thread = {"owner": OWNER, "thread_id": built.long_thread, "after": 0, "limit": 1000}
             read = queries._events_within.rows(connection, **of_thread, room=10_000)
             assert len(read) <= len(page) + 1
-        assert (
-            len(queries.messages_forward(connection, OWNER, built.long_thread, None, archive_queries.PAGE).items)
-            < archive_queries.PAGE
-        )
+        limit = archive_queries.PAGE
+        assert len(queries.messages_forward(connection, OWNER, built.long_thread, None, limit).items) < limit
 
 
 def test_the_builder_makes_what_a_server_would(filled: Any) -> None:
