@@ -4,7 +4,7 @@ import re
 
 from tests.docs.tables import DOCS
 from understudy.app.settings import Settings
-from understudy.storage.cluster_check import NODE_CONNECTIONS
+from understudy.storage.postgresql import NODE_CONNECTIONS
 from understudy.storage.file_cache import COPIES_BYTES
 from understudy.tools.tables import LIMIT_S, TABLE
 

@@ -14,7 +14,7 @@ import trio
 
 from tests.end_to_end.process import READY, started
 from transport.client import Exchange, Status, open_client
-from understudy.storage.inspection import FILE_NAME
+from understudy.storage.sqlite import FILE_NAME
 
 AGENT = "tests.end_to_end.mortal:agent"
 BEFORE_LISTENING = {"sqlalchemy", "quart", "flask", "hypercorn", "sanitization", "structlog", "prometheus_client"}

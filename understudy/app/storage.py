@@ -19,8 +19,7 @@ from understudy.observe.paths import WRITER
 from understudy.storage.cache import CacheBackend, CachedReads, LocalCache
 from understudy.storage.database import Database
 from understudy.storage.file_cache import COPIES, COPIES_BYTES, FileCache, FileCacheSweeper
-from understudy.storage.files import FileStore
-from understudy.storage.files_in_folder import FolderFiles
+from understudy.storage.files import FileStore, FolderFiles
 from understudy.storage.quotas import BoundedFiles, Quotas
 from understudy.storage.sqlite import FILES
 from understudy.storage.sqlite import open_database as open_sqlite

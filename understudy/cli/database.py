@@ -6,9 +6,8 @@ from attrs import frozen
 
 from understudy.app.settings import Settings
 from understudy.storage.backup import BackupError, Copied, back_up, restore
-from understudy.storage.inspection import inspect_database
 from understudy.storage.schema import HEAD, is_behind
-from understudy.storage.sqlite import FILES, open_database
+from understudy.storage.sqlite import FILES, inspect_database, open_database
 
 
 @frozen

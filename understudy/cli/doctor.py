@@ -34,13 +34,18 @@ from understudy.app.settings import DATABASE_FILE, FILE, BadSettings, Settings, 
 from understudy.auth.sessions import read_keys
 from understudy.content.policies import load_policy
 from understudy.sandbox.spawner import probe
+<<<<<<< HEAD:understudy/cli/doctor.py
 from understudy.storage.errors import DatabaseUnusable, RedisUnavailable
-from understudy.storage.extras import ExtraNotInstalled
-from understudy.storage.inspection import inspect_database
+from understudy.storage.errors import ExtraNotInstalled
+from understudy.storage.sqlite import inspect_database
 from understudy.storage.schema import HEAD, is_behind
 
 if TYPE_CHECKING:
-    from understudy.storage.cluster_check import ClusterCheck
+    from understudy.storage.postgresql import ClusterCheck
+=======
+from understudy.storage.errors import DatabaseUnusable, ExtraNotInstalled
+from understudy.storage.sqlite import inspect_database
+>>>>>>> 85c3cc8 (storage: merge the modules of one noun):understudy/cli/doctor/checks.py
 
 STYLES: Final = {"ok": "green", "note": "yellow", "mend": "red"}
 MIN_PYTHON: Final = (3, 11)
@@ -170,7 +175,7 @@ def _policy(settings: Settings) -> CheckResult:
 def _services(settings: Settings) -> Iterator[CheckResult]:
     """Check the services that several nodes share: PostgreSQL and Redis."""
     try:
-        from understudy.storage.cluster_check import NODE_CONNECTIONS, check_cluster  # most servers need neither
+        from understudy.storage.postgresql import NODE_CONNECTIONS, check_cluster  # most servers need neither
     except ExtraNotInstalled as error:
         yield CheckResult("database", "mend", str(error))
         return

@@ -55,8 +55,7 @@ def load_settings(**given: Any) -> Settings:
 @contextmanager
 def storage_errors_shown() -> Iterator[None]:
     """Report errors of storage as the command's error, with exit code 1."""
-    from understudy.storage.errors import StorageError
-    from understudy.storage.extras import ExtraNotInstalled
+    from understudy.storage.errors import ExtraNotInstalled, StorageError
 
     try:
         yield

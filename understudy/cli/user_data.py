@@ -26,13 +26,11 @@ from understudy.privacy.export import Exporter, ExportOptions, Pieces
 from understudy.storage import archive_queries, queries
 from understudy.storage.archive_queries import Archive, User
 from understudy.storage.cache import drop_changed_answers
-from understudy.storage.database import Database
+from understudy.storage.database import Database, ReadDatabase
 from understudy.storage.errors import NotStored, StorageError
-from understudy.storage.files import FileStore
-from understudy.storage.files_in_folder import FolderFiles
-from understudy.storage.reading import ReadDatabase, read_folder, read_server
+from understudy.storage.files import FileStore, FolderFiles
 from understudy.storage.revocations import RevokeSession
-from understudy.storage.sqlite import FILES, open_database
+from understudy.storage.sqlite import FILES, open_database, read_folder
 from understudy.storage.store import Store
 from understudy.storage.tenancy import name_of, owner_of
 from understudy.storage.writer import StoreWriter
@@ -192,7 +190,12 @@ def _open_text_cipher(settings: Settings) -> TextCipher:
 
 @contextmanager
 def _open_read_only(settings: Settings) -> Iterator[ReadDatabase]:
-    database = read_server(settings.database_url) if settings.on_postgresql else read_folder(settings.database_folder)
+    if settings.on_postgresql:
+        from understudy.storage.postgresql import read_server  # needs an optional dependency
+
+        database = read_server(settings.database_url)
+    else:
+        database = read_folder(settings.database_folder)
     try:
         yield database
     finally:

@@ -28,7 +28,7 @@ from understudy.models.model import (
     Turn,
 )
 from understudy.models.openai_request import build_request, hand_over_name
-from understudy.storage.extras import ExtraNotInstalled
+from understudy.storage.errors import ExtraNotInstalled
 
 MAX_TEXT: Final = 1_000_000
 """Characters of one answer, far more than models write; a longer one is cut off there."""

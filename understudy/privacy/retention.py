@@ -21,7 +21,7 @@ from understudy.privacy.erasure import Eraser
 from understudy.storage import archive_queries
 from understudy.storage.archive_queries import Archive
 from understudy.storage.errors import StorageError
-from understudy.storage.files_in_folder import FolderFiles
+from understudy.storage.files import FolderFiles
 from understudy.storage.store import Store
 
 if TYPE_CHECKING:

@@ -27,9 +27,8 @@ from .errors import StorageError as StorageError
 from .errors import StorageUnavailable as StorageUnavailable
 from .errors import Unstorable as Unstorable
 from .files import FileStore as FileStore
+from .files import FolderFiles as FolderFiles
 from .files import display_name as display_name
-from .files_in_folder import FolderFiles as FolderFiles
-from .inspection import inspect_database as inspect_database
 from .rows import File as File
 from .rows import History as History
 from .rows import LoggedEvent as LoggedEvent
@@ -39,6 +38,7 @@ from .rows import RunRecord as RunRecord
 from .rows import StepRecord as StepRecord
 from .rows import Thread as Thread
 from .sqlite import SqliteDatabase as SqliteDatabase
+from .sqlite import inspect_database as inspect_database
 from .sqlite import open_database as open_database
 from .store import Store as Store
 from .writer import StoreWriter as StoreWriter

@@ -1,8 +1,8 @@
-"""Copies of what a server stores in its data folder: taken beside a running server, put into an empty folder.
+"""Backs up the database and the uploaded files of a running server, and restores them into an empty folder.
 
 A backup is a folder with the database and the uploaded files. The database in it is the state of one moment, by the
-online backup of SQLite; a file is there before its row is, so every file of that moment can be copied after it.
-Whatever goes wrong, no folder is left that looks like a backup, or like a restored one.
+online backup of SQLite. A file is stored before its row, so every file of that moment can be copied afterwards. After
+an error no folder is left that looks like a backup or a restored one.
 """
 
 import contextlib
@@ -16,17 +16,16 @@ from typing import Final
 
 from attrs import frozen
 
+from .data_folder import lock_folder
 from .errors import CannotOpen, StorageError
-from .inspection import BUSY_TIMEOUT_MS, FILE_NAME, JOURNALS, look_at
-from .lock import lock_folder
-from .sqlite import FILES
+from .files import PART, sync
+from .sqlite import BUSY_TIMEOUT_MS, FILE_NAME, FILES, JOURNALS, read_revision
 
-PART: Final = ".part"
 CHUNK_BYTES: Final = 1 << 20
 
 
 class BackupError(StorageError, OSError):
-    """A backup cannot be made or put back. The text is for the operator; nothing was changed."""
+    """A backup cannot be made or restored. The text is for the operator; nothing was changed."""
 
     def __init__(self, reason: str) -> None:
         super().__init__(reason)
@@ -34,7 +33,7 @@ class BackupError(StorageError, OSError):
 
 @frozen
 class Copied:
-    """What a backup holds. `damaged` are ids of files that are missing, or are not what was uploaded."""
+    """The contents of a backup. `damaged` are the ids of files that are missing or differ from the upload."""
 
     database_bytes: int
     files: int
@@ -42,31 +41,31 @@ class Copied:
 
 
 def back_up(database_folder: Path, files_folder: Path, target: Path) -> Copied:
-    """Copy the database and its files into a folder that is not there yet; blocks. A server may be running.
+    """Copy the database and its files into a new folder; blocks. A server may be running.
 
-    Raises BackupError, or CannotOpen, NotADatabase, Damaged or SchemaTooNew for the database that is to be copied.
+    Raises BackupError, or CannotOpen, NotADatabase, Damaged or SchemaTooNew for the database to be copied.
     """
     source = database_folder / FILE_NAME
     if not source.is_file():
         raise BackupError(f"there is no database in {database_folder.absolute()}")
-    look_at(source, BUSY_TIMEOUT_MS)
+    read_revision(source, BUSY_TIMEOUT_MS)
     with _new_folder(target) as folder:
         copy = folder / FILE_NAME
         _copy_database(source, copy)
-        look_at(copy, BUSY_TIMEOUT_MS)  # every page of it, up to some size
+        read_revision(copy, BUSY_TIMEOUT_MS)  # checks every page, up to a size limit
         return _with_files(copy, files_folder, folder / FILES)
 
 
 def restore(backup: Path, database_folder: Path, files_folder: Path) -> Copied:
-    """Put a backup into a data folder that has no database; blocks. The next start migrates it where it is older.
+    """Restore a backup into a data folder without a database; blocks. The next start migrates an older one.
 
-    Raises BackupError; AlreadyOpen when a server uses the folder; CannotOpen, NotADatabase, Damaged or SchemaTooNew for
+    Raises BackupError; AlreadyOpen if a server uses the folder; CannotOpen, NotADatabase, Damaged or SchemaTooNew for
     the database of the backup.
     """
     source = backup / FILE_NAME
     if not source.is_file():
         raise BackupError(f"{backup.absolute()} is no backup: it has no {FILE_NAME}")
-    look_at(source, BUSY_TIMEOUT_MS)
+    read_revision(source, BUSY_TIMEOUT_MS)
     try:
         database_folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         lock = lock_folder(database_folder)
@@ -74,17 +73,17 @@ def restore(backup: Path, database_folder: Path, files_folder: Path) -> Copied:
         raise CannotOpen(database_folder, error.strerror or str(error)) from error
     try:
         place, part = database_folder / FILE_NAME, database_folder / f"{FILE_NAME}{PART}"
-        # What a server that was killed left beside its database, SQLite would put into this one.
+        # SQLite would apply the journals of a killed server to the restored database.
         for there in (place, *(place.with_name(f"{FILE_NAME}{end}") for end in JOURNALS)):
             if there.exists():
                 raise BackupError(f"{there.absolute()} is there already: move it away, or name another folder")
-        with _told(database_folder):
+        with _as_backup_error(database_folder):
             for left in (part, *(part.with_name(f"{part.name}{end}") for end in JOURNALS)):
-                left.unlink(missing_ok=True)  # of one that was cut off
+                left.unlink(missing_ok=True)  # of an interrupted restore
             _copy_database(source, part)
             copied = _with_files(part, backup / FILES, files_folder)
             part.rename(place)
-            _sync(database_folder)
+            sync(database_folder)
         return copied
     finally:
         lock.release()
@@ -92,25 +91,25 @@ def restore(backup: Path, database_folder: Path, files_folder: Path) -> Copied:
 
 @contextlib.contextmanager
 def _new_folder(target: Path) -> Iterator[Path]:
-    """A folder beside the target, which gets the target's name when all is in it."""
+    """Yield a folder beside the target, which is renamed to the target at the end of the block."""
     if target.exists():
         raise BackupError(f"{target.absolute()} is there already: a backup is a folder of its own")
     part = target.with_name(f"{target.name}{PART}")
     if part.exists():
         raise BackupError(f"{part.absolute()} is there, of a backup that was cut off or is under way: remove it first")
-    with _told(target):
+    with _as_backup_error(target):
         part.mkdir(parents=True, mode=0o700)
         try:
             yield part
             part.rename(target)
-            _sync(target.parent)
+            sync(target.parent)
         except BaseException:
             shutil.rmtree(part, ignore_errors=True)
             raise
 
 
 @contextlib.contextmanager
-def _told(where: Path) -> Iterator[None]:
+def _as_backup_error(where: Path) -> Iterator[None]:
     try:
         yield
     except StorageError:
@@ -122,13 +121,13 @@ def _told(where: Path) -> Iterator[None]:
 
 
 def _copy_database(source: Path, target: Path) -> None:
-    """All pages in one step: a reader of a write-ahead log keeps nobody from writing, and sees one moment."""
+    """Copy all pages in one step: with a write-ahead log a reader sees one snapshot and blocks no writer."""
     with contextlib.closing(sqlite3.connect(f"{source.absolute().as_uri()}?mode=rw", uri=True)) as reading:
         reading.execute("PRAGMA query_only=ON")
         with contextlib.closing(sqlite3.connect(target)) as writing:
             reading.backup(writing)
-            writing.execute("PRAGMA journal_mode=DELETE").fetchall()  # one file, with nothing beside it
-    _sync(target)
+            writing.execute("PRAGMA journal_mode=DELETE").fetchall()  # one file, without journals
+    sync(target)
 
 
 def _with_files(database: Path, source: Path, target: Path) -> Copied:
@@ -136,12 +135,12 @@ def _with_files(database: Path, source: Path, target: Path) -> Copied:
     with contextlib.closing(sqlite3.connect(f"{database.absolute().as_uri()}?mode=ro", uri=True)) as connection:
         rows = connection.execute("SELECT id, sha256 FROM files ORDER BY id").fetchall()
     damaged = [name for name, digest in rows if not _copy_file(source / name, target / name, digest)]
-    _sync(target)
+    sync(target)
     return Copied(database.stat().st_size, len(rows) - len(damaged), tuple(damaged))
 
 
 def _copy_file(source: Path, target: Path, digest: str) -> bool:
-    """Copy a file; False when it is not what was uploaded, or not there."""
+    """Copy a file. Return False if it is missing or differs from the upload."""
     hashed = hashlib.sha256()
     try:
         reading = source.open("rb")
@@ -154,11 +153,3 @@ def _copy_file(source: Path, target: Path, digest: str) -> bool:
         writing.flush()
         os.fsync(writing.fileno())
     return hashed.hexdigest() == digest
-
-
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -1,8 +1,8 @@
 """The interface of a database: SQLite or PostgreSQL."""
 
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
-from attrs import frozen
+from attrs import field, frozen
 from sqlalchemy import Engine
 from sqlalchemy.exc import DataError, SQLAlchemyError
 
@@ -15,6 +15,21 @@ class ReadableDatabase(Protocol):
     @property
     def reading(self) -> Engine:
         """A read-only pool; each of its transactions sees one snapshot."""
+
+
+@frozen
+class ReadDatabase:
+    """A database that is open for reading only, beside any servers: its folder is not locked, nothing is migrated."""
+
+    reading: Engine = field(repr=False)
+
+    def close(self) -> None:
+        """Close the pooled connections."""
+        self.reading.dispose()
+
+
+OLDER_SCHEMA: Final = "its schema is older than this understudy: `understudy migrate` brings it up to date"
+NO_DATABASE: Final = "there is no database of understudy there"
 
 
 class Database(ReadableDatabase, Protocol):

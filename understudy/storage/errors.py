@@ -1,4 +1,4 @@
-"""Every error of storage, in one file.
+"""The errors of storage, and of a missing optional dependency (ExtraNotInstalled).
 
 StorageError
 ├── StorageUnavailable    temporary: the writer is restarting, the disk is full; the same call may succeed later
@@ -6,11 +6,11 @@ StorageError
 │   └── RedisRefused      it answered with an error
 ├── DatabaseUnusable      the database cannot be used at all; raised at start
 │   ├── AlreadyOpen       another understudy uses the data folder
-│   ├── AlreadyServed     another understudy uses the database, and the two would not know of each other
-│   ├── CannotConnect     there is no server at the address, or it does not let us in
+│   ├── AlreadyServed     another understudy uses the database, and neither has Redis to coordinate
+│   ├── CannotConnect     there is no server at the address, or it refuses us
 │   ├── ForeignTables     the database has tables of another program under our names
-│   ├── NotADatabase      it is not SQLite, or it is the database of another program
-│   ├── Damaged           it is ours, and some of its pages are broken
+│   ├── NotADatabase      the file is not SQLite, or the database of another program
+│   ├── Damaged           some pages of the database are broken
 │   ├── SchemaTooNew      a newer understudy wrote it
 │   └── SchemaInUse       servers that could not use the new schema still run
 ├── ChangeRefused         this change can never be stored as it is; nothing was stored
@@ -19,8 +19,8 @@ StorageError
 │   ├── AlreadyStored     its message or run has an id that belongs to a different one
 │   ├── RunEnded          its run has already ended in another way
 │   └── NotStored         it refers to a row that does not exist
-├── InvalidCursor         a paging cursor that no page gave out
-└── FileTooLarge          an upload passed the limit; nothing of it was kept
+├── InvalidCursor         a paging cursor that was not made by a page
+└── FileTooLarge          an upload passed the limit; nothing of it was stored
 """
 
 from pathlib import Path
@@ -93,7 +93,7 @@ class CannotConnect(DatabaseUnusable, OSError):
 
 @define
 class ForeignTables(DatabaseUnusable):
-    """A table of ours is there already, and another program's. The database was left as it is."""
+    """Another program's table has the name of one of ours. The database was left as it is."""
 
     where: str
     table: str
@@ -104,7 +104,7 @@ class ForeignTables(DatabaseUnusable):
 
 @define
 class AlreadyOpen(DatabaseUnusable):
-    """Another process (or another server in this one) uses the data folder. `pid` is None when it did not say."""
+    """Another process (or another server in this one) uses the data folder. `pid` is None if unknown."""
 
     folder: Path
     pid: int | None
@@ -129,7 +129,7 @@ class AlreadyServed(DatabaseUnusable):
 
 @define
 class NotADatabase(DatabaseUnusable):
-    """The file is not a SQLite database, or is one that another program made. It was left as it is."""
+    """The file is not a SQLite database, or the database of another program. It was left as it is."""
 
     path: Path
     reason: str
@@ -185,7 +185,7 @@ class SchemaInUse(DatabaseUnusable):
 
 
 class ChangeRefused(StorageError, ValueError):
-    """The change can never be stored as it is, and nothing of it was. Its neighbours are not touched."""
+    """The change can never be stored as it is, and nothing of it was. Other changes are not affected."""
 
 
 @define
@@ -267,9 +267,24 @@ class InvalidCursor(StorageError, ValueError):
 
 @define
 class FileTooLarge(StorageError, ValueError):
-    """The upload is larger than the limit, in bytes. Nothing of it was kept."""
+    """The upload is larger than the limit, in bytes. Nothing of it was stored."""
 
     limit_bytes: int
 
     def __str__(self) -> str:
         return f"the file is larger than {self.limit_bytes} bytes"
+
+
+class ExtraNotInstalled(ImportError):
+    """A setting needs an optional dependency that is not installed. The text names the setting and the extra.
+
+    `setting` is as a user gave it, such as `redis_url`; `extra` is one of pyproject.toml's.
+    """
+
+    def __init__(self, setting: str, extra: str) -> None:
+        super().__init__(setting, extra)
+        self.setting = setting
+        self.extra = extra
+
+    def __str__(self) -> str:
+        return f"{self.setting} needs the extra {self.extra}: pip install 'understudy[{self.extra}]'"

@@ -18,7 +18,7 @@ import trio
 from actors import Actor, Context
 
 from .errors import StorageUnavailable
-from .upload import PART, file_in
+from .files import PART, file_in
 
 log = logging.getLogger(__name__)
 HELD_S: Final = 60.0

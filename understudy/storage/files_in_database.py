@@ -1,10 +1,10 @@
-"""The bytes of uploaded files in PostgreSQL, so that every server has them: rows of 256 KiB beside the file's own row.
+"""Stores uploaded files in PostgreSQL, where every server can read them: rows of 256 KiB beside the file's own row.
 
-1. An upload is written to a folder of this machine first, so its transaction takes as long as the database needs and
-   no longer; row and bytes are committed together. Nothing is left of either when that fails.
-2. Reading takes a short transaction for each piece: a slow client holds no connection.
-3. The rows of bytes go with the file's row, and that with its owner: the database sees to it.
-4. Whatever waits for the database has a deadline. A thread that is late is made to fail, as the writer's is.
+1. An upload is written to a folder of this machine first, so its transaction does not wait for the client; row and
+   bytes are committed together. If that fails, neither is left.
+2. Each chunk is read in a short transaction of its own, so a slow client holds no connection.
+3. The database deletes the rows of bytes with the file's row, and the file's row with its owner.
+4. Every wait for the database has a deadline. The connection of a late thread is interrupted, as the writer's is.
 """
 
 import contextlib
@@ -21,17 +21,16 @@ from . import schema
 from .database import DriverErrors
 from .errors import NotStored, StorageUnavailable, driver_words
 from .file_cache import FileCache
-from .files import CHUNK_BYTES, MIB, display_name
+from .files import CHUNK_BYTES, MIB, Disk, Upload, display_name, is_file_id, new_file_id
 from .postgresql import FILE_TRANSFERS, PostgresDatabase
 from .rows import File
-from .upload import Disk, Upload, is_file_id, new_file_id
 from .write_statements import apply
 from .writes import AddFile
 
 T = TypeVar("T")
 DEADLINE_S: Final = 5.0
 SLOWEST: Final = 1 * MIB
-"""Bytes a second that a database takes at least: a large file has as much more time."""
+"""Assumed minimum transfer rate in bytes per second, which extends the deadline of a large file."""
 _p = schema.file_parts.c
 _known = select(schema.files).where(schema.files.c.id == bindparam("named")).with_for_update()
 _insert = insert(schema.file_parts)
@@ -41,9 +40,9 @@ _part = select(_p.body).where(
 
 
 class DatabaseFiles:
-    """Files in the database, with copies in a folder for what needs a path. `limit_bytes` bounds a single file.
+    """A `FileStore` in the database, with cached copies in a folder. `limit_bytes` limits a single file.
 
-    `before` is the folder in which a server kept them that stored its rows here and their bytes there.
+    `before`: the folder of an earlier configuration, with rows in this database; `sweep` imports its files.
     """
 
     def __init__(
@@ -67,13 +66,13 @@ class DatabaseFiles:
         self._turns = trio.CapacityLimiter(FILE_TRANSFERS)
 
     async def save(self, owner: str, name: str, media_type: str, chunks: AsyncIterable[bytes]) -> File:
-        """First here, then there; what is here stays as a copy, as a tool is likely to ask for it next.
+        """Write the upload to the cache folder, then to the database; it stays in the cache for tools.
 
-        What is on its way counts among the copies: as many come in at a time as there is room for.
+        Uploads in progress count against the cache's limit, which bounds their number.
         """
         await self._disk.run(self.copies.make_room, self.limit_bytes)
         upload = Upload(self.copies.folder, new_file_id(), durable=False)
-        await self._disk.take_in(upload, chunks, self.limit_bytes)
+        await self._disk.save(upload, chunks, self.limit_bytes)
         digest = upload.hash.hexdigest()
         file = File(owner, upload.id, display_name(name), media_type, upload.size, digest, self.clock())
         try:
@@ -85,7 +84,7 @@ class DatabaseFiles:
         return file
 
     async def read(self, file: File) -> AsyncGenerator[bytes, None]:
-        """Piece by piece, each as the database has it."""
+        """Read the file chunk by chunk, each in a transaction of its own."""
         number, left = 0, file.size
         while left:
             piece = await self._transact(_read, file, number, deadline_s=self.deadline_s)
@@ -95,13 +94,13 @@ class DatabaseFiles:
             number, left = number + 1, left - len(piece)
 
     async def local(self, file: File) -> Path:
-        """The copy of this machine, made now if there is none."""
+        """Return the path of the cached copy; create it if there is none."""
         path = await self._disk.run(self.copies.find, file.id, file.size)
         if path is not None:
             return path
         await self._disk.run(self.copies.make_room, file.size)
         upload = Upload(self.copies.folder, file.id, durable=False)
-        await self._disk.take_in(upload, self.read(file), file.size)
+        await self._disk.save(upload, self.read(file), file.size)
         if upload.hash.hexdigest() != file.sha256:
             await self._disk.discard(upload)
             raise StorageUnavailable("a stored file is not what was uploaded")
@@ -109,28 +108,30 @@ class DatabaseFiles:
         return upload.path
 
     async def remove(self, owner: str, file_ids: Sequence[str]) -> None:
-        """In the database and here; copies on other machines go with their age."""
+        """Delete the bytes in the database and this machine's copies; copies on other machines expire."""
         for file_id in file_ids:
             await self._disk.run(self.copies.forget, file_id)
         await self._transact(_remove, owner, list(file_ids), deadline_s=self.deadline_s)
 
     @property
     def transfers(self) -> int:
-        """How many threads are at work with the database, those that were left behind too."""
+        """The number of threads that use the database, including abandoned ones."""
         return self._turns.borrowed_tokens
 
     def sweep(self) -> int:
-        """Old copies and halves: other servers may use the folder. What is in the one of before is taken over."""
+        """Delete only expired copies, as other servers may use the folder, and import the files of `before`."""
         for path in self.before.iterdir() if self.before is not None and self.before.is_dir() else ():
             if is_file_id(path.name):
                 self._take_over(path)
         return self.copies.expire()
 
     def _take_over(self, path: Path) -> None:
-        """Store the bytes of a file whose row is here; where there is no such row, they stay where they are."""
+        """Import the bytes of a file that has a row; a file without a row stays in its folder."""
         try:
             with self._database.files.begin() as connection, contextlib.suppress(FileNotFoundError):
-                row = connection.execute(_known, {"named": path.name}).one_or_none()  # one server at a time has it
+                row = connection.execute(
+                    _known, {"named": path.name}
+                ).one_or_none()  # locked: one server at a time imports it
                 if row is None or path.stat().st_size != row.size:
                     return
                 file = File(*row)
@@ -141,7 +142,7 @@ class DatabaseFiles:
         path.unlink(missing_ok=True)
 
     async def _transact(self, work: Callable[..., T], *args: Any, deadline_s: float) -> T:
-        """What `work(connection, *args)` returns from a transaction that is committed."""
+        """Return `work(connection, *args)` of a transaction that was committed."""
         transfer = _Transfer(self._database.files)
         try:
             with trio.fail_after(deadline_s):
@@ -157,13 +158,13 @@ class DatabaseFiles:
             raise translated from translated.__cause__
         finally:
             transfer.over = True
-            if transfer.connection is not None:  # its thread was left behind: it ends now, with nothing stored
+            if transfer.connection is not None:  # the thread was abandoned: it fails now, and stores nothing
                 self._database.interrupt(transfer.connection)
 
 
 @define(eq=False)
 class _Transfer:
-    """One transaction in a thread. `connection` is the driver's while it lasts; once it is `over`, none is begun."""
+    """One transaction in a thread. `connection` is the driver's while it runs; once `over`, it does not start."""
 
     engine: Engine
     connection: Any = None

@@ -25,8 +25,8 @@ from sqlalchemy import (
 )
 
 from . import schema
-from .clock import Now
 from .rows import UNFINISHED, RunRecord, StepRecord
+from .schema import Now
 from .writes import ClaimThread, JoinNodes, LeaveNodes, NodeWrite, ReleaseThread, RenewNode
 
 _t = schema.threads.c
@@ -122,7 +122,7 @@ def _join(connection: Connection, join: JoinNodes) -> bool:
 _held: ColumnElement[bool] = exists(select(_n.id).where(_n.id == _t.node, _n.expires_at > Now())).correlate(
     schema.threads
 )
-"""Of a thread: a living node has it."""
+"""Condition on a thread: a living node owns it."""
 
 
 def living(connection: Connection) -> list[str]:
@@ -138,9 +138,9 @@ def owner_node(connection: Connection, owner: str, thread_id: str) -> str | None
 
 
 def orphans(connection: Connection, node: str, own: bool) -> list[RunRecord]:
-    """The runs that have not ended and whose thread no living node has; with `own` those of this node's too.
+    """Return the unfinished runs of threads without a living owner, oldest first; with `own` also of this node's.
 
-    Oldest first. None for a node that is not alive itself: it may be that none could say that it is.
+    Return none if the node itself is not alive: then possibly no node could renew its lease.
     """
     wanted = (
         select(*_r)
@@ -157,7 +157,7 @@ def orphans(connection: Connection, node: str, own: bool) -> list[RunRecord]:
 
 
 def step_of_call(connection: Connection, call_id: str) -> tuple[StepRecord, RunRecord] | None:
-    """The newest step of that tool call, with its run."""
+    """Return the newest step of a tool call with its run, or None."""
     wanted = (
         select(*_s, *_r)
         .join(schema.runs, _r.id == _s.run_id)

@@ -1,14 +1,14 @@
-"""PostgreSQL, named by an address (`postgresql://user@host/name`): migrated at start when it is older than the code.
+"""The PostgreSQL database at an address (`postgresql://user@host/name`), migrated at start if older than the code.
 
-1. Several servers may write (`understudy.storage.nodes`). A server that is held in the middle of a transaction is
-   thrown out by the database (`IDLE_S`), and what waits for its rows meanwhile fails alone (`LOCK_S`).
-2. What waits on the network has a deadline: connecting (`CONNECT_S`), a statement (`STATEMENT_S`, kept by the server),
-   and the writer's whole transaction (`Database.interrupt`, for a server that keeps nothing any more).
-3. Transactions begin and are bounded by statements of their own, and nothing is prepared on the server, nor kept in
-   its sessions: between transactions a pooler such as PgBouncer may give the connection to others.
+1. Several servers may write (`understudy.storage.nodes`). If a server stalls within a transaction, the database ends
+   its session (`IDLE_S`); writes that wait for its rows meanwhile fail alone (`LOCK_S`).
+2. Every wait on the network has a deadline: connecting (`CONNECT_S`), a statement (`STATEMENT_S`, enforced by the
+   server), and the writer's whole transaction (`Database.interrupt`, in case the server enforces nothing any more).
+3. Transactions begin and are bounded by statements of their own, and nothing is prepared on the server or kept in its
+   sessions: between transactions a pooler such as PgBouncer may give the connection to others.
 4. The address may hold a password: it is in no log, and in no error.
-5. It may name several hosts, of which one takes writes at a time: each new connection finds that one, and a connection
-   to a server that takes no more writes is given up at the first that it refuses.
+5. The address may name several hosts, of which one accepts writes at a time: each new connection finds that host, and a
+   connection to a server that no longer accepts writes is dropped at the first refusal.
 """
 
 import contextlib
@@ -16,6 +16,7 @@ import logging
 import os
 import re
 import socket
+import time
 from collections.abc import Iterator
 from typing import Any, Final
 
@@ -27,9 +28,9 @@ from sqlalchemy.exc import ArgumentError, DisconnectionError, SQLAlchemyError
 from sqlalchemy.pool import ConnectionPoolEntry
 
 from . import schema
-from .clock import Now
-from .errors import CannotConnect, ForeignTables, SchemaInUse, SchemaTooNew, driver_words
-from .extras import ExtraNotInstalled
+from .database import NO_DATABASE, OLDER_SCHEMA, ReadDatabase
+from .errors import CannotConnect, ExtraNotInstalled, ForeignTables, SchemaInUse, SchemaTooNew, driver_words
+from .schema import Now
 
 try:
     import psycopg
@@ -41,22 +42,22 @@ log = logging.getLogger(__name__)
 CONNECT_S: Final = 5
 STATEMENT_S: Final = 5
 READERS: Final = 4
-"""How many reads run at a time: more only queue for the interpreter's lock."""
+"""Limit of concurrent reads: more would only queue for the interpreter's lock."""
 FILE_TRANSFERS: Final = 2
-"""How many files' pieces go to or from the database at a time, beside everything else."""
+"""Limit of concurrent transfers of parts of files, beside reads and writes."""
 LOCK_S: Final = 0.5
-"""How long a change waits for a row that another server is writing to."""
+"""How long a change waits for a row that another server has locked."""
 IDLE_S: Final = 2
-"""How long a server may leave a transaction open and say nothing: one that is held would keep its rows from others."""
+"""How long a server may be idle in a transaction: a stalled one would keep its rows locked."""
 MIGRATION: Final = 0x756E6466
-"""The number of the lock that whoever migrates holds, until it commits."""
+"""Key of the advisory lock that serialises migrations until they commit."""
 MIGRATION_S: Final = 30
-"""How long to wait for another server's migration, and for a table that a running server uses."""
+"""How long to wait for another server's migration, and for a table that a running server has locked."""
 SETTING: Final = "database_url"
 OPTIONS: Final = frozenset(option.keyword.decode() for option in psycopg.pq.Conninfo.get_defaults())
-"""What may stand behind the `?` of an address; the driver has more, which are not for an operator."""
+"""The options of libpq, allowed after the `?` of an address; the driver's own options are not for operators."""
 MOVES: Final = "moves"
-"""Under this a connection knows how often servers had ceased to take writes when it was made."""
+"""Key in a connection's record: how many failovers had been seen when it was made."""
 WRITING: Final = (
     f"BEGIN; SET LOCAL statement_timeout = '{STATEMENT_S}s'; SET LOCAL lock_timeout = '{LOCK_S}s'; "
     f"SET LOCAL idle_in_transaction_session_timeout = '{IDLE_S}s'"
@@ -67,12 +68,20 @@ _ADDRESS: Final = re.compile(
 _HOST: Final = re.compile(r"(?:\[([^\]]*)\]|([^:\[\]]*))(?::([0-9]*))?")
 VERSIONS: Final = "alembic_version"
 _COLUMNS: Final = "SELECT attname FROM pg_attribute WHERE attrelid = 'alembic_version'::regclass"
+FIRST_WITH_NODES: Final = schema.REVISIONS[4]
+NODE_CONNECTIONS: Final = 1 + (READERS + 2) + FILE_TRANSFERS
+"""Limit of connections per node: to write, to read, and for files."""
+_FREE: Final = """
+    SELECT current_setting('max_connections')::int - current_setting('superuser_reserved_connections')::int - count(*)
+    FROM pg_stat_activity WHERE backend_type = 'client backend'
+"""
+_WRITABLE: Final = "SELECT NOT pg_is_in_recovery() AND current_setting('default_transaction_read_only') = 'off'"
 READING: Final = f"BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SET LOCAL statement_timeout = '{STATEMENT_S}s'"
 
 
 @frozen
 class PostgresDatabase:
-    """The two ways to the database, see `understudy.storage.database`, and one for the bytes of files."""
+    """The engines of a database: see `understudy.storage.database`; `files` is for the bytes of files."""
 
     where: str
     writing: Engine = field(repr=False)
@@ -80,34 +89,33 @@ class PostgresDatabase:
     files: Engine = field(repr=False)
 
     def check(self) -> None:
-        """Nothing: what a server has committed is stored, whichever server it is."""
+        """Do nothing: a committed transaction is stored."""
 
     def interrupt(self, connection: Any) -> None:
-        """Shut down the socket under a connection of psycopg."""
+        """Shut down the socket of a connection of psycopg."""
         with contextlib.suppress(OSError, psycopg.Error), socket.socket(fileno=os.dup(connection.fileno())) as line:
             line.shutdown(socket.SHUT_RDWR)
 
     def forget(self) -> None:
-        """Nothing: PostgreSQL gives up what was removed by itself (`VACUUM`)."""
+        """Do nothing: PostgreSQL purges deleted rows by itself (`VACUUM`)."""
 
     def close(self) -> None:
-        """Close the pooled connections, and those of reads that still are under way as soon as they are given back."""
+        """Close the pooled connections; those in use are closed when they are returned."""
         for engine in (self.files, self.reading, self.writing):
             event.listen(engine, "checkin", _close)
             engine.dispose()
 
 
 def _close(connection: Any, _record: object) -> None:
-    """Close a connection that comes back to a pool which is no more."""
     if connection is not None:
         connection.close()
 
 
 def connect_database(address: str) -> PostgresDatabase:
-    """Connect to a database, and migrate it when it is older than the code; blocks, for as long as that takes.
+    """Connect to a database, and migrate it if it is older than the code; blocks for as long as that takes.
 
-    Raises CannotConnect (no server, no such database, refused), ForeignTables, SchemaTooNew or InUse; then the database
-    was not changed.
+    Raises CannotConnect (no server, no such database, refused), ForeignTables, SchemaTooNew or SchemaInUse; then the
+    database was not changed.
     """
     url = _url(address)
     where = _where(url)
@@ -130,7 +138,7 @@ def connect_database(address: str) -> PostgresDatabase:
 
 
 def _move_together(*engines: Engine) -> None:
-    """When a server takes no more writes, have no connection to it used any more: another one has what is new."""
+    """After a server has refused a write as read-only, drop all pooled connections: another server is primary now."""
     moves = 0
 
     def refused(context: ExceptionContext) -> None:
@@ -151,10 +159,10 @@ def _move_together(*engines: Engine) -> None:
 
 
 def _url(address: str) -> URL:
-    """libpq's address as SQLAlchemy has it. Raises CannotConnect for what is none; nothing of it is told."""
+    """Parse an address of libpq. Raises CannotConnect for an invalid one, without repeating it."""
     found = _ADDRESS.fullmatch(address)
     if address.count("@") > 1 or (found is not None and "@" in found["hosts"] + found["name"]):
-        # Behind the first would be a part of the password.
+        # The text after the first @ may be a part of the password.
         raise CannotConnect(SETTING, "its address has an @ too many: one in a name or password is written %40")
     try:
         if found is not None and "," in found["hosts"]:
@@ -163,7 +171,7 @@ def _url(address: str) -> URL:
             url = make_url(address)
         url = url.set(drivername="postgresql+psycopg")
         url.get_dialect()().create_connect_args(url)
-    except (ArgumentError, ValueError):  # the latter for a port that is no number
+    except (ArgumentError, ValueError):  # ValueError: the port is not a number
         raise CannotConnect(SETTING, "its address is not of the form postgresql://user@host/name") from None
     if unknown := url.query.keys() - OPTIONS:
         raise CannotConnect(_where(url), f"libpq has no option called {min(unknown)!r}")
@@ -171,7 +179,7 @@ def _url(address: str) -> URL:
 
 
 def _hosts(several: str) -> dict[str, str]:
-    """`h1:5432,h2` as what SQLAlchemy knows them by. Raises ValueError."""
+    """Convert `h1:5432,h2` to the options `host` and `port`. Raises ValueError."""
     hosts, ports = [], []
     for each in several.split(","):
         if (found := _HOST.fullmatch(each)) is None:
@@ -210,7 +218,7 @@ def _engine(url: URL, begin: str, *, places: int) -> Engine:
 
     @event.listens_for(engine, "connect")
     def prepare(connection: psycopg.Connection[Any], _record: object) -> None:
-        # Lists of bytes as text would be made, sent and read at twice their size.
+        # In the text format lists of bytes would be built, sent and parsed at twice their size.
         connection.adapters.register_dumper(list, ListBinaryDumper)
 
     @event.listens_for(engine, "begin")
@@ -228,9 +236,11 @@ def _migrate(connection: Connection, where: str) -> None:
         connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({MIGRATION})")
         found = _known_revision(connection, where)  # another server may have been faster
     if schema.is_behind(found):
-        if found is not None and found < schema.OLDEST and (running := _running(connection)):
-            raise SchemaInUse(where, running, found, schema.HEAD)
-        from .migrations import upgrade  # only now: Alembic is slow to import, and most starts do not need it
+        if found is not None and FIRST_WITH_NODES <= found < schema.OLDEST:
+            leases = select(func.count()).where(schema.nodes.c.expires_at > Now())
+            if running := connection.execute(leases).scalar_one():
+                raise SchemaInUse(where, running, found, schema.HEAD)
+        from .migrations import upgrade  # Alembic is slow to import, and most starts do not need it
 
         upgrade(connection)
     elif found != schema.HEAD:
@@ -240,7 +250,7 @@ def _migrate(connection: Connection, where: str) -> None:
 
 
 def _known_revision(connection: Connection, where: str) -> str | None:
-    """The revision of the schema, None for none yet."""
+    """Return the revision of the schema, None for an empty database."""
     names = "SELECT tablename FROM pg_tables WHERE schemaname = current_schema()"
     tables = set(connection.exec_driver_sql(names).scalars())
     rows: list[str] = []
@@ -254,48 +264,82 @@ def _known_revision(connection: Connection, where: str) -> str | None:
     found = rows[0] if rows else None
     if found is not None and not schema.is_revision(found):
         raise ForeignTables(where, VERSIONS)
-    if found is not None and not schema.is_usable(found, _oldest(connection, tables)):
+    oldest = None
+    if schema.compatibility.name in tables:
+        oldest = connection.exec_driver_sql("SELECT oldest_revision FROM compatibility").scalar()
+    if found is not None and not schema.is_usable(found, oldest):
         raise SchemaTooNew(where, found, schema.HEAD)
     return found
 
 
-def _oldest(connection: Connection, tables: set[str]) -> str | None:
-    """Return the oldest revision whose code can use the schema, None if the schema does not say."""
-    if schema.compatibility.name not in tables:
-        return None
-    return connection.exec_driver_sql("SELECT oldest_revision FROM compatibility").scalar()
+def read_server(address: str) -> ReadDatabase:
+    """Connect to a database for reading; blocks. Servers may be running.
 
-
-def _running(connection: Connection) -> int:
-    """Return how many servers have a lease; none of a release that had no nodes yet."""
-    if connection.exec_driver_sql("SELECT to_regclass('nodes')").scalar_one() is None:
-        return 0
-    return int(connection.execute(select(func.count()).where(schema.nodes.c.expires_at > Now())).scalar_one())
-
-
-def reader_of(address: str) -> Engine:
-    """A pool of connections that cannot write. Raises CannotConnect for what is no address."""
-    return _engine(_url(address), READING, places=1)
-
-
-def where_is(address: str) -> str:
-    """An address as an operator may be shown it. Raises CannotConnect for what is none."""
-    return _where(_url(address))
+    Raises CannotConnect (also if there is no schema, or an older one), ForeignTables or SchemaTooNew.
+    """
+    with open_snapshot(address) as (connection, where):
+        found = _known_revision(connection, where)
+    if schema.is_behind(found):
+        raise CannotConnect(where, NO_DATABASE if found is None else OLDER_SCHEMA)
+    return ReadDatabase(_engine(_url(address), READING, places=1))
 
 
 def inspect_server(address: str) -> tuple[str, str | None]:
-    """The server's version and the schema's revision, None for none yet; blocks. Changes nothing.
+    """Return the server's version and the schema's revision, None for an empty database; blocks. Changes nothing.
 
     Raises CannotConnect, ForeignTables or SchemaTooNew.
     """
-    with looking_at(address) as (connection, where):
-        version = str(connection.exec_driver_sql("SHOW server_version").scalar_one())
-        return version, _known_revision(connection, where)
+    with open_snapshot(address) as (connection, where):
+        return str(connection.exec_driver_sql("SHOW server_version").scalar_one()), _known_revision(connection, where)
+
+
+@frozen
+class ClusterCheck:
+    """The state of a server before several nodes share it.
+
+    `revision` is None for an empty database; `ahead_s` is how far this machine's clock is ahead of the server's; `free`
+    is how many more connections the server accepts; `nodes` the number of living nodes; `writable` is False for a
+    standby.
+    """
+
+    version: str
+    revision: str | None
+    ahead_s: float
+    free: int
+    nodes: int
+    writable: bool
+
+
+def check_cluster(address: str) -> ClusterCheck:
+    """Query the server for a `ClusterCheck`; blocks. Changes nothing. Raises as `inspect_server`."""
+    version, revision = inspect_server(address)
+    with open_snapshot(address) as (connection, _):
+        free = int(connection.exec_driver_sql(_FREE).scalar_one()) + 1  # this connection will be closed
+        nodes = 0
+        if revision is not None and revision >= FIRST_WITH_NODES:
+            leases = "SELECT count(*) FROM nodes WHERE expires_at > extract(epoch FROM clock_timestamp())"
+            nodes = int(connection.exec_driver_sql(leases).scalar_one())
+        writable = bool(connection.exec_driver_sql(_WRITABLE).scalar_one())
+        return ClusterCheck(version, revision, _ahead_s(connection), free, nodes, writable)
+
+
+def _ahead_s(connection: Connection) -> float:
+    """Return the difference of the clocks by the quickest of three queries, assuming equal times there and back."""
+    found = []
+    for _ in range(3):
+        began = time.time()
+        there = float(connection.exec_driver_sql("SELECT extract(epoch FROM clock_timestamp())").scalar_one())
+        ended = time.time()
+        found.append((ended - began, (began + ended) / 2 - there))
+    return min(found)[1]
 
 
 @contextlib.contextmanager
-def looking_at(address: str) -> Iterator[tuple[Connection, str]]:
-    """A transaction that cannot write, and what the database is called in texts; blocks. Raises CannotConnect."""
+def open_snapshot(address: str) -> Iterator[tuple[Connection, str]]:
+    """Open a transaction that cannot write. Yield it and the database's name for operators; blocks.
+
+    Raises CannotConnect.
+    """
     url = _url(address)
     engine = _engine(url, READING, places=1)
     where = _where(url)

@@ -23,8 +23,7 @@ from attrs import field, frozen
 from actors import Actor, Backoff, ChildSpec, Context
 from actors.behaviours import Breaker, CircuitChange, CircuitOpen, CircuitSpec, CircuitState, FailureCount
 
-from .errors import RedisRefused, RedisUnavailable
-from .extras import ExtraNotInstalled
+from .errors import ExtraNotInstalled, RedisRefused, RedisUnavailable
 
 try:
     import anyio

@@ -11,7 +11,7 @@ from attrs import frozen
 from sqlalchemy import Connection, Table, delete, or_, select
 
 from . import schema
-from .clock import Now
+from .schema import Now
 
 _s = schema.ended_sessions.c
 

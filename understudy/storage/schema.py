@@ -1,4 +1,4 @@
-"""The tables, as the newest migration leaves them. A test compares the two."""
+"""The tables, as the newest migration leaves them (a test compares the two), and the clock of the database."""
 
 from typing import Any, Final
 
@@ -18,6 +18,8 @@ from sqlalchemy import (
     UniqueConstraint,
     text,
 )
+from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.sql.functions import FunctionElement
 
 REVISIONS: Final = ("0001", "0002", "0003", "0004", "0005", "0006", "0007", "0008", "0009", "0010")
 """Every revision of the schema this code knows, oldest first. Start-up reads it in place of Alembic's scripts."""
@@ -28,7 +30,7 @@ release can start on the schema of a later one. Raise it with a migration that o
 
 
 def is_revision(name: str) -> bool:
-    """Whether it may be one of ours, also of a newer release: another program that uses Alembic has others."""
+    """Return whether a name has the form of our revisions: those of other programs with Alembic look different."""
     return len(name) == len(HEAD) and name.isdecimal()
 
 
@@ -57,7 +59,7 @@ def _of_thread() -> ForeignKeyConstraint:
 
 
 def _where(condition: str) -> Any:
-    """An index over the rows for which this holds, in either database."""
+    """Return the options of a partial index for both databases."""
     return {"sqlite_where": text(condition), "postgresql_where": text(condition)}
 
 
@@ -70,7 +72,7 @@ users = Table(
     Index(None, "tenant"),
 )
 
-# Servers that are alive: who has not renewed its row before `expires_at`, by the database's clock, is dead.
+# The living servers: one that has not renewed its row before `expires_at`, by the database's clock, is dead.
 nodes = Table(
     "nodes",
     metadata,
@@ -79,7 +81,7 @@ nodes = Table(
     Column("expires_at", Float, nullable=False),
 )
 
-# What an agent remembers of a user from one session to the next.
+# Values that agents remember about users between sessions.
 contexts = Table(
     "contexts",
     metadata,
@@ -94,8 +96,8 @@ contexts = Table(
     Index(None, "expires_at"),
 )
 
-# `node` and `fence` are the lease of a thread: only who holds both may append to its log. `stored_bytes` is what its
-# events and messages have, since the column is there.
+# `node` and `fence` are the lease of a thread: only their holder may append to its log. `stored_bytes` counts the bytes
+# of its events and messages, since the column exists.
 threads = Table(
     "threads",
     metadata,
@@ -154,8 +156,8 @@ raw_texts = Table(
     Index(None, "owner", "thread_id"),
 )
 
-# What messages say, as words to be searched: see `understudy.storage.fulltext`. SQLite's index over it is a table of
-# its own, which triggers fill; PostgreSQL's is an index as others are.
+# The words of messages, for search: see `understudy.storage.fulltext`. In SQLite triggers fill a full-text table from
+# this one; PostgreSQL has an ordinary index.
 words = Table(
     "words",
     metadata,
@@ -238,7 +240,7 @@ files = Table(
     ForeignKeyConstraint(["owner"], ["users.id"], ondelete="CASCADE"),
 )
 
-# The bytes of files where several servers share the database (PostgreSQL), some in each row; empty in SQLite.
+# The bytes of files in PostgreSQL, which several servers share, a part per row; empty in SQLite.
 file_parts = Table(
     "file_parts",
     metadata,
@@ -250,7 +252,7 @@ file_parts = Table(
     ForeignKeyConstraint(["owner", "file_id"], ["files.owner", "files.id"], ondelete="CASCADE"),
 )
 
-# Sessions whose tokens are refused until they have run out. `name` is a digest, `ended_at` the database's own time.
+# Revoked sessions, until their tokens have expired. `name` is a digest, `ended_at` is by the database's clock.
 ended_sessions = Table(
     "ended_sessions",
     metadata,
@@ -263,3 +265,20 @@ ended_sessions = Table(
 
 # One row: see `OLDEST`.
 compatibility = Table("compatibility", metadata, Column("oldest_revision", Text, nullable=False))
+
+
+class Now(FunctionElement[float]):
+    """The time by the database's clock, in Unix seconds: servers compare times, and their own clocks differ."""
+
+    type = Float()
+    inherit_cache = True
+
+
+@compiles(Now, "postgresql")
+def _postgresql_now(*_: Any, **__: Any) -> str:
+    return "CAST(EXTRACT(EPOCH FROM clock_timestamp()) AS double precision)"
+
+
+@compiles(Now, "sqlite")
+def _sqlite_now(*_: Any, **__: Any) -> str:
+    return "((julianday('now') - 2440587.5) * 86400.0)"

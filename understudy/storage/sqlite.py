@@ -1,9 +1,8 @@
-"""The SQLite database of a data folder: opened once at start, migrated when it is older than the code.
+"""The SQLite database of a data folder: opened once at start, and migrated if it is older than the code.
 
-Write-ahead log with `synchronous=FULL`: what a commit has returned from survives a power cut. All transactions of
-the writing engine begin with the write lock, so none fails half way for want of it.
-
-A data folder has one server at a time: a second one would end the runs of the first as left over from a crash.
+1. Write-ahead log with `synchronous=FULL`: a committed transaction survives a power cut.
+2. All transactions of the writing engine begin with the write lock, so none fails half way for lack of it.
+3. A data folder has one server at a time: a second one would take the first one's runs for leftovers of a crash.
 """
 
 import contextlib
@@ -20,24 +19,29 @@ from sqlalchemy.engine import URL
 from sqlalchemy.exc import DatabaseError
 from sqlalchemy.pool import NullPool
 
-from understudy.storage.private_files import keep_private
-
 from . import schema
-from .errors import CannotOpen, StorageUnavailable, driver_words
-from .inspection import BUSY_TIMEOUT_MS, check_missing, look_at
-from .inspection import FILE_NAME as FILE_NAME
-from .lock import LOCK_NAME, WAIT_S, FolderLock, lock_folder
+from .data_folder import LOCK_NAME, WAIT_S, FolderLock, keep_private, lock_folder
+from .database import NO_DATABASE, OLDER_SCHEMA, ReadDatabase
+from .errors import CannotOpen, Damaged, NotADatabase, SchemaTooNew, StorageUnavailable, driver_words
 
 log = logging.getLogger(__name__)
+FILE_NAME: Final = "understudy.db"
+JOURNALS: Final = ("-wal", "-journal")
+"""Suffixes of the files in which SQLite keeps committed changes that are not in the database file yet."""
+BUSY_TIMEOUT_MS: Final = 2_000
+"""How long to wait for another process's write lock (a backup, a shell); below the deadline of a commit."""
+FOREIGN: Final = "it has the tables of another program"
+LARGEST_CHECKED_BYTES: Final = 64_000_000
+"""Up to this size every page is checked at start, at 1 to 5 ms per megabyte."""
 READERS: Final = 4
-"""How many reads run at a time: more only queue for the interpreter's lock."""
+"""Limit of concurrent reads: more would only queue for the interpreter's lock."""
 FILES: Final = "files"
-"""The folder of uploads, where the database is in the data folder."""
+"""Name of the folder of uploads in the data folder."""
 REMOVED: Final = "the database file was removed or replaced"
 FORGET_MS: Final = 250
-"""How long the writer may be kept waiting while the log beside the file is emptied."""
+"""How long purging the write-ahead log may delay the writer."""
 WRITING: Final = ("journal_mode=WAL", "synchronous=FULL", "secure_delete=ON")
-"""What is removed is overwritten: a page that is given up has its zeros on the disk with the same commit."""
+"""`secure_delete`: deleted rows are overwritten with zeros by the same commit."""
 READING: Final = ("query_only=ON",)
 
 
@@ -45,7 +49,7 @@ READING: Final = ("query_only=ON",)
 class SqliteDatabase:
     """The two ways to the database: `writing` is the writer's alone, `reading` is a pool that cannot write.
 
-    `identity` is the device and inode of the file that was opened; `lock` keeps other servers out of the folder.
+    `identity` is the device and inode of the opened file; `lock` excludes other servers from the folder.
     """
 
     path: Path
@@ -60,9 +64,9 @@ class SqliteDatabase:
         return str(self.path)
 
     def check(self) -> None:
-        """Raise StorageUnavailable when the path no longer leads to the file that was opened; takes microseconds.
+        """Raise StorageUnavailable if the path no longer leads to the opened file; takes microseconds.
 
-        What is written to a file that has no name any more is gone with the process.
+        Data written to a deleted file is lost when the process ends.
         """
         try:
             found = os.stat(self.path)
@@ -74,29 +78,29 @@ class SqliteDatabase:
             raise StorageUnavailable(REMOVED)
 
     def interrupt(self, connection: Any) -> None:
-        """End the statement that a connection of sqlite3 is at."""
+        """Interrupt the running statement of a connection of sqlite3."""
         connection.interrupt()
 
     def forget(self) -> None:
-        """Empty the log beside the file, which has what the pages held before; left for another time if it is read."""
+        """Truncate the write-ahead log, which holds earlier contents of pages; skipped while it is being read."""
         with contextlib.suppress(sqlite3.Error):
             address = f"{self.path.as_uri()}?mode=rw"
             with contextlib.closing(sqlite3.connect(address, uri=True, timeout=FORGET_MS / 1000)) as connection:
                 connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
 
     def close(self) -> None:
-        """Close the pooled connections and let go of the folder. The writer closes its own."""
+        """Close the pooled connections and release the folder. The writer closes its own connection."""
         self.reading.dispose()
         self.writing.dispose()
         self.lock.release()
 
 
 def open_database(folder: Path, *, busy_timeout_ms: int = BUSY_TIMEOUT_MS, wait_s: float = WAIT_S) -> SqliteDatabase:
-    """Open the database of a data folder, making both when missing; blocks, for as long as a migration takes.
+    """Open the database of a data folder; create both if missing. Blocks for as long as a migration takes.
 
-    Raises AlreadyOpen when another server uses the folder and does not end within `wait_s`, CannotOpen (no
-    permission, read-only, not a folder, locked), NotADatabase, Damaged or SchemaTooNew; in each case the database
-    was not changed. `busy_timeout_ms` is how long any transaction waits for another process's write lock.
+    Raises AlreadyOpen if another server uses the folder and does not end within `wait_s`, CannotOpen (no permission,
+    read-only, not a folder, locked), NotADatabase, Damaged or SchemaTooNew; in each case the database was not changed.
+    `busy_timeout_ms` is how long any transaction waits for another process's write lock.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -114,21 +118,21 @@ def open_database(folder: Path, *, busy_timeout_ms: int = BUSY_TIMEOUT_MS, wait_
 
 def _open(path: Path, beside: set[str], lock: FolderLock, busy_timeout_ms: int) -> SqliteDatabase:
     try:
-        _make(path, beside)
-        version = look_at(path, busy_timeout_ms)
+        _create(path, beside)
+        version = read_revision(path, busy_timeout_ms)
     except CannotOpen:
         raise
     except OSError as error:
         raise CannotOpen(path, error.strerror or str(error)) from error
     writing, reading = (_engine(path, busy_timeout_ms, writing=way) for way in (True, False))
     try:
-        if schema.is_behind(version):
-            _upgrade(writing)
-        else:
-            with writing.begin():
-                pass  # a file that cannot be written is found now, not at the first message
-            if version != schema.HEAD:
-                log.warning("storage.newer_schema", extra={"found": version, "known": schema.HEAD})
+        with writing.begin() as connection:  # a file that cannot be written is detected now, not at the first message
+            if schema.is_behind(version):
+                from .migrations import upgrade  # Alembic is slow to import, and most starts do not need it
+
+                upgrade(connection)
+        if not schema.is_behind(version) and version != schema.HEAD:
+            log.warning("storage.newer_schema", extra={"found": version, "known": schema.HEAD})
         found = os.stat(path)
         return SqliteDatabase(path.absolute(), writing, reading, (found.st_dev, found.st_ino), lock)
     except BaseException as error:
@@ -139,36 +143,127 @@ def _open(path: Path, beside: set[str], lock: FolderLock, busy_timeout_ms: int) 
         raise
 
 
-def _make(path: Path, beside: set[str]) -> None:
-    """Make the file when it is missing; a new database in a folder that was used before is worth a warning.
+def _create(path: Path, beside: set[str]) -> None:
+    """Create the file if it is missing; log a warning for a new database in a folder that was used before.
 
-    `beside` names what else was in the folder before this start.
+    `beside` are the names of the other files that the folder had before this start.
     """
     missing = not path.exists()
     if missing:
-        check_missing(path)
-        # Only while nobody has it open: closing a descriptor would drop the locks of SQLite in this process.
+        _check_missing(path)
+        # Only while no connection is open: closing a descriptor would drop the locks of SQLite in this process.
         os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
-        beside = beside & {LOCK_NAME, FILES, f"{FILE_NAME}-wal"}  # a first start may have made others by now
+        beside = beside & {LOCK_NAME, FILES, f"{FILE_NAME}-wal"}  # a concurrent first start may have created others
     if beside and path.is_file() and not path.stat().st_size:
         extra = {"path": str(path), "reason": "missing" if missing else "empty", "beside": sorted(beside)[:10]}
         log.warning("storage.new_database", extra=extra)
 
 
-def _upgrade(engine: Engine) -> None:
-    from .migrations import upgrade  # only now: Alembic is slow to import, and most starts do not need it
+def inspect_database(folder: Path, *, busy_timeout_ms: int = BUSY_TIMEOUT_MS) -> str | None:
+    """Return the revision of the database in a folder, None if there is no database; blocks.
 
-    with engine.begin() as connection:
-        upgrade(connection)
+    Changes nothing and does not lock the folder, so a server may be running. Raises CannotOpen (also if the database
+    cannot be written), NotADatabase, Damaged or SchemaTooNew.
+    """
+    path = folder / FILE_NAME
+    try:
+        if not path.exists():
+            _check_missing(path)
+            return None
+    except CannotOpen:
+        raise
+    except OSError as error:
+        raise CannotOpen(path, error.strerror or str(error)) from error
+    version = read_revision(path, busy_timeout_ms)
+    try:
+        with contextlib.closing(_connect(path, busy_timeout_ms)) as connection:
+            connection.execute("BEGIN IMMEDIATE")
+            connection.execute("ROLLBACK")
+    except sqlite3.Error as error:
+        raise CannotOpen(path, str(error)) from error
+    return version
 
 
-def reading_engine(path: Path, busy_timeout_ms: int = BUSY_TIMEOUT_MS) -> Engine:
-    """A pool of connections to a database file that cannot write."""
-    return _engine(path, busy_timeout_ms, writing=False)
+def read_folder(folder: Path) -> ReadDatabase:
+    """Open the SQLite database of a data folder for reading; blocks. A server may be running.
+
+    Raises CannotOpen (also if there is no database, or its schema is older), NotADatabase, Damaged or SchemaTooNew.
+    """
+    path = folder / FILE_NAME
+    found = read_revision(path, BUSY_TIMEOUT_MS) if path.is_file() else None
+    if schema.is_behind(found):
+        raise CannotOpen(path, NO_DATABASE if found is None else OLDER_SCHEMA)
+    return ReadDatabase(_engine(path, BUSY_TIMEOUT_MS, writing=False))
+
+
+def _check_missing(path: Path) -> None:
+    """Raise CannotOpen if a missing database has left its log: a new database would destroy the data in the log."""
+    for end in JOURNALS:
+        log = path.with_name(f"{path.name}{end}")
+        if log.exists() and log.stat().st_size:
+            reason = f"it is missing, and {log.name}, which has the last that was stored in it, is there: put it back"
+            raise CannotOpen(path, f"{reason}, or move that away too")
+
+
+def read_revision(path: Path, busy_timeout_ms: int) -> str | None:
+    """Return the revision of a database file, None for an empty one; without Alembic, which is slow to import.
+
+    Raises CannotOpen, NotADatabase, Damaged or SchemaTooNew.
+    """
+    try:
+        connection = _connect(path, busy_timeout_ms)
+    except sqlite3.OperationalError as error:
+        raise CannotOpen(path, str(error)) from error
+    try:
+        version = _version(path, connection)
+        if version is not None and path.stat().st_size < LARGEST_CHECKED_BYTES:
+            found = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
+            if found != "ok":
+                raise Damaged(path, " ".join(str(found).split()))
+    except sqlite3.OperationalError as error:
+        raise CannotOpen(path, str(error)) from error
+    except sqlite3.DatabaseError as error:
+        if getattr(error, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_CORRUPT:
+            raise Damaged(path, str(error)) from error
+        raise NotADatabase(path, str(error)) from error
+    finally:
+        connection.close()
+    return version
+
+
+def _connect(path: Path, busy_timeout_ms: int) -> sqlite3.Connection:
+    # mode=rw: never create a file
+    connection = sqlite3.connect(f"{path.absolute().as_uri()}?mode=rw", uri=True, isolation_level=None)
+    connection.execute(f"PRAGMA busy_timeout={busy_timeout_ms}")
+    return connection
+
+
+def _version(path: Path, connection: sqlite3.Connection) -> str | None:
+    tables = {name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+    rows = []
+    if "alembic_version" in tables:
+        columns = {name for _, name, *_ in connection.execute("PRAGMA table_info(alembic_version)")}
+        if "version_num" not in columns:
+            raise NotADatabase(path, FOREIGN)
+        rows = connection.execute("SELECT version_num FROM alembic_version").fetchall()
+    if not rows:
+        if tables - {"alembic_version"}:
+            raise NotADatabase(path, FOREIGN)
+        return None
+    version = str(rows[0][0])
+    if not schema.is_revision(version):
+        raise NotADatabase(path, FOREIGN)
+    oldest = None
+    if schema.compatibility.name in tables:
+        row = connection.execute("SELECT oldest_revision FROM compatibility").fetchone()
+        oldest = None if row is None else str(row[0])
+    if not schema.is_usable(version, oldest):
+        raise SchemaTooNew(path, version, schema.HEAD)
+    return version
 
 
 def _engine(path: Path, busy_timeout_ms: int, *, writing: bool) -> Engine:
-    # mode=rw: a connection made after the file was removed must not make an empty one in its place
+    # mode=rw: a connection that is opened after the file was removed must not create an empty file in its place
     url = URL.create("sqlite+pysqlite", database=path.absolute().as_uri(), query={"mode": "rw", "uri": "true"})
     options: dict[str, Any] = {
         "connect_args": {"isolation_level": None, "check_same_thread": False},
@@ -194,5 +289,5 @@ def _engine(path: Path, busy_timeout_ms: int, *, writing: bool) -> Engine:
 
 
 def _lower(value: Any) -> Any:
-    """SQLite's own `lower` knows ASCII only; search should find ÄRGER by ärger."""
+    """Lower-case all letters; SQLite's own `lower` does so for ASCII only."""
     return value.lower() if isinstance(value, str) else value

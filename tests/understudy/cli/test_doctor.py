@@ -176,10 +176,10 @@ def test_the_clock_of_a_database_and_its_room(found: Look, postgres: Postgres, m
     assert findings["database clock"].state == "ok"
     assert findings["database connections"].state == "ok"
     right = time.time
-    monkeypatch.setattr("understudy.storage.cluster_check.time.time", lambda: right() - 90)
+    monkeypatch.setattr("understudy.storage.postgresql.time.time", lambda: right() - 90)
     assert "90.0 s behind the database's" in found()["database clock"].text
     assert found()["database clock"].state == "note"
-    monkeypatch.setattr("understudy.storage.cluster_check.NODE_CONNECTIONS", 10_000)
+    monkeypatch.setattr("understudy.storage.postgresql.NODE_CONNECTIONS", 10_000)
     assert found()["database connections"].state == "mend"
     assert "max_connections" in found()["database connections"].text
 

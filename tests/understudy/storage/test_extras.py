@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from understudy.storage.extras import ExtraNotInstalled
+from understudy.storage.errors import ExtraNotInstalled
 
 
 @pytest.mark.parametrize(

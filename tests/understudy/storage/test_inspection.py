@@ -5,7 +5,7 @@ import sqlite3
 
 import pytest
 
-from understudy.storage import CannotOpen, Damaged, inspect_database, inspection, open_database, schema
+from understudy.storage import CannotOpen, Damaged, inspect_database, open_database, schema, sqlite
 from understudy.storage.sqlite import FILE_NAME
 from understudy.storage.writer import commit_group
 
@@ -38,7 +38,7 @@ def test_broken_pages_are_told_at_start(damaged) -> None:
 
 def test_a_large_database_is_not_looked_through(damaged, monkeypatch) -> None:
     """A start should not take long: what is broken in there shows when it is read."""
-    monkeypatch.setattr(inspection, "LARGEST_CHECKED_BYTES", 1000)
+    monkeypatch.setattr(sqlite, "LARGEST_CHECKED_BYTES", 1000)
     open_database(damaged).close()
 
 

@@ -69,7 +69,7 @@ def questions(built: Built) -> dict[str, Any]:
     return {
         "thread": lambda c: queries.thread(c, OWNER, long),
         "opening": lambda c: queries.thread_with_open_runs(c, OWNER, long),
-        "live_threads": lambda c: queries.livearchive_queries.threads(c, OWNER, 50),
+        "live_threads": lambda c: queries.live_threads(c, OWNER, 50),
         "last_seqs": lambda c: queries.last_seqs(c, OWNER, [long]),
         "log_page": lambda c: queries.log_page(c, OWNER, long, last - 1000, 1000),
         "threads": lambda c: queries.threads(c, OWNER, "", None, 50),
@@ -92,7 +92,7 @@ def questions(built: Built) -> dict[str, Any]:
         "archive.steps": lambda c: archive_queries.steps(c, [f"{0:032x}"]),
         "archive.files": lambda c: archive_queries.files(c, OWNER, ""),
         "archive.contexts": lambda c: archive_queries.memories(c, OWNER, ("", "")),
-        "ageing.threads": lambda c: archive_queries.oldarchive_queries.threads(c, ("", ""), 0.0, 2e9),
+        "ageing.threads": lambda c: archive_queries.old_threads(c, ("", ""), 0.0, 2e9),
     }
 
 

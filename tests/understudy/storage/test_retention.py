@@ -14,7 +14,7 @@ from understudy.privacy.erasure import Eraser
 from understudy.privacy.retention import Retention, RetentionPeriods, is_oldest_node
 from understudy.storage import Store, StoreWriter, archive_queries, write_statements
 from understudy.storage.archive_queries import Archive
-from understudy.storage.files_in_folder import FolderFiles
+from understudy.storage.files import FolderFiles
 
 DAY = 24 * 3600.0
 NOW = 1000 * DAY

@@ -12,10 +12,8 @@ from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 
 from understudy.storage import CannotOpen, NotADatabase, SchemaTooNew, migrations, open_database, schema
-from understudy.storage.inspection import inspect_database
-from understudy.storage.lock import LOCK_NAME
-from understudy.storage.reading import read_folder
-from understudy.storage.sqlite import FILE_NAME
+from understudy.storage.data_folder import LOCK_NAME
+from understudy.storage.sqlite import FILE_NAME, inspect_database, read_folder
 
 from .conftest import differences
 

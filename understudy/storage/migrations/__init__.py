@@ -13,7 +13,7 @@ from understudy.storage import schema
 
 
 def configuration(connection: Connection) -> Config:
-    """Alembic's configuration for these scripts, run on an open connection."""
+    """Return the configuration of Alembic for these scripts on an open connection."""
     config = Config(attributes={"connection": connection})
     # ConfigParser reads % as the start of an interpolation
     config.set_main_option("script_location", str(Path(__file__).parent).replace("%", "%%"))
@@ -21,7 +21,7 @@ def configuration(connection: Connection) -> Config:
 
 
 def upgrade(connection: Connection) -> None:
-    """Bring the database to the newest revision, within the connection's transaction; nothing to do is fine."""
+    """Upgrade the database to the newest revision, in the connection's transaction."""
     command.upgrade(configuration(connection), "head")
     connection.execute(delete(schema.compatibility))
     connection.execute(insert(schema.compatibility).values(oldest_revision=schema.OLDEST))

@@ -34,7 +34,7 @@ from understudy.chat.services import Services
 from understudy.content.filter import ContentFilter
 from understudy.models.model import Model
 from understudy.observe.metrics import Metrics
-from understudy.storage.files_in_folder import FolderFiles
+from understudy.storage.files import FolderFiles
 from understudy.storage.sqlite import open_database
 from understudy.storage.store import Store
 from understudy.storage.writer import StoreWriter

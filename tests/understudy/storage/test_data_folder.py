@@ -7,8 +7,8 @@ from contextlib import contextmanager
 
 import pytest
 
-from understudy.storage import AlreadyOpen, inspect_database, lock, open_database, schema
-from understudy.storage.lock import LOCK_NAME, lock_folder
+from understudy.storage import AlreadyOpen, data_folder, inspect_database, open_database, schema
+from understudy.storage.data_folder import LOCK_NAME, lock_folder
 
 HOLDER = """
 import sys
@@ -71,7 +71,7 @@ def test_an_end_that_comes_soon_is_waited_for(folder, monkeypatch) -> None:
         if len(waits) == 3:
             first.close()
 
-    monkeypatch.setattr(lock.time, "sleep", sleep)
+    monkeypatch.setattr(data_folder.time, "sleep", sleep)
     open_database(folder).close()
     assert len(waits) == 3
 
