@@ -107,7 +107,7 @@ class Exporter:
         if not markdown:
             yield b"]}\n"
 
-    # JSON: members without the braces around them, as they stand in documents of several kinds
+    # JSON: members without the braces around them, for documents of several kinds
 
     async def _user(self, row: User, what: ExportOptions) -> Pieces:
         if what.form == "markdown":
@@ -194,7 +194,7 @@ class Exporter:
     async def _messages(
         self, row: Thread, what: ExportOptions, *, steps: bool = True
     ) -> AsyncGenerator[tuple[Message, list[tuple[RunRecord, list[StepRecord]]], str | None], None]:
-        """Every message with the runs that answered it, and as it was sent where that is wanted and kept."""
+        """Yield every message with the runs that answered it and, if requested and stored, its original text."""
         cursor, more = None, True
         while more:
             page = await self.archive.read(queries.messages_forward, row.owner, row.id, cursor, archive_queries.PAGE)
@@ -227,7 +227,7 @@ class Exporter:
 
 
 async def in_chunks(pieces: Pieces) -> Pieces:
-    """The same in larger pieces: each costs a turn of whoever sends it."""
+    """Join small pieces into chunks of about PIECE_BYTES, as each chunk costs the server a write."""
     waiting = bytearray()
     async with aclosing(pieces):
         async for piece in pieces:
@@ -240,7 +240,7 @@ async def in_chunks(pieces: Pieces) -> Pieces:
 
 
 def encode_events(rows: Sequence[LoggedEvent], shown: Callable[[Envelope], Envelope]) -> bytes:
-    """Events as the canonical dialect shows them, with commas between; one that is damaged is named in its place."""
+    """Encode events in the canonical dialect, separated by commas; an undecodable one is marked `unreadable`."""
     frames = []
     for row in rows:
         try:
@@ -252,10 +252,10 @@ def encode_events(rows: Sequence[LoggedEvent], shown: Callable[[Envelope], Envel
 
 
 def _members(values: dict[str, Any]) -> bytes:
-    """An object without its end."""
+    """Encode an object without its closing brace."""
     return msgspec.json.encode(values)[:-1]
 
 
 def _items(values: Iterable[Any]) -> bytes:
-    """A list without its brackets."""
+    """Encode a list without its brackets."""
     return msgspec.json.encode(list(values))[1:-1]

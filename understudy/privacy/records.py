@@ -1,4 +1,4 @@
-"""The plain values that rows are shown as, over HTTP and in exports. Pure.
+"""Converts rows to the plain values of HTTP responses and exports. Pure.
 
 An export is `{"format", "version", …}`: members may be added within a version, and none is removed or changed.
 """
@@ -14,29 +14,29 @@ from understudy.storage.rows import File, Message, RunRecord, StepRecord, Thread
 FORMAT: Final = "understudy-export"
 VERSION: Final = 1
 _OURS: Final = frozenset({"owner", "node", "fence"})
-"""Of a thread: whose it is goes without saying, and which server has it is nobody's business outside."""
+"""Columns of a thread that are left out: its owner is implied, and its node is internal."""
 
 Shown = Callable[[str], str]
-"""Gives a stored text as its user is shown it."""
+"""Restores the placeholders in a stored text for its user."""
 
 
 def head(exported_at: float) -> dict[str, Any]:
-    """What every export begins with; `exported_at` is in Unix seconds."""
+    """Return the first members of every export; `exported_at` is in Unix seconds."""
     return {"format": FORMAT, "version": VERSION, "exported_at": exported_at}
 
 
 def thread_of(row: Thread, shown: Shown) -> dict[str, Any]:
-    """A thread."""
+    """Return a thread with its title restored."""
     return asdict(row, filter=lambda attribute, _: attribute.name not in _OURS) | {"title": shown(row.title)}
 
 
 def newest_of(run: RunRecord | None) -> dict[str, str] | None:
-    """Where the newest branch of a thread ends: a user's message, and the run that answers or answered it."""
+    """Return the end of a thread's newest branch: a user's message, and the run that answers or answered it."""
     return None if run is None else {"message_id": run.message_id, "run_id": run.id}
 
 
 def message_of(row: Message, runs: Sequence[Mapping[str, Any]], shown: Shown) -> dict[str, Any]:
-    """A message with its place in the tree, and, where it is a user's, the runs that answered it."""
+    """Return a message with its position in the tree and, for a user's message, the runs that answered it."""
     own = asdict(row, recurse=False, filter=lambda attribute, _: attribute.name not in ("owner", "rating", "note"))
     given = {"rating": row.rating, "note": row.note}
     return own | {
@@ -47,12 +47,12 @@ def message_of(row: Message, runs: Sequence[Mapping[str, Any]], shown: Shown) ->
 
 
 def short_run_of(run: RunRecord) -> dict[str, str]:
-    """A run as the history of a thread names it."""
+    """Return a run as the history of a thread names it."""
     return {"run_id": run.id, "status": run.status}
 
 
 def run_of(run: RunRecord, steps: Sequence[StepRecord]) -> dict[str, Any]:
-    """A run with all that was recorded of it."""
+    """Return a run with its recorded steps."""
     return short_run_of(run) | {
         "agent_type": run.agent_type,
         "pillar": run.pillar,
@@ -64,15 +64,15 @@ def run_of(run: RunRecord, steps: Sequence[StepRecord]) -> dict[str, Any]:
 
 
 def file_of(row: File) -> dict[str, Any]:
-    """What is known of an uploaded file; its bytes are had by its id."""
+    """Return the metadata of an uploaded file; its bytes are downloaded by its id."""
     return asdict(row, filter=lambda attribute, _: attribute.name != "owner")
 
 
 def context_of(row: StoredMemory) -> dict[str, Any]:
-    """What an agent remembers of the user."""
+    """Return a value that an agent remembers about the user."""
     return asdict(row, recurse=False)
 
 
 def user_of(row: User, name: str) -> dict[str, Any]:
-    """The user, by the name that their token has for them."""
+    """Return the user under the name in their token."""
     return {"user": name, "tenant": row.tenant, "created_at": row.created_at}

@@ -1,10 +1,10 @@
-"""The actor that removes what is too old: threads, the events of old runs, and files that nothing names any more.
+"""The actor that deletes expired data: old threads, the events of old runs, and files that nothing refers to.
 
-1. It works in small pieces and rests after each, longer than the piece took: whoever writes meanwhile hardly waits.
-2. Where several servers share the database, the one that has been alive the longest does it. Two that both take
-   themselves for it do no harm: each piece can be done twice.
-3. A thread is removed by its conversation, as when its user deletes it; none in which a run is unfinished, and none
-   in which something is said while its long log is being removed.
+1. It works in small parts and pauses after each for a multiple of its duration, so other writes hardly wait.
+2. If several servers share the database, the one that has been alive the longest does it. Two that both believe to be
+   the oldest do no harm: every part can be repeated.
+3. A thread is deleted by its conversation, as if its user had deleted it; but not if it has an unfinished run, or gets
+   a message while its log is being trimmed.
 """
 
 import logging
@@ -30,42 +30,42 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 FIRST_S: Final = 120.0
-"""How long after its start a server looks for the first time: it has more to do just then."""
+"""Time from the start of the server to the first pass: a starting server is busy."""
 EVERY_S: Final = 3600.0
 FILES_EVERY: Final = 6
-"""Of so many rounds one looks for files, which takes longer."""
+"""Files are examined in one of this many passes, as that takes longer."""
 FILE_AGE_S: Final = 24 * 3600.0
-"""A file that is named by nothing is kept for so long: its message may still be being written."""
+"""Minimum age of an unreferenced file to be deleted: its message may not have been sent yet."""
 TOGETHER: Final = 200
-"""Files of the folder that are looked at together."""
+"""Files of the folder examined per query."""
 DAY_S: Final = 24 * 3600.0
 RESTS: Final = 19.0
-"""How much longer it rests than the piece before took: a twentieth of the time is its own."""
+"""Pause after each part, as a multiple of its duration: deletion takes up to a twentieth of the time."""
 
 
 class RemovalMetrics(Protocol):
-    """Who counts what was removed."""
+    """Counts deleted data."""
 
     def removed(self, what: str, count: int) -> None:
-        """So many `threads`, `events` or `files` were removed because of their age."""
+        """Count `threads`, `events` or `files` that were deleted because of their age."""
 
 
 @define
 class RetentionPeriods:
-    """How long things are kept, in days; 0 is for ever."""
+    """Retention periods in days; 0 is unlimited."""
 
     threads_days: float = 0.0
     events_days: float = 0.0
 
 
 class _RemoveExpired:
-    """It is time to look."""
+    """Timer message: start a pass."""
 
 
 class Retention(Actor):
-    """Looks once an hour, never at the same moment as others that were started together.
+    """Deletes expired data about once an hour, with a random delay so that servers do not start at the same moment.
 
-    `in_charge` says whether it is for this server to do. `clock` gives Unix seconds.
+    `in_charge` returns whether this server is the one to do it. `clock` gives Unix seconds.
     """
 
     def __init__(

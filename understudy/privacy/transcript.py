@@ -1,8 +1,8 @@
-"""What was said, as Markdown to be read. Pure.
+"""Formats conversations as Markdown for people to read. Pure.
 
-1. A text stands in a fence that is longer than any in it, so nothing of it is markup, and it ends where it ends.
-2. A name stands in one line, and every sign of it that Markdown might take for its own is escaped.
-3. No character in either ends a line but a line break, or means anything to a terminal.
+1. A text is in a fence longer than any fence within it, so none of it is markup, and it cannot end the fence.
+2. A name is in one line, and all of its ASCII punctuation is escaped.
+3. Line breaks and tabs are the only control characters left in a text; a name has none.
 """
 
 import re
@@ -27,40 +27,40 @@ _SIGNS: Final = re.compile(r"([!-/:-@\[-`{-~])")
 
 
 def fenced(text: str, language: str = "text") -> str:
-    """A text as it is, in a place that it cannot leave."""
+    """Return a text in a fence that it cannot end."""
     text = _BREAKS.sub("\n", text).translate(_CONTROLS)
     fence = "`" * max(3, 1 + max((len(run) for run in _TICKS.findall(text)), default=0))
     return f"{fence}{language}\n{text}\n{fence}\n"
 
 
 def inline(name: str) -> str:
-    """A name within a line of ours."""
+    """Return a name escaped for the middle of a line, in at most NAME_CHARS characters of its own."""
     name = " ".join(_BREAKS.sub(" ", name).translate(_CONTROLS).split())
     return _SIGNS.sub(r"\\\1", name if len(name) <= NAME_CHARS else f"{name[: NAME_CHARS - 1]}…")
 
 
 def moment(at: float) -> str:
-    """A time, given in Unix seconds."""
+    """Format a time given in Unix seconds."""
     try:
         return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
-    except (ValueError, OverflowError, OSError):  # a clock that was far off
+    except (ValueError, OverflowError, OSError):  # the clock was wrong
         return f"{at:.0f} s"
 
 
 def opening(row: User, name: str, exported_at: float) -> str:
-    """How the transcript of all of a user's threads begins."""
+    """Return the heading of the transcript of a user's threads."""
     of_tenant = f" of {inline(row.tenant)}" if row.tenant is not None else ""
     return f"# Conversations of {inline(name)}{of_tenant}\n\nExported {moment(exported_at)}, {FORMAT} {VERSION}.\n"
 
 
 def attachments(files: Sequence[File]) -> str:
-    """What is known of some files."""
+    """Return a list of files with their metadata."""
     return "".join(f"- {inline(row.name)}, {inline(row.media_type)}, {row.size} bytes, id {row.id}\n" for row in files)
 
 
 @define
 class Transcript:
-    """One thread, message by message. `level` is that of its heading; `shown` gives a text as its user is shown it."""
+    """Formats one thread, message by message. `level` is the level of its heading; see `Shown` for `shown`."""
 
     thread: Thread
     shown: Shown
@@ -69,7 +69,7 @@ class Transcript:
     _last: str | None = field(default=None, init=False)
 
     def opening(self) -> str:
-        """Its title, and when it was."""
+        """Return the heading with the title, times and agent of the thread."""
         row = self.thread
         title = inline(self.shown(row.title)) or "Untitled"
         agent = inline(row.pillar or row.agent_type)
@@ -79,7 +79,7 @@ class Transcript:
         )
 
     def message(self, row: Message, runs: Sequence[RunRecord], raw: str | None) -> str:
-        """One message under its number; where it leaves the branch of the one before it, that is said."""
+        """Return a message under its number, noting in its heading if it does not follow the message before."""
         number = self._numbers[row.id] = len(self._numbers) + 1
         said_by = "You" if row.role == "user" else inline(row.pillar or row.agent_type) or "Answer"
         heading = f"{'#' * (self.level + 1)} {number}. {said_by}, {moment(row.created_at)}"
@@ -96,7 +96,7 @@ class Transcript:
         if row.role == "assistant" and row.status != "success":
             parts.append(f"This answer is {inline(row.status)}.\n")
         for run in runs:
-            if run.status not in ("success", "cancelled"):  # those have an answer, which says it
+            if run.status not in ("success", "cancelled"):  # these have an answer with that status
                 parts.append(f"Run {inline(run.id)}: {inline(run.status)}.\n")
         if row.rating is not None:
             parts.append(f"Rated {inline(row.rating)}.\n")
@@ -105,7 +105,7 @@ class Transcript:
         return "\n" + "\n".join(f"{part}\n" if not part.endswith("\n") else part for part in parts)
 
     def _branch(self, row: Message) -> str:
-        """How a message does not simply follow the one before it."""
+        """Describe how a message branches off; empty if it follows the message before."""
         said = []
         if row.branch_of is not None:
             before = self._number(row.branch_of)
@@ -115,6 +115,6 @@ class Transcript:
         return ", ".join(said)
 
     def _number(self, message_id: str) -> str:
-        """A message by its number; an answer that was never stored by its name."""
+        """Return the number of a message, or the id of an answer that was never stored."""
         number = self._numbers.get(message_id)
         return inline(message_id) if number is None else str(number)

@@ -131,7 +131,7 @@ class DatabaseFiles:
             with self._database.files.begin() as connection, contextlib.suppress(FileNotFoundError):
                 row = connection.execute(
                     _known, {"named": path.name}
-                ).one_or_none()  # locked: one server at a time imports it
+                ).one_or_none()  # locks it
                 if row is None or path.stat().st_size != row.size:
                     return
                 file = File(*row)

@@ -1,4 +1,4 @@
-"""Locks by key: work on one key is done one after the other, and a key that nobody holds or waits for is forgotten."""
+"""Locks by key: work on one key is serialised, and the lock of an unused key is deleted."""
 
 from collections.abc import AsyncIterator, Hashable
 from contextlib import asynccontextmanager

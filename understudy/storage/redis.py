@@ -89,21 +89,21 @@ class RedisLink:
         self._make = place.client
         self.where = f"{place.host}:{place.port}"
         self.database = place.db
-        """The number of the database there; channels are not its own, so it belongs into their names."""
+        """The number of the database there; channels are shared by all databases, so their names include it."""
         self.last_error = "not connected yet"
         self.since = clock()
         self.on_change: list[Callable[[bool], None]] = []
-        """Who is told when Redis goes away (False) and when it is back (True); called at once, must be quick."""
+        """Callbacks for when Redis goes down (False) and is back (True); called at once, they must be quick."""
         self._clock = clock
         self._observer = observer
         # No call timeout: each call has one, and if both expired, as after a pause, this one would be reported.
         self._breaker = Breaker("redis", CIRCUIT, call_timeout_s=math.inf, on_change=self._circuit_changed)
         self._client: coredis.Redis[bytes] | None = None
         self._up = False
-        self._silent = True  # until the log was told anything
+        self._silent = True  # until the first log line about the link
         self._doubt = trio.Event()
         self._change = trio.Event()
-        logging.getLogger("coredis").setLevel(logging.CRITICAL)  # it tells each try; the link tells each change
+        logging.getLogger("coredis").setLevel(logging.CRITICAL)  # coredis logs each attempt; the link logs each change
 
     def connector_spec(self) -> ChildSpec:
         """Return the child that holds the client."""
@@ -140,12 +140,12 @@ class RedisLink:
             return pipe.results or ()
 
         results = await self._through(send, timeout_s)
-        told = tuple(_to_unavailable(each) if isinstance(each, Exception) else each for each in results)
-        for each in told:
+        answers = tuple(_to_unavailable(each) if isinstance(each, Exception) else each for each in results)
+        for each in answers:
             if isinstance(each, RedisUnavailable) and not isinstance(each, RedisRefused):
                 self._doubt.set()
                 raise each
-        return told
+        return answers
 
     async def listen(
         self, channels: Sequence[str], take: Callable[[str, bytes], None], joined: Callable[[], None]
@@ -227,7 +227,7 @@ class RedisLink:
         """Report a change of `up`: to the log, the metrics and the callbacks of `on_change`."""
         up = self._client is not None and self._breaker.state is CircuitState.CLOSED
         if up == self._up:
-            if not up and self._silent:  # it never was there
+            if not up and self._silent:  # Redis was down from the start
                 self._silent = False
                 log.warning("redis.away", extra={"server": self.where, "reason": self.last_error})
             return

@@ -36,7 +36,7 @@ WAITING: Final = 256
 """Limit of answers queued for Redis; more are not cached."""
 WAITING_BYTES: Final = 8 * 1024 * 1024
 TOGETHER: Final = 32
-UNTOLD: Final = 10_000
+UNCONFIRMED: Final = 10_000
 """Limit of owners with a drop that Redis has not confirmed; beyond it the answers of all owners are dropped."""
 WAIT_S: Final = 2.0
 AGAIN_S: Final = 0.05
@@ -75,7 +75,7 @@ class RedisCache:
     _waiting: OrderedDict[tuple[str, str], tuple[bytes, float]] = field(factory=OrderedDict, init=False, repr=False)
     _bytes: int = field(default=0, init=False)
     _going: int = field(default=0, init=False)
-    _untold: set[str] = field(factory=set, init=False, repr=False)
+    _unconfirmed: set[str] = field(factory=set, init=False, repr=False)
     _everybody: bool = field(default=False, init=False)
     _news: trio.Event = field(factory=trio.Event, init=False, repr=False)
 
@@ -90,7 +90,7 @@ class RedisCache:
             return None
         if (waiting := self._waiting.get((owner, question))) is not None:
             return waiting[0]
-        if self._everybody or owner in self._untold:
+        if self._everybody or owner in self._unconfirmed:
             return None
         try:
             kept = await self.link.call(lambda redis: redis.hget(_keys(owner)[0], _field(question)))
@@ -118,9 +118,9 @@ class RedisCache:
         try:
             await self._tell(owner, question)
         except RedisUnavailable:
-            self._untold.add(owner)
-            if len(self._untold) > UNTOLD:
-                self._untold.clear()
+            self._unconfirmed.add(owner)
+            if len(self._unconfirmed) > UNCONFIRMED:
+                self._unconfirmed.clear()
                 self._everybody = True
             self._news.set()
 
@@ -128,7 +128,7 @@ class RedisCache:
         """Send queued answers and unconfirmed drops to Redis, until cancelled."""
         while True:
             self._news = trio.Event()
-            if not (self._waiting or self._untold or self._everybody):
+            if not (self._waiting or self._unconfirmed or self._everybody):
                 await self._news.wait()
             await self.link.wait_up()
             try:
@@ -140,7 +140,7 @@ class RedisCache:
     async def _catch_up(self) -> None:
         while self._everybody:
             self._everybody = await self.link.call(_drop_some, timeout_s=DROP_S)
-        for owner in list(self._untold):
+        for owner in list(self._unconfirmed):
             await self._tell(owner, None)
 
     async def _put_some(self) -> None:
@@ -163,7 +163,7 @@ class RedisCache:
     async def _tell(self, owner: str, question: str | None) -> None:
         what, remembered_ms = "" if question is None else _field(question), int(RACE_S * 1000)
         await self.link.call(lambda redis: redis.eval(_DROP, _keys(owner), (what, remembered_ms)))
-        self._untold.discard(owner)
+        self._unconfirmed.discard(owner)
 
     def _take(self, key: tuple[str, str]) -> tuple[bytes, float]:
         value, began = self._waiting.pop(key, (b"", 0.0))

@@ -8,7 +8,7 @@ import trio
 from tests.servers.postgresql import Pair
 from understudy.storage import StorageUnavailable, Store
 from understudy.storage.errors import CannotConnect
-from understudy.storage.postgresql import connect_database, inspect_server, where_is
+from understudy.storage.postgresql import _url, _where, connect_database, inspect_server
 
 from .test_postgresql import execute
 from .test_writer import running
@@ -29,7 +29,7 @@ from .test_writer import running
 )
 def test_an_address_of_libpq_may_name_several_hosts(address: str, where: str) -> None:
     """Each with its own port or without; what an operator is told of it has no password."""
-    assert where_is(address) == where
+    assert _where(_url(address)) == where
 
 
 @pytest.mark.parametrize(
