@@ -47,9 +47,9 @@ from understudy.privacy.erasure import Eraser
 from understudy.privacy.export import Exporter
 from understudy.privacy.retention import Retention, RetentionPeriods, is_oldest_node
 from understudy.sandbox.limiters import FairLimiter
+from understudy.storage.archive_queries import Archive
 from understudy.storage.database import Database
 from understudy.storage.errors import StorageUnavailable
-from understudy.storage.archive_queries import Archive
 from understudy.storage.store import Store
 from understudy.tools.tables import table_limiter
 from understudy.web.application import build_http_app

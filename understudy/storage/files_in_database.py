@@ -129,9 +129,7 @@ class DatabaseFiles:
         """Import the bytes of a file that has a row; a file without a row stays in its folder."""
         try:
             with self._database.files.begin() as connection, contextlib.suppress(FileNotFoundError):
-                row = connection.execute(
-                    _known, {"named": path.name}
-                ).one_or_none()  # locks it
+                row = connection.execute(_known, {"named": path.name}).one_or_none()  # locks it
                 if row is None or path.stat().st_size != row.size:
                     return
                 file = File(*row)

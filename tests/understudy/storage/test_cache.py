@@ -371,7 +371,7 @@ async def test_a_drop_that_redis_missed_is_made_up_for(own_redis, monkeypatch) -
                 await trio.sleep(0.01)
             await one.drop("ann")
             idle = RedisCache(one.link, one.cipher)  # which makes up for nothing
-            monkeypatch.setattr("understudy.storage.redis_cache.UNTOLD", 0)
+            monkeypatch.setattr("understudy.storage.redis_cache.UNCONFIRMED", 0)
             await idle.drop("bob")
             monkeypatch.undo()
             one.put("ann", "late", b"answer", trio.current_time())

@@ -4,9 +4,9 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, Final
 
 import trio
+from understudy.cli.doctor.result import CheckResult, describe_schema
 
 from actors import ActorSystem
-from understudy.cli.doctor.result import CheckResult, describe_schema
 from understudy.storage.errors import DatabaseUnusable, ExtraNotInstalled, RedisUnavailable
 from understudy.storage.postgresql import NODE_CONNECTIONS, ClusterCheck, check_cluster
 
