@@ -19,12 +19,7 @@ from transport.auth.tokens import ALGORITHM, TENANT, Tokens, VerifiedTokens, loa
 from transport.connection.limits import Limits, RateLimit
 from transport.wire.errors import CommandRejected, KeySetInvalid, OriginRefused, Unauthenticated, UnknownKey
 from understudy.auth.revocation import RevokedSessions, user_key
-<<<<<<< HEAD
 from understudy.storage.data_folder import keep_private
-=======
-from understudy.auth.settings import AuthSettings
-from understudy.storage.data_folder import keep_private
->>>>>>> 85c3cc8 (storage: merge the modules of one noun)
 from understudy.storage.tenancy import name_of, owner_of
 
 REVOCATIONS_FILE: Final = "ended-sessions"

@@ -34,18 +34,12 @@ from understudy.app.settings import DATABASE_FILE, FILE, BadSettings, Settings, 
 from understudy.auth.sessions import read_keys
 from understudy.content.policies import load_policy
 from understudy.sandbox.spawner import probe
-<<<<<<< HEAD:understudy/cli/doctor.py
-from understudy.storage.errors import DatabaseUnusable, RedisUnavailable
-from understudy.storage.errors import ExtraNotInstalled
-from understudy.storage.sqlite import inspect_database
+from understudy.storage.errors import DatabaseUnusable, ExtraNotInstalled, RedisUnavailable
 from understudy.storage.schema import HEAD, is_behind
+from understudy.storage.sqlite import inspect_database
 
 if TYPE_CHECKING:
     from understudy.storage.postgresql import ClusterCheck
-=======
-from understudy.storage.errors import DatabaseUnusable, ExtraNotInstalled
-from understudy.storage.sqlite import inspect_database
->>>>>>> 85c3cc8 (storage: merge the modules of one noun):understudy/cli/doctor/checks.py
 
 STYLES: Final = {"ok": "green", "note": "yellow", "mend": "red"}
 MIN_PYTHON: Final = (3, 11)
