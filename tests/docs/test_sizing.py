@@ -4,8 +4,8 @@ import re
 
 from tests.docs.tables import DOCS
 from understudy.app.settings import Settings
-from understudy.storage.postgresql import NODE_CONNECTIONS
 from understudy.storage.file_cache import COPIES_BYTES
+from understudy.storage.postgresql import NODE_CONNECTIONS
 from understudy.tools.tables import LIMIT_S, TABLE
 
 
