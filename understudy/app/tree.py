@@ -63,7 +63,7 @@ def build_tree(
     `shared`: the database may have other servers, so there is a cluster supervisor.
     """
     writer = ChildSpec("writer", partial(StoreWriter, database, metrics.committed), backoff=BACKOFF)
-    cluster: list[ChildSpec] = []  # the supervisor starts what is in it at each restart
+    cluster: list[ChildSpec] = []  # read by the supervisor at each restart
     children = [
         supervisor("storage", [writer] if redis is None else [writer, redis.connector_spec()]),
         *([supervisor("cluster", cluster)] if shared else []),

@@ -74,7 +74,7 @@ def find_agent(agents: Sequence[Mapping[str, Any]], name: str) -> Mapping[str, A
 _DECIDED: Final[Mapping[ApprovalDecision, str]] = {
     ApprovalDecision.ALLOW: "allowed",
     ApprovalDecision.DENY: "not allowed",
-    ApprovalDecision.EXPIRED: "nobody answered in time",
+    ApprovalDecision.EXPIRED: "there was no answer in time",
 }
 
 
@@ -259,7 +259,7 @@ class ChatSession:
         for line in shown.split("\n"):
             self.screen.note(neutralise(line))
         if not self.screen.prompts:
-            self.screen.note("not allowed, as nobody can be asked", "yellow")
+            self.screen.note("not allowed, as there is no terminal to ask on", "yellow")
             await self.client.approve(question.call_id, False, note="Nobody was there to be asked.")
             return
         self.approvals[question.call_id] = PendingApproval(question.tool_name, message_id)
@@ -526,6 +526,6 @@ class RenewingSession:
                 body = await self.server.ask("POST", "/api/sessions/refresh", self.token)
                 self.token = str(body.get("session_token") or self.token)
             except ChatFailed:
-                return self.token  # the connection that is made with it will say what is wrong
+                return self.token  # connecting with it fails with the reason
         self._used = True
         return self.token

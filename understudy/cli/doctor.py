@@ -235,8 +235,8 @@ def _secret(settings: Settings) -> CheckResult:
             load_or_create_secret(settings.secret_file)
     except (OSError, ValueError) as error:
         return CheckResult("secret", "mend", explain_os_error(error))
-    given = "anybody there gets a session" if settings.anonymous else "for `understudy token`; nobody gets a session"
-    return CheckResult("secret", "note", f"the server's own, for {settings.host} only; {given}")
+    given = "local users get" if settings.anonymous else "for `understudy token`; there are no"
+    return CheckResult("secret", "note", f"the server's own, for {settings.host} only; {given} anonymous sessions")
 
 
 def _keys(settings: Settings) -> CheckResult:

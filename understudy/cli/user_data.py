@@ -42,20 +42,8 @@ REDIS_AWAY: Final = (
 )
 
 
-class DatabaseInUse(StorageError):
-    """A server uses the database, so nothing is erased. The text is for the operator."""
-
-
-class OutputUnwritable(StorageError, OSError):
-    """The output file cannot be written; no part of it is left."""
-
-
-class RedisUrlInvalid(StorageError, ValueError):
-    """The URL of Redis is invalid, so nothing was erased. The text is for the operator."""
-
-
-class RawKeyMissing(StorageError):
-    """Raw texts were requested, and no key decrypts them. The text is for the operator."""
+class DataCommandFailed(StorageError):
+    """A command on stored data cannot be carried out; the text says why, and is for the operator."""
 
 
 def export_data(
@@ -174,18 +162,18 @@ async def _revoke_user(settings: Settings, store: Store | None, owner: str) -> N
         await trio.to_thread.run_sync(ended.load_read_only)
         await ended.revoke_user(owner)
     except (OSError, ValueError) as error:
-        raise OutputUnwritable(f"the sessions of {name_of(owner)} were not ended: {error}") from error
+        raise DataCommandFailed(f"the sessions of {name_of(owner)} were not ended: {error}") from error
 
 
 def _open_text_cipher(settings: Settings) -> TextCipher:
     if not settings.raw_key and settings.raw_key_file is None:
-        raise RawKeyMissing(
+        raise DataCommandFailed(
             "raw texts need the key they were kept with: set raw_key (UNDERSTUDY_RAW_KEY) or raw_key_file"
         )
     try:
         return load_cipher(str(settings.raw_key), settings.raw_key_file)
     except (OSError, ValueError) as error:
-        raise RawKeyMissing(str(error)) from error
+        raise DataCommandFailed(str(error)) from error
 
 
 @contextmanager
@@ -213,7 +201,7 @@ async def _open_eraser(settings: Settings, tell: Callable[[str], object]) -> Asy
             writer = await system.spawn(ChildSpec("writer", lambda: StoreWriter(database)))
             store = Store(database, lambda: writer)
             if settings.on_postgresql and await store.live_nodes():
-                raise DatabaseInUse(
+                raise DataCommandFailed(
                     "a server uses the database: have it erase them, by DELETE /api/users/NAME with an operator's token"
                 )
             if settings.redis_url:
@@ -222,7 +210,7 @@ async def _open_eraser(settings: Settings, tell: Callable[[str], object]) -> Asy
                 try:
                     shelf = await open_redis_cache(system, settings.redis_url)
                 except ValueError as error:
-                    raise RedisUrlInvalid(str(error)) from error
+                    raise DataCommandFailed(str(error)) from error
                 if not shelf.link.up:
                     tell(REDIS_AWAY)
                 store.on_write = partial(drop_changed_answers, shelf)
@@ -260,7 +248,7 @@ def _open_output(output: Path | None) -> Iterator[BinaryIO]:
         sys.stdout.buffer.flush()
         return
     if output.is_dir():
-        raise OutputUnwritable(f"{output} is a folder: name a file")
+        raise DataCommandFailed(f"{output} is a folder: name a file")
     part = output.with_name(output.name + PART_SUFFIX)
     try:
         with os.fdopen(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
@@ -269,5 +257,5 @@ def _open_output(output: Path | None) -> Iterator[BinaryIO]:
     except BaseException as error:
         part.unlink(missing_ok=True)
         if isinstance(error, OSError) and not isinstance(error, StorageError):
-            raise OutputUnwritable(f"{output} cannot be written: {error.strerror}") from error
+            raise DataCommandFailed(f"{output} cannot be written: {error.strerror}") from error
         raise

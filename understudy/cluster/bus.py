@@ -131,24 +131,24 @@ class MessageBus:
 
     def send(self, node: str, item: Item) -> bool:
         """Queue an item for a node. Return False if Redis is down or the queue is full."""
-        box = self._queue_for(node)
+        queue = self._queue_for(node)
         size = _size(item)
-        if not self._link.up or box.items_bytes + size > QUEUE_BYTES:
-            box.mark_lost()
+        if not self._link.up or queue.items_bytes + size > QUEUE_BYTES:
+            queue.mark_lost()
             self._schedule_flush()
             return False
-        box.items.append(item)
-        box.items_bytes += size
+        queue.items.append(item)
+        queue.items_bytes += size
         self._schedule_flush()
         return True
 
-    def send_ephemeral(self, node: str, passing: Ephemeral) -> None:
+    def send_ephemeral(self, node: str, events: Ephemeral) -> None:
         """Queue ephemeral events for a node; dropped if Redis is down or the queue is full."""
-        box = self._queue_for(node)
-        size = _size(passing)
-        if self._link.up and box.ephemeral_bytes + size <= QUEUE_BYTES:
-            box.ephemeral.append(passing)
-            box.ephemeral_bytes += size
+        queue = self._queue_for(node)
+        size = _size(events)
+        if self._link.up and queue.ephemeral_bytes + size <= QUEUE_BYTES:
+            queue.ephemeral.append(events)
+            queue.ephemeral_bytes += size
             self._schedule_flush(self._sent_at + EPHEMERAL_DELAY_S)
 
     def broadcast(self, news: News) -> None:
@@ -229,21 +229,21 @@ class MessageBus:
                     await self._rescheduled.wait()
             self._flush_at = math.inf
             await self._link.wait_up()
-            whole = await self._flush()
+            all_sent = await self._flush()
             self._sent_at = trio.current_time()
-            await trio.sleep(BATCH_DELAY_S if whole else RETRY_S)
+            await trio.sleep(BATCH_DELAY_S if all_sent else RETRY_S)
 
     def _queue_for(self, node: str) -> _PeerQueue:
         """Return the queue of a node. The numbers of a new one start above all numbers that any node was sent."""
-        box = self._queues.get(node)
-        if box is None:
-            box = self._queues[node] = _PeerQueue(number=self._highest_number)
-        return box
+        queue = self._queues.get(node)
+        if queue is None:
+            queue = self._queues[node] = _PeerQueue(number=self._highest_number)
+        return queue
 
     def _drop_queue(self, node: str) -> None:
         """Drop the queue of a node."""
-        if (box := self._queues.pop(node, None)) is not None:
-            self._highest_number = max(self._highest_number, box.number)
+        if (queue := self._queues.pop(node, None)) is not None:
+            self._highest_number = max(self._highest_number, queue.number)
 
     def _schedule_flush(self, at: float = -math.inf) -> None:
         """Have the next batch sent at this time on trio's clock, or earlier."""
@@ -258,15 +258,15 @@ class MessageBus:
 
     async def _flush(self) -> bool:
         """Send all queued items. Return False if some could not be sent."""
-        parcels, shown, news, read = self._drain_packets(), self._drain_ephemeral(), self._drain_news(), self._unacked
+        packets, shown, news, read = self._drain_packets(), self._drain_ephemeral(), self._drain_news(), self._unacked
         self._news, self._unacked = [], {}
 
         def fill(pipe: Pipeline[bytes]) -> None:
-            for parcel in parcels:
+            for packet in packets:
                 # A node without a stream is down, or creates its stream anew and then catches up from the log.
                 pipe.xadd(
-                    redis_stream.stream_name(parcel.node),
-                    {redis_stream.FIELD: parcel.data},
+                    redis_stream.stream_name(packet.node),
+                    {redis_stream.FIELD: packet.data},
                     nomkstream=True,
                     trim_strategy=PureToken.MAXLEN,
                     trim_operator=PureToken.APPROXIMATELY,
@@ -278,34 +278,34 @@ class MessageBus:
                 pipe.xack(redis_stream.stream_name(node), redis_stream.GROUP, entries)
                 pipe.xdel(redis_stream.stream_name(node), entries)
 
-        if not (parcels or shown or news or read):
+        if not (packets or shown or news or read):
             return True
-        results: Sequence[object] = (RedisUnavailable("what takes requests to Redis was killed"),) * len(parcels)
+        results: Sequence[object] = (RedisUnavailable("what takes requests to Redis was killed"),) * len(packets)
         try:
             results = await self._link.batch(fill, timeout_s=SEND_TIMEOUT_S)
             read = {}
         except RedisUnavailable as error:
-            results = (error,) * len(parcels)
+            results = (error,) * len(packets)
         finally:  # also if this is killed: packets that may not have arrived must leave a gap
             for node, entries in read.items():
                 self.ack(node, entries)
-            whole = self._record_results(parcels, results)
-        return whole
+            all_sent = self._record_results(packets, results)
+        return all_sent
 
-    def _record_results(self, parcels: Sequence[_SealedPacket], results: Sequence[object]) -> bool:
+    def _record_results(self, packets: Sequence[_SealedPacket], results: Sequence[object]) -> bool:
         """Fail the requests of packets that were not sent. Return True if all packets were sent."""
-        whole = True
-        for parcel, result in zip(parcels, results, strict=False):
+        all_sent = True
+        for packet, result in zip(packets, results, strict=False):
             if result is None:
-                self._drop_queue(parcel.node)
-                self._fail(parcel.request_ids, RedisUnavailable("that server is gone, or has lost its post"))
+                self._drop_queue(packet.node)
+                self._fail(packet.request_ids, RedisUnavailable("that server is gone, or has lost its post"))
             elif isinstance(result, RedisUnavailable):
-                whole = False
-                self._queue_for(parcel.node).mark_lost()
-                self._fail(parcel.request_ids, result)
-        if not whole:
+                all_sent = False
+                self._queue_for(packet.node).mark_lost()
+                self._fail(packet.request_ids, result)
+        if not all_sent:
             self._schedule_flush()
-        return whole
+        return all_sent
 
     def _drain_packets(self) -> list[_SealedPacket]:
         """Empty the queues into packets for the nodes' streams, in order.
@@ -313,29 +313,29 @@ class MessageBus:
         If a node gets durable items, its ephemeral events go first in the same packet: streamed text must arrive before
         the answer that ends it.
         """
-        parcels = []
-        for node, box in self._queues.items():
-            items, refused, owing = box.items, box.unreadable, box.dirty
+        packets = []
+        for node, queue in self._queues.items():
+            items, refused, dirty = queue.items, queue.unreadable, queue.dirty
             if items:
-                items = [*box.ephemeral, *items]
-                box.ephemeral, box.ephemeral_bytes = [], 0
-            box.items, box.unreadable, box.items_bytes, box.dirty = [], [], 0, False
-            for portion in _portions(items) or ([[]] if refused or owing else []):
-                box.number += 1
-                data = encode_packet(self._node.id, box.number, portion, refused, made_at=time.time())
+                items = [*queue.ephemeral, *items]
+                queue.ephemeral, queue.ephemeral_bytes = [], 0
+            queue.items, queue.unreadable, queue.items_bytes, queue.dirty = [], [], 0, False
+            for portion in _portions(items) or ([[]] if refused or dirty else []):
+                queue.number += 1
+                data = encode_packet(self._node.id, queue.number, portion, refused, made_at=time.time())
                 sealed = self._cipher.encrypt(data, redis_stream.stream_name(node))
-                parcels.append(
+                packets.append(
                     _SealedPacket(node, sealed, [each.id for each in portion if isinstance(each, RpcRequest)])
                 )
                 refused = []
-        return parcels
+        return packets
 
     def _drain_ephemeral(self) -> list[tuple[str, bytes]]:
         """Empty the queues of ephemeral events into (channel, packet) pairs, in order."""
         shown = []
-        for node, box in self._queues.items():
-            passing, box.ephemeral, box.ephemeral_bytes = box.ephemeral, [], 0
-            for portion in _portions(passing):
+        for node, queue in self._queues.items():
+            events, queue.ephemeral, queue.ephemeral_bytes = queue.ephemeral, [], 0
+            for portion in _portions(events):
                 self._published += 1
                 data = encode_packet(self._node.id, self._published, portion, made_at=time.time())
                 shown.append(self._encrypt_for(self.ephemeral_channel(node), data))
@@ -343,12 +343,12 @@ class MessageBus:
 
     def _drain_news(self) -> list[tuple[str, bytes]]:
         """Empty the queued news into (channel, packet) pairs."""
-        told = []
+        packets = []
         for news in self._news:
             self._published += 1
             data = encode_news(self._node.id, self._published, news, made_at=time.time())
-            told.append(self._encrypt_for(self.news_channel, data))
-        return told
+            packets.append(self._encrypt_for(self.news_channel, data))
+        return packets
 
     def _encrypt_for(self, channel: str, data: bytes) -> tuple[str, bytes]:
         return channel, self._cipher.encrypt(data, channel)
@@ -357,8 +357,8 @@ class MessageBus:
 class BusSender(Actor):
     """Runs the sending loop of a bus in a task of its own."""
 
-    def __init__(self, post: MessageBus) -> None:
-        self.bus = post
+    def __init__(self, bus: MessageBus) -> None:
+        self.bus = bus
 
     async def on_start(self, context: Context) -> None:
         """Start the sending loop."""

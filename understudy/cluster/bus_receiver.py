@@ -163,20 +163,20 @@ class BusReceiver(Actor):
         self,
         link: RedisLink,
         node: Node,
-        post: MessageBus,
-        relays: ProxyTable,
-        receiver: PacketReader,
-        serve: HandleRequest,
-        hear: HandleNews,
+        bus: MessageBus,
+        proxies: ProxyTable,
+        reader: PacketReader,
+        handle_request: HandleRequest,
+        handle_news: HandleNews,
         listening: trio.Event,
     ) -> None:
         self.link = link
         self.node = node
-        self.bus = post
-        self.proxies = relays
-        self.reader = receiver
-        self.handle_request = serve
-        self.handle_news = hear
+        self.bus = bus
+        self.proxies = proxies
+        self.reader = reader
+        self.handle_request = handle_request
+        self.handle_news = handle_news
         self.listening = listening
         self.news_at_work = 0
         self.at_work: set[bytes] = set()  # entries whose requests are being handled
@@ -268,8 +268,8 @@ class BusReceiver(Actor):
             case RpcReply():
                 self.bus.accept_reply(item)
             case Events(thread=thread) | Ephemeral(thread=thread) | ForwardingEnded(thread=thread):
-                if (relay := self.proxies.find(thread, sender)) is not None:
-                    relay.try_tell(item)
+                if (proxy := self.proxies.find(thread, sender)) is not None:
+                    proxy.try_tell(item)
 
     async def _handle_requests(self, name: str, entry: bytes, requests: list[tuple[str, RpcRequest]]) -> None:
         try:

@@ -27,10 +27,10 @@ from understudy.cluster.rpc_server import RpcServer
 from understudy.storage.redis import RedisLink
 from understudy.storage.redis_cipher import Cipher
 
-RESTING: Final = Backoff(min_s=0.05, max_s=30.0)
+BACKOFF: Final = Backoff(min_s=0.05, max_s=30.0)
 READY_S: Final = 1.0
-MANY: Final = 10_000
-"""Restarts in 5 s before the supervisor of the forwarders gives up: so many that one never stops the others."""
+MAX_RESTARTS: Final = 10_000
+"""Restarts in 5 s before the supervisor of the forwarders gives up: one forwarder never stops the others."""
 
 
 @define(eq=False)
@@ -71,17 +71,19 @@ class Cluster:
             await self.listening.wait()
 
     def children(
-        self, services: Services, desk: CommandDispatcher, forwarders: Callable[[], ActorRef]
+        self, services: Services, dispatcher: CommandDispatcher, forwarders: Callable[[], ActorRef]
     ) -> list[ChildSpec]:
         """Return the actors, in start order; `forwarders` returns the ref of the supervisor that is one of them."""
         self.services = services
-        rpc = RpcServer(desk.registry, self.bus, forwarders)
+        rpc = RpcServer(dispatcher.registry, self.bus, forwarders)
         parts = (self.link, self.node, self.bus, self.proxies, self.reader)
-        receiver = partial(BusReceiver, *parts, rpc.handle, desk.apply_news, self.listening)
+        receiver = partial(BusReceiver, *parts, rpc.handle, dispatcher.apply_news, self.listening)
         peers = partial(PeerMonitor, services.store, *parts, rpc.handle)
         return [
             self.bus.sender_spec(),
-            ChildSpec("forwarders", partial(Supervisor, (), intensity=MANY, stop_together=True), backoff=RESTING),
-            ChildSpec("receiver", receiver, backoff=RESTING),
-            ChildSpec("peers", peers, backoff=RESTING),
+            ChildSpec(
+                "forwarders", partial(Supervisor, (), intensity=MAX_RESTARTS, stop_together=True), backoff=BACKOFF
+            ),
+            ChildSpec("receiver", receiver, backoff=BACKOFF),
+            ChildSpec("peers", peers, backoff=BACKOFF),
         ]

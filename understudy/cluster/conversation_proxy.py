@@ -51,7 +51,7 @@ REPLY_TIMEOUT_S: Final = 9.0
 """Timeout of a forwarded command; shorter than the timeout of its local caller."""
 SUBSCRIBE_TIMEOUT_S: Final = 2.0
 RENEW_S: Final = 10.0
-"""Interval at which the subscription is renewed; the owning node drops one that is not (`forwarder.LEASE_S`)."""
+"""Interval at which the subscription is renewed, a third of its lease (`rpc_server.LEASE_S`)."""
 POLL_S: Final = 1.0
 """Interval of reads of the log while the owning node does not answer."""
 HOLD_S: Final = 0.5
@@ -337,8 +337,8 @@ class ConversationProxy(Actor):
                 if answer != ask.run_id or outbox not in self.followers:  # repeated, or not subscribed
                     await self._publish_acceptance(outbox, ask.message, str(answer), context)
             case chat.RateAnswer(outbox=outbox) if outbox is not None and outbox not in self.followers:
-                told = FeedbackGiven(ask.answer.id, ask.rating)
-                outbox.try_tell(Reply(wrap_about_answer(ask.answer, told, now=self.services.clock())))
+                event = FeedbackGiven(ask.answer.id, ask.rating)
+                outbox.try_tell(Reply(wrap_about_answer(ask.answer, event, now=self.services.clock())))
 
     async def _publish_acceptance(
         self, outbox: ActorRef, message: Message | None, run_id: str, context: Context
@@ -375,8 +375,8 @@ class ConversationProxy(Actor):
             return
         self.followers.subscribe(ask.outbox, head, context, after=min(ask.after, head))
         if ask.after > head:
-            told = Envelope(Resync(head), self.services.clock(), thread_id=self.thread_id, message=RESYNC)
-            ask.outbox.try_tell(Reply(told))
+            event = Envelope(Resync(head), self.services.clock(), thread_id=self.thread_id, message=RESYNC)
+            ask.outbox.try_tell(Reply(event))
         ask.reply(None)
 
     # stopping

@@ -48,18 +48,18 @@ class PeerMonitor(Actor):
         store: Store,
         link: RedisLink,
         node: Node,
-        post: MessageBus,
-        relays: ProxyTable,
-        receiver: PacketReader,
-        serve: Callable[[str, RpcRequest], Awaitable[None]],
+        bus: MessageBus,
+        proxies: ProxyTable,
+        reader: PacketReader,
+        handle_request: Callable[[str, RpcRequest], Awaitable[None]],
     ) -> None:
         self.store = store
         self.link = link
         self.node = node
-        self.bus = post
-        self.proxies = relays
-        self.reader = receiver
-        self.handle_request = serve
+        self.bus = bus
+        self.proxies = proxies
+        self.reader = reader
+        self.handle_request = handle_request
         self.alive: frozenset[str] = frozenset()
         self.scanned_at = -SCAN_EVERY_S
 

@@ -80,11 +80,11 @@ class EventForwarder(Actor):
 
     mailbox = MailboxSpec(capacity=8192, overflow=Overflow.DROP_OLDEST)
 
-    def __init__(self, thread: str, node: str, conversation: ActorRef, post: MessageBus) -> None:
+    def __init__(self, thread: str, node: str, conversation: ActorRef, bus: MessageBus) -> None:
         self.thread = thread
         self.node = node
         self.conversation = conversation
-        self.bus = post
+        self.bus = bus
         self.last_seq = 0
         self.buffered: list[Envelope] = []
 
@@ -125,23 +125,23 @@ class EventForwarder(Actor):
         self._flush()
 
     def _flush(self) -> None:
-        bag, self.buffered = self.buffered, []
+        envelopes, self.buffered = self.buffered, []
         numbered: list[Envelope] = []
-        passing: list[Envelope] = []
-        for envelope in bag:
+        ephemeral: list[Envelope] = []
+        for envelope in envelopes:
             if envelope.seq is None:
                 self._send_numbered(numbered)
                 numbered = []
-                passing.append(envelope)
+                ephemeral.append(envelope)
             else:
-                self._send_ephemeral(passing)
-                passing = []
+                self._send_ephemeral(ephemeral)
+                ephemeral = []
                 if numbered and envelope.seq != (numbered[-1].seq or 0) + 1:  # the mailbox overflowed
                     self._send_numbered(numbered)
                     numbered = []
                 numbered.append(envelope)
         self._send_numbered(numbered)
-        self._send_ephemeral(passing)
+        self._send_ephemeral(ephemeral)
 
     def _send_numbered(self, envelopes: list[Envelope]) -> None:
         if envelopes:

@@ -1,4 +1,4 @@
-"""`understudy chat` against a real server: through pipes, and in a pseudo-terminal as a person sits at one."""
+"""`understudy chat` against a real server: through pipes, and in a pseudo-terminal."""
 
 import io
 import os
@@ -35,7 +35,7 @@ BOLD = "\x1b[1;36m"
 
 @define
 class House:
-    """A server that can be stopped and started again at the same place with the same data."""
+    """A server that can be stopped and started again at the same address with the same data."""
 
     settings: Settings
     agents: tuple[Agent, ...]
@@ -44,7 +44,6 @@ class House:
     _over: trio.CancelScope = field(init=False)
 
     async def start(self) -> None:
-        """Serve."""
         self._over = trio.CancelScope()
         self.running = await self.nursery.start(self._serve)
 
@@ -53,7 +52,7 @@ class House:
             await serve_app(self.settings, self.agents, task_status=task_status)
 
     async def stop(self) -> None:
-        """Stop as on SIGTERM; its port is free then."""
+        """Stop as on SIGTERM; the port is free afterwards."""
         await self.running.stop()
         self._over.cancel()
 
@@ -78,19 +77,18 @@ async def serve(tmp_path: Path, nursery: trio.Nursery) -> AsyncIterator[Callable
 
 
 class Heard(io.StringIO):
-    """What was written, and waiting for it."""
+    """Collects written text; tests wait for it."""
 
     def __init__(self) -> None:
         super().__init__()
         self.more = trio.Event()
 
     def write(self, text: str) -> int:
-        """Take it in."""
         self.more.set()
         return super().write(text)
 
     async def until(self, text: str) -> None:
-        """Wait for a text; a test that waits too long fails and shows what was written."""
+        """Wait for a text. On a timeout, fail and show what was written."""
         with trio.move_on_after(WAIT_S):
             while text not in self.getvalue():
                 self.more = trio.Event()
@@ -109,7 +107,6 @@ class Sitter:
     refused: str = ""
 
     def type(self, *lines: str) -> None:
-        """Enter lines."""
         os.write(self.pen, "".join(f"{line}\n" for line in lines).encode())
 
 
@@ -117,7 +114,7 @@ class Sitter:
 async def sitting(
     address: str, *, token: str | None = None, agent: str = "guide", interactive: bool = False
 ) -> AsyncIterator[Sitter]:
-    """A client in this process whose input is a pipe; it is waited for at the end of the block."""
+    """A client in this process whose input is a pipe; it has ended at the end of the block."""
     source, pen = os.pipe()
     sitter = Sitter(pen)
     consoles = [Console(file=each, force_terminal=False, width=100) for each in (sitter.answers, sitter.notes)]
@@ -140,14 +137,14 @@ async def sitting(
 
 
 async def asked(address: str, *lines: str, **options: Any) -> Sitter:
-    """The sitter, after these lines were read to their end."""
+    """Return the sitter after these lines were processed to their end."""
     async with sitting(address, **options) as sitter:
         sitter.type(*lines)
     return sitter
 
 
 async def test_a_question_through_a_pipe_is_answered(serve: Any) -> None:
-    """The answer alone is on the output, the work beside it; 0 at the end."""
+    """Standard output has the answer alone, standard error the steps; the exit code is 0."""
     house = await serve()
     sitter = await asked(house.running.address, "What is 17 * 23?")
     assert sitter.code == 0
@@ -158,7 +155,7 @@ async def test_a_question_through_a_pipe_is_answered(serve: Any) -> None:
 
 
 async def test_lines_of_a_pipe_are_asked_one_after_the_other(serve: Any) -> None:
-    """In one conversation; empty ones are left out, the last needs no end."""
+    """In one conversation; empty lines are skipped, and the last needs no newline."""
     house = await serve()
     async with sitting(house.running.address) as sitter:
         os.write(sitter.pen, b"What is 1+1?\n\n  \r\nWhat is 2+2?")
@@ -167,7 +164,7 @@ async def test_lines_of_a_pipe_are_asked_one_after_the_other(serve: Any) -> None
 
 
 async def test_the_work_is_shown(serve: Any) -> None:
-    """Thinking, tools that go well and badly, a handoff."""
+    """Thinking, successful and failed tools, a handoff."""
     first = Agent("first", model=Script(Hand("second")), colleagues=("second",))
     turns = Call([("echo", {"text": "x"})]), Call([("refuse", {})]), Say("Here you are.")
     house = await serve(first, scripted(*turns, name="second"))
@@ -181,7 +178,7 @@ async def test_the_work_is_shown(serve: Any) -> None:
 
 
 async def test_what_was_taken_out_is_told(serve: Any) -> None:
-    """By kind and number, for the message and for the answer."""
+    """Redactions are shown by kind and number, for the message and for the answer."""
     key = "sk-proj-" + "a1B2c3D4e5F6" * 4
     house = await serve(scripted(Say(f"It was {key} then.")))
     sitter = await asked(house.running.address, f"My key is {key}.", agent="script")
@@ -210,7 +207,7 @@ async def test_a_run_ends_with_the_server_s_limit(serve: Any) -> None:
 
 @pytest.mark.slow
 async def test_a_message_that_comes_too_soon_is_sent_again(serve: Any) -> None:
-    """The refusal is shown, and that it is no end; every line is answered, in order."""
+    """The refusal is shown as temporary; every line is answered, in order."""
     house = await serve(limits=Limits(messages_per_minute=40))
     sitter = await asked(house.running.address, *["What is 1+1?"] * 40, "What is 2+2?", "What is 3+3?")
     assert [line[-3:] for line in sitter.answers.getvalue().splitlines()] == ["= 2"] * 40 + ["= 4", "= 6"]
@@ -236,7 +233,7 @@ async def test_commands(serve: Any) -> None:
 
 
 async def test_new_begins_another_thread(serve: Any) -> None:
-    """The server has two then, of one user."""
+    """The user has two threads on the server then."""
     house = await serve(secret=SECRET)
     token = open_tokens(house.settings).issue("ada", "s", ttl_s=600)
     sitter = await asked(house.running.address, "What is 1+1?", "/new", "What is 2+2?", token=token)
@@ -246,7 +243,7 @@ async def test_new_begins_another_thread(serve: Any) -> None:
 
 
 async def test_no_answer_can_move_the_cursor(serve: Any) -> None:
-    """Control characters are made visible, markup is text, in the answer and in what a tool says."""
+    """Control characters are made visible and markup is text, in answers and in tools' output."""
     nasty = "\x1b[2J[red]x[/red]\x07\u202eevil\x9b31m\rguide> "
     turns = Call([("echo", {"text": nasty})]), Say(nasty)
     house = await serve(scripted(*turns))
@@ -264,7 +261,7 @@ async def test_no_answer_can_move_the_cursor(serve: Any) -> None:
     ],
 )
 async def test_a_refusal_is_a_sentence(serve: Any, options: dict[str, str], words: str) -> None:
-    """Before anything is asked."""
+    """The chat ends before the first question."""
     house = await serve()
     sitter = await asked(house.running.address, "hi", **options)
     assert words in sitter.refused
@@ -289,7 +286,7 @@ def test_what_is_no_address(url: str) -> None:
     ],
 )
 def test_addresses(url: str, socket: str) -> None:
-    """With or without a scheme, that of the page or that of the socket."""
+    """With or without a scheme, of the page or of the socket."""
     assert ServerAddress.parse(url).socket == socket
 
 
@@ -319,7 +316,7 @@ async def test_lines_typed_while_the_server_is_gone_are_sent_once(serve: Any) ->
 
 @pytest.mark.slow
 async def test_an_answer_goes_on_after_a_restart(serve: Any) -> None:
-    """A run that the server's end cut off says the rest here too, after the return."""
+    """A run that the server's stop interrupted shows its remaining text after the reconnect."""
     gate = Gate(open_after=1)
     house = await serve(scripted(Say("one two three", gate)))
     async with sitting(house.running.address, agent="script", interactive=True) as sitter:
@@ -335,7 +332,7 @@ async def test_an_answer_goes_on_after_a_restart(serve: Any) -> None:
 
 @pytest.mark.slow
 async def test_a_session_is_renewed_before_it_ends(serve: Any) -> None:
-    """A token of two seconds is replaced while it is good, and the later one is used."""
+    """A token of two seconds is replaced while it is valid, and the later one is used."""
     house = await serve(secret=SECRET)
     token = open_tokens(house.settings).issue("ada", "s", ttl_s=2)
     async with sitting(house.running.address, token=token, interactive=True) as sitter:
@@ -380,17 +377,17 @@ async def test_a_tool_that_needs_consent_asks_for_it(serve: Any, line: str, stat
 
 @pytest.mark.slow
 async def test_where_nobody_can_be_asked_the_answer_is_no(serve: Any) -> None:
-    """A pipe does not wait for five minutes; the agent goes on without."""
+    """With a pipe the approval is denied at once instead of after five minutes, and the agent goes on."""
     house = await serve(scripted(Call([("send_mail", MAIL)]), Say("Without it, then.")))
     sitter = await asked(house.running.address, "go", agent="script")
-    assert "not allowed, as nobody can be asked" in sitter.notes.getvalue()
+    assert "not allowed, as there is no terminal to ask on" in sitter.notes.getvalue()
     assert "✗ send_mail" in sitter.notes.getvalue()
     assert sitter.answers.getvalue() == "Without it, then. \n"
 
 
 @pytest.mark.slow
 async def test_a_question_that_is_decided_elsewhere_is_asked_no_more(serve: Any) -> None:
-    """By another window of the same user; the next line is a message again."""
+    """Another window of the user decides the approval; the next line is a message again."""
     house = await serve(scripted(Call([("send_mail", MAIL)]), Say("That was it.")), secret=SECRET)
     token = open_tokens(house.settings).issue("ada", "s", ttl_s=600)
     async with sitting(house.running.address, token=token, agent="script", interactive=True) as sitter:
@@ -418,7 +415,7 @@ async def test_a_question_that_is_decided_elsewhere_is_asked_no_more(serve: Any)
 
 
 def shown(*pieces: str, width: int = 40) -> str:
-    """How a terminal of this width gets an answer that comes in these pieces."""
+    """Return what a terminal of this width shows of an answer that comes in these pieces."""
     out = io.StringIO()
     console = Console(file=out, force_terminal=True, color_system=None, width=width)
     screen = ChatConsole(console, console)
@@ -445,7 +442,7 @@ def test_no_character_reaches_the_terminal_that_could_move_its_cursor(character:
 
 
 def test_markup_is_text() -> None:
-    """Brackets in notes and answers stand for themselves."""
+    """Brackets in notes and answers are printed unchanged."""
     out = io.StringIO()
     console = Console(file=out, force_terminal=True, color_system=None, width=80)
     ChatConsole(console, console).note(one_line("[red]x[/red] [link=file:///x]y[/link]"))
@@ -469,11 +466,10 @@ class Terminal:
     seen: str = ""
 
     def type(self, text: str) -> None:
-        """Press keys."""
         os.write(self.master, text.encode())
 
     async def until(self, text: str) -> str:
-        """Read up to the end of a text, and forget all that; gives what came before the text."""
+        """Wait for a text. On a timeout, fail and show what was written."""
         with trio.fail_after(WAIT_S):
             while text not in self.seen:
                 await trio.lowlevel.wait_readable(self.master)
@@ -487,7 +483,7 @@ class Terminal:
         return before
 
     async def ended(self) -> int:
-        """Its exit code."""
+        """Return the exit code."""
         with trio.fail_after(WAIT_S):
             return await self.process.wait()
 
@@ -524,7 +520,7 @@ def _controlled_by(slave: int) -> None:
 
 @pytest.mark.slow
 async def test_a_sitting_at_a_terminal(serve: Any) -> None:
-    """A prompt, the work, the answer, indented; the next prompt; Ctrl-D leaves."""
+    """A prompt, the steps, the answer, indented; the next prompt; Ctrl-D leaves."""
     house = await serve()
     async with terminal(house.running.address) as screen:
         await screen.until("guide> ")
@@ -539,7 +535,7 @@ async def test_a_sitting_at_a_terminal(serve: Any) -> None:
 
 @pytest.mark.slow
 async def test_ctrl_c_stops_the_answer_and_then_leaves(serve: Any) -> None:
-    """The first while something runs cancels it; one at the prompt ends the sitting."""
+    """The first cancels a running answer; one at the prompt ends the chat."""
     gate = Gate(open_after=2)
     house = await serve(scripted(Say("one two three four", gate)))
     async with terminal(house.running.address, "--agent", "script") as screen:
@@ -556,7 +552,7 @@ async def test_ctrl_c_stops_the_answer_and_then_leaves(serve: Any) -> None:
 
 @pytest.mark.slow
 async def test_an_answer_cannot_fake_the_prompt(serve: Any) -> None:
-    """No line of it begins where the prompt does, also where it is wrapped, and none has the prompt's colour."""
+    """No line of an answer, wrapped or not, starts in the prompt's column or has its colour."""
     house = await serve(scripted(Say("script> \n" + "script> " * 30)))
     async with terminal(house.running.address, "--agent", "script") as screen:
         await screen.until(f"{BOLD}script> ")
@@ -573,7 +569,7 @@ async def test_an_answer_cannot_fake_the_prompt(serve: Any) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("place", ["nowhere", "elsewhere"])
 async def test_a_process_that_reaches_no_server_says_so(place: str) -> None:
-    """One sentence on the error stream, exit code 1."""
+    """One sentence on standard error, exit code 1."""
     listener = (await trio.open_tcp_listeners(0, host="127.0.0.1"))[0]
     port = listener.socket.getsockname()[1]
 
@@ -602,7 +598,8 @@ async def test_a_process_that_reaches_no_server_says_so(place: str) -> None:
 
 @pytest.mark.slow
 async def test_a_pipe_through_the_process(serve: Any) -> None:
-    """`echo … | understudy chat`: the answer, no control sequence even where colours are forced, exit code 0."""
+    """`echo … | understudy chat` prints the answer without control sequences even if colours are forced; the exit
+    code is 0."""
     house = await serve()
     command = [sys.executable, "-m", "understudy", "chat", "--url", house.running.address]
     run = partial(trio.run_process, command, stdin=b"What is 2+2?\n", env=os.environ | {"FORCE_COLOR": "1"})

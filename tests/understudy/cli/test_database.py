@@ -1,4 +1,4 @@
-"""What an operator does from a shell: migrate, back up beside a running server, restore; and what can go wrong."""
+"""An operator migrates, backs up beside a running server, and restores from a shell; and the errors of each."""
 
 import contextlib
 import hashlib
@@ -33,7 +33,7 @@ def understudy(*arguments: str | Path, **environment: str) -> Result:
 
 
 def add_file(folder: Path, name: str, content: bytes, owner: str = "ann") -> None:
-    """An upload, with its row."""
+    """Store an upload with its row."""
     (folder / "files").mkdir(exist_ok=True)
     (folder / "files" / name).write_bytes(content)
     with sqlite3.connect(folder / FILE_NAME) as connection:
@@ -76,7 +76,7 @@ async def test_a_backup_of_a_running_server_goes_on_elsewhere(tmp_path: Path) ->
 
 
 def backup_of(tmp_path: Path, secret: dict[str, str]) -> Any:
-    """Back the server's folder up, in a thread."""
+    """Back up the server's folder, in a thread."""
     return lambda: understudy("backup", tmp_path / "saved", "--data-dir", tmp_path / "data", **secret)
 
 
@@ -138,7 +138,7 @@ def test_files_come_along(folder: Path, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("how", ["missing", "changed"])
 def test_a_damaged_upload_is_named(folder: Path, tmp_path: Path, how: str) -> None:
-    """The backup has all the rest; the exit code says that something is wrong."""
+    """The backup has all other files; the exit code is 1."""
     path = folder / "files" / ("a" * 32)
     path.unlink() if how == "missing" else path.write_bytes(b"frist")
     done = understudy("backup", tmp_path / "saved", "--data-dir", folder)
@@ -148,7 +148,8 @@ def test_a_damaged_upload_is_named(folder: Path, tmp_path: Path, how: str) -> No
 
 
 def test_nothing_is_overwritten(folder: Path, tmp_path: Path) -> None:
-    """No backup over another, no restoring into a folder that has a database, none while a server uses it."""
+    """A backup is not written over another, and not restored into a folder with a database or while a server uses
+    it."""
     saved = tmp_path / "saved"
     assert understudy("backup", saved, "--data-dir", folder).exit_code == 0
     before = (saved / FILE_NAME).read_bytes()
@@ -168,7 +169,8 @@ def test_nothing_is_overwritten(folder: Path, tmp_path: Path) -> None:
 
 
 def test_what_is_no_backup_is_not_restored(folder: Path, tmp_path: Path) -> None:
-    """An empty folder, another program's file, a damaged one, a newer one: each said, and nothing is left behind."""
+    """An empty folder, another program's file, a damaged and a newer database: each is refused with a reason, and
+    no file is left behind."""
     (tmp_path / "empty").mkdir()
     (tmp_path / "text").mkdir()
     (tmp_path / "text" / FILE_NAME).write_text("not a database at all, but long enough to be looked at" * 20)
@@ -185,8 +187,8 @@ def test_what_is_no_backup_is_not_restored(folder: Path, tmp_path: Path) -> None
 
 
 def test_a_backup_is_not_put_beside_the_log_of_another_database(folder: Path, tmp_path: Path) -> None:
-    """A server was killed, and its database moved away: SQLite would put what stands in the log into the backup. Nor is
-    an empty database begun there, which would cost that log."""
+    """A server was killed, and its database was moved away: SQLite would apply the remaining log to the backup. An
+    empty database is not created there either, because that would delete the log."""
     assert understudy("backup", tmp_path / "saved", "--data-dir", folder).exit_code == 0
     script = (
         "import os, sqlite3, sys; c = sqlite3.connect(sys.argv[1], isolation_level=None); "
@@ -223,7 +225,7 @@ def test_what_was_cut_off_is_begun_anew_or_named(folder: Path, tmp_path: Path) -
 
 
 def test_a_backup_that_cannot_be_written_leaves_nothing(folder: Path, tmp_path: Path) -> None:
-    """A file where its folder would be; a disk that is full in the middle."""
+    """A file stands in place of its folder; the disk fills up in the middle."""
     (tmp_path / "saved").write_text("")
     with pytest.raises(BackupError, match="is there already"):
         back_up(folder, folder / "files", tmp_path / "saved")
@@ -249,7 +251,7 @@ def test_a_folder_without_a_database_has_no_backup(tmp_path: Path) -> None:
 
 
 def test_migrate_says_from_where_to_where(tmp_path: Path) -> None:
-    """Nothing, then there; while a server uses it, that."""
+    """A missing database, a current one, and one that a server uses."""
     assert f"schema {schema.HEAD} now; it had none" in understudy("migrate", "--data-dir", tmp_path / "data").stdout
     assert "already" in understudy("migrate", "--data-dir", tmp_path / "data").stdout
     running = open_database(tmp_path / "data")
@@ -259,7 +261,7 @@ def test_migrate_says_from_where_to_where(tmp_path: Path) -> None:
 
 
 def test_postgresql_is_migrated_and_has_backups_of_its_own(postgres: Postgres, tmp_path: Path) -> None:
-    """`backup` says which."""
+    """`backup` names the programs that copy it."""
     address = {"UNDERSTUDY_DATABASE_URL": postgres.create()}
     assert "it had none" in understudy("migrate", "--data-dir", tmp_path, **address).stdout
     assert "already" in understudy("migrate", "--data-dir", tmp_path, **address).stdout

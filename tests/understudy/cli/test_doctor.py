@@ -1,4 +1,4 @@
-"""What `understudy doctor` finds, on folders, ports and clocks that are really so."""
+"""`understudy doctor`, on real folders, ports and clocks."""
 
 import http.server
 import os
@@ -32,7 +32,7 @@ Look = Callable[[], dict[str, CheckResult]]
 
 @pytest.fixture
 def found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Look:
-    """Look around in an empty working folder; gives the findings by what they are about."""
+    """Run the checks in an empty working folder; return the results by name."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("UNDERSTUDY_PORT", "0")
     return lambda: {finding.name: finding for finding in run_checks()}
@@ -40,7 +40,7 @@ def found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Look:
 
 @contextmanager
 def listening(handler: type[http.server.BaseHTTPRequestHandler]) -> Iterator[int]:
-    """A web server that is none of ours; gives its port."""
+    """A web server that is not understudy; return its port."""
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
         thread = threading.Thread(target=server.serve_forever)
         thread.start()
@@ -52,20 +52,19 @@ def listening(handler: type[http.server.BaseHTTPRequestHandler]) -> Iterator[int
 
 
 class Stranger(http.server.BaseHTTPRequestHandler):
-    """Answers everything with the same page."""
+    """Answers every request with the same page."""
 
     def do_GET(self) -> None:
-        """Answer."""
         self.send_response(200)
         self.end_headers()
         self.wfile.write(b"<h1>hello</h1>")
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the library's name
-        """Say nothing."""
+        pass
 
 
 def test_a_fresh_folder_needs_no_mending_and_stays_as_it_was(found: Look, tmp_path: Path) -> None:
-    """Nothing is made: that is the server's own to do."""
+    """The doctor creates nothing."""
     findings = found()
     assert {each.state for each in findings.values()} == {"ok", "note"}
     assert "defaults" in findings["settings"].text
@@ -77,7 +76,7 @@ def test_a_fresh_folder_needs_no_mending_and_stays_as_it_was(found: Look, tmp_pa
 
 
 def test_processes_that_nothing_confines_are_pointed_out(found: Look, monkeypatch: pytest.MonkeyPatch) -> None:
-    """On a kernel without Landlock and seccomp; the server works there all the same."""
+    """The kernel lacks Landlock and seccomp; the server works there."""
 
     async def nothing() -> ConfinementReport:
         return ConfinementReport()
@@ -89,13 +88,13 @@ def test_processes_that_nothing_confines_are_pointed_out(found: Look, monkeypatc
 
 
 def test_the_settings_file_that_is_read_is_named(found: Look, tmp_path: Path) -> None:
-    """With its whole path."""
+    """With its absolute path."""
     (tmp_path / "understudy.toml").write_text("[understudy]\nport = 0\n")
     assert found()["settings"] == CheckResult("settings", "ok", str(tmp_path / "understudy.toml"))
 
 
 def test_wrong_settings_are_the_last_finding(found: Look, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nothing else makes sense then; the text is that of the settings."""
+    """No other check runs then; the text is that of the settings."""
     monkeypatch.setenv("UNDERSTUDY_PORT", "[many]")
     findings = found()
     assert list(findings) == ["Python", "settings"]
@@ -106,7 +105,7 @@ def test_wrong_settings_are_the_last_finding(found: Look, monkeypatch: pytest.Mo
 
 
 def test_text_with_brackets_is_shown_whole(found: Look, monkeypatch: pytest.MonkeyPatch) -> None:
-    """No part of a sentence is taken for markup, and the exit code says that something is to be mended."""
+    """No part of a sentence is treated as markup, and the exit code is 1."""
     monkeypatch.setenv("UNDERSTUDY_MODEL", "[bold]x[/]")
     out = StringIO()
     assert run_doctor(None, Console(file=out, width=200)) == 1
@@ -127,14 +126,14 @@ def test_a_file_in_the_place_of_the_data_folder(found: Look, tmp_path: Path) -> 
 
 
 def test_a_full_disk(found: Look, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Less than is asked for is to be mended: here more is asked for than there is."""
+    """The required space is set above the free space."""
     assert found()["disk space"].state == "ok"
     monkeypatch.setattr(doctor, "MIN_FREE_BYTES", shutil.disk_usage("/").total * 1000)
     assert found()["disk space"].state == "mend"
 
 
 def test_a_damaged_database_and_an_open_secret(found: Look, tmp_path: Path) -> None:
-    """Each is found where it is, with what to do."""
+    """Each is reported with its place and a remedy."""
     (tmp_path / "data").mkdir()
     (tmp_path / "data" / "understudy.db").write_bytes(b"no database " * 100)
     (tmp_path / "data" / "secret").write_text("s" * 40)
@@ -170,7 +169,7 @@ def test_a_database_that_takes_no_writes(found: Look, postgres: Postgres, monkey
 
 
 def test_the_clock_of_a_database_and_its_room(found: Look, postgres: Postgres, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A clock that is elsewhere is worth a note; a server that takes no node more is to be mended."""
+    """A differing clock gives a note; a server without room for another node must be fixed."""
     monkeypatch.setenv("UNDERSTUDY_DATABASE_URL", postgres.create())
     findings = found()
     assert findings["database clock"].state == "ok"
@@ -200,7 +199,7 @@ def test_a_redis(found: Look, postgres: Postgres, own_redis: Redis, monkeypatch:
 
 
 def test_a_clock_that_went_back(found: Look, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Data from the future, and a clock from before this program."""
+    """Data is from the future, and the clock is older than this program."""
     assert found()["clock"].state == "ok"
     (tmp_path / "data").mkdir()
     secret = tmp_path / "data" / "secret"
@@ -212,7 +211,7 @@ def test_a_clock_that_went_back(found: Look, tmp_path: Path, monkeypatch: pytest
 
 
 def test_a_port_taken_by_somebody_else(found: Look, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A web server that is not ours, and one that says nothing at all."""
+    """By a web server that is not ours, and by a program that sends nothing."""
     monkeypatch.setattr(doctor, "ANSWER_S", 0.1)
     with listening(Stranger) as port:
         monkeypatch.setenv("UNDERSTUDY_PORT", str(port))
@@ -254,7 +253,7 @@ async def test_a_server_that_runs_already(
     [("offline", "", "note"), ("openai:x", "", "mend"), ("openai:x", "k", "ok"), ("openai:", "k", "mend")],
 )
 def test_models(found: Look, monkeypatch: pytest.MonkeyPatch, model: str, key: str, state: str) -> None:
-    """A model needs its key, and must be one there is."""
+    """A model needs its key, and must exist."""
     monkeypatch.setenv("UNDERSTUDY_MODEL", model)
     monkeypatch.setenv("OPENAI_API_KEY", key)
     assert found()["model"].state == state
@@ -272,7 +271,7 @@ def test_the_keys_of_a_provider(found: Look, tmp_path: Path, monkeypatch: pytest
     path.write_bytes(key_set(published(ec_key(), "e"), {"kty": "oct"}))
     assert found()["identity provider"].text.startswith("1 keys, 1 of no use here")
     assert found()["identity provider"].state == "ok"
-    assert "nobody gets a session" in found()["secret"].text
+    assert "there are no anonymous sessions" in found()["secret"].text
     monkeypatch.setenv("UNDERSTUDY_HOST", "0.0.0.0")
     assert "only the tokens of the identity provider count" in found()["secret"].text
 

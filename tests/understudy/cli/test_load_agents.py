@@ -24,7 +24,7 @@ mixed = [one, 3]
 
 @pytest.fixture(autouse=True)
 def working_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """A working folder with modules in it; the interpreter forgets them afterwards."""
+    """A working folder with modules in it; they are removed from the interpreter afterwards."""
     for name, text in MODULES.items():
         (tmp_path / f"{name}.py").write_text(text)
     monkeypatch.chdir(tmp_path)
@@ -56,7 +56,7 @@ def test_agents_and_lists_of_them_are_found_in_the_working_folder() -> None:
     ],
 )
 def test_a_name_that_leads_nowhere_is_explained(name: str, words: list[str]) -> None:
-    """Whatever goes wrong in a user's module, it is a sentence that says where."""
+    """Every error in a user's module gives a sentence with its place."""
     with pytest.raises(CannotLoad) as caught:
         load_agents([name])
     for word in words:

@@ -1,4 +1,4 @@
-"""The command `understudy`: what it makes of its options, and its exit codes."""
+"""The command `understudy`: its options and exit codes."""
 
 import subprocess
 import sys
@@ -18,7 +18,7 @@ from understudy.storage import open_database
 
 @pytest.fixture(autouse=True)
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An empty working folder, and no variables of the outer world's."""
+    """An empty working folder, without variables of the environment."""
     monkeypatch.chdir(tmp_path)
     for name in ("UNDERSTUDY_TOKEN", "UNDERSTUDY_SECRET", "UNDERSTUDY_PORT"):
         monkeypatch.delenv(name, raising=False)
@@ -26,7 +26,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def run(*arguments: str) -> Result:
-    """Call it."""
+    """Run the command."""
     return CliRunner().invoke(main, arguments)
 
 
@@ -59,7 +59,7 @@ def test_wrong_usage_is_told_with_exit_code_2(arguments: list[str], words: str) 
 
 
 def test_wrong_settings_have_exit_code_2(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Each command that reads them says so."""
+    """For each command that reads them."""
     monkeypatch.setenv("UNDERSTUDY_PORT", "many")
     for command in (["serve"], ["token", "--user", "ada"], ["chat"]):
         result = run(*command)
@@ -93,7 +93,7 @@ def test_without_a_secret_there_is_no_token(folder: Path, monkeypatch: pytest.Mo
 
 
 def test_a_secret_that_others_may_read_is_refused(folder: Path) -> None:
-    """With what to do."""
+    """The message says how to fix it."""
     (folder / "secret").write_text("s" * 40)
     (folder / "secret").chmod(0o644)
     result = run("token", "--user", "ada", "--data-dir", ".")
@@ -130,7 +130,7 @@ LONG = "a" * 300
     ],
 )
 def test_what_the_system_refuses_is_told(folder: Path, arguments: list[str]) -> None:
-    """In a sentence, with exit code 1, and nothing is left behind."""
+    """In a sentence, with exit code 1, and no file is left behind."""
     open_database(folder / "here").close()
     before = sorted(folder.rglob("*"))
     result = run(*arguments)
@@ -161,7 +161,7 @@ def test_an_output_that_is_full_is_told(folder: Path, command: list[str]) -> Non
 
 
 def test_chat_needs_an_address(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Port 0 of the settings is none."""
+    """Port 0 of the settings is no address."""
     monkeypatch.setenv("UNDERSTUDY_PORT", "0")
     result = run("chat")
     assert result.exit_code == 2

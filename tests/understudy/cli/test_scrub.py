@@ -1,4 +1,5 @@
-"""`understudy scrub` between real pipes: nothing is lost or kept waiting, and the exit code says how it went."""
+"""`understudy scrub` between real pipes: text is lost nowhere and not delayed, and the exit code reports the
+result."""
 
 import json
 import os
@@ -26,14 +27,14 @@ WAIT_S = 60
 
 
 def scrub(given: bytes, *arguments: str, cwd: Path | None = None) -> tuple[int, bytes, str]:
-    """Exit code, output and errors of one run."""
+    """Return exit code, output and errors of one run."""
     done = subprocess.run([*COMMAND, *arguments], input=given, capture_output=True, timeout=WAIT_S, cwd=cwd)
     return done.returncode, done.stdout, done.stderr.decode()
 
 
 @contextmanager
 def running(*arguments: str) -> Iterator[subprocess.Popen[bytes]]:
-    """A run that is fed by hand; it is killed at the end if it still runs."""
+    """A run whose input is written by the test; it is killed at the end if it still runs."""
     with subprocess.Popen(
         [*COMMAND, *arguments], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE
     ) as process:
@@ -45,7 +46,7 @@ def running(*arguments: str) -> Iterator[subprocess.Popen[bytes]]:
 
 @pytest.mark.slow
 def test_the_text_goes_out_and_what_was_found_is_told_beside() -> None:
-    """Secrets give way, addresses stay and are counted, ordinary text is untouched."""
+    """Secrets are removed, addresses are left in and counted, ordinary text is unchanged."""
     text = f"a < b && c\n\x1b[31mkey\x1b[0m {SECRET}\r\nno end"
     code, out, errors = scrub(text.encode())
     assert (code, out) == (0, b"a < b && c\nkey [redacted]\r\nno end")
@@ -54,7 +55,7 @@ def test_the_text_goes_out_and_what_was_found_is_told_beside() -> None:
 
 @pytest.mark.slow
 def test_without_finds_nothing_is_said() -> None:
-    """No news is good news, and no input is no error."""
+    """Empty input is no error."""
     assert scrub("Hello, wörld\n".encode()) == (0, "Hello, wörld\n".encode(), "")
     assert scrub(b"") == (0, b"", "")
 
@@ -71,7 +72,7 @@ def test_bytes_that_are_no_utf_8_pass_as_they_are() -> None:
 
 @pytest.mark.slow
 def test_what_came_in_goes_out_before_more_comes() -> None:
-    """A finished line is not kept back for the next one."""
+    """A finished line is written before the next one is read."""
     with running() as process:
         assert process.stdin
         assert process.stdout
@@ -102,7 +103,7 @@ def test_a_reader_that_goes_away_ends_it_in_silence() -> None:
 
 @pytest.mark.slow
 def test_what_cannot_be_written_is_told() -> None:
-    """A full disk is no success."""
+    """The disk is full."""
     with open("/dev/full", "wb") as full:
         done = subprocess.run(COMMAND, input=b"text\n", stdout=full, stderr=subprocess.PIPE, timeout=WAIT_S)
     assert done.returncode == 2
@@ -118,7 +119,7 @@ main()
 
 
 def peak(source: Path, target: Path) -> int:
-    """The most memory that a run on this file had, in bytes, as the kernel saw it."""
+    """Return the peak memory of a run on this file in bytes, as the kernel measured it."""
     with source.open("rb") as given, target.open("wb") as out:
         done = subprocess.run(
             [sys.executable, "-c", MEASURED, "scrub"], stdin=given, stdout=out, stderr=subprocess.PIPE, timeout=WAIT_S
@@ -129,7 +130,7 @@ def peak(source: Path, target: Path) -> int:
 
 @pytest.mark.slow
 def test_ten_megabytes_on_one_line_need_little_memory(tmp_path: Path) -> None:
-    """Neither a line's length nor the number of finds is kept in memory."""
+    """Memory grows neither with a line's length nor with the number of findings."""
     small, large, out = tmp_path / "small", tmp_path / "large", tmp_path / "out"
     words = f"word\x1b[0m {SECRET} ".encode() + b"and more of it, " * 600
     small.write_bytes(words * 10)
@@ -140,7 +141,7 @@ def test_ten_megabytes_on_one_line_need_little_memory(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_check_says_where_and_never_what(tmp_path: Path) -> None:
-    """File, line, column and kind, the text itself nowhere, and exit code 1."""
+    """File, line, column and kind are written, no part of the text is, and the exit code is 1."""
     (tmp_path / "a.txt").write_text(f"one\ntwo {SECRET}\n")
     (tmp_path / "b.txt").write_text("nothing here\n")
     (tmp_path / "c.txt").write_bytes(b"\xef\xbb\xbf\x00\n\n  \x1b[2J" + SECRET.encode())
@@ -160,7 +161,7 @@ def test_check_says_where_and_never_what(tmp_path: Path) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("check", [True, False])
 def test_json_is_one_object_a_find(check: bool) -> None:
-    """On the standard output where the findings are the result, else on the standard error, with nothing between."""
+    """With --check on standard output, otherwise on standard error."""
     text = f"x\n y {SECRET} \x1b[0m"
     code, out, errors = scrub(text.encode(), "--json", *(["--check"] if check else []))
     rows = [json.loads(line) for line in (out.decode() if check else errors).splitlines()]
@@ -214,7 +215,7 @@ def test_a_page_beyond_the_bound_is_refused(
     ],
 )
 def test_wrong_usage_is_a_sentence(tmp_path: Path, arguments: list[str], words: str) -> None:
-    """Exit code 2, and nothing of the text goes out."""
+    """Exit code 2, and no text is written."""
     (tmp_path / "bad.toml").write_text('[inbound]\npii = "hide"\n')
     (tmp_path / "latin.toml").write_bytes(b"# \xe4\n")
     code, out, errors = scrub(b"text", *arguments, cwd=tmp_path)
@@ -232,7 +233,7 @@ def test_a_closed_input_is_told() -> None:
 
 @pytest.mark.slow
 def test_a_policy_of_ones_own(tmp_path: Path) -> None:
-    """Its rules for the direction hold, and placeholders are the same in all files of a run."""
+    """Its rules for the direction apply, and placeholders are the same in all files of a run."""
     (tmp_path / "mine.toml").write_text(
         'preset = "off"\n[tool]\nterminal = "flag"\n[outbound]\nsecret = "tokenise"\n[inbound]\nsecret = "block"\n'
     )
@@ -251,7 +252,7 @@ def test_a_policy_of_ones_own(tmp_path: Path) -> None:
 
 
 def run_in_process(tmp_path: Path, given: bytes, policy: object = STANDARD, **options: bool) -> int:
-    """One run on a file, without a process of its own."""
+    """One run on a file, in this process."""
     path = tmp_path / "given"
     path.write_bytes(given)
     return ScrubCommand(policy, Direction.TOOL, **options).run([str(path)])  # type: ignore[arg-type]
@@ -260,7 +261,7 @@ def run_in_process(tmp_path: Path, given: bytes, policy: object = STANDARD, **op
 def test_a_detector_that_fails_is_told(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    """The standard policy lets nothing pass then."""
+    """The standard policy blocks the text."""
 
     def fails(*_: object) -> Iterator[None]:
         raise RuntimeError(SECRET)
@@ -277,7 +278,7 @@ def test_a_detector_that_fails_is_told(
 def test_ctrl_c_ends_it_in_silence(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    """With the status that a shell shows of it; 1 would mean that something was found."""
+    """The exit status is 130; 1 would mean findings."""
 
     def interrupted(*_: object) -> bytes:
         raise KeyboardInterrupt
@@ -314,7 +315,7 @@ def test_a_files_name_cannot_drive_the_terminal(tmp_path: Path, capfd: pytest.Ca
 def test_lines_and_columns_are_those_of_the_file(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], seed: int
 ) -> None:
-    """However the bytes come in, each find stands where it stands in the file, and the text is that of the whole."""
+    """However the input is cut into chunks, positions and text are those of the whole file."""
     chance = random.Random(seed)
     pieces = ["word ", "\n", "\r\n", "ä", "💖", "\x1b[1m", f" {SECRET} ", "\u200b", "x" * 300]
     text = "".join(chance.choices(pieces, k=400))
@@ -335,7 +336,7 @@ def test_lines_and_columns_are_those_of_the_file(
 
 @given(st.lists(st.text(alphabet="ab\n", max_size=8), max_size=8), st.integers(1, 20))
 def test_lines_forget_only_what_is_behind_the_window(pieces: list[str], window: int) -> None:
-    """Every place in the window is known."""
+    """Every position in the window is known."""
     lines, text = LineIndex(window), ""
     for piece in pieces:
         lines.feed(piece)
@@ -347,7 +348,8 @@ def test_lines_forget_only_what_is_behind_the_window(pieces: list[str], window: 
 
 
 def test_the_window_is_wider_than_what_a_stream_holds_back() -> None:
-    """A find is placed when it comes out; until then the stream holds at most three times a detector's reach."""
+    """A finding's position is looked up when it comes out; until then the stream holds at most three times a
+    detector's reach."""
     stream = Sanitizer().stream()
     reach = max(stage._reach for stage in (*stream._early, stream._late))
     assert CHUNK + 3 * reach < WINDOW
@@ -355,7 +357,7 @@ def test_the_window_is_wider_than_what_a_stream_holds_back() -> None:
 
 @given(st.lists(st.binary(max_size=6), max_size=6))
 def test_bytes_come_out_as_they_came_in(pieces: list[bytes]) -> None:
-    """Whatever is no UTF-8, and wherever it is cut."""
+    """Bytes that are no UTF-8, wherever the input is cut."""
     encoder = PassthroughEncoder()
     text = b"".join(pieces).decode("utf-8", "surrogateescape")
     cuts = [sum(map(len, pieces[:number])) for number in range(len(pieces) + 1)]
@@ -392,7 +394,7 @@ def test_bytes_are_not_joined_to_a_character(
 def test_only_the_first_of_two_marks_is_one(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfdbinary: pytest.CaptureFixture[bytes]
 ) -> None:
-    """However the bytes come in, a byte order mark behind the first is a hidden character."""
+    """However the input is cut, a byte order mark after the first is a hidden character."""
     read = os.read
     for size in (1, 3, 4, CHUNK):
         monkeypatch.setattr(pipe.os, "read", lambda source, _, size=size: read(source, size))
@@ -403,7 +405,7 @@ def test_only_the_first_of_two_marks_is_one(
 def test_what_is_written_in_parts_is_written_whole(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfdbinary: pytest.CaptureFixture[bytes]
 ) -> None:
-    """The system may take less at once than it is given."""
+    """A write accepts fewer bytes than it is given."""
     write = os.write
     monkeypatch.setattr(pipe.os, "write", lambda target, data: write(target, data[:7]))
     assert run_in_process(tmp_path, b"one line and another\n" * 10) == 0

@@ -1,4 +1,5 @@
-"""What an operator does with users' data from a shell, on either database, beside a running server and without one."""
+"""An operator lists, exports, erases and signs out users from a shell, on either database, with and without a
+server."""
 
 import json
 from pathlib import Path
@@ -20,7 +21,7 @@ from understudy.storage.tenancy import owner_of
 
 @pytest.fixture(params=["sqlite", "postgresql"])
 def address(request: pytest.FixtureRequest, tmp_path: Path) -> list[str]:
-    """The options that name a database with three users: two of one name in two tenants, and one without."""
+    """The options that name a database with three users: two of one name in two tenants, and one without a tenant."""
     options = ["--data-dir", str(tmp_path / "data")]
     if request.param == "sqlite":
         database: Database = open_database(tmp_path / "data")
@@ -92,7 +93,7 @@ def test_a_thread_is_exported_in_both_forms(address: list[str]) -> None:
 
 
 def test_where_there_is_nothing_nothing_is_made(tmp_path: Path) -> None:
-    """No database, no file of an export that failed."""
+    """Neither a database, nor a file for an export that failed."""
     data, output = tmp_path / "data", tmp_path / "out.json"
     for command in (["list"], ["export", "ann", "--output", str(output)], ["delete", "ann", "--yes"]):
         done = understudy("users", *command, "--data-dir", str(data))
@@ -114,7 +115,7 @@ def test_whoever_is_not_there_is_said_not_to_be(address: list[str], tmp_path: Pa
 
 
 def test_raw_texts_need_their_key(address: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """An export without them would look as if there were none."""
+    """An export without the key would look as if no raw texts were stored."""
     (tmp_path / "short").write_text("short")
     for key_file, word in ((None, "set raw_key"), ("nowhere", "cannot be read"), ("short", "too short")):
         if key_file is not None:

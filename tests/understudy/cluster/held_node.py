@@ -18,7 +18,7 @@ from understudy.storage.postgresql import connect_database
 
 
 class Talker(Actor):
-    """Appends to its thread until it is refused, and says when it is to stand down."""
+    """Appends events to its thread until a write is refused; reports OwnershipLost."""
 
     def __init__(self, store: Store, fence: Fence) -> None:
         self.store = store
@@ -26,7 +26,6 @@ class Talker(Actor):
         self.seq = 0
 
     async def on_start(self, context: Context) -> None:
-        """Begin."""
         context.ref.tell("append")
 
     async def receive(self, message: object, context: Context) -> None:
@@ -46,7 +45,6 @@ class Talker(Actor):
 
 
 async def main(address: str, lease_s: float) -> None:
-    """Serve until killed."""
     database = connect_database(address)
     children = [
         ChildSpec("writer", lambda: StoreWriter(database)),

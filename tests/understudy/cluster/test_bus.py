@@ -1,4 +1,5 @@
-"""Post between nodes over a real Redis: asked and answered, lost and noticed, taken over from the dead."""
+"""Messages between nodes over a real Redis: requests and replies, lost packets, and takeover of a dead node's
+requests."""
 
 import logging
 from collections import Counter
@@ -41,7 +42,7 @@ Serve = Callable[["House", str, RpcRequest], Awaitable[None]]
 
 
 class Standing(Actor):
-    """In a relay's place: keeps what it is told."""
+    """A stand-in for a proxy: records its messages."""
 
     def __init__(self, told: list[object]) -> None:
         self.told = told
@@ -52,7 +53,7 @@ class Standing(Actor):
 
 @define
 class Refused:
-    """Counts what is dropped, by the reason."""
+    """Counts dropped packets by reason."""
 
     reasons: Counter[str] = field(factory=Counter)
 
@@ -62,10 +63,8 @@ class Refused:
 
 @define(eq=False)
 class House:
-    """A node with its post; `asked` is what it was asked, `heard` the news, `told` what its relay was told.
-
-    `refused` counts by their reasons what it dropped.
-    """
+    """A node with its bus; `asked` are the requests it handled, `heard` the news, `told` the messages to its proxy,
+    and `refused` counts its dropped packets by reason."""
 
     link: RedisLink
     node: Node
@@ -80,21 +79,19 @@ class House:
     inbox: ActorRef | None = None
 
     async def serve(self, sender: str, request: RpcRequest) -> None:
-        """Answer with the name of what was asked."""
         self.asked.append(request)
         self.post.send(sender, RpcReply(request.id, type(request.command).__name__))
 
     async def hear(self, news: News) -> None:
-        """Keep it."""
         self.heard.append(news)
 
     async def relay(self, holder: str) -> None:
-        """Have something stand for a thread called `thread`."""
+        """Register a proxy for the thread `thread`."""
         ref = await self.system.spawn(ChildSpec("relay", lambda: Standing(self.told)))
         self.relays.add("thread", ref, holder)
 
     async def read(self, serve: Any = None) -> None:
-        """Begin to read what is sent here."""
+        """Start reading this node's stream and channels."""
         parts = (self.link, self.node, self.post, self.relays, self.receiver)
         listening = trio.Event()
         make = ChildSpec("receiver", lambda: BusReceiver(*parts, serve or self.serve, self.hear, listening))
@@ -106,7 +103,7 @@ class House:
 
 @asynccontextmanager
 async def house(redis: Redis, number: int = 9, secret: str = SECRET) -> AsyncIterator[House]:
-    """A node that reads nothing yet."""
+    """A node that does not read yet."""
     link, node, cipher = RedisLink(f"{redis.url}/{number}"), Node(), Cipher(secret)
     node.joined = True
     post, refused = MessageBus(link, node, cipher), Refused()
@@ -126,12 +123,12 @@ async def two(redis: Redis) -> AsyncIterator[tuple[House, House]]:
 
 
 async def ask(a: House, b: House, timeout_s: float = 5.0) -> Any:
-    """Have one ask the other to cancel something."""
+    """Send a cancel request from one node to the other."""
     return await a.post.ask(b.node.id, "ann", "t", command_from_message(chat.CancelRun("r1")), timeout_s=timeout_s)
 
 
 async def test_what_is_asked_is_answered_and_signed_for(redis: Redis) -> None:
-    """Many at a time, in few packets; afterwards nothing is left in the streams."""
+    """Many concurrent requests travel in few packets; afterwards the streams are empty."""
     async with two(redis) as (a, b):
         answers: list[Any] = []
 
@@ -151,7 +148,7 @@ async def test_what_is_asked_is_answered_and_signed_for(redis: Redis) -> None:
 
 
 async def test_errors_come_back_as_they_were(redis: Redis) -> None:
-    """With code and sentence."""
+    """Code and message are those of the executing node."""
     async with house(redis) as a, house(redis) as b:
 
         async def refuse(sender: str, request: RpcRequest) -> None:
@@ -167,7 +164,7 @@ async def test_errors_come_back_as_they_were(redis: Redis) -> None:
 
 
 async def test_events_reach_the_relay_and_news_everybody_else(redis: Redis) -> None:
-    """Whoever tells news does not hear them."""
+    """A node does not receive its own news."""
     async with two(redis) as (a, b):
         await b.relay(a.node.id)
         a.post.send(b.node.id, Events("thread", 1, [b"{}"]))
@@ -179,7 +176,8 @@ async def test_events_reach_the_relay_and_news_everybody_else(redis: Redis) -> N
 
 
 async def test_who_had_a_thread_before_has_nothing_to_say_of_it(redis: Redis) -> None:
-    """It was held, and does not know yet: neither its text nor its end reaches those who follow the new one."""
+    """A node that was held still sends for a thread it no longer owns: proxies to the new owner ignore its events
+    and their end."""
     async with two(redis) as (a, b), house(redis) as stale:
         await b.relay(a.node.id)
         for item in (Events("thread", 2, [b"{}"]), ForwardingEnded("thread"), Events("thread", 3, [b"{}"])):
@@ -197,8 +195,8 @@ async def test_who_had_a_thread_before_has_nothing_to_say_of_it(redis: Redis) ->
 async def test_post_goes_out_though_its_carrier_is_killed(
     redis: Redis, monkeypatch: pytest.MonkeyPatch, when: str
 ) -> None:
-    """What waits goes with the next one. Of what was on its way nobody knows: who asks is told so at once, and the
-    other node sees that something may lack."""
+    """The restarted sender sends the queue. Requests in flight fail at once, and the gap in the numbers makes the
+    receiver check its logs."""
     async with two(redis) as (a, b):
         await b.relay(a.node.id)
         reached, away = trio.Event(), True
@@ -234,7 +232,7 @@ async def test_post_goes_out_though_its_carrier_is_killed(
 
 
 async def test_a_node_that_nobody_knows_is_asked_in_vain_and_at_once(redis: Redis) -> None:
-    """It has no stream, and none is made for it."""
+    """The node has no stream, and a request creates none."""
     async with house(redis) as a, house(redis) as b:
         await a.read()
         began = trio.current_time()
@@ -246,7 +244,7 @@ async def test_a_node_that_nobody_knows_is_asked_in_vain_and_at_once(redis: Redi
 
 
 async def test_who_waits_for_a_node_that_is_gone_is_told(redis: Redis) -> None:
-    """They find out who has the thread now."""
+    """Pending requests to a dead node fail with Moved."""
     async with house(redis) as a, house(redis) as b:
 
         async def ignore(sender: str, request: RpcRequest) -> None:
@@ -260,7 +258,7 @@ async def test_who_waits_for_a_node_that_is_gone_is_told(redis: Redis) -> None:
 
 @pytest.mark.parametrize("grown", [False, True])
 async def test_an_inbox_that_was_killed_goes_on_with_what_it_had_begun(redis: Redis, grown: bool) -> None:
-    """Not with what is not there any more, as the stream had grown too long; nor does that keep it from the rest."""
+    """The restarted receiver handles unacknowledged entries, and skips those that were trimmed from the stream."""
     async with house(redis) as a, house(redis) as b:
         started: list[RpcRequest] = []
 
@@ -284,7 +282,7 @@ async def test_an_inbox_that_was_killed_goes_on_with_what_it_had_begun(redis: Re
 
 
 async def test_nobody_waits_for_ever(redis: Redis) -> None:
-    """A node that is there and does not answer."""
+    """A node that is alive does not answer: the request times out."""
     async with house(redis) as a, house(redis) as b:
 
         async def ignore(sender: str, request: RpcRequest) -> None:
@@ -298,7 +296,7 @@ async def test_nobody_waits_for_ever(redis: Redis) -> None:
 
 
 async def test_a_node_of_another_release_refuses_politely(redis: Redis, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whoever asked is told at once; its events are read from the log, as if they had been lost."""
+    """The asking node's requests fail at once; events it cannot decode are read from the log, as lost ones are."""
     async with two(redis) as (a, b):
         real = codec.encode_packet
 
@@ -318,7 +316,7 @@ async def test_a_node_of_another_release_refuses_politely(redis: Redis, monkeypa
 
 @pytest.mark.slow
 async def test_what_is_lost_on_the_way_is_noticed(own_redis: Redis) -> None:
-    """By the number of the next packet, or as the stream is made again: relays look for what they lack."""
+    """A gap in the packet numbers, and a new stream, make the proxies check their logs."""
     async with two(own_redis) as (a, b):
         await b.relay(a.node.id)
         a.post.send(b.node.id, Events("thread", 1, [b"{}"]))
@@ -335,7 +333,7 @@ async def test_what_is_lost_on_the_way_is_noticed(own_redis: Redis) -> None:
 
 @pytest.mark.slow
 async def test_while_redis_is_away_nothing_waits(own_redis: Redis, caplog: pytest.LogCaptureFixture) -> None:
-    """Requests fail at once; when it is back all goes on, under the same numbers."""
+    """Requests fail at once; when Redis is back, packets continue with the next number."""
     async with two(own_redis) as (a, b):
         with caplog.at_level(logging.WARNING):
             await trio.to_thread.run_sync(own_redis.kill)
@@ -359,7 +357,7 @@ async def test_while_redis_is_away_nothing_waits(own_redis: Redis, caplog: pytes
 
 @pytest.mark.slow
 async def test_a_redis_that_comes_back_with_all_it_had_is_heard_again(own_redis: Redis) -> None:
-    """It was held, or the network was: what was there to be read still is, and is read on."""
+    """Redis was held or unreachable: entries that are still in the stream are read."""
     async with two(own_redis) as (a, b):
         assert await ask(a, b) == "CancelRun"
         await trio.to_thread.run_sync(own_redis.pause)
@@ -377,7 +375,7 @@ async def test_a_redis_that_comes_back_with_all_it_had_is_heard_again(own_redis:
 
 
 class Registry:
-    """In the store's place: who is alive."""
+    """A stand-in for the store: the nodes that are alive."""
 
     def __init__(self, *alive: str) -> None:
         self.alive = list(alive)
@@ -388,8 +386,8 @@ class Registry:
 
 @pytest.mark.slow
 async def test_the_work_of_the_dead_is_done_by_one_survivor(redis: Redis) -> None:
-    """What a dead node was asked by another dead one and had not done, read or not; what nobody waits for any more is
-    not done, nor what somebody alive will ask again. Then nothing is left of it."""
+    """Requests from one dead node to another, read or unread, are executed once. Expired requests, and those of
+    living senders, are not. The stream is deleted."""
     async with house(redis, 8) as dead, house(redis, 8) as asker, two_of(redis, 8) as (a, b):
         started: list[RpcRequest] = []
 
@@ -423,7 +421,7 @@ async def test_the_work_of_the_dead_is_done_by_one_survivor(redis: Redis) -> Non
 
 @pytest.mark.slow
 async def test_the_relays_from_a_node_that_goes_are_told(redis: Redis) -> None:
-    """At once, and its unanswered requests end."""
+    """Its proxies get OwnerDown, and pending requests to it fail."""
     async with house(redis) as a:
         registry = Registry(a.node.id, "other")
         parts = (a.link, a.node, a.post, a.relays, a.receiver, a.serve)
@@ -436,7 +434,7 @@ async def test_the_relays_from_a_node_that_goes_are_told(redis: Redis) -> None:
 
 @pytest.mark.slow
 async def test_a_node_that_died_while_nobody_looked_is_missed(redis: Redis) -> None:
-    """Whoever looks after nodes was killed at that moment: what stands for threads of the dead one is told."""
+    """The peer monitor was dead when the node died: after its restart the node's proxies get OwnerDown."""
     async with house(redis) as a:
         parts = (a.link, a.node, a.post, a.relays, a.receiver, a.serve)
         await a.relay("other")
@@ -446,7 +444,7 @@ async def test_a_node_that_died_while_nobody_looked_is_missed(redis: Redis) -> N
 
 @pytest.mark.slow
 async def test_a_node_that_has_just_joined_keeps_its_stream(redis: Redis) -> None:
-    """It was not there yet when others looked who is alive."""
+    """The list of living nodes was read before it joined."""
     async with house(redis, 7) as a, house(redis, 7) as old:
         registry, born = Registry(a.node.id), redis_stream.stream_name("0-born")
         await a.link.batch(
@@ -474,6 +472,6 @@ async def test_a_node_that_has_just_joined_keeps_its_stream(redis: Redis) -> Non
 
 @asynccontextmanager
 async def two_of(redis: Redis, number: int) -> AsyncIterator[tuple[House, House]]:
-    """Two nodes that read nothing."""
+    """Two nodes that do not read yet."""
     async with house(redis, number) as a, house(redis, number) as b:
         yield a, b

@@ -1,4 +1,4 @@
-"""What nodes say to each other, as bytes and back; and how those of another release are answered."""
+"""The encoding of messages between nodes, and packets of other releases."""
 
 import hashlib
 import json
@@ -67,7 +67,7 @@ ITEMS: list[Item] = [
 
 @pytest.mark.parametrize("item", ITEMS, ids=lambda item: type(getattr(item, "command", item)).__name__)
 def test_each_item_comes_back_as_it_was(item: Item) -> None:
-    """Also what it is made of: rows, commands of clients, the account of what was found."""
+    """Items contain rows, commands of clients, and findings."""
     packet = codec.decode_packet(codec.encode_packet("a", 3, [item]))
     assert codec.decode_items(packet) == [item]
     assert (packet.sender, packet.number) == ("a", 3)
@@ -75,27 +75,27 @@ def test_each_item_comes_back_as_it_was(item: Item) -> None:
 
 @pytest.mark.parametrize("envelope", [PIECE, PROGRESS])
 def test_passing_events_come_back_as_they_were(envelope: Envelope) -> None:
-    """Pieces of text in a form of their own."""
+    """Text deltas have a compact form of their own."""
     assert codec.decode_ephemeral(codec.encode_ephemeral(envelope)) == envelope
 
 
 @pytest.mark.parametrize("news", [Active("ann", "t", 4), TypingIn("ann", "t"), Deleted("ann", "t")])
 def test_news_come_back_as_they_were(news: News) -> None:
-    """With whoever sent them."""
+    """The packet names the sender."""
     packet = codec.decode_packet(codec.encode_news("a", 3, news, made_at=1.5))
     assert codec.decode_news(packet) == news
     assert (packet.sender, packet.number, packet.made_at) == ("a", 3, 1.5)
 
 
 def test_no_text_of_a_user_is_in_what_is_shown_of_a_message() -> None:
-    """It may stand in a log."""
+    """A repr may get into a log."""
     shown = repr(ITEMS)
     assert "hello" not in shown.lower()
     assert "well said" not in shown
 
 
 def test_a_packet_of_another_version_is_refused_by_its_head() -> None:
-    """Which requests want an answer can be read of every version."""
+    """The ids of its requests can be decoded in every version."""
     packet = codec.decode_packet(codec.encode_packet("a", 1, ITEMS))
     later = msgspec.structs.replace(packet, version=codec.VERSION + 1, body=b"\xc1 what nobody knows")
     read = codec.decode_packet(msgspec.msgpack.encode(later))
@@ -106,7 +106,6 @@ def test_a_packet_of_another_version_is_refused_by_its_head() -> None:
 
 @pytest.mark.parametrize("data", [b"", b"\xc1", b"{}", msgspec.msgpack.encode([1, "a"]), msgspec.msgpack.encode("x")])
 def test_what_is_no_packet_is_refused(data: bytes) -> None:
-    """Whatever it is."""
     with pytest.raises(UnreadablePacket):
         codec.decode_packet(data)
     packet = codec.decode_packet(codec.encode_packet("a", 1, []))
@@ -115,7 +114,7 @@ def test_what_is_no_packet_is_refused(data: bytes) -> None:
 
 
 def test_what_does_not_fit_is_refused() -> None:
-    """Nothing is guessed: a number is no text."""
+    """Decoding is strict: text is not converted to a number."""
     packet = codec.decode_packet(codec.encode_packet("a", 1, [RpcReply("q1", "r1")]))
     body = packet.body.replace(b"\xa2q1", b"\x07")
     with pytest.raises(UnreadablePacket):
@@ -134,7 +133,7 @@ def test_what_does_not_fit_is_refused() -> None:
     ids=lambda error: type(error).__name__,
 )
 def test_errors_are_told_as_they_are(error: Exception) -> None:
-    """To whoever asked there it makes no difference that it was here."""
+    """An error raised on another node equals the local one."""
     told = codec.error_from_fault(codec.fault_from_error(error))
     assert type(told) is type(error)
     for name in ("code", "message", "retry_after", "names", "thread_id"):
@@ -142,19 +141,19 @@ def test_errors_are_told_as_they_are(error: Exception) -> None:
 
 
 def test_what_nobody_foresaw_is_told_by_its_kind_only() -> None:
-    """Its words may hold anything."""
+    """The text of an unexpected error may contain anything."""
     assert "secret" not in str(codec.error_from_fault(codec.fault_from_error(RuntimeError("a secret"))))
 
 
 def test_the_version_is_raised_with_every_change_of_what_is_said() -> None:
-    """The sum is over the message types; raise `codec.VERSION` if it changes by more than the name of a class."""
+    """The digest covers the message types; raise `codec.VERSION` if it changes by more than a class name."""
     shapes = bare(msgspec.json.schema_components([Item, News]))
     sum_of_shapes = hashlib.sha256(json.dumps(shapes, sort_keys=True).encode()).hexdigest()[:16]
     assert (codec.VERSION, sum_of_shapes) == (3, "8f1dbecd6e121d58")
 
 
 def bare(shape: Any) -> Any:
-    """A schema without its words."""
+    """Return a schema without titles and descriptions."""
     if isinstance(shape, dict):
         return {name: bare(each) for name, each in shape.items() if name != "description"}
     return [bare(each) for each in shape] if isinstance(shape, list | tuple) else shape

@@ -1,4 +1,4 @@
-"""What somebody can do who writes to the Redis of nodes and reads it, but does not have their secret: nothing."""
+"""An attacker who reads and writes the nodes' Redis without their secret can neither read nor forge messages."""
 
 from typing import Any
 
@@ -21,17 +21,17 @@ FORGED = RpcRequest("forged", "ann", "t", 30.0, command_from_message(chat.Delete
 
 
 async def add(house: House, node: str, data: bytes) -> None:
-    """Put an entry into a node's stream, as anybody can who may write to Redis."""
+    """Add an entry to a node's stream, as any writer to Redis can."""
     await house.link.call(lambda redis: redis.xadd(redis_stream.stream_name(node), {redis_stream.FIELD: data}))
 
 
 async def publish(house: House, channel: str, data: bytes) -> None:
-    """Publish something on a channel of the nodes."""
+    """Publish on a channel of the nodes."""
     await house.link.call(lambda redis: redis.publish(channel, data))
 
 
 async def dealt_with(house: House) -> None:
-    """Wait until nothing is left in a node's stream."""
+    """Wait until a node's stream is empty."""
     name = redis_stream.stream_name(house.node.id)
     with trio.fail_after(5):
         while await house.link.call(lambda redis: redis.xlen(name)):  # noqa: ASYNC110 - Redis tells nobody
@@ -39,13 +39,13 @@ async def dealt_with(house: House) -> None:
 
 
 def forgeries(sender: str, place: str) -> list[bytes]:
-    """A request to delete a thread in another node's name: in the clear, and under a secret that is not theirs."""
+    """Requests to delete a thread in another node's name: unencrypted, and encrypted with another secret."""
     plain = codec.encode_packet(sender, 1, [FORGED])
     return [plain, Cipher("a guess of more than thirty-two bytes").encrypt(plain, place), b"", b"\x01" * 64]
 
 
 async def test_a_forged_request_is_not_carried_out(redis: Redis, caplog: pytest.LogCaptureFixture) -> None:
-    """It is counted, logged and dropped; what the nodes themselves say goes on."""
+    """It is counted, logged and dropped; real messages are still handled."""
     async with two(redis) as (a, b):
         assert await ask(a, b) == "CancelRun"
         before = len(b.asked)
@@ -59,7 +59,7 @@ async def test_a_forged_request_is_not_carried_out(redis: Redis, caplog: pytest.
 
 
 async def test_forged_text_and_news_are_not_shown(redis: Redis) -> None:
-    """HTML in an answer, and a thread that was deleted by nobody."""
+    """Forged HTML in an answer, and a forged notice that a thread was deleted, have no effect."""
     async with two(redis) as (a, b):
         await b.relay(a.node.id)
         await publish(
@@ -75,7 +75,7 @@ async def test_forged_text_and_news_are_not_shown(redis: Redis) -> None:
 
 
 async def test_no_text_is_in_the_clear(redis: Redis) -> None:
-    """Nor are names of users, in streams and on channels."""
+    """Neither texts nor user names are readable in streams and on channels."""
     heard: list[bytes] = []
     async with house(redis) as a, house(redis) as b, trio.open_nursery() as nursery:
         joined = trio.Event()
@@ -97,7 +97,7 @@ async def test_no_text_is_in_the_clear(redis: Redis) -> None:
 
 
 async def test_what_was_said_once_counts_once(redis: Redis) -> None:
-    """A packet that is put into the stream again, or published again, is dropped; so is one for another node."""
+    """A packet that is added or published again is dropped, and so is a packet for another node."""
     async with house(redis) as c, two(redis) as (a, b):
         await b.relay(a.node.id)
         said: list[tuple[str, bytes]] = []
@@ -150,7 +150,7 @@ async def test_what_was_said_once_counts_once(redis: Redis) -> None:
 
 
 async def test_nodes_with_two_secrets_do_not_hear_each_other(redis: Redis) -> None:
-    """As two installations do not that share a Redis by mistake."""
+    """Two installations share a Redis by mistake."""
     async with house(redis) as a, house(redis, secret="another secret of more than 32 bytes") as b:
         await a.read()
         await b.read()
@@ -160,7 +160,7 @@ async def test_nodes_with_two_secrets_do_not_hear_each_other(redis: Redis) -> No
 
 
 async def test_a_packet_that_was_read_and_not_done_is_done_when_the_inbox_is_back(redis: Redis) -> None:
-    """It has the number and the entry that it had: it is no replay."""
+    """Read again, it has the same number and entry id, so it is no replay."""
     async with house(redis) as a, house(redis) as b:
         started: list[str] = []
 
@@ -183,7 +183,7 @@ async def test_a_packet_that_was_read_and_not_done_is_done_when_the_inbox_is_bac
 
 
 def test_html_of_another_process_passes_the_cleaner() -> None:
-    """A node that was taken over has the key; the page is safe all the same."""
+    """A compromised node has the key; HTML from it is sanitized all the same."""
     hostile = '<p onclick="x()">ab</p><script>x()</script><img src="https://example.org/x.png">'
     body = codec.encode_ephemeral(Envelope(PartialResult("ab", 0, (Block(0, 2, hostile),)), 1.5, None, "t", "r", "m"))
     event = codec.decode_ephemeral(body).event
@@ -196,7 +196,7 @@ def test_html_of_another_process_passes_the_cleaner() -> None:
 
 
 def test_what_is_encrypted_opens_with_the_same_secret_in_its_place_only() -> None:
-    """Every byte of it counts, nor are two the same."""
+    """A change of any byte makes it unreadable, and no two ciphertexts are equal."""
     one, other = Cipher(SECRET), Cipher(SECRET)
     data = one.encrypt(b"hello", "here")
     assert one.decrypt(data, "here") == other.decrypt(data, "here") == b"hello"

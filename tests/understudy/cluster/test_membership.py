@@ -1,4 +1,4 @@
-"""Nodes that join, stay alive, are taken for dead, and leave; and what is taken over from those that died."""
+"""Nodes join, renew their leases, are declared dead, and leave; survivors take over the threads of dead nodes."""
 
 import signal
 import subprocess
@@ -62,7 +62,7 @@ def made(postgres: Postgres) -> str:
 
 @define
 class Server:
-    """What a server has of these: its store, its node, and a way to find its actors."""
+    """One server's store and node, and access to its actors."""
 
     store: Store
     node: Node
@@ -70,12 +70,11 @@ class Server:
     lapses: list[str] = field(factory=list)
 
     async def join(self) -> "Server":
-        """Join."""
         await join(self.store, self.node, "127.0.0.1/chat", lease_s=LEASE_S)
         return self
 
     async def live(self) -> ActorRef:
-        """Have its membership renewed from here on."""
+        """Start the membership actor."""
         membership = partial(
             Membership,
             self.store,
@@ -89,7 +88,7 @@ class Server:
 
 @asynccontextmanager
 async def server(address: str, *, alone: bool = False) -> AsyncIterator[Server]:
-    """One that has not joined yet; it leaves in order when its membership lives."""
+    """A server that has not joined yet; it leaves in order if its membership is alive."""
     database = await trio.to_thread.run_sync(connect_database, address)
     try:
         async with ActorSystem("s", [ChildSpec("writer", lambda: StoreWriter(database))], intensity=10) as system:
@@ -100,7 +99,7 @@ async def server(address: str, *, alone: bool = False) -> AsyncIterator[Server]:
 
 
 async def until(condition: Callable[[], Any], within_s: float = 20.0) -> None:
-    """Wait until it holds, or its answer does, at most so long."""
+    """Wait until a condition holds, with a time limit."""
     with trio.fail_after(within_s):
         while True:
             found = condition()
@@ -110,7 +109,7 @@ async def until(condition: Callable[[], Any], within_s: float = 20.0) -> None:
 
 
 def execute(address: str, statement: str) -> Any:
-    """Past all code of ours."""
+    """Run a statement in the database directly."""
     with psycopg.connect(address, autocommit=True) as connection:
         cursor = connection.execute(statement)
         return cursor.fetchall() if cursor.description else None
@@ -120,7 +119,8 @@ def execute(address: str, statement: str) -> Any:
 
 
 async def test_a_second_server_is_refused_as_long_as_one_serves_alone(postgres: Postgres, made: str) -> None:
-    """With a sentence that says what to do, whether it would serve alone or not; when the first has left, at once."""
+    """The message says what to do, whether or not the second would serve alone; when the first has left, the second
+    starts at once."""
     address = postgres.create(made)
     async with server(address, alone=True) as second, server(address) as third:
         async with server(address, alone=True) as first:
@@ -141,7 +141,7 @@ async def test_a_second_server_is_refused_as_long_as_one_serves_alone(postgres: 
 
 
 async def test_one_that_was_killed_is_waited_for(postgres: Postgres, made: str) -> None:
-    """Its lease lapses: the next one starts then, not before."""
+    """The next server starts when the lease of the killed one has expired, not before."""
     address = postgres.create(made)
     async with server(address, alone=True) as killed, server(address, alone=True) as next_one:
         await killed.join()
@@ -151,7 +151,7 @@ async def test_one_that_was_killed_is_waited_for(postgres: Postgres, made: str) 
 
 
 async def test_those_that_work_together_join(postgres: Postgres, made: str) -> None:
-    """And stay alive beyond their lease, by what they say; one that ends is gone at once, the other stays."""
+    """Two nodes renew their leases beyond the first expiry; when one ends, it is gone at once and the other stays."""
     address = postgres.create(made)
     async with server(address) as one:
         await (await one.join()).live()
@@ -164,7 +164,7 @@ async def test_those_that_work_together_join(postgres: Postgres, made: str) -> N
 
 
 async def test_a_membership_that_dies_goes_on(postgres: Postgres, made: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Killed or crashed: its supervisor starts it again, and the node keeps its id."""
+    """Killed or crashed, it is restarted, and the node keeps its id."""
     address = postgres.create(made)
     async with server(address) as one:
         ref = await (await one.join()).live()
@@ -189,8 +189,8 @@ async def test_a_membership_that_dies_goes_on(postgres: Postgres, made: str, mon
 
 @pytest.mark.parametrize("how", ["taken", "gone"])
 async def test_a_node_that_was_taken_for_dead_takes_a_new_id(postgres: Postgres, made: str, how: str) -> None:
-    """Another has claimed a thread of its, its lease being over, or its row is gone: what it had is given up once, and
-    the old id is nobody's."""
+    """Its lease expired and another node claimed a thread, or its row is gone: its conversations are stopped once,
+    and it joins under a new id."""
     address = postgres.create(made)
     async with server(address) as one, server(address) as other:
         await one.join()
@@ -212,7 +212,7 @@ async def test_a_node_that_was_taken_for_dead_takes_a_new_id(postgres: Postgres,
 
 
 async def test_a_node_of_which_nobody_took_anything_goes_on(postgres: Postgres, made: str) -> None:
-    """Its lease was over, as after a pause of it or of the database: it has what it had, under its id."""
+    """Its lease expired, as after a pause of the node or the database: it keeps its threads and its id."""
     address = postgres.create(made)
     async with server(address) as one, server(address) as other:
         await one.join()
@@ -226,8 +226,8 @@ async def test_a_node_of_which_nobody_took_anything_goes_on(postgres: Postgres, 
 
 
 async def test_one_that_is_alone_comes_back(postgres: Postgres, made: str) -> None:
-    """Its lease is over, as when the database was away, and nobody came: nothing of it ends. If somebody came, it has
-    nothing any more until they are gone."""
+    """Its lease expired while the database was away, and no other server joined: it goes on. If another joined, it
+    waits until that one is gone."""
     address = postgres.create(made)
     async with server(address, alone=True) as one:
         await one.join()
@@ -255,26 +255,24 @@ async def test_one_that_is_alone_comes_back(postgres: Postgres, made: str) -> No
 
 
 class Deaf(Actor):
-    """A conversation that has no room for another message."""
+    """A conversation whose mailbox is full."""
 
     mailbox = MailboxSpec(capacity=1)
 
     async def receive(self, message: object, context: Context) -> None:
-        """Never come back."""
         await trio.sleep_forever()
 
 
 class Obedient(Actor):
-    """A conversation that ends when it is told."""
+    """A conversation that stops on OwnershipLost."""
 
     async def receive(self, message: object, context: Context) -> None:
-        """End."""
         assert isinstance(message, OwnershipLost)
         context.stop()
 
 
 async def test_all_conversations_stand_down() -> None:
-    """Also one that has no room to be told: that is killed."""
+    """A conversation whose mailbox is full is killed."""
     async with ActorSystem("s", [ChildSpec("conversations", Supervisor)]) as system:
         conversations = system.find("/s/conversations")
         assert conversations is not None
@@ -294,8 +292,9 @@ async def test_all_conversations_stand_down() -> None:
 
 @pytest.mark.slow
 async def test_a_server_that_is_held_has_nothing_when_it_goes_on(postgres: Postgres, made: str) -> None:
-    """SIGSTOP for longer than its lease: another claims its thread; what it still appends under its old number is
-    refused, it stands down, and is another node from there on. The log has no event of it after the claim."""
+    """It is stopped by SIGSTOP for longer than its lease, and another server claims its thread. Its later appends
+    are refused by the fence, its conversations stop, and it joins under a new id. The log has no event of it after
+    the claim."""
     address = postgres.create(made)
     command = [sys.executable, str(Path(__file__).with_name("held_node.py")), address, str(LEASE_S)]
     async with server(address) as other, trio.open_nursery() as nursery:
@@ -346,14 +345,14 @@ async def _held(store: Store, node: str) -> bool:
 
 
 class Lines:
-    """The lines of a stream, one at a time."""
+    """Reads a stream line by line."""
 
     def __init__(self, stream: trio.abc.ReceiveStream) -> None:
         self._stream = stream
         self._rest = b""
 
     async def next(self) -> str:
-        """The next one."""
+        """Return the next line."""
         while b"\n" not in self._rest:
             more = await self._stream.receive_some()
             assert more, "the process has ended"
@@ -364,8 +363,8 @@ class Lines:
 
 @pytest.mark.slow
 async def test_the_database_restarted_killed_and_away(own_postgres: Postgres) -> None:
-    """Each for longer than a lease. Everybody is alive again soon, as who it was and with what it had, be it alone or
-    with others: nobody is taken for dead for what nobody could say. Nothing stored is lost."""
+    """Each lasts longer than a lease. Afterwards all nodes are alive under their old ids with their threads, alone
+    or together, and nothing stored is lost."""
     alone_at, shared_at = own_postgres.create(), own_postgres.create()
     async with server(alone_at, alone=True) as alone, server(shared_at) as one, server(shared_at) as other:
         servers = (alone, one, other)
@@ -397,7 +396,7 @@ async def test_the_database_restarted_killed_and_away(own_postgres: Postgres) ->
 
 
 async def _back(server: Server, since: float) -> bool:
-    """Whether it is alive again, and has said so since."""
+    """Whether the node is alive and has renewed its lease since."""
     try:
         return server.node.renewed_at > since and server.node.id in await server.store.live_nodes()
     except StorageUnavailable:
@@ -409,7 +408,7 @@ async def _back(server: Server, since: float) -> bool:
 
 @define
 class Finder:
-    """Claims the threads it is to wake, as the whereabouts of a server do."""
+    """A stand-in for the registry: claims the threads it is asked to run."""
 
     server: Server
     mine: list[str] = field(factory=list)
@@ -419,7 +418,7 @@ class Finder:
     fails: int = 0
 
     async def ensure_running(self, owner: str, thread_id: str, run_id: str) -> None:
-        """Claim it, unless it works on it already: own runs are woken now and then."""
+        """Claim the thread unless this node works on it already."""
         if run_id in self.mine:
             return
         claimed = await self.server.store.claim(owner, thread_id, self.server.node.id)
@@ -429,15 +428,15 @@ class Finder:
             self.refused += 1
 
     async def dead_with_subscribers(self) -> list[tuple[str, str]]:
-        """Nothing was killed."""
+        """Return no dead conversations."""
         return []
 
     def relocated(self, most: int) -> list[tuple[tuple[str, str], ActorRef]]:
-        """What moved."""
+        """Return the relocated threads."""
         return self.moved[:most]
 
     async def resubscribe(self, key: tuple[str, str], ending: ActorRef) -> None:
-        """Note it, or fail for a while."""
+        """Record the call, or fail for a while."""
         await ending.wait_stopped()
         self.fails -= 1
         if self.fails >= 0:
@@ -447,14 +446,15 @@ class Finder:
 
 
 async def recovering(server: Server, finder: Finder) -> ActorRef:
-    """Have it look for what is left over."""
+    """Run recovery for orphaned runs."""
     recovery = partial(Recovery, server.store, cast(ConversationRegistry, finder), server.node)
     return await server.system.spawn(ChildSpec("recovery", recovery))
 
 
 @pytest.mark.slow
 async def test_what_a_dead_node_had_is_shared_among_those_that_are_left(postgres: Postgres, made: str) -> None:
-    """Within a second after its lease, each run by one of them, by both about as many, and few are asked for twice."""
+    """Within a second after its lease, each run is claimed by one survivor, about half by each, and few are
+    requested twice."""
     address = postgres.create(made)
     count = 3 * BATCH
     async with server(address) as dead, server(address) as one, server(address) as other:
@@ -477,7 +477,7 @@ async def test_what_a_dead_node_had_is_shared_among_those_that_are_left(postgres
 
 
 async def test_own_runs_are_woken_now_and_then(postgres: Postgres, made: str) -> None:
-    """One's own unfinished runs, as of a conversation that died; not those of others that are alive."""
+    """Recovery wakes this node's unfinished runs, as after a conversation died, and none of another living node."""
     address = postgres.create(made)
     async with server(address) as one, server(address) as other:
         for each in (one, other):
@@ -490,7 +490,8 @@ async def test_own_runs_are_woken_now_and_then(postgres: Postgres, made: str) ->
 
 
 async def test_followers_of_a_thread_that_moved_find_it(postgres: Postgres, made: str) -> None:
-    """When its conversation here has ended, not before; what fails is tried again, also by the next recovery."""
+    """Subscribers are attached to the new owner after the local conversation has ended; a failed attempt is
+    retried, also by the next recovery."""
     address = postgres.create(made)
     async with server(address) as one:
         await (await one.join()).live()
@@ -510,7 +511,7 @@ async def test_followers_of_a_thread_that_moved_find_it(postgres: Postgres, made
 
 
 def _running(node: str, thread_id: str, run_id: str) -> Change:
-    """A run at work in a thread that this node has."""
+    """Store an active run in a thread of this node."""
     thread = Thread("ann", thread_id, "Title", "guide", None, 1.0, 1.0)
     run = RunRecord(run_id, "ann", thread_id, "m1", None, "guide", None, "running", 1.0)
     return Change("ann", thread_id, (LoggedEvent(1, "note", run_id, b"x"),), thread, run=run, fence=Fence(node, 1))

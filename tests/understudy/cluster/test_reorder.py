@@ -1,4 +1,4 @@
-"""Two ways into one: whatever order, loss and repetition, each client gets every numbered event once and in order."""
+"""The reorder buffer: whatever order, loss and repetition, each client gets every numbered event once and in order."""
 
 from collections.abc import Sequence
 
@@ -14,22 +14,22 @@ LETTERS = "abcdefghijklmnopqrstuvwxyz"
 
 
 def numbered(seq: int) -> Envelope:
-    """The event of this number."""
+    """A numbered event."""
     return Envelope(AgentThinking("a", f"{seq}", 0.0), 0.0, seq, "t", "r")
 
 
 def piece(offset: int, text: str) -> Envelope:
-    """A piece of the running text."""
+    """A delta of streamed text."""
     return Envelope(PartialResult(text, offset), 0.0, None, "t", "r")
 
 
 def numbers(envelopes: Sequence[Envelope]) -> list[int]:
-    """The numbers of those that have one."""
+    """Return the numbers of the numbered events."""
     return [envelope.seq for envelope in envelopes if envelope.seq is not None]
 
 
 def test_what_comes_in_order_goes_on_at_once() -> None:
-    """Numbered and passing events, one behind the other."""
+    """Numbered and ephemeral events, alternating."""
     joining = ReorderBuffer(3)
     assert numbers(joining.add_numbered(4, [numbered(4), numbered(5)])) == [4, 5]
     assert joining.add_ephemeral(5, [piece(0, "a")]) == [piece(0, "a")]
@@ -37,7 +37,7 @@ def test_what_comes_in_order_goes_on_at_once() -> None:
 
 
 def test_a_passing_event_waits_for_those_before_it() -> None:
-    """And comes out between them and those behind it."""
+    """It comes out between its predecessors and its successors."""
     joining = ReorderBuffer(3)
     assert joining.add_ephemeral(5, [piece(0, "a")]) == []
     assert joining.add_ephemeral(4, [piece(1, "b")]) == []  # not before the one that came first
@@ -47,7 +47,7 @@ def test_a_passing_event_waits_for_those_before_it() -> None:
 
 
 def test_nothing_waits_for_long() -> None:
-    """When told so it comes out; and the waiting room is bounded: the oldest give way."""
+    """`release` returns what is held, and the buffer is bounded: the oldest are dropped."""
     joining = ReorderBuffer(0)
     for offset in range(HELD + 10):
         joining.add_ephemeral(1, [piece(offset, "x")])
@@ -56,7 +56,7 @@ def test_nothing_waits_for_long() -> None:
 
 
 def test_what_came_before_is_not_shown_again() -> None:
-    """A packet that comes twice, or overlaps."""
+    """A packet comes twice, or overlaps with an earlier one."""
     joining = ReorderBuffer(0)
     joining.add_numbered(1, [numbered(1), numbered(2)])
     assert joining.add_numbered(1, [numbered(1), numbered(2)]) == []
@@ -64,7 +64,7 @@ def test_what_came_before_is_not_shown_again() -> None:
 
 
 def test_a_hole_is_not_waited_for() -> None:
-    """Whoever is shown the later ones reads it from the log."""
+    """Subscribers read the missing events from the log."""
     joining = ReorderBuffer(0)
     assert numbers(joining.add_numbered(4, [numbered(4)])) == [4]
     assert not joining.advance(3)
@@ -73,7 +73,7 @@ def test_a_hole_is_not_waited_for() -> None:
 
 @define
 class Client:
-    """What an outbox makes of what it is shown, with the log to read from: `got` is what its client saw, in order."""
+    """An outbox with the log to read from: `got` are the events its client received, in order."""
 
     log: list[Envelope]
     session: DeliveryCursors = field(factory=DeliveryCursors)
@@ -85,7 +85,7 @@ class Client:
         self.session.subscribe("t", 0, 0)
 
     def shown(self, envelopes: Sequence[Envelope]) -> None:
-        """Take what the relay shows."""
+        """Receive events of the proxy."""
         for envelope in envelopes:
             if isinstance(envelope.event, PartialResult):
                 self._text(envelope.event)
@@ -102,7 +102,7 @@ class Client:
         self.wants |= part is SNAPSHOT_NEEDED
 
     def read(self, head: int = 0) -> None:
-        """Read from the log what lacks."""
+        """Read missing events from the log."""
         self.session.extend_log("t", head)
         while self.session.extend_log("t"):
             envelope = self.log[self.session.find("t").cursor]
@@ -112,7 +112,7 @@ class Client:
 
 @st.composite
 def stories(draw: st.DrawFn) -> list[Envelope]:
-    """What happens in a thread: numbered events, and pieces of one text between them."""
+    """The events of a thread: numbered ones, and deltas of one text between them."""
     kinds = draw(st.lists(st.booleans(), min_size=1, max_size=20))
     story, seq, offset = [], 0, 0
     for is_piece in kinds:
@@ -127,7 +127,8 @@ def stories(draw: st.DrawFn) -> list[Envelope]:
 
 @given(story=stories(), data=st.data())
 def test_whatever_happens_on_the_way_each_client_gets_the_story(story: list[Envelope], data: st.DataObject) -> None:
-    """Two ways, each in order, but late against each other, with losses and repetitions; the rest is in the log."""
+    """Two flows, each in order but late against each other, with losses and repetitions; missing events are read
+    from the log."""
     streamed: list[Envelope] = [each for each in story if each.seq is not None]
     passing: list[tuple[int, Envelope]] = []
     head = 0
@@ -163,7 +164,7 @@ def test_whatever_happens_on_the_way_each_client_gets_the_story(story: list[Enve
 
 @given(story=stories())
 def test_without_losses_no_piece_comes_before_what_it_came_after(story: list[Envelope]) -> None:
-    """However far the stream is behind the pieces."""
+    """However far the stream lags behind the deltas."""
     joining, shown, head = ReorderBuffer(0), [], 0
     for each in story:
         head = each.seq or head

@@ -1,4 +1,4 @@
-"""What a courier makes of what a conversation tells its followers."""
+"""The RPC server and its forwarders, which send a conversation's events to another node."""
 
 from contextlib import suppress
 from typing import Any
@@ -44,7 +44,7 @@ class Bag:
 
 
 class Talk(Actor):
-    """In a conversation's place: does what it is told."""
+    """A stand-in for a conversation: raises the error it is sent, stops on any other message."""
 
     async def receive(self, message: object, context: Context) -> None:
         if isinstance(message, Exception):
@@ -58,17 +58,17 @@ def thought(seq: int) -> Envelope:
 
 
 def passing(event: Any) -> Envelope:
-    """An event without a number."""
+    """An ephemeral event."""
     return Envelope(event, 2.5, None, "t", "r", "m", "c", "guide", None, "")
 
 
 def in_virtual_time(test: Any) -> None:
-    """Run a test whose time jumps."""
+    """Run a test whose clock jumps."""
     trio.run(test, clock=virtual_time())
 
 
 class Threads:
-    """In the place of what the threads have here: one conversation."""
+    """A stand-in for the registry: one conversation."""
 
     def __init__(self, conversation: ActorRef) -> None:
         self.conversation = conversation
@@ -78,7 +78,7 @@ class Threads:
 
 
 class Busy(Actor):
-    """A conversation that has room for one message, and takes none before it is told so."""
+    """A conversation whose mailbox has room for one message, and that handles none until it is released."""
 
     mailbox = MailboxSpec(capacity=1)
 
@@ -96,7 +96,7 @@ class Busy(Actor):
 async def test_a_courier_that_could_not_follow_is_not_taken_for_one_that_does(
     autojump_clock: trio.testing.MockClock,
 ) -> None:
-    """The conversation had no room for one more: it is asked again, and then events come."""
+    """The conversation's mailbox was full: the next request subscribes again, and then events come."""
     opened, followers, bag = trio.Event(), list[ActorRef](), Bag()
     async with open_system("s", [ChildSpec("forwarders", Supervisor)]) as system:
         busy = await system.spawn(ChildSpec("talk", lambda: Busy(opened, followers)))
@@ -115,14 +115,14 @@ async def test_a_courier_that_could_not_follow_is_not_taken_for_one_that_does(
 
 
 async def begun(system: ActorSystem, bag: Bag) -> tuple[ActorRef, ActorRef]:
-    """A conversation, and its courier."""
+    """A conversation and its forwarder."""
     talk = await system.spawn(ChildSpec("talk", Talk, restart=Restart.TRANSIENT))
     make = ChildSpec("courier", lambda: EventForwarder("5f2c", "b", talk, bag), restart=Restart.TEMPORARY)  # type: ignore[arg-type]
     return talk, await system.spawn(make)
 
 
 def test_what_waits_goes_out_together_in_its_order() -> None:
-    """Numbered events in one piece, running text merged; each passing event says what it came after."""
+    """Numbered events go in one item, streamed text is merged, and each ephemeral item names the event it follows."""
 
     async def story() -> None:
         bag = Bag()
@@ -152,7 +152,7 @@ def test_what_waits_goes_out_together_in_its_order() -> None:
 
 
 def test_one_that_is_killed_says_so_and_one_that_is_not_wanted_does_not() -> None:
-    """The other node then asks at once, in place of when it asks again anyway."""
+    """Told of the end, the other node asks again at once instead of at its next renewal."""
 
     async def story(kill: bool) -> None:
         bag = Bag()
@@ -170,7 +170,7 @@ def test_one_that_is_killed_says_so_and_one_that_is_not_wanted_does_not() -> Non
 
 
 def test_a_hole_is_left_a_hole() -> None:
-    """Where its mailbox was too full for some: what follows keeps its numbers."""
+    """The mailbox dropped some events: later ones keep their numbers."""
 
     async def story() -> None:
         bag = Bag()
@@ -189,7 +189,7 @@ def test_a_hole_is_left_a_hole() -> None:
     ("how", "deleted"), [("stops", False), ("crashes", False), ("deletes", True)], ids=lambda value: str(value)
 )
 def test_it_ends_with_its_conversation_and_says_so(how: str, deleted: bool) -> None:
-    """Also when that begins anew: then it knows none of its followers."""
+    """Also when the conversation restarts, because it has lost its subscribers then."""
 
     async def story() -> None:
         bag = Bag()
@@ -212,7 +212,7 @@ def test_it_ends_with_its_conversation_and_says_so(how: str, deleted: bool) -> N
 
 
 def test_the_last_events_of_a_conversation_that_ends_are_sent_before_its_end() -> None:
-    """It tells them and ends in one step, so that the courier finds both in its mailbox at once."""
+    """The conversation sends events and stops in one step, so both are in the forwarder's mailbox at once."""
 
     class Parting(Actor):
         async def receive(self, message: object, context: Context) -> None:
@@ -238,7 +238,7 @@ def test_the_last_events_of_a_conversation_that_ends_are_sent_before_its_end() -
 
 
 def test_it_ends_when_its_node_says_nothing_for_long() -> None:
-    """And not before."""
+    """The lease expires, and not before."""
 
     async def story() -> None:
         bag = Bag()

@@ -18,7 +18,7 @@ from understudy.storage.redis import RedisLink
 
 @frozen
 class Node:
-    """What one node has of shared limits: sixty a minute, two connections for each user."""
+    """One node's shared limits: sixty a minute, two connections for each user."""
 
     link: RedisLink
     rates: SharedRateLimits
@@ -27,13 +27,13 @@ class Node:
     system: ActorSystem
 
     def take(self, user: str, count: int) -> int:
-        """How many of so many messages are let through."""
+        """Return how many of this number of commands are allowed."""
         return sum(self.messages.take(user, self.rates.clock()) == 0 for _ in range(count))
 
 
 @contextlib.asynccontextmanager
 async def started(redis: Redis, clock: Callable[[], float] = lambda: 0.0) -> AsyncIterator[Node]:
-    """A node with all that works for its limits; its buckets do not refill unless the clock goes on."""
+    """A node with its synchronising actors; its buckets refill only when the clock is advanced."""
     link = RedisLink(redis.url)
     rates, connections = SharedRateLimits(link, clock=clock), ConnectionCounts(link, 2)
     specs = [
@@ -49,7 +49,7 @@ async def started(redis: Redis, clock: Callable[[], float] = lambda: 0.0) -> Asy
 
 
 async def until(holds: Callable[[], bool]) -> None:
-    """Wait for something."""
+    """Wait until a condition holds."""
     with trio.fail_after(10):
         while not holds():  # noqa: ASYNC110
             await trio.sleep(0.01)
@@ -57,7 +57,7 @@ async def until(holds: Callable[[], bool]) -> None:
 
 @pytest.fixture
 async def pair(redis: Redis, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[tuple[Node, Node]]:
-    """Two nodes on one Redis, which is empty; who is refused does not wait for long."""
+    """Two nodes on one empty Redis, with a short wait before a refusal."""
     monkeypatch.setattr(shared_limits, "PATIENCE_S", 0.4)
     monkeypatch.setattr(shared_limits, "PRESENCE_S", 0.1)
     monkeypatch.setattr(shared_limits, "RETRY_S", 0.1)
@@ -67,13 +67,13 @@ async def pair(redis: Redis, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[t
 
 
 def left(node: Node, user: str) -> float:
-    """How many a user may take there just now."""
+    """Return the tokens that a user has left on this node."""
     bucket = node.messages._buckets.get(user)
     return 60.0 if bucket is None else bucket._tokens
 
 
 async def test_what_is_taken_on_one_node_is_missing_on_the_other(pair: tuple[Node, Node]) -> None:
-    """As soon as it has something to say of that user itself; another user has all of theirs."""
+    """The other node learns of it when it reports that user's tokens; another user has all of theirs."""
     one, other = pair
     assert one.take("ada", 50) == 50
     await until(lambda: one.rates.ledger.unreported(one.messages, "ada") == 0)
@@ -85,7 +85,8 @@ async def test_what_is_taken_on_one_node_is_missing_on_the_other(pair: tuple[Nod
 
 
 async def test_what_was_overdrawn_is_paid_back(pair: tuple[Node, Node]) -> None:
-    """Both let a whole burst through at the same moment; then there is less than nothing, one burst at most."""
+    """Both nodes allow a whole burst at the same moment: the shared bucket is then below zero, by one burst at
+    most."""
     one, other = pair
     assert one.take("ada", 60) == other.take("ada", 60) == 60
     await until(lambda: left(one, "ada") < -50 or left(other, "ada") < -50)
@@ -97,7 +98,7 @@ async def test_what_was_overdrawn_is_paid_back(pair: tuple[Node, Node]) -> None:
 
 
 async def test_what_is_taken_while_redis_is_told_is_not_lost(pair: tuple[Node, Node], monkeypatch) -> None:
-    """The answer of Redis does not know of it yet: it is taken off again."""
+    """Redis' answer does not include these tokens: they are subtracted from it."""
     one, other = pair
     await other.rates._report([(other.messages, "ada", 20)])
     assert one.take("ada", 10) == 10
@@ -121,7 +122,7 @@ async def test_many_users_are_reported_in_several_calls(pair: tuple[Node, Node],
 
 @pytest.mark.slow
 async def test_a_user_has_so_many_connections_on_all_nodes(pair: tuple[Node, Node]) -> None:
-    """One too many is refused, wherever; when one is left there is room again."""
+    """One more is refused on either node; after one has left there is room again."""
     one, other = pair
     assert await one.connections.enter("ada", "c1")
     assert await other.connections.enter("ada", "c2")
@@ -136,7 +137,7 @@ async def test_a_user_has_so_many_connections_on_all_nodes(pair: tuple[Node, Nod
 
 @pytest.mark.slow
 async def test_the_last_place_is_given_once(pair: tuple[Node, Node]) -> None:
-    """To one of two that come at the same moment on two nodes."""
+    """Two connections come at the same moment on two nodes, and one is admitted."""
     one, other = pair
     assert await one.connections.enter("ada", "c1")
     let_in: list[bool] = []
@@ -151,7 +152,7 @@ async def test_the_last_place_is_given_once(pair: tuple[Node, Node]) -> None:
 
 
 async def test_one_that_is_for_another_user_now_has_left_the_first(pair: tuple[Node, Node]) -> None:
-    """As when somebody signs in anew over the same socket."""
+    """As after a sign-in as another user over the same socket."""
     one, other = pair
     assert await one.connections.enter("ada", "c1")
     assert await one.connections.enter("ada", "c2")
@@ -161,7 +162,7 @@ async def test_one_that_is_for_another_user_now_has_left_the_first(pair: tuple[N
 
 @pytest.mark.slow
 async def test_who_waits_to_be_let_in_may_leave(pair: tuple[Node, Node]) -> None:
-    """A socket that closes meanwhile is counted nowhere."""
+    """A socket that closes while it is retried is not counted."""
     one, other = pair
     assert await one.connections.enter("ada", "c1")
     assert await one.connections.enter("ada", "c2")
@@ -174,7 +175,7 @@ async def test_who_waits_to_be_let_in_may_leave(pair: tuple[Node, Node]) -> None
 
 @pytest.mark.slow
 async def test_a_dead_node_s_connections_do_not_count(redis: Redis) -> None:
-    """Their user, who comes back to another node at once, is let in as soon as that is known."""
+    """Their user reconnects to another node and is admitted as soon as the dead node's presence has expired."""
     redis.flush()
     async with started(redis) as one:
         async with started(redis) as dead:
@@ -188,7 +189,8 @@ async def test_a_dead_node_s_connections_do_not_count(redis: Redis) -> None:
 
 @pytest.mark.slow
 async def test_each_counts_alone_while_redis_is_away(own_redis: Redis) -> None:
-    """Nobody waits for it, nobody is refused for what it knew; when it is back, empty, it is told all again."""
+    """No connection waits for Redis or is refused by its old counts; after Redis comes back empty, all counts are
+    reported again."""
     async with started(own_redis) as one, started(own_redis) as other:
         assert await one.connections.enter("ada", "c1")
         own_redis.kill()

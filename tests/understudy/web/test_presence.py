@@ -1,4 +1,4 @@
-"""Which connections each user has."""
+"""The table of each user's connections."""
 
 from collections.abc import AsyncIterator
 
@@ -35,7 +35,7 @@ async def test_each_user_has_as_many_as_are_allowed(outboxes: list[ActorRef]) ->
 
 
 async def test_a_connection_that_arrives_again_is_one(outboxes: list[ActorRef]) -> None:
-    """Under the same user it takes no second place; under another it has left the first."""
+    """Registered again for the same user it counts once; for another user it is removed from the first."""
     presence, (a, b, _) = Presence(1), outboxes
     assert presence.register(Identity("anon-1", "s"), "1", a)
     assert presence.register(Identity("anon-1", "s"), "1", a)
@@ -47,7 +47,7 @@ async def test_a_connection_that_arrives_again_is_one(outboxes: list[ActorRef]) 
 
 
 async def test_one_for_a_single_thread_is_told_of_no_other(outboxes: list[ActorRef]) -> None:
-    """An event stream has a place among its user's connections, but not for other threads."""
+    """An event stream is among its user's connections, but not for other threads."""
     presence, (a, b, _) = Presence(3), outboxes
     presence.register(ADA, "1", a)
     presence.register(ADA, "2", b)
@@ -67,7 +67,7 @@ async def test_leaving_twice_or_without_coming_is_harmless(outboxes: list[ActorR
 
 
 class Sentry(Actor):
-    """Stands for a connection: has an outbox, and records its messages."""
+    """A stand-in for a connection: has an outbox, and records its messages."""
 
     supervision = Supervision()
 
@@ -75,11 +75,9 @@ class Sentry(Actor):
         self.heard: list[object] = []
 
     async def on_start(self, context: Context) -> None:
-        """Start the outbox."""
         self.outbox = await context.spawn(ChildSpec("outbox", Actor))
 
     async def receive(self, message: object, context: Context) -> None:
-        """Keep it."""
         self.heard.append(message)
 
 
@@ -101,7 +99,6 @@ async def test_a_connection_that_is_gone_cannot_be_dismissed(outboxes: list[Acto
 
 
 async def test_everyone_is_every_connection(outboxes: list[ActorRef]) -> None:
-    """Of all users."""
     presence, (a, b, c) = Presence(2), outboxes
     for who, name, outbox in ((ADA, "1", a), (ADA, "2", b), (BOB, "3", c)):
         presence.register(who, name, outbox)

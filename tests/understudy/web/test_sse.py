@@ -26,7 +26,7 @@ ADA = Identity("ada", "s", expires_at=math.inf)
 
 @define
 class Desk:
-    """Takes every command, or refuses it."""
+    """Accepts every command, or refuses it."""
 
     refuse: bool = False
     taken: list[tuple[Command, ActorRef | None]] = field(factory=list)
@@ -40,7 +40,7 @@ class Desk:
 
 @define
 class House:
-    """What streams are wired to."""
+    """Event streams with their dispatcher and presence."""
 
     streams: EventStreams
     desk: Desk
@@ -90,7 +90,7 @@ def house(connections: ActorRef | None) -> House:
 
 
 def a_stream() -> EventStream:
-    """A stream that beats with a comment."""
+    """A stream whose heartbeat is a comment."""
     return EventStream(lambda: encode_comment("beat"), beat_s=60.0, write_s=60.0)
 
 
@@ -109,7 +109,7 @@ async def connections(nursery: Any) -> Any:
 
 
 async def test_a_stream_begins_with_its_welcome_and_its_command(connections: ActorRef) -> None:
-    """The command is dispatched for the stream's own outbox, which is counted in."""
+    """The command is dispatched for the stream's own outbox, which is registered."""
     built, stream = house(connections), a_stream()
     await opened(built, stream)
     assert b"event: welcome" in await anext(stream)
@@ -123,7 +123,7 @@ async def test_a_stream_begins_with_its_welcome_and_its_command(connections: Act
 
 
 async def test_what_is_refused_leaves_nothing_behind(connections: ActorRef) -> None:
-    """Neither an actor nor a place in the count: too many connections, and a command that is refused."""
+    """Too many connections, and a refused command, leave neither an actor nor a registered connection."""
     built = house(connections)
     built.desk.refuse = True
     with pytest.raises(CommandRejected) as refused:
@@ -143,14 +143,14 @@ async def test_what_is_refused_leaves_nothing_behind(connections: ActorRef) -> N
 
 
 async def test_a_server_that_cannot_take_it_says_so() -> None:
-    """While its supervisor is away: come back in a moment."""
+    """Its supervisor is not running: the client may retry."""
     with pytest.raises(CommandRejected) as refused:
         await opened(house(None), stream := a_stream())
     assert (refused.value.code, refused.value.retry_after, stream.open) == ("busy", 1.0, False)
 
 
 async def test_a_server_that_goes_away_begins_nothing(connections: ActorRef) -> None:
-    """No stream, no run; what begins none is still done."""
+    """It opens no stream and starts no run; commands that start no run are carried out."""
     built = house(connections)
     built.closing = True
     for refused_one in (
@@ -182,7 +182,6 @@ class Hearing(Actor):
         self.heard: list[str] = []
 
     async def receive(self, message: object, context: Context) -> None:
-        """Remember it."""
         self.heard.append("alert" if isinstance(message, Deliver) else str(message))
 
 

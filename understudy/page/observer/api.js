@@ -20,7 +20,7 @@ export class ObserverApi {
     return (await this.#ask("GET", `tree?${new URLSearchParams(query)}`)).json();
   }
 
-  /** `part`: that it is a whole part of the house is known. */
+  /** `part` confirms that the actor is a whole subsystem. */
   async kill(path, part) {
     return (await this.#ask("POST", "kill", { body: JSON.stringify(part ? { path, part } : { path }) })).json();
   }
@@ -42,7 +42,7 @@ export class ObserverApi {
     if (more.body) headers["Content-Type"] = "application/json";
     const answer = await this.fetch(`/api/observer/${what}`, { method, headers, ...more }).catch(() => { throw new Refused(0); });
     if (answer.ok) return answer;
-    const told = await answer.json().catch(() => null);
-    throw new Refused(answer.status, told?.error?.message);
+    const refusal = await answer.json().catch(() => null);
+    throw new Refused(answer.status, refusal?.error?.message);
   }
 }

@@ -11,21 +11,21 @@ import { Incidents } from "./incidents.js";
 import { STATES, above } from "./labels.js";
 import { Tree } from "./tree.js";
 
-const LOOK_MS = 4000; // interval of reading ages, mailboxes and other values that no change event reports
-const SOON_MS = 400; // many changes below one actor are one look
-const TYPED_MS = 250;
+const REFRESH_MS = 4000; // interval of reading ages, mailboxes and other values that no change event reports
+const COALESCE_MS = 400; // many changes below one actor are one refresh
+const FILTER_DELAY_MS = 250;
 const RETRY_MS = [1000, 2000, 5000, 10_000];
-const MOST_FOUND = 200;
+const MAX_MATCHES = 200;
 const REASONS = { signed_out: "You have signed out.", token_expired: "That token has run out." };
 
 export class Board {
   /** `onRefused(sentence)`: the token is not, or no longer, enough. */
-  constructor(door, storage, onRefused) {
-    Object.assign(this, { door, onRefused });
+  constructor(api, storage, onRefused) {
+    Object.assign(this, { api, onRefused });
     this.forest = new Forest();
     this.found = null; // a Forest, while there is a filter
-    this.wanted = new Set();
-    this.leaving = new AbortController();
+    this.toRefresh = new Set();
+    this.aborter = new AbortController();
     this.#build(storage);
   }
 
@@ -53,16 +53,16 @@ export class Board {
   }
 
   async start() {
-    this.timer = setInterval(() => document.visibilityState === "visible" && this.#lookAll(), LOOK_MS);
+    this.timer = setInterval(() => document.visibilityState === "visible" && this.#refreshAll(), REFRESH_MS);
     this.forest.open.add("/system");
-    for (let tries = 0; !this.leaving.signal.aborted; tries += 1) {
+    for (let tries = 0; !this.aborter.signal.aborted; tries += 1) {
       const began = Date.now();
       try {
-        await this.door.follow((event) => this.#told(event), this.leaving.signal);
+        await this.api.follow((event) => this.#handle(event), this.aborter.signal);
       } catch (refused) {
         if (refused.status === 401 || refused.status === 403) this.onRefused(refused.message);
       }
-      if (this.leaving.signal.aborted) return;
+      if (this.aborter.signal.aborted) return;
       if (Date.now() - began > 10_000) tries = 0;
       this.#phase("offline", "Connecting again");
       await new Promise((resolve) => { setTimeout(resolve, RETRY_MS[Math.min(tries, RETRY_MS.length - 1)]); });
@@ -70,7 +70,7 @@ export class Board {
   }
 
   stop() {
-    this.leaving.abort();
+    this.aborter.abort();
     clearInterval(this.timer);
     clearInterval(this.tree.timer);
     this.element.remove();
@@ -83,10 +83,10 @@ export class Board {
 
   // The stream
 
-  #told({ kind, data }) {
+  #handle({ kind, data }) {
     if (kind === "hello") this.#hello(data);
     else if (kind === "changes") this.#changed(data);
-    else if (kind === "resync") this.#lookAll();
+    else if (kind === "resync") this.#refreshAll();
     else if (kind === "incident") this.#incident(data);
     else if (kind === "counts") this.counters.show(data);
     else if (kind === "end" && REASONS[data.reason]) this.onRefused(REASONS[data.reason]);
@@ -97,7 +97,7 @@ export class Board {
     this.details.mayKill = mayKill;
     this.counters.show(counts);
     this.incidents.reset(incidents);
-    this.#lookAll();
+    this.#refreshAll();
   }
 
   #incident(incident) {
@@ -109,7 +109,7 @@ export class Board {
     const restarted = [];
     for (const change of data.changes) {
       const todo = this.forest.change(change, Date.now());
-      if (todo.ask) this.#want(todo.ask);
+      if (todo.ask) this.#scheduleRefresh(todo.ask);
       const found = this.found?.change(change, Date.now());
       if (todo.restarted || found?.restarted) restarted.push(change.path);
     }
@@ -120,7 +120,7 @@ export class Board {
     new Set(restarted.map((path) => this.#shown.visible(path, rows))).forEach((path) => this.tree.flash(path));
   }
 
-  // Looking
+  // Refreshing
 
   get #shown() {
     return this.found ?? this.forest;
@@ -130,29 +130,29 @@ export class Board {
     return this.#shown.rows({ all: this.found !== null });
   }
 
-  #lookAll() {
+  #refreshAll() {
     if (this.filtered) this.#filter();
-    else this.forest.open.forEach((path) => this.#want(path, 0));
+    else this.forest.open.forEach((path) => this.#scheduleRefresh(path, 0));
   }
 
-  #want(path, after = SOON_MS) {
-    this.wanted.add(path);
-    this.looking ??= setTimeout(() => this.#look(), after);
+  #scheduleRefresh(path, after = COALESCE_MS) {
+    this.toRefresh.add(path);
+    this.refreshTimer ??= setTimeout(() => this.#refresh(), after);
   }
 
-  async #look() {
-    while (this.wanted.size > 0) {
-      const [path] = this.wanted;
-      this.wanted.delete(path);
+  async #refresh() {
+    while (this.toRefresh.size > 0) {
+      const [path] = this.toRefresh;
+      this.toRefresh.delete(path);
       await this.#ask({ path, levels: 1, limit: this.forest.limit(path) }, (answer) => this.forest.take(answer.tree, Date.now()), () => this.forest.change({ path, gone: path !== "/system" }));
       this.#draw();
     }
-    this.looking = null;
+    this.refreshTimer = null;
   }
 
   async #ask(query, onAnswer, onMissing = () => {}) {
     try {
-      onAnswer(await this.door.tree(query));
+      onAnswer(await this.api.tree(query));
     } catch (refused) {
       if (refused.status === 401 || refused.status === 403) this.onRefused(refused.message);
       else if (refused.status === 404) onMissing();
@@ -165,7 +165,7 @@ export class Board {
 
   #typed() {
     clearTimeout(this.typing);
-    this.typing = setTimeout(() => this.#filter(), TYPED_MS);
+    this.typing = setTimeout(() => this.#filter(), FILTER_DELAY_MS);
   }
 
   async #filter() {
@@ -175,10 +175,10 @@ export class Board {
       this.found = null;
       this.result.hidden = true;
       this.#draw();
-      if (kept) this.#lookAll();
+      if (kept) this.#refreshAll();
       return;
     }
-    await this.#ask({ text, ...(state && { state }), limit: MOST_FOUND }, ({ tree, found, more }) => {
+    await this.#ask({ text, ...(state && { state }), limit: MAX_MATCHES }, ({ tree, found, more }) => {
       if (text !== this.text.value.trim() || state !== this.state.value) return; // an answer to an earlier question
       this.found = (this.found ?? new Forest()).take(tree, Date.now(), { whole: true });
       this.result.hidden = false;
@@ -209,7 +209,7 @@ export class Board {
     if (this.found !== null) return; // all that fits is open
     if (open) {
       this.forest.open.add(path);
-      this.#want(path, 0);
+      this.#scheduleRefresh(path, 0);
     } else {
       this.forest.open.delete(path);
     }
@@ -218,7 +218,7 @@ export class Board {
 
   #more(path) {
     this.forest.widen(path);
-    this.#want(path, 0);
+    this.#scheduleRefresh(path, 0);
   }
 
   /** Opens what is above an actor and picks it, or the nearest that is alive. */
@@ -237,7 +237,7 @@ export class Board {
 
   async #kill(path, part) {
     try {
-      await this.door.kill(path, part);
+      await this.api.kill(path, part);
     } catch (refused) {
       this.toasts.show(refused.message);
     }

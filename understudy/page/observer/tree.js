@@ -19,19 +19,19 @@ export class Tree {
     const focused = this.element.contains(document.activeElement);
     this.shown = rows;
     this.picked = rows.length > 0 ? forest.visible(this.picked ?? rows[0].node.path, rows) : null;
-    const kept = new Map();
+    const views = new Map();
     for (const row of rows) {
       const key = row.fold === undefined ? row.node.path : `+${row.fold}`;
-      const line = this.rows.get(key) ?? this.#line(row);
-      line.show(row, { picked: row.node?.path === this.picked });
-      kept.set(key, line);
+      const view = this.rows.get(key) ?? this.#makeRow(row);
+      view.show(row, { picked: row.node?.path === this.picked });
+      views.set(key, view);
     }
-    this.rows = kept;
-    arrange(this.element, [...kept.values()].map((line) => line.element));
+    this.rows = views;
+    arrange(this.element, [...views.values()].map((view) => view.element));
     if (focused && !this.element.contains(document.activeElement)) this.#focus();
   }
 
-  #line({ fold, node }) {
+  #makeRow({ fold, node }) {
     if (fold !== undefined) return new Fold(fold, (path) => this.on.more(path));
     return new Row(node.path, { pick: (path) => this.pick(path), toggle: (path) => this.#toggle(path) });
   }
@@ -42,10 +42,10 @@ export class Tree {
 
   pick(path, { focus = true } = {}) {
     this.picked = path;
-    for (const [key, line] of this.rows) {
-      if (!(line instanceof Row)) continue;
-      line.element.setAttribute("aria-selected", String(key === path));
-      line.element.tabIndex = key === path ? 0 : -1;
+    for (const [key, view] of this.rows) {
+      if (!(view instanceof Row)) continue;
+      view.element.setAttribute("aria-selected", String(key === path));
+      view.element.tabIndex = key === path ? 0 : -1;
     }
     if (focus) this.#focus();
     this.on.pick(path);
@@ -86,6 +86,6 @@ export class Tree {
 
   #tick() {
     const now = Date.now();
-    for (const line of this.rows.values()) line.tick?.(now);
+    for (const view of this.rows.values()) view.tick?.(now);
   }
 }

@@ -43,8 +43,8 @@ async def upload() -> tuple[dict[str, Any], int]:
         aclosing(web_context().content_filter.filter_file(passage, chunks)) as passing,
     ):
         row = await web_context().files.save(owner, name, media_type, passing)
-    told = {"findings": rows} if (rows := count_by_kind(passage.result.findings)) else {}
-    return {"id": row.id, "name": row.name, "media_type": row.media_type, "size": row.size} | told, 201
+    found = {"findings": rows} if (rows := count_by_kind(passage.result.findings)) else {}
+    return {"id": row.id, "name": row.name, "media_type": row.media_type, "size": row.size} | found, 201
 
 
 @blueprint.get("/<file_id>")

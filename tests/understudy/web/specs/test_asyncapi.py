@@ -1,4 +1,4 @@
-"""The AsyncAPI document: its structure, and its schemas against the vocabulary's own frames and parser."""
+"""The AsyncAPI document: its structure, and its schemas compared with golden frames and the parser."""
 
 import copy
 import json
@@ -25,7 +25,7 @@ MESSAGES = DOCUMENT["components"]["messages"]
 
 
 def resolved(reference: str) -> Any:
-    """What a reference of the document points at."""
+    """Return the part of the document that a reference points at."""
     found: Any = DOCUMENT
     for part in reference.removeprefix("#/").split("/"):
         found = found[part.replace("~1", "/")]
@@ -33,7 +33,7 @@ def resolved(reference: str) -> Any:
 
 
 def references(value: Any) -> Iterator[str]:
-    """Every reference in the document."""
+    """Yield every reference in the document."""
     if isinstance(value, dict):
         if isinstance(value.get("$ref"), str):
             yield value["$ref"]
@@ -45,12 +45,12 @@ def references(value: Any) -> Iterator[str]:
 
 
 def valid(message: str, payload: Any) -> bool:
-    """Whether a payload is one of this message."""
+    """Whether a payload matches this message."""
     return bool(Draft7Validator(MESSAGES[message]["payload"]).is_valid(payload))
 
 
 def test_the_document_has_the_structure_of_asyncapi_3() -> None:
-    """The required members, names that the format allows, and references that lead to what they should."""
+    """The required members, allowed names, and references to parts of the right kind."""
     assert DOCUMENT["asyncapi"] == "3.0.0"
     assert {"title", "version"} <= set(DOCUMENT["info"])
     assert not set(DOCUMENT) - {"asyncapi", "info", "servers", "defaultContentType", "channels", "operations",
@@ -90,7 +90,7 @@ def test_nothing_of_the_vocabulary_is_missing() -> None:
 
 
 def test_the_endpoints_are_those_of_the_handshake() -> None:
-    """Each channel's path leads, with or without the query it names, to the dialect of its messages."""
+    """Each channel's path, with the query it names, negotiates the dialect of its messages."""
     for name, (path, _, default) in SOCKETS.items():
         assert negotiate(path.replace("{pillar}", "insights"), (), {}).dialect is default
         for dialect in Dialect:
@@ -102,7 +102,7 @@ def test_the_endpoints_are_those_of_the_handshake() -> None:
 
 
 def golden() -> Iterator[tuple[str, str, Any]]:
-    """Each golden frame with its dialect and the message it is one of."""
+    """Yield each golden frame with its dialect and its message."""
     for dialect in Dialect:
         for name, frame in json.loads(golden_path(dialect).read_text("utf-8")).items():
             kind = "agent_response" if dialect is Dialect.AGENT_RESPONSE else frame["type"]
@@ -133,7 +133,7 @@ def test_only_durable_events_must_have_a_number_and_a_run() -> None:
 
 
 def test_a_frame_that_was_changed_is_not() -> None:
-    """A member that must be there taken out, of another type, or with a word that is none of those allowed."""
+    """A required member is removed, has another type, or a value that is not allowed."""
     changed = 0
     for _, message, frame in golden():
         schema = MESSAGES[message]["payload"]
@@ -159,7 +159,7 @@ def _mutations(frame: dict[str, Any], schema: dict[str, Any]) -> Iterator[dict[s
 
 
 def forms(name: str, fields: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    """A command with its fields in `payload`, beside `type`, and with members nobody knows."""
+    """Yield a command with its fields in `payload`, beside `type`, and with unknown members."""
     yield {"type": name, "payload": fields}
     yield {"type": name, **fields}
     yield {"type": name, "payload": fields | {"of_tomorrow": 1}, "of_yesterday": None}
@@ -182,7 +182,7 @@ WRONG: dict[str, list[Any]] = {
 
 
 def wrong_values(field: str) -> list[Any]:
-    """What a field must not hold."""
+    """Yield values that a field must refuse."""
     if field in WRONG:
         return WRONG[field]
     if FIELDS[field].get("type") == "boolean":
@@ -193,7 +193,7 @@ def wrong_values(field: str) -> list[Any]:
 
 
 def accepted(frame: Any) -> bool:
-    """Whether the server's own parser takes a frame."""
+    """Whether the server's own parser accepts a frame."""
     try:
         parse_frame(json.dumps(frame))
     except CommandRejected:
@@ -203,7 +203,7 @@ def accepted(frame: Any) -> bool:
 
 @pytest.mark.parametrize("name", COMMANDS)
 def test_the_document_and_the_parser_agree_on_commands(name: str) -> None:
-    """Whatever is done to an example of a command, what one of the two takes the other takes too."""
+    """Whatever is changed in an example of a command, both accept it or both refuse it."""
     whole = dict(EXAMPLES[name])
     assert accepted({"type": name, "payload": whole})
     variants = [whole, *({key: value for key, value in whole.items() if key != left_out} for left_out in whole)]
@@ -226,7 +226,7 @@ def test_the_form_without_a_type_is_told_too() -> None:
 
 
 def test_the_examples_are_valid() -> None:
-    """Each command has one, and it is what its schema says."""
+    """Each command has one, and it matches its schema."""
     for name, message in MESSAGES.items():
         for example in message.get("examples", []):
             assert valid(name, example["payload"])

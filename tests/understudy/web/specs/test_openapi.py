@@ -1,4 +1,4 @@
-"""The OpenAPI document: whole, valid, and what a real server answers."""
+"""The OpenAPI document: complete, valid, and compared with the answers of a real server."""
 
 import json
 import re
@@ -47,7 +47,7 @@ def test_the_document_is_valid_openapi(document: dict[str, Any]) -> None:
 
 
 def test_every_route_is_told_and_none_that_is_not_there(app: Any, document: dict[str, Any]) -> None:
-    """The paths and methods are those of the application's own table, letter by letter."""
+    """The paths and methods are those of the application's own table."""
     methods = {
         (re.sub(r"<(?:path:)?(\w+)>", r"{\1}", str(rule.rule)), method.lower())
         for rule in app.url_map.iter_rules()
@@ -70,12 +70,12 @@ def test_errors_are_told_with_the_statuses_of_the_registry(document: dict[str, A
 
 
 def test_the_commands_over_http_are_those_the_server_takes() -> None:
-    """None that is about a connection, and all others."""
+    """None that concerns a connection, and all others."""
     assert {COMMANDS[name] for name in OVER_HTTP} == set(CONNECTIONLESS)
 
 
 def checker(document: dict[str, Any]) -> Callable[[str, str, int, Any], None]:
-    """Compares an answer with what the document says of it."""
+    """Compares an answer with the document."""
 
     def check(method: str, path: str, status: int, body: Any) -> None:
         answers = document["paths"][path][method.lower()]["responses"]
@@ -93,7 +93,7 @@ def checker(document: dict[str, Any]) -> Callable[[str, str, int, Any], None]:
 @pytest.mark.promise("wire.endpoint-machines")
 @pytest.mark.slow
 async def test_a_real_server_answers_what_its_document_says(tmp_path: Path) -> None:
-    """Every route, asked once in a way that works, and most once in a way that does not."""
+    """Every route, requested once successfully, and most once with an error."""
     async with served(tmp_path) as running:
         status, _, document = await request(running.address, "GET", "/openapi.json")
         assert status == HTTPStatus.OK
