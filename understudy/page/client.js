@@ -78,7 +78,7 @@ export class Client {
     this.storage = safeStorage(storage);
     this.session = new Session({ fetch, storage: this.storage, now, base, token });
     const parts = () => [this.threads, this.currentThreads, this.outbox];
-    forgetAtSessionEnd({ session: this.session, storage: this.storage, window, parts, told: () => this.#emit("over", null) });
+    forgetAtSessionEnd({ session: this.session, storage: this.storage, window, parts, onEnd: () => this.#emit("over", null) });
     this.api = new Api(this.session, { fetch, base });
     this.listeners = new Listeners();
     this.cancelOnAccept = new Set();

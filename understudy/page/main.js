@@ -109,7 +109,7 @@ class Page {
     if (this.signingIn) return;
     this.signingIn = true;
     const token = await asked({
-      title: "Sign in", text: "This server wants a session token. Ask whoever runs it for one.", label: "Session token", agree: "Sign in",
+      title: "Sign in", text: "This server wants a session token. Ask its operator for one.", label: "Session token", agree: "Sign in",
     });
     this.signingIn = false;
     if (token === null) return;

@@ -279,7 +279,7 @@ const RULES = Object.freeze({
   }),
   sanitization_summary: sanitized,
   final_response: finished,
-  error: failed, // an agent_error is told again by the error that ends its run
+  error: failed, // an agent_error is followed by the error that ends its run
   resync: (state, event, data) => ({ ...state, resync: data.last_seq ?? 0 }),
   "local.queued": queued,
   "local.waiting": delivery("waiting"),

@@ -7,11 +7,11 @@
 import { count } from "./format.js";
 
 const CATEGORIES = Object.freeze({
-  secret: ["secret", "secrets", "A key, a token or a password: whoever has it can act in its owner's name."],
+  secret: ["secret", "secrets", "A key, a token or a password: anyone who has it can act as its owner."],
   pii: ["piece of personal data", "pieces of personal data", "Something that tells who or where a person is, or how to reach or charge them."],
   markup: ["piece of unsafe markup", "pieces of unsafe markup", "Markup or a link that could run something, or tell another server what is read here."],
   injection: ["planted instruction", "planted instructions", "Words that give orders to the agent, as pages and files do that want to take it over."],
-  invisible: ["hidden character", "hidden characters", "Characters that nobody sees and programs read, or that show a text in another order."],
+  invisible: ["hidden character", "hidden characters", "Characters that are invisible and that programs read, or that show a text in another order."],
   terminal: ["control sequence", "control sequences", "Signs that drive the terminal in which the text is shown."],
 });
 
@@ -46,10 +46,10 @@ export function rowsOfSummary({ counts, kinds, findings }) {
     rows.set(key, { ...row, count: row.count + number });
   };
   for (const { kind, action } of list(findings)) if (typeof kind === "string") add(kind, actionOf(action), 1);
-  const told = (name) => [...rows.values()].filter(({ kind, category }) => kind === name || category === name);
+  const known = (name) => [...rows.values()].filter(({ kind, category }) => kind === name || category === name);
   for (const [name, number] of Object.entries(kinds ?? counts ?? {})) {
-    const more = number - told(name).reduce((sum, row) => sum + row.count, 0);
-    if (more > 0) add(name, told(name)[0]?.action ?? "remove", more);
+    const more = number - known(name).reduce((sum, row) => sum + row.count, 0);
+    if (more > 0) add(name, known(name)[0]?.action ?? "remove", more);
   }
   return [...rows.values()];
 }
@@ -104,7 +104,7 @@ function amounts(rows) {
 
 /** A row for people: what it is, what became of it, why. */
 export function explained(row) {
-  const meaning = unread(row) ? "The check for this did not work, so nobody knows whether there was any." : CATEGORIES[row.category]?.[2] ?? "";
+  const meaning = unread(row) ? "The check for this did not work, so there may be some." : CATEGORIES[row.category]?.[2] ?? "";
   return { name: nameOf(row.kind), count: row.count, done: ACTIONS[row.action], meaning, kind: row.kind };
 }
 

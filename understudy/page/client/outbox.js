@@ -2,7 +2,7 @@
  * What was said but the server has not accepted yet, kept across reloads and shared between tabs.
  *
  * One storage key an entry, so that two tabs never overwrite each other's queue. An entry keeps its `message_id`, by
- * which the server knows that what is sent twice is one. What another tab has queued is sent by it; this one takes it
+ * which the server recognises a repeat. What another tab has queued is sent by it; this one takes it
  * over when nothing came of it for a while (the tab was closed).
  */
 

@@ -95,7 +95,7 @@ export class Session {
       if (!(fault instanceof SessionRefused)) throw fault;
       const { session_token: newer = token } = this.stored ?? {};
       if (newer !== token) return newer; // another tab has renewed it meanwhile
-      if (fault.status !== 401 && this.now() < expiresAt) throw fault; // it counts on, though nobody renews it
+      if (fault.status !== 401 && this.now() < expiresAt) throw fault; // it is still valid, but cannot be renewed
       this.storage.removeItem(KEY);
       this.onOver();
       return this.#start();

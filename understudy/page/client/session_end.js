@@ -7,13 +7,13 @@ const THEME = "understudy.theme"; // says nothing of anybody
 
 /**
  * Forgets when the session is over, here or in another tab. `parts()` gives what holds words in memory, each with a
- * `clear`; `told()` is called afterwards.
+ * `clear`; `onEnd()` is called afterwards.
  */
-export function forgetAtSessionEnd({ session, storage, window, parts, told }) {
+export function forgetAtSessionEnd({ session, storage, window, parts, onEnd }) {
   const end = (kept) => {
     for (const part of parts()) part.clear();
     storage.clear("understudy.", kept);
-    told();
+    onEnd();
   };
   session.onOver = () => end([THEME]);
   window?.addEventListener?.("storage", ({ key, newValue }) => {

@@ -17,7 +17,7 @@ export class Threads {
   constructor({ subscriptions, history, timeouts, waiting, readHistory, readLatest, onChange, onRelease, onFault }) {
     Object.assign(this, { subscriptions, history, timeouts, waiting, readHistory, readLatest, onChange, onRelease, onFault });
     this.states = new Map(); // least recently opened first
-    this.behind = new Map(); // thread id -> what the log has told so far, where only the end of a thread was kept
+    this.behind = new Map(); // thread id -> the state by the log so far, if only the end of a thread was cached
     this.repairing = new Set(); // threads whose streamed text was asked for again
     this.reading = new Set(); // threads whose history is being read
     this.ratingsToRead = new Set(); // threads whose thumbs, which no log has, are still to be read

@@ -28,28 +28,28 @@ export class Forest {
   }
 
   /**
-   * Takes in what the server gave: an actor with its children, whose own children were not looked at. `whole`: with
+   * Takes in what the server gave: an actor with its children, whose own children were not read. `whole`: with
    * all below it that is to be shown, and nothing else is.
    */
   take(tree, now, { whole = false } = {}) {
     if (whole) this.nodes.clear();
     this.root ??= tree.path;
-    this.#put(tree, now, { looked: true, whole });
+    this.#put(tree, now, { read: true, whole });
     return this;
   }
 
-  #put(tree, now, { looked, whole }) {
+  #put(tree, now, { read, whole }) {
     const known = this.nodes.get(tree.path)?.children ?? [];
-    const children = looked || tree.child_count === 0 ? tree.children.map((child) => child.path) : known;
+    const children = read || tree.child_count === 0 ? tree.children.map((child) => child.path) : known;
     const kept = new Set(children);
     known.filter((path) => !kept.has(path)).forEach((path) => this.#drop(path));
     this.nodes.set(tree.path, { ...tree, children, since: now - tree.age_s * 1000 });
-    tree.children.forEach((child) => this.#put(child, now, { looked: whole, whole }));
+    tree.children.forEach((child) => this.#put(child, now, { read: whole, whole }));
   }
 
   /**
-   * One change as the stream tells it. Returns what is to be done: `restarted` when it has had another incarnation,
-   * and `ask`, a path whose children must be looked at again.
+   * One change of the stream. Returns what is to be done: `restarted` when it has had another incarnation,
+   * and `ask`, a path whose children must be read again.
    */
   change({ path, gone = false, ...news }, now) {
     const known = this.nodes.get(path);
@@ -93,7 +93,7 @@ export class Forest {
     this.limits.delete(path);
   }
 
-  /** The rows from top to bottom: {node, level, at, of}, or {fold: path, hidden, level} for what is not shown. */
+  /** The rows from top to bottom: {node, level, at, of}, or {fold: path, hidden, level} for hidden children. */
   rows({ all = false } = {}) {
     const rows = [];
     const add = (path, level, at, of) => {

@@ -7,7 +7,7 @@ import { LIVE } from "../client/conversation.js";
 import { Versions } from "./versions.js";
 
 export class AnswerActionsView {
-  /** `page` is {onAgain(turn), onRate(turn, rating), onPick(turn, by, what)}; `text()` is what is copied. */
+  /** `page` is {onAgain(turn), onRate(turn, rating), onPick(turn, by, what)}; `text()` returns the text to copy. */
   constructor(page, text) {
     this.text = text;
     this.turn = null;

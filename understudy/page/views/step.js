@@ -24,9 +24,9 @@ export function stepRow(step, until, page) {
   return el(`li.step.step-${step.kind}`, { "data-status": until === null ? "running" : step.status ?? "done" }, ROWS[step.kind](step, time, page));
 }
 
-function row(mark, title, note, time, told = []) {
+function row(mark, title, note, time, notices = []) {
   return el("div.step-row", {}, el("span.step-mark", {}, mark),
-    el("span.step-text", {}, el("span.step-title", {}, title), note && el("span.step-note", {}, note), told), time);
+    el("span.step-text", {}, el("span.step-title", {}, title), note && el("span.step-note", {}, note), notices), time);
 }
 
 function agentRow(step, time, { agents }) {
@@ -40,12 +40,12 @@ function toolRow(step, time) {
   const ended = TOOL_ENDS[step.status] ?? "";
   const bad = !running && step.status !== "ok";
   const note = asking ? "Waiting for your approval" : running ? null : step.summary || (bad ? `The tool ${ended}.` : null);
-  const told = sentences(step.found ?? [], "tool").map(({ text, warns }) => (
+  const notices = sentences(step.found ?? [], "tool").map(({ text, warns }) => (
     el(warns ? "span.step-note.warns" : "span.step-note", {}, warns && icon("warning"), text)
   ));
   const title = [step.text || humanised(step.tool), el("code.tool-name", {}, step.tool)];
   const details = el("details.tool", {}, el("summary", {},
-    row(asking ? icon("shield") : running ? el("span.spinner") : icon(ENDED[step.status] ?? "warning"), title, note, time, told), icon("chevron")));
+    row(asking ? icon("shield") : running ? el("span.spinner") : icon(ENDED[step.status] ?? "warning"), title, note, time, notices), icon("chevron")));
   details.addEventListener("toggle", () => {
     if (details.open && details.childElementCount === 1) details.append(toolBody(step, running));
   });

@@ -33,12 +33,12 @@ export class UserMessageView {
   #show(turn) {
     const focused = [this.footer, this.notices.element].some((part) => part.contains(document.activeElement)) ? document.activeElement : null;
     const files = turn.references.map((reference) => this.page.files.chip(reference));
-    const told = turn.steps.filter((step) => step.kind === "sanitized" && step.direction === "inbound");
-    this.notices.update(told);
+    const redacted = turn.steps.filter((step) => step.kind === "sanitized" && step.direction === "inbound");
+    this.notices.update(redacted);
     this.element.hidden = turn.content === "" && files.length === 0;
     this.element.replaceChildren(
       files.length > 0 ? el("div.said-files", {}, files) : "",
-      el(`div.bubble.is-${turn.status}`, { dir: "auto" }, nodesOf(turn.content, redactionPattern(told.flatMap((step) => step.found)))),
+      el(`div.bubble.is-${turn.status}`, { dir: "auto" }, nodesOf(turn.content, redactionPattern(redacted.flatMap((step) => step.found)))),
       this.#delivery(turn) ?? "",
       this.notices.element,
       this.footer,
