@@ -1,4 +1,4 @@
-"""Two whole servers on one PostgreSQL and without Redis: neither would know of the other."""
+"""Two whole servers on one PostgreSQL without Redis, which could not reach each other."""
 
 from pathlib import Path
 

@@ -34,7 +34,7 @@ def test_the_later_source_wins(folder: Path, monkeypatch: pytest.MonkeyPatch) ->
 
 
 def test_limits_have_a_section_and_variables(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """`[understudy.limits]`, and `UNDERSTUDY_LIMITS_…` over it."""
+    """`UNDERSTUDY_LIMITS_…` wins over `[understudy.limits]`."""
     (folder / FILE).write_text("[understudy.limits]\nrun_s = 7\nruns_total = 8\n")
     monkeypatch.setenv(variable_of("limits.run_s"), "2.5")
     assert variable_of("limits.run_s") == "UNDERSTUDY_LIMITS_RUN_S"
@@ -42,13 +42,13 @@ def test_limits_have_a_section_and_variables(folder: Path, monkeypatch: pytest.M
 
 
 def test_origins_keep_their_colons_in_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A list is cut at commas."""
+    """A list is split at commas only."""
     monkeypatch.setenv("UNDERSTUDY_ALLOWED_ORIGINS", "https://a.example:8443, https://b.example")
     assert load().allowed_origins == ["https://a.example:8443", "https://b.example"]
 
 
 def test_a_path_in_a_file_is_seen_from_there(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """`data_dir` of a file elsewhere is beside that file."""
+    """A relative `data_dir` is relative to the settings file's folder."""
     (folder / "etc").mkdir()
     (folder / "etc" / "u.toml").write_text('[understudy]\ndata_dir = "here"\n')
     monkeypatch.setenv("UNDERSTUDY_SETTINGS", "etc/u.toml")
@@ -85,7 +85,7 @@ def test_a_fault_is_one_sentence_with_name_source_and_form(folder: Path, line: s
 
 
 def test_a_certificate_and_its_key_belong_together(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """One without the other is refused; both make the address https, and are seen from the file's folder."""
+    """One without the other is refused; both make the address https, and are relative to the file's folder."""
     assert "belong together" in refused(tls_key=Path("k.pem"))
     assert load(tls_certificate=Path("c.pem"), tls_key=Path("k.pem")).url_at(9) == "https://127.0.0.1:9"
     assert load().url_at(9) == "http://127.0.0.1:9"
@@ -95,25 +95,25 @@ def test_a_certificate_and_its_key_belong_together(folder: Path, monkeypatch: py
     assert (load().tls_certificate, load().tls_key) == (folder / "etc" / "c.pem", Path("/k.pem"))
 
 
-def test_every_fault_is_told(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """One run is enough to mend them all; a variable is named as such."""
+def test_every_fault_is_reported(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One start reports all faults; a variable is named as such."""
     (folder / FILE).write_text("[understudy]\nprot = 1\n")
     monkeypatch.setenv("UNDERSTUDY_PORT", "many")
     monkeypatch.setenv("UNDERSTUDY_LIMITS_RUNS_TOTAL", "0")
-    told = refused().split("; ")
-    assert [each.rpartition(" in ")[2] for each in told] == [FILE, "UNDERSTUDY_PORT", "UNDERSTUDY_LIMITS_RUNS_TOTAL"]
+    text = refused().split("; ")
+    assert [each.rpartition(" in ")[2] for each in text] == [FILE, "UNDERSTUDY_PORT", "UNDERSTUDY_LIMITS_RUNS_TOTAL"]
 
 
-def test_files_that_cannot_be_read_are_told(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A named file that is not there, and one that is no TOML."""
+def test_unreadable_files_are_reported(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A named file that does not exist, and one that is no TOML."""
     (folder / FILE).write_text("[understudy\n")
     monkeypatch.setenv("UNDERSTUDY_SETTINGS", "gone.toml")
-    told = refused()
-    assert f"{FILE} is not valid TOML" in told
-    assert "gone.toml cannot be read" in told
+    text = refused()
+    assert f"{FILE} is not valid TOML" in text
+    assert "gone.toml cannot be read" in text
 
 
-def test_what_is_given_is_judged_too() -> None:
+def test_arguments_of_the_call_are_checked_too() -> None:
     """Names and values of the call."""
     assert refused(prot=1) == "there is no setting called prot"
     assert "port must be a whole number" in refused(port=-1)
@@ -138,11 +138,11 @@ def test_a_database_url_names_a_folder(url: str, folder_of_it: str) -> None:
 @pytest.mark.parametrize(
     "url", ["sqlite:////a/other.db", "sqlite:///x.sqlite3", "sqlite:///", "sqlite:///:memory:", "sqlite:///a?mode=ro"]
 )
-def test_other_files_are_refused_with_what_is_accepted(url: str) -> None:
-    """The sentence names the forms."""
-    told = refused(database_url=url)
-    assert "sqlite:///FOLDER" in told
-    assert "understudy.db" in told
+def test_other_files_are_refused_with_the_accepted_forms(url: str) -> None:
+    """The message names the accepted forms."""
+    text = refused(database_url=url)
+    assert "sqlite:///FOLDER" in text
+    assert "understudy.db" in text
 
 
 def test_a_plain_file_is_no_database_folder(folder: Path) -> None:
@@ -152,10 +152,10 @@ def test_a_plain_file_is_no_database_folder(folder: Path) -> None:
 
 
 def test_other_databases_are_refused_without_their_password() -> None:
-    """Only the scheme is shown."""
-    told = refused(database_url="postgres://me:hunter2@db/x")
-    assert "'postgres'" in told
-    assert "hunter2" not in told
+    """The message shows the scheme only."""
+    text = refused(database_url="postgres://me:hunter2@db/x")
+    assert "'postgres'" in text
+    assert "hunter2" not in text
 
 
 @pytest.mark.parametrize(
@@ -169,27 +169,27 @@ def test_other_databases_are_refused_without_their_password() -> None:
     ],
 )
 def test_an_address_that_is_no_redis_is_refused_without_its_password(url: str) -> None:
-    """The sentence names the form."""
-    told = refused(redis_url=url, database_url="postgresql://me@db/x")
-    assert "redis://HOST:PORT" in told
-    assert "hunter2" not in told
+    """The message names the accepted form."""
+    text = refused(redis_url=url, database_url="postgresql://me@db/x")
+    assert "redis://HOST:PORT" in text
+    assert "hunter2" not in text
 
 
 def test_redis_is_for_servers_over_postgresql() -> None:
-    told = refused(redis_url="redis://:hunter2@cache")
-    assert "postgresql://USER@HOST/NAME" in told
-    assert "hunter2" not in told
+    text = refused(redis_url="redis://:hunter2@cache")
+    assert "postgresql://USER@HOST/NAME" in text
+    assert "hunter2" not in text
     settings = load(redis_url="redis://:hunter2@cache", database_url="postgresql://me@db/x")
     assert "hunter2" not in repr(settings)
 
 
 def test_the_world_needs_a_secret(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Of 32 bytes or more, and it is never shown."""
+    """Of 32 bytes or more, and the message never shows it."""
     assert "UNDERSTUDY_SECRET" in refused(host="0.0.0.0")
     monkeypatch.setenv("UNDERSTUDY_SECRET", "hunter2")
-    told = refused(host="0.0.0.0")
-    assert "too short" in told
-    assert "hunter2" not in told
+    text = refused(host="0.0.0.0")
+    assert "too short" in text
+    assert "hunter2" not in text
     monkeypatch.setenv("UNDERSTUDY_SECRET", "x" * 32)
     assert not load(host="0.0.0.0").anonymous
     assert "xxx" not in repr(load())
@@ -206,7 +206,7 @@ def test_the_name_of_the_database_is_storages() -> None:
 
 
 def test_an_address_is_one_a_browser_takes() -> None:
-    """IPv6 in brackets."""
+    """IPv6 addresses are in brackets."""
     assert Settings(host="::1").url_at(1) == "http://[::1]:1"
 
 
@@ -219,7 +219,7 @@ def test_the_world_may_come_with_tokens_of_a_provider() -> None:
 
 
 def test_a_provider_without_an_audience_is_refused() -> None:
-    """A token that it signed for any other application would open this server."""
+    """A token that it signed for any other application would be accepted."""
     assert "UNDERSTUDY_JWT_AUDIENCE" in refused(jwks="keys.json", jwt_issuer="https://id.example.org")
 
 
@@ -227,10 +227,10 @@ def test_a_provider_without_an_audience_is_refused() -> None:
     "jwks", ["ftp://id.example.org/keys", "https://me:hunter2@id.example.org/keys", "http:///keys"]
 )
 def test_keys_come_from_a_file_or_a_plain_address(jwks: str) -> None:
-    """A password in it would be logged, and is not shown here."""
-    told = refused(jwks=jwks)
-    assert "UNDERSTUDY_JWKS" in told
-    assert "hunter2" not in told
+    """A password in a URL would be logged, so such a URL is refused without showing it."""
+    text = refused(jwks=jwks)
+    assert "UNDERSTUDY_JWKS" in text
+    assert "hunter2" not in text
 
 
 @pytest.mark.parametrize("name", ["jwt_issuer", "jwt_audience"])

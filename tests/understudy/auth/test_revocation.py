@@ -1,4 +1,4 @@
-"""Sessions that were ended: refused until their tokens have run out, by the next server too."""
+"""Revoked sessions are refused until their tokens have expired, also after a restart."""
 
 import os
 from pathlib import Path
@@ -23,12 +23,12 @@ def clock() -> Clock:
 
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
-    """Where it is written."""
+    """The path of the file."""
     return tmp_path / "ended-sessions"
 
 
 def loaded(path: Path, clock: Clock, cap: int = 100) -> RevocationFile:
-    """What the next server knows."""
+    """The revocations as the next server reads them."""
     ended = RevocationFile(path, clock, cap=cap)
     ended.load()
     return ended
@@ -40,17 +40,17 @@ def lines(path: Path) -> list[bytes]:
 
 
 def is_private(path: Path) -> bool:
-    """Whether only its owner may read the file, and nothing lies beside it."""
+    """Whether only its owner may read the file, and no other file is beside it."""
     return path.stat().st_mode & 0o777 == 0o600 and os.listdir(path.parent) == [path.name]
 
 
 def fill(path: Path) -> None:
-    """Write as many lines as may be past."""
+    """Write as many lines as may be expired before the file is compacted."""
     path.write_text('["abc", 1001]\n' * COMPACT_SLACK)
 
 
 async def test_a_session_has_ended_until_its_tokens_have(path: Path, clock: Clock) -> None:
-    """Of that user; a session of the same name of another is another, however the names are put together."""
+    """A session of the same name of another user is not revoked, however the two names are joined."""
     ended = RevocationFile(path, clock)
     assert ADA not in ended
     await ended.revoke_session(ADA, 1100.0)
@@ -81,7 +81,7 @@ def test_no_file_is_no_session(path: Path, clock: Clock) -> None:
     assert not path.exists()
 
 
-async def test_half_a_line_at_the_end_was_never_told(path: Path, clock: Clock) -> None:
+async def test_half_a_line_at_the_end_was_never_acknowledged(path: Path, clock: Clock) -> None:
     """The server was killed while it wrote; the next line is not joined to it."""
     await RevocationFile(path, clock).revoke_session(ADA, 1100.0)
     with path.open("ab") as file:
@@ -96,7 +96,7 @@ async def test_half_a_line_at_the_end_was_never_told(path: Path, clock: Clock) -
 
 @pytest.mark.parametrize("line", [b"nonsense", b"{}", b"[]", b'["a", "soon"]', b"\xff", b""])
 def test_a_damaged_file_stops_the_start(path: Path, clock: Clock, line: bytes) -> None:
-    """Sessions that were ended must not come back unsaid."""
+    """Otherwise revoked sessions would be accepted again."""
     path.write_bytes(line + b'\n["abc", 2000]\n')
     with pytest.raises(ValueError, match="damaged in line 1"):
         loaded(path, clock)
@@ -114,8 +114,8 @@ async def test_what_cannot_be_written_has_not_happened(path: Path, clock: Clock)
     assert ADA in loaded(path, clock)
 
 
-async def test_only_so_many_are_kept_and_none_is_forgotten_early(path: Path, clock: Clock) -> None:
-    """One more is refused, until others are past."""
+async def test_revocations_are_bounded_and_none_is_dropped_early(path: Path, clock: Clock) -> None:
+    """At the bound a new one is refused until others have expired."""
     ended = RevocationFile(path, clock, cap=2)
     for name in ("s1", "s2"):
         await ended.revoke_session(Identity("ada", name), 1100.0)
@@ -129,7 +129,7 @@ async def test_only_so_many_are_kept_and_none_is_forgotten_early(path: Path, clo
 
 
 async def test_the_file_does_not_grow_for_ever(path: Path, clock: Clock) -> None:
-    """Lines that are past are taken out of it."""
+    """Expired lines are removed from it."""
     ended = RevocationFile(path, clock)
     fill(path)
     ended._lines = COMPACT_SLACK
@@ -147,7 +147,7 @@ async def test_many_at_once_are_all_kept(path: Path, clock: Clock) -> None:
     ended = RevocationFile(path, clock)
     names = [Identity("ada", f"s{number}") for number in range(50)]
     async with trio.open_nursery() as nursery:
-        for who in names:
-            nursery.start_soon(ended.revoke_session, who, 1100.0)
+        for identity in names:
+            nursery.start_soon(ended.revoke_session, identity, 1100.0)
     again = loaded(path, clock)
-    assert all(who in again for who in names)
+    assert all(identity in again for identity in names)

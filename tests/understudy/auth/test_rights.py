@@ -1,4 +1,4 @@
-"""What roles allow: over the users of a tenant, or over the whole server."""
+"""The rights that roles grant: over the users of a tenant, or over the whole server."""
 
 import pytest
 
@@ -29,7 +29,7 @@ def test_a_role_reaches_these_users(owner: str, roles: list[str], tenants: bool,
 
 @pytest.mark.parametrize("roles", [[], ["Operator", "operators", "reader"]])
 @pytest.mark.parametrize("tenants", [True, False])
-def test_other_roles_reach_nobody(roles: list[str], tenants: bool) -> None:
+def test_other_roles_grant_no_rights(roles: list[str], tenants: bool) -> None:
     """Roles are known by their exact names."""
     rights = rights_of(ADA, roles, tenants=tenants)
     for refused in (rights.check_users, rights.check_server, rights.whose, lambda: rights.reach("acme")):

@@ -1,4 +1,4 @@
-"""Sessions: who gets one, and who may come back after it has run out."""
+"""Sessions: issuing, verifying, renewing and ending them."""
 
 import tempfile
 import time
@@ -38,21 +38,21 @@ def of_provider(document: bytes, **more: Any) -> Sessions:
 
 
 def unverified(sessions: Sessions, token: str) -> str:
-    """The code with which a token is not taken."""
+    """Return the code with which a token is refused."""
     with pytest.raises(Unauthenticated) as caught:
         sessions.verify(token)
     return str(caught.value.code)
 
 
 def refused(sessions: Sessions, token: str) -> str:
-    """The code with which a token is not renewed."""
+    """Return the code with which a renewal is refused."""
     with pytest.raises(Unauthenticated) as caught:
         sessions.renew(token)
     return str(caught.value.code)
 
 
 def test_a_new_session_is_a_new_anonymous_user() -> None:
-    """Each has names of its own, and a token that proves them."""
+    """Each has a user and session of its own, and a token for them."""
     given = sessions(Clock())
     one, other = given.issue_anonymous(), given.issue_anonymous()
     assert one.identity.user != other.identity.user
@@ -64,18 +64,18 @@ def test_a_new_session_is_a_new_anonymous_user() -> None:
 
 
 def test_a_good_token_is_renewed_for_the_same_user_and_session() -> None:
-    """For as long as it was signed for, and without its roles, which may have been taken back; the tenant stays."""
+    """For as long as it was signed for, with its tenant and without its roles, which may have been withdrawn."""
     clock = Clock()
     given = sessions(clock, anonymous=False)
     token = given.tokens.issue("ada", "s1", roles=["operator"], tenant="t", ttl_s=10)
     clock.now += 5
-    who = given.renew(token).identity
-    assert (who.user, who.session, who.roles, who.tenant) == ("ada", "s1", (), "t")
-    assert who.expires_at == clock.now + 10
+    identity = given.renew(token).identity
+    assert (identity.user, identity.session, identity.roles, identity.tenant) == ("ada", "s1", (), "t")
+    assert identity.expires_at == clock.now + 10
 
 
-def test_an_anonymous_user_who_was_away_is_no_stranger() -> None:
-    """The token has run out, within the grace: the same user goes on. It opens nothing else meanwhile."""
+def test_an_expired_anonymous_token_is_renewed_for_the_same_user() -> None:
+    """The token expired within the grace period: it is renewed for the same user, and accepted for nothing else."""
     clock = Clock()
     given = sessions(clock)
     before = given.issue_anonymous()
@@ -88,7 +88,7 @@ def test_an_anonymous_user_who_was_away_is_no_stranger() -> None:
 
 
 def test_the_grace_ends() -> None:
-    """After it, the token is as good as none; without one there is none."""
+    """After it, or without one, the token is refused."""
     clock = Clock()
     token = sessions(clock).issue_anonymous().token
     clock.now += 150
@@ -115,7 +115,7 @@ def test_a_forged_token_has_no_grace() -> None:
 
 
 def test_the_servers_own_secret_is_kept(tmp_path: Path) -> None:
-    """Two openings of one data folder take each other's tokens; the settings' secret comes first."""
+    """Two servers opened on one data folder accept each other's tokens; a secret in the settings wins."""
     settings = Settings(data_dir=tmp_path / "data")
     token = open_tokens(settings).issue("ada", "s", ttl_s=10)
     assert open_tokens(settings).verify(token).user == "ada"
@@ -124,8 +124,8 @@ def test_the_servers_own_secret_is_kept(tmp_path: Path) -> None:
         open_tokens(Settings(data_dir=tmp_path / "data", secret=SECRET)).verify(token)
 
 
-async def test_the_door_of_refresh_takes_a_lapsed_anonymous_token(tmp_path: Path, nursery: trio.Nursery) -> None:
-    """Over HTTP, with the settings' own grace; the token opens nothing but this door."""
+async def test_the_refresh_endpoint_accepts_an_expired_anonymous_token(tmp_path: Path, nursery: trio.Nursery) -> None:
+    """Over HTTP, with the settings' own grace period; any other endpoint refuses the token."""
     settings = Settings(port=0, data_dir=tmp_path / "data", token_ttl_s=60)
     running = await nursery.start(partial(serve_app, settings))
     tokens = open_tokens(settings)
@@ -139,8 +139,8 @@ async def test_the_door_of_refresh_takes_a_lapsed_anonymous_token(tmp_path: Path
     await running.stop()
 
 
-def test_an_address_begins_only_so_many_sessions() -> None:
-    """In a minute; another address is not held up, and the refusal says how long to wait."""
+def test_new_sessions_of_an_address_are_limited() -> None:
+    """In a minute; another address is not limited by it, and the refusal says how long to wait."""
     given = sessions(Clock())
     for _ in range(3):
         given.issue_anonymous("203.0.113.9")
@@ -151,7 +151,7 @@ def test_an_address_begins_only_so_many_sessions() -> None:
 
 
 def test_a_token_does_not_show() -> None:
-    """In the text of a session, and of what holds tokens."""
+    """In the repr of a session, and of objects that hold tokens."""
     given = sessions(Clock())
     session = given.issue_anonymous()
     assert session.token not in repr(session)
@@ -159,7 +159,7 @@ def test_a_token_does_not_show() -> None:
 
 
 def claims(**more: Any) -> dict[str, Any]:
-    """Claims that count now."""
+    """Claims that are valid now."""
     return {"sub": "ada", "sid": "s1", "exp": time.time() + 60, **more}
 
 
@@ -167,7 +167,7 @@ BOTH = key_set(published(rsa_key(), "r"), published(ec_key(), "e"))
 
 
 def test_with_a_provider_its_tokens_count_beside_those_of_the_secret() -> None:
-    """Each is proven in its own way; anonymous sessions are none, on whatever address."""
+    """Each is verified with its own key; anonymous sessions are off at any address."""
     given = of_provider(BOTH, secret=SECRET)
     own = RenewableTokens(SECRET, time.time, 0.0).issue("bob", "s2", ttl_s=60)
     for token, user in (
@@ -185,7 +185,7 @@ def test_with_a_provider_its_tokens_count_beside_those_of_the_secret() -> None:
 
 
 def test_without_a_secret_only_the_providers_tokens_count_on_an_open_address() -> None:
-    """There is no key with which any other could be signed; `understudy token` says so."""
+    """No key could sign another token, and `understudy token` says so."""
     given = of_provider(BOTH, host="0.0.0.0")
     assert given.verify(signed(ec_key(), claims(), "e")).user == "ada"
     for secret in (SECRET, "x" * 32, published(rsa_key())["n"]):
@@ -225,16 +225,16 @@ def test_a_file_without_keys_stops_the_start(document: bytes) -> None:
         open_sessions(Settings(data_dir=Path(tempfile.mkdtemp()), jwks="/nowhere/keys.json"))
 
 
-async def test_an_ended_session_is_over(tmp_path: Path) -> None:
-    """For every token of it, to verify, to renew, and to be let in; other sessions of the user go on."""
+async def test_an_ended_session_is_refused(tmp_path: Path) -> None:
+    """Every token of it is refused for verification, renewal and a connection; other sessions of the user go on."""
     clock = Clock()
-    given, told = sessions(clock), list[Identity]()
+    given, ended = sessions(clock), list[Identity]()
     given.revoked = RevocationFile(tmp_path / "ended", clock)
-    given.on_end.append(told.append)
+    given.on_end.append(ended.append)
     token, other = (given.tokens.issue("ada", name, ttl_s=100) for name in ("s1", "s2"))
     later = given.renew(token).token
-    who = await given.end_session(token)
-    assert told == [who]
+    identity = await given.end_session(token)
+    assert ended == [identity]
     for each in (token, later):
         assert unverified(given, each) == refused(given, each) == "unauthenticated"
         with pytest.raises(Unauthenticated):
@@ -259,8 +259,8 @@ async def test_a_token_that_was_taken_before_is_taken_only_as_long_as_it_counts(
     ended = RevocationFile(tmp_path / "ended", clock)
     given = Sessions(RenewableTokens(SECRET, clock, 50.0), False, 100.0, ended)
     one, other = (given.tokens.issue("ada", session, ttl_s=10) for session in ("s1", "s2"))
-    who = given.verify(one)
-    assert given.verify(one) is who
+    identity = given.verify(one)
+    assert given.verify(one) is identity
     given.verify(other)
     await given.end_session(other)
     assert unverified(given, other) == "unauthenticated"
@@ -269,7 +269,7 @@ async def test_a_token_that_was_taken_before_is_taken_only_as_long_as_it_counts(
 
 
 def test_newer_keys_of_a_provider_are_asked_about_every_token() -> None:
-    """A key that the provider withdrew proves nothing any more, not even what it has proven before."""
+    """Tokens signed with a withdrawn key are refused, also those that were verified before."""
     given = of_provider(key_set(published(rsa_key(), "k1")))
     token = signed(rsa_key(), {"sub": "ada", "sid": "s1", "exp": time.time() + 60}, "k1")
     assert given.verify(token) is given.verify(token)

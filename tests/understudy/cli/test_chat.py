@@ -177,7 +177,7 @@ async def test_the_work_is_shown(serve: Any) -> None:
     assert sitter.answers.getvalue() == "Here you are. \n"
 
 
-async def test_what_was_taken_out_is_told(serve: Any) -> None:
+async def test_redactions_are_shown(serve: Any) -> None:
     """Redactions are shown by kind and number, for the message and for the answer."""
     key = "sk-proj-" + "a1B2c3D4e5F6" * 4
     house = await serve(scripted(Say(f"It was {key} then.")))
@@ -271,7 +271,7 @@ async def test_a_refusal_is_a_sentence(serve: Any, options: dict[str, str], word
 @pytest.mark.parametrize(
     "url", ["", "ftp://x", "http://", "http://a:b", "http://u:p@x", "http://x:99999", "http://x\ny"]
 )
-def test_what_is_no_address(url: str) -> None:
+def test_a_text_that_is_no_address(url: str) -> None:
     with pytest.raises(ChatFailed, match="is not an address"):
         ServerAddress.parse(url)
 
@@ -376,7 +376,7 @@ async def test_a_tool_that_needs_consent_asks_for_it(serve: Any, line: str, stat
 
 
 @pytest.mark.slow
-async def test_where_nobody_can_be_asked_the_answer_is_no(serve: Any) -> None:
+async def test_an_approval_is_denied_without_a_terminal(serve: Any) -> None:
     """With a pipe the approval is denied at once instead of after five minutes, and the agent goes on."""
     house = await serve(scripted(Call([("send_mail", MAIL)]), Say("Without it, then.")))
     sitter = await asked(house.running.address, "go", agent="script")
@@ -519,7 +519,7 @@ def _controlled_by(slave: int) -> None:
 
 
 @pytest.mark.slow
-async def test_a_sitting_at_a_terminal(serve: Any) -> None:
+async def test_a_chat_at_a_terminal(serve: Any) -> None:
     """A prompt, the steps, the answer, indented; the next prompt; Ctrl-D leaves."""
     house = await serve()
     async with terminal(house.running.address) as screen:

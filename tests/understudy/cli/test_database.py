@@ -168,7 +168,7 @@ def test_nothing_is_overwritten(folder: Path, tmp_path: Path) -> None:
     assert not (folder / FILE_NAME).exists()
 
 
-def test_what_is_no_backup_is_not_restored(folder: Path, tmp_path: Path) -> None:
+def test_a_folder_that_is_no_backup_is_not_restored(folder: Path, tmp_path: Path) -> None:
     """An empty folder, another program's file, a damaged and a newer database: each is refused with a reason, and
     no file is left behind."""
     (tmp_path / "empty").mkdir()

@@ -50,7 +50,7 @@ def run(*arguments: str) -> Result:
         (["doctor", "extra"], "extra"),
     ],
 )
-def test_wrong_usage_is_told_with_exit_code_2(arguments: list[str], words: str) -> None:
+def test_wrong_usage_has_exit_code_2(arguments: list[str], words: str) -> None:
     open_tokens(Settings(data_dir=Path("data")))
     result = run(*arguments)
     assert result.exit_code == 2
@@ -67,15 +67,15 @@ def test_wrong_settings_have_exit_code_2(monkeypatch: pytest.MonkeyPatch) -> Non
         assert "UNDERSTUDY_PORT" in result.stderr
 
 
-def test_a_token_is_one_that_the_server_takes(folder: Path) -> None:
+def test_a_token_is_accepted_by_the_server(folder: Path) -> None:
     tokens = open_tokens(Settings(data_dir=folder / "here"))
     result = run(
         "token", "--user", "ada", "--role", "operator", "--role", "reader", "--ttl-s", "60", "--data-dir", "here"
     )
     assert (result.exit_code, result.stderr) == (0, "")
-    who = tokens.verify(result.stdout.strip())
-    assert (who.user, who.roles) == ("ada", ("operator", "reader"))
-    assert 55 < who.expires_at - time.time() < 65
+    identity = tokens.verify(result.stdout.strip())
+    assert (identity.user, identity.roles) == ("ada", ("operator", "reader"))
+    assert 55 < identity.expires_at - time.time() < 65
 
 
 def test_without_a_secret_there_is_no_token(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -129,7 +129,7 @@ LONG = "a" * 300
         ["serve", "--port", "0", "--data-dir", LONG],
     ],
 )
-def test_what_the_system_refuses_is_told(folder: Path, arguments: list[str]) -> None:
+def test_errors_of_the_system_are_reported(folder: Path, arguments: list[str]) -> None:
     """In a sentence, with exit code 1, and no file is left behind."""
     open_database(folder / "here").close()
     before = sorted(folder.rglob("*"))
@@ -143,7 +143,7 @@ def test_what_the_system_refuses_is_told(folder: Path, arguments: list[str]) -> 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("command", [["migrate"], ["users", "list"], ["users", "export", "ann"], ["doctor"]])
-def test_an_output_that_is_full_is_told(folder: Path, command: list[str]) -> None:
+def test_an_output_that_is_full_is_reported(folder: Path, command: list[str]) -> None:
     """Once, and not again when the process ends."""
     database = open_database(folder / "here")
     with database.writing.connect() as connection, connection.begin():

@@ -45,7 +45,7 @@ def running(*arguments: str) -> Iterator[subprocess.Popen[bytes]]:
 
 
 @pytest.mark.slow
-def test_the_text_goes_out_and_what_was_found_is_told_beside() -> None:
+def test_text_is_written_and_findings_are_reported_apart() -> None:
     """Secrets are removed, addresses are left in and counted, ordinary text is unchanged."""
     text = f"a < b && c\n\x1b[31mkey\x1b[0m {SECRET}\r\nno end"
     code, out, errors = scrub(text.encode())
@@ -102,7 +102,7 @@ def test_a_reader_that_goes_away_ends_it_in_silence() -> None:
 
 
 @pytest.mark.slow
-def test_what_cannot_be_written_is_told() -> None:
+def test_an_unwritable_output_is_reported() -> None:
     """The disk is full."""
     with open("/dev/full", "wb") as full:
         done = subprocess.run(COMMAND, input=b"text\n", stdout=full, stderr=subprocess.PIPE, timeout=WAIT_S)
@@ -225,7 +225,7 @@ def test_wrong_usage_is_a_sentence(tmp_path: Path, arguments: list[str], words: 
 
 
 @pytest.mark.slow
-def test_a_closed_input_is_told() -> None:
+def test_a_closed_input_is_reported() -> None:
     done = subprocess.run(["sh", "-c", '"$@" <&-', "sh", *COMMAND], capture_output=True, timeout=WAIT_S)
     assert (done.returncode, done.stdout) == (2, b"")
     assert done.stderr == b"understudy scrub: the standard input is closed\n"
@@ -258,7 +258,7 @@ def run_in_process(tmp_path: Path, given: bytes, policy: object = STANDARD, **op
     return ScrubCommand(policy, Direction.TOOL, **options).run([str(path)])  # type: ignore[arg-type]
 
 
-def test_a_detector_that_fails_is_told(
+def test_a_detector_that_fails_is_reported(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     """The standard policy blocks the text."""
@@ -335,7 +335,7 @@ def test_lines_and_columns_are_those_of_the_file(
 
 
 @given(st.lists(st.text(alphabet="ab\n", max_size=8), max_size=8), st.integers(1, 20))
-def test_lines_forget_only_what_is_behind_the_window(pieces: list[str], window: int) -> None:
+def test_lines_forget_only_positions_before_the_window(pieces: list[str], window: int) -> None:
     """Every position in the window is known."""
     lines, text = LineIndex(window), ""
     for piece in pieces:
@@ -402,7 +402,7 @@ def test_only_the_first_of_two_marks_is_one(
         assert capfdbinary.readouterr().out == b"\xef\xbb\xbfa"
 
 
-def test_what_is_written_in_parts_is_written_whole(
+def test_a_partial_write_is_completed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfdbinary: pytest.CaptureFixture[bytes]
 ) -> None:
     """A write accepts fewer bytes than it is given."""

@@ -104,7 +104,7 @@ def test_where_there_is_nothing_nothing_is_made(tmp_path: Path) -> None:
     assert "Traceback" not in done.output
 
 
-def test_whoever_is_not_there_is_said_not_to_be(address: list[str], tmp_path: Path) -> None:
+def test_unknown_users_are_reported(address: list[str], tmp_path: Path) -> None:
     output = tmp_path / "out"
     for command in (["delete", "--yes"], ["export", "--output", str(output)]):
         done = understudy("users", *command, "--tenant", "amce", *address)
@@ -125,7 +125,7 @@ def test_raw_texts_need_their_key(address: list[str], tmp_path: Path, monkeypatc
         assert isinstance(done.exception, SystemExit)
 
 
-def test_a_redis_that_is_away_is_told_of(postgres: Postgres, tmp_path: Path) -> None:
+def test_an_unreachable_redis_is_noted(postgres: Postgres, tmp_path: Path) -> None:
     url = postgres.create()
     database = connect_database(url)
     trio.run(fill, database)
@@ -167,8 +167,8 @@ async def test_beside_a_running_server_it_is_read_and_not_erased(tmp_path: Path)
         options = ["--data-dir", str(tmp_path / "data")]
         listed = await trio.to_thread.run_sync(understudy, "users", "list", *options)
         (name, *_) = listed.stdout.split("\t")
-        told = await trio.to_thread.run_sync(understudy, "threads", "export", "--owner", name, "--events", *options)
-        (thread,) = json.loads(told.stdout)["threads"]
+        exported = await trio.to_thread.run_sync(understudy, "threads", "export", "--owner", name, "--events", *options)
+        (thread,) = json.loads(exported.stdout)["threads"]
         assert [message["role"] for message in thread["messages"]] == ["user", "assistant"]
         assert thread["events"][-1]["type"] == "final_response"
         done = await trio.to_thread.run_sync(understudy, "users", "delete", name, "--yes", *options)

@@ -1,6 +1,6 @@
 """A server's membership in a process of its own, to be held: it appends to a thread all the while.
 
-Prints `has FENCE` when it has the thread, `fenced` when it was told that it has no longer, and `lapsed ID` with the
+Prints `has FENCE` when it has the thread, `fenced` when a write is refused, and `lapsed ID` with the
 id it took then.
 """
 

@@ -44,11 +44,11 @@ Serve = Callable[["House", str, RpcRequest], Awaitable[None]]
 class Standing(Actor):
     """A stand-in for a proxy: records its messages."""
 
-    def __init__(self, told: list[object]) -> None:
-        self.told = told
+    def __init__(self, received: list[object]) -> None:
+        self.received = received
 
     async def receive(self, message: object, context: Context) -> None:
-        self.told.append(message)
+        self.received.append(message)
 
 
 @define
@@ -63,7 +63,7 @@ class Refused:
 
 @define(eq=False)
 class House:
-    """A node with its bus; `asked` are the requests it handled, `heard` the news, `told` the messages to its proxy,
+    """A node with its bus; `asked` are the requests it handled, `heard` the news, `received` the messages to its proxy,
     and `refused` counts its dropped packets by reason."""
 
     link: RedisLink
@@ -74,7 +74,7 @@ class House:
     system: ActorSystem
     asked: list[RpcRequest] = field(factory=list)
     heard: list[News] = field(factory=list)
-    told: list[object] = field(factory=list)
+    received: list[object] = field(factory=list)
     refused: Counter[str] = field(factory=Counter)
     inbox: ActorRef | None = None
 
@@ -87,7 +87,7 @@ class House:
 
     async def relay(self, holder: str) -> None:
         """Register a proxy for the thread `thread`."""
-        ref = await self.system.spawn(ChildSpec("relay", lambda: Standing(self.told)))
+        ref = await self.system.spawn(ChildSpec("relay", lambda: Standing(self.received)))
         self.relays.add("thread", ref, holder)
 
     async def read(self, serve: Any = None) -> None:
@@ -127,7 +127,7 @@ async def ask(a: House, b: House, timeout_s: float = 5.0) -> Any:
     return await a.post.ask(b.node.id, "ann", "t", command_from_message(chat.CancelRun("r1")), timeout_s=timeout_s)
 
 
-async def test_what_is_asked_is_answered_and_signed_for(redis: Redis) -> None:
+async def test_requests_are_answered_and_acknowledged(redis: Redis) -> None:
     """Many concurrent requests travel in few packets; afterwards the streams are empty."""
     async with two(redis) as (a, b):
         answers: list[Any] = []
@@ -163,7 +163,7 @@ async def test_errors_come_back_as_they_were(redis: Redis) -> None:
         assert refused.value.retry_after == 5.0
 
 
-async def test_events_reach_the_relay_and_news_everybody_else(redis: Redis) -> None:
+async def test_events_reach_the_proxy_and_news_all_other_nodes(redis: Redis) -> None:
     """A node does not receive its own news."""
     async with two(redis) as (a, b):
         await b.relay(a.node.id)
@@ -171,11 +171,11 @@ async def test_events_reach_the_relay_and_news_everybody_else(redis: Redis) -> N
         a.post.send_ephemeral(b.node.id, Ephemeral("thread", 1, [b"{}"]))
         a.post.broadcast(Active("ann", "t", 0))
         b.post.broadcast(Deleted("ann", "t"))
-        await eventually(lambda: {type(each) for each in b.told} >= {Events, Ephemeral})
+        await eventually(lambda: {type(each) for each in b.received} >= {Events, Ephemeral})
         await eventually(lambda: (a.heard, b.heard) == ([Deleted("ann", "t")], [Active("ann", "t", 0)]))
 
 
-async def test_who_had_a_thread_before_has_nothing_to_say_of_it(redis: Redis) -> None:
+async def test_events_of_a_former_owner_are_ignored(redis: Redis) -> None:
     """A node that was held still sends for a thread it no longer owns: proxies to the new owner ignore its events
     and their end."""
     async with two(redis) as (a, b), house(redis) as stale:
@@ -187,12 +187,12 @@ async def test_who_had_a_thread_before_has_nothing_to_say_of_it(redis: Redis) ->
             await ask(stale, b, timeout_s=0.5)
         assert b.asked
         a.post.send(b.node.id, Events("thread", 1, [b"{}"]))
-        await eventually(lambda: b.told)
-        assert b.told == [Events("thread", 1, [b"{}"])]
+        await eventually(lambda: b.received)
+        assert b.received == [Events("thread", 1, [b"{}"])]
 
 
 @pytest.mark.parametrize("when", ["before", "in the middle"])
-async def test_post_goes_out_though_its_carrier_is_killed(
+async def test_the_queue_is_sent_although_the_sender_is_killed(
     redis: Redis, monkeypatch: pytest.MonkeyPatch, when: str
 ) -> None:
     """The restarted sender sends the queue. Requests in flight fail at once, and the gap in the numbers makes the
@@ -228,10 +228,10 @@ async def test_post_goes_out_though_its_carrier_is_killed(
                     with pytest.raises(RedisUnavailable, match="was killed"):
                         await ask(a, b)
         if when != "before":
-            await eventually(lambda: any(isinstance(each, CheckLog) for each in b.told), 3.0)
+            await eventually(lambda: any(isinstance(each, CheckLog) for each in b.received), 3.0)
 
 
-async def test_a_node_that_nobody_knows_is_asked_in_vain_and_at_once(redis: Redis) -> None:
+async def test_a_request_to_an_unknown_node_fails_at_once(redis: Redis) -> None:
     """The node has no stream, and a request creates none."""
     async with house(redis) as a, house(redis) as b:
         await a.read()
@@ -243,7 +243,7 @@ async def test_a_node_that_nobody_knows_is_asked_in_vain_and_at_once(redis: Redi
         assert not await a.link.call(lambda client: client.exists([name]))
 
 
-async def test_who_waits_for_a_node_that_is_gone_is_told(redis: Redis) -> None:
+async def test_requests_to_a_node_that_dies_fail(redis: Redis) -> None:
     """Pending requests to a dead node fail with Moved."""
     async with house(redis) as a, house(redis) as b:
 
@@ -257,7 +257,7 @@ async def test_who_waits_for_a_node_that_is_gone_is_told(redis: Redis) -> None:
 
 
 @pytest.mark.parametrize("grown", [False, True])
-async def test_an_inbox_that_was_killed_goes_on_with_what_it_had_begun(redis: Redis, grown: bool) -> None:
+async def test_a_killed_receiver_goes_on_with_unacknowledged_entries(redis: Redis, grown: bool) -> None:
     """The restarted receiver handles unacknowledged entries, and skips those that were trimmed from the stream."""
     async with house(redis) as a, house(redis) as b:
         started: list[RpcRequest] = []
@@ -281,7 +281,7 @@ async def test_an_inbox_that_was_killed_goes_on_with_what_it_had_begun(redis: Re
         assert [each.id for each in started].count("begun") == (1 if grown else 2)
 
 
-async def test_nobody_waits_for_ever(redis: Redis) -> None:
+async def test_a_request_without_a_reply_times_out(redis: Redis) -> None:
     """A node that is alive does not answer: the request times out."""
     async with house(redis) as a, house(redis) as b:
 
@@ -315,18 +315,18 @@ async def test_a_node_of_another_release_refuses_politely(redis: Redis, monkeypa
 
 
 @pytest.mark.slow
-async def test_what_is_lost_on_the_way_is_noticed(own_redis: Redis) -> None:
+async def test_lost_packets_are_noticed(own_redis: Redis) -> None:
     """A gap in the packet numbers, and a new stream, make the proxies check their logs."""
     async with two(own_redis) as (a, b):
         await b.relay(a.node.id)
         a.post.send(b.node.id, Events("thread", 1, [b"{}"]))
-        await eventually(lambda: b.told)
-        b.told.clear()
+        await eventually(lambda: b.received)
+        b.received.clear()
         assert not a.post.send(b.node.id, Events("thread", 2, [b"x" * (QUEUE_BYTES + 1)]))
-        await eventually(lambda: any(isinstance(each, CheckLog) for each in b.told))
-        b.told.clear()
+        await eventually(lambda: any(isinstance(each, CheckLog) for each in b.received))
+        b.received.clear()
         await trio.to_thread.run_sync(own_redis.flush)
-        await eventually(lambda: any(isinstance(each, CheckLog) for each in b.told))
+        await eventually(lambda: any(isinstance(each, CheckLog) for each in b.received))
         assert await ask(b, a) == "CancelRun"
         assert await ask(a, b) == "CancelRun"
 
@@ -420,7 +420,7 @@ async def test_the_work_of_the_dead_is_done_by_one_survivor(redis: Redis) -> Non
 
 
 @pytest.mark.slow
-async def test_the_relays_from_a_node_that_goes_are_told(redis: Redis) -> None:
+async def test_proxies_to_a_node_that_dies_are_stopped(redis: Redis) -> None:
     """Its proxies get OwnerDown, and pending requests to it fail."""
     async with house(redis) as a:
         registry = Registry(a.node.id, "other")
@@ -429,17 +429,17 @@ async def test_the_relays_from_a_node_that_goes_are_told(redis: Redis) -> None:
         await a.system.spawn(ChildSpec("peers", lambda: PeerMonitor(registry, *parts)))  # type: ignore[arg-type]
         await trio.sleep(0.1)
         registry.alive.remove("other")
-        await eventually(lambda: any(isinstance(each, OwnerDown) for each in a.told))
+        await eventually(lambda: any(isinstance(each, OwnerDown) for each in a.received))
 
 
 @pytest.mark.slow
-async def test_a_node_that_died_while_nobody_looked_is_missed(redis: Redis) -> None:
+async def test_a_node_that_died_while_the_monitor_was_dead_is_detected(redis: Redis) -> None:
     """The peer monitor was dead when the node died: after its restart the node's proxies get OwnerDown."""
     async with house(redis) as a:
         parts = (a.link, a.node, a.post, a.relays, a.receiver, a.serve)
         await a.relay("other")
         await a.system.spawn(ChildSpec("peers", lambda: PeerMonitor(Registry(a.node.id), *parts)))  # type: ignore[arg-type]
-        await eventually(lambda: any(isinstance(each, OwnerDown) for each in a.told))
+        await eventually(lambda: any(isinstance(each, OwnerDown) for each in a.received))
 
 
 @pytest.mark.slow

@@ -37,7 +37,7 @@ FINDING = Finding("pii.email", Category.PII, 3, 9, 0.9, "[email-1]", "email", Ac
 SCRUBBED = Sanitized("hello [email-1]", (FINDING,), 2, False, (Failure("own", "KeyError"),))
 ROUTE = Route("guide", "guide", None, "t", "guide_s1")
 MESSAGE = Message("ann", "m1", "t", "r1", "user", "Hello", "guide", None, "accepted", 1.5, ("f1",), {"mark": "bar"})
-SAY = Say("hello [email-1]", "t", references=("f1",), context={"a": [1, None]}, session_token="never told")
+SAY = Say("hello [email-1]", "t", references=("f1",), context={"a": [1, None]}, session_token="never sent")
 PIECE = Envelope(
     PartialResult("ab", 7, (Block(0, 2, "<p>ab</p>"),)), 1.5, None, "t", "r", "m", "c", "liaison", "content", "x"
 )
@@ -87,7 +87,7 @@ def test_news_come_back_as_they_were(news: News) -> None:
     assert (packet.sender, packet.number, packet.made_at) == ("a", 3, 1.5)
 
 
-def test_no_text_of_a_user_is_in_what_is_shown_of_a_message() -> None:
+def test_a_repr_has_no_text_of_a_user() -> None:
     """A repr may get into a log."""
     shown = repr(ITEMS)
     assert "hello" not in shown.lower()
@@ -105,7 +105,7 @@ def test_a_packet_of_another_version_is_refused_by_its_head() -> None:
 
 
 @pytest.mark.parametrize("data", [b"", b"\xc1", b"{}", msgspec.msgpack.encode([1, "a"]), msgspec.msgpack.encode("x")])
-def test_what_is_no_packet_is_refused(data: bytes) -> None:
+def test_bytes_that_are_no_packet_are_refused(data: bytes) -> None:
     with pytest.raises(UnreadablePacket):
         codec.decode_packet(data)
     packet = codec.decode_packet(codec.encode_packet("a", 1, []))
@@ -132,20 +132,20 @@ def test_what_does_not_fit_is_refused() -> None:
     ],
     ids=lambda error: type(error).__name__,
 )
-def test_errors_are_told_as_they_are(error: Exception) -> None:
+def test_errors_of_another_node_equal_local_ones(error: Exception) -> None:
     """An error raised on another node equals the local one."""
-    told = codec.error_from_fault(codec.fault_from_error(error))
-    assert type(told) is type(error)
+    received = codec.error_from_fault(codec.fault_from_error(error))
+    assert type(received) is type(error)
     for name in ("code", "message", "retry_after", "names", "thread_id"):
-        assert getattr(told, name, None) == getattr(error, name, None)
+        assert getattr(received, name, None) == getattr(error, name, None)
 
 
-def test_what_nobody_foresaw_is_told_by_its_kind_only() -> None:
+def test_an_unexpected_error_is_sent_by_its_class_only() -> None:
     """The text of an unexpected error may contain anything."""
     assert "secret" not in str(codec.error_from_fault(codec.fault_from_error(RuntimeError("a secret"))))
 
 
-def test_the_version_is_raised_with_every_change_of_what_is_said() -> None:
+def test_the_version_is_raised_with_every_change_of_a_message() -> None:
     """The digest covers the message types; raise `codec.VERSION` if it changes by more than a class name."""
     shapes = bare(msgspec.json.schema_components([Item, News]))
     sum_of_shapes = hashlib.sha256(json.dumps(shapes, sort_keys=True).encode()).hexdigest()[:16]

@@ -67,11 +67,11 @@ async def test_forged_text_and_news_are_not_shown(redis: Redis) -> None:
         )
         await publish(a, a.post.news_channel, codec.encode_news(a.node.id, 1, Active("ann", "t", 1)))
         await eventually(lambda: b.refused == {"not_authentic": 2})
-        assert not b.told
+        assert not b.received
         assert not b.heard
         a.post.send_ephemeral(b.node.id, Ephemeral("thread", 0, [b"{}"]))
         a.post.broadcast(Active("ann", "t", 1))
-        await eventually(lambda: b.told and b.heard)
+        await eventually(lambda: b.received and b.heard)
 
 
 async def test_no_text_is_in_the_clear(redis: Redis) -> None:
@@ -128,10 +128,10 @@ async def test_what_was_said_once_counts_once(redis: Redis) -> None:
         a.link.batch = recorded  # type: ignore[method-assign]
         assert await ask(a, b) == "CancelRun"
         a.post.send_ephemeral(b.node.id, Ephemeral("thread", 0, [b"{}"]))
-        await eventually(lambda: b.told)
+        await eventually(lambda: b.received)
         a.post.broadcast(Active("ann", "t", 1))
         await eventually(lambda: b.heard)
-        asked, told, news = len(b.asked), len(b.told), len(b.heard)
+        asked, received, news = len(b.asked), len(b.received), len(b.heard)
         for name, data in said:
             if name in channels:
                 await publish(c, name, data)
@@ -139,7 +139,7 @@ async def test_what_was_said_once_counts_once(redis: Redis) -> None:
                 await add(c, b.node.id, data)
         await eventually(lambda: b.refused == {"replayed": 3})
         await dealt_with(b)
-        assert (len(b.asked), len(b.told), len(b.heard)) == (asked, told, news)
+        assert (len(b.asked), len(b.received), len(b.heard)) == (asked, received, news)
         await c.read()
         for name, data in said:
             if name == redis_stream.stream_name(b.node.id):
@@ -195,7 +195,7 @@ def test_html_of_another_process_passes_the_cleaner() -> None:
     assert codec.decode_ephemeral(codec.encode_ephemeral(PIECE)) == PIECE
 
 
-def test_what_is_encrypted_opens_with_the_same_secret_in_its_place_only() -> None:
+def test_a_packet_opens_with_the_same_secret_in_its_place_only() -> None:
     """A change of any byte makes it unreadable, and no two ciphertexts are equal."""
     one, other = Cipher(SECRET), Cipher(SECRET)
     data = one.encrypt(b"hello", "here")

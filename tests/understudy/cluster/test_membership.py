@@ -140,7 +140,7 @@ async def test_a_second_server_is_refused_as_long_as_one_serves_alone(postgres: 
         assert first.lapses == []
 
 
-async def test_one_that_was_killed_is_waited_for(postgres: Postgres, made: str) -> None:
+async def test_the_lease_of_a_killed_server_is_waited_for(postgres: Postgres, made: str) -> None:
     """The next server starts when the lease of the killed one has expired, not before."""
     address = postgres.create(made)
     async with server(address, alone=True) as killed, server(address, alone=True) as next_one:
@@ -211,7 +211,7 @@ async def test_a_node_that_was_taken_for_dead_takes_a_new_id(postgres: Postgres,
         assert one.node.lapses == 1
 
 
-async def test_a_node_of_which_nobody_took_anything_goes_on(postgres: Postgres, made: str) -> None:
+async def test_a_node_whose_threads_were_not_claimed_goes_on(postgres: Postgres, made: str) -> None:
     """Its lease expired, as after a pause of the node or the database: it keeps its threads and its id."""
     address = postgres.create(made)
     async with server(address) as one, server(address) as other:
@@ -225,7 +225,7 @@ async def test_a_node_of_which_nobody_took_anything_goes_on(postgres: Postgres, 
         ref.kill()
 
 
-async def test_one_that_is_alone_comes_back(postgres: Postgres, made: str) -> None:
+async def test_a_server_that_is_alone_keeps_its_threads(postgres: Postgres, made: str) -> None:
     """Its lease expired while the database was away, and no other server joined: it goes on. If another joined, it
     waits until that one is gone."""
     address = postgres.create(made)
@@ -317,11 +317,11 @@ async def test_a_server_that_is_held_has_nothing_when_it_goes_on(postgres: Postg
             at = (await other.store.last_seqs("ann", ["t1"]))["t1"]
             await other.store.commit(Change("ann", "t1", (LoggedEvent(at + 1, "note", None, b"mine"),), fence=fence))
             process.send_signal(signal.SIGCONT)
-            told: dict[str, str] = {}
-            while not told.keys() >= {"stood", "lapsed"}:
+            printed: dict[str, str] = {}
+            while not printed.keys() >= {"stood", "lapsed"}:
                 what, _, rest = (await lines.next()).partition(" ")
-                told[what] = rest
-            new_id = told["lapsed"]
+                printed[what] = rest
+            new_id = printed["lapsed"]
             assert new_id != held
             assert set(await other.store.live_nodes()) == {other.node.id, new_id}
             late = Change("ann", "t1", (LoggedEvent(at + 2, "note", None, b"late"),), fence=Fence(held, int(token)))

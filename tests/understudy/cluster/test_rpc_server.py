@@ -93,7 +93,7 @@ class Busy(Actor):
             message.reply(None)
 
 
-async def test_a_courier_that_could_not_follow_is_not_taken_for_one_that_does(
+async def test_a_forwarder_that_could_not_subscribe_is_started_again(
     autojump_clock: trio.testing.MockClock,
 ) -> None:
     """The conversation's mailbox was full: the next request subscribes again, and then events come."""
@@ -121,7 +121,7 @@ async def begun(system: ActorSystem, bag: Bag) -> tuple[ActorRef, ActorRef]:
     return talk, await system.spawn(make)
 
 
-def test_what_waits_goes_out_together_in_its_order() -> None:
+def test_buffered_events_are_sent_together_in_order() -> None:
     """Numbered events go in one item, streamed text is merged, and each ephemeral item names the event it follows."""
 
     async def story() -> None:
@@ -151,7 +151,7 @@ def test_what_waits_goes_out_together_in_its_order() -> None:
     in_virtual_time(story)
 
 
-def test_one_that_is_killed_says_so_and_one_that_is_not_wanted_does_not() -> None:
+def test_a_killed_forwarder_reports_its_end_and_a_cancelled_one_does_not() -> None:
     """Told of the end, the other node asks again at once instead of at its next renewal."""
 
     async def story(kill: bool) -> None:
@@ -169,7 +169,7 @@ def test_one_that_is_killed_says_so_and_one_that_is_not_wanted_does_not() -> Non
         trio.run(story, kill, clock=virtual_time())
 
 
-def test_a_hole_is_left_a_hole() -> None:
+def test_a_gap_keeps_the_numbers_of_later_events() -> None:
     """The mailbox dropped some events: later ones keep their numbers."""
 
     async def story() -> None:
@@ -188,7 +188,7 @@ def test_a_hole_is_left_a_hole() -> None:
 @pytest.mark.parametrize(
     ("how", "deleted"), [("stops", False), ("crashes", False), ("deletes", True)], ids=lambda value: str(value)
 )
-def test_it_ends_with_its_conversation_and_says_so(how: str, deleted: bool) -> None:
+def test_a_forwarder_ends_with_its_conversation_and_reports_it(how: str, deleted: bool) -> None:
     """Also when the conversation restarts, because it has lost its subscribers then."""
 
     async def story() -> None:
@@ -237,7 +237,7 @@ def test_the_last_events_of_a_conversation_that_ends_are_sent_before_its_end() -
     in_virtual_time(story)
 
 
-def test_it_ends_when_its_node_says_nothing_for_long() -> None:
+def test_a_forwarder_stops_when_its_lease_expires() -> None:
     """The lease expires, and not before."""
 
     async def story() -> None:

@@ -72,7 +72,7 @@ def left(node: Node, user: str) -> float:
     return 60.0 if bucket is None else bucket._tokens
 
 
-async def test_what_is_taken_on_one_node_is_missing_on_the_other(pair: tuple[Node, Node]) -> None:
+async def test_tokens_taken_on_one_node_are_missing_on_the_other(pair: tuple[Node, Node]) -> None:
     """The other node learns of it when it reports that user's tokens; another user has all of theirs."""
     one, other = pair
     assert one.take("ada", 50) == 50
@@ -97,7 +97,7 @@ async def test_what_was_overdrawn_is_paid_back(pair: tuple[Node, Node]) -> None:
     assert 50 < later.messages.take("ada", 0.0) <= 62, "the time until there is one again"
 
 
-async def test_what_is_taken_while_redis_is_told_is_not_lost(pair: tuple[Node, Node], monkeypatch) -> None:
+async def test_tokens_taken_during_a_report_are_not_lost(pair: tuple[Node, Node], monkeypatch) -> None:
     """Redis' answer does not include these tokens: they are subtracted from it."""
     one, other = pair
     await other.rates._report([(other.messages, "ada", 20)])
@@ -121,7 +121,7 @@ async def test_many_users_are_reported_in_several_calls(pair: tuple[Node, Node],
 
 
 @pytest.mark.slow
-async def test_a_user_has_so_many_connections_on_all_nodes(pair: tuple[Node, Node]) -> None:
+async def test_connections_of_a_user_are_limited_over_all_nodes(pair: tuple[Node, Node]) -> None:
     """One more is refused on either node; after one has left there is room again."""
     one, other = pair
     assert await one.connections.enter("ada", "c1")
@@ -131,7 +131,7 @@ async def test_a_user_has_so_many_connections_on_all_nodes(pair: tuple[Node, Nod
     one.connections.leave("c3")
     other.connections.leave("c2")
     other.connections.leave("c2")
-    assert await one.connections.enter("ada", "c4"), "waits until the other node has told"
+    assert await one.connections.enter("ada", "c4"), "waits for the report of the other node"
     assert not await other.connections.enter("ada", "c5")
 
 
@@ -151,7 +151,7 @@ async def test_the_last_place_is_given_once(pair: tuple[Node, Node]) -> None:
     assert sorted(let_in) == [False, True]
 
 
-async def test_one_that_is_for_another_user_now_has_left_the_first(pair: tuple[Node, Node]) -> None:
+async def test_a_connection_counts_for_its_latest_user_only(pair: tuple[Node, Node]) -> None:
     """As after a sign-in as another user over the same socket."""
     one, other = pair
     assert await one.connections.enter("ada", "c1")
@@ -161,7 +161,7 @@ async def test_one_that_is_for_another_user_now_has_left_the_first(pair: tuple[N
 
 
 @pytest.mark.slow
-async def test_who_waits_to_be_let_in_may_leave(pair: tuple[Node, Node]) -> None:
+async def test_a_connection_may_leave_while_it_is_retried(pair: tuple[Node, Node]) -> None:
     """A socket that closes while it is retried is not counted."""
     one, other = pair
     assert await one.connections.enter("ada", "c1")
@@ -203,7 +203,7 @@ async def test_each_counts_alone_while_redis_is_away(own_redis: Redis) -> None:
         assert other.take("ada", 70) == 60
         await until(lambda: not one.rates.ledger.open)
         one.take("eve", 10)
-        assert one.rates.ledger.unreported(one.messages, "eve") == 0, "nobody could be told"
+        assert one.rates.ledger.unreported(one.messages, "eve") == 0, "nothing could be reported"
         other.connections.leave("c3")
         own_redis.start()
         await until(lambda: one.link.up and other.link.up)

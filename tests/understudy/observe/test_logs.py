@@ -1,4 +1,4 @@
-"""One chain for every logger; nothing private gets through it."""
+"""One processor chain for every logger; private values are redacted."""
 
 import io
 import json
@@ -29,7 +29,7 @@ def log() -> Iterator[io.StringIO]:
 
 
 def lines(out: io.StringIO) -> list[dict[str, Any]]:
-    """The lines, without their times."""
+    """Return the lines, without their times."""
     found = [json.loads(line) for line in out.getvalue().splitlines()]
     assert all(line.pop("timestamp").endswith("Z") for line in found)
     return found
@@ -43,7 +43,7 @@ def test_a_line_is_an_event_and_key_values(log: io.StringIO) -> None:
 
 
 def test_standard_loggers_take_the_same_way(log: io.StringIO) -> None:
-    """With their arguments put in and their extra as key-values."""
+    """With their arguments formatted and their extra as key-values."""
     extra = {"path": "/api/ws/guide", "token": "x"}
     logging.getLogger("transport.server.listener").warning("endpoint.deprecated", extra=extra)
     logging.getLogger("hypercorn.error").warning("Running on %s", "port 0")
@@ -83,7 +83,7 @@ def test_tokens_in_texts_are_taken_out(log: io.StringIO, text: str) -> None:
 
 
 def test_a_crash_has_its_traceback_without_the_secret(log: io.StringIO) -> None:
-    """The error's own text is scrubbed too."""
+    """The error's own text is redacted too."""
     try:
         raise ValueError(f"cannot read {JWT}")
     except ValueError:
@@ -95,7 +95,7 @@ def test_a_crash_has_its_traceback_without_the_secret(log: io.StringIO) -> None:
 
 
 def test_log_lines_cannot_drive_a_terminal() -> None:
-    """Escape sequences in values are taken out, and values have a bound."""
+    """Escape sequences in values are removed, and values are bounded."""
     assert redact_text("a\x1b[2Jb") == "ab"
     long = redact_text("word " * VALUE_MAX)
     assert len(long) < VALUE_MAX + 50
@@ -114,7 +114,7 @@ def test_ids_follow_a_task(log: io.StringIO) -> None:
 
 
 def test_the_level_holds_for_all_loggers(log: io.StringIO) -> None:
-    """Below it nothing is written."""
+    """Lines below the level are not written."""
     configure_logging("warning", "json", log)
     structlog.get_logger("a").info("x")
     logging.getLogger("b").info("x")
@@ -122,7 +122,7 @@ def test_the_level_holds_for_all_loggers(log: io.StringIO) -> None:
 
 
 def test_configuring_again_replaces_the_former(log: io.StringIO) -> None:
-    """One line stays one line."""
+    """Each line is written once."""
     configure_logging("info", "json", log)
     logging.getLogger("b").info("x")
     assert len(lines(log)) == 1
@@ -140,13 +140,13 @@ def test_a_terminal_gets_a_readable_form(log: io.StringIO) -> None:
 
 @pytest.mark.parametrize(("level", "form"), [("loud", "json"), ("info", "xml")])
 def test_unknown_settings_are_refused(level: str, form: str) -> None:
-    """By name."""
+    """The message names them."""
     with pytest.raises(ValueError, match=r"loud|xml"):
         configure_logging(level, form)
 
 
 def test_error_ids_are_unique_and_short() -> None:
-    """Something a user can read out."""
+    """A user can read one out."""
     assert len({new_error_id() for _ in range(1000)}) == 1000
     assert len(new_error_id()) == 16
 

@@ -1,4 +1,4 @@
-"""Every number can be read where it was declared; servers count apart; labels stay few."""
+"""Every metric can be read; servers count separately; the number of labels is bounded."""
 
 from collections.abc import Mapping
 
@@ -16,7 +16,7 @@ from understudy.observe.metrics import TOOLS_MAX, Metrics, RunWatchdog
 
 @frozen
 class Node:
-    """A tree's node, as far as it is read."""
+    """A node of the tree, with the members that are read."""
 
     path: str
     depth: Mapping[str, int]
@@ -24,7 +24,7 @@ class Node:
 
 
 def value(metrics: Metrics, name: str, **labels: str) -> float | None:
-    """One sample, as a scraper reads it."""
+    """Return one sample, as a scraper reads it."""
     for family in text_string_to_metric_families(metrics.render().decode()):
         for sample in family.samples:
             if sample.name == name and sample.labels == labels:
@@ -33,7 +33,7 @@ def value(metrics: Metrics, name: str, **labels: str) -> float | None:
 
 
 def tell(metrics: Metrics, event: Event, at: float, run_id: str | None = "r") -> None:
-    """A committed event."""
+    """Record a committed event."""
     metrics.event(Envelope(event, timestamp=at, seq=1, thread_id="t", run_id=run_id))
 
 
@@ -106,7 +106,7 @@ def test_an_event_without_a_run_is_counted_and_opens_none() -> None:
 
 
 def test_tool_calls_by_tool_and_status() -> None:
-    """Names beyond the cap count together."""
+    """Names beyond the cap are counted together."""
     metrics = Metrics()
     for number in range(TOOLS_MAX + 5):
         metrics.tool_ended(f"tool{number}", "ok", 0.5)
@@ -127,7 +127,7 @@ def test_replays_are_counted_apart_from_deliveries() -> None:
 
 
 def test_a_call_of_no_known_tool_is_labelled_other() -> None:
-    """A model makes up names without end; none of them takes a place of the tools'."""
+    """A model invents names without end; none of them takes the place of a real tool."""
     metrics = Metrics()
     for _ in range(3):
         metrics.tool_ended(None, "failed", 0.1)
@@ -138,7 +138,7 @@ def test_a_call_of_no_known_tool_is_labelled_other() -> None:
 
 
 def test_a_run_that_ends_with_an_unknown_code_is_labelled_other() -> None:
-    """A label is a code of the registry; another release's log may hold codes that are not in it."""
+    """A label is a code of the registry; another release's log may hold other codes."""
     metrics = Metrics()
     tell(metrics, MessageAccepted("m", "r", "hello"), 100.0)
     tell(metrics, Error("made_up_by_somebody", "x", True, "e"), 101.0)
@@ -149,7 +149,7 @@ def test_a_run_that_ends_with_an_unknown_code_is_labelled_other() -> None:
 
 
 def test_actors_that_hold_the_loop_or_do_not_end() -> None:
-    """By pattern of their path, as restarts are."""
+    """They are counted by the pattern of their path, as restarts are."""
     metrics = Metrics()
     metrics.record(SlowHandler("/system/conversations/t1/run-1", "Go", 0.2))
     metrics.record(ShutdownOverdue("/system/conversations/t1", 5.0))
@@ -158,7 +158,7 @@ def test_actors_that_hold_the_loop_or_do_not_end() -> None:
 
 
 def test_restarts_by_pattern_and_dead_letters() -> None:
-    """Two actors of one kind are one row."""
+    """Two actors of one pattern are one row."""
     metrics = Metrics()
     for name in ("8f3e", "a71c"):
         metrics.record(ActorRestarting(f"/system/conversations/{name}", 1, 0.1))
@@ -169,7 +169,7 @@ def test_restarts_by_pattern_and_dead_letters() -> None:
 
 
 def test_mailbox_depth_is_read_at_the_scrape() -> None:
-    """Actors of one pattern add up, by lane."""
+    """Actors of one pattern are added up, by lane."""
     trees = [
         Node("/system", {"normal": 1}, (Node("/system/runs/a1", {"high": 2}), Node("/system/runs/b2", {"high": 3}))),
         Node("/system", {"normal": 7}),
@@ -181,7 +181,7 @@ def test_mailbox_depth_is_read_at_the_scrape() -> None:
 
 
 def test_there_may_be_no_tree() -> None:
-    """Before the system is up a scrape works too."""
+    """A scrape works before the system is up."""
     metrics = Metrics()
     metrics.observe_tree(lambda: None)
     assert b"understudy_actors" in metrics.render()

@@ -20,7 +20,7 @@ from understudy.observe.paths import OTHER, PathLabels, path_pattern
     ],
 )
 def test_ids_become_stars(path: str, pattern: str) -> None:
-    """Names of places stay."""
+    """Names of subsystems stay."""
     assert path_pattern(path) == pattern
 
 
@@ -31,6 +31,6 @@ def test_labels_are_bounded(paths: list[str]) -> None:
 
 
 def test_known_patterns_stay_known() -> None:
-    """The cap lumps newcomers together, not those before them."""
+    """Beyond the cap only new patterns become `other`."""
     labels = PathLabels(limit=1)
     assert [labels.label(path) for path in ("/a", "/b", "/a")] == ["/a", OTHER, "/a"]

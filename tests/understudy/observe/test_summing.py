@@ -17,28 +17,28 @@ BEGAN = 1_000_000.0
 
 
 class Log:
-    """Writes lines at times that the test names, and reads what came out."""
+    """Writes lines at given times, and reads the output."""
 
     def __init__(self, out: io.StringIO, handler: logging.Handler) -> None:
         self.out = out
         self.handler = handler
 
     def write(self, event: str, after_s: float = 0.0, level: int = logging.INFO, **fields: Any) -> None:
-        """Have a line written that was made so long after the first."""
+        """Have a line written that was made this long after the first."""
         record = {"name": "t", "msg": event, "levelno": level, "levelname": logging.getLevelName(level)}
         self.handler.handle(logging.makeLogRecord({**record, "created": BEGAN + after_s, **fields}))
 
     def lines(self) -> list[tuple[str, str | None, int | None]]:
-        """What came out since the last time: the event, the peer, and how many others a line stands for."""
-        told = [json.loads(line) for line in self.out.getvalue().splitlines()]
+        """Return the lines written since the last call: the event, the peer, and the number of summed-up lines."""
+        written = [json.loads(line) for line in self.out.getvalue().splitlines()]
         self.out.truncate(0)
         self.out.seek(0)
-        return [(line["event"], line.get("peer"), line.get("summed_up")) for line in told]
+        return [(line["event"], line.get("peer"), line.get("summed_up")) for line in written]
 
 
 @pytest.fixture
 def log() -> Iterator[Log]:
-    """The log of a server; the process's logging is put back afterwards."""
+    """The log of a server; the process's logging is restored afterwards."""
     root, out = logging.getLogger(), io.StringIO()
     level = root.level
     handler = configure_logging("info", "json", out)
@@ -49,14 +49,14 @@ def log() -> Iterator[Log]:
 
 
 def test_refusals_of_one_client_are_summed_up(log: Log) -> None:
-    """Six thousand a minute are a line at once, and one a minute."""
+    """Six thousand lines a minute become one line at once, and one a minute."""
     for number in range(12_000):
         log.write("request.refused", number / 100, code="rate_limited", peer="a", error_id=str(number))
     log.write("server.other", 121)
-    told = log.lines()
-    assert told[0] == ("request.refused", "a", None)
-    assert [each[0] for each in told] == ["request.refused"] * 3 + ["server.other"]
-    assert sum(each[2] or 0 for each in told) + 1 == 12_000
+    written = log.lines()
+    assert written[0] == ("request.refused", "a", None)
+    assert [each[0] for each in written] == ["request.refused"] * 3 + ["server.other"]
+    assert sum(each[2] or 0 for each in written) + 1 == 12_000
 
 
 def test_another_peer_or_code_has_lines_of_its_own(log: Log) -> None:
@@ -69,8 +69,8 @@ def test_another_peer_or_code_has_lines_of_its_own(log: Log) -> None:
     ]
 
 
-def test_what_was_left_out_is_told_when_logging_ends(log: Log) -> None:
-    """A flood that stops is not forgotten."""
+def test_pending_sums_are_written_when_logging_ends(log: Log) -> None:
+    """The sum is written although no further line comes."""
     for _ in range(5):
         log.write("handshake.refused", code="forbidden", peer="a")
     log.handler.close()

@@ -46,7 +46,7 @@ async def test_a_connection_that_arrives_again_is_one(outboxes: list[ActorRef]) 
     assert len(presence) == 1
 
 
-async def test_one_for_a_single_thread_is_told_of_no_other(outboxes: list[ActorRef]) -> None:
+async def test_a_stream_of_one_thread_gets_no_other(outboxes: list[ActorRef]) -> None:
     """An event stream is among its user's connections, but not for other threads."""
     presence, (a, b, _) = Presence(3), outboxes
     presence.register(ADA, "1", a)
@@ -84,9 +84,9 @@ class Sentry(Actor):
 async def test_only_the_connections_of_that_session_are_dismissed() -> None:
     presence, sentries = Presence(5), [Sentry() for _ in range(3)]
     async with ActorSystem("system") as system:
-        for sentry, who in zip(sentries, (ADA, Identity("ada", "s-2"), BOB), strict=True):
-            await system.spawn(ChildSpec(who.user + who.session, lambda sentry=sentry: sentry))
-            presence.register(who, f"{who.user}-{who.session}", sentry.outbox)
+        for sentry, identity in zip(sentries, (ADA, Identity("ada", "s-2"), BOB), strict=True):
+            await system.spawn(ChildSpec(identity.user + identity.session, lambda sentry=sentry: sentry))
+            presence.register(identity, f"{identity.user}-{identity.session}", sentry.outbox)
         assert presence.close_session(ADA, system.find) == 1
         await trio.testing.wait_all_tasks_blocked()
     assert [sentry.heard for sentry in sentries] == [[Close(4401, "signed out")], [], []]
@@ -100,6 +100,6 @@ async def test_a_connection_that_is_gone_cannot_be_dismissed(outboxes: list[Acto
 
 async def test_everyone_is_every_connection(outboxes: list[ActorRef]) -> None:
     presence, (a, b, c) = Presence(2), outboxes
-    for who, name, outbox in ((ADA, "1", a), (ADA, "2", b), (BOB, "3", c)):
-        presence.register(who, name, outbox)
+    for identity, name, outbox in ((ADA, "1", a), (ADA, "2", b), (BOB, "3", c)):
+        presence.register(identity, name, outbox)
     assert presence.outboxes_of() == (a, b, c)

@@ -31,7 +31,7 @@ class Desk:
     refuse: bool = False
     taken: list[tuple[Command, ActorRef | None]] = field(factory=list)
 
-    async def dispatch(self, who: Identity, command: Command, outbox: ActorRef | None) -> Accepted | None:
+    async def dispatch(self, identity: Identity, command: Command, outbox: ActorRef | None) -> Accepted | None:
         if self.refuse:
             raise CommandRejected("not_found")
         self.taken.append((command, outbox))
@@ -57,18 +57,18 @@ class StreamCallbacks(FakeCallbacks):
     presence: Presence
     retry_after: Callable[[], float]
 
-    async def join(self, who: Identity, connection_id: str, outbox: ActorRef) -> Welcome:
-        if not self.presence.register(who, connection_id, outbox):
+    async def join(self, identity: Identity, connection_id: str, outbox: ActorRef) -> Welcome:
+        if not self.presence.register(identity, connection_id, outbox):
             raise CommandRejected("rate_limited")
-        return Welcome(connection_id, who.user, who.session, "1", {}, 25.0, {}, ())
+        return Welcome(connection_id, identity.user, identity.session, "1", {}, 25.0, {}, ())
 
     def leave(self, connection_id: str) -> None:
         self.presence.unregister(connection_id)
 
-    async def dispatch(self, who: Identity, command: Command, outbox: ActorRef | None) -> object:
-        return await self.desk.dispatch(who, command, outbox)
+    async def dispatch(self, identity: Identity, command: Command, outbox: ActorRef | None) -> object:
+        return await self.desk.dispatch(identity, command, outbox)
 
-    def allow(self, who: Identity, command: Command) -> float:
+    def allow(self, identity: Identity, command: Command) -> float:
         return self.retry_after()
 
 
@@ -122,7 +122,7 @@ async def test_a_stream_begins_with_its_welcome_and_its_command(connections: Act
     assert built.presence.outboxes("ada", "t") == ()
 
 
-async def test_what_is_refused_leaves_nothing_behind(connections: ActorRef) -> None:
+async def test_a_refused_stream_leaves_nothing_behind(connections: ActorRef) -> None:
     """Too many connections, and a refused command, leave neither an actor nor a registered connection."""
     built = house(connections)
     built.desk.refuse = True
@@ -185,7 +185,7 @@ class Hearing(Actor):
         self.heard.append("alert" if isinstance(message, Deliver) else str(message))
 
 
-async def test_an_alert_overtakes_what_is_queued() -> None:
+async def test_an_alert_overtakes_queued_events() -> None:
     built, hearers = house(None), [Hearing(), Hearing()]
     async with ActorSystem("system") as system:
         refs = [await system.spawn(ChildSpec(f"h{n}", lambda n=n: hearers[n])) for n in range(2)]  # type: ignore[misc]

@@ -214,7 +214,7 @@ def test_the_document_and_the_parser_agree_on_commands(name: str) -> None:
             assert valid(f"command.{name}", frame) is accepted(frame), frame
 
 
-def test_the_form_without_a_type_is_told_too() -> None:
+def test_the_form_without_a_type_is_described() -> None:
     """Its text is called `message`; a liaison needs its pillar."""
     for frame in (
         {"agent_type": "guide", "message": "hello"}, {"agent_type": "guide"}, {"message": "hello"},

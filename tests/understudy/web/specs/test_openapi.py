@@ -46,7 +46,7 @@ def test_the_document_is_valid_openapi(document: dict[str, Any]) -> None:
     assert json.loads(json.dumps(document)) == document
 
 
-def test_every_route_is_told_and_none_that_is_not_there(app: Any, document: dict[str, Any]) -> None:
+def test_the_routes_are_those_of_the_application(app: Any, document: dict[str, Any]) -> None:
     """The paths and methods are those of the application's own table."""
     methods = {
         (re.sub(r"<(?:path:)?(\w+)>", r"{\1}", str(rule.rule)), method.lower())
@@ -59,7 +59,7 @@ def test_every_route_is_told_and_none_that_is_not_there(app: Any, document: dict
         assert all(operation["summary"] for operation in item.values())
 
 
-def test_errors_are_told_with_the_statuses_of_the_registry(document: dict[str, Any]) -> None:
+def test_errors_have_the_statuses_of_the_registry(document: dict[str, Any]) -> None:
     """Each refusal's description names the codes that have its status."""
     for item in document["paths"].values():
         for operation in item.values():
