@@ -22,7 +22,7 @@ from transport.wire.errors import CommandRejected, UnreadableEvent
 from transport.wire.events import Envelope, FeedbackGiven, FinalResponse, Resync
 from transport.wire.messages import Reply
 from understudy.chat import messages as chat
-from understudy.chat.conversation.conversation import RESYNC
+from understudy.chat.conversation.core import RESYNC
 from understudy.chat.conversation.event_log import read_acceptance
 from understudy.chat.conversation.subscribers import Subscribers
 from understudy.chat.envelope import wrap_about_answer

@@ -1,0 +1,498 @@
+"""The core of a conversation without an actor, a store or a clock: requests in, effects out."""
+
+import random
+from collections import Counter
+from collections.abc import Coroutine, Iterator
+from typing import Any
+
+import pytest
+from attrs import define, evolve, field
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sanitization import Sanitized
+from transport.wire.codec import from_log
+from transport.wire.commands import Say
+from transport.wire.events import (
+    TERMINAL,
+    AgentCompleted,
+    AgentProgress,
+    AgentStarted,
+    Envelope,
+    Error,
+    FinalResponse,
+    MessageAccepted,
+    PartialResult,
+    Resync,
+    RunStatus,
+    Usage,
+)
+from understudy.agents.agent import Agent
+from understudy.chat.conversation import core
+from understudy.chat.conversation.active_run import ActiveRun, ResumeAttempt
+from understudy.chat.conversation.core import MAX_QUEUED, ConversationCore
+from understudy.chat.messages import (
+    Accept,
+    CancelRun,
+    Delete,
+    Delta,
+    EnsureRunning,
+    FinishRun,
+    FollowThread,
+    OwnershipLost,
+    PermitGranted,
+    Record,
+    RunRequest,
+)
+from understudy.chat.routing import Route
+from understudy.chat.run.replay import Replay
+from understudy.chat.run_limiter import RunLimiter
+from understudy.chat.run_protocol import Ending, RunProtocol, RunProtocolError
+from understudy.storage.errors import AlreadyStored, Fenced, NotStored, SequenceConflict, StorageUnavailable
+from understudy.storage.rows import LoggedEvent, Message, RunRecord, Thread
+from understudy.storage.writes import Change, Fence
+
+AGENTS = {"guide": Agent("guide")}
+SPEAKER = ("guide", None)
+
+
+def accept(number: int, text: str = "Hello", **names: Any) -> Accept:
+    """A message `m<number>` whose run is `r<number>`."""
+    route = Route("guide", "guide", None, "t", "c")
+    return Accept(Say(text, "t", **names), Sanitized(text), route, f"r{number}", f"m{number}", None)
+
+
+def answered(run_id: str) -> Record:
+    """The answer of a run, from its agent's start to its end."""
+    started = AgentStarted(f"a-{run_id}", "begins", 0.0)
+    completed = AgentCompleted(f"a-{run_id}", "done", RunStatus.SUCCESS, Usage(), 0.0)
+    return Record(run_id, [started, completed, FinalResponse("done", RunStatus.SUCCESS, Usage())], SPEAKER)
+
+
+@define(eq=False)
+class Waiter:
+    """The reference of the conversation. `told` are the messages to it."""
+
+    told: list[object] = field(factory=list)
+
+    def tell(self, message: object) -> None:
+        self.told.append(message)
+
+
+def finished(call: Coroutine[Any, Any, Any]) -> Any:
+    """Return the result of a coroutine that waits for nothing."""
+    try:
+        call.send(None)
+    except StopIteration as done:
+        return done.value
+    raise AssertionError("it waits")
+
+
+@define(eq=False)
+class Shell:
+    """Performs effects on tables in memory. `failing` commits raise in turn: None succeeds; `lost` ones are stored."""
+
+    fence: Fence | None = None
+    limiter: RunLimiter[Any] = field(factory=lambda: RunLimiter(1, 1))
+    failing: list[Exception | None] = field(factory=list)
+    lost: bool = False
+    thread: Thread | None = None
+    messages: dict[str, Message] = field(factory=dict)
+    runs: dict[str, RunRecord] = field(factory=dict)
+    rows: list[LoggedEvent] = field(factory=list)
+    events: list[Envelope] = field(factory=list)
+    published: list[Envelope] = field(factory=list)
+    effects: list[Any] = field(factory=list)
+    did: list[str] = field(factory=list)
+    at_work: set[str] = field(factory=set)
+    ended: bool = False
+    it: ConversationCore = field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self.renew()
+
+    def renew(self) -> None:
+        """Begin another core, which knows nothing yet."""
+        self.it = ConversationCore("ada", "t", AGENTS, self.limiter, self.fence)
+        self.it.waiter = Waiter()
+
+    def handle(self, request: object) -> list[Any]:
+        """Have the core handle a request. Return its effects; `did` are their names, those of queries by the store."""
+        before = len(self.effects)
+        self.did.clear()
+        self.perform(self.it.handle(request))
+        return self.effects[before:]
+
+    def perform(self, steps: core.Steps[None]) -> None:
+        """Perform effects as the conversation actor does."""
+        result, error = None, None
+        try:
+            while True:
+                effect = steps.send(result) if error is None else steps.throw(error)
+                self.effects.append(effect)
+                result, error = None, None
+                if not isinstance(effect, core.Query):
+                    self.did.append(type(effect).__name__)
+                try:
+                    result = self.result(effect)
+                except Exception as failure:
+                    error = failure
+        except StopIteration:
+            pass
+
+    def result(self, effect: object) -> object:
+        """Perform one effect."""
+        match effect:
+            case core.Query(call):
+                return finished(call(self))  # type: ignore[arg-type]
+            case core.Commit(change):
+                error = self.failing.pop(0) if self.failing else None
+                if error is None or self.lost:
+                    self.store(change)
+                if error is not None:
+                    raise error
+            case core.PublishEvents(envelopes):
+                committed = {each.seq for each in self.events}
+                assert {each.seq for each in envelopes} <= committed, "published before it was committed"
+                self.published += envelopes
+            case core.StartRun(request):
+                assert not self.at_work, "two runs of a thread at work"
+                self.at_work.add(request.run_id)
+            case core.Relocate() | core.ForgetThread():
+                self.ended = True
+        return None
+
+    # the store, as queries see it
+
+    async def message(self, owner: str, message_id: str) -> Message | None:
+        self.did.append("message")
+        return self.messages.get(message_id)
+
+    async def run(self, run_id: str) -> RunRecord | None:
+        self.did.append("run")
+        return self.runs.get(run_id)
+
+    async def run_events(self, owner: str, thread_id: str, run_id: str) -> list[LoggedEvent]:
+        self.did.append("run_events")
+        return [row for row in self.rows if row.run_id == run_id]
+
+    async def thread_with_open_runs(self, owner: str, thread_id: str) -> tuple[Thread, list[RunRecord]] | None:
+        self.did.append("thread")
+        return None if self.thread is None else (self.thread, [])
+
+    async def delete_thread(
+        self, owner: str, thread_id: str, fence: Fence | None, *, unless_since: float | None
+    ) -> bool:
+        self.did.append("delete_thread")
+        return True
+
+    def store(self, change: Change) -> None:
+        """Commit a change, as the database does."""
+        last_seq = self.thread.last_seq if self.thread is not None else 0
+        if change.events and change.events[0].seq != last_seq + 1:
+            raise SequenceConflict("t", last_seq + 1, change.events[0].seq)
+        if change.attempt is not None and self.runs[change.attempt.run_id].ended_at is not None:
+            raise NotStored("run", change.attempt.run_id)
+        if self.thread is None:
+            self.thread = change.thread
+        assert self.thread is not None
+        self.thread = evolve(self.thread, last_seq=last_seq + len(change.events))
+        self.messages |= {each.id: each for each in change.messages}
+        if change.run is not None:
+            self.runs[change.run.id] = change.run
+        if change.run_end is not None:
+            run = self.runs[change.run_end.run_id]
+            self.runs[run.id] = evolve(run, status=change.run_end.status, ended_at=1.0)
+        self.rows += change.events
+        self.events += [from_log(row.body) for row in change.events]
+
+    def restart(self) -> None:
+        """Start another core from the tables, as the next conversation of the thread does."""
+        for run_id in self.it.runs:
+            self.limiter.release(run_id)
+        self.at_work.clear()
+        self.ended, self.failing = False, []
+        self.renew()
+        if self.thread is None:
+            return
+        assert self.it.load(self.thread)
+        for run in [each for each in self.runs.values() if each.ended_at is None]:
+            protocol = RunProtocol(run.id)
+            logged = [each for each in self.events if each.run_id == run.id]
+            for each in logged:
+                protocol.apply(each.event)
+            request = RunRequest(run.id, "ada", "t", run.message_id, "Hello", (), "guide")
+            attempt = ResumeAttempt(1, 0, Replay(), "guide")
+            self.perform(self.it.resume(ActiveRun(request, protocol, logged[-1], attempt=attempt)))
+
+    def exit_runs(self) -> None:
+        """Have the actors of all runs end."""
+        for run_id in list(self.at_work):
+            self.at_work.discard(run_id)
+            self.handle(core.RunExited(run_id, "killed"))
+
+
+@pytest.fixture
+def shell() -> Iterator[Shell]:
+    """A core with empty tables."""
+    return Shell()
+
+
+def answers(effects: list[Any]) -> list[Any]:
+    """The answers among effects: the value, or the code of the error."""
+    found = [each for each in effects if isinstance(each, core.AnswerRequest)]
+    return [each.value if each.error is None else getattr(each.error, "code", each.error) for each in found]
+
+
+def test_a_message_is_committed_then_published_then_answered_then_run(shell: Shell) -> None:
+    effects = shell.handle(accept(1))
+    assert shell.did == ["message", "Subscribe", "Commit", "PublishEvents", "AnswerRequest", "StartRun"]
+    assert answers(effects) == ["r1"]
+    (envelope,) = shell.published
+    assert isinstance(envelope.event, MessageAccepted)
+    assert (envelope.seq, shell.it.last_seq, shell.it.newest_answer) == (1, 1, "answer-r1")
+
+
+def test_the_same_message_again_has_its_acceptance_replayed(shell: Shell) -> None:
+    shell.handle(accept(1))
+    again = evolve(accept(1), run_id="other")
+    effects = shell.handle(again)
+    assert shell.did == ["message", "run_events", "Subscribe", "AnswerRequest"]
+    (replayed,) = [each.accepted for each in effects if isinstance(each, core.Subscribe)]
+    assert replayed.seq == 1
+    assert answers(effects) == ["r1"]
+
+
+def test_another_message_under_the_same_id_is_refused(shell: Shell) -> None:
+    shell.handle(accept(1))
+    assert answers(shell.handle(accept(1, "Something else"))) == ["message_id_reused"]
+    assert len(shell.events) == 1
+
+
+def test_a_second_message_waits_until_the_first_run_has_exited(shell: Shell) -> None:
+    shell.handle(accept(1))
+    shell.handle(accept(2))
+    assert "StartRun" not in shell.did
+    shell.handle(answered("r1"))
+    shell.at_work.clear()
+    started = [each for each in shell.handle(core.RunExited("r1", "normal")) if isinstance(each, core.StartRun)]
+    assert [each.request.run_id for each in started] == ["r2"]
+    assert list(shell.it.runs) == ["r2"]
+
+
+def test_more_messages_than_the_queue_holds_are_refused(shell: Shell) -> None:
+    got = [answers(shell.handle(accept(number)))[0] for number in range(MAX_QUEUED + 2)]
+    assert got == [f"r{number}" for number in range(MAX_QUEUED + 1)] + ["busy"]
+
+
+@pytest.mark.parametrize("error", [StorageUnavailable("disk"), AlreadyStored("message", "m1")])
+def test_a_message_that_cannot_be_stored_is_refused_and_changes_nothing(shell: Shell, error: Exception) -> None:
+    shell.failing = [error]
+    assert answers(shell.handle(accept(1))) == ["storage_unavailable"]
+    assert (shell.it.runs, shell.it.last_seq, shell.it.exists) == ({}, 0, False)
+    assert (shell.limiter.running, shell.limiter.waiting) == (0, 0)
+
+
+@pytest.mark.parametrize("error", [Fenced("t", "other"), SequenceConflict("t", 2, 1), NotStored("thread", "t")])
+def test_a_core_that_was_outrun_relocates_and_does_not_answer(shell: Shell, error: Exception) -> None:
+    shell.failing = [error]
+    effects = shell.handle(accept(1))
+    assert isinstance(effects[-1], core.Relocate)
+    assert answers(effects) == []
+    assert (shell.limiter.running, shell.limiter.waiting) == (0, 0)
+
+
+def test_a_commit_whose_answer_was_lost_relocates_at_the_next_request(shell: Shell) -> None:
+    shell.failing, shell.lost = [StorageUnavailable("lost")], True
+    assert answers(shell.handle(accept(1))) == ["storage_unavailable"]
+    shell.handle(accept(1))
+    assert shell.did[-1] == "Relocate"
+    shell.restart()
+    assert shell.at_work == {"r1"}
+
+
+def test_an_end_that_cannot_be_stored_is_retried(shell: Shell) -> None:
+    shell.handle(accept(1))
+    shell.failing = [StorageUnavailable("disk")]
+    effects = shell.handle(FinishRun("r1", Ending.FAILED))
+    assert [each.envelope.event.note for each in effects if isinstance(each, core.Send)] == ["Waiting for the database"]
+    timer = next(each for each in effects if isinstance(each, core.StartTimer))
+    assert isinstance(timer.message, core.RetryFinish)
+    shell.handle(timer.message)
+    assert isinstance(shell.published[-1].event, Error)
+    assert shell.it.unfinished == {}
+
+
+def test_a_run_whose_actor_crashed_has_failed_and_one_that_was_killed_was_interrupted(shell: Shell) -> None:
+    codes = []
+    for number, crash in enumerate((ValueError("broken"), None)):
+        shell.handle(accept(number))
+        shell.at_work.clear()
+        shell.handle(core.RunExited(f"r{number}", "crashed", crash))
+        event = shell.published[-1].event
+        assert isinstance(event, Error)
+        codes.append(event.code)
+    assert codes == ["agent_failed", "run_interrupted"]
+
+
+def test_events_that_break_the_protocol_leave_the_run_as_it_was(shell: Shell) -> None:
+    shell.handle(accept(1))
+    before = shell.it.runs["r1"].protocol
+    started = AgentStarted("a", "begins", 0.0)
+    with pytest.raises(RunProtocolError):
+        shell.handle(Record("r1", [started, started], SPEAKER))
+    assert shell.it.runs["r1"].protocol == before
+    assert shell.it.last_seq == 1
+
+
+def test_streamed_text_is_sent_with_its_offset_and_restarts_at_zero(shell: Shell) -> None:
+    shell.handle(accept(1))
+    sent = [shell.handle(Delta("r1", text, restart=restart)) for text, restart in (("one ", 0), ("two", 0), ("x", 1))]
+    pieces = [each.envelope.event for effects in sent for each in effects]
+    assert [(each.text, each.offset) for each in pieces if isinstance(each, PartialResult)] == [
+        ("one ", 0), ("two", 4), ("", 0), ("x", 0),
+    ]  # fmt: skip
+
+
+def test_a_resumed_run_is_recorded_before_it_is_started(shell: Shell) -> None:
+    shell.handle(accept(1))
+    shell.restart()
+    order = [type(each).__name__ for each in shell.effects if isinstance(each, core.Commit | core.StartRun)]
+    assert order == ["Commit", "StartRun", "Commit", "StartRun"]
+
+
+def test_a_resumed_run_that_cannot_be_recorded_releases_its_permit_and_backs_off(shell: Shell) -> None:
+    shell.handle(accept(1))
+    run = shell.it.runs["r1"]
+    shell.renew()
+    shell.at_work.clear()
+    shell.failing = [StorageUnavailable("disk")]
+    run.started, run.attempt = False, ResumeAttempt(1, 0, Replay(), "guide")
+    shell.perform(shell.it.resume(run))
+    assert (shell.at_work, shell.limiter.running) == (set(), 0)
+    shell.handle(core.BackoffOver("r1"))
+    assert shell.at_work == {"r1"}
+
+
+def test_a_backoff_that_ends_after_its_run_was_cancelled_starts_nothing(shell: Shell) -> None:
+    shell.handle(accept(1))
+    run = shell.it.runs["r1"]
+    shell.renew()
+    shell.at_work.clear()
+    shell.failing = [StorageUnavailable("disk"), StorageUnavailable("disk")]
+    run.started, run.attempt = False, ResumeAttempt(1, 0, Replay(), "guide")
+    shell.perform(shell.it.resume(run))
+    shell.handle(CancelRun("r1"))
+    shell.handle(core.BackoffOver("r1"))
+    assert shell.at_work == set()
+
+
+def test_a_stop_of_the_server_takes_back_the_recorded_attempt(shell: Shell) -> None:
+    shell.handle(accept(1))
+    shell.restart()
+    shell.perform(shell.it.suspend())
+    commit = shell.effects[-1]
+    assert commit.change.attempt is not None
+    assert commit.change.attempt.attempts == 0
+    assert "r1" in shell.it.runs
+
+
+def test_deleting_ends_every_run_before_the_thread(shell: Shell) -> None:
+    for number in range(3):
+        shell.handle(accept(number))
+    shell.handle(Delete())
+    assert shell.did[-3:] == ["delete_thread", "ForgetThread", "AnswerRequest"]
+    assert sum(isinstance(each.event, TERMINAL) for each in shell.published) == 3
+
+
+def test_a_thread_with_a_run_is_not_deleted_for_its_age(shell: Shell) -> None:
+    shell.handle(accept(1))
+    assert answers(shell.handle(Delete(unless_since=5.0))) == [False]
+    assert shell.it.runs
+
+
+def test_a_client_that_has_seen_more_than_the_log_is_resynced_once_that_is_verified(shell: Shell) -> None:
+    shell.handle(accept(1))
+    ask: Any = FollowThread(None, 9)  # type: ignore[arg-type]
+    effects = shell.handle(ask)
+    assert shell.did == ["thread", "Subscribe", "Send", "AnswerRequest"]
+    assert [each.envelope.event for each in effects if isinstance(each, core.Send)] == [Resync(1)]
+    assert shell.thread is not None
+    shell.thread = evolve(shell.thread, last_seq=9)
+    shell.handle(FollowThread(None, 9))  # type: ignore[arg-type]
+    assert shell.did == ["thread", "Relocate"]
+
+
+def test_a_thread_that_another_node_claimed_is_not_loaded() -> None:
+    mine = Shell(Fence("here", 3)).it
+    thread = Thread("ada", "t", "title", "guide", None, 0.0, 0.0, last_seq=4, node="here", fence=3)
+    assert mine.load(thread)
+    assert not mine.load(evolve(thread, node="other", fence=4))
+    assert mine.last_seq == 4
+
+
+def test_queued_runs_are_sent_their_positions(shell: Shell) -> None:
+    for number in range(3):
+        shell.handle(accept(number))
+    events = [each.envelope.event for each in shell.handle(core.PublishPositions()) if isinstance(each, core.Send)]
+    notes = [each.note for each in events if isinstance(each, AgentProgress)]
+    assert notes == [f"Waiting: {ahead} before this one in this conversation" for ahead in (1, 2)]
+
+
+def test_a_core_that_lost_ownership_relocates(shell: Shell) -> None:
+    assert shell.handle(OwnershipLost()) == [core.Relocate()]
+
+
+STEP = st.sampled_from(["accept", "repeat", "answer", "finish", "exit", "cancel", "retry", "wake", "down", "lost"])
+
+
+@given(st.lists(st.tuples(STEP, st.integers(0, 12)), max_size=60), st.integers(0, 3))
+def test_every_accepted_message_ends_once_whatever_fails(steps: list[tuple[str, int]], seed: int) -> None:
+    """Commits fail, or seem to, in any order; afterwards the storage works and the queue is drained."""
+    shell, chance = Shell(), random.Random(seed)
+    for kind, number in steps:
+        run_id = next(iter(shell.at_work), f"r{number}")
+        match kind:
+            case "accept" | "repeat":
+                shell.handle(accept(number))
+            case "answer" if run_id in shell.at_work:
+                live = shell.it.runs[run_id]
+                if not live.protocol.ended and not live.protocol.any_agent:
+                    shell.handle(answered(run_id))
+            case "finish" if run_id in shell.at_work:
+                shell.handle(FinishRun(run_id, chance.choice(list(Ending))))
+            case "exit":
+                shell.exit_runs()
+            case "cancel":
+                shell.handle(CancelRun(f"r{number}"))
+            case "retry":
+                shell.handle(core.RetryFinish())
+            case "wake":
+                shell.handle(EnsureRunning(f"r{number}"))
+            case "down" | "lost":
+                shell.failing, shell.lost = [StorageUnavailable("disk")], kind == "lost"
+        assert len(shell.it.queue) <= MAX_QUEUED + 1
+        assert shell.limiter.running <= 1
+        if shell.ended:
+            shell.restart()
+    shell.failing = []
+    for _ in range(100):
+        if shell.ended:
+            shell.restart()
+        if not shell.it.runs:
+            break
+        shell.handle(core.RetryFinish())
+        for run_id in list(shell.it.runs):
+            shell.handle(core.BackoffOver(run_id))
+            if run_id in shell.limiter._running:
+                shell.handle(PermitGranted(run_id))
+        shell.exit_runs()
+    for run_id, run in shell.runs.items():  # one that seemed not to be stored, and that nobody asked about again
+        if run.ended_at is None:
+            shell.restart()
+            shell.handle(FinishRun(run_id, Ending.INTERRUPTED))
+    ends = Counter(each.run_id for each in shell.events if isinstance(each.event, TERMINAL))
+    assert ends == Counter(list(shell.runs))
+    assert [each.seq for each in shell.events] == list(range(1, len(shell.events) + 1))
+    seqs = [each.seq or 0 for each in shell.published]
+    assert seqs == sorted(set(seqs))
