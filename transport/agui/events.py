@@ -1,7 +1,7 @@
-"""Our events as those of AG-UI 1.0 (docs.ag-ui.com), one run after the other. Pure.
+"""Translate events into those of AG-UI 1.0 (docs.ag-ui.com), for one run. Pure.
 
-Whatever comes, and wherever it breaks off, what goes out is a whole AG-UI run: it opens with RUN_STARTED, what is
-opened is closed, and RUN_FINISHED or RUN_ERROR comes once, and last.
+Whatever events come, and wherever they break off, the output is a complete AG-UI run: it begins with RUN_STARTED, each
+part that is opened is closed, and the last event is the only RUN_FINISHED or RUN_ERROR.
 """
 
 from collections.abc import Mapping
@@ -38,9 +38,9 @@ from transport.wire.events import (
 
 PROTOCOL_VERSION: Final = "1.0"
 ANSWER: Final = "answer-"
-"""How the id of an answer begins; the rest is the run's. The history knows answers by the same id."""
+"""Prefix of the ids of answers; the rest is the run's id. The history has the same ids."""
 METADATA_KEY: Final = "understudy"
-"""The key of our own words in an event's `metadata`."""
+"""The key of this server's data in an event's `metadata`."""
 
 _CUSTOM: Final = (
     AgentHandoff,
@@ -57,9 +57,9 @@ AguiEvent: TypeAlias = dict[str, Any]
 
 @define
 class AguiTranslator:
-    """Turns the events that a client follows into those of the one run it asked for.
+    """Translates the events of a thread into those of the one run that the client asked for.
 
-    `thread_id` and `run_id` are the client's names; our run is the first one seen that answers `message_id`.
+    `thread_id` and `run_id` are the client's ids. The server's run is the first one that answers `message_id`.
     """
 
     thread_id: str
@@ -76,7 +76,7 @@ class AguiTranslator:
     _at: int = field(default=0, init=False)
 
     def translate(self, envelope: Envelope) -> list[AguiEvent]:
-        """The AG-UI events that an event becomes, often none; none at all after the end."""
+        """Return the AG-UI events for an event, often none; always none after the end."""
         if self.ended:
             return []
         self._at = round(envelope.timestamp * 1000)
@@ -90,9 +90,9 @@ class AguiTranslator:
         return self._translate_event(envelope) if envelope.run_id == self._server_run_id else []
 
     def closing_events(self, code: str, message: str | None = None) -> list[AguiEvent]:
-        """The events that end the run for its client while it goes on, or is lost, on the server.
+        """Return the events that end the run for its client while it goes on, or is lost, on the server.
 
-        `code` is one of `transport.wire.codes.ERRORS`, and gives way to what the server said last of why it goes.
+        `code` is one of `transport.wire.codes.ERRORS`. A reason that the server has sent before takes precedence.
         """
         if self.ended:
             return []
@@ -102,7 +102,7 @@ class AguiTranslator:
         return self._failed(Error(code, message or known.text, known.retryable, ""))
 
     def _without_run(self, envelope: Envelope) -> list[AguiEvent]:
-        """Events of no run: news for everybody, and reasons for an end that is near."""
+        """Translate an event of no run: an alert, or the reason of an end that follows."""
         match envelope.event:
             case Alert() as alert if self._server_run_id is not None:
                 return [self._custom(alert)]
@@ -115,7 +115,7 @@ class AguiTranslator:
         return []
 
     def _not_in_log(self) -> list[AguiEvent]:
-        """The run ended long ago, and the log holds its events no more: nothing else would come."""
+        """End the run: it ended long ago, its events were trimmed from the log, and no others will come."""
         return self.closing_events("not_found", "The log does not hold that run any more.")
 
     def _translate_event(self, envelope: Envelope) -> list[AguiEvent]:
@@ -195,9 +195,9 @@ class AguiTranslator:
         if self._calls.get(call.call_id) is not False:
             return []
         self._calls[call.call_id] = True
-        told = call.result_summary if call.result is None else _json(call.result)
+        content = call.result_summary if call.result is None else _json(call.result)
         about = {"status": call.status.value, "summary": call.result_summary, "duration_ms": call.duration_ms}
-        return [self._result(call.call_id, told, about)]
+        return [self._result(call.call_id, content, about)]
 
     def _result(self, call_id: str, content: str, about: Mapping[str, Any]) -> AguiEvent:
         return self._event(
@@ -210,10 +210,10 @@ class AguiTranslator:
         )
 
     def _more_text(self, text: str, offset: int) -> list[AguiEvent]:
-        told = self._text or ""
-        known, fresh = text[: len(told) - offset], text[len(told) - offset :]
-        # What was told cannot be taken back: of an answer that became another one, the rest is in the result only.
-        if offset > len(told) or not told.startswith(known, offset) or not fresh:
+        sent = self._text or ""
+        known, fresh = text[: len(sent) - offset], text[len(sent) - offset :]
+        # Sent text cannot be revoked: if the answer was replaced by another one, only the result has its text.
+        if offset > len(sent) or not sent.startswith(known, offset) or not fresh:
             return []
         return [*self._text_opened(), self._text_piece(fresh)]
 
@@ -230,10 +230,10 @@ class AguiTranslator:
     # Ends
 
     def _finished(self, answer: FinalResponse) -> list[AguiEvent]:
-        told = self._text or ""
+        sent = self._text or ""
         events: list[AguiEvent] = []
-        if len(answer.message) > len(told) and answer.message.startswith(told):
-            events += [*self._text_opened(), self._text_piece(answer.message[len(told) :])]
+        if len(answer.message) > len(sent) and answer.message.startswith(sent):
+            events += [*self._text_opened(), self._text_piece(answer.message[len(sent) :])]
         result = _plain(event_data(answer))
         outcome = "cancelled" if answer.status is RunStatus.CANCELLED else "success"
         events += self._close_open_parts()
@@ -252,7 +252,7 @@ class AguiTranslator:
         return [*self._close_open_parts(), run_error(error, self._at)]
 
     def _close_open_parts(self) -> list[AguiEvent]:
-        """Close what is open. A call without a result would look like one that the client has to make."""
+        """Close the open parts. A tool call without a result would ask the client to make the call."""
         self.ended = True
         events: list[AguiEvent] = []
         if self._text is not None:
@@ -265,7 +265,7 @@ class AguiTranslator:
 
 
 def run_error(error: Error, at_ms: int) -> AguiEvent:
-    """Make the event that ends a run for its client, or, as the only one, refuses to begin it."""
+    """Return the event that ends a run for its client, or, as the only event, refuses to start the run."""
     about = {
         name: value for name, value in event_data(error).items() if name not in ("code", "message") and value != ""
     }

@@ -1,4 +1,4 @@
-"""An event stream that tells one run in AG-UI's words, and ends with it."""
+"""The event stream of one run in AG-UI's encoding; it ends with the run."""
 
 from collections.abc import Sequence
 from typing import Any, Final
@@ -13,23 +13,23 @@ LOST: Final = 1006
 
 
 def wrap_for_agui(envelope: Envelope, _: bytes) -> bytes:
-    """The `wrap_frame` of an outbox that writes to an `AguiStream`: the events themselves, as the log holds them."""
+    """Return the event as the log holds it: the `wrap_frame` of an outbox that writes to an `AguiStream`."""
     return to_log(envelope)
 
 
 class AguiStream(EventStream):
-    """Takes events as `as_logged` makes them. What was begun for its reader is brought to an end however it ends."""
+    """Translates the frames of `wrap_for_agui`. However the stream ends, its reader gets a complete AG-UI run."""
 
-    # Translated here and not where events are encoded, as only here they are in the order in which they go out.
+    # Translated here and not where events are encoded, because the translation depends on the order of sending.
 
     def __init__(self, translator: AguiTranslator, **options: Any) -> None:
         super().__init__(lambda: encode_comment("ping"), **options)
         self._translator = translator
 
     def write_now(self, payloads: Sequence[bytes]) -> bool:
-        """Take events; whether the reader has had all that came before. Raises SocketClosed when it has ended."""
-        told = [event for payload in payloads for event in self._translator.translate(from_log(payload))]
-        in_step = super().write_now(_blocks(told))
+        """Queue events. Return whether the reader has taken all earlier ones. Raises SocketClosed after the end."""
+        events = [event for payload in payloads for event in self._translator.translate(from_log(payload))]
+        in_step = super().write_now(_blocks(events))
         if self._translator.ended:
             self._end(1000, "the run has ended")
         return in_step

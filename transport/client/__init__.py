@@ -15,7 +15,7 @@ message that was neither accepted nor refused when a connection broke is sent ag
 """
 
 try:
-    import trio_websocket  # noqa: F401 - only whether it is there
+    import trio_websocket  # noqa: F401 - checks that it is installed
 except ModuleNotFoundError as missing:
     text = "the Python client needs the extra client: pip install 'understudy-transport[client]'"
     raise ImportError(text) from missing

@@ -28,8 +28,8 @@ class ThreadCursors:
     """
 
     last_seqs: dict[str, int] = field(factory=dict)
-    _asked: set[str] = field(factory=set, init=False)  # resumed on this connection, nothing was taken since
-    _gaps: set[str] = field(factory=set, init=False)  # something further on was dropped
+    _asked: set[str] = field(factory=set, init=False)  # resumed on this connection, no event accepted since
+    _gaps: set[str] = field(factory=set, init=False)  # an event further on was dropped
     _refused: bool = field(default=False, init=False)  # a command was, and it may have been a resume
 
     def start_connection(self) -> dict[str, int]:
@@ -60,7 +60,7 @@ class ThreadCursors:
             self._gaps.add(thread_id)
             return Judgement.GAP
         self.last_seqs[thread_id] = seq
-        if place is not None:  # what was dropped before there was a place is still missing
+        if place is not None:  # events dropped before there was a cursor are still missing
             self._gaps.discard(thread_id)
         self._asked.discard(thread_id)
         return Judgement.ACCEPT

@@ -92,7 +92,7 @@ class MonitoredStream(trio.abc.Stream):
 
 
 async def open_stream(address: SocketUrl, tls: ssl.SSLContext | None) -> MonitoredStream:
-    """A stream to the server, TLS and all. Raises NoLine. Give it a deadline."""
+    """Open a stream to the server, with TLS if the URL asks for it. Raises ConnectFailed. Call it with a deadline."""
     try:
         if not address.secure:
             return MonitoredStream(await trio.open_tcp_stream(address.host, address.port))
@@ -140,13 +140,15 @@ class _ReaderNursery:
 async def open_websocket(
     nursery: trio.Nursery, stream: MonitoredStream, address: SocketUrl, token: str | None
 ) -> WebSocketConnection:
-    """The socket. Its reader runs in the nursery, and raises NoLine there when the server refuses or babbles.
+    """Open the WebSocket. Raises ConnectFailed. Call it with a deadline.
 
-    Raises NoLine itself. Give it a deadline.
+    Its reader runs in `nursery`, and raises ConnectFailed there if the server refuses it, or does not speak WebSocket.
     """
     headers = [] if token is None else [(b"Authorization", b"Bearer " + token.encode())]
     socket: WebSocketConnection | None = None
-    reading: Any = _ReaderNursery(nursery)  # these two do what is needed of a nursery and of a stream
+    reading: Any = _ReaderNursery(
+        nursery
+    )  # these two have the methods that the library calls of a nursery and of a stream
     wrapped: Any = stream
     async with trio.open_nursery() as waiting:
 

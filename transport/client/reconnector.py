@@ -127,9 +127,11 @@ class Reconnector:
         self._steady_at = float("inf")
         self._token_refused = False
         self._expired = trio.Event()
-        self._awaiting_token: list[UnackedCommand] = []  # refused for the token's age alone
-        self._refreshed_at = -float("inf")  # when a newer token was shown on this connection
-        self._sent_before_refresh: set[UnackedCommand] = set()  # what the server may have judged by the token before it
+        self._awaiting_token: list[UnackedCommand] = []  # refused only because the token had expired
+        self._refreshed_at = -float("inf")  # when a newer token was presented on this connection
+        self._sent_before_refresh: set[UnackedCommand] = (
+            set()
+        )  # commands that the server may have judged by the token before
 
     async def run(self) -> None:
         """Connect and reconnect until the server refuses this client for good."""

@@ -281,7 +281,7 @@ class Outbox(Actor):
     def _queue_notice(self, event: Event, message: str, thread_id: str | None = None) -> None:
         self._queue_event(Envelope(event, self._clock(), thread_id=thread_id, message=message))
 
-    # What is followed
+    # Subscriptions
 
     def _subscribe(self, follow: SubscribeThread, context: Context) -> None:
         thread_id, after = follow.thread_id, follow.after

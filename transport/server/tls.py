@@ -1,8 +1,7 @@
-"""TLS from certificate files: what must be true of the files, and one connection's encryption over its socket.
+"""TLS: a context from certificate files, and the encryption of one connection over OpenSSL's memory buffers.
 
-trio's own SSLStream can only be awaited. A socket of ours writes without waiting where the kernel takes it, so the
-same is offered here over OpenSSL's memory buffers: `write_now`, `send_some` and `receive_some` stand where `os.write`,
-the kernel's `send` and `os.read` stand for a plain connection, which knows nothing of this file.
+trio's SSLStream can only be awaited, but an outbox writes without waiting. So `TlsStream` has `write_now`, `send_some`
+and `receive_some`, in place of `os.write`, `send` and `os.read` on a plain socket.
 """
 
 import os
@@ -18,7 +17,7 @@ import trio
 from transport.wire.errors import UnusableCertificate
 
 _READ_BYTES: Final = 16 * 1024
-# What is encrypted in one go: enough to use the kernel's buffer well, and little enough to be kept when it is full.
+# Bytes encrypted per write: enough to fill the kernel's buffer, little enough to be stored while that is full.
 _STEP_BYTES: Final = 64 * 1024
 _FIRST: Final = re.compile(rb"-----BEGIN CERTIFICATE-----.*?-----END CERTIFICATE-----", re.DOTALL)
 
@@ -144,8 +143,8 @@ class TlsStream:
             except ssl.SSLZeroReturnError:
                 return b""
             except ssl.SSLError as error:
-                raise trio.BrokenResourceError("not what the keys say") from error
-            with suppress(BlockingIOError):  # what TLS itself has to answer
+                raise trio.BrokenResourceError("the bytes cannot be decrypted") from error
+            with suppress(BlockingIOError):  # replies of TLS itself, such as a key update
                 self._push()
             if not await self._more():
                 return b""
@@ -209,7 +208,7 @@ class TlsStream:
 
     def end(self) -> None:
         """Send close_notify if the kernel takes it, and shut down writing. Reading stays possible."""
-        with suppress(OSError, ssl.SSLError):  # BlockingIOError too: then the client sees an end without farewell
+        with suppress(OSError, ssl.SSLError):  # also BlockingIOError: then the client sees an end without close_notify
             with suppress(ssl.SSLWantReadError):
                 self._tls.unwrap()
             self._push()
@@ -234,11 +233,11 @@ class TlsStream:
 
 
 Stream = trio.SocketStream | TlsStream
-"""What a connection's bytes go over."""
+"""The stream of a connection, plain or encrypted."""
 
 
 def close_now(stream: Stream) -> None:
-    """Close without waiting; what the kernel has taken is still delivered."""
+    """Close without waiting; bytes that the kernel has taken are still delivered."""
     if isinstance(stream, TlsStream):
         stream.close()
     else:

@@ -60,7 +60,7 @@ class Encoder:
 
 
 def wrapping_encoder(encode: Encode, wrap_frame: WrapFrame | None) -> Encode:
-    """Encode an event, and give what `wrap_frame` makes of it and its frame; `encode` itself without one."""
+    """Return a function that encodes an event and applies `wrap_frame` to it and its frame; `encode` without one."""
     if wrap_frame is None:
         return encode
 

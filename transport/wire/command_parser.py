@@ -134,7 +134,7 @@ def decode(body: bytes, max_values: int = MAX_VALUES) -> Any:
         value = msgspec.json.decode(body)
     except RecursionError:
         raise _too_deep() from None
-    except msgspec.ValidationError:  # the only one that untyped decoding raises
+    except msgspec.ValidationError:  # untyped decoding raises no other
         raise CommandRejected("bad_json", "A number in that JSON is too large.") from None
     except (msgspec.DecodeError, UnicodeDecodeError):
         raise CommandRejected("bad_json") from None

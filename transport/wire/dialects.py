@@ -237,9 +237,9 @@ def agent_response(envelope: Envelope, html: Html | None = None) -> Frame | None
             kind = _answer_kind(answer)
             frame |= {"message": answer.message, "type": kind, "data": answer.data}
             frame["visualization"] = answer.visualization
-        case Error() | Alert() as told:
-            data = event_data(told)
-            frame |= {"message": data.pop("message"), "type": told.type, "data": data}
+        case Error() | Alert() as notice:
+            data = event_data(notice)
+            frame |= {"message": data.pop("message"), "type": notice.type, "data": data}
         case SanitizationSummary() as summary:
             frame |= {"type": summary.type, "data": event_data(summary)}
         case _:
