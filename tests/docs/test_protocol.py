@@ -38,7 +38,7 @@ def test_every_error_code_is_listed_word_for_word() -> None:
 
 def test_every_close_code_is_listed_word_for_word() -> None:
     """Numbers, reasons, and whether a client may come back are those of transport/wire/codes.py."""
-    rows = [(int(r["code"]), r["reason"], r["may come back"] == "yes") for r in table(PAGE, "Close codes")]
+    rows = [(int(r["code"]), r["reason"], r["may reconnect"] == "yes") for r in table(PAGE, "Close codes")]
     assert rows == [(each.number, each.reason, each.reconnect) for each in CLOSES.values()]
 
 
@@ -72,8 +72,8 @@ def test_dialects_and_endpoints_are_those_of_the_handshake() -> None:
         for path in code(row["path"]):
             if path.startswith("WS "):
                 choice = negotiate(path.removeprefix("WS ").replace("{pillar}", "insights"), (), {})
-                assert choice.deprecated == ("deprecated" in row["what"])
-                assert choice.dialect is next(d for n, d in named.items() if f"{n} dialect" in row["what"])
+                assert choice.deprecated == ("deprecated" in row["serves"])
+                assert choice.dialect is next(d for n, d in named.items() if f"{n} dialect" in row["serves"])
 
 
 def test_limits_are_settings() -> None:
