@@ -258,8 +258,8 @@ class MessageBus:
 
     async def _flush(self) -> bool:
         """Send all queued items. Return False if some could not be sent."""
-        packets, shown, news, read = self._drain_packets(), self._drain_ephemeral(), self._drain_news(), self._unacked
-        self._news, self._unacked = [], {}
+        packets, published, read = self._drain_packets(), self._drain_published(), self._unacked
+        self._unacked = {}
 
         def fill(pipe: Pipeline[bytes]) -> None:
             for packet in packets:
@@ -272,13 +272,13 @@ class MessageBus:
                     trim_operator=PureToken.APPROXIMATELY,
                     threshold=STREAM_MAXLEN,
                 )
-            for channel, data in [*shown, *news]:
+            for channel, data in published:
                 pipe.publish(channel, data)
             for node, entries in read.items():
                 pipe.xack(redis_stream.stream_name(node), redis_stream.GROUP, entries)
                 pipe.xdel(redis_stream.stream_name(node), entries)
 
-        if not (packets or shown or news or read):
+        if not (packets or published or read):
             return True
         results: Sequence[object] = (RedisUnavailable("what takes requests to Redis was killed"),) * len(packets)
         try:
@@ -330,28 +330,21 @@ class MessageBus:
                 refused = []
         return packets
 
-    def _drain_ephemeral(self) -> list[tuple[str, bytes]]:
-        """Empty the queues of ephemeral events into (channel, packet) pairs, in order."""
-        shown = []
+    def _drain_published(self) -> list[tuple[str, bytes]]:
+        """Empty the queues of ephemeral events and news into (channel, encrypted packet) pairs, in order."""
+        found: list[tuple[str, bytes]] = []
         for node, queue in self._queues.items():
             events, queue.ephemeral, queue.ephemeral_bytes = queue.ephemeral, [], 0
             for portion in _portions(events):
                 self._published += 1
                 data = encode_packet(self._node.id, self._published, portion, made_at=time.time())
-                shown.append(self._encrypt_for(self.ephemeral_channel(node), data))
-        return shown
-
-    def _drain_news(self) -> list[tuple[str, bytes]]:
-        """Empty the queued news into (channel, packet) pairs."""
-        packets = []
+                found.append((self.ephemeral_channel(node), data))
         for news in self._news:
             self._published += 1
             data = encode_news(self._node.id, self._published, news, made_at=time.time())
-            packets.append(self._encrypt_for(self.news_channel, data))
-        return packets
-
-    def _encrypt_for(self, channel: str, data: bytes) -> tuple[str, bytes]:
-        return channel, self._cipher.encrypt(data, channel)
+            found.append((self.news_channel, data))
+        self._news = []
+        return [(channel, self._cipher.encrypt(data, channel)) for channel, data in found]
 
 
 class BusSender(Actor):

@@ -223,8 +223,10 @@ class ConversationProxy(Actor):
             case _ReleaseHeld():
                 self._deliver(self.reorder.release())
                 self.check_now.set()
+            case _StopIfIdle() if self.followers or self.waiting:
+                context.set_timer("idle", self.services.idle_s, _StopIfIdle())
             case _StopIfIdle():
-                self._stop_if_idle(context)
+                context.stop()
 
     # events
 
@@ -390,12 +392,6 @@ class ConversationProxy(Actor):
         elif self.followers:
             self.services.on_relocated(self.owner, self.thread_id, context.ref)
         context.stop()
-
-    def _stop_if_idle(self, context: Context) -> None:
-        if self.followers or self.waiting:
-            context.set_timer("idle", self.services.idle_s, _StopIfIdle())
-        else:
-            context.stop()
 
 
 async def _decode(bodies: Sequence[messages.TextPiece | bytes]) -> list[Envelope]:

@@ -101,7 +101,10 @@ class Membership(Actor):
         context.set_timer("renew", self.every_s, message)
         try:
             if not self.node.joined or await self._lapsed():
-                await self._join_anew()
+                await self.store.leave(self.node.id)
+                self.node.rename()
+                if not await _joined(self.store, self.node, self.lease_s):
+                    log.error("node.replaced", extra={"reason": "another understudy uses the database"})
         except StorageUnavailable:
             pass  # the writer logs it; whether the lease was lost shows when the database is back
 
@@ -128,9 +131,3 @@ class Membership(Actor):
         self.node.joined = False
         self.on_lapse()
         return True
-
-    async def _join_anew(self) -> None:
-        await self.store.leave(self.node.id)
-        self.node.rename()
-        if not await _joined(self.store, self.node, self.lease_s):
-            log.error("node.replaced", extra={"reason": "another understudy uses the database"})

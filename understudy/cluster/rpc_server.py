@@ -190,7 +190,14 @@ class RpcServer:
         self._at_work += 1
         try:
             with trio.move_on_after(request.within_s):
-                answer = await self._outcome(sender, request)
+                try:
+                    answer = RpcReply(request.id, await self._execute(sender, request))
+                except (CommandRejected, chat.MessageInOtherThread, Moved, StorageError) as error:
+                    answer = RpcReply(request.id, fault=fault_from_error(error))
+                except (ActorError, trio.WouldBlock, trio.TooSlowError) as error:
+                    extra = {"command": type(request.command).__name__, "reason": str(error)}
+                    log.warning("office.not_done", extra=extra)
+                    answer = RpcReply(request.id, fault=fault_from_error(error))
                 self._reply(sender, answer)
         finally:
             self._at_work -= 1
@@ -198,15 +205,6 @@ class RpcServer:
     def _reply(self, sender: str, answer: RpcReply) -> None:
         if answer.id:  # no id: no reply is wanted
             self.bus.send(sender, answer)
-
-    async def _outcome(self, sender: str, request: RpcRequest) -> RpcReply:
-        try:
-            return RpcReply(request.id, await self._execute(sender, request))
-        except (CommandRejected, chat.MessageInOtherThread, Moved, StorageError) as error:
-            return RpcReply(request.id, fault=fault_from_error(error))
-        except (ActorError, trio.WouldBlock, trio.TooSlowError) as error:
-            log.warning("office.not_done", extra={"command": type(request.command).__name__, "reason": str(error)})
-            return RpcReply(request.id, fault=fault_from_error(error))
 
     async def _execute(self, sender: str, request: RpcRequest) -> Value:
         owner, thread_id, within_s = request.owner, request.thread_id, request.within_s

@@ -8,23 +8,61 @@ import contextlib
 import logging
 import secrets
 import sys
-from collections.abc import Iterator
+import threading
+from collections import OrderedDict
+from collections.abc import Iterator, Mapping
 from typing import Any, Final, TextIO
 
 import structlog
+from attrs import define, frozen
 from structlog.typing import Processor
 
 from understudy.observe.redaction import redact, redact_exception
-from understudy.observe.summing import SummaryFilter
 
-WARNINGS_ONLY: Final = (
-    "alembic",
-    "hypercorn",
-    "sqlalchemy",
-    "websockets",
-    "httpx",
-)  # others' news; their warnings are ours
-ERROR_ID_BYTES: Final = 8  # 64 bits: no two errors of a server's lifetime share one
+WARNINGS_ONLY: Final = ("alembic", "hypercorn", "sqlalchemy", "websockets", "httpx")
+"""Loggers of libraries of which only warnings and errors are logged."""
+ERROR_ID_BYTES: Final = 8
+"""64 bits: no two errors of a server's lifetime share an id."""
+EVERY_S: Final = 60.0
+"""Interval of the sums of lines that clients can cause at will."""
+MAX_GROUPS: Final = 4_096
+"""Groups at once; beyond, the oldest is summed up early."""
+
+
+@frozen
+class Grouping:
+    """The fields by which an event's lines are grouped, and the lines a minute written before the rest is summed up."""
+
+    fields: tuple[str, ...]
+    first: int = 1
+
+
+SUMMED: Final[Mapping[str, Grouping]] = {
+    "request.refused": Grouping(("code", "peer")),
+    "handshake.refused": Grouping(("code", "peer")),
+    "command.refused": Grouping(("code",)),
+    "endpoint.deprecated": Grouping(("endpoint", "peer")),
+    # Of clients that behave, each line is worth something.
+    "connection.opened": Grouping(("peer",), first=60),
+    "connection.closed": Grouping(("peer",), first=60),
+    "inbox.not_authentic": Grouping(("place",)),
+    "inbox.replayed": Grouping(("place",)),
+    "inbox.unreadable": Grouping(("place",)),
+    "cache.not_authentic": Grouping(()),
+    "alert.declined": Grouping(()),
+}
+"""Events that clients can cause at will. Events of the server itself and errors are not among them: each of their lines
+is written."""
+
+
+@define
+class _Group:
+    """One group of lines: the number written since `began`, and the last of those left out."""
+
+    began: float
+    written: int = 0
+    left_out: int = 0
+    last: logging.LogRecord | None = None
 
 
 def new_error_id() -> str:
@@ -75,17 +113,35 @@ def configure_logging(level: str = "info", form: str = "auto", stream: TextIO | 
 
 
 class SummingHandler(logging.StreamHandler[TextIO]):
-    """Writes log lines. Lines that clients can cause at will are summed up; the sums are written by `close` at the
-    latest."""
+    """Writes log lines, and sums up lines that clients can cause at will: otherwise one client refused six thousand
+    times a minute would write gigabytes a day.
+
+    Lines are grouped by event and peer, code or place. A line that stands for others has their number as `summed_up`.
+    It is written when the minute is over and the next line of any kind comes, or by `close`: there is no timer.
+    """
 
     def __init__(self, stream: TextIO) -> None:
         super().__init__(stream)
-        self._summing = SummaryFilter(self._write)
-        self.addFilter(self._summing)
+        self._groups: OrderedDict[tuple[object, ...], _Group] = OrderedDict()
+        self._groups_lock = threading.Lock()
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Whether to write a line now. Sums that are due are written first."""
+        event = record.msg if isinstance(record.msg, str) else ""
+        kind = SUMMED.get(event) if record.levelno < logging.ERROR else None
+        with self._groups_lock:
+            due = self._due(record.created)
+            now = kind is None or self._count(event, kind, record)
+        for each in due:
+            self._write(each)
+        return now and bool(super().filter(record))
 
     def close(self) -> None:
         """Write the pending sums, and close."""
-        self._summing.flush()
+        with self._groups_lock:
+            due = self._due(float("inf"))
+        for each in due:
+            self._write(each)
         super().close()
 
     def _write(self, record: logging.LogRecord) -> None:
@@ -95,6 +151,29 @@ class SummingHandler(logging.StreamHandler[TextIO]):
                 self.emit(record)
             finally:
                 self.release()
+
+    def _count(self, event: str, kind: Grouping, record: logging.LogRecord) -> bool:
+        key = (event, *(getattr(record, name, None) for name in kind.fields))
+        group = self._groups.setdefault(key, _Group(record.created))
+        if group.written < kind.first:
+            group.written += 1
+            return True
+        group.left_out, group.last = group.left_out + 1, record
+        return False
+
+    def _due(self, now: float) -> list[logging.LogRecord]:
+        """Remove the groups whose minute is over, and return their sums. A group with a sum begins another minute."""
+        due = []
+        while self._groups:
+            key, group = next(iter(self._groups.items()))
+            if group.began + EVERY_S > now and len(self._groups) <= MAX_GROUPS:
+                break
+            del self._groups[key]
+            if group.last is not None:
+                due.append(logging.makeLogRecord({**vars(group.last), "summed_up": group.left_out}))
+                if group.began + EVERY_S <= now < float("inf"):
+                    self._groups[key] = _Group(now, written=SUMMED[str(key[0])].first)
+        return due
 
 
 def _shared() -> list[Processor]:

@@ -17,7 +17,7 @@ from transport.wire.codec import WrapFrame
 from transport.wire.commands import Approve, Cancel, Command, Edit, Feedback, Regenerate, Resume, Say, UserTyping
 from transport.wire.dialects import Dialect
 from transport.wire.errors import CommandRejected
-from transport.wire.events import Alert, Envelope, Welcome
+from transport.wire.events import Alert, Envelope
 from transport.wire.messages import Deliver
 from understudy.auth.rights import Whose
 from understudy.chat.commands import Accepted, CommandDispatcher
@@ -98,7 +98,8 @@ class EventStreams:
                 raise CommandRejected("busy", retry_after=1.0)
             self.presence.restrict_to_thread(connection_id, thread_id)
             if welcome:
-                outbox.tell(Deliver(self._welcome(greeting)))
+                message = f"Connected as {greeting.user}."
+                outbox.tell(Deliver(Envelope(greeting, self.callbacks.clock(), message=message)))
             if isinstance(command, Resume) and command.returns:
                 self.callbacks.metrics.on_returned()
             await self.callbacks.dispatch(identity, command, outbox)
@@ -108,9 +109,6 @@ class EventStreams:
                 log.warning("stream.not_started", extra={"reason": str(error)})
                 raise CommandRejected("busy", retry_after=1.0) from error
             raise
-
-    def _welcome(self, greeting: Welcome) -> Envelope:
-        return Envelope(greeting, self.callbacks.clock(), message=f"Connected as {greeting.user}.")
 
     def check_rate(self, identity: Identity, command: Command) -> None:
         """Count a command against its user's rate limits.

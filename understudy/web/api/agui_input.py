@@ -44,33 +44,23 @@ def say_of(given: RunAgentInput, agent: str | None, agents: dict[str, Agent]) ->
     """
     if given.resume:
         raise CommandRejected("invalid_command", "Runs are not interrupted here; send approvals to /api/commands.")
-    said = next((message for message in reversed(given.messages) if isinstance(message, UserMessage)), None)
-    if said is None:
+    last = next((message for message in reversed(given.messages) if isinstance(message, UserMessage)), None)
+    if last is None:
         raise CommandRejected("empty_message", "There is no message of the user.")
-    fields = _forwarded(given.forwarded_props) | _agent(agent, agents)
-    fields |= {"content": _text(said), "thread_id": given.thread_id, "message_id": said.id}
+    content = last.content
+    if not isinstance(content, str):
+        texts = [part.text for part in content if isinstance(part, TextPart)]
+        if len(texts) != len(content):
+            raise CommandRejected("invalid_command", "Upload files to /api/files, and name them in `references`.")
+        content = "\n".join(texts)
+    props = given.forwarded_props if isinstance(given.forwarded_props, dict) else {}
+    fields: dict[str, Any] = {name: props[name] for name in FORWARDED if name in props}
+    if agent is not None:
+        if agent not in agents:
+            raise CommandRejected("unknown_agent_type", f"Unknown agent_type: {agent[:40]}")
+        fields |= {"agent_type": agents[agent].agent_type, "pillar": agents[agent].pillar}
+    fields |= {"content": content, "thread_id": given.thread_id, "message_id": last.id}
     command = parse_command({"type": "user_message", "payload": fields}, None)
     if not isinstance(command, Say):
         raise TypeError("a message is a Say")
     return command
-
-
-def _text(said: UserMessage) -> str:
-    if isinstance(said.content, str):
-        return said.content
-    texts = [part.text for part in said.content if isinstance(part, TextPart)]
-    if len(texts) != len(said.content):
-        raise CommandRejected("invalid_command", "Upload files to /api/files, and name them in `references`.")
-    return "\n".join(texts)
-
-
-def _forwarded(props: Any) -> dict[str, Any]:
-    return {name: props[name] for name in FORWARDED if name in props} if isinstance(props, dict) else {}
-
-
-def _agent(name: str | None, agents: dict[str, Agent]) -> dict[str, Any]:
-    if name is None:
-        return {}
-    if name not in agents:
-        raise CommandRejected("unknown_agent_type", f"Unknown agent_type: {name[:40]}")
-    return {"agent_type": agents[name].agent_type, "pillar": agents[name].pillar}

@@ -111,6 +111,7 @@ def _refs(names: Iterable[str]) -> dict[str, Any]:
 
 def _sockets() -> dict[str, Any]:
     channels = {}
+    commands = [f"command.{name}" for name in (*COMMANDS, RESPONSE_FORM)]
     for name, (path, description, default) in SOCKETS.items():
         for dialect in Dialect:
             query: Schema = {"type": "string", "const": dialect.value}
@@ -119,7 +120,7 @@ def _sockets() -> dict[str, Any]:
                 "address": path,
                 "description": description,
                 "servers": [{"$ref": "#/servers/sockets"}],
-                "messages": _refs([*_commands(), *_events(dialect)]),
+                "messages": _refs([*commands, *_events(dialect)]),
                 "bindings": {"ws": {"method": "GET", "query": asked}},
             }
             if "{pillar}" in path:
@@ -143,10 +144,6 @@ def _streams() -> dict[str, Any]:
             "x-query": asked,
         }
     return channels
-
-
-def _commands() -> list[str]:
-    return [f"command.{name}" for name in (*COMMANDS, RESPONSE_FORM)]
 
 
 def _events(dialect: Dialect) -> list[str]:
