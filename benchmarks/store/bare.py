@@ -9,10 +9,9 @@ import trio
 
 from transport.wire.codec import to_log
 from transport.wire.events import AgentThinking, Envelope
-from understudy.storage.rows import Thread
+from understudy.storage.records import Change, Thread
 from understudy.storage.sqlite import open_database
 from understudy.storage.writer import commit_group
-from understudy.storage.writes import Change
 
 from .durable import THOUGHT, Rate
 

@@ -12,8 +12,7 @@ import trio
 from benchmarks.million import OWNER, build
 from understudy.app.build import build_app
 from understudy.app.settings import Settings
-from understudy.storage.rows import LoggedEvent, Thread
-from understudy.storage.writes import Change
+from understudy.storage.records import Change, LoggedEvent, Thread
 
 from .grown import Times
 

@@ -59,10 +59,9 @@ def product(users: int = 0, events: int = 0) -> Iterator[Product]:
 
 def _write_threads(folder: Path, users: int, events: int) -> None:
     """Fill the database before the server opens it."""
-    from understudy.storage.rows import LoggedEvent, Thread
+    from understudy.storage.records import Change, LoggedEvent, Thread
     from understudy.storage.sqlite import open_database
     from understudy.storage.writer import commit_group
-    from understudy.storage.writes import Change
 
     now = time.time()
     database = open_database(folder)

@@ -10,7 +10,7 @@ from tests.end_to_end.peer import check_arc, connected
 from tests.end_to_end.script import Call, Say, scripted
 from understudy.app.server import Running
 from understudy.storage.errors import StorageUnavailable
-from understudy.storage.writes import Change
+from understudy.storage.records import Change
 
 
 def lose_answer(running: Running, kind: str) -> None:

@@ -13,8 +13,7 @@ from transport.connection.limits import Limits
 from transport.wire.codec import from_log, to_log
 from transport.wire.events import AgentThinking
 from understudy.app.server import Running
-from understudy.storage.rows import LoggedEvent
-from understudy.storage.writes import Change
+from understudy.storage.records import Change, LoggedEvent
 
 THREADS = 63
 """One less than a table of conversations used to hold before those that had ended were dropped from it."""

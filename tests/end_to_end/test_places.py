@@ -11,7 +11,7 @@ from tests.end_to_end.script import Call, Gate, Say, scripted
 from transport.connection.limits import Limits
 from understudy import Agent
 from understudy.storage.errors import StorageUnavailable
-from understudy.storage.writes import Change
+from understudy.storage.records import Change
 
 
 def gated() -> tuple[Agent, Gate]:

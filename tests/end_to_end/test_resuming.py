@@ -10,8 +10,7 @@ from tests.end_to_end.peer import check_arc, connected
 from tests.end_to_end.script import Gate, Say, scripted
 from tests.end_to_end.test_branches import ended, history, new_token, send
 from tests.end_to_end.witness import Witness
-from understudy.storage.rows import LoggedEvent, Thread
-from understudy.storage.writes import Change
+from understudy.storage.records import Change, LoggedEvent, Thread
 
 
 @pytest.mark.promise("wire.resume-many", "wire.bad-cursor-foreign")

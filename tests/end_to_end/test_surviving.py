@@ -21,7 +21,7 @@ from tests.end_to_end.process import started
 from tests.end_to_end.screen import Screen
 from transport.connection.limits import Limits
 from understudy.app.server import Running
-from understudy.storage.writes import Change, RunAttempt
+from understudy.storage.records import Change, RunAttempt
 
 AGENT = "tests.end_to_end.mortal:agent"
 Moment = Callable[["Watcher"], bool]

@@ -17,7 +17,7 @@ from tests.servers.postgresql import Postgres
 from tests.servers.redis import Redis
 from understudy.app.server import Running
 from understudy.storage.errors import StorageUnavailable
-from understudy.storage.writes import LEASE_S
+from understudy.storage.records import LEASE_S
 
 WORDS = "one two three four five six seven eight nine ten eleven twelve"
 LONG = "Summarise at length: " + " ".join(f"Sentence number {n} tells of the thing numbered {n}." for n in range(14))

@@ -11,13 +11,13 @@ from typing import Final, TypeAlias
 from attrs import frozen
 
 from transport.wire.errors import CommandRejected
-from understudy.storage.tenancy import tenant_of
+from understudy.storage.records import tenant_of
 
 OPERATOR: Final = "operator"
 SERVER_OPERATOR: Final = "server_operator"
 
 Whose: TypeAlias = Callable[[str], bool]
-"""A predicate that selects owners (`understudy.storage.tenancy`)."""
+"""A predicate that selects owners (`understudy.storage.records`)."""
 
 
 def everybody(_owner: str) -> bool:

@@ -20,7 +20,7 @@ from transport.connection.limits import Limits, RateLimit
 from transport.wire.errors import CommandRejected, KeySetInvalid, OriginRefused, Unauthenticated, UnknownKey
 from understudy.auth.revocation import RevokedSessions, user_key
 from understudy.storage.data_folder import keep_private
-from understudy.storage.tenancy import name_of, owner_of
+from understudy.storage.records import name_of, owner_of
 
 REVOCATIONS_FILE: Final = "ended-sessions"
 """Name of the revocations' file in the data folder."""
@@ -127,7 +127,7 @@ class Sessions:
 
     `anonymous` allows users without a token. Tokens are valid for `ttl_s` seconds. Without a `provider`, only tokens
     signed with the secret are accepted. `on_end` is called with the identity that signed out. `rate` limits new
-    sessions of one address. With `tenants`, the `user` of an identity is the owner of `understudy.storage.tenancy`, so
+    sessions of one address. With `tenants`, the `user` of an identity is the owner of `understudy.storage.records`, so
     that users of one name in two tenants differ. `longest_s`: how long after sign-in a session can be renewed.
     """
 

@@ -10,7 +10,7 @@ from understudy.content.summary import is_suspect
 from understudy.models.model import FileCard
 from understudy.storage.errors import NotStored
 from understudy.storage.files import FileStore
-from understudy.storage.rows import File
+from understudy.storage.records import File
 from understudy.storage.store import Store
 from understudy.tools.errors import ToolError
 from understudy.tools.tool import StoredFile

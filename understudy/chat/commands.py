@@ -51,7 +51,7 @@ from understudy.chat.services import Services
 from understudy.chat.storage_away import AWAY
 from understudy.content.vault import Vault
 from understudy.storage.errors import RedisUnavailable, StorageError, StorageUnavailable
-from understudy.storage.rows import Message
+from understudy.storage.records import Message
 
 NAMES_SHOWN = ("thread_id", "message_id", "conversation_id", "agent_type", "pillar")
 """Fields of a command that are repeated in the progress event which says that it waits for the database."""

@@ -22,7 +22,7 @@ from transport.wire.events import (
     ToolCompleted,
     ToolExecuting,
 )
-from understudy.storage.rows import Message
+from understudy.storage.records import Message
 
 _COMPLETED = {
     RunStatus.SUCCESS: "Done",

@@ -10,7 +10,7 @@ from transport.wire.commands import JsonObject, Say
 from transport.wire.events import ApprovalDecision, Block, Event, SanitizationSummary
 from understudy.chat.routing import Route
 from understudy.chat.run_protocol import Ending
-from understudy.storage.rows import Message, StepRecord
+from understudy.storage.records import Message, StepRecord
 
 
 @define(eq=False)

@@ -37,8 +37,8 @@ from understudy.chat.placement import Moved, Node, OtherNodes, actor_name
 from understudy.chat.services import Services
 from understudy.storage.errors import StorageUnavailable
 from understudy.storage.keyed_lock import KeyedLock
+from understudy.storage.records import Fence
 from understudy.storage.store import LARGEST_PAGE
-from understudy.storage.writes import Fence
 
 ACCEPT_S: Final = 10.0
 """Seconds from a command to its acceptance; after them the command fails with `storage_unavailable`."""

@@ -29,10 +29,10 @@ from understudy.storage.cache import drop_changed_answers
 from understudy.storage.database import Database, ReadDatabase
 from understudy.storage.errors import NotStored, StorageError
 from understudy.storage.files import FileStore, FolderFiles
+from understudy.storage.records import name_of, owner_of
 from understudy.storage.revocations import RevokeSession
 from understudy.storage.sqlite import FILES, open_database, read_folder
 from understudy.storage.store import Store
-from understudy.storage.tenancy import name_of, owner_of
 from understudy.storage.writer import StoreWriter
 
 PART_SUFFIX: Final = ".part"

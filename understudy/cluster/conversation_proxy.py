@@ -43,7 +43,7 @@ from understudy.cluster.messages import (
 from understudy.cluster.reorder import ReorderBuffer
 from understudy.content.texts import run_off_loop
 from understudy.storage.errors import RedisUnavailable, StorageError
-from understudy.storage.rows import Message
+from understudy.storage.records import Message
 
 log = logging.getLogger(__name__)
 

@@ -18,8 +18,8 @@ from actors import Actor, ActorRef, Context, Exit, Shutdown
 from understudy.chat.messages import OwnershipLost
 from understudy.chat.placement import Node
 from understudy.storage.errors import AlreadyServed, StorageError, StorageUnavailable
+from understudy.storage.records import LEASE_S
 from understudy.storage.store import Store
-from understudy.storage.writes import LEASE_S
 
 log = logging.getLogger(__name__)
 

@@ -20,8 +20,7 @@ from understudy.privacy import records
 from understudy.privacy.transcript import Transcript, attachments, opening
 from understudy.storage import archive_queries, queries
 from understudy.storage.archive_queries import Archive, User
-from understudy.storage.rows import LoggedEvent, Message, RunRecord, StepRecord, Thread
-from understudy.storage.tenancy import name_of
+from understudy.storage.records import LoggedEvent, Message, RunRecord, StepRecord, Thread, name_of
 
 log = logging.getLogger(__name__)
 

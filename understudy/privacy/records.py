@@ -9,7 +9,7 @@ from typing import Any, Final
 from attrs import asdict
 
 from understudy.storage.archive_queries import StoredMemory, User
-from understudy.storage.rows import File, Message, RunRecord, StepRecord, Thread
+from understudy.storage.records import File, Message, RunRecord, StepRecord, Thread
 
 FORMAT: Final = "understudy-export"
 VERSION: Final = 1

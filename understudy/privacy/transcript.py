@@ -14,7 +14,7 @@ from attrs import define, field
 
 from understudy.privacy.records import FORMAT, VERSION, Shown
 from understudy.storage.archive_queries import User
-from understudy.storage.rows import File, Message, RunRecord, Thread
+from understudy.storage.records import File, Message, RunRecord, Thread
 
 NAME_CHARS: Final = 200
 _BREAKS: Final = re.compile("\r\n|[\r\v\f\x1c-\x1e\x85\u2028\u2029]")

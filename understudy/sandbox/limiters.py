@@ -11,7 +11,7 @@ from typing import Final, Generic, TypeVar
 import trio
 from attrs import define, field
 
-from understudy.storage.tenancy import tenant_of
+from understudy.storage.records import tenant_of
 
 T = TypeVar("T")
 

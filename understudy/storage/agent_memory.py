@@ -12,7 +12,6 @@ from sqlalchemy import Connection, Table, delete, func, select
 
 from . import schema
 from .errors import NotStored
-from .rows import Json
 
 _c = schema.contexts.c
 
@@ -32,7 +31,7 @@ class Remember:
     owner: str
     agent: str
     name: str
-    value: Json = field(repr=False)
+    value: Any = field(repr=False)
     now: float
     expires_at: float
 
@@ -59,7 +58,7 @@ class Remembered:
     """A value that an agent remembers."""
 
     name: str
-    value: Json = field(repr=False)
+    value: Any = field(repr=False)
     updated_at: float
     expires_at: float
 

@@ -13,7 +13,7 @@ from sqlalchemy import Connection, Text, cast, exists, func, or_, select, tuple_
 from . import queries, schema
 from .database import ReadableDatabase
 from .read_pool import ReadPool
-from .rows import File, Json, StepRecord, Thread
+from .records import File, Json, StepRecord, Thread
 
 _u = schema.users.c
 _t = schema.threads.c

@@ -22,9 +22,8 @@ from attrs import define, field, frozen
 from .agent_memory import Forget, Remember, Remembered
 from .deletion import RemoveUser
 from .errors import StorageUnavailable
-from .rows import EventPage, Page, Thread, ThreadPage
+from .records import DeleteThread, EventPage, GiveFeedback, Page, RenameThread, Thread, ThreadPage, TrimLog, Write
 from .store import Store
-from .writes import DeleteThread, GiveFeedback, RenameThread, TrimLog, Write
 
 T = TypeVar("T")
 

@@ -17,7 +17,7 @@ from typing import Any, BinaryIO, Final, Protocol, TypeVar
 import trio
 
 from .errors import FileTooLarge, NotStored, StorageUnavailable
-from .rows import File
+from .records import File
 
 T = TypeVar("T")
 MIB: Final = 1 << 20

@@ -23,9 +23,8 @@ from .errors import NotStored, StorageUnavailable, driver_words
 from .file_cache import FileCache
 from .files import CHUNK_BYTES, MIB, Disk, Upload, display_name, is_file_id, new_file_id
 from .postgresql import FILE_TRANSFERS, PostgresDatabase
-from .rows import File
+from .records import AddFile, File
 from .write_statements import apply
-from .writes import AddFile
 
 T = TypeVar("T")
 DEADLINE_S: Final = 5.0

@@ -25,9 +25,18 @@ from sqlalchemy import (
 )
 
 from . import schema
-from .rows import UNFINISHED, RunRecord, StepRecord
+from .records import (
+    UNFINISHED,
+    ClaimThread,
+    JoinNodes,
+    LeaveNodes,
+    NodeWrite,
+    ReleaseThread,
+    RenewNode,
+    RunRecord,
+    StepRecord,
+)
 from .schema import Now
-from .writes import ClaimThread, JoinNodes, LeaveNodes, NodeWrite, ReleaseThread, RenewNode
 
 _t = schema.threads.c
 _n = schema.nodes.c

@@ -28,7 +28,7 @@ from sqlalchemy.engine import Dialect
 from . import schema
 from .errors import InvalidCursor
 from .fulltext import for_fts5, for_tsquery
-from .rows import (
+from .records import (
     UNFINISHED,
     EventPage,
     File,

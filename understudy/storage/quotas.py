@@ -20,9 +20,8 @@ from transport.connection.limits import Limits
 from transport.wire.errors import CommandRejected
 from understudy.storage.files import FileStore
 from understudy.storage.keyed_lock import KeyedLock
-from understudy.storage.rows import File
+from understudy.storage.records import File, tenant_of
 from understudy.storage.store import Store
-from understudy.storage.tenancy import tenant_of
 
 FRESH_S: Final = 30.0
 NEAR_S: Final = 2.0

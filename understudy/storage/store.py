@@ -16,27 +16,36 @@ from .database import Database
 from .deletion import GONE, MORE, MergeFulltext, RemoveFiles, RemoveUser
 from .errors import StorageUnavailable
 from .read_pool import ReadPool
-from .revocations import RevokedSession, RevokeSession
-from .rows import EventPage, File, History, LoggedEvent, Message, Page, RunRecord, StepRecord, Thread, ThreadPage
-from .sqlite import READERS
-from .writer import WriteRequest
-from .writes import (
+from .records import (
     LEASE_S,
     AddFile,
     Change,
     ClaimThread,
     DeleteThread,
+    EventPage,
     Fence,
+    File,
     GiveFeedback,
+    History,
     JoinNodes,
     LeaveNodes,
+    LoggedEvent,
+    Message,
+    Page,
     ProbeWrite,
     ReleaseThread,
     RenameThread,
     RenewNode,
+    RunRecord,
+    StepRecord,
+    Thread,
+    ThreadPage,
     TrimLog,
     Write,
 )
+from .revocations import RevokedSession, RevokeSession
+from .sqlite import READERS
+from .writer import WriteRequest
 
 T = TypeVar("T")
 COMMIT_DEADLINE_S: Final = 5.0

@@ -39,10 +39,7 @@ from .deletion import MergeFulltext, RemoveFiles, RemoveUser
 from .errors import AlreadyStored, Fenced, NotStored, RunEnded, SequenceConflict
 from .fulltext import searchable
 from .queries import Prepared
-from .revocations import RevokeSession
-from .rows import Message, RunRecord
-from .tenancy import tenant_of
-from .writes import (
+from .records import (
     TRIMMED,
     AddFile,
     Change,
@@ -51,14 +48,18 @@ from .writes import (
     GiveFeedback,
     JoinNodes,
     LeaveNodes,
+    Message,
     ProbeWrite,
     ReleaseThread,
     RenameThread,
     RenewNode,
     RunEnd,
+    RunRecord,
     TrimLog,
     Write,
+    tenant_of,
 )
+from .revocations import RevokeSession
 
 Row = dict[str, Any]
 

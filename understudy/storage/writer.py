@@ -27,9 +27,9 @@ from .agent_memory import Forget, ForgetExpired, Remember
 from .database import Database, DriverErrors
 from .deletion import MergeFulltext, RemoveFiles, RemoveUser
 from .errors import ChangeRefused, StorageUnavailable, Unstorable, driver_words
+from .records import AddFile, Change, GiveFeedback, JoinNodes, LeaveNodes, ProbeWrite, RenewNode, Write
 from .revocations import RevokeSession
 from .write_statements import add_users, append_all, apply
-from .writes import AddFile, Change, GiveFeedback, JoinNodes, LeaveNodes, ProbeWrite, RenewNode, Write
 
 T = TypeVar("T")
 log = logging.getLogger(__name__)

@@ -38,8 +38,8 @@ from understudy.chat.conversation.event_log import read_page
 from understudy.observe.logs import new_error_id
 from understudy.observe.metrics import Metrics
 from understudy.storage.errors import StorageError
+from understudy.storage.records import name_of
 from understudy.storage.store import Store
-from understudy.storage.tenancy import name_of
 from understudy.web.presence import Presence
 
 if TYPE_CHECKING:

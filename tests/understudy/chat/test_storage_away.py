@@ -16,8 +16,8 @@ from understudy.chat.messages import EnsureRunning, OwnershipLost
 from understudy.chat.storage_away import StorageRetry
 from understudy.storage import schema
 from understudy.storage.errors import StorageUnavailable
+from understudy.storage.records import Change, Fence
 from understudy.storage.store import Store
-from understudy.storage.writes import Change, Fence
 
 from .conversation.test_conversation import ADA, Rig, say
 from .conversation.test_conversation import rig as rig

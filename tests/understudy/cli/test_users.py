@@ -16,7 +16,7 @@ from tests.understudy.storage.conftest import Make
 from understudy.cli.main import main
 from understudy.storage import Database, Store, StoreWriter, open_database
 from understudy.storage.postgresql import connect_database
-from understudy.storage.tenancy import owner_of
+from understudy.storage.records import owner_of
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])

@@ -31,7 +31,7 @@ from understudy.cluster.messages import (
     command_from_message,
 )
 from understudy.storage.errors import StorageUnavailable
-from understudy.storage.rows import Message
+from understudy.storage.records import Message
 
 FINDING = Finding("pii.email", Category.PII, 3, 9, 0.9, "[email-1]", "email", Action.TOKENISE, ("its form",))
 SCRUBBED = Sanitized("hello [email-1]", (FINDING,), 2, False, (Failure("own", "KeyError"),))

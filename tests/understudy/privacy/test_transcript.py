@@ -11,7 +11,7 @@ from markdown_it import MarkdownIt
 
 from understudy.privacy.transcript import Transcript, attachments, fenced, inline, moment, opening
 from understudy.storage.archive_queries import User
-from understudy.storage.rows import File, Message, RunRecord, Thread
+from understudy.storage.records import File, Message, RunRecord, Thread
 
 FENCES = ["```", "````\n", "~~~\n", "`"]
 BLOCKS = ["# x\n", "---\n", "> ", "- ", "1. ", "    ", "| a |\n| - |\n", "[a]: http://x\n"]

@@ -9,9 +9,9 @@ from alembic import command
 from sqlalchemy import create_engine, event
 
 from understudy.storage import AlreadyStored, migrations, open_database, queries, schema
+from understudy.storage.records import Change, GiveFeedback, TrimLog
 from understudy.storage.sqlite import FILE_NAME
 from understudy.storage.sqlite import SqliteDatabase as Database
-from understudy.storage.writes import Change, GiveFeedback, TrimLog
 
 from .test_write_statements import Book
 

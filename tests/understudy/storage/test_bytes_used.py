@@ -7,7 +7,7 @@ import trio
 
 from actors import ActorSystem, ChildSpec
 from understudy.storage import File, Store, StoreWriter
-from understudy.storage.tenancy import owner_of
+from understudy.storage.records import owner_of
 
 
 @contextlib.asynccontextmanager

@@ -6,9 +6,8 @@ from sqlalchemy import Connection, func, select
 from understudy.storage import deletion, schema
 from understudy.storage.agent_memory import Remember
 from understudy.storage.deletion import GONE, MORE, MergeFulltext, RemoveFiles, RemoveUser
-from understudy.storage.rows import RawText
+from understudy.storage.records import AddFile, DeleteThread, RawText
 from understudy.storage.writer import commit_group
-from understudy.storage.writes import AddFile, DeleteThread
 
 TABLES = ("threads", "messages", "raw_texts", "words", "runs", "steps", "events", "files", "contexts", "users")
 

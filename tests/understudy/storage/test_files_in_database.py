@@ -14,8 +14,8 @@ from understudy.storage import NotStored, StorageUnavailable, files_in_database
 from understudy.storage.file_cache import FileCache
 from understudy.storage.files_in_database import DatabaseFiles
 from understudy.storage.postgresql import PostgresDatabase, connect_database
+from understudy.storage.records import AddFile
 from understudy.storage.write_statements import apply
-from understudy.storage.writes import AddFile
 
 from .test_files import stream, whole
 from .test_postgresql import execute

@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 from sqlalchemy import event
 
 from understudy.storage import Change, Fence, Fenced, LoggedEvent, Thread, Unstorable, open_database, queries
+from understudy.storage.records import DeleteThread, ProbeWrite, RenameThread
 from understudy.storage.sqlite import FILE_NAME
 from understudy.storage.writer import commit_group
-from understudy.storage.writes import DeleteThread, ProbeWrite, RenameThread
 
 THREADS = ("t1", "t2")
 

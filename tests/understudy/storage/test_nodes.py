@@ -21,8 +21,7 @@ from understudy.storage import (
     queries,
     schema,
 )
-from understudy.storage.writer import commit_group
-from understudy.storage.writes import (
+from understudy.storage.records import (
     ClaimThread,
     DeleteThread,
     JoinNodes,
@@ -32,6 +31,7 @@ from understudy.storage.writes import (
     TrimLog,
     Write,
 )
+from understudy.storage.writer import commit_group
 
 
 class Book:

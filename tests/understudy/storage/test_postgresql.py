@@ -10,8 +10,8 @@ from tests.servers.postgresql import Postgres
 from understudy.storage import Database, StorageUnavailable, Unstorable, queries, schema, writer
 from understudy.storage.errors import CannotConnect, ForeignTables, SchemaTooNew
 from understudy.storage.postgresql import connect_database, inspect_server
+from understudy.storage.records import ProbeWrite
 from understudy.storage.writer import commit_group
-from understudy.storage.writes import ProbeWrite
 
 from .conftest import differences
 from .test_writer import running

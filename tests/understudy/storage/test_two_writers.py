@@ -17,9 +17,9 @@ from actors import ActorRef
 from tests.servers.postgresql import Postgres
 from understudy.storage import AlreadyStored, Fence, Fenced, NotStored, StorageUnavailable, Store, store
 from understudy.storage.postgresql import IDLE_S, LOCK_S, connect_database
+from understudy.storage.records import ClaimThread, JoinNodes
 from understudy.storage.write_statements import apply
 from understudy.storage.writer import ReadStatistics, commit_group
-from understudy.storage.writes import ClaimThread, JoinNodes
 
 from .test_postgresql import execute
 from .test_writer import running

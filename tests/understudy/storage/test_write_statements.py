@@ -3,8 +3,8 @@
 import pytest
 
 from understudy.storage import AlreadyStored, Change, NotStored, RunEnd, RunEnded, SequenceConflict, Unstorable, queries
+from understudy.storage.records import AddFile, DeleteThread, RenameThread, RunAttempt
 from understudy.storage.writer import commit_group
-from understudy.storage.writes import AddFile, DeleteThread, RenameThread, RunAttempt
 
 
 class Book:

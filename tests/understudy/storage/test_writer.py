@@ -21,9 +21,9 @@ from understudy.storage import (
     open_database,
     writer,
 )
+from understudy.storage.records import ProbeWrite
 from understudy.storage.sqlite import FILE_NAME
 from understudy.storage.writer import LARGEST_GROUP, ReadStatistics, WriteRequest
-from understudy.storage.writes import ProbeWrite
 
 
 @contextlib.asynccontextmanager

@@ -26,7 +26,7 @@ from understudy.chat.services import Services
 from understudy.content.summary import build_summary
 from understudy.content.texts import FOREIGN, INLINE, run_off_loop, weigh_text
 from understudy.content.vault import PlaceholderRestorer
-from understudy.storage.rows import StepRecord
+from understudy.storage.records import StepRecord
 
 PAUSE_S: Final = 0.5
 """Seconds without text from the model after which held-back text is released as far as the policy allows."""

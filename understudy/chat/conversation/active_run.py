@@ -16,8 +16,17 @@ from understudy.chat.messages import Decide, RunRequest
 from understudy.chat.routing import ANSWER, find_agent
 from understudy.chat.run.replay import Replay
 from understudy.chat.run_protocol import RunProtocol
-from understudy.storage.rows import LoggedEvent, Message, RawText, RunRecord, StepRecord, Thread
-from understudy.storage.writes import Change, Fence, RunEnd
+from understudy.storage.records import (
+    Change,
+    Fence,
+    LoggedEvent,
+    Message,
+    RawText,
+    RunEnd,
+    RunRecord,
+    StepRecord,
+    Thread,
+)
 
 MAX_ATTEMPTS: Final = 5
 """Attempts at a run without progress; then it is abandoned, as it may be the cause of its servers' crashes."""

@@ -42,8 +42,7 @@ from understudy.chat.run_limiter import release_permit
 from understudy.chat.services import Services
 from understudy.chat.storage_away import AWAY
 from understudy.storage.errors import Fenced, StorageError
-from understudy.storage.rows import StepRecord
-from understudy.storage.writes import Change, Fence
+from understudy.storage.records import Change, Fence, StepRecord
 
 log = logging.getLogger(__name__)
 

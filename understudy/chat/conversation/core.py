@@ -79,8 +79,7 @@ from understudy.storage.errors import (
     StorageUnavailable,
     Unstorable,
 )
-from understudy.storage.rows import Message, RawText, StepRecord, Thread
-from understudy.storage.writes import Change, Fence, RunAttempt
+from understudy.storage.records import Change, Fence, Message, RawText, RunAttempt, StepRecord, Thread
 
 if TYPE_CHECKING:
     from understudy.storage.store import Store

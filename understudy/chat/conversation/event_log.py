@@ -18,7 +18,7 @@ from understudy.chat.messages import RunRequest
 from understudy.chat.run.replay import UnreadableSteps, replay
 from understudy.chat.run_protocol import RunProtocol, RunProtocolError
 from understudy.content.texts import run_off_loop
-from understudy.storage.rows import LoggedEvent, Message, RunRecord
+from understudy.storage.records import LoggedEvent, Message, RunRecord
 from understudy.storage.store import Store
 
 log = logging.getLogger(__name__)

@@ -19,7 +19,7 @@ from actors import Actor, ActorError, ActorRef, Context
 from understudy.chat.placement import Node
 from understudy.chat.registry import ConversationRegistry, Key
 from understudy.storage.errors import StorageError
-from understudy.storage.rows import RunRecord
+from understudy.storage.records import RunRecord
 from understudy.storage.store import Store
 
 log = logging.getLogger(__name__)

@@ -11,7 +11,7 @@ from transport.wire.events import Envelope, Error, Event, FinalResponse, Message
 from transport.wire.messages import Deliver, Reply, SubscribeThread, UnsubscribeThread
 from understudy.chat.envelope import wrap_about_answer
 from understudy.chat.services import Services
-from understudy.storage.rows import Message
+from understudy.storage.records import Message
 
 log = logging.getLogger(__name__)
 

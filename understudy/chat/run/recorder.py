@@ -12,7 +12,7 @@ from transport.wire.events import Block, Event
 from understudy.agents.agent import Agent
 from understudy.chat.messages import Checkpoint, Delta, Progress, Record
 from understudy.chat.services import Services
-from understudy.storage.rows import StepRecord
+from understudy.storage.records import StepRecord
 
 RECORD_S = 15.0
 """Seconds for one request to the conversation, above the store's own limit for a commit; then the run fails."""

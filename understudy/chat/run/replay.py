@@ -30,7 +30,7 @@ from transport.wire.events import (
 )
 from understudy.agents.agent import Agent
 from understudy.models.model import Handoff, Reply, ToolRequest
-from understudy.storage.rows import StepRecord
+from understudy.storage.records import StepRecord
 
 _T = TypeVar("_T")
 

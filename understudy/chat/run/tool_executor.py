@@ -36,7 +36,7 @@ from understudy.content.texts import SanitizedValue
 from understudy.models.model import ToolRequest
 from understudy.observe.logs import new_error_id
 from understudy.storage.errors import StorageUnavailable
-from understudy.storage.rows import StepRecord
+from understudy.storage.records import StepRecord
 from understudy.tools.errors import ToolError
 from understudy.tools.memory import Notebook
 from understudy.tools.tool import Tool, ToolContext

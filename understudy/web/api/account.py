@@ -12,7 +12,7 @@ from transport.wire.errors import CommandRejected
 from understudy.privacy.erasure import Erased
 from understudy.privacy.export import FORMS, ExportOptions, Pieces
 from understudy.storage import archive_queries
-from understudy.storage.tenancy import name_of, owner_of
+from understudy.storage.records import name_of, owner_of
 from understudy.web.context import identity, read_json, rights, web_context
 
 blueprint = Blueprint("account", __name__, url_prefix="/api")

@@ -16,7 +16,7 @@ from understudy.chat.routing import check_id
 from understudy.content.texts import run_off_loop
 from understudy.privacy import records
 from understudy.storage.cache import CachedRead
-from understudy.storage.rows import LoggedEvent, Message, RunRecord, Thread
+from understudy.storage.records import LoggedEvent, Message, RunRecord, Thread
 from understudy.web.api.account import download, requested_export
 from understudy.web.context import WebContext, identity, read_json, web_context, whole_number
 

@@ -17,7 +17,7 @@ from understudy.observe.actor_events import Incident
 from understudy.privacy.export import FORMS
 from understudy.privacy.records import FORMAT, VERSION
 from understudy.storage.archive_queries import StoredMemory
-from understudy.storage.rows import File, Message, StepRecord, Thread
+from understudy.storage.records import File, Message, StepRecord, Thread
 from understudy.web.specs.schemas import (
     COUNT,
     FLAG,

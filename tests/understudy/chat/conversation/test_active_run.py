@@ -9,7 +9,7 @@ from understudy.agents.agent import Agent
 from understudy.chat.conversation.active_run import JITTER, MAX_ATTEMPTS, ResumeAttempt
 from understudy.chat.run.replay import PastTurn, PendingCall, Replay
 from understudy.models.model import Reply, ToolRequest
-from understudy.storage.rows import RunRecord, StepRecord
+from understudy.storage.records import RunRecord, StepRecord
 from understudy.tools.tool import tool
 
 RUN = RunRecord("r", "ada", "t", "m", "c", "liaison", "sea", "running", 1.0)

@@ -49,8 +49,7 @@ from understudy.chat.run.replay import Replay
 from understudy.chat.run_limiter import RunLimiter
 from understudy.chat.run_protocol import Ending, RunProtocol, RunProtocolError
 from understudy.storage.errors import AlreadyStored, Fenced, NotStored, SequenceConflict, StorageUnavailable
-from understudy.storage.rows import LoggedEvent, Message, RunRecord, Thread
-from understudy.storage.writes import Change, Fence
+from understudy.storage.records import Change, Fence, LoggedEvent, Message, RunRecord, Thread
 
 AGENTS = {"guide": Agent("guide")}
 SPEAKER = ("guide", None)

@@ -17,11 +17,10 @@ from transport.wire.events import (
 )
 from understudy.chat.answer.html import AnswerHtml
 from understudy.chat.conversation.event_log import PAGE_ANSWERS, read_page
-from understudy.storage.rows import LoggedEvent, Thread
+from understudy.storage.records import Change, LoggedEvent, Thread
 from understudy.storage.sqlite import open_database
 from understudy.storage.store import Store
 from understudy.storage.writer import StoreWriter
-from understudy.storage.writes import Change
 
 
 class Busy(Store):

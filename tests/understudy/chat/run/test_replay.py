@@ -35,7 +35,7 @@ from understudy.chat.run_protocol import RunProtocol
 from understudy.content.filter import ContentFilter
 from understudy.models.model import Emit, Reply, TextDelta, Thought, ToolRequest, Turn
 from understudy.observe.metrics import Metrics
-from understudy.storage.rows import StepRecord
+from understudy.storage.records import StepRecord
 from understudy.tools.tool import ToolContext, tool
 
 GUARD = ContentFilter(STANDARD, Metrics())

@@ -37,7 +37,7 @@ from understudy.chat.run_protocol import Ending, RunProtocol
 from understudy.content.filter import ContentFilter
 from understudy.models.model import Model, fenced
 from understudy.observe.metrics import Metrics
-from understudy.storage.rows import History
+from understudy.storage.records import History
 from understudy.tools.tool import tool
 
 ALLOW, DENY, EXPIRED = ApprovalDecision
