@@ -140,6 +140,6 @@ async def test_every_trace_is_what_the_server_does(tmp_path: Path) -> None:
 
 def test_every_close_code_says_whether_to_come_back() -> None:
     """The table of the guide agrees with the registry, and has the code for a line that broke besides."""
-    rows = {int(row["code"]): row["come back"] == "yes" for row in table(PAGE, "When the socket closes")}
+    rows = {int(row["code"]): row["reconnect"] == "yes" for row in table(PAGE, "When the socket closes")}
     assert rows.pop(1006) is True
     assert rows == {number: each.reconnect for number, each in CLOSES.items()}
