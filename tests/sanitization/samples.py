@@ -15,7 +15,7 @@ def body(length: int, letters: str = WORD, seed: int = 7) -> str:
 
 
 def join(*parts: str) -> str:
-    """What a scanner must not read in one piece."""
+    """Return a secret that does not stand in the repository in one piece."""
     return "".join(parts)
 
 
@@ -110,7 +110,7 @@ texts = st.lists(st.one_of(st.sampled_from(FRAGMENTS), st.text(max_size=4)), max
 
 @st.composite
 def cut_texts(draw: st.DrawFn) -> list[str]:
-    """A text, cut somehow."""
+    """Draw a text and pieces of it."""
     text = draw(texts)
     cuts = sorted(draw(st.lists(st.integers(0, len(text)), max_size=12)))
     return [text[start:end] for start, end in zip([0, *cuts], [*cuts, len(text)], strict=True)]

@@ -1,4 +1,4 @@
-"""The table of look-alikes says what a reader would say."""
+"""The table of look-alikes maps each letter to the letter that a reader sees."""
 
 import string
 import unicodedata
@@ -28,7 +28,7 @@ SPELLED = [
 
 @pytest.mark.parametrize(("disguised", "plain"), SPELLED)
 def test_disguised_words_can_be_read(disguised: str, plain: str) -> None:
-    """Letter by letter, with the case that is shown."""
+    """Each disguised word maps to its Latin word, letter by letter, in the case shown."""
     assert "".join(LATIN.get(letter, letter) for letter in disguised) == plain
 
 
@@ -53,7 +53,7 @@ def test_all_that_unicode_folds_to_one_ascii_letter_is_in_the_table() -> None:
 
 
 def test_letters_stand_under_their_script() -> None:
-    """A row in the wrong script would judge words by the wrong company."""
+    """Each look-alike belongs to the script of its row."""
     for script in ("cyrillic", "armenian", "coptic", "cherokee", "lisu", "tifinagh", "runic", "georgian"):
         for letter in pairs(BY_SCRIPT[script]):
             assert unicodedata.name(letter).startswith(script.upper())
@@ -61,5 +61,5 @@ def test_letters_stand_under_their_script() -> None:
 
 @pytest.mark.parametrize("letter", ["π", "Ω", "Δ", "λ", "ж", "ш", "я", "л", "中", "é", "ß", "ا", "א"])
 def test_letters_that_look_like_nothing_latin_are_not_in_the_table(letter: str) -> None:
-    """They distinguish a foreign word from a disguised one."""
+    """Letters without a Latin look-alike distinguish a foreign word from a disguised one."""
     assert letter not in LATIN

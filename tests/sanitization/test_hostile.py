@@ -26,7 +26,7 @@ pytestmark = pytest.mark.slow
 
 @pytest.mark.parametrize("name", TEXTS)
 def test_no_text_takes_long(name: str) -> None:
-    """No detector fails, either."""
+    """No detector raises an error."""
     results: list[Sanitized] = []
     assert cpu_seconds(lambda: results.append(Sanitizer(REMOVE).sanitize(TEXTS[name])), SECONDS) < SECONDS
     assert results[0].failures == ()
@@ -35,7 +35,7 @@ def test_no_text_takes_long(name: str) -> None:
 
 @pytest.mark.parametrize("name", TEXTS)
 def test_no_markup_takes_long(name: str) -> None:
-    """The same texts as markup."""
+    """The hostile texts, cleaned as markup."""
     assert cpu_seconds(lambda: Sanitizer(REMOVE).sanitize_html(TEXTS[name]), SECONDS) < SECONDS
 
 
@@ -60,7 +60,7 @@ def test_a_stream_of_it_is_the_whole(name: str, size: int) -> None:
 def test_any_mixture_in_any_pieces_is_the_whole(
     parts: list[str], sizes: list[int], policy: Policy, direction: Direction
 ) -> None:
-    """Beginnings of everything, one behind the other, cut anywhere."""
+    """Random rows of beginnings of finds, cut at random places."""
     text = "".join(parts)
     whole = Sanitizer(policy, direction).sanitize(text)
     assert whole.failures == ()

@@ -42,7 +42,7 @@ LOOK_ALIKES = [
 
 @pytest.mark.parametrize("text", LOOK_ALIKES)
 def test_what_only_looks_like_markup_stays(text: str) -> None:
-    """In every direction, with nothing found."""
+    """The text is unchanged in every direction, without findings."""
     for sanitizer in SANITIZERS:
         sanitized = sanitizer.sanitize(text)
         assert (sanitized.text, sanitized.findings) == (text, ())

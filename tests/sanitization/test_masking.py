@@ -34,7 +34,7 @@ def test_a_mask_keeps_the_shape(text: str, mask: Mask, covered: str) -> None:
 
 @given(st.text(max_size=40), st.sampled_from(Mask))
 def test_a_mask_is_as_long_as_the_text_and_shows_four_at_most(text: str, mask: Mask) -> None:
-    """One for one, whatever it is made of."""
+    """Random text: the mask has its length, and shows at most four characters."""
     out = mask_text(text, mask)
     assert len(out) == len(text)
     kept = [
@@ -67,7 +67,7 @@ def test_the_same_text_has_the_same_placeholder() -> None:
 
 
 def test_placeholders_are_bounded() -> None:
-    """In number and in length; what has none is removed, and another user's lead nowhere."""
+    """Finds beyond the number or the length are removed; another user's placeholders are not restored."""
     known = Placeholders(limit=1)
     assert (
         Sanitizer(TOKENISE, extra=[NAMES]).sanitize("Casey Audrey Casey", known).text
@@ -80,7 +80,7 @@ def test_placeholders_are_bounded() -> None:
 
 @given(st.text(max_size=20), st.text(min_size=1, max_size=20))
 def test_every_kind_has_placeholders_that_lead_back(kind: str, text: str) -> None:
-    """Any name of a kind, also of a custom detector."""
+    """Kinds of built-in and custom detectors get placeholders that can be restored."""
     known = Placeholders()
     name = known.assign(f"pii.{kind}", text)
     assert name is not None

@@ -52,7 +52,7 @@ def test_findings_of_a_sanitized_text_point_into_it() -> None:
 
 @pytest.mark.parametrize("place", [(0, 6), (-1, 2)])
 def test_a_finding_of_another_text_is_refused(place: tuple[int, int]) -> None:
-    """ValueError, instead of marking other text."""
+    """A finding beyond the text raises ValueError."""
     with pytest.raises(ValueError, match="in a text of 5 characters"):
         utf16_offsets("a😀😀😀b", [evolve(finding(0, 0), start=place[0], end=place[1])])
 

@@ -1,4 +1,4 @@
-"""Edges of personal numbers: beside scripts without blanks, glued to their names, and look-alikes."""
+"""Personal numbers beside scripts without blanks, or glued to their names, and look-alikes."""
 
 import pytest
 
@@ -34,7 +34,7 @@ NO_FINDS = (
 
 @pytest.mark.parametrize(("before", "number", "after", "kind"), FINDS)
 def test_a_number_is_found_whatever_stands_beside_it(before: str, number: str, after: str, kind: str) -> None:
-    """To the character, and in a stream of single letters as well."""
+    """The exact span is found, whole and letter by letter."""
     text = f"{before}{number}{after}"
     [found] = SANITIZER.sanitize(text).findings
     assert (text[found.start : found.end], found.kind) == (number, kind)

@@ -103,7 +103,7 @@ def test_a_part_of_a_find_blocks_as_the_whole_does() -> None:
 
 
 def test_finds_that_overlap_go_out_in_one_piece() -> None:
-    """None is cut, even if following text decides which detector wins."""
+    """Overlapping finds are held until all of them are settled."""
     more = [marks("d", "d.d"), marks("x", "x"), marks("l", "q.{0,9}z|d")]
     text = "qdxz dad q dqd--z" + " " * 60
     whole = Sanitizer(PII, extra=more).sanitize(text).text
@@ -137,7 +137,7 @@ def test_any_cut_of_any_overlap_gives_the_whole(
     allow: frozenset[str],
     order: list[int],
 ) -> None:
-    """Whichever detectors overlap, whatever their finds are turned into or let pass."""
+    """Random overlaps, actions and exceptions, cut at random places."""
     more = [FAKES[place] for place in order]
     policy = evolve(PII, kinds=kinds, allow=allow)
     whole = Sanitizer(policy, extra=more).sanitize(text, Placeholders())
@@ -257,7 +257,7 @@ def test_a_hit_outside_the_text_is_a_failure(span: tuple[int, int, int]) -> None
 
 
 def test_hits_of_one_detector_that_overlap_are_not_both_replaced() -> None:
-    """The first one stands."""
+    """The first of two overlapping hits of one detector is replaced, the other ignored."""
 
     class Wrong(Breaks):
         def find(self, text: str, start: int, active: Collection[str]) -> Iterator[Hit]:
@@ -269,7 +269,7 @@ def test_hits_of_one_detector_that_overlap_are_not_both_replaced() -> None:
 
 @pytest.mark.parametrize("settled", [-5, 0, 10_000])
 def test_a_settled_place_outside_the_text_harms_nothing(settled: int) -> None:
-    """It is clipped to the text."""
+    """A settled place outside the text is clipped."""
 
     class Wrong(Breaks):
         def settled(self, text: str, start: int, active: Collection[str]) -> int:
@@ -345,7 +345,7 @@ def test_findings_keep_their_places_through_every_disguise() -> None:
 
 
 def test_the_listed_findings_are_bounded_and_unread_text_is_marked() -> None:
-    """However many finds there are."""
+    """The list has at most `max_findings`, and failures are added to it."""
     policy = evolve(PII, max_findings=3, failing=Failing.MARK)
     stream = StreamSanitizer(policy, extra=[Breaks("settled")])
     out = stream.feed("x " * 10) + stream.feed("! x") + stream.flush()
@@ -377,7 +377,7 @@ def test_a_long_candidate_is_not_read_again_with_every_piece() -> None:
 
 
 def test_what_is_held_is_bounded_by_the_reach() -> None:
-    """Though a detector never calls anything settled."""
+    """A detector that never settles anything is forced to release text."""
 
     class Never(Breaks):
         def settled(self, text: str, start: int, active: Collection[str]) -> int:
@@ -409,6 +409,6 @@ def test_a_skipped_stage_remembers_the_context() -> None:
 
 
 def test_an_empty_policy_needs_no_detectors() -> None:
-    """Nothing is held, nothing is found."""
+    """Text passes unchanged, without hold-back or findings."""
     stream = StreamSanitizer(Policy(), extra=[FIRST])
     assert (stream.feed("abc"), stream.pause(), stream.flush(), stream.findings) == ("abc", "", "", ())

@@ -18,7 +18,7 @@ def test_the_first_find_has_a_placeholder() -> None:
 
 
 def test_without_placeholders_a_find_is_removed() -> None:
-    """Also where there are as many as may be."""
+    """A find is removed without placeholders, and beyond their limit."""
     text = SECRETS["secret.github.token"]
     assert TOKENS.sanitize(text).text == "[redacted]"
     assert TOKENS.sanitize(text, Placeholders(limit=0)).text == "[redacted]"

@@ -1,4 +1,4 @@
-"""A policy is data: by direction, by category, by kind, with what is never a find."""
+"""A policy chooses by direction, category and kind, and lists texts that are never finds."""
 
 import pytest
 from attrs import evolve
@@ -58,7 +58,7 @@ def test_a_kind_may_be_scanned_for_though_its_category_is_not_acted_on() -> None
 
 
 def test_allowed_texts_are_no_finds() -> None:
-    """Compared whole, as written; longer ones and others are found."""
+    """Allowed texts are compared exactly; longer and other texts are found."""
     policy = evolve(REMOVE, allow=frozenset({TOKEN}))
     assert Sanitizer(policy).sanitize(TEXT).text == f"{TOKEN} and [redacted]"
     assert Sanitizer(evolve(REMOVE, allow=frozenset({TOKEN[:-1], TOKEN.lower()}))).sanitize(TOKEN).text == "[redacted]"
@@ -73,7 +73,7 @@ def test_a_find_that_is_let_pass_hides_no_other() -> None:
 
 @pytest.mark.parametrize("score", [0.0, 0.49, 0.5, 1.0])
 def test_the_threshold_counts_what_reaches_it(score: float) -> None:
-    """At the threshold is enough."""
+    """A score equal to the threshold counts."""
     guess = Pattern("guess", Category.PII, "pii.guess", "casey", score=score)
     found = Sanitizer(everywhere({Category.PII: Action.REMOVE}), extra=[guess]).sanitize("casey").findings
     assert bool(found) == (score >= 0.5)

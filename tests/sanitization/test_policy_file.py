@@ -43,7 +43,7 @@ Code = ["language-python", "hljs"]
 
 
 def test_every_field_can_be_written() -> None:
-    """Each field of a policy takes what the file says; rules are changes to the preset's."""
+    """Each field takes the file's value; rules change those of the preset."""
     policy = policy_from_toml(EVERY_FIELD)
     assert policy == Policy(
         inbound={
@@ -90,7 +90,7 @@ def test_a_preset_is_not_changed_by_what_builds_on_it() -> None:
 @pytest.mark.parametrize("action", [*Action, "pass"])
 @pytest.mark.parametrize("direction", ["inbound", "tool", "outbound"])
 def test_every_rule_can_be_written(direction: str, category: Category, action: str) -> None:
-    """Each action for each category in each direction, and none for the neighbours."""
+    """Each action for each category in each direction changes only that rule."""
     policy = policy_from_toml(f'preset = "off"\n[{direction}]\n{category} = "{action}"')
     expected = {} if action == "pass" else {category: Action(action)}
     assert policy == attrs.evolve(OFF, **{direction: expected})
@@ -157,6 +157,6 @@ def test_what_cannot_be_followed_is_refused(text: str) -> None:
 
 @given(st.dictionaries(st.sampled_from([*(each.name for each in attrs.fields(Policy)), "preset", "x"]), st.text()))
 def test_nothing_but_a_policy_error_is_raised(table: dict[str, str]) -> None:
-    """Whatever a file holds, it is a policy or a sentence."""
+    """Random TOML yields a policy or a `PolicyError`."""
     with contextlib.suppress(PolicyError):
         assert policy_from_toml("\n".join(f"{key} = {value}" for key, value in table.items()))

@@ -59,7 +59,7 @@ def test_no_text_is_too_broken() -> None:
 
 @pytest.mark.parametrize("pattern", ["(", "a{2000}", "(?=b)"])
 def test_a_prefilter_that_cannot_be_read_is_an_error_at_once(pattern: str) -> None:
-    """Before any text has passed it."""
+    """Building the prefilter raises the error."""
     with pytest.raises(Exception, match=re.escape("to Set")):
         build_prefilter(((("broken", Prefilter(pattern=pattern)),),))
 
@@ -99,7 +99,7 @@ def test_random_letters_do_not_slow_all_prefilters_down() -> None:
 
 
 def test_no_detectors_no_prefilters() -> None:
-    """A policy that looks for nothing."""
+    """Without detectors no text activates any."""
     assert not build_prefilter(())("anything")
 
 

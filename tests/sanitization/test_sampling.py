@@ -34,7 +34,7 @@ def test_every_function_keeps_some_cases_and_small_ones_all() -> None:
 
 
 def test_a_seed_always_chooses_the_same_cases_and_another_seed_others() -> None:
-    """Also if other functions are collected beside it."""
+    """The sample of a function does not depend on other collected functions."""
     many = cases("many", 200)
     assert chosen("1", many) == chosen("1", many)
     assert chosen("1", many) <= chosen("1", cases("others", 50), many)

@@ -33,7 +33,7 @@ def test_findings_account_for_every_change(text: str) -> None:
 
 
 def test_a_policy_chooses_what_is_scanned_for() -> None:
-    """Each category alone, and none."""
+    """With rules for one category only its finds are reported; without rules none."""
     text = f"\x1b[1m\u200b{SECRETS['secret.npm.token']}"
     for category in (Category.TERMINAL, Category.INVISIBLE):
         policy = Policy(outbound={category: Action.REMOVE})
@@ -80,7 +80,7 @@ def test_edits_map_back() -> None:
 
 
 def test_edits_map_out_of_a_longer_replacement() -> None:
-    """Any part of a replacement stands for all that was replaced."""
+    """Any part of a replacement maps to the whole replaced span."""
     edits = Edits()  # "a=b" -> "aXYZb"
     edits.add(1, 2, 3)
     assert [(edits.old_start(place), edits.old_end(place + 1)) for place in range(5)] == [
@@ -91,7 +91,7 @@ def test_edits_map_out_of_a_longer_replacement() -> None:
 
 
 def test_public_names() -> None:
-    """What the package exports."""
+    """`__init__` exports exactly the documented names."""
     names = {name for name in vars(sanitization) if name[0].isupper() or name == "summary"}
     assert names == {
         *("Action", "Category", "Detector", "Direction", "Failing", "Failure", "Finding", "Prefilter", "Hit", "Kind"),

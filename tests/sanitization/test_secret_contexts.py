@@ -225,14 +225,14 @@ SECRET_VALUES = [KEY, HEX, body(24), body(64), body(44) + "=", body(20, string.a
 
 
 def sanitized(text: str) -> str:
-    """The text without its secrets."""
+    """Return the sanitized text."""
     return Sanitizer(POLICY).sanitize(text).text
 
 
 @pytest.mark.parametrize("frame", PASSWORDS)
 @pytest.mark.parametrize("password", [PASSWORD, PLAIN, "s3cr" + "3t-pa55", "Sommer" + "2024!", "aB3$" + "xY9#q"])
 def test_passwords_in_their_places(frame: str, password: str) -> None:
-    """The value goes, exactly; the name of the field stays."""
+    """Exactly the value is removed; the field's name stays."""
     if "://" in frame and set(password) & set("#&"):
         password = PLAIN
     if "&password" in frame or (frame in SPOKEN and not any(map(str.isupper, password))):
@@ -268,19 +268,19 @@ def test_no_cut_changes_what_comes_out(frame: str) -> None:
 )
 @pytest.mark.parametrize("value", ["kR7q" + "Wm3x", "kRqWmx" + "zzYpT4", "7kRqWmx" + "zzYpT"])
 def test_one_digit_anywhere_is_enough_to_look_at_a_value(frame: str, value: str) -> None:
-    """In a sentence, where a word is no value."""
+    """In a sentence, a word with one digit is judged as a value."""
     assert sanitized(frame.format(value)) == frame.format("[redacted]")
     letters = value.translate(dict.fromkeys(map(ord, "0123456789"), "n"))
     assert sanitized(frame.format(letters)) == frame.format(letters)
 
 
 def test_a_sign_is_enough_too() -> None:
-    """At its beginning, and at its end."""
+    """A sign at the beginning or the end of a word makes it a candidate."""
     for value in ("*kRq" + "Wmx!z", "kRqWm" + "xz#t"):
         assert sanitized(f"the password is {value}") == "the password is [redacted]"
 
 
 def test_a_value_that_is_another_assignment_is_judged_by_itself() -> None:
-    """Also where a word stands for the sign."""
+    """With a sign or with a word such as `is`."""
     for said, sign in (("密码", "是"), ("密碼", "是"), ("パスワード", "は")):
         assert sanitized(said + sign + said + sign + PLAIN) == said + sign + said + sign + "[redacted]"

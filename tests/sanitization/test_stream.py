@@ -31,7 +31,7 @@ SPELL = Pattern(
 
 
 def pieces(stream: StreamSanitizer, chunks: list[str]) -> str:
-    """All that comes out for these chunks."""
+    """Return the joined output for these chunks."""
     return "".join([*map(stream.feed, chunks), stream.flush()])
 
 
@@ -56,7 +56,7 @@ def test_any_cut_gives_the_text_and_the_findings_of_the_whole(chunks: list[str])
 @given(texts)
 @settings(max_examples=150, deadline=None)
 def test_letter_by_letter_gives_the_whole(text: str) -> None:
-    """The finest cut is no exception."""
+    """Fed letter by letter, the stream yields the result of the whole."""
     assert pieces(StreamSanitizer(), list(text)) == Sanitizer().sanitize(text).text
 
 
@@ -66,7 +66,7 @@ def test_letter_by_letter_gives_the_whole(text: str) -> None:
 @settings(max_examples=150, deadline=None)
 @pytest.mark.parametrize("detector", DETECTORS, ids=lambda each: each.name)
 def test_detectors_have_no_memory(detector: Detector, text: str) -> None:
-    """Beginning anew at any place outside a hit finds the same as having read all before it."""
+    """`find` from any place outside a hit yields the same further hits."""
     active = [name for name, _ in detector.prefilters]
     hits = list(detector.find(text, 0, active))
     for place in range(len(text) + 1):
@@ -75,7 +75,7 @@ def test_detectors_have_no_memory(detector: Detector, text: str) -> None:
 
 
 def test_words_come_out_as_they_are_finished() -> None:
-    """Prose flows: only the word that is being written is held back."""
+    """Of prose only the unfinished word is held."""
     stream = StreamSanitizer()
     assert [stream.feed(chunk) for chunk in ("Hel", "lo wo", "rld, how", " are")] == ["", "Hello ", "world, ", "how "]
     assert stream.flush() == "are"
@@ -101,7 +101,7 @@ def test_no_part_of_a_secret_leaves_the_stream(kind: str) -> None:
 
 
 def test_a_private_key_is_held_until_its_end() -> None:
-    """Line by line, a key block gives nothing but its replacement."""
+    """A key block fed line by line yields only its replacement."""
     stream = StreamSanitizer()
     out = [stream.feed(line) for line in f"key:\n{PRIVATE_KEY}\ndone\n".splitlines(keepends=True)]
     assert "".join([*out, stream.pause()]) == "key:\n[redacted]\ndone\n"
@@ -114,7 +114,7 @@ def test_a_private_key_is_held_until_its_end() -> None:
     "unit", ["a", "\u200b", "\x00", "-----BEGIN RSA PRIVATE KEY-----", "\x1b]", "password=", "eyJ"]
 )
 def test_hold_back_is_bounded(detector: Detector, unit: str) -> None:
-    """However long something pends, no more than twice the detector's reach is held."""
+    """At most twice the detector's reach is held while a find is pending."""
     judge = PolicyEngine(everywhere({detector.category: Action.REMOVE}), {detector.category: Action.REMOVE}, None)
     stage, active = PipelineStage([Numbered(0, detector)], judge, words=True), build_prefilter((detector.prefilters,))
     chunk = unit * (100 // len(unit) + 1)
@@ -231,7 +231,7 @@ def test_what_is_still_to_come_decides_nothing_that_is_out(case: str, direction:
 
 
 def test_what_a_pause_showed_is_not_shown_again() -> None:
-    """Also when it comes out in parts, as more is added behind it."""
+    """Text shown by a pause is not repeated, even if it is released in parts."""
     stream, text = StreamSanitizer(), "".join(map(chr, range(0x4E00, 0x4E60)))
     out = stream.feed(text[:FOREIGN_MAX]) + stream.pause()
     assert out == text[:FOREIGN_MAX]
@@ -277,7 +277,7 @@ def test_a_pause_changes_no_finding(chunks: list[str], pauses: int, action: Acti
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", SECRETS)
 def test_no_pause_shows_eight_characters_of_a_secret(kind: str) -> None:
-    """Though there is one after every letter, wherever the secret stands."""
+    """A pause after every letter shows at most seven characters of a secret."""
     secret = SECRETS[kind]
     for before in ("", "use ", "x=", '"', "key: ", "一", "é"):
         stream, out = StreamSanitizer(), ""
@@ -301,7 +301,7 @@ def test_a_pause_brings_out_what_had_been_left_for_later() -> None:
 
 
 def test_broken_text_passes() -> None:
-    """Empty pieces, halves of surrogate pairs apart and together, nothing at all."""
+    """Empty pieces, split and joined surrogate pairs, and an empty text raise no error."""
     chunks = ["", "a", "", "\ud83d", "\ude00 ", "", "\udfff\ud800x"]
     assert pieces(StreamSanitizer(everywhere({Category.SECRET: Action.REMOVE})), chunks) == "".join(chunks)
     assert pieces(StreamSanitizer(), chunks) == Sanitizer().sanitize("".join(chunks)).text
@@ -362,7 +362,7 @@ def test_a_word_of_any_script_is_held_until_it_is_whole(word: str, detector: Pat
 
 
 def test_the_off_policy_passes_text_at_once() -> None:
-    """No category, no hold-back."""
+    """Without rules nothing is held."""
     stream = StreamSanitizer(OFF)
     assert stream.feed("\x1b[31mpass") == "\x1b[31mpass"
     assert stream.findings == ()

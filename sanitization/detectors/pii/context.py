@@ -11,6 +11,8 @@ from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import Final, NamedTuple
 
+from attrs import Factory, define
+
 BEFORE: Final = 64
 """Code points before a number that are searched for words."""
 AFTER: Final = 40
@@ -189,23 +191,25 @@ class _Word(NamedTuple):
     of_orders: bool  # whether the word before it means that it is no person's
 
 
+@define
 class NamedTopics:
     """The topics that a text names for the numbers in it. Every word is read once, and only near numbers."""
 
-    def __init__(self, text: str) -> None:
-        self._text = text
-        self._from, self._letter = 0, -1  # the first letter at `_from` or later
-        self._low = self._upto = 0  # the part read so far
-        self._starts: list[int] = []  # of the words in it
-        self._named: list[_Word] = []
-        self._previous = ""
+    _text: str
+    _letter_from: int = 0
+    _letter: int = -1  # place of the first letter at `_letter_from` or later
+    _low: int = 0  # bounds of the part read so far
+    _upto: int = 0
+    _starts: list[int] = Factory(list)  # of the words in it
+    _named: list[_Word] = Factory(list)
+    _previous: str = ""
 
     def none_before(self, start: int) -> bool:
         """Return whether there is no letter near before `start`."""
         low = start - BEFORE if start > BEFORE else 0
-        if low > self._letter or low < self._from:
+        if low > self._letter or low < self._letter_from:
             found = _LETTER.search(self._text, low)
-            self._from, self._letter = low, found.start() if found else len(self._text)
+            self._letter_from, self._letter = low, found.start() if found else len(self._text)
         return self._letter >= start
 
     def near(self, start: int, end: int) -> Mapping[str, int]:

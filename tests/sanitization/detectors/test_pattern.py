@@ -28,7 +28,7 @@ REMOVE = everywhere(dict.fromkeys(Category, Action.REMOVE))
 
 
 def even(text: str) -> bool:
-    """A check of sorts."""
+    """Return whether the last digit is even."""
     return text[-1] in "02468"
 
 
@@ -77,7 +77,7 @@ def test_it_stands_beside_the_others() -> None:
 
 
 def test_without_a_prefilter_a_stream_holds_its_reach_back_and_no_more() -> None:
-    """Text further back than the expression's reach is returned."""
+    """Text beyond the expression's reach is returned."""
     stream = StreamSanitizer(everywhere({Category.PII: Action.REMOVE}), extra=[ORDER])
     out = "".join(stream.feed("plain words ") for _ in range(100))
     assert stream.held <= 2 * ORDER.reach
@@ -118,7 +118,7 @@ def test_a_check_that_raises_blocks_the_text() -> None:
 
 
 def test_it_is_a_detector() -> None:
-    """For type checkers, and at run time."""
+    """An instance satisfies the `Detector` protocol, statically and at run time."""
     detector: Detector = BADGE
     assert [name for name, _ in detector.prefilters] == ["pii.badge"]
     assert ORDER.prefilters == ()

@@ -25,7 +25,7 @@ REMOVE = everywhere({Category.PII: Action.REMOVE})
 
 @frozen
 class Pattern:
-    """As `presidio_analyzer.Pattern`."""
+    """Stands in for `presidio_analyzer.Pattern`."""
 
     name: str
     regex: str
@@ -34,7 +34,7 @@ class Pattern:
 
 @frozen
 class PatternRecognizer:
-    """As `presidio_analyzer.PatternRecognizer`."""
+    """Stands in for `presidio_analyzer.PatternRecognizer`."""
 
     supported_entity: str = ""
     patterns: Sequence[Pattern] = ()
@@ -172,7 +172,7 @@ def test_without_the_extra_it_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.usefixtures("package")
 def test_it_is_a_detector() -> None:
-    """For type checkers, and at run time."""
+    """An instance satisfies the `Detector` protocol, statically and at run time."""
     detector: Detector = Presidio()
     assert (detector.name, detector.category, detector.prefilters) == ("presidio", Category.PII, ())
     assert Sanitizer(STANDARD, extra=[detector]).sanitize("plain words").findings == ()

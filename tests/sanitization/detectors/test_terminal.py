@@ -102,7 +102,7 @@ def test_every_kind_is_found_in_its_example(kind: Kind) -> None:
 @example("a\r")
 @example("\r\r\n\r")
 def test_no_control_is_left(text: str) -> None:
-    """Whatever comes in, only tab and line ends come out."""
+    """Random text: the output contains no control but tab and line ends."""
     out = Sanitizer().sanitize(text).text.replace("\r\n", "\n")
     assert not [letter for letter in out if (letter < " " or "\x7f" <= letter < "\xa0") and letter not in "\t\n"]
 
@@ -136,7 +136,7 @@ PIECES = [
 @example(["\x0b", "\r", "\n"])
 @example(["a\x00", "\x00b"])
 def test_any_cut_gives_what_the_whole_gives(chunks: list[str]) -> None:
-    """A control that ends a piece waits for what follows it."""
+    """A control at the end of a piece is held until its continuation is known."""
     policy = everywhere({Category.TERMINAL: Action.REMOVE})
     whole, stream = Sanitizer(policy).sanitize("".join(chunks)), StreamSanitizer(policy)
     assert "".join([*map(stream.feed, chunks), stream.flush()]) == whole.text

@@ -80,7 +80,7 @@ def test_where_both_are_taken_out_both_are_reported_with_their_places(write: Cal
     ids=["without a rule", "flagged", "let pass"],
 )
 def test_where_hidden_characters_stay_a_hidden_order_goes(write: Callable[[str], str], policy: Policy) -> None:
-    """It is replaced by the mark of an order."""
+    """The hidden order is replaced by the replacement of orders."""
     assert Sanitizer(policy).sanitize(f"Look{write(ORDER)} here").text == "Look[instruction removed] here"
 
 
@@ -94,7 +94,7 @@ def test_a_hidden_order_is_blocked_where_orders_are(direction: Direction) -> Non
 
 @pytest.mark.parametrize("write", WRITINGS)
 def test_a_hidden_text_that_is_no_order_is_hidden_only(write: Callable[[str], str]) -> None:
-    """It is removed, and no order is reported."""
+    """The hidden text is removed, and no order is reported."""
     sanitized = Sanitizer(REMOVE).sanitize(f"Look{write(HARMLESS)} here")
     assert {each.category for each in sanitized.findings} == {Category.INVISIBLE}
     assert sanitized.text == "Look here"
@@ -121,7 +121,7 @@ def test_honest_hidden_characters_stay(text: str) -> None:
 @pytest.mark.parametrize("size", [1, 2, 3, 7, 40, 4_096])
 @pytest.mark.parametrize("write", WRITINGS)
 def test_a_stream_says_the_same(write: Callable[[str], str], size: int, policy: Policy) -> None:
-    """Runs within and beyond the read limit, and one that ends the text."""
+    """Runs within and beyond the read limit, and a run that ends the text."""
     for text in (
         f"Look{write(ORDER)} here\N{GRINNING FACE}{write(HARMLESS)}, and{write(ORDER)}",
         f"Look{write(HARMLESS + ' ') * 60}{write(ORDER)} here",
@@ -134,7 +134,7 @@ def test_a_stream_says_the_same(write: Callable[[str], str], size: int, policy: 
 
 
 def test_of_a_very_long_run_the_beginning_is_read() -> None:
-    """Only reading is bounded: the whole run is removed."""
+    """The read limit bounds decoding only: the whole run is removed."""
     filler = tags("a" * READ_MAX)
     sanitized = Sanitizer(FLAG).sanitize(f"x{tags(ORDER)}{filler}y")
     assert sanitized.text == "xy"

@@ -149,7 +149,7 @@ def test_the_policys_hosts_may_receive_data() -> None:
 
 @pytest.mark.parametrize("kind", LINKS.kinds, ids=lambda kind: kind.name)
 def test_each_kind_has_an_example_in_which_it_is_found(kind: Kind) -> None:
-    """Holds the reference page against the detector."""
+    """Each example of the reference page yields its kind."""
     assert {hit.kind for hit in LINKS.find(kind.example)} == {kind.name}
 
 
@@ -181,7 +181,7 @@ DEEP = "![a [b [c [d]]]](https://else.example/c.png)"
 
 
 def test_no_form_of_label_lets_an_image_through() -> None:
-    """Images within links, labels beyond the bound, brackets deeper than the bound."""
+    """Images within links, labels beyond the length bound and brackets beyond the depth bound are removed."""
     assert sanitized(NESTED) == "[badge](https://ok.example/)"
     assert "else.example" not in sanitized(LONG)
     assert "else.example" not in sanitized(DEEP)
@@ -226,7 +226,7 @@ def test_any_cut_gives_the_whole_and_the_prefilters_miss_nothing(text: str, data
 @given(st.lists(st.sampled_from(PIECES), max_size=10).map("".join))
 @settings(max_examples=200, deadline=None)
 def test_it_has_no_memory(text: str) -> None:
-    """Beginning anew outside a find finds the same."""
+    """`find` from any place outside a hit yields the same further hits."""
     hits = list(LINKS.find(text, 0, PREFILTERS))
     for place in range(len(text) + 1):
         if not any(hit.anchor < place < hit.end for hit in hits):
@@ -247,7 +247,7 @@ UNCLEAR = [
 
 @pytest.mark.parametrize("text", [text for text, _, _ in ACTING] + UNCLEAR)
 def test_a_stream_shows_no_address_at_any_cut(text: str) -> None:
-    """However a text is cut in two, the same comes out."""
+    """Each cut in two yields the output of the whole text."""
     whole = sanitized(text)
     for cut in range(len(text) + 1):
         stream = StreamSanitizer(ONLY)
@@ -255,7 +255,7 @@ def test_a_stream_shows_no_address_at_any_cut(text: str) -> None:
 
 
 def test_little_is_held_back() -> None:
-    """An open bracket waits for its end, not for the end of the text."""
+    """An open bracket is held until its end, not until the end of the text."""
     stream = StreamSanitizer(ONLY)
     given = out = 0
     for word in ["[", "so ", "it ", "![goes "] * 500:
@@ -302,7 +302,7 @@ def test_what_is_left_makes_no_new_link(text: str, gone: str) -> None:
 
 
 def test_a_detector_without_hosts_knows_none() -> None:
-    """`of` gives the one for a policy, and the same one for the same hosts."""
+    """`of` returns a detector with the policy's hosts, and the same detector for the same hosts."""
     policy = Policy(image_hosts=frozenset({"a.example"}))
     assert LINKS.of(policy) is LINKS.of(policy.with_image_hosts("a.example"))
     assert not list(LINKS.of(policy).find("![x](https://a.example/x.png)"))

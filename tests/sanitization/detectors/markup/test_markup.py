@@ -116,13 +116,13 @@ def test_images_of_foreign_hosts_are_not_fetched(address: str) -> None:
 
 @pytest.mark.parametrize("address", ["/a.png", "a.png", PIXEL, "https://GOOD.org/a.png", "//good.org/a.png"])
 def test_images_of_this_server_and_of_named_hosts_are_shown(address: str) -> None:
-    """Own origin, inline, and the policy's hosts."""
+    """Images of the page's own origin, inline images and images of the policy's hosts stay."""
     out = Sanitizer(STANDARD.with_image_hosts("good.org")).sanitize_html(f'<img src="{address}">').text
     assert out == f'<img src="{address}">'
 
 
 def test_only_the_policys_classes_stay() -> None:
-    """Class names could dress a message as part of the page."""
+    """Other class names are removed: they could make a message look like part of the page."""
     sanitizer = Sanitizer(STANDARD.with_classes({"span": frozenset({"k"})}))
     assert sanitizer.sanitize_html('<span class="k admin">x</span>').text == '<span class="k">x</span>'
     assert sanitizer.sanitize_html('<p class="k">x</p>').text == "<p>x</p>"
@@ -271,7 +271,7 @@ def test_tangles_are_put_in_order(html: str, clean: str) -> None:
 
 @pytest.mark.parametrize("kind", Markup.kinds, ids=lambda kind: kind.name)
 def test_each_kind_has_an_example_in_which_it_is_found(kind: Kind) -> None:
-    """Holds the reference page against the detector."""
+    """Each example of the reference page yields its kind."""
     assert {finding.kind for finding in Sanitizer().sanitize_html(kind.example).findings} == {kind.name}
 
 

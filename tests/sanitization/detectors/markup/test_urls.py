@@ -122,7 +122,7 @@ def test_words_in_disguise_are_seen(address: str) -> None:
 
 @pytest.mark.parametrize("address", QUIET)
 def test_identifiers_searches_and_trackers_are_quiet(address: str) -> None:
-    """What an ordinary link has in it."""
+    """Ordinary queries, ids and tracking parameters carry no data."""
     assert not carries(address)
     assert Addresses().link(address) is None
     assert bare(address) is None
@@ -172,7 +172,7 @@ def test_images_come_from_named_hosts(address: str, shown: bool) -> None:
 
 
 def test_inline_images_are_pictures() -> None:
-    """SVG is a document."""
+    """Inline pictures pass; SVG is a document and does not."""
     assert is_inline_image(" data:image/gif;base64,R0lGOD\n lh")
     assert not is_inline_image("data:image/svg+xml;base64,R0lGODlh")
     assert not is_inline_image('data:image/png,"onerror=')
@@ -183,7 +183,7 @@ def test_inline_images_are_pictures() -> None:
     [("//a/p?u=ann", True), ("//a/p?w=200&h=10", False), ("//a/p?d=1.5&v=x", False), ("//a/p?text=Hello", False)],
 )
 def test_a_picture_with_room_for_words_tells(address: str, told: bool) -> None:
-    """Sizes and versions are no words."""
+    """Sizes and versions in an image's address carry no data."""
     assert tells(address) is told
 
 

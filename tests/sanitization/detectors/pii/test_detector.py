@@ -28,7 +28,7 @@ WORDS_OF = {topic: words.split()[0] for topic, words in WORDS_BY_TOPIC.items()}
 
 @pytest.mark.parametrize("text", TEXTS)
 def test_every_cut_gives_the_whole(text: str) -> None:
-    """In two pieces, wherever the cut, the same comes out, with the same findings."""
+    """Each cut in two yields the output and the findings of the whole text."""
     text = f"so: {text} and more"
     whole = SANITIZER.sanitize(text)
     for cut in range(1, len(text)):
@@ -39,7 +39,7 @@ def test_every_cut_gives_the_whole(text: str) -> None:
 
 @pytest.mark.parametrize("text", TEXTS)
 def test_letter_by_letter_gives_the_whole(text: str) -> None:
-    """Also as the whole of a text, and in the finest pieces."""
+    """Each example, alone as a text and letter by letter, yields the result of the whole."""
     stream = SANITIZER.stream()
     whole = SANITIZER.sanitize(text)
     assert "".join([*map(stream.feed, text), stream.flush()]) == whole.text
@@ -68,7 +68,7 @@ def test_the_matching_prefilters_suffice(text: str) -> None:
 
 
 def made_up(form: str, chance: random.Random) -> str:
-    """A number of this form."""
+    """Return a random number of this form."""
     letters = {"d": string.digits, "a": string.ascii_uppercase, "_": " "}
     return "".join(chance.choice(letters.get(each, each)) for each in form)
 
@@ -160,7 +160,7 @@ PIECES = [
 @settings(max_examples=400, deadline=None)
 @given(st.lists(st.sampled_from(PIECES), max_size=6), st.lists(st.integers(0, 200), max_size=6))
 def test_any_mixture_cut_anyhow(parts: list[str], cuts: list[int]) -> None:
-    """Neighbours that were never meant for each other."""
+    """Random rows of pieces, cut at random places, yield the result of the whole."""
     text = "".join(parts)
     whole = SANITIZER.sanitize(text)
     stream, out, last = SANITIZER.stream(), "", 0
@@ -174,7 +174,7 @@ def test_any_mixture_cut_anyhow(parts: list[str], cuts: list[int]) -> None:
 @settings(max_examples=150, deadline=None)
 @given(st.lists(st.sampled_from(PIECES), max_size=4).map("".join))
 def test_there_is_no_memory(text: str) -> None:
-    """Beginning anew outside a hit finds the same as having read all before it."""
+    """`find` from any place outside a hit yields the same further hits."""
     hits = list(PII.find(text, 0, NAMES))
     for place in range(len(text) + 1):
         if not any(hit.anchor < place < hit.end for hit in hits):
@@ -194,7 +194,7 @@ SECONDS = 4.0  # for 200,000 characters; a tenth of it is usual
 
 @pytest.mark.parametrize("unit", HOSTILE)
 def test_hostile_text_takes_no_more_time_than_it_is_long(unit: str) -> None:
-    """Texts that begin finds without end, in CPU time."""
+    """CPU time is linear for texts full of beginnings of finds."""
     text = unit * (200_000 // len(unit))
     assert cpu_seconds(lambda: SANITIZER.sanitize(text), SECONDS) < SECONDS
 
@@ -252,7 +252,7 @@ def test_all_kinds_are_named() -> None:
     ],
 )
 def test_ordinary_numbers_match_no_prefilter(text: str) -> None:
-    """A chat is full of them."""
+    """Times, prices, versions and dates of ordinary chat match no prefilter."""
     assert not build_prefilter((PII.prefilters,))(f"It was {text} and all that")
 
 
@@ -272,7 +272,7 @@ def test_ordinary_numbers_match_no_prefilter(text: str) -> None:
     ],
 )
 def test_what_only_begins_as_a_date_is_none(text: str, kind: str) -> None:
-    """It opens its prefilter and is found, however many words stand before."""
+    """A date after ordinary words matches the prefilter and is found, whatever stands before."""
     whole = f"{text} and more"
     active = build_prefilter((PII.prefilters,))(whole)
     assert [hit.kind for hit in PII.find(whole, 0, active.get(0, ()))] == [f"pii.{kind}"]
@@ -280,5 +280,5 @@ def test_what_only_begins_as_a_date_is_none(text: str, kind: str) -> None:
 
 @pytest.mark.parametrize("text", ["passport 2024-05", "passport 1999-1-2", "phone 2024-05-12", "0x" + "Zq" * 19])
 def test_a_date_is_no_number_of_a_document(text: str) -> None:
-    """Nor is every word that begins with 0x a wallet."""
+    """Dates yield no hit; hexadecimal words that begin with 0x are no wallets."""
     assert not list(PII.find(f"{text} and more", 0, NAMES))

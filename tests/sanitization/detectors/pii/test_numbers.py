@@ -143,7 +143,7 @@ def test_iban_lengths() -> None:
 
 
 def test_dates_within_numbers() -> None:
-    """Months have their days."""
+    """A day that the month does not have is refused."""
     assert national.day_and_month("29", "02")
     assert not national.day_and_month("30", "02")
     assert not national.day_and_month("31", "04")

@@ -49,12 +49,12 @@ UNSLASHED = ("x={}\n", "?q={}&a=1", "https://example.org/?x%3D{}", 'escaped: "\\
 
 
 def sanitized(text: str) -> str:
-    """The text without its secrets."""
+    """Return the sanitized text."""
     return Sanitizer(POLICY).sanitize(text).text
 
 
 def found(text: str) -> list[tuple[str, str]]:
-    """Kinds and secrets, in order."""
+    """Return the kinds and the secrets found, in order."""
     return [(hit.kind, text[hit.start : hit.end]) for hit in DETECTOR.find(text)]
 
 
@@ -91,7 +91,7 @@ def test_the_prefilters_match_what_is_found(kind: str) -> None:
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_stream_shows_nothing_of_a_secret(kind: str) -> None:
-    """Letter by letter, and cut anywhere: the same as the whole, and no eight characters of what is hidden."""
+    """Any cut yields the result of the whole, and no piece shows eight characters of the secret."""
     text = f"so: {KINDS[kind].example} and on"
     (hit,) = DETECTOR.find(text)
     secret, whole = text[hit.start : hit.end], sanitized(text)
@@ -120,7 +120,7 @@ LINES = [body(64, seed=seed) for seed in range(12)] + [body(20) + "=="]
 
 
 def block(label: str = "RSA PRIVATE", end: str = "\n", lines: list[str] = LINES, fields: str = "") -> str:
-    """A private key, put together when it is asked for."""
+    """Return a private key, assembled at run time."""
     return end.join(
         [f"-----BEGIN {label} " + "KEY-----", *([fields] if fields else []), *lines, f"-----END {label} KEY-----"]
     )
@@ -151,7 +151,7 @@ BLOCKS = {
 @pytest.mark.parametrize("name", BLOCKS)
 @pytest.mark.parametrize("frame", ["{}", "key:\n{}\nand on", 'x = "{}"', "a {} b"])
 def test_private_keys(name: str, frame: str) -> None:
-    """A block goes with its frame, and so does one that is cut off, whole or in a stream."""
+    """A block is removed with its frame, and so is a truncated block, whole or in a stream."""
     text = frame.format(BLOCKS[name])
     assert sanitized(text) == frame.format("[redacted]")
     step = max(1, len(text) // 40)
@@ -162,7 +162,7 @@ def test_private_keys(name: str, frame: str) -> None:
 
 @pytest.mark.parametrize("name", BLOCKS)
 def test_private_keys_that_are_cut_off(name: str) -> None:
-    """However little there is of a key, its lines do not show, in a stream either."""
+    """The lines of a truncated key are removed, whole or in a stream."""
     text = BLOCKS[name]
     for cut in range(110, len(text), 1 + len(text) // 50):
         shown = sanitized(f"see {text[:cut]}")
@@ -195,7 +195,7 @@ JWT = ".".join([join("eyJhbGciOi", "JIUzI1NiIsInR5cCI6IkpXVCJ9"), body(120), bod
 
 @pytest.mark.parametrize("length", [100, 600, 2_000, 4_500])
 def test_long_tokens_do_not_leak_from_a_stream(length: int) -> None:
-    """What is longer than the word that a stream holds back is held all the same."""
+    """A token longer than the held word is held until its end."""
     for text in (
         ".".join([JWT.partition(".")[0], body(length), body(43)]),
         "password=" + body(min(length, 3_500)),
@@ -221,7 +221,7 @@ PHRASE = "quiz ladder orbit maple tunnel cactus violin harbor pepper socket wind
     ["seed phrase: {}", "my mnemonic is {}", "Recovery phrase:\n{}", 'mnemonic = "{}"', "seed words: {}. Thanks!"],
 )
 def test_seed_phrases(frame: str) -> None:
-    """Twelve words beside their name go, at every cut."""
+    """Twelve words beside their name are removed, at every cut."""
     text = frame.format(PHRASE)
     assert sanitized(text) == frame.format("[redacted]")
     for cut in range(1, len(text)):
@@ -263,7 +263,7 @@ def test_any_code_point_may_stand_around(before: str, kind: str, after: str) -> 
 
 
 def test_rules_keep_to_their_bounds() -> None:
-    """No rule outgrows what a stream holds, in front or behind."""
+    """The context and reach of every rule lie within the detector's."""
     for group in GROUPS:
         for rule in getattr(group, "rules", ()):
             assert rule.ahead + 2 < REACH
@@ -281,7 +281,7 @@ def test_shapes() -> None:
 
 
 def test_entropy_and_stand_ins() -> None:
-    """The arithmetic under the rules."""
+    """Bits per character and stand-in detection, by example."""
     assert bits("") == 0
     assert bits("abcd") == 2
     assert is_stand_in("xxxxxxxxxxxx")

@@ -105,7 +105,7 @@ def test_a_disguised_word_becomes_what_it_looks_like(text: str, plain: str) -> N
 
 @pytest.mark.parametrize("text", HONEST)
 def test_honest_letters_stay(text: str) -> None:
-    """Whole, and each word alone in a plain sentence."""
+    """The text as a whole, and each of its words in a plain sentence, is unchanged."""
     sanitized = Sanitizer(POLICY).sanitize(text)
     assert (sanitized.text, sanitized.findings) == (text, ())
 
@@ -117,7 +117,7 @@ def test_every_kind_is_found_in_its_example(kind: Kind) -> None:
 
 
 def test_the_prefilter_matches_every_look_alike_and_at_nothing_else() -> None:
-    """All code points, in groups, so that it takes no time."""
+    """All code points, tested in groups for speed."""
     active = build_prefilter((Homoglyphs.prefilters,))
     assert all(active(f"a {letter}") for letter in LOOKS)
     others = [chr(code) for code in range(0x110000) if chr(code) not in LOOKS]
@@ -172,7 +172,7 @@ def test_any_cut_gives_what_the_whole_gives(chunks: list[str], letters: bool) ->
 @given(words.map("".join))
 @settings(max_examples=200, deadline=None)
 def test_the_detector_has_no_memory(text: str) -> None:
-    """Beginning anew outside a hit finds the same."""
+    """`find` from any place outside a hit yields the same further hits."""
     detector = Homoglyphs()
     hits = list(detector.find(text, 0))
     for place in range(len(text) + 1):
@@ -189,7 +189,7 @@ def test_sanitizing_twice_changes_nothing_more(text: str) -> None:
 
 
 def test_what_is_held_back_is_little() -> None:
-    """Words of another script wait for their end, and flow."""
+    """At most the last word is held."""
     stream, held = StreamSanitizer(POLICY), 0
     for letter in "Привет, как дела сегодня? Думаю, что всё хорошо. ΕΛΛΑΔΑ ο καιρός " * 20 + "раураl " * 50:
         stream.feed(letter)

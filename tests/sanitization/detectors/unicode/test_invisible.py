@@ -185,7 +185,7 @@ def test_visible_text_is_never_touched(text: str) -> None:
     )
 )
 def test_sanitizing_twice_changes_nothing_more(text: str) -> None:
-    """Taking something out never makes something else honest or hidden."""
+    """Removing a character makes no other character legitimate or hidden."""
     once = Sanitizer().sanitize(text).text
     assert Sanitizer().sanitize(once).text == once
 
@@ -296,7 +296,7 @@ def test_any_cut_gives_what_the_whole_gives(chunks: list[str], letters: bool) ->
 @settings(max_examples=300, deadline=None)
 @example("\u2764\ufe0f" + "\u200f" * 64 + "\u05d0")
 def test_the_detector_has_no_memory(text: str) -> None:
-    """Beginning anew outside a hit finds the same."""
+    """`find` from any place outside a hit yields the same further hits."""
     detector = Invisible()
     hits = list(detector.find(text, 0))
     for place in range(len(text) + 1):
@@ -310,7 +310,7 @@ def test_the_detector_has_no_memory(text: str) -> None:
      "\u2068Anna\u2069 and " * 40, "e\u0301" * 60],
 )  # fmt: skip
 def test_what_is_held_back_is_little(text: str) -> None:
-    """Legitimate text flows."""
+    """At most a few characters of legitimate text are held."""
     stream, held = StreamSanitizer(POLICY), 0
     for letter in text:
         stream.feed(letter)
