@@ -5,7 +5,7 @@ recognisers made of patterns work as well.
 """
 
 import re
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from typing import Any, Final
 
 from sanitization.findings import Category, Hit
@@ -59,12 +59,13 @@ class Presidio:
         threshold: float = THRESHOLD,
         prefilter: Prefilter | None = None,
     ) -> None:
-        compiled = _compiler()
+        import regex  # Presidio's expressions are written for it; it is a dependency of Presidio
+
         chosen = list(_predefined(languages)) if recognizers is None else list(recognizers)
         self.prefilters: tuple[NamedPrefilter, ...] = (("presidio", prefilter),) if prefilter else ()
         self._threshold = threshold
         self._rules = [
-            _Rule(each, pattern, compiled(pattern.regex, each.global_regex_flags))
+            _Rule(each, pattern, regex.compile(pattern.regex, each.global_regex_flags))
             for each in chosen
             for pattern in each.patterns
         ]
@@ -102,13 +103,6 @@ class Presidio:
                     return Hit(place, match.end(), rule.kind, score, REPLACEMENT, place)
             position = place + 1
         return None
-
-
-def _compiler() -> Callable[[str, int], re.Pattern[str]]:
-    """Return `regex.compile`: Presidio's expressions are written for the `regex` module, a dependency of Presidio."""
-    import regex
-
-    return regex.compile  # type: ignore[no-any-return]
 
 
 def _predefined(languages: Collection[str]) -> Iterator[Any]:

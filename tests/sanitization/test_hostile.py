@@ -41,7 +41,7 @@ def test_no_markup_takes_long(name: str) -> None:
 
 @pytest.mark.parametrize("name", TEXTS)
 @pytest.mark.parametrize("size", [1, 7, 130])
-def test_a_stream_of_it_is_the_whole(name: str, size: int) -> None:
+def test_a_hostile_stream_yields_the_result_of_the_whole(name: str, size: int) -> None:
     """In pieces of any size, with a bounded part held back."""
     text = TEXTS[name][: 1_500 if size == 1 else 6_000]
     whole = Sanitizer(REMOVE).sanitize(text)
@@ -57,7 +57,7 @@ def test_a_stream_of_it_is_the_whole(name: str, size: int) -> None:
 @pytest.mark.parametrize("direction", Direction)
 @given(parts=st.lists(st.sampled_from(PARTS), max_size=30), sizes=st.lists(st.integers(1, 9), min_size=1, max_size=9))
 @settings(max_examples=60, deadline=None)
-def test_any_mixture_in_any_pieces_is_the_whole(
+def test_any_cut_of_any_mixture_yields_the_whole(
     parts: list[str], sizes: list[int], policy: Policy, direction: Direction
 ) -> None:
     """Random rows of beginnings of finds, cut at random places."""

@@ -8,7 +8,7 @@ from tests.sanitization.samples import SECRETS
 LINE = "\x1b[32mok\x1b[0m a line of a log, as programs write them\n"
 
 
-def test_memory_does_not_grow_with_what_was_taken_out() -> None:
+def test_memory_does_not_grow_with_removed_text() -> None:
     """Beyond the listed finds, the edits are dropped."""
     stream = StreamSanitizer(evolve(STANDARD, max_findings=10))
     for _ in range(6_000):
@@ -18,7 +18,7 @@ def test_memory_does_not_grow_with_what_was_taken_out() -> None:
     assert max(kept) < 3_000  # 64 KiB of such lines, and a few
 
 
-def test_what_is_listed_stands_where_it_stood() -> None:
+def test_listed_findings_keep_their_original_places() -> None:
     """The first finds have their original places, including a secret that is broken up behind the last of them."""
     secret = SECRETS["secret.github.token"]
     broken = "\u200b".join(secret)

@@ -41,7 +41,7 @@ LOOK_ALIKES = [
 
 
 @pytest.mark.parametrize("text", LOOK_ALIKES)
-def test_what_only_looks_like_markup_stays(text: str) -> None:
+def test_text_that_looks_like_markup_is_unchanged(text: str) -> None:
     """The text is unchanged in every direction, without findings."""
     for sanitizer in SANITIZERS:
         sanitized = sanitizer.sanitize(text)

@@ -44,6 +44,6 @@ def test_a_number_is_found_whatever_stands_beside_it(before: str, number: str, a
 
 
 @pytest.mark.parametrize("text", NO_FINDS)
-def test_what_only_looks_like_a_personal_number_is_no_find(text: str) -> None:
+def test_look_alikes_of_personal_numbers_are_no_finds(text: str) -> None:
     """The beginning of addresses, digits without a name, a wrong check digit, a price."""
     assert SANITIZER.sanitize(text).findings == ()

@@ -304,7 +304,7 @@ SAMPLES = [marked(line) for line in FINDS]
 
 
 @pytest.mark.parametrize(("kind", "text", "spans"), SAMPLES, ids=lambda value: str(value)[:40])
-def test_it_is_found_exactly(kind: str, text: str, spans: list[tuple[int, int]]) -> None:
+def test_personal_data_is_found_with_exact_ends(kind: str, text: str, spans: list[tuple[int, int]]) -> None:
     """The marked span is found with its kind and exact ends, and nothing else."""
     findings = SANITIZER.sanitize(text).findings
     assert [(each.kind, each.start, each.end) for each in findings] == [(f"pii.{kind}", *span) for span in spans]

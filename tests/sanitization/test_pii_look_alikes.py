@@ -254,7 +254,7 @@ swift codes are fun
 
 
 @pytest.mark.parametrize("text", LOOK_ALIKES)
-def test_it_stays(text: str) -> None:
+def test_look_alikes_of_personal_data_are_unchanged(text: str) -> None:
     """Alone and in a sentence, nothing is found."""
     for whole in (text, f"I read: {text} and went on"):
         sanitized = SANITIZER.sanitize(whole)

@@ -103,7 +103,7 @@ def test_a_part_of_a_find_blocks_as_the_whole_does() -> None:
 
 
 def test_finds_that_overlap_go_out_in_one_piece() -> None:
-    """Overlapping finds are held until all of them are settled."""
+    """Pieces of any size yield the result of the whole: no overlapping find is cut."""
     more = [marks("d", "d.d"), marks("x", "x"), marks("l", "q.{0,9}z|d")]
     text = "qdxz dad q dqd--z" + " " * 60
     whole = Sanitizer(PII, extra=more).sanitize(text).text
@@ -269,7 +269,7 @@ def test_hits_of_one_detector_that_overlap_are_not_both_replaced() -> None:
 
 @pytest.mark.parametrize("settled", [-5, 0, 10_000])
 def test_a_settled_place_outside_the_text_harms_nothing(settled: int) -> None:
-    """A settled place outside the text is clipped."""
+    """A settled place outside the text changes no result."""
 
     class Wrong(Breaks):
         def settled(self, text: str, start: int, active: Collection[str]) -> int:
@@ -345,7 +345,7 @@ def test_findings_keep_their_places_through_every_disguise() -> None:
 
 
 def test_the_listed_findings_are_bounded_and_unread_text_is_marked() -> None:
-    """The list has at most `max_findings`, and failures are added to it."""
+    """At most `max_findings` finds are listed and all are counted, even if a detector fails."""
     policy = evolve(PII, max_findings=3, failing=Failing.MARK)
     stream = StreamSanitizer(policy, extra=[Breaks("settled")])
     out = stream.feed("x " * 10) + stream.feed("! x") + stream.flush()
@@ -376,7 +376,7 @@ def test_a_long_candidate_is_not_read_again_with_every_piece() -> None:
     assert max(b - a for a, b in pairwise(seen) if b < PATIENT) == 1
 
 
-def test_what_is_held_is_bounded_by_the_reach() -> None:
+def test_the_held_text_is_bounded_by_the_reach() -> None:
     """A detector that never settles anything is forced to release text."""
 
     class Never(Breaks):

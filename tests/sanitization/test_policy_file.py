@@ -145,7 +145,7 @@ REFUSED = {
 
 
 @pytest.mark.parametrize("text", REFUSED, ids=lambda text: text[:40])
-def test_what_cannot_be_followed_is_refused(text: str) -> None:
+def test_an_invalid_policy_is_refused(text: str) -> None:
     """The error is one sentence with the key and the allowed values."""
     with pytest.raises(PolicyError) as refused:
         policy_from_toml(text)

@@ -117,7 +117,7 @@ def test_prefilters_are_no_narrower_than_rules(detector: Detector, text: str) ->
 @pytest.mark.slow
 @given(texts)
 @settings(max_examples=150, deadline=None)
-def test_what_stands_before_the_first_blank_matches_the_prefilter(text: str) -> None:
+def test_the_part_before_the_first_blank_matches_the_prefilter(text: str) -> None:
     """For finds with blanks; otherwise a stream would pass on their beginning. (Disguises hold back no words.)"""
     for detector in CONTENT:
         active = build_prefilter((detector.prefilters,))

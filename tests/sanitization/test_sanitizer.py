@@ -91,7 +91,7 @@ def test_edits_map_out_of_a_longer_replacement() -> None:
 
 
 def test_public_names() -> None:
-    """`__init__` exports exactly the documented names."""
+    """`sanitization` exports exactly these names."""
     names = {name for name in vars(sanitization) if name[0].isupper() or name == "summary"}
     assert names == {
         *("Action", "Category", "Detector", "Direction", "Failing", "Failure", "Finding", "Prefilter", "Hit", "Kind"),

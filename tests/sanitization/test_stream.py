@@ -213,7 +213,7 @@ IN_TWO = {
 @pytest.mark.parametrize("policy", [REMOVE, FLAG], ids=["remove", "flag"])
 @pytest.mark.parametrize("direction", Direction)
 @pytest.mark.parametrize("case", IN_TWO)
-def test_what_is_still_to_come_decides_nothing_that_is_out(case: str, direction: Direction, policy: Policy) -> None:
+def test_following_text_changes_nothing_released(case: str, direction: Direction, policy: Policy) -> None:
     """Cut at the settled place and at every other place; with a pause after each piece as well."""
     text = "".join(IN_TWO[case])
     sanitizer = Sanitizer(policy, direction)
@@ -230,7 +230,7 @@ def test_what_is_still_to_come_decides_nothing_that_is_out(case: str, direction:
         assert stream.findings == whole.findings
 
 
-def test_what_a_pause_showed_is_not_shown_again() -> None:
+def test_text_shown_by_a_pause_is_not_repeated() -> None:
     """Text shown by a pause is not repeated, even if it is released in parts."""
     stream, text = StreamSanitizer(), "".join(map(chr, range(0x4E00, 0x4E60)))
     out = stream.feed(text[:FOREIGN_MAX]) + stream.pause()
@@ -290,7 +290,7 @@ def test_no_pause_shows_eight_characters_of_a_secret(kind: str) -> None:
         assert len(out) <= len(f"{before}[redacted] now") + 7
 
 
-def test_a_pause_brings_out_what_had_been_left_for_later() -> None:
+def test_a_pause_reads_text_whose_scan_was_postponed() -> None:
     """A long candidate is not read again with every piece; a pause reads it."""
     stream = StreamSanitizer(everywhere({Category.PII: Action.REMOVE}), extra=[SPELL])
     out = stream.feed(f"so abra {'a b ' * 60}") + stream.feed("stop! and ")

@@ -99,8 +99,7 @@ def tails() -> tuple[frozenset[str], int]:
     return found, max(map(len, found))
 
 
-# --- the prefilters
-# ----------------------------------------------------------------------------------------------------
+# --- the prefilters -------------------------------------------------------------------------------------------
 
 TOKEN_RUNS: Final = tuple(each.how for each in encodings.TOKENS)
 TAIL: Final = "tail"
@@ -132,23 +131,18 @@ def prefilter_of(name: str) -> Prefilter:
         return BY_NAME[name].prefilter
     if name in FOREIGN:
         return FOREIGN[name].prefilter
-    match name:
-        case "leet":
-            return Prefilter(pattern=_leet(), ignore_case=True)
-        case "disguise":
-            return _disguise_prefilter()
-        case "run":
-            return encodings.RUN_PREFILTER
-        case "escape":
-            return encodings.ESCAPE_PREFILTER
-        case "turned":
-            return Prefilter(literals=encodings.REVERSED, ignore_case=True)
-        case "rotated":
-            return Prefilter(literals=encodings.ROT13, ignore_case=True)
-        case "likely":
-            return telling_prefilter()
-        case _:
-            return encodings.TOKENS[TOKEN_RUNS.index(name)].prefilter
+    if name in TOKEN_RUNS:
+        return encodings.TOKENS[TOKEN_RUNS.index(name)].prefilter
+    others: dict[str, Callable[[], Prefilter]] = {
+        "leet": lambda: Prefilter(pattern=_leet(), ignore_case=True),
+        "disguise": _disguise_prefilter,
+        "run": lambda: encodings.RUN_PREFILTER,
+        "escape": lambda: encodings.ESCAPE_PREFILTER,
+        "turned": lambda: Prefilter(literals=encodings.REVERSED, ignore_case=True),
+        "rotated": lambda: Prefilter(literals=encodings.ROT13, ignore_case=True),
+        LIKELY: telling_prefilter,
+    }
+    return others[name]()
 
 
 @cache

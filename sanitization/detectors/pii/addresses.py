@@ -286,15 +286,8 @@ _HARDWARE: Final = (
     r"[0-9A-Fa-f]{2}-[0-9A-Fa-f]{2}-[0-9A-Fa-f]{2}-[0-9A-Fa-f]{2}-|[0-9A-Fa-f]{4}\.[0-9A-Fa-f]{4}\.[0-9A-Fa-f]{4}"
 )
 HARDWARE: Final = PiiPart((("hardware", Prefilter(pattern=_HARDWARE)),), first_hardware)
-WALLETS: Final = PiiPart(
-    (
-        (
-            "wallet",
-            Prefilter(
-                pattern=r"(?:^|[^A-Za-z0-9])(?:[123DLMTXmn][1-9A-HJ-NP-Za-km-z]{25}"
-                r"|(?:bc1|tb1|ltc1|BC1|TB1|LTC1)[0-9A-Za-z]{25}|0x[0-9A-Fa-f]{40})"
-            ),
-        ),
-    ),
-    first_wallet,
+_WALLETS: Final = (
+    r"(?:^|[^A-Za-z0-9])(?:[123DLMTXmn][1-9A-HJ-NP-Za-km-z]{25}|(?:bc1|tb1|ltc1|BC1|TB1|LTC1)[0-9A-Za-z]{25}"
+    r"|0x[0-9A-Fa-f]{40})"
 )
+WALLETS: Final = PiiPart((("wallet", Prefilter(pattern=_WALLETS)),), first_wallet)

@@ -100,15 +100,11 @@ def example(source: str, seed: str) -> str:
         if match is None or match["text"] is not None:
             made += match["text"] if match else ""
         else:
-            letters = _letters(_CLASSES[match["name"]])
-            made += "".join(chance.choices(letters, k=int(match["least"])))
+            # The characters of the class, a dash between two read as a range.
+            span = _CLASSES[match["name"]]
+            spelled = re.sub(r"(\w)-(\w)", lambda m: "".join(map(chr, range(ord(m[1]), ord(m[2]) + 1))), span)
+            made += "".join(chance.choices("".join(dict.fromkeys(spelled)), k=int(match["least"])))
     return made
-
-
-def _letters(span: str) -> str:
-    """Return the characters of a class, dashes between two read as ranges."""
-    spelled = re.sub(r"(\w)-(\w)", lambda m: "".join(map(chr, range(ord(m[1]), ord(m[2]) + 1))), span)
-    return "".join(dict.fromkeys(spelled))
 
 
 REPLACEMENT: Final = "[redacted]"

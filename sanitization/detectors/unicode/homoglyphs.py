@@ -246,7 +246,7 @@ def _is_dressed(text: str, begin: int, end: int, latin: int) -> bool:
 
 def _is_half_dressed(word: str, scripts: set[str], letters: int) -> bool:
     """Return whether only some letters of a word are in another form."""
-    runs = _runs(word)
+    runs = [(is_foreign, "".join(run)) for is_foreign, run in groupby(word, LOOKS.__contains__)]
     if scripts == {"wide"}:
         return letters >= _SHORT
     if scripts <= {"small", "small_phonetic"}:
@@ -269,11 +269,6 @@ def _is_alone(text: str, begin: int, end: int, shape: str, script: str) -> bool:
     if not _DOMAIN.match(text, end) and not _HARDLY.search(text, begin, end):
         return False
     return not _is_near(script, text, begin, end)
-
-
-def _runs(word: str) -> list[tuple[bool, str]]:
-    """Cut the word where look-alikes begin and end."""
-    return [(is_foreign, "".join(run)) for is_foreign, run in groupby(word, LOOKS.__contains__)]
 
 
 def _is_near(script: str, text: str, begin: int, end: int) -> bool:

@@ -63,7 +63,7 @@ def honest(text: str, index: int, end: int) -> int:
     """Return how many hidden characters, from the one at `index` on, are legitimate; `end` is that of the run."""
     here, before, after = text[index], text[index - 1 : index], text[index + 1 : index + 2]
     if here in _TAGS:
-        return _flag(text, index, end) if before == _FLAG else 0
+        return next((len(flag) for flag in _FLAGS if before == _FLAG and text.startswith(flag, index, end)), 0)
     if here in _SELECTORS:
         return int(_selects(before, here) and (after not in _SELECTORS or here in "\ufe0e\ufe0f"))
     if here == "\u200d" or here == "\u200c":
@@ -79,10 +79,6 @@ def honest(text: str, index: int, end: int) -> int:
     if here == "\u200b":
         return int(_divides(text, index))
     return int(_serves(here, before, after))
-
-
-def _flag(text: str, index: int, end: int) -> int:
-    return next((len(flag) for flag in _FLAGS if text.startswith(flag, index, end)), 0)
 
 
 def _selects(before: str, selector: str) -> bool:

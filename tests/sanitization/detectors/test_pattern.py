@@ -48,7 +48,7 @@ def even(text: str) -> bool:
         (Pattern("n", Category.PII, "pii.n", re.compile("end$")), "end or end", "end or [redacted]"),
     ],
 )  # fmt: skip
-def test_what_matches_is_found(pattern: Pattern, text: str, clean: str) -> None:
+def test_matches_within_the_reach_are_found(pattern: Pattern, text: str, clean: str) -> None:
     """The match or its value, where the check lets it, within the reach."""
     assert Sanitizer(REMOVE, extra=[pattern]).sanitize(text).text == clean
 
@@ -99,7 +99,7 @@ def test_with_a_prefilter_a_stream_flows() -> None:
         Prefilter(ranges=((69, 69),)),
     ],
 )
-def test_what_stands_before_the_word_that_matches_the_prefilter_comes_out(prefilter: Prefilter) -> None:
+def test_text_before_the_word_that_matches_the_prefilter_is_returned(prefilter: Prefilter) -> None:
     """From the matching word on, `reach` characters are held back."""
     detector = Pattern("badges", Category.PII, "pii.badge", r"\(?EMP-[0-9]{6}", prefilter=prefilter, reach=30)
     stream = StreamSanitizer(everywhere({Category.PII: Action.REMOVE}), extra=[detector])

@@ -119,7 +119,7 @@ SSN = join("856-45", "-6789")
     ],
 )
 @pytest.mark.usefixtures("package")
-def test_what_a_recogniser_finds_is_found(text: str, found: list[tuple[str, str, float]]) -> None:
+def test_finds_of_recognisers_are_reported(text: str, found: list[tuple[str, str, float]]) -> None:
     """By pattern, validation and invalidation, with Presidio's score."""
     hits = [(hit.kind, text[hit.start : hit.end], hit.score) for hit in Presidio().find(text)]
     assert hits == found

@@ -135,7 +135,7 @@ def test_training_again_gives_the_same_weights() -> None:
     [("disregad", "disregard"), ("instrctions", "instructions"), ("ignoer", "ignore"), ("yuor", "your"), ("pasword", "password"),
      ("preview", "preview"), ("forest", "forest"), ("passport", "passport"), ("table", "table"), ("maill", "maill")],
 )  # fmt: skip
-def test_slips_of_the_keyboard_are_put_right(slip: str, right: str) -> None:
+def test_typing_errors_are_corrected(slip: str, right: str) -> None:
     """One typing error in a word of orders is corrected; known words stay."""
     assert spelt(slip) == right
     assert respelt(f"My {slip}.") == (None if slip == right else f"My {right}.")

@@ -57,7 +57,7 @@ def test_a_hidden_order_is_reported_as_one_and_as_hidden(write: Callable[[str], 
 
 
 @pytest.mark.parametrize("write", WRITINGS)
-def test_where_both_are_taken_out_both_are_reported_with_their_places(write: Callable[[str], str]) -> None:
+def test_if_both_categories_are_removed_both_are_reported(write: Callable[[str], str]) -> None:
     """The stage for hidden characters removes them; both categories report the run."""
     hidden = write(ORDER)
     sanitized = Sanitizer(REMOVE).sanitize(f"Look{hidden} here")
@@ -79,13 +79,13 @@ def test_where_both_are_taken_out_both_are_reported_with_their_places(write: Cal
     ],
     ids=["without a rule", "flagged", "let pass"],
 )
-def test_where_hidden_characters_stay_a_hidden_order_goes(write: Callable[[str], str], policy: Policy) -> None:
+def test_a_hidden_order_is_removed_if_hidden_characters_stay(write: Callable[[str], str], policy: Policy) -> None:
     """The hidden order is replaced by the replacement of orders."""
     assert Sanitizer(policy).sanitize(f"Look{write(ORDER)} here").text == "Look[instruction removed] here"
 
 
 @pytest.mark.parametrize("direction", [Direction.INBOUND, Direction.TOOL])
-def test_a_hidden_order_is_blocked_where_orders_are(direction: Direction) -> None:
+def test_a_hidden_order_is_blocked_if_orders_are(direction: Direction) -> None:
     """The whole text is withheld."""
     sanitized = Sanitizer(everywhere({**dict.fromkeys(Category, Action.BLOCK)}), direction).sanitize(f"a{tags(ORDER)}b")
     assert (sanitized.text, sanitized.blocked) == ("", True)
@@ -110,7 +110,7 @@ def test_a_hidden_text_that_is_no_order_is_hidden_only(write: Callable[[str], st
     ],
     ids=["flags", "emoji forms", "families", "ideographs"],
 )
-def test_honest_hidden_characters_stay(text: str) -> None:
+def test_legitimate_hidden_characters_are_unchanged(text: str) -> None:
     """Flags, emoji and variants, repeated many times."""
     sanitized = Sanitizer(REMOVE).sanitize(text)
     assert (sanitized.text, sanitized.findings) == (text, ())

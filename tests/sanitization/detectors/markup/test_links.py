@@ -89,7 +89,7 @@ ACTING = [
 
 
 @pytest.mark.parametrize(("text", "kind", "clean"), ACTING)
-def test_what_acts_goes_and_its_words_stay(text: str, kind: str, clean: str) -> None:
+def test_active_links_lose_their_address_and_keep_their_words(text: str, kind: str, clean: str) -> None:
     """The address is removed, the label stays; the finding names the problem."""
     assert sanitized(text) == clean
     assert {finding.kind for finding in Sanitizer(ONLY).sanitize(text).findings} == {kind}
@@ -128,7 +128,7 @@ HARMLESS = [
 
 
 @pytest.mark.parametrize("text", HARMLESS)
-def test_what_does_not_act_stays(text: str) -> None:
+def test_inactive_text_is_unchanged(text: str) -> None:
     """Ordinary links, own images, code and text about markup pass byte for byte."""
     done = Sanitizer(ONLY).sanitize(text)
     assert (done.text, done.findings) == (text, ())
@@ -254,7 +254,7 @@ def test_a_stream_shows_no_address_at_any_cut(text: str) -> None:
         assert stream.feed(text[:cut]) + stream.feed(text[cut:]) + stream.flush() == whole
 
 
-def test_little_is_held_back() -> None:
+def test_only_an_open_bracket_is_held() -> None:
     """An open bracket is held until its end, not until the end of the text."""
     stream = StreamSanitizer(ONLY)
     given = out = 0
@@ -292,7 +292,7 @@ def test_hostile_text_takes_linear_time(unit: str) -> None:
         "<img src=x onerror=alert(1)>", f"https://else.example/{TALK}", "![r][s]", "<script>fetch('x')</script>",
     ],
 )  # fmt: skip
-def test_what_is_left_makes_no_new_link(text: str, gone: str) -> None:
+def test_the_output_contains_no_new_link(text: str, gone: str) -> None:
     """The output contains no further find."""
     once = sanitized(text.replace("{}", gone))
     assert sanitized(once) == once

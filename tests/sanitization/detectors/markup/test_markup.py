@@ -128,7 +128,7 @@ def test_only_the_policys_classes_stay() -> None:
     assert sanitizer.sanitize_html('<p class="k">x</p>').text == "<p>x</p>"
 
 
-def test_what_an_answer_needs_stays() -> None:
+def test_markup_of_answers_is_unchanged() -> None:
     """Paragraphs, lists, code, tables with alignment, quotes and rules pass as they are."""
     html = (
         '<h1>T</h1><p>a <em>b</em> <strong>c</strong> <code>d</code><br></p><ol start="3"><li>x</li></ol><hr>'
@@ -173,7 +173,7 @@ PARTS = [
 
 
 @given(st.lists(st.sampled_from(PARTS), max_size=25))
-def test_whatever_comes_in_what_comes_out_is_inert_and_stable(parts: list[str]) -> None:
+def test_the_output_is_inert_and_stable(parts: list[str]) -> None:
     """Broken markup becomes safe markup; cleaning it again changes nothing."""
     once = Sanitizer().sanitize_html("".join(parts)).text
     assert_inert(once)
@@ -234,7 +234,7 @@ LOOK_ALIKES = [
 
 
 @pytest.mark.parametrize("text", LOOK_ALIKES)
-def test_what_only_looks_like_markup_is_shown(text: str) -> None:
+def test_text_that_looks_like_markup_is_shown(text: str) -> None:
     """The text is shown as written, with no findings."""
     done = Sanitizer().sanitize_html(text)
     assert "<" not in done.text
@@ -264,7 +264,7 @@ TANGLED = [
 
 
 @pytest.mark.parametrize(("html", "clean"), TANGLED)
-def test_tangles_are_put_in_order(html: str, clean: str) -> None:
+def test_malformed_nesting_is_repaired(html: str, clean: str) -> None:
     """Unclosed elements are closed, misplaced ones moved, and the text stays."""
     assert Sanitizer().sanitize_html(html).text == clean
 

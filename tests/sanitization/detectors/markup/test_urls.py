@@ -113,7 +113,7 @@ QUIET = [
 
 
 @pytest.mark.parametrize("address", CARRYING)
-def test_words_in_disguise_are_seen(address: str) -> None:
+def test_encoded_words_in_addresses_are_recognised(address: str) -> None:
     """Base64, hex, sentences and loot; in queries, fragments, paths and names of hosts."""
     assert carries(address)
     assert Addresses().link(address) == "markup.link.exfiltration"

@@ -211,7 +211,7 @@ def test_any_text_passes(text: str) -> None:
     "text",
     ["912803456 people", "  130 692 544 of them", "A12803456 ", "KA53ME3456. Yes", "A3456781\n", "A12803456.\nYes"],
 )
-def test_what_a_text_begins_with_is_held_until_it_says_more(text: str) -> None:
+def test_a_number_at_the_start_of_a_text_is_held(text: str) -> None:
     """A number that is the whole text scores higher, which is unknown before its end."""
     whole = SANITIZER.sanitize(text)
     assert bool(whole.findings) == (len(text.split()) == 1)
@@ -271,8 +271,8 @@ def test_ordinary_numbers_match_no_prefilter(text: str) -> None:
         ("the part number of my phone, 1-2345-678", "phone"),
     ],
 )
-def test_what_only_begins_as_a_date_is_none(text: str, kind: str) -> None:
-    """A date after ordinary words matches the prefilter and is found, whatever stands before."""
+def test_a_number_that_begins_like_a_date_is_found(text: str, kind: str) -> None:
+    """A number that begins like a date matches the prefilter and is found as its own kind."""
     whole = f"{text} and more"
     active = build_prefilter((PII.prefilters,))(whole)
     assert [hit.kind for hit in PII.find(whole, 0, active.get(0, ()))] == [f"pii.{kind}"]
@@ -280,5 +280,5 @@ def test_what_only_begins_as_a_date_is_none(text: str, kind: str) -> None:
 
 @pytest.mark.parametrize("text", ["passport 2024-05", "passport 1999-1-2", "phone 2024-05-12", "0x" + "Zq" * 19])
 def test_a_date_is_no_number_of_a_document(text: str) -> None:
-    """Dates yield no hit; hexadecimal words that begin with 0x are no wallets."""
+    """Dates after a document's name, and words that begin with 0x, yield no hit."""
     assert not list(PII.find(f"{text} and more", 0, NAMES))

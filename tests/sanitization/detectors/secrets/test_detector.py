@@ -171,7 +171,7 @@ def test_private_keys_that_are_cut_off(name: str) -> None:
         assert not any(line[at : at + 8] in shown for line in LINES for at in range(0, len(line) - 8, 4)), cut
 
 
-def test_what_follows_a_private_key_stays() -> None:
+def test_text_after_a_private_key_is_unchanged() -> None:
     """Of a block without its end, the lines that are there; prose about keys is left alone."""
     cut = PRIVATE_KEY[: PRIVATE_KEY.index("-----END")]
     assert sanitized(f"a {cut}\nThat was all.") == "a [redacted]\n\nThat was all."

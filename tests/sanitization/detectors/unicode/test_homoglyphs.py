@@ -104,7 +104,7 @@ def test_a_disguised_word_becomes_what_it_looks_like(text: str, plain: str) -> N
 
 
 @pytest.mark.parametrize("text", HONEST)
-def test_honest_letters_stay(text: str) -> None:
+def test_legitimate_letters_are_unchanged(text: str) -> None:
     """The text as a whole, and each of its words in a plain sentence, is unchanged."""
     sanitized = Sanitizer(POLICY).sanitize(text)
     assert (sanitized.text, sanitized.findings) == (text, ())
@@ -188,7 +188,7 @@ def test_sanitizing_twice_changes_nothing_more(text: str) -> None:
     assert len(again.findings) <= len(once.findings)
 
 
-def test_what_is_held_back_is_little() -> None:
+def test_little_text_is_held() -> None:
     """At most the last word is held."""
     stream, held = StreamSanitizer(POLICY), 0
     for letter in "Привет, как дела сегодня? Думаю, что всё хорошо. ΕΛΛΑΔΑ ο καιρός " * 20 + "раураl " * 50:

@@ -156,7 +156,7 @@ def test_hidden_characters_are_taken_out(text: str, clean: str, kinds: list[str]
 
 
 @pytest.mark.parametrize("text", HONEST)
-def test_honest_characters_stay(text: str) -> None:
+def test_legitimate_invisibles_are_unchanged(text: str) -> None:
     """Emoji, flags, joined scripts, ideographic variants and right-to-left names come back untouched."""
     sanitized = Sanitizer().sanitize(text)
     assert (sanitized.text, sanitized.findings) == (text, ())
@@ -309,7 +309,7 @@ def test_the_detector_has_no_memory(text: str) -> None:
     ["\u05d0\u200f " * 60, "\u0645\u06cc\u200c\u062e" * 60, "\U0001f469\u200d\U0001f4bb\u2764\ufe0f" * 60, "syl\xadla\xadble " * 60,
      "\u2068Anna\u2069 and " * 40, "e\u0301" * 60],
 )  # fmt: skip
-def test_what_is_held_back_is_little(text: str) -> None:
+def test_little_text_is_held(text: str) -> None:
     """At most a few characters of legitimate text are held."""
     stream, held = StreamSanitizer(POLICY), 0
     for letter in text:
