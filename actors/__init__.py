@@ -97,9 +97,9 @@ from .supervisor import Supervisor as Supervisor
 from .system import ActorSystem as ActorSystem
 from .system import Interceptor as Interceptor
 from .system import open_system as open_system
+from .tree import TreeChange as TreeChange
 from .tree import TreeNode as TreeNode
-from .tree_stream import TreeChange as TreeChange
-from .tree_stream import TreeStream as TreeStream
+from .tree import TreeStream as TreeStream
 from .watch import Notice as Notice
 from .watch import Restarted as Restarted
 from .watch import Terminated as Terminated

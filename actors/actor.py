@@ -111,19 +111,16 @@ class ActorTimer:
 class Context:
     """The runtime's interface for one incarnation of an actor. Do not use it after its end, nor from other actors."""
 
-    __slots__ = ("_cell", "incarnation", "ref")
+    __slots__ = ("_cell", "incarnation", "path", "ref")
 
     def __init__(self, cell: Cell) -> None:
         self._cell = cell
         self.ref: ActorRef = cell.ref
         """The actor's own reference, to hand to others."""
+        self.path: str = cell.path
+        """The names from the root to here, as in `/system/chat/outbox`."""
         self.incarnation: int = cell.incarnations
         """1 for the first, one more after each restart."""
-
-    @property
-    def path(self) -> str:
-        """The names from the root to here, as in `/system/chat/outbox`."""
-        return self._cell.path
 
     @property
     def system(self) -> ActorSystem:

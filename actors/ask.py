@@ -20,13 +20,13 @@ from weakref import ref
 import trio
 
 from .errors import ActorError, AskTimeout, NotAnAsk, Unanswered, WrongLoop
-from .handle import Handle
 
 if TYPE_CHECKING:
     from .cell import Cell
     from .timers import Expiring
 
 T = TypeVar("T")
+H = TypeVar("H", bound="Handle")
 
 
 class Ask(Generic[T]):
@@ -87,6 +87,21 @@ def _described(request: object) -> str:
         return f"the class {request.__name__} (ask an instance: `{request.__name__}(...)`)"
     kind = type(request).__name__
     return f"a {kind} (tell it, or declare `class {kind}(Ask[...])` with the type of the answer)"
+
+
+class Handle:
+    """A live object, such as a reference or a call. It is its own copy and its own deep copy.
+
+    So `copy.copy` and `dataclasses.asdict` work on messages that hold one.
+    """
+
+    __slots__ = ()
+
+    def __copy__(self: H) -> H:
+        return self
+
+    def __deepcopy__(self: H, _: object) -> H:
+        return self
 
 
 class Call(Handle):

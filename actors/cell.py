@@ -35,7 +35,6 @@ from .watch import notify_restart, notify_watchers, unwatch_all
 if TYPE_CHECKING:
     from .ask import Call
     from .children import Children
-    from .host import Host
     from .incidents import Incident
     from .stash import RedeliveryQueue
     from .system import ActorSystem
@@ -93,9 +92,12 @@ class Cell:
     start_error: StartFailed | None
     restart_timer: Timer | None
 
-    def __init__(self, system: ActorSystem, host: Host, spec: ChildSpec, *, static: bool = False) -> None:
+    def __init__(
+        self, system: ActorSystem, host: Children | ActorSystem, spec: ChildSpec, *, static: bool = False
+    ) -> None:
         self.system: ActorSystem = system
-        self.host: Host = host
+        self.host: Children | ActorSystem = host
+        """The children of the parent, or the system for the root: decides what follows an incarnation's end."""
         self.spec: ChildSpec = spec
         self.static = static
         self.path: str = f"{host.owner.path if host.owner else ''}/{spec.id}"

@@ -16,7 +16,6 @@ import trio
 
 from . import termination
 from .ask import Ask, StartWait
-from .crash_reports import crash_report
 from .errors import (
     ActorDied,
     AlreadyStarted,
@@ -29,7 +28,7 @@ from .errors import (
 )
 from .events import ActorRestarting
 from .exit_reasons import SHUTDOWN, Crashed, Exit
-from .incidents import record_incident
+from .incidents import crash_report, record_incident
 from .lifecycle import State, StopMode
 from .reaper import KILL_BATCH
 from .ref import ActorRef

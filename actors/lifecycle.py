@@ -69,10 +69,10 @@ TRANSITIONS: Mapping[tuple[State, Step], State] = MappingProxyType(
 
 @define
 class InvalidTransition(LookupError):
-    """The step is invalid in this state: a bug of the runtime, not of its user."""
+    """The step is invalid in this state of a child, a circuit or a job: a bug of this package, not of its user."""
 
-    state: State
-    step: Step
+    state: Enum
+    step: Enum
 
     def __str__(self) -> str:
         return f"{self.step.value} cannot happen while {self.state.value}"

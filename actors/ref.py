@@ -9,11 +9,10 @@ from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 import trio
 
 from . import dead_letters, termination
-from .ask import Ask, Call, StartWait, find_cycle
+from .ask import Ask, Call, Handle, StartWait, find_cycle
 from .channels import ActorChannel
 from .errors import ActorUnavailable, AskCycle, MailboxFull, SelfCall, WrongLoop
 from .exit_reasons import Exit
-from .handle import Handle
 from .lanes import Lane, LaneStatistics, Overflow
 from .lifecycle import State, StopMode
 from .watch import Notice

@@ -41,8 +41,7 @@ from .ref import ActorRef
 from .spec import ChildSpec, Restart, Strategy, check_children
 from .supervisor import Supervisor
 from .timers import Timers
-from .tree import TreeNode, snapshot
-from .tree_stream import TreeStream, change_of
+from .tree import TreeNode, TreeStream, change_of, snapshot
 from .watchdog import watch_loop
 
 YIELD_EVERY = 16

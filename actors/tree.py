@@ -1,10 +1,16 @@
-"""Snapshots of the live tree."""
+"""Snapshots of the live tree, and the tree as a stream: a snapshot, then each change.
+
+A reader that falls behind by more than the stream's capacity gets a new snapshot instead of the changes it missed, so
+memory is bounded and the reader is correct again afterwards.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections import deque
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
+import trio
 from attrs import field, frozen
 
 from .lifecycle import State
@@ -75,3 +81,88 @@ def snapshot(cell: Cell, now: float) -> TreeNode:
             children=() if family is None else tuple([nodes.pop(child) for child in family.by_id.values()]),
         )
     return nodes[cell]
+
+
+@frozen
+class TreeChange:
+    """An actor changed its state at `at_s` on trio's clock. `gone`: it ended for good, and its path is free."""
+
+    path: str
+    type: str
+    state: State
+    incarnation: int
+    at_s: float
+    gone: bool = False
+
+
+class TreeStream:
+    """Iterate over it: first a `TreeNode`, the whole tree; then each `TreeChange` after that.
+
+    If more than `capacity` changes wait, they are dropped and another `TreeNode` comes instead. Only one task may read
+    at a time; a second one gets `trio.BusyResourceError`. Ends when its block or its system does.
+    """
+
+    def __init__(self, snapshot: Callable[[], TreeNode], capacity: int) -> None:
+        self._snapshot = snapshot
+        self._capacity = capacity
+        self._waiting: deque[TreeChange] = deque()
+        self._behind = True
+        self._closed = False
+        self._reader: trio.lowlevel.Task | None = None
+        self._reading = False
+        self.missed: int = 0
+        """Number of changes that were dropped in favour of a snapshot."""
+
+    def __aiter__(self) -> TreeStream:
+        return self
+
+    async def __anext__(self) -> TreeNode | TreeChange:
+        if self._reading:
+            raise trio.BusyResourceError("another task reads these changes")
+        self._reading = True
+        try:
+            await trio.lowlevel.checkpoint()
+            while not (self._behind or self._waiting or self._closed):
+                self._reader = trio.lowlevel.current_task()
+                await trio.lowlevel.wait_task_rescheduled(self._unpark)
+        finally:
+            self._reading = False
+        if self._behind:
+            self._behind = False
+            return self._snapshot()
+        if self._waiting:
+            return self._waiting.popleft()
+        raise StopAsyncIteration
+
+    def add(self, change: TreeChange) -> None:
+        """Queue a change for the reader."""
+        if self._behind:
+            return
+        if len(self._waiting) >= self._capacity:
+            self.missed += len(self._waiting) + 1
+            self._waiting.clear()
+            self._behind = True
+        else:
+            self._waiting.append(change)
+        self._wake()
+
+    def close(self) -> None:
+        """End the stream after the waiting changes."""
+        self._closed = True
+        self._wake()
+
+    def _wake(self) -> None:
+        if self._reader is not None:
+            task, self._reader = self._reader, None
+            trio.lowlevel.reschedule(task)
+
+    def _unpark(self, _: object) -> trio.lowlevel.Abort:
+        self._reader = None
+        return trio.lowlevel.Abort.SUCCEEDED
+
+
+def change_of(cell: Cell) -> TreeChange:
+    """Return the present state of the actor in `cell`."""
+    return TreeChange(
+        cell.path, cell.kind.__name__, cell.state, cell.incarnations, cell.system.timers.now(), cell.buried
+    )

@@ -20,7 +20,7 @@ import traceback
 from collections.abc import Callable
 from contextvars import ContextVar
 from types import FrameType
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import trio
 from attrs import define, evolve
@@ -29,6 +29,7 @@ from .events import SlowHandler, log
 
 if TYPE_CHECKING:
     from .cell import Cell
+    from .system import ActorSystem
 
 SAMPLES = 4
 """Looks at the loop in `slow_handler_s`: every 12.5 ms by default, each some 10 µs."""
@@ -50,27 +51,12 @@ owned_by: ContextVar[Cell | None] = ContextVar("actors.watchdog.owned_by", defau
 """The actor that started a task, directly or not."""
 
 
-class WatchedSystem(Protocol):
-    """A system as the watchdog sees it."""
-
-    slow_handler_s: float
-
-    def cell_at(self, path: str) -> Cell | None:
-        """Return the actor at this path, or None."""
-
-    def redacted(self, text: str) -> str:
-        """Return the redacted text."""
-
-    def emit(self, event: SlowHandler) -> None:
-        """Emit the event."""
-
-
 @define
 class _Hold:
     """A step that takes too long, as sampled so far."""
 
     record: SlowHandler
-    system: WatchedSystem | None
+    system: ActorSystem | None
     """The system of the actor whose task it is; None for a task of no actor, which is reported to all."""
     logged: bool = False
 
@@ -79,7 +65,7 @@ class Watchdog:
     """The thread that watches one loop for all systems on it. Its public methods are called on that loop."""
 
     def __init__(self) -> None:
-        self._systems: dict[WatchedSystem, None] = {}
+        self._systems: dict[ActorSystem, None] = {}
         self._thread: threading.Thread | None = None
         self._lock = threading.Lock()
         self._over = threading.Event()
@@ -92,7 +78,7 @@ class Watchdog:
         self._hold: _Hold | None = None
         self._held: list[_Hold] = []
 
-    def add(self, system: WatchedSystem) -> None:
+    def add(self, system: ActorSystem) -> None:
         """Report to this system too."""
         with self._lock:
             self._systems[system] = None
@@ -103,7 +89,7 @@ class Watchdog:
             self._thread = threading.Thread(target=self._watch, name="actors.watchdog", daemon=True)
             self._thread.start()
 
-    def remove(self, system: WatchedSystem) -> None:
+    def remove(self, system: ActorSystem) -> None:
         """Emit the known holds, and report to this system no more. With the last system the thread ends."""
         with self._lock:
             self._end_hold()
@@ -161,7 +147,7 @@ class Watchdog:
         message_type = cell.incarnation.message_type if cell is not None and at_work else None
         return _Hold(SlowHandler(path, message_type, 0.0, task.name, stack), system)
 
-    def _owner(self, task: trio.lowlevel.Task) -> tuple[Cell | None, WatchedSystem | None]:
+    def _owner(self, task: trio.lowlevel.Task) -> tuple[Cell | None, ActorSystem | None]:
         """Return the actor whose task this is, or whose task started it, directly or not, and its system."""
         at: trio.lowlevel.Task | None = task
         while at is not None:
@@ -202,7 +188,7 @@ class Watchdog:
 _watchdog: trio.lowlevel.RunVar[Watchdog | None] = trio.lowlevel.RunVar("actors.watchdog", None)
 
 
-def watch_loop(system: WatchedSystem) -> Callable[[], None]:
+def watch_loop(system: ActorSystem) -> Callable[[], None]:
     """Report holds of the current loop to `system`. Call the result to end that."""
     if disabled.get() or system.slow_handler_s == float("inf"):
         return lambda: None

@@ -12,9 +12,9 @@ PACKAGES = ("actors", "transport", "sanitization", "understudy")
 ROOTS = {
     "actors": {
         "__init__", "actor", "ask", "backoff", "cell", "channels", "checks", "children", "context_propagation",
-        "coordinated_shutdown", "crash_reports", "dead_letters", "errors", "events", "exit_reasons", "handle", "host",
+        "coordinated_shutdown", "dead_letters", "errors", "events", "exit_reasons",
         "incarnation", "incidents", "lanes", "lifecycle", "mailbox", "reaper", "ref", "signals", "spec", "stash",
-        "strategy", "supervisor", "system", "termination", "timers", "tree", "tree_stream", "watch", "watchdog",
+        "strategy", "supervisor", "system", "termination", "timers", "tree", "watch", "watchdog",
     },
     "transport": {"__init__"},
     "sanitization": {

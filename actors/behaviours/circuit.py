@@ -1,6 +1,6 @@
 """The circuit behind a breaker: when calls may pass, as data and `now`. No trio, no clock.
 
-1. A pair that is not in `TRANSITIONS` raises `InvalidCircuitEvent`.
+1. A pair that is not in `TRANSITIONS` raises `InvalidTransition`.
 2. Every permit is settled or dropped once. One of an earlier period changes nothing.
 3. While half-open, a call passes only if those in flight and those that succeeded are together below `trials`.
 4. A dropped permit counts neither as a success nor as a failure.
@@ -14,10 +14,11 @@ from collections.abc import Mapping
 from enum import Enum
 from types import MappingProxyType
 
-from attrs import Attribute, define, field, frozen
+from attrs import Attribute, field, frozen
 
 from actors.backoff import Backoff
 from actors.errors import InvalidSpec
+from actors.lifecycle import InvalidTransition
 
 from .exception_filter import Kinds, matches
 
@@ -125,17 +126,6 @@ class CircuitSpec:
     def is_failure(self, error: BaseException) -> bool:
         """Whether this error, or one in a group, counts as a failure of the other side."""
         return matches(error, self.counts, self.excuses)
-
-
-@define
-class InvalidCircuitEvent(LookupError):
-    """The event is invalid in this state: a bug of the circuit, not of its user."""
-
-    state: CircuitState
-    event: CircuitEvent
-
-    def __str__(self) -> str:
-        return f"{self.event.value} cannot happen while {self.state.value}"
 
 
 @frozen
@@ -273,7 +263,7 @@ class Circuit:
         try:
             self._state = TRANSITIONS[self._state, turn]
         except KeyError:
-            raise InvalidCircuitEvent(self._state, turn) from None
+            raise InvalidTransition(self._state, turn) from None
         self._period += 1
         self._tally = self._new_tally()
         self._in_flight = self._succeeded = 0

@@ -18,10 +18,9 @@ import trio
 from attrs import define, field, frozen
 
 from actors.actor import Actor, Context
-from actors.ask import Ask
+from actors.ask import Ask, Handle
 from actors.errors import ActorError, unwrap
 from actors.exit_reasons import Exit
-from actors.handle import Handle
 from actors.lifecycle import StopMode
 from actors.ref import ActorRef
 from actors.spec import ChildSpec, Restart

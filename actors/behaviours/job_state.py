@@ -1,6 +1,6 @@
 """The state machine of a job, its attempts and its result. No trio, no clock.
 
-1. A pair that is not in `TRANSITIONS` raises `InvalidStep`.
+1. A pair that is not in `TRANSITIONS` raises `InvalidTransition`.
 2. A job that has ended keeps its state: `end` returns False then.
 """
 
@@ -11,7 +11,7 @@ from enum import Enum
 from types import MappingProxyType
 from typing import Generic, TypeVar
 
-from attrs import define
+from actors.lifecycle import InvalidTransition
 
 T = TypeVar("T")
 
@@ -65,17 +65,6 @@ ENDS: frozenset[JobState] = frozenset({JobState.DONE, JobState.FAILED, JobState.
 """The final states."""
 
 
-@define
-class InvalidStep(LookupError):
-    """The step is invalid in this state: a bug of the job, not of its user."""
-
-    state: JobState
-    step: JobStep
-
-    def __str__(self) -> str:
-        return f"{self.step.value} cannot happen while {self.state.value}"
-
-
 class JobLifecycle(Generic[T]):
     """The state, attempts and result of one job."""
 
@@ -119,4 +108,4 @@ class JobLifecycle(Generic[T]):
         try:
             self.state = TRANSITIONS[self.state, step]
         except KeyError:
-            raise InvalidStep(self.state, step) from None
+            raise InvalidTransition(self.state, step) from None

@@ -6,15 +6,23 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Generic, TypeVar
 
-from actors.handle import Handle
+from actors.ask import Handle
 from actors.lanes import Lane
 from actors.ref import ASK_TIMEOUT_S, ActorRef
 from actors.spec import ChildSpec
 
 from .exception_filter import Kinds
 from .leases import AcquireLease, Lease, ResourceLost
-from .resource_actor import BROKEN_BY, MarkBroken, ReadResource, ResourceActor, ResourceStatus, Source
-from .resource_options import DEFAULT_RESOURCE_OPTIONS, ResourceOptions
+from .resource_actor import (
+    BROKEN_BY,
+    DEFAULT_RESOURCE_OPTIONS,
+    MarkBroken,
+    ReadResource,
+    ResourceActor,
+    ResourceOptions,
+    ResourceStatus,
+    Source,
+)
 from .start import Parent, start_under
 
 R = TypeVar("R")

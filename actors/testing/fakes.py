@@ -212,12 +212,8 @@ class RecordedContext(Context):
         self._fakes: dict[str, FakeRef] = {}
         self._cell = recorder.cell
         self.ref = recorder.ref
+        self.path = recorder.ref.path
         self.incarnation = incarnation
-
-    @property
-    def path(self) -> str:
-        """The path the recorder was made with."""
-        return self._recorder.ref.path
 
     @property
     def system(self) -> ActorSystem:

@@ -30,7 +30,7 @@ from actors import (
 )
 from actors.ask import call_of
 from actors.behaviours.job import Job
-from actors.behaviours.pool_ref import PoolRef
+from actors.behaviours.pool import PoolRef
 from tests.actors.troupe import Boom, Hang, Read, Run, player, settled, sleeping
 
 

@@ -9,8 +9,7 @@ import trio.testing
 from attrs import frozen
 
 from actors import Actor, ActorDied, Ask, AskTimeout, ChildSpec, MessageUnhandled, Stash, Unanswered, UnhandledMessage
-from actors.behaviours.pool import Pool
-from actors.behaviours.pool_ref import PoolRef
+from actors.behaviours.pool import Pool, PoolRef
 from tests.actors.troupe import settled
 
 

@@ -14,8 +14,8 @@ from actors.behaviours.circuit import (
     CircuitState,
     FailureCount,
     FailureRate,
-    InvalidCircuitEvent,
 )
+from actors.lifecycle import InvalidTransition
 
 CLOSED, OPEN, HALF_OPEN = CircuitState.CLOSED, CircuitState.OPEN, CircuitState.HALF_OPEN
 STEADY = Backoff(min_s=10.0, max_s=80.0, jitter=0.0)
@@ -275,7 +275,7 @@ def test_a_spec_that_makes_no_sense_is_refused(make, wrong):
 def test_every_turn_the_circuit_takes_is_in_the_table():
     """And a turn that is not is an error."""
     assert set(TRANSITIONS.values()) == set(CircuitState)
-    with pytest.raises(InvalidCircuitEvent, match="mend cannot happen while closed"):
+    with pytest.raises(InvalidTransition, match="mend cannot happen while closed"):
         circuit()._apply(CircuitEvent.RECOVER)
 
 

@@ -1,6 +1,7 @@
 import pytest
 
-from actors.behaviours.job_state import ENDS, TRANSITIONS, InvalidStep, JobLifecycle, JobState, JobStep
+from actors.behaviours.job_state import ENDS, TRANSITIONS, JobLifecycle, JobState, JobStep
+from actors.lifecycle import InvalidTransition
 
 
 def test_a_course_from_retries_to_its_end():
@@ -46,7 +47,7 @@ def test_an_end_from_outside_comes_in_time_or_changes_nothing(step, state):
 
 def test_a_step_that_is_not_in_the_table_is_an_error():
     """And nothing follows an end."""
-    with pytest.raises(InvalidStep, match="finish cannot happen while pending"):
+    with pytest.raises(InvalidTransition, match="finish cannot happen while pending"):
         JobLifecycle().finish(1)
     assert {state for state, _ in TRANSITIONS} == set(JobState) - ENDS
     assert set(TRANSITIONS.values()) | {JobState.PENDING} == set(JobState)

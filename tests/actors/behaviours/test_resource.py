@@ -25,8 +25,7 @@ from actors import (
 )
 from actors.behaviours.leases import ResourceLost, ResourceUnavailable
 from actors.behaviours.resource import Resource, resource
-from actors.behaviours.resource_actor import CheckTimeout, OpenTimeout, ResourceActor, ResourceEnded
-from actors.behaviours.resource_options import ResourceOptions
+from actors.behaviours.resource_actor import CheckTimeout, OpenTimeout, ResourceActor, ResourceEnded, ResourceOptions
 from tests.actors.troupe import Read, settled
 
 OPTIONS = ResourceOptions(backoff=Backoff(min_s=1.0, max_s=8.0, jitter=0.0))

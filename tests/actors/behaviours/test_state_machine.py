@@ -5,8 +5,7 @@ import trio
 from attrs import frozen
 
 from actors import Actor, Ask, ChildSpec, Crashed, MessageUnhandled, Restart, StartFailed, UnhandledMessage
-from actors.behaviours.state_machine import Entered, OutsideHandler, StateMachine, on_entry
-from actors.behaviours.states import state_name
+from actors.behaviours.state_machine import Entered, OutsideHandler, StateMachine, on_entry, state_name
 from tests.actors.behaviours.lights import Do, Light, Note, Query, doing, start, to
 from tests.actors.troupe import settled
 

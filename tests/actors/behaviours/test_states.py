@@ -6,8 +6,7 @@ from typing import ClassVar
 import pytest
 
 from actors import Crashed, InvalidSpec, Restart, StartFailed
-from actors.behaviours.state_machine import OutsideHandler, TransitionRefused
-from actors.behaviours.states import check_table, check_transition
+from actors.behaviours.state_machine import OutsideHandler, TransitionRefused, check_table, check_transition
 from tests.actors.behaviours.lights import Light, Note, start, to
 
 

@@ -437,5 +437,5 @@ def test_nothing_public_reaches_the_tree_past_the_fakes():
     def public(kind):
         return {name for name in vars(kind) if not name.startswith("_")}
 
-    assert public(Context) - public(RecordedContext) == {"incarnation", "ref"}  # slots that both set
+    assert public(Context) - public(RecordedContext) == {"incarnation", "path", "ref"}  # slots that both set
     assert public(ActorRef) - public(FakeRef) == {"channel", "path", "try_tell"}
