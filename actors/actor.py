@@ -135,7 +135,7 @@ class Context:
 
     @property
     def stopping(self) -> StopMode | None:
-        """How the actor was told to end; None if it was not."""
+        """The mode of the order to stop; None without such an order."""
         return self._cell.incarnation.stop_mode
 
     async def spawn(self, spec: ChildSpec) -> ActorRef:

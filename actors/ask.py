@@ -77,7 +77,7 @@ _set_call = vars(Ask)["_call"].__set__  # the slot itself: frozen subclasses ref
 
 
 def call_of(message: object) -> Call | None:
-    """Return the call of this request; None if it was told instead of asked, or is no request."""
+    """Return the call of this request; None if it was sent with `tell`, or is no request."""
     return getattr(message, "_call", None) if isinstance(message, Ask) else None
 
 

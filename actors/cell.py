@@ -181,7 +181,7 @@ class Cell:
         return actor
 
     def mark_started(self) -> None:
-        """Enter `RUNNING` after the start hook returned; do nothing if the actor was told to stop meanwhile."""
+        """Enter `RUNNING` after the start hook returned; do nothing if the actor was ordered to stop meanwhile."""
         if self.state is not State.STARTING:
             return
         self.step(Step.STARTED)
@@ -341,7 +341,7 @@ class Cell:
 
     async def wait_dead(self) -> Exit:
         """Wait until the actor is buried. Return its exit."""
-        if self.dead_event is None:  # shared by all who wait: a cancelled wait leaves nothing behind
+        if self.dead_event is None:  # shared by all waiting tasks: a cancelled wait leaves nothing behind
             self.dead_event = trio.Event()
             self.when_dead(self.dead_event.set)
         await self.dead_event.wait()

@@ -128,7 +128,7 @@ class CoordinatedShutdown:
     def add_task(self, phase: str, task: Task, name: str) -> Callable[[], None]:
         """Run `task` at this phase; call the result to take that back, which has no effect once the phase has begun.
 
-        `name` tells in reports who it was. May be called while earlier phases run. Raises `InvalidSpec` for a phase
+        `name` names the task in reports. May be called while earlier phases run. Raises `InvalidSpec` for a phase
         that is not there, an empty name, or a task that is not callable, and `PhaseOver`.
         """
         index = self._index(phase)

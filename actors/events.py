@@ -70,7 +70,7 @@ class ActorStopped:
 class DeadLetter:
     """A message that was not handled. Its repr shows the type only.
 
-    `why` is `dead` (told to a dead actor), `stopping` (told to an actor that drains), `stopped` (the actor ended before
+    `why` is `dead` (sent to a dead actor), `stopping` (sent to an actor that drains), `stopped` (the actor ended before
     it was handled), `overflow` (no room), `no workers` (a pool had no worker for it), `cleared` (the actor cleared
     its stash), or `poison` (too many incarnations crashed on it: `history` has each error). `lane` is
     `stash` for a stashed message, and `again` for a message that an incarnation had crashed on.

@@ -93,7 +93,7 @@ class Incarnation:
         self.declined: bool = False
         """True if the start hook raised `Ignore`."""
         self.stop_mode: StopMode | None = None
-        """How the actor was told to stop; None if it was not."""
+        """The mode of the order to stop; None without such an order."""
         self.stop_reason: Exit = NORMAL
         self.failure: Exception | None = None
         self.killed: bool = False
@@ -110,7 +110,7 @@ class Incarnation:
 
     @property
     def doomed(self) -> bool:
-        """Whether this incarnation has ended or certainly will: it was told to stop, was killed, or has failed."""
+        """Whether this incarnation has ended or certainly will: it was ordered to stop, was killed, or has failed."""
         return self.stopping or self.killed or self.failure is not None or self.stop_mode is not None
 
     @property

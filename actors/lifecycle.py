@@ -32,7 +32,7 @@ class Step(Enum):
     STARTED = "started"
     """Its start hook returned."""
     END = "end"
-    """It was told to end, or ends by itself: it stopped itself, crashed, or its start failed or was declined."""
+    """It was ordered to end, or ends by itself: it stopped itself, crashed, or its start failed or was declined."""
     ENDED = "ended"
     """Its task is over."""
     WAIT = "wait"
@@ -40,7 +40,7 @@ class Step(Enum):
 
 
 class StopMode(Enum):
-    """How much work an actor may finish once it is told to stop."""
+    """How much work an actor may finish after an order to stop."""
 
     NOW = "now"
     """None: the current message is cancelled. The stop hook still runs, within the grace."""

@@ -76,9 +76,9 @@ class ChildSpec:
     `factory` makes a fresh actor for each incarnation; it must not block. `shutdown_s` is the grace of a stop: None
     means 5 s for an actor without children and no limit for one with children, 0 kills at once. `backoff` delays
     restarts. `significant` children count for `Supervision.auto_shutdown`. `directives` choose by exception type,
-    the nearest class in the error's ancestry first. `redeliver`: a told message that crashed the actor is handed to up
-    to that many further incarnations, before the mailbox; then it becomes a dead letter, `poison`. Raises `InvalidSpec`
-    naming the field.
+    the nearest class in the error's ancestry first. `redeliver`: a message that crashed the actor, and was not asked,
+    is handed to up to that many further incarnations, before the mailbox; then it becomes a dead letter, `poison`.
+    Raises `InvalidSpec` naming the field.
     """
 
     id: str

@@ -229,7 +229,7 @@ def discard(cell: Cell, message: object) -> None:
 def discard_failed(cell: Cell) -> None:
     """Remove the entry of the current message, whose handling failed, if the actor had stashed it.
 
-    Other entries of the same object, such as a constant that is told repeatedly, are messages of their own and stay.
+    Other entries of the same object, such as a constant that is sent repeatedly, are messages of their own and stay.
     """
     life = cell.incarnation
     entry, life.stashed_current = life.stashed_current, None

@@ -2,7 +2,7 @@
 
 1. A stop takes effect in every state, and only `AFTER_DRAIN` waits behind the backlog. The mailbox is sealed at once
    then, so no stream of messages keeps a draining actor from its end.
-2. The grace is counted once for each incarnation. At its end the actor is killed; one that does not end even then is
+2. The grace is counted once for each incarnation. At its end the actor is killed; if it does not end even then, that is
    reported.
 3. A cancelled request ends the handling of its message, not the incarnation.
 """
@@ -33,7 +33,7 @@ OVERDUE_S = 5.0
 
 
 def order_stop(cell: Cell, mode: StopMode, *, final: bool = True, reason: Exit = SHUTDOWN) -> None:
-    """Tell the actor to end. If `final`, it does not come back, whatever its restart type says."""
+    """Order the actor to end. If `final`, it does not come back, whatever its restart type says."""
     if cell.buried:
         return
     if cell.state in (State.STOPPED, State.BACKING_OFF):

@@ -32,8 +32,6 @@ from .pool import Pool as Pool
 from .pool import PoolRef as PoolRef
 from .pool import PoolStatistics as PoolStatistics
 from .pool import WorkerStatistics as WorkerStatistics
-from .progress import Progress as Progress
-from .progress import report as report
 from .registry import Listing as Listing
 from .registry import NameTaken as NameTaken
 from .registry import NotRegistered as NotRegistered

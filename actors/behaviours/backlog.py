@@ -33,7 +33,7 @@ class Backlog(Generic[M]):
     def _clear(self) -> None:
         self._items: dict[int, tuple[Hashable, M]] = {}
         self._lines: dict[Hashable, deque[int]] = {}
-        # The first of each line stands in one of these two; one that was taken out of turn is passed over.
+        # The first of each line stands in one of these two; a message that was taken out of turn is skipped.
         self._ready: list[tuple[int, Hashable]] = []
         self._later: list[tuple[float, int, Hashable]] = []
 

@@ -93,8 +93,8 @@ class Breaker:
 
     A call that would pass is refused with `CircuitOpen` while the circuit is open. One that takes longer than
     `call_timeout_s` seconds is cancelled, counts as a failure and raises `CallTimeout`. `bad_result` says of what
-    `call` returns whether it counts as a failure even so. `on_change` is told every change of state, `on_refused`
-    every refusal: both are called where it happens and must be quick. `seed` makes the jitter repeatable.
+    `call` returns whether it counts as a failure even so. `on_change` is called with each change of state, `on_refused`
+    with each refusal: both where it happens, so they must be quick. `seed` makes the jitter repeatable.
     """
 
     def __init__(

@@ -45,7 +45,7 @@ class DynamicSupervisor(Supervisor):
     spec, the children have a number behind their id: 1 for the first, and none twice. At most `max_children` live at a
     time, including those that start or back off; None leaves them unbounded. The other arguments are those of
     `Supervision`. A child is stopped through its reference or with `StopChild`, and counted with `CountChildren`. When
-    the supervisor ends, its children are told to stop all at once; when it restarts, they do not come back. Raises
+    the supervisor ends, its children are stopped all at once; when it restarts, they do not come back. Raises
     `InvalidSpec` for a template that is neither.
     """
 
@@ -79,21 +79,21 @@ class DynamicSupervisor(Supervisor):
                 raise InvalidSpec("template", f"made a {type(spec).__name__}, not a ChildSpec")
             if self._numbers is not None:
                 spec = evolve(spec, id=f"{spec.id}-{next(self._numbers)}")
-        except Exception as error:  # the arguments are the caller's, and so is what is wrong with them
+        except Exception as error:  # the caller's arguments caused the error
             request.fail(error)
         else:
-            told = not request.waiting
-            scope = trio.CancelScope() if told else scope_of(request)
-            context.start_soon(_start, spec, request, scope, told, context)
+            unasked = not request.waiting
+            scope = trio.CancelScope() if unasked else scope_of(request)
+            context.start_soon(_start, spec, request, scope, unasked, context)
 
 
 async def _start(
-    spec: ChildSpec, request: StartFromTemplate, scope: trio.CancelScope, told: bool, context: Context
+    spec: ChildSpec, request: StartFromTemplate, scope: trio.CancelScope, unasked: bool, context: Context
 ) -> None:
     try:
         with scope:
             ref = await context.spawn(spec)
-            if told or request.waiting:
+            if unasked or request.waiting:
                 request.reply(ref)
             else:
                 await ref.stop()  # its caller left in the very moment in which it came up

@@ -27,7 +27,6 @@ from actors.spec import ChildSpec, Restart
 from actors.system import ActorSystem
 
 from .job_state import JobLifecycle, JobState, JobStep
-from .progress import Progress, Updates
 from .retry import ONCE, Retry
 from .start import Parent, start_under, system_of
 
@@ -117,7 +116,6 @@ class Job(Handle, Generic[T]):
         self._lifecycle: JobLifecycle[T] = JobLifecycle()
         self._exit: Exit | None = None
         self._over = trio.Event()
-        self._progress = Progress()
 
     @staticmethod
     async def start(
@@ -167,25 +165,15 @@ class Job(Handle, Generic[T]):
         """Cancel the job, and wait until its actor is dead. Harmless if it has ended."""
         await self.ref.stop(StopMode.NOW)
 
-    @property
-    def progress(self) -> object:
-        """The latest value that the function gave to `report`; None before the first."""
-        return self._progress.latest
-
-    def updates(self) -> Updates:
-        """Iterate over the progress: the latest value not seen yet, each time, until the job ends."""
-        return self._progress.updates()
-
     # For its actor
 
     async def run(self, path: str, chance: Callable[[], float]) -> None:
         """Make attempts until one succeeds. Raises the errors of `result`."""
-        self._progress.current_task_reports()
         with trio.CancelScope(deadline=trio.current_time() + self._order.timeout_s) as scope:
             await self._try(path, chance)
         if scope.cancelled_caught:
             self._lifecycle.end(JobStep.TIME_UP)
-        self._close()
+        self._over.set()
         if self._lifecycle.state is not JobState.DONE:
             raise self._error() from self._cause()
 
@@ -193,7 +181,7 @@ class Job(Handle, Generic[T]):
         """Cancel the job if it has not ended when its actor does."""
         if self._lifecycle.end(JobStep.CANCEL):
             self._exit = reason
-        self._close()
+        self._over.set()
 
     async def _try(self, path: str, chance: Callable[[], float]) -> None:
         course, retry = self._lifecycle, self._order.retry
@@ -212,10 +200,6 @@ class Job(Handle, Generic[T]):
         with trio.CancelScope(deadline=trio.current_time() + limit_s):
             return await self._order.run()
         raise AttemptTimeout(path, self.attempt, limit_s)
-
-    def _close(self) -> None:
-        self._over.set()
-        self._progress.close()
 
     def _error(self) -> ActorError:
         """Make a new error for the end of the job."""

@@ -67,7 +67,7 @@ class WorkerStatistics:
 
 @frozen
 class PoolStatistics:
-    """The live workers in start order, and the number of told messages that found none since the `PoolRef` was made."""
+    """The live workers in start order, and the number of messages that found none since the `PoolRef` was made."""
 
     workers: tuple[WorkerStatistics, ...]
     undelivered: int
@@ -292,7 +292,7 @@ class AskedPool(ActorError, TypeError):
     message_type: str
 
     def __str__(self) -> str:
-        return f"{self.path} passes on what it is told; ask {self.message_type} through its PoolRef"
+        return f"{self.path} forwards messages only; ask {self.message_type} through its PoolRef"
 
 
 class Pool(Actor):
@@ -300,7 +300,7 @@ class Pool(Actor):
 
     `worker` is the spec of all; their ids are its id and a number. They restart one by one with the spec's backoff or
     `WORKER_BACKOFF`; a worker that ended for good is not replaced, and the others go on. The pool goes on even without
-    workers: see `PoolRef` for the messages then. Messages told to the pool's own actor are forwarded, so that a pool
+    workers: see `PoolRef` for the messages then. Messages sent to the pool's own actor are forwarded, so that a pool
     may subscribe to a topic; a request asked of it fails with `AskedPool`. Raises `InvalidSpec` for a size below one.
     """
 
@@ -324,7 +324,7 @@ class Pool(Actor):
         self._deafen = context.system.listen(self._pool.hear)
 
     async def receive(self, message: object, context: Context) -> None:
-        """Resize the pool, or forward a told message."""
+        """Resize the pool, or forward a message."""
         match message:
             case Resize() as request:
                 await self._resize(request, context)
@@ -351,7 +351,7 @@ class Pool(Actor):
             request.reply(len(self._pool.workers))
 
     def _pass_on(self, message: object, context: Context) -> None:
-        """Route a told message. No error of the message may crash the pool, which would take the workers with it."""
+        """Route a message. No error of it may crash the pool, which would take the workers with it."""
         try:
             self._pool.tell(message)
         except MailboxFull as full:

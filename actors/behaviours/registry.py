@@ -4,7 +4,7 @@
    is visible to the next lookup.
 2. An entry ends with its actor, in the same step: before `Terminated` is delivered, `stop` returns or a failed ask
    raises, the actor is in no listing and its name is free. A restart is no end.
-3. Subscribers get each change as a whole listing, so that one that missed some is correct again after the next.
+3. Subscribers get each change as a whole listing, so a subscriber that missed some is correct again after the next.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ class NotRegistered(ActorError, trio.TooSlowError):
     timeout_s: float
 
     def __str__(self) -> str:
-        return f"nobody registered as {self.name!r} within {self.timeout_s:g} s"
+        return f"no actor registered as {self.name!r} within {self.timeout_s:g} s"
 
 
 @frozen

@@ -80,11 +80,11 @@ class _Entry:
 
 
 class Throttle(Actor):
-    """Calls `work(message)` for each message, told or asked, at the rate of `buckets`, `at_once` of them at a time.
+    """Calls `work(message)` for each message and request at the rate of `buckets`, `at_once` of them at a time.
 
-    What `work` returns is the answer to a request, what it raises its failure; an error over a told message crashes the
+    What `work` returns is the answer to a request, what it raises its failure; an error over a message crashes the
     actor. Without `work` it gives permits only: see `AcquirePermit`, which every throttle serves. To pass requests on
-    to another actor, let `work` be `lambda request: target.ask(copy_request(request))`.
+    to another actor, let `work` be `lambda request: target.ask(evolve(request))`, with `attrs.evolve`.
 
     `key` says whose rate a message counts for; without it there is one for all. A request's time goes on while
     it waits: if its caller leaves, it takes no token, or its work is cancelled. `backlog` messages may

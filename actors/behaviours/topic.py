@@ -170,7 +170,7 @@ def _deliver(message: object, ref: ActorRef, subscription: Subscription, context
     try:
         ref.tell(message, lane=subscription.lane)
         subscription.delivered += 1
-    except Exception:  # full, or the key of a conflating lane raised: its own affair, and that of nobody else here
+    except Exception:  # full, or the key of a conflating lane raised: that concerns this subscriber alone
         subscription.dropped += 1
         letter = DeadLetter(ref.path, subscription.lane.name.lower(), message, "overflow")
         context.system.dead_letter(letter)

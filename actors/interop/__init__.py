@@ -16,4 +16,3 @@ from .threads import ThreadActor as ThreadActor
 from .threads import ThreadContext as ThreadContext
 from .threads import ThreadSpec as ThreadSpec
 from .threads import run_in_thread as run_in_thread
-from .threads import thread_child as thread_child

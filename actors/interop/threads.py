@@ -24,9 +24,7 @@ from actors.ask import Ask
 from actors.errors import InvalidSpec, SelfCall
 from actors.exit_reasons import Exit
 from actors.lanes import Lane
-from actors.mailbox import MailboxSpec
 from actors.ref import ASK_TIMEOUT_S, ActorRef
-from actors.spec import ChildSpec
 
 from .foreign_call import ForeignCall, name_of
 from .worker_thread import WorkerThread
@@ -171,7 +169,7 @@ class Work(Generic[T]):
                 except trio.Cancelled:
                     self._leave()
                     raise
-            raise AssertionError("nobody cancels this scope")
+            raise AssertionError("this scope is never cancelled")
 
         return await self.call.wait(foreign, spec.timeout_s)
 
@@ -270,29 +268,3 @@ class ThreadActor(Actor):
         if self._own is not None:
             return await self._own.make(work, self.thread.timeout_s, surely=surely)
         return await work.in_pool(self.thread, surely=surely)
-
-
-class _FunctionActor(ThreadActor):
-    """An actor around a plain function."""
-
-    def __init__(
-        self, function: Callable[[object, ThreadContext], object], thread: ThreadSpec, mailbox: MailboxSpec
-    ) -> None:
-        self.thread = thread
-        self.mailbox = mailbox
-        self._function = function
-
-    def handle(self, message: object, thread: ThreadContext) -> object:
-        return self._function(message, thread)
-
-
-def thread_child(
-    id: str,  # noqa: A002 - the spec's word
-    handle: Callable[[object, ThreadContext], object],
-    thread: ThreadSpec = ThreadActor.thread,
-    *,
-    mailbox: MailboxSpec = ThreadActor.mailbox,
-    **options: Any,
-) -> ChildSpec:
-    """The spec of a child that handles messages by a blocking function; `options` are those of `ChildSpec`."""
-    return ChildSpec(id, lambda: _FunctionActor(handle, thread, mailbox), **options)

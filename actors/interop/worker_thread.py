@@ -24,7 +24,7 @@ R = TypeVar("R")
 
 
 class WorkerThread:
-    """A thread that makes one call after the other until it is told to end."""
+    """A thread that makes one call after the other until it is ordered to end."""
 
     def __init__(self, name: str) -> None:
         self._token = trio.lowlevel.current_trio_token()
@@ -47,7 +47,7 @@ class WorkerThread:
                     return await own.answer()
                 finally:
                     self._one_at_a_time.release()
-            raise AssertionError("nobody cancels this scope")
+            raise AssertionError("this scope is never cancelled")
 
         return await work.call.wait(foreign, timeout_s)
 

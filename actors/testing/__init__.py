@@ -4,7 +4,6 @@ The fixtures are in `actors.testing.plugin`, the stress harness in `actors.testi
 from here.
 """
 
-from .capture import Capture as Capture
 from .chaos import ChaosRun as ChaosRun
 from .chaos import chaos as chaos
 from .chaos import replay as replay
@@ -12,7 +11,6 @@ from .clock import advance as advance
 from .clock import eventually as eventually
 from .clock import settle as settle
 from .clock import virtual_time as virtual_time
-from .dead_letters import DeadLetterProbe as DeadLetterProbe
 from .effects import Asked as Asked
 from .effects import Effect as Effect
 from .effects import KillOrdered as KillOrdered
@@ -30,7 +28,6 @@ from .effects import Told as Told
 from .effects import Unhandled as Unhandled
 from .effects import Unwatched as Unwatched
 from .effects import Watched as Watched
-from .events import EventProbe as EventProbe
 from .fakes import FakeRef as FakeRef
 from .faults import ChaosFault as ChaosFault
 from .faults import Fault as Fault
@@ -38,6 +35,9 @@ from .faults import FaultKind as FaultKind
 from .faults import Rates as Rates
 from .faults import dump_faults as dump_faults
 from .faults import load_faults as load_faults
+from .probe import Capture as Capture
+from .probe import DeadLetterProbe as DeadLetterProbe
+from .probe import EventProbe as EventProbe
 from .probe import Probe as Probe
 from .probe import ProbeFailure as ProbeFailure
 from .recorder import Recorder as Recorder

@@ -1,7 +1,7 @@
 """Fault injection into a part of a live tree: seeded, logged, and repeatable.
 
 1. Whether message n of an actor meets a fault depends on the seed, the actor's path and n only: not on the order in
-   which actors run. Kills between messages depend on the seed and the clock, and on who is alive then.
+   which actors run. Kills between messages depend on the seed and the clock, and on the actors alive then.
 2. Every fault is in the log before it happens. A log replayed does the same to the same messages, and nothing else.
 3. The root of the system and actors outside of the subtree are spared.
 4. After the block no new fault happens; a delay that has begun goes on.

@@ -1,4 +1,4 @@
-"""What stands for the tree around an actor that runs alone: references, calls and a context that write down their use.
+"""Fakes of the tree around an actor that runs alone: references, calls and a context that record their use.
 
 A suite of scripts runs over these and over a real system, and must see the same: see `tests/actors/testing`.
 """
@@ -50,7 +50,7 @@ T = TypeVar("T")
 
 
 class FakeRef(ActorRef):
-    """Stands for an actor that is not there: what is done to it is recorded. `Recorder.actor` makes one."""
+    """A reference that records its use, in place of another actor. `Recorder.actor_at` makes one."""
 
     __slots__ = ("_ended", "_recorder")
 
@@ -111,7 +111,7 @@ class FakeRef(ActorRef):
         return answer
 
     async def stop(self, mode: StopMode = StopMode.AFTER_MESSAGE) -> Exit:
-        """Record it; The fake reference is dead from now on."""
+        """Record it; the fake reference is dead from now on."""
         if self is self._recorder.ref:
             raise SelfCall(self.path, "stop and await")
         self._recorder.note(StopOrdered(self.path, mode))
@@ -132,13 +132,13 @@ class FakeRef(ActorRef):
         return self._ended
 
     def end(self, reason: Exit) -> None:
-        """It is dead."""
+        """Mark the fake as dead."""
         self._ended = reason
         self._recorder.ended(self)
 
 
 class RecordedCall(Call):
-    """An ask to or from an actor that runs alone. Ends once; `tell` is called with how."""
+    """An ask to or from an actor that runs alone. Ends once, and then calls `tell` with its outcome."""
 
     __slots__ = ("_asked", "_over", "_tell")
 
@@ -185,7 +185,7 @@ class RecordedCall(Call):
 
 
 class RecordedCell(Cell):
-    """What a `Stash` needs to know of its actor's place."""
+    """The part of a cell that a `Stash` uses."""
 
     __slots__ = ()
 
@@ -198,12 +198,12 @@ class RecordedCell(Cell):
         self.exit: Exit | None = None
 
     def next_redelivery(self) -> StashEntry | None:
-        """What comes back next out of a stash."""
+        """Return the next entry that was unstashed, or None."""
         return self.redeliveries.popleft() if self.redeliveries else None
 
 
 class RecordedContext(Context):
-    """A context without a tree: what is done with it is recorded."""
+    """A context without a tree; it records its use."""
 
     __slots__ = ("_fakes", "_recorder")
 
@@ -306,5 +306,5 @@ class RecordedContext(Context):
 
 
 def outcome(request: Ask[Any], value: Any, error: Exception | None) -> Replied | Refused:
-    """What the end of a request to the actor is, as an effect."""
+    """Return the effect for the end of a request to the actor."""
     return Replied(request, value) if error is None else Refused(request, error)

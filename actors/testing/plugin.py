@@ -20,10 +20,7 @@ import trio.testing
 
 from actors.system import ActorSystem
 from actors.testing import clock
-from actors.testing.capture import ProbeFailure
-from actors.testing.dead_letters import DeadLetterProbe
-from actors.testing.events import EventProbe, describe
-from actors.testing.probe import Probe
+from actors.testing.probe import DeadLetterProbe, EventProbe, Probe, ProbeFailure, describe
 from actors.testing.simulation import seeded, simulate
 
 T = TypeVar("T")

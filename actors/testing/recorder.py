@@ -19,9 +19,9 @@ from actors.errors import ActorDied, ActorError, DeathPact
 from actors.exit_reasons import NORMAL, SHUTDOWN, Crashed, Exit
 from actors.ref import ActorRef
 from actors.system import ActorSystem
-from actors.testing.capture import ProbeFailure
 from actors.testing.effects import Effect, TimerSet
 from actors.testing.fakes import FakeRef, RecordedCall, RecordedCell, RecordedContext, outcome
+from actors.testing.probe import ProbeFailure
 from actors.watch import Terminated
 
 T = TypeVar("T")
@@ -69,7 +69,7 @@ class Recorder:
     # Preparing
 
     def actor_at(self, path: str) -> FakeRef:
-        """A fake reference for another actor, to hand to this one: what is done to it is recorded."""
+        """Return a fake reference for another actor, to hand to this one. It records its use."""
         return FakeRef(self, path)
 
     def answer(self, kind: type[Ask[T]], answer: Callable[[Any], T]) -> None:
@@ -259,4 +259,4 @@ class Recorder:
 
 
 def _ignore(_: object) -> None:
-    """The system of a recorder tells nobody anything."""
+    """Ignore the events of a recorder's system."""

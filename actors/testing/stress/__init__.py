@@ -1,6 +1,6 @@
 """Random trees under random faults, thousands of times: `python -m actors.testing.stress`.
 
-A round makes a random tree and does random things to it, in a simulation: whoever is left must answer, every ask must
+A round makes a random tree and does random things to it, in a simulation: every live actor must answer, every ask must
 have ended, every message must have come to one end, and nothing may be left behind. Its seed decides all of it.
 """
 

@@ -97,7 +97,7 @@ class MustFinishEcho(Echo):
 
 @frozen(eq=False)
 class Relay(Ask[int]):
-    """Answer with what the first of these answers, who asks the next; the last one just answers."""
+    """Ask the first of these actors, which asks the next, and answer with its answer; the last one just answers."""
 
     value: int
     to: tuple[ActorRef, ...]

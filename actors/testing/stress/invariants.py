@@ -66,9 +66,9 @@ def check_pool(ledger: RoundTrace) -> None:
 
 def check_stream(everybody: list[ActorRef], ledger: RoundTrace) -> None:
     """Check that the stream of changes led to the present tree."""
-    told = {path for path, state in ledger.known.items() if state is State.RUNNING and path.count("/") > 1}
-    if told != {ref.path for ref in everybody}:
-        ledger.violation(f"the stream of changes says {sorted(told)}, alive are {sorted(ledger.alive)}")
+    streamed = {path for path, state in ledger.known.items() if state is State.RUNNING and path.count("/") > 1}
+    if streamed != {ref.path for ref in everybody}:
+        ledger.violation(f"the stream of changes says {sorted(streamed)}, alive are {sorted(ledger.alive)}")
 
 
 def check_fates(ledger: RoundTrace) -> None:

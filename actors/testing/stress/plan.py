@@ -103,7 +103,7 @@ class Traits:
 
 @frozen
 class Act:
-    """One fault: `who` and `how` are chances from 0 to 1 that choose among what there is when it happens."""
+    """One fault: `who` and `how` are chances from 0 to 1; they choose the actor and the details when it happens."""
 
     fault: PlannedFault
     who: float

@@ -31,7 +31,7 @@ LIMIT_S = 100_000.0
 """Virtual seconds a round may take; it needs about two thousand."""
 POOL_SIZE = 3
 FOLLOW_EVERY = 4
-"""In one round of so many, the stream of changes is followed."""
+"""The stream of changes is followed in one round of this many."""
 STUCK_TURNS = 20_000
 """Turns of trio's loop in one instant after which a round counts as stuck; it needs a few hundred."""
 

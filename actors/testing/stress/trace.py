@@ -53,7 +53,7 @@ class RoundTrace:
         self.confirmed: dict[ActorRef, None] = {}
         """The actors whose stop has returned."""
         self.dismissed: set[tuple[str, str]] = set()
-        """Parent's path and id of children that were told to stop for good at any time."""
+        """Parent's path and id of children that were ordered to stop for good at any time."""
         self.begun_asks: int = 0
         self.ended_asks: int = 0
         self.ended_after: dict[ActorRef, int] = {}
@@ -187,7 +187,7 @@ class RoundTrace:
     # Messages
 
     def new_note(self, to: ActorRef | None, lane: Lane) -> TrackedMessage:
-        """Make a note that is about to be told."""
+        """Make a note that is about to be sent."""
         self.fates.append(0)
         return TrackedMessage(len(self.fates) - 1, to, lane)
 
@@ -202,7 +202,7 @@ class RoundTrace:
         self._handled[life.ref, note.lane] = note.number
 
     def new_crash(self, error: Exception) -> Crash:
-        """Make a message that crashes its actor and is about to be told."""
+        """Make a message that crashes its actor and is about to be sent."""
         self.crash_fates.append(CrashFate())
         return Crash(len(self.crash_fates) - 1, error)
 

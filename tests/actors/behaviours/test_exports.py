@@ -19,13 +19,13 @@ def test_the_public_names_are_these():
         "EventTimeout", "FailureCount", "FailureRate", "GetJob", "InspectTopic", "Job",
         "JobCancelled", "JobFailed", "JobState", "JobTimedOut", "LeastLoaded", "Listing", "MarkBroken",
         "NameTaken", "NoWorkers", "NotRegistered", "ONCE", "OpenTimeout", "OutsideHandler", "Pool",
-        "PoolRef", "PoolStatistics", "Progress", "Publish", "Rate", "ReadResource", "ReadThrottle",
+        "PoolRef", "PoolStatistics", "Publish", "Rate", "ReadResource", "ReadThrottle",
         "Registry", "RegistryStatistics", "Resource", "ResourceActor", "ResourceEnded",
         "ResourceLost", "ResourceOptions", "ResourceStatus", "ResourceUnavailable", "Retry", "RoundRobin",
         "Routing", "SmallestFirst", "StartFromTemplate", "StateMachine", "StateTimeout", "Subscribe",
         "SubscriberStatistics", "Throttle", "ThrottleStatistics", "TopicStatistics",
         "TransitionRefused", "Transitions", "Unsubscribe", "WorkerStatistics",
-        "job", "on_entry", "report", "resource", "start_under", "topic",
+        "job", "on_entry", "resource", "start_under", "topic",
     ]  # fmt: skip
     aliases = {"Transitions"}  # of types: they have no place for a docstring
     assert [name for name, value in public.items() if not value.__doc__ and name not in aliases] == []

@@ -28,7 +28,6 @@ from actors.behaviours.breaker import Breaker
 from actors.behaviours.circuit import CircuitSpec, FailureCount
 from actors.behaviours.job import AttemptTimeout, GetJob, Job, JobCancelled, JobFailed, JobTimedOut, job
 from actors.behaviours.job_state import JobState
-from actors.behaviours.progress import report
 from actors.behaviours.retry import Retry
 from actors.testing import Probe
 from tests.actors.troupe import Read, Run, player, settled
@@ -291,40 +290,6 @@ async def test_a_job_starts_under_whoever_can_have_children(autojump_clock, syst
         started = await Job.start(system if how == "system" else ref, "sum", add, 1, 2)
     assert started.ref.path == ("/test/sum" if how == "system" else "/test/a/sum")
     assert await started.result() == 3
-
-
-async def test_progress_is_followed_to_the_end(autojump_clock, system):
-    """From the task of the job and those it starts; the latest is kept."""
-
-    async def work():
-        await trio.sleep(1)
-        report("begun")
-        await trio.sleep(1)
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(half)
-        await trio.sleep(1)
-
-    async def half():
-        report(50)
-
-    started = await Job.start(system, "work", work)
-    assert started.progress is None
-    with trio.fail_after(9):
-        assert [(value, trio.current_time()) async for value in started.updates()] == [("begun", 1.0), (50, 2.0)]
-    assert trio.current_time() == 3.0
-    assert (started.progress, started.state) == (50, JobState.DONE)
-    report("nobody")
-    assert started.progress == 50
-
-
-async def test_the_progress_of_a_job_that_is_cancelled_ends(autojump_clock, system):
-    """Nobody waits for more."""
-    started = await Job.start(system, "work", trio.sleep_forever)
-    await settled()
-    async with trio.open_nursery() as nursery:
-        nursery.start_soon(started.cancel)
-        with trio.fail_after(9):
-            assert [value async for value in started.updates()] == []
 
 
 async def test_a_job_of_a_spec_runs_with_its_supervisor_and_stays_to_be_asked(autojump_clock, system):

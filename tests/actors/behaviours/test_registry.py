@@ -392,7 +392,7 @@ async def test_one_may_wait_for_a_name(autojump_clock, system, registry):
 
 async def test_a_name_that_nobody_takes_in_time_is_an_error(autojump_clock, system, registry):
     """5 s by default. Neither this nor a cancelled wait leaves anything behind."""
-    with pytest.raises(NotRegistered, match="nobody registered as 'name' within 5 s"):
+    with pytest.raises(NotRegistered, match="no actor registered as 'name' within 5 s"):
         await registry.wait_for("name")
     assert trio.current_time() == 5.0
     with pytest.raises(trio.TooSlowError):

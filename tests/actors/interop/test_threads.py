@@ -22,7 +22,6 @@ from actors import (
     InvalidSpec,
     Killed,
     Lane,
-    MailboxSpec,
     MessageUnhandled,
     Restart,
     SelfCall,
@@ -34,7 +33,7 @@ from actors import (
 )
 from actors.interop import foreign_call as foreign_calls
 from actors.interop.foreign_call import ForeignTimeout, TooManyAbandoned, late_calls
-from actors.interop.threads import ThreadActor, ThreadContext, ThreadSpec, run_in_thread, thread_child
+from actors.interop.threads import ThreadActor, ThreadContext, ThreadSpec, run_in_thread
 from tests.actors.troupe import Read, Run, player, settled
 
 PATIENCE_S = 10.0
@@ -824,22 +823,6 @@ async def test_a_system_exit_in_a_thread_is_no_crash(spec):
 
     with pytest.raises(SystemExit):
         await run()
-
-
-async def test_a_function_makes_a_child(system):
-    """Its options are those of any child."""
-
-    def handle(message, thread):
-        return (message.act, threading.get_ident())
-
-    ref = await system.spawn(thread_child("child", handle, restart=Restart.TEMPORARY))
-    answer, ident = await ref.ask(Do("x"))
-    assert answer == "x"
-    assert ident != threading.get_ident()
-    own = await system.spawn(thread_child("own", handle, DEDICATED, mailbox=MailboxSpec(2)))
-    own.tell(Do(lambda *_: None))
-    assert {lane.capacity for lane in own.statistics().values()} == {2}
-    assert (await own.ask(Do("x")))[1] == (await own.ask(Do("y")))[1]
 
 
 def test_wrong_threads_are_refused():

@@ -202,7 +202,7 @@ async def test_only_a_request_that_waits_can_be_answered(autojump_clock, probe):
     with pytest.raises(ProbeFailure, match="no request"):
         probe.reply(1)
     await probe.expect(Double)
-    with pytest.raises(ProbeFailure, match="nobody waits"):
+    with pytest.raises(ProbeFailure, match="no caller waits"):
         probe.reply(1)
 
 
