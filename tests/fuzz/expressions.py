@@ -251,10 +251,10 @@ def _seconds(search: Callable[[Any], Any], text: str) -> float:
 
 def main() -> None:
     """Print the slow ones as JSON."""
-    from understudy.chat.answer.render_worker import install_handler
-
     sys.setrecursionlimit(10_000)
     files = compiled()
+    from understudy.chat.answer.render_worker import install_handler  # after `compiled`, which sees first imports only
+
     install_handler()
     ways = uses(files)
     found = [[files[key], str(key[0]), *hit] for key in files if (hit := slow(*key, ways[key]))]

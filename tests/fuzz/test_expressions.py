@@ -17,7 +17,7 @@ BOUNDED: Final = {
     "sanitization/detectors/secrets/forms.py": "every repeat in it is bounded, so it grows until that bound only",
     "sanitization/detectors/injection/rules.py": "of a window of bounded length around what opened a gate",
     "transport/server/tls.py": "of the certificate that the operator has configured",
-    "understudy/tools/docstring.py": "of the documentation of a tool, which is code",
+    "understudy/tools/signature.py": "of the documentation of a tool, which is code",
 }
 """Files with expressions that grow faster than their text, and why that text is short or trusted."""
 

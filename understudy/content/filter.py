@@ -8,9 +8,9 @@
 import codecs
 import logging
 import time
-from collections.abc import AsyncGenerator, AsyncIterable, Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterable, Callable, Mapping, Sequence
 from contextlib import aclosing
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
 import trio
 from attrs import define, evolve, field
@@ -21,7 +21,6 @@ from sanitization import (
     Category,
     Detector,
     Direction,
-    Finding,
     Placeholders,
     Policy,
     Rules,
@@ -45,6 +44,7 @@ from understudy.content.texts import (
 )
 from understudy.content.vault import ThreadPlaceholders, Vault
 from understudy.observe.logs import new_error_id
+from understudy.observe.metrics import Metrics
 from understudy.sandbox.limiters import thread_limiter
 
 log = logging.getLogger(__name__)
@@ -78,16 +78,6 @@ class Blocked(Exception):
 
     def __str__(self) -> str:
         return self.message
-
-
-class ContentMetrics(Protocol):
-    """Metrics of the content filter."""
-
-    def record_sanitized(self, direction: str, findings: Iterable[Finding], omitted: int, seconds: float) -> None:
-        """Record the findings of one text; `omitted` more were found."""
-
-    def record_detector_failure(self, direction: str, detector: str) -> None:
-        """Record that a detector raised an error."""
 
 
 def is_text(head: bytes) -> bool:
@@ -141,12 +131,12 @@ class FileFilter:
             yield await self._pass(b"", last=True)
 
     async def _pass(self, chunk: bytes, *, last: bool) -> bytes:
-        out = await trio.to_thread.run_sync(self._through, chunk, last, limiter=self.limiter)
+        out = await trio.to_thread.run_sync(self._sanitize, chunk, last, limiter=self.limiter)
         if self.seconds > FILE_S:
             raise CommandRejected("file_too_large", "That file takes too long to scan.")
         return out
 
-    def _through(self, chunk: bytes, last: bool) -> bytes:
+    def _sanitize(self, chunk: bytes, last: bool) -> bytes:
         began = time.perf_counter()
         out = self._stream.feed(self._decoder.decode(chunk, last))
         if last:
@@ -165,7 +155,7 @@ class ContentFilter:
     """
 
     policy: Policy
-    metrics: ContentMetrics
+    metrics: Metrics
     detectors: Sequence[Detector] = ()
     cipher: TextCipher | None = None
     vault: Vault = field(factory=Vault)

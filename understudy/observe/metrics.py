@@ -336,7 +336,7 @@ class Metrics(ConnectionMetrics):
         self._calls[tool, status].inc()
         self._call_s[tool].observe(max(0.0, seconds))
 
-    # content filter (ContentMetrics)
+    # content filter
 
     def record_sanitized(self, direction: str, findings: Iterable[Finding], omitted: int, seconds: float) -> None:
         """Record the findings in a text and the duration; `omitted`: further findings that are not listed."""

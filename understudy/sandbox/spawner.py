@@ -137,12 +137,12 @@ class ProcessLimiter:
                 self._waiting.remove(entry)
             self._grant()
 
-    def _has_room(self, memory: int) -> bool:
-        return self._running < self.processes and self._used + memory <= self.memory
-
     def _grant(self) -> None:
-        while self._waiting and self._has_room(self._waiting[0][0]):
-            memory, granted = self._waiting.popleft()
+        while self._waiting and self._running < self.processes:
+            memory, granted = self._waiting[0]
+            if self._used + memory > self.memory:
+                return
+            self._waiting.popleft()
             self._running += 1
             self._used += memory
             granted.set()

@@ -71,20 +71,27 @@ def run(table: Table, sql: str, limit: int) -> Answer:
         _check_query(connection, sql)
         relation = connection.sql(sql)
         columns = tuple(Column(name, str(kind)) for name, kind in zip(relation.columns, relation.types, strict=True))
-        shown = ", ".join(_shown(place, column) for place, column in enumerate(columns, 1))
+        shown = ", ".join(f"{_cell(place, column)} AS c{place}" for place, column in enumerate(columns, 1))
         found = relation.limit(limit + 1).project(shown).fetchall()
     except duckdb.Error as error:
         raise _fault(error, table) from None
-    cut = f"only the first {limit:,} rows are shown" if len(found) > limit else ""
-    return _bounded(columns, [[_plain(cell) for cell in row] for row in found[:limit]], cut)
+    rows = [[_plain(cell) for cell in row] for row in found[:limit]]
+    left = MAX_RESULT_CHARS
+    for kept, row in enumerate(rows):
+        left -= sum(len(str(cell)) + 3 for cell in row)
+        if left < 0:
+            return Answer(columns, rows[:kept], f"only the first {kept:,} rows are shown, as they are very long")
+    return Answer(columns, rows, f"only the first {limit:,} rows are shown" if len(found) > limit else "")
 
 
-def _shown(place: int, column: Column) -> str:
+def _cell(place: int, column: Column) -> str:
     if column.type in _PLAIN:
-        return f"#{place} AS c{place}"
-    if column.type.startswith("DECIMAL"):
-        return f"CAST(#{place} AS DOUBLE) AS c{place}"
-    return f"left(CAST(#{place} AS VARCHAR), {MAX_CELL}) AS c{place}"
+        return f"#{place}"
+    return (
+        f"CAST(#{place} AS DOUBLE)"
+        if column.type.startswith("DECIMAL")
+        else f"left(CAST(#{place} AS VARCHAR), {MAX_CELL})"
+    )
 
 
 def _plain(cell: Any) -> Any:
@@ -92,15 +99,6 @@ def _plain(cell: Any) -> Any:
     if not isinstance(cell, float):
         return cell
     return float(f"{cell:.15g}") if math.isfinite(cell) else None
-
-
-def _bounded(columns: tuple[Column, ...], rows: list[list[Any]], cut: str) -> Answer:
-    left = MAX_RESULT_CHARS
-    for kept, row in enumerate(rows):
-        left -= sum(len(str(cell)) + 3 for cell in row)
-        if left < 0:
-            return Answer(columns, rows[:kept], f"only the first {kept:,} rows are shown, as they are very long")
-    return Answer(columns, rows, cut)
 
 
 def no_such_column(name: str, columns: Sequence[Column]) -> ToolError:

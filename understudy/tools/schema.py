@@ -228,12 +228,10 @@ def _one_of(meanings: Sequence[tuple[Any, Any]]) -> _Hook:
     return hook
 
 
-def _literal(annotation: Any, _: cattrs.Converter) -> _Hook:
-    return _one_of([(each.value if isinstance(each, enum.Enum) else each, each) for each in get_args(annotation)])
-
-
-def _enum(annotation: Any, _: cattrs.Converter) -> _Hook:
-    return _one_of([(each.value, each) for each in annotation])
+def _choice_hook(annotation: Any, _: cattrs.Converter) -> _Hook:
+    """Build the hook for a Literal or an enum."""
+    meanings = get_args(annotation) or list(annotation)
+    return _one_of([(each.value if isinstance(each, enum.Enum) else each, each) for each in meanings])
 
 
 def _union(annotation: Any, converter: cattrs.Converter) -> _Hook:
@@ -324,8 +322,8 @@ def _strict() -> cattrs.Converter:
         (typing.is_typeddict, _only("an object", Mapping, make_typeddict_structure_fn)),
         (origin(*_UNIONS), _union),
         (origin(Annotated), _annotated),
-        (origin(Literal), _literal),
-        (lambda each: isinstance(each, type) and issubclass(each, enum.Enum), _enum),
+        (origin(Literal), _choice_hook),
+        (lambda each: isinstance(each, type) and issubclass(each, enum.Enum), _choice_hook),
     ]
     for predicate, factory in factories:
         converter.register_structure_hook_factory(predicate, factory)

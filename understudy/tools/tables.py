@@ -188,11 +188,8 @@ async def query_table(
 def _sentence(answer: queries.Answer) -> str:
     rows, columns = len(answer.rows), len(answer.columns)
     if rows == 1 and columns == 1:
-        return f"{answer.columns[0].name}: {_short(answer.rows[0][0])}"
+        value = answer.rows[0][0]
+        text = "nothing" if value is None else str(value)
+        return f"{answer.columns[0].name}: {text if len(text) <= 120 else text[:119] + '…'}"
     size = f"{rows:,} row{'' if rows == 1 else 's'} of {columns:,} column{'' if columns == 1 else 's'}"
     return f"{size}; {answer.truncated}" if answer.truncated else size
-
-
-def _short(value: Any) -> str:
-    text = "nothing" if value is None else str(value)
-    return text if len(text) <= 120 else text[:119] + "…"

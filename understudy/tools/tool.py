@@ -11,6 +11,7 @@ should be async.
 import inspect
 import re
 from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any, Final, Protocol, TypeAlias, overload
 
@@ -190,12 +191,9 @@ def _from_thread(context: ToolContext) -> ToolContext:
 
 
 async def _in_thread(function: Callable[..., Any], given: dict[str, Any]) -> ToolResult:
-    reachable = {name: _from_thread(each) if isinstance(each, ToolContext) else each for name, each in given.items()}
-
-    def work() -> ToolResult:
-        return to_result(function(**reachable))
-
-    return await trio.to_thread.run_sync(work, abandon_on_cancel=True, limiter=_limiter())
+    given = {name: _from_thread(each) if isinstance(each, ToolContext) else each for name, each in given.items()}
+    work = partial(function, **given)
+    return await trio.to_thread.run_sync(lambda: to_result(work()), abandon_on_cancel=True, limiter=_limiter())
 
 
 async def _on_trio(function: Callable[..., Any], given: dict[str, Any]) -> ToolResult:
@@ -212,23 +210,8 @@ async def _on_asyncio(function: Callable[..., Any], given: dict[str, Any]) -> To
         return await _on_trio(trio_asyncio.aio_as_trio(function), given)
 
 
-def _runner(function: Callable[..., Any], name: str, asyncio: bool) -> Callable[..., Awaitable[ToolResult]]:
-    if inspect.isasyncgenfunction(function) or inspect.isgeneratorfunction(function):
-        raise TypeError(f"{name} is a generator; a tool returns one result, so collect the items and return a list")
-    if inspect.iscoroutinefunction(function):
-        return _on_asyncio if asyncio else _on_trio
-    if asyncio:
-        raise TypeError(f"{name} is not async, so asyncio=True has no meaning for it; leave it out")
-    return _in_thread
-
-
 def _make(
-    function: Callable[..., Any],
-    name: str | None,
-    timeout_s: float,
-    retry_safe: bool,
-    asyncio: bool,
-    approval: Any,
+    function: Callable[..., Any], name: str | None, timeout_s: float, retry_safe: bool, asyncio: bool, approval: Any
 ) -> Tool:
     if not inspect.isfunction(function):
         raise TypeError(f"@tool needs a function, not {function!r}; wrap it in a def with annotated parameters")
@@ -243,7 +226,12 @@ def _make(
         raise TypeError(
             f"approval of {label} must be True, False, or a plain function of the arguments, not {approval!r}"
         )
-    run = _runner(function, label, asyncio)
+    if inspect.isasyncgenfunction(function) or inspect.isgeneratorfunction(function):
+        raise TypeError(f"{label} is a generator; a tool returns one result, so collect the items and return a list")
+    is_async = inspect.iscoroutinefunction(function)
+    if asyncio and not is_async:
+        raise TypeError(f"{label} is not async, so asyncio=True has no meaning for it; leave it out")
+    run = _in_thread if not is_async else _on_asyncio if asyncio else _on_trio
     accepts = read_parameters(function, ToolContext)
     description = accepts.summary or label.replace("_", " ").capitalize() + "."
     return Tool(label, description, accepts.schema, function, timeout_s, retry_safe, approval, accepts=accepts, run=run)

@@ -56,7 +56,7 @@ class CpuTimeExceeded(BaseException):
     """A limit of processor time is exceeded. A `BaseException`, so that `except Exception` of libraries ignores it."""
 
 
-Limit: TypeAlias = Callable[[float], AbstractContextManager[None]]
+Limit: TypeAlias = Callable[[float], AbstractContextManager[object]]
 """A context manager that raises `CpuTimeExceeded` once its block has used that many seconds of processor time."""
 
 CODE_CLASSES: Final = frozenset(name for name in STANDARD_TYPES.values() if name)
@@ -72,10 +72,6 @@ _AFTER_BLANK: Final = re.compile(r"^[ \t]*(?:\r\n|\r|\n)[^\s\d*+-]", re.MULTILIN
 _CLOSINGS: Final = {"blank": _BLANK, "after": _AFTER_BLANK}
 
 _CLASSES: Final = {"span": CODE_CLASSES, "div": frozenset({"highlight"})}
-
-
-def _unlimited(_seconds: float) -> AbstractContextManager[None]:
-    return nullcontext()
 
 
 class _Highlighter:
@@ -182,7 +178,7 @@ class Cut(NamedTuple):
 class Renderer:
     """Renders Markdown to safe HTML by a content policy (which hosts' images may be shown). Stateless."""
 
-    def __init__(self, policy: Policy = STANDARD, limit: Limit = _unlimited) -> None:
+    def __init__(self, policy: Policy = STANDARD, limit: Limit = nullcontext) -> None:
         self.sanitizer = Sanitizer(policy.with_classes(_CLASSES))
         self._limit = limit
 
@@ -227,25 +223,19 @@ class Renderer:
     def _ends(self, text: str, *, last: bool) -> tuple[list[int], str]:
         """Return the ends of a text's closed blocks, and the condition that closes the next one."""
         lines = [0, *(match.end() for match in _LINE_END.finditer(text)), len(text)]
-        outline = self._outline(text)
+        tokens: list[Token] = []
+        # Only the outline is parsed, which is cheaper than rendering.
+        _PARSER.block.parse(_LINE_END.sub("\n", text).replace("\0", "\ufffd"), _PARSER, {}, tokens)
+        outline = [token for token in tokens if token.level == 0 and token.nesting >= 0 and token.map]
         ends = list[int]()
-        for index, (kind, first, after, marker) in enumerate(outline):
+        for token in outline:
+            first, after = token.map or (0, 0)
             end = lines[min(after, len(lines) - 1)]
-            if not last and index == len(outline) - 1:
-                closed, closing = _closing(kind, marker, text[lines[first] : end], text[end:])
+            if not last and token is outline[-1]:
+                closed, closing = _closing(token.type, token.markup, text[lines[first] : end], text[end:])
                 return [*ends, *([end] if closed else [])], closing
             ends.append(end)
         return ends, ""
-
-    def _outline(self, text: str) -> list[tuple[str, int, int, str]]:
-        """Return the top-level blocks: token type, first line, line after the last, marker. Cheaper than rendering."""
-        tokens: list[Token] = []
-        _PARSER.block.parse(_LINE_END.sub("\n", text).replace("\0", "\ufffd"), _PARSER, {}, tokens)
-        return [
-            (token.type, token.map[0], token.map[1], token.markup)
-            for token in tokens
-            if token.level == 0 and token.nesting >= 0 and token.map
-        ]
 
 
 @cache

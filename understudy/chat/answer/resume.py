@@ -6,6 +6,8 @@
 3. Text is held back only while it may be a repetition, and never more than the shown text.
 """
 
+from itertools import takewhile
+from operator import eq
 from typing import Final
 
 from attrs import define, field, frozen
@@ -75,10 +77,12 @@ class ResumedText:
         self._held.clear()
         if said.startswith(begun):
             return self._append(said[len(begun) :])
-        alike, overlap = _common_prefix(begun, said), _overlap(begun, said)
+        alike, overlap = sum(1 for _ in takewhile(bool, map(eq, begun, said))), _overlap(begun, said)
         if overlap >= MIN_OVERLAP and overlap >= alike:
             return self._append(said[overlap:])
-        if alike >= _needed_alike(begun) and begun.find(said[:alike], 1) < 0:
+        ended = begun.rstrip(" ").endswith(_ENDS)
+        needed = MIN_ALIKE_AT_END if ended else min(MIN_ALIKE, (len(begun) + 1) // 2)
+        if alike >= needed and begun.find(said[:alike], 1) < 0:
             self._pieces = [said]
             return NewText(said, restart=True)
         return self._append(said)
@@ -86,17 +90,6 @@ class ResumedText:
     def _append(self, text: str) -> NewText:
         self._pieces.append(text)
         return NewText(text)
-
-
-def _needed_alike(begun: str) -> int:
-    """Return how many characters must be alike for a restart."""
-    return MIN_ALIKE_AT_END if begun.rstrip(" ").endswith(_ENDS) else min(MIN_ALIKE, (len(begun) + 1) // 2)
-
-
-def _common_prefix(one: str, other: str) -> int:
-    """Return the length of the common prefix of two texts."""
-    length = min(len(one), len(other))
-    return next((number for number in range(length) if one[number] != other[number]), length)
 
 
 def _overlap(begun: str, said: str) -> int:
