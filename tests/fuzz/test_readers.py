@@ -13,11 +13,12 @@ from understudy.chat.attachments import _columns
 from understudy.models.offline.request import _content
 from understudy.models.offline.scan import json_object
 from understudy.models.openai import _Call, _tool_request
-from understudy.web.api.account import _confirmed
-from understudy.web.api.alerts import _alert
-from understudy.web.api.observer import _target
-from understudy.web.api.sanitize import _asked
-from understudy.web.api.threads import _title
+from understudy.web.api.account import EraseRequest
+from understudy.web.api.alerts import AlertRequest
+from understudy.web.api.observer import KillRequest
+from understudy.web.api.sanitize import SanitizeRequest
+from understudy.web.api.threads import RenameRequest
+from understudy.web.context import decode_json
 
 SIZE = 200_000
 BODIES = {
@@ -51,13 +52,18 @@ def text(read: Callable[[str], Any]) -> Callable[[bytes], Any]:
     return lambda body: read(body.decode("utf-8", "surrogateescape"))
 
 
+def json_of(kind: type[Any]) -> Callable[[bytes], Any]:
+    """Adapt the reader of request bodies to one type."""
+    return lambda body: decode_json(body, kind, "JSON")
+
+
 READERS: dict[str, Callable[[bytes], Any]] = {
     "command": decode,
-    "title": _title,
-    "policy": _asked,
-    "actor": _target,
-    "alert": _alert,
-    "erasure": _confirmed,
+    "title": json_of(RenameRequest),
+    "policy": json_of(SanitizeRequest),
+    "actor": json_of(KillRequest),
+    "alert": json_of(AlertRequest),
+    "erasure": json_of(EraseRequest),
     "columns": _columns,
     "tool's result": text(_content),
     "object in a text": text(json_object),

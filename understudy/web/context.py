@@ -100,7 +100,15 @@ async def read_json(kind: type[_T], form: str, max_bytes: int | None = None) -> 
     Raises:
         CommandRejected: It is not (`invalid_command`), or is too large, as in `read_body`.
     """
-    body = await read_body(max_bytes)
+    return decode_json(await read_body(max_bytes), kind, form)
+
+
+def decode_json(body: bytes, kind: type[_T], form: str) -> _T:
+    """Return JSON as an object of this type.
+
+    Raises:
+        CommandRejected: `body` is not JSON of this type (`invalid_command`). `form` describes it in the refusal.
+    """
     try:
         return msgspec.json.decode(body, type=kind)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
