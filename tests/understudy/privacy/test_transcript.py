@@ -1,4 +1,4 @@
-"""Transcripts: whatever a text holds, it stays in its place, and everything around it is ours."""
+"""Transcripts: no text can end its fence or add markup."""
 
 import re
 from typing import Any
@@ -29,7 +29,7 @@ def parse(text: str) -> list[Any]:
 @example("```\n# out\n```", "text")
 @example("", "text")
 def test_a_text_is_one_fence_whatever_is_in_it(text: str, language: str) -> None:
-    """And it is all there, but for line breaks and characters that nobody can see."""
+    """The fence contains the whole text, except for line breaks and control characters."""
     tokens = parse(f"# Before\n\n{fenced(text, language)}\n# After\n")
     assert [token.type for token in tokens] == [
         "heading_open", "inline", "heading_close", "fence", "heading_open", "inline", "heading_close",
@@ -87,7 +87,7 @@ def test_branches_are_marked_where_they_leave() -> None:
 
 
 def test_all_that_belongs_to_a_message_is_told() -> None:
-    """Files, a chart, how it ended, a run that left no answer, feedback, and what was sent in its place."""
+    """A message lists its files, chart, status, unanswered runs, feedback and original text."""
     run = RunRecord("r9", "ann", "t1", "m1", None, "guide", None, "failed", 1.0, 2.0)
     transcript = Transcript(THREAD, str.upper)
     asked = transcript.message(evolve(SAID, references=("f" * 32,)), [run], "raw `x`")

@@ -95,7 +95,7 @@ def folder(migrated: Path, tmp_path: Path) -> Path:
 
 
 def differences(connection: Connection) -> list[Any]:
-    """How the tables differ from what the code says, but for the index of words, which is each database's own."""
+    """Return the differences between the tables and schema.py, except for the full-text index."""
 
     def of_ours(item: Any, name: str | None, *_: Any) -> bool:
         return not (name or "").startswith("words_index")
@@ -106,7 +106,7 @@ def differences(connection: Connection) -> list[Any]:
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """What does not look into the file of SQLite is tested on both databases."""
+    """Run a test on both databases, unless it uses the file of SQLite."""
     names = set(metafunc.fixturenames)
     if "database" in names and not names & {"folder", "tmp_path", "on_sqlite"}:
         metafunc.parametrize("kind", ["sqlite", "postgresql"])
@@ -120,7 +120,7 @@ def kind() -> str:
 
 @pytest.fixture
 def on_sqlite() -> None:
-    """Asked for by tests of what only SQLite has."""
+    """Restrict a test to SQLite."""
 
 
 @pytest.fixture(scope="session")

@@ -1,4 +1,4 @@
-"""What agents remember, on both databases."""
+"""The values that agents remember, on both databases."""
 
 import pytest
 import trio
@@ -19,13 +19,13 @@ async def store(database, make):
 
 
 def note(name: str = "plan", value: object = "A", **fields: object) -> Remember:
-    """What the guide remembers of ann from 100 to 200, unless a test says otherwise."""
+    """A value that the guide remembers about ann, by default from 100 to 200."""
     given = {"owner": "ann", "agent": "guide", "now": 100.0, "expires_at": 200.0} | fields
     return Remember(name=name, value=value, **given)
 
 
 async def names(store, owner: str = "ann", agent: str = "guide", now: float = 150.0) -> list[str]:
-    """The names of what is remembered at a time."""
+    """Return the names of the unexpired values."""
     return [each.name for each in await store.remembered(owner, agent, now)]
 
 
@@ -54,7 +54,7 @@ async def test_the_later_value_replaces_the_earlier_with_its_time(store) -> None
 
 
 async def test_what_has_expired_is_not_there_and_is_removed(store, database, monkeypatch) -> None:
-    """It is not seen from the moment on, takes no room, and its rows go, in pieces; what lasts stays."""
+    """An expired value is not returned and does not count; its row is deleted, others stay."""
     monkeypatch.setattr(agent_memory, "FORGOTTEN", 2)
     for number in range(5):
         await store.remember(note(f"n{number}"))
@@ -66,7 +66,7 @@ async def test_what_has_expired_is_not_there_and_is_removed(store, database, mon
 
 
 async def test_one_value_too_many_is_refused(store, monkeypatch) -> None:
-    """What is there can still be replaced; what has expired makes room."""
+    """At the limit a value can be replaced; an expired one makes room."""
     monkeypatch.setattr(agent_memory, "KEPT", 2)
     assert await store.remember(note("a"))
     assert await store.remember(note("b", expires_at=300.0))
@@ -78,14 +78,14 @@ async def test_one_value_too_many_is_refused(store, monkeypatch) -> None:
 
 
 async def test_a_user_that_is_gone_is_not_made_anew(store) -> None:
-    """A tool that still runs for a user who was deleted leaves nothing behind."""
+    """`Remember` for a user without a row raises NotStored and stores nothing."""
     with pytest.raises(NotStored):
         await store.remember(note(owner="carl"))
     assert await names(store, "carl") == []
 
 
 async def test_a_group_keeps_its_other_works(store, make) -> None:
-    """What agents remember is stored in the same transactions as events."""
+    """Changes and values of one group are all stored."""
     async with trio.open_nursery() as nursery:
         nursery.start_soon(store.commit, make.change(events=make.events(2, 2)))
         nursery.start_soon(store.remember, note())

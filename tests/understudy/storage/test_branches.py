@@ -54,7 +54,7 @@ def old_database(folder: Path) -> None:
 
 
 def test_threads_from_before_the_tree_become_one_branch(tmp_path: Path) -> None:
-    """Each message follows the answer before it, also where that run left none; what was stored is as it was."""
+    """The migration links each message to the answer before it, also if that run has none."""
     old_database(tmp_path)
     database = open_database(tmp_path)
     with database.reading.begin() as connection:
@@ -80,7 +80,7 @@ def test_threads_from_before_the_tree_become_one_branch(tmp_path: Path) -> None:
 
 
 def said(make, number: int, after: str | None, *, answer: bool = True, **fields: object) -> Change:
-    """A message `m<number>` with its run and, unless told otherwise, its answer."""
+    """A message `m<number>` with its run and, by default, its answer."""
     run_id, name = f"r{number}", f"m{number}"
     messages = [make.message(message_id=name, run_id=run_id, content=name, parent_id=after)]
     if answer:
@@ -91,7 +91,7 @@ def said(make, number: int, after: str | None, *, answer: bool = True, **fields:
 
 
 def test_the_way_to_a_message_is_its_own_branch_and_at_most_so_long(book, make) -> None:
-    """Without the messages beside it, in the order they were said; what is older is counted."""
+    """Messages of other branches are left out, earlier ones than the limit are counted."""
     for number in range(1, 6):
         book.write(said(make, number, f"answer-r{number - 1}" if number > 1 else None, answer=number != 3))
     book.write(said(make, 6, "answer-r1"))
@@ -109,7 +109,7 @@ def test_the_way_to_a_message_is_its_own_branch_and_at_most_so_long(book, make) 
 
 
 def test_a_circle_in_the_tables_is_no_endless_way(book, make) -> None:
-    """Whatever a database holds, the question ends."""
+    """A cycle of parents does not make `history` run forever."""
     book.write(said(make, 1, "answer-r2"))
     book.write(said(make, 2, "answer-r1"))
     assert [each.content for each in book.read(queries.history, "ann", "m2", 100).messages] == ["a2", "m1", "a1"]
@@ -131,7 +131,6 @@ def test_the_way_is_found_by_indexes(book, make) -> None:
 
 
 def test_the_run_that_began_last_is_the_threads_newest(book, make) -> None:
-    """Also one that answers an older message once more; the same change again changes nothing."""
     first = said(make, 1, None)
     book.write(first, said(make, 2, "answer-r1"))
     assert book.read(queries.thread, "ann", "t1").newest_run == "r2"

@@ -1,4 +1,4 @@
-"""What a user and a tenant have stored is counted where it is written and removed, and read without reading it all."""
+"""The bytes of a user and of a tenant are counted at each write and deletion."""
 
 import contextlib
 from collections.abc import AsyncIterator
@@ -20,7 +20,7 @@ async def opened(database) -> AsyncIterator[Store]:
 
 
 async def test_a_thread_counts_what_is_stored_and_removed(database, make) -> None:
-    """Events by their bytes and messages by theirs; what comes twice counts once; trimming and deleting give back."""
+    """Events and messages count their bytes, repeats count once; trimming and deleting subtract."""
     async with opened(database) as store:
         first = make.opening()
         await store.commit(first)

@@ -24,7 +24,7 @@ SECRET = "the secret of all nodes, of 32 bytes or more"
 
 
 class Tally:
-    """Counts who answered."""
+    """Counts the outcomes of reads."""
 
     def __init__(self) -> None:
         self.outcomes: list[str] = []
@@ -92,18 +92,18 @@ async def linked(redis: Redis) -> AsyncIterator[RedisCache]:
 
 @pytest.fixture(params=["local", "redis"])
 def shelf(request) -> str | Redis:
-    """Every test of what a cache does holds for both."""
+    """Return the address of each kind of cache."""
     return request.getfixturevalue("redis") if request.param == "redis" else "local"
 
 
 async def settled(reads: CachedReads) -> None:
-    """Until what was put is where it belongs."""
+    """Wait until queued answers are in the cache."""
     if isinstance(reads.backend, RedisCache):
         await put(reads.backend)
 
 
 async def put(shelf: RedisCache) -> None:
-    """Until what was put is in Redis."""
+    """Wait until queued answers are in Redis."""
     while shelf.waiting:  # noqa: ASYNC110 - the shelf tells nobody
         await trio.sleep(0.005)
 
@@ -151,7 +151,7 @@ async def test_what_was_never_read_is_not_there(reads) -> None:
 
 
 async def test_the_database_is_asked_first(reads, make) -> None:
-    """A write that the cache is not told of, as another node's, is seen at once."""
+    """A write of another node is visible at once, without a drop."""
     await reads.threads("ann", "", None, 50)
     await settled(reads)
     reads.store.store.on_write = None
@@ -212,7 +212,7 @@ async def test_what_was_being_read_during_a_change_is_not_kept(reads) -> None:
 
 
 async def test_an_answer_is_kept_for_its_time_only(reads, monkeypatch) -> None:
-    """Nobody is shown what was so long ago."""
+    """An answer older than its time to live is not served."""
     await reads.thread("ann", "t1")
     await settled(reads)
     reads.store.is_away, reads.clock = True, lambda: 1000.0 + caching.TTL_S + 1
@@ -221,7 +221,7 @@ async def test_an_answer_is_kept_for_its_time_only(reads, monkeypatch) -> None:
 
 
 async def test_large_answers_and_many_are_not_kept(reads, make, monkeypatch) -> None:
-    """One owner has room for so many; a large answer is not kept at all."""
+    """One answer more than PER_OWNER drops the owner's others; a large answer is not cached."""
     monkeypatch.setattr(caching, "VALUE_BYTES", 200)
     await reads.threads("ann", "", None, 50)
     await reads.thread("ann", "none")
@@ -237,7 +237,7 @@ async def test_large_answers_and_many_are_not_kept(reads, make, monkeypatch) -> 
 
 
 async def test_an_entry_of_another_owner_is_not_given_whatever_the_shelf_says(reads) -> None:
-    """Should two names ever share a place, as by a fault of the shelf, what stands in the entry decides."""
+    """A backend that returns ann's entries to everyone: bob is not served one."""
 
     class Confused(LocalCache):
         async def get(self, owner: str, question: str) -> bytes | None:
@@ -262,7 +262,7 @@ async def test_what_cannot_be_read_as_an_answer_is_none(reads) -> None:
 
 
 async def test_a_local_shelf_has_bounds(autojump_clock) -> None:
-    """In bytes and entries: the oldest go, and what they took is free again."""
+    """Beyond its limits of bytes and entries the cache evicts the oldest."""
     shelf = LocalCache(room_bytes=10, room_entries=3)
     for number in range(4):
         shelf.put(f"u{number}", "q", b"xx", trio.current_time())
@@ -276,7 +276,7 @@ async def test_a_local_shelf_has_bounds(autojump_clock) -> None:
 
 
 async def test_nodes_share_what_they_have_read(redis) -> None:
-    """What one node has read another can give, and what one drops is gone for all."""
+    """Two nodes on one Redis: an answer of one serves the other; a drop by one holds for both."""
     redis.flush()
     with trio.fail_after(10):
         async with linked(redis) as one, linked(redis) as other:
@@ -290,7 +290,7 @@ async def test_nodes_share_what_they_have_read(redis) -> None:
 
 @pytest.mark.slow
 async def test_a_command_beside_the_servers_drops_too(redis, caplog, monkeypatch) -> None:
-    """As one that erases a user while no server runs. Where Redis is away it goes on, and the log says what stays."""
+    """A command drops cached answers; with Redis down it continues and logs a warning."""
     monkeypatch.setattr("understudy.storage.redis_cache.WAIT_S", 0.3)
     redis.flush()
     with trio.fail_after(20):
@@ -307,7 +307,7 @@ async def test_a_command_beside_the_servers_drops_too(redis, caplog, monkeypatch
 
 
 async def test_names_and_texts_of_users_are_not_in_redis(redis) -> None:
-    """Keys are seen by operators, and by who else uses that Redis; so is what stands there."""
+    """Keys and values in Redis contain no name and no text of a user."""
     redis.flush()
     with trio.fail_after(10):
         async with linked(redis) as shelf:
@@ -322,7 +322,7 @@ async def test_names_and_texts_of_users_are_not_in_redis(redis) -> None:
 
 
 async def test_what_somebody_else_put_there_is_not_believed(redis, caplog) -> None:
-    """Neither what is theirs, nor an answer of a node to another question or of another user."""
+    """Forged values, and answers moved to another key, are rejected."""
     redis.flush()
     with trio.fail_after(10):
         async with linked(redis) as shelf:
@@ -344,7 +344,7 @@ async def test_what_somebody_else_put_there_is_not_believed(redis, caplog) -> No
 
 @pytest.mark.slow
 async def test_what_did_not_get_to_redis_is_not_given_while_that_is_away(own_redis) -> None:
-    """Another node may have dropped it since, and nobody could say so."""
+    """While Redis is down, queued answers are not served: another node may have dropped them."""
     with trio.fail_after(20):
         async with linked(own_redis) as shelf:
             own_redis.pause()
@@ -360,7 +360,7 @@ async def test_what_did_not_get_to_redis_is_not_given_while_that_is_away(own_red
 
 @pytest.mark.slow
 async def test_a_drop_that_redis_missed_is_made_up_for(own_redis, monkeypatch) -> None:
-    """Until Redis has heard of it, this node gives nothing of that owner; then nobody does."""
+    """A drop during an outage: this node serves no answer of the owner; afterwards the drop is made up."""
     with trio.fail_after(20):
         async with linked(own_redis) as one, linked(own_redis) as other:
             one.put("ann", "q", b"answer", trio.current_time())

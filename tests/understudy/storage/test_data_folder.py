@@ -43,7 +43,7 @@ def test_a_folder_that_another_process_has_is_refused(folder) -> None:
 
 
 def test_a_running_server_can_be_looked_at(folder) -> None:
-    """Looking needs no lock and leaves none."""
+    """`inspect_database` takes no lock."""
     with held_elsewhere(folder):
         assert inspect_database(folder) == schema.HEAD
     open_database(folder, wait_s=0).close()
@@ -77,7 +77,7 @@ def test_an_end_that_comes_soon_is_waited_for(folder, monkeypatch) -> None:
 
 
 def test_a_start_that_fails_lets_go(tmp_path) -> None:
-    """The folder is free for whoever mends the database."""
+    """After a failed start the folder can be locked again."""
     database = tmp_path / "understudy.db"
     database.write_bytes(b"no database " * 100)
     with pytest.raises(Exception, match="not a database"):
@@ -88,7 +88,7 @@ def test_a_start_that_fails_lets_go(tmp_path) -> None:
 
 @pytest.mark.parametrize("text", ["", "soon", "99999999999999999999999"])
 def test_a_lock_without_a_name_on_it(tmp_path, text) -> None:
-    """Whatever the file says, it is the lock that counts."""
+    """With any text in the lock file a held lock is refused, and a released one can be taken."""
     held = lock_folder(tmp_path)
     (tmp_path / LOCK_NAME).write_text(text)
     with pytest.raises(AlreadyOpen, match="another understudy") as refused:

@@ -1,4 +1,4 @@
-"""Removing in pieces: all of what is meant, nothing else, and going on where it was cut off."""
+"""Deletion in parts: it deletes all and only the given data, and continues after an interruption."""
 
 import pytest
 from sqlalchemy import Connection, func, select
@@ -58,7 +58,7 @@ def test_a_small_thread_goes_at_once_and_nothing_else_does(database, make) -> No
 def test_a_long_thread_goes_in_pieces(
     database, make, monkeypatch: pytest.MonkeyPatch, events: int, messages: int
 ) -> None:
-    """Each transaction removes a bounded number of rows, and what names others goes first."""
+    """Each transaction deletes a bounded number of rows, dependent rows first."""
     monkeypatch.setattr(deletion, "EVENTS", events)
     monkeypatch.setattr(deletion, "MESSAGES", messages)
     with database.writing.connect() as connection:

@@ -1,4 +1,4 @@
-"""PostgreSQL that fails over to a standby: the address names both, and whoever connects finds the one to write to."""
+"""Failover of PostgreSQL: the address names both servers, and connections find the primary."""
 
 from typing import Any
 
@@ -28,7 +28,7 @@ from .test_writer import running
     ],
 )
 def test_an_address_of_libpq_may_name_several_hosts(address: str, where: str) -> None:
-    """Each with its own port or without; what an operator is told of it has no password."""
+    """Several hosts, with and without ports; the name for operators has no password."""
     assert _where(_url(address)) == where
 
 
@@ -44,7 +44,7 @@ def test_an_address_of_libpq_may_name_several_hosts(address: str, where: str) ->
     ],
 )
 def test_what_is_no_address_is_refused_without_a_word_of_the_password(address: str) -> None:
-    """One that was not encoded has its end where the host should be: that is not told either."""
+    """Addresses with a misplaced @ or an invalid port: the error repeats no part of the password."""
     with pytest.raises(CannotConnect) as caught:
         connect_database(address)
     assert "ter2" not in f"{caught.value!s} {caught.value!r}"

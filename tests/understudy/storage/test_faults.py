@@ -53,7 +53,7 @@ async def test_a_full_disk_of_postgresql(own_postgres: Postgres, make: Any) -> N
 
 @pytest.mark.slow
 async def test_damaged_pages_of_postgresql(own_postgres: Postgres, make: Any) -> None:
-    """What is on them cannot be read, and is said to be so; all else can, and storing goes on."""
+    """Reads of damaged pages fail with StorageUnavailable; other reads and writes succeed."""
     address = own_postgres.create()
     database = connect_database(address)
     async with running(database) as (store, _):
@@ -72,7 +72,7 @@ async def test_damaged_pages_of_postgresql(own_postgres: Postgres, make: Any) ->
 
 
 async def test_a_database_that_became_read_only(postgres: Postgres, template: str, make: Any) -> None:
-    """As a standby is, or one that an operator set so: it is read, nothing is taken in, and a node cannot join."""
+    """A read-only server is read; writes and joins fail."""
     address = postgres.create(template)
     name = address.rpartition("/")[2]
     database = connect_database(address)
@@ -111,7 +111,7 @@ async def test_a_table_that_another_process_has_locked(postgres: Postgres, templ
 
 
 def test_too_many_connections(postgres: Postgres, template: str) -> None:
-    """The server lets nobody in: a start says so in a sentence."""
+    """The server refuses connections: a start fails with a sentence."""
     address = postgres.create(template)
     name = address.rpartition("/")[2]
     execute(address, "CREATE ROLE limited LOGIN", f"ALTER DATABASE {name} CONNECTION LIMIT 0")

@@ -36,7 +36,7 @@ def put(copies: FileCache, name: str, size: int) -> Path:
 
 
 def names(copies: FileCache) -> list[str]:
-    """What is there."""
+    """Return the names of the files."""
     return sorted(path.name for path in copies.folder.iterdir())
 
 

@@ -48,7 +48,7 @@ async def store(database):
 
 @pytest.fixture
 def folder_of(tmp_path_factory):
-    """What the store of files has on this machine."""
+    """Return a folder for uploads that does not exist yet."""
     return tmp_path_factory.mktemp("files") / "files"
 
 
@@ -87,7 +87,7 @@ async def test_the_bytes_are_kept_as_they_came(files, store, sizes) -> None:
 
 
 async def test_an_upload_past_the_limit_is_not_read_to_its_end(files, nothing_is_left) -> None:
-    """Refused when the limit is passed; nothing of it stays, and what follows is not asked for."""
+    """An upload is refused as soon as it passes the limit: no further chunk is read, and no file is left."""
     asked = []
 
     def endless():
@@ -172,7 +172,7 @@ async def test_removed_files_are_gone(files) -> None:
     "name", ["", "..", "../../etc/passwd", "a" * 31, "A" * 32, "0" * 32 + "\n", "0" * 32 + ".part"]
 )
 async def test_only_the_servers_own_names_are_paths(files, make, name) -> None:
-    """Whatever a client sends as an id, nothing outside the folder is named."""
+    """Invalid ids raise ValueError."""
     for asked in (files.local(make.file(file_id=name)), files.remove("ann", [name])):
         with pytest.raises(ValueError, match="not the id of a stored file"):
             await asked

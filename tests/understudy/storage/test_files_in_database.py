@@ -1,4 +1,4 @@
-"""What only files in the database have: other servers that read them, copies here, and a database that goes away."""
+"""Files in the database: other servers read them, local copies, and outages of the database."""
 
 import os
 from contextlib import AsyncExitStack, aclosing

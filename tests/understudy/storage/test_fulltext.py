@@ -83,7 +83,7 @@ def found(book: Book, query: str, owner: str = "ann") -> set[str]:
 
 
 def test_words_are_found(book: Book) -> None:
-    """Whatever is typed is words; case, accents and signs make no difference."""
+    """Case, accents and punctuation of a query make no difference."""
     assert {query: found(book, query) for query in ASKED} == ASKED
 
 
@@ -97,7 +97,7 @@ def test_nobody_finds_what_others_said(book: Book, make: Make) -> None:
 
 
 def test_what_was_deleted_is_not_found(book: Book, make: Make) -> None:
-    """Nor does it stay in the index; the same thread made again is found by what it says then."""
+    """The words leave the index; a new thread of the same id is found by its own words."""
     assert book.write(DeleteThread("ann", "german")) == [True]
     assert found(book, "strasse") == set()
     again = make.message("ann", "german", "said-again", content="ganz anders")
@@ -153,7 +153,7 @@ def test_messages_from_before_the_index_are_found(tmp_path: Path) -> None:
 
 @given(st.text(), st.text())
 def test_whatever_is_typed_makes_a_question(owner: str, typed: str) -> None:
-    """Of letters, digits and what holds them together, and not of more words than there may be."""
+    """The query has only letters, digits and operators, and at most MOST_ASKED words beside the mark."""
     for made, around in ((for_fts5(owner, typed), '"* AND'), (for_tsquery(owner, typed), "':*& ")):
         if made is not None:
             assert all(letter.isalnum() or letter in around or not letter.isascii() for letter in made)

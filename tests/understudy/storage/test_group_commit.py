@@ -81,7 +81,7 @@ def test_appends_of_a_group_cost_as_many_statements_as_one(database, kind, make)
 
 
 def test_steps_go_along_with_the_appends_of_a_group(database, kind, make) -> None:
-    """In one statement more, in place of what has their number; one whose run is not there is refused alone."""
+    """Steps of a group are stored in one statement; a step without its run is refused alone."""
     names = [f"t{number}" for number in range(50)]
 
     def ended(seq: int, run_ids: dict[str, str]) -> list[Change]:
@@ -107,7 +107,7 @@ def test_steps_go_along_with_the_appends_of_a_group(database, kind, make) -> Non
 
 
 def test_appends_under_fences_and_without_are_one_group(database, make) -> None:
-    """Each finds its thread under its own fence only; one that needs none is not held against any."""
+    """A group of appends under several fences: each must match its own thread."""
     held = {name: Fence("a", number) for number, name in enumerate(("t1", "t2", "t3"), 1)}
     with database.writing.connect() as connection:
         commit_group(connection, [evolve(make.opening("ann", name, name), fence=held[name]) for name in held])
@@ -128,7 +128,7 @@ def test_appends_under_fences_and_without_are_one_group(database, make) -> None:
 
 @pytest.mark.parametrize("logged", [LoggedEvent(2, "\ud800", None, b""), LoggedEvent(2**70, "note", None, b"")])
 def test_what_no_database_can_hold_is_refused_alone(database, make, logged: LoggedEvent) -> None:
-    """The driver does not take it; what was to be appended beside it is."""
+    """A value that the driver refuses fails alone; the other appends are stored."""
     with database.writing.connect() as connection:
         commit_group(connection, [make.opening("ann", name, name) for name in ("t1", "t2", "t3")])
         appends = [make.change("ann", name, events=make.events(2, 2)) for name in ("t1", "t2", "t3")]
@@ -151,7 +151,7 @@ def test_two_appends_of_a_thread_are_stored_in_their_order(database, make) -> No
 
 
 def test_one_misfit_among_appends_is_refused_alone(database, folder, make) -> None:
-    """What was written together is taken back, and each is tried on its own."""
+    """Five appends, one out of sequence and one unstorable: the other three are stored."""
     with database.writing.connect() as connection:
         commit_group(connection, [make.opening("ann", f"t{number}", f"r{number}") for number in range(5)])
         appends = [make.change("ann", f"t{number}", events=make.events(2, 2)) for number in range(5)]
@@ -165,7 +165,7 @@ def test_one_misfit_among_appends_is_refused_alone(database, folder, make) -> No
 
 
 def test_changes_of_one_thread_keep_their_order(database, make) -> None:
-    """Appends do not overtake what else happens to their thread in the group."""
+    """Appends keep their order relative to other writes to their thread."""
     with database.writing.connect() as connection:
         commit_group(connection, [make.opening("ann", f"t{number}", f"r{number}") for number in range(3)])
         appends = [make.change("ann", f"t{number}", events=make.events(2, 2)) for number in range(3)]

@@ -37,13 +37,13 @@ def test_broken_pages_are_told_at_start(damaged) -> None:
 
 
 def test_a_large_database_is_not_looked_through(damaged, monkeypatch) -> None:
-    """A start should not take long: what is broken in there shows when it is read."""
+    """A database above LARGEST_CHECKED_BYTES with broken pages is opened."""
     monkeypatch.setattr(sqlite, "LARGEST_CHECKED_BYTES", 1000)
     open_database(damaged).close()
 
 
 def test_looking_says_the_schema_and_makes_nothing(folder, tmp_path) -> None:
-    """None where there is no database yet."""
+    """The revision is None without a database or for an empty file, which stays empty."""
     assert inspect_database(folder) == schema.HEAD
     empty = tmp_path / "empty"
     assert inspect_database(empty) is None
@@ -69,7 +69,7 @@ def warnings(caplog):
 
 
 def test_an_emptied_database_is_warned_of(tmp_path, caplog) -> None:
-    """Cut to nothing beside a secret and uploads: the start goes on, and the log says what it began with."""
+    """Truncate the database of a used folder: the start succeeds and logs a warning."""
     (tmp_path / FILE_NAME).touch()
     (tmp_path / "secret").write_text("s")
     with caplog.at_level(logging.WARNING):

@@ -1,4 +1,4 @@
-"""Nodes and fences: who may append to a thread is decided where it is stored, however late somebody comes."""
+"""Nodes and fences: the database decides which node may append to a thread, however late a write arrives."""
 
 import time
 from collections.abc import Iterator
@@ -85,7 +85,7 @@ def under(change: Change, node: str, token: int) -> Change:
 
 
 def test_a_new_thread_is_its_inserters(book: Book, make: Any) -> None:
-    """Two nodes claim a thread that is not there: both may, and whoever stores it first has it."""
+    """Two nodes claim a thread that does not exist: both get a fence, and the first to store it owns it."""
     assert book.write(ClaimThread("ann", "t1", "a"), ClaimThread("ann", "t1", "b")) == [1, 1]
     assert book.does(under(make.opening(), "a", 1)) is True
     late = under(make.change(thread=make.thread(), events=make.events(1, 1, "r2")), "b", 1)
@@ -95,7 +95,7 @@ def test_a_new_thread_is_its_inserters(book: Book, make: Any) -> None:
 
 
 def test_a_living_nodes_thread_is_not_claimed(book: Book, make: Any) -> None:
-    """Before its lease is over; then it is, and what the first one still writes is refused: split brain."""
+    """A claim is refused until the owner's lease expires; then the old owner's writes are refused."""
     book.write(under(make.opening(), "a", 1))
     assert book.does(ClaimThread("ann", "t1", "b")) == 0
     assert book.read(nodes.owner_node, "ann", "t1") == "a"
@@ -148,7 +148,7 @@ def test_what_was_stored_before_the_claim_is_stored(book: Book, make: Any) -> No
 
 
 def test_a_node_claims_anew_what_it_has(book: Book, make: Any) -> None:
-    """Its conversation has ended and another begins: what the first one still writes is refused."""
+    """A node claims its own thread again: writes under the earlier fence are refused."""
     book.write(under(make.opening(), "a", 1))
     assert book.does(ClaimThread("ann", "t1", "a")) == 2
     assert book.does(under(make.change(events=make.events(2, 2)), "a", 1)) == str(Fenced("t1", "a"))
@@ -156,7 +156,7 @@ def test_a_node_claims_anew_what_it_has(book: Book, make: Any) -> None:
 
 
 def test_only_the_living_have_threads(book: Book, make: Any) -> None:
-    """A node that was taken for dead claims nothing, neither what is there nor what is not."""
+    """A node whose row was deleted cannot claim threads, existing or not."""
     book.write(make.opening())
     book.expire("a")
     assert book.write(ClaimThread("ann", "t1", "a"), ClaimThread("ann", "new", "a")) == [0, 0]
@@ -165,7 +165,7 @@ def test_only_the_living_have_threads(book: Book, make: Any) -> None:
 
 
 def test_a_thread_is_released_by_who_has_it(book: Book, make: Any) -> None:
-    """Then it is free at once; whoever lost it before releases nothing."""
+    """A released thread can be claimed at once; a release under an old fence has no effect."""
     book.write(under(make.opening(), "a", 1))
     assert book.does(ReleaseThread("ann", "t1", Fence("a", 1))) is True
     assert book.does(ClaimThread("ann", "t1", "b")) == 2
@@ -214,7 +214,7 @@ def test_who_could_not_say_for_long_that_it_is_alive_speaks_for_all_that_were(bo
 
 
 def test_a_clock_that_steps_back_takes_no_thread_from_the_living(book: Book, make: Any) -> None:
-    """Leases then last longer than they should, so dead nodes are found later; nobody living loses a thread."""
+    """With the clock set back leases last longer; no living node loses a thread."""
     book.write(under(make.opening(), "a", 1))
     with book.connection.begin():  # as after a step back by an hour
         book.connection.execute(update(schema.nodes).values(expires_at=schema.nodes.c.expires_at + 3600))
@@ -224,7 +224,7 @@ def test_a_clock_that_steps_back_takes_no_thread_from_the_living(book: Book, mak
 
 
 def test_a_clock_that_steps_forward_takes_nothing_either(book: Book, make: Any) -> None:
-    """All leases are over at once: whoever says first that it is alive speaks for the others, and all go on."""
+    """All leases expire at once: the first renewal extends those of the others."""
     book.write(under(make.opening(), "a", 1))
     now = time.time() - 3600.0
     for node in ("a", "b"):
@@ -237,7 +237,7 @@ def test_a_clock_that_steps_forward_takes_nothing_either(book: Book, make: Any) 
 
 
 def test_who_serves_alone_has_nobody_beside(database: Database) -> None:
-    """It is not let in beside others, and nobody is let in beside it; the dead are no matter."""
+    """A node that runs alone cannot join beside living nodes, nor they beside it."""
     book, alone = Book(database), nodes.ALONE + "1"
     assert book.write(JoinNodes("a"), JoinNodes(alone, alone=True)) == [True, False]
     book.expire("a")
@@ -263,7 +263,7 @@ def test_dead_nodes_are_forgotten(book: Book) -> None:
 
 
 def test_orphans_are_what_no_living_other_node_has(book: Book, make: Any) -> None:
-    """Of nobody, of the dead, and one's own where they are asked for; what has ended is none."""
+    """Orphans are unfinished runs without an owner, of dead nodes and, if requested, of this node."""
     for n, node in enumerate(("a", "b", "dead")):
         book.write(under(make.opening("ann", f"t{n}", f"r{n}"), node, 1))
     book.write(make.opening("ann", "t3", "r3"))
@@ -275,7 +275,7 @@ def test_orphans_are_what_no_living_other_node_has(book: Book, make: Any) -> Non
 
 
 def test_a_call_is_found_with_its_run(book: Book, make: Any) -> None:
-    """For whoever decides about it on another node: the newest step of that name."""
+    """`step_of_call` returns the newest step of a call, with its run."""
     book.write(make.opening(), make.change(steps=(make.step(1), make.step(2, call_id="c1", started_at=200.0))))
     step, run = book.read(nodes.step_of_call, "c1")
     assert (step.number, step.call_id, run.id, run.owner) == (2, "c1", "r1", "ann")

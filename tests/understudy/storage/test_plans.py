@@ -18,7 +18,7 @@ EVENTS = 20_000
 
 @pytest.fixture(scope="module", params=["sqlite", "postgresql"])
 def filled(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Any:
-    """A database with a long thread of 2,000 events and others of 1,000, and what is in it."""
+    """Yield a database with a thread of 2,000 events and others of 1,000, and its contents."""
     if request.param == "sqlite":
         folder: Path = tmp_path_factory.mktemp("filled")
         built = build(folder, EVENTS)
@@ -64,7 +64,7 @@ def plans(connection: Connection, ask: Any) -> str:
 
 
 def questions(built: Built) -> dict[str, Any]:
-    """What is asked all the time, as functions of a connection."""
+    """Return the frequent queries as functions of a connection."""
     long, last = built.long_thread, built.long_events
     return {
         "thread": lambda c: queries.thread(c, OWNER, long),
@@ -126,7 +126,7 @@ def test_a_search_finds_one_message_among_all(filled: Any) -> None:
 
 
 def test_a_page_is_bounded_by_the_database(filled: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What comes over the network is no more than a page, and the page the same in both."""
+    """PostgreSQL sends no more than a page, and both databases return the same page."""
     database, built = filled
     monkeypatch.setattr(queries, "PAGE_BYTES", 10_000)
     with database.reading.connect() as connection, connection.begin():

@@ -1,4 +1,4 @@
-"""What only PostgreSQL has: an address, a server that goes away, and others that want the same database."""
+"""PostgreSQL only: addresses, outages of the server, and other servers on the same database."""
 
 from typing import Any
 
@@ -26,7 +26,7 @@ def execute(address: str, *statements: str) -> list[Any]:
 
 
 def test_an_empty_database_gets_the_newest_schema(postgres: Postgres, template: str) -> None:
-    """By the migrations alone, with no difference to what the code says; a second time there is nothing to do."""
+    """The migrations create exactly the tables of schema.py; a second start changes nothing."""
     address = postgres.create()
     assert inspect_server(address)[1] is None
     for _ in range(2):
@@ -88,7 +88,7 @@ def test_tables_of_others_under_other_names_are_no_matter(postgres: Postgres, te
 
 @pytest.mark.parametrize("attempt", [connect_database, inspect_server])
 def test_no_error_tells_the_password(postgres: Postgres, attempt: Any) -> None:
-    """Nobody listens, no such database, an address that is none: a sentence each, and nothing that is secret."""
+    """No server, no such database, an invalid address: each error is a sentence without the password."""
     for address in (
         "postgresql://me:hunter2@127.0.0.1:1/chat",
         f"postgresql://understudy:hunter2@127.0.0.1:{postgres.port}/nowhere",
@@ -107,7 +107,7 @@ def test_no_error_tells_the_password(postgres: Postgres, attempt: Any) -> None:
 
 
 def test_two_servers_write_to_one_database(postgres: Postgres, template: str, make: Any) -> None:
-    """Each through a connection of its own: what either stores is there for both."""
+    """Two connected databases write a thread each; both read both threads."""
     address = postgres.create(template)
     first, second = connect_database(address), connect_database(address)
     for database, thread_id in ((first, "t1"), (second, "t2")):
@@ -131,7 +131,6 @@ def test_a_server_that_may_forget_is_warned_about(
 
 
 def test_readers_cannot_write(postgres: Postgres, template: str) -> None:
-    """Whatever they are made to say."""
     database = connect_database(postgres.create(template))
     with pytest.raises(Exception, match="read-only transaction"), database.reading.begin() as connection:
         connection.exec_driver_sql("DELETE FROM threads")

@@ -15,14 +15,14 @@ from understudy.storage.read_pool import BUSY_S, TOGETHER, ReadPool
 
 
 def busy(caplog: pytest.LogCaptureFixture) -> list[tuple[int, int, int]]:
-    """What the log says of reads that waited for long, as (threads, at work, waiting)."""
+    """Return the logged long waits as (threads, at work, waiting)."""
     told = [record for record in caplog.records if record.message == "storage.readers_busy"]
     return [(record.threads, record.at_work, record.waiting) for record in told]
 
 
 @pytest.mark.slow
 async def test_how_long_reads_wait_is_told(engine: Engine, caplog: pytest.LogCaptureFixture) -> None:
-    """Those asked for behind a slow one, when they begin; and who waits for long is in the log, once a second."""
+    """Reads behind a slow one report their waits when they start; long waits are logged once a second."""
     waits: list[float] = []
     reader = ReadPool(engine, 1, 5.0, on_begin=lambda times, now: waits.extend(now - time for time in times))
     gate = Gate()
@@ -89,7 +89,6 @@ def number(connection: Connection, plus: int = 0) -> tuple[int, int]:
 
 
 async def test_a_read_alone_is_answered(engine: Engine) -> None:
-    """With what its query returns."""
     reader = ReadPool(engine, 1, 5.0)
     assert (await reader.read(number, 3))[0] == 10
 
@@ -120,7 +119,7 @@ async def test_what_waits_for_a_thread_goes_together(engine: Engine) -> None:
 
 
 async def test_what_is_asked_in_one_pass_of_the_loop_goes_together(engine: Engine) -> None:
-    """Clients that come back at once share a trip, though there is a thread for each; nobody is waited for."""
+    """Reads requested in one pass of the loop share a thread although more are free."""
     reader = ReadPool(engine, 4, 5.0)
     begun: list[Connection] = []
     event.listen(engine, "begin", begun.append)
@@ -133,7 +132,7 @@ async def test_what_is_asked_in_one_pass_of_the_loop_goes_together(engine: Engin
 
 
 async def test_each_has_its_own_fault(engine: Engine) -> None:
-    """A query that fails, one that is given what no database holds, and one of a caller's own: only they are told."""
+    """An error of the database, of a value or of the query reaches its own caller only."""
     reader, gate = ReadPool(engine, 1, 5.0), Gate()
     told: dict[str, object] = {}
 
@@ -166,7 +165,7 @@ async def test_each_has_its_own_fault(engine: Engine) -> None:
 
 
 async def test_who_is_cancelled_keeps_nobody_waiting(engine: Engine) -> None:
-    """Also when it was the one whose trip the others share, or who was to make the next one."""
+    """Some reads of a batch are cancelled, also the one that runs: the others are answered."""
     reader, gate = ReadPool(engine, 1, 5.0), Gate()
     answers: list[int] = []
 
@@ -246,7 +245,7 @@ async def test_a_database_that_does_not_answer_is_not_waited_for(engine: Engine)
 
 @pytest.fixture
 def breaker() -> Breaker:
-    """One that opens after two failures, for a tenth of a second."""
+    """Return a breaker that opens after two failures, for 0.1 s."""
     spec = CircuitSpec(trip=FailureCount(2), reset=Backoff(0.1, 0.1, jitter=0), counts=(StorageUnavailable,))
     return Breaker("database", spec)
 
@@ -338,7 +337,7 @@ async def test_a_read_that_fails_beside_one_that_does_not_is_no_failure(engine: 
 
 
 async def test_reads_that_hang_count(engine: Engine, breaker: Breaker) -> None:
-    """Who waits in vain is a failure too; after two nobody waits."""
+    """A read that times out counts as a failure; after two, reads are refused at once."""
     reader, gate = ReadPool(engine, 1, 0.05, breaker), Gate()
     try:
         for _ in range(2):

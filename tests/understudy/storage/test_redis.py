@@ -18,7 +18,7 @@ SOON_S = 5.0
 
 
 class Counts:
-    """What an observer was told."""
+    """Records the calls of the metrics."""
 
     def __init__(self) -> None:
         self.up: list[bool] = []
@@ -66,7 +66,7 @@ async def test_calls_and_batches_are_answered(redis: Redis) -> None:
 
 
 async def test_a_refusal_does_not_speak_against_redis(redis: Redis) -> None:
-    """Whatever Redis refuses, it is there."""
+    """Errors that Redis answers do not open the circuit."""
     async with linked(redis.url) as link:
         await link.wait_up()
         await link.call(lambda client: client.set("text", "1"))
@@ -80,7 +80,7 @@ async def test_a_refusal_does_not_speak_against_redis(redis: Redis) -> None:
 async def test_it_is_away_at_once_when_killed_and_comes_back(
     own_redis: Redis, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Calls are refused without waiting; each change is told once."""
+    """Calls are refused without waiting; each change of `up` is reported once."""
     counts = Counts()
     with caplog.at_level(logging.INFO):
         async with linked(own_redis.url, counts) as link:
@@ -154,7 +154,7 @@ async def test_it_starts_without_a_server_and_finds_it_later(
 
 @pytest.mark.slow
 async def test_subscribers_hear_and_are_told_of_each_gap(own_redis: Redis) -> None:
-    """What is published while it is away is lost, and whoever listens knows."""
+    """Messages published during an outage are lost; `joined` is called again afterwards."""
     heard: list[tuple[str, bytes]] = []
     joined: list[int] = []
     async with linked(own_redis.url) as link, trio.open_nursery() as nursery:

@@ -1,4 +1,4 @@
-"""What is too old goes, in small pieces; what is in use, young, or named by anything stays."""
+"""Retention deletes old threads, logs and files, but none that is in use or referenced."""
 
 import contextlib
 import os
@@ -21,7 +21,7 @@ NOW = 1000 * DAY
 
 
 class Counts:
-    """Who counts what was removed."""
+    """Counts deleted data."""
 
     def __init__(self) -> None:
         self.seen: dict[str, int] = {}
@@ -32,13 +32,13 @@ class Counts:
 
 @pytest.fixture(autouse=True)
 def restless(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nobody else writes here."""
+    """Do not pause: there are no other writes."""
     monkeypatch.setattr(retention, "RESTS", 0.0)
 
 
 @contextlib.asynccontextmanager
 async def house(database, folder: Path):
-    """A store with its writer, and what reads and removes."""
+    """Yield a store with its writer, an archive and an eraser."""
     with trio.fail_after(30):
         async with ActorSystem("test") as system:
             writer = await system.spawn(ChildSpec("writer", lambda: StoreWriter(database)))
@@ -49,7 +49,7 @@ async def house(database, folder: Path):
 
 
 async def looked(system, kept: RetentionPeriods, store, archive, eraser, *, charge: bool = True) -> dict[str, int]:
-    """One round of a retention; gives what was removed."""
+    """Run one pass. Return the counts of deleted data."""
     counts, asked = Counts(), 0
     done = trio.Event()
 
@@ -77,7 +77,7 @@ async def looked(system, kept: RetentionPeriods, store, archive, eraser, *, char
 
 
 async def talk(store, make, owner: str, thread_id: str, run_id: str, at: float, *, ended: bool = True, events: int = 5):
-    """A thread with one run, so many days after the beginning of time."""
+    """Store a thread with one run at the time `at`, and `events` events; `ended`: the run has ended."""
     first = make.opening(owner, thread_id, run_id, created_at=at, updated_at=at)
     await store.commit(first)
     change = make.change(owner, thread_id, events=make.events(2, events, run_id))
@@ -108,7 +108,7 @@ async def test_only_threads_that_are_old_and_at_rest_go(database, make, tmp_path
 async def test_who_comes_back_to_an_old_thread_while_it_is_removed_keeps_it(
     database, make, tmp_path_factory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Its long log goes first, which takes minutes: what is said meanwhile stays, with all that was said before."""
+    """The user sends a message while the log is trimmed: the thread keeps all its messages."""
     monkeypatch.setattr(write_statements, "TRIMMED", 10)
     async with house(database, tmp_path_factory.mktemp("files")) as (system, store, archive, eraser):
         await talk(store, make, "ann", "old", "r1", NOW - 20 * DAY, events=35)
@@ -131,7 +131,7 @@ async def test_who_comes_back_to_an_old_thread_while_it_is_removed_keeps_it(
 async def test_a_log_is_trimmed_up_to_its_first_run_that_is_not_old(
     database, make, tmp_path_factory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Messages, runs and the numbers stay; whoever resumes before that is told that the log begins later."""
+    """Messages, runs and numbers stay; the log starts at a later number."""
     monkeypatch.setattr(write_statements, "TRIMMED", 4)
     monkeypatch.setattr(archive_queries, "THREADS", 1)
     async with house(database, tmp_path_factory.mktemp("files")) as (system, store, archive, eraser):
@@ -190,7 +190,7 @@ async def test_files_that_nothing_names_go_after_a_day(
 
 @pytest.mark.parametrize(("ids", "own", "is_it"), [(["a", "b"], "a", True), (["a", "b"], "b", False), ([], "a", False)])
 async def test_the_server_that_is_alive_the_longest_does_it(ids: list[str], own: str, is_it: bool) -> None:
-    """One alone does; one that is not among the living does not."""
+    """A single node is in charge; a node that is not alive is not."""
 
     class Nodes:
         async def live_nodes(self) -> list[str]:
@@ -206,7 +206,7 @@ async def test_the_server_that_is_alive_the_longest_does_it(ids: list[str], own:
 async def test_rendered_answers_of_users_with_expired_threads_or_events_are_dropped(
     database, make, tmp_path_factory
 ) -> None:
-    """Ann's thread expires and Bob's old events are trimmed; Cid, who has nothing old, keeps his cached answer."""
+    """Ann's thread expires and Bob's events are trimmed: their cached answers are dropped, Cid's stays."""
     html = AnswerHtml()
     async with house(database, tmp_path_factory.mktemp("files")) as (system, store, archive, eraser):
         eraser.clear_html = html.cache.clear_user

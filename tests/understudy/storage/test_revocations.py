@@ -31,7 +31,7 @@ async def store(database) -> AsyncIterator[Store]:
 
 @pytest.fixture
 def server(store, tmp_path_factory) -> SharedRevocations:
-    """Makes what one server knows."""
+    """Makes a server's view of the revocations."""
 
     def make(**more: object) -> SharedRevocations:
         path = more.pop("path", tmp_path_factory.mktemp("data") / "ended-sessions")
@@ -41,7 +41,7 @@ def server(store, tmp_path_factory) -> SharedRevocations:
 
 
 async def test_a_session_that_ends_on_one_server_ends_on_all(server) -> None:
-    """The other learns of it when it looks, once; one that starts later knows it from the start."""
+    """Another server learns of a revocation at its next poll, once; a new server at its start."""
     news: list[str] = []
     one, other = server(), server(on_revoked=news.extend)
     await other.load()
@@ -61,7 +61,7 @@ async def test_a_session_that_ends_on_one_server_ends_on_all(server) -> None:
 
 
 async def test_what_was_written_earlier_and_committed_later_is_seen(server, store, monkeypatch) -> None:
-    """Another server's transaction may take a while: its time is before what is known already."""
+    """A revocation that is committed late, with an earlier time, is still found."""
     one, other = server(), server()
     await one.revoke_session(ADA, 2000.0)
     await other.poll()
@@ -84,7 +84,7 @@ async def test_many_are_read_in_pages(server, store, monkeypatch) -> None:
 
 
 async def test_the_later_end_counts_and_past_ones_go(server, store) -> None:
-    """A repeat takes nothing back; what no token comes back from is removed with the next."""
+    """A repeated revocation does not shorten the first; expired rows are deleted with the next."""
     one = server()
     await one.revoke_session(ADA, 2000.0)
     await one.revoke_session(ADA, 1500.0)
@@ -97,7 +97,7 @@ async def test_the_later_end_counts_and_past_ones_go(server, store) -> None:
 
 
 async def test_what_cannot_be_written_has_not_happened(on_sqlite, server, monkeypatch) -> None:
-    """Nobody is told that a session ended that another server would take."""
+    """With the database down revoking raises StorageUnavailable, and the session stays valid."""
     one = server()
 
     async def away(*_: object) -> None:
@@ -121,7 +121,7 @@ async def test_only_so_many_are_kept(on_sqlite, server) -> None:
 
 
 async def test_the_file_of_a_server_alone_is_taken_over(on_sqlite, server, tmp_path_factory) -> None:
-    """Who moves to PostgreSQL forgets nobody who has signed out."""
+    """A move to PostgreSQL keeps the revocations of the file."""
     path: Path = tmp_path_factory.mktemp("old") / "ended-sessions"
     await RevocationFile(path, Clock(1000.0)).revoke_session(ADA, 2000.0)
     one = server(path=path)

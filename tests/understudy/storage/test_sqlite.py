@@ -21,7 +21,7 @@ pytestmark = pytest.mark.usefixtures("on_sqlite")
 
 
 def test_a_new_folder_gets_the_newest_schema(tmp_path) -> None:
-    """From nothing to the tables of schema.py, by the migrations alone, with no difference to what the code says."""
+    """Open an empty folder: the migrations create exactly the tables of schema.py."""
     database = open_database(tmp_path / "made" / "for 100% of us")
     with database.writing.begin() as connection:
         assert MigrationContext.configure(connection).get_current_revision() == schema.HEAD
@@ -30,7 +30,7 @@ def test_a_new_folder_gets_the_newest_schema(tmp_path) -> None:
 
 
 def test_the_code_knows_every_migration() -> None:
-    """`REVISIONS`, which start-up trusts, is what lies in the folder."""
+    """`REVISIONS`, which start-up reads, lists the scripts in the folder."""
     scripts = ScriptDirectory(str(Path(migrations.__file__).parent))
     assert tuple(script.revision for script in reversed(list(scripts.walk_revisions()))) == schema.REVISIONS
 
@@ -123,7 +123,7 @@ def test_a_file_that_is_not_a_database(tmp_path, content) -> None:
     ],
 )
 def test_the_database_of_another_program(tmp_path, statements) -> None:
-    """Tables, but not ours, also of one that uses Alembic too: refused, and no table added."""
+    """A database with other tables, with and without Alembic's, is refused and not changed."""
     path = tmp_path / FILE_NAME
     with sqlite3.connect(path) as connection:
         for statement in statements:

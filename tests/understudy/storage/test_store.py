@@ -62,7 +62,7 @@ async def test_what_was_committed_is_read(store, make) -> None:
 
 
 async def test_a_page_is_read_at_one_moment(store, database, make) -> None:
-    """What is shown of a thread and its log is of one transaction each: nothing of it is older than the rest."""
+    """`thread_page` and `event_page` read thread and rows in one transaction each."""
     await store.commit(make.opening())
     await store.commit(make.change(events=make.events(2, 3), messages=[make.message()]))
     begun = []
@@ -137,7 +137,7 @@ async def many(store, make):
 
 
 async def test_threads_come_newest_first_in_pages(many) -> None:
-    """Every thread once, whatever the size of the page."""
+    """Pages of any size list every thread once."""
     for limit in (1, 2, 3, 7, 50):
         seen, cursor = [], None
         while True:
@@ -158,7 +158,7 @@ async def test_a_page_is_bounded_whatever_is_asked_for(many) -> None:
 
 
 async def test_messages_come_last_page_first_each_in_reading_order(store, make) -> None:
-    """The first page is the end of the conversation; the order is that of storing, whatever the clocks said."""
+    """The first page is the end of the conversation, in the order of storing, not of the clocks."""
     await store.commit(make.opening())
     for number in range(2, 7):
         message = make.message(message_id=f"m{number}", created_at=200.0 - number)
@@ -178,7 +178,6 @@ async def test_messages_come_last_page_first_each_in_reading_order(store, make) 
     "cursor", ["", "x", "####", "W10", "WzEsMl0", "bnVsbA", "WyJhIiwxXQ", "\ud800", "é", "WzFlOTk5LCJhIl0"]
 )
 async def test_a_cursor_that_no_page_gave_out(store, cursor) -> None:
-    """Refused by both lists, whatever is wrong with it."""
     for question in (store.threads("ann", cursor=cursor), store.messages("ann", "t1", cursor)):
         with pytest.raises(InvalidCursor):
             await question
@@ -214,7 +213,7 @@ async def test_search_takes_every_character_as_itself(store, make, query, found)
 
 
 async def test_files_come_in_the_order_asked_for(store, make) -> None:
-    """Without repeats, and without those that are somebody else's or nobody's."""
+    """Repeated ids, other owners' files and unknown ids are left out."""
     for letter in "abc":
         await store.add_file(make.file(file_id=letter * 32))
     await store.add_file(make.file("bob", "d" * 32))

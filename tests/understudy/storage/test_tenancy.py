@@ -1,4 +1,4 @@
-"""Whose something is: users of two tenants are never the same, whatever they are called."""
+"""Keys of owners: users of two tenants never share one, whatever their names."""
 
 import time
 
@@ -25,7 +25,7 @@ def test_two_users_never_have_one_name(user: str, tenant: str | None, other: str
 
 
 def sessions(tmp_path, **settings: str) -> Sessions:
-    """What decides about tokens, by these settings."""
+    """Return the sessions of these settings."""
     return open_sessions(Settings(data_dir=tmp_path, secret=SECRET, **settings))
 
 
@@ -35,7 +35,7 @@ def issued(claim: str, user: str, tenant: str | None) -> str:
 
 
 def test_the_named_claim_says_whose_data_it_is(tmp_path) -> None:
-    """Also after a renewal; whoever has no such claim is as without tenants."""
+    """The key is the same after a renewal; a token without the claim gets a key without a tenant."""
     decides = sessions(tmp_path, tenant_claim="org")
     ann, other, nobodys = (decides.verify(issued("org", "ann", tenant)) for tenant in ("acme", "globex", None))
     assert len({ann.user, other.user, nobodys.user}) == 3

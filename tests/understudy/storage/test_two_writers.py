@@ -1,4 +1,4 @@
-"""Two servers that write to one PostgreSQL at once: nothing is lost, nothing is twice, nobody waits for long."""
+"""Two servers that write to one PostgreSQL at once: nothing is lost or stored twice, and no write waits for long."""
 
 import contextlib
 import threading
@@ -36,7 +36,7 @@ async def two(address: str) -> AsyncIterator[list[tuple[Store, ActorRef]]]:
 
 
 async def at_once(*calls: Callable[[], Any]) -> list[Any]:
-    """What each of these gives or raises, all begun together."""
+    """Run all calls concurrently. Return the result or error of each."""
     results: list[Any] = [None] * len(calls)
 
     async def call(place: int) -> None:
@@ -86,7 +86,7 @@ def test_the_same_new_users_on_both_never_wait_in_a_circle(postgres: Postgres, t
 
 
 def test_a_claim_does_not_wait_for_a_row(postgres: Postgres, template: str, make: Any) -> None:
-    """Somebody writes to the thread at this moment: the answer is that it cannot be had, and comes at once."""
+    """While another transaction has locked the thread, a claim answers 0 at once."""
     address = postgres.create(template)
     database = connect_database(address)
     with database.writing.connect() as connection:
@@ -120,7 +120,7 @@ async def test_a_message_is_one_threads_wherever_it_came_in(postgres: Postgres, 
 
 @pytest.mark.slow
 async def test_deleting_meets_appending(postgres: Postgres, template: str, make: Any) -> None:
-    """One server deletes a thread while the other appends to it: what comes after is refused, and nothing is left."""
+    """One server deletes a thread while the other appends to it: later appends are refused, and no row is left."""
     address = postgres.create(template)
     async with two(address) as [(one, ref1), (other, ref2)]:
         for turn in range(12):
@@ -147,7 +147,7 @@ async def test_deleting_meets_appending(postgres: Postgres, template: str, make:
 
 @pytest.mark.slow
 async def test_trimming_leaves_a_run_that_begins_meanwhile(postgres: Postgres, template: str, make: Any) -> None:
-    """Told to trim all there is and ever will be, while another server opens runs: each keeps its first event."""
+    """One server trims the whole log while another starts runs: each run keeps its first event."""
     async with two(postgres.create(template)) as [(one, _), (other, _)]:
         await one.commit(evolve(opening(make, "ann", "t1"), run=None))
         for seq in range(2, 40):
@@ -217,7 +217,7 @@ async def test_a_row_that_is_locked_holds_up_its_change_alone(postgres: Postgres
 
 @pytest.mark.slow
 def test_a_row_that_is_locked_is_waited_for_once(postgres: Postgres, template: str, make: Any) -> None:
-    """Not once with the group, and again alone: whoever renews a lease is behind it."""
+    """Two appends, one to a locked row: the group waits for `LOCK_S` once, and stores the other."""
     address = postgres.create(template)
     database = connect_database(address)
     with database.writing.connect() as connection:

@@ -1,4 +1,4 @@
-"""Several servers and one schema: who migrates, and what a newer release does to an older one that still runs."""
+"""Servers of several releases on one schema: one of them migrates, and older ones keep running."""
 
 import subprocess
 import sys

@@ -1,4 +1,4 @@
-"""What one change does to the tables, and what a second time does: without actors, on a real database."""
+"""The effect of a change on the tables, and of repeating it: without actors, on real databases."""
 
 import pytest
 
@@ -114,7 +114,7 @@ def test_a_message_id_belongs_to_one_message(book, make) -> None:
 
 
 def test_a_change_of_a_thread_that_is_not_there(book, make) -> None:
-    """Each kind of change but one that brings the thread is refused."""
+    """Without the thread's row every change is refused, except one that inserts it."""
     for parts in ({"events": make.events(1, 1)}, {"messages": [make.message()]}, {"run": make.run()}):
         [refusal] = book.write(make.change("ann", "gone", **_moved(parts, "gone", make)))
         assert isinstance(refusal, NotStored | Unstorable)
@@ -174,7 +174,7 @@ def test_how_often_a_run_was_taken_up_is_kept_until_it_has_ended(book, make) -> 
 
 
 def test_a_run_belongs_to_its_owner(book, make) -> None:
-    """Nobody ends or takes over a run of another owner's thread."""
+    """A change cannot end or replace a run of another owner."""
     queued = make.run(status="queued")
     book.write(make.change(thread=make.thread(), run=queued), make.opening("bob", "t1", "r2"))
     taken, ended, unknown = book.write(
@@ -237,7 +237,7 @@ def test_a_file_is_recorded_once(book, make) -> None:
 
 
 def test_renaming_says_whether_there_was_a_thread(book, make) -> None:
-    """A new title for a thread that is there, False for one that is not."""
+    """Renaming answers True for an existing thread, else False."""
     book.write(make.opening())
     assert book.write(RenameThread("ann", "t1", "New"), RenameThread("bob", "t1", "New")) == [True, False]
     assert book.read(queries.thread, "ann", "t1").title == "New"

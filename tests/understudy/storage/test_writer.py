@@ -1,4 +1,4 @@
-"""The writer: groups, restarts, full and locked disks. What is acknowledged is stored, and stored once."""
+"""The writer: groups, restarts, full and locked disks. An acknowledged change is stored, and stored once."""
 
 import contextlib
 import random
@@ -140,7 +140,7 @@ async def test_killed_in_the_middle_nothing_is_lost_and_nothing_is_twice(databas
 
 
 class LosesItsAnswer(StoreWriter):
-    """Commits its first group and falls over before anybody is told."""
+    """A writer that commits its first group and crashes before it acknowledges it."""
 
     lives = 0
 
@@ -228,7 +228,7 @@ async def test_a_full_disk_takes_nothing_of_the_group(folder, make) -> None:
 
 
 def failures(caplog):
-    """What the log says of commits that failed, as (level, reason)."""
+    """Return the logged failures of commits as (level, reason)."""
     told = [record for record in caplog.records if record.message == "storage.commit_failed"]
     return [(record.levelname, record.reason) for record in told]
 
@@ -255,7 +255,7 @@ async def test_a_failed_commit_is_logged_once_a_second(folder, make, caplog, mon
 
 @pytest.mark.parametrize("how", ["removed", "replaced"])
 async def test_a_database_file_that_was_taken_away(folder, make, caplog, how) -> None:
-    """Nobody is told that something is stored which no start will find; with the file back, storing goes on."""
+    """Remove the database file: changes are refused. Put it back: changes are stored."""
     database = open_database(folder)
     path, aside = folder / FILE_NAME, folder / "aside"
     async with running(database, deadline_s=0.1) as (store, _):
