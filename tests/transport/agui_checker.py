@@ -114,7 +114,7 @@ def no_nulls(event: dict[str, Any]) -> None:
 
 
 def check_run(events: Sequence[dict[str, Any]]) -> Checker:
-    """Demand a whole run; gives what was seen in it."""
+    """Check that the events are a whole run, and return the checker with its counts. Raises Broken."""
     checker = Checker()
     for event in events:
         checker.take(event)

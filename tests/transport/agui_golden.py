@@ -106,7 +106,7 @@ ARCS: Mapping[str, Sequence[Event]] = {
 
 
 def translated(arc: Sequence[Event]) -> list[AguiEvent]:
-    """What a client is told of an arc; of one without an end, that the stream was closed."""
+    """Return the AG-UI events of an arc; for one without an end, those of a closed stream."""
     translator = AguiTranslator("thread", "run", "m")
     told: list[AguiEvent] = []
     for seq, event in enumerate(arc, 1):

@@ -14,7 +14,7 @@ from transport.wire.payloads import ChunkBudget
 
 @define
 class FakeCallbacks:
-    """A `ConnectionCallbacks` that allows everything; what has no default raises AssertionError."""
+    """A `ConnectionCallbacks` that allows everything; methods without a default raise AssertionError."""
 
     metrics: ConnectionMetrics = field(factory=ConnectionMetrics)
     encoder: Encoder = field(factory=Encoder)

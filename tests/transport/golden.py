@@ -20,7 +20,7 @@ def rendered(text: str) -> str:
 
 
 def frames(dialect: Dialect) -> dict[str, object]:
-    """What each sample looks like in this dialect; `… (html)` to a connection that takes rendered answers."""
+    """Return the frame of each sample in this dialect; `… (html)` with rendered answers."""
     shown: dict[str, object] = {}
     for name, envelope in SAMPLES.items():
         plain = encode(envelope, dialect)

@@ -55,9 +55,8 @@ def part(value: object) -> str:
 
 @define
 class Publisher:
-    """What stands at an address: every request gets `answer`, raw bytes, after `wait`. `asked` counts them.
-
-    `found` is set when somebody has come.
+    """An HTTP server that answers each request with `answer`, raw bytes, after `wait`. `asked` counts requests; `found`
+    is set at the first.
     """
 
     answer: bytes = b""

@@ -65,7 +65,7 @@ async def open_server(
 
 
 class RawSocket:
-    """A WebSocket client over a plain stream that does exactly what it is told."""
+    """A WebSocket client over a plain stream, driven by the test."""
 
     def __init__(self, stream: trio.SocketStream) -> None:
         self.stream = stream
@@ -87,7 +87,7 @@ class RawSocket:
         assert self.protocol.handshake_exc is None
 
     async def flush(self) -> None:
-        """Send what the protocol has to say."""
+        """Send the protocol's output."""
         await self.stream.send_all(b"".join(self.protocol.data_to_send()))
 
     async def frame(self) -> Frame:

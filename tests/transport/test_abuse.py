@@ -86,7 +86,7 @@ async def test_pings_of_a_client_that_does_not_read(autojump_clock: trio.testing
 @pytest.mark.promise("wire.bad-frame-oversized")
 @pytest.mark.parametrize("payload", [b"", b"x"])
 async def test_a_flood_of_tiny_fragments(payload: bytes) -> None:
-    """It holds nobody up; it is refused at its end as any message too large, or ended by the time it may take."""
+    """Other clients are served meanwhile; the message is refused as too large, or the socket closed with 1008."""
     rejected: list[str] = []
 
     async def judge(upgrade: Upgrade) -> None:
@@ -277,7 +277,7 @@ async def test_the_size_of_what_is_inflated_counts() -> None:
 
 
 def _crowd(port: int, size: int) -> list[socket.socket]:
-    """So many idle WebSockets, each of which has said something once."""
+    """Open idle WebSockets, each of which has echoed once."""
     crowd = []
     for _ in range(size):
         one = socket.create_connection(("127.0.0.1", port))
@@ -290,8 +290,7 @@ def _crowd(port: int, size: int) -> list[socket.socket]:
 
 
 async def test_an_idle_connection_costs_little() -> None:
-    """Under ten kilobytes of this process, its task included; the figure is 8. What else grows meanwhile counts too, so
-    the least of three crowds is what they cost."""
+    """Under ten kilobytes of this process, its task included; the figure is 8. The least of three crowds counts."""
     async with open_server(EchoUpgrades().handle_upgrade) as port:
         crowd = await trio.to_thread.run_sync(_crowd, port, 20)
         costs = []

@@ -1,4 +1,4 @@
-"""An outbox whose client has much to read: what overtakes, what is dropped, and what is never lost."""
+"""An outbox with a slow client: overtaking, dropped and never lost events."""
 
 import trio
 from trio.testing import wait_all_tasks_blocked

@@ -1,4 +1,4 @@
-"""What a client may ask of a connection: parts, compression, acknowledgements, a last word."""
+"""Chunks, compression, acknowledgements and drains of a connection."""
 
 import gzip
 import json
@@ -126,9 +126,8 @@ async def test_an_acknowledgement_tells_how_far_behind_the_client_is() -> None:
 
 @pytest.mark.promise("wire.ack")
 async def test_an_acknowledgement_that_comes_before_its_thread_is_resumed_does_no_harm() -> None:
-    """A client that comes back has shown what an earlier connection sent it: nothing is counted, nothing refused.
-
-    What was never sent of a followed thread cannot have been shown: the client is told, and the connection lives on.
+    """An ack of an unsubscribed thread is ignored. An ack of an event that was not sent is refused, and the connection
+    goes on.
     """
     async with open_rig() as rig:
         await rig.event()
@@ -143,7 +142,7 @@ async def test_an_acknowledgement_that_comes_before_its_thread_is_resumed_does_n
 
 @pytest.mark.promise("wire.limit-signals")
 async def test_signals_that_come_too_often_are_not_taken() -> None:
-    """Nobody is told, as the next one says the same; it is counted."""
+    """Acks and typing beyond the limit get no error, and are counted."""
     async with open_rig() as rig:
         await rig.event()
         rig.server.limited, rig.server.retry_after = (Ack,), 1.0
@@ -154,7 +153,7 @@ async def test_signals_that_come_too_often_are_not_taken() -> None:
 
 @pytest.mark.promise("wire.drain-begins-nothing")
 async def test_a_server_that_goes_away_begins_no_more_work(autojump_clock: trio.testing.MockClock) -> None:
-    """What is at work is told to its end; a message is refused for later; then 1001, when it was said."""
+    """After a drain running answers go on, a message is refused as retryable, and 1001 follows."""
     async with open_rig() as rig:
         await rig.event()
         started = trio.current_time()
@@ -197,7 +196,7 @@ async def test_parts_that_were_begun_and_left_are_forgotten(autojump_clock: trio
 
 
 async def test_an_acknowledgement_after_a_resume_that_goes_back_is_fine() -> None:
-    """What was sent before the client's resume was read may still be acknowledged."""
+    """Events sent before the client's resume may still be acknowledged."""
     async with open_rig() as rig:
         await rig.event()
         ref = await outbox(rig)

@@ -68,7 +68,7 @@ ENVELOPES = st.one_of(
 
 
 def of(*events: Event) -> list[dict[str, Any]]:
-    """What a client is told of an arc."""
+    """Return the AG-UI events of an arc."""
     return translated(events)
 
 
@@ -102,7 +102,7 @@ def test_the_checker_misses_nothing(name: str) -> None:
 
 @given(st.lists(ENVELOPES, max_size=25))
 def test_whatever_comes_a_whole_run_goes_out(envelopes: list[Envelope]) -> None:
-    """Retries, repeats, broken arcs, other runs, ends in the middle: what opens is closed, and there is one end."""
+    """Retries, repeats, broken arcs, other runs, early ends: each opened part is closed, and the run ends once."""
     translator = AguiTranslator("thread", "run", "m")
     told = [event for envelope in envelopes for event in translator.translate(envelope)]
     told += translator.closing_events("internal")
@@ -128,7 +128,7 @@ def test_the_answer_is_told_once_and_whole() -> None:
 
 
 def test_an_answer_that_became_another_one_is_not_told_mixed() -> None:
-    """What went on after its server died: alike, it continues; otherwise the rest is in the result only."""
+    """A resumed run repeats its text: it continues. It has another text: only the result has the rest."""
     for rest, text in (("two three.", "One two three."), ("and other words.", "One two")):
         told = of(
             ACCEPTED, STARTED, PartialResult("One two", 0), PartialResult("One ", 0), PartialResult(rest, 4),

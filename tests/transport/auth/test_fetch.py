@@ -22,7 +22,7 @@ async def fetched(url: str, max_bytes: int = 1000, within_s: float = 5.0) -> byt
 
 
 async def test_a_document_is_fetched() -> None:
-    """One request, that says what it wants and who asks, and nothing else."""
+    """One request with the expected headers, and no other."""
     async with publishing(b"hello") as there:
         assert await fetched(there.address + "?v=1") == b"hello"
     assert there.requests[0].startswith(b"GET /keys?v=1 HTTP/1.1\r\nHost: 127.0.0.1:")
@@ -52,7 +52,7 @@ ANSWERS = {
 
 @pytest.mark.parametrize(("answer", "words"), ANSWERS.values(), ids=ANSWERS)
 async def test_what_is_no_answer_is_told(answer, words) -> None:
-    """With the host and the reason, and nothing of what was sent."""
+    """The error has the host and the reason, and nothing of the request or the response."""
     async with publishing() as there:
         there.answer = answer
         with pytest.raises(FetchFailed, match=words) as caught:
@@ -87,7 +87,7 @@ async def test_whoever_answers_a_byte_at_a_time_is_given_up(nursery) -> None:
 
 
 async def test_nobody_there_is_told() -> None:
-    """A port on which nobody listens, and a name that leads nowhere."""
+    """A port without a listener, and a name that does not resolve: FetchFailed."""
     async with publishing() as there:
         pass
     with pytest.raises(FetchFailed):
@@ -102,7 +102,7 @@ PLACES += ["http://u:p@a.example/", "http://a.example:0/", "http://a.example:x/"
 
 @pytest.mark.parametrize("url", PLACES)
 async def test_only_plain_addresses_are_fetched(url) -> None:
-    """http or https, a host, nobody's password, no second line."""
+    """Other schemes, a password, or a line break in a URL: refused."""
     assert not is_fetchable(url)
     with pytest.raises(ValueError, match="http or https"):
         await fetched(url)

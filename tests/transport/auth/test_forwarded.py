@@ -25,7 +25,7 @@ CASES = [
 
 @pytest.mark.parametrize(("peer", "forwarded", "client"), CASES)
 def test_only_a_trusted_proxy_is_believed(peer, forwarded, client) -> None:
-    """From the nearest to the first stranger; what that one wrote itself before it counts for nothing."""
+    """The header is read from its end to the first untrusted address; entries before that are ignored."""
     assert TrustedProxies(["10.0.0.0/8", "::1"]).client_address(peer, forwarded) == client
 
 
@@ -36,6 +36,6 @@ def test_without_proxies_nobody_is_believed() -> None:
 
 @pytest.mark.parametrize("entry", ["proxy.example", "10.0.0.1/8", "", "*", "10.0.0.0/33"])
 def test_a_proxy_is_an_address_or_a_network(entry) -> None:
-    """Anything else is told at once."""
+    """Any other text raises ValueError."""
     with pytest.raises(ValueError, match=r"does not appear|has host bits"):
         TrustedProxies([entry])

@@ -89,7 +89,7 @@ ORIGINS = [
 
 @pytest.mark.parametrize(("origin", "host", "allowed"), ORIGINS)
 def test_origins(origin, host, allowed) -> None:
-    """The server's own page and those on the list may connect, and whoever is no browser."""
+    """The server's own origin, listed ones, and clients without an origin are allowed."""
     assert origin_allowed(origin, host, ["https://app.example", "https://b\u00fccher.example"]) is allowed
 
 
@@ -137,5 +137,5 @@ def test_a_name_pointed_at_loopback_is_not_our_own() -> None:
     ],
 )
 def test_loopback(host, loopback) -> None:
-    """Only what can mean nothing but this machine is loopback; the wildcard addresses are not."""
+    """Names of this machine are loopback; wildcard addresses are not."""
     assert is_loopback(host) is loopback

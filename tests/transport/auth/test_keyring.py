@@ -63,14 +63,14 @@ def head(name: str) -> JoseHeader:
 
 
 async def asked_within(source: Source, seconds: float) -> int:
-    """How often the source is asked in so many seconds from now."""
+    """Return how often the source is asked within these seconds from now."""
     before = len(source.asked)
     await trio.sleep(seconds)
     return len(source.asked) - before
 
 
 async def test_keys_are_there_soon_after_the_start(autojump_clock, kept) -> None:
-    """And are looked up without a wait."""
+    """The first fetch succeeds; lookups do not wait."""
     source, keyring, _ = kept
     assert keyring.find(head("one")) is not None
     assert len(source.asked) == 1
@@ -90,7 +90,7 @@ async def test_keys_are_fetched_again_from_time_to_time(autojump_clock, kept) ->
 
 
 async def test_a_key_that_is_not_known_is_fetched_at_once(autojump_clock, kept) -> None:
-    """Whoever named it waits as long as that takes."""
+    """An unknown key is looked up: a fetch starts, and `wait_fetched` lasts as long as it."""
     source, keyring, _ = kept
     await trio.sleep(11)
     source.names, source.takes_s = ("one", "two"), 0.5
@@ -102,7 +102,7 @@ async def test_a_key_that_is_not_known_is_fetched_at_once(autojump_clock, kept) 
 
 
 async def test_nobody_waits_longer_than_allowed(autojump_clock, kept) -> None:
-    """Nor for a fetch that nobody began."""
+    """A slow fetch: the wait ends at its limit. No fetch: there is no wait."""
     source, keyring, _ = kept
     await trio.sleep(11)
     began = trio.current_time()
@@ -115,7 +115,7 @@ async def test_nobody_waits_longer_than_allowed(autojump_clock, kept) -> None:
 
 
 async def test_a_flood_of_unknown_keys_is_one_fetch(autojump_clock, kept) -> None:
-    """In each cool-down, however many tokens name one; nobody waits for the next."""
+    """Many unknown keys within a cool-down: one fetch, and no wait for a second one."""
     source, keyring, _ = kept
     await trio.sleep(11)
     before = len(source.asked)
@@ -146,7 +146,7 @@ async def test_a_fetch_that_is_under_way_is_waited_for(autojump_clock, kept) -> 
 
 
 async def test_only_so_many_wait_at_a_time(autojump_clock, kept) -> None:
-    """The others are answered at once with what is known."""
+    """MAX_WAITERS tasks wait: one more returns at once."""
     source, keyring, _ = kept
     await trio.sleep(11)
     source.takes_s, went_on = 1.0, []
@@ -235,7 +235,7 @@ def refused(tokens: ProviderTokens, token: str) -> str:
 
 @pytest.mark.parametrize(("key", "key_id"), [(rsa_key(), "r"), (ec_key(), "e")], ids=["RS256", "ES256"])
 def test_a_token_of_the_provider_says_who_it_is_for(key, key_id) -> None:
-    """With every claim that counts; what else the header says of keys is not looked at."""
+    """All claims are read; `jku`, `x5u` and `jwk` in the header are ignored."""
     claims = {**CLAIMS, "tenant": "acme", "roles": ["operator"], "iss": "x", "aud": "y", "email": "a@example.org"}
     elsewhere = {
         "jku": "https://evil.example/keys",
@@ -320,13 +320,13 @@ def test_critical_headers_are_refused(header) -> None:
 
 @pytest.mark.parametrize("key_id", [["r"], {"r": 1}, 5, "", "r" * 201, "r\0", "../r", "R", "r "])
 def test_the_name_of_a_key_is_taken_letter_by_letter(key_id) -> None:
-    """What is not exactly the name of a key leads to none; what is no name at all is not looked up."""
+    """A `kid` that differs from the name in any way, or is not a text, is refused."""
     good = signed(rsa_key(), CLAIMS, "r").split(".")
     assert refused(tokens(), ".".join([part({"alg": "RS256", "kid": key_id}), *good[1:]])) == "unauthenticated"
 
 
 def test_a_token_without_the_name_of_a_key_means_the_only_one() -> None:
-    """Of its algorithm; where there are two it means none."""
+    """One key of its algorithm: it is used. Two: the token is refused."""
     token = signed(rsa_key(), CLAIMS)
     assert tokens().verify(token).user == "anna"
     assert tokens(key_set(published(rsa_key()))).verify(token).user == "anna"
@@ -430,7 +430,7 @@ def test_keys_of_no_use_are_left_out(entry) -> None:
 
 
 def test_of_two_keys_of_one_name_the_first_counts() -> None:
-    """A second one is left out, unless it is of the other algorithm: no token could tell them apart."""
+    """Two keys of one algorithm and `kid`: the second is skipped. Of different algorithms: both count."""
     found = read_key_set(key_set(*(published(key, "k") for key in (rsa_key(), rsa_key(1), ec_key()))))
     assert (set(found.keys), found.skipped) == ({("RS256", "k"), ("ES256", "k")}, 1)
     assert ProviderTokens(found.find, lambda: NOW).verify(signed(rsa_key(), CLAIMS, "k")).user == "anna"
@@ -455,7 +455,7 @@ def test_of_two_keys_of_one_name_the_first_counts() -> None:
     ],
 )
 def test_what_is_no_key_set_is_told(document) -> None:
-    """Without a word of what it holds."""
+    """KeySetInvalid, without any text of the document."""
     with pytest.raises(KeySetInvalid) as caught:
         read_key_set(document)
     assert caught.value.message.startswith("it")

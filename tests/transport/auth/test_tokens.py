@@ -62,7 +62,7 @@ def refused(tokens: Tokens, token: str) -> str:
 
 
 def test_a_token_says_who_it_is_for(tokens) -> None:
-    """What was issued is what is verified."""
+    """An issued token is verified: the identity has all its claims."""
     token = tokens.issue("anna", "s-1", roles=["operator"], tenant="acme", ttl_s=60)
     assert tokens.verify(token) == Identity("anna", "s-1", "acme", ("operator",), NOW + 60)
     assert tokens.verify(tokens.issue("anna", "s-1", ttl_s=60)) == Identity("anna", "s-1", None, (), NOW + 60)
@@ -133,7 +133,7 @@ def test_claims_are_checked_by_type(tokens, claims) -> None:
 
 @pytest.mark.parametrize("algorithm", ["none", "None", "NONE", "HS512", "RS256", "ES256", "", None, 5, ["HS256"]])
 def test_the_algorithm_is_pinned(tokens, algorithm) -> None:
-    """What the header says does not choose how a token is checked."""
+    """A token that names another `alg` is refused."""
     assert refused(tokens, signed(CLAIMS, {"alg": algorithm, "typ": "JWT"})) == "unauthenticated"
     assert refused(tokens, f"{part({'alg': algorithm})}.{part(CLAIMS)}.") == "unauthenticated"
 
@@ -147,7 +147,7 @@ def test_other_algorithms_with_their_own_keys_are_refused(tokens) -> None:
 
 @pytest.mark.parametrize("header", [{"crit": ["x"], "x": 1}, {"crit": ["b64"], "b64": False}])
 def test_critical_headers_are_not_ignored(tokens, header) -> None:
-    """RFC 7515 section 4.1.11: what must be understood and is not makes a token invalid."""
+    """RFC 7515 section 4.1.11: a token with `crit` is refused."""
     token = signed(CLAIMS, {"alg": "HS256", **header})
     assert refused(tokens, token) == "unauthenticated"
     with pytest.raises(Unauthenticated):
@@ -175,7 +175,7 @@ def test_no_name_stands_twice(tokens, header, claims) -> None:
 
 @pytest.mark.parametrize("key_id", [["k"], {"a": 1}, 5, True, "", " ", "k" * 201, "a\nb", "a\0b"])
 def test_a_key_is_named_by_a_short_text_or_not_at_all(tokens, key_id) -> None:
-    """Also where no key is looked up by it."""
+    """A `kid` of another type or too long is refused, although HS256 looks up no key."""
     assert refused(tokens, signed(CLAIMS, {"alg": "HS256", "kid": key_id})) == "unauthenticated"
 
 
@@ -307,7 +307,7 @@ def test_a_token_is_found_until_it_runs_out() -> None:
 
 
 def test_newer_keys_prove_anew() -> None:
-    """What another set of keys proved may be what it was withdrawn for."""
+    """Another key set is current: the cached token has to be verified again."""
     proven = VerifiedTokens()
     proven.add("a.b.c", KEYS, ADA)
     assert proven.find("a.b.c", NEWER, 0.0) is None
@@ -315,7 +315,7 @@ def test_newer_keys_prove_anew() -> None:
 
 
 def test_those_longest_not_seen_are_forgotten() -> None:
-    """Its space is bounded, and whoever comes back keeps their place."""
+    """Beyond the capacity the least recently used token is evicted."""
     proven = VerifiedTokens(capacity=3)
     for name in "abc":
         proven.add(name, None, ADA)

@@ -20,7 +20,7 @@ Step = Callable[[Socket], Awaitable[None]]
 
 
 def event(kind: str, seq: int | None = None, thread_id: str | None = "t", **data: Any) -> bytes:
-    """A frame of the canonical dialect. What an event of the type needs besides is put in."""
+    """A frame of the canonical dialect; missing required members of the event are added."""
     frame: dict[str, Any] = {"type": kind, "data": _NEEDED.get(kind, {}) | data}
     if seq is not None:
         frame["seq"] = seq

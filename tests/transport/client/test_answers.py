@@ -1,4 +1,4 @@
-"""Answers: one message followed to its end, its text as it grows, and who gets which events."""
+"""Answers: exchanges to their end, running text, and the routing of events."""
 
 import json
 from typing import Any
@@ -37,7 +37,7 @@ def answering(*ends: bytes) -> Any:
 
 
 async def test_the_answer_is_the_text_of_the_final_response() -> None:
-    """Two at once, each its own; and nobody needs to take the other events."""
+    """Two answers at once, without a reader of the other events: each gets its own text."""
     async with talking(answering(event("final_response", message="42"))) as (client, _):
         got: list[str] = []
 
@@ -119,7 +119,7 @@ async def test_a_message_that_is_refused_and_a_log_that_was_trimmed() -> None:
 
 
 async def test_the_end_of_the_client_is_the_end_of_waiting() -> None:
-    """What iterating raises, answers raise; after the block there is no answer."""
+    """The client ends: waiting answers raise the same as the iteration."""
 
     async def leave(socket: Socket) -> None:
         await hear(socket)
@@ -163,7 +163,7 @@ async def test_one_message_is_followed_to_its_end() -> None:
 
 
 async def test_the_runs_of_a_message_are_told_apart() -> None:
-    """One that was regenerated has two: whoever follows it follows the one it heard of first, or the one it named."""
+    """A regenerated message has two runs: an exchange follows the first one it receives, or the one it names."""
 
     async def step(socket: Socket) -> None:
         for run_id in ("r1", "r2"):
@@ -220,7 +220,7 @@ async def test_the_text_grows_without_repeats_across_connections() -> None:
 
 
 async def test_an_iterator_that_is_left_holds_nothing_up() -> None:
-    """Who stops listening in the middle need not say so."""
+    """A reader stops in the middle without closing: other readers get all events."""
     many = [of_run(event("agent_thinking", seq)) for seq in range(1, 1500)]
 
     async def step(socket: Socket) -> None:

@@ -25,7 +25,7 @@ BRIEF = Reconnect(first_s=0.01, max_s=0.01, attempts=2, connect_s=0.3)
 
 @asynccontextmanager
 async def raw(serve: Serve) -> AsyncIterator[tuple[str, list[int]]]:
-    """A server that reads a handshake and then does as it is told; gives its address and counts who came."""
+    """A TCP server that runs `serve` on each connection; yields its address and a list with an entry for each."""
     came: list[int] = []
 
     async def one(stream: trio.SocketStream) -> None:
@@ -167,7 +167,7 @@ GARBAGE = [
 
 @pytest.mark.parametrize("garbage", GARBAGE, ids=range(len(GARBAGE)))
 async def test_garbage_ends_the_connection(garbage: bytes) -> None:
-    """With 1002; what came before it is there, and the next connection may be better."""
+    """The connection ends with 1002; earlier events are delivered, and the client reconnects."""
     codes: list[int | None] = []
 
     async def babble(socket: Socket) -> None:
@@ -273,7 +273,7 @@ BOMB = gzip.compress(b" " * (MAX_FRAME_BYTES + 1))
 
 
 async def test_a_slow_reader_holds_back_the_server_and_not_its_memory() -> None:
-    """No more than the inbox and a socket's buffers is taken of what is not asked for."""
+    """The caller takes no events: only the inbox and the socket's buffers fill."""
     sent = 0
     large = event("agent_thinking", thought="x" * 100_000)
 

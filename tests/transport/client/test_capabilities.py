@@ -60,7 +60,7 @@ async def test_batches_chunks_and_gzip_are_taken_apart() -> None:
 
 
 async def test_a_large_message_is_sent_in_parts() -> None:
-    """Where the server takes them; what else is to be said goes between; the parts are those of one command."""
+    """The server accepts chunks: other commands are sent between those of one message."""
     heard: list[Any] = []
     content = 'a "quoted" \\ é🙂\n' * 5000
 
@@ -91,7 +91,7 @@ async def test_a_large_message_is_sent_in_parts() -> None:
     ("capabilities", "size"), [(["batch"], 30_000), (["chunk"], 300_000)], ids=["no chunks", "too large for chunks"]
 )
 async def test_a_message_that_the_server_would_not_take_is_refused_here(capabilities: list[str], size: int) -> None:
-    """As the server would have refused it, but by name; nothing of it is sent, what comes after it is."""
+    """A message over the server's limits: refused with its id, and not sent; later ones are sent."""
     heard: list[Any] = []
 
     async def listen(socket: Socket) -> None:

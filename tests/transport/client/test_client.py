@@ -1,4 +1,4 @@
-"""The reconnecting client: order, resume, and what was said, against servers that lose and break."""
+"""The reconnecting client: order, resume and sent messages, against servers that lose frames and break connections."""
 
 import json
 from collections.abc import Mapping
@@ -52,7 +52,7 @@ async def test_commands_are_as_the_protocol_has_them() -> None:
 
 
 async def test_it_comes_back_and_asks_for_what_it_missed() -> None:
-    """After a lost connection it resumes behind the last event, and tells nothing twice."""
+    """The connection is lost: the client resumes after the last event, and delivers no event twice."""
     heard: list[Any] = []
 
     async def break_off(socket: Socket) -> None:
@@ -134,7 +134,7 @@ async def test_a_message_that_was_refused_for_good_is_not_sent_again() -> None:
 
 
 async def test_the_token_of_an_anonymous_session_is_kept() -> None:
-    """What `welcome` carries is shown at the next handshake."""
+    """The token of `welcome` is presented at the next handshake."""
 
     async def welcome(socket: Socket) -> None:
         await socket.write([event("welcome", thread_id=None, session_token="given")])
@@ -164,12 +164,12 @@ async def test_a_resync_moves_the_place() -> None:
 
 
 def replay(threads: Mapping[str, int], head: int) -> list[bytes]:
-    """What a server sends to a resume of the thread `t`."""
+    """The frames that a server sends after a resume of the thread `t`."""
     return [event("agent_thinking", seq) for seq in range(threads["t"] + 1, head + 1)]
 
 
 async def test_events_that_overtake_the_replay_do_not_move_the_place() -> None:
-    """A server that is back tells live events before it has read the resume: every event comes, once, in order."""
+    """Live events come before the replay: each event is delivered once, in order."""
     heard: list[Any] = []
 
     async def break_off(socket: Socket) -> None:
@@ -193,7 +193,7 @@ async def test_events_that_overtake_the_replay_do_not_move_the_place() -> None:
 
 
 async def test_a_hole_in_a_connection_is_asked_for() -> None:
-    """Once, from the last event before it; nothing after it is told before it is filled."""
+    """One event is missing: one resume from the last event before it; later events wait for it."""
     heard: list[Any] = []
 
     async def skip(socket: Socket) -> None:
@@ -321,7 +321,7 @@ async def test_a_refused_token_is_not_tried_again() -> None:
 
 
 async def test_a_server_that_is_gone_is_given_up() -> None:
-    """After the last attempt iteration raises; messages said meanwhile wait, and only so many."""
+    """All attempts fail: iteration raises. Commands are queued meanwhile, up to the limit."""
     listeners = await trio.open_tcp_listeners(0, host="127.0.0.1")
     port = listeners[0].socket.getsockname()[1]
     await listeners[0].aclose()

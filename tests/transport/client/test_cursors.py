@@ -34,7 +34,7 @@ def test_a_hole_is_asked_for_once_until_something_comes() -> None:
 
 
 def test_a_new_connection_has_asked_for_everything() -> None:
-    """What its first resume names is not asked for once more at the first event that comes too early."""
+    """The first resume names the thread: an early event requests no second one."""
     cursors = ThreadCursors()
     cursors.move_to("t", 4)
     assert cursors.judge("t", 6) is Judgement.GAP
@@ -47,7 +47,7 @@ def test_a_new_connection_has_asked_for_everything() -> None:
 
 @pytest.mark.parametrize(("waiting", "verdict"), [(False, Judgement.ACCEPT), (True, Judgement.GAP)])
 def test_a_thread_without_a_place(waiting: bool, verdict: Judgement) -> None:
-    """It begins with what comes first, unless the client's own message is still to be accepted in it."""
+    """The first event sets the cursor, unless a message of the client waits to be accepted in the thread."""
     cursors = ThreadCursors()
     assert cursors.judge("t", 7, waiting=waiting) is verdict
     assert cursors.judge("u", 1, waiting=waiting) is Judgement.ACCEPT
@@ -55,7 +55,7 @@ def test_a_thread_without_a_place(waiting: bool, verdict: Judgement) -> None:
 
 
 def test_what_came_before_the_acceptance_is_asked_for_after_it() -> None:
-    """The acceptance gives the place; what was dropped lies further on."""
+    """Events before the acceptance were dropped: the thread is resumed from the acceptance."""
     cursors = ThreadCursors()
     assert cursors.judge("t", 7, waiting=True) is Judgement.GAP
     assert cursors.judge("t", 3) is Judgement.ACCEPT

@@ -1,4 +1,4 @@
-"""Frames back to the vocabulary: all of it, and what servers older and newer than this may send."""
+"""Decode frames: the whole vocabulary, and frames of older and newer servers."""
 
 import gzip
 import json
@@ -149,7 +149,7 @@ def test_no_frame_breaks_the_reader(frame: str | bytes) -> None:
 
 
 def test_batches_chunks_and_gzip() -> None:
-    """An array is several, a binary frame is gzip of the text, a part of a larger frame is told apart."""
+    """An array gives several events, a binary frame is inflated, a chunk is a Chunk."""
     frames = [{"type": "ping"}, {"type": "chunk", "id": "7", "index": 0, "count": 2, "data": "x"}, {"type": "pong"}]
     ping, part, pong = read_frame(gzip.compress(msgspec.json.encode(frames)))
     assert part == Chunk("7", 0, 2, "x")

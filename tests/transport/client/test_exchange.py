@@ -10,7 +10,7 @@ EVENTS = [read_event({"type": "ping", "seq": seq}) for seq in range(1, 9)]
 
 
 async def test_events_come_in_order_to_the_end() -> None:
-    """What was put before the close can still be got."""
+    """Events put before `close` are returned, in order, then None."""
     inbox = Inbox()
     for event in EVENTS:
         await inbox.put(event, 10)
@@ -58,7 +58,7 @@ async def test_who_gets_waits_for_an_event() -> None:
 
 
 async def test_the_oldest_give_way_while_nobody_takes_them() -> None:
-    """Also for one who waits already; and no more from when somebody does."""
+    """`overwrite(True)`: a waiting `put` goes on, and the oldest events are dropped, until `overwrite(False)`."""
     inbox = Inbox(max_events=2)
     async with trio.open_nursery() as nursery:
         for event in EVENTS[:2]:

@@ -42,7 +42,7 @@ def test_a_close_is_judged_by_the_registry(code: int) -> None:
     ],
 )  # fmt: skip
 def test_a_refused_handshake(status: int, failure: type[Exception] | None) -> None:
-    """What passes is worth another try; only a refused token may be renewed."""
+    """Transient statuses allow another attempt; only 401 is due to the token."""
     ending = ended_by_refusal(status, [], NOON)
     assert type(ending.failure) is (failure or type(None))
     assert ending.token == (status == 401)
@@ -58,13 +58,13 @@ def test_a_refused_handshake(status: int, failure: type[Exception] | None) -> No
     ],
 )  # fmt: skip
 def test_a_server_that_names_a_time_is_left_alone_so_long(value: bytes, wait_s: float | None) -> None:
-    """In seconds or as a date; not for ever; what is neither counts as nothing."""
+    """Retry-After in seconds or as a date, cut to the maximum; other texts are ignored."""
     for status in (429, 503):
         assert ended_by_refusal(status, [(b"Retry-After", value)], NOON).not_before_s == wait_s
 
 
 def test_a_redirect_is_named_and_not_followed() -> None:
-    """The token would go with it. Of the address, host and path are told."""
+    """The reason names host and path of the redirect, without its query."""
     where = b"https://elsewhere.example/ws?session_token=secret"
     ending = ended_by_refusal(302, [(b"location", where)], NOON)
     assert ending.reason == "the server refused with 302, a redirect to elsewhere.example/ws"

@@ -1,4 +1,4 @@
-"""How a client comes back: waiting, tokens, silence, and what it says of itself."""
+"""Reconnecting: delays, tokens, silence, and the reported state."""
 
 import time
 from collections.abc import Awaitable, Callable
@@ -72,7 +72,7 @@ async def test_going_away_without_drain_is_backed_off_from(autojump_clock: MockC
 
 
 async def test_a_connection_that_stood_begins_the_count_anew(autojump_clock: MockClock) -> None:
-    """Two that did not, then one that did."""
+    """Two failures, then a connection that lasted `steady_s`: the count restarts."""
     steps = [closing(1011), closing(1013), closing(1011, after_s=10), closing(1011)]
     assert await comings(*steps, count=5) == [0, 8, 24, 42, 50]
 
@@ -99,7 +99,7 @@ async def test_a_server_that_is_full_is_left_alone_as_long_as_it_says(status: in
 
 
 async def test_a_server_that_closes_at_once_is_given_up(autojump_clock: MockClock) -> None:
-    """A welcome is no success: each of these connections is a failure, and there are only so many."""
+    """Each connection is closed after its welcome: each counts as a failure, up to `attempts`."""
     with trio.fail_after(1000):
         async with talking(closing(1011)) as (client, script):
             with pytest.raises(SocketClosed, match="cannot be reached: closed with 1011: so it is"):
@@ -197,7 +197,7 @@ def token(name: str, left_s: float) -> str:
 
 
 async def test_a_source_gives_a_token_for_each_connection() -> None:
-    """An async function, or one that is not; the server sees what it gave last."""
+    """A sync and an async source: the server gets the latest token at each connection."""
     given: list[str] = []
 
     def source() -> str:
@@ -217,7 +217,7 @@ async def test_a_source_gives_a_token_for_each_connection() -> None:
 
 
 async def test_a_token_is_renewed_before_it_runs_out(autojump_clock: MockClock) -> None:
-    """At four fifths of its life, in place; one that is no later is not shown, and not asked for at once again."""
+    """At four fifths of its life the source is asked, and the newer token is presented once."""
     tokens = [token("first", 100), token("second", 1000)]
     asked: list[float] = []
 
@@ -290,7 +290,7 @@ async def test_a_refused_token_is_asked_for_once_more(way: str) -> None:
 
 
 async def test_a_source_that_fails_is_tried_again_and_one_that_hangs_is_left(autojump_clock: MockClock) -> None:
-    """As a server that cannot be reached; what it says of the token itself is final, other faults are passed on."""
+    """OSError and a timeout count as failed attempts, Unauthenticated ends the client, other errors propagate."""
     faults: list[Any] = [OSError("no way"), trio.TooSlowError(), "hang", None]
 
     async def source() -> str:

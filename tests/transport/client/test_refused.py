@@ -1,4 +1,4 @@
-"""What was refused for now is said again by itself, under its own name, within bounds."""
+"""Temporarily refused commands are sent again, under the same id, within limits."""
 
 import json
 from itertools import pairwise
@@ -61,7 +61,7 @@ async def test_a_message_refused_for_now_is_said_again(code: str, autojump_clock
 
 @pytest.mark.parametrize("retry_after", [None, 2.0])
 async def test_it_is_not_said_for_ever(retry_after: float | None, autojump_clock: MockClock) -> None:
-    """After `retry_s` its caller is told what the server said, and that it may help to say it again."""
+    """After `retry_s` the caller gets the refusal, marked as retryable."""
     count = 0
 
     async def step(socket: Socket) -> None:
@@ -124,7 +124,7 @@ async def test_later_messages_of_its_thread_wait_for_it(autojump_clock: MockCloc
 
 
 async def test_other_commands_are_said_again_too(autojump_clock: MockClock) -> None:
-    """A refusal of these may have no name, or that of an answer; what comes of none of them is not asked for ever."""
+    """A refusal without an id, then one that names an answer: the commands are sent again, then the feedback only."""
     heard: list[Any] = []
 
     async def step(socket: Socket) -> None:
@@ -173,7 +173,7 @@ async def test_an_edit_and_another_answer_are_said_again(autojump_clock: MockClo
 
 
 async def test_a_new_connection_begins_the_count_anew(autojump_clock: MockClock) -> None:
-    """What was refused on one is said on the next, and refused there, it has its time again."""
+    """A command refused on one connection is sent on the next, with a new `retry_s`."""
     count = 0
 
     async def step(socket: Socket) -> None:
@@ -193,7 +193,7 @@ async def test_a_new_connection_begins_the_count_anew(autojump_clock: MockClock)
 
 
 async def test_a_message_that_waits_to_be_sent_again_can_be_taken_back(autojump_clock: MockClock) -> None:
-    """As one that was never sent; one that is on its way cannot be."""
+    """A postponed message can be withdrawn; a message in flight cannot."""
 
     async def step(socket: Socket) -> None:
         await socket.write([WELCOME])
@@ -252,7 +252,7 @@ async def test_a_refused_refresh_makes_a_new_connection(code: str, autojump_cloc
 
 
 async def test_messages_on_the_way_while_the_token_is_renewed_are_said_again(autojump_clock: MockClock) -> None:
-    """What the old token was too old for is no sign that the new one is bad."""
+    """Refusals of commands that were sent with the old token do not count against the new one."""
     heard: list[str] = []
 
     async def step(socket: Socket) -> None:

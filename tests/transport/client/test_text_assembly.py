@@ -8,14 +8,14 @@ from transport.wire.events import Block, PartialResult
 
 
 def played(pieces: list[PartialResult], texts: TextAssembly | None = None) -> list[PartialResult]:
-    """What is given on of these pieces of one answer."""
+    """Return the pieces that are passed on."""
     texts = texts or TextAssembly()
     return [news for each in pieces if (news := texts.add_piece("r", each)) is not None]
 
 
 @given(st.text(max_size=60), st.lists(st.tuples(st.integers(0, 70), st.integers(0, 30)), max_size=40))
 def test_pieces_of_a_text_make_a_beginning_of_it(whole: str, cuts: list[tuple[int, int]]) -> None:
-    """Cut anywhere, overlapping, repeated, with holes: what is known is a beginning, and news make up the same."""
+    """Pieces cut anywhere, overlapping, repeated, with gaps: the text is a prefix, and the new parts make it up."""
     texts, mine = TextAssembly(), ""
     for start, length in cuts:
         known = texts.get("r")
@@ -61,7 +61,7 @@ def test_blocks_are_told_with_nothing_new_beside_them() -> None:
 
 
 def test_the_oldest_go() -> None:
-    """Too many texts, or too long ones in all, cost the one that was touched the longest ago."""
+    """Beyond the bound of texts or characters the least recently changed text is dropped."""
     texts = TextAssembly(max_texts=2, max_characters=10)
     for name in ("a", "b"):
         texts.set_text(name, name * 4)

@@ -1,4 +1,4 @@
-"""What was said and not yet taken: kept, bounded, in order, also when the program is started again."""
+"""Unacknowledged commands: stored, bounded, in order, also across restarts of the program."""
 
 import json
 import os
@@ -134,7 +134,7 @@ async def test_what_was_said_offline_is_sent_in_order() -> None:
 
 
 async def test_a_thread_of_which_nothing_was_heard_is_resumed_from_where_it_was() -> None:
-    """The welcome named its head before the message was sent; the lost acceptance, and what came of it, come again."""
+    """The acceptance is lost: the thread is resumed from its head in the welcome, so the acceptance comes again."""
     heard: list[Any] = []
 
     async def lose(socket: Socket) -> None:
@@ -160,7 +160,7 @@ async def test_a_thread_of_which_nothing_was_heard_is_resumed_from_where_it_was(
 
 
 async def test_messages_wait_while_the_server_goes_away() -> None:
-    """What it refuses then, and what is said then, the next one gets; other commands still go out."""
+    """After `drain` messages wait for the next connection; other commands are sent."""
     heard: list[Any] = []
 
     async def drain(socket: Socket) -> None:
@@ -225,7 +225,7 @@ async def test_the_other_commands_go_out_as_the_protocol_has_them() -> None:
 
 
 async def test_what_the_caller_took_is_acknowledged(autojump_clock: trio.testing.MockClock) -> None:
-    """The last of each thread, once, at most once a second, also by who follows one message only."""
+    """The last taken seq of each thread, once, at most once a second, also for exchanges."""
     heard: list[Any] = []
 
     async def listen(socket: Socket) -> None:
@@ -247,7 +247,7 @@ async def test_what_the_caller_took_is_acknowledged(autojump_clock: trio.testing
 
 
 async def test_a_message_can_be_taken_back_before_it_is_sent() -> None:
-    """Who waits for its answer is told; one that a connection has taken along cannot be."""
+    """A queued message is withdrawn: its exchange gets the refusal. A message in flight cannot be withdrawn."""
     async with open_client(NOWHERE, reconnect=PATIENT) as client:
         failed: list[RunFailed] = []
 
@@ -281,7 +281,7 @@ async def test_a_message_can_be_taken_back_before_it_is_sent() -> None:
 
 
 async def test_a_program_that_is_started_again_has_lost_nothing(tmp_path: Path) -> None:
-    """What was said to nobody, and was not taken by then, is sent under the same name by the next."""
+    """Commands that were not accepted are loaded and sent under the same id by the next client."""
     path = tmp_path / "outbox.json"
     async with open_client(NOWHERE, store=FileOutbox(path), reconnect=PATIENT) as client:
         await client.say("one", message_id="m1", thread_id="t")
@@ -329,7 +329,7 @@ async def test_a_file_that_is_no_outbox_is_left_alone(tmp_path: Path, body: str)
 
 
 async def test_a_store_that_fails_later_ends_the_block(tmp_path: Path) -> None:
-    """Nobody should go on believing that things are kept."""
+    """`save` raises after an acknowledgement: the block raises the same error."""
 
     class Full:
         async def load(self) -> list[Any]:

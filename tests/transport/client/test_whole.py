@@ -71,7 +71,7 @@ async def test_a_cut_connection_costs_nothing(tmp_path: Path, after: bytes) -> N
 
 
 async def test_a_server_that_goes_away_and_comes_back(tmp_path: Path) -> None:
-    """What was said meanwhile is kept, in a file too, and answered by the next server."""
+    """Messages sent meanwhile are stored in a file, and answered by the next server."""
     store, url = FileOutbox(tmp_path / "outbox.json"), ""
     settings = Settings(port=0, data_dir=tmp_path / "data", secret="s" * 32, words_per_s=10_000.0, grace_s=1.0)
     token = open_tokens(settings).issue("ada", "s", ttl_s=600)
@@ -98,7 +98,7 @@ async def test_a_server_that_goes_away_and_comes_back(tmp_path: Path) -> None:
 
 
 async def test_a_refusal_is_an_error_with_its_code(tmp_path: Path) -> None:
-    """The server's, and for what the server could not even read, the client's own."""
+    """The server's refusal has its code; an invalid command raises CommandRejected in the client."""
     async with served(tmp_path) as running, open_client(socket_url(running)) as client:
         with trio.fail_after(5), pytest.raises(RunFailed) as failed:
             await client.answer("hi", thread_id="t", agent_type="nobody")

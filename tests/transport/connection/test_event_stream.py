@@ -1,4 +1,4 @@
-"""The actor of an event stream: its ends, whatever they come from, and what it counts."""
+"""The actor of an event stream: its ends and its metrics."""
 
 import math
 from collections.abc import AsyncIterator
@@ -48,7 +48,7 @@ def thought(seq: int, thread_id: str = "t") -> Envelope:
 
 @define
 class Watched:
-    """A stream connection that runs, with what it wrote and counted."""
+    """A running stream connection, with the written payloads and the metrics."""
 
     ref: ActorRef
     stream: EventStream
@@ -118,7 +118,7 @@ async def watched(*, log: list[Envelope] | None = None, expires_at: float = math
 
 
 async def test_only_its_own_thread_and_what_is_of_none_goes_out() -> None:
-    """Whatever else it is told: live events, replies, threads to follow."""
+    """Events, replies and subscriptions of another thread are dropped."""
     log = [thought(1), thought(2), thought(3), thought(1, "other")]
     progress = Envelope(AgentProgress(1.0, "step 1"), NOW, thread_id="other", run_id="r", message_id="m")
     async with watched(log=log) as connection, trio.open_nursery() as nursery:
@@ -144,7 +144,7 @@ async def collect(connection: Watched, kinds: list[str]) -> None:
 
 
 async def test_a_reader_that_never_begins_is_not_waited_for(autojump_clock: MockClock) -> None:
-    """Its client was gone before the answer; nothing else would tell."""
+    """The response is never read: the actor ends after its deadline."""
     async with watched(log=[]) as connection:
         began = trio.current_time()
         await connection.ref.wait_stopped()
@@ -169,7 +169,7 @@ async def test_a_token_that_runs_out_is_told_once(autojump_clock: MockClock) -> 
 
 
 async def test_a_drain_leaves_time_for_what_is_at_work(autojump_clock: MockClock) -> None:
-    """It is told at once, and the stream ends when it says."""
+    """The drain event is sent at once; the stream ends after `closes_in_s`."""
     async with watched(log=[]) as connection, trio.open_nursery() as nursery:
         (await connection.outbox()).tell(SubscribeThread("t", 0, 0))
         connection.ref.tell(Drain(2.0, 5.0))

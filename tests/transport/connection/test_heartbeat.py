@@ -45,7 +45,7 @@ async def test_pings_come_at_their_interval(autojump_clock: trio.testing.MockClo
 
 
 async def test_the_way_there_and_back_is_measured(autojump_clock: trio.testing.MockClock) -> None:
-    """The time from a ping to its pong; a pong that nobody asked for says nothing of it."""
+    """The time from a ping to its pong; an unsolicited pong does not count."""
     sockets: list[Socket] = []
 
     async def measure(upgrade: Upgrade) -> None:
@@ -79,7 +79,7 @@ async def test_a_silent_client_is_closed_on_time(autojump_clock: trio.testing.Mo
 
 
 async def test_any_frame_is_a_sign_of_life(autojump_clock: trio.testing.MockClock) -> None:
-    """A pong that nobody asked for keeps a client alive, too."""
+    """Unsolicited pongs keep the connection open."""
     async with open_server(beat) as port, raw_socket(port) as client:
         for _ in range(6):
             await trio.sleep(3.0)

@@ -105,7 +105,7 @@ def test_a_clock_that_steps_back_gives_nothing() -> None:
     st.lists(st.floats(0, 5, allow_subnormal=False), min_size=1, max_size=60),
 )
 def test_never_more_than_rate_and_burst(rate, burst, waits) -> None:
-    """However the asking is spread, what is given stays within the burst and the rate, and a told wait suffices."""
+    """Takes at any times: the sum is within burst and rate, and the returned wait suffices."""
     bucket, now, given_out = TokenBucket(rate, burst), 0.0, 0
     for wait in waits:
         now += wait
@@ -134,7 +134,7 @@ def test_users_do_not_share_a_bucket() -> None:
 
 
 def test_full_buckets_are_not_kept() -> None:
-    """A user who was silent long enough costs no memory, and is treated as before."""
+    """A user is silent until the bucket is full: it is dropped, with the same limit later."""
     limit = RateLimit(60, burst=2)
     for user in ("anna", "bert"):
         limit.take(user, 0.0)
@@ -203,7 +203,7 @@ def test_whatever_begins_a_run_is_a_message() -> None:
 
 
 def test_every_command_has_a_limit() -> None:
-    """A command that is added without a thought gets the one of operations; what need not be told is a signal."""
+    """Unlisted commands have the limit of operations; signals have their own."""
     limits = CommandLimits(Limits(messages_per_minute=1, operations_per_minute=1, signals_per_minute=1))
     for kind in get_args(Command):
         command = object.__new__(kind)
@@ -223,7 +223,7 @@ def test_requests_are_counted_for_a_user_or_an_address() -> None:
 
 
 def test_a_ledger_has_what_was_taken_and_tells_it_once() -> None:
-    """Only what was let through, of each bucket together; nothing while it is closed, nor of more users than it may."""
+    """Only granted tokens are recorded, per bucket, while the ledger is open, up to its cap."""
     ledger, entries = Ledger(cap=2), []
     ledger.on_entry = lambda: entries.append(1)
     rate = RateLimit(2, 2, name="messages", ledger=ledger)

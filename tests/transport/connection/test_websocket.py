@@ -1,4 +1,4 @@
-"""The actor of a socket: what a client's frames do, and what becomes of the connection."""
+"""The actor of a socket: commands, refusals, tokens, and the ends of a connection."""
 
 import json
 import logging
@@ -205,7 +205,7 @@ async def test_faulty_frames_are_answered_and_the_connection_lives_on() -> None:
 
 @pytest.mark.promise("wire.error-no-insides", "owasp.logging")
 async def test_a_refusal_can_be_found_in_the_log(caplog: pytest.LogCaptureFixture) -> None:
-    """By the error_id that the client was told: once, with the code, and without a word of what the client sent."""
+    """One log line has the client's error_id and the code, and nothing of the frame."""
     caplog.set_level(logging.INFO, "transport.connection.websocket")
     async with open_rig() as rig:
         await rig.event()
@@ -394,7 +394,7 @@ async def test_a_first_message_that_does_not_come_is_4408(autojump_clock: trio.t
 
 
 async def test_a_provisional_identity_gives_way_to_a_token() -> None:
-    """Anonymous until the first message says who it is; later tokens change nothing; a bad one is the end."""
+    """An anonymous session: the first message's token replaces it, later ones are ignored, an invalid one is 4401."""
     async with open_rig(ANN, given_token="given") as rig:
         token = rig.server.tokens.issue("bob", "s2", ttl_s=600)
         other = rig.server.tokens.issue("eve", "s3", ttl_s=600)
@@ -411,7 +411,7 @@ async def test_a_provisional_identity_gives_way_to_a_token() -> None:
 
 @pytest.mark.promise("wire.token-renewed", "wire.token-expired", "owasp.session-expiry")
 async def test_a_token_can_be_renewed_in_place(autojump_clock: trio.testing.MockClock) -> None:
-    """It runs out: told, commands refused, renewed in time: all is well. Not renewed: 4401 after a minute."""
+    """The token expires: commands are refused until a refresh. Without a refresh: 4401 after a minute."""
     server = Server()
     soon = evolve(ANN, expires_at=server.clock() + 100)
     async with open_rig(soon, server=server) as rig:

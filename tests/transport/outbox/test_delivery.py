@@ -68,13 +68,13 @@ class DeliveryMachine(RuleBasedStateMachine):
 
     @rule(thread=THREADS, back=st.integers(0, 3))
     def resume(self, thread: str, back: int) -> None:
-        """The client says again where it stands, at most a few events back, and forgets what came after that."""
+        """The client resumes up to a few events back, and discards later events."""
         position = max(self.after[thread], self.session.find(thread).cursor - back)
         self.session.subscribe(thread, position, self.heads[thread])
         del self.given[thread][position - self.after[thread] :]
 
     def take(self, thread: str, seqs: list[int], head: int) -> None:
-        """Hand over a page."""
+        """Offer a piece, and append the returned text."""
         for seq in seqs:
             if self.session.offer(thread, seq) is Verdict.SEND:
                 self.given[thread].append(seq)
@@ -102,7 +102,7 @@ class DeliveryMachine(RuleBasedStateMachine):
 
 
 class TextMachine(RuleBasedStateMachine):
-    """A streamed answer whose pieces are lost, doubled and late, and a client that puts together what it is given."""
+    """A streamed answer whose pieces are lost, doubled and late, and a client that assembles the returned ones."""
 
     pieces = Bundle("pieces")
 
@@ -250,7 +250,7 @@ def test_a_thread_nobody_follows_is_told_apart() -> None:
 
 
 def test_the_silent_thread_makes_room() -> None:
-    """At the bound, the caught-up thread that was silent longest is given up, and the caller is told which."""
+    """At the bound the least recently used thread that is not behind is dropped, and returned."""
     session = DeliveryCursors(max_threads=3)
     for thread, head in (("behind", 5), ("busy", 0), ("silent", 0)):
         assert session.subscribe(thread, after=0, head=head) is None
@@ -279,7 +279,7 @@ def test_text_in_turn_is_handed_over() -> None:
 
 
 def test_an_overlap_is_trimmed() -> None:
-    """What was handed over already is cut off; a piece that brings nothing new is dropped."""
+    """The part that was sent is cut off; a piece without new text is dropped."""
     session = DeliveryCursors()
     session.offer_text("t", "m", 0, "abc")
     assert session.offer_text("t", "m", 1, "bcde") == TextPiece(3, "de")
@@ -326,7 +326,7 @@ def test_messages_do_not_mix_their_text() -> None:
 
 
 def test_a_finished_answer_has_no_more_text() -> None:
-    """What comes late, a snapshot too, is nobody's; only the last few are remembered."""
+    """Late pieces and snapshots are dropped, for the last MAX_ENDED answers."""
     session = DeliveryCursors()
     session.offer_text("t", "m", 0, "abc")
     session.finish_text("m")

@@ -126,7 +126,7 @@ class Counts:
 
 @define
 class Rig:
-    """An outbox, its client, and what is behind it."""
+    """An outbox, its client, and its log."""
 
     outbox: ActorRef
     client: RawSocket
@@ -206,7 +206,7 @@ async def test_events_go_out_as_they_come() -> None:
 
 
 async def test_a_burst_is_one_write() -> None:
-    """What waits together arrives together."""
+    """Eight events in one message: one read of the client has them all."""
     async with open_rig() as rig:
         rig.outbox.tell(SubscribeThread("t", 0, 0))
         rig.tell(*(thought(seq) for seq in range(1, 9)))
@@ -269,7 +269,7 @@ async def test_what_is_late_is_a_delivery_though_it_is_read_from_the_log() -> No
 
 
 async def test_a_log_is_read_for_html_where_the_client_takes_it() -> None:
-    """Nobody else waits for answers to be rendered."""
+    """Only with the capability `html` is the log read with rendered answers."""
     async with open_rig() as rig:
         rig.log.events = [thought(1), thought(2)]
         rig.outbox.tell(SubscribeThread("t", 0, 2))
@@ -294,7 +294,7 @@ async def test_a_lost_event_is_read_from_the_log() -> None:
 
 @pytest.mark.promise("wire.resume-trimmed")
 async def test_a_trimmed_log_is_a_resync() -> None:
-    """Where the log does not reach back far enough the client is told to read the history, and goes on from there."""
+    """The log begins after the cursor: the client gets `resync`, then live events."""
     async with open_rig() as rig:
         rig.log.events = [thought(seq) for seq in range(1, 9)]
         rig.log.trimmed = 5
@@ -307,7 +307,7 @@ async def test_a_trimmed_log_is_a_resync() -> None:
 
 @pytest.mark.promise("wire.close-1013")
 async def test_a_log_that_cannot_be_read_ends_the_connection_with_1013(caplog: pytest.LogCaptureFixture) -> None:
-    """The client may come back and resume; what was wrong is in our log."""
+    """Reading raises OSError: one log record, and close code 1013."""
     async with open_rig() as rig:
         rig.log.broken = True
         rig.outbox.tell(SubscribeThread("t", 0, 3))
@@ -407,7 +407,7 @@ async def test_text_waits_until_its_thread_has_caught_up() -> None:
 
 @pytest.mark.parametrize("behind", [False, True])
 async def test_an_answer_that_begins_anew_is_told_from_its_beginning(behind: bool) -> None:
-    """Its text so far, which may be less than was told; also to a client whose thread is behind at that moment."""
+    """The text restarts, shorter than before: it is sent from offset 0, also if the thread is behind."""
     async with open_rig() as rig:
         rig.outbox.tell(SubscribeThread("t", 0, 0))
         rig.tell(text(0, "abcdef"))
@@ -458,7 +458,7 @@ async def test_events_without_seq_are_dropped_when_there_is_no_room() -> None:
 
 @pytest.mark.usefixtures("one_batch")
 async def test_what_is_not_followed_is_not_sent() -> None:
-    """Threads nobody asked for stay away, also after unfollow with events queued."""
+    """Events of other threads, and queued ones after `UnsubscribeThread`, are not sent."""
     async with open_rig() as rig:
         rig.tell(thought(1), text(0, "no"))
         rig.outbox.tell(SubscribeThread("t", 0, 0))
@@ -470,7 +470,7 @@ async def test_what_is_not_followed_is_not_sent() -> None:
 
 @pytest.mark.usefixtures("one_batch")
 async def test_following_again_starts_where_the_client_says() -> None:
-    """A second resume goes back; what was queued is not told twice. Joining without a place changes nothing."""
+    """A second resume goes back; queued events are not sent twice. Subscribing without a cursor changes nothing."""
     async with open_rig() as rig:
         rig.log.events = [thought(seq) for seq in range(1, 5)]
         rig.outbox.tell(SubscribeThread("t", 0, 0))
@@ -518,7 +518,9 @@ async def test_a_resume_gets_exactly_what_follows_it_whenever_it_comes(
 async def test_a_client_that_never_resumes_gets_its_events_a_little_later(
     autojump_clock: trio.testing.MockClock,
 ) -> None:
-    """What was joined unasked is told from where it was joined; text is asked for; later threads are told at once."""
+    """An implicit subscription starts after `defer_s`, from where it was made; its text is requested; later ones start
+    at once.
+    """
     async with open_rig() as rig:
         started = trio.current_time()
         rig.log.events = [thought(seq) for seq in range(1, 8)]
@@ -553,7 +555,7 @@ async def test_speaking_in_a_thread_that_is_held_back_lets_it_go() -> None:
 
 
 async def test_a_late_resume_goes_where_the_client_says(autojump_clock: trio.testing.MockClock) -> None:
-    """Back to what was told unasked already, as it may have been lost on the way."""
+    """Events were sent by an implicit subscription: a later resume goes back before them."""
     async with open_rig() as rig:
         rig.log.events = [thought(seq) for seq in range(1, 8)]
         rig.outbox.tell(SubscribeThread("t", 5, 5, implicit=True))
@@ -564,7 +566,7 @@ async def test_a_late_resume_goes_where_the_client_says(autojump_clock: trio.tes
 
 
 async def test_joining_unasked_moves_nothing_that_is_followed() -> None:
-    """Neither back nor forward; what is missing is read from the log."""
+    """An implicit subscription moves no cursor; missing events are read from the log."""
     async with open_rig() as rig:
         rig.log.events = [thought(seq) for seq in range(1, 4)]
         rig.outbox.tell(SubscribeThread("t", 0, 1))
@@ -639,8 +641,7 @@ async def test_a_client_that_never_reads_is_closed_with_1013(autojump_clock: tri
 
 
 def test_an_event_is_encoded_once_for_all() -> None:
-    """However many outboxes get the same message: once for each dialect and rendering. One that is not shared is not
-    remembered."""
+    """A shared message for several outboxes: one encoding per dialect and rendering; otherwise one per outbox."""
     rendered: list[str] = []
 
     def html(words: str) -> str:

@@ -65,7 +65,7 @@ def test_full_by_bytes_and_by_count() -> None:
 
 
 def test_text_is_merged_only_with_its_neighbours() -> None:
-    """An event between two pieces keeps them apart: the story is told in order."""
+    """An event between two pieces of text keeps them apart, and in order."""
     pending = SendQueue(10_000, 10)
     for envelope in (text(0, "ab"), text(2, "cd")):
         pending.add_text(envelope)
@@ -82,7 +82,7 @@ def test_text_nobody_is_shown_is_left_out() -> None:
 
 
 def test_a_thread_can_be_forgotten() -> None:
-    """Its text is given back, as it may have to be told again; its bytes are free; other threads stay as they were."""
+    """Its text is returned and its bytes are free; other threads are unchanged."""
     pending = SendQueue(1_000, 10)
     pending.add([b"x" * 400], [thought(1)])
     pending.add_text(text(0, "ab"))
@@ -96,7 +96,7 @@ def test_a_thread_can_be_forgotten() -> None:
 
 
 def test_from_the_high_mark_down_to_the_low_one() -> None:
-    """Full stays full until a quarter is left: what comes meanwhile is the log's."""
+    """`durable_full` stays set until a quarter is left."""
     pending = SendQueue(1_000, 100)
     for seq in range(1, 11):
         pending.add([b"x" * 100], [thought(seq)])
@@ -127,7 +127,7 @@ def test_what_is_urgent_can_be_taken_alone() -> None:
 
 
 def test_what_is_taken_is_known_by_type_and_time() -> None:
-    """Also when a write takes a part of what was queued together: frames, types and times stay side by side."""
+    """A write takes a part of a batch: frames, types and times stay in step."""
     pending = SendQueue(10_000, 100)
     events = [Envelope(AgentThinking("a", "hm", 1.0), float(seq), seq=seq, thread_id="t") for seq in range(1, 4)]
     pending.add([b"1" * 10, b"2" * 10, b"3" * 10], events)

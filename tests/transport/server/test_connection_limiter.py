@@ -1,4 +1,4 @@
-"""Permits for connections: what is counted, and which one gives way."""
+"""Permits for connections: the counts, and evictions."""
 
 from typing import Any
 
@@ -16,7 +16,7 @@ class Clients:
         self.closed: list[str] = []
 
     def come(self, name: str, peer: str | None) -> ConnectionPermit:
-        """Let one in, who must be let in."""
+        """Admit a connection, which must succeed."""
         permit = self.limiter.enter(peer, lambda: self.closed.append(name))
         assert isinstance(permit, ConnectionPermit)
         return permit
@@ -29,7 +29,7 @@ class Clients:
 
 
 def test_the_longest_waiting_of_the_largest_address_gives_way() -> None:
-    """Not the one who came first of all."""
+    """The evicted one is the longest-waiting of the address with the most, not the oldest of all."""
     clients = Clients(100, 50, 4)
     clients.come("first", "a")
     for number in range(3):

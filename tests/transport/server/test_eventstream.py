@@ -46,7 +46,7 @@ def test_every_event_comes_out_as_it_went_in(name: str) -> None:
 
 
 def test_a_drain_says_when_to_come_back_in_the_formats_own_words() -> None:
-    """Browsers come back by themselves, so they are told how long to wait; never sooner than meant."""
+    """The block has `retry` in milliseconds, rounded up."""
     parser = Parser()
     parser.feed(encode_event(SAMPLES["drain"], b"{}"))
     assert parser.retry_ms == 5000
@@ -87,7 +87,7 @@ def test_a_place_that_is_no_number_is_refused(given: str) -> None:
 
 
 async def test_what_is_written_is_read_once_and_in_order() -> None:
-    """The head first, then everything; what is written while the reader is away comes in one piece."""
+    """The head first; payloads written between two reads come in one piece."""
     stream = a_stream(head=b"h")
     assert not stream.write_now([b"1"])  # the head was not taken yet
     assert await anext(stream) == b"h1"
@@ -97,7 +97,7 @@ async def test_what_is_written_is_read_once_and_in_order() -> None:
 
 
 async def test_a_write_waits_until_the_reader_has_it() -> None:
-    """So what waits is bounded by what is written at once."""
+    """`write` returns once the reader has taken the payload."""
     stream = a_stream()
     async with trio.open_nursery() as nursery:
         nursery.start_soon(stream.write, [b"1"])
@@ -152,7 +152,7 @@ async def test_an_end_waits_for_a_reader_that_has_begun_for_a_while_only(autojum
 
 
 async def test_a_reader_that_leaves_ends_the_stream() -> None:
-    """Whoever writes is told, at once, also in the middle of a write; whoever waits for the end too."""
+    """The reader closes: a running write raises, and `wait_closed` returns."""
     stream = a_stream()
     async with trio.open_nursery() as nursery:
         nursery.start_soon(stream.wait_closed)
@@ -242,7 +242,7 @@ async def _fill(stream: EventStream) -> None:
 
 
 async def test_a_client_that_leaves_ends_the_stream() -> None:
-    """Also one that is quiet, and nobody writes."""
+    """The client disconnects from a quiet stream without a writer: the stream ends."""
     stream = a_stream(head=b": hello\n\n")
     async with served(stream, HttpConfig()) as address:
         async with streaming(address, "/") as client:

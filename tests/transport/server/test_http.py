@@ -27,7 +27,7 @@ from transport.wire.codes import ERRORS
 
 
 async def mirror(scope: Any, receive: Any, send: Any) -> None:
-    """An ASGI application that answers with what it was sent."""
+    """An ASGI application that echoes the request."""
     if scope["type"] == "lifespan":
         return
     body = b""
@@ -195,7 +195,7 @@ async def test_the_grace_ends(autojump_clock: trio.testing.MockClock) -> None:
 
 
 async def test_a_client_that_does_not_read_its_answer_is_dropped(autojump_clock: trio.testing.MockClock) -> None:
-    """The write ends after its limit; the application's later sends do not raise, and starve nobody."""
+    """The write ends after its limit; later sends of the application do not raise, and do not block."""
     sends = 0
     done = trio.Event()
 
@@ -237,7 +237,7 @@ async def test_an_idle_connection_is_closed(autojump_clock: trio.testing.MockClo
 
 
 async def polite(scope: Any, receive: Any, send: Any) -> None:
-    """An application that cancels the request when it is told that it is over, as frameworks do."""
+    """An application that cancels the request on `http.disconnect`, as frameworks do."""
     if scope["type"] == "lifespan":
         return
 
@@ -289,7 +289,7 @@ async def test_a_connection_that_idles_is_closed(app: Any, autojump_clock: trio.
 
 
 async def test_a_body_that_nobody_reads_does_not_keep_the_connection(autojump_clock: trio.testing.MockClock) -> None:
-    """The application answers without a look at what it is sent: the answer comes, and the connection ends."""
+    """The application answers without reading the body: the response comes, and the connection ends."""
 
     async def deaf(scope: Any, receive: Any, send: Any) -> None:
         if scope["type"] == "http":
@@ -358,7 +358,7 @@ async def test_a_request_that_is_not_http_is_refused() -> None:
 
 
 async def test_a_replayed_stream_gives_the_head_first() -> None:
-    """The head once, then what the peer sends, then the end; what is sent goes to the peer."""
+    """The head once, then the peer's bytes, then the end; sent bytes reach the peer."""
     listeners = await trio.open_tcp_listeners(0, host="127.0.0.1")
     client = await trio.open_tcp_stream("127.0.0.1", listeners[0].socket.getsockname()[1])
     server = await listeners[0].accept()

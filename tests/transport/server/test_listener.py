@@ -1,4 +1,4 @@
-"""The door and its sockets: what a client sees, over real connections."""
+"""The listener and its sockets, over real connections."""
 
 import asyncio
 import logging
@@ -133,7 +133,7 @@ async def test_the_heads_size_is_bounded() -> None:
 
 @pytest.mark.promise("owasp.slow")
 async def test_a_slow_head_is_given_up(autojump_clock: trio.testing.MockClock) -> None:
-    """A client that dribbles its head gets 408 after ten seconds; one that says nothing is just closed."""
+    """An incomplete head gets 408 after ten seconds; a silent client is closed."""
     async with open_server() as port:
         started = trio.current_time()
         answer = await exchange(port, b"GET / HTTP/1.1\r\n")
@@ -154,7 +154,7 @@ async def test_frames_that_came_with_the_head_are_not_lost() -> None:
 
 
 async def test_the_clients_close_code_is_delivered() -> None:
-    """What the client closes with is what `receive` raises, and the client gets it echoed."""
+    """`receive` raises the client's close code, and the client gets it echoed."""
     seen: list[SocketClosed] = []
 
     async def note(upgrade: Upgrade) -> None:
@@ -312,7 +312,7 @@ async def test_a_message_over_the_bound_ends_the_socket_with_1009() -> None:
     ],
 )
 async def test_what_the_protocol_forbids_ends_the_socket(payload: bytes, code: int) -> None:
-    """The code says what was wrong, and the messages before it were delivered."""
+    """The close code names the fault, and earlier messages were delivered."""
     async with open_server() as port, raw_socket(port) as client:
         client.protocol.send_text(b"before")
         await client.flush()
@@ -363,7 +363,7 @@ async def write_on(client: RawSocket, pause_s: float) -> None:
 
 
 async def test_a_client_at_fault_is_not_heard_for_ever(autojump_clock: trio.testing.MockClock) -> None:
-    """It is cut off after the time a closing handshake may take, and after so many bytes."""
+    """After a protocol error the client keeps sending: the connection ends after `close_s`, or `discard_bytes`."""
     for pause_s, least_s, most_s in ((0.2, 4.9, 5.5), (0.0, 0.0, 1.0)):
         async with open_server(socket=SocketLimits(discard_bytes=4_000_000)) as port, raw_socket(port) as client:
             await client.stream.send_all(FAULTS[2][0])
@@ -623,7 +623,7 @@ def no_descriptors_left() -> Iterator[None]:
 @pytest.mark.slow
 @pytest.mark.promise("owasp.connections")
 async def test_without_descriptors_clients_are_closed_and_later_ones_served(caplog: pytest.LogCaptureFixture) -> None:
-    """Who is connected goes on; the log says it once, and a client that comes when there is room is served."""
+    """Open connections go on, new ones are closed with one log line; with free descriptors clients are served again."""
     async with open_server() as port, raw_socket(port) as before:
         waiting = [socket.create_connection(("127.0.0.1", port)) for _ in range(3)]
         steps = 0

@@ -35,7 +35,7 @@ async def read(data: bytes, sizes: list[int], max_bytes: int = 500) -> RequestHe
 async def test_the_pieces_it_comes_in_do_not_matter(
     first: bytes, lines: list[bytes], rest: bytes, sizes: list[int]
 ) -> None:
-    """Whole, byte by byte, in any pieces: the same head, or the same refusal; what follows it is not lost."""
+    """Whole, byte by byte, in any pieces: the same head, or the same refusal; the bytes after it are in `rest`."""
     data = b"\r\n".join([b"GET " + first.replace(b"\n", b""), *lines, b"", rest])
     whole, bytewise, pieces = [await read(data, sizes) for sizes in ([len(data)], [1], sizes)]
     if isinstance(whole, RequestHead):

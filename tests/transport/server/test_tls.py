@@ -1,4 +1,4 @@
-"""TLS at the door: what must be true of the files, and the same port for wss and https."""
+"""TLS: the checks of certificate files, and the same port for wss and https."""
 
 import datetime
 import http.client
@@ -40,13 +40,13 @@ def files(folder: Path, issued: trustme.LeafCert) -> tuple[Path, Path]:
 
 @pytest.fixture
 def server(authority: trustme.CA, tmp_path: Path) -> ssl.SSLContext:
-    """What the door speaks TLS with."""
+    """The TLS context of the server."""
     return server_context(*files(tmp_path, authority.issue_cert("localhost", "127.0.0.1")))
 
 
 @pytest.fixture
 def trusting(authority: trustme.CA) -> ssl.SSLContext:
-    """What a client speaks TLS with."""
+    """The TLS context of a client."""
     context = ssl.create_default_context()
     authority.configure_trust(context)
     return context
@@ -82,7 +82,7 @@ async def test_stock_clients_speak_wss(server: ssl.SSLContext, trusting: ssl.SSL
 
 
 async def test_https_shares_the_port(server: ssl.SSLContext, trusting: ssl.SSLContext) -> None:
-    """Two requests on one connection, answered by an application that is told the scheme."""
+    """Two requests on one connection; the application's scope has the scheme https."""
 
     async def scheme(scope: dict[str, object], receive: object, send: object) -> None:
         if scope["type"] == "http":
@@ -117,7 +117,7 @@ async def test_versions_and_protocol(server: ssl.SSLContext, trusting: ssl.SSLCo
 
 @pytest.mark.promise("owasp.tls")
 async def test_old_versions_are_refused(server: ssl.SSLContext) -> None:
-    """A client of TLS 1.1 is told so at once, by TLS's own alert."""
+    """A client of TLS 1.1 gets TLS's own alert."""
     hello = bytes.fromhex("160302002d010000290302") + bytes(32) + bytes.fromhex("000002002f0100")
     async with open_server(tls=server) as port:
         with trio.fail_after(2):
@@ -162,7 +162,9 @@ async def test_a_handshake_has_a_deadline(
 
 
 async def test_a_fault_over_tls_is_told_and_heard_out(server: ssl.SSLContext, trusting: ssl.SSLContext) -> None:
-    """The close frame arrives, what the client still sends does no harm, and the stream ends as TLS ends."""
+    """A protocol error over TLS: the close frame arrives, later bytes are discarded, and the stream ends with
+    close_notify.
+    """
     async with open_server(tls=server) as port, tls_peer(port, trusting) as client:
         await client.send(frame(TEXT, b"\xff\xfe"))
         closing = await client.frame()
@@ -246,7 +248,7 @@ async def test_a_burst_over_tls_leaves_turns_to_others(server: ssl.SSLContext, t
 
 
 async def test_the_last_of_what_is_written_goes_out(server: ssl.SSLContext, trusting: ssl.SSLContext) -> None:
-    """What is encrypted already, and not yet taken by the kernel, needs no later write to be sent."""
+    """Encrypted bytes that the kernel did not take are sent without a later write."""
 
     async def judge(upgrade: Upgrade) -> None:
         await (await upgrade.accept()).write([b"x" * 60_000])
@@ -334,14 +336,14 @@ async def test_a_cancelled_door_says_goodbye_over_tls(server: ssl.SSLContext, tr
 
 
 def fault(certificate: Path, key: Path) -> str:
-    """What is said of files that cannot be used."""
+    """Return the message of UnusableCertificate."""
     with pytest.raises(UnusableCertificate) as refused:
         server_context(certificate, key)
     return str(refused.value)
 
 
 def test_faults_of_the_files_are_named(authority: trustme.CA, tmp_path: Path) -> None:
-    """Missing, not PEM, exchanged, of another certificate: the sentence names the file and what is wrong."""
+    """Missing, not PEM, exchanged, or another certificate's key: the sentence names the file and the fault."""
     certificate, key = files(tmp_path, authority.issue_cert("localhost"))
     other = tmp_path / "other.pem"
     other.write_bytes(authority.issue_cert("localhost").private_key_pem.bytes())
@@ -369,7 +371,7 @@ def test_a_certificate_out_of_its_dates_is_refused(
 
 
 def test_an_encrypted_key_is_refused(authority: trustme.CA, tmp_path: Path) -> None:
-    """Nobody is asked for a password on the terminal."""
+    """No password is asked for on the terminal."""
     from cryptography.hazmat.primitives import serialization
 
     certificate, key = files(tmp_path, authority.issue_cert("localhost"))

@@ -1,4 +1,4 @@
-"""What is read from a client, by itself: turns, and when a fault is found."""
+"""The sans-IO WebSocket: turns, faults, messages, frame heads."""
 
 import pytest
 from hypothesis import given
@@ -34,7 +34,7 @@ def code(protocol: ServerSideProtocol) -> int | None:
 
 
 def test_a_turn_ends_with_a_message() -> None:
-    """What is behind it waits, and is judged when it is asked for."""
+    """Bytes behind a message stay buffered until the next `feed`."""
     protocol = ServerSideProtocol(100, 1000)
     assert protocol.feed(frame(TEXT, b"one") + frame(PING, b"p") + frame(BINARY, b"two") + frame(3)) == "one"
     assert protocol.has_buffered
@@ -99,7 +99,7 @@ def test_text_fails_with_the_byte_that_makes_it_so() -> None:
 
 
 def test_a_large_text_is_not_looked_at() -> None:
-    """What is refused for its size is not read: it is refused at its end, whatever it holds."""
+    """A text over the limit is refused at its end, also if it is not UTF-8."""
     protocol = ServerSideProtocol(10, 1000)
     (rejected,) = drained(protocol, frame(TEXT, b"\xff" * 11)[:-1]) + drained(protocol, b"\xff")
     assert isinstance(rejected, CommandRejected)

@@ -85,7 +85,6 @@ def test_every_published_close_code_is_there() -> None:
 
 
 def test_the_tables_cannot_be_changed() -> None:
-    """They are shared by everything; nobody edits them at run time."""
     for table in (ERRORS, CLOSES):
         with pytest.raises(TypeError):
             table["x"] = None

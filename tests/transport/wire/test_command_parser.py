@@ -213,7 +213,7 @@ SENTENCES = [
 
 @pytest.mark.parametrize(("frame", "sentence"), SENTENCES, ids=[sentence for _, sentence in SENTENCES])
 def test_the_sentence_names_the_field(frame, sentence) -> None:
-    """What is wrong with a command is said with the field's place in what the client sent."""
+    """The refusal has the field's path in the client's frame."""
     with pytest.raises(CommandRejected) as caught:
         parse_frame(json.dumps(frame))
     assert (caught.value.code, caught.value.message) == ("invalid_command", sentence)

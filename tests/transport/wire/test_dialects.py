@@ -37,7 +37,7 @@ def result(kind: str) -> dict:
 
 
 def shown(envelope: Envelope, dialect: Dialect) -> dict:
-    """What a client of the dialect reads."""
+    """Return the decoded frame of a dialect."""
     return json.loads(encode(envelope, dialect) or b"null")
 
 
@@ -128,7 +128,7 @@ def test_rendered_answers_are_for_those_who_asked() -> None:
 
 
 def test_encoding_changes_no_event() -> None:
-    """What one connection is shown does not leak into what the next is."""
+    """Encoding for one connection does not change the frames of the next."""
     before = [encode(SAMPLES["partial_result"], C), encode(SAMPLES["final_response"], C)]
     encode(SAMPLES["partial_result"], C, html=rendered)
     encode(SAMPLES["final_response"], C, html=rendered)
@@ -266,7 +266,7 @@ CHOICES = [
 
 @pytest.mark.parametrize(("path", "subprotocols", "query", "choice"), CHOICES)
 def test_choice(path, subprotocols, query, choice) -> None:
-    """Path, subprotocols and query settle the dialect, and what is selected."""
+    """Path, subprotocols and query determine the dialect and the selected subprotocol."""
     assert negotiate(path, subprotocols, query) == choice
 
 

@@ -56,7 +56,7 @@ def test_what_is_durable_is_the_protocols_table() -> None:
 
 
 def test_priorities() -> None:
-    """What is not listed is normal."""
+    """Unlisted events have priority normal."""
     assert {name: kind.priority for name, kind in EVENTS.items() if kind.priority is not Priority.NORMAL} == PRIORITIES
 
 

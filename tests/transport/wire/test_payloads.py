@@ -31,14 +31,14 @@ def test_plain_frames_stay_as_they_are() -> None:
 
 
 def test_a_batch_is_an_array() -> None:
-    """What waits together is one frame; one alone stays alone."""
+    """Two frames become one array; a single frame is unchanged."""
     assert pack(SMALL, ClientCapabilities(batch=True)) == [b'[{"a":1},{"b":2}]']
     assert pack(SMALL[:1], ClientCapabilities(batch=True)) == SMALL[:1]
     assert pack([], ClientCapabilities(batch=True)) == []
 
 
 def test_batches_for_clients_that_want_parts_are_no_larger_than_parts() -> None:
-    """Who wants large frames cut does not want large batches."""
+    """With `batch` and `chunk` no batch is larger than a chunk."""
     frames = [b'"%s"' % (b"x" * 5000)] * 7
     packed = pack(frames, ClientCapabilities(batch=True, chunk=True))
     assert all(len(payload) <= CHUNK_BYTES + 10 for payload in packed)
@@ -123,7 +123,7 @@ def test_what_does_not_follow_is_refused(parts: list[Chunk]) -> None:
 
 
 def test_all_that_is_begun_is_bounded_together() -> None:
-    """In bytes, not characters; the one that is too much is forgotten, and its bytes are free again."""
+    """Partial frames beyond `max_bytes`, not characters: the newest is discarded, and its bytes are free."""
     assembler = ChunkAssembler(max_bytes=10)
     assert assembler.add(chunk("a", 0, 2, "12345"), 0.0) is None
     with pytest.raises(CommandRejected) as refused:
@@ -158,7 +158,7 @@ def test_a_whole_command_fits() -> None:
 
 
 def test_all_clients_share_one_room() -> None:
-    """Who comes when it is full is told to wait; what is forgotten, for whatever reason, leaves it."""
+    """The budget is used up: `busy`; discarded frames release their bytes."""
     room = ChunkBudget(10)
     one, other = ChunkAssembler(budget=room), ChunkAssembler(budget=room, within_s=5.0)
     assert one.add(chunk("a", 0, 2, "123456"), 0.0) is None
