@@ -35,8 +35,7 @@ from understudy.chat.run_limiter import RunLimiter
 from understudy.chat.services import Services
 from understudy.chat.storage_away import StorageRetry, StorageWaitMonitor
 from understudy.content.encryption import load_cipher
-from understudy.content.filter import ContentFilter
-from understudy.content.policies import load_policy
+from understudy.content.filter import ContentFilter, load_policy
 from understudy.models.registry import Models
 from understudy.observe.actor_events import ActorEventRecorder
 from understudy.observe.health import Breakers, HealthCheck, HealthStatus, RestrictedStatus, ServerStatus

@@ -32,7 +32,7 @@ from transport.wire.errors import FetchFailed, KeySetInvalid
 from understudy.app.serve import explain_os_error
 from understudy.app.settings import DATABASE_FILE, FILE, BadSettings, Settings, load, settings_files
 from understudy.auth.sessions import read_keys
-from understudy.content.policies import load_policy
+from understudy.content.filter import load_policy
 from understudy.sandbox.spawner import probe
 from understudy.storage.errors import DatabaseUnusable, ExtraNotInstalled, RedisUnavailable
 from understudy.storage.schema import HEAD, is_behind

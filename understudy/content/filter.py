@@ -10,6 +10,7 @@ import logging
 import time
 from collections.abc import AsyncGenerator, AsyncIterable, Callable, Mapping, Sequence
 from contextlib import aclosing
+from pathlib import Path
 from typing import Any, Final
 
 import trio
@@ -28,6 +29,7 @@ from sanitization import (
     Sanitizer,
     StreamSanitizer,
 )
+from sanitization.policy_file import PolicyError, policy_from_toml
 from transport.server.connection_limiter import Counter
 from transport.wire.errors import CommandRejected
 from understudy.content.encryption import TextCipher
@@ -66,6 +68,32 @@ FILE_S: Final = 20.0
 _BINARY: Final = bytes(code for code in range(32) if chr(code) not in "\t\n\x0b\x0c\r\x1b")
 
 _limiter: Final = thread_limiter("understudy.content.filter", THREADS)
+
+
+class InvalidPolicy(ValueError):
+    """The configured policy cannot be loaded; the message names the setting and the reason."""
+
+
+def load_policy(name: str) -> Policy:
+    """Load the policy of the setting `scrub_policy`: a preset's name, or the path of a TOML file.
+
+    Raises:
+        InvalidPolicy: There is no such preset or file, or the file is no policy.
+    """
+    if name in PRESETS:
+        return PRESETS[name]
+    setting = "scrub_policy (UNDERSTUDY_SCRUB_POLICY)"
+    try:
+        text = Path(name).read_text(encoding="utf-8")
+    except (OSError, ValueError) as error:
+        why = getattr(error, "strerror", None) or "it is not UTF-8 text"
+        raise InvalidPolicy(
+            f"{setting} must be standard, strict or off, or a file that can be read; {name!r} cannot ({why})"
+        ) from error
+    try:
+        return policy_from_toml(text)
+    except PolicyError as error:
+        raise InvalidPolicy(f"{setting} names {name}, which is no policy: {error}") from error
 
 
 class Blocked(Exception):

@@ -46,10 +46,9 @@ async def supervision_tree(
     for node in _walk(root):
         actors += 1
         restarts += int(node.get("restarts") or 0)
-    kept = [MAX_NODES]
-    tree = _prune(root, depth, kept)
+    tree = _prune(root, depth)
     value = {"actors": actors, "restarts": restarts, "text": "\n".join(_lines(tree)), "tree": tree}
-    value["truncated"] = kept[0] <= 0 or any(node.get("hidden") for node in _walk(tree))
+    value["truncated"] = any(node.get("hidden") for node in _walk(tree))
     count = f"{actors:,} actor{'' if actors == 1 else 's'}"
     return ToolResult(value, f"{count} running, {restarts:,} restart{'' if restarts == 1 else 's'} so far")
 
@@ -62,36 +61,25 @@ def _walk(root: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
         waiting.extend(node.get("children") or ())
 
 
-def _prune(root: Mapping[str, Any], depth: int, kept: list[int]) -> dict[str, Any]:
-    """Return a copy with at most `depth` levels and `kept` nodes; ``hidden`` counts the omitted children of a node.
+def _prune(root: Mapping[str, Any], depth: int) -> dict[str, Any]:
+    """Return a copy with at most `depth` levels and `MAX_NODES` nodes; ``hidden`` counts a node's omitted children.
 
     Nodes are copied level by level, so that a crowded branch does not displace the others.
     """
-    top = _fields(root)
+    top, room = _fields(root), MAX_NODES - 1
     level = [(root, top)]
-    kept[0] -= 1
-    for _ in range(depth):
+    for below in range(depth, -1, -1):
         following: list[tuple[Mapping[str, Any], dict[str, Any]]] = []
         for source, copy in level:
-            for child in source.get("children") or ():
-                if kept[0] <= 0:
-                    break
-                kept[0] -= 1
-                shown = _fields(child)
-                copy["children"].append(shown)
-                following.append((child, shown))
+            children = list(source.get("children") or ())
+            shown = [_fields(child) for child in children[: room if below else 0]]
+            room -= len(shown)
+            copy["children"] = shown
+            if hidden := len(children) - len(shown):
+                copy["hidden"] = hidden
+            following += zip(children, shown, strict=False)
         level = following
-    _count_hidden(root, top)
     return top
-
-
-def _count_hidden(source: Mapping[str, Any], copy: dict[str, Any]) -> None:
-    children = list(source.get("children") or ())
-    hidden = len(children) - len(copy["children"])
-    if hidden:
-        copy["hidden"] = hidden
-    for child, shown in zip(children, copy["children"], strict=False):
-        _count_hidden(child, shown)
 
 
 def _fields(node: Mapping[str, Any]) -> dict[str, Any]:

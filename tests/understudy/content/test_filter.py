@@ -1,4 +1,4 @@
-"""Filtered files: secrets are removed, every other byte stays, however the file is cut."""
+"""Filtered files, in which all bytes but secrets stay, however the file is cut; and the loading of policies."""
 
 import random
 from collections.abc import AsyncGenerator
@@ -10,7 +10,7 @@ import trio
 from sanitization import STANDARD, Action, Category, Direction, Policy, Sanitizer
 from transport.wire.errors import CommandRejected
 from understudy.content import filter as module
-from understudy.content.filter import FileFilter, is_text
+from understudy.content.filter import FileFilter, InvalidPolicy, is_text, load_policy
 
 SECRET = b"ghp_" + b"a1B2c3D4" * 4 + b"e5F6"
 SANITIZER = Sanitizer(Policy(inbound={Category.SECRET: Action.REMOVE}), Direction.INBOUND)
@@ -74,3 +74,15 @@ async def test_a_file_that_takes_too_long_is_refused(monkeypatch: pytest.MonkeyP
     with pytest.raises(CommandRejected) as refused:
         await passed(b"words " * 10_000, sanitizer=Sanitizer(STANDARD, Direction.INBOUND))
     assert refused.value.code == "file_too_large"
+
+
+def test_a_policy_that_cannot_be_loaded_is_reported_with_its_setting(tmp_path) -> None:
+    """For a missing file, binary data and an invalid policy the error names the setting."""
+    binary, wrong = tmp_path / "a.toml", tmp_path / "b.toml"
+    binary.write_bytes(b"\xff\xfe")
+    wrong.write_text("[inbound]\nsecrets = 'remove'\n")
+    for name, words in (("none", "standard, strict or off"), (str(binary), "UTF-8"), (str(wrong), "inbound.secrets")):
+        with pytest.raises(InvalidPolicy, match=words) as error:
+            load_policy(name)
+        assert "UNDERSTUDY_SCRUB_POLICY" in str(error.value)
+    assert load_policy("off").inbound == {}

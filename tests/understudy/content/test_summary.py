@@ -4,7 +4,6 @@ import pytest
 
 from sanitization import Action, Category, Finding
 from understudy.chat.envelope import summary_line
-from understudy.content.policies import InvalidPolicy, load_policy
 from understudy.content.summary import LISTED, build_summary, count_by_kind, describe_blocked, is_suspect
 
 
@@ -73,15 +72,3 @@ def test_blocked_categories_are_named() -> None:
     block = [found(kind, Action.BLOCK) for kind in ("secret.github", "secret.aws", "pii.email")]
     assert describe_blocked([*block, ORDER]) == "a secret and personal data"
     assert "not let pass" in describe_blocked([])
-
-
-def test_a_policy_that_cannot_be_loaded_is_reported_with_its_setting(tmp_path) -> None:
-    """For a missing file, binary data and an invalid policy the error names the setting."""
-    binary, wrong = tmp_path / "a.toml", tmp_path / "b.toml"
-    binary.write_bytes(b"\xff\xfe")
-    wrong.write_text("[inbound]\nsecrets = 'remove'\n")
-    for name, words in (("none", "standard, strict or off"), (str(binary), "UTF-8"), (str(wrong), "inbound.secrets")):
-        with pytest.raises(InvalidPolicy, match=words) as error:
-            load_policy(name)
-        assert "UNDERSTUDY_SCRUB_POLICY" in str(error.value)
-    assert load_policy("off").inbound == {}
