@@ -41,8 +41,8 @@ class AgentMemory:
 
     async def remember(self, name: str, value: Any, ttl_s: float = TTL_S) -> None:
         """As `understudy.tools.memory.Memory.remember`."""
-        note = checked(name, value, ttl_s)
-        clean = await self.content_filter.filter_value(note.value, self.content_filter.tool)
+        plain = checked(name, value, ttl_s)
+        clean = await self.content_filter.filter_value(plain, self.content_filter.tool)
         if clean.blocked:
             blocked = self.content_filter.blocked_error(f"{name} is not remembered", clean.texts)
             raise ToolError("content_blocked", blocked.message)

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import Any, Final, Protocol
 
 import msgspec
-from attrs import define, field, frozen
+from attrs import define, field
 
 from understudy.tools.errors import ToolError
 from understudy.tools.result import to_json
@@ -41,17 +41,8 @@ class Memory(Protocol):
         """Delete a value. Return False if there was none. Raises `ToolError`."""
 
 
-@frozen
-class Note:
-    """A checked value as plain JSON, with its name and lifetime."""
-
-    name: str
-    value: Any = field(repr=False)
-    ttl_s: float
-
-
-def checked(name: str, value: Any, ttl_s: float) -> Note:
-    """Check a value before it is stored.
+def checked(name: str, value: Any, ttl_s: float) -> Any:
+    """Check a value before it is stored, and return it as plain JSON.
 
     Raises `ToolError`: ``invalid_arguments`` for a bad name or time, ``tool_failed`` for a value that is no JSON,
     ``message_too_large`` for one of more than `VALUE_BYTES`.
@@ -66,7 +57,7 @@ def checked(name: str, value: Any, ttl_s: float) -> Note:
         raise ToolError("tool_failed", f"{name} holds characters that cannot be stored.") from None
     if size > VALUE_BYTES:
         raise ToolError("message_too_large", f"{name} has {size:,} bytes; {VALUE_BYTES:,} can be remembered.")
-    return Note(name, plain, ttl_s)
+    return plain
 
 
 def check_name(name: str) -> None:
@@ -89,11 +80,11 @@ class Notebook:
 
     async def remember(self, name: str, value: Any, ttl_s: float = TTL_S) -> None:
         """Store a value, see `Memory.remember`."""
-        note, now = checked(name, value, ttl_s), self.clock()
+        plain, now = checked(name, value, ttl_s), self.clock()
         self._kept = {each: kept for each, kept in self._kept.items() if kept[1] > now}
         if name not in self._kept and len(self._kept) >= VALUES:
             raise no_room()
-        self._kept[name] = (note.value, now + ttl_s)
+        self._kept[name] = (plain, now + ttl_s)
 
     async def recall(self, name: str) -> Any:
         """Return a value, see `Memory.recall`."""
