@@ -157,8 +157,10 @@ async def build_app(
             exporter = Exporter(archive, content_filter.vault, text_cipher, time.time)
             rates, connections, limit_actors = _build_shared_limits(redis, settings)
             endpoint, http_app = _build_web(parts, sessions, dispatcher, archive, exporter, eraser, rates, connections)
-            kept = RetentionPeriods(settings.keep_threads_days, settings.keep_events_days)
-            retention = partial(Retention, kept, store, archive, eraser, partial(is_oldest_node, store, node), metrics)
+            periods = RetentionPeriods(settings.keep_threads_days, settings.keep_events_days)
+            retention = partial(
+                Retention, periods, store, archive, eraser, partial(is_oldest_node, store, node), metrics
+            )
             provider = sessions.provider
             recovery, *maintenance = chat_actors
             children = [

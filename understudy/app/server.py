@@ -163,8 +163,8 @@ def fit_connection_limit(wanted: int) -> int:
         soft = raised
     if soft == resource.RLIM_INFINITY or soft >= needed:
         return wanted
-    held = max(MIN_CONNECTIONS, soft - min(RESERVED, soft // 2))
+    fitting = max(MIN_CONNECTIONS, soft - min(RESERVED, soft // 2))
     hint = f"raise the limit of open files (ulimit -n, LimitNOFILE) to {needed}, or lower connections_total"
-    extra = {"open_files": soft, "connections_total": wanted, "connections_held": held, "reserve": soft - held}
+    extra = {"open_files": soft, "connections_total": wanted, "connections_held": fitting, "reserve": soft - fitting}
     log.warning("server.too_few_descriptors", extra={**extra, "hint": hint})
-    return held
+    return fitting

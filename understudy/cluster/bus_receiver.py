@@ -6,7 +6,7 @@
 3. A gap in the packet numbers, a new stream or a new subscription may mean loss; after each of them the proxies check
    the log for events that they missed.
 4. A packet that is not authentic (`understudy.storage.redis_cipher`) is dropped before any of it is decoded.
-5. Packets from a sender to a place (a stream or a channel) have rising numbers. A number that is not higher than the
+5. Packets of a sender in a source (a stream or a channel) have rising numbers. A number that is not higher than the
    last one is a replay, unless it is the same entry of the same stream, read again because it was not acknowledged.
 6. The first packet of a sender has no predecessor, so it must be fresh by the clock. The same holds for packets to a
    node that has died: an attacker who can write to Redis can replay these for at most `FRESH_S`, to another survivor.
@@ -69,52 +69,52 @@ class PacketReader:
     cipher: Cipher = field(repr=False)
     metrics: BusMetrics | None = None
     clock: Callable[[], float] = time.time
-    _numbers: dict[tuple[str, str], int] = field(factory=dict, init=False)  # the last one, by place and sender
-    _open: dict[tuple[str, bytes], tuple[str, int]] = field(factory=dict, init=False)  # by place and entry
+    _numbers: dict[tuple[str, str], int] = field(factory=dict, init=False)  # the last one, by source and sender
+    _open: dict[tuple[str, bytes], tuple[str, int]] = field(factory=dict, init=False)  # by source and entry
     _orphaned: dict[tuple[str, str, int], bytes] = field(
         factory=dict, init=False
-    )  # entries, by place, sender and number
+    )  # entries, by source, sender and number
     _gone: deque[tuple[float, str]] = field(factory=deque, init=False)
 
-    def read(self, place: str, data: bytes, entry: bytes | None = None) -> tuple[Packet, bool] | None:
+    def read(self, source: str, data: bytes, entry: bytes | None = None) -> tuple[Packet, bool] | None:
         """Return a packet, and whether packets before it are missing; None if it must be dropped.
 
-        `entry` is its id in the stream `place`, None on a channel. Call `mark_done` for every entry that was read.
+        `entry` is its id in the stream `source`, None on a channel. Call `mark_done` for every entry that was read.
         """
-        packet = self._decrypt(place, data)
+        packet = self._decrypt(source, data)
         if packet is None:
             return None
-        key = place, packet.sender
+        key = source, packet.sender
         last = self._numbers.get(key)
-        if entry is not None and self._open.get((place, entry)) == (packet.sender, packet.number):
+        if entry is not None and self._open.get((source, entry)) == (packet.sender, packet.number):
             return packet, False
         if not (self._is_fresh(packet) if last is None else packet.number > last):
-            self._drop("replayed", place)
+            self._drop("replayed", source)
             return None
         self._numbers[key] = packet.number
         if entry is not None:
-            _remember(self._open, (place, entry), (packet.sender, packet.number))
+            _remember(self._open, (source, entry), (packet.sender, packet.number))
         return packet, packet.number != (last or 0) + 1
 
-    def read_orphaned(self, place: str, data: bytes, entry: bytes) -> Packet | None:
-        """Return a packet from the stream `place` of a dead node; None if it must be dropped.
+    def read_orphaned(self, source: str, data: bytes, entry: bytes) -> Packet | None:
+        """Return a packet from the stream `source` of a dead node; None if it must be dropped.
 
         These packets are read in any order, so instead of rising, each number may occur in only one entry.
         """
-        packet = self._decrypt(place, data)
+        packet = self._decrypt(source, data)
         if packet is None:
             return None
-        key = place, packet.sender, packet.number
+        key = source, packet.sender, packet.number
         if not self._is_fresh(packet) or self._orphaned.get(key, entry) != entry:
-            self._drop("replayed", place)
+            self._drop("replayed", source)
             return None
         _remember(self._orphaned, key, entry)
         return packet
 
-    def mark_done(self, place: str, entries: Iterable[bytes]) -> None:
+    def mark_done(self, source: str, entries: Iterable[bytes]) -> None:
         """Forget handled entries of a stream: if one is read again, it is a replay."""
         for entry in entries:
-            self._open.pop((place, entry), None)
+            self._open.pop((source, entry), None)
 
     def forget_sender(self, node: str) -> None:
         """Forget the numbers of a dead node, as soon as none of its packets can be fresh any more."""
@@ -124,20 +124,20 @@ class PacketReader:
             _, past = self._gone.popleft()
             self._numbers = {key: number for key, number in self._numbers.items() if key[1] != past}
 
-    def _decrypt(self, place: str, data: bytes) -> Packet | None:
+    def _decrypt(self, source: str, data: bytes) -> Packet | None:
         try:
-            return decode_packet(self.cipher.decrypt(data, place))
+            return decode_packet(self.cipher.decrypt(data, source))
         except NotAuthentic:
-            self._drop("not_authentic", place)
+            self._drop("not_authentic", source)
         except UnreadablePacket:
-            self._drop("unreadable", place)
+            self._drop("unreadable", source)
         return None
 
     def _is_fresh(self, packet: Packet) -> bool:
         return abs(self.clock() - packet.made_at) <= FRESH_S
 
-    def _drop(self, reason: str, place: str) -> None:
-        log.warning(f"inbox.{reason}", extra={"place": place})
+    def _drop(self, reason: str, source: str) -> None:
+        log.warning(f"inbox.{reason}", extra={"place": source})
         if self.metrics is not None:
             self.metrics.node_message_dropped(reason)
 

@@ -193,12 +193,12 @@ class Metrics(ConnectionMetrics):
         )
         self._runs = counter("understudy_runs", "Ended runs.", "outcome")
         self._run_s = histogram("understudy_run_duration_seconds", "From accepted to a run's end.", buckets=RUN_S)
-        self._taken_up = counter(
+        self._resumed = counter(
             "understudy_runs_taken_up", "Runs that lost their server, by what became of them.", "outcome"
         )
         self._calls = counter("understudy_tool_calls", "Ended tool calls.", "tool", "status")
         self._call_s = histogram("understudy_tool_call_duration_seconds", "Tool calls.", "tool", buckets=RUN_S)
-        self._finds = counter(
+        self._findings = counter(
             "understudy_scrub_findings", "What was found in texts.", "category", "kind", "direction", "action"
         )
         self._scrub_s = histogram("understudy_scrub_seconds", "Looking through one text.", "direction", buckets=SCRUB_S)
@@ -212,8 +212,8 @@ class Metrics(ConnectionMetrics):
         )
 
         self._restarts = counter("understudy_actor_restarts", "Restarts of actors.", "path")
-        self._letters = counter("understudy_dead_letters", "Messages that reached nobody.", "why")
-        self._held = counter("understudy_loop_held", "Messages whose handling held the loop.", "path")
+        self._dead_letters = counter("understudy_dead_letters", "Messages that reached nobody.", "why")
+        self._slow_handlers = counter("understudy_loop_held", "Messages whose handling held the loop.", "path")
         self._lingering = counter("understudy_actors_lingering", "Killed actors that go on.", "path")
         self._breakers = gauge("understudy_breaker_state", "0: calls pass, 1: one is on trial, 2: none.", "breaker")
         self._cache_reads = counter("understudy_cache_reads", "Reads, by the source of the answer.", "outcome")
@@ -227,7 +227,7 @@ class Metrics(ConnectionMetrics):
         self._lapses = gauge("understudy_node_lapses", "How often others took this node for dead.")
         self._redis = gauge("understudy_redis_up", "Whether Redis answers, where there is one.")
         self._redis_calls = counter("understudy_redis_calls", "Calls of Redis.", "outcome")
-        self._dropped_mail = counter(
+        self._dropped_packets = counter(
             "understudy_node_messages_dropped", "What came from Redis and was not heard.", "reason"
         )
         self._redis_s = histogram(
@@ -327,7 +327,7 @@ class Metrics(ConnectionMetrics):
 
     def run_resumed(self, what: str) -> None:
         """Count a run that lost its server: `resumed`, or the reason why it cannot be."""
-        self._taken_up[what].inc()
+        self._resumed[what].inc()
 
     def tool_ended(self, tool: str | None, status: str, seconds: float) -> None:
         """Count a finished tool call. `tool` None: the model requested a tool that its agent does not have."""
@@ -343,9 +343,9 @@ class Metrics(ConnectionMetrics):
         self._scrub_s[direction].observe(max(0.0, seconds))
         for finding in findings:
             kind = finding.kind if finding.kind in self._kinds else _capped(finding.kind, self._kinds, KINDS_MAX)
-            self._finds[finding.category.value, kind, direction, finding.action.value].inc()
+            self._findings[finding.category.value, kind, direction, finding.action.value].inc()
         if omitted:
-            self._finds[OTHER, OTHER, direction, OTHER].inc(omitted)
+            self._findings[OTHER, OTHER, direction, OTHER].inc(omitted)
 
     def record_detector_failure(self, direction: str, detector: str) -> None:
         """Count a detector that failed on a text."""
@@ -360,9 +360,9 @@ class Metrics(ConnectionMetrics):
             case ActorRestarting():
                 self._restarts[self._paths.label(event.path)].inc()
             case DeadLetter():
-                self._letters[event.why].inc()
+                self._dead_letters[event.why].inc()
             case SlowHandler():
-                self._held[self._paths.label(event.path or "other")].inc()
+                self._slow_handlers[self._paths.label(event.path or "other")].inc()
             case ShutdownOverdue():
                 self._lingering[self._paths.label(event.path)].inc()
 
@@ -381,7 +381,7 @@ class Metrics(ConnectionMetrics):
 
     def node_message_dropped(self, reason: str) -> None:
         """Count a message of a node that was dropped as `not_authentic`, `replayed` or `unreadable`."""
-        self._dropped_mail[reason].inc()
+        self._dropped_packets[reason].inc()
 
     def redis_called(self, outcome: str, seconds: float) -> None:
         """Record a call of Redis that was `answered`, `refused`, `failed`, or not made because Redis is `away`."""

@@ -65,8 +65,8 @@ class LimitedDecoder(MultipartDecoder):
         """Decode on. The buffer is limited while the end of a part's headers is awaited."""
         event = super().next_event()
         awaited = isinstance(event, NeedData) and self.state in (State.PREAMBLE, State.PART)
-        kept = self.buffer if awaited else event.data if isinstance(event, Preamble) else b""
-        if len(kept) > MAX_HEADER_BYTES:
+        pending = self.buffer if awaited else event.data if isinstance(event, Preamble) else b""
+        if len(pending) > MAX_HEADER_BYTES:
             raise RequestHeaderFieldsTooLarge
         return event
 

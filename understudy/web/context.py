@@ -147,8 +147,8 @@ def web_context() -> WebContext:
 
 def connection_permit() -> ConnectionPermit:
     """Return the permit of the current request's connection."""
-    held: ConnectionPermit = request.scope["state"]["permit"]
-    return held
+    permit: ConnectionPermit = request.scope["state"]["permit"]
+    return permit
 
 
 def bearer(*, in_query: bool = False) -> str:

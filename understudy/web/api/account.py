@@ -122,5 +122,5 @@ async def _counted(pieces: Pieces, exports: Counter, user: str) -> AsyncGenerato
 
 def _as_json(erased: Erased) -> dict[str, Any]:
     if not erased.whole:
-        raise CommandRejected("busy", "Something new was said all the while; end that first, and ask again.", 5.0)
+        raise CommandRejected("busy", "New messages arrived all the while; wait for them to end, and try again.", 5.0)
     return asdict(erased, filter=lambda attribute, _: attribute.name != "whole")

@@ -13,7 +13,7 @@ blueprint = Blueprint("agents", __name__, url_prefix="/api")
 async def agents() -> dict[str, Any]:
     """List every agent with its wire names, and the model of the first of them."""
     identity()
-    rest = web_context()
+    context = web_context()
     listed = [
         {
             "name": agent.name,
@@ -24,9 +24,9 @@ async def agents() -> dict[str, Any]:
             "tools": [tool.name for tool in agent.tools],
             "starters": list(agent.starters),
         }
-        for agent in rest.agents.values()
+        for agent in context.agents.values()
     ]
-    model = rest.model_of(next(iter(rest.agents.values())).model)
+    model = context.model_of(next(iter(context.agents.values())).model)
     return {"agents": listed, "model": {"name": model.name, "notice": model.notice}}
 
 

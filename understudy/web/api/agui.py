@@ -44,10 +44,14 @@ async def agui() -> Response:
 
 async def as_run_error(refused: Response) -> Response:
     """Convert a refusal to a stream with a run error: of an HTTP error, AG-UI clients show the status alone."""
-    said = (await refused.get_json())["error"]
-    waits = refused.headers.get("Retry-After")
+    refusal = (await refused.get_json())["error"]
+    retry_after = refused.headers.get("Retry-After")
     error = Error(
-        said["code"], said["message"], said["retryable"], said["error_id"], None if waits is None else float(waits)
+        refusal["code"],
+        refusal["message"],
+        refusal["retryable"],
+        refusal["error_id"],
+        None if retry_after is None else float(retry_after),
     )
     event = encode_block(encode_json(run_error(error, round(time.time() * 1000))))
     return Response(event, content_type=CONTENT_TYPE, headers=HEADERS)

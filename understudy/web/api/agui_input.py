@@ -17,7 +17,7 @@ FORWARDED: Final = ("agent_type", "pillar", "references", "parent_id")
 
 
 def input_of(body: bytes) -> RunAgentInput:
-    """Parse a run's input. Of its messages only the user's last one is kept: the server has the history.
+    """Parse a run's input. Of its messages only the user's last one is used: the server has the history.
 
     Validating a whole history could occupy the interpreter for seconds.
     """
@@ -26,8 +26,8 @@ def input_of(body: bytes) -> RunAgentInput:
         raise CommandRejected("invalid_command", "A run's input must be a JSON object.")
     messages = given.get("messages")
     if isinstance(messages, list):
-        said = [each for each in messages if isinstance(each, dict) and each.get("role") == "user"]
-        given = {**given, "messages": said[-1:]}
+        of_user = [each for each in messages if isinstance(each, dict) and each.get("role") == "user"]
+        given = {**given, "messages": of_user[-1:]}
     try:
         return RunAgentInput.model_validate({**given, "tools": [], "context": [], "state": None})
     except ValidationError as error:

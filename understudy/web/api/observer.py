@@ -72,10 +72,10 @@ async def counts() -> dict[str, int]:
 async def changes() -> Response:
     """Stream changes of the tree as server-sent events, until the token expires or the client leaves."""
     rights().check_server()
-    caller, rest = identity(), web_context()
+    caller, context = identity(), web_context()
     if request.method == "HEAD":
         return Response(b"", content_type=CONTENT_TYPE, headers=HEADERS)
-    body = rest.tree_api.open_stream(_end_reason(rest, caller), rest.streams.heartbeat_s)
+    body = context.tree_api.open_stream(_end_reason(context, caller), context.streams.heartbeat_s)
     answer = Response(body, content_type=CONTENT_TYPE, headers=HEADERS)
     answer.timeout = None
     return answer
@@ -89,13 +89,13 @@ async def kill() -> tuple[dict[str, Any], int]:
     return {"path": web_context().tree_api.kill(body.path, part=body.part)}, 202
 
 
-def _end_reason(rest: WebContext, caller: Identity) -> Callable[[], str | None]:
+def _end_reason(context: WebContext, caller: Identity) -> Callable[[], str | None]:
     """Return a function that returns why the caller's stream must end, or None."""
 
     def ended() -> str | None:
-        if rest.streams.draining():
+        if context.streams.draining():
             return "closing"
-        if caller in rest.sessions.revoked:
+        if caller in context.sessions.revoked:
             return "signed_out"
         return "token_expired" if time.time() >= caller.expires_at else None
 

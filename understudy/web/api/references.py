@@ -38,10 +38,9 @@ def routes_of(app: Quart) -> list[AppRoute]:
     """List every route of an application with the first line of its view's docstring."""
     found = []
     for rule in app.url_map.iter_rules():
-        said = (inspect.getdoc(app.view_functions[rule.endpoint]) or "").partition("\n")[0]
-        found += [
-            AppRoute(method, rule.rule, rule.endpoint, said) for method in sorted((rule.methods or set()) - BY_ITSELF)
-        ]
+        summary = (inspect.getdoc(app.view_functions[rule.endpoint]) or "").partition("\n")[0]
+        methods = sorted((rule.methods or set()) - BY_ITSELF)
+        found += [AppRoute(method, rule.rule, rule.endpoint, summary) for method in methods]
     return found
 
 

@@ -26,14 +26,14 @@ class SanitizeRequest:
 async def sanitize() -> dict[str, Any]:
     """Filter a text like a user's, a tool's or an agent's. Nothing is stored."""
     user, content_filter = identity().user, web_context().content_filter
-    asked = await read_json(SanitizeRequest, '{"text": "…", "direction"?, "policy"?}')
-    if asked.direction not in list(Direction):
+    body = await read_json(SanitizeRequest, '{"text": "…", "direction"?, "policy"?}')
+    if body.direction not in list(Direction):
         raise CommandRejected("invalid_command", f"direction must be one of {', '.join(Direction)}.")
-    if asked.policy is not None and asked.policy not in PRESETS:
+    if body.policy is not None and body.policy not in PRESETS:
         raise CommandRejected("invalid_command", f"policy must be one of {', '.join(PRESETS)}.")
-    scrubber = await content_filter.sanitizer(Direction(asked.direction), asked.policy)
-    found = await content_filter.filter_text(user, asked.text, scrubber, Placeholders())
-    return _as_json(asked.text, found)
+    sanitizer = await content_filter.sanitizer(Direction(body.direction), body.policy)
+    found = await content_filter.filter_text(user, body.text, sanitizer, Placeholders())
+    return _as_json(body.text, found)
 
 
 def _as_json(text: str, found: Sanitized) -> dict[str, Any]:

@@ -18,7 +18,7 @@ from understudy.privacy import records
 from understudy.storage.cache import CachedRead
 from understudy.storage.records import LoggedEvent, Message, RunRecord, Thread
 from understudy.web.api.account import download, requested_export
-from understudy.web.context import WebContext, identity, read_json, web_context, whole_number
+from understudy.web.context import identity, read_json, web_context, whole_number
 
 T = TypeVar("T")
 
@@ -57,12 +57,12 @@ async def messages(thread_id: str) -> Response:
     owner, cursor, limit = identity().user, request.args.get("cursor"), whole_number("limit", 100, 1, 200)
     read = await web_context().reads.messages(owner, thread_id, cursor, limit)
     found = _there(read.value)
-    rows = _shown(web_context(), owner, found.messages.items, found.runs)
+    rows = _shown(owner, found.messages.items, found.runs)
     answers = [row["content"] for row in rows if row["role"] == "assistant"]
     html = iter(await web_context().html.render_page(answers, owner))
     shown = [row | {"html": next(html) if row["role"] == "assistant" else None} for row in rows]
-    whole = {"messages": shown, "newest": records.newest_of(found.newest), "next_cursor": found.messages.next_cursor}
-    return await _answer(whole, read)
+    body = {"messages": shown, "newest": records.newest_of(found.newest), "next_cursor": found.messages.next_cursor}
+    return await _answer(body, read)
 
 
 @blueprint.get("/<thread_id>/export")
@@ -130,8 +130,8 @@ def _there(found: T | None) -> T:
 
 async def _answer(body: dict[str, Any], read: CachedRead[Any]) -> Response:
     """Encode a read as JSON. A cached read, without the database, has its age in headers (RFC 9111, 5.1 and 5.5)."""
-    whole = body | {"stale": True} if read.stale else body
-    return _dated(Response(await run_off_loop(msgspec.json.encode, whole), content_type="application/json"), read)
+    body = body | {"stale": True} if read.stale else body
+    return _dated(Response(await run_off_loop(msgspec.json.encode, body), content_type="application/json"), read)
 
 
 def _dated(answer: Response, read: CachedRead[Any]) -> Response:
@@ -145,12 +145,12 @@ def _thread(row: Thread) -> dict[str, Any]:
     return records.thread_of(row, partial(web_context().content_filter.vault.restore_text, row.owner, row.id))
 
 
-def _shown(rest: WebContext, owner: str, rows: Sequence[Message], answers: Sequence[RunRecord]) -> list[dict[str, Any]]:
+def _shown(owner: str, rows: Sequence[Message], answers: Sequence[RunRecord]) -> list[dict[str, Any]]:
     """Encode messages for clients, each of the user's with all its runs, oldest first."""
     runs: dict[str, list[dict[str, str]]] = {row.id: [] for row in rows if row.role == "user"}
     for run in answers:
         runs[run.message_id].append(records.short_run_of(run))
-    text = rest.content_filter.vault.restore_text
+    text = web_context().content_filter.vault.restore_text
     return [records.message_of(row, runs.get(row.id, []), partial(text, owner, row.thread_id)) for row in rows]
 
 
