@@ -11,8 +11,6 @@ from typing import Final, Generic, TypeVar
 import trio
 from attrs import define, field
 
-from understudy.storage.records import tenant_of
-
 T = TypeVar("T")
 
 PERMITS: Final = 4
@@ -21,6 +19,13 @@ PER_TENANT: Final = 3
 """Permits that the users of one tenant hold together: one is always left to others."""
 MAX_QUEUED: Final = 20
 """Calls of one user that wait for a permit; one more is refused. A run makes eight calls at once."""
+
+
+def _load_tenant_of() -> Callable[[str], str | None]:
+    """Import storage with the first limiter: a program that imports `understudy` to write tools does not load it."""
+    from understudy.storage.records import tenant_of
+
+    return tenant_of
 
 
 class RunLocal(Generic[T]):
@@ -66,6 +71,7 @@ class FairLimiter:
     per_user: int = PER_USER
     per_tenant: int = PER_TENANT
     max_queued: int = MAX_QUEUED
+    _tenant_of: Callable[[str], str | None] = field(factory=_load_tenant_of, init=False)
     _by_user: Counter[str] = field(factory=Counter, init=False)
     _by_tenant: Counter[str] = field(factory=Counter, init=False)
     _queues: dict[str, deque[trio.Event]] = field(factory=dict, init=False)  # the user whose turn is next comes first
@@ -89,7 +95,7 @@ class FairLimiter:
             if granted.is_set():
                 self._by_user[owner] -= 1
                 self._by_user += Counter()  # drops users who hold no permit
-                if (tenant := tenant_of(owner)) is not None:
+                if (tenant := self._tenant_of(owner)) is not None:
                     self._by_tenant[tenant] -= 1
                     self._by_tenant += Counter()
             else:
@@ -105,7 +111,7 @@ class FairLimiter:
     def _grant(self) -> None:
         while self._queues and self._by_user.total() < self.total:
             for owner in self._queues:
-                tenant = tenant_of(owner)
+                tenant = self._tenant_of(owner)
                 in_tenant = 0 if tenant is None else self._by_tenant[tenant]
                 if self._by_user[owner] < self.per_user and in_tenant < self.per_tenant:
                     break
