@@ -186,7 +186,7 @@ class AnswerStream:
             return
         # Also if nothing was saved: text may have been shown since.
         text = self.replay.shown_text if self.replay.continues else self.replay.recorded_text
-        await self._show(await self.answer.resume(text), anew=True)
+        await self._show(await self.answer.resume(text), restart=True)
         if not self.replay.continues:
             self.answer.pause()
 
@@ -285,13 +285,13 @@ class AnswerStream:
             self._earlier_findings = self.findings
             self.answer = self._new_answer()
             text = SEPARATOR.join(part for part in (self._finished_text, text) if part)
-        await self._show(await self.answer.feed(text), anew=restart)
+        await self._show(await self.answer.feed(text), restart=restart)
         self._writing, self._written_at = False, trio.current_time()
         if self._release_wanted is not None and self.answer.sanitizer.held:
             self._release_wanted.set()
 
-    async def _show(self, piece: Piece, *, anew: bool = False) -> None:
-        await self.recorder.send_delta(*piece, anew=anew)
+    async def _show(self, piece: Piece, *, restart: bool = False) -> None:
+        await self.recorder.send_delta(*piece, restart=restart)
         if self.answer.sanitizer.blocked:
             if (summary := self._summary()) is not None:
                 await self.recorder.record(summary)
