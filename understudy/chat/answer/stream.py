@@ -52,7 +52,7 @@ NOTHING: Final = Piece("")
 class SanitizedAnswer:
     """Takes text as the model streams it, and returns safe text and closed blocks.
 
-    Output is never taken back. Calls must not overlap, and none may follow one that was cancelled. With `placeholders`,
+    Output is never taken back. Calls must not overlap, and none may follow a cancelled call. With `placeholders`,
     those of the thread are restored in the shown text and stay in the stored text. `owner` is the answer's user.
     `sanitizer` has the findings. `seconds` is the time spent on sanitizing, `length` is that of `text`.
     """
