@@ -122,7 +122,8 @@ class AgentLoop:
                 await self._publish_thought(f"{read}; {older} left out.")
         messages = [ChatMessage("user" if row.role == "user" else "assistant", row.content) for row in history.messages]
         messages.append(ChatMessage("user", job.content))
-        return messages, await services.attachments(job.owner).cards(job.references)
+        files = await services.attachments(job.owner).cards(job.references) if job.references else ()
+        return messages, files
 
     async def _start_agent(self, *beside: Event) -> None:
         """Record that the agent has started, together with `beside`, unless the log has it."""
@@ -181,7 +182,11 @@ class AgentLoop:
         self.usage = self.usage + reply.usage
         result = await self._storable_result(reply, calls)
         self.stream.add_finished_turn(result["text"])
-        await self.recorder.record(steps=(evolve(step, result=result, status="ok", ended_at=services.clock()),))
+        finished = evolve(step, result=result, status="ok", ended_at=services.clock())
+        if calls:
+            self.recorder.deferred = (finished,)
+        else:  # at once: rendering the end of the answer may take seconds
+            await self.recorder.record(steps=(finished,))
         self._logged_thoughts.clear()
         return reply, calls
 

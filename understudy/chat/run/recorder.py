@@ -22,8 +22,9 @@ RECORD_S = 15.0
 class Recorder:
     """Sends to one run's conversation. `last_sent_at` is when it last sent anything, on trio's clock.
 
-    `last_step` is the number of the last step recorded before. `waiting_note` returns a line about the approval or
-    permit that the run waits for, empty if it does not wait.
+    `last_step` is the number of the last step. `deferred` is the step of a finished turn that asks for calls, committed
+    together with their first event. `waiting_note` returns a line about the approval or permit that the run waits for,
+    empty if it does not wait.
     """
 
     run_id: str
@@ -34,30 +35,32 @@ class Recorder:
     waiting_note: Callable[[], str] = str
     last_sent_at: float = -math.inf
     last_step: int = 0
+    deferred: tuple[StepRecord, ...] = ()
 
     async def record(self, *events: Event, steps: tuple[StepRecord, ...] = ()) -> None:
         """Commit events and steps; return after the commit.
 
         If cancelled, events still in the mailbox are withdrawn, and those being committed are committed. In both cases
-        the conversation's state equals the log, and it closes open calls.
+        the conversation knows what the log says, and closes what is open.
 
         Raises:
             StorageUnavailable: They could not be stored.
         """
+        steps, self.deferred = (*self.deferred, *steps), ()
         request = Record(self.run_id, events, (self.speaker.agent_type, self.speaker.pillar), steps)
         await self.conversation.ask(request, timeout_s=RECORD_S)
         self.last_sent_at = trio.current_time()
 
     async def send_delta(
-        self, text: str, blocks: tuple[Block, ...], stored: str | None = None, *, restart: bool = False
+        self, text: str, blocks: tuple[Block, ...], kept: str | None = None, *, anew: bool = False
     ) -> None:
         """Publish the next text of the answer. Waits for room in the mailbox, so that the model is held back.
 
-        `stored` is the text as it is stored, if different; `restart`: it replaces all text published before.
+        `kept` is the text as it is stored, if different; `anew`: it replaces all that was published before.
         """
-        if text or stored or restart:
+        if text or kept or anew:
             self.last_sent_at = trio.current_time()
-            await self.conversation.send(Delta(self.run_id, text, blocks, stored, restart), timeout_s=RECORD_S)
+            await self.conversation.send(Delta(self.run_id, text, blocks, kept, anew), timeout_s=RECORD_S)
 
     def save_checkpoint(self, step: StepRecord) -> None:
         """Save an unfinished step. Dropped if the mailbox is full."""
