@@ -22,8 +22,7 @@ import trio
 from attrs import define
 
 from .ask import call_of
-from .checks import check_count
-from .errors import ActorDied, ActorError
+from .errors import ActorDied, ActorError, InvalidSpec
 from .events import DeadLetter
 
 if TYPE_CHECKING:
@@ -103,7 +102,8 @@ class Stash:
     __slots__ = ("_cell", "_context", "capacity", "entries")
 
     def __init__(self, context: Context, capacity: int = STASH_CAPACITY) -> None:
-        check_count("capacity", capacity)
+        if type(capacity) is not int or capacity < 1:
+            raise InvalidSpec("capacity", "must be a whole number above zero")
         self.capacity: int = capacity
         """The most messages it holds."""
         self.entries: deque[StashEntry] = deque()

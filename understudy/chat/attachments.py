@@ -1,4 +1,4 @@
-"""The files of one user, for tools to read, and described for a model."""
+"""A user's uploaded files: read and stored by tools, and described to models."""
 
 import csv
 from collections.abc import AsyncGenerator
@@ -24,11 +24,11 @@ HEAD = 64 * 1024
 
 
 class Attachments:
-    """The uploads of one user; other users' files do not exist here."""
+    """The uploads of one user. Ids of other users' files are unknown here."""
 
     def __init__(self, owner: str, store: Store, files: FileStore, content_filter: ContentFilter) -> None:
         self._owner = owner
-        self._guard = content_filter
+        self._filter = content_filter
         self._store = store
         self._files = files
 
@@ -41,29 +41,29 @@ class Attachments:
         row = await self._store.file(self._owner, file_id)
         if row is None:
             raise LookupError(f"there is no file {file_id!r}")
-        return await self._here(row)
+        return await self._stored_file(row)
 
     async def save(self, name: str, media_type: str, content: bytes) -> StoredFile:
         """Store a new file for this user.
 
         Raises:
             FileTooLarge: It is larger than the server accepts.
-            ToolError: There is no room for it (``quota_exceeded``).
+            ToolError: It exceeds the user's quota (``quota_exceeded``).
             CommandRejected: Its name may not be stored.
-            StorageUnavailable: It could not be stored; nothing is left of it.
+            StorageUnavailable: It could not be stored; no part of it remains.
         """
-        name = str(await self._guard.filter_for_storage(name) or LEFT_OUT)
+        name = str(await self._filter.filter_for_storage(name) or LEFT_OUT)
         async with (
             aclosing(_once(content)) as whole,
-            aclosing(self._guard.filter_file(self._guard.new_file_filter(), whole)) as passing,
+            aclosing(self._filter.filter_file(self._filter.new_file_filter(), whole)) as passing,
         ):
             try:
                 row = await self._files.save(self._owner, name, media_type, passing)
             except CommandRejected as refused:
                 raise ToolError(refused.code, refused.message) from refused
-        return await self._here(row)
+        return await self._stored_file(row)
 
-    async def _here(self, row: File) -> StoredFile:
+    async def _stored_file(self, row: File) -> StoredFile:
         return StoredFile(row.id, row.name, row.media_type, row.size, await self._files.local(row))
 
     async def has(self, file_id: str) -> bool:
@@ -71,7 +71,7 @@ class Attachments:
         return await self._store.file(self._owner, file_id) is not None
 
     async def cards(self, file_ids: tuple[str, ...]) -> tuple[FileCard, ...]:
-        """Describe the files of these ids that are here, in order, tables with their columns."""
+        """Describe the user's files among these ids, in order; tables with their columns."""
         rows = [row for file_id in file_ids if (row := await self._store.file(self._owner, file_id)) is not None]
         return tuple([await self._card(row) for row in rows])
 
@@ -88,13 +88,13 @@ class Attachments:
                 return None  # a tool that asks for it will say so
 
     async def _clean(self, words: list[str]) -> list[str]:
-        """Return the names of a file for a model; they stand among its instructions, so none may read like one."""
-        clean = await self._guard.filter_value(words, self._guard.tool)
+        """Sanitize the names of a file for a model: they are part of its instructions, so none may read like one."""
+        clean = await self._filter.filter_value(words, self._filter.tool)
         if not (clean.blocked or is_suspect(clean.findings)):
             return list(clean.value)
         shown = []
         for word in words:
-            one = await self._guard.filter_value(word, self._guard.tool)
+            one = await self._filter.filter_value(word, self._filter.tool)
             shown.append(LEFT_OUT if one.blocked or is_suspect(one.findings) else one.value)
         return shown
 

@@ -40,7 +40,7 @@ class AgentMemory:
     clock: Callable[[], float]
 
     async def remember(self, name: str, value: Any, ttl_s: float = TTL_S) -> None:
-        """As `understudy.tools.memory.Memory.remember`."""
+        """Store a filtered value for `ttl_s` seconds; `understudy.tools.memory.Memory.remember` lists the errors."""
         plain = checked(name, value, ttl_s)
         clean = await self.content_filter.filter_value(plain, self.content_filter.tool)
         if clean.blocked:
@@ -58,12 +58,12 @@ class AgentMemory:
             raise no_room()
 
     async def recall(self, name: str) -> Any:
-        """As `understudy.tools.memory.Memory.recall`."""
+        """Return the remembered value, or None; `understudy.tools.memory.Memory.recall` lists the errors."""
         check_name(name)
         return next((each.value for each in await self._all() if each.name == name), None)
 
     async def forget(self, name: str) -> bool:
-        """As `understudy.tools.memory.Memory.forget`."""
+        """Remove a value. Return False if there is none; `understudy.tools.memory.Memory.forget` lists the errors."""
         check_name(name)
         try:
             return await self.store.forget(Forget(self.owner, self.agent, name, self.clock()))
@@ -115,7 +115,7 @@ class _Expire:
 
 
 class MemoryExpiry(Actor):
-    """Removes expired memories every `every_s` seconds; `clock` gives Unix seconds. Each node does."""
+    """Removes expired memories every `every_s` seconds, on each node. `clock` gives Unix seconds."""
 
     def __init__(self, store: Store, clock: Callable[[], float], every_s: float = EVERY_S) -> None:
         self.store = store

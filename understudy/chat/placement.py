@@ -32,7 +32,7 @@ class Node:
         self.rename()
 
     def rename(self) -> None:
-        """Take a new id."""
+        """Assign a new id."""
         self.id = (ALONE if self.alone else "") + uuid.uuid4().hex
 
 
@@ -74,7 +74,7 @@ News: TypeAlias = Active | TypingIn | Deleted
 
 
 class OtherNodes(Protocol):
-    """The way to the other nodes."""
+    """The interface to the other nodes."""
 
     def make_proxy(self, owner: str, thread_id: str, owner_node: str, after: int | None) -> Actor:
         """Make a proxy for the conversation of a thread that another node owns.
@@ -83,4 +83,4 @@ class OtherNodes(Protocol):
         """
 
     def broadcast(self, news: News) -> None:
-        """Tell every other server something, if that can be."""
+        """Send news to every other node. It is lost for a node that cannot be reached."""

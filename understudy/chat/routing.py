@@ -1,4 +1,4 @@
-"""Who answers a message, and in which thread. Pure: a command and the session's name in, a `Route` out."""
+"""Chooses the agent and the thread of a message. Pure: a command and the session's name in, a `Route` out."""
 
 from collections.abc import Mapping
 from typing import Final
@@ -13,12 +13,12 @@ MAX_ID: Final = 128
 """Characters in an id that a client chooses; a UUID has 36, our own `liaison:business_outcomes_<uuid>` 62."""
 
 ANSWER: Final = "answer-"
-"""How the ids of answers begin; they live beside the users' own message ids."""
+"""Prefix of the ids of answers, which share a namespace with the users' own message ids."""
 
 
 @frozen
 class Route:
-    """Where a message goes. `agent` is the registered agent's name; the other names are those of the wire."""
+    """The agent and thread of a message. `agent` is the registered agent's name; the others are names of the wire."""
 
     agent: str
     agent_type: str
@@ -28,7 +28,7 @@ class Route:
 
 
 def find_agent(agent_type: str | None, pillar: str | None, agents: Mapping[str, str | None]) -> str:
-    """Give the name of the agent that is meant, the guide when none is named. `agents` maps names to pillars.
+    """Return the name of the addressed agent, the guide if none is named. `agents` maps names to pillars.
 
     Raises:
         CommandRejected: `pillar_required`, `unknown_pillar` or `unknown_agent_type`. Two published clients match
@@ -49,10 +49,10 @@ def find_agent(agent_type: str | None, pillar: str | None, agents: Mapping[str, 
 
 
 def route(say: Say, session: str, agents: Mapping[str, str | None]) -> Route:
-    """Decide who answers `say` and where. `agents` maps the names of all agents to their pillars.
+    """Return the route of `say`. `agents` maps the names of all agents to their pillars.
 
-    Without a thread the conversation's name is the thread's, and without that `<agent>_<session>`: each agent has a
-    thread of its own in a session, as clients that know no threads expect.
+    The thread defaults to the conversation id, and that to `<agent>_<session>`: each agent has a thread of its own in a
+    session, as clients without threads expect.
 
     Raises:
         CommandRejected: No such agent or pillar, or an id that is too long or not printable.
@@ -67,7 +67,7 @@ def route(say: Say, session: str, agents: Mapping[str, str | None]) -> Route:
 
 
 def check_id(name: str, value: str | None) -> None:
-    """Refuse an id that cannot be a name: empty, too long, with unprintable characters or a slash, or one of our own.
+    """Refuse an id that is empty, too long, unprintable, contains a slash, or has the prefix of answers.
 
     Raises:
         CommandRejected: `invalid_command`, naming the field.

@@ -29,8 +29,8 @@ WaiterT = TypeVar("WaiterT")
 KeyT = TypeVar("KeyT", bound=Hashable)
 
 NOTIFIED_AT_ONCE = 10
-"""Runs at the front of the queue that are told at once that they moved up; the others learn it with their next progress
-event, so that a release does not cost as much as the queue is long."""
+"""Runs at the front of the queue that are notified at once of a new position. The others see it in their next progress
+event, so the cost of a release does not grow with the queue."""
 
 
 @define
@@ -63,7 +63,7 @@ class RunLimiter(Generic[WaiterT]):
     """The queue by rounds; None if it has changed since it was computed."""
 
     def reserve(self, run_id: str, owner: str, *, behind: bool = False) -> bool:
-        """Count in a run that is about to be accepted. Return False if it would have to wait and may not.
+        """Reserve a permit or a queue position for a run that is about to be accepted. Return False if none is free.
 
         It is granted a permit at once if one is free, unless it is queued `behind` another run of its conversation.
         `release` undoes both.
@@ -143,7 +143,7 @@ class RunLimiter(Generic[WaiterT]):
         return self.per_tenant is not None and self._held_by_tenant[tenant_of(owner)] >= self.per_tenant
 
     def tenant_fills_queue(self, owner: str) -> bool:
-        """Return whether the owner's tenant has so many waiting runs that no more of them may wait."""
+        """Return whether the owner's tenant has reached its limit of waiting runs."""
         if self.per_tenant is None:
             return False
         tenant = tenant_of(owner)

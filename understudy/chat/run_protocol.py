@@ -1,11 +1,11 @@
 """The protocol state of a run: which agents and calls have started, which must still end, and the events that end them.
 
 1. A run is accepted once, and ends in exactly one `final_response` or `error`; nothing comes after it.
-2. An agent starts before any other work; every agent that started completes. One that could not go on says why
-   before that, once.
+2. An agent starts before any other work; every agent that started completes. An agent that fails has one
+   `agent_error` before its completion.
 3. Every tool call that began is completed, under the same `call_id`. One that asked for consent succeeds only if its
-   user allowed it, and is `denied` only if not.
-4. `closing` gives the events that keep 1 to 3 when the work itself can no longer do so.
+   user allowed it, and is `denied` only if the user did not.
+4. `closing_events` returns the events that keep 1 to 3 when the run itself can no longer do so.
 """
 
 import enum

@@ -34,9 +34,9 @@ PROBE_S: Final = 0.2
 
 @define(eq=False)
 class StorageWaits:
-    """All current waits for the database, each with its notice and when that is due, on trio's clock."""
+    """The `current` waits for the database by number, each with its notice and when that is due, on trio's clock."""
 
-    _waits: dict[int, tuple[Callable[[], None], float]] = field(factory=dict, init=False)
+    current: dict[int, tuple[Callable[[], None], float]] = field(factory=dict, init=False)
     _next: int = field(default=0, init=False)
 
     @contextmanager
@@ -44,19 +44,11 @@ class StorageWaits:
         """Call `notify` as long as the block lasts too long. It must not block, nor raise."""
         self._next += 1
         number = self._next
-        self._waits[number] = (notify, trio.current_time() + FIRST_S)
+        self.current[number] = (notify, trio.current_time() + FIRST_S)
         try:
             yield
         finally:
-            del self._waits[number]
-
-    def notify_overdue(self) -> None:
-        """Send the notices that are due."""
-        now = trio.current_time()
-        for number, (notify, due) in list(self._waits.items()):
-            if due <= now:
-                self._waits[number] = (notify, now + AGAIN_S)
-                notify()
+            del self.current[number]
 
 
 class _Check:
@@ -76,7 +68,11 @@ class StorageWaitMonitor(Actor):
     async def receive(self, message: object, context: Context) -> None:
         """Send the notices that are due, and schedule the next check."""
         context.set_timer("look", CHECK_S, _Check())
-        self.waits.notify_overdue()
+        now, current = trio.current_time(), self.waits.current
+        for number, (notify, due) in list(current.items()):
+            if due <= now:
+                current[number] = (notify, now + AGAIN_S)
+                notify()
 
 
 @define(eq=False)

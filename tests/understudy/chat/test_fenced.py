@@ -1,4 +1,4 @@
-"""A conversation whose thread another server has: it ends without a word, and nothing of it is stored any more."""
+"""A conversation whose thread another node has claimed: it stops, and stores and sends nothing more."""
 
 from typing import Any
 
@@ -23,7 +23,7 @@ from .conversation.test_conversation import rig as rig
 
 @define
 class Shared:
-    """A rig whose server is one of several."""
+    """A rig whose server is one of several nodes."""
 
     rig: Rig
     desk: CommandDispatcher
@@ -32,26 +32,26 @@ class Shared:
 
     @property
     def store(self) -> Any:
-        """The store that both servers have."""
+        """The store that both nodes share."""
         return self.rig.services.store
 
     @property
     def conversation(self) -> ActorRef:
-        """The one there is."""
+        """The only conversation of the server."""
         (found,) = self.rig.system.find("/s/conversations").children()  # type: ignore[union-attr]
         return found
 
     def open_gate(self) -> None:
-        """Let the agent say its word."""
+        """Open the gate of the agent's word."""
         self.rig.services.agents["script"].model.turns[0].gate.opened.set()  # type: ignore[union-attr]
 
     async def at_work(self) -> None:
-        """Have a run of thread `t` at work, which waits for the gate."""
+        """Start a run of thread `t`, which waits for the gate."""
         await self.desk.dispatch(ADA, say("hello", "t"), self.rig.outbox)
         await self.rig.until(AgentStarted)
 
     async def lose(self) -> Fence:
-        """Another server claims thread `t`, this one being taken for dead."""
+        """Have another node claim thread `t`, as if this one were dead."""
         await self.store.leave(self.node.id)
         await self.store.join("other", lease_s=60.0)
         fence = await self.store.claim("ada", "t", "other")
@@ -59,19 +59,19 @@ class Shared:
         return fence
 
     async def go_on(self, fence: Fence) -> int:
-        """Have an event of thread `t` stored that its conversation here knows nothing of; gives its number."""
+        """Store an event of thread `t` that its conversation here does not know. Return its number."""
         (heads,) = (await self.store.last_seqs("ada", ["t"])).values()
         await self.store.commit(Change("ada", "t", (LoggedEvent(heads + 1, "note", None, b"{}"),), fence=fence))
         return int(heads) + 1
 
     async def stored(self) -> tuple[list[Any], list[Any]]:
-        """The thread's events, and its runs without an end."""
+        """The thread's events, and its unfinished runs."""
         return await self.store.events("ada", "t", 0), await self.store.unfinished_runs("ada", "t")
 
 
 @pytest.fixture
 async def shared(rig: Rig) -> Shared:
-    """This server has joined, with a lease that lasts."""
+    """A node that has joined with a long lease."""
     node = Node()
     await join(rig.services.store, node, "here", lease_s=60.0)
     conversations = rig.system.find("/s/conversations")
@@ -82,8 +82,8 @@ async def shared(rig: Rig) -> Shared:
 
 
 async def test_a_fenced_conversation_ends_without_a_word(shared: Shared, caplog: pytest.LogCaptureFixture) -> None:
-    """In the middle of a run: no event of it is stored or shown from there on, its run is unfinished, as the other
-    server has it, and whoever follows here is to find that one."""
+    """The thread is claimed in the middle of a run: no event is stored or sent after that, the run stays unfinished for
+    the other node, and the subscribers here are to be attached to that node."""
     await shared.at_work()
     conversation, before = shared.conversation, await shared.stored()
     told = len(shared.rig.told)
@@ -102,7 +102,7 @@ async def test_a_fenced_conversation_ends_without_a_word(shared: Shared, caplog:
 
 
 async def test_a_message_to_a_fenced_conversation_is_not_stored(shared: Shared) -> None:
-    """Its sender keeps it: it is refused here where there is no way to the other server, and was stored nowhere."""
+    """Without a connection to the other node, the message is refused with `storage_unavailable` and not stored."""
     shared.open_gate()
     await shared.desk.dispatch(ADA, say("hello", "t"), shared.rig.outbox)
     await shared.rig.until(FinalResponse)
@@ -115,8 +115,8 @@ async def test_a_message_to_a_fenced_conversation_is_not_stored(shared: Shared) 
 
 
 async def test_who_has_seen_more_is_not_told_to_forget_it_by_a_fenced_conversation(shared: Shared) -> None:
-    """Its server was held, the other one went on with the thread: the log does have what the client has seen. It is to
-    be followed there; as there is no way to the other server here, the client is to come back."""
+    """The other node has appended to the log while this one was held, and a client resumes from the new event: it gets
+    no `resync`, but `storage_unavailable`, as there is no connection to the other node."""
     shared.open_gate()
     await shared.desk.dispatch(ADA, say("hello", "t"), shared.rig.outbox)
     await shared.rig.until(FinalResponse)
@@ -130,7 +130,7 @@ async def test_who_has_seen_more_is_not_told_to_forget_it_by_a_fenced_conversati
 
 
 async def test_who_has_seen_what_was_stored_after_all_is_not_told_to_forget_it(shared: Shared) -> None:
-    """Nobody told the conversation that its last change was stored: it reads the log again, and the client goes on."""
+    """A commit succeeded without a reply, and a client resumes from its event: the conversation reads the log again."""
     shared.open_gate()
     await shared.desk.dispatch(ADA, say("hello", "t"), shared.rig.outbox)
     await shared.rig.until(FinalResponse)
@@ -144,7 +144,7 @@ async def test_who_has_seen_what_was_stored_after_all_is_not_told_to_forget_it(s
 
 
 async def test_a_message_finds_who_has_the_thread_now(shared: Shared) -> None:
-    """That is this server again, when it comes to it: the sender hears nothing of all this."""
+    """The other node has left again: the message starts a new conversation here, and is answered."""
     shared.open_gate()
     await shared.desk.dispatch(ADA, say("hello", "t"), shared.rig.outbox)
     await shared.rig.until(FinalResponse)
@@ -159,8 +159,8 @@ async def test_a_message_finds_who_has_the_thread_now(shared: Shared) -> None:
 
 
 async def test_a_conversation_that_comes_back_after_its_thread_was_taken_ends(shared: Shared) -> None:
-    """It rested after a crash when the other server claimed the thread, and nothing runs that would write: whoever
-    followed it is to find the other one, and not to wait here for events that never come."""
+    """Another node claims the thread, then the conversation is killed: when it restarts, it stops at once, and its
+    subscribers are to be attached to the other node."""
     shared.open_gate()
     await shared.desk.dispatch(ADA, say("hello", "t"), shared.rig.outbox)
     await shared.rig.until(FinalResponse)
@@ -173,7 +173,7 @@ async def test_a_conversation_that_comes_back_after_its_thread_was_taken_ends(sh
 
 
 async def test_a_conversation_that_stands_down_is_taken_up_again(shared: Shared) -> None:
-    """Its server was taken for dead and is another node now: the run goes on from the log, and ends once."""
+    """The node is taken for dead and joins under a new id: the run is resumed from the log, and ends once."""
     await shared.at_work()
     first = shared.conversation
     first.tell(OwnershipLost())
@@ -195,7 +195,7 @@ async def test_a_conversation_that_stands_down_is_taken_up_again(shared: Shared)
 
 
 async def test_one_that_begins_too_late_ends(shared: Shared) -> None:
-    """It was claimed away between the claim and the start, or while it rested after a crash."""
+    """Another node claims the thread before the conversation starts: it stops, and nothing is stored."""
     await shared.at_work()
     before = await shared.stored()
     first = shared.conversation
@@ -217,7 +217,7 @@ async def test_one_that_begins_too_late_ends(shared: Shared) -> None:
 
 
 async def test_a_thread_at_rest_is_let_go_of(shared: Shared) -> None:
-    """Its conversation holds it while a run is at work; once that has ended, any server may claim the thread."""
+    """The thread is owned while a run works, and released when the idle conversation stops."""
     shared.rig.services.idle_s = 0.1
     await shared.at_work()
     conversation = shared.conversation
@@ -230,7 +230,7 @@ async def test_a_thread_at_rest_is_let_go_of(shared: Shared) -> None:
 
 
 async def test_a_run_whose_thread_another_server_has_is_left_to_it(shared: Shared) -> None:
-    """Both found it at the same moment, and the other one was faster: nothing is begun here to stand for the thread."""
+    """Another node has claimed the thread of an unfinished run: no actor is started here until a client needs one."""
     await shared.at_work()
     conversation = shared.conversation
     await shared.lose()
@@ -242,7 +242,7 @@ async def test_a_run_whose_thread_another_server_has_is_left_to_it(shared: Share
     asked: list[str] = []
 
     class Others:
-        """The way to the other server."""
+        """The interface to the other node."""
 
         def make_proxy(self, owner: str, thread_id: str, owner_node: str, after: int | None) -> Any:
             asked.append(owner_node)
@@ -265,8 +265,8 @@ async def test_a_run_whose_thread_another_server_has_is_left_to_it(shared: Share
 async def test_a_conversation_that_begins_as_its_server_gets_another_name_ends(
     shared: Shared, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It was claimed under the old one, under which another server may claim it at any time, and nobody would tell it.
-    Who asked is answered under the new one."""
+    """The node gets a new id between the claim and the start: the conversation stops, and the message is answered by
+    one that holds the thread under the new id."""
     claim, names = shared.store.claim, [shared.node.id]
 
     async def claims(owner: str, thread_id: str, node: str) -> Any:
@@ -286,7 +286,7 @@ async def test_a_conversation_that_begins_as_its_server_gets_another_name_ends(
 
 
 async def test_of_threads_that_moved_those_that_cannot_be_had_do_not_hold_up_the_others(shared: Shared) -> None:
-    """They are looked for in turn, however few at a time, until each is found."""
+    """Relocated threads are returned in rotation until each is resubscribed."""
     threads, outbox = shared.desk.registry, shared.rig.outbox
     for name in "tuv":
         threads.mark_relocated("ada", name, outbox)

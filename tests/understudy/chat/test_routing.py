@@ -1,4 +1,4 @@
-"""Who answers a message, and in which thread."""
+"""The choice of the agent and the thread of a message."""
 
 import pytest
 
@@ -25,7 +25,7 @@ AGENTS = {"guide": None, "insights": "insights", "numbers": "figures", "support"
     ],
 )
 def test_the_agent_and_the_thread_follow_from_what_was_said(say: Say, expected: Route) -> None:
-    """A thread of its own for each agent of a session, unless the client names one; liaisons go by their pillar."""
+    """Each agent has its own thread in a session unless the client names one; liaisons are found by their pillar."""
     assert route(say, "s", AGENTS) == expected
 
 
@@ -42,7 +42,7 @@ def test_the_agent_and_the_thread_follow_from_what_was_said(say: Say, expected: 
     ],
 )
 def test_what_cannot_be_routed_is_refused_by_name(say: Say, code: str, text: str) -> None:
-    """Each with its own code; the texts that clients match are exact."""
+    """Each kind of wrong addressee has its error code, and the exact text that published clients match."""
     with pytest.raises(CommandRejected) as refused:
         route(say, "s", AGENTS)
     assert refused.value.code == code

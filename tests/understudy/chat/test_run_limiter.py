@@ -1,4 +1,4 @@
-"""Places for runs: bounded per user and in all, given in the order they were asked for."""
+"""Permits for runs: bounded per user, per tenant and in total, granted in order of arrival."""
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -8,7 +8,7 @@ from understudy.storage.records import owner_of, tenant_of
 
 
 def test_a_run_waits_when_its_user_has_all_places_and_others_do_not() -> None:
-    """One user's flood is that user's own wait."""
+    """Two runs of one user and one of another, with one permit each: only the first user's second run is queued."""
     slots: RunLimiter[str] = RunLimiter(per_user=1, total=10)
     assert slots.acquire("a1", "ada", "A1")
     assert not slots.acquire("a2", "ada", "A2")
@@ -19,7 +19,7 @@ def test_a_run_waits_when_its_user_has_all_places_and_others_do_not() -> None:
 
 
 def test_nobody_overtakes_in_line() -> None:
-    """The first who fits begins; the place in line counts from one."""
+    """Four users share two permits: a release grants the first queued run; positions count from 1."""
     slots: RunLimiter[str] = RunLimiter(per_user=2, total=2)
     for run in ("a", "b", "c", "d"):
         slots.acquire(run, f"user-{run}", run)
@@ -29,7 +29,7 @@ def test_nobody_overtakes_in_line() -> None:
 
 
 def test_asking_twice_takes_one_place_and_giving_back_twice_is_harmless() -> None:
-    """A conversation that starts again asks again, and nothing is counted twice."""
+    """A repeated acquire and a repeated release change no count."""
     slots: RunLimiter[str] = RunLimiter(per_user=1, total=1)
     assert slots.acquire("a", "ada", "A")
     assert slots.acquire("a", "ada", "A")
@@ -40,7 +40,7 @@ def test_asking_twice_takes_one_place_and_giving_back_twice_is_harmless() -> Non
 
 
 def test_who_leaves_the_line_is_not_called() -> None:
-    """A run that was cancelled while it waited does not begin."""
+    """A queued run is released before the running one: nothing is granted then."""
     slots: RunLimiter[str] = RunLimiter(per_user=1, total=1)
     slots.acquire("a", "ada", "A")
     slots.acquire("b", "bob", "B")
@@ -49,7 +49,7 @@ def test_who_leaves_the_line_is_not_called() -> None:
 
 
 def test_who_rests_leaves_the_place_and_comes_back_first() -> None:
-    """A run that waits for its user gives its place to the next, and stands before all that have not begun."""
+    """A suspended run frees its permit, and when it resumes it is queued before all runs that have not started."""
     slots: RunLimiter[str] = RunLimiter(per_user=1, total=1)
     for run in ("a", "b", "c"):
         slots.acquire(run, f"user-{run}", run)
@@ -67,7 +67,7 @@ def test_who_rests_leaves_the_place_and_comes_back_first() -> None:
 
 
 def test_beyond_the_bounded_line_nobody_is_admitted() -> None:
-    """Those in line, those behind another of their conversation, and those that rest are counted; a place is not."""
+    """Queued, reserved and suspended runs count towards `max_waiting`; runs with a permit do not."""
     slots: RunLimiter[str] = RunLimiter(per_user=1, total=2, max_waiting=2)
     assert slots.reserve("a1", "ada")
     assert slots.reserve("a2", "ada", behind=True)
@@ -116,7 +116,7 @@ def test_who_is_admitted_has_the_place_it_was_promised() -> None:
     )
 )
 def test_the_bounds_hold_and_no_place_stays_empty_while_somebody_fits(steps: list[tuple[str, int, str]]) -> None:
-    """Any order of asking, resting and giving back: never more than allowed, never fewer than could be."""
+    """For any order of calls, the bounds hold, and no run is queued while a permit fits it."""
     slots: RunLimiter[int] = RunLimiter(per_user=2, total=3)
     owners = {number: owner for _, number, owner in reversed(steps)}
     running: set[int] = set()
@@ -156,7 +156,7 @@ def test_the_bounds_hold_and_no_place_stays_empty_while_somebody_fits(steps: lis
 
 
 def test_a_tenant_holds_no_more_than_its_places() -> None:
-    """Its third user waits for one of its own, and is told so; another tenant's user begins at once."""
+    """The third user of a tenant with two permits is queued; another tenant's user gets a permit at once."""
     slots: RunLimiter[str] = RunLimiter(per_user=2, total=4, per_tenant=2)
     ada, cem, dee, bob = (owner_of(*who) for who in (("ada", "a"), ("cem", "a"), ("dee", "a"), ("bob", "b")))
     assert slots.acquire("ada1", ada, "A")
@@ -172,7 +172,7 @@ def test_a_tenant_holds_no_more_than_its_places() -> None:
 
 
 def test_tenants_take_turns_in_line() -> None:
-    """Many that wait of one tenant do not stand before the first one of another."""
+    """Three tenants queue five runs: their first runs come before the second run of any of them."""
     slots: RunLimiter[str] = RunLimiter(per_user=9, total=1, per_tenant=9)
     ada, bob, cem = owner_of("ada", "a"), owner_of("bob", "b"), owner_of("cem")
     slots.acquire("a0", ada, "")
@@ -188,7 +188,7 @@ def test_tenants_take_turns_in_line() -> None:
 
 
 def test_one_tenant_fills_half_of_the_line() -> None:
-    """Its users are refused beyond that; others are not. Without tenants nothing of the kind is asked."""
+    """Its users are refused beyond half of the queue, other tenants' users are not; without tenants no user is."""
     slots: RunLimiter[str] = RunLimiter(per_user=1, total=1, max_waiting=4, per_tenant=1)
     users = [owner_of(f"user-{number}", "a") for number in range(5)]
     assert [slots.reserve(user, user) for user in users] == [True, True, True, True, False]
@@ -203,7 +203,7 @@ def test_one_tenant_fills_half_of_the_line() -> None:
 
 
 def test_nothing_is_kept_of_owners_that_have_no_runs() -> None:
-    """Or a server would grow with every user it ever had."""
+    """All counters are empty after the last release."""
     slots: RunLimiter[str] = RunLimiter(per_user=1, total=1, per_tenant=1)
     for number in range(3):
         slots.acquire(f"r{number}", owner_of(f"u{number}", f"t{number}"), "")

@@ -1,4 +1,4 @@
-"""The arc of a run, as data: what fits, what breaks it, and how it is ended from any point."""
+"""The protocol state of a run: the sequences that it accepts and rejects, and its closing events."""
 
 import random
 
@@ -42,7 +42,7 @@ FAILED = AgentError("a", "internal", "no", True, "e")
 
 
 def arc(*events: Event) -> RunProtocol:
-    """An arc that has seen these events."""
+    """The protocol state after these events."""
     made = RunProtocol("r")
     for event in events:
         made.apply(event)
@@ -50,7 +50,7 @@ def arc(*events: Event) -> RunProtocol:
 
 
 def test_a_whole_arc_fits() -> None:
-    """Accepted, started, thinking, a call and its end, completed, answered."""
+    """Accepted, started, thinking, a call and its end, completed, answered: the run has ended."""
     whole = arc(ACCEPTED, STARTED, THINKING, CALLING, CALLED, DONE, ANSWER)
     assert whole.ended
     assert whole.usage == Usage(1, 2, 1)
@@ -90,7 +90,7 @@ def test_a_whole_arc_fits() -> None:
     ],
 )
 def test_what_breaks_the_promise_is_refused(before: tuple[Event, ...], event: Event) -> None:
-    """Work before its start, an end without a beginning, anything twice, after the end, or against a decision."""
+    """Events before their start, without it, repeated, after the end, or against the user's decision are rejected."""
     state = arc(*before)
     with pytest.raises(RunProtocolError):
         state.apply(event)
@@ -109,7 +109,7 @@ def test_what_breaks_the_promise_is_refused(before: tuple[Event, ...], event: Ev
     ],
 )
 def test_a_call_that_asks_ends_as_its_user_decided(events: tuple[Event, ...]) -> None:
-    """Allowed calls end in any way, refused ones as denied, waiting and refused ones also when they are cut off."""
+    """Allowed calls end with any status but denied; denied and undecided ones never with ok."""
     whole = arc(ACCEPTED, STARTED, CALLING, *events, DONE, ANSWER)
     assert whole.ended
 
@@ -148,7 +148,7 @@ def test_from_any_point_an_arc_can_be_closed(before: tuple[Event, ...], ending: 
 
 @pytest.mark.parametrize("ending", Ending)
 def test_an_agent_that_could_not_go_on_says_why_before_it_ends(ending: Ending) -> None:
-    """Its error has the words of the final one; a run that was cancelled or interrupted has none."""
+    """A failed agent has an `agent_error` with the words of the final `error`; a cancelled one has none."""
     events = arc(ACCEPTED, STARTED, CALLING).closing_events(ending, now=9.0, sentence="Too bad.", error_id="e1")
     kinds = [type(event) for event in events]
     if ending in (Ending.CANCELLED, Ending.INTERRUPTED):
@@ -169,7 +169,7 @@ def test_an_agent_that_could_not_go_on_says_why_before_it_ends(ending: Ending) -
 
 
 def test_a_run_that_no_agent_began_has_one_that_failed() -> None:
-    """It starts, fails and completes, so that whoever draws agents has something to draw."""
+    """The closing events start, fail and complete a stand-in agent, so that clients can show the failure."""
     events = arc(ACCEPTED).closing_events(Ending.NO_STORAGE, now=9.0, error_id="e1")
     assert [type(event) for event in events] == [AgentStarted, AgentError, AgentCompleted, Error]
 
@@ -184,7 +184,7 @@ def test_a_run_that_no_agent_began_has_one_that_failed() -> None:
     ],
 )
 def test_the_result_of_a_call_that_is_cut_says_why(ending: Ending, code: str) -> None:
-    """As that of any call with a fault: a code and a sentence."""
+    """The result has a code and a sentence, as that of every failed call."""
     (call,) = [
         each
         for each in arc(ACCEPTED, STARTED, CALLING).closing_events(ending, now=9.0)
@@ -194,14 +194,14 @@ def test_the_result_of_a_call_that_is_cut_says_why(ending: Ending, code: str) ->
 
 
 def test_a_call_that_waits_has_taken_no_time() -> None:
-    """When it is cut off, its duration is none: it never ran."""
+    """A call that waits for approval is cut off: its duration is 0."""
     call = arc(ACCEPTED, STARTED, CALLING, ASKED).closing_events(Ending.INTERRUPTED, now=5.0)[0]
     assert isinstance(call, ToolCompleted)
     assert (call.status, call.duration_ms) == (ToolStatus.KILLED, 0.0)
 
 
 def test_an_interrupted_call_says_so() -> None:
-    """Its status is `killed`, its duration is what has passed."""
+    """An interrupted call has the status `killed` and the duration since its start."""
     call = arc(ACCEPTED, STARTED, CALLING).closing_events(Ending.INTERRUPTED, now=5.0)[0]
     assert isinstance(call, ToolCompleted)
     assert (call.status, call.duration_ms) == (ToolStatus.KILLED, 3000.0)
@@ -209,7 +209,7 @@ def test_an_interrupted_call_says_so() -> None:
 
 @given(st.integers(), st.integers(min_value=0, max_value=30), st.sampled_from(Ending))
 def test_however_a_run_went_it_can_be_closed(seed: int, steps: int, ending: Ending) -> None:
-    """Any sequence of events that fits can be ended so that the whole still fits."""
+    """After any accepted sequence, the closing events are accepted too, and end the run."""
     chance = random.Random(seed)
     state = arc(ACCEPTED)
     for number in range(steps):

@@ -25,7 +25,7 @@ from .conversation.test_conversation import rig as rig
 
 @define
 class Away:
-    """What of a store is away: `writes`, `reads` of runs; with `stores` it is written, and the answer is lost."""
+    """Makes parts of a store fail: `writes`, `reads` of runs. With `stores` a write is made, and its reply is lost."""
 
     store: Store
     writes: bool = field(default=False, init=False)
@@ -33,7 +33,7 @@ class Away:
     stores: bool = field(default=False, init=False)
 
     def watch(self, monkeypatch: pytest.MonkeyPatch) -> "Away":
-        """Stand before the store."""
+        """Replace the store's methods."""
         commit, delete, run = self.store.commit, self.store.delete_thread, self.store.run
 
         async def do(work: Any) -> Any:
@@ -61,25 +61,25 @@ class Away:
 
 @pytest.fixture
 def away(rig: Rig, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> Any:
-    """The store of the rig. Whatever it does, nothing crashes."""
+    """The store of the rig, with a short retry interval. Fails the test if anything logs an error."""
     monkeypatch.setattr("understudy.chat.conversation.core.RETRY_S", 0.1)
     yield Away(rig.services.store).watch(monkeypatch)
     assert [each.getMessage() for each in caplog.get_records("call") if each.levelno >= logging.ERROR] == []
 
 
 def open_gate(rig: Rig) -> None:
-    """Let the agent say its word, now and ever after."""
+    """Open the gate of the agent's word for all runs."""
     rig.services.agents["script"].model.turns[0].gate.opened.set()  # type: ignore[union-attr]
 
 
 def notes(rig: Rig) -> list[str]:
-    """The signs of life so far."""
+    """The progress notes so far."""
     return [each.event.note for each in rig.told if isinstance(each.event, AgentProgress)]
 
 
 @pytest.mark.parametrize("how", ["stopped", "failed"])
 async def test_an_ending_that_cannot_be_stored_is_the_one_that_is_stored_later(rig: Rig, away: Away, how: str) -> None:
-    """Its user stopped it, or it could not go on: it does not end as interrupted. Till then there are signs of life."""
+    """A run is cancelled, or fails, while writes fail: progress is sent meanwhile, and the same end is stored later."""
     accepted = await rig.desk.dispatch(ADA, say("hello", "t"), rig.outbox)
     assert accepted is not None
     await rig.until(AgentStarted)
@@ -101,7 +101,7 @@ async def test_an_ending_that_cannot_be_stored_is_the_one_that_is_stored_later(r
 
 
 async def test_a_thread_that_could_not_be_deleted_goes_on(rig: Rig, away: Away) -> None:
-    """Those who waited in line have ended too, and the next message is answered."""
+    """A deletion fails: the queued runs have ended too, all permits are released, and the next message is answered."""
     await rig.desk.dispatch(ADA, say("first", "t"), rig.outbox)
     await rig.desk.dispatch(ADA, say("second", "t"), rig.outbox)
     await rig.until(AgentStarted)
@@ -118,7 +118,7 @@ async def test_a_thread_that_could_not_be_deleted_goes_on(rig: Rig, away: Away) 
 
 
 async def test_a_thread_that_was_deleted_after_all_begins_anew(rig: Rig, away: Away) -> None:
-    """Its deletion was said to have failed, and did not: the next message is the first one."""
+    """A deletion succeeds, but its reply is lost: the next message starts the thread at event 1."""
     open_gate(rig)
     await rig.desk.dispatch(ADA, say("first", "t"), rig.outbox)
     await rig.until(FinalResponse)
@@ -136,7 +136,7 @@ async def test_a_thread_that_was_deleted_after_all_begins_anew(rig: Rig, away: A
 async def test_a_run_whose_events_cannot_be_read_ends_and_its_thread_goes_on(
     rig: Rig, caplog: pytest.LogCaptureFixture, seq: int
 ) -> None:
-    """Damaged, or of a later release: it cannot go on, and says so, once."""
+    """An event of the run is damaged: the run ends once with `run_interrupted`, and the next message is answered."""
     accepted = await rig.desk.dispatch(ADA, say("hello", "t"), rig.outbox)
     assert accepted is not None
     await rig.until(AgentStarted)
@@ -161,7 +161,7 @@ async def test_a_run_whose_events_cannot_be_read_ends_and_its_thread_goes_on(
 
 @pytest.mark.parametrize("what", ["again", "another", "cancel"])
 async def test_a_message_that_was_stored_after_all_is_at_work_at_once(rig: Rig, away: Away, what: str) -> None:
-    """Its sender was told that it was not: whatever is said next in the thread, it is there."""
+    """A message is stored, but its reply is lost: the next command of the thread starts its run, once."""
     open_gate(rig)
     await rig.desk.dispatch(ADA, say("hello", "t"), rig.outbox)
     await rig.until(FinalResponse)
@@ -182,7 +182,7 @@ async def test_a_message_that_was_stored_after_all_is_at_work_at_once(rig: Rig, 
 
 
 async def test_a_conversation_that_is_woken_while_it_cannot_look_goes_on(rig: Rig, away: Away) -> None:
-    """Whoever woke it does so again; what it works on is not interrupted."""
+    """An `EnsureRunning` arrives while reads fail: the current run goes on."""
     await rig.desk.dispatch(ADA, say("hello", "t"), rig.outbox)
     await rig.until(AgentStarted)
     (conversation,) = rig.system.find("/s/conversations").children()  # type: ignore[union-attr]
@@ -195,7 +195,7 @@ async def test_a_conversation_that_is_woken_while_it_cannot_look_goes_on(rig: Ri
 
 
 class Base:
-    """A database that is away until a time, and who asks for it."""
+    """A database that is away until `back_at`. `looks` counts its probes, `tries` the attempts at a message."""
 
     def __init__(self, back_at: float) -> None:
         self.back_at = back_at
@@ -220,7 +220,7 @@ class Base:
 
 
 async def test_nobody_waits_while_all_is_well(autojump_clock: Any) -> None:
-    """One try, and no look."""
+    """An available database is not probed."""
     store = Base(trio.current_time() + 0)
     patience = StorageRetry(store, 5.0, 10)
     assert await patience.run(store.take) == "taken"
@@ -228,7 +228,7 @@ async def test_nobody_waits_while_all_is_well(autojump_clock: Any) -> None:
 
 
 async def test_a_message_waits_until_the_database_is_back(autojump_clock: Any) -> None:
-    """And is taken as soon as it is; before that it is not tried again and again."""
+    """The message is tried twice: at once, and when a probe has succeeded."""
     store = Base(trio.current_time() + 2.0)
     patience, began = StorageRetry(store, 5.0, 10), trio.current_time()
     assert await patience.run(store.take) == "taken"
@@ -237,7 +237,7 @@ async def test_a_message_waits_until_the_database_is_back(autojump_clock: Any) -
 
 
 async def test_one_that_waited_in_vain_is_refused(autojump_clock: Any) -> None:
-    """When its time is over, with the refusal it would have had at once."""
+    """After `wait_s` the message is refused with `storage_unavailable`."""
     store = Base(trio.current_time() + 60.0)
     patience, began = StorageRetry(store, 5.0, 10), trio.current_time()
     with pytest.raises(CommandRejected) as caught:
@@ -248,7 +248,7 @@ async def test_one_that_waited_in_vain_is_refused(autojump_clock: Any) -> None:
 
 
 async def test_what_is_refused_for_another_reason_does_not_wait(autojump_clock: Any) -> None:
-    """Not at first, and not when it is tried again."""
+    """Another refusal is raised at once, at the first attempt and at a retry."""
     store = Base(trio.current_time() + 1.0)
 
     async def empty() -> None:
@@ -269,7 +269,7 @@ async def test_what_is_refused_for_another_reason_does_not_wait(autojump_clock: 
 
 
 async def test_so_many_wait_and_one_looks_for_all(autojump_clock: Any) -> None:
-    """One more is refused at once; a place is free again when its message has gone, whichever way."""
+    """One message beyond the capacity is refused at once; a message that ends in any way frees its position."""
     store = Base(trio.current_time() + 2.0)
     patience = StorageRetry(store, 5.0, 3)
     taken: list[str] = []
@@ -303,7 +303,7 @@ async def test_so_many_wait_and_one_looks_for_all(autojump_clock: Any) -> None:
 
 
 async def test_who_looks_may_leave(autojump_clock: Any) -> None:
-    """Another one looks then; nobody waits for somebody who has gone."""
+    """The message whose task probes is cancelled: the other one probes, and is accepted."""
     store = Base(trio.current_time() + 1.0)
     patience = StorageRetry(store, 5.0, 3)
     with trio.CancelScope() as first:

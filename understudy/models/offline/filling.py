@@ -1,7 +1,5 @@
-"""Finds arguments for a tool in the request, by the format, type and name of each parameter.
-
-An argument that is not found is `MISSING`; none is made up.
-"""
+"""Finds arguments for a tool in the request by each parameter's format, type and name. Nothing is made up: an argument
+that is not found is `MISSING`."""
 
 import re
 from collections.abc import Mapping, Sequence
