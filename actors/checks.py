@@ -6,6 +6,8 @@ import inspect
 import math
 from types import FunctionType
 
+from attrs import Attribute
+
 from .errors import InvalidActor, InvalidSpec
 
 ASYNC_HOOKS: tuple[str, ...] = ("on_start", "receive", "on_idle", "on_stop")
@@ -40,6 +42,12 @@ def check_count(name: str, value: object, *, least: int = 1) -> None:
     """Raise `InvalidSpec` unless the value of this field is a whole number of at least `least`, 0 or 1."""
     if not isinstance(value, int) or isinstance(value, bool) or value < least:
         raise InvalidSpec(name, f"must be a whole number{' above zero' if least else ', zero or more'}")
+
+
+def above_zero(_: object, attribute: Attribute[float], value: float) -> None:
+    """Validate a field of an attrs class: raise `InvalidSpec` unless it is above zero."""
+    if not value > 0:
+        raise InvalidSpec(attribute.name, "must be above zero")
 
 
 def is_number(value: object) -> bool:

@@ -22,7 +22,8 @@ import trio
 from attrs import define
 
 from .ask import call_of
-from .errors import ActorDied, ActorError, InvalidSpec
+from .checks import check_count
+from .errors import ActorDied, ActorError
 from .events import DeadLetter
 
 if TYPE_CHECKING:
@@ -102,8 +103,7 @@ class Stash:
     __slots__ = ("_cell", "_context", "capacity", "entries")
 
     def __init__(self, context: Context, capacity: int = STASH_CAPACITY) -> None:
-        if type(capacity) is not int or capacity < 1:
-            raise InvalidSpec("capacity", "must be a whole number above zero")
+        check_count("capacity", capacity)
         self.capacity: int = capacity
         """The most messages it holds."""
         self.entries: deque[StashEntry] = deque()

@@ -9,8 +9,9 @@ from __future__ import annotations
 import math
 from collections.abc import Hashable
 
-from attrs import Attribute, field, frozen
+from attrs import frozen
 
+from actors.checks import check_count
 from actors.errors import InvalidSpec
 
 SWEEP_ABOVE = 64
@@ -24,18 +25,13 @@ class Rate:
     Raises `InvalidSpec` for invalid numbers.
     """
 
-    per_s: float = field()
-    burst: int = field(default=1)
+    per_s: float
+    burst: int = 1
 
-    @per_s.validator
-    def _check_rate(self, _: Attribute[float], value: float) -> None:
-        if not (math.isfinite(value) and value > 0):
+    def __attrs_post_init__(self) -> None:
+        if not (math.isfinite(self.per_s) and self.per_s > 0):
             raise InvalidSpec("per_s", "must be a finite number above zero")
-
-    @burst.validator
-    def _check_burst(self, _: Attribute[int], value: object) -> None:
-        if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-            raise InvalidSpec("burst", "must be a whole number above zero")
+        check_count("burst", self.burst)
 
 
 class Buckets:

@@ -17,6 +17,7 @@ from types import MappingProxyType
 from attrs import Attribute, field, frozen
 
 from actors.backoff import Backoff
+from actors.checks import above_zero, check_count
 from actors.errors import InvalidSpec
 from actors.lifecycle import InvalidTransition
 
@@ -63,13 +64,7 @@ TRANSITIONS: Mapping[tuple[CircuitState, CircuitEvent], CircuitState] = MappingP
 
 
 def _count(_: object, attribute: Attribute[int], value: object) -> None:
-    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-        raise InvalidSpec(attribute.name, "must be a whole number above zero")
-
-
-def _above_zero(_: object, attribute: Attribute[float], value: float) -> None:
-    if not value > 0:
-        raise InvalidSpec(attribute.name, "must be above zero")
+    check_count(attribute.name, value)
 
 
 @frozen
@@ -81,7 +76,7 @@ class FailureCount:
     """
 
     limit: int = field(default=5, validator=_count)
-    window_s: float = field(default=math.inf, validator=_above_zero)
+    window_s: float = field(default=math.inf, validator=above_zero)
 
 
 @frozen
@@ -92,7 +87,7 @@ class FailureRate:
     """
 
     share: float = field(default=0.5)
-    window_s: float = field(default=10.0, validator=_above_zero)
+    window_s: float = field(default=10.0, validator=above_zero)
     min_calls: int = field(default=10, validator=_count)
 
     @share.validator
@@ -119,7 +114,7 @@ class CircuitSpec:
     trip: FailureCount | FailureRate = FailureCount()
     reset: Backoff = RESET
     trials: int = field(default=1, validator=_count)
-    slow_call_s: float = field(default=math.inf, validator=_above_zero)
+    slow_call_s: float = field(default=math.inf, validator=above_zero)
     counts: Kinds = (Exception,)
     excuses: Kinds = ()
 

@@ -21,6 +21,7 @@ from attrs import define, evolve, frozen
 from actors.actor import Actor, Context
 from actors.ask import Ask, Handle
 from actors.backoff import Backoff
+from actors.checks import check_count
 from actors.errors import ActorDied, ActorError, InvalidSpec, MailboxFull
 from actors.events import ActorRestarting, ActorStarted, ActorStopped, DeadLetter, Event
 from actors.exit_reasons import Exit
@@ -307,7 +308,7 @@ class Pool(Actor):
     def __init__(
         self, pool: PoolRef, worker: ChildSpec, size: int, *, intensity: int = INTENSITY, period_s: float = PERIOD_S
     ) -> None:
-        _check_size(size)
+        check_count("size", size)
         self.supervision: Supervision | None = Supervision(intensity=intensity, period_s=period_s, stop_together=True)
         self._pool = pool
         self._worker = worker
@@ -340,7 +341,7 @@ class Pool(Actor):
 
     async def _resize(self, request: Resize, context: Context) -> None:
         try:
-            _check_size(request.size)
+            check_count("size", request.size)
             for ref in self._pool.release(request.size):
                 context.start_soon(ref.stop, StopMode.AFTER_DRAIN)
             for _ in range(request.size - len(self._pool.workers)):
@@ -366,8 +367,3 @@ class Pool(Actor):
     def _numbered(self, number: int) -> ChildSpec:
         spec = self._worker
         return evolve(spec, id=f"{spec.id}-{number}", backoff=spec.backoff or WORKER_BACKOFF)
-
-
-def _check_size(size: int) -> None:
-    if type(size) is not int or size < 1:
-        raise InvalidSpec("size", "must be a whole number above zero")

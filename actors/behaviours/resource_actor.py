@@ -16,12 +16,13 @@ from contextlib import AbstractAsyncContextManager
 from typing import Generic, TypeVar
 
 import trio
-from attrs import Attribute, define, field, frozen
+from attrs import define, field, frozen
 
 from actors.actor import Actor, Context
 from actors.ask import Ask
 from actors.backoff import Backoff
-from actors.errors import ActorError, InvalidSpec, MailboxFull, unwrap
+from actors.checks import above_zero
+from actors.errors import ActorError, MailboxFull, unwrap
 from actors.lanes import Lane, Overflow
 from actors.mailbox import MailboxSpec
 
@@ -33,11 +34,6 @@ DELAYS: Backoff = Backoff()
 """Default delays before a resource is reopened: from a tenth of a second to half a minute."""
 
 
-def _above_zero(_: object, attribute: Attribute[float], value: float) -> None:
-    if not value > 0:
-        raise InvalidSpec(attribute.name, "must be above zero")
-
-
 @frozen
 class ResourceOptions:
     """The timeouts and delays of a resource, all in seconds.
@@ -47,11 +43,11 @@ class ResourceOptions:
     `check_timeout_s`. Raises `InvalidSpec` for times that are not above zero.
     """
 
-    open_timeout_s: float = field(default=10.0, validator=_above_zero)
-    exit_timeout_s: float = field(default=3.0, validator=_above_zero)
+    open_timeout_s: float = field(default=10.0, validator=above_zero)
+    exit_timeout_s: float = field(default=3.0, validator=above_zero)
     backoff: Backoff = DELAYS
-    check_every_s: float = field(default=30.0, validator=_above_zero)
-    check_timeout_s: float = field(default=5.0, validator=_above_zero)
+    check_every_s: float = field(default=30.0, validator=above_zero)
+    check_timeout_s: float = field(default=5.0, validator=above_zero)
 
 
 DEFAULT_RESOURCE_OPTIONS: ResourceOptions = ResourceOptions()

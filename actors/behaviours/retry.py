@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import math
 
-from attrs import Attribute, field, frozen
+from attrs import frozen
 
 from actors.backoff import Backoff
-from actors.errors import InvalidSpec
+from actors.checks import check_count
 
 from .exception_filter import Kinds, leaf_errors, matches
 
@@ -24,15 +24,13 @@ class Retry:
     `InvalidSpec` for an invalid number of attempts.
     """
 
-    attempts: int = field(default=3)
+    attempts: int = 3
     backoff: Backoff = DELAYS
     on: Kinds = (Exception,)
     never: Kinds = ()
 
-    @attempts.validator
-    def _check_attempts(self, _: Attribute[int], value: object) -> None:
-        if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-            raise InvalidSpec("attempts", "must be a whole number above zero")
+    def __attrs_post_init__(self) -> None:
+        check_count("attempts", self.attempts)
 
     def delay_s(self, attempt: int, error: Exception, chance: float) -> float | None:
         """Return the seconds from the failure of this attempt (the first is 1) to the next, or None after the last.

@@ -18,7 +18,7 @@ from attrs import Factory, define, frozen
 
 from actors.actor import Actor, Context
 from actors.ask import Ask
-from actors.errors import InvalidSpec
+from actors.checks import check_count
 from actors.events import DeadLetter
 from actors.lanes import Lane
 from actors.ref import ActorRef
@@ -160,8 +160,7 @@ def topic(retain: int = 0) -> Callable[[], Topic]:
     The last `retain` publications are kept, and sent to new subscribers. Several actors may share one factory: each has
     subscribers of its own. Raises `InvalidSpec` for a negative `retain`.
     """
-    if type(retain) is not int or retain < 0:
-        raise InvalidSpec("retain", "must be a whole number, zero or more")
+    check_count("retain", retain, least=0)
     audiences: WeakKeyDictionary[ActorRef, SubscriberTable] = WeakKeyDictionary()
     return lambda: Topic(audiences, retain)
 

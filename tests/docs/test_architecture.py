@@ -12,7 +12,6 @@ LIBRARY = "the library's name is the field's, and so is the product's"
 SHARED = {
     "Decision": LIBRARY,
     "Incident": LIBRARY,
-    "Progress": LIBRARY,
     "Recorder": LIBRARY,
     "Reply": "to a client on the wire, and of a model to a turn: both are the field's word",
     "State": LIBRARY,

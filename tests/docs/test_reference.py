@@ -42,7 +42,9 @@ def test_every_metric_is_listed() -> None:
     metrics = Metrics()
     metrics.observe_tree(lambda: None)
     labels = {
-        each._name: sorted(each._labelnames) for each in vars(metrics).values() if hasattr(each, "_labelnames")
+        each._name: sorted(each._labelnames)
+        for each in (getattr(each, "_metric", each) for each in vars(metrics).values())
+        if hasattr(each, "_labelnames")
     } | {"understudy_mailbox_depth_messages": ["lane", "path"], "understudy_actors": ["path"]}
     declared = {each.name: (each.type, labels.get(each.name, [])) for each in metrics.registry.collect()}
     headings = ("The wire", "Runs", "Texts", "The house")

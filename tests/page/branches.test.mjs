@@ -14,7 +14,7 @@ const play = (...events) => {
   return events.map((event) => (typeof event === "function" ? event() : event)).reduce(reduce, emptyConversation("t"));
 };
 const shown = (state) => visible(state).map((turn) => turn.runId ?? turn.key);
-const said = (key, more = {}) => ({ type: "local.queued", thread_id: "t", data: { key, kind: "say", content: key, ...more } });
+const said = (key, more = {}) => ({ type: "local.said", thread_id: "t", data: { key, kind: "say", content: key, ...more } });
 const pick = (key) => ({ type: "local.picked", thread_id: "t", data: { key } });
 
 // m1 -> r1 -> m2 -> r2; then m2 said again as m3 -> r3; m3 answered again -> r4; and m1 answered again -> r5

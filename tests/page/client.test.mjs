@@ -91,7 +91,7 @@ test("a reconnect backs off, resumes from the last seq and starts counting anew 
 test("a message said while offline waits, is stored, survives a reload and is sent once", async () => {
   const before = await setUp({ isOnline: () => false });
   before.client.say(message());
-  assert.deepEqual(before.seen.map((event) => event.type), ["local.queued"]);
+  assert.deepEqual(before.seen.map((event) => event.type), ["local.said"]);
   assert.equal(before.client.current.waiting, 1);
 
   const { client, Socket, seen } = await setUp({ storage: before.storage });
@@ -110,7 +110,7 @@ test("a message that may have arrived is sent again under its own id and its thr
   Socket.last.open();
   client.say(message());
   Socket.last.die();
-  assert.deepEqual(seen.map((event) => event.type), ["local.queued", "local.sent", "local.waiting"]);
+  assert.deepEqual(seen.map((event) => event.type), ["local.said", "local.sent", "local.waiting"]);
   await clock.advance(1000);
   Socket.last.open();
   assert.deepEqual(Socket.last.commands("user_message"), [message()]);

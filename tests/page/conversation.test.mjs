@@ -17,7 +17,7 @@ function event(seq, type, data, more = {}) {
 
 const play = (...events) => events.reduce(reduce, emptyConversation("t"));
 const accepted = (seq, id = "m1", run = "r1") => event(seq, "message_accepted", { message_id: id, run_id: run, content: `say ${id}` }, { run_id: run });
-const said = (id) => ({ type: "local.queued", thread_id: "t", data: { key: id, kind: "say", content: `say ${id}`, at: 5 } });
+const said = (id) => ({ type: "local.said", thread_id: "t", data: { key: id, kind: "say", content: `say ${id}`, at: 5 } });
 const ARC = [
   accepted(1),
   event(2, "agent_started", { agent_id: "guide-1", message: "Guide takes this" }),

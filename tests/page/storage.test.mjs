@@ -39,7 +39,7 @@ function histories(storage, limits = {}) {
 
 test("a conversation comes back as it was, without what was only waiting", () => {
   const storage = new FakeStorage();
-  const state = reduce(thread("t", 3), { type: "local.queued", thread_id: "t", data: { key: "m9", kind: "say", content: "later" } });
+  const state = reduce(thread("t", 3), { type: "local.said", thread_id: "t", data: { key: "m9", kind: "say", content: "later" } });
   histories(storage).write(state);
   assert.deepEqual(histories(storage).read("t"), JSON.parse(JSON.stringify(thread("t", 3))));
 });

@@ -53,11 +53,11 @@ def _positive(_: Any, attribute: "Attribute[float]", value: float) -> None:
 class Agent:
     """An agent that users can talk to.
 
-    `instructions` are for the model; `title`, `description` and `starters` (example requests) are for people and
-    for colleagues who hand over. `colleagues` are names of agents this one may hand a run over to. `timeout_s` is
-    the time in seconds that one of its runs may work, None for as long as the server lets every run (`limits.run_s`).
-    `model` is a model, the name of a configured one, or None for the default. `remembers`: its model is given, as data,
-    the values that its tools remembered for the user.
+    `instructions` are for the model; `title`, `description` and `starters` (example requests) are for users and for
+    colleagues that hand over. `colleagues` are the names of the agents to which this one may hand a run over.
+    `timeout_s` is the time in seconds that a run may work, None for the server's limit (`limits.run_s`). `model` is a
+    model, the name of a configured one, or None for the default. `remembers`: the model is given, as data, the values
+    that the agent's tools remembered for the user.
 
     Raises ValueError for a bad name, a non-positive `timeout_s`, or two tools of one name; TypeError if a tool
     is not a `Tool`.
@@ -102,9 +102,9 @@ class Agent:
         return AgentCard(self.name, self.display_title, self.description, cards)
 
     def run_limit_s(self, run_s: float) -> float:
-        """Return how many seconds one of its runs may work on a server that lets every run work for `run_s`.
+        """Return the seconds that a run of the agent may work on a server with the limit `run_s`.
 
-        Raises ValueError if its own limit is longer, because the server would silently cut it.
+        Raises ValueError if the agent's own limit is longer, because the server would silently shorten it.
         """
         if self.timeout_s is None:
             return run_s

@@ -1,7 +1,7 @@
 """Requests to a model and its replies: plain data, the same for every provider.
 
-A model is asked one turn at a time. It may emit thoughts and stream text through `emit` while it works, and
-returns a `Reply`: text with tool calls, text with a handoff, or text alone, which ends the run.
+A model answers one turn at a time. It may emit thoughts and text through `emit` while it works, and returns a `Reply`:
+text with tool calls, text with a handoff, or text alone, which ends the run.
 """
 
 import re
@@ -69,7 +69,7 @@ class ToolCard:
 
 @frozen
 class FileCard:
-    """A file attached to the request. `size` is in bytes; `columns` are a table's, None when it is no table."""
+    """A file attached to the request. `size` is in bytes; `columns` are a table's, None if it is no table."""
 
     id: str
     name: str
@@ -92,9 +92,9 @@ class AgentCard:
 class ChatMessage:
     """One message of the conversation.
 
-    An assistant's message may carry the `calls` it made. A tool's message answers one of them: `call_id` and
-    `tool_name` say which, `status` how it ended (a value of `transport.wire.events.ToolStatus`), and `content` is
-    the JSON text `tool_message` makes.
+    An assistant's message may have `calls`. A tool's message is the result of one of them: `call_id` and `tool_name`
+    identify the call, `status` is its outcome (a value of `transport.wire.events.ToolStatus`), and `content` is the
+    text that `tool_message` builds.
     """
 
     role: Role
@@ -109,9 +109,9 @@ class ChatMessage:
 class Turn:
     """The input of a model for one turn. `messages` are oldest first and end with the message to answer.
 
-    `begun` is the part of this turn's answer that the user has been shown: the server that asked for it first died
-    in the middle. The model should continue after it; one that starts again, or repeats the end of it, is handled too
-    (see `understudy.chat.answer.resume`).
+    `partial_text` is the part of this turn's answer that was shown before the turn was interrupted. The model should
+    continue after it; a model that starts again, or repeats the end of it, is handled too (see
+    `understudy.chat.answer.resume`).
     """
 
     agent: AgentCard
@@ -193,7 +193,7 @@ def fenced(value: Any, *, suspect: bool = False) -> str:
     1. The value cannot end the fence: it is one line of JSON, and a `<` that might begin a marker is escaped in it.
     2. The same value gives the same text in every run, so that prompt caches of providers keep it.
 
-    `suspect` adds a line before the fence: the value contains what looks like instructions.
+    `suspect` adds a line before the fence: the value contains text that looks like instructions.
     """
     content = _MARKER.sub(lambda found: f"\\u{ord(found[0]):04x}", msgspec.json.encode(value).decode())
     warning = f"{_SUSPECT}\n" if suspect else ""

@@ -218,7 +218,7 @@ async def _reply(turn: Turn, answer: _Answer, emit: Emit) -> Reply:
     if turn.colleagues and handoff is not None:
         to, reason = handoff.arguments.get("to"), handoff.arguments.get("reason")
         if not any(each.name == to for each in turn.colleagues):
-            sentence = "The language model asked for a colleague who is not here."
+            sentence = "The language model asked for a colleague that does not exist."
             raise ModelUnavailable(sentence, True, "unknown colleague")
         reason = reason if isinstance(reason, str) and reason else f"{to} has better tools for this."
         return Reply(text, handoff=Handoff(str(to), reason), usage=answer.usage)

@@ -73,7 +73,7 @@ def build_messages(messages: Sequence[ChatMessage]) -> list[dict[str, Any]]:
     """Return the conversation for the API, which rejects a call without a result and a result without a call.
 
     Both occur if history was cut or a run was interrupted: such results are left out, and a call without a result gets
-    one that says so.
+    a failure as its result.
     """
     built: list[dict[str, Any]] = []
     open_calls: list[str] = []  # ids of calls without a result so far

@@ -135,7 +135,7 @@ class Workers:
         return reply
 
     def _replace(self, ended: SandboxWorker | None) -> SandboxWorker:
-        """Start a process, in place of one that the system may have killed for lack of memory."""
+        """Start a process, also in place of a process that the system has killed for lack of memory."""
         if ended is not None:
             ended.close()
         try:

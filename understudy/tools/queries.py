@@ -61,7 +61,7 @@ class Answer:
 def run(table: Table, sql: str, limit: int) -> Answer:
     """Run one reading query on a table, for at most `limit` rows.
 
-    Raises `ToolError`: ``query_refused`` for anything but one reading query, or one that reaches outside the table;
+    Raises `ToolError`: ``query_refused`` for any other statement, or a query that reaches outside the table;
     ``query_failed`` for a faulty query, with the existing columns if it names an unknown one.
     """
     import duckdb  # here: only the worker needs it, and the server starts lighter without

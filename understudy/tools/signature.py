@@ -26,7 +26,7 @@ _FIELD: Final = re.compile(r":\w+[^:]*:")
 
 @frozen
 class Parameters:
-    """A function's parameters: their schema, their types, and the name of the one that takes the context.
+    """A function's parameters: their schema, their types, and the name of the parameter that takes the context.
 
     `summary` is all prose of the docstring before its first section.
     """

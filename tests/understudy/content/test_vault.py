@@ -57,7 +57,7 @@ def test_the_threads_not_used_for_the_longest_make_room() -> None:
     names = [
         vault.get_or_create("ada", "a", is_new=False).assign("pii.email", str(number)) for number in range(EACH + 1)
     ]
-    assert sum(name is None for name in names) == 2  # with the address, so many are `EACH`
+    assert sum(name is None for name in names) == 2  # the address and the others fill `EACH`
 
 
 def test_events_show_their_user_the_words_and_no_others() -> None:

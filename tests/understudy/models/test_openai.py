@@ -132,7 +132,7 @@ async def test_a_handoff_to_an_unknown_colleague_fails(provider: Provider, heard
     """A handoff to an unknown colleague raises ModelUnavailable."""
     provider.scripts = [Script([call_chunk(0, "c", "hand_over", '{"to":"nobody"}'), end_chunk("tool_calls")])]
     async with talking(provider) as model:
-        with pytest.raises(ModelUnavailable, match="colleague who is not here"):
+        with pytest.raises(ModelUnavailable, match="colleague that does not exist"):
             await model.respond(a_turn(colleagues=(COLLEAGUE,)), heard)
 
 

@@ -172,7 +172,7 @@ async def test_processes_are_bounded_by_number_and_bytes() -> None:
         await wait_all_tasks_blocked()
         nursery.start_soon(use, 3, 1)
         await wait_all_tasks_blocked()
-        assert begun == [0]  # two fit by number, but not by bytes, and nobody overtakes
+        assert begun == [0]  # two fit by number, but not by bytes, and calls keep their order
         impatient.cancel()
         await wait_all_tasks_blocked()
         free[0].set()

@@ -52,7 +52,7 @@ NOTHING: Final = Piece("")
 class SanitizedAnswer:
     """Takes text as the model streams it, and returns safe text and closed blocks.
 
-    Output is never taken back. Calls must not overlap, and none may follow one that was cancelled. With `placeholders`,
+    Output is never taken back. Calls must not overlap, and none may follow a cancelled call. With `placeholders`,
     those of the thread are restored in the shown text and stay in the stored text. `owner` is the answer's user.
     `sanitizer` has the findings. `seconds` is the time spent on sanitizing, `length` is that of `text`.
     """
@@ -186,7 +186,7 @@ class AnswerStream:
             return
         # Also if nothing was saved: text may have been shown since.
         text = self.replay.shown_text if self.replay.continues else self.replay.recorded_text
-        await self._show(await self.answer.resume(text), anew=True)
+        await self._show(await self.answer.resume(text), restart=True)
         if not self.replay.continues:
             self.answer.pause()
 
@@ -285,13 +285,13 @@ class AnswerStream:
             self._earlier_findings = self.findings
             self.answer = self._new_answer()
             text = SEPARATOR.join(part for part in (self._finished_text, text) if part)
-        await self._show(await self.answer.feed(text), anew=restart)
+        await self._show(await self.answer.feed(text), restart=restart)
         self._writing, self._written_at = False, trio.current_time()
         if self._release_wanted is not None and self.answer.sanitizer.held:
             self._release_wanted.set()
 
-    async def _show(self, piece: Piece, *, anew: bool = False) -> None:
-        await self.recorder.send_delta(*piece, anew=anew)
+    async def _show(self, piece: Piece, *, restart: bool = False) -> None:
+        await self.recorder.send_delta(*piece, restart=restart)
         if self.answer.sanitizer.blocked:
             if (summary := self._summary()) is not None:
                 await self.recorder.record(summary)

@@ -3,7 +3,7 @@
 1. The arguments that are shown are the arguments that run: they are copied once, shown whole, and given to the tool
    from that copy. A call whose arguments are too large to be shown whole fails without asking.
 2. A call is decided once: the first decision counts. If none comes in time, the decision is `expired`.
-3. A decision is acknowledged only after it was committed: one that is lost with its server was never acknowledged.
+3. A decision is acknowledged only after it was committed, so an acknowledged decision survives a crash of the server.
 """
 
 from collections.abc import Mapping

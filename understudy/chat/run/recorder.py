@@ -41,7 +41,7 @@ class Recorder:
         """Commit events and steps; return after the commit.
 
         If cancelled, events still in the mailbox are withdrawn, and those being committed are committed. In both cases
-        the conversation knows what the log says, and closes what is open.
+        the conversation's state equals the log, and it closes open calls.
 
         Raises:
             StorageUnavailable: They could not be stored.
@@ -52,15 +52,15 @@ class Recorder:
         self.last_sent_at = trio.current_time()
 
     async def send_delta(
-        self, text: str, blocks: tuple[Block, ...], kept: str | None = None, *, anew: bool = False
+        self, text: str, blocks: tuple[Block, ...], stored: str | None = None, *, restart: bool = False
     ) -> None:
         """Publish the next text of the answer. Waits for room in the mailbox, so that the model is held back.
 
-        `kept` is the text as it is stored, if different; `anew`: it replaces all that was published before.
+        `stored` is the text as it is stored, if different; `restart`: it replaces all text published before.
         """
-        if text or kept or anew:
+        if text or stored or restart:
             self.last_sent_at = trio.current_time()
-            await self.conversation.send(Delta(self.run_id, text, blocks, kept, anew), timeout_s=RECORD_S)
+            await self.conversation.send(Delta(self.run_id, text, blocks, stored, restart), timeout_s=RECORD_S)
 
     def save_checkpoint(self, step: StepRecord) -> None:
         """Save an unfinished step. Dropped if the mailbox is full."""

@@ -301,7 +301,7 @@ class ToolExecutor:
             )
         except Blocked as blocked:
             outcome.fail(ToolStatus.FAILED, "content_blocked", blocked.message)
-            said = {"name": "(not shown)", "description": "A call that is not let pass", "arguments": {}}
+            said = {"name": "(not shown)", "description": "A blocked call", "arguments": {}}
         if tool is not None:
             return {"description": tool.description, **said, "name": tool.name}
         return {"description": f"Calling {said['name']}", **said}
@@ -315,13 +315,13 @@ class ToolExecutor:
             outcome.answer = str(answer.value)
             clean = clean.including(answer.texts) if answer.texts else clean
         if clean.blocked:
-            blocked = content_filter.blocked_error("The tool's result is not let pass", clean.texts)
+            blocked = content_filter.blocked_error("The tool's result is blocked", clean.texts)
             outcome.fail(ToolStatus.FAILED, "content_blocked", blocked.message)
             return clean
         outcome.value, outcome.summary = clean.value, summary
         if outcome.visualization is not None and not await content_filter.accepts_chart(outcome.visualization):
             outcome.visualization = None
-            outcome.summary += " (the chart is left out: it shows what must not be shown)"
+            outcome.summary += " (the chart is left out: the content policy does not allow its text)"
         return clean
 
     async def _ask_user(
@@ -364,7 +364,7 @@ class ToolExecutor:
             return True
         sentence = f"Not allowed: {note}" if note else "Not allowed."
         if decision is ApprovalDecision.EXPIRED:
-            sentence = f"Nobody allowed it within {self.services.limits.approval_s:g} s."
+            sentence = f"It was not allowed within {self.services.limits.approval_s:g} s."
         outcome.fail(ToolStatus.DENIED, "forbidden", sentence)
         return False
 

@@ -95,13 +95,13 @@ def _trimmed(run: list[str]) -> list[str]:
         start += 1
     while start < end and run[end - 1] in _TRAILING_NOWHERE:
         end -= 1
-    kept = run[start:end]
-    opened = kept.count("(") - kept.count(")")
-    while opened > 0 and kept[:1] == ["("]:
-        kept, opened = kept[1:], opened - 1
-    while opened < 0 and kept[-1:] == [")"]:
-        kept, opened = kept[:-1], opened + 1
-    return kept if opened == 0 else []
+    inner = run[start:end]
+    opened = inner.count("(") - inner.count(")")
+    while opened > 0 and inner[:1] == ["("]:
+        inner, opened = inner[1:], opened - 1
+    while opened < 0 and inner[-1:] == [")"]:
+        inner, opened = inner[:-1], opened + 1
+    return inner if opened == 0 else []
 
 
 def _joined(run: list[str]) -> str:

@@ -1,5 +1,7 @@
-"""Finds arguments for a tool in the request by each parameter's format, type and name. Nothing is made up: an argument
-that is not found is `MISSING`."""
+"""Finds arguments for a tool in the request, by the format, type and name of each parameter.
+
+An argument that is not found is `MISSING`; none is made up.
+"""
 
 import re
 from collections.abc import Mapping, Sequence

@@ -73,14 +73,14 @@ def table(columns: Sequence[str], rows: Sequence[Sequence[Any]], total: int | No
 
 def quotation(text: str) -> str:
     """Return a longer text as a quotation, or as a code block if it holds markup; at most 6,000 characters."""
-    kept = text[:MAX_TEXT]
+    shown = text[:MAX_TEXT]
     note = f"\n\n*… shortened here: {len(text) - MAX_TEXT:,} more characters.*" if len(text) > MAX_TEXT else ""
-    if any(mark in kept for mark in ("<", "`", "|", "#", "\n ")):
+    if any(mark in shown for mark in ("<", "`", "|", "#", "\n ")):
         fence = "```"
-        while fence in kept:
+        while fence in shown:
             fence += "`"
-        return f"{fence}text\n{kept}\n{fence}{note}"
-    return "\n".join(f"> {line}" if line.strip() else ">" for line in kept.splitlines()) + note
+        return f"{fence}text\n{shown}\n{fence}{note}"
+    return "\n".join(f"> {line}" if line.strip() else ">" for line in shown.splitlines()) + note
 
 
 def value(result: Any, said: str = "") -> list[str]:

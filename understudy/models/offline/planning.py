@@ -124,14 +124,14 @@ def choose_colleague(own: CallPlan, plans: Sequence[tuple[AgentCard, CallPlan]])
 def _about(properties: Mapping[str, Mapping[str, Any]], arguments: Mapping[str, Any], request: Request) -> str:
     """Return the main arguments in a few words: file names in place of ids, no long texts."""
     names = {each.id: each.name for each in request.files}
-    told = []
+    named = []
     for name, value in arguments.items():
         shape = plain_schema(properties[name])
         if isinstance(value, str) and shape.get("format") != "text" and len(value) <= 80:
-            told.append(names.get(value, value))
+            named.append(names.get(value, value))
         elif isinstance(value, int | float) and not isinstance(value, bool):
-            told.append(f"{name.replace('_', ' ')} {value:g}")
-    return ", ".join(told[:4])
+            named.append(f"{name.replace('_', ' ')} {value:g}")
+    return ", ".join(named[:4])
 
 
 def _question(card: ToolCard, name: str, shape: Mapping[str, Any], source: Source) -> str:

@@ -1,6 +1,6 @@
-"""The offline model: rules in place of a language model, so that a server works, and is tested, with no network.
+"""The offline model: rules in place of a language model, so that a server works without a network, and can be tested.
 
-It is a shell: it reads the turn, lets the pure modules decide, and emits. The same turn gives the same answer.
+It reads the turn, lets the pure modules decide, and emits. The same turn gives the same answer.
 """
 
 import math

@@ -1,6 +1,4 @@
-"""The user's request, parsed once: instruction, clauses, body, files, results of this run; and the sources of arguments
-in it.
-"""
+"""The user's request, parsed once: instruction, clauses, body, files, results; and the source of a tool's arguments."""
 
 import re
 from collections.abc import Callable, Mapping, Sequence
@@ -45,7 +43,7 @@ class Result:
 class Request:
     """`text` is the user's whole message, `instruction` the part with the task, `body` the text it applies to.
 
-    `results` are those of this run. Where an instruction cannot be told from its body, both are the whole message.
+    `results` are those of this run. If the instruction cannot be separated from the body, both are the whole message.
     """
 
     text: str = field(repr=False)

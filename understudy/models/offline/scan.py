@@ -63,7 +63,7 @@ def quoted(text: str) -> list[str]:
             found.append(text[index + 1 : end])
             index = end
         elif closing and end < 0:
-            open_for_ever.add(text[index])  # looking for its end again and again would take quadratic time
+            open_for_ever.add(text[index])  # searching for its end again would take quadratic time
         index += 1
     return found
 

@@ -281,7 +281,7 @@ const RULES = Object.freeze({
   final_response: finished,
   error: failed, // an agent_error is followed by the error that ends its run
   resync: (state, event, data) => ({ ...state, resync: data.last_seq ?? 0 }),
-  "local.queued": queued,
+  "local.said": queued,
   "local.waiting": delivery("waiting"),
   "local.sent": delivery("sent"),
   "local.rejected": (state, event, data) => failed(state, { ...event, message_id: data.key }, data),

@@ -26,5 +26,5 @@ export function regenerateCommand({ state, turn }, id, after) {
 /** The local event that shows a queued command. */
 export function queuedEvent({ type, message_id: key, thread_id: threadId, payload, at }) {
   const kind = type === "user_message" ? "say" : type;
-  return local("queued", { thread_id: threadId }, { ...payload, key, kind, of: kind === "say" ? null : payload.message_id, at });
+  return local("said", { thread_id: threadId }, { ...payload, key, kind, of: kind === "say" ? null : payload.message_id, at });
 }
