@@ -46,7 +46,7 @@ class NotRegistered(ActorError, trio.TooSlowError):
 
 @frozen
 class Listing:
-    """Told to subscribers of `key`: its present actors in the order in which they came; at most one for a name."""
+    """Sent to subscribers of `key`: its present actors in the order in which they came; at most one for a name."""
 
     key: str
     refs: tuple[ActorRef, ...]

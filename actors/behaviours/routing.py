@@ -45,7 +45,7 @@ class Routing(Protocol):
 
 @frozen
 class Broadcast:
-    """Told to a pool, `message` goes to every worker, whatever the pool's strategy."""
+    """When sent to a pool, `message` goes to every worker, whatever the pool's strategy."""
 
     message: object
 

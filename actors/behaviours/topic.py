@@ -32,7 +32,7 @@ _YIELD_EVERY = 512
 class Subscribe(Ask[None]):
     """Send `ref` the retained publications and then each new one, in this lane.
 
-    Told or asked. A second one changes the lane and nothing else; for a dead actor it does nothing.
+    It may be told or asked. A second one changes the lane and nothing else; for a dead actor it does nothing.
     """
 
     ref: ActorRef
@@ -48,7 +48,7 @@ class Unsubscribe(Ask[None]):
 
 @frozen
 class Publish:
-    """Told to a topic: `message` goes to every subscriber, as it is. Raises `TypeError` for a runtime's notice."""
+    """When sent to a topic, `message` goes to every subscriber, as it is. Raises `TypeError` for a runtime's notice."""
 
     message: object
 

@@ -149,7 +149,7 @@ def identity_from_claims(
         refuse_token()
     tenant = claims.get(tenant_claim)
     issued_at, name = _time_or_none(claims.get("iat")), claims.get("jti")
-    who = Identity(
+    identity = Identity(
         user=_claim_text(claims.get("sub")),
         session=_claim_text(claims.get("sid")),
         tenant=None if tenant is None else _claim_text(tenant),
@@ -163,9 +163,9 @@ def identity_from_claims(
     )
     if now + skew_s < _claim_time(claims.get("nbf", 0)):
         refuse_token()
-    if now >= who.expires_at:
+    if now >= identity.expires_at:
         raise Unauthenticated("token_expired")
-    return who
+    return identity
 
 
 def _read_object(text: bytes) -> dict[str, Any]:
@@ -273,9 +273,9 @@ class VerifiedTokens:
         self._entries.move_to_end(digest)
         return found[0]
 
-    def add(self, token: str, keys: object, who: Identity) -> None:
+    def add(self, token: str, keys: object, identity: Identity) -> None:
         """Add a token that was just verified."""
-        self._entries[_digest(token)] = who, keys
+        self._entries[_digest(token)] = identity, keys
         if len(self._entries) > self._capacity:
             self._entries.popitem(last=False)
 

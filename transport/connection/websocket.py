@@ -230,10 +230,10 @@ class WebSocketConnection(ClientConnection):
 
         A command beyond its rate limit is dropped without an error if the next one supersedes it.
         """
-        who = self.identity
-        assert who is not None, "the first message has brought a token"  # noqa: S101
+        identity = self.identity
+        assert identity is not None, "the first message has brought a token"  # noqa: S101
         try:
-            retry_after = self._callbacks.allow(who, command)
+            retry_after = self._callbacks.allow(identity, command)
             if retry_after > 0:
                 if type(command) not in SILENTLY_LIMITED:
                     raise CommandRejected("rate_limited", retry_after=retry_after)
@@ -258,7 +258,7 @@ class WebSocketConnection(ClientConnection):
                         self._resumed = True
                         if command.returns:
                             self._callbacks.metrics.on_returned()
-                    await self._callbacks.dispatch(who, command, self._outbox)
+                    await self._callbacks.dispatch(identity, command, self._outbox)
         except CommandRejected as rejected:
             self._send_refusal(rejected, names={**_message_names(command), **rejected.names})
 
@@ -281,7 +281,7 @@ class WebSocketConnection(ClientConnection):
             raise CommandRejected(refused.code, refused.message) from refused
         known = self._require_identity()
         if (identity.user, identity.tenant) != (known.user, known.tenant):
-            # The client now acts for another user, who must not see this user's events.
+            # The client now acts for another user, identity must not see this user's events.
             self._close_with = 4403, "That token is for another user."
             raise CommandRejected("forbidden", self._close_with[1])
         if identity.session != known.session:

@@ -99,7 +99,7 @@ class CommandDispatcher:
         """The values behind the placeholders of the users' threads."""
         return self._services.content_filter.vault
 
-    async def dispatch(self, who: Identity, command: Command, outbox: ActorRef | None) -> Accepted | None:
+    async def dispatch(self, identity: Identity, command: Command, outbox: ActorRef | None) -> Accepted | None:
         """Carry out one command of a user. Return the ids of the message and run if it started one.
 
         `outbox` is that of the connection which sent it; None if it came without a connection.
@@ -109,39 +109,39 @@ class CommandDispatcher:
         """
         retry = self._services.storage_retry
         if retry is None or not isinstance(command, Say | Edit | Regenerate):
-            return await self._dispatch(who, command, outbox)
-        return await retry.run(partial(self._dispatch, who, _with_id(command), outbox))
+            return await self._dispatch(identity, command, outbox)
+        return await retry.run(partial(self._dispatch, identity, _with_id(command), outbox))
 
-    async def _dispatch(self, who: Identity, command: Command, outbox: ActorRef | None) -> Accepted | None:
+    async def _dispatch(self, identity: Identity, command: Command, outbox: ActorRef | None) -> Accepted | None:
         try:
             if isinstance(command, Say):
-                return await self._say(who, command, outbox)
+                return await self._say(identity, command, outbox)
             if isinstance(command, Edit):
-                return await self._edit(who, command, outbox)
+                return await self._edit(identity, command, outbox)
             with self._services.storage_waits.notify_if_slow(partial(self._show_storage_wait, command, outbox)):
                 match command:
                     case Regenerate():
-                        return await self._regenerate(who, command, outbox)
+                        return await self._regenerate(identity, command, outbox)
                     case Feedback():
-                        await self._feedback(who.user, command, outbox)
+                        await self._feedback(identity.user, command, outbox)
                     case Resume(threads=threads) if outbox is not None:
-                        await self._resume(who.user, threads, outbox)
+                        await self._resume(identity.user, threads, outbox)
                     case Cancel(run_id=run_id):
-                        await self._cancel(who.user, run_id)
+                        await self._cancel(identity.user, run_id)
                     case Approve():
-                        await self._approve(who.user, command)
+                        await self._approve(identity.user, command)
                     case UserTyping(thread_id=thread_id):
-                        self._show_typing(who.user, thread_id, outbox)
+                        self._show_typing(identity.user, thread_id, outbox)
                     case _:
                         raise CommandRejected("unknown_type")
         except _UNAVAILABLE as error:
             raise CommandRejected("storage_unavailable", retry_after=1.0) from error
         return None
 
-    async def _say(self, who: Identity, say: Say, outbox: ActorRef | None) -> Accepted:
-        way = route(say, who.session, self._pillars)
+    async def _say(self, identity: Identity, say: Say, outbox: ActorRef | None) -> Accepted:
+        way = route(say, identity.session, self._pillars)
         if say.references:
-            attachments = self._services.attachments(who.user)
+            attachments = self._services.attachments(identity.user)
             with self._services.storage_waits.notify_if_slow(partial(self._show_storage_wait, say, outbox)):
                 missing = [file_id for file_id in say.references if not await attachments.has(file_id)]
             if missing:
@@ -150,19 +150,19 @@ class CommandDispatcher:
         settings = _check_settings(say.settings, agent.run_limit_s(limits.run_s)) if say.settings else {}
         if say.context and len(msgspec.json.encode(say.context)) > CONTEXT_BYTES:
             raise CommandRejected("message_too_large", f"`context` may have at most {CONTEXT_BYTES:,} bytes of JSON.")
-        return await self._accept(who, evolve(say, settings=settings), way, say.message_id, outbox)
+        return await self._accept(identity, evolve(say, settings=settings), way, say.message_id, outbox)
 
-    async def _edit(self, who: Identity, edit: Edit, outbox: ActorRef | None) -> Accepted:
+    async def _edit(self, identity: Identity, edit: Edit, outbox: ActorRef | None) -> Accepted:
         check_id("new_message_id", edit.new_message_id)
         with self._services.storage_waits.notify_if_slow(partial(self._show_storage_wait, edit, outbox)):
-            edited = await self._message(who.user, edit.message_id, "user")
-            way = await self._route_of(who, edited)
+            edited = await self._message(identity.user, edit.message_id, "user")
+            way = await self._route_of(identity, edited)
         say = Say(edit.content, way.thread_id, parent_id=edited.parent_id, references=edited.references)
-        return await self._accept(who, say, way, edit.new_message_id, outbox, edited.id)
+        return await self._accept(identity, say, way, edit.new_message_id, outbox, edited.id)
 
     async def _accept(
         self,
-        who: Identity,
+        identity: Identity,
         say: Say,
         way: Route,
         message_id: str | None,
@@ -174,7 +174,12 @@ class CommandDispatcher:
         The filter runs here, not in the conversation, so that only the sender waits for it.
         """
         services, content_filter = self._services, self._services.content_filter
-        owner, thread_id, message_id, run_id = who.user, way.thread_id, message_id or uuid.uuid4().hex, uuid.uuid4().hex
+        owner, thread_id, message_id, run_id = (
+            identity.user,
+            way.thread_id,
+            message_id or uuid.uuid4().hex,
+            uuid.uuid4().hex,
+        )
         if services.quotas is not None:
             await services.quotas.check_message(owner, say.content)
         is_new = partial(self._is_new, owner, thread_id)
@@ -197,7 +202,7 @@ class CommandDispatcher:
             outbox,
             branch_of,
             raw,
-            who.roles,
+            identity.roles,
             beside.findings,
             arrived_at.get(),
         )
@@ -225,18 +230,20 @@ class CommandDispatcher:
         """Return whether a thread has no events yet."""
         return not await self._services.store.last_seqs(owner, [thread_id])
 
-    async def _regenerate(self, who: Identity, command: Regenerate, outbox: ActorRef | None) -> Accepted:
+    async def _regenerate(self, identity: Identity, command: Regenerate, outbox: ActorRef | None) -> Accepted:
         check_id("request_id", command.request_id)
         message_id = command.message_id
         if message_id.startswith(ANSWER):
             run = await self._services.store.run(message_id.removeprefix(ANSWER))
-            message_id = run.message_id if run is not None and run.owner == who.user else ""
-        message = await self._message(who.user, message_id, "user")
-        way, run_id = await self._route_of(who, message), uuid.uuid4().hex
+            message_id = run.message_id if run is not None and run.owner == identity.user else ""
+        message = await self._message(identity.user, message_id, "user")
+        way, run_id = await self._route_of(identity, message), uuid.uuid4().hex
         if self._services.quotas is not None:
-            await self._services.quotas.check_message(who.user, message.content)
-        request = partial(AnswerAgain, message, way, run_id, command.request_id, outbox, who.roles, arrived_at.get())
-        return Accepted(message_id, await self.registry.ask(who.user, way.thread_id, request), way.thread_id)
+            await self._services.quotas.check_message(identity.user, message.content)
+        request = partial(
+            AnswerAgain, message, way, run_id, command.request_id, outbox, identity.roles, arrived_at.get()
+        )
+        return Accepted(message_id, await self.registry.ask(identity.user, way.thread_id, request), way.thread_id)
 
     async def _message(self, owner: str, message_id: str, role: str) -> Message:
         message = await self._services.store.message(owner, message_id) if message_id else None
@@ -245,11 +252,11 @@ class CommandDispatcher:
             raise CommandRejected("not_found", f"There is no {what} of that name.")
         return message
 
-    async def _route_of(self, who: Identity, message: Message) -> Route:
+    async def _route_of(self, identity: Identity, message: Message) -> Route:
         """Return the route of a stored message, which its edits and new answers take too."""
         agent = find_agent(message.agent_type, message.pillar, self._pillars)
         run = await self._services.store.run(message.run_id or "")
-        conversation_id = (run.conversation_id if run is not None else None) or f"{agent}_{who.session}"
+        conversation_id = (run.conversation_id if run is not None else None) or f"{agent}_{identity.session}"
         return Route(agent, message.agent_type, message.pillar, message.thread_id, conversation_id)
 
     async def _feedback(self, owner: str, given: Feedback, outbox: ActorRef | None) -> None:
@@ -371,9 +378,9 @@ class CommandDispatcher:
         ):
             raise CommandRejected("not_found", "No tool call of that name waits for your consent.")
 
-    def request_snapshot(self, who: Identity, thread_id: str, outbox: ActorRef) -> None:
+    def request_snapshot(self, identity: Identity, thread_id: str, outbox: ActorRef) -> None:
         """Have the running answer of a thread sent again to an outbox that missed a part of it."""
-        if (conversation := self.registry.peek(who.user, thread_id)) is not None:
+        if (conversation := self.registry.peek(identity.user, thread_id)) is not None:
             conversation.try_tell(RequestSnapshot(outbox))
 
     async def delete_thread(self, owner: str, thread_id: str, *, unless_since: float | None = None) -> bool:

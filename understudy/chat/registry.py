@@ -241,5 +241,5 @@ class ConversationRegistry:
         except AlreadyStarted as already:
             ref = already.ref
         if node is not None and isinstance(claimed, Fence) and claimed.node != node.id:
-            ref.try_tell(OwnershipLost())  # started after all conversations were told that this node has a new id
+            ref.try_tell(OwnershipLost())  # started after the notice to all conversations that this node has a new id
         return Entry(ref, is_proxy=isinstance(claimed, str))

@@ -136,7 +136,7 @@ class Query:
 
 @frozen
 class Commit:
-    """Commit a change, in which `answers` are final. If it takes long, the subscribers are told that `run` waits.
+    """Commit a change, in which `answers` are final. If it takes long, the subscribers are notified that `run` waits.
 
     `after_checkpoint`: first wait for the checkpoint that is being stored, so that an older step replaces no newer one.
     """
@@ -638,7 +638,7 @@ class ConversationCore:
         yield StartRun(live.request, replay)
         live.started = True
         for ask in live.decisions:
-            if ask.waiting:  # else its user was told that the decision was not taken
+            if ask.waiting:  # otherwise its user got an error for the decision
                 yield TellRun(run_id, ask)
 
     def _attempt(self, run_id: str, number: int, progress: int) -> Change:
@@ -767,8 +767,8 @@ class ConversationCore:
 
     def _subscribe(self, ask: FollowThread) -> Steps[None]:
         if ask.after > self.last_seq:
-            # Before the client is told to forget what it has: this server may have been held so long that another one
-            # went on with the thread, or a commit that seemed to fail may have succeeded.
+            # Verify the log before the client is told to reset: this server may have been suspended so long that
+            # another one continued the thread, or a commit that seemed to fail may have succeeded.
             try:
                 opening = yield Query(lambda store: store.thread_with_open_runs(self.owner, self.thread_id))
             except StorageUnavailable as error:

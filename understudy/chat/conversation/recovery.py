@@ -1,7 +1,7 @@
 """The recovery actor: finds unfinished runs without a conversation, at start and periodically, and starts it.
 
 A conversation resumes its unfinished runs when it starts (`understudy.chat.conversation.conversation`), so starting it
-is enough; a live one is told which run it should know.
+is enough; a live one is sent the id of the run it should know.
 
 If several nodes share the database, it also finds the runs of nodes that died, soon after their lease has expired. The
 other nodes look for them too, so each takes a batch at a time, in random order.

@@ -117,10 +117,10 @@ class Subscribers:
 
     def send_about_answer(self, event: Event, answer: Message, sender: ActorRef | None) -> None:
         """Send an event about an answer that is not logged to every subscriber, and to its sender in any case."""
-        told = wrap_about_answer(answer, event, now=self.services.clock())
-        self.deliver(told, but=sender)
+        envelope = wrap_about_answer(answer, event, now=self.services.clock())
+        self.deliver(envelope, but=sender)
         if sender is not None:
-            sender.try_tell(Reply(told))
+            sender.try_tell(Reply(envelope))
 
     def publish(
         self, envelopes: Sequence[Envelope], head: int, context: Context, *, arrived_at: float | None = None
