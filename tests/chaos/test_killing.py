@@ -9,9 +9,9 @@ import trio
 import trio.testing
 
 from actors import ActorRef, TreeNode
+from tests.end_to_end.chat_client import TERMINAL, ChatClient, check_arc, connected
 from tests.end_to_end.http import request
-from tests.end_to_end.peer import TERMINAL, Peer, check_arc, connected
-from tests.end_to_end.script import Call, Gate, Say, scripted
+from tests.end_to_end.scripted_model import Call, Gate, Say, scripted
 from understudy.app.server import Running
 
 # Path patterns below the root, by the kind of actor; "*" stands for a name made at run time.
@@ -47,14 +47,14 @@ async def outcome(running: Running, token: str, thread: str, runs: int = 1) -> l
     with trio.fail_after(20):
         while True:
             try:
-                async with connected(running.address, token) as peer:
+                async with connected(running.address, token) as client:
                     resume = {"type": "resume", "payload": {"threads": {thread: 0}}}
-                    await peer.send(resume)
-                    while (events := whole(peer, runs)) is None:
-                        event = await peer.read()
+                    await client.send(resume)
+                    while (events := whole(client, runs)) is None:
+                        event = await client.read()
                         assert event["type"] != "resync", "nothing was trimmed"
                         if event["type"] == "error" and event.get("seq") is None:  # told to try again: it does
-                            await peer.send(resume)
+                            await client.send(resume)
                     return events
             except Exception as error:
                 # Its own connection may be what is being killed, or its thread not be there yet: it comes again.
@@ -63,12 +63,12 @@ async def outcome(running: Running, token: str, thread: str, runs: int = 1) -> l
                 await trio.sleep(0.05)
 
 
-def whole(peer: Peer, runs: int) -> list[dict[str, Any]] | None:
+def whole(client: ChatClient, runs: int) -> list[dict[str, Any]] | None:
     """The log as this client has it, from 1 without gap and with `runs` ends; None while there is more to come.
 
     Live events may come before the replay that was asked for: the client knows them by their numbers.
     """
-    by_number = {event["seq"]: event for event in peer.durable() if event["thread_id"] == "t"}
+    by_number = {event["seq"]: event for event in client.durable() if event["thread_id"] == "t"}
     events = [by_number[number] for number in range(1, len(by_number) + 1) if number in by_number]
     ends = sum(event["type"] in TERMINAL for event in events)
     return events if len(events) == len(by_number) and ends >= runs else None
@@ -87,10 +87,10 @@ async def test_whoever_is_killed_in_the_middle_the_run_ends_exactly_once(serve: 
     running = await serve(scripted(*turns, timeout_s=2.0))
     _, _, session = await request(running.address, "POST", "/api/sessions")
     token = session["session_token"]
-    async with connected(running.address, token) as peer:
-        await peer.say("go", agent_type="script", thread_id="t")
+    async with connected(running.address, token) as client:
+        await client.say("go", agent_type="script", thread_id="t")
         if moment == "in a tool":
-            await peer.until("tool_executing")
+            await client.until("tool_executing")
             await wait_for(lambda: find(running, KINDS["tool call"]))
         else:
             await gate.reached.wait()
@@ -119,11 +119,13 @@ async def test_random_kills_never_break_a_promise(serve: Any, seed: int) -> None
         accepted = 0
         while accepted < 3:
             try:
-                async with connected(running.address, token) as peer:
-                    await peer.say(f"message {accepted}", agent_type="script", thread_id="t", message_id=f"m{accepted}")
+                async with connected(running.address, token) as client:
+                    await client.say(
+                        f"message {accepted}", agent_type="script", thread_id="t", message_id=f"m{accepted}"
+                    )
                     with trio.fail_after(10):
-                        while not any(event["type"] == "message_accepted" for event in peer.seen):
-                            event = await peer.read()
+                        while not any(event["type"] == "message_accepted" for event in client.seen):
+                            event = await client.read()
                             assert event["type"] != "error" or event["data"]["retryable"], event
                             if event["type"] == "error" and "seq" not in event:
                                 break
@@ -166,9 +168,9 @@ async def it_goes_on(running: Running, token: str) -> None:
     with trio.fail_after(20):
         while True:
             try:
-                async with connected(running.address, token) as peer:
-                    await peer.say("What is 2 + 2?")
-                    assert (await peer.until_end())["type"] == "final_response"
+                async with connected(running.address, token) as client:
+                    await client.say("What is 2 + 2?")
+                    assert (await client.until_end())["type"] == "final_response"
                     return
             except Exception as error:
                 if isinstance(error, AssertionError | trio.TooSlowError):

@@ -8,9 +8,9 @@ import pytest
 import trio
 
 from actors import ActorRef
-from tests.end_to_end.peer import TERMINAL, Peer, check_arc, connected
-from tests.end_to_end.script import Call, Say, scripted
-from tests.end_to_end.two import Two, eventually, post, resume, token_of, two_servers
+from tests.end_to_end.chat_client import TERMINAL, ChatClient, check_arc, connected
+from tests.end_to_end.scripted_model import Call, Say, scripted
+from tests.end_to_end.server_pair import ServerPair, eventually, post, resume, token_of, two_servers
 from tests.servers.postgresql import Postgres
 from tests.servers.redis import Redis
 
@@ -18,15 +18,15 @@ PARTS: Final = ("bus", "forwarders", "receiver", "peers", "membership")
 ROUNDS: Final = 6
 
 
-def victims(two: Two, part: str) -> list[ActorRef]:
+def victims(two: ServerPair, part: str) -> list[ActorRef]:
     """The actors of this name on both servers."""
     return [ref for each in two.both if (ref := each.system.find(f"/system/cluster/{part}")) is not None]
 
 
-async def ends(peer: Peer, count: int) -> None:
+async def ends(client: ChatClient, count: int) -> None:
     """Read until so many runs have ended."""
-    while sum(event["type"] in TERMINAL and event.get("seq") is not None for event in peer.seen) < count:
-        await peer.read()
+    while sum(event["type"] in TERMINAL and event.get("seq") is not None for event in client.seen) < count:
+        await client.read()
 
 
 @pytest.mark.slow
@@ -46,7 +46,7 @@ async def test_nodes_work_together_whatever_of_that_is_killed(
         await killed_and_seen(two, on_a, token, part)
 
 
-async def killed_and_seen(two: Two, on_a: Peer, token: str, part: str) -> None:
+async def killed_and_seen(two: ServerPair, on_a: ChatClient, token: str, part: str) -> None:
     """Kill them again and again, and see that all goes on."""
     chance = Random(part)
     async with connected(two.b.address, token) as on_b:
@@ -60,8 +60,8 @@ async def killed_and_seen(two: Two, on_a: Peer, token: str, part: str) -> None:
                     await said(two, token, f"m{number}")
                     await ends(on_b, number + 1)
                     await ends(on_a, number + 1)
-        for peer in (on_a, on_b):
-            numbers = [event["seq"] for event in peer.durable()]
+        for client in (on_a, on_b):
+            numbers = [event["seq"] for event in client.durable()]
             assert numbers == list(range(1, len(numbers) + 1))
         assert on_b.durable() == on_a.durable()
         for run in {event["run_id"] for event in on_a.durable()}:
@@ -75,7 +75,7 @@ async def kill_soon(victim: ActorRef, after_s: float) -> None:
     victim.kill()
 
 
-async def said(two: Two, token: str, message_id: str) -> None:
+async def said(two: ServerPair, token: str, message_id: str) -> None:
     """Have B told something, as a client does: under one name until it is taken."""
     while True:
         status, _ = await post(

@@ -23,14 +23,14 @@ import trio
 from attrs import define, field
 
 from tests.cluster.balancer import Balancer
-from tests.cluster.kills import Kills
+from tests.cluster.fault_injector import FaultInjector
 from tests.cluster.node import Node, read_logs
-from tests.network.day import Day
-from tests.network.held import Said
-from tests.network.house import SECRET, SETTINGS
-from tests.network.judge import Judge
-from tests.network.plain import PlainTab
-from tests.network.streams import StreamTab
+from tests.network.checker import Checker
+from tests.network.plain_tab import PlainTab
+from tests.network.received import SentMessage
+from tests.network.server_harness import SECRET, SETTINGS
+from tests.network.soak import Soak
+from tests.network.stream_tab import StreamTab
 from tests.network.tab import ProductTab, Tab
 from tests.servers.postgresql import Postgres
 from tests.servers.redis import Redis
@@ -51,7 +51,7 @@ MOST = 50
 
 
 @define(eq=False)
-class Chaos(Day):
+class Chaos(Soak):
     """`kills` in all, or as many as there are in `seconds`; the `first` are of these kinds. There are `nodes` servers.
 
     `done` counts the kills of each kind; `back_s` has, for each kind, how long it was from then until a message was
@@ -76,35 +76,35 @@ class Chaos(Day):
             settings = SETTINGS | {
                 "UNDERSTUDY_DATABASE_URL": postgres.create(),
                 "UNDERSTUDY_OBSERVER_KILL": "true",
-                "TELLER_NOTES": str(self.where / "notes"),
+                "PLANNED_AGENT_NOTES": str(self.where / "notes"),
             }
             settings |= {"UNDERSTUDY_REDIS_URL": redis.url} if redis is not None else {}
             servers = [Node(number, self.where, settings) for number in range(self.nodes)]
             balancer = Balancer(self.seed, 0, nodes=servers)
             operator = Tokens(SECRET, time.time).issue("operator", "chaos", roles=("operator",), ttl_s=86400)
-            all_kills = Kills(servers, balancer, postgres, redis, operator)
+            all_kills = FaultInjector(servers, balancer, postgres, redis, operator)
             if self.hold_s is not None:
                 all_kills.hold_s = self.hold_s
-            judge = Judge(self.ledger, "")
+            checker = Checker(self.ledger, "")
             async with trio.open_nursery() as nursery:
                 await self._begin(servers, balancer, nursery)
-                judge.address = balancer.address
+                checker.address = balancer.address
                 for tab in self._tabs:
                     nursery.start_soon(tab.run)
                 async with trio.open_nursery() as talkers:
                     for tab in self._tabs:
                         talkers.start_soon(self._talk, tab, float("inf"))
-                    await self._kill(all_kills, judge)
+                    await self._kill(all_kills, checker)
                     talkers.cancel_scope.cancel()
                 with trio.fail_after(START_S):
                     for node in servers:
                         await balancer.wait_for(node)
-                await self._catch_up(judge)
+                await self._catch_up(checker)
                 nursery.cancel_scope.cancel()
-        judge.judge()
+        checker.check()
         notes = self.where / "notes"
-        judge.judge_notes(notes.read_text().splitlines() if notes.exists() else [])
-        self.faults += judge.faults + read_logs(self.where, self.counts)
+        checker.check_notes(notes.read_text().splitlines() if notes.exists() else [])
+        self.faults += checker.faults + read_logs(self.where, self.counts)
         for node in servers:
             self.faults += node.faults
             self.counts += node.counts
@@ -124,7 +124,7 @@ class Chaos(Day):
                 await balancer.wait_for(node)
         self._people(balancer.address, nursery)
 
-    async def _kill(self, kills: Kills, judge: Judge) -> None:
+    async def _kill(self, kills: FaultInjector, checker: Checker) -> None:
         """Kill, wait until people are answered again, and so on, with a lull now and then."""
         chance = Random(f"{self.seed}/kills")
         until = trio.current_time() + self.seconds
@@ -145,15 +145,15 @@ class Chaos(Day):
             await trio.sleep_until(began + PACE_S[0])
             self._tell(kind)
             if self.done.total() % LULL_EVERY == 0:
-                await self._lull(judge)
+                await self._lull(checker)
 
-    async def _lull(self, judge: Judge) -> None:
+    async def _lull(self, checker: Checker) -> None:
         """Have nothing said and nothing killed until every open screen has the whole log; one that has not is named."""
         self.silent = True
         with trio.move_on_after(CATCH_UP_S) as late:
-            await self._until_settled(judge)
+            await self._until_settled(checker)
         if late.cancelled_caught:
-            self.faults += [f"in a lull after {self.done.total()} kills: {lack}" for lack in judge.lacking()]
+            self.faults += [f"in a lull after {self.done.total()} kills: {lack}" for lack in checker.lacking()]
         self.counts["lulls"] += 1
         self.silent = False
 
@@ -167,7 +167,7 @@ class Chaos(Day):
         return False
 
     def _ended(self) -> int:
-        return sum(len(held.ended) for held, _, _ in self.ledger.helds)
+        return sum(len(held.ended) for held, _, _ in self.ledger.received)
 
     def _tell(self, kind: str) -> None:
         """A line now and then for whoever watches."""
@@ -176,12 +176,12 @@ class Chaos(Day):
             after_s = time.monotonic() - self.started_at
             print(f"{after_s:7.1f} s  {number:5} kills  {len(self.ledger.accepted):6} messages", file=sys.stderr)
 
-    def _message(self, tab: Tab, number: int, chance: Random) -> Said:
+    def _message(self, tab: Tab, number: int, chance: Random) -> SentMessage:
         name = f"{tab.name}.{number}"
         words = chance.choice((1, 5, 20, 60, 150))
         tool, fail = chance.choice((0, 0, 1, 2)), int(chance.random() < 0.05)
         content = f"words={words} pace={chance.choice((100, 400))} tool={tool} fail={fail} name={name}"
-        return Said(name, tab.user, chance.choice(tab.threads), content)
+        return SentMessage(name, tab.user, chance.choice(tab.threads), content)
 
     def summary(self) -> Iterator[str]:
         """What happened, a line for each kind of kill and each count, and the verdict."""

@@ -17,7 +17,7 @@ from tests.servers.needed import free_port
 
 STOP_S = 20.0
 """Longest time from SIGTERM to the end of a server, whose own grace is 4 s, on a machine that is busy."""
-AGENTS = "tests.network.teller:AGENTS"
+AGENTS = "tests.network.planned_agent:AGENTS"
 LOST = (OSError, trio.BrokenResourceError, trio.TooSlowError, ValueError, h11.RemoteProtocolError)
 """What a request to a server meets with that ends at this moment."""
 AWAY = "StorageUnavailable"

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 from attrs import frozen
 
-from tests.conformance.peer import BINARY, CLOSE, CONT, PING, PONG, TEXT, close, fragments, frame
+from tests.conformance.raw_websocket import BINARY, CLOSE, CONT, PING, PONG, TEXT, close, fragments, frame
 from tests.conformance.texts import EXAMPLES, GREEK
 
 Answer = tuple[int, bytes]

@@ -9,7 +9,7 @@ import pytest
 import trio
 
 from tests.conformance.cases import Answer, Case, Pause, every
-from tests.conformance.peer import CLOSE, Peer, Received, close, peer
+from tests.conformance.raw_websocket import CLOSE, RawWebSocket, Received, close, raw_websocket
 from tests.transport.servers import open_server
 from transport.server.echo import LIMITS, EchoUpgrades
 
@@ -21,7 +21,7 @@ CASES = list(every())
 async def test_case(case: Case) -> None:
     """Every answer of the case, in order, then the close frame with one of its codes, then the end of the stream."""
     with trio.fail_after(10):
-        async with open_server(EchoUpgrades().handle_upgrade, socket=LIMITS) as port, peer(port) as client:
+        async with open_server(EchoUpgrades().handle_upgrade, socket=LIMITS) as port, raw_websocket(port) as client:
             before = await _play(client, case)
             ending = await _to_the_end(client, case)
     assert [(frame.opcode, frame.payload) for frame in before + ending[:-1]] == _expected(case)
@@ -30,7 +30,7 @@ async def test_case(case: Case) -> None:
     assert all(frame.fin and not frame.rsv for frame in before + ending)
 
 
-async def _play(client: Peer, case: Case) -> list[Received]:
+async def _play(client: RawWebSocket, case: Case) -> list[Received]:
     """Send the script, and return what had to come in between."""
     came: list[Received] = []
     for step in case.script:
@@ -42,7 +42,7 @@ async def _play(client: Peer, case: Case) -> list[Received]:
     return came
 
 
-async def _silence(client: Peer) -> None:
+async def _silence(client: RawWebSocket) -> None:
     """The server has nothing more to say, and has not left."""
     await trio.testing.wait_all_tasks_blocked()
     with trio.move_on_after(0.02) as patience:
@@ -50,7 +50,7 @@ async def _silence(client: Peer) -> None:
     assert patience.cancelled_caught
 
 
-async def _to_the_end(client: Peer, case: Case) -> list[Received]:
+async def _to_the_end(client: RawWebSocket, case: Case) -> list[Received]:
     """The rest of the answers and the close frame, the client's own before it where the case is without a fault."""
     frames: list[Received] = []
     if case.codes == {1000} and not _closes(case):

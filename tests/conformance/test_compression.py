@@ -7,7 +7,7 @@ import zlib
 import pytest
 import trio
 
-from tests.conformance.peer import BINARY, CONT, TEXT, Peer, close, frame, peer
+from tests.conformance.raw_websocket import BINARY, CONT, TEXT, RawWebSocket, close, frame, raw_websocket
 from tests.transport.servers import open_server
 from transport.server.echo import LIMITS, EchoUpgrades
 from transport.server.socket import SocketLimits
@@ -63,7 +63,7 @@ def compressed(opcode: int, payload: bytes, fragment: int = 0, bits: int = 15) -
     return data
 
 
-async def answer(client: Peer) -> tuple[int, bytes]:
+async def answer(client: RawWebSocket) -> tuple[int, bytes]:
     """The next message, inflated by itself where it is compressed."""
     came = await client.frame()
     assert came.rsv in (0, 4)
@@ -88,7 +88,7 @@ async def test_messages_of_a_size(opcode: int, data: bytes, size: int, fragment:
     with trio.fail_after(20):
         async with (
             open_server(EchoUpgrades().handle_upgrade, **COMPRESSING) as port,
-            peer(port, offers=[OFFER]) as client,
+            raw_websocket(port, offers=[OFFER]) as client,
         ):
             assert client.extensions == AGREED
             for number in range(MESSAGES):
@@ -118,7 +118,7 @@ async def test_an_offer_that_is_agreed_to(offers: list[str], agreed: str) -> Non
     with trio.fail_after(20):
         async with (
             open_server(EchoUpgrades().handle_upgrade, **COMPRESSING) as port,
-            peer(port, offers=offers) as client,
+            raw_websocket(port, offers=offers) as client,
         ):
             assert client.extensions == agreed
             for size, fragment in SIZES:
@@ -144,7 +144,10 @@ async def test_an_offer_that_is_agreed_to(offers: list[str], agreed: str) -> Non
 )
 async def test_an_offer_that_is_declined(offer: str) -> None:
     """Parameters that RFC 7692 section 7.1 does not allow: the socket opens without compression."""
-    async with open_server(EchoUpgrades().handle_upgrade, **COMPRESSING) as port, peer(port, offers=[offer]) as client:
+    async with (
+        open_server(EchoUpgrades().handle_upgrade, **COMPRESSING) as port,
+        raw_websocket(port, offers=[offer]) as client,
+    ):
         assert client.extensions == ""
         await client.send(frame(TEXT, b"plain"))
         assert await answer(client) == (TEXT, b"plain")
@@ -160,7 +163,7 @@ async def test_what_cannot_be_inflated_is_a_fault(data: bytes) -> None:
     ):
         async with (
             open_server(EchoUpgrades().handle_upgrade, **COMPRESSING) as port,
-            peer(port, offers=[OFFER]) as client,
+            raw_websocket(port, offers=[OFFER]) as client,
         ):
             await client.send(script)
             assert [one.code for one in await client.frames_to_the_end()] == [1002]
@@ -168,6 +171,9 @@ async def test_what_cannot_be_inflated_is_a_fault(data: bytes) -> None:
 
 async def test_text_is_judged_when_it_is_inflated() -> None:
     """Compressed bytes that are no UTF-8 are fine, inflated ones are not: 1007."""
-    async with open_server(EchoUpgrades().handle_upgrade, **COMPRESSING) as port, peer(port, offers=[OFFER]) as client:
+    async with (
+        open_server(EchoUpgrades().handle_upgrade, **COMPRESSING) as port,
+        raw_websocket(port, offers=[OFFER]) as client,
+    ):
         await client.send(compressed(TEXT, b"\xff\xfe"))
         assert [one.code for one in await client.frames_to_the_end()] == [1007]

@@ -10,7 +10,7 @@ import pytest
 import trio
 
 from tests.conformance.echoing import echoing
-from tests.conformance.peer import BINARY, TEXT, Peer, close, fragments, frame, peer
+from tests.conformance.raw_websocket import BINARY, TEXT, RawWebSocket, close, fragments, frame, raw_websocket
 
 pytestmark = pytest.mark.blocking("the client builds and reads frames of many megabytes")
 
@@ -25,7 +25,7 @@ def port(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
         yield port
 
 
-async def roundtrip(client: Peer, data: bytes, chop: int = 0) -> tuple[int, bytes]:
+async def roundtrip(client: RawWebSocket, data: bytes, chop: int = 0) -> tuple[int, bytes]:
     """Send this, and read the frame that comes back: meanwhile, as neither side can hold 16 MiB for the other."""
     answers: list[tuple[int, bytes]] = []
 
@@ -50,7 +50,7 @@ SIZES = [
 async def test_large_messages(port: int, opcode: int, byte: bytes, size: int) -> None:
     """In one frame, and it comes back in one."""
     with trio.fail_after(20):
-        async with peer(port) as client:
+        async with raw_websocket(port) as client:
             assert await roundtrip(client, frame(opcode, byte * size)) == (opcode, byte * size)
 
 
@@ -65,7 +65,7 @@ FRAGMENTS = [
 async def test_large_messages_in_fragments(port: int, opcode: int, byte: bytes, size: int) -> None:
     """4 MiB in fragments of a size; down to 65,536 fragments."""
     with trio.fail_after(20):
-        async with peer(port) as client:
+        async with raw_websocket(port) as client:
             data = fragments(opcode, byte * (4 * MIB), size)
             assert await roundtrip(client, data) == (opcode, byte * (4 * MIB))
 
@@ -81,7 +81,7 @@ CHOPS = [
 async def test_large_messages_in_chops(port: int, opcode: int, byte: bytes, size: int) -> None:
     """1 MiB in one frame that comes in pieces of a size."""
     with trio.fail_after(20):
-        async with peer(port) as client:
+        async with raw_websocket(port) as client:
             assert await roundtrip(client, frame(opcode, byte * MIB), size) == (opcode, byte * MIB)
 
 
@@ -97,7 +97,7 @@ async def test_many_round_trips(port: int, opcode: int, byte: bytes, size: int) 
     """A thousand messages, each sent when the one before has come back."""
     data = frame(opcode, byte * size)
     with trio.fail_after(20):
-        async with peer(port) as client:
+        async with raw_websocket(port) as client:
             for _ in range(1000):
                 await client.send(data)
                 assert (await client.frame()).payload == byte * size
@@ -108,7 +108,7 @@ async def test_many_round_trips(port: int, opcode: int, byte: bytes, size: int) 
 async def test_the_process_says_where_it_is_and_ends_when_told(tmp_path: Path) -> None:
     """One line with the address; binary stays binary; SIGTERM closes what is open with 1001 and the exit code is 0."""
     with echoing(tmp_path / "log") as port:
-        async with peer(port) as client:
+        async with raw_websocket(port) as client:
             assert await roundtrip(client, frame(BINARY, b"\xff\x00")) == (BINARY, b"\xff\x00")
             assert await roundtrip(client, frame(TEXT, "ü".encode())) == (TEXT, "ü".encode())
     assert (tmp_path / "log").read_text() == f"echo is ready on ws://127.0.0.1:{port}\n"

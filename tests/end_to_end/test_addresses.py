@@ -12,10 +12,10 @@ import psycopg
 import pytest
 import trio
 
+from tests.end_to_end.chat_client import connected
 from tests.end_to_end.http import request
-from tests.end_to_end.peer import connected
 from tests.end_to_end.process import started
-from tests.end_to_end.two import SECRET, token_of
+from tests.end_to_end.server_pair import SECRET, token_of
 from tests.servers.postgresql import Postgres
 from tests.servers.redis import Redis
 
@@ -110,14 +110,14 @@ async def test_a_server_whose_database_and_redis_fail_tells_no_password(
     }
     async with started(tmp_path / "data", log=log, **given) as server:
         heard = []
-        async with connected(server.address, token=token_of()) as peer:
+        async with connected(server.address, token=token_of()) as client:
             await trio.to_thread.run_sync(_throw_out, postgres, name)
             await trio.to_thread.run_sync(locked_redis.change_password, "another")
-            await peer.say("What is 2 + 2?")
+            await client.say("What is 2 + 2?")
             with trio.fail_after(20):
                 while "redis.away" not in (text := log.read_text()) or "storage.commit_failed" not in text:  # noqa: ASYNC110
                     await trio.sleep(0.05)
-                heard.append(json.dumps(await peer.read()))
+                heard.append(json.dumps(await client.read()))
         for path in ("/healthz", "/readyz", "/metrics"):
             heard.append(str(await request(server.address, "GET", path, token=token_of(roles=["metrics"]))))
         command = await trio.Path(f"/proc/{server.process.pid}/cmdline").read_text()

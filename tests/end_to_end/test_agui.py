@@ -10,10 +10,10 @@ import trio
 
 from tests.docs.served import served
 from tests.end_to_end.http import request
-from tests.end_to_end.script import Call, Gate, Hand, Raise, Say, scripted
+from tests.end_to_end.scripted_model import Call, Gate, Hand, Raise, Say, scripted
+from tests.end_to_end.server_pair import token_of, two_servers
 from tests.end_to_end.sse import Stream, streaming
 from tests.end_to_end.test_stream import gone, say, session
-from tests.end_to_end.two import token_of, two_servers
 from tests.servers.postgresql import Postgres
 from tests.servers.redis import Redis
 from tests.transport.agui_checker import Checker, check_run

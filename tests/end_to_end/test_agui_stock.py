@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import trio
 
-from tests.end_to_end.script import Call, Say, scripted
+from tests.end_to_end.scripted_model import Call, Say, scripted
 from tests.end_to_end.test_stream import session
 from tests.servers.needed import program
 from understudy.app.server import Running

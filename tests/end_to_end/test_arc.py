@@ -5,9 +5,9 @@ from typing import Any
 import pytest
 import trio
 
+from tests.end_to_end.chat_client import check_arc, connected
 from tests.end_to_end.http import request
-from tests.end_to_end.peer import check_arc, connected
-from tests.end_to_end.script import Call, Gate, Hand, Raise, Say, scripted
+from tests.end_to_end.scripted_model import Call, Gate, Hand, Raise, Say, scripted
 from transport.connection.limits import Limits
 from understudy import Agent
 from understudy.models.model import ModelUnavailable
@@ -27,11 +27,11 @@ REQUIRED = {
 async def run(serve: Any, agent: Agent, content: str = "go") -> list[dict[str, Any]]:
     """Serve the agent, say something to it, and return all events of the run."""
     running = await serve(agent)
-    async with connected(running.address) as peer:
-        await peer.say(content, agent_type=agent.name)
-        await peer.until_end()
-        check_arc(peer.durable())
-        return peer.seen[1:]
+    async with connected(running.address) as client:
+        await client.say(content, agent_type=agent.name)
+        await client.until_end()
+        check_arc(client.durable())
+        return client.seen[1:]
 
 
 def completed(events: list[dict[str, Any]]) -> dict[str, Any]:
@@ -99,9 +99,9 @@ async def test_a_tool_that_the_model_made_up_is_no_label_of_a_metric(serve: Any)
     """Its name is the model's own words: the call counts under `other`, that of a real tool under its name."""
     agent = scripted(Call([("invented-by-the-model", {}), ("echo", {"text": "a"})]), Say("Hm"))
     running = await serve(agent)
-    async with connected(running.address) as peer:
-        await peer.say("go", agent_type=agent.name)
-        await peer.until_end()
+    async with connected(running.address) as client:
+        await client.say("go", agent_type=agent.name)
+        await client.until_end()
     _, _, metrics = await request(running.address, "GET", "/metrics")
     assert "invented" not in metrics
     assert 'understudy_tool_calls_total{status="failed",tool="other"} 1.0' in metrics
@@ -154,11 +154,11 @@ async def test_a_handoff_ends_one_agent_and_starts_the_next(serve: Any) -> None:
     second = scripted(Say("Here I am"), name="second")
     first = Agent("first", model=scripted(Hand("second")).model, colleagues=("second",))
     running = await serve(first, second)
-    async with connected(running.address) as peer:
-        await peer.say("go", agent_type="first")
-        final = await peer.until_end()
-        check_arc(peer.durable())
-    handoff = next(event for event in peer.seen if event["type"] == "agent_handoff")
+    async with connected(running.address) as client:
+        await client.say("go", agent_type="first")
+        final = await client.until_end()
+        check_arc(client.durable())
+    handoff = next(event for event in client.seen if event["type"] == "agent_handoff")
     assert (handoff["data"]["from"], handoff["data"]["to"]) == ("first", "second")
     assert final["agent_type"] == "second"
 
@@ -214,11 +214,11 @@ async def test_after_a_handoff_only_the_second_agent_has_failed(serve: Any) -> N
     second = scripted(Raise(RuntimeError("no")), name="second")
     first = Agent("first", model=scripted(Hand("second")).model, colleagues=("second",))
     running = await serve(first, second)
-    async with connected(running.address) as peer:
-        await peer.say("go", agent_type="first")
-        await peer.until_end()
-        check_arc(peer.durable())
-    (told,) = [event for event in peer.seen if event["type"] == "agent_error"]
+    async with connected(running.address) as client:
+        await client.say("go", agent_type="first")
+        await client.until_end()
+        check_arc(client.durable())
+    (told,) = [event for event in client.seen if event["type"] == "agent_error"]
     assert told["data"]["agent_id"].startswith("second-")
 
 
@@ -226,31 +226,31 @@ async def test_after_a_handoff_only_the_second_agent_has_failed(serve: Any) -> N
 async def test_a_long_run_is_no_silent_client(serve: Any) -> None:
     """Only a socket that answers no ping is closed: a client that does nothing else outlives the longest silence."""
     running = await serve(scripted(Call([("wait", {})]), timeout_s=3.2), limits=Limits(heartbeat_s=0.3))
-    async with connected(running.address) as peer:
-        await peer.say("go", agent_type="script")
+    async with connected(running.address) as client:
+        await client.say("go", agent_type="script")
         began = trio.current_time()
-        end = await peer.until_end()
+        end = await client.until_end()
         assert trio.current_time() - began > 4 * 2.4 * 0.3
         assert end["data"]["code"] == "agent_timeout"
-        await peer.send({"type": "ping"})
-        assert (await peer.read())["type"] == "pong"
+        await client.send({"type": "ping"})
+        assert (await client.read())["type"] == "pong"
 
 
 @pytest.mark.promise("wire.cancel", "wire.arc-tools-paired", "wire.error-run-cancelled")
 async def test_cancel_stops_a_tool_and_keeps_what_was_said(serve: Any) -> None:
     """The run ends at once in final_response `cancelled`, its tool completed as cancelled."""
     running = await serve(scripted(Call([("wait", {})])))
-    async with connected(running.address) as peer:
-        await peer.say("go", agent_type="script")
-        executing = await peer.until("tool_executing")
+    async with connected(running.address) as client:
+        await client.say("go", agent_type="script")
+        executing = await client.until("tool_executing")
         with trio.fail_after(2):
-            await peer.send({"type": "cancel", "payload": {"run_id": executing["run_id"]}})
-            final = await peer.until_end()
-        check_arc(peer.durable())
+            await client.send({"type": "cancel", "payload": {"run_id": executing["run_id"]}})
+            final = await client.until_end()
+        check_arc(client.durable())
     assert (final["type"], final["data"]["status"]) == ("final_response", "cancelled")
-    assert completed(peer.seen)["status"] == "cancelled"
+    assert completed(client.seen)["status"] == "cancelled"
     stopped = {"code": "run_cancelled", "message": "Stopped before it was finished."}
-    assert completed(peer.seen)["result"] == {"error": stopped}
+    assert completed(client.seen)["result"] == {"error": stopped}
 
 
 @pytest.mark.promise("wire.event-final-response")
@@ -258,12 +258,12 @@ async def test_cancel_in_the_middle_of_an_answer_keeps_the_text_so_far(serve: An
     """What was streamed before the cancel is the answer."""
     gate = Gate(open_after=2)
     running = await serve(scripted(Say("one two three", gate)))
-    async with connected(running.address) as peer:
-        await peer.say("go", agent_type="script")
-        run_id = (await peer.until("message_accepted"))["run_id"]
+    async with connected(running.address) as client:
+        await client.say("go", agent_type="script")
+        run_id = (await client.until("message_accepted"))["run_id"]
         await gate.reached.wait()
-        await peer.send({"type": "cancel", "payload": {"run_id": run_id}})
-        final = await peer.until_end()
+        await client.send({"type": "cancel", "payload": {"run_id": run_id}})
+        final = await client.until_end()
     assert final["data"]["message"].split() == ["one", "two"][: len(final["data"]["message"].split())]
     assert final["data"]["status"] == "cancelled"
 
@@ -280,27 +280,27 @@ async def test_messages_of_one_thread_are_answered_one_after_the_other(serve: An
     """The second waits for the first, is told so, and both arcs are whole."""
     gate = Gate()
     running = await serve(scripted(Say("word", gate)))
-    async with connected(running.address) as peer:
-        await peer.say("first", agent_type="script")
-        first = (await peer.until("message_accepted"))["run_id"]
+    async with connected(running.address) as client:
+        await client.say("first", agent_type="script")
+        first = (await client.until("message_accepted"))["run_id"]
         await gate.reached.wait()
-        await peer.say("second", agent_type="script")
-        second = (await peer.until("message_accepted"))["run_id"]
-        assert "Waiting" in (await peer.until("agent_progress"))["data"]["note"]
+        await client.say("second", agent_type="script")
+        second = (await client.until("message_accepted"))["run_id"]
+        assert "Waiting" in (await client.until("agent_progress"))["data"]["note"]
         gate.opened.set()
-        assert (await peer.until_end())["run_id"] == first
-        assert (await peer.until_end())["run_id"] == second
-    assert [event["run_id"] for event in peer.durable() if event["type"] == "agent_started"] == [first, second]
+        assert (await client.until_end())["run_id"] == first
+        assert (await client.until_end())["run_id"] == second
+    assert [event["run_id"] for event in client.durable() if event["type"] == "agent_started"] == [first, second]
 
 
 async def test_a_thread_takes_only_so_many_waiting_messages(serve: Any) -> None:
     """Beyond the bounded line a message is refused with `busy`, and nothing of it is stored."""
     gate = Gate()
     running = await serve(scripted(Say("word", gate)))
-    async with connected(running.address) as peer:
+    async with connected(running.address) as client:
         for number in range(12):
-            await peer.say(f"message {number}", agent_type="script")
-        error = await peer.until("error", code="busy")
+            await client.say(f"message {number}", agent_type="script")
+        error = await client.until("error", code="busy")
         assert error["data"]["retry_after"] > 0
         assert error.get("seq") is None
         gate.opened.set()

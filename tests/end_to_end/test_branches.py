@@ -5,10 +5,10 @@ from typing import Any
 
 import pytest
 
+from tests.end_to_end.chat_client import ChatClient, check_arc, connected
 from tests.end_to_end.http import multipart, request
-from tests.end_to_end.peer import Peer, check_arc, connected
-from tests.end_to_end.script import Gate, Say, scripted
-from tests.end_to_end.witness import Witness
+from tests.end_to_end.recording_model import RecordingModel
+from tests.end_to_end.scripted_model import Gate, Say, scripted
 from understudy.app.server import Running
 from understudy.storage import archive_queries
 
@@ -26,47 +26,47 @@ async def history(running: Running, token: str, thread: str = "t") -> Any:
     return body
 
 
-async def say(peer: Peer, content: str, **payload: Any) -> dict[str, Any]:
+async def say(client: ChatClient, content: str, **payload: Any) -> dict[str, Any]:
     """Say something in thread `t` to the agent `script`, wait for the end, and give the acceptance."""
-    await peer.say(content, **({"agent_type": "script", "thread_id": "t"} | payload))
-    return await ended(peer)
+    await client.say(content, **({"agent_type": "script", "thread_id": "t"} | payload))
+    return await ended(client)
 
 
-async def ended(peer: Peer) -> dict[str, Any]:
+async def ended(client: ChatClient) -> dict[str, Any]:
     """Read to the end of a run, and give its acceptance."""
-    end = await peer.until_end()
+    end = await client.until_end()
     assert end["type"] == "final_response", end
-    return next(e for e in peer.seen if e["type"] == "message_accepted" and e["run_id"] == end["run_id"])
+    return next(e for e in client.seen if e["type"] == "message_accepted" and e["run_id"] == end["run_id"])
 
 
-async def send(peer: Peer, kind: str, **payload: Any) -> None:
+async def send(client: ChatClient, kind: str, **payload: Any) -> None:
     """Send a command."""
-    await peer.send({"type": kind, "payload": payload})
+    await client.send({"type": kind, "payload": payload})
 
 
-async def refused(peer: Peer) -> str:
+async def refused(client: ChatClient) -> str:
     """The code of the error that comes next."""
-    return str((await peer.until("error"))["data"]["code"])
+    return str((await client.until("error"))["data"]["code"])
 
 
 @pytest.mark.promise("wire.parent")
 async def test_a_message_follows_the_last_answer_unless_it_names_another(serve: Any) -> None:
     """Its parent is told, stored, and decides what the model is shown."""
-    witness = Witness()
-    running = await serve(witness.agent())
+    recorder = RecordingModel()
+    running = await serve(recorder.agent())
     token = await new_token(running)
-    async with connected(running.address, token) as peer:
-        first = await say(peer, "one", message_id="m1")
-        second = await say(peer, "two", message_id="m2")
-        assert witness.told() == ["one", "answer 1", "two"]
+    async with connected(running.address, token) as client:
+        first = await say(client, "one", message_id="m1")
+        second = await say(client, "two", message_id="m2")
+        assert recorder.prompt() == ["one", "answer 1", "two"]
         assert "parent_id" not in first["data"]
         assert second["data"]["parent_id"] == f"answer-{first['run_id']}"
-        aside = await say(peer, "three", message_id="m3", parent_id=f"answer-{first['run_id']}")
+        aside = await say(client, "three", message_id="m3", parent_id=f"answer-{first['run_id']}")
         assert aside["data"]["parent_id"] == f"answer-{first['run_id']}"
-        assert witness.told() == ["one", "answer 1", "three"]
-        await say(peer, "four", message_id="m4")
-        assert witness.told() == ["one", "answer 1", "three", "answer 3", "four"]
-        check_arc(peer.durable(aside["run_id"]))
+        assert recorder.prompt() == ["one", "answer 1", "three"]
+        await say(client, "four", message_id="m4")
+        assert recorder.prompt() == ["one", "answer 1", "three", "answer 3", "four"]
+        check_arc(client.durable(aside["run_id"]))
     shown = await history(running, token)
     parents = {each["id"]: each["parent_id"] for each in shown["messages"] if each["role"] == "user"}
     answers = {each["parent_id"]: each["id"] for each in shown["messages"] if each["role"] == "assistant"}
@@ -77,18 +77,18 @@ async def test_a_message_follows_the_last_answer_unless_it_names_another(serve: 
 @pytest.mark.promise("wire.parent")
 async def test_a_parent_that_is_no_answer_of_the_thread_is_refused_and_nothing_is_stored(serve: Any) -> None:
     """Unknown, of another thread, of another user, a user's message; also as the first message of a thread."""
-    running = await serve(Witness().agent())
+    running = await serve(RecordingModel().agent())
     token = await new_token(running)
-    async with connected(running.address, token) as peer, connected(running.address) as other:
+    async with connected(running.address, token) as client, connected(running.address) as other:
         theirs = await say(other, "one")
-        elsewhere = await say(peer, "one", thread_id="u")
-        here = await say(peer, "one")
+        elsewhere = await say(client, "one", thread_id="u")
+        here = await say(client, "one")
         run_ids = ("0" * 32, theirs["run_id"], elsewhere["run_id"])
         for parent in (*(f"answer-{run_id}" for run_id in run_ids), here["message_id"], "x", "answer-"):
-            await peer.say("two", agent_type="script", thread_id="t", parent_id=parent)
-            assert await refused(peer) == "not_found", parent
-        await peer.say("two", agent_type="script", thread_id="new", parent_id=f"answer-{here['run_id']}")
-        assert await refused(peer) == "not_found"
+            await client.say("two", agent_type="script", thread_id="t", parent_id=parent)
+            assert await refused(client) == "not_found", parent
+        await client.say("two", agent_type="script", thread_id="new", parent_id=f"answer-{here['run_id']}")
+        assert await refused(client) == "not_found"
     assert len((await history(running, token))["messages"]) == 2
     assert (await request(running.address, "GET", "/api/threads/new", token=token))[0] == 404
 
@@ -96,30 +96,30 @@ async def test_a_parent_that_is_no_answer_of_the_thread_is_refused_and_nothing_i
 @pytest.mark.promise("wire.edit")
 async def test_an_edit_is_a_message_beside_the_edited_one(serve: Any) -> None:
     """With its own words and run, the same files and agent; the old ones stay; what is said later follows the edit."""
-    witness = Witness()
-    running = await serve(witness.agent())
+    recorder = RecordingModel()
+    running = await serve(recorder.agent())
     token = await new_token(running)
     body, kind = multipart("a.csv", b"a,b\n1,2\n")
     _, _, file = await request(running.address, "POST", "/api/files", token=token, body=body, content_type=kind)
-    async with connected(running.address, token) as peer:
-        await say(peer, "one", message_id="m1")
-        old = await say(peer, "two", message_id="m2", references=[file["id"]])
-        await send(peer, "edit", message_id="m2", content="two, my key is AKIAQWERTYUIOPASDFGH", new_message_id="m3")
-        new = await ended(peer)
-        check_arc(peer.durable(new["run_id"]))
+    async with connected(running.address, token) as client:
+        await say(client, "one", message_id="m1")
+        old = await say(client, "two", message_id="m2", references=[file["id"]])
+        await send(client, "edit", message_id="m2", content="two, my key is AKIAQWERTYUIOPASDFGH", new_message_id="m3")
+        new = await ended(client)
+        check_arc(client.durable(new["run_id"]))
         assert new["data"]["message_id"] == new["message_id"] == "m3"
         assert (new["data"]["branch_of"], new["data"]["parent_id"]) == ("m2", old["data"]["parent_id"])
         assert new["data"]["references"] == [file["id"]]
         assert new["conversation_id"] == old["conversation_id"]
         assert new["run_id"] != old["run_id"]
         assert "AKIA" not in new["data"]["content"]
-        assert witness.told() == ["one", "answer 1", new["data"]["content"]]
-        assert [card.name for card in witness.turns[-1].files] == ["a.csv"]
-        await say(peer, "three")
-        assert witness.told()[-3:] == [new["data"]["content"], "answer 3", "three"]
-        await send(peer, "edit", message_id="m1", content="another beginning")
-        first = await ended(peer)
-        assert witness.told() == ["another beginning"]
+        assert recorder.prompt() == ["one", "answer 1", new["data"]["content"]]
+        assert [card.name for card in recorder.turns[-1].files] == ["a.csv"]
+        await say(client, "three")
+        assert recorder.prompt()[-3:] == [new["data"]["content"], "answer 3", "three"]
+        await send(client, "edit", message_id="m1", content="another beginning")
+        first = await ended(client)
+        assert recorder.prompt() == ["another beginning"]
         assert "parent_id" not in first["data"]
     shown = (await history(running, token))["messages"]
     assert [each["content"] for each in shown[:4]] == ["one", "answer 1", "two", "answer 2"]
@@ -133,22 +133,22 @@ async def test_an_edit_is_a_message_beside_the_edited_one(serve: Any) -> None:
 @pytest.mark.promise("wire.regenerate")
 async def test_a_message_can_be_answered_once_more(serve: Any) -> None:
     """By its own id or its answer's: a run beside the first, of the same message; both answers stay."""
-    witness = Witness()
-    running = await serve(witness.agent())
+    recorder = RecordingModel()
+    running = await serve(recorder.agent())
     token = await new_token(running)
-    async with connected(running.address, token) as peer:
-        await say(peer, "one", message_id="m1")
-        second = await say(peer, "two", message_id="m2")
-        await send(peer, "regenerate", message_id="m2")
-        again = await ended(peer)
-        check_arc(peer.durable(again["run_id"]))
-        assert witness.told() == ["one", "answer 1", "two"]
+    async with connected(running.address, token) as client:
+        await say(client, "one", message_id="m1")
+        second = await say(client, "two", message_id="m2")
+        await send(client, "regenerate", message_id="m2")
+        again = await ended(client)
+        check_arc(client.durable(again["run_id"]))
+        assert recorder.prompt() == ["one", "answer 1", "two"]
         expected = second["data"] | {"run_id": again["run_id"], "branch_of": "m2"}
         assert again["data"] == expected
-        await say(peer, "three", message_id="m3")
-        assert witness.told() == ["one", "answer 1", "two", "answer 3", "three"]
-        await send(peer, "regenerate", message_id=f"answer-{again['run_id']}")
-        third = await ended(peer)
+        await say(client, "three", message_id="m3")
+        assert recorder.prompt() == ["one", "answer 1", "two", "answer 3", "three"]
+        await send(client, "regenerate", message_id=f"answer-{again['run_id']}")
+        third = await ended(client)
         assert third["data"]["message_id"] == "m2"
     shown = await history(running, token)
     by_id = {each["id"]: each for each in shown["messages"]}
@@ -166,17 +166,17 @@ async def test_a_message_can_be_answered_once_more(serve: Any) -> None:
 
 async def test_a_branch_goes_on_through_a_run_that_left_no_answer(serve: Any) -> None:
     """The model is shown the message that was not answered, and the client can follow the runs."""
-    witness = Witness()
+    recorder = RecordingModel()
     broken = scripted(Say("never", Gate()), name="broken", timeout_s=0.05)
-    running = await serve(witness.agent(), broken)
+    running = await serve(recorder.agent(), broken)
     token = await new_token(running)
-    async with connected(running.address, token) as peer:
-        await peer.say("one", agent_type="broken", thread_id="t", message_id="m1")
-        failed = await peer.until_end()
+    async with connected(running.address, token) as client:
+        await client.say("one", agent_type="broken", thread_id="t", message_id="m1")
+        failed = await client.until_end()
         assert failed["type"] == "error"
-        second = await say(peer, "two")
+        second = await say(client, "two")
         assert second["data"]["parent_id"] == f"answer-{failed['run_id']}"
-        assert witness.told() == ["one", "two"]
+        assert recorder.prompt() == ["one", "two"]
     shown = (await history(running, token))["messages"]
     assert shown[0]["runs"] == [{"run_id": failed["run_id"], "status": "failed"}]
 
@@ -186,26 +186,26 @@ async def test_edits_and_new_answers_wait_in_line_behind_a_run_at_work(serve: An
     """They are accepted at once, begin when it has ended, and their text begins at its beginning."""
     gate = Gate(open_after=1)
     running = await serve(scripted(Say("some words here", gate)))
-    async with connected(running.address) as peer:
-        await peer.say("one", agent_type="script", thread_id="t", message_id="m1")
-        await peer.until("partial_result")
-        await send(peer, "edit", message_id="m1", content="one!", new_message_id="m2")
-        await peer.until("message_accepted", message_id="m2")
-        await send(peer, "regenerate", message_id="m1")
-        again = await peer.until("message_accepted", branch_of="m1", message_id="m1")
+    async with connected(running.address) as client:
+        await client.say("one", agent_type="script", thread_id="t", message_id="m1")
+        await client.until("partial_result")
+        await send(client, "edit", message_id="m1", content="one!", new_message_id="m2")
+        await client.until("message_accepted", message_id="m2")
+        await send(client, "regenerate", message_id="m1")
+        again = await client.until("message_accepted", branch_of="m1", message_id="m1")
         gate.opened.set()
-        ends = [await peer.until_end() for _ in range(3)]
+        ends = [await client.until_end() for _ in range(3)]
         assert [end["data"]["message"] for end in ends] == ["some words here "] * 3
         for end in ends:
-            check_arc_of_one(peer, end["run_id"])
-        pieces = [e["data"] for e in peer.seen if e["type"] == "partial_result" and e["run_id"] == again["run_id"]]
+            check_arc_of_one(client, end["run_id"])
+        pieces = [e["data"] for e in client.seen if e["type"] == "partial_result" and e["run_id"] == again["run_id"]]
         assert pieces[0]["offset"] == 0
         assert "".join(piece["text"] for piece in pieces) == "some words here "
 
 
-def check_arc_of_one(peer: Peer, run_id: str) -> None:
+def check_arc_of_one(client: ChatClient, run_id: str) -> None:
     """The arc of one run among others of its thread, whose acceptances come in between."""
-    events = [dict(event) for event in peer.durable(run_id)]
+    events = [dict(event) for event in client.durable(run_id)]
     for number, event in enumerate(events):
         event["seq"] = number
     check_arc(events)
@@ -214,28 +214,28 @@ def check_arc_of_one(peer: Peer, run_id: str) -> None:
 @pytest.mark.promise("wire.edit")
 async def test_what_cannot_be_edited_or_answered_again_is_not_found(serve: Any) -> None:
     """An answer, an unknown message, another user's; and nothing begins."""
-    running = await serve(Witness().agent())
+    running = await serve(RecordingModel().agent())
     token = await new_token(running)
-    async with connected(running.address, token) as peer, connected(running.address) as other:
+    async with connected(running.address, token) as client, connected(running.address) as other:
         theirs = await say(other, "one", message_id="theirs")
         same = await say(other, "one", message_id="mine")
-        mine = await say(peer, "one", message_id="mine")
+        mine = await say(client, "one", message_id="mine")
         for message_id in (f"answer-{mine['run_id']}", "unknown", "theirs"):
-            await send(peer, "edit", message_id=message_id, content="two")
-            assert await refused(peer) == "not_found", message_id
+            await send(client, "edit", message_id=message_id, content="two")
+            assert await refused(client) == "not_found", message_id
         answers = [f"answer-{run_id}" for run_id in (theirs["run_id"], same["run_id"], "", uuid.uuid4().hex)]
         for message_id in ("unknown", "theirs", *answers):
-            await send(peer, "regenerate", message_id=message_id)
-            assert await refused(peer) == "not_found", message_id
-        await send(peer, "edit", message_id=mine["message_id"], content="  ")
-        assert await refused(peer) == "empty_message"
+            await send(client, "regenerate", message_id=message_id)
+            assert await refused(client) == "not_found", message_id
+        await send(client, "edit", message_id=mine["message_id"], content="  ")
+        assert await refused(client) == "empty_message"
     assert len((await history(running, token))["messages"]) == 2
 
 
 @pytest.mark.promise("wire.feedback", "wire.event-feedback")
 async def test_feedback_is_kept_told_to_every_tab_and_counted(serve: Any) -> None:
     """The latest counts; its note is scrubbed; taken back, it is gone; only answers of one's own have some."""
-    running = await serve(Witness().agent())
+    running = await serve(RecordingModel().agent())
     token = await new_token(running)
     async with connected(running.address, token) as one, connected(running.address, token) as two:
         accepted = await say(one, "one")
@@ -245,8 +245,8 @@ async def test_feedback_is_kept_told_to_every_tab_and_counted(serve: Any) -> Non
         for rating, note in (("up", "my key is AKIAQWERTYUIOPASDFGH"), ("down", None), (None, None)):
             given = {"rating": rating, "note": note}
             await send(one, "feedback", message_id=answer, **given)
-            for peer in (one, two):
-                told = await peer.until("feedback")
+            for client in (one, two):
+                told = await client.until("feedback")
                 assert told["data"] == {"message_id": answer, "rating": rating}
                 assert (told["thread_id"], told["run_id"]) == ("t", accepted["run_id"])
                 assert "seq" not in told
@@ -271,16 +271,16 @@ async def test_feedback_is_kept_told_to_every_tab_and_counted(serve: Any) -> Non
 async def test_an_export_has_every_branch_oldest_first(serve: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """Also of a thread of more than one page; it comes as a download."""
     monkeypatch.setattr(archive_queries, "PAGE", 4)
-    running = await serve(Witness().agent())
+    running = await serve(RecordingModel().agent())
     token = await new_token(running)
-    async with connected(running.address, token) as peer:
-        first = await say(peer, "m0", message_id="m0")
+    async with connected(running.address, token) as client:
+        first = await say(client, "m0", message_id="m0")
         for number in range(1, 6):
-            await say(peer, f"m{number}")
-        await send(peer, "regenerate", message_id="m0")
-        again = await ended(peer)
-        await send(peer, "feedback", message_id=f"answer-{first['run_id']}", rating="up")
-        await peer.until("feedback")
+            await say(client, f"m{number}")
+        await send(client, "regenerate", message_id="m0")
+        again = await ended(client)
+        await send(client, "feedback", message_id=f"answer-{first['run_id']}", rating="up")
+        await client.until("feedback")
     status, headers, whole = await request(running.address, "GET", "/api/threads/t/export", token=token)
     assert status == 200
     assert headers["content-disposition"].startswith("attachment")

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from tests.end_to_end import http
-from tests.end_to_end.peer import check_arc, connected
+from tests.end_to_end.chat_client import check_arc, connected
 from tests.servers.postgresql import Postgres
 
 HOUR = 3600.0
@@ -26,14 +26,14 @@ async def test_a_clock_that_steps_changes_times_and_nothing_else(
     running = await serve(**({} if postgres is None else {"database_url": postgres.create()}))
     _, _, session = await http.request(running.address, "POST", "/api/sessions")
     token = session["session_token"]
-    async with connected(running.address, token) as peer:
-        await peer.say("What is 2 + 2?", thread_id="t")
-        await peer.until_end()
+    async with connected(running.address, token) as client:
+        await client.say("What is 2 + 2?", thread_id="t")
+        await client.until_end()
         ahead = step
-        await peer.say("And 3 + 3?", thread_id="t")
-        end = await peer.until_end()
+        await client.say("And 3 + 3?", thread_id="t")
+        end = await client.until_end()
         assert end["type"] == "final_response"
-        check_arc(peer.durable(end["run_id"]))
+        check_arc(client.durable(end["run_id"]))
     async with connected(running.address, token) as again:
         await again.say("And 4 + 4?", thread_id="t")
         await again.until_end()

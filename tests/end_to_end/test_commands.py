@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 import trio
 
+from tests.end_to_end.chat_client import check_arc, connected
 from tests.end_to_end.http import request
-from tests.end_to_end.peer import check_arc, connected
-from tests.end_to_end.script import Call, Gate, Say, scripted
+from tests.end_to_end.scripted_model import Call, Gate, Say, scripted
 from tests.end_to_end.test_stream import opened, say, session
 from transport.connection.limits import Limits
 from understudy.app.server import Running
@@ -124,9 +124,9 @@ async def test_messages_are_counted_with_those_of_sockets(serve: Any) -> None:
     """One bucket a user, over whatever way they come; the refusal says how long to wait."""
     running = await serve(scripted(Say("one")), limits=Limits(messages_per_minute=2))
     token = await session(running)
-    async with connected(running.address, token) as peer:
-        await peer.say("go", agent_type="script", thread_id="t")
-        await peer.until_end()
+    async with connected(running.address, token) as client:
+        await client.say("go", agent_type="script", thread_id="t")
+        await client.until_end()
     await say(running, token)
     status, headers, body = await send(running, token, {"type": "chat", "content": "hi"})
     assert (status, body["error"]["code"]) == (429, "rate_limited")
@@ -169,11 +169,11 @@ async def test_what_is_said_over_http_is_shown_on_sockets(serve: Any) -> None:
     """A tab that follows the thread is in step."""
     running = await serve(scripted(Say("one")))
     token = await session(running)
-    async with connected(running.address, token) as peer:
-        await peer.say("go", agent_type="script", thread_id="t")
-        await peer.until_end()
+    async with connected(running.address, token) as client:
+        await client.say("go", agent_type="script", thread_id="t")
+        await client.until_end()
         names = await say(running, token, "from elsewhere")
-        accepted = await peer.until("message_accepted")
+        accepted = await client.until("message_accepted")
         assert (accepted["run_id"], accepted["data"]["content"]) == (names["run_id"], "from elsewhere")
 
 

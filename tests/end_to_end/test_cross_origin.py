@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from tests.end_to_end.http import request
-from tests.end_to_end.script import Say, scripted
+from tests.end_to_end.scripted_model import Say, scripted
 from tests.end_to_end.sse import streaming
 from tests.end_to_end.test_agui import run_input
 from tests.end_to_end.test_stream import say, session

@@ -5,9 +5,9 @@ from typing import Any
 import pytest
 import trio
 
+from tests.end_to_end.chat_client import ChatClient, check_arc, connected
 from tests.end_to_end.http import request
-from tests.end_to_end.peer import Peer, check_arc, connected
-from tests.end_to_end.script import Call, Say, scripted
+from tests.end_to_end.scripted_model import Call, Say, scripted
 from understudy.app.server import Running
 
 
@@ -35,9 +35,9 @@ async def test_whoever_watches_a_run_in_a_deleted_thread_sees_its_end(serve: Any
         await two.until("tool_executing")
         with trio.fail_after(5):
             assert await delete(running, token, "t") == 204
-        for peer in (one, two):
-            assert (await peer.until_end())["data"]["status"] == "cancelled"
-            check_arc(peer.durable())
+        for client in (one, two):
+            assert (await client.until_end())["data"]["status"] == "cancelled"
+            check_arc(client.durable())
     _, _, metrics = await request(running.address, "GET", "/metrics")
     assert "understudy_runs_without_end 0.0" in metrics
     assert (await request(running.address, "GET", "/api/threads/t", token=token))[0] == 404
@@ -47,15 +47,15 @@ async def test_a_thread_can_be_deleted_while_a_call_waits_for_consent(serve: Any
     """The wait ends with it, and nobody can allow the call afterwards."""
     running = await serve(scripted(Call([("send_mail", {"to": "anna"})])))
     token = await new_token(running)
-    async with connected(running.address, token) as peer:
-        await peer.say("go", agent_type="script", thread_id="t")
-        required = await peer.until("approval_required")
+    async with connected(running.address, token) as client:
+        await client.say("go", agent_type="script", thread_id="t")
+        required = await client.until("approval_required")
         with trio.fail_after(5):
             assert await delete(running, token, "t") == 204
-        assert (await peer.until_end())["data"]["status"] == "cancelled"
-        check_arc(peer.durable())
-        await peer.send({"type": "approve", "call_id": required["data"]["call_id"], "decision": "allow"})
-        assert (await peer.read())["data"]["code"] == "not_found"
+        assert (await client.until_end())["data"]["status"] == "cancelled"
+        check_arc(client.durable())
+        await client.send({"type": "approve", "call_id": required["data"]["call_id"], "decision": "allow"})
+        assert (await client.read())["data"]["code"] == "not_found"
 
 
 async def test_a_thread_begins_anew_under_the_name_of_a_deleted_one(serve: Any) -> None:
@@ -66,10 +66,10 @@ async def test_a_thread_begins_anew_under_the_name_of_a_deleted_one(serve: Any) 
         await one.say("go", agent_type="script", thread_id="t")
         await one.until_end()
         assert await delete(running, token, "t") == 204
-        for peer in (one, two):
-            peer.seen.clear()
-            await peer.say("again", agent_type="script", thread_id="t")
-            await peer.until_end()
+        for client in (one, two):
+            client.seen.clear()
+            await client.say("again", agent_type="script", thread_id="t")
+            await client.until_end()
         assert [event["seq"] for event in one.durable()][:4] == [1, 2, 3, 4]
         check_arc(one.durable())
 
@@ -78,23 +78,23 @@ async def test_a_message_said_while_its_thread_is_deleted_is_answered_or_refused
     """Whichever comes first, its sender is never left in silence, and the thread can be used afterwards."""
     running = await serve(scripted(Say("hello")))
     token = await new_token(running)
-    async with connected(running.address, token) as peer:
+    async with connected(running.address, token) as client:
         for number in range(10):
             thread = f"t{number}"
-            await peer.say("first", agent_type="script", thread_id=thread)
-            await peer.until_end()
+            await client.say("first", agent_type="script", thread_id=thread)
+            await client.until_end()
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(delete, running, token, thread)
-                await peer.say("second", agent_type="script", thread_id=thread)
-            await ended(peer, thread)
-            await peer.say("third", agent_type="script", thread_id=thread)
-            await ended(peer, thread)
+                await client.say("second", agent_type="script", thread_id=thread)
+            await ended(client, thread)
+            await client.say("third", agent_type="script", thread_id=thread)
+            await ended(client, thread)
 
 
-async def ended(peer: Peer, thread: str) -> None:
+async def ended(client: ChatClient, thread: str) -> None:
     """Read to the end of the next run in the thread, or to the refusal of the message."""
     while True:
-        event = await peer.read()
+        event = await client.read()
         if event["type"] in ("final_response", "error") and event.get("thread_id") in (thread, None):
             return
 
@@ -103,7 +103,7 @@ async def ended(peer: Peer, thread: str) -> None:
 async def test_an_id_of_the_servers_own_cannot_be_taken(serve: Any) -> None:
     """A message cannot be named as an answer is, nor a thread with a slash."""
     running = await serve()
-    async with connected(running.address) as peer:
+    async with connected(running.address) as client:
         for field, value in (("message_id", "answer-x"), ("thread_id", "a/b")):
-            await peer.say("go", **{field: value})
-            assert (await peer.read())["data"]["code"] == "invalid_command"
+            await client.say("go", **{field: value})
+            assert (await client.read())["data"]["code"] == "invalid_command"

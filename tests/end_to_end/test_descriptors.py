@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
+from tests.end_to_end.chat_client import connected
 from tests.end_to_end.http import multipart, request
-from tests.end_to_end.peer import connected
 from tests.end_to_end.process import started
-from tests.end_to_end.test_floods import SECRET, token_of
-from tests.end_to_end.test_strangers import flooded
+from tests.end_to_end.test_rate_limits import SECRET, token_of
+from tests.end_to_end.test_unauthenticated import flooded
 
 FITTED = """
 import logging, resource, sys

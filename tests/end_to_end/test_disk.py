@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 import trio
 
+from tests.end_to_end.chat_client import ChatClient, connected
 from tests.end_to_end.http import multipart, request
-from tests.end_to_end.peer import Peer, connected
 from tests.end_to_end.process import Process, started
 from tests.servers.postgresql import Postgres
 
@@ -54,17 +54,17 @@ async def upload(server: Process, token: str) -> tuple[int, Any]:
     return status, answer
 
 
-async def refused(peer: Peer, **payload: Any) -> None:
+async def refused(client: ChatClient, **payload: Any) -> None:
     """Say something that is not taken now."""
-    await peer.say("And 3 + 3?", thread_id="t", **payload)
-    error = await peer.until("error")
+    await client.say("And 3 + 3?", thread_id="t", **payload)
+    error = await client.until("error")
     assert (error["data"]["code"], error["data"]["retryable"]) == ("storage_unavailable", True)
 
 
-async def answered(peer: Peer, **payload: Any) -> None:
+async def answered(client: ChatClient, **payload: Any) -> None:
     """Say something, and read to the end of its answer."""
-    await peer.say("And 3 + 3?", thread_id="t", **payload)
-    assert (await peer.until_end())["type"] == "final_response"
+    await client.say("And 3 + 3?", thread_id="t", **payload)
+    assert (await client.until_end())["type"] == "final_response"
 
 
 async def is_ready(server: Process, wanted: int) -> None:
@@ -88,10 +88,10 @@ async def test_a_full_disk_takes_nothing_in_and_loses_nothing(tmp_path: Path) ->
     message is one message, and of the upload that failed nothing is left."""
     async with started(tmp_path / "data") as server:
         token = await new_token(server)
-        async with connected(server.address, token) as peer:
-            await answered(peer, message_id="m1")
+        async with connected(server.address, token) as client:
+            await answered(client, message_id="m1")
             limit_files(server, 4096)
-            await refused(peer, message_id="m2")
+            await refused(client, message_id="m2")
             status, body = await upload(server, token)
             assert (status, body["error"]["code"]) == (503, "storage_unavailable")
             await is_ready(server, 503)
@@ -99,7 +99,7 @@ async def test_a_full_disk_takes_nothing_in_and_loses_nothing(tmp_path: Path) ->
             assert (status, len(history["messages"])) == (200, 2)
             limit_files(server, -1)
             await is_ready(server, 200)
-            await answered(peer, message_id="m2")
+            await answered(client, message_id="m2")
             assert (await upload(server, token))[0] == 201
             await check_log(server, token)
     assert len(list((tmp_path / "data" / "files").iterdir())) == 1
@@ -110,12 +110,12 @@ async def test_a_full_disk_of_a_node_costs_uploads_only(tmp_path: Path, postgres
     """With PostgreSQL messages do not need it."""
     async with started(tmp_path / "data", "--database-url", postgres.create()) as server:
         token = await new_token(server)
-        async with connected(server.address, token) as peer:
-            await answered(peer)
+        async with connected(server.address, token) as client:
+            await answered(client)
             limit_files(server, 4096)
             status, body = await upload(server, token)
             assert (status, body["error"]["code"]) == (503, "storage_unavailable")
-            await answered(peer)
+            await answered(client)
             assert (await request(server.address, "GET", "/readyz"))[0] == 200
             limit_files(server, -1)
             assert (await upload(server, token))[0] == 201
@@ -128,11 +128,11 @@ async def test_a_database_that_another_process_holds(tmp_path: Path) -> None:
     path = tmp_path / "data" / "understudy.db"
     async with started(tmp_path / "data") as server:
         token = await new_token(server)
-        async with connected(server.address, token) as peer:
-            await answered(peer, message_id="m1")
+        async with connected(server.address, token) as client:
+            await answered(client, message_id="m1")
             with held(path):
-                await refused(peer, message_id="m2")
+                await refused(client, message_id="m2")
                 await is_ready(server, 503)
             await is_ready(server, 200)
-            await answered(peer, message_id="m2")
+            await answered(client, message_id="m2")
             await check_log(server, token)

@@ -12,11 +12,11 @@ import pytest
 import trio
 import trustme
 
+from tests.end_to_end.chat_client import connected
 from tests.end_to_end.http import handshake, multipart, request
-from tests.end_to_end.peer import connected
 from tests.end_to_end.process import refused, started
-from tests.end_to_end.test_floods import SECRET, token_of
 from tests.end_to_end.test_origins import UPGRADE
+from tests.end_to_end.test_rate_limits import SECRET, token_of
 from transport.connection.limits import Limits
 from understudy.app.server import Running
 
@@ -122,9 +122,9 @@ async def test_a_folder_that_was_open_is_closed_with_all_that_is_in_it(serve: An
             running.address, "POST", "/api/files", token=token_of("ada"), body=body, content_type=content_type
         )
         assert sent[0] == 201
-        async with connected(running.address, token_of("ada")) as peer:
-            await peer.say("hello")
-            await peer.until_end()
+        async with connected(running.address, token_of("ada")) as client:
+            await client.say("hello")
+            await client.until_end()
         assert (await request(running.address, "DELETE", "/api/sessions", token=token_of("ada", "s9")))[0] == 204
     finally:
         os.umask(before)

@@ -4,45 +4,45 @@ from typing import Any
 
 import pytest
 
-from tests.end_to_end.peer import check_arc, connected
+from tests.end_to_end.chat_client import check_arc, connected
+from tests.end_to_end.recording_model import RecordingModel
 from tests.end_to_end.test_branches import ended
-from tests.end_to_end.witness import Witness
 from transport.connection.limits import Limits
 
 
 @pytest.mark.promise("wire.limit-history")
 async def test_a_long_conversation_is_cut_and_that_is_said(serve: Any) -> None:
     """To the model behind its instructions, to the user as the first thought; the last messages are shown in order."""
-    witness = Witness()
-    running = await serve(witness.agent(), limits=Limits(history_messages=4))
-    async with connected(running.address) as peer:
+    recorder = RecordingModel()
+    running = await serve(recorder.agent(), limits=Limits(history_messages=4))
+    async with connected(running.address) as client:
         for number in range(1, 5):
-            await peer.say(f"m{number}", agent_type="script", thread_id="t")
-            accepted = await ended(peer)
-        assert witness.told(2) == ["m1", "answer 1", "m2", "answer 2", "m3"]
-        assert "left out" not in witness.turns[2].instructions
-        assert witness.told() == ["m2", "answer 2", "m3", "answer 3", "m4"]
-        assert witness.turns[-1].instructions == (
-            f"{witness.turns[2].instructions}\n\n2 earlier messages of this conversation were left out."
+            await client.say(f"m{number}", agent_type="script", thread_id="t")
+            accepted = await ended(client)
+        assert recorder.prompt(2) == ["m1", "answer 1", "m2", "answer 2", "m3"]
+        assert "left out" not in recorder.turns[2].instructions
+        assert recorder.prompt() == ["m2", "answer 2", "m3", "answer 3", "m4"]
+        assert recorder.turns[-1].instructions == (
+            f"{recorder.turns[2].instructions}\n\n2 earlier messages of this conversation were left out."
         )
-        thoughts = [each for each in peer.seen if each["type"] == "agent_thinking" and "left out" in each["message"]]
+        thoughts = [each for each in client.seen if each["type"] == "agent_thinking" and "left out" in each["message"]]
         assert [each["data"]["thought"] for each in thoughts] == [
             "Only the last 4 messages of this conversation were read; 2 older ones were left out."
         ]
         assert thoughts[0]["run_id"] == accepted["run_id"]
-        check_arc(peer.durable(accepted["run_id"]))
+        check_arc(client.durable(accepted["run_id"]))
 
 
 async def test_what_waits_in_line_is_no_history_of_what_is_before_it(serve: Any) -> None:
     """A message is shown what it follows, not what was said after it."""
-    witness = Witness()
-    running = await serve(witness.agent())
-    async with connected(running.address) as peer:
+    recorder = RecordingModel()
+    running = await serve(recorder.agent())
+    async with connected(running.address) as client:
         for number in range(1, 4):
-            await peer.say(f"m{number}", agent_type="script", thread_id="t")
+            await client.say(f"m{number}", agent_type="script", thread_id="t")
         for _ in range(3):
-            await peer.until_end()
-    assert [witness.told(turn) for turn in range(3)] == [
+            await client.until_end()
+    assert [recorder.prompt(turn) for turn in range(3)] == [
         ["m1"],
         ["m1", "answer 1", "m2"],
         ["m1", "answer 1", "m2", "answer 2", "m3"],
@@ -51,12 +51,12 @@ async def test_what_waits_in_line_is_no_history_of_what_is_before_it(serve: Any)
 
 async def test_a_single_message_that_is_left_out_is_named_in_the_singular(serve: Any) -> None:
     """The third message has four before it, of which three are read; nothing is said before that."""
-    running = await serve(Witness().agent(), limits=Limits(history_messages=3))
-    async with connected(running.address) as peer:
+    running = await serve(RecordingModel().agent(), limits=Limits(history_messages=3))
+    async with connected(running.address) as client:
         for number in range(1, 4):
-            await peer.say(f"m{number}", agent_type="script", thread_id="t")
-            await ended(peer)
-        thoughts = [each["data"]["thought"] for each in peer.seen if each["type"] == "agent_thinking"]
+            await client.say(f"m{number}", agent_type="script", thread_id="t")
+            await ended(client)
+        thoughts = [each["data"]["thought"] for each in client.seen if each["type"] == "agent_thinking"]
     assert [thought for thought in thoughts if "left out" in thought] == [
         "Only the last 3 messages of this conversation were read; 1 older one was left out."
     ]

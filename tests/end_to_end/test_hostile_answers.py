@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
+from tests.end_to_end.chat_client import connected
 from tests.end_to_end.http import request
-from tests.end_to_end.peer import connected
-from tests.end_to_end.script import Say, scripted
+from tests.end_to_end.scripted_model import Say, scripted
 from tests.end_to_end.test_rest import session
 
 pytestmark = pytest.mark.slow
@@ -25,10 +25,10 @@ async def test_one_answer_freezes_nobody(serve: Any, monkeypatch: pytest.MonkeyP
     await running.html.warm_up()
     token = await session(running)
     began = time.process_time()
-    async with connected(running.address, token) as peer:
-        await peer.send({"type": "hello", "payload": {"html": True}})
-        await peer.say("go", agent_type="script", thread_id="t")
-        final = await peer.until_end()
+    async with connected(running.address, token) as client:
+        await client.send({"type": "hello", "payload": {"html": True}})
+        await client.say("go", agent_type="script", thread_id="t")
+        final = await client.until_end()
     assert final["type"] == "final_response"
     html = final["data"]["html"]
     assert html.startswith('<p>Look:</p>\n<div class="highlight"><pre><code>\n\n')
@@ -39,9 +39,9 @@ async def test_one_answer_freezes_nobody(serve: Any, monkeypatch: pytest.MonkeyP
     _, _, history = await request(running.address, "GET", "/api/threads/t/messages", token=token, body=b"")
     assert history["messages"][1]["html"] == html
     running.html.cache.clear()
-    async with connected(running.address, token) as peer:
-        await peer.send({"type": "hello", "payload": {"html": True}})
-        await peer.send({"type": "resume", "payload": {"threads": {"t": 0}}})
-        again = await peer.until_end()
+    async with connected(running.address, token) as client:
+        await client.send({"type": "hello", "payload": {"html": True}})
+        await client.send({"type": "resume", "payload": {"threads": {"t": 0}}})
+        again = await client.until_end()
     assert again["data"]["html"] == html
     assert time.process_time() - began < OWN_S

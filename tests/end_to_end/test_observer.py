@@ -11,9 +11,9 @@ import trio
 
 from actors import Actor, ChildSpec, Context, Restart, StartChild
 from actors.testing import Rates, chaos
+from tests.end_to_end.chat_client import connected
 from tests.end_to_end.http import request
-from tests.end_to_end.peer import connected
-from tests.end_to_end.script import Gate, Say, scripted
+from tests.end_to_end.scripted_model import Gate, Say, scripted
 from tests.end_to_end.sse import Stream, streaming
 from understudy.app.server import Running
 from understudy.observe.tree_api import MAX_PENDING, MAX_STREAMS
@@ -111,13 +111,13 @@ async def test_the_tree_has_what_an_operator_asks_for_and_no_words_of_users(serv
     """Paths, kinds, states, restarts, mailboxes, ages and counts of a run at work; never what was said."""
     gate = Gate()
     running = await serve(scripted(Say("one two", gate)), secret=SECRET)
-    async with connected(running.address, token("ada")) as peer:
-        await peer.send({"type": "user_message", "payload": {"content": SECRET_WORDS, "agent_type": "script",
+    async with connected(running.address, token("ada")) as client:
+        await client.send({"type": "user_message", "payload": {"content": SECRET_WORDS, "agent_type": "script",
                                                              "thread_id": "my own thread"}})  # fmt: skip
         await gate.reached.wait()
         status, body = await observe(running, "?levels=8")
         gate.opened.set()
-        await peer.until("final_response")
+        await client.until("final_response")
     assert status == 200
     top = body["tree"]
     assert (top["path"], top["type"], top["state"], top["child_count"]) == ("/system", "Supervisor", "running", 4)

@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 import trio
 
-from tests.end_to_end.peer import Peer, connected
-from tests.end_to_end.script import Call, Gate, Hand, Say, scripted
+from tests.end_to_end.chat_client import ChatClient, connected
+from tests.end_to_end.scripted_model import Call, Gate, Hand, Say, scripted
 from tests.end_to_end.test_branches import new_token
 from tests.end_to_end.test_user_data import upload
 from understudy import Agent
@@ -39,9 +39,9 @@ def delegating() -> tuple[Agent, Agent]:
 async def test_a_delegated_answer_is_one_of_the_agent_that_was_asked(serve: Any) -> None:
     """A client that keeps only the answers of the agent it addressed is shown it; who gave it stands beside."""
     running = await serve(*delegating())
-    async with connected(running.address, path=ANSWERS, welcome=False) as peer:
-        await peer.send({"agent_type": "front", "message": "go", "conversation_id": "c"})
-        frame = await peer.read()
+    async with connected(running.address, path=ANSWERS, welcome=False) as client:
+        await client.send({"agent_type": "front", "message": "go", "conversation_id": "c"})
+        frame = await client.read()
     assert (frame["agent_type"], frame["pillar"], frame["conversation_id"]) == ("front", None, "c")
     assert frame["answered_by"] == {"agent_type": "liaison", "pillar": "finance"}
     assert frame["message"].strip() == "one two"
@@ -53,14 +53,14 @@ async def test_every_event_of_a_delegate_names_the_agent_that_was_asked(serve: A
     """Live and read again from the log; the events of the agent itself do not."""
     running = await serve(*delegating())
     token = await new_token(running)
-    async with connected(running.address, token, path=f"/ws?dialect={dialect}") as peer:
-        await peer.say("go", agent_type="front", thread_id="t")
-        await peer.until_end()
-        live = [event for event in peer.seen if "run_id" in event]
-    async with connected(running.address, token, path=f"/ws?dialect={dialect}") as peer:
-        await peer.send({"type": "resume", "payload": {"threads": {"t": 0}}})
-        await peer.until_end()
-        again = [event for event in peer.seen if "run_id" in event]
+    async with connected(running.address, token, path=f"/ws?dialect={dialect}") as client:
+        await client.say("go", agent_type="front", thread_id="t")
+        await client.until_end()
+        live = [event for event in client.seen if "run_id" in event]
+    async with connected(running.address, token, path=f"/ws?dialect={dialect}") as client:
+        await client.send({"type": "resume", "payload": {"threads": {"t": 0}}})
+        await client.until_end()
+        again = [event for event in client.seen if "run_id" in event]
     for events in (live, again):
         theirs = [event for event in events if event["agent_type"] == "liaison"]
         assert {"agent_started", "agent_completed", "final_response"} <= {event["type"] for event in theirs}
@@ -73,10 +73,10 @@ async def test_every_event_of_a_delegate_names_the_agent_that_was_asked(serve: A
 async def test_a_refusal_names_the_agent_that_was_asked(serve: Any, path: str) -> None:
     """So that a client knows which of its conversations was refused; the agent it gets where it names none."""
     running = await serve()
-    async with connected(running.address, path=path, welcome=path != ANSWERS) as peer:
+    async with connected(running.address, path=path, welcome=path != ANSWERS) as client:
         for said, named in REFUSED:
-            await peer.send(said)
-            refused = await peer.read()
+            await client.send(said)
+            refused = await client.read()
             assert refused["type"] == "error"
             assert (refused["agent_type"], refused["pillar"]) == named, said
 
@@ -85,10 +85,10 @@ async def test_a_refusal_names_the_agent_that_was_asked(serve: Any, path: str) -
 async def test_a_refusal_on_a_door_of_one_agent_names_that_agent(serve: Any) -> None:
     """Also of a frame that cannot be read at all."""
     running = await serve()
-    async with connected(running.address, path="/api/ws/liaison/insights", welcome=False) as peer:
+    async with connected(running.address, path="/api/ws/liaison/insights", welcome=False) as client:
         for said in ({"message": " "}, "{"):
-            await peer.send(said)
-            refused = await peer.read()
+            await client.send(said)
+            refused = await client.read()
             assert (refused["type"], refused["agent_type"], refused["pillar"]) == ("error", "liaison", "insights")
 
 
@@ -97,13 +97,13 @@ async def test_a_refusal_on_a_door_of_one_agent_names_that_agent(serve: Any) -> 
 async def test_a_message_without_an_agent_type_goes_to_the_guide(serve: Any, path: str) -> None:
     """Or to the liaison of the pillar it names."""
     running = await serve()
-    async with connected(running.address, path=path, welcome=path == "/ws") as peer:
+    async with connected(running.address, path=path, welcome=path == "/ws") as client:
         for said, named in (
             ({"message": "What is 2 + 2?"}, ("guide", None)),
             ({"message": "What is 2 + 2?", "pillar": "content"}, ("liaison", "content")),
         ):
-            await peer.send(said)
-            answer = await peer.until_end() if path == "/ws" else await peer.read()
+            await client.send(said)
+            answer = await client.until_end() if path == "/ws" else await client.read()
             assert answer["type"] in ("final_response", "message")
             assert (answer["agent_type"], answer["pillar"]) == named
 
@@ -129,10 +129,10 @@ async def test_an_answer_says_what_it_is_by_what_its_tools_gave(
     token = await new_token(running)
     content = await trio.Path(csv_of_sales).read_bytes()
     file_id = await upload(running, token, "sales.csv", content)
-    async with connected(running.address, token, path=ANSWERS, welcome=False) as peer:
+    async with connected(running.address, token, path=ANSWERS, welcome=False) as client:
         message = {"type": "chat", "content": question, "agent_type": "liaison", "pillar": pillar}
-        await peer.send(message | {"references": [file_id]})
-        frame = await peer.read()
+        await client.send(message | {"references": [file_id]})
+        frame = await client.read()
     assert frame["type"] == kind, frame["message"]
 
 
@@ -141,10 +141,10 @@ async def test_what_an_agent_gave_comes_whole(serve: Any) -> None:
     """However long the answer."""
     text = "word " * 400
     running = await serve(scripted(Say(text.strip())))
-    async with connected(running.address) as peer:
-        await peer.say("go", agent_type="script")
-        final = await peer.until_end()
-    completed = next(event for event in peer.seen if event["type"] == "agent_completed")
+    async with connected(running.address) as client:
+        await client.say("go", agent_type="script")
+        final = await client.until_end()
+    completed = next(event for event in client.seen if event["type"] == "agent_completed")
     assert completed["data"]["result"] == final["data"]["message"] == text
 
 
@@ -152,18 +152,18 @@ async def test_what_an_agent_gave_comes_whole(serve: Any) -> None:
 async def test_agent_responses_tell_what_was_taken_out(serve: Any) -> None:
     """Of the message and of the answer, before the answer; never the secret itself."""
     running = await serve(scripted(Say(f"The key is {KEY}.")))
-    async with connected(running.address, path=ANSWERS, welcome=False) as peer:
-        await peer.send({"agent_type": "script", "message": f"Keep {KEY} safe", "conversation_id": "c"})
-        while (await peer.read())["type"] != "message":
+    async with connected(running.address, path=ANSWERS, welcome=False) as client:
+        await client.send({"agent_type": "script", "message": f"Keep {KEY} safe", "conversation_id": "c"})
+        while (await client.read())["type"] != "message":
             pass
-    told = [frame for frame in peer.seen if frame["type"] == "sanitization_summary"]
+    told = [frame for frame in client.seen if frame["type"] == "sanitization_summary"]
     assert [frame["data"]["direction"] for frame in told] == ["inbound", "outbound"]
     for frame in told:
-        assert list(frame)[:7] == list(peer.seen[-1])[:7]
+        assert list(frame)[:7] == list(client.seen[-1])[:7]
         assert (frame["agent_type"], frame["conversation_id"]) == ("script", "c")
         assert frame["data"]["counts"] == {"secret": 1}
         assert frame["message"] == "1 item was redacted"
-    assert KEY not in str(peer.seen)
+    assert KEY not in str(client.seen)
 
 
 @pytest.mark.promise("wire.secret-alert")
@@ -173,48 +173,48 @@ async def test_a_secret_in_a_message_raises_an_alert(serve: Any, path: str) -> N
     running = await serve(scripted(Say("one two")))
     token = await new_token(running)
     async with connected(running.address, token) as other:
-        async with connected(running.address, token, path=path, welcome=path != ANSWERS) as peer:
+        async with connected(running.address, token, path=path, welcome=path != ANSWERS) as client:
             said = {"type": "chat", "content": f"Keep {KEY} safe", "agent_type": "script", "message_id": "m"}
             for _ in range(2):  # the second time it is the same message
-                await peer.send(said)
-            while (await peer.read())["type"] not in ("final_response", "message"):
+                await client.send(said)
+            while (await client.read())["type"] not in ("final_response", "message"):
                 pass
             with trio.move_on_after(0.2):
                 while True:
-                    await peer.read()
+                    await client.read()
         await other.until_end()
-    for seen in (peer.seen, other.seen):
+    for seen in (client.seen, other.seen):
         alerts = [event for event in seen if event["type"] == "alert"]
         assert len(alerts) == 1
         assert "secret" in alerts[0]["message"]
         assert "seq" not in alerts[0]
     assert next(event for event in other.seen if event["type"] == "alert")["priority"] == "alert"
-    assert KEY not in str([peer.seen, other.seen])
+    assert KEY not in str([client.seen, other.seen])
 
 
 @pytest.mark.promise("wire.secret-alert")
 async def test_a_message_without_a_secret_raises_no_alert(serve: Any) -> None:
     """Also where something else was found in it."""
     running = await serve(scripted(Say("one two")), scrub_policy="strict")
-    async with connected(running.address) as peer:
-        await peer.say("Write to ada@example.org", agent_type="script")
-        await peer.until_end()
-    assert "sanitization_summary" in {event["type"] for event in peer.seen}
-    assert "alert" not in {event["type"] for event in peer.seen}
+    async with connected(running.address) as client:
+        await client.say("Write to ada@example.org", agent_type="script")
+        await client.until_end()
+    assert "sanitization_summary" in {event["type"] for event in client.seen}
+    assert "alert" not in {event["type"] for event in client.seen}
 
 
 @pytest.mark.promise("wire.dialect-payload")
 async def test_the_payload_dialect_has_the_names_that_its_clients_read(serve: Any) -> None:
     """The names of the thread, the message and the agent inside, and three members under two names."""
     running = await serve(scripted(Call([("send_mail", {"to": "ada"})]), Say("one two")))
-    async with connected(running.address, subprotocols=["understudy.payload"]) as peer:
-        await peer.say("go", agent_type="script", thread_id="t", message_id="m")
-        asked = await _until(peer, "approval_required")
+    async with connected(running.address, subprotocols=["understudy.payload"]) as client:
+        await client.say("go", agent_type="script", thread_id="t", message_id="m")
+        asked = await _until(client, "approval_required")
         approve = {"call_id": asked["payload"]["call_id"], "decision": "allow"}
-        await peer.send({"type": "approve", "payload": approve})
-        await _until(peer, "final_response")
-    events = {event["type"]: event for event in peer.seen}
-    for event in peer.seen[1:]:
+        await client.send({"type": "approve", "payload": approve})
+        await _until(client, "final_response")
+    events = {event["type"]: event for event in client.seen}
+    for event in client.seen[1:]:
         inside = event["payload"]
         assert (inside["thread_id"], inside["message_id"], inside["run_id"]) == ("t", "m", event["run_id"])
         assert (event["thread_id"], event["message_id"]) == ("t", "m")
@@ -226,8 +226,8 @@ async def test_the_payload_dialect_has_the_names_that_its_clients_read(serve: An
     assert "thread_id" not in events["welcome"]["payload"]
 
 
-async def _until(peer: Peer, kind: str) -> dict[str, Any]:
-    while (event := await peer.read())["type"] != kind:
+async def _until(client: ChatClient, kind: str) -> dict[str, Any]:
+    while (event := await client.read())["type"] != kind:
         pass
     return event
 
@@ -236,13 +236,13 @@ async def _until(peer: Peer, kind: str) -> dict[str, Any]:
 async def test_the_flat_completion_of_an_agent_says_what_it_gave(serve: Any) -> None:
     """`message` is its result; one that gave nothing, as it was stopped, says that."""
     running = await serve(scripted(Say("one two")), scripted(Say("never", Gate()), name="slow"))
-    async with connected(running.address, path="/ws?dialect=flat") as peer:
-        await peer.say("go", agent_type="script")
-        await peer.until_end()
-        completed = next(event for event in peer.seen if event["type"] == "agent_completed")
+    async with connected(running.address, path="/ws?dialect=flat") as client:
+        await client.say("go", agent_type="script")
+        await client.until_end()
+        completed = next(event for event in client.seen if event["type"] == "agent_completed")
         assert completed["message"] == completed["result"] == "one two "
-        await peer.say("go", agent_type="slow")
-        started = await _until(peer, "agent_started")
-        await peer.send({"type": "cancel", "run_id": started["run_id"]})
-        await peer.until_end()
-        assert [e["message"] for e in peer.seen if e["type"] == "agent_completed"] == ["one two ", "Stopped"]
+        await client.say("go", agent_type="slow")
+        started = await _until(client, "agent_started")
+        await client.send({"type": "cancel", "run_id": started["run_id"]})
+        await client.until_end()
+        assert [e["message"] for e in client.seen if e["type"] == "agent_completed"] == ["one two ", "Stopped"]

@@ -9,9 +9,9 @@ import pytest
 import trio
 
 from tests.end_to_end import http
-from tests.end_to_end.peer import check_arc, connected
+from tests.end_to_end.answer_view import AnswerView
+from tests.end_to_end.chat_client import check_arc, connected
 from tests.end_to_end.process import refused, started
-from tests.end_to_end.screen import Screen
 
 LONG = "Summarise at length: " + " ".join(f"Sentence number {n} tells of the thing numbered {n}." for n in range(300))
 
@@ -27,29 +27,29 @@ async def test_a_server_killed_in_mid_answer_comes_back_with_the_conversation(
     The answer goes on where it was, and is the one that it would have been.
     """
     database = [] if where == "sqlite" else ["--database-url", request.getfixturevalue("postgres").create()]
-    screen = Screen()
+    screen = AnswerView()
     async with started(tmp_path, *database, UNDERSTUDY_WORDS_PER_S="20") as server:
         _, _, session = await http.request(server.address, "POST", "/api/sessions")
         token, port = session["session_token"], int(server.address.rpartition(":")[2])
-        async with connected(server.address, token) as peer:
-            await peer.say(LONG, thread_id="diary")
-            while len(screen.shows(*peer.seen).text) < 60:
-                await peer.read()
+        async with connected(server.address, token) as client:
+            await client.say(LONG, thread_id="diary")
+            while len(screen.shows(*client.seen).text) < 60:
+                await client.read()
             await server.kill()
-            before = peer.durable()
-    async with started(tmp_path, *database, port=port) as server, connected(server.address, token) as peer:
+            before = client.durable()
+    async with started(tmp_path, *database, port=port) as server, connected(server.address, token) as client:
         began = time.monotonic()
-        await peer.send({"type": "resume", "payload": {"threads": {"diary": before[-1]["seq"]}}})
-        await peer.until("partial_result")
+        await client.send({"type": "resume", "payload": {"threads": {"diary": before[-1]["seq"]}}})
+        await client.until("partial_result")
         took = time.monotonic() - began
-        end = await peer.until_end()
-        check_arc(before + peer.durable())
+        end = await client.until_end()
+        check_arc(before + client.durable())
         assert end["type"] == "final_response"
-        assert screen.shows(*peer.seen).text.strip() == end["data"]["message"].strip()
+        assert screen.shows(*client.seen).text.strip() == end["data"]["message"].strip()
         assert screen.jumps == 0
         assert took < 3, "the promise of the protocol page"
-        await peer.say("What is 2 + 2?", thread_id="diary")
-        assert (await peer.until_end())["type"] == "final_response"
+        await client.say("What is 2 + 2?", thread_id="diary")
+        assert (await client.until_end())["type"] == "final_response"
 
 
 @pytest.mark.promise("wire.drain", "wire.close-1001")
@@ -57,14 +57,14 @@ async def test_a_server_killed_in_mid_answer_comes_back_with_the_conversation(
 async def test_sigterm_tells_clients_first_and_ends_within_five_seconds(tmp_path: Path) -> None:
     """Each client gets `drain` with a hint, then 1001; the exit code is 0, also in the middle of an answer."""
     async with started(tmp_path, UNDERSTUDY_WORDS_PER_S="5") as server:
-        async with connected(server.address) as peer:
-            await peer.say(LONG)
-            await peer.until("partial_result")
+        async with connected(server.address) as client:
+            await client.say(LONG)
+            await client.until("partial_result")
             began = time.monotonic()
             server.process.terminate()
-            drain = await peer.until("drain")
+            drain = await client.until("drain")
             assert drain["data"]["reconnect_after_s"] > 0
-            assert await peer.until_closed() == 1001
+            assert await client.until_closed() == 1001
         with trio.fail_after(10):
             code = await server.process.wait()
     assert code == 0

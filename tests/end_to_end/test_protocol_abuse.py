@@ -16,14 +16,23 @@ import trio
 import trio.testing
 import trio_websocket
 
-from tests.conformance.peer import BINARY, CLOSE, CONT, PING, PONG, TEXT, close, frame
-from tests.conformance.peer import Peer as RawPeer
-from tests.conformance.peer import peer as raw_peer
-from tests.end_to_end.peer import connected
-from tests.end_to_end.script import Say, scripted
+from tests.conformance.raw_websocket import (
+    BINARY,
+    CLOSE,
+    CONT,
+    PING,
+    PONG,
+    TEXT,
+    RawWebSocket,
+    close,
+    frame,
+    raw_websocket,
+)
+from tests.end_to_end.chat_client import connected
+from tests.end_to_end.recording_model import RecordingModel
+from tests.end_to_end.scripted_model import Say, scripted
 from tests.end_to_end.test_branches import new_token
-from tests.end_to_end.test_floods import SECRET, token_of
-from tests.end_to_end.witness import Witness
+from tests.end_to_end.test_rate_limits import SECRET, token_of
 from understudy.app.server import Running
 
 MIB = 1024 * 1024
@@ -65,7 +74,7 @@ def little_kept(mebibytes: float) -> Iterator[None]:
         tracemalloc.stop()
 
 
-async def end_of(raw: RawPeer) -> int | None:
+async def end_of(raw: RawWebSocket) -> int | None:
     """The code of the close frame, whatever comes before it."""
     with trio.fail_after(3):
         ends = await raw.frames_to_the_end()
@@ -113,24 +122,24 @@ def said(thread: str) -> bytes:
 @pytest.mark.parametrize(("sent", "code"), WRONG.values(), ids=WRONG)
 async def test_what_the_protocol_forbids_has_its_code(serve: Any, sent: bytes, code: int) -> None:
     """What came before it is taken, nothing after it; another client is served, and one may come again at once."""
-    running = await serve(Witness().agent())
+    running = await serve(RecordingModel().agent())
     token = await new_token(running)
-    async with beside_another(running), raw_peer(port_of(running), f"/ws?session_token={token}") as raw:
+    async with beside_another(running), raw_websocket(port_of(running), f"/ws?session_token={token}") as raw:
         await raw.frame()
         await raw.send(said("before") + sent + said("after"))
         assert await end_of(raw) == code
-    async with connected(running.address, token) as peer:
-        await peer.send({"type": "resume", "payload": {"threads": {"before": 0}}})
-        await peer.until_end()
-        await peer.send({"type": "resume", "payload": {"threads": {"after": 0}}})
-        assert (await peer.until("error"))["data"]["code"] == "not_found"
+    async with connected(running.address, token) as client:
+        await client.send({"type": "resume", "payload": {"threads": {"before": 0}}})
+        await client.until_end()
+        await client.send({"type": "resume", "payload": {"threads": {"after": 0}}})
+        assert (await client.until("error"))["data"]["code"] == "not_found"
 
 
 @pytest.mark.promise("wire.bad-utf-split")
 async def test_a_character_may_be_cut_between_frames(serve: Any) -> None:
     """And a ping may come between its halves."""
     running = await serve()
-    async with raw_peer(port_of(running), "/ws") as raw:
+    async with raw_websocket(port_of(running), "/ws") as raw:
         await raw.frame()
         text = '{"type":"ping","nonce":"\u00e9"}'.encode()
         half = text.index(b"\xc3") + 1
@@ -148,7 +157,7 @@ async def test_a_frame_that_is_never_finished(clock: trio.testing.MockClock, ser
     whole = frame(TEXT, b"x" * 300)
     begun = [whole[:1], whole[:3], whole[:8], whole[:100], frame(TEXT, b"x", fin=False)]
     for start in begun:
-        async with raw_peer(port_of(running), "/ws") as raw, connected(running.address) as other:
+        async with raw_websocket(port_of(running), "/ws") as raw, connected(running.address) as other:
             await raw.frame()
             await raw.send(frame(TEXT, PONG_ASKED) + start)
             assert b'"pong"' in (await raw.frame()).payload
@@ -166,7 +175,7 @@ async def test_ten_thousand_pings(serve: Any) -> None:
     """Each has its pong, in order; a message behind them is taken; another client is answered all the while."""
     running = await serve()
     flood = b"".join(frame(PING, b"%d" % number) for number in range(10_000)) + frame(TEXT, PONG_ASKED)
-    async with beside_another(running), raw_peer(port_of(running), "/ws") as raw, trio.open_nursery() as nursery:
+    async with beside_another(running), raw_websocket(port_of(running), "/ws") as raw, trio.open_nursery() as nursery:
         await raw.frame()
         nursery.start_soon(raw.send, flood)
         for number in range(10_000):
@@ -192,7 +201,7 @@ BOMBS = {
 async def test_a_bomb_of_json_costs_a_refusal(serve: Any, bomb: bytes) -> None:
     """Twenty of them, each refused on its own; another client is answered all the while; a few megabytes at most."""
     running = await serve()
-    async with beside_another(running), raw_peer(port_of(running), "/ws") as raw:
+    async with beside_another(running), raw_websocket(port_of(running), "/ws") as raw:
         await raw.frame()
         with little_kept(16):
             for _ in range(20):
@@ -215,7 +224,7 @@ async def test_a_bomb_of_compression_is_1009(serve: Any) -> None:
     """200 MiB in a frame of 200 KiB: inflated to the transport's bound and no further."""
     running = await serve(compression_from_bytes=1024)
     data = await trio.to_thread.run_sync(squeezed, 200)
-    async with beside_another(running), raw_peer(port_of(running), "/ws", offers=["permessage-deflate"]) as raw:
+    async with beside_another(running), raw_websocket(port_of(running), "/ws", offers=["permessage-deflate"]) as raw:
         assert "permessage-deflate" in raw.extensions
         await raw.frame()
         with little_kept(8):
@@ -227,7 +236,7 @@ async def test_a_bomb_of_compression_is_1009(serve: Any) -> None:
 async def test_gzip_is_for_what_the_server_sends(serve: Any) -> None:
     """A compressed frame of a client is no text, whatever it would become; no extension is agreed to by default."""
     running = await serve()
-    async with raw_peer(port_of(running), "/ws", offers=["permessage-deflate"]) as raw:
+    async with raw_websocket(port_of(running), "/ws", offers=["permessage-deflate"]) as raw:
         assert raw.extensions == ""
         await raw.frame()
         await raw.send(frame(TEXT, b'{"type":"hello","payload":{"gzip":true}}'))
@@ -240,11 +249,11 @@ async def test_gzip_is_for_what_the_server_sends(serve: Any) -> None:
 async def test_binary_data_that_is_no_text_is_1003(serve: Any, data: bytes) -> None:
     """No such frame can ever be a command; the client is told so first."""
     running = await serve()
-    async with connected(running.address) as peer:
-        await peer.socket.send_message(data)
-        assert await peer.until_closed() == 1003
-        assert peer.seen[-1]["data"]["code"] == "bad_json"
-        assert "UTF-8" in peer.seen[-1]["message"]
+    async with connected(running.address) as client:
+        await client.socket.send_message(data)
+        assert await client.until_closed() == 1003
+        assert client.seen[-1]["data"]["code"] == "bad_json"
+        assert "UTF-8" in client.seen[-1]["message"]
 
 
 @pytest.mark.promise("wire.bad-parts")
@@ -255,34 +264,34 @@ async def test_parts_that_do_not_fit_are_refused_and_bounded(serve: Any) -> None
     def part(name: str, index: int, count: int, data: str) -> str:
         return json.dumps({"type": "chunk", "id": name, "index": index, "count": count, "data": data})
 
-    async with connected(running.address) as peer:
+    async with connected(running.address) as client:
         for name in "abcd":
-            await peer.send(part(name, 0, 2, "{"))
+            await client.send(part(name, 0, 2, "{"))
         for bad in (part("e", 0, 2, "{"), part("a", 0, 2, "{"), part("b", 1, 3, "x"), part("c", 5, 2, "x")):
-            await peer.send(bad)
-            assert (await peer.read())["data"]["code"] == "invalid_command"
+            await client.send(bad)
+            assert (await client.read())["data"]["code"] == "invalid_command"
         nested = part("f", 0, 1, part("g", 0, 1, "{}"))
-        await peer.send(nested)
-        assert (await peer.read())["data"]["code"] == "invalid_command"
-        await peer.send(part("h", 0, 1, '{"type":"ping","nonce":"whole"}'))
-        assert (await peer.read())["data"] == {"nonce": "whole"}
+        await client.send(nested)
+        assert (await client.read())["data"]["code"] == "invalid_command"
+        await client.send(part("h", 0, 1, '{"type":"ping","nonce":"whole"}'))
+        assert (await client.read())["data"] == {"nonce": "whole"}
 
 
 @pytest.mark.promise("wire.close-1008", "wire.bad-faults", "owasp.rate")
 async def test_more_than_a_hundred_faults_a_minute_are_1008(serve: Any) -> None:
     """Each is answered until then, good commands between them too; nobody else is held up."""
     running = await serve()
-    async with beside_another(running), connected(running.address) as peer:
+    async with beside_another(running), connected(running.address) as client:
         began, answered = time.monotonic(), 0
         with suppress(trio_websocket.ConnectionClosed):
             while True:
-                await peer.send("{")
-                assert (await peer.read())["data"]["code"] == "bad_json"
+                await client.send("{")
+                assert (await client.read())["data"]["code"] == "bad_json"
                 answered += 1
-                await peer.send({"type": "ping"})
-                assert (await peer.read())["type"] == "pong"
-        assert peer.socket.closed is not None
-        assert peer.socket.closed.code == 1008
+                await client.send({"type": "ping"})
+                assert (await client.read())["type"] == "pong"
+        assert client.socket.closed is not None
+        assert client.socket.closed.code == 1008
         assert 100 <= answered <= 101 + (time.monotonic() - began) * 100 / 60
 
 
@@ -290,21 +299,21 @@ async def test_more_than_a_hundred_faults_a_minute_are_1008(serve: Any) -> None:
 @pytest.mark.parametrize("cursor", [2**53, 2**63 - 1])
 async def test_a_cursor_from_the_future_is_set_right(serve: Any, cursor: int) -> None:
     """With `resync` to the log's own end; what comes next follows on that."""
-    running = await serve(Witness().agent())
-    async with connected(running.address) as peer:
-        await peer.say("one", agent_type="script", thread_id="t")
-        head = (await peer.until_end())["seq"]
-        await peer.send({"type": "resume", "payload": {"threads": {"t": cursor}}})
-        assert (await peer.until("resync"))["data"] == {"last_seq": head}
-        await peer.say("two", agent_type="script", thread_id="t")
-        assert (await peer.until("message_accepted"))["seq"] == head + 1
-        await peer.until_end()
+    running = await serve(RecordingModel().agent())
+    async with connected(running.address) as client:
+        await client.say("one", agent_type="script", thread_id="t")
+        head = (await client.until_end())["seq"]
+        await client.send({"type": "resume", "payload": {"threads": {"t": cursor}}})
+        assert (await client.until("resync"))["data"] == {"last_seq": head}
+        await client.say("two", agent_type="script", thread_id="t")
+        assert (await client.until("message_accepted"))["seq"] == head + 1
+        await client.until_end()
 
 
 @pytest.mark.promise("wire.bad-cursor-foreign")
 async def test_a_cursor_in_a_thread_of_another_is_not_found(serve: Any) -> None:
     """By whatever name: no event of it comes, then or later, and whoever has it is told nothing."""
-    running = await serve(Witness().agent(), secret=SECRET)
+    running = await serve(RecordingModel().agent(), secret=SECRET)
     async with connected(running.address, token_of("ada")) as ada, connected(running.address, token_of("eve")) as eve:
         await ada.say("one", agent_type="script", thread_id="t")
         await ada.until_end()
@@ -313,9 +322,9 @@ async def test_a_cursor_in_a_thread_of_another_is_not_found(serve: Any) -> None:
             assert (await eve.read())["data"]["code"] in ("not_found", "invalid_command")
         await ada.say("two", agent_type="script", thread_id="t")
         await ada.until_end()
-        for peer in (eve, ada):
-            await peer.send({"type": "ping"})
-            assert (await peer.read())["type"] == "pong"
+        for client in (eve, ada):
+            await client.send({"type": "ping"})
+            assert (await client.read())["type"] == "pong"
 
 
 @pytest.mark.promise("wire.order", "wire.blocked", "wire.close-1013", "wire.bad-not-reading", "owasp.backpressure")
@@ -330,35 +339,35 @@ async def test_a_client_that_does_not_read_is_left_and_may_resume(clock: trio.te
     slow = trio.socket.socket()
     slow.setsockopt(sockets.SOL_SOCKET, sockets.SO_RCVBUF, 4096)
     await slow.connect(("127.0.0.1", port_of(running)))
-    raw = RawPeer(trio.SocketStream(slow))
+    raw = RawWebSocket(trio.SocketStream(slow))
     assert await raw.handshake(f"/ws?session_token={token}") == 101
     await raw.frame()
-    async with raw.stream, connected(running.address, token) as peer:
+    async with raw.stream, connected(running.address, token) as client:
         for name in threads:
-            await peer.say("go", agent_type="script", thread_id=name)
-            await peer.until_end()
+            await client.say("go", agent_type="script", thread_id=name)
+            await client.until_end()
         everything = {"type": "resume", "payload": {"threads": dict.fromkeys(threads, 0)}}
         await raw.send(frame(TEXT, json.dumps(everything).encode()))
         await trio.testing.wait_all_tasks_blocked(0.2)
         clock.jump(20.5)
-        await peer.send({"type": "ping"})
-        await peer.until("pong")
+        await client.send({"type": "ping"})
+        await client.until("pong")
         with trio.fail_after(5):
             frames = await raw.frames_to_the_end()
         assert (frames[-1].opcode, frames[-1].code) == (CLOSE, 1013)
         events = [event for one in frames[:-1] if "seq" in (event := json.loads(one.payload))]
-        assert 0 < len(events) < len(peer.durable())
+        assert 0 < len(events) < len(client.durable())
         reached = dict.fromkeys(threads, 0) | {event["thread_id"]: event["seq"] for event in events}
         async with connected(running.address, token) as again:
             await again.send({"type": "resume", "payload": {"threads": reached}})
-            while len(events) + len(again.durable()) < len(peer.durable()):
+            while len(events) + len(again.durable()) < len(client.durable()):
                 await again.read()
 
     def story(of: list[dict[str, Any]], name: str) -> list[dict[str, Any]]:
         return [event for event in of if event["thread_id"] == name]
 
     for name in threads:
-        assert story(events, name) + story(again.durable(), name) == story(peer.durable(), name)
+        assert story(events, name) + story(again.durable(), name) == story(client.durable(), name)
 
 
 @pytest.mark.promise("owasp.tunnelling")

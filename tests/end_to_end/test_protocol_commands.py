@@ -8,22 +8,21 @@ from typing import Any
 import pytest
 
 from sanitization import STANDARD, Sanitizer
-from tests.conformance.peer import BINARY, TEXT, frame
-from tests.conformance.peer import peer as raw_peer
+from tests.conformance.raw_websocket import BINARY, TEXT, frame, raw_websocket
+from tests.end_to_end.chat_client import ChatClient, check_arc, connected
 from tests.end_to_end.http import request
-from tests.end_to_end.peer import Peer, check_arc, connected
-from tests.end_to_end.script import Gate, Say, scripted
+from tests.end_to_end.recording_model import RecordingModel
+from tests.end_to_end.scripted_model import Gate, Say, scripted
 from tests.end_to_end.test_branches import new_token
-from tests.end_to_end.test_floods import metric
-from tests.end_to_end.witness import Witness
+from tests.end_to_end.test_rate_limits import metric
 
 PATHS = ("/ws", "/ws?dialect=flat", "/ws?dialect=payload", "/api/ws/agent")
 
 
-async def accepted(peer: Peer) -> dict[str, Any]:
+async def accepted(client: ChatClient) -> dict[str, Any]:
     """Read to the end of a run, which must be whole; gives its acceptance."""
-    end = await peer.until_end()
-    events = peer.durable(end["run_id"])
+    end = await client.until_end()
+    events = client.durable(end["run_id"])
     check_arc(events)
     return events[0]
 
@@ -37,9 +36,9 @@ def text_of(event: dict[str, Any]) -> str:
 @pytest.mark.parametrize("kind", ["user_message", "start_agent", "message", "chat", "agent_message"])
 async def test_each_type_of_say_takes_its_fields_in_either_place(serve: Any, kind: str) -> None:
     """Beside the type or in `payload`, as text or as a binary frame, with whatever else: one and the same message."""
-    witness = Witness()
-    running = await serve(witness.agent())
-    async with connected(running.address) as peer:
+    recorder = RecordingModel()
+    running = await serve(recorder.agent())
+    async with connected(running.address) as client:
         for number, place in enumerate(("beside", "payload", "binary")):
             fields = {
                 "content": f"words {number}",
@@ -56,11 +55,11 @@ async def test_each_type_of_say_takes_its_fields_in_either_place(serve: Any, kin
             }
             body = {"type": kind, **fields} if place == "beside" else {"type": kind, "payload": fields}
             raw = json.dumps(body)
-            await peer.socket.send_message(raw.encode() if place == "binary" else raw)
-            event = await accepted(peer)
+            await client.socket.send_message(raw.encode() if place == "binary" else raw)
+            event = await accepted(client)
             assert (event["thread_id"], event["conversation_id"]) == ("t", "mine")
             assert (event["message_id"], event["data"]["content"]) == (f"m{number}", f"words {number}")
-    assert witness.told() == ["words 0", "answer 1", "words 1", "answer 2", "words 2"]
+    assert recorder.prompt() == ["words 0", "answer 1", "words 1", "answer 2", "words 2"]
 
 
 @pytest.mark.promise("wire.say-untyped")
@@ -68,9 +67,9 @@ async def test_the_form_without_a_type(serve: Any) -> None:
     """`agent_type`, perhaps `pillar`, and `message`; the conversation's name is kept, a token may come along."""
     running = await serve()
     form = {"agent_type": "liaison", "pillar": "insights", "message": "What can you do?", "metadata": {"a": 1}}
-    async with connected(running.address) as peer:
-        await peer.send(form | {"conversation_id": "mine", "session_token": None})
-        event = await accepted(peer)
+    async with connected(running.address) as client:
+        await client.send(form | {"conversation_id": "mine", "session_token": None})
+        event = await accepted(client)
     assert (event["agent_type"], event["pillar"]) == ("liaison", "insights")
     assert event["conversation_id"] == event["thread_id"] == "mine"
 
@@ -85,28 +84,28 @@ async def test_two_sentences_are_exact_in_every_dialect_and_form(serve: Any, pat
         lambda **agent: {"type": "user_message", "payload": {"content": "hi", **agent}},
         lambda **agent: {"type": "chat", "content": "hi", **agent},
     )
-    async with connected(running.address, path=path, welcome=path.startswith("/ws")) as peer:
+    async with connected(running.address, path=path, welcome=path.startswith("/ws")) as client:
         for form in forms:
-            await peer.send(form(agent_type="liaison"))
-            assert text_of(await peer.read()) == "pillar is required for liaison agent"
-            await peer.send(form(agent_type="X"))
-            assert text_of(await peer.read()) == "Unknown agent_type: X"
+            await client.send(form(agent_type="liaison"))
+            assert text_of(await client.read()) == "pillar is required for liaison agent"
+            await client.send(form(agent_type="X"))
+            assert text_of(await client.read()) == "Unknown agent_type: X"
 
 
 @pytest.mark.promise("wire.names-made")
 async def test_names_are_made_where_a_client_gives_none(serve: Any) -> None:
     """A message id, another for each message; the thread is that of the agent in the session."""
-    running = await serve(Witness().agent())
-    async with connected(running.address) as peer:
-        session = peer.seen[0]["data"]["session"]
+    running = await serve(RecordingModel().agent())
+    async with connected(running.address) as client:
+        session = client.seen[0]["data"]["session"]
         events = []
         for _ in range(2):
-            await peer.say("words", agent_type="script")
-            events.append(await accepted(peer))
+            await client.say("words", agent_type="script")
+            events.append(await accepted(client))
     assert events[0]["message_id"] != events[1]["message_id"]
     assert all(event["message_id"] == event["data"]["message_id"] for event in events)
     assert [event["thread_id"] for event in events] == [f"script_{session}"] * 2
-    assert [event["seq"] for event in events] == [1, 1 + len(peer.durable()) // 2]
+    assert [event["seq"] for event in events] == [1, 1 + len(client.durable()) // 2]
 
 
 @pytest.mark.promise("wire.names-valid", "wire.error-invalid-command")
@@ -124,15 +123,15 @@ async def test_names_are_made_where_a_client_gives_none(serve: Any) -> None:
 )
 async def test_a_name_that_is_none_is_refused(serve: Any, name: str, value: object) -> None:
     """Its field is named, nothing is begun; 128 characters are enough."""
-    running = await serve(Witness().agent())
+    running = await serve(RecordingModel().agent())
     token = await new_token(running)
-    async with connected(running.address, token) as peer:
-        await peer.say("hi", agent_type="script", **{name: value})
-        error = await peer.read()
+    async with connected(running.address, token) as client:
+        await client.say("hi", agent_type="script", **{name: value})
+        error = await client.read()
         assert error["data"]["code"] == "invalid_command"
         assert name in error["message"]
-        await peer.say("hi", agent_type="script", **{name: "x" * 128})
-        await accepted(peer)
+        await client.say("hi", agent_type="script", **{name: "x" * 128})
+        await accepted(client)
     _, _, body = await request(running.address, "GET", "/api/threads", token=token)
     assert len(body["threads"]) == 1
 
@@ -140,8 +139,8 @@ async def test_a_name_that_is_none_is_refused(serve: Any, name: str, value: obje
 @pytest.mark.promise("wire.names-own-space")
 async def test_a_thread_another_user_named_is_not_there(serve: Any) -> None:
     """Two users use the same names for thread, message and conversation, and neither meets the other."""
-    witness = Witness()
-    running = await serve(witness.agent())
+    recorder = RecordingModel()
+    running = await serve(recorder.agent())
     names = {"thread_id": "t", "message_id": "m", "conversation_id": "c", "agent_type": "script"}
     async with connected(running.address) as ada, connected(running.address) as bob:
         await ada.say("zebra", **names)
@@ -150,7 +149,7 @@ async def test_a_thread_another_user_named_is_not_there(serve: Any) -> None:
         second = await accepted(bob)
     assert first["run_id"] != second["run_id"]
     assert first["seq"] == second["seq"] == 1
-    assert witness.told() == ["giraffe"]
+    assert recorder.prompt() == ["giraffe"]
     assert "zebra" not in json.dumps(bob.seen)
 
 
@@ -183,22 +182,22 @@ async def test_cancel_ends_a_run_from_any_tab_and_twice_is_no_fault(serve: Any) 
 async def test_ping_is_answered_with_its_nonce(serve: Any) -> None:
     """Also without one; in the agent response dialect there is nothing to show."""
     running = await serve()
-    async with connected(running.address) as peer:
+    async with connected(running.address) as client:
         for form, data in (({"type": "ping"}, {}), ({"type": "ping", "nonce": "a"}, {"nonce": "a"})):
-            await peer.send(form)
-            assert (await peer.read())["data"] == data
+            await client.send(form)
+            assert (await client.read())["data"] == data
 
 
 @pytest.mark.promise("wire.ack")
 async def test_an_ack_beyond_what_was_sent_is_refused_and_one_within_is_counted(serve: Any) -> None:
     """It has no answer; operators see how far behind clients are."""
-    running = await serve(Witness().agent())
-    async with connected(running.address) as peer:
-        await peer.say("words", agent_type="script", thread_id="t")
-        last = (await peer.until_end())["seq"]
-        await peer.send({"type": "ack", "payload": {"thread_id": "t", "seq": last - 1}})
-        await peer.send({"type": "ack", "payload": {"thread_id": "t", "seq": last + 1}})
-        assert (await peer.read())["data"]["code"] == "invalid_command"
+    running = await serve(RecordingModel().agent())
+    async with connected(running.address) as client:
+        await client.say("words", agent_type="script", thread_id="t")
+        last = (await client.until_end())["seq"]
+        await client.send({"type": "ack", "payload": {"thread_id": "t", "seq": last - 1}})
+        await client.send({"type": "ack", "payload": {"thread_id": "t", "seq": last + 1}})
+        assert (await client.read())["data"]["code"] == "invalid_command"
     assert await metric(running.address, "understudy_rendered_behind_events_sum") == 1
 
 
@@ -249,9 +248,9 @@ FAULTS = {
 )
 async def test_each_fault_has_a_code_and_a_sentence_and_costs_nothing(serve: Any) -> None:
     """As text and as bytes; the connection lives on, another client is served meanwhile, the code's insides stay in."""
-    running = await serve(Witness().agent())
+    running = await serve(RecordingModel().agent())
     port = int(running.address.rpartition(":")[2])
-    async with raw_peer(port, "/ws") as raw, connected(running.address) as other:
+    async with raw_websocket(port, "/ws") as raw, connected(running.address) as other:
         await raw.frame()
         for name, (text, code) in FAULTS.items():
             for opcode in (TEXT, BINARY):
@@ -269,8 +268,8 @@ async def test_each_fault_has_a_code_and_a_sentence_and_costs_nothing(serve: Any
 @pytest.mark.promise("wire.refused-by-name", "wire.repeat-other", "wire.error-message-id-reused", "wire.bad-message-id")
 async def test_a_repeat_with_other_words_is_refused_by_its_name(serve: Any) -> None:
     """`message_id_reused`, nothing stored; the same words are the same message, whichever tab says them."""
-    witness = Witness()
-    running = await serve(witness.agent())
+    recorder = RecordingModel()
+    running = await serve(recorder.agent())
     token, name = await new_token(running), uuid.uuid4().hex
     async with connected(running.address, token) as one, connected(running.address, token) as two:
         await one.say("words", agent_type="script", message_id=name, thread_id="t")
@@ -284,7 +283,7 @@ async def test_a_repeat_with_other_words_is_refused_by_its_name(serve: Any) -> N
         )
         await two.say("words", agent_type="script", message_id=name, thread_id="t")
         assert (await two.until("message_accepted")) == first
-    assert len(witness.turns) == 1
+    assert len(recorder.turns) == 1
 
 
 WORDS = [
@@ -307,15 +306,15 @@ async def test_words_are_words(serve: Any, words: str) -> None:
     running, shown = await serve(scripted(Say(words))), Sanitizer(STANDARD).sanitize(words + " ").text
     assert shown.startswith(words[:20])
     token = await new_token(running)
-    async with connected(running.address, token) as peer:
-        await peer.send({"type": "hello", "payload": {"html": True}})
-        await peer.say(words, agent_type="script", thread_id="t", context={words: words})
-        final = await peer.until_end()
-        assert peer.durable()[0]["data"]["content"] == words
+    async with connected(running.address, token) as client:
+        await client.send({"type": "hello", "payload": {"html": True}})
+        await client.say(words, agent_type="script", thread_id="t", context={words: words})
+        final = await client.until_end()
+        assert client.durable()[0]["data"]["content"] == words
         assert final["data"]["message"] == shown
         assert not any(mark in final["data"]["html"] for mark in ("<script", "<img", 'onerror="'))
-        await peer.send({"type": "resume", "payload": {"threads": {words[:100].strip(): 0}}})
-        assert (await peer.read())["data"]["code"] in ("not_found", "invalid_command")
+        await client.send({"type": "resume", "payload": {"threads": {words[:100].strip(): 0}}})
+        assert (await client.read())["data"]["code"] in ("not_found", "invalid_command")
     _, _, body = await request(running.address, "GET", "/api/threads/t/messages", token=token)
     assert [message["content"] for message in body["messages"]] == [words, shown]
 
@@ -323,13 +322,13 @@ async def test_words_are_words(serve: Any, words: str) -> None:
 @pytest.mark.promise("wire.endpoint-pages")
 async def test_lists_come_in_pages(serve: Any) -> None:
     """Threads and messages, each once; the last page names no next one."""
-    running = await serve(Witness().agent())
+    running = await serve(RecordingModel().agent())
     token = await new_token(running)
-    async with connected(running.address, token) as peer:
+    async with connected(running.address, token) as client:
         for number in range(3):
             for thread in ("t", f"t{number}"):
-                await peer.say(f"m{number}", agent_type="script", thread_id=thread)
-                await peer.until_end()
+                await client.say(f"m{number}", agent_type="script", thread_id=thread)
+                await client.until_end()
 
     async def pages(path: str, name: str) -> list[list[str]]:
         found, cursor = [], ""

@@ -7,22 +7,21 @@ import pytest
 import trio
 import trio.testing
 
-from tests.conformance.peer import TEXT, close, frame
-from tests.conformance.peer import peer as raw_peer
+from tests.conformance.raw_websocket import TEXT, close, frame, raw_websocket
+from tests.end_to_end.chat_client import TERMINAL, check_arc, connected
 from tests.end_to_end.http import request
-from tests.end_to_end.peer import TERMINAL, check_arc, connected
+from tests.end_to_end.recording_model import RecordingModel
 from tests.end_to_end.test_branches import new_token
-from tests.end_to_end.test_floods import SECRET
 from tests.end_to_end.test_protocol_abuse import PONG_ASKED, beside_another, end_of, port_of
 from tests.end_to_end.test_protocol_events import locked
-from tests.end_to_end.witness import Witness
+from tests.end_to_end.test_rate_limits import SECRET
 
 
 @pytest.mark.promise("wire.close-4400", "wire.close-4408", "owasp.authentication")
 async def test_silence_before_the_first_message_is_4408(clock: trio.testing.MockClock, serve: Any) -> None:
     """After ten seconds; what is no command is 4400, one without a token 4401."""
     running = await serve(secret=SECRET)
-    async with raw_peer(port_of(running), "/ws") as raw:
+    async with raw_websocket(port_of(running), "/ws") as raw:
         while not running.system.find("/system/connections").children():  # type: ignore[union-attr]
             await trio.testing.wait_all_tasks_blocked(0.01)
         await trio.testing.wait_all_tasks_blocked(0.1)
@@ -31,7 +30,7 @@ async def test_silence_before_the_first_message_is_4408(clock: trio.testing.Mock
         clock.jump(1.5)
         assert await end_of(raw) == 4408
     for sent, code in ((b"{", 4400), (b"hello", 4400), (PONG_ASKED, 4401)):
-        async with raw_peer(port_of(running), "/ws") as raw:
+        async with raw_websocket(port_of(running), "/ws") as raw:
             await raw.send(frame(TEXT, sent))
             assert await end_of(raw) == code
 
@@ -41,7 +40,7 @@ async def test_an_end_of_the_clients_own_is_echoed(serve: Any) -> None:
     """With its code, also with none and with one of its own."""
     running = await serve()
     for code in (1000, 1001, 3000, 4999, None):
-        async with raw_peer(port_of(running), "/ws") as raw:
+        async with raw_websocket(port_of(running), "/ws") as raw:
             await raw.frame()
             await raw.send(close(code))
             assert await end_of(raw) in ((1000, None) if code is None else (code,))
@@ -51,42 +50,42 @@ async def test_an_end_of_the_clients_own_is_echoed(serve: Any) -> None:
 @pytest.mark.promise("wire.close-1011", "owasp.crash")
 async def test_a_fault_of_the_server_is_1011_and_says_no_more(serve: Any) -> None:
     """The client may come back at once, and goes on where it was."""
-    running = await serve(Witness().agent())
+    running = await serve(RecordingModel().agent())
     token = await new_token(running)
-    async with connected(running.address, token) as peer, beside_another(running):
-        await peer.say("one", agent_type="script", thread_id="t")
-        last = (await peer.until_end())["seq"]
-        outbox = running.system.find(f"/system/connections/{peer.seen[0]['data']['connection_id']}/outbox")
+    async with connected(running.address, token) as client, beside_another(running):
+        await client.say("one", agent_type="script", thread_id="t")
+        last = (await client.until_end())["seq"]
+        outbox = running.system.find(f"/system/connections/{client.seen[0]['data']['connection_id']}/outbox")
         assert outbox is not None
         outbox.kill()
-        assert await peer.until_closed() == 1011
-        assert "Traceback" not in (peer.socket.closed.reason or "")
-    async with connected(running.address, token) as peer:
-        await peer.send({"type": "resume", "payload": {"threads": {"t": last}}})
-        await peer.say("two", agent_type="script", thread_id="t")
-        await peer.until_end()
-        check_arc(peer.durable())
-        assert peer.durable()[0]["seq"] == last + 1
+        assert await client.until_closed() == 1011
+        assert "Traceback" not in (client.socket.closed.reason or "")
+    async with connected(running.address, token) as client:
+        await client.send({"type": "resume", "payload": {"threads": {"t": last}}})
+        await client.say("two", agent_type="script", thread_id="t")
+        await client.until_end()
+        check_arc(client.durable())
+        assert client.durable()[0]["seq"] == last + 1
 
 
 @pytest.mark.promise("wire.error-storage-unavailable")
 async def test_a_disk_that_takes_nothing_is_told(clock: trio.testing.MockClock, serve: Any, tmp_path: Path) -> None:
     """`storage_unavailable`, to try again; the same message is taken when there is room, and has one whole arc."""
-    running = await serve(Witness().agent())
-    async with connected(running.address) as peer:
+    running = await serve(RecordingModel().agent())
+    async with connected(running.address) as client:
         async with locked(tmp_path / "data" / "understudy.db"):
-            await peer.say("one", agent_type="script", thread_id="t", message_id="m")
+            await client.say("one", agent_type="script", thread_id="t", message_id="m")
             await trio.testing.wait_all_tasks_blocked(0.1)
             clock.jump(9.9)
-            error = await peer.until("error")
+            error = await client.until("error")
             assert (error["data"]["code"], error["data"]["retryable"]) == ("storage_unavailable", True)
             assert error["message_id"] == "m"
         status, _, body = await request(running.address, "GET", "/healthz")
         assert (status, body["status"] in ("ok", "degraded")) == (200, True)
-        while not peer.durable() or peer.durable()[-1]["type"] not in TERMINAL:
-            await peer.say("one", agent_type="script", thread_id="t", message_id="m")
-            await peer.until_end()
+        while not client.durable() or client.durable()[-1]["type"] not in TERMINAL:
+            await client.say("one", agent_type="script", thread_id="t", message_id="m")
+            await client.until_end()
     # Who says it again after it was taken is shown its acceptance again: the same event, under the same number.
-    taken = [event for event in peer.durable() if event["type"] == "message_accepted"]
+    taken = [event for event in client.durable() if event["type"] == "message_accepted"]
     assert all(event == taken[0] for event in taken)
-    check_arc([taken[0], *(event for event in peer.durable() if event["type"] != "message_accepted")])
+    check_arc([taken[0], *(event for event in client.durable() if event["type"] != "message_accepted")])

@@ -15,12 +15,12 @@ import trio
 import trio.testing
 
 from tests.docs.tables import code, table
+from tests.end_to_end.chat_client import ChatClient, check_arc, connected
 from tests.end_to_end.http import request
-from tests.end_to_end.peer import Peer, check_arc, connected
-from tests.end_to_end.script import Call, Gate, Hand, Raise, Say, scripted
+from tests.end_to_end.scripted_model import Call, Gate, Hand, Raise, Say, scripted
 from tests.end_to_end.sse import streaming
 from tests.end_to_end.test_branches import new_token
-from tests.end_to_end.test_floods import SECRET, token_of
+from tests.end_to_end.test_rate_limits import SECRET, token_of
 from understudy import Agent
 from understudy.models.model import ModelUnavailable
 
@@ -98,10 +98,10 @@ async def test_every_event_of_the_page_comes_as_its_row_says(clock: trio.testing
     """With what is required in its data, nothing that the row has not, and a seq if and only if it is durable."""
     running = await serve(*agents(), secret=SECRET)
     seen = await story(running.address, clock)
-    async with connected(running.address, token_of("bob")) as peer, trio.open_nursery() as nursery:
+    async with connected(running.address, token_of("bob")) as client, trio.open_nursery() as nursery:
         nursery.start_soon(running.stop)
-        seen.append(await peer.until("drain"))
-        assert await peer.until_closed() == 1001
+        seen.append(await client.until("drain"))
+        assert await client.until_closed() == 1001
     assert {event["type"] for event in seen} == set(ROWS)
     for event in seen:
         row = ROWS[event["type"]]
@@ -122,14 +122,14 @@ async def test_every_event_of_the_page_comes_as_its_row_says(clock: trio.testing
 async def test_a_summary_tells_kinds_and_places_and_never_the_secret(serve: Any) -> None:
     """Before the answer that it concerns; neither the answer nor any piece of it has the secret either."""
     running = await serve(scripted(Say(f"The key is {KEY}.")))
-    async with connected(running.address) as peer:
-        await peer.say("go", agent_type="script")
-        final = await peer.until_end()
-    summary = next(event for event in peer.seen if event["type"] == "sanitization_summary")
+    async with connected(running.address) as client:
+        await client.say("go", agent_type="script")
+        final = await client.until_end()
+    summary = next(event for event in client.seen if event["type"] == "sanitization_summary")
     assert summary["seq"] < final["seq"]
     assert summary["data"]["counts"] == {"secret": 1}
     assert all({"kind", "start", "end"} <= finding.keys() for finding in summary["data"]["findings"])
-    assert KEY not in json.dumps(peer.seen)
+    assert KEY not in json.dumps(client.seen)
 
 
 @asynccontextmanager
@@ -149,23 +149,23 @@ async def test_what_is_not_committed_is_not_sent(serve: Any, tmp_path: Path) -> 
     """While the disk takes nothing, no durable event goes out; what needs no seq does; then all come in order."""
     gate = Gate(open_after=1)
     running = await serve(scripted(Say("one two", gate)))
-    async with connected(running.address) as peer:
-        await peer.say("go", agent_type="script", thread_id="t")
+    async with connected(running.address) as client:
+        await client.say("go", agent_type="script", thread_id="t")
         await gate.reached.wait()
-        await peer.until("partial_result")
+        await client.until("partial_result")
         async with locked(tmp_path / "data" / "understudy.db"):
             gate.opened.set()
-            await peer.say("and again", agent_type="script", thread_id="t2")
-            await peer.until("partial_result")
-            await peer.send({"type": "ping"})
-            told = len(peer.durable())
+            await client.say("and again", agent_type="script", thread_id="t2")
+            await client.until("partial_result")
+            await client.send({"type": "ping"})
+            told = len(client.durable())
             with trio.move_on_after(0.4):
                 while True:
-                    await peer.read()
-            assert len(peer.durable()) == told
+                    await client.read()
+            assert len(client.durable()) == told
         for _ in range(2):
-            end = await peer.until_end()
-            check_arc(peer.durable(end["run_id"]))
+            end = await client.until_end()
+            check_arc(client.durable(end["run_id"]))
 
 
 @pytest.mark.promise("wire.endpoint-events", "wire.seq")
@@ -173,13 +173,13 @@ async def test_durable_events_are_numbered_by_thread_from_1_and_are_those_of_the
     """Two threads at once count each for itself; the log gives back what was sent, member by member."""
     running = await serve(scripted(Call([("echo", {"text": "a"})]), Say("one two")))
     token = await new_token(running)
-    async with connected(running.address, token) as peer:
+    async with connected(running.address, token) as client:
         for thread in ("a", "b"):
-            await peer.say("go", agent_type="script", thread_id=thread)
+            await client.say("go", agent_type="script", thread_id=thread)
         for _ in range(2):
-            await peer.until_end()
+            await client.until_end()
     for thread in ("a", "b"):
-        sent = [event for event in peer.durable() if event["thread_id"] == thread]
+        sent = [event for event in client.durable() if event["thread_id"] == thread]
         assert [event["seq"] for event in sent] == list(range(1, len(sent) + 1))
         _, _, log = await request(running.address, "GET", f"/api/threads/{thread}/events?after=0", token=token)
         assert log == {"events": sent, "last_seq": len(sent)}
@@ -200,8 +200,8 @@ async def test_one_run_is_told_alike_in_every_dialect(serve: Any) -> None:
         await payload.say("go", agent_type="script", thread_id="t")
         while payload.seen[-1]["type"] != "final_response":
             await payload.read()
-        for peer in (flat, answers):
-            await peer.send({"type": "resume", "payload": {"threads": {"t": 0}}})
+        for client in (flat, answers):
+            await client.send({"type": "resume", "payload": {"threads": {"t": 0}}})
         while flat.seen[-1]["type"] != "final_response":
             await flat.read()
         answer = await answers.read()
@@ -220,10 +220,10 @@ async def test_one_run_is_told_alike_in_every_dialect(serve: Any) -> None:
     assert len(answers.seen) == 1
 
 
-async def frame_of(peer: Peer, parts: dict[str, str]) -> tuple[str | bytes, list[dict[str, Any]]]:
+async def frame_of(client: ChatClient, parts: dict[str, str]) -> tuple[str | bytes, list[dict[str, Any]]]:
     """The next frame as it came, and the events that are whole with it; `parts` are those that are not yet."""
     with trio.fail_after(20):
-        raw = await peer.socket.get_message()
+        raw = await client.socket.get_message()
     value = json.loads(gzip.decompress(raw) if isinstance(raw, bytes) else raw)
     if isinstance(value, dict) and value["type"] == "chunk":
         text = parts[value["id"]] = parts.get(value["id"], "") + value["data"]
@@ -231,15 +231,15 @@ async def frame_of(peer: Peer, parts: dict[str, str]) -> tuple[str | bytes, list
     return raw, value if isinstance(value, list) else [value]
 
 
-async def told(peer: Peer, **able: bool) -> tuple[list[str | bytes], list[dict[str, Any]]]:
+async def told(client: ChatClient, **able: bool) -> tuple[list[str | bytes], list[dict[str, Any]]]:
     """All frames and all durable events of thread `t`, for a client that can take this."""
-    await peer.send({"type": "hello", "payload": able})
-    await peer.send({"type": "resume", "payload": {"threads": {"t": 0}}})
+    await client.send({"type": "hello", "payload": able})
+    await client.send({"type": "resume", "payload": {"threads": {"t": 0}}})
     frames: list[str | bytes] = []
     events: list[dict[str, Any]] = []
     parts: dict[str, str] = {}
     while not events or events[-1]["type"] != "final_response":
-        frame, whole = await frame_of(peer, parts)
+        frame, whole = await frame_of(client, parts)
         frames.append(frame)
         events += [event for event in whole if "seq" in event]
     return frames, events
@@ -258,8 +258,8 @@ async def test_a_client_is_sent_what_it_said_it_can_take_and_nothing_else(serve:
         await first.say("go", agent_type="script", thread_id="t")
         await first.until_end()
     for able in ABLE:
-        async with connected(running.address, token) as peer:
-            frames, events = await told(peer, **dict.fromkeys(able, True))
+        async with connected(running.address, token) as client:
+            frames, events = await told(client, **dict.fromkeys(able, True))
         html = events[-1]["data"].pop("html", "")
         assert events == first.durable(), able
         assert ("<h1" in html, "<b>" in html) == ("html" in able, False)
@@ -278,14 +278,14 @@ async def test_each_closed_block_of_an_answer_comes_rendered_to_who_asked(serve:
     """As it closes, before the end of the answer, and made safe by the server."""
     gate = Gate(open_after=4)
     running = await serve(scripted(Say("# Title\n\n<img src=x onerror=alert(1)> more\n\nlast", gate)))
-    async with connected(running.address) as peer:
-        await peer.send({"type": "hello", "payload": {"html": True}})
-        await peer.say("go", agent_type="script")
-        while not any(event["data"].get("blocks") for event in peer.seen):
-            await peer.read()
+    async with connected(running.address) as client:
+        await client.send({"type": "hello", "payload": {"html": True}})
+        await client.say("go", agent_type="script")
+        while not any(event["data"].get("blocks") for event in client.seen):
+            await client.read()
         gate.opened.set()
-        final = await peer.until_end()
-    blocks = json.dumps([event["data"].get("blocks", []) for event in peer.seen])
+        final = await client.until_end()
+    blocks = json.dumps([event["data"].get("blocks", []) for event in client.seen])
     assert "<h1" in blocks
     assert "<img" not in blocks + final["data"]["html"]
 
@@ -296,16 +296,16 @@ async def test_a_command_may_come_in_parts_to_any_client(serve: Any) -> None:
     running = await serve(scripted(Say("said")))
     frame = json.dumps({"type": "user_message", "payload": {"content": "w" * 500_000, "agent_type": "script"}})
     pieces = [frame[start : start + 100_000] for start in range(0, len(frame), 100_000)]
-    async with connected(running.address) as peer:
+    async with connected(running.address) as client:
         for number, piece in enumerate(pieces):
-            await peer.send({"type": "chunk", "id": "7", "index": number, "count": len(pieces), "data": piece})
-            await peer.send({"type": "ping"})
+            await client.send({"type": "chunk", "id": "7", "index": number, "count": len(pieces), "data": piece})
+            await client.send({"type": "ping"})
         for _ in pieces:
-            await peer.until("pong")
-        if not peer.durable():
-            await peer.until("message_accepted")
-        assert len(peer.durable()[0]["data"]["content"]) == 500_000
-        await peer.until_end()
+            await client.until("pong")
+        if not client.durable():
+            await client.until("message_accepted")
+        assert len(client.durable()[0]["data"]["content"]) == 500_000
+        await client.until_end()
 
 
 @pytest.mark.promise("wire.no-followers")
@@ -313,9 +313,9 @@ async def test_what_nobody_follows_is_told_to_all_connections_of_its_user(serve:
     """Something is said over HTTP in a thread of yesterday: tabs that never named it hear of it; strangers do not."""
     running = await serve(scripted(Say("one two")))
     token = await new_token(running)
-    async with connected(running.address, token) as peer:
-        await peer.say("go", agent_type="script", thread_id="t")
-        last = (await peer.until_end())["seq"]
+    async with connected(running.address, token) as client:
+        await client.say("go", agent_type="script", thread_id="t")
+        last = (await client.until_end())["seq"]
     async with (
         connected(running.address, token) as one,
         connected(running.address, token) as two,

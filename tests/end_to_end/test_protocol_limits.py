@@ -12,15 +12,13 @@ import pytest
 import trio
 import trio.testing
 
-from tests.conformance.peer import CLOSE, PING, TEXT, frame
-from tests.conformance.peer import Peer as RawPeer
-from tests.conformance.peer import peer as raw_peer
+from tests.conformance.raw_websocket import CLOSE, PING, TEXT, RawWebSocket, frame, raw_websocket
 from tests.docs.tables import code, table
+from tests.end_to_end.chat_client import ChatClient, check_arc, connected
 from tests.end_to_end.http import request
-from tests.end_to_end.peer import Peer, check_arc, connected
-from tests.end_to_end.script import Call, Gate, Say, scripted
+from tests.end_to_end.recording_model import RecordingModel
+from tests.end_to_end.scripted_model import Call, Gate, Say, scripted
 from tests.end_to_end.test_branches import ended
-from tests.end_to_end.witness import Witness
 from transport.connection.limits import Limits
 from understudy.chat.storage_away import AWAY
 
@@ -37,10 +35,10 @@ PROGRESS = {
 }
 
 
-async def nothing_more(peer: Peer) -> None:
+async def nothing_more(client: ChatClient) -> None:
     """All that was sent until now has been read, and nothing else was sent."""
-    await peer.send({"type": "ping"})
-    assert (await peer.read())["type"] == "pong"
+    await client.send({"type": "ping"})
+    assert (await client.read())["type"] == "pong"
 
 
 @pytest.mark.promise("wire.arc-progress")
@@ -50,21 +48,21 @@ async def test_after_ten_seconds_without_a_word_there_is_one(
 ) -> None:
     """Whatever a run waits for, a tool, its model or its user: not sooner, and again after ten more."""
     running = await serve(scripted(turn, timeout_s=60), limits=Limits(run_s=60))
-    async with connected(running.address) as peer:
-        await peer.say("go", agent_type="script")
-        await peer.until(last)
+    async with connected(running.address) as client:
+        await client.say("go", agent_type="script")
+        await client.until(last)
         await trio.testing.wait_all_tasks_blocked(0.05)
         for _ in range(3):
             clock.jump(9.4)
-            await nothing_more(peer)
+            await nothing_more(client)
             clock.jump(0.7)
             with trio.fail_after(SOON_S):
-                progress = await peer.until("agent_progress")
+                progress = await client.until("agent_progress")
             assert progress["data"]["note"].startswith(words)
             assert "seq" not in progress
-        await peer.send({"type": "cancel", "payload": {"run_id": peer.durable()[0]["run_id"]}})
-        await peer.until_end()
-        check_arc(peer.durable())
+        await client.send({"type": "cancel", "payload": {"run_id": client.durable()[0]["run_id"]}})
+        await client.until_end()
+        check_arc(client.durable())
 
 
 @pytest.mark.promise("wire.arc-place")
@@ -72,63 +70,63 @@ async def test_who_waits_in_line_hears_so_every_ten_seconds(clock: trio.testing.
     """Its place, though nothing has changed."""
     gate = Gate()
     running = await serve(scripted(Say("words", gate), timeout_s=60), limits=Limits(run_s=60))
-    async with connected(running.address) as peer:
-        await peer.say("one", agent_type="script", thread_id="t")
+    async with connected(running.address) as client:
+        await client.say("one", agent_type="script", thread_id="t")
         await gate.reached.wait()
-        await peer.say("two", agent_type="script", thread_id="t")
-        waiting = (await peer.until("agent_progress"))["run_id"]
+        await client.say("two", agent_type="script", thread_id="t")
+        waiting = (await client.until("agent_progress"))["run_id"]
         for _ in range(2):
             clock.jump(10.1)
             with trio.fail_after(SOON_S):
-                while (await peer.until("agent_progress"))["run_id"] != waiting:
+                while (await client.until("agent_progress"))["run_id"] != waiting:
                     pass
-            assert peer.seen[-1]["message"].startswith("Waiting: 1 before this one")
+            assert client.seen[-1]["message"].startswith("Waiting: 1 before this one")
         gate.opened.set()
         for _ in range(2):
-            assert (await peer.until_end())["type"] == "final_response"
+            assert (await client.until_end())["type"] == "final_response"
 
 
 @pytest.mark.promise("wire.limit-run", "wire.error-agent-timeout")
 async def test_a_run_works_for_thirty_seconds(clock: trio.testing.MockClock, serve: Any) -> None:
     """Then it ends in `agent_timeout`, its tool closed; its client, who answers pings, is no silent one."""
     running = await serve(scripted(Call([("wait", {})])))
-    async with connected(running.address) as peer:
-        await peer.say("go", agent_type="script")
-        await peer.until("tool_executing")
+    async with connected(running.address) as client:
+        await client.say("go", agent_type="script")
+        await client.until("tool_executing")
         await trio.testing.wait_all_tasks_blocked(0.05)
         for _ in range(3):
             clock.jump(9.8)
-            await peer.send({"type": "ping"})
-            await peer.until("pong")
+            await client.send({"type": "ping"})
+            await client.until("pong")
         clock.jump(0.7)
         with trio.fail_after(SOON_S):
-            assert (await peer.until_end())["data"]["code"] == "agent_timeout"
-        check_arc(peer.durable())
+            assert (await client.until_end())["data"]["code"] == "agent_timeout"
+        check_arc(client.durable())
 
 
 @pytest.mark.promise("wire.limit-run", "wire.limit-approval")
 async def test_the_user_has_five_minutes_and_they_are_not_work(clock: trio.testing.MockClock, serve: Any) -> None:
     """Nobody decides: the call is refused after 300 s, not after 299, and the run goes on with its own time."""
     running = await serve(scripted(Call([("send_mail", {"to": "ada"})]), Say("done")))
-    async with connected(running.address) as peer:
-        await peer.say("go", agent_type="script")
-        required = await peer.until("approval_required")
+    async with connected(running.address) as client:
+        await client.say("go", agent_type="script")
+        required = await client.until("approval_required")
         assert 299 < required["data"]["expires_at"] - time.time() < 301
         await trio.testing.wait_all_tasks_blocked(0.05)
         for _ in range(13):
             clock.jump(22.9)
-            await peer.send({"type": "ping"})
-            await peer.until("pong")
-        assert not any(event["type"] == "approval_decided" for event in peer.seen)
+            await client.send({"type": "ping"})
+            await client.until("pong")
+        assert not any(event["type"] == "approval_decided" for event in client.seen)
         clock.jump(2.4)
         with trio.fail_after(SOON_S):
-            decided = await peer.until("approval_decided")
+            decided = await client.until("approval_decided")
         assert decided["data"]["decision"] == "expired"
-        assert (await peer.until_end())["type"] == "final_response"
-        check_arc(peer.durable())
+        assert (await client.until_end())["type"] == "final_response"
+        check_arc(client.durable())
 
 
-async def pong(raw: RawPeer) -> list[int]:
+async def pong(raw: RawWebSocket) -> list[int]:
     """Ask for a pong event, and read up to it: the kinds of the frames before."""
     await raw.send(frame(TEXT, b'{"type":"ping"}'))
     kinds = []
@@ -144,7 +142,7 @@ async def test_a_ping_comes_every_25_seconds_and_silence_ends_after_60(
     """Whoever sends anything at all is no silent client; whoever sends nothing is closed with 4408."""
     running = await serve()
     port = int(running.address.rpartition(":")[2])
-    async with raw_peer(port, "/ws") as raw, raw_peer(port, "/ws") as silent:
+    async with raw_websocket(port, "/ws") as raw, raw_websocket(port, "/ws") as silent:
         assert json.loads((await raw.frame()).payload)["data"]["heartbeat_s"] == 25
         await silent.frame()
         clock.jump(24.0)
@@ -168,10 +166,10 @@ async def test_a_ping_comes_every_25_seconds_and_silence_ends_after_60(
 )
 async def test_a_frame_has_256_kib_and_what_is_larger_costs_only_itself(serve: Any) -> None:
     """To the byte, in one frame: taken, refused, and refused up to 1 MiB; beyond that 1009."""
-    running = await serve(Witness().agent())
+    running = await serve(RecordingModel().agent())
     head, tail = b'{"type":"message","agent_type":"script","content":"', b'"}'
     port = int(running.address.rpartition(":")[2])
-    async with raw_peer(port, "/ws") as raw:
+    async with raw_websocket(port, "/ws") as raw:
         welcome = json.loads((await raw.frame()).payload)
         assert welcome["data"]["limits"]["frame_bytes"] == 256 * KIB
         for size, kind in ((256 * KIB, "message_accepted"), (256 * KIB + 1, "error"), (KIB * KIB, "error")):
@@ -189,40 +187,40 @@ async def test_a_frame_has_256_kib_and_what_is_larger_costs_only_itself(serve: A
 async def test_parts_have_8_mib_together(serve: Any) -> None:
     """The part that is too much is refused, what came before it is forgotten, and the connection lives on."""
     running = await serve()
-    async with connected(running.address) as peer:
+    async with connected(running.address) as client:
         part = {"type": "chunk", "id": "1", "count": 40, "data": "x" * 250_000}
         for index in range(34):
-            await peer.send({**part, "index": index})
-        error = await peer.read()
+            await client.send({**part, "index": index})
+        error = await client.read()
         assert (error["type"], error["data"]["code"]) == ("error", "message_too_large")
-        await nothing_more(peer)
+        await nothing_more(client)
 
 
 @pytest.mark.promise("wire.limit-messages", "wire.error-rate-limited", "owasp.rate")
 async def test_a_user_says_120_messages_a_minute(serve: Any) -> None:
     """Edits are messages too, and cost less here; the next is refused, says when to come, and nothing of it is kept."""
-    running = await serve(Witness().agent())
-    async with connected(running.address) as peer:
-        assert peer.seen[0]["data"]["limits"]["messages_per_minute"] == 120
+    running = await serve(RecordingModel().agent())
+    async with connected(running.address) as client:
+        assert client.seen[0]["data"]["limits"]["messages_per_minute"] == 120
         began, taken = time.monotonic(), 0
         while True:
-            await peer.send({"type": "edit", "payload": {"message_id": "none", "content": "x"}})
-            if (error := await peer.until("error"))["data"]["code"] == "rate_limited":
+            await client.send({"type": "edit", "payload": {"message_id": "none", "content": "x"}})
+            if (error := await client.until("error"))["data"]["code"] == "rate_limited":
                 break
             taken += 1
         assert 120 <= taken <= 121 + 2 * (time.monotonic() - began)
         assert 0 < error["data"]["retry_after"] <= 0.5
         assert error["data"]["retryable"]
-        await peer.say("hello", agent_type="script", message_id="m", thread_id="t")
-        refused = await peer.until("error", code="rate_limited")
+        await client.say("hello", agent_type="script", message_id="m", thread_id="t")
+        refused = await client.until("error", code="rate_limited")
         assert (refused["message_id"], refused["thread_id"]) == ("m", "t")
         with trio.fail_after(10):
             while True:
                 await trio.sleep(refused["data"]["retry_after"])
-                await peer.say("hello", agent_type="script", message_id="m", thread_id="t")
-                if (refused := await peer.read())["type"] == "message_accepted":
+                await client.say("hello", agent_type="script", message_id="m", thread_id="t")
+                if (refused := await client.read())["type"] == "message_accepted":
                     break
-        await ended(peer)
+        await ended(client)
 
 
 @pytest.mark.promise("wire.limit-runs")
@@ -230,41 +228,41 @@ async def test_ten_runs_of_a_user_work_at_a_time(serve: Any) -> None:
     """The eleventh is told that it waits, and its place; it begins when another has ended."""
     gate = Gate()
     running = await serve(scripted(Say("words", gate)))
-    async with connected(running.address) as peer:
+    async with connected(running.address) as client:
         for number in range(11):
-            await peer.say("go", agent_type="script", thread_id=f"t{number}")
-        while (progress := await peer.until("agent_progress"))["message"] == AWAY:
+            await client.say("go", agent_type="script", thread_id=f"t{number}")
+        while (progress := await client.until("agent_progress"))["message"] == AWAY:
             pass
         assert progress["message"] == "Waiting for a free place: number 1 in line"
-        while sum(event["type"] == "agent_started" for event in peer.seen) < 10:
-            await peer.read()
-        await peer.send({"type": "ping"})
-        await peer.until("pong")
-        started = {event["run_id"] for event in peer.durable() if event["type"] == "agent_started"}
+        while sum(event["type"] == "agent_started" for event in client.seen) < 10:
+            await client.read()
+        await client.send({"type": "ping"})
+        await client.until("pong")
+        started = {event["run_id"] for event in client.durable() if event["type"] == "agent_started"}
         assert len(started) == 10
         assert progress["run_id"] not in started
         gate.opened.set()
         for _ in range(11):
-            check_arc(peer.durable((await peer.until_end())["run_id"]))
+            check_arc(client.durable((await client.until_end())["run_id"]))
 
 
 @pytest.mark.promise("wire.limit-history")
 async def test_a_model_is_shown_100_messages(serve: Any) -> None:
     """What is older is left out, and that is said with its number, in the first thought of the run."""
-    witness = Witness()
-    running = await serve(witness.agent())
-    async with connected(running.address) as peer:
+    recorder = RecordingModel()
+    running = await serve(recorder.agent())
+    async with connected(running.address) as client:
         for number in range(52):
-            await peer.say(f"m{number}", agent_type="script", thread_id="t")
-            accepted = await ended(peer)
-    thoughts = [each for each in peer.seen if each["type"] == "agent_thinking" and "left out" in each["message"]]
+            await client.say(f"m{number}", agent_type="script", thread_id="t")
+            accepted = await ended(client)
+    thoughts = [each for each in client.seen if each["type"] == "agent_thinking" and "left out" in each["message"]]
     assert [(event["data"]["thought"], event["run_id"]) for event in thoughts] == [
         (
             "Only the last 100 messages of this conversation were read; 2 older ones were left out.",
             accepted["run_id"],
         )
     ]
-    assert len(witness.turns[-1].messages) == 101
+    assert len(recorder.turns[-1].messages) == 101
 
 
 @pytest.mark.promise("wire.endpoint-machines", "wire.limit-settings", "wire.close-reconnect")

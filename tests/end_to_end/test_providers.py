@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 import trio
 
+from tests.end_to_end.chat_client import connected
 from tests.end_to_end.http import handshake, request
-from tests.end_to_end.peer import connected
 from tests.transport.provider import ec_key, key_set, published, publishing, rsa_key, signed
 from understudy.app.server import Running, serve_app
 from understudy.app.settings import Settings
@@ -63,11 +63,11 @@ async def test_a_provider_s_token_opens_every_door(tmp_path: Path, token: Any) -
             {"subprotocols": [f"jwt.{token()}"]},
         ]
         for carried in carriers:
-            async with connected(running.address, **carried) as peer:
-                assert peer.seen[0]["data"]["user"] == "ada"
-        async with connected(running.address, welcome=False) as peer:
-            await peer.send({"type": "ping", "session_token": token()})
-            assert (await peer.until("welcome"))["data"]["user"] == "ada"
+            async with connected(running.address, **carried) as client:
+                assert client.seen[0]["data"]["user"] == "ada"
+        async with connected(running.address, welcome=False) as client:
+            await client.send({"type": "ping", "session_token": token()})
+            assert (await client.until("welcome"))["data"]["user"] == "ada"
 
 
 @pytest.mark.promise("wire.no-way-round")
@@ -83,15 +83,15 @@ async def test_nobody_comes_in_without_a_token_of_the_provider(tmp_path: Path) -
 
 async def by_handshake(running: Running) -> None:
     """Come with the new token before the upgrade."""
-    async with connected(running.address, second()) as peer:
-        assert peer.seen[0]["data"]["user"] == "ada"
+    async with connected(running.address, second()) as client:
+        assert client.seen[0]["data"]["user"] == "ada"
 
 
 async def by_first_message(running: Running) -> None:
     """Come with it in the first message."""
-    async with connected(running.address, welcome=False) as peer:
-        await peer.send({"type": "ping", "session_token": second()})
-        await peer.until("pong")
+    async with connected(running.address, welcome=False) as client:
+        await client.send({"type": "ping", "session_token": second()})
+        await client.until("pong")
 
 
 async def by_request(running: Running) -> None:
@@ -116,12 +116,12 @@ async def test_a_new_key_renews_in_place(tmp_path: Path) -> None:
     async with (
         publishing(FIRST) as provider,
         served(tmp_path, provider.address) as running,
-        connected(running.address, first()) as peer,
+        connected(running.address, first()) as client,
     ):
         provider.publish(ROTATED)
-        await peer.send({"type": "refresh", "payload": {"session_token": second()}})
-        await peer.send({"type": "ping"})
-        await peer.until("pong")
+        await client.send({"type": "refresh", "payload": {"session_token": second()}})
+        await client.send({"type": "ping"})
+        await client.until("pong")
 
 
 async def test_the_provider_may_be_away_when_the_server_starts(tmp_path: Path) -> None:
@@ -172,11 +172,11 @@ async def test_a_token_of_the_provider_is_renewed_in_place_by_a_later_one(tmp_pa
         soon = first(exp=time.time() + 1.2)
         status, _, body = await request(running.address, "POST", "/api/sessions/refresh", token=soon)
         assert (status, body["error"]["code"]) == (403, "forbidden")
-        async with connected(running.address, soon) as peer:
-            await peer.until("error", code="token_expired")
-            await peer.send({"type": "refresh", "payload": {"session_token": first()}})
-            await peer.say("What is 2 + 2?")
-            assert (await peer.until_end())["type"] == "final_response"
+        async with connected(running.address, soon) as client:
+            await client.until("error", code="token_expired")
+            await client.send({"type": "refresh", "payload": {"session_token": first()}})
+            await client.say("What is 2 + 2?")
+            assert (await client.until_end())["type"] == "final_response"
 
 
 def a_file(tmp_path: Path, document: bytes) -> Path:

@@ -8,9 +8,9 @@ import jwt
 import pytest
 import trio
 
+from tests.end_to_end.chat_client import connected
 from tests.end_to_end.http import request
-from tests.end_to_end.peer import connected
-from tests.end_to_end.script import Call, Say, Script, scripted
+from tests.end_to_end.scripted_model import Call, Say, ScriptedModel, scripted
 from transport.connection.limits import Limits
 from understudy import Agent, ToolContext, tool
 from understudy.app.server import Running
@@ -76,12 +76,12 @@ async def test_messages_are_bounded_for_each_user(serve: Any) -> None:
     """Over a socket and over HTTP; a thread that is deleted makes room."""
     running = await serve(scripted(Say("hm")), secret=SECRET, limits=Limits(threads_bytes_per_user=MIB))
     ada = token("ada")
-    async with connected(running.address, ada) as peer:
+    async with connected(running.address, ada) as client:
         for thread in "ab":
-            await peer.say("x" * 200_000, thread_id=thread, agent_type="script")
-            await peer.until_end()
-        await peer.say("x" * 200_000, thread_id="c", agent_type="script", message_id="m3")
-        refused = await peer.until("error")
+            await client.say("x" * 200_000, thread_id=thread, agent_type="script")
+            await client.until_end()
+        await client.say("x" * 200_000, thread_id="c", agent_type="script", message_id="m3")
+        refused = await client.until("error")
         assert (refused["data"]["code"], refused["data"]["retryable"]) == ("quota_exceeded", False)
         assert "Your conversations take all the space" in refused["data"]["message"]
         assert refused["message_id"] == "m3"
@@ -124,12 +124,12 @@ async def test_what_a_tool_saves_counts_too(serve: Any) -> None:
     agent = Agent(
         "script",
         tools=(keep,),
-        model=Script(Call([("keep", {"size": 600_000})]), Call([("keep", {"size": 600_000})]), Say("done")),
+        model=ScriptedModel(Call([("keep", {"size": 600_000})]), Call([("keep", {"size": 600_000})]), Say("done")),
     )
     running = await serve(agent, secret=SECRET, limits=Limits(files_bytes_per_user=MIB))
-    async with connected(running.address, token("ada")) as peer:
-        await peer.say("go", thread_id="t", agent_type="script")
-        await peer.until_end()
-        first, second = [event["data"] for event in peer.seen if event["type"] == "tool_completed"]
+    async with connected(running.address, token("ada")) as client:
+        await client.say("go", thread_id="t", agent_type="script")
+        await client.until_end()
+        first, second = [event["data"] for event in client.seen if event["type"] == "tool_completed"]
     assert (first["status"], second["status"]) == ("ok", "failed")
     assert second["result"]["error"]["code"] == "quota_exceeded"

@@ -11,7 +11,7 @@ from attrs import define, field
 
 from tests.docs.served import socket_url
 from tests.end_to_end.http import request
-from tests.end_to_end.two import Two, token_of, two_servers
+from tests.end_to_end.server_pair import ServerPair, token_of, two_servers
 from tests.servers.postgresql import Postgres
 from tests.servers.redis import Redis
 from transport.client import Client, RunFailed, open_client
@@ -45,7 +45,7 @@ class Tally:
 
 
 @asynccontextmanager
-async def clients_of(two: Two) -> AsyncIterator[list[tuple[Client, str]]]:
+async def clients_of(two: ServerPair) -> AsyncIterator[list[tuple[Client, str]]]:
     """Each user with a client on each server, which both use a thread that they share and one of their own."""
     async with AsyncExitStack() as stack:
         pairs = []
@@ -79,7 +79,7 @@ async def test_all_answers_arrive_though_redis_is_away_for_ten_seconds(
     assert await said(two) == sorted(f"What is {number + 1} * 10?" for number in range(tally.asked))
 
 
-async def said(two: Two) -> list[str]:
+async def said(two: ServerPair) -> list[str]:
     """What all users said, by the histories of their threads."""
     found = []
     for user in USERS:

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 import trio
 
+from tests.end_to_end.chat_client import connected
 from tests.end_to_end.http import multipart, request
-from tests.end_to_end.peer import connected
 from understudy.app.server import Running
 
 
@@ -41,9 +41,9 @@ async def test_threads_are_listed_searched_renamed_and_deleted(serve: Any) -> No
     """A thread begins with a message; its title can be changed; deleted, it is gone for its user too."""
     running = await serve()
     token = await session(running)
-    async with connected(running.address, token) as peer:
-        await peer.say("What is 2 + 2? About zebras.", thread_id="a&b c")
-        await peer.until_end()
+    async with connected(running.address, token) as client:
+        await client.say("What is 2 + 2? About zebras.", thread_id="a&b c")
+        await client.until_end()
 
     async def call(method: str, path: str, **body: Any) -> Any:
         return await request(running.address, method, path, token=token, body=json.dumps(body).encode())
@@ -67,9 +67,9 @@ async def test_another_user_sees_nothing(serve: Any) -> None:
     """Threads and files of one user do not exist for another."""
     running = await serve()
     ada, bob = await session(running), await session(running)
-    async with connected(running.address, ada) as peer:
-        await peer.say("Hello", thread_id="diary")
-        await peer.until_end()
+    async with connected(running.address, ada) as client:
+        await client.say("Hello", thread_id="diary")
+        await client.until_end()
     body, kind = multipart("a.csv", b"a,b\n1,2\n")
     _, _, file = await request(running.address, "POST", "/api/files", token=ada, body=body, content_type=kind)
     for path in ("/api/threads/diary", "/api/threads/diary/events", f"/api/files/{file['id']}"):
@@ -184,9 +184,9 @@ async def test_operations_can_see_health_readiness_and_metrics(serve: Any) -> No
     assert health["status"] == "ok"
     assert {"storage", "conversations", "connections", "observe"} <= health["checks"].keys()
     assert (await request(running.address, "GET", "/readyz"))[0] == 200
-    async with connected(running.address) as peer:
-        await peer.say("What is 2 + 2?")
-        await peer.until_end()
+    async with connected(running.address) as client:
+        await client.say("What is 2 + 2?")
+        await client.until_end()
     _, _, metrics = await request(running.address, "GET", "/metrics")
     for line in (
         'understudy_runs_total{outcome="success"} 1.0',
@@ -200,9 +200,9 @@ async def test_operations_can_see_health_readiness_and_metrics(serve: Any) -> No
 async def test_a_server_that_leaves_is_not_ready(serve: Any, nursery: trio.Nursery) -> None:
     """From the moment it is told to stop: a balancer sends nobody there, while an answer still ends."""
     running = await serve(words_per_s=20.0)
-    async with connected(running.address) as peer:
-        await peer.say("What can you do?")
-        await peer.until("agent_started")
+    async with connected(running.address) as client:
+        await client.say("What can you do?")
+        await client.until("agent_started")
         nursery.start_soon(running.stop)
         with trio.fail_after(2):
             while (answer := await request(running.address, "GET", "/readyz"))[0] == 200:

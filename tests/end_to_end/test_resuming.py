@@ -5,99 +5,99 @@ from typing import Any
 
 import pytest
 
+from tests.end_to_end.chat_client import check_arc, connected
 from tests.end_to_end.http import request
-from tests.end_to_end.peer import check_arc, connected
-from tests.end_to_end.script import Gate, Say, scripted
+from tests.end_to_end.recording_model import RecordingModel
+from tests.end_to_end.scripted_model import Gate, Say, scripted
 from tests.end_to_end.test_branches import ended, history, new_token, send
-from tests.end_to_end.witness import Witness
 from understudy.storage.records import Change, LoggedEvent, Thread
 
 
 @pytest.mark.promise("wire.resume-many", "wire.bad-cursor-foreign")
 async def test_unknown_and_foreign_threads_are_named_and_the_others_followed(serve: Any) -> None:
     """One `not_found` that names each thread that is not there, or not the user's."""
-    running = await serve(Witness().agent())
+    running = await serve(RecordingModel().agent())
     token = await new_token(running)
     async with connected(running.address, token) as one, connected(running.address) as other:
         await other.say("one", agent_type="script", thread_id="theirs")
         await ended(other)
         await one.say("one", agent_type="script", thread_id="mine")
         await ended(one)
-    async with connected(running.address, token) as peer:
-        await send(peer, "resume", threads={"theirs": 0, "mine": 0, "nowhere": 5})
-        refused = await peer.until("error")
+    async with connected(running.address, token) as client:
+        await send(client, "resume", threads={"theirs": 0, "mine": 0, "nowhere": 5})
+        refused = await client.until("error")
         assert refused["data"]["code"] == "not_found"
         assert "theirs" in refused["message"]
         assert "nowhere" in refused["message"]
         assert "mine" not in refused["message"]
-        await peer.until_end()
-        check_arc(peer.durable())
-        assert {event["thread_id"] for event in peer.durable()} == {"mine"}
+        await client.until_end()
+        check_arc(client.durable())
+        assert {event["thread_id"] for event in client.durable()} == {"mine"}
 
 
 async def test_a_thread_whose_only_message_was_refused_is_unknown_too(serve: Any) -> None:
     """Also while its conversation is alive: by itself, and beside a thread that is followed."""
-    running = await serve(Witness().agent())
+    running = await serve(RecordingModel().agent())
     token = await new_token(running)
-    async with connected(running.address, token) as peer:
-        await peer.say("one", agent_type="script", thread_id="mine")
-        await ended(peer)
-        await peer.say("two", agent_type="script", thread_id="new", parent_id="answer-nowhere")
-        assert (await peer.until("error"))["data"]["code"] == "not_found"
-    async with connected(running.address, token) as peer:
+    async with connected(running.address, token) as client:
+        await client.say("one", agent_type="script", thread_id="mine")
+        await ended(client)
+        await client.say("two", agent_type="script", thread_id="new", parent_id="answer-nowhere")
+        assert (await client.until("error"))["data"]["code"] == "not_found"
+    async with connected(running.address, token) as client:
         for threads in ({"new": 0}, {"new": 0, "mine": 0}):
-            await send(peer, "resume", threads=threads)
-            refused = await peer.until("error")
+            await send(client, "resume", threads=threads)
+            refused = await client.until("error")
             assert refused["data"]["code"] == "not_found"
             assert refused["thread_id"] == "new"
             assert refused["message"] == "There is no conversation called new."
-        await peer.until_end()
-        assert {event["thread_id"] for event in peer.durable()} == {"mine"}
+        await client.until_end()
+        assert {event["thread_id"] for event in client.durable()} == {"mine"}
 
 
 @pytest.mark.promise("wire.resume-beyond")
 async def test_a_client_that_has_seen_more_than_the_log_has_is_told_to_read_the_history(serve: Any) -> None:
     """As after a restore: `resync` with the log's own end, and the next event follows on that."""
-    running = await serve(Witness().agent())
+    running = await serve(RecordingModel().agent())
     token = await new_token(running)
-    async with connected(running.address, token) as peer:
-        await peer.say("one", agent_type="script", thread_id="t")
-        await ended(peer)
-        head = peer.durable()[-1]["seq"]
-    async with connected(running.address, token) as peer:
-        await send(peer, "resume", threads={"t": head + 40})
-        resync = await peer.until("resync")
+    async with connected(running.address, token) as client:
+        await client.say("one", agent_type="script", thread_id="t")
+        await ended(client)
+        head = client.durable()[-1]["seq"]
+    async with connected(running.address, token) as client:
+        await send(client, "resume", threads={"t": head + 40})
+        resync = await client.until("resync")
         assert (resync["thread_id"], resync["data"]) == ("t", {"last_seq": head})
-        await peer.say("two", agent_type="script", thread_id="t")
-        await ended(peer)
-        assert peer.durable()[0]["seq"] == head + 1
-        check_arc(peer.durable())
-        await send(peer, "resume", threads={"t": peer.durable()[-1]["seq"]})
-        await send(peer, "ping")
-        assert (await peer.read())["type"] == "pong", "who stands at the end needs no history"
+        await client.say("two", agent_type="script", thread_id="t")
+        await ended(client)
+        assert client.durable()[0]["seq"] == head + 1
+        check_arc(client.durable())
+        await send(client, "resume", threads={"t": client.durable()[-1]["seq"]})
+        await send(client, "ping")
+        assert (await client.read())["type"] == "pong", "who stands at the end needs no history"
 
 
 @pytest.mark.promise("wire.event-resync", "wire.resume-trimmed")
 async def test_where_the_log_was_trimmed_the_client_reads_the_history(serve: Any) -> None:
     """`resync`, then all that comes after; the messages are still there; a run at work keeps its events."""
     gate = Gate(open_after=1)
-    running = await serve(Witness().agent(), scripted(Say("some words", gate), name="slow"))
+    running = await serve(RecordingModel().agent(), scripted(Say("some words", gate), name="slow"))
     token = await new_token(running)
-    async with connected(running.address, token) as peer:
-        user = peer.seen[0]["data"]["user"]
+    async with connected(running.address, token) as client:
+        user = client.seen[0]["data"]["user"]
         for text in ("one", "two"):
-            await peer.say(text, agent_type="script", thread_id="t", message_id=f"m-{text}")
-            await ended(peer)
-        first = peer.durable()[0]
-        await peer.say("three", agent_type="slow", thread_id="t")
-        begun = await peer.until("message_accepted")
-        await peer.until("partial_result")
+            await client.say(text, agent_type="script", thread_id="t", message_id=f"m-{text}")
+            await ended(client)
+        first = client.durable()[0]
+        await client.say("three", agent_type="slow", thread_id="t")
+        begun = await client.until("message_accepted")
+        await client.until("partial_result")
         second = next(
-            each for each in peer.seen if each["type"] == "message_accepted" and each["message_id"] == "m-two"
+            each for each in client.seen if each["type"] == "message_accepted" and each["message_id"] == "m-two"
         )
         await running.store.trim(user, "t", second["seq"] + 1)
-        await peer.say("two", agent_type="script", thread_id="t", message_id="m-two")
-        again = await peer.until("message_accepted")
+        await client.say("two", agent_type="script", thread_id="t", message_id="m-two")
+        again = await client.until("message_accepted")
         assert (again["data"], "seq" in again) == (second["data"], False)
         await running.store.trim(user, "t", 10**9)
         async with connected(running.address, token) as late:
@@ -106,15 +106,15 @@ async def test_where_the_log_was_trimmed_the_client_reads_the_history(serve: Any
             assert resync["data"]["last_seq"] >= begun["seq"]
             gate.opened.set()
             await late.until_end()
-        await peer.until_end()
+        await client.until_end()
         _, _, log = await request(running.address, "GET", "/api/threads/t/events", token=token)
         assert [event["type"] for event in log["events"]][:2] == ["message_accepted", "agent_started"]
         assert log["events"][0]["seq"] == begun["seq"]
         shown = (await history(running, token))["messages"]
         assert [each["content"] for each in shown] == ["one", "answer 1", "two", "answer 2", "three", "some words "]
         # A message from before the cut that comes again is the same one still.
-        await peer.say("one", agent_type="script", thread_id="t", message_id="m-one")
-        again = await peer.until("message_accepted")
+        await client.say("one", agent_type="script", thread_id="t", message_id="m-one")
+        again = await client.until("message_accepted")
         assert again["data"] == first["data"]
         assert "seq" not in again
 
@@ -122,12 +122,12 @@ async def test_where_the_log_was_trimmed_the_client_reads_the_history(serve: Any
 @pytest.mark.promise("wire.resume-many")
 async def test_a_hundred_threads_are_resumed_at_once_and_others_are_served_meanwhile(serve: Any) -> None:
     """In less than a second or two on a slow machine; a hundred and one are refused."""
-    running = await serve(Witness().agent())
+    running = await serve(RecordingModel().agent())
     token = await new_token(running)
-    async with connected(running.address, token) as peer:
-        user = peer.seen[0]["data"]["user"]
-        await peer.say("one", agent_type="script", thread_id="t0")
-        await ended(peer)
+    async with connected(running.address, token) as client:
+        user = client.seen[0]["data"]["user"]
+        await client.say("one", agent_type="script", thread_id="t0")
+        await ended(client)
         events = [event.body for event in await running.store.events(user, "t0", 0)]
         for number in range(1, 101):
             name = f"t{number}"
@@ -138,18 +138,18 @@ async def test_a_hundred_threads_are_resumed_at_once_and_others_are_served_meanw
             await running.store.commit(
                 Change(user, name, logged, Thread(user, name, "title", "script", None, 0.0, 0.0))
             )
-    async with connected(running.address, token) as peer, connected(running.address) as other:
+    async with connected(running.address, token) as client, connected(running.address) as other:
         began = time.monotonic()
-        await send(peer, "resume", threads={f"t{number}": 0 for number in range(1, 101)})
+        await send(client, "resume", threads={f"t{number}": 0 for number in range(1, 101)})
         await other.say("one", agent_type="script", thread_id="t")
         await other.until_end()
         other_took = time.monotonic() - began
-        ends = [await peer.until_end() for _ in range(100)]
+        ends = [await client.until_end() for _ in range(100)]
         took = time.monotonic() - began
         assert len({end["thread_id"] for end in ends}) == 100
         assert other_took < 2, "another user's message waits for nobody's threads"
         assert took < 5
-        await send(peer, "resume", threads={f"t{number}": 0 for number in range(101)})
-        refused = await peer.until("error")
+        await send(client, "resume", threads={f"t{number}": 0 for number in range(101)})
+        refused = await client.until("error")
         assert refused["data"]["code"] == "invalid_command"
         assert "100" in refused["message"]

@@ -10,8 +10,8 @@ import pytest
 import trio
 import trio_websocket
 
+from tests.end_to_end.chat_client import connected
 from tests.end_to_end.http import handshake, request
-from tests.end_to_end.peer import connected
 from tests.end_to_end.process import started
 from tests.transport.provider import ec_key, signed
 from transport.auth.tokens import Tokens
@@ -52,10 +52,10 @@ async def drive(address: str, token: str) -> None:
     ]
     for way in ways:
         try:
-            async with connected(address, **way) as peer:  # type: ignore[arg-type]
-                await peer.send({"type": "refresh", "payload": {"session_token": token}})
-                await peer.send({"type": "ping"})
-                await peer.until("pong")
+            async with connected(address, **way) as client:  # type: ignore[arg-type]
+                await client.send({"type": "refresh", "payload": {"session_token": token}})
+                await client.send({"type": "ping"})
+                await client.until("pong")
         except* trio_websocket.HandshakeError:
             pass
     frames = [
@@ -66,10 +66,10 @@ async def drive(address: str, token: str) -> None:
         {"type": "hello", "payload": {"batch": token}},
     ]
     for frame in [*(json.dumps(each) for each in frames), f'{{"session_token": "{token}"', token]:
-        async with connected(address, welcome=False) as peer:
-            await peer.send(frame)
+        async with connected(address, welcome=False) as client:
+            await client.send(frame)
             with suppress(trio_websocket.ConnectionClosed):
-                await peer.read()
+                await client.read()
     for path in ("/api/agents", f"/api/agents?session_token={token}", f"/api/threads/{token[:100]}", "/api/nothing"):
         await request(address, "GET", path, token=token)
     for method, path in (("POST", "/api/sessions/refresh"), ("POST", "/api/sessions"), ("PATCH", "/api/threads/x")):

@@ -10,10 +10,10 @@ import pytest
 import trio
 from click.testing import CliRunner
 
+from tests.end_to_end.chat_client import connected
 from tests.end_to_end.http import request
-from tests.end_to_end.peer import connected
 from tests.end_to_end.process import started
-from tests.end_to_end.test_floods import SECRET, token_of
+from tests.end_to_end.test_rate_limits import SECRET, token_of
 from tests.end_to_end.test_signing_out import closed_with
 from tests.servers.postgresql import Postgres
 from understudy.app.server import Running
@@ -93,7 +93,7 @@ async def test_a_renewed_token_counts_for_a_moment_and_then_no_more(
     monkeypatch.setattr(time, "time", lambda: real() + ahead_s[0])
     running = await serve(secret=SECRET)
     before = signed(iat=now - 500, exp=now + 500, jti="first")
-    async with connected(running.address, before) as peer:
+    async with connected(running.address, before) as client:
         one, two = [(await renewed(running, before))[1]["session_token"] for _ in range(2)]
         assert one != two
         assert await counts(running.address, before)
@@ -101,8 +101,8 @@ async def test_a_renewed_token_counts_for_a_moment_and_then_no_more(
         for token, good in ((before, False), (one, True), (two, True)):
             assert await counts(running.address, token) is good
         assert (await renewed(running, before))[0] == 401
-        await peer.send({"type": "ping"})
-        await peer.until("pong")
+        await client.send({"type": "ping"})
+        await client.until("pong")
 
 
 @pytest.mark.promise("wire.sign-out-everywhere", "owasp.logout")
@@ -141,11 +141,11 @@ async def test_the_tokens_of_who_was_erased_do_not_count(serve: Any) -> None:
         ("bob", "DELETE", "/api/users/bob", operator, b""),
     ):
         own = token_of(user)
-        async with connected(running.address, own) as peer:
-            await peer.say("hello", thread_id="t")
-            await peer.until_end()
+        async with connected(running.address, own) as client:
+            await client.say("hello", thread_id="t")
+            await client.until_end()
             assert (await request(running.address, method, path, token=token or own, body=body))[0] == 200
-            assert await closed_with(peer) == (4401, "signed out")
+            assert await closed_with(client) == (4401, "signed out")
         assert not await counts(running.address, own)
         assert await counts(running.address, token_of(user))
 
@@ -163,10 +163,10 @@ async def test_an_operator_ends_sessions_from_a_shell(
         where += ["--database-url", postgres.create()]
     token = token_of("ada")
     async with started(tmp_path / "data", *where[2:], UNDERSTUDY_SECRET=SECRET) as server:
-        async with connected(server.address, token) as peer:
+        async with connected(server.address, token) as client:
             done = await trio.to_thread.run_sync(CliRunner().invoke, main, ["users", "sign-out", "ada", *where])
             assert (done.exit_code, done.output) == (0, "signed ada out everywhere\n")
-            assert (await closed_with(peer))[0] == 4401
+            assert (await closed_with(client))[0] == 4401
         assert not await counts(server.address, token)
         assert await counts(server.address, token_of("ada"))
         await server.terminate()

@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
+from tests.end_to_end.chat_client import connected
 from tests.end_to_end.http import multipart, request
-from tests.end_to_end.peer import connected
-from tests.end_to_end.two import token_of, two_servers
+from tests.end_to_end.server_pair import token_of, two_servers
 from tests.servers.postgresql import Postgres
 from tests.servers.redis import Redis
 
@@ -29,7 +29,7 @@ async def test_an_upload_to_one_is_read_on_the_other(
     assert (status, headers["content-length"]) == (200, str(len(TABLE)))
     assert content in (TABLE, TABLE.decode())
     assert (await request(two.b.address, "GET", f"/api/files/{row['id']}", token=token_of("bob")))[0] == 404
-    async with connected(two.b.address, token) as peer:
-        await peer.say("SELECT max(sales) AS best FROM data", references=[row["id"]])
-        assert "112" in str(await peer.until_end())
+    async with connected(two.b.address, token) as client:
+        await client.say("SELECT max(sales) AS best FROM data", references=[row["id"]])
+        assert "112" in str(await client.until_end())
     assert [path.name for path in (tmp_path / "b" / "copies").iterdir()] == [row["id"]]

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 import trio
 
+from tests.end_to_end.chat_client import ChatClient, connected
 from tests.end_to_end.http import handshake, request
-from tests.end_to_end.peer import Peer, connected
 from transport.auth.tokens import Tokens
 from understudy.app.server import Running, serve_app
 from understudy.app.settings import Settings
@@ -29,12 +29,12 @@ async def sign_out(running: Running, token: str) -> int:
     return status
 
 
-async def closed_with(peer: Peer) -> tuple[int, str | None]:
+async def closed_with(client: ChatClient) -> tuple[int, str | None]:
     """Code and reason with which the server ends a socket, which it does soon."""
     with trio.fail_after(3):
-        code = await peer.until_closed()
-    assert peer.socket.closed is not None
-    return code, peer.socket.closed.reason
+        code = await client.until_closed()
+    assert client.socket.closed is not None
+    return code, client.socket.closed.reason
 
 
 @pytest.mark.promise("wire.session-ends", "wire.close-4401", "owasp.logout")
@@ -49,11 +49,11 @@ async def test_all_sockets_of_the_session_are_closed_at_once_and_no_others(serve
         connected(running.address, token_of("bob", "s1")) as stranger,
     ):
         assert await sign_out(running, token_of("ada", "s1")) == 204
-        for peer in (one, two):
-            assert await closed_with(peer) == (4401, "signed out")
-        for peer in (other, stranger):
-            await peer.send({"type": "ping"})
-            await peer.until("pong")
+        for client in (one, two):
+            assert await closed_with(client) == (4401, "signed out")
+        for client in (other, stranger):
+            await client.send({"type": "ping"})
+            await client.until("pong")
 
 
 @pytest.mark.promise("wire.session-ends")
@@ -70,9 +70,9 @@ async def test_its_tokens_are_refused_at_every_door(serve: Any) -> None:
         {"Sec-WebSocket-Protocol": f"understudy.v1, jwt.{wrapped}"},
     ):
         assert (await handshake(running.address, "/ws", **headers))[0] == 401
-    async with connected(running.address, welcome=False) as peer:
-        await peer.send({"type": "ping", "session_token": token})
-        assert (await closed_with(peer))[0] == 4401
+    async with connected(running.address, welcome=False) as client:
+        await client.send({"type": "ping", "session_token": token})
+        assert (await closed_with(client))[0] == 4401
     for method, path in (
         ("GET", "/api/agents"),
         ("POST", "/api/sessions/refresh"),
@@ -83,9 +83,9 @@ async def test_its_tokens_are_refused_at_every_door(serve: Any) -> None:
         bearer = None if "session_token" in path else token
         status, _, body = await request(running.address, method, path, token=bearer)
         assert (status, body["error"]["code"]) == (401, "unauthenticated"), (method, path)
-    async with connected(running.address, token_of("ada", "s2")) as peer:
-        await peer.send({"type": "refresh", "payload": {"session_token": token}})
-        await peer.until("error", code="unauthenticated")
+    async with connected(running.address, token_of("ada", "s2")) as client:
+        await client.send({"type": "refresh", "payload": {"session_token": token}})
+        await client.until("error", code="unauthenticated")
 
 
 @pytest.mark.promise("owasp.logout")
@@ -93,9 +93,9 @@ async def test_a_stream_of_the_session_ends(serve: Any) -> None:
     """As a socket does."""
     running = await serve(secret=SECRET)
     token = token_of("ada", "s1")
-    async with connected(running.address, token) as peer:
-        await peer.say("What is 2 + 2?", thread_id="t")
-        await peer.until_end()
+    async with connected(running.address, token) as client:
+        await client.say("What is 2 + 2?", thread_id="t")
+        await client.until_end()
     with trio.fail_after(10):
         async with trio.open_nursery() as nursery:
             host, port = running.address.removeprefix("http://").split(":")
@@ -133,10 +133,10 @@ async def test_a_restart_does_not_forget(tmp_path: Path) -> None:
 async def test_an_anonymous_user_signs_out(serve: Any) -> None:
     """And cannot be renewed; the next one who comes is another."""
     running = await serve()
-    async with connected(running.address) as peer:
-        token = peer.seen[0]["data"]["session_token"]
+    async with connected(running.address) as client:
+        token = client.seen[0]["data"]["session_token"]
         assert await sign_out(running, token) == 204
-        assert (await closed_with(peer))[0] == 4401
+        assert (await closed_with(client))[0] == 4401
     assert (await request(running.address, "POST", "/api/sessions/refresh", token=token))[0] == 401
     assert (await request(running.address, "POST", "/api/sessions"))[0] == 201
 

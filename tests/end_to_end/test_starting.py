@@ -16,7 +16,7 @@ from tests.end_to_end.process import READY, started
 from transport.client import Exchange, Status, open_client
 from understudy.storage.sqlite import FILE_NAME
 
-AGENT = "tests.end_to_end.mortal:agent"
+AGENT = "tests.end_to_end.resumable_agent:agent"
 BEFORE_LISTENING = {"sqlalchemy", "quart", "flask", "hypercorn", "sanitization", "structlog", "prometheus_client"}
 BEFORE_READY = {
     "ag_ui", "alembic", "altair", "coredis", "duckdb", "httpx", "numpy", "openai", "pandas", "presidio_analyzer",
@@ -93,7 +93,7 @@ async def test_after_kill_9_the_answer_goes_on_where_the_client_is_within_three_
         started(tmp_path, AGENT, port=port) as server,
         open_client(f"ws://127.0.0.1:{port}/ws") as client,
     ):
-        message = await client.say("hello", agent_type="mortal", thread_id="t")
+        message = await client.say("hello", agent_type="resumable", thread_id="t")
         arc = client.exchange(message)
         with trio.fail_after(10):
             while len(client.text(message)) < 100:

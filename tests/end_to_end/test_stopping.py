@@ -7,11 +7,11 @@ from typing import Any
 import pytest
 import trio
 
+from tests.end_to_end.answer_view import AnswerView
+from tests.end_to_end.chat_client import TERMINAL, check_arc, connected
 from tests.end_to_end.http import request
-from tests.end_to_end.peer import TERMINAL, check_arc, connected
 from tests.end_to_end.process import started
-from tests.end_to_end.screen import Screen
-from tests.end_to_end.script import Gate, Say, scripted
+from tests.end_to_end.scripted_model import Gate, Say, scripted
 from tests.end_to_end.test_branches import send
 from transport.wire.codec import from_log
 from understudy.storage.sqlite import open_database
@@ -27,15 +27,15 @@ async def test_a_run_that_outlasts_a_server_that_stops_goes_on_at_the_next_start
     async with started(tmp_path, UNDERSTUDY_WORDS_PER_S="3") as server:
         _, _, session = await request(server.address, "POST", "/api/sessions")
         token, user = session["session_token"], session["user"]
-        async with connected(server.address, token) as peer:
-            await peer.say(LONG, thread_id="t", message_id="m1")
-            await peer.until("partial_result")
-            await peer.say("What is 2 + 2?", thread_id="t", message_id="m2")
-            await peer.until("message_accepted", message_id="m2")
+        async with connected(server.address, token) as client:
+            await client.say(LONG, thread_id="t", message_id="m1")
+            await client.until("partial_result")
+            await client.say("What is 2 + 2?", thread_id="t", message_id="m2")
+            await client.until("message_accepted", message_id="m2")
             with trio.fail_after(10):
                 assert await server.terminate() == 0
-            await peer.until_closed()
-            screen = Screen().shows(*peer.seen)
+            await client.until_closed()
+            screen = AnswerView().shows(*client.seen)
     assert screen.text
     database = await trio.to_thread.run_sync(open_database, tmp_path)
     store = Store(database, lambda: None)
@@ -43,16 +43,16 @@ async def test_a_run_that_outlasts_a_server_that_stops_goes_on_at_the_next_start
     assert [(run.message_id, run.attempts) for run in await store.unfinished_runs()] == [("m1", 0), ("m2", 0)]
     await trio.to_thread.run_sync(database.close)
     assert not {each.event.type for each in logged} & {*TERMINAL, "agent_completed"}
-    async with started(tmp_path) as server, connected(server.address, token) as peer:
-        await send(peer, "resume", threads={"t": 0})
-        ends = {end["message_id"]: end for end in [await peer.until_end() for _ in range(2)]}
+    async with started(tmp_path) as server, connected(server.address, token) as client:
+        await send(client, "resume", threads={"t": 0})
+        ends = {end["message_id"]: end for end in [await client.until_end() for _ in range(2)]}
         assert {end["type"] for end in ends.values()} == {"final_response"}
         for message_id in ("m1", "m2"):
-            events = [dict(event) for event in peer.durable() if event["message_id"] == message_id]
+            events = [dict(event) for event in client.durable() if event["message_id"] == message_id]
             for number, event in enumerate(events):
                 event["seq"] = number
             check_arc(events)
-        first = [event for event in peer.seen if event.get("message_id") == "m1"]
+        first = [event for event in client.seen if event.get("message_id") == "m1"]
         assert screen.shows(*first).text.strip() == ends["m1"]["data"]["message"].strip()
 
 
@@ -61,14 +61,14 @@ async def test_a_run_that_ends_within_the_time_of_the_drain_is_not_cut_off(serve
     """Also when the client that asked has gone: the answer is in the log."""
     gate = Gate(open_after=1)
     running = await serve(scripted(Say("some words", gate)))
-    async with connected(running.address) as peer:
-        user = peer.seen[0]["data"]["user"]
-        await peer.say("go", agent_type="script", thread_id="t")
-        await peer.until("partial_result")
+    async with connected(running.address) as client:
+        user = client.seen[0]["data"]["user"]
+        await client.say("go", agent_type="script", thread_id="t")
+        await client.until("partial_result")
         async with trio.open_nursery() as nursery:
             nursery.start_soon(running.stop)
-            await peer.until("drain")
-            await peer.socket.aclose()
+            await client.until("drain")
+            await client.socket.aclose()
             gate.opened.set()
     kinds = [row.type for row in await running.store.events(user, "t", 0)]
     assert kinds[-2:] == ["agent_completed", "final_response"]
@@ -77,11 +77,11 @@ async def test_a_run_that_ends_within_the_time_of_the_drain_is_not_cut_off(serve
 @pytest.mark.slow
 async def test_a_server_that_is_told_twice_still_ends_well(tmp_path: Path) -> None:
     """An impatient operator changes nothing: the answers end, the clients are told, the exit code is 0."""
-    async with started(tmp_path, UNDERSTUDY_WORDS_PER_S="3") as server, connected(server.address) as peer:
-        await peer.say(LONG, thread_id="t")
-        await peer.until("partial_result")
+    async with started(tmp_path, UNDERSTUDY_WORDS_PER_S="3") as server, connected(server.address) as client:
+        await client.say(LONG, thread_id="t")
+        await client.until("partial_result")
         server.process.send_signal(signal.SIGTERM)
-        await peer.until("drain")
+        await client.until("drain")
         with trio.fail_after(10):
             assert await server.terminate() == 0
-        assert await peer.until_closed() == 1001
+        assert await client.until_closed() == 1001

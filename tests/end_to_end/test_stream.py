@@ -12,9 +12,9 @@ import jwt
 import pytest
 import trio
 
+from tests.end_to_end.chat_client import check_arc, connected
 from tests.end_to_end.http import request
-from tests.end_to_end.peer import check_arc, connected
-from tests.end_to_end.script import Call, Gate, Say, scripted
+from tests.end_to_end.scripted_model import Call, Gate, Say, scripted
 from tests.end_to_end.sse import Parser, Stream, streaming
 from transport.connection.limits import Limits
 from understudy import Agent, tool
@@ -330,7 +330,7 @@ async def test_only_operators_can_tell_everybody(serve: Any) -> None:
     user = jwt.encode(claims, SECRET, "HS256")
     operator = jwt.encode(claims | {"sub": "op", "roles": ["operator"]}, SECRET, "HS256")
     await say(running, user)
-    async with opened(running, user) as stream, connected(running.address, operator) as peer:
+    async with opened(running, user) as stream, connected(running.address, operator) as client:
         await stream.until("final_response")
         for token, message, status in (
             (user, '{"message": "hello"}', 403), (None, '{"message": "hello"}', 401),
@@ -343,7 +343,7 @@ async def test_only_operators_can_tell_everybody(serve: Any) -> None:
         answer, _, told = await request(running.address, "POST", "/api/alerts", token=operator, body=body)
         assert (answer, told) == (202, {"connections": 2})
         assert (await stream.until("alert"))["data"] == {"message": "Maintenance at noon."}
-        assert (await peer.until("alert"))["priority"] == "alert"
+        assert (await client.until("alert"))["priority"] == "alert"
 
 
 async def test_a_head_request_opens_nothing(serve: Any) -> None:

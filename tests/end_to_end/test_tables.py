@@ -8,13 +8,13 @@ from typing import Any
 import pytest
 import trio
 
+from tests.end_to_end.chat_client import ChatClient, check_arc, connected
 from tests.end_to_end.http import multipart, request
-from tests.end_to_end.peer import Peer, check_arc, connected
 
 
-async def attach(address: str, peer: Peer, name: str, content: bytes) -> str:
-    """Upload a file for the peer's user; returns its id."""
-    token = peer.seen[0]["data"]["session_token"]
+async def attach(address: str, client: ChatClient, name: str, content: bytes) -> str:
+    """Upload a file for the client's user; returns its id."""
+    token = client.seen[0]["data"]["session_token"]
     body, kind = multipart(name, content)
     status, _, file = await request(address, "POST", "/api/files", token=token, body=body, content_type=kind)
     assert status == 201
@@ -27,14 +27,14 @@ async def test_ten_users_with_tables_of_their_own_see_no_row_of_anybody_else(ser
     running = await serve()
 
     async def one(number: int) -> None:
-        async with connected(running.address) as peer:
+        async with connected(running.address) as client:
             mine = f"zebra{number}-{uuid.uuid4().hex}"
-            file = await attach(running.address, peer, "mine.csv", f"name,number\n{mine},{number}\n".encode())
-            await peer.say("SELECT * FROM data", references=[file])
-            final = await peer.until_end()
-            check_arc(peer.durable())
+            file = await attach(running.address, client, "mine.csv", f"name,number\n{mine},{number}\n".encode())
+            await client.say("SELECT * FROM data", references=[file])
+            final = await client.until_end()
+            check_arc(client.durable())
             assert mine in json.dumps(final)
-            text = json.dumps(peer.seen)
+            text = json.dumps(client.seen)
             assert text.count("zebra") == text.count(mine)
 
     async with trio.open_nursery() as nursery:
@@ -46,14 +46,14 @@ async def test_ten_users_with_tables_of_their_own_see_no_row_of_anybody_else(ser
 async def test_the_story_of_the_readme_over_the_wire(serve: Any, csv_of_sales: Path) -> None:
     """The guide hands over, the table is profiled and charted, and the answer comes with the chart."""
     running = await serve()
-    async with connected(running.address) as peer:
-        file = await attach(running.address, peer, "sales.csv", await trio.Path(csv_of_sales).read_bytes())
-        await peer.say("profile this table and chart sales by month", references=[file])
-        final = await peer.until_end()
-        check_arc(peer.durable())
-    kinds = [event["type"] for event in peer.durable()]
+    async with connected(running.address) as client:
+        file = await attach(running.address, client, "sales.csv", await trio.Path(csv_of_sales).read_bytes())
+        await client.say("profile this table and chart sales by month", references=[file])
+        final = await client.until_end()
+        check_arc(client.durable())
+    kinds = [event["type"] for event in client.durable()]
     assert kinds.count("agent_handoff") == 1
-    tools = {event["data"]["tool_name"] for event in peer.durable() if event["type"] == "tool_completed"}
+    tools = {event["data"]["tool_name"] for event in client.durable() if event["type"] == "tool_completed"}
     assert tools == {"profile_table", "chart_table"}
     assert (final["agent_type"], final["pillar"]) == ("liaison", "insights")
     assert final["data"]["visualization"]["svg"].startswith("<svg")
@@ -76,12 +76,12 @@ async def test_a_table_or_a_query_that_is_none_has_a_code_of_its_own(
 ) -> None:
     """The tool fails with its code and a sentence, the run still ends in an answer, nothing of the server shows."""
     running = await serve()
-    async with connected(running.address) as peer:
-        file = await attach(running.address, peer, name, content)
-        await peer.send({"agent_type": "liaison", "pillar": "insights", "message": ask, "references": [file]})
-        final = await peer.until_end()
-        check_arc(peer.durable())
-    failed = [event["data"] for event in peer.durable() if event["type"] == "tool_completed"]
+    async with connected(running.address) as client:
+        file = await attach(running.address, client, name, content)
+        await client.send({"agent_type": "liaison", "pillar": "insights", "message": ask, "references": [file]})
+        final = await client.until_end()
+        check_arc(client.durable())
+    failed = [event["data"] for event in client.durable() if event["type"] == "tool_completed"]
     assert [data["result"]["error"]["code"] for data in failed] == [code]
     assert final["type"] == "final_response"
-    assert str(Path(running.store.database.path).parent) not in json.dumps(peer.seen)
+    assert str(Path(running.store.database.path).parent) not in json.dumps(client.seen)

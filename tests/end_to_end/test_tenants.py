@@ -7,9 +7,9 @@ from typing import Any
 import jwt
 import pytest
 
+from tests.end_to_end.chat_client import ChatClient, connected
 from tests.end_to_end.http import request
-from tests.end_to_end.peer import Peer, connected
-from tests.end_to_end.script import Call, Gate, Say, Script, scripted
+from tests.end_to_end.scripted_model import Call, Gate, Say, ScriptedModel, scripted
 from transport.connection.limits import Limits
 from understudy import Agent
 from understudy.app.server import Running
@@ -44,11 +44,11 @@ async def alert(running: Running, who: str, **body: str) -> tuple[int, Any]:
     return status, answer.get("connections")
 
 
-async def results(peer: Peer, content: str = "look") -> list[dict[str, Any]]:
+async def results(client: ChatClient, content: str = "look") -> list[dict[str, Any]]:
     """Ask the scripted agent, and give how its tool calls ended."""
-    await peer.say(content, agent_type="script", thread_id="t")
-    await peer.until_end()
-    ended = {event["data"]["tool_name"]: event["data"] for event in peer.seen if event["type"] == "tool_completed"}
+    await client.say(content, agent_type="script", thread_id="t")
+    await client.until_end()
+    ended = {event["data"]["tool_name"]: event["data"] for event in client.seen if event["type"] == "tool_completed"}
     return [ended["system_health"], ended["supervision_tree"]]
 
 
@@ -57,7 +57,7 @@ def looking() -> Agent:
     return Agent(
         "script",
         tools=(system_health, supervision_tree),
-        model=Script(Call([("system_health", {}), ("supervision_tree", {})]), Say("done")),
+        model=ScriptedModel(Call([("system_health", {}), ("supervision_tree", {})]), Say("done")),
     )
 
 
@@ -123,9 +123,9 @@ async def test_operators_erase_users_of_their_tenant_only(serve: Any) -> None:
     """One without a tenant cannot name another's; the server's operators can."""
     running = await of_tenants(serve, scripted(Say("one")))
     for who in (ADA, BOB):
-        async with connected(running.address, who) as peer:
-            await peer.say("hello", agent_type="script", thread_id="t")
-            await peer.until_end()
+        async with connected(running.address, who) as client:
+            await client.say("hello", agent_type="script", thread_id="t")
+            await client.until_end()
 
     async def erase(path: str, who: str) -> int:
         status, _, _ = await request(running.address, "DELETE", f"/api/users/{path}", token=who)
@@ -142,19 +142,19 @@ async def test_operators_erase_users_of_their_tenant_only(serve: Any) -> None:
 async def test_an_agent_sees_of_the_server_what_its_user_may_see(serve: Any) -> None:
     """An ordinary user's agent is told whether the server is well and is refused the rest, with the reason."""
     running = await of_tenants(serve, looking())
-    async with connected(running.address, ADA) as peer:
-        health, tree = await results(peer)
+    async with connected(running.address, ADA) as client:
+        health, tree = await results(client)
         assert health["status"] == "ok"
         assert health["result"] == {"status": "ok"}
         assert tree["status"] == "failed"
         assert tree["result"]["error"]["code"] == "forbidden"
         assert "server_operator" in tree["result"]["error"]["message"]
-    async with connected(running.address, ACME_OPERATOR) as peer:
-        health, tree = await results(peer)
+    async with connected(running.address, ACME_OPERATOR) as client:
+        health, tree = await results(client)
         assert health["result"] == {"status": "ok", "connections": 1, "runs": 1, "runs_waiting": 0}
         assert tree["result"]["error"]["code"] == "forbidden"
-    async with connected(running.address, SERVER_OPERATOR) as peer:
-        health, tree = await results(peer)
+    async with connected(running.address, SERVER_OPERATOR) as client:
+        health, tree = await results(client)
         assert health["result"]["memory_mb"] > 0
         assert (tree["status"], tree["result"]["actors"] > 5) == ("ok", True)
 
@@ -163,12 +163,12 @@ async def test_an_agent_sees_of_the_server_what_its_user_may_see(serve: Any) -> 
 async def test_without_tenants_an_operators_agent_sees_all_and_a_users_does_not(serve: Any) -> None:
     """A server for one organisation needs the one role that it always had."""
     running = await serve(looking(), secret=SECRET)
-    async with connected(running.address, token("op", None, "operator")) as peer:
-        health, tree = await results(peer)
+    async with connected(running.address, token("op", None, "operator")) as client:
+        health, tree = await results(client)
         assert health["result"]["actors"] > 5
         assert tree["status"] == "ok"
-    async with connected(running.address, token("ada")) as peer:
-        health, tree = await results(peer)
+    async with connected(running.address, token("ada")) as client:
+        health, tree = await results(client)
         assert health["result"] == {"status": "ok"}
         assert "the role operator" in tree["result"]["error"]["message"]
 
@@ -184,19 +184,19 @@ async def test_the_users_of_one_tenant_do_not_hold_all_places_for_runs(serve: An
         connected(running.address, cem) as other,
         connected(running.address, BOB) as bob,
     ):
-        for peer in (ada, other):
+        for client in (ada, other):
             for thread in "ab":
-                await peer.say("go", agent_type="script", thread_id=thread)
-                await peer.until("message_accepted")
+                await client.say("go", agent_type="script", thread_id=thread)
+                await client.until("message_accepted")
         note = "Your organisation has as many answers at work as it may; number 1 in line"
         await other.until("agent_progress", note=note)
         await bob.say("go", agent_type="script", thread_id="t")
         await bob.until("agent_started")
         gate.opened.set()
         await bob.until_end()
-        for peer in (ada, other):
-            await peer.until_end()
-            await peer.until_end()
+        for client in (ada, other):
+            await client.until_end()
+            await client.until_end()
 
 
 @pytest.mark.promise("wire.limit-runs")
@@ -211,9 +211,9 @@ async def test_one_tenant_does_not_hold_the_whole_line(serve: Any) -> None:
         connected(running.address, token("dee", "acme")) as dee,
         connected(running.address, BOB) as bob,
     ):
-        for peer, thread in ((ada, "a"), (ada, "b"), (cem, "a")):
-            await peer.say("go", agent_type="script", thread_id=thread)
-            await peer.until("message_accepted")
+        for client, thread in ((ada, "a"), (ada, "b"), (cem, "a")):
+            await client.say("go", agent_type="script", thread_id=thread)
+            await client.until("message_accepted")
         await dee.say("go", agent_type="script", thread_id="a")
         refused = await dee.until("error")
         assert refused["data"]["code"] == "busy"

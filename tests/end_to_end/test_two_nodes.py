@@ -7,17 +7,17 @@ from typing import Any
 
 import pytest
 
+from tests.end_to_end.answer_view import AnswerView
+from tests.end_to_end.chat_client import ChatClient, check_arc, connected
 from tests.end_to_end.http import request
-from tests.end_to_end.peer import Peer, check_arc, connected
-from tests.end_to_end.screen import Screen
-from tests.end_to_end.script import Call, Gate, Say, scripted
-from tests.end_to_end.two import Two, post, resume, token_of, two_servers
+from tests.end_to_end.scripted_model import Call, Gate, Say, scripted
+from tests.end_to_end.server_pair import ServerPair, post, resume, token_of, two_servers
 from tests.servers.postgresql import Postgres
 from tests.servers.redis import Redis
 from understudy import Agent
 
 WORDS = "one two three four five six seven eight nine ten eleven twelve"
-Begin = Callable[..., Awaitable[Two]]
+Begin = Callable[..., Awaitable[ServerPair]]
 pytestmark = pytest.mark.slow
 
 
@@ -26,7 +26,7 @@ def begin(serve: Any, tmp_path: Path, postgres: Postgres, redis: Redis) -> Begin
     """Start two servers with these agents, over the servers that all tests share."""
     redis.flush()
 
-    async def start(*agents: Agent, **settings: Any) -> Two:
+    async def start(*agents: Agent, **settings: Any) -> ServerPair:
         return await two_servers(serve, tmp_path, postgres.create(), redis.url, *agents, **settings)
 
     return start
@@ -35,21 +35,21 @@ def begin(serve: Any, tmp_path: Path, postgres: Postgres, redis: Redis) -> Begin
 @pytest.fixture(autouse=True)
 def _no_long_waits(monkeypatch: pytest.MonkeyPatch) -> None:
     """What these wait for comes at once, or never."""
-    monkeypatch.setattr("tests.end_to_end.peer.WAIT_S", 8.0)
+    monkeypatch.setattr("tests.end_to_end.chat_client.WAIT_S", 8.0)
 
 
 @asynccontextmanager
-async def on_both(two: Two, token: str | None = None) -> AsyncIterator[tuple[Peer, Peer]]:
+async def on_both(two: ServerPair, token: str | None = None) -> AsyncIterator[tuple[ChatClient, ChatClient]]:
     """A client of the same user on each."""
     token = token or token_of()
     async with connected(two.a.address, token) as on_a, connected(two.b.address, token) as on_b:
         yield on_a, on_b
 
 
-async def said(peer: Peer, thread_id: str = "t", agent: str = "script", **payload: Any) -> dict[str, Any]:
+async def said(client: ChatClient, thread_id: str = "t", agent: str = "script", **payload: Any) -> dict[str, Any]:
     """Say something to a script; gives its acceptance."""
-    await peer.say("go", thread_id=thread_id, agent_type=agent, **payload)
-    return await peer.until("message_accepted")
+    await client.say("go", thread_id=thread_id, agent_type=agent, **payload)
+    return await client.until("message_accepted")
 
 
 async def test_what_is_said_on_one_is_seen_streaming_on_the_other(begin: Begin) -> None:
@@ -60,7 +60,7 @@ async def test_what_is_said_on_one_is_seen_streaming_on_the_other(begin: Begin) 
         await said(on_a)
         await gate.reached.wait()
         await resume(on_b)
-        screen = Screen()
+        screen = AnswerView()
         while "three" not in screen.text:
             screen.shows(await on_b.read())
         gate.opened.set()
@@ -174,8 +174,8 @@ async def test_feedback_editing_and_repeating_from_the_other(begin: Begin) -> No
         await on_b.until_end()
         answer = f"answer-{accepted['run_id']}"
         await on_b.send({"type": "feedback", "payload": {"message_id": answer, "rating": "up"}})
-        for peer in (on_a, on_b):
-            assert (await peer.until("feedback"))["data"] == {"message_id": answer, "rating": "up"}
+        for client in (on_a, on_b):
+            assert (await client.until("feedback"))["data"] == {"message_id": answer, "rating": "up"}
         await on_b.send({"type": "edit", "payload": {"message_id": "m1", "content": "go again"}})
         assert (await on_a.until("message_accepted"))["data"]["branch_of"] == "m1"
         await on_a.until_end()
@@ -212,7 +212,7 @@ async def test_an_event_stream_and_commands_over_http_work_on_either(begin: Begi
 async def test_a_server_that_leaves_hands_its_threads_over(begin: Begin, serve: Any, tmp_path: Path) -> None:
     """What it was writing goes on where its client comes back to, and where another looked on: one end, no repeat."""
     two = await begin(words_per_s=20.0)
-    screen = Screen()
+    screen = AnswerView()
     async with connected(two.b.address, token_of()) as on_b:
         async with connected(two.a.address, token_of()) as on_a:
             await on_a.say(f"Summarise: {'A thing happened there. ' * 60}", thread_id="t")

@@ -9,19 +9,19 @@ from typing import Any
 import pytest
 import trio
 
+from tests.end_to_end.chat_client import ChatClient, connected
 from tests.end_to_end.http import request
-from tests.end_to_end.peer import Peer, connected
-from tests.end_to_end.script import Gate, Say, scripted
+from tests.end_to_end.scripted_model import Gate, Say, scripted
+from tests.end_to_end.server_pair import ServerPair, eventually, token_of, two_servers
 from tests.end_to_end.test_deleting import ended
 from tests.end_to_end.test_scrubbing import PEOPLE_ONLY, PERSON, WITH_PLACEHOLDERS, policy
-from tests.end_to_end.two import Two, eventually, token_of, two_servers
 from tests.servers.postgresql import Postgres
 from tests.servers.redis import Redis
 from understudy import Agent
 from understudy.app.server import Running
 from understudy.cluster import redis_stream
 
-Begin = Callable[..., Awaitable[Two]]
+Begin = Callable[..., Awaitable[ServerPair]]
 pytestmark = pytest.mark.slow
 BACK = "You are [email-1]."
 """An answer that shows what stands behind the first placeholder of the thread, if anything does."""
@@ -33,17 +33,17 @@ def begin(serve: Any, tmp_path: Path, postgres: Postgres, redis: Redis) -> Begin
     redis.flush()
     given = policy(tmp_path, WITH_PLACEHOLDERS)
 
-    async def start(*agents: Agent, **settings: Any) -> Two:
+    async def start(*agents: Agent, **settings: Any) -> ServerPair:
         shared = {"detectors": PEOPLE_ONLY, "scrub_policy": given} | settings
         return await two_servers(serve, tmp_path, postgres.create(), redis.url, *agents, **shared)
 
     return start
 
 
-async def talk(peer: Peer, text: str, thread_id: str = "t") -> dict[str, Any]:
+async def talk(client: ChatClient, text: str, thread_id: str = "t") -> dict[str, Any]:
     """Say something and wait for the end."""
-    await peer.say(text, thread_id=thread_id, agent_type="script")
-    return await peer.until_end()
+    await client.say(text, thread_id=thread_id, agent_type="script")
+    return await client.until_end()
 
 
 async def delete(running: Running, path: str = "/api/threads/t") -> int:
@@ -81,18 +81,18 @@ async def test_placeholders_of_what_was_erased_mean_nothing_any_more(begin: Begi
             await nobody_known(two, on_a, on_b, known)
             return
         assert await erase(running) == 200
-        for peer in (on_a, on_b):  # whoever is erased is signed out, and comes back as somebody new
-            assert await peer.until_closed() == 4401
+        for client in (on_a, on_b):  # whoever is erased is signed out, and comes back as somebody new
+            assert await client.until_closed() == 4401
     async with connected(two.a.address, token_of()) as on_a, connected(two.b.address, token_of()) as on_b:
         await nobody_known(two, on_a, on_b, known)
 
 
-async def nobody_known(two: Two, on_a: Peer, on_b: Peer, known: str) -> None:
+async def nobody_known(two: ServerPair, on_a: ChatClient, on_b: ChatClient, known: str) -> None:
     """What stood behind the placeholders is shown by neither server."""
-    for peer, other in ((on_a, on_b), (on_b, on_a)):
-        end = await talk(peer, f"Who am I? {known}")
+    for client, other in ((on_a, on_b), (on_b, on_a)):
+        end = await talk(client, f"Who am I? {known}")
         assert await other.until_end() == end
-        assert PERSON not in str(peer.durable(end["run_id"]) + other.durable(end["run_id"]))
+        assert PERSON not in str(client.durable(end["run_id"]) + other.durable(end["run_id"]))
         for each in two.both:
             _, _, history = await request(each.address, "GET", "/api/threads/t/messages", token=token_of())
             assert PERSON not in str(history)
@@ -206,18 +206,18 @@ async def test_what_is_said_on_one_while_the_other_deletes_is_answered_or_refuse
     two = await begin(scripted(Say("hello")))
     async with connected(two.a.address, token_of()) as on_a, connected(two.b.address, token_of()) as on_b:
         for number in range(12):
-            thread, (peer, running) = f"t{number}", ((on_b, two.a), (on_a, two.b))[number % 2]
+            thread, (client, running) = f"t{number}", ((on_b, two.a), (on_a, two.b))[number % 2]
             holder = (on_a, on_b)[number // 2 % 2]
             await talk(holder, "first", thread)
-            if holder is not peer:
-                await ended(peer, thread)
+            if holder is not client:
+                await ended(client, thread)
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(delete, running, f"/api/threads/{thread}")
-                await peer.say("second", agent_type="script", thread_id=thread)
-            await ended(peer, thread)
-            await peer.say("third", agent_type="script", thread_id=thread)
-            await ended(peer, thread)
-            told = [event["seq"] for event in peer.durable() if event["thread_id"] == thread]
+                await client.say("second", agent_type="script", thread_id=thread)
+            await ended(client, thread)
+            await client.say("third", agent_type="script", thread_id=thread)
+            await ended(client, thread)
+            told = [event["seq"] for event in client.durable() if event["thread_id"] == thread]
             begun = len(told) - told[::-1].index(1) - 1
             assert told[begun:] == list(range(1, len(told) - begun + 1)), "from its first event, each once"
 

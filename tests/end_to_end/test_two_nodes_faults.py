@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 import trio
 
-from tests.end_to_end.peer import check_arc, connected
+from tests.end_to_end.answer_view import AnswerView
+from tests.end_to_end.chat_client import check_arc, connected
 from tests.end_to_end.process import started
-from tests.end_to_end.screen import Screen
-from tests.end_to_end.script import Gate, Say, scripted
-from tests.end_to_end.two import eventually, places, post, resume, token_of, two_servers
+from tests.end_to_end.scripted_model import Gate, Say, scripted
+from tests.end_to_end.server_pair import backends_environment, eventually, post, resume, token_of, two_servers
 from tests.servers.postgresql import Postgres
 from tests.servers.redis import Redis
 from understudy.app.server import Running
@@ -31,13 +31,13 @@ def redis_is(running: Running, up: bool) -> bool:
     return bool(health._cell.incarnation.actor.link.up is up)
 
 
-async def in_mid_answer(peer: Any, gate: Gate, thread_id: str = "t") -> Screen:
+async def in_mid_answer(client: Any, gate: Gate, thread_id: str = "t") -> AnswerView:
     """Say something, and read until the text has begun."""
-    await peer.say("go", thread_id=thread_id, agent_type="script")
+    await client.say("go", thread_id=thread_id, agent_type="script")
     await gate.reached.wait()
-    screen = Screen()
+    screen = AnswerView()
     while "three" not in screen.text:
-        screen.shows(await peer.read())
+        screen.shows(await client.read())
     return screen
 
 
@@ -123,7 +123,7 @@ async def test_a_database_that_is_away_for_longer_than_a_lease_takes_nothing_fro
     async with connected(two.a.address, token) as on_a, connected(two.b.address, token) as on_b:
         await in_mid_answer(on_a, gate)
         await resume(on_b)
-        screen = Screen()
+        screen = AnswerView()
         while "three" not in screen.text:
             screen.shows(await on_b.read())
         await trio.to_thread.run_sync(own_postgres.stop)
@@ -140,8 +140,8 @@ async def test_a_database_that_is_away_for_longer_than_a_lease_takes_nothing_fro
         (run,) = await two.a.store.unfinished_runs()
         assert run.attempts == 0
         gate.opened.set()
-        for peer in (on_a, on_b):
-            end = await peer.until_end()
+        for client in (on_a, on_b):
+            end = await client.until_end()
             assert end["data"]["message"].strip() == WORDS
         assert on_b.durable() == on_a.durable()
         check_arc(on_a.durable())
@@ -192,8 +192,8 @@ async def test_a_server_whose_way_to_the_others_was_killed_as_a_whole_is_one_of_
         await trio.sleep(2 * LEASE_S)
         assert await two.a.store.live_nodes() == nodes
         assert sorted(each.path for each in part.children()) == before
-        for peer in (on_b, on_a):
-            await peer.say("go", thread_id="t", agent_type="script")
+        for client in (on_b, on_a):
+            await client.say("go", thread_id="t", agent_type="script")
             await on_a.until_end()
             await on_b.until_end()
     assert on_b.durable() == on_a.durable()
@@ -206,9 +206,9 @@ async def test_a_server_killed_in_mid_answer_is_taken_over_by_the_other(
 
     One end, no event twice or missing, and the text is the one that it would have been.
     """
-    shared, token = places(postgres, redis, 5) | {"UNDERSTUDY_WORDS_PER_S": "30"}, token_of()
+    shared, token = backends_environment(postgres, redis, 5) | {"UNDERSTUDY_WORDS_PER_S": "30"}, token_of()
     begin = partial(started, **shared)
-    screen, other = Screen(), Screen()
+    screen, other = AnswerView(), AnswerView()
     async with begin(tmp_path / "a", log=tmp_path / "a.log") as a, begin(tmp_path / "b", log=tmp_path / "b.log") as b:
         async with connected(b.address, token) as on_b:
             async with connected(a.address, token) as on_a:

@@ -12,11 +12,11 @@ import coredis
 import pytest
 import trio
 
+from tests.end_to_end.chat_client import connected
 from tests.end_to_end.http import request
-from tests.end_to_end.peer import connected
-from tests.end_to_end.script import Call, Gate, Say, Script, scripted
+from tests.end_to_end.scripted_model import Call, Gate, Say, ScriptedModel, scripted
+from tests.end_to_end.server_pair import SECRET, eventually, resume, token_of
 from tests.end_to_end.test_two_nodes import Begin, begin, on_both, said
-from tests.end_to_end.two import SECRET, eventually, resume, token_of
 from tests.servers.redis import Redis
 from transport.auth.tokens import Tokens
 from transport.wire.events import Block, Envelope, PartialResult
@@ -107,18 +107,20 @@ async def test_forged_messages_change_nothing(begin: Begin, redis: Redis, caplog
 
 async def test_an_agent_has_the_rights_of_who_asks_on_whatever_node(begin: Begin) -> None:
     """The conversation is on one server, and its user's operator token on the other."""
-    agent = Agent("script", tools=(supervision_tree,), model=Script(Call([("supervision_tree", {})]), Say("done")))
+    agent = Agent(
+        "script", tools=(supervision_tree,), model=ScriptedModel(Call([("supervision_tree", {})]), Say("done"))
+    )
     two = await begin(agent)
     operator = Tokens(SECRET, time.time).issue("ada", "s2", roles=("operator",), ttl_s=600)
     statuses: list[Any] = []
     async with connected(two.a.address, token_of()) as on_a, connected(two.b.address, operator) as on_b:
-        for peer in (on_a, on_b):
-            await said(peer)
-            while (event := await peer.read())["type"] != "tool_completed":
+        for client in (on_a, on_b):
+            await said(client)
+            while (event := await client.read())["type"] != "tool_completed":
                 pass
             statuses.append(event["data"]["status"])
-            await peer.until_end()
-            if peer is on_a:
+            await client.until_end()
+            if client is on_a:
                 await resume(on_b)
                 await on_b.until_end()
     assert statuses == ["failed", "ok"]

@@ -7,14 +7,14 @@ from typing import Any
 import pytest
 import trio
 
+from tests.end_to_end.chat_client import ChatClient, connected
 from tests.end_to_end.http import request
-from tests.end_to_end.peer import Peer, connected
-from tests.end_to_end.two import Two, token_of, two_servers
+from tests.end_to_end.server_pair import ServerPair, token_of, two_servers
 from tests.servers.postgresql import Postgres
 from tests.servers.redis import Redis
 from transport.connection.limits import Limits
 
-Begin = Callable[..., Awaitable[Two]]
+Begin = Callable[..., Awaitable[ServerPair]]
 pytestmark = pytest.mark.slow
 
 
@@ -23,7 +23,7 @@ def begin(serve: Any, tmp_path: Path, postgres: Postgres, redis: Redis) -> Begin
     """Start two servers over the servers that all tests share."""
     redis.flush()
 
-    async def start(**settings: Any) -> Two:
+    async def start(**settings: Any) -> ServerPair:
         return await two_servers(serve, tmp_path, postgres.create(), redis.url, **settings)
 
     return start
@@ -36,12 +36,12 @@ async def test_who_signs_out_on_one_is_refused_on_the_other_within_a_second(begi
     async def status(token: str) -> int:
         return (await request(two.b.address, "GET", "/api/threads", token=token))[0]
 
-    async with connected(two.b.address, token) as peer, connected(two.b.address, another) as other:
+    async with connected(two.b.address, token) as client, connected(two.b.address, another) as other:
         assert await status(token) == 200
         assert (await request(two.a.address, "DELETE", "/api/sessions", token=token))[0] == 204
         began = trio.current_time()
         with trio.fail_after(5):
-            assert await peer.until_closed() == 4401
+            assert await client.until_closed() == 4401
         assert trio.current_time() - began < 1.5
         assert await status(token) == 401
         assert await status(another) == 200
@@ -54,10 +54,10 @@ async def test_a_user_has_the_limits_of_one_server_on_both(begin: Begin) -> None
     two = await begin(limits=Limits(operations_per_minute=20, connections_per_user=2))
     token = token_of()
 
-    async def ask(peer: Peer) -> str:
+    async def ask(client: ChatClient) -> str:
         """The code with which a command is answered that is cheap."""
-        await peer.send({"type": "cancel", "payload": {"run_id": "none"}})
-        return str((await peer.until("error"))["data"]["code"])
+        await client.send({"type": "cancel", "payload": {"run_id": "none"}})
+        return str((await client.until("error"))["data"]["code"])
 
     async with connected(two.a.address, token) as on_a, connected(two.b.address, token) as on_b:
         assert [await ask(on_a) for _ in range(20)] == ["not_found"] * 20

@@ -12,9 +12,9 @@ import psycopg
 import pytest
 import trio
 
+from tests.end_to_end.chat_client import ChatClient, check_arc, connected
 from tests.end_to_end.http import multipart, request
-from tests.end_to_end.peer import Peer, check_arc, connected
-from tests.end_to_end.script import Call, Say, scripted
+from tests.end_to_end.scripted_model import Call, Say, scripted
 from tests.servers.postgresql import Postgres
 from understudy.app.server import Running
 from understudy.privacy.records import FORMAT, VERSION
@@ -53,10 +53,10 @@ async def upload(running: Running, token: str, name: str, content: bytes) -> str
     return str(kept["id"])
 
 
-async def talk(peer: Peer, text: str, thread: str, **fields: Any) -> dict[str, Any]:
+async def talk(client: ChatClient, text: str, thread: str, **fields: Any) -> dict[str, Any]:
     """Say something and wait for the end."""
-    await peer.say(text, **{"agent_type": "script", "thread_id": thread, **fields})
-    return await peer.until_end()
+    await client.say(text, **{"agent_type": "script", "thread_id": thread, **fields})
+    return await client.until_end()
 
 
 async def erase(running: Running, token: str, name: str) -> tuple[int, Any]:
@@ -89,11 +89,11 @@ async def test_an_export_has_all_that_a_user_has(serve: Any, database: dict[str,
     running = await serve(scripted(Call([("echo", {"text": "three"})]), Say("Three.")), **database)
     (token, name), (other, _) = await new_user(running), await new_user(running)
     file_id = await upload(running, token, "s.csv", b"a,b\n1,2\n")
-    async with connected(running.address, token) as peer, connected(running.address, other) as stranger:
-        first = await talk(peer, "count", "t1", message_id="m1", references=[file_id])
-        await talk(peer, "other", "t2")
-        await peer.send({"type": "edit", "payload": {"message_id": "m1", "content": "again", "new_message_id": "m2"}})
-        await peer.until_end()
+    async with connected(running.address, token) as client, connected(running.address, other) as stranger:
+        first = await talk(client, "count", "t1", message_id="m1", references=[file_id])
+        await talk(client, "other", "t2")
+        await client.send({"type": "edit", "payload": {"message_id": "m1", "content": "again", "new_message_id": "m2"}})
+        await client.until_end()
         await talk(stranger, MARKER, "t1")
     await running.store.remember(Remember(name, "guide", "likes", {"tea": True}, 1.0, 4e9))
     _, headers, whole = await request(running.address, "GET", "/api/me/export?events=1", token=token)
@@ -140,21 +140,21 @@ async def test_erasing_a_user_leaves_nothing_and_touches_nobody_else(
     (token, name), (other, _) = await new_user(running), await new_user(running)
     file_id = await upload(running, token, f"{MARKER}.csv", f"{MARKER},b\n1,2\n".encode())
     kept = await upload(running, other, "kept.csv", b"kept,b\n1,2\n")
-    async with connected(running.address, token) as peer, connected(running.address, other) as stranger:
+    async with connected(running.address, token) as client, connected(running.address, other) as stranger:
         await talk(stranger, "stays", "t1", agent_type="guide")
-        await talk(peer, f"{MARKER} one", "t1", agent_type="guide", message_id="m1", references=[file_id])
+        await talk(client, f"{MARKER} one", "t1", agent_type="guide", message_id="m1", references=[file_id])
         await running.store.remember(Remember(name, "guide", "likes", MARKER, 1.0, 4e9))
-        await peer.say(f"{MARKER} two", agent_type="script", thread_id="t2")
-        await peer.until("tool_executing")
+        await client.say(f"{MARKER} two", agent_type="script", thread_id="t2")
+        await client.until("tool_executing")
         assert where_marked(database, tmp_path / "data")
         assert (await erase(running, token, "somebody"))[0] == 400
         assert (await request(running.address, "GET", "/api/threads/t1", token=token))[0] == 200
         with trio.fail_after(20):
             assert await erase(running, token, name) == (200, {"threads": 2, "files": 1})
-        assert (await peer.until_end())["data"]["status"] == "cancelled"
-        check_arc([event for event in peer.durable() if event["thread_id"] == "t2"])
+        assert (await client.until_end())["data"]["status"] == "cancelled"
+        check_arc([event for event in client.durable() if event["thread_id"] == "t2"])
         assert where_marked(database, tmp_path / "data") == []
-        assert await peer.until_closed() == 4401
+        assert await client.until_closed() == 4401
         for path in ("/api/threads", f"/api/files/{file_id}", "/api/me/export"):
             assert (await request(running.address, "GET", path, token=token))[0] == 401
         _, _, whole = await request(running.address, "GET", "/api/me/export", token=other)
@@ -167,8 +167,8 @@ async def test_only_operators_erase_others(serve: Any) -> None:
     """Whoever has no such role is refused, and nothing is changed."""
     running = await serve(scripted(Say("Hm.")), secret=SECRET)
     token, other, operator = (signed(name, *roles) for name, *roles in (("ann",), ("bob",), ("op", "operator")))
-    async with connected(running.address, token) as peer:
-        await talk(peer, "stays", "t1")
+    async with connected(running.address, token) as client:
+        await talk(client, "stays", "t1")
     path = "/api/users/ann"
     assert (await request(running.address, "DELETE", path, token=other))[0] == 403
     assert (await request(running.address, "GET", "/api/threads/t1", token=token))[0] == 200
@@ -181,8 +181,8 @@ async def test_erasing_a_user_leaves_no_rendered_answer_in_memory(serve: Any) ->
     """The answer is in the server's cache of HTML before the user is erased, and no answer is afterwards."""
     running = await serve(scripted(Say(f"It is *{MARKER}*.")), secret=SECRET)
     token = signed("ann")
-    async with connected(running.address, token) as peer:
-        await talk(peer, "go", "t1")
+    async with connected(running.address, token) as client:
+        await talk(client, "go", "t1")
     assert "<em>" in running.html.cached_or_plain(f"It is *{MARKER}*. ")
     assert (await erase(running, token, "ann"))[0] == 200
     assert len(running.html.cache) == 0

@@ -12,7 +12,7 @@ import trio
 from tests.docs.served import served, socket_url
 from tests.docs.tables import DOCS, ROOT
 from tests.end_to_end.http import request
-from tests.end_to_end.two import post
+from tests.end_to_end.server_pair import post
 from tests.examples.cutting import cutting
 from transport.connection.limits import Limits
 from transport.wire.codes import CLOSES

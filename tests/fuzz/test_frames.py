@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.conformance.peer import CLOSE, CONT, PING, TEXT, frame
+from tests.conformance.raw_websocket import CLOSE, CONT, PING, TEXT, frame
 from tests.fuzz import frames
 from tests.fuzz.oracle import TOO_LARGE, Verdict, judge
 from transport.server.websocket import MessageAssembler, ServerSideProtocol

@@ -12,7 +12,7 @@ from typing import Any
 import trio
 from attrs import define, field
 
-from tests.network.held import Said
+from tests.network.received import SentMessage
 from tests.network.tab import Tab
 
 NODE = shutil.which("node")
@@ -92,7 +92,7 @@ class PageTab(Tab):
             elif event["type"] == "local.rejected":
                 self.fault(f"a message was refused: {data}")
             elif event["type"] == "partial_result":
-                self.held.take_text(event["run_id"], data["offset"], data["text"])
+                self.received.take_text(event["run_id"], data["offset"], data["text"])
             elif event["type"] == "resync":
                 self.fault("it is beyond the end of the log")
 
@@ -102,19 +102,19 @@ class PageTab(Tab):
             self.fault(f"its user was told {code}: {message}")
 
     def _start(self, began: dict[str, int]) -> None:
-        if all(seq == self.held.last(thread_id) for thread_id, seq in began.items()):
+        if all(seq == self.received.last(thread_id) for thread_id, seq in began.items()):
             return
-        self.held.current = False
+        self.received.current = False
         self._begin()
-        self.held.starts = began
+        self.received.starts = began
 
     async def _order(self, **order: Any) -> None:
         await self._opened.wait()
         await self.pages.order(tab=self.name, **order)
 
-    async def say(self, said: Said) -> None:
+    async def say(self, said: SentMessage) -> None:
         """Leave it to the client."""
-        names = {"message_id": said.message_id, "thread_id": said.thread_id, "agent_type": "teller"}
+        names = {"message_id": said.message_id, "thread_id": said.thread_id, "agent_type": "planned"}
         await self._order(do="say", said={"content": said.content, **names})
 
     async def stop_run(self, run_id: str) -> None:

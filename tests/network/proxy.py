@@ -21,7 +21,7 @@ _LOST = (OSError, trio.BrokenResourceError, trio.ClosedResourceError)
 
 
 @frozen
-class Fate:
+class FaultPlan:
     """What one connection meets with.
 
     Each piece of at most `piece_bytes` waits for `delay_s` and up to `jitter_s` more, and passes at `bytes_per_s`;
@@ -40,9 +40,9 @@ class Fate:
     after_bytes: float = float("inf")
 
 
-def drawn(chance: Random) -> Fate:
-    """The fate of the next connection."""
-    fate = Fate(
+def drawn(chance: Random) -> FaultPlan:
+    """Draw the faults of the next connection from the seed."""
+    plan = FaultPlan(
         piece_bytes=chance.choice((_WHOLE, _WHOLE, _WHOLE, 1400, 97, 1)),
         delay_s=chance.choice((0.0, 0.0, 0.005, 0.05, 0.2)),
         jitter_s=chance.choice((0.0, 0.0, 0.01, 0.1)),
@@ -50,11 +50,11 @@ def drawn(chance: Random) -> Fate:
         stall=chance.choice((0.0, 0.0, 0.0, 0.02)),
         end=chance.choices(("none", "reset", "fin", "swallow"), (3, 3, 2, 2))[0],
     )
-    if fate.end == "none":
-        return fate
+    if plan.end == "none":
+        return plan
     if chance.random() < 0.5:
-        return evolve(fate, after_s=chance.choice((0.0, 0.01, 1.0, 5.0, 15.0)) * chance.random())
-    return evolve(fate, after_bytes=int(2 ** chance.uniform(0, 17)))
+        return evolve(plan, after_s=chance.choice((0.0, 0.01, 1.0, 5.0, 15.0)) * chance.random())
+    return evolve(plan, after_bytes=int(2 ** chance.uniform(0, 17)))
 
 
 @define(eq=False)
@@ -63,7 +63,7 @@ class Link:
 
     client: trio.SocketStream
     server: trio.SocketStream
-    fate: Fate
+    plan: FaultPlan
     chance: Random
     proxy: "Proxy"
     swallows: bool = False
@@ -77,7 +77,7 @@ class Link:
                 with self.pumps:
                     async with trio.open_nursery() as both:
                         both.start_soon(self._carry, self.client, self.server, float("inf"))
-                        both.start_soon(self._carry, self.server, self.client, self.fate.after_bytes)
+                        both.start_soon(self._carry, self.server, self.client, self.plan.after_bytes)
                 nursery.cancel_scope.cancel()
         finally:
             self.client.socket.close()  # without a wait, in which the second could be forgotten
@@ -97,8 +97,8 @@ class Link:
         self.pumps.cancel()
 
     async def _in_time(self) -> None:
-        await trio.sleep(self.fate.after_s)
-        self.end(self.fate.end)
+        await trio.sleep(self.plan.after_s)
+        self.end(self.plan.end)
         await trio.sleep(_FORGET_S)
         self.pumps.cancel()
 
@@ -124,17 +124,17 @@ class Link:
                 await target.send_all(piece)
             return left - len(piece)
         await target.send_all(piece[: int(left)])
-        self.end(self.fate.end)
+        self.end(self.plan.end)
         return float("inf")
 
     def _size(self, small: int) -> int:
-        most = self.fate.piece_bytes
+        most = self.plan.piece_bytes
         return _WHOLE if self.proxy.calm or small <= 0 else self.chance.randint(1, most) if most < _WHOLE else most
 
     def _pause_s(self, size: int) -> float:
-        fate = self.fate
-        pause_s = fate.delay_s + fate.jitter_s * self.chance.random() + size / fate.bytes_per_s
-        if fate.stall and self.chance.random() < fate.stall:
+        plan = self.plan
+        pause_s = plan.delay_s + plan.jitter_s * self.chance.random() + size / plan.bytes_per_s
+        if plan.stall and self.chance.random() < plan.stall:
             self.proxy.counts["stall"] += 1
             pause_s += 3 * self.chance.random()
         return max(pause_s, self.proxy.frozen_until - trio.current_time())
@@ -173,17 +173,17 @@ class Proxy:
     async def _serve(self, client: trio.SocketStream) -> None:
         self.counts["connection"] += 1
         chance = Random(f"{self.seed}/{self.counts['connection']}")
-        fate = Fate() if self.calm else drawn(chance)
+        plan = FaultPlan() if self.calm else drawn(chance)
         if not self.calm and trio.current_time() < self.refusing_until:
             return await self._refuse(client)
         try:
             server = await self._server()
         except OSError:  # it is away
             return await self._refuse(client)
-        if fate.bytes_per_s < float("inf"):  # or the kernel takes it all, and nobody notices that the line is slow
+        if plan.bytes_per_s < float("inf"):  # or the kernel takes it all, and nobody notices that the line is slow
             for side, option in ((client, socket.SO_SNDBUF), (server, socket.SO_RCVBUF)):
                 side.setsockopt(socket.SOL_SOCKET, option, 8192)
-        link = Link(client, server, fate, chance, self)
+        link = Link(client, server, plan, chance, self)
         self._links.add(link)
         try:
             await link.run()

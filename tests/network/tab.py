@@ -8,7 +8,7 @@ from typing import Any
 import trio
 from attrs import define, field
 
-from tests.network.held import Held, JsonObject, Ledger, Said
+from tests.network.received import JsonObject, Ledger, ReceivedLog, SentMessage
 from transport.client import Client, Received, Reconnect, open_client
 from transport.wire.errors import TransportError
 from transport.wire.events import PartialResult, Resync
@@ -34,7 +34,7 @@ class Tab:
     nursery: trio.Nursery
     slow_s: float = 0.0
     status: str = field(default="", init=False)
-    held: Held = field(init=False)
+    received: ReceivedLog = field(init=False)
     _session_scope: trio.CancelScope = field(factory=trio.CancelScope, init=False)
     _away_s: float = field(default=0.0, init=False)
     _asks_again: bool = field(default=False, init=False)
@@ -53,7 +53,7 @@ class Tab:
                     self.fault(f"gave up: {error}")
                     self._away_s = 1.0
             if self._begins:  # now that nobody gives anything to the one before
-                self.held.current = self._begins = False
+                self.received.current = self._begins = False
                 self._begin()
             await trio.sleep(self._away_s)
 
@@ -68,14 +68,14 @@ class Tab:
         self._session_scope.cancel()
 
     def _begin(self) -> None:
-        self.held = Held(self.name, self.ledger)
-        self.ledger.helds.append((self.held, self.user, self.threads))
+        self.received = ReceivedLog(self.name, self.ledger)
+        self.ledger.received.append((self.received, self.user, self.threads))
 
-    async def say(self, said: Said) -> None:
+    async def say(self, said: SentMessage) -> None:
         """Say it, now or as soon as there is a connection; or say it again."""
         raise NotImplementedError
 
-    def say_soon(self, said: Said) -> None:
+    def say_soon(self, said: SentMessage) -> None:
         """Say it without waiting until it can be."""
         self.nursery.start_soon(self.say, said)
 
@@ -97,7 +97,7 @@ class Tab:
         if event["type"] == "message_accepted":
             data = event["data"]
             self.ledger.told.setdefault(data["message_id"], set()).add(data["run_id"])
-        self.held.take(event)
+        self.received.take(event)
 
     def refused(self, message_id: str | None, data: Mapping[str, Any]) -> None:
         """A command was not taken. A message is said again when that may help; a thread may not be there yet."""
@@ -114,7 +114,7 @@ class Tab:
         else:
             self.fault(f"was refused with {code}: {data['message']}")
 
-    async def _again(self, said: Said, after_s: float) -> None:
+    async def _again(self, said: SentMessage, after_s: float) -> None:
         await trio.sleep(min(after_s, 3.0))
         await self.say(said)
 
@@ -159,13 +159,13 @@ class ProductTab(Tab):
     _client: Client | None = None
     _there: trio.Event = field(factory=trio.Event)
     _store: Kept = field(factory=Kept)
-    _unseen: dict[str, Said] = field(factory=dict)
+    _unseen: dict[str, SentMessage] = field(factory=dict)
 
     async def _session(self) -> None:
         options: dict[str, Any] = {
             name: self.chance.random() < 0.7 for name in ("batch", "chunk", "gzip", "html", "ack")
         }
-        threads = {name: self.held.last(name) for name in self.threads}
+        threads = {name: self.received.last(name) for name in self.threads}
         url = self.address.replace("http", "ws", 1) + "/ws"
         opened = partial(open_client, url, token=self.token, threads=threads, reconnect=BACK, store=self._store)
         try:
@@ -189,7 +189,7 @@ class ProductTab(Tab):
             self.refused(event.message_id, event.raw["data"])
         elif isinstance(event.event, PartialResult):
             piece = event.event
-            if not self.held.take_text(str(event.run_id), piece.offset, piece.text):
+            if not self.received.take_text(str(event.run_id), piece.offset, piece.text):
                 self.fault("a piece of text was given after a hole")
         elif isinstance(event.event, Resync):
             self.fault("it is beyond the end of the log")
@@ -211,13 +211,13 @@ class ProductTab(Tab):
             self._unseen.pop(event["data"]["message_id"], None)
         super().take(event)
 
-    async def say(self, said: Said) -> None:
+    async def say(self, said: SentMessage) -> None:
         """Leave it to the client."""
         if said.message_id not in self.ledger.accepted:
             self._unseen[said.message_id] = said
         name, thread_id, content = said.message_id, said.thread_id, said.content
         await self._with_client(
-            lambda client: client.say(content, message_id=name, thread_id=thread_id, agent_type="teller")
+            lambda client: client.say(content, message_id=name, thread_id=thread_id, agent_type="planned")
         )
 
     async def stop_run(self, run_id: str) -> None:

@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager, suppress
 import pytest
 import trio
 
-from tests.conformance.peer import CLOSE, CONT, PING, PONG, TEXT, Peer, close, frame, peer
+from tests.conformance.raw_websocket import CLOSE, CONT, PING, PONG, TEXT, RawWebSocket, close, frame, raw_websocket
 from tests.transport.servers import UPGRADE, exchange, open_server, status_and_body
 from transport.server.echo import EchoUpgrades
 from transport.server.listener import Upgrade
@@ -24,7 +24,7 @@ async def beside_another(port: int) -> AsyncIterator[None]:
     """Another client's messages come back all the while, each within half a second."""
 
     async def talk(task_status: trio.TaskStatus[None]) -> None:
-        async with peer(port) as other:
+        async with raw_websocket(port) as other:
             task_status.started()
             while True:
                 await other.send(frame(TEXT, b"still here?"))
@@ -38,7 +38,7 @@ async def beside_another(port: int) -> AsyncIterator[None]:
         nursery.cancel_scope.cancel()
 
 
-async def codes(client: Peer) -> list[int | None]:
+async def codes(client: RawWebSocket) -> list[int | None]:
     """The close codes that come, whatever comes before."""
     return [one.code for one in await client.frames_to_the_end() if one.opcode == CLOSE]
 
@@ -50,7 +50,7 @@ async def test_ten_thousand_pings_are_answered() -> None:
     async with (
         open_server(EchoUpgrades().handle_upgrade) as port,
         beside_another(port),
-        peer(port) as client,
+        raw_websocket(port) as client,
         trio.open_nursery() as nursery,
     ):
         nursery.start_soon(client.send, script)
@@ -65,7 +65,7 @@ async def test_ten_thousand_pings_are_answered() -> None:
 async def test_pings_of_a_client_that_does_not_read(autojump_clock: trio.testing.MockClock) -> None:
     """It is heard no further than it takes its pongs, so that little is kept; after twenty seconds it is left."""
     limits = SocketLimits(send_buffer_bytes=4096)
-    async with open_server(EchoUpgrades().handle_upgrade, socket=limits) as port, peer(port) as client:
+    async with open_server(EchoUpgrades().handle_upgrade, socket=limits) as port, raw_websocket(port) as client:
         client.stream.setsockopt(trio.socket.SOL_SOCKET, trio.socket.SO_RCVBUF, 4096)  # type: ignore[attr-defined]
         flood = frame(PING, b"x" * 125) * 1000
         tracemalloc.start()
@@ -99,7 +99,7 @@ async def test_a_flood_of_tiny_fragments(payload: bytes) -> None:
                 rejected.append(error.code)
 
     limits = SocketLimits(message_bytes=10_000, bound_bytes=100_000, message_s=1.0)
-    async with open_server(judge, socket=limits) as port, beside_another(port), peer(port) as client:
+    async with open_server(judge, socket=limits) as port, beside_another(port), raw_websocket(port) as client:
         await client.send(frame(TEXT, b"", fin=False) + frame(CONT, payload, fin=False) * 20_000)
         await client.send(frame(CONT) + frame(TEXT, b"next"))
         first = await client.frame()
@@ -116,7 +116,7 @@ async def test_a_flood_of_tiny_fragments(payload: bytes) -> None:
                 nursery.cancel_scope.cancel()
 
 
-async def _write_on(client: Peer, data: bytes) -> None:
+async def _write_on(client: RawWebSocket, data: bytes) -> None:
     while True:
         await client.send(data)
 
@@ -125,7 +125,7 @@ async def _write_on(client: Peer, data: bytes) -> None:
 @pytest.mark.parametrize("begun", [6, 7, 8])
 async def test_a_frame_that_stops_at_any_place(begun: int, autojump_clock: trio.testing.MockClock) -> None:
     """After its head and mask, to the byte, as well as within its payload: 1008 after thirty seconds."""
-    async with open_server(EchoUpgrades().handle_upgrade) as port, peer(port) as client:
+    async with open_server(EchoUpgrades().handle_upgrade) as port, raw_websocket(port) as client:
         started = trio.current_time()
         await client.send(frame(TEXT, b"hello")[:begun])
         with trio.fail_after(60):
@@ -144,7 +144,7 @@ async def test_dribbling_does_not_buy_time(autojump_clock: trio.testing.MockCloc
                 await trio.sleep(0.9)
 
     async with open_server(EchoUpgrades().handle_upgrade) as port, trio.open_nursery() as nursery:
-        async with peer(port) as client:
+        async with raw_websocket(port) as client:
             started = trio.current_time()
             nursery.start_soon(dribble, client.stream, frame(TEXT, b"x" * 100))
             with trio.fail_after(60):
@@ -161,7 +161,7 @@ async def test_dribbling_does_not_buy_time(autojump_clock: trio.testing.MockCloc
 async def test_what_came_before_a_fault_is_answered() -> None:
     """Messages in the same packet as a fault come back before the close frame, however many; those behind it do not."""
     many = b"".join(frame(TEXT, b"%d" % number) for number in range(200))
-    async with open_server(EchoUpgrades().handle_upgrade) as port, peer(port) as client:
+    async with open_server(EchoUpgrades().handle_upgrade) as port, raw_websocket(port) as client:
         await client.send(many + frame(3) + many)
         frames = await client.frames_to_the_end()
     assert [one.payload for one in frames[:-1]] == [b"%d" % number for number in range(200)]
@@ -238,7 +238,7 @@ async def test_a_bomb_is_inflated_to_the_bound_and_no_further(whole: bool) -> No
     async with (
         open_server(EchoUpgrades().handle_upgrade, socket=COMPRESSED) as port,
         beside_another(port),
-        peer(port, offers=OFFER) as client,
+        raw_websocket(port, offers=OFFER) as client,
     ):
         assert "permessage-deflate" in client.extensions
         tracemalloc.start()
@@ -269,7 +269,7 @@ async def test_the_size_of_what_is_inflated_counts() -> None:
         small = squeeze.compress(b"x" * size) + squeeze.flush(zlib.Z_SYNC_FLUSH)
         return frame(TEXT, small.removesuffix(b"\x00\x00\xff\xff"), rsv=4)
 
-    async with open_server(judge, socket=COMPRESSED) as port, peer(port, offers=OFFER) as client:
+    async with open_server(judge, socket=COMPRESSED) as port, raw_websocket(port, offers=OFFER) as client:
         await client.send(squeezed(300_000) + squeezed(1000) + squeezed(2000))
         answers = [await client.frame() for _ in range(2)]
     assert refused == ["message_too_large"]

@@ -9,7 +9,7 @@ import trio
 from attrs import evolve
 
 from tests.docs.served import served, socket_url
-from tests.end_to_end.script import Call, Say, scripted
+from tests.end_to_end.scripted_model import Call, Say, scripted
 from tests.examples.cutting import cutting
 from transport.client import FileOutbox, Reconnect, RunFailed, Status, open_client
 from transport.connection.limits import Limits

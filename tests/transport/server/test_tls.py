@@ -13,7 +13,7 @@ import trustme
 from trio_websocket import open_websocket_url
 from websockets.sync.client import connect
 
-from tests.conformance.peer import CLOSE, TEXT, Peer, close, frame
+from tests.conformance.raw_websocket import CLOSE, TEXT, RawWebSocket, close, frame
 from tests.transport.servers import UPGRADE, echo, exchange, open_server, status_and_body
 from transport.server.http import ReplayStream
 from transport.server.listener import Upgrade
@@ -53,12 +53,12 @@ def trusting(authority: trustme.CA) -> ssl.SSLContext:
 
 
 @asynccontextmanager
-async def tls_peer(port: int, trusting: ssl.SSLContext) -> AsyncIterator[Peer]:
+async def tls_peer(port: int, trusting: ssl.SSLContext) -> AsyncIterator[RawWebSocket]:
     """An open WebSocket over TLS."""
     tcp = await trio.open_tcp_stream("127.0.0.1", port)
     stream = trio.SSLStream(tcp, trusting, server_hostname="localhost", https_compatible=True)
     async with stream:
-        client = Peer(stream)
+        client = RawWebSocket(stream)
         assert await client.handshake() == 101
         yield client
 
@@ -178,7 +178,7 @@ async def test_a_close_over_tls_is_clean(server: ssl.SSLContext, trusting: ssl.S
     """The code comes back, then TLS's own farewell: a client that insists on that is content."""
     async with open_server(tls=server) as port:
         tcp = await trio.open_tcp_stream("127.0.0.1", port)
-        strict = Peer(trio.SSLStream(tcp, trusting, server_hostname="localhost", https_compatible=False))
+        strict = RawWebSocket(trio.SSLStream(tcp, trusting, server_hostname="localhost", https_compatible=False))
         assert await strict.handshake() == 101
         await strict.send(close(4001))
         assert [one.code for one in await strict.frames_to_the_end()] == [4001]
@@ -260,7 +260,7 @@ async def test_the_last_of_what_is_written_goes_out(server: ssl.SSLContext, trus
         tcp.setsockopt(trio.socket.SOL_SOCKET, trio.socket.SO_RCVBUF, 4096)
         await tcp.connect(("127.0.0.1", port))
         stream = trio.SSLStream(trio.SocketStream(tcp), trusting, server_hostname="localhost", https_compatible=True)
-        client = Peer(stream)
+        client = RawWebSocket(stream)
         assert await client.handshake() == 101
         with trio.fail_after(5):
             assert (await client.frame()).payload == b"x" * 60_000
@@ -322,13 +322,13 @@ async def test_a_cancelled_door_says_goodbye_over_tls(server: ssl.SSLContext, tr
     """1001, as without TLS."""
     seen: list[int | None] = []
 
-    async def read_close(client: Peer) -> None:
+    async def read_close(client: RawWebSocket) -> None:
         seen.extend(one.code for one in await client.frames_to_the_end())
         await client.send(close(1001))
 
     async with trio.open_nursery() as nursery, open_server(echo, tls=server) as port:
         tcp = await trio.open_tcp_stream("127.0.0.1", port)
-        client = Peer(trio.SSLStream(tcp, trusting, server_hostname="localhost", https_compatible=True))
+        client = RawWebSocket(trio.SSLStream(tcp, trusting, server_hostname="localhost", https_compatible=True))
         await client.handshake()
         nursery.start_soon(read_close, client)
     assert seen == [1001]

@@ -17,7 +17,7 @@ from attrs import define, field
 from rich.console import Console
 
 from tests.end_to_end.http import request
-from tests.end_to_end.script import Call, Gate, Hand, Raise, Say, Script, scripted
+from tests.end_to_end.scripted_model import Call, Gate, Hand, Raise, Say, ScriptedModel, scripted
 from transport.client import open_client
 from transport.connection.limits import Limits
 from transport.wire.events import ApprovalRequired
@@ -165,7 +165,7 @@ async def test_lines_of_a_pipe_are_asked_one_after_the_other(serve: Any) -> None
 
 async def test_the_work_is_shown(serve: Any) -> None:
     """Thinking, successful and failed tools, a handoff."""
-    first = Agent("first", model=Script(Hand("second")), colleagues=("second",))
+    first = Agent("first", model=ScriptedModel(Hand("second")), colleagues=("second",))
     turns = Call([("echo", {"text": "x"})]), Call([("refuse", {})]), Say("Here you are.")
     house = await serve(first, scripted(*turns, name="second"))
     sitter = await asked(house.running.address, "go", agent="first")

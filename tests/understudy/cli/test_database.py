@@ -17,7 +17,7 @@ from click.testing import CliRunner, Result
 
 from actors import ActorSystem, ChildSpec
 from tests.end_to_end import http
-from tests.end_to_end.peer import connected
+from tests.end_to_end.chat_client import connected
 from tests.end_to_end.process import started
 from tests.servers.postgresql import Postgres
 from tests.understudy.storage.conftest import Make
@@ -57,22 +57,22 @@ def folder(tmp_path: Path) -> Path:
 async def test_a_backup_of_a_running_server_goes_on_elsewhere(tmp_path: Path) -> None:
     secret = {"UNDERSTUDY_SECRET": "0123456789abcdef" * 3}
     token = understudy("token", "--user", "ada", "--data-dir", tmp_path, **secret).stdout.strip()
-    async with started(tmp_path / "data", **secret) as server, connected(server.address, token) as peer:
-        await peer.say("What is 2 + 2?", thread_id="sums")
-        await peer.until_end()
+    async with started(tmp_path / "data", **secret) as server, connected(server.address, token) as client:
+        await client.say("What is 2 + 2?", thread_id="sums")
+        await client.until_end()
         done = await trio.to_thread.run_sync(backup_of(tmp_path, secret))
         assert (done.exit_code, done.stderr) == (0, "")
         assert "and 0 files" in done.stdout
-        await peer.say("What is 3 + 3?", thread_id="sums")
-        await peer.until_end()
+        await client.say("What is 3 + 3?", thread_id="sums")
+        await client.until_end()
     done = understudy("restore", tmp_path / "saved", "--data-dir", tmp_path / "other", **secret)
     assert done.exit_code == 0
-    async with started(tmp_path / "other", **secret) as server, connected(server.address, token) as peer:
+    async with started(tmp_path / "other", **secret) as server, connected(server.address, token) as client:
         status, _, body = await http.request(server.address, "GET", "/api/threads/sums/messages", token=token)
         assert status == 200
         assert [message["content"] for message in body["messages"] if message["role"] == "user"] == ["What is 2 + 2?"]
-        await peer.say("What is 4 + 4?", thread_id="sums")
-        assert (await peer.until_end())["type"] == "final_response"
+        await client.say("What is 4 + 4?", thread_id="sums")
+        assert (await client.until_end())["type"] == "final_response"
 
 
 def backup_of(tmp_path: Path, secret: dict[str, str]) -> Any:

@@ -9,7 +9,7 @@ import trio
 from click.testing import CliRunner, Result
 
 from actors import ActorSystem, ChildSpec
-from tests.end_to_end.peer import connected
+from tests.end_to_end.chat_client import connected
 from tests.end_to_end.process import started
 from tests.servers.postgresql import Postgres
 from tests.understudy.storage.conftest import Make
@@ -161,9 +161,9 @@ def test_nothing_is_erased_while_a_server_is_alive(postgres: Postgres, tmp_path:
 
 @pytest.mark.slow
 async def test_beside_a_running_server_it_is_read_and_not_erased(tmp_path: Path) -> None:
-    async with started(tmp_path / "data") as server, connected(server.address) as peer:
-        await peer.say("What is 2 + 2?", thread_id="sums")
-        await peer.until_end()
+    async with started(tmp_path / "data") as server, connected(server.address) as client:
+        await client.say("What is 2 + 2?", thread_id="sums")
+        await client.until_end()
         options = ["--data-dir", str(tmp_path / "data")]
         listed = await trio.to_thread.run_sync(understudy, "users", "list", *options)
         (name, *_) = listed.stdout.split("\t")
@@ -173,5 +173,5 @@ async def test_beside_a_running_server_it_is_read_and_not_erased(tmp_path: Path)
         assert thread["events"][-1]["type"] == "final_response"
         done = await trio.to_thread.run_sync(understudy, "users", "delete", name, "--yes", *options)
         assert (done.exit_code, "another understudy" in done.stderr) == (1, True)
-        await peer.say("What is 3 + 3?", thread_id="sums")
-        assert (await peer.until_end())["type"] == "final_response"
+        await client.say("What is 3 + 3?", thread_id="sums")
+        assert (await client.until_end())["type"] == "final_response"

@@ -14,7 +14,7 @@ from attrs import define, field
 from coredis.tokens import PureToken
 
 from actors import Actor, ActorRef, ActorSystem, ChildSpec, Context, open_system
-from tests.end_to_end.two import eventually
+from tests.end_to_end.server_pair import eventually
 from tests.servers.redis import Redis
 from transport.wire.errors import CommandRejected
 from understudy.chat import messages as chat

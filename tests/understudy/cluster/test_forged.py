@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 import trio
 
-from tests.end_to_end.two import eventually
+from tests.end_to_end.server_pair import eventually
 from tests.servers.redis import Redis
 from tests.understudy.cluster.test_bus import SECRET, House, ask, house, two
 from transport.wire.events import Block, Envelope, PartialResult

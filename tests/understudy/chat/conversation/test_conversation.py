@@ -11,7 +11,7 @@ from attrs import define, evolve, field
 
 from actors import Actor, ActorRef, ActorSystem, ChildSpec, Context, Normal, Restart, Supervisor
 from sanitization import STANDARD
-from tests.end_to_end.script import Gate, Say, scripted
+from tests.end_to_end.scripted_model import Gate, Say, scripted
 from transport.auth.identity import Identity
 from transport.connection.limits import Limits
 from transport.wire.commands import Say as SayCommand

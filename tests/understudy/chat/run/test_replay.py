@@ -11,7 +11,7 @@ from attrs import define, evolve, field
 
 from actors import Actor, ActorRef, ActorSystem, ChildSpec, Context, MailboxSpec, Restart
 from sanitization import STANDARD
-from tests.end_to_end.script import Call, Hand, Say, Script
+from tests.end_to_end.scripted_model import Call, Hand, Say, ScriptedModel
 from tests.understudy.chat.run.test_run import FakeServices
 from transport.connection.limits import Limits
 from transport.wire.events import (
@@ -162,7 +162,7 @@ async def ask(text: str, context: ToolContext) -> str:
     return text
 
 
-class Thinking(Script):
+class Thinking(ScriptedModel):
     """A script that emits a thought before its text, and continues after the shown text."""
 
     async def respond(self, turn: Turn, emit: Emit) -> Reply:

@@ -15,7 +15,7 @@ from attrs import define, field
 
 from actors import Actor, ActorDied, ActorRef, ActorSystem, ChildSpec, Context, MailboxSpec, Restart
 from sanitization import STANDARD
-from tests.end_to_end.script import Call, Script, scripted
+from tests.end_to_end.scripted_model import Call, ScriptedModel, scripted
 from transport.connection.limits import Limits
 from transport.wire.events import (
     AgentCompleted,
@@ -192,7 +192,7 @@ async def test_the_wait_for_approval_does_not_count_as_work_and_expires(autojump
 async def test_the_rest_of_the_limit_holds_after_the_wait(autojump_clock: trio.testing.MockClock) -> None:
     """After 5 s of work and 100 s of waiting, 25 s of the limit of 30 s remain."""
 
-    class Slow(Script):
+    class Slow(ScriptedModel):
         async def respond(self, turn: Any, emit: Any) -> Any:
             await trio.sleep(5)
             return await super().respond(turn, emit)
@@ -239,7 +239,7 @@ async def test_the_model_gets_the_note_of_the_user(autojump_clock: trio.testing.
     """The model's input has the user's note for a denied call and for an allowed one."""
     heard: list[str] = []
 
-    class Hearing(Script):
+    class Hearing(ScriptedModel):
         async def respond(self, turn: Any, emit: Any) -> Any:
             heard.extend(message.content for message in turn.messages if message.role == "tool")
             return await super().respond(turn, emit)
@@ -265,7 +265,7 @@ async def test_what_was_shown_is_what_runs(autojump_clock: trio.testing.MockCloc
         return guests
 
     arguments: dict[str, Any] = {"guests": ["anna"]}
-    agent = Agent("script", tools=[invite], model=Script(Call([("invite", arguments)]), FOREVER))
+    agent = Agent("script", tools=[invite], model=ScriptedModel(Call([("invite", arguments)]), FOREVER))
     async with started(agent, Limits(), one_permit()) as (run, log, _):
         required = await log.until(ApprovalRequired)
         arguments["guests"].append("mallory")

@@ -1,0 +1,138 @@
+"""Actors of every kind are killed while a call waits for its user's consent; each run has one end all the same."""
+
+import random
+from typing import Any
+
+import pytest
+import trio
+
+from tests.chaos.test_killing import KINDS, check_log, find, it_goes_on, wait_for, whole
+from tests.end_to_end.chat_client import check_arc, connected
+from tests.end_to_end.http import request
+from tests.end_to_end.scripted_model import Call, Say, scripted
+from understudy.app.server import Running
+
+MAIL = ("send_mail", {"to": "anna"})
+
+
+async def new_token(running: Running) -> str:
+    """A new anonymous user's token."""
+    _, _, session = await request(running.address, "POST", "/api/sessions")
+    return str(session["session_token"])
+
+
+def undecided(events: list[dict[str, Any]]) -> list[str]:
+    """The calls that wait for their user."""
+    asked = {each["data"]["call_id"] for each in events if each["type"] == "approval_required"}
+    over = {each["data"]["call_id"] for each in events if each["type"] in ("approval_decided", "tool_completed")}
+    return sorted(asked - over)
+
+
+async def answered(running: Running, token: str, runs: int = 1, decision: str = "allow") -> list[dict[str, Any]]:
+    """What the log holds once `runs` runs have ended, for a client that decides about whatever still waits."""
+    with trio.fail_after(60):  # a run that was killed four times rests for twenty seconds in all
+        while True:
+            try:
+                async with connected(running.address, token) as client:
+                    resume = {"type": "resume", "payload": {"threads": {"t": 0}}}
+                    await client.send(resume)
+                    while (events := whole(client, runs)) is None:
+                        event = {"type": ""}
+                        with trio.move_on_after(1.0):
+                            event = await client.read()
+                        if not event["type"]:  # a decision may die with the run that took it: a user clicks again
+                            for call_id in undecided(client.durable()):
+                                await client.send({"type": "approve", "call_id": call_id, "decision": decision})
+                        elif event["type"] == "approval_required":
+                            call_id = event["data"]["call_id"]
+                            await client.send({"type": "approve", "call_id": call_id, "decision": decision})
+                        elif event["type"] == "error" and event.get("seq") is None:
+                            if not client.durable():
+                                await client.send(resume)
+                            for call_id in undecided(client.durable()):  # its run was away as the decision came
+                                await trio.sleep(0.05)
+                                await client.send({"type": "approve", "call_id": call_id, "decision": decision})
+                    return events
+            except Exception as error:
+                # Its own connection may be what is being killed, or its thread not be there yet: it comes again.
+                if isinstance(error, trio.TooSlowError | AssertionError):
+                    raise
+                await trio.sleep(0.05)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", KINDS)
+async def test_whoever_is_killed_while_a_call_waits_the_run_ends_exactly_once(serve: Any, kind: str) -> None:
+    """Where the run lives on, its question can still be answered; where it does not, the call is closed with it."""
+    calls = [("wait", {}), MAIL] if kind == "tool call" else [MAIL]
+    running = await serve(scripted(Call(calls), Say("done"), timeout_s=20.0))
+    token = await new_token(running)
+    async with connected(running.address, token) as client:
+        await client.say("go", agent_type="script", thread_id="t")
+        await client.until("approval_required")
+        if kind == "tool call":
+            await wait_for(lambda: find(running, KINDS[kind]))
+        for ref in find(running, KINDS[kind]):
+            ref.kill()
+        events = await answered(running, token)
+    check_arc(events)
+    mail = next(e["data"] for e in events if e["type"] == "tool_completed" and e["data"]["tool_name"] == "send_mail")
+    decided = [event["data"]["decision"] for event in events if event["type"] == "approval_decided"]
+    if kind == "run":
+        assert (mail["status"], decided, events[-1]["type"]) == ("killed", [], "error")
+        assert "agent_error" not in [event["type"] for event in events]
+    else:
+        assert (mail["status"], decided, events[-1]["type"]) == ("ok", ["allow"], "final_response")
+    await it_goes_on(running, token)
+
+
+@pytest.mark.slow
+async def test_a_server_that_stops_while_a_call_waits_does_not_wait_for_it(serve: Any) -> None:
+    """The question stays in the log, and can be answered when the server is back."""
+    running = await serve(scripted(Call([MAIL]), Say("done")))
+    async with connected(running.address) as client:
+        await client.say("go", agent_type="script", thread_id="t")
+        await client.until("approval_required")
+        with trio.fail_after(5):
+            await running.stop()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(6))
+async def test_random_kills_around_decisions_never_break_a_promise(serve: Any, seed: int) -> None:
+    """Seeded: calls wait, are decided about and run while random actors die; nothing denied ever runs."""
+    chance = random.Random(seed)
+    running = await serve(scripted(Call([MAIL, ("echo", {"text": "x"}), MAIL]), Say("a few words"), timeout_s=5.0))
+    tokens = [await new_token(running) for _ in range(3)]
+
+    async def user(token: str, decision: str) -> None:
+        for number in range(2):
+            while True:
+                try:
+                    async with connected(running.address, token) as client:
+                        await client.say(f"{number}", agent_type="script", thread_id="t", message_id=f"m{number}")
+                        event = await client.read()
+                        while event["type"] not in ("message_accepted", "error"):
+                            event = await client.read()
+                    if event["type"] == "message_accepted":
+                        break
+                except Exception:
+                    await trio.sleep(0.02)  # its connection was killed
+        events = await answered(running, token, runs=2, decision=decision)
+        check_log(events, runs=2)
+        refused = {e["data"]["call_id"] for e in events if e["data"].get("decision") == "deny"}
+        ran = [e["data"] for e in events if e["type"] == "tool_completed" and e["data"]["status"] == "ok"]
+        assert not refused & {data["call_id"] for data in ran}
+
+    async def killer() -> None:
+        for _ in range(12):
+            await trio.sleep(chance.uniform(0.0, 0.04))
+            victims = find(running, KINDS[chance.choice(list(KINDS))])
+            if victims:
+                chance.choice(victims).kill()
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(killer)
+        for number, token in enumerate(tokens):
+            nursery.start_soon(user, token, ("allow", "deny")[number % 2])
+    await it_goes_on(running, tokens[0])

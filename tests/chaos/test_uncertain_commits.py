@@ -1,0 +1,81 @@
+"""Commits whose outcome nobody knows: stored, but the answer was lost. Nothing is forgotten and nothing is twice."""
+
+import logging
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from tests.end_to_end.chat_client import check_arc, connected
+from tests.end_to_end.scripted_model import Call, Say, scripted
+from understudy.app.server import Running
+from understudy.storage.errors import StorageUnavailable
+from understudy.storage.records import Change
+
+
+def lose_answer(running: Running, kind: str) -> None:
+    """Let the next commit with an event of this kind be stored, and its answer be lost."""
+    real = running.store.commit
+    lost = False
+
+    async def commit(change: Change) -> None:
+        nonlocal lost
+        await real(change)
+        if not lost and any(event.type == kind for event in change.events):
+            lost = True
+            raise StorageUnavailable("the answer was lost")
+
+    running.store.commit = commit  # type: ignore[method-assign]
+
+
+@pytest.fixture
+def quiet(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
+    """Nothing of it is an error in the log: nothing is broken."""
+    yield
+    assert [record.getMessage() for record in caplog.get_records("call") if record.levelno >= logging.ERROR] == []
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("quiet")
+async def test_a_message_whose_acceptance_was_in_doubt_still_ends(serve: Any) -> None:
+    """Its sender is told to try again; the stored run is found at once, and goes on to its answer, once."""
+    running = await serve(scripted(Say("hello")))
+    lose_answer(running, "message_accepted")
+    async with connected(running.address) as client:
+        await client.say("go", agent_type="script", thread_id="t", message_id="m")
+        refused = await client.read()
+        assert (refused["data"]["code"], refused["data"]["retryable"]) == ("storage_unavailable", True)
+        await client.say("go", agent_type="script", thread_id="t", message_id="m")
+        end = await client.until_end()
+        assert end["type"] == "final_response"
+        # Who says it twice is shown its acceptance twice.
+        check_arc(list({event["seq"]: event for event in client.durable(end["run_id"])}.values()))
+        await client.say("again", agent_type="script", thread_id="t", message_id="m2")
+        assert (await client.until_end())["type"] == "final_response"
+
+
+@pytest.mark.promise("wire.error-run-interrupted")
+@pytest.mark.slow
+@pytest.mark.usefixtures("quiet")
+@pytest.mark.parametrize("kind", ["agent_started", "tool_executing", "tool_completed", "final_response"])
+async def test_a_step_whose_recording_was_in_doubt_leaves_one_whole_arc(serve: Any, kind: str) -> None:
+    """The conversation starts again from the log, and the run goes on from there unless it had ended.
+
+    A call that may have begun is not made again: whether it took effect is said to be unknown.
+    """
+    running = await serve(scripted(Call([("echo", {"text": "x"})]), Say("done")))
+    lose_answer(running, kind)
+    async with connected(running.address) as client:
+        await client.say("go", agent_type="script", thread_id="t", message_id="m")
+        end = await client.until_end()
+        if kind == "tool_executing":
+            assert end["data"]["code"] == "run_interrupted"
+            assert "echo was at work" in end["data"]["message"]
+        else:
+            assert end["type"] == "final_response"
+    async with connected(running.address, client.seen[0]["data"]["session_token"]) as again:
+        await again.send({"type": "resume", "payload": {"threads": {"t": 0}}})
+        await again.until_end()
+        check_arc(again.durable())
+        await again.say("go on", agent_type="script", thread_id="t")
+        assert (await again.until_end())["type"] == "final_response"

@@ -1,0 +1,165 @@
+"""What is killed, and how: servers, actors in them, the database, Redis, and the lines between."""
+
+import json
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from functools import partial
+from random import Random
+from typing import Any, TypeAlias
+
+import trio
+from attrs import define, field
+
+from tests.cluster.balancer import Balancer
+from tests.cluster.node import LOST, Node
+from tests.end_to_end.http import request
+from tests.servers.postgresql import Postgres
+from tests.servers.redis import Redis
+
+LEASE_S = 2.0
+"""How long a server that is silent counts as alive."""
+
+Kill: TypeAlias = Callable[[Random], Awaitable[bool]]
+"""Kill one of a kind; False when there was none to kill."""
+
+
+@define(eq=False)
+class FaultInjector:
+    """All that can be killed. `operator` is a token of somebody who may kill actors."""
+
+    nodes: Sequence[Node]
+    balancer: Balancer
+    postgres: Postgres
+    redis: Redis | None
+    operator: str
+    hold_s: tuple[float, float] = (1.5 * LEASE_S, 2.5 * LEASE_S)
+    kinds: Mapping[str, tuple[int, Kill]] = field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        cut, actor, part = self._cut, self._actor, self._part
+        self.kinds = {
+            "node, SIGKILL": (8, self._node_killed),
+            "node, SIGTERM": (4, self._node_stopped),
+            "node, held past its lease": (4, self._node_held),
+            "storage writer": (8, partial(actor, ("storage", "writer"))),
+            "conversation": (10, partial(actor, ("conversations", "*"))),
+            "run": (10, partial(actor, ("conversations", "*", "*"))),
+            "tool call": (4, partial(actor, ("conversations", "*", "*", "*"))),
+            "connection": (8, partial(actor, ("connections", "*"))),
+            "outbox": (4, partial(actor, ("connections", "*", "outbox"))),
+            "all conversations of a node": (3, partial(part, "conversations")),
+            "all connections of a node": (3, partial(part, "connections")),
+            "storage of a node": (3, partial(part, "storage")),
+            "PostgreSQL, restarted": (3, partial(self._postgres, "fast")),
+            "PostgreSQL, crashed": (3, partial(self._postgres, "immediate")),
+            "sockets, reset": (8, partial(cut, "reset")),
+            "sockets, closed": (4, partial(cut, "fin")),
+            "sockets, half open": (4, partial(cut, "swallow")),
+        }
+        if self.redis is not None:
+            self.kinds |= {
+                "cluster of a node": (3, partial(part, "cluster")),
+                "Redis, killed": (4, partial(self._redis, "kill")),
+                "Redis, restarted": (3, partial(self._redis, "stop")),
+                "Redis, flushed": (4, self._redis_flushed),
+            }
+
+    def drawn(self, chance: Random) -> str:
+        """The next kind."""
+        names = list(self.kinds)
+        return chance.choices(names, [self.kinds[name][0] for name in names])[0]
+
+    # servers
+
+    def _living(self) -> list[Node]:
+        return [node for node in self.nodes if node.ready and not node.held]
+
+    async def _of_node(self, chance: Random, use: Callable[[Node], Awaitable[None]]) -> bool:
+        living = self._living()
+        if not living:
+            return False
+        await use(chance.choice(living))
+        return True
+
+    async def _node_killed(self, chance: Random) -> bool:
+        return await self._of_node(chance, Node.kill)
+
+    async def _node_stopped(self, chance: Random) -> bool:
+        return await self._of_node(chance, Node.stop)
+
+    async def _node_held(self, chance: Random) -> bool:
+        for_s = chance.uniform(*self.hold_s)
+        return await self._of_node(chance, lambda node: node.hold(for_s))
+
+    # actors
+
+    async def _actor(self, pattern: tuple[str, ...], chance: Random) -> bool:
+        """One actor at such a path, of any node; `*` stands for a name made at run time."""
+        for node in chance.sample(self._living(), len(self._living())):
+            top = f"/system/{pattern[0]}"
+            status, body = await self._ask(node, "GET", f"tree?path={top}&levels={len(pattern) - 1}&limit=100")
+            if status != 200:
+                continue
+            paths = [path for path in _paths(body["tree"], len(pattern)) if _fits(path, pattern)]
+            if paths and await self._kill_in(node, {"path": chance.choice(paths)}):
+                return True
+        return False
+
+    async def _part(self, name: str, chance: Random) -> bool:
+        living = self._living()
+        return bool(living) and await self._kill_in(chance.choice(living), {"path": f"/system/{name}", "part": True})
+
+    async def _kill_in(self, node: Node, body: dict[str, Any]) -> bool:
+        status, _ = await self._ask(node, "POST", "kill", json.dumps(body).encode())
+        return status == 202
+
+    async def _ask(self, node: Node, method: str, what: str, body: bytes = b"") -> tuple[int, Any]:
+        try:
+            with trio.fail_after(5):
+                path = f"/api/observer/{what}"
+                status, _, answer = await request(node.address, method, path, token=self.operator, body=body)
+                return status, answer
+        except LOST:  # it ends at this moment
+            return 0, None
+
+    # the database and Redis
+
+    async def _postgres(self, mode: str, chance: Random) -> bool:
+        async def restart() -> None:
+            await trio.to_thread.run_sync(self.postgres.stop, mode)
+            await trio.sleep(chance.choice((0.0, 0.0, 0.5, 2.0)))
+            await trio.to_thread.run_sync(self.postgres.start)
+
+        with trio.CancelScope(shield=True):  # whoever ends here leaves it as it was
+            await restart()
+        return True
+
+    async def _redis(self, how: str, chance: Random) -> bool:
+        assert self.redis is not None
+        with trio.CancelScope(shield=True):
+            await trio.to_thread.run_sync(getattr(self.redis, how))
+            await trio.sleep(chance.choice((0.0, 0.0, 0.5, 2.0)))
+            await trio.to_thread.run_sync(self.redis.start)
+        return True
+
+    async def _redis_flushed(self, _: Random) -> bool:
+        assert self.redis is not None
+        await trio.to_thread.run_sync(self.redis.flush)
+        return True
+
+    # sockets
+
+    async def _cut(self, how: str, chance: Random) -> bool:
+        await trio.lowlevel.checkpoint()
+        return self.balancer.cut(how, chance.choice((0.0, 0.1, 0.5)), chance) > 0
+
+
+def _paths(node: Any, depth: int) -> list[str]:
+    """The paths of the actors so many steps below the root."""
+    if depth == 1 or not node["children"]:
+        return [node["path"]]
+    return [path for child in node["children"] for path in _paths(child, depth - 1)]
+
+
+def _fits(path: str, pattern: tuple[str, ...]) -> bool:
+    parts = path.strip("/").split("/")[1:]
+    return len(parts) == len(pattern) and all(n in ("*", p) for n, p in zip(pattern, parts, strict=True))

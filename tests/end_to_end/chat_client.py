@@ -1,0 +1,153 @@
+"""A plain client for tests over real sockets: it keeps every event it has seen, and checks the promise of an arc."""
+
+import json
+from collections import Counter
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager, suppress
+from itertools import pairwise
+from typing import Any
+from urllib.parse import urlsplit
+
+import trio
+import trio_websocket
+from attrs import define, field
+
+TERMINAL = ("final_response", "error")
+WAIT_S = 20.0
+
+
+@define
+class ChatClient:
+    """One WebSocket. `seen` holds every event in the order of arrival, batches taken apart."""
+
+    socket: trio_websocket.WebSocketConnection
+    seen: list[dict[str, Any]] = field(factory=list)
+
+    async def send(self, command: dict[str, Any] | str) -> None:
+        """Send a command, or any text as it is."""
+        await self.socket.send_message(command if isinstance(command, str) else json.dumps(command))
+
+    async def say(self, content: str, **payload: Any) -> None:
+        """Send a message to an agent."""
+        await self.send({"type": "user_message", "payload": {"content": content, **payload}})
+
+    async def read(self) -> dict[str, Any]:
+        """The next event; a test that waits too long fails."""
+        with trio.fail_after(WAIT_S):
+            event = json.loads(await self.socket.get_message())
+        assert isinstance(event, dict), "nobody asked for batches"
+        self.seen.append(event)
+        return event
+
+    async def until(self, kind: str, **data: Any) -> dict[str, Any]:
+        """Read up to the next event of this type whose data has these values."""
+        while True:
+            event = await self.read()
+            if event["type"] == kind and data.items() <= event.get("data", {}).items():
+                return event
+            assert event["type"] not in TERMINAL or kind in TERMINAL, f"it ended before {kind}: {event}"
+
+    async def until_end(self) -> dict[str, Any]:
+        """Read up to the next terminal event."""
+        while True:
+            event = await self.read()
+            if event["type"] in TERMINAL:
+                return event
+
+    async def until_closed(self) -> int:
+        """Read what is still sent, up to the close; returns its code."""
+        with suppress(trio_websocket.ConnectionClosed):
+            while True:
+                await self.read()
+        assert self.socket.closed is not None
+        return int(self.socket.closed.code)
+
+    def durable(self, run_id: str | None = None) -> list[dict[str, Any]]:
+        """The numbered events seen so far, of one run or of all."""
+        return [e for e in self.seen if e.get("seq") is not None and run_id in (None, e.get("run_id"))]
+
+
+@asynccontextmanager
+async def connected(
+    address: str,
+    token: str | None = None,
+    path: str = "/ws",
+    *,
+    headers: dict[str, str] | None = None,
+    subprotocols: Sequence[str] | None = None,
+    welcome: bool = True,
+) -> AsyncIterator[ChatClient]:
+    """Open a socket and take its welcome, unless there is none. However it ends, its TCP socket is closed.
+
+    trio-websocket's own `open_websocket_url` leaves the TCP socket open when the server closes first.
+    """
+    if token is not None:
+        path += ("&" if "?" in path else "?") + f"session_token={token}"
+    where, failure = urlsplit(address), None
+    async with trio.open_nursery() as nursery:
+        stream = await trio.open_tcp_stream(where.hostname or "", where.port or 80)
+        try:
+            extra = [(name.encode(), value.encode()) for name, value in (headers or {}).items()]
+            socket = await trio_websocket.wrap_client_stream(
+                nursery, stream, where.netloc, path, subprotocols=subprotocols, extra_headers=extra
+            )
+            peer = ChatClient(socket)
+            if welcome:
+                assert (await peer.read())["type"] == "welcome"
+            yield peer
+            with trio.move_on_after(1):
+                await socket.aclose()
+        except Exception as error:  # passed on below as it is, not in the nursery's group
+            failure = error
+        finally:
+            await trio.aclose_forcefully(stream)
+            nursery.cancel_scope.cancel()
+    if failure is not None:
+        raise failure
+
+
+def check_arc(events: list[dict[str, Any]]) -> None:
+    """The promise: accepted, started, everything that began has ended, one end, numbers without gap or repeat."""
+    kinds = [event["type"] for event in events]
+    assert kinds[0] == "message_accepted", kinds
+    assert kinds[1] == "agent_started", kinds
+    assert sum(kind in TERMINAL for kind in kinds) == 1, kinds
+    assert kinds[-1] in TERMINAL, kinds
+    for began, ended, name in (
+        ("tool_executing", "tool_completed", "call_id"),
+        ("agent_started", "agent_completed", "agent_id"),
+    ):
+        first = Counter(event["data"][name] for event in events if event["type"] == began)
+        last = Counter(event["data"][name] for event in events if event["type"] == ended)
+        assert first == last, kinds
+    check_failed_agents(events)
+    check_decisions(events)
+    numbers = [event["seq"] for event in events]
+    assert numbers == list(range(numbers[0], numbers[0] + len(numbers))), numbers
+
+
+def check_failed_agents(events: list[dict[str, Any]]) -> None:
+    """An agent that failed said so right before its end, in the words of the run's error; no other agent did."""
+    told = [event["data"] for event in events if event["type"] == "agent_error"]
+    failed = [
+        e["data"]["agent_id"] for e in events if e["type"] == "agent_completed" and e["data"]["status"] == "failed"
+    ]
+    assert [data["agent_id"] for data in told] == failed
+    for before, after in pairwise(events):
+        if before["type"] == "agent_error":
+            assert (after["type"], after["data"]["agent_id"]) == ("agent_completed", before["data"]["agent_id"])
+    for data in told:
+        assert {**events[-1]["data"], "agent_id": data["agent_id"]} == data
+
+
+def check_decisions(events: list[dict[str, Any]]) -> None:
+    """Nothing is decided that was not asked about, once; what was not allowed did not run, what was is not denied."""
+    asked = [event["data"]["call_id"] for event in events if event["type"] == "approval_required"]
+    decided = {e["data"]["call_id"]: e["data"]["decision"] for e in events if e["type"] == "approval_decided"}
+    assert len(set(asked)) == len(asked)
+    assert len(decided) == sum(event["type"] == "approval_decided" for event in events)
+    assert decided.keys() <= set(asked)
+    for data in (event["data"] for event in events if event["type"] == "tool_completed"):
+        decision = decided.get(data["call_id"])
+        assert data["status"] != "denied" or decision in ("deny", "expired")
+        assert data["status"] != "ok" or data["call_id"] not in asked or decision == "allow"

@@ -1,0 +1,86 @@
+"""An agent for servers that are killed: it does what its message says, slowly, and its tools write down each call.
+
+A message is a list of words: `once`, `again` and `ask` call the tool of that name, one turn each; then it speaks. Of a
+turn that was cut it goes on with its text, or as the last word of the message says: from the beginning (`over`), from a
+little before (`tail`), or otherwise (`other`).
+"""
+
+import os
+from pathlib import Path
+from typing import Final
+
+import trio
+
+from understudy import Agent, ToolContext, tool
+from understudy.models.model import Emit, Reply, TextDelta, Thought, ToolRequest, Turn
+
+SPOKEN: Final = " ".join(f"This is sentence number {number} of it, and it says so." for number in range(1, 13))
+OTHER: Final = SPOKEN[:120] + "but here it is another text. " * 3
+CALLS: Final = "UNDERSTUDY_TEST_CALLS"
+"""The variable that names the file in which each call is written down when it begins."""
+PACE_S: Final = 0.012
+
+
+def note(name: str, context: ToolContext) -> None:
+    """Write down that a call begins."""
+    if path := os.environ.get(CALLS):
+        with Path(path).open("a") as file:
+            file.write(f"{name} {context.call_id}\n")
+
+
+@tool
+async def once(context: ToolContext) -> str:
+    """Do what must not be done twice."""
+    note("once", context)
+    await trio.sleep(0.4)
+    return "done once"
+
+
+@tool(retry_safe=True)
+async def again(context: ToolContext) -> str:
+    """Do what may be done twice."""
+    note("again", context)
+    await trio.sleep(0.4)
+    return "done again"
+
+
+@tool(approval=True, retry_safe=True)
+async def ask(context: ToolContext) -> str:
+    """Do what the user must allow."""
+    note("ask", context)
+    return "done as allowed"
+
+
+class ResumableModel:
+    """Does what the message says."""
+
+    name = "resumable"
+    notice = "A script for tests."
+
+    async def respond(self, turn: Turn, emit: Emit) -> Reply:
+        """Call the next tool, or speak."""
+        words = next(each.content for each in reversed(turn.messages) if each.role == "user").split()
+        tools = [word for word in words if word in ("once", "again", "ask")]
+        played = sum(1 for each in turn.messages if each.calls)
+        if played < len(tools):
+            await emit(Thought(f"next is {tools[played]}"))
+            return Reply(calls=(ToolRequest(f"c{played}", tools[played], {}),))
+        text = said_by(words[-1], turn.partial_text)
+        for start in range(0, len(text), 6):
+            await emit(TextDelta(text[start : start + 6]))
+            await trio.sleep(PACE_S)
+        return Reply(text)
+
+
+def said_by(manner: str, begun: str) -> str:
+    """What this model says to a turn of which so much was shown."""
+    if manner == "other" and begun:
+        return OTHER
+    whole = SPOKEN if not begun.startswith(OTHER[:150]) else OTHER
+    rest = whole.removeprefix(begun)
+    if not begun or manner == "over" or rest == whole:
+        return whole
+    return begun[-20:] + rest if manner == "tail" else rest
+
+
+agent = Agent("resumable", tools=[once, again, ask], model=ResumableModel())

@@ -1,0 +1,78 @@
+"""Two servers in the test's own process that share a PostgreSQL and a Redis, and what their clients ask of them."""
+
+import json
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import trio
+from attrs import define
+
+from tests.end_to_end.chat_client import ChatClient
+from tests.end_to_end.http import request
+from tests.servers.postgresql import Postgres
+from tests.servers.redis import Redis
+from transport.auth.tokens import Tokens
+from understudy import Agent
+from understudy.app.server import Running
+
+SECRET = "two-servers-with-one-secret-of-32-bytes"
+SOON_S = 10.0
+
+
+def token_of(user: str = "ada", session: str = "s1", roles: Sequence[str] = ()) -> str:
+    """A token that both servers take."""
+    return Tokens(SECRET, time.time).issue(user, session, roles=roles, ttl_s=600)
+
+
+@define
+class ServerPair:
+    """The servers `a` and `b`."""
+
+    a: Running
+    b: Running
+
+    @property
+    def both(self) -> tuple[Running, Running]:
+        """Both of them."""
+        return self.a, self.b
+
+
+async def two_servers(
+    serve: Callable[..., Awaitable[Running]], folder: Path, database: str, redis: str, *agents: Agent, **settings: Any
+) -> ServerPair:
+    """Start both, each with a data folder of its own."""
+    shared = {"database_url": database, "redis_url": redis, "secret": SECRET} | settings
+    a = await serve(*agents, data_dir=folder / "a", **shared)
+    b = await serve(*agents, data_dir=folder / "b", **shared)
+    return ServerPair(a, b)
+
+
+def backends_environment(postgres: Postgres, redis: Redis, number: int = 0) -> dict[str, str]:
+    """A database of one's own on both, for the settings of processes."""
+    return {
+        "UNDERSTUDY_DATABASE_URL": postgres.create(),
+        "UNDERSTUDY_REDIS_URL": f"{redis.url}/{number}",
+        "UNDERSTUDY_SECRET": SECRET,
+    }
+
+
+async def resume(client: ChatClient, thread_id: str = "t", after: int = 0) -> None:
+    """Follow a thread from where the client stands."""
+    await client.send({"type": "resume", "payload": {"threads": {thread_id: after}}})
+
+
+async def post(server: Running | str, token: str, kind: str, **payload: Any) -> tuple[int, Any]:
+    """Send a command by itself; the status and the body of the answer."""
+    address = server if isinstance(server, str) else server.address
+    body = json.dumps({"type": kind, "payload": payload}).encode()
+    status, _, answer = await request(address, "POST", "/api/commands", token=token, body=body)
+    return status, answer
+
+
+async def eventually(holds: Callable[[], object], within_s: float = SOON_S) -> None:
+    """Wait until it holds."""
+    with trio.fail_after(within_s):
+        while not holds():  # noqa: ASYNC110 - what it looks at is no event
+            await trio.sleep(0.01)

@@ -1,0 +1,303 @@
+"""Tool calls that wait for their user's consent, over real sockets."""
+
+from typing import Any
+
+import pytest
+import trio
+
+from tests.end_to_end.chat_client import ChatClient, check_arc, connected
+from tests.end_to_end.http import request
+from tests.end_to_end.scripted_model import Call, Say, scripted
+from transport.connection.limits import Limits
+from understudy import Agent
+from understudy.app.server import Running
+
+MAIL = {"to": "anna@example.org", "text": "x" * 5000}
+
+
+def mailing(*, timeout_s: float = 30.0) -> Agent:
+    """An agent that sends one mail, and then says a word."""
+    return scripted(Call([("send_mail", MAIL)]), Say("Done"), timeout_s=timeout_s)
+
+
+async def approve(client: ChatClient, required: dict[str, Any], decision: str, note: str | None = None) -> None:
+    """Decide about a call."""
+    payload = {"call_id": required["data"]["call_id"], "decision": decision, "note": note}
+    await client.send({"type": "approve", "payload": payload})
+
+
+async def new_token(running: Running) -> str:
+    """A new anonymous user's token."""
+    _, _, body = await request(running.address, "POST", "/api/sessions")
+    return str(body["session_token"])
+
+
+async def asked(client: ChatClient, **payload: Any) -> dict[str, Any]:
+    """Say something to the script, and read up to its question."""
+    await client.say("go", agent_type="script", **payload)
+    return await client.until("approval_required")
+
+
+def completed(client: ChatClient) -> dict[str, Any]:
+    """The data of the first tool call that has ended."""
+    return next(event["data"] for event in client.seen if event["type"] == "tool_completed")
+
+
+@pytest.mark.promise("wire.approve", "wire.event-approval-required", "wire.event-approval-decided")
+async def test_what_is_allowed_runs_with_exactly_what_was_shown(serve: Any) -> None:
+    """Executing, asked with all parameters whole, decided, completed; the arc is whole."""
+    running = await serve(mailing())
+    async with connected(running.address) as client:
+        required = await asked(client)
+        assert required["data"]["parameters"] == MAIL
+        assert {"agent_id", "call_id", "tool_name", "expires_at"} <= required["data"].keys()
+        assert required["message"] == "Waiting for your consent to send_mail"
+        await approve(client, required, "allow")
+        final = await client.until_end()
+        check_arc(client.durable())
+    kinds = [event["type"] for event in client.durable()]
+    assert kinds[3:7] == ["tool_executing", "approval_required", "approval_decided", "tool_completed"]
+    decided = next(event for event in client.seen if event["type"] == "approval_decided")
+    assert decided["data"] == {"call_id": required["data"]["call_id"], "decision": "allow"}
+    assert (completed(client)["status"], completed(client)["result"]) == ("ok", "sent to anna@example.org")
+    assert final["type"] == "final_response"
+
+
+@pytest.mark.promise("wire.approve")
+async def test_what_is_denied_does_not_run_and_the_run_goes_on_with_the_note(serve: Any) -> None:
+    """The call is completed as denied, with the user's own words, and the model answers."""
+    running = await serve(mailing())
+    async with connected(running.address) as client:
+        await approve(client, await asked(client), "deny", "Not to her.")
+        final = await client.until_end()
+        check_arc(client.durable())
+    data = completed(client)
+    assert (data["status"], data["result_summary"]) == ("denied", "Not allowed: Not to her.")
+    assert data["result"] == {"error": {"code": "forbidden", "message": "Not allowed: Not to her."}}
+    assert final["data"]["message"] == "Done "
+
+
+@pytest.mark.promise("wire.arc-consent")
+async def test_a_question_that_nobody_answers_expires(serve: Any) -> None:
+    """After `approval_s` the call is completed as denied, and an answer is too late."""
+    running = await serve(mailing(), limits=Limits(approval_s=0.2))
+    async with connected(running.address) as client:
+        required = await asked(client)
+        await client.until_end()
+        check_arc(client.durable())
+        await approve(client, required, "allow")
+        assert (await client.read())["data"]["code"] == "not_found"
+    decided = next(event for event in client.seen if event["type"] == "approval_decided")
+    assert decided["data"]["decision"] == "expired"
+    assert completed(client)["status"] == "denied"
+    assert "within 0.2 s" in completed(client)["result_summary"]
+
+
+@pytest.mark.promise("wire.approve", "owasp.authorisation")
+async def test_any_connection_of_the_user_can_decide_once_and_nobody_else_can(serve: Any) -> None:
+    """A tab that does not follow the thread decides; another user, an unknown call and the second tab get not_found."""
+    running = await serve(mailing())
+    token = await new_token(running)
+    async with (
+        connected(running.address, token) as asking,
+        connected(running.address, token) as other_tab,
+        connected(running.address) as stranger,
+    ):
+        required = await asked(asking)
+        await approve(stranger, required, "allow")
+        assert (await stranger.read())["data"]["code"] == "not_found"
+        await approve(other_tab, {"data": {"call_id": "unknown"}}, "allow")
+        assert (await other_tab.read())["data"]["code"] == "not_found"
+        await approve(other_tab, required, "deny")
+        await asking.until("approval_decided", decision="deny")
+        await approve(other_tab, required, "deny")
+        assert (await other_tab.read())["data"]["code"] == "not_found"
+        await asking.until_end()
+        check_arc(asking.durable())
+    assert completed(asking)["status"] == "denied"
+
+
+@pytest.mark.promise("wire.arc-consent")
+async def test_who_comes_back_sees_the_question_and_can_answer(serve: Any) -> None:
+    """The socket is dropped while the call waits; a new connection resumes, reads the question and allows it."""
+    running = await serve(mailing())
+    token = await new_token(running)
+    async with connected(running.address, token) as client:
+        await asked(client, thread_id="t")
+    async with connected(running.address, token) as again:
+        await again.send({"type": "resume", "payload": {"threads": {"t": 0}}})
+        await approve(again, await again.until("approval_required"), "allow")
+        await again.until_end()
+        check_arc(again.durable())
+    assert completed(again)["status"] == "ok"
+
+
+@pytest.mark.promise("wire.arc-consent")
+async def test_a_cancel_ends_a_waiting_run_at_once(serve: Any) -> None:
+    """The call is completed as cancelled without a decision, and cannot be allowed afterwards."""
+    running = await serve(mailing())
+    async with connected(running.address) as client:
+        required = await asked(client)
+        with trio.fail_after(2):
+            await client.send({"type": "cancel", "payload": {"run_id": required["run_id"]}})
+            final = await client.until_end()
+        check_arc(client.durable())
+        await approve(client, required, "allow")
+        assert (await client.read())["data"]["code"] == "not_found"
+    assert (final["data"]["status"], completed(client)["status"]) == ("cancelled", "cancelled")
+    assert "approval_decided" not in [event["type"] for event in client.seen]
+
+
+@pytest.mark.promise("wire.limit-run")
+async def test_waiting_for_the_user_is_not_work(serve: Any) -> None:
+    """A wait several times as long as the run may work is no timeout; what is left of the limit still holds."""
+    calls = Call([("send_mail", MAIL)]), Call([("wait", {})])
+    running = await serve(scripted(*calls, timeout_s=1.0))
+    async with connected(running.address) as client:
+        required = await asked(client)
+        await trio.sleep(2.0)  # real time is what is tested: longer than the run's limit
+        await approve(client, required, "allow")
+        end = await client.until_end()
+        check_arc(client.durable())
+    assert completed(client)["status"] == "ok"
+    assert completed(client)["duration_ms"] < 500
+    assert end["data"]["code"] == "agent_timeout"
+
+
+async def test_while_another_call_works_the_clock_goes_on(serve: Any) -> None:
+    """One call waits for consent, another works: the run's limit holds, and both are completed."""
+    running = await serve(scripted(Call([("send_mail", MAIL), ("wait", {})]), timeout_s=1.5))
+    async with connected(running.address) as client:
+        await asked(client)
+        assert (await client.until_end())["data"]["code"] == "agent_timeout"
+        check_arc(client.durable())
+
+
+async def test_several_calls_wait_side_by_side(serve: Any) -> None:
+    """Each is decided by itself, in any order; what needs no consent runs meanwhile."""
+    calls = [("send_mail", {"to": "a"}), ("pay", {"amount": 5.0}), ("pay", {"amount": 500.0})]
+    running = await serve(scripted(Call(calls), Say("Done")))
+    async with connected(running.address) as client:
+        questions = [await asked(client), await client.until("approval_required")]
+        mail, large = sorted(questions, key=lambda event: event["data"]["tool_name"], reverse=True)
+        if not any(event["type"] == "tool_completed" for event in client.seen):
+            await client.until("tool_completed")
+        await approve(client, large, "deny")
+        await client.until("tool_completed", status="denied")
+        await approve(client, mail, "allow")
+        await client.until_end()
+        check_arc(client.durable())
+    ended = [
+        (event["data"]["tool_name"], event["data"]["status"]) for event in client.seen if event["type"] == TOOL_END
+    ]
+    assert ended == [("pay", "ok"), ("pay", "denied"), ("send_mail", "ok")]
+    assert (mail["data"]["tool_name"], large["data"]["parameters"]) == ("send_mail", {"amount": 500.0})
+
+
+TOOL_END = "tool_completed"
+
+
+async def test_an_allowed_call_has_its_own_time_limit_from_then_on(serve: Any) -> None:
+    """A tool that hangs after consent is stopped by its own timeout."""
+    running = await serve(scripted(Call([("hang_with_consent", {})]), Say("Done")))
+    async with connected(running.address) as client:
+        required = await asked(client)
+        await trio.sleep(0.4)  # twice the tool's own limit
+        await approve(client, required, "allow")
+        await client.until_end()
+        check_arc(client.durable())
+    assert completed(client)["status"] == "timed_out"
+
+
+@pytest.mark.parametrize(
+    ("call", "code"),
+    [
+        (("send_mail", {"to": 5}), "invalid_arguments"),
+        (("send_mail", {"to": "a", "text": "x" * 70_000}), "invalid_arguments"),
+        (("undecided", {}), "tool_failed"),
+    ],
+)
+async def test_what_cannot_be_shown_is_not_asked_about_and_does_not_run(serve: Any, call: Any, code: str) -> None:
+    """Arguments that do not fit or are too large to be read, and a tool that cannot say whether it needs consent."""
+    running = await serve(scripted(Call([call]), Say("Hm")))
+    async with connected(running.address) as client:
+        await client.say("go", agent_type="script")
+        await client.until_end()
+        check_arc(client.durable())
+    assert completed(client)["result"]["error"]["code"] == code
+    assert "approval_required" not in [event["type"] for event in client.seen]
+
+
+@pytest.mark.promise("wire.approve")
+async def test_a_bad_decision_decides_nothing(serve: Any) -> None:
+    """A note that is too long is refused; the call still waits."""
+    running = await serve(mailing())
+    async with connected(running.address) as client:
+        required = await asked(client)
+        await approve(client, required, "deny", "x" * 1001)
+        assert (await client.read())["data"]["code"] == "invalid_command"
+        await approve(client, required, "allow", "x" * 1000)
+        await client.until_end()
+    assert completed(client)["status"] == "ok"
+
+
+async def test_a_secret_in_a_note_is_taken_out(serve: Any) -> None:
+    """Like every text of a user, before it is stored or shown to a model."""
+    running = await serve(mailing())
+    async with connected(running.address) as client:
+        await approve(client, await asked(client), "deny", "password: blue-harbour-42 is hers")
+        await client.until_end()
+    assert "blue-harbour-42" not in str(client.seen)
+
+
+async def test_a_run_that_waits_leaves_its_place_to_others(serve: Any) -> None:
+    """With one place for the user, another message is answered meanwhile; then the first goes on."""
+    running = await serve(mailing(), limits=Limits(runs_per_user=1))
+    async with connected(running.address) as client:
+        required = await asked(client, thread_id="a")
+        with trio.fail_after(5):
+            await client.say("What is 2 + 2?", thread_id="b")
+            assert (await client.until("final_response"))["thread_id"] == "b"
+        await approve(client, required, "allow")
+        assert (await client.until_end())["thread_id"] == "a"
+    check_arc([event for event in client.durable() if event["thread_id"] == "a"])
+
+
+async def test_an_allowed_run_stands_in_line_before_those_that_have_not_begun(serve: Any) -> None:
+    """Its place was taken meanwhile: it is told that it waits, and goes on before a later message begins."""
+    first, second = mailing(), scripted(Call([("wait", {})]), name="second")
+    running = await serve(first, second, limits=Limits(runs_per_user=1))
+    async with connected(running.address) as client:
+        required = await asked(client, thread_id="a")
+        await client.say("go", agent_type="second", thread_id="b")
+        busy = await client.until("tool_executing")
+        await client.say("What is 2 + 2?", thread_id="c")
+        await client.until("agent_progress", note="Waiting for a free place: number 1 in line")
+        await approve(client, required, "allow")
+        told = await client.until("agent_progress", note="Waiting for a free place: number 1 in line")
+        assert told["thread_id"] == "a"
+        await client.send({"type": "cancel", "payload": {"run_id": busy["run_id"]}})
+        ends = [(await client.until_end())["thread_id"] for _ in range(3)]
+    assert ends == ["b", "a", "c"]
+    check_arc([event for event in client.durable() if event["thread_id"] == "a"])
+
+
+async def test_the_offline_model_saves_a_note_with_consent(serve: Any) -> None:
+    """In plain words, without any service: the guide asks, and what it saves is a file of the user's."""
+    running = await serve()
+    token = await new_token(running)
+    async with connected(running.address, token) as client:
+        await client.say("Save a note: buy milk")
+        required = await client.until("approval_required")
+        assert required["data"]["parameters"] == {"text": "buy milk"}
+        await approve(client, required, "allow")
+        final = await client.until_end()
+        check_arc(client.durable())
+        await client.say("Save a note: never mind")
+        await approve(client, await client.until("approval_required"), "deny", "Changed my mind.")
+        denied = await client.until_end()
+    saved = completed(client)["result"]
+    _, _, body = await request(running.address, "GET", f"/api/files/{saved['file_id']}", token=token)
+    assert body == b"buy milk"
+    assert saved["name"] in final["data"]["message"]
+    assert denied["data"]["message"] == "Save note was not done. Not allowed: Changed my mind."

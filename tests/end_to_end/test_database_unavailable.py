@@ -1,0 +1,163 @@
+"""The database goes away and comes back: what is read meanwhile, what is refused, what waits."""
+
+import sqlite3
+from pathlib import Path
+from typing import Any
+
+import pytest
+import trio
+
+from tests.end_to_end.chat_client import ChatClient, connected
+from tests.end_to_end.http import request
+from tests.end_to_end.scripted_model import Call, Gate, Say, scripted
+from tests.end_to_end.server_pair import SECRET, token_of
+from tests.end_to_end.test_rest import session
+from tests.servers.postgresql import Postgres
+
+
+@pytest.mark.slow
+async def test_reading_goes_on_and_messages_are_refused_until_it_is_back(serve: Any, own_postgres: Postgres) -> None:
+    """What was read is read, marked; what is said is not acknowledged, and said again it is one message."""
+    running = await serve(database_url=own_postgres.create())
+    token, stranger = await session(running), await session(running)
+    pages = ("/api/threads", "/api/threads/t", "/api/threads/t/messages", "/api/threads/t/events")
+
+    async def read(path: str, token: str = token) -> tuple[int, dict[str, str], Any]:
+        return await request(running.address, "GET", path, token=token)
+
+    async with connected(running.address, token) as client:
+        await client.say("What is 2 + 2?", thread_id="t", message_id="m1")
+        await client.until_end()
+        fresh = {path: (await read(path))[2] for path in pages}
+        await trio.to_thread.run_sync(own_postgres.stop)
+        for path in pages:
+            status, headers, body = await read(path)
+            assert (status, body) == (200, fresh[path] | {"stale": True}), path
+            assert headers["warning"].startswith("110 ")
+            assert int(headers["age"]) < 60
+            assert (await read(path, stranger))[0] == 503, "nobody else's"
+        assert (await read("/api/threads/t/messages?limit=7"))[0] == 503
+        await client.say("And 3 + 3?", thread_id="t", message_id="m2")
+        error = await client.until("error")
+        assert (error["data"]["code"], error["data"]["retryable"]) == ("storage_unavailable", True)
+        assert error["data"]["retry_after"] > 0
+        _, _, health = await read("/healthz")
+        assert health["checks"]["database"]["status"] == "degraded"
+        await trio.to_thread.run_sync(own_postgres.start)
+        with trio.fail_after(10):
+            while (await read("/readyz"))[0] != 200:  # noqa: ASYNC110
+                await trio.sleep(0.05)
+        await client.say("And 3 + 3?", thread_id="t", message_id="m2")
+        await client.until_end()
+        status, headers, body = await read("/api/threads/t/messages")
+        assert (status, "stale" in body, "warning" in headers) == (200, False, False)
+        assert [each["id"] for each in body["messages"] if each["role"] == "user"] == ["m1", "m2"]
+        seqs = [each["seq"] for each in (await read("/api/threads/t/events"))[2]["events"]]
+        assert seqs == list(range(1, len(seqs) + 1))
+        assert (await read("/healthz"))[2]["checks"]["database"]["status"] == "ok"
+
+
+@pytest.mark.slow
+async def test_a_message_may_wait_for_a_database_that_is_locked(serve: Any, tmp_path: Path) -> None:
+    """It is acknowledged when it is stored, not before, and once; of those that wait one too many is refused."""
+    running = await serve(storage_wait_s=10.0, storage_waiting=1)
+    running.store.deadline_s = 0.2  # who does not wait is refused soon
+    token = await session(running)
+    lock = sqlite3.connect(tmp_path / "data" / "understudy.db", isolation_level=None, check_same_thread=False)
+    async with connected(running.address, token) as client:
+        await client.say("Hello", thread_id="t")
+        await client.until_end()
+        lock.execute("BEGIN IMMEDIATE")
+        seen = len(client.seen)
+        await client.say("What is 2 + 2?", thread_id="t")
+        with trio.move_on_after(0.6):
+            while True:
+                assert (await client.read())["type"] not in {"message_accepted", "error"}
+        async with connected(running.address, await session(running)) as other:
+            await other.say("Hello")
+            assert (await other.until("error"))["data"]["code"] == "storage_unavailable"
+        lock.execute("ROLLBACK")
+        await client.until_end()
+        accepted = [each for each in client.seen[seen:] if each["type"] == "message_accepted"]
+        # Shown again to who said it again: the first try was stored after all, when the lock was gone.
+        assert len({(each["seq"], each["run_id"], each["message_id"]) for each in accepted}) == 1
+        assert sum(each["type"] == "final_response" for each in client.seen[seen:]) == 1
+    _, _, history = await request(running.address, "GET", "/api/threads/t/messages", token=token)
+    assert [each["role"] for each in history["messages"]] == ["user", "assistant"] * 2
+    lock.close()
+
+
+async def sign_within(client: ChatClient, seconds: float) -> dict[str, Any]:
+    """The next sign that something waits for the database; a test that gets none in time fails."""
+    with trio.fail_after(seconds):
+        while True:
+            event = await client.read()
+            if event["type"] == "agent_progress" and event["data"]["note"] == "Waiting for the database":
+                return event
+
+
+@pytest.mark.promise("wire.database-away")
+@pytest.mark.slow
+@pytest.mark.parametrize("gone", ["locked", "stopped"])
+async def test_a_database_that_is_gone_is_told_within_a_second(
+    serve: Any, gone: str, own_postgres: Postgres, tmp_path: Path
+) -> None:
+    """To who waits for an answer, and to who says something; both go on when it is back."""
+    gate = Gate(open_after=1)
+    url = own_postgres.create() if gone == "stopped" else ""
+    running = await serve(scripted(Call([("echo", {"text": "a"})]), Say("one two", gate)), database_url=url)
+    token = await session(running)
+    async with connected(running.address, token) as client:
+        await client.say("go", agent_type="script", thread_id="t", message_id="m1")
+        await gate.reached.wait()
+        if gone == "stopped":
+            await trio.to_thread.run_sync(own_postgres.stop)
+        else:
+            lock = sqlite3.connect(tmp_path / "data" / "understudy.db", isolation_level=None, check_same_thread=False)
+            lock.execute("BEGIN IMMEDIATE")
+        await client.say("go", agent_type="script", thread_id="t2", message_id="m2")
+        said = await sign_within(client, 1.0)
+        assert (said["thread_id"], said["message_id"], said["agent_type"]) == ("t2", "m2", "script")
+        assert "run_id" not in said
+        gate.opened.set()
+        worked = await sign_within(client, 1.0)
+        assert (worked["thread_id"], worked["message_id"]) == ("t", "m1")
+        if gone == "stopped":
+            await trio.to_thread.run_sync(own_postgres.start)
+        else:
+            lock.execute("ROLLBACK")
+            lock.close()
+        final = await client.until("final_response")
+        assert final["thread_id"] in {"t", "t2"}
+
+
+@pytest.mark.promise("wire.database-away")
+async def test_no_sign_is_given_where_the_database_answers(serve: Any) -> None:
+    """However often it is written to."""
+    running = await serve(scripted(Call([("echo", {"text": "a"})]), Say("one two")))
+    async with connected(running.address) as client:
+        await client.say("go", agent_type="script")
+        await client.until_end()
+    assert "agent_progress" not in {event["type"] for event in client.seen}
+
+
+async def test_a_database_file_that_is_gone_is_told_at_once(serve: Any, tmp_path: Path) -> None:
+    """Though a moment ago all was well: not ready, and `/healthz` names the database, to strangers its failure."""
+    running = await serve(secret=SECRET)
+    file = tmp_path / "data" / "understudy.db"
+    token = token_of("p", roles=["metrics"])
+
+    async def look() -> tuple[int, Any, Any]:
+        ready, _, _ = await request(running.address, "GET", "/readyz")
+        _, _, told = await request(running.address, "GET", "/healthz")
+        _, _, whole = await request(running.address, "GET", "/healthz", token=token)
+        return ready, told["status"], whole["checks"]["database"]
+
+    assert await look() == (200, "ok", {"status": "ok"})
+    file.rename(tmp_path / "elsewhere.db")
+    gone = {"status": "failed", "note": "the database file was removed or replaced"}
+    assert await look() == (503, "failed", gone)
+    file.write_bytes((tmp_path / "elsewhere.db").read_bytes())
+    assert await look() == (503, "failed", gone), "another file of that name is not the one that is written to"
+    (tmp_path / "elsewhere.db").replace(file)
+    assert (await look())[2] == {"status": "ok"}

@@ -1,0 +1,189 @@
+"""What comes again under the same id is the same; what only has the same id is refused, and nothing of it is stored."""
+
+import uuid
+from pathlib import Path
+from typing import Any
+
+import pytest
+import trio
+
+from tests.end_to_end.chat_client import ChatClient, connected
+from tests.end_to_end.http import multipart, request
+from tests.end_to_end.process import started
+from tests.end_to_end.recording_model import RecordingModel
+from tests.end_to_end.scripted_model import Gate, Say, scripted
+from tests.end_to_end.test_branches import ended, history, new_token, refused, send
+
+KEY = "my key is AKIAQWERTYUIOPASDFGH"
+
+
+async def accepted(client: ChatClient, message_id: str) -> dict[str, Any]:
+    """The acceptance of a message that comes next; no error may come before it."""
+    return await client.until("message_accepted", message_id=message_id)
+
+
+@pytest.mark.promise("wire.repeat")
+async def test_the_same_message_again_is_one_message(serve: Any) -> None:
+    """On the same connection and on another; also what was scrubbed, and whichever way the thread was named."""
+    recorder = RecordingModel()
+    running = await serve(recorder.agent())
+    token = await new_token(running)
+    async with connected(running.address, token) as one, connected(running.address, token) as two:
+        said = {"agent_type": "script", "message_id": "m1", "thread_id": "t", "conversation_id": "c"}
+        await one.say(KEY, **said)
+        first = await ended(one)
+        assert "AKIA" not in first["data"]["content"]
+        for client in (one, two):
+            for left_out in ((), ("thread_id",), ("conversation_id",), ("thread_id", "conversation_id")):
+                await client.say(KEY, **{name: value for name, value in said.items() if name not in left_out})
+                assert await accepted(client, "m1") == first, left_out
+                if client is two and not left_out:  # it follows now, and is told of all that came of it
+                    await two.until_end()
+    assert len(recorder.turns) == 1
+    assert len((await history(running, token))["messages"]) == 2
+
+
+async def test_a_message_that_named_no_thread_is_the_same_when_it_names_the_one_it_was_put_in(serve: Any) -> None:
+    """The other way round: the thread's name came from the server."""
+    running = await serve(RecordingModel().agent())
+    async with connected(running.address) as client:
+        await client.say("one", agent_type="script", message_id="m1")
+        first = await ended(client)
+        await client.say("one", agent_type="script", message_id="m1", thread_id=first["thread_id"])
+        assert await accepted(client, "m1") == first
+
+
+@pytest.mark.promise("wire.repeat-other", "wire.bad-message-id")
+async def test_another_message_under_the_same_id_is_refused(serve: Any) -> None:
+    """Other words, files, parent, thread or conversation; an edit of something; and the log is as it was."""
+    recorder = RecordingModel()
+    running = await serve(recorder.agent())
+    token = await new_token(running)
+    body, kind = multipart("a.csv", b"a,b\n1,2\n")
+    _, _, file = await request(running.address, "POST", "/api/files", token=token, body=body, content_type=kind)
+    async with connected(running.address, token) as client:
+        said = {"agent_type": "script", "message_id": "m1", "thread_id": "t", "conversation_id": "c"}
+        await client.say("one", **said)
+        first = await ended(client)
+        await client.say("two", **said | {"message_id": "m2"})
+        await ended(client)
+        before = await history(running, token)
+        others: list[tuple[str, dict[str, Any]]] = [
+            ("other", said),
+            ("one", said | {"references": [file["id"]]}),
+            ("one", said | {"parent_id": f"answer-{first['run_id']}"}),
+            ("one", said | {"thread_id": "u"}),
+            ("one", {"agent_type": "script", "message_id": "m1", "conversation_id": "d"}),
+        ]
+        for content, payload in others:
+            await client.say(content, **payload)
+            assert await refused(client) == "message_id_reused", payload
+        await send(client, "edit", message_id="m2", content="two", new_message_id="m1")
+        assert await refused(client) == "message_id_reused"
+    assert len(recorder.turns) == 2
+    assert await history(running, token) == before
+    assert (await request(running.address, "GET", "/api/threads/u", token=token))[0] == 404
+
+
+@pytest.mark.promise("wire.repeat")
+async def test_the_same_id_at_the_same_moment_on_two_connections_is_one_message(serve: Any) -> None:
+    """In one thread both are told of the same run; in two threads one is accepted and the other refused."""
+    running = await serve(RecordingModel().agent())
+    token = await new_token(running)
+    async with connected(running.address, token) as one, connected(running.address, token) as two:
+        for thread in (None, "a", None, "b"):
+            name = uuid.uuid4().hex
+            async with trio.open_nursery() as nursery:
+                for number, client in enumerate((one, two)):
+                    client.seen.clear()
+                    where = thread or f"{name}-{number}"
+                    nursery.start_soon(partial_say, client, name, where)
+            outcomes = [await outcome(client, name) for client in (one, two)]
+            runs = {run_id for run_id in outcomes if run_id != "message_id_reused"}
+            assert len(runs) == 1, outcomes
+            assert outcomes.count("message_id_reused") == (thread is None), outcomes
+
+
+async def partial_say(client: ChatClient, name: str, thread: str) -> None:
+    """Say the same, under the same id, in a thread."""
+    await client.say("go", agent_type="script", thread_id=thread, message_id=name)
+
+
+async def outcome(client: ChatClient, name: str) -> str:
+    """The run that a message was accepted with, once that has ended; or the code of its refusal."""
+    while True:
+        event = await client.read()
+        if event["type"] == "error" and event.get("message_id") == name:
+            return str(event["data"]["code"])
+        if event["type"] == "final_response" and event["message_id"] == name:
+            return str(event["run_id"])
+
+
+async def test_edits_and_new_answers_can_be_repeated(serve: Any) -> None:
+    """The same name again is the same run, while it waits, works and afterwards; without names each is a new branch."""
+    gate = Gate()
+    running = await serve(scripted(Say("words", gate)))
+    token = await new_token(running)
+    edit = {"message_id": "m1", "content": KEY, "new_message_id": "m2"}
+    regenerate = {"message_id": "m1", "request_id": "q1"}
+    async with connected(running.address, token) as one, connected(running.address, token) as two:
+        await one.say("one", agent_type="script", thread_id="t", message_id="m1")
+        await accepted(one, "m1")
+        first = {}
+        for kind, payload in (("edit", edit), ("regenerate", regenerate)):
+            await send(one, kind, **payload)
+            first[kind] = await one.until("message_accepted", branch_of="m1")
+            await send(one, kind, **payload)
+            assert await one.until("message_accepted") == first[kind]
+        gate.opened.set()
+        for _ in range(3):
+            await one.until_end()
+        for client in (one, two):
+            for kind, payload in (("edit", edit), ("regenerate", regenerate)):
+                await send(client, kind, **payload)
+                assert await client.until("message_accepted", branch_of="m1") == first[kind]
+                if client is two and kind == "edit":  # from here on it follows, and is told of all that came since
+                    for _ in range(3):
+                        await client.until_end()
+        for kind, payload in (("edit", edit), ("regenerate", regenerate)):
+            unnamed = {"message_id": "m1"} | ({"content": KEY} if kind == "edit" else {})
+            await send(one, kind, **unnamed)
+            assert (await ended(one))["run_id"] not in [each["run_id"] for each in first.values()]
+            await send(one, kind, **payload | {"message_id": "m2"})
+            assert await refused(one) == "message_id_reused"
+        await send(one, "edit", **edit | {"content": "other"})
+        assert await refused(one) == "message_id_reused"
+    shown = (await history(running, token))["messages"]
+    assert [each["role"] for each in shown].count("user") == 3
+    assert len(next(each for each in shown if each["id"] == "m1")["runs"]) == 3
+
+
+@pytest.mark.promise("wire.repeat")
+@pytest.mark.slow
+async def test_repeats_are_safe_across_a_restart_of_the_server(tmp_path: Path) -> None:
+    """A message, an edit and a new answer, each sent again to the next server: the same acceptance, nothing new."""
+    commands: list[tuple[str, dict[str, Any]]] = [
+        ("user_message", {"content": KEY, "thread_id": "t", "message_id": "m1"}),
+        ("edit", {"message_id": "m1", "content": "What is 2 + 2?", "new_message_id": "m2"}),
+        ("regenerate", {"message_id": "m2", "request_id": "q1"}),
+    ]
+    told = []
+    async with started(tmp_path, UNDERSTUDY_WORDS_PER_S="5000") as server:
+        _, _, session = await request(server.address, "POST", "/api/sessions")
+        token = session["session_token"]
+        async with connected(server.address, token) as client:
+            for kind, payload in commands:
+                await send(client, kind, **payload)
+                told.append(await ended(client))
+        await server.kill()
+    async with started(tmp_path) as server:
+        for (kind, payload), first in zip(commands, told, strict=True):
+            async with connected(server.address, token) as client:
+                await send(client, kind, **payload)
+                assert await client.until("message_accepted") == first
+        async with connected(server.address, token) as client:
+            await send(client, "user_message", content="other", thread_id="t", message_id="m1")
+            assert await refused(client) == "message_id_reused"
+        _, _, body = await request(server.address, "GET", "/api/threads/t/messages", token=token)
+    assert [each["role"] for each in body["messages"]].count("user") == 2
+    assert [len(each["runs"]) for each in body["messages"] if each["role"] == "user"] == [1, 2]

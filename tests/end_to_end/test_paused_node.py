@@ -1,0 +1,59 @@
+"""A server that is held, as a machine that sleeps: what its clients see, and that it goes on as another node."""
+
+import os
+import signal
+from pathlib import Path
+
+import pytest
+import trio
+
+from tests.end_to_end.chat_client import check_arc, connected
+from tests.end_to_end.http import request
+from tests.end_to_end.process import started
+from tests.end_to_end.server_pair import backends_environment, resume, token_of
+from tests.end_to_end.test_two_nodes_faults import LONG
+from tests.servers.postgresql import Postgres
+from tests.servers.redis import Redis
+
+HELD_S = float(os.environ.get("UNDERSTUDY_TEST_HELD_S", "6"))
+"""Longer than a lease, and than any wait for another node; by hand it may be a minute."""
+
+
+@pytest.mark.slow
+async def test_a_node_that_was_held_for_longer_than_its_lease_goes_on(
+    tmp_path: Path, postgres: Postgres, redis: Redis
+) -> None:
+    """In the middle of an answer: another node takes it over and ends it, once. The one that was held says nothing
+    of its own any more when it goes on, tells its client the same, and takes new messages."""
+    shared, token = backends_environment(postgres, redis, 3), token_of()
+    redis.flush()
+    slow = shared | {"UNDERSTUDY_WORDS_PER_S": "20"}
+    log = tmp_path / "log"
+    async with started(tmp_path / "a", log=log, **slow) as a, started(tmp_path / "b", **slow) as b:
+        async with connected(a.address, token) as on_a, connected(b.address, token) as on_b:
+            await on_a.say(LONG, thread_id="t")
+            await on_a.until("partial_result")
+            await resume(on_b)
+            await on_b.until("partial_result")
+            a.process.send_signal(signal.SIGSTOP)
+            with trio.fail_after(HELD_S + 20):
+                async with trio.open_nursery() as nursery:
+                    nursery.start_soon(on_b.until_end)
+                    await trio.sleep(HELD_S)
+                a.process.send_signal(signal.SIGCONT)
+                while (await request(a.address, "GET", "/readyz"))[0] != 200:  # noqa: ASYNC110 - it is another process
+                    await trio.sleep(0.05)
+            whole, before = on_b.durable(), on_a.durable()
+            check_arc(whole)
+            async with connected(a.address, token) as back:  # a client that is held for a minute was thrown out
+                await resume(back, after=before[-1]["seq"])
+                await back.until_end()
+                assert before + back.durable() == whole
+                for client, other in ((back, on_b), (on_b, back)):
+                    await client.say("What is 2 + 2?", thread_id="t")
+                    end = await client.until_end()
+                    assert end["type"] == "final_response"
+                    assert await other.until_end() == end
+        assert "node.lapsed" in log.read_text()
+        for each in (a, b):
+            assert await each.terminate() == 0

@@ -1,0 +1,415 @@
+"""The doors of the protocol page, one by one: what each path speaks, who may come in by which token, and who not."""
+
+import base64
+import json
+import logging
+import time
+from functools import partial
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import jwt
+import pytest
+import trio
+
+from tests.conformance.raw_websocket import RawWebSocket
+from tests.end_to_end.chat_client import ChatClient, check_arc, connected
+from tests.end_to_end.http import handshake, request
+from tests.end_to_end.scripted_model import Say, scripted
+from tests.end_to_end.test_rate_limits import SECRET, metric, token_of
+from understudy.app.server import Running, serve_app
+from understudy.app.settings import Settings
+
+MEMBERS = {
+    "canonical": {"type", "pillar", "priority", "timestamp", "message", "data"},
+    "payload": {"type", "pillar", "priority", "timestamp", "message", "payload"},
+    "flat": {"type", "pillar", "priority", "timestamp", "message", "code", "retryable", "error_id"},
+    "agent_response": {"agent_type", "pillar", "message", "conversation_id", "type", "data", "visualization"},
+}
+SUNSET = [b"Fri, 31 Dec 2027 23:59:59 GMT", b'</api/ws/agent>; rel="successor-version"']
+PATHS = {
+    "/ws": "canonical",
+    "/api/ws/agent": "agent_response",
+    "/api/ws/guide": "agent_response",
+    "/api/ws/liaison/insights": "agent_response",
+}
+CARRIERS = ("subprotocol", "wrapped", "header", "query")
+
+
+def wrapped(token: str) -> str:
+    """A token as a browser's client writes it into a subprotocol."""
+    return base64.urlsafe_b64encode(token.encode()).decode().rstrip("=")
+
+
+def carried(**tokens: str) -> tuple[str, dict[str, str]]:
+    """Path and headers of a handshake that carries these tokens, each by the way it is named for."""
+    path, headers = "/ws", {}
+    for way, token in tokens.items():
+        if way == "query":
+            path += f"?session_token={token}"
+        elif way == "header":
+            headers["Authorization"] = f"Bearer {token}"
+        else:
+            headers["Sec-WebSocket-Protocol"] = f"jwt.{wrapped(token) if way == 'wrapped' else token}"
+    return path, headers
+
+
+async def opened(running: Running, path: str, headers: dict[str, str]) -> tuple[int, dict[str, str]]:
+    """The status of a handshake, and the headers of its answer."""
+    where = urlsplit(running.address)
+    lines = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
+    with trio.fail_after(10):
+        async with await trio.open_tcp_stream(where.hostname or "", where.port or 80) as stream:
+            raw = RawWebSocket(stream)
+            status = await raw.handshake(path, lines)
+            pairs = (line.partition(": ") for line in raw.head.split("\r\n")[1:] if line)
+            return status, {name.lower(): value for name, _, value in pairs}
+
+
+async def dialect_of(client: ChatClient) -> str:
+    """What a socket speaks, as a refusal shows it."""
+    await client.send({"type": "dance"})
+    error = await client.read()
+    agent = {"agent_type"}  # where the path fixes one, a refusal names it
+    return next(name for name, members in MEMBERS.items() if set(error) - agent == members - agent)
+
+
+@pytest.mark.promise(
+    "wire.endpoint-ws",
+    "wire.endpoint-agent",
+    "wire.endpoint-guide",
+    "wire.endpoint-liaison",
+    "wire.event-welcome",
+    "wire.dialect-chosen",
+)
+@pytest.mark.parametrize(("path", "dialect"), PATHS.items())
+async def test_each_path_has_its_dialect_and_any_other_may_be_chosen(serve: Any, path: str, dialect: str) -> None:
+    """The path's own by default; the query wins over the path, a subprotocol over both; welcome where it belongs."""
+    running = await serve()
+    asked = [
+        ("", None, dialect),
+        *((f"?dialect={name}", None, name) for name in MEMBERS),
+        ("?dialect=none", None, dialect),
+    ]
+    asked += [("?dialect=agent_response", "understudy.flat", "flat"), ("", "understudy.v1", "canonical")]
+    for query, offered, expected in asked:
+        offers, welcome = [offered] if offered else None, expected != "agent_response"
+        async with connected(running.address, path=path + query, subprotocols=offers, welcome=welcome) as client:
+            assert await dialect_of(client) == expected, (query, offered)
+            assert client.socket.subprotocol == offered
+            assert client.seen[0]["type"] == ("welcome" if welcome else "error")
+
+
+@pytest.mark.promise("wire.endpoint-guide", "wire.deprecated")
+async def test_each_use_of_a_deprecated_endpoint_is_counted_logged_and_said(
+    serve: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    """And of those only: by a header, a line that names it, and a metric by agent; the path's agent answers."""
+    running = await serve()
+    with caplog.at_level(logging.WARNING, "understudy.web.websocket"):
+        for path in PATHS:
+            async with connected(running.address, path=path, welcome=path == "/ws") as client:
+                headers = {name.lower(): value for name, value in client.socket.handshake_headers}
+                told = [headers.get(name) for name in (b"deprecation", b"sunset", b"link")]
+                assert told == ([b"@1795132800", *SUNSET] if path in list(PATHS)[2:] else [None] * 3)
+        async with connected(running.address, path="/api/ws/guide", welcome=False) as client:
+            await client.send({"agent_type": "oracle", "message": "What can you do?"})
+            assert (await client.read())["agent_type"] == "guide"
+    told = [record.endpoint for record in caplog.records if record.message == "endpoint.deprecated"]  # type: ignore[attr-defined]
+    assert told == ["/api/ws/guide", "/api/ws/liaison/{pillar}", "/api/ws/guide"]
+    for agent, uses in (("guide", 2), ("liaison", 1)):
+        assert await metric(running.address, f'understudy_deprecated_endpoint_uses_total{{endpoint="{agent}"}}') == uses
+
+
+@pytest.mark.promise("wire.deprecated")
+async def test_a_deprecated_endpoint_says_so_also_when_it_refuses(serve: Any) -> None:
+    """A client that is turned away is one whose makers should know."""
+    running = await serve(secret=SECRET)
+    upgrade = {
+        "Connection": "Upgrade", "Upgrade": "websocket", "Sec-WebSocket-Version": "13",
+        "Sec-WebSocket-Key": "dGhlIHNhbXBsZSBub25jZQ==",
+    }  # fmt: skip
+    refused: dict[str, dict[str, str]] = {
+        "/api/ws/guide": {"Authorization": "Bearer no"},
+        "/api/ws/liaison/insights": {"Origin": "null"},
+    }
+    for path, headers in refused.items():
+        status, told, _ = await request(running.address, "GET", path, headers=upgrade | headers)
+        assert status in (401, 403)
+        assert [told["deprecation"], told["sunset"].encode(), told["link"].encode()] == ["@1795132800", *SUNSET]
+    status, told, _ = await request(running.address, "GET", "/ws", headers=upgrade | {"Authorization": "Bearer no"})
+    assert (status, "sunset" in told) == (401, False)
+
+
+@pytest.mark.promise("wire.endpoint-unknown")
+async def test_no_socket_elsewhere(serve: Any) -> None:
+    """Any other path is 404 before the upgrade, in the one shape of errors."""
+    running = await serve()
+    for path in ("/", "/api/ws", "/api/ws/liaison", "/api/ws/liaison/", "/ws/x", "/api/ws/other", "/observer"):
+        status, body = await handshake(running.address, path)
+        assert (status, body["error"]["code"]) == (404, "not_found"), path
+        assert body["error"]["error_id"]
+
+
+@pytest.mark.promise("wire.endpoint-ws")
+async def test_one_connection_carries_every_agent(serve: Any) -> None:
+    """Guide, a liaison and an agent of one's own, at once, each in the thread of its own that the session names."""
+    running = await serve(scripted(Say("said")))
+    async with connected(running.address) as client:
+        session = client.seen[0]["data"]["session"]
+        for form in (
+            {"agent_type": "guide"},
+            {"agent_type": "liaison", "pillar": "insights"},
+            {"agent_type": "script"},
+        ):
+            await client.send({"message": "What can you do?", **form})
+        ends = [await client.until_end() for _ in range(3)]
+    for end in ends:
+        check_arc(client.durable(end["run_id"]))
+        assert session in end["conversation_id"]
+    assert len({end["thread_id"] for end in ends}) == 3
+    assert {(end["agent_type"], end["pillar"]) for end in ends} == {
+        ("guide", None),
+        ("liaison", "insights"),
+        ("script", None),
+    }
+    assert f"guide_{session}" in {end["conversation_id"] for end in ends}
+
+
+@pytest.mark.promise("wire.token-subprotocol", "wire.token-header", "wire.token-query")
+@pytest.mark.parametrize("way", CARRIERS)
+async def test_a_token_comes_by_any_of_its_ways(serve: Any, way: str) -> None:
+    """A subprotocol, plain or wrapped, a header, the query: the same user; to the agent response dialect as well."""
+    running = await serve(secret=SECRET)
+    path, headers = carried(**{way: token_of("ada", roles=["reader"])})
+    offered = headers.pop("Sec-WebSocket-Protocol", None)
+    async with connected(
+        running.address, path=path, headers=headers, subprotocols=[offered] if offered else None
+    ) as client:
+        assert client.seen[0]["data"]["user"] == "ada"
+        assert "session_token" not in client.seen[0]["data"]
+
+
+@pytest.mark.promise("wire.token-message", "owasp.token-in-url")
+@pytest.mark.parametrize("place", ["beside", "inside"])
+async def test_a_token_comes_with_the_first_message(serve: Any, place: str) -> None:
+    """Beside its type or in its payload; then comes the welcome, and the message itself is done."""
+    running = await serve(secret=SECRET)
+    token = {"session_token": token_of("ada")}
+    say: dict[str, Any] = {"type": "user_message", "payload": {"content": "What is 2 + 2?"}}
+    frame = say | token if place == "beside" else {**say, "payload": say["payload"] | token}
+    async with connected(running.address, welcome=False) as client:
+        await client.send(frame)
+        assert (await client.read())["data"]["user"] == "ada"
+        await client.until_end()
+        check_arc(client.durable())
+
+
+@pytest.mark.promise("wire.token-first-decides")
+@pytest.mark.parametrize("bad", ["", "garbage", "forged"])
+async def test_the_first_carrier_that_is_present_decides(serve: Any, bad: str) -> None:
+    """A bad token is refused, be there good ones in all the carriers after it; and a good one is not doubted."""
+    running = await serve(secret=SECRET)
+    good = token_of("ada")
+    wrong = bad and jwt.encode({"sub": "x", "sid": "s", "exp": time.time() + 60}, "f" * 40) if bad == "forged" else bad
+    for first in ("subprotocol", "header"):
+        ways = ("subprotocol", "header", "query")
+        later = dict.fromkeys(ways[ways.index(first) + 1 :], good)
+        status, _ = await opened(running, *carried(**{first: wrong}, **later))
+        assert status == 401, first
+        status, _ = await opened(running, *carried(**{first: good}, **dict.fromkeys(later, wrong)))
+        assert status == 101, first
+    path, headers = carried(query=good)
+    async with connected(running.address, path=path, headers=headers) as client:
+        await client.send({"type": "ping", "session_token": wrong or "x"})
+        assert (await client.until("pong"))["type"] == "pong"
+        await client.send({"type": "ping", "session_token": token_of("bob")})
+        await client.until("pong")
+    assert [event["data"].get("user") for event in client.seen] == ["ada", None, None]
+
+
+@pytest.mark.promise("wire.token-selected", "wire.token-beside-dialect", "owasp.subprotocol")
+async def test_what_a_handshake_offers_is_what_is_selected(serve: Any) -> None:
+    """A token alone is selected as it came, beside a dialect the dialect is; what is neither is not."""
+    running = await serve(secret=SECRET)
+    token = token_of("ada")
+    plain, packed = f"jwt.{token}", f"jwt.{wrapped(token)}"
+    for offers, selected in (
+        ([plain], plain),
+        ([packed], packed),
+        ([packed, "understudy.flat"], "understudy.flat"),
+        (["understudy.v1", packed], "understudy.v1"),
+        (["chat", packed], packed),
+        (["understudy.payload", "understudy.flat", packed], "understudy.payload"),
+    ):
+        status, headers = await opened(running, "/ws", {"Sec-WebSocket-Protocol": ", ".join(offers)})
+        assert (status, headers.get("sec-websocket-protocol")) == (101, selected)
+    status, headers = await opened(running, f"/ws?session_token={token}", {"Sec-WebSocket-Protocol": "chat"})
+    assert (status, headers.get("sec-websocket-protocol")) == (101, None)
+
+
+def bad_tokens() -> dict[str, tuple[str, str]]:
+    """Tokens that do not count, and the code of each."""
+    claims = {"sub": "ada", "sid": "s", "exp": int(time.time()) + 24 * 3600}  # made when tests are collected
+    encode = partial(jwt.encode, key=SECRET, algorithm="HS256")
+    unsigned = ".".join(wrapped(json.dumps(part)) for part in ({"alg": "none"}, claims)) + "."
+    head, body, _ = encode(claims).split(".")
+    return {
+        "no sub": (encode({k: v for k, v in claims.items() if k != "sub"}), "unauthenticated"),
+        "no sid": (encode({k: v for k, v in claims.items() if k != "sid"}), "unauthenticated"),
+        "no exp": (encode({k: v for k, v in claims.items() if k != "exp"}), "unauthenticated"),
+        "not yet": (encode(claims | {"nbf": claims["exp"]}), "unauthenticated"),
+        "roles are text": (encode(claims | {"roles": "operator"}), "unauthenticated"),
+        "over": (encode(claims | {"exp": 1}), "token_expired"),
+        "alg none": (unsigned, "unauthenticated"),
+        "alg none, another spelling": (
+            unsigned.replace(wrapped('{"alg": "none"}'), wrapped('{"alg":"NoNe"}')),
+            "unauthenticated",
+        ),
+        "signature cut off": (f"{head}.{body}.", "unauthenticated"),
+        "another secret": (jwt.encode(claims, "f" * 40, algorithm="HS256"), "unauthenticated"),
+        "another algorithm": (jwt.encode(claims, SECRET * 2, algorithm="HS512"), "unauthenticated"),
+    }
+
+
+@pytest.mark.promise(
+    "wire.token-claims",
+    "wire.token-secret",
+    "wire.token-before-upgrade",
+    "wire.token-bad-message",
+    "wire.close-4401",
+    "wire.error-unauthenticated",
+    "wire.error-token-expired",
+    "wire.bad-token",
+    "owasp.authentication",
+)
+@pytest.mark.parametrize(("token", "code"), bad_tokens().values(), ids=bad_tokens())
+async def test_a_token_that_does_not_count_opens_nothing(serve: Any, token: str, code: str) -> None:
+    """401 before the upgrade by each carrier, 4401 from the first message; all of one kind with one sentence."""
+    running = await serve(secret=SECRET)
+    for path, headers in (carried(query=token), carried(header=token), carried(wrapped=token)):
+        status, body = await handshake(running.address, path, **headers)
+        assert (status, body["error"]["code"]) == (401, code)
+    async with connected(running.address, welcome=False) as client:
+        await client.send({"type": "user_message", "payload": {"content": "hello"}, "session_token": token})
+        assert await client.until_closed() == 4401
+    assert [event["type"] for event in client.seen] == ["error"]
+    assert client.seen[0]["data"]["code"] == code
+    told = (body["error"]["message"], client.seen[0]["data"]["message"])
+    assert set(told) == {"A valid session token is needed." if code == "unauthenticated" else told[0]}
+
+
+@pytest.mark.promise("wire.no-way-round", "owasp.authentication")
+async def test_there_is_no_way_round(serve: Any) -> None:
+    """With a secret every address under /api is 401 without a token, streams too, and no socket says welcome."""
+    running = await serve(secret=SECRET)
+    _, _, document = await request(running.address, "GET", "/openapi.json")
+    tried = 0
+    for path, methods in document["paths"].items():
+        for method in methods:
+            if path.startswith("/api/") and method in ("get", "post", "patch", "delete"):
+                named = path.replace("{thread_id}", "t").replace("{file_id}", "f").replace("{id}", "t")
+                for address in (named, f"{named}?session_token=x"):
+                    status, _, body = await request(running.address, method.upper(), address, body=b"{}")
+                    assert (status, body["error"]["code"]) == (401, "unauthenticated"), (method, address)
+                tried += 1
+    assert tried >= 15
+    for path in [*PATHS, "/ws?dialect=flat"]:
+        for frame in (
+            {"type": "message", "content": "hello"},
+            {"type": "hello"},
+            {"type": "resume", "payload": {"threads": {}}},
+        ):
+            async with connected(running.address, path=path, welcome=False) as client:
+                await client.send(frame)
+                assert await client.until_closed() == 4401
+            assert [event["type"] for event in client.seen] == ["error"]
+
+
+@pytest.mark.promise("wire.token-renewed", "wire.error-forbidden", "owasp.token-refresh")
+async def test_only_the_same_session_renews_in_place(serve: Any) -> None:
+    """Another session's token is forbidden, a bad one unauthenticated; the socket goes on."""
+    running = await serve(secret=SECRET)
+    async with connected(running.address, token_of("ada", "s1", tenant="t1")) as client:
+        for token, code in ((token_of("ada", "s2", tenant="t1"), "forbidden"), ("garbage", "unauthenticated")):
+            await client.send({"type": "refresh", "payload": {"session_token": token}})
+            assert (await client.read())["data"]["code"] == code
+        await client.send({"type": "refresh", "payload": {"session_token": token_of("ada", "s1", 900, tenant="t1")}})
+        await client.send({"type": "ping", "payload": {"nonce": "on"}})
+        assert (await client.read())["data"] == {"nonce": "on"}
+
+
+@pytest.mark.promise("wire.close-4403")
+@pytest.mark.parametrize("other", [("bob", "t1"), ("ada", "t2"), ("ada", None)])
+async def test_a_token_of_another_user_ends_the_connection_with_4403(serve: Any, other: tuple[str, str | None]) -> None:
+    """Its client speaks for somebody else now, who must not be shown this user's events."""
+    running = await serve(secret=SECRET)
+    async with connected(running.address, token_of("ada", "s1", tenant="t1")) as client:
+        user, tenant = other
+        await client.send({"type": "refresh", "payload": {"session_token": token_of(user, "s1", tenant=tenant)}})
+        assert await client.until_closed() == 4403
+        assert client.seen[-1]["data"]["code"] == "forbidden"
+
+
+@pytest.mark.promise("wire.anonymous-secret")
+async def test_an_anonymous_user_comes_back_after_a_restart(tmp_path: Path) -> None:
+    """The secret that the server made is kept with its data: what `welcome` carried opens the next server."""
+    settings, users, token = Settings(port=0, data_dir=tmp_path / "data"), [], None
+    for _ in range(2):
+        async with trio.open_nursery() as nursery:
+            running: Running = await nursery.start(partial(serve_app, settings))
+            async with connected(running.address, token) as client:
+                users.append(client.seen[0]["data"]["user"])
+                token = client.seen[0]["data"].get("session_token", token)
+            await running.stop()
+            nursery.cancel_scope.cancel()
+    assert users[0] == users[1]
+    assert users[0].startswith("anon-")
+
+
+@pytest.mark.promise("owasp.logging", "owasp.logging-secrets")
+async def test_who_comes_and_goes_is_in_the_log_and_nothing_they_said(
+    serve: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Address, origin and connection at the beginning, the user at the end; refusals too, with their codes."""
+    running = await serve(secret=SECRET)
+    with caplog.at_level(logging.INFO):
+        async with connected(running.address, token_of("ada"), headers={"Origin": running.address}) as client:
+            connection_id = client.seen[0]["data"]["connection_id"]
+            await client.say("zebra, please")
+            await client.until_end()
+            await client.send({"type": "zebra"})
+            assert (await client.read())["data"]["code"] == "unknown_type"
+        await handshake(running.address, "/ws?session_token=zebra")
+        with trio.fail_after(5):
+            while not any(record.message == "connection.closed" for record in caplog.records):
+                await request(running.address, "GET", "/healthz")
+    lines = {record.message: record.__dict__ for record in caplog.records}
+    for name, member, value in (
+        ("connection.opened", "peer", "127.0.0.1"),
+        ("connection.opened", "origin", running.address),
+        ("connection.opened", "connection_id", connection_id),
+        ("connection.closed", "connection_id", connection_id),
+        ("connection.closed", "user", "ada"),
+        ("command.refused", "code", "unknown_type"),
+        ("handshake.refused", "code", "unauthenticated"),
+    ):
+        assert lines[name][member] == value, (name, member)
+    assert not [line for line in lines.values() if "zebra" in str(line)]
+
+
+@pytest.mark.promise("owasp.csrf")
+async def test_no_cookie_speaks_for_anybody(serve: Any) -> None:
+    """A token in a cookie is none, and none is ever set: a page elsewhere has nothing to send along."""
+    running = await serve(secret=SECRET)
+    cookie = "; ".join(f"{name}={token_of('ada')}" for name in ("session_token", "token", "session", "jwt"))
+    status, headers, _ = await request(running.address, "GET", "/api/threads", headers={"Cookie": cookie})
+    assert status == 401
+    assert "set-cookie" not in headers
+    async with connected(running.address, headers={"Cookie": cookie}, welcome=False) as client:
+        await client.send({"type": "ping"})
+        assert await client.until_closed() == 4401
+    for method, path in (("GET", "/"), ("POST", "/api/sessions/refresh"), ("GET", "/api/agents")):
+        _, headers, _ = await request(running.address, method, path, token=token_of("ada"))
+        assert "set-cookie" not in headers

@@ -1,0 +1,267 @@
+"""Who asks for too much: refused with a time to wait, or not taken and counted; nobody else is held up."""
+
+import json
+import time
+from contextlib import AsyncExitStack
+from typing import Any
+
+import pytest
+import trio.testing
+
+from tests.end_to_end.chat_client import ChatClient, connected
+from tests.end_to_end.http import handshake, request
+from transport.auth.tokens import Tokens
+from transport.connection.limits import Limits
+
+SECRET = "a secret of more than thirty-two bytes"
+
+
+def token_of(user: str, session: str = "s", ttl_s: float = 600.0, **more: Any) -> str:
+    """A token as an own sign-in would make it."""
+    return Tokens(SECRET, time.time).issue(user, session, ttl_s=ttl_s, **more)
+
+
+async def metric(address: str, line: str) -> float:
+    """The value of one line of the metrics; 0 when it is not there."""
+    _, _, text = await request(address, "GET", "/metrics", token=token_of("prometheus", roles=["metrics"]))
+    return next((float(each.rsplit(" ", 1)[1]) for each in text.splitlines() if each.startswith(line)), 0.0)
+
+
+REFUSED: dict[str, dict[str, Any]] = {
+    "resume": {"type": "resume", "payload": {"threads": {}}},
+    "cancel": {"type": "cancel", "payload": {"run_id": "r"}},
+    "approve": {"type": "approve", "payload": {"call_id": "c", "decision": "allow"}},
+    "feedback": {"type": "feedback", "payload": {"message_id": "m", "rating": "up"}},
+    "hello": {"type": "hello", "payload": {}},
+    "refresh": {"type": "refresh", "payload": {"session_token": "x"}},
+    "ping": {"type": "ping", "payload": {}},
+    "edit": {"type": "edit", "payload": {"message_id": "m", "content": "x"}},
+    "regenerate": {"type": "regenerate", "payload": {"message_id": "m"}},
+}
+
+
+@pytest.mark.promise("wire.limit-operations", "owasp.rate")
+@pytest.mark.parametrize("command", REFUSED.values(), ids=REFUSED)
+async def test_each_operation_has_a_limit_of_its_own(serve: Any, command: dict[str, Any]) -> None:
+    """One too many is refused with the time to wait; it holds for the user, not the socket, and for that kind only."""
+    limits = Limits(messages_per_minute=3, operations_per_minute=3, signals_per_minute=3)
+    running = await serve(secret=SECRET, limits=limits)
+    async with connected(running.address, token_of("ada")) as one, connected(running.address, token_of("ada")) as two:
+        for _ in range(3):
+            await one.send(command)
+        await taken(one)
+        await two.send(command)
+        error = await two.until("error")
+        assert error["data"]["code"] == "rate_limited"
+        assert 0 < error["data"]["retry_after"] <= 20
+        other = {"type": "hello"} if command["type"] == "ping" else {"type": "ping"}
+        await two.send(other)
+        await taken(two)
+    async with connected(running.address, token_of("bob")) as stranger:
+        await stranger.send(command)
+        await taken(stranger)
+    codes = [event["data"].get("code") for event in two.seen[-1:] + one.seen + stranger.seen]
+    assert "rate_limited" not in codes
+
+
+async def taken(client: ChatClient) -> None:
+    """Wait until all that was sent has been taken: what is no command at all is refused without being counted."""
+    await client.send({"type": "nonsense"})
+    await client.until("error", code="unknown_type")
+
+
+@pytest.mark.promise("wire.limit-messages")
+async def test_messages_edits_and_repeats_share_one_limit(serve: Any) -> None:
+    """Each begins a run."""
+    running = await serve(secret=SECRET, limits=Limits(messages_per_minute=3))
+    async with connected(running.address, token_of("ada")) as client:
+        for command in (REFUSED["edit"], REFUSED["regenerate"], REFUSED["edit"]):
+            await client.send(command)
+        await client.say("hello")
+        await client.until("error", code="rate_limited")
+
+
+@pytest.mark.promise("wire.limit-signals")
+@pytest.mark.parametrize(
+    ("command", "kind"),
+    [
+        ({"type": "typing", "payload": {"thread_id": "t"}}, "user_typing"),
+        ({"type": "ack", "payload": {"thread_id": "t", "seq": 0}}, "ack"),
+    ],
+)
+async def test_signals_beyond_the_limit_are_counted_and_not_answered(
+    serve: Any, command: dict[str, Any], kind: str
+) -> None:
+    """Nobody is told, as the next one says the same."""
+    running = await serve(secret=SECRET, limits=Limits(signals_per_minute=5))
+    async with connected(running.address, token_of("ada")) as client:
+        for _ in range(20):
+            await client.send(command)
+        await taken(client)
+        assert len(client.seen) <= 1 + 5 + 1
+        assert not any(event["data"].get("code") == "rate_limited" for event in client.seen)
+    assert await metric(running.address, f'understudy_messages_ignored_total{{type="{kind}"}}') == 15
+
+
+@pytest.mark.promise("wire.limit-requests")
+async def test_requests_of_a_user_are_counted_for_that_user(serve: Any) -> None:
+    """One too many gets 429 and a time; another user from the same address, and who looks after the server, do not."""
+    running = await serve(secret=SECRET, limits=Limits(requests_per_minute=5))
+    for _ in range(5):
+        assert (await request(running.address, "GET", "/api/agents", token=token_of("ada")))[0] == 200
+    status, headers, body = await request(running.address, "GET", "/api/agents", token=token_of("ada"))
+    assert (status, body["error"]["code"]) == (429, "rate_limited")
+    assert 1 <= int(headers["retry-after"]) <= 12
+    assert (await request(running.address, "GET", "/api/agents", token=token_of("bob")))[0] == 200
+    for _ in range(10):
+        assert (await request(running.address, "GET", "/healthz"))[0] == 200
+
+
+@pytest.mark.promise("wire.limit-requests")
+async def test_requests_without_a_token_are_counted_for_their_address(serve: Any) -> None:
+    """Bad tokens too; who has a good one is not held up by them."""
+    running = await serve(secret=SECRET, limits=Limits(requests_per_minute=4))
+    statuses = [(await request(running.address, "GET", "/api/agents", token="bad"))[0] for _ in range(6)]
+    assert statuses == [401] * 4 + [429] * 2
+    assert (await request(running.address, "GET", "/"))[0] == 429
+    assert (await request(running.address, "GET", "/api/agents", token=token_of("ada")))[0] == 200
+
+
+@pytest.mark.promise("wire.limit-requests", "owasp.proxies")
+@pytest.mark.parametrize(("trusted", "statuses"), [([], [200, 200, 429, 429]), (["127.0.0.1"], [200, 200, 200, 429])])
+async def test_a_proxy_that_is_trusted_names_the_address(serve: Any, trusted: list[str], statuses: list[int]) -> None:
+    """What the proxy wrote counts; what the client wrote before it does not, nor anything where nobody is trusted."""
+    running = await serve(secret=SECRET, limits=Limits(requests_per_minute=2), trusted_proxies=trusted)
+    for forwarded, expected in zip(
+        ("6.6.6.1, 203.0.113.1", "6.6.6.2, 203.0.113.2", "6.6.6.3, 203.0.113.1", "6.6.6.4, 203.0.113.1"),
+        statuses,
+        strict=True,
+    ):
+        status, _, _ = await request(running.address, "GET", "/", headers={"X-Forwarded-For": forwarded})
+        assert status == expected
+
+
+@pytest.mark.promise("wire.limit-sessions")
+async def test_one_address_begins_only_so_many_sessions(serve: Any) -> None:
+    """Over HTTP and by sockets without a token together; with a token one comes in as before."""
+    running = await serve(limits=Limits(sessions_per_minute=3))
+    _, _, session = await request(running.address, "POST", "/api/sessions")
+    async with connected(running.address), connected(running.address):
+        status, headers, body = await request(running.address, "POST", "/api/sessions")
+        assert (status, body["error"]["code"]) == (429, "rate_limited")
+        assert int(headers["retry-after"]) >= 1
+        assert (await handshake(running.address, "/ws"))[0] == 429
+        async with connected(running.address, session["session_token"]):
+            pass
+
+
+@pytest.mark.promise("wire.limit-peer", "owasp.connections")
+async def test_one_address_has_only_so_many_sockets(serve: Any) -> None:
+    """One more is refused before the upgrade; whoever leaves makes room, however they leave."""
+    running = await serve(secret=SECRET, limits=Limits(connections_per_peer=3))
+    for _ in range(3):
+        async with AsyncExitStack() as stack:
+            for number in range(3):
+                await stack.enter_async_context(connected(running.address, token_of(f"user-{number}")))
+            status, body = await handshake(running.address, f"/ws?session_token={token_of('ada')}")
+            assert (status, body["error"]["code"]) == (429, "rate_limited")
+        await settled(running)
+    assert (await handshake(running.address, "/ws?session_token=bad"))[0] == 401
+    connections = running.system.find("/system/connections")
+    async with connected(running.address, token_of("ada")) as one:
+        for child in connections.children():
+            child.kill()
+        await one.until_closed()
+    await settled(running)
+    async with AsyncExitStack() as stack:
+        for number in range(3):
+            await stack.enter_async_context(connected(running.address, token_of(f"user-{number}")))
+
+
+async def settled(running: Any) -> None:
+    """Wait until the server has seen that everybody left."""
+    with trio.fail_after(5):
+        for child in running.system.find("/system/connections").children():
+            await child.wait_stopped()
+        await trio.testing.wait_all_tasks_blocked(0.01)
+
+
+@pytest.mark.promise("wire.limit-requests")
+async def test_handshakes_are_counted_as_requests(serve: Any) -> None:
+    """Of the user whose token they bring."""
+    running = await serve(secret=SECRET, limits=Limits(requests_per_minute=2))
+    for _ in range(2):
+        async with connected(running.address, token_of("ada")):
+            pass
+    assert (await handshake(running.address, f"/ws?session_token={token_of('ada')}"))[0] == 429
+    async with connected(running.address, token_of("bob")):
+        pass
+
+
+@pytest.mark.parametrize(
+    ("path", "headers", "status"),
+    [
+        ("/ws?session_token=forged", {}, 401),
+        ("/ws", {"Origin": "https://elsewhere.example"}, 403),
+        ("/nowhere", {}, 404),
+    ],
+    ids=["a bad token", "a foreign page", "no endpoint"],
+)
+async def test_handshakes_that_are_refused_are_counted_too(
+    serve: Any, path: str, headers: dict[str, str], status: int
+) -> None:
+    """For their address: whoever tries tokens, pages or paths is soon told to wait."""
+    running = await serve(secret=SECRET, limits=Limits(requests_per_minute=2))
+    statuses = [(await handshake(running.address, path, **headers))[0] for _ in range(4)]
+    assert statuses == [status, status, 429, 429]
+
+
+@pytest.mark.promise("wire.token-expired", "wire.close-4401", "wire.error-token-expired", "owasp.session-expiry")
+async def test_a_token_that_ran_out_has_a_time_to_be_renewed(serve: Any) -> None:
+    """The client is told, may ask for nothing meanwhile, and is closed with 4401 at the end of that time."""
+    running = await serve(secret=SECRET, limits=Limits(renewal_s=0.5))
+    async with connected(running.address, token_of("ada", ttl_s=0.2)) as client:
+        await client.until("error", code="token_expired")
+        began = trio.current_time()
+        await client.say("hello")
+        await client.until("error", code="token_expired")
+        assert await client.until_closed() == 4401
+        assert 0.3 < trio.current_time() - began < 3
+    async with connected(running.address, token_of("ada", ttl_s=0.2)) as client:
+        await client.until("error", code="token_expired")
+        for token, code in (
+            ("nonsense", "unauthenticated"),
+            (token_of("ada", ttl_s=-1), "token_expired"),
+            (token_of("ada", "other"), "forbidden"),
+        ):
+            await client.send({"type": "refresh", "payload": {"session_token": token}})
+            await client.until("error", code=code)
+        await client.send({"type": "refresh", "payload": {"session_token": token_of("ada")}})
+        await client.say("What is 2 + 2?")
+        assert (await client.until_end())["type"] == "final_response"
+        await trio.sleep(0.6)
+        await client.send({"type": "ping"})
+        await client.until("pong")
+
+
+async def test_one_users_long_texts_hold_up_nobody_else(serve: Any) -> None:
+    """Only a few of a user's long messages are looked through at a time, the others are refused for now; a stranger's
+    message is answered meanwhile."""
+    running = await serve(secret=SECRET)
+    statuses: list[int] = []
+
+    async def post(number: int) -> None:
+        said = {"type": "message", "content": "password:" * 20_000, "thread_id": f"t{number}"}
+        status, _, _ = await request(
+            running.address, "POST", "/api/commands", token=token_of("ada"), body=json.dumps(said).encode()
+        )
+        statuses.append(status)
+
+    async with connected(running.address, token_of("bob")) as stranger, trio.open_nursery() as nursery:
+        for number in range(8):
+            nursery.start_soon(post, number)
+        await stranger.say("What is 2 + 2?" + " please" * 300)
+        with trio.fail_after(10):
+            assert (await stranger.until_end())["type"] == "final_response"
+    assert statuses.count(429) >= 4
+    assert set(statuses) <= {202, 429}

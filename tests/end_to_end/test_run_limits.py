@@ -1,0 +1,189 @@
+"""Places for running: who waits is told its place, nobody is forgotten, and beyond a bounded line is `busy`."""
+
+from typing import Any
+
+import pytest
+import trio
+
+from tests.end_to_end.chat_client import ChatClient, check_arc, connected
+from tests.end_to_end.http import request
+from tests.end_to_end.scripted_model import Call, Gate, Say, scripted
+from transport.connection.limits import Limits
+from understudy import Agent
+from understudy.storage.errors import StorageUnavailable
+from understudy.storage.records import Change
+
+
+def gated() -> tuple[Agent, Gate]:
+    """An agent that says a word once the test opens the gate."""
+    gate = Gate()
+    return scripted(Say("word", gate)), gate
+
+
+async def accepted(client: ChatClient, thread_id: str, **payload: Any) -> str:
+    """Say something in a thread; returns the id of its run."""
+    await client.say("go", agent_type="script", thread_id=thread_id, **payload)
+    return str((await client.until("message_accepted"))["run_id"])
+
+
+def notes(client: ChatClient, thread_id: str) -> list[str]:
+    """What a thread's progress events said, each line once."""
+    told = [event["data"]["note"] for event in client.seen if event["type"] == "agent_progress"]
+    kept = [event["thread_id"] for event in client.seen if event["type"] == "agent_progress"]
+    return list(dict.fromkeys(note for note, thread in zip(told, kept, strict=True) if thread == thread_id))
+
+
+def number(place: int) -> str:
+    """How a place in line is told."""
+    return f"Waiting for a free place: number {place} in line"
+
+
+@pytest.mark.promise("wire.arc-place")
+async def test_who_waits_is_told_its_place_and_how_it_moves_up(serve: Any) -> None:
+    """One place, four threads: each waits its turn in the order of arrival, is told so, and all are answered."""
+    agent, gate = gated()
+    running = await serve(agent, limits=Limits(runs_per_user=1))
+    async with connected(running.address) as client:
+        runs = [await accepted(client, thread) for thread in "abcd"]
+        await gate.reached.wait()
+        await client.until("agent_progress", note=number(3))
+        gate.opened.set()
+        ends = [await client.until_end() for _ in runs]
+    assert [end["run_id"] for end in ends] == runs
+    assert notes(client, "b") == [number(1)]
+    assert notes(client, "c")[:2] == [number(2), number(1)]
+    assert notes(client, "d")[:3] == [number(3), number(2), number(1)]
+    for run_id in runs:
+        check_arc(sorted(client.durable(run_id), key=lambda event: event["seq"]))
+
+
+@pytest.mark.promise("wire.limit-runs")
+async def test_one_users_runs_do_not_keep_others_waiting(serve: Any) -> None:
+    """A user with all of their places taken waits; another begins at once."""
+    agent, gate = gated()
+    running = await serve(agent, limits=Limits(runs_per_user=1))
+    async with connected(running.address) as ada, connected(running.address) as bob:
+        await accepted(ada, "a")
+        await accepted(ada, "b")
+        await ada.until("agent_progress", note=number(1))
+        await accepted(bob, "a")
+        await bob.until("agent_started")
+        assert not notes(bob, "a")
+        gate.opened.set()
+        assert (await ada.until_end())["thread_id"] == "a"
+        assert (await ada.until_end())["thread_id"] == "b"
+        await bob.until_end()
+
+
+@pytest.mark.promise("wire.limit-runs")
+async def test_places_of_the_whole_server_are_given_in_the_order_of_arrival(serve: Any) -> None:
+    """Two users take turns at the one place as they came."""
+    agent, gate = gated()
+    running = await serve(agent, limits=Limits(runs_total=1))
+    async with connected(running.address) as ada, connected(running.address) as bob:
+        order = [await accepted(ada, "a"), await accepted(bob, "a"), await accepted(ada, "b"), await accepted(bob, "b")]
+        gate.opened.set()
+        for client in (ada, bob):
+            await client.until_end()
+            await client.until_end()
+    ended = {
+        event["run_id"]: event["timestamp"] for client in (ada, bob) for event in client.seen if event["type"] == END
+    }
+    assert sorted(ended, key=lambda run_id: ended[run_id]) == order
+
+
+END = "final_response"
+
+
+@pytest.mark.promise("wire.limit-waiting", "wire.error-busy")
+async def test_beyond_the_line_a_message_is_refused_and_nothing_of_it_is_stored(serve: Any) -> None:
+    """`busy` with a time after which to come back; the same message is taken later, and nothing is lost."""
+    agent, gate = gated()
+    running = await serve(agent, limits=Limits(runs_per_user=1, runs_waiting=2))
+    _, _, session = await request(running.address, "POST", "/api/sessions")
+    token = session["session_token"]
+    async with connected(running.address, token) as client:
+        runs = [await accepted(client, "a"), await accepted(client, "b"), await accepted(client, "a")]
+        for thread in ("c", "a"):
+            await client.say("go", agent_type="script", thread_id=thread, message_id="late")
+            with trio.fail_after(5):  # signs of life would keep `until` waiting
+                refused = await client.until("error", code="busy")
+            assert refused["data"]["retryable"] is True
+            assert refused["data"]["retry_after"] > 0
+            assert (refused["message_id"], refused["thread_id"], refused.get("seq")) == ("late", thread, None)
+        assert (await request(running.address, "GET", "/api/threads/c", token=token))[0] == 404
+        gate.opened.set()
+        assert {(await client.until_end())["run_id"] for _ in runs} == set(runs)
+        await accepted(client, "c", message_id="late")
+        assert (await client.until_end())["type"] == END
+
+
+async def test_a_waiting_run_that_is_cancelled_frees_its_place(serve: Any) -> None:
+    """It ends at once without having begun, those behind move up, and there is room in the line again."""
+    agent, gate = gated()
+    running = await serve(agent, limits=Limits(runs_per_user=1, runs_waiting=2))
+    async with connected(running.address) as client:
+        await accepted(client, "a")
+        waiting = await accepted(client, "b")
+        await accepted(client, "c")
+        await client.until("agent_progress", note=number(2))
+        await client.send({"type": "cancel", "payload": {"run_id": waiting}})
+        assert (await client.until_end())["data"]["status"] == "cancelled"
+        await client.until("agent_progress", note=number(1))
+        check_arc(sorted(client.durable(waiting), key=lambda event: event["seq"]))
+        await accepted(client, "d")
+        gate.opened.set()
+        assert [(await client.until_end())["thread_id"] for _ in "acd"] == ["a", "c", "d"]
+
+
+@pytest.mark.promise("wire.limit-run")
+async def test_standing_in_line_is_not_work(serve: Any) -> None:
+    """A run waits far longer than it may work, behind one that takes its whole time, and is answered all the same."""
+    slow = scripted(Call([("wait", {})]), timeout_s=2.0)
+    quick = scripted(Say("word"), name="quick", timeout_s=1.0)
+    running = await serve(slow, quick, limits=Limits(runs_per_user=1))
+    async with connected(running.address) as client:
+        await accepted(client, "a")
+        await client.until("tool_executing")
+        await client.say("go", agent_type="quick", thread_id="b")
+        await client.say("go", agent_type="quick", thread_id="a")
+        first, *others = [await client.until_end() for _ in range(3)]
+    assert first["data"]["code"] == "agent_timeout"
+    assert [event["type"] for event in others] == [END, END]
+
+
+@pytest.mark.promise("wire.limit-waiting")
+async def test_a_conversation_takes_ten_behind_the_one_at_work(serve: Any) -> None:
+    """As the page of the protocol says: the eleventh is refused."""
+    agent, gate = gated()
+    running = await serve(agent)
+    async with connected(running.address) as client:
+        for _ in range(11):
+            await accepted(client, "a")
+        await client.say("go", agent_type="script", thread_id="a")
+        with trio.fail_after(5):
+            await client.until("error", code="busy")
+        gate.opened.set()
+        for _ in range(11):
+            assert (await client.until_end())["type"] == END
+
+
+async def test_a_message_that_could_not_be_stored_holds_no_place(serve: Any) -> None:
+    """It was counted in and is forgotten again: the next one begins at once, and nobody is told to wait."""
+    running = await serve(scripted(Say("word")), limits=Limits(runs_per_user=1, runs_waiting=1))
+    real, refusals = running.store.commit, [1, 2]
+
+    async def commit(change: Change) -> None:
+        if refusals:
+            refusals.pop()
+            raise StorageUnavailable("the disk is away")
+        await real(change)
+
+    running.store.commit = commit
+    async with connected(running.address) as client:
+        for thread in "ab":
+            await client.say("go", agent_type="script", thread_id=thread)
+            await client.until("error", code="storage_unavailable")
+        await accepted(client, "a")
+        assert (await client.until_end())["type"] == END
+    assert not notes(client, "a")

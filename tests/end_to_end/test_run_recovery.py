@@ -1,0 +1,294 @@
+"""Runs that survive: servers are killed without a word, and the same answer goes on, on the same screen."""
+
+import json
+from collections import Counter
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import pytest
+import trio
+import trio_websocket
+from attrs import define, field
+
+from actors import ActorRef
+from tests.chaos.test_killing import KINDS, find
+from tests.end_to_end import http
+from tests.end_to_end.answer_view import AnswerView
+from tests.end_to_end.chat_client import TERMINAL, ChatClient, check_arc, connected
+from tests.end_to_end.process import started
+from tests.end_to_end.resumable_agent import CALLS, OTHER, SPOKEN, agent
+from transport.connection.limits import Limits
+from understudy.app.server import Running
+from understudy.storage.records import Change, RunAttempt
+
+AGENT = "tests.end_to_end.resumable_agent:agent"
+Moment = Callable[["Watcher"], bool]
+
+
+@define
+class Watcher:
+    """One client that outlives its server: what it was told, all in all, and what its screen shows."""
+
+    events: list[dict[str, Any]] = field(factory=list)
+    screen: AnswerView = field(factory=AnswerView)
+
+    @property
+    def seq(self) -> int:
+        """The last number seen."""
+        return self.events[-1]["seq"] if self.events else 0
+
+    def kinds(self, kind: str) -> list[dict[str, Any]]:
+        """The data of the events of one kind."""
+        return [event["data"] for event in self.events if event["type"] == kind]
+
+    def sees(self, event: dict[str, Any]) -> None:
+        """Take an event in; durable ones come in their order, and once."""
+        self.screen.shows(event)
+        if event.get("seq") is not None:
+            assert event["seq"] == self.seq + 1, (event["type"], event["seq"], self.seq)
+            self.events.append(event)
+
+    async def until(self, client: ChatClient, moment: Moment) -> None:
+        """Read on until this is so, or the run ends."""
+        while not moment(self) and not (self.events and self.events[-1]["type"] in TERMINAL):
+            event = await client.read()
+            if event["type"] == "approval_required" or event["type"] != "error" or event.get("seq") is not None:
+                self.sees(event)
+
+    async def until_gone(self, client: ChatClient) -> None:
+        """Read on until the server has closed the connection."""
+        with suppress(trio_websocket.ConnectionClosed):
+            await self.until(client, lambda _: False)
+
+
+def calling(name: str) -> Moment:
+    """While this tool is at work, and has been for a moment."""
+    return lambda seen: any(data["tool_name"] == name for data in seen.kinds("tool_executing"))
+
+
+def answered(name: str) -> Moment:
+    """Between two turns: a tool has just ended."""
+    return lambda seen: any(data["tool_name"] == name for data in seen.kinds("tool_completed"))
+
+
+def shown(characters: int) -> Moment:
+    """When so much of the answer is on the screen."""
+    return lambda seen: len(seen.screen.text) >= characters
+
+
+def asked(seen: Watcher) -> bool:
+    """While a call waits for its user."""
+    return bool(seen.kinds("approval_required"))
+
+
+def ended(seen: Watcher) -> bool:
+    """At the end of the run."""
+    return bool(seen.events) and seen.events[-1]["type"] in TERMINAL
+
+
+async def survived(
+    tmp_path: Path, message: str, *moments: Moment, options: tuple[str, ...] = (), orderly: bool = False
+) -> Watcher:
+    """Have a message answered by servers of which each is killed at its moment; a call that waits is allowed then.
+
+    `orderly`: they are told to stop, and have little time for it.
+    """
+    seen, calls, token = Watcher(), tmp_path / "calls", ""
+    for number, moment in enumerate([*moments, ended]):
+        settings = {CALLS: str(calls)} | ({"UNDERSTUDY_GRACE_S": "0.4"} if orderly else {})
+        async with started(tmp_path / "data", AGENT, *options, **settings) as server:
+            if not token:
+                _, _, session = await http.request(server.address, "POST", "/api/sessions")
+                token = session["session_token"]
+            async with connected(server.address, token) as client:
+                if number:
+                    await client.send({"type": "resume", "payload": {"threads": {"t": seen.seq}}})
+                else:
+                    await client.say(message, agent_type="resumable", thread_id="t", message_id="m")
+                if asked(seen) and not seen.kinds("approval_decided"):
+                    await allowed(server.address, token, seen.kinds("approval_required")[0]["call_id"])
+                await seen.until(client, moment)
+                if not orderly:
+                    await server.kill()
+                elif not ended(seen):
+                    server.process.terminate()
+                    await seen.until_gone(client)
+                    assert await server.process.wait() == 0
+    check_arc(seen.events)
+    return seen
+
+
+async def allowed(address: str, token: str, call_id: str) -> None:
+    """Allow a call that waits, as soon as its run is back."""
+    command = json.dumps({"type": "approve", "call_id": call_id, "decision": "allow"}).encode()
+    for _ in range(100):
+        status, _, _ = await http.request(address, "POST", "/api/commands", token=token, body=command)
+        if status < 300:
+            return
+        await trio.sleep(0.05)
+    raise AssertionError("its run did not come back")
+
+
+def calls_of(tmp_path: Path) -> dict[str, int]:
+    """How often each tool was called, in the order in which they were; under one id, how often ever."""
+    path = tmp_path / "calls"
+    lines = Counter(path.read_text().splitlines() if path.exists() else [])
+    names = [line.split()[0] for line in lines]
+    assert len(set(names)) == len(names), "a call that is made again has the same id"
+    return dict(zip(names, lines.values(), strict=True))
+
+
+@pytest.mark.slow
+async def test_a_run_outlives_five_servers(tmp_path: Path) -> None:
+    """Killed in mid-tool, between turns, while waiting for consent, and twice in mid-answer: one arc, one answer."""
+    moments = (answered("once"), calling("again"), asked, shown(150), shown(400))
+    seen = await survived(tmp_path, "once again ask", *moments)
+    end = seen.events[-1]
+    assert (end["type"], end["data"]["message"]) == ("final_response", SPOKEN)
+    assert (seen.screen.text, seen.screen.jumps) == (SPOKEN, 0)
+    assert [thought["thought"] for thought in seen.kinds("agent_thinking")] == [f"next is {each}" for each in ORDER]
+    assert [data["status"] for data in seen.kinds("tool_completed")] == ["ok"] * 3
+    assert len(seen.kinds("approval_required")) == len(seen.kinds("agent_started")) == 1
+    calls = calls_of(tmp_path)
+    assert list(calls) == list(ORDER)
+    assert calls["once"] == calls["ask"] == 1
+    assert calls["again"] <= 2
+
+
+@pytest.mark.slow
+async def test_a_run_outlives_servers_on_postgresql(tmp_path: Path, postgres: Any) -> None:
+    """Killed in mid-tool and in mid-answer."""
+    options = ("--database-url", postgres.create())
+    seen = await survived(tmp_path, "again", calling("again"), shown(300), options=options)
+    assert (seen.events[-1]["type"], seen.events[-1]["data"]["message"]) == ("final_response", SPOKEN)
+    assert (seen.screen.text, seen.screen.jumps) == (SPOKEN, 0)
+
+
+ORDER = ("once", "again", "ask")
+
+
+@pytest.mark.slow
+async def test_a_run_outlives_servers_that_are_told_to_stop(tmp_path: Path) -> None:
+    """In mid-tool and in mid-answer, without time to finish: the call is made again, the text goes on."""
+    seen = await survived(tmp_path, "again", calling("again"), shown(300), orderly=True)
+    assert (seen.events[-1]["type"], seen.events[-1]["data"]["message"]) == ("final_response", SPOKEN)
+    assert (seen.screen.text, seen.screen.jumps) == (SPOKEN, 0)
+    assert [data["status"] for data in seen.kinds("tool_completed")] == ["ok"]
+
+
+@pytest.mark.slow
+async def test_a_tool_in_doubt_ends_the_run_with_a_sentence_that_says_so(tmp_path: Path) -> None:
+    """It is not made again; the sentence names it."""
+    seen = await survived(tmp_path, "once", calling("once"))
+    end = seen.events[-1]["data"]
+    assert (end["code"], [data["status"] for data in seen.kinds("tool_completed")]) == ("run_interrupted", ["killed"])
+    assert end["message"] == (
+        "The work on this message was interrupted while once was at work: whether it took effect is unknown."
+    )
+    assert calls_of(tmp_path).keys() <= {"once"}
+    assert sum(calls_of(tmp_path).values()) <= 1
+
+
+# In one process: conversations die under clients that stay connected.
+
+
+def conversation(running: Running) -> ActorRef:
+    """The one conversation that is alive."""
+    (ref,) = find(running, KINDS["conversation"])
+    return ref
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("manner", ["on", "over", "tail", "other"])
+async def test_who_stays_connected_sees_the_text_go_on(serve: Any, manner: str) -> None:
+    """Whatever the model makes of it, before anything of the text was kept and after: the screen shows the answer."""
+    running = await serve(agent)
+    seen = Watcher()
+    async with connected(running.address) as client:
+        await client.say(manner, agent_type="resumable", thread_id="t")
+        for characters in (20, 330):
+            await seen.until(client, shown(characters))
+            conversation(running).kill()
+        await seen.until(client, ended)
+    check_arc(seen.events)
+    end = seen.events[-1]["data"]
+    assert end["message"] == (OTHER if manner == "other" else SPOKEN)
+    assert seen.screen.text == end["message"]
+    assert seen.screen.jumps == (1 if manner == "other" else 0)
+
+
+@pytest.mark.slow
+async def test_a_call_that_waits_waits_again_for_what_is_left(serve: Any) -> None:
+    """The same question is not asked twice; nobody answers, and it expires when it would have."""
+    running = await serve(agent, limits=Limits(approval_s=1.5))
+    seen = Watcher()
+    async with connected(running.address) as client:
+        await client.say("ask", agent_type="resumable", thread_id="t")
+        await seen.until(client, asked)
+        began = trio.current_time()
+        await trio.sleep(0.7)
+        conversation(running).kill()
+        await seen.until(client, lambda seen: bool(seen.kinds("approval_decided")))
+        took = trio.current_time() - began
+        await seen.until(client, ended)
+    check_arc(seen.events)
+    assert [data["decision"] for data in seen.kinds("approval_decided")] == ["expired"]
+    assert 1.0 < took < 2.1
+    assert seen.events[-1]["type"] == "final_response"
+
+
+async def stand(running: Running, attempts: int, progress: int = 0) -> None:
+    """Have the one run of the log stand where so many attempts got no further."""
+    (run,) = await running.store.unfinished_runs()
+    await running.store.commit(Change(run.owner, run.thread_id, attempt=RunAttempt(run.id, attempts, progress)))
+
+
+@pytest.mark.slow
+async def test_a_run_that_gets_no_further_is_set_aside(serve: Any) -> None:
+    """After five attempts, with a sentence that says so; what was shown stays, and the next message is answered."""
+    running = await serve(agent)
+    seen = Watcher()
+    async with connected(running.address) as client:
+        await client.say("on", agent_type="resumable", thread_id="t")
+        await seen.until(client, shown(300))
+        await stand(running, 5)
+        conversation(running).kill()
+        await seen.until(client, ended)
+        end = seen.events[-1]["data"]
+        assert end["code"] == "run_interrupted"
+        assert end["message"] == "The work on this message was given up: it did not get on in 5 attempts."
+        text = seen.kinds("agent_completed")[0]["result"]
+        assert text
+        assert SPOKEN.startswith(text)
+        await client.say("on", agent_type="resumable", thread_id="t")
+        assert (await client.until_end())["type"] == "final_response"
+    _, _, page = await http.request(running.address, "GET", "/metrics")
+    assert 'understudy_runs_taken_up_total{outcome="set_aside"} 1.0' in str(page)
+
+
+@pytest.mark.slow
+async def test_a_later_attempt_rests_first_and_says_so(serve: Any) -> None:
+    """The second one, for about a second; a finished step begins the count again."""
+    running = await serve(agent)
+    seen = Watcher()
+    async with connected(running.address) as client:
+        await client.say("again", agent_type="resumable", thread_id="t")
+        await seen.until(client, calling("again"))
+        await stand(running, 1, 1)
+        conversation(running).kill()
+        began = trio.current_time()
+        progress = await client.until("agent_progress")
+        assert progress["data"]["note"] == "Interrupted: goes on soon (attempt 2 of 5)"
+        await seen.until(client, shown(50))
+        assert trio.current_time() - began > 0.7
+        (run,) = await running.store.unfinished_runs()
+        assert (run.attempts, run.progress) == (2, 1)
+        conversation(running).kill()
+        await seen.until(client, shown(200))
+        (run,) = await running.store.unfinished_runs()
+        assert (run.attempts, run.progress) == (1, 2)
+        await seen.until(client, ended)
+    check_arc(seen.events)
+    assert seen.screen.text == SPOKEN

@@ -1,0 +1,128 @@
+"""Who is told of what: the tabs of a user, and nobody else."""
+
+from typing import Any
+
+import pytest
+import trio
+
+from tests.end_to_end.chat_client import ChatClient, check_arc, connected
+from tests.end_to_end.recording_model import RecordingModel
+from tests.end_to_end.scripted_model import Gate, Say, scripted
+from tests.end_to_end.test_branches import ended, new_token, send
+from transport.connection.limits import Limits
+from transport.wire.codec import from_log, to_log
+from transport.wire.events import AgentThinking
+from understudy.app.server import Running
+from understudy.storage.records import Change, LoggedEvent
+
+THREADS = 63
+"""One less than a table of conversations used to hold before those that had ended were dropped from it."""
+
+
+@pytest.mark.promise("wire.typing")
+async def test_typing_is_shown_to_the_users_other_connections(serve: Any) -> None:
+    """To all of them, also in a thread that does not exist; not to the one that types, nor to another user."""
+    running = await serve(RecordingModel().agent())
+    token = await new_token(running)
+    async with (
+        connected(running.address, token) as one,
+        connected(running.address, token) as two,
+        connected(running.address, token) as three,
+        connected(running.address) as stranger,
+    ):
+        await one.say("one", agent_type="script", thread_id="t")
+        await ended(one)
+        for client in (two, three):
+            await client.until_end()  # told of the thread that began
+        for thread in ("t", "not begun"):
+            await send(one, "typing", thread_id=thread)
+            for client in (two, three):
+                told = await client.until("typing")
+                assert told["thread_id"] == thread
+                assert "seq" not in told
+        for client in (one, stranger):
+            await send(client, "ping")
+            assert (await client.read())["type"] == "pong"
+
+
+@pytest.mark.promise("wire.no-followers")
+async def test_a_thread_that_begins_is_told_to_all_connections_of_its_user(serve: Any) -> None:
+    """The tab that asked is gone; another one, which could not have asked for the thread, is told all of it."""
+    gate = Gate(open_after=1)
+    running = await serve(scripted(Say("some words", gate)))
+    token = await new_token(running)
+    async with connected(running.address, token) as other, connected(running.address) as stranger:
+        async with connected(running.address, token) as one:
+            await one.say("go", agent_type="script", thread_id="t")
+            await one.until("partial_result")
+        gate.opened.set()
+        end = await other.until_end()
+        assert end["data"]["message"] == "some words "
+        check_arc(other.durable())
+        await send(stranger, "ping")
+        assert (await stranger.read())["type"] == "pong"
+
+
+@pytest.mark.promise("wire.no-followers")
+async def test_a_message_is_told_to_all_connections_of_its_user(serve: Any) -> None:
+    """A tab that came after the thread had begun, and asked for nothing, is told of the next message and its answer."""
+    running = await serve(RecordingModel().agent())
+    token = await new_token(running)
+    async with connected(running.address, token) as one:
+        await one.say("one", agent_type="script", thread_id="t")
+        await ended(one)
+        async with connected(running.address, token) as other:
+            await one.say("two", agent_type="script", thread_id="t")
+            await ended(other)
+            check_arc(other.durable())
+
+
+@pytest.mark.promise("wire.repeat")
+async def test_a_repeat_gets_the_whole_answer_though_its_conversation_was_killed(serve: Any) -> None:
+    """A conversation that starts again lets all connections join where the log ends. One whose client then sends its
+    message again, as it saw nothing of it, is shown all that came of the message, and not its acceptance alone."""
+    running = await serve(RecordingModel().agent())
+    token = await new_token(running)
+    async with connected(running.address, token) as one:
+        await one.say("one", agent_type="script", thread_id="t", message_id="m1")
+        await ended(one)
+    async with connected(running.address, token) as again:
+        (conversation,) = running.system.find("/system/conversations").children()
+        conversation.kill()
+        await again.say("one", agent_type="script", thread_id="t", message_id="m1")
+        await ended(again)
+        check_arc(again.durable())
+
+
+@pytest.mark.slow
+@pytest.mark.promise("wire.seq")
+async def test_an_open_screen_gets_what_was_stored_when_all_conversations_died(serve: Any) -> None:
+    """An event is committed and not yet published when the conversations of many threads are killed together. It
+    reaches the connection that follows its thread, however many other threads there are and whatever begins meanwhile.
+    """
+    running = await serve(RecordingModel().agent(), limits=Limits(messages_per_minute=1000))
+    token = await new_token(running)
+    async with connected(running.address, token) as screen:
+        for number in range(THREADS):
+            await screen.say("one", agent_type="script", thread_id=f"t{number}")
+            await ended(screen)
+        running.system.find("/system/conversations").kill()
+        await store_another(running, screen, "t0")
+        async with connected(running.address, token) as other:
+            with trio.fail_after(15):
+                while not any(event["type"] == "final_response" for event in other.seen):
+                    await other.say("one", agent_type="script", thread_id="new", message_id="m")
+                    while (await other.read())["type"] not in ("error", "final_response"):
+                        pass
+        while screen.seen[-1].get("data", {}).get("thought") != "stored":
+            await screen.read()
+
+
+async def store_another(running: Running, screen: ChatClient, thread_id: str) -> None:
+    """Store one more event of a thread, as a conversation does that dies before it publishes the event."""
+    owner = screen.seen[0]["data"]["user"]
+    last = (await running.store.events(owner, thread_id, 0))[-1]
+    envelope = from_log(last.body)
+    event = envelope.replace(event=AgentThinking("script", "stored", envelope.timestamp), seq=last.seq + 1)
+    stored = LoggedEvent(last.seq + 1, event.event.type, last.run_id, to_log(event))
+    await running.store.commit(Change(owner, thread_id, events=(stored,)))

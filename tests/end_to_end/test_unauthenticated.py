@@ -1,0 +1,109 @@
+"""Connections without a token: however many are opened, and whatever they hold back, users with a token come in."""
+
+import time
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+import trio
+
+from tests.end_to_end.chat_client import connected
+from tests.end_to_end.http import handshake, request
+from tests.end_to_end.test_rate_limits import SECRET, token_of
+from transport.connection.limits import Limits
+
+HELD_BACK = {
+    "nothing": b"",
+    "half a head": b"GET /ws HTTP/1.1\r\nHost: here\r\n",
+    "a request, and then nothing": b"GET /page/icon.svg HTTP/1.1\r\nHost: here\r\n\r\n",
+    "a handshake without a token": (
+        b"GET /ws HTTP/1.1\r\nHost: here\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
+        b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+    ),
+}
+
+
+@asynccontextmanager
+async def flooded(address: str, number: int, sent: bytes) -> AsyncIterator[list[trio.SocketStream]]:
+    """So many connections from this address that sent these bytes, and send no more."""
+    where = urlsplit(address)
+    streams = []
+    try:
+        for _ in range(number):
+            stream = await trio.open_tcp_stream(where.hostname or "", where.port or 80)
+            streams.append(stream)
+            with suppress(trio.BrokenResourceError):  # closed already: it was one too many
+                await stream.send_all(sent)
+        yield streams
+    finally:
+        for stream in streams:
+            await trio.aclose_forcefully(stream)
+
+
+@pytest.mark.slow
+@pytest.mark.promise("wire.limit-strangers", "owasp.connections")
+@pytest.mark.parametrize("sent", HELD_BACK.values(), ids=HELD_BACK)
+async def test_connections_without_a_token_keep_no_user_out(serve: Any, sent: bytes) -> None:
+    """320 connections from one address that never authenticate; users of the same address come in at once."""
+    running = await serve(secret=SECRET, limits=Limits(connections_per_peer=50, connections_total=100))
+    async with flooded(running.address, 320, sent):
+        began = time.monotonic()
+        async with connected(running.address, token_of("ada")) as ada:
+            await ada.say("What is 2 + 2?")
+            assert (await ada.until_end())["type"] == "final_response"
+        status, _, _ = await request(running.address, "GET", "/api/agents", token=token_of("bob"))
+        assert status == 200
+        assert time.monotonic() - began < 3
+
+
+@pytest.mark.slow
+@pytest.mark.promise("wire.limit-peer", "owasp.connections")
+async def test_an_address_holds_no_more_than_its_connections_from_accept_on(serve: Any) -> None:
+    """The oldest of those that wait are closed for the newest; before anything is sent."""
+    running = await serve(secret=SECRET, limits=Limits(connections_per_peer=50, connections_total=1000))
+    async with flooded(running.address, 80, b"") as streams:
+        with trio.fail_after(2):
+            for stream in streams[:30]:
+                assert await stream.receive_some() == b""
+        for stream in streams[30:]:
+            with trio.move_on_after(0.001) as quiet:
+                await stream.receive_some()
+            assert quiet.cancelled_caught
+
+
+@pytest.mark.promise("wire.limit-strangers")
+async def test_users_are_never_closed_for_strangers(serve: Any) -> None:
+    """Whoever has shown a token stays; a stranger who comes when all are users is refused."""
+    running = await serve(secret=SECRET, limits=Limits(connections_per_peer=100, connections_total=4))
+    tokens = [token_of(f"user-{number}") for number in range(4)]
+    async with AsyncExitStack() as stack:
+        users = [await stack.enter_async_context(connected(running.address, token)) for token in tokens[:2]]
+        await stack.enter_async_context(flooded(running.address, 20, b""))
+        users += [await stack.enter_async_context(connected(running.address, token)) for token in tokens[2:]]
+        for user in users:
+            await user.send({"type": "ping"})
+            await user.until("pong")
+        status, body = await handshake(running.address, f"/ws?session_token={token_of('late')}")
+        assert (status, body["error"]["code"]) == (503, "busy")
+
+
+@pytest.mark.promise("wire.limit-peer", "owasp.proxies")
+async def test_behind_a_proxy_the_forwarded_address_is_counted(serve: Any) -> None:
+    """Its own address holds as many as come; each client behind it has the bound of an address."""
+    limits = Limits(connections_per_peer=2)
+    running = await serve(secret=SECRET, limits=limits, trusted_proxies=["127.0.0.1"])
+    ada = {"X-Forwarded-For": "203.0.113.1"}
+    bob = {"X-Forwarded-For": "203.0.113.2"}
+    async with (
+        flooded(running.address, 10, b""),
+        connected(running.address, token_of("ada"), headers=ada),
+        connected(running.address, token_of("eve"), headers=ada),
+    ):
+        status, body = await handshake(running.address, f"/ws?session_token={token_of('ida')}", **ada)
+        assert (status, body["error"]["code"]) == (429, "rate_limited")
+        assert (await request(running.address, "GET", "/api/agents", token=token_of("ida"), headers=ada))[0] == 429
+        assert (await request(running.address, "GET", "/api/agents", token=token_of("bob"), headers=bob))[0] == 200
+        async with connected(running.address, token_of("bob"), headers=bob):
+            pass

@@ -1,0 +1,145 @@
+"""What a day must have led to: the log, read over REST, against what each client holds."""
+
+from collections import Counter, defaultdict
+from collections.abc import Sequence
+
+from attrs import define, field
+
+from tests.end_to_end.http import request
+from tests.network.planned_agent import answer_to
+from tests.network.received import TERMINAL, JsonObject, Ledger, ReceivedLog, received_event
+
+
+@define(eq=False)
+class Checker:
+    """`logs` are the events of each thread of each user, as the server has them; `faults` is the verdict."""
+
+    ledger: Ledger
+    address: str
+    logs: dict[tuple[str, str], list[JsonObject]] = field(factory=dict)
+    faults: list[str] = field(factory=list)
+
+    async def read(self, user: str, token: str, thread_id: str, page: int = 500) -> None:
+        """Read the log of a thread, from where it was read to, page by page."""
+        log = self.logs.setdefault((user, thread_id), [])
+        while True:
+            path = f"/api/threads/{thread_id}/events?after={len(log)}&limit={page}"
+            status, _, body = await request(self.address, "GET", path, token=token)
+            if status == 404:
+                return  # nobody has said anything in it
+            assert status == 200, body
+            log += body["events"]
+            if not body["events"]:
+                return
+
+    def lacking(self) -> list[str]:
+        """Who has not come as far as the log."""
+        return [
+            f"{held.name} has {held.last(thread_id)} of {len(log)} of {thread_id}"
+            for held, user, threads in self.ledger.received
+            for thread_id in threads
+            if held.last(thread_id) < len(log := self.logs[user, thread_id]) and held.current
+        ]
+
+    def open_runs(self) -> set[str]:
+        """The runs that have not ended, by the log as far as it was read."""
+        events = [event for log in self.logs.values() for event in log]
+        ended = {event["run_id"] for event in events if event["type"] in TERMINAL}
+        return {event["run_id"] for event in events} - ended
+
+    def check(self) -> None:
+        """Compare all with all; what is wrong is in `faults`."""
+        for (user, thread_id), log in self.logs.items():
+            self._check_log(user, thread_id, log)
+        digests = {key: [received_event(event) for event in log] for key, log in self.logs.items()}
+        for held, user, threads in self.ledger.received:
+            self.faults += held.faults
+            for thread_id in threads:
+                self._check_received(held, thread_id, [each.digest for each in digests[user, thread_id]])
+        accepted = Counter(
+            event["data"]["message_id"]
+            for log in self.logs.values()
+            for event in log
+            if event["type"] == "message_accepted"
+        )
+        self.faults += [
+            f"{name} was said and accepted {accepted[name]} times" for name in self.ledger.said if accepted[name] != 1
+        ]
+        self.faults += [f"{name} was accepted and never said" for name in accepted if name not in self.ledger.said]
+        self.faults += self.ledger.faults
+
+    def check_notes(self, notes: Sequence[str]) -> None:
+        """Hold what a tool that must not be called twice has done (`run_id call_id` for each time) against the logs."""
+        done, runs = Counter(notes), Counter(each.partition(" ")[0] for each in notes)
+        self.faults += [f"the call {each} was made {times} times" for each, times in done.items() if times > 1]
+        self.faults += [f"run {each} made its call {times} times" for each, times in runs.items() if times > 1]
+        ended = {
+            f"{event['run_id']} {event['data']['call_id']}"
+            for log in self.logs.values()
+            for event in log
+            if (event["type"], event["data"].get("tool_name"), event["data"].get("status"))
+            == ("tool_completed", "note", "ok")
+        }
+        self.faults += [f"the call {each} has a result and was not made" for each in ended - done.keys()]
+        self.ledger.counts["calls that must not be made twice"] += len(done)
+
+    def _check_received(self, held: ReceivedLog, thread_id: str, log: list[str]) -> None:
+        events = held.events.get(thread_id, [])
+        numbers, start = [each.seq for each in events], held.starts.get(thread_id, 0) + 1
+        if numbers != list(range(start, len(numbers) + start)):
+            wrong = next(n for n, seq in enumerate(numbers, start) if seq != n)
+            self.faults.append(f"{held.name} in {thread_id}: {numbers[wrong - start]} is in the place of {wrong}")
+        if held.current and held.last(thread_id) < len(log):
+            self.faults.append(f"{held.name} has {held.last(thread_id)} of {len(log)} events of {thread_id}")
+        for each in events:
+            if each.seq > len(log):
+                self.faults.append(f"{held.name} was given {each.seq} of {thread_id}, which has {len(log)}")
+            elif each.digest != log[each.seq - 1]:
+                self.faults.append(f"{held.name}: {each.seq} of {thread_id} ({each.kind}) is another one in the log")
+
+    def _check_log(self, user: str, thread_id: str, log: list[JsonObject]) -> None:
+        if [event["seq"] for event in log] != list(range(1, len(log) + 1)):
+            self.faults.append(f"the log of {thread_id} of {user} has a gap")
+        runs = defaultdict(list)
+        for event in log:
+            runs[event["run_id"]].append(event)
+        for run_id, events in runs.items():
+            problem = _problem(events)
+            if problem:
+                kinds = [event["type"] for event in events]
+                self.faults.append(f"run {run_id} in {thread_id} of {user}: {problem}: {kinds}")
+            accepted = events[0]["data"]
+            told = self.ledger.told.get(accepted.get("message_id"), set())
+            if not told <= {run_id}:
+                self.faults.append(f"clients were told that {accepted['message_id']} has runs {told}, it has {run_id}")
+            said = self.ledger.said.get(accepted.get("message_id"))
+            if said is None or (said.user, said.thread_id, said.content) != (user, thread_id, accepted["content"]):
+                self.faults.append(f"run {run_id} is of a message nobody said so: {said}")
+            elif events[-1]["data"].get("status") == "success" and events[-1]["data"]["message"] != answer_to(
+                said.content
+            ):
+                self.faults.append(f"run {run_id} has another answer than its message leads to")
+        self.ledger.counts["events in the logs"] += len(log)
+        self.ledger.counts["runs"] += len(runs)
+        for events in runs.values():
+            end = events[-1]["data"]
+            self.ledger.counts[f"runs that ended with {end.get('status') or end.get('code')}"] += 1
+
+
+def _problem(events: list[JsonObject]) -> str:
+    """What is wrong with a run's arc; empty when nothing is."""
+    kinds = [event["type"] for event in events]
+    began = Counter(event["data"]["call_id"] for event in events if event["type"] == "tool_executing")
+    ended = Counter(event["data"]["call_id"] for event in events if event["type"] == "tool_completed")
+    started = Counter(event["data"]["agent_id"] for event in events if event["type"] == "agent_started")
+    completed = Counter(event["data"]["agent_id"] for event in events if event["type"] == "agent_completed")
+    rules = {
+        "it does not begin with its acceptance": kinds[0] == "message_accepted"
+        and kinds.count("message_accepted") == 1,
+        "it has not one end": sum(kind in TERMINAL for kind in kinds) == 1,
+        "it goes on after its end": kinds[-1] in TERMINAL,
+        "no agent started": kinds[1:2] == ["agent_started"],
+        "a tool call has no end": began == ended,
+        "an agent has no end": started == completed,
+    }
+    return next((rule for rule, holds in rules.items() if not holds), "")

@@ -1,0 +1,218 @@
+"""A day of a bad network: many clients, two tabs a user, a server that is killed, and at the end everybody has it all.
+
+python -m tests.network.soak --clients 100 --seconds 60 --seed 7
+"""
+
+import argparse
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import trio
+from attrs import define, field
+
+from tests.network.checker import Checker
+from tests.network.pages import NODE, Pages, PageTab
+from tests.network.plain_tab import PlainTab
+from tests.network.proxy import Proxy
+from tests.network.received import Ledger, SentMessage
+from tests.network.server_harness import SECRET, ServerHarness
+from tests.network.stream_tab import StreamTab
+from tests.network.tab import ProductTab, Tab
+from transport.auth.tokens import Tokens
+
+TABS_PER_USER = 2.5
+KINDS: tuple[Any, ...] = (ProductTab, ProductTab, PageTab if NODE else ProductTab, PlainTab, PlainTab, StreamTab)
+SLOW_S = (0.0, 0.0, 0.0, 0.0, 0.02, 0.2)
+MEMORY_MB = 100
+"""By how much a server may grow in its life."""
+
+
+@define(eq=False)
+class Soak:
+    """`clients` tabs talk for `seconds` over a network and with a server that are as bad as `seed` says.
+
+    A tab says something every `pause_s` seconds, unless `patience` messages of its are yet to be accepted, or all are
+    `silent`. A user has `threads_per_user` threads, from so many to so many. A server
+    lives for about `life_s`. Everybody has caught up `within_s` after the network has become good.
+    """
+
+    clients: int
+    seconds: float
+    seed: int
+    where: Path
+    life_s: float = 20.0
+    pause_s: float = 5.0
+    within_s: float = 120.0
+    ledger: Ledger = field(factory=Ledger)
+    patience: int = 1000
+    threads_per_user: tuple[int, int] = (1, 3)
+    silent: bool = False
+    kinds: Sequence[Any] = KINDS
+    faults: list[str] = field(factory=list)
+    counts: Counter[str] = field(factory=Counter)
+    _tabs: list[Tab] = field(factory=list)
+    _pages: Pages = field(factory=Pages)
+
+    async def run(self) -> None:
+        """Live through it; what went wrong is in `faults`, what happened in `counts`."""
+        harness = ServerHarness(self.where, self.seed, self.life_s)
+        proxy = Proxy(self.seed, harness.port)
+        checker = Checker(self.ledger, harness.address)
+        async with trio.open_nursery() as nursery:
+            await nursery.start(harness.run)
+            await nursery.start(proxy.run)
+            self._people(proxy.address, nursery)
+            if self._pages.tabs:
+                await nursery.start(self._pages.run)
+            until = trio.current_time() + self.seconds
+            for tab in self._tabs:
+                nursery.start_soon(tab.run)
+                nursery.start_soon(self._talk, tab, until)
+            await trio.sleep_until(until)
+            harness.stay()
+            proxy.calm = True
+            await self._catch_up(checker)
+            await harness.scrape()
+            nursery.cancel_scope.cancel()
+        checker.check()
+        harness.read_logs()
+        self._sum_up(proxy, harness)
+        self.faults += checker.faults + harness.faults
+
+    async def _catch_up(self, checker: Checker) -> None:
+        """Wait until everybody has all, and read what that is."""
+        for tab in self._tabs:
+            tab.slow_s = 0.0
+        began = trio.current_time()
+        with trio.move_on_after(self.within_s) as late:
+            await self._until_settled(checker)
+        self.counts["seconds until all had caught up"] = round(trio.current_time() - began)
+        if late.cancelled_caught:
+            self.faults.append(f"after {self.within_s:g} s not everybody has caught up")
+            self.faults += [
+                f"{tab.name} ({tab.status}) waits for {list(tab.waiting)}" for tab in self._tabs if tab.waiting
+            ]
+        await self._read(checker)
+
+    def _sum_up(self, proxy: Proxy, harness: ServerHarness) -> None:
+        grown = [round(most - first) for first, most in harness.rss_mb]
+        if any(each > MEMORY_MB for each in grown):
+            self.faults.append(f"servers grew by {grown} MB")
+        held = sum(len(events) for held, _, _ in self.ledger.received for events in held.events.values())
+        self.counts += proxy.counts + harness.counts + harness.metrics + self.ledger.counts
+        self.counts["clients"] = len(self._tabs)
+        self.counts["messages"] = len(self.ledger.said)
+        self.counts["events held by clients"] = held
+        self.counts["largest server, MB"] = round(max(most for _, most in harness.rss_mb))
+        self.counts["most that a server grew, MB"] = max(grown)
+
+    def _people(self, address: str, nursery: trio.Nursery) -> None:
+        chance = Random(f"{self.seed}/people")
+        tokens = Tokens(SECRET, time.time)
+        users = max(1, int(self.clients / TABS_PER_USER))
+        threads = {
+            user: tuple(f"t{n}-{user}" for n in range(chance.randint(*self.threads_per_user))) for user in range(users)
+        }
+        for number in range(self.clients):
+            user = number % users
+            kind = self.kinds[number % len(self.kinds)]
+            name = f"{kind.__name__.removesuffix('Tab').lower()}-{number}"
+            token = tokens.issue(f"u{user}", f"s{user}", ttl_s=86400)
+            own = Random(f"{self.seed}/{number}")
+            person = (name, f"u{user}", token, threads[user], address, self.ledger, own, nursery, own.choice(SLOW_S))
+            if issubclass(kind, PageTab):
+                page = self._pages.tabs[name] = kind(*person, pages=self._pages)
+                self._tabs.append(page)
+            else:
+                self._tabs.append(kind(*person))
+
+    async def _talk(self, tab: Tab, until: float) -> None:
+        """Say, repeat, stop, close and open again, until the day is over."""
+        chance = Random(f"{self.seed}/{tab.name}")
+        number = 0
+        while True:
+            await trio.sleep(chance.expovariate(1 / self.pause_s))
+            if trio.current_time() >= until:
+                return
+            what = chance.random()
+            if self.silent or len(tab.waiting) >= self.patience:
+                continue
+            if what < 0.65 or not self.ledger.said:
+                number += 1
+                said = self._message(tab, number, chance)
+                self.ledger.said[said.message_id] = said
+                tab.say_soon(said)
+                if chance.random() < 0.15:
+                    tab.say_soon(said)  # a second click
+                if chance.random() < 0.15:
+                    self._beside(tab, chance).say_soon(said)
+            elif what < 0.75:
+                old = chance.choice([each for each in self.ledger.said.values() if each.user == tab.user] or [None])
+                if old is not None:
+                    tab.say_soon(old)
+            elif what < 0.87:
+                for run_id in list(tab.received.open_runs)[-1:]:
+                    self.ledger.counts["cancels"] += 1
+                    tab.nursery.start_soon(tab.stop_run, run_id)
+            else:
+                tab.reload(chance.choice((0.0, 0.5, 3.0)), afresh=chance.random() < 0.3)
+
+    def _beside(self, tab: Tab, chance: Random) -> Tab:
+        """Another tab of the same user, or the same one."""
+        return chance.choice([each for each in self._tabs if each.user == tab.user])
+
+    async def _until_settled(self, checker: Checker) -> None:
+        while True:
+            unheard = self.ledger.said.keys() - self.ledger.accepted
+            if not unheard and not any(tab.waiting for tab in self._tabs):
+                await self._read(checker)
+                if not checker.lacking() and not checker.open_runs():
+                    return
+            await trio.sleep(0.3)
+
+    async def _read(self, checker: Checker) -> None:
+        tokens = {(tab.user, thread_id): tab.token for tab in self._tabs for thread_id in tab.threads}
+        for (user, thread_id), token in tokens.items():
+            await checker.read(user, token, thread_id)
+
+    def _message(self, tab: Tab, number: int, chance: Random) -> SentMessage:
+        """What a tab says next."""
+        name = f"{tab.name}.{number}"
+        words = chance.choice((1, 5, 20, 60, 150, 3000))
+        pace = chance.choice((100, 400)) if words < 200 else 4000
+        tool, fail = int(chance.random() < 0.3), int(chance.random() < 0.1)
+        content = f"words={words} pace={pace} tool={tool} fail={fail} name={name}"
+        return SentMessage(name, tab.user, chance.choice(tab.threads), content)
+
+
+def main() -> int:
+    """Live through a day by hand; 1 when something was wrong."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--clients", type=int, default=100)
+    parser.add_argument("--seconds", type=float, default=60.0)
+    parser.add_argument("--seed", type=int, default=7)
+    parser.add_argument("--life", type=float, default=20.0, help="seconds that a server lives, about")
+    parser.add_argument("--pause", type=float, default=5.0, help="seconds between two doings of a tab")
+    parser.add_argument("--keep", type=Path, help="a folder for the database and the logs")
+    given = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        where = given.keep or Path(folder)
+        where.mkdir(parents=True, exist_ok=True)
+        soak = Soak(given.clients, given.seconds, given.seed, where, given.life, given.pause)
+        trio.run(soak.run)
+    for name, count in sorted(soak.counts.items()):
+        print(f"{count:>10,}  {name}")
+    print(f"seed {given.seed}: {len(soak.faults)} faults")
+    for fault in soak.faults[:50]:
+        print("  ", fault)
+    return 1 if soak.faults else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,20 @@
+"""A short day of a bad network, of a fixed seed; a longer one is `python -m tests.network.soak`."""
+
+from pathlib import Path
+
+import pytest
+import trio
+
+from tests.network.soak import Soak
+
+
+@pytest.mark.slow
+async def test_everybody_ends_a_bad_day_with_the_whole_log_in_order(tmp_path: Path) -> None:
+    """Twelve clients, a bad network, a server killed and started again: each holds the log's events, once, in order."""
+    soak = Soak(clients=12, seconds=7.0, seed=7, where=tmp_path, life_s=4.0, pause_s=0.6, within_s=40.0)
+    with trio.fail_after(80):
+        await soak.run()
+    assert not soak.faults, "\n".join([f"seed {soak.seed}", *soak.faults])
+    assert soak.counts["server starts"] >= 2
+    assert min(soak.counts["swallow"], soak.counts["reset"], soak.counts["fin"]) > 0
+    assert soak.counts["events held by clients"] > soak.counts["events in the logs"] > 0
