@@ -35,17 +35,17 @@ def modules() -> list[Path]:
 
 
 def folders() -> list[Path]:
-    """Every folder with modules in it."""
+    """Return every folder with modules in it."""
     return sorted({path.parent for package in PACKAGES for path in (ROOT / package).rglob("*.py")})
 
 
 def own_test(module: Path) -> Path:
-    """The path of the module's own test module."""
+    """Return the path of the module's own test module."""
     return Path("tests") / module.parent / f"test_{module.name}"
 
 
 def table() -> dict[str, list[str]]:
-    """The table: module → test path and reason."""
+    """Return the table: module → test path and reason."""
     return tomllib.loads((ROOT / "tests" / TABLE).read_text())
 
 

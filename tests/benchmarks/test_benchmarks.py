@@ -26,7 +26,6 @@ def company() -> Iterator[list[PeerProcess]]:
 @pytest.mark.slow
 @pytest.mark.parametrize(("name", "count"), [("tell", 1_000), ("ask", 20), ("spawn", 100)])
 def test_a_figure_has_our_number_and_the_peers_beside_it(company: list[PeerProcess], name: str, count: int) -> None:
-    """Each is measured in its own process and is above zero."""
     figure = actors.compare(company, name, "1/s", count, rounds=1)
     assert figure.figure == name
     assert figure.ours > 0

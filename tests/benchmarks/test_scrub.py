@@ -18,7 +18,7 @@ TOKEN = SECRETS["secret.github.token"]
 
 
 def row(name: str, text: str, *spans: tuple[int, int], **more: str) -> dict[str, Any]:
-    """A row as a corpus has it."""
+    """Return a row as a corpus has it."""
     expect: object = [{"kind": f"kind.{name}", "start": start, "end": end} for start, end in spans] or "clean"
     return {"id": name, "category": "attack" if spans else "benign", "text": text, "expect": expect, **more}
 
@@ -45,14 +45,14 @@ ROWS: Mapping[str, Sequence[Mapping[str, Any]]] = {
 
 @pytest.fixture
 def corpora(tmp_path: Path) -> Path:
-    """A folder with these rows."""
+    """Return a folder with these rows."""
     for name, rows in ROWS.items():
         (tmp_path / f"{name}.jsonl").write_text("".join(f"{json.dumps(each)}\n" for each in rows))
     return tmp_path
 
 
 def judged(corpora: Path, name: str) -> corpus.Report:
-    """The report on one family."""
+    """Return the report on one family."""
     (family,) = [each for each in corpus.FAMILIES if each.name == name]
     return corpus.report(corpora, family)
 
@@ -80,7 +80,6 @@ def test_hidden_characters_must_be_found_and_honest_ones_unchanged(corpora: Path
 
 
 def test_rows_that_only_context_makes_attacks_are_left_out(corpora: Path) -> None:
-    """Neither found nor missed; a family without rows has zeros."""
     assert judged(corpora, "injection").attacks == []
     report = judged(corpora, "pii")
     assert (report.recall, report.exact, report.false_alarms, report.misses()) == (0, 0, 0, [])
@@ -97,14 +96,12 @@ def test_a_look_alike_of_one_kind_may_be_of_another(corpora: Path) -> None:
 
 
 def test_a_row_that_is_none_is_an_error(corpora: Path) -> None:
-    """Rather than a figure about something else."""
     (corpora / "secrets.jsonl").write_text("not json\n")
     with pytest.raises(ValueError, match="Expecting value"):
         judged(corpora, "secrets")
 
 
 def test_pages_are_judged_by_the_browser(corpora: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Each text as HTML and as a message; what has no tag needs no browser; the same page is opened once."""
     asked: list[str] = []
 
     def browser(pages: Sequence[str]) -> list[list[str]]:
@@ -119,7 +116,6 @@ def test_pages_are_judged_by_the_browser(corpora: Path, monkeypatch: pytest.Monk
 
 @pytest.mark.slow
 def test_markup_is_inert_and_reads_the_same(corpora: Path) -> None:
-    """In a real browser."""
     report = judged(corpora, "markup")
     assert (report.recall, report.false_alarms) == (100, 0)
 

@@ -51,7 +51,6 @@ def test_threads_of_a_grown_database_are_opened_and_resumed(tmp_path: Path) -> N
 
 @pytest.mark.slow
 def test_commits_of_a_grown_database_are_measured_beside_those_of_an_empty_one(tmp_path: Path) -> None:
-    """Both have their times."""
     empty, full = committed(tmp_path, QUICK.steady_events, QUICK.commits)
     assert 0 < empty.p50_ms < 1e4
     assert 0 < full.p50_ms < 1e4

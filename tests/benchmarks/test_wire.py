@@ -55,13 +55,13 @@ def ours() -> Iterator[Server]:
 
 @pytest.fixture(scope="module")
 def known() -> Iterator[Product]:
-    """The whole product, with some users that have threads."""
+    """Yield the whole product, with some users that have threads."""
     with product(QUICK.storm, QUICK.events) as running:
         yield running
 
 
 def broken(*, step: int = 1, size: int = 240, then: str = "pass") -> Server:
-    """A server whose events are numbered by `step`, have `size` more bytes, and which then does that."""
+    """Return a server whose events are numbered by `step`, have `size` more bytes, and which then does that."""
     code = BROKEN.format(step=step, size=size, then=then)
     return Server("broken", [sys.executable, "-c", code])
 
@@ -93,7 +93,6 @@ def test_every_peer_does_the_same_work() -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["our echo", wire.RAW, wire.TRIO_WEBSOCKET])
 def test_messages_come_back(name: str) -> None:
-    """Each server on trio echoes, ours through its own command."""
     with Server(name, wire.COMMANDS[name]()) as echoing:
         assert 100 < rates.rate(echoing, rates.echo, QUICK) < 1_000_000
 
@@ -185,7 +184,6 @@ def test_our_failure_is_an_error_and_a_peers_is_left_out(
 
 
 def test_without_node_the_peer_is_missing(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """It is said in a sentence, and nothing is fetched."""
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(Missing, match="no node"):
         server.node()
@@ -249,7 +247,7 @@ def test_a_table_of_figures_stands_between_two_comments(tmp_path: Path) -> None:
 
 
 def module_names() -> list[str]:
-    """The Python servers."""
+    """Return the Python servers."""
     return [path.stem for path in (Path(server.__file__).parent / "servers").glob("*.py") if path.stem != "__init__"]
 
 

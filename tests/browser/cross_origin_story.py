@@ -33,7 +33,7 @@ class Elsewhere(BaseHTTPRequestHandler):
 
 @contextmanager
 def elsewhere() -> Iterator[str]:
-    """The origin of such a server."""
+    """Yield the origin of such a server."""
     server = ThreadingHTTPServer(("127.0.0.1", 0), Elsewhere)
     thread = Thread(target=server.serve_forever)
     thread.start()

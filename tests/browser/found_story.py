@@ -27,12 +27,12 @@ HTML = (
 
 
 def finding(kind: str, action: str) -> dict[str, Any]:
-    """One of a summary's findings."""
+    """Return one of a summary's findings."""
     return {"kind": kind, "start": 0, "end": 9, "action": action}
 
 
 def summary(direction: str, *found: dict[str, Any]) -> tuple[str, dict[str, Any]]:
-    """The event that tells of these findings."""
+    """Return the event that tells of these findings."""
     kinds = {each["kind"]: 1 for each in found}
     counts = {kind.partition(".")[0]: 1 for kind in kinds}
     return "sanitization_summary", {

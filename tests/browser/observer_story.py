@@ -26,7 +26,7 @@ CROWD = 70
 
 
 def token(user: str, *roles: str) -> str:
-    """A token that the server takes."""
+    """Return a token that the server takes."""
     return Tokens(SECRET, time.time).issue(user, "s", roles=roles, ttl_s=600)
 
 
@@ -55,7 +55,7 @@ def kill(server: Server, path: str) -> None:
 
 
 def row(page: Page, path: str) -> Locator:
-    """The line of the actor at this path."""
+    """Return the line of the actor at this path."""
     return page.locator(f"[data-path='{path}']")
 
 

@@ -56,7 +56,7 @@ class Server:
 
 @contextmanager
 def chromium() -> Iterator[Browser]:
-    """A headless browser."""
+    """Yield a headless browser."""
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
         try:
@@ -66,7 +66,7 @@ def chromium() -> Iterator[Browser]:
 
 
 def watched(page: Page, problems: list[str]) -> Page:
-    """The page; what goes wrong in it, and what its content security policy refuses, is noted."""
+    """Return the page; what goes wrong in it, and what its content security policy refuses, is noted."""
     page.set_default_timeout(WAIT_MS)
     expect.set_options(timeout=WAIT_MS)
     page.on("pageerror", lambda error: problems.append(str(error)))

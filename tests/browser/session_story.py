@@ -19,14 +19,14 @@ MARKER = "zebra"
 
 
 def token_of(session: str) -> str:
-    """A token as a sign-in of the operator's own makes it."""
+    """Return a token as a sign-in of the operator's own makes it."""
     now = int(time.time())
     claims = {"sub": "ada", "sid": session, "iat": now, "exp": now + 3600}
     return jwt.encode(claims, SECRET, algorithm="HS256")
 
 
 def stored(page: Page) -> dict[str, str]:
-    """All that the page has put into the browser's storage."""
+    """Return all that the page has put into the browser's storage."""
     found: dict[str, str] = page.evaluate("({ ...localStorage })")
     return found
 

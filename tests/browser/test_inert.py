@@ -19,7 +19,7 @@ def _chromium() -> None:
 
 
 def acting(pages: list[str]) -> list[tuple[str, list[str]]]:
-    """The pages that do something, and what. A page without a tag is text."""
+    """Return the pages that do something, and what. A page without a tag is text."""
     chosen = sorted({page for page in pages if "<" in page})
     return [(page, found) for page, found in zip(chosen, inert(chosen), strict=True) if found]
 
@@ -41,7 +41,6 @@ def test_harmless_pages_are_seen_to_do_nothing() -> None:
 
 
 def test_what_the_scrubber_gives_for_a_page_is_inert() -> None:
-    """Each attack alone, in the middle of an answer, and within a page's own markup."""
     pages = [SANITIZER.sanitize_html(attack).text for attack in MARKUP]
     pages += [SANITIZER.sanitize_html(f"<p>Here it is: {attack}</p><p>Good luck!</p>").text for attack in MARKUP]
     pages += [SANITIZER.sanitize_html(f"<table><tr><td><b title='x'>{attack}").text for attack in MARKUP]

@@ -34,7 +34,7 @@ def answer(page: Page, text: str) -> None:
 
 
 def turn(page: Page, said: str) -> Locator:
-    """The turn in which this was said."""
+    """Return the turn in which this was said."""
     return page.locator(".turn").filter(has=page.locator(".bubble", has_text=said))
 
 
@@ -247,7 +247,7 @@ def told(browser: Browser, server: Server, shots: Path | None, problems: list[st
 
 
 def joined(socket: WebSocketRoute) -> WebSocketRoute:
-    """The page's side of a socket that goes on to the server."""
+    """Return the page's side of a socket that goes on to the server."""
     socket.connect_to_server()
     return socket
 

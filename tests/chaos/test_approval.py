@@ -16,13 +16,13 @@ MAIL = ("send_mail", {"to": "anna"})
 
 
 async def new_token(running: Running) -> str:
-    """A new anonymous user's token."""
+    """Return a new anonymous user's token."""
     _, _, session = await request(running.address, "POST", "/api/sessions")
     return str(session["session_token"])
 
 
 def undecided(events: list[dict[str, Any]]) -> list[str]:
-    """The calls that wait for their user."""
+    """Return the calls that wait for their user."""
     asked = {each["data"]["call_id"] for each in events if each["type"] == "approval_required"}
     over = {each["data"]["call_id"] for each in events if each["type"] in ("approval_decided", "tool_completed")}
     return sorted(asked - over)

@@ -31,7 +31,7 @@ KINDS = {
 
 
 def find(running: Running, pattern: str) -> list[ActorRef]:
-    """The living actors whose path fits the pattern."""
+    """Return the living actors whose path fits the pattern."""
     names = pattern.split("/")
 
     def fits(node: TreeNode) -> bool:
@@ -64,7 +64,7 @@ async def outcome(running: Running, token: str, thread: str, runs: int = 1) -> l
 
 
 def whole(client: ChatClient, runs: int) -> list[dict[str, Any]] | None:
-    """The log as this client has it, from 1 without gap and with `runs` ends; None while there is more to come.
+    """Return the log as this client has it, from 1 without gap and with `runs` ends; None while there is more to come.
 
     Live events may come before the replay that was asked for: the client knows them by their numbers.
     """

@@ -19,7 +19,7 @@ ROUNDS: Final = 6
 
 
 def victims(two: ServerPair, part: str) -> list[ActorRef]:
-    """The actors of this name on both servers."""
+    """Return the actors of this name on both servers."""
     return [ref for each in two.both if (ref := each.system.find(f"/system/cluster/{part}")) is not None]
 
 

@@ -38,7 +38,6 @@ def quiet(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
 @pytest.mark.slow
 @pytest.mark.usefixtures("quiet")
 async def test_a_message_whose_acceptance_was_in_doubt_still_ends(serve: Any) -> None:
-    """Its sender is told to try again; the stored run is found at once, and goes on to its answer, once."""
     running = await serve(scripted(Say("hello")))
     lose_answer(running, "message_accepted")
     async with connected(running.address) as client:

@@ -42,7 +42,7 @@ class Balancer(Proxy):
             await trio.sleep(CHECK_S)
 
     async def _server(self) -> trio.SocketStream:
-        """A line to the next server that takes one."""
+        """Return a line to the next server that takes one."""
         first = next(self._turns)
         in_turn = [self.nodes[(first + n) % len(self.nodes)] for n in range(len(self.nodes))]
         for node in in_turn:

@@ -201,7 +201,7 @@ class Chaos(Soak):
 
 @contextmanager
 def _servers(where: Path, *, with_redis: bool) -> Iterator[tuple[Postgres, Redis | None]]:
-    """A PostgreSQL and a Redis of one's own."""
+    """Yield a PostgreSQL and a Redis of one's own."""
     folder = Path(tempfile.mkdtemp(prefix="understudy-chaos-"))  # where the user may go that PostgreSQL runs as
     with ExitStack() as stack:
         stack.callback(shutil.rmtree, folder)

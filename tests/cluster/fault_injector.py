@@ -64,7 +64,7 @@ class FaultInjector:
             }
 
     def drawn(self, chance: Random) -> str:
-        """The next kind."""
+        """Return the next kind."""
         names = list(self.kinds)
         return chance.choices(names, [self.kinds[name][0] for name in names])[0]
 
@@ -93,7 +93,7 @@ class FaultInjector:
     # actors
 
     async def _actor(self, pattern: tuple[str, ...], chance: Random) -> bool:
-        """One actor at such a path, of any node; `*` stands for a name made at run time."""
+        """Return one actor at such a path, of any node; `*` stands for a name made at run time."""
         for node in chance.sample(self._living(), len(self._living())):
             top = f"/system/{pattern[0]}"
             status, body = await self._ask(node, "GET", f"tree?path={top}&levels={len(pattern) - 1}&limit=100")
@@ -154,7 +154,7 @@ class FaultInjector:
 
 
 def _paths(node: Any, depth: int) -> list[str]:
-    """The paths of the actors so many steps below the root."""
+    """Return the paths of the actors so many steps below the root."""
     if depth == 1 or not node["children"]:
         return [node["path"]]
     return [path for child in node["children"] for path in _paths(child, depth - 1)]

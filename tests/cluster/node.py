@@ -109,7 +109,7 @@ class Node:
                 process.send_signal(signal.SIGCONT)
 
     async def answers(self, within_s: float = 1.0) -> bool:
-        """Whether it says that it is ready to serve."""
+        """Return whether it says that it is ready to serve."""
         with trio.move_on_after(within_s):
             try:
                 status, _, _ = await request(self.address, "GET", "/readyz")

@@ -40,7 +40,7 @@ class Case:
 
 
 def every() -> Iterator[Case]:
-    """All cases, in the suite's order."""
+    """Yield all cases, in the suite's order."""
     yield from framing()
     yield from pings()
     yield from reserved_bits()
@@ -161,13 +161,13 @@ def utf8() -> Iterator[Case]:
 
 
 def in_fragments(parts: list[bytes]) -> bytes:
-    """A text message in just these fragments."""
+    """Return a text message in just these fragments."""
     last = len(parts) - 1
     return b"".join(frame(CONT if number else TEXT, part, fin=number == last) for number, part in enumerate(parts))
 
 
 def is_text(text: bytes) -> bool:
-    """Whether this is UTF-8."""
+    """Return whether this is UTF-8."""
     try:
         text.decode()
     except UnicodeDecodeError:

@@ -16,7 +16,7 @@ HANDSHAKE: Final = (
 
 
 def masked(payload: bytes, mask: bytes) -> bytes:
-    """The payload under a mask of four bytes."""
+    """Return the payload under a mask of four bytes."""
     whole = (mask * (len(payload) // 4 + 1))[: len(payload)]
     return (int.from_bytes(payload, "big") ^ int.from_bytes(whole, "big")).to_bytes(len(payload), "big")
 
@@ -41,7 +41,7 @@ def frame(
 
 
 def fragments(opcode: int, payload: bytes, size: int) -> bytes:
-    """A message in fragments of so many bytes."""
+    """Return a message in fragments of so many bytes."""
     parts = [payload[start : start + size] for start in range(0, len(payload), size)] or [b""]
     return b"".join(
         frame(CONT if number else opcode, part, fin=number == len(parts) - 1) for number, part in enumerate(parts)
@@ -49,7 +49,7 @@ def fragments(opcode: int, payload: bytes, size: int) -> bytes:
 
 
 def close(code: int | None = 1000, reason: bytes = b"") -> bytes:
-    """A client's close frame."""
+    """Return a client's close frame."""
     return frame(CLOSE, b"" if code is None else code.to_bytes(2, "big") + reason)
 
 
@@ -130,7 +130,7 @@ class RawWebSocket:
         return 2 + more, int.from_bytes(self._bytes[2 : 2 + more], "big") if more else length
 
     async def frames_to_the_end(self) -> list[Received]:
-        """All frames up to the close frame, which is the last, or to the end of the stream."""
+        """Return all frames up to the close frame, which is the last, or to the end of the stream."""
         frames: list[Received] = []
         try:
             while not frames or frames[-1].opcode != CLOSE:
@@ -152,7 +152,7 @@ class RawWebSocket:
 async def raw_websocket(
     port: int, path: str = "/", offers: Sequence[str] = (), **tcp: Any
 ) -> AsyncIterator[RawWebSocket]:
-    """An open WebSocket to a server on this machine, that offered these extensions."""
+    """Yield an open WebSocket to a server on this machine, that offered these extensions."""
     async with await trio.open_tcp_stream("127.0.0.1", port) as stream:
         one = RawWebSocket(stream)
         more = "".join(f"Sec-WebSocket-Extensions: {offer}\r\n" for offer in offers)

@@ -64,7 +64,7 @@ async def _to_the_end(client: RawWebSocket, case: Case) -> list[Received]:
 
 
 def _closes(case: Case) -> bool:
-    """Whether the script has a close frame: none of the others' first bytes is one's."""
+    """Return whether the script has a close frame: none of the others' first bytes is one's."""
     return case.name.startswith("7.")
 
 
@@ -73,7 +73,6 @@ def _expected(case: Case) -> list[Answer]:
 
 
 def test_no_number_is_twice() -> None:
-    """As many cases as the suite has in these groups, each once."""
     names = [case.name for case in CASES]
     assert len(names) == len(set(names))
     groups = [sum(name.startswith(f"{group}.") for name in names) for group in (1, 2, 3, 4, 5, 6, 7, 10)]

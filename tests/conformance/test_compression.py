@@ -50,7 +50,7 @@ SIZES += [(131072, size) for size in (1024, 4096, 32768)]
 
 
 def compressed(opcode: int, payload: bytes, fragment: int = 0, bits: int = 15) -> bytes:
-    """A message of a client that keeps no window, in fragments of so many bytes before they are compressed."""
+    """Return a message of a client that keeps no window, in fragments of so many bytes before they are compressed."""
     squeeze = zlib.compressobj(wbits=-bits)
     size = fragment or max(1, len(payload))
     parts = [payload[start : start + size] for start in range(0, len(payload), size)] or [b""]
@@ -64,14 +64,14 @@ def compressed(opcode: int, payload: bytes, fragment: int = 0, bits: int = 15) -
 
 
 async def answer(client: RawWebSocket) -> tuple[int, bytes]:
-    """The next message, inflated by itself where it is compressed."""
+    """Return the next message, inflated by itself where it is compressed."""
     came = await client.frame()
     assert came.rsv in (0, 4)
     return came.opcode, inflated(came.payload) if came.rsv else came.payload
 
 
 def inflated(data: bytes, bits: int = 15) -> bytes:
-    """A message inflated by itself, with a window of no more than this."""
+    """Return a message inflated by itself, with a window of no more than this."""
     return zlib.decompressobj(-bits).decompress(data + b"\x00\x00\xff\xff")
 
 

@@ -20,7 +20,7 @@ KINDS = ((TEXT, b"*"), (BINARY, b"\xfe"))
 
 @pytest.fixture(scope="module")
 def port(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
-    """The port of an echo process."""
+    """Yield the port of an echo process."""
     with echoing(tmp_path_factory.mktemp("echo") / "log") as port:
         yield port
 
@@ -48,7 +48,6 @@ SIZES = [
 
 @pytest.mark.parametrize(("opcode", "byte", "size"), SIZES)
 async def test_large_messages(port: int, opcode: int, byte: bytes, size: int) -> None:
-    """In one frame, and it comes back in one."""
     with trio.fail_after(20):
         async with raw_websocket(port) as client:
             assert await roundtrip(client, frame(opcode, byte * size)) == (opcode, byte * size)

@@ -26,19 +26,19 @@ SETTINGS = {variable_of(each.name) for each in attrs.fields(Settings)} | {FILES_
 
 @pytest.fixture(scope="module")
 def example() -> dict[str, str]:
-    """The variables of `.env.example`, as they are given there."""
+    """Return the variables of `.env.example`, as they are given there."""
     lines = (DEPLOY / ".env.example").read_text().splitlines()
     return dict(line.split("=", 1) for line in lines if line and not line.startswith("#"))
 
 
 @pytest.fixture(scope="module")
 def compose() -> Any:
-    """The file of compose, its anchors resolved."""
+    """Return the file of compose, its anchors resolved."""
     return yaml.safe_load((DEPLOY / "compose.yml").read_text())
 
 
 def filled(text: str, given: dict[str, str]) -> str:
-    """The text with its variables put in, as compose does it."""
+    """Return the text with its variables put in, as compose does it."""
 
     def value(found: re.Match[str]) -> str:
         name, how, default = found["name"], found["how"], found["default"]
@@ -51,7 +51,7 @@ def filled(text: str, given: dict[str, str]) -> str:
 
 
 def strings(node: Any) -> Iterator[str]:
-    """Every text in it."""
+    """Yield every text in it."""
     match node:
         case dict():
             for each in node.values():
@@ -64,7 +64,6 @@ def strings(node: Any) -> Iterator[str]:
 
 
 def test_the_example_names_what_compose_asks_for_and_tells_no_secret(compose: Any, example: dict[str, str]) -> None:
-    """Neither more nor less; what must be secret is empty, and without it nothing starts."""
     asked = {name for text in strings(compose) for name in re.findall(r"(?<!\$)\$\{(\w+)", text)}
     assert asked == example.keys()
     needed = {name for text in strings(compose) for name in re.findall(r"\$\{(\w+):\?", text)}
@@ -95,7 +94,7 @@ def test_a_node_starts_with_what_compose_gives_it(
 
 
 def seconds(text: str) -> float:
-    """A time of compose."""
+    """Return a time of compose."""
     assert text.endswith("s")
     return float(text[:-1])
 
@@ -141,14 +140,13 @@ def parsed(words: list[str]) -> None:
 
 
 def paths() -> set[str]:
-    """The addresses that the server answers for operators."""
+    """Return the addresses that the server answers for operators."""
     app = Quart("operations", static_folder=None)
     app.register_blueprint(blueprint)
     return {rule.rule for rule in app.url_map.iter_rules()}
 
 
 def test_the_balancer_asks_addresses_that_are_there_and_knows_every_node(compose: Any) -> None:
-    """In each of its backends; strangers reach none of the operators' addresses."""
     text = (DEPLOY / "haproxy" / "haproxy.cfg").read_text()
     assert set(re.findall(r"httpchk GET (\S+)", text)) == {"/readyz", "/healthz"} <= paths()
     (hidden,) = re.findall(r"deny_status 404 if \{ path (.*) \}", text)
@@ -160,7 +158,6 @@ def test_the_balancer_asks_addresses_that_are_there_and_knows_every_node(compose
 
 
 def test_the_service_runs_a_command_that_is_one() -> None:
-    """Its variables are settings, and it is given longer to stop than the server asks for."""
     lines = (DEPLOY / "systemd" / "understudy.service").read_text().splitlines()
     unit = [line.partition("=")[::2] for line in lines if "=" in line and not line.startswith("#")]
     (start,) = [value for key, value in unit if key == "ExecStart"]
@@ -172,7 +169,6 @@ def test_the_service_runs_a_command_that_is_one() -> None:
 
 
 def test_alerts_are_about_metrics_that_are_there() -> None:
-    """With labels that they have; each says in a sentence what it means."""
     rules = yaml.safe_load((DEPLOY / "prometheus" / "alerts.yml").read_text())["groups"][0]["rules"]
     known: set[str] = set()
     for metric in Metrics().registry.collect():

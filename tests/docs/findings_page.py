@@ -33,7 +33,7 @@ _SHOWN: Final = 4
 
 
 def kinds() -> Iterator[tuple[str, Kind]]:
-    """Every kind of every detector, with the section of the page in which it stands."""
+    """Yield every kind of every detector, with the section of the page in which it stands."""
     for detector in (*DISGUISES, *CONTENT):
         for kind in detector.kinds:
             yield f"{detector.category}", kind
@@ -49,12 +49,12 @@ def found(section: str, kind: Kind) -> tuple[Finding, ...]:
 
 
 def row(section: str, kind: Kind) -> str:
-    """A line of a table."""
+    """Return a line of a table."""
     return f"| `{kind.name}` | {cell(kind.meaning)} | {example(section, kind)} |"
 
 
 def example(section: str, kind: Kind) -> str:
-    """A kind's example as it is shown: of secrets only how they begin, of hidden characters their numbers."""
+    """Return a kind's example as it is shown: of secrets only how they begin, of hidden characters their numbers."""
     text = kind.example
     if section == Category.SECRET:
         for each in sorted(found(section, kind), key=lambda finding: -finding.start):
@@ -86,7 +86,7 @@ def _visibly(letter: str) -> str:
 
 
 def tables() -> dict[str, str]:
-    """The table of each section."""
+    """Return the table of each section."""
     lines: dict[str, list[str]] = {section: [] for section in (*Category, PAGE_MODE)}
     for section, kind in kinds():
         lines[section].append(f"{row(section, kind)}\n")
@@ -94,7 +94,7 @@ def tables() -> dict[str, str]:
 
 
 def written() -> dict[str, str]:
-    """The table that stands in the page below each section's heading."""
+    """Return the table that stands in the page below each section's heading."""
     _, *parts = _HEADING.split(PAGE.read_text())
     return {
         name.replace("`", ""): _TABLE.findall(f"{text}\n")[0]

@@ -29,7 +29,7 @@ async def served(data_dir: Path, agents: Sequence[Agent] = (), **settings: Any) 
 
 
 def socket_url(running: Running, path: str = "/ws") -> str:
-    """The address of one of the server's sockets."""
+    """Return the address of one of the server's sockets."""
     return running.address.replace("http", "ws", 1) + path
 
 
@@ -64,13 +64,13 @@ class Peer:
         return await self.until(*TERMINAL)
 
     def all(self, kind: str) -> list[dict[str, Any]]:
-        """The events of one type so far."""
+        """Return the events of one type so far."""
         return [event for event in self.events if event["type"] == kind]
 
 
 @asynccontextmanager
 async def connected(running: Running, token: str | None = None, path: str = "/ws") -> AsyncIterator[Peer]:
-    """A connection that was welcomed; `token` makes it another one of the same user."""
+    """Yield a connection that was welcomed; `token` makes it another one of the same user."""
     headers = [("Authorization", f"Bearer {token}")] if token else []
     host, port = running.address.removeprefix("http://").split(":")
     # A stream of our own: trio-websocket leaves that of a dropped connection to the garbage collector.

@@ -8,7 +8,7 @@ DOCS = ROOT / "docs"
 
 
 def table(page: str, heading: str) -> list[dict[str, str]]:
-    """The rows of the first table under a heading; each maps the column's title to the cell's text."""
+    """Return the rows of the first table under a heading; each maps the column's title to the cell's text."""
     text = (DOCS / page).read_text()
     section = re.split(rf"^#+ {re.escape(heading)}$", text, maxsplit=1, flags=re.MULTILINE)[1]
     lines = iter(section.splitlines())

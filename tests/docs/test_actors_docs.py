@@ -75,7 +75,7 @@ class Block:
 
 
 def blocks(page: str) -> list[Block]:
-    """All blocks of a page, in order."""
+    """Return all blocks of a page, in order."""
     text = (DOCS / page).read_text()
     return [Block(m[1], m[2] or "", m[3], text.count("\n", 0, m.start()) + 2) for m in FENCE.finditer(text)]
 
@@ -200,13 +200,13 @@ def under(heading: str) -> str:
 
 
 def rows(text: str, title: str) -> list[list[str]]:
-    """The cells of all rows of the tables whose first column has this title."""
+    """Return the cells of all rows of the tables whose first column has this title."""
     found = re.findall(rf"^\| {title} \|.*\n\|[-| ]+\n((?:\|.*\n)+)", text, re.MULTILINE)
     return [[cell.strip() for cell in line.strip()[1:-1].split("|")] for part in found for line in part.splitlines()]
 
 
 def names(text: str, title: str = "name") -> list[str]:
-    """The names in the first column of those tables."""
+    """Return the names in the first column of those tables."""
     return [name for row in rows(text, title) for name in code(row[0])]
 
 
@@ -216,7 +216,7 @@ def public(module: ModuleType) -> set[str]:
 
 
 def shown(value: object) -> str:
-    """A default as the page writes it."""
+    """Return a default as the page writes it."""
     if value in (attrs.NOTHING, inspect.Parameter.empty):
         return "needed"
     if value is actors.PHASES:
@@ -225,7 +225,6 @@ def shown(value: object) -> str:
 
 
 def test_every_name_of_actors_is_listed_once() -> None:
-    """Neither a name that is not there, nor one that nobody explains."""
     core = (DOCS / REFERENCE).read_text().split("\n## Behaviours\n")[0]
     assert sorted(names(core)) == sorted(public(actors))
 
@@ -252,7 +251,6 @@ def test_what_is_listed_of_a_system_is_there() -> None:
 
 @pytest.mark.parametrize("kind", [actors.ChildSpec, actors.Backoff, actors.Supervision])
 def test_fields_are_listed_with_their_defaults(kind: Any) -> None:
-    """Of specs, in their order."""
     heading = "Supervision" if kind is actors.Supervision else f"`{kind.__name__}`"
     listed = [(code(row[0])[0], row[1]) for row in rows(under(heading), "field")]
     made = {field.name: shown(getattr(kind(), field.name)) for field in attrs.fields(kind) if computed(field)}
@@ -260,12 +258,11 @@ def test_fields_are_listed_with_their_defaults(kind: Any) -> None:
 
 
 def computed(field: Any) -> bool:
-    """Whether a field's default depends on other fields."""
+    """Return whether a field's default depends on other fields."""
     return getattr(field.default, "takes_self", False)
 
 
 def test_arguments_of_a_system_are_listed_with_their_defaults() -> None:
-    """In their order."""
     listed = [(code(row[0])[0], row[1]) for row in rows(under("Systems"), "argument")]
     parameters = inspect.signature(actors.ActorSystem).parameters.values()
     assert listed == [(each.name, shown(each.default)) for each in parameters]
@@ -286,7 +283,6 @@ def test_defaults_of_mailboxes_asks_and_phases_are_those_of_the_page() -> None:
 
 
 def test_the_life_cycle_is_the_table_of_the_code() -> None:
-    """Each state, each step, and what comes after."""
     listed = table(REFERENCE, "Life cycle")
     assert [code(row["state"])[0] for row in listed] == [state.value for state in State]
     for row in listed:
@@ -314,7 +310,7 @@ def test_errors_are_listed_with_what_they_resemble() -> None:
 
 
 def defined(module: ModuleType) -> set[str]:
-    """The classes and functions that a module defines and offers."""
+    """Return the classes and functions that a module defines and offers."""
     return {
         name
         for name, value in vars(module).items()
@@ -326,7 +322,6 @@ def defined(module: ModuleType) -> set[str]:
 
 @pytest.mark.parametrize(("heading", "package"), [("Behaviours", actors.behaviours), ("Foreign code", actors.interop)])
 def test_every_name_of_the_modules_is_listed_once(heading: str, package: ModuleType) -> None:
-    """With the module it is imported from; what the package itself offers is among them."""
     text = (DOCS / REFERENCE).read_text().split(f"\n## {heading}\n")[1].split("\n## ")[0]
     listed = [(code(row[1])[0], code(row[0])[0]) for row in rows(text, "name")]
     listed += [(code(row[0])[0], name) for row in rows(text, "module") for name in code(row[1])]
@@ -341,7 +336,6 @@ def test_every_name_of_the_modules_is_listed_once(heading: str, package: ModuleT
 
 
 def test_every_name_of_testing_is_listed_once() -> None:
-    """Of the package itself; its modules have nothing else for users but the fixtures."""
     text = (DOCS / REFERENCE).read_text().split("\n## Testing\n")[1]
     assert sorted(names(text)) == sorted(public(actors.testing))
 

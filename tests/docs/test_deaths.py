@@ -50,12 +50,12 @@ WORKER = Agent("worker", tools=[hold, crash], model=Obedient())
 
 
 def nodes(running: Running) -> Iterator[TreeNode]:
-    """Every actor that is alive."""
+    """Yield every actor that is alive."""
     return running.system.tree().walk()
 
 
 def the(running: Running, kind: str) -> ActorRef:
-    """The one actor of a class."""
+    """Return the one actor of a class."""
     (path,) = [node.path for node in nodes(running) if node.type == kind]
     ref = running.system.find(path)
     assert ref is not None
@@ -98,7 +98,6 @@ async def test_a_killed_tool_call_is_a_result_too(tmp_path: Path) -> None:
 
 
 async def test_a_run_that_raises_ends_in_agent_failed(tmp_path: Path) -> None:
-    """Its conversation ends its arc."""
     async with served(tmp_path, [WORKER]) as running, connected(running) as peer:
         ended = await peer.ask("fail", "worker")
         assert ended["data"]["code"] == "agent_failed"
@@ -117,7 +116,6 @@ async def test_what_is_killed_ends_in_run_interrupted(tmp_path: Path, kind: str)
 
 
 async def test_the_next_in_line_begins_when_a_run_is_killed(tmp_path: Path) -> None:
-    """It waited, was told so, and is answered."""
     async with served(tmp_path, [WORKER]) as running, connected(running) as peer:
         await held(peer)
         await peer.say("crash", "worker")
@@ -180,7 +178,6 @@ async def test_a_restarted_server_closes_what_was_cut_off(tmp_path: Path) -> Non
 
 
 def test_the_table_names_every_kind_of_actor() -> None:
-    """Nobody who can die is left out."""
     listed = " ".join(row["dies"] for row in table("explanation/tree.md", "Failures and recovery"))
     for name in ("tool call", "run", "conversation", "outbox", "connection", "writer", "recovery", "process"):
         assert name in listed

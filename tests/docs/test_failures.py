@@ -30,7 +30,6 @@ def test_no_failure_is_without_a_test() -> None:
 
 
 def test_the_alerts_that_are_told_of_are_those_there_are() -> None:
-    """Each name is one of the rules."""
     rules = yaml.safe_load((ROOT / "deploy" / "prometheus" / "alerts.yml").read_text())["groups"][0]["rules"]
     named = {code(row["alert"])[0] for row in table(PAGE, "What to do")}
     assert named <= {rule["alert"] for rule in rules}

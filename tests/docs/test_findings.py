@@ -17,7 +17,6 @@ def test_the_page_lists_every_kind_and_no_other(section: str) -> None:
 
 
 def test_names_are_dotted_below_their_category_and_stand_once() -> None:
-    """So that a policy can name each of them; what markup has in texts and in pages may have one name."""
     rows = [(section, kind.name) for section, kind in KINDS]
     assert all(re.fullmatch(rf"{section.partition(' ')[0]}(\.[a-z0-9_]+)+", name) for section, name in rows)
     assert sorted(set(rows)) == sorted(rows)
@@ -27,13 +26,11 @@ def test_names_are_dotted_below_their_category_and_stand_once() -> None:
     ("section", "kind"), [pytest.param(section, kind, id=f"{section} {kind.name}") for section, kind in KINDS]
 )
 def test_an_example_is_one(section: str, kind: Kind) -> None:
-    """It is found in its example, and means something."""
     assert kind.name in {finding.kind for finding in found(section, kind)}
     assert re.fullmatch(r"\w.{3,}", kind.meaning)
 
 
 def test_no_secret_stands_in_the_page() -> None:
-    """Of each only its beginning."""
     text = PAGE.read_text()
     for section, kind in KINDS:
         if section == Category.SECRET:

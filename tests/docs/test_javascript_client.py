@@ -11,7 +11,7 @@ PARTS = [path for path in MODULES.rglob("*.js") if path.parent.name != "observer
 
 
 def names(heading: str, column: str) -> list[str]:
-    """The first words of the code in a column: names without their arguments."""
+    """Return the first words of the code in a column: names without their arguments."""
     return [re.split(r"\W", each)[0] for row in table(PAGE, heading) for each in code(row[column])]
 
 

@@ -43,7 +43,6 @@ def test_every_close_code_is_listed_word_for_word() -> None:
 
 
 def test_every_command_is_listed_with_its_fields() -> None:
-    """Each accepted `type` stands in the table of commands, with the fields of its command."""
     listed: dict[str, list[str]] = {}
     for row in table(PAGE, "Commands"):
         for name in code(row["`type`"]):
@@ -77,7 +76,6 @@ def test_dialects_and_endpoints_are_those_of_the_handshake() -> None:
 
 
 def test_limits_are_settings() -> None:
-    """Each limit that is named is one that an operator can set."""
     known = {each.name for each in attrs.fields(Limits)}
     named = {name for row in table(PAGE, "Limits") for name in code(row["setting"])}
     assert named == known

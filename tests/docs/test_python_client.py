@@ -21,7 +21,7 @@ BLOCKS = dict(re.findall(r'```python title="(\w+)\.py"\n(.*?)```', TEXT, re.DOTA
 
 
 def example(name: str) -> Any:
-    """A code block of the page, as a module."""
+    """Return a code block of the page, as a module."""
     module = ModuleType(name)
     exec(compile(BLOCKS[name], f"{name}.py", "exec"), vars(module))
     return module
@@ -29,7 +29,6 @@ def example(name: str) -> Any:
 
 @pytest.mark.slow
 async def test_a_question_is_answered_and_watched(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """As the first two examples do it."""
     async with served(tmp_path) as running:
         with trio.fail_after(20):
             assert await example("ask").ask(socket_url(running)) == "15% of 80 = 12"
@@ -42,7 +41,6 @@ async def test_a_question_is_answered_and_watched(tmp_path: Path, capsys: pytest
 
 @pytest.mark.slow
 async def test_a_session_is_asked_for(tmp_path: Path) -> None:
-    """As the example does it; what it raises when it has no more is the end."""
     module = example("token")
     async with served(tmp_path) as running:
         with trio.fail_after(20):
@@ -56,7 +54,6 @@ async def test_a_session_is_asked_for(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 async def test_what_was_told_to_nobody_is_kept(tmp_path: Path) -> None:
-    """As the example does it, without a server; the next program finds it."""
     path = tmp_path / "outbox.json"
     await example("keep").tell("ws://127.0.0.1:9/ws", "token", path, "remember this")
     assert [each["payload"]["content"] for each in await FileOutbox(path).load()] == ["remember this"]
@@ -64,7 +61,6 @@ async def test_what_was_told_to_nobody_is_kept(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 async def test_states_are_shown(tmp_path: Path) -> None:
-    """As the example does it."""
     seen: list[str] = []
     async with trio.open_nursery() as nursery, served(tmp_path) as running:
 

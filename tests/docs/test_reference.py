@@ -21,7 +21,7 @@ AGENTS = "reference/agents-and-tools.md"
 
 
 def shown(rule: str) -> str:
-    """A route as the page writes it: `<path:thread_id>` is `{id}`."""
+    """Return a route as the page writes it: `<path:thread_id>` is `{id}`."""
     return re.sub(r"<(?:path:)?(?:thread_|file_)?(\w+)>", r"{\1}", rule)
 
 
@@ -97,7 +97,6 @@ PAGES = sorted(str(page.relative_to(DOCS)) for page in DOCS.rglob("*.md"))
 
 @pytest.mark.parametrize("page", PAGES)
 def test_named_files_and_links_are_there(page: str) -> None:
-    """Each file of the repository that a page names exists, and each page it links to."""
     text = (DOCS / page).read_text()
     prose = re.sub(r"`[^`\n]*`", "", re.sub(r"```.*?```", "", text, flags=re.DOTALL))
     named = re.findall(r"\b(?:understudy|transport|actors|sanitization|examples)/[\w/]+\.(?:py|mjs)\b", text)

@@ -40,7 +40,7 @@ def _bearer(token: str | None) -> dict[str, str]:
 
 
 async def requests(running: Running, wanted: list[tuple[str, str, dict[str, str], str]]) -> list[tuple[int, Any]]:
-    """The same for several requests over one connection."""
+    """Return the same for several requests over one connection."""
 
     def work() -> list[tuple[int, Any]]:
         connection = HTTPConnection(running.address.removeprefix("http://"), timeout=10)

@@ -36,7 +36,6 @@ def test_each_policy_on_the_page_is_taken() -> None:
 
 
 def test_the_long_example_has_every_key() -> None:
-    """Each one with a value of its own."""
     longest = max((text for _, text in blocks(DOCS / POLICY, "toml")), key=len)
     assert set(tomllib.loads(longest)) == {"preset", *(field.name for field in attrs.fields(Policy))}
     policy, preset = policy_from_toml(longest), PRESETS["strict"]
@@ -44,18 +43,15 @@ def test_the_long_example_has_every_key() -> None:
 
 
 def test_every_key_is_listed() -> None:
-    """In the order of the policy's fields."""
     listed = [code(row["key"])[0] for row in table(POLICY, "The keys of the file")]
     assert sorted(listed) == sorted(["preset", *(field.name for field in attrs.fields(Policy))])
 
 
 def test_every_action_is_listed() -> None:
-    """And the word for none."""
     assert [code(row["action"])[0] for row in table(POLICY, "The actions")] == [*Action, "pass"]
 
 
 def test_the_presets_are_as_the_page_says() -> None:
-    """For each category and direction."""
     rows = {code(row["category"])[0]: row for row in table(POLICY, "Take a preset")}
     assert list(rows) == list(Category)
     for name in ("standard", "strict"):
@@ -66,7 +62,7 @@ def test_the_presets_are_as_the_page_says() -> None:
 
 
 def console(path: Path) -> list[tuple[str, str]]:
-    """The commands of a page with what they print."""
+    """Return the commands of a page with what they print."""
     found: list[tuple[str, str]] = []
     for _, text in blocks(path, "console"):
         for line in text.splitlines(keepends=True):
@@ -79,7 +75,6 @@ def console(path: Path) -> list[tuple[str, str]]:
 
 @pytest.mark.slow
 def test_the_commands_print_what_the_page_says(tmp_path: Path) -> None:
-    """In a shell, one after the other, in one folder."""
     commands = console(DOCS / PIPE)
     assert len(commands) == 9
     script = "".join(f"{command}\nstatus=$?; echo '{'=' * 20}'; (exit $status)\n" for command, _ in commands)

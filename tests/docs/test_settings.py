@@ -18,7 +18,7 @@ PAGE = "reference/settings.md"
 
 
 def shown(value: Any) -> str:
-    """A default as the page writes it."""
+    """Return a default as the page writes it."""
     return f"`{value}`" if value or value == 0 else "(empty)"
 
 
@@ -58,7 +58,7 @@ def test_a_variable_of_a_limit_is_taken(tmp_path: Path, monkeypatch: pytest.Monk
 
 
 def commands(group: click.Group, before: str = "") -> dict[str, click.Command]:
-    """Every command, also those of groups, by what is typed for it."""
+    """Return every command, also those of groups, by what is typed for it."""
     found: dict[str, click.Command] = {}
     for name, command in group.commands.items():
         found |= commands(command, f"{name} ") if isinstance(command, click.Group) else {before + name: command}
@@ -67,6 +67,5 @@ def commands(group: click.Group, before: str = "") -> dict[str, click.Command]:
 
 @pytest.mark.parametrize("name", list(commands(main)))
 def test_every_option_is_listed(name: str) -> None:
-    """Each command has a section, and each of its options a row there."""
     options = [parameter.opts[0] for parameter in commands(main)[name].params if isinstance(parameter, click.Option)]
     assert [code(row["option"])[0] for row in table(PAGE, f"understudy {name}")] == options

@@ -22,7 +22,7 @@ SECRET = "a secret of more than thirty-two bytes"
 
 
 def blocks(language: str) -> list[str]:
-    """The page's blocks in a language."""
+    """Return the page's blocks in a language."""
     return re.findall(rf"```{language}\n(.*?)```", TEXT, re.DOTALL)
 
 
@@ -39,7 +39,7 @@ def test_the_settings_are_taken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
 
 
 def own_token(monkeypatch: pytest.MonkeyPatch) -> str:
-    """A token by the page's own code."""
+    """Return a token by the page's own code."""
     monkeypatch.setenv("UNDERSTUDY_SECRET", SECRET)
     namespace: dict[str, Any] = {}
     exec(blocks("python")[0], namespace)
@@ -55,7 +55,6 @@ async def shell(running: Running, token: str, command: str) -> subprocess.Comple
 
 @pytest.mark.slow
 async def test_a_token_is_made_renewed_and_ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """By the code and the commands of the page."""
     token = own_token(monkeypatch)
     renew, end = (block.strip() for block in blocks("sh"))
     async with served(tmp_path, secret=SECRET) as running:
@@ -68,7 +67,6 @@ async def test_a_token_is_made_renewed_and_ended(tmp_path: Path, monkeypatch: py
 
 @pytest.mark.slow
 async def test_the_commands_make_tokens(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Each prints one that a server on a loopback address takes, which has made its own secret."""
     monkeypatch.delenv("UNDERSTUDY_SECRET", raising=False)
     async with served(tmp_path) as running:
         for line in blocks("console")[0].splitlines():

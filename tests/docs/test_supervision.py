@@ -21,7 +21,7 @@ Marked = dict[str, set[str]]
 
 
 def headings(page: str) -> list[str]:
-    """The titles on a page under which there is a table of ids."""
+    """Return the titles on a page under which there is a table of ids."""
     sections = re.split(r"^#+ ", (DOCS / page).read_text(), flags=re.MULTILINE)[1:]
     return [section.split("\n", 1)[0] for section in sections if re.search(r"^\| id \|", section, flags=re.MULTILINE)]
 
@@ -35,7 +35,7 @@ def listed(page: str) -> dict[str, list[str]]:
 
 
 def placed(page: str, name: str) -> str:
-    """A test as a page names it, with its file relative to the folder of all tests."""
+    """Return a test as a page names it, with its file relative to the folder of all tests."""
     return f"{PAGES[page]}/{name}" if (TESTS / PAGES[page] / name.split("::")[0]).is_file() else name
 
 
@@ -48,14 +48,14 @@ def everything() -> dict[str, list[str]]:
 
 
 def promises(nodes: list[ast.expr]) -> Iterator[str]:
-    """The ids in `pytest.mark.promise(...)` among these expressions."""
+    """Yield the ids in `pytest.mark.promise(...)` among these expressions."""
     for node in nodes:
         if isinstance(node, ast.Call) and ast.unparse(node.func) == "pytest.mark.promise":
             yield from (ast.literal_eval(argument) for argument in node.args)
 
 
 def marked(path: Path) -> Iterator[tuple[str, str]]:
-    """The ids that a file's tests carry, and who carries each."""
+    """Yield the ids that a file's tests carry, and who carries each."""
     text = path.read_text()
     module = ast.parse(text if "mark.promise" in text else "")
     shared: list[ast.expr] = []
@@ -70,7 +70,7 @@ def marked(path: Path) -> Iterator[tuple[str, str]]:
 
 @pytest.fixture(scope="module")
 def carriers() -> Marked:
-    """All marks in all tests."""
+    """Return all marks in all tests."""
     found: Marked = defaultdict(set)
     for path in TESTS.rglob("test_*.py"):
         for id_, test in marked(path):
@@ -89,7 +89,6 @@ def test_every_mark_is_a_promise_of_a_page(carriers: Marked) -> None:
 
 
 def test_every_test_that_is_named_carries_the_promise_it_is_named_for(carriers: Marked) -> None:
-    """It exists, and it has the mark; and no promise goes without one."""
     for id_, tests in everything().items():
         assert tests, f"{id_} names no test"
         assert [test for test in tests if test not in carriers[id_]] == [], id_

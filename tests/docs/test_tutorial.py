@@ -17,7 +17,7 @@ EXAMPLE = (ROOT / "examples" / "support.py").read_text()
 
 
 def blocks(title: str) -> list[str]:
-    """The tutorial's code blocks for one file."""
+    """Return the tutorial's code blocks for one file."""
     return re.findall(rf'```python title="{re.escape(title)}"\n(.*?)```', TEXT, re.DOTALL)
 
 
@@ -29,7 +29,6 @@ def test_every_block_stands_in_the_example() -> None:
 
 
 def test_the_blocks_are_the_whole_example() -> None:
-    """Nothing of the example is missing in the tutorial but its docstring."""
     rest = EXAMPLE
     for block in blocks("my_app.py"):
         rest = rest.replace(block, "")

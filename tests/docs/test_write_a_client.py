@@ -103,7 +103,7 @@ class Player:
         return re.sub(r"\$\w+", lambda match: str(self.names[match[0]]), text)
 
     def _fits(self, wanted: Any, got: Any) -> bool:
-        """Whether everything that is wanted is there; names that are new are learned only from what fits."""
+        """Return whether everything that is wanted is there; names that are new are learned only from what fits."""
         learned: dict[str, Any] = {}
         if not self._agrees(wanted, got, learned):
             return False

@@ -15,7 +15,6 @@ FENCE = re.compile(r'^```(\w+)(?: title="([^"]+)")?\n(.*?)^```$', re.MULTILINE |
 
 
 def test_every_block_runs_and_prints_what_follows_it() -> None:
-    """In one session, from top to bottom; the one that needs the extra is only read."""
     session: dict[str, Any] = {}
     printed = ""
     shown = 0

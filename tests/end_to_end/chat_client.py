@@ -32,7 +32,7 @@ class ChatClient:
         await self.send({"type": "user_message", "payload": {"content": content, **payload}})
 
     async def read(self) -> dict[str, Any]:
-        """The next event; a test that waits too long fails."""
+        """Return the next event; a test that waits too long fails."""
         with trio.fail_after(WAIT_S):
             event = json.loads(await self.socket.get_message())
         assert isinstance(event, dict), "nobody asked for batches"
@@ -63,7 +63,7 @@ class ChatClient:
         return int(self.socket.closed.code)
 
     def durable(self, run_id: str | None = None) -> list[dict[str, Any]]:
-        """The numbered events seen so far, of one run or of all."""
+        """Return the numbered events seen so far, of one run or of all."""
         return [e for e in self.seen if e.get("seq") is not None and run_id in (None, e.get("run_id"))]
 
 

@@ -31,13 +31,13 @@ async def serve(tmp_path: Path, nursery: trio.Nursery) -> Serve:
 
 @pytest.fixture
 def clock() -> trio.testing.MockClock:
-    """A clock that jumps when it is told to; else it is slow, so that a test that waits in vain still ends."""
+    """Return a clock that jumps when it is told to; else it is slow, so that a test that waits in vain still ends."""
     return trio.testing.MockClock(rate=0.25)
 
 
 @pytest.fixture
 def csv_of_sales(tmp_path: Path) -> Path:
-    """A small table: two years of sales in two regions."""
+    """Return a small table: two years of sales in two regions."""
     path = tmp_path / "sales.csv"
     rows = [
         f"2025-{month:02d}-{day:02d},{region},{(month * 37 + day * 11) % 200 + 10}"

@@ -38,12 +38,12 @@ class Words:
         return ()
 
     def find(self, text: str, start: int, active: Collection[str]) -> Iterator[Hit]:
-        """Every word of the form."""
+        """Yield every word of the form."""
         for found in re.compile(self.pattern).finditer(text, start):
             yield Hit(found.start(), found.end(), self.kind, 0.9, "[gone]", found.start())
 
     def settled(self, text: str, start: int, active: Collection[str]) -> int:
-        """All of it: a word that is being written is held back anyway."""
+        """Return all of it: a word that is being written is held back anyway."""
         return len(text)
 
 

@@ -75,7 +75,7 @@ async def handshake(address: str, path: str, **headers: str) -> tuple[int, Any]:
 
 
 def multipart(name: str, content: bytes, media_type: str = "text/csv") -> tuple[bytes, str]:
-    """A body with one file in the field `file`, and its content type."""
+    """Return a body with one file in the field `file`, and its content type."""
     edge = "edge-7d1f0c"
     part = f'Content-Disposition: form-data; name="file"; filename="{name}"\r\nContent-Type: {media_type}'
     head = f"--{edge}\r\n{part}\r\n\r\n"

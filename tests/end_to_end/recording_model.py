@@ -22,9 +22,9 @@ class RecordingModel:
         return Reply(text=text)
 
     def prompt(self, turn: int = -1) -> list[str]:
-        """The texts of the messages of one turn, the last one unless another is named."""
+        """Return the texts of the messages of one turn, the last one unless another is named."""
         return [message.content for message in self.turns[turn].messages]
 
     def agent(self) -> Agent:
-        """An agent that has this model."""
+        """Return an agent that has this model."""
         return Agent("script", model=self)

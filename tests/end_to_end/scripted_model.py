@@ -163,5 +163,5 @@ TOOLS = (echo, refuse, crash, hang, block, wait, tell_progress, send_mail, pay, 
 
 
 def scripted(*turns: Say | Call | Hand | Raise, name: str = "script", timeout_s: float | None = None) -> Agent:
-    """An agent that plays these turns and has all the tools above."""
+    """Return an agent that plays these turns and has all the tools above."""
     return Agent(name, tools=TOOLS, model=ScriptedModel(*turns), timeout_s=timeout_s)

@@ -22,7 +22,7 @@ SOON_S = 10.0
 
 
 def token_of(user: str = "ada", session: str = "s1", roles: Sequence[str] = ()) -> str:
-    """A token that both servers take."""
+    """Return a token that both servers take."""
     return Tokens(SECRET, time.time).issue(user, session, roles=roles, ttl_s=600)
 
 
@@ -50,7 +50,7 @@ async def two_servers(
 
 
 def backends_environment(postgres: Postgres, redis: Redis, number: int = 0) -> dict[str, str]:
-    """A database of one's own on both, for the settings of processes."""
+    """Return a database of one's own on both, for the settings of processes."""
     return {
         "UNDERSTUDY_DATABASE_URL": postgres.create(),
         "UNDERSTUDY_REDIS_URL": f"{redis.url}/{number}",

@@ -88,7 +88,7 @@ class Stream:
     _ready: list[Message] = field(factory=list)
 
     async def read(self) -> Message:
-        """The next event. Raises EOFError at the end of the answer."""
+        """Return the next event. Raises EOFError at the end of the answer."""
         with trio.fail_after(WAIT_S):
             while not self._ready:
                 self._ready += self.parser.feed(await self.some())
@@ -96,7 +96,7 @@ class Stream:
         return self.seen[-1]
 
     async def some(self) -> bytes:
-        """Some bytes of the answer. Raises EOFError at its end."""
+        """Return some bytes of the answer. Raises EOFError at its end."""
         while True:
             event = self.http.next_event()
             if event is h11.NEED_DATA:
@@ -122,11 +122,11 @@ class Stream:
             return
 
     def numbers(self) -> list[int]:
-        """The seq of each durable event seen so far."""
+        """Return the seq of each durable event seen so far."""
         return [event.body["seq"] for event in self.seen if "seq" in event.body]
 
     def kinds(self) -> list[str]:
-        """The kind of each event seen so far."""
+        """Return the kind of each event seen so far."""
         return [event.kind for event in self.seen]
 
 

@@ -25,13 +25,13 @@ TRACES = (PASSWORD, quote(PASSWORD, safe=""), "hunter2")
 
 
 def clean(*texts: str) -> bool:
-    """Whether none of them tells the password."""
+    """Return whether none of them tells the password."""
     return not [trace for trace in TRACES for text in texts if trace in text]
 
 
 @pytest.fixture
 def locked(postgres: Postgres) -> str:
-    """The address of a database whose user needs the password."""
+    """Return the address of a database whose user needs the password."""
     address = postgres.create()
     name = postgres.add_user(PASSWORD)
     with psycopg.connect(address, autocommit=True) as connection:
@@ -41,7 +41,7 @@ def locked(postgres: Postgres) -> str:
 
 @pytest.fixture
 def locked_redis(tmp_path: Path) -> Iterator[Redis]:
-    """A Redis with a password."""
+    """Yield a Redis with a password."""
     server = Redis(tmp_path / "redis", password="hunter2-of-redis")
     server.start()
     yield server

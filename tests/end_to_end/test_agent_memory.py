@@ -35,7 +35,7 @@ class Told:
         self.instructions: list[str] = []
 
     async def respond(self, turn: Turn, emit: Emit) -> Reply:
-        """One round of calls, then words."""
+        """Return one round of calls, then words."""
         self.instructions.append(turn.instructions)
         if turn.messages[-1].role == "user":
             calls = (("note_favourite", {"colour": "green"}), ("in_a_thread", {}))

@@ -24,7 +24,7 @@ from understudy.chat import routing
 
 
 def run_input(content: Any = "go", thread: str = "t", message: str | None = None, **more: Any) -> dict[str, Any]:
-    """A run's input with one message of the user."""
+    """Return a run's input with one message of the user."""
     said = {"id": message or uuid.uuid4().hex, "role": "user", "content": content}
     return {"threadId": thread, "runId": "run-1", "messages": [said], "forwardedProps": {"agent_type": "script"}} | more
 
@@ -50,12 +50,12 @@ async def refused(stream: Stream) -> dict[str, Any]:
 
 
 def last(stream: Stream) -> dict[str, Any]:
-    """The end of a run."""
+    """Return the end of a run."""
     return stream.seen[-1].body
 
 
 def of(stream: Stream, kind: str) -> list[dict[str, Any]]:
-    """The events of one type."""
+    """Return the events of one type."""
     return [event.body for event in stream.seen if event.body["type"] == kind]
 
 
@@ -78,7 +78,6 @@ async def test_a_message_is_answered_in_agui(serve: Any) -> None:
 
 
 async def test_the_conversation_is_the_users_own_and_goes_on(serve: Any) -> None:
-    """Its thread and messages are those that sockets and the history know, by the same names."""
     running = await serve(scripted(Say("one")))
     token = await session(running)
     async with asked(running, token, run_input("first", message="m1")) as stream:
@@ -101,7 +100,6 @@ async def test_the_conversation_is_the_users_own_and_goes_on(serve: Any) -> None
 
 @pytest.mark.promise("wire.agui-repeat")
 async def test_the_same_message_again_is_the_same_run(serve: Any) -> None:
-    """While it goes on, from its beginning; and after its end, whole. Nothing is done twice."""
     gate = Gate(open_after=1)
     running = await serve(scripted(Say("one two", gate)))
     token, given = await session(running), run_input(message="m")
@@ -120,7 +118,7 @@ async def test_the_same_message_again_is_the_same_run(serve: Any) -> None:
 
 
 def of_tools(stream: Stream) -> list[tuple[str, str]]:
-    """The events of tool calls: their types and the calls they are of."""
+    """Return the events of tool calls: their types and the calls they are of."""
     return [(each.body["type"], each.body["toolCallId"]) for each in stream.seen if "toolCallId" in each.body]
 
 
@@ -163,7 +161,6 @@ async def test_a_run_that_is_joined_after_its_server_died_is_told_whole(tmp_path
 async def test_a_run_that_is_joined_on_another_server_is_told_whole(
     serve: Any, tmp_path: Path, postgres: Postgres, redis: Redis
 ) -> None:
-    """After its end, while the first server still has the conversation."""
     redis.flush()
     script = scripted(Call([("echo", {"text": "hi"})]), Say("one two"))
     two = await two_servers(serve, tmp_path, postgres.create(), redis.url, script)
@@ -185,7 +182,6 @@ async def until_asked(stream: Stream) -> str:
 
 
 async def test_the_agent_is_chosen_by_the_application(serve: Any) -> None:
-    """By `forwardedProps` or by the query, which wins; without either the guide answers."""
     running = await serve(scripted(Say("one")))
     token = await session(running)
     props = {"agent_type": "liaison", "pillar": "insights"}
@@ -221,7 +217,6 @@ async def test_whatever_dies_the_run_is_whole_and_ends_once(serve: Any, turns: l
 
 
 async def test_a_run_that_is_stopped_says_so(serve: Any) -> None:
-    """By a command with the run's own name, which the first event tells."""
     running = await serve(scripted(Call([("wait", {})])))
     token = await session(running)
     async with asked(running, token, run_input()) as stream:
@@ -235,7 +230,6 @@ async def test_a_run_that_is_stopped_says_so(serve: Any) -> None:
 
 @pytest.mark.promise("wire.agui-repeat")
 async def test_a_client_that_leaves_does_not_stop_its_run(serve: Any) -> None:
-    """It may come back with the same message; its actor is gone meanwhile."""
     gate = Gate()
     running = await serve(scripted(Say("one two", gate)))
     token, given = await session(running), run_input()
@@ -249,7 +243,6 @@ async def test_a_client_that_leaves_does_not_stop_its_run(serve: Any) -> None:
 
 @pytest.mark.promise("wire.agui")
 async def test_a_server_that_goes_away_ends_the_stream_as_a_run(serve: Any) -> None:
-    """With an error that says when to come back, after everything that was open is closed."""
     gate = Gate(open_after=1)
     running = await serve(scripted(Say("one two", gate)))
     async with asked(running, await session(running), run_input()) as stream:
@@ -325,7 +318,6 @@ async def test_what_is_refused_is_a_run_that_failed(serve: Any, given: Any, quer
 
 @pytest.mark.parametrize(("decision", "status"), [("allow", "ok"), ("deny", "denied")])
 async def test_a_call_that_needs_consent_is_asked_about_and_answered(serve: Any, decision: str, status: str) -> None:
-    """By a custom event while the run goes on, and a command; the call has its result either way."""
     running = await serve(scripted(Call([("send_mail", {"to": "anna@example.org"})]), Say("done")))
     token = await session(running)
     async with asked(running, token, run_input()) as stream:
@@ -356,7 +348,6 @@ async def test_runs_are_counted_with_other_messages(serve: Any) -> None:
 
 @pytest.mark.promise("wire.no-way-round")
 async def test_a_token_is_needed(serve: Any) -> None:
-    """As everywhere."""
     running = await serve(scripted(Say("one")))
     async with asked(running, None, run_input()) as stream:
         assert stream.status == 401

@@ -22,7 +22,7 @@ INSTALL_S, RUN_S = 120, 60
 
 @pytest.fixture(scope="module")
 def stock(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The scenarios, with the client installed beside them as the lock file has it."""
+    """Return the scenarios, with the client installed beside them as the lock file has it."""
     npm, folder = program("npm", "npm"), tmp_path_factory.mktemp("stock") / "agui"
     shutil.copytree(STOCK, folder)
     command = [npm, "ci", "--ignore-scripts", "--no-audit", "--no-fund"]
@@ -41,7 +41,7 @@ async def play(stock: Path, running: Running, scenario: str) -> Any:
 
 
 def calls_of(messages: list[dict[str, Any]]) -> list[str]:
-    """The tools that an application is shown as called, with their results."""
+    """Return the tools that an application is shown as called, with their results."""
     named = [call["function"] for each in messages for call in each.get("toolCalls", [])]
     results = [each["content"] for each in messages if each["role"] == "tool"]
     return [f"{call['name']} {call['arguments']} {result}" for call, result in zip(named, results, strict=True)]
@@ -52,7 +52,6 @@ ECHOED = ['echo {"text":"hi"} "hi"']
 
 
 async def test_the_stock_client_has_the_answer_and_the_calls(serve: Any, stock: Path) -> None:
-    """As messages of its own; it finds no fault with the events."""
     told = await play(stock, await serve(scripted(*TURNS)), "answered")
     assert (told["errors"], told["failed"]) == ([], None)
     assert (told["kinds"][0], told["kinds"][-1]) == ("RUN_STARTED", "RUN_FINISHED")
@@ -62,7 +61,6 @@ async def test_the_stock_client_has_the_answer_and_the_calls(serve: Any, stock: 
 
 @pytest.mark.promise("wire.agui-refused")
 async def test_the_stock_client_is_told_of_a_refusal_as_of_a_run_that_failed(serve: Any, stock: Path) -> None:
-    """With the code and a sentence; an HTTP error would be an exception with the status in it."""
     told = await play(stock, await serve(scripted(Say("one"))), "refused")
     assert told["errors"] == [{"code": "empty_message", "message": "The message is empty."}]
     assert (told["kinds"], told["failed"]) == (["RUN_ERROR"], None)
@@ -70,7 +68,6 @@ async def test_the_stock_client_is_told_of_a_refusal_as_of_a_run_that_failed(ser
 
 @pytest.mark.promise("wire.agui-repeat")
 async def test_the_stock_client_joins_a_run_with_its_calls(serve: Any, stock: Path) -> None:
-    """That it left in the middle."""
     turns = Call([("echo", {"text": "hi"})]), Call([("hang", {})]), Say("one two")
     told = await play(stock, await serve(scripted(*turns)), "rejoined")
     assert "RUN_FINISHED" not in told["left"]["kinds"]
@@ -81,7 +78,6 @@ async def test_the_stock_client_joins_a_run_with_its_calls(serve: Any, stock: Pa
 
 
 async def test_ten_threads_of_the_stock_client_run_at_once(serve: Any, stock: Path) -> None:
-    """None is met with a limit."""
     told = await play(stock, await serve(scripted(*TURNS)), "ten")
     assert [(each["errors"], each["failed"], each["messages"][-1]["content"]) for each in told] == [
         ([], None, "one two ")

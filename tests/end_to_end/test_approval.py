@@ -16,7 +16,7 @@ MAIL = {"to": "anna@example.org", "text": "x" * 5000}
 
 
 def mailing(*, timeout_s: float = 30.0) -> Agent:
-    """An agent that sends one mail, and then says a word."""
+    """Return an agent that sends one mail, and then says a word."""
     return scripted(Call([("send_mail", MAIL)]), Say("Done"), timeout_s=timeout_s)
 
 
@@ -27,7 +27,7 @@ async def approve(client: ChatClient, required: dict[str, Any], decision: str, n
 
 
 async def new_token(running: Running) -> str:
-    """A new anonymous user's token."""
+    """Return a new anonymous user's token."""
     _, _, body = await request(running.address, "POST", "/api/sessions")
     return str(body["session_token"])
 
@@ -39,7 +39,7 @@ async def asked(client: ChatClient, **payload: Any) -> dict[str, Any]:
 
 
 def completed(client: ChatClient) -> dict[str, Any]:
-    """The data of the first tool call that has ended."""
+    """Return the data of the first tool call that has ended."""
     return next(event["data"] for event in client.seen if event["type"] == "tool_completed")
 
 
@@ -79,7 +79,6 @@ async def test_what_is_denied_does_not_run_and_the_run_goes_on_with_the_note(ser
 
 @pytest.mark.promise("wire.arc-consent")
 async def test_a_question_that_nobody_answers_expires(serve: Any) -> None:
-    """After `approval_s` the call is completed as denied, and an answer is too late."""
     running = await serve(mailing(), limits=Limits(approval_s=0.2))
     async with connected(running.address) as client:
         required = await asked(client)
@@ -174,7 +173,6 @@ async def test_while_another_call_works_the_clock_goes_on(serve: Any) -> None:
 
 
 async def test_several_calls_wait_side_by_side(serve: Any) -> None:
-    """Each is decided by itself, in any order; what needs no consent runs meanwhile."""
     calls = [("send_mail", {"to": "a"}), ("pay", {"amount": 5.0}), ("pay", {"amount": 500.0})]
     running = await serve(scripted(Call(calls), Say("Done")))
     async with connected(running.address) as client:
@@ -242,7 +240,6 @@ async def test_a_bad_decision_decides_nothing(serve: Any) -> None:
 
 
 async def test_a_secret_in_a_note_is_taken_out(serve: Any) -> None:
-    """Like every text of a user, before it is stored or shown to a model."""
     running = await serve(mailing())
     async with connected(running.address) as client:
         await approve(client, await asked(client), "deny", "password: blue-harbour-42 is hers")
@@ -251,7 +248,6 @@ async def test_a_secret_in_a_note_is_taken_out(serve: Any) -> None:
 
 
 async def test_a_run_that_waits_leaves_its_place_to_others(serve: Any) -> None:
-    """With one place for the user, another message is answered meanwhile; then the first goes on."""
     running = await serve(mailing(), limits=Limits(runs_per_user=1))
     async with connected(running.address) as client:
         required = await asked(client, thread_id="a")
@@ -264,7 +260,6 @@ async def test_a_run_that_waits_leaves_its_place_to_others(serve: Any) -> None:
 
 
 async def test_an_allowed_run_stands_in_line_before_those_that_have_not_begun(serve: Any) -> None:
-    """Its place was taken meanwhile: it is told that it waits, and goes on before a later message begins."""
     first, second = mailing(), scripted(Call([("wait", {})]), name="second")
     running = await serve(first, second, limits=Limits(runs_per_user=1))
     async with connected(running.address) as client:
@@ -283,7 +278,6 @@ async def test_an_allowed_run_stands_in_line_before_those_that_have_not_begun(se
 
 
 async def test_the_offline_model_saves_a_note_with_consent(serve: Any) -> None:
-    """In plain words, without any service: the guide asks, and what it saves is a file of the user's."""
     running = await serve()
     token = await new_token(running)
     async with connected(running.address, token) as client:

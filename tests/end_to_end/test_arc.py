@@ -35,7 +35,7 @@ async def run(serve: Any, agent: Agent, content: str = "go") -> list[dict[str, A
 
 
 def completed(events: list[dict[str, Any]]) -> dict[str, Any]:
-    """The data of the run's tool_completed."""
+    """Return the data of the run's tool_completed."""
     return next(event["data"] for event in events if event["type"] == "tool_completed")
 
 
@@ -88,7 +88,6 @@ async def test_pieces_of_the_answer_carry_the_number_of_characters_before_them(s
 async def test_a_tool_that_misbehaves_is_a_result_and_the_run_goes_on(
     serve: Any, name: str, status: str, words: str
 ) -> None:
-    """Whatever a tool does, its call is completed with a status, the model is told, and the answer comes."""
     events = await run(serve, scripted(Call([(name, {})]), Say("That did not work")))
     assert completed(events)["status"] == status
     assert words in completed(events)["result_summary"]
@@ -182,7 +181,6 @@ async def test_a_model_that_breaks_is_an_error_with_an_id(serve: Any) -> None:
 
 @pytest.mark.promise("wire.error-agent-timeout")
 async def test_an_agent_that_takes_too_long_is_stopped(serve: Any) -> None:
-    """Its tool is stopped with it, and the run ends in agent_timeout."""
     events = await run(serve, scripted(Call([("wait", {})]), timeout_s=0.2))
     assert completed(events)["status"] in ("timed_out", "cancelled")
     assert events[-1]["data"]["code"] == "agent_timeout"
@@ -294,7 +292,6 @@ async def test_messages_of_one_thread_are_answered_one_after_the_other(serve: An
 
 
 async def test_a_thread_takes_only_so_many_waiting_messages(serve: Any) -> None:
-    """Beyond the bounded line a message is refused with `busy`, and nothing of it is stored."""
     gate = Gate()
     running = await serve(scripted(Say("word", gate)))
     async with connected(running.address) as client:

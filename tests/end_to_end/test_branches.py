@@ -14,13 +14,13 @@ from understudy.storage import archive_queries
 
 
 async def new_token(running: Running) -> str:
-    """A new anonymous session's token."""
+    """Return a new anonymous session's token."""
     _, _, body = await request(running.address, "POST", "/api/sessions")
     return str(body["session_token"])
 
 
 async def history(running: Running, token: str, thread: str = "t") -> Any:
-    """A thread's messages as REST gives them."""
+    """Return a thread's messages as REST gives them."""
     status, _, body = await request(running.address, "GET", f"/api/threads/{thread}/messages", token=token)
     assert status == 200
     return body
@@ -45,13 +45,12 @@ async def send(client: ChatClient, kind: str, **payload: Any) -> None:
 
 
 async def refused(client: ChatClient) -> str:
-    """The code of the error that comes next."""
+    """Return the code of the error that comes next."""
     return str((await client.until("error"))["data"]["code"])
 
 
 @pytest.mark.promise("wire.parent")
 async def test_a_message_follows_the_last_answer_unless_it_names_another(serve: Any) -> None:
-    """Its parent is told, stored, and decides what the model is shown."""
     recorder = RecordingModel()
     running = await serve(recorder.agent())
     token = await new_token(running)
@@ -132,7 +131,6 @@ async def test_an_edit_is_a_message_beside_the_edited_one(serve: Any) -> None:
 
 @pytest.mark.promise("wire.regenerate")
 async def test_a_message_can_be_answered_once_more(serve: Any) -> None:
-    """By its own id or its answer's: a run beside the first, of the same message; both answers stay."""
     recorder = RecordingModel()
     running = await serve(recorder.agent())
     token = await new_token(running)
@@ -183,7 +181,6 @@ async def test_a_branch_goes_on_through_a_run_that_left_no_answer(serve: Any) ->
 
 @pytest.mark.promise("wire.regenerate")
 async def test_edits_and_new_answers_wait_in_line_behind_a_run_at_work(serve: Any) -> None:
-    """They are accepted at once, begin when it has ended, and their text begins at its beginning."""
     gate = Gate(open_after=1)
     running = await serve(scripted(Say("some words here", gate)))
     async with connected(running.address) as client:
@@ -269,7 +266,6 @@ async def test_feedback_is_kept_told_to_every_tab_and_counted(serve: Any) -> Non
 
 @pytest.mark.promise("wire.endpoint-threads")
 async def test_an_export_has_every_branch_oldest_first(serve: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Also of a thread of more than one page; it comes as a download."""
     monkeypatch.setattr(archive_queries, "PAGE", 4)
     running = await serve(RecordingModel().agent())
     token = await new_token(running)

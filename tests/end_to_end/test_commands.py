@@ -35,7 +35,6 @@ async def send(running: Running, token: str | None, command: Any) -> tuple[int, 
 @pytest.mark.promise("wire.endpoint-commands")
 @pytest.mark.parametrize("form", FORMS, ids=lambda form: form.get("type") or form["agent_type"])
 async def test_every_form_of_say_yields_a_whole_arc(serve: Any, form: dict[str, Any]) -> None:
-    """It is answered with the names of what began, and the thread's events tell the rest."""
     running = await serve()
     token = await session(running)
     status, _, names = await send(running, token, form)
@@ -48,7 +47,6 @@ async def test_every_form_of_say_yields_a_whole_arc(serve: Any, form: dict[str, 
 
 
 async def test_the_same_message_twice_is_one_message(serve: Any) -> None:
-    """At once and later: the same names, one run, one arc."""
     running = await serve(scripted(Say("one")))
     token, name = await session(running), uuid.uuid4().hex
     answers = []
@@ -137,7 +135,6 @@ async def test_messages_are_counted_with_those_of_sockets(serve: Any) -> None:
 
 @pytest.mark.promise("wire.endpoint-commands")
 async def test_a_run_can_be_stopped(serve: Any) -> None:
-    """It ends as cancelled; to stop it once more is no error, and another user's cannot be stopped."""
     running = await serve(scripted(Call([("wait", {})])))
     token, other = await session(running), await session(running)
     run_id = (await say(running, token))["run_id"]
@@ -151,7 +148,6 @@ async def test_a_run_can_be_stopped(serve: Any) -> None:
 
 
 async def test_typing_is_shown_to_who_listens(serve: Any) -> None:
-    """To all of the user's connections that follow the thread."""
     gate = Gate()
     running = await serve(scripted(Say("one", gate)))
     token = await session(running)

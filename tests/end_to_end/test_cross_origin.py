@@ -24,7 +24,7 @@ def preflight(method: str, *headers: str, origin: str = LISTED) -> dict[str, str
 
 
 def listed(value: str) -> set[str]:
-    """The members of a header that is a list, in lower case."""
+    """Return the members of a header that is a list, in lower case."""
     return {member.strip().lower() for member in value.split(",")}
 
 
@@ -102,7 +102,6 @@ async def test_a_copy_that_is_still_good_may_be_read(serve: Any) -> None:
 
 
 async def test_too_many_requests_are_told_to_the_page(serve: Any) -> None:
-    """With the time to wait, which the page may read."""
     running = await serve(allowed_origins=[LISTED], limits=Limits(requests_per_minute=1))
     await request(running.address, "GET", "/api/agents", headers={"Origin": LISTED})
     status, headers, _ = await request(running.address, "GET", "/api/agents", headers={"Origin": LISTED})
@@ -141,7 +140,6 @@ async def test_a_preflight_is_answered_without_a_token(serve: Any, path: str, me
 
 
 async def test_a_preflight_is_counted(serve: Any) -> None:
-    """For its address, as it brings no token."""
     running = await serve(allowed_origins=[LISTED], limits=Limits(requests_per_minute=1))
     await request(running.address, "OPTIONS", "/api/agents", headers=preflight("GET"))
     status, _, _ = await request(running.address, "OPTIONS", "/api/agents", headers=preflight("GET"))
@@ -149,7 +147,6 @@ async def test_a_preflight_is_counted(serve: Any) -> None:
 
 
 async def test_the_own_page_is_told_nothing_new(serve: Any) -> None:
-    """Its requests are of one origin, whatever stands in the list."""
     running = await serve(allowed_origins=[LISTED])
     status, headers, _ = await request(running.address, "GET", "/api/tools", headers={"Origin": running.address})
     assert status == 401

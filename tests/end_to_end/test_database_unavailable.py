@@ -88,7 +88,7 @@ async def test_a_message_may_wait_for_a_database_that_is_locked(serve: Any, tmp_
 
 
 async def sign_within(client: ChatClient, seconds: float) -> dict[str, Any]:
-    """The next sign that something waits for the database; a test that gets none in time fails."""
+    """Return the next sign that something waits for the database; a test that gets none in time fails."""
     with trio.fail_after(seconds):
         while True:
             event = await client.read()
@@ -102,7 +102,6 @@ async def sign_within(client: ChatClient, seconds: float) -> dict[str, Any]:
 async def test_a_database_that_is_gone_is_told_within_a_second(
     serve: Any, gone: str, own_postgres: Postgres, tmp_path: Path
 ) -> None:
-    """To who waits for an answer, and to who says something; both go on when it is back."""
     gate = Gate(open_after=1)
     url = own_postgres.create() if gone == "stopped" else ""
     running = await serve(scripted(Call([("echo", {"text": "a"})]), Say("one two", gate)), database_url=url)
@@ -133,7 +132,6 @@ async def test_a_database_that_is_gone_is_told_within_a_second(
 
 @pytest.mark.promise("wire.database-away")
 async def test_no_sign_is_given_where_the_database_answers(serve: Any) -> None:
-    """However often it is written to."""
     running = await serve(scripted(Call([("echo", {"text": "a"})]), Say("one two")))
     async with connected(running.address) as client:
         await client.say("go", agent_type="script")

@@ -18,14 +18,13 @@ async def delete(running: Running, token: str, thread: str) -> int:
 
 
 async def new_token(running: Running) -> str:
-    """A new anonymous session's token."""
+    """Return a new anonymous session's token."""
     _, _, body = await request(running.address, "POST", "/api/sessions")
     return str(body["session_token"])
 
 
 @pytest.mark.promise("wire.arc-deleted")
 async def test_whoever_watches_a_run_in_a_deleted_thread_sees_its_end(serve: Any) -> None:
-    """In every tab: the tool is completed, the run ends as cancelled, and nothing is counted as open."""
     running = await serve(scripted(Call([("wait", {})])))
     token = await new_token(running)
     async with connected(running.address, token) as one, connected(running.address, token) as two:
@@ -59,7 +58,6 @@ async def test_a_thread_can_be_deleted_while_a_call_waits_for_consent(serve: Any
 
 
 async def test_a_thread_begins_anew_under_the_name_of_a_deleted_one(serve: Any) -> None:
-    """For the tab that spoke before and for one that only watched: events from 1, a whole arc."""
     running = await serve(scripted(Say("hello")))
     token = await new_token(running)
     async with connected(running.address, token) as one, connected(running.address, token) as two:
@@ -75,7 +73,6 @@ async def test_a_thread_begins_anew_under_the_name_of_a_deleted_one(serve: Any) 
 
 
 async def test_a_message_said_while_its_thread_is_deleted_is_answered_or_refused(serve: Any) -> None:
-    """Whichever comes first, its sender is never left in silence, and the thread can be used afterwards."""
     running = await serve(scripted(Say("hello")))
     token = await new_token(running)
     async with connected(running.address, token) as client:

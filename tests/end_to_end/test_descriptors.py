@@ -37,7 +37,6 @@ print(fit_connection_limit(wanted), resource.getrlimit(resource.RLIMIT_NOFILE)[0
 def test_the_soft_limit_is_raised_and_what_does_not_fit_is_said(
     soft: int, hard: int, wanted: int, held: int, raised: int
 ) -> None:
-    """As far as the hard limit allows; then fewer connections are served, and the log says what to do."""
     done = subprocess.run(
         [sys.executable, "-c", FITTED, *map(str, (soft, hard, wanted))], capture_output=True, text=True, check=True
     )
@@ -78,7 +77,7 @@ async def test_at_1024_files_a_flood_leaves_enough_for_users_and_their_uploads(
 
 
 def _limited(folder: Path) -> Path:
-    """A Python whose processes may open 1,024 files, and no more."""
+    """Return a Python whose processes may open 1,024 files, and no more."""
     script = folder / "python"
     script.write_text(f'#!/bin/sh\nulimit -n 1024\nexec {sys.executable} "$@"\n')
     script.chmod(0o755)

@@ -42,7 +42,7 @@ def held(path: Path) -> Iterator[None]:
 
 
 async def new_token(server: Process) -> str:
-    """A new anonymous session's token."""
+    """Return a new anonymous session's token."""
     _, _, body = await request(server.address, "POST", "/api/sessions")
     return str(body["session_token"])
 
@@ -107,7 +107,6 @@ async def test_a_full_disk_takes_nothing_in_and_loses_nothing(tmp_path: Path) ->
 
 @pytest.mark.slow
 async def test_a_full_disk_of_a_node_costs_uploads_only(tmp_path: Path, postgres: Postgres) -> None:
-    """With PostgreSQL messages do not need it."""
     async with started(tmp_path / "data", "--database-url", postgres.create()) as server:
         token = await new_token(server)
         async with connected(server.address, token) as client:

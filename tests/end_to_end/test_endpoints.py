@@ -29,7 +29,7 @@ FORMS = [
 
 
 async def new_token(address: str) -> str:
-    """A new anonymous session's token."""
+    """Return a new anonymous session's token."""
     status, _, body = await request(address, "POST", "/api/sessions")
     assert status == 201
     return str(body["session_token"])
@@ -38,7 +38,6 @@ async def new_token(address: str) -> str:
 @pytest.mark.promise("wire.say-forms")
 @pytest.mark.parametrize("form", FORMS, ids=lambda form: form.get("type") or form["agent_type"])
 async def test_every_form_of_say_yields_a_whole_arc_with_the_right_answer(serve: Any, form: dict[str, Any]) -> None:
-    """Whichever form a client uses, the built-in agents calculate and answer."""
     running = await serve()
     async with connected(running.address) as client:
         await client.send(form)
@@ -206,7 +205,6 @@ async def test_resume_in_the_middle_of_an_answer_gives_the_text_again_from_the_s
 
 @pytest.mark.promise("wire.tabs")
 async def test_two_tabs_of_one_user_stay_in_step(serve: Any) -> None:
-    """Both follow the thread, and both get the same events under the same numbers."""
     running = await serve()
     token = await new_token(running.address)
     async with connected(running.address, token) as one, connected(running.address, token) as two:
@@ -287,7 +285,6 @@ async def test_a_user_cannot_name_the_thread_run_or_file_of_another(serve: Any) 
 
 
 async def test_ten_users_at_once_get_their_own_events_soon(serve: Any) -> None:
-    """Nobody sees a word of another's; from emission to receipt is far below what a person notices."""
     running = await serve()
     lags: list[float] = []
 

@@ -58,7 +58,7 @@ async def until_ready(address: str) -> None:
 
 
 async def read_log(address: str, thread_id: str) -> list[dict[str, Any]]:
-    """All events of a thread."""
+    """Return all events of a thread."""
     status, _, body = await request(address, "GET", f"/api/threads/{thread_id}/events", token=token_of())
     assert status == 200
     return list(body["events"])

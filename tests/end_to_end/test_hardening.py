@@ -49,7 +49,6 @@ async def raw(running: Running, head: str) -> tuple[int, dict[str, str]]:
 
 @pytest.mark.promise("owasp.errors")
 async def test_metrics_are_for_who_has_a_role(serve: Any) -> None:
-    """Not for strangers, nor for users; each request is counted as any other."""
     running = await serve(secret=SECRET, limits=Limits(requests_per_minute=4))
     for token, wanted in (
         (None, 401),
@@ -74,14 +73,12 @@ async def test_strangers_hear_whether_the_server_is_well_and_nothing_else(serve:
 
 
 async def test_on_a_server_of_ones_own_machine_nobody_is_a_stranger(serve: Any) -> None:
-    """Where whoever reaches the loopback address is given a session."""
     running = await serve()
     assert (await request(running.address, "GET", "/metrics"))[0] == 200
     assert "version" in (await request(running.address, "GET", "/healthz"))[2]
 
 
 async def test_readiness_is_looked_at_once_a_second(serve: Any) -> None:
-    """However often it is asked: it writes to the database."""
     running = await serve(secret=SECRET)
     operator = token_of("op", roles=["operator"])
 
@@ -100,7 +97,7 @@ async def test_readiness_is_looked_at_once_a_second(serve: Any) -> None:
 
 
 def self_signed(folder: Path) -> tuple[Path, Path]:
-    """A certificate for this machine, and its key."""
+    """Return a certificate for this machine, and its key."""
     issued = trustme.CA().issue_cert("localhost", "127.0.0.1")
     certificate, key = folder / "certificate.pem", folder / "key.pem"
     issued.private_key_pem.write_to_path(str(key))
@@ -149,7 +146,6 @@ HEADS = {
 async def test_answers_of_the_door_are_as_guarded_as_those_of_the_application(
     serve: Any, tmp_path: Path, secure: bool
 ) -> None:
-    """With HSTS where the server speaks TLS itself, and nowhere else: a proxy answers for its own name."""
     certificate, key = self_signed(tmp_path) if secure else (None, None)
     running = await serve(secret=SECRET, tls_certificate=certificate, tls_key=key)
     host = urlsplit(running.address).netloc
@@ -198,7 +194,6 @@ async def test_the_page_may_do_little(serve: Any) -> None:
     ],
 )
 async def test_hosts_and_origins_that_only_look_right_are_refused(serve: Any, lines: str) -> None:
-    """By both doors, on a server that trusts whoever reaches it by a name of this machine."""
     running = await serve()
     named = lines.replace("{host}", urlsplit(running.address).netloc)
     for path, more in (("/ws", UPGRADE), ("/", "")):
@@ -237,7 +232,6 @@ def test_not_everybody_is_a_trusted_proxy(proxies: str) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize(("secret", "weak"), [("x" * 32, True), ("ab" * 20, True), ("0123456789abcdef" * 2, False)])
 async def test_a_secret_that_is_easily_guessed_is_warned_of(tmp_path: Path, secret: str, weak: bool) -> None:
-    """At the start, without a letter of it."""
     log = tmp_path / "log"
     async with started(tmp_path / "data", log=log, UNDERSTUDY_SECRET=secret, UNDERSTUDY_LOG_FORMAT="json") as server:
         assert (await handshake(server.address, "/ws?session_token=bad"))[0] == 401

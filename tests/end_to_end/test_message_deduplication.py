@@ -18,7 +18,7 @@ KEY = "my key is AKIAQWERTYUIOPASDFGH"
 
 
 async def accepted(client: ChatClient, message_id: str) -> dict[str, Any]:
-    """The acceptance of a message that comes next; no error may come before it."""
+    """Return the acceptance of a message that comes next; no error may come before it."""
     return await client.until("message_accepted", message_id=message_id)
 
 
@@ -87,7 +87,6 @@ async def test_another_message_under_the_same_id_is_refused(serve: Any) -> None:
 
 @pytest.mark.promise("wire.repeat")
 async def test_the_same_id_at_the_same_moment_on_two_connections_is_one_message(serve: Any) -> None:
-    """In one thread both are told of the same run; in two threads one is accepted and the other refused."""
     running = await serve(RecordingModel().agent())
     token = await new_token(running)
     async with connected(running.address, token) as one, connected(running.address, token) as two:
@@ -110,7 +109,7 @@ async def partial_say(client: ChatClient, name: str, thread: str) -> None:
 
 
 async def outcome(client: ChatClient, name: str) -> str:
-    """The run that a message was accepted with, once that has ended; or the code of its refusal."""
+    """Return the run that a message was accepted with, once that has ended; or the code of its refusal."""
     while True:
         event = await client.read()
         if event["type"] == "error" and event.get("message_id") == name:

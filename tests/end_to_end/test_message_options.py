@@ -26,7 +26,7 @@ KEY = "ghp_" + "a1B2c3D4" * 4 + "e5F6"
 
 @asynccontextmanager
 async def serving(folder: Path, agent: Agent) -> AsyncIterator[Running]:
-    """A server with this agent, stopped in order at the end of the block."""
+    """Yield a server with this agent, stopped in order at the end of the block."""
     async with trio.open_nursery() as nursery:
         running: Running = await nursery.start(partial(serve_app, Settings(port=0, data_dir=folder), [agent]))
         yield running
@@ -35,7 +35,7 @@ async def serving(folder: Path, agent: Agent) -> AsyncIterator[Running]:
 
 
 async def refused(client: ChatClient, **fields: Any) -> str:
-    """The code and the sentence with which a message is refused."""
+    """Return the code and the sentence with which a message is refused."""
     await client.send({"type": "chat", "content": "go", "agent_type": "script", **fields})
     error = await client.until("error")
     assert error["agent_type"] == "script"
@@ -45,7 +45,6 @@ async def refused(client: ChatClient, **fields: Any) -> str:
 @pytest.mark.promise("wire.metadata-file")
 @pytest.mark.parametrize("path", ["/ws", "/api/ws/agent"])
 async def test_the_file_that_metadata_name_is_attached(serve: Any, path: str) -> None:
-    """As if it stood among the references, beside those and once."""
     recorder = RecordingModel()
     running = await serve(recorder.agent())
     token = await new_token(running)
@@ -94,7 +93,6 @@ async def test_context_is_told_to_the_model_as_data(serve: Any) -> None:
 
 @pytest.mark.promise("wire.context")
 async def test_context_goes_with_its_message_to_other_answers_and_edits(tmp_path: Path) -> None:
-    """And to a server that goes on with the run after this one was stopped."""
     gate, recorder = Gate(), RecordingModel()
     async with serving(tmp_path, scripted(Say("one two", gate))) as running:
         token = await new_token(running)
@@ -114,7 +112,6 @@ async def test_context_goes_with_its_message_to_other_answers_and_edits(tmp_path
 
 @pytest.mark.promise("wire.context")
 async def test_a_secret_in_context_is_taken_out(serve: Any) -> None:
-    """It reaches neither the model nor the log; its user is told, and alerted."""
     recorder = RecordingModel()
     running = await serve(recorder.agent())
     async with connected(running.address) as client:
@@ -131,7 +128,6 @@ async def test_a_secret_in_context_is_taken_out(serve: Any) -> None:
 
 @pytest.mark.promise("wire.context")
 async def test_context_beyond_its_limit_is_refused(serve: Any) -> None:
-    """Nothing is stored of such a message."""
     running = await serve(RecordingModel().agent())
     token = await new_token(running)
     async with connected(running.address, token) as client:
@@ -143,7 +139,6 @@ async def test_context_beyond_its_limit_is_refused(serve: Any) -> None:
 
 @pytest.mark.promise("wire.settings")
 async def test_a_run_ends_after_the_turns_that_its_settings_allow(serve: Any) -> None:
-    """In the last of them its model is offered no tools."""
     running = await serve(scripted(Call([("echo", {"text": "a"})]), Call([("echo", {"text": "b"})]), Say("one")))
     async with connected(running.address) as client:
         for settings, calls in (({}, 2), ({"max_turns": None}, 2), ({"max_turns": 1}, 1)):
@@ -157,7 +152,6 @@ async def test_a_run_ends_after_the_turns_that_its_settings_allow(serve: Any) ->
 
 @pytest.mark.promise("wire.settings")
 async def test_a_run_ends_after_the_time_that_its_settings_allow(serve: Any) -> None:
-    """With `agent_timeout`, as at the agent's own limit."""
     running = await serve(scripted(Say("never", Gate())))
     async with connected(running.address) as client:
         await client.say("go", agent_type="script", settings={"timeout_s": 0.05})
@@ -180,7 +174,6 @@ SETTINGS: list[tuple[dict[str, Any], str]] = [
 
 @pytest.mark.promise("wire.settings")
 async def test_a_setting_that_is_unknown_or_beyond_its_limit_is_refused(serve: Any) -> None:
-    """By its name; the message is not taken."""
     running = await serve(RecordingModel().agent())
     async with connected(running.address) as client:
         for settings, sentence in SETTINGS:
@@ -189,7 +182,6 @@ async def test_a_setting_that_is_unknown_or_beyond_its_limit_is_refused(serve: A
 
 @pytest.mark.promise("wire.at-least-a-thought")
 async def test_a_plain_answer_has_a_thought(serve: Any) -> None:
-    """Also from a model that says nothing of what it does; before the first word."""
     running = await serve(scripted(Say("one two")))
     async with connected(running.address) as client:
         await client.say("go", agent_type="script")
@@ -202,8 +194,6 @@ async def test_a_plain_answer_has_a_thought(serve: Any) -> None:
 
 @pytest.mark.promise("wire.at-least-a-thought")
 async def test_a_run_with_a_tool_has_all_five_events(serve: Any) -> None:
-    """Whether or not its model thinks aloud; what it thinks is not told twice."""
-
     class Silent(RecordingModel):
         async def respond(self, turn: Any, emit: Any) -> Any:
             async def unheard(event: Any) -> None:
@@ -245,7 +235,6 @@ async def test_an_agent_answers_through_a_tool(serve: Any) -> None:
 
 @pytest.mark.promise("wire.chat-response")
 async def test_an_answer_through_a_tool_is_looked_through(serve: Any) -> None:
-    """As any other; one that is empty is an error that the model is told."""
     call = Call([("chat_response", {"message": f"The key is {KEY}."})])
     script = scripted(Call([("chat_response", {"message": " "})]), call)
     running = await serve(Agent("script", model=script.model, tools=[chat_response]))

@@ -19,7 +19,6 @@ from understudy.models import resilient
 @pytest.mark.filterwarnings("ignore:Async generator '(httpx2|httpcore|openai):ResourceWarning")
 @pytest.mark.blocking("the provider's package builds what it needs at its first request, for some 60 ms")
 async def test_it_is_refused_at_once_after_failures_in_a_row(serve: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    """With `retry_after`; the health says so."""
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))  # and does not listen
         monkeypatch.setattr(resilient, "RETRY", evolve(resilient.RETRY, backoff=Backoff(min_s=0.01, max_s=0.02)))

@@ -23,7 +23,7 @@ SECRET_WORDS = "do not show these words"
 
 
 def token(user: str = "op", *roles: str, ttl_s: float = 24 * 3600) -> str:
-    """A token for somebody with these roles."""
+    """Return a token for somebody with these roles."""
     claims = {"sub": user, "sid": "s", "exp": time.time() + ttl_s, "roles": list(roles)}
     return jwt.encode(claims, SECRET, "HS256")
 
@@ -96,7 +96,6 @@ async def test_only_operators_see_it(serve: Any, method: str, path: str, body: b
 
 
 async def test_an_anonymous_user_is_no_operator(serve: Any) -> None:
-    """Also where everybody is given a session; the page itself is static, and is given to all."""
     running = await serve()
     _, _, session = await request(running.address, "POST", "/api/sessions")
     assert (await observe(running, who=session["session_token"]))[0] == 403
@@ -164,7 +163,6 @@ async def test_a_crowd_is_folded_and_found(serve: Any) -> None:
      ("?offset=x", 400), ("?state=well", 400), ("?text=" + "x" * 201, 400), ("?path=/system/none&text=x", 404)],
 )  # fmt: skip
 async def test_what_is_not_there_is_refused(serve: Any, query: str, status: int) -> None:
-    """With the registry's code, and without a word of what was asked."""
     running = await serve(secret=SECRET)
     assert (await observe(running, query))[0] == status
 
@@ -212,7 +210,6 @@ async def test_a_crash_is_shown_by_its_class_only(serve: Any) -> None:
 
 
 async def test_a_conversation_that_rests_is_counted_above_it(serve: Any) -> None:
-    """Whoever waits for its next incarnation shows at everybody above it, until it runs again."""
     running = await serve(secret=SECRET, observer_kill=True)
     for _ in range(3):  # the first times it hardly rests
         async with watching(running) as stream:
@@ -245,7 +242,7 @@ async def test_who_does_not_read_costs_a_bounded_amount(serve: Any) -> None:
 
 
 async def counts(running: Running) -> dict[str, int]:
-    """The numbers beside the tree."""
+    """Return the numbers beside the tree."""
     status, _, body = await request(running.address, "GET", "/api/observer/incidents", token=OPERATOR)
     assert status == 200
     numbers: dict[str, int] = body["counts"]
@@ -292,7 +289,6 @@ async def test_a_stream_ends_with_its_token_its_session_and_its_server(serve: An
 
 
 async def test_a_head_request_opens_no_stream(serve: Any, caplog: pytest.LogCaptureFixture) -> None:
-    """It is answered with the headers, and nothing fails behind it."""
     running = await serve(secret=SECRET)
     async with streaming(running.address, "/api/observer/changes", OPERATOR, method="HEAD") as stream:
         assert (stream.status, stream.headers["content-type"]) == (200, "text/event-stream")
@@ -303,7 +299,6 @@ async def test_a_head_request_opens_no_stream(serve: Any, caplog: pytest.LogCapt
 
 
 async def test_nobody_is_killed_where_the_settings_do_not_allow_it(serve: Any) -> None:
-    """Off by default, for operators too."""
     running = await serve(secret=SECRET)
     status, answer = await kill(running, path="/system/observe/recovery")
     assert (status, answer["error"]["code"]) == (403, "forbidden")
@@ -328,7 +323,6 @@ async def test_what_may_be_killed_and_what_not(serve: Any, caplog: pytest.LogCap
 
 
 def test_the_setting_is_a_yes_or_a_no(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """From a file as true or false, from the environment as its word; anything else stops the start."""
     from understudy.app.settings import BadSettings, load
 
     monkeypatch.chdir(tmp_path)

@@ -29,7 +29,7 @@ REFUSED: list[tuple[dict[str, Any], tuple[str, str | None]]] = [
 
 
 def delegating() -> tuple[Agent, Agent]:
-    """One agent that hands over to a liaison, and that liaison."""
+    """Return one agent that hands over to a liaison, and that liaison."""
     liaison = scripted(Say("one two"), name="ledger")
     liaison = Agent("ledger", model=liaison.model, pillar="finance")
     return Agent("front", model=scripted(Hand("ledger")).model, colleagues=("ledger",)), liaison
@@ -83,7 +83,6 @@ async def test_a_refusal_names_the_agent_that_was_asked(serve: Any, path: str) -
 
 @pytest.mark.promise("wire.refused-agent")
 async def test_a_refusal_on_a_door_of_one_agent_names_that_agent(serve: Any) -> None:
-    """Also of a frame that cannot be read at all."""
     running = await serve()
     async with connected(running.address, path="/api/ws/liaison/insights", welcome=False) as client:
         for said in ({"message": " "}, "{"):
@@ -95,7 +94,6 @@ async def test_a_refusal_on_a_door_of_one_agent_names_that_agent(serve: Any) -> 
 @pytest.mark.promise("wire.say-untyped")
 @pytest.mark.parametrize("path", [ANSWERS, "/ws"])
 async def test_a_message_without_an_agent_type_goes_to_the_guide(serve: Any, path: str) -> None:
-    """Or to the liaison of the pillar it names."""
     running = await serve()
     async with connected(running.address, path=path, welcome=path == "/ws") as client:
         for said, named in (
@@ -138,7 +136,6 @@ async def test_an_answer_says_what_it_is_by_what_its_tools_gave(
 
 @pytest.mark.promise("wire.event-agent-completed")
 async def test_what_an_agent_gave_comes_whole(serve: Any) -> None:
-    """However long the answer."""
     text = "word " * 400
     running = await serve(scripted(Say(text.strip())))
     async with connected(running.address) as client:
@@ -150,7 +147,6 @@ async def test_what_an_agent_gave_comes_whole(serve: Any) -> None:
 
 @pytest.mark.promise("wire.dialect-agent-response")
 async def test_agent_responses_tell_what_was_taken_out(serve: Any) -> None:
-    """Of the message and of the answer, before the answer; never the secret itself."""
     running = await serve(scripted(Say(f"The key is {KEY}.")))
     async with connected(running.address, path=ANSWERS, welcome=False) as client:
         await client.send({"agent_type": "script", "message": f"Keep {KEY} safe", "conversation_id": "c"})
@@ -194,7 +190,6 @@ async def test_a_secret_in_a_message_raises_an_alert(serve: Any, path: str) -> N
 
 @pytest.mark.promise("wire.secret-alert")
 async def test_a_message_without_a_secret_raises_no_alert(serve: Any) -> None:
-    """Also where something else was found in it."""
     running = await serve(scripted(Say("one two")), scrub_policy="strict")
     async with connected(running.address) as client:
         await client.say("Write to ada@example.org", agent_type="script")

@@ -47,7 +47,7 @@ TAKEN = {
 
 
 async def status_of(running: Running, origins: list[str], path: str, more: str = "") -> int:
-    """The status with which a request of a page is answered."""
+    """Return the status with which a request of a page is answered."""
     where = urlsplit(running.address)
     named = [each.format(host=where.netloc, port=where.port) for each in origins]
     lines = [f"GET {path} HTTP/1.1", f"Host: {where.netloc}", *(f"Origin: {origin}" for origin in named)]
@@ -60,7 +60,6 @@ async def status_of(running: Running, origins: list[str], path: str, more: str =
 @pytest.mark.promise("wire.origin", "wire.bad-origin", "owasp.origin")
 @pytest.mark.parametrize("origins", REFUSED.values(), ids=REFUSED)
 async def test_other_origins_are_refused(serve: Any, origins: list[str]) -> None:
-    """With 403 before the upgrade, and over HTTP; a handshake with two Origins is none at all (400)."""
     running = await serve(secret=SECRET, allowed_origins=LISTED)
     assert await status_of(running, origins, "/ws", UPGRADE) == (403 if len(origins) == 1 else 400)
     assert await status_of(running, origins, "/api/agents") == 403
@@ -69,7 +68,6 @@ async def test_other_origins_are_refused(serve: Any, origins: list[str]) -> None
 @pytest.mark.promise("wire.origin", "owasp.origin")
 @pytest.mark.parametrize("origins", TAKEN.values(), ids=TAKEN)
 async def test_own_and_listed_origins_are_let_in(serve: Any, origins: list[str]) -> None:
-    """As far as the token."""
     running = await serve(secret=SECRET, allowed_origins=LISTED)
     assert await status_of(running, origins, "/ws", UPGRADE) == 101
     assert await status_of(running, origins, "/api/agents") == 401

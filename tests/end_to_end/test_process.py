@@ -74,7 +74,6 @@ async def test_sigterm_tells_clients_first_and_ends_within_five_seconds(tmp_path
 @pytest.mark.promise("wire.anonymous-nowhere-else")
 @pytest.mark.slow
 def test_it_refuses_to_listen_to_the_world_without_a_secret(tmp_path: Path) -> None:
-    """On any but a loopback address it does not start, and says how to mend it."""
     ended = refused("--host", "0.0.0.0", "--data-dir", str(tmp_path))
     assert ended.returncode != 0
     assert "UNDERSTUDY_SECRET" in ended.stderr

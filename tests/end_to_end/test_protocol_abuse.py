@@ -65,7 +65,7 @@ async def beside_another(running: Running, token: str | None = None) -> AsyncIte
 
 @contextmanager
 def little_kept(mebibytes: float) -> Iterator[None]:
-    """The block makes this process hold no more than so much at any time, beyond what it held before."""
+    """Yield the block makes this process hold no more than so much at any time, beyond what it held before."""
     tracemalloc.start()
     try:
         yield
@@ -75,7 +75,7 @@ def little_kept(mebibytes: float) -> Iterator[None]:
 
 
 async def end_of(raw: RawWebSocket) -> int | None:
-    """The code of the close frame, whatever comes before it."""
+    """Return the code of the close frame, whatever comes before it."""
     with trio.fail_after(3):
         ends = await raw.frames_to_the_end()
     assert ends[-1].opcode == CLOSE
@@ -104,7 +104,7 @@ WRONG = {
 
 
 def said(thread: str) -> bytes:
-    """A message to the script in a thread of its own."""
+    """Return a message to the script in a thread of its own."""
     return frame(
         TEXT, json.dumps({"type": "chat", "content": "x", "agent_type": "script", "thread_id": thread}).encode()
     )
@@ -137,7 +137,6 @@ async def test_what_the_protocol_forbids_has_its_code(serve: Any, sent: bytes, c
 
 @pytest.mark.promise("wire.bad-utf-split")
 async def test_a_character_may_be_cut_between_frames(serve: Any) -> None:
-    """And a ping may come between its halves."""
     running = await serve()
     async with raw_websocket(port_of(running), "/ws") as raw:
         await raw.frame()
@@ -279,7 +278,6 @@ async def test_parts_that_do_not_fit_are_refused_and_bounded(serve: Any) -> None
 
 @pytest.mark.promise("wire.close-1008", "wire.bad-faults", "owasp.rate")
 async def test_more_than_a_hundred_faults_a_minute_are_1008(serve: Any) -> None:
-    """Each is answered until then, good commands between them too; nobody else is held up."""
     running = await serve()
     async with beside_another(running), connected(running.address) as client:
         began, answered = time.monotonic(), 0
@@ -298,7 +296,6 @@ async def test_more_than_a_hundred_faults_a_minute_are_1008(serve: Any) -> None:
 @pytest.mark.promise("wire.resume-beyond", "wire.bad-cursor-future")
 @pytest.mark.parametrize("cursor", [2**53, 2**63 - 1])
 async def test_a_cursor_from_the_future_is_set_right(serve: Any, cursor: int) -> None:
-    """With `resync` to the log's own end; what comes next follows on that."""
     running = await serve(RecordingModel().agent())
     async with connected(running.address) as client:
         await client.say("one", agent_type="script", thread_id="t")
@@ -312,7 +309,6 @@ async def test_a_cursor_from_the_future_is_set_right(serve: Any, cursor: int) ->
 
 @pytest.mark.promise("wire.bad-cursor-foreign")
 async def test_a_cursor_in_a_thread_of_another_is_not_found(serve: Any) -> None:
-    """By whatever name: no event of it comes, then or later, and whoever has it is told nothing."""
     running = await serve(RecordingModel().agent(), secret=SECRET)
     async with connected(running.address, token_of("ada")) as ada, connected(running.address, token_of("eve")) as eve:
         await ada.say("one", agent_type="script", thread_id="t")

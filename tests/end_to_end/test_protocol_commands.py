@@ -28,7 +28,7 @@ async def accepted(client: ChatClient) -> dict[str, Any]:
 
 
 def text_of(event: dict[str, Any]) -> str:
-    """The sentence of an error in any dialect."""
+    """Return the sentence of an error in any dialect."""
     return str(event["message"])
 
 
@@ -122,7 +122,6 @@ async def test_names_are_made_where_a_client_gives_none(serve: Any) -> None:
     ],
 )
 async def test_a_name_that_is_none_is_refused(serve: Any, name: str, value: object) -> None:
-    """Its field is named, nothing is begun; 128 characters are enough."""
     running = await serve(RecordingModel().agent())
     token = await new_token(running)
     async with connected(running.address, token) as client:
@@ -180,7 +179,6 @@ async def test_cancel_ends_a_run_from_any_tab_and_twice_is_no_fault(serve: Any) 
 
 @pytest.mark.promise("wire.ping")
 async def test_ping_is_answered_with_its_nonce(serve: Any) -> None:
-    """Also without one; in the agent response dialect there is nothing to show."""
     running = await serve()
     async with connected(running.address) as client:
         for form, data in (({"type": "ping"}, {}), ({"type": "ping", "nonce": "a"}, {"nonce": "a"})):
@@ -190,7 +188,6 @@ async def test_ping_is_answered_with_its_nonce(serve: Any) -> None:
 
 @pytest.mark.promise("wire.ack")
 async def test_an_ack_beyond_what_was_sent_is_refused_and_one_within_is_counted(serve: Any) -> None:
-    """It has no answer; operators see how far behind clients are."""
     running = await serve(RecordingModel().agent())
     async with connected(running.address) as client:
         await client.say("words", agent_type="script", thread_id="t")

@@ -38,7 +38,7 @@ CARRIERS = ("subprotocol", "wrapped", "header", "query")
 
 
 def wrapped(token: str) -> str:
-    """A token as a browser's client writes it into a subprotocol."""
+    """Return a token as a browser's client writes it into a subprotocol."""
     return base64.urlsafe_b64encode(token.encode()).decode().rstrip("=")
 
 
@@ -56,7 +56,7 @@ def carried(**tokens: str) -> tuple[str, dict[str, str]]:
 
 
 async def opened(running: Running, path: str, headers: dict[str, str]) -> tuple[int, dict[str, str]]:
-    """The status of a handshake, and the headers of its answer."""
+    """Return the status of a handshake, and the headers of its answer."""
     where = urlsplit(running.address)
     lines = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
     with trio.fail_after(10):
@@ -194,7 +194,6 @@ async def test_a_token_comes_by_any_of_its_ways(serve: Any, way: str) -> None:
 @pytest.mark.promise("wire.token-message", "owasp.token-in-url")
 @pytest.mark.parametrize("place", ["beside", "inside"])
 async def test_a_token_comes_with_the_first_message(serve: Any, place: str) -> None:
-    """Beside its type or in its payload; then comes the welcome, and the message itself is done."""
     running = await serve(secret=SECRET)
     token = {"session_token": token_of("ada")}
     say: dict[str, Any] = {"type": "user_message", "payload": {"content": "What is 2 + 2?"}}
@@ -343,7 +342,6 @@ async def test_only_the_same_session_renews_in_place(serve: Any) -> None:
 @pytest.mark.promise("wire.close-4403")
 @pytest.mark.parametrize("other", [("bob", "t1"), ("ada", "t2"), ("ada", None)])
 async def test_a_token_of_another_user_ends_the_connection_with_4403(serve: Any, other: tuple[str, str | None]) -> None:
-    """Its client speaks for somebody else now, who must not be shown this user's events."""
     running = await serve(secret=SECRET)
     async with connected(running.address, token_of("ada", "s1", tenant="t1")) as client:
         user, tenant = other

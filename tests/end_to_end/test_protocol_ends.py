@@ -19,7 +19,6 @@ from tests.end_to_end.test_rate_limits import SECRET
 
 @pytest.mark.promise("wire.close-4400", "wire.close-4408", "owasp.authentication")
 async def test_silence_before_the_first_message_is_4408(clock: trio.testing.MockClock, serve: Any) -> None:
-    """After ten seconds; what is no command is 4400, one without a token 4401."""
     running = await serve(secret=SECRET)
     async with raw_websocket(port_of(running), "/ws") as raw:
         while not running.system.find("/system/connections").children():  # type: ignore[union-attr]
@@ -37,7 +36,6 @@ async def test_silence_before_the_first_message_is_4408(clock: trio.testing.Mock
 
 @pytest.mark.promise("wire.close-1000")
 async def test_an_end_of_the_clients_own_is_echoed(serve: Any) -> None:
-    """With its code, also with none and with one of its own."""
     running = await serve()
     for code in (1000, 1001, 3000, 4999, None):
         async with raw_websocket(port_of(running), "/ws") as raw:

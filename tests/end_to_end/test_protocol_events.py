@@ -31,7 +31,7 @@ ENVELOPE |= {"timestamp", "message", "data", "asked_agent"}
 
 
 def agents() -> tuple[Agent, ...]:
-    """One that hands over, one that does everything there is to do, one whose model is away."""
+    """Return one that hands over, one that does everything there is to do, one whose model is away."""
     work = Call([("tell_progress", {"steps": 1}), ("send_mail", {"to": "ada"})])
     every = scripted(work, Say(f"The key is {KEY}."), name="every")
     first = Agent("first", model=scripted(Hand("every")).model, colleagues=("every",))
@@ -120,7 +120,6 @@ async def test_every_event_of_the_page_comes_as_its_row_says(clock: trio.testing
 
 @pytest.mark.promise("wire.event-sanitization-summary")
 async def test_a_summary_tells_kinds_and_places_and_never_the_secret(serve: Any) -> None:
-    """Before the answer that it concerns; neither the answer nor any piece of it has the secret either."""
     running = await serve(scripted(Say(f"The key is {KEY}.")))
     async with connected(running.address) as client:
         await client.say("go", agent_type="script")
@@ -221,7 +220,7 @@ async def test_one_run_is_told_alike_in_every_dialect(serve: Any) -> None:
 
 
 async def frame_of(client: ChatClient, parts: dict[str, str]) -> tuple[str | bytes, list[dict[str, Any]]]:
-    """The next frame as it came, and the events that are whole with it; `parts` are those that are not yet."""
+    """Return the next frame as it came, and the events that are whole with it; `parts` are those that are not yet."""
     with trio.fail_after(20):
         raw = await client.socket.get_message()
     value = json.loads(gzip.decompress(raw) if isinstance(raw, bytes) else raw)
@@ -232,7 +231,7 @@ async def frame_of(client: ChatClient, parts: dict[str, str]) -> tuple[str | byt
 
 
 async def told(client: ChatClient, **able: bool) -> tuple[list[str | bytes], list[dict[str, Any]]]:
-    """All frames and all durable events of thread `t`, for a client that can take this."""
+    """Return all frames and all durable events of thread `t`, for a client that can take this."""
     await client.send({"type": "hello", "payload": able})
     await client.send({"type": "resume", "payload": {"threads": {"t": 0}}})
     frames: list[str | bytes] = []
@@ -275,7 +274,6 @@ async def test_a_client_is_sent_what_it_said_it_can_take_and_nothing_else(serve:
 
 @pytest.mark.promise("wire.hello-html", "owasp.injection")
 async def test_each_closed_block_of_an_answer_comes_rendered_to_who_asked(serve: Any) -> None:
-    """As it closes, before the end of the answer, and made safe by the server."""
     gate = Gate(open_after=4)
     running = await serve(scripted(Say("# Title\n\n<img src=x onerror=alert(1)> more\n\nlast", gate)))
     async with connected(running.address) as client:
@@ -292,7 +290,6 @@ async def test_each_closed_block_of_an_answer_comes_rendered_to_who_asked(serve:
 
 @pytest.mark.promise("wire.parts-in")
 async def test_a_command_may_come_in_parts_to_any_client(serve: Any) -> None:
-    """Without a word of hello; another command between the parts is taken at once."""
     running = await serve(scripted(Say("said")))
     frame = json.dumps({"type": "user_message", "payload": {"content": "w" * 500_000, "agent_type": "script"}})
     pieces = [frame[start : start + 100_000] for start in range(0, len(frame), 100_000)]

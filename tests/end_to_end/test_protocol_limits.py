@@ -46,7 +46,6 @@ async def nothing_more(client: ChatClient) -> None:
 async def test_after_ten_seconds_without_a_word_there_is_one(
     clock: trio.testing.MockClock, serve: Any, turn: Any, last: str, words: str
 ) -> None:
-    """Whatever a run waits for, a tool, its model or its user: not sooner, and again after ten more."""
     running = await serve(scripted(turn, timeout_s=60), limits=Limits(run_s=60))
     async with connected(running.address) as client:
         await client.say("go", agent_type="script")
@@ -67,7 +66,6 @@ async def test_after_ten_seconds_without_a_word_there_is_one(
 
 @pytest.mark.promise("wire.arc-place")
 async def test_who_waits_in_line_hears_so_every_ten_seconds(clock: trio.testing.MockClock, serve: Any) -> None:
-    """Its place, though nothing has changed."""
     gate = Gate()
     running = await serve(scripted(Say("words", gate), timeout_s=60), limits=Limits(run_s=60))
     async with connected(running.address) as client:
@@ -88,7 +86,6 @@ async def test_who_waits_in_line_hears_so_every_ten_seconds(clock: trio.testing.
 
 @pytest.mark.promise("wire.limit-run", "wire.error-agent-timeout")
 async def test_a_run_works_for_thirty_seconds(clock: trio.testing.MockClock, serve: Any) -> None:
-    """Then it ends in `agent_timeout`, its tool closed; its client, who answers pings, is no silent one."""
     running = await serve(scripted(Call([("wait", {})])))
     async with connected(running.address) as client:
         await client.say("go", agent_type="script")
@@ -139,7 +136,6 @@ async def pong(raw: RawWebSocket) -> list[int]:
 async def test_a_ping_comes_every_25_seconds_and_silence_ends_after_60(
     clock: trio.testing.MockClock, serve: Any
 ) -> None:
-    """Whoever sends anything at all is no silent client; whoever sends nothing is closed with 4408."""
     running = await serve()
     port = int(running.address.rpartition(":")[2])
     async with raw_websocket(port, "/ws") as raw, raw_websocket(port, "/ws") as silent:
@@ -165,7 +161,6 @@ async def test_a_ping_comes_every_25_seconds_and_silence_ends_after_60(
     "wire.limit-frame", "wire.limit-transport", "wire.close-1009", "wire.bad-frame-oversized", "owasp.size"
 )
 async def test_a_frame_has_256_kib_and_what_is_larger_costs_only_itself(serve: Any) -> None:
-    """To the byte, in one frame: taken, refused, and refused up to 1 MiB; beyond that 1009."""
     running = await serve(RecordingModel().agent())
     head, tail = b'{"type":"message","agent_type":"script","content":"', b'"}'
     port = int(running.address.rpartition(":")[2])
@@ -279,7 +274,7 @@ async def test_limits_and_codes_are_told_to_machines(serve: Any) -> None:
 
 
 def found(value: Any, name: str) -> Any:
-    """The first member of that name in a document."""
+    """Return the first member of that name in a document."""
     if not isinstance(value, dict):
         return None
     return value.get(name) or next((it for each in value.values() if (it := found(each, name)) is not None), None)

@@ -26,18 +26,18 @@ def claims(**more: Any) -> dict[str, Any]:
 
 
 def first(**more: Any) -> str:
-    """A token under the first key."""
+    """Return a token under the first key."""
     return signed(rsa_key(), claims(**more), "first")
 
 
 def second(**more: Any) -> str:
-    """A token under the key that comes after it."""
+    """Return a token under the key that comes after it."""
     return signed(rsa_key(1), claims(**more), "second")
 
 
 @asynccontextmanager
 async def served(data_dir: Path, jwks: str, **settings: Any) -> AsyncIterator[Running]:
-    """A server whose users come from that provider."""
+    """Yield a server whose users come from that provider."""
     given = Settings(port=0, data_dir=data_dir / "data", jwks=jwks, **settings)
     async with trio.open_nursery() as nursery:
         running = await nursery.start(partial(serve_app, given))
@@ -46,7 +46,7 @@ async def served(data_dir: Path, jwks: str, **settings: Any) -> AsyncIterator[Ru
 
 
 async def agents(running: Running, token: str) -> int:
-    """The status with which a token is met at a door that needs one."""
+    """Return the status with which a token is met at a door that needs one."""
     status, _, _ = await request(running.address, "GET", "/api/agents", token=token)
     return status
 
@@ -54,7 +54,6 @@ async def agents(running: Running, token: str) -> int:
 @pytest.mark.promise("wire.token-subprotocol", "wire.token-header", "wire.token-query", "wire.token-provider")
 @pytest.mark.parametrize("token", [first, lambda: signed(ec_key(), claims(), "curve")], ids=["RS256", "ES256"])
 async def test_a_provider_s_token_opens_every_door(tmp_path: Path, token: Any) -> None:
-    """By each of its carriers, without any secret in the settings."""
     async with publishing(FIRST) as provider, served(tmp_path, provider.address) as running:
         assert await agents(running, token()) == 200
         carriers: list[dict[str, Any]] = [
@@ -102,7 +101,6 @@ async def by_request(running: Running) -> None:
 @pytest.mark.promise("wire.token-provider")
 @pytest.mark.parametrize("come", [by_handshake, by_first_message, by_request])
 async def test_a_new_key_is_known_at_its_first_token(tmp_path: Path, come: Any) -> None:
-    """Without a restart and without a failed attempt; a key that is gone does not count any more."""
     async with publishing(FIRST) as provider, served(tmp_path, provider.address) as running:
         assert await agents(running, first()) == 200
         provider.publish(ROTATED)
@@ -156,7 +154,6 @@ async def test_forged_tokens_do_not_become_requests_to_the_provider(tmp_path: Pa
     "answer", [b"HTTP/1.1 302 Found\r\nLocation: /k\r\nContent-Length: 0\r\n\r\n", b"HTTP/1.1 200 OK\r\n"]
 )
 async def test_a_provider_that_answers_nonsense_leaves_the_rest_alone(tmp_path: Path, answer: bytes) -> None:
-    """Its tokens are refused and the health of the server is not touched: others' tokens count."""
     async with publishing() as provider:
         provider.answer = answer
         async with served(tmp_path, provider.address, secret="s" * 32) as running:
@@ -167,7 +164,6 @@ async def test_a_provider_that_answers_nonsense_leaves_the_rest_alone(tmp_path: 
 
 @pytest.mark.promise("wire.token-renewed")
 async def test_a_token_of_the_provider_is_renewed_in_place_by_a_later_one(tmp_path: Path) -> None:
-    """Over the open socket; `POST /api/sessions/refresh` does not make it last longer."""
     async with publishing(FIRST) as provider, served(tmp_path, provider.address) as running:
         soon = first(exp=time.time() + 1.2)
         status, _, body = await request(running.address, "POST", "/api/sessions/refresh", token=soon)
@@ -180,7 +176,7 @@ async def test_a_token_of_the_provider_is_renewed_in_place_by_a_later_one(tmp_pa
 
 
 def a_file(tmp_path: Path, document: bytes) -> Path:
-    """A file with keys."""
+    """Return a file with keys."""
     path = tmp_path / "keys.json"
     path.write_bytes(document)
     return path
@@ -188,7 +184,6 @@ def a_file(tmp_path: Path, document: bytes) -> Path:
 
 @pytest.mark.promise("wire.token-provider")
 async def test_keys_in_a_file_are_read_again(tmp_path: Path) -> None:
-    """When a token names one that is not known yet."""
     path = a_file(tmp_path, FIRST)
     async with served(tmp_path, str(path)) as running:
         assert await agents(running, first()) == 200

@@ -20,7 +20,7 @@ MIB = 1 << 20
 
 
 def token(user: str, tenant: str | None = None) -> str:
-    """A token of a user, of a tenant if one is named."""
+    """Return a token of a user, of a tenant if one is named."""
     claims: dict[str, Any] = {"sub": user, "sid": "s", "exp": time.time() + 600}
     return jwt.encode(claims | ({} if tenant is None else {"org": tenant}), SECRET, "HS256")
 
@@ -73,7 +73,6 @@ async def test_uploads_at_once_do_not_pass_the_bound_together(serve: Any) -> Non
 
 @pytest.mark.promise("wire.error-quota-exceeded")
 async def test_messages_are_bounded_for_each_user(serve: Any) -> None:
-    """Over a socket and over HTTP; a thread that is deleted makes room."""
     running = await serve(scripted(Say("hm")), secret=SECRET, limits=Limits(threads_bytes_per_user=MIB))
     ada = token("ada")
     async with connected(running.address, ada) as client:
@@ -96,7 +95,6 @@ async def test_messages_are_bounded_for_each_user(serve: Any) -> None:
 
 
 async def test_the_users_of_a_tenant_have_a_bound_together(serve: Any) -> None:
-    """However many they are; another tenant's users are not concerned."""
     limits = Limits(files_bytes_per_tenant=MIB, threads_bytes_per_tenant=MIB)
     running = await serve(scripted(Say("hm")), secret=SECRET, tenant_claim="org", limits=limits)
     ada, cem, bob = token("ada", "acme"), token("cem", "acme"), token("bob", "other")
@@ -113,8 +111,6 @@ async def test_the_users_of_a_tenant_have_a_bound_together(serve: Any) -> None:
 
 
 async def test_what_a_tool_saves_counts_too(serve: Any) -> None:
-    """It ends as failed with the same sentence."""
-
     @tool
     async def keep(size: int, context: ToolContext) -> str:
         """Save a file."""

@@ -17,12 +17,12 @@ SECRET = "a secret of more than thirty-two bytes"
 
 
 def token_of(user: str, session: str = "s", ttl_s: float = 600.0, **more: Any) -> str:
-    """A token as an own sign-in would make it."""
+    """Return a token as an own sign-in would make it."""
     return Tokens(SECRET, time.time).issue(user, session, ttl_s=ttl_s, **more)
 
 
 async def metric(address: str, line: str) -> float:
-    """The value of one line of the metrics; 0 when it is not there."""
+    """Return the value of one line of the metrics; 0 when it is not there."""
     _, _, text = await request(address, "GET", "/metrics", token=token_of("prometheus", roles=["metrics"]))
     return next((float(each.rsplit(" ", 1)[1]) for each in text.splitlines() if each.startswith(line)), 0.0)
 
@@ -72,7 +72,6 @@ async def taken(client: ChatClient) -> None:
 
 @pytest.mark.promise("wire.limit-messages")
 async def test_messages_edits_and_repeats_share_one_limit(serve: Any) -> None:
-    """Each begins a run."""
     running = await serve(secret=SECRET, limits=Limits(messages_per_minute=3))
     async with connected(running.address, token_of("ada")) as client:
         for command in (REFUSED["edit"], REFUSED["regenerate"], REFUSED["edit"]):
@@ -92,7 +91,6 @@ async def test_messages_edits_and_repeats_share_one_limit(serve: Any) -> None:
 async def test_signals_beyond_the_limit_are_counted_and_not_answered(
     serve: Any, command: dict[str, Any], kind: str
 ) -> None:
-    """Nobody is told, as the next one says the same."""
     running = await serve(secret=SECRET, limits=Limits(signals_per_minute=5))
     async with connected(running.address, token_of("ada")) as client:
         for _ in range(20):
@@ -143,7 +141,6 @@ async def test_a_proxy_that_is_trusted_names_the_address(serve: Any, trusted: li
 
 @pytest.mark.promise("wire.limit-sessions")
 async def test_one_address_begins_only_so_many_sessions(serve: Any) -> None:
-    """Over HTTP and by sockets without a token together; with a token one comes in as before."""
     running = await serve(limits=Limits(sessions_per_minute=3))
     _, _, session = await request(running.address, "POST", "/api/sessions")
     async with connected(running.address), connected(running.address):
@@ -188,7 +185,6 @@ async def settled(running: Any) -> None:
 
 @pytest.mark.promise("wire.limit-requests")
 async def test_handshakes_are_counted_as_requests(serve: Any) -> None:
-    """Of the user whose token they bring."""
     running = await serve(secret=SECRET, limits=Limits(requests_per_minute=2))
     for _ in range(2):
         async with connected(running.address, token_of("ada")):
@@ -210,7 +206,6 @@ async def test_handshakes_are_counted_as_requests(serve: Any) -> None:
 async def test_handshakes_that_are_refused_are_counted_too(
     serve: Any, path: str, headers: dict[str, str], status: int
 ) -> None:
-    """For their address: whoever tries tokens, pages or paths is soon told to wait."""
     running = await serve(secret=SECRET, limits=Limits(requests_per_minute=2))
     statuses = [(await handshake(running.address, path, **headers))[0] for _ in range(4)]
     assert statuses == [status, status, 429, 429]

@@ -46,7 +46,7 @@ class Tally:
 
 @asynccontextmanager
 async def clients_of(two: ServerPair) -> AsyncIterator[list[tuple[Client, str]]]:
-    """Each user with a client on each server, which both use a thread that they share and one of their own."""
+    """Yield each user with a client on each server, which both use a thread that they share and one of their own."""
     async with AsyncExitStack() as stack:
         pairs = []
         for user in USERS:
@@ -60,7 +60,6 @@ async def clients_of(two: ServerPair) -> AsyncIterator[list[tuple[Client, str]]]
 async def test_all_answers_arrive_though_redis_is_away_for_ten_seconds(
     serve: Any, tmp_path: Path, postgres: Postgres, own_redis: Redis
 ) -> None:
-    """Also those that another server would have to give; and nothing is done twice."""
     two = await two_servers(serve, tmp_path, postgres.create(), own_redis.url, log_level="error")
     tally = Tally()
     async with clients_of(two) as pairs:

@@ -13,7 +13,7 @@ from understudy.app.server import Running
 
 
 async def session(running: Running) -> str:
-    """A new anonymous session's token."""
+    """Return a new anonymous session's token."""
     _, _, body = await request(running.address, "POST", "/api/sessions")
     return str(body["session_token"])
 
@@ -80,7 +80,6 @@ async def test_another_user_sees_nothing(serve: Any) -> None:
 
 @pytest.mark.promise("owasp.binary")
 async def test_an_uploaded_file_comes_back_as_a_download_only(serve: Any) -> None:
-    """Byte for byte, never as a page, whatever it claims to be; its name is made harmless."""
     running = await serve()
     token = await session(running)
     content = b"<script>alert(1)</script>"
@@ -198,7 +197,6 @@ async def test_operations_can_see_health_readiness_and_metrics(serve: Any) -> No
 
 
 async def test_a_server_that_leaves_is_not_ready(serve: Any, nursery: trio.Nursery) -> None:
-    """From the moment it is told to stop: a balancer sends nobody there, while an answer still ends."""
     running = await serve(words_per_s=20.0)
     async with connected(running.address) as client:
         await client.say("What can you do?")

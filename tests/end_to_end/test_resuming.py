@@ -36,7 +36,6 @@ async def test_unknown_and_foreign_threads_are_named_and_the_others_followed(ser
 
 
 async def test_a_thread_whose_only_message_was_refused_is_unknown_too(serve: Any) -> None:
-    """Also while its conversation is alive: by itself, and beside a thread that is followed."""
     running = await serve(RecordingModel().agent())
     token = await new_token(running)
     async with connected(running.address, token) as client:
@@ -57,7 +56,6 @@ async def test_a_thread_whose_only_message_was_refused_is_unknown_too(serve: Any
 
 @pytest.mark.promise("wire.resume-beyond")
 async def test_a_client_that_has_seen_more_than_the_log_has_is_told_to_read_the_history(serve: Any) -> None:
-    """As after a restore: `resync` with the log's own end, and the next event follows on that."""
     running = await serve(RecordingModel().agent())
     token = await new_token(running)
     async with connected(running.address, token) as client:
@@ -121,7 +119,6 @@ async def test_where_the_log_was_trimmed_the_client_reads_the_history(serve: Any
 
 @pytest.mark.promise("wire.resume-many")
 async def test_a_hundred_threads_are_resumed_at_once_and_others_are_served_meanwhile(serve: Any) -> None:
-    """In less than a second or two on a slow machine; a hundred and one are refused."""
     running = await serve(RecordingModel().agent())
     token = await new_token(running)
     async with connected(running.address, token) as client:

@@ -15,7 +15,7 @@ from understudy.storage.records import Change
 
 
 def gated() -> tuple[Agent, Gate]:
-    """An agent that says a word once the test opens the gate."""
+    """Return an agent that says a word once the test opens the gate."""
     gate = Gate()
     return scripted(Say("word", gate)), gate
 
@@ -119,7 +119,6 @@ async def test_beyond_the_line_a_message_is_refused_and_nothing_of_it_is_stored(
 
 
 async def test_a_waiting_run_that_is_cancelled_frees_its_place(serve: Any) -> None:
-    """It ends at once without having begun, those behind move up, and there is room in the line again."""
     agent, gate = gated()
     running = await serve(agent, limits=Limits(runs_per_user=1, runs_waiting=2))
     async with connected(running.address) as client:
@@ -154,7 +153,6 @@ async def test_standing_in_line_is_not_work(serve: Any) -> None:
 
 @pytest.mark.promise("wire.limit-waiting")
 async def test_a_conversation_takes_ten_behind_the_one_at_work(serve: Any) -> None:
-    """As the page of the protocol says: the eleventh is refused."""
     agent, gate = gated()
     running = await serve(agent)
     async with connected(running.address) as client:
@@ -169,7 +167,6 @@ async def test_a_conversation_takes_ten_behind_the_one_at_work(serve: Any) -> No
 
 
 async def test_a_message_that_could_not_be_stored_holds_no_place(serve: Any) -> None:
-    """It was counted in and is forgotten again: the next one begins at once, and nobody is told to wait."""
     running = await serve(scripted(Say("word")), limits=Limits(runs_per_user=1, runs_waiting=1))
     real, refusals = running.store.commit, [1, 2]
 

@@ -40,7 +40,7 @@ class Watcher:
         return self.events[-1]["seq"] if self.events else 0
 
     def kinds(self, kind: str) -> list[dict[str, Any]]:
-        """The data of the events of one kind."""
+        """Return the data of the events of one kind."""
         return [event["data"] for event in self.events if event["type"] == kind]
 
     def sees(self, event: dict[str, Any]) -> None:
@@ -171,7 +171,6 @@ ORDER = ("once", "again", "ask")
 
 @pytest.mark.slow
 async def test_a_run_outlives_servers_that_are_told_to_stop(tmp_path: Path) -> None:
-    """In mid-tool and in mid-answer, without time to finish: the call is made again, the text goes on."""
     seen = await survived(tmp_path, "again", calling("again"), shown(300), orderly=True)
     assert (seen.events[-1]["type"], seen.events[-1]["data"]["message"]) == ("final_response", SPOKEN)
     assert (seen.screen.text, seen.screen.jumps) == (SPOKEN, 0)
@@ -180,7 +179,6 @@ async def test_a_run_outlives_servers_that_are_told_to_stop(tmp_path: Path) -> N
 
 @pytest.mark.slow
 async def test_a_tool_in_doubt_ends_the_run_with_a_sentence_that_says_so(tmp_path: Path) -> None:
-    """It is not made again; the sentence names it."""
     seen = await survived(tmp_path, "once", calling("once"))
     end = seen.events[-1]["data"]
     assert (end["code"], [data["status"] for data in seen.kinds("tool_completed")]) == ("run_interrupted", ["killed"])
@@ -195,7 +193,7 @@ async def test_a_tool_in_doubt_ends_the_run_with_a_sentence_that_says_so(tmp_pat
 
 
 def conversation(running: Running) -> ActorRef:
-    """The one conversation that is alive."""
+    """Return the one conversation that is alive."""
     (ref,) = find(running, KINDS["conversation"])
     return ref
 

@@ -29,7 +29,7 @@ def claims_of(token: str) -> dict[str, Any]:
 
 
 def signed(**claims: Any) -> str:
-    """A token as another program signs it."""
+    """Return a token as another program signs it."""
     return jwt.encode({"sub": "ada", "sid": "s1", **claims}, SECRET, algorithm="HS256")
 
 
@@ -40,7 +40,7 @@ async def renewed(running: Running, token: str) -> tuple[int, dict[str, Any]]:
 
 
 async def counts(address: str, token: str) -> bool:
-    """Whether a token opens anything."""
+    """Return whether a token opens anything."""
     status, _, _ = await request(address, "GET", "/api/agents", token=token)
     assert status in (200, 401)
     return status == 200
@@ -48,7 +48,6 @@ async def counts(address: str, token: str) -> bool:
 
 @pytest.mark.promise("wire.renewal-bounds")
 async def test_a_token_for_twenty_seconds_is_renewed_for_twenty_seconds_without_its_roles(serve: Any) -> None:
-    """Whatever `token_ttl_s` says; the session's beginning and tenant stay."""
     running = await serve(secret=SECRET)
     now = int(time.time())
     before = signed(iat=now - 5, exp=now + 15, roles=["operator"], tenant="acme")
@@ -78,7 +77,6 @@ async def test_a_session_is_not_renewed_beyond_its_absolute_end(serve: Any) -> N
 
 
 async def test_a_token_that_does_not_say_when_it_was_issued_is_not_renewed(serve: Any) -> None:
-    """Nobody could tell how long it may last."""
     running = await serve(secret=SECRET)
     status, body = await renewed(running, signed(exp=int(time.time()) + 100))
     assert (status, body["error"]["code"]) == (403, "forbidden")
@@ -107,7 +105,6 @@ async def test_a_renewed_token_counts_for_a_moment_and_then_no_more(
 
 @pytest.mark.promise("wire.sign-out-everywhere", "owasp.logout")
 async def test_a_user_ends_all_of_their_sessions(serve: Any) -> None:
-    """With any token: the others are refused and their sockets closed; who signs in afterwards is let in."""
     running = await serve(secret=SECRET)
     tokens = [token_of("ada", f"s{number}") for number in range(3)]
     async with connected(running.address, tokens[0]) as one, connected(running.address, token_of("bob")) as bob:
@@ -121,7 +118,6 @@ async def test_a_user_ends_all_of_their_sessions(serve: Any) -> None:
 
 @pytest.mark.promise("wire.sign-out-everywhere")
 async def test_operators_end_the_sessions_of_others(serve: Any) -> None:
-    """Without a token of theirs; who is no operator may not."""
     running = await serve(secret=SECRET)
     ada = token_of("ada")
     path = "/api/users/ada/sessions"
@@ -133,7 +129,6 @@ async def test_operators_end_the_sessions_of_others(serve: Any) -> None:
 
 @pytest.mark.promise("wire.sign-out-everywhere")
 async def test_the_tokens_of_who_was_erased_do_not_count(serve: Any) -> None:
-    """Neither after erasing oneself nor after an operator did; sockets are closed."""
     running = await serve(secret=SECRET)
     operator = token_of("op", roles=["operator"])
     for user, method, path, token, body in (

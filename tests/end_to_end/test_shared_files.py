@@ -18,7 +18,6 @@ TABLE = b"month,sales\n" + b"".join(b"2026-%02d,%d\n" % (month, 100 + month) for
 async def test_an_upload_to_one_is_read_on_the_other(
     serve: Any, tmp_path: Path, postgres: Postgres, redis: Redis
 ) -> None:
-    """As a download, byte for byte; by a tool, which needs a copy there; and by nobody else."""
     redis.flush()
     two = await two_servers(serve, tmp_path, postgres.create(), redis.url)
     body, kind = multipart("sales.csv", TABLE)

@@ -19,12 +19,12 @@ SECRET = "a secret of more than thirty-two bytes"
 
 
 def token_of(user: str, session: str, ttl_s: float = 600.0) -> str:
-    """A token as an own sign-in would make it."""
+    """Return a token as an own sign-in would make it."""
     return Tokens(SECRET, time.time).issue(user, session, ttl_s=ttl_s)
 
 
 async def sign_out(running: Running, token: str) -> int:
-    """The status of the answer."""
+    """Return the status of the answer."""
     status, _, _ = await request(running.address, "DELETE", "/api/sessions", token=token)
     return status
 
@@ -58,7 +58,6 @@ async def test_all_sockets_of_the_session_are_closed_at_once_and_no_others(serve
 
 @pytest.mark.promise("wire.session-ends")
 async def test_its_tokens_are_refused_at_every_door(serve: Any) -> None:
-    """By each carrier, to renew, and to sign out again; the code is that of a token which was never one."""
     running = await serve(secret=SECRET)
     token = token_of("ada", "s1")
     assert await sign_out(running, token) == 204
@@ -90,7 +89,6 @@ async def test_its_tokens_are_refused_at_every_door(serve: Any) -> None:
 
 @pytest.mark.promise("owasp.logout")
 async def test_a_stream_of_the_session_ends(serve: Any) -> None:
-    """As a socket does."""
     running = await serve(secret=SECRET)
     token = token_of("ada", "s1")
     async with connected(running.address, token) as client:
@@ -131,7 +129,6 @@ async def test_a_restart_does_not_forget(tmp_path: Path) -> None:
 
 
 async def test_an_anonymous_user_signs_out(serve: Any) -> None:
-    """And cannot be renewed; the next one who comes is another."""
     running = await serve()
     async with connected(running.address) as client:
         token = client.seen[0]["data"]["session_token"]
@@ -143,7 +140,6 @@ async def test_an_anonymous_user_signs_out(serve: Any) -> None:
 
 @pytest.mark.parametrize("bad", [None, "nonsense", token_of("ada", "s1", ttl_s=-5)])
 async def test_only_a_token_that_counts_signs_out(serve: Any, bad: str | None) -> None:
-    """Nobody ends a session with a forged token or an old one."""
     running = await serve(secret=SECRET)
     status, _, _ = await request(running.address, "DELETE", "/api/sessions", token=bad)
     assert status == 401

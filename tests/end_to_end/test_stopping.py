@@ -58,7 +58,6 @@ async def test_a_run_that_outlasts_a_server_that_stops_goes_on_at_the_next_start
 
 @pytest.mark.promise("wire.drain-finishes")
 async def test_a_run_that_ends_within_the_time_of_the_drain_is_not_cut_off(serve: Any) -> None:
-    """Also when the client that asked has gone: the answer is in the log."""
     gate = Gate(open_after=1)
     running = await serve(scripted(Say("some words", gate)))
     async with connected(running.address) as client:

@@ -24,7 +24,7 @@ SECRET = "a secret of more than 32 characters, for tests"
 
 
 async def session(running: Running) -> str:
-    """A new anonymous session's token."""
+    """Return a new anonymous session's token."""
     _, _, body = await request(running.address, "POST", "/api/sessions")
     return str(body["session_token"])
 
@@ -128,7 +128,6 @@ async def test_who_joins_in_the_middle_of_an_answer_gets_its_text_from_the_begin
 
 @pytest.mark.promise("wire.stream")
 async def test_events_of_other_threads_do_not_come(serve: Any) -> None:
-    """Neither of one that rests and is woken, nor of one that is said in meanwhile."""
     running = await serve(scripted(Say("one")))
     token = await session(running)
     await say(running, token, thread="other")
@@ -184,7 +183,6 @@ async def test_streams_count_as_connections(serve: Any) -> None:
 
 
 async def test_a_client_that_leaves_ends_its_actor_and_not_the_run(serve: Any) -> None:
-    """In the middle of an answer; the run goes on to its end."""
     gate = Gate()
     running = await serve(scripted(Say("one two", gate)))
     token = await session(running)
@@ -231,7 +229,6 @@ async def test_dialects_are_those_of_sockets(serve: Any) -> None:
 
 @pytest.mark.promise("wire.stream-ends", "owasp.session-expiry")
 async def test_a_token_that_runs_out_ends_the_stream(serve: Any) -> None:
-    """After an error that says so."""
     running = await serve(scripted(Say("one")), secret=SECRET)
     claims = {"sub": "ada", "sid": "s", "exp": time.time() + 60}
     await say(running, jwt.encode(claims, SECRET, "HS256"))
@@ -245,7 +242,6 @@ async def test_a_token_that_runs_out_ends_the_stream(serve: Any) -> None:
 
 @pytest.mark.promise("wire.stream-ends")
 async def test_signing_out_ends_the_stream(serve: Any) -> None:
-    """Of every connection of that session, and the token opens none any more."""
     running = await serve(scripted(Say("one")))
     token = await session(running)
     await say(running, token)
@@ -347,7 +343,6 @@ async def test_only_operators_can_tell_everybody(serve: Any) -> None:
 
 
 async def test_a_head_request_opens_nothing(serve: Any) -> None:
-    """It is answered with the headers, and no actor stays behind."""
     running = await serve(scripted(Say("one")))
     token = await session(running)
     await say(running, token)

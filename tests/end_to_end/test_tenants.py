@@ -21,7 +21,7 @@ TTL_S = 24 * 3600
 
 
 def token(user: str, tenant: str | None = None, *roles: str) -> str:
-    """A token of a user, of a tenant if one is named, with these roles."""
+    """Return a token of a user, of a tenant if one is named, with these roles."""
     claims: dict[str, Any] = {"sub": user, "sid": f"s-{user}", "exp": time.time() + TTL_S, "roles": list(roles)}
     return jwt.encode(claims | ({} if tenant is None else {"org": tenant}), SECRET, "HS256")
 
@@ -53,7 +53,7 @@ async def results(client: ChatClient, content: str = "look") -> list[dict[str, A
 
 
 def looking() -> Agent:
-    """An agent that looks at the server by both of its tools."""
+    """Return an agent that looks at the server by both of its tools."""
     return Agent(
         "script",
         tools=(system_health, supervision_tree),
@@ -201,7 +201,6 @@ async def test_the_users_of_one_tenant_do_not_hold_all_places_for_runs(serve: An
 
 @pytest.mark.promise("wire.limit-runs")
 async def test_one_tenant_does_not_hold_the_whole_line(serve: Any) -> None:
-    """Beyond half of the line its users are refused, with the reason; another tenant's user is taken in."""
     gate = Gate()
     limits = Limits(runs_total=1, runs_per_user=1, runs_waiting=3)
     running = await of_tenants(serve, scripted(Say("word", gate)), limits=limits)

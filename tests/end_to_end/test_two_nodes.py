@@ -40,7 +40,7 @@ def _no_long_waits(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @asynccontextmanager
 async def on_both(two: ServerPair, token: str | None = None) -> AsyncIterator[tuple[ChatClient, ChatClient]]:
-    """A client of the same user on each."""
+    """Yield a client of the same user on each."""
     token = token or token_of()
     async with connected(two.a.address, token) as on_a, connected(two.b.address, token) as on_b:
         yield on_a, on_b

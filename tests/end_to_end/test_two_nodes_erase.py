@@ -52,7 +52,7 @@ async def delete(running: Running, path: str = "/api/threads/t") -> int:
 
 
 async def placeholders(running: Running) -> str:
-    """All that stand in the thread, each as it is stored."""
+    """Return all that stand in the thread, each as it is stored."""
     page = await running.store.messages("ada", "t")
     found = {each for message in page.items for each in re.findall(r"\[email-\d+\]", message.content)}
     assert len(found) == 2, "one of each server"

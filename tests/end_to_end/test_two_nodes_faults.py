@@ -25,7 +25,7 @@ pytestmark = pytest.mark.slow
 
 
 def redis_is(running: Running, up: bool) -> bool:
-    """Whether a server knows that Redis is there, or away."""
+    """Return whether a server knows that Redis is there, or away."""
     health = running.system.find("/system/storage/redis")
     assert health is not None
     return bool(health._cell.incarnation.actor.link.up is up)

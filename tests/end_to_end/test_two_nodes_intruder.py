@@ -47,7 +47,6 @@ async def monitored(redis: Redis, folder: Path) -> AsyncIterator[Path]:
 
 
 async def test_nothing_of_a_conversation_is_in_the_clear(begin: Begin, redis: Redis, tmp_path: Path) -> None:
-    """Neither what is said, answered and found in it, nor whose it is; nor what `store_raw` keeps sealed."""
     (tmp_path / "key").write_text("k" * 40)
     two = await begin(scripted(Say("the answer is PURPLE")), store_raw=True, raw_key_file=tmp_path / "key")
     async with monitored(redis, tmp_path) as path:

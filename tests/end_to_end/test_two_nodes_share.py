@@ -55,7 +55,7 @@ async def test_a_user_has_the_limits_of_one_server_on_both(begin: Begin) -> None
     token = token_of()
 
     async def ask(client: ChatClient) -> str:
-        """The code with which a command is answered that is cheap."""
+        """Return the code with which a command is answered that is cheap."""
         await client.send({"type": "cancel", "payload": {"run_id": "none"}})
         return str((await client.until("error"))["data"]["code"])
 

@@ -75,7 +75,6 @@ async def test_an_address_holds_no_more_than_its_connections_from_accept_on(serv
 
 @pytest.mark.promise("wire.limit-strangers")
 async def test_users_are_never_closed_for_strangers(serve: Any) -> None:
-    """Whoever has shown a token stays; a stranger who comes when all are users is refused."""
     running = await serve(secret=SECRET, limits=Limits(connections_per_peer=100, connections_total=4))
     tokens = [token_of(f"user-{number}") for number in range(4)]
     async with AsyncExitStack() as stack:
@@ -91,7 +90,6 @@ async def test_users_are_never_closed_for_strangers(serve: Any) -> None:
 
 @pytest.mark.promise("wire.limit-peer", "owasp.proxies")
 async def test_behind_a_proxy_the_forwarded_address_is_counted(serve: Any) -> None:
-    """Its own address holds as many as come; each client behind it has the bound of an address."""
     limits = Limits(connections_per_peer=2)
     running = await serve(secret=SECRET, limits=limits, trusted_proxies=["127.0.0.1"])
     ada = {"X-Forwarded-For": "203.0.113.1"}

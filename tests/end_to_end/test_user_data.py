@@ -26,13 +26,13 @@ SECRET = "a secret of more than 32 characters, for tests"
 
 
 def signed(name: str, *roles: str) -> str:
-    """A token of this user."""
+    """Return a token of this user."""
     return jwt.encode({"sub": name, "sid": "s", "exp": time.time() + 600, "roles": list(roles)}, SECRET, "HS256")
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
 def database(request: pytest.FixtureRequest) -> dict[str, str]:
-    """The settings of a database of either kind."""
+    """Return the settings of a database of either kind."""
     if request.param == "sqlite":
         return {}
     postgres: Postgres = request.getfixturevalue("postgres")
@@ -40,7 +40,7 @@ def database(request: pytest.FixtureRequest) -> dict[str, str]:
 
 
 async def new_user(running: Running) -> tuple[str, str]:
-    """A new anonymous user's token and name."""
+    """Return a new anonymous user's token and name."""
     _, _, body = await request(running.address, "POST", "/api/sessions")
     return str(body["session_token"]), str(body["user"])
 
@@ -133,7 +133,6 @@ async def test_an_export_has_all_that_a_user_has(serve: Any, database: dict[str,
 async def test_erasing_a_user_leaves_nothing_and_touches_nobody_else(
     serve: Any, database: dict[str, str], tmp_path: Path
 ) -> None:
-    """While a run of theirs is at work, which ends for whoever watches; their tokens count no more."""
     key = tmp_path / "key"
     key.write_text("k" * 40)
     running = await serve(scripted(Call([("wait", {})])), store_raw=True, raw_key_file=key, **database)
@@ -164,7 +163,6 @@ async def test_erasing_a_user_leaves_nothing_and_touches_nobody_else(
 
 
 async def test_only_operators_erase_others(serve: Any) -> None:
-    """Whoever has no such role is refused, and nothing is changed."""
     running = await serve(scripted(Say("Hm.")), secret=SECRET)
     token, other, operator = (signed(name, *roles) for name, *roles in (("ann",), ("bob",), ("op", "operator")))
     async with connected(running.address, token) as client:

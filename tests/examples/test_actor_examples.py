@@ -80,7 +80,6 @@ async def test_the_crawler_finds_every_page_at_the_rate_of_each_host() -> None:
 
 @pytest.mark.promise("bitten.three-stops", "restart.dynamic-template")
 async def test_the_gateway_has_the_newest_reading_of_each_sensor(capsys: pytest.CaptureFixture[str]) -> None:
-    """Whatever became of the devices meanwhile, and though the disk was too slow for all of the readings."""
     with trio.fail_after(LIMIT_S):
         told = await device_gateway.main()
     sensors = [f"{device}.{sensor}" for device in ("boiler", "cellar", "roof") for sensor in ("flow", "heat")]

@@ -44,12 +44,12 @@ async def run(command: list[str], url: str) -> subprocess.CompletedProcess[bytes
 
 
 def arc(done: subprocess.CompletedProcess[bytes]) -> list[str]:
-    """The numbered events a client told of."""
+    """Return the numbered events a client told of."""
     return [" ".join(line.split()[:2]) for line in done.stderr.decode().splitlines() if line[:1].isdigit()]
 
 
 def port_of(running: Running) -> int:
-    """The server's port."""
+    """Return the server's port."""
     return int(running.address.rpartition(":")[2])
 
 
@@ -66,7 +66,6 @@ async def test_a_question_is_answered(tmp_path: Path, command: list[str]) -> Non
 @clients
 @pytest.mark.parametrize("after", [b"agent_thinking", b"final_response"])
 async def test_a_cut_connection_is_resumed(tmp_path: Path, command: list[str], after: bytes) -> None:
-    """Nothing is lost and nothing comes twice, wherever the connection breaks."""
     async with served(tmp_path) as running, cutting(port_of(running), after) as port:
         done = await run(command, f"ws://127.0.0.1:{port}/ws")
     assert done.returncode == 0, done.stderr
@@ -91,7 +90,6 @@ async def test_a_lost_acceptance_is_one_message(tmp_path: Path, command: list[st
 
 @clients
 async def test_what_is_refused_for_the_moment_is_said_again(tmp_path: Path, command: list[str]) -> None:
-    """When the server said that there is room again."""
     async with served(tmp_path, limits=Limits(messages_per_minute=10)) as running:
         _, _, session = await request(running.address, "POST", "/api/sessions")
         for _ in range(10):  # each counts, though there is no such agent

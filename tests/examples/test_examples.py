@@ -61,7 +61,6 @@ def test_scrub_does_not_depend_on_the_cuts(size: int) -> None:
     ],
 )
 async def test_support_serves_until_it_is_told_to_stop(tmp_path: Path, command: list[str]) -> None:
-    """It says when it is ready, and ends well on SIGTERM."""
     (tmp_path / "support.py").write_text((ROOT / "examples" / "support.py").read_text())
     environment = {**os.environ, "UNDERSTUDY_PORT": "0"}
     start = partial(trio.run_process, command, cwd=tmp_path, env=environment, check=False)

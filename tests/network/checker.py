@@ -42,7 +42,7 @@ class Checker:
         ]
 
     def open_runs(self) -> set[str]:
-        """The runs that have not ended, by the log as far as it was read."""
+        """Return the runs that have not ended, by the log as far as it was read."""
         events = [event for log in self.logs.values() for event in log]
         ended = {event["run_id"] for event in events if event["type"] in TERMINAL}
         return {event["run_id"] for event in events} - ended

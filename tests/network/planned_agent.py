@@ -15,12 +15,12 @@ _WORDS = ("the", "rain", "fell", "🎭", "on", "Straße", "and", "日本", "stay
 
 
 def planned(content: str) -> dict[str, str]:
-    """The plan in a message."""
+    """Return the plan in a message."""
     return dict(part.split("=", 1) for part in content.split() if "=" in part)
 
 
 def answer_to(content: str) -> str:
-    """The whole answer to a message."""
+    """Return the whole answer to a message."""
     plan = planned(content)
     start = len(plan["name"])
     return " ".join(_WORDS[(start + n) % len(_WORDS)] for n in range(int(plan["words"]))) + f" ({plan['name']})"

@@ -191,7 +191,7 @@ class Proxy:
             self._links.discard(link)
 
     async def _server(self) -> trio.SocketStream:
-        """A line to the server. Raises OSError when it is away."""
+        """Return a line to the server. Raises OSError when it is away."""
         return await trio.open_tcp_stream(HOST, self.server_port)
 
     async def _refuse(self, client: trio.SocketStream) -> None:

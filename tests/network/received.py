@@ -24,7 +24,7 @@ class ReceivedEvent:
 
 
 def received_event(event: JsonObject) -> ReceivedEvent:
-    """An event of the canonical dialect, cut down. HTML is for those who asked for it, and so is left out."""
+    """Return an event of the canonical dialect, cut down. HTML is for those who asked for it, and so is left out."""
     data = {name: value for name, value in event["data"].items() if name != "html"}
     whole = json.dumps({**event, "data": data}, sort_keys=True).encode()
     digest = hashlib.blake2b(whole, digest_size=12).hexdigest()
@@ -52,7 +52,7 @@ class ReceivedLog:
     ended: set[str] = field(factory=set)
 
     def last(self, thread_id: str) -> int:
-        """The number of the last event that was taken of a thread; 0 before the first."""
+        """Return the number of the last event that was taken of a thread; 0 before the first."""
         events = self.events.get(thread_id)
         return events[-1].seq if events else self.starts.get(thread_id, 0)
 

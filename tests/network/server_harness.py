@@ -36,7 +36,7 @@ _STOP_S = 15.0
 
 
 def _collector() -> str:
-    """A token of whoever collects the figures."""
+    """Return a token of whoever collects the figures."""
     return Tokens(SECRET, time.time).issue("prometheus", "s", roles=["metrics"], ttl_s=60)
 
 

@@ -114,7 +114,7 @@ class StreamTab(Tab):
         await trio.sleep(self.chance.uniform(0.3, 1.0))
 
     async def _post(self, command: JsonObject) -> tuple[int, Any]:
-        """The status and the body; status 0 when the line was lost."""
+        """Return the status and the body; status 0 when the line was lost."""
         post = partial(request, self.address, "POST", "/api/commands", token=self.token)
         status, body = 0, None
         try:

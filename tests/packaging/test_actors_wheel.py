@@ -111,7 +111,6 @@ def test_the_wheel_needs_trio_and_attrs_only(metadata):
 
 @pytest.mark.slow
 def test_the_wheel_brings_the_pytest_plugin(wheel):
-    """By an entry point whose module is there."""
     (name,) = [name for name in wheel.namelist() if name.endswith("entry_points.txt")]
     assert wheel.read(name).decode().split() == ["[pytest11]", "actors.testing.plugin", "=", "actors.testing.plugin"]
     assert "actors/testing/plugin.py" in wheel.namelist()
@@ -168,7 +167,6 @@ def test_the_wheel_works_alone(alone):
 
 @pytest.mark.slow
 def test_the_first_program_a_reader_meets_works(alone):
-    """That of the wheel's README."""
     text = (ROOT / "packaging/actors/README.md").read_text()
     program = text.partition("```python\n")[2].partition("```")[0]
     done = alone(program)

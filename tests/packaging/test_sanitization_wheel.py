@@ -40,7 +40,7 @@ print(Sanitizer().sanitize_html("<b onclick=x()>a < b</b>").text)
 
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Iterator[zipfile.ZipFile]:
-    """The wheel, built from the checkout, without a network."""
+    """Yield the wheel, built from the checkout, without a network."""
     folder = tmp_path_factory.mktemp("wheel")
     offline = ["--no-deps", "--no-build-isolation", "--no-index", "--quiet", "--disable-pip-version-check"]
     command = [sys.executable, "-m", "pip", "wheel", *offline, "--wheel-dir", str(folder), str(SOURCE)]

@@ -52,24 +52,24 @@ Python = Callable[..., "subprocess.CompletedProcess[str]"]
 
 
 def manifest(package: str) -> dict[str, Any]:
-    """The `[project]` table of a package's manifest."""
+    """Return the `[project]` table of a package's manifest."""
     project: dict[str, Any] = tomllib.loads((SOURCES[package] / "pyproject.toml").read_text())["project"]
     return project
 
 
 def name_of(package: str) -> str:
-    """The name of a package's distribution."""
+    """Return the name of a package's distribution."""
     return str(manifest(package)["name"])
 
 
 def normal(name: str) -> str:
-    """A distribution's name as indexes compare it."""
+    """Return a distribution's name as indexes compare it."""
     return re.sub(r"[-_.]+", "-", name).lower()
 
 
 @pytest.fixture(scope="module")
 def wheels(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with the four wheels, built from the checkout without a network."""
+    """Return a folder with the four wheels, built from the checkout without a network."""
     folder = tmp_path_factory.mktemp("wheels")
     command = [sys.executable, "-m", "pip", "wheel", *QUIET, "--no-deps", "--no-build-isolation", "--wheel-dir"]
     subprocess.run([*command, str(folder), *map(str, SOURCES.values())], check=True, cwd=ROOT, timeout=240)
@@ -77,7 +77,7 @@ def wheels(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def closure(requirements: Iterable[str], extras: Iterable[str] = ()) -> dict[str, importlib.metadata.Distribution]:
-    """The installed distributions that these requirements bring, without our own."""
+    """Return the installed distributions that these requirements bring, without our own."""
     found: dict[str, importlib.metadata.Distribution] = {}
     left = [(Requirement(each), tuple(extras)) for each in requirements]
     seen: set[tuple[str, frozenset[str]]] = set()
@@ -96,7 +96,7 @@ def closure(requirements: Iterable[str], extras: Iterable[str] = ()) -> dict[str
 
 @pytest.fixture
 def environment(wheels: Path, tmp_path: Path) -> tuple[Python, Python]:
-    """An empty virtual environment. Gives (install or remove by pip, run Python in it).
+    """Return an empty virtual environment. Gives (install or remove by pip, run Python in it).
 
     `pip("install", packages…)` also links what the wheels declare from the environment of this test run, and no more.
     """
