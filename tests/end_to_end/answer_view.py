@@ -1,4 +1,4 @@
-"""What a screen shows of a running answer: each piece from its offset on, as the protocol says."""
+"""Assemble a streamed answer from `partial_result` events, placing each piece at its offset as the protocol says."""
 
 from typing import Any
 
@@ -7,13 +7,13 @@ from attrs import define
 
 @define
 class AnswerView:
-    """The text of one answer. `jumps` counts how often a piece took something away that was shown."""
+    """The text of one answer. `jumps` counts the pieces that replaced text shown before."""
 
     text: str = ""
     jumps: int = 0
 
     def shows(self, *events: dict[str, Any]) -> "AnswerView":
-        """Take events in as a client does; other kinds, and what lies beyond the end of the text, change nothing."""
+        """Apply events. Other kinds of event, and pieces beyond the end of the text, are ignored."""
         for event in events:
             if event["type"] == "partial_result" and event["data"]["offset"] <= len(self.text):
                 at, text = event["data"]["offset"], event["data"]["text"]

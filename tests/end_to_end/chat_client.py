@@ -1,4 +1,4 @@
-"""A plain client for tests over real sockets: it keeps every event it has seen, and checks the promise of an arc."""
+"""A plain WebSocket client that records every event, and checks of a run's protocol arc."""
 
 import json
 from collections import Counter
@@ -18,13 +18,13 @@ WAIT_S = 20.0
 
 @define
 class ChatClient:
-    """One WebSocket. `seen` holds every event in the order of arrival, batches taken apart."""
+    """One WebSocket. `seen` holds every event in the order of arrival, batches split into events."""
 
     socket: trio_websocket.WebSocketConnection
     seen: list[dict[str, Any]] = field(factory=list)
 
     async def send(self, command: dict[str, Any] | str) -> None:
-        """Send a command, or any text as it is."""
+        """Send a command, encoded as JSON unless it is a string."""
         await self.socket.send_message(command if isinstance(command, str) else json.dumps(command))
 
     async def say(self, content: str, **payload: Any) -> None:
@@ -32,7 +32,7 @@ class ChatClient:
         await self.send({"type": "user_message", "payload": {"content": content, **payload}})
 
     async def read(self) -> dict[str, Any]:
-        """Return the next event; a test that waits too long fails."""
+        """Return the next event. Raises `trio.TooSlowError` after `WAIT_S`."""
         with trio.fail_after(WAIT_S):
             event = json.loads(await self.socket.get_message())
         assert isinstance(event, dict), "nobody asked for batches"
@@ -55,7 +55,7 @@ class ChatClient:
                 return event
 
     async def until_closed(self) -> int:
-        """Read what is still sent, up to the close; returns its code."""
+        """Read until the socket is closed. Return the close code."""
         with suppress(trio_websocket.ConnectionClosed):
             while True:
                 await self.read()
@@ -63,7 +63,7 @@ class ChatClient:
         return int(self.socket.closed.code)
 
     def durable(self, run_id: str | None = None) -> list[dict[str, Any]]:
-        """Return the numbered events seen so far, of one run or of all."""
+        """Return the numbered events seen so far, of one run or of all runs."""
         return [e for e in self.seen if e.get("seq") is not None and run_id in (None, e.get("run_id"))]
 
 
@@ -77,7 +77,7 @@ async def connected(
     subprotocols: Sequence[str] | None = None,
     welcome: bool = True,
 ) -> AsyncIterator[ChatClient]:
-    """Open a socket and take its welcome, unless there is none. However it ends, its TCP socket is closed.
+    """Open a socket and, unless `welcome` is false, read its `welcome`. The TCP socket is always closed at the end.
 
     trio-websocket's own `open_websocket_url` leaves the TCP socket open when the server closes first.
     """
@@ -107,7 +107,7 @@ async def connected(
 
 
 def check_arc(events: list[dict[str, Any]]) -> None:
-    """The promise: accepted, started, everything that began has ended, one end, numbers without gap or repeat."""
+    """Check a run's events: accepted, started, every start has its end, one terminal event, consecutive numbers."""
     kinds = [event["type"] for event in events]
     assert kinds[0] == "message_accepted", kinds
     assert kinds[1] == "agent_started", kinds
@@ -127,7 +127,7 @@ def check_arc(events: list[dict[str, Any]]) -> None:
 
 
 def check_failed_agents(events: list[dict[str, Any]]) -> None:
-    """An agent that failed said so right before its end, in the words of the run's error; no other agent did."""
+    """Check that each failed agent has an `agent_error` right before its end, with the data of the run's error."""
     told = [event["data"] for event in events if event["type"] == "agent_error"]
     failed = [
         e["data"]["agent_id"] for e in events if e["type"] == "agent_completed" and e["data"]["status"] == "failed"
@@ -141,7 +141,7 @@ def check_failed_agents(events: list[dict[str, Any]]) -> None:
 
 
 def check_decisions(events: list[dict[str, Any]]) -> None:
-    """Nothing is decided that was not asked about, once; what was not allowed did not run, what was is not denied."""
+    """Check that each decision answers one request for approval, and that only allowed calls have run."""
     asked = [event["data"]["call_id"] for event in events if event["type"] == "approval_required"]
     decided = {e["data"]["call_id"]: e["data"]["decision"] for e in events if e["type"] == "approval_decided"}
     assert len(set(asked)) == len(asked)

@@ -1,4 +1,4 @@
-"""A whole server in the test's own process: real sockets on a free port, a real database, real actors."""
+"""Fixtures: a whole server in the test's own process, with a real port, a real database and real actors."""
 
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
@@ -19,7 +19,7 @@ Serve = Callable[..., Awaitable[Running]]
 
 @pytest.fixture
 async def serve(tmp_path: Path, nursery: trio.Nursery) -> Serve:
-    """Start a server with these agents and settings; it is stopped in order after the test."""
+    """Start a server with these agents and settings. It is drained and stopped after the test."""
 
     async def start(*agents: Agent, detectors: Sequence[Detector] = (), **settings: Any) -> Running:
         given = Settings(**{"port": 0, "data_dir": tmp_path / "data", "words_per_s": 5000.0} | settings)
@@ -31,13 +31,15 @@ async def serve(tmp_path: Path, nursery: trio.Nursery) -> Serve:
 
 @pytest.fixture
 def clock() -> trio.testing.MockClock:
-    """Return a clock that jumps when it is told to; else it is slow, so that a test that waits in vain still ends."""
+    """Return a clock that a test sets forward. It also runs slowly by itself, so that a blocked test reaches its
+    timeout.
+    """
     return trio.testing.MockClock(rate=0.25)
 
 
 @pytest.fixture
 def csv_of_sales(tmp_path: Path) -> Path:
-    """Return a small table: two years of sales in two regions."""
+    """Return a CSV table: two years of sales in two regions."""
     path = tmp_path / "sales.csv"
     rows = [
         f"2025-{month:02d}-{day:02d},{region},{(month * 37 + day * 11) % 200 + 10}"

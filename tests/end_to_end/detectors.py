@@ -1,4 +1,4 @@
-"""Detectors for tests: one that finds a word, and one that breaks."""
+"""Detectors for tests: one finds a word, one raises, one is slow."""
 
 import re
 import time
@@ -23,7 +23,7 @@ LINGERS_S: Final = 0.5
 
 @frozen
 class Words:
-    """Finds words of this form, whatever stands around them."""
+    """Finds words that match a pattern, in any context."""
 
     category: Category
     kind: str
@@ -34,22 +34,21 @@ class Words:
 
     @property
     def prefilters(self) -> tuple[tuple[str, Prefilter], ...]:
-        """None: it reads every text."""
+        """Return no prefilter: the detector reads every text."""
         return ()
 
     def find(self, text: str, start: int, active: Collection[str]) -> Iterator[Hit]:
-        """Yield every word of the form."""
         for found in re.compile(self.pattern).finditer(text, start):
             yield Hit(found.start(), found.end(), self.kind, 0.9, "[gone]", found.start())
 
     def settled(self, text: str, start: int, active: Collection[str]) -> int:
-        """Return all of it: a word that is being written is held back anyway."""
+        """Return the whole length: an unfinished word is held back anyway."""
         return len(text)
 
 
 @frozen
 class Breaking(Words):
-    """Raises an error where it should find something; the words of the error quote the text."""
+    """Raises an error that quotes the text."""
 
     def find(self, text: str, start: int, active: Collection[str]) -> Iterator[Hit]:
         """Fail at the word."""
@@ -60,7 +59,7 @@ class Breaking(Words):
 
 @frozen
 class Slow(Words):
-    """Takes its time for a text with the word; only for long texts, which are looked through in a thread."""
+    """Sleeps on long texts that contain the word; such texts are scanned in a worker thread."""
 
     def find(self, text: str, start: int, active: Collection[str]) -> Iterator[Hit]:
         """Find nothing, late."""

@@ -1,4 +1,4 @@
-"""One HTTP request over a real socket, for tests; JSON bodies are decoded."""
+"""Send one HTTP request over a real socket and decode a JSON answer."""
 
 import json
 from typing import Any
@@ -18,7 +18,7 @@ async def request(
     content_type: str = "application/json",
     headers: dict[str, str] | None = None,
 ) -> tuple[int, dict[str, str], Any]:
-    """Send it and return the status, the headers in lower case, and the body (decoded when it is JSON or text)."""
+    """Send a request. Return the status, the headers in lower case, and the body (decoded if it is JSON or text)."""
     where = urlsplit(address)
     lines = {
         "Host": where.netloc,
@@ -63,7 +63,7 @@ async def _answer(client: h11.Connection, stream: trio.SocketStream) -> tuple[in
 
 
 async def handshake(address: str, path: str, **headers: str) -> tuple[int, Any]:
-    """Ask for a WebSocket and return how that was refused: the status and the decoded body."""
+    """Request a WebSocket that the server refuses. Return the status and the decoded body."""
     upgrade = {
         "Connection": "Upgrade",
         "Upgrade": "websocket",

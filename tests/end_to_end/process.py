@@ -1,4 +1,4 @@
-"""A server in a process of its own, as an operator starts it: for what only a process can show."""
+"""A server in its own process, started as an operator starts it."""
 
 import os
 import signal
@@ -24,12 +24,12 @@ class Process:
     address: str
 
     async def kill(self) -> None:
-        """End it without a word (SIGKILL)."""
+        """Kill the process (SIGKILL)."""
         self.process.kill()
         await self.process.wait()
 
     async def terminate(self) -> int:
-        """Ask it to stop (SIGTERM); returns its exit code."""
+        """Send SIGTERM and wait. Return the exit code."""
         self.process.send_signal(signal.SIGTERM)
         return await self.process.wait()
 
@@ -38,9 +38,9 @@ class Process:
 async def started(
     data_dir: Path, *options: str, port: int = 0, log: Path = Path(os.devnull), **environment: str
 ) -> AsyncIterator[Process]:
-    """Start it on a free port and wait for its one line; it is killed at the end of the block if it still runs.
+    """Start a server on a free port and wait for its ready line. It is killed at the end of the block if it still runs.
 
-    What it logs is written to `log`.
+    Its log is written to `log`.
     """
     command = [sys.executable, "-m", "understudy", "serve", "--port", str(port), "--data-dir", str(data_dir), *options]
     async with trio.open_nursery() as nursery, await trio.open_file(log, "wb") as errors:
@@ -73,7 +73,7 @@ async def _address(process: trio.Process) -> str:
 
 
 def refused(*options: str, **environment: str) -> Any:
-    """Start it in a way that must fail; returns the finished process with its output."""
+    """Start a server with options that it must refuse. Return the finished process with its output."""
     command = [sys.executable, "-m", "understudy", "serve", "--port", "0", *options]
     return subprocess.run(
         command, capture_output=True, text=True, timeout=30, env=os.environ | environment, check=False

@@ -1,4 +1,4 @@
-"""A model for tests that answers with the number of its turn, and remembers what it was told in each."""
+"""A model that answers with the number of its turn and records the input of each turn."""
 
 from attrs import define, field
 
@@ -8,23 +8,22 @@ from understudy.models.model import Emit, Reply, TextDelta, Turn
 
 @define
 class RecordingModel:
-    """Answers `answer 1`, `answer 2` and so on. `turns` are what it was asked."""
+    """Answers `answer 1`, `answer 2` and so on. `turns` are the inputs it received."""
 
     turns: list[Turn] = field(factory=list)
     name: str = "recording"
     notice: str = ""
 
     async def respond(self, turn: Turn, emit: Emit) -> Reply:
-        """Remember the turn and answer with its number."""
+        """Record the turn and answer with its number."""
         self.turns.append(turn)
         text = f"answer {len(self.turns)}"
         await emit(TextDelta(text))
         return Reply(text=text)
 
     def prompt(self, turn: int = -1) -> list[str]:
-        """Return the texts of the messages of one turn, the last one unless another is named."""
+        """Return the texts of the messages of one turn, by default the last one."""
         return [message.content for message in self.turns[turn].messages]
 
     def agent(self) -> Agent:
-        """Return an agent that has this model."""
         return Agent("script", model=self)

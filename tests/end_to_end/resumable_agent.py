@@ -1,8 +1,10 @@
-"""An agent for servers that are killed: it does what its message says, slowly, and its tools write down each call.
+"""An agent for servers that are killed: slow steps chosen by the message, and tools that log each call to a file.
 
-A message is a list of words: `once`, `again` and `ask` call the tool of that name, one turn each; then it speaks. Of a
-turn that was cut it goes on with its text, or as the last word of the message says: from the beginning (`over`), from a
-little before (`tail`), or otherwise (`other`).
+A message is a list of words: `once`, `again` and `ask` call the tool of that name, one turn each; then the agent
+answers
+with a long text. The last word says how an interrupted answer is resumed: `over` from the beginning, `tail` from a
+little
+before the interruption, `other` with another text; any other word resumes where the text stopped.
 """
 
 import os
@@ -22,7 +24,7 @@ PACE_S: Final = 0.012
 
 
 def note(name: str, context: ToolContext) -> None:
-    """Write down that a call begins."""
+    """Append the start of a call to the file named by `CALLS`."""
     if path := os.environ.get(CALLS):
         with Path(path).open("a") as file:
             file.write(f"{name} {context.call_id}\n")
@@ -52,13 +54,13 @@ async def ask(context: ToolContext) -> str:
 
 
 class ResumableModel:
-    """Does what the message says."""
+    """Plays the steps named in the message."""
 
     name = "resumable"
     notice = "A script for tests."
 
     async def respond(self, turn: Turn, emit: Emit) -> Reply:
-        """Call the next tool, or speak."""
+        """Request the next tool call, or stream the answer."""
         words = next(each.content for each in reversed(turn.messages) if each.role == "user").split()
         tools = [word for word in words if word in ("once", "again", "ask")]
         played = sum(1 for each in turn.messages if each.calls)
@@ -73,7 +75,7 @@ class ResumableModel:
 
 
 def said_by(manner: str, begun: str) -> str:
-    """What this model says to a turn of which so much was shown."""
+    """Return the text of a turn of which `begun` was already streamed."""
     if manner == "other" and begun:
         return OTHER
     whole = SPOKEN if not begun.startswith(OTHER[:150]) else OTHER

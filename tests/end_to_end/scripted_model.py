@@ -1,4 +1,4 @@
-"""A model for tests that does what it is told, turn by turn, and tools that misbehave in every way there is."""
+"""A model that plays a script turn by turn, and tools that fail in every way."""
 
 import time
 from collections.abc import Sequence
@@ -13,7 +13,7 @@ from understudy.models.model import Emit, Handoff, Reply, TextDelta, Thought, To
 
 @define
 class Say:
-    """A turn that ends in words, given out one by one; `gate`, when there is one, is passed before each word."""
+    """A turn that ends in text, streamed word by word. If there is a `gate`, it is passed before each word."""
 
     text: str
     gate: "Gate | None" = None
@@ -28,28 +28,28 @@ class Call:
 
 @define
 class Hand:
-    """A turn that hands the run over."""
+    """A turn that hands the run over to another agent."""
 
     to: str
 
 
 @define
 class Raise:
-    """A turn in which the model breaks."""
+    """A turn in which the model raises."""
 
     error: Exception
 
 
 @define
 class Gate:
-    """Lets through as many as a test says, and tells the test when somebody waits."""
+    """Lets as many waiters through as a test allows, and signals the test when somebody waits."""
 
     reached: trio.Event = field(factory=trio.Event)
     opened: trio.Event = field(factory=trio.Event)
     open_after: int = 0
 
     async def passed(self) -> None:
-        """Wait for the test, once the free ones are used up."""
+        """Wait until the test opens the gate, once its free passes are used up."""
         if self.open_after > 0:
             self.open_after -= 1
             return
@@ -67,7 +67,7 @@ class ScriptedModel:
         self.turns = turns
 
     async def respond(self, turn: Turn, emit: Emit) -> Reply:
-        """Play the turn that comes after those already in the messages."""
+        """Play the turn after those already in the messages."""
         played = sum(1 for message in turn.messages if message.role == "assistant" and message.calls)
         step = self.turns[min(played, len(self.turns) - 1)]
         match step:
@@ -163,5 +163,5 @@ TOOLS = (echo, refuse, crash, hang, block, wait, tell_progress, send_mail, pay, 
 
 
 def scripted(*turns: Say | Call | Hand | Raise, name: str = "script", timeout_s: float | None = None) -> Agent:
-    """Return an agent that plays these turns and has all the tools above."""
+    """Return an agent that plays these turns and has all tools of this module."""
     return Agent(name, tools=TOOLS, model=ScriptedModel(*turns), timeout_s=timeout_s)

@@ -1,4 +1,4 @@
-"""Two servers in the test's own process that share a PostgreSQL and a Redis, and what their clients ask of them."""
+"""Two servers in the test's own process that share a PostgreSQL and a Redis."""
 
 import json
 import time
@@ -22,7 +22,7 @@ SOON_S = 10.0
 
 
 def token_of(user: str = "ada", session: str = "s1", roles: Sequence[str] = ()) -> str:
-    """Return a token that both servers take."""
+    """Return a token that both servers accept."""
     return Tokens(SECRET, time.time).issue(user, session, roles=roles, ttl_s=600)
 
 
@@ -35,14 +35,13 @@ class ServerPair:
 
     @property
     def both(self) -> tuple[Running, Running]:
-        """Both of them."""
         return self.a, self.b
 
 
 async def two_servers(
     serve: Callable[..., Awaitable[Running]], folder: Path, database: str, redis: str, *agents: Agent, **settings: Any
 ) -> ServerPair:
-    """Start both, each with a data folder of its own."""
+    """Start both servers, each with its own data folder."""
     shared = {"database_url": database, "redis_url": redis, "secret": SECRET} | settings
     a = await serve(*agents, data_dir=folder / "a", **shared)
     b = await serve(*agents, data_dir=folder / "b", **shared)
@@ -50,7 +49,7 @@ async def two_servers(
 
 
 def backends_environment(postgres: Postgres, redis: Redis, number: int = 0) -> dict[str, str]:
-    """Return a database of one's own on both, for the settings of processes."""
+    """Return environment variables for a new database and a Redis database, for servers in their own process."""
     return {
         "UNDERSTUDY_DATABASE_URL": postgres.create(),
         "UNDERSTUDY_REDIS_URL": f"{redis.url}/{number}",
@@ -59,12 +58,12 @@ def backends_environment(postgres: Postgres, redis: Redis, number: int = 0) -> d
 
 
 async def resume(client: ChatClient, thread_id: str = "t", after: int = 0) -> None:
-    """Follow a thread from where the client stands."""
+    """Subscribe to a thread from the cursor `after`."""
     await client.send({"type": "resume", "payload": {"threads": {thread_id: after}}})
 
 
 async def post(server: Running | str, token: str, kind: str, **payload: Any) -> tuple[int, Any]:
-    """Send a command by itself; the status and the body of the answer."""
+    """Send a command over HTTP. Return the status and the decoded body."""
     address = server if isinstance(server, str) else server.address
     body = json.dumps({"type": kind, "payload": payload}).encode()
     status, _, answer = await request(address, "POST", "/api/commands", token=token, body=body)
@@ -72,7 +71,7 @@ async def post(server: Running | str, token: str, kind: str, **payload: Any) -> 
 
 
 async def eventually(holds: Callable[[], object], within_s: float = SOON_S) -> None:
-    """Wait until it holds."""
+    """Wait until `holds()` is true. Raises `trio.TooSlowError` after `within_s`."""
     with trio.fail_after(within_s):
         while not holds():  # noqa: ASYNC110 - what it looks at is no event
             await trio.sleep(0.01)

@@ -1,4 +1,4 @@
-"""A client of event streams for tests: the parser of the WHATWG HTML standard, section 9.2.6, over a real socket."""
+"""A client of event streams: the parser of the WHATWG HTML standard, section 9.2.6, over a real socket."""
 
 import codecs
 import json
@@ -24,7 +24,6 @@ class Message:
 
     @property
     def body(self) -> dict[str, Any]:
-        """The data as JSON."""
         decoded = json.loads(self.data)
         assert isinstance(decoded, dict)
         return decoded
@@ -32,7 +31,7 @@ class Message:
 
 @define
 class Parser:
-    """Bytes in, events out. `last_id` and `retry_ms` are what the stream set last; `comments` are kept for tests."""
+    """Turns bytes into events. `last_id` and `retry_ms` are the last values set; `comments` are recorded for tests."""
 
     last_id: str = ""
     retry_ms: int | None = None
@@ -44,7 +43,7 @@ class Parser:
     _id: str | None = None
 
     def feed(self, chunk: bytes) -> list[Message]:
-        """Take what came; a line ends with CRLF, LF or CR, an event with an empty line."""
+        """Parse bytes. A line ends with CRLF, LF or CR, an event with an empty line."""
         text = self._rest + self._decoder.decode(chunk)
         # A CR at the end may be half of a CRLF: it waits for what follows.
         kept = "\r" if text.endswith("\r") else ""
@@ -76,7 +75,7 @@ class Parser:
 
 @define
 class Stream:
-    """An event stream that is open, or the answer that refused it (then `body` is decoded)."""
+    """An open event stream, or the refusal (then `body` is decoded)."""
 
     status: int
     headers: dict[str, str]
@@ -107,14 +106,14 @@ class Stream:
                 raise EOFError
 
     async def until(self, kind: str) -> dict[str, Any]:
-        """Read up to the next event of this kind; gives its data."""
+        """Read up to the next event of this kind. Return its data."""
         while True:
             message = await self.read()
             if message.kind == kind:
                 return message.body
 
     async def until_end(self) -> None:
-        """Read all that still comes."""
+        """Read until the stream ends."""
         try:
             while True:
                 await self.read()
@@ -140,7 +139,7 @@ async def streaming(
     body: bytes = b"",
     headers: dict[str, str] | None = None,
 ) -> AsyncIterator[Stream]:
-    """Ask for an event stream; its connection is closed after the block."""
+    """Request an event stream. Its connection is closed after the block."""
     where, http = urlsplit(address), h11.Connection(h11.CLIENT)
     lines = {"Host": where.netloc, "Accept": "text/event-stream", "Content-Length": str(len(body))}
     if token is not None:

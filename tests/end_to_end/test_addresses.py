@@ -1,4 +1,4 @@
-"""Passwords in the addresses of PostgreSQL and Redis are in nothing that a server says, whatever goes wrong there."""
+"""Passwords in the addresses of PostgreSQL and Redis appear in no output of the server, also on errors."""
 
 import json
 import os
@@ -25,13 +25,13 @@ TRACES = (PASSWORD, quote(PASSWORD, safe=""), "hunter2")
 
 
 def clean(*texts: str) -> bool:
-    """Return whether none of them tells the password."""
+    """Return whether no text contains the password."""
     return not [trace for trace in TRACES for text in texts if trace in text]
 
 
 @pytest.fixture
 def locked(postgres: Postgres) -> str:
-    """Return the address of a database whose user needs the password."""
+    """Return the address of a database whose user must authenticate."""
     address = postgres.create()
     name = postgres.add_user(PASSWORD)
     with psycopg.connect(address, autocommit=True) as connection:
@@ -63,8 +63,9 @@ for number, (words, address) in enumerate(json.load(sys.stdin)):
 
 @pytest.mark.slow
 def test_what_cannot_start_tells_no_password(locked: str, tmp_path: Path) -> None:
-    """A wrong password, no such host, nobody there, an address that is none: commands end with a sentence that names
-    the place, also with all that is logged."""
+    """Commands with a wrong password, an unknown host, a closed port or a malformed address end with a sentence that
+    names the address without its password; the log contains no password either.
+    """
     wrong = quote("hunter2 but another", safe="")
     port = locked.rpartition(":")[2].partition("/")[0]
     serve = ["serve", "--port", "0"]
@@ -98,8 +99,9 @@ def test_what_cannot_start_tells_no_password(locked: str, tmp_path: Path) -> Non
 async def test_a_server_whose_database_and_redis_fail_tells_no_password(
     locked: str, postgres: Postgres, locked_redis: Redis, tmp_path: Path
 ) -> None:
-    """Both throw it out and do not let it in any more: neither its log, with all that there is, nor what it answers,
-    nor what anybody may read of its process."""
+    """PostgreSQL and Redis close the connections and refuse new ones: neither the debug log, the answers, nor the
+    readable parts of `/proc` contain a password.
+    """
     log = tmp_path / "log"
     name = locked.rpartition("/")[2]
     given = {
@@ -126,7 +128,7 @@ async def test_a_server_whose_database_and_redis_fail_tells_no_password(
 
 
 def _throw_out(postgres: Postgres, name: str) -> None:
-    """End the server's connections, and let nobody in any more."""
+    """Close the server's connections and refuse new ones."""
     with psycopg.connect(postgres.address("postgres"), autocommit=True) as connection:
         connection.execute(f"ALTER DATABASE {name} ALLOW_CONNECTIONS false")
         connection.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s", [name])

@@ -1,4 +1,4 @@
-"""What an agent remembers of a user, from one conversation to the next."""
+"""Agent memory: values that an agent stores about a user, across threads."""
 
 from typing import Any
 
@@ -27,7 +27,7 @@ def in_a_thread(context: ToolContext) -> str:
 
 
 class Told:
-    """A model that calls the tools once, then says what it was told."""
+    """A model that calls the tools once, then answers with its instructions and results."""
 
     name, notice = "told", ""
 
@@ -35,7 +35,6 @@ class Told:
         self.instructions: list[str] = []
 
     async def respond(self, turn: Turn, emit: Emit) -> Reply:
-        """Return one round of calls, then words."""
         self.instructions.append(turn.instructions)
         if turn.messages[-1].role == "user":
             calls = (("note_favourite", {"colour": "green"}), ("in_a_thread", {}))
@@ -46,7 +45,9 @@ class Told:
 
 @pytest.mark.slow
 async def test_a_tool_remembers_over_conversations_and_its_model_is_told(serve: Any) -> None:
-    """In another thread and another connection; only an agent that says so is told, and another user is not."""
+    """A value stored in one thread is readable in another thread and connection. It is in the prompt only of agents
+    that ask for it, and never of another user.
+    """
     model, silent = Told(), Told()
     tools = (note_favourite, in_a_thread)
     running = await serve(

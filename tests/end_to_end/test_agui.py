@@ -1,4 +1,4 @@
-"""AG-UI over real sockets: runs as its clients expect them, whatever becomes of them."""
+"""AG-UI over real sockets: runs as its clients expect them, also on failures."""
 
 import json
 import uuid
@@ -24,44 +24,42 @@ from understudy.chat import routing
 
 
 def run_input(content: Any = "go", thread: str = "t", message: str | None = None, **more: Any) -> dict[str, Any]:
-    """Return a run's input with one message of the user."""
+    """Return an AG-UI run input with one user message."""
     said = {"id": message or uuid.uuid4().hex, "role": "user", "content": content}
     return {"threadId": thread, "runId": "run-1", "messages": [said], "forwardedProps": {"agent_type": "script"}} | more
 
 
 def asked(running: Running, token: str | None, given: Any, query: str = "") -> Any:
-    """Ask for a run."""
+    """Request a run."""
     body = given if isinstance(given, bytes) else json.dumps(given).encode()
     return streaming(running.address, f"/api/agui{query}", token, method="POST", body=body)
 
 
 async def whole(stream: Stream) -> Checker:
-    """Read a run to its end, and check it."""
+    """Read a run to its end and check it."""
     assert stream.status == 200, stream.body
     await stream.until_end()
     return check_run([event.body for event in stream.seen])
 
 
 async def refused(stream: Stream) -> dict[str, Any]:
-    """Read a run that was not begun: its one event."""
+    """Read a refused run: its one event."""
     await whole(stream)
     assert [event.body["type"] for event in stream.seen] == ["RUN_ERROR"]
     return last(stream)
 
 
 def last(stream: Stream) -> dict[str, Any]:
-    """Return the end of a run."""
     return stream.seen[-1].body
 
 
 def of(stream: Stream, kind: str) -> list[dict[str, Any]]:
-    """Return the events of one type."""
     return [event.body for event in stream.seen if event.body["type"] == kind]
 
 
 @pytest.mark.promise("wire.agui")
 async def test_a_message_is_answered_in_agui(serve: Any) -> None:
-    """Thoughts, a tool call with its result, a text, and the end with the answer; the answer ends with the run."""
+    """The run has thoughts, a tool call with its result, a text, and its end with the answer; then the response ends."""
     running = await serve(scripted(Call([("echo", {"text": "hi"})]), Say("one two three")))
     async with asked(running, await session(running), run_input()) as stream:
         assert stream.headers["content-type"] == "text/event-stream"
@@ -118,13 +116,13 @@ async def test_the_same_message_again_is_the_same_run(serve: Any) -> None:
 
 
 def of_tools(stream: Stream) -> list[tuple[str, str]]:
-    """Return the events of tool calls: their types and the calls they are of."""
+    """Return the tool call events as pairs of type and call id."""
     return [(each.body["type"], each.body["toolCallId"]) for each in stream.seen if "toolCallId" in each.body]
 
 
 @pytest.mark.promise("wire.agui-repeat")
 async def test_a_run_that_is_joined_after_its_conversation_rested_is_told_whole(tmp_path: Path) -> None:
-    """Its conversation begins again for this, and lets all connections of its user follow from where it stands."""
+    """The conversation actor is restarted for the request, with all of the user's connections subscribed."""
     script, given = scripted(Call([("echo", {"text": "hi"}), ("refuse", {})]), Say("one two")), run_input(message="m")
     async with served(tmp_path, [script]) as running:
         token = await session(running)
@@ -175,7 +173,7 @@ async def test_a_run_that_is_joined_on_another_server_is_told_whole(
 
 
 async def until_asked(stream: Stream) -> str:
-    """Read up to a question for consent; the call that it is about."""
+    """Read up to a request for approval. Return its call id."""
     while (event := (await stream.read()).body).get("name") != "approval_required":
         assert event["type"] != "RUN_FINISHED"
     return str(event["value"]["call_id"])
@@ -207,7 +205,7 @@ async def test_the_agent_is_chosen_by_the_application(serve: Any) -> None:
     ],
 )
 async def test_whatever_dies_the_run_is_whole_and_ends_once(serve: Any, turns: list[Any], code: str | None) -> None:
-    """A model that breaks, tools that crash or hang, an agent that hands over."""
+    """A model that raises, tools that crash or hang, an agent that hands over: the run has one end each time."""
     script = scripted(*turns)
     running = await serve(script)
     async with asked(running, await session(running), run_input()) as stream:
@@ -254,7 +252,7 @@ async def test_a_server_that_goes_away_ends_the_stream_as_a_run(serve: Any) -> N
 
 
 async def test_two_runs_in_one_thread_are_told_apart(serve: Any) -> None:
-    """The one that waits tells its place, and nothing of the one before."""
+    """The queued run shows its position, and no event of the run before it."""
     gate = Gate()
     running = await serve(scripted(Say("one", gate)))
     token = await session(running)
@@ -305,7 +303,9 @@ async def test_texts_in_parts_are_one_text(serve: Any) -> None:
     ids=lambda value: str(value)[:30],
 )
 async def test_what_is_refused_is_a_run_that_failed(serve: Any, given: Any, query: str, code: str) -> None:
-    """With the registry's code and sentence, which names no word of what was sent; and nothing stays behind."""
+    """The stream has one `RUN_ERROR` with the registry's code and sentence, without quoting the input; nothing is
+    stored.
+    """
     running = await serve(scripted(Say("one")))
     async with asked(running, await session(running), given, query) as stream:
         told = await refused(stream)
@@ -334,7 +334,6 @@ async def test_a_call_that_needs_consent_is_asked_about_and_answered(serve: Any,
 
 
 async def test_runs_are_counted_with_other_messages(serve: Any) -> None:
-    """One bucket a user, over whatever way they come."""
     running = await serve(scripted(Say("one")), limits=Limits(messages_per_minute=2))
     token = await session(running)
     await say(running, token)

@@ -1,4 +1,4 @@
-"""The stock client of AG-UI (`@ag-ui/client`, from npm) against a server, as an application uses it."""
+"""The stock AG-UI client (`@ag-ui/client` from npm) against a server."""
 
 import json
 import shutil
@@ -22,7 +22,7 @@ INSTALL_S, RUN_S = 120, 60
 
 @pytest.fixture(scope="module")
 def stock(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return the scenarios, with the client installed beside them as the lock file has it."""
+    """Return the folder of the scenarios, with the client installed from the lock file."""
     npm, folder = program("npm", "npm"), tmp_path_factory.mktemp("stock") / "agui"
     shutil.copytree(STOCK, folder)
     command = [npm, "ci", "--ignore-scripts", "--no-audit", "--no-fund"]
@@ -32,7 +32,7 @@ def stock(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 async def play(stock: Path, running: Running, scenario: str) -> Any:
-    """What the client makes of a scenario."""
+    """Run a scenario. Return what the client received."""
     command = [str(program("node", "nodejs")), str(stock), running.address, await session(running), scenario]
     with trio.fail_after(RUN_S):
         done = await trio.run_process(command, capture_stdout=True, capture_stderr=True, check=False)
@@ -41,7 +41,7 @@ async def play(stock: Path, running: Running, scenario: str) -> Any:
 
 
 def calls_of(messages: list[dict[str, Any]]) -> list[str]:
-    """Return the tools that an application is shown as called, with their results."""
+    """Return the tool calls that the application was shown, with their results."""
     named = [call["function"] for each in messages for call in each.get("toolCalls", [])]
     results = [each["content"] for each in messages if each["role"] == "tool"]
     return [f"{call['name']} {call['arguments']} {result}" for call, result in zip(named, results, strict=True)]

@@ -1,4 +1,4 @@
-"""Tool calls that wait for their user's consent, over real sockets."""
+"""Tool calls that wait for their user's approval, over real sockets."""
 
 from typing import Any
 
@@ -16,7 +16,7 @@ MAIL = {"to": "anna@example.org", "text": "x" * 5000}
 
 
 def mailing(*, timeout_s: float = 30.0) -> Agent:
-    """Return an agent that sends one mail, and then says a word."""
+    """Return an agent that sends one mail, then answers."""
     return scripted(Call([("send_mail", MAIL)]), Say("Done"), timeout_s=timeout_s)
 
 
@@ -33,7 +33,7 @@ async def new_token(running: Running) -> str:
 
 
 async def asked(client: ChatClient, **payload: Any) -> dict[str, Any]:
-    """Say something to the script, and read up to its question."""
+    """Send a message and read up to the request for approval."""
     await client.say("go", agent_type="script", **payload)
     return await client.until("approval_required")
 
@@ -45,7 +45,7 @@ def completed(client: ChatClient) -> dict[str, Any]:
 
 @pytest.mark.promise("wire.approve", "wire.event-approval-required", "wire.event-approval-decided")
 async def test_what_is_allowed_runs_with_exactly_what_was_shown(serve: Any) -> None:
-    """Executing, asked with all parameters whole, decided, completed; the arc is whole."""
+    """Events: executing, approval requested with all parameters, decided, completed; the arc is complete."""
     running = await serve(mailing())
     async with connected(running.address) as client:
         required = await asked(client)
@@ -94,7 +94,7 @@ async def test_a_question_that_nobody_answers_expires(serve: Any) -> None:
 
 @pytest.mark.promise("wire.approve", "owasp.authorisation")
 async def test_any_connection_of_the_user_can_decide_once_and_nobody_else_can(serve: Any) -> None:
-    """A tab that does not follow the thread decides; another user, an unknown call and the second tab get not_found."""
+    """A tab that is not subscribed decides; another user, an unknown call and a second decision get `not_found`."""
     running = await serve(mailing())
     token = await new_token(running)
     async with (

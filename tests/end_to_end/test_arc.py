@@ -1,4 +1,4 @@
-"""The arc of a run over a real socket: kept when all goes well, and when a tool or a model misbehaves."""
+"""The protocol arc of a run over a real socket, also when a tool or a model fails."""
 
 from typing import Any
 
@@ -25,7 +25,7 @@ REQUIRED = {
 
 
 async def run(serve: Any, agent: Agent, content: str = "go") -> list[dict[str, Any]]:
-    """Serve the agent, say something to it, and return all events of the run."""
+    """Serve the agent, send a message, and return all events of the run."""
     running = await serve(agent)
     async with connected(running.address) as client:
         await client.say(content, agent_type=agent.name)
@@ -64,7 +64,7 @@ async def test_a_run_shows_every_step_with_its_required_fields(serve: Any) -> No
 
 @pytest.mark.promise("wire.event-partial-result")
 async def test_pieces_of_the_answer_carry_the_number_of_characters_before_them(serve: Any) -> None:
-    """Offsets add up, across two turns of the model that both speak."""
+    """Offsets continue across two turns of the model that both stream text."""
     events = await run(serve, scripted(Say("one two three four")))
     position = 0
     for event in events:
@@ -118,7 +118,7 @@ async def test_a_broken_tool_shows_an_error_id_and_nothing_of_its_code(serve: An
 
 @pytest.mark.promise("wire.error-of-a-tool")
 async def test_arguments_that_do_not_fit_are_told_by_name(serve: Any) -> None:
-    """A wrong argument fails the call with its own code, and names the parameter."""
+    """A wrong argument fails the call with its own code; the sentence names the parameter."""
     events = await run(serve, scripted(Call([("echo", {"text": 5})]), Say("Hm")))
     assert completed(events)["result"]["error"]["code"] == "invalid_arguments"
     assert "text" in completed(events)["result_summary"]
@@ -198,7 +198,7 @@ async def test_an_agent_that_takes_too_long_is_stopped(serve: Any) -> None:
 async def test_an_agent_that_could_not_go_on_says_why_and_ends_nothing_by_that(
     serve: Any, turn: Call | Raise, code: str
 ) -> None:
-    """`agent_error`, then `agent_completed` as failed, then the `error` that ends the run, with the same id."""
+    """The run ends with `agent_error`, a failed `agent_completed`, then `error`, all with the same error id."""
     events = await run(serve, scripted(turn, timeout_s=0.3))
     told, ended, error = [event for event in events if event.get("seq") is not None][-3:]
     assert [told["type"], ended["type"], error["type"]] == ["agent_error", "agent_completed", "error"]
@@ -208,7 +208,7 @@ async def test_an_agent_that_could_not_go_on_says_why_and_ends_nothing_by_that(
 
 
 async def test_after_a_handoff_only_the_second_agent_has_failed(serve: Any) -> None:
-    """The first had done its part."""
+    """The first agent is completed with `ok`, the second one fails."""
     second = scripted(Raise(RuntimeError("no")), name="second")
     first = Agent("first", model=scripted(Hand("second")).model, colleagues=("second",))
     running = await serve(first, second)
@@ -268,7 +268,6 @@ async def test_cancel_in_the_middle_of_an_answer_keeps_the_text_so_far(serve: An
 
 @pytest.mark.promise("wire.event-agent-progress")
 async def test_progress_of_a_tool_is_shown(serve: Any) -> None:
-    """A tool's own signs of life reach the client."""
     events = await run(serve, scripted(Call([("tell_progress", {"steps": 3})]), Say("Done")))
     notes = [event["data"]["note"] for event in events if event["type"] == "agent_progress"]
     assert notes == ["step 1", "step 2", "step 3"]

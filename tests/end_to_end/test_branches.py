@@ -1,4 +1,4 @@
-"""Messages are a tree: said after an answer, in other words, answered once more; and nothing is ever overwritten."""
+"""Messages form a tree: replies, edits and further answers are branches, and nothing is overwritten."""
 
 import uuid
 from typing import Any
@@ -27,13 +27,13 @@ async def history(running: Running, token: str, thread: str = "t") -> Any:
 
 
 async def say(client: ChatClient, content: str, **payload: Any) -> dict[str, Any]:
-    """Say something in thread `t` to the agent `script`, wait for the end, and give the acceptance."""
+    """Send a message in thread `t` to the agent `script` and wait for its end. Return its acceptance."""
     await client.say(content, **({"agent_type": "script", "thread_id": "t"} | payload))
     return await ended(client)
 
 
 async def ended(client: ChatClient) -> dict[str, Any]:
-    """Read to the end of a run, and give its acceptance."""
+    """Read to the end of a run. Return its acceptance."""
     end = await client.until_end()
     assert end["type"] == "final_response", end
     return next(e for e in client.seen if e["type"] == "message_accepted" and e["run_id"] == end["run_id"])
@@ -75,7 +75,7 @@ async def test_a_message_follows_the_last_answer_unless_it_names_another(serve: 
 
 @pytest.mark.promise("wire.parent")
 async def test_a_parent_that_is_no_answer_of_the_thread_is_refused_and_nothing_is_stored(serve: Any) -> None:
-    """Unknown, of another thread, of another user, a user's message; also as the first message of a thread."""
+    """Parents: unknown, of another thread, of another user, a user's message; also on the first message of a thread."""
     running = await serve(RecordingModel().agent())
     token = await new_token(running)
     async with connected(running.address, token) as client, connected(running.address) as other:
@@ -94,7 +94,9 @@ async def test_a_parent_that_is_no_answer_of_the_thread_is_refused_and_nothing_i
 
 @pytest.mark.promise("wire.edit")
 async def test_an_edit_is_a_message_beside_the_edited_one(serve: Any) -> None:
-    """With its own words and run, the same files and agent; the old ones stay; what is said later follows the edit."""
+    """The edit has its own content and run, and the same files and agent; the original stays; later messages follow the
+    edit.
+    """
     recorder = RecordingModel()
     running = await serve(recorder.agent())
     token = await new_token(running)
@@ -201,7 +203,7 @@ async def test_edits_and_new_answers_wait_in_line_behind_a_run_at_work(serve: An
 
 
 def check_arc_of_one(client: ChatClient, run_id: str) -> None:
-    """The arc of one run among others of its thread, whose acceptances come in between."""
+    """Check the arc of one run whose thread has acceptances of other runs in between."""
     events = [dict(event) for event in client.durable(run_id)]
     for number, event in enumerate(events):
         event["seq"] = number
@@ -210,7 +212,7 @@ def check_arc_of_one(client: ChatClient, run_id: str) -> None:
 
 @pytest.mark.promise("wire.edit")
 async def test_what_cannot_be_edited_or_answered_again_is_not_found(serve: Any) -> None:
-    """An answer, an unknown message, another user's; and nothing begins."""
+    """An answer, an unknown message and another user's message are `not_found`, and no run starts."""
     running = await serve(RecordingModel().agent())
     token = await new_token(running)
     async with connected(running.address, token) as client, connected(running.address) as other:
@@ -231,7 +233,9 @@ async def test_what_cannot_be_edited_or_answered_again_is_not_found(serve: Any) 
 
 @pytest.mark.promise("wire.feedback", "wire.event-feedback")
 async def test_feedback_is_kept_told_to_every_tab_and_counted(serve: Any) -> None:
-    """The latest counts; its note is scrubbed; taken back, it is gone; only answers of one's own have some."""
+    """The latest rating counts, its note is redacted, and it can be withdrawn. Only the user's own answers can be
+    rated.
+    """
     running = await serve(RecordingModel().agent())
     token = await new_token(running)
     async with connected(running.address, token) as one, connected(running.address, token) as two:

@@ -1,4 +1,4 @@
-"""A server whose clock steps, as when it is set: what was said keeps its order, nobody is signed out, nothing stops."""
+"""A server whose wall clock steps forward or back."""
 
 import time
 from typing import Any
@@ -18,8 +18,9 @@ HOUR = 3600.0
 async def test_a_clock_that_steps_changes_times_and_nothing_else(
     serve: Any, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest, where: str, step: float
 ) -> None:
-    """In the middle of a conversation, an hour back or forward: the next messages stand behind those before, also for
-    who reads the history, and the token counts as before."""
+    """The clock steps by an hour during a conversation: later messages stay behind earlier ones, also in the history,
+    and the token stays valid.
+    """
     ahead, real = 0.0, time.time
     monkeypatch.setattr(time, "time", lambda: real() + ahead)
     postgres: Postgres | None = request.getfixturevalue("postgres") if where == "postgresql" else None

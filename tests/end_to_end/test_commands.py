@@ -27,7 +27,7 @@ FORMS = [
 
 
 async def send(running: Running, token: str | None, command: Any) -> tuple[int, dict[str, str], Any]:
-    """Send one command; bytes go as they are."""
+    """Send one command. Bytes are sent unchanged."""
     body = command if isinstance(command, bytes) else json.dumps(command).encode()
     return await request(running.address, "POST", "/api/commands", token=token, body=body)
 
@@ -97,7 +97,7 @@ async def test_the_same_message_twice_is_one_message(serve: Any) -> None:
     ids=lambda value: str(value)[:40],
 )
 async def test_what_is_refused_has_the_registrys_answer(serve: Any, command: Any, status: int, code: str) -> None:
-    """The code, its status and sentence; the `error_id` leads to the log; nothing else is changed."""
+    """The answer has the registry's code, status and sentence, and an `error_id` that is in the log. Nothing is stored."""
     running = await serve()
     token = await session(running)
     answered, _, body = await send(running, token, command)
@@ -109,7 +109,7 @@ async def test_what_is_refused_has_the_registrys_answer(serve: Any, command: Any
 
 @pytest.mark.promise("wire.no-way-round")
 async def test_a_token_is_needed_and_stands_in_the_header(serve: Any) -> None:
-    """One inside of the command opens nothing."""
+    """A token inside the command is ignored."""
     running = await serve()
     token = await session(running)
     for command in ({"type": "chat", "content": "hi"}, {"type": "chat", "content": "hi", "session_token": token}):
@@ -119,7 +119,7 @@ async def test_a_token_is_needed_and_stands_in_the_header(serve: Any) -> None:
 
 
 async def test_messages_are_counted_with_those_of_sockets(serve: Any) -> None:
-    """One bucket a user, over whatever way they come; the refusal says how long to wait."""
+    """HTTP and sockets share one token bucket per user; the refusal has `Retry-After`."""
     running = await serve(scripted(Say("one")), limits=Limits(messages_per_minute=2))
     token = await session(running)
     async with connected(running.address, token) as client:
@@ -174,7 +174,7 @@ async def test_what_is_said_over_http_is_shown_on_sockets(serve: Any) -> None:
 
 
 async def test_a_branch_is_answered_with_its_names(serve: Any) -> None:
-    """An edit begins a run in the same thread, and so does asking once more; thumbs have no run."""
+    """An edit and a further answer begin a run in the same thread; feedback has no run."""
     running = await serve(scripted(Say("one")))
     token = await session(running)
     first = await say(running, token, message_id="m")

@@ -1,4 +1,4 @@
-"""Pages of allowed origins may read every answer of every HTTP door (the Fetch standard's CORS protocol)."""
+"""Pages of allowed origins may read every answer of every HTTP endpoint (the Fetch standard's CORS protocol)."""
 
 import json
 from typing import Any
@@ -18,7 +18,7 @@ OF_CORS = "access-control-"
 
 
 def preflight(method: str, *headers: str, origin: str = LISTED) -> dict[str, str]:
-    """What a browser asks before a request that a form could not make."""
+    """Send the preflight request of a browser."""
     asked = {"Origin": origin, "Access-Control-Request-Method": method}
     return asked | ({"Access-Control-Request-Headers": ",".join(headers)} if headers else {})
 
@@ -29,7 +29,7 @@ def listed(value: str) -> set[str]:
 
 
 def readable(headers: dict[str, str]) -> None:
-    """Demand an answer that a page of the listed origin may read, and that no cache gives to another origin."""
+    """Check that a page of the listed origin may read the answer, and that no cache serves it to another origin."""
     assert headers["access-control-allow-origin"] == LISTED
     assert headers["cross-origin-resource-policy"] == "cross-origin"
     assert {"retry-after", "content-disposition", "etag", "age"} <= listed(headers["access-control-expose-headers"])
@@ -38,7 +38,7 @@ def readable(headers: dict[str, str]) -> None:
 
 
 def unreadable(headers: dict[str, str]) -> None:
-    """Demand an answer that says nothing of CORS, but that it depends on the origin."""
+    """Check that the answer has no CORS header other than `Vary: Origin`."""
     assert [name for name in headers if name.startswith(OF_CORS)] == []
     assert headers["cross-origin-resource-policy"] == "same-origin"
     assert "origin" in listed(headers["vary"])
@@ -60,7 +60,7 @@ ANSWERS = [
 @pytest.mark.promise("wire.cors")
 @pytest.mark.parametrize(("method", "path", "status"), ANSWERS)
 async def test_an_allowed_origin_may_read_every_answer(serve: Any, method: str, path: str, status: int) -> None:
-    """Answers and refusals alike; a page that is not allowed reads none, and is told nothing of who may."""
+    """Successes and refusals are readable. A page of another origin reads none, and does not learn the allowed origins."""
     running = await serve(scripted(Say("one")), allowed_origins=[LISTED])
     token = await session(running)
     await say(running, token)
@@ -81,7 +81,7 @@ async def test_an_allowed_origin_may_read_every_answer(serve: Any, method: str, 
     [("/api/threads/t/stream", "GET", b""), ("/api/agui", "POST", json.dumps(run_input()).encode())],
 )
 async def test_an_allowed_origin_may_read_a_stream(serve: Any, path: str, method: str, body: bytes) -> None:
-    """Event streams and runs by AG-UI."""
+    """Event streams and AG-UI runs are readable."""
     running = await serve(scripted(Say("one")), allowed_origins=[LISTED])
     token = await session(running)
     await say(running, token)

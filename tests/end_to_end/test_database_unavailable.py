@@ -1,4 +1,4 @@
-"""The database goes away and comes back: what is read meanwhile, what is refused, what waits."""
+"""The database fails and comes back: cached reads, refused messages, waiting messages."""
 
 import sqlite3
 from pathlib import Path
@@ -88,7 +88,7 @@ async def test_a_message_may_wait_for_a_database_that_is_locked(serve: Any, tmp_
 
 
 async def sign_within(client: ChatClient, seconds: float) -> dict[str, Any]:
-    """Return the next sign that something waits for the database; a test that gets none in time fails."""
+    """Return the next progress event of a message that waits for the database."""
     with trio.fail_after(seconds):
         while True:
             event = await client.read()
@@ -140,7 +140,9 @@ async def test_no_sign_is_given_where_the_database_answers(serve: Any) -> None:
 
 
 async def test_a_database_file_that_is_gone_is_told_at_once(serve: Any, tmp_path: Path) -> None:
-    """Though a moment ago all was well: not ready, and `/healthz` names the database, to strangers its failure."""
+    """A file removed a moment after a good check: not ready, and `/healthz` names the database; without a token it says
+    only that it failed.
+    """
     running = await serve(secret=SECRET)
     file = tmp_path / "data" / "understudy.db"
     token = token_of("p", roles=["metrics"])

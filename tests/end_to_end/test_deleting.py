@@ -1,4 +1,4 @@
-"""Threads that are deleted while something goes on in them, and ids that cannot be taken."""
+"""Deleting threads with active runs, and message ids that are reserved."""
 
 from typing import Any
 
@@ -12,7 +12,7 @@ from understudy.app.server import Running
 
 
 async def delete(running: Running, token: str, thread: str) -> int:
-    """Delete a thread over REST; returns the status."""
+    """Delete a thread over REST. Return the status."""
     status, _, _ = await request(running.address, "DELETE", f"/api/threads/{thread}", token=token)
     return status
 
@@ -98,7 +98,7 @@ async def ended(client: ChatClient, thread: str) -> None:
 
 @pytest.mark.promise("wire.names-valid")
 async def test_an_id_of_the_servers_own_cannot_be_taken(serve: Any) -> None:
-    """A message cannot be named as an answer is, nor a thread with a slash."""
+    """A message cannot have an answer's id, nor a thread's id a slash."""
     running = await serve()
     async with connected(running.address) as client:
         for field, value in (("message_id", "answer-x"), ("thread_id", "a/b")):

@@ -1,4 +1,4 @@
-"""A process that may open few files: it says at its start what it cannot hold, and keeps what its other parts need."""
+"""A process with few file descriptors reserves some for users, uploads and storage."""
 
 import resource
 import subprocess
@@ -51,7 +51,7 @@ def test_the_soft_limit_is_raised_and_what_does_not_fit_is_said(
 async def test_at_1024_files_a_flood_leaves_enough_for_users_and_their_uploads(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """1,100 silent connections; a user signs in, uploads and is answered, and the log says what cannot be held."""
+    """With 1,100 silent connections a user still signs in, uploads and gets an answer; the log names the reduced limit."""
     log = tmp_path / "log"
     ours = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (min(4096, ours[1]), ours[1]))
@@ -77,7 +77,7 @@ async def test_at_1024_files_a_flood_leaves_enough_for_users_and_their_uploads(
 
 
 def _limited(folder: Path) -> Path:
-    """Return a Python whose processes may open 1,024 files, and no more."""
+    """Return a Python executable whose processes may open at most 1,024 files."""
     script = folder / "python"
     script.write_text(f'#!/bin/sh\nulimit -n 1024\nexec {sys.executable} "$@"\n')
     script.chmod(0o755)

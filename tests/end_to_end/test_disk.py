@@ -1,4 +1,4 @@
-"""A server whose disk is full, or whose database another process holds: what it refuses, and that it goes on."""
+"""A full disk, and a database locked by another process: refusals and recovery."""
 
 import resource
 import subprocess
@@ -26,14 +26,14 @@ sys.stdin.read()
 
 
 def limit_files(server: Process, size: int) -> None:
-    """Let it write to no file beyond this, as on a disk that is full; -1 is no limit."""
+    """Limit the size of the process's files, to act as a full disk; -1 removes the limit."""
     _, most = resource.prlimit(server.process.pid, resource.RLIMIT_FSIZE)
     resource.prlimit(server.process.pid, resource.RLIMIT_FSIZE, (size, most))
 
 
 @contextmanager
 def held(path: Path) -> Iterator[None]:
-    """Have another process hold the write lock of a database; it is killed with the lock in its hands."""
+    """Have another process hold the write lock of a database. It is killed while holding it."""
     with subprocess.Popen([sys.executable, "-c", HOLD, path], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as holder:
         assert holder.stdout is not None
         assert holder.stdout.readline() == b"held\n"
@@ -48,34 +48,34 @@ async def new_token(server: Process) -> str:
 
 
 async def upload(server: Process, token: str) -> tuple[int, Any]:
-    """Upload a file; the status and the body of the answer."""
+    """Upload a file. Return the status and the decoded body."""
     body, kind = multipart("s.csv", b"a,b\n" + b"1,2\n" * 10_000)
     status, _, answer = await request(server.address, "POST", "/api/files", token=token, body=body, content_type=kind)
     return status, answer
 
 
 async def refused(client: ChatClient, **payload: Any) -> None:
-    """Say something that is not taken now."""
+    """Send a message that the server refuses for now."""
     await client.say("And 3 + 3?", thread_id="t", **payload)
     error = await client.until("error")
     assert (error["data"]["code"], error["data"]["retryable"]) == ("storage_unavailable", True)
 
 
 async def answered(client: ChatClient, **payload: Any) -> None:
-    """Say something, and read to the end of its answer."""
+    """Send a message and read to the end of its answer."""
     await client.say("And 3 + 3?", thread_id="t", **payload)
     assert (await client.until_end())["type"] == "final_response"
 
 
 async def is_ready(server: Process, wanted: int) -> None:
-    """Wait until it says so."""
+    """Wait until the server is ready."""
     with trio.fail_after(15):
         while (await request(server.address, "GET", "/readyz"))[0] != wanted:  # noqa: ASYNC110 - it is another process
             await trio.sleep(0.05)
 
 
 async def check_log(server: Process, token: str) -> None:
-    """Each message is there once, and the log has no gap: what was refused may have been stored in the end."""
+    """Check that each message is stored once and that the log has no gap. Refused messages may have been stored."""
     _, _, history = await request(server.address, "GET", "/api/threads/t/messages", token=token)
     assert [each["id"] for each in history["messages"] if each["role"] == "user"] == ["m1", "m2"]
     _, _, body = await request(server.address, "GET", "/api/threads/t/events", token=token)

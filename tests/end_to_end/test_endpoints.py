@@ -1,4 +1,4 @@
-"""The doors of a running server: every form of "say", the dialects, resume, duplicates, bad input, who may come in."""
+"""The endpoints of a running server: forms of "say", dialects, resume, duplicates, bad input, authentication."""
 
 import json
 import time
@@ -56,7 +56,7 @@ async def test_every_form_of_say_yields_a_whole_arc_with_the_right_answer(serve:
     ],
 )
 async def test_a_plain_test_shows_the_whole_story(serve: Any, path: str, form: dict[str, Any]) -> None:
-    """What somebody types first to see whether it works: started, thinking, a tool, completed, an answer."""
+    """The message "test" is answered with started, thinking, a tool call, completed and an answer."""
     running = await serve()
     async with connected(running.address, path=path) as client:
         await client.send(form)
@@ -75,7 +75,7 @@ async def test_a_plain_test_shows_the_whole_story(serve: Any, path: str, form: d
 
 @pytest.mark.promise("wire.anonymous-socket", "wire.event-welcome")
 async def test_the_welcome_tells_what_a_client_needs(serve: Any) -> None:
-    """Who one is, the limits, the heartbeat; and the token, for a socket that came without one."""
+    """`welcome` has the user, the limits and the heartbeat, and a token for a socket without one."""
     running = await serve()
     async with connected(running.address) as client:
         data = client.seen[0]["data"]
@@ -87,7 +87,7 @@ async def test_the_welcome_tells_what_a_client_needs(serve: Any) -> None:
 
 @pytest.mark.promise("wire.dialect-flat")
 async def test_flat_events_carry_their_fields_at_the_top(serve: Any) -> None:
-    """`?dialect=flat`: nothing is left under `data`, and the timestamp is ISO 8601."""
+    """With `?dialect=flat` no event has `data`, and the timestamp is ISO 8601."""
     running = await serve()
     async with connected(running.address, path="/ws?dialect=flat") as client:
         await client.send({"type": "agent_message", "content": ASK})
@@ -311,7 +311,7 @@ async def test_ten_users_at_once_get_their_own_events_soon(serve: Any) -> None:
 @pytest.mark.promise("wire.token-first-decides", "wire.token-before-upgrade")
 @pytest.mark.parametrize("token", ["x", "eyJhbGciOiJub25lIn0.eyJzdWIiOiJhIn0.", ""], ids=["garbage", "none", "empty"])
 async def test_a_bad_token_is_refused_before_the_upgrade(serve: Any, token: str) -> None:
-    """401 as an HTTP answer; no other carrier is tried, no session is given instead."""
+    """The answer is 401. No other carrier is tried, and no anonymous session is issued."""
     running = await serve()
     status, body = await handshake(running.address, f"/ws?session_token={token}")
     assert (status, body["error"]["code"]) == (401, "unauthenticated")
@@ -334,7 +334,7 @@ async def test_a_forged_or_outdated_token_is_refused_and_says_which(serve: Any, 
 
 @pytest.mark.promise("wire.origin", "wire.error-forbidden", "owasp.csrf")
 async def test_a_page_of_another_origin_is_kept_out(serve: Any) -> None:
-    """403 before the upgrade and on REST alike; the server's own origin comes in."""
+    """403 before the upgrade and over REST; the server's own origin is accepted."""
     running = await serve()
     evil = {"Origin": "https://evil.example"}
     status, body = await handshake(running.address, "/ws", **evil)
@@ -347,7 +347,7 @@ async def test_a_page_of_another_origin_is_kept_out(serve: Any) -> None:
 
 @pytest.mark.promise("wire.host")
 async def test_without_a_secret_the_server_answers_under_a_name_of_this_machine_only(serve: Any) -> None:
-    """A name that somebody pointed at 127.0.0.1 reads nothing; with a secret, tokens decide."""
+    """A foreign host name that resolves to 127.0.0.1 is refused (DNS rebinding); with a secret any name is accepted."""
     running = await serve()
     status, _, body = await request(running.address, "GET", "/metrics", headers={"Host": "evil.example"})
     assert (status, body["error"]["code"]) == (403, "forbidden")
@@ -392,7 +392,7 @@ async def test_too_many_messages_a_minute_are_refused_with_a_time_to_wait(serve:
 
 @pytest.mark.promise("wire.event-sanitization-summary")
 async def test_a_secret_in_a_message_or_an_answer_is_taken_out_and_said_so(serve: Any) -> None:
-    """The key never reaches the log or the page; a summary without it comes before the answer."""
+    """The key is in no log and no event; a summary without it comes before the answer."""
     key = "ghp_" + "a1B2c3D4" * 4 + "e5F6"
     running = await serve(scripted(Say(f"Your key is {key} and that is it.")))
     async with connected(running.address) as client:

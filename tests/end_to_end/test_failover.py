@@ -1,4 +1,4 @@
-"""Two servers whose PostgreSQL dies: they find the standby that takes its place, and their clients lose nothing."""
+"""Two servers whose PostgreSQL primary dies: they find the promoted standby, and clients lose nothing."""
 
 from pathlib import Path
 from typing import Any
@@ -51,7 +51,7 @@ async def test_two_nodes_find_the_new_primary(
 
 
 async def until_ready(address: str) -> None:
-    """Wait until a server says that it can store messages."""
+    """Wait until a server reports that it can store messages."""
     with trio.fail_after(30):
         while (await request(address, "GET", "/readyz"))[0] != 200:  # noqa: ASYNC110 - it is no event
             await trio.sleep(0.05)

@@ -1,4 +1,4 @@
-"""What strangers are told, what answers carry, and who may read what is on the disk."""
+"""Answers to unauthenticated clients, security headers, and file permissions."""
 
 import json
 import os
@@ -27,7 +27,7 @@ EVERYWHERE = {
 
 
 async def raw(running: Running, head: str) -> tuple[int, dict[str, str]]:
-    """Send a request as it is; the status and the headers of the answer."""
+    """Send a request unchanged. Return the status and the headers."""
     where = urlsplit(running.address)
     with trio.fail_after(10):
         stream: Any = await trio.open_tcp_stream(where.hostname or "", where.port or 80)
@@ -64,7 +64,7 @@ async def test_metrics_are_for_who_has_a_role(serve: Any) -> None:
 
 
 async def test_strangers_hear_whether_the_server_is_well_and_nothing_else(serve: Any) -> None:
-    """Memory, versions, counts and parts are for who has a role."""
+    """Memory, versions, counts and parts need a role."""
     running = await serve(secret=SECRET)
     for token in (None, token_of("ada"), "forged"):
         assert (await request(running.address, "GET", "/healthz", token=token))[2] == {"status": "ok"}
@@ -97,7 +97,7 @@ async def test_readiness_is_looked_at_once_a_second(serve: Any) -> None:
 
 
 def self_signed(folder: Path) -> tuple[Path, Path]:
-    """Return a certificate for this machine, and its key."""
+    """Return a self-signed certificate for this machine, and its key."""
     issued = trustme.CA().issue_cert("localhost", "127.0.0.1")
     certificate, key = folder / "certificate.pem", folder / "key.pem"
     issued.private_key_pem.write_to_path(str(key))
@@ -106,7 +106,7 @@ def self_signed(folder: Path) -> tuple[Path, Path]:
 
 
 async def test_a_folder_that_was_open_is_closed_with_all_that_is_in_it(serve: Any, tmp_path: Path) -> None:
-    """0700, and 0600 for the database and its log, also those that were there, and for uploads."""
+    """Folders become 0700 and files 0600: the database, its log, existing files and uploads."""
     data = tmp_path / "data"
     data.mkdir(mode=0o755)
     data.chmod(0o755)
@@ -165,7 +165,7 @@ async def test_answers_of_the_door_are_as_guarded_as_those_of_the_application(
 
 
 async def test_the_page_may_do_little(serve: Any) -> None:
-    """Trusted types with the page's one policy, no images from elsewhere or of `data:`, no devices."""
+    """Content security policy: trusted types with one policy, images of the own origin only, no devices."""
     running = await serve()
     _, headers, _ = await request(running.address, "GET", "/")
     policy = dict(part.strip().partition(" ")[::2] for part in headers["content-security-policy"].split(";"))
@@ -204,7 +204,7 @@ async def test_hosts_and_origins_that_only_look_right_are_refused(serve: Any, li
 @pytest.mark.promise("owasp.crash")
 @pytest.mark.parametrize("where", ["head", "preamble", "unended"])
 async def test_the_head_of_an_uploads_part_is_bounded(serve: Any, where: str) -> None:
-    """100 KiB are refused in a sentence; a name of ordinary length is taken."""
+    """100 KiB are refused with a sentence; a file name of ordinary length is accepted."""
     running = await serve(secret=SECRET)
     body, content_type = multipart("s.csv", b"a,b\n1,2\n")
     filling = b"x" * 100 * 1024
@@ -223,7 +223,7 @@ async def test_the_head_of_an_uploads_part_is_bounded(serve: Any, where: str) ->
 
 @pytest.mark.parametrize("proxies", ["0.0.0.0/0", "::/0", "0.0.0.0/1,128.0.0.0/1", "10.0.0.1,0.0.0.0/0"])
 def test_not_everybody_is_a_trusted_proxy(proxies: str) -> None:
-    """Anybody could name any address then, and limits for an address would hold for nobody."""
+    """Trusting every address would let clients forge theirs and pass the limits per address."""
     done = refused(UNDERSTUDY_TRUSTED_PROXIES=proxies)
     assert done.returncode == 2
     assert "trusted_proxies" in done.stderr

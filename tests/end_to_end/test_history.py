@@ -1,4 +1,4 @@
-"""What a model is shown of what was said before, and who is told of what it is not shown."""
+"""The part of a conversation that a model is given, and notices about omitted messages."""
 
 from typing import Any
 
@@ -12,7 +12,9 @@ from transport.connection.limits import Limits
 
 @pytest.mark.promise("wire.limit-history")
 async def test_a_long_conversation_is_cut_and_that_is_said(serve: Any) -> None:
-    """To the model behind its instructions, to the user as the first thought; the last messages are shown in order."""
+    """The model reads of the omission after its instructions, the user in the first thought; the last messages are
+    given in order.
+    """
     recorder = RecordingModel()
     running = await serve(recorder.agent(), limits=Limits(history_messages=4))
     async with connected(running.address) as client:
@@ -34,7 +36,7 @@ async def test_a_long_conversation_is_cut_and_that_is_said(serve: Any) -> None:
 
 
 async def test_what_waits_in_line_is_no_history_of_what_is_before_it(serve: Any) -> None:
-    """A message is shown what it follows, not what was said after it."""
+    """A run's history ends with its own message, although later messages are queued."""
     recorder = RecordingModel()
     running = await serve(recorder.agent())
     async with connected(running.address) as client:
@@ -50,7 +52,7 @@ async def test_what_waits_in_line_is_no_history_of_what_is_before_it(serve: Any)
 
 
 async def test_a_single_message_that_is_left_out_is_named_in_the_singular(serve: Any) -> None:
-    """The third message has four before it, of which three are read; nothing is said before that."""
+    """The third message follows four, of which the model is given three; earlier runs have no notice."""
     running = await serve(RecordingModel().agent(), limits=Limits(history_messages=3))
     async with connected(running.address) as client:
         for number in range(1, 4):

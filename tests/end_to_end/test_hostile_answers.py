@@ -1,4 +1,4 @@
-"""Answers that take a lexer or a parser seconds: their own user sees the text, and nobody else notices."""
+"""Answers that take a lexer or a parser seconds: the user sees the text, and other users' latency is unchanged."""
 
 import json
 import time
@@ -20,7 +20,7 @@ OWN_S = 2.0
 
 
 async def test_one_answer_freezes_nobody(serve: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Live, from the log, and read again by a server that has nothing of it at hand any more."""
+    """The answer is read live, from the log, and from a restarted server with empty caches."""
     running = await serve(scripted(Say(ANSWER)))
     await running.html.warm_up()
     token = await session(running)

@@ -1,4 +1,4 @@
-"""What comes again under the same id is the same; what only has the same id is refused, and nothing of it is stored."""
+"""A repeated message id with the same content is one message; with other content it is refused and not stored."""
 
 import uuid
 from pathlib import Path
@@ -18,13 +18,13 @@ KEY = "my key is AKIAQWERTYUIOPASDFGH"
 
 
 async def accepted(client: ChatClient, message_id: str) -> dict[str, Any]:
-    """Return the acceptance of a message that comes next; no error may come before it."""
+    """Return the next `message_accepted`. No error may come before it."""
     return await client.until("message_accepted", message_id=message_id)
 
 
 @pytest.mark.promise("wire.repeat")
 async def test_the_same_message_again_is_one_message(serve: Any) -> None:
-    """On the same connection and on another; also what was scrubbed, and whichever way the thread was named."""
+    """Repeats: on the same and another connection, of a redacted message, with the thread named in either form."""
     recorder = RecordingModel()
     running = await serve(recorder.agent())
     token = await new_token(running)
@@ -55,7 +55,7 @@ async def test_a_message_that_named_no_thread_is_the_same_when_it_names_the_one_
 
 @pytest.mark.promise("wire.repeat-other", "wire.bad-message-id")
 async def test_another_message_under_the_same_id_is_refused(serve: Any) -> None:
-    """Other words, files, parent, thread or conversation; an edit of something; and the log is as it was."""
+    """Another content, file, parent, thread or conversation, or an edit with the id: refused, and the log is unchanged."""
     recorder = RecordingModel()
     running = await serve(recorder.agent())
     token = await new_token(running)
@@ -104,12 +104,12 @@ async def test_the_same_id_at_the_same_moment_on_two_connections_is_one_message(
 
 
 async def partial_say(client: ChatClient, name: str, thread: str) -> None:
-    """Say the same, under the same id, in a thread."""
+    """Send the message in a thread, under the same id."""
     await client.say("go", agent_type="script", thread_id=thread, message_id=name)
 
 
 async def outcome(client: ChatClient, name: str) -> str:
-    """Return the run that a message was accepted with, once that has ended; or the code of its refusal."""
+    """Return the run that a message was accepted with, once the run has ended, or the code of the refusal."""
     while True:
         event = await client.read()
         if event["type"] == "error" and event.get("message_id") == name:
@@ -119,7 +119,9 @@ async def outcome(client: ChatClient, name: str) -> str:
 
 
 async def test_edits_and_new_answers_can_be_repeated(serve: Any) -> None:
-    """The same name again is the same run, while it waits, works and afterwards; without names each is a new branch."""
+    """A repeated id returns the same run while it is queued, running or ended; without ids each command makes a new
+    branch.
+    """
     gate = Gate()
     running = await serve(scripted(Say("words", gate)))
     token = await new_token(running)
@@ -160,7 +162,7 @@ async def test_edits_and_new_answers_can_be_repeated(serve: Any) -> None:
 @pytest.mark.promise("wire.repeat")
 @pytest.mark.slow
 async def test_repeats_are_safe_across_a_restart_of_the_server(tmp_path: Path) -> None:
-    """A message, an edit and a new answer, each sent again to the next server: the same acceptance, nothing new."""
+    """A message, an edit and a further answer, sent again after a restart: the same acceptances, and no new run."""
     commands: list[tuple[str, dict[str, Any]]] = [
         ("user_message", {"content": KEY, "thread_id": "t", "message_id": "m1"}),
         ("edit", {"message_id": "m1", "content": "What is 2 + 2?", "new_message_id": "m2"}),

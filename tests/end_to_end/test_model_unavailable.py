@@ -1,4 +1,4 @@
-"""A provider that cannot be reached: it is asked again at first, then left alone, and users are told so at once."""
+"""A provider that cannot be reached: requests are retried, then the breaker opens and users get an error at once."""
 
 import socket
 from typing import Any

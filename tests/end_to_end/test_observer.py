@@ -1,4 +1,4 @@
-"""What operators see of the tree, over real sockets: who may, in what portions, and what changes."""
+"""The operator's view of the actor tree over real sockets: access, paging, and the stream of changes."""
 
 import json
 import time
@@ -32,13 +32,13 @@ OPERATOR = token("op", "operator")
 
 
 async def observe(running: Running, query: str = "", who: str | None = OPERATOR) -> tuple[int, Any]:
-    """Status and body of a look at the tree."""
+    """Request the tree. Return the status and the body."""
     status, _, body = await request(running.address, "GET", f"/api/observer/tree{query}", token=who)
     return status, body
 
 
 async def kill(running: Running, **body: Any) -> tuple[int, Any]:
-    """Status and body of a kill."""
+    """Request a kill. Return the status and the body."""
     raw = json.dumps(body).encode()
     status, _, answer = await request(running.address, "POST", "/api/observer/kill", token=OPERATOR, body=raw)
     return status, answer
@@ -50,7 +50,7 @@ def watching(running: Running, who: str | None = OPERATOR) -> Any:
 
 
 async def until_change(stream: Stream, path: str, **wanted: Any) -> dict[str, Any]:
-    """Read up to a change of the actor at this path in which these are so."""
+    """Read up to a change of the actor at this path that has these values."""
     while True:
         for change in (await stream.until("changes"))["changes"]:
             if change["path"] == path and wanted.items() <= change.items():
@@ -59,7 +59,7 @@ async def until_change(stream: Stream, path: str, **wanted: Any) -> dict[str, An
 
 
 class Sitter(Actor):
-    """Sits there, until it is told to fail with what it was told."""
+    """Waits until a message makes it fail with that message's text."""
 
     async def receive(self, message: object, context: Context) -> None:
         """Fail."""
@@ -67,7 +67,7 @@ class Sitter(Actor):
 
 
 async def crowd(running: Running, count: int, prefix: str = "c") -> None:
-    """So many actors among the connections, as many sockets would make."""
+    """Start as many actors below the connections as that many sockets would."""
     connections = running.system.find("/system/connections")
     assert connections is not None
     for number in range(count):
@@ -85,7 +85,7 @@ async def crowd(running: Running, count: int, prefix: str = "c") -> None:
     ],
 )
 async def test_only_operators_see_it(serve: Any, method: str, path: str, body: bytes) -> None:
-    """401 without a token, 403 without the role; the answers say nothing of the tree."""
+    """401 without a token, 403 without the role; neither answer describes the tree."""
     running = await serve(secret=SECRET, observer_kill=True)
     for who, expected in ((None, 401), ("nonsense", 401), (token("ada"), 403), (token("ada", "reader"), 403)):
         status, _, answer = await request(running.address, method, path, token=who, body=body)
@@ -107,7 +107,7 @@ async def test_an_anonymous_user_is_no_operator(serve: Any) -> None:
 
 @pytest.mark.promise("wire.endpoint-observer")
 async def test_the_tree_has_what_an_operator_asks_for_and_no_words_of_users(serve: Any) -> None:
-    """Paths, kinds, states, restarts, mailboxes, ages and counts of a run at work; never what was said."""
+    """Paths, kinds, states, restarts, mailboxes, ages and counts of an active run, without message texts."""
     gate = Gate()
     running = await serve(scripted(Say("one two", gate)), secret=SECRET)
     async with connected(running.address, token("ada")) as client:
@@ -137,7 +137,7 @@ async def test_the_tree_has_what_an_operator_asks_for_and_no_words_of_users(serv
 
 
 async def test_a_crowd_is_folded_and_found(serve: Any) -> None:
-    """Two thousand connections: a small answer with their number, any page of them, and any one of them by its path."""
+    """2000 connections are shown as a count; any page of them, and each one by path, can be requested."""
     running = await serve(secret=SECRET)
     await crowd(running, 2000)
     status, body = await observe(running, "?levels=8&limit=500")
@@ -168,7 +168,7 @@ async def test_what_is_not_there_is_refused(serve: Any, query: str, status: int)
 
 
 async def test_changes_show_the_restarts_that_chaos_makes(serve: Any, caplog: pytest.LogCaptureFixture) -> None:
-    """A killed writer is told of with its restart, and as an incident under the error id that the log has."""
+    """A killed writer is published with its restart, and as an incident with the error id of the log."""
     running = await serve(secret=SECRET)
     async with watching(running) as stream:
         hello = await stream.until("hello")
@@ -191,7 +191,9 @@ async def test_changes_show_the_restarts_that_chaos_makes(serve: Any, caplog: py
 
 
 async def test_a_crash_is_shown_by_its_class_only(serve: Any) -> None:
-    """What an error says may be a user's words: neither the stream nor the list has it; its rest is counted above."""
+    """The error's text, which may quote a user, is in neither the stream nor the list; the backoff is counted in
+    ancestors.
+    """
     running = await serve(secret=SECRET)
     await crowd(running, 1)
     async with watching(running) as stream:
@@ -228,7 +230,7 @@ async def test_a_conversation_that_rests_is_counted_above_it(serve: Any) -> None
 
 
 async def test_who_does_not_read_costs_a_bounded_amount(serve: Any) -> None:
-    """More changes than wait for a reader: it is told to look at the tree itself, and then of what comes after."""
+    """When its queue overflows, a slow reader gets a notice to reload the tree, then the changes after that."""
     running = await serve(secret=SECRET)
     async with watching(running) as stream:
         await stream.until("hello")
@@ -250,7 +252,7 @@ async def counts(running: Running) -> dict[str, int]:
 
 
 async def test_a_stream_that_was_left_is_forgotten_and_too_many_are_refused(serve: Any) -> None:
-    """So many at once and no more; each that ends makes room."""
+    """Streams are limited; each stream that ends frees a permit."""
     running = await serve(secret=SECRET)
     async with trio.open_nursery() as nursery:
 
@@ -273,7 +275,7 @@ async def test_a_stream_that_was_left_is_forgotten_and_too_many_are_refused(serv
 
 
 async def test_a_stream_ends_with_its_token_its_session_and_its_server(serve: Any) -> None:
-    """What was allowed when it began is asked again all the time."""
+    """The rights of an open stream are checked again and again."""
     running = await serve(secret=SECRET)
     async with watching(running, token("op", "operator", ttl_s=1.5)) as stream:
         assert await stream.until("end") == {"reason": "token_expired"}
@@ -305,7 +307,7 @@ async def test_nobody_is_killed_where_the_settings_do_not_allow_it(serve: Any) -
 
 
 async def test_what_may_be_killed_and_what_not(serve: Any, caplog: pytest.LogCaptureFixture) -> None:
-    """Never the root; a whole part of the house only when that is meant; each kill stands in the log."""
+    """The root never; a supervisor only if the request says so; each kill is logged."""
     running = await serve(secret=SECRET, observer_kill=True)
     for body, expected in (
         ({"path": "/system"}, 403), ({"path": "system/"}, 403), ({"path": "/system", "part": True}, 403),

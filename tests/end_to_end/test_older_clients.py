@@ -1,4 +1,4 @@
-"""What clients of older servers read: agent responses, the payload and the flat dialect."""
+"""Clients of older servers: the agent response, payload and flat dialects."""
 
 from pathlib import Path
 from typing import Any
@@ -29,7 +29,7 @@ REFUSED: list[tuple[dict[str, Any], tuple[str, str | None]]] = [
 
 
 def delegating() -> tuple[Agent, Agent]:
-    """Return one agent that hands over to a liaison, and that liaison."""
+    """Return an agent that hands over to a liaison, and that liaison."""
     liaison = scripted(Say("one two"), name="ledger")
     liaison = Agent("ledger", model=liaison.model, pillar="finance")
     return Agent("front", model=scripted(Hand("ledger")).model, colleagues=("ledger",)), liaison
@@ -37,7 +37,7 @@ def delegating() -> tuple[Agent, Agent]:
 
 @pytest.mark.promise("wire.delegated")
 async def test_a_delegated_answer_is_one_of_the_agent_that_was_asked(serve: Any) -> None:
-    """A client that keeps only the answers of the agent it addressed is shown it; who gave it stands beside."""
+    """The answer has the name of the addressed agent; the delegate's name stands in a second member."""
     running = await serve(*delegating())
     async with connected(running.address, path=ANSWERS, welcome=False) as client:
         await client.send({"agent_type": "front", "message": "go", "conversation_id": "c"})
@@ -50,7 +50,7 @@ async def test_a_delegated_answer_is_one_of_the_agent_that_was_asked(serve: Any)
 @pytest.mark.promise("wire.delegated")
 @pytest.mark.parametrize("dialect", ["canonical", "flat", "payload"])
 async def test_every_event_of_a_delegate_names_the_agent_that_was_asked(serve: Any, dialect: str) -> None:
-    """Live and read again from the log; the events of the agent itself do not."""
+    """Events are the same live and from the log; events of the addressed agent itself have no such member."""
     running = await serve(*delegating())
     token = await new_token(running)
     async with connected(running.address, token, path=f"/ws?dialect={dialect}") as client:
@@ -71,7 +71,7 @@ async def test_every_event_of_a_delegate_names_the_agent_that_was_asked(serve: A
 @pytest.mark.promise("wire.refused-agent")
 @pytest.mark.parametrize("path", [ANSWERS, "/ws", "/ws?dialect=flat", "/ws?dialect=payload"])
 async def test_a_refusal_names_the_agent_that_was_asked(serve: Any, path: str) -> None:
-    """So that a client knows which of its conversations was refused; the agent it gets where it names none."""
+    """If the command names no agent, the refusal names the default one."""
     running = await serve()
     async with connected(running.address, path=path, welcome=path != ANSWERS) as client:
         for said, named in REFUSED:
@@ -122,7 +122,7 @@ async def test_a_message_without_an_agent_type_goes_to_the_guide(serve: Any, pat
 async def test_an_answer_says_what_it_is_by_what_its_tools_gave(
     serve: Any, csv_of_sales: Path, pillar: str, question: str, kind: str
 ) -> None:
-    """Figures worked out are an analysis, the rows behind them a drill-down, a chart a visualization."""
+    """Computed figures are an analysis, their rows a drill-down, a chart a visualization."""
     running = await serve()
     token = await new_token(running)
     content = await trio.Path(csv_of_sales).read_bytes()
@@ -165,7 +165,7 @@ async def test_agent_responses_tell_what_was_taken_out(serve: Any) -> None:
 @pytest.mark.promise("wire.secret-alert")
 @pytest.mark.parametrize("path", [ANSWERS, "/ws", "/ws?dialect=flat", "/ws?dialect=payload"])
 async def test_a_secret_in_a_message_raises_an_alert(serve: Any, path: str) -> None:
-    """On the lane that overtakes all that is queued, to every tab of the user, once, and without the secret."""
+    """Each tab of the user gets the alert once, ahead of queued events and without the secret."""
     running = await serve(scripted(Say("one two")))
     token = await new_token(running)
     async with connected(running.address, token) as other:
@@ -200,7 +200,7 @@ async def test_a_message_without_a_secret_raises_no_alert(serve: Any) -> None:
 
 @pytest.mark.promise("wire.dialect-payload")
 async def test_the_payload_dialect_has_the_names_that_its_clients_read(serve: Any) -> None:
-    """The names of the thread, the message and the agent inside, and three members under two names."""
+    """The thread, the message and the agent stand inside `payload`; three members have two names."""
     running = await serve(scripted(Call([("send_mail", {"to": "ada"})]), Say("one two")))
     async with connected(running.address, subprotocols=["understudy.payload"]) as client:
         await client.say("go", agent_type="script", thread_id="t", message_id="m")
@@ -229,7 +229,7 @@ async def _until(client: ChatClient, kind: str) -> dict[str, Any]:
 
 @pytest.mark.promise("wire.dialect-flat")
 async def test_the_flat_completion_of_an_agent_says_what_it_gave(serve: Any) -> None:
-    """`message` is its result; one that gave nothing, as it was stopped, says that."""
+    """`message` is the agent's result; for an agent that was stopped before it had one, it says so."""
     running = await serve(scripted(Say("one two")), scripted(Say("never", Gate()), name="slow"))
     async with connected(running.address, path="/ws?dialect=flat") as client:
         await client.say("go", agent_type="script")

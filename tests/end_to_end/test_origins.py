@@ -1,4 +1,4 @@
-"""Pages of other origins are kept out before anything is done for them, by both doors."""
+"""Pages of other origins are refused before any work, over sockets and HTTP."""
 
 from typing import Any
 from urllib.parse import urlsplit
@@ -47,7 +47,7 @@ TAKEN = {
 
 
 async def status_of(running: Running, origins: list[str], path: str, more: str = "") -> int:
-    """Return the status with which a request of a page is answered."""
+    """Return the status of the answer to a page's request."""
     where = urlsplit(running.address)
     named = [each.format(host=where.netloc, port=where.port) for each in origins]
     lines = [f"GET {path} HTTP/1.1", f"Host: {where.netloc}", *(f"Origin: {origin}" for origin in named)]

@@ -1,4 +1,4 @@
-"""A server that is held, as a machine that sleeps: what its clients see, and that it goes on as another node."""
+"""A server that is paused (SIGSTOP, a sleeping machine) and resumes as another node."""
 
 import os
 import signal
@@ -23,8 +23,9 @@ HELD_S = float(os.environ.get("UNDERSTUDY_TEST_HELD_S", "6"))
 async def test_a_node_that_was_held_for_longer_than_its_lease_goes_on(
     tmp_path: Path, postgres: Postgres, redis: Redis
 ) -> None:
-    """In the middle of an answer: another node takes it over and ends it, once. The one that was held says nothing
-    of its own any more when it goes on, tells its client the same, and takes new messages."""
+    """A node is paused during an answer, which another node takes over and ends once. After it resumes, the first node
+    publishes nothing of its own run, sends its client the other node's events, and accepts new messages.
+    """
     shared, token = backends_environment(postgres, redis, 3), token_of()
     redis.flush()
     slow = shared | {"UNDERSTUDY_WORDS_PER_S": "20"}

@@ -1,4 +1,4 @@
-"""What only a process can show: killed in the middle, told to stop, started wrongly."""
+"""A server process that is killed, told to stop, or started wrongly."""
 
 import os
 import sys
@@ -24,7 +24,7 @@ async def test_a_server_killed_in_mid_answer_comes_back_with_the_conversation(
 ) -> None:
     """`kill -9`, restart: the client resumes from its last seq in under 3 s, no gap, no repeat, one terminal event.
 
-    The answer goes on where it was, and is the one that it would have been.
+    The answer is resumed, and has the text of an uninterrupted one.
     """
     database = [] if where == "sqlite" else ["--database-url", request.getfixturevalue("postgres").create()]
     screen = AnswerView()
@@ -98,7 +98,7 @@ def test_it_refuses_to_listen_to_the_world_without_a_secret(tmp_path: Path) -> N
 def test_a_wrong_start_says_what_is_wrong(
     tmp_path: Path, options: list[str], environment: dict[str, str], word: str
 ) -> None:
-    """A sentence with the culprit's name, a failing exit code, no traceback."""
+    """The process prints a sentence with the wrong value, exits with a failure and shows no traceback."""
     ended = refused("--data-dir", str(tmp_path), *options, **environment)
     assert ended.returncode != 0
     assert word.lower() in ended.stderr.lower()
@@ -108,7 +108,7 @@ def test_a_wrong_start_says_what_is_wrong(
 @pytest.mark.promise("wire.no-way-round")
 @pytest.mark.slow
 async def test_with_a_secret_nobody_gets_in_without_a_token(tmp_path: Path) -> None:
-    """No anonymous session over REST; a socket without a token must bring one in its first message."""
+    """REST issues no anonymous session; a socket without a token must send one in its first message."""
     secret = "0123456789abcdef" * 3
     async with started(tmp_path, UNDERSTUDY_SECRET=secret) as server:
         status, _, body = await http.request(server.address, "POST", "/api/sessions")

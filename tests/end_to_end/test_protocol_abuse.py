@@ -1,4 +1,4 @@
-"""Bad input against a whole server: each has the stated end, nobody else is held up, and little is kept of it."""
+"""Bad input against a whole server: the stated close or error, other clients unaffected, bounded memory."""
 
 import gzip
 import json
@@ -40,13 +40,12 @@ PONG_ASKED = b'{"type":"ping"}'
 
 
 def port_of(running: Running) -> int:
-    """Where it listens."""
     return int(running.address.rpartition(":")[2])
 
 
 @asynccontextmanager
 async def beside_another(running: Running, token: str | None = None) -> AsyncIterator[None]:
-    """Another client is answered all the while, each time soon."""
+    """Check that another client is answered promptly during the block."""
 
     async def talk(task_status: trio.TaskStatus[None]) -> None:
         async with connected(running.address, token) as other:
@@ -65,7 +64,7 @@ async def beside_another(running: Running, token: str | None = None) -> AsyncIte
 
 @contextmanager
 def little_kept(mebibytes: float) -> Iterator[None]:
-    """Yield the block makes this process hold no more than so much at any time, beyond what it held before."""
+    """Check that the process's traced memory grows by at most this many bytes during the block."""
     tracemalloc.start()
     try:
         yield
@@ -75,7 +74,7 @@ def little_kept(mebibytes: float) -> Iterator[None]:
 
 
 async def end_of(raw: RawWebSocket) -> int | None:
-    """Return the code of the close frame, whatever comes before it."""
+    """Return the code of the close frame; frames before it are skipped."""
     with trio.fail_after(3):
         ends = await raw.frames_to_the_end()
     assert ends[-1].opcode == CLOSE
@@ -104,7 +103,7 @@ WRONG = {
 
 
 def said(thread: str) -> bytes:
-    """Return a message to the script in a thread of its own."""
+    """Return a message to the script in its own thread."""
     return frame(
         TEXT, json.dumps({"type": "chat", "content": "x", "agent_type": "script", "thread_id": thread}).encode()
     )
@@ -121,7 +120,9 @@ def said(thread: str) -> bytes:
 )
 @pytest.mark.parametrize(("sent", "code"), WRONG.values(), ids=WRONG)
 async def test_what_the_protocol_forbids_has_its_code(serve: Any, sent: bytes, code: int) -> None:
-    """What came before it is taken, nothing after it; another client is served, and one may come again at once."""
+    """Messages before the fault are processed, later ones are not; another client is served, and the client may
+    reconnect at once.
+    """
     running = await serve(RecordingModel().agent())
     token = await new_token(running)
     async with beside_another(running), raw_websocket(port_of(running), f"/ws?session_token={token}") as raw:
@@ -151,7 +152,7 @@ async def test_a_character_may_be_cut_between_frames(serve: Any) -> None:
 
 @pytest.mark.promise("wire.close-1008", "wire.bad-frame-half")
 async def test_a_frame_that_is_never_finished(clock: trio.testing.MockClock, serve: Any) -> None:
-    """After its first byte, its head, its mask, in its payload, between fragments: 1008 thirty seconds later."""
+    """Frames stop after the first byte, the head, the mask, in the payload and between fragments: 1008 after 30 s."""
     running = await serve()
     whole = frame(TEXT, b"x" * 300)
     begun = [whole[:1], whole[:3], whole[:8], whole[:100], frame(TEXT, b"x", fin=False)]
@@ -171,7 +172,7 @@ async def test_a_frame_that_is_never_finished(clock: trio.testing.MockClock, ser
 
 @pytest.mark.promise("wire.bad-pings")
 async def test_ten_thousand_pings(serve: Any) -> None:
-    """Each has its pong, in order; a message behind them is taken; another client is answered all the while."""
+    """Each ping has its pong, in order; a message after them is accepted; another client is answered meanwhile."""
     running = await serve()
     flood = b"".join(frame(PING, b"%d" % number) for number in range(10_000)) + frame(TEXT, PONG_ASKED)
     async with beside_another(running), raw_websocket(port_of(running), "/ws") as raw, trio.open_nursery() as nursery:
@@ -198,7 +199,9 @@ BOMBS = {
 @pytest.mark.promise("wire.bad-json")
 @pytest.mark.parametrize("bomb", BOMBS.values(), ids=BOMBS)
 async def test_a_bomb_of_json_costs_a_refusal(serve: Any, bomb: bytes) -> None:
-    """Twenty of them, each refused on its own; another client is answered all the while; a few megabytes at most."""
+    """Twenty deeply nested frames are refused one by one; another client is answered; memory grows by a few megabytes
+    at most.
+    """
     running = await serve()
     async with beside_another(running), raw_websocket(port_of(running), "/ws") as raw:
         await raw.frame()
@@ -213,7 +216,7 @@ async def test_a_bomb_of_json_costs_a_refusal(serve: Any, bomb: bytes) -> None:
 
 
 def squeezed(mebibytes: int) -> bytes:
-    """Zeros, compressed a thousand times."""
+    """Return compressed zeros, a thousandth of their size."""
     squeeze = zlib.compressobj(9, wbits=-15)
     return b"".join(squeeze.compress(bytes(MIB)) for _ in range(mebibytes)) + squeeze.flush(zlib.Z_SYNC_FLUSH)
 
@@ -233,7 +236,7 @@ async def test_a_bomb_of_compression_is_1009(serve: Any) -> None:
 
 @pytest.mark.promise("wire.bad-gzip", "owasp.compression")
 async def test_gzip_is_for_what_the_server_sends(serve: Any) -> None:
-    """A compressed frame of a client is no text, whatever it would become; no extension is agreed to by default."""
+    """A compressed binary frame of a client is refused; no WebSocket extension is accepted by default."""
     running = await serve()
     async with raw_websocket(port_of(running), "/ws", offers=["permessage-deflate"]) as raw:
         assert raw.extensions == ""
@@ -246,7 +249,7 @@ async def test_gzip_is_for_what_the_server_sends(serve: Any) -> None:
 @pytest.mark.promise("wire.close-1003")
 @pytest.mark.parametrize("data", [b"\x1f\x8b\x08\x00", b"\x89PNG\r\n", b'{"type": "ping", "nonce": "\xff"}'])
 async def test_binary_data_that_is_no_text_is_1003(serve: Any, data: bytes) -> None:
-    """No such frame can ever be a command; the client is told so first."""
+    """The client gets an error event before the close."""
     running = await serve()
     async with connected(running.address) as client:
         await client.socket.send_message(data)
@@ -257,7 +260,7 @@ async def test_binary_data_that_is_no_text_is_1003(serve: Any, data: bytes) -> N
 
 @pytest.mark.promise("wire.bad-parts")
 async def test_parts_that_do_not_fit_are_refused_and_bounded(serve: Any) -> None:
-    """A fifth message at a time, a wrong index or count, a part in a part; none is the end, none is kept."""
+    """A fifth concurrent message, a wrong index or count, a nested part: refused without closing, and not stored."""
     running = await serve()
 
     def part(name: str, index: int, count: int, data: str) -> str:
@@ -325,9 +328,9 @@ async def test_a_cursor_in_a_thread_of_another_is_not_found(serve: Any) -> None:
 
 @pytest.mark.promise("wire.order", "wire.blocked", "wire.close-1013", "wire.bad-not-reading", "owasp.backpressure")
 async def test_a_client_that_does_not_read_is_left_and_may_resume(clock: trio.testing.MockClock, serve: Any) -> None:
-    """Closed with 1013 after twenty seconds, with whole frames before; it comes back to the whole story.
+    """It is closed with 1013 after 20 s, after whole frames, and resumes without loss.
 
-    Meanwhile another tab gets all of it, and of what waits for the slow one only a little is kept.
+    Another tab gets every event meanwhile, and little memory is used for the slow one.
     """
     threads = [f"t{number}" for number in range(8)]
     running = await serve(scripted(Say(" ".join(["x" * 100_000] * 6))))
@@ -368,7 +371,7 @@ async def test_a_client_that_does_not_read_is_left_and_may_resume(clock: trio.te
 
 @pytest.mark.promise("owasp.tunnelling")
 async def test_nothing_is_tunnelled(serve: Any) -> None:
-    """CONNECT is no method here, and whoever asks for an address elsewhere is answered by this server."""
+    """CONNECT is refused, and a request with an absolute foreign address is answered by this server."""
     running = await serve()
     where = urlsplit(running.address)
     for line, statuses in (

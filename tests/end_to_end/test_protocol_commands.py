@@ -1,4 +1,4 @@
-"""The commands of the protocol page in each form they may have, and what each does, over real sockets."""
+"""The commands of the protocol page, in each form, over real sockets."""
 
 import json
 import uuid
@@ -20,7 +20,7 @@ PATHS = ("/ws", "/ws?dialect=flat", "/ws?dialect=payload", "/api/ws/agent")
 
 
 async def accepted(client: ChatClient) -> dict[str, Any]:
-    """Read to the end of a run, which must be whole; gives its acceptance."""
+    """Read to the end of a run and check its arc. Return its acceptance."""
     end = await client.until_end()
     events = client.durable(end["run_id"])
     check_arc(events)
@@ -35,7 +35,7 @@ def text_of(event: dict[str, Any]) -> str:
 @pytest.mark.promise("wire.say-forms", "wire.fields")
 @pytest.mark.parametrize("kind", ["user_message", "start_agent", "message", "chat", "agent_message"])
 async def test_each_type_of_say_takes_its_fields_in_either_place(serve: Any, kind: str) -> None:
-    """Beside the type or in `payload`, as text or as a binary frame, with whatever else: one and the same message."""
+    """Fields beside `type` or in `payload`, as text or as a binary frame, with unknown members: the same message."""
     recorder = RecordingModel()
     running = await serve(recorder.agent())
     async with connected(running.address) as client:
@@ -64,7 +64,7 @@ async def test_each_type_of_say_takes_its_fields_in_either_place(serve: Any, kin
 
 @pytest.mark.promise("wire.say-untyped")
 async def test_the_form_without_a_type(serve: Any) -> None:
-    """`agent_type`, perhaps `pillar`, and `message`; the conversation's name is kept, a token may come along."""
+    """`agent_type`, optionally `pillar`, and `message`; the conversation's name is used, and a token may be included."""
     running = await serve()
     form = {"agent_type": "liaison", "pillar": "insights", "message": "What can you do?", "metadata": {"a": 1}}
     async with connected(running.address) as client:
@@ -77,7 +77,7 @@ async def test_the_form_without_a_type(serve: Any) -> None:
 @pytest.mark.promise("wire.exact-pillar", "wire.exact-agent-type")
 @pytest.mark.parametrize("path", PATHS)
 async def test_two_sentences_are_exact_in_every_dialect_and_form(serve: Any, path: str) -> None:
-    """Published clients compare them letter by letter."""
+    """Published clients compare these sentences letter by letter."""
     running = await serve()
     forms = (
         lambda **agent: {"message": "hi", **agent},
@@ -94,7 +94,7 @@ async def test_two_sentences_are_exact_in_every_dialect_and_form(serve: Any, pat
 
 @pytest.mark.promise("wire.names-made")
 async def test_names_are_made_where_a_client_gives_none(serve: Any) -> None:
-    """A message id, another for each message; the thread is that of the agent in the session."""
+    """Each message gets a new id; the thread is that of the agent in the session."""
     running = await serve(RecordingModel().agent())
     async with connected(running.address) as client:
         session = client.seen[0]["data"]["session"]
@@ -137,7 +137,7 @@ async def test_a_name_that_is_none_is_refused(serve: Any, name: str, value: obje
 
 @pytest.mark.promise("wire.names-own-space")
 async def test_a_thread_another_user_named_is_not_there(serve: Any) -> None:
-    """Two users use the same names for thread, message and conversation, and neither meets the other."""
+    """Two users use the same ids for thread, message and conversation without collision."""
     recorder = RecordingModel()
     running = await serve(recorder.agent())
     names = {"thread_id": "t", "message_id": "m", "conversation_id": "c", "agent_type": "script"}
@@ -154,7 +154,7 @@ async def test_a_thread_another_user_named_is_not_there(serve: Any) -> None:
 
 @pytest.mark.promise("wire.cancel")
 async def test_cancel_ends_a_run_from_any_tab_and_twice_is_no_fault(serve: Any) -> None:
-    """As `final_response` with the status cancelled and the text so far; what has ended has no answer to it."""
+    """The run ends in `final_response` with status `cancelled` and the text so far; a second cancel has no answer."""
     gate = Gate(open_after=2)
     running = await serve(scripted(Say("one two three", gate)))
     token = await new_token(running)
@@ -244,7 +244,7 @@ FAULTS = {
     "owasp.errors",
 )
 async def test_each_fault_has_a_code_and_a_sentence_and_costs_nothing(serve: Any) -> None:
-    """As text and as bytes; the connection lives on, another client is served meanwhile, the code's insides stay in."""
+    """Faults as text and as bytes: the connection stays open, another client is served, and no internals are shown."""
     running = await serve(RecordingModel().agent())
     port = int(running.address.rpartition(":")[2])
     async with raw_websocket(port, "/ws") as raw, connected(running.address) as other:
@@ -264,7 +264,7 @@ async def test_each_fault_has_a_code_and_a_sentence_and_costs_nothing(serve: Any
 
 @pytest.mark.promise("wire.refused-by-name", "wire.repeat-other", "wire.error-message-id-reused", "wire.bad-message-id")
 async def test_a_repeat_with_other_words_is_refused_by_its_name(serve: Any) -> None:
-    """`message_id_reused`, nothing stored; the same words are the same message, whichever tab says them."""
+    """`message_id_reused`, and nothing is stored; the same content is the same message from any tab."""
     recorder = RecordingModel()
     running = await serve(recorder.agent())
     token, name = await new_token(running), uuid.uuid4().hex
@@ -296,9 +296,9 @@ WORDS = [
 @pytest.mark.promise("owasp.injection")
 @pytest.mark.parametrize("words", WORDS)
 async def test_words_are_words(serve: Any, words: str) -> None:
-    """Whatever they could be elsewhere: they come back letter by letter as data, in names too, and nothing runs.
+    """Text that is code elsewhere comes back unchanged as data, also in names, and is not executed.
 
-    Of an answer, what would act in a page is taken out before.
+    Active markup is removed from answers.
     """
     running, shown = await serve(scripted(Say(words))), Sanitizer(STANDARD).sanitize(words + " ").text
     assert shown.startswith(words[:20])
@@ -318,7 +318,7 @@ async def test_words_are_words(serve: Any, words: str) -> None:
 
 @pytest.mark.promise("wire.endpoint-pages")
 async def test_lists_come_in_pages(serve: Any) -> None:
-    """Threads and messages, each once; the last page names no next one."""
+    """Each thread and message is listed once; the last page has no next cursor."""
     running = await serve(RecordingModel().agent())
     token = await new_token(running)
     async with connected(running.address, token) as client:

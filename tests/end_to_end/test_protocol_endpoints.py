@@ -1,4 +1,4 @@
-"""The doors of the protocol page, one by one: what each path speaks, who may come in by which token, and who not."""
+"""The endpoints of the protocol page: dialects by path, carriers of tokens, refused handshakes."""
 
 import base64
 import json
@@ -38,12 +38,12 @@ CARRIERS = ("subprotocol", "wrapped", "header", "query")
 
 
 def wrapped(token: str) -> str:
-    """Return a token as a browser's client writes it into a subprotocol."""
+    """Return a token encoded as a subprotocol, as browsers' clients do."""
     return base64.urlsafe_b64encode(token.encode()).decode().rstrip("=")
 
 
 def carried(**tokens: str) -> tuple[str, dict[str, str]]:
-    """Path and headers of a handshake that carries these tokens, each by the way it is named for."""
+    """Return path and headers of a handshake with these tokens, one for each named carrier."""
     path, headers = "/ws", {}
     for way, token in tokens.items():
         if way == "query":
@@ -68,7 +68,7 @@ async def opened(running: Running, path: str, headers: dict[str, str]) -> tuple[
 
 
 async def dialect_of(client: ChatClient) -> str:
-    """What a socket speaks, as a refusal shows it."""
+    """Return the dialect of a socket, recognized by the shape of an error."""
     await client.send({"type": "dance"})
     error = await client.read()
     agent = {"agent_type"}  # where the path fixes one, a refusal names it
@@ -85,7 +85,7 @@ async def dialect_of(client: ChatClient) -> str:
 )
 @pytest.mark.parametrize(("path", "dialect"), PATHS.items())
 async def test_each_path_has_its_dialect_and_any_other_may_be_chosen(serve: Any, path: str, dialect: str) -> None:
-    """The path's own by default; the query wins over the path, a subprotocol over both; welcome where it belongs."""
+    """The path sets the default; the query wins over the path, a subprotocol over both; `welcome` follows the dialect."""
     running = await serve()
     asked = [
         ("", None, dialect),
@@ -105,7 +105,7 @@ async def test_each_path_has_its_dialect_and_any_other_may_be_chosen(serve: Any,
 async def test_each_use_of_a_deprecated_endpoint_is_counted_logged_and_said(
     serve: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """And of those only: by a header, a line that names it, and a metric by agent; the path's agent answers."""
+    """A header, a log line and a metric by agent for each use, and for no other path; the path's agent answers."""
     running = await serve()
     with caplog.at_level(logging.WARNING, "understudy.web.websocket"):
         for path in PATHS:
@@ -124,7 +124,7 @@ async def test_each_use_of_a_deprecated_endpoint_is_counted_logged_and_said(
 
 @pytest.mark.promise("wire.deprecated")
 async def test_a_deprecated_endpoint_says_so_also_when_it_refuses(serve: Any) -> None:
-    """A client that is turned away is one whose makers should know."""
+    """Refused handshakes have the deprecation headers too."""
     running = await serve(secret=SECRET)
     upgrade = {
         "Connection": "Upgrade", "Upgrade": "websocket", "Sec-WebSocket-Version": "13",
@@ -144,7 +144,7 @@ async def test_a_deprecated_endpoint_says_so_also_when_it_refuses(serve: Any) ->
 
 @pytest.mark.promise("wire.endpoint-unknown")
 async def test_no_socket_elsewhere(serve: Any) -> None:
-    """Any other path is 404 before the upgrade, in the one shape of errors."""
+    """Any other path is 404 before the upgrade, with the common error body."""
     running = await serve()
     for path in ("/", "/api/ws", "/api/ws/liaison", "/api/ws/liaison/", "/ws/x", "/api/ws/other", "/observer"):
         status, body = await handshake(running.address, path)
@@ -154,7 +154,7 @@ async def test_no_socket_elsewhere(serve: Any) -> None:
 
 @pytest.mark.promise("wire.endpoint-ws")
 async def test_one_connection_carries_every_agent(serve: Any) -> None:
-    """Guide, a liaison and an agent of one's own, at once, each in the thread of its own that the session names."""
+    """The guide, a liaison and a custom agent at once, each in its thread of the session."""
     running = await serve(scripted(Say("said")))
     async with connected(running.address) as client:
         session = client.seen[0]["data"]["session"]
@@ -180,7 +180,7 @@ async def test_one_connection_carries_every_agent(serve: Any) -> None:
 @pytest.mark.promise("wire.token-subprotocol", "wire.token-header", "wire.token-query")
 @pytest.mark.parametrize("way", CARRIERS)
 async def test_a_token_comes_by_any_of_its_ways(serve: Any, way: str) -> None:
-    """A subprotocol, plain or wrapped, a header, the query: the same user; to the agent response dialect as well."""
+    """A subprotocol, plain or wrapped, a header and the query authenticate the same user, in every dialect."""
     running = await serve(secret=SECRET)
     path, headers = carried(**{way: token_of("ada", roles=["reader"])})
     offered = headers.pop("Sec-WebSocket-Protocol", None)
@@ -208,7 +208,7 @@ async def test_a_token_comes_with_the_first_message(serve: Any, place: str) -> N
 @pytest.mark.promise("wire.token-first-decides")
 @pytest.mark.parametrize("bad", ["", "garbage", "forged"])
 async def test_the_first_carrier_that_is_present_decides(serve: Any, bad: str) -> None:
-    """A bad token is refused, be there good ones in all the carriers after it; and a good one is not doubted."""
+    """A bad token is refused despite good ones in later carriers; a good one is accepted despite bad ones."""
     running = await serve(secret=SECRET)
     good = token_of("ada")
     wrong = bad and jwt.encode({"sub": "x", "sid": "s", "exp": time.time() + 60}, "f" * 40) if bad == "forged" else bad
@@ -230,7 +230,7 @@ async def test_the_first_carrier_that_is_present_decides(serve: Any, bad: str) -
 
 @pytest.mark.promise("wire.token-selected", "wire.token-beside-dialect", "owasp.subprotocol")
 async def test_what_a_handshake_offers_is_what_is_selected(serve: Any) -> None:
-    """A token alone is selected as it came, beside a dialect the dialect is; what is neither is not."""
+    """A token offered alone is selected; beside a dialect, the dialect is; unknown subprotocols are not selected."""
     running = await serve(secret=SECRET)
     token = token_of("ada")
     plain, packed = f"jwt.{token}", f"jwt.{wrapped(token)}"
@@ -249,7 +249,7 @@ async def test_what_a_handshake_offers_is_what_is_selected(serve: Any) -> None:
 
 
 def bad_tokens() -> dict[str, tuple[str, str]]:
-    """Tokens that do not count, and the code of each."""
+    """Return invalid tokens, each with its error code."""
     claims = {"sub": "ada", "sid": "s", "exp": int(time.time()) + 24 * 3600}  # made when tests are collected
     encode = partial(jwt.encode, key=SECRET, algorithm="HS256")
     unsigned = ".".join(wrapped(json.dumps(part)) for part in ({"alg": "none"}, claims)) + "."
@@ -285,7 +285,7 @@ def bad_tokens() -> dict[str, tuple[str, str]]:
 )
 @pytest.mark.parametrize(("token", "code"), bad_tokens().values(), ids=bad_tokens())
 async def test_a_token_that_does_not_count_opens_nothing(serve: Any, token: str, code: str) -> None:
-    """401 before the upgrade by each carrier, 4401 from the first message; all of one kind with one sentence."""
+    """401 before the upgrade by each carrier, 4401 from the first message; one sentence for all kinds."""
     running = await serve(secret=SECRET)
     for path, headers in (carried(query=token), carried(header=token), carried(wrapped=token)):
         status, body = await handshake(running.address, path, **headers)
@@ -301,7 +301,7 @@ async def test_a_token_that_does_not_count_opens_nothing(serve: Any, token: str,
 
 @pytest.mark.promise("wire.no-way-round", "owasp.authentication")
 async def test_there_is_no_way_round(serve: Any) -> None:
-    """With a secret every address under /api is 401 without a token, streams too, and no socket says welcome."""
+    """With a secret, every address under /api is 401 without a token, streams included, and no socket sends `welcome`."""
     running = await serve(secret=SECRET)
     _, _, document = await request(running.address, "GET", "/openapi.json")
     tried = 0
@@ -328,7 +328,7 @@ async def test_there_is_no_way_round(serve: Any) -> None:
 
 @pytest.mark.promise("wire.token-renewed", "wire.error-forbidden", "owasp.token-refresh")
 async def test_only_the_same_session_renews_in_place(serve: Any) -> None:
-    """Another session's token is forbidden, a bad one unauthenticated; the socket goes on."""
+    """Another session's token is `forbidden`, a bad one `unauthenticated`; the socket stays open."""
     running = await serve(secret=SECRET)
     async with connected(running.address, token_of("ada", "s1", tenant="t1")) as client:
         for token, code in ((token_of("ada", "s2", tenant="t1"), "forbidden"), ("garbage", "unauthenticated")):
@@ -352,7 +352,7 @@ async def test_a_token_of_another_user_ends_the_connection_with_4403(serve: Any,
 
 @pytest.mark.promise("wire.anonymous-secret")
 async def test_an_anonymous_user_comes_back_after_a_restart(tmp_path: Path) -> None:
-    """The secret that the server made is kept with its data: what `welcome` carried opens the next server."""
+    """The secret made by the server is stored with its data: the token of `welcome` is valid after a restart."""
     settings, users, token = Settings(port=0, data_dir=tmp_path / "data"), [], None
     for _ in range(2):
         async with trio.open_nursery() as nursery:
@@ -370,7 +370,7 @@ async def test_an_anonymous_user_comes_back_after_a_restart(tmp_path: Path) -> N
 async def test_who_comes_and_goes_is_in_the_log_and_nothing_they_said(
     serve: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Address, origin and connection at the beginning, the user at the end; refusals too, with their codes."""
+    """The log has address, origin and connection at the start, the user at the end, and refusals with their codes."""
     running = await serve(secret=SECRET)
     with caplog.at_level(logging.INFO):
         async with connected(running.address, token_of("ada"), headers={"Origin": running.address}) as client:
@@ -399,7 +399,7 @@ async def test_who_comes_and_goes_is_in_the_log_and_nothing_they_said(
 
 @pytest.mark.promise("owasp.csrf")
 async def test_no_cookie_speaks_for_anybody(serve: Any) -> None:
-    """A token in a cookie is none, and none is ever set: a page elsewhere has nothing to send along."""
+    """A token in a cookie is ignored and no cookie is set, so a foreign page has no credentials to send."""
     running = await serve(secret=SECRET)
     cookie = "; ".join(f"{name}={token_of('ada')}" for name in ("session_token", "token", "session", "jwt"))
     status, headers, _ = await request(running.address, "GET", "/api/threads", headers={"Cookie": cookie})

@@ -1,4 +1,4 @@
-"""Who is told of what: the tabs of a user, and nobody else."""
+"""Events are delivered to the tabs of their user, and to no other user."""
 
 from typing import Any
 
@@ -21,7 +21,9 @@ THREADS = 63
 
 @pytest.mark.promise("wire.typing")
 async def test_typing_is_shown_to_the_users_other_connections(serve: Any) -> None:
-    """To all of them, also in a thread that does not exist; not to the one that types, nor to another user."""
+    """All other connections of the user get it, also for a thread that does not exist; the sender and other users do
+    not.
+    """
     running = await serve(RecordingModel().agent())
     token = await new_token(running)
     async with (
@@ -47,7 +49,7 @@ async def test_typing_is_shown_to_the_users_other_connections(serve: Any) -> Non
 
 @pytest.mark.promise("wire.no-followers")
 async def test_a_thread_that_begins_is_told_to_all_connections_of_its_user(serve: Any) -> None:
-    """The tab that asked is gone; another one, which could not have asked for the thread, is told all of it."""
+    """The sender disconnects; another tab, which could not know the thread's name, gets all of its events."""
     gate = Gate(open_after=1)
     running = await serve(scripted(Say("some words", gate)))
     token = await new_token(running)
@@ -65,7 +67,7 @@ async def test_a_thread_that_begins_is_told_to_all_connections_of_its_user(serve
 
 @pytest.mark.promise("wire.no-followers")
 async def test_a_message_is_told_to_all_connections_of_its_user(serve: Any) -> None:
-    """A tab that came after the thread had begun, and asked for nothing, is told of the next message and its answer."""
+    """A tab that connected after the thread began, without subscribing, gets the next message and its answer."""
     running = await serve(RecordingModel().agent())
     token = await new_token(running)
     async with connected(running.address, token) as one:
@@ -79,8 +81,9 @@ async def test_a_message_is_told_to_all_connections_of_its_user(serve: Any) -> N
 
 @pytest.mark.promise("wire.repeat")
 async def test_a_repeat_gets_the_whole_answer_though_its_conversation_was_killed(serve: Any) -> None:
-    """A conversation that starts again lets all connections join where the log ends. One whose client then sends its
-    message again, as it saw nothing of it, is shown all that came of the message, and not its acceptance alone."""
+    """A restarted conversation subscribes all connections from the end of the log. A client that then repeats its
+    message, because it saw none of its events, gets all of the message's events and not only its acceptance.
+    """
     running = await serve(RecordingModel().agent())
     token = await new_token(running)
     async with connected(running.address, token) as one:
@@ -97,8 +100,8 @@ async def test_a_repeat_gets_the_whole_answer_though_its_conversation_was_killed
 @pytest.mark.slow
 @pytest.mark.promise("wire.seq")
 async def test_an_open_screen_gets_what_was_stored_when_all_conversations_died(serve: Any) -> None:
-    """An event is committed and not yet published when the conversations of many threads are killed together. It
-    reaches the connection that follows its thread, however many other threads there are and whatever begins meanwhile.
+    """The conversations of many threads are killed together after an event is committed and before it is published. The
+    event reaches the subscribed connection, however many other threads exist or begin meanwhile.
     """
     running = await serve(RecordingModel().agent(), limits=Limits(messages_per_minute=1000))
     token = await new_token(running)
@@ -119,7 +122,7 @@ async def test_an_open_screen_gets_what_was_stored_when_all_conversations_died(s
 
 
 async def store_another(running: Running, screen: ChatClient, thread_id: str) -> None:
-    """Store one more event of a thread, as a conversation does that dies before it publishes the event."""
+    """Commit one more event of a thread without publishing it."""
     owner = screen.seen[0]["data"]["user"]
     last = (await running.store.events(owner, thread_id, 0))[-1]
     envelope = from_log(last.body)

@@ -1,4 +1,4 @@
-"""Tables of many users at once, through the offline model and the real tools: each sees its own rows only."""
+"""Tables of many users at once, through the offline model and the real tools: each user reads only their own rows."""
 
 import json
 import uuid
@@ -13,7 +13,7 @@ from tests.end_to_end.http import multipart, request
 
 
 async def attach(address: str, client: ChatClient, name: str, content: bytes) -> str:
-    """Upload a file for the client's user; returns its id."""
+    """Upload a file for the client's user. Return its id."""
     token = client.seen[0]["data"]["session_token"]
     body, kind = multipart(name, content)
     status, _, file = await request(address, "POST", "/api/files", token=token, body=body, content_type=kind)
@@ -23,7 +23,7 @@ async def attach(address: str, client: ChatClient, name: str, content: bytes) ->
 
 @pytest.mark.slow
 async def test_ten_users_with_tables_of_their_own_see_no_row_of_anybody_else(serve: Any) -> None:
-    """All ask at once for the rows of their own file."""
+    """Ten users query their own file at the same time."""
     running = await serve()
 
     async def one(number: int) -> None:
@@ -44,7 +44,7 @@ async def test_ten_users_with_tables_of_their_own_see_no_row_of_anybody_else(ser
 
 @pytest.mark.slow
 async def test_the_story_of_the_readme_over_the_wire(serve: Any, csv_of_sales: Path) -> None:
-    """The guide hands over, the table is profiled and charted, and the answer comes with the chart."""
+    """The guide hands over, the table is profiled and charted, and the answer has the chart."""
     running = await serve()
     async with connected(running.address) as client:
         file = await attach(running.address, client, "sales.csv", await trio.Path(csv_of_sales).read_bytes())
@@ -74,7 +74,7 @@ async def test_the_story_of_the_readme_over_the_wire(serve: Any, csv_of_sales: P
 async def test_a_table_or_a_query_that_is_none_has_a_code_of_its_own(
     serve: Any, name: str, content: bytes, ask: str, code: str
 ) -> None:
-    """The tool fails with its code and a sentence, the run still ends in an answer, nothing of the server shows."""
+    """The tool fails with its code and a sentence, the run still ends in an answer, and no internals are shown."""
     running = await serve()
     async with connected(running.address) as client:
         file = await attach(running.address, client, name, content)

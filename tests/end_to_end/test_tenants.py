@@ -1,4 +1,4 @@
-"""Tenants on one server: what the operators of one, of the server, and ordinary users may do, and who gets a place."""
+"""Tenants on one server: rights of a tenant's operators, the server's operators and users, and shares of the run limit."""
 
 import json
 import time
@@ -38,14 +38,14 @@ async def of_tenants(serve: Any, *agents: Agent, **settings: Any) -> Running:
 
 
 async def alert(running: Running, who: str, **body: str) -> tuple[int, Any]:
-    """Send an alert; gives the status, and how many connections it reached."""
+    """Send an alert. Return the status and the number of connections it reached."""
     given = json.dumps({"message": "Hello", **body}).encode()
     status, _, answer = await request(running.address, "POST", "/api/alerts", token=who, body=given)
     return status, answer.get("connections")
 
 
 async def results(client: ChatClient, content: str = "look") -> list[dict[str, Any]]:
-    """Ask the scripted agent, and give how its tool calls ended."""
+    """Send a message to the scripted agent. Return the results of its tool calls."""
     await client.say(content, agent_type="script", thread_id="t")
     await client.until_end()
     ended = {event["data"]["tool_name"]: event["data"] for event in client.seen if event["type"] == "tool_completed"}
@@ -53,7 +53,7 @@ async def results(client: ChatClient, content: str = "look") -> list[dict[str, A
 
 
 def looking() -> Agent:
-    """Return an agent that looks at the server by both of its tools."""
+    """Return an agent that calls both tools that inspect the server."""
     return Agent(
         "script",
         tools=(system_health, supervision_tree),
@@ -63,7 +63,7 @@ def looking() -> Agent:
 
 @pytest.mark.promise("owasp.authorisation")
 async def test_an_operator_of_a_tenant_alerts_its_users_only(serve: Any) -> None:
-    """The server's operators reach everybody, or one tenant; an operator without a tenant users without one."""
+    """The server's operators reach all users, or one tenant; an operator without a tenant reaches users without one."""
     running = await of_tenants(serve, scripted(Say("one")))
     async with connected(running.address, ADA) as ada, connected(running.address, BOB) as bob:
         assert await alert(running, ACME_OPERATOR, message="For us") == (202, 1)
@@ -79,7 +79,7 @@ async def test_an_operator_of_a_tenant_alerts_its_users_only(serve: Any) -> None
 
 @pytest.mark.promise("owasp.authorisation")
 async def test_only_operators_of_the_server_see_its_tree_where_there_are_tenants(serve: Any) -> None:
-    """The role `operator` stands for the users of a tenant there, and for no more."""
+    """With tenants, the role `operator` gives rights over the users of the tenant only."""
     running = await of_tenants(serve, scripted(Say("one")), observer_kill=True)
     kill = b'{"path": "/system/storage", "part": true}'
     for method, path, body in (
@@ -96,7 +96,7 @@ async def test_only_operators_of_the_server_see_its_tree_where_there_are_tenants
 
 
 async def test_counts_are_those_of_the_operators_tenant(serve: Any) -> None:
-    """The server's operators see all of them, or those of the tenant they name."""
+    """The server's operators see all counts, or those of the tenant they name."""
     gate = Gate()
     running = await of_tenants(serve, scripted(Say("one", gate)))
 
@@ -120,7 +120,7 @@ async def test_counts_are_those_of_the_operators_tenant(serve: Any) -> None:
 
 @pytest.mark.promise("owasp.authorisation")
 async def test_operators_erase_users_of_their_tenant_only(serve: Any) -> None:
-    """One without a tenant cannot name another's; the server's operators can."""
+    """An operator without a tenant cannot name a user of another tenant; the server's operators can."""
     running = await of_tenants(serve, scripted(Say("one")))
     for who in (ADA, BOB):
         async with connected(running.address, who) as client:
@@ -140,7 +140,7 @@ async def test_operators_erase_users_of_their_tenant_only(serve: Any) -> None:
 
 @pytest.mark.promise("owasp.authorisation")
 async def test_an_agent_sees_of_the_server_what_its_user_may_see(serve: Any) -> None:
-    """An ordinary user's agent is told whether the server is well and is refused the rest, with the reason."""
+    """An ordinary user's agent gets the health, and a refusal with its reason for the rest."""
     running = await of_tenants(serve, looking())
     async with connected(running.address, ADA) as client:
         health, tree = await results(client)
@@ -161,7 +161,7 @@ async def test_an_agent_sees_of_the_server_what_its_user_may_see(serve: Any) -> 
 
 @pytest.mark.promise("owasp.authorisation")
 async def test_without_tenants_an_operators_agent_sees_all_and_a_users_does_not(serve: Any) -> None:
-    """A server for one organisation needs the one role that it always had."""
+    """On a server without tenants the role `operator` is sufficient."""
     running = await serve(looking(), secret=SECRET)
     async with connected(running.address, token("op", None, "operator")) as client:
         health, tree = await results(client)
@@ -175,7 +175,7 @@ async def test_without_tenants_an_operators_agent_sees_all_and_a_users_does_not(
 
 @pytest.mark.promise("wire.limit-runs")
 async def test_the_users_of_one_tenant_do_not_hold_all_places_for_runs(serve: Any) -> None:
-    """Two users have all places of their tenant, half of the server's; another tenant's user begins at once."""
+    """Two users have all permits of their tenant, half of the server's; a run of another tenant's user begins at once."""
     gate = Gate()
     running = await of_tenants(serve, scripted(Say("word", gate)), limits=Limits(runs_total=4, runs_per_user=2))
     cem = token("cem", "acme")

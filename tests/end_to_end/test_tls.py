@@ -1,4 +1,4 @@
-"""The whole server behind certificate files, as an operator starts it."""
+"""A whole server with certificate files."""
 
 import json
 import ssl
@@ -15,7 +15,7 @@ from tests.end_to_end.process import refused, started
 
 @pytest.fixture
 def authority(tmp_path: Path) -> trustme.CA:
-    """Issues a certificate for localhost, into `certificate.pem` and `key.pem`."""
+    """Issue a certificate for localhost into `certificate.pem` and `key.pem`. Return the authority."""
     authority = trustme.CA()
     issued = authority.issue_cert("localhost", "127.0.0.1")
     issued.private_key_pem.write_to_path(str(tmp_path / "key.pem"))
@@ -27,7 +27,7 @@ def authority(tmp_path: Path) -> trustme.CA:
 @pytest.mark.promise("wire.one-port", "owasp.tls")
 @pytest.mark.slow
 async def test_one_port_serves_https_and_wss(authority: trustme.CA, tmp_path: Path) -> None:
-    """The ready line says https; REST answers there, and a stock client is welcomed on the socket."""
+    """The ready line says https; REST answers there, and a stock client gets `welcome` on the socket."""
     trusting = ssl.create_default_context()
     authority.configure_trust(trusting)
 
@@ -46,7 +46,7 @@ async def test_one_port_serves_https_and_wss(authority: trustme.CA, tmp_path: Pa
 
 @pytest.mark.slow
 def test_it_refuses_to_start_with_files_that_cannot_be_used(authority: trustme.CA, tmp_path: Path) -> None:
-    """A file that is missing, a key of another certificate: exit code 1 and the reason; one without the other: 2."""
+    """A missing file or the key of another certificate: exit code 1 and the reason; one file without the other: 2."""
     certificate, other = str(tmp_path / "certificate.pem"), str(tmp_path / "other.pem")
     authority.issue_cert("localhost").private_key_pem.write_to_path(other)
     data = ("--data-dir", str(tmp_path / "data"))

@@ -1,4 +1,4 @@
-"""Two servers over one PostgreSQL and one Redis: what is said on one is seen and steered on the other."""
+"""Two servers over one PostgreSQL and one Redis: each shows and controls the other's runs."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -23,7 +23,7 @@ pytestmark = pytest.mark.slow
 
 @pytest.fixture
 def begin(serve: Any, tmp_path: Path, postgres: Postgres, redis: Redis) -> Begin:
-    """Start two servers with these agents, over the servers that all tests share."""
+    """Return a function that starts two servers with these agents, over the backends that all tests share."""
     redis.flush()
 
     async def start(*agents: Agent, **settings: Any) -> ServerPair:
@@ -34,26 +34,26 @@ def begin(serve: Any, tmp_path: Path, postgres: Postgres, redis: Redis) -> Begin
 
 @pytest.fixture(autouse=True)
 def _no_long_waits(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What these wait for comes at once, or never."""
+    """Shorten the client's timeout: these events come at once or never."""
     monkeypatch.setattr("tests.end_to_end.chat_client.WAIT_S", 8.0)
 
 
 @asynccontextmanager
 async def on_both(two: ServerPair, token: str | None = None) -> AsyncIterator[tuple[ChatClient, ChatClient]]:
-    """Yield a client of the same user on each."""
+    """Yield a client of the same user on each server."""
     token = token or token_of()
     async with connected(two.a.address, token) as on_a, connected(two.b.address, token) as on_b:
         yield on_a, on_b
 
 
 async def said(client: ChatClient, thread_id: str = "t", agent: str = "script", **payload: Any) -> dict[str, Any]:
-    """Say something to a script; gives its acceptance."""
+    """Send a message to a script. Return its acceptance."""
     await client.say("go", thread_id=thread_id, agent_type=agent, **payload)
     return await client.until("message_accepted")
 
 
 async def test_what_is_said_on_one_is_seen_streaming_on_the_other(begin: Begin) -> None:
-    """Every numbered event, in order; the text before the answer ends; and the next message either way."""
+    """Every numbered event comes in order, text before the answer ends; the next message may go either way."""
     gate = Gate(open_after=6)
     two = await begin(scripted(Say(WORDS, gate)))
     async with on_both(two) as (on_a, on_b):
@@ -79,7 +79,7 @@ async def test_what_is_said_on_one_is_seen_streaming_on_the_other(begin: Begin) 
 async def test_an_answer_comes_rendered_from_a_server_that_did_not_make_it(
     begin: Begin,
 ) -> None:
-    """Each server has a cache of its own; the second renders the answer before it is sent, not while it is encoded."""
+    """Each server has its own cache; the second one renders the answer before it is sent, not during encoding."""
     gate = Gate(open_after=1)
     two = await begin(scripted(Say("*one* two", gate)))
     async with connected(two.a.address, token_of()) as on_a, connected(two.b.address, token_of()) as on_b:
@@ -95,9 +95,9 @@ async def test_an_answer_comes_rendered_from_a_server_that_did_not_make_it(
 
 
 async def test_what_begins_on_one_is_told_on_the_other_to_its_user_only(begin: Begin) -> None:
-    """New threads and typing, without being asked for, as the user's other tabs on the same server are told them.
+    """Tabs on the other server get new threads and typing without subscribing, as tabs on the same server do.
 
-    Another user sees nothing of it, and their commands find nothing.
+    Another user gets no event, and their commands are `not_found`.
     """
     gate = Gate()
     two = await begin(scripted(Say("Done")), scripted(Say("Done", gate), name="slow"))
@@ -123,8 +123,9 @@ async def test_what_begins_on_one_is_told_on_the_other_to_its_user_only(begin: B
 
 
 async def test_what_runs_on_one_is_stopped_allowed_and_deleted_on_the_other(begin: Begin) -> None:
-    """Both screens show it. A second decision finds nothing that waits; what begins under the name of a thread that was
-    deleted is another thread, told from its first event."""
+    """Both tabs show it. A second decision is `not_found`; a new thread under the name of a deleted one is delivered
+    from its first event.
+    """
     gate, second = Gate(open_after=4), Gate()
     mail = scripted(Call([("send_mail", {"to": "anna@example.org"})]), Say("Done"), name="mail")
     two = await begin(scripted(Say(WORDS, gate)), mail, scripted(Say("Done", second), name="slow"))
@@ -163,9 +164,9 @@ async def test_what_runs_on_one_is_stopped_allowed_and_deleted_on_the_other(begi
 
 
 async def test_feedback_editing_and_repeating_from_the_other(begin: Begin) -> None:
-    """Both screens show the thumbs; an edit and a further answer are branches of the thread, made by its server.
+    """Both tabs show the rating; an edit and a further answer are branches, made by the server that owns the thread.
 
-    What is sent again is the same message, and its acceptance is shown again.
+    A repeated message is deduplicated, with its acceptance sent again.
     """
     two = await begin(scripted(Say("Done")))
     async with on_both(two) as (on_a, on_b):
@@ -195,7 +196,7 @@ async def test_feedback_editing_and_repeating_from_the_other(begin: Begin) -> No
 
 
 async def test_an_event_stream_and_commands_over_http_work_on_either(begin: Begin) -> None:
-    """A stream on the one server shows what a command to the other one began."""
+    """A stream on one server delivers the run of a command sent to the other."""
     from tests.end_to_end.sse import streaming
 
     two = await begin(scripted(Say("Done")))
@@ -210,7 +211,9 @@ async def test_an_event_stream_and_commands_over_http_work_on_either(begin: Begi
 
 
 async def test_a_server_that_leaves_hands_its_threads_over(begin: Begin, serve: Any, tmp_path: Path) -> None:
-    """What it was writing goes on where its client comes back to, and where another looked on: one end, no repeat."""
+    """The answer is resumed on the server that its client reconnects to, and another subscriber sees it: one end, no
+    repeat.
+    """
     two = await begin(words_per_s=20.0)
     screen = AnswerView()
     async with connected(two.b.address, token_of()) as on_b:

@@ -1,4 +1,4 @@
-"""Two servers: what is erased on the one is readable on neither, whatever the other has of it in memory or in Redis."""
+"""Two servers: erased data is readable on neither, whatever the other one has in memory or in Redis."""
 
 import re
 import time
@@ -29,7 +29,7 @@ BACK = "You are [email-1]."
 
 @pytest.fixture
 def begin(serve: Any, tmp_path: Path, postgres: Postgres, redis: Redis) -> Begin:
-    """Start two servers that give placeholders, over the servers that all tests share."""
+    """Return a function that starts two servers that use placeholders, over the backends that all tests share."""
     redis.flush()
     given = policy(tmp_path, WITH_PLACEHOLDERS)
 
@@ -41,18 +41,18 @@ def begin(serve: Any, tmp_path: Path, postgres: Postgres, redis: Redis) -> Begin
 
 
 async def talk(client: ChatClient, text: str, thread_id: str = "t") -> dict[str, Any]:
-    """Say something and wait for the end."""
+    """Send a message and wait for the end of its run."""
     await client.say(text, thread_id=thread_id, agent_type="script")
     return await client.until_end()
 
 
 async def delete(running: Running, path: str = "/api/threads/t") -> int:
-    """Delete a thread; the status of the answer."""
+    """Delete a thread. Return the status."""
     return (await request(running.address, "DELETE", path, token=token_of()))[0]
 
 
 async def placeholders(running: Running) -> str:
-    """Return all that stand in the thread, each as it is stored."""
+    """Return all placeholders in the stored thread."""
     page = await running.store.messages("ada", "t")
     found = {each for message in page.items for each in re.findall(r"\[email-\d+\]", message.content)}
     assert len(found) == 2, "one of each server"
@@ -67,7 +67,7 @@ async def erase(running: Running) -> int:
 @pytest.mark.parametrize("how", ["thread", "user"])
 @pytest.mark.parametrize("asked", ["a", "b"])
 async def test_placeholders_of_what_was_erased_mean_nothing_any_more(begin: Begin, asked: str, how: str) -> None:
-    """On the server that had the conversation, and on the one by which messages came; whichever is asked to erase."""
+    """On the server with the conversation and on the one that forwarded messages; either server is asked to erase."""
     two = await begin(scripted(Say(BACK)))
     async with connected(two.a.address, token_of()) as on_a, connected(two.b.address, token_of()) as on_b:
         await talk(on_a, f"I am {PERSON}")
@@ -88,7 +88,7 @@ async def test_placeholders_of_what_was_erased_mean_nothing_any_more(begin: Begi
 
 
 async def nobody_known(two: ServerPair, on_a: ChatClient, on_b: ChatClient, known: str) -> None:
-    """What stood behind the placeholders is shown by neither server."""
+    """Check that neither server resolves the placeholders."""
     for client, other in ((on_a, on_b), (on_b, on_a)):
         end = await talk(client, f"Who am I? {known}")
         assert await other.until_end() == end
@@ -99,8 +99,9 @@ async def nobody_known(two: ServerPair, on_a: ChatClient, on_b: ChatClient, know
 
 
 async def test_erased_while_redis_is_away(serve: Any, tmp_path: Path, postgres: Postgres, own_redis: Redis) -> None:
-    """Nobody can tell the other server, which follows the conversation: it sees in the log that there is none, forgets
-    what it has of it, and shows what begins under that name from its first event."""
+    """The other server, which follows the conversation, cannot be notified. It finds the thread missing from the log,
+    drops its state, and delivers a new thread of that name from its first event.
+    """
     scrubbed: dict[str, Any] = {"detectors": PEOPLE_ONLY, "scrub_policy": policy(tmp_path, WITH_PLACEHOLDERS)}
     two = await two_servers(serve, tmp_path, postgres.create(), own_redis.url, scripted(Say(BACK)), **scrubbed)
     async with connected(two.a.address, token_of()) as on_a, connected(two.b.address, token_of()) as on_b:
@@ -122,8 +123,7 @@ async def test_erased_while_redis_is_away(serve: Any, tmp_path: Path, postgres: 
 async def test_what_was_erased_while_nobody_was_here_is_forgotten_when_redis_is_back(
     serve: Any, tmp_path: Path, postgres: Postgres, own_redis: Redis
 ) -> None:
-    """A server that had messages of the thread, and has nothing to do with it any more, cannot see that it goes: it
-    looks for what it missed."""
+    """A server that forwarded messages of the thread, and is no longer subscribed, catches up on missed erasures."""
     scrubbed: dict[str, Any] = {"detectors": PEOPLE_ONLY, "scrub_policy": policy(tmp_path, WITH_PLACEHOLDERS)}
     two = await two_servers(serve, tmp_path, postgres.create(), own_redis.url, scripted(Say(BACK)), **scrubbed)
     async with connected(two.a.address, token_of()) as on_a, connected(two.b.address, token_of()) as on_b:
@@ -152,7 +152,7 @@ async def test_what_was_erased_while_nobody_was_here_is_forgotten_when_redis_is_
 
 
 def relays(running: Running) -> list[Any]:
-    """What stands for threads here."""
+    """Return the actors that stand for threads on this server."""
     conversations = running.system.find("/system/conversations")
     assert conversations is not None
     return list(conversations.children())
@@ -162,7 +162,7 @@ def relays(running: Running) -> list[Any]:
 async def test_a_thread_of_another_server_is_removed_by_age_only_while_nothing_goes_on_in_it(
     begin: Begin, runs: bool
 ) -> None:
-    """The server that removes what is old does not have it: the one that has it is asked, and knows what runs there."""
+    """The server that expires old threads does not own the thread: it asks the owner, which knows the active runs."""
     gate = Gate(open_after=0 if runs else 100)
     two = await begin(scripted(Say("one two three", gate)))
     retention = two.a.system.find("/system/observe/retention")
@@ -184,8 +184,7 @@ async def test_a_thread_of_another_server_is_removed_by_age_only_while_nothing_g
 
 
 async def test_nothing_of_a_user_is_left_in_redis(begin: Begin, redis: Redis) -> None:
-    """Neither in what was kept of reads, for when the database is away, nor in what was on its way. No word was there
-    to be read before, either: what is there is encrypted."""
+    """Neither cached reads nor queued packets remain after the erasure; before it, their content is encrypted."""
     two = await begin(scripted(Say("A word of kumquatology.")))
     async with connected(two.a.address, token_of()) as on_a, connected(two.b.address, token_of()) as on_b:
         await talk(on_a, "Tell me of kumquatology")
@@ -202,7 +201,7 @@ async def test_nothing_of_a_user_is_left_in_redis(begin: Begin, redis: Redis) ->
 
 
 async def test_what_is_said_on_one_while_the_other_deletes_is_answered_or_refused(begin: Begin) -> None:
-    """Whichever comes first, nobody is left in silence, and what begins anew is told whole, from its first event."""
+    """In either order the message ends or is refused, and a new thread is delivered whole, from its first event."""
     two = await begin(scripted(Say("hello")))
     async with connected(two.a.address, token_of()) as on_a, connected(two.b.address, token_of()) as on_b:
         for number in range(12):
@@ -225,7 +224,7 @@ async def test_what_is_said_on_one_while_the_other_deletes_is_answered_or_refuse
 async def test_what_was_kept_of_reads_is_not_given_after_it_was_erased(
     serve: Any, tmp_path: Path, own_postgres: Postgres, redis: Redis
 ) -> None:
-    """The database goes away right after the erasure: neither server has anything to give in its place."""
+    """The database fails right after the erasure: neither server has a cached read of the data."""
     redis.flush()
     two = await two_servers(serve, tmp_path, own_postgres.create(), redis.url, scripted(Say("hello")))
     paths = ("/api/threads", "/api/threads/t", "/api/threads/t/messages", "/api/threads/t/events")
@@ -245,7 +244,7 @@ async def test_what_was_kept_of_reads_is_not_given_after_it_was_erased(
 async def test_erasing_what_another_server_has_waits_for_redis(
     serve: Any, tmp_path: Path, postgres: Postgres, own_redis: Redis
 ) -> None:
-    """The one that has the conversation cannot be told: that is said, and asking again goes on where it was."""
+    """The owner cannot be reached: the erasure reports that, and a repeated request continues it."""
     two = await two_servers(serve, tmp_path, postgres.create(), own_redis.url, scripted(Say("hello")))
     async with connected(two.b.address, token_of()) as on_b:
         await talk(on_b, "first")

@@ -1,4 +1,4 @@
-"""Two servers, and what they share or one of them dies: what clients see, and that nothing is lost or told twice."""
+"""Two servers while a shared backend or one of them fails: no event is lost or delivered twice."""
 
 from contextlib import suppress
 from functools import partial
@@ -25,14 +25,14 @@ pytestmark = pytest.mark.slow
 
 
 def redis_is(running: Running, up: bool) -> bool:
-    """Return whether a server knows that Redis is there, or away."""
+    """Return whether a server considers Redis available."""
     health = running.system.find("/system/storage/redis")
     assert health is not None
     return bool(health._cell.incarnation.actor.link.up is up)
 
 
 async def in_mid_answer(client: Any, gate: Gate, thread_id: str = "t") -> AnswerView:
-    """Say something, and read until the text has begun."""
+    """Send a message and read until the text has begun."""
     await client.say("go", thread_id=thread_id, agent_type="script")
     await gate.reached.wait()
     screen = AnswerView()
@@ -45,8 +45,9 @@ async def in_mid_answer(client: Any, gate: Gate, thread_id: str = "t") -> Answer
 async def test_redis_gone_in_mid_answer_costs_a_second_and_nothing_else(
     serve: Any, tmp_path: Path, postgres: Postgres, own_redis: Redis, fault: str
 ) -> None:
-    """While it is away numbered events come from the log, and what another server would have to do is refused; after
-    it is back, empty or with all it had, text streams again. Flushed, it is as if nothing had been."""
+    """Without Redis numbered events come from the log, and commands that need the other server are refused. When it is
+    back, with its data or flushed, text streams again.
+    """
     gate = Gate(open_after=6)
     two = await two_servers(serve, tmp_path, postgres.create(), own_redis.url, scripted(Say(WORDS, gate)))
     token = token_of()
@@ -97,7 +98,7 @@ async def test_redis_gone_in_mid_answer_costs_a_second_and_nothing_else(
 async def test_what_is_said_while_redis_is_away_is_told_a_second_later(
     serve: Any, tmp_path: Path, postgres: Postgres, own_redis: Redis
 ) -> None:
-    """Redis goes while nothing is going on: whoever relays looks at the log from then on, and not at its next turn."""
+    """Redis fails while the thread is idle: the proxy polls the log from then on, ahead of its usual interval."""
     two = await two_servers(serve, tmp_path, postgres.create(), own_redis.url, scripted(Say(WORDS)))
     token = token_of()
     async with connected(two.a.address, token) as on_a, connected(two.b.address, token) as on_b:
@@ -115,8 +116,7 @@ async def test_what_is_said_while_redis_is_away_is_told_a_second_later(
 async def test_a_database_that_is_away_for_longer_than_a_lease_takes_nothing_from_anybody(
     serve: Any, tmp_path: Path, own_postgres: Postgres, redis: Redis, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Both servers are who they were, and the answer goes on where it was, on both: no attempt is counted, as none of
-    them died."""
+    """Both servers keep their identity and the answer continues on both; no resume attempt is counted, as neither died."""
     gate = Gate(open_after=6)
     two = await two_servers(serve, tmp_path, own_postgres.create(), redis.url, scripted(Say(WORDS, gate)))
     token, nodes = token_of(), await two.a.store.live_nodes()
@@ -152,9 +152,9 @@ async def test_a_database_that_is_away_for_longer_than_a_lease_takes_nothing_fro
 async def test_whoever_follows_here_goes_on_when_all_that_stands_for_threads_here_is_killed(
     serve: Any, tmp_path: Path, postgres: Postgres, own_redis: Redis
 ) -> None:
-    """A client of B, which relays the thread from A, does nothing: what is said on A is shown to it all the same.
+    """All proxies of B are killed. Its client, which sends nothing, still gets the messages sent on A.
 
-    A goes on to send it all to B, as it did not hear of that end.
+    A continues to send to B, as it was not notified.
     """
     two = await two_servers(serve, tmp_path, postgres.create(), own_redis.url, scripted(Say(WORDS)))
     token = token_of()
@@ -180,8 +180,9 @@ async def test_whoever_follows_here_goes_on_when_all_that_stands_for_threads_her
 async def test_a_server_whose_way_to_the_others_was_killed_as_a_whole_is_one_of_them_again(
     serve: Any, tmp_path: Path, postgres: Postgres, redis: Redis
 ) -> None:
-    """All that speaks with other servers dies with its supervisor: it begins anew, and the server goes on to be who it
-    was. What is said there is seen on the other one, long after its lease would be over."""
+    """The supervisor of the cluster actors is killed and restarted: the server keeps its identity, and its messages
+    reach the other server long after the lease would have ended.
+    """
     two = await two_servers(serve, tmp_path, postgres.create(), redis.url, scripted(Say(WORDS)))
     token, nodes = token_of(), await two.a.store.live_nodes()
     async with connected(two.a.address, token) as on_a, connected(two.b.address, token) as on_b:
@@ -202,9 +203,10 @@ async def test_a_server_whose_way_to_the_others_was_killed_as_a_whole_is_one_of_
 async def test_a_server_killed_in_mid_answer_is_taken_over_by_the_other(
     tmp_path: Path, postgres: Postgres, redis: Redis
 ) -> None:
-    """`kill -9`: whoever looks on elsewhere sees the answer go on, and so does its own client that comes back there.
+    """`kill -9`: a subscriber of the other server sees the answer continue, and so does the client that reconnects
+    there.
 
-    One end, no event twice or missing, and the text is the one that it would have been.
+    One end, no event twice or missing, and the text of an uninterrupted answer.
     """
     shared, token = backends_environment(postgres, redis, 5) | {"UNDERSTUDY_WORDS_PER_S": "30"}, token_of()
     begin = partial(started, **shared)

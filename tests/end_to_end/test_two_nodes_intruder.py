@@ -1,4 +1,4 @@
-"""Somebody reads and writes the Redis of two servers, and has neither their secret nor a token: they get nothing."""
+"""An attacker reads and writes the Redis of two servers, without their secret or a token."""
 
 import re
 import time
@@ -35,7 +35,7 @@ HOSTILE = '<img src=x onerror="alert(1)"><p>forged</p>'
 
 @asynccontextmanager
 async def monitored(redis: Redis, folder: Path) -> AsyncIterator[Path]:
-    """Record all that Redis is told, as text with escapes, in the file that this gives."""
+    """Record every command that Redis receives, as escaped text, in the file that is yielded."""
     path = folder / "monitored"
     command = ["redis-cli", "-p", str(redis.port), "MONITOR"]
     with path.open("wb") as file:
@@ -67,7 +67,7 @@ async def test_nothing_of_a_conversation_is_in_the_clear(begin: Begin, redis: Re
 
 
 async def test_forged_messages_change_nothing(begin: Begin, redis: Redis, caplog: pytest.LogCaptureFixture) -> None:
-    """A thread is not deleted, no HTML gets into a page, nobody is told what did not happen; the servers go on."""
+    """Forged packets delete no thread, put no HTML into a page and deliver no event; the servers keep working."""
     gate = Gate(open_after=1)
     two = await begin(scripted(Say("one two three", gate)))
     async with on_both(two) as (on_a, on_b), coredis.Redis("127.0.0.1", redis.port) as intruder:
@@ -105,7 +105,7 @@ async def test_forged_messages_change_nothing(begin: Begin, redis: Redis, caplog
 
 
 async def test_an_agent_has_the_rights_of_who_asks_on_whatever_node(begin: Begin) -> None:
-    """The conversation is on one server, and its user's operator token on the other."""
+    """The conversation is on one server, and its user's operator token is used on the other."""
     agent = Agent(
         "script", tools=(supervision_tree,), model=ScriptedModel(Call([("supervision_tree", {})]), Say("done"))
     )

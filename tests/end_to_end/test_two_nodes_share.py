@@ -1,4 +1,4 @@
-"""Two servers over one PostgreSQL and one Redis: who signs out, and what a user may take, counts on both."""
+"""Two servers over one PostgreSQL and one Redis share revoked sessions and a user's limits."""
 
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -20,7 +20,7 @@ pytestmark = pytest.mark.slow
 
 @pytest.fixture
 def begin(serve: Any, tmp_path: Path, postgres: Postgres, redis: Redis) -> Begin:
-    """Start two servers over the servers that all tests share."""
+    """Return a function that starts two servers over the backends that all tests share."""
     redis.flush()
 
     async def start(**settings: Any) -> ServerPair:
@@ -30,7 +30,7 @@ def begin(serve: Any, tmp_path: Path, postgres: Postgres, redis: Redis) -> Begin
 
 
 async def test_who_signs_out_on_one_is_refused_on_the_other_within_a_second(begin: Begin) -> None:
-    """Its sockets there are closed too, also while Redis is not asked; another session of the user goes on."""
+    """Its sockets there are closed too, also without Redis; another session of the user stays open."""
     two, token, another = await begin(), token_of(), token_of(session="s2")
 
     async def status(token: str) -> int:
@@ -50,12 +50,12 @@ async def test_who_signs_out_on_one_is_refused_on_the_other_within_a_second(begi
 
 
 async def test_a_user_has_the_limits_of_one_server_on_both(begin: Begin) -> None:
-    """Commands and connections; another user is not concerned."""
+    """Commands and connections are counted together; another user is not affected."""
     two = await begin(limits=Limits(operations_per_minute=20, connections_per_user=2))
     token = token_of()
 
     async def ask(client: ChatClient) -> str:
-        """Return the code with which a command is answered that is cheap."""
+        """Send a cheap command. Return the code of its answer."""
         await client.send({"type": "cancel", "payload": {"run_id": "none"}})
         return str((await client.until("error"))["data"]["code"])
 

@@ -1,4 +1,4 @@
-"""Connections without a token: however many are opened, and whatever they hold back, users with a token come in."""
+"""Unauthenticated connections, however many and however slow, keep no user with a token out."""
 
 import time
 from collections.abc import AsyncIterator
@@ -27,7 +27,7 @@ HELD_BACK = {
 
 @asynccontextmanager
 async def flooded(address: str, number: int, sent: bytes) -> AsyncIterator[list[trio.SocketStream]]:
-    """So many connections from this address that sent these bytes, and send no more."""
+    """Open this many connections from one address, each of which sends these bytes and then stalls."""
     where = urlsplit(address)
     streams = []
     try:
@@ -46,7 +46,7 @@ async def flooded(address: str, number: int, sent: bytes) -> AsyncIterator[list[
 @pytest.mark.promise("wire.limit-strangers", "owasp.connections")
 @pytest.mark.parametrize("sent", HELD_BACK.values(), ids=HELD_BACK)
 async def test_connections_without_a_token_keep_no_user_out(serve: Any, sent: bytes) -> None:
-    """320 connections from one address that never authenticate; users of the same address come in at once."""
+    """320 connections from one address never authenticate; users of the same address are served at once."""
     running = await serve(secret=SECRET, limits=Limits(connections_per_peer=50, connections_total=100))
     async with flooded(running.address, 320, sent):
         began = time.monotonic()
@@ -61,7 +61,7 @@ async def test_connections_without_a_token_keep_no_user_out(serve: Any, sent: by
 @pytest.mark.slow
 @pytest.mark.promise("wire.limit-peer", "owasp.connections")
 async def test_an_address_holds_no_more_than_its_connections_from_accept_on(serve: Any) -> None:
-    """The oldest of those that wait are closed for the newest; before anything is sent."""
+    """The oldest waiting connections are closed in favour of new ones, before any request is sent."""
     running = await serve(secret=SECRET, limits=Limits(connections_per_peer=50, connections_total=1000))
     async with flooded(running.address, 80, b"") as streams:
         with trio.fail_after(2):

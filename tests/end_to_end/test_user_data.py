@@ -1,4 +1,4 @@
-"""All that a user has: exported in both forms, erased from the disk and the database, and nothing of another's."""
+"""A user's data: exported in both forms, and erased from disk and database without touching other users."""
 
 import json
 import re
@@ -46,7 +46,7 @@ async def new_user(running: Running) -> tuple[str, str]:
 
 
 async def upload(running: Running, token: str, name: str, content: bytes) -> str:
-    """Upload a file; gives its id."""
+    """Upload a file. Return its id."""
     body, kind = multipart(name, content)
     status, _, kept = await request(running.address, "POST", "/api/files", token=token, body=body, content_type=kind)
     assert status == 201
@@ -54,20 +54,20 @@ async def upload(running: Running, token: str, name: str, content: bytes) -> str
 
 
 async def talk(client: ChatClient, text: str, thread: str, **fields: Any) -> dict[str, Any]:
-    """Say something and wait for the end."""
+    """Send a message and wait for the end of its run."""
     await client.say(text, **{"agent_type": "script", "thread_id": thread, **fields})
     return await client.until_end()
 
 
 async def erase(running: Running, token: str, name: str) -> tuple[int, Any]:
-    """Ask for everything to be erased."""
+    """Request the erasure of all data."""
     body = json.dumps({"confirm": name}).encode()
     status, _, told = await request(running.address, "DELETE", "/api/me", token=token, body=body)
     return status, told
 
 
 def where_marked(settings: dict[str, str], folder: Path) -> list[str]:
-    """Where the marker stands: in which files of the data folder, in which tables of PostgreSQL."""
+    """Return the files of the data folder and the tables of PostgreSQL that contain the marker."""
     found = [path.name for path in folder.rglob("*") if path.is_file() and MARKER.encode() in path.read_bytes()]
     if settings:
         forms = (MARKER, MARKER.encode().hex())
@@ -79,13 +79,12 @@ def where_marked(settings: dict[str, str], folder: Path) -> list[str]:
 
 
 def ids(values: Sequence[dict[str, Any]]) -> list[str]:
-    """Their ids."""
     return [each["id"] for each in values]
 
 
 @pytest.mark.slow
 async def test_an_export_has_all_that_a_user_has(serve: Any, database: dict[str, str]) -> None:
-    """Threads with every branch, runs with their steps, files, what agents remember, events where asked for."""
+    """Threads with every branch, runs with their steps, files, agent memory, and events if requested."""
     running = await serve(scripted(Call([("echo", {"text": "three"})]), Say("Three.")), **database)
     (token, name), (other, _) = await new_user(running), await new_user(running)
     file_id = await upload(running, token, "s.csv", b"a,b\n1,2\n")
@@ -176,7 +175,7 @@ async def test_only_operators_erase_others(serve: Any) -> None:
 
 
 async def test_erasing_a_user_leaves_no_rendered_answer_in_memory(serve: Any) -> None:
-    """The answer is in the server's cache of HTML before the user is erased, and no answer is afterwards."""
+    """The answer is in the server's HTML cache before the erasure, and no answer is afterwards."""
     running = await serve(scripted(Say(f"It is *{MARKER}*.")), secret=SECRET)
     token = signed("ann")
     async with connected(running.address, token) as client:
