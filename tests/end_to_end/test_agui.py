@@ -59,7 +59,9 @@ def of(stream: Stream, kind: str) -> list[dict[str, Any]]:
 
 @pytest.mark.promise("wire.agui")
 async def test_a_message_is_answered_in_agui(serve: Any) -> None:
-    """The run has thoughts, a tool call with its result, a text, and its end with the answer; then the response ends."""
+    """The run has thoughts, a tool call with its result, a text, and its end with the answer; then the response
+    ends.
+    """
     running = await serve(scripted(Call([("echo", {"text": "hi"})]), Say("one two three")))
     async with asked(running, await session(running), run_input()) as stream:
         assert stream.headers["content-type"] == "text/event-stream"

@@ -97,7 +97,9 @@ async def test_the_same_message_twice_is_one_message(serve: Any) -> None:
     ids=lambda value: str(value)[:40],
 )
 async def test_what_is_refused_has_the_registrys_answer(serve: Any, command: Any, status: int, code: str) -> None:
-    """The answer has the registry's code, status and sentence, and an `error_id` that is in the log. Nothing is stored."""
+    """The answer has the registry's code, status and sentence, and an `error_id` that is in the log. Nothing is
+    stored.
+    """
     running = await serve()
     token = await session(running)
     answered, _, body = await send(running, token, command)

@@ -60,7 +60,9 @@ ANSWERS = [
 @pytest.mark.promise("wire.cors")
 @pytest.mark.parametrize(("method", "path", "status"), ANSWERS)
 async def test_an_allowed_origin_may_read_every_answer(serve: Any, method: str, path: str, status: int) -> None:
-    """Successes and refusals are readable. A page of another origin reads none, and does not learn the allowed origins."""
+    """Successes and refusals are readable. A page of another origin reads none, and does not learn the allowed
+    origins.
+    """
     running = await serve(scripted(Say("one")), allowed_origins=[LISTED])
     token = await session(running)
     await say(running, token)

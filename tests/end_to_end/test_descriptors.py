@@ -51,7 +51,9 @@ def test_the_soft_limit_is_raised_and_what_does_not_fit_is_said(
 async def test_at_1024_files_a_flood_leaves_enough_for_users_and_their_uploads(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """With 1,100 silent connections a user still signs in, uploads and gets an answer; the log names the reduced limit."""
+    """With 1,100 silent connections a user still signs in, uploads and gets an answer; the log names the
+    reduced limit.
+    """
     log = tmp_path / "log"
     ours = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (min(4096, ours[1]), ours[1]))

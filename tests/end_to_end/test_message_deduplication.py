@@ -55,7 +55,9 @@ async def test_a_message_that_named_no_thread_is_the_same_when_it_names_the_one_
 
 @pytest.mark.promise("wire.repeat-other", "wire.bad-message-id")
 async def test_another_message_under_the_same_id_is_refused(serve: Any) -> None:
-    """Another content, file, parent, thread or conversation, or an edit with the id: refused, and the log is unchanged."""
+    """Another content, file, parent, thread or conversation, or an edit with the id: refused, and the log is
+    unchanged.
+    """
     recorder = RecordingModel()
     running = await serve(recorder.agent())
     token = await new_token(running)

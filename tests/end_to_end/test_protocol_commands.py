@@ -64,7 +64,9 @@ async def test_each_type_of_say_takes_its_fields_in_either_place(serve: Any, kin
 
 @pytest.mark.promise("wire.say-untyped")
 async def test_the_form_without_a_type(serve: Any) -> None:
-    """`agent_type`, optionally `pillar`, and `message`; the conversation's name is used, and a token may be included."""
+    """`agent_type`, optionally `pillar`, and `message`; the conversation's name is used, and a token may be
+    included.
+    """
     running = await serve()
     form = {"agent_type": "liaison", "pillar": "insights", "message": "What can you do?", "metadata": {"a": 1}}
     async with connected(running.address) as client:

@@ -85,7 +85,9 @@ async def dialect_of(client: ChatClient) -> str:
 )
 @pytest.mark.parametrize(("path", "dialect"), PATHS.items())
 async def test_each_path_has_its_dialect_and_any_other_may_be_chosen(serve: Any, path: str, dialect: str) -> None:
-    """The path sets the default; the query wins over the path, a subprotocol over both; `welcome` follows the dialect."""
+    """The path sets the default; the query wins over the path, a subprotocol over both; `welcome` follows the
+    dialect.
+    """
     running = await serve()
     asked = [
         ("", None, dialect),
@@ -301,7 +303,9 @@ async def test_a_token_that_does_not_count_opens_nothing(serve: Any, token: str,
 
 @pytest.mark.promise("wire.no-way-round", "owasp.authentication")
 async def test_there_is_no_way_round(serve: Any) -> None:
-    """With a secret, every address under /api is 401 without a token, streams included, and no socket sends `welcome`."""
+    """With a secret, every address under /api is 401 without a token, streams included, and no socket sends
+    `welcome`.
+    """
     running = await serve(secret=SECRET)
     _, _, document = await request(running.address, "GET", "/openapi.json")
     tried = 0

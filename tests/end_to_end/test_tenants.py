@@ -1,4 +1,6 @@
-"""Tenants on one server: rights of a tenant's operators, the server's operators and users, and shares of the run limit."""
+"""Tenants on one server: rights of a tenant's operators, the server's operators and users, and shares of the
+run limit.
+"""
 
 import json
 import time
@@ -175,7 +177,9 @@ async def test_without_tenants_an_operators_agent_sees_all_and_a_users_does_not(
 
 @pytest.mark.promise("wire.limit-runs")
 async def test_the_users_of_one_tenant_do_not_hold_all_places_for_runs(serve: Any) -> None:
-    """Two users have all permits of their tenant, half of the server's; a run of another tenant's user begins at once."""
+    """Two users have all permits of their tenant, half of the server's; a run of another tenant's user begins
+    at once.
+    """
     gate = Gate()
     running = await of_tenants(serve, scripted(Say("word", gate)), limits=Limits(runs_total=4, runs_per_user=2))
     cem = token("cem", "acme")

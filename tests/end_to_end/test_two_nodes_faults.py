@@ -116,7 +116,9 @@ async def test_what_is_said_while_redis_is_away_is_told_a_second_later(
 async def test_a_database_that_is_away_for_longer_than_a_lease_takes_nothing_from_anybody(
     serve: Any, tmp_path: Path, own_postgres: Postgres, redis: Redis, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Both servers keep their identity and the answer continues on both; no resume attempt is counted, as neither died."""
+    """Both servers keep their identity and the answer continues on both; no resume attempt is counted, as
+    neither died.
+    """
     gate = Gate(open_after=6)
     two = await two_servers(serve, tmp_path, own_postgres.create(), redis.url, scripted(Say(WORDS, gate)))
     token, nodes = token_of(), await two.a.store.live_nodes()
