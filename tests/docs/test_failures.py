@@ -8,16 +8,16 @@ import yaml
 from tests.docs.tables import DOCS, ROOT, code, table
 
 PAGE = "reference/failures.md"
-PARTS = ("In one node", "A whole node", "What nodes share", "What is around")
+PARTS = ("In one node", "A whole node", "Shared stores", "Outside the nodes")
 
 
 @pytest.mark.parametrize("part", PARTS)
 def test_each_failure_is_shown_by_a_test_that_exists(part: str) -> None:
     """The file is there, and has the test."""
     for row in table(PAGE, part):
-        assert all(row.values()), row["what dies"]
+        assert all(row.values()), row["failure"]
         named = code(row["shown by"])
-        assert named, row["what dies"]
+        assert named, row["failure"]
         for each in named:
             path, _, name = each.partition("::")
             assert (ROOT / path).is_file(), each
