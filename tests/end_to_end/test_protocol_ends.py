@@ -1,4 +1,4 @@
-"""How a connection ends, and what an end of the disk or of a part of the server looks like to a client."""
+"""Closes of a connection, and failures of the disk or of an actor, as a client sees them."""
 
 from pathlib import Path
 from typing import Any
@@ -47,7 +47,7 @@ async def test_an_end_of_the_clients_own_is_echoed(serve: Any) -> None:
 
 @pytest.mark.promise("wire.close-1011", "owasp.crash")
 async def test_a_fault_of_the_server_is_1011_and_says_no_more(serve: Any) -> None:
-    """The client may come back at once, and goes on where it was."""
+    """The client may reconnect at once and resumes."""
     running = await serve(RecordingModel().agent())
     token = await new_token(running)
     async with connected(running.address, token) as client, beside_another(running):
@@ -68,7 +68,7 @@ async def test_a_fault_of_the_server_is_1011_and_says_no_more(serve: Any) -> Non
 
 @pytest.mark.promise("wire.error-storage-unavailable")
 async def test_a_disk_that_takes_nothing_is_told(clock: trio.testing.MockClock, serve: Any, tmp_path: Path) -> None:
-    """`storage_unavailable`, to try again; the same message is taken when there is room, and has one whole arc."""
+    """The error is `storage_unavailable` and retryable; the same message is accepted later, with one complete arc."""
     running = await serve(RecordingModel().agent())
     async with connected(running.address) as client:
         async with locked(tmp_path / "data" / "understudy.db"):

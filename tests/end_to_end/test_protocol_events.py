@@ -1,4 +1,4 @@
-"""The events of the protocol page as they come over a socket: members, required data, numbers, and dialects."""
+"""The events of the protocol page over a socket: members, required data, numbers, dialects."""
 
 import gzip
 import json
@@ -31,7 +31,7 @@ ENVELOPE |= {"timestamp", "message", "data", "asked_agent"}
 
 
 def agents() -> tuple[Agent, ...]:
-    """Return one that hands over, one that does everything there is to do, one whose model is away."""
+    """Return an agent that hands over, one that uses every feature, and one whose model is unavailable."""
     work = Call([("tell_progress", {"steps": 1}), ("send_mail", {"to": "ada"})])
     every = scripted(work, Say(f"The key is {KEY}."), name="every")
     first = Agent("first", model=scripted(Hand("every")).model, colleagues=("every",))
@@ -39,7 +39,7 @@ def agents() -> tuple[Agent, ...]:
 
 
 async def story(address: str, clock: trio.testing.MockClock) -> list[dict[str, Any]]:
-    """Everything that one user's two tabs are sent, when everything happens that can."""
+    """Return the events that two tabs of one user receive in a scenario with every type of event."""
     token, operator = token_of("ada"), token_of("op", roles=["operator"])
     async with connected(address, token) as one, connected(address, token) as two:
         await one.say("go", agent_type="first", thread_id="t")
@@ -95,7 +95,7 @@ async def story(address: str, clock: trio.testing.MockClock) -> list[dict[str, A
     "wire.close-1001",
 )
 async def test_every_event_of_the_page_comes_as_its_row_says(clock: trio.testing.MockClock, serve: Any) -> None:
-    """With what is required in its data, nothing that the row has not, and a seq if and only if it is durable."""
+    """Each event has the required data, no member outside its row, and a seq if and only if it is durable."""
     running = await serve(*agents(), secret=SECRET)
     seen = await story(running.address, clock)
     async with connected(running.address, token_of("bob")) as client, trio.open_nursery() as nursery:
@@ -133,7 +133,7 @@ async def test_a_summary_tells_kinds_and_places_and_never_the_secret(serve: Any)
 
 @asynccontextmanager
 async def locked(database: Path) -> AsyncIterator[None]:
-    """Nothing can be written to this database in this block."""
+    """Hold the database's write lock during the block."""
     connection = sqlite3.connect(database, isolation_level=None, check_same_thread=False)
     await trio.to_thread.run_sync(connection.execute, "BEGIN IMMEDIATE")
     try:
@@ -145,7 +145,7 @@ async def locked(database: Path) -> AsyncIterator[None]:
 
 @pytest.mark.promise("wire.seq-committed")
 async def test_what_is_not_committed_is_not_sent(serve: Any, tmp_path: Path) -> None:
-    """While the disk takes nothing, no durable event goes out; what needs no seq does; then all come in order."""
+    """While commits fail, no durable event is sent and ephemeral ones are; afterwards all come in order."""
     gate = Gate(open_after=1)
     running = await serve(scripted(Say("one two", gate)))
     async with connected(running.address) as client:
@@ -169,7 +169,7 @@ async def test_what_is_not_committed_is_not_sent(serve: Any, tmp_path: Path) -> 
 
 @pytest.mark.promise("wire.endpoint-events", "wire.seq")
 async def test_durable_events_are_numbered_by_thread_from_1_and_are_those_of_the_log(serve: Any) -> None:
-    """Two threads at once count each for itself; the log gives back what was sent, member by member."""
+    """Two threads are numbered independently; the log returns the events that were sent, member by member."""
     running = await serve(scripted(Call([("echo", {"text": "a"})]), Say("one two")))
     token = await new_token(running)
     async with connected(running.address, token) as client:
@@ -188,7 +188,9 @@ async def test_durable_events_are_numbered_by_thread_from_1_and_are_those_of_the
 
 @pytest.mark.promise("wire.endpoint-agent", "wire.dialect-flat", "wire.dialect-payload", "wire.dialect-agent-response")
 async def test_one_run_is_told_alike_in_every_dialect(serve: Any) -> None:
-    """Three tabs of one user, each with its own: the same events under the same numbers, and one answer object."""
+    """Three tabs of one user, each with its dialect, get the same events with the same numbers, and one answer
+    object.
+    """
     running = await serve(scripted(Call([("echo", {"text": "a"})]), Say("one two")))
     token = await new_token(running)
     async with (
@@ -220,7 +222,7 @@ async def test_one_run_is_told_alike_in_every_dialect(serve: Any) -> None:
 
 
 async def frame_of(client: ChatClient, parts: dict[str, str]) -> tuple[str | bytes, list[dict[str, Any]]]:
-    """Return the next frame as it came, and the events that are whole with it; `parts` are those that are not yet."""
+    """Return the next frame and the events completed by it; `parts` holds the incomplete ones."""
     with trio.fail_after(20):
         raw = await client.socket.get_message()
     value = json.loads(gzip.decompress(raw) if isinstance(raw, bytes) else raw)
@@ -231,7 +233,7 @@ async def frame_of(client: ChatClient, parts: dict[str, str]) -> tuple[str | byt
 
 
 async def told(client: ChatClient, **able: bool) -> tuple[list[str | bytes], list[dict[str, Any]]]:
-    """Return all frames and all durable events of thread `t`, for a client that can take this."""
+    """Return all frames and all durable events of thread `t`, for a client with these capabilities."""
     await client.send({"type": "hello", "payload": able})
     await client.send({"type": "resume", "payload": {"threads": {"t": 0}}})
     frames: list[str | bytes] = []
@@ -249,7 +251,9 @@ ABLE = [{"batch"}, {"chunk"}, {"gzip"}, {"html"}, {"batch", "chunk", "gzip", "ht
 
 @pytest.mark.promise("wire.hello", "wire.hello-batch", "wire.hello-chunk", "wire.hello-gzip", "wire.hello-html")
 async def test_a_client_is_sent_what_it_said_it_can_take_and_nothing_else(serve: Any) -> None:
-    """Arrays, parts, compressed binary frames, rendered answers: each for who asked; together the same story."""
+    """Arrays, parts, compressed binary frames and rendered answers are sent only if declared; the events are
+    the same.
+    """
     words = "# Title\n\n<b>bold</b> " + ("\u00e9" * 1000 + " ") * 20
     running = await serve(scripted(Call([("echo", {"text": "a"})] * 4), Say(words)))
     token = await new_token(running)
@@ -307,7 +311,7 @@ async def test_a_command_may_come_in_parts_to_any_client(serve: Any) -> None:
 
 @pytest.mark.promise("wire.no-followers")
 async def test_what_nobody_follows_is_told_to_all_connections_of_its_user(serve: Any) -> None:
-    """Something is said over HTTP in a thread of yesterday: tabs that never named it hear of it; strangers do not."""
+    """A message is sent over HTTP in an older thread: tabs without a subscription get it, other users do not."""
     running = await serve(scripted(Say("one two")))
     token = await new_token(running)
     async with connected(running.address, token) as client:

@@ -1,6 +1,6 @@
-"""The limits of the protocol page at their defaults: one within is taken, one more gets the stated answer.
+"""The limits of the protocol page at their defaults: at the limit a command is accepted, beyond it refused as stated.
 
-Where a limit is a time, the clock is a slow one that a test sets forward.
+For limits of time the test sets a slow clock forward.
 """
 
 import json
@@ -36,7 +36,7 @@ PROGRESS = {
 
 
 async def nothing_more(client: ChatClient) -> None:
-    """All that was sent until now has been read, and nothing else was sent."""
+    """Check that all events sent until now have been read."""
     await client.send({"type": "ping"})
     assert (await client.read())["type"] == "pong"
 
@@ -103,7 +103,7 @@ async def test_a_run_works_for_thirty_seconds(clock: trio.testing.MockClock, ser
 
 @pytest.mark.promise("wire.limit-run", "wire.limit-approval")
 async def test_the_user_has_five_minutes_and_they_are_not_work(clock: trio.testing.MockClock, serve: Any) -> None:
-    """Nobody decides: the call is refused after 300 s, not after 299, and the run goes on with its own time."""
+    """Without a decision the call is refused after 300 s, not after 299, and the run's own deadline is not used up."""
     running = await serve(scripted(Call([("send_mail", {"to": "ada"})]), Say("done")))
     async with connected(running.address) as client:
         await client.say("go", agent_type="script")
@@ -124,7 +124,7 @@ async def test_the_user_has_five_minutes_and_they_are_not_work(clock: trio.testi
 
 
 async def pong(raw: RawWebSocket) -> list[int]:
-    """Ask for a pong event, and read up to it: the kinds of the frames before."""
+    """Request a pong event and read up to it. Return the opcodes of the frames before."""
     await raw.send(frame(TEXT, b'{"type":"ping"}'))
     kinds = []
     while (one := await raw.frame()).opcode != TEXT or b'"pong"' not in one.payload:
@@ -180,7 +180,7 @@ async def test_a_frame_has_256_kib_and_what_is_larger_costs_only_itself(serve: A
 
 @pytest.mark.promise("wire.limit-chunks", "owasp.size")
 async def test_parts_have_8_mib_together(serve: Any) -> None:
-    """The part that is too much is refused, what came before it is forgotten, and the connection lives on."""
+    """The part beyond the limit is refused, earlier parts are dropped, and the connection stays open."""
     running = await serve()
     async with connected(running.address) as client:
         part = {"type": "chunk", "id": "1", "count": 40, "data": "x" * 250_000}
@@ -193,7 +193,7 @@ async def test_parts_have_8_mib_together(serve: Any) -> None:
 
 @pytest.mark.promise("wire.limit-messages", "wire.error-rate-limited", "owasp.rate")
 async def test_a_user_says_120_messages_a_minute(serve: Any) -> None:
-    """Edits are messages too, and cost less here; the next is refused, says when to come, and nothing of it is kept."""
+    """Edits count as messages; the next one is refused with `retry_after` and not stored."""
     running = await serve(RecordingModel().agent())
     async with connected(running.address) as client:
         assert client.seen[0]["data"]["limits"]["messages_per_minute"] == 120
@@ -220,7 +220,7 @@ async def test_a_user_says_120_messages_a_minute(serve: Any) -> None:
 
 @pytest.mark.promise("wire.limit-runs")
 async def test_ten_runs_of_a_user_work_at_a_time(serve: Any) -> None:
-    """The eleventh is told that it waits, and its place; it begins when another has ended."""
+    """The eleventh gets its queue position, and begins when another has ended."""
     gate = Gate()
     running = await serve(scripted(Say("words", gate)))
     async with connected(running.address) as client:
@@ -243,7 +243,7 @@ async def test_ten_runs_of_a_user_work_at_a_time(serve: Any) -> None:
 
 @pytest.mark.promise("wire.limit-history")
 async def test_a_model_is_shown_100_messages(serve: Any) -> None:
-    """What is older is left out, and that is said with its number, in the first thought of the run."""
+    """Older messages are omitted; the run's first thought has their number."""
     recorder = RecordingModel()
     running = await serve(recorder.agent())
     async with connected(running.address) as client:
@@ -262,7 +262,7 @@ async def test_a_model_is_shown_100_messages(serve: Any) -> None:
 
 @pytest.mark.promise("wire.endpoint-machines", "wire.limit-settings", "wire.close-reconnect")
 async def test_limits_and_codes_are_told_to_machines(serve: Any) -> None:
-    """`/asyncapi.json` has every limit as this server has it, every error, and which closes allow to come back."""
+    """`/asyncapi.json` has this server's limits, all errors, and the closes after which a client may reconnect."""
     limits = Limits(messages_per_minute=7)
     running = await serve(limits=limits)
     _, _, document = await request(running.address, "GET", "/asyncapi.json")

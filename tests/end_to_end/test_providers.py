@@ -1,4 +1,4 @@
-"""Tokens of an identity provider, over real sockets: its keys at an address that comes, goes, and changes them."""
+"""Tokens of an identity provider, over real sockets: its key set becomes unavailable and rotates."""
 
 import time
 from collections.abc import AsyncIterator
@@ -21,17 +21,17 @@ ROTATED = key_set(published(rsa_key(1), "second"))
 
 
 def claims(**more: Any) -> dict[str, Any]:
-    """Claims that count now."""
+    """Return claims that are valid now."""
     return {"sub": "ada", "sid": "s1", "exp": time.time() + 60, **more}
 
 
 def first(**more: Any) -> str:
-    """Return a token under the first key."""
+    """Return a token signed with the first key."""
     return signed(rsa_key(), claims(**more), "first")
 
 
 def second(**more: Any) -> str:
-    """Return a token under the key that comes after it."""
+    """Return a token signed with the second key."""
     return signed(rsa_key(1), claims(**more), "second")
 
 
@@ -46,7 +46,7 @@ async def served(data_dir: Path, jwks: str, **settings: Any) -> AsyncIterator[Ru
 
 
 async def agents(running: Running, token: str) -> int:
-    """Return the status with which a token is met at a door that needs one."""
+    """Return the status of a request that needs a token."""
     status, _, _ = await request(running.address, "GET", "/api/agents", token=token)
     return status
 
@@ -71,7 +71,7 @@ async def test_a_provider_s_token_opens_every_door(tmp_path: Path, token: Any) -
 
 @pytest.mark.promise("wire.no-way-round")
 async def test_nobody_comes_in_without_a_token_of_the_provider(tmp_path: Path) -> None:
-    """No anonymous sessions, also on a loopback address; forged and foreign tokens are refused before the upgrade."""
+    """No anonymous sessions, also on loopback; forged and foreign tokens are refused before the upgrade."""
     async with publishing(FIRST) as provider, served(tmp_path, provider.address) as running:
         assert (await request(running.address, "POST", "/api/sessions"))[0] == 401
         for token in (signed(rsa_key(1), claims(), "first"), second(), first(exp=time.time() - 1), "x.y.z"):
@@ -81,20 +81,20 @@ async def test_nobody_comes_in_without_a_token_of_the_provider(tmp_path: Path) -
 
 
 async def by_handshake(running: Running) -> None:
-    """Come with the new token before the upgrade."""
+    """Authenticate with the new token in the handshake."""
     async with connected(running.address, second()) as client:
         assert client.seen[0]["data"]["user"] == "ada"
 
 
 async def by_first_message(running: Running) -> None:
-    """Come with it in the first message."""
+    """Authenticate with the new token in the first message."""
     async with connected(running.address, welcome=False) as client:
         await client.send({"type": "ping", "session_token": second()})
         await client.until("pong")
 
 
 async def by_request(running: Running) -> None:
-    """Come with it over HTTP."""
+    """Authenticate with the new token over HTTP."""
     assert await agents(running, second()) == 200
 
 
@@ -110,7 +110,7 @@ async def test_a_new_key_is_known_at_its_first_token(tmp_path: Path, come: Any) 
 
 
 async def test_a_new_key_renews_in_place(tmp_path: Path) -> None:
-    """The first `refresh` with a token under it is taken."""
+    """The first `refresh` with a token under the new key is accepted."""
     async with (
         publishing(FIRST) as provider,
         served(tmp_path, provider.address) as running,
@@ -123,7 +123,7 @@ async def test_a_new_key_renews_in_place(tmp_path: Path) -> None:
 
 
 async def test_the_provider_may_be_away_when_the_server_starts(tmp_path: Path) -> None:
-    """The server answers all the same, refuses its tokens, takes others, and takes all once the keys are there."""
+    """The server refuses the provider's tokens and accepts others; once the keys are available it accepts all."""
     async with publishing() as gone:
         port = int(gone.address.rsplit(":", 1)[1].split("/")[0])
     async with served(tmp_path, gone.address, secret="s" * 32) as running:
@@ -137,7 +137,7 @@ async def test_the_provider_may_be_away_when_the_server_starts(tmp_path: Path) -
 
 @pytest.mark.promise("wire.bad-token")
 async def test_forged_tokens_do_not_become_requests_to_the_provider(tmp_path: Path) -> None:
-    """Two hundred that name keys nobody has are at most one request, and answered without a long wait."""
+    """Two hundred tokens with unknown key ids cause at most one request, and are refused promptly."""
     async with publishing(FIRST) as provider, served(tmp_path, provider.address) as running:
         assert await agents(running, first()) == 200
         asked = provider.asked

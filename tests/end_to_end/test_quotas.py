@@ -1,4 +1,4 @@
-"""What one user, and the users of one tenant, can fill: bounded in bytes, and refused in a sentence."""
+"""Storage quotas in bytes, per user and per tenant."""
 
 import json
 import time
@@ -26,7 +26,7 @@ def token(user: str, tenant: str | None = None) -> str:
 
 
 async def upload(running: Running, who: str, size: int) -> tuple[int, Any]:
-    """Upload a file of so many bytes; gives the status and the answer."""
+    """Upload a file of this size. Return the status and the answer."""
     boundary = "b0undary"
     head = f'--{boundary}\r\nContent-Disposition: form-data; name="file"; filename="a.bin"\r\n\r\n'.encode()
     body = head + b"\0" * size + f"\r\n--{boundary}--\r\n".encode()
@@ -36,7 +36,7 @@ async def upload(running: Running, who: str, size: int) -> tuple[int, Any]:
 
 
 async def say(running: Running, who: str, content: str, thread: str = "t") -> tuple[int, Any]:
-    """Say something over HTTP; gives the status and the answer."""
+    """Send a message over HTTP. Return the status and the answer."""
     payload = {"content": content, "thread_id": thread, "agent_type": "script"}
     body = json.dumps({"type": "user_message", "payload": payload}).encode()
     status, _, answer = await request(running.address, "POST", "/api/commands", token=who, body=body)
@@ -44,7 +44,7 @@ async def say(running: Running, who: str, content: str, thread: str = "t") -> tu
 
 
 async def test_uploads_are_bounded_for_each_user(serve: Any) -> None:
-    """What does not fit is refused with the reason and leaves nothing; another user has room of their own."""
+    """An upload beyond the quota is refused with the reason and not stored; another user has a separate quota."""
     running = await serve(scripted(Say("hm")), secret=SECRET, limits=Limits(files_bytes_per_user=MIB))
     ada, bob = token("ada"), token("bob")
     assert (await upload(running, ada, 700_000))[0] == 201
@@ -57,7 +57,7 @@ async def test_uploads_are_bounded_for_each_user(serve: Any) -> None:
 
 
 async def test_uploads_at_once_do_not_pass_the_bound_together(serve: Any) -> None:
-    """What is on its way counts."""
+    """Uploads in progress count."""
     running = await serve(scripted(Say("hm")), secret=SECRET, limits=Limits(files_bytes_per_user=MIB))
     statuses: list[int] = []
 

@@ -1,4 +1,6 @@
-"""Who asks for too much: refused with a time to wait, or not taken and counted; nobody else is held up."""
+"""Rate limits: requests beyond them are refused with a time to wait, or dropped and counted; other users are
+unaffected.
+"""
 
 import json
 import time
@@ -17,12 +19,12 @@ SECRET = "a secret of more than thirty-two bytes"
 
 
 def token_of(user: str, session: str = "s", ttl_s: float = 600.0, **more: Any) -> str:
-    """Return a token as an own sign-in would make it."""
+    """Return a token as an application's own sign-in would issue it."""
     return Tokens(SECRET, time.time).issue(user, session, ttl_s=ttl_s, **more)
 
 
 async def metric(address: str, line: str) -> float:
-    """Return the value of one line of the metrics; 0 when it is not there."""
+    """Return the value of one line of the metrics, 0 if it is missing."""
     _, _, text = await request(address, "GET", "/metrics", token=token_of("prometheus", roles=["metrics"]))
     return next((float(each.rsplit(" ", 1)[1]) for each in text.splitlines() if each.startswith(line)), 0.0)
 
@@ -43,7 +45,7 @@ REFUSED: dict[str, dict[str, Any]] = {
 @pytest.mark.promise("wire.limit-operations", "owasp.rate")
 @pytest.mark.parametrize("command", REFUSED.values(), ids=REFUSED)
 async def test_each_operation_has_a_limit_of_its_own(serve: Any, command: dict[str, Any]) -> None:
-    """One too many is refused with the time to wait; it holds for the user, not the socket, and for that kind only."""
+    """One more is refused with `retry_after`. The limit is per user, not per socket, and per kind of operation."""
     limits = Limits(messages_per_minute=3, operations_per_minute=3, signals_per_minute=3)
     running = await serve(secret=SECRET, limits=limits)
     async with connected(running.address, token_of("ada")) as one, connected(running.address, token_of("ada")) as two:
@@ -65,7 +67,7 @@ async def test_each_operation_has_a_limit_of_its_own(serve: Any, command: dict[s
 
 
 async def taken(client: ChatClient) -> None:
-    """Wait until all that was sent has been taken: what is no command at all is refused without being counted."""
+    """Wait until all frames sent have been processed: frames that are no command are refused without being counted."""
     await client.send({"type": "nonsense"})
     await client.until("error", code="unknown_type")
 
@@ -103,7 +105,7 @@ async def test_signals_beyond_the_limit_are_counted_and_not_answered(
 
 @pytest.mark.promise("wire.limit-requests")
 async def test_requests_of_a_user_are_counted_for_that_user(serve: Any) -> None:
-    """One too many gets 429 and a time; another user from the same address, and who looks after the server, do not."""
+    """One more gets 429 and `Retry-After`; another user at the same address, and an operator, do not."""
     running = await serve(secret=SECRET, limits=Limits(requests_per_minute=5))
     for _ in range(5):
         assert (await request(running.address, "GET", "/api/agents", token=token_of("ada")))[0] == 200
@@ -117,7 +119,7 @@ async def test_requests_of_a_user_are_counted_for_that_user(serve: Any) -> None:
 
 @pytest.mark.promise("wire.limit-requests")
 async def test_requests_without_a_token_are_counted_for_their_address(serve: Any) -> None:
-    """Bad tokens too; who has a good one is not held up by them."""
+    """Requests with bad tokens count; users with a good one are not limited by them."""
     running = await serve(secret=SECRET, limits=Limits(requests_per_minute=4))
     statuses = [(await request(running.address, "GET", "/api/agents", token="bad"))[0] for _ in range(6)]
     assert statuses == [401] * 4 + [429] * 2
@@ -128,7 +130,7 @@ async def test_requests_without_a_token_are_counted_for_their_address(serve: Any
 @pytest.mark.promise("wire.limit-requests", "owasp.proxies")
 @pytest.mark.parametrize(("trusted", "statuses"), [([], [200, 200, 429, 429]), (["127.0.0.1"], [200, 200, 200, 429])])
 async def test_a_proxy_that_is_trusted_names_the_address(serve: Any, trusted: list[str], statuses: list[int]) -> None:
-    """What the proxy wrote counts; what the client wrote before it does not, nor anything where nobody is trusted."""
+    """The address added by the proxy counts; addresses sent by the client, or without a trusted proxy, are ignored."""
     running = await serve(secret=SECRET, limits=Limits(requests_per_minute=2), trusted_proxies=trusted)
     for forwarded, expected in zip(
         ("6.6.6.1, 203.0.113.1", "6.6.6.2, 203.0.113.2", "6.6.6.3, 203.0.113.1", "6.6.6.4, 203.0.113.1"),
@@ -154,7 +156,7 @@ async def test_one_address_begins_only_so_many_sessions(serve: Any) -> None:
 
 @pytest.mark.promise("wire.limit-peer", "owasp.connections")
 async def test_one_address_has_only_so_many_sockets(serve: Any) -> None:
-    """One more is refused before the upgrade; whoever leaves makes room, however they leave."""
+    """One more is refused before the upgrade; each closed socket frees a place, however it was closed."""
     running = await serve(secret=SECRET, limits=Limits(connections_per_peer=3))
     for _ in range(3):
         async with AsyncExitStack() as stack:
@@ -176,7 +178,7 @@ async def test_one_address_has_only_so_many_sockets(serve: Any) -> None:
 
 
 async def settled(running: Any) -> None:
-    """Wait until the server has seen that everybody left."""
+    """Wait until the server has noticed that all clients disconnected."""
     with trio.fail_after(5):
         for child in running.system.find("/system/connections").children():
             await child.wait_stopped()
@@ -213,7 +215,9 @@ async def test_handshakes_that_are_refused_are_counted_too(
 
 @pytest.mark.promise("wire.token-expired", "wire.close-4401", "wire.error-token-expired", "owasp.session-expiry")
 async def test_a_token_that_ran_out_has_a_time_to_be_renewed(serve: Any) -> None:
-    """The client is told, may ask for nothing meanwhile, and is closed with 4401 at the end of that time."""
+    """The client gets an error event, its commands are refused, and the socket is closed with 4401 after the
+    grace period.
+    """
     running = await serve(secret=SECRET, limits=Limits(renewal_s=0.5))
     async with connected(running.address, token_of("ada", ttl_s=0.2)) as client:
         await client.until("error", code="token_expired")
@@ -240,8 +244,9 @@ async def test_a_token_that_ran_out_has_a_time_to_be_renewed(serve: Any) -> None
 
 
 async def test_one_users_long_texts_hold_up_nobody_else(serve: Any) -> None:
-    """Only a few of a user's long messages are looked through at a time, the others are refused for now; a stranger's
-    message is answered meanwhile."""
+    """Few of a user's long messages are scanned at a time, and further ones refused for now; another user's message is
+    answered meanwhile.
+    """
     running = await serve(secret=SECRET)
     statuses: list[int] = []
 

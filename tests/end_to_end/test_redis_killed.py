@@ -1,4 +1,4 @@
-"""Redis killed for ten seconds under clients that ask without a pause: users see nothing of it."""
+"""Redis is killed for ten seconds while clients send messages continuously: users notice nothing."""
 
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -24,14 +24,14 @@ BEFORE_S, AWAY_S, AFTER_S = 2.0, 10.0, 3.0
 
 @define
 class Tally:
-    """What became of the questions."""
+    """Outcomes of the messages."""
 
     asked: int = 0
     wrong: list[str] = field(factory=list)
     over: bool = False
 
     async def ask(self, client: Client, thread_id: str) -> None:
-        """Ask one question after the other, until it is over."""
+        """Send messages one after the other until the test is over."""
         while not self.over:
             self.asked += 1
             number = self.asked
@@ -46,7 +46,7 @@ class Tally:
 
 @asynccontextmanager
 async def clients_of(two: ServerPair) -> AsyncIterator[list[tuple[Client, str]]]:
-    """Yield each user with a client on each server, which both use a thread that they share and one of their own."""
+    """Yield for each user a client on each server. Both use one shared thread and one thread of their own."""
     async with AsyncExitStack() as stack:
         pairs = []
         for user in USERS:
@@ -79,7 +79,7 @@ async def test_all_answers_arrive_though_redis_is_away_for_ten_seconds(
 
 
 async def said(two: ServerPair) -> list[str]:
-    """What all users said, by the histories of their threads."""
+    """Return all user messages in the histories of the threads."""
     found = []
     for user in USERS:
         for thread_id in ("shared", "a", "b"):

@@ -1,4 +1,4 @@
-"""The HTTP door over real sockets: the page, threads, files, agents, operations, and errors in one shape."""
+"""The HTTP API over real sockets: the page, threads, files, agents, operations, errors."""
 
 import json
 from pathlib import Path
@@ -20,7 +20,7 @@ async def session(running: Running) -> str:
 
 @pytest.mark.promise("wire.endpoint-page")
 async def test_the_page_comes_with_a_strict_policy_and_nothing_from_elsewhere(serve: Any) -> None:
-    """No inline script or style, no other origin; every file it names is there."""
+    """The page has no inline script or style and no other origin; every file it names exists."""
     running = await serve()
     status, headers, page = await request(running.address, "GET", "/")
     assert status == 200
@@ -38,7 +38,7 @@ async def test_the_page_comes_with_a_strict_policy_and_nothing_from_elsewhere(se
 
 @pytest.mark.promise("wire.endpoint-threads")
 async def test_threads_are_listed_searched_renamed_and_deleted(serve: Any) -> None:
-    """A thread begins with a message; its title can be changed; deleted, it is gone for its user too."""
+    """A thread begins with a message; its title can be changed; once deleted it is gone for its user."""
     running = await serve()
     token = await session(running)
     async with connected(running.address, token) as client:
@@ -64,7 +64,6 @@ async def test_threads_are_listed_searched_renamed_and_deleted(serve: Any) -> No
 
 @pytest.mark.promise("wire.endpoint-threads")
 async def test_another_user_sees_nothing(serve: Any) -> None:
-    """Threads and files of one user do not exist for another."""
     running = await serve()
     ada, bob = await session(running), await session(running)
     async with connected(running.address, ada) as client:
@@ -94,7 +93,7 @@ async def test_an_uploaded_file_comes_back_as_a_download_only(serve: Any) -> Non
 
 @pytest.mark.promise("wire.error-of-a-file")
 async def test_a_file_that_is_too_large_is_refused_and_leaves_nothing(serve: Any, tmp_path: Path) -> None:
-    """413 with a sentence, both just over the file's limit and far over the body's."""
+    """413 with a sentence, just over the file's limit and far over the body's."""
     running = await serve(max_file_bytes=100_000)
     token = await session(running)
     for size in (100_001, 1_000_000):
@@ -109,7 +108,7 @@ async def test_a_file_that_is_too_large_is_refused_and_leaves_nothing(serve: Any
 
 @pytest.mark.promise("wire.error-of-a-file", "wire.error-no-insides")
 async def test_every_bad_request_has_a_code_a_sentence_and_an_id(serve: Any) -> None:
-    """One shape for all errors; nothing of the code's insides."""
+    """All errors have one shape and show no internals."""
     running = await serve()
     token = await session(running)
     cases = [
@@ -137,7 +136,7 @@ async def test_every_bad_request_has_a_code_a_sentence_and_an_id(serve: Any) -> 
 
 
 async def test_an_address_says_which_methods_it_takes(serve: Any) -> None:
-    """405 names them in `Allow`; a method that nothing implements is 501."""
+    """405 names them in `Allow`; an unknown method is 501."""
     running = await serve()
     status, headers, _ = await request(running.address, "PUT", "/api/threads", token=await session(running))
     assert (status, headers["allow"]) == (405, "GET, HEAD, OPTIONS")
@@ -146,7 +145,7 @@ async def test_an_address_says_which_methods_it_takes(serve: Any) -> None:
 
 @pytest.mark.promise("wire.endpoint-sessions")
 async def test_a_session_is_renewed_for_the_same_user(serve: Any) -> None:
-    """The new token speaks for the same user and session, and lives longer."""
+    """The new token has the same user and session, and expires later."""
     running = await serve()
     _, _, first = await request(running.address, "POST", "/api/sessions")
     status, _, second = await request(running.address, "POST", "/api/sessions/refresh", token=first["session_token"])
@@ -157,7 +156,7 @@ async def test_a_session_is_renewed_for_the_same_user(serve: Any) -> None:
 
 @pytest.mark.promise("wire.endpoint-agents")
 async def test_agents_and_tools_are_listed_with_their_schemas(serve: Any) -> None:
-    """The guide and four liaisons; every tool with a JSON schema; the model says what it is."""
+    """The guide and four liaisons; every tool with a JSON schema; the model with its notice."""
     running = await serve()
     token = await session(running)
     _, _, listed = await request(running.address, "GET", "/api/agents", token=token)
@@ -177,7 +176,7 @@ async def test_agents_and_tools_are_listed_with_their_schemas(serve: Any) -> Non
 
 @pytest.mark.promise("wire.endpoint-operations")
 async def test_operations_can_see_health_readiness_and_metrics(serve: Any) -> None:
-    """Health names each part; readiness writes to the store; the metrics count what happened."""
+    """Health names each part; readiness writes to the store; the metrics count the requests."""
     running = await serve()
     _, _, health = await request(running.address, "GET", "/healthz")
     assert health["status"] == "ok"

@@ -1,4 +1,4 @@
-"""Where a client stands and the log does not: unknown threads, a trimmed log, a restored one, many at once."""
+"""Cursors that the log cannot serve: unknown threads, a trimmed log, a restored one, many threads at once."""
 
 import time
 from typing import Any
@@ -15,7 +15,7 @@ from understudy.storage.records import Change, LoggedEvent, Thread
 
 @pytest.mark.promise("wire.resume-many", "wire.bad-cursor-foreign")
 async def test_unknown_and_foreign_threads_are_named_and_the_others_followed(serve: Any) -> None:
-    """One `not_found` that names each thread that is not there, or not the user's."""
+    """One `not_found` names each thread that does not exist or belongs to another user."""
     running = await serve(RecordingModel().agent())
     token = await new_token(running)
     async with connected(running.address, token) as one, connected(running.address) as other:
@@ -77,7 +77,7 @@ async def test_a_client_that_has_seen_more_than_the_log_has_is_told_to_read_the_
 
 @pytest.mark.promise("wire.event-resync", "wire.resume-trimmed")
 async def test_where_the_log_was_trimmed_the_client_reads_the_history(serve: Any) -> None:
-    """`resync`, then all that comes after; the messages are still there; a run at work keeps its events."""
+    """`resync`, then all later events; the messages are still stored; an active run keeps its events."""
     gate = Gate(open_after=1)
     running = await serve(RecordingModel().agent(), scripted(Say("some words", gate), name="slow"))
     token = await new_token(running)

@@ -1,4 +1,4 @@
-"""Places for running: who waits is told its place, nobody is forgotten, and beyond a bounded line is `busy`."""
+"""Permits for running: queued runs get their position, and beyond the queue's bound messages are `busy`."""
 
 from typing import Any
 
@@ -15,32 +15,32 @@ from understudy.storage.records import Change
 
 
 def gated() -> tuple[Agent, Gate]:
-    """Return an agent that says a word once the test opens the gate."""
+    """Return an agent that answers once the test opens the gate."""
     gate = Gate()
     return scripted(Say("word", gate)), gate
 
 
 async def accepted(client: ChatClient, thread_id: str, **payload: Any) -> str:
-    """Say something in a thread; returns the id of its run."""
+    """Send a message in a thread. Return the id of its run."""
     await client.say("go", agent_type="script", thread_id=thread_id, **payload)
     return str((await client.until("message_accepted"))["run_id"])
 
 
 def notes(client: ChatClient, thread_id: str) -> list[str]:
-    """What a thread's progress events said, each line once."""
+    """Return the notes of a thread's progress events, without consecutive repeats."""
     told = [event["data"]["note"] for event in client.seen if event["type"] == "agent_progress"]
     kept = [event["thread_id"] for event in client.seen if event["type"] == "agent_progress"]
     return list(dict.fromkeys(note for note, thread in zip(told, kept, strict=True) if thread == thread_id))
 
 
 def number(place: int) -> str:
-    """How a place in line is told."""
+    """Return the note of a queue position."""
     return f"Waiting for a free place: number {place} in line"
 
 
 @pytest.mark.promise("wire.arc-place")
 async def test_who_waits_is_told_its_place_and_how_it_moves_up(serve: Any) -> None:
-    """One place, four threads: each waits its turn in the order of arrival, is told so, and all are answered."""
+    """One permit, four threads: runs are queued in order of arrival, get their position, and are all answered."""
     agent, gate = gated()
     running = await serve(agent, limits=Limits(runs_per_user=1))
     async with connected(running.address) as client:
@@ -59,7 +59,7 @@ async def test_who_waits_is_told_its_place_and_how_it_moves_up(serve: Any) -> No
 
 @pytest.mark.promise("wire.limit-runs")
 async def test_one_users_runs_do_not_keep_others_waiting(serve: Any) -> None:
-    """A user with all of their places taken waits; another begins at once."""
+    """A user who holds all of their permits is queued; another user's run begins at once."""
     agent, gate = gated()
     running = await serve(agent, limits=Limits(runs_per_user=1))
     async with connected(running.address) as ada, connected(running.address) as bob:
@@ -77,7 +77,7 @@ async def test_one_users_runs_do_not_keep_others_waiting(serve: Any) -> None:
 
 @pytest.mark.promise("wire.limit-runs")
 async def test_places_of_the_whole_server_are_given_in_the_order_of_arrival(serve: Any) -> None:
-    """Two users take turns at the one place as they came."""
+    """Two users share one permit, in order of arrival."""
     agent, gate = gated()
     running = await serve(agent, limits=Limits(runs_total=1))
     async with connected(running.address) as ada, connected(running.address) as bob:
@@ -97,7 +97,7 @@ END = "final_response"
 
 @pytest.mark.promise("wire.limit-waiting", "wire.error-busy")
 async def test_beyond_the_line_a_message_is_refused_and_nothing_of_it_is_stored(serve: Any) -> None:
-    """`busy` with a time after which to come back; the same message is taken later, and nothing is lost."""
+    """`busy` with `retry_after`; the same message is accepted later, and none is lost."""
     agent, gate = gated()
     running = await serve(agent, limits=Limits(runs_per_user=1, runs_waiting=2))
     _, _, session = await request(running.address, "POST", "/api/sessions")
@@ -137,7 +137,7 @@ async def test_a_waiting_run_that_is_cancelled_frees_its_place(serve: Any) -> No
 
 @pytest.mark.promise("wire.limit-run")
 async def test_standing_in_line_is_not_work(serve: Any) -> None:
-    """A run waits far longer than it may work, behind one that takes its whole time, and is answered all the same."""
+    """A run is queued for much longer than its deadline, behind one that uses its whole time, and is answered."""
     slow = scripted(Call([("wait", {})]), timeout_s=2.0)
     quick = scripted(Say("word"), name="quick", timeout_s=1.0)
     running = await serve(slow, quick, limits=Limits(runs_per_user=1))

@@ -1,4 +1,4 @@
-"""Runs that survive: servers are killed without a word, and the same answer goes on, on the same screen."""
+"""Runs resumed after servers are killed: the same answer continues for the same client."""
 
 import json
 from collections import Counter
@@ -29,14 +29,14 @@ Moment = Callable[["Watcher"], bool]
 
 @define
 class Watcher:
-    """One client that outlives its server: what it was told, all in all, and what its screen shows."""
+    """One client that reconnects to several servers: the events it received and the text it shows."""
 
     events: list[dict[str, Any]] = field(factory=list)
     screen: AnswerView = field(factory=AnswerView)
 
     @property
     def seq(self) -> int:
-        """The last number seen."""
+        """The number of the last event."""
         return self.events[-1]["seq"] if self.events else 0
 
     def kinds(self, kind: str) -> list[dict[str, Any]]:
@@ -44,56 +44,56 @@ class Watcher:
         return [event["data"] for event in self.events if event["type"] == kind]
 
     def sees(self, event: dict[str, Any]) -> None:
-        """Take an event in; durable ones come in their order, and once."""
+        """Apply an event. Durable ones must come in order, each once."""
         self.screen.shows(event)
         if event.get("seq") is not None:
             assert event["seq"] == self.seq + 1, (event["type"], event["seq"], self.seq)
             self.events.append(event)
 
     async def until(self, client: ChatClient, moment: Moment) -> None:
-        """Read on until this is so, or the run ends."""
+        """Read until `holds` is true or the run ends."""
         while not moment(self) and not (self.events and self.events[-1]["type"] in TERMINAL):
             event = await client.read()
             if event["type"] == "approval_required" or event["type"] != "error" or event.get("seq") is not None:
                 self.sees(event)
 
     async def until_gone(self, client: ChatClient) -> None:
-        """Read on until the server has closed the connection."""
+        """Read until the server has closed the connection."""
         with suppress(trio_websocket.ConnectionClosed):
             await self.until(client, lambda _: False)
 
 
 def calling(name: str) -> Moment:
-    """While this tool is at work, and has been for a moment."""
+    """Read until a tool has been running for a moment."""
     return lambda seen: any(data["tool_name"] == name for data in seen.kinds("tool_executing"))
 
 
 def answered(name: str) -> Moment:
-    """Between two turns: a tool has just ended."""
+    """Read until a tool has just ended, between two turns."""
     return lambda seen: any(data["tool_name"] == name for data in seen.kinds("tool_completed"))
 
 
 def shown(characters: int) -> Moment:
-    """When so much of the answer is on the screen."""
+    """Read until this much of the answer is shown."""
     return lambda seen: len(seen.screen.text) >= characters
 
 
 def asked(seen: Watcher) -> bool:
-    """While a call waits for its user."""
+    """Read until a call waits for approval."""
     return bool(seen.kinds("approval_required"))
 
 
 def ended(seen: Watcher) -> bool:
-    """At the end of the run."""
+    """Read to the end of the run."""
     return bool(seen.events) and seen.events[-1]["type"] in TERMINAL
 
 
 async def survived(
     tmp_path: Path, message: str, *moments: Moment, options: tuple[str, ...] = (), orderly: bool = False
 ) -> Watcher:
-    """Have a message answered by servers of which each is killed at its moment; a call that waits is allowed then.
+    """Have a message answered by servers that are each killed at a given moment. A call that waits is then allowed.
 
-    `orderly`: they are told to stop, and have little time for it.
+    `orderly`: the servers are drained instead, with little time.
     """
     seen, calls, token = Watcher(), tmp_path / "calls", ""
     for number, moment in enumerate([*moments, ended]):
@@ -121,7 +121,7 @@ async def survived(
 
 
 async def allowed(address: str, token: str, call_id: str) -> None:
-    """Allow a call that waits, as soon as its run is back."""
+    """Allow a waiting call once its run has been resumed."""
     command = json.dumps({"type": "approve", "call_id": call_id, "decision": "allow"}).encode()
     for _ in range(100):
         status, _, _ = await http.request(address, "POST", "/api/commands", token=token, body=command)
@@ -132,7 +132,7 @@ async def allowed(address: str, token: str, call_id: str) -> None:
 
 
 def calls_of(tmp_path: Path) -> dict[str, int]:
-    """How often each tool was called, in the order in which they were; under one id, how often ever."""
+    """Return how often each tool was called, in order of the first call, and the most calls under one id."""
     path = tmp_path / "calls"
     lines = Counter(path.read_text().splitlines() if path.exists() else [])
     names = [line.split()[0] for line in lines]
@@ -142,7 +142,9 @@ def calls_of(tmp_path: Path) -> dict[str, int]:
 
 @pytest.mark.slow
 async def test_a_run_outlives_five_servers(tmp_path: Path) -> None:
-    """Killed in mid-tool, between turns, while waiting for consent, and twice in mid-answer: one arc, one answer."""
+    """Servers are killed during a tool, between turns, while waiting for approval, and twice during the answer: one
+    arc, one answer.
+    """
     moments = (answered("once"), calling("again"), asked, shown(150), shown(400))
     seen = await survived(tmp_path, "once again ask", *moments)
     end = seen.events[-1]
@@ -159,7 +161,7 @@ async def test_a_run_outlives_five_servers(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 async def test_a_run_outlives_servers_on_postgresql(tmp_path: Path, postgres: Any) -> None:
-    """Killed in mid-tool and in mid-answer."""
+    """Servers are killed during a tool and during the answer."""
     options = ("--database-url", postgres.create())
     seen = await survived(tmp_path, "again", calling("again"), shown(300), options=options)
     assert (seen.events[-1]["type"], seen.events[-1]["data"]["message"]) == ("final_response", SPOKEN)
@@ -201,7 +203,9 @@ def conversation(running: Running) -> ActorRef:
 @pytest.mark.slow
 @pytest.mark.parametrize("manner", ["on", "over", "tail", "other"])
 async def test_who_stays_connected_sees_the_text_go_on(serve: Any, manner: str) -> None:
-    """Whatever the model makes of it, before anything of the text was kept and after: the screen shows the answer."""
+    """The model repeats, continues or changes its text, before and after the first checkpoint: the client shows the
+    answer.
+    """
     running = await serve(agent)
     seen = Watcher()
     async with connected(running.address) as client:
@@ -219,7 +223,7 @@ async def test_who_stays_connected_sees_the_text_go_on(serve: Any, manner: str) 
 
 @pytest.mark.slow
 async def test_a_call_that_waits_waits_again_for_what_is_left(serve: Any) -> None:
-    """The same question is not asked twice; nobody answers, and it expires when it would have."""
+    """The request for approval is not repeated, and expires at its original time."""
     running = await serve(agent, limits=Limits(approval_s=1.5))
     seen = Watcher()
     async with connected(running.address) as client:
@@ -238,14 +242,14 @@ async def test_a_call_that_waits_waits_again_for_what_is_left(serve: Any) -> Non
 
 
 async def stand(running: Running, attempts: int, progress: int = 0) -> None:
-    """Have the one run of the log stand where so many attempts got no further."""
+    """Store the log's one run as interrupted after this many attempts without progress."""
     (run,) = await running.store.unfinished_runs()
     await running.store.commit(Change(run.owner, run.thread_id, attempt=RunAttempt(run.id, attempts, progress)))
 
 
 @pytest.mark.slow
 async def test_a_run_that_gets_no_further_is_set_aside(serve: Any) -> None:
-    """After five attempts, with a sentence that says so; what was shown stays, and the next message is answered."""
+    """After five attempts the run ends with an error that says so; its text stays, and the next message is answered."""
     running = await serve(agent)
     seen = Watcher()
     async with connected(running.address) as client:
@@ -268,7 +272,7 @@ async def test_a_run_that_gets_no_further_is_set_aside(serve: Any) -> None:
 
 @pytest.mark.slow
 async def test_a_later_attempt_rests_first_and_says_so(serve: Any) -> None:
-    """The second one, for about a second; a finished step begins the count again."""
+    """The second attempt backs off for about a second; a completed step resets the count."""
     running = await serve(agent)
     seen = Watcher()
     async with connected(running.address) as client:

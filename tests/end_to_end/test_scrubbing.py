@@ -1,4 +1,4 @@
-"""What must not pass does not: in none of three directions, by every policy, over real sockets."""
+"""Sanitization in all three directions, under every policy, over real sockets."""
 
 import json
 import logging
@@ -33,7 +33,7 @@ def shows(text: str, secret: str = SECRET) -> bool:
 
 
 async def written(folder: Path) -> str:
-    """Return every byte below a folder, the database's log included."""
+    """Return all bytes below a folder, the database's write-ahead log included."""
 
     def read() -> bytes:
         return b"\n".join(path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file())
@@ -42,7 +42,7 @@ async def written(folder: Path) -> str:
 
 
 def summaries(client: ChatClient) -> list[dict[str, Any]]:
-    """What was told of what was found."""
+    """Return the data of all sanitization summaries."""
     return [event["data"] for event in client.seen if event["type"] == "sanitization_summary"]
 
 
@@ -60,19 +60,18 @@ async def counted(running: Running, name: str) -> dict[str, float]:
 
 @define
 class Witness(ScriptedModel):
-    """A script that remembers what it was told."""
+    """A script that records the input of each turn."""
 
     turns: Sequence[Say | Call] = ()
     asked: list[Turn] = field(factory=list)
 
     async def respond(self, turn: Turn, emit: Emit) -> Reply:
-        """Remember the turn, and play it."""
         self.asked.append(turn)
         return await super().respond(turn, emit)
 
     @property
     def told(self) -> str:
-        """All that it was ever told."""
+        """Return the text of all recorded input."""
         return "\n".join(each.content for turn in self.asked for each in turn.messages) + "".join(
             turn.instructions + repr(turn.files) for turn in self.asked
         )
@@ -84,7 +83,7 @@ class Witness(ScriptedModel):
 
 @define
 class Dripping:
-    """A model that writes so many characters at a time."""
+    """A model that streams this many characters at a time."""
 
     text: str
     size: int = 3
@@ -104,7 +103,7 @@ class Dripping:
 @pytest.mark.promise("wire.scrubbed-in")
 @pytest.mark.slow
 async def test_a_secret_that_a_user_sends_is_written_nowhere(tmp_path: Path) -> None:
-    """By every way in: not in the database or its log, not in the server's, not in what it sends or counts."""
+    """Sent by every command and endpoint, the secret is in neither database, log, events nor metrics."""
     log = tmp_path / "log"
     async with started(tmp_path / "data", log=log, UNDERSTUDY_LOG_LEVEL="debug") as server:
         address = server.address
@@ -145,7 +144,9 @@ async def test_a_secret_that_a_user_sends_is_written_nowhere(tmp_path: Path) -> 
 
 
 async def test_a_user_who_asks_for_a_clean_text_is_told_all_that_was_taken_out(serve: Any) -> None:
-    """The guard has cleaned the message before the tool sees it: its finds count, without the secret itself."""
+    """The content filter redacts the message before the tool reads it; its findings count, without the secret
+    itself.
+    """
     running = await serve()
     async with connected(running.address) as client:
         await client.say(
@@ -169,7 +170,7 @@ async def test_a_user_who_asks_for_a_clean_text_is_told_all_that_was_taken_out(s
 
 
 async def test_what_is_pointed_out_only_is_counted_and_told_to_nobody(serve: Any) -> None:
-    """Personal data, by default: the text stays, no summary is sent, the metric has it."""
+    """Personal data, by default: the text is unchanged, no summary is sent, and the metric counts it."""
     running = await serve(scripted(Say(f"Hello {PERSON}!")), detectors=[PEOPLE])
     async with connected(running.address) as client:
         await client.say(f"I am {PERSON}", agent_type="script")
@@ -237,7 +238,7 @@ async def test_a_text_file_is_stored_without_its_secrets(serve: Any, tmp_path: P
 
 
 def orders(*, failing: bool = False) -> Any:
-    """Return a tool that returns, or fails with, a page that gives orders and has a secret."""
+    """Return a tool that returns, or fails with, a page with instructions and a secret."""
 
     @tool
     async def read_page() -> dict[str, Any]:
@@ -253,7 +254,7 @@ def orders(*, failing: bool = False) -> Any:
 @pytest.mark.promise("wire.scrubbed-tool")
 @pytest.mark.parametrize("failing", [False, True])
 async def test_a_result_with_orders_in_it_reaches_the_model_as_data(serve: Any, failing: bool) -> None:
-    """Fenced, with a warning before it; secrets are gone; the page and the log are told."""
+    """The result is fenced after a warning, without its secrets; the page and the log have a summary."""
     model = Witness((Call([("read_page", {})]), Say("Read.")))
     running = await serve(model.agent(orders(failing=failing)), detectors=[ORDERS])
     async with connected(running.address) as client:
@@ -307,7 +308,7 @@ LURES = (
 
 @pytest.mark.parametrize("lure", LURES)
 async def test_a_lure_that_no_detector_knows_is_fenced(serve: Any, lure: str) -> None:
-    """Misspelt, in German, or the imitation of another result: it stays between the two markers."""
+    """Misspelt or German instructions, and an imitation of another result, stay between the two markers."""
 
     @tool
     async def read_page() -> str:
@@ -361,7 +362,7 @@ async def test_an_order_in_plain_words_is_seen_too(serve: Any, by: str) -> None:
 
 
 async def test_what_a_tool_says_on_its_way_and_draws_is_looked_through(serve: Any) -> None:
-    """Words on its progress are sanitized; a drawing that shows a secret is left out, and that is said."""
+    """Progress notes are sanitized; a chart that shows a secret is omitted, with a note."""
 
     @tool
     async def draw(context: ToolContext, hidden: str) -> ToolResult:
@@ -383,7 +384,9 @@ async def test_what_a_tool_says_on_its_way_and_draws_is_looked_through(serve: An
 
 
 async def test_what_files_say_of_themselves_gives_a_model_no_orders(serve: Any) -> None:
-    """Names and columns stand among its instructions: what looks like one is left out, a secret is taken out."""
+    """File and column names are part of the instructions: those that resemble orders are omitted, secrets are
+    redacted.
+    """
     model = Witness((Say("Seen."),))
     running = await serve(model.agent(), detectors=[ORDERS])
     token = await new_token(running)
@@ -399,7 +402,7 @@ async def test_what_files_say_of_themselves_gives_a_model_no_orders(serve: Any) 
 
 
 async def test_what_a_model_writes_beside_its_answer_is_looked_through(serve: Any) -> None:
-    """Arguments as they are shown and stored, thoughts, the names of tools that there are not."""
+    """Arguments as shown and stored, thoughts, and names of unknown tools are sanitized."""
     markup = "<b>&</b> <script>1</script> [x](javascript:1)"
     calls = [
         ("echo", {"text": f"the {SECRET} {markup}"}),
@@ -447,7 +450,7 @@ async def test_no_piece_of_a_streamed_answer_shows_a_part_of_a_secret(serve: Any
 
 
 async def test_what_would_act_in_a_page_is_taken_out_of_answers_only(serve: Any) -> None:
-    """A user's words are their own; in code, an answer may show what it likes; what would be fetched or run is gone."""
+    """User messages are unchanged; answers may show markup in code, and lose markup that would load or run."""
     acts, tells = "<img src=x onerror=alert(1)> ![x](https://elsewhere.example/?q=1)", "`<img src=x>`"
     running = await serve(scripted(Say(f"See {acts} and {tells}")))
     async with connected(running.address) as client:
@@ -464,7 +467,7 @@ async def test_what_would_act_in_a_page_is_taken_out_of_answers_only(serve: Any)
 
 @define
 class Halting:
-    """A model that stops in the middle of a word until it is told to go on."""
+    """A model that pauses in the middle of a word until the test continues it."""
 
     before: str
     after: str
@@ -484,7 +487,7 @@ class Halting:
 @pytest.mark.slow
 @pytest.mark.parametrize(("cut", "seen"), [("Hello fri", "Hello fri"), (f"It is {SECRET[:-4]}", "It is ")])
 async def test_when_a_model_halts_what_is_held_back_is_shown_as_far_as_can_be(serve: Any, cut: str, seen: str) -> None:
-    """The beginning of a word, and not that of a secret; what comes out in the end is the same."""
+    """The beginning of a word is shown, the beginning of a secret is not; the final text is the same."""
     rest = "end, how are you?" if seen == cut else f"{SECRET[-4:]} is it"
     model = Halting(cut, rest)
     running = await serve(Agent("script", model=model))
@@ -505,7 +508,7 @@ async def test_when_a_model_halts_what_is_held_back_is_shown_as_far_as_can_be(se
 
 
 async def test_by_off_all_text_passes_but_no_markup_runs(serve: Any) -> None:
-    """A key is sent and stored as it is; the HTML of an answer is safe all the same."""
+    """A key is sent and stored unchanged; the HTML of an answer is still safe."""
     running = await serve(
         scripted(Say(f"{SECRET} <img src=x onerror=alert(1)> [x](javascript:alert(1))")), scrub_policy="off"
     )
@@ -533,7 +536,7 @@ def policy(tmp_path: Path, text: str) -> str:
 
 @pytest.mark.promise("wire.error-content-blocked")
 async def test_a_blocked_message_is_refused_and_nothing_of_it_is_stored(serve: Any, tmp_path: Path) -> None:
-    """Messages, edits, titles and notes alike: a code, a sentence that says why, and no trace."""
+    """Messages, edits, titles and notes are refused with a code and the reason, and are stored nowhere."""
     running = await serve(scripted(Say("Hm.")), scrub_policy=policy(tmp_path, '[inbound]\nsecret = "block"\n'))
     token = await new_token(running)
     async with connected(running.address, token) as client:
@@ -562,7 +565,7 @@ async def test_a_blocked_message_is_refused_and_nothing_of_it_is_stored(serve: A
 
 
 async def test_an_address_in_it_saves_no_order_from_being_blocked(serve: Any) -> None:
-    """Strictly, a message that gives orders is refused, and one that only has an address is not."""
+    """Under `strict`, a message with instructions is refused, and one with only an address is not."""
     running = await serve(scripted(Say("Hm.")), scrub_policy="strict")
     async with connected(running.address) as client:
         await client.say(
@@ -594,7 +597,7 @@ async def test_a_blocked_result_ends_its_call_as_failed_and_the_run_goes_on(serv
 
 @pytest.mark.promise("wire.error-content-blocked")
 async def test_a_blocked_answer_ends_its_run_in_an_error_and_what_was_shown_stays(serve: Any, tmp_path: Path) -> None:
-    """One end, with a code; the sentence says what became of the words before."""
+    """The run ends once, with a code; the sentence says that earlier text was kept."""
     blocking = policy(tmp_path, '[outbound]\nsecret = "block"\n')
     text = "These words come first, and they stay. " * 3 + f"The key is {SECRET}, and more. " + "after " * 50
     running = await serve(Agent("script", model=Dripping(text)), scrub_policy=blocking)
@@ -639,7 +642,7 @@ async def test_arguments_that_are_blocked_are_neither_shown_nor_run(serve: Any, 
 
 
 async def test_a_detector_that_fails_lets_nothing_pass(serve: Any, caplog: pytest.LogCaptureFixture) -> None:
-    """In no direction; each failure is logged with an id and counted, and nothing of the text is in the log."""
+    """In all directions; each failure is logged with an id and counted, and the text is not in the log."""
     broken = f"so {BREAKING} and 4711"
 
     @tool
@@ -701,7 +704,7 @@ WITH_PLACEHOLDERS = '[inbound]\npii = "tokenise"\n'
 
 @pytest.mark.promise("wire.placeholders")
 async def test_a_placeholder_is_turned_back_for_its_user_only(serve: Any, tmp_path: Path) -> None:
-    """The model, the database and other threads have the placeholder; its user sees what they wrote, live and later."""
+    """The model, the database and other threads have the placeholder; its user gets the original, live and later."""
     given = policy(tmp_path, WITH_PLACEHOLDERS)
     text = "I wrote to [email-1] and [email-2], not to [email-3] or [ema"
     agents = [Agent(f"by{size}", model=Dripping(text, size)) for size in (1, 3)]
@@ -742,7 +745,7 @@ async def test_a_placeholder_is_turned_back_for_its_user_only(serve: Any, tmp_pa
 
 
 async def test_an_answer_that_is_stopped_is_stored_with_its_placeholders(serve: Any, tmp_path: Path) -> None:
-    """What its user was shown so far is what they are shown in the end, and the database has none of it."""
+    """The user keeps the text shown so far; the database has it with placeholders."""
     gate = Gate(open_after=3)
     given = policy(tmp_path, WITH_PLACEHOLDERS)
     running = await serve(scripted(Say("You are [email-1] and more", gate)), detectors=PEOPLE_ONLY, scrub_policy=given)
@@ -767,7 +770,7 @@ async def test_an_answer_that_is_stopped_is_stored_with_its_placeholders(serve: 
 
 @pytest.mark.promise("wire.placeholders")
 async def test_after_a_restart_placeholders_stay_and_mean_nothing_else(serve: Any, tmp_path: Path) -> None:
-    """What stood behind them was in memory only; new ones have other numbers; the same message is the same still."""
+    """Originals were in memory only; new placeholders have other numbers; a repeated message is still the same one."""
     given = policy(tmp_path, WITH_PLACEHOLDERS)
     model = Witness((Say("You wrote [email-1]."),))
     options: dict[str, Any] = {"detectors": PEOPLE_ONLY, "scrub_policy": given}
@@ -797,7 +800,9 @@ async def test_after_a_restart_placeholders_stay_and_mean_nothing_else(serve: An
 
 
 async def test_the_route_says_what_would_be_taken_out(serve: Any) -> None:
-    """With places for programs and for browsers; by any policy and direction; only with a token, and stored nowhere."""
+    """Results have offsets for programs and browsers, by any policy and direction; a token is required, and nothing is
+    stored.
+    """
     running = await serve(detectors=[PEOPLE, ORDERS])
     token = await new_token(running)
 
@@ -862,7 +867,6 @@ async def test_raw_texts_are_kept_encrypted_for_their_user_alone(serve: Any, tmp
 
 
 async def test_without_the_setting_no_raw_text_is_kept(serve: Any) -> None:
-    """What was taken out is gone."""
     running = await serve(scripted(Say("Hm.")))
     token = await new_token(running)
     async with connected(running.address, token) as client:

@@ -1,4 +1,4 @@
-"""Tokens stay where they belong: a server that logs all it can writes none of them anywhere."""
+"""Tokens are written nowhere, even by a server with its most verbose log."""
 
 import base64
 import json
@@ -20,13 +20,13 @@ SECRET = "a secret of more than thirty-two bytes"
 
 
 def traces(token: str) -> set[str]:
-    """What of a token must be nowhere: the whole, its claims, its signature, and how a browser wraps it."""
+    """Return the strings that must not appear: the token, its claims, its signature, and its subprotocol form."""
     wrapped = base64.urlsafe_b64encode(token.encode()).decode().rstrip("=")
     return {token, wrapped, *(part for part in token.split(".")[1:] if len(part) > 8)}
 
 
 def tokens() -> list[str]:
-    """Good ones, and every kind of bad one, no two alike."""
+    """Return valid tokens and every kind of invalid one, all different."""
     mint = Tokens(SECRET, time.time)
     claims = {"sub": "ada", "sid": "s9", "exp": time.time() + 60}
     return [
@@ -42,7 +42,7 @@ def tokens() -> list[str]:
 
 
 async def drive(address: str, token: str) -> None:
-    """Bring a token by each of its ways, right and wrong, to each door."""
+    """Send a token by each of its carriers, right and wrong, to each endpoint."""
     wrapped = base64.urlsafe_b64encode(token.encode()).decode().rstrip("=")
     ways: list[dict[str, object]] = [
         {"token": token},
@@ -81,7 +81,7 @@ async def drive(address: str, token: str) -> None:
 @pytest.mark.promise("owasp.token-in-url", "owasp.logging-secrets")
 @pytest.mark.slow
 async def test_no_token_is_written_anywhere(tmp_path: Path) -> None:
-    """Not in the log of a server at its most talkative, nor in its output, its metrics, its answers to others."""
+    """No token is in the debug log, the output, the metrics, or answers to other clients."""
     log, brought = tmp_path / "log", tokens()
     options = {
         "UNDERSTUDY_SECRET": SECRET,

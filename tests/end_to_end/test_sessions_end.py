@@ -1,4 +1,4 @@
-"""How long a session lasts: renewal keeps the issuer's bounds, and sessions are ended without holding their tokens."""
+"""Sessions: renewal stays within the issuer's bounds, and sessions can be revoked without their tokens."""
 
 import json
 import time
@@ -24,7 +24,7 @@ DAY_S = 24 * 3600
 
 
 def claims_of(token: str) -> dict[str, Any]:
-    """What a token says."""
+    """Return the claims of a token."""
     return dict(jwt.decode(token, options={"verify_signature": False}))
 
 
@@ -34,13 +34,13 @@ def signed(**claims: Any) -> str:
 
 
 async def renewed(running: Running, token: str) -> tuple[int, dict[str, Any]]:
-    """Ask for a later token: the status, and the body."""
+    """Request a renewed token. Return the status and the body."""
     status, _, body = await request(running.address, "POST", "/api/sessions/refresh", token=token)
     return status, body
 
 
 async def counts(address: str, token: str) -> bool:
-    """Return whether a token opens anything."""
+    """Return whether a token is accepted."""
     status, _, _ = await request(address, "GET", "/api/agents", token=token)
     assert status in (200, 401)
     return status == 200
@@ -65,7 +65,7 @@ async def test_a_token_for_twenty_seconds_is_renewed_for_twenty_seconds_without_
 
 @pytest.mark.promise("wire.renewal-bounds")
 async def test_a_session_is_not_renewed_beyond_its_absolute_end(serve: Any) -> None:
-    """`session_max_s` after signing in; the last token ends there, and then a new sign-in is needed."""
+    """The last token ends `session_max_s` after signing in; then a new sign-in is needed."""
     running = await serve(secret=SECRET, session_max_s=DAY_S)
     now = int(time.time())
     last = signed(iat=now - 3000, exp=now + 600, auth_time=now - DAY_S + 60)
@@ -86,7 +86,7 @@ async def test_a_token_that_does_not_say_when_it_was_issued_is_not_renewed(serve
 async def test_a_renewed_token_counts_for_a_moment_and_then_no_more(
     serve: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Two tabs that renew at once both go on; the socket that came with the old token goes on too."""
+    """Two tabs that renew at once both continue, and so does the socket of the old token."""
     real, now, ahead_s = time.time, int(time.time()), [0.0]
     monkeypatch.setattr(time, "time", lambda: real() + ahead_s[0])
     running = await serve(secret=SECRET)
@@ -151,7 +151,9 @@ async def test_the_tokens_of_who_was_erased_do_not_count(serve: Any) -> None:
 async def test_an_operator_ends_sessions_from_a_shell(
     kind: str, tmp_path: Path, request: pytest.FixtureRequest
 ) -> None:
-    """Beside the running server, which refuses the tokens within a second and closes sockets; also after a restart."""
+    """The command runs beside the server, which refuses the tokens within a second and closes sockets, also after a
+    restart.
+    """
     where = ["--data-dir", str(tmp_path / "data")]
     if kind == "postgresql":
         postgres: Postgres = request.getfixturevalue("postgres")

@@ -1,4 +1,4 @@
-"""Two servers over one PostgreSQL: what is uploaded to one is there on the other, for users and for tools."""
+"""Two servers over one PostgreSQL: a file uploaded to one is readable on the other, for users and tools."""
 
 from pathlib import Path
 from typing import Any

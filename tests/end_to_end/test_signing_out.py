@@ -1,4 +1,4 @@
-"""Signing out: the session's tokens are refused at every door, and what it has open is closed, at once and for good."""
+"""Signing out: the session's tokens are refused everywhere, and its open connections are closed at once."""
 
 import base64
 import time
@@ -19,18 +19,18 @@ SECRET = "a secret of more than thirty-two bytes"
 
 
 def token_of(user: str, session: str, ttl_s: float = 600.0) -> str:
-    """Return a token as an own sign-in would make it."""
+    """Return a token as an application's own sign-in would issue it."""
     return Tokens(SECRET, time.time).issue(user, session, ttl_s=ttl_s)
 
 
 async def sign_out(running: Running, token: str) -> int:
-    """Return the status of the answer."""
+    """Sign out. Return the status of the answer."""
     status, _, _ = await request(running.address, "DELETE", "/api/sessions", token=token)
     return status
 
 
 async def closed_with(client: ChatClient) -> tuple[int, str | None]:
-    """Code and reason with which the server ends a socket, which it does soon."""
+    """Return code and reason of the server's close, which comes promptly."""
     with trio.fail_after(3):
         code = await client.until_closed()
     assert client.socket.closed is not None
@@ -39,7 +39,7 @@ async def closed_with(client: ChatClient) -> tuple[int, str | None]:
 
 @pytest.mark.promise("wire.session-ends", "wire.close-4401", "owasp.logout")
 async def test_all_sockets_of_the_session_are_closed_at_once_and_no_others(serve: Any) -> None:
-    """With 4401: also one that came with a later token; not another session's, nor another user's of that name."""
+    """They close with 4401, also one with a renewed token; sockets of other sessions or users stay open."""
     running = await serve(secret=SECRET)
     _, _, later = await request(running.address, "POST", "/api/sessions/refresh", token=token_of("ada", "s1", ttl_s=60))
     async with (
@@ -113,7 +113,7 @@ async def test_a_stream_of_the_session_ends(serve: Any) -> None:
 
 @pytest.mark.promise("wire.session-ends", "owasp.logout")
 async def test_a_restart_does_not_forget(tmp_path: Path) -> None:
-    """The next server with that data refuses the session as well."""
+    """A server restarted with the same data refuses the session."""
     settings = Settings(port=0, data_dir=tmp_path / "data", secret=SECRET)
     token, other = token_of("ada", "s1"), token_of("ada", "s2")
     for again in (False, True):
@@ -147,7 +147,7 @@ async def test_only_a_token_that_counts_signs_out(serve: Any, bad: str | None) -
 
 
 async def test_a_disk_that_is_full_does_not_sign_out(serve: Any, tmp_path: Path) -> None:
-    """503, and the session goes on: else it would be back after a restart, and nobody would know."""
+    """503, and the session stays valid: an unstored revocation would be lost by a restart."""
     running = await serve(secret=SECRET)
     (tmp_path / "data" / "ended-sessions").mkdir()
     token = token_of("ada", "s1")

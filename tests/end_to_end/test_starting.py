@@ -1,4 +1,4 @@
-"""A server that starts: it listens at once, loads only what it needs, and answers go on soon after `kill -9`."""
+"""Start-up: the server listens at once, imports lazily, and resumes answers soon after `kill -9`."""
 
 import json
 import os
@@ -44,7 +44,7 @@ def free_port() -> int:
 
 @pytest.mark.slow
 def test_a_server_listens_before_it_loads_the_rest_and_loads_nothing_it_does_not_need(tmp_path: Path) -> None:
-    """A new folder needs Alembic, once; so the second start counts."""
+    """The second start is measured, as the first one in a new folder loads Alembic."""
     for _ in range(2):
         command = [sys.executable, "-c", PROGRAM, "serve", "--port", "0", "--data-dir", str(tmp_path)]
         with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as process:
@@ -58,7 +58,7 @@ def test_a_server_listens_before_it_loads_the_rest_and_loads_nothing_it_does_not
 
 @pytest.mark.slow
 async def test_a_client_that_connects_while_the_server_starts_waits_and_is_served(tmp_path: Path) -> None:
-    """The port takes the connection before the server says that it is ready, and answers on it then."""
+    """The port accepts the connection before the ready line, and answers on it afterwards."""
     port = free_port()
     command = [sys.executable, "-m", "understudy", "serve", "--port", str(port), "--data-dir", str(tmp_path)]
     with trio.fail_after(60):
@@ -86,8 +86,9 @@ async def _connected_to(port: int) -> trio.SocketStream:
 
 @pytest.mark.slow
 async def test_after_kill_9_the_answer_goes_on_where_the_client_is_within_three_seconds(tmp_path: Path) -> None:
-    """The client adds next to nothing to the start. The start itself takes processor time, so a machine that does other
-    work gets three times the three seconds."""
+    """The client adds little to the start. As the start takes processor time, a loaded machine is given three times the
+    three seconds.
+    """
     port = free_port()
     async with (
         started(tmp_path, AGENT, port=port) as server,
@@ -114,7 +115,7 @@ async def test_after_kill_9_the_answer_goes_on_where_the_client_is_within_three_
 
 
 async def _read_all(arc: Exchange) -> None:
-    """Read what has come already."""
+    """Read all events that have already arrived."""
     while True:
         with trio.move_on_after(0.05) as waited:
             await anext(arc)

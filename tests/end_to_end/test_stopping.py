@@ -1,4 +1,4 @@
-"""A server that is told to stop lets runs finish for a while; what is unfinished then goes on at the next start."""
+"""Draining: active runs may finish within the grace period; unfinished ones are resumed at the next start."""
 
 import signal
 from pathlib import Path
@@ -23,7 +23,7 @@ LONG = "Summarise at length: " + " ".join(f"Sentence number {n} tells of the thi
 @pytest.mark.promise("wire.arc-stopped")
 @pytest.mark.slow
 async def test_a_run_that_outlasts_a_server_that_stops_goes_on_at_the_next_start(tmp_path: Path) -> None:
-    """So does the one that waited behind it. Nothing of it is ended meanwhile, and no attempt is counted."""
+    """A queued run is resumed too. Neither is ended by the drain, and no attempt is counted."""
     async with started(tmp_path, UNDERSTUDY_WORDS_PER_S="3") as server:
         _, _, session = await request(server.address, "POST", "/api/sessions")
         token, user = session["session_token"], session["user"]
@@ -75,7 +75,7 @@ async def test_a_run_that_ends_within_the_time_of_the_drain_is_not_cut_off(serve
 
 @pytest.mark.slow
 async def test_a_server_that_is_told_twice_still_ends_well(tmp_path: Path) -> None:
-    """An impatient operator changes nothing: the answers end, the clients are told, the exit code is 0."""
+    """After a second SIGTERM the answers still end, clients get `drain`, and the exit code is 0."""
     async with started(tmp_path, UNDERSTUDY_WORDS_PER_S="3") as server, connected(server.address) as client:
         await client.say(LONG, thread_id="t")
         await client.until("partial_result")

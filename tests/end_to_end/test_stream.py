@@ -1,4 +1,4 @@
-"""A thread's events as server-sent events: replay and live, bounds, ends, over real sockets."""
+"""A thread's events as server-sent events: replay, live delivery, limits and ends, over real sockets."""
 
 import json
 import re
@@ -30,7 +30,7 @@ async def session(running: Running) -> str:
 
 
 async def say(running: Running, token: str, content: str = "go", thread: str = "t", **fields: Any) -> dict[str, Any]:
-    """Say something over HTTP; gives the names of what it began."""
+    """Send a message over HTTP. Return the ids in the answer."""
     payload = {"content": content, "thread_id": thread, "agent_type": "script", **fields}
     command = {"type": "user_message", "payload": payload}
     status, _, body = await request(
@@ -48,7 +48,7 @@ def opened(running: Running, token: str | None, thread: str = "t", query: str = 
 
 
 async def until_ends(stream: Stream, count: int = 1) -> None:
-    """Read to the end of so many runs."""
+    """Read up to the end of this many runs."""
     for _ in range(count):
         await stream.until("final_response")
 
@@ -64,7 +64,7 @@ async def gone(running: Running) -> None:
 
 @pytest.mark.promise("wire.stream", "owasp.proxies")
 async def test_what_was_is_told_again_and_what_comes_follows(serve: Any) -> None:
-    """Two runs before, one after: each event once, in order, with its seq as id, and the arcs are whole."""
+    """Two runs before, one after: each event once, in order, with its seq as id; the arcs are complete."""
     running = await serve(scripted(Say("one two")))
     token = await session(running)
     await say(running, token)
@@ -90,7 +90,7 @@ async def test_what_was_is_told_again_and_what_comes_follows(serve: Any) -> None
 
 @pytest.mark.promise("wire.stream-last-event-id")
 async def test_a_client_that_comes_back_gets_what_came_after(serve: Any) -> None:
-    """`Last-Event-ID` decides, also over the `after` of the address it repeats; `after` alone does too."""
+    """`Last-Event-ID` wins over the `after` of the address; `after` alone works too."""
     running = await serve(scripted(Say("one two")))
     token = await session(running)
     await say(running, token)
@@ -107,7 +107,7 @@ async def test_a_client_that_comes_back_gets_what_came_after(serve: Any) -> None
 
 @pytest.mark.promise("wire.stream")
 async def test_who_joins_in_the_middle_of_an_answer_gets_its_text_from_the_beginning(serve: Any) -> None:
-    """One snapshot from offset 0, then the pieces that follow: together the text of the answer."""
+    """One snapshot from offset 0, then the following pieces: together the text of the answer."""
     gate = Gate(open_after=3)
     running = await serve(scripted(Say("one two three four five", gate)))
     token = await session(running)
@@ -144,7 +144,7 @@ async def test_events_of_other_threads_do_not_come(serve: Any) -> None:
 
 @pytest.mark.promise("wire.no-way-round")
 async def test_who_may_not_listen(serve: Any) -> None:
-    """No thread of that name, another user's, no token, a bad one, another origin, a place that is none."""
+    """An unknown thread, another user's, a missing or bad token, another origin, a malformed cursor."""
     running = await serve(scripted(Say("one")))
     mine, theirs = await session(running), await session(running)
     await say(running, mine)
@@ -168,7 +168,7 @@ async def test_who_may_not_listen(serve: Any) -> None:
 
 @pytest.mark.promise("wire.stream-counted")
 async def test_streams_count_as_connections(serve: Any) -> None:
-    """One more than allowed is refused with 429; when one has left, another one may come, and its actor is gone."""
+    """One more than allowed is refused with 429; when one is closed its actor stops and another may open."""
     running = await serve(scripted(Say("one")), limits=Limits(connections_per_user=2))
     token = await session(running)
     await say(running, token)
@@ -197,7 +197,7 @@ async def test_a_client_that_leaves_ends_its_actor_and_not_the_run(serve: Any) -
 
 @pytest.mark.promise("wire.event-ping", "wire.stream-alive")
 async def test_a_quiet_stream_gives_signs_of_life(serve: Any) -> None:
-    """A `ping` as often as a socket would be pinged; a comment where the dialect has no such event."""
+    """A `ping` at the interval of sockets, or a comment in dialects without such an event."""
     running = await serve(scripted(Say("one")), limits=Limits(heartbeat_s=0.05))
     token = await session(running)
     await say(running, token)
@@ -213,7 +213,7 @@ async def test_a_quiet_stream_gives_signs_of_life(serve: Any) -> None:
 
 @pytest.mark.promise("wire.stream-dialects")
 async def test_dialects_are_those_of_sockets(serve: Any) -> None:
-    """Flat events with ids, and answers only."""
+    """The flat dialect has events with ids; agent response has answers only."""
     running = await serve(scripted(Say("one")))
     token = await session(running)
     await say(running, token)
@@ -257,7 +257,7 @@ async def test_signing_out_ends_the_stream(serve: Any) -> None:
 
 @pytest.mark.promise("wire.stream-ends")
 async def test_a_server_that_goes_away_says_so_first(serve: Any) -> None:
-    """`drain`, with when to come back in the format's own words too; then the end."""
+    """The stream sends `drain`, a `retry` field, and ends."""
     running = await serve(scripted(Say("one")))
     token = await session(running)
     await say(running, token)
@@ -272,13 +272,13 @@ async def test_a_server_that_goes_away_says_so_first(serve: Any) -> None:
 
 @tool
 async def large(size: int) -> str:
-    """Give a text of this size."""
+    """Return a text of this size."""
     return "x" * size
 
 
 @pytest.mark.promise("wire.order")
 async def test_a_slow_reader_loses_nothing_and_holds_up_nobody(serve: Any) -> None:
-    """Megabytes of events while it does not read: the runs end meanwhile; then all come, in order, each once."""
+    """The client does not read while runs with megabytes of events end; then it gets each event once, in order."""
     script = scripted(Call([("large", {"size": 40_000})] * 8), Say("done"))
     running = await serve(Agent("script", tools=[large], model=script.model))
     token = await session(running)
@@ -294,7 +294,7 @@ async def test_a_slow_reader_loses_nothing_and_holds_up_nobody(serve: Any) -> No
 
 
 async def test_a_log_that_was_trimmed_is_said_to_be(serve: Any, tmp_path: Path) -> None:
-    """`resync` with the number to go on after, then what is new."""
+    """`resync` with the cursor to continue from, then the later events."""
     running = await serve(scripted(Say("one")))
     token = await session(running)
     await say(running, token)
@@ -310,7 +310,7 @@ async def test_a_log_that_was_trimmed_is_said_to_be(serve: Any, tmp_path: Path) 
 
 
 def trim(folder: Path, last: int) -> None:
-    """Take the events up to this one out of the database."""
+    """Delete the events up to this one from the database."""
     (path,) = folder.glob("*.db")
     database = sqlite3.connect(path)
     with database:
@@ -320,7 +320,7 @@ def trim(folder: Path, last: int) -> None:
 
 @pytest.mark.promise("wire.event-alert", "owasp.authorisation")
 async def test_only_operators_can_tell_everybody(serve: Any) -> None:
-    """An alert comes to streams and sockets of every user; who has not the role, or says nothing, is refused."""
+    """An alert reaches streams and sockets of every user; without the role or without a text it is refused."""
     running = await serve(scripted(Say("one")), secret=SECRET)
     claims = {"sub": "ada", "sid": "s", "exp": time.time() + 60}
     user = jwt.encode(claims, SECRET, "HS256")
@@ -356,7 +356,7 @@ async def test_a_head_request_opens_nothing(serve: Any) -> None:
 
 
 def test_the_tests_parser_follows_the_standard() -> None:
-    """Its own examples: line ends of all kinds, comments, fields without a colon, ids that stay, and no data."""
+    """The standard's examples: all line ends, comments, fields without a colon, persistent ids, empty data."""
     parser = Parser()
     whole = "\ufeffdata: YHOO\ndata:+2\r\ndata\r\n\r\n: a comment\nid: 1\nevent: add\rdata:  x\n\n"
     whole += "id\ndata: y\n\nretry: 9\n\n"
