@@ -1,3 +1,3 @@
-"""Chaos runs against the same whole server as the end-to-end tests."""
+"""Chaos tests use the whole server of the end-to-end tests."""
 
 from tests.end_to_end.conftest import serve as serve

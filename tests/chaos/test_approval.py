@@ -1,4 +1,4 @@
-"""Actors of every kind are killed while a call waits for its user's consent; each run has one end all the same."""
+"""Actors of every kind are killed while a tool call waits for approval: each run still has exactly one end."""
 
 import random
 from typing import Any
@@ -29,7 +29,7 @@ def undecided(events: list[dict[str, Any]]) -> list[str]:
 
 
 async def answered(running: Running, token: str, runs: int = 1, decision: str = "allow") -> list[dict[str, Any]]:
-    """What the log holds once `runs` runs have ended, for a client that decides about whatever still waits."""
+    """Return the log's events once `runs` runs have ended. A client allows every call that still waits."""
     with trio.fail_after(60):  # a run that was killed four times rests for twenty seconds in all
         while True:
             try:
@@ -63,7 +63,7 @@ async def answered(running: Running, token: str, runs: int = 1, decision: str = 
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 async def test_whoever_is_killed_while_a_call_waits_the_run_ends_exactly_once(serve: Any, kind: str) -> None:
-    """Where the run lives on, its question can still be answered; where it does not, the call is closed with it."""
+    """If the run survives, its request can still be answered; otherwise the call is closed with the run."""
     calls = [("wait", {}), MAIL] if kind == "tool call" else [MAIL]
     running = await serve(scripted(Call(calls), Say("done"), timeout_s=20.0))
     token = await new_token(running)
@@ -88,7 +88,7 @@ async def test_whoever_is_killed_while_a_call_waits_the_run_ends_exactly_once(se
 
 @pytest.mark.slow
 async def test_a_server_that_stops_while_a_call_waits_does_not_wait_for_it(serve: Any) -> None:
-    """The question stays in the log, and can be answered when the server is back."""
+    """The request stays in the log and can be answered after a restart."""
     running = await serve(scripted(Call([MAIL]), Say("done")))
     async with connected(running.address) as client:
         await client.say("go", agent_type="script", thread_id="t")
@@ -100,7 +100,7 @@ async def test_a_server_that_stops_while_a_call_waits_does_not_wait_for_it(serve
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", range(6))
 async def test_random_kills_around_decisions_never_break_a_promise(serve: Any, seed: int) -> None:
-    """Seeded: calls wait, are decided about and run while random actors die; nothing denied ever runs."""
+    """Seeded: calls wait, are decided and run while random actors are killed; a denied call never runs."""
     chance = random.Random(seed)
     running = await serve(scripted(Call([MAIL, ("echo", {"text": "x"}), MAIL]), Say("a few words"), timeout_s=5.0))
     tokens = [await new_token(running) for _ in range(3)]

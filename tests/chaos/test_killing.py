@@ -1,4 +1,4 @@
-"""Actors of every kind are killed in the middle of a run; the promise of the arc is kept all the same."""
+"""Actors of every kind are killed during a run: the run's arc stays complete."""
 
 import random
 from collections.abc import Callable
@@ -43,7 +43,7 @@ def find(running: Running, pattern: str) -> list[ActorRef]:
 
 
 async def outcome(running: Running, token: str, thread: str, runs: int = 1) -> list[dict[str, Any]]:
-    """What the log holds once `runs` runs have ended, as a client that comes anew is told."""
+    """Return the log's events once `runs` runs have ended, as read by a new client."""
     with trio.fail_after(20):
         while True:
             try:
@@ -64,9 +64,9 @@ async def outcome(running: Running, token: str, thread: str, runs: int = 1) -> l
 
 
 def whole(client: ChatClient, runs: int) -> list[dict[str, Any]] | None:
-    """Return the log as this client has it, from 1 without gap and with `runs` ends; None while there is more to come.
+    """Return this client's events from 1 without gap and with `runs` ends, or None while some are missing.
 
-    Live events may come before the replay that was asked for: the client knows them by their numbers.
+    Live events may come before the replay that was requested; their numbers order them.
     """
     by_number = {event["seq"]: event for event in client.durable() if event["thread_id"] == "t"}
     events = [by_number[number] for number in range(1, len(by_number) + 1) if number in by_number]
@@ -79,7 +79,9 @@ def whole(client: ChatClient, runs: int) -> list[dict[str, Any]] | None:
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("moment", ["in a tool", "in the answer"])
 async def test_whoever_is_killed_in_the_middle_the_run_ends_exactly_once(serve: Any, kind: str, moment: str) -> None:
-    """Kill one kind of actor while a tool works, or while the answer streams: one whole arc, and all goes on."""
+    """One kind of actor is killed while a tool runs or the answer streams: one complete arc, and the server
+    works on.
+    """
     gate = Gate(open_after=2)
     turns = [Call([("wait", {})])] if moment == "in a tool" else [Say("one two three four", gate)]
     if kind == "tool call" and moment == "in the answer":
@@ -106,7 +108,9 @@ async def test_whoever_is_killed_in_the_middle_the_run_ends_exactly_once(serve: 
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", range(12))
 async def test_random_kills_never_break_a_promise(serve: Any, seed: int) -> None:
-    """Seeded: three users chat while random actors die; every accepted message has one end, every log is gapless."""
+    """Seeded: three users chat while random actors are killed; every accepted message ends once, every log is
+    gapless.
+    """
     chance = random.Random(seed)
     turns = [Call([("echo", {"text": "x"}), ("tell_progress", {"steps": 3})]), Say("a few words of an answer")]
     running = await serve(scripted(*turns, timeout_s=3.0))
@@ -151,7 +155,7 @@ async def test_random_kills_never_break_a_promise(serve: Any, seed: int) -> None
 
 
 def check_log(events: list[dict[str, Any]], runs: int) -> None:
-    """A whole thread's log: numbers from 1 without gap, and for each run a whole arc."""
+    """Check a thread's whole log: numbers from 1 without gap, and a complete arc for each run."""
     assert [event["seq"] for event in events] == list(range(1, len(events) + 1))
     for run_id in {event["run_id"] for event in events}:
         kinds = [event["type"] for event in events if event["run_id"] == run_id]
@@ -164,7 +168,7 @@ def check_log(events: list[dict[str, Any]], runs: int) -> None:
 
 
 async def it_goes_on(running: Running, token: str) -> None:
-    """Afterwards everything works as if nothing had been."""
+    """Check that the server answers a new message as usual."""
     with trio.fail_after(20):
         while True:
             try:
@@ -179,7 +183,7 @@ async def it_goes_on(running: Running, token: str) -> None:
 
 
 async def wait_for(condition: Callable[[], object]) -> None:
-    """Let others run until the condition holds."""
+    """Let other tasks run until the condition holds."""
     with trio.fail_after(10):
         while not condition():
             await trio.testing.wait_all_tasks_blocked(0.005)

@@ -1,4 +1,6 @@
-"""What two nodes work together with is killed while they do: nobody is left in silence, and nothing is told twice."""
+"""The actors that connect two nodes are killed while both are in use: every message is answered, no event is
+repeated.
+"""
 
 from pathlib import Path
 from random import Random
@@ -24,7 +26,7 @@ def victims(two: ServerPair, part: str) -> list[ActorRef]:
 
 
 async def ends(client: ChatClient, count: int) -> None:
-    """Read until so many runs have ended."""
+    """Read until this many runs have ended."""
     while sum(event["type"] in TERMINAL and event.get("seq") is not None for event in client.seen) < count:
         await client.read()
 
@@ -34,8 +36,9 @@ async def ends(client: ChatClient, count: int) -> None:
 async def test_nodes_work_together_whatever_of_that_is_killed(
     serve: Any, tmp_path: Path, postgres: Postgres, redis: Redis, part: str
 ) -> None:
-    """A client of B says things in a thread that A has, and is answered each time within seconds; A's own client and
-    B's see the same, each event once, in order."""
+    """A client of B sends messages in a thread owned by A, and is answered within seconds each time. Clients of A and B
+    see the same events, each once, in order.
+    """
     redis.flush()
     agent = scripted(Call([("echo", {"text": "x"})]), Say("one two three four five six"))
     two = await two_servers(serve, tmp_path, postgres.create(), redis.url, agent)
@@ -47,7 +50,7 @@ async def test_nodes_work_together_whatever_of_that_is_killed(
 
 
 async def killed_and_seen(two: ServerPair, on_a: ChatClient, token: str, part: str) -> None:
-    """Kill them again and again, and see that all goes on."""
+    """Kill the actors repeatedly and check that messages are still answered."""
     chance = Random(part)
     async with connected(two.b.address, token) as on_b:
         await resume(on_b)
@@ -70,13 +73,13 @@ async def killed_and_seen(two: ServerPair, on_a: ChatClient, token: str, part: s
 
 
 async def kill_soon(victim: ActorRef, after_s: float) -> None:
-    """Kill it in the middle of what it does."""
+    """Kill an actor while it is busy."""
     await trio.sleep(after_s)
     victim.kill()
 
 
 async def said(two: ServerPair, token: str, message_id: str) -> None:
-    """Have B told something, as a client does: under one name until it is taken."""
+    """Send B a message, and repeat it under the same id until it is accepted."""
     while True:
         status, _ = await post(
             two.b, token, "user_message", content="go", thread_id="t", agent_type="script", message_id=message_id

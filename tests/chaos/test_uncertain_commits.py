@@ -1,4 +1,4 @@
-"""Commits whose outcome nobody knows: stored, but the answer was lost. Nothing is forgotten and nothing is twice."""
+"""Commits that succeed although their confirmation is lost: no event is lost or duplicated."""
 
 import logging
 from collections.abc import Iterator
@@ -14,7 +14,7 @@ from understudy.storage.records import Change
 
 
 def lose_answer(running: Running, kind: str) -> None:
-    """Let the next commit with an event of this kind be stored, and its answer be lost."""
+    """Store the next commit that has an event of this kind, then raise as if the connection had been lost."""
     real = running.store.commit
     lost = False
 
@@ -30,7 +30,7 @@ def lose_answer(running: Running, kind: str) -> None:
 
 @pytest.fixture
 def quiet(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
-    """Nothing of it is an error in the log: nothing is broken."""
+    """Check that nothing was logged as an error."""
     yield
     assert [record.getMessage() for record in caplog.get_records("call") if record.levelno >= logging.ERROR] == []
 
@@ -58,9 +58,9 @@ async def test_a_message_whose_acceptance_was_in_doubt_still_ends(serve: Any) ->
 @pytest.mark.usefixtures("quiet")
 @pytest.mark.parametrize("kind", ["agent_started", "tool_executing", "tool_completed", "final_response"])
 async def test_a_step_whose_recording_was_in_doubt_leaves_one_whole_arc(serve: Any, kind: str) -> None:
-    """The conversation starts again from the log, and the run goes on from there unless it had ended.
+    """The conversation restarts from the log and, unless the run has ended, the run is resumed.
 
-    A call that may have begun is not made again: whether it took effect is said to be unknown.
+    A call that may have begun is not repeated: its outcome is reported as unknown.
     """
     running = await serve(scripted(Call([("echo", {"text": "x"})]), Say("done")))
     lose_answer(running, kind)

@@ -1,4 +1,4 @@
-"""A balancer before several servers: new connections in turn, to those that answer; what it carries can be cut."""
+"""A load balancer before several servers: round robin over the servers that are ready; its connections can be cut."""
 
 from collections.abc import Iterator, Sequence
 from itertools import count
@@ -16,7 +16,7 @@ CHECK_S = 0.5
 
 @define(eq=False)
 class Balancer(Proxy):
-    """Carries connections to `nodes`. The network itself is good: what befalls it, `cut` does."""
+    """Forwards connections to `nodes`. The network has no faults of its own; `cut` causes them."""
 
     nodes: Sequence[Node] = ()
     calm: bool = True
@@ -24,13 +24,13 @@ class Balancer(Proxy):
     _turns: Iterator[int] = field(factory=count)
 
     async def watch(self) -> None:
-        """Ask the servers how they are, until cancelled."""
+        """Poll the readiness of the servers, until cancelled."""
         async with trio.open_nursery() as nursery:
             for node in self.nodes:
                 nursery.start_soon(self._watch, node)
 
     async def wait_for(self, node: Node) -> None:
-        """Return when this server was found well."""
+        """Wait until this server was found ready."""
         while True:
             if node.port in self.well:
                 return
@@ -42,7 +42,7 @@ class Balancer(Proxy):
             await trio.sleep(CHECK_S)
 
     async def _server(self) -> trio.SocketStream:
-        """Return a line to the next server that takes one."""
+        """Connect to the next server that accepts."""
         first = next(self._turns)
         in_turn = [self.nodes[(first + n) % len(self.nodes)] for n in range(len(self.nodes))]
         for node in in_turn:
@@ -54,7 +54,7 @@ class Balancer(Proxy):
         raise OSError("no server answers")
 
     def cut(self, how: str, share: float, chance: Random) -> int:
-        """End this share of the connections, one at least, as `Link.end` says; returns how many."""
+        """End this share of the connections, at least one, in the way `Link.end` names. Return their number."""
         links = sorted(self._links, key=id)
         chosen = [link for link in links if chance.random() < share] or links[:1]
         for link in chosen:

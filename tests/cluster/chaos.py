@@ -1,9 +1,10 @@
-"""Two servers, PostgreSQL, Redis, a balancer and people who chat, while all of it is killed, again and again.
+"""Two servers, PostgreSQL, Redis, a balancer and chatting clients, while all of it is killed repeatedly.
 
 python -m tests.cluster.chaos --kills 1000 --clients 50 --seed 7
 
-At the end everything is healed and every log is read: each accepted message has one end, each log is without a gap,
-each client has what the log has, and no tool that must not be called twice was. Exit code 0 if all of that is so.
+At the end the faults stop and every log is read: each accepted message has one end, each log is gapless, each client
+has
+the events of the log, and no tool that is not retry-safe was called twice. Exit code 0 if all of that holds.
 """
 
 import argparse
@@ -52,10 +53,12 @@ MOST = 50
 
 @define(eq=False)
 class Chaos(Soak):
-    """`kills` in all, or as many as there are in `seconds`; the `first` are of these kinds. There are `nodes` servers.
+    """Makes `kills` kills, or as many as fit into `seconds`; the `first` ones are of these kinds. There are `nodes`
+    servers.
 
-    `done` counts the kills of each kind; `back_s` has, for each kind, how long it was from then until a message was
-    accepted and an answer ended, infinite for too long.
+    `done` counts the kills of each kind. `back_s` has, for each kind, the seconds until a message was accepted and an
+    answer
+    ended, infinite if that took too long.
     """
 
     patience: int = 2
@@ -71,7 +74,7 @@ class Chaos(Soak):
     started_at: float = field(factory=time.monotonic)
 
     async def run(self) -> None:
-        """Live through it; what went wrong is in `faults`, what happened in `counts`, `done` and `back_s`."""
+        """Run the chaos. Violations are in `faults`, totals in `counts`, `done` and `back_s`."""
         with _servers(self.where, with_redis=self.with_redis) as (postgres, redis):
             settings = SETTINGS | {
                 "UNDERSTUDY_DATABASE_URL": postgres.create(),
@@ -115,7 +118,7 @@ class Chaos(Soak):
         )
 
     async def _begin(self, servers: list[Node], balancer: Balancer, nursery: trio.Nursery) -> None:
-        """Start all, and wait until all are there. The first server makes the tables."""
+        """Start everything and wait until all servers are ready. The first server creates the tables."""
         await nursery.start(balancer.run)
         nursery.start_soon(balancer.watch)
         with trio.fail_after(START_S):
@@ -125,7 +128,7 @@ class Chaos(Soak):
         self._people(balancer.address, nursery)
 
     async def _kill(self, kills: FaultInjector, checker: Checker) -> None:
-        """Kill, wait until people are answered again, and so on, with a lull now and then."""
+        """Kill and wait until messages are answered again, repeatedly, with a lull every `LULL_EVERY` kills."""
         chance = Random(f"{self.seed}/kills")
         until = trio.current_time() + self.seconds
         await self._answered(until)
@@ -148,7 +151,9 @@ class Chaos(Soak):
                 await self._lull(checker)
 
     async def _lull(self, checker: Checker) -> None:
-        """Have nothing said and nothing killed until every open screen has the whole log; one that has not is named."""
+        """Pause messages and kills until every subscribed client has the whole log. Clients that do not are
+        reported.
+        """
         self.silent = True
         with trio.move_on_after(CATCH_UP_S) as late:
             await self._until_settled(checker)
@@ -158,7 +163,7 @@ class Chaos(Soak):
         self.silent = False
 
     async def _answered(self, until: float) -> bool:
-        """Wait until a message is accepted and a run ends; False when that is not by then."""
+        """Wait until a message is accepted and a run ends. Return False on timeout."""
         accepted, ended = len(self.ledger.accepted), self._ended()
         while trio.current_time() < until:
             if len(self.ledger.accepted) > accepted and self._ended() > ended:
@@ -170,7 +175,7 @@ class Chaos(Soak):
         return sum(len(held.ended) for held, _, _ in self.ledger.received)
 
     def _tell(self, kind: str) -> None:
-        """A line now and then for whoever watches."""
+        """Print the progress from time to time."""
         number = self.done.total()
         if number % 25 == 0:
             after_s = time.monotonic() - self.started_at
@@ -184,7 +189,7 @@ class Chaos(Soak):
         return SentMessage(name, tab.user, chance.choice(tab.threads), content)
 
     def summary(self) -> Iterator[str]:
-        """What happened, a line for each kind of kill and each count, and the verdict."""
+        """Return a line for each kind of kill and each count, and the verdict."""
         for kind, times in sorted(self.done.items()):
             back = sorted(self.back_s[kind])
             late = sum(each == float("inf") for each in back)
@@ -201,7 +206,7 @@ class Chaos(Soak):
 
 @contextmanager
 def _servers(where: Path, *, with_redis: bool) -> Iterator[tuple[Postgres, Redis | None]]:
-    """Yield a PostgreSQL and a Redis of one's own."""
+    """Yield a PostgreSQL and a Redis of this run."""
     folder = Path(tempfile.mkdtemp(prefix="understudy-chaos-"))  # where the user may go that PostgreSQL runs as
     with ExitStack() as stack:
         stack.callback(shutil.rmtree, folder)
@@ -217,7 +222,7 @@ def _servers(where: Path, *, with_redis: bool) -> Iterator[tuple[Postgres, Redis
 
 
 def main() -> int:
-    """Live through it by hand; 1 when something was wrong."""
+    """Run the chaos from the command line. Return 1 on violations."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--kills", type=int, default=1000)
     parser.add_argument("--clients", type=int, default=50)

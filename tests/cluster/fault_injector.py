@@ -1,4 +1,4 @@
-"""What is killed, and how: servers, actors in them, the database, Redis, and the lines between."""
+"""Kills and faults: servers, their actors, the database, Redis, and connections."""
 
 import json
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -24,7 +24,7 @@ Kill: TypeAlias = Callable[[Random], Awaitable[bool]]
 
 @define(eq=False)
 class FaultInjector:
-    """All that can be killed. `operator` is a token of somebody who may kill actors."""
+    """Injects faults. `operator` is the token of an operator who may kill actors."""
 
     nodes: Sequence[Node]
     balancer: Balancer
@@ -64,7 +64,7 @@ class FaultInjector:
             }
 
     def drawn(self, chance: Random) -> str:
-        """Return the next kind."""
+        """Return the next kind of fault, by weight."""
         names = list(self.kinds)
         return chance.choices(names, [self.kinds[name][0] for name in names])[0]
 
@@ -93,7 +93,7 @@ class FaultInjector:
     # actors
 
     async def _actor(self, pattern: tuple[str, ...], chance: Random) -> bool:
-        """Return one actor at such a path, of any node; `*` stands for a name made at run time."""
+        """Kill an actor at this path on any node; `*` matches a name made at run time."""
         for node in chance.sample(self._living(), len(self._living())):
             top = f"/system/{pattern[0]}"
             status, body = await self._ask(node, "GET", f"tree?path={top}&levels={len(pattern) - 1}&limit=100")
@@ -154,7 +154,7 @@ class FaultInjector:
 
 
 def _paths(node: Any, depth: int) -> list[str]:
-    """Return the paths of the actors so many steps below the root."""
+    """Return the paths of the actors this many levels below the root."""
     if depth == 1 or not node["children"]:
         return [node["path"]]
     return [path for child in node["children"] for path in _paths(child, depth - 1)]

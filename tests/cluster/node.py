@@ -1,4 +1,4 @@
-"""One server of several: a process that is killed, stopped or held, and started again on the same port."""
+"""One server of several: a process that is killed, stopped or paused, and restarted on the same port."""
 
 import json
 import signal
@@ -31,8 +31,9 @@ _AGAIN_S = 0.3
 class Node:
     """Server `number`, with its folder and logs in `where`.
 
-    `ready` says that it answered since it was started last, `held` that it was stopped by a signal. `start_s` are how
-    long its starts took; `faults` what no server should do.
+    `ready`: it has answered since its last start. `held`: it was paused by SIGSTOP. `start_s` has the duration of each
+    start,
+    `faults` the errors that no server should have.
     """
 
     number: int
@@ -50,11 +51,11 @@ class Node:
 
     @property
     def address(self) -> str:
-        """Where it is, without the balancer between."""
+        """The server's own address, behind the balancer."""
         return f"http://127.0.0.1:{self.port}"
 
     async def run(self) -> None:
-        """Keep it running, until cancelled."""
+        """Keep the server running, until cancelled."""
         while True:
             self.counts["server starts"] += 1
             log = self.where / f"server-{self.number}-{self.counts['server starts']}.log"
@@ -75,14 +76,14 @@ class Node:
                 self._ended.set()
 
     async def kill(self) -> None:
-        """End it without a word; returns when it has ended."""
+        """Kill the process (SIGKILL) and wait for its end."""
         assert self.process is not None
         self._told, ended = True, self._ended
         self.process.process.kill()
         await ended.wait()
 
     async def stop(self) -> None:
-        """Tell it to stop, and wait until it has."""
+        """Send SIGTERM and wait for the end."""
         assert self.process is not None
         self._told, ended, process = True, self._ended, self.process.process
         process.send_signal(signal.SIGTERM)
@@ -96,7 +97,7 @@ class Node:
             self.faults.append(f"server {self.number} was told to stop and ended with {process.returncode}")
 
     async def hold(self, for_s: float) -> None:
-        """Stop it where it is, as when a machine is paused, and let it go on after so long."""
+        """Pause the process (SIGSTOP), as a sleeping machine would be, and continue it after this time."""
         assert self.process is not None
         process, ended, self.held = self.process.process, self._ended, True
         process.send_signal(signal.SIGSTOP)
@@ -109,7 +110,7 @@ class Node:
                 process.send_signal(signal.SIGCONT)
 
     async def answers(self, within_s: float = 1.0) -> bool:
-        """Return whether it says that it is ready to serve."""
+        """Return whether the server reports that it is ready."""
         with trio.move_on_after(within_s):
             try:
                 status, _, _ = await request(self.address, "GET", "/readyz")
@@ -120,7 +121,7 @@ class Node:
 
 
 def read_logs(where: Path, counts: Counter[str]) -> list[str]:
-    """Count what stands in the logs of all servers; returns the lines that should not be in any."""
+    """Count the log lines of all servers. Return the lines that are not expected in any log."""
     faults: list[str] = []
     for log in sorted(where.glob("server-*.log")):
         for line in log.read_text(errors="replace").splitlines():

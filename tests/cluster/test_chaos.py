@@ -1,4 +1,4 @@
-"""A short chaos over two servers, of a fixed seed; a longer one is `python -m tests.cluster.chaos`."""
+"""A short chaos run over two servers with a fixed seed; for a longer one run `python -m tests.cluster.chaos`."""
 
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ FIRST = (
 
 @pytest.mark.slow
 async def test_everybody_has_the_whole_log_whatever_is_killed(tmp_path: Path) -> None:
-    """Two servers, six clients, 25 kills: each message has one end, each screen is the log, no call is made twice."""
+    """Two servers, six clients, 25 kills: each message ends once, each client has the log, no call is made twice."""
     options: dict[str, Any] = {"pause_s": 0.6, "within_s": 60.0, "hold_s": (2.5, 3.0)}
     chaos = Chaos(clients=6, seconds=60.0, seed=3, where=tmp_path, kills=25, first=FIRST, **options)
     with trio.fail_after(150):

@@ -1,7 +1,8 @@
-"""The cases of the Autobahn test suite for servers, groups 1 to 7 and 10, as data, under its numbers.
+"""The cases of the Autobahn test suite for servers, groups 1 to 7 and 10, as data, under the suite's numbers.
 
-What is sent and what must come back follows the suite's descriptions in their strict reading: what comes before a
-fault is answered, and the fault is found as soon as it can be.
+Expectations follow the suite's descriptions in their strict reading: frames before a fault are answered, and the fault
+is
+detected as early as possible.
 """
 
 from collections.abc import Iterator
@@ -20,16 +21,16 @@ NOT_TEXT = frozenset({1007})
 
 @frozen
 class Pause:
-    """Here the server must have sent `answers`, and then nothing but those."""
+    """The point at which the server must have sent `answers`, and nothing else."""
 
     answers: tuple[Answer, ...] = ()
 
 
 @frozen
 class Case:
-    """One conversation: what is sent, in pieces of `chop` bytes or as it is, what comes back, and the close code.
+    """One conversation: the bytes sent, in pieces of `chop` bytes or as given, the expected frames, and the close code.
 
-    Where the script has no close frame of its own and the code is 1000, the client closes at the end.
+    If the script has no close frame and the code is 1000, the client closes at the end.
     """
 
     name: str
@@ -60,7 +61,7 @@ def framing() -> Iterator[Case]:
 
 
 def pings() -> Iterator[Case]:
-    """Group 2: pings are answered with what they brought, pongs with nothing."""
+    """Group 2: a ping is answered with its payload, a pong is not answered."""
     binary = b"\x00\xff\xfe\xfd\xfc\xfb\x00\xff"
     yield Case("2.1", (frame(PING),), ((PONG, b""),))
     yield Case("2.2", (frame(PING, b"Hello, world!"),), ((PONG, b"Hello, world!"),))
@@ -78,7 +79,7 @@ def pings() -> Iterator[Case]:
 
 
 def reserved_bits() -> Iterator[Case]:
-    """Group 3: bits that nobody agreed on; a message before them is still answered, a ping behind them is not."""
+    """Group 3: reserved bits. A message before them is still answered, a ping after them is not."""
     hello, answered = frame(TEXT, b"Hello"), ((TEXT, b"Hello"),)
     yield Case("3.1", (frame(TEXT, b"Hello", rsv=1),), codes=FAULT)
     yield Case("3.2", (hello + frame(TEXT, b"Hello", rsv=2) + frame(PING),), answered, FAULT)
@@ -90,7 +91,7 @@ def reserved_bits() -> Iterator[Case]:
 
 
 def opcodes() -> Iterator[Case]:
-    """Group 4: opcodes that nobody has defined."""
+    """Group 4: undefined opcodes."""
     hello, answered = frame(TEXT, b"Hello"), ((TEXT, b"Hello"),)
     for group, first in (("4.1", 3), ("4.2", 11)):
         yield Case(f"{group}.1", (frame(first),), codes=FAULT)
@@ -132,7 +133,7 @@ def fragmentation() -> Iterator[Case]:
 
 
 def utf8() -> Iterator[Case]:
-    """Group 6: what is text and what is not, at once where it can be known."""
+    """Group 6: valid and invalid UTF-8, detected at the first byte that decides."""
     for number, parts in enumerate(([b""], [b"", b"", b""], [b"", b"middle frame payload", b""]), 1):
         yield Case(f"6.1.{number}", (in_fragments(parts),), ((TEXT, b"".join(parts)),))
     hello, greek = "Hello-µ@ßöäüàá-UTF-8!!".encode(), GREEK
@@ -161,13 +162,13 @@ def utf8() -> Iterator[Case]:
 
 
 def in_fragments(parts: list[bytes]) -> bytes:
-    """Return a text message in just these fragments."""
+    """Return a text message in exactly these fragments."""
     last = len(parts) - 1
     return b"".join(frame(CONT if number else TEXT, part, fin=number == last) for number, part in enumerate(parts))
 
 
 def is_text(text: bytes) -> bool:
-    """Return whether this is UTF-8."""
+    """Return whether the bytes are UTF-8."""
     try:
         text.decode()
     except UnicodeDecodeError:

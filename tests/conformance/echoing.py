@@ -14,9 +14,9 @@ READY_S = 20.0
 
 @contextmanager
 def echoing(log: Path, *options: str) -> Iterator[int]:
-    """Run the echo server on a free port, which is given; what it prints goes to `log`.
+    """Run the echo server on a free port, which is yielded. Its output is written to `log`.
 
-    At the end it is told to end by SIGTERM, and must do so with exit code 0.
+    At the end it gets SIGTERM, and must exit with code 0.
     """
     command = [sys.executable, "-m", "transport.server.echo", "--port", "0", *options]
     with log.open("w") as out, subprocess.Popen(command, stdout=out, stderr=subprocess.STDOUT) as process:

@@ -1,4 +1,4 @@
-"""A WebSocket client that owes nothing to the server's library: frames are built and read here, byte by byte."""
+"""A WebSocket client independent of the server's library: it builds and reads frames byte by byte."""
 
 import os
 from collections.abc import AsyncIterator, Sequence
@@ -16,7 +16,7 @@ HANDSHAKE: Final = (
 
 
 def masked(payload: bytes, mask: bytes) -> bytes:
-    """Return the payload under a mask of four bytes."""
+    """Return the payload, masked with four bytes."""
     whole = (mask * (len(payload) // 4 + 1))[: len(payload)]
     return (int.from_bytes(payload, "big") ^ int.from_bytes(whole, "big")).to_bytes(len(payload), "big")
 
@@ -24,7 +24,7 @@ def masked(payload: bytes, mask: bytes) -> bytes:
 def frame(
     opcode: int, payload: bytes = b"", *, fin: bool = True, rsv: int = 0, mask: bytes | None = b"", length: int = -1
 ) -> bytes:
-    """A client's frame. `mask` None leaves it unmasked, empty takes a random one; `length` is what the head says."""
+    """Return a client's frame. `mask`: None for unmasked, empty for a random mask. `length` is the declared length."""
     length = len(payload) if length < 0 else length
     first = bytes((fin << 7 | rsv << 4 | opcode,))
     bit = 0 if mask is None else 0x80
@@ -41,7 +41,7 @@ def frame(
 
 
 def fragments(opcode: int, payload: bytes, size: int) -> bytes:
-    """Return a message in fragments of so many bytes."""
+    """Return a message in fragments of this many bytes."""
     parts = [payload[start : start + size] for start in range(0, len(payload), size)] or [b""]
     return b"".join(
         frame(CONT if number else opcode, part, fin=number == len(parts) - 1) for number, part in enumerate(parts)
@@ -64,12 +64,11 @@ class Received:
 
     @property
     def code(self) -> int | None:
-        """The close code."""
         return int.from_bytes(self.payload[:2], "big") if len(self.payload) >= 2 else None
 
 
 class RawWebSocket:
-    """One connection after its handshake; `extensions` is what the server agreed to."""
+    """One connection after its handshake; `extensions` is the server's accepted value."""
 
     def __init__(self, stream: trio.abc.Stream) -> None:
         self.stream = stream
@@ -77,7 +76,7 @@ class RawWebSocket:
         self._bytes = bytearray()
 
     async def handshake(self, path: str = "/", more: str = "") -> int:
-        """Ask for the upgrade; the status that came."""
+        """Request the upgrade. Return the status."""
         await self.stream.send_all(HANDSHAKE.format(path=path, more=more).encode())
         while b"\r\n\r\n" not in self._bytes:
             await self._more()
@@ -88,7 +87,7 @@ class RawWebSocket:
 
     @property
     def extensions(self) -> str:
-        """The value of Sec-WebSocket-Extensions in the answer, empty when there is none."""
+        """The value of Sec-WebSocket-Extensions in the answer, or an empty string."""
         for line in self.head.split("\r\n"):
             name, _, value = line.partition(":")
             if name.lower() == "sec-websocket-extensions":
@@ -96,7 +95,7 @@ class RawWebSocket:
         return ""
 
     async def send(self, data: bytes, chop: int = 0) -> None:
-        """Send in one piece, or in pieces of `chop` bytes, each a send of its own."""
+        """Send the data in one piece, or in separate sends of `chop` bytes."""
         if not chop:
             await self.stream.send_all(data)
             return
@@ -130,7 +129,7 @@ class RawWebSocket:
         return 2 + more, int.from_bytes(self._bytes[2 : 2 + more], "big") if more else length
 
     async def frames_to_the_end(self) -> list[Received]:
-        """Return all frames up to the close frame, which is the last, or to the end of the stream."""
+        """Return all frames up to and including the close frame, or to the end of the stream."""
         frames: list[Received] = []
         try:
             while not frames or frames[-1].opcode != CLOSE:
@@ -140,7 +139,7 @@ class RawWebSocket:
         return frames
 
     async def ended(self) -> bool:
-        """Read on: whether the server ends the stream without another frame."""
+        """Return whether the server ends the stream without another frame."""
         try:
             await self.frame()
         except (EOFError, trio.BrokenResourceError):
@@ -152,7 +151,7 @@ class RawWebSocket:
 async def raw_websocket(
     port: int, path: str = "/", offers: Sequence[str] = (), **tcp: Any
 ) -> AsyncIterator[RawWebSocket]:
-    """Yield an open WebSocket to a server on this machine, that offered these extensions."""
+    """Yield an open WebSocket to a server on this machine, after offering these extensions."""
     async with await trio.open_tcp_stream("127.0.0.1", port) as stream:
         one = RawWebSocket(stream)
         more = "".join(f"Sec-WebSocket-Extensions: {offer}\r\n" for offer in offers)

@@ -1,8 +1,8 @@
-"""Conformance to RFC 6455, case by case, by a client of its own over real sockets.
+"""Conformance to RFC 6455, case by case, with an independent client over real sockets.
 
 The numbers are those of the Autobahn test suite (https://github.com/crossbario/autobahn-testsuite), which needs
-Python 2.7: `pip install autobahntestsuite` there, start `python -m transport.server.echo --port 9001 --deflate`, and
-point `wstest -m fuzzingclient` to it, to have the cases judged by their authors.
+Python 2.7. To run the original suite: `pip install autobahntestsuite` there, start
+`python -m transport.server.echo --port 9001 --deflate`, and point `wstest -m fuzzingclient` to it.
 """
 
 import pytest
@@ -19,7 +19,9 @@ CASES = list(every())
 @pytest.mark.promise("wire.bad-frame-mask", "wire.bad-utf-split")
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 async def test_case(case: Case) -> None:
-    """Every answer of the case, in order, then the close frame with one of its codes, then the end of the stream."""
+    """The server sends every answer of the case, in order, then the close frame with one of its codes, and ends the
+    stream.
+    """
     with trio.fail_after(10):
         async with open_server(EchoUpgrades().handle_upgrade, socket=LIMITS) as port, raw_websocket(port) as client:
             before = await _play(client, case)
@@ -31,7 +33,7 @@ async def test_case(case: Case) -> None:
 
 
 async def _play(client: RawWebSocket, case: Case) -> list[Received]:
-    """Send the script, and return what had to come in between."""
+    """Send the script. Return the answers expected so far."""
     came: list[Received] = []
     for step in case.script:
         if isinstance(step, Pause):
@@ -43,7 +45,7 @@ async def _play(client: RawWebSocket, case: Case) -> list[Received]:
 
 
 async def _silence(client: RawWebSocket) -> None:
-    """The server has nothing more to say, and has not left."""
+    """Check that the server sends nothing more and keeps the connection."""
     await trio.testing.wait_all_tasks_blocked()
     with trio.move_on_after(0.02) as patience:
         pytest.fail(f"{await client.frame()} came too early")
@@ -51,7 +53,7 @@ async def _silence(client: RawWebSocket) -> None:
 
 
 async def _to_the_end(client: RawWebSocket, case: Case) -> list[Received]:
-    """The rest of the answers and the close frame, the client's own before it where the case is without a fault."""
+    """Return the remaining answers and the close frame. Without a fault the client sends its close first."""
     frames: list[Received] = []
     if case.codes == {1000} and not _closes(case):
         awaited = len(_expected(case)) - sum(len(step.answers) for step in case.script if isinstance(step, Pause))
@@ -64,7 +66,7 @@ async def _to_the_end(client: RawWebSocket, case: Case) -> list[Received]:
 
 
 def _closes(case: Case) -> bool:
-    """Return whether the script has a close frame: none of the others' first bytes is one's."""
+    """Return whether the script has a close frame, by the frames' first bytes."""
     return case.name.startswith("7.")
 
 

@@ -1,4 +1,4 @@
-"""Groups 12 and 13 of the Autobahn cases: permessage-deflate (RFC 7692), and which offers are agreed to."""
+"""Groups 12 and 13 of the Autobahn cases: permessage-deflate (RFC 7692), and the negotiation of its offers."""
 
 import json
 import random
@@ -50,7 +50,7 @@ SIZES += [(131072, size) for size in (1024, 4096, 32768)]
 
 
 def compressed(opcode: int, payload: bytes, fragment: int = 0, bits: int = 15) -> bytes:
-    """Return a message of a client that keeps no window, in fragments of so many bytes before they are compressed."""
+    """Return a compressed message without context takeover, in fragments of this many uncompressed bytes."""
     squeeze = zlib.compressobj(wbits=-bits)
     size = fragment or max(1, len(payload))
     parts = [payload[start : start + size] for start in range(0, len(payload), size)] or [b""]
@@ -64,14 +64,14 @@ def compressed(opcode: int, payload: bytes, fragment: int = 0, bits: int = 15) -
 
 
 async def answer(client: RawWebSocket) -> tuple[int, bytes]:
-    """Return the next message, inflated by itself where it is compressed."""
+    """Return the next message, inflated by itself if it is compressed."""
     came = await client.frame()
     assert came.rsv in (0, 4)
     return came.opcode, inflated(came.payload) if came.rsv else came.payload
 
 
 def inflated(data: bytes, bits: int = 15) -> bytes:
-    """Return a message inflated by itself, with a window of no more than this."""
+    """Inflate a message by itself, with a window of at most this size."""
     return zlib.decompressobj(-bits).decompress(data + b"\x00\x00\xff\xff")
 
 
@@ -84,7 +84,7 @@ CASES = [
 
 @pytest.mark.parametrize(("opcode", "data", "size", "fragment"), CASES)
 async def test_messages_of_a_size(opcode: int, data: bytes, size: int, fragment: int) -> None:
-    """A number of messages, compressed, whole and in fragments, come back as they were."""
+    """Several compressed messages, whole and in fragments, are echoed unchanged."""
     with trio.fail_after(20):
         async with (
             open_server(EchoUpgrades().handle_upgrade, **COMPRESSING) as port,
@@ -113,7 +113,9 @@ OFFERS = [
 
 @pytest.mark.parametrize(("offers", "agreed"), OFFERS, ids=[f"13.{number}" for number in range(1, len(OFFERS) + 1)])
 async def test_an_offer_that_is_agreed_to(offers: list[str], agreed: str) -> None:
-    """The first acceptable offer, always without takeover; messages of all sizes then come back within its window."""
+    """The first acceptable offer is accepted, always without takeover; messages of all sizes are echoed within
+    its window.
+    """
     bits = 9 if "=9" in agreed else 15
     with trio.fail_after(20):
         async with (
@@ -155,7 +157,7 @@ async def test_an_offer_that_is_declined(offer: str) -> None:
 
 @pytest.mark.parametrize("data", [b"\xff\xff\xff\xff", b"\x06 the third kind of block"])
 async def test_what_cannot_be_inflated_is_a_fault(data: bytes) -> None:
-    """1002; a compressed control frame and a compressed continuation are faults too."""
+    """The close is 1002; compressed control and continuation frames are faults too."""
     for script in (
         frame(TEXT, data, rsv=4),
         frame(0x9, b"", rsv=4),
@@ -170,7 +172,7 @@ async def test_what_cannot_be_inflated_is_a_fault(data: bytes) -> None:
 
 
 async def test_text_is_judged_when_it_is_inflated() -> None:
-    """Compressed bytes that are no UTF-8 are fine, inflated ones are not: 1007."""
+    """Compressed bytes need not be UTF-8; an inflated text that is not UTF-8 is closed with 1007."""
     async with (
         open_server(EchoUpgrades().handle_upgrade, **COMPRESSING) as port,
         raw_websocket(port, offers=[OFFER]) as client,

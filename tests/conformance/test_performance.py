@@ -1,6 +1,6 @@
 """Group 9 of the Autobahn cases: large messages, small fragments, small chops, many round trips.
 
-Against a process, as the steps of the server are long here on purpose: it takes messages of up to 64 MiB.
+The server runs in its own process because its steps are long here; it accepts messages of up to 64 MiB.
 """
 
 from collections.abc import Iterator
@@ -26,7 +26,7 @@ def port(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
 
 
 async def roundtrip(client: RawWebSocket, data: bytes, chop: int = 0) -> tuple[int, bytes]:
-    """Send this, and read the frame that comes back: meanwhile, as neither side can hold 16 MiB for the other."""
+    """Send the data and concurrently read the echoed frame, as neither side can buffer 16 MiB for the other."""
     answers: list[tuple[int, bytes]] = []
 
     async def read() -> None:
@@ -62,7 +62,7 @@ FRAGMENTS = [
 
 @pytest.mark.parametrize(("opcode", "byte", "size"), FRAGMENTS)
 async def test_large_messages_in_fragments(port: int, opcode: int, byte: bytes, size: int) -> None:
-    """4 MiB in fragments of a size; down to 65,536 fragments."""
+    """4 MiB in fragments of one size, up to 65,536 fragments."""
     with trio.fail_after(20):
         async with raw_websocket(port) as client:
             data = fragments(opcode, byte * (4 * MIB), size)
@@ -78,7 +78,7 @@ CHOPS = [
 
 @pytest.mark.parametrize(("opcode", "byte", "size"), CHOPS)
 async def test_large_messages_in_chops(port: int, opcode: int, byte: bytes, size: int) -> None:
-    """1 MiB in one frame that comes in pieces of a size."""
+    """1 MiB in one frame, sent in pieces of one size."""
     with trio.fail_after(20):
         async with raw_websocket(port) as client:
             assert await roundtrip(client, frame(opcode, byte * MIB), size) == (opcode, byte * MIB)
@@ -93,7 +93,7 @@ TRIPS = [
 
 @pytest.mark.parametrize(("opcode", "byte", "size"), TRIPS)
 async def test_many_round_trips(port: int, opcode: int, byte: bytes, size: int) -> None:
-    """A thousand messages, each sent when the one before has come back."""
+    """A thousand messages, each sent after the echo of the one before."""
     data = frame(opcode, byte * size)
     with trio.fail_after(20):
         async with raw_websocket(port) as client:
@@ -105,7 +105,9 @@ async def test_many_round_trips(port: int, opcode: int, byte: bytes, size: int) 
 
 
 async def test_the_process_says_where_it_is_and_ends_when_told(tmp_path: Path) -> None:
-    """One line with the address; binary stays binary; SIGTERM closes what is open with 1001 and the exit code is 0."""
+    """The process prints one line with its address and echoes binary as binary; on SIGTERM it closes with 1001 and
+    exits with 0.
+    """
     with echoing(tmp_path / "log") as port:
         async with raw_websocket(port) as client:
             assert await roundtrip(client, frame(BINARY, b"\xff\x00")) == (BINARY, b"\xff\x00")

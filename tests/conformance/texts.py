@@ -1,18 +1,18 @@
-"""Byte sequences that are UTF-8 and such that only seem to be, grouped as the cases 6.5 to 6.23 are.
+"""Valid and invalid UTF-8 byte sequences, grouped as in cases 6.5 to 6.23.
 
-After Markus Kuhn's stress test for decoders. Whether a sequence is text is not said here: Python's decoder knows.
+After Markus Kuhn's stress test for decoders. Python's decoder decides whether a sequence is valid.
 """
 
 from itertools import product
 
 
 def joined(*ranges: tuple[int, int]) -> list[bytes]:
-    """For each range of bytes, all of them with a blank behind each."""
+    """Return for each range of bytes all of them, each followed by a blank."""
     return [b"".join(bytes((byte, 0x20)) for byte in range(*one)) for one in ranges]
 
 
 def hexes(*texts: str) -> list[bytes]:
-    """Byte sequences from hexadecimal digits."""
+    """Decode byte sequences from hexadecimal digits."""
     return [bytes.fromhex(text) for text in texts]
 
 

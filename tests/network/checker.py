@@ -1,4 +1,4 @@
-"""What a day must have led to: the log, read over REST, against what each client holds."""
+"""Check the result of a soak: the logs, read over REST, against the events each client received."""
 
 from collections import Counter, defaultdict
 from collections.abc import Sequence
@@ -12,7 +12,7 @@ from tests.network.received import TERMINAL, JsonObject, Ledger, ReceivedLog, re
 
 @define(eq=False)
 class Checker:
-    """`logs` are the events of each thread of each user, as the server has them; `faults` is the verdict."""
+    """`logs` are the events of each thread of each user on the server; `faults` is the verdict."""
 
     ledger: Ledger
     address: str
@@ -20,7 +20,7 @@ class Checker:
     faults: list[str] = field(factory=list)
 
     async def read(self, user: str, token: str, thread_id: str, page: int = 500) -> None:
-        """Read the log of a thread, from where it was read to, page by page."""
+        """Read the rest of a thread's log, page by page."""
         log = self.logs.setdefault((user, thread_id), [])
         while True:
             path = f"/api/threads/{thread_id}/events?after={len(log)}&limit={page}"
@@ -33,7 +33,7 @@ class Checker:
                 return
 
     def lacking(self) -> list[str]:
-        """Who has not come as far as the log."""
+        """Return the clients that are behind the log."""
         return [
             f"{held.name} has {held.last(thread_id)} of {len(log)} of {thread_id}"
             for held, user, threads in self.ledger.received
@@ -42,13 +42,13 @@ class Checker:
         ]
 
     def open_runs(self) -> set[str]:
-        """Return the runs that have not ended, by the log as far as it was read."""
+        """Return the runs without an end in the log as read so far."""
         events = [event for log in self.logs.values() for event in log]
         ended = {event["run_id"] for event in events if event["type"] in TERMINAL}
         return {event["run_id"] for event in events} - ended
 
     def check(self) -> None:
-        """Compare all with all; what is wrong is in `faults`."""
+        """Compare all logs with all clients; violations are in `faults`."""
         for (user, thread_id), log in self.logs.items():
             self._check_log(user, thread_id, log)
         digests = {key: [received_event(event) for event in log] for key, log in self.logs.items()}
@@ -69,7 +69,7 @@ class Checker:
         self.faults += self.ledger.faults
 
     def check_notes(self, notes: Sequence[str]) -> None:
-        """Hold what a tool that must not be called twice has done (`run_id call_id` for each time) against the logs."""
+        """Check the calls of the tool that is not retry-safe (`run_id call_id` for each call) against the logs."""
         done, runs = Counter(notes), Counter(each.partition(" ")[0] for each in notes)
         self.faults += [f"the call {each} was made {times} times" for each, times in done.items() if times > 1]
         self.faults += [f"run {each} made its call {times} times" for each, times in runs.items() if times > 1]
@@ -127,7 +127,7 @@ class Checker:
 
 
 def _problem(events: list[JsonObject]) -> str:
-    """What is wrong with a run's arc; empty when nothing is."""
+    """Return the fault of a run's arc, or an empty string."""
     kinds = [event["type"] for event in events]
     began = Counter(event["data"]["call_id"] for event in events if event["type"] == "tool_executing")
     ended = Counter(event["data"]["call_id"] for event in events if event["type"] == "tool_completed")

@@ -1,4 +1,4 @@
-"""Tabs on the chat page's own client, which run in one Node process (`pages.mjs`)."""
+"""Tabs on the chat page's own client, in one Node process (`pages.mjs`)."""
 
 import json
 import shutil
@@ -27,7 +27,7 @@ class Pages:
     _turn: trio.Lock = field(factory=trio.Lock)
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
-        """Run it, and give the tabs what their clients were given, until cancelled."""
+        """Run the process and hand its clients' events to the tabs, until cancelled."""
         assert NODE is not None
         command = [NODE, str(Path(__file__).with_suffix(".mjs"))]
         async with trio.open_nursery() as nursery:
@@ -43,7 +43,7 @@ class Pages:
                     self.tabs[told["tab"]].hear(told)
 
     async def order(self, **order: Any) -> None:
-        """Tell the process something."""
+        """Send the process an order."""
         assert self._process is not None
         assert self._process.stdin is not None
         async with self._turn:
@@ -53,7 +53,9 @@ class Pages:
 
 @define(eq=False)
 class PageTab(Tab):
-    """A tab on the page's client. Opened again, it is where its storage says, which may be before what it showed."""
+    """A tab on the page's client. When reopened it starts from its storage, which may be behind the events it
+    received.
+    """
 
     pages: Pages = field(kw_only=True)
     _waiting: list[str] = field(factory=list)
@@ -72,11 +74,11 @@ class PageTab(Tab):
                 await self.pages.order(do="close", tab=self.name)  # unless the day is over, and the process with it
 
     def reload(self, away_s: float, *, afresh: bool) -> None:
-        """Close it, and open it again where it was: its storage holds what is not sent yet."""
+        """Close the tab and reopen it from its storage, which holds the unsent messages."""
         super().reload(away_s, afresh=False)
 
     def hear(self, told: dict[str, Any]) -> None:
-        """What the client was given since the last time."""
+        """Record the events that the client received since the last call."""
         if "began" in told:
             self._start(told["began"])
             return
@@ -113,19 +115,15 @@ class PageTab(Tab):
         await self.pages.order(tab=self.name, **order)
 
     async def say(self, said: SentMessage) -> None:
-        """Leave it to the client."""
         names = {"message_id": said.message_id, "thread_id": said.thread_id, "agent_type": "planned"}
         await self._order(do="say", said={"content": said.content, **names})
 
     async def stop_run(self, run_id: str) -> None:
-        """Leave it to the client."""
         await self._order(do="cancel", run_id=run_id)
 
     async def follow(self, thread_id: str) -> None:
-        """Leave it to the client."""
         await self._order(do="follow", thread_id=thread_id)
 
     @property
     def waiting(self) -> Sequence[str]:
-        """What the client said last of its outbox."""
         return self._waiting

@@ -1,4 +1,4 @@
-"""A client made by the page "Write a client", on stock trio-websocket: nothing of the product is in it."""
+"""A client written from the page "Write a client", on stock trio-websocket, without code of the product."""
 
 import gzip
 import json
@@ -25,7 +25,7 @@ _CLOSED = (trio_websocket.ConnectionClosed, trio_websocket.HandshakeError)
 
 @define(eq=False)
 class PlainTab(Tab):
-    """A tab on a plain socket. `dedupes` is the cursor rule; without it, a day must find this client wanting."""
+    """A tab on a plain socket. `dedupes` turns on the cursor rule; without it, a soak must find violations."""
 
     dedupes: bool = True
     _outbox: dict[str, SentMessage] = field(factory=dict)
@@ -46,23 +46,20 @@ class PlainTab(Tab):
     # The outbox
 
     async def say(self, said: SentMessage) -> None:
-        """Into the outbox; shown at once, sent in its turn."""
+        """Put a message into the outbox, which is shown at once and sent in order."""
         self._outbox.setdefault(said.message_id, said)
         self._work.set()
 
     async def stop_run(self, run_id: str) -> None:
-        """With the next thing that is sent."""
         self._cancels.add(run_id)
         self._work.set()
 
     async def follow(self, thread_id: str) -> None:
-        """With the next thing that is sent."""
         self._missing.add(thread_id)
         self._work.set()
 
     @property
     def waiting(self) -> Sequence[str]:
-        """The outbox."""
         return list(self._outbox)
 
     # Connections
@@ -81,7 +78,7 @@ class PlainTab(Tab):
             await trio.sleep(wait_s if self._wait_s is None else min(self._wait_s, 3.0))
 
     async def _connection(self) -> int:
-        """Hold a connection to its end; its close code, 1006 for none."""
+        """Hold a connection to its end. Return its close code, 1006 if there was none."""
         where, code = urlsplit(self.address), 1006
         stream: trio.SocketStream | None = None
         try:
@@ -112,7 +109,7 @@ class PlainTab(Tab):
         return code
 
     async def _listen(self) -> None:
-        """Read; ping after silence; give up when not even that is answered."""
+        """Read events, ping after silence, and give up without a pong."""
         heartbeat_s = CONNECT_S
         while True:
             with trio.move_on_after(heartbeat_s) as quiet:

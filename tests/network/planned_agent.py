@@ -1,7 +1,8 @@
-"""The agent of the day: its answers can be worked out from the message, so that everybody can check them.
+"""The agent of a soak: its answer is computed from the message, so that every client can check it.
 
-A message is a plan: `words=40 pace=200 tool=1 fail=0 name=c3-7`. The answer has so many words, at so many a second.
-`tool=2` is the one that must not be called twice: what it does stays, in the file that `PLANNED_AGENT_NOTES` names.
+A message is a plan: `words=40 pace=200 tool=1 fail=0 name=c3-7`. The answer has `words` words, at `pace` words a
+second.
+`tool=2` is the tool that is not retry-safe: each call is written to the file named by `PLANNED_AGENT_NOTES`.
 """
 
 import os
@@ -34,7 +35,7 @@ async def look(at: str) -> str:
 
 @tool
 async def note(what: str, context: ToolContext) -> str:
-    """Write down for good who called, in one piece: whoever is killed after that has done it."""
+    """Record the call durably, in one write, so that a kill afterwards cannot undo it."""
     where = os.open(os.environ["PLANNED_AGENT_NOTES"], os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
     try:
         os.write(where, f"{context.run_id} {context.call_id}\n".encode())
@@ -45,7 +46,7 @@ async def note(what: str, context: ToolContext) -> str:
 
 
 class PlannedModel:
-    """Calls a tool if it is to, then writes the answer, some words at a time."""
+    """Calls a tool if planned, then streams the answer."""
 
     name = "planned"
     notice = ""

@@ -1,7 +1,8 @@
-"""A bad network: a TCP proxy before one server that delays, cuts, tears and swallows, as a seed says.
+"""A faulty network: a TCP proxy before one server that delays, cuts, resets and stalls connections, drawn from a seed.
 
-It is honest: bytes of a direction stay in their order, and none is made up or repeated, as TCP promises. All that a
-connection meets with is drawn from the seed and the connection's number.
+It keeps TCP's guarantees: bytes of a direction stay in order, and none is invented or repeated. All faults of a
+connection
+are drawn from the seed and the connection's number.
 """
 
 import socket
@@ -22,12 +23,13 @@ _LOST = (OSError, trio.BrokenResourceError, trio.ClosedResourceError)
 
 @frozen
 class FaultPlan:
-    """What one connection meets with.
+    """The faults of one connection.
 
-    Each piece of at most `piece_bytes` waits for `delay_s` and up to `jitter_s` more, and passes at `bytes_per_s`;
-    with the chance `stall` it is held for up to 3 s. `end` is how the connection ends: `reset`, `fin`, `swallow` (it
-    stays open, and nothing passes any more) or `none`; it comes after `after_s`, or within the bytes of the server
-    after `after_bytes` of them.
+    Each piece of at most `piece_bytes` waits for `delay_s` and up to `jitter_s` more, and passes at `bytes_per_s`; with
+    probability `stall` it is held for up to 3 s. `end` is the connection's end: `reset`, `fin`, `swallow` (it stays
+    open and
+    no byte passes any more) or `none`; it comes after `after_s`, or within the server's bytes after `after_bytes` of
+    them.
     """
 
     piece_bytes: int = _WHOLE
@@ -59,7 +61,7 @@ def drawn(chance: Random) -> FaultPlan:
 
 @define(eq=False)
 class Link:
-    """One connection through the proxy, from the client's socket to the server's."""
+    """One connection through the proxy, between the client's socket and the server's."""
 
     client: trio.SocketStream
     server: trio.SocketStream
@@ -70,7 +72,7 @@ class Link:
     pumps: trio.CancelScope = field(factory=trio.CancelScope)
 
     async def run(self) -> None:
-        """Carry until both sides are done, or the fate has come."""
+        """Forward until both sides are done or the planned end has come."""
         try:
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(self._in_time)
@@ -84,7 +86,7 @@ class Link:
             self.server.socket.close()
 
     def end(self, how: str) -> None:
-        """End it in this way."""
+        """End the connection in this way."""
         if self.pumps.cancel_called or self.swallows:
             return
         self.proxy.counts[how] += 1
@@ -103,7 +105,7 @@ class Link:
         self.pumps.cancel()
 
     async def _carry(self, source: trio.SocketStream, target: trio.SocketStream, left: float) -> None:
-        """Hand on what comes, up to `left` bytes; what comes after the fate is read and forgotten."""
+        """Forward bytes, up to `left` of them; bytes after the planned end are read and dropped."""
         small = _PIECES
         try:
             while piece := await source.receive_some(self._size(small)):
@@ -142,9 +144,9 @@ class Link:
 
 @define(eq=False)
 class Proxy:
-    """Listens on `port` and carries to the server's port; `counts` tells what it has done to whom.
+    """Listens on `port` and forwards to the server's port; `counts` has the faults injected.
 
-    While `calm`, new connections meet with nothing; those that are swallowed already stay so.
+    While `calm`, new connections have no faults; stalled connections stay stalled.
     """
 
     seed: int
@@ -158,7 +160,7 @@ class Proxy:
 
     @property
     def address(self) -> str:
-        """Where clients find it."""
+        """The address for clients."""
         return f"http://{HOST}:{self.port}"
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
@@ -191,7 +193,7 @@ class Proxy:
             self._links.discard(link)
 
     async def _server(self) -> trio.SocketStream:
-        """Return a line to the server. Raises OSError when it is away."""
+        """Connect to the server. Raises OSError if it is down."""
         return await trio.open_tcp_stream(HOST, self.server_port)
 
     async def _refuse(self, client: trio.SocketStream) -> None:
@@ -200,7 +202,7 @@ class Proxy:
         await trio.aclose_forcefully(client)
 
     async def _weather(self) -> None:
-        """What befalls everybody at once: a time without connections, a standstill, the loss of every third line."""
+        """Inject faults common to all connections: an outage, a standstill, the loss of every third connection."""
         chance = Random(f"{self.seed}/weather")
         while True:
             await trio.sleep(chance.uniform(3, 12))

@@ -1,4 +1,4 @@
-"""What the clients of a day were given and said: kept as small as a comparison allows."""
+"""The events that clients received and the messages they sent, reduced to what a comparison needs."""
 
 import hashlib
 import json
@@ -14,7 +14,7 @@ TERMINAL = ("final_response", "error")
 
 @frozen
 class ReceivedEvent:
-    """One durable event: its number, its kind, its message and run, and a digest of all of it."""
+    """One durable event: its number, type, message and run, and a digest of the whole."""
 
     seq: int
     kind: str
@@ -24,7 +24,7 @@ class ReceivedEvent:
 
 
 def received_event(event: JsonObject) -> ReceivedEvent:
-    """Return an event of the canonical dialect, cut down. HTML is for those who asked for it, and so is left out."""
+    """Reduce an event of the canonical dialect. Rendered HTML is left out, as only some clients ask for it."""
     data = {name: value for name, value in event["data"].items() if name != "html"}
     whole = json.dumps({**event, "data": data}, sort_keys=True).encode()
     digest = hashlib.blake2b(whole, digest_size=12).hexdigest()
@@ -33,12 +33,15 @@ def received_event(event: JsonObject) -> ReceivedEvent:
 
 @define(eq=False)
 class ReceivedLog:
-    """All that one client took, from its first event to its last, in the order in which it took it.
+    """The events of one client, from first to last, in order of arrival.
 
-    `name` is the client's. `last` is the number of the last event of each thread. `open_runs` have begun and not
-    ended, as far as this client knows. `faults` are what no client should ever be given. A tab that was opened afresh
-    has begun another one; this one is no longer `current` then. `starts` are where it began in each thread, 0 but for
-    a tab that had kept less than it was given.
+    `name` is the client's. `last` is the number of the last event of each thread. `open_runs` have begun and not ended,
+    as far
+    as this client knows. `faults` are events that no client should ever receive. A tab that is reopened from the start
+    begins
+    a new log; this one is then no longer `current`. `starts` has the cursor it began from in each thread: 0, except for
+    a tab
+    whose storage was behind the events it had received.
     """
 
     name: str
@@ -52,12 +55,12 @@ class ReceivedLog:
     ended: set[str] = field(factory=set)
 
     def last(self, thread_id: str) -> int:
-        """Return the number of the last event that was taken of a thread; 0 before the first."""
+        """Return the number of the last event received of a thread, 0 before the first."""
         events = self.events.get(thread_id)
         return events[-1].seq if events else self.starts.get(thread_id, 0)
 
     def take(self, event: JsonObject) -> None:
-        """Keep a durable event. Nothing is judged here but what the judge cannot see later: running text."""
+        """Record a durable event. Only streamed text is checked here; the checker compares the rest later."""
         kept, thread_id = received_event(event), event["thread_id"]
         self.events.setdefault(thread_id, []).append(kept)
         if kept.kind == "message_accepted":
@@ -69,7 +72,7 @@ class ReceivedLog:
             self._compare(kept.run_id, event["data"])
 
     def take_text(self, run_id: str, offset: int, text: str) -> bool:
-        """Put a piece of running text in its place; False where a piece before it is missing."""
+        """Place a piece of streamed text. Return False if an earlier piece is missing."""
         if run_id in self.ended:
             self.faults.append(f"{self.name}: text of {run_id} came after its end")
             return True
@@ -91,7 +94,7 @@ class ReceivedLog:
 
 @frozen
 class SentMessage:
-    """A message as its user meant it."""
+    """A message as its user sent it."""
 
     message_id: str
     user: str
@@ -101,7 +104,9 @@ class SentMessage:
 
 @define(eq=False)
 class Ledger:
-    """Of all clients together: `said` by message id; `told` the run that a client was told of; what was `accepted`."""
+    """Totals of all clients: `said` has messages by id, `told` the run each client was given, `accepted` the
+    acceptances.
+    """
 
     said: dict[str, SentMessage] = field(factory=dict)
     told: dict[str, set[str]] = field(factory=dict)

@@ -1,4 +1,4 @@
-"""The server of a day: a process that is killed, or told to stop, and started again on the same port and folder."""
+"""The server of a soak: a process that is killed or drained, and restarted on the same port and folder."""
 
 import json
 import re
@@ -36,14 +36,16 @@ _STOP_S = 15.0
 
 
 def _collector() -> str:
-    """Return a token of whoever collects the figures."""
+    """Return a token of the metrics role."""
     return Tokens(SECRET, time.time).issue("prometheus", "s", roles=["metrics"], ttl_s=60)
 
 
 @define(eq=False)
 class ServerHarness:
-    """Has one server at a time, in the folder `where`. `rss_mb` is what each life took at most, and soon after its
-    start; `faults` is what is wrong with a server, whatever its clients saw."""
+    """Runs one server at a time in the folder `where`. `rss_mb` has the memory of each life, soon after its start and
+    at most;
+    `faults` are errors of the server itself.
+    """
 
     where: Path
     seed: int
@@ -58,15 +60,15 @@ class ServerHarness:
 
     @property
     def address(self) -> str:
-        """Where it is, without the network between."""
+        """The server's own address, without the faulty network."""
         return f"http://127.0.0.1:{self.port}"
 
     def stay(self) -> None:
-        """The server that runs is the last one; where none runs, one is started."""
+        """Keep the current server; if none is running, start a last one."""
         self.stays = True
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
-        """Start servers, one after the other, until cancelled."""
+        """Start servers one after the other, until cancelled."""
         chance = Random(f"{self.seed}/house")
         while True:
             self.counts["server starts"] += 1
@@ -107,7 +109,7 @@ class ServerHarness:
             )
 
     async def scrape(self) -> None:
-        """Add this life's metrics to those of the lives before; called right before its end."""
+        """Add this life's metrics to those of earlier lives. Called right before its end."""
         _, _, text = await request(self.address, "GET", "/metrics", token=_collector())
         for name, labels, value in re.findall(r"^(\w+)(\{[^}]*\})? ([0-9.e+]+)$", text, re.MULTILINE):
             if name in (*WATCHED, *COUNTED, CLOSED):
@@ -116,7 +118,7 @@ class ServerHarness:
                 self.faults.append(f"{name}{labels} is {value}")
 
     def read_logs(self) -> None:
-        """What stands in the logs of all lives and should not; the last line of one that was killed may be cut."""
+        """Collect unexpected lines from the logs of all lives. The last line of a killed server may be incomplete."""
         for log in sorted(self.where.glob("server-*.log")):
             for line in log.read_text(errors="replace").splitlines():
                 try:

@@ -1,4 +1,5 @@
-"""A day of a bad network: many clients, two tabs a user, a server that is killed, and at the end everybody has it all.
+"""A soak test over a bad network: many clients, two tabs per user, a server that is killed; at the end all have the
+log.
 
 python -m tests.network.soak --clients 100 --seconds 60 --seed 7
 """
@@ -35,11 +36,13 @@ MEMORY_MB = 100
 
 @define(eq=False)
 class Soak:
-    """`clients` tabs talk for `seconds` over a network and with a server that are as bad as `seed` says.
+    """`clients` tabs chat for `seconds` over a faulty network with a faulty server, all drawn from `seed`.
 
-    A tab says something every `pause_s` seconds, unless `patience` messages of its are yet to be accepted, or all are
-    `silent`. A user has `threads_per_user` threads, from so many to so many. A server
-    lives for about `life_s`. Everybody has caught up `within_s` after the network has become good.
+    A tab sends a message every `pause_s` seconds, unless `patience` of its messages are not yet accepted or all are
+    `silent`.
+    A user has between the two numbers of `threads_per_user`. A server lives for about `life_s`. All clients must have
+    caught up
+    `within_s` after the network has become good.
     """
 
     clients: int
@@ -60,7 +63,7 @@ class Soak:
     _pages: Pages = field(factory=Pages)
 
     async def run(self) -> None:
-        """Live through it; what went wrong is in `faults`, what happened in `counts`."""
+        """Run the soak. Violations are in `faults`, totals in `counts`."""
         harness = ServerHarness(self.where, self.seed, self.life_s)
         proxy = Proxy(self.seed, harness.port)
         checker = Checker(self.ledger, harness.address)
@@ -86,7 +89,7 @@ class Soak:
         self.faults += checker.faults + harness.faults
 
     async def _catch_up(self, checker: Checker) -> None:
-        """Wait until everybody has all, and read what that is."""
+        """Wait until all clients have the whole log, and read the logs."""
         for tab in self._tabs:
             tab.slow_s = 0.0
         began = trio.current_time()
@@ -133,7 +136,7 @@ class Soak:
                 self._tabs.append(kind(*person))
 
     async def _talk(self, tab: Tab, until: float) -> None:
-        """Say, repeat, stop, close and open again, until the day is over."""
+        """Send, repeat, cancel, close and reopen, until the soak is over."""
         chance = Random(f"{self.seed}/{tab.name}")
         number = 0
         while True:
@@ -164,7 +167,7 @@ class Soak:
                 tab.reload(chance.choice((0.0, 0.5, 3.0)), afresh=chance.random() < 0.3)
 
     def _beside(self, tab: Tab, chance: Random) -> Tab:
-        """Another tab of the same user, or the same one."""
+        """Return another tab of the same user, or the same tab."""
         return chance.choice([each for each in self._tabs if each.user == tab.user])
 
     async def _until_settled(self, checker: Checker) -> None:
@@ -182,7 +185,7 @@ class Soak:
             await checker.read(user, token, thread_id)
 
     def _message(self, tab: Tab, number: int, chance: Random) -> SentMessage:
-        """What a tab says next."""
+        """Return the next message of a tab."""
         name = f"{tab.name}.{number}"
         words = chance.choice((1, 5, 20, 60, 150, 3000))
         pace = chance.choice((100, 400)) if words < 200 else 4000
@@ -192,7 +195,7 @@ class Soak:
 
 
 def main() -> int:
-    """Live through a day by hand; 1 when something was wrong."""
+    """Run a soak from the command line. Return 1 on violations."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--clients", type=int, default=100)
     parser.add_argument("--seconds", type=float, default=60.0)

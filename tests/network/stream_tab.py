@@ -1,4 +1,4 @@
-"""A client without a WebSocket: each thread is an event stream, and what is said goes by `POST /api/commands`."""
+"""A client without a WebSocket: each thread is an event stream, and messages are sent by `POST /api/commands`."""
 
 import json
 from collections.abc import Sequence
@@ -21,7 +21,7 @@ _CUT = (h11.RemoteProtocolError, h11.LocalProtocolError, EOFError, ValueError)  
 
 @define(eq=False)
 class StreamTab(Tab):
-    """A tab on event streams. Nothing was heard for `quiet_s`: the line is dead, and the stream asked for anew."""
+    """A tab on event streams. After `quiet_s` without data a stream is considered dead and requested again."""
 
     quiet_s: float = 6.0
     _outbox: dict[str, SentMessage] = field(factory=dict)
@@ -29,16 +29,14 @@ class StreamTab(Tab):
 
     @property
     def waiting(self) -> Sequence[str]:
-        """The outbox."""
         return list(self._outbox)
 
     async def say(self, said: SentMessage) -> None:
-        """Into the outbox."""
         self._outbox.setdefault(said.message_id, said)
         self._work.set()
 
     async def stop_run(self, run_id: str) -> None:
-        """Once; when it does not arrive, the run goes on."""
+        """Send the cancel once; if it is lost, the run continues."""
         self.nursery.start_soon(self._post, {"type": "cancel", "payload": {"run_id": run_id}})
 
     async def _session(self) -> None:
@@ -60,7 +58,7 @@ class StreamTab(Tab):
             await trio.sleep(min(3.0, 0.3 * 2**failures) * self.chance.uniform(0.5, 1))
 
     async def _read(self, thread_id: str, path: str) -> bool:
-        """Read one stream to its end; whether anything of it came."""
+        """Read one stream to its end. Return whether any event came."""
         headers = {"Last-Event-ID": str(self.received.last(thread_id))}
         opening = trio.CancelScope(deadline=trio.current_time() + CONNECT_S)
         with opening:
@@ -114,7 +112,7 @@ class StreamTab(Tab):
         await trio.sleep(self.chance.uniform(0.3, 1.0))
 
     async def _post(self, command: JsonObject) -> tuple[int, Any]:
-        """Return the status and the body; status 0 when the line was lost."""
+        """Send a command. Return the status and the body, status 0 if the connection was lost."""
         post = partial(request, self.address, "POST", "/api/commands", token=self.token)
         status, body = 0, None
         try:

@@ -1,10 +1,11 @@
-"""Followers of threads whose conversations are killed, again and again: does every open screen get the whole log?
+"""Subscribers of threads whose conversations are killed repeatedly: every open connection must get the whole log.
 
 python -m tests.network.subscription_soak --rounds 10000 --seed 7
 
-One server, in this process. In each round a user says something while conversations are killed and the user's own
-socket is reset. Then the log must be on every socket that stayed open, and on every one that was opened since, without
-another word from its client. Exit code 0 if it always was.
+One server, in this process. In each round a user sends messages while conversations are killed and the user's socket is
+reset. Then the log must be on every socket that stayed open or was opened since, without another command from its
+client.
+Exit code 0 if that always holds.
 """
 
 import argparse
@@ -61,10 +62,11 @@ _LOST = (
 
 @define(eq=False)
 class Screen:
-    """One socket of a user at a time, and the last event of each thread that came by it, in order.
+    """One socket of a user at a time, and the last event of each thread received on it, in order.
 
-    It follows the protocol and does no more: on each connection it resumes the threads it knows, once more if that was
-    refused for now, and says again what was not accepted.
+    A minimal protocol client: on each connection it resumes the threads it knows, once more after a retryable refusal,
+    and
+    repeats messages that were not accepted.
     """
 
     name: str
@@ -81,7 +83,7 @@ class Screen:
     _news: trio.Event = field(factory=trio.Event)
 
     async def run(self) -> None:
-        """Be connected until cancelled."""
+        """Connect and reconnect, until cancelled."""
         while True:
             try:
                 await self._connection()
@@ -160,22 +162,22 @@ class Screen:
                 await self._socket.send_message(json.dumps(command))
 
     async def say(self, message_id: str, thread_id: str, content: str) -> None:
-        """Say something, now and on each connection until it is accepted."""
+        """Send a message, now and on each connection until it is accepted."""
         payload = {"content": content, "thread_id": thread_id, "message_id": message_id, "agent_type": "planned"}
         self.outbox[message_id] = {"type": "user_message", "payload": payload}
         await self._send(self.outbox[message_id])
 
     def reset(self) -> None:
-        """Drop the connection as a network does that loses its state."""
+        """Abort the connection with a TCP reset."""
         if self._stream is not None:
             with suppress(OSError):
                 self._stream.socket.setsockopt(SOL_SOCKET, SO_LINGER, struct.pack("ii", 1, 0))
                 self._stream.socket.close()
 
     async def until(self, thread_id: str, last: int) -> bool:
-        """Wait until this thread is here up to that event; False when that takes too long.
+        """Wait until this thread has arrived up to that event. Return False on timeout.
 
-        A thread of which nothing came, as it began while this screen was not connected, is opened.
+        A thread without events here, which began while this client was disconnected, is opened.
         """
         if thread_id not in self.last:
             self.last[thread_id] = 0
@@ -190,7 +192,7 @@ class Screen:
 
 @define(eq=False)
 class SubscriptionSoak:
-    """`rounds` of it with this seed; what went wrong is in `faults`, what was done in `counts`."""
+    """Runs `rounds` with this seed. Violations are in `faults`, totals in `counts`."""
 
     rounds: int
     seed: int
@@ -290,7 +292,7 @@ class SubscriptionSoak:
             victim.kill()
 
     async def _ended(self, running: Running, own: Screen, thread_id: str, message_id: str) -> int:
-        """Wait until the run has ended by the log; the number of its last event."""
+        """Wait until the log has the end of the run. Return the number of its last event."""
         store = running.store
         user = own.name.partition("/")[0]
         with trio.move_on_after(60):
@@ -308,7 +310,7 @@ class SubscriptionSoak:
 
 
 def main() -> int:
-    """Live through it by hand; 1 when something was wrong."""
+    """Run from the command line. Return 1 on violations."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=10_000)
     parser.add_argument("--seed", type=int, default=7)

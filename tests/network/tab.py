@@ -1,4 +1,4 @@
-"""One tab of a user: what all kinds of clients of a day have in common, and the one on the product's own client."""
+"""A tab of a user: the base of all kinds of clients in a soak, and the tab on the product's own client."""
 
 from collections.abc import Mapping, Sequence
 from functools import partial
@@ -18,10 +18,11 @@ BACK = Reconnect(first_s=0.3, max_s=3.0, attempts=10**6, connect_s=5.0, ping_s=4
 
 @define(eq=False)
 class Tab:
-    """A client of one user that follows `threads` at `address`.
+    """A client of one user that is subscribed to `threads` at `address`.
 
-    `slow_s` is how long it looks at each event while the network is bad. `held` is what it has; a tab that is opened
-    afresh begins another. `status` is what its client says of its connection.
+    `slow_s` is its delay per event while the network is bad. `received` has its events; a tab reopened from the start
+    begins a
+    new one. `status` is the state its client reports for the connection.
     """
 
     name: str
@@ -44,7 +45,7 @@ class Tab:
         self._begin()
 
     async def run(self) -> None:
-        """Be open, or closed for a while, until cancelled."""
+        """Keep the tab open, or closed for a while, until cancelled."""
         while True:
             with trio.CancelScope() as self._session_scope:
                 try:
@@ -61,7 +62,7 @@ class Tab:
         raise NotImplementedError
 
     def reload(self, away_s: float, *, afresh: bool) -> None:
-        """Close it, and open it again after so long: where it was, or from the first event on."""
+        """Close the tab and reopen it after this time, from its cursors or from the first event."""
         self.ledger.counts["tabs closed and opened"] += 1
         self._away_s = away_s
         self._begins = self._begins or afresh
@@ -72,35 +73,34 @@ class Tab:
         self.ledger.received.append((self.received, self.user, self.threads))
 
     async def say(self, said: SentMessage) -> None:
-        """Say it, now or as soon as there is a connection; or say it again."""
+        """Send or repeat a message, now or once connected."""
         raise NotImplementedError
 
     def say_soon(self, said: SentMessage) -> None:
-        """Say it without waiting until it can be."""
+        """Send a message in the background."""
         self.nursery.start_soon(self.say, said)
 
     async def stop_run(self, run_id: str) -> None:
-        """Cancel a run."""
         raise NotImplementedError
 
     @property
     def waiting(self) -> Sequence[str]:
-        """The messages of which it was not told yet that they were accepted."""
+        """Return the messages that are not known to be accepted."""
         raise NotImplementedError
 
     def fault(self, what: str) -> None:
-        """Note what should not have happened."""
+        """Record a violation."""
         self.ledger.faults.append(f"{self.name}: {what}")
 
     def take(self, event: JsonObject) -> None:
-        """Keep a durable event, and what it tells of a message."""
+        """Record a durable event and the state of its message."""
         if event["type"] == "message_accepted":
             data = event["data"]
             self.ledger.told.setdefault(data["message_id"], set()).add(data["run_id"])
         self.received.take(event)
 
     def refused(self, message_id: str | None, data: Mapping[str, Any]) -> None:
-        """A command was not taken. A message is said again when that may help; a thread may not be there yet."""
+        """Handle a refused command. Retryable messages are repeated; a thread may not exist yet."""
         code = data["code"]
         self.ledger.counts[f"refused: {code}"] += 1
         if message_id in self.ledger.said and data["retryable"]:
@@ -125,26 +125,26 @@ class Tab:
             await self.follow(thread_id)
 
     async def follow(self, thread_id: str) -> None:
-        """Ask for a thread from where this tab stands."""
+        """Subscribe to a thread from this tab's cursor."""
         raise NotImplementedError
 
     async def look(self) -> None:
-        """Look at an event for as long as this user does."""
+        """Spend this user's delay on an event."""
         await trio.sleep(self.slow_s)
 
 
 @define
 class Kept:
-    """What a program keeps of the commands that the server has not taken: survives the closing of a tab."""
+    """Storage for commands that the server has not accepted; it survives the closing of a tab."""
 
     commands: Sequence[JsonObject] = ()
 
     async def load(self) -> Sequence[JsonObject]:
-        """What was saved last."""
+        """Return the commands saved last."""
         return self.commands
 
     async def save(self, commands: Sequence[JsonObject]) -> None:
-        """Keep these."""
+        """Save these commands."""
         self.commands = list(commands)
 
 
@@ -152,8 +152,9 @@ class Kept:
 class ProductTab(Tab):
     """A tab on `transport.client`.
 
-    What it has said and not seen accepted it says again when it is opened: it may have been closed before it looked
-    at a refusal that asks for that.
+    When opened it repeats its messages that were not seen as accepted: it may have been closed before it handled a
+    retryable
+    refusal.
     """
 
     _client: Client | None = None

@@ -1,4 +1,4 @@
-"""A short day of a bad network, of a fixed seed; a longer one is `python -m tests.network.soak`."""
+"""A short soak with a fixed seed; for a longer one run `python -m tests.network.soak`."""
 
 from pathlib import Path
 
@@ -10,7 +10,9 @@ from tests.network.soak import Soak
 
 @pytest.mark.slow
 async def test_everybody_ends_a_bad_day_with_the_whole_log_in_order(tmp_path: Path) -> None:
-    """Twelve clients, a bad network, a server killed and started again: each holds the log's events, once, in order."""
+    """Twelve clients, a faulty network, a server that is killed and restarted: each client has the log's events, once,
+    in order.
+    """
     soak = Soak(clients=12, seconds=7.0, seed=7, where=tmp_path, life_s=4.0, pause_s=0.6, within_s=40.0)
     with trio.fail_after(80):
         await soak.run()

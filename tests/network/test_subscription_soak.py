@@ -1,4 +1,4 @@
-"""A short search for screens that stop in silence; a longer one is `python -m tests.network.subscription_soak`."""
+"""A short search for subscribers that miss events; for a longer one run `python -m tests.network.subscription_soak`."""
 
 from pathlib import Path
 
@@ -10,7 +10,7 @@ from tests.network.subscription_soak import SubscriptionSoak
 
 @pytest.mark.slow
 async def test_every_open_screen_gets_the_whole_log_whatever_conversation_is_killed(tmp_path: Path) -> None:
-    """150 rounds of kills and resets: nobody waits for an event that the log has."""
+    """150 rounds of kills and resets: no open connection lacks an event of the log."""
     soak = SubscriptionSoak(rounds=150, seed=3, where=tmp_path)
     with trio.fail_after(120):
         await soak.run()
