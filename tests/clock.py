@@ -1,4 +1,4 @@
-"""A clock of the tests' own."""
+"""A clock that tests set."""
 
 from attrs import define
 
@@ -10,5 +10,5 @@ class Clock:
     now: float = 1_000_000.0
 
     def __call__(self) -> float:
-        """What time it is."""
+        """Return the time in Unix seconds."""
         return self.now

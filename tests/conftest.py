@@ -1,4 +1,4 @@
-"""What holds for every test: no step of a task holds the loop for long, and Ctrl-C is heard."""
+"""Fixtures of every test: a limit for the CPU time of a task's step, and a working Ctrl-C."""
 
 import gc
 import signal
@@ -19,16 +19,16 @@ as CPU time of the step, so a shorter limit fails on a busy host."""
 
 @pytest.fixture
 def one_batch(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What is told together is taken together: a batch is not cut short in a process that is held up."""
+    """Let an actor process all queued messages in one batch, also on a slow machine."""
     monkeypatch.setattr(incarnation, "BATCH_S", 10.0)
 
 
 class Steps(trio.abc.Instrument):
-    """Measures every step of every task, and remembers the ones that took too long."""
+    """Measures every step of every task and records those above `LONGEST_S`."""
 
-    # In the thread's CPU time, so that only what was done here counts, and not what other processes did meanwhile on
-    # the same cores, nor worker threads with the interpreter's lock. Calls that sleep use none and are not found.
-    # Without that of the garbage collector: it goes through all that the test process holds, whoever's turn it is.
+    # The thread's CPU time leaves out other processes on the same cores and worker threads that hold the GIL. Calls that
+    # sleep use none and are not detected. The garbage collector's time is subtracted: it depends on all objects of the
+    # test process, not on the step in which it happens to run.
 
     def __init__(self) -> None:
         self.long: list[str] = []
@@ -63,7 +63,7 @@ class Steps(trio.abc.Instrument):
 
 
 def run_in_short_steps(main: Any, *, clock: Any, instruments: list[trio.abc.Instrument]) -> None:
-    """Run a test as pytest-trio does, and fail it when a step of any task took too long."""
+    """Run a test as pytest-trio does, and fail it if a step of any task took too long."""
     steps = Steps()
     trio.run(main, clock=clock, instruments=[*instruments, steps])
     if steps.long:
@@ -72,7 +72,7 @@ def run_in_short_steps(main: Any, *, clock: Any, instruments: list[trio.abc.Inst
 
 @pytest.fixture(autouse=True, scope="session")
 def _interrupts_are_heard() -> None:
-    """A shell's background jobs are started with Ctrl-C ignored, and so would be whatever the tests start."""
+    """Restore Ctrl-C: a shell starts background jobs with SIGINT ignored, and child processes would inherit that."""
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 

@@ -1,4 +1,4 @@
-"""Measures work by the time of its thread on a processor, so that other work on the machine hardly counts."""
+"""Measure work in the CPU time of its thread, which other load on the machine hardly changes."""
 
 import time
 from collections.abc import Callable

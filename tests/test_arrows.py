@@ -1,4 +1,4 @@
-"""The arrows between the packages: imports go one way, and the pure modules stay pure."""
+"""Import rules between the packages, and the purity of the pure modules."""
 
 import subprocess
 import sys

@@ -1,4 +1,4 @@
-"""Where modules stand: in rooms that say what belongs in them, each with a test module under the same path."""
+"""The layout of modules: allowed folders, and a test module of the same path for each."""
 
 import ast
 import re
@@ -29,7 +29,7 @@ TABLE = "covered_elsewhere.toml"
 
 
 def modules() -> list[Path]:
-    """Every product module by its path in the repository, without packages' `__init__` and the schema's revisions."""
+    """Return every product module's path in the repository, except packages' `__init__` and schema revisions."""
     found = (path.relative_to(ROOT) for package in PACKAGES for path in (ROOT / package).rglob("*.py"))
     return sorted(path for path in found if path.name != "__init__.py" and "migrations" not in path.parts)
 

@@ -1,4 +1,4 @@
-"""The benchmark itself, with counts so small that its numbers mean nothing."""
+"""The benchmark program, with counts too small for meaningful numbers."""
 
 import json
 import subprocess
@@ -18,7 +18,7 @@ ERLANG = next(peer for peer in catalogue.PEERS if peer.name == "erlang")
 
 @pytest.fixture(scope="module")
 def company() -> Iterator[list[PeerProcess]]:
-    """Our process and trio's."""
+    """Yield our process and trio's."""
     with PeerProcess(catalogue.OURS) as ours, PeerProcess(TRIO) as trio_alone:
         yield [ours, trio_alone]
 
@@ -35,7 +35,7 @@ def test_a_figure_has_our_number_and_the_peers_beside_it(company: list[PeerProce
 
 @pytest.mark.slow
 def test_a_peer_without_a_figure_is_left_out_of_it(company: list[PeerProcess]) -> None:
-    """Tasks of trio are not reborn; our actors are."""
+    """Trio tasks have no restart figure; our actors have one."""
     figure = actors.compare(company, "reborn_us", "us", 10, rounds=1)
     assert figure.ours > 0
     assert figure.peers == {}
@@ -43,7 +43,7 @@ def test_a_peer_without_a_figure_is_left_out_of_it(company: list[PeerProcess]) -
 
 @pytest.mark.slow
 def test_memory_is_measured_by_the_larger_of_both_ways(capsys: pytest.CaptureFixture[str]) -> None:
-    """Resident and traced bytes are told apart on the error output; the figure has what is more."""
+    """Resident and traced bytes are both on the error output; the figure is the larger."""
     figure = actors.idle_actor_bytes([catalogue.OURS], actors.Sizes(idle_actors=500, rounds=1))
     told = capsys.readouterr().err
     assert f"{figure.ours:,.0f} B" in told
@@ -70,7 +70,7 @@ def test_a_peer_that_cannot_be_had_is_named_in_one_line(
 
 
 def test_every_peer_has_its_file_and_the_requirements_of_what_it_imports() -> None:
-    """A name of the catalogue that leads nowhere would only be found by a long run."""
+    """A wrong entry of the catalogue would otherwise be found only by a long run."""
     folder = Path(home.__file__).parent
     for peer in (catalogue.OURS, *catalogue.PEERS):
         assert (folder / peer.file).is_file()
@@ -89,9 +89,9 @@ print(json.dumps([[moment.objects, moment.bytes] for moment in held]))
 
 @pytest.mark.slow
 def test_nothing_is_held_after_a_soak_that_was_not_held_before() -> None:
-    """Not one object for each of thirty rounds, nor three bytes a message; virtual time passes the deadlines.
+    """After thirty rounds no object per round is left, nor three bytes a message; virtual time passes the deadlines.
 
-    In a process of its own: the counts are of all that a process holds, and other tests leave threads at work.
+    It runs in its own process, as it counts all objects of a process and other tests leave threads running.
     """
     ended = subprocess.run([sys.executable, "-c", SOAK], capture_output=True, text=True, timeout=60, check=True)
     (early_objects, early_bytes), (late_objects, late_bytes) = json.loads(ended.stdout)

@@ -1,4 +1,4 @@
-"""The benchmark of orders that are left out, with texts so few that its numbers mean nothing."""
+"""The benchmark of unseen orders, with too few texts for meaningful numbers."""
 
 import pytest
 
@@ -18,7 +18,7 @@ def test_each_family_is_left_out_once(capsys: pytest.CaptureFixture[str]) -> Non
 
 
 def test_the_same_texts_are_made_each_time() -> None:
-    """Orders and harmless ones, none twice."""
+    """Orders and harmless texts, without repeats."""
     made = texts(scale=0.01)
     assert made == texts(scale=0.01)
     assert {each.order for each in made} == {True, False}

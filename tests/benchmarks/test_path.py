@@ -1,4 +1,4 @@
-"""The count of what one message passes."""
+"""The count of functions, files and steps on the path of one message."""
 
 import json
 import subprocess
@@ -9,7 +9,7 @@ import pytest
 
 @pytest.mark.slow
 def test_the_path_of_one_message_is_counted() -> None:
-    """One run of the program: three figures, each above what one message needs at the very least."""
+    """One run of the program gives three figures, each above a plausible minimum."""
     command = [sys.executable, "-m", "benchmarks", "path", "--json"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 0, done.stderr

@@ -1,4 +1,4 @@
-"""The benchmark of the sanitizer, on a corpus of a few rows and texts so short that its numbers mean nothing."""
+"""The benchmark of the sanitizer, with a corpus and texts too small for meaningful numbers."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -18,7 +18,7 @@ TOKEN = SECRETS["secret.github.token"]
 
 
 def row(name: str, text: str, *spans: tuple[int, int], **more: str) -> dict[str, Any]:
-    """Return a row as a corpus has it."""
+    """Return a row in the format of a corpus."""
     expect: object = [{"kind": f"kind.{name}", "start": start, "end": end} for start, end in spans] or "clean"
     return {"id": name, "category": "attack" if spans else "benign", "text": text, "expect": expect, **more}
 
@@ -58,7 +58,9 @@ def judged(corpora: Path, name: str) -> corpus.Report:
 
 
 def test_a_span_is_found_exactly_or_covered_or_not(corpora: Path) -> None:
-    """A row passes when all of its spans are covered and nothing of a secret is left; exact ones are counted apart."""
+    """A row passes if all of its spans are covered and no part of a secret is left; exact spans are counted
+    separately.
+    """
     report = judged(corpora, "secrets")
     assert [(each.row.id, each.passed, each.exact) for each in report.attacks] == [
         ("token", True, 1),
@@ -73,7 +75,7 @@ def test_a_span_is_found_exactly_or_covered_or_not(corpora: Path) -> None:
 
 
 def test_hidden_characters_must_be_found_and_honest_ones_unchanged(corpora: Path) -> None:
-    """What a terminal would act on counts for Unicode as well."""
+    """Terminal control characters count as hidden too."""
     report = judged(corpora, "unicode")
     assert (report.recall, report.exact, report.false_alarms) == (100, 100, 50)
     assert judged(corpora, "terminal").recall == 100
@@ -86,7 +88,7 @@ def test_rows_that_only_context_makes_attacks_are_left_out(corpora: Path) -> Non
 
 
 def test_a_look_alike_of_one_kind_may_be_of_another(corpora: Path) -> None:
-    """`only_for` names the kind it must not be taken for, as rows write it."""
+    """`only_for` names the kind for which the row is a look-alike."""
     (corpora / "secrets_benign.jsonl").write_text(
         "".join(
             f"{json.dumps(row(kind, TOKEN, only_for=kind))}\n" for kind in ("github_token", "github", "npm_token", "*")
@@ -125,14 +127,14 @@ def test_markup_is_inert_and_reads_the_same(corpora: Path) -> None:
     [("a < b", True), ("<p>a <b>b</b></p>", True), ("`<script>`", True), ("<svg><text>y</text></svg>", True)],
 )
 def test_what_there_is_to_read(text: str, same: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Text mode unchanged, and either page with all the words; a page that loses some is not the same."""
+    """The text is unchanged and either page has all words; a page that loses some differs."""
     assert page.same_to_a_reader(text) is same
     monkeypatch.setattr(page, "pages", lambda text: ("", ""))
     assert not page.same_to_a_reader(text)
 
 
 def test_misses_are_listed_and_nothing_else_is_measured(corpora: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """One family by name; figures are printed as JSON, the rest beside them."""
+    """One family by name: figures are printed as JSON, misses on the error output."""
     assert main(["scrub", "--corpora", str(corpora), "--misses", "secrets", "--json"]) == 0
     out, err = capsys.readouterr()
     assert [json.loads(line)["figure"] for line in out.splitlines()] == [
@@ -146,7 +148,7 @@ def test_misses_are_listed_and_nothing_else_is_measured(corpora: Path, capsys: p
 
 @pytest.mark.slow
 def test_every_figure_of_speed_is_there(capsys: pytest.CaptureFixture[str]) -> None:
-    """Above zero, without a corpus, with the peers that are installed."""
+    """Each figure is above zero, without a corpus, with the installed peers."""
     figures = {figure.figure: figure for figure in scrub.figures(scrub.QUICK)}
     assert [name for name, figure in figures.items() if figure.ours <= 0] == []
     assert set(figures) == {
@@ -159,7 +161,7 @@ def test_every_figure_of_speed_is_there(capsys: pytest.CaptureFixture[str]) -> N
 
 
 def test_the_conversation_is_varied_and_always_the_same() -> None:
-    """Prose, code, addresses, people, emoji; the same characters each time."""
+    """Prose, code, addresses, people and emoji; the same characters on each run."""
     text = chat.chat(200_000)
     assert len(text) == 200_000
     assert chat.chat(200_000) == text
@@ -171,7 +173,7 @@ def test_the_conversation_is_varied_and_always_the_same() -> None:
 
 
 def test_hostile_texts_are_many_and_of_one_size() -> None:
-    """Thirty at least, no two alike, none much shorter than asked for."""
+    """At least thirty different texts, none much shorter than requested."""
     texts = dict(hostile.texts(10_000))
     assert len(texts) >= 30
     assert len(set(texts.values())) == len(texts)
@@ -179,5 +181,4 @@ def test_hostile_texts_are_many_and_of_one_size() -> None:
 
 
 def test_every_detector_is_on() -> None:
-    """All categories, removed."""
     assert dict(rates.ALL_ON.outbound) == dict.fromkeys(Category, Action.REMOVE)

@@ -1,4 +1,4 @@
-"""The benchmark of the store, with sizes so small that its numbers mean nothing; and events that go missing."""
+"""The benchmark of the store, with sizes too small for meaningful numbers, and its detection of lost events."""
 
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ from benchmarks.wire.server import ServerFailed
 
 @pytest.mark.slow
 def test_events_reach_the_disk_and_a_follower(tmp_path: Path) -> None:
-    """Ours and the bare one each do work; what is made is what is delivered, or there would be no number."""
+    """The product and the bare store both deliver as many events as were committed."""
     for rate in (
         durable(tmp_path / "ours", QUICK.producers, QUICK.durable_s),
         bare(tmp_path / "bare", QUICK.producers, QUICK.durable_s),
@@ -28,10 +28,10 @@ def test_events_reach_the_disk_and_a_follower(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_an_event_that_is_not_delivered_leaves_no_number(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A follower that is given less than was made is noticed."""
+    """A subscriber that gets fewer events than were committed is an error."""
 
     async def reach(_: Count, __: int, within_s: float = 0.0) -> None:
-        """Wait for nothing."""
+        """Do not wait."""
 
     def take(follower: Follower, envelope: Any) -> None:
         follower.last = envelope.seq or follower.last
@@ -44,7 +44,7 @@ def test_an_event_that_is_not_delivered_leaves_no_number(tmp_path: Path, monkeyp
 
 @pytest.mark.slow
 def test_threads_of_a_grown_database_are_opened_and_resumed(tmp_path: Path) -> None:
-    """Whole pages and every event in order, or there would be no number."""
+    """Full pages, and every event in order."""
     for times in read(tmp_path, QUICK.events, QUICK.looks, tmp_path):
         assert 0 < times.p50_ms <= times.p99_ms
 
@@ -57,7 +57,7 @@ def test_commits_of_a_grown_database_are_measured_beside_those_of_an_empty_one(t
 
 
 def test_a_tab_notices_an_event_that_lacks() -> None:
-    """Copies are passed over, a hole is the end of the measurement."""
+    """Duplicates are ignored; a gap ends the measurement."""
     node: Any = None
     tab = Tab(node, "reader")
     taken: list[int] = []
@@ -70,7 +70,7 @@ def test_a_tab_notices_an_event_that_lacks() -> None:
 
 
 def test_ends_are_counted_by_run() -> None:
-    """What passes has no end; one that failed is counted apart."""
+    """Ephemeral events are no ends; failed runs are counted separately."""
     ends = Ends(2)
     for seq, kind, run, status in (
         (None, "final_response", "a", "success"),
@@ -83,5 +83,5 @@ def test_ends_are_counted_by_run() -> None:
 
 
 def test_of_one_time_the_middle_is_the_slowest() -> None:
-    """Times are in ms."""
+    """All percentiles of a single time are that time, in ms."""
     assert Times.of([0.5]) == Times(500.0, 500.0)

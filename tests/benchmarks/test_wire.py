@@ -1,4 +1,4 @@
-"""The benchmark of the wire, with sizes so small that its numbers mean nothing; and servers that do the wrong thing."""
+"""The benchmark of the wire, with sizes too small for meaningful numbers, and servers that misbehave."""
 
 import math
 import re
@@ -48,7 +48,7 @@ asyncio.run(main())
 
 @pytest.fixture(scope="module")
 def ours() -> Iterator[Server]:
-    """Our transport, for all that measures how fast it is."""
+    """Yield our transport, as set up for measuring speed."""
     with Server("ours", wire.COMMANDS[wire.OURS]()) as running:
         yield running
 
@@ -61,7 +61,7 @@ def known() -> Iterator[Product]:
 
 
 def broken(*, step: int = 1, size: int = 240, then: str = "pass") -> Server:
-    """Return a server whose events are numbered by `step`, have `size` more bytes, and which then does that."""
+    """Return a server that numbers events by `step`, enlarges them by `size` bytes, and ends with the given action."""
     code = BROKEN.format(step=step, size=size, then=then)
     return Server("broken", [sys.executable, "-c", code])
 
@@ -73,13 +73,13 @@ def broken(*, step: int = 1, size: int = 240, then: str = "pass") -> Server:
     ids=["fanout", "fanout_batch", "broadcast"],
 )
 def test_events_reach_clients_as_fast_as_they_can(ours: Server, work: Callable[[], rates.Work]) -> None:
-    """The rate is above what the slowest machine manages, and below what none does; the events were looked at."""
+    """The rate is plausible for any machine, and the events were checked."""
     assert 1_000 < rates.rate(ours, work, QUICK) < 10_000_000
 
 
 @pytest.mark.slow
 def test_every_peer_does_the_same_work() -> None:
-    """Peers that this machine has send the same events as ours, in the same order, and echo."""
+    """The installed peers send the same events in the same order, and echo."""
     for name in PEERS:
         try:
             command = wire.COMMANDS[name]()
@@ -99,13 +99,13 @@ def test_messages_come_back(name: str) -> None:
 
 @pytest.mark.slow
 def test_an_idle_connection_to_the_product_has_a_size(known: Product) -> None:
-    """Some kilobytes: more than a socket alone, less than a process."""
+    """Some kilobytes: more than a socket, less than a process."""
     assert 2_000 < idle_bytes(known.server, known.path, QUICK) < 200_000
 
 
 @pytest.mark.slow
 def test_streamed_answers_arrive_within_moments(ours: Server) -> None:
-    """The 99th of a hundred is later than nothing and earlier than five seconds; about as many came as were sent."""
+    """The 99th percentile is above zero and below five seconds; about as many events arrive as were sent."""
     streams = steady.streamed(ours, QUICK)
     assert 0 < streams.p99_s < 5
     assert streams.events_per_s > QUICK.streams * 5
@@ -113,7 +113,7 @@ def test_streamed_answers_arrive_within_moments(ours: Server) -> None:
 
 @pytest.mark.slow
 def test_clients_that_stall_hold_memory_and_the_others_still_read(ours: Server) -> None:
-    """What is held is bounded by some outboxes' worth; the readers' lateness before and after is told apart."""
+    """Memory is bounded by a few outboxes; the readers' latency is reported before and during the stall."""
     stalls = steady.stalled(ours, QUICK)
     assert stalls.bytes < 4_000_000
     assert 0 < stalls.calm_p99_s < 5
@@ -122,7 +122,7 @@ def test_clients_that_stall_hold_memory_and_the_others_still_read(ours: Server) 
 
 @pytest.mark.slow
 def test_clients_that_come_back_at_once_get_what_they_lack(known: Product) -> None:
-    """Every one of the product's users resumes its thread, and no event is lost."""
+    """Every user of the product resumes their thread, and no event is lost."""
     back = storm(known, QUICK.storm)
     assert back.lost == 0
     assert back.resumed == QUICK.storm
@@ -131,7 +131,7 @@ def test_clients_that_come_back_at_once_get_what_they_lack(known: Product) -> No
 
 @pytest.mark.slow
 def test_events_that_never_come_are_counted_as_lost(known: Product) -> None:
-    """A thread that is shorter than the clients believe: what is missing is a number, and the wait has an end."""
+    """The clients expect a longer thread: the missing events are counted, and the wait ends."""
     longer = Product(known.server, events=QUICK.events + 2)
     assert storm(longer, 2, within_s=1.0) == Storm(math.inf, lost=2 * 2, resumed=0)
 
@@ -150,21 +150,21 @@ def test_events_that_never_come_are_counted_as_lost(known: Product) -> None:
     ids=["gaps", "large", "small", "closes", "ends", "no mark"],
 )
 def test_a_server_that_does_not_do_its_work_has_no_number(fault: dict[str, object], said: str) -> None:
-    """The error says what was wrong."""
+    """The error names the fault."""
     with broken(**fault) as wrong, pytest.raises(ServerFailed, match=said):  # type: ignore[arg-type]
         rates.rate(wrong, rates.own, QUICK)
 
 
 @pytest.mark.slow
 def test_a_server_that_refuses_the_handshake_has_no_number(ours: Server) -> None:
-    """What it answered is in the error."""
+    """The server's answer is in the error."""
     with Crowd(ours) as crowd, pytest.raises(ServerFailed, match=r"no WebSocket: b'HTTP/1\.1 4"):
         crowd.open(["/events\r\nContent-Length: 1\r\nTransfer-Encoding: chunked"])
 
 
 @pytest.mark.slow
 def test_a_server_that_ends_at_once_is_an_error_with_its_last_words() -> None:
-    """The last line of its error output says why."""
+    """The error has the last line of the server's error output."""
     with pytest.raises(ServerFailed, match=r"it ended \(ValueError: no port today\)"):
         Server("broken", [sys.executable, "-c", "raise ValueError('no port today')"])
 
@@ -173,7 +173,7 @@ def test_a_server_that_ends_at_once_is_an_error_with_its_last_words() -> None:
 def test_our_failure_is_an_error_and_a_peers_is_left_out(
     ours: Server, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """A figure without our number would be worth nothing; one without a peer says so on the error output."""
+    """A figure needs our number; a missing peer is reported on the error output."""
     with broken(step=2) as wrong:
         works = {wire.OURS: rates.own, wire.WS: rates.own}
         figure = wire._compare("fanout", "events/s", {wire.OURS: ours, wire.WS: wrong}, works, QUICK)
@@ -192,7 +192,7 @@ def test_without_node_the_peer_is_missing(monkeypatch: pytest.MonkeyPatch, tmp_p
 @pytest.mark.parametrize("length", [0, 5, 125, 126, 300, 65_535, 65_536])
 @pytest.mark.parametrize("step", [1, 7, 1_000_000])
 def test_frames_are_read_however_they_are_cut(length: int, step: int) -> None:
-    """The head of every length, in pieces of every size."""
+    """Heads of every length, in pieces of every size."""
     if length > 10_000 and step == 1:
         step = 500
     payloads = [b"a" * length, b"b" * length]
@@ -213,7 +213,7 @@ def _unmasked(frame: bytes) -> bytes:
 @pytest.mark.parametrize("step", [1, 2, 3, 50, 99, 100, 101, 1_000])
 @pytest.mark.parametrize("mark", [b"<end>", rates.ECHO])
 def test_marks_are_counted_once_however_they_are_cut(step: int, mark: bytes) -> None:
-    """A mark that lies in two reads, or in three, counts as one; so does one that is all one letter."""
+    """A mark split over two or three reads counts once, also one of a single repeated letter."""
     data = (b"\x81\x64" + mark + b"between") * 9
     ours, theirs = socket.socketpair()
     with ours, theirs:
@@ -226,7 +226,9 @@ def test_marks_are_counted_once_however_they_are_cut(step: int, mark: bytes) -> 
 
 
 def test_a_table_of_figures_stands_between_two_comments(tmp_path: Path) -> None:
-    """What stood there is replaced, the rest stays; a page without the comments is an error and stays as it is."""
+    """The text between the comments is replaced and the rest kept; without the comments it is an error and the page is
+    unchanged.
+    """
     page = tmp_path / "page.md"
     page.write_text("before\n<!-- figures: wire -->\nold\n<!-- end -->\nafter\n")
     figures = [Figure("fanout", "events/s", 481_300.0, {"uvicorn": 160_000.0}), Figure("storm_lost", "events", 0)]
@@ -247,12 +249,12 @@ def test_a_table_of_figures_stands_between_two_comments(tmp_path: Path) -> None:
 
 
 def module_names() -> list[str]:
-    """Return the Python servers."""
+    """Return the modules of the Python servers."""
     return [path.stem for path in (Path(server.__file__).parent / "servers").glob("*.py") if path.stem != "__init__"]
 
 
 def test_every_server_can_be_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A command that leads to no file would only be found by a long run."""
+    """A command without its file would otherwise be found only by a long run."""
     fetched = (wire.WS, wire.UVICORN)
     named = {command()[2].rpartition(".")[2] for name, command in wire.COMMANDS.items() if name not in fetched}
     assert named | {"control", "uvicorn_peer"} == set(module_names())

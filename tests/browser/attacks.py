@@ -1,4 +1,4 @@
-"""Markup that acts when it stands in a page as it is, written from what is known of how pages are attacked."""
+"""Markup that runs or loads something in a page, collected from known attacks."""
 
 FOREIGN = "http://else.example"
 HOST = "//else.example"

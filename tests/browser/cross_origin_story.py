@@ -1,4 +1,4 @@
-"""Pages of other origins in a real Chromium: one that is allowed, and one that is not. Run by `test_story.py`.
+"""Pages of an allowed and of a foreign origin in a real Chromium. Run by `test_story.py`.
 
 python tests/browser/cross_origin_story.py FOLDER
 """
@@ -17,7 +17,7 @@ from served import Server, chromium, watched
 
 
 class Elsewhere(BaseHTTPRequestHandler):
-    """A server of somebody else, with one empty page; `/isolated` is one that embeds only what agrees to it."""
+    """A server of another origin with one empty page; `/isolated` is cross-origin isolated."""
 
     def do_GET(self) -> None:
         self.send_response(200)
@@ -28,12 +28,12 @@ class Elsewhere(BaseHTTPRequestHandler):
         self.wfile.write(b"<!doctype html><title>elsewhere</title>")
 
     def log_message(self, *_: Any) -> None:
-        """Say nothing."""
+        """Log nothing."""
 
 
 @contextmanager
 def elsewhere() -> Iterator[str]:
-    """Yield the origin of such a server."""
+    """Run such a server. Yield its origin."""
     server = ThreadingHTTPServer(("127.0.0.1", 0), Elsewhere)
     thread = Thread(target=server.serve_forever)
     thread.start()
@@ -107,7 +107,7 @@ ATTEMPTS = {
 
 
 def play(page: Page, server: Server, allowed: str, other: str) -> None:
-    """What the allowed page may, and the other may not."""
+    """Check the requests of the allowed page and of the foreign one."""
     problems: list[str] = []
     watched(page, problems)
     page.goto(allowed)
@@ -126,12 +126,12 @@ def play(page: Page, server: Server, allowed: str, other: str) -> None:
 
 
 def attempts(page: Page, server: Server) -> dict[str, str]:
-    """What becomes of each."""
+    """Return the outcome of each request."""
     return {name: page.evaluate(attempt, server.address) for name, attempt in ATTEMPTS.items()}
 
 
 def main(folder: str) -> None:
-    """Play it with data of its own."""
+    """Play the story in a temporary folder."""
     with elsewhere() as allowed, elsewhere() as other:
         server = Server(Path(folder) / "data", UNDERSTUDY_WORDS_PER_S="500", UNDERSTUDY_ALLOWED_ORIGINS=allowed)
         try:

@@ -1,4 +1,4 @@
-"""What was taken out, and why, as a user sees it: at the message, at a tool's card, at the answer.
+"""Redactions and their reasons as a user sees them: at the message, at a tool's card, at the answer.
 
 python tests/browser/found_story.py FOLDER [SCREENSHOTS]
 """
@@ -32,7 +32,7 @@ def finding(kind: str, action: str) -> dict[str, Any]:
 
 
 def summary(direction: str, *found: dict[str, Any]) -> tuple[str, dict[str, Any]]:
-    """Return the event that tells of these findings."""
+    """Return the `sanitization_summary` event with these findings."""
     kinds = {each["kind"]: 1 for each in found}
     counts = {kind.partition(".")[0]: 1 for kind in kinds}
     return "sanitization_summary", {
@@ -68,7 +68,7 @@ RUN: list[tuple[str, dict[str, Any]]] = [
 
 
 def narrow(page: Page) -> None:
-    """Nothing sticks out of a phone."""
+    """Check that no element is wider than a phone's screen."""
     page.set_viewport_size(NARROW)
     assert page.evaluate("document.documentElement.scrollWidth") <= NARROW["width"]
     wide = "els => els.filter(e => e.getBoundingClientRect().right > innerWidth).length"
@@ -76,7 +76,7 @@ def narrow(page: Page) -> None:
 
 
 def play(page: Page, server: Server, shots: Path | None) -> None:
-    """A real secret, then a run in which everything was found."""
+    """Send a real secret, then show a run with findings of every kind."""
     sockets: list[WebSocketRoute] = []
 
     def joined(socket: WebSocketRoute) -> None:
@@ -139,7 +139,6 @@ def play(page: Page, server: Server, shots: Path | None) -> None:
 
 
 def main(folder: Path, shots: Path | None) -> None:
-    """Play it once."""
     server = Server(folder / "data", UNDERSTUDY_WORDS_PER_S="200")
     problems: list[str] = []
     try:

@@ -1,5 +1,5 @@
-"""An operator watches the supervision tree: signs in, sees an actor die and come back, finds one among many. Run by
-`test_story.py`.
+"""An operator watches the supervision tree: signs in, sees an actor die and restart, finds one among many.
+Run by `test_story.py`.
 
     python tests/browser/observer_story.py FOLDER [SCREENSHOTS]
 """
@@ -26,13 +26,13 @@ CROWD = 70
 
 
 def token(user: str, *roles: str) -> str:
-    """Return a token that the server takes."""
+    """Return a token that the server accepts."""
     return Tokens(SECRET, time.time).issue(user, "s", roles=roles, ttl_s=600)
 
 
 @contextmanager
 def crowd(server: Server) -> Iterator[None]:
-    """So many users, each with a WebSocket."""
+    """Connect this many users, each with a WebSocket."""
     with ExitStack() as opened:
         for number in range(CROWD):
             line = opened.enter_context(socket.create_connection(("127.0.0.1", server.port), timeout=10))
@@ -46,7 +46,7 @@ def crowd(server: Server) -> Iterator[None]:
 
 
 def kill(server: Server, path: str) -> None:
-    """Have an actor killed, as a tester does."""
+    """Kill an actor over the API."""
     headers = {"Authorization": f"Bearer {token('op', 'operator')}", "Content-Type": "application/json"}
     body = json.dumps({"path": path}).encode()
     asked = urllib.request.Request(f"{server.address}/api/observer/kill", body, headers, method="POST")
@@ -55,12 +55,12 @@ def kill(server: Server, path: str) -> None:
 
 
 def row(page: Page, path: str) -> Locator:
-    """Return the line of the actor at this path."""
+    """Return the row of the actor at this path."""
     return page.locator(f"[data-path='{path}']")
 
 
 def sign_in(page: Page, server: Server) -> None:
-    """A token that does not count, one without the role, and the right one."""
+    """Try an invalid token, one without the role, and the right one."""
     page.goto(f"{server.address}/observer")
     expect(page.get_by_text("understudy token --user me --role operator")).to_be_visible()
     tries = (
@@ -77,7 +77,7 @@ def sign_in(page: Page, server: Server) -> None:
 
 
 def watch(page: Page, server: Server, shots: Path | None) -> None:
-    """Open, fold, see a restart where it happens and where it is folded away, and read what the incident says."""
+    """Unfold and fold rows, see a restart in an open and in a folded row, and read the incident."""
     storage, writer = (row(page, f"/system/{name}") for name in ("storage", "storage/writer"))
     expect(storage).to_have_attribute("aria-expanded", "false")
     kill(server, "/system/storage/writer")
@@ -109,7 +109,9 @@ def watch(page: Page, server: Server, shots: Path | None) -> None:
 
 
 def show_work(page: Page, server: Server, shots: Path | None) -> None:
-    """A run shows below its conversation; a writer that dies again and again is seen to rest, also from above."""
+    """A run is shown below its conversation; the backoff of a repeatedly failing writer is shown, also in folded
+    ancestors.
+    """
     say(server, "Summarise at length: " + " ".join(f"Thing {n} matters because of reason {n}." for n in range(60)))
     conversations = row(page, "/system/conversations")
     expect(conversations).to_contain_text("1 child")
@@ -129,7 +131,7 @@ def show_work(page: Page, server: Server, shots: Path | None) -> None:
 
 
 def say(server: Server, content: str) -> None:
-    """Say something to the guide."""
+    """Send a message to the guide."""
     headers = {"Authorization": f"Bearer {token('ada')}", "Content-Type": "application/json"}
     body = json.dumps({"type": "user_message", "payload": {"content": content, "thread_id": "t"}}).encode()
     asked = urllib.request.Request(f"{server.address}/api/commands", body, headers, method="POST")
@@ -138,7 +140,7 @@ def say(server: Server, content: str) -> None:
 
 
 def find(page: Page) -> None:
-    """The filter finds among what is folded away, and says when there is nobody; the list leads to the actor."""
+    """The filter finds folded actors and reports an empty result; a hit leads to the actor's row."""
     page.get_by_label("Filter by path").fill("RECOVERY")
     expect(page.get_by_text("1 fits")).to_be_visible()
     expect(page.get_by_role("treeitem")).to_have_count(3)
@@ -152,7 +154,7 @@ def find(page: Page) -> None:
 
 
 def by_keyboard(page: Page) -> None:
-    """One tab stop; arrows move, open and close."""
+    """The tree has one tab stop; arrow keys move, open and close."""
     row(page, "/system/storage/writer").focus()
     page.keyboard.press("ArrowLeft")
     expect(row(page, "/system/storage")).to_be_focused()
@@ -169,14 +171,14 @@ def by_keyboard(page: Page) -> None:
 
 
 def kill_by_hand(page: Page) -> None:
-    """The page asks first; what follows is seen at once."""
+    """The page asks for confirmation and shows the restart at once."""
     page.get_by_role("button", name="Kill it").click()
     page.get_by_role("dialog").get_by_role("button", name="Kill it").click()
     expect(row(page, "/system/storage/writer")).to_contain_text("7 restarts")
 
 
 def come_back(page: Page, server: Server, shots: Path | None) -> None:
-    """The tab keeps the token; a server that died and came back is shown anew; a phone has room for it."""
+    """The tab keeps the token and shows a restarted server's tree; the page fits a phone."""
     page.reload()
     expect(page.get_by_text("Live", exact=True)).to_be_visible()
     server.stop()
@@ -195,7 +197,7 @@ def come_back(page: Page, server: Server, shots: Path | None) -> None:
 
 
 def main(folder: Path, shots: Path | None) -> None:
-    """Play it on a wide page, and for its end on a phone's."""
+    """Play the story on a wide page, its end on a phone's."""
     server = Server(
         folder / "data", UNDERSTUDY_SECRET=SECRET, UNDERSTUDY_OBSERVER_KILL="true", UNDERSTUDY_WORDS_PER_S="2"
     )

@@ -1,4 +1,4 @@
-"""A server and a browser for the stories: both real, both in processes of their own."""
+"""A real server and a real browser for the stories, each in its own process."""
 
 import signal
 import subprocess
@@ -25,7 +25,7 @@ ARGUMENTS = [
 
 
 class Server:
-    """`understudy serve` in a process of its own, on the same port each time."""
+    """`understudy serve` in its own process, on the same port each time."""
 
     def __init__(self, folder: Path, **environment: str) -> None:
         self.folder = folder
@@ -34,7 +34,7 @@ class Server:
         self.start()
 
     def start(self) -> None:
-        """Start it and wait for its line."""
+        """Start the server and wait for its ready line."""
         self.process = subprocess.Popen(
             [sys.executable, "-m", "understudy", "serve", "--port", str(self.port), "--data-dir", str(self.folder)],
             stdout=subprocess.PIPE,
@@ -47,7 +47,7 @@ class Server:
         self.port = int(self.address.rpartition(":")[2])
 
     def stop(self, number: int = signal.SIGKILL) -> None:
-        """End it, by default without a word."""
+        """Stop the server, by default with SIGKILL."""
         self.process.send_signal(number)
         self.process.wait()
         assert self.process.stdout is not None
@@ -66,7 +66,7 @@ def chromium() -> Iterator[Browser]:
 
 
 def watched(page: Page, problems: list[str]) -> Page:
-    """Return the page; what goes wrong in it, and what its content security policy refuses, is noted."""
+    """Return a page. Its errors and violations of its content security policy are recorded."""
     page.set_default_timeout(WAIT_MS)
     expect.set_options(timeout=WAIT_MS)
     page.on("pageerror", lambda error: problems.append(str(error)))
@@ -75,6 +75,6 @@ def watched(page: Page, problems: list[str]) -> Page:
 
 
 def picture(page: Page, shots: Path | None, name: str) -> None:
-    """Keep a picture of the page as it is now, when somebody wants to look at it."""
+    """Save a screenshot if a folder for them was given."""
     if shots is not None:
         page.screenshot(path=shots / f"{name}.png", animations="disabled")

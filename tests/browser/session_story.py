@@ -1,4 +1,4 @@
-"""The end of a session in a real Chromium: nothing of it stays in the browser. Run by `test_story.py`.
+"""The end of a session in a real Chromium: the browser keeps no data of it. Run by `test_story.py`.
 
 python tests/browser/session_story.py FOLDER
 """
@@ -19,20 +19,20 @@ MARKER = "zebra"
 
 
 def token_of(session: str) -> str:
-    """Return a token as a sign-in of the operator's own makes it."""
+    """Return a token as an operator's own sign-in would issue it."""
     now = int(time.time())
     claims = {"sub": "ada", "sid": session, "iat": now, "exp": now + 3600}
     return jwt.encode(claims, SECRET, algorithm="HS256")
 
 
 def stored(page: Page) -> dict[str, str]:
-    """Return all that the page has put into the browser's storage."""
+    """Return the contents of the browser's storage."""
     found: dict[str, str] = page.evaluate("({ ...localStorage })")
     return found
 
 
 def signed_in(page: Page, address: str, session: str) -> None:
-    """As a sign-in page of the same origin hands a token over."""
+    """Hand the token to the page as a sign-in page of the same origin does."""
     page.goto(f"{address}/page/icon.svg")
     handed = json.dumps({"session_token": token_of(session)})
     page.evaluate("(handed) => localStorage.setItem('understudy.session', handed)", handed)
@@ -41,7 +41,7 @@ def signed_in(page: Page, address: str, session: str) -> None:
 
 
 def sign_out_everywhere(address: str) -> None:
-    """From somewhere else, as a user does who has lost a machine."""
+    """End all sessions of the user from another client, as after the loss of a device."""
     request = Request(
         f"{address}/api/me/sessions", method="DELETE", headers={"Authorization": f"Bearer {token_of('phone')}"}
     )
@@ -50,7 +50,7 @@ def sign_out_everywhere(address: str) -> None:
 
 
 def main(folder: Path) -> None:
-    """Two tabs with a conversation, a draft and a theme; then the user is signed out elsewhere."""
+    """Two tabs have a conversation, a draft and a theme; then the user is signed out from another client."""
     server = Server(folder / "data", UNDERSTUDY_SECRET=SECRET)
     try:
         with chromium() as browser:

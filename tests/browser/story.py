@@ -1,5 +1,5 @@
-"""The story of the README, played in a real Chromium against a real server. Run by `test_story.py` in a process of
-its own: Playwright's loop and trio-asyncio's loop policy do not go together.
+"""The story of the README in a real Chromium against a real server. Run by `test_story.py` in its own process:
+Playwright's loop and trio-asyncio's loop policy conflict.
 
     python tests/browser/story.py FOLDER [SCREENSHOTS]
 """
@@ -19,7 +19,7 @@ SECRET = "0123456789abcdef" * 3
 
 
 def play(page: Page, server: Server, csv: Path, shots: Path | None) -> None:
-    """Attach a table, ask, watch, kill the server in the middle, start it again: the conversation is there."""
+    """Attach a table, ask, watch, kill the server during the answer and restart it: the conversation is complete."""
     problems: list[str] = []
     watched(page, problems)
     page.goto(server.address)
@@ -66,7 +66,7 @@ def play(page: Page, server: Server, csv: Path, shots: Path | None) -> None:
 
 
 def sign_in(page: Page, server: Server, token: str) -> None:
-    """A server with a secret of its own asks for a token; a wrong one does not help, the right one does."""
+    """A server with a secret asks for a token; a wrong one is refused, the right one accepted."""
     page.goto(server.address)
     for given in ("nonsense", token):
         page.get_by_label("Session token").fill(given)
@@ -83,7 +83,7 @@ def ask(page: Page, text: str) -> None:
 
 
 def main(folder: Path, shots: Path | None) -> None:
-    """Play the story once on a wide page; a phone's width only has to hold the page without scrolling sideways."""
+    """Play the story on a wide page; on a phone's the page only must not scroll sideways."""
     csv = folder / "sales.csv"
     rows = [
         f"2025-{month:02d}-{day:02d},{region},{month * 37 % 90 + day * 3}"

@@ -1,4 +1,4 @@
-"""A browser's own EventSource follows a thread, through the death of the server. Run by `test_story.py`.
+"""A browser's EventSource follows a thread across a crash of the server. Run by `test_story.py`.
 
 python tests/browser/stream_story.py FOLDER
 """
@@ -38,7 +38,7 @@ LISTEN = """(token) => {
 
 
 def ended(page: Page, count: int) -> list[Any]:
-    """Wait for the end of so many runs; gives all that was seen."""
+    """Wait for the end of this many runs. Return all events."""
     page.wait_for_function(
         "count => seen.filter(([type, { seq }]) => seq && /^(final_response|error)$/.test(type)).length >= count",
         arg=count,
@@ -50,7 +50,9 @@ def ended(page: Page, count: int) -> list[Any]:
 
 
 def shows_so_far(page: Page, end: Any) -> None:
-    """What was streamed of an answer is the answer, without a hole; to its end, unless that came before its stream."""
+    """Check that the streamed text is a gapless prefix of the answer, or all of it unless it began before the
+    stream.
+    """
     text, shown = end["data"]["message"], 0
     for run_id, offset, piece in page.evaluate("window.pieces"):
         if run_id == end["run_id"]:
@@ -61,7 +63,7 @@ def shows_so_far(page: Page, end: Any) -> None:
 
 
 def play(page: Page, server: Server) -> None:
-    """Say, listen, lose the server in the middle of an answer, and go on where it was."""
+    """Send a message, subscribe, kill the server during the answer, and resume."""
     problems: list[str] = []
     watched(page, problems)
     page.goto(f"{server.address}/healthz")
@@ -95,7 +97,6 @@ def play(page: Page, server: Server) -> None:
 
 
 def main(folder: str) -> None:
-    """Play it with data of its own."""
     server = Server(Path(folder) / "data", UNDERSTUDY_WORDS_PER_S="40")
     try:
         with chromium() as browser:

@@ -1,4 +1,4 @@
-"""What comes out of the sanitizer for a page does nothing in a real Chromium, and shows what was written."""
+"""Sanitized markup is inert in a real Chromium and shows the original text."""
 
 import pytest
 
@@ -19,19 +19,19 @@ def _chromium() -> None:
 
 
 def acting(pages: list[str]) -> list[tuple[str, list[str]]]:
-    """Return the pages that do something, and what. A page without a tag is text."""
+    """Return the pages that run or load something, with their actions. A page without a tag is text."""
     chosen = sorted({page for page in pages if "<" in page})
     return [(page, found) for page, found in zip(chosen, inert(chosen), strict=True) if found]
 
 
 def test_attacks_are_seen_to_act() -> None:
-    """The browser finds a fault in every one of them as it is: else it would be blind, and the next test worthless."""
+    """Each attack acts when it is not sanitized; otherwise the tests below would prove nothing."""
     faults = inert(MARKUP)
     assert [attack for attack, found in zip(MARKUP, faults, strict=True) if not found] == []
 
 
 def test_harmless_pages_are_seen_to_do_nothing() -> None:
-    """Text, links, and images of the house and of an allowed host are no faults."""
+    """Text, links, and images of the own and of an allowed host are reported as inert."""
     pages = [
         "<h1>a</h1><p>b <a href='https://x.example/?a=b' rel='noopener'>c</a> <a href='#d'>d</a></p>",
         "<img src=/own.png><img src='data:image/png;base64,iVBORw0KGgo='><img src=http://ok.example/a.png>",
@@ -48,7 +48,7 @@ def test_what_the_scrubber_gives_for_a_page_is_inert() -> None:
 
 
 def test_rendered_answers_are_inert() -> None:
-    """Markdown and markup in an answer, with the text sanitized before and without."""
+    """Markdown with markup, rendered from sanitized and from raw text."""
     pages = [RENDERER.render(attack) for attack in (*MARKDOWN, *MARKUP)]
     pages += [RENDERER.render(SANITIZER.sanitize(attack).text) for attack in (*MARKDOWN, *MARKUP)]
     assert acting(pages) == []
@@ -79,7 +79,7 @@ BESIDE_TAGS = [
 
 
 def test_harmless_text_looks_the_same() -> None:
-    """What Chromium shows of the sanitized page is what was written; of harmless markup, what it said."""
+    """Chromium shows the sanitized page's text as written, and the text of harmless markup."""
     wanted = [(text, text) for text in AS_IT_STANDS] + BESIDE_TAGS
     assert len(wanted) > 60
     pages = [SANITIZER.sanitize_html(text).text for text, _ in wanted]

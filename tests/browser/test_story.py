@@ -1,4 +1,4 @@
-"""The stories in Debian's Chromium."""
+"""Run the stories in Debian's Chromium."""
 
 import subprocess
 import sys
@@ -18,7 +18,7 @@ HERE = Path(__file__).parent
     ["story", "turns_story", "stream_story", "found_story", "observer_story", "cross_origin_story", "session_story"],
 )
 def test_a_story_in_a_real_browser(name: str, tmp_path: Path) -> None:
-    """What a user does, sees and relies on: see the story's own words. Nothing is there twice, nothing runs."""
+    """The story exits with success; each story's module describes its steps."""
     program("chromium", "chromium")
     story = HERE / f"{name}.py"
     ended = subprocess.run([sys.executable, story, tmp_path], capture_output=True, text=True, timeout=150, check=False)

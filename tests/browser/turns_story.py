@@ -1,4 +1,4 @@
-"""Consent, branches, thumbs, two tabs and a restart, played in a real Chromium against a real server.
+"""Approval, branches, ratings, two tabs and a restart, in a real Chromium against a real server.
 
 python tests/browser/turns_story.py FOLDER [SCREENSHOTS]
 """
@@ -34,12 +34,12 @@ def answer(page: Page, text: str) -> None:
 
 
 def turn(page: Page, said: str) -> Locator:
-    """Return the turn in which this was said."""
+    """Return the turn with this user message."""
     return page.locator(".turn").filter(has=page.locator(".bubble", has_text=said))
 
 
 def approval(page: Page, other: Page, shots: Path | None) -> None:
-    """The question shows all that the tool is given, in both tabs, and one answer settles it in both."""
+    """Both tabs show the request with all arguments, and one decision settles it in both."""
     ask(page, "Save a note: buy milk")
     for tab in (page, other):
         card = tab.get_by_role("region", name=re.compile("Allow save_note"))
@@ -75,7 +75,7 @@ def approval(page: Page, other: Page, shots: Path | None) -> None:
 
 
 def branches(page: Page, other: Page, shots: Path | None) -> None:
-    """A message said again and an answer made again stand beside what was there before, in both tabs."""
+    """An edit and a further answer stand beside the originals, in both tabs."""
     ask(page, "What is 6 * 7?")
     answer(page, "42")
     pencil = turn(page, "6 * 7").get_by_role("button", name="Edit this message")
@@ -114,7 +114,7 @@ def branches(page: Page, other: Page, shots: Path | None) -> None:
 
 
 def thumbs(page: Page, other: Page, shots: Path | None, problems: list[str]) -> None:
-    """Thumbs show in both tabs, can be taken back, and are there in another browser of the same user."""
+    """Ratings show in both tabs, can be withdrawn, and are stored for the user's other browsers."""
     turn(page, "sell the house").get_by_role("button", name="Bad answer").click()
     good = turn(page, "buy milk").get_by_role("button", name="Good answer")
     good.click()
@@ -139,7 +139,7 @@ def thumbs(page: Page, other: Page, shots: Path | None, problems: list[str]) -> 
 
 
 def offline(page: Page, context: BrowserContext) -> None:
-    """Without a network the page shows what was there after a reload, keeps what is written, and sends it later."""
+    """Without a network a reloaded page shows its stored history, stores new messages and sends them later."""
     context.set_offline(True)
     expect(page.get_by_text("Offline").first).to_be_visible()
     ask(page, "What is 9 * 9?")
@@ -149,7 +149,7 @@ def offline(page: Page, context: BrowserContext) -> None:
 
 
 def switched(browser: Browser, server: Server, problems: list[str]) -> None:
-    """Picking another agent shows its own chats, with a way back; what is being written stays where it is."""
+    """Another agent shows its own chats, with a way back; the draft stays with its chat."""
     page = watched(browser.new_context(viewport=WIDE).new_page(), problems)
     page.goto(server.address)
     ask(page, "What is 15% of 80?")
@@ -181,7 +181,7 @@ def switched(browser: Browser, server: Server, problems: list[str]) -> None:
 
 
 def turned(browser: Browser, server: Server, problems: list[str]) -> None:
-    """Who reads the end of a conversation still does when the window has another width."""
+    """A view scrolled to the end stays at the end when the window's width changes."""
     page = watched(browser.new_page(viewport={"width": 1200, "height": 800}), problems)
     page.goto(server.address)
     ask(page, "Summarise: " + " ".join(f"Thing {n} matters because of reason {n}." for n in range(40)))
@@ -202,7 +202,7 @@ def turned(browser: Browser, server: Server, problems: list[str]) -> None:
 
 
 def restart(page: Page, other: Page, server: Server, shots: Path | None) -> None:
-    """A server that goes away says so; what is written meanwhile is sent when it is back; nothing is there twice."""
+    """The page shows the drain; a message written meanwhile is sent after the restart; no message is shown twice."""
     ask(page, "Summarise at length: " + " ".join(f"Thing {n} matters because of reason {n}." for n in range(60)))
     expect(page.locator(".reply .prose").last.get_by_text(re.compile(r"Thing \d+"))).to_be_visible()
     server.process.send_signal(signal.SIGTERM)
@@ -218,7 +218,7 @@ def restart(page: Page, other: Page, server: Server, shots: Path | None) -> None
 
 
 def told(browser: Browser, server: Server, shots: Path | None, problems: list[str]) -> None:
-    """An alert stands above everything, as text, until it is dismissed; an agent's error is told once."""
+    """An alert is shown above everything, as text, until dismissed; an agent's error is shown once."""
     page = watched(browser.new_page(viewport=NARROW), problems)
     sockets: list[WebSocketRoute] = []
     page.route_web_socket(re.compile("/api/ws/agent"), lambda socket: sockets.append(joined(socket)))
@@ -247,13 +247,13 @@ def told(browser: Browser, server: Server, shots: Path | None, problems: list[st
 
 
 def joined(socket: WebSocketRoute) -> WebSocketRoute:
-    """Return the page's side of a socket that goes on to the server."""
+    """Return the page's side of a socket that is forwarded to the server."""
     socket.connect_to_server()
     return socket
 
 
 def kept(page: Page, server: Server) -> None:
-    """After a reload the history is there before any server is asked."""
+    """After a reload the stored history is shown before any server answers."""
     page.route("**/api/**", lambda route: route.abort())
     page.route_web_socket(re.compile("/api/ws/agent"), lambda socket: None)  # it opens, and nothing ever comes
     page.reload()
@@ -264,7 +264,7 @@ def kept(page: Page, server: Server) -> None:
 
 
 def main(folder: Path, shots: Path | None) -> None:
-    """Play everything once, in two tabs of one browser."""
+    """Play all parts in two tabs of one browser."""
     server = Server(folder / "data", UNDERSTUDY_WORDS_PER_S="20")
     problems: list[str] = []
     try:

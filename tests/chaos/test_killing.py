@@ -53,7 +53,7 @@ async def outcome(running: Running, token: str, thread: str, runs: int = 1) -> l
                     while (events := whole(client, runs)) is None:
                         event = await client.read()
                         assert event["type"] != "resync", "nothing was trimmed"
-                        if event["type"] == "error" and event.get("seq") is None:  # told to try again: it does
+                        if event["type"] == "error" and event.get("seq") is None:  # retryable: repeat it
                             await client.send(resume)
                     return events
             except Exception as error:

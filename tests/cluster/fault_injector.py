@@ -129,7 +129,7 @@ class FaultInjector:
             await trio.sleep(chance.choice((0.0, 0.0, 0.5, 2.0)))
             await trio.to_thread.run_sync(self.postgres.start)
 
-        with trio.CancelScope(shield=True):  # whoever ends here leaves it as it was
+        with trio.CancelScope(shield=True):  # restore the state also when cancelled
             await restart()
         return True
 

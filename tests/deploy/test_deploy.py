@@ -1,4 +1,4 @@
-"""What operators are given against the product: every file, option, setting, path and metric that is named exists."""
+"""Deployment files against the product: every file, option, setting, path and metric that they name exists."""
 
 import re
 import shlex
@@ -26,19 +26,19 @@ SETTINGS = {variable_of(each.name) for each in attrs.fields(Settings)} | {FILES_
 
 @pytest.fixture(scope="module")
 def example() -> dict[str, str]:
-    """Return the variables of `.env.example`, as they are given there."""
+    """Return the variables of `.env.example`."""
     lines = (DEPLOY / ".env.example").read_text().splitlines()
     return dict(line.split("=", 1) for line in lines if line and not line.startswith("#"))
 
 
 @pytest.fixture(scope="module")
 def compose() -> Any:
-    """Return the file of compose, its anchors resolved."""
+    """Return the compose file with its anchors resolved."""
     return yaml.safe_load((DEPLOY / "compose.yml").read_text())
 
 
 def filled(text: str, given: dict[str, str]) -> str:
-    """Return the text with its variables put in, as compose does it."""
+    """Return the text with its variables substituted as compose does."""
 
     def value(found: re.Match[str]) -> str:
         name, how, default = found["name"], found["how"], found["default"]
@@ -51,7 +51,7 @@ def filled(text: str, given: dict[str, str]) -> str:
 
 
 def strings(node: Any) -> Iterator[str]:
-    """Yield every text in it."""
+    """Yield every text in a YAML value."""
     match node:
         case dict():
             for each in node.values():
@@ -77,7 +77,7 @@ def test_the_example_names_what_compose_asks_for_and_tells_no_secret(compose: An
 def test_a_node_starts_with_what_compose_gives_it(
     compose: Any, example: dict[str, str], name: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    """Its variables are settings that go together: it is a node of several, with a secret of the operator's."""
+    """The variables are consistent settings of a cluster node with the operator's secret."""
     monkeypatch.chdir(tmp_path)
     given = example | dict.fromkeys(("UNDERSTUDY_SECRET", "POSTGRES_PASSWORD", "REDIS_PASSWORD"), "5" * 64)
     variables = {key: filled(value, given) for key, value in compose["services"][name]["environment"].items()}
@@ -94,13 +94,13 @@ def test_a_node_starts_with_what_compose_gives_it(
 
 
 def seconds(text: str) -> float:
-    """Return a time of compose."""
+    """Return the seconds of a compose duration."""
     assert text.endswith("s")
     return float(text[:-1])
 
 
 def test_every_file_that_compose_names_is_there(compose: Any) -> None:
-    """What is built, and what is mounted; volumes and networks are declared."""
+    """Built and mounted files exist; volumes and networks are declared."""
     for service in compose["services"].values():
         if build := service.get("build"):
             assert (DEPLOY / build["context"] / build["dockerfile"]).is_file()
@@ -115,7 +115,7 @@ def test_every_file_that_compose_names_is_there(compose: Any) -> None:
 
 
 def test_the_image_copies_what_is_there_and_runs_a_command_that_is_one() -> None:
-    """Options and variables are the product's; it does not run as root, and asks for its own health."""
+    """Options and variables exist in the product; the image does not run as root, and has a health check."""
     text = (DEPLOY / "Dockerfile").read_text()
     for line in re.findall(r"^COPY (?!--from)(.*)$", text, re.MULTILINE):
         *sources, _ = line.split()
@@ -134,13 +134,13 @@ def test_the_image_copies_what_is_there_and_runs_a_command_that_is_one() -> None
 
 
 def parsed(words: list[str]) -> None:
-    """Have the command's options parsed; nothing is done."""
+    """Parse the command's options without running it."""
     command = main.commands[words[0]]
     command.make_context(words[0], words[1:], parent=click.Context(main))
 
 
 def paths() -> set[str]:
-    """Return the addresses that the server answers for operators."""
+    """Return the paths that the server serves for operators."""
     app = Quart("operations", static_folder=None)
     app.register_blueprint(blueprint)
     return {rule.rule for rule in app.url_map.iter_rules()}

@@ -1,4 +1,4 @@
-"""The tables of docs/reference/findings.md, made of what the detectors say of their kinds.
+"""Generate the tables of docs/reference/findings.md from the detectors' kinds.
 
 python -m tests.docs.findings_page    # writes them into the page
 """
@@ -33,7 +33,7 @@ _SHOWN: Final = 4
 
 
 def kinds() -> Iterator[tuple[str, Kind]]:
-    """Yield every kind of every detector, with the section of the page in which it stands."""
+    """Yield every kind of every detector, with its section of the page."""
     for detector in (*DISGUISES, *CONTENT):
         for kind in detector.kinds:
             yield f"{detector.category}", kind
@@ -42,19 +42,19 @@ def kinds() -> Iterator[tuple[str, Kind]]:
 
 
 def found(section: str, kind: Kind) -> tuple[Finding, ...]:
-    """What the sanitizer finds in a kind's example."""
+    """Return the findings of the sanitizer in a kind's example."""
     if section == PAGE_MODE:
         return WATCHFUL.sanitize_html(kind.example).findings
     return WATCHFUL.sanitize(kind.example).findings
 
 
 def row(section: str, kind: Kind) -> str:
-    """Return a line of a table."""
+    """Return a row of a table."""
     return f"| `{kind.name}` | {cell(kind.meaning)} | {example(section, kind)} |"
 
 
 def example(section: str, kind: Kind) -> str:
-    """Return a kind's example as it is shown: of secrets only how they begin, of hidden characters their numbers."""
+    """Return a kind's example for display: the beginning of a secret, the code points of hidden characters."""
     text = kind.example
     if section == Category.SECRET:
         for each in sorted(found(section, kind), key=lambda finding: -finding.start):
@@ -71,7 +71,7 @@ def example(section: str, kind: Kind) -> str:
 
 
 def cell(text: str) -> str:
-    """Words that stand in a table, as a sentence."""
+    """Return a description as a sentence, escaped for a table."""
     return f"{text.removesuffix('.')}.".replace("|", "\\|").replace("<", "&lt;")
 
 
@@ -94,7 +94,7 @@ def tables() -> dict[str, str]:
 
 
 def written() -> dict[str, str]:
-    """Return the table that stands in the page below each section's heading."""
+    """Return the table below each section's heading in the page."""
     _, *parts = _HEADING.split(PAGE.read_text())
     return {
         name.replace("`", ""): _TABLE.findall(f"{text}\n")[0]
@@ -103,7 +103,6 @@ def written() -> dict[str, str]:
 
 
 def write() -> None:
-    """Put the tables into the page."""
     head, *parts = _HEADING.split(PAGE.read_text())
     new = tables()
     for at in range(0, len(parts), 2):

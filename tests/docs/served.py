@@ -1,4 +1,4 @@
-"""A real server on a free port, and a client that asks it and collects what comes."""
+"""A real server on a free port, and a client that sends commands and records events."""
 
 import json
 import uuid
@@ -21,7 +21,7 @@ TERMINAL = ("final_response", "error")
 
 @asynccontextmanager
 async def served(data_dir: Path, agents: Sequence[Agent] = (), **settings: Any) -> AsyncIterator[Running]:
-    """Serve until the block ends; the offline model writes as fast as it can."""
+    """Serve until the block ends. The offline model streams without delay."""
     settings = {"words_per_s": 10_000.0, "grace_s": 1.0, **settings}
     async with trio.open_nursery() as nursery:
         yield await nursery.start(partial(serve_app, Settings(port=0, data_dir=data_dir, **settings), agents))
@@ -35,7 +35,7 @@ def socket_url(running: Running, path: str = "/ws") -> str:
 
 @define
 class Peer:
-    """One connection. `events` is all that came, in order."""
+    """One connection. `events` has all events, in order."""
 
     socket: WebSocketConnection
     thread_id: str = field(factory=lambda: uuid.uuid4().hex)
@@ -46,11 +46,11 @@ class Peer:
         await self.socket.send_message(json.dumps({"type": kind, "payload": payload}))
 
     async def say(self, content: str, agent: str = "guide", **more: Any) -> None:
-        """Send a message to an agent, in this peer's thread."""
+        """Send a message to an agent, in this client's thread."""
         await self.send("user_message", content=content, agent_type=agent, thread_id=self.thread_id, **more)
 
     async def until(self, *kinds: str) -> dict[str, Any]:
-        """Read on to the next event of one of these types, and give it."""
+        """Read up to the next event of one of these types. Return it."""
         with trio.fail_after(20):
             while True:
                 event = json.loads(await self.socket.get_message())
@@ -59,18 +59,18 @@ class Peer:
                     return event
 
     async def ask(self, content: str, agent: str = "guide", **more: Any) -> dict[str, Any]:
-        """Send a message and give the event that ended its run."""
+        """Send a message. Return the event that ended its run."""
         await self.say(content, agent, **more)
         return await self.until(*TERMINAL)
 
     def all(self, kind: str) -> list[dict[str, Any]]:
-        """Return the events of one type so far."""
+        """Return the events of one type received so far."""
         return [event for event in self.events if event["type"] == kind]
 
 
 @asynccontextmanager
 async def connected(running: Running, token: str | None = None, path: str = "/ws") -> AsyncIterator[Peer]:
-    """Yield a connection that was welcomed; `token` makes it another one of the same user."""
+    """Yield a connection after its welcome. With `token` it belongs to the same user as another one."""
     headers = [("Authorization", f"Bearer {token}")] if token else []
     host, port = running.address.removeprefix("http://").split(":")
     # A stream of our own: trio-websocket leaves that of a dropped connection to the garbage collector.

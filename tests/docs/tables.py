@@ -1,4 +1,4 @@
-"""The tables of the documentation as data, so that tests can hold them against the code."""
+"""The tables of the documentation as data, so that tests can compare them with the code."""
 
 import re
 from pathlib import Path
@@ -23,7 +23,7 @@ def table(page: str, heading: str) -> list[dict[str, str]]:
 
 
 def code(cell: str) -> list[str]:
-    """What stands between backticks in a cell."""
+    """Return the text between backticks in a cell."""
     return re.findall(r"`([^`]+)`", cell)
 
 

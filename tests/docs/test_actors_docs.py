@@ -1,4 +1,4 @@
-"""The pages on actors: every block runs and prints what the page says, every name and default is the code's."""
+"""The pages on actors: every block runs and prints the shown output; every name and default is the code's."""
 
 import importlib
 import inspect
@@ -42,9 +42,9 @@ PAGES = sorted(
     )
 )
 REAL_TIME = {"how-to/actors/websocket-client.md"}
-"""Pages that talk over sockets: virtual time would jump over what is on its way."""
+"""Pages that use sockets: virtual time would jump ahead while data is in transit."""
 OWN_PROCESS = {"how-to/actors/anyio.md"}
-"""Pages that run asyncio's own loop: where trio-asyncio has been imported, there is none."""
+"""Pages that run asyncio's own loop, which does not exist once trio-asyncio is imported."""
 SLOW = REAL_TIME | {"how-to/actors/quart.md"}
 COMMANDS = {
     "pip install ./packaging/actors          # in a checkout of understudy",
@@ -56,7 +56,7 @@ COMMANDS = {
 
 @attrs.frozen
 class Block:
-    """A fenced block of a page; `line` is where it begins."""
+    """A fenced block of a page; `line` is its first line."""
 
     language: str
     title: str
@@ -65,12 +65,12 @@ class Block:
 
     @property
     def tests(self) -> bool:
-        """Whether it is for pytest."""
+        """Whether the block is for pytest."""
         return self.language == "python" and self.title.startswith(("test_", "conftest"))
 
     @property
     def script(self) -> bool:
-        """Whether it is to be run as it stands."""
+        """Whether the block runs by itself."""
         return self.language == "python" and not self.tests
 
 
@@ -81,12 +81,12 @@ def blocks(page: str) -> list[Block]:
 
 
 def in_virtual_time(run: Any, *args: Any, **options: Any) -> Any:
-    """`trio.run` with a clock that jumps to the next deadline when everybody waits."""
+    """`trio.run` with a clock that jumps to the next deadline when all tasks wait."""
     return run(*args, **{"clock": trio.testing.MockClock(autojump_threshold=0), **options})
 
 
 def run_block(block: Block, page: str, module: ModuleType) -> str:
-    """Run a block in the page's module; return what it prints."""
+    """Run a block in the page's module. Return its output."""
     printed = io.StringIO()
     source = "\n" * (block.line - 1) + block.text
     with redirect_stdout(printed):
@@ -95,7 +95,7 @@ def run_block(block: Block, page: str, module: ModuleType) -> str:
 
 
 def check(page: str) -> None:
-    """Run the blocks of a page as one program, and compare each block of output with what the code above it printed."""
+    """Run the blocks of a page as one program, and compare each output block with the output of the code above it."""
     with pytest.MonkeyPatch.context() as patch:
         if page not in REAL_TIME:
             patch.setattr(trio, "run", partial(in_virtual_time, trio.run))
@@ -115,7 +115,7 @@ def check(page: str) -> None:
     "page", [pytest.param(page, marks=pytest.mark.slow) if page in SLOW else page for page in PAGES]
 )
 def test_its_code_runs_and_prints_what_it_says(page: str) -> None:
-    """The blocks of a page are one program, written from top to bottom; a block of output is that of the code above."""
+    """The blocks of a page are one program, from top to bottom; an output block belongs to the code above it."""
     if page not in OWN_PROCESS:
         check(page)
         return
@@ -125,7 +125,7 @@ def test_its_code_runs_and_prints_what_it_says(page: str) -> None:
 
 
 def files(page: str) -> dict[str, str]:
-    """What a reader of the page has in each file at its end; where a `main` follows, none is needed to be tested."""
+    """Return the contents of each file at the end of the page. Parts followed by a `main` need no test."""
     written: dict[str, str] = {}
     for block in blocks(page):
         if block.language == "python" and not block.text.startswith("async def main"):
@@ -136,7 +136,7 @@ def files(page: str) -> dict[str, str]:
 @pytest.mark.slow
 @pytest.mark.parametrize("page", [page for page in PAGES if any(block.tests for block in blocks(page))])
 def test_its_tests_pass(page: str, tmp_path: Path) -> None:
-    """Tests on a page pass where a reader would put them: in files beside the code they test."""
+    """Tests on a page pass when put into files beside the code they test."""
     for name, text in files(page).items():
         (tmp_path / name).write_text(text)
     command = [
@@ -162,7 +162,7 @@ def test_its_tests_pass(page: str, tmp_path: Path) -> None:
 
 
 def test_every_block_is_checked() -> None:
-    """Code is run, output compared, commands are known; a block of another kind would be checked by nobody."""
+    """Code is run, output compared, commands are known; a block of another kind would be unchecked."""
     for page in PAGES:
         for block in blocks(page):
             assert block.language in ("python", "text", "console"), f"{page}, line {block.line}"
@@ -174,7 +174,7 @@ def test_every_block_is_checked() -> None:
 
 @pytest.mark.slow
 def test_the_stress_harness_says_what_the_page_shows() -> None:
-    """One line at the end, in the form shown."""
+    """The program ends with one line in the shown form."""
     (shown,) = [block.text for block in blocks("how-to/actors/chaos.md") if block.language == "console"]
     form = r"(\d+) rounds, seeds 0 to (\d+), \d+ incarnations, 0 failed, [\d.]+ s"
     assert re.search(form, shown)
@@ -193,7 +193,7 @@ def test_the_stress_harness_says_what_the_page_shows() -> None:
 
 
 def under(heading: str) -> str:
-    """What stands between a heading of the reference and the next."""
+    """Return the text between a heading of the reference and the next."""
     text = (DOCS / REFERENCE).read_text()
     after = re.split(rf"^#+ {re.escape(heading)}$", text, maxsplit=1, flags=re.MULTILINE)[1]
     return re.split(r"^#", after, maxsplit=1, flags=re.MULTILINE)[0]
@@ -211,7 +211,7 @@ def names(text: str, title: str = "name") -> list[str]:
 
 
 def public(module: ModuleType) -> set[str]:
-    """What a module offers: everything without an underscore that is no module."""
+    """Return the public names of a module, except modules."""
     return {name for name, value in vars(module).items() if name[0] != "_" and not isinstance(value, ModuleType)}
 
 
@@ -239,12 +239,12 @@ def test_every_name_of_actors_is_listed_once() -> None:
     ],
 )
 def test_members_are_listed(heading: str, kind: type) -> None:
-    """All that users override, call and hold."""
+    """Members that users override, call or read."""
     assert set(names(under(heading), "member")) == {name for name in vars(kind) if not name.startswith("_")}
 
 
 def test_what_is_listed_of_a_system_is_there() -> None:
-    """The rest of its methods are for the runtime."""
+    """The system's other methods are for the runtime."""
     there = {*dir(actors.ActorSystem), *vars(actors.ActorSystem())}
     assert set(names(under("Systems"), "member")) <= there
 
@@ -269,7 +269,7 @@ def test_arguments_of_a_system_are_listed_with_their_defaults() -> None:
 
 
 def test_defaults_of_mailboxes_asks_and_phases_are_those_of_the_page() -> None:
-    """What is not a field with a default of its own."""
+    """Defaults that are not fields of attrs classes."""
     listed = {code(row[0])[0]: row[1] for row in rows(under("Mailboxes and lanes"), "field")}
     spec = actors.MailboxSpec()
     assert listed == {"capacity": f"`{spec.capacity[0]}`", "overflow": shown(spec.overflow[0])}
@@ -292,14 +292,14 @@ def test_the_life_cycle_is_the_table_of_the_code() -> None:
 
 
 def test_exits_are_listed() -> None:
-    """Which of them are abnormal."""
+    """The table also says which exits are abnormal."""
     listed = {code(row["name"])[0]: row["abnormal"] for row in table(REFERENCE, "Exits")}
     kinds = (actors.Normal, actors.Shutdown, actors.Killed, actors.Crashed)
     assert listed == {**{kind.__name__: "yes" if kind.abnormal else "no" for kind in kinds}, "Exit": ""}
 
 
 def test_errors_are_listed_with_what_they_resemble() -> None:
-    """The built-in or trio error that each of them is, too."""
+    """Each error's built-in or trio base is in the table."""
     listed = {code(row[0])[0]: code(row[1]) for row in rows(under("Errors"), "name")}
     errors = [kind for kind in vars(actors).values() if isinstance(kind, type) and issubclass(kind, Exception)]
     assert set(listed) == {kind.__name__ for kind in errors}
@@ -310,7 +310,7 @@ def test_errors_are_listed_with_what_they_resemble() -> None:
 
 
 def defined(module: ModuleType) -> set[str]:
-    """Return the classes and functions that a module defines and offers."""
+    """Return the public classes and functions that a module defines."""
     return {
         name
         for name, value in vars(module).items()
@@ -341,7 +341,6 @@ def test_every_name_of_testing_is_listed_once() -> None:
 
 
 def test_every_fixture_is_listed() -> None:
-    """Those of the plugin."""
     fixtures = [name for name, value in vars(plugin).items() if type(value).__name__ == "FixtureFunctionDefinition"]
     assert fixtures
     assert sorted(names(under("Fixtures"), "fixture")) == sorted(fixtures)
@@ -349,7 +348,7 @@ def test_every_fixture_is_listed() -> None:
 
 @pytest.mark.promise("bitten.every-drop-counted")
 def test_the_delivery_guarantee_names_every_reason_of_a_dead_letter() -> None:
-    """Those that the record's own documentation knows, but for a pool's, which is told with the pool."""
+    """The reasons are those documented at the record, except the pool's, which the page on pools has."""
     reasons = set(re.findall(r"`([a-z]+)`\s\(", inspect.getdoc(actors.DeadLetter) or ""))
     assert reasons >= {"dead", "stopped", "overflow", "poison"}
     assert reasons <= {reason for row in rows(under("Delivery"), "what happened") for reason in code(row[1])}
@@ -357,7 +356,7 @@ def test_the_delivery_guarantee_names_every_reason_of_a_dead_letter() -> None:
 
 @pytest.mark.slow
 def test_its_code_looks_no_actor_up_that_may_be_none(tmp_path: Path) -> None:
-    """A reader who copies a page's code and runs `mypy --strict` is not told of references that may be None."""
+    """Copied code passes `mypy --strict`: it dereferences no optional reference."""
     for page in PAGES:
         folder = tmp_path / page.removesuffix(".md").replace("/", "_").replace("-", "_")
         folder.mkdir()

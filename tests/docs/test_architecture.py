@@ -1,4 +1,4 @@
-"""The glossary, the names of classes, and the ways to the architecture page (its file names: tests/test_layout.py)."""
+"""The glossary, the names of classes, and the links to the architecture page (file names: tests/test_layout.py)."""
 
 import ast
 import re

@@ -1,4 +1,4 @@
-"""Each row of the table of failures in docs/explanation/tree.md."""
+"""Each row of the failure table in docs/explanation/tree.md."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,7 +19,7 @@ pytestmark = pytest.mark.slow
 
 @tool
 async def hold() -> str:
-    """Wait for ever."""
+    """Wait forever."""
     await trio.sleep_forever()
     return "never"
 
@@ -31,7 +31,7 @@ async def crash() -> str:
 
 
 class Obedient:
-    """A model that calls the tool whose name the user said; told `fail`, it breaks itself."""
+    """A model that calls the tool named by the user's message; on `fail` it raises."""
 
     name = "obedient"
     notice = "Does what it is told."
@@ -55,7 +55,7 @@ def nodes(running: Running) -> Iterator[TreeNode]:
 
 
 def the(running: Running, kind: str) -> ActorRef:
-    """Return the one actor of a class."""
+    """Return the only actor of a class."""
     (path,) = [node.path for node in nodes(running) if node.type == kind]
     ref = running.system.find(path)
     assert ref is not None
@@ -63,13 +63,13 @@ def the(running: Running, kind: str) -> ActorRef:
 
 
 async def held(peer: Peer) -> None:
-    """Have a run stand in the middle of a tool call."""
+    """Start a run and leave it in the middle of a tool call."""
     await peer.say("hold", "worker")
     await peer.until("tool_executing")
 
 
 def assert_whole(peer: Peer) -> None:
-    """The arc of the run is complete, and numbered without a gap."""
+    """Check that the arc of the run is complete and numbered without a gap."""
     numbered = [event for event in peer.events if "seq" in event]
     assert [event["seq"] for event in numbered] == list(range(1, len(numbered) + 1))
     assert len(peer.all("agent_started")) == len(peer.all("agent_completed"))
@@ -78,7 +78,7 @@ def assert_whole(peer: Peer) -> None:
 
 
 async def test_a_tool_that_raises_is_a_failed_result(tmp_path: Path) -> None:
-    """The run goes on, and answers."""
+    """The run continues and answers."""
     async with served(tmp_path, [WORKER]) as running, connected(running) as peer:
         answer = await peer.ask("crash", "worker")
         assert peer.all("tool_completed")[0]["data"]["status"] == "failed"
@@ -87,7 +87,7 @@ async def test_a_tool_that_raises_is_a_failed_result(tmp_path: Path) -> None:
 
 
 async def test_a_killed_tool_call_is_a_result_too(tmp_path: Path) -> None:
-    """The run goes on, and answers."""
+    """The run continues and answers."""
     async with served(tmp_path, [WORKER]) as running, connected(running) as peer:
         await held(peer)
         the(running, "ToolCall").kill()
@@ -106,7 +106,7 @@ async def test_a_run_that_raises_ends_in_agent_failed(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("kind", ["Run", "Conversation"])
 async def test_what_is_killed_ends_in_run_interrupted(tmp_path: Path, kind: str) -> None:
-    """A killed run is closed by its conversation, a killed conversation closes it when it is back."""
+    """The conversation closes a killed run; a killed conversation closes it after its restart."""
     async with served(tmp_path, [WORKER]) as running, connected(running) as peer:
         await held(peer)
         the(running, kind).kill()
@@ -139,7 +139,7 @@ async def test_recovery_ends_the_runs_of_all_conversations(tmp_path: Path) -> No
 
 @pytest.mark.parametrize(("kind", "code"), [("Outbox", 1011), ("WebSocketConnection", 1006)])
 async def test_a_client_comes_back_after_its_connection_died(tmp_path: Path, kind: str, code: int) -> None:
-    """The socket is closed, or dropped; the client comes back, and nothing is lost."""
+    """The socket is closed or dropped; the client reconnects without losing an event."""
     async with served(tmp_path, [WORKER]) as running, connected(running) as peer:
         token = peer.events[0]["data"]["session_token"]
         await held(peer)
@@ -156,7 +156,7 @@ async def test_a_client_comes_back_after_its_connection_died(tmp_path: Path, kin
 
 
 async def test_the_writer_may_die_unnoticed(tmp_path: Path) -> None:
-    """What it had not answered is asked again."""
+    """Unanswered writes are repeated."""
     async with served(tmp_path, [WORKER]) as running, connected(running) as peer:
         the(running, "StoreWriter").kill()
         answer = await peer.ask("crash", "worker")
@@ -165,7 +165,7 @@ async def test_the_writer_may_die_unnoticed(tmp_path: Path) -> None:
 
 
 async def test_a_restarted_server_closes_what_was_cut_off(tmp_path: Path) -> None:
-    """A server that is cancelled leaves an open run behind; the next one closes it, and the client resumes."""
+    """A cancelled server leaves an open run; the next one closes it, and the client resumes."""
     async with served(tmp_path, [WORKER]) as running, connected(running) as peer:
         token = peer.events[0]["data"]["session_token"]
         await held(peer)

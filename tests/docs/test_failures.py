@@ -1,4 +1,4 @@
-"""The failure table against the tests and the alerts that it names."""
+"""The failure table against the tests and alerts that it names."""
 
 import re
 
@@ -13,7 +13,7 @@ PARTS = ("In one node", "A whole node", "Shared stores", "Outside the nodes")
 
 @pytest.mark.parametrize("part", PARTS)
 def test_each_failure_is_shown_by_a_test_that_exists(part: str) -> None:
-    """The file is there, and has the test."""
+    """The file exists and has the test."""
     for row in table(PAGE, part):
         assert all(row.values()), row["failure"]
         named = code(row["shown by"])
@@ -25,7 +25,7 @@ def test_each_failure_is_shown_by_a_test_that_exists(part: str) -> None:
 
 
 def test_no_failure_is_without_a_test() -> None:
-    """A line without one would have to be argued for here."""
+    """A row without a test would need an exception in this test."""
     assert (DOCS / PAGE).read_text().count("no test") == 0
 
 

@@ -1,4 +1,4 @@
-"""The page of kinds against the detectors, both ways, and each example against the sanitizer."""
+"""The page of kinds against the detectors, in both directions, and each example against the sanitizer."""
 
 import re
 
@@ -12,7 +12,7 @@ KINDS = list(kinds())
 
 @pytest.mark.parametrize("section", [*Category, PAGE_MODE])
 def test_the_page_lists_every_kind_and_no_other(section: str) -> None:
-    """`python -m tests.docs.findings_page` writes the tables."""
+    """To update the tables run `python -m tests.docs.findings_page`."""
     assert written()[section].splitlines() == tables()[section].splitlines()
 
 

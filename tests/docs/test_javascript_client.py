@@ -16,13 +16,12 @@ def names(heading: str, column: str) -> list[str]:
 
 
 def test_every_public_method_is_listed() -> None:
-    """What can be called on a client stands in the table, and nothing else does."""
+    """The table and the client have the same methods."""
     public = re.findall(r"^  (?:async )?(\w+)\(", CLIENT, re.MULTILINE)
     assert set(names("What it does", "name")) == set(public) - {"constructor"}
 
 
 def test_every_option_is_listed() -> None:
-    """The options of the constructor stand in the table."""
     (options,) = re.findall(r"constructor\(\{(.+?)\} = \{\}\)", CLIENT, re.DOTALL)
     depth, found = 0, []
     for token in re.findall(r"[({\[]|[)}\]]|\w+(?= =)(?! =>)", options):
@@ -33,7 +32,6 @@ def test_every_option_is_listed() -> None:
 
 
 def test_every_event_is_listed() -> None:
-    """What a client tells stands in the table."""
     assert set(names("Events", "event")) == set(re.findall(r"#emit\(\"(\w+)\"", CLIENT))
     local = {f"local.{name}" for file in PARTS for name in re.findall(r"local\(\"(\w+)\"", file.read_text())}
     local |= {name for file in PARTS for name in re.findall(r"\"(local\.\w+)\"", file.read_text())}
@@ -41,14 +39,13 @@ def test_every_event_is_listed() -> None:
 
 
 def test_every_key_of_storage_is_listed() -> None:
-    """All that is kept in a browser is told."""
     used = {key for file in PARTS for key in re.findall(r"\"understudy\.(\w+)\.?\"", file.read_text())}
     told = set(re.findall(r"`understudy\.(\w+)", (ROOT / "docs" / PAGE).read_text()))
     assert told == used - {"probe", "v1"}
 
 
 def test_every_part_of_the_client_is_listed() -> None:
-    """The modules that the client is made of, directly or not, stand in the table."""
+    """All modules imported by the client, directly or indirectly, are in the table."""
     parts, left = set(), {MODULES / "client.js"}
     while left:
         parts |= left

@@ -37,7 +37,7 @@ def test_every_error_code_is_listed_word_for_word() -> None:
 
 
 def test_every_close_code_is_listed_word_for_word() -> None:
-    """Numbers, reasons, and whether a client may come back are those of transport/wire/codes.py."""
+    """Numbers, reasons, and whether a client may reconnect are those of transport/wire/codes.py."""
     rows = [(int(r["code"]), r["reason"], r["may reconnect"] == "yes") for r in table(PAGE, "Close codes")]
     assert rows == [(each.number, each.reason, each.reconnect) for each in CLOSES.values()]
 
@@ -56,7 +56,7 @@ def test_every_command_is_listed_with_its_fields() -> None:
 
 
 def test_dialects_and_endpoints_are_those_of_the_handshake() -> None:
-    """What the tables name leads to the dialect they say."""
+    """Each path and subprotocol of the tables yields the stated dialect."""
     named = {"canonical": Dialect.CANONICAL, "payload": Dialect.PAYLOAD, "flat": Dialect.FLAT}
     named["agent response"] = Dialect.AGENT_RESPONSE
     rows = {row["dialect"]: code(row["chosen by"]) for row in table(PAGE, "Dialects")}

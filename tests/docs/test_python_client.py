@@ -1,4 +1,4 @@
-"""How to use the Python client: its code runs against a real server, and it names everything there is."""
+"""The page on the Python client: its code runs against a real server, and it names the whole public API."""
 
 import inspect
 import re
@@ -76,7 +76,7 @@ async def test_states_are_shown(tmp_path: Path) -> None:
 
 
 def test_everything_public_is_on_the_page() -> None:
-    """Each name of the package, and each method and property of a client; the table has every way to say something."""
+    """Each name of the package, each method and property of a client, and every form of say."""
     named = set(re.findall(r"\w+", TEXT))
     assert [name for name in transport.client.__all__ if name not in named] == []
     public = {name: each for name, each in inspect.getmembers(Client) if not name.startswith("_")}
@@ -86,7 +86,7 @@ def test_everything_public_is_on_the_page() -> None:
 
 
 def test_everything_public_says_what_it_is() -> None:
-    """A docstring of its own for each."""
+    """Each has a docstring of its own."""
     for name in transport.client.__all__:
         each = getattr(transport.client, name)
         assert name == "TokenSource" or inspect.getdoc(each)

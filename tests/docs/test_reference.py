@@ -38,7 +38,7 @@ def test_every_endpoint_is_listed(tmp_path: Any) -> None:
 
 
 def test_every_metric_is_listed() -> None:
-    """Names, kinds and labels are those that are declared."""
+    """Names, kinds and labels are the declared ones."""
     metrics = Metrics()
     metrics.observe_tree(lambda: None)
     labels = {
@@ -66,7 +66,7 @@ def test_every_built_in_agent_is_listed_with_its_tools() -> None:
 
 
 def test_every_built_in_tool_is_listed_with_its_parameters() -> None:
-    """Tools and parameters are those that the built-in agents have, and the one that is for agents of one's own."""
+    """Tools and parameters of the built-in agents, and the one tool that only custom agents use."""
     tools = {each.name: each for agent in all_agents().values() for each in agent.tools}
     tools[chat_response.name] = chat_response
     listed = {code(row["tool"])[0]: code(row["parameters"]) for row in table(AGENTS, "Built-in tools")}
@@ -83,7 +83,7 @@ def test_fields_of_an_agent_are_listed_with_their_defaults() -> None:
 
 
 def test_options_of_a_tool_and_fields_of_its_context_are_listed() -> None:
-    """The tables of `tool` and `ToolContext` name what there is."""
+    """The tables of `tool` and `ToolContext` name all of them."""
     options = {code(row["option"])[0]: row["default"] for row in table(AGENTS, "`tool`")}
     parameters = [each for each in inspect.signature(tool).parameters.values() if each.kind is each.KEYWORD_ONLY]
     assert list(options) == [each.name for each in parameters]
@@ -107,6 +107,6 @@ def test_named_files_and_links_are_there(page: str) -> None:
 
 
 def test_every_page_is_in_the_navigation() -> None:
-    """A page that the navigation does not name is found by nobody."""
+    """Pages outside the navigation cannot be found by readers."""
     navigation = (ROOT / "mkdocs.yml").read_text()
     assert [page for page in PAGES if page not in navigation] == []

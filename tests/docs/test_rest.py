@@ -30,7 +30,7 @@ UPGRADE = {
 async def request(
     running: Running, method: str, path: str, token: str | None = None, *, body: str = "", headers: Any = ()
 ) -> tuple[int, Any]:
-    """Status and JSON body of one request."""
+    """Return status and JSON body of one request."""
     (answer,) = await requests(running, [(method, path, {**dict(headers), **_bearer(token)}, body)])
     return answer
 
@@ -40,7 +40,7 @@ def _bearer(token: str | None) -> dict[str, str]:
 
 
 async def requests(running: Running, wanted: list[tuple[str, str, dict[str, str], str]]) -> list[tuple[int, Any]]:
-    """Return the same for several requests over one connection."""
+    """Return status and JSON body of several requests over one connection."""
 
     def work() -> list[tuple[int, Any]]:
         connection = HTTPConnection(running.address.removeprefix("http://"), timeout=10)
@@ -87,7 +87,7 @@ async def test_the_examples_have_the_shapes_of_real_answers(tmp_path: Path) -> N
 
 
 async def test_an_upload_is_named_by_the_server(tmp_path: Path) -> None:
-    """The answer has what the page shows."""
+    """The answer has the shown members."""
     named = 'form-data; name="file"; filename="s.csv"'
     form = f"--x\r\nContent-Disposition: {named}\r\nContent-Type: text/csv\r\n\r\na,b\n1,2\n\r\n--x--\r\n"
     async with served(tmp_path) as running:
@@ -122,7 +122,7 @@ async def test_a_late_upgrade_is_misdirected(tmp_path: Path) -> None:
 async def test_origins_behind_a_proxy(
     tmp_path: Path, host: str, origin: str, status: int, upgrade: dict[str, str]
 ) -> None:
-    """A page of the host that the proxy passes on, or of the allow-list, gets as far as the token; others do not."""
+    """A page of the proxy's forwarded host, or of the allow-list, reaches the token check; others are refused."""
     async with served(tmp_path, secret="s" * 32, allowed_origins=["https://app.example.org"]) as running:
         headers = {"Host": host, "Origin": origin, **upgrade}
         path = "/ws?session_token=bad" if upgrade else "/api/agents"

@@ -1,4 +1,4 @@
-"""The pages on policies and on the command in pipes: what stands there is taken, and does what it says."""
+"""The pages on policies and on the command in pipes: their examples are accepted and do as described."""
 
 import os
 import re
@@ -22,12 +22,12 @@ SHOWN_ONLY = ("curl ", "your-model")
 
 
 def blocks(path: Path, language: str) -> list[tuple[str, str]]:
-    """Title and text of a page's blocks in a language."""
+    """Return title and text of a page's blocks in a language."""
     return [(match[2] or "", match[3]) for match in FENCE.finditer(path.read_text()) if match[1] == language]
 
 
 def test_each_policy_on_the_page_is_taken() -> None:
-    """The server's settings name one of them, or a preset."""
+    """The server's settings accept each of them."""
     written = blocks(DOCS / POLICY, "toml")
     policies = [policy_from_toml(text) for title, text in written if title != "understudy.toml"]
     assert len(policies) == 3
@@ -62,7 +62,7 @@ def test_the_presets_are_as_the_page_says() -> None:
 
 
 def console(path: Path) -> list[tuple[str, str]]:
-    """Return the commands of a page with what they print."""
+    """Return the commands of a page with their output."""
     found: list[tuple[str, str]] = []
     for _, text in blocks(path, "console"):
         for line in text.splitlines(keepends=True):
@@ -90,7 +90,7 @@ def test_the_commands_print_what_the_page_says(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("page", [ROOT / "README.md", DOCS / POLICY])
 def test_the_example_prints_what_the_page_says(page: Path) -> None:
-    """The last Python of the page that is about the library, and its output."""
+    """The last library example of the page, and its output."""
     programs = [text for _, text in blocks(page, "python") if "from sanitization" in text]
     program, said = programs[-1], blocks(page, "text")[-1][1]
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60)

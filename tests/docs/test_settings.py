@@ -23,7 +23,7 @@ def shown(value: Any) -> str:
 
 
 def rows_of(kind: type[Any], prefix: str) -> list[tuple[str, str, str]]:
-    """Name, default and variable of each setting of an attrs class."""
+    """Return name, default and variable of each setting of an attrs class."""
     defaults = kind()
     names = [each.name for each in attrs.fields(kind) if each.name != "limits"]
     return [(name, shown(getattr(defaults, name)), f"{prefix}_{name}".upper()) for name in names]
@@ -39,7 +39,7 @@ def test_every_setting_is_listed(heading: str, kind: type[Any], prefix: str) -> 
 
 
 def test_the_example_file_is_taken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The page's understudy.toml loads, and says what it seems to say."""
+    """The page's understudy.toml loads with the described values."""
     example = re.findall(r"```toml\n(.*?)```", (DOCS / PAGE).read_text(), re.DOTALL)[0]
     (tmp_path / "understudy.toml").write_text(example)
     monkeypatch.chdir(tmp_path)
@@ -50,7 +50,7 @@ def test_the_example_file_is_taken(tmp_path: Path, monkeypatch: pytest.MonkeyPat
 
 
 def test_a_variable_of_a_limit_is_taken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Variables win over the file, limits included."""
+    """Environment variables win over the file, limits included."""
     (tmp_path / "understudy.toml").write_text("[understudy.limits]\nruns_per_user = 4\n")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("UNDERSTUDY_LIMITS_RUNS_PER_USER", "7")
@@ -58,7 +58,7 @@ def test_a_variable_of_a_limit_is_taken(tmp_path: Path, monkeypatch: pytest.Monk
 
 
 def commands(group: click.Group, before: str = "") -> dict[str, click.Command]:
-    """Return every command, also those of groups, by what is typed for it."""
+    """Return every command, also those of groups, by its command line."""
     found: dict[str, click.Command] = {}
     for name, command in group.commands.items():
         found |= commands(command, f"{name} ") if isinstance(command, click.Group) else {before + name: command}

@@ -1,4 +1,4 @@
-"""The page on signing in: what it shows is run against a server."""
+"""The page on signing in: its examples are run against a server."""
 
 import re
 import subprocess

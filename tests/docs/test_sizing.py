@@ -1,4 +1,4 @@
-"""The numbers of the page on sizing that the code knows."""
+"""Numbers of the sizing page that are defined in the code."""
 
 import re
 
@@ -10,7 +10,7 @@ from understudy.tools.tables import LIMIT_S, TABLE
 
 
 def test_numbers_are_those_of_the_code() -> None:
-    """Connections of a node, limits, and what bounds the processes that read tables."""
+    """Connections of a node, limits, and the bounds of the processes that read tables."""
     text = " ".join((DOCS / "explanation/sizing.md").read_text().split())
     words = {9: "nine", 10: "ten", 11: "eleven"}
     assert f"a node opens {words[NODE_CONNECTIONS]} at most" in text

@@ -1,4 +1,4 @@
-"""The pages on what supervision and the protocol promise against the tests that hold each promise."""
+"""The pages of promises (supervision, protocol) against the tests that carry each promise."""
 
 import ast
 import inspect
@@ -21,13 +21,13 @@ Marked = dict[str, set[str]]
 
 
 def headings(page: str) -> list[str]:
-    """Return the titles on a page under which there is a table of ids."""
+    """Return the headings of a page that have a table of ids."""
     sections = re.split(r"^#+ ", (DOCS / page).read_text(), flags=re.MULTILINE)[1:]
     return [section.split("\n", 1)[0] for section in sections if re.search(r"^\| id \|", section, flags=re.MULTILINE)]
 
 
 def listed(page: str) -> dict[str, list[str]]:
-    """What the tables of a page say: for each id, the tests named beside it."""
+    """Return the tables of a page: for each id, the tests named beside it."""
     rows = [row for title in headings(page) for row in table(page, title)]
     ids = [code(row["id"])[0] for row in rows]
     assert len(ids) == len(set(ids)), "an id stands in two rows"
@@ -40,7 +40,7 @@ def placed(page: str, name: str) -> str:
 
 
 def everything() -> dict[str, list[str]]:
-    """What all pages say."""
+    """Return the tables of all pages."""
     pages = [listed(page) for page in PAGES]
     whole = {id_: tests for page in pages for id_, tests in page.items()}
     assert len(whole) == sum(len(page) for page in pages), "an id stands on two pages"
@@ -55,7 +55,7 @@ def promises(nodes: list[ast.expr]) -> Iterator[str]:
 
 
 def marked(path: Path) -> Iterator[tuple[str, str]]:
-    """Yield the ids that a file's tests carry, and who carries each."""
+    """Yield the ids that a file's tests carry, with the test."""
     text = path.read_text()
     module = ast.parse(text if "mark.promise" in text else "")
     shared: list[ast.expr] = []
@@ -70,7 +70,7 @@ def marked(path: Path) -> Iterator[tuple[str, str]]:
 
 @pytest.fixture(scope="module")
 def carriers() -> Marked:
-    """Return all marks in all tests."""
+    """Return the marks of all tests."""
     found: Marked = defaultdict(set)
     for path in TESTS.rglob("test_*.py"):
         for id_, test in marked(path):
@@ -79,12 +79,12 @@ def carriers() -> Marked:
 
 
 def test_every_promise_is_held_by_a_test(carriers: Marked) -> None:
-    """An id on a page without a test that carries it is a wish."""
+    """Each id of a page is carried by at least one test."""
     assert sorted(set(everything()) - set(carriers)) == []
 
 
 def test_every_mark_is_a_promise_of_a_page(carriers: Marked) -> None:
-    """An id that only a test knows tells a reader nothing."""
+    """Each id carried by a test is on a page."""
     assert sorted(set(carriers) - set(everything())) == []
 
 
@@ -95,7 +95,7 @@ def test_every_test_that_is_named_carries_the_promise_it_is_named_for(carriers: 
 
 
 def test_an_id_says_where_it_stands() -> None:
-    """Two words with a dot: the table, and what it is about."""
+    """Two words with a dot: the table and the subject."""
     assert [id_ for id_ in everything() if not re.fullmatch(r"[a-z]+\.[a-z]+(-[a-z0-9]+)*", id_)] == []
 
 

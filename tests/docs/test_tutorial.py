@@ -1,4 +1,4 @@
-"""The tutorial's code is that of examples/support.py, and does what the tutorial says."""
+"""The tutorial's code is that of examples/support.py and behaves as described."""
 
 import inspect
 import re
@@ -22,7 +22,6 @@ def blocks(title: str) -> list[str]:
 
 
 def test_every_block_stands_in_the_example() -> None:
-    """What a reader copies is what is tested."""
     assert len(blocks("my_app.py")) == 7
     for block in blocks("my_app.py"):
         assert block in EXAMPLE
@@ -38,7 +37,7 @@ def test_the_blocks_are_the_whole_example() -> None:
 
 
 async def test_the_tests_of_the_tutorial_pass(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The three tests at its end, as a reader would run them."""
+    """The three tests at its end are run as a reader would run them."""
     monkeypatch.setitem(sys.modules, "my_app", support)
     (block,) = blocks("test_my_app.py")
     module = ModuleType("test_my_app")
@@ -53,7 +52,7 @@ async def test_the_tests_of_the_tutorial_pass(monkeypatch: pytest.MonkeyPatch) -
 
 @pytest.mark.slow
 async def test_its_questions_are_answered_as_it_says(tmp_path: Path) -> None:
-    """Every question the tutorial gives the reader calls the tool it is about, over a real socket."""
+    """Every question of the tutorial calls its tool, over a real socket."""
     expected = {
         "Look up order A-17": ("lookup", "ok", "desk lamp"),
         "Look up order Z-9": ("lookup", "failed", "There is no order Z-9"),

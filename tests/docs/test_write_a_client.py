@@ -25,7 +25,7 @@ Frame = dict[str, Any]
 
 @define
 class Player:
-    """Plays traces, one connection after another, and remembers what `$names` stand for."""
+    """Plays traces, one connection after another, and binds the `$names`."""
 
     running: Running
     trace: str = ""
@@ -87,7 +87,7 @@ class Player:
         return self.waiting.popleft()
 
     def _unpack(self, message: str | bytes) -> None:
-        """Events of a frame, however it is packed."""
+        """Return the events of a frame, in any packing."""
         text = zlib.decompress(message, GZIP) if isinstance(message, bytes) else message
         value = json.loads(text)
         for frame in value if isinstance(value, list) else [value]:
@@ -103,7 +103,7 @@ class Player:
         return re.sub(r"\$\w+", lambda match: str(self.names[match[0]]), text)
 
     def _fits(self, wanted: Any, got: Any) -> bool:
-        """Return whether everything that is wanted is there; names that are new are learned only from what fits."""
+        """Return whether an event matches the expected members. New names are bound only if it does."""
         learned: dict[str, Any] = {}
         if not self._agrees(wanted, got, learned):
             return False
@@ -123,12 +123,12 @@ class Player:
 
 
 def rows_of(trace: str) -> list[tuple[str, str]]:
-    """Who does what in a trace."""
+    """Return the rows of a trace: the side and its message."""
     return [(row["who"], next(iter(code(row["frame"])), row["frame"])) for row in table(PAGE, trace)]
 
 
 async def test_every_trace_is_what_the_server_does(tmp_path: Path) -> None:
-    """All traces of the guide, one after another, as one user, the last one with a server that goes away."""
+    """All traces run in order, as one user, the last one with a server that drains."""
     with trio.fail_after(60):
         async with served(tmp_path, words_per_s=2000.0) as running:
             player = Player(running)
@@ -139,7 +139,7 @@ async def test_every_trace_is_what_the_server_does(tmp_path: Path) -> None:
 
 
 def test_every_close_code_says_whether_to_come_back() -> None:
-    """The table of the guide agrees with the registry, and has the code for a line that broke besides."""
+    """The guide's table agrees with the registry, and adds the code of a lost connection."""
     rows = {int(row["code"]): row["reconnect"] == "yes" for row in table(PAGE, "When the socket closes")}
     assert rows.pop(1006) is True
     assert rows == {number: each.reconnect for number, each in CLOSES.items()}

@@ -1,4 +1,4 @@
-"""The page on detectors of one's own: what stands there runs, and prints what the page says."""
+"""The page on custom detectors: its code runs and prints the shown output."""
 
 import io
 import re
@@ -34,7 +34,7 @@ def test_every_block_runs_and_prints_what_follows_it() -> None:
 
 
 def test_the_numbers_on_the_page_are_the_defaults() -> None:
-    """How far an expression sees."""
+    """The look-around of an expression."""
     defaults = {each.name: each.default for each in attrs.fields(Pattern)}
     text = PAGE.read_text()
     assert (

@@ -35,7 +35,7 @@ class ChatClient:
         """Return the next event. Raises `trio.TooSlowError` after `WAIT_S`."""
         with trio.fail_after(WAIT_S):
             event = json.loads(await self.socket.get_message())
-        assert isinstance(event, dict), "nobody asked for batches"
+        assert isinstance(event, dict), "batches were not requested"
         self.seen.append(event)
         return event
 
@@ -97,7 +97,7 @@ async def connected(
             yield peer
             with trio.move_on_after(1):
                 await socket.aclose()
-        except Exception as error:  # passed on below as it is, not in the nursery's group
+        except Exception as error:  # raised below by itself, not in the nursery's exception group
             failure = error
         finally:
             await trio.aclose_forcefully(stream)

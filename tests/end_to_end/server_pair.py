@@ -73,5 +73,5 @@ async def post(server: Running | str, token: str, kind: str, **payload: Any) -> 
 async def eventually(holds: Callable[[], object], within_s: float = SOON_S) -> None:
     """Wait until `holds()` is true. Raises `trio.TooSlowError` after `within_s`."""
     with trio.fail_after(within_s):
-        while not holds():  # noqa: ASYNC110 - what it looks at is no event
+        while not holds():  # noqa: ASYNC110 - the condition is not an event
             await trio.sleep(0.01)

@@ -100,7 +100,7 @@ async def test_a_server_whose_database_and_redis_fail_tells_no_password(
     locked: str, postgres: Postgres, locked_redis: Redis, tmp_path: Path
 ) -> None:
     """PostgreSQL and Redis close the connections and refuse new ones: neither the debug log, the answers, nor the
-    readable parts of `/proc` contain a password.
+    process's command line contain a password.
     """
     log = tmp_path / "log"
     name = locked.rpartition("/")[2]

@@ -139,7 +139,7 @@ async def test_a_run_that_is_joined_after_its_conversation_rested_is_told_whole(
 
 @pytest.mark.promise("wire.agui-repeat")
 async def test_a_run_that_is_joined_after_its_server_died_is_told_whole(tmp_path: Path) -> None:
-    """What was done before is told, then it goes on."""
+    """Events from before the crash are replayed, then the run is resumed."""
     calls = Call([("echo", {"text": "hi"})]), Call([("send_mail", {"to": "anna@example.org"})]), Say("one two")
     script, given = scripted(*calls), run_input(message="m")
     async with served(tmp_path, [script]) as running:

@@ -149,7 +149,7 @@ async def test_a_cancel_ends_a_waiting_run_at_once(serve: Any) -> None:
 
 @pytest.mark.promise("wire.limit-run")
 async def test_waiting_for_the_user_is_not_work(serve: Any) -> None:
-    """A wait several times as long as the run may work is no timeout; what is left of the limit still holds."""
+    """Waiting for several times the run's deadline is no timeout; the rest of the deadline still applies afterwards."""
     calls = Call([("send_mail", MAIL)]), Call([("wait", {})])
     running = await serve(scripted(*calls, timeout_s=1.0))
     async with connected(running.address) as client:

@@ -274,7 +274,7 @@ async def test_progress_of_a_tool_is_shown(serve: Any) -> None:
 
 
 async def test_messages_of_one_thread_are_answered_one_after_the_other(serve: Any) -> None:
-    """The second waits for the first, is told so, and both arcs are whole."""
+    """The second message is queued and gets a progress event; both arcs are complete."""
     gate = Gate()
     running = await serve(scripted(Say("word", gate)))
     async with connected(running.address) as client:

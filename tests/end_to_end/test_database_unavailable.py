@@ -17,7 +17,7 @@ from tests.servers.postgresql import Postgres
 
 @pytest.mark.slow
 async def test_reading_goes_on_and_messages_are_refused_until_it_is_back(serve: Any, own_postgres: Postgres) -> None:
-    """What was read is read, marked; what is said is not acknowledged, and said again it is one message."""
+    """Cached reads are answered and marked; messages are not acknowledged, and repeated later they are one message."""
     running = await serve(database_url=own_postgres.create())
     token, stranger = await session(running), await session(running)
     pages = ("/api/threads", "/api/threads/t", "/api/threads/t/messages", "/api/threads/t/events")
@@ -61,7 +61,7 @@ async def test_reading_goes_on_and_messages_are_refused_until_it_is_back(serve: 
 async def test_a_message_may_wait_for_a_database_that_is_locked(serve: Any, tmp_path: Path) -> None:
     """It is acknowledged when it is stored, not before, and once; of those that wait one too many is refused."""
     running = await serve(storage_wait_s=10.0, storage_waiting=1)
-    running.store.deadline_s = 0.2  # who does not wait is refused soon
+    running.store.deadline_s = 0.2  # messages that do not wait are refused soon
     token = await session(running)
     lock = sqlite3.connect(tmp_path / "data" / "understudy.db", isolation_level=None, check_same_thread=False)
     async with connected(running.address, token) as client:
@@ -79,7 +79,7 @@ async def test_a_message_may_wait_for_a_database_that_is_locked(serve: Any, tmp_
         lock.execute("ROLLBACK")
         await client.until_end()
         accepted = [each for each in client.seen[seen:] if each["type"] == "message_accepted"]
-        # Shown again to who said it again: the first try was stored after all, when the lock was gone.
+        # The acceptance is repeated: the first attempt was stored once the lock was released.
         assert len({(each["seq"], each["run_id"], each["message_id"]) for each in accepted}) == 1
         assert sum(each["type"] == "final_response" for each in client.seen[seen:]) == 1
     _, _, history = await request(running.address, "GET", "/api/threads/t/messages", token=token)

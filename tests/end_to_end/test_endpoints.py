@@ -159,7 +159,7 @@ async def test_the_same_message_twice_is_one_message(serve: Any) -> None:
 
 @pytest.mark.promise("wire.resume-no-gap")
 async def test_resume_after_each_event_has_no_gap_and_no_repeat(serve: Any) -> None:
-    """The socket is dropped after every durable event in turn; what is joined is the log."""
+    """The socket is dropped after every durable event in turn; the pieces together are the log."""
     running = await serve()
     token = await new_token(running.address)
     thread, last = None, 0
@@ -320,7 +320,7 @@ async def test_a_bad_token_is_refused_before_the_upgrade(serve: Any, token: str)
 
 @pytest.mark.promise("wire.token-secret")
 async def test_a_forged_or_outdated_token_is_refused_and_says_which(serve: Any, tmp_path: Any) -> None:
-    """A token signed with another secret is unauthenticated; one that has run out is told so."""
+    """A token signed with another secret is `unauthenticated`, an expired one `token_expired`."""
     running = await serve()
     secret = (tmp_path / "data" / "secret").read_bytes().strip()
     claims = {"sub": "ada", "sid": "s", "exp": int(time.time()) + 60}
@@ -357,7 +357,7 @@ async def test_without_a_secret_the_server_answers_under_a_name_of_this_machine_
 
 @pytest.mark.promise("wire.limit-connections", "wire.close-4429", "owasp.connections")
 async def test_one_connection_too_many_of_a_user_is_refused_with_4429(serve: Any) -> None:
-    """Twenty are let in; the next is told which limit it passed, and closed; when one leaves there is room again."""
+    """Twenty are accepted; the next is closed with the limit in its reason; a closed connection makes room."""
     running = await serve()
     token = await new_token(running.address)
     async with AsyncExitStack() as stack:

@@ -20,7 +20,9 @@ WORDS = "one two three four five six seven eight nine ten eleven twelve"
 async def test_two_nodes_find_the_new_primary(
     serve: Any, tmp_path: Path, postgres_pair: Pair, own_redis: Redis
 ) -> None:
-    """In the middle of an answer, which goes on; what is said meanwhile is refused, and repeated it is one message."""
+    """The primary dies during an answer, which continues; messages are refused meanwhile, and repeated they are one
+    message.
+    """
     gate = Gate(open_after=6)
     two = await two_servers(serve, tmp_path, postgres_pair.create(), own_redis.url, scripted(Say(WORDS, gate)))
     token = token_of()

@@ -165,7 +165,7 @@ async def test_answers_of_the_door_are_as_guarded_as_those_of_the_application(
 
 
 async def test_the_page_may_do_little(serve: Any) -> None:
-    """Content security policy: trusted types with one policy, images of the own origin only, no devices."""
+    """Content security policy: trusted types with one policy, images from the server and `blob:` only, no devices."""
     running = await serve()
     _, headers, _ = await request(running.address, "GET", "/")
     policy = dict(part.strip().partition(" ")[::2] for part in headers["content-security-policy"].split(";"))

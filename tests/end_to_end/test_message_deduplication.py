@@ -37,7 +37,7 @@ async def test_the_same_message_again_is_one_message(serve: Any) -> None:
             for left_out in ((), ("thread_id",), ("conversation_id",), ("thread_id", "conversation_id")):
                 await client.say(KEY, **{name: value for name, value in said.items() if name not in left_out})
                 assert await accepted(client, "m1") == first, left_out
-                if client is two and not left_out:  # it follows now, and is told of all that came of it
+                if client is two and not left_out:  # now subscribed: the events of the run are replayed
                     await two.until_end()
     assert len(recorder.turns) == 1
     assert len((await history(running, token))["messages"]) == 2
@@ -145,7 +145,7 @@ async def test_edits_and_new_answers_can_be_repeated(serve: Any) -> None:
             for kind, payload in (("edit", edit), ("regenerate", regenerate)):
                 await send(client, kind, **payload)
                 assert await client.until("message_accepted", branch_of="m1") == first[kind]
-                if client is two and kind == "edit":  # from here on it follows, and is told of all that came since
+                if client is two and kind == "edit":  # subscribed from here: later events are replayed
                     for _ in range(3):
                         await client.until_end()
         for kind, payload in (("edit", edit), ("regenerate", regenerate)):

@@ -24,7 +24,7 @@ from understudy.chat.storage_away import AWAY
 
 KIB = 1024
 SOON_S = 1.5
-"""Within this, on the slow clock, comes what is due: six real seconds, for a machine that is busy."""
+"""Seconds of the slow clock within which a due event arrives: six real seconds, to allow for a loaded machine."""
 PAGE = "reference/protocol.md"
 
 

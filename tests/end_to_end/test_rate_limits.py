@@ -105,7 +105,7 @@ async def test_signals_beyond_the_limit_are_counted_and_not_answered(
 
 @pytest.mark.promise("wire.limit-requests")
 async def test_requests_of_a_user_are_counted_for_that_user(serve: Any) -> None:
-    """One more gets 429 and `Retry-After`; another user at the same address, and an operator, do not."""
+    """One more gets 429 and `Retry-After`; another user at the same address and health checks do not."""
     running = await serve(secret=SECRET, limits=Limits(requests_per_minute=5))
     for _ in range(5):
         assert (await request(running.address, "GET", "/api/agents", token=token_of("ada")))[0] == 200

@@ -132,7 +132,7 @@ async def allowed(address: str, token: str, call_id: str) -> None:
 
 
 def calls_of(tmp_path: Path) -> dict[str, int]:
-    """Return how often each tool was called, in order of the first call, and the most calls under one id."""
+    """Return how often each tool was called. All calls of one tool must have the same id."""
     path = tmp_path / "calls"
     lines = Counter(path.read_text().splitlines() if path.exists() else [])
     names = [line.split()[0] for line in lines]

@@ -788,7 +788,7 @@ async def test_after_a_restart_placeholders_stay_and_mean_nothing_else(serve: An
         await client.say(f"I am {PERSON}", **said)
         accepted = await client.until("message_accepted")
         assert (accepted["seq"], accepted["data"]["content"]) == (1, "I am [email-1]")
-        await client.until_end()  # all that came of it is told again
+        await client.until_end()  # the events of the run are replayed
         await client.say("And bob~person", agent_type="script", thread_id="t")
         assert (await client.until_end())["data"]["message"] == "You wrote [email-1]. "
         newest = model.asked[-1].messages[-1].content

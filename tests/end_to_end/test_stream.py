@@ -257,7 +257,7 @@ async def test_signing_out_ends_the_stream(serve: Any) -> None:
 
 @pytest.mark.promise("wire.stream-ends")
 async def test_a_server_that_goes_away_says_so_first(serve: Any) -> None:
-    """The stream sends `drain`, a `retry` field, and ends."""
+    """The last event is `drain`, with its delay also in the stream's `retry` field."""
     running = await serve(scripted(Say("one")))
     token = await session(running)
     await say(running, token)

@@ -35,7 +35,7 @@ async def test_typing_is_shown_to_the_users_other_connections(serve: Any) -> Non
         await one.say("one", agent_type="script", thread_id="t")
         await ended(one)
         for client in (two, three):
-            await client.until_end()  # told of the thread that began
+            await client.until_end()  # the new thread is delivered too
         for thread in ("t", "not begun"):
             await send(one, "typing", thread_id=thread)
             for client in (two, three):

@@ -81,7 +81,7 @@ async def test_placeholders_of_what_was_erased_mean_nothing_any_more(begin: Begi
             await nobody_known(two, on_a, on_b, known)
             return
         assert await erase(running) == 200
-        for client in (on_a, on_b):  # whoever is erased is signed out, and comes back as somebody new
+        for client in (on_a, on_b):  # an erased user is signed out and gets a new session
             assert await client.until_closed() == 4401
     async with connected(two.a.address, token_of()) as on_a, connected(two.b.address, token_of()) as on_b:
         await nobody_known(two, on_a, on_b, known)

@@ -1,4 +1,4 @@
-"""A TCP proxy that cuts a connection once, in the middle of what the server says."""
+"""A TCP proxy that cuts a connection once, in the middle of the server's output."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
@@ -8,9 +8,9 @@ import trio
 
 @asynccontextmanager
 async def cutting(port: int, after: bytes) -> AsyncIterator[int]:
-    """Forward to `port`, and give the proxy's own port.
+    """Forward to `port`. Yield the proxy's own port.
 
-    The connection on which the server first says `after` is cut there; the client does not get that piece.
+    The first connection on which the server sends `after` is cut there; the client does not get that piece.
     """
     state = {"cut": False}
 

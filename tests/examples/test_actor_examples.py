@@ -1,4 +1,4 @@
-"""The examples of the actor runtime: what dies on the way comes back, and nothing is lost."""
+"""The examples of the actor runtime: killed actors restart, and no message is lost."""
 
 import re
 import subprocess
@@ -21,7 +21,9 @@ LIMIT_S = 30
 
 @pytest.mark.promise("names.taken", "peers.restart-gap")
 async def test_nobody_in_the_chat_room_misses_a_line_when_the_room_is_killed() -> None:
-    """A taken name is refused and a slow reader dropped; the others hear all, from both incarnations of the room."""
+    """A taken name is refused and a slow reader dropped; the others get every line, from both incarnations of
+    the room.
+    """
     with trio.fail_after(LIMIT_S):
         told = await chat_room.main()
     assert told["refused"] == "! ann is taken, choose another name"
@@ -36,7 +38,7 @@ async def test_nobody_in_the_chat_room_misses_a_line_when_the_room_is_killed() -
 
 @pytest.mark.promise("restart.poison", "peers.restart-gap")
 async def test_every_order_in_the_job_queue_is_answered_though_workers_die() -> None:
-    """Killed in mid-job, tried again, out of time, hopeless, poison: each order has its outcome."""
+    """Killed during the job, retried, timed out, failing, poison: each order has its outcome."""
     with trio.fail_after(LIMIT_S):
         done = await job_queue.main()
     ends = {name: (outcome.text, outcome.attempts) for name, outcome in done.items()}
@@ -55,7 +57,7 @@ async def test_every_order_in_the_job_queue_is_answered_though_workers_die() -> 
 
 @pytest.mark.promise("peers.ask-after-crash", "stop.reverse-order")
 async def test_the_crawler_finds_every_page_at_the_rate_of_each_host() -> None:
-    """The slow page whose fetcher was killed, the one that failed at first, and those of the site that was down."""
+    """Found: the page whose fetcher was killed, one that failed at first, and those of a site that was down."""
     with trio.fail_after(LIMIT_S):
         told = await crawler.main()
     found, asked_at, down, ended = told["found"], told["asked_at"], told["down"], told["ended"]
@@ -137,7 +139,7 @@ async def test_the_gateway_has_the_newest_reading_of_each_sensor(capsys: pytest.
     ],
 )
 def test_the_story_is_printed(example: str, story: list[str], crashes: list[str]) -> None:
-    """Run as the first lines of the file say, it ends by itself, tells what happened, and warns of nothing."""
+    """Run as its first lines say, the example ends by itself, prints its story and warns of nothing."""
     done = subprocess.run(
         [sys.executable, "-W", "error", f"examples/{example}.py"],
         cwd=ROOT,

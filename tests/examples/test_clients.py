@@ -1,4 +1,4 @@
-"""The two clients of docs/how-to/write-a-client.md: whole answers over real sockets, also over ones that break."""
+"""The two clients of docs/how-to/write-a-client.md: complete answers over real sockets, also over failing ones."""
 
 import re
 import subprocess
@@ -44,7 +44,7 @@ async def run(command: list[str], url: str) -> subprocess.CompletedProcess[bytes
 
 
 def arc(done: subprocess.CompletedProcess[bytes]) -> list[str]:
-    """Return the numbered events a client told of."""
+    """Return the numbered events printed by a client."""
     return [" ".join(line.split()[:2]) for line in done.stderr.decode().splitlines() if line[:1].isdigit()]
 
 
@@ -55,7 +55,7 @@ def port_of(running: Running) -> int:
 
 @clients
 async def test_a_question_is_answered(tmp_path: Path, command: list[str]) -> None:
-    """The answer stands on standard output, and each event came once."""
+    """The answer is on standard output, and each event came once."""
     async with served(tmp_path) as running:
         done = await run(command, socket_url(running))
     assert done.returncode == 0, done.stderr
@@ -75,7 +75,7 @@ async def test_a_cut_connection_is_resumed(tmp_path: Path, command: list[str], a
 
 @clients
 async def test_a_lost_acceptance_is_one_message(tmp_path: Path, command: list[str]) -> None:
-    """The message arrived and its acceptance did not: sent again, it is still one run, told from its beginning."""
+    """The message arrives and its acceptance is lost: repeated, it is one run, delivered from its beginning."""
     async with served(tmp_path) as running, cutting(port_of(running), b"message_accepted") as port:
         done = await run(command, f"ws://127.0.0.1:{port}/ws")
         runs = b'understudy_runs_total{outcome="success"} 1.0'
@@ -101,7 +101,7 @@ async def test_what_is_refused_for_the_moment_is_said_again(tmp_path: Path, comm
 
 @clients
 async def test_a_refusal_is_told(tmp_path: Path, command: list[str]) -> None:
-    """A client that may not come in says so, and fails."""
+    """A client without access prints the refusal and fails."""
     async with served(tmp_path, secret="s" * 32) as running:
         done = await run(command, socket_url(running))
     assert done.returncode == 1
@@ -110,7 +110,7 @@ async def test_a_refusal_is_told(tmp_path: Path, command: list[str]) -> None:
 
 @pytest.mark.parametrize("name", ["client.py", "client.mjs"])
 def test_the_page_shows_the_clients_as_they_are(name: str) -> None:
-    """What a reader copies is what is tested; and the close codes in it are those of the registry."""
+    """The page shows the tested files; their close codes are those of the registry."""
     source = (ROOT / "examples" / name).read_text()
     (block,) = re.findall(
         rf'```\w+ title="examples/{re.escape(name)}"\n(.*?)```',

@@ -1,4 +1,4 @@
-"""Every other example runs, and does what it says."""
+"""Every other example runs as described."""
 
 import os
 import signal
@@ -17,7 +17,7 @@ pytestmark = pytest.mark.slow
 
 
 def test_counters_survive_each_other() -> None:
-    """The crashed counter begins anew, its sister goes on."""
+    """The crashed counter restarts at zero, the other one continues."""
     done = subprocess.run(
         [sys.executable, "examples/counters.py"], cwd=ROOT, capture_output=True, text=True, timeout=30
     )
@@ -28,7 +28,7 @@ def test_counters_survive_each_other() -> None:
 
 
 def test_scrub_takes_a_secret_out_of_a_pipe() -> None:
-    """A token of a well-known form does not come out."""
+    """A token of a known format is redacted."""
     secret = "ghp_" + "9fK2mQx7Lr4TzW8bVc1NpYs5HdJg3RtE6uAo"
     done = subprocess.run(
         [sys.executable, "examples/scrub.py"],
@@ -45,7 +45,7 @@ def test_scrub_takes_a_secret_out_of_a_pipe() -> None:
 
 @pytest.mark.parametrize("size", [1, 3, 1000])
 def test_scrub_does_not_depend_on_the_cuts(size: int) -> None:
-    """The same text in other pieces is the same text."""
+    """The same text in other pieces yields the same output."""
     text = "key: ghp_" + "9fK2mQx7Lr4TzW8bVc1NpYs5HdJg3RtE6uAo" + " and so on"
     pieces = [text[at : at + size] for at in range(0, len(text), size)]
     assert "".join(sanitized(pieces)) == "key: [redacted] and so on"

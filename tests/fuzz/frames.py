@@ -1,7 +1,8 @@
-"""Random frames, mutated, in random pieces, against the protocol that reads them.
+"""Random frames, mutated, in random pieces, against the protocol that parses them.
 
-`python -m tests.fuzz.frames --seconds 60 --seed 1` goes on for a minute from a seed, prints how many conversations
-there were, and ends with 1 and the seed of the first that went wrong: `--seed S --only` plays that one again.
+`python -m tests.fuzz.frames --seconds 60 --seed 1` runs for a minute from a seed and prints the number of
+conversations.
+It exits with 1 and the seed of the first failing one: `--seed S --only` replays it.
 """
 
 import argparse

@@ -13,7 +13,7 @@ VALID_CODES = {*range(1000, 1004), *range(1007, 1015), *range(3000, 5000)}
 
 @define
 class Verdict:
-    """The messages in order (str, bytes, or TOO_LARGE), the pongs' payloads, and the close code.
+    """The messages in order (str, bytes, or TOO_LARGE), the payloads of the pongs, and the close code.
 
     `code` is None while the socket is open, 1005 for the answer to an empty close frame.
     """
@@ -74,7 +74,7 @@ def _judge(data: bytes, verdict: Verdict, message_bytes: int, bound_bytes: int) 
 
 
 def _frames(data: bytes, room: Callable[[], int]) -> Iterator[tuple[int, bool, int, bytes, int]]:
-    """Opcode, fin, reserved bits, payload as far as it is there, and its length. Faults of the head are raised."""
+    """Yield opcode, fin, reserved bits, the payload so far, and its length. Raise the faults of a head."""
     at = 0
     while len(data) - at >= 2:
         first, second = data[at], data[at + 1]

@@ -1,4 +1,4 @@
-"""The fuzz target itself: it runs clean, and it finds broken protocols."""
+"""The fuzz target itself: it passes on the real protocol and detects broken ones."""
 
 import pytest
 
@@ -11,13 +11,13 @@ SEEDS = 400
 
 
 def test_it_runs_clean() -> None:
-    """Some hundred conversations; `python -m tests.fuzz.frames` has as many as one has time for."""
+    """Some hundred conversations; `python -m tests.fuzz.frames` runs more."""
     for seed in range(SEEDS):
         frames.play(seed)
 
 
 def test_it_finds_a_message_that_is_lost(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A protocol that goes on after a message, and so drops it for the next one, is caught."""
+    """A protocol that drops a message when the next one begins is detected."""
     monkeypatch.setattr(ServerSideProtocol, "recv_frame", _careless)
     with pytest.raises(frames.Wrong):
         test_it_runs_clean()
@@ -29,7 +29,7 @@ def _careless(self: ServerSideProtocol, frame_: object) -> None:
 
 
 def test_it_finds_text_that_is_not_judged(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A protocol that does not check the beginning of a fragment finds invalid text too late, and is caught."""
+    """A protocol that does not check incomplete fragments detects invalid UTF-8 too late, and is reported."""
     monkeypatch.setattr(MessageAssembler, "probe", lambda *_: None)
     with pytest.raises(frames.Wrong):
         test_it_runs_clean()
@@ -42,7 +42,7 @@ def test_the_command_says_how_it_went(capsys: pytest.CaptureFixture[str]) -> Non
 
 
 def test_the_oracle_by_hand() -> None:
-    """A few conversations with verdicts written by hand."""
+    """Some conversations with verdicts written by hand."""
     text, ping = frame(TEXT, b"a"), frame(PING, b"p")
     assert judge(text + ping, 10, 20) == Verdict(["a"], [b"p"])
     assert judge(frame(TEXT, b"x" * 11) + text, 10, 20) == Verdict([TOO_LARGE, "a"])

@@ -26,7 +26,7 @@ class Checker:
             path = f"/api/threads/{thread_id}/events?after={len(log)}&limit={page}"
             status, _, body = await request(self.address, "GET", path, token=token)
             if status == 404:
-                return  # nobody has said anything in it
+                return  # the thread has no message yet
             assert status == 200, body
             log += body["events"]
             if not body["events"]:

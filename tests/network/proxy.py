@@ -16,8 +16,8 @@ from attrs import define, evolve, field, frozen
 
 HOST = "127.0.0.1"
 _WHOLE = 65536
-_FORGET_S = 60.0  # how long a connection that was swallowed stays, when nobody closes it
-_PIECES = 400  # so many small pieces a direction, then whole ones: a byte costs as much as a kilobyte
+_FORGET_S = 60.0  # a stalled connection that neither side closes ends after this
+_PIECES = 400  # after this many pieces per direction, data is forwarded whole: small pieces cost as much as large ones
 _LOST = (OSError, trio.BrokenResourceError, trio.ClosedResourceError)
 
 
@@ -182,7 +182,7 @@ class Proxy:
             server = await self._server()
         except OSError:  # it is away
             return await self._refuse(client)
-        if plan.bytes_per_s < float("inf"):  # or the kernel takes it all, and nobody notices that the line is slow
+        if plan.bytes_per_s < float("inf"):  # otherwise the kernel buffers all data and hides the delay
             for side, option in ((client, socket.SO_SNDBUF), (server, socket.SO_RCVBUF)):
                 side.setsockopt(socket.SOL_SOCKET, option, 8192)
         link = Link(client, server, plan, chance, self)

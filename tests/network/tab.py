@@ -53,7 +53,7 @@ class Tab:
                 except TransportError as error:
                     self.fault(f"gave up: {error}")
                     self._away_s = 1.0
-            if self._begins:  # now that nobody gives anything to the one before
+            if self._begins:  # no event goes to the earlier log any more
                 self.received.current = self._begins = False
                 self._begin()
             await trio.sleep(self._away_s)
@@ -106,7 +106,7 @@ class Tab:
         if message_id in self.ledger.said and data["retryable"]:
             self.nursery.start_soon(self._again, self.ledger.said[message_id], data.get("retry_after") or 1.0)
         elif message_id is None and code == "not_found":
-            pass  # a thread that is not there yet; when it begins, all tabs are told
+            pass  # the thread does not exist yet; all tabs get its first event
         elif message_id is None and data["retryable"]:
             if not self._asks_again:
                 self._asks_again = True
@@ -229,7 +229,9 @@ class ProductTab(Tab):
         """Leave it to the client."""
 
         async def ask(client: Client) -> None:
-            client.resume({thread_id: client.last_seq.get(thread_id, 0)})  # what it has, not what was looked at
+            client.resume(
+                {thread_id: client.last_seq.get(thread_id, 0)}
+            )  # the cursor of the client, ahead of the events handled here
 
         await self._with_client(ask)
 

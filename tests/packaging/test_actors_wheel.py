@@ -65,7 +65,7 @@ trio.run(main)
 
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory):
-    """The wheel, built from the checkout, without a network."""
+    """Yield the wheel, built from the checkout, without a network."""
     folder = tmp_path_factory.mktemp("wheel")
     offline = ["--no-deps", "--no-build-isolation", "--no-index", "--quiet", "--disable-pip-version-check"]
     command = [sys.executable, "-m", "pip", "wheel", *offline, "--wheel-dir", str(folder), "packaging/actors"]
@@ -77,14 +77,14 @@ def wheel(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def metadata(wheel):
-    """What the wheel says of itself."""
+    """Return the wheel's metadata."""
     (name,) = [name for name in wheel.namelist() if name.endswith(".dist-info/METADATA")]
     return Parser().parsestr(wheel.read(name).decode())
 
 
 @pytest.mark.slow
 def test_the_wheel_holds_the_package_and_nothing_else(wheel):
-    """All of it, with the mark that it is typed, and the licence."""
+    """All modules, `py.typed` and the licence."""
     names = [PurePosixPath(name) for name in wheel.namelist()]
     code = {str(name) for name in names if name.parts[0] == "actors"}
     assert code == {str(path.relative_to(ROOT)) for path in (ROOT / "actors").rglob("*.py")} | {"actors/py.typed"}
@@ -95,7 +95,7 @@ def test_the_wheel_holds_the_package_and_nothing_else(wheel):
 
 @pytest.mark.slow
 def test_the_wheel_needs_trio_and_attrs_only(metadata):
-    """asyncio is an extra; the versions are those of the server, and so is its own."""
+    """asyncio is an extra; the version ranges and the version are those of the server."""
     needs = metadata.get_all("Requires-Dist")
     assert needs == ["attrs>=25.1", "trio>=0.31", "trio-asyncio>=0.15; extra == 'asyncio'"]
     assert metadata.get_all("Provides-Extra") == ["asyncio"]
@@ -119,7 +119,7 @@ def test_the_wheel_brings_the_pytest_plugin(wheel):
 @pytest.mark.slow
 @pytest.mark.parametrize("conftest", ["", 'pytest_plugins = ["actors.testing.plugin"]'])
 def test_the_plugin_is_there_once_whether_a_conftest_names_it_or_not(wheel, tmp_path, conftest):
-    """Installed by the wheel, and named by who works on a checkout too."""
+    """The wheel registers it; a checkout's conftest may name it as well."""
     site, project = tmp_path / "site", tmp_path / "project"
     wheel.extractall(site)
     project.mkdir()
@@ -138,7 +138,7 @@ def test_the_plugin_is_there_once_whether_a_conftest_names_it_or_not(wheel, tmp_
 
 @pytest.fixture(scope="module")
 def alone(wheel, tmp_path_factory):
-    """Runs a program in an interpreter that finds the package, trio, attrs and what these need, and nothing else."""
+    """Yield a runner for programs in an interpreter with the package, trio, attrs and their requirements only."""
     folder = tmp_path_factory.mktemp("alone")
     wheel.extractall(folder)
     for name in NEEDED:
@@ -154,7 +154,9 @@ def alone(wheel, tmp_path_factory):
 
 @pytest.mark.slow
 def test_the_wheel_works_alone(alone):
-    """A system starts, an actor crashes and comes back; asyncio's extra is not there, and that is said."""
+    """A system starts and an actor restarts after a crash; using asyncio without the extra fails with a clear
+    message.
+    """
     done = alone(PROGRAM)
     assert done.stderr == ""
     assert done.stdout.splitlines() == [

@@ -1,4 +1,4 @@
-"""The wheel of the package by itself: what is in it, what it needs, and that it works with nothing else around."""
+"""The package's own wheel: contents, requirements, and use without other packages."""
 
 import importlib.util
 import subprocess
@@ -52,14 +52,14 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Iterator[zipfile.ZipFile]
 
 @pytest.fixture(scope="module")
 def metadata(wheel: zipfile.ZipFile) -> Message:
-    """What the wheel says of itself."""
+    """Return the wheel's metadata."""
     (name,) = [name for name in wheel.namelist() if name.endswith(".dist-info/METADATA")]
     return Parser().parsestr(wheel.read(name).decode())
 
 
 @pytest.fixture(scope="module")
 def alone(wheel: zipfile.ZipFile, tmp_path_factory: pytest.TempPathFactory) -> Run:
-    """Runs a program in an interpreter that finds the package and what it needs, and no other."""
+    """Yield a runner for programs in an interpreter with the package and its requirements only."""
     folder = tmp_path_factory.mktemp("alone")
     wheel.extractall(folder)
 
@@ -81,7 +81,7 @@ def alone(wheel: zipfile.ZipFile, tmp_path_factory: pytest.TempPathFactory) -> R
 
 @pytest.mark.slow
 def test_the_wheel_holds_the_package_and_nothing_else(wheel: zipfile.ZipFile) -> None:
-    """All of it, with the mark that it is typed, and the licence."""
+    """All modules, `py.typed` and the licence."""
     names = [PurePosixPath(name) for name in wheel.namelist()]
     held = {str(name) for name in names if name.parts[0] == "sanitization"}
     modules = {str(path.relative_to(ROOT)) for path in (ROOT / "sanitization").rglob("*.py")}
@@ -93,7 +93,7 @@ def test_the_wheel_holds_the_package_and_nothing_else(wheel: zipfile.ZipFile) ->
 
 @pytest.mark.slow
 def test_the_wheel_needs_attrs_re2_and_nh3_only(metadata: Message) -> None:
-    """Presidio is an extra; all versions are those of the server."""
+    """Presidio is an extra; all version ranges are those of the server."""
     needs = metadata.get_all("Requires-Dist") or []
     assert needs == [
         "attrs>=25.1",
@@ -114,7 +114,7 @@ def test_the_wheel_needs_attrs_re2_and_nh3_only(metadata: Message) -> None:
 
 @pytest.mark.slow
 def test_the_wheel_works_alone(alone: Run) -> None:
-    """Every module loads; texts and markup are sanitized."""
+    """Every module imports; texts and markup are sanitized."""
     done = alone(PROGRAM)
     assert done.stderr == ""
     assert done.stdout.splitlines() == [
@@ -135,7 +135,7 @@ def test_the_wheel_works_alone(alone: Run) -> None:
     ],
 )
 def test_the_programs_a_reader_meets_first_work(alone: Run, number: int, printed: list[str]) -> None:
-    """Those of the wheel's README."""
+    """The programs of the wheel's README."""
     text = (SOURCE / "README.md").read_text()
     program = text.split("```python\n")[number + 1].partition("```")[0]
     done = alone(program)

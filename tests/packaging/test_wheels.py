@@ -1,4 +1,6 @@
-"""The four distributions: each installs alone with what it declares, all install together, and one may be removed."""
+"""The four distributions: each installs alone with its declared requirements, all install together, one may be
+removed.
+"""
 
 import ast
 import importlib.metadata
@@ -96,9 +98,10 @@ def closure(requirements: Iterable[str], extras: Iterable[str] = ()) -> dict[str
 
 @pytest.fixture
 def environment(wheels: Path, tmp_path: Path) -> tuple[Python, Python]:
-    """Return an empty virtual environment. Gives (install or remove by pip, run Python in it).
+    """Return an empty virtual environment as two functions: run pip, and run Python in it.
 
-    `pip("install", packages…)` also links what the wheels declare from the environment of this test run, and no more.
+    `pip("install", packages…)` also links the wheels' declared requirements from this test run's environment, and no
+    others.
     """
     home = tmp_path / "venv"
     venv.EnvBuilder(with_pip=False, symlinks=True).create(home)
@@ -154,7 +157,7 @@ def test_a_wheel_holds_its_package_and_nothing_else(wheels: Path, package: str) 
 
 @pytest.mark.parametrize("package", SOURCES)
 def test_a_manifest_declares_exactly_what_its_package_imports(package: str) -> None:
-    """Every import of a third party, wherever in a module, against dependencies and extras together."""
+    """Every third-party import in a module is compared with the dependencies and extras."""
     project = manifest(package)
     lines = [*project["dependencies"]]
     for extra, needs in project.get("optional-dependencies", {}).items():
@@ -194,7 +197,7 @@ def test_the_four_have_one_version_and_require_each_other_by_it() -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("package", SOURCES)
 def test_a_wheel_alone_imports_with_what_it_declares(environment: tuple[Python, Python], package: str) -> None:
-    """Its own requirements and those of ours that it names. Only what belongs to an extra cannot be imported then."""
+    """With its own requirements and those of our distributions it names, only modules of extras fail to import."""
     pip, run = environment
     extras = {"transport": ("client",)} if package == "understudy" else {}
     pip("install", package, *NEEDS[package], extras=extras)
@@ -218,7 +221,7 @@ def test_a_wheel_alone_imports_with_what_it_declares(environment: tuple[Python, 
 def test_a_setting_whose_extra_is_not_installed_is_refused_at_start(
     environment: tuple[Python, Python], tmp_path: Path, variables: dict[str, str], extra: str
 ) -> None:
-    """A server of the wheels without extras: one sentence that names the extra, and exit code 1."""
+    """A server without extras prints one sentence that names the extra, and exits with 1."""
     pip, run = environment
     pip("install", *SOURCES, extras={"transport": ("client",)})
     assignments = "".join(f"os.environ[{name!r}] = {value!r};" for name, value in variables.items())
@@ -232,7 +235,7 @@ def test_a_setting_whose_extra_is_not_installed_is_refused_at_start(
 @pytest.mark.slow
 @pytest.mark.parametrize("removed", SOURCES)
 def test_removing_one_of_four_leaves_the_others_whole(environment: tuple[Python, Python], removed: str) -> None:
-    """All are installed together with every extra, one is uninstalled, and those that do not need it import."""
+    """All are installed with every extra, one is uninstalled, and the independent ones still import."""
     pip, run = environment
     extras = {"understudy": ("postgres", "redis", "openai"), "transport": ("client",)}
     pip("install", *SOURCES, extras=extras)
