@@ -34,6 +34,6 @@ async def test_no_request_breaks_the_server(serve: Any, tmp_path: Path) -> None:
     with trio.fail_after(80):
         done = await trio.run_process(command, capture_stdout=True, stderr=subprocess.STDOUT, check=False, cwd=tmp_path)
     assert done.returncode == 0, done.stdout.decode()
-    another = jwt.encode(claims | {"sub": "another"}, SECRET, "HS256")  # the first user may have been erased by a request
+    another = jwt.encode(claims | {"sub": "another"}, SECRET, "HS256")  # requests may have erased the first
     status, _, health = await request(running.address, "GET", "/healthz", token=another)
     assert (status, health["restarts"]) == (200, 0)
