@@ -27,8 +27,8 @@ class Steps(trio.abc.Instrument):
     """Measures every step of every task and records those above `LONGEST_S`."""
 
     # The thread's CPU time leaves out other processes on the same cores and worker threads that hold the GIL. Calls
-    # that sleep use none and are not detected. The garbage collector's time is subtracted: it depends on all objects of the
-    # test process, not on the step in which it happens to run.
+    # that sleep use none and are not detected. The garbage collector's time is subtracted: it depends on all objects of
+    # the test process, not on the step in which it happens to run.
 
     def __init__(self) -> None:
         self.long: list[str] = []

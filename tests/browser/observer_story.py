@@ -22,7 +22,7 @@ from transport.auth.tokens import Tokens
 
 SECRET = "0123456789abcdef" * 3
 CROWD = 70
-"""More sockets than the page shows below one actor at first."""
+"""More sockets than the page initially shows below one actor."""
 
 
 def token(user: str, *roles: str) -> str:

@@ -69,14 +69,14 @@ def main(folder: Path) -> None:
             expect(other.locator(".turn .prose").first).to_contain_text(MARKER)
             box.fill(f"a draft about a {MARKER}")
             page.wait_for_function("(word) => JSON.stringify(localStorage).includes('draft about')", arg=MARKER)
-            time.sleep(1.1)  # tokens of the same second as a sign-out are refused with it: these are whole seconds
+            time.sleep(1.1)  # sign-out has whole seconds, and revokes tokens issued in the same second
             sign_out_everywhere(server.address)
             for tab in (page, other):
                 tab.get_by_role("dialog").wait_for()
                 assert MARKER not in tab.content()
                 assert MARKER not in tab.url
             assert stored(page) == {"understudy.theme": "dark"}, stored(page)
-            page.goto(f"{server.address}/#%")  # no code: it throws nothing, and is a thread like any other
+            page.goto(f"{server.address}/#%")  # an invalid escape must not throw; it names a thread
             page.reload()
             page.get_by_role("dialog").wait_for()
             refused = "() => { try { document.body.innerHTML = '<b>x</b>'; return false } catch { return true } }"

@@ -46,7 +46,7 @@ def play(page: Page, server: Server, csv: Path, shots: Path | None) -> None:
 
     server.start()
     expect(page.get_by_text("Online")).to_be_visible(timeout=30_000)
-    # The answer that was cut goes on, and what was said meanwhile is answered behind it.
+    # The interrupted answer is resumed, and the message sent meanwhile is answered after it.
     expect(page.locator(".reply .prose").last.get_by_text("42")).to_be_visible(timeout=60_000)
     expect(page.get_by_text(re.compile("interrupted"))).to_have_count(0)
     picture(page, shots, "back")

@@ -191,7 +191,7 @@ def turned(browser: Browser, server: Server, problems: list[str]) -> None:
     answer(page, "Saved as")
     ask(
         page, "<img src=x onerror=alert(1)> \u202e nonsense \x00 ```"
-    )  # the line about what was taken out of it is broken in two on the narrow one
+    )  # the note about redactions wraps on the narrow page
     answer(page, "I found no tool for that")
     expect(page.get_by_role("button", name="Stop")).to_have_count(0)
     expect(page.locator(".reply").last).to_be_in_viewport()
@@ -255,7 +255,7 @@ def joined(socket: WebSocketRoute) -> WebSocketRoute:
 def kept(page: Page, server: Server) -> None:
     """After a reload the stored history is shown before any server answers."""
     page.route("**/api/**", lambda route: route.abort())
-    page.route_web_socket(re.compile("/api/ws/agent"), lambda socket: None)  # it opens, and nothing ever comes
+    page.route_web_socket(re.compile("/api/ws/agent"), lambda socket: None)  # it opens and stays silent
     page.reload()
     expect(page.locator(".bubble", has_text="8 * 8")).to_be_visible()
     answer(page, "64")

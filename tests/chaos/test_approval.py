@@ -30,7 +30,7 @@ def undecided(events: list[dict[str, Any]]) -> list[str]:
 
 async def answered(running: Running, token: str, runs: int = 1, decision: str = "allow") -> list[dict[str, Any]]:
     """Return the log's events once `runs` runs have ended. A client allows every call that still waits."""
-    with trio.fail_after(60):  # a run that was killed four times rests for twenty seconds in all
+    with trio.fail_after(60):  # a run killed four times backs off for twenty seconds in total
         while True:
             try:
                 async with connected(running.address, token) as client:
@@ -40,7 +40,7 @@ async def answered(running: Running, token: str, runs: int = 1, decision: str = 
                         event = {"type": ""}
                         with trio.move_on_after(1.0):
                             event = await client.read()
-                        if not event["type"]:  # a decision may die with the run that took it: a user clicks again
+                        if not event["type"]:  # a decision may be lost with its run: the user repeats it
                             for call_id in undecided(client.durable()):
                                 await client.send({"type": "approve", "call_id": call_id, "decision": decision})
                         elif event["type"] == "approval_required":
@@ -49,12 +49,12 @@ async def answered(running: Running, token: str, runs: int = 1, decision: str = 
                         elif event["type"] == "error" and event.get("seq") is None:
                             if not client.durable():
                                 await client.send(resume)
-                            for call_id in undecided(client.durable()):  # its run was away as the decision came
+                            for call_id in undecided(client.durable()):  # the run was restarting when the decision came
                                 await trio.sleep(0.05)
                                 await client.send({"type": "approve", "call_id": call_id, "decision": decision})
                     return events
             except Exception as error:
-                # Its own connection may be what is being killed, or its thread not be there yet: it comes again.
+                # Its connection may be killed, or its thread not exist yet: reconnect.
                 if isinstance(error, trio.TooSlowError | AssertionError):
                     raise
                 await trio.sleep(0.05)

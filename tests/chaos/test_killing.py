@@ -57,7 +57,7 @@ async def outcome(running: Running, token: str, thread: str, runs: int = 1) -> l
                             await client.send(resume)
                     return events
             except Exception as error:
-                # Its own connection may be what is being killed, or its thread not be there yet: it comes again.
+                # Its connection may be killed, or its thread not exist yet: reconnect.
                 if isinstance(error, trio.TooSlowError | AssertionError):
                     raise
                 await trio.sleep(0.05)
@@ -136,7 +136,7 @@ async def test_random_kills_never_break_a_promise(serve: Any, seed: int) -> None
                         else:
                             accepted += 1
             except Exception:
-                # Its connection was killed: a client comes back and sends the same message_id again.
+                # Its connection was killed: the client reconnects and repeats the message_id.
                 await trio.sleep(0.02)
         check_log(await outcome(running, token, "t", runs=3), runs=3)
 

@@ -47,7 +47,7 @@ async def test_a_message_whose_acceptance_was_in_doubt_still_ends(serve: Any) ->
         await client.say("go", agent_type="script", thread_id="t", message_id="m")
         end = await client.until_end()
         assert end["type"] == "final_response"
-        # Who says it twice is shown its acceptance twice.
+        # A repeated message gets its acceptance again.
         check_arc(list({event["seq"]: event for event in client.durable(end["run_id"])}.values()))
         await client.say("again", agent_type="script", thread_id="t", message_id="m2")
         assert (await client.until_end())["type"] == "final_response"

@@ -11,7 +11,7 @@ from tests.cluster.node import Node
 from tests.network.proxy import HOST, Proxy
 
 CHECK_S = 0.5
-"""How often every server is asked whether it is ready, as balancers do."""
+"""Seconds between readiness checks of a server."""
 
 
 @define(eq=False)
@@ -50,7 +50,7 @@ class Balancer(Proxy):
                 try:
                     return await trio.open_tcp_stream(HOST, node.port)
                 except OSError:
-                    self.well.discard(node.port)  # until it is asked again
+                    self.well.discard(node.port)  # until the next readiness check
         raise OSError("no server answers")
 
     def cut(self, how: str, share: float, chance: Random) -> int:

@@ -39,16 +39,16 @@ from transport.auth.tokens import Tokens
 
 KINDS = (ProductTab, ProductTab, ProductTab, PlainTab, StreamTab)
 PACE_S = (0.1, 8.0)
-"""Shortest and longest time after a kill until the next: between them, as soon as people are answered again."""
+"""Minimum and maximum seconds between kills; in between, the next comes once messages are answered again."""
 START_S = 60.0
 CATCH_UP_S = 240.0
 LULL_EVERY = 100
 """Kills after which people fall silent until every open screen has the whole log: a reconnection heals a screen that
 stopped in silence, so it is found only if all that lives is left alone for a while."""
 THREADS = (3, 9)
-"""Fewest and most threads of a user: together more than a server's tables hold before they are tidied up."""
+"""Minimum and maximum number of a user's threads: in total more than a server's tables hold before pruning."""
 MOST = 50
-"""Faults that are printed."""
+"""Number of violations that are printed."""
 
 
 @define(eq=False)
@@ -207,7 +207,7 @@ class Chaos(Soak):
 @contextmanager
 def _servers(where: Path, *, with_redis: bool) -> Iterator[tuple[Postgres, Redis | None]]:
     """Yield a PostgreSQL and a Redis of this run."""
-    folder = Path(tempfile.mkdtemp(prefix="understudy-chaos-"))  # where the user may go that PostgreSQL runs as
+    folder = Path(tempfile.mkdtemp(prefix="understudy-chaos-"))  # accessible to the user that PostgreSQL runs as
     with ExitStack() as stack:
         stack.callback(shutil.rmtree, folder)
         postgres = Postgres(folder)

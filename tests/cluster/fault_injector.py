@@ -16,10 +16,10 @@ from tests.servers.postgresql import Postgres
 from tests.servers.redis import Redis
 
 LEASE_S = 2.0
-"""How long a server that is silent counts as alive."""
+"""Lease of a node: how long a silent server counts as alive."""
 
 Kill: TypeAlias = Callable[[Random], Awaitable[bool]]
-"""Kill one of a kind; False when there was none to kill."""
+"""Inject one fault of a kind. Return False if there was no target."""
 
 
 @define(eq=False)
@@ -118,7 +118,7 @@ class FaultInjector:
                 path = f"/api/observer/{what}"
                 status, _, answer = await request(node.address, method, path, token=self.operator, body=body)
                 return status, answer
-        except LOST:  # it ends at this moment
+        except LOST:  # the server is stopping
             return 0, None
 
     # the database and Redis

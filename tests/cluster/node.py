@@ -19,11 +19,11 @@ STOP_S = 20.0
 """Longest time from SIGTERM to the end of a server, whose own grace is 4 s, on a machine that is busy."""
 AGENTS = "tests.network.planned_agent:AGENTS"
 LOST = (OSError, trio.BrokenResourceError, trio.TooSlowError, ValueError, h11.RemoteProtocolError)
-"""What a request to a server meets with that ends at this moment."""
+"""Errors of a request to a server that is stopping."""
 AWAY = "StorageUnavailable"
-"""What an actor may crash of: it needs the database to begin, and is given another try, later and later."""
+"""Expected crash reasons: an actor that needs the database to start is restarted with backoff."""
 CUT_SHORT = "more characters)"
-"""How a long traceback ends in the log; of one that leads into the store it is taken to be one of these."""
+"""End of a truncated traceback in the log; one that leads into the store counts as expected."""
 _AGAIN_S = 0.3
 
 
@@ -68,7 +68,7 @@ class Node:
                     code = await self.process.process.wait()
                     if not self._told:
                         self.faults.append(f"{log.name}: the server ended by itself with {code}")
-            except* (AssertionError, trio.TooSlowError):  # it cannot start while the database is away
+            except* (AssertionError, trio.TooSlowError):  # no start without the database
                 self.counts["starts that failed"] += 1
                 await trio.sleep(_AGAIN_S)
             finally:

@@ -12,7 +12,7 @@ FIRST = (
     "node, held past its lease", "Redis, flushed", "node, SIGKILL", "storage writer", "PostgreSQL, crashed",
     "sockets, half open", "Redis, killed", "node, SIGTERM",
 )  # fmt: skip
-"""What a short one must not leave out; the rest is drawn."""
+"""Faults that a short run must include; the others are drawn."""
 
 
 @pytest.mark.slow

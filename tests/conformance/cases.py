@@ -199,5 +199,7 @@ def closing() -> Iterator[Case]:
         yield Case(f"7.7.{number}", (close(code),), codes=frozenset({code}))
     for number, code in enumerate((0, 999, 1004, 1005, 1006, 1016, 1100, 2000, 2999), 1):
         yield Case(f"7.9.{number}", (close(code),), codes=FAULT)
-    for number, code in enumerate((5000, 65535), 1):  # the specification leaves these open: a fault here
+    for number, code in enumerate(
+        (5000, 65535), 1
+    ):  # undefined by the specification; this server treats them as faults
         yield Case(f"7.13.{number}", (close(code),), codes=FAULT)

@@ -128,7 +128,7 @@ async def test_an_offer_that_is_agreed_to(offers: list[str], agreed: str) -> Non
                 await client.send(compressed(TEXT, payload, fragment))
                 came = await client.frame()
                 assert (inflated(came.payload, bits) if came.rsv else came.payload) == payload
-                # Sixteen bytes gain nothing, and the largest would hold the loop.
+                # 16 bytes do not shrink, and the largest message would block the loop.
                 assert bool(came.rsv) == (16 < size <= MAX_BYTES)
 
 

@@ -18,7 +18,7 @@ PIPE = "how-to/scrub-in-a-pipe.md"
 FENCE = re.compile(r'^```(\w*)(?: title="([^"]+)")?\n(.*?)^```$', re.MULTILINE | re.DOTALL)
 NONE = "\N{EN DASH}"
 SHOWN_ONLY = ("curl ", "your-model")
-"""Lines of a page that need what a test has not."""
+"""Lines of a page that cannot run in a test."""
 
 
 def blocks(path: Path, language: str) -> list[tuple[str, str]]:

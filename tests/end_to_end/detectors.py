@@ -10,15 +10,15 @@ from attrs import frozen
 from sanitization import Category, Hit, Prefilter
 
 ORDER: Final = "LANTERN-ZEBRA"
-"""A word that a test takes for an instruction to the model."""
+"""A word that counts as an instruction to the model."""
 PERSON: Final = "ada~person"
-"""A word that a test takes for personal data."""
+"""A word that counts as personal data."""
 BREAKING: Final = "BREAK-THE-DETECTOR"
 """A word at which a detector fails."""
 LINGER: Final = "TAKE-YOUR-TIME"
-"""A word that a detector takes long for."""
+"""A word on which a detector is slow."""
 LINGERS_S: Final = 0.5
-"""How long, in seconds."""
+"""Seconds the slow detector takes."""
 
 
 @frozen

@@ -19,7 +19,7 @@ from understudy.models.model import Emit, Reply, TextDelta, Thought, ToolRequest
 SPOKEN: Final = " ".join(f"This is sentence number {number} of it, and it says so." for number in range(1, 13))
 OTHER: Final = SPOKEN[:120] + "but here it is another text. " * 3
 CALLS: Final = "UNDERSTUDY_TEST_CALLS"
-"""The variable that names the file in which each call is written down when it begins."""
+"""Environment variable with the path of the file in which the start of each call is recorded."""
 PACE_S: Final = 0.012
 
 

@@ -20,7 +20,7 @@ from tests.servers.postgresql import Postgres
 from tests.servers.redis import Redis
 
 PASSWORD = "hunter2 is/not:a@password"
-"""With what has to be written otherwise in an address: both ways must be nowhere."""
+"""Has characters that are percent-encoded in an address: neither form may appear."""
 TRACES = (PASSWORD, quote(PASSWORD, safe=""), "hunter2")
 
 
@@ -48,7 +48,7 @@ def locked_redis(tmp_path: Path) -> Iterator[Redis]:
     server.kill()
 
 
-# Each command as a process would do it, but in one process: most of a start is its imports.
+# The commands run in this process, as most of a start is its imports.
 COMMANDS = """
 import json, os, sys
 from understudy.cli.main import main

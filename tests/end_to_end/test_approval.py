@@ -154,7 +154,7 @@ async def test_waiting_for_the_user_is_not_work(serve: Any) -> None:
     running = await serve(scripted(*calls, timeout_s=1.0))
     async with connected(running.address) as client:
         required = await asked(client)
-        await trio.sleep(2.0)  # real time is what is tested: longer than the run's limit
+        await trio.sleep(2.0)  # real time: longer than the run's limit
         await approve(client, required, "allow")
         end = await client.until_end()
         check_arc(client.durable())

@@ -16,7 +16,7 @@ pytestmark = pytest.mark.slow
 CODE = "\n" * 8_000
 ANSWER = f"Look:\n\n```java\n{CODE}```\n\n```csv\na,b\n```\n\n```jsonl\n{{}}\n```\n\n*done*"
 OWN_S = 2.0
-"""Processor time for a run and two reads in this process. The code alone takes longer than that to colour."""
+"""CPU seconds for a run and two reads in this process. Highlighting the code alone would take longer."""
 
 
 async def test_one_answer_freezes_nobody(serve: Any, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -213,7 +213,7 @@ async def test_a_crash_is_shown_by_its_class_only(serve: Any) -> None:
 
 async def test_a_conversation_that_rests_is_counted_above_it(serve: Any) -> None:
     running = await serve(secret=SECRET, observer_kill=True)
-    for _ in range(3):  # the first times it hardly rests
+    for _ in range(3):  # the first restarts have almost no backoff
         async with watching(running) as stream:
             await stream.until("hello")
             assert (await kill(running, path="/system/storage/writer"))[0] == 202

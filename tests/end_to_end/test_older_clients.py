@@ -171,7 +171,7 @@ async def test_a_secret_in_a_message_raises_an_alert(serve: Any, path: str) -> N
     async with connected(running.address, token) as other:
         async with connected(running.address, token, path=path, welcome=path != ANSWERS) as client:
             said = {"type": "chat", "content": f"Keep {KEY} safe", "agent_type": "script", "message_id": "m"}
-            for _ in range(2):  # the second time it is the same message
+            for _ in range(2):  # the second one is a repeat
                 await client.send(said)
             while (await client.read())["type"] not in ("final_response", "message"):
                 pass

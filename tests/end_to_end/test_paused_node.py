@@ -16,7 +16,7 @@ from tests.servers.postgresql import Postgres
 from tests.servers.redis import Redis
 
 HELD_S = float(os.environ.get("UNDERSTUDY_TEST_HELD_S", "6"))
-"""Longer than a lease, and than any wait for another node; by hand it may be a minute."""
+"""Longer than a lease and every timeout between nodes; manual runs may use a minute."""
 
 
 @pytest.mark.slow
@@ -46,7 +46,7 @@ async def test_a_node_that_was_held_for_longer_than_its_lease_goes_on(
                     await trio.sleep(0.05)
             whole, before = on_b.durable(), on_a.durable()
             check_arc(whole)
-            async with connected(a.address, token) as back:  # a client that is held for a minute was thrown out
+            async with connected(a.address, token) as back:  # after a minute the server closed the connection
                 await resume(back, after=before[-1]["seq"])
                 await back.until_end()
                 assert before + back.durable() == whole

@@ -71,7 +71,7 @@ async def dialect_of(client: ChatClient) -> str:
     """Return the dialect of a socket, recognized by the shape of an error."""
     await client.send({"type": "dance"})
     error = await client.read()
-    agent = {"agent_type"}  # where the path fixes one, a refusal names it
+    agent = {"agent_type"}  # present if the path fixes an agent
     return next(name for name, members in MEMBERS.items() if set(error) - agent == members - agent)
 
 

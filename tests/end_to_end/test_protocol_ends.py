@@ -83,7 +83,7 @@ async def test_a_disk_that_takes_nothing_is_told(clock: trio.testing.MockClock, 
         while not client.durable() or client.durable()[-1]["type"] not in TERMINAL:
             await client.say("one", agent_type="script", thread_id="t", message_id="m")
             await client.until_end()
-    # Who says it again after it was taken is shown its acceptance again: the same event, under the same number.
+    # A repeat after the acceptance gets the acceptance again: the same event with the same number.
     taken = [event for event in client.durable() if event["type"] == "message_accepted"]
     assert all(event == taken[0] for event in taken)
     check_arc([taken[0], *(event for event in client.durable() if event["type"] != "message_accepted")])

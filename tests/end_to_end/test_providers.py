@@ -146,7 +146,7 @@ async def test_forged_tokens_do_not_become_requests_to_the_provider(tmp_path: Pa
                 for number in range(200):
                     forged = signed(rsa_key(1), claims(), f"forged-{number}")
                     nursery.start_soon(agents, running, forged)
-                    await trio.lowlevel.checkpoint()  # signing takes its time
+                    await trio.lowlevel.checkpoint()  # signing takes CPU time
         assert provider.asked - asked <= 1
 
 

@@ -110,7 +110,7 @@ async def test_where_the_log_was_trimmed_the_client_reads_the_history(serve: Any
         assert log["events"][0]["seq"] == begun["seq"]
         shown = (await history(running, token))["messages"]
         assert [each["content"] for each in shown] == ["one", "answer 1", "two", "answer 2", "three", "some words "]
-        # A message from before the cut that comes again is the same one still.
+        # A repeated message from before the trim is still deduplicated.
         await client.say("one", agent_type="script", thread_id="t", message_id="m-one")
         again = await client.until("message_accepted")
         assert again["data"] == first["data"]

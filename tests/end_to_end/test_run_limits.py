@@ -106,7 +106,7 @@ async def test_beyond_the_line_a_message_is_refused_and_nothing_of_it_is_stored(
         runs = [await accepted(client, "a"), await accepted(client, "b"), await accepted(client, "a")]
         for thread in ("c", "a"):
             await client.say("go", agent_type="script", thread_id=thread, message_id="late")
-            with trio.fail_after(5):  # signs of life would keep `until` waiting
+            with trio.fail_after(5):  # progress events would keep `until` waiting
                 refused = await client.until("error", code="busy")
             assert refused["data"]["retryable"] is True
             assert refused["data"]["retry_after"] > 0

@@ -97,7 +97,7 @@ class Dripping:
         return Reply(text=self.text)
 
 
-# what users send
+# user messages
 
 
 @pytest.mark.promise("wire.scrubbed-in")
@@ -234,7 +234,7 @@ async def test_a_text_file_is_stored_without_its_secrets(serve: Any, tmp_path: P
     assert not shows(await written(tmp_path / "other"))
 
 
-# what tools return
+# tool results
 
 
 def orders(*, failing: bool = False) -> Any:
@@ -425,7 +425,7 @@ async def test_what_a_model_writes_beside_its_answer_is_looked_through(serve: An
     assert "sent to [redacted]" in [done["result_summary"] for done in completed(client)]
 
 
-# what goes out
+# answers
 
 
 @pytest.mark.promise("wire.scrubbed-out")
@@ -524,7 +524,7 @@ async def test_by_off_all_text_passes_but_no_markup_runs(serve: Any) -> None:
     assert "href=" not in html
 
 
-# what blocks
+# blocking
 
 
 def policy(tmp_path: Path, text: str) -> str:
@@ -638,7 +638,7 @@ async def test_arguments_that_are_blocked_are_neither_shown_nor_run(serve: Any, 
     assert not shows(json.dumps(client.seen))
 
 
-# detectors that fail
+# failing detectors
 
 
 async def test_a_detector_that_fails_lets_nothing_pass(serve: Any, caplog: pytest.LogCaptureFixture) -> None:

@@ -32,7 +32,7 @@ try:
 finally:
     print(json.dumps([*found, sorted(sys.modules)]))
 """
-"""`understudy`, which prints what was imported when it first bound a socket, and when it has ended."""
+"""Runs `understudy` and prints the imported modules at the first bind of a socket and at the end."""
 
 
 def free_port() -> int:
@@ -104,7 +104,7 @@ async def test_after_kill_9_the_answer_goes_on_where_the_client_is_within_three_
         async for state in client.states():
             if state.status is not Status.ONLINE:
                 break
-        await _read_all(arc)  # what was under way from the server that was killed
+        await _read_all(arc)  # events sent before the kill
         async with started(tmp_path, AGENT, port=port):
             ready = time.monotonic()
             with trio.fail_after(10):

@@ -16,7 +16,7 @@ from understudy.app.server import Running
 from understudy.storage.records import Change, LoggedEvent
 
 THREADS = 63
-"""One less than a table of conversations used to hold before those that had ended were dropped from it."""
+"""One less than the size at which a table of conversations once pruned ended ones."""
 
 
 @pytest.mark.promise("wire.typing")

@@ -19,7 +19,7 @@ from understudy.tools.server import supervision_tree, system_health
 
 SECRET = "a secret of more than 32 characters, for tests"
 TTL_S = 24 * 3600
-"""Tokens are made when tests are collected, and a run of all tests takes a while."""
+"""Lifetime of the tokens: they are made at collection, and must outlast a run of all tests."""
 
 
 def token(user: str, tenant: str | None = None, *roles: str) -> str:

@@ -24,7 +24,7 @@ from understudy.cluster import redis_stream
 Begin = Callable[..., Awaitable[ServerPair]]
 pytestmark = pytest.mark.slow
 BACK = "You are [email-1]."
-"""An answer that shows what stands behind the first placeholder of the thread, if anything does."""
+"""An answer that shows the original of the thread's first placeholder, if it is still known."""
 
 
 @pytest.fixture

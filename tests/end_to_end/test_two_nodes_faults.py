@@ -63,10 +63,10 @@ async def test_redis_gone_in_mid_answer_costs_a_second_and_nothing_else(
             await on_a.until_end()
             await on_b.until_end()  # from the log
             assert on_b.durable() == on_a.durable()
-            await eventually(lambda: redis_is(two.b, False))  # else it may be carried out later
+            await eventually(lambda: redis_is(two.b, False))  # otherwise the command may run later
             status, refused = await post(two.b, token, "user_message", content="go", thread_id="t", agent_type="script")
             assert (status, refused["error"]["code"]) == (503, "storage_unavailable")
-            await on_a.say("go", thread_id="t", agent_type="script")  # what needs no other server goes on
+            await on_a.say("go", thread_id="t", agent_type="script")  # commands that need no other server work
             await on_a.until_end()
             await on_b.until_end()
             await trio.to_thread.run_sync(own_redis.resume if held else own_redis.start)
@@ -79,7 +79,7 @@ async def test_redis_gone_in_mid_answer_costs_a_second_and_nothing_else(
         await eventually(lambda: redis_is(two.a, True) and redis_is(two.b, True))
         streams, begun = False, {}
         with trio.fail_after(20):
-            while not streams:  # listening anew takes a moment longer than sending
+            while not streams:  # the new subscription takes longer than sending
                 status, begun = await post(
                     two.b, token, "user_message", content="go", thread_id="t", agent_type="script"
                 )
@@ -107,7 +107,7 @@ async def test_what_is_said_while_redis_is_away_is_told_a_second_later(
                 await trio.to_thread.run_sync(own_redis.kill)
             await on_a.say("go", thread_id="t", agent_type="script")
             await on_a.until_end()
-            with trio.fail_after(4.0):  # more than a second where a machine is busy, less than a relay's turn
+            with trio.fail_after(4.0):  # allows for a loaded machine, and is less than a proxy's usual interval
                 await on_b.until_end()
         assert on_b.durable() == on_a.durable()
         await trio.to_thread.run_sync(own_redis.start)
@@ -163,7 +163,7 @@ async def test_whoever_follows_here_goes_on_when_all_that_stands_for_threads_her
     async with connected(two.a.address, token) as on_a, connected(two.b.address, token) as on_b:
         await on_a.say("go", thread_id="t", agent_type="script")
         await on_a.until_end()
-        await on_b.until_end()  # without being asked for
+        await on_b.until_end()  # without a subscription
         conversations = two.b.system.find("/system/conversations")
         assert conversations is not None
         assert len(conversations.children()) == 1

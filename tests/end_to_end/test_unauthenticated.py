@@ -34,7 +34,7 @@ async def flooded(address: str, number: int, sent: bytes) -> AsyncIterator[list[
         for _ in range(number):
             stream = await trio.open_tcp_stream(where.hostname or "", where.port or 80)
             streams.append(stream)
-            with suppress(trio.BrokenResourceError):  # closed already: it was one too many
+            with suppress(trio.BrokenResourceError):  # already closed by the limit
                 await stream.send_all(sent)
         yield streams
     finally:

@@ -16,7 +16,7 @@ from tests.docs.tables import ROOT
 pytestmark = pytest.mark.slow
 
 LIMIT_S = 30
-"""For one example, on a machine that is busy with other things; they take a second or two."""
+"""Timeout of one example, for a loaded machine; examples take one or two seconds."""
 
 
 @pytest.mark.promise("names.taken", "peers.restart-gap")
@@ -67,13 +67,13 @@ async def test_the_crawler_finds_every_page_at_the_rate_of_each_host() -> None:
         **dict.fromkeys(("/", "/slow", "/flaky", "/end", "/1", "/2", "/3", "/4"), 200),
         "/missing": 404,
     }
-    assert all(pages[path][1] >= 2 for path in ("/slow", "/flaky"))  # they were tried again
+    assert all(pages[path][1] >= 2 for path in ("/slow", "/flaky"))  # they were retried
     assert isinstance(down, BreakerStatistics)
-    assert down.refused > 0  # the site that was down was left alone for a while
+    assert down.refused > 0  # the breaker refused requests to the site that was down
     assert isinstance(asked_at, list)
     gaps_s = [later - earlier for earlier, later in pairwise(asked_at)]
     assert len(gaps_s) > 5
-    assert sum(gap_s < 0.5 / crawler.RATE.per_s for gap_s in gaps_s) <= 1  # one may come late, and near the next
+    assert sum(gap_s < 0.5 / crawler.RATE.per_s for gap_s in gaps_s) <= 1  # a late request may be close to the next one
     assert isinstance(ended, list)
     ended = [path for path in ended if "job" not in path]
     assert sorted(ended[:4]) == [f"/crawler/fetchers/fetcher-{number}" for number in (1, 2, 3, 4)]

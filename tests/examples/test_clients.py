@@ -20,7 +20,7 @@ from understudy.app.server import Running
 
 pytestmark = pytest.mark.slow
 
-NODE = Path(playwright.__file__).parent / "driver" / "node"  # a Node that knows WebSocket; the system's may be older
+NODE = Path(playwright.__file__).parent / "driver" / "node"  # has WebSocket; the system's may be older
 QUESTION = "What is 15% of 80?"
 ARC = [
     "1 message_accepted",
@@ -92,7 +92,7 @@ async def test_a_lost_acceptance_is_one_message(tmp_path: Path, command: list[st
 async def test_what_is_refused_for_the_moment_is_said_again(tmp_path: Path, command: list[str]) -> None:
     async with served(tmp_path, limits=Limits(messages_per_minute=10)) as running:
         _, _, session = await request(running.address, "POST", "/api/sessions")
-        for _ in range(10):  # each counts, though there is no such agent
+        for _ in range(10):  # each counts, although the agent is unknown
             await post(running, session["session_token"], "user_message", content="hi", agent_type="nobody")
         done = await run(command, f"{socket_url(running)}?session_token={session['session_token']}")
     assert done.returncode == 0, done.stderr

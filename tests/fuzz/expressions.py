@@ -27,12 +27,12 @@ LONG: Final = 8_000
 LINEAR: Final = 9.0
 """Allowed growth for four times the text: quadratic time takes sixteen times."""
 QUICK_S: Final = 0.008
-"""Seconds below which the long text counts as quick, whatever the growth."""
+"""Seconds below which the long text counts as fast, regardless of growth."""
 LONGEST_S: Final = 0.2
 MEASURED: Final = 5
 """Measurements of a seemingly slow match; the least one counts."""
 ANCHORED: Final = frozenset({"match", "fullmatch"})
-"""Methods that try an expression at one place; all others try it at every place."""
+"""Methods that match at one position; all others try every position."""
 ENDINGS: Final = ("", "\x00", "\n\x00")
 _CATEGORIES: Final = {
     constants.CATEGORY_DIGIT: "1", constants.CATEGORY_NOT_DIGIT: "a ", constants.CATEGORY_SPACE: " \n",

@@ -47,7 +47,9 @@ class Pages:
         assert self._process is not None
         assert self._process.stdin is not None
         async with self._turn:
-            with trio.CancelScope(shield=True, deadline=trio.current_time() + 5):  # or half a line goes out
+            with trio.CancelScope(
+                shield=True, deadline=trio.current_time() + 5
+            ):  # a cancelled write would leave half a line
                 await self._process.stdin.send_all(json.dumps(order).encode() + b"\n")
 
 
@@ -71,7 +73,7 @@ class PageTab(Tab):
         finally:
             self._opened = trio.Event()
             with trio.CancelScope(shield=True), suppress(trio.BrokenResourceError, trio.ClosedResourceError):
-                await self.pages.order(do="close", tab=self.name)  # unless the day is over, and the process with it
+                await self.pages.order(do="close", tab=self.name)  # unless the soak and its process have ended
 
     def reload(self, away_s: float, *, afresh: bool) -> None:
         """Close the tab and reopen it from its storage, which holds the unsent messages."""

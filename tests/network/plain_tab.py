@@ -31,8 +31,8 @@ class PlainTab(Tab):
     _outbox: dict[str, SentMessage] = field(factory=dict)
     _flying: str | None = None
     _tries: dict[str, int] = field(factory=dict)
-    _asked: set[str] = field(factory=set)  # resumed, and nothing was taken since
-    _joined: set[str] = field(factory=set)  # resumed, and something was taken since, on this connection
+    _asked: set[str] = field(factory=set)  # resumed, no event since
+    _joined: set[str] = field(factory=set)  # resumed, with an event since on this connection
     _parts: dict[str, list[str]] = field(factory=dict)
     _cancels: set[str] = field(factory=set)
     _missing: set[str] = field(factory=set)
@@ -145,7 +145,9 @@ class PlainTab(Tab):
         await self._send({"type": "resume", "payload": {"threads": cursors}})
 
     async def _send(self, command: JsonObject) -> None:
-        with trio.CancelScope(shield=True, deadline=trio.current_time() + CONNECT_S):  # or half a frame goes out
+        with trio.CancelScope(
+            shield=True, deadline=trio.current_time() + CONNECT_S
+        ):  # a cancelled write would leave half a frame
             await self._socket.send_message(json.dumps(command))
 
     def _events(self, value: Any) -> list[JsonObject]:
@@ -169,7 +171,7 @@ class PlainTab(Tab):
         if seq is not None:
             await self._check_seq(event, seq)
             if kind == "message_accepted" and self._tries.pop(str(message_id), 0) > 1:
-                await self._resume(event["thread_id"])  # from this client's own number, which is never beyond it
+                await self._resume(event["thread_id"])  # from this client's cursor, which is never ahead
         elif kind == "error":
             if message_id in self._outbox:
                 self._settled(str(message_id))
@@ -195,7 +197,7 @@ class PlainTab(Tab):
             self.ledger.counts["duplicates that plain clients dropped"] += 1
         else:
             self.ledger.counts["holes that plain clients saw"] += 1
-            if thread_id in self._joined and event["type"] != "message_accepted":  # which may be an answer to a repeat
+            if thread_id in self._joined and event["type"] != "message_accepted":  # an acceptance may answer a repeat
                 self.fault(f"on one connection {seq} of {thread_id} came after {last}")
             if thread_id not in self._asked:
                 await self._resume(thread_id)
@@ -206,10 +208,10 @@ class PlainTab(Tab):
             self._flying = None
             self._work.set()
 
-    # What is said
+    # Messages
 
     async def _speak(self) -> None:
-        with suppress(*_LOST, *_CLOSED):  # the reader will find out why, and the code
+        with suppress(*_LOST, *_CLOSED):  # the reader reports the close
             while True:
                 await self._work.wait()
                 self._work = trio.Event()

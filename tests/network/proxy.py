@@ -82,7 +82,7 @@ class Link:
                         both.start_soon(self._carry, self.server, self.client, self.plan.after_bytes)
                 nursery.cancel_scope.cancel()
         finally:
-            self.client.socket.close()  # without a wait, in which the second could be forgotten
+            self.client.socket.close()  # without a checkpoint, so that both are closed
             self.server.socket.close()
 
     def end(self, how: str) -> None:
@@ -180,7 +180,7 @@ class Proxy:
             return await self._refuse(client)
         try:
             server = await self._server()
-        except OSError:  # it is away
+        except OSError:  # the server is down
             return await self._refuse(client)
         if plan.bytes_per_s < float("inf"):  # otherwise the kernel buffers all data and hides the delay
             for side, option in ((client, socket.SO_SNDBUF), (server, socket.SO_RCVBUF)):

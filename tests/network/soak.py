@@ -31,7 +31,7 @@ TABS_PER_USER = 2.5
 KINDS: tuple[Any, ...] = (ProductTab, ProductTab, PageTab if NODE else ProductTab, PlainTab, PlainTab, StreamTab)
 SLOW_S = (0.0, 0.0, 0.0, 0.0, 0.02, 0.2)
 MEMORY_MB = 100
-"""By how much a server may grow in its life."""
+"""Allowed growth of a server's memory during its life."""
 
 
 @define(eq=False)
@@ -152,7 +152,7 @@ class Soak:
                 self.ledger.said[said.message_id] = said
                 tab.say_soon(said)
                 if chance.random() < 0.15:
-                    tab.say_soon(said)  # a second click
+                    tab.say_soon(said)  # a duplicate click
                 if chance.random() < 0.15:
                     self._beside(tab, chance).say_soon(said)
             elif what < 0.75:

@@ -16,7 +16,7 @@ from tests.network.tab import Tab
 
 CONNECT_S = 5.0
 _LOST = (OSError, trio.BrokenResourceError, trio.ClosedResourceError, trio.TooSlowError)
-_CUT = (h11.RemoteProtocolError, h11.LocalProtocolError, EOFError, ValueError)  # ValueError: half a body of JSON
+_CUT = (h11.RemoteProtocolError, h11.LocalProtocolError, EOFError, ValueError)  # ValueError: truncated JSON
 
 
 @define(eq=False)
@@ -40,7 +40,7 @@ class StreamTab(Tab):
         self.nursery.start_soon(self._post, {"type": "cancel", "payload": {"run_id": run_id}})
 
     async def _session(self) -> None:
-        self._work.set()  # the outbox may hold something from the last time
+        self._work.set()  # the outbox may hold unsent messages
         async with trio.open_nursery() as nursery:
             for thread_id in self.threads:
                 nursery.start_soon(self._follow, thread_id)

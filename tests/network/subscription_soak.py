@@ -41,13 +41,13 @@ from understudy.app.settings import Settings
 
 USERS: Final = 24
 WITHIN_S: Final = 25.0
-"""How long a screen may lack what the log has: a command waits up to 10 s for a conversation that rests after kills,
+"""Seconds a connection may lag behind the log: a command waits up to 10 s for a conversation that rests after kills,
 and the commands of a connection wait for each other."""
 AGAIN_S: Final = 0.2
-"""After how long a client repeats a command that was refused for now."""
+"""Seconds until a client repeats a command after a retryable refusal."""
 MOST_RESUMED: Final = 5
 PART_EVERY_S: Final = 30.0
-"""How often a supervisor or the writer is killed. Those that die more often are started again later and later."""
+"""How often a supervisor or the writer is killed. More frequent kills would only add backoff."""
 CONNECT_S: Final = 1.0
 _LOST = (
     OSError,

@@ -35,7 +35,7 @@ NEEDS = {
 PLUGINS = {"linkify-it-py"}
 """Declared, and imported by another library: markdown-it's option `linkify` needs it."""
 TEST_TOOLS = {"pytest"}
-"""Imported by modules for tests of users, which have it."""
+"""Imported by modules for users' tests, whose environments have it."""
 QUIET = ("--quiet", "--disable-pip-version-check", "--no-index")
 IMPORT_ALL = """
 import importlib, pkgutil, sys
@@ -173,7 +173,7 @@ def test_a_manifest_declares_exactly_what_its_package_imports(package: str) -> N
                 names = [node.module]
             imported |= {name.split(".")[0] for name in names} - sys.stdlib_module_names - {package}
     ours = {other: name_of(other) for other in SOURCES}
-    optional = {"presidio_analyzer": "presidio-analyzer", "regex": "presidio-analyzer"}  # installed for no test
+    optional = {"presidio_analyzer": "presidio-analyzer", "regex": "presidio-analyzer"}  # not installed in tests
     found = {
         normal(ours.get(name) or optional.get(name) or top_level[name][0]) for name in imported if name != "outcome"
     } - TEST_TOOLS  # outcome: trio's, named in an annotation
