@@ -41,6 +41,8 @@ HANGS_S = 5.0
 """Seconds after which a hold is logged from the thread: it may never end."""
 FRAMES = 20
 """Number of frames in a reported stack, the innermost ones."""
+CHANGED = "(the stack changed while it was read)\n"
+"""The stack of a task that went on while its frames were walked."""
 
 Step = tuple[trio.lowlevel.Task, int]
 """One step of the loop: the task that runs, and a number that changes at its next step."""
@@ -205,8 +207,15 @@ def _named(record: SlowHandler) -> tuple[str, str, float, str]:
 
 
 def _stack(frame: FrameType) -> str:
-    """Return the innermost frames of the task that runs in this thread, as text: code without values of variables."""
-    frames = traceback.extract_stack(frame)
+    """Return the innermost frames of the task that runs in this thread, as text: code without values of variables.
+
+    The loop's thread may go on while its frames are walked, and CPython then returns objects that are no frames.
+    """
+    try:
+        walked = list(traceback.walk_stack(frame))  # at once: what is read of them later does not change
+        frames = traceback.StackSummary.extract(iter(walked[::-1]))
+    except (AttributeError, TypeError):
+        return CHANGED
     loop = [index for index, each in enumerate(frames) if each.name == "unrolled_run"]
     return "".join(traceback.format_list(frames[loop[-1] + 1 :] if loop else frames)[-FRAMES:])
 

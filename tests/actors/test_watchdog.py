@@ -132,6 +132,23 @@ async def test_a_loop_that_hangs_is_logged_before_it_is_free(autojump_clock, cap
     assert "path=/s/a" in caplog.text
 
 
+async def test_a_stack_that_changes_while_it_is_read_is_said_to(autojump_clock, monkeypatch):
+    """CPython may return an object that is no frame for the caller of a frame that has ended meanwhile."""
+    walk = watchdog.traceback.walk_stack
+
+    def broken(frame):
+        yield next(walk(frame))
+        raise AttributeError("'float' object has no attribute 'f_lineno'")
+
+    monkeypatch.setattr(watchdog.traceback, "walk_stack", broken)
+    events = []
+    async with ActorSystem("s", on_event=events.append) as system:
+        ref = await system.spawn(player("a"))
+        await ref.ask(Run(block))
+        await settled()
+    assert [(hold.path, hold.stack) for hold in told(events)] == [("/s/a", watchdog.CHANGED)]
+
+
 async def test_systems_of_one_loop_share_a_thread_that_ends_with_the_last(autojump_clock):
     """A hold in one is not told to the other; one of nobody's is told to both."""
 

@@ -267,7 +267,7 @@ async def test_limits_and_codes_are_told_to_machines(serve: Any) -> None:
     running = await serve(limits=limits)
     _, _, document = await request(running.address, "GET", "/asyncapi.json")
     assert found(document, "x-limits") == attrs.asdict(limits)
-    rows = {each["code"]: each["may come back"] == "yes" for each in table(PAGE, "Close codes")}
+    rows = {each["code"]: each["may reconnect"] == "yes" for each in table(PAGE, "Close codes")}
     assert {str(each["number"]): each["reconnect"] for each in found(document, "x-close-codes")} == rows
     names = [code(each["code"])[0] for each in table(PAGE, "Error codes")]
     assert [each["name"] for each in found(document, "x-error-codes")] == names
