@@ -18,7 +18,7 @@ def names(heading: str, column: str) -> list[str]:
 def test_every_public_method_is_listed() -> None:
     """The table and the client have the same methods."""
     public = re.findall(r"^  (?:async )?(\w+)\(", CLIENT, re.MULTILINE)
-    assert set(names("What it does", "name")) == set(public) - {"constructor"}
+    assert set(names("Methods", "name")) == set(public) - {"constructor"}
 
 
 def test_every_option_is_listed() -> None:
