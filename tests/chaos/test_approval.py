@@ -62,7 +62,7 @@ async def answered(running: Running, token: str, runs: int = 1, decision: str = 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
-async def test_whoever_is_killed_while_a_call_waits_the_run_ends_exactly_once(serve: Any, kind: str) -> None:
+async def test_a_waiting_run_ends_exactly_once_whichever_actor_is_killed(serve: Any, kind: str) -> None:
     """If the run survives, its request can still be answered; otherwise the call is closed with the run."""
     calls = [("wait", {}), MAIL] if kind == "tool call" else [MAIL]
     running = await serve(scripted(Call(calls), Say("done"), timeout_s=20.0))

@@ -78,7 +78,7 @@ def whole(client: ChatClient, runs: int) -> list[dict[str, Any]] | None:
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("moment", ["in a tool", "in the answer"])
-async def test_whoever_is_killed_in_the_middle_the_run_ends_exactly_once(serve: Any, kind: str, moment: str) -> None:
+async def test_a_run_ends_exactly_once_whichever_actor_is_killed(serve: Any, kind: str, moment: str) -> None:
     """One kind of actor is killed while a tool runs or the answer streams: one complete arc, and the server
     works on.
     """

@@ -115,7 +115,7 @@ async def test_what_is_killed_ends_in_run_interrupted(tmp_path: Path, kind: str)
         assert_whole(peer)
 
 
-async def test_the_next_in_line_begins_when_a_run_is_killed(tmp_path: Path) -> None:
+async def test_the_next_queued_run_begins_when_a_run_is_killed(tmp_path: Path) -> None:
     async with served(tmp_path, [WORKER]) as running, connected(running) as peer:
         await held(peer)
         await peer.say("crash", "worker")

@@ -26,7 +26,7 @@ def blocks(path: Path, language: str) -> list[tuple[str, str]]:
     return [(match[2] or "", match[3]) for match in FENCE.finditer(path.read_text()) if match[1] == language]
 
 
-def test_each_policy_on_the_page_is_taken() -> None:
+def test_each_policy_on_the_page_is_accepted() -> None:
     """The server's settings accept each of them."""
     written = blocks(DOCS / POLICY, "toml")
     policies = [policy_from_toml(text) for title, text in written if title != "understudy.toml"]

@@ -49,7 +49,7 @@ def test_the_example_file_is_taken(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     assert settings.limits.runs_per_user == given["limits"]["runs_per_user"]
 
 
-def test_a_variable_of_a_limit_is_taken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_variable_of_a_limit_is_accepted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Environment variables win over the file, limits included."""
     (tmp_path / "understudy.toml").write_text("[understudy.limits]\nruns_per_user = 4\n")
     monkeypatch.chdir(tmp_path)

@@ -44,7 +44,7 @@ class Told:
 
 
 @pytest.mark.slow
-async def test_a_tool_remembers_over_conversations_and_its_model_is_told(serve: Any) -> None:
+async def test_agent_memory_spans_threads_and_is_in_the_prompt(serve: Any) -> None:
     """A value stored in one thread is readable in another thread and connection. It is in the prompt only of agents
     that ask for it, and never of another user.
     """

@@ -123,7 +123,7 @@ def of_tools(stream: Stream) -> list[tuple[str, str]]:
 
 
 @pytest.mark.promise("wire.agui-repeat")
-async def test_a_run_that_is_joined_after_its_conversation_rested_is_told_whole(tmp_path: Path) -> None:
+async def test_a_run_joined_after_its_conversation_stopped_is_replayed_whole(tmp_path: Path) -> None:
     """The conversation actor is restarted for the request, with all of the user's connections subscribed."""
     script, given = scripted(Call([("echo", {"text": "hi"}), ("refuse", {})]), Say("one two")), run_input(message="m")
     async with served(tmp_path, [script]) as running:
@@ -138,7 +138,7 @@ async def test_a_run_that_is_joined_after_its_conversation_rested_is_told_whole(
 
 
 @pytest.mark.promise("wire.agui-repeat")
-async def test_a_run_that_is_joined_after_its_server_died_is_told_whole(tmp_path: Path) -> None:
+async def test_a_run_joined_after_its_server_died_is_replayed_whole(tmp_path: Path) -> None:
     """Events from before the crash are replayed, then the run is resumed."""
     calls = Call([("echo", {"text": "hi"})]), Call([("send_mail", {"to": "anna@example.org"})]), Say("one two")
     script, given = scripted(*calls), run_input(message="m")
@@ -158,7 +158,7 @@ async def test_a_run_that_is_joined_after_its_server_died_is_told_whole(tmp_path
 
 @pytest.mark.slow
 @pytest.mark.promise("wire.agui-repeat")
-async def test_a_run_that_is_joined_on_another_server_is_told_whole(
+async def test_a_run_joined_on_another_server_is_replayed_whole(
     serve: Any, tmp_path: Path, postgres: Postgres, redis: Redis
 ) -> None:
     redis.flush()

@@ -60,7 +60,7 @@ async def test_the_stock_client_has_the_answer_and_the_calls(serve: Any, stock: 
 
 
 @pytest.mark.promise("wire.agui-refused")
-async def test_the_stock_client_is_told_of_a_refusal_as_of_a_run_that_failed(serve: Any, stock: Path) -> None:
+async def test_the_stock_client_gets_a_refusal_as_a_failed_run(serve: Any, stock: Path) -> None:
     told = await play(stock, await serve(scripted(Say("one"))), "refused")
     assert told["errors"] == [{"code": "empty_message", "message": "The message is empty."}]
     assert (told["kinds"], told["failed"]) == (["RUN_ERROR"], None)

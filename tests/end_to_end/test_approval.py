@@ -44,7 +44,7 @@ def completed(client: ChatClient) -> dict[str, Any]:
 
 
 @pytest.mark.promise("wire.approve", "wire.event-approval-required", "wire.event-approval-decided")
-async def test_what_is_allowed_runs_with_exactly_what_was_shown(serve: Any) -> None:
+async def test_an_allowed_call_runs_with_exactly_the_shown_arguments(serve: Any) -> None:
     """Events: executing, approval requested with all parameters, decided, completed; the arc is complete."""
     running = await serve(mailing())
     async with connected(running.address) as client:
@@ -64,7 +64,7 @@ async def test_what_is_allowed_runs_with_exactly_what_was_shown(serve: Any) -> N
 
 
 @pytest.mark.promise("wire.approve")
-async def test_what_is_denied_does_not_run_and_the_run_goes_on_with_the_note(serve: Any) -> None:
+async def test_a_denied_call_does_not_run_and_the_model_gets_the_note(serve: Any) -> None:
     """The call is completed as denied, with the user's own words, and the model answers."""
     running = await serve(mailing())
     async with connected(running.address) as client:
@@ -78,7 +78,7 @@ async def test_what_is_denied_does_not_run_and_the_run_goes_on_with_the_note(ser
 
 
 @pytest.mark.promise("wire.arc-consent")
-async def test_a_question_that_nobody_answers_expires(serve: Any) -> None:
+async def test_an_unanswered_approval_expires(serve: Any) -> None:
     running = await serve(mailing(), limits=Limits(approval_s=0.2))
     async with connected(running.address) as client:
         required = await asked(client)
@@ -93,7 +93,7 @@ async def test_a_question_that_nobody_answers_expires(serve: Any) -> None:
 
 
 @pytest.mark.promise("wire.approve", "owasp.authorisation")
-async def test_any_connection_of_the_user_can_decide_once_and_nobody_else_can(serve: Any) -> None:
+async def test_only_the_users_connections_can_decide_and_only_once(serve: Any) -> None:
     """A tab that is not subscribed decides; another user, an unknown call and a second decision get `not_found`."""
     running = await serve(mailing())
     token = await new_token(running)
@@ -117,7 +117,7 @@ async def test_any_connection_of_the_user_can_decide_once_and_nobody_else_can(se
 
 
 @pytest.mark.promise("wire.arc-consent")
-async def test_who_comes_back_sees_the_question_and_can_answer(serve: Any) -> None:
+async def test_a_reconnecting_client_gets_the_approval_request_and_can_answer(serve: Any) -> None:
     """The socket is dropped while the call waits; a new connection resumes, reads the question and allows it."""
     running = await serve(mailing())
     token = await new_token(running)
@@ -239,7 +239,7 @@ async def test_a_bad_decision_decides_nothing(serve: Any) -> None:
     assert completed(client)["status"] == "ok"
 
 
-async def test_a_secret_in_a_note_is_taken_out(serve: Any) -> None:
+async def test_a_secret_in_a_note_is_redacted(serve: Any) -> None:
     running = await serve(mailing())
     async with connected(running.address) as client:
         await approve(client, await asked(client), "deny", "password: blue-harbour-42 is hers")
@@ -247,7 +247,7 @@ async def test_a_secret_in_a_note_is_taken_out(serve: Any) -> None:
     assert "blue-harbour-42" not in str(client.seen)
 
 
-async def test_a_run_that_waits_leaves_its_place_to_others(serve: Any) -> None:
+async def test_a_run_that_waits_for_approval_releases_its_permit(serve: Any) -> None:
     running = await serve(mailing(), limits=Limits(runs_per_user=1))
     async with connected(running.address) as client:
         required = await asked(client, thread_id="a")
@@ -259,7 +259,7 @@ async def test_a_run_that_waits_leaves_its_place_to_others(serve: Any) -> None:
     check_arc([event for event in client.durable() if event["thread_id"] == "a"])
 
 
-async def test_an_allowed_run_stands_in_line_before_those_that_have_not_begun(serve: Any) -> None:
+async def test_an_allowed_run_is_queued_ahead_of_new_runs(serve: Any) -> None:
     first, second = mailing(), scripted(Call([("wait", {})]), name="second")
     running = await serve(first, second, limits=Limits(runs_per_user=1))
     async with connected(running.address) as client:

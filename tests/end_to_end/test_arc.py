@@ -117,7 +117,7 @@ async def test_a_broken_tool_shows_an_error_id_and_nothing_of_its_code(serve: An
 
 
 @pytest.mark.promise("wire.error-of-a-tool")
-async def test_arguments_that_do_not_fit_are_told_by_name(serve: Any) -> None:
+async def test_wrong_arguments_are_named(serve: Any) -> None:
     """A wrong argument fails the call with its own code; the sentence names the parameter."""
     events = await run(serve, scripted(Call([("echo", {"text": 5})]), Say("Hm")))
     assert completed(events)["result"]["error"]["code"] == "invalid_arguments"
@@ -195,9 +195,7 @@ async def test_an_agent_that_takes_too_long_is_stopped(serve: Any) -> None:
         (Call([("wait", {})]), "agent_timeout"),
     ],
 )
-async def test_an_agent_that_could_not_go_on_says_why_and_ends_nothing_by_that(
-    serve: Any, turn: Call | Raise, code: str
-) -> None:
+async def test_a_failing_agent_reports_its_error_before_the_run_ends(serve: Any, turn: Call | Raise, code: str) -> None:
     """The run ends with `agent_error`, a failed `agent_completed`, then `error`, all with the same error id."""
     events = await run(serve, scripted(turn, timeout_s=0.3))
     told, ended, error = [event for event in events if event.get("seq") is not None][-3:]
@@ -290,7 +288,7 @@ async def test_messages_of_one_thread_are_answered_one_after_the_other(serve: An
     assert [event["run_id"] for event in client.durable() if event["type"] == "agent_started"] == [first, second]
 
 
-async def test_a_thread_takes_only_so_many_waiting_messages(serve: Any) -> None:
+async def test_a_thread_queues_a_bounded_number_of_messages(serve: Any) -> None:
     gate = Gate()
     running = await serve(scripted(Say("word", gate)))
     async with connected(running.address) as client:

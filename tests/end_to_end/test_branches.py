@@ -182,7 +182,7 @@ async def test_a_branch_goes_on_through_a_run_that_left_no_answer(serve: Any) ->
 
 
 @pytest.mark.promise("wire.regenerate")
-async def test_edits_and_new_answers_wait_in_line_behind_a_run_at_work(serve: Any) -> None:
+async def test_edits_and_new_answers_are_queued_behind_an_active_run(serve: Any) -> None:
     gate = Gate(open_after=1)
     running = await serve(scripted(Say("some words here", gate)))
     async with connected(running.address) as client:
@@ -232,7 +232,7 @@ async def test_what_cannot_be_edited_or_answered_again_is_not_found(serve: Any) 
 
 
 @pytest.mark.promise("wire.feedback", "wire.event-feedback")
-async def test_feedback_is_kept_told_to_every_tab_and_counted(serve: Any) -> None:
+async def test_feedback_is_stored_delivered_to_every_tab_and_counted(serve: Any) -> None:
     """The latest rating counts, its note is redacted, and it can be withdrawn. Only the user's own answers can be
     rated.
     """

@@ -149,7 +149,7 @@ async def test_a_run_can_be_stopped(serve: Any) -> None:
     assert (await send(running, token, cancel))[0] == 202
 
 
-async def test_typing_is_shown_to_who_listens(serve: Any) -> None:
+async def test_typing_is_shown_to_subscribers(serve: Any) -> None:
     gate = Gate()
     running = await serve(scripted(Say("one", gate)))
     token = await session(running)

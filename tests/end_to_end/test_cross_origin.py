@@ -103,7 +103,7 @@ async def test_a_copy_that_is_still_good_may_be_read(serve: Any) -> None:
     readable(headers)
 
 
-async def test_too_many_requests_are_told_to_the_page(serve: Any) -> None:
+async def test_a_page_can_read_429_and_its_retry_after(serve: Any) -> None:
     running = await serve(allowed_origins=[LISTED], limits=Limits(requests_per_minute=1))
     await request(running.address, "GET", "/api/agents", headers={"Origin": LISTED})
     status, headers, _ = await request(running.address, "GET", "/api/agents", headers={"Origin": LISTED})
@@ -148,7 +148,7 @@ async def test_a_preflight_is_counted(serve: Any) -> None:
     assert status == 429
 
 
-async def test_the_own_page_is_told_nothing_new(serve: Any) -> None:
+async def test_the_own_page_gets_no_cors_headers(serve: Any) -> None:
     running = await serve(allowed_origins=[LISTED])
     status, headers, _ = await request(running.address, "GET", "/api/tools", headers={"Origin": running.address})
     assert status == 401

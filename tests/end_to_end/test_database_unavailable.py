@@ -99,7 +99,7 @@ async def sign_within(client: ChatClient, seconds: float) -> dict[str, Any]:
 @pytest.mark.promise("wire.database-away")
 @pytest.mark.slow
 @pytest.mark.parametrize("gone", ["locked", "stopped"])
-async def test_a_database_that_is_gone_is_told_within_a_second(
+async def test_a_lost_database_is_reported_within_a_second(
     serve: Any, gone: str, own_postgres: Postgres, tmp_path: Path
 ) -> None:
     gate = Gate(open_after=1)
@@ -139,7 +139,7 @@ async def test_no_sign_is_given_where_the_database_answers(serve: Any) -> None:
     assert "agent_progress" not in {event["type"] for event in client.seen}
 
 
-async def test_a_database_file_that_is_gone_is_told_at_once(serve: Any, tmp_path: Path) -> None:
+async def test_a_removed_database_file_is_reported_at_once(serve: Any, tmp_path: Path) -> None:
     """A file removed a moment after a good check: not ready, and `/healthz` names the database; without a token it says
     only that it failed.
     """

@@ -24,7 +24,7 @@ async def new_token(running: Running) -> str:
 
 
 @pytest.mark.promise("wire.arc-deleted")
-async def test_whoever_watches_a_run_in_a_deleted_thread_sees_its_end(serve: Any) -> None:
+async def test_subscribers_of_a_deleted_thread_see_its_run_end(serve: Any) -> None:
     running = await serve(scripted(Call([("wait", {})])))
     token = await new_token(running)
     async with connected(running.address, token) as one, connected(running.address, token) as two:

@@ -391,7 +391,7 @@ async def test_too_many_messages_a_minute_are_refused_with_a_time_to_wait(serve:
 
 
 @pytest.mark.promise("wire.event-sanitization-summary")
-async def test_a_secret_in_a_message_or_an_answer_is_taken_out_and_said_so(serve: Any) -> None:
+async def test_a_secret_in_a_message_or_an_answer_is_redacted_and_reported(serve: Any) -> None:
     """The key is in no log and no event; a summary without it comes before the answer."""
     key = "ghp_" + "a1B2c3D4" * 4 + "e5F6"
     running = await serve(scripted(Say(f"Your key is {key} and that is it.")))

@@ -48,7 +48,7 @@ async def raw(running: Running, head: str) -> tuple[int, dict[str, str]]:
 
 
 @pytest.mark.promise("owasp.errors")
-async def test_metrics_are_for_who_has_a_role(serve: Any) -> None:
+async def test_metrics_need_a_role(serve: Any) -> None:
     running = await serve(secret=SECRET, limits=Limits(requests_per_minute=4))
     for token, wanted in (
         (None, 401),
@@ -72,7 +72,7 @@ async def test_strangers_hear_whether_the_server_is_well_and_nothing_else(serve:
     assert {"status", "checks", "version", "memory_mb", "connections"} <= whole.keys()
 
 
-async def test_on_a_server_of_ones_own_machine_nobody_is_a_stranger(serve: Any) -> None:
+async def test_on_a_local_server_every_client_is_authenticated(serve: Any) -> None:
     running = await serve()
     assert (await request(running.address, "GET", "/metrics"))[0] == 200
     assert "version" in (await request(running.address, "GET", "/healthz"))[2]
@@ -222,7 +222,7 @@ async def test_the_head_of_an_uploads_part_is_bounded(serve: Any, where: str) ->
 
 
 @pytest.mark.parametrize("proxies", ["0.0.0.0/0", "::/0", "0.0.0.0/1,128.0.0.0/1", "10.0.0.1,0.0.0.0/0"])
-def test_not_everybody_is_a_trusted_proxy(proxies: str) -> None:
+def test_trusting_every_proxy_is_refused(proxies: str) -> None:
     """Trusting every address would let clients forge theirs and pass the limits per address."""
     done = refused(UNDERSTUDY_TRUSTED_PROXIES=proxies)
     assert done.returncode == 2

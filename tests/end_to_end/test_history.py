@@ -35,7 +35,7 @@ async def test_a_long_conversation_is_cut_and_that_is_said(serve: Any) -> None:
         check_arc(client.durable(accepted["run_id"]))
 
 
-async def test_what_waits_in_line_is_no_history_of_what_is_before_it(serve: Any) -> None:
+async def test_queued_messages_are_no_history_of_earlier_ones(serve: Any) -> None:
     """A run's history ends with its own message, although later messages are queued."""
     recorder = RecordingModel()
     running = await serve(recorder.agent())

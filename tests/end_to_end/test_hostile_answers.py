@@ -19,7 +19,7 @@ OWN_S = 2.0
 """CPU seconds for a run and two reads in this process. Highlighting the code alone would take longer."""
 
 
-async def test_one_answer_freezes_nobody(serve: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_hostile_answer_delays_no_other_user(serve: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """The answer is read live, from the log, and from a restarted server with empty caches."""
     running = await serve(scripted(Say(ANSWER)))
     await running.html.warm_up()

@@ -71,7 +71,7 @@ async def test_a_file_of_metadata_that_is_none_is_refused(serve: Any) -> None:
 
 
 @pytest.mark.promise("wire.context")
-async def test_context_is_told_to_the_model_as_data(serve: Any) -> None:
+async def test_context_is_given_to_the_model_as_data(serve: Any) -> None:
     """The context is fenced, so that it is not read as instructions, and is stored with the message."""
     recorder = RecordingModel()
     running = await serve(recorder.agent())
@@ -111,7 +111,7 @@ async def test_context_goes_with_its_message_to_other_answers_and_edits(tmp_path
 
 
 @pytest.mark.promise("wire.context")
-async def test_a_secret_in_context_is_taken_out(serve: Any) -> None:
+async def test_a_secret_in_context_is_redacted(serve: Any) -> None:
     recorder = RecordingModel()
     running = await serve(recorder.agent())
     async with connected(running.address) as client:

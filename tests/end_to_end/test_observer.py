@@ -229,7 +229,7 @@ async def test_a_conversation_that_rests_is_counted_above_it(serve: Any) -> None
         assert seen["resting_below"]["/system"] == 0
 
 
-async def test_who_does_not_read_costs_a_bounded_amount(serve: Any) -> None:
+async def test_a_client_that_does_not_read_uses_bounded_memory(serve: Any) -> None:
     """When its queue overflows, a slow reader gets a notice to reload the tree, then the changes after that."""
     running = await serve(secret=SECRET)
     async with watching(running) as stream:
@@ -300,7 +300,7 @@ async def test_a_head_request_opens_no_stream(serve: Any, caplog: pytest.LogCapt
     assert [record.message for record in caplog.records if record.levelname == "ERROR"] == []
 
 
-async def test_nobody_is_killed_where_the_settings_do_not_allow_it(serve: Any) -> None:
+async def test_kills_need_the_setting(serve: Any) -> None:
     running = await serve(secret=SECRET)
     status, answer = await kill(running, path="/system/observe/recovery")
     assert (status, answer["error"]["code"]) == (403, "forbidden")

@@ -119,7 +119,7 @@ async def test_a_message_without_an_agent_type_goes_to_the_guide(serve: Any, pat
     ],
 )
 @pytest.mark.slow
-async def test_an_answer_says_what_it_is_by_what_its_tools_gave(
+async def test_the_kind_of_an_answer_follows_from_its_tool_results(
     serve: Any, csv_of_sales: Path, pillar: str, question: str, kind: str
 ) -> None:
     """Computed figures are an analysis, their rows a drill-down, a chart a visualization."""
@@ -146,7 +146,7 @@ async def test_what_an_agent_gave_comes_whole(serve: Any) -> None:
 
 
 @pytest.mark.promise("wire.dialect-agent-response")
-async def test_agent_responses_tell_what_was_taken_out(serve: Any) -> None:
+async def test_agent_responses_report_redactions(serve: Any) -> None:
     running = await serve(scripted(Say(f"The key is {KEY}.")))
     async with connected(running.address, path=ANSWERS, welcome=False) as client:
         await client.send({"agent_type": "script", "message": f"Keep {KEY} safe", "conversation_id": "c"})

@@ -107,7 +107,7 @@ def test_a_wrong_start_says_what_is_wrong(
 
 @pytest.mark.promise("wire.no-way-round")
 @pytest.mark.slow
-async def test_with_a_secret_nobody_gets_in_without_a_token(tmp_path: Path) -> None:
+async def test_with_a_secret_every_client_needs_a_token(tmp_path: Path) -> None:
     """REST issues no anonymous session; a socket without a token must send one in its first message."""
     secret = "0123456789abcdef" * 3
     async with started(tmp_path, UNDERSTUDY_SECRET=secret) as server:

@@ -371,9 +371,7 @@ async def test_an_anonymous_user_comes_back_after_a_restart(tmp_path: Path) -> N
 
 
 @pytest.mark.promise("owasp.logging", "owasp.logging-secrets")
-async def test_who_comes_and_goes_is_in_the_log_and_nothing_they_said(
-    serve: Any, caplog: pytest.LogCaptureFixture
-) -> None:
+async def test_connections_are_logged_without_message_texts(serve: Any, caplog: pytest.LogCaptureFixture) -> None:
     """The log has address, origin and connection at the start, the user at the end, and refusals with their codes."""
     running = await serve(secret=SECRET)
     with caplog.at_level(logging.INFO):

@@ -46,7 +46,7 @@ async def test_an_end_of_the_clients_own_is_echoed(serve: Any) -> None:
 
 
 @pytest.mark.promise("wire.close-1011", "owasp.crash")
-async def test_a_fault_of_the_server_is_1011_and_says_no_more(serve: Any) -> None:
+async def test_a_fault_of_the_server_is_1011_without_details(serve: Any) -> None:
     """The client may reconnect at once and resumes."""
     running = await serve(RecordingModel().agent())
     token = await new_token(running)
@@ -67,7 +67,7 @@ async def test_a_fault_of_the_server_is_1011_and_says_no_more(serve: Any) -> Non
 
 
 @pytest.mark.promise("wire.error-storage-unavailable")
-async def test_a_disk_that_takes_nothing_is_told(clock: trio.testing.MockClock, serve: Any, tmp_path: Path) -> None:
+async def test_a_full_disk_is_reported(clock: trio.testing.MockClock, serve: Any, tmp_path: Path) -> None:
     """The error is `storage_unavailable` and retryable; the same message is accepted later, with one complete arc."""
     running = await serve(RecordingModel().agent())
     async with connected(running.address) as client:

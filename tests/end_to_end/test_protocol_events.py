@@ -119,7 +119,7 @@ async def test_every_event_of_the_page_comes_as_its_row_says(clock: trio.testing
 
 
 @pytest.mark.promise("wire.event-sanitization-summary")
-async def test_a_summary_tells_kinds_and_places_and_never_the_secret(serve: Any) -> None:
+async def test_a_summary_has_kinds_and_offsets_and_never_the_secret(serve: Any) -> None:
     running = await serve(scripted(Say(f"The key is {KEY}.")))
     async with connected(running.address) as client:
         await client.say("go", agent_type="script")
@@ -187,7 +187,7 @@ async def test_durable_events_are_numbered_by_thread_from_1_and_are_those_of_the
 
 
 @pytest.mark.promise("wire.endpoint-agent", "wire.dialect-flat", "wire.dialect-payload", "wire.dialect-agent-response")
-async def test_one_run_is_told_alike_in_every_dialect(serve: Any) -> None:
+async def test_one_run_has_the_same_events_in_every_dialect(serve: Any) -> None:
     """Three tabs of one user, each with its dialect, get the same events with the same numbers, and one answer
     object.
     """
@@ -277,7 +277,7 @@ async def test_a_client_is_sent_what_it_said_it_can_take_and_nothing_else(serve:
 
 
 @pytest.mark.promise("wire.hello-html", "owasp.injection")
-async def test_each_closed_block_of_an_answer_comes_rendered_to_who_asked(serve: Any) -> None:
+async def test_each_closed_block_of_an_answer_is_rendered_on_request(serve: Any) -> None:
     gate = Gate(open_after=4)
     running = await serve(scripted(Say("# Title\n\n<img src=x onerror=alert(1)> more\n\nlast", gate)))
     async with connected(running.address) as client:
@@ -310,7 +310,7 @@ async def test_a_command_may_come_in_parts_to_any_client(serve: Any) -> None:
 
 
 @pytest.mark.promise("wire.no-followers")
-async def test_what_nobody_follows_is_told_to_all_connections_of_its_user(serve: Any) -> None:
+async def test_a_thread_without_subscribers_is_delivered_to_all_its_users_connections(serve: Any) -> None:
     """A message is sent over HTTP in an older thread: tabs without a subscription get it, other users do not."""
     running = await serve(scripted(Say("one two")))
     token = await new_token(running)

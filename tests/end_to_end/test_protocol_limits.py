@@ -65,7 +65,7 @@ async def test_after_ten_seconds_without_a_word_there_is_one(
 
 
 @pytest.mark.promise("wire.arc-place")
-async def test_who_waits_in_line_hears_so_every_ten_seconds(clock: trio.testing.MockClock, serve: Any) -> None:
+async def test_a_queued_run_reports_its_position_every_ten_seconds(clock: trio.testing.MockClock, serve: Any) -> None:
     gate = Gate()
     running = await serve(scripted(Say("words", gate), timeout_s=60), limits=Limits(run_s=60))
     async with connected(running.address) as client:
@@ -160,7 +160,7 @@ async def test_a_ping_comes_every_25_seconds_and_silence_ends_after_60(
 @pytest.mark.promise(
     "wire.limit-frame", "wire.limit-transport", "wire.close-1009", "wire.bad-frame-oversized", "owasp.size"
 )
-async def test_a_frame_has_256_kib_and_what_is_larger_costs_only_itself(serve: Any) -> None:
+async def test_a_frame_beyond_256_kib_is_refused_alone(serve: Any) -> None:
     running = await serve(RecordingModel().agent())
     head, tail = b'{"type":"message","agent_type":"script","content":"', b'"}'
     port = int(running.address.rpartition(":")[2])
@@ -261,7 +261,7 @@ async def test_a_model_is_shown_100_messages(serve: Any) -> None:
 
 
 @pytest.mark.promise("wire.endpoint-machines", "wire.limit-settings", "wire.close-reconnect")
-async def test_limits_and_codes_are_told_to_machines(serve: Any) -> None:
+async def test_limits_and_codes_are_machine_readable(serve: Any) -> None:
     """`/asyncapi.json` has this server's limits, all errors, and the closes after which a client may reconnect."""
     limits = Limits(messages_per_minute=7)
     running = await serve(limits=limits)

@@ -70,7 +70,7 @@ async def test_a_provider_s_token_opens_every_door(tmp_path: Path, token: Any) -
 
 
 @pytest.mark.promise("wire.no-way-round")
-async def test_nobody_comes_in_without_a_token_of_the_provider(tmp_path: Path) -> None:
+async def test_only_tokens_of_the_provider_are_accepted(tmp_path: Path) -> None:
     """No anonymous sessions, also on loopback; forged and foreign tokens are refused before the upgrade."""
     async with publishing(FIRST) as provider, served(tmp_path, provider.address) as running:
         assert (await request(running.address, "POST", "/api/sessions"))[0] == 401
@@ -122,7 +122,7 @@ async def test_a_new_key_renews_in_place(tmp_path: Path) -> None:
         await client.until("pong")
 
 
-async def test_the_provider_may_be_away_when_the_server_starts(tmp_path: Path) -> None:
+async def test_the_provider_may_be_unavailable_at_start(tmp_path: Path) -> None:
     """The server refuses the provider's tokens and accepts others; once the keys are available it accepts all."""
     async with publishing() as gone:
         port = int(gone.address.rsplit(":", 1)[1].split("/")[0])

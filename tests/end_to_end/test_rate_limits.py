@@ -142,7 +142,7 @@ async def test_a_proxy_that_is_trusted_names_the_address(serve: Any, trusted: li
 
 
 @pytest.mark.promise("wire.limit-sessions")
-async def test_one_address_begins_only_so_many_sessions(serve: Any) -> None:
+async def test_anonymous_sessions_are_limited_per_address(serve: Any) -> None:
     running = await serve(limits=Limits(sessions_per_minute=3))
     _, _, session = await request(running.address, "POST", "/api/sessions")
     async with connected(running.address), connected(running.address):
@@ -155,7 +155,7 @@ async def test_one_address_begins_only_so_many_sessions(serve: Any) -> None:
 
 
 @pytest.mark.promise("wire.limit-peer", "owasp.connections")
-async def test_one_address_has_only_so_many_sockets(serve: Any) -> None:
+async def test_sockets_are_limited_per_address(serve: Any) -> None:
     """One more is refused before the upgrade; each closed socket frees a place, however it was closed."""
     running = await serve(secret=SECRET, limits=Limits(connections_per_peer=3))
     for _ in range(3):
@@ -243,7 +243,7 @@ async def test_a_token_that_ran_out_has_a_time_to_be_renewed(serve: Any) -> None
         await client.until("pong")
 
 
-async def test_one_users_long_texts_hold_up_nobody_else(serve: Any) -> None:
+async def test_one_users_long_texts_delay_no_other_user(serve: Any) -> None:
     """Few of a user's long messages are scanned at a time, and further ones refused for now; another user's message is
     answered meanwhile.
     """

@@ -57,7 +57,7 @@ async def clients_of(two: ServerPair) -> AsyncIterator[list[tuple[Client, str]]]
         yield pairs
 
 
-async def test_all_answers_arrive_though_redis_is_away_for_ten_seconds(
+async def test_all_answers_arrive_despite_ten_seconds_without_redis(
     serve: Any, tmp_path: Path, postgres: Postgres, own_redis: Redis
 ) -> None:
     two = await two_servers(serve, tmp_path, postgres.create(), own_redis.url, log_level="error")

@@ -195,7 +195,7 @@ async def test_operations_can_see_health_readiness_and_metrics(serve: Any) -> No
         assert line in metrics, line
 
 
-async def test_a_server_that_leaves_is_not_ready(serve: Any, nursery: trio.Nursery) -> None:
+async def test_a_draining_server_is_not_ready(serve: Any, nursery: trio.Nursery) -> None:
     running = await serve(words_per_s=20.0)
     async with connected(running.address) as client:
         await client.say("What can you do?")

@@ -39,7 +39,7 @@ def number(place: int) -> str:
 
 
 @pytest.mark.promise("wire.arc-place")
-async def test_who_waits_is_told_its_place_and_how_it_moves_up(serve: Any) -> None:
+async def test_a_queued_run_reports_its_position_as_it_moves_up(serve: Any) -> None:
     """One permit, four threads: runs are queued in order of arrival, get their position, and are all answered."""
     agent, gate = gated()
     running = await serve(agent, limits=Limits(runs_per_user=1))
@@ -76,7 +76,7 @@ async def test_one_users_runs_do_not_keep_others_waiting(serve: Any) -> None:
 
 
 @pytest.mark.promise("wire.limit-runs")
-async def test_places_of_the_whole_server_are_given_in_the_order_of_arrival(serve: Any) -> None:
+async def test_permits_of_the_server_are_granted_in_order_of_arrival(serve: Any) -> None:
     """Two users share one permit, in order of arrival."""
     agent, gate = gated()
     running = await serve(agent, limits=Limits(runs_total=1))
@@ -96,7 +96,7 @@ END = "final_response"
 
 
 @pytest.mark.promise("wire.limit-waiting", "wire.error-busy")
-async def test_beyond_the_line_a_message_is_refused_and_nothing_of_it_is_stored(serve: Any) -> None:
+async def test_beyond_the_queue_a_message_is_refused_and_not_stored(serve: Any) -> None:
     """`busy` with `retry_after`; the same message is accepted later, and none is lost."""
     agent, gate = gated()
     running = await serve(agent, limits=Limits(runs_per_user=1, runs_waiting=2))
@@ -118,7 +118,7 @@ async def test_beyond_the_line_a_message_is_refused_and_nothing_of_it_is_stored(
         assert (await client.until_end())["type"] == END
 
 
-async def test_a_waiting_run_that_is_cancelled_frees_its_place(serve: Any) -> None:
+async def test_a_cancelled_queued_run_frees_its_position(serve: Any) -> None:
     agent, gate = gated()
     running = await serve(agent, limits=Limits(runs_per_user=1, runs_waiting=2))
     async with connected(running.address) as client:
@@ -136,7 +136,7 @@ async def test_a_waiting_run_that_is_cancelled_frees_its_place(serve: Any) -> No
 
 
 @pytest.mark.promise("wire.limit-run")
-async def test_standing_in_line_is_not_work(serve: Any) -> None:
+async def test_queue_time_does_not_count_towards_the_deadline(serve: Any) -> None:
     """A run is queued for much longer than its deadline, behind one that uses its whole time, and is answered."""
     slow = scripted(Call([("wait", {})]), timeout_s=2.0)
     quick = scripted(Say("word"), name="quick", timeout_s=1.0)
@@ -166,7 +166,7 @@ async def test_a_conversation_takes_ten_behind_the_one_at_work(serve: Any) -> No
             assert (await client.until_end())["type"] == END
 
 
-async def test_a_message_that_could_not_be_stored_holds_no_place(serve: Any) -> None:
+async def test_a_message_that_could_not_be_stored_holds_no_permit(serve: Any) -> None:
     running = await serve(scripted(Say("word")), limits=Limits(runs_per_user=1, runs_waiting=1))
     real, refusals = running.store.commit, [1, 2]
 

@@ -172,7 +172,7 @@ ORDER = ("once", "again", "ask")
 
 
 @pytest.mark.slow
-async def test_a_run_outlives_servers_that_are_told_to_stop(tmp_path: Path) -> None:
+async def test_a_run_outlives_drained_servers(tmp_path: Path) -> None:
     seen = await survived(tmp_path, "again", calling("again"), shown(300), orderly=True)
     assert (seen.events[-1]["type"], seen.events[-1]["data"]["message"]) == ("final_response", SPOKEN)
     assert (seen.screen.text, seen.screen.jumps) == (SPOKEN, 0)
@@ -180,7 +180,7 @@ async def test_a_run_outlives_servers_that_are_told_to_stop(tmp_path: Path) -> N
 
 
 @pytest.mark.slow
-async def test_a_tool_in_doubt_ends_the_run_with_a_sentence_that_says_so(tmp_path: Path) -> None:
+async def test_a_tool_call_of_unknown_outcome_ends_the_run_with_a_sentence(tmp_path: Path) -> None:
     seen = await survived(tmp_path, "once", calling("once"))
     end = seen.events[-1]["data"]
     assert (end["code"], [data["status"] for data in seen.kinds("tool_completed")]) == ("run_interrupted", ["killed"])
@@ -202,7 +202,7 @@ def conversation(running: Running) -> ActorRef:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("manner", ["on", "over", "tail", "other"])
-async def test_who_stays_connected_sees_the_text_go_on(serve: Any, manner: str) -> None:
+async def test_a_connected_client_sees_the_resumed_text(serve: Any, manner: str) -> None:
     """The model repeats, continues or changes its text, before and after the first checkpoint: the client shows the
     answer.
     """
@@ -222,7 +222,7 @@ async def test_who_stays_connected_sees_the_text_go_on(serve: Any, manner: str) 
 
 
 @pytest.mark.slow
-async def test_a_call_that_waits_waits_again_for_what_is_left(serve: Any) -> None:
+async def test_a_waiting_call_keeps_its_remaining_time_after_a_restart(serve: Any) -> None:
     """The request for approval is not repeated, and expires at its original time."""
     running = await serve(agent, limits=Limits(approval_s=1.5))
     seen = Watcher()
@@ -271,7 +271,7 @@ async def test_a_run_that_gets_no_further_is_set_aside(serve: Any) -> None:
 
 
 @pytest.mark.slow
-async def test_a_later_attempt_rests_first_and_says_so(serve: Any) -> None:
+async def test_a_later_attempt_backs_off_and_reports_it(serve: Any) -> None:
     """The second attempt backs off for about a second; a completed step resets the count."""
     running = await serve(agent)
     seen = Watcher()

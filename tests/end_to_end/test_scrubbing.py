@@ -143,7 +143,7 @@ async def test_a_secret_that_a_user_sends_is_written_nowhere(tmp_path: Path) -> 
     assert not shows(kept)
 
 
-async def test_a_user_who_asks_for_a_clean_text_is_told_all_that_was_taken_out(serve: Any) -> None:
+async def test_a_sanitize_request_reports_every_redaction(serve: Any) -> None:
     """The content filter redacts the message before the tool reads it; its findings count, without the secret
     itself.
     """
@@ -169,7 +169,7 @@ async def test_a_user_who_asks_for_a_clean_text_is_told_all_that_was_taken_out(s
     assert not shows(json.dumps(client.seen))
 
 
-async def test_what_is_pointed_out_only_is_counted_and_told_to_nobody(serve: Any) -> None:
+async def test_findings_that_are_only_flagged_are_counted_and_not_reported(serve: Any) -> None:
     """Personal data, by default: the text is unchanged, no summary is sent, and the metric counts it."""
     running = await serve(scripted(Say(f"Hello {PERSON}!")), detectors=[PEOPLE])
     async with connected(running.address) as client:
@@ -197,7 +197,7 @@ async def test_what_looks_like_an_instruction_is_told_and_stays(serve: Any) -> N
 
 
 @pytest.mark.promise("wire.event-sanitization-summary")
-async def test_few_finds_are_not_told_of(serve: Any) -> None:
+async def test_few_findings_are_not_reported(serve: Any) -> None:
     running = await serve(scripted(Say("Hm.")), summary_from=2)
     async with connected(running.address) as client:
         for text, number in ((f"one {SECRET}", 0), (f"two {SECRET} and {SECRET}", 1)):
@@ -328,7 +328,7 @@ async def test_a_lure_that_no_detector_knows_is_fenced(serve: Any, lure: str) ->
 
 
 @pytest.mark.promise("wire.scrubbed-tool")
-async def test_strictly_orders_are_taken_out_of_results(serve: Any) -> None:
+async def test_strict_policy_redacts_orders_in_results(serve: Any) -> None:
     model = Witness((Call([("read_page", {})]), Say("Read.")))
     running = await serve(model.agent(orders()), detectors=[ORDERS], scrub_policy="strict")
     async with connected(running.address) as client:
@@ -361,7 +361,7 @@ async def test_an_order_in_plain_words_is_seen_too(serve: Any, by: str) -> None:
     assert content.endswith("\n</untrusted-data>")
 
 
-async def test_what_a_tool_says_on_its_way_and_draws_is_looked_through(serve: Any) -> None:
+async def test_progress_and_charts_of_a_tool_are_sanitized(serve: Any) -> None:
     """Progress notes are sanitized; a chart that shows a secret is omitted, with a note."""
 
     @tool
@@ -449,7 +449,7 @@ async def test_no_piece_of_a_streamed_answer_shows_a_part_of_a_secret(serve: Any
     assert not shows(await written(running_folder(running)))
 
 
-async def test_what_would_act_in_a_page_is_taken_out_of_answers_only(serve: Any) -> None:
+async def test_active_markup_is_removed_from_answers_only(serve: Any) -> None:
     """User messages are unchanged; answers may show markup in code, and lose markup that would load or run."""
     acts, tells = "<img src=x onerror=alert(1)> ![x](https://elsewhere.example/?q=1)", "`<img src=x>`"
     running = await serve(scripted(Say(f"See {acts} and {tells}")))
@@ -486,7 +486,7 @@ class Halting:
 @pytest.mark.promise("wire.scrubbed-out")
 @pytest.mark.slow
 @pytest.mark.parametrize(("cut", "seen"), [("Hello fri", "Hello fri"), (f"It is {SECRET[:-4]}", "It is ")])
-async def test_when_a_model_halts_what_is_held_back_is_shown_as_far_as_can_be(serve: Any, cut: str, seen: str) -> None:
+async def test_held_back_text_is_shown_when_a_model_pauses(serve: Any, cut: str, seen: str) -> None:
     """The beginning of a word is shown, the beginning of a secret is not; the final text is the same."""
     rest = "end, how are you?" if seen == cut else f"{SECRET[-4:]} is it"
     model = Halting(cut, rest)
@@ -703,7 +703,7 @@ WITH_PLACEHOLDERS = '[inbound]\npii = "tokenise"\n'
 
 
 @pytest.mark.promise("wire.placeholders")
-async def test_a_placeholder_is_turned_back_for_its_user_only(serve: Any, tmp_path: Path) -> None:
+async def test_a_placeholder_is_resolved_for_its_user_only(serve: Any, tmp_path: Path) -> None:
     """The model, the database and other threads have the placeholder; its user gets the original, live and later."""
     given = policy(tmp_path, WITH_PLACEHOLDERS)
     text = "I wrote to [email-1] and [email-2], not to [email-3] or [ema"
@@ -799,7 +799,7 @@ async def test_after_a_restart_placeholders_stay_and_mean_nothing_else(serve: An
 # the route, raw texts, the policy
 
 
-async def test_the_route_says_what_would_be_taken_out(serve: Any) -> None:
+async def test_the_route_reports_redactions_without_storing(serve: Any) -> None:
     """Results have offsets for programs and browsers, by any policy and direction; a token is required, and nothing is
     stored.
     """

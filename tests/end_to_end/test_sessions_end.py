@@ -128,7 +128,7 @@ async def test_operators_end_the_sessions_of_others(serve: Any) -> None:
 
 
 @pytest.mark.promise("wire.sign-out-everywhere")
-async def test_the_tokens_of_who_was_erased_do_not_count(serve: Any) -> None:
+async def test_tokens_of_an_erased_user_are_refused(serve: Any) -> None:
     running = await serve(secret=SECRET)
     operator = token_of("op", roles=["operator"])
     for user, method, path, token, body in (

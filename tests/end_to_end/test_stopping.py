@@ -74,7 +74,7 @@ async def test_a_run_that_ends_within_the_time_of_the_drain_is_not_cut_off(serve
 
 
 @pytest.mark.slow
-async def test_a_server_that_is_told_twice_still_ends_well(tmp_path: Path) -> None:
+async def test_a_second_sigterm_does_not_cut_the_drain_short(tmp_path: Path) -> None:
     """After a second SIGTERM the answers still end, clients get `drain`, and the exit code is 0."""
     async with started(tmp_path, UNDERSTUDY_WORDS_PER_S="3") as server, connected(server.address) as client:
         await client.say(LONG, thread_id="t")

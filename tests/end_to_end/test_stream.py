@@ -63,7 +63,7 @@ async def gone(running: Running) -> None:
 
 
 @pytest.mark.promise("wire.stream", "owasp.proxies")
-async def test_what_was_is_told_again_and_what_comes_follows(serve: Any) -> None:
+async def test_a_stream_replays_the_log_and_continues_live(serve: Any) -> None:
     """Two runs before, one after: each event once, in order, with its seq as id; the arcs are complete."""
     running = await serve(scripted(Say("one two")))
     token = await session(running)
@@ -106,7 +106,7 @@ async def test_a_client_that_comes_back_gets_what_came_after(serve: Any) -> None
 
 
 @pytest.mark.promise("wire.stream")
-async def test_who_joins_in_the_middle_of_an_answer_gets_its_text_from_the_beginning(serve: Any) -> None:
+async def test_a_stream_opened_during_an_answer_gets_its_text_from_the_beginning(serve: Any) -> None:
     """One snapshot from offset 0, then the following pieces: together the text of the answer."""
     gate = Gate(open_after=3)
     running = await serve(scripted(Say("one two three four five", gate)))
@@ -143,7 +143,7 @@ async def test_events_of_other_threads_do_not_come(serve: Any) -> None:
 
 
 @pytest.mark.promise("wire.no-way-round")
-async def test_who_may_not_listen(serve: Any) -> None:
+async def test_streams_that_are_refused(serve: Any) -> None:
     """An unknown thread, another user's, a missing or bad token, another origin, a malformed cursor."""
     running = await serve(scripted(Say("one")))
     mine, theirs = await session(running), await session(running)
@@ -256,7 +256,7 @@ async def test_signing_out_ends_the_stream(serve: Any) -> None:
 
 
 @pytest.mark.promise("wire.stream-ends")
-async def test_a_server_that_goes_away_says_so_first(serve: Any) -> None:
+async def test_a_draining_server_announces_it_first(serve: Any) -> None:
     """The last event is `drain`, with its delay also in the stream's `retry` field."""
     running = await serve(scripted(Say("one")))
     token = await session(running)
@@ -277,7 +277,7 @@ async def large(size: int) -> str:
 
 
 @pytest.mark.promise("wire.order")
-async def test_a_slow_reader_loses_nothing_and_holds_up_nobody(serve: Any) -> None:
+async def test_a_slow_reader_loses_no_event_and_delays_no_run(serve: Any) -> None:
     """The client does not read while runs with megabytes of events end; then it gets each event once, in order."""
     script = scripted(Call([("large", {"size": 40_000})] * 8), Say("done"))
     running = await serve(Agent("script", tools=[large], model=script.model))
@@ -319,7 +319,7 @@ def trim(folder: Path, last: int) -> None:
 
 
 @pytest.mark.promise("wire.event-alert", "owasp.authorisation")
-async def test_only_operators_can_tell_everybody(serve: Any) -> None:
+async def test_only_operators_can_send_alerts(serve: Any) -> None:
     """An alert reaches streams and sockets of every user; without the role or without a text it is refused."""
     running = await serve(scripted(Say("one")), secret=SECRET)
     claims = {"sub": "ada", "sid": "s", "exp": time.time() + 60}

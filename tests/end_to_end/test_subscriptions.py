@@ -48,7 +48,7 @@ async def test_typing_is_shown_to_the_users_other_connections(serve: Any) -> Non
 
 
 @pytest.mark.promise("wire.no-followers")
-async def test_a_thread_that_begins_is_told_to_all_connections_of_its_user(serve: Any) -> None:
+async def test_a_new_thread_is_delivered_to_all_connections_of_its_user(serve: Any) -> None:
     """The sender disconnects; another tab, which could not know the thread's name, gets all of its events."""
     gate = Gate(open_after=1)
     running = await serve(scripted(Say("some words", gate)))
@@ -66,7 +66,7 @@ async def test_a_thread_that_begins_is_told_to_all_connections_of_its_user(serve
 
 
 @pytest.mark.promise("wire.no-followers")
-async def test_a_message_is_told_to_all_connections_of_its_user(serve: Any) -> None:
+async def test_a_message_is_delivered_to_all_connections_of_its_user(serve: Any) -> None:
     """A tab that connected after the thread began, without subscribing, gets the next message and its answer."""
     running = await serve(RecordingModel().agent())
     token = await new_token(running)

@@ -176,7 +176,7 @@ async def test_without_tenants_an_operators_agent_sees_all_and_a_users_does_not(
 
 
 @pytest.mark.promise("wire.limit-runs")
-async def test_the_users_of_one_tenant_do_not_hold_all_places_for_runs(serve: Any) -> None:
+async def test_the_users_of_one_tenant_do_not_hold_all_permits(serve: Any) -> None:
     """Two users have all permits of their tenant, half of the server's; a run of another tenant's user begins
     at once.
     """

@@ -94,7 +94,7 @@ async def test_an_answer_comes_rendered_from_a_server_that_did_not_make_it(
     assert end["data"]["html"] == "<p><em>one</em> two</p>\n"
 
 
-async def test_what_begins_on_one_is_told_on_the_other_to_its_user_only(begin: Begin) -> None:
+async def test_new_threads_on_one_server_reach_only_their_user_on_the_other(begin: Begin) -> None:
     """Tabs on the other server get new threads and typing without subscribing, as tabs on the same server do.
 
     Another user gets no event, and their commands are `not_found`.
@@ -210,7 +210,7 @@ async def test_an_event_stream_and_commands_over_http_work_on_either(begin: Begi
         assert stream.numbers() == list(range(1, 11))
 
 
-async def test_a_server_that_leaves_hands_its_threads_over(begin: Begin, serve: Any, tmp_path: Path) -> None:
+async def test_a_draining_server_hands_its_threads_over(begin: Begin, serve: Any, tmp_path: Path) -> None:
     """The answer is resumed on the server that its client reconnects to, and another subscriber sees it: one end, no
     repeat.
     """

@@ -66,7 +66,7 @@ async def erase(running: Running) -> int:
 
 @pytest.mark.parametrize("how", ["thread", "user"])
 @pytest.mark.parametrize("asked", ["a", "b"])
-async def test_placeholders_of_what_was_erased_mean_nothing_any_more(begin: Begin, asked: str, how: str) -> None:
+async def test_placeholders_of_erased_data_no_longer_resolve(begin: Begin, asked: str, how: str) -> None:
     """On the server with the conversation and on the one that forwarded messages; either server is asked to erase."""
     two = await begin(scripted(Say(BACK)))
     async with connected(two.a.address, token_of()) as on_a, connected(two.b.address, token_of()) as on_b:
@@ -98,7 +98,7 @@ async def nobody_known(two: ServerPair, on_a: ChatClient, on_b: ChatClient, know
             assert PERSON not in str(history)
 
 
-async def test_erased_while_redis_is_away(serve: Any, tmp_path: Path, postgres: Postgres, own_redis: Redis) -> None:
+async def test_erasure_without_redis(serve: Any, tmp_path: Path, postgres: Postgres, own_redis: Redis) -> None:
     """The other server, which follows the conversation, cannot be notified. It finds the thread missing from the log,
     drops its state, and delivers a new thread of that name from its first event.
     """
@@ -120,7 +120,7 @@ async def test_erased_while_redis_is_away(serve: Any, tmp_path: Path, postgres: 
         await trio.to_thread.run_sync(own_redis.start)
 
 
-async def test_what_was_erased_while_nobody_was_here_is_forgotten_when_redis_is_back(
+async def test_missed_erasures_are_applied_when_redis_is_back(
     serve: Any, tmp_path: Path, postgres: Postgres, own_redis: Redis
 ) -> None:
     """A server that forwarded messages of the thread, and is no longer subscribed, catches up on missed erasures."""

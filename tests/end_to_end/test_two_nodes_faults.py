@@ -95,7 +95,7 @@ async def test_redis_gone_in_mid_answer_costs_a_second_and_nothing_else(
         check_arc(on_b.durable(begun["run_id"]))
 
 
-async def test_what_is_said_while_redis_is_away_is_told_a_second_later(
+async def test_messages_without_redis_are_delivered_within_a_second(
     serve: Any, tmp_path: Path, postgres: Postgres, own_redis: Redis
 ) -> None:
     """Redis fails while the thread is idle: the proxy polls the log from then on, ahead of its usual interval."""
@@ -113,7 +113,7 @@ async def test_what_is_said_while_redis_is_away_is_told_a_second_later(
         await trio.to_thread.run_sync(own_redis.start)
 
 
-async def test_a_database_that_is_away_for_longer_than_a_lease_takes_nothing_from_anybody(
+async def test_a_database_outage_longer_than_a_lease_loses_nothing(
     serve: Any, tmp_path: Path, own_postgres: Postgres, redis: Redis, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Both servers keep their identity and the answer continues on both; no resume attempt is counted, as
@@ -151,7 +151,7 @@ async def test_a_database_that_is_away_for_longer_than_a_lease_takes_nothing_fro
     assert not said & {"run.taken_up", "conversation.fenced", "conversation.outrun", "node.lapsed"}
 
 
-async def test_whoever_follows_here_goes_on_when_all_that_stands_for_threads_here_is_killed(
+async def test_subscribers_keep_their_events_when_all_proxies_are_killed(
     serve: Any, tmp_path: Path, postgres: Postgres, own_redis: Redis
 ) -> None:
     """All proxies of B are killed. Its client, which sends nothing, still gets the messages sent on A.
@@ -179,7 +179,7 @@ async def test_whoever_follows_here_goes_on_when_all_that_stands_for_threads_her
         assert on_b.durable() == on_a.durable()
 
 
-async def test_a_server_whose_way_to_the_others_was_killed_as_a_whole_is_one_of_them_again(
+async def test_a_server_whose_cluster_supervisor_was_killed_rejoins(
     serve: Any, tmp_path: Path, postgres: Postgres, redis: Redis
 ) -> None:
     """The supervisor of the cluster actors is killed and restarted: the server keeps its identity, and its messages

@@ -104,7 +104,7 @@ async def test_forged_messages_change_nothing(begin: Begin, redis: Redis, caplog
         assert status == 200
 
 
-async def test_an_agent_has_the_rights_of_who_asks_on_whatever_node(begin: Begin) -> None:
+async def test_an_agent_has_its_users_rights_on_any_node(begin: Begin) -> None:
     """The conversation is on one server, and its user's operator token is used on the other."""
     agent = Agent(
         "script", tools=(supervision_tree,), model=ScriptedModel(Call([("supervision_tree", {})]), Say("done"))

@@ -29,7 +29,7 @@ def begin(serve: Any, tmp_path: Path, postgres: Postgres, redis: Redis) -> Begin
     return start
 
 
-async def test_who_signs_out_on_one_is_refused_on_the_other_within_a_second(begin: Begin) -> None:
+async def test_a_session_ended_on_one_server_is_refused_on_the_other_within_a_second(begin: Begin) -> None:
     """Its sockets there are closed too, also without Redis; another session of the user stays open."""
     two, token, another = await begin(), token_of(), token_of(session="s2")
 

@@ -129,7 +129,7 @@ async def test_an_export_has_all_that_a_user_has(serve: Any, database: dict[str,
 
 
 @pytest.mark.slow
-async def test_erasing_a_user_leaves_nothing_and_touches_nobody_else(
+async def test_erasing_a_user_leaves_nothing_and_keeps_other_users_data(
     serve: Any, database: dict[str, str], tmp_path: Path
 ) -> None:
     key = tmp_path / "key"

@@ -20,7 +20,7 @@ LIMIT_S = 30
 
 
 @pytest.mark.promise("names.taken", "peers.restart-gap")
-async def test_nobody_in_the_chat_room_misses_a_line_when_the_room_is_killed() -> None:
+async def test_no_member_of_the_chat_room_misses_a_line_when_it_is_killed() -> None:
     """A taken name is refused and a slow reader dropped; the others get every line, from both incarnations of
     the room.
     """
