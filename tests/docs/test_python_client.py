@@ -53,7 +53,7 @@ async def test_a_session_is_asked_for(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-async def test_unreported_findings_leave_the_text_unchanged(tmp_path: Path) -> None:
+async def test_unsent_messages_are_kept_in_the_outbox(tmp_path: Path) -> None:
     path = tmp_path / "outbox.json"
     await example("keep").tell("ws://127.0.0.1:9/ws", "token", path, "remember this")
     assert [each["payload"]["content"] for each in await FileOutbox(path).load()] == ["remember this"]

@@ -72,7 +72,7 @@ async def test_strangers_hear_whether_the_server_is_well_and_nothing_else(serve:
     assert {"status", "checks", "version", "memory_mb", "connections"} <= whole.keys()
 
 
-async def test_on_a_local_server_every_client_is_authenticated(serve: Any) -> None:
+async def test_on_a_local_server_metrics_and_health_need_no_role(serve: Any) -> None:
     running = await serve()
     assert (await request(running.address, "GET", "/metrics"))[0] == 200
     assert "version" in (await request(running.address, "GET", "/healthz"))[2]
