@@ -1,12 +1,13 @@
-"""`understudy scrub` between real pipes: text is lost nowhere and not delayed, and the exit code reports the
-result."""
+"""`understudy scrub`: text is lost nowhere and not delayed, and the exit code reports the result. The tests of pipes,
+of a full disk and of memory start the command in a process of its own; the others call it in this one."""
 
 import json
 import os
 import random
 import subprocess
 import sys
-from collections.abc import Iterator
+import tempfile
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from itertools import pairwise
 from pathlib import Path
@@ -19,6 +20,7 @@ from hypothesis import strategies as st
 from sanitization import STANDARD, Action, Category, Direction, Sanitizer, everywhere
 from tests.sanitization.samples import SECRETS
 from understudy.cli import scrub as pipe
+from understudy.cli.main import main
 from understudy.cli.scrub import CHUNK, WINDOW, LineIndex, PassthroughEncoder, ScrubCommand
 
 SECRET = SECRETS["secret.github.token"]
@@ -26,10 +28,26 @@ COMMAND = [sys.executable, "-m", "understudy", "scrub"]
 WAIT_S = 60
 
 
-def scrub(given: bytes, *arguments: str, cwd: Path | None = None) -> tuple[int, bytes, str]:
-    """Return exit code, output and errors of one run."""
-    done = subprocess.run([*COMMAND, *arguments], input=given, capture_output=True, timeout=WAIT_S, cwd=cwd)
-    return done.returncode, done.stdout, done.stderr.decode()
+Scrub = Callable[..., tuple[int, bytes, str]]
+
+
+@pytest.fixture
+def scrub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfdbinary: pytest.CaptureFixture[bytes]) -> Scrub:
+    """Return a function that runs the command in `tmp_path` and returns exit code, output and errors."""
+    monkeypatch.chdir(tmp_path)
+
+    def run(given: bytes, *arguments: str) -> tuple[int, bytes, str]:
+        with tempfile.TemporaryFile() as file, monkeypatch.context() as patch:
+            file.write(given)
+            file.seek(0)
+            patch.setattr("sys.stdin", file)
+            with pytest.raises(SystemExit) as exited:
+                main(["scrub", *arguments], "understudy")
+        out, errors = capfdbinary.readouterr()
+        assert isinstance(exited.value.code, int)
+        return exited.value.code, out, errors.decode()
+
+    return run
 
 
 @contextmanager
@@ -46,22 +64,20 @@ def running(*arguments: str) -> Iterator[subprocess.Popen[bytes]]:
 
 @pytest.mark.slow
 def test_text_is_written_and_findings_are_reported_apart() -> None:
-    """Secrets are removed, addresses are left in and counted, ordinary text is unchanged."""
+    """Secrets are removed, ordinary text is unchanged, and findings are counted on standard error."""
     text = f"a < b && c\n\x1b[31mkey\x1b[0m {SECRET}\r\nno end"
-    code, out, errors = scrub(text.encode())
-    assert (code, out) == (0, b"a < b && c\nkey [redacted]\r\nno end")
-    assert errors == "understudy scrub: taken out: terminal.csi (2), secret.github.token (1)\n"
+    done = subprocess.run(COMMAND, input=text.encode(), capture_output=True, timeout=WAIT_S)
+    assert (done.returncode, done.stdout) == (0, b"a < b && c\nkey [redacted]\r\nno end")
+    assert done.stderr.decode() == "understudy scrub: taken out: terminal.csi (2), secret.github.token (1)\n"
 
 
-@pytest.mark.slow
-def test_without_finds_nothing_is_said() -> None:
+def test_without_finds_nothing_is_said(scrub: Scrub) -> None:
     """Empty input is no error."""
     assert scrub("Hello, wörld\n".encode()) == (0, "Hello, wörld\n".encode(), "")
     assert scrub(b"") == (0, b"", "")
 
 
-@pytest.mark.slow
-def test_bytes_that_are_no_utf_8_pass_as_they_are() -> None:
+def test_bytes_that_are_no_utf_8_pass_as_they_are(scrub: Scrub) -> None:
     """Latin-1, cut characters, encoded surrogates, and a byte order mark at the start only."""
     odd = b"\xef\xbb\xbfna\xefve \xff\xfe\xc3( \xed\xa0\x80 \xf0\x9f\x92\x96 \xe2\x82"
     assert scrub(odd) == (0, odd, "")
@@ -139,13 +155,12 @@ def test_ten_megabytes_on_one_line_need_little_memory(tmp_path: Path) -> None:
     assert out.read_bytes() == large.read_bytes().replace(SECRET.encode(), b"[redacted]").replace(b"\x1b[0m", b"")
 
 
-@pytest.mark.slow
-def test_check_says_where_and_never_what(tmp_path: Path) -> None:
+def test_check_says_where_and_never_what(scrub: Scrub, tmp_path: Path) -> None:
     """File, line, column and kind are written, no part of the text is, and the exit code is 1."""
     (tmp_path / "a.txt").write_text(f"one\ntwo {SECRET}\n")
     (tmp_path / "b.txt").write_text("nothing here\n")
     (tmp_path / "c.txt").write_bytes(b"\xef\xbb\xbf\x00\n\n  \x1b[2J" + SECRET.encode())
-    code, out, errors = scrub(b"", "--check", "a.txt", "b.txt", "c.txt", cwd=tmp_path)
+    code, out, errors = scrub(b"", "--check", "a.txt", "b.txt", "c.txt")
     assert (code, errors) == (1, "")
     assert out.decode().splitlines() == [
         "a.txt:2:5: secret.github.token",
@@ -153,14 +168,13 @@ def test_check_says_where_and_never_what(tmp_path: Path) -> None:
         "c.txt:3:3: terminal.csi",
         "c.txt:3:7: secret.github.token",
     ]
-    assert scrub(b"", "--check", "b.txt", cwd=tmp_path) == (0, b"", "")
+    assert scrub(b"", "--check", "b.txt") == (0, b"", "")
     code, out, _ = scrub(f"x {SECRET}".encode(), "--check")
     assert (code, out) == (1, b"-:1:3: secret.github.token\n")
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("check", [True, False])
-def test_json_is_one_object_a_find(check: bool) -> None:
+def test_json_is_one_object_a_find(scrub: Scrub, check: bool) -> None:
     """With --check on standard output, otherwise on standard error."""
     text = f"x\n y {SECRET} \x1b[0m"
     code, out, errors = scrub(text.encode(), "--json", *(["--check"] if check else []))
@@ -177,13 +191,12 @@ def test_json_is_one_object_a_find(check: bool) -> None:
     }  # fmt: skip
 
 
-@pytest.mark.slow
-def test_html_is_made_safe_as_a_whole(tmp_path: Path) -> None:
+def test_html_is_made_safe_as_a_whole(scrub: Scrub, tmp_path: Path) -> None:
     code, out, errors = scrub(b"<p onclick=x()>a &lt; b<script>run()</script> \xff</p>", "--html")
     assert (code, out.decode()) == (0, "<p>a &lt; b \ufffd</p>")
     assert "markup.html.handler (1)" in errors
     (tmp_path / "a.html").write_text("<p>\n<script>x()</script>")
-    code, out, _ = scrub(b"", "--html", "--check", "a.html", cwd=tmp_path)
+    code, out, _ = scrub(b"", "--html", "--check", "a.html")
     assert code == 1
     assert out.decode().splitlines()[0] == "a.html:2:1: markup.html.script"
 
@@ -200,7 +213,6 @@ def test_a_page_beyond_the_bound_is_refused(
     assert "is too large for --html" in errors
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
@@ -214,11 +226,11 @@ def test_a_page_beyond_the_bound_is_refused(
         (["--color"], "No such option"),
     ],
 )
-def test_wrong_usage_is_a_sentence(tmp_path: Path, arguments: list[str], words: str) -> None:
+def test_wrong_usage_is_a_sentence(scrub: Scrub, tmp_path: Path, arguments: list[str], words: str) -> None:
     """Exit code 2, and no text is written."""
     (tmp_path / "bad.toml").write_text('[inbound]\npii = "hide"\n')
     (tmp_path / "latin.toml").write_bytes(b"# \xe4\n")
-    code, out, errors = scrub(b"text", *arguments, cwd=tmp_path)
+    code, out, errors = scrub(b"text", *arguments)
     assert (code, out) == (2, b"")
     assert words in errors
     assert "Traceback" not in errors
@@ -231,21 +243,20 @@ def test_a_closed_input_is_reported() -> None:
     assert done.stderr == b"understudy scrub: the standard input is closed\n"
 
 
-@pytest.mark.slow
-def test_a_policy_of_ones_own(tmp_path: Path) -> None:
+def test_a_policy_of_ones_own(scrub: Scrub, tmp_path: Path) -> None:
     """Its rules for the direction apply, and placeholders are the same in all files of a run."""
     (tmp_path / "mine.toml").write_text(
         'preset = "off"\n[tool]\nterminal = "flag"\n[outbound]\nsecret = "tokenise"\n[inbound]\nsecret = "block"\n'
     )
     (tmp_path / "a").write_text(f"{SECRET}\x1b[0m\n")
     policy = ["--policy", "mine.toml"]
-    code, out, errors = scrub(b"", *policy, "a", cwd=tmp_path)
+    code, out, errors = scrub(b"", *policy, "a")
     assert (code, out.decode()) == (0, f"{SECRET}\x1b[0m\n")
     assert errors == "understudy scrub: a: left in: terminal.csi (1)\n"
     other = SECRETS["secret.gitlab.token"].encode()
-    code, out, _ = scrub(other, *policy, "--direction", "outbound", "a", "-", "a", cwd=tmp_path)
+    code, out, _ = scrub(other, *policy, "--direction", "outbound", "a", "-", "a")
     assert (code, out.decode()) == (0, "[token-1]\x1b[0m\n[token-2][token-1]\x1b[0m\n")
-    code, out, errors = scrub(f"one\n{SECRET}\nmore\n".encode(), *policy, "--direction", "inbound", cwd=tmp_path)
+    code, out, errors = scrub(f"one\n{SECRET}\nmore\n".encode(), *policy, "--direction", "inbound")
     assert (code, out.decode()) == (1, "")
     assert errors.endswith("understudy scrub: nothing passes from there on\n")
     assert scrub(f"\x1b{SECRET}".encode(), "--policy", "off") == (0, f"\x1b{SECRET}".encode(), "")
