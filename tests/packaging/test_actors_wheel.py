@@ -116,12 +116,19 @@ def test_the_wheel_brings_the_pytest_plugin(wheel):
     assert "actors/testing/plugin.py" in wheel.namelist()
 
 
+@pytest.fixture(scope="module")
+def site(wheel, tmp_path_factory):
+    """Return a folder with the contents of the wheel."""
+    folder = tmp_path_factory.mktemp("site")
+    wheel.extractall(folder)
+    return folder
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("conftest", ["", 'pytest_plugins = ["actors.testing.plugin"]'])
-def test_the_plugin_is_there_once_whether_a_conftest_names_it_or_not(wheel, tmp_path, conftest):
+def test_the_plugin_is_there_once_whether_a_conftest_names_it_or_not(site, tmp_path, conftest):
     """The wheel registers it; a checkout's conftest may name it as well."""
-    site, project = tmp_path / "site", tmp_path / "project"
-    wheel.extractall(site)
+    project = tmp_path / "project"
     project.mkdir()
     (project / "conftest.py").write_text(conftest)
     (project / "test_it.py").write_text(

@@ -5,16 +5,18 @@ removed.
 import ast
 import importlib.metadata
 import re
+import shutil
 import subprocess
 import sys
 import tomllib
 import venv
 import zipfile
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
+from attrs import define
 from packaging.requirements import Requirement
 
 ROOT = Path(__file__).parents[2]
@@ -50,7 +52,11 @@ for name in sys.argv[1:]:
         except ImportError as error:
             print(module.name, error)
 """
-Python = Callable[..., "subprocess.CompletedProcess[str]"]
+WHERE = """
+for name in sys.argv[1:]:
+    if not sys.modules[name].__file__.startswith(sys.prefix):
+        print(name, "is imported from", sys.modules[name].__file__)
+"""
 
 
 def manifest(package: str) -> dict[str, Any]:
@@ -96,32 +102,33 @@ def closure(requirements: Iterable[str], extras: Iterable[str] = ()) -> dict[str
     return found
 
 
-@pytest.fixture
-def environment(wheels: Path, tmp_path: Path) -> tuple[Python, Python]:
-    """Return an empty virtual environment as two functions: run pip, and run Python in it.
+@define
+class Environment:
+    """A virtual environment in the folder `home`."""
 
-    `pip("install", packages…)` also links the wheels' declared requirements from this test run's environment, and no
-    others.
-    """
-    home = tmp_path / "venv"
-    venv.EnvBuilder(with_pip=False, symlinks=True).create(home)
-    (site,) = home.glob("lib/python3*/site-packages")
-    python = home / "bin" / "python"
+    home: Path
+    wheels: Path
 
-    def run(*arguments: str) -> "subprocess.CompletedProcess[str]":
-        return subprocess.run(
-            [str(python), "-I", *arguments], capture_output=True, text=True, timeout=120, cwd=tmp_path, check=False
-        )
+    @classmethod
+    def create(cls, home: Path, wheels: Path) -> "Environment":
+        """Create an empty one."""
+        venv.EnvBuilder(with_pip=False, symlinks=True).create(home)
+        return cls(home, wheels)
 
-    def pip(action: str, *packages: str, extras: dict[str, tuple[str, ...]] | None = None) -> Any:
-        names = [name_of(package) for package in packages]
-        how = ("--no-deps", "--find-links", str(wheels)) if action == "install" else ("--yes",)
-        flags = QUIET if action == "install" else QUIET[:2]
-        command = [sys.executable, "-m", "pip", "--python", str(python), action, *flags, *how, *names]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
-        assert done.returncode == 0, done.stderr
-        if action != "install":
-            return done
+    def copy(self, home: Path) -> "Environment":
+        """Copy it to the folder `home`. Python finds its packages relative to its own path."""
+        shutil.copytree(self.home, home, symlinks=True)
+        return Environment(home, self.wheels)
+
+    def run(self, *arguments: str) -> "subprocess.CompletedProcess[str]":
+        """Run its Python in the folder that contains it."""
+        command = [str(self.home / "bin" / "python"), "-I", *arguments]
+        return subprocess.run(command, capture_output=True, text=True, timeout=120, cwd=self.home.parent, check=False)
+
+    def install(self, *packages: str, extras: Mapping[str, tuple[str, ...]] | None = None) -> None:
+        """Install wheels and link their declared requirements from this test run's environment, and no others."""
+        self._pip("install", *QUIET, "--no-deps", "--find-links", str(self.wheels), *map(name_of, packages))
+        (site,) = self.home.glob("lib/python3*/site-packages")
         for package in packages:
             project = manifest(package)
             wanted = [*project["dependencies"]]
@@ -129,9 +136,38 @@ def environment(wheels: Path, tmp_path: Path) -> tuple[Python, Python]:
                 wanted += project["optional-dependencies"][extra]
             for distribution in closure(wanted).values():
                 _link(distribution, site)
-        return done
 
-    return pip, run
+    def uninstall(self, package: str) -> None:
+        """Uninstall one package."""
+        self._pip("uninstall", *QUIET[:2], "--yes", name_of(package))
+
+    def _pip(self, *arguments: str) -> None:
+        command = [sys.executable, "-m", "pip", "--python", str(self.home / "bin" / "python"), *arguments]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+        assert done.returncode == 0, done.stderr
+
+
+@pytest.fixture
+def environment(wheels: Path, tmp_path: Path) -> Environment:
+    """Return an empty virtual environment."""
+    return Environment.create(tmp_path / "venv", wheels)
+
+
+@pytest.fixture(scope="module")
+def all_without_extras(wheels: Path, tmp_path_factory: pytest.TempPathFactory) -> Environment:
+    """Return an environment with the four packages and the client's requirements, to be left as it is."""
+    made = Environment.create(tmp_path_factory.mktemp("all") / "venv", wheels)
+    made.install(*SOURCES, extras={"transport": ("client",)})
+    return made
+
+
+@pytest.fixture(scope="module")
+def all_with_extras(wheels: Path, tmp_path_factory: pytest.TempPathFactory) -> Environment:
+    """Return an environment with the four packages and every extra, to be copied. Each of their modules imports."""
+    made = Environment.create(tmp_path_factory.mktemp("extras") / "venv", wheels)
+    made.install(*SOURCES, extras={"understudy": ("postgres", "redis", "openai"), "transport": ("client",)})
+    assert made.run("-c", IMPORT_ALL, *SOURCES).stdout == ""
+    return made
 
 
 def _link(distribution: importlib.metadata.Distribution, site: Path) -> None:
@@ -196,18 +232,17 @@ def test_the_four_have_one_version_and_require_each_other_by_it() -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("package", SOURCES)
-def test_a_wheel_alone_imports_with_what_it_declares(environment: tuple[Python, Python], package: str) -> None:
+def test_a_wheel_alone_imports_with_what_it_declares(environment: Environment, package: str) -> None:
     """With its own requirements and those of our distributions it names, only modules of extras fail to import."""
-    pip, run = environment
     extras = {"transport": ("client",)} if package == "understudy" else {}
-    pip("install", package, *NEEDS[package], extras=extras)
-    done = run("-c", IMPORT_ALL, package)
+    environment.install(package, *NEEDS[package], extras=extras)
+    done = environment.run("-c", IMPORT_ALL, package)
     assert done.returncode == 0, done.stderr
     lines = done.stdout.splitlines()
     assert [line for line in lines if not re.search("needs the extra|No module named '(coredis|psycopg)'", line)] == []
     assert [line for line in lines if line.startswith(("understudy.app", "understudy.chat", "understudy.web"))] == []
     for other in set(SOURCES) - {package, *NEEDS[package]}:
-        assert run("-c", f"import {other}").returncode != 0, other
+        assert environment.run("-c", f"import {other}").returncode != 0, other
 
 
 @pytest.mark.slow
@@ -219,14 +254,12 @@ def test_a_wheel_alone_imports_with_what_it_declares(environment: tuple[Python, 
     ],
 )
 def test_a_setting_whose_extra_is_not_installed_is_refused_at_start(
-    environment: tuple[Python, Python], tmp_path: Path, variables: dict[str, str], extra: str
+    all_without_extras: Environment, tmp_path: Path, variables: dict[str, str], extra: str
 ) -> None:
     """A server without extras prints one sentence that names the extra, and exits with 1."""
-    pip, run = environment
-    pip("install", *SOURCES, extras={"transport": ("client",)})
     assignments = "".join(f"os.environ[{name!r}] = {value!r};" for name, value in variables.items())
     program = f"import os; {assignments} from understudy.cli.main import main; main()"
-    done = run("-c", program, "serve", "--port", "0", "--data-dir", str(tmp_path / "data"))
+    done = all_without_extras.run("-c", program, "serve", "--port", "0", "--data-dir", str(tmp_path / "data"))
     assert done.returncode == 1
     assert f"needs the extra {extra}: pip install 'understudy[{extra}]'" in done.stderr
     assert "Traceback" not in done.stderr
@@ -234,14 +267,13 @@ def test_a_setting_whose_extra_is_not_installed_is_refused_at_start(
 
 @pytest.mark.slow
 @pytest.mark.parametrize("removed", SOURCES)
-def test_removing_one_of_four_leaves_the_others_whole(environment: tuple[Python, Python], removed: str) -> None:
+def test_removing_one_of_four_leaves_the_others_whole(
+    all_with_extras: Environment, tmp_path: Path, removed: str
+) -> None:
     """All are installed with every extra, one is uninstalled, and the independent ones still import."""
-    pip, run = environment
-    extras = {"understudy": ("postgres", "redis", "openai"), "transport": ("client",)}
-    pip("install", *SOURCES, extras=extras)
-    assert run("-c", IMPORT_ALL, *SOURCES).stdout == ""
-    pip("uninstall", removed)
-    assert run("-c", f"import {removed}").returncode != 0
+    environment = all_with_extras.copy(tmp_path / "venv")
+    environment.uninstall(removed)
+    assert environment.run("-c", f"import {removed}").returncode != 0
     rest = [package for package in SOURCES if package != removed and removed not in NEEDS[package]]
-    done = run("-c", IMPORT_ALL, *rest)
+    done = environment.run("-c", IMPORT_ALL + WHERE, *rest)
     assert (done.returncode, done.stdout) == (0, ""), done.stderr
