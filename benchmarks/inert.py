@@ -12,15 +12,17 @@ import re
 import socketserver
 import subprocess
 import sys
+import tempfile
 import threading
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager, suppress
 from html import unescape
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlsplit
 
+from playwright.sync_api import Browser as Chromium
 from playwright.sync_api import BrowserContext, Dialog, Error, Frame, Page, Request, sync_playwright
 
 CHROMIUM: Final = "/usr/bin/chromium"
@@ -111,9 +113,9 @@ class _Proxy(socketserver.ThreadingTCPServer):
     allow_reuse_address = True
     daemon_threads = True
 
-    def __init__(self, pages: Sequence[str]) -> None:
+    def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), _Answer)
-        self.pages = pages
+        self.pages: Sequence[str] = ()
         self.hosts: set[str] = set()
         """Foreign hosts that were asked for something since this was last emptied."""
 
@@ -157,8 +159,8 @@ class _Answer(BaseHTTPRequestHandler):
 
 
 @contextmanager
-def _proxy(pages: Sequence[str]) -> Iterator[_Proxy]:
-    with _Proxy(pages) as proxy:
+def _proxy() -> Iterator[_Proxy]:
+    with _Proxy() as proxy:
         thread = threading.Thread(target=proxy.serve_forever, daemon=True)
         thread.start()
         try:
@@ -283,49 +285,82 @@ class NoBrowser(Exception):
     """Chromium could not be started, or ended; the text has what it said."""
 
 
-def inert(pages: Sequence[str], allowed_hosts: frozenset[str] = frozenset()) -> list[list[str]]:
-    """For each page what it did that it must not, in words; an empty list for one that is inert.
+class Browser:
+    """A Chromium that inspects markup. To be closed after use, as a context manager does. Raises NoBrowser.
 
-    `pages` are pieces of markup for the body of a page; images may come from `allowed_hosts` (with their port, where it
-    is not the scheme's own) and from the page's own. Takes some hundredths of a second for a page that is inert, a
-    second for one that is not. Raises NoBrowser.
+    Playwright's event loop is asyncio's and the caller may run another one, so Chromium is driven by a process of its
+    own.
     """
-    return _by_browser("inert", list(pages), sorted(allowed_hosts))
+
+    def __init__(self) -> None:
+        self._errors = tempfile.TemporaryFile("w+")  # noqa: SIM115 - closed by `close`
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "benchmarks.inert"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=self._errors,
+            text=True,
+            cwd=Path(__file__).parents[1],
+        )
+
+    def __enter__(self) -> "Browser":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End the process and Chromium."""
+        self._process.communicate()
+        self._errors.close()
+
+    def inert(self, pages: Sequence[str], allowed_hosts: frozenset[str] = frozenset()) -> list[list[str]]:
+        """Return each page's actions in words: an empty list for an inert page.
+
+        `pages` are pieces of markup for the body of a page; images may come from `allowed_hosts` (with their port if
+        it is not the scheme's own) and from the page's own host. Takes some hundredths of a second for an inert page,
+        a second for another one.
+        """
+        found: list[list[str]] = self._ask("inert", list(pages), sorted(allowed_hosts))
+        return found
+
+    def shown(self, pages: Sequence[str]) -> list[str]:
+        """Return for each piece of markup the text that the browser makes of it."""
+        texts: list[str] = self._ask("shown", list(pages))
+        return texts
+
+    def _ask(self, task: str, *arguments: list[str]) -> Any:
+        assert self._process.stdin
+        assert self._process.stdout
+        answer = ""
+        with suppress(BrokenPipeError):
+            self._process.stdin.write(json.dumps([task, *arguments]) + "\n")
+            self._process.stdin.flush()
+            answer = self._process.stdout.readline()
+        if not answer:
+            self._process.wait()
+            self._errors.seek(0)
+            raise NoBrowser(self._errors.read()[-2_000:])
+        return json.loads(answer)
 
 
-def shown(pages: Sequence[str]) -> list[str]:
-    """For each piece of markup the text that a browser makes of it. Raises NoBrowser."""
-    return _by_browser("shown", list(pages))
+def inert(pages: Sequence[str]) -> list[list[str]]:
+    """Inspect pages in a browser started for them; see `Browser.inert`. Raises NoBrowser."""
+    with Browser() as browser:
+        return browser.inert(pages)
 
 
-def _by_browser(task: str, *arguments: list[str]) -> Any:
-    """Do it in a process of its own: playwright's event loop is asyncio's, and whoever calls may have another one."""
-    command = [sys.executable, "-m", "benchmarks.inert", task]
-    asked = json.dumps(arguments)
-    done = subprocess.run(command, input=asked, capture_output=True, text=True, cwd=Path(__file__).parents[1])
-    if done.returncode:
-        raise NoBrowser(done.stderr[-2_000:])
-    return json.loads(done.stdout)
-
-
-def _shown(pages: Sequence[str]) -> list[str]:
+def _shown(browser: Chromium, pages: Sequence[str]) -> list[str]:
     read = "all => all.map(each => new DOMParser().parseFromString(each, 'text/html').body.textContent)"
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
-        texts: list[str] = browser.new_page().evaluate(read, [f"<div>{page}</div>" for page in pages])
-        browser.close()
+    with browser.new_page() as page:
+        texts: list[str] = page.evaluate(read, [f"<div>{each}</div>" for each in pages])
     return texts
 
 
-def _inert(pages: Sequence[str], allowed_hosts: Sequence[str]) -> list[list[str]]:
+def _inert(browser: Chromium, proxy: _Proxy, pages: Sequence[str], allowed_hosts: Sequence[str]) -> list[list[str]]:
     faults: list[list[str]] = [[] for _ in pages]
-    with ExitStack() as stack:
-        proxy = stack.enter_context(_proxy(pages))
-        chromium = stack.enter_context(sync_playwright()).chromium
-        server = f"http://127.0.0.1:{proxy.server_address[1]}"
-        browser = chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS, proxy={"server": server})
-        stack.callback(browser.close)
-        context = browser.new_context()
+    proxy.pages = pages
+    with browser.new_context() as context:
         context.add_init_script(_WATCH)
         waiting = [range(first, min(first + TOGETHER, len(pages))) for first in range(0, len(pages), TOGETHER)]
         while waiting:
@@ -343,5 +378,17 @@ def _inert(pages: Sequence[str], allowed_hosts: Sequence[str]) -> list[list[str]
     return faults
 
 
+def _serve() -> None:
+    """Answer the requests of a `Browser`, one in each line."""
+    with _proxy() as proxy, sync_playwright() as playwright:
+        server = f"http://127.0.0.1:{proxy.server_address[1]}"
+        chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS, proxy={"server": server})
+        for line in sys.stdin:
+            task, *arguments = json.loads(line)
+            done = _shown(chromium, *arguments) if task == "shown" else _inert(chromium, proxy, *arguments)
+            print(json.dumps(done), flush=True)
+        chromium.close()
+
+
 if __name__ == "__main__":
-    json.dump({"inert": _inert, "shown": _shown}[sys.argv[1]](*json.load(sys.stdin)), sys.stdout)
+    _serve()

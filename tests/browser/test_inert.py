@@ -1,8 +1,10 @@
 """Sanitized markup is inert in a real Chromium and shows the original text."""
 
+from collections.abc import Iterator
+
 import pytest
 
-from benchmarks.inert import inert, shown
+from benchmarks.inert import Browser
 from sanitization import STANDARD, Sanitizer
 from tests.browser.attacks import MARKDOWN, MARKUP
 from tests.servers.needed import program
@@ -13,45 +15,48 @@ SANITIZER = Sanitizer(STANDARD)
 RENDERER = Renderer(STANDARD)
 
 
-@pytest.fixture(autouse=True, scope="module")
-def _chromium() -> None:
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    """Yield one browser for all tests of the module."""
     program("chromium", "chromium")
+    with Browser() as browser:
+        yield browser
 
 
-def acting(pages: list[str]) -> list[tuple[str, list[str]]]:
+def acting(browser: Browser, pages: list[str]) -> list[tuple[str, list[str]]]:
     """Return the pages that run or load something, with their actions. A page without a tag is text."""
     chosen = sorted({page for page in pages if "<" in page})
-    return [(page, found) for page, found in zip(chosen, inert(chosen), strict=True) if found]
+    return [(page, found) for page, found in zip(chosen, browser.inert(chosen), strict=True) if found]
 
 
-def test_attacks_are_seen_to_act() -> None:
+def test_attacks_are_seen_to_act(browser: Browser) -> None:
     """Each attack acts when it is not sanitized; otherwise the tests below would prove nothing."""
-    faults = inert(MARKUP)
+    faults = browser.inert(MARKUP)
     assert [attack for attack, found in zip(MARKUP, faults, strict=True) if not found] == []
 
 
-def test_harmless_pages_are_seen_to_do_nothing() -> None:
+def test_harmless_pages_are_seen_to_do_nothing(browser: Browser) -> None:
     """Text, links, and images of the own and of an allowed host are reported as inert."""
     pages = [
         "<h1>a</h1><p>b <a href='https://x.example/?a=b' rel='noopener'>c</a> <a href='#d'>d</a></p>",
         "<img src=/own.png><img src='data:image/png;base64,iVBORw0KGgo='><img src=http://ok.example/a.png>",
         "a &lt; b &amp;&amp; c &gt; d",
     ]
-    assert inert(pages, frozenset({"ok.example"})) == [[], [], []]
+    assert browser.inert(pages, frozenset({"ok.example"})) == [[], [], []]
 
 
-def test_what_the_scrubber_gives_for_a_page_is_inert() -> None:
+def test_what_the_scrubber_gives_for_a_page_is_inert(browser: Browser) -> None:
     pages = [SANITIZER.sanitize_html(attack).text for attack in MARKUP]
     pages += [SANITIZER.sanitize_html(f"<p>Here it is: {attack}</p><p>Good luck!</p>").text for attack in MARKUP]
     pages += [SANITIZER.sanitize_html(f"<table><tr><td><b title='x'>{attack}").text for attack in MARKUP]
-    assert acting(pages) == []
+    assert acting(browser, pages) == []
 
 
-def test_rendered_answers_are_inert() -> None:
+def test_rendered_answers_are_inert(browser: Browser) -> None:
     """Markdown with markup, rendered from sanitized and from raw text."""
     pages = [RENDERER.render(attack) for attack in (*MARKDOWN, *MARKUP)]
     pages += [RENDERER.render(SANITIZER.sanitize(attack).text) for attack in (*MARKDOWN, *MARKUP)]
-    assert acting(pages) == []
+    assert acting(browser, pages) == []
 
 
 AS_IT_STANDS = [
@@ -78,10 +83,10 @@ BESIDE_TAGS = [
 ]  # fmt: skip
 
 
-def test_harmless_text_looks_the_same() -> None:
+def test_harmless_text_looks_the_same(browser: Browser) -> None:
     """Chromium shows the sanitized page's text as written, and the text of harmless markup."""
     wanted = [(text, text) for text in AS_IT_STANDS] + BESIDE_TAGS
     assert len(wanted) > 60
     pages = [SANITIZER.sanitize_html(text).text for text, _ in wanted]
-    seen_by = shown(pages)
+    seen_by = browser.shown(pages)
     assert [(text, seen) for (text, want), seen in zip(wanted, seen_by, strict=True) if seen != want] == []
