@@ -122,7 +122,7 @@ class ActorSystem:
         self._stopping = False
         self._stopped = trio.Event()
         self._shutdown_scope = trio.CancelScope()
-        self.carry = tuple(carry)
+        self.carry: tuple[contextvars.ContextVar[Any], ...] = tuple(carry)
         """The context variables that travel with messages."""
         self.slow_handler_s: float = slow_handler_s
         """A task that keeps the loop for longer than this is reported as `SlowHandler`."""

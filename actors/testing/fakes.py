@@ -211,8 +211,8 @@ class RecordedContext(Context):
         self._recorder = recorder
         self._fakes: dict[str, FakeRef] = {}
         self._cell = recorder.cell
-        self.ref = recorder.ref
-        self.path = recorder.ref.path
+        self.ref: ActorRef = recorder.ref
+        self.path: str = recorder.ref.path
         self.incarnation = incarnation
 
     @property
