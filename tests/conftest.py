@@ -3,6 +3,7 @@
 import gc
 import signal
 import time
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,6 +16,20 @@ pytest_plugins = ["tests.servers.fixtures"]
 LONGEST_S = 0.25
 """Most CPU seconds of one step. The product aims at a millisecond; a virtual machine counts what its host took from it
 as CPU time of the step, so a shorter limit fails on a busy host."""
+
+ROOT = Path(__file__).parent
+_FOLDERS = ("conformance", "end_to_end", "packaging", "understudy/cli", "understudy/cluster", "understudy/storage")
+SERVED = tuple(ROOT / folder for folder in _FOLDERS)
+"""Folders whose tests start servers, databases or processes, and so count as slow: each test is short, but together
+they take longer than all others."""
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark the tests of `SERVED` as slow, before `-m` selects."""
+    for item in items:
+        if any(item.path.is_relative_to(folder) for folder in SERVED):
+            item.add_marker(pytest.mark.slow)
 
 
 @pytest.fixture

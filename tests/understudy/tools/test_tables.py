@@ -23,6 +23,8 @@ from understudy.tools.queries import Answer
 from understudy.tools.table_worker import GIVEN
 from understudy.tools.tables import TABLE, ask_table, profile_table, query_table, table_limiter
 
+pytestmark = pytest.mark.slow  # each test starts a process
+
 Attach = Callable[..., ToolContext]
 
 SALES = "region,amount,day\nN,1.5,2024-01-01\nS,2,2024-02-01\nS,2,2024-02-01\n"
