@@ -35,63 +35,65 @@ def guide(colleagues: Iterable[Agent] = (), tools: Iterable[Tool] = ()) -> Agent
 
 def content(tools: Iterable[Tool]) -> Agent:
     """Return the liaison for texts. Meant for `sanitize_content`, `summarise_text` and `calculate`."""
-    return Agent(
+    return _liaison(
         "content",
-        f"You are the content liaison: you clean and shorten texts. {_MANNERS}",
-        tools=tuple(tools),
-        title="Content",
-        description="Cleans texts of secrets and hidden characters, and summarises them.",
-        pillar="content",
-        starters=(
-            "Sanitize this text: the copy is at https://ada:s3cret-word@example.org/notes",
-            "Summarise this text: Actors own their state. They talk by messages. Supervisors restart them.",
-            "Clean this up: our door code, password: blue-harbour-42, is for Ada only",
-        ),
+        "you clean and shorten texts",
+        tools,
+        "Cleans texts of secrets and hidden characters, and summarises them.",
+        "Sanitize this text: the copy is at https://ada:s3cret-word@example.org/notes",
+        "Summarise this text: Actors own their state. They talk by messages. Supervisors restart them.",
+        "Clean this up: our door code, password: blue-harbour-42, is for Ada only",
     )
 
 
 def insights(tools: Iterable[Tool]) -> Agent:
     """Return the liaison for tables. Meant for `profile_table`, `query_table`, `chart_table` and `calculate`."""
-    return Agent(
+    return _liaison(
         "insights",
-        f"You are the insights liaison: you answer questions about the user's tables. {_MANNERS}",
-        tools=tuple(tools),
-        title="Insights",
-        description="Profiles, queries and charts tables: attach a CSV, TSV, JSON or Parquet file.",
-        pillar="insights",
-        starters=(
-            "Profile the attached table",
-            "How many rows are in the attached table?",
-            "Chart total sales by month from the attached table",
-        ),
+        "you answer questions about the user's tables",
+        tools,
+        "Profiles, queries and charts tables: attach a CSV, TSV, JSON or Parquet file.",
+        "Profile the attached table",
+        "How many rows are in the attached table?",
+        "Chart total sales by month from the attached table",
     )
 
 
 def operations(tools: Iterable[Tool]) -> Agent:
     """Return the liaison for this server itself. Meant for `system_health`, `supervision_tree` and `calculate`."""
-    return Agent(
+    return _liaison(
         "operations",
-        f"You are the operations liaison: you tell how this server is doing. {_MANNERS}",
-        tools=tuple(tools),
-        title="Operations",
-        description="Tells how this server is doing: its health, its actors, their restarts.",
-        pillar="operations",
-        starters=("Is the system healthy?", "Show the supervision tree", "Check the system health and show the actors"),
+        "you tell how this server is doing",
+        tools,
+        "Tells how this server is doing: its health, its actors, their restarts.",
+        "Is the system healthy?",
+        "Show the supervision tree",
+        "Check the system health and show the actors",
     )
 
 
 def business_outcomes(tools: Iterable[Tool]) -> Agent:
     """Return the liaison for decisions about money. Meant for `compare_scenarios` and `calculate`."""
-    return Agent(
+    return _liaison(
         "business_outcomes",
-        f"You are the business outcomes liaison: you compare investments by their cash flows. {_MANNERS}",
+        "you compare investments by their cash flows",
+        tools,
+        "Compares scenarios by their cash flows: net present value, return, payback.",
+        "Compare scenarios at 8%: Build: -1000, 400, 500, 600; Buy: -700, 300, 300, 300",
+        "Which is better at a 5% discount rate? A: -100, 60, 60; B: -200, 110, 130",
+        "What is the net present value of -1000, 500, 700 at 10%?",
+    )
+
+
+def _liaison(pillar: str, work: str, tools: Iterable[Tool], description: str, *starters: str) -> Agent:
+    """Return the liaison of a pillar, which is named after it. `work` says in its instructions what it does."""
+    words = pillar.replace("_", " ")
+    return Agent(
+        pillar,
+        f"You are the {words} liaison: {work}. {_MANNERS}",
         tools=tuple(tools),
-        title="Business outcomes",
-        description="Compares scenarios by their cash flows: net present value, return, payback.",
-        pillar="business_outcomes",
-        starters=(
-            "Compare scenarios at 8%: Build: -1000, 400, 500, 600; Buy: -700, 300, 300, 300",
-            "Which is better at a 5% discount rate? A: -100, 60, 60; B: -200, 110, 130",
-            "What is the net present value of -1000, 500, 700 at 10%?",
-        ),
+        title=words.capitalize(),
+        description=description,
+        pillar=pillar,
+        starters=starters,
     )
