@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 import trio
 
-from tests.chaos.test_killing import KINDS, check_log, find, it_goes_on, wait_for, whole
+from tests.chaos.test_killing import KINDS, check_log, find, it_goes_on, kill_at_random, wait_for, whole
 from tests.end_to_end.chat_client import check_arc, connected
 from tests.end_to_end.http import request
 from tests.end_to_end.scripted_model import Call, Say, scripted
@@ -124,15 +124,8 @@ async def test_random_kills_around_decisions_never_break_a_promise(serve: Any, s
         ran = [e["data"] for e in events if e["type"] == "tool_completed" and e["data"]["status"] == "ok"]
         assert not refused & {data["call_id"] for data in ran}
 
-    async def killer() -> None:
-        for _ in range(12):
-            await trio.sleep(chance.uniform(0.0, 0.04))
-            victims = find(running, KINDS[chance.choice(list(KINDS))])
-            if victims:
-                chance.choice(victims).kill()
-
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(killer)
+        nursery.start_soon(kill_at_random, running, chance, 12, 0.04)
         for number, token in enumerate(tokens):
             nursery.start_soon(user, token, ("allow", "deny")[number % 2])
     await it_goes_on(running, tokens[0])

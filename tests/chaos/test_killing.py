@@ -140,18 +140,20 @@ async def test_random_kills_never_break_a_promise(serve: Any, seed: int) -> None
                 await trio.sleep(0.02)
         check_log(await outcome(running, token, "t", runs=3), runs=3)
 
-    async def killer() -> None:
-        for _ in range(15):
-            await trio.sleep(chance.uniform(0.0, 0.03))
-            victims = find(running, KINDS[chance.choice(list(KINDS))])
-            if victims:
-                chance.choice(victims).kill()
-
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(killer)
+        nursery.start_soon(kill_at_random, running, chance, 15, 0.03)
         for token in tokens:
             nursery.start_soon(user, token)
     await it_goes_on(running, tokens[0])
+
+
+async def kill_at_random(running: Running, chance: random.Random, times: int, longest_s: float) -> None:
+    """Try `times` to kill an actor of a random kind of `KINDS`, each after a pause of at most `longest_s`."""
+    for _ in range(times):
+        await trio.sleep(chance.uniform(0.0, longest_s))
+        victims = find(running, KINDS[chance.choice(list(KINDS))])
+        if victims:
+            chance.choice(victims).kill()
 
 
 def check_log(events: list[dict[str, Any]], runs: int) -> None:

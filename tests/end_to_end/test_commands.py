@@ -10,20 +10,12 @@ import trio
 from tests.end_to_end.chat_client import check_arc, connected
 from tests.end_to_end.http import request
 from tests.end_to_end.scripted_model import Call, Gate, Say, scripted
+from tests.end_to_end.test_endpoints import ASK, STARTS
 from tests.end_to_end.test_stream import opened, say, session
 from transport.connection.limits import Limits
 from understudy.app.server import Running
 
-ASK = "What is 17 * 23? Use your calculator."
-FORMS = [
-    {"type": "message", "content": ASK},
-    {"type": "chat", "content": ASK},
-    {"type": "agent_message", "content": ASK},
-    {"type": "user_message", "payload": {"content": ASK}},
-    {"type": "start_agent", "payload": {"content": ASK, "settings": {}, "context": {}, "references": []}},
-    {"agent_type": "guide", "message": ASK},
-    {"agent_type": "liaison", "pillar": "insights", "message": ASK, "conversation_id": "mine"},
-]
+FORMS = [*STARTS, {"agent_type": "liaison", "pillar": "insights", "message": ASK, "conversation_id": "mine"}]
 
 
 async def send(running: Running, token: str | None, command: Any) -> tuple[int, dict[str, str], Any]:

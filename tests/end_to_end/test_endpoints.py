@@ -17,15 +17,16 @@ from tests.end_to_end.scripted_model import Gate, Say, scripted
 from transport.connection.limits import Limits
 
 ASK = "What is 17 * 23? Use your calculator."
-FORMS = [
+STARTS = [
     {"type": "message", "content": ASK},
     {"type": "chat", "content": ASK},
     {"type": "agent_message", "content": ASK},
     {"type": "user_message", "payload": {"content": ASK}},
     {"type": "start_agent", "payload": {"content": ASK, "settings": {}, "context": {}, "references": []}},
     {"agent_type": "guide", "message": ASK},
-    {"agent_type": "liaison", "pillar": "insights", "message": ASK, "metadata": {}},
 ]
+"""Messages to the guide, in each form that a server accepts."""
+FORMS = [*STARTS, {"agent_type": "liaison", "pillar": "insights", "message": ASK, "metadata": {}}]
 
 
 async def new_token(address: str) -> str:

@@ -437,7 +437,6 @@ CHECKS: Final[Mapping[str, Callable[[Any], Any]]] = MappingProxyType(
         "seq": _seq,
     }
 )
-KNOWN_FIELDS: Final = frozenset(CHECKS)
 
 
 # For each kind of command its fields: the name, the check, and whether the field is required.

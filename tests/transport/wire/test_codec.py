@@ -98,7 +98,7 @@ JSON = st.recursive(
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=8), inner, max_size=4),
     max_leaves=12,
 )
-FIELD_NAMES = st.sampled_from([*sorted(command_parser.KNOWN_FIELDS), "type", "payload", "message"])
+FIELD_NAMES = st.sampled_from([*sorted(command_parser.CHECKS), "type", "payload", "message"])
 FRAMES = st.dictionaries(
     FIELD_NAMES,
     JSON | st.sampled_from(sorted(command_parser.COMMANDS)) | st.dictionaries(FIELD_NAMES, JSON),
