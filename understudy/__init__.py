@@ -13,6 +13,7 @@ from importlib.metadata import version
 from understudy.agents.agent import Agent as Agent
 from understudy.app.serve import serve as serve
 from understudy.tools.response import chat_response as chat_response
+from understudy.tools.result import NextStep as NextStep
 from understudy.tools.tool import Param as Param
 from understudy.tools.tool import Tool as Tool
 from understudy.tools.tool import ToolContext as ToolContext
@@ -24,6 +25,7 @@ __version__ = version("understudy")
 
 __all__ = [
     "Agent",
+    "NextStep",
     "Param",
     "Tool",
     "ToolContext",

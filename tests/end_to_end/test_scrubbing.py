@@ -19,7 +19,7 @@ from tests.end_to_end.http import multipart, request
 from tests.end_to_end.process import refused, started
 from tests.end_to_end.scripted_model import TOOLS, Call, Gate, Say, ScriptedModel, scripted
 from tests.end_to_end.test_approval import approve, new_token
-from understudy import Agent, ToolContext, ToolError, ToolResult, tool
+from understudy import Agent, NextStep, ToolContext, ToolError, ToolResult, tool
 from understudy.app.server import Running, serve_app
 from understudy.app.settings import Settings
 from understudy.models.model import FENCE_NOTE, Emit, Reply, TextDelta, Turn, unfenced
@@ -361,15 +361,16 @@ async def test_an_order_in_plain_words_is_seen_too(serve: Any, by: str) -> None:
     assert content.endswith("\n</untrusted-data>")
 
 
-async def test_progress_and_charts_of_a_tool_are_sanitized(serve: Any) -> None:
-    """Progress notes are sanitized; a chart that shows a secret is omitted, with a note."""
+async def test_progress_charts_and_next_steps_of_a_tool_are_sanitized(serve: Any) -> None:
+    """Progress notes and next steps are sanitized; a chart that shows a secret is omitted, with a note."""
 
     @tool
     async def draw(context: ToolContext, hidden: str) -> ToolResult:
         """Draw a chart."""
         context.progress(1, 2, f"with {SECRET}")
         spec = {"$schema": "https://vega.github.io/schema/vega-lite/v5.json", "title": hidden}
-        return ToolResult(1, "Drawn", {"title": "T", "spec": spec, "svg": f"<svg><text>{hidden}</text></svg>"})
+        chart = {"title": "T", "spec": spec, "svg": f"<svg><text>{hidden}</text></svg>"}
+        return ToolResult(1, "Drawn", chart, kind="chart", next_steps=[NextStep("More", f"more of {hidden}"), "Stop"])
 
     calls = [("draw", {"hidden": "Sales"}), ("draw", {"hidden": SECRET})]
     running = await serve(Witness((Call(calls), Say("Drawn."))).agent(draw))
@@ -380,6 +381,11 @@ async def test_progress_and_charts_of_a_tool_are_sanitized(serve: Any) -> None:
     assert any(event["data"].get("note") == "with [redacted]" for event in client.seen)
     assert final["data"]["visualization"]["spec"]["title"] == "Sales"
     assert "visualizations" not in final["data"]["data"]
+    stop = {"label": "Stop", "message": "Stop"}
+    assert [(each["kind"], each["next_steps"]) for each in final["data"]["data"]["results"]] == [
+        ("chart", [{"label": "More", "message": "more of Sales"}, stop]),
+        ("chart", [{"label": "More", "message": "more of [redacted]"}, stop]),
+    ]
     assert sorted("left out" in done["result_summary"] for done in completed(client)) == [False, True]
 
 

@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 
 import { ownSocket, restBase } from "../../understudy/page/client/address.js";
+import { nextSteps } from "../../understudy/page/views/next_steps.js";
 import { remaining, visibly } from "../../understudy/page/views/approval.js";
 
 test("nothing hides in what is to be allowed", () => {
@@ -11,6 +12,13 @@ test("nothing hides in what is to be allowed", () => {
 
 test("time left is minutes and seconds, rounded up", () => {
   assert.deepEqual([300_000, 61_001, 900, 0, -5].map(remaining), ["5:00 left", "1:02 left", "0:01 left", "Time is up", "Time is up"]);
+});
+
+test("the next steps of an answer are those of its results, each once", () => {
+  const [more, stop] = [{ label: "More", message: "Tell me more" }, { label: "Stop", message: "Stop" }];
+  const results = [{ tool_name: "a", next_steps: [more, stop] }, { tool_name: "b" }, { next_steps: [more, { label: 1 }, null] }];
+  assert.deepEqual(nextSteps({ data: { results } }), [more, stop]);
+  assert.deepEqual([null, {}, { data: { results: "none" } }].map(nextSteps), [[], [], []]);
 });
 
 test("a page finds its own server; others are named whole", () => {

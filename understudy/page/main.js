@@ -54,6 +54,7 @@ class Page {
       onRetry: (turn) => this.retry(turn), onWithdraw: (turn) => this.withdraw(turn), onAgain: (turn) => this.again(turn),
       onEdit: (turn, content) => this.client.edit(turn.messageId, content), onPick: (...picked) => this.pick(...picked),
       onRate: (turn, rating) => this.client.feedback(answerId(turn.runId), rating),
+      onStep: (turn, message) => this.say({ content: message, files: [], agent: { agent_type: turn.agentType, pillar: turn.pillar } }),
       onApprove: (callId, decision, note) => this.client.approve(callId, decision, note),
       onShown: (state) => document.visibilityState === "visible" && this.client.ack(state.threadId, state.seq),
     }, () => emptyChat(this.composer.picker.picked, (text) => this.composer.fill(text)));

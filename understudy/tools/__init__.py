@@ -4,6 +4,7 @@ When a tool is called, approved or cut off is decided in `chat.run`, not here.
 """
 
 from understudy.tools.errors import ToolError as ToolError
+from understudy.tools.result import NextStep as NextStep
 from understudy.tools.result import ToolResult as ToolResult
 from understudy.tools.schema import Param as Param
 from understudy.tools.tool import Files as Files

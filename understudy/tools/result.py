@@ -4,7 +4,7 @@ import datetime
 import enum
 import math
 import uuid
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from collections.abc import Set as AbstractSet
 from decimal import Decimal
 from typing import Any, Final
@@ -21,9 +21,16 @@ MAX_ANSWER: Final = MAX_VALUE_BYTES
 """Characters of an answer that a tool gives."""
 MAX_VISUALIZATION_BYTES: Final = 1024 * 1024
 """Bytes of a chart as JSON; it is sent once, with the answer."""
+MAX_STEPS: Final = 8
+"""Next steps of a result; further ones are left out."""
+MAX_STEP_CHARACTERS: Final = 1000
+"""Characters of the message of a next step, and of its label."""
 # Kinds of a result's value; empty for any other.
 ANALYSIS: Final = "analysis"
 DRILL_DOWN: Final = "drill_down"
+TABLE: Final = "table"
+CHART: Final = "chart"
+TEXT: Final = "text"
 MAX_DEPTH: Final = 64
 """Levels of nesting: far beyond any sensible result, well below Python's recursion limit."""
 _SMALL_PARTS: Final = 200
@@ -35,14 +42,33 @@ _MAX_BITS: Final = 14_000
 
 
 @frozen
+class NextStep:
+    """A request that a user may make next, offered as a button: `label` is on it, `message` is sent by it.
+
+    Raises ValueError if either is empty or has more than 1,000 characters.
+    """
+
+    label: str = field(validator=[validators.min_len(1), validators.max_len(MAX_STEP_CHARACTERS)])
+    message: str = field(repr=False, validator=[validators.min_len(1), validators.max_len(MAX_STEP_CHARACTERS)])
+
+
+def _next_steps(given: Iterable[str | NextStep]) -> tuple[NextStep, ...]:
+    if isinstance(given, str):
+        raise TypeError(f"next_steps is a list, not the one text {given!r}")
+    return tuple(each if isinstance(each, NextStep) else NextStep(each, each) for each in given)
+
+
+@frozen
 class ToolResult:
     """The result of a tool call.
 
     `value` is anything that `to_json` accepts, such as attrs objects, dates and decimals. `summary` is one line for
     people. `visualization` is a chart: ``{"spec": …, "svg": …, "title": …}``. `kind` classifies the value for clients
     that show answers by kind: an ``analysis`` (figures worked out from data), a ``drill_down`` (rows or details behind
-    figures), or empty for anything else. `answer`, unless empty, is the answer of the run, in Markdown: it is shown to
-    the user, and the model is not asked again.
+    figures), a ``table``, ``chart`` or ``text``, or empty for anything else. `answer`, unless empty, is the answer of
+    the run, in Markdown: it is shown to the user, and the model is not asked again. `next_steps` are requests that the
+    user is offered as buttons under the answer; a text stands for a step with itself as label and message. More than
+    eight are not shown.
 
     Raises ValueError for any other `kind`.
     """
@@ -50,8 +76,9 @@ class ToolResult:
     value: Any = field(default=None, repr=False)
     summary: str = ""
     visualization: dict[str, Any] | None = field(default=None, repr=False)
-    kind: str = field(default="", validator=validators.in_(("", ANALYSIS, DRILL_DOWN)))
+    kind: str = field(default="", validator=validators.in_(("", ANALYSIS, DRILL_DOWN, TABLE, CHART, TEXT)))
     answer: str = field(default="", repr=False, validator=validators.instance_of(str))
+    next_steps: tuple[NextStep, ...] = field(default=(), repr=False, converter=_next_steps)
 
 
 def to_result(returned: Any) -> ToolResult:
@@ -72,7 +99,8 @@ def to_result(returned: Any) -> ToolResult:
     if visualization is not None and len(msgspec.json.encode(visualization)) > MAX_VISUALIZATION_BYTES:
         visualization = None
         summary = f"{summary} (the chart is left out: it has more than {MAX_VISUALIZATION_BYTES:,} bytes)"
-    return ToolResult(value, summary.strip(), visualization, result.kind, result.answer[:MAX_ANSWER])
+    steps = result.next_steps[:MAX_STEPS]
+    return ToolResult(value, summary.strip(), visualization, result.kind, result.answer[:MAX_ANSWER], steps)
 
 
 def to_json(value: Any, _depth: int = 0) -> Any:

@@ -22,11 +22,22 @@ from transport.wire.events import SanitizationSummary
 from understudy.sandbox.limiters import thread_limiter
 from understudy.tools.errors import ToolError
 from understudy.tools.memory import TTL_S, Memory, Notebook
-from understudy.tools.result import ToolResult, is_small, to_result
+from understudy.tools.result import NextStep, ToolResult, is_small, to_result
 from understudy.tools.schema import Misfit, Param, structure
 from understudy.tools.signature import Parameters, read_parameters
 
-__all__ = ["Files", "Param", "ServerView", "StoredFile", "Tool", "ToolContext", "ToolError", "ToolResult", "tool"]
+__all__ = [
+    "Files",
+    "NextStep",
+    "Param",
+    "ServerView",
+    "StoredFile",
+    "Tool",
+    "ToolContext",
+    "ToolError",
+    "ToolResult",
+    "tool",
+]
 
 THREADS: Final = 40
 """Worker threads of all tools: apart from trio's default 40, so that stuck tools cannot starve storage."""

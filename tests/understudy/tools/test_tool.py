@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from understudy.tools.result import MAX_VALUE_BYTES, MAX_VISUALIZATION_BYTES, is_small, summarise, to_json, to_result
-from understudy.tools.tool import Param, Tool, ToolContext, ToolError, ToolResult, tool
+from understudy.tools.tool import NextStep, Param, Tool, ToolContext, ToolError, ToolResult, tool
 
 
 class Color(enum.Enum):
@@ -559,6 +559,17 @@ def test_a_chart_that_is_too_large_is_left_out_and_says_so() -> None:
     assert result.visualization is None
     assert result.value == {"n": 1}
     assert "chart is left out" in result.summary
+
+
+def test_next_steps_are_bounded_and_a_text_stands_for_both() -> None:
+    """Eight steps are kept; an empty or long one, and a text in place of the list, are refused."""
+    steps = to_result(ToolResult(1, kind="table", next_steps=[NextStep("All", "Show all"), *"abcdefgh"])).next_steps
+    assert steps == (NextStep("All", "Show all"), *(NextStep(each, each) for each in "abcdefg"))
+    for wrong in ([""], ["x" * 1001], [NextStep]):
+        with pytest.raises((ValueError, TypeError)):
+            ToolResult(1, next_steps=wrong)
+    with pytest.raises(TypeError, match="a list"):
+        ToolResult(1, next_steps="More")
 
 
 @pytest.mark.parametrize(

@@ -247,7 +247,9 @@ class AgentLoop:
         text, summary = await self.stream.finish()
         charts = [each.visualization for each in self.outcomes if each.visualization]
         results = [
-            {"tool_name": each.request.name, "result": each.value} | ({"kind": each.kind} if each.kind else {})
+            {"tool_name": each.request.name, "result": each.value}
+            | ({"kind": each.kind} if each.kind else {})
+            | ({"next_steps": each.next_steps} if each.next_steps else {})
             for each in self.outcomes
             if each.status is ToolStatus.OK
         ]

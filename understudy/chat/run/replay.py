@@ -44,7 +44,7 @@ class UnreadableSteps(ValueError):
 
 @frozen
 class RecordedResult:
-    """The result of a finished call's step. Steps of the previous release have neither `kind` nor `answer`."""
+    """The result of a finished call's step. Steps of earlier releases have no `kind`, `answer` or `next_steps`."""
 
     value: Any = field(repr=False)
     summary: str
@@ -53,6 +53,7 @@ class RecordedResult:
     suspect: bool
     kind: str = ""
     answer: str = field(default="", repr=False)
+    next_steps: list[dict[str, str]] = field(factory=list, repr=False)
 
 
 @frozen

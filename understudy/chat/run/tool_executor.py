@@ -71,6 +71,7 @@ class ToolOutcome:
     visualization: dict[str, Any] | None = field(default=None, repr=False)
     kind: str = ""
     answer: str = field(default="", repr=False)
+    next_steps: list[dict[str, str]] = field(factory=list, repr=False)
     note: str = field(default="", repr=False)
     suspect: bool = False
     ended: trio.Event = field(factory=trio.Event, repr=False)
@@ -78,6 +79,7 @@ class ToolOutcome:
     def fail(self, status: ToolStatus, code: str, sentence: str) -> None:
         """Set the failure, as a result that clients and models can read."""
         self.status, self.summary, self.visualization, self.kind, self.answer = status, sentence, None, "", ""
+        self.next_steps = []
         self.value = {"error": {"code": code, "message": sentence}}
 
 
@@ -107,6 +109,7 @@ class ToolCall(Actor):
             else:
                 outcome.status, outcome.value, outcome.summary = ToolStatus.OK, result.value, result.summary
                 outcome.visualization, outcome.kind, outcome.answer = result.visualization, result.kind, result.answer
+                outcome.next_steps = [asdict(each) for each in result.next_steps]
         if limit.cancelled_caught:
             sentence = f"{self.tool.name} was stopped after {self.tool.timeout_s:g} s without a result."
             outcome.fail(ToolStatus.TIMED_OUT, "tool_timeout", sentence)
@@ -158,6 +161,7 @@ class ToolExecutor:
                     outcome.status, outcome.suspect = ToolStatus(call.step.status), past.suspect
                     outcome.value, outcome.summary, outcome.visualization = past.value, past.summary, past.visualization
                     outcome.kind, outcome.answer, outcome.note = past.kind, past.answer, past.note
+                    outcome.next_steps = past.next_steps
         except* StorageUnavailable as group:
             unavailable = StorageUnavailable(str(group.exceptions[0]))
         if unavailable is not None:
@@ -279,6 +283,7 @@ class ToolExecutor:
             outcome.suspect,
             outcome.kind,
             outcome.answer,
+            outcome.next_steps,
         )
         await self.recorder.record(
             completed,
@@ -310,10 +315,11 @@ class ToolExecutor:
         """Redact or block the result of a call, before it is stored, published or given to the model."""
         content_filter = self.services.content_filter
         clean, summary = await content_filter.filter_result(outcome.value, outcome.summary)
-        if outcome.answer:
-            answer = await content_filter.filter_value(outcome.answer, content_filter.tool)
-            outcome.answer = str(answer.value)
-            clean = clean.including(answer.texts) if answer.texts else clean
+        if outcome.answer or outcome.next_steps:
+            said = [outcome.answer, outcome.next_steps]
+            shown = await content_filter.filter_value(said, content_filter.tool)
+            outcome.answer, outcome.next_steps = shown.value
+            clean = clean.including(shown.texts) if shown.texts else clean
         if clean.blocked:
             blocked = content_filter.blocked_error("The tool's result is blocked", clean.texts)
             outcome.fail(ToolStatus.FAILED, "content_blocked", blocked.message)

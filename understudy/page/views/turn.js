@@ -8,6 +8,7 @@ import { isPending } from "../client/conversation.js";
 import { arrange, el } from "./dom.js";
 import { errorCard } from "./error_card.js";
 import { AnswerActionsView } from "./answer_actions.js";
+import { NextStepsView } from "./next_steps.js";
 import { NoticesView } from "./notices.js";
 import { UserMessageView } from "./user_message.js";
 import { RunStepsView } from "./run_steps.js";
@@ -26,8 +27,9 @@ export class TurnView {
     this.chartBox = el("div");
     this.notices = new NoticesView();
     this.errorBox = el("div");
+    this.nextSteps = new NextStepsView((message) => page.onStep(this.turn, message));
     this.actions = new AnswerActionsView(page, () => this.#plainText());
-    this.reply = el("div.reply", {}, this.agentHeader, this.steps.element, this.approvalBox, this.answer.element, this.chartBox, this.notices.element, this.errorBox, this.actions.element);
+    this.reply = el("div.reply", {}, this.agentHeader, this.steps.element, this.approvalBox, this.answer.element, this.chartBox, this.notices.element, this.errorBox, this.nextSteps.element, this.actions.element);
     this.element = el("article.turn", {}, this.message.element, this.reply);
   }
 
@@ -47,6 +49,7 @@ export class TurnView {
     this.answer.update(turn);
     this.#showChart(turn);
     this.#showEnd(turn, before);
+    this.nextSteps.update(turn.final);
     this.actions.update(turn, siblings, rating);
   }
 
