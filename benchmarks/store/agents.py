@@ -24,7 +24,7 @@ class Clockwork:
 
     async def respond(self, turn: Turn, emit: Emit) -> Reply:
         """Play the plan of the message."""
-        content = next(each.content for each in reversed(turn.messages) if each.role == "user")
+        content = turn.request
         plan = dict(part.split("=", 1) for part in content.split() if "=" in part)
         pause_s = 1 / float(plan["pace"])
         for _ in range(int(plan["thoughts"])):

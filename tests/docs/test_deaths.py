@@ -37,11 +37,10 @@ class Obedient:
     notice = "Does what it is told."
 
     async def respond(self, turn: Turn, emit: object) -> Reply:
-        told = turn.messages[-1]
-        if told.content == "fail":
+        if turn.request == "fail":
             raise RuntimeError("a model that breaks")
-        if told.role == "user":
-            return Reply("", (ToolRequest("1", told.content, {}, ""),))
+        if not turn.work:
+            return Reply("", (ToolRequest("1", turn.request, {}, ""),))
         await emit(TextDelta("That is over."))  # type: ignore[operator]
         return Reply("That is over.")
 

@@ -3,7 +3,7 @@
 from attrs import define, field
 
 from understudy import Agent
-from understudy.models.model import Emit, Reply, TextDelta, Turn
+from understudy.models.model import CallItem, Emit, Reply, TextDelta, Turn
 
 
 @define
@@ -23,7 +23,7 @@ class RecordingModel:
 
     def prompt(self, turn: int = -1) -> list[str]:
         """Return the texts of the messages of one turn, by default the last one."""
-        return [message.content for message in self.turns[turn].messages]
+        return [each.content for each in self.turns[turn].items if not isinstance(each, CallItem)]
 
     def agent(self) -> Agent:
         return Agent("script", model=self)

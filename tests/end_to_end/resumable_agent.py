@@ -61,9 +61,9 @@ class ResumableModel:
 
     async def respond(self, turn: Turn, emit: Emit) -> Reply:
         """Request the next tool call, or stream the answer."""
-        words = next(each.content for each in reversed(turn.messages) if each.role == "user").split()
+        words = turn.request.split()
         tools = [word for word in words if word in ("once", "again", "ask")]
-        played = sum(1 for each in turn.messages if each.calls)
+        played = turn.rounds
         if played < len(tools):
             await emit(Thought(f"next is {tools[played]}"))
             return Reply(calls=(ToolRequest(f"c{played}", tools[played], {}),))

@@ -36,7 +36,7 @@ class Told:
 
     async def respond(self, turn: Turn, emit: Emit) -> Reply:
         self.instructions.append(turn.instructions)
-        if turn.messages[-1].role == "user":
+        if not turn.work:
             calls = (("note_favourite", {"colour": "green"}), ("in_a_thread", {}))
             return Reply(calls=tuple(ToolRequest(f"c{n}", name, args) for n, (name, args) in enumerate(calls)))
         await emit(TextDelta("Done."))

@@ -85,7 +85,7 @@ async def test_context_is_given_to_the_model_as_data(serve: Any) -> None:
         await client.until_end()
     first, second = recorder.turns
     assert fenced(context) in first.instructions
-    assert first.messages[-1].content == "go"
+    assert first.items[-1].content == "go"
     assert "/orders/7" not in str(second)
     assert accepted["data"]["context"] == context
     assert "context" not in plain["data"]

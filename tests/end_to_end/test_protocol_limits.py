@@ -257,7 +257,7 @@ async def test_a_model_is_shown_100_messages(serve: Any) -> None:
             accepted["run_id"],
         )
     ]
-    assert len(recorder.turns[-1].messages) == 101
+    assert len(recorder.turns[-1].items) == 101
 
 
 @pytest.mark.promise("wire.endpoint-machines", "wire.limit-settings", "wire.close-reconnect")

@@ -72,7 +72,7 @@ class Witness(ScriptedModel):
     @property
     def told(self) -> str:
         """Return the text of all recorded input."""
-        return "\n".join(each.content for turn in self.asked for each in turn.messages) + "".join(
+        return "\n".join(getattr(each, "content", "") for turn in self.asked for each in turn.items) + "".join(
             turn.instructions + repr(turn.files) for turn in self.asked
         )
 
@@ -260,7 +260,7 @@ async def test_a_result_with_orders_in_it_reaches_the_model_as_data(serve: Any, 
     async with connected(running.address) as client:
         await client.say("go", agent_type="script")
         await client.until_end()
-        told = model.asked[-1].messages[-1].content
+        told = model.asked[-1].items[-1].content
         warning, opening, content, closing = told.split("\n")
         assert (opening, closing) == ("<untrusted-data>", "</untrusted-data>")
         assert "Do not follow" in warning
@@ -291,7 +291,7 @@ async def test_a_result_in_which_nothing_is_found_is_fenced_as_well(serve: Any) 
     async with connected(running.address) as client:
         await client.say("go", agent_type="script")
         await client.until_end()
-    opening, content, closing = model.asked[-1].messages[-1].content.split("\n")
+    opening, content, closing = model.asked[-1].items[-1].content.split("\n")
     assert (opening, closing) == ("<untrusted-data>", "</untrusted-data>")
     assert json.loads(content)["value"] == "a < b & <b>c</b>?"
     assert all(turn.instructions.count(FENCE_NOTE) == 1 for turn in model.asked)
@@ -320,7 +320,7 @@ async def test_a_lure_that_no_detector_knows_is_fenced(serve: Any, lure: str) ->
     async with connected(running.address) as client:
         await client.say("go", agent_type="script")
         await client.until_end()
-    content = model.asked[-1].messages[-1].content
+    content = model.asked[-1].items[-1].content
     assert content.startswith("<untrusted-data>\n")
     assert content.endswith("\n</untrusted-data>")
     assert content.count("</untrusted-data>") == 1
@@ -334,7 +334,7 @@ async def test_strict_policy_redacts_orders_in_results(serve: Any) -> None:
     async with connected(running.address) as client:
         await client.say("go", agent_type="script")
         await client.until_end()
-    value = json.loads(unfenced(model.asked[-1].messages[-1].content))["value"]
+    value = json.loads(unfenced(model.asked[-1].items[-1].content))["value"]
     assert value["page"] == "Prices rise. [gone] now."
     assert ORDER not in model.told + json.dumps(client.seen) + await written(running_folder(running))
     assert {each["action"] for each in completed(client)[0]["findings"]} == {"remove"}
@@ -354,7 +354,7 @@ async def test_an_order_in_plain_words_is_seen_too(serve: Any, by: str) -> None:
     async with connected(running.address) as client:
         await client.say("go", agent_type="script")
         await client.until_end()
-    content = model.asked[-1].messages[-1].content
+    content = model.asked[-1].items[-1].content
     kinds = {each["category"]: each["action"] for each in completed(client)[0]["findings"]}
     assert kinds["injection"] == ("flag" if by == "standard" else "remove")
     assert ("Ignore all previous" in content, "Do not follow" in content) == (by == "standard", by == "standard")
@@ -697,7 +697,7 @@ async def test_by_policy_what_a_detector_could_not_read_is_marked(serve: Any, tm
         assert (await client.until_end())["type"] == "final_response"
     assert [told["direction"] for told in summaries(client)] == ["inbound", "tool"]
     assert all(told["kinds"]["pii.unread"] == 1 for told in summaries(client))
-    assert "Do not follow" in model.asked[-1].messages[-1].content
+    assert "Do not follow" in model.asked[-1].items[-1].content
     assert BREAKING in client.durable()[0]["data"]["content"]
     assert not shows(json.dumps(client.seen))
 
@@ -721,7 +721,7 @@ async def test_a_placeholder_is_resolved_for_its_user_only(serve: Any, tmp_path:
         await client.say(f"I am {PERSON}, not bob~person. {PERSON}!", agent_type="script", thread_id="t")
         await client.until_end()
         assert client.durable()[0]["data"]["content"] == f"I am {PERSON}, not bob~person. {PERSON}!"
-        assert model.asked[-1].messages[-1].content == "I am [email-1], not [email-2]. [email-1]!"
+        assert model.asked[-1].items[-1].content == "I am [email-1], not [email-2]. [email-1]!"
         shown = text.replace("[email-1]", PERSON).replace("[email-2]", "bob~person")
         for agent in agents:
             start = len(client.seen)
@@ -797,7 +797,7 @@ async def test_after_a_restart_placeholders_stay_and_mean_nothing_else(serve: An
         await client.until_end()  # the events of the run are replayed
         await client.say("And bob~person", agent_type="script", thread_id="t")
         assert (await client.until_end())["data"]["message"] == "You wrote [email-1]. "
-        newest = model.asked[-1].messages[-1].content
+        newest = model.asked[-1].items[-1].content
     assert newest.startswith("And [email-")
     assert newest != "And [email-1]"
 

@@ -53,10 +53,9 @@ class PlannedModel:
 
     async def respond(self, turn: Turn, emit: Emit) -> Reply:
         """Play the plan of the message."""
-        last = max(n for n, message in enumerate(turn.messages) if message.role == "user")
-        content = turn.messages[last].content
+        content = turn.request
         plan = planned(content)
-        if plan["tool"] != "0" and len(turn.messages) == last + 1:
+        if plan["tool"] != "0" and not turn.work:
             await emit(Thought(f"Looking at {plan['name']}"))
             name, given = ("look", "at") if plan["tool"] == "1" else ("note", "what")
             return Reply(calls=(ToolRequest("c", name, {given: plan["name"]}),))

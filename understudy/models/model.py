@@ -1,7 +1,8 @@
 """Requests to a model and its replies: plain data, the same for every provider.
 
-A model answers one turn at a time. It may emit thoughts and text through `emit` while it works, and returns a `Reply`:
-text with tool calls, text with a handoff, or text alone, which ends the run.
+A model answers one turn at a time: its input is a list of items (`understudy.models.items`). It may emit thoughts,
+reasoning and text through `emit` while it works, and returns a `Reply`: text with tool calls, text with a handoff, or
+text alone, which ends the run.
 """
 
 import re
@@ -12,8 +13,18 @@ import msgspec
 from attrs import field, frozen
 
 from transport.wire.events import Usage as Usage
-
-Role: TypeAlias = Literal["user", "assistant", "tool"]
+from understudy.models.items import NOWHERE, newest_request
+from understudy.models.items import CallItem as CallItem
+from understudy.models.items import FileCard as FileCard
+from understudy.models.items import HandoffItem as HandoffItem
+from understudy.models.items import ImagePart as ImagePart
+from understudy.models.items import Item as Item
+from understudy.models.items import MessageItem as MessageItem
+from understudy.models.items import NoteItem as NoteItem
+from understudy.models.items import Origin as Origin
+from understudy.models.items import ProviderState as ProviderState
+from understudy.models.items import ReasoningItem as ReasoningItem
+from understudy.models.items import ResultItem as ResultItem
 
 
 class ModelError(Exception):
@@ -42,12 +53,20 @@ class ModelUnavailable(ModelError, ConnectionError):
 
 @frozen
 class ToolRequest:
-    """A tool call requested by a model. `arguments` are as the model wrote them: not validated."""
+    """A tool call requested by a model. `arguments` are as the model wrote them: not validated.
+
+    `problem`, unless empty, says why the arguments cannot be read; the call then fails with that sentence.
+    """
 
     id: str
     name: str
     arguments: Mapping[str, Any] = field(repr=False)
     description: str = ""
+    problem: str = ""
+
+    def item(self, origin: Origin = NOWHERE) -> CallItem:
+        """Return the call as an item of the input of later turns."""
+        return CallItem(self.id, self.name, dict(self.arguments), origin)
 
 
 @frozen
@@ -68,17 +87,6 @@ class ToolCard:
 
 
 @frozen
-class FileCard:
-    """A file attached to the request. `size` is in bytes; `columns` are a table's, None if it is no table."""
-
-    id: str
-    name: str
-    media_type: str = ""
-    size: int = 0
-    columns: tuple[str, ...] | None = None
-
-
-@frozen
 class AgentCard:
     """The description of an agent for a model: itself, or a colleague for a handoff."""
 
@@ -89,48 +97,100 @@ class AgentCard:
 
 
 @frozen
-class ChatMessage:
-    """One message of the conversation.
+class ModelSettings:
+    """The settings of an agent for its model; None leaves a setting to the provider.
 
-    An assistant's message may have `calls`. A tool's message is the result of one of them: `call_id` and `tool_name`
-    identify the call, `status` is its outcome (a value of `transport.wire.events.ToolStatus`), and `content` is the
-    text that `tool_message` builds.
+    `effort` is how much the model may reason. `max_output` is the limit of one reply in tokens. `tool_choice` is
+    ``auto``, ``required``, ``none`` or the name of a tool; it applies until the run has made its first call.
+    `parallel_calls`: whether one turn may ask for several calls.
+
+    Raises ValueError for a value outside its range.
     """
 
-    role: Role
-    content: str = field(default="", repr=False)
-    calls: tuple[ToolRequest, ...] = ()
-    call_id: str | None = None
-    tool_name: str | None = None
-    status: str | None = None
+    effort: Literal["none", "minimal", "low", "medium", "high"] | None = field(default=None)
+    temperature: float | None = field(default=None)
+    max_output: int | None = field(default=None)
+    tool_choice: str | None = field(default=None)
+    parallel_calls: bool | None = field(default=None)
+
+    @effort.validator
+    def _check_effort(self, _: Any, value: str | None) -> None:
+        if value not in (None, "none", "minimal", "low", "medium", "high"):
+            raise ValueError(f"effort is none, minimal, low, medium or high, not {value!r}")
+
+    @temperature.validator
+    def _check_temperature(self, _: Any, value: float | None) -> None:
+        if value is not None and not 0 <= value <= 2:
+            raise ValueError(f"temperature is a number from 0 to 2, not {value!r}")
+
+    @max_output.validator
+    def _check_max_output(self, _: Any, value: int | None) -> None:
+        if value is not None and value < 1:
+            raise ValueError(f"max_output is a number of tokens above 0, not {value!r}")
+
+
+@frozen
+class ModelLimits:
+    """The limits of a model: its window and its longest reply in tokens, and whether it takes images."""
+
+    window_tokens: int = 128_000
+    max_output: int = 8_192
+    images: bool = False
 
 
 @frozen
 class Turn:
-    """The input of a model for one turn. `messages` are oldest first and end with the message to answer.
+    """The input of a model for one turn. `items` are the conversation, oldest first: see `understudy.models.items`.
 
-    `partial_text` is the part of this turn's answer that was shown before the turn was interrupted. The model should
-    continue after it; a model that starts again, or repeats the end of it, is handled too (see
+    The same items come in the same order in each turn and each run of a branch; `notes` are for this turn only and
+    come after them. `partial_text` is the part of this turn's answer that was shown before the turn was interrupted.
+    The model should continue after it; a model that starts again, or repeats the end of it, is handled too (see
     `understudy.chat.answer.resume`).
     """
 
     agent: AgentCard
-    messages: tuple[ChatMessage, ...]
+    items: tuple[Item, ...]
     instructions: str = field(default="", repr=False)
     tools: tuple[ToolCard, ...] = ()
     files: tuple[FileCard, ...] = ()
     colleagues: tuple[AgentCard, ...] = ()
     partial_text: str = field(default="", repr=False)
+    notes: tuple[NoteItem, ...] = ()
+    settings: ModelSettings = field(factory=ModelSettings)
+
+    @property
+    def request(self) -> str:
+        """The newest message of the user; empty without one."""
+        newest = newest_request(self.items)
+        return self.items[newest].content if newest >= 0 else ""  # type: ignore[union-attr]
+
+    @property
+    def work(self) -> tuple[Item, ...]:
+        """The items after the newest message of the user: this run's work so far."""
+        return self.items[newest_request(self.items) + 1 :]
+
+    @property
+    def rounds(self) -> int:
+        """The number of turns with tool calls since the newest message of the user."""
+        work = self.work
+        return sum(
+            isinstance(each, CallItem) and not (n and isinstance(work[n - 1], CallItem)) for n, each in enumerate(work)
+        )
 
 
 @frozen
 class Reply:
-    """A model's answer to a turn. Without `calls` and without `handoff`, `text` is the final answer."""
+    """A model's answer to a turn. Without `calls` and without `handoff`, `text` is the final answer.
+
+    `reasoning` is the model's reasoning as far as the provider shows it; `state` is given back with the reply.
+    """
 
     text: str = field(default="", repr=False)
     calls: tuple[ToolRequest, ...] = ()
     handoff: Handoff | None = None
     usage: Usage = field(factory=Usage)
+    reasoning: str = field(default="", repr=False)
+    state: ProviderState | None = None
 
 
 @frozen
@@ -147,7 +207,14 @@ class TextDelta:
     text: str = field(repr=False)
 
 
-ModelEvent: TypeAlias = Thought | TextDelta
+@frozen
+class ReasoningDelta:
+    """The next piece of the reasoning that `Reply.reasoning` will hold."""
+
+    text: str = field(repr=False)
+
+
+ModelEvent: TypeAlias = Thought | TextDelta | ReasoningDelta
 Emit: TypeAlias = Callable[[ModelEvent], Awaitable[None]]
 
 
@@ -206,10 +273,17 @@ def unfenced(content: str) -> str:
     return content if found is None else found[1]
 
 
-def tool_message(
-    call: ToolRequest, status: str, value: Any = None, summary: str = "", *, note: str = "", suspect: bool = False
-) -> ChatMessage:
-    """Return the message with the outcome of a tool call for a model, fenced.
+def tool_result(
+    call: ToolRequest,
+    status: str,
+    value: Any = None,
+    summary: str = "",
+    *,
+    note: str = "",
+    suspect: bool = False,
+    origin: Origin = NOWHERE,
+) -> ResultItem:
+    """Return the outcome of a tool call for a model, fenced.
 
     `value` is the result's JSON value if `status` is ``ok``; otherwise `summary` is the error. A denial is not fenced,
     because its text is the server's and the user's. `note` is the user's note with the approval; it follows the fence,
@@ -222,4 +296,4 @@ def tool_message(
     content = msgspec.json.encode(body).decode() if status == "denied" else fenced(body, suspect=suspect)
     if note:
         content += f"\nThe user allowed this call and said: {note}"
-    return ChatMessage("tool", content, (), call.id, call.name, status)
+    return ResultItem(call.id, call.name, status, content, origin)

@@ -5,7 +5,8 @@ from typing import Any, Final
 
 import msgspec
 
-from understudy.models.model import ChatMessage, ToolCard, Turn, fenced
+from understudy.models.items import CallItem, Item, MessageItem, ReasoningItem, ResultItem, settled
+from understudy.models.model import ToolCard, Turn, fenced
 
 HAND_OVER: Final = "hand_over"
 _HAND_OVER_DESCRIPTION: Final = (
@@ -14,7 +15,6 @@ _HAND_OVER_DESCRIPTION: Final = (
 _HAND_OVER_SCHEMA: Final = {"type": "object", "required": ["to", "reason"], "additionalProperties": False}
 _REASON: Final = {"type": "string", "description": "why, in one sentence the user may read"}
 _NO_PARAMETERS: Final = {"type": "object", "properties": {}}
-_NO_RESULT: Final = '{"status":"failed","error":"No result was kept."}'
 _CONTINUE: Final = (
     "Your answer was cut off by an accident where the text above ends, and the user has seen all of that text. Go on "
     "exactly there, if need be in the middle of a word: do not repeat any of it, do not begin again, do not comment."
@@ -33,7 +33,7 @@ def hand_over_name(tools: Sequence[ToolCard]) -> str:
 
 def build_request(turn: Turn, model: str) -> dict[str, Any]:
     """Return the body of the request: streaming, with usage, and with tools if there are any."""
-    messages = [{"role": "system", "content": _system_text(turn)}, *build_messages(turn.messages)]
+    messages = [{"role": "system", "content": _system_text(turn)}, *build_messages((*turn.items, *turn.notes))]
     if turn.partial_text:
         messages += [{"role": "assistant", "content": turn.partial_text}, {"role": "system", "content": _CONTINUE}]
     options = {"stream": True, "stream_options": {"include_usage": True}}
@@ -69,30 +69,22 @@ def _system_text(turn: Turn) -> str:
     return "\n\n".join(parts)
 
 
-def build_messages(messages: Sequence[ChatMessage]) -> list[dict[str, Any]]:
-    """Return the conversation for the API, which rejects a call without a result and a result without a call.
-
-    Both occur if history was cut or a run was interrupted: such results are left out, and a call without a result gets
-    a failure as its result.
-    """
+def build_messages(items: Sequence[Item]) -> list[dict[str, Any]]:
+    """Return the conversation for the API, which rejects a call without a result and a result without a call."""
     built: list[dict[str, Any]] = []
-    open_calls: list[str] = []  # ids of calls without a result so far
-    for each in (*messages, None):
-        if each is not None and each.role == "tool":
-            if each.call_id in open_calls:
-                open_calls.remove(each.call_id)
-                built.append({"role": "tool", "tool_call_id": each.call_id, "content": each.content})
-            continue
-        built += [{"role": "tool", "tool_call_id": call_id, "content": _NO_RESULT} for call_id in open_calls]
-        if each is None:
-            break
-        open_calls = list(dict.fromkeys(call.id for call in each.calls))
-        message: dict[str, Any] = {"role": each.role, "content": each.content}
-        if each.calls:
-            message["content"] = each.content or None
-            message["tool_calls"] = []
-            for call in each.calls:
-                function = {"name": call.name, "arguments": msgspec.json.encode(dict(call.arguments)).decode()}
-                message["tool_calls"].append({"id": call.id, "type": "function", "function": function})
-        built.append(message)
+    for each in settled(items):
+        match each:
+            case MessageItem(role=role, content=content):
+                built.append({"role": role, "content": content})
+            case CallItem(id=call_id, name=name, arguments=arguments):
+                if not built or built[-1]["role"] != "assistant":
+                    built.append({"role": "assistant", "content": None})
+                function = {"name": name, "arguments": msgspec.json.encode(arguments).decode()}
+                built[-1].setdefault("tool_calls", []).append({"id": call_id, "type": "function", "function": function})
+            case ResultItem(call_id=call_id, content=content):
+                built.append({"role": "tool", "tool_call_id": call_id, "content": content})
+            case ReasoningItem():
+                pass
+            case _:
+                built.append({"role": "system", "content": each.content})
     return built

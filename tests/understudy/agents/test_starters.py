@@ -8,7 +8,7 @@ import trio
 
 from understudy.agents.agent import Agent
 from understudy.agents.builtin import business_outcomes, content, guide, insights, operations
-from understudy.models.model import ChatMessage, FileCard, Turn, tool_message
+from understudy.models.model import FileCard, Item, MessageItem, Turn, tool_result
 from understudy.models.offline import OfflineModel
 from understudy.tools.arithmetic import calculate
 from understudy.tools.charts import chart_table
@@ -66,25 +66,25 @@ async def ignore(event: object) -> None:
 async def converse(agent: Agent, text: str, world: World) -> tuple[str, list[str], Agent]:
     """Run turns until there is an answer. Return it, the tools called, and the agent that answered."""
     model, called = OfflineModel(), []
-    messages = [ChatMessage("user", text)]
+    items: list[Item] = [MessageItem("user", text)]
     card = FileCard("f-1", "sales.csv", "text/csv", len(CSV), ("date", "region", "sales"))
     context = ToolContext("ada", "t", "r", "c", ("f-1",), world, world, lambda done, total, note: None)
     for _ in range(5):
         colleagues = tuple(AGENTS[name].card() for name in agent.colleagues)
-        turn = Turn(agent.card(), tuple(messages), agent.instructions, agent.card().tools, (card,), colleagues)
+        turn = Turn(agent.card(), tuple(items), agent.instructions, agent.card().tools, (card,), colleagues)
         reply = await model.respond(turn, ignore)
         if reply.handoff is not None:
             agent = AGENTS[reply.handoff.to]
             continue
         if not reply.calls:
             return reply.text, called, agent
-        messages.append(ChatMessage("assistant", reply.text, reply.calls))
+        items += [each.item() for each in reply.calls]
         for call in reply.calls:
             called.append(call.name)
             found = agent.tool(call.name)
             assert found is not None
             result = await found.call(call.arguments, context)
-            messages.append(tool_message(call, "ok", result.value, result.summary))
+            items.append(tool_result(call, "ok", result.value, result.summary))
     raise AssertionError("no answer after five turns")
 
 

@@ -13,16 +13,16 @@ import trio
 from tests.understudy.models.provider import KEY, Provider, Script, call_chunk, end_chunk, text_chunk, usage_chunk
 from understudy.models.model import (
     AgentCard,
-    ChatMessage,
     FileCard,
     Handoff,
+    MessageItem,
     ModelUnavailable,
     ToolCard,
     ToolRequest,
     Turn,
     Usage,
     fenced,
-    tool_message,
+    tool_result,
 )
 from understudy.models.openai import OpenAI, OpenAINotInstalled
 from understudy.models.openai_request import build_messages, build_request, hand_over_name
@@ -39,7 +39,7 @@ COLLEAGUE = AgentCard("insights", "Insights", "Charts tables.")
 
 
 def a_turn(text: str = "Hello", **more: Any) -> Turn:
-    return Turn(ME, (ChatMessage("user", text),), "Be brief.", **more)
+    return Turn(ME, (MessageItem("user", text),), "Be brief.", **more)
 
 
 @asynccontextmanager
@@ -333,11 +333,12 @@ def test_calls_and_answers_are_paired() -> None:
     lost = ToolRequest("c-0", "lookup", {})
     messages = build_messages(
         [
-            tool_message(lost, "ok", {"n": 1}, "One."),
-            ChatMessage("user", "And A-17?"),
-            ChatMessage("assistant", "", (call, lost)),
-            tool_message(call, "ok", {"n": 1}, "One."),
-            ChatMessage("user", "Well?"),
+            tool_result(lost, "ok", {"n": 1}, "One."),
+            MessageItem("user", "And A-17?"),
+            call.item(),
+            lost.item(),
+            tool_result(call, "ok", {"n": 1}, "One."),
+            MessageItem("user", "Well?"),
         ]
     )
     assert [each["role"] for each in messages] == ["user", "assistant", "tool", "tool", "user"]

@@ -10,11 +10,11 @@ from actors import Backoff
 from actors.behaviours import CircuitChange, CircuitState
 from tests.understudy.models.conftest import Heard
 from tests.understudy.models.provider import KEY, Provider, Script, end_chunk, text_chunk
-from understudy.models.model import AgentCard, ChatMessage, Emit, ModelUnavailable, Reply, TextDelta, Thought, Turn
+from understudy.models.model import AgentCard, Emit, MessageItem, ModelUnavailable, Reply, TextDelta, Thought, Turn
 from understudy.models.openai import OpenAI, read_retry_after
 from understudy.models.resilient import UNREACHABLE, ResilientModel
 
-TURN = Turn(AgentCard("guide"), (ChatMessage("user", "Hello"),))
+TURN = Turn(AgentCard("guide"), (MessageItem("user", "Hello"),))
 GONE = ModelUnavailable("The connection to the language model was lost.", True, "gone")
 
 

@@ -32,8 +32,9 @@ from understudy.chat.run.tool_executor import ToolExecutor, ToolOutcome
 from understudy.chat.services import Services
 from understudy.models.model import (
     FENCE_NOTE,
-    ChatMessage,
     FileCard,
+    Item,
+    MessageItem,
     ModelEvent,
     Reply,
     TextDelta,
@@ -41,7 +42,7 @@ from understudy.models.model import (
     ToolRequest,
     Turn,
     fenced,
-    tool_message,
+    tool_result,
 )
 
 MAX_TURNS = 8
@@ -78,10 +79,10 @@ class AgentLoop:
             Blocked: The content policy blocks the answer, or the model's other text.
         """
         try:
-            messages, files = await self._prepare()
+            items, files = await self._prepare()
             turns = min(MAX_TURNS, self.job.settings.get("max_turns") or MAX_TURNS)
             for turn in range(turns):
-                reply, calls = await self._take_turn(turn, messages, files, last=turn == turns - 1)
+                reply, calls = await self._take_turn(turn, items, files, last=turn == turns - 1)
                 if reply.handoff is not None and reply.handoff.to in self.agent.colleagues:
                     await self._hand_over(reply.handoff.to, reply.handoff.reason)
                     continue
@@ -92,9 +93,10 @@ class AgentLoop:
                 if answers := [each.answer for each in outcomes if each.answer]:
                     await self.stream.feed(SEPARATOR.join(answers))
                     break
-                messages.append(ChatMessage("assistant", reply.text, reply.calls))
-                messages += [
-                    tool_message(
+                items.append(MessageItem("assistant", reply.text))
+                items += [each.item() for each in reply.calls]
+                items += [
+                    tool_result(
                         each.request, each.status.value, each.value, each.summary, note=each.note, suspect=each.suspect
                     )
                     for each in outcomes
@@ -103,10 +105,10 @@ class AgentLoop:
         finally:
             self.stream.close()
 
-    async def _prepare(self) -> tuple[list[ChatMessage], tuple[FileCard, ...]]:
-        """Restore the shown text, and start the agent. Return the messages for the model, and the attached files.
+    async def _prepare(self) -> tuple[list[Item], tuple[FileCard, ...]]:
+        """Restore the shown text, and start the agent. Return the items for the model, and the attached files.
 
-        The messages are those from the root of the thread, at most `history_messages`, and the message to answer.
+        The items are the messages from the root of the thread, at most `history_messages`, and the message to answer.
         """
         job, services, before = self.job, self.services, self.replay
         self._thoughts, self._logged_thoughts = before.thought_count, list(before.thoughts)
@@ -120,10 +122,12 @@ class AgentLoop:
                 read = f"Only the last {len(history.messages):,} messages of this conversation were read"
                 older = "1 older one was" if left_out == 1 else f"{left_out:,} older ones were"
                 await self._publish_thought(f"{read}; {older} left out.")
-        messages = [ChatMessage("user" if row.role == "user" else "assistant", row.content) for row in history.messages]
-        messages.append(ChatMessage("user", job.content))
+        items: list[Item] = [
+            MessageItem("user" if row.role == "user" else "assistant", row.content) for row in history.messages
+        ]
+        items.append(MessageItem("user", job.content))
         files = await services.attachments(job.owner).cards(job.references) if job.references else ()
-        return messages, files
+        return items, files
 
     async def _start_agent(self, *beside: Event) -> None:
         """Record that the agent has started, together with `beside`, unless the log has it."""
@@ -148,7 +152,7 @@ class AgentLoop:
         await self._start_agent()
 
     async def _take_turn(
-        self, number: int, messages: Sequence[ChatMessage], files: tuple[FileCard, ...], *, last: bool
+        self, number: int, items: Sequence[Item], files: tuple[FileCard, ...], *, last: bool
     ) -> tuple[Reply, Sequence[PendingCall]]:
         """Return the reply of a turn and its calls: recorded ones, or those of the model, which are recorded here."""
         agent, services, before = self.agent, self.services, self.replay
@@ -165,7 +169,7 @@ class AgentLoop:
         colleagues = () if last else agent.colleagues
         turn = Turn(
             agent=card,
-            messages=tuple(messages),
+            items=tuple(items),
             instructions=await self._instructions(),
             tools=() if last else card.tools,
             files=files,

@@ -12,7 +12,7 @@ import trio
 from attrs import evolve
 
 from transport.wire.events import Usage
-from understudy.models.model import Emit, Reply, TextDelta, Thought, ToolRequest, Turn
+from understudy.models.model import Emit, MessageItem, Reply, TextDelta, Thought, ToolRequest, Turn
 from understudy.models.offline import wording
 from understudy.models.offline.fitting import ToolPool
 from understudy.models.offline.planning import CallPlan, Planned, choose_colleague, colleague_plan, make_plan
@@ -75,9 +75,7 @@ class OfflineModel:
 
     async def _after_tools(self, turn: Turn, request: Request, plan: CallPlan, emit: Emit) -> Reply:
         """Write the answer, or make, once, the calls that became possible by the results."""
-        last = max((index for index, each in enumerate(turn.messages) if each.role == "user"), default=-1)
-        rounds = sum(each.role == "assistant" and bool(each.calls) for each in turn.messages[last + 1 :])
-        if rounds == 1 and all(each.ok for each in request.results):
+        if turn.rounds == 1 and all(each.ok for each in request.results):
             made = {each.tool for each in request.results}
             if later := tuple(each for each in plan.calls if each.tool.name not in made):
                 return await self._call(later, request, emit)
@@ -113,10 +111,10 @@ async def _usage(request: Request, text: str) -> Usage:
 
 def _continued(turn: Turn, request: Request) -> Request | None:
     """Return the earlier request joined with this message, if this message answers a question of the model."""
-    spoken = [each for each in turn.messages if each.role != "tool" and each.content]
+    spoken = [each for each in turn.items if isinstance(each, MessageItem) and each.content]
     if len(spoken) < 3 or spoken[-1].role != "user" or spoken[-2].role != "assistant" or spoken[-3].role != "user":
         return None
     if not any(each in spoken[-2].content for each in _ASKED) or len(request.text) > 2_000:
         return None
     joined = f"{spoken[-3].content[:2_000].rstrip(' .?!:')}: {request.text}"
-    return read_request(evolve(turn, messages=(*turn.messages[:-1], evolve(turn.messages[-1], content=joined))))
+    return read_request(evolve(turn, items=(MessageItem("user", joined),)))

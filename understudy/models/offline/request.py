@@ -7,7 +7,7 @@ from typing import Any, Final, TypeVar
 import msgspec
 from attrs import define, evolve, field, frozen
 
-from understudy.models.model import ChatMessage, FileCard, Turn, unfenced
+from understudy.models.model import CallItem, FileCard, Item, ResultItem, Turn, unfenced
 from understudy.models.offline import scan
 from understudy.models.offline.questions import Roles, find_roles
 
@@ -91,10 +91,9 @@ class Request:
 
 def read_request(turn: Turn) -> Request:
     """Return the last message of the user and the tool results after it."""
-    last = max((i for i, each in enumerate(turn.messages) if each.role == "user"), default=-1)
-    text = turn.messages[last].content if last >= 0 else ""
+    text = turn.request
     instruction, body = _divided(text)
-    return Request(text, instruction, body, turn.files, tuple(_results(turn.messages[last + 1 :])))
+    return Request(text, instruction, body, turn.files, tuple(_results(turn.work)))
 
 
 def _divided(text: str) -> tuple[str, str]:
@@ -117,19 +116,19 @@ def _hide_quotations(text: str) -> str:
     return text
 
 
-def _results(messages: Sequence[ChatMessage]) -> list[Result]:
-    asked = {call.id: call.arguments for each in messages for call in each.calls}
+def _results(items: Sequence[Item]) -> list[Result]:
+    asked = {each.id: each.arguments for each in items if isinstance(each, CallItem)}
     results = []
-    for each in messages:
-        if each.role == "tool":
+    for each in items:
+        if isinstance(each, ResultItem):
             value, summary = _content(each.content)
-            arguments = asked.get(each.call_id or "", {})
-            results.append(Result(each.tool_name or "tool", each.status or "ok", summary, value, arguments))
+            arguments = asked.get(each.call_id, {})
+            results.append(Result(each.name or "tool", each.status or "ok", summary, value, arguments))
     return results
 
 
 def _content(content: str) -> tuple[Any, str]:
-    """Return value and summary of a tool message; any text not written by `tool_message` is its own value."""
+    """Return value and summary of a tool message; any text not written by `tool_result` is its own value."""
     try:
         body = msgspec.json.decode(unfenced(content))
     except (msgspec.DecodeError, UnicodeError, RecursionError):

@@ -166,8 +166,8 @@ class Thinking(ScriptedModel):
     """A script that emits a thought before its text, and continues after the shown text."""
 
     async def respond(self, turn: Turn, emit: Emit) -> Reply:
-        await emit(Thought(f"turn {sum(1 for each in turn.messages if each.calls)}"))
-        step = self.turns[min(sum(1 for each in turn.messages if each.calls), len(self.turns) - 1)]
+        await emit(Thought(f"turn {turn.rounds}"))
+        step = self.turns[min(turn.rounds, len(self.turns) - 1)]
         if isinstance(step, Say):
             rest = step.text.removeprefix(turn.partial_text)
             for word in rest.split(" "):
@@ -249,7 +249,7 @@ async def test_a_resumed_turn_has_the_messages_of_the_interrupted_one(
     first, last = heard
     heard.clear()
     await played(agents, whole.cuts[: cut + 2])
-    assert [turn.messages for turn in heard] == [last.messages]
+    assert [turn.items for turn in heard] == [last.items]
     assert WORDS.startswith(heard[0].partial_text.strip())
     assert (first.partial_text, last.partial_text, bool(heard[0].partial_text)) == ("", "", True)
 

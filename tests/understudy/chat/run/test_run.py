@@ -35,7 +35,7 @@ from understudy.chat.run.run import Run
 from understudy.chat.run_limiter import RunLimiter
 from understudy.chat.run_protocol import Ending, RunProtocol
 from understudy.content.filter import ContentFilter
-from understudy.models.model import Model, fenced
+from understudy.models.model import Model, ResultItem, fenced
 from understudy.observe.metrics import Metrics
 from understudy.storage.records import History
 from understudy.tools.tool import tool
@@ -241,7 +241,7 @@ async def test_the_model_gets_the_note_of_the_user(autojump_clock: trio.testing.
 
     class Hearing(ScriptedModel):
         async def respond(self, turn: Any, emit: Any) -> Any:
-            heard.extend(message.content for message in turn.messages if message.role == "tool")
+            heard.extend(item.content for item in turn.items if isinstance(item, ResultItem))
             return await super().respond(turn, emit)
 
     for decision, note in ((DENY, "Ask her first."), (ALLOW, "Only this once.")):

@@ -4,17 +4,17 @@ import pytest
 
 from tests.understudy.models.conftest import Heard
 from understudy.agents.registry import all_agents
-from understudy.models.model import ChatMessage, ToolRequest, Turn, tool_message
+from understudy.models.model import Item, MessageItem, ToolRequest, Turn, tool_result
 from understudy.models.offline import OfflineModel
 
 AGENTS = all_agents()
 
 
-def turn(*messages: ChatMessage) -> Turn:
+def turn(*items: Item) -> Turn:
     """A turn of the guide with all its tools and colleagues."""
     guide = AGENTS["guide"]
     colleagues = tuple(AGENTS[name].card() for name in guide.colleagues)
-    return Turn(guide.card(), messages, tools=guide.card().tools, colleagues=colleagues)
+    return Turn(guide.card(), items, tools=guide.card().tools, colleagues=colleagues)
 
 
 @pytest.mark.parametrize(
@@ -30,14 +30,14 @@ def turn(*messages: ChatMessage) -> Turn:
 )
 async def test_plain_words_save_a_note(heard: Heard, said: str, text: str) -> None:
     """The note is the text after the colon, or inside quotation marks."""
-    reply = await OfflineModel().respond(turn(ChatMessage("user", said)), heard)
+    reply = await OfflineModel().respond(turn(MessageItem("user", said)), heard)
     assert [(call.name, call.arguments) for call in reply.calls] == [("save_note", {"text": text})]
 
 
 async def test_a_note_that_was_not_allowed_is_no_failure(heard: Heard) -> None:
     """The answer to a denied call says that the note was not saved, and why."""
     call = ToolRequest("c", "save_note", {"text": "buy milk"})
-    denied = tool_message(call, "denied", None, "Not allowed: too early")
-    said = ChatMessage("user", "Save a note: buy milk")
-    reply = await OfflineModel().respond(turn(said, ChatMessage("assistant", "", (call,)), denied), heard)
+    denied = tool_result(call, "denied", None, "Not allowed: too early")
+    said = MessageItem("user", "Save a note: buy milk")
+    reply = await OfflineModel().respond(turn(said, call.item(), denied), heard)
     assert reply.text == "Save note was not done. Not allowed: too early."

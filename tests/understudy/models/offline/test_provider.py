@@ -7,7 +7,17 @@ import pytest
 import trio
 from attrs import evolve
 
-from understudy.models.model import AgentCard, ChatMessage, FileCard, Handoff, Reply, ToolCard, Turn, tool_message
+from understudy.models.model import (
+    AgentCard,
+    FileCard,
+    Handoff,
+    MessageItem,
+    Reply,
+    ResultItem,
+    ToolCard,
+    Turn,
+    tool_result,
+)
 from understudy.models.offline import OfflineModel
 from understudy.tools.tool import Param, tool
 
@@ -108,8 +118,8 @@ def cards(*tools: Any) -> tuple[ToolCard, ...]:
 
 def a_turn(text: str, tools: Any = ALL, files: Any = (SALES,), colleagues: Any = (), before: Any = ()) -> Turn:
     me = AgentCard("me", "Me", "Does things.", cards(*tools))
-    messages = (*before, ChatMessage("user", text))
-    return Turn(me, messages, tools=cards(*tools), files=tuple(files), colleagues=tuple(colleagues))
+    items = (*before, MessageItem("user", text))
+    return Turn(me, items, tools=cards(*tools), files=tuple(files), colleagues=tuple(colleagues))
 
 
 def a_model() -> OfflineModel:
@@ -214,10 +224,10 @@ async def test_a_missing_argument_is_asked_for(text: str, files: Any, question: 
 async def test_an_answer_to_a_question_is_understood() -> None:
     """The answer to the model's question completes the earlier request."""
     asked = await ask("look up my order")
-    before = (ChatMessage("user", "look up my order"), ChatMessage("assistant", asked.text))
+    before = (MessageItem("user", "look up my order"), MessageItem("assistant", asked.text))
     assert calls_of(await ask("A-17", before=before)) == [("lookup", {"order_id": "A-17"})]
     asked = await ask("chart this")
-    before = (ChatMessage("user", "chart this"), ChatMessage("assistant", asked.text))
+    before = (MessageItem("user", "chart this"), MessageItem("assistant", asked.text))
     assert calls_of(await ask("by region", before=before)) == [("chart_table", {"file_id": "f-1", "x": "region"})]
 
 
@@ -228,12 +238,12 @@ async def test_unknown_columns_are_profiled_first() -> None:
     assert calls_of(first) == [("profile_table", {"file_id": "f-2"})]
     found = {"columns": [{"name": "region"}, {"name": "sales"}]}
     turn = a_turn("chart sales by region", files=(unknown,))
-    messages = (
-        *turn.messages,
-        ChatMessage("assistant", "", first.calls),
-        tool_message(first.calls[0], "ok", found, "Ok."),
+    items = (
+        *turn.items,
+        *(each.item() for each in first.calls),
+        tool_result(first.calls[0], "ok", found, "Ok."),
     )
-    second = await a_model().respond(Turn(turn.agent, messages, tools=turn.tools, files=turn.files), ignore)
+    second = await a_model().respond(Turn(turn.agent, items, tools=turn.tools, files=turn.files), ignore)
     assert calls_of(second) == [("chart_table", {"file_id": "f-2", "x": "region", "y": "sales"})]
 
 
@@ -252,9 +262,9 @@ async def answer_to(text: str, *results: tuple[str, Any, str], tools: Any = ALL,
     turn = a_turn(text, tools=tools)
     first = await a_model().respond(turn, ignore)
     assert len(first.calls) == len(results)
-    told = [tool_message(c, s, v, w) for c, (s, v, w) in zip(first.calls, results, strict=True)]
-    messages = (*turn.messages, ChatMessage("assistant", "", first.calls), *told)
-    return await a_model().respond(Turn(turn.agent, messages, tools=turn.tools, files=turn.files), heard)
+    told = [tool_result(c, s, v, w) for c, (s, v, w) in zip(first.calls, results, strict=True)]
+    items = (*turn.items, *(each.item() for each in first.calls), *told)
+    return await a_model().respond(Turn(turn.agent, items, tools=turn.tools, files=turn.files), heard)
 
 
 async def test_results_are_answered_word_by_word(heard: Any) -> None:
@@ -296,12 +306,12 @@ async def test_failures_are_reported_plainly(status: str, summary: str, says: st
 
 
 async def test_a_result_of_any_text_is_shown() -> None:
-    """A result that was not written by `tool_message` is shown as its text."""
+    """A result that was not written by `tool_result` is shown as its text."""
     turn = a_turn("look up A-17")
     first = await a_model().respond(turn, ignore)
-    told = ChatMessage("tool", "not json", (), first.calls[0].id, "lookup", "ok")
-    messages = (*turn.messages, ChatMessage("assistant", "", first.calls), told)
-    assert (await a_model().respond(Turn(turn.agent, messages), ignore)).text == "> not json"
+    told = ResultItem(first.calls[0].id, "lookup", "ok", "not json")
+    items = (*turn.items, *(each.item() for each in first.calls), told)
+    assert (await a_model().respond(Turn(turn.agent, items), ignore)).text == "> not json"
 
 
 async def test_the_same_turn_gives_the_same_reply() -> None:

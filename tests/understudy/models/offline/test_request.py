@@ -4,13 +4,13 @@ from typing import Any
 
 import pytest
 
-from understudy.models.model import AgentCard, ChatMessage, FileCard, ToolRequest, Turn, tool_message
+from understudy.models.model import AgentCard, FileCard, Item, MessageItem, ToolRequest, Turn, tool_result
 from understudy.models.offline.request import Request, read_request
 
 
-def a_request(text: str, *after: ChatMessage, files: Any = ()) -> Request:
+def a_request(text: str, *after: Item, files: Any = ()) -> Request:
     """Parse a message and the messages after it."""
-    return read_request(Turn(AgentCard("me"), (ChatMessage("user", text), *after), files=files))
+    return read_request(Turn(AgentCard("me"), (MessageItem("user", text), *after), files=files))
 
 
 @pytest.mark.parametrize(
@@ -59,15 +59,15 @@ def test_a_book_is_read_at_its_ends() -> None:
 def test_results_are_those_after_the_last_message() -> None:
     """Only the results after the last message are read, with the arguments of their calls."""
     call = ToolRequest("c-1", "profile_table", {"file_id": "f-1"})
-    old = tool_message(ToolRequest("c-0", "lookup", {}), "ok", 1, "One.")
+    old = tool_result(ToolRequest("c-0", "lookup", {}), "ok", 1, "One.")
     turn = Turn(
         AgentCard("me"),
         (
-            ChatMessage("user", "before"),
+            MessageItem("user", "before"),
             old,
-            ChatMessage("user", "now"),
-            ChatMessage("assistant", "", (call,)),
-            tool_message(call, "ok", {"columns": [{"name": "a"}, {"name": "b"}]}, "Two columns."),
+            MessageItem("user", "now"),
+            call.item(),
+            tool_result(call, "ok", {"columns": [{"name": "a"}, {"name": "b"}]}, "Two columns."),
         ),
         files=(FileCard("f-1", "a.json"), FileCard("f-2", "b.json")),
     )

@@ -1,0 +1,188 @@
+"""The input of a model as a list of items: what was said, reasoned, called, returned, handed over and noted. Pure.
+
+Items are oldest first. The items of one turn of a model follow each other: reasoning, text, calls; then the results of
+the calls. `settled` brings any list into the order that providers accept.
+"""
+
+from collections.abc import Iterable, Sequence
+from typing import Any, Final, Literal, TypeAlias
+
+from attrs import evolve, field, frozen
+
+NO_RESULT: Final = '{"status":"failed","error":"No result was kept."}'
+"""The content of the result of a call that was interrupted, or whose result is gone."""
+
+
+@frozen
+class Origin:
+    """Where an item belongs: the user's message on the branch, its run, the run's step (0: none), and the agent."""
+
+    message_id: str = ""
+    run_id: str = ""
+    step: int = 0
+    agent: str = ""
+
+
+NOWHERE: Final = Origin()
+
+
+@frozen
+class FileCard:
+    """A file attached to a message. `size` is in bytes; `columns` are a table's, None if it is no table."""
+
+    id: str
+    name: str
+    media_type: str = ""
+    size: int = 0
+    columns: tuple[str, ...] | None = None
+
+
+@frozen
+class ImagePart:
+    """An image of a user's message, for models that take images: its media type and its bytes."""
+
+    file_id: str
+    media_type: str
+    content: bytes = field(repr=False)
+
+
+@frozen
+class ProviderState:
+    """What a provider wants back with its own reply, such as encrypted reasoning; opaque to the server.
+
+    It is given back only to the same `provider` and `model`. `value` is JSON.
+    """
+
+    provider: str
+    model: str
+    value: Any = field(repr=False)
+
+
+@frozen
+class MessageItem:
+    """A text of the user or of an agent. `files` and `images` are attached to a user's message."""
+
+    role: Literal["user", "assistant"]
+    content: str = field(repr=False)
+    files: tuple[FileCard, ...] = ()
+    images: tuple[ImagePart, ...] = ()
+    origin: Origin = NOWHERE
+
+
+@frozen
+class ReasoningItem:
+    """The reasoning of a model before its reply, as far as the provider shows it, and the provider's own state."""
+
+    content: str = field(default="", repr=False)
+    state: ProviderState | None = None
+    origin: Origin = NOWHERE
+
+
+@frozen
+class CallItem:
+    """A tool call that a model asked for. `id` is unique in the list."""
+
+    id: str
+    name: str
+    arguments: Any = field(factory=dict, repr=False)
+    origin: Origin = NOWHERE
+
+
+@frozen
+class ResultItem:
+    """The result of the call `call_id`. `status` is a value of `transport.wire.events.ToolStatus`."""
+
+    call_id: str
+    name: str
+    status: str
+    content: str = field(repr=False)
+    origin: Origin = NOWHERE
+
+
+@frozen
+class HandoffItem:
+    """The agent `by` handed the run over to the agent `to`."""
+
+    by: str
+    to: str
+    reason: str = field(default="", repr=False)
+    origin: Origin = NOWHERE
+
+    @property
+    def content(self) -> str:
+        """The handoff as a sentence for the model."""
+        return f"{self.by} handed this request over to {self.to}. Reason: {self.reason or 'none given'}"
+
+
+@frozen
+class NoteItem:
+    """A note of the server to the model: a summary of older turns, what was left out, data sent with the message."""
+
+    content: str = field(repr=False)
+    origin: Origin = NOWHERE
+
+
+Item: TypeAlias = MessageItem | ReasoningItem | CallItem | ResultItem | HandoffItem | NoteItem
+
+
+def newest_request(items: Sequence[Item]) -> int:
+    """Return the index of the newest message of the user, -1 without one."""
+    return max((n for n, each in enumerate(items) if isinstance(each, MessageItem) and each.role == "user"), default=-1)
+
+
+def settled(items: Iterable[Item]) -> list[Item]:
+    """Return the items in an order that providers accept.
+
+    1. Every call has exactly one result, and the results follow the calls of their turn directly, in their order. A
+       call without a result gets `NO_RESULT`; a result without a call, or a second one, is left out.
+    2. No text is empty, and ids of calls are unique: a repeated id gets a suffix.
+    3. Reasoning is followed by its turn's text or call; otherwise it is left out.
+    """
+    placed: list[Item] = []
+    open_calls: list[CallItem] = []
+    results: dict[str, ResultItem] = {}
+    used: set[str] = set()
+    renamed: dict[str, str] = {}
+
+    def close() -> None:
+        while placed and isinstance(placed[-1], ReasoningItem):
+            placed.pop()
+        for call in open_calls:
+            placed.append(results.get(call.id) or ResultItem(call.id, call.name, "failed", NO_RESULT, call.origin))
+        open_calls.clear()
+        results.clear()
+        renamed.clear()
+
+    for item in items:
+        match item:
+            case ResultItem(call_id=call_id):
+                call_id = renamed.get(call_id, call_id)
+                if call_id not in results and any(each.id == call_id for each in open_calls):
+                    content = item.content if item.content.strip() else NO_RESULT
+                    results[call_id] = evolve(item, call_id=call_id, content=content)
+            case CallItem(id=call_id):
+                if results:  # a further turn
+                    close()
+                unique, number = call_id or "call", 1
+                while unique in used:
+                    number += 1
+                    unique = f"{call_id or 'call'}-{number}"
+                used.add(unique)
+                renamed[call_id] = unique
+                item = evolve(item, id=unique)
+                open_calls.append(item)
+                placed.append(item)
+            case ReasoningItem():
+                if open_calls:
+                    close()
+                if placed and isinstance(placed[-1], ReasoningItem):
+                    placed.pop()
+                placed.append(item)
+            case _:
+                if not item.content.strip() and not (isinstance(item, MessageItem) and (item.files or item.images)):
+                    continue
+                if open_calls or not (isinstance(item, MessageItem) and item.role == "assistant"):
+                    close()
+                placed.append(item)
+    close()
+    return placed
