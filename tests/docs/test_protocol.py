@@ -58,7 +58,7 @@ def test_every_command_is_listed_with_its_fields() -> None:
 def test_dialects_and_endpoints_are_those_of_the_handshake() -> None:
     """Each path and subprotocol of the tables yields the stated dialect."""
     named = {"canonical": Dialect.CANONICAL, "payload": Dialect.PAYLOAD, "flat": Dialect.FLAT}
-    named["agent response"] = Dialect.AGENT_RESPONSE
+    named |= {"agent response": Dialect.AGENT_RESPONSE, "agent events": Dialect.AGENT_EVENTS}
     rows = {row["dialect"]: code(row["chosen by"]) for row in table(PAGE, "Dialects")}
     assert set(rows) == set(named)
     for name, ways in rows.items():

@@ -43,7 +43,7 @@ async def test_a_delegated_answer_is_one_of_the_agent_that_was_asked(serve: Any)
         await client.send({"agent_type": "front", "message": "go", "conversation_id": "c"})
         frame = await client.read()
     assert (frame["agent_type"], frame["pillar"], frame["conversation_id"]) == ("front", None, "c")
-    assert frame["answered_by"] == {"agent_type": "liaison", "pillar": "finance"}
+    assert frame["answered_by"] == frame["data"]["answered_by"] == {"agent_type": "liaison", "pillar": "finance"}
     assert frame["message"].strip() == "one two"
 
 
@@ -104,6 +104,37 @@ async def test_a_message_without_an_agent_type_goes_to_the_guide(serve: Any, pat
             answer = await client.until_end() if path == "/ws" else await client.read()
             assert answer["type"] in ("final_response", "message")
             assert (answer["agent_type"], answer["pillar"]) == named
+
+
+@pytest.mark.promise("wire.delegated")
+async def test_the_default_guide_answers_under_that_name(serve: Any) -> None:
+    """Published clients call the agent that answers by default so; the conversation is the guide's."""
+    running = await serve()
+    async with connected(running.address, path=ANSWERS, welcome=False) as client:
+        for name in ("default_guide", "guide"):
+            await client.send({"agent_type": name, "message": "What is 2 + 2?"})
+            answer = await client.read()
+            assert (answer["type"], answer["agent_type"], answer["pillar"]) == ("message", name, None)
+            assert answer["conversation_id"].startswith("guide_")
+
+
+STEPS = ["message_accepted", "agent_started", "agent_thinking", "tool_executing", "tool_completed", "agent_completed"]
+
+
+@pytest.mark.promise("wire.dialect-agent-events")
+@pytest.mark.parametrize("path", ["/ws", "/ws?dialect=flat", "/ws?dialect=payload", f"{ANSWERS}?dialect=agent_events"])
+async def test_a_run_is_shown_step_by_step_in_every_dialect_with_events(serve: Any, path: str) -> None:
+    running = await serve(scripted(Call([("echo", {"text": "a"})]), Say("one two"), name="guide"))
+    async with connected(running.address, path=path) as client:
+        await client.send({"type": "agent_message", "content": "Analyze my code performance"})
+        while (await client.read())["type"] not in ("final_response", "message"):
+            pass
+    seen = [event["type"] for event in client.seen if event["type"] in STEPS]
+    assert seen == STEPS
+    if "agent_events" in path:
+        assert all(event["agent_type"] == "guide" for event in client.seen[1:])
+        completed = next(event for event in client.seen if event["type"] == "tool_completed")
+        assert completed["data"]["result"] == "a"
 
 
 @pytest.mark.promise("wire.answer-kinds")

@@ -11,17 +11,12 @@ import msgspec
 from attrs import define, field
 
 from transport.wire.codes import ERRORS
-from transport.wire.dialects import event_data
+from transport.wire.dialects import OF_CONNECTION, event_data
 from transport.wire.events import (
     AgentCompleted,
-    AgentError,
-    AgentHandoff,
-    AgentProgress,
     AgentStarted,
     AgentThinking,
     Alert,
-    ApprovalDecided,
-    ApprovalRequired,
     Drain,
     Envelope,
     Error,
@@ -31,7 +26,6 @@ from transport.wire.events import (
     PartialResult,
     Resync,
     RunStatus,
-    SanitizationSummary,
     ToolCompleted,
     ToolExecuting,
 )
@@ -41,16 +35,6 @@ ANSWER: Final = "answer-"
 """Prefix of the ids of answers; the rest is the run's id. The history has the same ids."""
 METADATA_KEY: Final = "understudy"
 """The key of this server's data in an event's `metadata`."""
-
-_CUSTOM: Final = (
-    AgentHandoff,
-    ApprovalRequired,
-    ApprovalDecided,
-    AgentProgress,
-    SanitizationSummary,
-    AgentError,
-    Alert,
-)
 
 AguiEvent: TypeAlias = dict[str, Any]
 
@@ -138,9 +122,10 @@ class AguiTranslator:
                 return self._finished(answer)
             case Error() as error:
                 return self._failed(error)
-            case event if isinstance(event, _CUSTOM):
+            case event if isinstance(event, OF_CONNECTION):
+                return []
+            case event:
                 return [self._custom(event)]
-        return []
 
     # One kind of event each
 

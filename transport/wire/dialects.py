@@ -21,13 +21,20 @@ from transport.wire.events import (
     Alert,
     ApprovalRequired,
     AskedAgent,
+    Drain,
     Envelope,
     Error,
     Event,
+    FeedbackGiven,
     FinalResponse,
     PartialResult,
+    Ping,
+    Pong,
+    Resync,
     SanitizationSummary,
     ToolExecuting,
+    Typing,
+    Welcome,
 )
 
 Html: TypeAlias = Callable[[str], str]
@@ -38,6 +45,13 @@ WIRE_NAMES: Final[Mapping[type[Event], Mapping[str, str]]] = MappingProxyType(
 )
 # The `type` of an answer in the agent response dialect: the first of these kinds that a tool result has.
 ANSWER_KINDS: Final = ("drill_down", "analysis")
+# What a dialect shows that has no form of its own for each event. Every event is an answer, belongs to the connection,
+# or else is a step of a run: so an event that is added later has a form in every dialect.
+# - canonical, payload, flat, agent events: all events.
+# - agent response: the answers only, as its clients take every frame for an answer.
+# - AG-UI: nothing that belongs to the connection; steps that it has no events for are CUSTOM.
+ANSWERS: Final[tuple[type[Event], ...]] = (FinalResponse, Error, Alert, SanitizationSummary)
+OF_CONNECTION: Final[tuple[type[Event], ...]] = (Welcome, Typing, FeedbackGiven, Drain, Ping, Pong, Resync)
 # Members of `payload` that clients of older servers read under another name, which is sent beside ours.
 ALIASES: Final[Mapping[type[Event], Mapping[str, str]]] = MappingProxyType(
     {
@@ -59,6 +73,7 @@ class Dialect(enum.Enum):
     FLAT = "flat"
     PAYLOAD = "payload"
     AGENT_RESPONSE = "agent_response"
+    AGENT_EVENTS = "agent_events"
 
 
 def _wire_fields(kind: type[Event]) -> tuple[tuple[str, str, bool], ...]:
@@ -215,12 +230,17 @@ def flat(envelope: Envelope, html: Html | None = None) -> Frame:
     return frame
 
 
-def agent_response(envelope: Envelope, html: Html | None = None) -> Frame | None:  # noqa: ARG001 - one shape for all
+def agent_response(envelope: Envelope, html: Html | None = None) -> Frame | None:
     """Return one object per answer, with seven fixed members, under the name of the agent that was asked.
 
-    `answered_by` is an eighth if another agent gave the answer. Return None for an event that is no answer, error,
-    alert or sanitization summary.
+    If another agent gave the answer, `answered_by` names it, in `data` and as an eighth member. Return None for an
+    event that is not one of `ANSWERS`.
     """
+    return agent_event(envelope, html) if isinstance(envelope.event, ANSWERS) else None
+
+
+def agent_event(envelope: Envelope, html: Html | None = None) -> Frame:  # noqa: ARG001 - one shape for all
+    """Return the object of an answer as `agent_response` does, and any other event in the same members."""
     speaker = AskedAgent(envelope.agent_type, envelope.pillar) if envelope.agent_type is not None else None
     asked = envelope.asked_agent or speaker
     frame: Frame = {
@@ -228,23 +248,21 @@ def agent_response(envelope: Envelope, html: Html | None = None) -> Frame | None
         "pillar": None if asked is None else asked.pillar,
         "message": envelope.message,
         "conversation_id": envelope.conversation_id,
-        "type": "message",
+        "type": envelope.event.type,
         "data": None,
         "visualization": None,
     }
     match envelope.event:
         case FinalResponse() as answer:
-            kind = _answer_kind(answer)
-            frame |= {"message": answer.message, "type": kind, "data": answer.data}
+            frame |= {"message": answer.message, "type": _answer_kind(answer), "data": answer.data}
             frame["visualization"] = answer.visualization
         case Error() | Alert() as notice:
             data = event_data(notice)
-            frame |= {"message": data.pop("message"), "type": notice.type, "data": data}
-        case SanitizationSummary() as summary:
-            frame |= {"type": summary.type, "data": event_data(summary)}
-        case _:
-            return None
+            frame |= {"message": data.pop("message"), "data": data}
+        case event:
+            frame["data"] = client_data(event, None)
     if envelope.asked_agent is not None:
+        frame["data"] = {**(frame["data"] or {}), "answered_by": speaker}
         frame["answered_by"] = speaker
     return frame
 
@@ -263,6 +281,7 @@ RENDER: Final[Mapping[Dialect, Callable[[Envelope, Html | None], FrameHeader | F
         Dialect.FLAT: flat,
         Dialect.PAYLOAD: payload,
         Dialect.AGENT_RESPONSE: agent_response,
+        Dialect.AGENT_EVENTS: agent_event,
     }
 )
 
@@ -271,6 +290,7 @@ SUBPROTOCOLS: Final = MappingProxyType(
         "understudy.v1": Dialect.CANONICAL,
         "understudy.flat": Dialect.FLAT,
         "understudy.payload": Dialect.PAYLOAD,
+        "understudy.agent_events": Dialect.AGENT_EVENTS,
     }
 )
 

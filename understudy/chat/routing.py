@@ -5,7 +5,7 @@ from typing import Final
 
 from attrs import frozen
 
-from transport.wire.command_parser import LIAISON, addressee
+from transport.wire.command_parser import GUIDE, LIAISON, addressee
 from transport.wire.commands import Say
 from transport.wire.errors import CommandRejected
 
@@ -15,10 +15,16 @@ MAX_ID: Final = 128
 ANSWER: Final = "answer-"
 """Prefix of the ids of answers, which share a namespace with the users' own message ids."""
 
+DEFAULT_NAMES: Final = (GUIDE, "default_guide")
+"""Names by which published clients address the agent that answers by default, unless an agent has that name."""
+
 
 @frozen
 class Route:
-    """The agent and thread of a message. `agent` is the registered agent's name; the others are names of the wire."""
+    """The agent and thread of a message. `agent` is the registered agent's name; the others are names of the wire.
+
+    `agent_type` is the one that the client used, if that is one of `DEFAULT_NAMES`: it files the answer under it.
+    """
 
     agent: str
     agent_type: str
@@ -27,29 +33,41 @@ class Route:
     conversation_id: str
 
 
-def find_agent(agent_type: str | None, pillar: str | None, agents: Mapping[str, str | None]) -> str:
-    """Return the name of the addressed agent, the guide if none is named. `agents` maps names to pillars.
+def find_agent(
+    agent_type: str | None, pillar: str | None, agents: Mapping[str, str | None], default: str | None = None
+) -> str:
+    """Return the name of the addressed agent. `agents` maps the names that may be used to pillars.
+
+    `default` answers if no agent is named, and by `DEFAULT_NAMES`; None: the first of `agents`. If it is not one of
+    them, the first answers a message that names no agent.
 
     Raises:
         CommandRejected: `pillar_required`, `unknown_pillar` or `unknown_agent_type`. Two published clients match
             the texts of the first and the last letter by letter.
     """
+    first = next(iter(agents), GUIDE)
+    if default is None:
+        default = first
+    if agent_type is None and not pillar and agents:
+        return default if default in agents else first
     agent_type = addressee(agent_type, pillar)
     if agent_type == LIAISON:
         if not pillar:
             raise CommandRejected("pillar_required")
         found = next((name for name, its_pillar in agents.items() if its_pillar == pillar), None)
         if found is None:
-            known = ", ".join(sorted(each for each in agents.values() if each))
+            known = ", ".join(sorted(each for each in agents.values() if each)) or "none"
             raise CommandRejected("unknown_pillar", f"Unknown pillar: {pillar}. There are: {known}.")
         return found
     if agent_type in agents and agents[agent_type] is None:
         return agent_type
+    if agent_type in DEFAULT_NAMES and default in agents:
+        return default
     raise CommandRejected("unknown_agent_type", f"Unknown agent_type: {agent_type}")
 
 
-def route(say: Say, session: str, agents: Mapping[str, str | None]) -> Route:
-    """Return the route of `say`. `agents` maps the names of all agents to their pillars.
+def route(say: Say, session: str, agents: Mapping[str, str | None], default: str | None = None) -> Route:
+    """Return the route of `say`; `agents` and `default` as for `find_agent`.
 
     The thread defaults to the conversation id, and that to `<agent>_<session>`: each agent has a thread of its own in a
     session, as clients without threads expect.
@@ -57,12 +75,14 @@ def route(say: Say, session: str, agents: Mapping[str, str | None]) -> Route:
     Raises:
         CommandRejected: No such agent or pillar, or an id that is too long or not printable.
     """
-    agent = find_agent(say.agent_type, say.pillar, agents)
+    agent = find_agent(say.agent_type, say.pillar, agents, default)
     given = {"thread_id": say.thread_id, "conversation_id": say.conversation_id, "message_id": say.message_id}
     for name, value in given.items():
         check_id(name, value)
     conversation = say.conversation_id or f"{agent}_{session}"
     agent_type, pillar = (agent, None) if agents[agent] is None else (LIAISON, agents[agent])
+    if say.agent_type in DEFAULT_NAMES and say.agent_type != agent:
+        agent_type, pillar = say.agent_type, None
     return Route(agent, agent_type, pillar, say.thread_id or conversation, conversation)
 
 

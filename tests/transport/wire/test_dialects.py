@@ -1,34 +1,37 @@
 import json
+from typing import ClassVar
 
 import pytest
+from attrs import frozen
 from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.transport.golden import frames, golden_path, golden_text, rendered
 from tests.transport.samples import SAMPLES, WHEN
+from transport.agui.events import AguiTranslator
+from transport.wire import dialects
 from transport.wire.codec import encode, from_log, to_log
-from transport.wire.dialects import Dialect, Negotiated, iso, negotiate
+from transport.wire.dialects import ANSWERS, OF_CONNECTION, Dialect, Negotiated, iso, negotiate
 from transport.wire.errors import UnknownEndpoint
 from transport.wire.events import (
+    EVENTS,
     AgentCompleted,
     AgentHandoff,
-    Alert,
     ApprovalRequired,
     AskedAgent,
     Envelope,
     Error,
+    Event,
     FinalResponse,
+    MessageAccepted,
     PartialResult,
     RunStatus,
-    SanitizationSummary,
     ToolExecuting,
     Usage,
 )
 
+E = Dialect.AGENT_EVENTS
 C, F, P, A = Dialect.CANONICAL, Dialect.FLAT, Dialect.PAYLOAD, Dialect.AGENT_RESPONSE
-
-
-ANSWERS = (FinalResponse, Error, Alert, SanitizationSummary)
 
 
 def result(kind: str) -> dict:
@@ -205,13 +208,65 @@ def test_partial_results_are_not_answers() -> None:
     assert set(frames(A)) == {name for name, e in SAMPLES.items() if isinstance(e.event, ANSWERS)}
 
 
+@frozen
+class Added(Event):
+    """An event that a later version adds."""
+
+    type: ClassVar[str] = "added"
+    note: str
+
+
+def agui_of(event: Event) -> list[str]:
+    """Return the types of the AG-UI events for an event of a run that has started."""
+    translator = AguiTranslator("t", "r", "m")
+    run = Envelope(MessageAccepted("m", "run", "go"), WHEN, 1, "t", "run", "m", agent_type="guide")
+    translator.translate(run)
+    return [each["type"] for each in translator.translate(run.replace(event=event, seq=2))]
+
+
+@pytest.mark.promise("wire.dialect-agent-events")
+@pytest.mark.parametrize("name", SAMPLES)
+def test_every_event_has_its_form_in_every_dialect(name) -> None:
+    """An event is an answer, of the connection, or a step of a run, which decides who is sent it."""
+    envelope = SAMPLES[name]
+    event = envelope.event
+    sent = {dialect for dialect in Dialect if encode(envelope, dialect) is not None}
+    assert sent == set(Dialect) - (set() if isinstance(event, ANSWERS) else {A})
+    if isinstance(event, FinalResponse):
+        assert shown(envelope, E) == shown(envelope, A)
+    elif not isinstance(event, Error):
+        assert (shown(envelope, E)["type"], list(shown(envelope, E))[:7]) == (
+            event.type,
+            list(shown(SAMPLES["alert"], A)),
+        )
+    if isinstance(event, OF_CONNECTION):
+        assert agui_of(event) == []
+
+
+def test_an_event_of_a_later_version_is_a_step_of_its_run(monkeypatch) -> None:
+    """It needs no entry in any dialect: all show it but agent response."""
+    monkeypatch.setitem(dialects._WIRE_FIELDS, Added, dialects._wire_fields(Added))
+    added = Envelope(Added("n"), WHEN, 3, "t", "run", "m", "c", "liaison", "insights", "Added")
+    assert [shown(added, each)["type"] for each in (C, P, F, E)] == ["added"] * 4
+    assert shown(added, E)["data"] == {"note": "n"}
+    assert encode(added, A) is None
+    assert agui_of(added.event) == ["CUSTOM"]
+
+
+def test_no_event_has_two_roles() -> None:
+    assert not set(ANSWERS) & set(OF_CONNECTION)
+    assert set(ANSWERS) | set(OF_CONNECTION) <= set(EVENTS.values())
+
+
 def test_an_answer_of_another_agent_is_under_the_name_of_the_one_that_was_asked() -> None:
     """In agent responses with `answered_by` beside; elsewhere the speaker is named, and `asked_agent` beside."""
     event = FinalResponse("m", RunStatus.SUCCESS, Usage())
     envelope = Envelope(event, WHEN, agent_type="liaison", pillar="insights", asked_agent=AskedAgent("guide"))
     guide, insights = {"agent_type": "guide", "pillar": None}, {"agent_type": "liaison", "pillar": "insights"}
-    frame = shown(envelope, A)
-    assert ({name: frame[name] for name in guide}, frame["answered_by"]) == (guide, insights)
+    for dialect in (A, E):
+        frame = shown(envelope, dialect)
+        assert ({name: frame[name] for name in guide}, frame["answered_by"]) == (guide, insights)
+        assert frame["data"] == {"answered_by": insights}
     for dialect in (C, P, F):
         frame = shown(envelope, dialect)
         assert ({name: frame[name] for name in guide}, frame["asked_agent"]) == (insights, guide)
@@ -251,6 +306,8 @@ CHOICES = [
     ("/api/ws/agent", [], {"dialect": "canonical"}, Negotiated(C)),
     ("/ws", [], {"dialect": "agent_response"}, Negotiated(A)),
     ("/ws", [], {"dialect": "klingon"}, Negotiated(C)),
+    ("/api/ws/agent", [], {"dialect": "agent_events"}, Negotiated(E)),
+    ("/api/ws/agent", ["understudy.agent_events"], {}, Negotiated(E, "understudy.agent_events")),
     ("/ws", ["understudy.flat"], {}, Negotiated(F, "understudy.flat")),
     ("/ws", ["understudy.flat"], {"dialect": "payload"}, Negotiated(F, "understudy.flat")),
     ("/api/ws/agent", ["understudy.v1"], {}, Negotiated(C, "understudy.v1")),

@@ -21,12 +21,41 @@ AGENTS = {"guide": None, "insights": "insights", "numbers": "figures", "support"
             Say("x", agent_type="liaison", pillar="insights"),
             Route("insights", "liaison", "insights", *["insights_s"] * 2),
         ),
+        (Say("x", agent_type="default_guide"), Route("guide", "default_guide", None, "guide_s", "guide_s")),
         (Say("x", pillar="figures"), Route("numbers", "liaison", "figures", "numbers_s", "numbers_s")),
     ],
 )
 def test_the_agent_and_the_thread_follow_from_what_was_said(say: Say, expected: Route) -> None:
     """Each agent has its own thread in a session unless the client names one; liaisons are found by their pillar."""
     assert route(say, "s", AGENTS) == expected
+
+
+@pytest.mark.parametrize(
+    ("say", "default", "expected"),
+    [
+        (Say("x"), "numbers", ("numbers", "liaison", "figures")),
+        (Say("x"), "secret", ("support", "support", None)),
+        (Say("x", agent_type="guide"), None, ("support", "guide", None)),
+        (Say("x", agent_type="guide"), "numbers", ("numbers", "guide", None)),
+        (Say("x", agent_type="default_guide"), "numbers", ("numbers", "default_guide", None)),
+    ],
+)
+def test_without_a_guide_the_default_agent_answers_to_its_names(
+    say: Say, default: str | None, expected: tuple[str, str, str | None]
+) -> None:
+    """A client that asks for the guide gets its answer under the name that it used."""
+    found = route(say, "s", {"support": None, "numbers": "figures"}, default)
+    assert (found.agent, found.agent_type, found.pillar) == expected
+
+
+@pytest.mark.parametrize(
+    ("agents", "say"),
+    [({}, Say("x")), ({"support": None}, Say("x", agent_type="guide"))],
+)
+def test_an_agent_that_may_not_be_used_is_unknown(agents: dict[str, str | None], say: Say) -> None:
+    with pytest.raises(CommandRejected) as refused:
+        route(say, "s", agents, "secret")
+    assert (refused.value.code, refused.value.message) == ("unknown_agent_type", "Unknown agent_type: guide")
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from understudy.agents.agent import Agent
 
 MAX_VALUES: Final = 100_000
 """JSON values in a run's input, in which clients send the whole history each time. More are refused."""
-FORWARDED: Final = ("agent_type", "pillar", "references", "parent_id")
+FORWARDED: Final = ("agent_type", "pillar", "references", "parent_id", "context", "settings")
 """Fields of a message that an application may set in `forwardedProps`, by the names of our own command."""
 
 
@@ -56,9 +56,10 @@ def say_of(given: RunAgentInput, agent: str | None, agents: dict[str, Agent]) ->
     props = given.forwarded_props if isinstance(given.forwarded_props, dict) else {}
     fields: dict[str, Any] = {name: props[name] for name in FORWARDED if name in props}
     if agent is not None:
-        if agent not in agents:
-            raise CommandRejected("unknown_agent_type", f"Unknown agent_type: {agent[:40]}")
-        fields |= {"agent_type": agents[agent].agent_type, "pillar": agents[agent].pillar}
+        known = agents.get(agent)
+        fields |= {"agent_type": agent, "pillar": None}
+        if known is not None:
+            fields |= {"agent_type": known.agent_type, "pillar": known.pillar}
     fields |= {"content": content, "thread_id": given.thread_id, "message_id": last.id}
     command = parse_command({"type": "user_message", "payload": fields}, None)
     if not isinstance(command, Say):

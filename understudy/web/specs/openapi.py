@@ -291,7 +291,7 @@ _COMMAND_ERRORS: Final = (
     "busy", "quota_exceeded", *_STORED,
 )  # fmt: skip
 _EXPORT: Final = {"format": {"type": "string", "enum": list(FORMS)}, "raw": TEXT, "events": TEXT}
-_DIALECT: Final = {"type": "string", "enum": ["canonical", "flat", "payload", "agent_response"]}
+_DIALECT: Final = {"type": "string", "enum": [each.value for each in Dialect]}
 
 ROUTES: Final[Mapping[str, RouteSpec]] = {
     "sessions.create": RouteSpec((201, "Session"), token=False, errors=("unauthenticated", "rate_limited", "internal")),

@@ -13,7 +13,7 @@ from transport.wire import command_parser
 from transport.wire.codes import ERRORS
 from transport.wire.command_parser import COMMANDS
 from transport.wire.commands import Command, Decision, Rating, Say
-from transport.wire.dialects import ALIASES, ANSWER_KINDS, PAYLOAD_NAMES, WIRE_NAMES, Dialect
+from transport.wire.dialects import ALIASES, ANSWER_KINDS, ANSWERS, PAYLOAD_NAMES, WIRE_NAMES, Dialect
 from transport.wire.events import EVENTS, AgentError, Error, Event, FinalResponse, PartialResult
 
 Schema: TypeAlias = dict[str, Any]
@@ -269,8 +269,8 @@ def head_members(kind: type[Event]) -> tuple[dict[str, Schema], list[str]]:
 
 
 def frame_schema(kind: type[Event], dialect: Dialect) -> Schema:
-    """Build the schema of a whole frame with an event, in any dialect but agent response, which has one schema for
-    all."""
+    """Build the schema of a whole frame with an event, in any dialect but agent response and agent events, which
+    have one schema for all."""
     members, required = head_members(kind)
     data = data_schema(kind)
     match dialect:
@@ -295,18 +295,18 @@ def about(kind: Any) -> str:
     return (inspect.getdoc(kind) or "").partition("\n\n")[0].replace("\n", " ")
 
 
-def response_schema() -> Schema:
+def response_schema(*, steps: bool) -> Schema:
     """Build the schema of an agent response frame: always the same seven members, and one more for a delegate's
-    answer."""
+    answer. `steps`: the dialect shows all other events too.
+    """
+    kinds = ["message", "visualization", *ANSWER_KINDS]
+    kinds += [name for name, kind in EVENTS.items() if kind is not FinalResponse and (steps or kind in ANSWERS)]
     members: Mapping[str, Schema] = {
         "agent_type": or_null(TEXT),
         "pillar": or_null(TEXT),
         "message": TEXT,
         "conversation_id": or_null(TEXT),
-        "type": {
-            "type": "string",
-            "enum": ["message", "error", "visualization", *ANSWER_KINDS, "sanitization_summary", "alert"],
-        },
+        "type": {"type": "string", "enum": kinds},
         "data": {"type": ["object", "null"]},
         "visualization": {"type": ["object", "null"]},
     }
@@ -317,6 +317,8 @@ def response_schema() -> Schema:
     )  # fmt: skip
     failed = {"if": {"properties": {"type": {"const": "error"}}}, "then": {"properties": {"data": refused}}}
     about_answers = "An answer, an error, an alert, or what was taken out."
+    if steps:
+        about_answers = "An answer, or any other event."
     return object_of({**members, "answered_by": AGENT}, list(members), description=about_answers) | failed
 
 
@@ -335,5 +337,7 @@ def chunk_schema() -> Schema:
 def shown(dialect: Dialect) -> dict[str, Schema]:
     """Return the schema of every frame that a connection of a dialect may receive, by name."""
     if dialect is Dialect.AGENT_RESPONSE:
-        return {"agent_response": response_schema()}
+        return {"agent_response": response_schema(steps=False)}
+    if dialect is Dialect.AGENT_EVENTS:
+        return {"agent_event": response_schema(steps=True)}
     return {name: frame_schema(kind, dialect) for name, kind in EVENTS.items()}

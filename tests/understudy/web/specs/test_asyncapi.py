@@ -105,7 +105,8 @@ def golden() -> Iterator[tuple[str, str, Any]]:
     """Yield each golden frame with its dialect and its message."""
     for dialect in Dialect:
         for name, frame in json.loads(golden_path(dialect).read_text("utf-8")).items():
-            kind = "agent_response" if dialect is Dialect.AGENT_RESPONSE else frame["type"]
+            whole = {Dialect.AGENT_RESPONSE: "agent_response", Dialect.AGENT_EVENTS: "agent_event"}
+            kind = whole.get(dialect, frame["type"])
             yield name, f"{dialect.value}.{kind}", frame
 
 
@@ -123,7 +124,7 @@ def test_only_durable_events_must_have_a_number_and_a_run() -> None:
     """In every dialect that shows them; an error may come without."""
     for _, message, frame in golden():
         kind = EVENTS.get(frame["type"])
-        if kind is None or message.startswith("agent_response"):
+        if kind is None or message.startswith("agent_"):
             continue
         for name in ("seq", "thread_id", "run_id"):
             without = {key: value for key, value in frame.items() if key != name}
