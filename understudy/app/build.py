@@ -143,7 +143,10 @@ async def build_app(
             def counts(whose: Whose = everybody) -> dict[str, int]:
                 return {"connections": presence.count(whose), **run_limiter.counts(whose)}
 
-            status = ServerStatus(system, counts, __version__, partial(_extra_checks, breakers, database, redis))
+            status = ServerStatus(
+                system, counts, __version__, partial(_extra_checks, breakers, database, redis), metrics.recent,
+                metrics.watchdog.open, recorder.incidents_after, lambda: store.read_statistics()["reads_waiting"],
+            )  # fmt: skip
             html = AnswerHtml()
             parts = _Parts(
                 settings, tree, metrics, recorder, known, models, content_filter, storage, presence, run_limiter,

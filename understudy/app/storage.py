@@ -95,7 +95,8 @@ def build_store(database: Database, tree: Tree, metrics: Metrics, breakers: Brea
         database,
         partial(tree.system.find, WRITER),
         on_circuit=breakers.record_change,
-        on_reads=metrics.read_waits.observe_since,
+        on_reads=metrics.reads_began,
+        on_read=metrics.read,
     )
 
 

@@ -24,8 +24,9 @@ from understudy.tools.tool import ServerView
 class RunMetrics(Protocol):
     """Hooks that count what happens to runs."""
 
-    def event(self, envelope: Envelope, arrived_at: float | None = None) -> None:
-        """Count a committed event of a run; `arrived_at` is when the message came that it accepts, if known."""
+    def event(self, envelope: Envelope, arrived_at: float | None = None, owner: str = "") -> None:
+        """Count a committed event of a run of `owner`; `arrived_at` is when the message came that it accepts, if
+        known."""
 
     def feedback(self, rating: str | None) -> None:
         """Count a rating of an answer; None: the rating was withdrawn."""

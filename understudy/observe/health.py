@@ -4,7 +4,8 @@ import enum
 import logging
 import os
 import time
-from collections.abc import Callable, Collection, Mapping
+from collections import Counter
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, Final, Protocol
 
 from attrs import define, field, frozen
@@ -12,11 +13,16 @@ from attrs import define, field, frozen
 from actors import ActorSystem, State, TreeNode
 from actors.behaviours import CircuitChange, CircuitState
 from transport.wire.errors import CommandRejected
-from understudy.auth.rights import Whose, everybody, rights_of
+from understudy.auth.rights import Rights, Whose, everybody, rights_of
+from understudy.observe.actor_events import Incident
+from understudy.observe.metrics import OpenRun
+from understudy.observe.recent import Recent, durations, rows
 from understudy.tools.errors import ToolError
 
 log = logging.getLogger(__name__)
 
+SHOWN: Final = 20
+"""Rows of each list in an account of the server's activity."""
 HEALTHY: Final = (State.RUNNING, State.STOPPED)
 """States of a healthy actor: it answers, or has ended normally."""
 _NOTES: Final = {
@@ -114,13 +120,18 @@ class ServerStatus:
     """The status of one running server: its health, and its supervision tree as plain data.
 
     `counts` returns numbers of connections and runs of the selected users; `extra_checks` health checks of parts
-    outside the tree.
+    outside the tree; `open_runs` the runs without an end by their ids; `incidents` the latest ones; `reads_waiting` the
+    number of queued reads of the database.
     """
 
     system: ActorSystem
     counts: Callable[[Whose], Mapping[str, int]]
     version: str
     extra_checks: Callable[[], Mapping[str, HealthCheck]] = dict
+    recent: Recent = field(factory=lambda: Recent(time.time))
+    open_runs: Mapping[str, OpenRun] = field(factory=dict)
+    incidents: Callable[[], Sequence[Incident]] = tuple
+    reads_waiting: Callable[[], int] = int
     _since: float = field(factory=time.monotonic, init=False)
 
     def health(self) -> dict[str, Any]:
@@ -145,6 +156,74 @@ class ServerStatus:
         """Return the tree from its root: path, type, state, depth, restarts, age_s, last_error, children."""
         return _node(self.system.tree())
 
+    def activity(self, minutes: int) -> dict[str, Any]:
+        """Return what the server did in the last minutes, see `ServerView.activity`."""
+        now, recent = self.recent.clock(), self.recent
+        ended, refused = recent.counted("run_ended", minutes), recent.counted("refused", minutes)
+        slowest = [
+            {"operation": each.kind, "name": each.name, "ms": round(each.seconds * 1000, 1),
+             "ago_s": round(now - each.at)}
+            for each in recent.slowest(minutes, SHOWN)
+        ]  # fmt: skip
+        queues = sorted((node.depth, node.path) for node in self.system.tree().walk() if node.depth)
+        return {
+            "scope": "server",
+            "operations": rows(recent.timed(minutes)),
+            "slowest": slowest,
+            "outcomes": dict(ended.most_common()),
+            "refused": dict(refused.most_common()),
+            "failed_tools": dict(recent.counted("tool_ended", minutes).most_common(SHOWN)),
+            "open_runs": self._open_runs(everybody, now),
+            "queues": [{"path": path, "waiting": depth} for depth, path in queues[: -SHOWN - 1 : -1]],
+            "reads_waiting": self.reads_waiting(),
+            **self.counts(everybody),
+        }
+
+    def activity_of(self, whose: Whose, minutes: int) -> dict[str, Any]:
+        """Return what the runs of the selected users did in the last minutes, in the form of `activity`."""
+        now, ended = self.recent.clock(), self.recent.ended(whose, minutes)
+        timed = {
+            ("first_event", ""): durations(each.first_s for each in ended),
+            ("run", ""): durations(each.seconds for each in ended),
+        }
+        slowest = sorted(ended, key=lambda each: -(each.seconds or 0.0))[:SHOWN]
+        return {
+            "scope": "own",
+            "operations": rows({key: each for key, each in timed.items() if each.count}),
+            "slowest": [
+                {"operation": "run", "name": "", "ms": round((each.seconds or 0.0) * 1000, 1),
+                 "ago_s": round(now - each.at)}
+                for each in slowest
+            ],
+            "outcomes": dict(Counter(each.outcome for each in ended).most_common()),
+            "open_runs": self._open_runs(whose, now),
+            **self.counts(whose),
+        }  # fmt: skip
+
+    def crashes(self, minutes: int) -> dict[str, Any]:
+        """Return the restarts and abnormal ends of actors, and the parts that are not well."""
+        now = self.recent.clock()
+        recent = [each for each in self.incidents() if each.at >= now - 60 * minutes]
+        checks: dict[str, dict[str, Any]] = self.health()["checks"]
+        return {
+            "restarts": dict(self.recent.counted("restart", minutes).most_common(SHOWN)),
+            "incidents": [
+                {"ago_s": round(now - each.at), "path": each.path, "error": each.error, "decision": each.decision,
+                 "error_id": each.error_id}
+                for each in reversed(recent[-SHOWN:])
+            ],
+            "unwell": {name: check for name, check in checks.items() if check["status"] != HealthStatus.OK.value},
+        }  # fmt: skip
+
+    def _open_runs(self, whose: Whose, now: float) -> list[dict[str, Any]]:
+        """List the open runs of the selected users, those without an event for longest first."""
+        found = sorted((run.last_at, run_id, run) for run_id, run in self.open_runs.items() if whose(run.owner))
+        return [
+            {"run_id": run_id, "silent_s": round(now - last_at, 1), "age_s": round(now - run.accepted, 1),
+             "last_event": run.last_event}
+            for last_at, run_id, run in found[:SHOWN]
+        ]  # fmt: skip
+
 
 @frozen
 class RestrictedStatus:
@@ -158,7 +237,7 @@ class RestrictedStatus:
     def health(self) -> dict[str, Any]:
         """Return all for an operator of the server, otherwise the status; for an operator of a tenant also its
         counts."""
-        rights, health = rights_of(self.owner, self.roles, tenants=self.tenants), self.server.health()
+        rights, health = self._rights(), self.server.health()
         if rights.server:
             return health
         counts = self.server.counts(rights.whose()) if rights.users else {}
@@ -166,11 +245,30 @@ class RestrictedStatus:
 
     def tree(self) -> dict[str, Any]:
         """Return the tree. Raises ToolError (`forbidden`) for all but operators of the server."""
+        self._check_server()
+        return self.server.tree()
+
+    def activity(self, minutes: int) -> dict[str, Any]:
+        """Return all for an operator of the server; for an operator of a tenant the runs of its users; for others
+        their own."""
+        rights = self._rights()
+        if rights.server:
+            return self.server.activity(minutes)
+        return self.server.activity_of(rights.whose() if rights.users else self.owner.__eq__, minutes)
+
+    def crashes(self, minutes: int) -> dict[str, Any]:
+        """Return restarts and incidents. Raises ToolError (`forbidden`) for all but operators of the server."""
+        self._check_server()
+        return self.server.crashes(minutes)
+
+    def _rights(self) -> Rights:
+        return rights_of(self.owner, self.roles, tenants=self.tenants)
+
+    def _check_server(self) -> None:
         try:
-            rights_of(self.owner, self.roles, tenants=self.tenants).check_server()
+            self._rights().check_server()
         except CommandRejected as refused:
             raise ToolError(refused.code, refused.message) from refused
-        return self.server.tree()
 
 
 def _check(part: TreeNode) -> HealthCheck:

@@ -5,6 +5,7 @@ closed sets (codes, event types, dialects, path patterns); the number of names t
 """
 
 import math
+import time
 from bisect import bisect_left
 from collections import Counter as Tally
 from collections import OrderedDict
@@ -25,6 +26,7 @@ from transport.outbox.metrics import ConnectionMetrics
 from transport.wire.codes import CLOSES, ERRORS
 from transport.wire.events import TERMINAL, Envelope, Error, FinalResponse, MessageAccepted
 from understudy.observe.paths import OTHER, PathLabels
+from understudy.observe.recent import EndedRun, Recent
 
 KINDS_MAX: Final = 200
 """Kinds of findings, and detectors, with a label of their own; further ones are counted as `other`."""
@@ -104,10 +106,16 @@ class BatchHistogram(Collector):
 
 
 @define
-class _OpenRun:
+class OpenRun:
+    """An accepted run without a terminal event: when it arrived and was accepted, its owner, its latest event and when
+    that was (Unix seconds), and the time to its first event."""
+
     arrived: float
     accepted: float
-    has_event: bool = False
+    owner: str
+    last_event: str
+    last_at: float
+    first_s: float | None = None
 
 
 class RunWatchdog:
@@ -118,13 +126,13 @@ class RunWatchdog:
 
     def __init__(self, *, open_max: int = OPEN_RUNS_MAX, ended_max: int = ENDED_RUNS_MAX) -> None:
         self.double_ends = 0
-        self.open: OrderedDict[str, _OpenRun] = OrderedDict()
+        self.open: OrderedDict[str, OpenRun] = OrderedDict()
         self._ended: OrderedDict[str, None] = OrderedDict()
         self._open_max = open_max
         self._ended_max = ended_max
 
     def record_event(
-        self, run_id: str, event_type: str, now: float, arrived_at: float | None = None
+        self, run_id: str, event_type: str, now: float, arrived_at: float | None = None, owner: str = ""
     ) -> tuple[float | None, float | None]:
         """Record an event of a run. A repeated `message_accepted` is ignored; the order of other events is not checked.
 
@@ -135,15 +143,18 @@ class RunWatchdog:
         run = self.open.get(run_id)
         if event_type == MessageAccepted.type:
             if run is None and run_id not in self._ended:
-                self.open[run_id] = _OpenRun(now if arrived_at is None else arrived_at, now)
+                arrived = now if arrived_at is None else arrived_at
+                self.open[run_id] = OpenRun(arrived, now, owner, event_type, now)
                 if len(self.open) > self._open_max:
                     self.open.popitem(last=False)
             return None, None
         if run is None:
             self.double_ends += event_type in _ENDING and run_id in self._ended
             return None, None
-        first_s = None if run.has_event else now - run.arrived
-        run.has_event = True
+        run.last_event, run.last_at = event_type, now
+        first_s = None
+        if run.first_s is None:
+            first_s = run.first_s = max(0.0, now - run.arrived)
         if event_type not in _ENDING:
             return first_s, None
         del self.open[run_id]
@@ -160,9 +171,10 @@ class Metrics(ConnectionMetrics):
     events of the actor system. All methods are cheap, and none raises for an unknown label.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, clock: Callable[[], float] = time.time) -> None:
         self.registry = CollectorRegistry()
         self.watchdog = RunWatchdog()
+        self.recent = Recent(clock)
         self._paths = PathLabels()
         self._tools: set[str] = set()
         self._kinds: set[str] = set()
@@ -276,6 +288,7 @@ class Metrics(ConnectionMetrics):
     def on_error(self, code: str) -> None:
         """Count an error sent to a client."""
         self._errors[_known(code)].inc()
+        self.recent.count("refused", _known(code))
 
     def on_ignored(self, command_type: str) -> None:
         """Count a command ignored because it exceeds its limit."""
@@ -294,23 +307,31 @@ class Metrics(ConnectionMetrics):
 
     # runs (chat's RunMetrics)
 
-    def event(self, envelope: Envelope, arrived_at: float | None = None) -> None:
-        """Record a committed event. `arrived_at`: when the message arrived that it accepts (Unix seconds), if known."""
+    def event(self, envelope: Envelope, arrived_at: float | None = None, owner: str = "") -> None:
+        """Record a committed event of a run of `owner`. `arrived_at`: when the message arrived that it accepts (Unix
+        seconds), if known."""
         kind = envelope.event.type
         self._events[kind].inc()
         if envelope.run_id is None:
             return
-        first_s, ended_s = self.watchdog.record_event(envelope.run_id, kind, envelope.timestamp, arrived_at)
+        run = self.watchdog.open.get(envelope.run_id)
+        first_s, ended_s = self.watchdog.record_event(envelope.run_id, kind, envelope.timestamp, arrived_at, owner)
         if first_s is not None:
             self._first.observe(max(0.0, first_s))
+            self.recent.observe("first_event", first_s)
         if ended_s is not None:
             self._run_s.observe(max(0.0, ended_s))
+            self.recent.observe("run", ended_s)
             outcome = OTHER
             if isinstance(envelope.event, FinalResponse):
                 outcome = envelope.event.status.value
             elif isinstance(envelope.event, Error):
                 outcome = _known(envelope.event.code)
             self._runs[outcome].inc()
+            self.recent.count("run_ended", outcome)
+            begun = None if run is None else run.first_s
+            ended = EndedRun(self.recent.clock(), owner, envelope.run_id, begun, max(0.0, ended_s), outcome)
+            self.recent.runs.append(ended)
 
     def feedback(self, rating: str | None) -> None:
         """Count a rating of an answer, or its removal."""
@@ -335,6 +356,9 @@ class Metrics(ConnectionMetrics):
             tool = OTHER if tool is None else _capped(tool, self._tools, TOOLS_MAX)
         self._calls[tool, status].inc()
         self._call_s[tool].observe(max(0.0, seconds))
+        self.recent.observe("tool", seconds, tool)
+        if status != "ok":
+            self.recent.count("tool_ended", f"{tool}: {status}")
 
     # content filter
 
@@ -358,11 +382,15 @@ class Metrics(ConnectionMetrics):
         """Count an event of the actor tree."""
         match event:
             case ActorRestarting():
-                self._restarts[self._paths.label(event.path)].inc()
+                label = self._paths.label(event.path)
+                self._restarts[label].inc()
+                self.recent.count("restart", label)
             case DeadLetter():
                 self._dead_letters[event.why].inc()
             case SlowHandler():
-                self._slow_handlers[self._paths.label(event.path or "other")].inc()
+                label = self._paths.label(event.path or OTHER)
+                self._slow_handlers[label].inc()
+                self.recent.observe("loop_held", event.held_s, label)
             case ShutdownOverdue():
                 self._lingering[self._paths.label(event.path)].inc()
 
@@ -374,6 +402,16 @@ class Metrics(ConnectionMetrics):
         """Record a transaction with `events` events."""
         self._commit_rows.observe(events)
         self._commit_s.observe(max(0.0, seconds))
+        self.recent.observe("commit", seconds)
+
+    def reads_began(self, requested: Sequence[float], now: float) -> None:
+        """Record that reads, requested at these times, got a thread now."""
+        self.read_waits.observe_since(requested, now)
+        self.recent.observe("read_wait", now - min(requested))
+
+    def read(self, query: str, seconds: float) -> None:
+        """Record a read of the database by the name of its query."""
+        self.recent.observe("read", seconds, query)
 
     def redis_up(self, up: bool) -> None:
         """Record whether Redis answers."""

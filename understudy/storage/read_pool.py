@@ -6,6 +6,7 @@ thread whose reads have timed out keeps its slot and its connection until it end
 
 import logging
 import math
+import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -48,14 +49,15 @@ class _Read(Generic[T]):
     error: Exception | None = None
 
 
-_Outcome: TypeAlias = tuple[Any, Exception | None]
+_Outcome: TypeAlias = tuple[Any, Exception | None, float]
 
 
 class ReadPool:
     """Reads through `engine` in up to `threads` threads; a read takes at most `deadline_s` seconds, waiting included.
 
     With a `breaker`, reads are refused at once while the circuit is open. `on_begin` is called when reads get a thread,
-    with the times at which they were requested and the time now.
+    with the times at which they were requested and the time now; `on_end` after each read, with the name of its query and
+    the seconds that the query took.
     """
 
     def __init__(
@@ -65,9 +67,11 @@ class ReadPool:
         deadline_s: float,
         breaker: Breaker | None = None,
         on_begin: Callable[[Sequence[float], float], None] = lambda *_: None,
+        on_end: Callable[[str, float], None] = lambda *_: None,
     ) -> None:
         self._breaker = breaker
         self._on_begin = on_begin
+        self._on_end = on_end
         self._logged_at = -math.inf
         self._engine = engine
         self._errors = DriverErrors.of(engine)
@@ -161,11 +165,12 @@ class ReadPool:
     def _finished(self, reads: Sequence[_Read[Any]], outcomes: Sequence[_Outcome]) -> None:
         self._free += 1
         if self._breaker is not None:
-            failed = all(isinstance(error, StorageUnavailable) for _, error in outcomes)
+            failed = all(isinstance(error, StorageUnavailable) for _, error, _ in outcomes)
             (self._breaker.fail if failed else self._breaker.succeed)()
-        for read, (answer, error) in zip(reads, outcomes, strict=True):
+        for read, (answer, error, seconds) in zip(reads, outcomes, strict=True):
             read.answer, read.error = answer, error
             read.settled.set()
+            self._on_end(getattr(read.query, "__name__", "read"), seconds)
         self._begin()
 
 
@@ -175,10 +180,12 @@ def _execute(engine: Engine, errors: DriverErrors, reads: Sequence[_Read[Any]]) 
     try:
         with engine.begin() as connection:
             for read in reads:
+                began, answer, failure = time.perf_counter(), None, None
                 try:
-                    outcomes.append((read.query(connection, *read.args), None))
+                    answer = read.query(connection, *read.args)
                 except Exception as error:  # of the database, or of the query, such as InvalidCursor
-                    outcomes.append((None, errors.translate(error)))
+                    failure = errors.translate(error)
+                outcomes.append((answer, failure, time.perf_counter() - began))
     except Exception as error:  # a thread that raised would never release its slot
-        return [(None, errors.translate(error))] * len(reads)
+        return [(None, errors.translate(error), 0.0)] * len(reads)
     return outcomes

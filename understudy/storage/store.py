@@ -70,7 +70,8 @@ class Store:
     `writer` returns the ref of the StoreWriter of the same database, or None while there is none.
     Every read and write raises StorageUnavailable if the database cannot be used within its deadline, and Unstorable
     for values that no database can hold. `on_circuit` is called when the circuit of reads opens or closes; `on_reads`
-    when reads get a thread, with the times at which they were requested and the time now.
+    when reads get a thread, with the times at which they were requested and the time now; `on_read` after each, with the
+    name of its query and the seconds that it took.
     """
 
     def __init__(
@@ -81,6 +82,7 @@ class Store:
         deadline_s: float = COMMIT_DEADLINE_S,
         on_circuit: Callable[[CircuitChange], None] | None = None,
         on_reads: Callable[[Sequence[float], float], None] = lambda *_: None,
+        on_read: Callable[[str, float], None] = lambda *_: None,
     ) -> None:
         self.database = database
         self.deadline_s = deadline_s
@@ -90,10 +92,10 @@ class Store:
         self._permits = trio.Semaphore(WAITING)
         # No call timeout: each read has a deadline, and if both expired, as after a pause, this one would be reported.
         self.breaker = Breaker("database", CIRCUIT, call_timeout_s=math.inf, on_change=on_circuit)
-        self._read_pool = ReadPool(database.reading, READERS, READ_DEADLINE_S, self.breaker, on_reads)
+        self._read_pool = ReadPool(database.reading, READERS, READ_DEADLINE_S, self.breaker, on_reads, on_read)
         self._read = self._read_pool.read
         # A search reads all messages of its user, so it has a thread of its own and delays no other read.
-        self._search_pool = ReadPool(database.reading, 1, READ_DEADLINE_S)
+        self._search_pool = ReadPool(database.reading, 1, READ_DEADLINE_S, on_end=on_read)
 
     async def commit(self, write: Write, deadline_s: float | None = None) -> int:
         """Store a change or another write; it is durable when this returns. Return its answer.

@@ -1,0 +1,190 @@
+"""Measures of the last hour in memory, minute by minute: what the server tells about its own performance.
+
+1. A minute stores counts by duration, not durations, so its size does not grow with the load: at most `NAMES_MAX` names
+   for each kind, and `SLOWEST` single operations.
+2. All methods run on the event loop.
+"""
+
+import math
+from collections import Counter, defaultdict, deque
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from heapq import heappush, heappushpop, nlargest
+from typing import Any, Final
+
+from attrs import define, field, frozen
+
+MINUTES: Final = 60
+NAMES_MAX: Final = 50
+"""Names (tools, queries, paths) of one kind; further ones are counted as `other`."""
+SLOWEST: Final = 20
+"""Single operations that a minute stores, the slowest ones."""
+RUNS: Final = 2_000
+"""Ended runs that are remembered, with their owners."""
+OTHER: Final = "other"
+
+# Durations are counted in steps of an eighth of an octave, so a percentile is at most 9 % above the true value. The
+# first step is 10 µs: nothing that is measured here is shorter.
+_PER_OCTAVE: Final = 8
+_FIRST_S: Final = 1e-5
+
+QUANTILES: Final = (0.5, 0.95, 0.99)
+
+
+@frozen(order=True)
+class Operation:
+    """One operation: its duration in seconds, its end (Unix seconds), its kind, such as ``commit``, and its name."""
+
+    seconds: float
+    at: float
+    kind: str
+    name: str = ""
+
+
+@frozen
+class EndedRun:
+    """A run that ended: `first_s` is the time to its first event, `seconds` until its end (None: accepted on another
+    node, or before a restart), `outcome` ``success``, ``cancelled`` or the code of its error."""
+
+    at: float
+    owner: str
+    run_id: str
+    first_s: float | None
+    seconds: float | None
+    outcome: str
+
+
+@define
+class Durations:
+    """The number of durations, their sum and maximum in seconds, and their distribution."""
+
+    count: int = 0
+    total_s: float = 0.0
+    longest_s: float = 0.0
+    steps: Counter[int] = field(factory=Counter, repr=False)
+
+    def add(self, seconds: float) -> None:
+        """Add one duration."""
+        self.count += 1
+        self.total_s += seconds
+        self.longest_s = max(self.longest_s, seconds)
+        self.steps[_step(seconds)] += 1
+
+    def merge(self, other: "Durations") -> None:
+        """Add the durations of another one."""
+        self.count += other.count
+        self.total_s += other.total_s
+        self.longest_s = max(self.longest_s, other.longest_s)
+        self.steps.update(other.steps)
+
+    def quantile(self, share: float) -> float:
+        """Return the duration in seconds that `share` of all do not exceed; 0 without durations."""
+        left = math.ceil(share * self.count)
+        for step in sorted(self.steps):
+            left -= self.steps[step]
+            if left <= 0:
+                return min(self.longest_s, _FIRST_S * 2.0 ** (step / _PER_OCTAVE))
+        return self.longest_s
+
+    def as_json(self) -> dict[str, float]:
+        """Return count, mean, percentiles and maximum in milliseconds."""
+        mean = self.total_s / self.count if self.count else 0.0
+        shown = {"count": self.count, "mean_ms": _ms(mean)}
+        shown |= {f"p{share * 100:.0f}_ms": _ms(self.quantile(share)) for share in QUANTILES}
+        return shown | {"max_ms": _ms(self.longest_s)}
+
+
+def durations(values: Iterable[float | None]) -> Durations:
+    """Return the distribution of these seconds, without those that are None."""
+    found = Durations()
+    for each in values:
+        if each is not None:
+            found.add(each)
+    return found
+
+
+def _step(seconds: float) -> int:
+    return max(0, math.ceil(math.log2(max(seconds, _FIRST_S) / _FIRST_S) * _PER_OCTAVE))
+
+
+def _ms(seconds: float) -> float:
+    return round(seconds * 1000, 3 if seconds < 0.01 else 1)
+
+
+@define
+class _Minute:
+    begins: float
+    timed: dict[tuple[str, str], Durations] = field(factory=lambda: defaultdict(Durations))
+    counted: Counter[tuple[str, str]] = field(factory=Counter)
+    slowest: list[Operation] = field(factory=list)
+
+
+@define
+class Recent:
+    """Durations and counts of the last `MINUTES` minutes, by kind and name. `clock` returns Unix seconds."""
+
+    clock: Callable[[], float]
+    runs: deque[EndedRun] = field(factory=lambda: deque(maxlen=RUNS), init=False, repr=False)
+    _minutes: deque[_Minute] = field(factory=lambda: deque(maxlen=MINUTES + 1), init=False, repr=False)
+    _names: dict[str, set[str]] = field(factory=lambda: defaultdict(set), init=False, repr=False)
+
+    def observe(self, kind: str, seconds: float, name: str = "") -> None:
+        """Record an operation that ended now."""
+        minute, name, seconds = self._minute(), self._known(kind, name), max(0.0, seconds)
+        minute.timed[kind, name].add(seconds)
+        if len(minute.slowest) < SLOWEST:
+            heappush(minute.slowest, Operation(seconds, self.clock(), kind, name))
+        elif seconds > minute.slowest[0].seconds:
+            heappushpop(minute.slowest, Operation(seconds, self.clock(), kind, name))
+
+    def count(self, kind: str, name: str) -> None:
+        """Count an occurrence now, such as an error by its code."""
+        self._minute().counted[kind, self._known(kind, name)] += 1
+
+    def timed(self, minutes: int) -> Mapping[tuple[str, str], Durations]:
+        """Return the durations of the last minutes by kind and name."""
+        found: dict[tuple[str, str], Durations] = defaultdict(Durations)
+        for minute in self._last(minutes):
+            for key, each in minute.timed.items():
+                found[key].merge(each)
+        return found
+
+    def counted(self, kind: str, minutes: int) -> Counter[str]:
+        """Return the counts of a kind in the last minutes by name."""
+        found: Counter[str] = Counter()
+        for minute in self._last(minutes):
+            found.update({name: count for (each, name), count in minute.counted.items() if each == kind})
+        return found
+
+    def slowest(self, minutes: int, limit: int = SLOWEST) -> Sequence[Operation]:
+        """Return the slowest operations of the last minutes, the slowest first."""
+        return nlargest(limit, (each for minute in self._last(minutes) for each in minute.slowest))
+
+    def ended(self, whose: Callable[[str], bool], minutes: int) -> list[EndedRun]:
+        """Return the runs of the selected owners that ended in the last minutes, the latest last."""
+        since = self.clock() - 60 * minutes
+        return [each for each in self.runs if each.at >= since and whose(each.owner)]
+
+    def _minute(self) -> _Minute:
+        """Return the current minute. If the clock was set back, the latest minute goes on."""
+        begins = self.clock() // 60 * 60
+        if not self._minutes or self._minutes[-1].begins < begins:
+            self._minutes.append(_Minute(begins))
+        return self._minutes[-1]
+
+    def _last(self, minutes: int) -> Iterator[_Minute]:
+        since = self.clock() - 60 * minutes - 60  # the minute in which the period begins counts whole
+        return (each for each in self._minutes if each.begins > since)
+
+    def _known(self, kind: str, name: str) -> str:
+        known = self._names[kind]
+        if name not in known:
+            if len(known) >= NAMES_MAX:
+                return OTHER
+            known.add(name)
+        return name
+
+
+def rows(timed: Mapping[tuple[str, str], Durations]) -> list[dict[str, Any]]:
+    """Return durations as rows, those that took most time in all first."""
+    ordered = sorted(timed.items(), key=lambda each: -each[1].total_s)
+    return [{"operation": kind, "name": name, **each.as_json()} for (kind, name), each in ordered]
