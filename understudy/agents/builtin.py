@@ -60,12 +60,12 @@ def insights(tools: Iterable[Tool]) -> Agent:
 
 
 def operations(tools: Iterable[Tool]) -> Agent:
-    """Return the liaison for this server itself. Meant for `system_health`, `supervision_tree` and `calculate`."""
+    """Return the liaison for this server itself. Meant for the tools of `tools.performance` and `tools.server`."""
     return _liaison(
         "operations",
-        "you tell how this server is doing",
+        "you tell how this server is doing, from its own measures of the last hour",
         tools,
-        "Tells how this server is doing: its health, its actors, their restarts.",
+        "Tells how this server is doing: how fast it is, what is slow, what fails, restarts or waits.",
         "Is the system healthy?",
         "Show the supervision tree",
         "Check the system health and show the actors",

@@ -8,6 +8,7 @@ from understudy.tools.arithmetic import calculate
 from understudy.tools.charts import chart_table
 from understudy.tools.finance import compare_scenarios
 from understudy.tools.notes import save_note
+from understudy.tools.performance import actor_restarts, errors_by_code, open_work, server_performance, slow_operations
 from understudy.tools.server import supervision_tree, system_health
 from understudy.tools.tables import profile_table, query_table
 from understudy.tools.text import sanitize_content, summarise_text
@@ -24,7 +25,18 @@ def all_agents(own: Iterable[Agent] = ()) -> dict[str, Agent]:
     liaisons = [
         content([sanitize_content, summarise_text, calculate]),
         insights([profile_table, query_table, chart_table, calculate]),
-        operations([system_health, supervision_tree, calculate]),
+        operations(
+            [
+                system_health,
+                server_performance,
+                slow_operations,
+                errors_by_code,
+                actor_restarts,
+                open_work,
+                supervision_tree,
+                calculate,
+            ]
+        ),
         business_outcomes([compare_scenarios, calculate]),
     ]
     named: dict[str, Agent] = {}

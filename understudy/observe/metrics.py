@@ -95,9 +95,9 @@ class BatchHistogram(Collector):
             counts[bucket] += len(times)
             self._sum += len(times) * now - sum(times)
             return
-        for time in times:
-            counts[bisect_left(bounds, now - time)] += 1
-            self._sum += max(0.0, now - time)
+        for at in times:
+            counts[bisect_left(bounds, now - at)] += 1
+            self._sum += max(0.0, now - at)
 
     def collect(self) -> Iterator[Metric]:
         """Yield the cumulative buckets and the sum."""

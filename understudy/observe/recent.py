@@ -82,7 +82,8 @@ class Durations:
         for step in sorted(self.steps):
             left -= self.steps[step]
             if left <= 0:
-                return min(self.longest_s, _FIRST_S * 2.0 ** (step / _PER_OCTAVE))
+                bound: float = _FIRST_S * 2.0 ** (step / _PER_OCTAVE)
+                return min(self.longest_s, bound)
         return self.longest_s
 
     def as_json(self) -> dict[str, float]:

@@ -56,8 +56,8 @@ class ReadPool:
     """Reads through `engine` in up to `threads` threads; a read takes at most `deadline_s` seconds, waiting included.
 
     With a `breaker`, reads are refused at once while the circuit is open. `on_begin` is called when reads get a thread,
-    with the times at which they were requested and the time now; `on_end` after each read, with the name of its query and
-    the seconds that the query took.
+    with the times at which they were requested and the time now; `on_end` after each read, with the name of its query
+    and the seconds that the query took.
     """
 
     def __init__(

@@ -70,8 +70,8 @@ class Store:
     `writer` returns the ref of the StoreWriter of the same database, or None while there is none.
     Every read and write raises StorageUnavailable if the database cannot be used within its deadline, and Unstorable
     for values that no database can hold. `on_circuit` is called when the circuit of reads opens or closes; `on_reads`
-    when reads get a thread, with the times at which they were requested and the time now; `on_read` after each, with the
-    name of its query and the seconds that it took.
+    when reads get a thread, with the times at which they were requested and the time now; `on_read` after each, with
+    the name of its query and the seconds that it took.
     """
 
     def __init__(

@@ -86,11 +86,11 @@ class ServerView(Protocol):
     def activity(self, minutes: int) -> dict[str, Any]:
         """Return what happened in the last minutes, at most an hour: latencies, slow operations, outcomes, open work.
 
-        `scope` is ``server`` for operators of the server, otherwise ``own``: the user's runs alone (for an operator of a
-        tenant those of its users). `operations`: rows of operation, name, count, mean_ms, p50_ms, p95_ms, p99_ms, max_ms;
-        `slowest`: operation, name, ms, ago_s; `outcomes`: ends of runs by ``success``, ``cancelled`` or error code;
-        `open_runs`: run_id, silent_s, age_s, last_event; `runs`, `runs_waiting`, `connections`. For the whole server
-        also `refused` and `failed_tools` (counts), `queues` (path, waiting) and `reads_waiting`.
+        `scope` is ``server`` for operators of the server, otherwise ``own``: the user's runs alone (for an operator of
+        a tenant those of its users). `operations`: rows of operation, name, count, mean_ms, p50_ms, p95_ms, p99_ms,
+        max_ms; `slowest`: operation, name, ms, ago_s; `outcomes`: ends of runs by ``success``, ``cancelled`` or error
+        code; `open_runs`: run_id, silent_s, age_s, last_event; `runs`, `runs_waiting`, `connections`. For the whole
+        server also `refused` and `failed_tools` (counts), `queues` (path, waiting) and `reads_waiting`.
         """
 
     def crashes(self, minutes: int) -> dict[str, Any]:
