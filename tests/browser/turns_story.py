@@ -74,6 +74,18 @@ def approval(page: Page, other: Page, shots: Path | None) -> None:
     picture(page, shots, "denied")
 
 
+def typing(page: Page, other: Page) -> None:
+    """A tab shows that the user is typing in another one, until the message is sent. It is told every three seconds."""
+    page.get_by_role("textbox", name="Message", exact=True).press_sequentially("What is 2", delay=400)
+    shown = other.get_by_text("You are typing in another window.")
+    expect(shown).to_be_visible()
+    expect(page.get_by_text("You are typing in another window.")).to_have_count(0)
+    page.keyboard.type(" + 3?")
+    page.keyboard.press("Enter")
+    answer(other, "5")
+    expect(shown).to_have_count(0)
+
+
 def branches(page: Page, other: Page, shots: Path | None) -> None:
     """An edit and a further answer stand beside the originals, in both tabs."""
     ask(page, "What is 6 * 7?")
@@ -278,6 +290,7 @@ def main(folder: Path, shots: Path | None) -> None:
             other = watched(context.new_page(), problems)
             other.goto(page.url)
             answer(other, "12")
+            typing(page, other)
             approval(page, other, shots)
             branches(page, other, shots)
             thumbs(page, other, shots, problems)

@@ -89,6 +89,7 @@ class Page {
     });
     this.client.on("change", ({ threadId, state, events }) => this.changed(threadId, state, events));
     this.client.on("alert", ({ message }) => this.alerts.show(message));
+    this.client.on("typing", (event) => event.thread_id === this.current && this.composer.showTyping());
     this.client.on("user", () => this.open(randomId(), { fresh: true }));
     this.client.on("over", () => { // what the page itself still shows and knows goes with it
       history.replaceState(null, "", location.pathname);
@@ -194,6 +195,7 @@ class Page {
       this.transcript.settled();
       this.transcript.show(state);
       this.composer.show(runningTurn(state));
+      if (news.some((event) => event.type === "message_accepted")) this.composer.showTyping(false);
       if (state.turns.length > 0) this.sidebar.note(threadId, provisionalTitle(state));
     } else {
       this.sidebar.show();

@@ -6,6 +6,7 @@ import { el, setText } from "./dom.js";
 import { icon } from "./icons.js";
 
 const AROUND_BYTES = 16 * 1024; // of a command, for what surrounds the text
+const TYPING_MS = 5_000; // a tab in which the user types says so every three seconds
 
 export class Composer {
   /**
@@ -29,10 +30,11 @@ export class Composer {
       el("span.stop-mark"), this.stopWord = el("span", {}, "Stop"));
     this.notice = el("p.model-notice");
     this.fault = el("p.composer-fault", { role: "alert", hidden: true });
+    this.typing = el("p.typing-notice", { role: "status" });
     this.box = el("div.composer-box", {}, this.attachments.element, this.text, el("div.composer-bar", {},
       el("button.quiet.icon-button", { type: "button", title: "Attach a file", "aria-label": "Attach a file", onclick: () => this.input.click() }, icon("clip")),
       this.input, this.picker.element, el("span.spring"), this.stopButton, this.sendButton));
-    this.element = el("form.composer", {}, banner, this.fault, this.box, this.notice);
+    this.element = el("form.composer", {}, banner, this.fault, this.typing, this.box, this.notice);
     this.#listen(onTyping);
   }
 
@@ -42,6 +44,7 @@ export class Composer {
     this.threadId = threadId;
     this.sendWhenUploaded = false;
     this.text.value = draft.text;
+    this.showTyping(false);
     this.attachments.restore(draft.files);
     this.picker.show(this.agents.list.find((one) => one.name === draft.agent) ?? agent);
     this.#changed();
@@ -50,6 +53,13 @@ export class Composer {
   /** Whether a message is being written, or has files. */
   get holds() {
     return this.text.value.trim() !== "" || this.attachments.uploading || this.attachments.ready.length > 0;
+  }
+
+  /** Shows for a few seconds, or no more, that the user is typing in this thread in another tab or client. */
+  showTyping(typing = true) {
+    clearTimeout(this.typed);
+    setText(this.typing, typing ? "You are typing in another window." : "");
+    if (typing) this.typed = setTimeout(() => this.showTyping(false), TYPING_MS);
   }
 
   /** Chooses the agent that answers next in this thread. */
