@@ -1,10 +1,8 @@
 """An agent for servers that are killed: slow steps chosen by the message, and tools that log each call to a file.
 
-A message is a list of words: `once`, `again` and `ask` call the tool of that name, one turn each; then the agent
-answers
-with a long text. The last word says how an interrupted answer is resumed: `over` from the beginning, `tail` from a
-little
-before the interruption, `other` with another text; any other word resumes where the text stopped.
+A message is a list of words: `once`, `again`, `ask` and `fill` call the tool of that name, one turn each; then the
+agent answers with a long text. The last word says how an interrupted answer is resumed: `over` from the beginning,
+`tail` from a little before the interruption, `other` with another text; any other word resumes where the text stopped.
 """
 
 import os
@@ -12,6 +10,7 @@ from pathlib import Path
 from typing import Final
 
 import trio
+from attrs import frozen
 
 from understudy import Agent, ToolContext, tool
 from understudy.models.model import Emit, Reply, TextDelta, Thought, ToolRequest, Turn
@@ -53,6 +52,21 @@ async def ask(context: ToolContext) -> str:
     return "done as allowed"
 
 
+@frozen
+class Destination:
+    """Where to?"""
+
+    city: str
+
+
+@tool
+async def fill(context: ToolContext) -> str:
+    """Do once what the user's form says."""
+    destination = await context.ask(Destination)
+    note("fill", context)
+    return f"to {destination.city}"
+
+
 class ResumableModel:
     """Plays the steps named in the message."""
 
@@ -62,7 +76,7 @@ class ResumableModel:
     async def respond(self, turn: Turn, emit: Emit) -> Reply:
         """Request the next tool call, or stream the answer."""
         words = turn.request.split()
-        tools = [word for word in words if word in ("once", "again", "ask")]
+        tools = [word for word in words if word in ("once", "again", "ask", "fill")]
         played = turn.rounds
         if played < len(tools):
             await emit(Thought(f"next is {tools[played]}"))
@@ -85,4 +99,4 @@ def said_by(manner: str, begun: str) -> str:
     return begun[-20:] + rest if manner == "tail" else rest
 
 
-agent = Agent("resumable", tools=[once, again, ask], model=ResumableModel())
+agent = Agent("resumable", tools=[once, again, ask, fill], model=ResumableModel())

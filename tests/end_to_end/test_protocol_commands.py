@@ -224,6 +224,8 @@ FAULTS = {
     ),
     "approve of nonsense": ('{"type":"approve","payload":{"call_id":"c","decision":"perhaps"}}', "invalid_command"),
     "approve of nothing": ('{"type":"approve","payload":{"call_id":"c","decision":"allow"}}', "not_found"),
+    "answer of nonsense": ('{"type":"answer","payload":{"question_id":"q","answer":[]}}', "invalid_command"),
+    "answer of nothing": ('{"type":"answer","payload":{"question_id":"q","answer":{}}}', "not_found"),
     "edit without words": ('{"type":"edit","payload":{"message_id":"m","content":" "}}', "empty_message"),
     "edit of nothing": ('{"type":"edit","payload":{"message_id":"m","content":"x"}}', "not_found"),
     "regenerate of nothing": ('{"type":"regenerate","payload":{"message_id":"m"}}', "not_found"),

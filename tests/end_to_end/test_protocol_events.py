@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 import trio
 import trio.testing
+from attrs import evolve
 
 from tests.docs.tables import code, table
 from tests.end_to_end.chat_client import ChatClient, check_arc, connected
@@ -20,6 +21,7 @@ from tests.end_to_end.http import request
 from tests.end_to_end.scripted_model import Call, Gate, Hand, Raise, Say, scripted
 from tests.end_to_end.sse import streaming
 from tests.end_to_end.test_branches import new_token
+from tests.end_to_end.test_questions import PEARS, order
 from tests.end_to_end.test_rate_limits import SECRET, token_of
 from understudy import Agent
 from understudy.models.model import ModelUnavailable
@@ -32,9 +34,10 @@ ENVELOPE |= {"timestamp", "message", "data", "asked_agent"}
 
 def agents() -> tuple[Agent, ...]:
     """Return an agent that hands over, one that uses every feature, and one whose model is unavailable."""
-    work = Call([("tell_progress", {"steps": 1}), ("send_mail", {"to": "ada"})])
+    work = Call([("tell_progress", {"steps": 1}), ("send_mail", {"to": "ada"}), ("order", {})])
     every = scripted(work, Say(f"The key is {KEY}."), name="every")
     first = Agent("first", model=scripted(Hand("every")).model, colleagues=("every",))
+    every = evolve(every, tools=(*every.tools, order))
     return first, every, scripted(Raise(ModelUnavailable("Asleep.")), name="away")
 
 
@@ -45,6 +48,10 @@ async def story(address: str, clock: trio.testing.MockClock) -> list[dict[str, A
         await one.say("go", agent_type="first", thread_id="t")
         required = await one.until("approval_required")
         await one.send({"type": "approve", "payload": {"call_id": required["data"]["call_id"], "decision": "allow"}})
+        asked = next((each for each in one.seen if each["type"] == "question_asked"), None)
+        asked = asked or await one.until("question_asked")
+        given = {"question_id": asked["data"]["question_id"], "answer": PEARS}
+        await one.send({"type": "answer", "payload": given})
         end = await one.until_end()
         check_arc(one.durable())
         await one.send({"type": "feedback", "payload": {"message_id": f"answer-{end['run_id']}", "rating": "up"}})
@@ -77,6 +84,8 @@ async def story(address: str, clock: trio.testing.MockClock) -> list[dict[str, A
     "wire.event-tool-completed",
     "wire.event-approval-required",
     "wire.event-approval-decided",
+    "wire.event-question-asked",
+    "wire.event-question-answered",
     "wire.event-agent-progress",
     "wire.event-partial-result",
     "wire.event-sanitization-summary",

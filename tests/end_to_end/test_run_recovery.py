@@ -108,7 +108,9 @@ async def survived(
                 else:
                     await client.say(message, agent_type="resumable", thread_id="t", message_id="m")
                 if asked(seen) and not seen.kinds("approval_decided"):
-                    await allowed(server.address, token, seen.kinds("approval_required")[0]["call_id"])
+                    call_id = seen.kinds("approval_required")[0]["call_id"]
+                    command = {"type": "approve", "call_id": call_id, "decision": "allow"}
+                    await allowed(server.address, token, command)
                 await seen.until(client, moment)
                 if not orderly:
                     await server.kill()
@@ -120,11 +122,11 @@ async def survived(
     return seen
 
 
-async def allowed(address: str, token: str, call_id: str) -> None:
-    """Allow a waiting call once its run has been resumed."""
-    command = json.dumps({"type": "approve", "call_id": call_id, "decision": "allow"}).encode()
+async def allowed(address: str, token: str, command: dict[str, Any]) -> None:
+    """Send a decision or an answer once the run that waits for it has been resumed."""
+    body = json.dumps(command).encode()
     for _ in range(100):
-        status, _, _ = await http.request(address, "POST", "/api/commands", token=token, body=command)
+        status, _, _ = await http.request(address, "POST", "/api/commands", token=token, body=body)
         if status < 300:
             return
         await trio.sleep(0.05)

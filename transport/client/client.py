@@ -142,6 +142,11 @@ class Client:
         decision = Decision.ALLOW if allow else Decision.DENY
         await self._enqueue("approve", {"call_id": call_id, "decision": decision.value, "note": note})
 
+    async def answer_question(self, question_id: str, answer: Mapping[str, Any] | None) -> None:
+        """Answer a question that a run asks, with an object that fits its schema; None declines to answer."""
+        given = {"decline": True} if answer is None else {"answer": dict(answer)}
+        await self._enqueue("answer", {"question_id": question_id, **given})
+
     async def feedback(self, message_id: str, rating: Rating | None, *, note: str | None = None) -> None:
         """Rate an answer; None withdraws the rating."""
         value = None if rating is None else Rating(rating).value

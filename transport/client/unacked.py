@@ -13,7 +13,7 @@ import msgspec
 from attrs import define, field
 
 from transport.client.decoder import Received
-from transport.wire.events import ApprovalDecided, FeedbackGiven, MessageAccepted, ToolCompleted
+from transport.wire.events import ApprovalDecided, FeedbackGiven, MessageAccepted, QuestionAnswered, ToolCompleted
 
 JsonObject: TypeAlias = Mapping[str, Any]
 
@@ -30,6 +30,7 @@ _KEY: Final[Mapping[str, str]] = {
     "edit": "new_message_id",
     "regenerate": "request_id",
     "approve": "call_id",
+    "answer": "question_id",
     "cancel": "run_id",
     "feedback": "message_id",
 }
@@ -102,6 +103,8 @@ class UnackedCommand:
                 return self.kind in MESSAGES and message_id == self.message_id
             case ApprovalDecided(call_id=call_id) | ToolCompleted(call_id=call_id):
                 return self.kind == "approve" and call_id == payload["call_id"]
+            case QuestionAnswered(question_id=question_id):
+                return self.kind == "answer" and question_id == payload["question_id"]
             case FeedbackGiven(message_id=message_id):
                 return self.kind == "feedback" and message_id == payload["message_id"]
         return self.kind == "cancel" and event.terminal and event.run_id == payload["run_id"]

@@ -26,7 +26,8 @@ class Limits:
     next chunk. `runs_per_tenant` bounds the concurrent runs of a tenant's users, half of `runs_total` unless set;
     `runs_waiting` bounds all queued runs. `processes_per_user` bounds a user's concurrent processes for tables and
     charts. `files_bytes_…` and `threads_bytes_…` bound the storage of a user, and of a tenant. `approval_s` bounds the
-    wait for a user's decision about a tool call, `renewal_s` the life of a connection after its token has expired.
+    wait for a user's decision about a tool call, or answer to a question, `renewal_s` the life of a connection after
+    its token has expired.
 
     Each rate allows a burst of one minute's worth. `operations_per_minute` holds for each kind of a user's commands
     that is neither a message nor a signal, `signals_per_minute` for each kind of signal (see `CommandLimits`),

@@ -17,6 +17,7 @@ import msgspec
 
 from transport.wire.commands import (
     Ack,
+    Answer,
     Approve,
     Cancel,
     Chunk,
@@ -63,6 +64,7 @@ COMMANDS: Final[Mapping[str, type[Command]]] = MappingProxyType(
         "resume": Resume,
         "cancel": Cancel,
         "approve": Approve,
+        "answer": Answer,
         "edit": Edit,
         "regenerate": Regenerate,
         "feedback": Feedback,
@@ -210,6 +212,8 @@ def parse_command(frame: Mapping[str, Any], default_agent: tuple[str, str | None
             given["references"] = (*given.get("references", ()), file_id)
     if (kind is Say or kind is Edit) and not given["content"].strip():
         raise CommandRejected("empty_message")
+    if kind is Answer and ("answer" in given) == given.get("decline", False):
+        raise _invalid(_path(frame, "answer"), "is missing" if "answer" not in given else "goes with no `decline`")
     return kind(**given)
 
 
@@ -412,6 +416,9 @@ CHECKS: Final[Mapping[str, Callable[[Any], Any]]] = MappingProxyType(
         "parent_id": _id,
         "request_id": _id,
         "call_id": _id,
+        "question_id": _id,
+        "answer": _object,
+        "decline": _flag,
         "decision": _one_of(Decision),
         "rating": _one_of(Rating),
         "note": _note,

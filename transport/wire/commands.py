@@ -83,6 +83,16 @@ class Approve:
 
 
 @frozen
+class Answer:
+    """Answer a question that a run asks, with an object that fits its schema, or `decline` to answer."""
+
+    question_id: str
+    answer: JsonObject | None = field(default=None, repr=False)
+    decline: bool = False
+    session_token: str | None = field(default=None, repr=False)
+
+
+@frozen
 class Edit:
     """Edit a message on a new branch, as `new_message_id` (chosen by the server if None)."""
 
@@ -173,6 +183,6 @@ class ClientPing:
 
 
 Command: TypeAlias = (
-    Say | Resume | Cancel | Approve | Edit | Regenerate | Feedback
+    Say | Resume | Cancel | Approve | Answer | Edit | Regenerate | Feedback
     | Hello | Chunk | Ack | Refresh | UserTyping | ClientPing
 )  # fmt: skip

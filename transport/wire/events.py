@@ -53,6 +53,14 @@ class ApprovalDecision(enum.StrEnum):
     EXPIRED = "expired"
 
 
+class AnswerOutcome(enum.StrEnum):
+    """How the wait for the answer to a question ended."""
+
+    ANSWERED = "answered"
+    DECLINED = "declined"
+    EXPIRED = "expired"
+
+
 @frozen
 class Block:
     """A completed block of a streamed answer as safe HTML: characters `start` to `end` (exclusive)."""
@@ -195,6 +203,43 @@ class ApprovalDecided(Event):
     call_id: str
     decision: ApprovalDecision
     note: str | None = field(default=None, repr=False)
+
+
+@frozen
+class QuestionAsked(Event):
+    """A run waits for its user's answer to a question, until `expires_at` (Unix seconds).
+
+    The answer is an object that fits `schema`, a JSON schema. `choices`, if set, are the values that its only property
+    `choice` may have, each with a `title`, so that a client can show buttons. `asked_by` is `tool` or `server`;
+    `call_id` names the tool call that waits.
+    """
+
+    type: ClassVar[str] = "question_asked"
+    priority: ClassVar[Priority] = Priority.HIGH
+    question_id: str
+    agent_id: str
+    title: str = field(repr=False)
+    schema: JsonObject = field(repr=False)
+    expires_at: float
+    asked_by: str
+    call_id: str | None = None
+    text: str | None = field(default=None, repr=False)
+    choices: Sequence[JsonObject] | None = field(default=None, converter=optional(_objects), repr=False)
+
+
+@frozen
+class QuestionAnswered(Event):
+    """The wait for an answer ended. `answer` is set if the outcome is `answered`.
+
+    `by` is the id of the user who answered or declined, `door` the way that the command came.
+    """
+
+    type: ClassVar[str] = "question_answered"
+    question_id: str
+    outcome: AnswerOutcome
+    answer: JsonObject | None = field(default=None, repr=False)
+    by: str | None = None
+    door: str | None = None
 
 
 @frozen
@@ -448,6 +493,8 @@ EVENTS: Final[Mapping[str, type[Event]]] = MappingProxyType(
             ToolCompleted,
             ApprovalRequired,
             ApprovalDecided,
+            QuestionAsked,
+            QuestionAnswered,
             AgentProgress,
             PartialResult,
             SanitizationSummary,

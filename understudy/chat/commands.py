@@ -16,6 +16,7 @@ from attrs import evolve, frozen
 from actors import ActorDied, ActorError, ActorRef, AskTimeout, MailboxFull, StartFailed
 from transport.auth.identity import Identity
 from transport.wire.commands import (
+    Answer,
     Approve,
     Cancel,
     Command,
@@ -33,6 +34,7 @@ from transport.wire.messages import Deliver, UnsubscribeThread, arrived_at
 from understudy.chat.messages import (
     Accept,
     AnswerAgain,
+    AnswerQuestion,
     CancelRun,
     Decide,
     Delete,
@@ -47,6 +49,7 @@ from understudy.chat.registry import STOP_WAIT_S, ConversationRegistry
 from understudy.chat.routing import ANSWER, Route, check_id, find_agent, route
 from understudy.chat.run.agent_loop import MAX_TURNS
 from understudy.chat.run.approval import check_note
+from understudy.chat.run.questions import MAX_ANSWER_BYTES, run_of_question
 from understudy.chat.services import Services
 from understudy.chat.storage_away import AWAY
 from understudy.content.vault import Vault
@@ -61,6 +64,9 @@ MAX_RESUMED = 100
 """Threads that one `resume` may name; more are refused with `invalid_command`."""
 RESUME_WORKERS = 8
 """Threads of one `resume` that are subscribed at a time; the others wait."""
+SOCKET = "socket"
+HTTP = "http"
+"""How a user's decision or answer came, for the log: over a connection of its own, or in an HTTP request."""
 _UNAVAILABLE = (StorageError, StartFailed, AskTimeout, ActorDied, MailboxFull)
 """Errors that mean that the conversation cannot be asked now; the client is advised to retry."""
 
@@ -130,6 +136,8 @@ class CommandDispatcher:
                         await self._cancel(identity.user, run_id)
                     case Approve():
                         await self._approve(identity.user, command)
+                    case Answer():
+                        await self._answer(identity.user, command, HTTP if outbox is None else SOCKET)
                     case UserTyping(thread_id=thread_id):
                         self._show_typing(identity.user, thread_id, outbox)
                     case _:
@@ -377,6 +385,22 @@ class CommandDispatcher:
             or not await self.registry.ask(owner, run.thread_id, partial(Decide, approve.call_id, decision, note))
         ):
             raise CommandRejected("not_found", "No tool call of that name waits for your consent.")
+
+    async def _answer(self, owner: str, answer: Answer, door: str) -> None:
+        given = None
+        if answer.answer is not None:
+            if len(msgspec.json.encode(answer.answer)) > MAX_ANSWER_BYTES:
+                raise CommandRejected("message_too_large", f"An answer has at most {MAX_ANSWER_BYTES:,} bytes of JSON.")
+            given = (await self._services.content_filter.filter_context(answer.answer)).value
+        run = await self._services.store.run(run_of_question(answer.question_id))
+        request = partial(AnswerQuestion, answer.question_id, given, owner, door)
+        if (
+            run is None
+            or run.owner != owner
+            or run.ended_at is not None
+            or not await self.registry.ask(owner, run.thread_id, request)
+        ):
+            raise CommandRejected("not_found", "No question of that name waits for your answer.")
 
     def request_snapshot(self, identity: Identity, thread_id: str, outbox: ActorRef) -> None:
         """Have the running answer of a thread sent again to an outbox that missed a part of it."""

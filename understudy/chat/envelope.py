@@ -8,6 +8,7 @@ from transport.wire.events import (
     AgentStarted,
     AgentThinking,
     Alert,
+    AnswerOutcome,
     ApprovalDecided,
     ApprovalDecision,
     ApprovalRequired,
@@ -17,6 +18,8 @@ from transport.wire.events import (
     FeedbackGiven,
     FinalResponse,
     MessageAccepted,
+    QuestionAnswered,
+    QuestionAsked,
     RunStatus,
     SanitizationSummary,
     ToolCompleted,
@@ -35,6 +38,12 @@ _DECIDED = {
     ApprovalDecision.ALLOW: "Allowed",
     ApprovalDecision.DENY: "Denied",
     ApprovalDecision.EXPIRED: "Nobody answered in time",
+}
+
+_ANSWERED = {
+    AnswerOutcome.ANSWERED: "Answered",
+    AnswerOutcome.DECLINED: "Not answered",
+    AnswerOutcome.EXPIRED: "Nobody answered in time",
 }
 
 
@@ -57,6 +66,10 @@ def summary_line(event: Event) -> str:
             return f"Waiting for your consent to {tool_name}"
         case ApprovalDecided(decision=decision):
             return _DECIDED[decision]
+        case QuestionAsked(title=title):
+            return f"Waiting for your answer: {title}"
+        case QuestionAnswered(outcome=outcome):
+            return _ANSWERED[outcome]
         case FeedbackGiven(rating=rating):
             return f"Rated {rating}" if rating else "The rating was taken back"
         case AgentProgress(note=note):

@@ -162,6 +162,21 @@ class Decide(Ask[bool]):
     note: str = field(default="", repr=False)
 
 
+@define(eq=False)
+class AnswerQuestion(Ask[bool]):
+    """To a conversation, and from there to the run: its user answers a question, or declines to (`answer` None).
+
+    `by` is the user's id, `door` the way that the command came. The reply, False if that question is not open or has
+    another answer, comes when the answer is stored. Fails with `CommandRejected` (`invalid_command`) for an answer that
+    does not fit, with which the question stays open, or with `StorageUnavailable`.
+    """
+
+    question_id: str
+    answer: JsonObject | None = field(repr=False)
+    by: str
+    door: str
+
+
 @frozen
 class Delta:
     """To a conversation: the next piece of a run's answer, and the blocks it closed.

@@ -4,7 +4,8 @@
 2. An agent starts before any other work; every agent that started completes. An agent that fails has one
    `agent_error` before its completion.
 3. Every tool call that began is completed, under the same `call_id`. One that asked for consent succeeds only if its
-   user allowed it, and is `denied` only if the user did not.
+   user allowed it, and is `denied` only if the user did not. A question is asked once and answered at most once; one
+   that a call asked is over with the call.
 4. `closing_events` returns the events that keep 1 to 3 when the run itself can no longer do so.
 """
 
@@ -26,6 +27,8 @@ from transport.wire.events import (
     Event,
     FinalResponse,
     MessageAccepted,
+    QuestionAnswered,
+    QuestionAsked,
     RunStatus,
     ToolCompleted,
     ToolExecuting,
@@ -86,6 +89,20 @@ class OpenCall:
         return self.asked and self.decision is None
 
 
+@frozen
+class AskedQuestion:
+    """A question of the run. `answer` is None until it was answered; `over`: the call that asked it has ended."""
+
+    call_id: str | None
+    answer: QuestionAnswered | None = None
+    over: bool = False
+
+    @property
+    def waits(self) -> bool:
+        """Whether it waits for its user's answer."""
+        return self.answer is None and not self.over
+
+
 @define
 class RunProtocol:
     """The protocol state of one run, built by `apply`-ing its durable events in order."""
@@ -96,6 +113,7 @@ class RunProtocol:
     any_agent: bool = False
     agents: dict[str, float] = field(factory=dict)
     calls: dict[str, OpenCall] = field(factory=dict)
+    questions: dict[str, AskedQuestion] = field(factory=dict)
     failed: frozenset[str] = frozenset()
     usage: Usage = field(factory=Usage)
 
@@ -143,6 +161,19 @@ class RunProtocol:
                 ):
                     raise RunProtocolError(f"tool call {call_id} ended as {status} against its user's decision")
                 del self.calls[call_id]
+                for question_id, question in self.questions.items():
+                    if question.call_id == call_id:
+                        self.questions[question_id] = evolve(question, over=True)
+            case QuestionAsked(question_id=question_id, call_id=asking):
+                if question_id in self.questions or not self.any_agent:
+                    raise RunProtocolError(f"question {question_id} was asked twice or before an agent")
+                if asking is not None and asking not in self.calls:
+                    raise RunProtocolError(f"question {question_id} is of a tool call that is not at work")
+                self.questions[question_id] = AskedQuestion(asking)
+            case QuestionAnswered(question_id=question_id):
+                if (asked := self.questions.get(question_id)) is None or not asked.waits:
+                    raise RunProtocolError(f"question {question_id} was answered without being asked")
+                self.questions[question_id] = evolve(asked, answer=event)
             case AgentError(agent_id=agent_id):
                 if agent_id not in self.agents or agent_id in self.failed:
                     raise RunProtocolError(f"agent {agent_id} failed twice, or was not at work")

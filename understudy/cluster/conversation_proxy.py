@@ -207,6 +207,7 @@ class ConversationProxy(Actor):
                 | chat.CancelRun()
                 | chat.Delete()
                 | chat.Decide()
+                | chat.AnswerQuestion()
             ):
                 self.waiting += 1
                 context.start_soon(self._forward, message, context, name="forward")

@@ -24,6 +24,7 @@ _FORWARDED: Final[dict[str, type[Any]]] = {
     "Rate": chat.RateAnswer,
     "CancelRun": chat.CancelRun,
     "Decide": chat.Decide,
+    "AnswerQuestion": chat.AnswerQuestion,
     "Delete": chat.Delete,
     "Wake": chat.EnsureRunning,
 }

@@ -1,4 +1,4 @@
-"""The error a tool raises for a fault that its user may read about."""
+"""The errors of tools that their user may read about."""
 
 
 class ToolError(Exception):
@@ -15,3 +15,15 @@ class ToolError(Exception):
 
     def __str__(self) -> str:
         return self.message
+
+
+class Unanswered(ToolError):
+    """The user did not answer a tool's question."""
+
+
+class QuestionDeclined(Unanswered):
+    """The user declined to answer a tool's question."""
+
+
+class QuestionExpired(Unanswered):
+    """The user did not answer a tool's question in time."""

@@ -13,14 +13,15 @@ import re
 from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
 from pathlib import Path
-from typing import Any, Final, Protocol, TypeAlias, overload
+from typing import Any, Final, Protocol, TypeAlias, TypeVar, overload
 
 import trio
 from attrs import evolve, field, frozen
 
 from transport.wire.events import SanitizationSummary
 from understudy.sandbox.limiters import thread_limiter
-from understudy.tools.errors import ToolError
+from understudy.tools.errors import QuestionDeclined, ToolError
+from understudy.tools.form import Question, form_question, read_answer
 from understudy.tools.memory import TTL_S, Memory, Notebook
 from understudy.tools.result import NextStep, ToolResult, is_small, to_result
 from understudy.tools.schema import Misfit, Param, structure
@@ -41,6 +42,11 @@ __all__ = [
 
 THREADS: Final = 40
 """Worker threads of all tools: apart from trio's default 40, so that stuck tools cannot starve storage."""
+
+T = TypeVar("T")
+
+Asker: TypeAlias = Callable[[Question, Callable[[Mapping[str, Any]], object]], Awaitable[Mapping[str, Any]]]
+"""Asks the user a question and returns the answer; the function raises `Misfit` for one that does not fit."""
 
 ApprovalPolicy: TypeAlias = bool | Callable[[Mapping[str, Any]], object]
 """Whether calls need approval: all, none, or those for whose arguments the function returns something true. It runs on
@@ -101,6 +107,10 @@ class ServerView(Protocol):
         """
 
 
+async def _ask_nobody(question: Question, _check: Callable[[Mapping[str, Any]], object]) -> Mapping[str, Any]:
+    raise QuestionDeclined("forbidden", f"There is no user to be asked: {question.title}")
+
+
 @frozen
 class ToolContext:
     """The user for whom a tool runs, and the means it may use.
@@ -123,9 +133,30 @@ class ToolContext:
     files: Files = field(repr=False)
     server: ServerView = field(repr=False)
     progress: Callable[[float, float | None, str], None] = field(repr=False)
+    asker: Asker = field(default=_ask_nobody, repr=False)
     memory: Memory = field(factory=Notebook, repr=False)
     roles: tuple[str, ...] = ()
     found: SanitizationSummary | None = None
+
+    async def ask(self, form: type[T], *, title: str = "", text: str = "") -> T:
+        """Ask the user for the fields of `form`, an attrs class. Return an instance with the answer.
+
+        The question is shown with `title` (by default the name of the class) and `text` (its docstring). The time
+        limits of call and run are suspended meanwhile. A call that waits when its server dies is made again, and asks
+        the same questions in the same order: so ask before you act. In a sync tool call `ask_from_thread`.
+
+        Raises:
+            QuestionDeclined, QuestionExpired: Kinds of `Unanswered`, which is a `ToolError`: there is no answer.
+            ToolError: The question could not be stored, is blocked, or is one too many.
+            TypeError: `form` has no schema.
+        """
+        answer = await self.asker(form_question(form, title, text), partial(read_answer, form))
+        return read_answer(form, answer)
+
+    def ask_from_thread(self, form: type[T], *, title: str = "", text: str = "") -> T:
+        """Ask as `ask` does, from the thread of a sync tool. Raises what `ask` raises."""
+        trio.from_thread.check_cancelled()
+        return trio.from_thread.run(partial(self.ask, form, title=title, text=text))
 
     async def remember(self, name: str, value: Any, ttl_s: float = TTL_S) -> None:
         """Store a value (JSON of up to 8 KiB) for later runs of this agent for this user, for `ttl_s` seconds.
@@ -234,6 +265,10 @@ async def _on_trio(function: Callable[..., Any], given: dict[str, Any]) -> ToolR
 async def _on_asyncio(function: Callable[..., Any], given: dict[str, Any]) -> ToolResult:
     import trio_asyncio
 
+    def for_asyncio(context: ToolContext) -> ToolContext:
+        return evolve(context, asker=trio_asyncio.trio_as_aio(context.asker))
+
+    given = {name: for_asyncio(each) if isinstance(each, ToolContext) else each for name, each in given.items()}
     async with trio_asyncio.open_loop():
         return await _on_trio(trio_asyncio.aio_as_trio(function), given)
 

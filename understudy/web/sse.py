@@ -14,7 +14,18 @@ from transport.connection.callbacks import ConnectionCallbacks, ConnectionLimits
 from transport.connection.event_stream import EventStreamConnection, GetOutbox
 from transport.server.eventstream import EventStream
 from transport.wire.codec import WrapFrame
-from transport.wire.commands import Approve, Cancel, Command, Edit, Feedback, Regenerate, Resume, Say, UserTyping
+from transport.wire.commands import (
+    Answer,
+    Approve,
+    Cancel,
+    Command,
+    Edit,
+    Feedback,
+    Regenerate,
+    Resume,
+    Say,
+    UserTyping,
+)
 from transport.wire.dialects import Dialect
 from transport.wire.errors import CommandRejected
 from transport.wire.events import Alert, Envelope
@@ -25,7 +36,7 @@ from understudy.web.presence import Presence
 
 log = logging.getLogger(__name__)
 
-CONNECTIONLESS: Final = (Say, Cancel, Approve, Edit, Regenerate, Feedback, UserTyping)
+CONNECTIONLESS: Final = (Say, Cancel, Approve, Answer, Edit, Regenerate, Feedback, UserTyping)
 """Commands that need no connection. The others concern the connection they came by."""
 STARTS_RUN: Final = (Say, Edit, Regenerate)
 _WORD: Final = re.compile(r"(?<!^)(?=[A-Z])")

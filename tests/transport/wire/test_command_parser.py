@@ -6,6 +6,7 @@ from transport.wire import command_parser
 from transport.wire.command_parser import parse_frame
 from transport.wire.commands import (
     Ack,
+    Answer,
     Approve,
     Cancel,
     ClientPing,
@@ -91,6 +92,8 @@ FORMS = [
     ),
     ({"type": "hello"}, Hello()),
     ({"type": "approve", "payload": {"call_id": "c", "decision": "allow"}}, Approve("c", Decision.ALLOW)),
+    ({"type": "answer", "payload": {"question_id": "q", "answer": {"a": 1}}}, Answer("q", {"a": 1})),
+    ({"type": "answer", "question_id": "q", "decline": True}, Answer("q", decline=True)),
     ({"type": "approve", "call_id": "c", "decision": "deny", "note": "no"}, Approve("c", Decision.DENY, "no")),
     ({"type": "edit", "payload": {"message_id": "m", "content": "hi"}}, Edit("m", "hi")),
     ({"type": "edit", "message_id": "m", "content": "hi", "new_message_id": "n"}, Edit("m", "hi", "n")),
@@ -199,6 +202,12 @@ SENTENCES = [
     ({"type": "hello", "payload": {"batch": "yes"}}, "The field `payload.batch` must be true or false."),
     ({"type": "ack", "payload": {"thread_id": "t"}}, "The field `payload.seq` is missing."),
     ({"type": "refresh"}, "The field `session_token` is missing."),
+    ({"type": "answer", "question_id": "q"}, "The field `answer` is missing."),
+    ({"type": "answer", "question_id": "q", "answer": "x"}, "The field `answer` must be an object."),
+    (
+        {"type": "answer", "question_id": "q", "answer": {}, "decline": True},
+        "The field `answer` goes with no `decline`.",
+    ),
     ({"type": "approve", "call_id": "c"}, "The field `decision` is missing."),
     ({"type": "approve", "call_id": "c", "decision": "maybe"}, "The field `decision` must be one of allow, deny."),
     ({"type": "approve", "call_id": "c", "decision": True}, "The field `decision` must be text."),

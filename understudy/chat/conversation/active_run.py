@@ -12,7 +12,7 @@ from transport.wire.codec import to_log
 from transport.wire.errors import CommandRejected
 from transport.wire.events import AskedAgent, Block, Envelope, Error, FinalResponse, MessageAccepted, PartialResult
 from understudy.agents.agent import Agent
-from understudy.chat.messages import Decide, RunRequest
+from understudy.chat.messages import AnswerQuestion, Decide, RunRequest
 from understudy.chat.routing import ANSWER, find_agent
 from understudy.chat.run.replay import Replay
 from understudy.chat.run_protocol import RunProtocol
@@ -105,7 +105,7 @@ class ActiveRun:
     """One run that has not ended. `started` while its actor lives.
 
     `regenerates`: it answers a message once more; `request_id` is the client's name for the request to do so.
-    `attempt` is set if the run lost its server and is resumed. `decisions` of its user wait for a reply.
+    `attempt` is set if the run lost its server and is resumed. `decisions` and answers of its user wait for a reply.
     """
 
     request: RunRequest
@@ -116,7 +116,7 @@ class ActiveRun:
     regenerates: bool = False
     request_id: str | None = None
     attempt: ResumeAttempt | None = None
-    decisions: list[Decide] = field(factory=list)
+    decisions: list[Decide | AnswerQuestion] = field(factory=list)
     _stored: list[str] = field(factory=list, init=False, repr=False)
     _blocks: list[Block] = field(factory=list, init=False, repr=False)
     _shown: list[str] = field(factory=list, init=False, repr=False)

@@ -30,6 +30,7 @@ from transport.wire.commands import JsonObject
 from transport.wire.errors import CommandRejected, UnreadableEvent
 from transport.wire.events import (
     AgentProgress,
+    AnswerOutcome,
     Envelope,
     Event,
     FeedbackGiven,
@@ -45,6 +46,7 @@ from understudy.chat.envelope import wrap
 from understudy.chat.messages import (
     Accept,
     AnswerAgain,
+    AnswerQuestion,
     CancelRun,
     Decide,
     Delete,
@@ -333,6 +335,8 @@ class ConversationCore:
                     yield from self._cancel(request)
                 case Decide():
                     yield from self._decide(request)
+                case AnswerQuestion():
+                    yield from self._answer_question(request)
                 case PermitGranted(run_id):
                     yield from self._start_run(run_id)
                 case BackoffOver(run_id):
@@ -558,7 +562,10 @@ class ConversationCore:
             RunProtocolError: An event breaks the run's protocol. Nothing was stored.
             StorageError: Nothing was stored, or its storing could not be confirmed.
         """
-        protocol = evolve(live.protocol, agents=dict(live.protocol.agents), calls=dict(live.protocol.calls))
+        before = live.protocol
+        protocol = evolve(
+            before, agents=dict(before.agents), calls=dict(before.calls), questions=dict(before.questions)
+        )
         opening, now, run_id = not live.protocol.accepted, self.now, live.request.run_id
         envelopes, answers = [], []
         for number, event in enumerate(events, self.last_seq + 1):
@@ -734,6 +741,18 @@ class ConversationCore:
         if live is None or not (call := live.protocol.calls[ask.call_id]).waits:
             same = live is not None and call.decision is ask.decision
             yield AnswerRequest(ask, same)  # a repeat of the decision is fine
+            return
+        live.decisions = [*(each for each in live.decisions if each.waiting), ask]
+        if live.started:
+            yield TellRun(live.request.run_id, ask)
+
+    def _answer_question(self, ask: AnswerQuestion) -> Steps[None]:
+        """Pass an answer to the run that asked, or keep it until that run is started."""
+        live = next((each for each in self.runs.values() if ask.question_id in each.protocol.questions), None)
+        if live is None or not (question := live.protocol.questions[ask.question_id]).waits:
+            given = None if live is None else question.answer
+            same = given is not None and given.outcome is not AnswerOutcome.EXPIRED and given.answer == ask.answer
+            yield AnswerRequest(ask, same)  # a repeat of the answer is fine
             return
         live.decisions = [*(each for each in live.decisions if each.waiting), ask]
         if live.started:

@@ -1,17 +1,33 @@
-"""A pausable deadline. While a run waits for approval its deadline is suspended and its concurrency permit is released.
+"""A pausable deadline. While a run waits for its user its deadline is suspended and its concurrency permit is released.
 
-A run is paused while at least one of its tool calls waits for approval and none is running. It resumes when a call is
-decided or expires and the run has been granted a permit again: the wait for the permit does not count as work either.
+A run is paused while at least one of its tool calls waits for its user, for approval or an answer, and none is running.
+It resumes when the user has replied or the wait expires, and the run has been granted a permit again: the wait for the
+permit does not count as work either.
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Generator, Sequence
+from contextlib import contextmanager
 
 import trio
 from attrs import define, field
 
 from actors import ActorRef
 from understudy.chat.run_limiter import RunLimiter, queue_note, release_permit
+
+
+@contextmanager
+def suspend_deadlines(scopes: Sequence[trio.CancelScope]) -> Generator[None]:
+    """Suspend the deadlines of cancel scopes within the block; afterwards each has the time that it had left."""
+    now = trio.current_time()
+    left = [(scope, scope.deadline - now) for scope in scopes]
+    for scope in scopes:
+        scope.deadline = math.inf
+    try:
+        yield
+    finally:
+        for scope, left_s in left:
+            scope.deadline = trio.current_time() + left_s
 
 
 @define(eq=False)

@@ -3,13 +3,15 @@
 1. A recorded turn of the model is not asked again, with one exception: none of its calls has started, and the recorded
    arguments of one were redacted, so that the call cannot be made from them.
 2. A finished tool call has its outcome from its step. A call that started and did not finish is in doubt: it is made
-   again only if its tool is safe to retry and its arguments were recorded unredacted.
-3. Logged events are not published again: agents' starts, thoughts, approval requests and decisions.
+   again only if its tool is safe to retry and its arguments were recorded unredacted. A call that waited for its user
+   is not in doubt: for approval it did not run, and a tool asks its questions before it acts.
+3. Logged events are not published again: agents' starts, thoughts, approval requests and decisions, questions and
+   answers.
 4. An interrupted turn continues after the text that was shown. If some of that text was redacted the model could not
    continue it, and the turn is asked from its beginning.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Final, TypeVar
 
 import msgspec
@@ -29,6 +31,7 @@ from transport.wire.events import (
     Usage,
 )
 from understudy.agents.agent import Agent
+from understudy.chat.run.questions import LoggedQuestion, collect_questions
 from understudy.models.model import Handoff, Reply, ToolRequest
 from understudy.storage.records import StepRecord
 
@@ -61,7 +64,7 @@ class PendingCall:
     """A tool call that a model requested, and its recorded progress. `call_id` is the server's own id of it.
 
     `whole`: the arguments are as the model wrote them, unredacted. `step` is None if the call has not started,
-    `result` if it has not finished.
+    `result` if it has not finished. `asking`: its tool asked a question that has no answer.
     """
 
     request: ToolRequest
@@ -71,11 +74,14 @@ class PendingCall:
     result: RecordedResult | None = None
     approval_event: ApprovalRequired | None = field(default=None, repr=False)
     decision_event: ApprovalDecided | None = field(default=None, repr=False)
+    asking: bool = False
 
     @property
     def in_doubt(self) -> bool:
         """Whether the call may have run without its outcome being recorded."""
         if self.step is None or self.result is not None:
+            return False
+        if self.asking and (self.whole or self.approval_event is not None):
             return False
         return self.approval_event is None or (
             self.decision_event is not None and self.decision_event.decision is ApprovalDecision.ALLOW
@@ -105,7 +111,7 @@ class Replay:
     of the interrupted turn, `interrupted_step` its step if it has one; it continues after that text if `continues`, and
     else starts again. `findings` are those in the text of the recorded
     turns, `partial_findings` those in the text of the interrupted one. `unmatched_tools` are the names of tools with an
-    unfinished call that belongs to no turn.
+    unfinished call that belongs to no turn. `questions` are those that the run asked, by id.
     """
 
     agents: tuple[tuple[str, str], ...] = ()
@@ -121,6 +127,7 @@ class Replay:
     last_step: int = 0
     finished_steps: int = 0
     unmatched_tools: tuple[str, ...] = ()
+    questions: Mapping[str, LoggedQuestion] = field(factory=dict, repr=False)
 
     @property
     def speaker(self) -> str | None:
@@ -238,6 +245,10 @@ def replay(events: Sequence[Event], steps: Sequence[StepRecord]) -> Replay:
             case ApprovalDecided(call_id=call_id):
                 decided[call_id] = event
 
+    questions = collect_questions(events)
+    asking = {
+        each.asked.call_id for each in questions.values() if each.answered is None and each.asked.asked_by == "tool"
+    }
     tools = {step.call_id: step for step in steps if step.kind == "tool"}
     turns: list[PastTurn] = []
     ended = interrupted = None
@@ -255,7 +266,9 @@ def replay(events: Sequence[Event], steps: Sequence[StepRecord]) -> Replay:
             call_id, began = each.call_id, tools.get(each.call_id)
             result = None if began is None or began.ended_at is None else _read(began, RecordedResult)
             approval, decision = asked.get(call_id), decided.get(call_id)
-            calls.append(PendingCall(request, call_id, each.whole, began, result, approval, decision))
+            calls.append(
+                PendingCall(request, call_id, each.whole, began, result, approval, decision, call_id in asking)
+            )
         reply = Reply(said.text, tuple(each.request for each in calls), said.handoff, said.usage)
         turns.append(PastTurn(reply, tuple(calls), said.thoughts, said.found))
 
@@ -282,6 +295,7 @@ def replay(events: Sequence[Event], steps: Sequence[StepRecord]) -> Replay:
         last_step=max((step.number for step in steps), default=0),
         finished_steps=sum(step.ended_at is not None for step in steps),
         unmatched_tools=tuple(name for call_id, name in open_calls.items() if call_id not in known),
+        questions=questions,
     )
 
 

@@ -13,9 +13,10 @@ import trio
 
 from actors import Actor, ActorRef, Context, Supervision, Terminated
 from understudy.chat.answer.stream import AnswerStream
-from understudy.chat.messages import Decide, FinishRun, PermitGranted, PositionChanged, RunRequest, Stop
+from understudy.chat.messages import AnswerQuestion, Decide, FinishRun, PermitGranted, PositionChanged, RunRequest, Stop
 from understudy.chat.run.agent_loop import AgentLoop
 from understudy.chat.run.deadline import PausableDeadline
+from understudy.chat.run.questions import Questions
 from understudy.chat.run.recorder import RECORD_S, Recorder
 from understudy.chat.run.replay import Replay
 from understudy.chat.run.tool_executor import ToolExecutor
@@ -43,7 +44,7 @@ class Run(Actor):
         self.title = agent.display_title
         self.recorder = Recorder(job.run_id, conversation, services, agent, last_step=before.last_step)
         self.deadline = PausableDeadline(job.run_id, job.owner, services.limiter, self.recorder.send_heartbeat)
-        self.tools = ToolExecutor(job, services, self.recorder, self.deadline)
+        self.tools = ToolExecutor(job, services, self.recorder, self.deadline, Questions(before.questions))
         self.recorder.waiting_note = self.tools.waiting_note
         self.stream = AnswerStream(job, services, self.recorder, before)
         self.loop = AgentLoop(job, services, self.recorder, self.tools, self.stream, agent, before)
@@ -56,12 +57,14 @@ class Run(Actor):
         context.start_soon(self.stream.release_in_pauses)
 
     async def receive(self, message: object, context: Context) -> None:
-        """Handle cancellation, approval decisions, the end of tool calls, and the run's permit and queue position."""
+        """Handle cancellation, decisions and answers of the user, ended tool calls, and permit and queue position."""
         match message:
             case Stop():
                 self.stopped.cancel()
             case Decide():
                 self.tools.decide(message)
+            case AnswerQuestion():
+                self.tools.questions.accept(message)
             case PermitGranted():
                 self.deadline.permit_granted()
             case PositionChanged():

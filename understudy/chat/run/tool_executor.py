@@ -6,7 +6,7 @@
 
 import functools
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import trio
@@ -15,10 +15,13 @@ from attrs import asdict, define, evolve, field
 from actors import Actor, ActorRef, ChildSpec, Context, Crashed, Exit, Restart, StopMode
 from transport.wire.codes import ERRORS
 from transport.wire.events import (
+    AnswerOutcome,
     ApprovalDecided,
     ApprovalDecision,
     ApprovalRequired,
     Event,
+    QuestionAnswered,
+    QuestionAsked,
     ToolCompleted,
     ToolExecuting,
     ToolStatus,
@@ -26,7 +29,8 @@ from transport.wire.events import (
 from understudy.agents.agent import Agent
 from understudy.chat.messages import Decide, RunRequest
 from understudy.chat.run.approval import Approval, copy_arguments, needs_approval
-from understudy.chat.run.deadline import PausableDeadline
+from understudy.chat.run.deadline import PausableDeadline, suspend_deadlines
+from understudy.chat.run.questions import MAX_QUESTIONS, Check, Questions, question_id
 from understudy.chat.run.recorder import Recorder
 from understudy.chat.run.replay import PendingCall, RecordedResult
 from understudy.chat.services import Services
@@ -37,7 +41,8 @@ from understudy.models.model import ToolRequest
 from understudy.observe.logs import new_error_id
 from understudy.storage.errors import StorageUnavailable
 from understudy.storage.records import StepRecord
-from understudy.tools.errors import ToolError
+from understudy.tools.errors import QuestionDeclined, QuestionExpired, ToolError
+from understudy.tools.form import Question
 from understudy.tools.memory import Notebook
 from understudy.tools.tool import Tool, ToolContext
 
@@ -52,6 +57,7 @@ MAX_SHOWN = 2000
 MAX_NAME = 64
 """Characters of the name of an unknown tool; names of tools have no more."""
 AWAITING_APPROVAL = "Waiting for your consent to"
+AWAITING_ANSWER = "Waiting for your answer:"
 
 
 @define(eq=False)
@@ -60,7 +66,8 @@ class ToolOutcome:
 
     `call_id` is the server's own id: the ids that models give need not be unique. `note` is the user's note with the
     approval. `suspect`: the result contains text that looks like instructions, of which the model is warned. `answer`,
-    unless empty, is the answer of the run.
+    unless empty, is the answer of the run. `limits` are the scopes of the call's time limits, `questions` counts what
+    its tool has asked, one question at a time; `waited_s` is how long it waited for the user.
     """
 
     request: ToolRequest
@@ -75,6 +82,10 @@ class ToolOutcome:
     note: str = field(default="", repr=False)
     suspect: bool = False
     ended: trio.Event = field(factory=trio.Event, repr=False)
+    limits: list[trio.CancelScope] = field(factory=list, repr=False)
+    questions: int = 0
+    waited_s: float = 0.0
+    asking: trio.Lock = field(factory=trio.Lock, repr=False)
 
     def fail(self, status: ToolStatus, code: str, sentence: str) -> None:
         """Set the failure, as a result that clients and models can read."""
@@ -102,6 +113,7 @@ class ToolCall(Actor):
     async def _call(self, context: Context) -> None:
         outcome = self.outcome
         with trio.move_on_after(self.tool.timeout_s) as limit:
+            outcome.limits.append(limit)
             try:
                 result = await self.tool.call(self.arguments, self.tool_context)
             except ToolError as error:
@@ -129,9 +141,11 @@ class ToolExecutor:
     services: Services
     recorder: Recorder
     deadline: PausableDeadline
+    questions: Questions = field(factory=Questions)
     running: dict[ActorRef, ToolOutcome] = field(factory=dict, init=False)
     unfinished: set[str] = field(factory=set, init=False)
     awaiting_approval: dict[str, str] = field(factory=dict, init=False)
+    awaiting_answer: dict[str, str] = field(factory=dict, init=False)
     approvals: dict[str, Approval] = field(factory=dict, init=False)
 
     async def execute(
@@ -186,7 +200,7 @@ class ToolExecutor:
         if note := self.deadline.waiting_note:
             return note
         asked = [name for call_id, name in self.awaiting_approval.items() if self._approval(call_id).decision is None]
-        return f"{AWAITING_APPROVAL} {', '.join(asked)}" if asked else ""
+        return f"{AWAITING_APPROVAL} {', '.join(asked)}" if asked else next(iter(self.awaiting_answer.values()), "")
 
     def _approval(self, call_id: str) -> Approval:
         return self.approvals.setdefault(call_id, Approval())
@@ -222,19 +236,19 @@ class ToolExecutor:
                 outcome.fail(ToolStatus.FAILED, "invalid_arguments", f"This agent has no tool called {name}.")
             elif events and tool.approval is not False:
                 required = self._approval_request(tool, outcome, sanitized, agent_id)
-        runs, waited_s = outcome.status is ToolStatus.KILLED, 0.0
+        runs = outcome.status is ToolStatus.KILLED
         if runs and required is not None:
             if (decided := call.decision_event) is not None:
                 runs = self._apply_decision(decided.decision, decided.note or "", outcome)
             else:
                 runs = await self._ask_user(required, outcome, context, *events, step=step)
-            waited_s, arguments = self.services.clock() - began, dict(required.parameters)
+            outcome.waited_s, arguments = self.services.clock() - began, dict(required.parameters)
         elif events:
             await self.recorder.record(*events, steps=(step,))
         if runs and tool is not None:
-            await self._run(tool, arguments, outcome, context)
+            await self._run(tool, arguments, outcome, agent_id, context)
         # An unknown name is the model's text: it must not become a label.
-        await self._complete(outcome, step, None if tool is None else tool.name, agent_id, began + waited_s)
+        await self._complete(outcome, step, None if tool is None else tool.name, agent_id, began + outcome.waited_s)
 
     def _approval_request(
         self, tool: Tool, outcome: ToolOutcome, arguments: dict[str, Any], agent_id: str
@@ -291,8 +305,7 @@ class ToolExecutor:
             steps=(evolve(step, result=asdict(result), status=outcome.status.value, ended_at=now),),
         )
         self.unfinished.discard(outcome.call_id)
-        if self.awaiting_approval and self.unfinished <= self.awaiting_approval.keys():
-            self.deadline.pause()
+        self._pause_if_all_wait()
 
     async def _sanitize_request(self, outcome: ToolOutcome, tool: Tool | None) -> dict[str, Any]:
         """Return the model's text for a call as it is shown and stored. If it is blocked, the call fails."""
@@ -349,8 +362,7 @@ class ToolExecutor:
         try:
             if events:
                 await self.recorder.record(*events, required, steps=(step,))
-            if self.unfinished <= self.awaiting_approval.keys():
-                self.deadline.pause()
+            self._pause_if_all_wait()
             decision = await approval.wait_for_decision(deadline)
             try:
                 await self.recorder.record(ApprovalDecided(call_id, decision, approval.note or None))
@@ -374,13 +386,100 @@ class ToolExecutor:
         outcome.fail(ToolStatus.DENIED, "forbidden", sentence)
         return False
 
+    async def ask(
+        self, name: str, question: Question, check: Check, asked_by: str, call_id: str, agent_id: str, context: Context
+    ) -> QuestionAnswered:
+        """Ask the user a question of a call, under the id `name`. Return the answer, which the log may have already.
+
+        `check` raises `Misfit` for an answer that does not fit. `asked_by` is `tool` or `server`. The run's deadline is
+        suspended as for an approval.
+
+        Raises:
+            StorageUnavailable: The question or its answer could not be recorded.
+            ToolError: `tool_failed`: the log has another question under that id.
+        """
+        now, limit_s = self.services.clock(), self.services.limits.approval_s
+        logged = self.questions.logged.get(name)
+        if logged is not None and logged.asked.schema != question.schema:
+            raise ToolError("tool_failed", "The tool asks something else than before the server restarted.")
+        if logged is not None and logged.answered is not None:
+            return logged.answered
+        if logged is None:
+            event = QuestionAsked(
+                question_id=name,
+                agent_id=agent_id,
+                title=question.title,
+                schema=question.schema,
+                expires_at=now + limit_s,
+                asked_by=asked_by,
+                call_id=call_id,
+                text=question.text or None,
+                choices=question.choices or None,
+            )
+        else:
+            event = logged.asked
+        deadline = trio.current_time() + min(max(0.0, event.expires_at - now), limit_s)
+        waiting = self.questions.ask(name, check)
+        self.awaiting_answer[call_id] = f"{AWAITING_ANSWER} {event.title}"
+        try:
+            if logged is None:
+                await self.recorder.record(event)
+            self._pause_if_all_wait()
+            reply = await waiting.wait(deadline)
+            try:
+                await self.recorder.record(reply)
+            except StorageUnavailable as error:
+                waiting.fail_stored(error)
+                raise
+            waiting.confirm_stored()
+            await self.deadline.resume(context.ref)
+        finally:
+            del self.awaiting_answer[call_id]
+        return reply
+
+    async def _ask_for_tool(
+        self, outcome: ToolOutcome, agent_id: str, context: Context, question: Question, check: Check
+    ) -> Mapping[str, Any]:
+        """Ask a question of a running tool, whose time limits are suspended meanwhile. Return the answer."""
+        async with outcome.asking:
+            outcome.questions += 1
+            if outcome.questions > MAX_QUESTIONS:
+                raise ToolError("tool_failed", f"A tool may ask {MAX_QUESTIONS} questions in one call.")
+            content_filter = self.services.content_filter
+            shown = await content_filter.filter_value([question.title, question.text], content_filter.tool)
+            if shown.blocked:
+                raise ToolError("content_blocked", content_filter.blocked_error("Not asked", shown.texts).message)
+            question = evolve(question, title=shown.value[0], text=shown.value[1])
+            name = question_id(self.job.run_id, outcome.call_id, outcome.questions)
+            began = self.services.clock()
+            with suspend_deadlines(outcome.limits):
+                try:
+                    reply = await self.ask(name, question, check, "tool", outcome.call_id, agent_id, context)
+                except StorageUnavailable:
+                    raise ToolError("storage_unavailable", ERRORS["storage_unavailable"].text) from None
+                finally:
+                    outcome.waited_s += max(0.0, self.services.clock() - began)
+        if reply.answer is not None:
+            return reply.answer
+        if reply.outcome is AnswerOutcome.DECLINED:
+            raise QuestionDeclined("forbidden", f"The user declined to answer: {question.title}")
+        raise QuestionExpired("forbidden", f"The user did not answer in time: {question.title}")
+
+    def _pause_if_all_wait(self) -> None:
+        """Suspend the run's deadline if calls wait for the user, and no other call is running."""
+        waiting = self.awaiting_approval.keys() | self.awaiting_answer.keys()
+        if waiting and self.unfinished <= waiting:
+            self.deadline.pause()
+
     def _record_crash(self, outcome: ToolOutcome, error: BaseException) -> None:
         error_id = new_error_id()
         extra = {"tool": outcome.request.name, "error_id": error_id, "run_id": self.job.run_id}
         log.error("tool.crashed", extra=extra, exc_info=error)
         outcome.fail(ToolStatus.FAILED, "tool_failed", f"{ERRORS['tool_failed'].text} (error {error_id})")
 
-    async def _run(self, tool: Tool, arguments: dict[str, Any], outcome: ToolOutcome, context: Context) -> None:
+    async def _run(
+        self, tool: Tool, arguments: dict[str, Any], outcome: ToolOutcome, agent_id: str, context: Context
+    ) -> None:
         """Run the tool in an actor of its own; the outcome is set afterwards, even if the actor crashes or hangs."""
         job, memory = self.job, self.services.memory
         tool_context = ToolContext(
@@ -393,6 +492,7 @@ class ToolExecutor:
             server=self.services.server(job.owner, job.roles),
             roles=job.roles,
             progress=self._progress,
+            asker=functools.partial(self._ask_for_tool, outcome, agent_id, context),
             memory=Notebook() if memory is None else memory(job.owner, self.recorder.speaker.name),
             found=job.findings_summary,
         )
@@ -402,11 +502,15 @@ class ToolExecutor:
         self.running[ref] = outcome
         context.watch(ref)
         with trio.move_on_after(tool.timeout_s + GRACE_S) as limit:
+            outcome.limits.append(limit)
             await outcome.ended.wait()
         if limit.cancelled_caught:
             self.running.pop(ref, None)
             ref.kill()
             outcome.fail(ToolStatus.TIMED_OUT, "tool_timeout", f"{tool.name} did not stop when its time was up.")
+        if outcome.questions:
+            await self.deadline.resume(context.ref)  # still paused if the tool gave up its question itself
+            self.questions.forget(outcome.call_id)
 
     def _progress(self, done: float, total: float | None, note: str) -> None:
         self.recorder.send_progress(done, total, self.services.content_filter.filter_progress(str(note)))

@@ -12,7 +12,7 @@ import attrs
 from transport.wire import command_parser
 from transport.wire.codes import ERRORS
 from transport.wire.command_parser import COMMANDS
-from transport.wire.commands import Command, Decision, Rating, Say
+from transport.wire.commands import Answer, Command, Decision, Rating, Say
 from transport.wire.dialects import ALIASES, ANSWER_KINDS, ANSWERS, PAYLOAD_NAMES, WIRE_NAMES, Dialect
 from transport.wire.events import EVENTS, AgentError, Error, Event, FinalResponse, PartialResult
 
@@ -106,7 +106,7 @@ FIELDS: Final[Mapping[str, Schema]] = MappingProxyType(
         "content": TEXT,
         **dict.fromkeys(
             ("thread_id", "message_id", "new_message_id", "parent_id", "request_id", "call_id", "conversation_id",
-             "run_id", "id"),
+             "run_id", "question_id", "id"),
             _ID,
         ),
         **dict.fromkeys(("nonce", "agent_type", "pillar"), _NAME),
@@ -114,14 +114,14 @@ FIELDS: Final[Mapping[str, Schema]] = MappingProxyType(
         "rating": {"type": "string", "enum": [each.value for each in Rating]},
         "note": _NOTE,
         "references": array_of(_REFERENCE, maxItems=command_parser.MAX_REFERENCES),
-        **dict.fromkeys(("context", "settings"), OBJECT),
+        **dict.fromkeys(("answer", "context", "settings"), OBJECT),
         "metadata": object_of({"file_id": or_null(_ID)}),
         "session_token": _TOKEN,
         "threads": {
             "type": "object", "propertyNames": _ID,
             "additionalProperties": COUNT, "maxProperties": command_parser.MAX_THREADS,
         },
-        **dict.fromkeys(("batch", "chunk", "gzip", "html"), FLAG),
+        **dict.fromkeys(("batch", "chunk", "decline", "gzip", "html"), FLAG),
         "seq": COUNT,
         "index": COUNT,
         "count": {"type": "integer", "minimum": 1, "maximum": command_parser.MAX_CHUNKS},
@@ -140,6 +140,7 @@ EXAMPLES: Final[Mapping[str, Mapping[str, Any]]] = MappingProxyType(
         "resume": {"threads": {"t1": 7}},
         "cancel": {"run_id": "45f7"},
         "approve": {"call_id": "e532", "decision": "allow", "note": "Only this once."},
+        "answer": {"question_id": "45f7.e532.1", "answer": {"city": "Ulm"}},
         "edit": {"message_id": "m1", "content": "What is 16% of 80?"},
         "regenerate": {"message_id": "m1", "request_id": "again-1"},
         "feedback": {"message_id": "answer-45f7", "rating": "up"},
@@ -169,7 +170,7 @@ def fields_schema(kind: type[Command]) -> Schema:
             schema = or_null(schema)
         properties[each.name] = schema
     schema = object_of(properties, required)
-    return schema | _LIAISON if kind is Say else schema
+    return schema | _FURTHER.get(kind, {})
 
 
 # With a text: anything else is refused already where the field's own schema stands.
@@ -177,6 +178,13 @@ _LIAISON: Final[Schema] = {
     "if": {"properties": {"agent_type": {"const": "liaison"}}, "required": ["agent_type"]},
     "then": {"properties": {"pillar": {"type": "string", "minLength": 1}}, "required": ["pillar"]},
 }
+_EITHER: Final[Schema] = {
+    "oneOf": [
+        {"properties": {"answer": {"type": "object"}}, "required": ["answer"]},
+        {"properties": {"decline": {"const": True}}, "required": ["decline"]},
+    ]
+}
+_FURTHER: Final[Mapping[type[Command], Schema]] = {Say: _LIAISON, Answer: _EITHER}
 
 
 def form_schema(name: str) -> Schema:

@@ -1,0 +1,183 @@
+"""Tools that ask their user for a form, over real sockets."""
+
+import json
+from pathlib import Path
+from typing import Any, Literal
+
+import pytest
+import trio
+from attrs import asdict, frozen
+
+from tests.end_to_end.chat_client import ChatClient, check_arc, connected
+from tests.end_to_end.http import request
+from tests.end_to_end.process import started
+from tests.end_to_end.resumable_agent import CALLS
+from tests.end_to_end.scripted_model import Call, Say, ScriptedModel
+from tests.end_to_end.test_approval import completed, new_token
+from tests.end_to_end.test_run_recovery import AGENT, Watcher, allowed, calls_of, ended
+from transport.connection.limits import Limits
+from understudy import Agent, ToolContext, tool
+from understudy.tools.errors import QuestionDeclined, Unanswered
+
+PEARS = {"fruit": "pear", "count": 3}
+
+
+@frozen
+class FruitOrder:
+    """What shall be delivered?"""
+
+    fruit: Literal["apple", "pear"]
+    count: int
+    express: bool = False
+
+
+@tool(timeout_s=1.0)
+async def order(context: ToolContext) -> dict[str, Any]:
+    """Order fruit."""
+    try:
+        return asdict(await context.ask(FruitOrder))
+    except QuestionDeclined as declined:
+        return {"declined": declined.message}
+    except Unanswered as late:
+        return {"late": late.message}
+
+
+@tool
+def order_in_thread(context: ToolContext) -> dict[str, Any]:
+    """Order fruit, blocking."""
+    return asdict(context.ask_from_thread(FruitOrder, title="Fruit?", text="Today's."))
+
+
+@tool(asyncio=True)
+async def order_on_asyncio(context: ToolContext) -> dict[str, Any]:
+    """Order fruit, with asyncio."""
+    return asdict(await context.ask(FruitOrder))
+
+
+def ordering(name: str = "order", timeout_s: float = 30.0) -> Agent:
+    """Return an agent that orders fruit once, then answers."""
+    tools = (order, order_in_thread, order_on_asyncio)
+    return Agent("script", tools=tools, model=ScriptedModel(Call([(name, {})]), Say("Done")), timeout_s=timeout_s)
+
+
+async def asked(client: ChatClient, **payload: Any) -> dict[str, Any]:
+    """Send a message and read up to the question."""
+    await client.say("go", agent_type="script", **payload)
+    return await client.until("question_asked")
+
+
+async def answer(client: ChatClient, asked: dict[str, Any], given: Any, **more: Any) -> None:
+    """Answer a question."""
+    payload = {"question_id": asked["data"]["question_id"], "answer": given, **more}
+    await client.send({"type": "answer", "payload": payload})
+
+
+async def refusal(client: ChatClient) -> dict[str, Any]:
+    """Return the next refusal's data."""
+    data: dict[str, Any] = (await client.until("error"))["data"]
+    return data
+
+
+@pytest.mark.promise("wire.answer", "wire.event-question-asked", "wire.event-question-answered")
+async def test_an_answered_form_reaches_the_tool_as_an_instance(serve: Any) -> None:
+    """The question has the form's schema; a wrong answer is refused by its field, and another tab gives a right one.
+
+    The wait is longer than the time limits of the tool and of the run.
+    """
+    running = await serve(ordering(timeout_s=1.5))
+    token = await new_token(running)
+    async with connected(running.address, token) as client, connected(running.address, token) as tab:
+        question = await asked(client)
+        data = question["data"]
+        assert (data["title"], data["text"], data["asked_by"]) == ("Fruit order", "What shall be delivered?", "tool")
+        assert data["schema"]["required"] == ["fruit", "count"]
+        assert data["schema"]["properties"]["express"] == {"title": "Express", "type": "boolean", "default": False}
+        assert question["message"] == "Waiting for your answer: Fruit order"
+        await answer(tab, question, {"fruit": "plum", "count": 3})
+        assert (await refusal(tab))["message"] == "The field `fruit` is wrong: one of apple, pear is expected."
+        await trio.sleep(2.0)  # real time: longer than both limits
+        await answer(tab, question, PEARS)
+        await client.until("question_answered")
+        await answer(tab, question, PEARS)  # the same again is no error; another is
+        await answer(tab, question, {"fruit": "apple", "count": 3})
+        assert (await refusal(tab))["code"] == "not_found"
+        await client.until_end()
+        check_arc(client.durable())
+    replied = next(event["data"] for event in client.seen if event["type"] == "question_answered")
+    assert (replied["outcome"], replied["answer"], replied["door"]) == ("answered", PEARS, "socket")
+    assert (completed(client)["status"], completed(client)["result"]) == ("ok", PEARS | {"express": False})
+    assert completed(client)["duration_ms"] < 1000
+
+
+@pytest.mark.promise("wire.answer")
+async def test_a_declined_or_expired_question_is_an_error_that_the_tool_can_catch(serve: Any) -> None:
+    running = await serve(ordering(), limits=Limits(approval_s=0.5))
+    async with connected(running.address) as client:
+        question = await asked(client, thread_id="a")
+        await answer(client, question, None, decline=True)
+        await client.until_end()
+        late = await asked(client, thread_id="b")
+        await client.until_end()
+        await answer(client, late, PEARS)
+        assert (await refusal(client))["code"] == "not_found"
+    results = [event["data"]["result"] for event in client.seen if event["type"] == "tool_completed"]
+    assert [list(result) for result in results] == [["declined"], ["late"]]
+    outcomes = [event["data"]["outcome"] for event in client.seen if event["type"] == "question_answered"]
+    assert outcomes == ["declined", "expired"]
+
+
+@pytest.mark.parametrize("name", ["order_in_thread", "order_on_asyncio"])
+async def test_every_kind_of_tool_can_ask(serve: Any, name: str) -> None:
+    """A stranger cannot answer; the user can, over REST."""
+    running = await serve(ordering(name))
+    token = await new_token(running)
+    async with connected(running.address, token) as client, connected(running.address) as stranger:
+        question = await asked(client)
+        await answer(stranger, question, PEARS)
+        assert (await refusal(stranger))["code"] == "not_found"
+        command = {"type": "answer", "question_id": question["data"]["question_id"], "answer": PEARS}
+        body = json.dumps(command).encode()
+        status, _, _ = await request(running.address, "POST", "/api/commands", token=token, body=body)
+        assert status == 202
+        await client.until_end()
+    assert completed(client)["result"] == PEARS | {"express": False}
+
+
+async def test_a_cancelled_run_closes_its_question(serve: Any) -> None:
+    running = await serve(ordering())
+    async with connected(running.address) as client:
+        question = await asked(client)
+        await client.send({"type": "cancel", "payload": {"run_id": question["run_id"]}})
+        assert (await client.until_end())["data"]["status"] == "cancelled"
+        check_arc(client.durable())
+        await answer(client, question, PEARS)
+        assert (await refusal(client))["code"] == "not_found"
+
+
+def asking(seen: Watcher) -> bool:
+    """Read until a tool asks."""
+    return bool(seen.kinds("question_asked"))
+
+
+@pytest.mark.slow
+@pytest.mark.promise("wire.answer")
+async def test_a_form_survives_a_killed_server_and_is_answered_from_elsewhere(tmp_path: Path) -> None:
+    """The server is killed while the form is open. The tool is called again and asks the same question once."""
+    seen, calls = Watcher(), tmp_path / "calls"
+    async with started(tmp_path / "data", AGENT, **{CALLS: str(calls)}) as server:
+        _, _, session = await request(server.address, "POST", "/api/sessions")
+        token = session["session_token"]
+        async with connected(server.address, token) as client:
+            await client.say("fill", agent_type="resumable", thread_id="t", message_id="m")
+            await seen.until(client, asking)
+            await server.kill()
+    async with started(tmp_path / "data", AGENT, **{CALLS: str(calls)}) as server:
+        asked_id = seen.kinds("question_asked")[0]["question_id"]
+        await allowed(server.address, token, {"type": "answer", "question_id": asked_id, "answer": {"city": "Ulm"}})
+        async with connected(server.address, token) as client:
+            await client.send({"type": "resume", "payload": {"threads": {"t": seen.seq}}})
+            await seen.until(client, ended)
+    check_arc(seen.events)
+    assert len(seen.kinds("question_asked")) == 1
+    assert [data["result"] for data in seen.kinds("tool_completed")] == ["to Ulm"]
+    assert calls_of(tmp_path) == {"fill": 1}

@@ -1,0 +1,63 @@
+"""Forms: the question that a class asks, and the answer as an instance."""
+
+import datetime
+from typing import Annotated, Any
+
+import pytest
+from attrs import field, frozen
+
+from understudy.tools.form import describe_misfit, form_question, read_answer
+from understudy.tools.schema import Misfit, Param
+
+
+@frozen
+class ShippingAddress:
+    """Where shall it go?
+
+    Within Europe.
+    """
+
+    city: Annotated[str, Param("the town")]
+    floor: Annotated[int, Param(minimum=0, maximum=40)] = 0
+    due_date: datetime.date = datetime.date(2026, 11, 20)
+    notes: list[str] = field(factory=list)
+
+
+def test_a_class_becomes_a_question() -> None:
+    question = form_question(ShippingAddress)
+    assert (question.title, question.text) == ("Shipping address", "Where shall it go?\n\nWithin Europe.")
+    assert question.schema["required"] == ["city"]
+    assert question.schema["properties"] == {
+        "city": {"title": "City", "type": "string", "description": "the town"},
+        "floor": {"title": "Floor", "type": "integer", "minimum": 0, "maximum": 40, "default": 0},
+        "due_date": {"title": "Due date", "type": "string", "format": "date", "default": "2026-11-20"},
+        "notes": {"title": "Notes", "type": "array", "items": {"type": "string"}},
+    }
+    assert form_question(ShippingAddress, "Where?", "Say it.").title == "Where?"
+
+
+def test_an_answer_becomes_an_instance() -> None:
+    made = read_answer(ShippingAddress, {"city": "Ulm", "due_date": "2026-12-24"})
+    assert made == ShippingAddress("Ulm", due_date=datetime.date(2026, 12, 24))
+
+
+@pytest.mark.parametrize(
+    ("answer", "sentence"),
+    [
+        ({"city": 5}, "The field `city` is wrong: text is expected, not a whole number."),
+        ({"city": "Ulm", "floor": 41}, "The field `floor` is wrong: it must be at most 40."),
+        ({"city": "Ulm", "notes": ["a", 1]}, "The field `notes[1]` is wrong: text is expected, not a whole number."),
+        ({"floor": 1}, "The field `city` is missing."),
+        ({"city": "Ulm", "street": "x"}, "The answer does not fit: it does not know street."),
+    ],
+)
+def test_a_wrong_answer_is_refused_by_its_field(answer: dict[str, Any], sentence: str) -> None:
+    with pytest.raises(Misfit) as misfit:
+        read_answer(ShippingAddress, answer)
+    assert describe_misfit(misfit.value) == sentence
+
+
+@pytest.mark.parametrize("form", [int, dict, list[str], object])
+def test_what_has_no_fields_is_no_form(form: Any) -> None:
+    with pytest.raises(TypeError, match="is no form"):
+        form_question(form)

@@ -1,0 +1,90 @@
+"""Forms: classes whose fields a tool asks its user for, as a question with a JSON schema, and their answers. Pure."""
+
+import inspect
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any, TypeVar
+
+import attrs
+from attrs import field, frozen
+
+from understudy.tools.result import to_json
+from understudy.tools.schema import Misfit, Unsupported, schema_of, structure
+
+T = TypeVar("T")
+
+_WORD = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|_+")
+
+
+@frozen
+class Question:
+    """What a user is asked: a title, an optional text, and the JSON schema of the answer, which is an object.
+
+    `choices` are values of the answer's only property `choice`, each with its `title`.
+    """
+
+    title: str
+    schema: Mapping[str, Any] = field(repr=False)
+    text: str = field(default="", repr=False)
+    choices: Sequence[Mapping[str, str]] = field(default=(), repr=False)
+
+
+def form_question(form: type, title: str = "", text: str = "") -> Question:
+    """Return the question that asks for the fields of a class.
+
+    Without a `title` it has the class's name, without a `text` the class's docstring. Every field has a `title`, made
+    of its name, and its default.
+
+    Raises:
+        TypeError: The class has no schema of an object.
+    """
+    try:
+        schema = schema_of(form)
+    except Unsupported as error:
+        raise TypeError(f"{form!r} is no form: {error}") from None
+    if schema.get("type") != "object" or "properties" not in schema:
+        raise TypeError(f"{form!r} is no form: ask for a class with fields")
+    defaults = _defaults(form)
+    properties = {}
+    for name, each in schema["properties"].items():
+        properties[name] = {"title": _label(name), **each}
+        if name in defaults:
+            properties[name].setdefault("default", defaults[name])
+    doc = vars(form).get("__doc__") or ""
+    if doc.startswith(f"{form.__name__}("):  # what dataclasses write
+        doc = ""
+    return Question(title or _label(form.__name__), {**schema, "properties": properties}, text or inspect.cleandoc(doc))
+
+
+def read_answer(form: type[T], answer: Mapping[str, Any]) -> T:
+    """Return the answer as an instance of the form.
+
+    Raises:
+        Misfit: A field is missing, unknown, or does not fit; the error names the field.
+    """
+    made: T = structure(answer, form, "")
+    return made
+
+
+def describe_misfit(misfit: Misfit) -> str:
+    """Return a sentence that says which field of an answer is wrong, and why."""
+    name = misfit.path.lstrip(".")
+    if str(misfit) == f"{name.rpartition('.')[2]} is missing":
+        return f"The field `{name}` is missing."
+    return f"The field `{name}` is wrong: {misfit}." if name else f"The answer does not fit: {misfit}."
+
+
+def _defaults(form: type) -> dict[str, Any]:
+    if not attrs.has(form):
+        return {}
+    given = {each.name: each.default for each in attrs.fields(form) if each.init}
+    return {
+        name: to_json(value)
+        for name, value in given.items()
+        if value is not attrs.NOTHING and not isinstance(value, attrs.Factory)  # type: ignore[arg-type]
+    }
+
+
+def _label(name: str) -> str:
+    words = " ".join(each for each in _WORD.split(name) if each)
+    return words[:1].upper() + words[1:].lower()
