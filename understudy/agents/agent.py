@@ -32,6 +32,10 @@ def _tools(value: Iterable[Tool]) -> tuple[Tool, ...]:
     for each in tools:
         if not isinstance(each, Tool):
             raise TypeError(f"{each!r} is not a tool; put @tool above its definition")
+        if each.is_method:
+            raise TypeError(
+                f"{each.name} is a method; give the agent the tool of an instance, as in Shop().{each.name}"
+            )
         if each.name in seen:
             raise ValueError(f"two tools are called {each.name!r}; give one another name with @tool(name=…)")
         seen.add(each.name)

@@ -1,4 +1,4 @@
-"""The errors of tools that their user may read about."""
+"""The errors of tools: those a user may read about, and those for the tool's author."""
 
 
 class ToolError(Exception):
@@ -27,3 +27,7 @@ class QuestionDeclined(Unanswered):
 
 class QuestionExpired(Unanswered):
     """The user did not answer a tool's question in time."""
+
+
+class InvalidResult(TypeError):
+    """A tool returned a value that cannot be written as JSON. For its author: a user reads `tool_failed`."""

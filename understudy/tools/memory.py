@@ -13,7 +13,7 @@ from typing import Any, Final, Protocol
 import msgspec
 from attrs import define, field
 
-from understudy.tools.errors import ToolError
+from understudy.tools.errors import InvalidResult, ToolError
 from understudy.tools.result import to_json
 
 DAY_S: Final = 24 * 3600.0
@@ -50,7 +50,10 @@ def checked(name: str, value: Any, ttl_s: float) -> Any:
     check_name(name)
     if not (0 < ttl_s <= LONGEST_S and math.isfinite(ttl_s)):
         raise ToolError("invalid_arguments", f"A value is remembered for up to {LONGEST_S:,.0f} s, not {ttl_s!r}.")
-    plain = to_json(value)
+    try:
+        plain = to_json(value)
+    except InvalidResult as error:
+        raise ToolError("tool_failed", f"{name} cannot be remembered: {error}") from None
     try:
         size = len(msgspec.json.encode(plain))
     except UnicodeEncodeError:

@@ -1,5 +1,6 @@
 """The result of a tool as plain JSON of bounded size, with a one-line summary."""
 
+import dataclasses
 import datetime
 import enum
 import math
@@ -13,7 +14,8 @@ import attrs
 import msgspec
 from attrs import field, frozen, validators
 
-from understudy.tools.errors import ToolError
+from understudy.tools.errors import InvalidResult
+from understudy.tools.foreign import foreign_to_plain, is_foreign
 
 MAX_VALUE_BYTES: Final = 256 * 1024
 """Bytes of a value as JSON; it travels to the model, into the log and to every open tab of its user."""
@@ -82,7 +84,7 @@ class ToolResult:
 
 
 def to_result(returned: Any) -> ToolResult:
-    """Convert the return value of a tool's function to a `ToolResult`. Raises `ToolError` ``tool_failed``, see
+    """Convert the return value of a tool's function to a `ToolResult`. Raises `InvalidResult`, see
     `to_json`.
 
     A value of more than 256 KiB is cut, and says so in itself and in the summary. A chart of more than 1 MiB is
@@ -106,14 +108,14 @@ def to_result(returned: Any) -> ToolResult:
 def to_json(value: Any, _depth: int = 0) -> Any:
     """Return a copy of `value` as JSON values.
 
-    attrs objects and mappings become objects, sets and tuples lists, dates and times ISO 8601 text, decimals
-    their exact digits as text, enums their values, integers beyond 2**53 text, and NaN and the infinities null.
-    Raises `ToolError` ``tool_failed`` for bytes, for any other type, and for nesting deeper than `MAX_DEPTH`.
+    attrs objects, dataclasses, models, structs and mappings become objects, sets and tuples lists, dates and times ISO
+    8601 text, decimals their exact digits as text, enums their values, integers beyond 2**53 text, and NaN and the
+    infinities null. Raises `InvalidResult` for bytes, for any other type, and for nesting deeper than `MAX_DEPTH`.
     """
     if value is None or isinstance(value, bool) or type(value) is str:
         return value
     if _depth > MAX_DEPTH:
-        raise ToolError("tool_failed", f"The tool's result is nested more than {MAX_DEPTH} deep.")
+        raise InvalidResult(f"The tool's result is nested more than {MAX_DEPTH} deep.")
     match value:
         case enum.Enum():
             return to_json(value.value, _depth + 1)
@@ -123,7 +125,7 @@ def to_json(value: Any, _depth: int = 0) -> Any:
             if abs(value) <= _SAFE:
                 return int(value)
             if value.bit_length() > _MAX_BITS:
-                raise ToolError("tool_failed", "The tool returned a number with too many digits to write down.")
+                raise InvalidResult("The tool returned a number with too many digits to write down.")
             return str(value)
         case float():
             return float(value) if math.isfinite(value) else None
@@ -137,13 +139,17 @@ def to_json(value: Any, _depth: int = 0) -> Any:
             return {key if type(key) is str else _key(key): to_json(each, _depth + 1) for key, each in value.items()}
         case _ if attrs.has(type(value)):
             return {each.name: to_json(getattr(value, each.name), _depth + 1) for each in attrs.fields(type(value))}
+        case _ if is_foreign(type(value)):
+            return to_json(foreign_to_plain(value), _depth + 1)
+        case _ if dataclasses.is_dataclass(value):
+            return {each.name: to_json(getattr(value, each.name), _depth + 1) for each in dataclasses.fields(value)}
         case list() | tuple():
             return [to_json(each, _depth + 1) for each in value]
         case AbstractSet():  # in a fixed order, so that equal results are equal texts
             return [to_json(each, _depth + 1) for each in sorted(value, key=repr)]
         case bytes() | bytearray() | memoryview():
-            raise ToolError("tool_failed", "The tool returned bytes; it must return text or numbers.")
-    raise ToolError("tool_failed", f"The tool returned a {type(value).__name__}, which cannot be written as JSON.")
+            raise InvalidResult("The tool returned bytes; it must return text or numbers.")
+    raise InvalidResult(f"The tool returned a {type(value).__name__}, which cannot be written as JSON.")
 
 
 _KEYS: Final = (str, int, float, datetime.date, datetime.time, datetime.timedelta, Decimal, uuid.UUID)
@@ -154,7 +160,7 @@ def _key(key: Any) -> str:
         key = key.value
     plain = to_json(key) if isinstance(key, _KEYS) and not isinstance(key, bool) else None
     if plain is None:
-        raise ToolError("tool_failed", f"The tool returned an object with a {type(key).__name__} for a key.")
+        raise InvalidResult(f"The tool returned an object with a {type(key).__name__} for a key.")
     return str(plain)
 
 

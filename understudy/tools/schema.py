@@ -1,15 +1,20 @@
 """The types of a tool's parameters: their JSON schema, and the strict conversion of arguments to them. Pure.
 
 `structure` accepts exactly what the schemas describe: "5" is not 5, and 5.0 is no whole number. cattrs walks the types;
-the hooks here refuse what cattrs would convert by itself.
+the hooks here refuse what cattrs would convert by itself. Types of Pydantic and msgspec's structs bring their own
+schema and checks, see `tools.foreign`.
 """
 
+import dataclasses
 import datetime
 import enum
 import math
 import types
 import typing
-from collections.abc import Callable, Mapping, Sequence
+import uuid
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
+from decimal import Decimal, InvalidOperation
 from typing import Annotated, Any, Final, Literal, NotRequired, Required, Union, get_args, get_origin, get_type_hints
 
 import attrs
@@ -19,12 +24,14 @@ from cattrs.cols import list_structure_factory, mapping_structure_factory
 from cattrs.gen import make_dict_structure_fn
 from cattrs.gen.typeddicts import make_dict_structure_fn as make_typeddict_structure_fn
 
+from understudy.tools.constraints import checks, schema_keywords
+from understudy.tools.foreign import ContainsItself, foreign_schema, foreign_value, is_foreign
 from understudy.tools.result import to_json
 
 _Hook = Callable[[Any, Any], Any]
 _Factory = Callable[[Any, cattrs.Converter], _Hook]
 
-_SCALARS: Final[Mapping[Any, Mapping[str, str]]] = {
+_SCALARS: Final[Mapping[Any, Mapping[str, Any]]] = {
     str: {"type": "string"},
     bool: {"type": "boolean"},
     int: {"type": "integer"},
@@ -32,8 +39,13 @@ _SCALARS: Final[Mapping[Any, Mapping[str, str]]] = {
     type(None): {"type": "null"},
     datetime.date: {"type": "string", "format": "date"},
     datetime.datetime: {"type": "string", "format": "date-time"},
+    datetime.time: {"type": "string", "format": "time"},
+    datetime.timedelta: {"type": "number", "format": "seconds"},
+    uuid.UUID: {"type": "string", "format": "uuid"},
+    Decimal: {"anyOf": [{"type": "number"}, {"type": "string", "format": "decimal"}]},
 }
-_LISTS: Final = (list, Sequence)
+_LISTS: Final = (list, Sequence, Iterable)
+_SETS: Final = (set, frozenset, AbstractSet)
 _DICTS: Final = (dict, Mapping)
 _UNIONS: Final = (Union, types.UnionType)
 
@@ -68,10 +80,6 @@ class Param:
     minimum: float | None = None
     maximum: float | None = None
 
-    def schema(self) -> dict[str, Any]:
-        """Return the schema keywords for the fields that are set."""
-        return {name: value for name, value in attrs.asdict(self).items() if value not in (None, "")}
-
 
 # schemas
 
@@ -84,19 +92,34 @@ def schema_of(annotation: Any, _within: tuple[Any, ...] = ()) -> dict[str, Any]:
         return dict(_SCALARS[annotation])
     if annotation is Any or annotation is object:
         return {}
+    if is_foreign(annotation):
+        try:
+            return foreign_schema(annotation)
+        except (ContainsItself, TypeError) as error:
+            raise Unsupported(f"{_name(annotation)}: {error}") from None
+    if (base := getattr(annotation, "__supertype__", None)) is not None:  # of a NewType
+        return schema_of(base, _within)
     within = (*_within, annotation)
     origin, arguments = get_origin(annotation) or annotation, get_args(annotation)
     if origin is Annotated:
         schema = schema_of(arguments[0], _within)
-        for extra in arguments[1:]:
-            if isinstance(extra, Param):
-                schema.update(extra.schema())
-        return schema
+        for each in arguments[1:]:
+            if isinstance(each, Param) and each.format:
+                schema["format"] = each.format
+        return schema | schema_keywords(arguments[1:], _json_types(schema))
     if origin in _UNIONS:
         return {"anyOf": [schema_of(each, _within) for each in arguments]}
     if origin is Literal:
         return _choice(arguments)
     if origin in _LISTS:
+        return {"type": "array", "items": schema_of(arguments[0], within)} if arguments else {"type": "array"}
+    if origin in _SETS:
+        items = {"items": schema_of(arguments[0], within)} if arguments else {}
+        return {"type": "array", **items, "uniqueItems": True}
+    if origin is tuple and arguments and arguments[-1] is not ...:
+        places = [schema_of(each, within) for each in arguments]
+        return {"type": "array", "prefixItems": places, "minItems": len(places), "maxItems": len(places)}
+    if origin is tuple:
         return {"type": "array", "items": schema_of(arguments[0], within)} if arguments else {"type": "array"}
     if origin in _DICTS:
         if arguments and arguments[0] is not str:
@@ -104,6 +127,10 @@ def schema_of(annotation: Any, _within: tuple[Any, ...] = ()) -> dict[str, Any]:
         values = schema_of(arguments[1], within) if arguments else {}
         return {"type": "object", "additionalProperties": values} if values else {"type": "object"}
     return _class(annotation, within)
+
+
+def _json_types(schema: Mapping[str, Any]) -> set[str]:
+    return {each["type"] for each in (schema, *schema.get("anyOf", ())) if "type" in each}
 
 
 def _choice(values: Sequence[Any]) -> dict[str, Any]:
@@ -122,6 +149,13 @@ def _class(annotation: Any, within: tuple[Any, ...]) -> dict[str, Any]:
         fields = [each for each in attrs.fields(attrs.resolve_types(annotation, include_extras=True)) if each.init]
         members = {each.name: each.type for each in fields}
         required = [each.name for each in fields if each.default is attrs.NOTHING]
+    elif isinstance(annotation, type) and dataclasses.is_dataclass(annotation):
+        hints, parts = get_type_hints(annotation, include_extras=True), dataclasses.fields(annotation)
+        members = {each.name: hints[each.name] for each in parts if each.init}
+        missing = dataclasses.MISSING
+        required = [
+            each.name for each in parts if each.init and each.default is missing and each.default_factory is missing
+        ]
     elif typing.is_typeddict(annotation):
         hints = get_type_hints(annotation, include_extras=True)
         members = {
@@ -131,8 +165,8 @@ def _class(annotation: Any, within: tuple[Any, ...]) -> dict[str, Any]:
         required = [name for name in hints if name in annotation.__required_keys__]
     else:
         raise Unsupported(
-            f"{_name(annotation)} has no schema; use str, int, float, bool, None, list, dict, Literal, an enum, "
-            "a TypedDict, an attrs class, date or datetime"
+            f"{_name(annotation)} has no schema; use str, int, float, bool, None, list, set, tuple, dict, Literal, an "
+            "enum, a TypedDict, a dataclass, an attrs class, a Pydantic model, date, datetime, Decimal or UUID"
         )
     for name, each in members.items():
         if each is None:
@@ -204,15 +238,33 @@ def _number(value: Any, _: Any) -> float:
     return number
 
 
-def _iso(kind: type[datetime.date], expected: str) -> _Hook:
+def _text_form(read: Callable[[str], Any], expected: str, example: str) -> _Hook:
     def hook(value: Any, _: Any) -> Any:
         try:
-            return kind.fromisoformat(value)
-        except (TypeError, ValueError):
+            return read(value)
+        except (TypeError, ValueError, AttributeError):
             raise ValueError(f"{expected} is expected, as in {example}") from None
 
-    example = "2026-11-20" if kind is datetime.date else "2026-11-20T06:00:00+00:00"
     return hook
+
+
+def _decimal(value: Any, _: Any) -> Decimal:
+    if not isinstance(value, str | int | float) or isinstance(value, bool):
+        raise _refuse("a number", value)
+    try:
+        number = Decimal(str(value))
+    except InvalidOperation:
+        raise ValueError("a number is expected, as in 12.50") from None
+    if not number.is_finite():
+        raise ValueError("a finite number is expected")
+    return number
+
+
+def _seconds(value: Any, _: Any) -> datetime.timedelta:
+    try:
+        return datetime.timedelta(seconds=_number(value, _))
+    except OverflowError:
+        raise ValueError("that number is too large") from None
 
 
 def _one_of(meanings: Sequence[tuple[Any, Any]]) -> _Hook:
@@ -256,25 +308,40 @@ def _union(annotation: Any, converter: cattrs.Converter) -> _Hook:
 def _annotated(annotation: Any, converter: cattrs.Converter) -> _Hook:
     base, *extras = get_args(annotation)
     convert = converter.get_structure_hook(base)
-    bounds = [each for each in extras if isinstance(each, Param)]
-    bounds = [each for each in bounds if each.minimum is not None or each.maximum is not None]
+    check = checks(extras)
+    if check is None:
+        return convert
 
     def hook(value: Any, _: Any) -> Any:
         made = convert(value, base)
-        for each in bounds:
-            if isinstance(made, int | float):
-                if each.minimum is not None and made < each.minimum:
-                    raise ValueError(f"it must be at least {each.minimum:g}")
-                if each.maximum is not None and made > each.maximum:
-                    raise ValueError(f"it must be at most {each.maximum:g}")
+        check(made)
         return made
 
-    return hook if bounds else convert
+    return hook
 
 
 def _list(annotation: Any, converter: cattrs.Converter) -> _Hook:
     wanted: Any = list[get_args(annotation)[0]] if get_args(annotation) else list[Any]  # type: ignore[misc]
     return list_structure_factory(wanted, converter)
+
+
+def _collection(annotation: Any, converter: cattrs.Converter) -> _Hook:
+    """Build the hook for a set or a tuple, by way of a list."""
+    kind = tuple if get_origin(annotation) in (tuple, None) and annotation not in _SETS else frozenset
+    arguments = get_args(annotation)
+    if kind is tuple and arguments and arguments[-1] is not ...:
+        hooks = [converter.get_structure_hook(each) for each in arguments]
+
+        def places(value: Any, _: Any) -> Any:
+            if len(value) != len(hooks):
+                raise ValueError(f"{len(hooks)} items are expected, not {len(value)}")
+            return tuple(hook(each, of) for hook, each, of in zip(hooks, value, arguments, strict=True))
+
+        return places
+    listed: Any = list[arguments[0]] if arguments else list[Any]  # type: ignore[valid-type]
+    items = list_structure_factory(listed, converter)
+    kept = set if (get_origin(annotation) or annotation) is set else kind
+    return lambda value, wanted: kept(items(value, wanted))
 
 
 def _dict(annotation: Any, converter: cattrs.Converter) -> _Hook:
@@ -306,8 +373,12 @@ def _strict() -> cattrs.Converter:
         float: _number,
         bool: _scalar("true or false", bool),
         type(None): _scalar("null", type(None)),
-        datetime.date: _iso(datetime.date, "a date"),
-        datetime.datetime: _iso(datetime.datetime, "a date and time"),
+        datetime.date: _text_form(datetime.date.fromisoformat, "a date", "2026-11-20"),
+        datetime.datetime: _text_form(datetime.datetime.fromisoformat, "a date and time", "2026-11-20T06:00:00+00:00"),
+        datetime.time: _text_form(datetime.time.fromisoformat, "a time", "06:30:00"),
+        datetime.timedelta: _seconds,
+        uuid.UUID: _text_form(uuid.UUID, "a UUID", "123e4567-e89b-12d3-a456-426614174000"),
+        Decimal: _decimal,
     }
     for kind, hook in scalars.items():
         converter.register_structure_hook(kind, hook)
@@ -318,12 +389,15 @@ def _strict() -> cattrs.Converter:
     factories: list[tuple[Callable[[Any], bool], _Factory]] = [
         (origin(*_LISTS), _only("a list", (list, tuple), _list)),
         (origin(*_DICTS), _only("an object", Mapping, _dict)),
+        (origin(tuple, *_SETS), _only("a list", (list, tuple), _collection)),
+        (dataclasses.is_dataclass, _only("an object", Mapping, make_dict_structure_fn)),
         (attrs.has, _only("an object", Mapping, make_dict_structure_fn)),
         (typing.is_typeddict, _only("an object", Mapping, make_typeddict_structure_fn)),
         (origin(*_UNIONS), _union),
         (origin(Annotated), _annotated),
         (origin(Literal), _choice_hook),
         (lambda each: isinstance(each, type) and issubclass(each, enum.Enum), _choice_hook),
+        (is_foreign, lambda annotation, _: lambda value, _: foreign_value(value, annotation)),  # the last wins
     ]
     for predicate, factory in factories:
         converter.register_structure_hook_factory(predicate, factory)

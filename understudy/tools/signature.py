@@ -1,14 +1,25 @@
-"""Reads a function's signature and docstring as the parameters of a tool."""
+"""Reads a function's signature and docstring as the parameters of a tool, and whether its result can be JSON."""
 
+import dataclasses
+import datetime
+import enum
+import functools
 import inspect
 import re
+import types
+import typing
+import uuid
 from collections.abc import Callable, Mapping
-from typing import Any, Final, get_type_hints
+from collections.abc import Set as AbstractSet
+from decimal import Decimal
+from typing import Annotated, Any, Final, get_args, get_origin, get_type_hints
 
+import attrs
 from attrs import field, frozen
 
-from understudy.tools.errors import ToolError
-from understudy.tools.result import to_json
+from understudy.tools.errors import InvalidResult
+from understudy.tools.foreign import is_foreign
+from understudy.tools.result import ToolResult, to_json
 from understudy.tools.schema import Misfit, Unsupported, schema_of, structure
 
 _NAMED: Final = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
@@ -28,7 +39,8 @@ _FIELD: Final = re.compile(r":\w+[^:]*:")
 class Parameters:
     """A function's parameters: their schema, their types, and the name of the parameter that takes the context.
 
-    `summary` is all prose of the docstring before its first section.
+    `summary` is all prose of the docstring before its first section. `method`: the first parameter takes the instance,
+    and is not among the others.
     """
 
     schema: Mapping[str, Any]
@@ -36,17 +48,36 @@ class Parameters:
     context: str | None
     types: Mapping[str, Any] = field(repr=False)
     required: tuple[str, ...] = field(repr=False)
+    method: bool = False
+
+
+def plain_function(given: Callable[..., Any]) -> Callable[..., Any]:
+    """Return the function with the annotations and docstring of a callable: of a method, a partial, or an instance.
+
+    Raises TypeError if there is none.
+    """
+    found: Any = given
+    while isinstance(found, functools.partial):
+        found = found.func
+    if callable(found) and not inspect.isroutine(found) and not isinstance(found, type):
+        found = type(found).__call__
+    found = getattr(found, "__func__", found)
+    if not inspect.isfunction(found):
+        raise TypeError(f"@tool needs a function, not {given!r}; wrap it in a def with annotated parameters")
+    return found
 
 
 def read_parameters(function: Callable[..., Any], context_type: type) -> Parameters:
-    """Read a function's signature and docstring.
+    """Read a callable's signature and docstring.
 
-    Raises TypeError, with a sentence saying how to mend it, for parameters that a schema cannot describe.
+    Raises TypeError, with a sentence saying how to mend it, for parameters that a schema cannot describe, and for a
+    result that cannot be JSON.
     """
-    name = function.__name__
-    summary, descriptions = _read_docstring(function.__doc__)
+    plain = plain_function(function)
+    name = plain.__name__
+    summary, descriptions = _read_docstring(plain.__doc__)
     try:
-        annotations = get_type_hints(function, include_extras=True)
+        annotations = get_type_hints(plain, include_extras=True)
     except NameError as error:
         raise TypeError(
             f"an annotation of {name} names {error.name!r}, which its module does not know; "
@@ -56,7 +87,13 @@ def read_parameters(function: Callable[..., Any], context_type: type) -> Paramet
     types: dict[str, Any] = {}
     required: list[str] = []
     context: str | None = None
-    for parameter in inspect.signature(function).parameters.values():
+    parameters = list(inspect.signature(function).parameters.values())
+    if method := _is_method(function, parameters, annotations):
+        del parameters[0]
+    given = function.keywords if isinstance(function, functools.partial) else {}
+    for parameter in parameters:
+        if parameter.name in given:
+            continue
         annotation = _annotation(name, parameter, annotations)
         if annotation is context_type:
             if context is not None:
@@ -71,7 +108,55 @@ def read_parameters(function: Callable[..., Any], context_type: type) -> Paramet
         if parameter.default is inspect.Parameter.empty:
             required.append(parameter.name)
     whole = {"type": "object", "properties": properties, "required": required, "additionalProperties": False}
-    return Parameters(whole, summary, context, types, tuple(required))
+    if "return" in annotations:
+        _check_result(name, annotations["return"], ())
+    return Parameters(whole, summary, context, types, tuple(required), method)
+
+
+def _is_method(
+    function: Callable[..., Any], parameters: list[inspect.Parameter], annotations: Mapping[str, Any]
+) -> bool:
+    """Whether a function stands in the body of a class, and its first parameter, without annotation, is an instance."""
+    if not inspect.isfunction(function) or not parameters or parameters[0].name in annotations:
+        return False
+    around = function.__qualname__.rpartition(".")[0]
+    return bool(around) and not around.endswith("<locals>")
+
+
+_PLAIN: Final = (
+    str, int, float, Decimal, uuid.UUID, datetime.date, datetime.time, datetime.timedelta, enum.Enum, Mapping, list,
+    tuple, AbstractSet, type(None), ToolResult,
+)  # fmt: skip
+
+
+def _check_result(function: str, annotation: Any, within: tuple[Any, ...]) -> None:
+    """Check that values of a type can be JSON, as far as the type says. Raises TypeError."""
+    origin, parts = get_origin(annotation) or annotation, get_args(annotation)
+    if any(annotation is each for each in within) or origin is ToolResult or is_foreign(origin):
+        return
+    if typing.is_typeddict(origin) or attrs.has(origin) or dataclasses.is_dataclass(origin):
+        try:
+            parts = tuple(get_type_hints(origin).values())
+        except NameError:
+            return
+    elif not _may_be_json(origin):
+        shown = origin.__name__ if isinstance(origin, type) else str(origin)
+        raise TypeError(
+            f"{function} returns {shown}, which cannot be written as JSON; return text, numbers, a list, a dict, a "
+            "dataclass, an attrs class, a Pydantic model or a ToolResult"
+        )
+    for each in parts[:1] if origin is Annotated else parts:
+        if isinstance(each, type) or get_args(each):
+            _check_result(function, each, (*within, annotation))
+
+
+def _may_be_json(kind: Any) -> bool:
+    """Whether a class may have values that can be JSON; True for all that is no class, or may have subclasses."""
+    if not isinstance(kind, type) or kind in (Any, object, types.UnionType) or inspect.isabstract(kind):
+        return True
+    if getattr(kind, "_is_protocol", False) or issubclass(kind, _PLAIN) or is_foreign(kind) or attrs.has(kind):
+        return True
+    return dataclasses.is_dataclass(kind) or any(map(_may_be_json, type.__subclasses__(kind)))
 
 
 def _annotation(function: str, parameter: inspect.Parameter, annotations: Mapping[str, Any]) -> Any:
@@ -94,7 +179,7 @@ def _property(function: str, parameter: inspect.Parameter, annotation: Any) -> d
     try:
         default = to_json(parameter.default)
         structure(default, annotation, parameter.name)
-    except (Misfit, ToolError) as error:
+    except (Misfit, InvalidResult) as error:
         raise TypeError(
             f"{function}({parameter.name}) has a default, {parameter.default!r}, that is not of its own type: {error}; "
             "change the default or widen the annotation (for None: `… | None`)"

@@ -25,7 +25,7 @@ from understudy.tools.form import Question, form_question, read_answer
 from understudy.tools.memory import TTL_S, Memory, Notebook
 from understudy.tools.result import NextStep, ToolResult, is_small, to_result
 from understudy.tools.schema import Misfit, Param, structure
-from understudy.tools.signature import Parameters, read_parameters
+from understudy.tools.signature import Parameters, plain_function, read_parameters
 
 __all__ = [
     "Files",
@@ -196,6 +196,18 @@ class Tool:
     _run: Callable[..., Awaitable[ToolResult]] = field(repr=False, kw_only=True)
 
     @property
+    def is_method(self) -> bool:
+        """Whether it stands in a class and belongs to no instance yet: the tool of an instance is its attribute."""
+        return self._accepts.method
+
+    def __get__(self, instance: object, owner: type | None = None) -> "Tool":
+        """Return the tool of an instance, if the function is a method; else the tool itself."""
+        if instance is None or not self._accepts.method:
+            return self
+        function = self.function.__get__(instance, owner)
+        return evolve(self, function=function, accepts=evolve(self._accepts, method=False))
+
+    @property
     def approval_mode(self) -> str:
         """Whether calls need approval: `always`, `never`, or `sometimes`."""
         return "sometimes" if not isinstance(self.approval, bool) else "always" if self.approval else "never"
@@ -276,9 +288,11 @@ async def _on_asyncio(function: Callable[..., Any], given: dict[str, Any]) -> To
 def _make(
     function: Callable[..., Any], name: str | None, timeout_s: float, retry_safe: bool, asyncio: bool, approval: Any
 ) -> Tool:
-    if not inspect.isfunction(function):
-        raise TypeError(f"@tool needs a function, not {function!r}; wrap it in a def with annotated parameters")
-    label = function.__name__ if name is None else name
+    if isinstance(function, staticmethod):
+        function = function.__func__
+    label = plain_function(function).__name__ if name is None else name
+    if label == "__call__":
+        label = type(function).__name__
     if not _NAME.match(label):
         raise ValueError(
             f"{label!r} cannot be a tool's name: letters, digits, '_' or '-', 64 at most; say @tool(name='…')"
@@ -291,7 +305,7 @@ def _make(
         )
     if inspect.isasyncgenfunction(function) or inspect.isgeneratorfunction(function):
         raise TypeError(f"{label} is a generator; a tool returns one result, so collect the items and return a list")
-    is_async = inspect.iscoroutinefunction(function)
+    is_async = inspect.iscoroutinefunction(plain_function(function))
     if asyncio and not is_async:
         raise TypeError(f"{label} is not async, so asyncio=True has no meaning for it; leave it out")
     run = _in_thread if not is_async else _on_asyncio if asyncio else _on_trio

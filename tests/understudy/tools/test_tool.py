@@ -1,9 +1,13 @@
 """`@tool`: declaration, arguments, calls and results."""
 
 import contextlib
+import dataclasses
 import datetime
 import enum
+import functools
 import threading
+import uuid
+from collections.abc import Iterable
 from decimal import Decimal
 from typing import Annotated, Any, Literal, NotRequired, TypedDict
 
@@ -13,6 +17,8 @@ import trio
 from hypothesis import given
 from hypothesis import strategies as st
 
+from understudy.agents.agent import Agent
+from understudy.tools.errors import InvalidResult
 from understudy.tools.result import MAX_VALUE_BYTES, MAX_VISUALIZATION_BYTES, is_small, summarise, to_json, to_result
 from understudy.tools.tool import NextStep, Param, Tool, ToolContext, ToolError, ToolResult, tool
 
@@ -210,8 +216,27 @@ def _hidden_none(count: int = None) -> str:  # type: ignore[assignment]  # noqa:
     return ""
 
 
-async def _items(count: int) -> Any:
-    yield count
+def _gives_bytes() -> list[bytes]:
+    return []
+
+
+class Plain:
+    """A class without fields that a schema or JSON could show."""
+
+
+@dataclasses.dataclass
+class Holder:
+    """A dataclass with such a field."""
+
+    inside: Plain
+
+
+def _gives_a_class() -> Plain | None:
+    return None
+
+
+def _gives_a_field() -> dict[str, Holder]:
+    return {}
 
 
 def _unknown(value: "Nowhere") -> str:  # type: ignore[name-defined]  # noqa: F821
@@ -240,9 +265,11 @@ def _endless(node: Node) -> str:
         (_keys, "must be str"),
         (_default, "'three'"),
         (_hidden_none, "… | None"),
-        (_items, "return a list"),
         (_unknown, "'Nowhere'"),
         (_endless, "contains itself"),
+        (_gives_bytes, "_gives_bytes returns bytes, which cannot be written as JSON"),
+        (_gives_a_class, "returns Plain, which cannot"),
+        (_gives_a_field, "returns Plain, which cannot"),
         (len, "needs a function"),
         (Color, "needs a function"),
     ],
@@ -364,6 +391,112 @@ def test_random_arguments_are_accepted_or_refused(arguments: dict[str, Any]) -> 
     """Random JSON is accepted or refused with a `ToolError`."""
     with contextlib.suppress(ToolError):
         everything.check({"text": "a", **arguments})
+
+
+class Level(enum.StrEnum):
+    """A choice that is a text, too."""
+
+    LOW = "low"
+
+
+@dataclasses.dataclass(frozen=True)
+class Window:
+    """A user's dataclass, with types of the standard library."""
+
+    since: datetime.datetime
+    at: datetime.time = datetime.time(6)
+    gap: datetime.timedelta = datetime.timedelta(0)
+    level: Level = Level.LOW
+    ids: frozenset[uuid.UUID] = frozenset()
+    pair: tuple[int, str] = (0, "")
+    cost: Decimal = Decimal(0)
+    point: Point | None = None
+
+
+def test_a_dataclass_and_the_standard_library_are_parameters_and_results() -> None:
+    """What comes in as JSON goes out as the same JSON."""
+
+    @tool
+    def plan(window: Window, tags: set[str], rows: Iterable[tuple[int, ...]] = ()) -> Window:
+        assert (tags, rows) == ({"a"}, [(1, 2)])
+        return window
+
+    given_ = {
+        "since": "2026-11-20T06:00:00+00:00",
+        "at": "07:30:00",
+        "gap": 90.0,
+        "level": "low",
+        "ids": ["123e4567-e89b-12d3-a456-426614174000"],
+        "pair": [1, "x"],
+        "cost": "12.50",
+        "point": {"x": 1.5, "tags": []},
+    }
+    window = plan.check({"window": given_, "tags": ["a", "a"], "rows": [[1, 2]]})
+    assert window["window"].gap == datetime.timedelta(seconds=90)
+    assert to_json(plan(**window)) == given_
+    schema = plan.parameters["properties"]["window"]
+    assert schema["required"] == ["since"]
+    assert schema["properties"]["pair"]["prefixItems"] == [{"type": "integer"}, {"type": "string"}]
+    assert plan.check({"window": {**given_, "cost": 12.5}, "tags": []})["window"].cost == Decimal("12.5")
+    for wrong, sentence in (
+        ({"pair": [1]}, "`window.pair`: 2 items are expected, not 1"),
+        ({"cost": "much"}, "`window.cost`: a number is expected, as in 12.50"),
+        ({"ids": ["x"]}, "`window.ids[0]`: a UUID is expected"),
+        ({"at": 7}, "`window.at`: a time is expected"),
+        ({"extra": 1}, "`window`: it does not know extra"),
+    ):
+        with pytest.raises(ToolError) as caught:
+            plan.check({"window": {**given_, **wrong}, "tags": []})
+        assert sentence in str(caught.value)
+
+
+class Shop:
+    """A class with tools."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    @tool(timeout_s=3)
+    async def lookup(self, order_id: str, context: ToolContext) -> str:
+        """Find an order."""
+        return f"{order_id} of {self.name} for {context.owner}"
+
+    @staticmethod
+    @tool
+    def inside(n: int) -> int:
+        return n
+
+    @tool
+    @staticmethod
+    def outside(n: int) -> int:
+        return n
+
+    def plain(self, n: int) -> str:
+        """Count."""
+        return f"{n} of {self.name}"
+
+    def __call__(self, n: int) -> str:
+        """Be called."""
+        return f"{n} at {self.name}"
+
+
+async def test_methods_callables_and_partials_are_tools() -> None:
+    """A method belongs to its instance; arguments of a partial are not the model's."""
+    shop, other = Shop("books"), Shop("toys")
+    assert (await shop.lookup.call({"order_id": "7"}, a_context())).value == "7 of books for ada"
+    assert (await other.lookup.call({"order_id": "7"}, a_context())).value == "7 of toys for ada"
+    assert (shop.lookup.name, shop.lookup.timeout_s) == ("lookup", 3)
+    assert list(shop.lookup.parameters["properties"]) == ["order_id"]
+    made = [tool(shop.plain), tool(shop), tool(name="some")(functools.partial(shop.plain)), shop.inside, Shop.outside]
+    assert [each.name for each in made] == ["plain", "Shop", "some", "inside", "outside"]
+    assert [(await each.call({"n": 2}, a_context())).value for each in made] == [
+        "2 of books", "2 at books", "2 of books", 2, 2,
+    ]  # fmt: skip
+    fixed = tool(functools.partial(everything.function, whole=5))
+    assert "whole" not in fixed.parameters["properties"]
+    assert fixed(**fixed.check({"text": "a"}))["whole"] == 5
+    with pytest.raises(TypeError, match="tool of an instance"):
+        Agent("shop", tools=[Shop.lookup])
 
 
 # calls
@@ -494,16 +627,15 @@ def test_results_become_plain_json() -> None:
     ],
 )
 def test_a_result_that_cannot_be_json_is_refused(value: Any, says: str) -> None:
-    """The error is `tool_failed`, with the type's name."""
-    with pytest.raises(ToolError, match=says) as caught:
+    """The error has the type's name."""
+    with pytest.raises(InvalidResult, match=says):
         to_json(value)
-    assert caught.value.code == "tool_failed"
 
 
 def test_a_result_nested_in_itself_is_refused() -> None:
     value: list[Any] = []
     value.append(value)
-    with pytest.raises(ToolError, match="nested more than 64 deep"):
+    with pytest.raises(InvalidResult, match="nested more than 64 deep"):
         to_json(value)
 
 

@@ -1,0 +1,117 @@
+"""Types that bring their own schema and checks: Pydantic's, and msgspec's structs. Pure.
+
+Neither library is imported for a user who has none of its types: a type of Pydantic has imported it already.
+"""
+
+import functools
+import sys
+from collections.abc import Mapping
+from typing import Annotated, Any, get_args, get_origin
+
+import msgspec
+
+
+class ContainsItself(TypeError):
+    """A schema refers to itself, and cannot be written out."""
+
+
+def is_foreign(annotation: Any) -> bool:
+    """Whether a type has its own schema: a model, dataclass or other type of Pydantic, one with validators of Pydantic
+    beside it, or a struct of msgspec."""
+    if get_origin(annotation) is Annotated:
+        base, *extras = get_args(annotation)
+        return is_foreign(base) or any(_is_validator(each) for each in extras)
+    return _is_pydantic(annotation) or (isinstance(annotation, type) and issubclass(annotation, msgspec.Struct))
+
+
+def _is_pydantic(annotation: Any) -> bool:
+    if not isinstance(annotation, type):
+        return False
+    return hasattr(annotation, "__pydantic_core_schema__") or hasattr(annotation, "__get_pydantic_core_schema__")
+
+
+def _is_validator(extra: Any) -> bool:
+    # A field holds constraints, which `tools.constraints` reads; what else Pydantic has converts values.
+    kind = type(extra)
+    return kind.__module__.partition(".")[0] == "pydantic" and kind.__name__ != "FieldInfo"
+
+
+def _is_struct(annotation: Any) -> bool:
+    base = get_args(annotation)[0] if get_origin(annotation) is Annotated else annotation
+    return isinstance(base, type) and issubclass(base, msgspec.Struct)
+
+
+@functools.cache
+def _adapter_of_class(kind: Any) -> Any:
+    return sys.modules["pydantic"].TypeAdapter(kind)
+
+
+def _adapter(annotation: Any) -> Any:
+    # What stands in `Annotated` need not be hashable.
+    made = _adapter_of_class if isinstance(annotation, type) else _adapter_of_class.__wrapped__
+    return made(annotation)
+
+
+def foreign_schema(annotation: Any) -> dict[str, Any]:
+    """Return the JSON schema, its references written out. Raises `ContainsItself`, TypeError."""
+    if _is_struct(annotation):
+        schema = msgspec.json.schema(annotation)
+    else:
+        try:
+            schema = _adapter(annotation).json_schema()
+        except sys.modules["pydantic"].PydanticUserError as error:
+            raise TypeError(str(error).partition("\n")[0]) from None
+    written: dict[str, Any] = _written_out(schema, schema.get("$defs", {}), ())
+    return written
+
+
+def _written_out(schema: Any, definitions: Mapping[str, Any], within: tuple[str, ...]) -> Any:
+    if isinstance(schema, list):
+        return [_written_out(each, definitions, within) for each in schema]
+    if not isinstance(schema, dict):
+        return schema
+    named = schema.get("$ref")
+    # The mapping of a discriminator names definitions, too; without it a union is matched by its members.
+    rest = {
+        key: _written_out(value, definitions, within)
+        for key, value in schema.items()
+        if key not in ("$ref", "$defs") and not (key == "discriminator" and isinstance(value, dict))
+    }
+    if not isinstance(named, str):
+        return rest
+    name = named.rpartition("/")[2]
+    if name in within:
+        raise ContainsItself(f"{name} contains itself, which a schema here cannot say; flatten it")
+    return _written_out(definitions[name], definitions, (*within, name)) | rest
+
+
+def foreign_value(value: Any, annotation: Any) -> Any:
+    """Return a plain JSON value as a value of the type. Raises ValueError with a sentence, and what validators raise.
+
+    A model is as strict as its configuration says.
+    """
+    if _is_struct(annotation):
+        try:
+            return msgspec.convert(value, annotation)
+        except msgspec.ValidationError as error:
+            text, _, where = str(error).partition(" - at `$")
+            raise ValueError(_sentence(where.rstrip("`").lstrip("."), text)) from None
+    try:
+        return _adapter(annotation).validate_json(msgspec.json.encode(value))
+    except sys.modules["pydantic_core"].ValidationError as error:
+        first = error.errors(include_url=False, include_context=False, include_input=False)[0]
+        where = "".join(f"[{each}]" if isinstance(each, int) else f".{each}" for each in first["loc"])
+        raise ValueError(_sentence(where.lstrip("."), first["msg"])) from None
+
+
+def _sentence(where: str, text: str) -> str:
+    text = text.rstrip(".")
+    return (f"in {where}, " if where else "") + text[:1].lower() + text[1:]
+
+
+def foreign_to_plain(value: Any) -> Any:
+    """Return a value of such a type as plain values: of JSON, or of types that `tools.result.to_json` knows."""
+    if isinstance(value, msgspec.Struct):
+        names = zip(value.__struct_encode_fields__, value.__struct_fields__, strict=True)
+        return {written: getattr(value, name) for written, name in names}
+    return _adapter(type(value)).dump_python(value, mode="json")
