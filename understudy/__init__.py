@@ -11,6 +11,7 @@ serve(Agent("support", instructions="…", tools=[lookup]))
 from importlib.metadata import version
 
 from understudy.agents.agent import Agent as Agent
+from understudy.agents.budget import Budget as Budget
 from understudy.app.serve import serve as serve
 from understudy.tools.response import chat_response as chat_response
 from understudy.tools.result import NextStep as NextStep
@@ -25,6 +26,7 @@ __version__ = version("understudy")
 
 __all__ = [
     "Agent",
+    "Budget",
     "NextStep",
     "Param",
     "Tool",

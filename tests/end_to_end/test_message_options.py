@@ -162,11 +162,11 @@ async def test_a_run_ends_after_the_time_that_its_settings_allow(serve: Any) -> 
 
 SETTINGS: list[tuple[dict[str, Any], str]] = [
     ({"tone": "dry"}, "tone` is not known; the settings are timeout_s and max_turns."),
-    ({"timeout_s": 31}, "timeout_s` must be more than 0 and at most 30 for this agent."),
-    ({"timeout_s": 0}, "timeout_s` must be more than 0 and at most 30 for this agent."),
+    ({"timeout_s": 3601}, "timeout_s` must be more than 0 and at most 3600 for this agent."),
+    ({"timeout_s": 0}, "timeout_s` must be more than 0 and at most 3600 for this agent."),
     ({"timeout_s": "5"}, "timeout_s` must be a number."),
-    ({"max_turns": 9}, "max_turns` must be from 1 to 8 for this agent."),
-    ({"max_turns": 0}, "max_turns` must be from 1 to 8 for this agent."),
+    ({"max_turns": 201}, "max_turns` must be from 1 to 200 for this agent."),
+    ({"max_turns": 0}, "max_turns` must be from 1 to 200 for this agent."),
     ({"max_turns": 1.5}, "max_turns` must be a whole number."),
     ({"max_turns": True}, "max_turns` must be a whole number."),
 ]

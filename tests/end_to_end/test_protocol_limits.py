@@ -85,8 +85,8 @@ async def test_a_queued_run_reports_its_position_every_ten_seconds(clock: trio.t
 
 
 @pytest.mark.promise("wire.limit-run", "wire.error-agent-timeout")
-async def test_a_run_works_for_thirty_seconds(clock: trio.testing.MockClock, serve: Any) -> None:
-    running = await serve(scripted(Call([("wait", {})])))
+async def test_a_run_works_for_its_limit(clock: trio.testing.MockClock, serve: Any) -> None:
+    running = await serve(scripted(Call([("wait", {})])), limits=Limits(run_s=30.0))
     async with connected(running.address) as client:
         await client.say("go", agent_type="script")
         await client.until("tool_executing")

@@ -25,9 +25,10 @@ class Limits:
     beyond which it is closed with 1009. `chunks_bytes` bounds a message sent in chunks, and `chunk_s` the wait for its
     next chunk. `runs_per_tenant` bounds the concurrent runs of a tenant's users, half of `runs_total` unless set;
     `runs_waiting` bounds all queued runs. `processes_per_user` bounds a user's concurrent processes for tables and
-    charts. `files_bytes_…` and `threads_bytes_…` bound the storage of a user, and of a tenant. `approval_s` bounds the
-    wait for a user's decision about a tool call, or answer to a question, `renewal_s` the life of a connection after
-    its token has expired.
+    charts. `run_…` bound one run: turns of the model, tool calls, tokens, cost in the currency of the price table, and
+    seconds of work. `files_bytes_…` and `threads_bytes_…` bound the storage of a user, and of a tenant. `approval_s`
+    bounds the wait for a user's decision about a tool call, or answer to a question, `renewal_s` the life of a
+    connection after its token has expired.
 
     Each rate allows a burst of one minute's worth. `operations_per_minute` holds for each kind of a user's commands
     that is neither a message nor a signal, `signals_per_minute` for each kind of signal (see `CommandLimits`),
@@ -57,7 +58,11 @@ class Limits:
     files_bytes_per_tenant: int = field(default=50 * 1024**3, validator=_at_least_one)
     threads_bytes_per_user: int = field(default=1024**3, validator=_at_least_one)
     threads_bytes_per_tenant: int = field(default=50 * 1024**3, validator=_at_least_one)
-    run_s: float = field(default=30.0, validator=_positive)
+    run_turns: int = field(default=200, validator=_at_least_one)
+    run_calls: int = field(default=500, validator=_at_least_one)
+    run_tokens: int | None = field(default=None, validator=validators.optional(_at_least_one))
+    run_cost: float | None = field(default=None, validator=validators.optional(_positive))
+    run_s: float = field(default=3600.0, validator=_positive)
     approval_s: float = field(default=300.0, validator=_positive)
     heartbeat_s: float = field(default=25.0, validator=_positive)
     renewal_s: float = field(default=60.0, validator=_positive)

@@ -6,8 +6,10 @@ from functools import cached_property
 from typing import Any, Final
 
 from attrs import Attribute, field, frozen
-from attrs.validators import optional
+from attrs.validators import instance_of, optional
 
+from transport.connection.limits import Limits
+from understudy.agents.budget import Budget
 from understudy.models.model import AgentCard, Model, ToolCard
 from understudy.tools.tool import Tool
 
@@ -59,12 +61,13 @@ class Agent:
 
     `instructions` are for the model; `title`, `description` and `starters` (example requests) are for users and for
     colleagues that hand over. `colleagues` are the names of the agents to which this one may hand a run over.
-    `timeout_s` is the time in seconds that a run may work, None for the server's limit (`limits.run_s`). `model` is a
+    `timeout_s` is the time in seconds after which a run ends with an error, None for the server's limit
+    (`limits.run_s`). `budget` is what a run may spend before it closes with what it has. `model` is a
     model, the name of a configured one, or None for the default. `remembers`: the model is given, as data, the values
     that the agent's tools remembered for the user.
 
-    Raises ValueError for a bad name, a non-positive `timeout_s`, or two tools of one name; TypeError if a tool
-    is not a `Tool`.
+    Raises ValueError for a bad name, a non-positive `timeout_s`, a budget of more time than `timeout_s`, or two tools
+    of one name; TypeError if a tool is not a `Tool`.
     """
 
     name: str = field(validator=_named)
@@ -78,6 +81,7 @@ class Agent:
     timeout_s: float | None = field(default=None, validator=optional(_positive))
     model: "str | Model | None" = None
     remembers: bool = False
+    budget: Budget = field(default=Budget(), validator=instance_of(Budget))
 
     @pillar.validator
     def _check_pillar(self, attribute: "Attribute[str]", value: str | None) -> None:
@@ -85,6 +89,14 @@ class Agent:
             _named(self, attribute, value)
             if self.name == GUIDE:
                 raise ValueError("the guide has no pillar; give the agent another name")
+
+    @budget.validator
+    def _check_budget(self, _: "Attribute[Budget]", budget: Budget) -> None:
+        if self.timeout_s is not None and budget.wall_s is not None and budget.wall_s > self.timeout_s:
+            raise ValueError(
+                f"agent {self.name!r} has a budget of wall_s={budget.wall_s:g}, but timeout_s={self.timeout_s:g} ends "
+                "its runs before: raise timeout_s, or lower the budget"
+            )
 
     @cached_property
     def agent_type(self) -> str:
@@ -118,3 +130,10 @@ class Agent:
                 f"{run_s:g} s: raise limits.run_s, or lower the agent's timeout_s"
             )
         return self.timeout_s
+
+    def run_budget(self, limits: Limits) -> Budget:
+        """Return what a run of the agent may spend on a server with these limits.
+
+        Raises ValueError if the agent's own budget exceeds one of them.
+        """
+        return self.budget.within(limits, self.name)

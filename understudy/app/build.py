@@ -114,6 +114,7 @@ async def build_app(
     models = Models(settings.model, settings.words_per_s, breakers.record_change)
     for agent in known.values():
         agent.run_limit_s(settings.limits.run_s)
+        agent.run_budget(settings.limits)
         models.of(agent.model)  # now, not at its first message: making a client takes a third of a second, and may fail
     policy = await trio.to_thread.run_sync(load_policy, settings.scrub_policy)
     text_cipher = load_cipher(str(settings.raw_key), settings.raw_key_file) if settings.store_raw else None

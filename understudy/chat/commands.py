@@ -47,7 +47,6 @@ from understudy.chat.messages import (
 from understudy.chat.placement import Active, Deleted, News, Node, OtherNodes, TypingIn
 from understudy.chat.registry import STOP_WAIT_S, ConversationRegistry
 from understudy.chat.routing import ANSWER, Route, check_id, find_agent, route
-from understudy.chat.run.agent_loop import MAX_TURNS
 from understudy.chat.run.approval import check_note
 from understudy.chat.run.questions import MAX_ANSWER_BYTES, run_of_question
 from understudy.chat.services import Services
@@ -155,7 +154,10 @@ class CommandDispatcher:
             if missing:
                 raise CommandRejected("not_found", "A file that the message refers to is not here; upload it again.")
         agent, limits = self._services.agents[way.agent], self._services.limits
-        settings = _check_settings(say.settings, agent.run_limit_s(limits.run_s)) if say.settings else {}
+        settings: JsonObject = {}
+        if say.settings:
+            turns = agent.run_budget(limits).turns or limits.run_turns
+            settings = _check_settings(say.settings, agent.run_limit_s(limits.run_s), turns)
         if say.context and len(msgspec.json.encode(say.context)) > CONTEXT_BYTES:
             raise CommandRejected("message_too_large", f"`context` may have at most {CONTEXT_BYTES:,} bytes of JSON.")
         return await self._accept(identity, evolve(say, settings=settings), way, say.message_id, outbox)
@@ -437,15 +439,17 @@ def _with_id(command: Say | Edit | Regenerate) -> Say | Edit | Regenerate:
     return command
 
 
-def _check_settings(given: JsonObject, limit_s: float) -> JsonObject:
-    """Return the settings of a run that a client sent, without those that are null. A run may work for `limit_s`.
+def _check_settings(given: JsonObject, limit_s: float, max_turns: int) -> JsonObject:
+    """Return the settings of a run that a client sent, without those that are null.
+
+    A run may work for `limit_s`, and take `max_turns` turns.
 
     Raises:
         CommandRejected: `invalid_command`, naming the setting: it is unknown, of a wrong type, or beyond its limit.
     """
     settings = {name: value for name, value in given.items() if value is not None}
     unknown = next((name for name in settings if name not in ("timeout_s", "max_turns")), None)
-    seconds, turns = settings.get("timeout_s", limit_s), settings.get("max_turns", MAX_TURNS)
+    seconds, turns = settings.get("timeout_s", limit_s), settings.get("max_turns", max_turns)
     if unknown is not None:
         name = "".join(each if each.isprintable() else "?" for each in unknown[:40])
         complaint = "is not known; the settings are timeout_s and max_turns"
@@ -455,8 +459,8 @@ def _check_settings(given: JsonObject, limit_s: float) -> JsonObject:
         name, complaint = "timeout_s", f"must be more than 0 and at most {limit_s:g} for this agent"
     elif isinstance(turns, bool) or not isinstance(turns, int):
         name, complaint = "max_turns", "must be a whole number"
-    elif not 1 <= turns <= MAX_TURNS:
-        name, complaint = "max_turns", f"must be from 1 to {MAX_TURNS} for this agent"
+    elif not 1 <= turns <= max_turns:
+        name, complaint = "max_turns", f"must be from 1 to {max_turns} for this agent"
     else:
         return settings
     raise CommandRejected("invalid_command", f"The field `settings.{name}` {complaint}.")

@@ -282,12 +282,15 @@ def tool_result(
     note: str = "",
     suspect: bool = False,
     origin: Origin = NOWHERE,
+    warning: str = "",
 ) -> ResultItem:
     """Return the outcome of a tool call for a model, fenced.
 
     `value` is the result's JSON value if `status` is ``ok``; otherwise `summary` is the error. A denial is not fenced,
     because its text is the server's and the user's. `note` is the user's note with the approval; it follows the fence,
     so that the result cannot imitate it. `suspect` is passed to `fenced`.
+    `warning` is the server's own, and comes last.
+    `warning` is the server's own, and follows all of it.
     """
     if status == "ok":
         body: dict[str, Any] = {"summary": summary, "value": value}
@@ -296,4 +299,6 @@ def tool_result(
     content = msgspec.json.encode(body).decode() if status == "denied" else fenced(body, suspect=suspect)
     if note:
         content += f"\nThe user allowed this call and said: {note}"
+    if warning:
+        content += f"\n{warning}"
     return ResultItem(call.id, call.name, status, content, origin)

@@ -5,10 +5,13 @@
 2. The model's text is published by `understudy.chat.answer.stream`.
 """
 
+import itertools
+import math
 import uuid
 from collections.abc import Sequence
 from typing import Any
 
+import trio
 from attrs import define, evolve, field
 
 from actors import Context
@@ -26,7 +29,9 @@ from transport.wire.events import (
 from understudy.agents.agent import Agent
 from understudy.chat.answer.stream import AnswerStream
 from understudy.chat.messages import RunRequest
+from understudy.chat.run.meter import Ended, Meter
 from understudy.chat.run.recorder import Recorder
+from understudy.chat.run.repetition import REPEATED, Repetition
 from understudy.chat.run.replay import SEPARATOR, PendingCall, Replay, encode_reply
 from understudy.chat.run.tool_executor import ToolExecutor, ToolOutcome
 from understudy.chat.services import Services
@@ -35,7 +40,9 @@ from understudy.models.model import (
     FileCard,
     Item,
     MessageItem,
+    Model,
     ModelEvent,
+    NoteItem,
     Reply,
     TextDelta,
     Thought,
@@ -44,9 +51,6 @@ from understudy.models.model import (
     fenced,
     tool_result,
 )
-
-MAX_TURNS = 8
-"""Turns a model may take in one run; the last one offers it no tools, so that the run ends with a text."""
 
 
 @define
@@ -60,11 +64,16 @@ class AgentLoop:
     stream: AnswerStream
     agent: Agent
     replay: Replay
+    meter: Meter
     agent_id: str = field(default="", init=False)
     preface: str = field(default="", init=False, repr=False)  # ends the instructions
     outcomes: list[ToolOutcome] = field(factory=list, init=False)
     usage: Usage = field(factory=Usage, init=False)
+    repetition: Repetition = field(factory=Repetition, init=False)
+    ended: Ended | None = field(default=None, init=False)  # the bound that closes the run
     _thoughts: int = field(default=0, init=False)
+    _written: list[str] = field(factory=list, init=False, repr=False)  # by the model in this turn
+    _turn_limit: trio.CancelScope = field(factory=trio.CancelScope, init=False, repr=False)
     # Already in the log: thoughts of the interrupted turn, ids of agents, handoffs.
     _logged_thoughts: list[str] = field(factory=list, init=False, repr=False)
     _logged_agents: list[str] = field(factory=list, init=False)
@@ -80,30 +89,48 @@ class AgentLoop:
         """
         try:
             items, files = await self._prepare()
-            turns = min(MAX_TURNS, self.job.settings.get("max_turns") or MAX_TURNS)
-            for turn in range(turns):
-                reply, calls = await self._take_turn(turn, items, files, last=turn == turns - 1)
-                if reply.handoff is not None and reply.handoff.to in self.agent.colleagues:
+            for turn in itertools.count():
+                closing = self._close(turn)
+                reply, calls = await self._take_turn(turn, items, files, last=closing)
+                if reply.handoff is not None and reply.handoff.to in self.agent.colleagues and not closing:
                     await self._hand_over(reply.handoff.to, reply.handoff.reason)
                     continue
                 if not calls:
                     break
                 outcomes = await self.tools.execute(calls, self.agent, self.agent_id, context)
                 self.outcomes += outcomes
+                made = [(each.request.name, each.request.arguments, each.value) for each in outcomes]
+                notes = self.repetition.observe(made)
                 if answers := [each.answer for each in outcomes if each.answer]:
                     await self.stream.feed(SEPARATOR.join(answers))
+                if answers or closing:
                     break
                 items.append(MessageItem("assistant", reply.text))
                 items += [each.item() for each in reply.calls]
                 items += [
                     tool_result(
-                        each.request, each.status.value, each.value, each.summary, note=each.note, suspect=each.suspect
+                        each.request,
+                        each.status.value,
+                        each.value,
+                        each.summary,
+                        note=each.note,
+                        suspect=each.suspect,
+                        warning=warning,
                     )
-                    for each in outcomes
+                    for each, warning in zip(outcomes, notes, strict=True)
                 ]
             await self._finish()
         finally:
             self.stream.close()
+
+    def _close(self, number: int) -> bool:
+        """Return whether turn `number` closes the run, as a bound is reached; `ended` says which."""
+        recorded = number < len(self.replay.turns)  # the time of work was less then
+        worked_s = 0.0 if recorded else self.tools.deadline.worked_s
+        self.ended = self.repetition.ended or self.meter.ended(worked_s)
+        if self.ended is not None and number == 0 and not (self.agent.tools or self.agent.colleagues):
+            self.ended = None  # its first turn is whole without them
+        return self.ended is not None
 
     async def _prepare(self) -> tuple[list[Item], tuple[FileCard, ...]]:
         """Restore the shown text, and start the agent. Return the items for the model, and the attached files.
@@ -149,6 +176,7 @@ class AgentLoop:
             completed = AgentCompleted(self.agent_id, result, RunStatus.SUCCESS, self.usage, now)
             await self.recorder.record(AgentHandoff(self.agent.name, name, reason), completed)
         self.agent = self.services.agents[name]
+        self.meter.lower(self.agent, self.services.limits)
         await self._start_agent()
 
     async def _take_turn(
@@ -158,7 +186,7 @@ class AgentLoop:
         agent, services, before = self.agent, self.services, self.replay
         if number < len(before.turns):
             past = before.turns[number]
-            self.usage = self.usage + past.reply.usage
+            self._count(past.reply.usage)
             self.stream.add_finished_turn(past.reply.text)
             return past.reply, past.calls
         interrupted = before.interrupted_step if number == len(before.turns) else None
@@ -175,15 +203,16 @@ class AgentLoop:
             files=files,
             colleagues=tuple(services.agents[name].card() for name in colleagues if name in services.agents),
             partial_text=partial_text,
+            notes=self._notes(),
         )
         self.stream.begin_turn(step, partial_text)
-        reply = await model.respond(turn, self._on_model_event)
+        reply = await self._respond(model, turn)
         text = await self.stream.end_turn()
         if partial_text:
             reply = evolve(reply, text=text)
         await self._ensure_thought()
         calls = [PendingCall(call, uuid.uuid4().hex) for call in reply.calls]
-        self.usage = self.usage + reply.usage
+        self._count(reply.usage)
         result = await self._storable_result(reply, calls)
         self.stream.add_finished_turn(result["text"])
         finished = evolve(step, result=result, status="ok", ended_at=services.clock())
@@ -193,6 +222,25 @@ class AgentLoop:
             await self.recorder.record(steps=(finished,))
         self._logged_thoughts.clear()
         return reply, calls
+
+    def _notes(self) -> tuple[NoteItem, ...]:
+        """Return what the model is told in this turn only: that it is the last one, or what is left of the budget."""
+        note = REPEATED if self.repetition.ended is not None else self.meter.note(self.tools.deadline.worked_s)
+        return (NoteItem(note),) if note else ()
+
+    async def _respond(self, model: Model, turn: Turn) -> Reply:
+        """Return the model's reply; what it has written so far if the run's time of work is over before."""
+        self._written.clear()
+        closing_s = self.meter.closing_s(self.tools.deadline.worked_s)
+        self._turn_limit = trio.CancelScope(deadline=trio.current_time() + closing_s)
+        with self._turn_limit:
+            return await model.respond(turn, self._on_model_event)
+        self.ended = self.ended or self.meter.ended(self.meter.budget.wall_s or 0.0)
+        return Reply("".join(self._written), usage=Usage(turns=1))
+
+    def _count(self, usage: Usage) -> None:
+        self.usage = self.usage + usage
+        self.meter.add_turn(usage)
 
     async def _instructions(self) -> str:
         """Return the instructions for the model: the agent's, the note about fences, its memory of the user, fenced,
@@ -225,13 +273,21 @@ class AgentLoop:
         return encode_reply(reply, call_ids, text, storable, self._thoughts, self.stream.findings)
 
     async def _on_model_event(self, event: ModelEvent) -> None:
-        match event:
-            case Thought(text):
-                await self._publish_thought(await self.services.content_filter.filter_output(text))
-            case TextDelta(text):
-                self.recorder.activity = "writing"
-                await self._ensure_thought()
-                await self.stream.feed(text)
+        limit = self._turn_limit
+        if limit.cancel_called:
+            await trio.lowlevel.checkpoint()  # raises Cancelled: the time is over
+        until, limit.deadline = limit.deadline, math.inf  # an event is published whole
+        try:
+            match event:
+                case Thought(text):
+                    await self._publish_thought(await self.services.content_filter.filter_output(text))
+                case TextDelta(text):
+                    self.recorder.activity = "writing"
+                    await self._ensure_thought()
+                    self._written.append(text)
+                    await self.stream.feed(text)
+        finally:
+            limit.deadline = until
 
     async def _ensure_thought(self) -> None:
         """Publish a stock thought if the run has published none, because its model emits none."""
@@ -247,7 +303,9 @@ class AgentLoop:
         await self.recorder.record(AgentThinking(self.agent_id, thought, self.services.clock()))
 
     async def _finish(self) -> None:
-        """Record the end of the answer, with the charts and results of the tools."""
+        """Record the end of the answer, with the charts and results of the tools, and the bound that closed the run."""
+        if self.ended is not None:
+            await self.stream.feed(self.ended.message)
         text, summary = await self.stream.finish()
         charts = [each.visualization for each in self.outcomes if each.visualization]
         results = [
@@ -258,6 +316,8 @@ class AgentLoop:
             if each.status is ToolStatus.OK
         ]
         data: dict[str, Any] = {"results": results} if results else {}
+        if self.ended is not None:
+            data["budget"] = self.ended.data()
         if len(charts) > 1:
             data["visualizations"] = charts
         await self.recorder.record(

@@ -34,17 +34,31 @@ def suspend_deadlines(scopes: Sequence[trio.CancelScope]) -> Generator[None]:
 class PausableDeadline:
     """The deadline of one run, which holds a permit of `limiter` when it starts.
 
-    `scope` is the cancel scope of its work, whose deadline the run sets. `on_queued` is called if the run has to wait
-    for a permit again.
+    `scope` is the cancel scope of its work. `on_queued` is called if the run has to wait for a permit again.
+    `worked_before_s` is how long the run had worked before it was interrupted.
     """
 
     run_id: str
     owner: str
     limiter: RunLimiter[ActorRef]
     on_queued: Callable[[], None]
+    worked_before_s: float = 0.0
     scope: trio.CancelScope = field(factory=trio.CancelScope, init=False)
     _left_s: float | None = field(default=None, init=False)
     _granted: trio.Event | None = field(default=None, init=False)
+    _worked_s: float = field(default=0.0, init=False)  # until the last pause
+    _working_since: float | None = field(default=None, init=False)
+
+    def start(self, limit_s: float) -> None:
+        """Start the clock: the work may take `limit_s` from now."""
+        self._working_since = trio.current_time()
+        self.scope.deadline = self._working_since + limit_s
+
+    @property
+    def worked_s(self) -> float:
+        """How long the run has worked, in seconds, also before it was interrupted; pauses do not count."""
+        now_s = 0.0 if self._working_since is None else trio.current_time() - self._working_since
+        return self.worked_before_s + self._worked_s + now_s
 
     @property
     def paused(self) -> bool:
@@ -61,6 +75,9 @@ class PausableDeadline:
         if self._left_s is None:
             self._left_s = self.scope.deadline - trio.current_time()
             self.scope.deadline = math.inf
+            if self._working_since is not None:
+                self._worked_s += trio.current_time() - self._working_since
+                self._working_since = None
             release_permit(self.limiter, self.run_id, resting=True)
 
     async def resume(self, run: ActorRef) -> None:
@@ -81,7 +98,8 @@ class PausableDeadline:
         """Resume the deadline: the run has been granted a permit."""
         if self._left_s is None or self._granted is None:
             return
-        self.scope.deadline = trio.current_time() + self._left_s
+        self._working_since = trio.current_time()
+        self.scope.deadline = self._working_since + self._left_s
         self._left_s = None
         self._granted.set()
         self._granted = None

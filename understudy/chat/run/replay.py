@@ -31,6 +31,7 @@ from transport.wire.events import (
     Usage,
 )
 from understudy.agents.agent import Agent
+from understudy.chat.run.meter import worked_s
 from understudy.chat.run.questions import LoggedQuestion, collect_questions
 from understudy.models.model import Handoff, Reply, ToolRequest
 from understudy.storage.records import StepRecord
@@ -111,7 +112,8 @@ class Replay:
     of the interrupted turn, `interrupted_step` its step if it has one; it continues after that text if `continues`, and
     else starts again. `findings` are those in the text of the recorded
     turns, `partial_findings` those in the text of the interrupted one. `unmatched_tools` are the names of tools with an
-    unfinished call that belongs to no turn. `questions` are those that the run asked, by id.
+    unfinished call that belongs to no turn. `questions` are those that the run asked, by id. `worked_s` is how long the
+    run has worked, in seconds.
     """
 
     agents: tuple[tuple[str, str], ...] = ()
@@ -128,6 +130,7 @@ class Replay:
     finished_steps: int = 0
     unmatched_tools: tuple[str, ...] = ()
     questions: Mapping[str, LoggedQuestion] = field(factory=dict, repr=False)
+    worked_s: float = 0.0
 
     @property
     def speaker(self) -> str | None:
@@ -226,6 +229,7 @@ def replay(events: Sequence[Event], steps: Sequence[StepRecord]) -> Replay:
     thoughts: list[str] = []
     handoffs = 0
     open_calls: dict[str, str] = {}
+    durations_s: dict[str, float] = {}
     asked: dict[str, ApprovalRequired] = {}
     decided: dict[str, ApprovalDecided] = {}
     for event in events:
@@ -240,6 +244,7 @@ def replay(events: Sequence[Event], steps: Sequence[StepRecord]) -> Replay:
                 open_calls[call_id] = name
             case ToolCompleted(call_id=call_id):
                 open_calls.pop(call_id, None)
+                durations_s[call_id] = event.duration_ms / 1000
             case ApprovalRequired(call_id=call_id):
                 asked[call_id] = event
             case ApprovalDecided(call_id=call_id):
@@ -296,6 +301,7 @@ def replay(events: Sequence[Event], steps: Sequence[StepRecord]) -> Replay:
         finished_steps=sum(step.ended_at is not None for step in steps),
         unmatched_tools=tuple(name for call_id, name in open_calls.items() if call_id not in known),
         questions=questions,
+        worked_s=worked_s(steps, durations_s),
     )
 
 

@@ -16,6 +16,7 @@ from understudy.chat.answer.stream import AnswerStream
 from understudy.chat.messages import AnswerQuestion, Decide, FinishRun, PermitGranted, PositionChanged, RunRequest, Stop
 from understudy.chat.run.agent_loop import AgentLoop
 from understudy.chat.run.deadline import PausableDeadline
+from understudy.chat.run.meter import Meter
 from understudy.chat.run.questions import Questions
 from understudy.chat.run.recorder import RECORD_S, Recorder
 from understudy.chat.run.replay import Replay
@@ -43,11 +44,17 @@ class Run(Actor):
         self.limit_s = min(agent.run_limit_s(services.limits.run_s), job.settings.get("timeout_s") or math.inf)
         self.title = agent.display_title
         self.recorder = Recorder(job.run_id, conversation, services, agent, last_step=before.last_step)
-        self.deadline = PausableDeadline(job.run_id, job.owner, services.limiter, self.recorder.send_heartbeat)
-        self.tools = ToolExecutor(job, services, self.recorder, self.deadline, Questions(before.questions))
+        meter = Meter.of(agent, services.limits, job.settings)
+        if meter.budget.wall_s is not None and agent.timeout_s is None and "timeout_s" not in job.settings:
+            # The budget ends the run before, but its closing turn may need more.
+            self.limit_s = max(self.limit_s, meter.budget.wall_s + meter.grace_s + RECORD_S)
+        self.deadline = PausableDeadline(
+            job.run_id, job.owner, services.limiter, self.recorder.send_heartbeat, before.worked_s
+        )
+        self.tools = ToolExecutor(job, services, self.recorder, self.deadline, meter, Questions(before.questions))
         self.recorder.waiting_note = self.tools.waiting_note
         self.stream = AnswerStream(job, services, self.recorder, before)
-        self.loop = AgentLoop(job, services, self.recorder, self.tools, self.stream, agent, before)
+        self.loop = AgentLoop(job, services, self.recorder, self.tools, self.stream, agent, before, meter)
         self.stopped = trio.CancelScope()
 
     async def on_start(self, context: Context) -> None:
@@ -76,7 +83,7 @@ class Run(Actor):
     async def _work(self, context: Context) -> None:
         """Work until the answer is recorded; if that fails, have the conversation finish the run. Then stop."""
         run_id, finish = self.job.run_id, None
-        self.deadline.scope.deadline = trio.current_time() + self.limit_s
+        self.deadline.start(self.limit_s)
         try:
             with self.stopped, self.deadline.scope:
                 await self.loop.run(context)

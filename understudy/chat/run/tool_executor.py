@@ -7,6 +7,7 @@
 import functools
 import logging
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from typing import Any
 
 import trio
@@ -30,6 +31,7 @@ from understudy.agents.agent import Agent
 from understudy.chat.messages import Decide, RunRequest
 from understudy.chat.run.approval import Approval, copy_arguments, needs_approval
 from understudy.chat.run.deadline import PausableDeadline, suspend_deadlines
+from understudy.chat.run.meter import Meter
 from understudy.chat.run.questions import MAX_QUESTIONS, Check, Questions, question_id
 from understudy.chat.run.recorder import Recorder
 from understudy.chat.run.replay import PendingCall, RecordedResult
@@ -48,14 +50,18 @@ from understudy.tools.tool import Tool, ToolContext
 
 log = logging.getLogger(__name__)
 
-MAX_CALLS = 8
+MAX_CALLS = 64
 """Tool calls of one turn that are executed; further ones fail, so that a model cannot flood the server."""
+CONCURRENT_CALLS = 8
+"""Tool calls of one run that work at the same time; the others of the turn are queued."""
 GRACE_S = 2.0
 """Seconds beyond a tool's own limit, after which its actor is killed and the run goes on without a result."""
 MAX_SHOWN = 2000
 """Characters of a parameter in an event; the rest is cut off there. The step has it whole."""
 MAX_NAME = 64
 """Characters of the name of an unknown tool; names of tools have no more."""
+TOO_MANY = f"{MAX_CALLS} calls in one turn are the limit; make the others in the next turn."
+SPENT = "The run's budget of tool calls is spent; answer with what you have."
 AWAITING_APPROVAL = "Waiting for your consent to"
 AWAITING_ANSWER = "Waiting for your answer:"
 
@@ -141,7 +147,9 @@ class ToolExecutor:
     services: Services
     recorder: Recorder
     deadline: PausableDeadline
+    meter: Meter
     questions: Questions = field(factory=Questions)
+    slots: trio.Semaphore = field(factory=lambda: trio.Semaphore(CONCURRENT_CALLS), init=False)
     running: dict[ActorRef, ToolOutcome] = field(factory=dict, init=False)
     unfinished: set[str] = field(factory=set, init=False)
     awaiting_approval: dict[str, str] = field(factory=dict, init=False)
@@ -159,7 +167,10 @@ class ToolExecutor:
         Raises:
             StorageUnavailable: A call could not be recorded. The other calls were stopped.
         """
-        self.recorder.activity = "running " + ", ".join(each.request.name for each in calls[:MAX_CALLS])
+        names = [each.request.name for each in calls]
+        self.recorder.activity = f"running {', '.join(names[:CONCURRENT_CALLS])}"
+        allowed = self.meter.allowed_calls(MAX_CALLS)
+        self.meter.add_calls(min(allowed, len(calls)))
         self.unfinished = {each.call_id for each in calls if each.result is None}
         outcomes: list[ToolOutcome] = []
         unavailable: StorageUnavailable | None = None
@@ -168,7 +179,7 @@ class ToolExecutor:
                 for number, call in enumerate(calls):
                     outcomes.append(outcome := ToolOutcome(call.request, call.call_id))
                     if (past := call.result) is None:
-                        refused = number >= MAX_CALLS
+                        refused = "" if number < allowed else TOO_MANY if number >= MAX_CALLS else SPENT
                         nursery.start_soon(self._execute_one, call, outcome, refused, agent, agent_id, context)
                         continue
                     assert call.step is not None  # noqa: S101 - for the type checker: a result is that of a step
@@ -211,7 +222,21 @@ class ToolExecutor:
             await ref.stop(StopMode.NOW)
 
     async def _execute_one(
-        self, call: PendingCall, outcome: ToolOutcome, refused: bool, agent: Agent, agent_id: str, context: Context
+        self, call: PendingCall, outcome: ToolOutcome, refused: str, agent: Agent, agent_id: str, context: Context
+    ) -> None:
+        """Execute a call as soon as there is a slot for it; `refused` is the sentence why it is not executed.
+
+        A call that may ask its user starts at once, and takes its slot when it is allowed.
+        """
+        tool = agent.tool(call.request.name)
+        if refused or tool is None or tool.approval is not False:
+            await self._execute_now(call, outcome, refused, agent, agent_id, context)
+        else:
+            async with self.slots:
+                await self._execute_now(call, outcome, refused, agent, agent_id, context)
+
+    async def _execute_now(
+        self, call: PendingCall, outcome: ToolOutcome, refused: str, agent: Agent, agent_id: str, context: Context
     ) -> None:
         """Execute a call, unless it is refused or its approval denied, and record its outcome.
 
@@ -231,7 +256,7 @@ class ToolExecutor:
             events = (ToolExecuting(agent_id, outcome.call_id, name, shown, said["description"][:MAX_SHOWN], began),)
         if outcome.status is ToolStatus.KILLED:  # else its text is blocked
             if refused:
-                outcome.fail(ToolStatus.FAILED, "invalid_arguments", f"{MAX_CALLS} calls at a time are the limit.")
+                outcome.fail(ToolStatus.FAILED, "invalid_arguments", refused)
             elif tool is None:
                 outcome.fail(ToolStatus.FAILED, "invalid_arguments", f"This agent has no tool called {name}.")
             elif events and tool.approval is not False:
@@ -246,7 +271,8 @@ class ToolExecutor:
         elif events:
             await self.recorder.record(*events, steps=(step,))
         if runs and tool is not None:
-            await self._run(tool, arguments, outcome, agent_id, context)
+            async with nullcontext() if tool.approval is False else self.slots:
+                await self._run(tool, arguments, outcome, agent_id, context)
         # An unknown name is the model's text: it must not become a label.
         await self._complete(outcome, step, None if tool is None else tool.name, agent_id, began + outcome.waited_s)
 
@@ -501,13 +527,17 @@ class ToolExecutor:
         ref = await context.spawn(spec)
         self.running[ref] = outcome
         context.watch(ref)
-        with trio.move_on_after(tool.timeout_s + GRACE_S) as limit:
+        tool_s, run_s = tool.timeout_s + GRACE_S, self.meter.left_s(self.deadline.worked_s)
+        with trio.move_on_after(min(tool_s, run_s)) as limit:
             outcome.limits.append(limit)
             await outcome.ended.wait()
         if limit.cancelled_caught:
             self.running.pop(ref, None)
             ref.kill()
-            outcome.fail(ToolStatus.TIMED_OUT, "tool_timeout", f"{tool.name} did not stop when its time was up.")
+            why = "did not stop when its time was up."
+            if run_s < tool_s:
+                why = "was stopped: the run's budget of time is spent."
+            outcome.fail(ToolStatus.TIMED_OUT, "tool_timeout", f"{tool.name} {why}")
         if outcome.questions:
             await self.deadline.resume(context.ref)  # still paused if the tool gave up its question itself
             self.questions.forget(outcome.call_id)

@@ -34,7 +34,7 @@ async def test_the_clock_stands_still_while_the_run_rests(autojump_clock: trio.t
         work = PausableDeadline("r", "ada", limiter, lambda: None)
         limiter.acquire("r", "ada", run)
         began = trio.current_time()
-        work.scope.deadline = began + 30
+        work.start(30)
         with work.scope:
             await trio.sleep(5)
             work.pause()
@@ -47,6 +47,7 @@ async def test_the_clock_stands_still_while_the_run_rests(autojump_clock: trio.t
             await trio.sleep_forever()
         assert work.scope.cancelled_caught
         assert trio.current_time() - began == 1030
+        assert work.worked_s == 30
 
 
 async def test_standing_in_line_again_is_not_work_either(autojump_clock: trio.testing.MockClock) -> None:
@@ -59,7 +60,7 @@ async def test_standing_in_line_again_is_not_work_either(autojump_clock: trio.te
         limiter.acquire("r", "ada", run)
         run.tell(work)
         began = trio.current_time()
-        work.scope.deadline = began + 30
+        work.start(30)
         work.pause()
         limiter.acquire("other", "ada", run)
         async with trio.open_nursery() as nursery:

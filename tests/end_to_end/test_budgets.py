@@ -1,0 +1,147 @@
+"""A run closes with what it has when its budget is spent, and says so."""
+
+from typing import Any
+
+import pytest
+import trio
+from attrs import define, evolve, field
+
+from tests.end_to_end.chat_client import check_arc, connected
+from tests.end_to_end.scripted_model import echo, wait
+from transport.wire.events import Usage
+from understudy import Agent, Budget, tool
+from understudy.models.model import Emit, Reply, TextDelta, ToolRequest, Turn
+
+
+@define
+class Eager:
+    """A model that calls a tool as long as it has one, and then answers. `turns` are those that it was asked."""
+
+    name: str = "eager"
+    notice: str = ""
+    calls: int = 1
+    tool: str = "echo"
+    same: bool = False
+    turns: list[Turn] = field(factory=list)
+
+    async def respond(self, turn: Turn, emit: Emit) -> Reply:
+        self.turns.append(turn)
+        if not turn.tools:
+            await emit(TextDelta("as far as I got"))
+            return Reply("as far as I got", usage=Usage(10, 5, 1))
+        number = 0 if self.same else len(self.turns)
+        arguments = {"text": f"{number}"} if self.tool == "echo" else {}
+        calls = tuple(ToolRequest(f"c{at}", self.tool, arguments) for at in range(self.calls))
+        return Reply(calls=calls, usage=Usage(10, 5, 1))
+
+
+def agent(model: Any, **budget: Any) -> Agent:
+    return Agent("script", tools=[echo, wait], model=model, budget=Budget(**budget))
+
+
+async def end_of(serve: Any, which: Agent) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    """Let an agent answer a message. Return the last event, and all of the run."""
+    running = await serve(which)
+    async with connected(running.address) as client:
+        await client.say("go", agent_type="script")
+        end = await client.until_end()
+        events = client.durable(end["run_id"])
+    check_arc(events)
+    return end, events
+
+
+@pytest.mark.promise("wire.limit-budget")
+async def test_the_last_turn_answers_with_what_there_is(serve: Any) -> None:
+    """20 turns, more than any constant of the past; the model is told in its last ones, at the end of its input."""
+    model = Eager()
+    end, events = await end_of(serve, agent(model, turns=20))
+    assert len(model.turns) == 20
+    assert [bool(turn.tools) for turn in model.turns] == [True] * 19 + [False]
+    assert [number for number, turn in enumerate(model.turns, 1) if turn.notes] == [19, 20]
+    assert end["type"] == "final_response"
+    assert end["data"]["message"] == "as far as I got\n\nStopped after 20 turns, the agent's budget."
+    assert end["data"]["data"]["budget"]["ended_by"] == "turns"
+    assert sum(event["type"] == "tool_executing" for event in events) == 19
+
+
+async def test_calls_beyond_the_budget_fail_and_the_run_closes(serve: Any) -> None:
+    end, events = await end_of(serve, agent(Eager(calls=10), calls=12))
+    statuses = [event["data"]["status"] for event in events if event["type"] == "tool_completed"]
+    assert (statuses.count("ok"), statuses.count("failed")) == (12, 8)
+    assert end["data"]["data"]["budget"] == {
+        "ended_by": "calls",
+        "limit": 12,
+        "spent": 12,
+        "message": "Stopped after 12 tool calls, the agent's budget.",
+    }
+
+
+async def test_more_calls_of_a_turn_than_may_work_at_once_are_queued(serve: Any) -> None:
+    """Of 70 calls 64 succeed, 8 at a time, and the others fail with a sentence."""
+    at_work, most = 0, 0
+
+    @tool(name="echo")
+    async def busy(text: str) -> str:
+        """Count how many work at once."""
+        nonlocal at_work, most
+        at_work, most = at_work + 1, max(most, at_work + 1)
+        await trio.sleep(0.05)
+        at_work -= 1
+        return text
+
+    _, events = await end_of(serve, evolve(agent(Eager(calls=70), turns=2), tools=(busy,)))
+    completed = [event["data"] for event in events if event["type"] == "tool_completed"]
+    assert [each["status"] for each in completed].count("ok") == 64
+    assert {each["result_summary"] for each in completed if each["status"] == "failed"} == {
+        "64 calls in one turn are the limit; make the others in the next turn."
+    }
+    assert most == 8
+
+
+async def test_repeating_a_call_is_told_and_then_ends_the_run(serve: Any) -> None:
+    model = Eager(same=True)
+    end, _ = await end_of(serve, agent(model))
+    told = model.turns[3].items[-1].content
+    assert "call number 3 of echo with the same arguments" in told
+    assert len(model.turns) == 5
+    assert end["data"]["data"]["budget"]["ended_by"] == "repetition"
+    assert end["data"]["message"].endswith(
+        "Stopped: echo was called 4 times with the same arguments and the same result."
+    )
+
+
+class Endless:
+    """A model that never stops to write."""
+
+    name, notice = "endless", ""
+
+    async def respond(self, turn: Turn, emit: Emit) -> Reply:
+        while True:
+            await emit(TextDelta("more "))
+            await trio.sleep(0.01)
+
+
+@pytest.mark.promise("wire.limit-budget")
+async def test_time_of_work_ends_the_models_turn_with_what_was_written(serve: Any) -> None:
+    end, _ = await end_of(serve, agent(Endless(), wall_s=0.2))
+    assert end["type"] == "final_response"
+    assert end["data"]["message"].startswith("more more more ")
+    assert end["data"]["message"].endswith("Stopped after 0.2 seconds of work, the agent's budget.")
+
+
+async def test_time_of_work_ends_a_tool_call(serve: Any) -> None:
+    """The call is stopped long before its own limit, and the model has a moment to answer."""
+    with trio.fail_after(10):
+        end, events = await end_of(serve, agent(Eager(tool="wait"), wall_s=1))
+    (completed,) = [event["data"] for event in events if event["type"] == "tool_completed"]
+    assert completed["status"] == "timed_out"
+    assert end["data"]["data"]["budget"]["ended_by"] == "wall_s"
+    assert end["data"]["message"].startswith("as far as I got")
+
+
+async def test_a_message_lowers_the_budget_of_its_run(serve: Any) -> None:
+    running = await serve(agent(Eager(), turns=20))
+    async with connected(running.address) as client:
+        await client.say("go", agent_type="script", settings={"max_turns": 3})
+        end = await client.until_end()
+    assert end["data"]["data"]["budget"]["message"] == "Stopped after 3 turns, the limit of this message."

@@ -1,0 +1,70 @@
+"""`Budget`: how much one run of an agent may spend. Plain data; `understudy.chat.run.meter` counts against it."""
+
+from typing import Any, Final
+
+from attrs import Attribute, evolve, field, fields, frozen
+
+from transport.connection.limits import Limits
+
+LIMIT_OF: Final = {
+    "turns": "run_turns",
+    "calls": "run_calls",
+    "tokens": "run_tokens",
+    "cost": "run_cost",
+    "wall_s": "run_s",
+}
+"""The server's limit of each field."""
+_WHOLE: Final = ("turns", "calls", "tokens")
+
+
+def _check(_: Any, attribute: "Attribute[Any]", value: float | None) -> None:
+    if value is None:
+        return
+    kind = int if attribute.name in _WHOLE else (int, float)
+    if isinstance(value, bool) or not isinstance(value, kind):
+        word = "a whole number" if attribute.name in _WHOLE else "a number"
+        raise TypeError(f"a budget's {attribute.name} must be {word}, not {value!r}")
+    if not 0 < value < float("inf"):
+        raise ValueError(f"a budget's {attribute.name} must be more than 0, not {value!r}; leave it out for no bound")
+
+
+@frozen(kw_only=True)
+class Budget:
+    """What one run may spend; None: the server's limit, if it has one.
+
+    `turns` are requests to the model, `calls` tool calls, `tokens` those of the model in and out, `cost` is in the
+    currency of the server's price table, and `wall_s` are seconds of work: waiting for a permit or for the user does
+    not count. Raises ValueError for a value that is not above 0, TypeError for one that is no number.
+    """
+
+    turns: int | None = field(default=None, validator=_check)
+    calls: int | None = field(default=None, validator=_check)
+    tokens: int | None = field(default=None, validator=_check)
+    cost: float | None = field(default=None, validator=_check)
+    wall_s: float | None = field(default=None, validator=_check)
+
+    def lowered(self, other: "Budget") -> "Budget":
+        """Return the smaller value of each field of the two."""
+        values: dict[str, Any] = {}
+        for name in LIMIT_OF:
+            given = [value for value in (getattr(self, name), getattr(other, name)) if value is not None]
+            values[name] = min(given, default=None)
+        return Budget(**values)
+
+    def within(self, limits: Limits, agent: str) -> "Budget":
+        """Return the budget of the runs of `agent` on a server with these limits.
+
+        `wall_s` stays None if not given: the server's `run_s` then ends the run with an error.
+
+        Raises ValueError if a field exceeds the server's limit, because the server would silently lower it.
+        """
+        for each in fields(Budget):
+            own, limit = getattr(self, each.name), getattr(limits, LIMIT_OF[each.name])
+            if own is not None and limit is not None and own > limit:
+                name = f"limits.{LIMIT_OF[each.name]}"
+                raise ValueError(
+                    f"agent {agent!r} has a budget of {each.name}={own:g}, but {name} is {limit:g}: raise {name}, or "
+                    "lower the agent's budget"
+                )
+        whole = Budget(turns=limits.run_turns, calls=limits.run_calls, tokens=limits.run_tokens, cost=limits.run_cost)
+        return evolve(whole.lowered(self), wall_s=self.wall_s)

@@ -1,0 +1,172 @@
+"""What a run has spent of its budget, and what it is told of it. Pure.
+
+1. The meter is rebuilt after a kill: the loop adds every recorded turn again, and the time of work is derived from the
+   timestamps of the recorded steps.
+2. The last turn that a budget allows is a closing turn: the model has no tools in it, so it answers with what it has.
+"""
+
+from collections.abc import Iterable, Mapping
+from typing import Any, Final
+
+from attrs import define, field, frozen
+
+from transport.connection.limits import Limits
+from transport.wire.commands import JsonObject
+from transport.wire.events import Usage
+from understudy.agents.agent import Agent
+from understudy.agents.budget import LIMIT_OF, Budget
+from understudy.storage.records import StepRecord
+
+LOW: Final = 0.1
+"""Fraction of a budget from which on the model is told what is left."""
+LOW_TURNS: Final = 2
+"""Turns from which on the model is told how many are left."""
+CLOSING_S: Final = 30.0
+"""Longest time for the closing turn after `wall_s`; it has a tenth of `wall_s` if that is less."""
+WORDS: Final = {
+    "turns": ("turn", "turns"),
+    "calls": ("tool call", "tool calls"),
+    "tokens": ("token", "tokens"),
+    "cost": ("of cost", "of cost"),
+    "wall_s": ("second of work", "seconds of work"),
+}
+
+
+@frozen
+class Ended:
+    """Why a run closes before its model has finished: the budget or other bound by name, its value, and a sentence."""
+
+    ended_by: str
+    limit: float
+    spent: float
+    message: str
+
+    def data(self) -> dict[str, Any]:
+        """Return the member `budget` of the final event's data."""
+        return {"ended_by": self.ended_by, "limit": self.limit, "spent": self.spent, "message": self.message}
+
+
+@define
+class Meter:
+    """Counts what a run spends. `whose` says of each bound whose it is, in words; `currency` is that of the cost."""
+
+    budget: Budget
+    whose: dict[str, str] = field(factory=dict)
+    currency: str = ""
+    turns: int = field(default=0, init=False)
+    calls: int = field(default=0, init=False)
+    tokens: int = field(default=0, init=False)
+    cost: float = field(default=0.0, init=False)
+
+    @classmethod
+    def of(cls, agent: Agent, limits: Limits, settings: JsonObject, currency: str = "") -> "Meter":
+        """Return the meter of a run of `agent`; the `max_turns` of its message lower the budget."""
+        meter = cls(Budget(), currency=currency)
+        meter.lower(agent, limits)
+        if (turns := settings.get("max_turns")) is not None:
+            meter._lower(Budget(turns=turns), dict.fromkeys(LIMIT_OF, "the limit of this message"))
+        return meter
+
+    def lower(self, agent: Agent, limits: Limits) -> None:
+        """Lower the budget to that of `agent`, to which the run was handed over."""
+        own = {name: getattr(agent.budget, name) is not None for name in LIMIT_OF}
+        whose = {name: "the agent's budget" if own[name] else "the server's limit" for name in LIMIT_OF}
+        self._lower(agent.run_budget(limits), whose)
+
+    def _lower(self, budget: Budget, whose: dict[str, str]) -> None:
+        lowered = self.budget.lowered(budget)
+        for name in LIMIT_OF:
+            if getattr(lowered, name) != getattr(self.budget, name):
+                self.whose[name] = whose[name]
+        self.budget = lowered
+
+    def add_turn(self, usage: Usage, cost: float = 0.0) -> None:
+        """Count a turn of the model."""
+        self.turns += 1
+        self.tokens += usage.input + usage.output
+        self.cost += cost
+
+    def add_calls(self, count: int) -> None:
+        """Count tool calls that were made."""
+        self.calls += count
+
+    def spent(self, worked_s: float) -> dict[str, float]:
+        """Return what has been spent, by the names of a budget's fields. `worked_s` is the time of work so far."""
+        counted = {"turns": self.turns, "calls": self.calls, "tokens": self.tokens, "cost": round(self.cost, 6)}
+        return {**counted, "wall_s": round(worked_s, 3)}
+
+    def left(self, worked_s: float) -> dict[str, float]:
+        """Return what is left of each bound that the budget has, at least 0."""
+        spent = self.spent(worked_s)
+        bounds = {name: getattr(self.budget, name) for name in spent}
+        return {name: max(0, round(bound - spent[name], 6)) for name, bound in bounds.items() if bound is not None}
+
+    def ended(self, worked_s: float) -> Ended | None:
+        """Return why the next turn is the closing one; None if it is not."""
+        spent = self.spent(worked_s)
+        for name, value in spent.items():
+            bound = getattr(self.budget, name)
+            if bound is not None and value + (name == "turns") >= bound:
+                shown = bound if name == "turns" else value  # the closing turn is one of them
+                whose = self.whose.get(name, "the budget")
+                return Ended(name, bound, shown, f"Stopped after {self._amount(name, bound)}, {whose}.")
+        return None
+
+    def allowed_calls(self, most: int) -> int:
+        """Return how many of `most` calls the budget has room for."""
+        return most if self.budget.calls is None else max(0, min(most, self.budget.calls - self.calls))
+
+    def left_s(self, worked_s: float) -> float:
+        """Return how long the run may still work, in seconds; infinite if the budget has no `wall_s`."""
+        return float("inf") if self.budget.wall_s is None else max(0.0, self.budget.wall_s - worked_s)
+
+    def closing_s(self, worked_s: float) -> float:
+        """Return the seconds that the next turn may take before its text is cut."""
+        return self.left_s(worked_s) or max(0.0, (self.budget.wall_s or 0.0) + self.grace_s - worked_s)
+
+    @property
+    def grace_s(self) -> float:
+        """Seconds after `wall_s` in which the closing turn may write."""
+        return min(CLOSING_S, 0.1 * (self.budget.wall_s or 0.0))
+
+    def note(self, worked_s: float) -> str:
+        """Return what the model is told before its next turn; empty while nothing runs low.
+
+        It goes last in the model's input, so that what precedes it stays the same from turn to turn.
+        """
+        if (ended := self.ended(worked_s)) is not None:
+            what = self._amount(ended.ended_by, ended.limit)
+            return f"This is the last turn: the budget of {what} is spent. You have no tools now. {CLOSE}"
+        parts = []
+        for name, left in self.left(worked_s).items():
+            bound = getattr(self.budget, name)
+            if left <= LOW * bound or (name == "turns" and left <= LOW_TURNS):
+                parts.append(self._amount(name, left))
+        return f"Left of the budget of this run: {', '.join(parts)}. Finish within it." if parts else ""
+
+    def _amount(self, name: str, value: float) -> str:
+        if name == "cost":
+            return f"{value:,.4g} {self.currency} of cost".replace("  ", " ")
+        shown = f"{value:,.0f}" if value >= 10 else f"{value:.3g}"
+        return f"{shown} {WORDS[name][value != 1]}"
+
+
+CLOSE: Final = "Answer the user with what you have, and say what is missing."
+"""What a model is asked for in a closing turn."""
+
+
+def worked_s(steps: Iterable[StepRecord], durations_s: Mapping[str, float]) -> float:
+    """Return the seconds that recorded steps took together: overlapping ones count once, unfinished ones not.
+
+    `durations_s` has the time of work of each finished tool call by its id, without the wait for its user.
+    """
+    spans = []
+    for step in steps:
+        if step.ended_at is not None:
+            began_at = step.ended_at - durations_s.get(step.call_id or "", step.ended_at - step.started_at)
+            spans.append((began_at, step.ended_at))
+    total_s, until = 0.0, float("-inf")
+    for began_at, ended_at in sorted(spans):
+        total_s += max(0.0, ended_at - max(began_at, until))
+        until = max(until, ended_at)
+    return total_s
