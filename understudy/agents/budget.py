@@ -28,7 +28,7 @@ def _check(_: Any, attribute: "Attribute[Any]", value: float | None) -> None:
         raise ValueError(f"a budget's {attribute.name} must be more than 0, not {value!r}; leave it out for no bound")
 
 
-@frozen(kw_only=True)
+@frozen(kw_only=True, repr=False)
 class Budget:
     """What one run may spend; None: the server's limit, if it has one.
 
@@ -42,6 +42,11 @@ class Budget:
     tokens: int | None = field(default=None, validator=_check)
     cost: float | None = field(default=None, validator=_check)
     wall_s: float | None = field(default=None, validator=_check)
+
+    def __repr__(self) -> str:
+        """Return the call that makes this budget, with the fields that are given."""
+        given = [f"{name}={value!r}" for name in LIMIT_OF if (value := getattr(self, name)) is not None]
+        return f"Budget({', '.join(given)})"
 
     def lowered(self, other: "Budget") -> "Budget":
         """Return the smaller value of each field of the two."""

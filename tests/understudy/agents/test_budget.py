@@ -46,3 +46,7 @@ async def test_a_server_does_not_start_with_a_budget_that_it_would_cut(tmp_path:
 def test_a_budget_of_time_ends_before_the_timeout() -> None:
     with pytest.raises(ValueError, match="a budget of wall_s=60, but timeout_s=30 ends its runs before"):
         Agent("a", timeout_s=30, budget=Budget(wall_s=60))
+
+
+def test_a_budget_prints_what_was_given() -> None:
+    assert (repr(Budget()), repr(Budget(turns=5, wall_s=1.5))) == ("Budget()", "Budget(turns=5, wall_s=1.5)")
