@@ -13,6 +13,9 @@ from importlib.metadata import version
 from understudy.agents.agent import Agent as Agent
 from understudy.agents.budget import Budget as Budget
 from understudy.app.serve import serve as serve
+from understudy.tools.effects import Done as Done
+from understudy.tools.effects import NotDone as NotDone
+from understudy.tools.effects import Unknown as Unknown
 from understudy.tools.response import chat_response as chat_response
 from understudy.tools.result import NextStep as NextStep
 from understudy.tools.tool import Param as Param
@@ -27,12 +30,15 @@ __version__ = version("understudy")
 __all__ = [
     "Agent",
     "Budget",
+    "Done",
     "NextStep",
+    "NotDone",
     "Param",
     "Tool",
     "ToolContext",
     "ToolError",
     "ToolResult",
+    "Unknown",
     "__version__",
     "chat_response",
     "serve",

@@ -182,14 +182,30 @@ async def test_a_run_outlives_drained_servers(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-async def test_a_tool_call_of_unknown_outcome_ends_the_run_with_a_sentence(tmp_path: Path) -> None:
-    seen = await survived(tmp_path, "once", calling("once"))
-    end = seen.events[-1]["data"]
-    assert (end["code"], [data["status"] for data in seen.kinds("tool_completed")]) == ("run_interrupted", ["killed"])
-    assert end["message"] == (
-        "The work on this message was interrupted while once was at work: whether it took effect is unknown."
-    )
-    assert calls_of(tmp_path).keys() <= {"once"}
+async def test_the_user_says_what_became_of_a_tool_call_of_unknown_outcome(tmp_path: Path) -> None:
+    """The server is killed while the call is at work, and again while the question is open: it is asked once."""
+    seen, calls, token = Watcher(), tmp_path / "calls", ""
+    for moment in (calling("once"), lambda seen: bool(seen.kinds("question_asked")), ended):
+        async with started(tmp_path / "data", AGENT, **{CALLS: str(calls)}) as server:
+            if not token:
+                _, _, session = await http.request(server.address, "POST", "/api/sessions")
+                token = session["session_token"]
+            if questions := seen.kinds("question_asked"):
+                answer = {"question_id": questions[0]["question_id"], "answer": {"choice": "skip"}}
+                await allowed(server.address, token, {"type": "answer", **answer})
+            async with connected(server.address, token) as client:
+                if seen.events:
+                    await client.send({"type": "resume", "payload": {"threads": {"t": seen.seq}}})
+                else:
+                    await client.say("once", agent_type="resumable", thread_id="t", message_id="m")
+                await seen.until(client, moment)
+                await server.kill()
+    check_arc(seen.events)
+    (asked,) = seen.kinds("question_asked")
+    assert (asked["title"], asked["asked_by"]) == ("Did once take effect?", "server")
+    (call,) = seen.kinds("tool_completed")
+    assert (call["status"], call["effect"]) == ("killed", "unknown")
+    assert seen.events[-1]["type"] == "final_response"
     assert sum(calls_of(tmp_path).values()) <= 1
 
 
@@ -249,6 +265,7 @@ async def stand(running: Running, attempts: int, progress: int = 0) -> None:
     await running.store.commit(Change(run.owner, run.thread_id, attempt=RunAttempt(run.id, attempts, progress)))
 
 
+@pytest.mark.promise("wire.error-run-interrupted")
 @pytest.mark.slow
 async def test_a_run_that_gets_no_further_is_set_aside(serve: Any) -> None:
     """After five attempts the run ends with an error that says so; its text stays, and the next message is answered."""

@@ -167,7 +167,8 @@ class ToolCompleted(Event):
     """A tool call ended; sent once for every `ToolExecuting`.
 
     `findings` list what was redacted from its result, or looks like an instruction to the model: kind, category, action
-    and count of each; never the text itself.
+    and count of each; never the text itself. `effect` is `unknown` if a call that did not succeed may have taken
+    effect. The call can be undone until `undo_until` (Unix seconds); None: not at all.
     """
 
     type: ClassVar[str] = "tool_completed"
@@ -180,6 +181,8 @@ class ToolCompleted(Event):
     duration_ms: float
     timestamp: float
     findings: Sequence[JsonObject] | None = field(default=None, converter=optional(_objects))
+    effect: str | None = None
+    undo_until: float | None = None
 
 
 @frozen

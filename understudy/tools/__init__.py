@@ -3,6 +3,9 @@
 When a tool is called, approved or cut off is decided in `chat.run`, not here.
 """
 
+from understudy.tools.effects import Done as Done
+from understudy.tools.effects import NotDone as NotDone
+from understudy.tools.effects import Unknown as Unknown
 from understudy.tools.errors import ToolError as ToolError
 from understudy.tools.result import NextStep as NextStep
 from understudy.tools.result import ToolResult as ToolResult

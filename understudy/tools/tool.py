@@ -20,6 +20,7 @@ from attrs import evolve, field, frozen
 
 from transport.wire.events import SanitizationSummary
 from understudy.sandbox.limiters import thread_limiter
+from understudy.tools.effects import MAX_UNDO_S, Companion, Reconciled, Unknown
 from understudy.tools.errors import QuestionDeclined, ToolError
 from understudy.tools.form import Question, form_question, read_answer
 from understudy.tools.memory import TTL_S, Memory, Notebook
@@ -107,7 +108,7 @@ class ServerView(Protocol):
         """
 
 
-async def _ask_nobody(question: Question, _check: Callable[[Mapping[str, Any]], object]) -> Mapping[str, Any]:
+async def ask_nobody(question: Question, _check: Callable[[Mapping[str, Any]], object]) -> Mapping[str, Any]:
     raise QuestionDeclined("forbidden", f"There is no user to be asked: {question.title}")
 
 
@@ -133,7 +134,7 @@ class ToolContext:
     files: Files = field(repr=False)
     server: ServerView = field(repr=False)
     progress: Callable[[float, float | None, str], None] = field(repr=False)
-    asker: Asker = field(default=_ask_nobody, repr=False)
+    asker: Asker = field(default=ask_nobody, repr=False)
     memory: Memory = field(factory=Notebook, repr=False)
     roles: tuple[str, ...] = ()
     found: SanitizationSummary | None = None
@@ -179,10 +180,11 @@ class ToolContext:
 class Tool:
     """Something an agent can do. Made by `tool`; `parameters` is a JSON schema of type object.
 
-    `timeout_s` is the time a call may take. `retry_safe`: a call whose server died may be repeated, under the same
-    `ToolContext.call_id`; a call of any other tool is in doubt then, and its run ends. `approval` says whether a call
-    waits for its user's approval before it runs: always, never, or if the function returns something true for its
-    arguments.
+    `timeout_s` is the time a call may take, and each call of `reconcile` and `undo`. `retry_safe`: a call whose server
+    died may be repeated, under the same `ToolContext.call_id`; a call of any other tool is in doubt then, and
+    `reconcile` is asked whether it took effect. `approval` says whether a call waits for its user's approval before it
+    runs: always, never, or if the function returns something true for its arguments. A call that succeeded can be
+    undone by `undo` for `undo_s` seconds.
     """
 
     name: str
@@ -192,6 +194,9 @@ class Tool:
     timeout_s: float = 20.0
     retry_safe: bool = False
     approval: ApprovalPolicy = field(default=False, repr=False)
+    reconcile: Companion | None = field(default=None, repr=False)
+    undo: Companion | None = field(default=None, repr=False)
+    undo_s: float = 600.0
     _accepts: Parameters = field(repr=False, kw_only=True)
     _run: Callable[..., Awaitable[ToolResult]] = field(repr=False, kw_only=True)
 
@@ -243,6 +248,16 @@ class Tool:
             given[self._accepts.context] = context
         return await self._run(self.function, given)
 
+    async def settle(self, call_id: str, arguments: Mapping[str, Any], context: ToolContext) -> Reconciled:
+        """Ask the tool's `reconcile` whether a call took effect; `Unknown` if it has none.
+
+        The result of `Done` is a `ToolResult`. Raises `ToolError` for a result that is not JSON, and for any other
+        answer than the three. An exception of the function is propagated.
+        """
+        if self.reconcile is None:
+            return Unknown()
+        return await self.reconcile.reconcile(call_id, arguments, context)
+
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Call the plain function without checks, as before it was decorated."""
         return self.function(*args, **kwargs)
@@ -285,8 +300,23 @@ async def _on_asyncio(function: Callable[..., Any], given: dict[str, Any]) -> To
         return await _on_trio(trio_asyncio.aio_as_trio(function), given)
 
 
+def _runner(function: Callable[..., Any], asyncio: bool) -> Callable[..., Awaitable[ToolResult]]:
+    """Return what runs a function: on asyncio if it is async and its tool says so, on trio, or in a thread."""
+    if not inspect.iscoroutinefunction(plain_function(function)):
+        return _in_thread
+    return _on_asyncio if asyncio else _on_trio
+
+
 def _make(
-    function: Callable[..., Any], name: str | None, timeout_s: float, retry_safe: bool, asyncio: bool, approval: Any
+    function: Callable[..., Any],
+    name: str | None,
+    timeout_s: float,
+    retry_safe: bool,
+    asyncio: bool,
+    approval: Any,
+    reconcile: Callable[..., Any] | None,
+    undo: Callable[..., Any] | None,
+    undo_s: float,
 ) -> Tool:
     if isinstance(function, staticmethod):
         function = function.__func__
@@ -305,13 +335,32 @@ def _make(
         )
     if inspect.isasyncgenfunction(function) or inspect.isgeneratorfunction(function):
         raise TypeError(f"{label} is a generator; a tool returns one result, so collect the items and return a list")
-    is_async = inspect.iscoroutinefunction(plain_function(function))
-    if asyncio and not is_async:
+    if asyncio and not inspect.iscoroutinefunction(plain_function(function)):
         raise TypeError(f"{label} is not async, so asyncio=True has no meaning for it; leave it out")
-    run = _in_thread if not is_async else _on_asyncio if asyncio else _on_trio
+    if not 0 < undo_s <= MAX_UNDO_S:
+        raise ValueError(f"undo_s of {label} must be more than 0 and at most {MAX_UNDO_S:g} seconds, not {undo_s!r}")
+    run = _runner(function, asyncio)
+    reconciler = undoer = None
+    if reconcile is not None:
+        reconciler = Companion.of(reconcile, f"reconcile of {label}", "call_id, arguments", _runner(reconcile, asyncio))
+    if undo is not None:
+        undoer = Companion.of(undo, f"undo of {label}", "result, arguments", _runner(undo, asyncio))
     accepts = read_parameters(function, ToolContext)
     description = accepts.summary or label.replace("_", " ").capitalize() + "."
-    return Tool(label, description, accepts.schema, function, timeout_s, retry_safe, approval, accepts=accepts, run=run)
+    return Tool(
+        label,
+        description,
+        accepts.schema,
+        function,
+        timeout_s,
+        retry_safe,
+        approval,
+        reconciler,
+        undoer,
+        undo_s,
+        accepts=accepts,
+        run=run,
+    )
 
 
 @overload
@@ -324,6 +373,9 @@ def tool(
     retry_safe: bool = False,
     asyncio: bool = False,
     approval: ApprovalPolicy = False,
+    reconcile: Callable[..., Any] | None = None,
+    undo: Callable[..., Any] | None = None,
+    undo_s: float = 600.0,
 ) -> Callable[[Callable[..., Any]], Tool]: ...
 def tool(
     function: Callable[..., Any] | None = None,
@@ -334,6 +386,9 @@ def tool(
     retry_safe: bool = False,
     asyncio: bool = False,
     approval: ApprovalPolicy = False,
+    reconcile: Callable[..., Any] | None = None,
+    undo: Callable[..., Any] | None = None,
+    undo_s: float = 600.0,
 ) -> Tool | Callable[[Callable[..., Any]], Tool]:
     """Make a tool of a function, as a decorator with or without options.
 
@@ -341,10 +396,14 @@ def tool(
     `Annotated[str, Param("…")]`. With `asyncio=True` an async function runs in an asyncio loop of its own. With
     `approval` a call waits for its user's approval before it runs; see `Tool`.
 
+    `reconcile(call_id, arguments)` says whether a call that was interrupted took effect: `Done(result)`, `NotDone()` or
+    `Unknown()`. `undo(result, arguments)` takes a call back that succeeded, within `undo_s` seconds. Either may take a
+    third parameter, the `ToolContext`, and may be sync or async as the tool itself.
+
     Raises TypeError or ValueError with a hint if the declaration has no schema.
     """
 
     def decorate(given: Callable[..., Any]) -> Tool:
-        return _make(given, name, timeout_s, retry_safe, asyncio, approval)
+        return _make(given, name, timeout_s, retry_safe, asyncio, approval, reconcile, undo, undo_s)
 
     return decorate if function is None else decorate(function)

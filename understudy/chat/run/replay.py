@@ -3,8 +3,9 @@
 1. A recorded turn of the model is not asked again, with one exception: none of its calls has started, and the recorded
    arguments of one were redacted, so that the call cannot be made from them.
 2. A finished tool call has its outcome from its step. A call that started and did not finish is in doubt: it is made
-   again only if its tool is safe to retry and its arguments were recorded unredacted. A call that waited for its user
-   is not in doubt: for approval it did not run, and a tool asks its questions before it acts.
+   again only if its tool or its user says so, or its tool is safe to retry, and its arguments were recorded unredacted.
+   A call that waited for its user is not in doubt: for approval it did not run, and a tool asks its questions before it
+   acts.
 3. Logged events are not published again: agents' starts, thoughts, approval requests and decisions, questions and
    answers.
 4. An interrupted turn continues after the text that was shown. If some of that text was redacted the model could not
@@ -48,7 +49,11 @@ class UnreadableSteps(ValueError):
 
 @frozen
 class RecordedResult:
-    """The result of a finished call's step. Steps of earlier releases have no `kind`, `answer` or `next_steps`."""
+    """The result of a finished call's step. Steps of earlier releases have only the fields without a default.
+
+    The call can be undone until `undo_until` (Unix seconds), None if it cannot; `agent` is the name of the agent whose
+    tool was called.
+    """
 
     value: Any = field(repr=False)
     summary: str
@@ -58,6 +63,8 @@ class RecordedResult:
     kind: str = ""
     answer: str = field(default="", repr=False)
     next_steps: list[dict[str, str]] = field(factory=list, repr=False)
+    undo_until: float | None = None
+    agent: str = ""
 
 
 @frozen
@@ -148,12 +155,11 @@ class Replay:
         return SEPARATOR.join(part for part in (self.recorded_text, self.partial_text) if part)
 
     def calls_in_doubt(self, agent: Agent | None) -> tuple[str, ...]:
-        """Return the names of the tools whose calls are in doubt and not safe to make again."""
+        """Return the names of the calls in doubt that cannot be settled, as their tools are gone."""
         names = list(self.unmatched_tools)
         for wanted in self.turns[-1].calls if self.turns else ():
             tool = None if agent is None else agent.tool(wanted.request.name)
-            safe = tool is not None and tool.retry_safe and (wanted.whole or wanted.approval_event is not None)
-            if wanted.in_doubt and not safe:
+            if wanted.in_doubt and tool is None:
                 names.append(wanted.request.name)
         return tuple(names)
 

@@ -5,6 +5,7 @@
 """
 
 import functools
+import itertools
 import logging
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
@@ -28,6 +29,7 @@ from transport.wire.events import (
     ToolStatus,
 )
 from understudy.agents.agent import Agent
+from understudy.chat.effects import GRACE_S, Attempt
 from understudy.chat.messages import Decide, RunRequest
 from understudy.chat.run.approval import Approval, copy_arguments, needs_approval
 from understudy.chat.run.deadline import PausableDeadline, suspend_deadlines
@@ -43,10 +45,13 @@ from understudy.models.model import ToolRequest
 from understudy.observe.logs import new_error_id
 from understudy.storage.errors import StorageUnavailable
 from understudy.storage.records import StepRecord
+from understudy.tools.effects import Done, NotDone, Reconciled, Unknown
 from understudy.tools.errors import QuestionDeclined, QuestionExpired, ToolError
 from understudy.tools.form import Question
 from understudy.tools.memory import Notebook
-from understudy.tools.tool import Tool, ToolContext
+from understudy.tools.result import ToolResult
+from understudy.tools.schema import Misfit
+from understudy.tools.tool import Asker, Tool, ToolContext, ask_nobody
 
 log = logging.getLogger(__name__)
 
@@ -54,14 +59,15 @@ MAX_CALLS = 64
 """Tool calls of one turn that are executed; further ones fail, so that a model cannot flood the server."""
 CONCURRENT_CALLS = 8
 """Tool calls of one run that work at the same time; the others of the turn are queued."""
-GRACE_S = 2.0
-"""Seconds beyond a tool's own limit, after which its actor is killed and the run goes on without a result."""
 MAX_SHOWN = 2000
 """Characters of a parameter in an event; the rest is cut off there. The step has it whole."""
 MAX_NAME = 64
 """Characters of the name of an unknown tool; names of tools have no more."""
 TOO_MANY = f"{MAX_CALLS} calls in one turn are the limit; make the others in the next turn."
 SPENT = "The run's budget of tool calls is spent; answer with what you have."
+MAX_MADE = 5
+"""Times that one call is made or settled: one whose actor is killed each time must not go on for ever."""
+EFFECT_UNKNOWN = "Whether it took effect is unknown."
 AWAITING_APPROVAL = "Waiting for your consent to"
 AWAITING_ANSWER = "Waiting for your answer:"
 
@@ -74,6 +80,9 @@ class ToolOutcome:
     approval. `suspect`: the result contains text that looks like instructions, of which the model is warned. `answer`,
     unless empty, is the answer of the run. `limits` are the scopes of the call's time limits, `questions` counts what
     its tool has asked, one question at a time; `waited_s` is how long it waited for the user.
+    `crashed`: the tool raised something else than a `ToolError`;
+    `effect_unknown`: the call may have taken effect although it did not succeed; `by_user`: its user says that it did;
+    `undo_s` is how long it can be undone.
     """
 
     request: ToolRequest
@@ -87,6 +96,10 @@ class ToolOutcome:
     next_steps: list[dict[str, str]] = field(factory=list, repr=False)
     note: str = field(default="", repr=False)
     suspect: bool = False
+    crashed: bool = False
+    effect_unknown: bool = False
+    by_user: bool = False
+    undo_s: float | None = None
     ended: trio.Event = field(factory=trio.Event, repr=False)
     limits: list[trio.CancelScope] = field(factory=list, repr=False)
     questions: int = 0
@@ -98,6 +111,12 @@ class ToolOutcome:
         self.status, self.summary, self.visualization, self.kind, self.answer = status, sentence, None, "", ""
         self.next_steps = []
         self.value = {"error": {"code": code, "message": sentence}}
+
+    def succeed(self, result: ToolResult) -> None:
+        """Set the result of the tool."""
+        self.status, self.value, self.summary = ToolStatus.OK, result.value, result.summary
+        self.visualization, self.kind, self.answer = result.visualization, result.kind, result.answer
+        self.next_steps = [asdict(each) for each in result.next_steps]
 
 
 class ToolCall(Actor):
@@ -125,9 +144,7 @@ class ToolCall(Actor):
             except ToolError as error:
                 outcome.fail(ToolStatus.FAILED, error.code, error.message)
             else:
-                outcome.status, outcome.value, outcome.summary = ToolStatus.OK, result.value, result.summary
-                outcome.visualization, outcome.kind, outcome.answer = result.visualization, result.kind, result.answer
-                outcome.next_steps = [asdict(each) for each in result.next_steps]
+                outcome.succeed(result)
         if limit.cancelled_caught:
             sentence = f"{self.tool.name} was stopped after {self.tool.timeout_s:g} s without a result."
             outcome.fail(ToolStatus.TIMED_OUT, "tool_timeout", sentence)
@@ -150,7 +167,7 @@ class ToolExecutor:
     meter: Meter
     questions: Questions = field(factory=Questions)
     slots: trio.Semaphore = field(factory=lambda: trio.Semaphore(CONCURRENT_CALLS), init=False)
-    running: dict[ActorRef, ToolOutcome] = field(factory=dict, init=False)
+    running: dict[ActorRef, ToolOutcome | Attempt] = field(factory=dict, init=False)
     unfinished: set[str] = field(factory=set, init=False)
     awaiting_approval: dict[str, str] = field(factory=dict, init=False)
     awaiting_answer: dict[str, str] = field(factory=dict, init=False)
@@ -198,8 +215,12 @@ class ToolExecutor:
         outcome = self.running.pop(ref, None)
         if outcome is None:
             return
+        if isinstance(outcome, Attempt):
+            outcome.exited(reason)
+            return
         if isinstance(reason, Crashed):
             self._record_crash(outcome, reason.error)
+            outcome.crashed = True
         outcome.ended.set()
 
     def decide(self, ask: Decide) -> None:
@@ -271,8 +292,11 @@ class ToolExecutor:
         elif events:
             await self.recorder.record(*events, steps=(step,))
         if runs and tool is not None:
+            whole = call.whole or call.approval_event is not None
             async with nullcontext() if tool.approval is False else self.slots:
-                await self._run(tool, arguments, outcome, agent_id, context)
+                await self._run_to_outcome(
+                    tool, arguments, outcome, agent_id, context, in_doubt=call.in_doubt, whole=whole
+                )
         # An unknown name is the model's text: it must not become a label.
         await self._complete(outcome, step, None if tool is None else tool.name, agent_id, began + outcome.waited_s)
 
@@ -301,6 +325,7 @@ class ToolExecutor:
         clean = await self._sanitize_result(outcome)
         findings, omitted = clean.findings, clean.omitted
         outcome.suspect = is_suspect(findings)
+        undo_until = None if outcome.undo_s is None or outcome.status is not ToolStatus.OK else now + outcome.undo_s
         completed = ToolCompleted(
             agent_id=agent_id,
             call_id=outcome.call_id,
@@ -311,6 +336,8 @@ class ToolExecutor:
             duration_ms=worked_s * 1000,
             timestamp=now,
             findings=count_by_kind(findings) or None,
+            effect="unknown" if outcome.effect_unknown else None,
+            undo_until=undo_until,
         )
         redactions = build_summary(
             "tool", findings, self.services.summary_from, omitted=omitted, call_id=outcome.call_id
@@ -324,6 +351,8 @@ class ToolExecutor:
             outcome.kind,
             outcome.answer,
             outcome.next_steps,
+            undo_until,
+            self.recorder.speaker.name,
         )
         await self.recorder.record(
             completed,
@@ -503,25 +532,150 @@ class ToolExecutor:
         log.error("tool.crashed", extra=extra, exc_info=error)
         outcome.fail(ToolStatus.FAILED, "tool_failed", f"{ERRORS['tool_failed'].text} (error {error_id})")
 
-    async def _run(
-        self, tool: Tool, arguments: dict[str, Any], outcome: ToolOutcome, agent_id: str, context: Context
+    async def _run_to_outcome(
+        self,
+        tool: Tool,
+        arguments: dict[str, Any],
+        outcome: ToolOutcome,
+        agent_id: str,
+        context: Context,
+        *,
+        in_doubt: bool,
+        whole: bool,
     ) -> None:
-        """Run the tool in an actor of its own; the outcome is set afterwards, even if the actor crashes or hangs."""
+        """Run the tool until the outcome of the call is known, or cannot be.
+
+        A call that may have taken effect, because its server, its actor or its time ended, is settled by the tool's
+        `reconcile`, or else by the user, and made again only if it took none. `whole`: its arguments are not redacted.
+        """
+        for _ in range(MAX_MADE):
+            killed = in_doubt
+            if not in_doubt:
+                await self._run(tool, arguments, outcome, agent_id, context)
+                killed = outcome.status is ToolStatus.KILLED
+                if not (killed or outcome.crashed or outcome.status is ToolStatus.TIMED_OUT):
+                    break
+                outcome.effect_unknown = not outcome.crashed and not tool.retry_safe
+                if tool.reconcile is None:
+                    break
+            again = await self._settle(tool, arguments, outcome, agent_id, context, killed=killed, whole=whole)
+            if not again:
+                break
+            in_doubt, outcome.crashed, outcome.effect_unknown = False, False, False
+            outcome.ended = trio.Event()
+        if outcome.status is ToolStatus.OK and tool.undo is not None and not outcome.by_user:
+            outcome.undo_s = tool.undo_s
+        elif outcome.effect_unknown:
+            outcome.summary = f"{outcome.summary} {EFFECT_UNKNOWN}"
+
+    async def _settle(
+        self,
+        tool: Tool,
+        arguments: dict[str, Any],
+        outcome: ToolOutcome,
+        agent_id: str,
+        context: Context,
+        *,
+        killed: bool,
+        whole: bool,
+    ) -> bool:
+        """Find out whether a call took effect, and set its outcome. Return whether it is to be made again."""
+        outcome.effect_unknown = True
+        answer = await self._reconcile(tool, arguments, outcome, context)
+        if isinstance(answer, Unknown) and killed and not (tool.retry_safe and whole):
+            answer = await self._ask_about_effect(tool, outcome, agent_id, context, whole=whole)
+        match answer:
+            case Done(result):
+                outcome.succeed(result)
+                outcome.effect_unknown = False
+                return False
+            case NotDone():
+                outcome.effect_unknown = False
+                if not whole:
+                    sentence = "It was interrupted and took no effect; what it was called with is redacted."
+                    outcome.fail(ToolStatus.KILLED, "run_interrupted", sentence)
+                return killed and whole
+        return killed and whole and tool.retry_safe
+
+    async def _ask_about_effect(
+        self, tool: Tool, outcome: ToolOutcome, agent_id: str, context: Context, *, whole: bool
+    ) -> Reconciled:
+        """Ask the user what became of a call. Without an answer in time it is unknown."""
+        titles = {"happened": "It happened"} | ({"again": "Try again"} if whole else {}) | {"skip": "Skip it"}
+        question = Question(
+            f"Did {tool.name} take effect?",
+            {
+                "type": "object",
+                "properties": {"choice": {"enum": [*titles], "title": "What became of it"}},
+                "required": ["choice"],
+                "additionalProperties": False,
+            },
+            f"The call was interrupted, and it is unknown whether it took effect. {tool.description}",
+            tuple({"value": value, "title": title} for value, title in titles.items()),
+        )
+
+        def check(answer: Mapping[str, Any]) -> None:
+            if answer.keys() != {"choice"} or answer["choice"] not in titles:
+                raise Misfit("choice", f"it is one of {', '.join(titles)}")
+
+        # A call that was made again at the user's wish, and interrupted again, is a new question.
+        for number in itertools.count(1):
+            name = question_id(self.job.run_id, outcome.call_id, f"effect{number}")
+            logged = self.questions.logged.get(name)
+            if logged is None or logged.answered is None or logged.answered.answer != {"choice": "again"}:
+                break
+        began = self.services.clock()
+        reply = await self.ask(name, question, check, "server", outcome.call_id, agent_id, context)
+        outcome.waited_s += max(0.0, self.services.clock() - began)
+        match (reply.answer or {}).get("choice"):
+            case "happened":
+                outcome.by_user = True
+                return Done(ToolResult({"confirmed_by_user": True, "result": None}, "The user says that it happened."))
+            case "again":
+                return NotDone()
+        return Unknown()
+
+    async def _reconcile(
+        self, tool: Tool, arguments: dict[str, Any], outcome: ToolOutcome, context: Context
+    ) -> Reconciled:
+        """Ask the tool, in an actor of its own, whether a call took effect. An error or a timeout counts as unknown."""
+        ask = functools.partial(tool.settle, outcome.call_id, arguments, self._tool_context(outcome.call_id))
+        attempt = Attempt("reconcile", tool.name, self.job.run_id, outcome.call_id, tool.timeout_s, ask)
+        if tool.reconcile is not None:
+            ref = await attempt.start(context)
+            self.running[ref] = attempt
+            with trio.move_on_after(tool.timeout_s + GRACE_S) as limit:
+                await attempt.ended.wait()
+            if limit.cancelled_caught:
+                self.running.pop(ref, None)
+                ref.kill()
+                attempt.expire()
+        answer = attempt.answer
+        return answer if isinstance(answer, Done | NotDone) else Unknown()
+
+    def _tool_context(self, call_id: str, asker: Asker = ask_nobody) -> ToolContext:
         job, memory = self.job, self.services.memory
-        tool_context = ToolContext(
+        return ToolContext(
             owner=job.owner,
             thread_id=job.thread_id,
             run_id=job.run_id,
-            call_id=outcome.call_id,
+            call_id=call_id,
             references=job.references,
             files=self.services.attachments(job.owner),
             server=self.services.server(job.owner, job.roles),
             roles=job.roles,
             progress=self._progress,
-            asker=functools.partial(self._ask_for_tool, outcome, agent_id, context),
+            asker=asker,
             memory=Notebook() if memory is None else memory(job.owner, self.recorder.speaker.name),
             found=job.findings_summary,
         )
+
+    async def _run(
+        self, tool: Tool, arguments: dict[str, Any], outcome: ToolOutcome, agent_id: str, context: Context
+    ) -> None:
+        """Run the tool in an actor of its own; the outcome is set afterwards, even if the actor crashes or hangs."""
+        asker = functools.partial(self._ask_for_tool, outcome, agent_id, context)
+        tool_context = self._tool_context(outcome.call_id, asker)
         call = functools.partial(ToolCall, tool, arguments, tool_context, outcome)
         spec = ChildSpec(outcome.call_id, call, restart=Restart.TEMPORARY, shutdown_s=GRACE_S)
         ref = await context.spawn(spec)

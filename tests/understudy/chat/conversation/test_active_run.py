@@ -70,7 +70,7 @@ def test_the_tools_in_doubt_are_named() -> None:
     """One, or several."""
     step = StepRecord("r", 2, "tool", "sail", "x", {}, None, "started", 1.0)
     calls = tuple(PendingCall(ToolRequest("c", "sail", {}), "x", step=evolve(step, number=number)) for number in (2, 3))
-    agents = {"guide": Agent("guide", tools=[sail])}
+    agents = {"guide": Agent("guide")}  # its tool is gone
     for count, end in ((1, "sail was at work: whether it took"), (2, "sail were at work: whether they took")):
         before = Replay((("guide-12345678", "guide"),), turns=(PastTurn(Reply(), calls[:count]),))
         told = ResumeAttempt(1, 0, before, "guide").unresumable_reason(agents)

@@ -1,0 +1,211 @@
+"""Calls whose effect is in doubt, as their server, their actor or their time ended, are settled by `reconcile`."""
+
+import logging
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+import trio
+from attrs import evolve
+
+from actors import Context
+from tests.end_to_end.scripted_model import Call, Say
+from tests.understudy.chat.run.test_replay import Cut, Recorded, Thinking, played
+from transport.wire.events import Event, QuestionAsked, ToolCompleted, ToolStatus
+from understudy.agents.agent import Agent
+from understudy.chat.run.tool_executor import EFFECT_UNKNOWN, ToolCall
+from understudy.tools import Done, NotDone, Tool, ToolContext, ToolError, Unknown, tool
+
+BANK: Counter[str] = Counter()
+"""How often each call took effect."""
+
+
+async def by_ledger(call_id: str, arguments: dict[str, Any]) -> Any:
+    return Done(f"paid {arguments['amount']}") if BANK[call_id] else NotDone()
+
+
+async def unsure(call_id: str, arguments: dict[str, Any]) -> Any:
+    return Unknown()
+
+
+async def broken(call_id: str, arguments: dict[str, Any]) -> Any:
+    raise RuntimeError("the bank is closed")
+
+
+async def slow(call_id: str, arguments: dict[str, Any]) -> Any:
+    await trio.sleep_forever()
+
+
+def payer(**options: Any) -> Tool:
+    @tool(**options)
+    async def pay(amount: int, context: ToolContext) -> str:
+        """Pay."""
+        BANK[context.call_id] += 1
+        return f"paid {amount}"
+
+    return pay
+
+
+def an_agent(pay: Tool) -> Agent:
+    return Agent("a", tools=[pay], model=Thinking(Call([("pay", {"amount": 3})]), Say("one two")))
+
+
+def completed(events: Sequence[Event]) -> ToolCompleted:
+    (event,) = (each for each in events if isinstance(each, ToolCompleted))
+    return event
+
+
+async def cut_before_the_outcome(agent: Agent) -> list[Cut]:
+    """Return the records of a run that was killed after its call had started."""
+    whole = await played([agent])
+    number = next(n for n, cut in enumerate(whole.cuts) if any(isinstance(e, ToolCompleted) for e in cut.events))
+    return whole.cuts[:number]
+
+
+async def resumed(pay: Tool, *, effect: int, choices: Sequence[str] = ()) -> tuple[Recorded, ToolCompleted]:
+    BANK.clear()
+    before = await cut_before_the_outcome(an_agent(pay))
+    ((call_id, _),) = BANK.items()
+    BANK[call_id] = effect
+    recorded = await played([an_agent(pay)], before, choices)
+    return recorded, completed(recorded.events)
+
+
+async def test_a_call_that_took_effect_has_its_result_and_is_not_repeated() -> None:
+    _, outcome = await resumed(payer(reconcile=by_ledger), effect=1)
+    assert (outcome.status, outcome.result, outcome.effect) == (ToolStatus.OK, "paid 3", None)
+    assert list(BANK.values()) == [1]
+
+
+async def test_a_call_that_took_no_effect_is_made_under_the_same_id() -> None:
+    _, outcome = await resumed(payer(reconcile=by_ledger), effect=0)
+    assert (outcome.status, outcome.result) == (ToolStatus.OK, "paid 3")
+    assert dict(BANK) == {outcome.call_id: 1}
+
+
+@pytest.mark.parametrize("reconcile", [unsure, broken, slow])
+async def test_a_call_of_unknown_effect_is_not_repeated_and_the_model_is_told(
+    reconcile: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.WARNING, "understudy.chat.effects")
+    _, outcome = await resumed(payer(reconcile=reconcile, timeout_s=0.2), effect=0)
+    assert (outcome.status, outcome.effect) == (ToolStatus.KILLED, "unknown")
+    assert outcome.result_summary.endswith(EFFECT_UNKNOWN)
+    assert list(BANK.values()) == [0]
+    failed = [each for each in caplog.records if each.getMessage() == "effect.failed"]
+    assert [hasattr(each, "error_id") for each in failed] == ([] if reconcile is unsure else [True])
+
+
+@pytest.mark.parametrize(
+    ("choice", "status", "effect", "times"),
+    [
+        ("happened", ToolStatus.OK, None, 0),
+        ("again", ToolStatus.OK, None, 1),
+        ("skip", ToolStatus.KILLED, "unknown", 0),
+    ],
+)
+async def test_the_user_says_what_became_of_a_call_that_nobody_can_settle(
+    choice: str, status: ToolStatus, effect: str | None, times: int
+) -> None:
+    undo = {"undo": lambda result, arguments: None, "undo_s": 60}
+    recorded, outcome = await resumed(payer(**undo), effect=0, choices=[choice])
+    (asked,) = (each for each in recorded.events if isinstance(each, QuestionAsked))
+    assert (asked.title, asked.asked_by, asked.call_id) == ("Did pay take effect?", "server", outcome.call_id)
+    assert [each["value"] for each in asked.choices or ()] == ["happened", "again", "skip"]
+    assert (outcome.status, outcome.effect, list(BANK.values())) == (status, effect, [times])
+    assert (outcome.undo_until is not None) == (choice == "again")
+
+
+async def test_an_answer_counts_after_another_crash_but_a_call_made_again_is_asked_about_again() -> None:
+    for choice, asked in (("skip", 1), ("again", 2)):
+        recorded, _ = await resumed(payer(), effect=0, choices=[choice])
+        ends = [n for n, cut in enumerate(recorded.cuts) if any(isinstance(e, ToolCompleted) for e in cut.events)]
+        second = await played([an_agent(payer())], recorded.cuts[: ends[-1]], ["skip"])
+        questions = [each for each in second.events if isinstance(each, QuestionAsked)]
+        assert len({each.question_id for each in questions}) == len(questions) == asked
+        assert completed(second.events).effect == "unknown"
+
+
+async def test_a_call_that_is_safe_to_repeat_is_repeated_if_its_effect_is_unknown() -> None:
+    _, outcome = await resumed(payer(reconcile=unsure, retry_safe=True), effect=0)
+    assert (outcome.status, outcome.effect, list(BANK.values())) == (ToolStatus.OK, None, [1])
+
+
+async def test_a_call_whose_arguments_were_redacted_is_not_made_again_without_them() -> None:
+    pay = payer(reconcile=by_ledger)
+    BANK.clear()
+    before = await cut_before_the_outcome(an_agent(pay))
+    BANK.clear()
+    for cut in before:
+        for step in cut.steps:
+            if step.kind == "model" and step.ended_at is not None:
+                step.result["calls"][0]["whole"] = False
+    outcome = completed((await played([an_agent(pay)], before)).events)
+    assert (outcome.status, outcome.effect, dict(+BANK)) == (ToolStatus.KILLED, None, {})
+    assert "took no effect" in outcome.result_summary
+
+
+@pytest.mark.parametrize("late", [False, True])
+async def test_a_call_whose_actor_is_killed_is_settled_in_the_same_run(
+    late: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is killed before or after its effect: it takes effect once either way."""
+    kills = iter([True])
+    start = ToolCall.on_start
+
+    async def on_start(self: ToolCall, context: Context) -> None:
+        if next(kills, False):
+            if late:
+                BANK[self.outcome.call_id] += 1
+            context.ref.kill()
+        else:
+            await start(self, context)
+
+    monkeypatch.setattr(ToolCall, "on_start", on_start)
+    BANK.clear()
+    outcome = completed((await played([an_agent(payer(reconcile=by_ledger))])).events)
+    assert (outcome.status, outcome.result, list(BANK.values())) == (ToolStatus.OK, "paid 3", [1])
+
+
+@pytest.mark.parametrize(("effect", "status"), [(1, ToolStatus.OK), (0, ToolStatus.TIMED_OUT)])
+async def test_a_call_that_ran_out_of_time_is_settled_but_not_made_again(effect: int, status: ToolStatus) -> None:
+    @tool(timeout_s=0.05, reconcile=by_ledger)
+    async def pay(amount: int, context: ToolContext) -> str:
+        """Pay."""
+        BANK[context.call_id] += effect
+        await trio.sleep_forever()
+        return ""
+
+    BANK.clear()
+    outcome = completed((await played([an_agent(pay)])).events)
+    assert (outcome.status, outcome.effect, sum(BANK.values())) == (status, None, effect)
+
+
+async def test_a_call_that_ran_out_of_time_without_reconcile_has_an_unknown_effect() -> None:
+    for safe in (False, True):
+
+        @tool(timeout_s=0.05, retry_safe=safe)
+        async def pay(amount: int) -> None:
+            """Pay."""
+            await trio.sleep_forever()
+
+        outcome = completed((await played([an_agent(pay)])).events)
+        assert outcome.status is ToolStatus.TIMED_OUT
+        assert outcome.effect == (None if safe else "unknown")
+
+
+async def test_a_call_that_can_be_undone_says_until_when() -> None:
+    pay = payer(undo=lambda result, arguments: None, undo_s=60)
+    recorded = await played([an_agent(pay)])
+    outcome = completed(recorded.events)
+    assert outcome.undo_until == outcome.timestamp + 60
+    (step,) = (each for each in recorded.steps if each.kind == "tool")
+    assert (step.result["undo_until"], step.result["agent"]) == (outcome.undo_until, "a")
+
+    @tool(undo=lambda result, arguments: None, name="pay")
+    async def refuse(amount: int) -> str:
+        """Pay nothing."""
+        raise ToolError("forbidden", "no")
+
+    assert completed((await played([evolve(an_agent(pay), tools=[refuse])])).events).undo_until is None
