@@ -48,8 +48,13 @@ class Companion:
     run: Run = field(repr=False)
 
     @classmethod
-    def of(cls, function: Callable[..., Any], label: str, wants: str, run: Run) -> "Companion":
-        """Raises TypeError, naming the function by `label`, if it does not take `wants`, and maybe the context."""
+    def of(
+        cls, function: Callable[..., Any], label: str, wants: str, runner: Callable[[Callable[..., Any]], Run]
+    ) -> "Companion":
+        """Make one of a function that `runner` says how to run.
+
+        Raises TypeError, naming it by `label`, if it does not take `wants`, and maybe the context.
+        """
         if not callable(function):
             raise TypeError(f"{label} must be a function ({wants}[, context]), not {function!r}")
         if inspect.isasyncgenfunction(function) or inspect.isgeneratorfunction(function):
@@ -58,7 +63,7 @@ class Companion:
         named = all(each.kind is inspect.Parameter.POSITIONAL_OR_KEYWORD for each in parameters)
         if len(parameters) not in (2, 3) or not named:
             raise TypeError(f"{label} must take ({wants}[, context])")
-        return cls(function, tuple(each.name for each in parameters), run)
+        return cls(function, tuple(each.name for each in parameters), runner(function))
 
     async def call(self, *given: Any) -> ToolResult:
         """Call the function with as many of these as it takes. Any exception of it is propagated."""

@@ -341,10 +341,11 @@ def _make(
         raise ValueError(f"undo_s of {label} must be more than 0 and at most {MAX_UNDO_S:g} seconds, not {undo_s!r}")
     run = _runner(function, asyncio)
     reconciler = undoer = None
+    beside = partial(_runner, asyncio=asyncio)
     if reconcile is not None:
-        reconciler = Companion.of(reconcile, f"reconcile of {label}", "call_id, arguments", _runner(reconcile, asyncio))
+        reconciler = Companion.of(reconcile, f"reconcile of {label}", "call_id, arguments", beside)
     if undo is not None:
-        undoer = Companion.of(undo, f"undo of {label}", "result, arguments", _runner(undo, asyncio))
+        undoer = Companion.of(undo, f"undo of {label}", "result, arguments", beside)
     accepts = read_parameters(function, ToolContext)
     description = accepts.summary or label.replace("_", " ").capitalize() + "."
     return Tool(
