@@ -3,7 +3,7 @@
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -27,8 +27,9 @@ ARGUMENTS = [
 class Server:
     """`understudy serve` in its own process, on the same port each time."""
 
-    def __init__(self, folder: Path, **environment: str) -> None:
+    def __init__(self, folder: Path, *, options: Sequence[str] = (), **environment: str) -> None:
         self.folder = folder
+        self.options = options
         self.environment = {"PATH": "/usr/bin:/bin"} | environment
         self.port = 0
         self.start()
@@ -36,7 +37,10 @@ class Server:
     def start(self) -> None:
         """Start the server and wait for its ready line."""
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "understudy", "serve", "--port", str(self.port), "--data-dir", str(self.folder)],
+            [
+                *(sys.executable, "-m", "understudy", "serve"),
+                *("--port", str(self.port), "--data-dir", str(self.folder), *self.options),
+            ],
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
             text=True,

@@ -15,7 +15,16 @@ HERE = Path(__file__).parent
 @pytest.mark.slow
 @pytest.mark.parametrize(
     "name",
-    ["story", "turns_story", "stream_story", "found_story", "observer_story", "cross_origin_story", "session_story"],
+    [
+        "story",
+        "turns_story",
+        "stream_story",
+        "found_story",
+        "observer_story",
+        "cross_origin_story",
+        "session_story",
+        "forms_story",
+    ],
 )
 def test_a_story_in_a_real_browser(name: str, tmp_path: Path) -> None:
     """The story exits with success; each story's module describes its steps."""

@@ -26,6 +26,7 @@ from transport.wire.events import (
     AgentProgress,
     AgentThinking,
     Alert,
+    AnswerOutcome,
     ApprovalDecided,
     ApprovalDecision,
     ApprovalRequired,
@@ -34,6 +35,8 @@ from transport.wire.events import (
     FinalResponse,
     MessageAccepted,
     PartialResult,
+    QuestionAnswered,
+    QuestionAsked,
     RunStatus,
     SanitizationSummary,
     ToolCompleted,
@@ -42,6 +45,7 @@ from transport.wire.events import (
     Welcome,
 )
 from understudy.cli.console import ChatConsole, neutralise, one_line
+from understudy.cli.form import FormEntry, WrongEntry, fields_of
 
 MAX_REASON: Final = 1000
 """Characters of a decision's reason that a server accepts."""
@@ -49,6 +53,7 @@ HELP: Final = (
     "/agent NAME  talk to another agent",
     "/new         start a new conversation",
     "/quit        leave, as Ctrl-D does",
+    "/decline     do not answer what a tool asks",
     "When a tool asks for your consent: y, or n, or n and why.",
     "Ctrl-C stops the answer that is being written, and leaves when there is none.",
 )
@@ -71,6 +76,13 @@ def find_agent(agents: Sequence[Mapping[str, Any]], name: str) -> Mapping[str, A
     raise UnknownAgent(f"there is no agent {one_line(name)!r} here; there are {known}")
 
 
+MAX_PROMPT: Final = 200
+"""Characters of the prompt for a field of a form; the rest of its label is cut off."""
+_ANSWERED: Final[Mapping[AnswerOutcome, str]] = {
+    AnswerOutcome.ANSWERED: "answered",
+    AnswerOutcome.DECLINED: "not answered",
+    AnswerOutcome.EXPIRED: "there was no answer in time",
+}
 _DECIDED: Final[Mapping[ApprovalDecision, str]] = {
     ApprovalDecision.ALLOW: "allowed",
     ApprovalDecision.DENY: "not allowed",
@@ -95,6 +107,15 @@ class PendingApproval:
     message_id: str
 
 
+@frozen
+class PendingAnswer:
+    """A question that a run asks, and what was entered so far."""
+
+    title: str
+    message_id: str
+    entry: FormEntry
+
+
 @define(eq=False)
 class ChatSession:
     """One session: the messages sent, and the display of events."""
@@ -106,6 +127,8 @@ class ChatSession:
     thread_id: str = field(factory=lambda: uuid.uuid4().hex)
     pending: dict[str, PendingMessage] = field(factory=dict)
     approvals: dict[str, PendingApproval] = field(factory=dict)
+    questions: dict[str, PendingAnswer] = field(factory=dict)
+    sent_answers: dict[str, PendingAnswer] = field(factory=dict)
     failed: bool = False
     online: bool = False
     ever_online: bool = False
@@ -159,6 +182,12 @@ class ChatSession:
                 self.screen.note(f"now talking to {self.name}")
             except UnknownAgent as error:
                 self.screen.note(str(error), "red")
+        elif word == "/decline" and self.questions:
+            question_id = next(iter(self.questions))
+            self.sent_answers[question_id] = self.questions.pop(question_id)
+            await self.client.answer_question(question_id, None)
+            self._prompt()
+            return True
         elif word == "/help":
             for each in HELP:
                 self.screen.note(each)
@@ -208,6 +237,9 @@ class ChatSession:
                 self._fault(message_id, error, repeated=received.repeated)
             case Error(code="not_found") if self._deciding and received.refusal and not message_id:
                 self.screen.note("that was decided already", "yellow")
+            case Error(code="invalid_command") as error if self.sent_answers and received.refusal and not message_id:
+                self._show_fault(error)
+                self._enter_again()
             case Error() as error if not message_id and received.thread_id is None:
                 self._show_fault(error)
             case _ if asked is not None:
@@ -231,12 +263,17 @@ class ChatSession:
             case ApprovalDecided(call_id=call_id, decision=decision):
                 note(_DECIDED[decision])
                 self._settle(call_id)
+            case QuestionAsked() as question:
+                await self._ask_question(message_id, question)
+            case QuestionAnswered(question_id=question_id, outcome=outcome):
+                note(_ANSWERED[outcome])
+                self._settle_question(question_id)
             case ToolCompleted(call_id=call_id) as ended:
                 good = ended.status is ToolStatus.OK
                 line = f"{one_line(ended.tool_name)} {_elapsed(ended.duration_ms)}  {one_line(ended.result_summary)}"
                 note(f"{'✓' if good else '✗'} {line.rstrip()}", "green" if good else "red")
                 self._settle(call_id)
-            case AgentProgress(note=words) if not self.approvals:
+            case AgentProgress(note=words) if not self.approvals and not self.questions:
                 note(one_line(words))
             case SanitizationSummary(direction=direction, counts=by_kind):
                 counts = ", ".join(f"{count} {one_line(name)}" for name, count in by_kind.items())
@@ -278,15 +315,58 @@ class ChatSession:
             self.screen.note("please answer y or n first", "yellow")
         self._prompt()
 
+    async def _ask_question(self, message_id: str, question: QuestionAsked) -> None:
+        """Show a question, and ask for its fields. Decline if there is no terminal to ask on."""
+        self.screen.note(f"? {one_line(question.title)}", "yellow")
+        for line in (question.text or "").split("\n"):
+            self.screen.note(neutralise(line))
+        for choice in question.choices or ():
+            self.screen.note(f"  {one_line(choice.get('value'))}: {one_line(choice.get('title'))}")
+        if not self.screen.prompts:
+            self.screen.note("not answered, as there is no terminal to ask on", "yellow")
+            await self.client.answer_question(question.question_id, None)
+            return
+        entry = FormEntry(fields_of(question.schema))
+        self.questions[question.question_id] = PendingAnswer(question.title, message_id, entry)
+        self._prompt()
+
+    async def enter(self, line: str) -> None:
+        """Read a line as the next field of the oldest question; the last one sends the answer."""
+        question_id, pending = next(iter(self.questions.items()))
+        try:
+            pending.entry.enter(line)
+        except WrongEntry as wrong:
+            self.screen.note(str(wrong), "yellow")
+        if pending.entry.current is None:
+            self.sent_answers[question_id] = self.questions.pop(question_id)
+            await self.client.answer_question(question_id, pending.entry.answer)
+        self._prompt()
+
+    def _enter_again(self) -> None:
+        """Ask again for the answers that the server has refused."""
+        for question_id, pending in self.sent_answers.items():
+            pending.entry.restart()
+            self.questions[question_id] = pending
+        self.sent_answers.clear()
+        self._prompt()
+
+    def _settle_question(self, question_id: str) -> None:
+        self.sent_answers.pop(question_id, None)
+        if self.questions.pop(question_id, None) is not None:
+            self._prompt()
+
     def _settle(self, call_id: str) -> None:
         if self.approvals.pop(call_id, None) is not None:
             self._prompt()
 
     def _prompt(self) -> None:
-        """Prompt for an approval if one is pending, otherwise for a message if none is pending."""
+        """Prompt for an approval or an answer if one is pending, otherwise for a message if none is pending."""
         if self.approvals:
             tool_name = next(iter(self.approvals.values())).tool_name
             self.screen.prompt(f"allow {one_line(tool_name)[:40]}, y or n")
+        elif self.questions:
+            field = next(iter(self.questions.values())).entry.current
+            self.screen.prompt(one_line("" if field is None else field.prompt)[:MAX_PROMPT])
         elif not self.pending:
             self.screen.prompt(self.name)
 
@@ -319,6 +399,9 @@ class ChatSession:
         del self.pending[message_id]
         for call_id in [name for name, each in self.approvals.items() if each.message_id == message_id]:
             del self.approvals[call_id]
+        for kept in (self.questions, self.sent_answers):
+            for question_id in [name for name, each in kept.items() if each.message_id == message_id]:
+                del kept[question_id]
         self.failed |= failed
         if not self.pending:
             self.leaving = False
@@ -485,6 +568,8 @@ async def _read_input(chat: ChatSession, source: int) -> None:
             chat.screen.end_prompt()
             if chat.approvals and not line.startswith("/"):
                 await chat.decide(line)
+            elif chat.questions and not line.startswith("/"):
+                await chat.enter(line)
             elif line.startswith("/"):
                 if not await chat.run_slash_command(line):
                     return

@@ -259,6 +259,17 @@ export class Client {
   }
 
   /**
+   * Answers a question that a run asks. It is sent at once, apart from the socket, so that a refusal is known here.
+   * @param {string} questionId
+   * @param {object|null} answer fits the question's schema; null declines to answer
+   * @returns {Promise<void>} rejects with {code, message} when the answer is refused, and with code "offline" without a connection
+   */
+  async answer(questionId, answer) {
+    const payload = { question_id: questionId, ...(answer === null ? { decline: true } : { answer }) };
+    await this.api.command({ type: "answer", payload });
+  }
+
+  /**
    * Says what the user thinks of an answer.
    * @param {string} answerId "answer-" and the run's id
    * @param {"up"|"down"|null} rating null takes an earlier one back

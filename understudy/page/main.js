@@ -56,6 +56,7 @@ class Page {
       onRate: (turn, rating) => this.client.feedback(answerId(turn.runId), rating),
       onStep: (turn, message) => this.say({ content: message, files: [], agent: { agent_type: turn.agentType, pillar: turn.pillar } }),
       onApprove: (callId, decision, note) => this.client.approve(callId, decision, note),
+      onAnswer: (questionId, answer) => this.client.answer(questionId, answer),
       onShown: (state) => document.visibilityState === "visible" && this.client.ack(state.threadId, state.seq),
     }, () => emptyChat(this.composer.picker.picked, (text) => this.composer.fill(text)));
     this.title = el("h1.thread-title", {}, "New chat");

@@ -18,6 +18,7 @@ from rich.console import Console
 
 from tests.end_to_end.http import request
 from tests.end_to_end.scripted_model import Call, Gate, Hand, Raise, Say, ScriptedModel, scripted
+from tests.end_to_end.test_questions import ordering
 from transport.client import open_client
 from transport.connection.limits import Limits
 from transport.wire.events import ApprovalRequired
@@ -383,6 +384,28 @@ async def test_an_approval_is_denied_without_a_terminal(serve: Any) -> None:
     assert "not allowed, as there is no terminal to ask on" in sitter.notes.getvalue()
     assert "✗ send_mail" in sitter.notes.getvalue()
     assert sitter.answers.getvalue() == "Without it, then. \n"
+
+
+@pytest.mark.slow
+async def test_a_form_is_filled_in_line_by_line(serve: Any) -> None:
+    """A line that does not fit is asked for again; /decline declines to answer."""
+    house = await serve(ordering())
+    async with sitting(house.running.address, agent="script", interactive=True) as sitter:
+        sitter.type("go")
+        await sitter.notes.until("Fruit (apple / pear)> ")
+        sitter.type("plum", "pear")
+        await sitter.notes.until("one of apple, pear, please")
+        sitter.type("3", "")
+        await sitter.answers.until("Done")
+        assert "✓ order" in sitter.notes.getvalue()
+        sitter.notes.seek(0)
+        sitter.notes.truncate()
+        sitter.type("/new", "go")
+        await sitter.notes.until("Fruit (apple / pear)> ")
+        sitter.type("/decline")
+        await sitter.notes.until("not answered")
+        sitter.type("/quit")
+    assert sitter.code == 0
 
 
 @pytest.mark.slow

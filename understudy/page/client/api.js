@@ -42,6 +42,11 @@ export class Api {
     return this.#json("DELETE", `/api/threads/${encodeURIComponent(threadId)}`);
   }
 
+  /** Has the server carry out one command, such as `{type: "answer", …}`; rejects with an `ApiError` when it is refused. */
+  command(command) {
+    return this.#json("POST", "/api/commands", command);
+  }
+
   /** The whole history of a thread, oldest first, page by page. */
   async history(threadId) {
     const messages = [];

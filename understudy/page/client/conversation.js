@@ -156,12 +156,48 @@ function approval(state, event, data, patch) {
   });
 }
 
+/** A question that the run asks its user is asked. */
+function questionAsked(state, event, data) {
+  return inRun(state, event, (turn) => (turn.questions.some(({ id }) => id === data.question_id) ? turn : {
+    ...turn, progress: null, questions: [...turn.questions, {
+      id: data.question_id, callId: data.call_id ?? null, state: "open", title: data.title ?? "", text: data.text ?? "", schema: data.schema ?? {},
+      choices: Array.isArray(data.choices) ? data.choices : null, expiresAt: data.expires_at * 1000, outcome: null, answer: null,
+    }],
+  }));
+}
+
+function questionAnswered(state, event, data) {
+  return inRun(state, event, (turn) => {
+    const index = turn.questions.findIndex(({ id }) => id === data.question_id);
+    if (index < 0) return turn;
+    const answered = { ...turn.questions[index], state: "answered", outcome: data.outcome, answer: data.answer ?? null };
+    return { ...turn, progress: null, questions: replaceAt(turn.questions, index, answered) };
+  });
+}
+
+/** The questions of a call that has ended, or all of a run, ask for nothing any more. */
+function questionsOver(questions, callId = null) {
+  const open = (one) => one.state === "open" && (callId === null || one.callId === callId);
+  return questions.some(open) ? questions.map((one) => (open(one) ? { ...one, state: "over" } : one)) : questions;
+}
+
+function toolCompleted(state, event, data) {
+  const ended = endStep(state, event, (one) => one.callId === data.call_id, {
+    status: data.status ?? "ok", result: data.result, summary: data.result_summary ?? "", durationMs: data.duration_ms ?? null,
+    ...(Array.isArray(data.findings) && { found: rowsOfResult(data.findings) }),
+  });
+  return inRun(ended, event, (turn) => {
+    const questions = questionsOver(turn.questions, data.call_id);
+    return questions === turn.questions ? turn : { ...turn, questions };
+  });
+}
+
 function closeTurn(turn, event, fields) {
   const endedAt = when(event, event.data);
   const steps = turn.steps.some((one) => one.status === "running")
     ? turn.steps.map((one) => (one.status === "running" ? settled({ ...one, status: "cancelled", endedAt }) : one))
     : turn.steps;
-  return { ...turn, steps, endedAt, progress: null, stopping: false, ...fields };
+  return { ...turn, steps, questions: questionsOver(turn.questions), endedAt, progress: null, stopping: false, ...fields };
 }
 
 function finished(state, event, data) {
@@ -257,10 +293,9 @@ const RULES = Object.freeze({
     kind: "tool", key: `tool:${data.call_id}`, status: "running", callId: data.call_id, tool: data.tool_name,
     parameters: data.parameters ?? {}, text: data.description ?? "",
   }),
-  tool_completed: (state, event, data) => endStep(state, event, (one) => one.callId === data.call_id, {
-    status: data.status ?? "ok", result: data.result, summary: data.result_summary ?? "", durationMs: data.duration_ms ?? null,
-    ...(Array.isArray(data.findings) && { found: rowsOfResult(data.findings) }),
-  }),
+  tool_completed: toolCompleted,
+  question_asked: questionAsked,
+  question_answered: questionAnswered,
   approval_required: (state, event, data) => approval(state, event, data, {
     state: "open", parameters: data.parameters ?? {}, expiresAt: data.expires_at * 1000, decision: null, note: "", deciding: null,
   }),

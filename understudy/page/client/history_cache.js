@@ -9,7 +9,7 @@ import { isPending } from "./conversation.js";
 import { EMPTY_STREAM } from "./stream.js";
 
 const PREFIX = "understudy.history.";
-const VERSION = 2; // of the shape of a conversation: what another version kept is not read
+const VERSION = 3; // of the shape of a conversation: what another version kept is not read
 const THREAD_UNITS = 256 * 1024; // UTF-16 units of one thread; beyond that its older turns are left out
 const ALL_UNITS = 2 * 1024 * 1024;
 const MAX_THREADS = 24;

@@ -95,6 +95,7 @@ function activity(turn, steps) {
   }
   const tools = steps.filter((step) => step.kind === "tool" && step.status === "running");
   if (tools.some((step) => step.approval?.state === "open")) return "Waiting for your approval";
+  if (turn.questions.some(({ state }) => state === "open")) return "Waiting for your answer";
   if (tools.length > 1) return `Running ${tools.length} tools`;
   if (tools.length === 1) return tools[0].text || humanised(tools[0].tool);
   if (turn.stream.text !== "") return "Writing the answer";

@@ -16,7 +16,7 @@ export class Transcript {
   constructor(page, empty) {
     this.page = page;
     this.empty = empty;
-    this.announced = new Set(); // calls whose question was spoken
+    this.announced = new Set(); // calls whose approval, and questions whose answer, was asked for aloud
     this.views = new Map(); // key of a turn -> TurnView
     this.state = null;
     this.frameRequested = false;
@@ -123,6 +123,11 @@ export class Transcript {
       if (approval?.state !== "open" || this.announced.has(callId)) continue;
       this.announced.add(callId);
       setText(this.announcer, `Waiting for your approval to use ${tool}.`);
+    }
+    for (const { id, title, state } of turn.questions) {
+      if (state !== "open" || this.announced.has(id)) continue;
+      this.announced.add(id);
+      setText(this.announcer, `Waiting for your answer: ${title}.`);
     }
   }
 

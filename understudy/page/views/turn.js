@@ -4,6 +4,7 @@ import { AnswerView } from "./answer.js";
 import { monogram } from "./agents.js";
 import { ChartView } from "./chart.js";
 import { ApprovalView } from "./approval.js";
+import { QuestionView } from "./question.js";
 import { isPending } from "../client/conversation.js";
 import { arrange, el } from "./dom.js";
 import { errorCard } from "./error_card.js";
@@ -22,6 +23,7 @@ export class TurnView {
     this.agentHeader = el("header.who");
     this.steps = new RunStepsView(page);
     this.approvals = new Map(); // call id -> ApprovalView
+    this.questions = new Map(); // question id -> QuestionView
     this.approvalBox = el("div.approvals");
     this.answer = new AnswerView();
     this.chartBox = el("div");
@@ -90,7 +92,12 @@ export class TurnView {
       if (!this.approvals.has(step.callId)) this.approvals.set(step.callId, new ApprovalView(this.page));
       this.approvals.get(step.callId).update(step);
     }
-    arrange(this.approvalBox, asked.map((step) => this.approvals.get(step.callId).element));
+    for (const question of turn.questions) {
+      if (!this.questions.has(question.id)) this.questions.set(question.id, new QuestionView(this.page));
+      this.questions.get(question.id).update(question);
+    }
+    const questions = turn.questions.map(({ id }) => this.questions.get(id).element);
+    arrange(this.approvalBox, [...asked.map((step) => this.approvals.get(step.callId).element), ...questions]);
   }
 
   #showChart(turn) {

@@ -1,0 +1,54 @@
+"""An agent whose tool asks for a form with every kind of field, for `forms_story.py`."""
+
+import datetime
+from enum import Enum
+from typing import Annotated
+
+from attrs import frozen
+
+from understudy import Agent, ToolContext, tool
+from understudy.models.model import Emit, Reply, TextDelta, ToolRequest, Turn
+from understudy.tools.tool import Param
+
+
+class Size(Enum):
+    """A size."""
+
+    SMALL = "small"
+    LARGE = "large"
+
+
+@frozen
+class ParcelDelivery:
+    """Where shall the parcel go?"""
+
+    city: Annotated[str, Param("the town, without its post code")]
+    parcels: Annotated[int, Param("how many there are", minimum=1, maximum=6)]
+    size: Size
+    day: datetime.date = datetime.date(2026, 12, 24)
+    express: bool = False
+    notes: Annotated[str, Param(format="multiline")] = ""
+
+
+@tool
+async def deliver(context: ToolContext) -> str:
+    """Have parcels delivered."""
+    order = await context.ask(ParcelDelivery)
+    return f"{order.parcels} {order.size.value} to {order.city} on {order.day:%d %B}"
+
+
+class DeliveringModel:
+    """Calls the tool once, and answers with its result."""
+
+    name = "delivering"
+    notice = "A script for tests."
+
+    async def respond(self, turn: Turn, emit: Emit) -> Reply:
+        """Call the tool, then say that it is done."""
+        if not turn.rounds:
+            return Reply(calls=(ToolRequest("c1", "deliver", {}),))
+        await emit(TextDelta("On its way."))
+        return Reply("On its way.")
+
+
+agent = Agent("parcels", tools=[deliver], model=DeliveringModel())

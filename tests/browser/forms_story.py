@@ -1,0 +1,82 @@
+"""A form of a tool: filled in wrong, kept over a killed server, and answered in another tab. Run by `test_story.py`.
+
+python tests/browser/forms_story.py FOLDER [SCREENSHOTS]
+"""
+
+import re
+import sys
+from pathlib import Path
+
+from playwright.sync_api import Locator, Page, ViewportSize, expect
+from served import Server, chromium, picture, watched
+
+WIDE: ViewportSize = {"width": 1280, "height": 800}
+NARROW: ViewportSize = {"width": 360, "height": 740}
+
+
+def form(page: Page) -> Locator:
+    """Return the card of the question."""
+    return page.get_by_role("region", name="Parcel delivery")
+
+
+def main(folder: Path, shots: Path | None) -> None:
+    """Ask for a delivery, and fill in its form."""
+    server, problems = Server(folder / "data", options=["tests.browser.asking_agent:agent"]), list[str]()
+    try:
+        with chromium() as browser:
+            context = browser.new_context(viewport=WIDE)
+            page = watched(context.new_page(), problems)
+            page.goto(server.address)
+            expect(page.get_by_text("Online")).to_be_visible()
+            page.get_by_role("button", name=re.compile("^Agent")).click()
+            page.get_by_role("option", name=re.compile("parcels", re.IGNORECASE)).click()
+            page.get_by_role("textbox", name="Message", exact=True).fill("Send them")
+            page.keyboard.press("Enter")
+            card = form(page)
+            expect(card.get_by_text("Where shall the parcel go?")).to_be_visible()
+            expect(card.get_by_label("Day")).to_have_value("2026-12-24")
+            picture(page, shots, "form")
+            page.set_viewport_size(NARROW)
+            assert page.evaluate("document.documentElement.scrollWidth") <= NARROW["width"]
+            picture(page, shots, "form-phone")
+            page.set_viewport_size(WIDE)
+
+            # By keyboard alone: what is wrong stands at its field, and the first such field has the focus.
+            card.get_by_label("City").focus()
+            page.keyboard.type("Ulm")
+            page.keyboard.press("Tab")
+            page.keyboard.type("9")
+            page.keyboard.press("Enter")
+            expect(card.get_by_label("Parcels")).to_be_focused()
+            expect(card.get_by_label("Parcels")).to_have_attribute("aria-invalid", "true")
+            expect(card.get_by_text("At most 6.")).to_be_visible()
+            expect(card.get_by_text("Choose one.")).to_be_visible()
+            page.emulate_media(color_scheme="dark")
+            picture(page, shots, "form-wrong-dark")
+            page.emulate_media(color_scheme="light")
+
+            server.stop()
+            server.start()
+            other = watched(context.new_page(), problems)
+            other.goto(page.url)
+            card = form(other)
+            card.get_by_label("City").fill("Bonn")
+            card.get_by_label("Parcels").fill("2")
+            card.get_by_label("Size").select_option("large")
+            card.get_by_label("Express").check()
+            card.get_by_role("button", name="Send").click()
+            for tab in (page, other):
+                expect(tab.get_by_text("Answered: Parcel delivery")).to_be_visible()
+                expect(tab.get_by_role("paragraph").get_by_text("On its way.")).to_be_visible()
+                expect(form(tab)).to_have_count(0)
+            other.locator(".work-head").click()
+            expect(other.get_by_text("2 large to Bonn on 24 December").first).to_be_visible()
+            picture(other, shots, "form-answered")
+            assert not problems, problems
+    finally:
+        if server.process.poll() is None:
+            server.stop()
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), Path(sys.argv[2]) if len(sys.argv) > 2 else None)

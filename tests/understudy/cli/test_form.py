@@ -1,0 +1,82 @@
+"""A form in the terminal: one line a field, with what is wrong said at once."""
+
+from typing import Any
+
+import pytest
+
+from understudy.cli.form import FormEntry, WrongEntry, fields_of
+
+SCHEMA = {
+    "type": "object",
+    "required": ["city", "count", "floor"],
+    "properties": {
+        "city": {"title": "City", "type": "string", "description": "the town"},
+        "count": {"type": "integer", "minimum": 1},
+        "floor": {"anyOf": [{"type": "number"}, {"type": "null"}]},
+        "size": {"enum": ["small", "large", 3], "default": "small"},
+        "express": {"type": "boolean", "default": False},
+        "day": {"type": "string", "format": "date"},
+        "tags": {"type": "array", "items": {"type": "string"}},
+        "more": {"type": "object"},
+    },
+}
+
+
+def entered(*lines: str) -> dict[str, Any]:
+    """Return the answer of these lines."""
+    entry = FormEntry(fields_of(SCHEMA))
+    for line in lines:
+        entry.enter(line)
+    assert entry.current is None
+    return entry.answer
+
+
+def test_lines_become_an_answer() -> None:
+    whole = ("Ulm", "3", "2.5", "LARGE", "y", "2026-12-24", "a, b ,", '{"a": 1}')
+    assert entered(*whole) == {
+        "city": "Ulm",
+        "count": 3,
+        "floor": 2.5,
+        "size": "large",
+        "express": True,
+        "day": "2026-12-24",
+        "tags": ["a", "b"],
+        "more": {"a": 1},
+    }
+    assert entered("Ulm", "3", "", "3", "", "", "", "") == {"city": "Ulm", "count": 3, "floor": None, "size": 3}
+
+
+def test_a_prompt_says_what_may_be_entered() -> None:
+    assert [each.prompt for each in fields_of(SCHEMA)] == [
+        "City (the town)",
+        "count",
+        "floor",
+        "size (small / large / 3; else small)",
+        "express (y or n; else false)",
+        "day (2026-11-20; optional)",
+        "tags (separated by commas; optional)",
+        "more (optional)",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("before", "line", "sentence"),
+    [
+        ((), "", "this is needed; /decline declines to answer"),
+        (("Ulm",), "2.5", "a whole number, please"),
+        (("Ulm", "3"), "high", "a number, please"),
+        (("Ulm", "3", ""), "medium", "one of small, large, 3, please"),
+        (("Ulm", "3", "", ""), "perhaps", "y or n, please"),
+        (("Ulm", "3", "", "", "", "", ""), "{", "JSON, please"),
+    ],
+)
+def test_a_wrong_line_is_refused_and_its_field_asked_for_again(before: Any, line: str, sentence: str) -> None:
+    entry = FormEntry(fields_of(SCHEMA))
+    for each in before:
+        entry.enter(each)
+    waiting = entry.current
+    with pytest.raises(WrongEntry, match=sentence.replace("(", r"\(")):
+        entry.enter(line)
+    assert entry.current is waiting
+    entry.restart()
+    assert (entry.answer, entry.current) == ({}, entry.fields[0])

@@ -1,0 +1,124 @@
+"""Reads the answer to a question line by line: one field of its schema after the other. Pure."""
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+from attrs import define, field, frozen
+
+_YES: Final = {"y": True, "yes": True, "true": True, "n": False, "no": False, "false": False}
+
+
+class WrongEntry(ValueError):
+    """A line is no value of its field; the text is a sentence for the user."""
+
+
+@frozen
+class Field:
+    """A field of a form: the schema of its value, apart from null; `nullable`: null is a value too."""
+
+    name: str
+    schema: Mapping[str, Any] = field(repr=False)
+    required: bool
+    nullable: bool
+
+    @property
+    def prompt(self) -> str:
+        """The field's label, and what may be entered."""
+        hints = [str(self.schema.get("description") or "")]
+        if options := self.options:
+            hints.append(" / ".join("none" if each is None else str(each) for each in options))
+        elif self.schema.get("type") == "boolean":
+            hints.append("y or n")
+        elif self.schema.get("format") in ("date", "date-time"):
+            hints.append("2026-11-20" if self.schema["format"] == "date" else "2026-11-20T06:00")
+        elif self.schema.get("type") == "array":
+            hints.append("separated by commas")
+        if not self.required:
+            default = self.schema.get("default")
+            hints.append("optional" if default in (None, "") else f"else {_shown(default)}")
+        label = str(self.schema.get("title") or self.name)
+        return f"{label} ({'; '.join(each for each in hints if each)})" if any(hints) else label
+
+    @property
+    def options(self) -> Sequence[Any]:
+        """The values of a choice; empty for another field."""
+        options: Sequence[Any] = self.schema.get("enum", ())
+        return options
+
+    def read(self, line: str) -> Any:
+        """Return the value of a line that is not empty. Raises `WrongEntry`."""
+        kind = self.schema.get("type")
+        if self.options:
+            for each in self.options:
+                if _shown(each).lower() == line.lower():
+                    return each
+            raise WrongEntry(f"one of {', '.join(map(_shown, self.options))}, please")
+        if kind == "boolean":
+            if line.lower() not in _YES:
+                raise WrongEntry("y or n, please")
+            return _YES[line.lower()]
+        if kind in ("integer", "number"):
+            try:
+                return int(line) if kind == "integer" else float(line)
+            except ValueError:
+                raise WrongEntry("a whole number, please" if kind == "integer" else "a number, please") from None
+        if kind == "string":
+            return line
+        if kind == "array" and self.schema.get("items", {}).get("type") == "string":
+            return [each.strip() for each in line.split(",") if each.strip()]
+        try:
+            return json.loads(line)
+        except ValueError:
+            raise WrongEntry("JSON, please") from None
+
+
+def fields_of(schema: Mapping[str, Any]) -> list[Field]:
+    """Return the fields of the schema of an object, in order."""
+    required = schema.get("required", ())
+    fields = []
+    for name, given in schema.get("properties", {}).items():
+        variants = given.get("anyOf", ())
+        others = [each for each in variants if each.get("type") != "null"]
+        inner = {**given, **others[0]} if len(others) == 1 else given
+        fields.append(Field(name, inner, name in required, len(others) < len(variants)))
+    return fields
+
+
+@define(eq=False)
+class FormEntry:
+    """The entry of one answer. `answer` has the values so far; it is complete once `current` is None."""
+
+    fields: Sequence[Field]
+    answer: dict[str, Any] = field(factory=dict, init=False)
+    _at: int = field(default=0, init=False)
+
+    @property
+    def current(self) -> Field | None:
+        """The field whose value is entered next."""
+        return self.fields[self._at] if self._at < len(self.fields) else None
+
+    def enter(self, line: str) -> None:
+        """Enter a line as the value of the current field; an empty one leaves an optional field out.
+
+        Raises:
+            WrongEntry: The line is no value of that field, which stays the current one.
+        """
+        current = self.current
+        if current is None:
+            return
+        if line:
+            self.answer[current.name] = current.read(line)
+        elif current.required and current.nullable:
+            self.answer[current.name] = None
+        elif current.required:
+            raise WrongEntry("this is needed; /decline declines to answer")
+        self._at += 1
+
+    def restart(self) -> None:
+        """Begin again with the first field."""
+        self.answer, self._at = {}, 0
+
+
+def _shown(value: Any) -> str:
+    return value if isinstance(value, str) else "none" if value is None else json.dumps(value)

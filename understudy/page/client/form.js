@@ -1,0 +1,139 @@
+/**
+ * A form as a function of its JSON schema: its fields, and the answer made of what was entered. Pure.
+ *
+ * The server checks every answer again; a page only says earlier what would be refused.
+ */
+
+/**
+ * @typedef {object} Field
+ * @property {string} name
+ * @property {string} label
+ * @property {string} description
+ * @property {"text"|"lines"|"number"|"flag"|"choice"|"date"|"moment"|"list"|"json"} kind
+ * @property {boolean} required
+ * @property {boolean} nullable null is a value; an empty field is sent as null if it must be sent
+ * @property {unknown[]} options of a choice
+ * @property {unknown} initial what is entered at the beginning, null for nothing
+ * @property {object} schema of the value
+ */
+
+const LONG = 200; // a text that may have more characters gets several lines
+
+/** The fields of an object's schema, in order; `values` take the place of their defaults. @returns {Field[]} */
+export function fieldsOf(schema, values = {}) {
+  const required = new Set(schema.required ?? []);
+  return Object.entries(schema.properties ?? {}).map(([name, given]) => {
+    const [inner, nullable] = withoutNull(given);
+    const initial = Object.hasOwn(values, name) ? values[name] : given.default ?? null;
+    return {
+      name, label: given.title ?? inner.title ?? labelOf(name), description: given.description ?? inner.description ?? "",
+      kind: kindOf(inner), required: required.has(name), nullable, options: inner.enum ?? (Object.hasOwn(inner, "const") ? [inner.const] : []),
+      initial, schema: inner,
+    };
+  });
+}
+
+/** What a control shows for a value: a boolean for a flag, a text for everything else. */
+export function enteredFor({ kind, options }, value) {
+  if (kind === "flag") return value === true;
+  if (value === null || value === undefined) return "";
+  if (kind === "choice") return String(options.findIndex((one) => one === value));
+  if (kind === "list") return value.join("\n");
+  if (kind === "json") return JSON.stringify(value, null, 2);
+  return String(value);
+}
+
+/** {value}, {error: a sentence}, or {} for a field that is left out. `entered` is as `enteredFor` gives it. */
+export function readField(field, entered) {
+  const { kind, schema, required, nullable, options } = field;
+  if (kind === "flag") return { value: entered };
+  const text = kind === "text" || kind === "lines" ? entered : entered.trim();
+  if (text === "" || (kind === "choice" && text === "-1")) return emptyField();
+  switch (kind) {
+    case "choice":
+      return { value: options[Number(text)] };
+    case "number":
+      return readNumber(schema, text);
+    case "list": {
+      const value = text.split("\n").map((line) => line.trim()).filter((line) => line !== "");
+      const error = countError(schema, value.length);
+      return error ? { error } : { value };
+    }
+    case "json":
+      try {
+        return { value: JSON.parse(text) };
+      } catch {
+        return { error: "This is not JSON." };
+      }
+    default:
+      return textError(schema, text) ?? { value: text };
+  }
+
+  function emptyField() {
+    if (required && nullable) return { value: null };
+    return required ? { error: kind === "choice" ? "Choose one." : "Fill this in." } : {};
+  }
+}
+
+/** {answer} of what was entered, by name, or {errors}: a sentence for each field that is wrong. */
+export function readForm(fields, entered) {
+  const [answer, errors] = [{}, {}];
+  for (const field of fields) {
+    const { value, error } = readField(field, entered[field.name]);
+    if (error) errors[field.name] = error;
+    else if (value !== undefined) answer[field.name] = value;
+  }
+  return Object.keys(errors).length > 0 ? { errors } : { answer };
+}
+
+/** The field that a refusal names, `city` in "The field `city` is wrong: …"; null when it names none of these. */
+export function namedField(fields, message) {
+  const named = /`([^`.[]+)/.exec(message)?.[1];
+  return fields.find((field) => field.name === named) ?? null;
+}
+
+function withoutNull(schema) {
+  if (!Array.isArray(schema.anyOf)) return [schema, schema.type === "null"];
+  const others = schema.anyOf.filter((one) => one.type !== "null");
+  const nullable = others.length < schema.anyOf.length;
+  return others.length === 1 ? [{ ...schema, ...others[0] }, nullable] : [schema, nullable];
+}
+
+function kindOf(schema) {
+  if (schema.enum || Object.hasOwn(schema, "const")) return "choice";
+  if (schema.type === "boolean") return "flag";
+  if (schema.type === "integer" || schema.type === "number") return "number";
+  if (schema.type === "array" && schema.items?.type === "string" && !schema.items.enum) return "list";
+  if (schema.type !== "string") return "json";
+  if (schema.format === "date") return "date";
+  if (schema.format === "date-time") return "moment";
+  return schema.format === "multiline" || schema.maxLength > LONG ? "lines" : "text";
+}
+
+function labelOf(name) {
+  const words = name.replace(/_+/g, " ").trim();
+  return words.charAt(0).toUpperCase() + words.slice(1);
+}
+
+function readNumber(schema, text) {
+  const value = Number(text);
+  if (!Number.isFinite(value)) return { error: "Enter a number." };
+  if (schema.type === "integer" && !Number.isInteger(value)) return { error: "Enter a whole number." };
+  if (schema.minimum !== undefined && value < schema.minimum) return { error: `At least ${schema.minimum}.` };
+  if (schema.maximum !== undefined && value > schema.maximum) return { error: `At most ${schema.maximum}.` };
+  if (schema.exclusiveMinimum !== undefined && value <= schema.exclusiveMinimum) return { error: `More than ${schema.exclusiveMinimum}.` };
+  if (schema.exclusiveMaximum !== undefined && value >= schema.exclusiveMaximum) return { error: `Less than ${schema.exclusiveMaximum}.` };
+  return { value };
+}
+
+function textError(schema, text) {
+  const length = [...text].length;
+  if (length < (schema.minLength ?? 0)) return { error: `At least ${schema.minLength} characters.` };
+  if (length > (schema.maxLength ?? Infinity)) return { error: `At most ${schema.maxLength} characters.` };
+  return null; // a pattern is the server's to check: its expressions are not JavaScript's
+}
+
+function countError(schema, count) {
+  if (count < (schema.minItems ?? 0)) return `At least ${schema.minItems} lines.`;
+  return count > (schema.maxItems ?? Infinity) ? `At most ${schema.maxItems} lines.` : null;
+}

@@ -1,0 +1,87 @@
+/** A question that a run asks: a form or a few buttons, and what became of it. */
+
+import { remaining, visibly } from "./approval.js";
+import { el, freshId, setText } from "./dom.js";
+import { FormFields } from "./form.js";
+import { icon } from "./icons.js";
+
+const OUTCOMES = Object.freeze({ answered: "Answered", declined: "Not answered", expired: "Nobody answered in time" });
+
+export class QuestionView {
+  /** `page` is {clock, onAnswer(questionId, answer)}, which rejects with {message} when the answer is refused. */
+  constructor(page) {
+    this.page = page;
+    this.element = el("section.approval.question");
+    this.shown = null;
+  }
+
+  /** Shows a question of a turn. */
+  update(question) {
+    if (question === this.shown) return;
+    const before = this.shown;
+    this.shown = question;
+    this.element.dataset.state = question.state;
+    if (question.state !== "open") this.#close(question);
+    else if (before?.state !== "open") this.#ask(question);
+  }
+
+  #ask(question) {
+    const id = freshId("question");
+    this.time = el("span.approval-time");
+    this.statusText = el("p.field-error", { role: "alert", hidden: true });
+    this.fields = question.choices ? null : new FormFields(question.schema);
+    const decline = el("button.quiet", { type: "button", onclick: () => this.#send(null) }, "Don't answer");
+    const choices = question.choices?.map(({ value, title }) => el("button.secondary", { type: "button", onclick: () => this.#send({ choice: value }) }, title));
+    this.buttons = [...(choices ?? [el("button.primary", { type: "submit" }, "Send")]), decline];
+    const submit = (event) => {
+      event.preventDefault();
+      const answer = this.fields?.read();
+      if (answer) this.#send(answer);
+    };
+    this.element.setAttribute("aria-labelledby", id);
+    this.element.replaceChildren(
+      el("header.approval-head", {}, icon("shield"), el("h3", { id, dir: "auto" }, visibly(question.title)), this.time),
+      question.text ? el("p.approval-why.question-text", { dir: "auto" }, visibly(question.text)) : "",
+      el("form.question-form", { noValidate: true, onsubmit: submit }, this.fields?.element,
+        el("div.approval-actions", {}, this.buttons), this.statusText));
+    if (question.expiresAt > 0) this.page.clock.countDown(this.time, question.expiresAt, remaining);
+  }
+
+  /** Sends an answer. The form stays as it is until the log says that the question is answered. */
+  async #send(answer) {
+    this.#wait(true);
+    this.#complain("");
+    try {
+      await this.page.onAnswer(this.shown.id, answer);
+    } catch (fault) {
+      if (this.shown.state !== "open") return;
+      this.#wait(false);
+      if (!this.fields?.refuse(fault.message)) this.#complain(fault.message);
+    }
+  }
+
+  #wait(waiting) {
+    for (const button of this.buttons) button.disabled = waiting;
+    if (this.fields) this.fields.disabled = waiting;
+  }
+
+  #complain(text) {
+    setText(this.statusText, text);
+    this.statusText.hidden = text === "";
+  }
+
+  #close(question) {
+    const focused = this.element.contains(document.activeElement);
+    if (this.time) this.page.clock.stop(this.time);
+    this.element.removeAttribute("aria-labelledby");
+    const chosen = question.choices?.find(({ value }) => value === question.answer?.choice)?.title;
+    const said = chosen ? [["", chosen]] : Object.entries(question.answer ?? {});
+    const properties = question.schema.properties ?? {};
+    const line = el("p.approval-outcome", { tabIndex: -1 }, icon(question.outcome === "answered" ? "check" : "refused"),
+      el("span", {}, `${OUTCOMES[question.outcome] ?? "Not asked any more"}: `, el("span", { dir: "auto" }, visibly(question.title)),
+        said.map(([name, value]) => el("span.approval-said", { dir: "auto" },
+          ` ${name && `${visibly(properties[name]?.title ?? name)}: `}${visibly(typeof value === "string" ? value : JSON.stringify(value))}`))));
+    this.element.replaceChildren(line);
+    if (focused) line.focus({ preventScroll: true });
+  }
+}
