@@ -35,6 +35,7 @@ class Identity:
     token_id: str = field(default="", eq=False)
     issued_at: float | None = field(default=None, eq=False)
     signed_in_at: float | None = field(default=None, eq=False)
+    groups: tuple[str, ...] = ()
 
 
 def find_token(headers: Mapping[str, str], query: Mapping[str, str], subprotocols: Sequence[str]) -> str | None:

@@ -72,6 +72,7 @@ class Tokens:
         session: str,
         *,
         roles: Sequence[str] = (),
+        groups: Sequence[str] = (),
         tenant: str | None = None,
         ttl_s: float,
         signed_in_at: float | None = None,
@@ -94,6 +95,8 @@ class Tokens:
             claims[self._tenant_claim] = tenant
         if roles:
             claims["roles"] = list(roles)
+        if groups:
+            claims["groups"] = list(groups)
         return jwt.encode(claims, self._key, algorithm=ALGORITHM)
 
     def verify(self, token: str) -> Identity:
@@ -154,6 +157,7 @@ def identity_from_claims(
         session=_claim_text(claims.get("sid")),
         tenant=None if tenant is None else _claim_text(tenant),
         roles=tuple(_claim_text(role) for role in roles),
+        groups=_groups(claims.get("groups")),
         expires_at=_claim_time(claims.get("exp")),
         # RFC 7519 section 4.1.7: no two tokens of an issuer have the same jti. The signature cannot serve as an id, as
         # its last letter can be written in several ways.
@@ -166,6 +170,11 @@ def identity_from_claims(
     if now >= identity.expires_at:
         raise Unauthenticated("token_expired")
     return identity
+
+
+def _groups(claim: Any) -> tuple[str, ...]:
+    """Return the groups of a token. They only grant: a provider's claim of another form is none, not an error."""
+    return tuple(each for each in claim if isinstance(each, str) and each) if isinstance(claim, list) else ()
 
 
 def _read_object(text: bytes) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 """`Agent`: a name, instructions, and tools. Plain data; `chat.run` acts on it."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Mapping
 from functools import cached_property
 from typing import Any, Final
 
@@ -15,6 +15,10 @@ from understudy.tools.tool import Tool
 
 GUIDE: Final = "guide"
 LIAISON: Final = "liaison"
+BUILTIN: Final = (GUIDE, "content", "insights", "operations", "business_outcomes")
+"""The names of the built-in agents."""
+ALLOWED: Final = ("user", "role", "group")
+"""What an entry of `Agent.allow` may name, before its colon."""
 
 _NAME: Final = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,63}\Z")
 
@@ -50,6 +54,24 @@ def _texts(value: Iterable[str]) -> tuple[str, ...]:
     return tuple(value)
 
 
+def _allowed(value: Iterable[str] | None) -> tuple[str, ...] | None:
+    if value is None:
+        return None
+    entries = _texts(value)
+    if not entries:
+        raise ValueError("allow=() would let nobody use the agent; leave it out to let everybody use it")
+    for each in entries:
+        kind, _, name = each.partition(":")
+        if kind not in ALLOWED or not name.strip():
+            raise ValueError(f"allow has {each!r}; an entry is user:NAME, role:NAME or group:NAME")
+    return entries
+
+
+def _is_model(_: Any, __: object, value: object) -> None:
+    if value is not None and not isinstance(value, str) and not callable(getattr(value, "respond", None)):
+        raise TypeError(f"{value!r} is not a model: it is the name of one, or an object with the method `respond`")
+
+
 def _positive(_: Any, attribute: "Attribute[float]", value: float) -> None:
     if not value > 0:
         raise ValueError(f"{attribute.name} must be more than 0 seconds, not {value!r}")
@@ -64,10 +86,11 @@ class Agent:
     `timeout_s` is the time in seconds after which a run ends with an error, None for the server's limit
     (`limits.run_s`). `budget` is what a run may spend before it closes with what it has. `model` is a
     model, the name of a configured one, or None for the default. `remembers`: the model is given, as data, the values
-    that the agent's tools remembered for the user.
+    that the agent's tools remembered for the user. `allow` names those who may see and use the agent, as `user:NAME`,
+    `role:NAME` or `group:NAME` of their token; None: everybody. For all others the agent does not exist.
 
-    Raises ValueError for a bad name, a non-positive `timeout_s`, a budget of more time than `timeout_s`, or two tools
-    of one name; TypeError if a tool is not a `Tool`.
+    Raises ValueError for a bad name, a bad or empty `allow`, a non-positive `timeout_s`, a budget of more time than
+    `timeout_s`, or two tools of one name; TypeError if a tool is not a `Tool`, or `model` neither a name nor a model.
     """
 
     name: str = field(validator=_named)
@@ -79,9 +102,10 @@ class Agent:
     colleagues: tuple[str, ...] = field(default=(), converter=_texts)
     starters: tuple[str, ...] = field(default=(), converter=_texts, repr=False)
     timeout_s: float | None = field(default=None, validator=optional(_positive))
-    model: "str | Model | None" = None
+    model: "str | Model | None" = field(default=None, validator=_is_model)
     remembers: bool = False
     budget: Budget = field(default=Budget(), validator=instance_of(Budget))
+    allow: tuple[str, ...] | None = field(default=None, converter=_allowed)
 
     @pillar.validator
     def _check_pillar(self, attribute: "Attribute[str]", value: str | None) -> None:
@@ -107,6 +131,16 @@ class Agent:
     def display_title(self) -> str:
         """The title; if empty, the name as words."""
         return self.title or self.name.replace("_", " ").replace("-", " ").capitalize()
+
+    def allows(self, user: str, roles: Collection[str] = (), groups: Collection[str] = ()) -> bool:
+        """Return whether a user may see and use the agent.
+
+        `user` is the key of the user's data: the name in the token, which no user of a tenant has.
+        """
+        if self.allow is None:
+            return True
+        names = {"user": (user,), "role": roles, "group": groups}
+        return any(name in names[kind] for kind, _, name in (each.partition(":") for each in self.allow))
 
     def tool(self, name: str) -> Tool | None:
         """Return the agent's tool of that name, or None."""
@@ -137,3 +171,10 @@ class Agent:
         Raises ValueError if the agent's own budget exceeds one of them.
         """
         return self.budget.within(limits, self.name)
+
+
+def usable_agents(
+    agents: Mapping[str, Agent], user: str, roles: Collection[str], groups: Collection[str]
+) -> dict[str, Agent]:
+    """Return the agents that a user with these roles and groups may see and use, in order."""
+    return {name: agent for name, agent in agents.items() if agent.allows(user, roles, groups)}

@@ -1,8 +1,8 @@
 """All agents of a server by name: the built-in ones with their tools, and the users' own."""
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Mapping
 
-from understudy.agents.agent import GUIDE, Agent
+from understudy.agents.agent import BUILTIN, GUIDE, Agent
 from understudy.agents.builtin import business_outcomes, content, guide, insights, operations
 from understudy.tools.arithmetic import calculate
 from understudy.tools.charts import chart_table
@@ -14,14 +14,18 @@ from understudy.tools.tables import profile_table, query_table
 from understudy.tools.text import sanitize_content, summarise_text
 
 
-def all_agents(own: Iterable[Agent] = ()) -> dict[str, Agent]:
-    """Return the guide, the four liaisons and `own`, by name; the guide hands over to all the others.
+def all_agents(own: Iterable[Agent] = (), builtin: Collection[str] = BUILTIN, default: str = "") -> dict[str, Agent]:
+    """Return the built-in agents called `builtin` and `own`, by name; a built-in guide hands over to all the others.
 
-    An agent of `own` replaces a built-in agent of the same name.
+    An agent of `own` replaces a built-in agent of the same name. The first one answers messages that name no agent:
+    `default`, or else the guide, or else the first of `own`.
 
     Raises:
-        ValueError: Two agents have the same name or the same pillar.
+        ValueError: Two agents have the same name or the same pillar, a name in `builtin`, `default` or the `colleagues`
+            of an agent is no agent's, or there is no agent at all.
     """
+    if unknown := [name for name in builtin if name not in BUILTIN]:
+        raise ValueError(f"there is no built-in agent {unknown[0]!r}; there are: {', '.join(BUILTIN)}")
     liaisons = [
         content([sanitize_content, summarise_text, calculate]),
         insights([profile_table, query_table, chart_table, calculate]),
@@ -44,10 +48,27 @@ def all_agents(own: Iterable[Agent] = ()) -> dict[str, Agent]:
         if agent.name in named:
             raise ValueError(f"two agents are called {agent.name!r}; give one of them another name")
         named[agent.name] = agent
-    colleagues = {agent.name: agent for agent in liaisons} | {k: v for k, v in named.items() if k != GUIDE}
-    pillars = [agent.pillar for agent in colleagues.values() if agent.pillar]
-    for pillar in pillars:
-        if pillars.count(pillar) > 1:
-            raise ValueError(f"two agents have the pillar {pillar!r}; give one of them another")
-    first = named.get(GUIDE) or guide(colleagues.values(), [calculate, summarise_text, system_health, save_note])
-    return {first.name: first} | colleagues
+    agents = {agent.name: agent for agent in liaisons if agent.name in builtin} | named
+    if GUIDE in builtin and GUIDE not in named:
+        agents[GUIDE] = guide(agents.values(), [calculate, summarise_text, system_health, save_note])
+    _check(agents)
+    if default and default not in agents:
+        raise ValueError(f"the default agent {default!r} does not exist; there are: {', '.join(sorted(agents))}")
+    first = default or (GUIDE if GUIDE in agents else next(iter(named or agents)))
+    return {first: agents[first]} | agents
+
+
+def _check(agents: Mapping[str, Agent]) -> None:
+    """Raise ValueError if there is no agent, two have one pillar, or one names a colleague that does not exist."""
+    if not agents:
+        raise ValueError("there is no agent: name one of yours, as MODULE:ATTR, or keep some of the built-in ones")
+    pillars: dict[str, str] = {}
+    for name, agent in agents.items():
+        if agent.pillar is not None and (other := pillars.setdefault(agent.pillar, name)) != name:
+            raise ValueError(f"agents {other!r} and {name!r} have the same pillar {agent.pillar!r}; give one another")
+        for colleague in agent.colleagues:
+            if colleague not in agents or colleague == name:
+                others = ", ".join(sorted(agents.keys() - {name})) or "none"
+                raise ValueError(
+                    f"agent {name!r} has the colleague {colleague!r}, which is no other agent here; there are: {others}"
+                )

@@ -110,12 +110,15 @@ async def build_app(
     table_limiter.set(FairLimiter(per_user=settings.limits.processes_per_user))
     metrics = Metrics()
     breakers, recorder = Breakers(metrics), ActorEventRecorder(metrics, time.time)
-    known = all_agents(agents)
+    known = all_agents(agents, settings.builtin_agents, settings.default_agent)
     models = Models(settings.model, settings.words_per_s, breakers.record_change)
     for agent in known.values():
         agent.run_limit_s(settings.limits.run_s)
         agent.run_budget(settings.limits)
-        models.of(agent.model)  # now, not at its first message: making a client takes a third of a second, and may fail
+        try:
+            models.of(agent.model)  # now, not at its first message: making a client takes a third of a second
+        except ValueError as error:
+            raise ValueError(f"agent {agent.name!r}: {error}") from error
     policy = await trio.to_thread.run_sync(load_policy, settings.scrub_policy)
     text_cipher = load_cipher(str(settings.raw_key), settings.raw_key_file) if settings.store_raw else None
     database = await trio.to_thread.run_sync(open_database, settings)

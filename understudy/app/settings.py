@@ -22,6 +22,7 @@ from transport.auth.forwarded import TrustedProxies
 from transport.auth.identity import is_loopback, is_origin
 from transport.auth.tokens import MIN_SECRET_BYTES
 from transport.connection.limits import Limits
+from understudy.agents.agent import BUILTIN
 
 APP: Final = "understudy"
 FILE: Final = "understudy.toml"
@@ -57,6 +58,8 @@ class BadSettings(ValueError):
 class Settings:
     """All settings of a server. Sizes are in bytes, times in seconds unless the name says otherwise.
 
+    `builtin_agents`: the built-in agents to keep; `default_agent` answers messages that name no agent, by default the
+    guide, or without it the first of the user's own.
     `session_max_s`: how long after sign-in a session's tokens can be renewed. `refresh_grace_s`: how long after its
     expiry an anonymous user's token can still be renewed; by default as long as it was valid (`token_ttl_s`), 0 for not
     at all. `jwks`: a file or URL with an identity provider's public keys; its tokens must have `jwt_issuer` and
@@ -75,6 +78,8 @@ class Settings:
     storage_wait_s: float = field(default=0.0, validator=[ge(0), le(30)])
     storage_waiting: int = field(default=100, validator=gt(0))
     model: str = "offline"
+    builtin_agents: list[str] = field(factory=lambda: list(BUILTIN))
+    default_agent: str = ""
     secret: typed_settings.SecretStr = field(default=typed_settings.SecretStr(""), repr=False)
     jwks: str = ""
     jwt_issuer: str = ""

@@ -208,7 +208,7 @@ class Sessions:
     def renew(self, token: str) -> IssuedSession:
         """Sign a later token for the same user and session, valid for as long as this one was, at most `ttl_s`.
 
-        The new token has no roles: only their issuer knows whether the user still has them. No token is issued
+        The new token has no roles or groups: only their issuer knows whether the user still has them. None is issued
         `longest_s` after sign-in. A token that has used less than a tenth of its time is returned unchanged.
 
         An anonymous user has only the token to come back with, and would lose their threads without it. If anonymous
@@ -235,7 +235,7 @@ class Sessions:
         left_s = began + (ANONYMOUS_MAX_S if anonymous else self.longest_s) - now
         if left_s <= 0:
             raise Unauthenticated("token_expired", "This session has lasted as long as it may; sign in again.")
-        return self._issue(evolve(identity, roles=(), signed_in_at=began), min(life_s, left_s))
+        return self._issue(evolve(identity, roles=(), groups=(), signed_in_at=began), min(life_s, left_s))
 
     async def renew_and_revoke(self, token: str) -> IssuedSession:
         """Renew a token, and revoke the old one after a short overlap.
@@ -300,7 +300,13 @@ class Sessions:
     def _issue(self, identity: Identity, ttl_s: float) -> IssuedSession:
         name, began = name_of(identity.user), identity.signed_in_at
         token = self.tokens.issue(
-            name, identity.session, roles=identity.roles, tenant=identity.tenant, ttl_s=ttl_s, signed_in_at=began
+            name,
+            identity.session,
+            roles=identity.roles,
+            groups=identity.groups,
+            tenant=identity.tenant,
+            ttl_s=ttl_s,
+            signed_in_at=began,
         )
         return IssuedSession(evolve(self.tokens.verify(token), user=identity.user), token)
 

@@ -31,6 +31,7 @@ from transport.wire.commands import (
 from transport.wire.errors import CommandRejected
 from transport.wire.events import AgentProgress, ApprovalDecision, Envelope, Typing
 from transport.wire.messages import Deliver, UnsubscribeThread, arrived_at
+from understudy.agents.agent import usable_agents
 from understudy.chat.messages import (
     Accept,
     AnswerAgain,
@@ -94,7 +95,7 @@ class CommandDispatcher:
         others: OtherNodes | None = None,
     ) -> None:
         self._services = services
-        self._pillars = {name: agent.pillar for name, agent in services.agents.items()}
+        self._default = next(iter(services.agents))
         self._shared = node is not None
         self._nodes = others
         self.registry = ConversationRegistry(services, conversations, node, others)
@@ -145,8 +146,13 @@ class CommandDispatcher:
             raise CommandRejected("storage_unavailable", retry_after=1.0) from error
         return None
 
+    def _pillars(self, identity: Identity) -> Mapping[str, str | None]:
+        """Return the pillars of the agents that a user may use, by name; the others do not exist for them."""
+        usable = usable_agents(self._services.agents, identity.user, identity.roles, identity.groups)
+        return {name: agent.pillar for name, agent in usable.items()}
+
     async def _say(self, identity: Identity, say: Say, outbox: ActorRef | None) -> Accepted:
-        way = route(say, identity.session, self._pillars)
+        way = route(say, identity.session, self._pillars(identity), self._default)
         if say.references:
             attachments = self._services.attachments(identity.user)
             with self._services.storage_waits.notify_if_slow(partial(self._show_storage_wait, say, outbox)):
@@ -215,6 +221,7 @@ class CommandDispatcher:
             identity.roles,
             beside.findings,
             arrived_at.get(),
+            identity.groups,
         )
         # With the ids that the client sent, by which it knows its message.
         sent = evolve(say, thread_id=thread_id, message_id=message_id, agent_type=way.agent_type, pillar=way.pillar)
@@ -251,7 +258,15 @@ class CommandDispatcher:
         if self._services.quotas is not None:
             await self._services.quotas.check_message(identity.user, message.content)
         request = partial(
-            AnswerAgain, message, way, run_id, command.request_id, outbox, identity.roles, arrived_at.get()
+            AnswerAgain,
+            message,
+            way,
+            run_id,
+            command.request_id,
+            outbox,
+            identity.roles,
+            arrived_at.get(),
+            identity.groups,
         )
         return Accepted(message_id, await self.registry.ask(identity.user, way.thread_id, request), way.thread_id)
 
@@ -264,7 +279,7 @@ class CommandDispatcher:
 
     async def _route_of(self, identity: Identity, message: Message) -> Route:
         """Return the route of a stored message, which its edits and new answers take too."""
-        agent = find_agent(message.agent_type, message.pillar, self._pillars)
+        agent = find_agent(message.agent_type, message.pillar, self._pillars(identity), self._default)
         run = await self._services.store.run(message.run_id or "")
         conversation_id = (run.conversation_id if run is not None else None) or f"{agent}_{identity.session}"
         return Route(agent, message.agent_type, message.pillar, message.thread_id, conversation_id)

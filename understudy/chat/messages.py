@@ -19,10 +19,10 @@ class Accept(Ask[str]):
 
     `filtered` is its text after the content filter; `raw` the text as sent, encrypted, if the server keeps it.
     `outbox` is None if it came without a connection. `branch_of` is the message that this is an edit of: it then
-    follows `say.parent_id`, also if that is None. `roles` are those of the sender's token. `context_findings` are the
-    findings in its context. `arrived_at` is when it came to this node (Unix seconds). Fails with `CommandRejected`
-    (`busy`, `storage_unavailable`, `not_found`, `message_id_reused`) or `MessageInOtherThread`; nothing was stored
-    then.
+    follows `say.parent_id`, also if that is None. `roles` and `groups` are those of the sender's token.
+    `context_findings` are the findings in its context. `arrived_at` is when it came to this node (Unix seconds). Fails
+    with `CommandRejected` (`busy`, `storage_unavailable`, `not_found`, `message_id_reused`) or `MessageInOtherThread`;
+    nothing was stored then.
     """
 
     must_finish = True
@@ -38,6 +38,7 @@ class Accept(Ask[str]):
     roles: tuple[str, ...] = ()
     context_findings: tuple[Finding, ...] = ()
     arrived_at: float | None = None
+    groups: tuple[str, ...] = ()
 
 
 class MessageInOtherThread(LookupError):
@@ -65,6 +66,7 @@ class AnswerAgain(Ask[str]):
     outbox: ActorRef | None
     roles: tuple[str, ...] = ()
     arrived_at: float | None = None
+    groups: tuple[str, ...] = ()
 
 
 @define(eq=False)
@@ -252,9 +254,10 @@ class Stop:
 class RunRequest:
     """The input of a run: the message to answer, and the name of the agent.
 
-    `findings_summary` is the summary of the findings in the message, None if there is none to send. `roles` are those
-    of the sender's token: the run's tools have its rights. They are not stored, so a run resumed after a crash has no
-    roles. `context` and `settings` (`timeout_s`, `max_turns`) are those of the message; they are in the log.
+    `findings_summary` is the summary of the findings in the message, None if there is none to send. `roles` and
+    `groups` are those of the sender's token: the run's tools have its rights, and it is handed over only to agents that
+    allow them. They are not stored, so a run resumed after a crash has none. `context` and `settings` (`timeout_s`,
+    `max_turns`) are those of the message; they are in the log.
     """
 
     run_id: str
@@ -268,3 +271,4 @@ class RunRequest:
     roles: tuple[str, ...] = ()
     context: JsonObject = field(factory=dict, repr=False)
     settings: JsonObject = field(factory=dict)
+    groups: tuple[str, ...] = ()

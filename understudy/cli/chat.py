@@ -63,15 +63,17 @@ class UnknownAgent(LookupError):
     """The server has no agent of that name; the text lists its agents."""
 
 
-def find_agent(agents: Sequence[Mapping[str, Any]], name: str) -> Mapping[str, Any]:
-    """Return the agent with this name, or of this pillar.
+def find_agent(agents: Sequence[Mapping[str, Any]], name: str | None) -> Mapping[str, Any]:
+    """Return the agent with this name, or of this pillar; the default one, which is the first, for None.
 
     Raises:
         UnknownAgent: There is none.
     """
     for agent in agents:
-        if name and name in (agent.get("name"), agent.get("pillar")):
+        if name is None or (name and name in (agent.get("name"), agent.get("pillar"))):
             return agent
+    if name is None:
+        raise UnknownAgent("there is no agent here for you")
     known = ", ".join(one_line(agent.get("pillar") or agent.get("name")) for agent in agents)
     raise UnknownAgent(f"there is no agent {one_line(name)!r} here; there are {known}")
 
@@ -490,7 +492,7 @@ class ServerAddress:
         raise ChatFailed(sentence) from None
 
 
-def run_chat(url: str, session_token: str | None, agent: str) -> int:
+def run_chat(url: str, session_token: str | None, agent: str | None) -> int:
     """Chat with the server at `url` over this process's streams. Return the exit code.
 
     Without a token an anonymous session is requested. 1: the server cannot be reached, refuses, has no such agent, or
@@ -505,7 +507,7 @@ def run_chat(url: str, session_token: str | None, agent: str) -> int:
         return 1
 
 
-async def chat_session(url: str, token: str | None, agent: str, screen: ChatConsole, source: int) -> int:
+async def chat_session(url: str, token: str | None, agent: str | None, screen: ChatConsole, source: int) -> int:
     """Run one session: read lines from the file descriptor `source`. Return the exit code.
 
     Raises:

@@ -62,13 +62,15 @@ def main() -> None:
 @click.option("--data-dir", type=click.Path(path_type=Path), help="Folder for the database and files [data].")
 @click.option("--database-url", help=f"URL of the database, if it is not in the data folder: {DATABASE_URL_FORMS}.")
 @click.option("--model", help="offline, or openai:NAME [offline].")
-def serve(agents: tuple[str, ...], **given: Any) -> None:
+@click.option("--no-builtin-agents", is_flag=True, help="Serve only your own agents.")
+@click.option("--default-agent", help="Agent that answers messages which name none [guide, or your first].")
+def serve(agents: tuple[str, ...], *, no_builtin_agents: bool, **given: Any) -> None:
     """Serve the chat page, REST and WebSocket until SIGTERM or Ctrl-C.
 
     Each MODULE:ATTR is an Agent of yours, or a list of them; the current folder is searched for modules too. Settings
     that are not given are read from UNDERSTUDY_* variables and understudy.toml.
     """
-    settings = load_settings(**given)
+    settings = load_settings(builtin_agents=[] if no_builtin_agents else None, **given)
     with listening_early(settings) as sockets:
         from understudy.app.serve import run_server
         from understudy.cli.load_agents import CannotLoad, load_agents
@@ -83,10 +85,18 @@ def serve(agents: tuple[str, ...], **given: Any) -> None:
 @main.command()
 @click.option("--user", required=True, help="User of the token.")
 @click.option("--role", "roles", multiple=True, help="Role of the user; may be given several times.")
+@click.option("--group", "groups", multiple=True, help="Group of the user; may be given several times.")
 @click.option("--tenant", help="Tenant of the user, if the setting tenant_claim names a claim for it.")
 @click.option("--ttl-s", type=click.IntRange(min=1), help="Validity in seconds [token_ttl_s].")
 @DATA_DIR
-def token(user: str, roles: tuple[str, ...], tenant: str | None, ttl_s: int | None, data_dir: Path | None) -> None:
+def token(
+    user: str,
+    roles: tuple[str, ...],
+    groups: tuple[str, ...],
+    tenant: str | None,
+    ttl_s: int | None,
+    data_dir: Path | None,
+) -> None:
     """Print a session token. Any server configured with the same secret accepts it.
 
     The secret is UNDERSTUDY_SECRET or, if that is not set, the one the server made in its data folder.
@@ -110,7 +120,9 @@ def token(user: str, roles: tuple[str, ...], tenant: str | None, ttl_s: int | No
         tokens = open_tokens(settings)
     except (OSError, ValueError) as error:
         raise FixableError(f"the server's secret cannot be used: {explain_os_error(error)}") from error
-    issued = tokens.issue(user, secrets.token_hex(8), roles=roles, tenant=tenant, ttl_s=ttl_s or settings.token_ttl_s)
+    issued = tokens.issue(
+        user, secrets.token_hex(8), roles=roles, groups=groups, tenant=tenant, ttl_s=ttl_s or settings.token_ttl_s
+    )
     try:
         tokens.verify(issued)
     except Unauthenticated as refused:
@@ -123,8 +135,8 @@ def token(user: str, roles: tuple[str, ...], tenant: str | None, ttl_s: int | No
 @main.command()
 @click.option("--url", help="Address of the server [http://127.0.0.1:8002].")
 @click.option("--token", "session_token", envvar="UNDERSTUDY_TOKEN", help="A session token; also UNDERSTUDY_TOKEN.")
-@click.option("--agent", default="guide", show_default=True, help="Agent to talk to: guide, a pillar, or your own.")
-def chat(url: str | None, session_token: str | None, agent: str) -> None:
+@click.option("--agent", help="Agent to talk to: its name or pillar [the one that answers by default].")
+def chat(url: str | None, session_token: str | None, agent: str | None) -> None:
     """Talk to a running server in the terminal; Ctrl-C stops a run, Ctrl-D leaves, /help says more.
 
     Lines from a pipe are asked one after the other; then only the answers go to the standard output.

@@ -17,7 +17,7 @@ from transport.server.connection_limiter import ConnectionPermit, Counter
 from transport.server.http import error_body
 from transport.wire.codes import ERRORS
 from transport.wire.errors import CommandRejected, Unauthenticated
-from understudy.agents.agent import Agent
+from understudy.agents.agent import Agent, usable_agents
 from understudy.auth.rights import Rights, Whose, rights_of
 from understudy.auth.sessions import Sessions
 from understudy.chat.answer.html import AnswerHtml
@@ -185,6 +185,16 @@ def rights() -> Rights:
     """
     caller = identity()
     return rights_of(caller.user, caller.roles, tenants=web_context().sessions.tenants)
+
+
+def agents_of_caller() -> dict[str, Agent]:
+    """Return the agents that the user of the current request may see and use; the default one is first.
+
+    Raises:
+        Unauthenticated: There is no valid token.
+    """
+    caller = identity()
+    return usable_agents(web_context().agents, caller.user, caller.roles, caller.groups)
 
 
 def error_response(code: str, message: str | None = None, retry_after: float | None = None) -> Response:

@@ -38,6 +38,33 @@ def test_lists_are_taken_for_tuples() -> None:
 
 
 @pytest.mark.parametrize(
+    ("allow", "ada", "role", "group"),
+    [
+        (None, True, True, True),
+        (("user:ada",), True, False, False),
+        (("role:clerk", "user:bob"), False, True, False),
+        (["group:support:night", "group:support"], False, False, True),
+    ],
+)
+def test_an_agent_is_for_those_that_it_allows(allow: list[str] | None, *, ada: bool, role: bool, group: bool) -> None:
+    """Each entry names a user, a role or a group; a user called as a group is none of it."""
+    agent = Agent("support", allow=allow)
+    assert (agent.allows("ada"), agent.allows("x", ["clerk"]), agent.allows("x", (), ["support"])) == (ada, role, group)
+    assert agent.allows("support", ["ada"], ["clerk"]) is (allow is None)
+
+
+@pytest.mark.parametrize("allow", [[], ["support"], ["team:support"], ["group:"], "group:support"])
+def test_an_agent_that_allows_nobody_or_in_other_words_is_refused(allow: list[str]) -> None:
+    with pytest.raises((ValueError, TypeError), match=r"allow|list of texts"):
+        Agent("support", allow=allow)
+
+
+def test_a_model_is_a_name_or_answers() -> None:
+    with pytest.raises(TypeError, match="is not a model"):
+        Agent("support", model=object())  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
     ("agent", "on_the_wire"),
     [
         (Agent("guide"), ("guide", None)),

@@ -494,6 +494,7 @@ class ConversationCore:
                 ask.roles,
                 context,
                 settings,
+                ask.groups,
             ),
             RunProtocol(ask.run_id),
             Envelope(

@@ -26,7 +26,7 @@ from transport.wire.events import (
     ToolStatus,
     Usage,
 )
-from understudy.agents.agent import Agent
+from understudy.agents.agent import Agent, usable_agents
 from understudy.chat.answer.stream import AnswerStream
 from understudy.chat.messages import RunRequest
 from understudy.chat.run.meter import Ended, Meter
@@ -92,7 +92,9 @@ class AgentLoop:
             for turn in itertools.count():
                 closing = self._close(turn)
                 reply, calls = await self._take_turn(turn, items, files, last=closing)
-                if reply.handoff is not None and reply.handoff.to in self.agent.colleagues and not closing:
+                # A recorded handoff was allowed when it was recorded: a resumed run does not know its user's roles.
+                colleagues = self.agent.colleagues if turn < len(self.replay.turns) else self._colleagues()
+                if reply.handoff is not None and reply.handoff.to in colleagues and not closing:
                     await self._hand_over(reply.handoff.to, reply.handoff.reason)
                     continue
                 if not calls:
@@ -166,6 +168,12 @@ class AgentLoop:
         saying = f"{self.agent.display_title} is on it"
         await self.recorder.record(AgentStarted(self.agent_id, saying, self.services.clock()), *beside)
 
+    def _colleagues(self) -> tuple[str, ...]:
+        """Return the colleagues of the agent that the user may use."""
+        job, agents = self.job, self.services.agents
+        usable = usable_agents(agents, job.owner, job.roles, job.groups)
+        return tuple(name for name in self.agent.colleagues if name in usable)
+
     async def _hand_over(self, name: str, reason: str) -> None:
         """Record the handoff, unless the log has it, and start the agent `name`."""
         if self._logged_handoffs:
@@ -194,14 +202,14 @@ class AgentLoop:
         model, card = services.model_of(agent.model), agent.card()
         step = interrupted or self.recorder.next_step("model", model.name, None, None, services.clock())
         self.recorder.activity = "thinking"
-        colleagues = () if last else agent.colleagues
+        colleagues = () if last else self._colleagues()
         turn = Turn(
             agent=card,
             items=tuple(items),
             instructions=await self._instructions(),
             tools=() if last else card.tools,
             files=files,
-            colleagues=tuple(services.agents[name].card() for name in colleagues if name in services.agents),
+            colleagues=tuple(services.agents[name].card() for name in colleagues),
             partial_text=partial_text,
             notes=self._notes(),
         )

@@ -39,8 +39,9 @@ export class Agents {
     return this.find(agentType, pillar)?.title || humanised(pillar ?? agentType ?? "agent");
   }
 
+  /** The agent that answers by default. */
   get first() {
-    return this.list.find((agent) => agent.agent_type === "guide") ?? this.list[0];
+    return this.list[0];
   }
 }
 

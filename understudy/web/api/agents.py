@@ -4,16 +4,15 @@ from typing import Any
 
 from quart import Blueprint
 
-from understudy.web.context import identity, web_context
+from understudy.web.context import agents_of_caller, web_context
 
 blueprint = Blueprint("agents", __name__, url_prefix="/api")
 
 
 @blueprint.get("/agents")
 async def agents() -> dict[str, Any]:
-    """List every agent with its wire names, and the model of the first of them."""
-    identity()
-    context = web_context()
+    """List every agent that the user may use with its wire names, the default one first, and the model of that one."""
+    usable = agents_of_caller()
     listed = [
         {
             "name": agent.name,
@@ -24,17 +23,16 @@ async def agents() -> dict[str, Any]:
             "tools": [tool.name for tool in agent.tools],
             "starters": list(agent.starters),
         }
-        for agent in context.agents.values()
+        for agent in usable.values()
     ]
-    model = context.model_of(next(iter(context.agents.values())).model)
+    model = web_context().model_of(next((agent.model for agent in usable.values()), None))
     return {"agents": listed, "model": {"name": model.name, "notice": model.notice}}
 
 
 @blueprint.get("/tools")
 async def tools() -> dict[str, Any]:
-    """List every tool with its description, the JSON schema of its parameters, and whether it needs approval."""
-    identity()
-    known = {tool.name: tool for agent in web_context().agents.values() for tool in agent.tools}
+    """List every tool of these agents: its description, the JSON schema of its parameters, whether it needs consent."""
+    known = {tool.name: tool for agent in agents_of_caller().values() for tool in agent.tools}
     listed = [
         {
             "name": tool.name,

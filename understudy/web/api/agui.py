@@ -14,7 +14,7 @@ from transport.wire.messages import arrived_at
 from understudy.agents.agent import Agent
 from understudy.content.texts import run_off_loop
 from understudy.web.api.stream import as_answer
-from understudy.web.context import identity, read_body, web_context
+from understudy.web.context import agents_of_caller, identity, read_body, web_context
 from understudy.web.sse import WRITE_TIMEOUT_S
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ async def agui() -> Response:
     caller = identity()
     streams.check_rate(caller, Say(""))  # before anything is read
     body_bytes = await read_body(web_context().settings.limits.chunks_bytes)
-    given, say = await run_off_loop(_read, body_bytes, request.args.get("agent"), web_context().agents)
+    given, say = await run_off_loop(_read, body_bytes, request.args.get("agent"), agents_of_caller())
     thread_id, message_id = say.thread_id or "", say.message_id or ""
     translator = AguiTranslator(given.thread_id, given.run_id, message_id, given.parent_run_id)
     body = AguiStream(translator, beat_s=streams.heartbeat_s, write_s=WRITE_TIMEOUT_S)

@@ -1,0 +1,97 @@
+"""Agents for some users only, and servers without the built-in agents."""
+
+import json
+import time
+from typing import Any
+
+import jwt
+import pytest
+
+from tests.end_to_end.chat_client import connected
+from tests.end_to_end.http import request
+from tests.end_to_end.scripted_model import Hand, Say, ScriptedModel, scripted
+from understudy import Agent
+from understudy.app.server import Running
+
+SECRET = "a secret of more than 32 characters, for tests"
+
+
+def token(user: str, **claims: Any) -> str:
+    """Return a token of a user with these further claims."""
+    return jwt.encode({"sub": user, "sid": f"s-{user}", "exp": time.time() + 24 * 3600, **claims}, SECRET, "HS256")
+
+
+ADA = token("ada", groups=["support"])
+BOB = token("bob", groups="support", roles=["clerk"])
+"""A user of no group: the claim is no list."""
+
+
+def agents() -> tuple[Agent, Agent]:
+    """Return an agent for everybody, which hands over to one for the group support."""
+    desk = Agent("desk", model=ScriptedModel(Say("from the desk")), pillar="orders", allow=["group:support"])
+    front = Agent("front", model=ScriptedModel(Hand("desk"), Say("from the front")), colleagues=["desk"])
+    return front, desk
+
+
+async def start(serve: Any) -> Running:
+    """Start a server with these agents."""
+    running: Running = await serve(*agents(), builtin_agents=[], secret=SECRET)
+    return running
+
+
+async def names(running: Running, who: str) -> list[str]:
+    """Return the names of the agents that a user is shown."""
+    _, _, answer = await request(running.address, "GET", "/api/agents", token=who)
+    return [each["name"] for each in answer["agents"]]
+
+
+async def test_an_agent_does_not_exist_for_those_it_does_not_allow(serve: Any) -> None:
+    """It is not listed, and addressing it is refused with the words for an agent that does not exist."""
+    running = await start(serve)
+    assert (await names(running, ADA), await names(running, BOB)) == (["front", "desk"], ["front"])
+    async with connected(running.address, ADA) as ada, connected(running.address, BOB) as bob:
+        for client in (ada, bob):
+            await client.send({"agent_type": "liaison", "pillar": "orders", "message": "go"})
+        assert (await ada.until_end())["data"]["message"].strip() == "from the desk"
+        refused = await bob.until("error")
+        await bob.send({"agent_type": "liaison", "pillar": "stars", "message": "go"})
+        unknown = await bob.until("error")
+    assert (refused["data"]["code"], unknown["data"]["code"]) == ("unknown_pillar", "unknown_pillar")
+    assert refused["message"].replace("orders", "stars") == unknown["message"]
+
+
+async def test_a_run_is_handed_over_only_to_agents_that_its_user_may_use(serve: Any) -> None:
+    """The model is not told of the others; if it names one all the same, the handoff is not made."""
+    running = await start(serve)
+    async with connected(running.address, ADA) as ada, connected(running.address, BOB) as bob:
+        for client in (ada, bob):
+            await client.send({"agent_type": "front", "message": "go"})
+            await client.until_end()
+    assert "agent_handoff" in {event["type"] for event in ada.seen}
+    assert "agent_handoff" not in {event["type"] for event in bob.seen}
+
+
+async def test_an_agent_that_is_not_allowed_cannot_be_named_in_agui(serve: Any) -> None:
+    running = await start(serve)
+    said = {"id": "m", "role": "user", "content": "go"}
+    body = json.dumps({"threadId": "t", "runId": "r", "messages": [said], "tools": [], "context": [], "state": None,
+                       "forwardedProps": None}).encode()  # fmt: skip
+    for name in ("desk", "nobody"):
+        _, _, stream = await request(running.address, "POST", f"/api/agui?agent={name}", token=BOB, body=body)
+        text = stream if isinstance(stream, str) else stream.decode()
+        assert '"code":"unknown_agent_type"' in text
+        assert f'"message":"Unknown agent_type: {name}"' in text
+
+
+@pytest.mark.parametrize("path", ["/ws", "/api/ws/agent?dialect=agent_events", "/api/ws/guide?dialect=agent_events"])
+async def test_a_server_without_a_guide_answers_on_every_door(serve: Any, path: str) -> None:
+    """Messages to nobody, to the guide and to the default guide go to the first of the user's agents."""
+    running = await serve(scripted(Say("here")), Agent("other"), builtin_agents=[])
+    status, _, answer = await request(running.address, "GET", "/")
+    assert status == 200
+    async with connected(running.address, path=path) as client:
+        for name in (None, "guide", "default_guide"):
+            await client.send({"agent_type": name, "message": "go"})
+            while (answer := await client.read())["type"] not in ("final_response", "message", "error"):
+                pass
+            assert (answer["data"] if path == "/ws" else answer)["message"].strip() == "here"
