@@ -10,7 +10,7 @@ from attrs import evolve, frozen
 
 from understudy.tools.duckdb_session import Column, Table
 from understudy.tools.errors import ToolError
-from understudy.tools.queries import no_such_column
+from understudy.tools.queries import find_column, no_such_column, squeezed
 
 MAX_POINTS: Final = 200
 # Beyond these bounds a reader cannot tell marks apart.
@@ -21,7 +21,7 @@ _BINS: Final = 20
 _MAX_LABEL: Final = 60
 
 KINDS: Final = ("bar", "line", "area", "point", "pie")
-_LABELS: Final[Mapping[str, str]] = MappingProxyType(
+PERIODS: Final[Mapping[str, str]] = MappingProxyType(
     {
         "hour": "strftime({}, '%Y-%m-%d %H:00')",
         "day": "strftime({}, '%Y-%m-%d')",
@@ -87,7 +87,7 @@ def collect(table: Table, x: str, y: str | None, aggregate: str | None, kind: st
     Raises `ToolError`: ``query_failed`` for unknown columns or ones that do not go together, ``invalid_arguments`` for
     an unknown aggregate or kind.
     """
-    plan = _plan(table, x, y, _aggregate(aggregate), _kind(kind))
+    plan = _plan(table, x, y, parse_aggregate(aggregate), _kind(kind))
     if plan.grain is not None:
         points = _over_time(table, plan)
     elif plan.aggregate is None:
@@ -103,7 +103,8 @@ def collect(table: Table, x: str, y: str | None, aggregate: str | None, kind: st
     return points
 
 
-def _aggregate(given: str | None) -> str | None:
+def parse_aggregate(given: str | None) -> str | None:
+    """Return the aggregate in its usual name, None for none. Raises `ToolError` ``invalid_arguments``."""
     if not given or not given.strip():
         return None
     known = _AGGREGATES.get(given.strip().lower())
@@ -123,8 +124,8 @@ def _kind(given: str | None) -> str | None:
 
 
 def _plan(table: Table, x: str, y: str | None, aggregate: str | None, kind: str | None) -> ChartPlan:
-    column, grain = _find_x(table, x)
-    measured = _find(table, y) if y and y.strip() else None
+    column, grain = find_axis(table, x)
+    measured = find_column(table.columns, y) if y and y.strip() else None
     if y and measured is None and not (aggregate == "count" or y.strip().lower() in ("count", "rows")):
         raise no_such_column(y, table.columns)
     if measured is None or aggregate == "count" or (measured.kind != "number" and aggregate is None):
@@ -137,29 +138,16 @@ def _plan(table: Table, x: str, y: str | None, aggregate: str | None, kind: str 
     return ChartPlan(column, measured, aggregate, mark, grain)
 
 
-def _squeezed(name: str) -> str:
-    return re.sub(r"[\W_]+", "", name).lower()
-
-
-def _find(table: Table, name: str) -> Column | None:
-    """Return the column of that name: the exact spelling first, then any case and spacing."""
-    for same in (str, str.lower, _squeezed):
-        for column in table.columns:
-            if same(column.name) == same(name.strip()) != "":
-                return column
-    return None
-
-
-def _find_x(table: Table, name: str) -> tuple[Column, str | None]:
-    """Return the column for x, and the step of time: “month” means the months of a column with dates."""
-    column = _find(table, name)
+def find_axis(table: Table, name: str) -> tuple[Column, str | None]:
+    """Return the column for an axis, and the step of time: “month” means the months of a column with dates."""
+    column = find_column(table.columns, name)
     dated = [each for each in table.columns if each.kind == "date"]
     if column is None:
         words = re.findall(r"\w+", name.lower())
         grain = next((_GRAIN_WORDS[word] for word in words if word in _GRAIN_WORDS), None)
         if grain is None or not dated:
             raise no_such_column(name, table.columns)
-        named = [each for each in dated if any(word in _squeezed(each.name) for word in words if len(word) > 3)]
+        named = [each for each in dated if any(word in squeezed(each.name) for word in words if len(word) > 3)]
         return (named or dated)[0], grain
     return (column, _fitting_grain(table, column)) if column.kind == "date" else (column, None)
 
@@ -195,7 +183,7 @@ def _rows(table: Table, sql: str) -> list[tuple[Any, float]]:
 def _over_time(table: Table, plan: ChartPlan) -> Points:
     name, most = plan.x.quoted, _MOST.get(plan.kind, MAX_POINTS)
     step = f"date_trunc('{plan.grain}', {name})"
-    named = _LABELS[plan.grain or "day"].format("t")
+    named = PERIODS[plan.grain or "day"].format("t")
     label = named if plan.kind in ("bar", "pie") else _MOMENT
     # The latest steps are kept: most questions are about them.
     rows = _rows(

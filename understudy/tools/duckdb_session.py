@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 MEMORY: Final = "512MB"
 THREADS: Final = 2
 MAX_COLUMNS: Final = 1_000
+MAX_JOINED: Final = 2_000_000
+"""Rows of a join. A key with many equal values on both sides gives the product of their numbers."""
 
 _CONFIG: Final[dict[str, str | bool | int | float | list[str]]] = {
     "memory_limit": MEMORY,
@@ -89,6 +91,17 @@ class Column:
         return "number" if self.type.split("(")[0] in _NUMBERS else "text"
 
 
+@frozen
+class Join:
+    """How two tables were joined: on which columns, and how many rows of each have no partner."""
+
+    on: str
+    other_on: str
+    rows: int
+    unmatched: int
+    other_unmatched: int
+
+
 def quote(name: str) -> str:
     """Return a name as an SQL identifier, with any characters in it."""
     return '"' + name.replace('"', '""') + '"'
@@ -97,8 +110,9 @@ def quote(name: str) -> str:
 class Table:
     """A loaded, locked table called ``data``."""
 
-    def __init__(self, connection: duckdb.DuckDBPyConnection) -> None:
+    def __init__(self, connection: duckdb.DuckDBPyConnection, join: Join | None = None) -> None:
         self.connection = connection
+        self.join = join
         described = self.rows("SELECT column_name, column_type FROM (DESCRIBE data)")
         self.columns = tuple(Column(name, kind) for name, kind in described)
         self.row_count: int = self.rows("SELECT count(*) FROM data")[0][0]
@@ -108,19 +122,68 @@ class Table:
         return self.connection.execute(sql, list(parameters)).fetchall()
 
 
-def open_table(name: str, path: Path, folder: Path) -> Table:
+def open_table(name: str, path: Path, folder: Path, other: tuple[str, Path, str | None] | None = None) -> Table:
     """Load a file, called `name` by its user, and lock the database. A copy in UTF-8 may be left in `folder`.
 
-    Raises `ToolError` ``invalid_table``, with a sentence that names the file but not its path, and DuckDB's own error
-    if memory runs out.
+    `other`: the name and path of a second file, and the column to join it on (None: the first that both have). The
+    table then has the rows of both that belong together.
+
+    Raises `ToolError` ``invalid_table``, with a sentence that names the file but not its path, ``query_failed`` if the
+    files cannot be joined, and DuckDB's own error if memory runs out.
     """
     import duckdb  # here: only the worker needs it, and the server starts lighter without
 
     connection = duckdb.connect(":memory:", config=_CONFIG)
+    join = None
+    if other is not None:
+        _Loader(connection, other[0], other[1], folder).load()
+        connection.execute("ALTER TABLE data RENAME TO other")
     _Loader(connection, name, path, folder).load()
+    if other is not None:
+        join = _join(connection, other[2])
     for statement in _LOCK:
         connection.execute(statement).fetchall()
-    return Table(connection)
+    return Table(connection, join)
+
+
+def _join(connection: duckdb.DuckDBPyConnection, on: str | None) -> Join:
+    """Replace ``data`` by its rows joined with those of ``other``. Values are compared as text, without case."""
+
+    def names(table: str) -> list[str]:
+        described = connection.execute(f"SELECT column_name FROM (DESCRIBE {table})").fetchall()  # noqa: S608
+        return [name for (name,) in described]
+
+    own, others = names("data"), names("other")
+    wanted = own if on is None else [on]
+    pairs = [(a, b) for a in own for b in others if a.lower() == b.lower() and a.lower() in map(str.lower, wanted)]
+    if not pairs:
+        listed = ", ".join(f"“{each[:60]}”" for each in own[:10]), ", ".join(f"“{each[:60]}”" for each in others[:10])
+        raise ToolError("query_failed", f"No column to join on is in both tables: {listed[0]}, and {listed[1]}.")
+    key, other_key = pairs[0]
+    left, right = (f"lower(trim(CAST({t}.{quote(k)} AS VARCHAR)))" for t, k in (("data", key), ("other", other_key)))
+    taken, shown = {each.lower() for each in own}, [f"data.{quote(each)}" for each in own]
+    for name in others:
+        if name != other_key:
+            free = next(each for each in (name, f"{name} (2)", f"{name} (3)") if each.lower() not in taken)
+            taken.add(free.lower())
+            shown.append(f"other.{quote(name)} AS {quote(free)}")
+
+    def count(sql: str) -> int:
+        found: int = connection.execute(f"SELECT count(*) FROM {sql}").fetchall()[0][0]  # noqa: S608 (quoted)
+        return found
+
+    rows = count(f"data JOIN other ON {left} = {right}")
+    if rows > MAX_JOINED:
+        raise ToolError(
+            "query_failed", f"Joined on “{key[:60]}”, the tables have {rows:,} rows, too many to work with."
+        )
+    unmatched = count(f"data ANTI JOIN other ON {left} = {right}")
+    alone = count(f"other ANTI JOIN data ON {left} = {right}")
+    select = f"SELECT {', '.join(shown)} FROM data JOIN other ON {left} = {right}"  # noqa: S608 (quoted)
+    for statement in (f"CREATE TABLE joined AS {select}", "DROP TABLE data", "DROP TABLE other"):
+        connection.execute(statement)
+    connection.execute("ALTER TABLE joined RENAME TO data")
+    return Join(key, other_key, rows, unmatched, alone)
 
 
 @frozen

@@ -101,6 +101,20 @@ def _plain(cell: Any) -> Any:
     return float(f"{cell:.15g}") if math.isfinite(cell) else None
 
 
+def squeezed(name: str) -> str:
+    """Return a name in small letters without spaces, underscores and punctuation."""
+    return re.sub(r"[\W_]+", "", name).lower()
+
+
+def find_column(columns: Sequence[Column], name: str) -> Column | None:
+    """Return the column of that name: the exact spelling first, then any case and spacing."""
+    for same in (str, str.lower, squeezed):
+        for column in columns:
+            if same(column.name) == same(name.strip()) != "":
+                return column
+    return None
+
+
 def no_such_column(name: str, columns: Sequence[Column]) -> ToolError:
     """Return the error for an unknown column, with the names of the existing ones, likely ones first."""
     names = [column.name for column in columns]

@@ -19,27 +19,39 @@ NO_MEMORY: Final = 4
 
 GIVEN: Final = "given"
 """The name of the table in the folder of the call."""
+OTHER: Final = "other"
+"""The name of the table to join it with."""
 MAX_ANSWER: Final = 4_000_000
 
 
 def prepare() -> None:
     """Load DuckDB and the modules of the operations while libraries can still be read."""
-    for name in ("duckdb", "understudy.tools.chart_data", "understudy.tools.profiling", "understudy.tools.queries"):
-        importlib.import_module(name)
+    for name in ("chart_data", "profiling", "queries", "table_analysis"):
+        importlib.import_module(f"understudy.tools.{name}")
+    importlib.import_module("duckdb")
 
 
 def answer(request: dict[str, Any]) -> Any:
     """Load the file and do the operation. Raises `ToolError`, MemoryError and errors of DuckDB."""
-    from understudy.tools import chart_data, duckdb_session, profiling, queries
+    from understudy.tools import chart_data, duckdb_session, profiling, queries, table_analysis
 
     operations: dict[str, Callable[..., Any]] = {
         "profile": profiling.profile,
         "query": queries.run,
         "chart": chart_data.collect,
+        "group": table_analysis.group,
+        "costs": table_analysis.costs,
+        "trend": table_analysis.trend,
+        "outliers": table_analysis.outliers,
+        "details": table_analysis.details,
+        "overview": table_analysis.overview,
+        "joined": table_analysis.joined,
     }
     # A plain name in this folder: DuckDB reads `[` in a path as a pattern, and would list folders it may not read.
     os.chdir(request["folder"])
-    table = duckdb_session.open_table(request["name"], Path(GIVEN), Path())
+    other = request.get("other")
+    joined = None if other is None else (other["name"], Path(OTHER), other["on"])
+    table = duckdb_session.open_table(request["name"], Path(GIVEN), Path(), joined)
     return operations[request["operation"]](table, *request["arguments"])
 
 

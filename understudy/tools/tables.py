@@ -14,7 +14,7 @@ import os
 import shutil
 import signal
 import tempfile
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from subprocess import CompletedProcess
@@ -73,29 +73,35 @@ async def ask_table(
     arguments: Sequence[Any],
     kind: type[T],
     *,
+    other: StoredFile | None = None,
+    on: str | None = None,
     limit_s: float = LIMIT_S,
     memory: int = TABLE.memory,
 ) -> T:
     """Load `file` and do an operation of `table_worker` on it. Return the answer as a `kind`.
+
+    With `other` the operation is done on both tables joined on the column `on` (None: the first that both have).
 
     The time limit starts when `owner` has a permit; `memory` is in bytes. Raises `ToolError`: ``busy`` if too many
     calls of `owner` wait, ``tool_timeout`` after `limit_s` seconds, ``invalid_table`` for a file that is no table,
     ``query_failed`` if memory runs out, ``tool_failed`` for any other fault, and the operation's own errors. When it
     raises or is cancelled, the process has ended.
     """
-    async with table_permit(owner), _folder(file.path) as folder:
+    files = {table_worker.GIVEN: file.path} | ({} if other is None else {table_worker.OTHER: other.path})
+    async with table_permit(owner), _folder(files) as folder:
         request = {
             "name": file.name,
             "folder": folder,
             "operation": operation,
             "arguments": list(arguments),
+            "other": None if other is None else {"name": other.name, "on": on},
         }
         async with spawner.process_limiter().permit(memory):
             with trio.move_on_after(limit_s):
                 ended = await spawner.run(
                     TABLE,
                     json.dumps(request).encode(),
-                    read=[str(file.path)],
+                    read=[str(each) for each in files.values()],
                     write=[folder],
                     memory=memory,
                     cpu_s=math.ceil(limit_s) * THREADS + 2,
@@ -128,12 +134,13 @@ def _answer(ended: "CompletedProcess[bytes]", kind: type[T], limit_s: float) -> 
 
 
 @asynccontextmanager
-async def _folder(table: Path) -> AsyncIterator[str]:
-    """Make a folder for files of the process, with a link to the table; remove it in the end."""
+async def _folder(tables: Mapping[str, Path]) -> AsyncIterator[str]:
+    """Make a folder for files of the process, with links of these names to the tables; remove it in the end."""
 
     def make() -> str:
         folder = tempfile.mkdtemp(prefix="understudy-table-")
-        os.symlink(table.absolute(), os.path.join(folder, table_worker.GIVEN))
+        for name, table in tables.items():
+            os.symlink(table.absolute(), os.path.join(folder, name))
         return folder
 
     folder = await trio.to_thread.run_sync(make)

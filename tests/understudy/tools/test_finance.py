@@ -1,11 +1,21 @@
-"""`compare_scenarios` and the arithmetic of cash flows."""
+"""`compare_scenarios`, `sensitivity_analysis`, `break_even`, and the arithmetic of cash flows."""
+
+from collections.abc import Callable
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from understudy.tools import ToolError
-from understudy.tools.finance import compare_scenarios, internal_rate, payback, present_value, return_on_investment
+from understudy.tools import ToolContext, ToolError
+from understudy.tools.finance import (
+    break_even,
+    compare_scenarios,
+    internal_rate,
+    payback,
+    present_value,
+    return_on_investment,
+    sensitivity_analysis,
+)
 
 
 def test_present_value_leaves_the_first_flow_alone() -> None:
@@ -91,3 +101,27 @@ def test_bad_input_is_refused_with_a_sentence(scenarios: dict[str, list[float]],
     with pytest.raises(ToolError, match=message) as caught:
         compare_scenarios(scenarios, rate)
     assert caught.value.code == "invalid_arguments"
+
+
+async def test_sensitivity_names_the_case_that_matters_most(attach: Callable[..., ToolContext]) -> None:
+    arguments = {"scenarios": {"Build": [-1000.0, 400.0, 500.0, 600.0]}, "rate_percent": 8.0}
+    result = await sensitivity_analysis.call(arguments, attach())
+    cases = {row["case"]: row for row in result.value["cases"]}
+    assert cases["returns 10 % lower"]["change"] == pytest.approx(-cases["returns 10 % higher"]["change"])
+    assert cases["outlays 10 % higher"]["change"] == -100
+    assert cases["returns a period late"]["npv"] == pytest.approx((275.34 + 1000) / 1.08 - 1000, abs=0.1)
+    assert result.value["spare"][0]["returns_may_fall_percent"] == pytest.approx(100 * 275.34 / 1275.34, abs=0.01)
+    assert "Build stays worth it until returns fall by 21.6 %" in result.summary
+
+
+async def test_the_break_even_point(attach: Callable[..., ToolContext]) -> None:
+    given = {"fixed_costs": 50_000.0, "price": 25.0, "variable_cost": 15.0, "units": 6_000.0}
+    result = await break_even.call(given, attach())
+    assert (result.value["units"], result.value["revenue"]) == (5_000, 125_000)
+    assert result.value["planned_profit"] == 10_000
+    assert result.value["safety_percent"] == pytest.approx(16.6667)
+    assert [row["profit"] for row in result.value["profit_by_units"]] == [-25_000, -10_000, 0, 10_000, 25_000]
+    with pytest.raises(ToolError, match="no break-even point"):
+        await break_even.call({**given, "price": 15.0}, attach())
+    with pytest.raises(ToolError, match="units must be between"):
+        await break_even.call({**given, "units": -1.0}, attach())

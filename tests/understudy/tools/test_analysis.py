@@ -1,0 +1,122 @@
+"""Main figures, groups, trends, outliers, joins and details of attached tables, in the confined process."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from attrs import evolve
+
+from understudy.tools import StoredFile, ToolContext, ToolError, ToolResult
+from understudy.tools.analysis import analyse_table, drill_down, find_outliers, group_table, join_tables, table_trend
+from understudy.tools.tool import Tool
+
+SALES = "id,date,region,product,revenue\n" + "".join(
+    f"{n},2026-{1 + n // 10:02}-{1 + n % 10:02},{('north', 'south', 'east')[n % 3]},{('tea', 'salt')[n % 2]},{value}\n"
+    for n, value in enumerate([100 + 2 * each for each in range(59)] + [9_000])
+)
+REGIONS = "Region,manager\nNorth,Ada\nsouth,Bob\nwest,Cy\n"
+Attach = Callable[..., ToolContext]
+
+
+async def run(attach: Attach, tool: Tool, content: str = SALES, **arguments: Any) -> ToolResult:
+    return await tool.call({"file_id": "f", **arguments}, attach("sales.csv", content))
+
+
+async def test_an_overview_names_the_largest_groups_the_trend_and_odd_values(attach: Attach) -> None:
+    result = await run(attach, analyse_table)
+    assert result.kind == "analysis"
+    assert result.value["measure"] == "revenue"
+    assert "sales.csv: 60 rows" in result.summary
+    assert "by region, east has the largest total revenue" in result.summary
+    assert "1 unusual value in revenue" in result.summary
+    assert {row["column"] for row in result.value["groups"]} == {"region", "product"}
+    labels = {each.label: each.message for each in result.next_steps}
+    assert labels["Rows of east"] == "Show the rows of sales.csv where region = “east”"
+    assert labels["Outliers in revenue"] == "Find outliers in revenue of sales.csv"
+
+
+async def test_groups_have_shares_of_the_total(attach: Attach) -> None:
+    result = await run(attach, group_table, by="Region", measure="revenue", aggregate="sum")
+    first = result.value["groups"][0]
+    assert (first["region"], first["rows"]) == ("east", 20)
+    assert sum(row["total revenue"] for row in result.value["groups"]) == result.value["total"]
+    assert sum(row["share_percent"] for row in result.value["groups"]) == pytest.approx(100, abs=0.2)
+    by_month = await run(attach, group_table, by="month", measure="revenue", aggregate="mean")
+    assert [row["month of date"] for row in by_month.value["groups"]][:2] == ["2026-01", "2026-02"]
+    one = await run(attach, group_table, by="product", aggregate="count", where="region = 'North'")
+    assert {row["product"]: row["number of rows"] for row in one.value["groups"]} == {"tea": 10, "salt": 10}
+    assert [each.label for each in one.next_steps] == []
+
+
+async def test_a_trend_has_its_slope_and_best_period(attach: Attach) -> None:
+    result = await run(attach, table_trend, period="month", measure="revenue")
+    assert result.value["best"]["period"] == "2026-06"
+    assert [row["month"] for row in result.value["periods"]] == [f"2026-0{month}" for month in range(1, 7)]
+    assert result.value["periods"][1]["change_percent"] == pytest.approx(100 * 200 / 1090, abs=0.1)
+    assert result.summary.startswith("Total revenue went from 1,090 in 2026-01 to 10,872")
+    assert result.next_steps[0].message == "Chart total revenue by month from sales.csv"
+
+
+async def test_outliers_come_with_their_rows(attach: Attach) -> None:
+    result = await run(attach, find_outliers)
+    assert result.value["columns"][0] == "revenue"
+    assert [row[0] for row in result.value["rows"]] == [9_000]
+    assert result.kind == "drill_down"
+    none = await run(attach, find_outliers, "a,b\n" + "1,2\n" * 20)
+    assert none.summary.startswith("No outliers")
+
+
+async def test_a_drill_down_shows_the_rows_behind_a_figure(attach: Attach) -> None:
+    result = await run(attach, drill_down, where="region = “east”", limit=5)
+    assert len(result.value["rows"]) == 5
+    assert result.value["note"] == "only the first 5 of 20 rows are shown"
+    assert [each.message for each in result.next_steps] == [
+        "Group the rows of sales.csv by product where region = “east”"
+    ]
+    month = await run(attach, drill_down, where="date = 2026-02")
+    assert len(month.value["rows"]) == 10
+    number = await run(attach, drill_down, where="revenue is 9000.0")
+    assert [row[4] for row in number.value["rows"]] == [9_000]
+
+
+async def test_two_tables_are_joined_whatever_the_case(attach: Attach, tmp_path: Path) -> None:
+    context = attach("sales.csv", SALES)
+    path = tmp_path / "regions"
+    path.write_text(REGIONS)
+    both = {**context.files.files, "g": StoredFile("g", "regions.csv", "text/csv", 10, path)}  # type: ignore[attr-defined]
+    context = evolve(context, files=type(context.files)(both, tmp_path))  # type: ignore[call-arg]
+    rows = await join_tables.call({"file_id": "f", "other_id": "g"}, context)
+    assert (rows.value["rows_joined"], rows.value["unmatched"], rows.value["other_unmatched"]) == (40, 20, 1)
+    assert [each["name"] for each in rows.value["columns"]][-1] == "manager"
+    grouped = await join_tables.call({"file_id": "f", "other_id": "g", "by": "manager", "measure": "revenue"}, context)
+    assert {row["manager"] for row in grouped.value["groups"]} == {"Ada", "Bob"}
+    with pytest.raises(ToolError, match="No column to join on"):
+        await join_tables.call({"file_id": "f", "other_id": "g", "on": "product"}, context)
+    with pytest.raises(ToolError, match="same file"):
+        await join_tables.call({"file_id": "f", "other_id": "f"}, context)
+
+
+@pytest.mark.parametrize(
+    ("tool", "arguments", "said"),
+    [
+        (group_table, {"by": "colour"}, "no column “colour”"),
+        (group_table, {"by": "region", "measure": "product"}, "has no numbers"),
+        (drill_down, {"where": "region"}, "written as column = value"),
+        (drill_down, {"where": "colour = red"}, "no column “colour”"),
+        (find_outliers, {"column": "region"}, "has no numbers"),
+        (table_trend, {"period": "region"}, "has no dates"),
+    ],
+)
+async def test_a_wrong_column_is_named(attach: Attach, tool: Tool, arguments: dict[str, Any], said: str) -> None:
+    with pytest.raises(ToolError, match=said):
+        await run(attach, tool, **arguments)
+
+
+async def test_names_and_values_of_columns_are_no_sql(attach: Attach) -> None:
+    """A header and a value with quotes and braces are only names and values."""
+    content = '"a""; DROP TABLE data; --",{0} {chosen}\nx\' OR 1=1,1\ny,2\nx\' OR 1=1,3\n'
+    result = await run(attach, group_table, content)
+    assert [row["rows"] for row in result.value["groups"]] == [2, 1]
+    rows = await run(attach, drill_down, content, where="a\"; DROP TABLE data; -- = x' OR 1=1")
+    assert len(rows.value["rows"]) == 2

@@ -1,0 +1,298 @@
+"""Tools that find what an attached table says: main figures, groups, trends, outliers, joins, and the rows behind them.
+
+Each result offers next steps that go deeper: a message that names the table, so that it works in any later turn.
+"""
+
+from collections.abc import Mapping
+from typing import Annotated, Any, Final
+
+from understudy.tools.errors import ToolError
+from understudy.tools.queries import Answer
+from understudy.tools.result import ANALYSIS, DRILL_DOWN, NextStep, ToolResult
+from understudy.tools.schema import Param
+from understudy.tools.table_analysis import MAX_GROUPS, MAX_OUTLIERS, Groups, Joined, Outliers, Overview, Trend, largest
+from understudy.tools.tables import TableId, ask_table, attached
+from understudy.tools.tool import ToolContext, tool
+
+MAX_ROWS: Final = 200
+_MAX_VALUE: Final = 60
+"""Characters of a value in the message of a next step."""
+_NAMED: Final = {"sum": "total", "mean": "average", "min": "smallest", "max": "largest"}
+
+Measure = Annotated[str | None, Param("Column to measure; left out, the likely one.", format="column")]
+Aggregate = Annotated[str | None, Param("sum, mean, median, min, max or count.", format="aggregate")]
+Where = Annotated[str | None, Param("Only these rows, written as column = value.", format="selection")]
+
+
+@tool(retry_safe=True)
+async def analyse_table(file_id: TableId, context: ToolContext, measure: Measure = None) -> ToolResult:
+    """Analyse an attached table: what stands out, key insights and drivers, the largest groups with their shares, the
+    trend, unusual values; a first look at any data, numbers or file."""
+    file = await attached(context, file_id)
+    found = await ask_table(file, context.owner, "overview", (measure,), Overview)
+    said, steps = [f"{file.name}: {_rows(found.row_count)}"], []
+    for groups in found.shares:
+        if (first := largest(groups.rows)) is not None:
+            share = f" ({100 * first[1] / groups.total:.0f} %)" if groups.additive and groups.total else ""
+            said.append(f"by {groups.by}, {first[0]} has the largest {_value_name(groups)}, {first[1]:,.10g}{share}")
+            steps.append(_details_step(file.name, groups.by, first[0]))
+            steps.append(NextStep(f"{_capital(_value_name(groups))} by {groups.by}", _group_message(file.name, groups)))
+    if found.trend is not None:
+        said.append(_trend_sentence(found.trend))
+        steps.insert(0, NextStep("The trend", f"Show the trend{_of(found.measure)} by month in {file.name}"))
+    for each in found.outliers:
+        said.append(f"{each.count:,} unusual value{'' if each.count == 1 else 's'} in {each.column}")
+        steps.append(NextStep(f"Outliers in {each.column}", f"Find outliers in {each.column} of {file.name}"))
+    value = {
+        "file": file.name,
+        "rows": found.row_count,
+        "measure": found.measure,
+        "groups": [row for groups in found.shares for row in _group_rows(groups, column=True)],
+        "trend": [] if found.trend is None else _trend_rows(found.trend),
+        "outliers": [_outlier_row(each) for each in found.outliers],
+    }
+    return ToolResult(value, f"{'; '.join(said)}.", kind=ANALYSIS, next_steps=steps)
+
+
+@tool(retry_safe=True)
+async def group_table(
+    file_id: TableId,
+    context: ToolContext,
+    by: Annotated[str | None, Param("Column to group by; or month, quarter, year of a date.", format="column")] = None,
+    measure: Measure = None,
+    aggregate: Aggregate = None,
+    where: Where = None,
+) -> ToolResult:
+    """Group the rows of an attached table: totals, averages or counts by category or period, a breakdown per group with
+    shares, the largest groups first."""
+    file = await attached(context, file_id)
+    found = await ask_table(file, context.owner, "group", (by, measure, aggregate, where, MAX_GROUPS), Groups)
+    return _group_result(file.name, found, where)
+
+
+@tool(retry_safe=True)
+async def join_tables(
+    file_id: Annotated[str, Param("Id of the first attached table.", format="table-id")],
+    other_id: Annotated[str, Param("Id of the second attached table.", format="table-id")],
+    context: ToolContext,
+    on: Annotated[str | None, Param("Column to join on; left out, the first that both have.", format="shared")] = None,
+    by: Annotated[str | None, Param("Column to group the joined rows by; left out, rows.", format="grouping")] = None,
+    measure: Measure = None,
+) -> ToolResult:
+    """Join two attached tables: combine, merge or match two files on a common column, with what has no partner; and
+    group the joined rows."""
+    file, other = await attached(context, file_id), await attached(context, other_id)
+    if file.id == other.id:
+        raise ToolError("invalid_arguments", "Two tables are needed to join; both are the same file.")
+    found = await ask_table(file, context.owner, "joined", (MAX_ROWS,), Joined, other=other, on=on)
+    join = found.join
+    both = f"{file.name} and {other.name} joined on {join.on}: {_rows(join.rows)}"
+    alone = f"{_rows(join.unmatched)} of {file.name} and {join.other_unmatched:,} of {other.name} without a partner"
+    facts = {
+        "on": join.on,
+        "rows_joined": join.rows,
+        "unmatched": join.unmatched,
+        "other_unmatched": join.other_unmatched,
+    }
+    if by is None:
+        columns = [{"name": each.name, "type": each.type} for each in found.answer.columns]
+        value = {**facts, "columns": columns, "rows": found.answer.rows, "note": found.answer.truncated}
+        return ToolResult(value, f"{both}; {alone}", kind=DRILL_DOWN)
+    arguments = (by, measure, None, None, MAX_GROUPS)
+    groups = await ask_table(file, context.owner, "group", arguments, Groups, other=other, on=on)
+    value = {**facts, "groups": _group_rows(groups)}
+    return ToolResult(value, f"{both}; {alone}. {_group_sentence(groups)}", kind=ANALYSIS)
+
+
+@tool(retry_safe=True)
+async def table_trend(
+    file_id: TableId,
+    context: ToolContext,
+    measure: Measure = None,
+    period: Annotated[
+        str | None, Param("month, week, day, quarter or year; or a column of dates.", format="period")
+    ] = None,
+    aggregate: Aggregate = None,
+    where: Where = None,
+) -> ToolResult:
+    """Show the trend in an attached table: how values develop and change over time, growth or decline, best and worst
+    month, week or year."""
+    file = await attached(context, file_id)
+    found = await ask_table(file, context.owner, "trend", (period, measure, aggregate, where), Trend)
+    best, worst = (edge(found.rows, key=lambda row: row[1]) for edge in (max, min))
+    value = {
+        "measure": found.measure or "rows",
+        "aggregate": found.aggregate,
+        "period": found.grain,
+        "periods": _trend_rows(found),
+        "change_per_period": found.slope,
+        "fit": found.fit,
+        "best": {"period": best[0], "value": best[1]},
+        "worst": {"period": worst[0], "value": worst[1]},
+    }
+    steps = [_details_step(file.name, found.date, best[0]), _details_step(file.name, found.date, worst[0])]
+    chart = f"Chart {_value_words(found.aggregate, found.measure)} by {found.grain} from {file.name}"
+    summary = (
+        _capital(_trend_sentence(found))
+        + f"; best {best[0]} with {best[1]:,.10g}, worst {worst[0]} with {worst[1]:,.10g}."
+    )
+    return ToolResult(value, summary, kind=ANALYSIS, next_steps=[NextStep("As a chart", chart), *steps])
+
+
+@tool(retry_safe=True)
+async def find_outliers(
+    file_id: TableId,
+    context: ToolContext,
+    column: Annotated[str | None, Param("Column of numbers; left out, all that measure.", format="column")] = None,
+) -> ToolResult:
+    """Find outliers in an attached table: unusual, odd, extreme or suspicious values and anomalies, with their rows."""
+    file = await attached(context, file_id)
+    found = await ask_table(file, context.owner, "outliers", (column, MAX_OUTLIERS), list[Outliers])
+    odd = [each for each in found if each.count]
+    usual = "; ".join(f"{each.column} from {each.low:,.6g} to {each.high:,.6g}" for each in found[:3])
+    if odd:
+        named = ", ".join(f"{each.count:,} in {each.column} (farthest {each.rows[0][0]:,.10g})" for each in odd[:3])
+        summary = f"Outliers in {file.name}: {named}. Usual: {usual}."
+    else:
+        summary = f"No outliers in {file.name}. Usual: {usual}."
+    value: dict[str, Any] = {"columns_checked": [_outlier_row(each) for each in found]}
+    if odd:
+        value |= {"columns": list(odd[0].columns), "rows": odd[0].rows}
+    more = [
+        NextStep(f"Outliers in {each.column}", f"Find outliers in {each.column} of {file.name}") for each in odd[1:]
+    ]
+    return ToolResult(value, summary, kind=DRILL_DOWN if odd else ANALYSIS, next_steps=more)
+
+
+@tool(retry_safe=True)
+async def drill_down(
+    file_id: TableId,
+    where: Annotated[str, Param("The rows to show, written as column = value.", format="selection")],
+    context: ToolContext,
+    limit: Annotated[int, Param("The most rows to return, 1 to 200.")] = 50,
+) -> ToolResult:
+    """Drill down into an attached table: show the rows and details behind a figure, where a column has a value."""
+    if not 1 <= limit <= MAX_ROWS:
+        raise ToolError("invalid_arguments", f"limit must be between 1 and {MAX_ROWS:,}, not {limit:,}.")
+    file = await attached(context, file_id)
+    answer = await ask_table(file, context.owner, "details", (where, limit), Answer)
+    value = {
+        "where": where,
+        "columns": [{"name": each.name, "type": each.type} for each in answer.columns],
+        "rows": answer.rows,
+        "note": answer.truncated,
+    }
+    steps: list[NextStep] = []
+    for each in answer.columns:
+        if each.kind == "text" and len(steps) < 3 and each.name.lower() not in where.lower():
+            different = {row[answer.columns.index(each)] for row in answer.rows}
+            if 1 < len(different) < max(3, len(answer.rows)):
+                label, message = f"By {each.name}", f"Group the rows of {file.name} by {each.name} where {where}"
+                steps.append(NextStep(label, message))
+    shown = f"{_rows(len(answer.rows))} of {file.name} where {where}"
+    return ToolResult(
+        value, f"{shown}; {answer.truncated}" if answer.truncated else shown, kind=DRILL_DOWN, next_steps=steps
+    )
+
+
+def _group_result(file: str, found: Groups, where: str | None) -> ToolResult:
+    value = {"by": found.by, "groups": _group_rows(found), "total": found.total, "group_count": found.groups}
+    steps = []
+    if where is None and not _is_period(found.by):
+        steps = [_details_step(file, found.by, name) for name, _, _ in found.rows[:3]]
+    elif where is None:
+        steps = [NextStep("The trend", f"Show the trend{_of(found.measure)} by month in {file}")]
+    only = f" where {where}" if where else ""
+    return ToolResult(value, _group_sentence(found, only), kind=ANALYSIS, next_steps=steps)
+
+
+def _group_sentence(found: Groups, only: str = "") -> str:
+    lead = (
+        f"{_capital(_value_name(found))} by {found.by}{only}: {found.groups:,} group{'' if found.groups == 1 else 's'}"
+    )
+    known = [(name, value) for name, value, _ in found.rows if value is not None]
+    if not known:
+        return f"{lead}, without values."
+    best = max(known, key=lambda each: each[1])
+    share = f" ({100 * best[1] / found.total:.0f} % of {found.total:,.10g})" if found.additive and found.total else ""
+    least = min(known, key=lambda each: each[1])
+    rest = f", the smallest {least[0]} with {least[1]:,.10g}" if len(known) > 1 else ""
+    cut = f"; only the first {len(found.rows)} are listed" if found.groups > len(found.rows) else ""
+    return f"{lead}; the largest is {best[0]} with {best[1]:,.10g}{share}{rest}{cut}."
+
+
+def _group_rows(found: Groups, *, column: bool = False) -> list[dict[str, Any]]:
+    """Return groups as rows: the group under its column's name, or with `column` beside it, value, share, rows."""
+    rows = []
+    for name, value, count in found.rows:
+        row: dict[str, Any] = {"column": found.by, "group": name} if column else {found.by: name}
+        row[_value_name(found)] = value
+        if found.additive and found.total and value is not None:
+            row["share_percent"] = round(100 * value / found.total, 1)
+        rows.append(row | {"rows": count})
+    return rows
+
+
+def _trend_rows(found: Trend) -> list[dict[str, Any]]:
+    before: float | None = None
+    rows: list[dict[str, Any]] = []
+    for period, value in found.rows:
+        change = None if not before else round(100 * (value - before) / abs(before), 1)
+        rows.append(
+            {found.grain: period, _value_words(found.aggregate, found.measure): value, "change_percent": change}
+        )
+        before = value
+    return rows
+
+
+def _trend_sentence(found: Trend) -> str:
+    (first, begins), (last, ends) = found.rows[0], found.rows[-1]
+    what = _value_words(found.aggregate, found.measure)
+    change = f" ({100 * (ends - begins) / abs(begins):+.0f} %)" if begins else ""
+    slope = "" if found.slope is None else f", {found.slope:+,.4g} a {found.grain} on average"
+    return f"{what} went from {begins:,.10g} in {first} to {ends:,.10g} in {last}{change}{slope}"
+
+
+def _outlier_row(found: Outliers) -> Mapping[str, Any]:
+    return {
+        "column": found.column,
+        "outliers": found.count,
+        "usual_from": found.low,
+        "usual_to": found.high,
+        "median": found.median,
+    }
+
+
+def _details_step(file: str, column: str, value: str) -> NextStep:
+    plain = " ".join(value.split())[:_MAX_VALUE]
+    return NextStep(f"Rows of {plain or 'it'}", f"Show the rows of {file} where {column} = “{plain}”")
+
+
+def _group_message(file: str, found: Groups) -> str:
+    return f"Group {_value_words(found.aggregate, found.measure)} by {found.by} in {file}"
+
+
+def _value_name(found: Groups) -> str:
+    return _value_words(found.aggregate, found.measure)
+
+
+def _value_words(aggregate: str, measure: str | None) -> str:
+    if measure is None or aggregate == "count":
+        return "number of rows"
+    return f"{_NAMED.get(aggregate, aggregate)} {measure}"
+
+
+def _of(measure: str | None) -> str:
+    return f" of {measure}" if measure else ""
+
+
+def _is_period(name: str) -> bool:
+    return name.split(" of ", 1)[0] in ("hour", "day", "week", "month", "quarter", "year")
+
+
+def _capital(text: str) -> str:
+    return text[:1].upper() + text[1:]
+
+
+def _rows(count: int) -> str:
+    return f"{count:,} row{'' if count == 1 else 's'}"

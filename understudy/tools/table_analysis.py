@@ -1,0 +1,401 @@
+"""Groups, trends, outliers and details of a table, with columns chosen if none is named. Runs in the table's process.
+
+A selection `where` is written ``column = value``; a date is selected by its beginning, such as 2026-02 for a month.
+"""
+
+import math
+import re
+from collections.abc import Iterable, Sequence
+from typing import Any, Final
+
+from attrs import frozen
+
+from understudy.tools.chart_data import PERIODS, find_axis, parse_aggregate
+from understudy.tools.duckdb_session import Column, Join, Table
+from understudy.tools.errors import ToolError
+from understudy.tools.queries import Answer, find_column, no_such_column, run
+
+MAX_GROUPS: Final = 100
+MAX_PERIODS: Final = 120
+MAX_OUTLIERS: Final = 50
+MAX_SHARED: Final = 3
+"""Columns of categories that an overview describes."""
+CATEGORIES: Final = 200
+"""Different values up to which a column groups rows; one with more is a name or a text."""
+FENCE: Final = 1.5
+"""Quartile distances beyond the quartiles from which a value is an outlier (Tukey, *Exploratory Data Analysis*)."""
+EMPTY: Final = "(empty)"
+_MAX_LABEL: Final = 80
+
+# Names of columns that measure something, the likely ones first, and of those whose numbers are no measures.
+_MEASURES: Final = (
+    "revenue sales amount cost costs total turnover profit spend spending expense expenses value price net gross "  # noqa: SIM905 (words read better as words)
+    "quantity units count hours".split()
+)
+_COSTS: Final = (
+    "cost",
+    "costs",
+    "spend",
+    "spending",
+    "expense",
+    "expenses",
+    "amount",
+    "total",
+    "value",
+    "budget",
+    "price",
+)
+_IDENTIFIERS: Final = frozenset(
+    {"id", "nr", "no", "number", "code", "zip", "postcode", "year", "month", "key", "index"}
+)
+
+
+@frozen
+class Groups:
+    """Values by group, the largest first: group, value, rows. `total` is the value of all rows; `additive`: the values
+    add up to it."""
+
+    by: str
+    measure: str | None
+    aggregate: str
+    rows: list[tuple[str, float | None, int]]
+    groups: int
+    total: float | None
+    row_count: int
+    additive: bool
+
+
+@frozen
+class Trend:
+    """Values by period, in order of time. `slope` is the change a period by least squares, None below three periods."""
+
+    date: str
+    measure: str | None
+    aggregate: str
+    grain: str
+    rows: list[tuple[str, float]]
+    slope: float | None
+    fit: float | None
+
+
+@frozen
+class Outliers:
+    """The outliers of one column: the usual range, their number, and the farthest with their rows."""
+
+    column: str
+    low: float
+    high: float
+    median: float
+    count: int
+    columns: tuple[str, ...]
+    rows: list[list[Any]]
+
+
+@frozen
+class Overview:
+    """The main figures of a table: its measure by categories, its trend, and its outliers."""
+
+    row_count: int
+    measure: str | None
+    shares: tuple[Groups, ...]
+    trend: Trend | None
+    outliers: tuple[Outliers, ...]
+
+
+@frozen
+class Joined:
+    """How two tables were joined, and the first rows."""
+
+    join: Join
+    answer: Answer
+
+
+@frozen
+class _Selection:
+    """The rows to work on: a condition in SQL with its parameters."""
+
+    condition: str = "true"
+    parameters: tuple[str, ...] = ()
+
+    def rows(self, table: Table, sql: str) -> list[tuple[Any, ...]]:
+        """Return the rows of a query over the selected rows, which are called ``chosen``."""
+        return table.rows(f"WITH chosen AS (SELECT * FROM data WHERE {self.condition}) {sql}", self.parameters)
+
+
+def group(
+    table: Table, by: str | None, measure: str | None, aggregate: str | None, where: str | None, limit: int
+) -> Groups:
+    """Return values by group. Without `by`, the category with fewest values; without `measure`, the likely one.
+
+    Raises `ToolError` ``query_failed`` for unknown columns, or ones that do not go together.
+    """
+    selected, how = _select(table, where), parse_aggregate(aggregate)
+    if by is None:
+        categories = _categories(table)
+        if not categories:
+            raise ToolError("query_failed", "No column of this table has groups; name one to group by.")
+        column, grain = categories[0], None
+    else:
+        column, grain = find_axis(table, by)
+        if column.kind == "date" and find_column(table.columns, by) is not None and grain in ("hour", "day"):
+            grain = "day"
+    return _group(table, column, grain, _measure(table, measure, how), how, selected, limit)
+
+
+def costs(table: Table, limit: int) -> Groups:
+    """Return the amounts of a table of costs by its first category or text.
+
+    Raises `ToolError` ``query_failed`` if it has no column of amounts or none of names.
+    """
+    measure = _likely(table, _COSTS)
+    texts = [each for each in table.columns if each.kind == "text"]
+    label = next(iter(_categories(table)), None) or next(iter(texts), None)
+    if measure is None or label is None:
+        raise ToolError(
+            "query_failed", "That table is no list of costs: it needs a column of names and one of amounts."
+        )
+    return _group(table, label, None, measure, "sum", _Selection(), limit)
+
+
+def trend(table: Table, date: str | None, measure: str | None, aggregate: str | None, where: str | None) -> Trend:
+    """Return values by period of time. `date` is a column or a period, such as month.
+
+    Raises `ToolError` ``query_failed`` if the table has no dates, or too few of them.
+    """
+    selected, how = _select(table, where), parse_aggregate(aggregate)
+    dated = [each for each in table.columns if each.kind == "date"]
+    if not dated:
+        raise ToolError("query_failed", "There is no column of dates in this table, so it has no trend.")
+    column, grain = find_axis(table, date if date and date.strip() else dated[0].name)
+    if column.kind != "date" or grain is None:
+        raise ToolError("query_failed", f"“{column.name[:60]}” has no dates.")
+    found = _trend(table, column, grain, _measure(table, measure, how), how, selected)
+    if len(found.rows) < 2:
+        raise ToolError("query_failed", f"All dates are in one {grain}, so there is no trend; name a shorter period.")
+    return found
+
+
+def outliers(table: Table, column: str | None, limit: int) -> list[Outliers]:
+    """Return the outliers of a column of numbers; without one, of all that measure something.
+
+    Raises `ToolError` ``query_failed`` for a column without numbers.
+    """
+    if column is not None:
+        named = _named(table, column)
+        if named.kind != "number":
+            raise ToolError("query_failed", f"“{named.name[:60]}” has no numbers, so it has no outliers.")
+        columns = [named]
+    else:
+        columns = _measures(table)
+        if not columns:
+            raise ToolError("query_failed", "There is no column of numbers in this table.")
+    return [found for each in columns[:10] if (found := _outliers(table, each, limit)) is not None]
+
+
+def details(table: Table, where: str, limit: int) -> Answer:
+    """Return the rows that a selection has, in their order."""
+    selected = _select(table, where)
+    (count,) = selected.rows(table, "SELECT count(*) FROM chosen")[0]
+    shown = ", ".join(_plain(each) for each in table.columns)
+    rows = selected.rows(table, f"SELECT {shown} FROM chosen LIMIT {int(limit)}")
+    note = f"only the first {limit:,} of {count:,} rows are shown" if count > limit else ""
+    return Answer(table.columns, [[_finite(cell) for cell in row] for row in rows], note)
+
+
+def overview(table: Table, measure: str | None) -> Overview:
+    """Return the main figures of a table."""
+    column = _measure(table, measure, None)
+    shares = tuple(
+        _group(table, each, None, column, None, _Selection(), 10) for each in _categories(table)[:MAX_SHARED]
+    )
+    over_time = None
+    for dated in (each for each in table.columns if each.kind == "date"):
+        _, grain = find_axis(table, dated.name)
+        over_time = _trend(table, dated, grain or "month", column, None, _Selection())
+        break
+    found = tuple(each for one in _measures(table)[:5] if (each := _outliers(table, one, 5)) is not None)
+    return Overview(
+        table.row_count,
+        None if column is None else column.name,
+        shares,
+        over_time if over_time is not None and len(over_time.rows) > 1 else None,
+        tuple(each for each in found if each.count),
+    )
+
+
+def joined(table: Table, limit: int) -> Joined:
+    """Return how the tables were joined, and the first rows."""
+    join = table.join or Join("", "", table.row_count, 0, 0)
+    return Joined(join, run(table, "SELECT * FROM data", limit))
+
+
+def _group(
+    table: Table, column: Column, grain: str | None, measure: Column | None, how: str | None, on: _Selection, limit: int
+) -> Groups:
+    aggregate = "count" if measure is None else how or "sum"
+    key = PERIODS[grain].format(column.quoted) if grain else f"CAST({column.quoted} AS VARCHAR)"
+    value = _value(measure, aggregate)
+    sql = (
+        f"SELECT coalesce(left({key}, {_MAX_LABEL}), '{EMPTY}') AS g, {value} AS v, count(*) FROM chosen "
+        f"GROUP BY g ORDER BY {'g' if grain else 'v DESC NULLS LAST, g'} LIMIT {int(limit)}"
+    )
+    rows = on.rows(table, sql)
+    groups, count = on.rows(table, f"SELECT count(DISTINCT coalesce({key}, '{EMPTY}')), count(*) FROM chosen")[0]
+    (total,) = on.rows(table, f"SELECT {value} FROM chosen")[0]
+    return Groups(
+        f"{grain} of {column.name}" if grain else column.name,
+        None if measure is None else measure.name,
+        aggregate,
+        [(name, _finite(number), rows_of) for name, number, rows_of in rows],
+        groups,
+        _finite(total),
+        count,
+        additive=aggregate in ("sum", "count"),
+    )
+
+
+def _trend(table: Table, column: Column, grain: str, measure: Column | None, how: str | None, on: _Selection) -> Trend:
+    aggregate = "count" if measure is None else how or "sum"
+    label = PERIODS[grain].format("t")
+    sql = (
+        f"SELECT {label}, v FROM (SELECT date_trunc('{grain}', {column.quoted}) AS t, "
+        f"{_value(measure, aggregate)} AS v FROM chosen WHERE isfinite({column.quoted}) "
+        f"GROUP BY t ORDER BY t DESC LIMIT {MAX_PERIODS}) ORDER BY t"
+    )
+    rows = [(period, _finite(value)) for period, value in on.rows(table, sql)]
+    known = [(period, value) for period, value in rows if value is not None]
+    slope, fit = _line([value for _, value in known])
+    return Trend(column.name, None if measure is None else measure.name, aggregate, grain, known, slope, fit)
+
+
+def _line(values: Sequence[float]) -> tuple[float | None, float | None]:
+    """Return the slope of the least-squares line through equally spaced values, and the share it explains (R²)."""
+    if len(values) < 3:
+        return None, None
+    middle, mean = (len(values) - 1) / 2, math.fsum(values) / len(values)
+    spread = math.fsum((place - middle) ** 2 for place in range(len(values)))
+    shared = math.fsum((place - middle) * (value - mean) for place, value in enumerate(values))
+    whole = math.fsum((value - mean) ** 2 for value in values)
+    return _finite(shared / spread), _finite(shared**2 / (spread * whole)) if whole else 1.0
+
+
+def _outliers(table: Table, column: Column, limit: int) -> Outliers | None:
+    number = f"CAST({column.quoted} AS DOUBLE)"
+    usable = f"isfinite({number}) AND abs({number}) < 1e150"
+    quartiles = table.rows(f"SELECT quantile_cont({number}, [0.25, 0.5, 0.75]) FROM data WHERE {usable}")[0][0]
+    if quartiles is None:
+        return None
+    q1, median, q3 = quartiles
+    low, high = q1 - FENCE * (q3 - q1), q3 + FENCE * (q3 - q1)
+    outside = f"{usable} AND ({number} < ? OR {number} > ?)"
+    (count,) = table.rows(f"SELECT count(*) FROM data WHERE {outside}", [low, high])[0]
+    shown = [column, *(each for each in table.columns if each.name != column.name)][:8]
+    listed = ", ".join(_plain(each) for each in shown)
+    sql = f"SELECT {listed} FROM data WHERE {outside} ORDER BY abs({number} - ?) DESC LIMIT {int(limit)}"
+    rows = table.rows(sql, [low, high, median])
+    cells = [[_finite(cell) for cell in row] for row in rows]
+    range_ = (_rounded(low), _rounded(high), _rounded(median))
+    return Outliers(column.name, *range_, count, tuple(each.name for each in shown), cells)
+
+
+def _select(table: Table, where: str | None) -> _Selection:
+    """Return the rows that a selection ``column = value`` has.
+
+    Raises `ToolError`: ``invalid_arguments`` if it is written otherwise, ``query_failed`` for an unknown column.
+    """
+    if where is None or not where.strip():
+        return _Selection()
+    parts = re.split(r"\s*(?:==?|\bis\b|:)\s*", where.strip(), maxsplit=1)
+    if len(parts) != 2 or not parts[0]:
+        raise ToolError("invalid_arguments", "A selection is written as column = value, such as region = north.")
+    column, value = _named(table, parts[0].strip("\"'“”` ")), parts[1].strip("\"'“”` ")
+    text = f"CAST({column.quoted} AS VARCHAR)"
+    if value == EMPTY:
+        return _Selection(f"{column.quoted} IS NULL")
+    if column.kind == "date":
+        return _Selection(f"starts_with({text}, ?)", (value,))
+    if column.kind == "number":
+        return _Selection(f"CAST({column.quoted} AS DOUBLE) = TRY_CAST(? AS DOUBLE)", (value,))
+    return _Selection(f"lower(trim({text})) = lower(?)", (value,))
+
+
+def _named(table: Table, name: str) -> Column:
+    column = find_column(table.columns, name)
+    if column is None:
+        raise no_such_column(name, table.columns)
+    return column
+
+
+def _measure(table: Table, name: str | None, how: str | None) -> Column | None:
+    """Return the column to measure: the named one, else the likely one; None to count rows.
+
+    Raises `ToolError` ``query_failed`` for a column whose values are no numbers.
+    """
+    if name is not None and name.strip():
+        column = _named(table, name)
+        if how == "count":
+            return None
+        if column.kind != "number":
+            raise ToolError("query_failed", f"“{column.name[:60]}” has no numbers; only rows can be counted by it.")
+        return column
+    return None if how == "count" else _likely(table, _MEASURES)
+
+
+def _likely(table: Table, words: Sequence[str]) -> Column | None:
+    """Return the column of numbers whose name has the earliest of these words, else the last one that measures."""
+    measures = _measures(table)
+    for word in words:
+        for column in measures:
+            if word in re.findall(r"[a-z]+", column.name.lower()):
+                return column
+    return measures[-1] if measures else None
+
+
+def _measures(table: Table) -> list[Column]:
+    """Return the columns of numbers, without identifiers."""
+    return [
+        each
+        for each in table.columns
+        if each.kind == "number" and not _IDENTIFIERS & set(re.findall(r"[a-z]+", each.name.lower()))
+    ]
+
+
+def _categories(table: Table) -> list[Column]:
+    """Return the columns of texts and truth values that repeat, those with fewest values first."""
+    columns = [each for each in table.columns if each.kind in ("text", "boolean")]
+    counted = []
+    for column in columns[:50]:
+        (different,) = table.rows(f"SELECT approx_count_distinct({column.quoted}) FROM data")[0]
+        if 1 < different <= min(CATEGORIES, max(2, table.row_count // 2)):
+            counted.append((different, column))
+    return [column for _, column in sorted(counted, key=lambda each: each[0])]
+
+
+def _value(measure: Column | None, aggregate: str) -> str:
+    if measure is None or aggregate == "count":
+        return "CAST(count(*) AS DOUBLE)"
+    number = f"CAST({measure.quoted} AS DOUBLE)"
+    function = {"mean": "avg"}.get(aggregate, aggregate)
+    return f"{function}({number}) FILTER (isfinite({number}))"
+
+
+def _plain(column: Column) -> str:
+    """Return an expression of the column's value as a JSON value."""
+    if column.kind == "number":
+        return f"CAST({column.quoted} AS DOUBLE)"
+    return column.quoted if column.kind == "boolean" else f"left(CAST({column.quoted} AS VARCHAR), 1000)"
+
+
+def _finite(value: Any) -> Any:
+    if not isinstance(value, float):
+        return value
+    return _rounded(value) if math.isfinite(value) else None
+
+
+def _rounded(value: float) -> float:
+    return float(f"{value:.12g}")
+
+
+def largest(rows: Iterable[tuple[str, float | None, int]]) -> tuple[str, float] | None:
+    """Return the first row with a value."""
+    return next(((name, value) for name, value, _ in rows if value is not None), None)
