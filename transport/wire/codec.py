@@ -10,7 +10,7 @@ from cattrs.gen import make_dict_structure_fn, override
 
 from transport.wire.dialects import RENDER, WIRE_NAMES, Dialect, Html, log_frame
 from transport.wire.errors import UnreadableEvent
-from transport.wire.events import EVENTS, AskedAgent, Envelope, Event
+from transport.wire.events import EVENTS, AskedAgent, Envelope, Event, Usage
 
 Encode: TypeAlias = Callable[[Envelope], bytes | None]
 WrapFrame: TypeAlias = Callable[[Envelope, bytes], bytes]
@@ -128,7 +128,8 @@ def _replace_surrogates(value: Any) -> Any:
         members = msgspec.structs.asdict(value).items()
         return {name: _replace_surrogates(member) for name, member in members if member is not msgspec.UNSET}
     if hasattr(type(value), "__attrs_attrs__"):
-        return _replace_surrogates({field.name: getattr(value, field.name) for field in type(value).__attrs_attrs__})
+        fields = {field.name: getattr(value, field.name) for field in type(value).__attrs_attrs__}
+        return _replace_surrogates({name: member for name, member in fields.items() if member is not msgspec.UNSET})
     return value
 
 
@@ -154,6 +155,7 @@ def _event_readers() -> dict[str, Callable[[dict[str, Any]], Event]]:
     converter = cattrs.Converter(detailed_validation=False)
     # The log holds values as they were sent: 5 stays 5. Compared by identity, as the enums are subclasses of str.
     converter.register_structure_hook_func(lambda kind: kind in (str, int, float), lambda value, _: value)
+    converter.register_structure_hook(Usage, lambda value, _: msgspec.convert(value, Usage))
     readers: dict[str, Callable[[dict[str, Any]], Event]] = {}
     for kind in EVENTS.values():
         names = {attribute: override(rename=name) for attribute, name in WIRE_NAMES.get(kind, {}).items()}

@@ -12,6 +12,7 @@ from typing import Any, ClassVar, Final, TypeAlias
 import msgspec
 from attrs import field, frozen
 from attrs.converters import optional
+from msgspec import UNSET, UnsetType
 
 JsonObject: TypeAlias = Mapping[str, Any]
 
@@ -72,14 +73,24 @@ class Block:
 
 @frozen
 class Usage:
-    """The cost of an answer: words (offline model) or tokens (language models) in and out, and model turns."""
+    """The use of a model for an answer: words (offline model) or tokens (language models) in and out, and model turns.
+
+    `cost` is in the currency of the server's prices; unset, and left out on the wire, if the price is unknown.
+    """
 
     input: int = 0
     output: int = 0
     turns: int = 0
+    cost: float | UnsetType = UNSET
 
     def __add__(self, other: "Usage") -> "Usage":
-        return Usage(self.input + other.input, self.output + other.output, self.turns + other.turns)
+        costs = [each.cost for each in (self, other) if not isinstance(each.cost, UnsetType)]
+        return Usage(
+            self.input + other.input,
+            self.output + other.output,
+            self.turns + other.turns,
+            sum(costs) if costs else UNSET,
+        )
 
 
 # Sequences become tuples, so that an event is immutable throughout. One converter per type: mypy rejects `tuple`.

@@ -36,7 +36,7 @@ from understudy.chat.services import Services
 from understudy.chat.storage_away import StorageRetry, StorageWaitMonitor
 from understudy.content.encryption import load_cipher
 from understudy.content.filter import ContentFilter, load_policy
-from understudy.models.registry import Models
+from understudy.models.registry import OFFLINE, Models
 from understudy.observe.actor_events import ActorEventRecorder
 from understudy.observe.health import Breakers, HealthCheck, HealthStatus, RestrictedStatus, ServerStatus
 from understudy.observe.metrics import Metrics
@@ -49,6 +49,8 @@ from understudy.sandbox.limiters import FairLimiter
 from understudy.storage.archive_queries import Archive
 from understudy.storage.database import Database
 from understudy.storage.errors import StorageUnavailable
+from understudy.storage.records import tenant_of
+from understudy.storage.spending import SpendingLimits
 from understudy.storage.store import Store
 from understudy.tools.tables import table_limiter
 from understudy.web.application import build_http_app
@@ -114,7 +116,7 @@ async def build_app(
     models = Models(settings.model, settings.words_per_s, breakers.record_change)
     for agent in known.values():
         agent.run_limit_s(settings.limits.run_s)
-        agent.run_budget(settings.limits)
+        check_priced(agent, settings)
         try:
             models.of(agent.model)  # now, not at its first message: making a client takes a third of a second
         except ValueError as error:
@@ -186,6 +188,35 @@ async def build_app(
         with trio.CancelScope(shield=True, deadline=trio.current_time() + 1.0):
             await models.aclose()
         database.close()
+
+
+def check_priced(agent: Agent, settings: Settings) -> None:
+    """Refuse an agent with a limit of cost whose model has no price, as nothing would be counted.
+
+    Raises:
+        ValueError: See above, or its budget exceeds a limit of the server.
+    """
+    limits, budget = settings.limits, agent.run_budget(settings.limits)
+    bounds = (budget.cost, limits.user_cost_per_day, limits.tenant_cost_per_day)
+    model = settings.model if agent.model is None else agent.model
+    name = model if isinstance(model, str) else model.name
+    if any(bound is not None for bound in bounds) and name != OFFLINE and settings.prices.price(name) is None:
+        raise ValueError(
+            f"agent {agent.name!r} has a limit of cost, but its model {name!r} has no price: add "
+            f'[understudy.models.prices."{name}"] to the settings'
+        )
+
+
+def _build_spending(settings: Settings, store: Store) -> SpendingLimits | None:
+    """Build the limits of what users spend in a day; None if there are none."""
+    limits = settings.limits
+    bounds: list[float | None] = [limits.user_tokens_per_day, limits.user_cost_per_day]
+    if settings.tenant_claim:
+        bounds += [limits.tenant_tokens_per_day, limits.tenant_cost_per_day]
+    if bounds.count(None) == len(bounds):
+        return None
+    tenant = tenant_of if settings.tenant_claim else (lambda _: None)
+    return SpendingLimits(store.spent, limits, tenant, settings.prices.currency)
 
 
 async def _join_nodes(settings: Settings, store: Store, tree: Tree) -> "Node | None":
@@ -280,6 +311,9 @@ async def _start_chat(
         announce=None if cluster is None else cluster.announce,
         storage_retry=StorageRetry(store, wait_s, settings.storage_waiting) if wait_s else None,
         quotas=storage.quotas,
+        prices=settings.prices,
+        default_model=settings.model,
+        spending=_build_spending(settings, store),
         html=parts.html,
         memory=partial(AgentMemory, store=store, reads=storage.reads, content_filter=content_filter, clock=time.time),
     )

@@ -23,6 +23,7 @@ from transport.auth.identity import is_loopback, is_origin
 from transport.auth.tokens import MIN_SECRET_BYTES
 from transport.connection.limits import Limits
 from understudy.agents.agent import BUILTIN
+from understudy.models.prices import PriceTable, read_prices
 
 APP: Final = "understudy"
 FILE: Final = "understudy.toml"
@@ -105,6 +106,7 @@ class Settings:
     log_format: str = field(default="auto", validator=in_(("auto", "json", "console")))
     grace_s: float = field(default=4.0, validator=gt(0))
     observer_kill: bool = False
+    prices: PriceTable = field(factory=PriceTable)
 
     def url_at(self, port: int) -> str:
         """Return the server's URL for a browser, on this port."""
@@ -160,8 +162,9 @@ def load(**given: Any) -> Settings:
     """
     faults: list[str] = []
     found: Found = {}
+    tables: dict[str, Any] = {}
     for path in settings_files():
-        found |= _read_file(path, faults)
+        found |= _read_file(path, faults, tables)
     found |= _read_environment()
     settings = None if faults else _structure_if_valid(found)
     if settings is None:
@@ -171,7 +174,7 @@ def load(**given: Any) -> Settings:
             raise BadSettings("; ".join(faults))
         settings = _structure({name: value for name, (value, _) in found.items()})
     try:
-        settings = evolve(settings, **{name: value for name, value in given.items() if value is not None})
+        settings = evolve(settings, **tables, **{name: value for name, value in given.items() if value is not None})
     except (ValueError, TypeError) as error:
         raise BadSettings("; ".join(_explain_given_faults(given)) or str(error)) from error
     check_settings(settings)
@@ -291,7 +294,8 @@ def _check_redis_url(settings: Settings) -> None:
 # Sources of values
 
 
-def _read_file(path: Path, faults: list[str]) -> Found:
+def _read_file(path: Path, faults: list[str], tables: dict[str, Any]) -> Found:
+    """Read a file. Return its values; the settings that are tables themselves are put into `tables`."""
     try:
         read = tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
@@ -308,6 +312,9 @@ def _read_file(path: Path, faults: list[str]) -> Found:
     if not isinstance(limits := section.pop("limits", {}), dict):
         faults.append(f"limits in {path} must be a table: [{APP}.limits]")
         limits = {}
+    if "models" in section:
+        tables["prices"], wrong = read_prices(section.pop("models"))
+        faults += [f"{each} in {path}" for each in wrong]
     values = section | {f"limits.{name}": value for name, value in limits.items()}
     known = _fields()
     faults += [f"unknown setting {name} in {path}" for name in values if name not in known]
@@ -342,7 +349,7 @@ def variable_of(name: str) -> str:
 
 
 def _fields() -> Mapping[str, "attrs.Attribute[Any]"]:
-    own = {each.name: each for each in attrs.fields(Settings) if each.name != "limits"}
+    own = {each.name: each for each in attrs.fields(Settings) if each.name not in ("limits", "prices")}
     return own | {f"limits.{each.name}": each for each in attrs.fields(Limits)}
 
 
@@ -392,7 +399,7 @@ def _explain_given_faults(given: Mapping[str, Any]) -> Iterator[str]:
             yield from _explain_faults(
                 name, str(value) if isinstance(value, Path) else value, "the command or the call"
             )
-        elif name not in known and name != "limits":
+        elif name not in known and name not in ("limits", "prices"):
             yield f"there is no setting called {name}"
 
 

@@ -198,6 +198,8 @@ class CommandDispatcher:
         )
         if services.quotas is not None:
             await services.quotas.check_message(owner, say.content)
+        if services.spending is not None:
+            await services.spending.check(owner)
         is_new = partial(self._is_new, owner, thread_id)
         placeholders = await content_filter.thread_placeholders(owner, thread_id, is_new)
         clean = await content_filter.filter_message(owner, say.content, placeholders)
@@ -257,6 +259,8 @@ class CommandDispatcher:
         way, run_id = await self._route_of(identity, message), uuid.uuid4().hex
         if self._services.quotas is not None:
             await self._services.quotas.check_message(identity.user, message.content)
+        if self._services.spending is not None:
+            await self._services.spending.check(identity.user)
         request = partial(
             AnswerAgain,
             message,

@@ -16,6 +16,7 @@ from understudy.models.model import fenced
 from understudy.storage.agent_memory import Forget, Remember, Remembered
 from understudy.storage.cache import CachedReads
 from understudy.storage.errors import NotStored, StorageUnavailable, Unstorable
+from understudy.storage.spending import KEPT_DAYS, day_of
 from understudy.storage.store import Store
 from understudy.tools.errors import ToolError
 from understudy.tools.memory import TTL_S, check_name, checked, no_room
@@ -115,7 +116,10 @@ class _Expire:
 
 
 class MemoryExpiry(Actor):
-    """Removes expired memories every `every_s` seconds, on each node. `clock` gives Unix seconds."""
+    """Removes expired memories, and old rows of what users spent, every `every_s` seconds, on each node.
+
+    `clock` gives Unix seconds.
+    """
 
     def __init__(self, store: Store, clock: Callable[[], float], every_s: float = EVERY_S) -> None:
         self.store = store
@@ -132,6 +136,8 @@ class MemoryExpiry(Actor):
             case _Expire():
                 try:
                     await self.store.forget_expired(self.clock())
+                    while await self.store.forget_spending(day_of(self.clock()) - KEPT_DAYS):
+                        pass
                 except StorageUnavailable as error:
                     log.debug("contexts.not_removed", extra={"reason": error.reason})
                 context.set_timer("look", self.every_s, _Expire())

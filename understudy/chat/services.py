@@ -16,7 +16,9 @@ from understudy.chat.run_limiter import RunLimiter
 from understudy.chat.storage_away import StorageRetry, StorageWaits
 from understudy.content.filter import ContentFilter
 from understudy.models.model import Model
+from understudy.models.prices import PriceTable
 from understudy.storage.quotas import Quotas
+from understudy.storage.spending import SpendingLimits
 from understudy.storage.store import Store
 from understudy.tools.tool import ServerView
 
@@ -52,7 +54,8 @@ class Services:
     `on_relocated(owner, thread_id, conversation)` is called when a conversation stops whose subscribers are to go on
     with the next actor of the thread: another node owns it, or it restarts from the log.
     `announce(owner, thread_id, after)` tells other nodes that a thread has events after that number; None on a single
-    node. `storage_waits` has the current waits for the database.
+    node. `storage_waits` has the current waits for the database. `prices` are those of models; agents without a model
+    have `default_model`. `spending` bounds what users spend in a day, None for no bounds.
     """
 
     store: Store
@@ -76,6 +79,9 @@ class Services:
     storage_retry: StorageRetry | None = None
     quotas: Quotas | None = None
     storage_waits: StorageWaits = field(factory=StorageWaits)
+    prices: PriceTable = field(factory=PriceTable)
+    default_model: str = ""
+    spending: SpendingLimits | None = None
 
     def forget(self, owner: str, thread_id: str) -> None:
         """Drop the placeholders of a deleted thread, and the cached HTML of its owner's answers."""

@@ -113,6 +113,9 @@ def _remove_user(connection: Connection, owner: str) -> int:
         return 0
     if _some(connection, schema.contexts, select(*_key_of_context()).where(_c.owner == owner), EVENTS) >= EVENTS:
         return MORE
+    turns = select(schema.spending.c.run_id, schema.spending.c.number).where(schema.spending.c.owner == owner)
+    if _some(connection, schema.spending, turns, EVENTS) >= EVENTS:
+        return MORE
     return GONE if connection.execute(delete(schema.users).where(_u.id == owner, ~threads, ~files)).rowcount else MORE
 
 

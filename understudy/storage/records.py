@@ -15,6 +15,7 @@ from attrs.validators import ge, in_
 from .agent_memory import MemoryWrite
 from .deletion import DeletionWrite
 from .revocations import RevokeSession
+from .spending import ForgetSpending, Spent
 
 Json: TypeAlias = Any
 Item = TypeVar("Item")
@@ -248,6 +249,7 @@ class Change:
     - `run_end` ends a run;
     - `attempt` updates the attempts of an unfinished run;
     - `raw` is inserted beside its message, once;
+    - `spent` are inserted, once each;
     - `fence`, unless None, must be the thread's: if another node has claimed it since, nothing is stored. An inserted
       thread gets it.
 
@@ -265,6 +267,7 @@ class Change:
     steps: tuple[StepRecord, ...] = ()
     raw: RawText | None = None
     fence: Fence | None = None
+    spent: tuple[Spent, ...] = ()
 
     def __attrs_post_init__(self) -> None:
         space = (self.owner, self.thread_id)
@@ -414,4 +417,5 @@ Write: TypeAlias = (
     | NodeWrite
     | DeletionWrite
     | RevokeSession
+    | ForgetSpending
 )

@@ -21,7 +21,7 @@ from sqlalchemy import (
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.functions import FunctionElement
 
-REVISIONS: Final = ("0001", "0002", "0003", "0004", "0005", "0006", "0007", "0008", "0009", "0010")
+REVISIONS: Final = ("0001", "0002", "0003", "0004", "0005", "0006", "0007", "0008", "0009", "0010", "0011")
 """Every revision of the schema this code knows, oldest first. Start-up reads it in place of Alembic's scripts."""
 HEAD: Final = REVISIONS[-1]
 OLDEST: Final = "0008"
@@ -261,6 +261,24 @@ ended_sessions = Table(
     Column("ended_at", Float, nullable=False),
     Index(None, "until"),
     Index(None, "ended_at"),
+)
+
+# What each turn of a model cost: see `understudy.storage.spending`. `day` counts days of UTC from 1970.
+spending = Table(
+    "spending",
+    metadata,
+    Column("run_id", Text, nullable=False),
+    Column("number", Integer, nullable=False),
+    Column("owner", Text, nullable=False),
+    Column("tenant", Text),
+    Column("day", Integer, nullable=False),
+    Column("tokens", BigInteger, nullable=False),
+    Column("cost", Float, nullable=False),
+    PrimaryKeyConstraint("run_id", "number"),
+    ForeignKeyConstraint(["owner"], ["users.id"], ondelete="CASCADE"),
+    Index(None, "owner", "day"),
+    Index(None, "tenant", "day"),
+    Index(None, "day"),
 )
 
 # One row: see `OLDEST`.

@@ -10,7 +10,7 @@ import trio
 from actors import ActorDied, ActorRef, AskTimeout, Backoff, MailboxFull
 from actors.behaviours import Breaker, CircuitChange, CircuitSpec, FailureCount
 
-from . import agent_memory, nodes, queries, revocations
+from . import agent_memory, nodes, queries, revocations, spending
 from .agent_memory import Forget, ForgetExpired, Remember, Remembered
 from .database import Database
 from .deletion import GONE, MORE, MergeFulltext, RemoveFiles, RemoveUser
@@ -44,6 +44,7 @@ from .records import (
     Write,
 )
 from .revocations import RevokedSession, RevokeSession
+from .spending import ForgetSpending
 from .sqlite import READERS
 from .writer import WriteRequest
 
@@ -272,6 +273,14 @@ class Store:
     async def bytes_used(self, what: str, *, user: str | None = None, tenant: str | None = None) -> int:
         """Return how many bytes the `files` or the `threads` of a user, or of all users of a tenant, have."""
         return await self._read(partial(queries.bytes_used, user=user, tenant=tenant), what)
+
+    async def spent(self, day: int, owner: str | None, tenant: str | None) -> tuple[int, float]:
+        """Return the tokens and the cost that a user, or all users of a tenant, spent on a day (see `spending`)."""
+        return await self._read(spending.spent, day, owner, tenant)
+
+    async def forget_spending(self, before_day: int) -> bool:
+        """Delete some rows of what was spent before a day. Return whether there may be more."""
+        return bool(await self.commit(ForgetSpending(before_day)))
 
     async def thread(self, owner: str, thread_id: str) -> Thread | None:
         """Return a thread, or None."""

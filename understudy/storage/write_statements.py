@@ -33,7 +33,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.types import TypeEngine
 
-from . import agent_memory, archive_queries, deletion, nodes, queries, revocations, schema
+from . import agent_memory, archive_queries, deletion, nodes, queries, revocations, schema, spending
 from .agent_memory import Forget, ForgetExpired, Remember
 from .deletion import MergeFulltext, RemoveFiles, RemoveUser
 from .errors import AlreadyStored, Fenced, NotStored, RunEnded, SequenceConflict
@@ -60,6 +60,7 @@ from .records import (
     tenant_of,
 )
 from .revocations import RevokeSession
+from .spending import ForgetSpending, Spent
 
 Row = dict[str, Any]
 
@@ -212,6 +213,8 @@ def apply(connection: Connection, work: Write) -> int:
             return agent_memory.write(connection, work, _INSERTS[connection.dialect.name].put)
         case ClaimThread() | ReleaseThread() | JoinNodes() | RenewNode() | LeaveNodes():
             return nodes.write(connection, work)
+        case ForgetSpending():
+            return spending.forget(connection, work)
         case RemoveFiles() | RemoveUser() | MergeFulltext():
             return deletion.write(connection, work)
     return True
@@ -234,7 +237,13 @@ def append_all(connection: Connection, changes: Sequence[Change]) -> bool:
         _insert_event.run(connection, events)
     if steps := [asdict(step, recurse=False) for change in changes for step in change.steps]:
         connection.execute(_INSERTS[connection.dialect.name].step, steps)
+    _store_spent(connection, [each for change in changes for each in change.spent])
     return True
+
+
+def _store_spent(connection: Connection, spent: Sequence[Spent]) -> None:
+    if spent:
+        spending.store(connection, [asdict(each) for each in spent], _INSERTS[connection.dialect.name].put)
 
 
 def _rows_of(changes: Sequence[Change]) -> tuple[list[Row], list[Row]]:
@@ -297,6 +306,7 @@ def _change(connection: Connection, change: Change) -> None:
         connection.execute(insert_into.raw, asdict(change.raw))
     if change.steps:
         connection.execute(insert_into.step, [asdict(step, recurse=False) for step in change.steps])
+    _store_spent(connection, change.spent)
     if change.attempt is not None:
         resumed = {"times": change.attempt.attempts, "finished": change.attempt.progress}
         if not connection.execute(_resume, {"of": change.owner, "named": change.attempt.run_id} | resumed).rowcount:

@@ -29,6 +29,7 @@ from .deletion import MergeFulltext, RemoveFiles, RemoveUser
 from .errors import ChangeRefused, StorageUnavailable, Unstorable, driver_words
 from .records import AddFile, Change, GiveFeedback, JoinNodes, LeaveNodes, ProbeWrite, RenewNode, Write
 from .revocations import RevokeSession
+from .spending import ForgetSpending
 from .write_statements import add_users, append_all, apply
 
 T = TypeVar("T")
@@ -54,9 +55,9 @@ ELSEWHERE: Final = "another server is writing the same"
 IMPATIENT: Final = "SET LOCAL lock_timeout = '10ms'"
 CONFLICTS: Final = ("40001", "40P01")
 """PostgreSQL `serialization_failure`, `deadlock_detected`: the transaction may succeed if repeated."""
-_OF_NO_LOG: Final = (
+_OF_NO_LOG: Final = (ForgetSpending,
     GiveFeedback, AddFile, ProbeWrite, Remember, Forget, ForgetExpired, JoinNodes, RenewNode, LeaveNodes, RemoveFiles,
-    RemoveUser, MergeFulltext, RevokeSession,
+    RemoveUser, MergeFulltext, RevokeSession, ForgetSpending,
 )  # fmt: skip
 """Writes that touch no thread's log."""
 

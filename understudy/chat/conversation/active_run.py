@@ -10,7 +10,16 @@ from attrs import define, field
 
 from transport.wire.codec import to_log
 from transport.wire.errors import CommandRejected
-from transport.wire.events import AskedAgent, Block, Envelope, Error, FinalResponse, MessageAccepted, PartialResult
+from transport.wire.events import (
+    AskedAgent,
+    Block,
+    Envelope,
+    Error,
+    FinalResponse,
+    MessageAccepted,
+    PartialResult,
+    Usage,
+)
 from understudy.agents.agent import Agent
 from understudy.chat.messages import AnswerQuestion, Decide, RunRequest
 from understudy.chat.routing import ANSWER, find_agent
@@ -26,7 +35,9 @@ from understudy.storage.records import (
     RunRecord,
     StepRecord,
     Thread,
+    tenant_of,
 )
+from understudy.storage.spending import Spent, day_of
 
 MAX_ATTEMPTS: Final = 5
 """Attempts at a run without progress; then it is abandoned, as it may be the cause of its servers' crashes."""
@@ -236,4 +247,13 @@ class ActiveRun:
             steps=tuple(steps),
             raw=raw,
             fence=fence,
+            spent=tuple(spent_in(owner, step) for step in steps if step.kind == "model" and step.ended_at is not None),
         )
+
+
+def spent_in(owner: str, step: StepRecord) -> Spent:
+    """Return what a finished turn of the model cost, from its step."""
+    usage = msgspec.convert(step.result["usage"], Usage)
+    cost = 0.0 if isinstance(usage.cost, msgspec.UnsetType) else usage.cost
+    day = day_of(step.ended_at or step.started_at)
+    return Spent(step.run_id, step.number, owner, tenant_of(owner), day, usage.input + usage.output, cost)

@@ -90,6 +90,8 @@ class AgentLoop:
         try:
             items, files = await self._prepare()
             for turn in itertools.count():
+                if await self._day_is_spent(turn):
+                    break
                 closing = self._close(turn)
                 reply, calls = await self._take_turn(turn, items, files, last=closing)
                 # A recorded handoff was allowed when it was recorded: a resumed run does not know its user's roles.
@@ -133,6 +135,16 @@ class AgentLoop:
         if self.ended is not None and number == 0 and not (self.agent.tools or self.agent.colleagues):
             self.ended = None  # its first turn is whole without them
         return self.ended is not None
+
+    async def _day_is_spent(self, number: int) -> bool:
+        """Return whether turn `number` cannot be requested, as the user has spent what they may today."""
+        spending = self.services.spending
+        if spending is None or number < len(self.replay.turns):
+            return False
+        reached = await spending.exceeded(self.job.owner)
+        if reached is not None:
+            self.ended = Ended(reached.name, reached.limit, reached.spent, f"Stopped. {reached.message}")
+        return reached is not None
 
     async def _prepare(self) -> tuple[list[Item], tuple[FileCard, ...]]:
         """Restore the shown text, and start the agent. Return the items for the model, and the attached files.
@@ -215,6 +227,7 @@ class AgentLoop:
         )
         self.stream.begin_turn(step, partial_text)
         reply = await self._respond(model, turn)
+        reply = evolve(reply, usage=self._priced(reply.usage, model))
         text = await self.stream.end_turn()
         if partial_text:
             reply = evolve(reply, text=text)
@@ -245,6 +258,13 @@ class AgentLoop:
             return await model.respond(turn, self._on_model_event)
         self.ended = self.ended or self.meter.ended(self.meter.budget.wall_s or 0.0)
         return Reply("".join(self._written), usage=Usage(turns=1))
+
+    def _priced(self, usage: Usage, model: Model) -> Usage:
+        """Return the use of a model with its cost, if the model has a price."""
+        wanted = self.agent.model
+        name = self.services.default_model if wanted is None else wanted if isinstance(wanted, str) else model.name
+        cost = self.services.prices.cost(name, usage)
+        return usage if cost is None else evolve(usage, cost=cost)
 
     def _count(self, usage: Usage) -> None:
         self.usage = self.usage + usage

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
 from attrs import define, field, frozen
+from msgspec import UnsetType
 
 from transport.connection.limits import Limits
 from transport.wire.commands import JsonObject
@@ -80,11 +81,11 @@ class Meter:
                 self.whose[name] = whose[name]
         self.budget = lowered
 
-    def add_turn(self, usage: Usage, cost: float = 0.0) -> None:
+    def add_turn(self, usage: Usage) -> None:
         """Count a turn of the model."""
         self.turns += 1
         self.tokens += usage.input + usage.output
-        self.cost += cost
+        self.cost += 0.0 if isinstance(usage.cost, UnsetType) else usage.cost
 
     def add_calls(self, count: int) -> None:
         """Count tool calls that were made."""

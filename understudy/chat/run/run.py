@@ -44,7 +44,7 @@ class Run(Actor):
         self.limit_s = min(agent.run_limit_s(services.limits.run_s), job.settings.get("timeout_s") or math.inf)
         self.title = agent.display_title
         self.recorder = Recorder(job.run_id, conversation, services, agent, last_step=before.last_step)
-        meter = Meter.of(agent, services.limits, job.settings)
+        meter = Meter.of(agent, services.limits, job.settings, services.prices.currency)
         if meter.budget.wall_s is not None and agent.timeout_s is None and "timeout_s" not in job.settings:
             # The budget ends the run before, but its closing turn may need more.
             self.limit_s = max(self.limit_s, meter.budget.wall_s + meter.grace_s + RECORD_S)

@@ -8,6 +8,7 @@ from types import MappingProxyType
 from typing import Any, Final, TypeAlias, Union, get_args, get_origin, get_type_hints
 
 import attrs
+import msgspec
 
 from transport.wire import command_parser
 from transport.wire.codes import ERRORS
@@ -64,6 +65,9 @@ def schema_of(kind: Any) -> Schema:
     if attrs.has(kind):
         return schema_of_fields(kind)
     origin, arguments = get_origin(kind), get_args(kind)
+    if origin in (Union, types.UnionType) and msgspec.UnsetType in arguments:
+        (inner,) = (each for each in arguments if each is not msgspec.UnsetType)
+        return schema_of(inner)
     if origin in (Union, types.UnionType) and type(None) in arguments:
         (inner,) = (each for each in arguments if each is not type(None))
         return or_null(schema_of(inner))
@@ -82,9 +86,10 @@ def members_of(kind: Any) -> dict[str, Schema]:
 
 
 def schema_of_fields(kind: Any, leave_out: Collection[str] = ()) -> Schema:
-    """Build the schema of an attrs class encoded with every field, those that are null included."""
+    """Build the schema of an attrs class encoded with every field, those that are null included, but none is unset."""
     members = {name: schema for name, schema in members_of(kind).items() if name not in leave_out}
-    return object_of(members, list(members))
+    unset = {each.name for each in attrs.fields(kind) if each.default is msgspec.UNSET}
+    return object_of(members, [name for name in members if name not in unset])
 
 
 # What is not a control character, roughly what Python calls printable.

@@ -41,7 +41,7 @@ def test_the_last_turn_of_the_budget_closes_the_run() -> None:
 def test_every_bound_says_that_it_closed_the_run(budget: dict[str, float], message: str) -> None:
     counted = meter(**budget)
     assert counted.ended(59.9) is None
-    counted.add_turn(Usage(1000, 500, 1), cost=0.5)
+    counted.add_turn(Usage(1000, 500, 1, 0.5))
     counted.add_calls(4)
     ended = counted.ended(60.0)
     assert ended is not None

@@ -1,0 +1,64 @@
+"""What users and tenants spend in a day: counted once, and refused beyond the limit."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.end_to_end.chat_client import check_arc, connected
+from tests.end_to_end.http import request
+from tests.end_to_end.test_branches import new_token
+from tests.end_to_end.test_budgets import Eager, agent
+from transport.connection.limits import Limits
+from understudy.app.server import serve_app
+from understudy.app.settings import Settings, load
+from understudy.models.prices import Price, PriceTable
+
+PRICES = PriceTable("EUR", {"eager": Price(input=10_000, output=20_000)})
+
+
+async def test_usage_has_the_cost_and_a_budget_of_cost_ends_the_run(serve: Any) -> None:
+    """A turn of 10 tokens in and 5 out costs 0.20 here."""
+    running = await serve(agent(Eager(), cost=0.5), prices=PRICES)
+    async with connected(running.address) as client:
+        await client.say("go", agent_type="script")
+        end = await client.until_end()
+        check_arc(client.durable(end["run_id"]))
+    assert end["data"]["usage"] == {"input": 40, "output": 20, "turns": 4, "cost": pytest.approx(0.8)}
+    assert end["data"]["data"]["budget"]["message"] == "Stopped after 0.5 EUR of cost, the agent's budget."
+
+
+async def test_a_users_day_ends_a_run_and_refuses_the_next(serve: Any) -> None:
+    """45 tokens a day: spent after three turns. Deleting the conversation gives nothing back; others go on."""
+    running = await serve(agent(Eager(), turns=20), limits=Limits(user_tokens_per_day=45))
+    token = await new_token(running)
+    async with connected(running.address, token) as client:
+        await client.say("go", agent_type="script", thread_id="t")
+        end = await client.until_end()
+        assert end["data"]["data"]["budget"]["ended_by"] == "user_tokens_per_day"
+        assert end["data"]["usage"]["turns"] == 3
+        await request(running.address, "DELETE", "/api/threads/t", token=token)
+        await client.say("go", agent_type="script")
+        refused = await client.until("error")
+    assert refused["data"]["code"] == "quota_exceeded"
+    assert refused["data"]["message"] == "You have used the 45 tokens of today; there is more from 00:00 UTC on."
+    assert 0 < refused["data"]["retry_after"] <= 86_400
+    async with connected(running.address) as other:
+        await other.say("go", agent_type="script")
+        assert (await other.until_end())["type"] == "final_response"
+
+
+async def test_a_limit_of_cost_needs_a_price(tmp_path: Path) -> None:
+    settings = Settings(port=0, data_dir=tmp_path)
+    with pytest.raises(ValueError, match="agent 'script' has a limit of cost, but its model 'eager' has no price"):
+        await serve_app(settings, [agent(Eager(), cost=0.5)])
+
+
+def test_prices_are_read_from_the_settings_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    prices = '[understudy.models]\ncurrency = "EUR"\n[understudy.models.prices."gpt-x"]\ninput = 2\noutput = 8\n'
+    Path("understudy.toml").write_text(prices)
+    assert load().prices == PriceTable("EUR", {"gpt-x": Price(2, 8)})
+    Path("understudy.toml").write_text(prices.replace("output = 8", "output = -8"))
+    with pytest.raises(ValueError, match=r'models\.prices\."gpt-x"\.output must be a number, at least 0, but is -8 in'):
+        load()
