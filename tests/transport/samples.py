@@ -31,6 +31,9 @@ from transport.wire.events import (
     Resync,
     RunStatus,
     SanitizationSummary,
+    SteerAccepted,
+    SteerTaken,
+    SteerWithdrawn,
     ToolCompleted,
     ToolExecuting,
     ToolStatus,
@@ -159,6 +162,25 @@ ARC: Mapping[str, tuple[Event, str]] = {
     "question_answered": (
         QuestionAnswered("run-1.call-3.1", AnswerOutcome.ANSWERED, {"city": "Ulm"}, "anna", "socket"),
         "Answered",
+    ),
+    "steer_accepted": (
+        SteerAccepted("steer-1", "Only the last quarter.", "next"),
+        "Waiting for the next safe point of the run",
+    ),
+    "steer_accepted with findings": (
+        SteerAccepted(
+            "steer-2",
+            "Use the key [redacted].",
+            "now",
+            [{"category": "secret", "kind": "secret.github", "action": "remove", "count": 1}],
+        ),
+        "Waiting for the next safe point of the run",
+    ),
+    "steer_taken": (SteerTaken("steer-1", 2), "The agent has read it"),
+    "steer_withdrawn": (SteerWithdrawn("steer-1"), "Taken back"),
+    "steer_withdrawn by the end": (
+        SteerWithdrawn("steer-2", "steer-2"),
+        "The run ended first: it follows as a message",
     ),
     "agent_error": (
         AgentError("guide-1", "model_unavailable", "The language model cannot be reached.", True, "e-3"),

@@ -11,7 +11,7 @@ from typing import Final
 
 from attrs import define, field, frozen, validators
 
-from transport.wire.commands import Ack, ClientPing, Edit, Regenerate, Say, UserTyping
+from transport.wire.commands import Ack, ClientPing, Edit, Regenerate, Say, Steer, UserTyping
 
 _positive = validators.gt(0.0)
 _at_least_one = validators.ge(1)
@@ -192,14 +192,15 @@ class RateLimit:
 MESSAGES: Final = "messages"
 SIGNALS: Final = frozenset({Ack, UserTyping, ClientPing})
 SILENTLY_LIMITED: Final = frozenset({Ack, UserTyping})
-_AS_MESSAGES: Final = frozenset({Say, Edit, Regenerate})
+_AS_MESSAGES: Final = frozenset({Say, Edit, Regenerate, Steer})
 
 
 class CommandLimits:
     """Rate limits of commands: a bucket per user and kind of command.
 
-    Commands that start a run (`Say`, `Edit`, `Regenerate`) share the bucket of messages. `SIGNALS` are cheap and
-    frequent. A command of SILENTLY_LIMITED beyond the limit is dropped without an error: the next one supersedes it.
+    Commands that have a model work (`Say`, `Edit`, `Regenerate`, `Steer`) share the bucket of messages. `SIGNALS` are
+    cheap and frequent. A command of SILENTLY_LIMITED beyond the limit is dropped without an error: the next one
+    supersedes it.
     """
 
     def __init__(self, limits: Limits, ledger: Ledger | None = None) -> None:

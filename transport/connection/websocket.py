@@ -23,7 +23,20 @@ from transport.connection.heartbeat import beat
 from transport.connection.limits import SILENTLY_LIMITED, TokenBucket
 from transport.server.socket import Socket
 from transport.wire.command_parser import NAMES, agent_names, parse_frame
-from transport.wire.commands import Ack, Chunk, ClientPing, Command, Edit, Hello, Refresh, Regenerate, Resume, Say
+from transport.wire.commands import (
+    Ack,
+    Chunk,
+    ClientPing,
+    Command,
+    Edit,
+    Hello,
+    Refresh,
+    Regenerate,
+    Resume,
+    Say,
+    Steer,
+    Unsteer,
+)
 from transport.wire.dialects import Dialect
 from transport.wire.errors import CommandRejected, SocketClosed, Unauthenticated, UnsupportedData
 from transport.wire.events import Pong
@@ -250,7 +263,7 @@ class WebSocketConnection(ClientConnection):
                     self._outbox.tell(Acked(thread_id, seq))
                 case _ if self._expired:
                     raise CommandRejected("token_expired")
-                case Say() | Edit() | Regenerate() if self._reconnect_after_s is not None:
+                case Say() | Edit() | Regenerate() | Steer() if self._reconnect_after_s is not None:
                     text = "The server is going away; come back in a moment."
                     raise CommandRejected("busy", text, self._reconnect_after_s)
                 case _:
@@ -294,6 +307,8 @@ def _message_names(command: Command) -> Mapping[str, str]:
     names = {name: value for name in NAMES if (value := getattr(command, name, None)) is not None}
     if isinstance(command, Edit):
         names["message_id"] = command.new_message_id or command.message_id
+    if isinstance(command, Steer | Unsteer) and command.steer_id is not None:
+        names["message_id"] = command.steer_id
     if isinstance(command, Say):
         names |= agent_names(command.agent_type, command.pillar)
     return names

@@ -32,6 +32,9 @@ from transport.wire.commands import (
     Regenerate,
     Resume,
     Say,
+    Steer,
+    SteerMode,
+    Unsteer,
     UserTyping,
 )
 from transport.wire.errors import CommandRejected, UnsupportedData
@@ -63,6 +66,8 @@ COMMANDS: Final[Mapping[str, type[Command]]] = MappingProxyType(
         "agent_message": Say,
         "resume": Resume,
         "cancel": Cancel,
+        "steer": Steer,
+        "unsteer": Unsteer,
         "approve": Approve,
         "answer": Answer,
         "edit": Edit,
@@ -210,7 +215,7 @@ def parse_command(frame: Mapping[str, Any], default_agent: tuple[str, str | None
         file_id = given["metadata"].get("file_id") if "metadata" in given else None
         if file_id is not None and file_id not in given.get("references", ()):
             given["references"] = (*given.get("references", ()), file_id)
-    if (kind is Say or kind is Edit) and not given["content"].strip():
+    if kind in (Say, Edit, Steer) and not given["content"].strip():
         raise CommandRejected("empty_message")
     if kind is Answer and ("answer" in given) == given.get("decline", False):
         raise _invalid(_path(frame, "answer"), "is missing" if "answer" not in given else "goes with no `decline`")
@@ -419,6 +424,8 @@ CHECKS: Final[Mapping[str, Callable[[Any], Any]]] = MappingProxyType(
         "question_id": _id,
         "answer": _object,
         "decline": _flag,
+        "steer_id": _id,
+        "mode": _one_of(SteerMode),
         "decision": _one_of(Decision),
         "rating": _one_of(Rating),
         "note": _note,

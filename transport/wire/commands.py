@@ -19,6 +19,18 @@ class Decision(enum.StrEnum):
     DENY = "deny"
 
 
+class SteerMode(enum.StrEnum):
+    """When a steer enters its run.
+
+    `next`: before the next request to the model. `now`: the model's turn ends, and its text stays. `after`: it is an
+    ordinary message, which waits until the run has ended.
+    """
+
+    NEXT = "next"
+    NOW = "now"
+    AFTER = "after"
+
+
 class Rating(enum.StrEnum):
     """A user's rating of an answer."""
 
@@ -69,6 +81,29 @@ class Cancel:
     """Stop a run."""
 
     run_id: str
+    session_token: str | None = field(default=None, repr=False)
+
+
+@frozen
+class Steer:
+    """Send a run that is at work a further message of its user.
+
+    `steer_id` is the client's own name of it (chosen by the server if None): repeating it refers to the same steer.
+    """
+
+    run_id: str
+    content: str = field(repr=False)
+    mode: SteerMode = SteerMode.NEXT
+    steer_id: str | None = None
+    session_token: str | None = field(default=None, repr=False)
+
+
+@frozen
+class Unsteer:
+    """Take back a steer that its run has not taken yet."""
+
+    run_id: str
+    steer_id: str
     session_token: str | None = field(default=None, repr=False)
 
 
@@ -183,6 +218,6 @@ class ClientPing:
 
 
 Command: TypeAlias = (
-    Say | Resume | Cancel | Approve | Answer | Edit | Regenerate | Feedback
+    Say | Resume | Cancel | Steer | Unsteer | Approve | Answer | Edit | Regenerate | Feedback
     | Hello | Chunk | Ack | Refresh | UserTyping | ClientPing
 )  # fmt: skip

@@ -257,6 +257,42 @@ class QuestionAnswered(Event):
 
 
 @frozen
+class SteerAccepted(Event):
+    """A message of the user to a run at work was stored, and waits for the run's next safe point.
+
+    `mode` is a `transport.wire.commands.SteerMode`: `next` or `now`. `findings` list what was redacted from the
+    content: kind, category, action and count of each; never the text itself.
+    """
+
+    type: ClassVar[str] = "steer_accepted"
+    steer_id: str
+    content: str = field(repr=False)
+    mode: str
+    findings: Sequence[JsonObject] | None = field(default=None, converter=optional(_objects))
+
+
+@frozen
+class SteerTaken(Event):
+    """A steer entered its run: the model reads it from its turn number `turn` on, counted from 0."""
+
+    type: ClassVar[str] = "steer_taken"
+    steer_id: str
+    turn: int
+
+
+@frozen
+class SteerWithdrawn(Event):
+    """A steer does not enter its run: its user took it back, or the run ended first.
+
+    `message_id` is set if the run ended first: the ordinary message that the steer became, or became part of.
+    """
+
+    type: ClassVar[str] = "steer_withdrawn"
+    steer_id: str
+    message_id: str | None = None
+
+
+@frozen
 class AgentProgress(Event):
     """Progress of a run, or only that it is still working."""
 
@@ -509,6 +545,9 @@ EVENTS: Final[Mapping[str, type[Event]]] = MappingProxyType(
             ApprovalDecided,
             QuestionAsked,
             QuestionAnswered,
+            SteerAccepted,
+            SteerTaken,
+            SteerWithdrawn,
             AgentProgress,
             PartialResult,
             SanitizationSummary,

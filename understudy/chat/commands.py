@@ -13,7 +13,7 @@ import msgspec
 import trio
 from attrs import evolve, frozen
 
-from actors import ActorDied, ActorError, ActorRef, AskTimeout, MailboxFull, StartFailed
+from actors import ActorDied, ActorError, ActorRef, AskTimeout, Lane, MailboxFull, StartFailed
 from transport.auth.identity import Identity
 from transport.wire.commands import (
     Answer,
@@ -26,6 +26,9 @@ from transport.wire.commands import (
     Regenerate,
     Resume,
     Say,
+    Steer,
+    SteerMode,
+    Unsteer,
     UserTyping,
 )
 from transport.wire.errors import CommandRejected
@@ -34,6 +37,7 @@ from transport.wire.messages import Deliver, UnsubscribeThread, arrived_at
 from understudy.agents.agent import usable_agents
 from understudy.chat.messages import (
     Accept,
+    AcceptSteer,
     AnswerAgain,
     AnswerQuestion,
     CancelRun,
@@ -44,6 +48,7 @@ from understudy.chat.messages import (
     OwnershipLost,
     RateAnswer,
     RequestSnapshot,
+    WithdrawSteer,
 )
 from understudy.chat.placement import Active, Deleted, News, Node, OtherNodes, TypingIn
 from understudy.chat.registry import STOP_WAIT_S, ConversationRegistry
@@ -73,7 +78,7 @@ _UNAVAILABLE = (StorageError, StartFailed, AskTimeout, ActorDied, MailboxFull)
 
 @frozen
 class Accepted:
-    """The ids of an accepted message; of a repeated message those of the first time."""
+    """The ids of an accepted message or steer; of a repeated one those of the first time."""
 
     message_id: str
     run_id: str
@@ -114,7 +119,7 @@ class CommandDispatcher:
             CommandRejected: The command was refused, and nothing was changed; with the code and sentence to send.
         """
         retry = self._services.storage_retry
-        if retry is None or not isinstance(command, Say | Edit | Regenerate):
+        if retry is None or not isinstance(command, Say | Edit | Regenerate | Steer):
             return await self._dispatch(identity, command, outbox)
         return await retry.run(partial(self._dispatch, identity, _with_id(command), outbox))
 
@@ -124,6 +129,8 @@ class CommandDispatcher:
                 return await self._say(identity, command, outbox)
             if isinstance(command, Edit):
                 return await self._edit(identity, command, outbox)
+            if isinstance(command, Steer):
+                return await self._steer(identity, command, outbox)
             with self._services.storage_waits.notify_if_slow(partial(self._show_storage_wait, command, outbox)):
                 match command:
                     case Regenerate():
@@ -134,6 +141,8 @@ class CommandDispatcher:
                         await self._resume(identity.user, threads, outbox)
                     case Cancel(run_id=run_id):
                         await self._cancel(identity.user, run_id)
+                    case Unsteer():
+                        await self._unsteer(identity.user, command)
                     case Approve():
                         await self._approve(identity.user, command)
                     case Answer():
@@ -394,6 +403,48 @@ class CommandDispatcher:
         if run.ended_at is None:
             await self.registry.ask(owner, run.thread_id, partial(CancelRun, run_id))
 
+    async def _steer(self, identity: Identity, steer: Steer, outbox: ActorRef | None) -> Accepted:
+        """Have the conversation of a run accept a steer; one that is to wait for the run's end is a message."""
+        services, content_filter, owner = self._services, self._services.content_filter, identity.user
+        check_id("steer_id", steer.steer_id)
+        steer_id = steer.steer_id or uuid.uuid4().hex
+        with services.storage_waits.notify_if_slow(partial(self._show_storage_wait, steer, outbox)):
+            run = await services.store.run(steer.run_id)
+            if run is None or run.owner != owner:
+                raise CommandRejected("not_found", "There is no run of that name.")
+            if steer.mode is SteerMode.AFTER:
+                way = await self._route_of(identity, await self._message(owner, run.message_id, "user"))
+        if steer.mode is SteerMode.AFTER:
+            say = Say(steer.content, way.thread_id, steer_id, way.conversation_id, way.agent_type, way.pillar)
+            return await self._accept(identity, say, way, steer_id, outbox)
+        if services.quotas is not None:
+            await services.quotas.check_message(owner, steer.content)
+        is_new = partial(self._is_new, owner, run.thread_id)
+        placeholders = await content_filter.thread_placeholders(owner, run.thread_id, is_new)
+        clean = await content_filter.filter_message(owner, steer.content, placeholders)
+        raw = None
+        if content_filter.cipher is not None and clean.text != steer.content:
+            raw = content_filter.cipher.encrypt(owner, steer_id, steer.content)
+        request = partial(AcceptSteer, run.id, steer_id, steer.mode is SteerMode.NOW, clean, outbox, raw)
+        with services.storage_waits.notify_if_slow(partial(self._show_storage_wait, steer, outbox)):
+            # Ahead of the text that the run writes.
+            await self.registry.ask(owner, run.thread_id, request, lane=Lane.HIGH)
+        return Accepted(steer_id, run.id, run.thread_id)
+
+    async def _unsteer(self, owner: str, command: Unsteer) -> None:
+        run, message = await self._services.store.run(command.run_id), None
+        withdrawn = False
+        if run is not None and run.owner == owner:
+            request = partial(WithdrawSteer, run.id, command.steer_id)
+            withdrawn = run.ended_at is None and await self.registry.ask(owner, run.thread_id, request, lane=Lane.HIGH)
+            if not withdrawn:  # it may be a message by now, or have been one from the beginning
+                message = await self._services.store.message(owner, command.steer_id)
+        if message is not None and run is not None and message.thread_id == run.thread_id:
+            cancel = partial(CancelRun, message.run_id or "", waiting=True)
+            withdrawn = await self.registry.ask(owner, run.thread_id, cancel)
+        if not withdrawn:
+            raise CommandRejected("not_found", "No message of that name waits for that run.")
+
     async def _approve(self, owner: str, approve: Approve) -> None:
         note = await self._services.content_filter.filter_note(owner, check_note(approve.note or ""))
         decision = ApprovalDecision(approve.decision.value)
@@ -446,13 +497,15 @@ class CommandDispatcher:
         return True
 
 
-def _with_id(command: Say | Edit | Regenerate) -> Say | Edit | Regenerate:
+def _with_id(command: Say | Edit | Regenerate | Steer) -> Say | Edit | Regenerate | Steer:
     """Return the command with an id, so that a retry is the same message."""
     match command:
         case Say() if not command.message_id:
             return evolve(command, message_id=uuid.uuid4().hex)
         case Edit() if not command.new_message_id:
             return evolve(command, new_message_id=uuid.uuid4().hex)
+        case Steer() if not command.steer_id:
+            return evolve(command, steer_id=uuid.uuid4().hex)
         case Regenerate() if not command.request_id:
             return evolve(command, request_id=uuid.uuid4().hex)
     return command

@@ -22,6 +22,9 @@ from transport.wire.events import (
     QuestionAsked,
     RunStatus,
     SanitizationSummary,
+    SteerAccepted,
+    SteerTaken,
+    SteerWithdrawn,
     ToolCompleted,
     ToolExecuting,
 )
@@ -70,6 +73,12 @@ def summary_line(event: Event) -> str:
             return f"Waiting for your answer: {title}"
         case QuestionAnswered(outcome=outcome):
             return _ANSWERED[outcome]
+        case SteerAccepted():
+            return "Waiting for the next safe point of the run"
+        case SteerTaken():
+            return "The agent has read it"
+        case SteerWithdrawn(message_id=message_id):
+            return "Taken back" if message_id is None else "The run ended first: it follows as a message"
         case FeedbackGiven(rating=rating):
             return f"Rated {rating}" if rating else "The rating was taken back"
         case AgentProgress(note=note):

@@ -7,7 +7,7 @@ from attrs import define, field, frozen
 from actors import ActorRef, Ask
 from sanitization import Finding, Sanitized
 from transport.wire.commands import JsonObject, Say
-from transport.wire.events import ApprovalDecision, Block, Event, SanitizationSummary
+from transport.wire.events import ApprovalDecision, Block, Event, SanitizationSummary, SteerAccepted
 from understudy.chat.routing import Route
 from understudy.chat.run_protocol import Ending
 from understudy.storage.records import Message, StepRecord
@@ -145,11 +145,68 @@ class Delete(Ask[bool]):
 
 @define(eq=False)
 class CancelRun(Ask[bool]):
-    """To a conversation: cancel this run. The reply is False if it has ended already."""
+    """To a conversation: cancel this run. The reply is False if it has ended already.
+
+    `waiting`: only if its work has not begun; else the reply is False, and nothing has changed.
+    """
 
     must_finish = True
 
     run_id: str
+    waiting: bool = False
+
+
+@define(eq=False)
+class AcceptSteer(Ask[bool]):
+    """To a conversation: accept this steer of a run. The reply is False if it was accepted before.
+
+    `filtered` is its text after the content filter; `raw` the text as sent, encrypted, if the server keeps it.
+    `outbox` is None if it came without a connection. Fails with `CommandRejected` (`run_ended`, `busy`,
+    `message_id_reused`, `storage_unavailable`); nothing was stored then.
+    """
+
+    must_finish = True
+
+    run_id: str
+    steer_id: str
+    now: bool
+    filtered: Sanitized = field(repr=False)
+    outbox: ActorRef | None
+    raw: bytes | None = field(default=None, repr=False)
+
+
+@define(eq=False)
+class WithdrawSteer(Ask[bool]):
+    """To a conversation: take back a steer that its run has not taken. The reply is False if it does not wait.
+
+    Fails with `StorageUnavailable`.
+    """
+
+    must_finish = True
+
+    run_id: str
+    steer_id: str
+
+
+@define(eq=False)
+class TakeSteers(Ask[tuple[SteerAccepted, ...]]):
+    """To a conversation: its run takes the steers that wait, before turn `turn` of its model. The reply is these.
+
+    They are stored as steps of the run that follow `last_step`. Fails with `StorageUnavailable`.
+    """
+
+    must_finish = True
+
+    run_id: str
+    turn: int
+    last_step: int
+
+
+@frozen
+class EndTurn:
+    """To a run: end the current turn of the model and keep its text, because this steer is to enter now."""
+
+    steer_id: str
 
 
 @define(eq=False)

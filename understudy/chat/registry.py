@@ -25,6 +25,7 @@ from actors import (
     AskTimeout,
     Backoff,
     ChildSpec,
+    Lane,
     MailboxFull,
     Normal,
     Restart,
@@ -80,7 +81,7 @@ class ConversationRegistry:
         self._locks = KeyedLock[Key]()
         self._relocated: dict[Key, ActorRef] = {}
 
-    async def ask(self, owner: str, thread_id: str, request: Callable[[], Ask[T]]) -> T:
+    async def ask(self, owner: str, thread_id: str, request: Callable[[], Ask[T]], *, lane: Lane = Lane.NORMAL) -> T:
         """Ask a thread's conversation, on any node; `request` makes the same request for each attempt.
 
         Raises:
@@ -91,7 +92,7 @@ class ConversationRegistry:
         while True:
             conversation = (await self.get_or_start(owner, thread_id)).ref
             try:
-                return await conversation.ask(request(), timeout_s=ACCEPT_S)
+                return await conversation.ask(request(), timeout_s=ACCEPT_S, lane=lane)
             except ActorDied:
                 # The actor stopped (idle), crashed or lost the thread meanwhile; a repeat is safe because requests have
                 # ids.

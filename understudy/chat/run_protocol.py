@@ -6,7 +6,8 @@
 3. Every tool call that began is completed, under the same `call_id`. One that asked for consent succeeds only if its
    user allowed it, and is `denied` only if the user did not. A question is asked once and answered at most once; one
    that a call asked is over with the call.
-4. `closing_events` returns the events that keep 1 to 3 when the run itself can no longer do so.
+4. A steer is accepted before it is taken or withdrawn, and only one of both happens to it.
+5. `closing_events` returns the events that keep 1 to 3 when the run itself can no longer do so.
 """
 
 import enum
@@ -30,6 +31,9 @@ from transport.wire.events import (
     QuestionAnswered,
     QuestionAsked,
     RunStatus,
+    SteerAccepted,
+    SteerTaken,
+    SteerWithdrawn,
     ToolCompleted,
     ToolExecuting,
     ToolStatus,
@@ -105,7 +109,10 @@ class AskedQuestion:
 
 @define
 class RunProtocol:
-    """The protocol state of one run, built by `apply`-ing its durable events in order."""
+    """The protocol state of one run, built by `apply`-ing its durable events in order.
+
+    `steers` are the accepted steers by id, in order; None for one that was taken or withdrawn.
+    """
 
     run_id: str
     accepted: bool = False
@@ -116,6 +123,22 @@ class RunProtocol:
     questions: dict[str, AskedQuestion] = field(factory=dict)
     failed: frozenset[str] = frozenset()
     usage: Usage = field(factory=Usage)
+    steers: dict[str, SteerAccepted | None] = field(factory=dict)
+
+    def copy(self) -> "RunProtocol":
+        """Return a copy that can be changed by itself."""
+        return evolve(
+            self,
+            agents=dict(self.agents),
+            calls=dict(self.calls),
+            questions=dict(self.questions),
+            steers=dict(self.steers),
+        )
+
+    @property
+    def waiting_steers(self) -> list[SteerAccepted]:
+        """The steers that the run has not taken, oldest first."""
+        return [each for each in self.steers.values() if each is not None]
 
     def apply(self, event: Event) -> None:
         """Apply one durable event of the run.
@@ -174,6 +197,14 @@ class RunProtocol:
                 if (asked := self.questions.get(question_id)) is None or not asked.waits:
                     raise RunProtocolError(f"question {question_id} was answered without being asked")
                 self.questions[question_id] = evolve(asked, answer=event)
+            case SteerAccepted(steer_id=steer_id):
+                if steer_id in self.steers:
+                    raise RunProtocolError(f"steer {steer_id} was accepted twice")
+                self.steers[steer_id] = event
+            case SteerTaken(steer_id=steer_id) | SteerWithdrawn(steer_id=steer_id):
+                if self.steers.get(steer_id) is None:
+                    raise RunProtocolError(f"{event.type} of a steer that does not wait")
+                self.steers[steer_id] = None
             case AgentError(agent_id=agent_id):
                 if agent_id not in self.agents or agent_id in self.failed:
                     raise RunProtocolError(f"agent {agent_id} failed twice, or was not at work")

@@ -23,7 +23,7 @@ from transport.wire.events import Envelope, FeedbackGiven, FinalResponse, Resync
 from transport.wire.messages import Reply
 from understudy.chat import messages as chat
 from understudy.chat.conversation.core import RESYNC
-from understudy.chat.conversation.event_log import read_acceptance
+from understudy.chat.conversation.event_log import read_acceptance, read_steer
 from understudy.chat.conversation.subscribers import Subscribers
 from understudy.chat.envelope import wrap_about_answer
 from understudy.chat.placement import Moved, actor_name
@@ -205,6 +205,8 @@ class ConversationProxy(Actor):
                 | chat.AnswerAgain()
                 | chat.RateAnswer()
                 | chat.CancelRun()
+                | chat.AcceptSteer()
+                | chat.WithdrawSteer()
                 | chat.Delete()
                 | chat.Decide()
                 | chat.AnswerQuestion()
@@ -339,6 +341,11 @@ class ConversationProxy(Actor):
             case chat.AnswerAgain(outbox=outbox) if outbox is not None:
                 if answer != ask.run_id or outbox not in self.followers:  # repeated, or not subscribed
                     await self._publish_acceptance(outbox, ask.message, str(answer), context)
+            case chat.AcceptSteer(outbox=outbox) if outbox is not None and (not answer or outbox not in self.followers):
+                accepted = await read_steer(self.services.store, self.owner, self.thread_id, ask.run_id, ask.steer_id)
+                if accepted is not None:
+                    head = max(self.reorder.last_seq, accepted.seq or 0)
+                    self.followers.replay_acceptance(outbox, accepted, head, context)
             case chat.RateAnswer(outbox=outbox) if outbox is not None and outbox not in self.followers:
                 event = FeedbackGiven(ask.answer.id, ask.rating)
                 outbox.try_tell(Reply(wrap_about_answer(ask.answer, event, now=self.services.clock())))

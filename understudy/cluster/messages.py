@@ -23,6 +23,8 @@ _FORWARDED: Final[dict[str, type[Any]]] = {
     "AnswerAgain": chat.AnswerAgain,
     "Rate": chat.RateAnswer,
     "CancelRun": chat.CancelRun,
+    "AcceptSteer": chat.AcceptSteer,
+    "WithdrawSteer": chat.WithdrawSteer,
     "Decide": chat.Decide,
     "AnswerQuestion": chat.AnswerQuestion,
     "Delete": chat.Delete,

@@ -28,6 +28,7 @@ from actors import (
     ChildSpec,
     Context,
     Exit,
+    Lane,
     MailboxSpec,
     Normal,
     Overflow,
@@ -227,7 +228,8 @@ class RpcServer:
                 if not isinstance(message, Ask):
                     conversation.try_tell(message)
                     return None
-                outcome: Value = await conversation.ask(message, timeout_s=within_s)
+                lane = Lane.HIGH if isinstance(message, chat.AcceptSteer | chat.WithdrawSteer) else Lane.NORMAL
+                outcome: Value = await conversation.ask(message, timeout_s=within_s, lane=lane)
                 return outcome
 
     async def _get_or_start_forwarder(self, thread: str, node: str, conversation: ActorRef) -> ActorRef:

@@ -13,7 +13,7 @@ from typing import Final
 from attrs import define, evolve, field
 
 from sanitization import Placeholders
-from transport.wire.events import AgentCompleted, Envelope, FinalResponse, MessageAccepted
+from transport.wire.events import AgentCompleted, Envelope, FinalResponse, MessageAccepted, SteerAccepted
 
 THREADS: Final = 2_000
 """Threads whose placeholders are kept; beyond, the least recently used is dropped."""
@@ -97,6 +97,8 @@ class Vault:
         match envelope.event:
             case MessageAccepted(content=content) as event:
                 return envelope.replace(event=evolve(event, content=found.restore(content)))
+            case SteerAccepted(content=content) as steered:
+                return envelope.replace(event=evolve(steered, content=found.restore(content)))
             case FinalResponse(message=message) as event:
                 return envelope.replace(event=evolve(event, message=found.restore(message)))
             case AgentCompleted(result=result) as event:

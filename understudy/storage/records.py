@@ -23,7 +23,7 @@ Item = TypeVar("Item")
 UNFINISHED: Final = ("queued", "running")
 ENDED: Final = ("success", "failed", "cancelled", "interrupted")
 ROLES: Final = ("user", "assistant")
-STEP_KINDS: Final = ("model", "tool")
+STEP_KINDS: Final = ("model", "tool", "steer")
 BETWEEN: Final = "\x1f"
 """Separates tenant and user in a key: U+001F, the unit separator; claims are printable (`transport.auth.tokens`)."""
 TRIMMED: Final = 200
@@ -135,7 +135,10 @@ class RunRecord:
 
 @frozen
 class StepRecord:
-    """A recorded step of a run: a turn of the model or a tool call. `number` counts within the run."""
+    """A recorded step of a run: a turn of the model, a tool call, or a message of its user that entered it.
+
+    `number` counts within the run.
+    """
 
     run_id: str
     number: int

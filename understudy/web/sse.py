@@ -24,6 +24,8 @@ from transport.wire.commands import (
     Regenerate,
     Resume,
     Say,
+    Steer,
+    Unsteer,
     UserTyping,
 )
 from transport.wire.dialects import Dialect
@@ -36,9 +38,9 @@ from understudy.web.presence import Presence
 
 log = logging.getLogger(__name__)
 
-CONNECTIONLESS: Final = (Say, Cancel, Approve, Answer, Edit, Regenerate, Feedback, UserTyping)
+CONNECTIONLESS: Final = (Say, Cancel, Steer, Unsteer, Approve, Answer, Edit, Regenerate, Feedback, UserTyping)
 """Commands that need no connection. The others concern the connection they came by."""
-STARTS_RUN: Final = (Say, Edit, Regenerate)
+STARTS_WORK: Final = (Say, Edit, Regenerate, Steer)
 _WORD: Final = re.compile(r"(?<!^)(?=[A-Z])")
 WRITE_TIMEOUT_S: Final = 60.0
 """Seconds for one write of about 64 KiB. A client that reads nothing at all is dropped much earlier."""
@@ -139,7 +141,7 @@ class EventStreams:
         """
         self.callbacks.metrics.on_received(_WORD.sub("_", type(command).__name__).lower())
         self.check_rate(identity, command)
-        if isinstance(command, STARTS_RUN):
+        if isinstance(command, STARTS_WORK):
             self._refuse_if_draining()
         return await self.dispatcher.dispatch(identity, command, None)
 

@@ -12,6 +12,9 @@ from transport.wire.events import EVENTS, TERMINAL, Block, Error, Event, FinalRe
 
 DURABLE = [
     "message_accepted",
+    "steer_accepted",
+    "steer_taken",
+    "steer_withdrawn",
     "agent_started",
     "agent_thinking",
     "agent_handoff",

@@ -218,14 +218,14 @@ class AnswerStream:
             result = encode_partial(whole[len(earlier) :], self.findings)
             self.recorder.save_checkpoint(evolve(self._step, result=result))
 
-    async def end_turn(self) -> str:
+    async def end_turn(self, *, cut: bool = False) -> str:
         """Finish the turn of the model. Return its text if the turn was interrupted before, else an empty text.
 
-        Raises `Blocked` as `feed` does.
+        `cut`: the model was stopped before it had finished. Raises `Blocked` as `feed` does.
         """
         text = ""
         if self._resumed is not None:
-            fresh = self._resumed.finish()
+            fresh = self._resumed.finish(cut=cut)
             await self._write(fresh.text, restart=fresh.restart)
             text = self._resumed.text
         self._resumed = self._step = None

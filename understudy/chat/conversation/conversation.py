@@ -182,8 +182,8 @@ class Conversation(Actor):
                 spec = ChildSpec(request.run_id, make, restart=Restart.TEMPORARY, shutdown_s=3.0)
                 self.run_actors[request.run_id] = ref = await context.spawn(spec)
                 context.watch(ref)
-            case core.TellRun(run_id, message):
-                self.run_actors[run_id].tell(message)
+            case core.TellRun(run_id, message, lane):
+                self.run_actors[run_id].tell(message, lane=lane)
             case core.StopRun(run_id):
                 await self.run_actors[run_id].stop(StopMode.NOW)
             case core.Subscribe(outbox, after, accepted):

@@ -14,10 +14,13 @@ limiter is the one thing outside that a core calls itself: it is a table in memo
 5. If another node has the thread, or the log holds more than this core has committed (a commit whose answer was lost
    succeeded), `Relocate` ends the conversation and the request stays unanswered: its sender asks the next conversation
    of the thread, which starts from the log.
+6. Each accepted steer is taken by its run once, or taken back by its user, or becomes an ordinary message in the
+   transaction that withdraws it: before the end of its run is committed, none waits.
 """
 
 import logging
 import random
+import uuid
 from collections import deque
 from collections.abc import Awaitable, Callable, Generator, Mapping, Sequence
 from contextlib import suppress
@@ -25,32 +28,39 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias, TypeVar
 
 from attrs import define, evolve, field, frozen
 
-from actors import ActorRef, Ask
-from transport.wire.commands import JsonObject
+from actors import ActorRef, Ask, Lane
+from transport.wire.commands import JsonObject, SteerMode
 from transport.wire.errors import CommandRejected, UnreadableEvent
 from transport.wire.events import (
+    TERMINAL,
     AgentProgress,
     AnswerOutcome,
+    AskedAgent,
     Envelope,
     Event,
     FeedbackGiven,
     FinalResponse,
     MessageAccepted,
     Resync,
+    SteerAccepted,
+    SteerTaken,
+    SteerWithdrawn,
     Typing,
 )
 from understudy.agents.agent import Agent
 from understudy.chat.conversation.active_run import MAX_ATTEMPTS, ActiveRun
-from understudy.chat.conversation.event_log import read_acceptance
+from understudy.chat.conversation.event_log import read_acceptance, read_steer
 from understudy.chat.envelope import wrap
 from understudy.chat.messages import (
     Accept,
+    AcceptSteer,
     AnswerAgain,
     AnswerQuestion,
     CancelRun,
     Decide,
     Delete,
     Delta,
+    EndTurn,
     EnsureRunning,
     FinishRun,
     FollowThread,
@@ -64,13 +74,15 @@ from understudy.chat.messages import (
     RequestSnapshot,
     RunRequest,
     Stop,
+    TakeSteers,
+    WithdrawSteer,
 )
 from understudy.chat.routing import ANSWER
-from understudy.chat.run.replay import Replay
+from understudy.chat.run.replay import SEPARATOR, Replay, steer_step
 from understudy.chat.run_limiter import RunLimiter, queue_note, release_permit
 from understudy.chat.run_protocol import Ending, RunProtocol
 from understudy.chat.storage_away import AWAY
-from understudy.content.summary import build_alert, build_summary
+from understudy.content.summary import build_alert, build_summary, count_by_kind
 from understudy.content.vault import equal_but_for_placeholders
 from understudy.observe.logs import new_error_id
 from understudy.storage.errors import (
@@ -91,6 +103,8 @@ T = TypeVar("T")
 
 MAX_QUEUED: Final = 10
 """Messages that may wait behind the running one in a thread; more are refused with `busy`."""
+MAX_STEERS: Final = 16
+"""Steers that may wait for one run; more are refused with `busy`."""
 BUSY_S: Final = 5.0
 """Seconds after which a client that was refused with `busy` is advised to retry."""
 RETRY_S: Final = 1.0
@@ -197,10 +211,11 @@ class StartRun:
 
 @frozen
 class TellRun:
-    """Send the actor of a run a message."""
+    """Send the actor of a run a message. `lane` HIGH: ahead of the messages that wait in its mailbox."""
 
     run_id: str
     message: object
+    lane: Lane = Lane.NORMAL
 
 
 @frozen
@@ -333,6 +348,12 @@ class ConversationCore:
                     yield from self._run_exited(run_id, reason, crash)
                 case CancelRun():
                     yield from self._cancel(request)
+                case AcceptSteer():
+                    yield from self._accept_steer(request)
+                case WithdrawSteer():
+                    yield from self._withdraw_steer(request)
+                case TakeSteers():
+                    yield from self._take_steers(request)
                 case Decide():
                     yield from self._decide(request)
                 case AnswerQuestion():
@@ -554,35 +575,48 @@ class ConversationCore:
         raw: RawText | None = None,
         arrived_at: float | None = None,
         after_checkpoint: bool = False,
+        beside: tuple[ActiveRun, Sequence[Event]] | None = None,
     ) -> Steps[None]:
         """Number, commit and publish events of a run.
 
-        `arrived_at` is when the message came that the first event accepts.
+        `arrived_at` is when the message came that the first event accepts. `beside` are events of another run that
+        precede them in the same transaction.
 
         Raises:
             RunProtocolError: An event breaks the run's protocol. Nothing was stored.
             StorageError: Nothing was stored, or its storing could not be confirmed.
         """
-        before = live.protocol
-        protocol = evolve(
-            before, agents=dict(before.agents), calls=dict(before.calls), questions=dict(before.questions)
-        )
-        opening, now, run_id = not live.protocol.accepted, self.now, live.request.run_id
-        envelopes, answers = [], []
-        for number, event in enumerate(events, self.last_seq + 1):
-            protocol.apply(event)
-            envelopes.append(wrap(event, live.envelope_template, now=now, seq=number))
-            if isinstance(event, FinalResponse):
-                answers.append(event.message)
+        opening, run_id, before, ended = not live.protocol.accepted, live.request.run_id, list[Envelope](), None
+        if beside is not None:
+            ended, before = self._number(*beside, self.last_seq)
+        protocol, envelopes = self._number(live, events, self.last_seq + len(before))
+        answers = [each.message for each in events if isinstance(each, FinalResponse)]
         change = live.change(envelopes, self.fence, steps=steps, raw=raw, new_thread=not self.exists)
+        if beside is not None:
+            change = evolve(change, events=(*beside[0].change(before, self.fence).events, *change.events))
         # The dispatcher notifies the sender of a message until it is accepted.
         yield Commit(change, None if opening else live, answers, after_checkpoint)
         live.protocol = protocol
+        if beside is not None and ended is not None:
+            beside[0].protocol = ended
+        envelopes = [*before, *envelopes]
         self.last_seq += len(envelopes)
         self.exists = True
         if opening:
             self.newest_answer = ANSWER + run_id
         yield PublishEvents(envelopes, arrived_at)
+
+    def _number(self, live: ActiveRun, events: Sequence[Event], last: int) -> tuple[RunProtocol, list[Envelope]]:
+        """Number events of a run from `last` + 1. Return the protocol state after them, and their envelopes.
+
+        Raises:
+            RunProtocolError: An event breaks the run's protocol.
+        """
+        protocol, envelopes = live.protocol.copy(), []
+        for number, event in enumerate(events, last + 1):
+            protocol.apply(event)
+            envelopes.append(wrap(event, live.envelope_template, now=self.now, seq=number))
+        return protocol, envelopes
 
     # runs
 
@@ -645,6 +679,9 @@ class ConversationCore:
             replay, attempt.replay = attempt.replay, None
         yield StartRun(live.request, replay)
         live.started = True
+        for steer in live.protocol.waiting_steers:
+            if steer.mode == SteerMode.NOW:
+                yield TellRun(run_id, EndTurn(steer.steer_id), Lane.HIGH)
         for ask in live.decisions:
             if ask.waiting:  # otherwise its user got an error for the decision
                 yield TellRun(run_id, ask)
@@ -660,6 +697,8 @@ class ConversationCore:
         if ask.speaker != (live.envelope_template.agent_type, live.envelope_template.pillar):
             live.set_speaker(*ask.speaker)
         try:
+            if isinstance(ask.events[-1] if ask.events else None, TERMINAL):
+                yield from self._turn_into_message(live)
             yield from self._commit(live, ask.events, steps=ask.steps, after_checkpoint=True)
         except StorageUnavailable as error:
             yield self._send(live, AgentProgress(0, AWAY))
@@ -683,6 +722,7 @@ class ConversationCore:
             retry_after=finish.retry_after_s,
         )
         try:
+            yield from self._turn_into_message(live)
             yield from self._commit(live, events)
         except StorageUnavailable:
             log.warning("run.end_not_stored", extra={"run_id": run_id})
@@ -728,6 +768,9 @@ class ConversationCore:
             if queued:
                 yield AnswerRequest(ask, False)
             return
+        if ask.waiting and live.started:
+            yield AnswerRequest(ask, False)
+            return
         live.stopped = True
         if live.started:
             yield TellRun(ask.run_id, Stop())
@@ -758,6 +801,131 @@ class ConversationCore:
         live.decisions = [*(each for each in live.decisions if each.waiting), ask]
         if live.started:
             yield TellRun(live.request.run_id, ask)
+
+    # steers
+
+    def _accept_steer(self, ask: AcceptSteer) -> Steps[None]:
+        """Commit a steer of a run that has not ended, and notify the run if its turn is to end."""
+        live, run_id, steer_id = self.runs.get(ask.run_id), ask.run_id, ask.steer_id
+        try:
+            if live is None:
+                queued = yield from self._ensure_queued(run_id)
+                if not queued:
+                    return
+            if live is None or steer_id in live.protocol.steers:
+                known = yield from self._steered_before(ask)
+                if known:
+                    return
+            if live is None or live.protocol.ended or live.stopped or run_id in self.unfinished:
+                raise CommandRejected("run_ended")
+            if len(live.protocol.waiting_steers) >= MAX_STEERS:
+                raise CommandRejected("busy", f"{MAX_STEERS} messages wait for this run already.", BUSY_S)
+            other = yield Query(lambda store: store.message(self.owner, steer_id))
+            if other is not None:
+                raise CommandRejected("message_id_reused")
+            raw = None if ask.raw is None else RawText(self.owner, steer_id, self.thread_id, ask.raw)
+            mode = SteerMode.NOW if ask.now else SteerMode.NEXT
+            findings = count_by_kind(ask.filtered.findings) or None
+            yield Subscribe(ask.outbox)
+            steer = SteerAccepted(steer_id, ask.filtered.text, mode.value, findings)
+            yield from self._commit(live, [steer], raw=raw)
+        except CommandRejected as refused:
+            yield AnswerRequest(ask, error=refused)
+            return
+        except StorageUnavailable:
+            yield AnswerRequest(ask, error=CommandRejected("storage_unavailable", retry_after=RETRY_S))
+            return
+        except Unstorable:
+            yield AnswerRequest(ask, error=CommandRejected("invalid_command", "That text cannot be stored."))
+            return
+        if ask.now and live.started:
+            yield TellRun(run_id, EndTurn(steer_id), Lane.HIGH)
+        alert = build_alert(ask.filtered.findings)
+        if alert is not None:
+            yield Send(wrap(alert, live.envelope_template, now=self.now), alert=True)
+        yield AnswerRequest(ask, True)
+
+    def _steered_before(self, ask: AcceptSteer) -> Steps[bool]:
+        """Reply to a repeated steer with its acceptance. Return False if it is not repeated, or not in the log.
+
+        Raises:
+            CommandRejected: Another steer was accepted under this id.
+        """
+        accepted = yield Query(lambda store: read_steer(store, self.owner, self.thread_id, ask.run_id, ask.steer_id))
+        if accepted is None:
+            return False
+        if not equal_but_for_placeholders(accepted.event.content, ask.filtered.text):
+            raise CommandRejected("message_id_reused")
+        yield Subscribe(ask.outbox, accepted=accepted)
+        yield AnswerRequest(ask, False)
+        return True
+
+    def _withdraw_steer(self, ask: WithdrawSteer) -> Steps[None]:
+        """Commit that a waiting steer is taken back. One that ends the turn of a working run cannot be."""
+        live = self.runs.get(ask.run_id)
+        try:
+            if live is None:
+                queued = yield from self._ensure_queued(ask.run_id)
+                if not queued:
+                    return
+            steer = None if live is None else live.protocol.steers.get(ask.steer_id)
+            if live is None or steer is None or (live.started and steer.mode == SteerMode.NOW):
+                yield AnswerRequest(ask, False)
+                return
+            yield from self._commit(live, [SteerWithdrawn(ask.steer_id)])
+        except StorageUnavailable as error:
+            yield AnswerRequest(ask, error=error)
+        else:
+            yield AnswerRequest(ask, True)
+
+    def _take_steers(self, ask: TakeSteers) -> Steps[None]:
+        """Commit that a run takes the steers that wait, each with a step that keeps its place in the run."""
+        live = self.runs.get(ask.run_id)
+        if live is None or live.protocol.ended:
+            yield AnswerRequest(ask, error=LookupError(f"run {ask.run_id} has ended"))
+            return
+        waiting = tuple(live.protocol.waiting_steers)
+        events = [SteerTaken(each.steer_id, ask.turn) for each in waiting]
+        numbered = enumerate(waiting, ask.last_step + 1)
+        steps = [steer_step(ask.run_id, number, each, self.now) for number, each in numbered]
+        try:
+            if waiting:
+                yield from self._commit(live, events, steps=steps, after_checkpoint=True)
+        except StorageUnavailable as error:
+            yield self._send(live, AgentProgress(0, AWAY))
+            yield AnswerRequest(ask, error=error)
+        else:
+            yield AnswerRequest(ask, waiting)
+
+    def _turn_into_message(self, live: ActiveRun) -> Steps[None]:
+        """Make the steers that a run did not take one message that follows it, as the run is about to end.
+
+        Raises:
+            StorageError: They are not stored as a message, and still wait for the run.
+        """
+        waiting = live.protocol.waiting_steers
+        if not waiting:
+            return
+        message_id = waiting[0].steer_id
+        taken = yield Query(lambda store: store.message(self.owner, message_id))
+        if taken is not None:
+            message_id = uuid.uuid4().hex
+        content, run_id = SEPARATOR.join(each.content for each in waiting), uuid.uuid4().hex
+        template = live.envelope_template
+        asked = template.asked_agent or AskedAgent(template.agent_type or "", template.pillar)
+        following = ActiveRun(
+            evolve(live.request, run_id=run_id, message_id=message_id, content=content, references=(),
+                   findings_summary=None),
+            RunProtocol(run_id),
+            template.replace(
+                run_id=run_id, message_id=message_id, agent_type=asked.agent_type, pillar=asked.pillar, asked_agent=None
+            ),
+        )  # fmt: skip
+        names = (message_id, run_id, content, (), self.newest_answer, None)
+        accepted = MessageAccepted(*names, live.request.context or None, live.request.settings or None)
+        withdrawn = [SteerWithdrawn(each.steer_id, message_id) for each in waiting]
+        yield from self._commit(following, [accepted], beside=(live, withdrawn))
+        yield from self._enqueue(following)
 
     # subscribers
 
@@ -834,6 +1002,7 @@ class ConversationCore:
         for run_id, live in list(self.runs.items()):
             if live.started:
                 yield StopRun(run_id)
+            live.protocol.steers.clear()  # they go with the thread
             yield from self._finish(FinishRun(run_id, Ending.CANCELLED))
         for live in reversed(list(self.queue)):  # the last first, so that none of them is started now
             if not live.started:

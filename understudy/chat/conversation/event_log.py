@@ -10,7 +10,7 @@ import trio
 from transport.outbox.outbox import LogPage
 from transport.wire.codec import from_log
 from transport.wire.errors import UnreadableEvent
-from transport.wire.events import Envelope, FinalResponse, MessageAccepted, SanitizationSummary
+from transport.wire.events import Envelope, FinalResponse, MessageAccepted, SanitizationSummary, SteerAccepted
 from understudy.chat.answer.html import PREFETCH_S, AnswerHtml
 from understudy.chat.conversation.active_run import ActiveRun, ResumeAttempt
 from understudy.chat.envelope import wrap
@@ -100,6 +100,21 @@ async def read_acceptance(store: Store, message: Message, run_id: str) -> Envelo
     template = Envelope(accepted, message.created_at, None, message.thread_id, run_id, message.id)
     template = template.replace(agent_type=message.agent_type, pillar=message.pillar)
     return wrap(accepted, template, now=message.created_at)
+
+
+async def read_steer(store: Store, owner: str, thread_id: str, run_id: str, steer_id: str) -> Envelope | None:
+    """Read the `steer_accepted` of a run's steer; None if the run has no such steer, or the log was trimmed.
+
+    Raises:
+        StorageUnavailable: The database cannot be read.
+        UnreadableEvent: An event in the log is damaged.
+    """
+    for row in await store.run_events(owner, thread_id, run_id):
+        if row.type == SteerAccepted.type:
+            envelope = from_log(row.body)
+            if isinstance(envelope.event, SteerAccepted) and envelope.event.steer_id == steer_id:
+                return envelope
+    return None
 
 
 async def read_page(

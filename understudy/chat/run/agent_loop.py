@@ -3,6 +3,9 @@
 1. A resumed run starts from the beginning but uses what was recorded: no model is asked twice for a recorded turn, no
    finished tool call is repeated, and no event is published twice.
 2. The model's text is published by `understudy.chat.answer.stream`.
+3. Steers enter before a request to the model, and before the run would end. A steer that ends a turn stops its model
+   between two pieces of text: these are kept, as if the turn had been over. Tool calls that have begun are not stopped,
+   as nobody could say what they have done.
 """
 
 import itertools
@@ -78,6 +81,10 @@ class AgentLoop:
     _logged_thoughts: list[str] = field(factory=list, init=False, repr=False)
     _logged_agents: list[str] = field(factory=list, init=False)
     _logged_handoffs: int = field(default=0, init=False)
+    # Ids of steers: those that the run has taken, and those that are to end its turn. Whether an event is published.
+    _steers: set[str] = field(factory=set, init=False)
+    _urgent: set[str] = field(factory=set, init=False)
+    _publishing: bool = field(default=False, init=False)
 
     async def run(self, context: Context) -> None:
         """Work until the answer is recorded.
@@ -92,6 +99,7 @@ class AgentLoop:
             for turn in itertools.count():
                 if await self._day_is_spent(turn):
                     break
+                items += await self._take_steers(turn)
                 closing = self._close(turn)
                 reply, calls = await self._take_turn(turn, items, files, last=closing)
                 # A recorded handoff was allowed when it was recorded: a resumed run does not know its user's roles.
@@ -100,7 +108,12 @@ class AgentLoop:
                     await self._hand_over(reply.handoff.to, reply.handoff.reason)
                     continue
                 if not calls:
-                    break
+                    steers = [] if closing or self.ended is not None else await self._take_steers(turn + 1)
+                    if not steers:
+                        break
+                    items += [MessageItem("assistant", reply.text)] if reply.text else []
+                    items += steers
+                    continue
                 outcomes = await self.tools.execute(calls, self.agent, self.agent_id, context)
                 self.outcomes += outcomes
                 made = [(each.request.name, each.request.arguments, each.value) for each in outcomes]
@@ -145,6 +158,28 @@ class AgentLoop:
         if reached is not None:
             self.ended = Ended(reached.name, reached.limit, reached.spent, f"Stopped. {reached.message}")
         return reached is not None
+
+    def end_turn(self, steer_id: str) -> None:
+        """End the model's current turn and keep its text, as a steer is to enter now."""
+        if steer_id in self._steers:
+            return
+        self._urgent.add(steer_id)
+        if not self._publishing:
+            self._turn_limit.cancel()
+
+    async def _take_steers(self, turn: int) -> list[Item]:
+        """Return the messages of the steers that enter before this turn: the recorded ones, and those that wait now.
+
+        None that waits enters before a turn that was recorded, or whose text was shown, or that closes the run.
+        """
+        before, over = self.replay, self.repetition.ended or self.meter.ended(self.tools.deadline.worked_s)
+        taken = [(each.steer_id, each.text) for each in before.steers if each.turn == turn]
+        taken = [each for each in taken if each[0] not in self._steers]
+        if turn >= len(before.turns) + (before.interrupted_step is not None) and over is None:
+            taken += [(each.steer_id, each.content) for each in await self.recorder.take_steers(turn)]
+        self._steers.update(steer_id for steer_id, _ in taken)
+        self._urgent -= self._steers
+        return [MessageItem("user", text) for _, text in taken]
 
     async def _prepare(self) -> tuple[list[Item], tuple[FileCard, ...]]:
         """Restore the shown text, and start the agent. Return the items for the model, and the attached files.
@@ -228,7 +263,7 @@ class AgentLoop:
         self.stream.begin_turn(step, partial_text)
         reply = await self._respond(model, turn)
         reply = evolve(reply, usage=self._priced(reply.usage, model))
-        text = await self.stream.end_turn()
+        text = await self.stream.end_turn(cut=self._turn_limit.cancelled_caught)
         if partial_text:
             reply = evolve(reply, text=text)
         await self._ensure_thought()
@@ -250,13 +285,17 @@ class AgentLoop:
         return (NoteItem(note),) if note else ()
 
     async def _respond(self, model: Model, turn: Turn) -> Reply:
-        """Return the model's reply; what it has written so far if the run's time of work is over before."""
+        """Return the model's reply; what it has written so far if the run's time is over before, or a steer ends it."""
         self._written.clear()
         closing_s = self.meter.closing_s(self.tools.deadline.worked_s)
         self._turn_limit = trio.CancelScope(deadline=trio.current_time() + closing_s)
         with self._turn_limit:
+            if self._urgent:
+                self._turn_limit.cancel()
+                await trio.lowlevel.checkpoint()  # raises Cancelled: the model is not asked
             return await model.respond(turn, self._on_model_event)
-        self.ended = self.ended or self.meter.ended(self.meter.budget.wall_s or 0.0)
+        if not self._urgent:
+            self.ended = self.ended or self.meter.ended(self.meter.budget.wall_s or 0.0)
         return Reply("".join(self._written), usage=Usage(turns=1))
 
     def _priced(self, usage: Usage, model: Model) -> Usage:
@@ -305,6 +344,7 @@ class AgentLoop:
         if limit.cancel_called:
             await trio.lowlevel.checkpoint()  # raises Cancelled: the time is over
         until, limit.deadline = limit.deadline, math.inf  # an event is published whole
+        self._publishing = True
         try:
             match event:
                 case Thought(text):
@@ -315,7 +355,8 @@ class AgentLoop:
                     self._written.append(text)
                     await self.stream.feed(text)
         finally:
-            limit.deadline = until
+            self._publishing = False
+            limit.deadline = -math.inf if self._urgent else until
 
     async def _ensure_thought(self) -> None:
         """Publish a stock thought if the run has published none, because its model emits none."""

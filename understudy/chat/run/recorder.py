@@ -8,9 +8,9 @@ import trio
 from attrs import define
 
 from actors import ActorRef
-from transport.wire.events import Block, Event
+from transport.wire.events import Block, Event, SteerAccepted
 from understudy.agents.agent import Agent
-from understudy.chat.messages import Checkpoint, Delta, Progress, Record
+from understudy.chat.messages import Checkpoint, Delta, Progress, Record, TakeSteers
 from understudy.chat.services import Services
 from understudy.storage.records import StepRecord
 
@@ -50,6 +50,17 @@ class Recorder:
         request = Record(self.run_id, events, (self.speaker.agent_type, self.speaker.pillar), steps)
         await self.conversation.ask(request, timeout_s=RECORD_S)
         self.last_sent_at = trio.current_time()
+
+    async def take_steers(self, turn: int) -> tuple[SteerAccepted, ...]:
+        """Take the steers that wait for the run, before turn `turn` of its model; return after the commit.
+
+        Raises:
+            StorageUnavailable: They could not be stored as taken.
+        """
+        request = TakeSteers(self.run_id, turn, self.last_step)
+        steers = await self.conversation.ask(request, timeout_s=RECORD_S)
+        self.last_step += len(steers)
+        return steers
 
     async def send_delta(
         self, text: str, blocks: tuple[Block, ...], stored: str | None = None, *, restart: bool = False

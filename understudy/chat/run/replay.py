@@ -27,6 +27,7 @@ from transport.wire.events import (
     ApprovalDecision,
     ApprovalRequired,
     Event,
+    SteerAccepted,
     ToolCompleted,
     ToolExecuting,
     Usage,
@@ -111,6 +112,15 @@ class PastTurn:
 
 
 @frozen
+class PastSteer:
+    """A steer that the run took before turn number `turn` of its model, counted from 0."""
+
+    turn: int
+    steer_id: str
+    text: str = field(repr=False)
+
+
+@frozen
 class Replay:
     """The recorded progress of a run; empty for a new one.
 
@@ -120,7 +130,7 @@ class Replay:
     else starts again. `findings` are those in the text of the recorded
     turns, `partial_findings` those in the text of the interrupted one. `unmatched_tools` are the names of tools with an
     unfinished call that belongs to no turn. `questions` are those that the run asked, by id. `worked_s` is how long the
-    run has worked, in seconds.
+    run has worked, in seconds. `steers` are those that the run has taken.
     """
 
     agents: tuple[tuple[str, str], ...] = ()
@@ -138,6 +148,7 @@ class Replay:
     unmatched_tools: tuple[str, ...] = ()
     questions: Mapping[str, LoggedQuestion] = field(factory=dict, repr=False)
     worked_s: float = 0.0
+    steers: tuple[PastSteer, ...] = ()
 
     @property
     def speaker(self) -> str | None:
@@ -194,6 +205,20 @@ class _PartialReply:
 
     text: str
     found: tuple[Finding, ...] = ()
+
+
+@frozen
+class _RecordedSteer:
+    """The result of a steer's step."""
+
+    steer_id: str
+    text: str
+
+
+def steer_step(run_id: str, number: int, steer: SteerAccepted, now: float) -> StepRecord:
+    """Return the step of a steer that a run takes now (Unix seconds). Its number keeps its place."""
+    result = msgspec.to_builtins(_RecordedSteer(steer.steer_id, steer.content))
+    return StepRecord(run_id, number, "steer", steer.mode, None, None, result, "ok", now, now)
 
 
 def encode_partial(text: str, found: Sequence[Finding]) -> dict[str, Any]:
@@ -264,7 +289,11 @@ def replay(events: Sequence[Event], steps: Sequence[StepRecord]) -> Replay:
     turns: list[PastTurn] = []
     ended = interrupted = None
     partial = _PartialReply("")
+    steers: list[PastSteer] = []
     for step in steps:
+        if step.kind == "steer":
+            steered = _read(step, _RecordedSteer)
+            steers.append(PastSteer(len(turns), steered.steer_id, steered.text))
         if step.kind != "model":
             continue
         if step.ended_at is None:
@@ -308,6 +337,7 @@ def replay(events: Sequence[Event], steps: Sequence[StepRecord]) -> Replay:
         unmatched_tools=tuple(name for call_id, name in open_calls.items() if call_id not in known),
         questions=questions,
         worked_s=worked_s(steps, durations_s),
+        steers=tuple(steers),
     )
 
 

@@ -13,7 +13,16 @@ import trio
 
 from actors import Actor, ActorRef, Context, Supervision, Terminated
 from understudy.chat.answer.stream import AnswerStream
-from understudy.chat.messages import AnswerQuestion, Decide, FinishRun, PermitGranted, PositionChanged, RunRequest, Stop
+from understudy.chat.messages import (
+    AnswerQuestion,
+    Decide,
+    EndTurn,
+    FinishRun,
+    PermitGranted,
+    PositionChanged,
+    RunRequest,
+    Stop,
+)
 from understudy.chat.run.agent_loop import AgentLoop
 from understudy.chat.run.deadline import PausableDeadline
 from understudy.chat.run.meter import Meter
@@ -64,10 +73,12 @@ class Run(Actor):
         context.start_soon(self.stream.release_in_pauses)
 
     async def receive(self, message: object, context: Context) -> None:
-        """Handle cancellation, decisions and answers of the user, ended tool calls, and permit and queue position."""
+        """Handle cancellation, steers, decisions, answers, ended tool calls, permit and queue position."""
         match message:
             case Stop():
                 self.stopped.cancel()
+            case EndTurn(steer_id):
+                self.loop.end_turn(steer_id)
             case Decide():
                 self.tools.decide(message)
             case AnswerQuestion():

@@ -13,7 +13,7 @@ import msgspec
 from transport.wire import command_parser
 from transport.wire.codes import ERRORS
 from transport.wire.command_parser import COMMANDS
-from transport.wire.commands import Answer, Command, Decision, Rating, Say
+from transport.wire.commands import Answer, Command, Decision, Rating, Say, SteerMode
 from transport.wire.dialects import ALIASES, ANSWER_KINDS, ANSWERS, PAYLOAD_NAMES, WIRE_NAMES, Dialect
 from transport.wire.events import EVENTS, AgentError, Error, Event, FinalResponse, PartialResult
 
@@ -111,11 +111,12 @@ FIELDS: Final[Mapping[str, Schema]] = MappingProxyType(
         "content": TEXT,
         **dict.fromkeys(
             ("thread_id", "message_id", "new_message_id", "parent_id", "request_id", "call_id", "conversation_id",
-             "run_id", "question_id", "id"),
+             "run_id", "question_id", "steer_id", "id"),
             _ID,
         ),
         **dict.fromkeys(("nonce", "agent_type", "pillar"), _NAME),
         "decision": {"type": "string", "enum": [each.value for each in Decision]},
+        "mode": {"type": "string", "enum": [each.value for each in SteerMode]},
         "rating": {"type": "string", "enum": [each.value for each in Rating]},
         "note": _NOTE,
         "references": array_of(_REFERENCE, maxItems=command_parser.MAX_REFERENCES),
@@ -144,6 +145,8 @@ EXAMPLES: Final[Mapping[str, Mapping[str, Any]]] = MappingProxyType(
         "agent_message": {"content": "What is 15% of 80?", "agent_type": "guide"},
         "resume": {"threads": {"t1": 7}},
         "cancel": {"run_id": "45f7"},
+        "steer": {"run_id": "45f7", "content": "Only the last quarter.", "mode": "next", "steer_id": "s1"},
+        "unsteer": {"run_id": "45f7", "steer_id": "s1"},
         "approve": {"call_id": "e532", "decision": "allow", "note": "Only this once."},
         "answer": {"question_id": "45f7.e532.1", "answer": {"city": "Ulm"}},
         "edit": {"message_id": "m1", "content": "What is 16% of 80?"},

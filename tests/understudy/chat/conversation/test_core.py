@@ -25,17 +25,22 @@ from transport.wire.events import (
     PartialResult,
     Resync,
     RunStatus,
+    SteerAccepted,
+    SteerTaken,
+    SteerWithdrawn,
     Usage,
 )
 from understudy.agents.agent import Agent
 from understudy.chat.conversation import core
 from understudy.chat.conversation.active_run import ActiveRun, ResumeAttempt
-from understudy.chat.conversation.core import MAX_QUEUED, ConversationCore
+from understudy.chat.conversation.core import MAX_QUEUED, MAX_STEERS, ConversationCore
 from understudy.chat.messages import (
     Accept,
+    AcceptSteer,
     CancelRun,
     Delete,
     Delta,
+    EndTurn,
     EnsureRunning,
     FinishRun,
     FollowThread,
@@ -43,6 +48,8 @@ from understudy.chat.messages import (
     PermitGranted,
     Record,
     RunRequest,
+    TakeSteers,
+    WithdrawSteer,
 )
 from understudy.chat.routing import Route
 from understudy.chat.run.replay import Replay
@@ -59,6 +66,11 @@ def accept(number: int, text: str = "Hello", **names: Any) -> Accept:
     """A message `m<number>` whose run is `r<number>`."""
     route = Route("guide", "guide", None, "t", "c")
     return Accept(Say(text, "t", **names), Sanitized(text), route, f"r{number}", f"m{number}", None)
+
+
+def steer(steer_id: str, text: str = "Look", run_id: str = "r1", *, now: bool = False) -> AcceptSteer:
+    """A steer of a run."""
+    return AcceptSteer(run_id, steer_id, now, Sanitized(text), None)
 
 
 def answered(run_id: str) -> Record:
@@ -442,7 +454,106 @@ def test_a_core_that_lost_ownership_relocates(shell: Shell) -> None:
     assert shell.handle(OwnershipLost()) == [core.Relocate()]
 
 
-STEP = st.sampled_from(["accept", "repeat", "answer", "finish", "exit", "cancel", "retry", "wake", "down", "lost"])
+def begun(shell: Shell) -> None:
+    """Have the first run at work, with its agent started."""
+    shell.handle(accept(1))
+    shell.handle(Record("r1", [AgentStarted("a-r1", "begins", 0.0)], SPEAKER))
+
+
+def ended(run_id: str = "r1") -> Record:
+    """The end of a run whose agent has started."""
+    return Record(run_id, answered(run_id).events[1:], SPEAKER)
+
+
+def test_a_steer_is_committed_before_it_is_acknowledged_and_taken_once(shell: Shell) -> None:
+    begun(shell)
+    assert answers(shell.handle(steer("s1"))) == [True]
+    assert shell.did == ["message", "Subscribe", "Commit", "PublishEvents", "AnswerRequest"]
+    (taken,) = answers(shell.handle(TakeSteers("r1", 3, 7)))
+    assert [each.content for each in taken] == ["Look"]
+    (step,) = next(each.change.steps for each in shell.effects[::-1] if isinstance(each, core.Commit))
+    assert (step.number, step.kind, step.result) == (8, "steer", {"steer_id": "s1", "text": "Look"})
+    assert isinstance(shell.published[-1].event, SteerTaken)
+    assert answers(shell.handle(TakeSteers("r1", 4, 8))) == [()]
+
+
+def test_a_repeated_steer_has_its_acceptance_replayed_also_after_its_run_has_ended(shell: Shell) -> None:
+    begun(shell)
+    shell.handle(steer("s1"))
+    for _ in range(2):
+        effects = shell.handle(steer("s1"))
+        assert answers(effects) == [False]
+        (replayed,) = [each.accepted for each in effects if isinstance(each, core.Subscribe)]
+        assert isinstance(replayed.event, SteerAccepted)
+        shell.handle(TakeSteers("r1", 1, 1))
+        shell.handle(ended())
+        shell.exit_runs()
+    assert answers(shell.handle(steer("s1", "Something else"))) == ["message_id_reused"]
+    assert answers(shell.handle(steer("m1"))) == ["run_ended"]
+
+
+def test_a_steer_that_ends_the_turn_is_sent_to_the_working_run_ahead_of_its_mailbox(shell: Shell) -> None:
+    begun(shell)
+    told = [each for each in shell.handle(steer("s1", now=True)) if isinstance(each, core.TellRun)]
+    assert [(each.run_id, each.message, each.lane) for each in told] == [("r1", EndTurn("s1"), core.Lane.HIGH)]
+    assert answers(shell.handle(WithdrawSteer("r1", "s1"))) == [False]
+
+
+def test_a_steer_is_taken_back_only_while_it_waits(shell: Shell) -> None:
+    begun(shell)
+    shell.handle(steer("s1"))
+    assert answers(shell.handle(WithdrawSteer("r1", "s1"))) == [True]
+    assert shell.published[-1].event == SteerWithdrawn("s1")
+    assert answers(shell.handle(WithdrawSteer("r1", "s1"))) == [False]
+    assert answers(shell.handle(TakeSteers("r1", 1, 1))) == [()]
+
+
+@pytest.mark.parametrize("end", ["answer", "cancel", "crash"])
+def test_steers_that_the_run_did_not_take_become_one_message_before_its_end(shell: Shell, end: str) -> None:
+    begun(shell)
+    shell.handle(steer("s1", "Look"))
+    shell.handle(steer("s2", "there"))
+    if end == "answer":
+        shell.handle(ended())
+    elif end == "cancel":
+        shell.handle(CancelRun("r1"))
+    shell.exit_runs()
+    *_, one, two, accepted = [
+        each.event for each in shell.events if not isinstance(each.event, (*TERMINAL, AgentCompleted))
+    ]
+    assert (one, two) == (SteerWithdrawn("s1", "s1"), SteerWithdrawn("s2", "s1"))
+    assert isinstance(accepted, MessageAccepted)
+    assert (accepted.message_id, accepted.content, accepted.parent_id) == ("s1", "Look\n\nthere", "answer-r1")
+    assert [each.type for each in (type(each.event) for each in shell.events)].index("message_accepted") == 0
+    assert shell.at_work == {accepted.run_id}
+    assert shell.messages["s1"].content == "Look\n\nthere"
+
+
+def test_a_steer_of_a_run_that_has_ended_is_refused(shell: Shell) -> None:
+    begun(shell)
+    shell.handle(ended())
+    assert answers(shell.handle(steer("s1"))) == ["run_ended"]
+    shell.exit_runs()
+    assert answers(shell.handle(steer("s1"))) == ["run_ended"]
+
+
+def test_more_steers_than_may_wait_are_refused(shell: Shell) -> None:
+    begun(shell)
+    got = [answers(shell.handle(steer(f"s{number}")))[0] for number in range(MAX_STEERS + 1)]
+    assert got == [True] * MAX_STEERS + ["busy"]
+
+
+def test_steers_of_a_deleted_thread_start_nothing(shell: Shell) -> None:
+    begun(shell)
+    shell.handle(steer("s1"))
+    shell.handle(Delete())
+    assert [type(each.event) for each in shell.events][-2:] == [AgentCompleted, FinalResponse]
+
+
+STEERING = ["steer", "steer now", "take", "withdraw"]
+STEP = st.sampled_from(
+    [*STEERING, "accept", "repeat", "answer", "finish", "exit", "cancel", "retry", "wake", "down", "lost"]
+)
 
 
 @given(st.lists(st.tuples(STEP, st.integers(0, 12)), max_size=60), st.integers(0, 3))
@@ -458,6 +569,12 @@ def test_every_accepted_message_ends_once_whatever_fails(steps: list[tuple[str, 
                 live = shell.it.runs[run_id]
                 if not live.protocol.ended and not live.protocol.any_agent:
                     shell.handle(answered(run_id))
+            case "steer" | "steer now":
+                shell.handle(steer(f"s{number}", run_id=run_id, now=kind == "steer now"))
+            case "take" if run_id in shell.at_work:
+                shell.handle(TakeSteers(run_id, 0, number))
+            case "withdraw":
+                shell.handle(WithdrawSteer(run_id, f"s{number}"))
             case "finish" if run_id in shell.at_work:
                 shell.handle(FinishRun(run_id, chance.choice(list(Ending))))
             case "exit":
@@ -486,12 +603,19 @@ def test_every_accepted_message_ends_once_whatever_fails(steps: list[tuple[str, 
             if run_id in shell.limiter._running:
                 shell.handle(PermitGranted(run_id))
         shell.exit_runs()
-    for run_id, run in shell.runs.items():  # one that seemed not to be stored, and that nobody asked about again
-        if run.ended_at is None:
-            shell.restart()
-            shell.handle(FinishRun(run_id, Ending.INTERRUPTED))
+    # Runs that seemed not to be stored, and that nobody asked about again; their steers become further ones.
+    while open_runs := [run_id for run_id, run in shell.runs.items() if run.ended_at is None]:
+        shell.restart()
+        shell.handle(FinishRun(open_runs[0], Ending.INTERRUPTED))
     ends = Counter(each.run_id for each in shell.events if isinstance(each.event, TERMINAL))
     assert ends == Counter(list(shell.runs))
     assert [each.seq for each in shell.events] == list(range(1, len(shell.events) + 1))
     seqs = [each.seq or 0 for each in shell.published]
     assert seqs == sorted(set(seqs))
+    accepted = Counter(
+        (each.run_id, each.event.steer_id) for each in shell.events if isinstance(each.event, SteerAccepted)
+    )
+    settled = [each for each in shell.events if isinstance(each.event, SteerTaken | SteerWithdrawn)]
+    assert accepted == Counter((each.run_id, each.event.steer_id) for each in settled)
+    followed = [each.event.message_id for each in settled if isinstance(each.event, SteerWithdrawn)]
+    assert {each for each in followed if each is not None} <= shell.messages.keys()

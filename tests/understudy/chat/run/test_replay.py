@@ -23,18 +23,31 @@ from transport.wire.events import (
     Event,
     MessageAccepted,
     QuestionAsked,
+    SteerAccepted,
+    SteerTaken,
+    ToolCompleted,
     ToolExecuting,
     Usage,
 )
 from understudy.agents.agent import Agent
 from understudy.chat.answer import stream
-from understudy.chat.messages import AnswerQuestion, Checkpoint, Decide, Delta, FinishRun, Record, RunRequest
-from understudy.chat.run.replay import Replay, UnreadableSteps, replay
+from understudy.chat.messages import (
+    AnswerQuestion,
+    Checkpoint,
+    Decide,
+    Delta,
+    EndTurn,
+    FinishRun,
+    Record,
+    RunRequest,
+    TakeSteers,
+)
+from understudy.chat.run.replay import Replay, UnreadableSteps, replay, steer_step
 from understudy.chat.run.run import Run
 from understudy.chat.run_limiter import RunLimiter
 from understudy.chat.run_protocol import RunProtocol
 from understudy.content.filter import ContentFilter
-from understudy.models.model import Emit, Reply, TextDelta, Thought, ToolRequest, Turn
+from understudy.models.model import Emit, MessageItem, Reply, ResultItem, TextDelta, Thought, ToolRequest, Turn
 from understudy.observe.metrics import Metrics
 from understudy.storage.records import StepRecord
 from understudy.tools.tool import ToolContext, tool
@@ -53,7 +66,11 @@ class Cut:
 
 
 class Recording(Actor):
-    """A conversation that commits at once, allows every call that waits, and records everything."""
+    """A conversation that commits at once, allows every call that waits, and records everything.
+
+    Its user steers the run by the texts of its services: one `next` beside the first result of a tool, one `now` in
+    the middle of the text.
+    """
 
     mailbox = MailboxSpec(capacity=1000)
 
@@ -66,6 +83,8 @@ class Recording(Actor):
         services = self.services
         match message:
             case Record(events=events, steps=steps):
+                if services.steer_next and any(isinstance(each, ToolCompleted) for each in events):
+                    events = (*events, *self.steer(services.steer_next, "next"))
                 for event in events:
                     self.arc.apply(event)
                 services.cuts.append(Cut(tuple(events), tuple(steps), services.screen))
@@ -78,13 +97,31 @@ class Recording(Actor):
                         assert services.run is not None
                         chosen = {"choice": services.choices.pop(0)}
                         services.run.tell(AnswerQuestion(event.question_id, chosen, "ada", "socket"))
+            case TakeSteers(turn=turn, last_step=last):
+                waiting = tuple(self.arc.waiting_steers)
+                taken = [SteerTaken(each.steer_id, turn) for each in waiting]
+                for event in taken:
+                    self.arc.apply(event)
+                steers = [steer_step("r", number, each, 5.0) for number, each in enumerate(waiting, last + 1)]
+                if waiting:
+                    services.cuts.append(Cut(tuple(taken), tuple(steers), services.screen))
+                message.reply(waiting)
             case Checkpoint(step=step):
                 services.cuts.append(Cut((), (step,), services.screen))
             case Delta(text=text, restart=anew):
                 services.screen = text if anew else services.screen + text
+                if services.steer_now and "two" in services.screen and (steer := self.steer(services.steer_now, "now")):
+                    self.arc.apply(steer[0])
+                    services.cuts.append(Cut(steer, (), services.screen))
+                    assert services.run is not None
+                    services.run.tell(EndTurn(services.steer_now))
             case FinishRun():
                 services.closed.append(message)
                 message.reply(None)
+
+    def steer(self, text: str, mode: str) -> tuple[SteerAccepted, ...]:
+        """Return the acceptance of a steer, which is named by its text; nothing if it was accepted before."""
+        return () if text in self.arc.steers else (SteerAccepted(text, text, mode),)
 
 
 @define
@@ -97,6 +134,8 @@ class Recorded:
     choices: list[str] = field(factory=list)
     screen: str = ""
     run: ActorRef | None = None
+    steer_next: str = ""
+    steer_now: str = ""
 
     @property
     def events(self) -> list[Event]:
@@ -108,11 +147,13 @@ class Recorded:
         return list({step.number: step for cut in self.cuts for step in cut.steps}.values())
 
 
-async def played(agents: Sequence[Agent], before: Sequence[Cut] = (), choices: Sequence[str] = ()) -> Recorded:
+async def played(
+    agents: Sequence[Agent], before: Sequence[Cut] = (), choices: Sequence[str] = (), **steers: str
+) -> Recorded:
     """Run to the end, from the beginning or resumed from records. Questions are answered by these choices, in order."""
     limits = Limits() if choices else Limits(approval_s=0.2)
     services = FakeServices({agent.name: agent for agent in agents}, limits, RunLimiter(1, 1), content_filter=GUARD)
-    recorded, arc = Recorded(services, list(before), choices=list(choices)), RunProtocol("r")
+    recorded, arc = Recorded(services, list(before), choices=list(choices), **steers), RunProtocol("r")
     for event in (ASKED, *recorded.events):
         arc.apply(event)
     where = replay([ASKED, *recorded.events], recorded.steps)
@@ -126,6 +167,9 @@ async def played(agents: Sequence[Agent], before: Sequence[Cut] = (), choices: S
         make = lambda: Run(job, ref, services, where)  # type: ignore[arg-type]  # noqa: E731
         run = recorded.run = await system.spawn(ChildSpec("run", make, restart=Restart.TEMPORARY))
         with trio.fail_after(10):
+            for steer in arc.waiting_steers:
+                if steer.mode == "now":
+                    run.tell(EndTurn(steer.steer_id))
             for call_id in waits:  # before their calls are here again
                 run.tell(Decide(call_id, ApprovalDecision.ALLOW, "fine"))
             await run.wait_stopped()
@@ -348,3 +392,46 @@ def test_steps_that_cannot_be_read_are_refused(result: Any) -> None:
         replay(BEGUN, [evolve(steps_of()[0], result=result)])
     with pytest.raises(UnreadableSteps):
         replay([*BEGUN, EXECUTING], [steps_of()[0], evolve(steps_of(ended=True)[1], result=result)])
+
+
+class Steerable(Thinking):
+    """Calls a tool, then counts until it is told `stop`; keeps what it was given."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.heard: list[Turn] = []
+
+    async def respond(self, turn: Turn, emit: Emit) -> Reply:
+        self.heard.append(turn)
+        called = any(isinstance(each, ResultItem) for each in turn.items)
+        self.turns = (Say(WORDS) if called else Call([("again", {"text": "x"})]),)
+        if turn.items[-1] == MessageItem("user", "stop"):
+            await emit(TextDelta("Stopped."))
+            return Reply("Stopped.")
+        return await super().respond(turn, emit)
+
+
+async def test_a_steered_run_that_is_cut_at_any_commit_takes_each_steer_once_at_its_place(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A `next` steer enters after the tool's result, a `now` steer after the stored text that it ended."""
+    monkeypatch.setattr(stream, "CHECKPOINT_S", 0.0)
+    model = Steerable()
+    agents, steers = [Agent("a", tools=TOOLS, model=model)], {"steer_next": "look", "steer_now": "stop"}
+    whole = await played(agents, **steers)
+    assert len(whole.cuts) > 10
+    for number in range(len(whole.cuts)):
+        model.heard.clear()
+        resumed = await played(agents, whole.cuts[:number], **steers)
+        assert [each.steer_id for each in resumed.events if isinstance(each, SteerTaken)] == ["look", "stop"]
+        assert [each.kind for each in sorted(resumed.steps, key=lambda each: each.number)] == [
+            "model", "tool", "steer", "model", "steer", "model",
+        ]  # fmt: skip
+        assert resumed.screen.startswith("one")
+        assert resumed.screen.endswith("\n\nStopped.")
+        spoken = resumed.screen.removesuffix("\n\nStopped.").strip()
+        for turn in model.heard[-1:]:
+            kinds = [type(each).__name__.removesuffix("Item") for each in turn.items]
+            assert kinds[-5:] == ["Call", "Result", "Message", "Message", "Message"]
+            said = [(each.role, each.content.strip()) for each in turn.items[-3:] if isinstance(each, MessageItem)]
+            assert said == [("user", "look"), ("assistant", spoken), ("user", "stop")]

@@ -30,7 +30,17 @@ from transport.wire.events import (
 )
 from understudy.agents.agent import Agent
 from understudy.chat.answer.html import AnswerHtml
-from understudy.chat.messages import Decide, Delta, FinishRun, PermitGranted, Progress, Record, RunRequest, Stop
+from understudy.chat.messages import (
+    Decide,
+    Delta,
+    FinishRun,
+    PermitGranted,
+    Progress,
+    Record,
+    RunRequest,
+    Stop,
+    TakeSteers,
+)
 from understudy.chat.run.run import Run
 from understudy.chat.run_limiter import RunLimiter
 from understudy.chat.run_protocol import Ending, RunProtocol
@@ -128,6 +138,8 @@ class Listener(Actor):
                     log.protocol.apply(event)
                     log.events.append((log.since(), event))
                 message.reply(None)
+            case TakeSteers():
+                message.reply(())
             case FinishRun(ending=ending):
                 for event in log.protocol.closing_events(ending, now=trio.current_time()):
                     log.protocol.apply(event)
