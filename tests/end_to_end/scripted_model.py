@@ -1,89 +1,25 @@
-"""A model that plays a script turn by turn, and tools that fail in every way."""
+"""Agents whose model plays a script, and tools that fail in every way."""
 
 import time
-from collections.abc import Sequence
 
 import trio
 from attrs import define, field
 
-from transport.wire.events import Usage
 from understudy import Agent, ToolContext, ToolError, tool
-from understudy.models.model import Emit, Handoff, Reply, TextDelta, Thought, ToolRequest, Turn
+from understudy.testing import script
+from understudy.testing.script import Call as Call
+from understudy.testing.script import Gate as Gate
+from understudy.testing.script import Hand as Hand
+from understudy.testing.script import Raise as Raise
+from understudy.testing.script import ScriptedModel as ScriptedModel
 
 
 @define
-class Say:
-    """A turn that ends in text, streamed word by word. If there is a `gate`, it is passed before each word."""
+class Say(script.Say):
+    """A turn that ends in text. A blank follows each word, the last one too."""
 
-    text: str
-    gate: "Gate | None" = None
-
-
-@define
-class Call:
-    """A turn that calls tools."""
-
-    tools: Sequence[tuple[str, dict[str, object]]]
-
-
-@define
-class Hand:
-    """A turn that hands the run over to another agent."""
-
-    to: str
-
-
-@define
-class Raise:
-    """A turn in which the model raises."""
-
-    error: Exception
-
-
-@define
-class Gate:
-    """Lets as many waiters through as a test allows, and signals the test when somebody waits."""
-
-    reached: trio.Event = field(factory=trio.Event)
-    opened: trio.Event = field(factory=trio.Event)
-    open_after: int = 0
-
-    async def passed(self) -> None:
-        """Wait until the test opens the gate, once its free passes are used up."""
-        if self.open_after > 0:
-            self.open_after -= 1
-            return
-        self.reached.set()
-        await self.opened.wait()
-
-
-class ScriptedModel:
-    """Plays its turns in order, the same for every message."""
-
-    name = "script"
-    notice = "A script for tests."
-
-    def __init__(self, *turns: Say | Call | Hand | Raise) -> None:
-        self.turns = turns
-
-    async def respond(self, turn: Turn, emit: Emit) -> Reply:
-        """Play the turn after those already in the messages."""
-        played = turn.rounds
-        step = self.turns[min(played, len(self.turns) - 1)]
-        match step:
-            case Raise(error):
-                raise error
-            case Hand(to):
-                return Reply(handoff=Handoff(to, "the script says so"))
-            case Call(tools):
-                await emit(Thought(f"Calling {', '.join(name for name, _ in tools)}"))
-                return Reply(calls=tuple(ToolRequest(f"c{n}", name, args) for n, (name, args) in enumerate(tools)))
-            case Say(text, gate):
-                for word in text.split(" "):
-                    if gate is not None:
-                        await gate.passed()
-                    await emit(TextDelta(word + " "))
-                return Reply(text=text + " ", usage=Usage(1, len(text.split()), 1))
+    text: str = field(converter=lambda text: f"{text} ")
+    gate: Gate | None = None
 
 
 @tool

@@ -1,0 +1,33 @@
+"""Tests of agents without a server: runs in the test's own process, and a model that plays a script.
+
+`run_agent` and `open_session` go through the same acceptance, filter, actors, tools and storage as a served message,
+on a temporary database and without sockets. Nothing of the product imports this package.
+"""
+
+from understudy.testing.script import Call as Call
+from understudy.testing.script import Gate as Gate
+from understudy.testing.script import Hand as Hand
+from understudy.testing.script import Raise as Raise
+from understudy.testing.script import Say as Say
+from understudy.testing.script import ScriptedModel as ScriptedModel
+from understudy.testing.session import AgentRun as AgentRun
+from understudy.testing.session import AgentSession as AgentSession
+from understudy.testing.session import NotAnswered as NotAnswered
+from understudy.testing.session import ToolCall as ToolCall
+from understudy.testing.session import open_session as open_session
+from understudy.testing.session import run_agent as run_agent
+
+__all__ = [
+    "AgentRun",
+    "AgentSession",
+    "Call",
+    "Gate",
+    "Hand",
+    "NotAnswered",
+    "Raise",
+    "Say",
+    "ScriptedModel",
+    "ToolCall",
+    "open_session",
+    "run_agent",
+]

@@ -1,0 +1,91 @@
+"""`ScriptedModel`: a model that plays the turns of a script, for tests that must not depend on a real one."""
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+import trio
+from attrs import define, field
+
+from transport.wire.events import Usage
+from understudy.models.model import Emit, Handoff, Reply, TextDelta, Thought, ToolRequest, Turn
+
+_WORDS: Final = re.compile(r"[^ ]+ *| +")
+
+
+@define
+class Gate:
+    """Lets as many waiters through as a test allows, and signals the test when somebody waits."""
+
+    reached: trio.Event = field(factory=trio.Event)
+    opened: trio.Event = field(factory=trio.Event)
+    open_after: int = 0
+
+    async def passed(self) -> None:
+        """Wait until the test opens the gate, once its `open_after` free passes are used up."""
+        if self.open_after > 0:
+            self.open_after -= 1
+            return
+        self.reached.set()
+        await self.opened.wait()
+
+
+@define
+class Say:
+    """A turn that ends in text, streamed word by word. If there is a `gate`, it is passed before each word."""
+
+    text: str
+    gate: Gate | None = None
+
+
+@define
+class Call:
+    """A turn that calls tools, all at once: pairs of a tool's name and its arguments."""
+
+    tools: Sequence[tuple[str, Mapping[str, Any]]]
+
+
+@define
+class Hand:
+    """A turn that hands the run over to another agent."""
+
+    to: str
+
+
+@define
+class Raise:
+    """A turn in which the model raises."""
+
+    error: Exception
+
+
+class ScriptedModel:
+    """Plays its turns in order, the same for every message; the last one is repeated if a run needs more.
+
+    `inputs` are the turns that it was given: what a real model would have been sent.
+    """
+
+    name = "script"
+    notice = "A script for tests."
+
+    def __init__(self, *turns: Say | Call | Hand | Raise) -> None:
+        self.turns = turns
+        self.inputs: list[Turn] = []
+
+    async def respond(self, turn: Turn, emit: Emit) -> Reply:
+        """Play the turn after those that the run has had already."""
+        self.inputs.append(turn)
+        match self.turns[min(turn.rounds, len(self.turns) - 1)]:
+            case Raise(error):
+                raise error
+            case Hand(to):
+                return Reply(handoff=Handoff(to, "the script says so"))
+            case Call(tools):
+                await emit(Thought(f"Calling {', '.join(name for name, _ in tools)}"))
+                return Reply(calls=tuple(ToolRequest(f"c{n}", name, args) for n, (name, args) in enumerate(tools)))
+            case Say(text, gate):
+                for word in _WORDS.findall(text):
+                    if gate is not None:
+                        await gate.passed()
+                    await emit(TextDelta(word))
+                return Reply(text=text, usage=Usage(1, len(text.split()), 1))

@@ -1,0 +1,281 @@
+"""Runs agents in the test's own process, without sockets, on a temporary database."""
+
+import math
+import tempfile
+import uuid
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any, Final, TypeAlias, TypeVar
+
+import trio
+from attrs import define, evolve, field, frozen
+
+from transport.agui.stream import wrap_for_agui
+from transport.auth.identity import Identity
+from transport.connection.limits import Limits
+from transport.server.eventstream import EventStream
+from transport.wire.codec import from_log
+from transport.wire.commands import Answer, Approve, Command, Decision, JsonObject
+from transport.wire.commands import Say as SayCommand
+from transport.wire.errors import SocketClosed
+from transport.wire.events import (
+    TERMINAL,
+    ApprovalRequired,
+    Envelope,
+    Error,
+    Event,
+    FinalResponse,
+    MessageAccepted,
+    QuestionAsked,
+    RunStatus,
+    ToolCompleted,
+    ToolExecuting,
+    ToolStatus,
+    Usage,
+)
+from understudy.agents.agent import Agent
+from understudy.app.build import build_app
+from understudy.app.settings import Settings
+from understudy.chat.attachments import Attachments
+from understudy.web.context import WebContext
+
+E = TypeVar("E", bound=Event)
+
+Approval: TypeAlias = bool | Callable[[ApprovalRequired], bool]
+LIMITS: Final = Limits(connections_per_user=1000, messages_per_minute=100_000)
+"""Limits of a session, unless a test sets its own: those on clients would only be in its way."""
+
+
+class NotAnswered(LookupError):
+    """A run waits for an approval or an answer that the test did not give; the text names the call or the question."""
+
+
+@frozen
+class ToolCall:
+    """A call of a tool in a run. `result` is None until it ended; a failed call has `{"error": {…}}`."""
+
+    tool: str
+    arguments: JsonObject = field(repr=False)
+    status: ToolStatus | None = None
+    result: Any = None
+    summary: str = ""
+
+
+@frozen
+class AgentRun:
+    """What became of one message.
+
+    `text` is the answer, empty if the run failed; then `error` says why. `agent` is the `agent_type`, or the pillar, of
+    the agent that answered. `events` are all events of the run in order, `calls` its tool calls as they began. `data`
+    and `visualization` are those of the answer.
+    """
+
+    text: str
+    status: RunStatus
+    agent: str
+    events: tuple[Event, ...] = field(repr=False)
+    calls: tuple[ToolCall, ...]
+    usage: Usage
+    error: Error | None = None
+    data: JsonObject | None = field(default=None, repr=False)
+    visualization: JsonObject | None = field(default=None, repr=False)
+
+    def of(self, kind: type[E]) -> list[E]:
+        """Return the events of this type, such as `AgentThinking`."""
+        return [event for event in self.events if isinstance(event, kind)]
+
+
+class _EventRecorder(EventStream):
+    """A stream that keeps the events instead of sending them."""
+
+    def __init__(self) -> None:
+        super().__init__(lambda: b"", beat_s=math.inf, write_s=math.inf)
+        self.reading = True
+        self._send, self.envelopes = trio.open_memory_channel[Envelope](math.inf)
+
+    def write_now(self, payloads: Sequence[bytes]) -> bool:
+        """Keep events. Raises SocketClosed after the end."""
+        if self.code is not None:
+            raise SocketClosed(self.code, self.reason)
+        for payload in payloads:
+            self._send.send_nowait(from_log(payload))
+        return True
+
+    async def write(self, payloads: Sequence[bytes]) -> None:
+        """Keep events. Raises SocketClosed after the end."""
+        self.write_now(payloads)
+        await trio.lowlevel.checkpoint()
+
+    async def close(self, code: int = 1000, reason: str = "", *, within_s: float = 2.0) -> None:
+        """End the stream."""
+        self._end(code, reason)
+        self._send.close()
+        await trio.lowlevel.checkpoint()
+
+
+@define
+class AgentSession:
+    """One user's conversation with agents. `say` sends a message and returns what became of it."""
+
+    identity: Identity
+    _context: WebContext = field(repr=False)
+
+    async def say(
+        self,
+        message: str,
+        *,
+        agent: str | None = None,
+        thread_id: str = "test",
+        files: Mapping[str, bytes] | None = None,
+        approve: Approval | None = None,
+        answers: Sequence[JsonObject | None] = (),
+        timeout_s: float = 30.0,
+        **fields: Any,
+    ) -> AgentRun:
+        """Send a message to an agent, by default the session's first, and wait for the end of its run.
+
+        `files` are attached, by name. `approve` decides about calls that wait for approval, `answers` are given to the
+        run's questions in order, None declines. `fields` are other fields of the message, such as `context`.
+
+        Raises:
+            CommandRejected: The message was refused, for example by the content policy.
+            NotAnswered: The run waits for an approval or an answer that was not given; it is left waiting.
+            trio.TooSlowError: The run did not end within `timeout_s`; a note lists the events so far.
+        """
+        agents = self._context.agents
+        addressed = agents[agent or next(iter(agents))]
+        store = Attachments(self.identity.user, self._context.store, self._context.files, self._context.content_filter)
+        saved = [await store.save(name, "application/octet-stream", body) for name, body in (files or {}).items()]
+        say = SayCommand(
+            message,
+            thread_id,
+            uuid.uuid4().hex,
+            agent_type=addressed.agent_type,
+            pillar=addressed.pillar,
+            references=tuple(each.id for each in saved),
+        )
+        stream, run = _EventRecorder(), _RunReader(say.message_id or "", approve, list(answers))
+        try:
+            with trio.fail_after(timeout_s):
+                await self._context.streams.open(
+                    self.identity, thread_id, stream, evolve(say, **fields), wrap_frame=wrap_for_agui, label="test",
+                    welcome=False,
+                )  # fmt: skip
+                async for envelope in stream.envelopes:
+                    if (command := run.take(envelope)) is not None:
+                        await self._context.streams.dispatcher.dispatch(self.identity, command, None)
+                    if run.ended:
+                        break
+        except trio.TooSlowError as error:
+            error.add_note(f"after {', '.join(each.type for each in run.events) or 'no event'}")
+            raise
+        finally:
+            await stream.aclose()
+        return run.result()
+
+
+@define
+class _RunReader:
+    """Collects the events of the run that answers `message_id`, and decides for its user."""
+
+    message_id: str
+    approve: Approval | None
+    answers: list[JsonObject | None]
+    run_id: str | None = None
+    agent: str = ""
+    events: list[Event] = field(factory=list)
+
+    @property
+    def ended(self) -> bool:
+        return bool(self.events) and isinstance(self.events[-1], TERMINAL)
+
+    def take(self, envelope: Envelope) -> Command | None:
+        """Take an event. Return the command with which the user answers it, or None. Raises NotAnswered."""
+        if self.run_id is None and isinstance(envelope.event, MessageAccepted):
+            self.run_id = envelope.run_id if envelope.message_id == self.message_id else None
+        if self.run_id is None or envelope.run_id != self.run_id:
+            return None
+        self.events.append(envelope.event)
+        self.agent = envelope.pillar or envelope.agent_type or ""
+        match envelope.event:
+            case ApprovalRequired() as asked:
+                if self.approve is None:
+                    raise NotAnswered(f"a call of {asked.tool_name} waits for approval: give `approve` to `say`")
+                allowed = self.approve if isinstance(self.approve, bool) else self.approve(asked)
+                return Approve(asked.call_id, Decision.ALLOW if allowed else Decision.DENY)
+            case QuestionAsked() as asked:
+                if not self.answers:
+                    raise NotAnswered(f"the question {asked.title!r} has no answer: give `answers` to `say`")
+                answer = self.answers.pop(0)
+                return Answer(asked.question_id, answer, decline=answer is None)
+        return None
+
+    def result(self) -> AgentRun:
+        calls: dict[str, ToolCall] = {}
+        for event in self.events:
+            match event:
+                case ToolExecuting(call_id=call_id):
+                    calls[call_id] = ToolCall(event.tool_name, event.parameters)
+                case ToolCompleted(call_id=call_id) if call_id in calls:
+                    calls[call_id] = evolve(
+                        calls[call_id], status=event.status, result=event.result, summary=event.result_summary
+                    )
+        whole, made = tuple(self.events), tuple(calls.values())
+        match self.events[-1] if self.events else None:
+            case FinalResponse() as final:
+                return AgentRun(
+                    final.message, final.status, self.agent, whole, made, final.usage,
+                    data=final.data, visualization=final.visualization,
+                )  # fmt: skip
+            case Error() as error:
+                return AgentRun("", RunStatus.FAILED, self.agent, whole, made, Usage(), error)
+        raise RuntimeError("the server closed the connection before the run ended")
+
+
+@asynccontextmanager
+async def open_session(
+    *agents: Agent,
+    user: str = "tester",
+    roles: Sequence[str] = (),
+    groups: Sequence[str] = (),
+    **settings: Any,
+) -> AsyncIterator[AgentSession]:
+    """Open a session of a user with these agents, on a temporary database; the first one is the default agent.
+
+    `settings` are fields of `understudy.app.settings.Settings`. Without `builtin_agents` there are only `agents`.
+
+    Raises:
+        ValueError: The agents do not fit together, or a setting is wrong; the text says why.
+    """
+    identity = Identity(user, uuid.uuid4().hex, roles=tuple(roles), groups=tuple(groups))
+    with tempfile.TemporaryDirectory(prefix="understudy-test-") as folder:
+        given: dict[str, Any] = {
+            "data_dir": Path(folder),
+            "builtin_agents": [],
+            "default_agent": agents[0].name if agents else "",
+            "words_per_s": 100_000.0,
+            "limits": LIMITS,
+        }
+        async with build_app(Settings(**given | settings), agents) as app:
+            yield AgentSession(identity, app.http_app.extensions["context"])
+
+
+async def run_agent(
+    agent: Agent,
+    message: str,
+    *,
+    others: Sequence[Agent] = (),
+    files: Mapping[str, bytes] | None = None,
+    approve: Approval | None = None,
+    answers: Sequence[JsonObject | None] = (),
+    timeout_s: float = 30.0,
+    **options: Any,
+) -> AgentRun:
+    """Send one message to an agent, in a session of its own, and return what became of it.
+
+    `others` are further agents, such as its colleagues. `options` are those of `open_session`, the rest is of
+    `AgentSession.say`, which names the errors that are raised.
+    """
+    async with open_session(agent, *others, **options) as session:
+        return await session.say(message, files=files, approve=approve, answers=answers, timeout_s=timeout_s)
