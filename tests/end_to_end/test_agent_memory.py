@@ -33,9 +33,11 @@ class Told:
 
     def __init__(self) -> None:
         self.instructions: list[str] = []
+        self.notes: list[str] = []
 
     async def respond(self, turn: Turn, emit: Emit) -> Reply:
         self.instructions.append(turn.instructions)
+        self.notes.append("".join(each.content for each in turn.notes))
         if not turn.work:
             calls = (("note_favourite", {"colour": "green"}), ("in_a_thread", {}))
             return Reply(calls=tuple(ToolRequest(f"c{n}", name, args) for n, (name, args) in enumerate(calls)))
@@ -63,10 +65,9 @@ async def test_agent_memory_spans_threads_and_is_in_the_prompt(serve: Any) -> No
 
     assert "None before" in await say("painter", "one", token)
     assert sorted(await say("painter", "two", token)) == ["green", "green before"]
-    assert model.instructions[0] == f"Paint.\n\n{FENCE_NOTE}"
-    assert '{"favourite":"green"}' in model.instructions[2]
-    assert model.instructions[2].startswith(model.instructions[0])
-    assert model.instructions[2].endswith('\n<untrusted-data>\n{"favourite":"green"}\n</untrusted-data>')
+    assert set(model.instructions) == {f"Paint.\n\n{FENCE_NOTE}"}
+    assert model.notes[0] == ""
+    assert model.notes[2].endswith('\n<untrusted-data>\n{"favourite":"green"}\n</untrusted-data>')
     assert "None before" in await say("silent", "three", token)
     assert set(silent.instructions) == {f"Rest.\n\n{FENCE_NOTE}"}
     assert "None before" in await say("painter", "one", await session(running))

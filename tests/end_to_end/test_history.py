@@ -1,20 +1,39 @@
 """The part of a conversation that a model is given, and notices about omitted messages."""
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.end_to_end.chat_client import check_arc, connected
 from tests.end_to_end.recording_model import RecordingModel
-from tests.end_to_end.test_branches import ended
+from tests.end_to_end.scripted_model import TOOLS, Call, Say, ScriptedModel
+from tests.end_to_end.test_branches import ended, new_token
+from tests.end_to_end.test_message_options import serving
 from transport.connection.limits import Limits
+from understudy import Agent, tool
+from understudy.chat.run.window import item_tokens
+from understudy.models.model import Emit, ModelLimits, Reply, ResultItem, Turn
+from understudy.models.openai_request import build_messages
+
+
+class HearingModel(ScriptedModel):
+    """Plays a script and records its input."""
+
+    def __init__(self, *turns: Any) -> None:
+        super().__init__(*turns)
+        self.heard: list[Turn] = []
+        self.limits = ModelLimits()
+
+    async def respond(self, turn: Turn, emit: Emit) -> Reply:
+        """Record the turn, then play."""
+        self.heard.append(turn)
+        return await super().respond(turn, emit)
 
 
 @pytest.mark.promise("wire.limit-history")
 async def test_a_long_conversation_is_cut_and_that_is_said(serve: Any) -> None:
-    """The model reads of the omission after its instructions, the user in the first thought; the last messages are
-    given in order.
-    """
+    """The model reads of the omission in a note, the user in the first thought; the last messages are in order."""
     recorder = RecordingModel()
     running = await serve(recorder.agent(), limits=Limits(history_messages=4))
     async with connected(running.address) as client:
@@ -23,10 +42,11 @@ async def test_a_long_conversation_is_cut_and_that_is_said(serve: Any) -> None:
             accepted = await ended(client)
         assert recorder.prompt(2) == ["m1", "answer 1", "m2", "answer 2", "m3"]
         assert "left out" not in recorder.turns[2].instructions
-        assert recorder.prompt() == ["m2", "answer 2", "m3", "answer 3", "m4"]
-        assert recorder.turns[-1].instructions == (
-            f"{recorder.turns[2].instructions}\n\n2 earlier messages of this conversation were left out."
-        )
+        assert recorder.prompt() == [
+            "2 earlier messages of this conversation were left out.",
+            *("m2", "answer 2", "m3", "answer 3", "m4"),
+        ]
+        assert recorder.turns[-1].instructions == recorder.turns[2].instructions
         thoughts = [each for each in client.seen if each["type"] == "agent_thinking" and "left out" in each["message"]]
         assert [each["data"]["thought"] for each in thoughts] == [
             "Only the last 4 messages of this conversation were read; 2 older ones were left out."
@@ -51,14 +71,78 @@ async def test_queued_messages_are_no_history_of_earlier_ones(serve: Any) -> Non
     ]
 
 
-async def test_a_single_message_that_is_left_out_is_named_in_the_singular(serve: Any) -> None:
-    """The third message follows four, of which the model is given three; earlier runs have no notice."""
-    running = await serve(RecordingModel().agent(), limits=Limits(history_messages=3))
-    async with connected(running.address) as client:
-        for number in range(1, 4):
-            await client.say(f"m{number}", agent_type="script", thread_id="t")
-            await ended(client)
-        thoughts = [each["data"]["thought"] for each in client.seen if each["type"] == "agent_thinking"]
-    assert [thought for thought in thoughts if "left out" in thought] == [
-        "Only the last 3 messages of this conversation were read; 1 older one was left out."
+@tool
+async def find_parcel(order: str) -> dict[str, str]:
+    """Find a parcel."""
+    return {"carrier": f"Northwind for {order}", "state": "on its way"}
+
+
+@tool
+async def read_page(number: int) -> str:
+    """Read a page."""
+    return f"{number} " + "word " * 320
+
+
+async def test_the_next_message_is_answered_with_the_results_of_the_one_before(tmp_path: Path) -> None:
+    """The model is given the call and its result again, byte for byte, also by another server after a restart."""
+    model = HearingModel(Call([("find_parcel", {"order": "A-17"})]), Say("On its way."))
+    agent = Agent("script", tools=(find_parcel,), model=model)
+    async with serving(tmp_path, agent) as running:
+        token = await new_token(running)
+        async with connected(running.address, token) as client:
+            await client.say("Where is A-17?", agent_type="script", thread_id="t")
+            await client.until_end()
+    model.turns = (Say("Northwind."),)
+    async with serving(tmp_path, agent) as running, connected(running.address, token) as client:
+        await client.say("What carrier was that?", agent_type="script", thread_id="t")
+        await client.until_end()
+    first, second, third = model.heard
+    assert second.items[: len(first.items)] == first.items
+    assert third.items[: len(second.items)] == second.items
+    assert [type(each).__name__ for each in third.items] == [
+        *("MessageItem", "CallItem", "ResultItem", "MessageItem", "MessageItem")
     ]
+    assert "Northwind for A-17" in third.items[2].content
+    assert third.request == "What carrier was that?"
+    assert (first.instructions, first.tools) == (third.instructions, third.tools)
+
+
+async def test_a_stopped_answer_leaves_a_complete_history(serve: Any) -> None:
+    """The call of a cancelled run has no result: the next model is given a sentence in its place, and a note."""
+    model = HearingModel(Call([("wait", {})]))
+    running = await serve(Agent("script", tools=TOOLS, model=model))
+    async with connected(running.address) as client:
+        await client.say("go", agent_type="script", thread_id="t")
+        started = await client.until("tool_executing")
+        await client.send({"type": "cancel", "payload": {"run_id": started["run_id"]}})
+        await client.until_end()
+        model.turns = (Say("one"),)
+        await client.say("and now?", agent_type="script", thread_id="t")
+        await client.until_end()
+    sent = build_messages(model.heard[-1].items)
+    assert [each["role"] for each in sent] == ["user", "assistant", "tool", "system", "user"]
+    assert "stopped" in sent[3]["content"]
+
+
+async def test_a_long_conversation_is_folded_and_results_can_be_recalled(serve: Any) -> None:
+    """Beyond 85 % of the window the oldest results are one line each; `recall_result` shows one again."""
+    calls = [Call([("read_page", {"number": number})]) for number in range(7)]
+    model = HearingModel(*calls, Say("Done."))
+    model.limits = ModelLimits(window_tokens=4_500, max_output=500)
+    running = await serve(Agent("script", tools=(read_page,), model=model))
+    async with connected(running.address) as client:
+        await client.say("go", agent_type="script", thread_id="t")
+        end = await client.until_end()
+        check_arc(client.durable(end["run_id"]))
+        folded = [each for each in model.heard[-1].items if isinstance(each, ResultItem) and "Folded" in each.content]
+        assert folded
+        assert "recall_result" in [card.name for card in model.heard[-2].tools]
+        assert sum(map(item_tokens, model.heard[-1].items)) < 4_500
+        assert any("long" in each["message"] for each in client.seen if each["type"] == "agent_thinking")
+        assert all(
+            "recall_result" in [card.name for card in turn.tools] for turn in model.heard if "Folded" in str(turn.items)
+        )
+        model.turns = (Call([("recall_result", {"call_id": folded[0].call_id})]), Say("one"))
+        await client.say("recall", agent_type="script", thread_id="t")
+        await client.until_end()
+    assert "word word" in model.heard[-1].items[-1].content

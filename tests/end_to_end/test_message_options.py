@@ -84,7 +84,8 @@ async def test_context_is_given_to_the_model_as_data(serve: Any) -> None:
         plain = await client.until("message_accepted")
         await client.until_end()
     first, second = recorder.turns
-    assert fenced(context) in first.instructions
+    assert fenced(context) in first.notes[0].content
+    assert not second.notes
     assert first.items[-1].content == "go"
     assert "/orders/7" not in str(second)
     assert accepted["data"]["context"] == context
@@ -107,7 +108,7 @@ async def test_context_goes_with_its_message_to_other_answers_and_edits(tmp_path
         await client.send({"type": "edit", "payload": {"message_id": "m", "content": "go on"}})
         await client.until_end()
     assert len(recorder.turns) == 3
-    assert all(fenced({"page": 7}) in turn.instructions for turn in recorder.turns)
+    assert all(fenced({"page": 7}) in turn.notes[0].content for turn in recorder.turns)
 
 
 @pytest.mark.promise("wire.context")

@@ -243,7 +243,7 @@ async def test_ten_runs_of_a_user_work_at_a_time(serve: Any) -> None:
 
 @pytest.mark.promise("wire.limit-history")
 async def test_a_model_is_shown_100_messages(serve: Any) -> None:
-    """Older messages are omitted; the run's first thought has their number."""
+    """Older messages are omitted, a quarter of the limit at a time; the run's first thought has their number."""
     recorder = RecordingModel()
     running = await serve(recorder.agent())
     async with connected(running.address) as client:
@@ -253,11 +253,11 @@ async def test_a_model_is_shown_100_messages(serve: Any) -> None:
     thoughts = [each for each in client.seen if each["type"] == "agent_thinking" and "left out" in each["message"]]
     assert [(event["data"]["thought"], event["run_id"]) for event in thoughts] == [
         (
-            "Only the last 100 messages of this conversation were read; 2 older ones were left out.",
+            "Only the last 76 messages of this conversation were read; 26 older ones were left out.",
             accepted["run_id"],
         )
     ]
-    assert len(recorder.turns[-1].items) == 101
+    assert len(recorder.turns[-1].items) == 78
 
 
 @pytest.mark.promise("wire.endpoint-machines", "wire.limit-settings", "wire.close-reconnect")

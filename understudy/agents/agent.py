@@ -10,7 +10,7 @@ from attrs.validators import instance_of, optional
 
 from transport.connection.limits import Limits
 from understudy.agents.budget import Budget
-from understudy.models.model import AgentCard, Model, ToolCard
+from understudy.models.model import AgentCard, Model, ModelSettings, ToolCard
 from understudy.tools.tool import Tool
 
 GUIDE: Final = "guide"
@@ -87,7 +87,8 @@ class Agent:
     (`limits.run_s`). `budget` is what a run may spend before it closes with what it has. `model` is a
     model, the name of a configured one, or None for the default. `remembers`: the model is given, as data, the values
     that the agent's tools remembered for the user. `allow` names those who may see and use the agent, as `user:NAME`,
-    `role:NAME` or `group:NAME` of their token; None: everybody. For all others the agent does not exist.
+    `role:NAME` or `group:NAME` of their token; None: everybody. For all others the agent does not exist. `settings` are
+    those of its model.
 
     Raises ValueError for a bad name, a bad or empty `allow`, a non-positive `timeout_s`, a budget of more time than
     `timeout_s`, or two tools of one name; TypeError if a tool is not a `Tool`, or `model` neither a name nor a model.
@@ -106,6 +107,7 @@ class Agent:
     remembers: bool = False
     budget: Budget = field(default=Budget(), validator=instance_of(Budget))
     allow: tuple[str, ...] | None = field(default=None, converter=_allowed)
+    settings: ModelSettings = field(default=ModelSettings(), validator=instance_of(ModelSettings))
 
     @pillar.validator
     def _check_pillar(self, attribute: "Attribute[str]", value: str | None) -> None:

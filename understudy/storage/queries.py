@@ -3,6 +3,7 @@
 import base64
 import binascii
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from itertools import pairwise
 from typing import Any, Final, TypeVar
 
 import msgspec
@@ -13,8 +14,10 @@ from sqlalchemy import (
     CursorResult,
     Insert,
     Select,
+    Text,
     Update,
     bindparam,
+    cast,
     func,
     or_,
     select,
@@ -31,6 +34,7 @@ from .fulltext import for_fts5, for_tsquery
 from .records import (
     UNFINISHED,
     EventPage,
+    Exchange,
     File,
     History,
     LoggedEvent,
@@ -54,6 +58,8 @@ T = TypeVar("T")
 R = TypeVar("R")
 LONGEST_QUERY: Final = 200
 """Limit of a search query in characters; the rest is ignored."""
+STEP_BYTES: Final = 8 * 1024 * 1024
+"""Limit of the bytes of steps that are read with a history; of earlier runs only the texts are read."""
 PAGE_BYTES: Final = 1024 * 1024
 """Approximate limit of bytes per read; a page ends there even if more rows were requested."""
 LAST: Final = 2**62
@@ -283,30 +289,92 @@ _path = text("""
         JOIN runs ON runs.id = substr(way.answer_id, 8) AND runs.owner = :owner
         JOIN messages AS said ON said.owner = runs.owner AND said.id = runs.message_id AND said.number < way.number
     )
-    SELECT way.depth, way.message_id, answer.id
-    FROM way LEFT JOIN messages AS answer ON answer.owner = :owner AND answer.id = way.answer_id
+    SELECT way.depth, way.message_id, answer.id, runs.id, runs.status
+    FROM way
+    LEFT JOIN messages AS answer ON answer.owner = :owner AND answer.id = way.answer_id
+    LEFT JOIN runs ON runs.id = substr(way.answer_id, 8) AND runs.owner = :owner
     ORDER BY way.depth DESC
 """)
+# Of runs: how many bytes their steps have, and their summaries; the arguments of one name the first run it leaves.
+_step_bytes = func.coalesce(func.length(cast(_s.result, Text)), 0) + func.coalesce(
+    func.length(cast(_s.arguments, Text)), 0
+)
+_weights = (
+    select(_s.run_id, func.sum(_step_bytes)).where(_s.run_id.in_(bindparam("runs", expanding=True))).group_by(_s.run_id)
+)
+_summaries = (
+    select(_s.run_id, _s.arguments)
+    .where(_s.run_id.in_(bindparam("runs", expanding=True)), _s.kind == "summary", _s.ended_at.is_not(None))
+    .order_by(_s.number)
+)
+_steps_of = select(*_s).where(_s.run_id.in_(bindparam("runs", expanding=True))).order_by(_s.run_id, _s.number)
 
 
 def history(connection: Connection, owner: str, message_id: str, limit: int) -> History:
-    """Return the last messages, of about `PAGE_BYTES`, on the path from the root of a thread to before a message."""
-    names: list[str] = []
-    for depth, said, answer in connection.execute(_path, {"owner": owner, "message_id": message_id}):
-        names += [answer] if answer is not None else []
-        names += [said] if depth else []
-    of_path = (_m.owner == owner, _m.id.in_(names[-limit:]))
+    """Return the path from the root of a thread to before a message, newest first until the limits are reached.
+
+    The limits are `limit` messages, `PAGE_BYTES` of text, and `STEP_BYTES` of steps. If more messages are on the path
+    a quarter of the limit is omitted at a time, so that the first message read stays the same for a while. Messages
+    that a summary stands for are neither read nor counted as left out.
+    """
+    asked: list[str] = []  # messages of the user, oldest first
+    answers: dict[str, tuple[str | None, str | None, str]] = {}  # of those: answer, run, status
+    path = connection.execute(_path, {"owner": owner, "message_id": message_id}).all()
+    for (depth, said, *_), (_, _, answer, run_id, status) in pairwise(path):
+        assert depth  # noqa: S101 - only the last row is the message itself
+        asked.append(said)
+        answers[said] = (answer, run_id, status or "")
+    counts = {said: 1 + (answers[said][0] is not None) for said in asked}
+    omitted, left_out, total = 0, 0, sum(counts.values())
+    if total > limit:
+        coarse = max(1, limit // 4)
+        target = -(-(total - limit) // coarse) * coarse
+        while left_out < target and omitted < len(asked) - 1:
+            left_out += counts[asked[omitted]]
+            omitted += 1
+    asked = asked[omitted:]
+    weights: dict[str, int] = {}
+    first_runs: dict[str, str | None] = {}
+    if runs := [run_id for said in asked if (run_id := answers[said][1]) is not None]:
+        weights = dict(connection.execute(_weights, {"runs": runs}).all())
+        first_runs = {name: of["first_run"] for name, of in connection.execute(_summaries, {"runs": runs})}
+    first_run = next((first_runs[name] for name in reversed(runs) if name in first_runs), None)
+    names = [name for said in asked for name in (said, answers[said][0]) if name is not None]
+    of_path = (_m.owner == owner, _m.id.in_(names))
     sizes = dict(connection.execute(select(_m.id, func.length(_m.content)).where(*of_path)).all())
     shown: list[str] = []
-    room = PAGE_BYTES
-    for name in reversed(names[-limit:]):
+    whole: list[str] = []
+    room, step_room = PAGE_BYTES, STEP_BYTES
+    for said in reversed(asked):
+        answer, run_id, _ = answers[said]
         if shown and room < 0:
             break
-        shown.append(name)
-        room -= sizes.get(name, 0)
-    rows = connection.execute(select(*_MESSAGE).where(_m.owner == owner, _m.id.in_(shown)))
+        shown.append(said)
+        room -= sizes.get(said, 0) + sizes.get(answer or "", 0)
+        step_room -= weights.get(run_id or "", 0)
+        if run_id is not None and step_room >= 0:
+            whole.append(run_id)
+        if first_run is not None and run_id == first_run:  # what came before is in its summary
+            break
+    shown.reverse()
+    if first_run is None or not shown or answers[shown[0]][1] != first_run:
+        left_out += sum(counts[said] for said in asked[: len(asked) - len(shown)])
+    else:
+        left_out = 0
+    names = [name for said in shown for name in (said, answers[said][0]) if name is not None]
+    rows = connection.execute(select(*_MESSAGE).where(_m.owner == owner, _m.id.in_(names)))
     found = {row.id: Message(*row) for row in rows}
-    return History(tuple(found[name] for name in reversed(shown)), len(names) - len(shown))
+    steps: dict[str, list[StepRecord]] = {}
+    if whole:
+        for row in connection.execute(_steps_of, {"runs": whole}):
+            steps.setdefault(row.run_id, []).append(StepRecord(*row))
+    exchanges = []
+    for said in shown:
+        answer, run_id, status = answers[said]
+        of_run = tuple(steps.get(run_id or "", ()))
+        complete = run_id is None or run_id in whole
+        exchanges.append(Exchange(found[said], run_id, status, found.get(answer or ""), of_run, complete))
+    return History(tuple(exchanges), left_out)
 
 
 def events(connection: Connection, owner: str, thread_id: str, after: int, limit: int) -> list[LoggedEvent]:

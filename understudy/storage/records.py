@@ -23,7 +23,7 @@ Item = TypeVar("Item")
 UNFINISHED: Final = ("queued", "running")
 ENDED: Final = ("success", "failed", "cancelled", "interrupted")
 ROLES: Final = ("user", "assistant")
-STEP_KINDS: Final = ("model", "tool", "steer")
+STEP_KINDS: Final = ("model", "tool", "steer", "summary")
 BETWEEN: Final = "\x1f"
 """Separates tenant and user in a key: U+001F, the unit separator; claims are printable (`transport.auth.tokens`)."""
 TRIMMED: Final = 200
@@ -135,7 +135,8 @@ class RunRecord:
 
 @frozen
 class StepRecord:
-    """A recorded step of a run: a turn of the model, a tool call, or a message of its user that entered it.
+    """A recorded step of a run: a turn of the model, a tool call, a message of its user that entered it, or a
+    summary of what came before, for the model.
 
     `number` counts within the run.
     """
@@ -176,11 +177,33 @@ class File:
 
 
 @frozen
-class History:
-    """The messages on the path to a message, oldest first; `left_out` earlier ones were omitted."""
+class Exchange:
+    """A message of the user on a path, with the run that answered it on that path, and the steps of that run.
 
-    messages: tuple[Message, ...]
+    `answer` is None if the run has none. `status` is the run's. `whole` is False if its
+    steps were not read, because they are too many.
+    """
+
+    message: Message
+    run_id: str | None = None
+    status: str = ""
+    answer: Message | None = None
+    steps: tuple[StepRecord, ...] = ()
+    whole: bool = True
+
+
+@frozen
+class History:
+    """The path to a message, oldest first; `left_out` earlier messages were omitted."""
+
+    exchanges: tuple[Exchange, ...]
     left_out: int = 0
+
+    @property
+    def messages(self) -> tuple[Message, ...]:
+        """The messages on the path, with the answers."""
+        each = (message for pair in self.exchanges for message in (pair.message, pair.answer))
+        return tuple(message for message in each if message is not None)
 
 
 @frozen

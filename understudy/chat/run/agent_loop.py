@@ -9,9 +9,10 @@
 """
 
 import itertools
+import logging
 import math
 import uuid
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import trio
@@ -32,12 +33,27 @@ from transport.wire.events import (
 from understudy.agents.agent import Agent, usable_agents
 from understudy.chat.answer.stream import AnswerStream
 from understudy.chat.messages import RunRequest
+from understudy.chat.run.history import exchange_items, question_item, steer_item, turn_items
 from understudy.chat.run.meter import Ended, Meter
+from understudy.chat.run.model_input import ModelInput
+from understudy.chat.run.recall import recall_tool
 from understudy.chat.run.recorder import Recorder
 from understudy.chat.run.repetition import REPEATED, Repetition
-from understudy.chat.run.replay import SEPARATOR, PendingCall, Replay, encode_reply
+from understudy.chat.run.replay import RECALL, SEPARATOR, PastTurn, PendingCall, Replay, encode_reply, read_turn
 from understudy.chat.run.tool_executor import ToolExecutor, ToolOutcome
+from understudy.chat.run.window import (
+    BYTES_PER_TOKEN,
+    SUMMARISE,
+    SUMMARY_TOKENS,
+    Compaction,
+    describe,
+    encode_compaction,
+    estimate,
+    exchanges_compaction,
+    item_tokens,
+)
 from understudy.chat.services import Services
+from understudy.content.texts import run_off_loop
 from understudy.models.model import (
     FENCE_NOTE,
     FileCard,
@@ -45,15 +61,28 @@ from understudy.models.model import (
     MessageItem,
     Model,
     ModelEvent,
+    ModelSettings,
+    ModelUnavailable,
     NoteItem,
+    Origin,
     Reply,
     TextDelta,
     Thought,
     ToolRequest,
     Turn,
     fenced,
-    tool_result,
+    limits_of,
 )
+from understudy.storage.records import History
+
+log = logging.getLogger(__name__)
+
+MAX_FILES = 32
+"""Files of a conversation that are described to its model: the newest ones."""
+SUMMARY_S = 60.0
+"""Seconds for a model's summary of older turns; then a plain one is used."""
+INLINE_STEPS = 32
+"""Steps of a history that are read in the event loop; more are read in a thread, as a result may have 256 KiB."""
 
 
 @define
@@ -69,7 +98,8 @@ class AgentLoop:
     replay: Replay
     meter: Meter
     agent_id: str = field(default="", init=False)
-    preface: str = field(default="", init=False, repr=False)  # ends the instructions
+    origin: Origin = field(factory=Origin, init=False)  # of the last turn's items
+    input: ModelInput = field(factory=ModelInput, init=False, repr=False)
     outcomes: list[ToolOutcome] = field(factory=list, init=False)
     usage: Usage = field(factory=Usage, init=False)
     repetition: Repetition = field(factory=Repetition, init=False)
@@ -95,47 +125,38 @@ class AgentLoop:
             Blocked: The content policy blocks the answer, or the model's other text.
         """
         try:
-            items, files = await self._prepare()
-            for turn in itertools.count():
-                if await self._day_is_spent(turn):
+            files = await self._prepare()
+            for number in itertools.count():
+                if await self._day_is_spent(number):
                     break
-                items += await self._take_steers(turn)
-                closing = self._close(turn)
-                reply, calls = await self._take_turn(turn, items, files, last=closing)
+                self.input.add(await self._take_steers(number))
+                closing = self._close(number)
+                turn, calls = await self._take_turn(number, files, last=closing)
+                origin = self.origin = evolve(self.origin, step=turn.number, agent=self.agent.name)
+                handoff = turn.reply.handoff
                 # A recorded handoff was allowed when it was recorded: a resumed run does not know its user's roles.
-                colleagues = self.agent.colleagues if turn < len(self.replay.turns) else self._colleagues()
-                if reply.handoff is not None and reply.handoff.to in colleagues and not closing:
-                    await self._hand_over(reply.handoff.to, reply.handoff.reason)
+                colleagues = self.agent.colleagues if number < len(self.replay.turns) else self._colleagues()
+                if handoff is not None and handoff.to in colleagues and not closing:
+                    self.input.add(turn_items(turn, origin))
+                    await self._hand_over(handoff.to, handoff.reason)
                     continue
                 if not calls:
-                    steers = [] if closing or self.ended is not None else await self._take_steers(turn + 1)
+                    steers = [] if closing or self.ended is not None else await self._take_steers(number + 1)
                     if not steers:
                         break
-                    items += [MessageItem("assistant", reply.text)] if reply.text else []
-                    items += steers
+                    self.input.add((*turn_items(turn, origin), *steers))
                     continue
-                outcomes = await self.tools.execute(calls, self.agent, self.agent_id, context)
+                outcomes = await self.tools.execute(calls, self._agent_with_recall(), self.agent_id, context)
                 self.outcomes += outcomes
                 made = [(each.request.name, each.request.arguments, each.value) for each in outcomes]
-                notes = self.repetition.observe(made)
+                warnings = self.repetition.observe(made)
                 if answers := [each.answer for each in outcomes if each.answer]:
                     await self.stream.feed(SEPARATOR.join(answers))
                 if answers or closing:
                     break
-                items.append(MessageItem("assistant", reply.text))
-                items += [each.item() for each in reply.calls]
-                items += [
-                    tool_result(
-                        each.request,
-                        each.status.value,
-                        each.value,
-                        each.summary,
-                        note=each.note,
-                        suspect=each.suspect,
-                        warning=warning,
-                    )
-                    for each, warning in zip(outcomes, notes, strict=True)
-                ]
+                results = {each.call_id: (each.status.value, each.recorded()) for each in outcomes}
+                self.input.add(turn_items(turn, origin, results))
+                self.input.add(NoteItem(each, origin) for each in dict.fromkeys(warnings) if each)
             await self._finish()
         finally:
             self.stream.close()
@@ -179,31 +200,38 @@ class AgentLoop:
             taken += [(each.steer_id, each.content) for each in await self.recorder.take_steers(turn)]
         self._steers.update(steer_id for steer_id, _ in taken)
         self._urgent -= self._steers
-        return [MessageItem("user", text) for _, text in taken]
+        return [steer_item(text, self.origin) for _, text in taken]
 
-    async def _prepare(self) -> tuple[list[Item], tuple[FileCard, ...]]:
-        """Restore the shown text, and start the agent. Return the items for the model, and the attached files.
+    async def _prepare(self) -> tuple[FileCard, ...]:
+        """Restore the shown text, start the agent, and read the conversation. Return the files of the message.
 
-        The items are the messages from the root of the thread, at most `history_messages`, and the message to answer.
+        The items are those of the branch from the root of the thread, as far as they are read, and the message to
+        answer.
         """
         job, services, before = self.job, self.services, self.replay
+        self.origin = Origin(job.message_id, job.run_id)
         self._thoughts, self._logged_thoughts = before.thought_count, list(before.thoughts)
         self._logged_agents, self._logged_handoffs = [agent_id for agent_id, _ in before.agents], before.handoffs
         await self.stream.restore()
         await self._start_agent(*([] if job.findings_summary is None else [job.findings_summary]))
         history = await services.store.history(job.owner, job.message_id, services.limits.history_messages)
-        if left_out := history.left_out:
-            self.preface = f"{left_out:,} earlier messages of this conversation were left out."
-            if not before.turns:
-                read = f"Only the last {len(history.messages):,} messages of this conversation were read"
-                older = "1 older one was" if left_out == 1 else f"{left_out:,} older ones were"
-                await self._publish_thought(f"{read}; {older} left out.")
-        items: list[Item] = [
-            MessageItem("user" if row.role == "user" else "assistant", row.content) for row in history.messages
-        ]
-        items.append(MessageItem("user", job.content))
-        files = await services.attachments(job.owner).cards(job.references) if job.references else ()
-        return items, files
+        if (left_out := history.left_out) and not before.turns:
+            read = f"Only the last {len(history.messages):,} messages of this conversation were read"
+            older = "1 older one was" if left_out == 1 else f"{left_out:,} older ones were"
+            await self._publish_thought(f"{read}; {older} left out.")
+        named = (name for each in history.exchanges for name in each.message.references)
+        references = tuple(dict.fromkeys((*named, *job.references)))[-MAX_FILES:]
+        cards = await services.attachments(job.owner).cards(references) if references else ()
+        files = {each.id: each for each in cards}
+        self.input.limits = limits_of(services.model_of(self.agent.model))
+        compaction = exchanges_compaction(before.summaries, history.exchanges)
+        if sum(len(each.steps) for each in history.exchanges) > INLINE_STEPS:
+            items = await run_off_loop(_read_items, history, files)
+        else:
+            items = _read_items(history, files)
+        items.append(question_item(job.message_id, job.run_id, job.content, job.references, files))
+        self.input.load(items, compaction)
+        return tuple(files[each] for each in job.references if each in files)
 
     async def _start_agent(self, *beside: Event) -> None:
         """Record that the agent has started, together with `beside`, unless the log has it."""
@@ -234,34 +262,49 @@ class AgentLoop:
         self.meter.lower(self.agent, self.services.limits)
         await self._start_agent()
 
+    def _agent_with_recall(self) -> Agent:
+        """Return the agent, with the tool that reads shortened results once the model is shown one."""
+        if not self.input.shortens or self.agent.tool(RECALL) is not None:
+            return self.agent
+        return evolve(self.agent, tools=(*self.agent.tools, recall_tool(self.services.store)))
+
     async def _take_turn(
-        self, number: int, items: Sequence[Item], files: tuple[FileCard, ...], *, last: bool
-    ) -> tuple[Reply, Sequence[PendingCall]]:
-        """Return the reply of a turn and its calls: recorded ones, or those of the model, which are recorded here."""
-        agent, services, before = self.agent, self.services, self.replay
+        self, number: int, files: tuple[FileCard, ...], *, last: bool
+    ) -> tuple[PastTurn, Sequence[PendingCall]]:
+        """Return a turn as it is recorded, and its calls: recorded ones, or those of the model, recorded here."""
+        services, before = self.services, self.replay
         if number < len(before.turns):
             past = before.turns[number]
             self._count(past.reply.usage)
             self.stream.add_finished_turn(past.reply.text)
-            return past.reply, past.calls
+            return past, past.calls
         interrupted = before.interrupted_step if number == len(before.turns) else None
         partial_text = before.partial_text if interrupted is not None and before.continues else ""
-        model, card = services.model_of(agent.model), agent.card()
+        model = services.model_of(self.agent.model)
+        self.input.limits = limits_of(model)
+        instructions, notes = self._instructions(), await self._notes()
+        fixed = estimate(instructions) + sum(map(item_tokens, notes))
+        fixed += sum(estimate(str(each)) for each in self._agent_with_recall().card().tools)
+        await self._fit(model, instructions, fixed)
+        agent = self._agent_with_recall()
+        card = agent.card()
         step = interrupted or self.recorder.next_step("model", model.name, None, None, services.clock())
         self.recorder.activity = "thinking"
         colleagues = () if last else self._colleagues()
         turn = Turn(
             agent=card,
-            items=tuple(items),
-            instructions=await self._instructions(),
+            items=tuple(self.input.shown),
+            instructions=instructions,
             tools=() if last else card.tools,
             files=files,
             colleagues=tuple(services.agents[name].card() for name in colleagues),
             partial_text=partial_text,
-            notes=self._notes(),
+            notes=notes,
+            settings=agent.settings,
         )
         self.stream.begin_turn(step, partial_text)
         reply = await self._respond(model, turn)
+        self.input.correct(fixed + self.input.tokens, reply.usage.input)
         reply = evolve(reply, usage=self._priced(reply.usage, model))
         text = await self.stream.end_turn(cut=self._turn_limit.cancelled_caught)
         if partial_text:
@@ -277,12 +320,7 @@ class AgentLoop:
         else:  # at once: rendering the end of the answer may take seconds
             await self.recorder.record(steps=(finished,))
         self._logged_thoughts.clear()
-        return reply, calls
-
-    def _notes(self) -> tuple[NoteItem, ...]:
-        """Return what the model is told in this turn only: that it is the last one, or what is left of the budget."""
-        note = REPEATED if self.repetition.ended is not None else self.meter.note(self.tools.deadline.worked_s)
-        return (NoteItem(note),) if note else ()
+        return read_turn(finished), calls
 
     async def _respond(self, model: Model, turn: Turn) -> Reply:
         """Return the model's reply; what it has written so far if the run's time is over before, or a steer ends it."""
@@ -309,19 +347,62 @@ class AgentLoop:
         self.usage = self.usage + usage
         self.meter.add_turn(usage)
 
-    async def _instructions(self) -> str:
-        """Return the instructions for the model: the agent's, the note about fences, its memory of the user, fenced,
-        the context sent with the message, fenced, and the preface.
+    def _instructions(self) -> str:
+        """Return the instructions for the model: the agent's, and the note about fences. They are always the same."""
+        agent = self.agent
+        return f"{agent.instructions or f'You are {agent.display_title}. {agent.description}'.strip()}\n\n{FENCE_NOTE}"
 
-        The constant parts come first, so that prompt caches of providers keep them.
+    async def _notes(self) -> tuple[NoteItem, ...]:
+        """Return what the model is told in this turn only: the agent's memory of the user and the context of the
+        message, fenced, and that the turn is the last one, or what is left of the budget.
+
+        They follow the conversation, so that prompt caches of providers keep it.
         """
         agent, job, memory = self.agent, self.job, self.services.memory
-        parts = [agent.instructions or f"You are {agent.display_title}. {agent.description}".strip(), FENCE_NOTE]
+        notes = []
         if agent.remembers and memory is not None:
-            parts.append(await memory(job.owner, agent.name).for_model())
+            notes.append(await memory(job.owner, agent.name).for_model())
         if job.context:
-            parts.append(f"The program that the user writes in sent this data with the message:\n{fenced(job.context)}")
-        return "\n\n".join(part for part in (*parts, self.preface) if part)
+            notes.append(f"The program that the user writes in sent this data with the message:\n{fenced(job.context)}")
+        notes.append(REPEATED if self.repetition.ended is not None else self.meter.note(self.tools.deadline.worked_s))
+        return tuple(NoteItem(each) for each in notes if each)
+
+    async def _fit(self, model: Model, instructions: str, fixed: int) -> None:
+        """Shorten the input if it fills the model's window, and record how, so that it is shown so from now on."""
+        limits, kept = self.input.limits, self.input.compaction
+        reserve = self.agent.settings.max_output or limits.max_output
+        planned = self.input.planned(fixed, reserve)
+        if planned == kept:
+            return
+        if planned.start != kept.start:
+            await self._publish_thought("This conversation is long: I summarise its older part and go on with that")
+            planned = evolve(planned, summary=await self._summarise(model, instructions, planned))
+        else:
+            await self._publish_thought("This conversation is long: I shorten the older results in it")
+        first_run = None if planned.start is None else planned.start.run_id
+        now = self.services.clock()
+        step = self.recorder.next_step("summary", model.name, None, {"first_run": first_run}, now)
+        result = encode_compaction(planned)
+        await self.recorder.record(steps=(evolve(step, result=result, status="ok", ended_at=now),))
+        self.input.compact(planned)
+
+    async def _summarise(self, model: Model, instructions: str, planned: Compaction) -> str:
+        """Return the summary of what `planned` leaves out: the model's, or a plain one if it makes none."""
+        older, text = self.input.older(planned), ""
+        items = (*older, MessageItem("user", SUMMARISE))
+        settings = ModelSettings(max_output=2 * SUMMARY_TOKENS)
+        turn = Turn(self.agent.card(), items, instructions, settings=settings, purpose="summary")
+        if sum(map(item_tokens, items)) * self.input.scale <= self.input.limits.window_tokens - 2 * SUMMARY_TOKENS:
+            with trio.move_on_after(SUMMARY_S):
+                try:
+                    reply = await model.respond(turn, _ignore)
+                except ModelUnavailable as error:
+                    log.warning("summary.not_made", extra={"run_id": self.job.run_id, "detail": error.detail})
+                else:
+                    self._count(reply.usage)
+                    text = str(await self.services.content_filter.filter_for_storage(reply.text) or "").strip()
+        text = text[: 4 * BYTES_PER_TOKEN * SUMMARY_TOKENS] or describe(older)
+        return f"The older part of this conversation is left out. A summary of it:\n{fenced(text)}"
 
     async def _storable_result(self, reply: Reply, calls: Sequence[PendingCall]) -> dict[str, Any]:
         """Return the result of the turn's step: the reply without the parts that the content policy blocks."""
@@ -336,6 +417,8 @@ class AgentLoop:
             storable.append(kept)
         if reply.handoff is not None:
             reply = evolve(reply, handoff=evolve(reply.handoff, reason=await keep(reply.handoff.reason) or ""))
+        if reply.reasoning:
+            reply = evolve(reply, reasoning=await keep(reply.reasoning) or "")
         text, call_ids = await keep(reply.text) or "", [each.call_id for each in calls]
         return encode_reply(reply, call_ids, text, storable, self._thoughts, self.stream.findings)
 
@@ -394,3 +477,17 @@ class AgentLoop:
             AgentCompleted(self.agent_id, text, RunStatus.SUCCESS, self.usage, self.services.clock()),
             FinalResponse(text, RunStatus.SUCCESS, self.usage, data or None, charts[-1] if charts else None),
         )
+
+
+async def _ignore(_: ModelEvent) -> None:
+    """Take the events of a reply that is not shown."""
+
+
+def _read_items(history: History, files: Mapping[str, FileCard]) -> list[Item]:
+    """Return the items of the messages before the one to answer."""
+    items: list[Item] = []
+    if history.left_out:
+        items.append(NoteItem(f"{history.left_out:,} earlier messages of this conversation were left out."))
+    for exchange in history.exchanges:
+        items += exchange_items(exchange, files)
+    return items

@@ -35,11 +35,13 @@ from transport.wire.events import (
 from understudy.agents.agent import Agent
 from understudy.chat.run.meter import worked_s
 from understudy.chat.run.questions import LoggedQuestion, collect_questions
-from understudy.models.model import Handoff, Reply, ToolRequest
+from understudy.models.model import Handoff, ProviderState, Reply, ToolRequest
 from understudy.storage.records import StepRecord
 
 _T = TypeVar("_T")
 
+RECALL: Final = "recall_result"
+"""The name of the tool that reads a folded or cut result."""
 SEPARATOR: Final = "\n\n"
 """Separates the texts of two turns of the model."""
 
@@ -102,13 +104,14 @@ class PastTurn:
     """A recorded turn of the model: its reply and its tool calls.
 
     `thoughts` is the number of the run's thoughts until the end of the turn, `findings` are those in its text until
-    then.
+    then. `number` is that of its step.
     """
 
     reply: Reply
     calls: tuple[PendingCall, ...] = ()
     thoughts: int = 0
     findings: tuple[Finding, ...] = ()
+    number: int = 0
 
 
 @frozen
@@ -128,9 +131,10 @@ class Replay:
     `thoughts` are those of the interrupted turn, `thought_count` is the number of all. `partial_text` is the shown text
     of the interrupted turn, `interrupted_step` its step if it has one; it continues after that text if `continues`, and
     else starts again. `findings` are those in the text of the recorded
-    turns, `partial_findings` those in the text of the interrupted one. `unmatched_tools` are the names of tools with an
-    unfinished call that belongs to no turn. `questions` are those that the run asked, by id. `worked_s` is how long the
-    run has worked, in seconds. `steers` are those that the run has taken.
+    turns, `partial_findings` those in the text of the interrupted one. `summaries` are the steps that say what older
+    items the model is shown shortened. `unmatched_tools` are the names of tools with an unfinished call that belongs to
+    no turn. `questions` are those that the run asked, by id. `worked_s` is how long the run has worked, in seconds.
+    `steers` are those that the run has taken.
     """
 
     agents: tuple[tuple[str, str], ...] = ()
@@ -145,6 +149,7 @@ class Replay:
     thought_count: int = 0
     last_step: int = 0
     finished_steps: int = 0
+    summaries: tuple[StepRecord, ...] = field(default=(), repr=False)
     unmatched_tools: tuple[str, ...] = ()
     questions: Mapping[str, LoggedQuestion] = field(factory=dict, repr=False)
     worked_s: float = 0.0
@@ -170,7 +175,7 @@ class Replay:
         names = list(self.unmatched_tools)
         for wanted in self.turns[-1].calls if self.turns else ():
             tool = None if agent is None else agent.tool(wanted.request.name)
-            if wanted.in_doubt and tool is None:
+            if wanted.in_doubt and tool is None and wanted.request.name != RECALL:
                 names.append(wanted.request.name)
         return tuple(names)
 
@@ -185,6 +190,7 @@ class _RecordedCall:
     arguments: dict[str, Any]
     whole: bool
     description: str = ""
+    problem: str = ""
 
 
 @frozen
@@ -197,6 +203,8 @@ class _RecordedReply:
     usage: Usage
     thoughts: int
     found: tuple[Finding, ...] = ()
+    reasoning: str = ""
+    state: ProviderState | None = None
 
 
 @frozen
@@ -244,8 +252,12 @@ def encode_reply(
     for given, call_id, call in zip(reply.calls, call_ids, calls, strict=True):
         shown = call or ToolRequest(given.id, given.name, {})
         whole = call is not None and shown.arguments == given.arguments
-        recorded.append(_RecordedCall(shown.id, call_id, shown.name, dict(shown.arguments), whole, shown.description))
-    said = _RecordedReply(text, tuple(recorded), reply.handoff, reply.usage, thoughts, tuple(found))
+        recorded.append(
+            _RecordedCall(shown.id, call_id, shown.name, dict(shown.arguments), whole, shown.description, shown.problem)
+        )
+    said = _RecordedReply(
+        text, tuple(recorded), reply.handoff, reply.usage, thoughts, tuple(found), reply.reasoning, reply.state
+    )
     built: dict[str, Any] = msgspec.to_builtins(said)
     return built
 
@@ -299,18 +311,18 @@ def replay(events: Sequence[Event], steps: Sequence[StepRecord]) -> Replay:
         if step.ended_at is None:
             interrupted, partial = step, _read(step, _PartialReply)
             continue
-        ended, said = step, _read(step, _RecordedReply)
-        calls = []
-        for each in said.calls:
-            request = ToolRequest(each.id, each.name, each.arguments, each.description)
-            call_id, began = each.call_id, tools.get(each.call_id)
-            result = None if began is None or began.ended_at is None else _read(began, RecordedResult)
-            approval, decision = asked.get(call_id), decided.get(call_id)
-            calls.append(
-                PendingCall(request, call_id, each.whole, began, result, approval, decision, call_id in asking)
+        ended = step
+        turn = _read_turn(step, tools)
+        calls = [
+            evolve(
+                each,
+                approval_event=asked.get(each.call_id),
+                decision_event=decided.get(each.call_id),
+                asking=each.call_id in asking,
             )
-        reply = Reply(said.text, tuple(each.request for each in calls), said.handoff, said.usage)
-        turns.append(PastTurn(reply, tuple(calls), said.thoughts, said.found))
+            for each in turn.calls
+        ]
+        turns.append(evolve(turn, calls=tuple(calls)))
 
     last = turns[-1] if turns else PastTurn(Reply())
     redacted, begun = any(not each.whole for each in last.calls), any(each.step is not None for each in last.calls)
@@ -334,11 +346,56 @@ def replay(events: Sequence[Event], steps: Sequence[StepRecord]) -> Replay:
         thought_count=len(thoughts),
         last_step=max((step.number for step in steps), default=0),
         finished_steps=sum(step.ended_at is not None for step in steps),
+        summaries=tuple(step for step in steps if step.kind == "summary"),
         unmatched_tools=tuple(name for call_id, name in open_calls.items() if call_id not in known),
         questions=questions,
         worked_s=worked_s(steps, durations_s),
         steers=tuple(steers),
     )
+
+
+def read_turns(steps: Sequence[StepRecord]) -> tuple[tuple[PastTurn, ...], tuple[PastSteer, ...], str]:
+    """Return the finished turns of a run, its steers, and the text that was shown of an unfinished turn.
+
+    Raises:
+        UnreadableSteps: A step cannot be decoded.
+    """
+    tools = {step.call_id: step for step in steps if step.kind == "tool"}
+    turns: list[PastTurn] = []
+    steers: list[PastSteer] = []
+    partial = ""
+    for step in steps:
+        if step.kind == "steer":
+            steered = _read(step, _RecordedSteer)
+            steers.append(PastSteer(len(turns), steered.steer_id, steered.text))
+        elif step.kind == "model" and step.ended_at is not None:
+            turns.append(_read_turn(step, tools))
+        elif step.kind == "model" and step.result is not None:
+            partial = _read(step, _PartialReply).text
+    return tuple(turns), tuple(steers), partial
+
+
+def _read_turn(step: StepRecord, tools: Mapping[str | None, StepRecord]) -> PastTurn:
+    """Return the turn of a finished step; `tools` are the run's steps of calls, by call id."""
+    said = _read(step, _RecordedReply)
+    calls = []
+    for each in said.calls:
+        request = ToolRequest(each.id, each.name, each.arguments, each.description, each.problem)
+        began = tools.get(each.call_id)
+        result = None if began is None or began.ended_at is None else _read(began, RecordedResult)
+        calls.append(PendingCall(request, each.call_id, each.whole, began, result))
+    requests = tuple(each.request for each in calls)
+    reply = Reply(said.text, requests, said.handoff, said.usage, said.reasoning, said.state)
+    return PastTurn(reply, tuple(calls), said.thoughts, said.found, step.number)
+
+
+def read_turn(step: StepRecord) -> PastTurn:
+    """Return the turn of a finished step whose calls have not started.
+
+    Raises:
+        UnreadableSteps: The step cannot be decoded.
+    """
+    return _read_turn(step, {})
 
 
 def _read(step: StepRecord, shape: type[_T]) -> _T:

@@ -118,6 +118,21 @@ class ToolOutcome:
         self.visualization, self.kind, self.answer = result.visualization, result.kind, result.answer
         self.next_steps = [asdict(each) for each in result.next_steps]
 
+    def recorded(self, undo_until: float | None = None, agent: str = "") -> RecordedResult:
+        """Return the outcome as the call's step keeps it; see `RecordedResult` for the arguments."""
+        return RecordedResult(
+            self.value,
+            self.summary,
+            self.visualization,
+            self.note,
+            self.suspect,
+            self.kind,
+            self.answer,
+            self.next_steps,
+            undo_until,
+            agent,
+        )
+
 
 class ToolCall(Actor):
     """Calls a tool within its time limit, fills in the outcome, and stops."""
@@ -342,22 +357,18 @@ class ToolExecutor:
         redactions = build_summary(
             "tool", findings, self.services.summary_from, omitted=omitted, call_id=outcome.call_id
         )
-        result = RecordedResult(
-            outcome.value,
-            outcome.summary,
-            outcome.visualization,
-            outcome.note,
-            outcome.suspect,
-            outcome.kind,
-            outcome.answer,
-            outcome.next_steps,
-            undo_until,
-            self.recorder.speaker.name,
-        )
+        result = asdict(outcome.recorded(undo_until, self.recorder.speaker.name))
         await self.recorder.record(
             completed,
             *([] if redactions is None else [redactions]),
-            steps=(evolve(step, result=asdict(result), status=outcome.status.value, ended_at=now),),
+            steps=(
+                evolve(
+                    step,
+                    result=result,
+                    status=outcome.status.value,
+                    ended_at=now,
+                ),
+            ),
         )
         self.unfinished.discard(outcome.call_id)
         self._pause_if_all_wait()

@@ -1,0 +1,60 @@
+"""Messages and steps as a store returns them."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from attrs import asdict
+
+from transport.wire.events import Usage
+from understudy.chat.run.replay import RecordedResult, encode_partial, encode_reply
+from understudy.models.model import Handoff, Reply, ToolRequest
+from understudy.storage.records import Exchange, Message, StepRecord
+
+
+def model_step(
+    number: int,
+    text: str,
+    *calls: tuple[str, str, dict[str, Any]],
+    run_id: str = "r1",
+    handoff: str | None = None,
+    finished: bool = True,
+) -> StepRecord:
+    """Return a turn of a model; `calls` are (call_id, name, arguments)."""
+    if not finished:
+        return StepRecord(run_id, number, "model", "m", None, None, encode_partial(text, ()), "started", 1.0)
+    requests = tuple(ToolRequest(f"c{n}", name, arguments) for n, (_, name, arguments) in enumerate(calls))
+    reply = Reply(text, requests, None if handoff is None else Handoff(handoff, "it can"), Usage(1, 1, 1))
+    result = encode_reply(reply, [each[0] for each in calls], text, requests, 0)
+    return StepRecord(run_id, number, "model", "m", None, None, result, "ok", 1.0, 2.0)
+
+
+def tool_step(
+    number: int, call_id: str, value: Any, *, run_id: str = "r1", finished: bool = True, answer: str = ""
+) -> StepRecord:
+    """Return a tool call's step."""
+    if not finished:
+        return StepRecord(run_id, number, "tool", "lookup", call_id, {}, None, "started", 1.0)
+    result = asdict(RecordedResult(value, "Found.", None, "", False, "", answer))
+    return StepRecord(run_id, number, "tool", "lookup", call_id, {}, result, "ok", 1.0, 2.0)
+
+
+def exchange(
+    *steps: StepRecord,
+    run_id: str = "r1",
+    status: str = "success",
+    answer: str | None = None,
+    text: str = "Where is it?",
+    references: Sequence[str] = (),
+) -> Exchange:
+    """Return a message of the user with its run."""
+    names = ("ann", f"m-{run_id}", "t", run_id)
+    message = Message(*names, "user", text, "guide", None, "accepted", 1.0, tuple(references))
+    said = None
+    if answer is not None:
+        said = Message("ann", f"answer-{run_id}", "t", run_id, "assistant", answer, "guide", None, "success", 2.0)
+    return Exchange(message, run_id, status, said, tuple(steps))
+
+
+def answer_of(pair: Exchange) -> str:
+    """Return the text of the answer, empty without one."""
+    return "" if pair.answer is None else pair.answer.content

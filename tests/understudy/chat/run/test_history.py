@@ -1,0 +1,87 @@
+"""The items of a conversation are derived from its messages and the steps of their runs."""
+
+from typing import Any
+
+import pytest
+
+from tests.understudy.chat.run.stored import answer_of, exchange, model_step, tool_step
+from understudy.chat.run.history import exchange_items
+from understudy.models.items import settled
+from understudy.models.model import CallItem, FileCard, HandoffItem, MessageItem, NoteItem, ResultItem
+
+
+def kinds(items: Any) -> list[str]:
+    return [type(each).__name__.removesuffix("Item") for each in items]
+
+
+def test_an_exchange_is_question_calls_results_and_answer() -> None:
+    """Calls have the server's ids, and items say which run, step and agent they belong to."""
+    steps = (
+        model_step(1, "Let me look.", ("s1", "lookup", {"id": 7})),
+        tool_step(2, "s1", {"state": "shipped"}),
+        model_step(3, "It is shipped."),
+    )
+    items = exchange_items(exchange(*steps, answer="Let me look.\n\nIt is shipped."), {})
+    assert kinds(items) == ["Message", "Message", "Call", "Result", "Message"]
+    assert [each.content for each in items if isinstance(each, MessageItem)] == [
+        *("Where is it?", "Let me look.", "It is shipped.")
+    ]
+    call, result = items[2], items[3]
+    assert isinstance(call, CallItem)
+    assert isinstance(result, ResultItem)
+    assert (call.id, result.call_id, result.status) == ("s1", "s1", "ok")
+    assert (result.origin.run_id, result.origin.step, result.origin.agent) == ("r1", 1, "guide")
+
+
+@pytest.mark.parametrize(
+    ("status", "word"), [("cancelled", "stopped"), ("failed", "error"), ("interrupted", "interrupted")]
+)
+def test_a_run_without_an_end_says_so(status: str, word: str) -> None:
+    """The shown part of the answer stays, an unfinished call has no result, and a note names the reason."""
+    steps = (model_step(1, "", ("s1", "lookup", {})), tool_step(2, "s1", None, finished=False))
+    items = exchange_items(exchange(*steps, status=status), {})
+    assert kinds(items) == ["Message", "Call", "Note"]
+    assert isinstance(items[-1], NoteItem)
+    assert word in items[-1].content
+    assert kinds(settled(items)) == ["Message", "Call", "Result", "Note"]
+
+
+def test_what_was_shown_of_an_interrupted_turn_is_its_text() -> None:
+    items = exchange_items(exchange(model_step(1, "It is in", finished=False), status="interrupted"), {})
+    assert [each.content for each in items[:2]] == ["Where is it?", "It is in"]  # type: ignore[union-attr]
+
+
+def test_an_answer_of_a_tool_follows_its_result() -> None:
+    steps = (model_step(1, "", ("s1", "chat_response", {})), tool_step(2, "s1", "x", answer="Hello!"))
+    items = exchange_items(exchange(*steps, answer="Hello!"), {})
+    assert kinds(items) == ["Message", "Call", "Result", "Message"]
+    assert items[-1].content == "Hello!"  # type: ignore[union-attr]
+
+
+def test_texts_alone_remain_of_runs_without_readable_steps() -> None:
+    """A damaged step, or steps that were not read: question and answer are there."""
+    damaged = model_step(1, "x").__class__("r1", 1, "model", "m", None, None, {"no": 1}, "ok", 1.0, 2.0)
+    for steps in ((), (damaged,)):
+        items = exchange_items(exchange(*steps, answer="It is shipped."), {})
+        assert kinds(items) == ["Message", "Message"]
+
+
+def test_a_handoff_is_an_item_and_changes_the_agent() -> None:
+    steps = (model_step(1, "", handoff="insights"), model_step(2, "Done."))
+    items = exchange_items(exchange(*steps, answer="Done."), {})
+    assert kinds(items) == ["Message", "Handoff", "Message"]
+    assert isinstance(items[1], HandoffItem)
+    assert (items[1].by, items[1].to, items[2].origin.agent) == ("guide", "insights", "insights")
+
+
+def test_a_message_has_its_files() -> None:
+    """Files that are not there any more are left out."""
+    card = FileCard("f1", "a.csv")
+    items = exchange_items(exchange(references=("f1", "f2")), {"f1": card})
+    assert items[0].files == (card,)  # type: ignore[union-attr]
+
+
+def test_the_same_steps_give_the_same_items() -> None:
+    steps = (model_step(1, "", ("s1", "lookup", {"id": 7})), tool_step(2, "s1", {"b": 1, "a": [1.5, None]}))
+    assert str(exchange_items(exchange(*steps), {})) == str(exchange_items(exchange(*steps), {}))
+    assert answer_of(exchange(*steps)) == ""

@@ -1,0 +1,47 @@
+"""`recall_result` reads results of its own thread, in parts."""
+
+from typing import Any
+
+import pytest
+
+from tests.understudy.chat.run.stored import tool_step
+from understudy.chat.run.recall import PART, recall_tool
+from understudy.storage.records import RunRecord, StepRecord
+from understudy.tools.errors import ToolError
+from understudy.tools.tool import ToolContext
+
+RUN = RunRecord("r1", "ann", "t", "m", None, "guide", None, "success", 1.0)
+
+
+class StoreWithOneCall:
+    """A store that has one call."""
+
+    def __init__(self, step: StepRecord) -> None:
+        self.step = step
+
+    async def step_of_call(self, call_id: str) -> Any:
+        return (self.step, RUN) if call_id == self.step.call_id else None
+
+
+async def recall(step: StepRecord, owner: str = "ann", thread_id: str = "t", **arguments: Any) -> Any:
+    context = ToolContext(owner, thread_id, "r2", "c", (), None, None, lambda done, total, note: None)  # type: ignore[arg-type]
+    tool = recall_tool(StoreWithOneCall(step))  # type: ignore[arg-type]
+    return (await tool.call({"call_id": "s1", **arguments}, context)).value
+
+
+async def test_a_long_result_is_read_in_parts() -> None:
+    step = tool_step(1, "s1", "x" * (PART + 10))
+    first = await recall(step)
+    assert (len(first["part"]), first["more_characters"], first["tool"]) == (PART, 12, "lookup")
+    assert await recall(step, offset=PART) == {**first, "part": "x" * 11 + '"', "offset": PART, "more_characters": 0}
+
+
+@pytest.mark.parametrize(("owner", "thread_id"), [("bob", "t"), ("ann", "other")])
+async def test_other_users_and_threads_have_no_such_result(owner: str, thread_id: str) -> None:
+    with pytest.raises(ToolError, match="no result"):
+        await recall(tool_step(1, "s1", "secret"), owner, thread_id)
+
+
+async def test_an_unfinished_call_has_no_result() -> None:
+    with pytest.raises(ToolError, match="has no result"):
+        await recall(tool_step(1, "s1", None, finished=False))

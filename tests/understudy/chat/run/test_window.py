@@ -1,0 +1,125 @@
+"""Items are fitted into a model's window in coarse steps."""
+
+import pytest
+
+from tests.understudy.chat.run.stored import exchange, model_step, tool_step
+from understudy.chat.run.history import exchange_items
+from understudy.chat.run.replay import UnreadableSteps
+from understudy.chat.run.window import (
+    NONE,
+    Compaction,
+    Place,
+    cut_result,
+    describe,
+    encode_compaction,
+    estimate,
+    exchanges_compaction,
+    folded_result,
+    item_tokens,
+    plan,
+    read_compaction,
+    shortened,
+)
+from understudy.models.model import CallItem, Item, MessageItem, NoteItem, ResultItem
+from understudy.storage.records import StepRecord
+
+
+def conversation(runs: int = 5, size: int = 3_000) -> list[Item]:
+    """Return runs with one call each, whose result has about `size` bytes."""
+    items: list[Item] = []
+    for number in range(runs):
+        run_id = f"r{number}"
+        steps = (
+            model_step(1, "", (f"s{number}", "lookup", {"n": number}), run_id=run_id),
+            tool_step(2, f"s{number}", "x" * size, run_id=run_id),
+            model_step(3, f"answer {number}", run_id=run_id),
+        )
+        items += exchange_items(exchange(*steps, run_id=run_id, text=f"question {number}"), {})
+    return items
+
+
+def total(items: list[Item]) -> int:
+    return sum(map(item_tokens, items))
+
+
+def test_estimates_are_rather_too_high() -> None:
+    """About three bytes a token: less than English has, as much as Chinese."""
+    assert estimate("word " * 300) >= 300
+    assert estimate("字" * 300) >= 300
+
+
+def test_the_oldest_results_are_folded_first_and_no_more_than_needed() -> None:
+    items = conversation()
+    planned = plan(items, NONE, 100_000, total(items) - 1_500)
+    assert planned == Compaction(folded=Place("r1", 1))
+    shown = shortened(items, planned, 100_000)
+    folded = [isinstance(each, ResultItem) and "Folded" in each.content for each in shown]
+    assert [n for n, each in enumerate(folded) if each] == [2, 6]
+    assert total(shown) <= total(items) - 1_500
+    assert "s0" in shown[2].content  # type: ignore[union-attr]
+
+
+def test_then_the_oldest_turns_are_left_out_up_to_the_newest() -> None:
+    """The newest turn stays whole, however little room there is."""
+    items = conversation()
+    planned = plan(items, NONE, 100_000, 1)
+    assert planned.start == Place("r4", 1)
+    shown = shortened(items, Compaction(planned.start, planned.folded, "Summary."), 100_000)
+    assert isinstance(shown[0], NoteItem)
+    assert [type(each).__name__ for each in shown[1:]] == ["MessageItem", "CallItem", "ResultItem", "MessageItem"]
+
+
+def test_in_a_long_run_its_question_stays() -> None:
+    """The boundary lies between two turns of one run."""
+    steps: list[StepRecord] = []
+    for number in range(60):
+        steps += [
+            model_step(2 * number + 1, "", (f"s{number}", "lookup", {})),
+            tool_step(2 * number + 2, f"s{number}", "x" * 150),
+        ]
+    items = exchange_items(exchange(*steps), {})
+    planned = plan(items, NONE, 100_000, 1_500)
+    assert planned.start is not None
+    assert planned.start.step > 1
+    shown = shortened(items, planned, 100_000)
+    assert isinstance(shown[0], MessageItem)
+    assert isinstance(shown[1], CallItem)
+    assert total(shown) <= 1_500
+
+
+def test_a_plan_is_made_from_the_one_before() -> None:
+    """Folding goes on where it stopped, and never back."""
+    items = conversation(8)
+    first = plan(items, NONE, 100_000, total(items) - 1_000)
+    second = plan(items, first, 100_000, total(items) - 4_000)
+    assert first.folded is not None
+    assert second.folded is not None
+    assert second.folded.run_id > first.folded.run_id
+    assert plan(items, second, 100_000, total(items)) == second
+
+
+def test_a_result_longer_than_an_eighth_of_the_window_is_cut() -> None:
+    item = ResultItem("s1", "lookup", "ok", "x" * 9_000)
+    assert cut_result(item, 100_000) is item
+    cut = cut_result(item, 8_000)
+    assert len(cut.content) < 4_000
+    assert "s1" in cut.content
+    assert folded_result(ResultItem("s1", "lookup", "ok", "short")).content == "short"
+
+
+def test_the_newest_stored_compaction_applies() -> None:
+    """That of the run itself, else of the newest run before it; an unreadable one is skipped."""
+    made = Compaction(Place("r1", 3), Place("r2"), "Summary.")
+    step = StepRecord("r2", 4, "summary", "m", None, {}, encode_compaction(made), "ok", 1.0, 2.0)
+    broken = StepRecord("r3", 4, "summary", "m", None, {}, {"start": 1}, "ok", 1.0, 2.0)
+    path = [exchange(step, run_id="r2"), exchange(broken, run_id="r3")]
+    assert exchanges_compaction((), path) == made
+    assert exchanges_compaction((), []) == NONE
+    with pytest.raises(UnreadableSteps):
+        read_compaction([broken])
+
+
+def test_a_plain_summary_names_questions_and_tools() -> None:
+    text = describe(conversation(2))
+    assert "question 1" in text
+    assert "lookup (2)" in text

@@ -1,0 +1,228 @@
+"""Fits the items of a conversation into the window of a model, in coarse steps. Pure.
+
+1. If the items fill `HIGH` of the room, the oldest results become one line each until they fill `LOW` of it; if that
+   is not enough, the oldest turns become a summary. In between nothing changes, so that the prefix of the input stays
+   the same and a provider's prompt cache keeps it.
+2. What is shown shortened is a `Compaction`, stored as a step of the run that made it; it applies to all later input of
+   the branch. The stored results and messages are untouched.
+3. The results of the newest turn are never folded. A result longer than an eighth of the window is always cut.
+"""
+
+from collections.abc import Sequence
+from typing import Any, Final
+
+import msgspec
+from attrs import evolve, field, frozen
+
+from understudy.chat.run.replay import RECALL, UnreadableSteps
+from understudy.models.items import newest_request
+from understudy.models.model import (
+    CallItem,
+    Item,
+    MessageItem,
+    NoteItem,
+    ReasoningItem,
+    ResultItem,
+    fenced,
+    unfenced,
+)
+from understudy.storage.records import Exchange, StepRecord
+
+HIGH: Final = 0.85
+LOW: Final = 0.6
+"""Parts of the room at which items are shortened, and down to which."""
+BYTES_PER_TOKEN: Final = 3
+"""UTF-8 bytes counted as a token: English has about 4, Chinese 3, JSON 2 to 4. The reported usage corrects it."""
+ITEM_TOKENS: Final = 8
+"""Tokens counted for the frame of an item: role, ids, punctuation."""
+IMAGE_TOKENS: Final = 1_500
+"""Tokens counted for an image, as much as providers charge for a large one."""
+SUMMARY_TOKENS: Final = 1_000
+"""Tokens of a summary of older turns."""
+FOLDED_CHARACTERS: Final = 200
+"""Characters of a folded result's own summary that stay."""
+SUMMARISE: Final = (
+    "Summarise the conversation above for yourself, because its beginning will be left out from now on: what the user "
+    "wants, what was decided, facts and numbers found, files and ids that may be needed, and what is still open. At "
+    "most 400 words, as plain text. Do not answer anything, and do not address the user."
+)
+"""The request to a model for a summary of older turns."""
+
+
+@frozen
+class Place:
+    """A turn of a run, by the number of its step; 0 is the user's message that the run answers."""
+
+    run_id: str
+    step: int = 0
+
+
+@frozen
+class Compaction:
+    """What of a conversation the model is shown shortened.
+
+    Items before `start` are left out, and `summary` stands for them. Results up to `folded` are one line each.
+    """
+
+    start: Place | None = None
+    folded: Place | None = None
+    summary: str = field(default="", repr=False)
+
+
+NONE: Final = Compaction()
+
+
+def estimate(text: str) -> int:
+    """Return about how many tokens a text has, rather too many than too few."""
+    return (len(text) if text.isascii() else len(text.encode("utf-8", "replace"))) // BYTES_PER_TOKEN + 1
+
+
+def item_tokens(item: Item) -> int:
+    """Return about how many tokens an item has."""
+    match item:
+        case MessageItem(content=content, files=files, images=images):
+            described = sum(len(each.name) + sum(map(len, each.columns or ())) + 60 for each in files)
+            return ITEM_TOKENS + estimate(content) + described // BYTES_PER_TOKEN + IMAGE_TOKENS * len(images)
+        case CallItem(name=name, arguments=arguments):
+            return ITEM_TOKENS + estimate(name) + len(msgspec.json.encode(arguments)) // BYTES_PER_TOKEN
+        case ReasoningItem(content=content, state=state):
+            held = 0 if state is None else len(msgspec.json.encode(state.value))
+            return ITEM_TOKENS + estimate(content) + held // BYTES_PER_TOKEN
+        case _:
+            return ITEM_TOKENS + estimate(item.content)
+
+
+def encode_compaction(made: Compaction) -> Any:
+    """Return a compaction as the result of its step."""
+    return msgspec.to_builtins(made)
+
+
+def read_compaction(steps: Sequence[StepRecord]) -> Compaction | None:
+    """Return the compaction of the last of these steps that is one, None without one.
+
+    Raises:
+        UnreadableSteps: It cannot be decoded.
+    """
+    made = [step for step in steps if step.kind == "summary" and step.ended_at is not None]
+    if not made:
+        return None
+    try:
+        return msgspec.convert(made[-1].result, Compaction)
+    except (msgspec.ValidationError, TypeError) as error:
+        raise UnreadableSteps(f"step {made[-1].number} of run {made[-1].run_id}") from error
+
+
+def index_of(items: Sequence[Item], place: Place | None) -> int:
+    """Return the index of the first item from a place on; 0 without a place, or if its run is not among the items."""
+    if place is None:
+        return 0
+    for number, each in enumerate(items):
+        if each.origin.run_id == place.run_id and each.origin.step >= place.step:
+            return number
+    return 0
+
+
+def shortened(items: Sequence[Item], by: Compaction, window_tokens: int) -> list[Item]:
+    """Return the items as the model is shown them."""
+    start, folded = index_of(items, by.start), by.folded
+    folded_to = -1
+    if folded is not None:
+        of_run = (n for n, each in enumerate(items) if each.origin.run_id == folded.run_id)
+        folded_to = max((n for n in of_run if items[n].origin.step <= folded.step), default=-1)
+    shown: list[Item] = [NoteItem(by.summary)] if by.summary else []
+    if by.start is not None and by.start.step:  # in the middle of a run: its question stays
+        shown += [each for each in items[:start] if _asks(each, by.start)]
+    for number, item in enumerate(items[start:], start):
+        if isinstance(item, ResultItem):
+            item = folded_result(item) if number <= folded_to else cut_result(item, window_tokens)
+        shown.append(item)
+    return shown
+
+
+def _asks(item: Item, place: Place) -> bool:
+    return isinstance(item, MessageItem) and item.role == "user" and item.origin.run_id == place.run_id
+
+
+def folded_result(item: ResultItem) -> ResultItem:
+    """Return a result as one line with its `call_id`, unless that is longer."""
+    try:
+        body = msgspec.json.decode(unfenced(item.content))
+    except (msgspec.DecodeError, UnicodeError):
+        body = None
+    said = ""
+    if isinstance(body, dict):
+        said = str(body.get("summary") or body.get("error") or "")[:FOLDED_CHARACTERS]
+    how = f'Folded. {RECALL} with call_id "{item.call_id}" shows the result.'
+    line = fenced({"summary": said, "left_out": how})
+    return evolve(item, content=line) if len(line) < len(item.content) else item
+
+
+def cut_result(item: ResultItem, window_tokens: int) -> ResultItem:
+    """Return a result that takes more than an eighth of the window cut there; any other unchanged."""
+    longest = max(window_tokens // 8, 200) * BYTES_PER_TOKEN
+    if len(item.content) <= longest:
+        return item
+    whole = unfenced(item.content)
+    how = f'{len(whole) - longest:,} more characters. {RECALL} with call_id "{item.call_id}" shows them.'
+    return evolve(item, content=fenced({"beginning": whole[:longest], "left_out": how}))
+
+
+def plan(items: Sequence[Item], before: Compaction, window_tokens: int, target: float) -> Compaction:
+    """Return a further compaction after `before`, so that the items have at most `target` tokens, if that is possible.
+
+    If its `start` is another than that of `before`, its summary is still to be made, of the items before it.
+    """
+    turn = max((n for n, each in enumerate(items) if isinstance(each, CallItem)), default=-1)
+    newest = items[turn].origin if turn >= 0 else None
+    last = items[max(turn, newest_request(items))].origin if items else None
+    shown = shortened(items, before, window_tokens)
+    total = sum(map(item_tokens, shown))
+    folded = before.folded
+    for item in shown:
+        if total <= target:
+            break
+        if isinstance(item, ResultItem) and item.origin != newest:
+            folded = Place(item.origin.run_id, item.origin.step)
+            total -= item_tokens(item) - item_tokens(folded_result(item))
+    planned = evolve(before, folded=folded)
+    if total <= target:
+        return planned
+    # All results but the newest are folded, and that is not enough: leave out the oldest turns.
+    shown = shortened(items, planned, window_tokens)
+    sizes = [item_tokens(each) for each in shown]
+    total = sum(sizes) + SUMMARY_TOKENS
+    start: Place | None = None
+    for item, size in zip(shown, sizes, strict=True):
+        here = Place(item.origin.run_id, item.origin.step)
+        if here.run_id and here != start:
+            start = here
+            if total <= target or item.origin == last:
+                break
+        total -= size
+    return planned if start is None else evolve(planned, start=start)
+
+
+def describe(items: Sequence[Item]) -> str:
+    """Return a plain summary of items, for when no model makes one: what the user asked, and which tools were used."""
+    asked = [each.content for each in items if isinstance(each, MessageItem) and each.role == "user"]
+    earlier = [each.content for each in items if isinstance(each, NoteItem) and not each.origin.run_id]
+    tools: dict[str, int] = {}
+    for each in items:
+        if isinstance(each, CallItem):
+            tools[each.name] = tools.get(each.name, 0) + 1
+    lines = [each[:2_000] for each in earlier]
+    lines += [f"The user asked: {' '.join(each.split())[:200]}" for each in asked[-20:]]
+    if tools:
+        lines.append("Tools used: " + ", ".join(f"{name} ({count})" for name, count in sorted(tools.items())[:40]))
+    return "\n".join(lines)[-6_000:]
+
+
+def exchanges_compaction(summaries: Sequence[StepRecord], exchanges: Sequence[Exchange]) -> Compaction:
+    """Return the newest compaction of a run's own steps, else of the runs before it; an unreadable one is skipped."""
+    for steps in (summaries, *(each.steps for each in reversed(exchanges))):
+        try:
+            if (made := read_compaction(steps)) is not None:
+                return made
+        except UnreadableSteps:
+            continue
+    return NONE
