@@ -213,6 +213,32 @@ def threads(connection: Connection, owner: str, query: str, cursor: str | None, 
     return Page(tuple(found[:limit]), encode(last.updated_at, last.id) if last else None)
 
 
+def runs(
+    connection: Connection,
+    owner: str,
+    status: str | None,
+    agent: str | None,
+    thread_id: str | None,
+    cursor: str | None,
+    limit: int,
+) -> Page[RunRecord]:
+    """Return the owner's runs, newest first: of one status, agent (by its name), or thread, unless these are None."""
+    wanted = select(*_r).where(_r.owner == owner)
+    if status is not None:
+        wanted = wanted.where(_r.status == status)
+    if agent is not None:
+        wanted = wanted.where(func.coalesce(_r.pillar, _r.agent_type) == agent)
+    if thread_id is not None:
+        wanted = wanted.where(_r.thread_id == thread_id)
+    if cursor is not None:
+        started_at, run_id = _decode(cursor, tuple[float, str])
+        wanted = wanted.where(tuple_(_r.started_at, _r.id) < tuple_(started_at, run_id))
+    wanted = wanted.order_by(_r.started_at.desc(), _r.id.desc()).limit(limit + 1)
+    found = [RunRecord(*row) for row in connection.execute(wanted)]
+    last = found[limit - 1] if len(found) > limit else None
+    return Page(tuple(found[:limit]), encode(last.started_at, last.id) if last else None)
+
+
 def _said(connection: Connection, owner: str, query: str) -> ColumnElement[bool] | None:
     """Return a condition: a message of the thread contains all words of the query. None if the query has no words."""
     threads = select(schema.words.c.thread_id).where(schema.words.c.owner == owner)

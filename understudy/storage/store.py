@@ -350,6 +350,19 @@ class Store:
         """Return a run of any owner, or None."""
         return await self._read(queries.run, run_id)
 
+    async def runs(
+        self,
+        owner: str,
+        *,
+        status: str | None = None,
+        agent: str | None = None,
+        thread_id: str | None = None,
+        cursor: str | None = None,
+        limit: int = 50,
+    ) -> Page[RunRecord]:
+        """Return the owner's runs, newest first: of one status, agent or thread if given. Raises InvalidCursor."""
+        return await self._read(queries.runs, owner, status, agent, thread_id, cursor, _page(limit))
+
     async def run_of_request(self, owner: str, request_id: str) -> RunRecord | None:
         """Return the run that a request to answer a message again started, or None."""
         return await self._read(queries.run_of_request, owner, request_id)

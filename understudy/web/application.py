@@ -24,6 +24,7 @@ from understudy.web.api import (
     operations,
     page,
     references,
+    runs,
     sanitize,
     sessions,
     stream,
@@ -86,8 +87,8 @@ def build_http_app(context: WebContext) -> QuartTrio:
     app.url_map.merge_slashes = False  # an unknown path is 404, not a redirect page of werkzeug
     app.extensions["context"] = context
     for part in (
-        account, agents, agui, alerts, commands, files, observer, operations, page, references, sanitize, sessions,
-        stream, threads,
+        account, agents, agui, alerts, commands, files, observer, operations, page, references, runs, sanitize,
+        sessions, stream, threads,
     ):  # fmt: skip
         app.register_blueprint(part.blueprint)
     admission = app.extensions["admission"] = Admission(context.settings, context.ledger)

@@ -12,12 +12,13 @@ from sanitization import PRESETS, Action, Category, Direction
 from transport.wire.codes import ERRORS
 from transport.wire.command_parser import COMMANDS
 from transport.wire.dialects import Dialect
+from transport.wire.events import Usage
 from understudy.chat.commands import Accepted
 from understudy.observe.actor_events import Incident
 from understudy.privacy.export import FORMS
 from understudy.privacy.records import FORMAT, VERSION
 from understudy.storage.archive_queries import StoredMemory
-from understudy.storage.records import File, Message, StepRecord, Thread
+from understudy.storage.records import ENDED, UNFINISHED, File, Message, StepRecord, Thread
 from understudy.web.specs.schemas import (
     COUNT,
     FLAG,
@@ -66,6 +67,27 @@ ERROR: Final = _all(
         )
     }
 )
+LISTED_RUN: Final[Mapping[str, Schema]] = {
+    "run_id": TEXT,
+    "thread_id": TEXT,
+    "message_id": TEXT,
+    "status": {"type": "string", "enum": [*UNFINISHED, *ENDED]},
+    "agent": TEXT,
+    "agent_type": TEXT,
+    "pillar": or_null(TEXT),
+    "started_at": NUMBER,
+    "ended_at": or_null(NUMBER),
+}
+RUN_STATE: Final[Mapping[str, Schema]] = {
+    **LISTED_RUN,
+    "usage": schema_of_fields(Usage),
+    "steps": _all({"turns": COUNT, "calls": COUNT, "worked_s": NUMBER}),
+    "budget_left": or_null(OBJECT),
+    "waits_for": array_of(OBJECT),
+    "attempts": COUNT,
+    "error": or_null(OBJECT),
+    "ended_by": or_null(OBJECT),
+}
 SESSION: Final = _all({"session_token": TEXT, "user": TEXT, "session": TEXT, "expires_at": WHOLE})
 AGENT: Final = _all(
     {
@@ -222,6 +244,31 @@ SCHEMAS: Final[Mapping[str, Schema]] = {
     "Accepted": object_of(schema_of_fields(Accepted)["properties"]),
     "File": FILE,
     "Upload": UPLOAD,
+    "Runs": _all({"runs": array_of(_ref("ListedRun")), "next_cursor": or_null(TEXT)}),
+    "ListedRun": _all(LISTED_RUN),
+    "RunState": _all(RUN_STATE),
+    "RunEvents": _all({"events": array_of(OBJECT), "more": FLAG, "status": TEXT}),
+    "StartRun": _all(
+        {
+            "message": TEXT,
+            "agent": or_null(TEXT),
+            "thread_id": or_null(TEXT),
+            "message_id": or_null(TEXT),
+            "parent_id": or_null(TEXT),
+            "references": array_of(TEXT),
+            "context": OBJECT,
+            "settings": OBJECT,
+        },
+        "agent",
+        "thread_id",
+        "message_id",
+        "parent_id",
+        "references",
+        "context",
+        "settings",
+    ),
+    "ForkRun": _all({"content": or_null(TEXT)}, "content"),
+    "Cancelled": _all({"run_id": TEXT}),
     "Title": TITLE,
     "Alert": ALERT,
     "Alerted": _all({"connections": COUNT}),
@@ -282,6 +329,7 @@ class RouteSpec:
 
 
 _PAGE: Final = {"cursor": TEXT, "limit": {"type": "integer", "minimum": 1, "maximum": 200}}
+_KEY: Final = {"Idempotency-Key": TEXT}
 _AFTER: Final = {"type": "integer", "minimum": 0}
 _STORED: Final = ("storage_unavailable", "internal")
 _THREAD: Final = ("invalid_command", "not_found", *_STORED)
@@ -302,6 +350,20 @@ ROUTES: Final[Mapping[str, RouteSpec]] = {
     "threads.listing": RouteSpec(
         (200, "Threads"), query={"query": TEXT, **_PAGE}, errors=("invalid_command", *_STORED)
     ),
+    "runs.listing": RouteSpec(
+        (200, "Runs"),
+        query={"status": {"type": "string", "enum": [*UNFINISHED, *ENDED]}, "agent": TEXT, "thread": TEXT, **_PAGE},
+        errors=("invalid_command", *_STORED),
+    ),
+    "runs.start": RouteSpec((202, "Accepted"), body="StartRun", headers=_KEY, errors=_COMMAND_ERRORS),
+    "runs.one": RouteSpec((200, "RunState"), errors=_THREAD),
+    "runs.events": RouteSpec(
+        (200, "RunEvents"),
+        query={"after": _AFTER, "limit": {"type": "integer", "minimum": 1, "maximum": 1000}},
+        errors=_THREAD,
+    ),
+    "runs.cancel": RouteSpec((202, "Cancelled"), errors=(*_THREAD, "rate_limited")),
+    "runs.fork": RouteSpec((202, "Accepted"), body="ForkRun", headers=_KEY, errors=_COMMAND_ERRORS),
     "threads.one": RouteSpec((200, "Thread"), errors=_THREAD),
     "threads.rename": RouteSpec(
         (200, "Thread"), body="Title", errors=(*_THREAD, "file_too_large", "content_blocked", "rate_limited", "busy")

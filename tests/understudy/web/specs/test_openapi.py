@@ -114,6 +114,7 @@ async def _ask_all(running: Running, document: dict[str, Any]) -> None:
 
     async def ask(method: str, path: str, token: str | None = None, **more: Any) -> Any:
         filled = path.replace("{thread_id}", "t").replace("{name}", "page.css")
+        filled = filled.replace("{run_id}", more.pop("run_id", "none"))
         filled = filled.replace("{file_id}", more.pop("file_id", "none")) + more.pop("query", "")
         status, _, body = await request(running.address, method, filled, token=token, **more)
         await trio.to_thread.run_sync(check, method, path, status, body)
@@ -137,6 +138,18 @@ async def _ask_all(running: Running, document: dict[str, Any]) -> None:
         await ask("GET", path, token)
         await ask("GET", path)
     await ask("GET", "/api/threads", token, query="?limit=0")
+    run = json.dumps({"message": "What is 2 + 3?", "agent": "guide", "thread_id": "t"}).encode()
+    run_id = (await ask("POST", "/api/runs", token, body=run))["run_id"]
+    await ask("POST", "/api/runs", token, body=b"{}")
+    await ask("GET", "/api/runs", token)
+    await ask("GET", "/api/runs", token, query="?status=odd")
+    for path in ("/api/runs/{run_id}", "/api/runs/{run_id}/events"):
+        await ask("GET", path, token, run_id=run_id)
+        await ask("GET", path, token, run_id="none")
+    await ask("POST", "/api/runs/{run_id}/cancel", token, run_id=run_id)
+    await ask("POST", "/api/runs/{run_id}/cancel", token, run_id="none")
+    await ask("POST", "/api/runs/{run_id}/fork", token, run_id=run_id)
+    await ask("POST", "/api/runs/{run_id}/fork", token, run_id=run_id, body=b"[]")
     await ask("GET", "/api/threads/{thread_id}/export", token)
     for path in ("/api/threads/{thread_id}/messages", "/api/threads/{thread_id}/events"):
         await ask("GET", path, token)

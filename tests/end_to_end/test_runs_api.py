@@ -1,0 +1,121 @@
+"""Runs over REST: started in the background, listed, read, cancelled and forked."""
+
+import json
+from typing import Any
+
+import trio
+
+from tests.end_to_end.http import request
+from tests.end_to_end.scripted_model import Call, Gate, Say, scripted
+from tests.end_to_end.test_branches import new_token
+from transport.connection.limits import Limits
+
+
+class Caller:
+    """A user's requests to one server."""
+
+    def __init__(self, running: Any, token: str) -> None:
+        self.running, self.token = running, token
+
+    async def get(self, path: str, status: int = 200) -> Any:
+        found, _, body = await request(self.running.address, "GET", path, token=self.token)
+        assert found == status, body
+        return body
+
+    async def post(self, path: str, status: int = 202, key: str | None = None, **body: Any) -> Any:
+        found, _, answer = await request(
+            self.running.address,
+            "POST",
+            path,
+            token=self.token,
+            body=json.dumps(body).encode() if body else b"",
+            headers={} if key is None else {"Idempotency-Key": key},
+        )
+        assert found == status, answer
+        return answer
+
+    async def ended(self, run_id: str) -> Any:
+        return await self.until(run_id, "ended_at")
+
+    async def until(self, run_id: str, member: str) -> Any:
+        """Ask for the run until this member is neither null nor empty. Return the run."""
+        with trio.fail_after(10):
+            while not (run := await self.get(f"/api/runs/{run_id}"))[member]:  # noqa: ASYNC110 - as a client asks
+                await trio.sleep(0.02)
+        return run
+
+
+async def test_a_run_is_started_once_and_read_to_its_end(serve: Any) -> None:
+    running = await serve(scripted(Call([("echo", {"text": "a"})]), Say("one two")), limits=Limits(run_turns=10))
+    ada = Caller(running, await new_token(running))
+    first = await ada.post("/api/runs", message="go", agent="script", key="k1", settings={"max_turns": 5})
+    assert await ada.post("/api/runs", message="go", agent="script", key="k1") == first
+    run = await ada.ended(first["run_id"])
+    assert (run["status"], run["agent"], run["thread_id"]) == ("success", "script", first["thread_id"])
+    assert (run["steps"]["turns"], run["steps"]["calls"], run["usage"]["output"]) == (2, 1, 2)
+    assert (run["budget_left"]["turns"], run["budget_left"]["calls"], run["waits_for"]) == (3, 499, [])
+    events = await ada.get(f"/api/runs/{first['run_id']}/events?after=1&limit=2")
+    assert ([each["seq"] for each in events["events"]], events["more"], events["status"]) == ([2, 3], True, "success")
+
+
+async def test_runs_are_listed_by_status_agent_and_thread_page_by_page(serve: Any) -> None:
+    running = await serve(scripted(Say("one")), scripted(Say("two"), name="other"))
+    ada, bob = [Caller(running, await new_token(running)) for _ in range(2)]
+    started = [
+        (await ada.post("/api/runs", message="go", agent=agent, thread_id=thread))["run_id"]
+        for agent, thread in (("script", "a"), ("other", "b"), ("script", "c"))
+    ]
+    for run_id in started:
+        await ada.ended(run_id)
+    first = await ada.get("/api/runs?limit=2")
+    rest = await ada.get(f"/api/runs?limit=2&cursor={first['next_cursor']}")
+    assert [row["run_id"] for row in first["runs"] + rest["runs"]] == started[::-1]
+    assert rest["next_cursor"] is None
+    assert [row["run_id"] for row in (await ada.get("/api/runs?agent=other"))["runs"]] == [started[1]]
+    assert [row["run_id"] for row in (await ada.get("/api/runs?thread=c&status=success"))["runs"]] == [started[2]]
+    assert (await ada.get("/api/runs?status=failed"))["runs"] == []
+    assert (await bob.get("/api/runs"))["runs"] == []
+    for path in ("", "/events"):
+        assert (await bob.get(f"/api/runs/{started[0]}{path}", 404))["error"]["code"] == "not_found"
+    await bob.post(f"/api/runs/{started[0]}/cancel", 404)
+    await bob.post(f"/api/runs/{started[0]}/fork", 404)
+
+
+async def test_a_run_says_what_it_waits_for_and_is_cancelled(serve: Any) -> None:
+    running = await serve(scripted(Call([("send_mail", {"to": "bob"})]), Say("sent")))
+    ada = Caller(running, await new_token(running))
+    run_id = (await ada.post("/api/runs", message="go", agent="script"))["run_id"]
+    (waiting,) = (await ada.until(run_id, "waits_for"))["waits_for"]
+    assert (waiting["kind"], waiting["tool_name"], waiting["parameters"]) == ("approval", "send_mail", {"to": "bob"})
+    await ada.post(f"/api/runs/{run_id}/cancel")
+    run = await ada.ended(run_id)
+    assert (run["status"], run["waits_for"]) == ("cancelled", [])
+
+
+async def test_a_fork_is_another_branch_of_the_thread(serve: Any) -> None:
+    gate = Gate(open_after=1)
+    running = await serve(scripted(Say("one", gate)))
+    ada = Caller(running, await new_token(running))
+    first = await ada.post("/api/runs", message="go", agent="script", thread_id="t")
+    await ada.ended(first["run_id"])
+    gate.opened.set()
+    again = await ada.post(f"/api/runs/{first['run_id']}/fork", key="again")
+    assert await ada.post(f"/api/runs/{first['run_id']}/fork", key="again") == again
+    other = await ada.post(f"/api/runs/{first['run_id']}/fork", content="go elsewhere")
+    assert (again["message_id"], again["thread_id"]) == (first["message_id"], "t")
+    assert other["message_id"] != first["message_id"]
+    for each in (again, other):
+        assert (await ada.ended(each["run_id"]))["status"] == "success"
+    messages = (await ada.get("/api/threads/t/messages"))["messages"]
+    (edited,) = [row for row in messages if row["content"] == "go elsewhere"]
+    assert edited["branch_of"] == first["message_id"]
+
+
+async def test_a_run_that_cannot_start_is_refused(serve: Any) -> None:
+    running = await serve(scripted(Say("one")))
+    ada = Caller(running, await new_token(running))
+    refused = await ada.post("/api/runs", 404, message="go", agent="nobody")
+    assert refused["error"]["code"] == "unknown_agent_type"
+    assert (await ada.post("/api/runs", 400, message=7))["error"]["code"] == "invalid_command"
+    assert (await ada.post("/api/runs", 400, message=" "))["error"]["code"] == "empty_message"
+    assert (await ada.get("/api/runs?status=odd", 400))["error"]["code"] == "invalid_command"

@@ -1,0 +1,101 @@
+"""The state of a run for its user: what it has spent, what is left, and what it waits for. Pure."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import msgspec
+
+from transport.connection.limits import Limits
+from transport.wire.events import (
+    ApprovalDecided,
+    ApprovalRequired,
+    Error,
+    Event,
+    FinalResponse,
+    MessageAccepted,
+    QuestionAnswered,
+    QuestionAsked,
+    ToolCompleted,
+    Usage,
+)
+from understudy.agents.agent import Agent
+from understudy.chat.run.meter import Meter, worked_s
+from understudy.storage.records import RunRecord, StepRecord
+
+
+def short_report(run: RunRecord) -> dict[str, Any]:
+    """Return what a list of runs says of one."""
+    return {
+        "run_id": run.id,
+        "thread_id": run.thread_id,
+        "message_id": run.message_id,
+        "status": run.status,
+        "agent": run.pillar or run.agent_type,
+        "agent_type": run.agent_type,
+        "pillar": run.pillar,
+        "started_at": run.started_at,
+        "ended_at": run.ended_at,
+    }
+
+
+def report(
+    run: RunRecord,
+    events: Sequence[Event],
+    steps: Sequence[StepRecord],
+    agent: Agent | None,
+    limits: Limits,
+) -> dict[str, Any]:
+    """Return the whole state of a run, from its events and steps, each in order.
+
+    `agent` is the one that the message asked, None if it does not exist any more: then the budget is unknown.
+    """
+    waits: dict[str, dict[str, Any]] = {}
+    durations_s: dict[str, float] = {}
+    settings: Mapping[str, Any] = {}
+    ended: dict[str, Any] = {}
+    for event in events:
+        match event:
+            case MessageAccepted():
+                settings = event.settings or {}
+            case ApprovalRequired(call_id=call_id):
+                about = {"tool_name": event.tool_name, "parameters": event.parameters}
+                waits[call_id] = {"kind": "approval", "call_id": call_id, **about, "expires_at": event.expires_at}
+            case QuestionAsked(question_id=question_id):
+                asked = {"title": event.title, "schema": event.schema, "expires_at": event.expires_at}
+                waits[question_id] = {"kind": "question", "question_id": question_id, **asked}
+            case ApprovalDecided(call_id=closed) | QuestionAnswered(question_id=closed):
+                waits.pop(closed, None)
+            case ToolCompleted(call_id=call_id):
+                waits.pop(call_id, None)
+                durations_s[call_id] = event.duration_ms / 1000
+            case FinalResponse():
+                ended = {"ended_by": (event.data or {}).get("budget")}
+            case Error():
+                ended = {"error": {"code": event.code, "message": event.message, "error_id": event.error_id}}
+    usage, turns, calls = Usage(), 0, 0
+    meter = None if agent is None else Meter.of(agent, limits, settings)
+    for step in steps:
+        if step.kind == "tool":
+            calls += 1
+        elif step.ended_at is not None:
+            turns += 1
+            spent = msgspec.convert(step.result["usage"], Usage)
+            usage += spent
+            if meter is not None:
+                meter.add_turn(spent)
+    time_s = worked_s(steps, durations_s)
+    left = None
+    if meter is not None:
+        meter.add_calls(calls)
+        left = meter.left(time_s)
+    return {
+        **short_report(run),
+        "usage": usage,
+        "steps": {"turns": turns, "calls": calls, "worked_s": round(time_s, 3)},
+        "budget_left": left,
+        "waits_for": [] if run.ended_at is not None else list(waits.values()),
+        "attempts": run.attempts,
+        "error": None,
+        "ended_by": None,
+        **ended,
+    }

@@ -1,0 +1,149 @@
+"""`/api/runs`: list, start, read, cancel and fork runs, and their events. All of it is the caller's own."""
+
+from functools import partial
+from typing import Any, Final
+
+import msgspec
+from attrs import asdict, field, frozen
+from quart import Blueprint, Response, request
+
+from transport.wire.codec import encode, from_log
+from transport.wire.command_parser import parse_frame
+from transport.wire.commands import Cancel, Edit, Regenerate, Say
+from transport.wire.dialects import Dialect
+from transport.wire.errors import CommandRejected
+from transport.wire.messages import arrived_at
+from understudy.chat.commands import Accepted
+from understudy.chat.routing import check_id
+from understudy.chat.run.report import report, short_report
+from understudy.content.texts import run_off_loop
+from understudy.storage.records import ENDED, UNFINISHED, RunRecord
+from understudy.web.context import decode_json, identity, read_body, read_json, web_context, whole_number
+
+blueprint = Blueprint("runs", __name__, url_prefix="/api/runs")
+
+STATUSES: Final = (*UNFINISHED, *ENDED)
+FORK_FORM: Final = '{"content": "…"}, or empty'
+KEY: Final = "Idempotency-Key"
+
+
+@frozen
+class StartRequest:
+    """The body of a request to start a run."""
+
+    message: str
+    agent: str | None = None
+    thread_id: str | None = None
+    message_id: str | None = None
+    parent_id: str | None = None
+    references: list[str] = field(factory=list)
+    context: dict[str, Any] = field(factory=dict)
+    settings: dict[str, Any] = field(factory=dict)
+
+
+@frozen
+class ForkRequest:
+    """The body of a request to fork a run: `content` replaces the message, if given."""
+
+    content: str | None = None
+
+
+@blueprint.get("")
+async def listing() -> dict[str, Any]:
+    """List the caller's runs, newest first, of one `status`, `agent` or `thread`; `cursor` is the next page's."""
+    status, agent, thread = (request.args.get(name) for name in ("status", "agent", "thread"))
+    if status is not None and status not in STATUSES:
+        raise CommandRejected("invalid_command", f"status must be one of {', '.join(STATUSES)}.")
+    limit, cursor = whole_number("limit", 50, 1, 200), request.args.get("cursor")
+    page = await web_context().store.runs(
+        identity().user, status=status, agent=agent, thread_id=thread, cursor=cursor, limit=limit
+    )
+    return {"runs": [short_report(row) for row in page.items], "next_cursor": page.next_cursor}
+
+
+@blueprint.post("")
+async def start() -> tuple[dict[str, Any], int]:
+    """Start a run in the background; its effects are in its events. A repeated `message_id` is the same run."""
+    arrived_at.set(web_context().streams.callbacks.clock())
+    caller = identity()
+    given = await read_json(StartRequest, '{"message": "…", "agent": "…"}')
+    say: dict[str, Any] = {"type": "chat", "content": given.message}
+    if given.agent is not None:
+        agent = web_context().agents.get(given.agent)
+        if agent is None:
+            raise CommandRejected("unknown_agent_type")
+        say |= {"agent_type": agent.agent_type} | ({} if agent.pillar is None else {"pillar": agent.pillar})
+    message_id = given.message_id or request.headers.get(KEY)
+    names = {"thread_id": given.thread_id, "message_id": message_id, "parent_id": given.parent_id}
+    say |= {name: value for name, value in names.items() if value is not None}
+    say |= {"references": given.references, "context": given.context, "settings": given.settings}
+    limit = web_context().settings.limits.frame_bytes
+    command = parse_frame(msgspec.json.encode(say), max_bytes=2 * limit)
+    assert isinstance(command, Say)  # noqa: S101 - for the type checker: that is its type
+    return asdict(_accepted(await web_context().streams.run_command(caller, command))), 202
+
+
+@blueprint.get("/<run_id>")
+async def one(run_id: str) -> Response:
+    """Return the state of a run: usage, what is left of its budget, and the questions it waits for."""
+    run, store = await _own(run_id), web_context().store
+    steps = await store.steps(run_id)
+    rows = await store.run_events(run.owner, run.thread_id, run_id)
+    shown = partial(web_context().content_filter.vault.restore_envelope, run.owner)
+    agent = web_context().agents.get(run.pillar or run.agent_type)
+    limits = web_context().settings.limits
+
+    def describe() -> bytes:
+        events = [shown(from_log(row.body)).event for row in rows]
+        return msgspec.json.encode(report(run, events, steps, agent, limits))
+
+    return Response(await run_off_loop(describe), content_type="application/json")
+
+
+@blueprint.get("/<run_id>/events")
+async def events(run_id: str) -> Response:
+    """Return a run's events after the sequence number `after`, as they were sent, and whether the run has ended."""
+    run = await _own(run_id)
+    after, limit = whole_number("after", 0, 0, 2**53), whole_number("limit", 500, 1, 1000)
+    rows = [row for row in await web_context().store.run_events(run.owner, run.thread_id, run_id) if row.seq > after]
+    shown = partial(web_context().content_filter.vault.restore_envelope, run.owner)
+
+    def encoded() -> bytes:
+        each = [encode(shown(from_log(row.body)), Dialect.CANONICAL) for row in rows[:limit]]
+        return b",".join(body for body in each if body)
+
+    more = b"true" if len(rows) > limit else b"false"
+    body = b'{"events":[%s],"more":%s,"status":"%s"}' % (await run_off_loop(encoded), more, run.status.encode())
+    return Response(body, content_type="application/json")
+
+
+@blueprint.post("/<run_id>/cancel")
+async def cancel(run_id: str) -> tuple[dict[str, Any], int]:
+    """Stop a run; it ends with what it has. A run that has ended stays as it is."""
+    check_id("run_id", run_id)
+    await web_context().streams.run_command(identity(), Cancel(run_id))
+    return {"run_id": run_id}, 202
+
+
+@blueprint.post("/<run_id>/fork")
+async def fork(run_id: str) -> tuple[dict[str, Any], int]:
+    """Run the message of a run once more on a new branch of its thread, with other `content` if given."""
+    arrived_at.set(web_context().streams.callbacks.clock())
+    caller, run, key = identity(), await _own(run_id), request.headers.get(KEY)
+    body = await read_body()
+    content = decode_json(body, ForkRequest, FORK_FORM).content if body else None
+    command = Regenerate(run.message_id, key) if content is None else Edit(run.message_id, content, key)
+    return asdict(_accepted(await web_context().streams.run_command(caller, command))), 202
+
+
+def _accepted(accepted: Accepted | None) -> Accepted:
+    assert accepted is not None  # noqa: S101 - for the type checker: these commands start runs
+    return accepted
+
+
+async def _own(run_id: str) -> RunRecord:
+    check_id("run_id", run_id)
+    run = await web_context().store.run(run_id)
+    if run is None or run.owner != identity().user:
+        raise CommandRejected("not_found", "There is no run of that name.")
+    return run
