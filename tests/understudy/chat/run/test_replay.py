@@ -405,7 +405,7 @@ class Steerable(Thinking):
         self.heard.append(turn)
         called = any(isinstance(each, ResultItem) for each in turn.items)
         self.turns = (Say(WORDS) if called else Call([("again", {"text": "x"})]),)
-        if turn.items[-1] == MessageItem("user", "stop"):
+        if turn.request == "stop" and not turn.work:
             await emit(TextDelta("Stopped."))
             return Reply("Stopped.")
         return await super().respond(turn, emit)

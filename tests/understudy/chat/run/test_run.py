@@ -46,6 +46,7 @@ from understudy.chat.run_limiter import RunLimiter
 from understudy.chat.run_protocol import Ending, RunProtocol
 from understudy.content.filter import ContentFilter
 from understudy.models.model import Model, ResultItem, fenced
+from understudy.models.prices import PriceTable
 from understudy.observe.metrics import Metrics
 from understudy.storage.records import History
 from understudy.tools.tool import tool
@@ -80,6 +81,8 @@ class FakeServices:
     html: AnswerHtml = field(factory=AnswerHtml)
     server: Callable[..., None] = field(default=lambda *_: None)
     memory: None = None
+    prices: PriceTable = field(factory=PriceTable)
+    spending: None = None
     summary_from: int = 1
     silence_s: float = 10.0
 
