@@ -1,4 +1,4 @@
-"""The command `understudy`: serve, chat, token, scrub, threads, users, migrate, backup, restore, doctor.
+"""The command `understudy`: serve, new, chat, token, scrub, threads, users, migrate, backup, restore, doctor.
 
 Exit codes: 0 success, 1 failure (or findings of `scrub --check`), 2 wrong usage.
 """
@@ -80,6 +80,21 @@ def serve(agents: tuple[str, ...], *, no_builtin_agents: bool, **given: Any) -> 
         except CannotLoad as error:
             raise FixableError(str(error)) from error
         sys.exit(run_server(settings, found, sockets=sockets))
+
+
+@main.command()
+@click.argument("path", metavar="NAME", type=click.Path(path_type=Path))
+def new(path: Path) -> None:
+    """Make a project called NAME in a new folder: an agent, tools, tests, settings, a Dockerfile and a systemd unit."""
+    from understudy.cli.new_project import CannotMake, make_project
+
+    try:
+        made = make_project(path)
+    except CannotMake as error:
+        raise FixableError(str(error)) from error
+    for each in made:
+        click.echo(each)
+    click.echo(f"Next: cd {path}, then see README.md, or at once: understudy serve {path.name}.agents:AGENTS")
 
 
 @main.command()
