@@ -20,6 +20,7 @@ OTHER: Final = SPOKEN[:120] + "but here it is another text. " * 3
 CALLS: Final = "UNDERSTUDY_TEST_CALLS"
 """Environment variable with the path of the file in which the start of each call is recorded."""
 PACE_S: Final = 0.012
+UNDO_S: Final = 0.6
 
 
 def note(name: str, context: ToolContext) -> None:
@@ -67,6 +68,19 @@ async def fill(context: ToolContext) -> str:
     return f"to {destination.city}"
 
 
+async def unbook(result: str, arguments: object, context: ToolContext) -> None:
+    """Take a booking back."""
+    note("unbook", context)
+    await trio.sleep(UNDO_S)
+
+
+@tool(undo=unbook)
+async def book(context: ToolContext) -> str:
+    """Do what can be undone."""
+    note("book", context)
+    return "booked"
+
+
 class ResumableModel:
     """Plays the steps named in the message."""
 
@@ -76,7 +90,7 @@ class ResumableModel:
     async def respond(self, turn: Turn, emit: Emit) -> Reply:
         """Request the next tool call, or stream the answer."""
         words = turn.request.split()
-        tools = [word for word in words if word in ("once", "again", "ask", "fill")]
+        tools = [word for word in words if word in ("once", "again", "ask", "fill", "book")]
         played = turn.rounds
         if played < len(tools):
             await emit(Thought(f"next is {tools[played]}"))
@@ -99,4 +113,4 @@ def said_by(manner: str, begun: str) -> str:
     return begun[-20:] + rest if manner == "tail" else rest
 
 
-agent = Agent("resumable", tools=[once, again, ask, fill], model=ResumableModel())
+agent = Agent("resumable", tools=[once, again, ask, fill, book], model=ResumableModel())

@@ -226,6 +226,8 @@ FAULTS = {
     "approve of nothing": ('{"type":"approve","payload":{"call_id":"c","decision":"allow"}}', "not_found"),
     "answer of nonsense": ('{"type":"answer","payload":{"question_id":"q","answer":[]}}', "invalid_command"),
     "answer of nothing": ('{"type":"answer","payload":{"question_id":"q","answer":{}}}', "not_found"),
+    "undo of nothing": ('{"type":"undo","payload":{"call_id":"c"}}', "not_found"),
+    "undo of both": ('{"type":"undo","payload":{"call_id":"c","run_id":"r"}}', "invalid_command"),
     "edit without words": ('{"type":"edit","payload":{"message_id":"m","content":" "}}', "empty_message"),
     "edit of nothing": ('{"type":"edit","payload":{"message_id":"m","content":"x"}}', "not_found"),
     "regenerate of nothing": ('{"type":"regenerate","payload":{"message_id":"m"}}', "not_found"),

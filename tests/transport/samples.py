@@ -16,6 +16,7 @@ from transport.wire.events import (
     ApprovalRequired,
     AskedAgent,
     Block,
+    CallUndone,
     Drain,
     Envelope,
     Error,
@@ -38,6 +39,8 @@ from transport.wire.events import (
     ToolExecuting,
     ToolStatus,
     Typing,
+    UndoStarted,
+    UndoStatus,
     Usage,
     Welcome,
 )
@@ -181,6 +184,12 @@ ARC: Mapping[str, tuple[Event, str]] = {
     "steer_withdrawn by the end": (
         SteerWithdrawn("steer-2", "steer-2"),
         "The run ended first: it follows as a message",
+    ),
+    "undo_started": (UndoStarted(("call-3", "call-2")), "Undoing 2 calls"),
+    "call_undone": (CallUndone("call-3", "send_mail", UndoStatus.OK), "send_mail was undone"),
+    "call_undone failed": (
+        CallUndone("call-3", "send_mail", UndoStatus.FAILED, "It was read.", ("call-2",)),
+        "send_mail was not undone: It was read.",
     ),
     "agent_error": (
         AgentError("guide-1", "model_unavailable", "The language model cannot be reached.", True, "e-3"),

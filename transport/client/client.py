@@ -147,6 +147,15 @@ class Client:
         given = {"decline": True} if answer is None else {"answer": dict(answer)}
         await self._enqueue("answer", {"question_id": question_id, **given})
 
+    async def undo(self, *, call_id: str | None = None, run_id: str | None = None) -> None:
+        """Undo a tool call of an ended run, or with `run_id` all its calls that can be, the newest first.
+
+        Raises ValueError unless exactly one of them is given.
+        """
+        if (call_id is None) == (run_id is None):
+            raise ValueError("give either call_id or run_id")
+        await self._enqueue("undo", {"call_id": call_id} if run_id is None else {"run_id": run_id})
+
     async def feedback(self, message_id: str, rating: Rating | None, *, note: str | None = None) -> None:
         """Rate an answer; None withdraws the rating."""
         value = None if rating is None else Rating(rating).value

@@ -13,7 +13,14 @@ import msgspec
 from attrs import define, field
 
 from transport.client.decoder import Received
-from transport.wire.events import ApprovalDecided, FeedbackGiven, MessageAccepted, QuestionAnswered, ToolCompleted
+from transport.wire.events import (
+    ApprovalDecided,
+    FeedbackGiven,
+    MessageAccepted,
+    QuestionAnswered,
+    ToolCompleted,
+    UndoStarted,
+)
 
 JsonObject: TypeAlias = Mapping[str, Any]
 
@@ -65,6 +72,8 @@ class UnackedCommand:
     def key(self) -> tuple[str, str]:
         """The command's identity: a second command of the same key replaces the first."""
         group = "message" if self.kind in MESSAGES else self.kind
+        if self.kind == "undo":
+            return group, str(self.payload.get("call_id") or self.payload["run_id"])
         return group, str(self.payload[_KEY[self.kind]])
 
     @property
@@ -105,6 +114,8 @@ class UnackedCommand:
                 return self.kind == "approve" and call_id == payload["call_id"]
             case QuestionAnswered(question_id=question_id):
                 return self.kind == "answer" and question_id == payload["question_id"]
+            case UndoStarted(call_ids=call_ids):
+                return self.kind == "undo" and self.key[1] in (*call_ids, event.run_id)
             case FeedbackGiven(message_id=message_id):
                 return self.kind == "feedback" and message_id == payload["message_id"]
         return self.kind == "cancel" and event.terminal and event.run_id == payload["run_id"]

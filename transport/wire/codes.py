@@ -64,6 +64,9 @@ _ERRORS: Final = (
     ErrorCode("run_interrupted", "This run was interrupted.", True, 503),
     ErrorCode("run_ended", "That run has ended already; send it as a message.", False, 409),
     ErrorCode("run_cancelled", "The work on this message was stopped.", False, 409),
+    ErrorCode("not_undoable", "That cannot be undone.", False, 409),
+    ErrorCode("undo_expired", "It is too late to undo that.", False, 410),
+    ErrorCode("already_undone", "That was undone already.", False, 409),
     ErrorCode("internal", "Something went wrong on the server.", True, 500),
 )
 ERRORS: Final = MappingProxyType({row.name: row for row in _ERRORS})

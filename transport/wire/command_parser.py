@@ -34,6 +34,7 @@ from transport.wire.commands import (
     Say,
     Steer,
     SteerMode,
+    Undo,
     Unsteer,
     UserTyping,
 )
@@ -70,6 +71,7 @@ COMMANDS: Final[Mapping[str, type[Command]]] = MappingProxyType(
         "unsteer": Unsteer,
         "approve": Approve,
         "answer": Answer,
+        "undo": Undo,
         "edit": Edit,
         "regenerate": Regenerate,
         "feedback": Feedback,
@@ -219,6 +221,8 @@ def parse_command(frame: Mapping[str, Any], default_agent: tuple[str, str | None
         raise CommandRejected("empty_message")
     if kind is Answer and ("answer" in given) == given.get("decline", False):
         raise _invalid(_path(frame, "answer"), "is missing" if "answer" not in given else "goes with no `decline`")
+    if kind is Undo and ("call_id" in given) == ("run_id" in given):
+        raise _invalid(_path(frame, "call_id"), "is missing" if "run_id" not in given else "goes with no `run_id`")
     return kind(**given)
 
 

@@ -128,6 +128,15 @@ class Answer:
 
 
 @frozen
+class Undo:
+    """Take back a tool call of an ended run, or with `run_id` all its calls that can be, the newest first."""
+
+    call_id: str | None = None
+    run_id: str | None = None
+    session_token: str | None = field(default=None, repr=False)
+
+
+@frozen
 class Edit:
     """Edit a message on a new branch, as `new_message_id` (chosen by the server if None)."""
 
@@ -218,6 +227,6 @@ class ClientPing:
 
 
 Command: TypeAlias = (
-    Say | Resume | Cancel | Steer | Unsteer | Approve | Answer | Edit | Regenerate | Feedback
+    Say | Resume | Cancel | Steer | Unsteer | Approve | Answer | Undo | Edit | Regenerate | Feedback
     | Hello | Chunk | Ack | Refresh | UserTyping | ClientPing
 )  # fmt: skip

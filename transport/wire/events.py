@@ -46,6 +46,13 @@ class RunStatus(enum.StrEnum):
     INTERRUPTED = "interrupted"
 
 
+class UndoStatus(enum.StrEnum):
+    """How the undo of a tool call ended."""
+
+    OK = "ok"
+    FAILED = "failed"
+
+
 class ApprovalDecision(enum.StrEnum):
     """How a tool call's wait for approval ended."""
 
@@ -290,6 +297,29 @@ class SteerWithdrawn(Event):
     type: ClassVar[str] = "steer_withdrawn"
     steer_id: str
     message_id: str | None = None
+
+
+@frozen
+class UndoStarted(Event):
+    """The user undoes these calls of an ended run, in this order; a `CallUndone` follows for each that is tried."""
+
+    type: ClassVar[str] = "undo_started"
+    call_ids: Sequence[str] = field(converter=_texts)
+
+
+@frozen
+class CallUndone(Event):
+    """A tool call was undone, or (`failed`) could not be: `reason` says why, and it can be tried again.
+
+    After a failure the calls `kept`, which were to be undone after it, stay as they are.
+    """
+
+    type: ClassVar[str] = "call_undone"
+    call_id: str
+    tool_name: str
+    status: UndoStatus
+    reason: str | None = None
+    kept: Sequence[str] | None = field(default=None, converter=optional(_texts))
 
 
 @frozen
@@ -548,6 +578,8 @@ EVENTS: Final[Mapping[str, type[Event]]] = MappingProxyType(
             SteerAccepted,
             SteerTaken,
             SteerWithdrawn,
+            UndoStarted,
+            CallUndone,
             AgentProgress,
             PartialResult,
             SanitizationSummary,

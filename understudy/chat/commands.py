@@ -28,6 +28,7 @@ from transport.wire.commands import (
     Say,
     Steer,
     SteerMode,
+    Undo,
     Unsteer,
     UserTyping,
 )
@@ -48,6 +49,7 @@ from understudy.chat.messages import (
     OwnershipLost,
     RateAnswer,
     RequestSnapshot,
+    UndoCalls,
     WithdrawSteer,
 )
 from understudy.chat.placement import Active, Deleted, News, Node, OtherNodes, TypingIn
@@ -147,6 +149,8 @@ class CommandDispatcher:
                         await self._approve(identity.user, command)
                     case Answer():
                         await self._answer(identity.user, command, HTTP if outbox is None else SOCKET)
+                    case Undo():
+                        await self._undo(identity, command)
                     case UserTyping(thread_id=thread_id):
                         self._show_typing(identity.user, thread_id, outbox)
                     case _:
@@ -473,6 +477,18 @@ class CommandDispatcher:
             or not await self.registry.ask(owner, run.thread_id, request)
         ):
             raise CommandRejected("not_found", "No question of that name waits for your answer.")
+
+    async def _undo(self, identity: Identity, undo: Undo) -> None:
+        store, run, call_id = self._services.store, None, undo.call_id
+        if call_id is not None:
+            found = await store.step_of_call(call_id)
+            run = None if found is None else found[1]
+        elif undo.run_id is not None:
+            run = await store.run(undo.run_id)
+        if run is None or run.owner != identity.user:
+            raise CommandRejected("not_found", "There is no tool call or run of that name.")
+        request = partial(UndoCalls, run.id, call_id, identity.roles)
+        await self.registry.ask(identity.user, run.thread_id, request)
 
     def request_snapshot(self, identity: Identity, thread_id: str, outbox: ActorRef) -> None:
         """Have the running answer of a thread sent again to an outbox that missed a part of it."""

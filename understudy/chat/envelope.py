@@ -12,6 +12,7 @@ from transport.wire.events import (
     ApprovalDecided,
     ApprovalDecision,
     ApprovalRequired,
+    CallUndone,
     Envelope,
     Error,
     Event,
@@ -27,6 +28,8 @@ from transport.wire.events import (
     SteerWithdrawn,
     ToolCompleted,
     ToolExecuting,
+    UndoStarted,
+    UndoStatus,
 )
 from understudy.storage.records import Message
 
@@ -79,6 +82,10 @@ def summary_line(event: Event) -> str:
             return "The agent has read it"
         case SteerWithdrawn(message_id=message_id):
             return "Taken back" if message_id is None else "The run ended first: it follows as a message"
+        case UndoStarted(call_ids=call_ids):
+            return "Undoing one call" if len(call_ids) == 1 else f"Undoing {len(call_ids)} calls"
+        case CallUndone(tool_name=tool_name, status=status, reason=reason):
+            return f"{tool_name} was undone" if status is UndoStatus.OK else f"{tool_name} was not undone: {reason}"
         case FeedbackGiven(rating=rating):
             return f"Rated {rating}" if rating else "The rating was taken back"
         case AgentProgress(note=note):

@@ -236,6 +236,22 @@ class AnswerQuestion(Ask[bool]):
     door: str
 
 
+@define(eq=False)
+class UndoCalls(Ask[None]):
+    """To a conversation: undo this call of an ended run, or for None all its calls that can be.
+
+    `roles` are those of the sender's token. The reply comes when the undo has been stored; a repeat of an undo at work
+    is fine. Fails with `CommandRejected` (`not_undoable`, `undo_expired`, `already_undone`, `busy`,
+    `storage_unavailable`).
+    """
+
+    must_finish = True
+
+    run_id: str
+    call_id: str | None = None
+    roles: tuple[str, ...] = ()
+
+
 @frozen
 class Delta:
     """To a conversation: the next piece of a run's answer, and the blocks it closed.
@@ -293,6 +309,13 @@ class PositionChanged:
 @frozen
 class EnsureRunning:
     """To a conversation: this run has no end in the database; make sure that it is queued."""
+
+    run_id: str
+
+
+@frozen
+class EnsureUndo:
+    """To a conversation: the database has an undo of this run at work; make sure that it is."""
 
     run_id: str
 

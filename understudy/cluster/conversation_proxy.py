@@ -210,6 +210,7 @@ class ConversationProxy(Actor):
                 | chat.Delete()
                 | chat.Decide()
                 | chat.AnswerQuestion()
+                | chat.UndoCalls()
             ):
                 self.waiting += 1
                 context.start_soon(self._forward, message, context, name="forward")

@@ -27,6 +27,7 @@ _FORWARDED: Final[dict[str, type[Any]]] = {
     "WithdrawSteer": chat.WithdrawSteer,
     "Decide": chat.Decide,
     "AnswerQuestion": chat.AnswerQuestion,
+    "UndoCalls": chat.UndoCalls,
     "Delete": chat.Delete,
     "Wake": chat.EnsureRunning,
 }

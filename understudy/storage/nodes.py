@@ -21,6 +21,7 @@ from sqlalchemy import (
     insert,
     or_,
     select,
+    text,
     update,
 )
 
@@ -158,6 +159,21 @@ def orphans(connection: Connection, node: str, own: bool) -> list[RunRecord]:
             _r.ended_at.is_(None),
             _r.status.in_(UNFINISHED),
             or_(~_held, _t.node == node) if own else ~_held,
+            exists(select(_n.id).where(_n.id == node, _n.expires_at > Now())),
+        )
+        .order_by(_r.started_at, _r.id)
+    )
+    return [RunRecord(*row) for row in connection.execute(wanted)]
+
+
+def orphaned_undos(connection: Connection, node: str) -> list[RunRecord]:
+    """Return the runs of which calls are being undone, of threads without a living owner, and of this node's."""
+    wanted = (
+        select(*_r)
+        .join(schema.threads, and_(_t.owner == _r.owner, _t.id == _r.thread_id))
+        .where(
+            _r.id.in_(select(_s.run_id).where(text(schema.OPEN_UNDO))),
+            or_(~_held, _t.node == node),
             exists(select(_n.id).where(_n.id == node, _n.expires_at > Now())),
         )
         .order_by(_r.started_at, _r.id)

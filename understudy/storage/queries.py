@@ -480,6 +480,14 @@ def unfinished_runs(connection: Connection, owner: str | None, thread_id: str | 
     return [RunRecord(*row) for row in connection.execute(wanted.order_by(_r.started_at, _r.id))]
 
 
+def open_undos(connection: Connection, owner: str | None, thread_id: str | None) -> list[RunRecord]:
+    """Return the runs of all owners, or of a thread, of which calls are being undone."""
+    wanted = select(*_r).where(_r.id.in_(select(_s.run_id).where(text(schema.OPEN_UNDO))))
+    if owner is not None:
+        wanted = wanted.where(_r.owner == owner, _r.thread_id == thread_id)
+    return [RunRecord(*row) for row in connection.execute(wanted.order_by(_r.started_at, _r.id))]
+
+
 def steps(connection: Connection, run_id: str) -> list[StepRecord]:
     """Return the recorded steps of a run, in order."""
     rows = connection.execute(select(*_s).where(_s.run_id == run_id).order_by(_s.number))

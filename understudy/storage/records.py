@@ -23,7 +23,7 @@ Item = TypeVar("Item")
 UNFINISHED: Final = ("queued", "running")
 ENDED: Final = ("success", "failed", "cancelled", "interrupted")
 ROLES: Final = ("user", "assistant")
-STEP_KINDS: Final = ("model", "tool", "steer", "summary")
+STEP_KINDS: Final = ("model", "tool", "steer", "summary", "undo")
 BETWEEN: Final = "\x1f"
 """Separates tenant and user in a key: U+001F, the unit separator; claims are printable (`transport.auth.tokens`)."""
 TRIMMED: Final = 200
@@ -135,8 +135,8 @@ class RunRecord:
 
 @frozen
 class StepRecord:
-    """A recorded step of a run: a turn of the model, a tool call, a message of its user that entered it, or a
-    summary of what came before, for the model.
+    """A recorded step of a run: a turn of the model, a tool call, a message of its user that entered it, a
+    summary of what came before, for the model, or the undo of a tool call.
 
     `number` counts within the run.
     """

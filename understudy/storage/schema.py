@@ -21,12 +21,16 @@ from sqlalchemy import (
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.functions import FunctionElement
 
-REVISIONS: Final = ("0001", "0002", "0003", "0004", "0005", "0006", "0007", "0008", "0009", "0010", "0011")
+REVISIONS: Final = ("0001", "0002", "0003", "0004", "0005", "0006", "0007", "0008", "0009", "0010", "0011", "0012")
 """Every revision of the schema this code knows, oldest first. Start-up reads it in place of Alembic's scripts."""
 HEAD: Final = REVISIONS[-1]
 OLDEST: Final = "0008"
 """The oldest revision whose code can use this schema. It is written into the database with each migration, so that a
 release can start on the schema of a later one. Raise it with a migration that older code cannot work with."""
+
+
+OPEN_UNDO: Final = "kind = 'undo' AND ended_at IS NULL"
+"""Condition on a step: it is an undo whose outcome is not known. Written out, so that both databases use its index."""
 
 
 def is_revision(name: str) -> bool:
@@ -210,6 +214,7 @@ steps = Table(
     PrimaryKeyConstraint("run_id", "number"),
     ForeignKeyConstraint(["run_id"], ["runs.id"], ondelete="CASCADE"),
     Index("ix_steps_call_id", "call_id", **_where("call_id IS NOT NULL")),
+    Index("ix_steps_open_undos", "run_id", **_where(OPEN_UNDO)),
 )
 
 events = Table(

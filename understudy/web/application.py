@@ -29,6 +29,7 @@ from understudy.web.api import (
     sessions,
     stream,
     threads,
+    undo,
 )
 from understudy.web.context import WebContext, drain_body, error_response, web_context
 
@@ -88,7 +89,7 @@ def build_http_app(context: WebContext) -> QuartTrio:
     app.extensions["context"] = context
     for part in (
         account, agents, agui, alerts, commands, files, observer, operations, page, references, runs, sanitize,
-        sessions, stream, threads,
+        sessions, stream, threads, undo,
     ):  # fmt: skip
         app.register_blueprint(part.blueprint)
     admission = app.extensions["admission"] = Admission(context.settings, context.ledger)

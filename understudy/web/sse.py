@@ -25,6 +25,7 @@ from transport.wire.commands import (
     Resume,
     Say,
     Steer,
+    Undo,
     Unsteer,
     UserTyping,
 )
@@ -38,7 +39,7 @@ from understudy.web.presence import Presence
 
 log = logging.getLogger(__name__)
 
-CONNECTIONLESS: Final = (Say, Cancel, Steer, Unsteer, Approve, Answer, Edit, Regenerate, Feedback, UserTyping)
+CONNECTIONLESS: Final = (Say, Cancel, Steer, Unsteer, Approve, Answer, Undo, Edit, Regenerate, Feedback, UserTyping)
 """Commands that need no connection. The others concern the connection they came by."""
 STARTS_WORK: Final = (Say, Edit, Regenerate, Steer)
 _WORD: Final = re.compile(r"(?<!^)(?=[A-Z])")

@@ -19,6 +19,7 @@ from transport.wire.commands import (
     Regenerate,
     Resume,
     Say,
+    Undo,
     UserTyping,
 )
 from transport.wire.errors import CommandRejected
@@ -94,6 +95,8 @@ FORMS = [
     ({"type": "approve", "payload": {"call_id": "c", "decision": "allow"}}, Approve("c", Decision.ALLOW)),
     ({"type": "answer", "payload": {"question_id": "q", "answer": {"a": 1}}}, Answer("q", {"a": 1})),
     ({"type": "answer", "question_id": "q", "decline": True}, Answer("q", decline=True)),
+    ({"type": "undo", "payload": {"call_id": "c"}}, Undo("c")),
+    ({"type": "undo", "run_id": "r"}, Undo(None, "r")),
     ({"type": "approve", "call_id": "c", "decision": "deny", "note": "no"}, Approve("c", Decision.DENY, "no")),
     ({"type": "edit", "payload": {"message_id": "m", "content": "hi"}}, Edit("m", "hi")),
     ({"type": "edit", "message_id": "m", "content": "hi", "new_message_id": "n"}, Edit("m", "hi", "n")),

@@ -24,6 +24,8 @@ DURABLE = [
     "approval_decided",
     "question_asked",
     "question_answered",
+    "undo_started",
+    "call_undone",
     "sanitization_summary",
     "agent_completed",
     "final_response",

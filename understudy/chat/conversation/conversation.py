@@ -13,6 +13,7 @@ from functools import partial
 from typing import Any
 
 import trio
+from attrs import frozen
 
 from actors import (
     Actor,
@@ -35,6 +36,8 @@ from understudy.chat.conversation import core
 from understudy.chat.conversation.active_run import ActiveRun
 from understudy.chat.conversation.event_log import read_unfinished_run
 from understudy.chat.conversation.subscribers import Subscribers
+from understudy.chat.conversation.undo import Undo
+from understudy.chat.effects import GRACE_S, Attempt
 from understudy.chat.envelope import wrap
 from understudy.chat.messages import Checkpoint, OwnershipLost, WaitIdle
 from understudy.chat.run.run import Run
@@ -43,12 +46,21 @@ from understudy.chat.services import Services
 from understudy.chat.storage_away import AWAY
 from understudy.storage.errors import Fenced, StorageError
 from understudy.storage.records import Change, Fence, StepRecord
+from understudy.tools.memory import Notebook
+from understudy.tools.tool import Tool, ToolContext
 
 log = logging.getLogger(__name__)
 
 
 class _CheckIdle:
     """To itself: stop if the conversation is idle."""
+
+
+@frozen
+class _UndoOverdue:
+    """To itself: the time of an attempt to undo a call is over; kill its actor if it has not stopped."""
+
+    ref: ActorRef
 
 
 class Conversation(Actor):
@@ -69,6 +81,7 @@ class Conversation(Actor):
         )
         self.subscribers = Subscribers(owner, thread_id, services)
         self.run_actors: dict[str, ActorRef] = {}
+        self.undo_actors: dict[ActorRef, Attempt] = {}
         self.checkpoints: dict[str, trio.Event] = {}
         self.idle_waiters: list[WaitIdle] = []
 
@@ -91,6 +104,9 @@ class Conversation(Actor):
                 await self._perform(self.core.resume(live))
         except Fenced:
             owned = False
+        if owned and opening is not None:
+            for run in await store.open_undos(owner, thread_id):
+                await self._perform(self.core.handle(core.ResumeUndo(run, await store.steps(run.id))))
         if not owned:  # claimed while this actor backed off after a crash: its subscribers are to find the new owner
             context.ref.tell(OwnershipLost())
         context.set_timer("idle", self.services.idle_s, _CheckIdle())
@@ -103,6 +119,15 @@ class Conversation(Actor):
                 if live is not None and run_id not in self.checkpoints and not live.protocol.ended:
                     self.checkpoints[run_id] = trio.Event()
                     context.start_soon(self._save_checkpoint, step)
+            case Terminated(ref, reason) if (attempt := self.undo_actors.pop(ref, None)) is not None:
+                attempt.exited(reason)
+                await self._end_undo(attempt)
+            case _UndoOverdue(ref) if (attempt := self.undo_actors.pop(ref, None)) is not None:
+                ref.kill()
+                attempt.expire()
+                await self._end_undo(attempt)
+            case _UndoOverdue():
+                pass
             case Terminated(ref, reason):
                 ended = next((each for each, run in self.run_actors.items() if run == ref), None)
                 if not self.subscribers.remove(ref) and ended is not None:
@@ -113,7 +138,7 @@ class Conversation(Actor):
                 self.idle_waiters.append(message)
             case _CheckIdle():
                 # Connections of this server lose nothing: the next conversation subscribes them when it starts.
-                if self.core.runs or self.subscribers.has_remote():
+                if self.core.runs or self.core.undos or self.subscribers.has_remote():
                     context.set_timer("idle", self.services.idle_s, _CheckIdle())
                 else:
                     context.stop()
@@ -182,6 +207,11 @@ class Conversation(Actor):
                 spec = ChildSpec(request.run_id, make, restart=Restart.TEMPORARY, shutdown_s=3.0)
                 self.run_actors[request.run_id] = ref = await context.spawn(spec)
                 context.watch(ref)
+            case core.StartUndo(undo, tool):
+                attempt = self._undo_attempt(undo, tool)
+                ref = await attempt.start(context)
+                self.undo_actors[ref] = attempt
+                context.set_timer(f"undo {attempt.call_id}", tool.timeout_s + GRACE_S, _UndoOverdue(ref))
             case core.TellRun(run_id, message, lane):
                 self.run_actors[run_id].tell(message, lane=lane)
             case core.StopRun(run_id):
@@ -211,6 +241,30 @@ class Conversation(Actor):
                 self.subscribers.unsubscribe_all()
                 context.stop()
         return None
+
+    async def _end_undo(self, attempt: Attempt) -> None:
+        sentence = self.services.content_filter.filter_progress(attempt.sentence)
+        await self._perform(self.core.handle(core.UndoEnded(attempt.run_id, sentence)))
+
+    def _undo_attempt(self, undo: Undo, tool: Tool) -> Attempt:
+        """Return the attempt to undo the next call of an undo with the tool's `undo`."""
+        services, owner, call = self.services, self.core.owner, undo.calls[undo.left[0].call_id]
+        memory, agent, call_id = services.memory, call.result["agent"], call.call_id or ""
+        context = ToolContext(
+            owner=owner,
+            thread_id=self.core.thread_id,
+            run_id=undo.run.id,
+            call_id=call_id,
+            references=(),
+            files=services.attachments(owner),
+            server=services.server(owner, undo.roles),
+            progress=lambda *_: None,
+            memory=Notebook() if memory is None else memory(owner, agent),
+            roles=undo.roles,
+        )
+        assert tool.undo is not None  # noqa: S101 - for the type checker: the core chose the tool for it
+        work = partial(tool.undo.call, call.result["value"], call.arguments, context)
+        return Attempt("undo", tool.name, undo.run.id, call_id, tool.timeout_s, work)
 
     async def _commit(self, commit: core.Commit) -> None:
         """Commit a change, after the HTML of its answers was requested."""

@@ -29,6 +29,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias, TypeVar
 from attrs import define, evolve, field, frozen
 
 from actors import ActorRef, Ask, Lane
+from transport.wire.codec import to_log
 from transport.wire.commands import JsonObject, SteerMode
 from transport.wire.errors import CommandRejected, UnreadableEvent
 from transport.wire.events import (
@@ -50,6 +51,8 @@ from transport.wire.events import (
 from understudy.agents.agent import Agent
 from understudy.chat.conversation.active_run import MAX_ATTEMPTS, ActiveRun
 from understudy.chat.conversation.event_log import read_acceptance, read_steer
+from understudy.chat.conversation.undo import MAX_ATTEMPTS as MAX_UNDO_ATTEMPTS
+from understudy.chat.conversation.undo import Undo, plan_undo
 from understudy.chat.envelope import wrap
 from understudy.chat.messages import (
     Accept,
@@ -62,6 +65,7 @@ from understudy.chat.messages import (
     Delta,
     EndTurn,
     EnsureRunning,
+    EnsureUndo,
     FinishRun,
     FollowThread,
     MessageInOtherThread,
@@ -75,6 +79,7 @@ from understudy.chat.messages import (
     RunRequest,
     Stop,
     TakeSteers,
+    UndoCalls,
     WithdrawSteer,
 )
 from understudy.chat.routing import ANSWER
@@ -93,7 +98,18 @@ from understudy.storage.errors import (
     StorageUnavailable,
     Unstorable,
 )
-from understudy.storage.records import Change, Fence, Message, RawText, RunAttempt, StepRecord, Thread
+from understudy.storage.records import (
+    Change,
+    Fence,
+    LoggedEvent,
+    Message,
+    RawText,
+    RunAttempt,
+    RunRecord,
+    StepRecord,
+    Thread,
+)
+from understudy.tools.tool import Tool
 
 if TYPE_CHECKING:
     from understudy.storage.store import Store
@@ -129,6 +145,29 @@ class BackoffOver:
 @frozen
 class PublishPositions:
     """To a conversation: send every queued run its position again."""
+
+
+@frozen
+class ResumeUndo:
+    """To a core: an undo of this run lost its server; go on with it. `steps` are those of the run."""
+
+    run: RunRecord
+    steps: Sequence[StepRecord]
+
+
+@frozen
+class UndoEnded:
+    """To a core: the attempt to undo the next call of a run has ended; `sentence` says why it failed, or is empty."""
+
+    run_id: str
+    sentence: str
+
+
+@frozen
+class RetryUndo:
+    """To a conversation: go on with an undo whose progress could not be stored before."""
+
+    run_id: str
 
 
 @frozen
@@ -210,6 +249,14 @@ class StartRun:
 
 
 @frozen
+class StartUndo:
+    """Start the actor that undoes the next call of this undo with the tool's `undo`."""
+
+    undo: Undo
+    tool: Tool
+
+
+@frozen
 class TellRun:
     """Send the actor of a run a message. `lane` HIGH: ahead of the messages that wait in its mailbox."""
 
@@ -271,8 +318,9 @@ class ConversationCore:
     """The state of one thread. `last_seq` is the number of its last event, 0 if there is none.
 
     `runs` has all runs without a committed end, by id, in `queue` in the order of work; `unfinished` the ends that are
-    not stored yet. `newest_answer` is the id of the answer with which the newest branch ends or will end. `fence` is
-    the right of this node to write the log, None on a single node; `waiter` is sent the permits that are granted.
+    not stored yet; `undos` the undos at work, by the id of their run. `newest_answer` is the id of the answer with
+    which the newest branch ends or will end. `fence` is the right of this node to write the log, None on a single node;
+    `waiter` is sent the permits that are granted.
     `summary_from` is the number of findings from which the user is sent a summary; `silence_s` the interval of
     positions.
     """
@@ -293,6 +341,7 @@ class ConversationCore:
     runs: dict[str, ActiveRun] = field(factory=dict, init=False)
     queue: deque[ActiveRun] = field(factory=deque, init=False)
     unfinished: dict[str, FinishRun] = field(factory=dict, init=False)
+    undos: dict[str, Undo] = field(factory=dict, init=False)
 
     def load(self, thread: Thread) -> bool:
         """Continue at the end of the log. Return False if another node has claimed the thread since."""
@@ -358,6 +407,18 @@ class ConversationCore:
                     yield from self._decide(request)
                 case AnswerQuestion():
                     yield from self._answer_question(request)
+                case UndoCalls():
+                    yield from self._undo(request)
+                case ResumeUndo(run, steps):
+                    self.undos[run.id] = undo = Undo.resumed(run, steps)
+                    yield from self._undo_next(undo)
+                case UndoEnded(run_id, sentence):
+                    if (undone := self.undos.get(run_id)) is not None:
+                        undone.outcome = sentence
+                        yield from self._undo_next(undone)
+                case RetryUndo(run_id):
+                    if (undone := self.undos.get(run_id)) is not None:
+                        yield from self._undo_next(undone)
                 case PermitGranted(run_id):
                     yield from self._start_run(run_id)
                 case BackoffOver(run_id):
@@ -376,6 +437,12 @@ class ConversationCore:
                 case EnsureRunning(run_id):
                     with suppress(StorageUnavailable):  # the recovery actor asks again
                         yield from self._ensure_queued(run_id)
+                case EnsureUndo(run_id):
+                    with suppress(StorageUnavailable):  # the recovery actor asks again
+                        if run_id not in self.undos:
+                            open_undos = yield Query(lambda store: store.open_undos(self.owner, self.thread_id))
+                            if any(run.id == run_id for run in open_undos):
+                                yield Relocate("UndoNotKnown")
                 case FollowThread():
                     yield from self._subscribe(request)
                 case RequestSnapshot(outbox):
@@ -927,6 +994,78 @@ class ConversationCore:
         yield from self._commit(following, [accepted], beside=(live, withdrawn))
         yield from self._enqueue(following)
 
+    # undo
+
+    def _undo(self, ask: UndoCalls) -> Steps[None]:
+        """Commit which calls of an ended run are to be undone, reply, and begin with the newest."""
+        run_id = ask.run_id
+        try:
+            live, undo = self.runs.get(run_id), self.undos.get(run_id)
+            if live is not None and not live.protocol.ended:
+                raise CommandRejected("busy", "The run is still at work: stop it, or wait for its end.", BUSY_S)
+            if undo is not None:
+                if not undo.takes_back(ask.call_id):
+                    raise CommandRejected("busy", "Another call of this run is being undone.", RETRY_S)
+                yield AnswerRequest(ask)
+                return
+            queued = yield from self._ensure_queued(run_id)
+            if not queued:
+                return
+            run = yield Query(lambda store: store.run(run_id))
+            if run is None:
+                raise CommandRejected("not_found")
+            steps = yield Query(lambda store: store.steps(run_id))
+            undo = plan_undo(run, steps, ask.call_id, self.now, ask.roles)
+            yield from self._commit_undo(undo, undo.started, undo.left)
+        except CommandRejected as refused:
+            yield AnswerRequest(ask, error=refused)
+            return
+        except StorageUnavailable as error:
+            yield AnswerRequest(ask, error=error)
+            return
+        self.undos[run_id] = undo
+        yield AnswerRequest(ask)
+        yield from self._undo_next(undo)
+
+    def _undo_next(self, undo: Undo) -> Steps[None]:
+        """Commit the outcome of the last attempt, if there is one, and begin the next, until none is left.
+
+        What cannot be committed now is tried again later.
+        """
+        run_id = undo.run.id
+        try:
+            while True:
+                if undo.outcome is not None:
+                    event, steps = undo.ended(undo.outcome, self.now)
+                    yield from self._commit_undo(undo, event, steps)
+                    del undo.left[: len(steps)]
+                    undo.outcome = None
+                if not undo.left:
+                    del self.undos[run_id]
+                    return
+                tool, step = undo.tool(self.agents), undo.next_attempt()
+                if tool is None:
+                    undo.outcome = "Its tool cannot undo it any more."
+                elif step is None:
+                    undo.outcome = f"It was interrupted {MAX_UNDO_ATTEMPTS} times."
+                else:
+                    yield Commit(Change(self.owner, self.thread_id, steps=(step,), fence=self.fence))
+                    undo.left[0] = step
+                    yield StartUndo(undo, tool)
+                    return
+        except StorageUnavailable:
+            log.warning("undo.not_stored", extra={"run_id": run_id})
+            yield StartTimer(f"undo {run_id}", RETRY_S, RetryUndo(run_id))
+
+    def _commit_undo(self, undo: Undo, event: Event, steps: Sequence[StepRecord]) -> Steps[None]:
+        """Commit and publish an event about an ended run, with the steps of its undo."""
+        envelope = wrap(event, undo.envelope_template, now=self.now, seq=self.last_seq + 1)
+        logged = LoggedEvent(self.last_seq + 1, event.type, undo.run.id, to_log(envelope))
+        change = Change(self.owner, self.thread_id, events=(logged,), steps=tuple(steps), fence=self.fence)
+        yield Commit(change)
+        self.last_seq += 1
+        yield PublishEvents([envelope])
+
     # subscribers
 
     def _send(self, live: ActiveRun, event: Event) -> Send:
@@ -1017,5 +1156,6 @@ class ConversationCore:
         if since is not None and not deleted:
             yield AnswerRequest(ask, False)
             return
+        self.undos.clear()
         yield ForgetThread()
         yield AnswerRequest(ask, True)

@@ -336,8 +336,9 @@ _THREAD: Final = ("invalid_command", "not_found", *_STORED)
 _COMMAND_ERRORS: Final = (
     "bad_json", "invalid_command", "unknown_type", "empty_message", "pillar_required", "unknown_pillar",
     "unknown_agent_type", "message_id_reused", "content_blocked", "message_too_large", "not_found", "rate_limited",
-    "busy", "quota_exceeded", *_STORED,
+    "busy", "quota_exceeded", "not_undoable", "undo_expired", "already_undone", *_STORED,
 )  # fmt: skip
+_UNDO_ERRORS: Final = ("not_found", "not_undoable", "undo_expired", "already_undone", "rate_limited", "busy", *_STORED)
 _EXPORT: Final = {"format": {"type": "string", "enum": list(FORMS)}, "raw": TEXT, "events": TEXT}
 _DIALECT: Final = {"type": "string", "enum": [each.value for each in Dialect]}
 
@@ -383,6 +384,8 @@ ROUTES: Final[Mapping[str, RouteSpec]] = {
         errors=(*_THREAD, "rate_limited", "busy"),
     ),
     "commands.command": RouteSpec((202, "Accepted"), body="Command", errors=_COMMAND_ERRORS),
+    "undo.undo_call": RouteSpec((202, "Accepted"), errors=_UNDO_ERRORS),
+    "undo.undo_run": RouteSpec((202, "Accepted"), errors=_UNDO_ERRORS),
     "agui.agui": RouteSpec((200, "text/event-stream"), body="RunAgentInput", query={"agent": TEXT}),
     "alerts.alert": RouteSpec(
         (202, "Alerted"), body="Alert", errors=("invalid_command", "message_too_large", "internal")

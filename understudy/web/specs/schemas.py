@@ -13,7 +13,7 @@ import msgspec
 from transport.wire import command_parser
 from transport.wire.codes import ERRORS
 from transport.wire.command_parser import COMMANDS
-from transport.wire.commands import Answer, Command, Decision, Rating, Say, SteerMode
+from transport.wire.commands import Answer, Command, Decision, Rating, Say, SteerMode, Undo
 from transport.wire.dialects import ALIASES, ANSWER_KINDS, ANSWERS, PAYLOAD_NAMES, WIRE_NAMES, Dialect
 from transport.wire.events import EVENTS, AgentError, Error, Event, FinalResponse, PartialResult
 
@@ -149,6 +149,7 @@ EXAMPLES: Final[Mapping[str, Mapping[str, Any]]] = MappingProxyType(
         "unsteer": {"run_id": "45f7", "steer_id": "s1"},
         "approve": {"call_id": "e532", "decision": "allow", "note": "Only this once."},
         "answer": {"question_id": "45f7.e532.1", "answer": {"city": "Ulm"}},
+        "undo": {"call_id": "e532"},
         "edit": {"message_id": "m1", "content": "What is 16% of 80?"},
         "regenerate": {"message_id": "m1", "request_id": "again-1"},
         "feedback": {"message_id": "answer-45f7", "rating": "up"},
@@ -192,7 +193,13 @@ _EITHER: Final[Schema] = {
         {"properties": {"decline": {"const": True}}, "required": ["decline"]},
     ]
 }
-_FURTHER: Final[Mapping[type[Command], Schema]] = {Say: _LIAISON, Answer: _EITHER}
+_CALL_OR_RUN: Final[Schema] = {
+    "oneOf": [
+        {"properties": {"call_id": TEXT}, "required": ["call_id"]},
+        {"properties": {"run_id": TEXT}, "required": ["run_id"]},
+    ]
+}
+_FURTHER: Final[Mapping[type[Command], Schema]] = {Say: _LIAISON, Answer: _EITHER, Undo: _CALL_OR_RUN}
 
 
 def form_schema(name: str) -> Schema:

@@ -131,6 +131,8 @@ async def _ask_all(running: Running, document: dict[str, Any]) -> None:
     for refused in _REFUSED:
         await ask("POST", "/api/commands", token, body=refused)
     await ask("POST", "/api/commands", token, body=b"x" * 300_000)
+    await ask("POST", "/api/calls/{call_id}/undo", token)
+    await ask("POST", "/api/runs/{run_id}/undo", token)
     await ask("POST", "/api/agui", token, body=json.dumps(agui).encode())
     await ask("POST", "/api/agui", token, body=b"{}")
     await ask("POST", "/api/alerts", token, body=b'{"message": "hello"}')

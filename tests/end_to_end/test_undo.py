@@ -1,0 +1,170 @@
+"""Undo over real sockets: one call, a whole run, a failing undo, and a server that is killed meanwhile."""
+
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pytest
+import trio
+
+from tests.end_to_end.chat_client import TERMINAL, ChatClient, connected
+from tests.end_to_end.http import request
+from tests.end_to_end.process import started
+from tests.end_to_end.resumable_agent import CALLS, UNDO_S
+from tests.end_to_end.scripted_model import Call, Say, ScriptedModel
+from tests.end_to_end.test_approval import new_token
+from understudy import Agent, ToolContext, ToolError, tool
+
+BANK: Counter[str] = Counter()
+CLOSED: set[int] = set()
+
+
+async def take_back(result: dict[str, Any], arguments: dict[str, Any], context: ToolContext) -> None:
+    """Take a payment back, unless the bank is closed for it."""
+    assert result == {"paid": arguments["amount"]}
+    if arguments["amount"] in CLOSED:
+        raise ToolError("forbidden", "The bank is closed.")
+    BANK[context.call_id] -= 1
+
+
+@tool(undo=take_back)
+async def pay(amount: int, context: ToolContext) -> dict[str, int]:
+    """Pay."""
+    BANK[context.call_id] += 1
+    return {"paid": amount}
+
+
+async def act() -> None:
+    """Act."""
+
+
+ACT = Call([("act", {})])
+
+
+def paying(*amounts: int) -> Agent:
+    calls = [("pay", {"amount": amount}) for amount in amounts]
+    return Agent("script", tools=[pay], model=ScriptedModel(*[Call([each]) for each in calls], Say("Done")))
+
+
+async def paid(client: ChatClient) -> tuple[str, list[str]]:
+    """Have everything paid. Return the run and its calls, in order."""
+    BANK.clear()
+    CLOSED.clear()
+    await client.say("go", agent_type="script", thread_id="t")
+    end = await client.until_end()
+    completed = [event["data"] for event in client.seen if event["type"] == "tool_completed"]
+    assert all(data["undo_until"] - data["timestamp"] == 600 for data in completed)
+    return end["run_id"], [data["call_id"] for data in completed]
+
+
+async def undone(client: ChatClient, count: int) -> list[dict[str, Any]]:
+    """Read until this many outcomes. Return them."""
+    seen: list[dict[str, Any]] = []
+    while len(seen) < count:
+        seen.append((await client.until("call_undone"))["data"])
+    return seen
+
+
+@pytest.mark.promise("wire.undo", "wire.event-undo-started", "wire.event-call-undone")
+@pytest.mark.promise("wire.error-not-undoable", "wire.error-undo-expired", "wire.error-already-undone")
+async def test_a_call_is_undone_once_from_any_tab(serve: Any) -> None:
+    """A stranger, a second undo, a late one and one of a call that cannot be undone are refused."""
+    brief, plain = (
+        Agent(name, tools=[tool(undo=undo, undo_s=1e-6, name="act")(act)], model=ScriptedModel(ACT, Say("Done")))
+        for name, undo in (("brief", take_back), ("plain", None))
+    )
+    running = await serve(paying(3), brief, plain)
+    token = await new_token(running)
+    async with (
+        connected(running.address, token) as client,
+        connected(running.address, token) as tab,
+        connected(running.address) as stranger,
+    ):
+        run_id, (call_id,) = await paid(client)
+        command = {"type": "undo", "payload": {"call_id": call_id}}
+        await stranger.send(command)
+        assert (await stranger.until("error"))["data"]["code"] == "not_found"
+        await tab.send(command)
+        started = await client.until("undo_started")
+        assert (started["run_id"], started["data"]["call_ids"]) == (run_id, [call_id])
+        (outcome,) = await undone(client, 1)
+        assert outcome == {"call_id": call_id, "tool_name": "pay", "status": "ok"}
+        assert {call_id: 0} == BANK
+        await client.send(command)
+        assert (await client.until("error"))["data"]["code"] == "already_undone"
+        for name, code in (("brief", "undo_expired"), ("plain", "not_undoable")):
+            await client.say("go", agent_type=name, thread_id="t")
+            end = await client.until_end()
+            status, _, body = await request(running.address, "POST", f"/api/runs/{end['run_id']}/undo", token=token)
+            assert (status, body["error"]["code"]) == (410 if code == "undo_expired" else 409, code)
+        durable = [event["seq"] for event in client.seen if event.get("seq") is not None]
+        assert durable == list(range(1, len(durable) + 1))
+
+
+@pytest.mark.promise("wire.undo")
+async def test_a_run_is_undone_backwards_and_stops_at_a_failure(serve: Any) -> None:
+    """It can go on later."""
+    running = await serve(paying(1, 2, 3))
+    async with connected(running.address) as client:
+        run_id, calls = await paid(client)
+        CLOSED.add(2)
+        await client.send({"type": "undo", "payload": {"run_id": run_id}})
+        last, second = await undone(client, 2)
+        assert (last["call_id"], last["status"]) == (calls[2], "ok")
+        assert second == {
+            "call_id": calls[1],
+            "tool_name": "pay",
+            "status": "failed",
+            "reason": "The bank is closed.",
+            "kept": [calls[0]],
+        }
+        CLOSED.clear()
+        await client.send({"type": "undo", "payload": {"run_id": run_id}})
+        assert [each["call_id"] for each in await undone(client, 2)] == [calls[1], calls[0]]
+        assert set(BANK.values()) == {0}
+
+
+async def test_a_run_at_work_is_not_undone(serve: Any) -> None:
+    @tool(undo=lambda result, arguments: None)
+    async def wait() -> None:
+        """Wait."""
+        await trio.sleep_forever()
+
+    running = await serve(Agent("script", tools=[wait], model=ScriptedModel(Call([("wait", {})]), Say("Done"))))
+    async with connected(running.address) as client:
+        await client.say("go", agent_type="script", thread_id="t")
+        call = await client.until("tool_executing")
+        await client.send({"type": "undo", "payload": {"run_id": call["run_id"]}})
+        refused = (await client.until("error"))["data"]
+        assert (refused["code"], refused["message"]) == (
+            "busy",
+            "The run is still at work: stop it, or wait for its end.",
+        )
+
+
+@pytest.mark.slow
+@pytest.mark.promise("wire.undo")
+async def test_an_undo_survives_a_killed_server(tmp_path: Path) -> None:
+    """Killed while the first of two calls is undone: the next server undoes both, each once in the log."""
+    agent, calls = "tests.end_to_end.resumable_agent:agent", tmp_path / "calls"
+    async with started(tmp_path / "data", agent, **{CALLS: str(calls)}) as server:
+        _, _, session = await request(server.address, "POST", "/api/sessions")
+        token = session["session_token"]
+        async with connected(server.address, token) as client:
+            await client.say("book book", agent_type="resumable", thread_id="t")
+            end = await client.until_end()
+            made = [event["data"]["call_id"] for event in client.seen if event["type"] == "tool_completed"]
+            await client.send({"type": "undo", "payload": {"run_id": end["run_id"]}})
+            seq = (await client.until("undo_started"))["seq"]
+            await trio.sleep(UNDO_S / 2)
+            await server.kill()
+    async with (
+        started(tmp_path / "data", agent, **{CALLS: str(calls)}) as server,
+        connected(server.address, token) as client,
+    ):
+        await client.send({"type": "resume", "payload": {"threads": {"t": seq}}})
+        outcomes = await undone(client, 2)
+        assert [(each["call_id"], each["status"]) for each in outcomes] == [(made[1], "ok"), (made[0], "ok")]
+        assert not [event for event in client.seen if event["type"] in TERMINAL]
+    undos = Counter(line for line in calls.read_text().splitlines() if line.startswith("unbook"))
+    assert undos == {f"unbook {made[1]}": 2, f"unbook {made[0]}": 1}

@@ -1,0 +1,122 @@
+"""The undo of calls of an ended run: which calls it takes back, and in which order. Pure.
+
+1. An undo is a step of its run, of the kind `undo`, with the call's id. It is open until its outcome is known: an open
+   one that lost its server is continued by the next conversation of the thread.
+2. Of a run the newest call is taken back first. The first failure ends the undo; the calls before it stay as they are,
+   and can be undone later, as can the failed one.
+3. A call that was undone is never undone again.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+from attrs import define, evolve, field
+
+from transport.wire.errors import CommandRejected
+from transport.wire.events import CallUndone, Envelope, ToolStatus, Typing, UndoStarted, UndoStatus
+from understudy.agents.agent import Agent
+from understudy.storage.records import RunRecord, StepRecord
+from understudy.tools.tool import Tool
+
+KIND: Final = "undo"
+"""The `kind` of the steps that record undos."""
+MAX_ATTEMPTS: Final = 3
+"""Attempts at one undo: one that kills its servers must not go on for ever."""
+
+
+@define(eq=False)
+class Undo:
+    """An undo at work. `left` are the open steps, the next one first; `calls` the steps of the calls, by call id.
+
+    `roles` are those of the user's token. `outcome` is one that is not stored yet: why the next call could not be
+    undone, empty if it was, None if there is no outcome.
+    """
+
+    run: RunRecord
+    left: list[StepRecord]
+    calls: Mapping[str | None, StepRecord] = field(repr=False)
+    roles: tuple[str, ...] = ()
+    outcome: str | None = field(default=None, init=False)
+
+    @classmethod
+    def resumed(cls, run: RunRecord, steps: Sequence[StepRecord]) -> "Undo":
+        """Return the undo whose open steps are among these of its run."""
+        open_steps = [step for step in steps if step.kind == KIND and step.ended_at is None]
+        calls = _calls(steps)
+        open_steps.sort(key=lambda step: -calls[step.call_id].number)
+        return cls(run, open_steps, calls)
+
+    @property
+    def envelope_template(self) -> Envelope:
+        """The envelope of its events."""
+        run = self.run
+        template = Envelope(Typing(), 0.0, None, run.thread_id, run.id, run.message_id, run.conversation_id)
+        return template.replace(agent_type=run.agent_type, pillar=run.pillar)
+
+    @property
+    def started(self) -> UndoStarted:
+        """The event that says which calls it takes back."""
+        return UndoStarted(tuple(step.call_id or "" for step in self.left))
+
+    def takes_back(self, call_id: str | None) -> bool:
+        """Return whether this call, or for None any call, is among those that it takes back."""
+        return call_id is None or any(step.call_id == call_id for step in self.left)
+
+    def tool(self, agents: Mapping[str, Agent]) -> Tool | None:
+        """Return the tool of the next call; None if it is gone, or has no `undo` any more."""
+        call = self.calls[self.left[0].call_id]
+        agent = agents.get(call.result.get("agent", ""))
+        tool = None if agent is None else agent.tool(call.name)
+        return None if tool is None or tool.undo is None else tool
+
+    def next_attempt(self) -> StepRecord | None:
+        """Return the next step with one more attempt counted; None if there were too many."""
+        step = self.left[0]
+        attempts = step.result["attempts"] + 1
+        return None if attempts > MAX_ATTEMPTS else evolve(step, result={"attempts": attempts})
+
+    def ended(self, sentence: str, now: float) -> tuple[CallUndone, tuple[StepRecord, ...]]:
+        """Return the event and the steps that record the outcome of the next call; `sentence` says why it failed."""
+        step, *others = self.left
+        status = UndoStatus.FAILED if sentence else UndoStatus.OK
+        kept = tuple(each.call_id or "" for each in others) if sentence else ()
+        event = CallUndone(step.call_id or "", step.name, status, sentence or None, kept or None)
+        steps = [evolve(step, status=status.value, ended_at=now)]
+        if sentence:
+            steps += [evolve(each, status="left", ended_at=now) for each in others]
+        return event, tuple(steps)
+
+
+def _calls(steps: Sequence[StepRecord]) -> dict[str | None, StepRecord]:
+    return {step.call_id: step for step in steps if step.kind == "tool"}
+
+
+def plan_undo(
+    run: RunRecord, steps: Sequence[StepRecord], call_id: str | None, now: float, roles: tuple[str, ...] = ()
+) -> Undo:
+    """Return the undo of a call of this ended run, or for None of all its calls that can still be undone.
+
+    Raises:
+        CommandRejected: `not_undoable`, `undo_expired`, `already_undone`: there is nothing to undo, and why.
+    """
+    calls, before = _calls(steps), {step.call_id: step for step in steps if step.kind == KIND}
+    number = max((step.number for step in steps), default=0)
+    left, undone, late = [], False, False
+    for name, call in sorted(calls.items(), key=lambda item: -item[1].number):
+        if call_id not in (None, name) or call.status != ToolStatus.OK.value or not isinstance(call.result, dict):
+            continue
+        until = call.result.get("undo_until")
+        if until is None:
+            continue
+        past = before.get(name)
+        if past is not None and past.status == UndoStatus.OK.value:
+            undone = True
+        elif until <= now:
+            late = True
+        else:
+            number += past is None
+            number_of = number if past is None else past.number
+            left.append(StepRecord(run.id, number_of, KIND, call.name, name, {}, {"attempts": 0}, "started", now))
+    if not left:
+        raise CommandRejected("undo_expired" if late else "already_undone" if undone else "not_undoable")
+    return Undo(run, left, calls, roles)
