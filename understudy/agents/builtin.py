@@ -34,25 +34,29 @@ def guide(colleagues: Iterable[Agent] = (), tools: Iterable[Tool] = ()) -> Agent
 
 
 def content(tools: Iterable[Tool]) -> Agent:
-    """Return the liaison for texts. Meant for `sanitize_content`, `summarise_text` and `calculate`."""
+    """Return the liaison for texts. Meant for tools that clean, summarise, outline, compare and search texts."""
     return _liaison(
         "content",
-        "you clean and shorten texts",
+        "you clean, shorten, outline and compare texts, and find facts in them",
         tools,
-        "Cleans texts of secrets and hidden characters, and summarises them.",
+        "Summarises, outlines and compares texts, finds facts in them, cleans them of secrets and hidden signs.",
         "Sanitize this text: the copy is at https://ada:s3cret-word@example.org/notes",
         "Summarise this text: Actors own their state. They talk by messages. Supervisors restart them.",
+        "List dates, names and amounts in: Ada Lovelace pays 400 EUR to Charles Babbage on 3 May 2026.",
+        "Compare “Actors own their state.” with “Actors own their state and share nothing.”",
         "Clean this up: our door code, password: blue-harbour-42, is for Ada only",
     )
 
 
 def insights(tools: Iterable[Tool]) -> Agent:
-    """Return the liaison for tables. Meant for `profile_table`, `query_table`, `chart_table` and `calculate`."""
+    """Return the liaison for tables. Meant for tools that profile, query, analyse, join and chart attached tables."""
     return _liaison(
         "insights",
         "you answer questions about the user's tables",
         tools,
-        "Profiles, queries and charts tables: attach a CSV, TSV, JSON or Parquet file.",
+        "Finds groups, trends, outliers and joins of tables, and charts them: attach CSV, JSON or Parquet files.",
+        "Analyse the attached table",
+        "Find outliers in the attached table",
         "Profile the attached table",
         "How many rows are in the attached table?",
         "Chart total sales by month from the attached table",
@@ -66,6 +70,9 @@ def operations(tools: Iterable[Tool]) -> Agent:
         "you tell how this server is doing, from its own measures of the last hour",
         tools,
         "Tells how this server is doing: how fast it is, what is slow, what fails, restarts or waits.",
+        "Analyze my database performance",
+        "Are there slow queries?",
+        "Which actors crashed or restarted?",
         "Is the system healthy?",
         "Show the supervision tree",
         "Check the system health and show the actors",
@@ -73,12 +80,14 @@ def operations(tools: Iterable[Tool]) -> Agent:
 
 
 def business_outcomes(tools: Iterable[Tool]) -> Agent:
-    """Return the liaison for decisions about money. Meant for `compare_scenarios` and `calculate`."""
+    """Return the liaison for decisions about money. Meant for the tools of `tools.finance` and `tools.costs`."""
     return _liaison(
         "business_outcomes",
-        "you compare investments by their cash flows",
+        "you compare investments by their cash flows, test how sensitive they are, and find savings",
         tools,
-        "Compares scenarios by their cash flows: net present value, return, payback.",
+        "Compares scenarios by their cash flows, tests how sensitive they are, finds break-even points and savings.",
+        "How could we reduce costs by 35 %? Rent: 12000; Salaries: 48000; Travel: 5000",
+        "Break-even with fixed costs of 50000, price 25 and variable cost 15",
         "Compare scenarios at 8%: Build: -1000, 400, 500, 600; Buy: -700, 300, 300, 300",
         "Which is better at a 5% discount rate? A: -100, 60, 60; B: -200, 110, 130",
         "What is the net present value of -1000, 500, 700 at 10%?",

@@ -4,14 +4,19 @@ from collections.abc import Collection, Iterable, Mapping
 
 from understudy.agents.agent import BUILTIN, GUIDE, Agent
 from understudy.agents.builtin import business_outcomes, content, guide, insights, operations
+from understudy.tools.analysis import analyse_table, drill_down, find_outliers, group_table, join_tables, table_trend
 from understudy.tools.arithmetic import calculate
 from understudy.tools.charts import chart_table
-from understudy.tools.finance import compare_scenarios
+from understudy.tools.costs import reduce_costs
+from understudy.tools.extraction import extract_facts
+from understudy.tools.finance import break_even, compare_scenarios, sensitivity_analysis
 from understudy.tools.notes import save_note
-from understudy.tools.performance import actor_restarts, errors_by_code, open_work, server_performance, slow_operations
+from understudy.tools.outline import outline_text
+from understudy.tools.performance import errors_by_code, open_work, recent_crashes, server_performance, slow_operations
 from understudy.tools.server import supervision_tree, system_health
 from understudy.tools.tables import profile_table, query_table
 from understudy.tools.text import sanitize_content, summarise_text
+from understudy.tools.text_diff import compare_texts
 
 
 def all_agents(own: Iterable[Agent] = (), builtin: Collection[str] = BUILTIN, default: str = "") -> dict[str, Agent]:
@@ -27,21 +32,34 @@ def all_agents(own: Iterable[Agent] = (), builtin: Collection[str] = BUILTIN, de
     if unknown := [name for name in builtin if name not in BUILTIN]:
         raise ValueError(f"there is no built-in agent {unknown[0]!r}; there are: {', '.join(BUILTIN)}")
     liaisons = [
-        content([sanitize_content, summarise_text, calculate]),
-        insights([profile_table, query_table, chart_table, calculate]),
+        content([sanitize_content, summarise_text, outline_text, compare_texts, extract_facts, calculate]),
+        insights(
+            [
+                profile_table,
+                analyse_table,
+                query_table,
+                group_table,
+                table_trend,
+                find_outliers,
+                drill_down,
+                join_tables,
+                chart_table,
+                calculate,
+            ]
+        ),
         operations(
             [
                 system_health,
                 server_performance,
                 slow_operations,
                 errors_by_code,
-                actor_restarts,
+                recent_crashes,
                 open_work,
                 supervision_tree,
                 calculate,
             ]
         ),
-        business_outcomes([compare_scenarios, calculate]),
+        business_outcomes([compare_scenarios, sensitivity_analysis, break_even, reduce_costs, calculate]),
     ]
     named: dict[str, Agent] = {}
     for agent in own:

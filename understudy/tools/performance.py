@@ -42,7 +42,8 @@ async def server_performance(
     aspect: Annotated[Aspect, Param("What to look at: all, the database, whole runs, or tool calls.")] = "all",
 ) -> ToolResult:
     """Analyse this server's performance over the last minutes: how fast or slow it is, latency percentiles (p50, p95,
-    p99) and response times of commits, database reads, queries, runs, code and tools, and where the time goes."""
+    p99) and response times of commits (disk writes to the log), database reads, queries, runs, code and tools, and
+    where the time goes."""
     activity = _activity(context, minutes)
     rows = [_readable(each) for each in activity["operations"] if aspect in ("all", _aspect(each))]
     slow = [each for each in rows if each["slow"]]
@@ -126,7 +127,7 @@ async def errors_by_code(context: ToolContext, minutes: Minutes = 60) -> ToolRes
 
 
 @tool(retry_safe=True, timeout_s=5.0)
-async def actor_restarts(context: ToolContext, minutes: Minutes = 60) -> ToolResult:
+async def recent_crashes(context: ToolContext, minutes: Minutes = 60) -> ToolResult:
     """List crashes of the last minutes: which actors crashed, restarted or were killed, with their errors, and the
     parts that are not well, such as open circuit breakers. For operators."""
     _check_minutes(minutes)

@@ -333,7 +333,7 @@ def _measure(table: Table, name: str | None, how: str | None) -> Column | None:
     """
     if name is not None and name.strip():
         column = _named(table, name)
-        if how == "count":
+        if how == "count" or (how is None and column.kind != "number"):
             return None
         if column.kind != "number":
             raise ToolError("query_failed", f"“{column.name[:60]}” has no numbers; only rows can be counted by it.")

@@ -131,7 +131,7 @@ def test_the_guide_knows_its_colleagues_by_name() -> None:
 
 @pytest.mark.parametrize("make", [content, insights, operations, business_outcomes])
 def test_a_liaison_is_complete(make: Any) -> None:
-    """A liaison is named after its pillar, and has a title, a description, three starters and the given tools."""
+    """A liaison is named after its pillar, and has a title, a description, starters and the given tools."""
     agent = make([lookup])
     assert agent.name == agent.pillar == make.__name__
     assert agent.agent_type == "liaison"
@@ -139,7 +139,7 @@ def test_a_liaison_is_complete(make: Any) -> None:
     assert agent.title
     assert agent.description
     assert agent.instructions
-    assert len(agent.starters) == 3
+    assert 3 <= len(agent.starters) <= 6
 
 
 def test_an_agent_works_as_long_as_it_says_or_the_server_lets_it() -> None:

@@ -1,4 +1,4 @@
-"""Each example request on the page works with the real tools and the offline model."""
+"""Example requests on the page, and requests in many other words, reach a useful tool by the offline model."""
 
 from pathlib import Path
 from typing import Any
@@ -7,25 +7,14 @@ import pytest
 import trio
 
 from understudy.agents.agent import Agent
-from understudy.agents.builtin import business_outcomes, content, guide, insights, operations
-from understudy.models.model import FileCard, Item, MessageItem, Turn, tool_result
+from understudy.agents.registry import all_agents
+from understudy.models.model import FileCard, Item, MessageItem, Thought, Turn, tool_result
 from understudy.models.offline import OfflineModel
-from understudy.tools.arithmetic import calculate
-from understudy.tools.charts import chart_table
-from understudy.tools.finance import compare_scenarios
-from understudy.tools.server import supervision_tree, system_health
-from understudy.tools.tables import profile_table, query_table
-from understudy.tools.text import sanitize_content, summarise_text
-from understudy.tools.tool import StoredFile, ToolContext
+from understudy.storage.records import tenant_of  # noqa: F401 - the first limiter would import it on the event loop
+from understudy.tools.tool import StoredFile, ToolContext, ToolResult
 
 CSV = "date,region,sales\n2026-01-05,north,10\n2026-01-20,south,30\n2026-02-05,north,50\n"
-LIAISONS = [
-    content([sanitize_content, summarise_text, calculate]),
-    insights([profile_table, query_table, chart_table, calculate]),
-    operations([system_health, supervision_tree, calculate]),
-    business_outcomes([compare_scenarios, calculate]),
-]
-AGENTS = {each.name: each for each in [guide(LIAISONS, [calculate, summarise_text]), *LIAISONS]}
+AGENTS = all_agents()
 
 
 class World:
@@ -33,12 +22,30 @@ class World:
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self.thoughts: list[str] = []
+
+    async def hear(self, event: object) -> None:
+        """Remember the thoughts."""
+        if isinstance(event, Thought):
+            self.thoughts.append(event.text)
 
     async def get(self, file_id: str) -> StoredFile:
         return StoredFile(file_id, "sales.csv", "text/csv", len(CSV), self.path)
 
     def health(self) -> dict[str, Any]:
         return {"status": "ok", "connections": 1}
+
+    def activity(self, minutes: int) -> dict[str, Any]:
+        row = {"operation": "commit", "name": "", "count": 2, "mean_ms": 1.0, "max_ms": 2.0}
+        row |= {"p50_ms": 1.0, "p95_ms": 2.0, "p99_ms": 2.0}
+        slowest = [{"operation": "commit", "name": "", "ms": 2.0, "ago_s": 1}]
+        return {
+            "scope": "own", "operations": [row], "slowest": slowest, "outcomes": {"success": 1}, "open_runs": [],
+            "connections": 1,
+        }  # fmt: skip
+
+    def crashes(self, minutes: int) -> dict[str, Any]:
+        return {"restarts": {}, "incidents": [], "unwell": {}}
 
     def tree(self) -> dict[str, Any]:
         return {
@@ -59,20 +66,23 @@ def world(tmp_path: Path) -> World:
     return World(path)
 
 
-async def ignore(event: object) -> None:
-    """Ignore the event."""
+SALES = FileCard("f-1", "sales.csv", "text/csv", len(CSV), ("date", "region", "sales"))
 
 
-async def converse(agent: Agent, text: str, world: World) -> tuple[str, list[str], Agent]:
-    """Run turns until there is an answer. Return it, the tools called, and the agent that answered."""
+async def converse(
+    agent: Agent, text: str, world: World, files: tuple[FileCard, ...] = (SALES,)
+) -> tuple[str, list[str], Agent]:
+    """Run turns until there is an answer. Return it, the tools called, and the agent that answered.
+
+    A tool for other tables than `SALES` is not run, as each starts a process: its arguments are checked.
+    """
     model, called = OfflineModel(), []
     items: list[Item] = [MessageItem("user", text)]
-    card = FileCard("f-1", "sales.csv", "text/csv", len(CSV), ("date", "region", "sales"))
     context = ToolContext("ada", "t", "r", "c", ("f-1",), world, world, lambda done, total, note: None)
     for _ in range(5):
         colleagues = tuple(AGENTS[name].card() for name in agent.colleagues)
-        turn = Turn(agent.card(), tuple(items), agent.instructions, agent.card().tools, (card,), colleagues)
-        reply = await model.respond(turn, ignore)
+        turn = Turn(agent.card(), tuple(items), agent.instructions, agent.card().tools, files, colleagues)
+        reply = await model.respond(turn, world.hear)
         if reply.handoff is not None:
             agent = AGENTS[reply.handoff.to]
             continue
@@ -83,7 +93,13 @@ async def converse(agent: Agent, text: str, world: World) -> tuple[str, list[str
             called.append(call.name)
             found = agent.tool(call.name)
             assert found is not None
-            result = await found.call(call.arguments, context)
+            if files != (SALES,) and "file_id" in call.arguments:
+                found.check(call.arguments)
+                result = ToolResult("some rows")
+            else:
+                result = await found.call(call.arguments, context)
+            if result.answer:
+                return result.answer, called, agent
             items.append(tool_result(call, "ok", result.value, result.summary))
     raise AssertionError("no answer after five turns")
 
@@ -91,16 +107,25 @@ async def converse(agent: Agent, text: str, world: World) -> tuple[str, list[str
 STARTERS = [
     ("guide", "What can you do?", "guide", []),
     ("guide", "What is 15% of 80?", "guide", ["calculate"]),
-    ("guide", "How is the server doing?", "operations", ["system_health"]),
+    ("guide", "How is the server doing?", "guide", ["system_health"]),
     ("content", "Sanitize", "content", ["sanitize_content"]),
     ("content", "Summarise", "content", ["summarise_text"]),
+    ("content", "List", "content", ["extract_facts"]),
+    ("content", "Compare", "content", ["compare_texts"]),
     ("content", "Clean", "content", ["sanitize_content"]),
+    ("insights", "Analyse", "insights", ["analyse_table"]),
+    ("insights", "Find", "insights", ["find_outliers"]),
     ("insights", "Profile", "insights", ["profile_table"]),
     ("insights", "How many", "insights", ["query_table"]),
     ("insights", "Chart", "insights", ["chart_table"]),
+    ("operations", "Analyze", "operations", ["server_performance"]),
+    ("operations", "Are there", "operations", ["slow_operations"]),
+    ("operations", "Which actors", "operations", ["recent_crashes"]),
     ("operations", "Is the system", "operations", ["system_health"]),
     ("operations", "Show", "operations", ["supervision_tree"]),
     ("operations", "Check", "operations", ["system_health", "supervision_tree"]),
+    ("business_outcomes", "How could", "business_outcomes", ["reduce_costs"]),
+    ("business_outcomes", "Break-even", "business_outcomes", ["break_even"]),
     ("business_outcomes", "Compare", "business_outcomes", ["compare_scenarios"]),
     ("business_outcomes", "Which", "business_outcomes", ["compare_scenarios"]),
     ("business_outcomes", "What is", "business_outcomes", ["compare_scenarios"]),
@@ -131,3 +156,125 @@ async def test_the_guide_passes_a_table_on(world: World) -> None:
     assert agent.name == "insights"
     assert "sales.csv: 3 rows" in text
     assert "Sum of sales by month: 2 points, from 40 (2026-01) to 50 (2026-02)" in text
+
+
+TABLES = (
+    FileCard("f-1", "sales.csv", "text/csv", 10, ("date", "region", "product", "revenue")),
+    FileCard("f-2", "regions.csv", "text/csv", 10, ("region", "manager")),
+)
+# The agent asked, the request, the number of attached tables, and the tools of which one answers it usefully.
+REQUESTS = [
+    ("guide", "Analyze my code performance", 0, "server_performance"),
+    ("guide", "Analyze my database performance", 0, "server_performance"),
+    ("guide", "Are there slow queries?", 0, "slow_operations"),
+    ("guide", "How could we reduce costs by 35 %?", 0, "reduce_costs"),
+    ("operations", "How fast were commits in the last 5 minutes?", 0, "server_performance"),
+    ("operations", "Show errors by code", 0, "errors_by_code"),
+    ("operations", "Which actors restarted?", 0, "recent_crashes"),
+    ("operations", "Are there silent runs?", 0, "open_work"),
+    ("operations", "How many connections are open?", 0, "open_work system_health"),
+    ("insights", "Analyze the attached table", 1, "analyse_table"),
+    ("insights", "Find outliers in revenue", 1, "find_outliers"),
+    ("insights", "What is the trend of revenue by month?", 1, "table_trend"),
+    ("insights", "Group revenue by region", 1, "group_table"),
+    ("insights", "Join the two tables by region", 2, "join_tables"),
+    ("business_outcomes", "Cut these costs by 35%: Rent: 12000, Salaries: 48000, Travel: 5000", 0, "reduce_costs"),
+    ("business_outcomes", "Break-even with fixed costs of 50000, price 25 and variable cost 15", 0, "break_even"),
+    ("business_outcomes", "How sensitive is -1000, 400, 500, 600 at 8% to its assumptions?", 0, "sensitivity_analysis"),
+    ("content", "Outline this text:\n# Plan\n## Aims\nWe go far.", 0, "outline_text"),
+    ("content", 'Compare the texts "One two three." and "One two four."', 0, "compare_texts"),
+    ("content", "Extract dates and amounts from: Pay 400 EUR by 2026-05-03.", 0, "extract_facts"),
+    ("guide", "Why has the server felt sluggish in the last half hour?", 0, "server_performance slow_operations"),
+    ("operations", "Which requests took longest today?", 0, "server_performance slow_operations"),
+    ("operations", "Is the disk holding up writes to the log?", 0, "server_performance slow_operations system_health"),
+    ("operations", "What keeps crashing?", 0, "recent_crashes"),
+    ("guide", "How often did users see a failure this hour?", 0, "errors_by_code"),
+    ("operations", "Is anything stuck?", 0, "open_work"),
+    ("operations", "Give me the 95th percentile response time", 0, "server_performance"),
+    ("guide", "Review the efficiency of my application", 0, "server_performance"),
+    ("insights", "Anything unusual in these numbers?", 1, "analyse_table find_outliers"),
+    ("guide", "How did revenue develop over the year in sales.csv?", 1, "chart_table query_table table_trend"),
+    ("insights", "Break revenue down per region", 1, "group_table query_table"),
+    ("insights", "Combine the two files on region", 2, "join_tables"),
+    ("guide", "What stands out in the attached file?", 1, "analyse_table find_outliers profile_table"),
+    (
+        "guide",
+        "We must save a fifth of our spending: Rent 12000, Salaries 48000, Travel 5000. Where should we start?",
+        0,
+        "reduce_costs",
+    ),
+    ("business_outcomes", "Where can we cut spending by 20%?", 0, "reduce_costs"),
+    (
+        "business_outcomes",
+        "How many units must we sell to cover fixed costs of 50000 at a price of 25 and variable costs of 15?",
+        0,
+        "break_even",
+    ),
+    ("business_outcomes", "What if the cash flows -1000, 400, 500, 600 turn out 10% worse?", 0, "sensitivity_analysis"),
+    (
+        "guide",
+        "Pull all the e-mail addresses and dates out of this: Ada wrote on 3 May 2026 to bob@example.org: 400 EUR.",
+        0,
+        "extract_facts",
+    ),
+    ("content", 'What changed between "The cat sat on the mat." and "The dog sat on the mat."?', 0, "compare_texts"),
+    (
+        "content",
+        "Give me the structure of this document:\n# Plan\n## Aims\nWe go far.\n## Costs\nIt is dear.",
+        0,
+        "outline_text",
+    ),
+    ("guide", "My app takes forever to answer. Where does the time go?", 0, "server_performance slow_operations"),
+    ("guide", "Run a performance audit of the backend", 0, "server_performance"),
+    ("operations", "What is the p99 of our runs?", 0, "server_performance"),
+    ("operations", "Which tool calls need the most time?", 0, "server_performance slow_operations"),
+    ("operations", "Did anything go wrong in the past 20 minutes?", 0, "recent_crashes errors_by_code"),
+    ("guide", "Have there been any crashes lately?", 0, "recent_crashes"),
+    ("operations", "Is there a backlog of messages?", 0, "open_work"),
+    ("guide", "Inspect the health of the database", 0, "server_performance system_health"),
+    ("guide", "Examine this spreadsheet for me", 1, "analyse_table profile_table"),
+    ("insights", "Which values in revenue look suspicious?", 1, "find_outliers"),
+    ("insights", "Average revenue per product please", 1, "group_table query_table"),
+    ("insights", "Is revenue growing or declining?", 1, "table_trend"),
+    ("insights", "Show me the rows where region is south", 1, "drill_down query_table"),
+    ("guide", "Merge both files, they share the region", 2, "join_tables"),
+    ("guide", "Our expenses must come down by a quarter", 0, "reduce_costs"),
+    ("business_outcomes", "Save 15 percent: hosting 900, licences 2,400, support 1,200", 0, "reduce_costs"),
+    (
+        "business_outcomes",
+        "At what volume do we break even if fixed costs are 8,000, the price is 40 and the variable cost 24?",
+        0,
+        "break_even",
+    ),
+    ("guide", "How robust is the plan -500, 200, 250, 300 when returns disappoint?", 0, "sensitivity_analysis"),
+    (
+        "guide",
+        "List the people and amounts mentioned here: Ada Lovelace lent Charles Babbage 300 GBP on 4 June 2026.",
+        0,
+        "extract_facts",
+    ),
+    (
+        "content",
+        "Show the differences between these:\nWe meet on Monday. Bring tea.\n---\nWe meet on Tuesday. Bring tea.",
+        0,
+        "compare_texts",
+    ),
+    (
+        "content",
+        "What are the main sections of this?\n# Intro\nHello there.\n# Method\nWe measured.",
+        0,
+        "outline_text",
+    ),
+]
+
+
+@pytest.mark.parametrize(("name", "text", "attached", "tools"), REQUESTS)
+async def test_a_request_in_other_words_reaches_a_useful_tool(
+    world: World, name: str, text: str, attached: int, tools: str
+) -> None:
+    """The tool's arguments are valid, a thought names it, and its result is the answer."""
+    with trio.fail_after(10):
+        answer, called, _ = await converse(AGENTS[name], text, world, TABLES[:attached])
+    assert set(called) & set(tools.split())
+    assert "did not work" not in answer
+    assert called[-1].replace("_", " ") in world.thoughts[-1]

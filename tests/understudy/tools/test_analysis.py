@@ -101,7 +101,7 @@ async def test_two_tables_are_joined_whatever_the_case(attach: Attach, tmp_path:
     ("tool", "arguments", "said"),
     [
         (group_table, {"by": "colour"}, "no column “colour”"),
-        (group_table, {"by": "region", "measure": "product"}, "has no numbers"),
+        (group_table, {"by": "region", "measure": "product", "aggregate": "mean"}, "has no numbers"),
         (drill_down, {"where": "region"}, "written as column = value"),
         (drill_down, {"where": "colour = red"}, "no column “colour”"),
         (find_outliers, {"column": "region"}, "has no numbers"),

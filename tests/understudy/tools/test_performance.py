@@ -12,9 +12,9 @@ from understudy.observe.health import RestrictedStatus, ServerStatus
 from understudy.observe.metrics import Metrics
 from understudy.tools import ToolContext, ToolError
 from understudy.tools.performance import (
-    actor_restarts,
     errors_by_code,
     open_work,
+    recent_crashes,
     server_performance,
     slow_operations,
 )
@@ -124,7 +124,7 @@ async def test_a_user_sees_only_the_own_runs(attach: Attach) -> None:
     assert work.value["open_runs"] == []
     assert "queues" not in work.summary
     with pytest.raises(ToolError, match="operator"):
-        await actor_restarts.call({}, context)
+        await recent_crashes.call({}, context)
 
 
 async def test_silent_runs_and_queues(attach: Attach) -> None:
@@ -134,13 +134,13 @@ async def test_silent_runs_and_queues(attach: Attach) -> None:
 
 
 async def test_restarts_and_incidents(attach: Attach) -> None:
-    result = await actor_restarts.call({}, attach(server=BusyServer().view("ada", "operator")))
+    result = await recent_crashes.call({}, attach(server=BusyServer().view("ada", "operator")))
     assert result.value["restarts"] == [{"path": "/system/connections/*", "restarts": 1}]
     assert result.value["incidents"][0]["error"] == "ValueError"
     assert "the latest incident was ValueError in /system/connections/c, 30 s ago" in result.summary
 
 
-@pytest.mark.parametrize("tool", [server_performance, slow_operations, errors_by_code, actor_restarts])
+@pytest.mark.parametrize("tool", [server_performance, slow_operations, errors_by_code, recent_crashes])
 async def test_only_an_hour_is_remembered(attach: Attach, tool: Tool) -> None:
     with pytest.raises(ToolError, match="between 1 and 60"):
         await tool.call({"minutes": 90}, attach(server=BusyServer().view("ada", "operator")))

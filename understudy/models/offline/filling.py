@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from understudy.models.offline import arithmetic, scan
-from understudy.models.offline.questions import AGGREGATES, aggregate_in, sql_for
+from understudy.models.offline.questions import AGGREGATES, aggregate_in, find_roles, sql_for
 from understudy.models.offline.request import MISSING, Source, named_file, plain_schema
 
 _GROUPS: Final = frozenset({"x", "by", "group", "groups", "category", "dimension", "split", "label", "labels", "time"})
@@ -18,6 +18,15 @@ _IDENTIFIERS: Final = frozenset({"id", "code", "key", "sku", "ref", "reference",
 _PLACE: Final = re.compile(
     r"\b(?:in|for|of|at|from|to|about|on|near)\s+((?:[A-ZÀ-Ý][\w'\u2019.-]*)(?:\s+(?:[A-ZÀ-Ý][\w'\u2019.-]*)){0,3})"
 )
+# Words and signs between the name of a number and the number: fixed costs of about 50,000.
+_BETWEEN: Final = r"(?:\W{1,3}(?:costs?|is|are|was|of|at|about|around|a|the|per|unit|each)\b){0,4}\W{1,3}[€$£]?\s?"
+_PERIODS: Final = {"daily": "day", "weekly": "week", "monthly": "month", "quarterly": "quarter", "yearly": "year"}
+_PERIOD: Final = re.compile(
+    rf"\b(?:by|per|each|every)\s(day|week|month|quarter|year)\b|\b(?:{'|'.join(_PERIODS)})\b", re.IGNORECASE
+)
+_HOURS: Final = re.compile(r"\b(?:last|past|this)\s(?:(half)\s(?:an\s)?)?hour\b", re.IGNORECASE)
+MAX_PAIR: Final = 100_000
+"""Characters of a message in which two texts to compare are sought."""
 _EMAIL: Final = re.compile(r"[\w.+-]{1,64}@[\w-]{1,63}(?:\.[\w-]{1,63}){1,4}")
 _ADDRESS: Final = re.compile(r"https?://[^\s<>\"']{1,2000}")
 
@@ -37,7 +46,7 @@ def fill(name: str, schema: Mapping[str, Any], source: Source, *, required: bool
             card = named_file(list(request.files), request.near)
             return MISSING if card is None else card.id
         case "table-id":
-            card = source.table()
+            card = source.next_table()
             return MISSING if card is None else card.id
         case "expression":
             return source.first(arithmetic.expressions)
@@ -53,8 +62,23 @@ def fill(name: str, schema: Mapping[str, Any], source: Source, *, required: bool
         case "cash-flows":
             lists = request.look(scan.cash_flows, request.near)
             return _shaped(lists, shape) if lists else MISSING
+        case "amounts":
+            named = next((found for text in (request.body, request.near) if (found := _amounts(source, text))), None)
+            return named or MISSING
         case "percentage":
             return _percentage(shape, source)
+        case "choices":
+            return _choices(shape, request.instruction)
+        case "first-text" | "second-text":
+            pair = request.look(_two_texts, request.text[:MAX_PAIR])
+            return MISSING if pair is None else pair[shape["format"] == "second-text"]
+        case "selection":
+            return source.first(scan.selections)
+        case "period":
+            period = _PERIOD.search(clause)
+            return MISSING if period is None else _PERIODS.get(period[0].lower(), period[1])
+        case "shared" | "grouping":
+            return _joining(shape["format"], source)
         case "identifier":
             return _identifier(name, source)
         case "date":
@@ -140,6 +164,43 @@ def _column(name: str, shape: Mapping[str, Any], source: Source) -> Any:
     return next((each for each in found if each not in source.used), MISSING)
 
 
+def _amounts(source: Source, text: str) -> dict[str, float]:
+    """Return named amounts in the beginning of a text; whole ones as int."""
+    found = source.request.look(scan.amounts, scan.window(text))
+    return {name: int(value) if value.is_integer() else value for name, value in found.items()}
+
+
+def _choices(shape: Mapping[str, Any], text: str) -> Any:
+    """Return the values of a list of choices whose names are in a text."""
+    said = {scan.stem(each) for each in scan.words(text.replace("-", ""))}
+    values = plain_schema(shape.get("items", {})).get("enum", ())
+    return [each for each in values if scan.stem(str(each)) in said] or MISSING
+
+
+def _two_texts(text: str) -> tuple[str, str] | None:
+    """Return two texts to compare: two quotations, or the parts beside a line of dashes, an empty line, or "versus"."""
+    inside = [each for each in scan.quoted(text) if each.strip()]
+    if len(inside) >= 2:
+        return inside[0], inside[1]
+    body = text.split(":", 1)[1] if ":" in text[:200] else text
+    for pattern in (r"\n\s*(?:-{3,}|={3,}|\*{3,})\s*\n", r"\n\s*\n", r"\s(?:versus|vs\.?)\s"):
+        parts = [each.strip() for each in re.split(pattern, body) if each.strip()]
+        if len(parts) == 2:
+            return parts[0], parts[1]
+    return None
+
+
+def _joining(kind: str, source: Source) -> Any:
+    """Return the column that two tables share and the request names; for ``grouping``, one of either after "by"."""
+    columns = [frozenset(each.columns or ()) for each in source.tables]
+    every = tuple(dict.fromkeys(name for each in source.tables for name in each.columns or ()))
+    both = {name for name in every if sum(name in each for each in columns) > 1}
+    roles = source.request.look(find_roles, source.request.near, every)
+    if kind == "shared":
+        return next((each for each in roles.mentioned if each in both), MISSING)
+    return next((each for each in roles.groups if each not in both), MISSING)
+
+
 def _listed(shape: Mapping[str, Any]) -> list[str]:
     """Return the values at the start of a description, as in "bar, line or pie; left out, …"; empty if none."""
     lead = re.split(r"[.;:(]", str(shape.get("description", ""))[:200])[0]
@@ -208,15 +269,17 @@ def _text(name: str, source: Source) -> Any:
 def _number(name: str, shape: Mapping[str, Any], source: Source, required: bool) -> Any:
     """Return the number next to the parameter's name; if required and there is none, the next one of the request."""
     parts = [each for each in scan.words(name.replace("_", " ")) if len(each) > 1]
-    for part in parts:
-        near = re.search(
-            rf"\b{re.escape(part[:-1] if part.endswith('s') else part)}\w*\W{{1,3}}(-?\d+(?:\.\d+)?)", source.clause
-        )
-        before = re.search(rf"(-?\d+(?:\.\d+)?)\W{part[:4]}", source.clause)
-        found = near or before
-        if found and (value := _of_type(found[1], shape)) is not MISSING:
-            source.used.add(str(value))
-            return value
+    if parts == ["minutes"] and (spoken := _HOURS.search(source.clause)):
+        return 30 if spoken[1] else 60
+    for text in source.texts if required else (source.clause,):
+        for part in parts if required else parts[:1]:
+            stem = re.escape(part[:-1] if part.endswith("s") else part)
+            near = re.search(rf"\b{stem}\w*{_BETWEEN}(-?\d[\d,]*(?:\.\d+)?)", text, re.IGNORECASE)
+            before = re.search(rf"(-?\d+(?:\.\d+)?)\W{part[:4]}", text)
+            found = near or before
+            if found and (value := _of_type(found[1], shape)) is not MISSING and str(value) not in source.used:
+                source.used.add(str(value))
+                return value
     if not required:
         return MISSING
     whole = shape.get("type") == "integer"

@@ -29,21 +29,43 @@ _SAME: Final[Mapping[str, str]] = {
     "summarise": "summary summaries shorten tldr condense gist",
     "sanitise": "clean redact scrub anonymise mask censor cleanse",
     "health": "healthy status uptime unhealthy",
-    "supervision": "actor actors supervisor supervisors supervised restarts",
-    "compare": "comparison versus better",
+    "supervision": "actor actors supervisor supervisors supervised",
+    "compare": "comparison versus better difference differ changed diff",
     "scenario": "npv irr payback investment investments",
     "look": "lookup",
+    "analyse": "analysis analytics insight examine investigate review assess study understand audit diagnose",
+    "performance": "fast speed quick latency percentile p50 p95 p99 sluggish lag efficiency efficient bottleneck "
+    "throughput optimise tune forever",
+    "server": "app application backend system service platform code site website",
+    "slow": "slowest longest slowness",
+    "error": "failure fail failed failing fault problem wrong",
+    "restart": "crash crashes crashed killed died incident unstable",
+    "open": "silent stuck hanging hang idle blocked backlog queue queued waiting pending connected connection",
+    "reduce": "cut lower save saving shrink trim decrease cheaper economise",
+    "cost": "spend spending expense expenditure budget money overhead",
+    "sensitivity": "sensitive assumption robust risk risky worse worst uncertain uncertainty",
+    "trend": "develop development grow growth decline evolution evolve trajectory seasonality",
+    "group": "breakdown segment split",
+    "outlier": "unusual odd anomaly anomalous suspicious extreme strange weird abnormal",
+    "join": "combine merge match",
+    "drill": "behind details",
+    "outline": "structure heading section toc",
+    "extract": "pull find collect",
+    "even": "breakeven",
 }
 _STOP: Final = frozenset(
     scan.words(
-        "a an and any are as at be but by can could did do does for from give had has have how i if in into is it its "
-        "just let may me my of on one or our please shall should show so some tell than that the their them then there "
-        "these they this those to up us use using want was we were what when where which who will with without would "
-        "you your"
+        "a all an and any are as at be but by can could did do does each every for from give had has have how i if in "
+        "into is it its just let may me my of on one or our out please shall should show so some tell than that the "
+        "their them then there these they this those to up us use using want was we were what when where which who "
+        "will with without would you your"
     )
 )
 _GENERIC: Final = frozenset(
-    map(scan.stem, scan.words("table file data text tool attached attach get set run make new"))
+    map(
+        scan.stem,
+        scan.words("table file data text tool attached attach get set run make new find take server break down last"),
+    )
 )
 _ASKING: Final = frozenset(
     scan.words(
@@ -53,11 +75,14 @@ _ASKING: Final = frozenset(
 _COMPUTING: Final = frozenset(scan.words("calculate compute evaluate what much work out is equals result solve"))
 
 
+ANALYSING: Final = scan.stem("analyse")
+"""The stem of requests to analyse something, which go to the nearest tool if none clearly fits."""
+
 # Pairs of words that have a meaning only together: how is the server doing, test the agent's execution.
 _PHRASES: Final = (
     (
         frozenset(map(scan.stem, ("server", "system", "service"))),
-        frozenset(map(scan.stem, ("doing", "running", "fine", "ok", "okay", "down", "alive", "well", "slow"))),
+        frozenset(map(scan.stem, ("doing", "running", "fine", "ok", "okay", "down", "alive", "well"))),
         scan.stem("health"),
     ),
     (
@@ -65,6 +90,13 @@ _PHRASES: Final = (
         frozenset(map(scan.stem, ("test", "testing", "check", "execution", "works", "working"))),
         scan.stem("health"),
     ),
+    (
+        frozenset(map(scan.stem, ("most", "much", "long", "longest", "forever"))),
+        frozenset(map(scan.stem, ("time", "take", "takes", "took", "need"))),
+        scan.stem("slow"),
+    ),
+    (frozenset({scan.stem("break")}), frozenset({scan.stem("down")}), scan.stem("group")),
+    (frozenset({scan.stem("stands")}), frozenset(map(scan.stem, ("what", "table", "file", "data"))), ANALYSING),
 )
 
 
@@ -87,7 +119,16 @@ def stems(text: str) -> frozenset[str]:
     for subjects, states, meant in _PHRASES:
         if subjects & found and states & found:
             found.add(meant)
+    if "what if" in text.lower():
+        found.add(scan.stem("sensitivity"))
     return frozenset(found)
+
+
+def matched(card: ToolCard, clause: str) -> tuple[str, ...]:
+    """Return the words of a clause that fit a tool's name or description, in order, each once."""
+    known = features(card)
+    fitting = known.name | known.words
+    return tuple(dict.fromkeys(each for each in scan.words(clause) if stems(each) & fitting))
 
 
 def features(card: ToolCard) -> Features:
@@ -128,6 +169,7 @@ def fit(card: ToolCard, source: Source, pool: ToolPool) -> float:
     if "_" in card.name and card.name.lower() in source.request.look(str.lower, source.clause):
         by_name += _NAME
     score = by_name + min(by_words, _MOST_BY_DESCRIPTION) + _by_material(known.formats, source, by_name + by_words)
+    score += _by_optional(card, source, by_name, by_words)
     return score + (_by_names(card, source, asked) if by_name + by_words > 0 else 0.0)
 
 
@@ -148,6 +190,26 @@ def _by_material(formats: frozenset[str], source: Source, by_words: float) -> fl
             score += 2.5
     if "cash-flows" in formats and by_words > 0 and look(scan.cash_flows, source.request.near):
         score += 2.0
+    return score
+
+
+def _by_optional(card: ToolCard, source: Source, by_name: float, by_words: float) -> float:
+    """Return the score for material that makes a tool likelier but is not enough by itself: amounts, a condition, named
+    choices, an attached table or its columns."""
+    look, score = source.request.look, 0.0
+    said = look(stems, source.request.instruction)
+    for name, schema in card.parameters.get("properties", {}).items():
+        shape = plain_schema(schema)
+        match shape.get("format"):
+            case "amounts" if by_name > 0 and look(scan.amounts, source.request.near):
+                score += 1.0
+            case "selection" if look(scan.selections, source.clause):
+                score += 3.0 if name in card.parameters.get("required", ()) else 1.0
+            case "choices":
+                choices = plain_schema(shape.get("items", {})).get("enum", ())
+                score += min(1.5, sum(0.75 for each in choices if scan.stem(str(each)) in said))
+            case "table-id" if name == "file_id" and source.tables and by_name + by_words >= 1:
+                score += 1.0
     return score
 
 

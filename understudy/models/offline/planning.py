@@ -8,7 +8,7 @@ from attrs import evolve, field, frozen
 from understudy.models.model import AgentCard, Handoff, ToolCard
 from understudy.models.offline import scan
 from understudy.models.offline.filling import fill
-from understudy.models.offline.fitting import MEANT, ToolPool, best, features, stems
+from understudy.models.offline.fitting import ANALYSING, MEANT, ToolPool, best, features, fit, matched, stems
 from understudy.models.offline.request import MISSING, Request, Source, is_table, plain_schema
 
 # Calls planned for one message; further requests in it are ignored.
@@ -24,11 +24,13 @@ _TRANSFER: Final = frozenset(
 
 @frozen
 class Planned:
-    """A tool call to make. `about` names its main arguments in a few words, for readers."""
+    """A tool call to make. `about` names its main arguments in a few words, for readers; `words` are those of the
+    request that fit the tool."""
 
     tool: ToolCard
     arguments: Mapping[str, Any] = field(repr=False)
     about: str = ""
+    words: tuple[str, ...] = ()
 
 
 @frozen
@@ -48,7 +50,30 @@ def make_plan(request: Request, tools: Sequence[ToolCard], pool: ToolPool) -> Ca
         plan = _plan_clauses(request, tools, pool, (request.instruction,))
     if plan.fit < MEANT and request.near not in parts:
         plan = _plan_clauses(request, tools, pool, (request.near,))
+    if plan.fit < MEANT:
+        plan = _nearest(request, tools, pool) or plan
     return _looking_first(plan, request, tools)
+
+
+def _nearest(request: Request, tools: Sequence[ToolCard], pool: ToolPool) -> CallPlan | None:
+    """Plan the nearest tool for a request to analyse something, if no tool clearly fits: one that analyses too, or has
+    a word of the request, and needs no argument that the request lacks. None if there is none."""
+    source = Source(request.instruction, request)
+    if ANALYSING not in request.look(stems, request.instruction):
+        return None
+    found: list[tuple[float, Planned]] = []
+    for card in tools:
+        known, score = features(card), fit(card, source, pool)
+        analyses = ANALYSING in known.name | known.words
+        if "text" in known.formats and request.body == request.text.strip():
+            continue  # the request itself is no text to work on
+        planned, _ = _fill_all(card, Source(request.instruction, request))
+        if planned is not None and (analyses or score > 0):
+            found.append((score + analyses, planned))
+    if not found:
+        return None
+    _, planned = max(found, key=lambda each: each[0])
+    return CallPlan((planned,), (), MEANT)
 
 
 def _plan_clauses(request: Request, tools: Sequence[ToolCard], pool: ToolPool, clauses: Sequence[str]) -> CallPlan:
@@ -57,15 +82,26 @@ def _plan_clauses(request: Request, tools: Sequence[ToolCard], pool: ToolPool, c
     total = 0.0
     for clause in clauses[:MAX_CALLS]:
         card, score = best(tools, Source(clause, request), pool)
-        if card is None or score < MEANT:
+        if card is None or score < MEANT or _taken(clause, request, calls):
             continue
         total += score
-        planned, asked = _fill_all(card, Source(clause, request))
+        # A second call of a tool needs arguments of its own: "price 25 and cost 15" is one call, "2+3 and 4*5" are two.
+        repeated = any(each.tool == card for each in calls)
+        planned, asked = _fill_all(card, Source(clause, request, alone=repeated))
+        if repeated and planned is None:
+            continue
         if planned is None:
             questions += [each for each in asked if each not in questions]
         elif not any(each.tool == card and each.arguments == planned.arguments for each in calls):
             calls.append(planned)
     return CallPlan(tuple(calls), tuple(questions[:1] if len(calls) == 0 else questions), total)
+
+
+def _taken(clause: str, request: Request, calls: Sequence[Planned]) -> bool:
+    """Whether all numbers of a clause, of which it has some, are arguments of the calls planned so far."""
+    numbers = request.look(scan.numbers, clause)
+    given = [value for each in calls for value in each.arguments.values() if isinstance(value, int | float)]
+    return bool(numbers) and all(each in given for each in numbers)
 
 
 def _fill_all(card: ToolCard, source: Source) -> tuple[Planned | None, list[str]]:
@@ -86,7 +122,7 @@ def _fill_all(card: ToolCard, source: Source) -> tuple[Planned | None, list[str]
     if questions:
         return None, questions[:1]
     ordered = {name: arguments[name] for name in properties if name in arguments}
-    return Planned(card, ordered, _about(properties, ordered, source.request)), []
+    return Planned(card, ordered, _about(properties, ordered, source.request), matched(card, source.clause)), []
 
 
 def _looking_first(plan: CallPlan, request: Request, tools: Sequence[ToolCard]) -> CallPlan:
@@ -127,7 +163,7 @@ def _about(properties: Mapping[str, Mapping[str, Any]], arguments: Mapping[str, 
     named = []
     for name, value in arguments.items():
         shape = plain_schema(properties[name])
-        if isinstance(value, str) and shape.get("format") != "text" and len(value) <= 80:
+        if isinstance(value, str) and "text" not in shape.get("format", "") and len(value) <= 80:
             named.append(names.get(value, value))
         elif isinstance(value, int | float) and not isinstance(value, bool):
             named.append(f"{name.replace('_', ' ')} {value:g}")

@@ -16,6 +16,7 @@ from understudy.models.model import Emit, MessageItem, Reply, TextDelta, Thought
 from understudy.models.offline import wording
 from understudy.models.offline.fitting import ToolPool
 from understudy.models.offline.planning import CallPlan, Planned, choose_colleague, colleague_plan, make_plan
+from understudy.models.offline.recall import recall
 from understudy.models.offline.request import Request, read_request
 
 # Parts of the model's questions; the message after a question is read as the answer to it.
@@ -70,6 +71,10 @@ class OfflineModel:
                 return Reply("", handoff=handoff, usage=await _usage(request, ""))
             if plan.calls:
                 return await self._call(plan.calls, request, emit)
+            told = recall(request.instruction, turn.items)
+            if told is not None:
+                await emit(Thought(f"An earlier result of {told.tool.replace('_', ' ')} answers that: {told.field}."))
+                return await self._say(told.sentence, turn, request, emit)
         text = "\n\n".join(plan.questions) if plan.questions else wording.small_talk(request, turn)
         return await self._say(text, turn, request, emit)
 
@@ -82,7 +87,7 @@ class OfflineModel:
         return await self._say(wording.answer(request, plan.questions), turn, request, emit)
 
     async def _call(self, planned: tuple[Planned, ...], request: Request, emit: Emit) -> Reply:
-        await emit(Thought(wording.thought(planned)))
+        await emit(Thought(wording.thought(planned, request)))
         calls = tuple(
             ToolRequest(self._new_id(), each.tool.name, each.arguments, wording.title(wording.describe(each)))
             for each in planned

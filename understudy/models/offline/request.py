@@ -1,13 +1,13 @@
 """The user's request, parsed once: instruction, clauses, body, files, results; and the source of a tool's arguments."""
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Final, TypeVar
 
 import msgspec
 from attrs import define, evolve, field, frozen
 
-from understudy.models.model import CallItem, FileCard, Item, ResultItem, Turn, unfenced
+from understudy.models.model import CallItem, FileCard, Item, MessageItem, ResultItem, Turn, unfenced
 from understudy.models.offline import scan
 from understudy.models.offline.questions import Roles, find_roles
 
@@ -15,6 +15,8 @@ _T = TypeVar("_T")
 
 # Characters of a line before a colon that may still be the instruction for the text after it.
 _MAX_LEAD: Final = 240
+MAX_FILES: Final = 20
+"""Files of earlier messages that a request without files may mean."""
 # The value of an argument that the request does not give.
 MISSING: Final = object()
 
@@ -93,7 +95,17 @@ def read_request(turn: Turn) -> Request:
     """Return the last message of the user and the tool results after it."""
     text = turn.request
     instruction, body = _divided(text)
-    return Request(text, instruction, body, turn.files, tuple(_results(turn.work)))
+    return Request(text, instruction, body, turn.files or _earlier_files(turn.items), tuple(results_of(turn.work)))
+
+
+def _earlier_files(items: Sequence[Item]) -> tuple[FileCard, ...]:
+    """Return the files of the conversation, the latest last, for a message without files of its own."""
+    found: dict[str, FileCard] = {}
+    for item in items:
+        for card in item.files if isinstance(item, MessageItem) else ():
+            found.pop(card.id, None)
+            found[card.id] = card
+    return tuple(found.values())[-MAX_FILES:]
 
 
 def _divided(text: str) -> tuple[str, str]:
@@ -116,15 +128,15 @@ def _hide_quotations(text: str) -> str:
     return text
 
 
-def _results(items: Sequence[Item]) -> list[Result]:
+def results_of(items: Sequence[Item]) -> Iterator[Result]:
+    """Yield the results among these items, each with the arguments of its call."""
     asked = {each.id: each.arguments for each in items if isinstance(each, CallItem)}
-    results = []
     for each in items:
         if isinstance(each, ResultItem):
             value, summary = _content(each.content)
-            arguments = asked.get(each.call_id, {})
-            results.append(Result(each.name or "tool", each.status or "ok", summary, value, arguments))
-    return results
+            arguments = asked.get(each.call_id)
+            arguments = arguments if isinstance(arguments, dict) else {}  # a model may have asked with any JSON
+            yield Result(each.name or "tool", each.status or "ok", summary, value, arguments)
 
 
 def _content(content: str) -> tuple[Any, str]:
@@ -156,11 +168,16 @@ class Source:
     clause: str
     request: Request
     used: set[str] = field(factory=set)
+    alone: bool = False
 
     @property
     def texts(self) -> tuple[str, ...]:
-        """The texts to search, nearest first."""
-        return tuple(dict.fromkeys((self.clause, self.request.instruction, self.request.near)))
+        """The texts to search, nearest first; if the clause stands `alone`, only the clause."""
+        return (
+            (self.clause,)
+            if self.alone
+            else tuple(dict.fromkeys((self.clause, self.request.instruction, self.request.near)))
+        )
 
     def first(self, *finds: Callable[[str], Sequence[str]]) -> Any:
         """Return the first value found, by the first of `finds` first, that no other parameter has taken."""
@@ -172,9 +189,18 @@ class Source:
                         return each
         return MISSING
 
+    @property
+    def tables(self) -> list[FileCard]:
+        """The attached tables."""
+        return [each for each in self.request.files if is_table(each)]
+
     def table(self) -> FileCard | None:
         """Return the attached table that the request names, else the only or latest one."""
-        return named_file([each for each in self.request.files if is_table(each)], self.request.near)
+        return named_file(self.tables, self.request.near)
+
+    def next_table(self) -> FileCard | None:
+        """Return the table that the request names, else the latest one, that no other parameter has taken."""
+        return named_file([each for each in self.tables if each.id not in self.used], self.request.near)
 
     @property
     def columns(self) -> tuple[str, ...]:

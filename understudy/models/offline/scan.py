@@ -27,7 +27,26 @@ _WRITES: Final = re.compile(
 )
 DATE: Final = re.compile(r"(?<!\d)\d{4}-\d{2}-\d{2}(?!\d)")
 _LIST: Final = re.compile(r"[;\n]|\s(?:and|vs\.?|versus|or)\s|\.\s")
-_NO_NAMES: Final = frozenset({"compare", "scenario", "scenarios", "evaluate", "calculate", "which", "what", "flows"})
+_NO_NAMES: Final = frozenset(
+    "compare scenario scenarios evaluate calculate which what flows how if test is are the sensitive".split()  # noqa: SIM905 (words read better as words)
+)
+_PERCENT: Final = re.compile(r"(?<![\w.])([-+]?\d{1,18}(?:\.\d{1,18})?)\s?(?:%|percent\b|per\scent\b)")
+_FRACTION: Final = re.compile(r"\b(?:an?|one)\s(half|third|quarter|fifth|tenth)\b|\b(?:by|in)\s(half)\b", re.IGNORECASE)
+_FRACTIONS: Final = {"half": 50.0, "third": 100 / 3, "quarter": 25.0, "fifth": 20.0, "tenth": 10.0}
+_AMOUNT: Final = re.compile(
+    r"([^\W\d][^\W\d]{0,39}(?:[ &/'-]{1,3}[^\W\d]{1,40}){0,5})\s?[:=]?\s?(?:[€$£]|EUR\s|USD\s|GBP\s)?\s?"
+    r"(\d{1,3}(?:,\d{3}){1,5}(?:\.\d{1,2})?|\d{1,15}(?:\.\d{1,2})?)\s?([km]\b)?(?![\d.,]?\d|\s?(?:%|per\s?cent))",
+    re.IGNORECASE,
+)
+_MOST_AMOUNTS: Final = 100
+# Words before an amount that are no part of its name.
+_NO_LINES: Final = frozenset(
+    "a an and are at be by cost costs costing cut for from how in is it just me my of on or our per pay please reduce "  # noqa: SIM905 (words read better as words)
+    "save spend spending than that the these this those to us we what which with".split()
+)
+_WHERE: Final = re.compile(
+    r"\b(?:where|with)\s+([^\W\d][\w ]{0,60}?)\s*(?:=|\bis\b|\bequals\b)\s*(\S[^\n]{0,200})", re.IGNORECASE
+)
 _RATE: Final = re.compile(r"(?:at|with|using)?\s?(?:an?\s)?(?:discount\srate\sof\s)?\d{1,9}(?:\.\d{1,9})?\s?%")
 
 
@@ -79,8 +98,33 @@ def numbers(text: str) -> list[float]:
 
 
 def percentages(text: str) -> list[float]:
-    """Return the numbers before a percent sign or the word percent."""
-    return [float(each) for each in re.findall(r"(?<![\w.])([-+]?\d{1,18}(?:\.\d{1,18})?)\s?(?:%|percent\b)", text)]
+    """Return the numbers before a percent sign or the word percent, and fractions written as words: a third."""
+    found = [(m.start(), float(m[1])) for m in _PERCENT.finditer(text)]
+    found += [(m.start(), _FRACTIONS[(m[1] or m[2]).lower()]) for m in _FRACTION.finditer(text)]
+    return [value for _, value in sorted(found)]
+
+
+def amounts(text: str) -> dict[str, float]:
+    """Return amounts with the words before each as their names: Rent: 12,000; Travel 5k. Percentages are none."""
+    found: dict[str, float] = {}
+    for match in _AMOUNT.finditer(text):
+        words_before = [each for each in match[1].split() if each.lower() not in _NO_LINES]
+        if words_before and len(found) < _MOST_AMOUNTS:
+            name = " ".join(words_before[-3:])
+            size = {"k": 1e3, "m": 1e6}.get((match[3] or "").lower(), 1.0)
+            found.setdefault(name[:1].upper() + name[1:], float(match[2].replace(",", "")) * size)
+    return found
+
+
+def selections(text: str) -> list[str]:
+    """Return the conditions in a text, written as ``where column = value``, as "column = value"."""
+    found = []
+    for match in _WHERE.finditer(text):
+        inside = quoted(match[2]) if match[2][:1] in _QUOTES else []
+        value = inside[0] if inside else match[2].split()[0].strip(",;.?!")
+        if value:
+            found.append(f"{match[1].strip()} = {value}")
+    return found
 
 
 def names(text: str) -> list[str]:

@@ -2,10 +2,11 @@
 
 import re
 from collections.abc import Iterable, Sequence
-from typing import Final
+from typing import Any, Final
 
 from understudy.models.model import ToolCard, Turn
 from understudy.models.offline import markdown, scan
+from understudy.models.offline.fitting import matched
 from understudy.models.offline.planning import Planned
 from understudy.models.offline.request import Request, Result
 
@@ -33,15 +34,30 @@ _ABOUT: Final = (
 )
 
 
-def thought(planned: Sequence[Planned]) -> str:
-    """Return the next step as a sentence."""
-    return "I will use " + " and ".join(describe(each) for each in planned) + "."
+def thought(planned: Sequence[Planned], request: Request) -> str:
+    """Return the next step, and why it is taken: the words of the request that fit each tool, and its columns."""
+    steps = []
+    for each in planned:
+        words = f"“{' '.join(each.words[:6])}” fits {_named(each)}, so " if each.words else ""
+        steps.append(f"{words}I will use {describe(each)}.")
+    tables = [card for card in request.files if card.columns and card.id in map(str, _arguments(planned))]
+    for card in tables[:2]:
+        shown = ", ".join(card.columns or ())
+        steps.append(f"{card.name} has the columns {shown if len(shown) <= 120 else shown[:119] + '…'}.")
+    return " ".join(steps)
+
+
+def _arguments(planned: Sequence[Planned]) -> list[Any]:
+    return [value for each in planned for value in each.arguments.values()]
+
+
+def _named(planned: Planned) -> str:
+    return planned.tool.name.replace("_", " ")
 
 
 def describe(planned: Planned) -> str:
     """Return a call in a few words: the tool and its main arguments."""
-    words = planned.tool.name.replace("_", " ")
-    return f"{words} on {planned.about}" if planned.about else words
+    return f"{_named(planned)} on {planned.about}" if planned.about else _named(planned)
 
 
 def title(text: str) -> str:
@@ -115,7 +131,9 @@ def small_talk(request: Request, turn: Turn) -> str:
         return f"Hello! {agent} {NOTICE} {_HINT}"
     if _THANKS & few:
         return "You are welcome."
-    return f"I found no tool for that. {NOTICE} {_HINT}"
+    nearest = [each.name.replace("_", " ") for each in turn.tools if matched(each, request.instruction)][:3]
+    near = f" The nearest I have: {', '.join(nearest)}." if nearest else ""
+    return f"I found no tool for that.{near} {NOTICE} {_HINT}"
 
 
 def _abilities(turn: Turn) -> str:

@@ -336,7 +336,10 @@ async def test_it_says_what_it_is(heard: Any) -> None:
 async def test_a_thought_comes_before_the_calls(heard: Any) -> None:
     """The thought before the calls names tools and files, not ids."""
     await a_model().respond(a_turn("profile the table"), heard)
-    assert heard.thoughts == ["I will use profile table on sales.csv."]
+    assert heard.thoughts == [
+        "“profile table” fits profile table, so I will use profile table on sales.csv. "
+        "sales.csv has the columns date, region, sales."
+    ]
 
 
 # colleagues
