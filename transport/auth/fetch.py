@@ -1,11 +1,12 @@
-"""Fetch one small document by GET, on h11 and trio, as the product does not depend on `httpx`.
+"""Fetch one small document by GET, or send one by POST, on h11 and trio, as the product does not depend on `httpx`.
 
 The response is bounded in size and time.
 Redirects are not followed, and no connection is reused.
 """
 
 import ssl
-from functools import partial
+from collections.abc import Generator, Mapping
+from contextlib import contextmanager
 from importlib.metadata import version
 from typing import Final
 from urllib.parse import SplitResult, urlsplit
@@ -17,14 +18,14 @@ from transport.wire.errors import FetchFailed
 
 _READ_BYTES: Final = 16 * 1024
 _HEAD_BYTES: Final = 16 * 1024
-_PORTS: Final = {"http": 80, "https": 443}
+PORTS: Final = {"http": 80, "https": 443}
 
 
 def is_fetchable(url: str) -> bool:
     """Return whether `fetch` accepts this URL: http or https, a host, no user or password."""
     try:
         where = urlsplit(url)
-        known = where.scheme in _PORTS and bool(where.hostname) and where.port != 0 and "@" not in where.netloc
+        known = where.scheme in PORTS and bool(where.hostname) and where.port != 0 and "@" not in where.netloc
     except ValueError:
         return False
     return known and url.isascii() and url.isprintable() and " " not in url
@@ -41,11 +42,38 @@ async def fetch(url: str, *, max_bytes: int, within_s: float) -> bytes:
     if not is_fetchable(url):
         raise ValueError("only addresses with http or https, and without a user, can be fetched")
     where = urlsplit(url)
-    try:
+    with _failing(where, within_s):
         with trio.fail_after(within_s):
             stream = await _connect(where)
             async with _closing(stream):
-                return await _get(stream, where, max_bytes)
+                status, body = await _exchange(stream, where, max_bytes)
+        if status != 200:
+            moved = "; redirects are not followed" if 300 <= status < 400 else ""
+            raise FetchFailed(where.netloc, f"it answers {status}{moved}")
+        return body
+
+
+async def post(
+    url: str, body: bytes, headers: Mapping[str, str], *, connect_to: tuple[str, int], within_s: float
+) -> int:
+    """Send JSON to `url` by POST, over a connection to this address and port. Return the status of the response.
+
+    Raises:
+        FetchFailed: There is no response within `within_s` seconds, or it is not HTTP.
+    """
+    where = urlsplit(url)
+    with _failing(where, within_s), trio.fail_after(within_s):
+        stream = await _connect(where, connect_to)
+        async with _closing(stream):
+            status, _ = await _exchange(stream, where, 0, body, headers)
+    return status
+
+
+@contextmanager
+def _failing(where: SplitResult, within_s: float) -> Generator[None]:
+    """Convert what goes wrong into `FetchFailed`."""
+    try:
+        yield
     except FetchFailed:
         raise
     except trio.TooSlowError:
@@ -71,17 +99,24 @@ class _closing:
         await trio.aclose_forcefully(self._stream)
 
 
-async def _connect(where: SplitResult) -> trio.abc.Stream:
-    host, port = where.hostname or "", where.port or _PORTS[where.scheme]
+async def _connect(where: SplitResult, connect_to: tuple[str, int] | None = None) -> trio.abc.Stream:
+    host, port = where.hostname or "", where.port or PORTS[where.scheme]
+    stream = await trio.open_tcp_stream(*((host, port) if connect_to is None else connect_to))
     if where.scheme == "http":
-        return await trio.open_tcp_stream(host, port)
+        return stream
     # In a thread: the system's certificates take some ten milliseconds to read.
     tls = await trio.to_thread.run_sync(ssl.create_default_context, abandon_on_cancel=True)
-    open_stream = partial(trio.open_ssl_over_tcp_stream, host, port, ssl_context=tls, https_compatible=True)
-    return await open_stream()
+    return trio.SSLStream(stream, tls, server_hostname=host, https_compatible=True)
 
 
-async def _get(stream: trio.abc.Stream, where: SplitResult, max_bytes: int) -> bytes:
+async def _exchange(
+    stream: trio.abc.Stream,
+    where: SplitResult,
+    max_bytes: int,
+    content: bytes | None = None,
+    more: Mapping[str, str] | None = None,
+) -> tuple[int, bytes]:
+    """Send a GET, or a POST with `content`. Return the status; and the body of a GET, if the status is 200."""
     client = h11.Connection(h11.CLIENT, max_incomplete_event_size=_HEAD_BYTES)
     headers = {
         "Host": where.netloc,
@@ -89,24 +124,29 @@ async def _get(stream: trio.abc.Stream, where: SplitResult, max_bytes: int) -> b
         "Accept-Encoding": "identity",
         "User-Agent": f"understudy/{version('understudy')}",
         "Connection": "close",
+        **(more or {}),
     }
+    if content is not None:
+        headers |= {"Content-Type": "application/json", "Content-Length": str(len(content))}
     target = (where.path or "/") + (f"?{where.query}" if where.query else "")
-    request = h11.Request(method="GET", target=target, headers=list(headers.items()))
-    await stream.send_all((client.send(request) or b"") + (client.send(h11.EndOfMessage()) or b""))
+    method = "GET" if content is None else "POST"
+    request = client.send(h11.Request(method=method, target=target, headers=list(headers.items()))) or b""
+    if content is not None:
+        request += client.send(h11.Data(content)) or b""
+    await stream.send_all(request + (client.send(h11.EndOfMessage()) or b""))
     body = bytearray()
     while True:
         event = client.next_event()
         if event is h11.NEED_DATA:
             client.receive_data(bytes(await stream.receive_some(_READ_BYTES)))
         elif isinstance(event, h11.Response):
-            if event.status_code != 200:
-                moved = "; redirects are not followed" if 300 <= event.status_code < 400 else ""
-                raise FetchFailed(where.netloc, f"it answers {event.status_code}{moved}")
+            if content is not None or event.status_code != 200:
+                return event.status_code, b""
         elif isinstance(event, h11.Data):
             body += event.data
             if len(body) > max_bytes:
                 raise FetchFailed(where.netloc, f"the answer has more than {max_bytes} bytes")
         elif isinstance(event, h11.EndOfMessage):
-            return bytes(body)
+            return 200, bytes(body)
         elif not isinstance(event, h11.InformationalResponse):
             raise FetchFailed(where.netloc, "the connection broke off")

@@ -34,6 +34,8 @@ from understudy.chat.memory import AgentMemory, MemoryExpiry
 from understudy.chat.run_limiter import RunLimiter
 from understudy.chat.services import Services
 from understudy.chat.storage_away import StorageRetry, StorageWaitMonitor
+from understudy.chat.webhook_sender import WebhookSender
+from understudy.chat.webhooks import WebhookRules, read_secret
 from understudy.content.encryption import load_cipher
 from understudy.content.filter import ContentFilter, load_policy
 from understudy.models.registry import OFFLINE, Models
@@ -207,6 +209,25 @@ def check_priced(agent: Agent, settings: Settings) -> None:
         )
 
 
+def _build_webhooks(settings: Settings) -> WebhookRules | None:
+    """Build the rules of webhooks; None if the settings name no addresses. Raises ValueError for a bad secret."""
+    if not settings.webhook_urls:
+        return None
+    try:
+        secret = read_secret(str(settings.webhook_secret))
+    except ValueError as error:
+        raise ValueError(f"webhook_secret (UNDERSTUDY_WEBHOOK_SECRET): {error}") from error
+    return WebhookRules(settings.webhook_urls, secret, settings.webhook_private)
+
+
+def _webhook_sender(parts: _Parts, rules: WebhookRules | None) -> list[ChildSpec]:
+    """Return the actor that delivers webhooks, if there are any."""
+    if rules is None:
+        return []
+    make = partial(WebhookSender, parts.storage.store, rules, parts.metrics.webhook, time.time)
+    return [ChildSpec("webhooks", make, backoff=BACKOFF)]
+
+
 def _build_spending(settings: Settings, store: Store) -> SpendingLimits | None:
     """Build the limits of what users spend in a day; None if there are none."""
     limits = settings.limits
@@ -295,6 +316,7 @@ async def _start_chat(
     """
     settings, tree, storage, content_filter = parts.settings, parts.tree, parts.storage, parts.content_filter
     store, wait_s = storage.store, settings.storage_wait_s
+    webhooks = _build_webhooks(settings)
     services = Services(
         store=store,
         agents=parts.agents,
@@ -314,6 +336,7 @@ async def _start_chat(
         prices=settings.prices,
         default_model=settings.model,
         spending=_build_spending(settings, store),
+        webhooks=webhooks,
         html=parts.html,
         memory=partial(AgentMemory, store=store, reads=storage.reads, content_filter=content_filter, clock=time.time),
     )
@@ -333,6 +356,7 @@ async def _start_chat(
         ChildSpec("recovery", partial(Recovery, store, dispatcher.registry, node), backoff=BACKOFF),
         ChildSpec("forgetting", partial(MemoryExpiry, store, time.time), backoff=BACKOFF),
         ChildSpec("waits", partial(StorageWaitMonitor, services.storage_waits), backoff=BACKOFF),
+        *_webhook_sender(parts, webhooks),
     ]
 
 

@@ -66,7 +66,8 @@ class Settings:
     at all. `jwks`: a file or URL with an identity provider's public keys; its tokens must have `jwt_issuer` and
     `jwt_audience`, unless these are empty. `scrub_policy`: the name of a preset, or a TOML file. `raw_key`, or the
     content of `raw_key_file`, encrypts the texts kept by `store_raw`. `storage_wait_s`: how long a message waits for an
-    unavailable database, and `storage_waiting` how many messages may.
+    unavailable database, and `storage_waiting` how many messages may. `webhook_urls`: prefixes of the addresses that
+    webhooks may have; `webhook_private`: whether their hosts may have private addresses.
     """
 
     host: str = "127.0.0.1"
@@ -106,6 +107,9 @@ class Settings:
     log_format: str = field(default="auto", validator=in_(("auto", "json", "console")))
     grace_s: float = field(default=4.0, validator=gt(0))
     observer_kill: bool = False
+    webhook_urls: list[str] = field(factory=list)
+    webhook_secret: typed_settings.SecretStr = field(default=typed_settings.SecretStr(""), repr=False)
+    webhook_private: bool = False
     prices: PriceTable = field(factory=PriceTable)
 
     def url_at(self, port: int) -> str:
@@ -224,6 +228,24 @@ def check_settings(settings: Settings) -> None:
     if settings.redis_url:
         _check_redis_url(settings)
     _check_raw_texts(settings)
+    _check_webhooks(settings)
+
+
+def _check_webhooks(settings: Settings) -> None:
+    for url in settings.webhook_urls:
+        if not is_fetchable(url) or "?" in url or "#" in url:
+            raise BadSettings(
+                f"webhook_urls must be addresses such as https://hooks.example.org/understudy, not {url!r}"
+            )
+    if bool(settings.webhook_urls) != bool(settings.webhook_secret):
+        raise BadSettings(
+            "webhook_urls and webhook_secret (UNDERSTUDY_WEBHOOK_SECRET) belong together: receivers check by the "
+            "secret that a webhook is from this server (`openssl rand -hex 32` makes one)"
+        )
+    if settings.webhook_secret and len(settings.webhook_secret) < MIN_SECRET_BYTES:
+        raise BadSettings(
+            f"webhook_secret (UNDERSTUDY_WEBHOOK_SECRET) is too short: it needs {MIN_SECRET_BYTES} bytes or more"
+        )
 
 
 def _check_provider(settings: Settings) -> None:

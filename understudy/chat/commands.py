@@ -59,6 +59,7 @@ from understudy.chat.run.approval import check_note
 from understudy.chat.run.questions import MAX_ANSWER_BYTES, run_of_question
 from understudy.chat.services import Services
 from understudy.chat.storage_away import AWAY
+from understudy.chat.webhooks import WebhookRefused, WebhookRules
 from understudy.content.vault import Vault
 from understudy.storage.errors import RedisUnavailable, StorageError, StorageUnavailable
 from understudy.storage.records import Message
@@ -176,7 +177,8 @@ class CommandDispatcher:
         settings: JsonObject = {}
         if say.settings:
             turns = agent.run_budget(limits).turns or limits.run_turns
-            settings = _check_settings(say.settings, agent.run_limit_s(limits.run_s), turns)
+            limit_s = agent.run_limit_s(limits.run_s)
+            settings = _check_settings(say.settings, limit_s, turns, self._services.webhooks)
         if say.context and len(msgspec.json.encode(say.context)) > CONTEXT_BYTES:
             raise CommandRejected("message_too_large", f"`context` may have at most {CONTEXT_BYTES:,} bytes of JSON.")
         return await self._accept(identity, evolve(say, settings=settings), way, say.message_id, outbox)
@@ -527,20 +529,23 @@ def _with_id(command: Say | Edit | Regenerate | Steer) -> Say | Edit | Regenerat
     return command
 
 
-def _check_settings(given: JsonObject, limit_s: float, max_turns: int) -> JsonObject:
+def _check_settings(
+    given: JsonObject, limit_s: float, max_turns: int, webhooks: WebhookRules | None = None
+) -> JsonObject:
     """Return the settings of a run that a client sent, without those that are null.
 
-    A run may work for `limit_s`, and take `max_turns` turns.
+    A run may work for `limit_s`, and take `max_turns` turns. `webhooks` None: the server calls no webhook.
 
     Raises:
         CommandRejected: `invalid_command`, naming the setting: it is unknown, of a wrong type, or beyond its limit.
     """
     settings = {name: value for name, value in given.items() if value is not None}
-    unknown = next((name for name in settings if name not in ("timeout_s", "max_turns")), None)
+    known = ["timeout_s", "max_turns", *([] if webhooks is None else ["webhook"])]
+    unknown = next((name for name in settings if name not in known), None)
     seconds, turns = settings.get("timeout_s", limit_s), settings.get("max_turns", max_turns)
     if unknown is not None:
         name = "".join(each if each.isprintable() else "?" for each in unknown[:40])
-        complaint = "is not known; the settings are timeout_s and max_turns"
+        complaint = f"is not known; the settings are {', '.join(known[:-1])} and {known[-1]}"
     elif isinstance(seconds, bool) or not isinstance(seconds, int | float):
         name, complaint = "timeout_s", "must be a number"
     elif not 0 < seconds <= limit_s:
@@ -550,5 +555,10 @@ def _check_settings(given: JsonObject, limit_s: float, max_turns: int) -> JsonOb
     elif not 1 <= turns <= max_turns:
         name, complaint = "max_turns", f"must be from 1 to {max_turns} for this agent"
     else:
-        return settings
+        try:
+            if webhooks is not None and "webhook" in settings:
+                webhooks.check(settings["webhook"])
+            return settings
+        except WebhookRefused as refused:
+            name, complaint = "webhook", str(refused)
     raise CommandRejected("invalid_command", f"The field `settings.{name}` {complaint}.")

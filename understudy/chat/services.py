@@ -14,6 +14,7 @@ from understudy.chat.attachments import Attachments
 from understudy.chat.memory import AgentMemory
 from understudy.chat.run_limiter import RunLimiter
 from understudy.chat.storage_away import StorageRetry, StorageWaits
+from understudy.chat.webhooks import WebhookRules
 from understudy.content.filter import ContentFilter
 from understudy.models.model import Model
 from understudy.models.prices import PriceTable
@@ -56,6 +57,7 @@ class Services:
     `announce(owner, thread_id, after)` tells other nodes that a thread has events after that number; None on a single
     node. `storage_waits` has the current waits for the database. `prices` are those of models; agents without a model
     have `default_model`. `spending` bounds what users spend in a day, None for no bounds.
+    `webhooks` are the rules for addresses that messages name, None if the server calls none.
     """
 
     store: Store
@@ -82,6 +84,7 @@ class Services:
     prices: PriceTable = field(factory=PriceTable)
     default_model: str = ""
     spending: SpendingLimits | None = None
+    webhooks: WebhookRules | None = None
 
     def forget(self, owner: str, thread_id: str) -> None:
         """Drop the placeholders of a deleted thread, and the cached HTML of its owner's answers."""

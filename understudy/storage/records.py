@@ -14,6 +14,7 @@ from attrs.validators import ge, in_
 
 from .agent_memory import MemoryWrite
 from .deletion import DeletionWrite
+from .deliveries import Delivery, DeliveryWrite
 from .revocations import RevokeSession
 from .spending import ForgetSpending, Spent
 
@@ -275,7 +276,7 @@ class Change:
     - `run_end` ends a run;
     - `attempt` updates the attempts of an unfinished run;
     - `raw` is inserted beside its message, once;
-    - `spent` are inserted, once each;
+    - `spent` and `deliveries` are inserted, once each;
     - `fence`, unless None, must be the thread's: if another node has claimed it since, nothing is stored. An inserted
       thread gets it.
 
@@ -294,6 +295,7 @@ class Change:
     raw: RawText | None = None
     fence: Fence | None = None
     spent: tuple[Spent, ...] = ()
+    deliveries: tuple[Delivery, ...] = ()
 
     def __attrs_post_init__(self) -> None:
         space = (self.owner, self.thread_id)
@@ -444,4 +446,5 @@ Write: TypeAlias = (
     | DeletionWrite
     | RevokeSession
     | ForgetSpending
+    | DeliveryWrite
 )

@@ -194,6 +194,7 @@ runs = Table(
     _of_thread(),
     Index(None, "owner", "thread_id"),
     Index(None, "owner", "message_id"),
+    Index(None, "owner", "started_at", "id"),
     Index("ix_runs_owner_request_id", "owner", "request_id", unique=True, **_where("request_id IS NOT NULL")),
     Index("ix_runs_unfinished", "started_at", **_where("ended_at IS NULL")),
 )
@@ -284,6 +285,24 @@ spending = Table(
     Index(None, "owner", "day"),
     Index(None, "tenant", "day"),
     Index(None, "day"),
+)
+
+# Events to be delivered as webhooks: see `understudy.storage.deliveries`.
+deliveries = Table(
+    "deliveries",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("owner", Text, nullable=False),
+    Column("thread_id", Text, nullable=False),
+    Column("run_id", Text, nullable=False),
+    Column("seq", Integer, nullable=False),
+    Column("url", Text, nullable=False),
+    Column("due_at", Float, nullable=False),
+    Column("created_at", Float, nullable=False),
+    Column("attempts", Integer, nullable=False, server_default="0"),
+    _of_thread(),
+    Index(None, "due_at"),
+    Index(None, "owner", "thread_id"),
 )
 
 # One row: see `OLDEST`.

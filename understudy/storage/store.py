@@ -10,10 +10,11 @@ import trio
 from actors import ActorDied, ActorRef, AskTimeout, Backoff, MailboxFull
 from actors.behaviours import Breaker, CircuitChange, CircuitSpec, FailureCount
 
-from . import agent_memory, nodes, queries, revocations, spending
+from . import agent_memory, deliveries, nodes, queries, revocations, spending
 from .agent_memory import Forget, ForgetExpired, Remember, Remembered
 from .database import Database
 from .deletion import GONE, MORE, MergeFulltext, RemoveFiles, RemoveUser
+from .deliveries import ClaimDelivery, DelayDelivery, Delivery, EndDelivery
 from .errors import StorageUnavailable
 from .read_pool import ReadPool
 from .records import (
@@ -277,6 +278,22 @@ class Store:
     async def spent(self, day: int, owner: str | None, tenant: str | None) -> tuple[int, float]:
         """Return the tokens and the cost that a user, or all users of a tenant, spent on a day (see `spending`)."""
         return await self._read(spending.spent, day, owner, tenant)
+
+    async def due_deliveries(self, now: float) -> list[Delivery]:
+        """Return webhooks that are due, the longest waiting first."""
+        return await self._read(deliveries.due, now)
+
+    async def claim_delivery(self, delivery_id: str, attempts: int, due_at: float) -> bool:
+        """Claim a webhook for one attempt. Return False if another node has it."""
+        return bool(await self.commit(ClaimDelivery(delivery_id, attempts, due_at)))
+
+    async def delay_delivery(self, delivery_id: str, due_at: float) -> None:
+        """Set when a webhook is due again."""
+        await self.commit(DelayDelivery(delivery_id, due_at))
+
+    async def end_delivery(self, delivery_id: str) -> None:
+        """Remove a webhook that was delivered or is given up."""
+        await self.commit(EndDelivery(delivery_id))
 
     async def forget_spending(self, before_day: int) -> bool:
         """Delete some rows of what was spent before a day. Return whether there may be more."""

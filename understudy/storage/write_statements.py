@@ -33,9 +33,10 @@ from sqlalchemy import (
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.types import TypeEngine
 
-from . import agent_memory, archive_queries, deletion, nodes, queries, revocations, schema, spending
+from . import agent_memory, archive_queries, deletion, deliveries, nodes, queries, revocations, schema, spending
 from .agent_memory import Forget, ForgetExpired, Remember
 from .deletion import MergeFulltext, RemoveFiles, RemoveUser
+from .deliveries import ClaimDelivery, DelayDelivery, EndDelivery
 from .errors import AlreadyStored, Fenced, NotStored, RunEnded, SequenceConflict
 from .fulltext import searchable
 from .queries import Prepared
@@ -60,7 +61,7 @@ from .records import (
     tenant_of,
 )
 from .revocations import RevokeSession
-from .spending import ForgetSpending, Spent
+from .spending import ForgetSpending
 
 Row = dict[str, Any]
 
@@ -213,6 +214,8 @@ def apply(connection: Connection, work: Write) -> int:
             return agent_memory.write(connection, work, _INSERTS[connection.dialect.name].put)
         case ClaimThread() | ReleaseThread() | JoinNodes() | RenewNode() | LeaveNodes():
             return nodes.write(connection, work)
+        case ClaimDelivery() | DelayDelivery() | EndDelivery():
+            return deliveries.write(connection, work)
         case ForgetSpending():
             return spending.forget(connection, work)
         case RemoveFiles() | RemoveUser() | MergeFulltext():
@@ -237,13 +240,17 @@ def append_all(connection: Connection, changes: Sequence[Change]) -> bool:
         _insert_event.run(connection, events)
     if steps := [asdict(step, recurse=False) for change in changes for step in change.steps]:
         connection.execute(_INSERTS[connection.dialect.name].step, steps)
-    _store_spent(connection, [each for change in changes for each in change.spent])
+    _store_once(connection, changes)
     return True
 
 
-def _store_spent(connection: Connection, spent: Sequence[Spent]) -> None:
-    if spent:
-        spending.store(connection, [asdict(each) for each in spent], _INSERTS[connection.dialect.name].put)
+def _store_once(connection: Connection, changes: Sequence[Change]) -> None:
+    """Insert what turns cost, and the webhooks of events, unless they are there already."""
+    put = _INSERTS[connection.dialect.name].put
+    if spent := [asdict(each) for change in changes for each in change.spent]:
+        spending.store(connection, spent, put)
+    if queued := [asdict(each) for change in changes for each in change.deliveries]:
+        connection.execute(put(schema.deliveries).on_conflict_do_nothing(index_elements=["id"]), queued)
 
 
 def _rows_of(changes: Sequence[Change]) -> tuple[list[Row], list[Row]]:
@@ -306,7 +313,7 @@ def _change(connection: Connection, change: Change) -> None:
         connection.execute(insert_into.raw, asdict(change.raw))
     if change.steps:
         connection.execute(insert_into.step, [asdict(step, recurse=False) for step in change.steps])
-    _store_spent(connection, change.spent)
+    _store_once(connection, [change])
     if change.attempt is not None:
         resumed = {"times": change.attempt.attempts, "finished": change.attempt.progress}
         if not connection.execute(_resume, {"of": change.owner, "named": change.attempt.run_id} | resumed).rowcount:

@@ -26,6 +26,7 @@ from actors import Actor, Ask, Context, Exit, MailboxSpec
 from .agent_memory import Forget, ForgetExpired, Remember
 from .database import Database, DriverErrors
 from .deletion import MergeFulltext, RemoveFiles, RemoveUser
+from .deliveries import ClaimDelivery, DelayDelivery, EndDelivery
 from .errors import ChangeRefused, StorageUnavailable, Unstorable, driver_words
 from .records import AddFile, Change, GiveFeedback, JoinNodes, LeaveNodes, ProbeWrite, RenewNode, Write
 from .revocations import RevokeSession
@@ -57,7 +58,8 @@ CONFLICTS: Final = ("40001", "40P01")
 """PostgreSQL `serialization_failure`, `deadlock_detected`: the transaction may succeed if repeated."""
 _OF_NO_LOG: Final = (ForgetSpending,
     GiveFeedback, AddFile, ProbeWrite, Remember, Forget, ForgetExpired, JoinNodes, RenewNode, LeaveNodes, RemoveFiles,
-    RemoveUser, MergeFulltext, RevokeSession, ForgetSpending,
+    RemoveUser, MergeFulltext, RevokeSession, ForgetSpending, ClaimDelivery,
+    DelayDelivery, EndDelivery,
 )  # fmt: skip
 """Writes that touch no thread's log."""
 

@@ -25,6 +25,8 @@ from understudy.chat.messages import AnswerQuestion, Decide, RunRequest
 from understudy.chat.routing import ANSWER, find_agent
 from understudy.chat.run.replay import Replay
 from understudy.chat.run_protocol import RunProtocol
+from understudy.chat.webhooks import TYPES
+from understudy.storage.deliveries import Delivery
 from understudy.storage.records import (
     Change,
     Fence,
@@ -247,7 +249,28 @@ class ActiveRun:
             steps=tuple(steps),
             raw=raw,
             fence=fence,
+            deliveries=self._deliveries(envelopes),
             spent=tuple(spent_in(owner, step) for step in steps if step.kind == "model" and step.ended_at is not None),
+        )
+
+    def _deliveries(self, envelopes: Sequence[Envelope]) -> tuple[Delivery, ...]:
+        """Return the webhooks for these events, if the message asked for any."""
+        request, url = self.request, self.request.settings.get("webhook")
+        if url is None:
+            return ()
+        return tuple(
+            Delivery(
+                id=f"{request.run_id}-{envelope.seq}",
+                owner=request.owner,
+                thread_id=request.thread_id,
+                run_id=request.run_id,
+                seq=envelope.seq or 0,
+                url=url,
+                due_at=envelope.timestamp,
+                created_at=envelope.timestamp,
+            )
+            for envelope in envelopes
+            if type(envelope.event) in TYPES
         )
 
 

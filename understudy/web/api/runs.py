@@ -39,6 +39,7 @@ class StartRequest:
     references: list[str] = field(factory=list)
     context: dict[str, Any] = field(factory=dict)
     settings: dict[str, Any] = field(factory=dict)
+    webhook: str | None = None
 
 
 @frozen
@@ -76,7 +77,8 @@ async def start() -> tuple[dict[str, Any], int]:
     message_id = given.message_id or request.headers.get(KEY)
     names = {"thread_id": given.thread_id, "message_id": message_id, "parent_id": given.parent_id}
     say |= {name: value for name, value in names.items() if value is not None}
-    say |= {"references": given.references, "context": given.context, "settings": given.settings}
+    say |= {"references": given.references, "context": given.context}
+    say["settings"] = given.settings if given.webhook is None else {**given.settings, "webhook": given.webhook}
     limit = web_context().settings.limits.frame_bytes
     command = parse_frame(msgspec.json.encode(say), max_bytes=2 * limit)
     assert isinstance(command, Say)  # noqa: S101 - for the type checker: that is its type

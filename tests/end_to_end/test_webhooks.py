@@ -1,0 +1,143 @@
+"""Webhooks: a run's end and its questions reach a receiver, signed, over failures and restarts."""
+
+import base64
+import hashlib
+import hmac
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import h11
+import pytest
+import trio
+from attrs import define, field
+
+from tests.end_to_end.scripted_model import Call, Say, scripted
+from tests.end_to_end.test_branches import new_token
+from tests.end_to_end.test_runs_api import Caller
+from understudy.app.server import Running, serve_app
+from understudy.app.settings import Settings
+
+SECRET = "a-secret-of-more-than-32-bytes-for-tests"
+
+
+@define
+class Receiver:
+    """A local HTTP server that answers with `statuses` in turn, and then 204. `got` has the requests."""
+
+    statuses: list[int] = field(factory=list)
+    got: list[tuple[dict[str, str], Any]] = field(factory=list)
+    port: int = 0
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}/hooks/understudy"
+
+    async def answer(self, stream: trio.SocketStream) -> None:
+        """Read one request, check its signature, and answer it."""
+        server = h11.Connection(h11.SERVER)
+        body, head = b"", None
+        while not isinstance(event := server.next_event(), h11.EndOfMessage):
+            if event is h11.NEED_DATA:
+                server.receive_data(await stream.receive_some(65536))
+            elif isinstance(event, h11.Request):
+                head = {name.decode(): value.decode() for name, value in event.headers}
+            elif isinstance(event, h11.Data):
+                body += bytes(event.data)
+        assert head is not None
+        signed = f"{head['webhook-id']}.{head['webhook-timestamp']}.".encode() + body
+        digest = hmac.new(SECRET.encode(), signed, hashlib.sha256).digest()
+        assert head["webhook-signature"] == f"v1,{base64.b64encode(digest).decode()}"
+        self.got.append((head, json.loads(body)))
+        status = self.statuses.pop(0) if self.statuses else 204
+        await stream.send_all(server.send(h11.Response(status_code=status, headers=[("Content-Length", "0")])) or b"")
+
+    async def until(self, count: int) -> None:
+        """Wait for this many requests."""
+        with trio.fail_after(10):
+            while len(self.got) < count:  # noqa: ASYNC110 - they come over a socket
+                await trio.sleep(0.01)
+
+
+@pytest.fixture
+async def receiver(nursery: trio.Nursery) -> Receiver:
+    """A receiver that runs until the end of the test."""
+    made = Receiver()
+    (listener,) = await nursery.start(partial(trio.serve_tcp, made.answer, 0, host="127.0.0.1"))
+    made.port = listener.socket.getsockname()[1]
+    return made
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have the sender look and retry without delay."""
+    monkeypatch.setattr("understudy.chat.webhook_sender.EVERY_S", 0.02)
+    monkeypatch.setattr("understudy.chat.webhook_sender.FIRST_S", 0.02)
+
+
+@asynccontextmanager
+async def serving(folder: Path, receiver: Receiver, **settings: Any) -> AsyncIterator[Running]:
+    """Yield a server that may call the receiver. It is stopped in order at the end of the block."""
+    allowed = {"webhook_urls": [f"http://127.0.0.1:{receiver.port}/hooks"], "webhook_private": True}
+    given = Settings(port=0, data_dir=folder, **allowed | {"webhook_secret": SECRET} | settings)
+    agent = scripted(Call([("send_mail", {"to": "bob"})]), Say("sent"))
+    async with trio.open_nursery() as nursery:
+        running: Running = await nursery.start(partial(serve_app, given, [agent]))
+        yield running
+        await running.stop()
+        nursery.cancel_scope.cancel()
+
+
+async def test_questions_and_the_end_are_delivered_after_failures(tmp_path: Path, receiver: Receiver) -> None:
+    """The receiver fails twice: the same webhook comes a third time, under the same id."""
+    receiver.statuses = [500, 503]
+    async with serving(tmp_path, receiver) as running:
+        ada = Caller(running, await new_token(running))
+        run_id = (await ada.post("/api/runs", message="go", agent="script", webhook=receiver.url))["run_id"]
+        await receiver.until(3)
+        (call,) = (await ada.get(f"/api/runs/{run_id}"))["waits_for"]
+        await ada.post("/api/commands", type="approve", call_id=call["call_id"], decision="allow")
+        await receiver.until(4)
+        metrics = await ada.get("/metrics")
+    ids = [head["webhook-id"] for head, _ in receiver.got]
+    assert len(set(ids[:3])) == 1
+    assert [body["type"] for _, body in receiver.got] == ["run.approval_required"] * 3 + ["run.ended"]
+    ended = receiver.got[3][1]
+    assert (ended["data"]["run_id"], ended["data"]["event"]["data"]["message"]) == (run_id, "sent ")
+    assert 'understudy_webhooks_total{outcome="delivered"} 2.0' in metrics
+    assert 'understudy_webhooks_total{outcome="failed"} 2.0' in metrics
+
+
+async def test_what_was_not_delivered_is_delivered_by_the_next_server(
+    tmp_path: Path, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("understudy.chat.webhook_sender.FIRST_S", 1.0)
+    receiver.statuses = [500]
+    async with serving(tmp_path, receiver) as running:
+        ada = Caller(running, await new_token(running))
+        await ada.post("/api/runs", message="go", agent="script", webhook=receiver.url)
+        await receiver.until(1)
+    async with serving(tmp_path, receiver):
+        await receiver.until(2)
+    assert receiver.got[0][0]["webhook-id"] == receiver.got[1][0]["webhook-id"]
+
+
+async def test_a_private_host_is_never_called_unless_allowed(tmp_path: Path, receiver: Receiver, caplog: Any) -> None:
+    async with serving(tmp_path, receiver, webhook_private=False) as running:
+        ada = Caller(running, await new_token(running))
+        await ada.post("/api/runs", message="go", agent="script", webhook=receiver.url)
+        with trio.fail_after(10):
+            while "webhook.given_up" not in caplog.text:  # noqa: ASYNC110 - it is logged
+                await trio.sleep(0.01)
+    assert receiver.got == []
+
+
+async def test_an_address_outside_the_prefixes_is_refused(tmp_path: Path, receiver: Receiver) -> None:
+    async with serving(tmp_path, receiver) as running:
+        ada = Caller(running, await new_token(running))
+        refused = await ada.post("/api/runs", 400, message="go", agent="script", webhook="http://127.0.0.1:1/hooks")
+    assert refused["error"]["code"] == "invalid_command"
+    assert "`settings.webhook` is not among the addresses" in refused["error"]["message"]

@@ -1,0 +1,115 @@
+"""Webhooks: which addresses may be called, and the signed request. Pure but for the look-up of addresses.
+
+1. Only addresses under a prefix of the settings are called, so a user cannot make the server call another.
+2. A host with a private address is refused unless the settings allow it. The connection goes to the address that was
+   checked, so that the name cannot resolve to another one meanwhile. Redirects are not followed.
+3. A request is signed as Standard Webhooks has it: HMAC-SHA256 of `id.timestamp.body`.
+"""
+
+import base64
+import binascii
+import hashlib
+import hmac
+import ipaddress
+import posixpath
+from collections.abc import Sequence
+from typing import Any, Final
+from urllib.parse import SplitResult, unquote, urlsplit
+
+import trio
+from attrs import field, frozen
+
+from transport.auth.fetch import PORTS, is_fetchable
+from transport.wire.events import ApprovalRequired, Error, Event, FinalResponse, QuestionAsked
+
+TYPES: Final[dict[type[Event], str]] = {
+    FinalResponse: "run.ended",
+    Error: "run.failed",
+    ApprovalRequired: "run.approval_required",
+    QuestionAsked: "run.question_asked",
+}
+"""The events of a run that are delivered, with the names of their webhooks."""
+MAX_URL: Final = 2000
+SECRET_PREFIX: Final = "whsec_"  # noqa: S105 - of a secret, not one
+
+
+class WebhookRefused(ValueError):
+    """An address may not be called; the text says why."""
+
+
+@frozen
+class WebhookRules:
+    """The operator's rules. `prefixes` are those that an address must begin with; `secret` signs."""
+
+    prefixes: Sequence[str]
+    secret: bytes = field(repr=False)
+    private: bool = False
+
+    def check(self, url: object) -> str:
+        """Return the address if a user may name it.
+
+        Raises:
+            WebhookRefused: It is malformed, or under none of the prefixes.
+        """
+        if not isinstance(url, str) or len(url) > MAX_URL or not is_fetchable(url):
+            raise WebhookRefused("must be an address with http or https")
+        where = urlsplit(url)
+        if not any(_covers(urlsplit(prefix), where) for prefix in self.prefixes):
+            raise WebhookRefused("is not among the addresses that this server may call")
+        return url
+
+    async def resolve(self, url: str) -> tuple[str, int]:
+        """Return the address and port to connect to.
+
+        Raises:
+            WebhookRefused: See `check`; or the host has a private address.
+            OSError: The name cannot be resolved.
+        """
+        where = urlsplit(self.check(url))
+        port = where.port or PORTS[where.scheme]
+        found = await trio.socket.getaddrinfo(where.hostname, port, type=trio.socket.SOCK_STREAM)
+        addresses = [str(each[4][0]) for each in found]
+        if not self.private and not all(is_public(each) for each in addresses):
+            raise WebhookRefused("has a private address")
+        return addresses[0], port
+
+    def headers(self, delivery_id: str, at: int, body: bytes) -> dict[str, str]:
+        """Return the headers that identify and sign a request, sent at a time in Unix seconds."""
+        signed = f"{delivery_id}.{at}.".encode() + body
+        digest = base64.b64encode(hmac.new(self.secret, signed, hashlib.sha256).digest()).decode()
+        return {"webhook-id": delivery_id, "webhook-timestamp": str(at), "webhook-signature": f"v1,{digest}"}
+
+
+def read_secret(given: str) -> bytes:
+    """Return the bytes of a secret: base64 after ``whsec_``, else the text itself. Raises ValueError if malformed."""
+    if not given.startswith(SECRET_PREFIX):
+        return given.encode()
+    try:
+        return base64.b64decode(given.removeprefix(SECRET_PREFIX), validate=True)
+    except binascii.Error as error:
+        raise ValueError("after whsec_ it must be base64") from error
+
+
+def is_public(address: str) -> bool:
+    """Return whether an IP address is reachable for everyone: not private, local, reserved or multicast."""
+    ip = ipaddress.ip_address(address.partition("%")[0])
+    mapped = getattr(ip, "ipv4_mapped", None)
+    checked = ip if mapped is None else mapped
+    return checked.is_global and not checked.is_multicast
+
+
+def _covers(prefix: SplitResult, url: SplitResult) -> bool:
+    """Return whether an address is under a prefix: the same scheme, host and port, and a path within its path."""
+    same = (prefix.scheme, prefix.hostname, prefix.port or PORTS.get(prefix.scheme)) == (
+        url.scheme,
+        url.hostname,
+        url.port or PORTS.get(url.scheme),
+    )
+    path = posixpath.normpath("/" + unquote(url.path).lstrip("/"))
+    base = prefix.path.rstrip("/")
+    return same and "\\" not in path and (path == base or path.startswith(f"{base}/"))
+
+
+def body_of(event: Event, frame: Any, ids: dict[str, Any], sent_at: str) -> dict[str, Any]:
+    """Return the body for an event: its type, the time it happened (ISO 8601), the ids of its run and its frame."""
+    return {"type": TYPES[type(event)], "timestamp": sent_at, "data": ids | {"event": frame}}
