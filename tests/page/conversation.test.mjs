@@ -228,3 +228,19 @@ test("thumbs are given, changed and taken back", () => {
   assert.deepEqual(reduce(up, rate("down")).ratings, { "answer-r1": "down" });
   assert.deepEqual(reduce(up, rate(null)).ratings, {});
 });
+
+test("a call is offered to be undone, is being undone, undone or not", () => {
+  const call = (seq, id) => [event(seq, "tool_executing", { call_id: id, tool_name: "pay", parameters: {} }),
+    event(seq + 1, "tool_completed", { call_id: id, status: "ok", undo_until: 1700000600 })];
+  const done = play(...ARC.slice(0, 3), ...call(4, "a"), ...call(6, "b"), event(8, "final_response", { message: "Paid.", status: "success" }));
+  const undos = (state) => state.turns[0].steps.filter((one) => one.undo).map(({ undo }) => undo.state);
+  assert.deepEqual(undos(done), ["open", "open"]);
+  assert.equal(done.turns[0].steps.find((one) => one.callId === "a").undo.until, 1700000600000);
+  const doing = reduce(done, event(9, "undo_started", { call_ids: ["b", "a"] }));
+  assert.deepEqual([undos(doing), doing.turns[0].status], [["doing", "doing"], "done"]);
+  const failed = reduce(doing, event(10, "call_undone", { call_id: "b", status: "failed", reason: "Closed.", kept: ["a"] }));
+  assert.deepEqual([undos(failed), failed.turns[0].steps.find((one) => one.callId === "b").undo.reason], [["open", "failed"], "Closed."]);
+  const undone = reduce(failed, event(11, "call_undone", { call_id: "b", status: "ok" }));
+  assert.deepEqual([undos(undone), undone.turns.length], [["open", "undone"], 1]);
+  assert.equal(reduce(undone, { ...event(12, "undo_started", { call_ids: ["x"] }), run_id: "trimmed" }).turns, undone.turns);
+});

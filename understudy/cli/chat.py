@@ -30,6 +30,7 @@ from transport.wire.events import (
     ApprovalDecided,
     ApprovalDecision,
     ApprovalRequired,
+    CallUndone,
     Drain,
     Error,
     FinalResponse,
@@ -42,6 +43,8 @@ from transport.wire.events import (
     ToolCompleted,
     ToolExecuting,
     ToolStatus,
+    UndoStarted,
+    UndoStatus,
     Welcome,
 )
 from understudy.cli.console import ChatConsole, neutralise, one_line
@@ -53,6 +56,7 @@ HELP: Final = (
     "/agent NAME  talk to another agent",
     "/new         start a new conversation",
     "/quit        leave, as Ctrl-D does",
+    "/undo        take back the tool calls of the last answer that can be, the newest first",
     "/decline     do not answer what a tool asks",
     "When a tool asks for your consent: y, or n, or n and why.",
     "Ctrl-C stops the answer that is being written, and leaves when there is none.",
@@ -131,6 +135,7 @@ class ChatSession:
     approvals: dict[str, PendingApproval] = field(factory=dict)
     questions: dict[str, PendingAnswer] = field(factory=dict)
     sent_answers: dict[str, PendingAnswer] = field(factory=dict)
+    undoable: str | None = None
     failed: bool = False
     online: bool = False
     ever_online: bool = False
@@ -190,6 +195,10 @@ class ChatSession:
             await self.client.answer_question(question_id, None)
             self._prompt()
             return True
+        elif word == "/undo" and self.undoable is not None:
+            await self.client.undo(run_id=self.undoable)
+        elif word == "/undo":
+            self.screen.note("there is nothing to undo here", "yellow")
         elif word == "/help":
             for each in HELP:
                 self.screen.note(each)
@@ -233,6 +242,15 @@ class ChatSession:
             case Alert(message=message):
                 self.screen.note(f"! {one_line(message)}", "yellow")
                 self._prompt()
+            case UndoStarted(call_ids=call_ids):
+                self.screen.note(f"undoing {len(call_ids)} {'call' if len(call_ids) == 1 else 'calls'}")
+            case CallUndone(status=UndoStatus.OK, tool_name=tool_name):
+                self.screen.note(f"↶ {one_line(tool_name)} was undone", "green")
+                self._prompt()
+            case CallUndone(tool_name=tool_name, reason=reason, kept=kept):
+                more = f"; {len(kept)} before it are kept, /undo goes on" if kept else ""
+                self.screen.note(f"✗ {one_line(tool_name)} was not undone: {one_line(reason or '')}{more}", "red")
+                self._prompt()
             case Drain():
                 self.screen.note("! the server goes away for a moment", "yellow")
             case Error() as error if asked is not None:
@@ -275,6 +293,9 @@ class ChatSession:
                 line = f"{one_line(ended.tool_name)} {_elapsed(ended.duration_ms)}  {one_line(ended.result_summary)}"
                 note(f"{'✓' if good else '✗'} {line.rstrip()}", "green" if good else "red")
                 self._settle(call_id)
+                if ended.undo_until is not None:
+                    self.undoable = received.run_id
+                    self.screen.note("  /undo takes it back, when the answer is complete")
             case AgentProgress(note=words) if not self.approvals and not self.questions:
                 note(one_line(words))
             case SanitizationSummary(direction=direction, counts=by_kind):

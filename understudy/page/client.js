@@ -270,6 +270,15 @@ export class Client {
   }
 
   /**
+   * Takes back a tool call of a run that has ended, or all its calls that can be. Sent at once, apart from the socket.
+   * @param {{callId?: string, runId?: string}} which one of both
+   * @returns {Promise<void>} rejects with {code, message} when it is refused, and with code "offline" without a connection
+   */
+  async undo({ callId, runId }) {
+    await this.api.command({ type: "undo", payload: callId ? { call_id: callId } : { run_id: runId } });
+  }
+
+  /**
    * Says what the user thinks of an answer.
    * @param {string} answerId "answer-" and the run's id
    * @param {"up"|"down"|null} rating null takes an earlier one back

@@ -57,6 +57,7 @@ class Page {
       onStep: (turn, message) => this.say({ content: message, files: [], agent: { agent_type: turn.agentType, pillar: turn.pillar } }),
       onApprove: (callId, decision, note) => this.client.approve(callId, decision, note),
       onAnswer: (questionId, answer) => this.client.answer(questionId, answer),
+      onUndo: (which) => this.client.undo(which),
       onShown: (state) => document.visibilityState === "visible" && this.client.ack(state.threadId, state.seq),
     }, () => emptyChat(this.composer.picker.picked, (text) => this.composer.fill(text)));
     this.title = el("h1.thread-title", {}, "New chat");

@@ -19,6 +19,7 @@ from rich.console import Console
 from tests.end_to_end.http import request
 from tests.end_to_end.scripted_model import Call, Gate, Hand, Raise, Say, ScriptedModel, scripted
 from tests.end_to_end.test_questions import ordering
+from tests.end_to_end.test_undo import CLOSED, paying
 from transport.client import open_client
 from transport.connection.limits import Limits
 from transport.wire.events import ApprovalRequired
@@ -384,6 +385,24 @@ async def test_an_approval_is_denied_without_a_terminal(serve: Any) -> None:
     assert "not allowed, as there is no terminal to ask on" in sitter.notes.getvalue()
     assert "✗ send_mail" in sitter.notes.getvalue()
     assert sitter.answers.getvalue() == "Without it, then. \n"
+
+
+@pytest.mark.slow
+async def test_undo_takes_the_calls_of_the_last_answer_back(serve: Any) -> None:
+    """Before there is one it says so."""
+    house = await serve(paying(1, 2))
+    async with sitting(house.running.address, agent="script", interactive=True) as sitter:
+        sitter.type("/undo")
+        await sitter.notes.until("there is nothing to undo here")
+        sitter.type("go")
+        await sitter.answers.until("Done")
+        CLOSED.add(1)
+        sitter.type("/undo")
+        await sitter.notes.until("pay was not undone: The bank is closed.")
+        assert "undoing 2 calls" in sitter.notes.getvalue()
+        assert "pay was undone" in sitter.notes.getvalue()
+        sitter.type("/quit")
+    CLOSED.clear()
 
 
 @pytest.mark.slow

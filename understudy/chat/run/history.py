@@ -9,6 +9,7 @@ from typing import Final
 
 from attrs import evolve
 
+from transport.wire.events import UndoStatus
 from understudy.chat.run.replay import SEPARATOR, PastTurn, RecordedResult, UnreadableSteps, read_turns
 from understudy.models.model import (
     FileCard,
@@ -73,6 +74,10 @@ def exchange_items(
         items.append(MessageItem("assistant", tail, origin=evolve(origin, step=origin.step + 1, agent=agent)))
     if ending := _ENDINGS.get(exchange.status):
         items.append(NoteItem(ending, evolve(origin, step=origin.step + 1)))
+    for step in exchange.steps:
+        if step.kind == "undo" and step.status == UndoStatus.OK.value:
+            note = f"The user undid this call afterwards: {step.name}, call {step.call_id}. Its effect is taken back."
+            items.append(NoteItem(note, evolve(origin, step=origin.step + 1)))
     return items
 
 

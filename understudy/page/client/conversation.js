@@ -185,11 +185,20 @@ function toolCompleted(state, event, data) {
   const ended = endStep(state, event, (one) => one.callId === data.call_id, {
     status: data.status ?? "ok", result: data.result, summary: data.result_summary ?? "", durationMs: data.duration_ms ?? null,
     ...(Array.isArray(data.findings) && { found: rowsOfResult(data.findings) }),
+    ...(data.undo_until > 0 && { undo: { state: "open", until: data.undo_until * 1000, reason: "" } }),
   });
   return inRun(ended, event, (turn) => {
     const questions = questionsOver(turn.questions, data.call_id);
     return questions === turn.questions ? turn : { ...turn, questions };
   });
+}
+
+/** Changes what the calls with these ids say of their undo. */
+function undoing(state, event, callIds, patch) {
+  const named = new Set(Array.isArray(callIds) ? callIds : []);
+  return change(state, byRun(state, event.run_id), (turn) => (turn.steps.some((one) => one.undo && named.has(one.callId)) ? {
+    ...turn, steps: turn.steps.map((one) => (one.undo && named.has(one.callId) ? { ...one, undo: { ...one.undo, ...patch } } : one)),
+  } : turn));
 }
 
 function closeTurn(turn, event, fields) {
@@ -294,6 +303,11 @@ const RULES = Object.freeze({
     parameters: data.parameters ?? {}, text: data.description ?? "",
   }),
   tool_completed: toolCompleted,
+  undo_started: (state, event, data) => undoing(state, event, data.call_ids, { state: "doing", reason: "" }),
+  call_undone: (state, event, data) => undoing(
+    undoing(state, event, [data.call_id], { state: data.status === "ok" ? "undone" : "failed", reason: data.reason ?? "" }),
+    event, data.kept, { state: "open" },
+  ),
   question_asked: questionAsked,
   question_answered: questionAnswered,
   approval_required: (state, event, data) => approval(state, event, data, {

@@ -11,6 +11,7 @@ import { errorCard } from "./error_card.js";
 import { AnswerActionsView } from "./answer_actions.js";
 import { NextStepsView } from "./next_steps.js";
 import { NoticesView } from "./notices.js";
+import { UndoView } from "./undo.js";
 import { UserMessageView } from "./user_message.js";
 import { RunStepsView } from "./run_steps.js";
 
@@ -30,8 +31,9 @@ export class TurnView {
     this.notices = new NoticesView();
     this.errorBox = el("div");
     this.nextSteps = new NextStepsView((message) => page.onStep(this.turn, message));
+    this.undo = new UndoView(page);
     this.actions = new AnswerActionsView(page, () => this.#plainText());
-    this.reply = el("div.reply", {}, this.agentHeader, this.steps.element, this.approvalBox, this.answer.element, this.chartBox, this.notices.element, this.errorBox, this.nextSteps.element, this.actions.element);
+    this.reply = el("div.reply", {}, this.agentHeader, this.steps.element, this.approvalBox, this.answer.element, this.chartBox, this.notices.element, this.errorBox, this.nextSteps.element, this.undo.element, this.actions.element);
     this.element = el("article.turn", {}, this.message.element, this.reply);
   }
 
@@ -52,6 +54,7 @@ export class TurnView {
     this.#showChart(turn);
     this.#showEnd(turn, before);
     this.nextSteps.update(turn.final);
+    this.undo.update(turn);
     this.actions.update(turn, siblings, rating);
   }
 
@@ -68,6 +71,7 @@ export class TurnView {
 
   destroy() {
     this.chart?.destroy();
+    this.undo.destroy();
     this.element.remove();
   }
 

@@ -8,6 +8,7 @@ from tests.understudy.chat.run.stored import answer_of, exchange, model_step, to
 from understudy.chat.run.history import exchange_items
 from understudy.models.items import settled
 from understudy.models.model import CallItem, FileCard, HandoffItem, MessageItem, NoteItem, ResultItem
+from understudy.storage.records import StepRecord
 
 
 def kinds(items: Any) -> list[str]:
@@ -44,6 +45,23 @@ def test_a_run_without_an_end_says_so(status: str, word: str) -> None:
     assert isinstance(items[-1], NoteItem)
     assert word in items[-1].content
     assert kinds(settled(items)) == ["Message", "Call", "Result", "Note"]
+
+
+def test_calls_that_the_user_undid_are_noted() -> None:
+    """One that could not be undone is not."""
+    work = (
+        model_step(1, "", ("s1", "pay", {}), ("s2", "pay", {})),
+        tool_step(2, "s1", "paid"),
+        tool_step(3, "s2", "paid"),
+    )
+    undos = [
+        StepRecord("r1", number, "undo", "pay", name, {}, {"attempts": 1}, status, 3.0, 4.0)
+        for number, name, status in ((4, "s2", "ok"), (5, "s1", "failed"))
+    ]
+    items = exchange_items(exchange(*work, *undos, answer="Paid."), {})
+    (note,) = (each for each in items if isinstance(each, NoteItem))
+    assert note is items[-1]
+    assert note.content == "The user undid this call afterwards: pay, call s2. Its effect is taken back."
 
 
 def test_what_was_shown_of_an_interrupted_turn_is_its_text() -> None:
