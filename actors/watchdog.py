@@ -39,6 +39,8 @@ C_CALL_FACTOR = 5
 """One call into C is blamed if this thread is that many `slow_handler_s` late: a busy machine delays it a little."""
 HANGS_S = 5.0
 """Seconds after which a hold is logged from the thread: it may never end."""
+FOREIGN_HANGS_S = 1.0
+"""Seconds after which a hold is reported to the systems of other loops, which need not wait for its end."""
 FRAMES = 20
 """Number of frames in a reported stack, the innermost ones."""
 CHANGED = "(the stack changed while it was read)\n"
@@ -67,7 +69,7 @@ class Watchdog:
     """The thread that watches one loop for all systems on it. Its public methods are called on that loop."""
 
     def __init__(self) -> None:
-        self._systems: dict[ActorSystem, None] = {}
+        self._systems: dict[ActorSystem, trio.lowlevel.TrioToken | None] = {}
         self._thread: threading.Thread | None = None
         self._lock = threading.Lock()
         self._over = threading.Event()
@@ -80,10 +82,10 @@ class Watchdog:
         self._hold: _Hold | None = None
         self._held: list[_Hold] = []
 
-    def add(self, system: ActorSystem) -> None:
-        """Report to this system too."""
+    def add(self, system: ActorSystem, home: trio.lowlevel.TrioToken | None = None) -> None:
+        """Report to this system too; `home` is its loop, if that is another one."""
         with self._lock:
-            self._systems[system] = None
+            self._systems[system] = home
             self._adjust()
         if self._thread is None:
             self._over = threading.Event()
@@ -136,7 +138,12 @@ class Watchdog:
         if self._hold is None:
             self._hold = self._describe(step[0])
         self._hold.record = evolve(self._hold.record, held_s=held_s)
-        if held_s > HANGS_S and not self._hold.logged:
+        if held_s > FOREIGN_HANGS_S and not self._hold.logged and any(self._systems.values()):
+            self._hold.logged = True  # the loops of these systems can be told while this one is held
+            for system, home in self._systems.items():
+                if home is not None and self._hold.system in (system, None):
+                    _emit_at(home, system, self._hold.record)
+        elif held_s > HANGS_S and not self._hold.logged:
             self._hold.logged = True
             log.error("actor.loop_hangs path=%s task=%s s=%.1f\n%s", *_named(self._hold.record))
 
@@ -182,23 +189,41 @@ class Watchdog:
     def _report(self) -> None:
         held, self._held = self._held, []
         for hold in held:
-            for system in tuple(self._systems):
+            for system, home in tuple(self._systems.items()):
                 if hold.system in (system, None) and hold.record.held_s >= system.slow_handler_s:
-                    system.emit(evolve(hold.record, stack=system.redacted(hold.record.stack)))
+                    if home is None:
+                        _emit(system, hold.record)
+                    elif not hold.logged:
+                        _emit_at(home, system, hold.record)
 
 
 _watchdog: trio.lowlevel.RunVar[Watchdog | None] = trio.lowlevel.RunVar("actors.watchdog", None)
 
 
-def watch_loop(system: ActorSystem) -> Callable[[], None]:
-    """Report holds of the current loop to `system`. Call the result to end that."""
+def _emit(system: ActorSystem, record: SlowHandler) -> None:
+    system.emit(evolve(record, stack=system.redacted(record.stack)))
+
+
+def _emit_at(home: trio.lowlevel.TrioToken, system: ActorSystem, record: SlowHandler) -> None:
+    try:
+        home.run_sync_soon(_emit, system, record)
+    except trio.RunFinishedError:
+        log.warning("actor.loop_held path=%s task=%s s=%.3f\n%s", *_named(record))
+
+
+def watch_loop(system: ActorSystem, home: trio.lowlevel.TrioToken | None = None) -> Callable[[], None]:
+    """Report holds of the current loop to `system`. Call the result to end that.
+
+    `home` is the loop of the system, if that is another one, as of code that its actors wait for. Such a hold is
+    reported after a second, once, while it lasts; a shorter one at its end.
+    """
     if disabled.get() or system.slow_handler_s == float("inf"):
         return lambda: None
     watchdog = _watchdog.get()
     if watchdog is None:
         watchdog = Watchdog()
         _watchdog.set(watchdog)
-    watchdog.add(system)
+    watchdog.add(system, home)
     return lambda: watchdog.remove(system)
 
 

@@ -16,6 +16,7 @@ from understudy.app.serve import serve as serve
 from understudy.tools.effects import Done as Done
 from understudy.tools.effects import NotDone as NotDone
 from understudy.tools.effects import Unknown as Unknown
+from understudy.tools.loop import Lifespan as Lifespan
 from understudy.tools.response import chat_response as chat_response
 from understudy.tools.result import NextStep as NextStep
 from understudy.tools.tool import Param as Param
@@ -31,6 +32,7 @@ __all__ = [
     "Agent",
     "Budget",
     "Done",
+    "Lifespan",
     "NextStep",
     "NotDone",
     "Param",

@@ -52,6 +52,7 @@ _ERRORS: Final = (
     ErrorCode("agent_failed", "The agent failed while working on this.", True, 500),
     ErrorCode("tool_failed", "The tool failed.", True, 500),
     ErrorCode("tool_timeout", "The tool took longer than it is allowed to.", True, 504),
+    ErrorCode("tools_restarted", "The server's tools were restarted during the call.", True, 503),
     ErrorCode("invalid_arguments", "The tool was called with arguments it does not take.", False, 400),
     ErrorCode("invalid_table", "That file is not a table this tool can read.", False, 422),
     ErrorCode("query_refused", "Only a single read-only SELECT is allowed.", False, 400),

@@ -11,6 +11,7 @@ from attrs.validators import instance_of, optional
 from transport.connection.limits import Limits
 from understudy.agents.budget import Budget
 from understudy.models.model import AgentCard, Model, ModelSettings, ToolCard
+from understudy.tools.loop import Lifespan, to_lifespan
 from understudy.tools.tool import Tool
 
 GUIDE: Final = "guide"
@@ -88,7 +89,7 @@ class Agent:
     model, the name of a configured one, or None for the default. `remembers`: the model is given, as data, the values
     that the agent's tools remembered for the user. `allow` names those who may see and use the agent, as `user:NAME`,
     `role:NAME` or `group:NAME` of their token; None: everybody. For all others the agent does not exist. `settings` are
-    those of its model.
+    those of its model. `lifespan` opens what its tools share, see `Lifespan`.
 
     Raises ValueError for a bad name, a bad or empty `allow`, a non-positive `timeout_s`, a budget of more time than
     `timeout_s`, or two tools of one name; TypeError if a tool is not a `Tool`, or `model` neither a name nor a model.
@@ -108,6 +109,7 @@ class Agent:
     budget: Budget = field(default=Budget(), validator=instance_of(Budget))
     allow: tuple[str, ...] | None = field(default=None, converter=_allowed)
     settings: ModelSettings = field(default=ModelSettings(), validator=instance_of(ModelSettings))
+    lifespan: Lifespan | None = field(default=None, converter=to_lifespan, repr=False)
 
     @pillar.validator
     def _check_pillar(self, attribute: "Attribute[str]", value: str | None) -> None:

@@ -54,6 +54,7 @@ from understudy.storage.errors import StorageUnavailable
 from understudy.storage.records import tenant_of
 from understudy.storage.spending import SpendingLimits
 from understudy.storage.store import Store
+from understudy.tools.loop import SERVER, Lifespan, ToolLoop, ToolLoopActor
 from understudy.tools.tables import table_limiter
 from understudy.web.application import build_http_app
 from understudy.web.context import WebContext
@@ -99,11 +100,15 @@ class _Parts:
     counts: Callable[[Whose], Mapping[str, int]]
     status: ServerStatus
     html: AnswerHtml
+    tool_loop: ToolLoop | None
 
 
 @asynccontextmanager
 async def build_app(
-    settings: Settings, agents: Sequence[Agent] = (), detectors: Sequence[Detector] = ()
+    settings: Settings,
+    agents: Sequence[Agent] = (),
+    detectors: Sequence[Detector] = (),
+    lifespan: Lifespan | None = None,
 ) -> AsyncIterator[App]:
     """Build all parts around a running actor tree. On exit the tree is stopped, then models and database are closed.
 
@@ -128,10 +133,13 @@ async def build_app(
     database = await trio.to_thread.run_sync(open_database, settings)
     redis = await trio.to_thread.run_sync(build_redis, settings, metrics)
     content_filter = await trio.to_thread.run_sync(ContentFilter, policy, metrics, detectors, text_cipher)
+    tool_loop = build_tool_loop(known, lifespan)
     tree = build_tree(database, redis, metrics, recorder, shared=settings.on_postgresql)
     metrics.observe_tree(tree.system.tree)
     try:
         async with tree.system as system:
+            if tool_loop is not None:
+                await tool_loop.open(system)
             store = build_store(database, tree, metrics, breakers)
             for breaker in (store.breaker, *models.breakers()):
                 breakers.add(breaker.name)
@@ -158,7 +166,7 @@ async def build_app(
             html = AnswerHtml()
             parts = _Parts(
                 settings, tree, metrics, recorder, known, models, content_filter, storage, presence, run_limiter,
-                counts, status, html,
+                counts, status, html, tool_loop,
             )  # fmt: skip
             dispatcher, chat_actors = await _start_chat(parts, node, cluster)
             archive = Archive(database)
@@ -184,9 +192,14 @@ async def build_app(
                 *limit_actors,
                 *maintenance,
             ]
+            if tool_loop is not None:
+                children.append(ChildSpec("tools", partial(ToolLoopActor, tool_loop), backoff=BACKOFF))
             await system.spawn(supervisor("observe", children))
             yield App(settings, system, store, endpoint, http_app, presence, html)
     finally:
+        if tool_loop is not None:
+            with trio.CancelScope(shield=True):  # its deadlines are those of the lifespans
+                await tool_loop.close()
         with trio.CancelScope(shield=True, deadline=trio.current_time() + 1.0):
             await models.aclose()
         database.close()
@@ -238,6 +251,16 @@ def _build_spending(settings: Settings, store: Store) -> SpendingLimits | None:
         return None
     tenant = tenant_of if settings.tenant_claim else (lambda _: None)
     return SpendingLimits(store.spent, limits, tenant, settings.prices.currency)
+
+
+def build_tool_loop(agents: Mapping[str, Agent], lifespan: Lifespan | None) -> ToolLoop | None:
+    """Build the loop on which users' async tools run. Return None if there is no such tool and no lifespan."""
+    tools = [each for agent in agents.values() for each in agent.tools if each.on_tools_loop]
+    lifespans = {} if lifespan is None else {SERVER: lifespan}
+    lifespans |= {name: agent.lifespan for name, agent in agents.items() if agent.lifespan is not None}
+    if not tools and not lifespans:
+        return None
+    return ToolLoop(lifespans, asyncio=any(each.asyncio for each in tools))
 
 
 async def _join_nodes(settings: Settings, store: Store, tree: Tree) -> "Node | None":
@@ -338,6 +361,7 @@ async def _start_chat(
         spending=_build_spending(settings, store),
         webhooks=webhooks,
         html=parts.html,
+        tool_loop=parts.tool_loop,
         memory=partial(AgentMemory, store=store, reads=storage.reads, content_filter=content_filter, clock=time.time),
     )
     dispatcher = CommandDispatcher(services, partial(tree.find, CONVERSATIONS), node, cluster)

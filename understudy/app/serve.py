@@ -23,17 +23,22 @@ import trio
 
 from understudy.agents.agent import Agent
 from understudy.app.settings import Settings, load
+from understudy.tools.loop import to_lifespan
 
 if TYPE_CHECKING:
     from sanitization import Detector
+    from understudy.tools.loop import LifespanLike
 
 log = logging.getLogger(__name__)
 
 
-def serve(*agents: Agent, detectors: "Sequence[Detector]" = (), **settings: Any) -> int:
+def serve(
+    *agents: Agent, detectors: "Sequence[Detector]" = (), lifespan: "LifespanLike" = None, **settings: Any
+) -> int:
     """Serve these agents, beside the built-in ones, until the process gets SIGTERM or SIGINT. Return the exit code.
 
-    `detectors` scan every text in addition to those of `sanitization`. `settings` are fields of
+    `detectors` scan every text in addition to those of `sanitization`. `lifespan` opens what tools share, see
+    `understudy.Lifespan`. `settings` are fields of
     `understudy.app.settings.Settings` and win over the file and the environment. Blocks; call it from the main thread,
     outside any event loop.
 
@@ -42,7 +47,7 @@ def serve(*agents: Agent, detectors: "Sequence[Detector]" = (), **settings: Any)
     """
     found = load(**settings)
     with listening_early(found) as sockets:
-        return run_server(found, list(agents), detectors, sockets)
+        return run_server(found, list(agents), detectors, sockets, lifespan)
 
 
 def run_server(
@@ -50,6 +55,7 @@ def run_server(
     agents: Sequence[Agent] = (),
     detectors: "Sequence[Detector]" = (),
     sockets: Sequence[socket.socket] = (),
+    lifespan: "LifespanLike" = None,
 ) -> int:
     """Serve until SIGTERM or SIGINT. Print one line with the address when ready. Return the exit code.
 
@@ -63,7 +69,7 @@ def run_server(
     os.umask(0o077)  # files are readable by this user alone, also those that libraries write
     failures: list[Exception] = []
     try:
-        trio.run(_serve_until_signal, partial(serve_app, settings, agents, detectors, sockets))
+        trio.run(_serve_until_signal, partial(serve_app, settings, agents, detectors, sockets, to_lifespan(lifespan)))
     except* (DatabaseUnusable, OSError, ValueError, ImportError) as group:
         log.debug("server.failed", exc_info=group)
         failures = _flatten(group)

@@ -33,6 +33,7 @@ from understudy.chat.registry import ConversationRegistry
 from understudy.observe.paths import CONNECTIONS
 from understudy.sandbox.spawner import warn_if_open
 from understudy.storage.store import Store
+from understudy.tools.loop import Lifespan
 
 log = logging.getLogger(__name__)
 
@@ -70,6 +71,7 @@ async def serve_app(
     agents: Sequence[Agent] = (),
     detectors: Sequence[Detector] = (),
     sockets: Sequence[socket.socket] = (),
+    lifespan: Lifespan | None = None,
     *,
     task_status: trio.TaskStatus[Running] = trio.TASK_STATUS_IGNORED,
 ) -> None:
@@ -86,7 +88,7 @@ async def serve_app(
         )
     certificate, key = settings.tls_certificate, settings.tls_key
     tls = server_context(certificate, key) if certificate is not None and key is not None else None
-    async with build_app(settings, agents, detectors) as app, trio.open_nursery() as nursery:
+    async with build_app(settings, agents, detectors, lifespan) as app, trio.open_nursery() as nursery:
         if sockets:
             listeners = [trio.SocketListener(trio.socket.from_stdlib_socket(each)) for each in sockets]
         else:

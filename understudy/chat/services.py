@@ -21,6 +21,7 @@ from understudy.models.prices import PriceTable
 from understudy.storage.quotas import Quotas
 from understudy.storage.spending import SpendingLimits
 from understudy.storage.store import Store
+from understudy.tools.loop import ToolLoop
 from understudy.tools.tool import ServerView
 
 
@@ -57,7 +58,8 @@ class Services:
     `announce(owner, thread_id, after)` tells other nodes that a thread has events after that number; None on a single
     node. `storage_waits` has the current waits for the database. `prices` are those of models; agents without a model
     have `default_model`. `spending` bounds what users spend in a day, None for no bounds.
-    `webhooks` are the rules for addresses that messages name, None if the server calls none.
+    `webhooks` are the rules for addresses that messages name, None if the server calls none. Users' async tools
+    run on `tool_loop`, or on this loop if it is None.
     """
 
     store: Store
@@ -85,6 +87,7 @@ class Services:
     default_model: str = ""
     spending: SpendingLimits | None = None
     webhooks: WebhookRules | None = None
+    tool_loop: ToolLoop | None = None
 
     def forget(self, owner: str, thread_id: str) -> None:
         """Drop the placeholders of a deleted thread, and the cached HTML of its owner's answers."""

@@ -35,16 +35,20 @@ MAX_INCIDENTS: Final = 100
 CASCADE: Final = 10
 """Incidents per second that are kept of actors that were killed and not restarted; the others are only counted. A
 killed supervisor takes all actors below it along, and ten thousand of them must not displace the other incidents."""
+HOLD_S: Final = 0.25
+"""Seconds for which a loop must be held to be an incident: a person notices a quarter of a second."""
+LOOP_HELD: Final = "LoopHeld"
+"""Stands for the error class of an actor, or another task, that held a loop."""
 KILLED: Final = "killed"
 """Stands for the error class of an actor that was killed."""
 
 
 @frozen
 class Incident:
-    """An abnormal end of an actor's incarnation, at `at` (Unix seconds). `number` counts from 1.
+    """An abnormal end of an actor's incarnation, or a hold of a loop, at `at` (Unix seconds). `number` counts from 1.
 
     `error` is the class of the error, or `killed`; `message_type` is the type of the message being handled, or None;
-    `decision` is the supervisor's.
+    `decision` is the supervisor's. Of a hold: ``LoopHeld``, the name of the task, as in ``tool lookup``, and the time.
     """
 
     number: int
@@ -97,6 +101,8 @@ class ActorEventRecorder:
                 self.metrics.record(event)
                 extra = {"path": event.path, "message_type": event.message_type, "held_ms": round(event.held_s * 1000)}
                 log.warning("actor.loop_held", extra={**extra, "task": event.task, "stack": event.stack})
+                if event.held_s >= HOLD_S:
+                    self._record_hold(event)
             case ShutdownOverdue():
                 self.metrics.record(event)
                 log.warning("actor.lingers", extra={"path": event.path, "after_s": event.after_s})
@@ -106,6 +112,14 @@ class ActorEventRecorder:
         if path is not None:
             for notify in self.watchers:
                 notify(path)
+
+    def _record_hold(self, event: SlowHandler) -> None:
+        """Record a long hold of a loop as an incident: who held it, and how long so far."""
+        self.incident_count += 1
+        path, held = event.path or "-", f"{event.held_s:.1f} s"
+        self._incidents.append(
+            Incident(self.incident_count, self.clock(), path, LOOP_HELD, event.task, held, new_error_id())
+        )
 
     def incidents_after(self, number: int = 0) -> list[Incident]:
         """Return the kept incidents with higher numbers, the oldest first."""

@@ -23,6 +23,7 @@ from understudy.sandbox.limiters import thread_limiter
 from understudy.tools.effects import MAX_UNDO_S, Companion, Reconciled, Unknown
 from understudy.tools.errors import QuestionDeclined, ToolError
 from understudy.tools.form import Question, form_question, read_answer
+from understudy.tools.loop import ToolLoop, names_asyncio
 from understudy.tools.memory import TTL_S, Memory, Notebook
 from understudy.tools.result import NextStep, ToolResult, is_small, to_result
 from understudy.tools.schema import Misfit, Param, structure
@@ -124,6 +125,7 @@ class ToolContext:
     agent's memory of the user; `remember`, `recall` and `forget` are its methods. `roles` are those of the token that
     the user asked with; empty when a run goes on after a crash, as roles are not stored. `found` lists the kinds and
     places of what the server found in the message before storing it, never the text; None if nothing was found.
+    `state` is the value of the agent's lifespan; of the server's, if the agent has none.
     """
 
     owner: str
@@ -138,6 +140,7 @@ class ToolContext:
     memory: Memory = field(factory=Notebook, repr=False)
     roles: tuple[str, ...] = ()
     found: SanitizationSummary | None = None
+    state: Any = field(default=None, repr=False)
 
     async def ask(self, form: type[T], *, title: str = "", text: str = "") -> T:
         """Ask the user for the fields of `form`, an attrs class. Return an instance with the answer.
@@ -184,7 +187,8 @@ class Tool:
     died may be repeated, under the same `ToolContext.call_id`; a call of any other tool is in doubt then, and
     `reconcile` is asked whether it took effect. `approval` says whether a call waits for its user's approval before it
     runs: always, never, or if the function returns something true for its arguments. A call that succeeded can be
-    undone by `undo` for `undo_s` seconds.
+    undone by `undo` for `undo_s` seconds. `asyncio`: its functions are for asyncio. `on_server_loop`: they run on the
+    server's loop, which they hold if they block, and else on the tools' loop; functions that are not async, in a thread.
     """
 
     name: str
@@ -197,6 +201,8 @@ class Tool:
     reconcile: Companion | None = field(default=None, repr=False)
     undo: Companion | None = field(default=None, repr=False)
     undo_s: float = 600.0
+    asyncio: bool = False
+    on_server_loop: bool = False
     _accepts: Parameters = field(repr=False, kw_only=True)
     _run: Callable[..., Awaitable[ToolResult]] = field(repr=False, kw_only=True)
 
@@ -211,6 +217,15 @@ class Tool:
             return self
         function = self.function.__get__(instance, owner)
         return evolve(self, function=function, accepts=evolve(self._accepts, method=False))
+
+    @property
+    def on_tools_loop(self) -> bool:
+        """Whether it needs the tools' loop: for its function, or for `reconcile` or `undo`."""
+        functions = [self.function, *(each.function for each in (self.reconcile, self.undo) if each is not None)]
+        return any(map(self._runs_on_tools_loop, functions))
+
+    def _runs_on_tools_loop(self, function: Callable[..., Any]) -> bool:
+        return not self.on_server_loop and inspect.iscoroutinefunction(plain_function(function))
 
     @property
     def approval_mode(self) -> str:
@@ -237,26 +252,40 @@ class Tool:
         except Misfit as misfit:
             raise ToolError("invalid_arguments", f"{self.name} cannot take `{misfit.path}`: {misfit}.") from None
 
-    async def call(self, arguments: Mapping[str, Any], context: ToolContext) -> ToolResult:
+    async def call(
+        self, arguments: Mapping[str, Any], context: ToolContext, loop: ToolLoop | None = None
+    ) -> ToolResult:
         """Check the arguments, call the function, and convert its result to plain JSON of bounded size.
 
-        Raises `ToolError` for arguments that do not fit, for a result that is not JSON, and if the function raises one
-        itself. Any other exception of the function is propagated.
+        An async function runs on the tools' loop `loop`; if that is None, as in a test, on the caller's.
+
+        Raises `ToolError` for arguments that do not fit, and if the function raises one itself; `InvalidResult` for a
+        result that is not JSON. Any other exception of the function is propagated.
         """
+        if loop is None or not self._runs_on_tools_loop(self.function):
+            return await self._call(arguments, context)
+        return await loop.run(self.name, partial(self._call, arguments), context)
+
+    async def _call(self, arguments: Mapping[str, Any], context: ToolContext) -> ToolResult:
         given = self.check(arguments)
         if self._accepts.context is not None:
             given[self._accepts.context] = context
         return await self._run(self.function, given)
 
-    async def settle(self, call_id: str, arguments: Mapping[str, Any], context: ToolContext) -> Reconciled:
+    async def settle(
+        self, call_id: str, arguments: Mapping[str, Any], context: ToolContext, loop: ToolLoop | None = None
+    ) -> Reconciled:
         """Ask the tool's `reconcile` whether a call took effect; `Unknown` if it has none.
 
         The result of `Done` is a `ToolResult`. Raises `ToolError` for a result that is not JSON, and for any other
-        answer than the three. An exception of the function is propagated.
+        answer than the three. An exception of the function is propagated. `loop`: see `call`.
         """
         if self.reconcile is None:
             return Unknown()
-        return await self.reconcile.reconcile(call_id, arguments, context)
+        ask = partial(self.reconcile.reconcile, call_id, arguments)
+        if loop is None or not self._runs_on_tools_loop(self.reconcile.function):
+            return await ask(context)
+        return await loop.run(f"reconcile of {self.name}", ask, context)
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Call the plain function without checks, as before it was decorated."""
@@ -295,6 +324,8 @@ async def _on_asyncio(function: Callable[..., Any], given: dict[str, Any]) -> To
     def for_asyncio(context: ToolContext) -> ToolContext:
         return evolve(context, asker=trio_asyncio.trio_as_aio(context.asker))
 
+    if trio_asyncio.current_loop.get() is not None:  # that of the tools' loop, whose contexts know asyncio
+        return await _on_trio(trio_asyncio.aio_as_trio(function), given)
     given = {name: for_asyncio(each) if isinstance(each, ToolContext) else each for name, each in given.items()}
     async with trio_asyncio.open_loop():
         return await _on_trio(trio_asyncio.aio_as_trio(function), given)
@@ -312,11 +343,12 @@ def _make(
     name: str | None,
     timeout_s: float,
     retry_safe: bool,
-    asyncio: bool,
+    asyncio: bool | None,
     approval: Any,
     reconcile: Callable[..., Any] | None,
     undo: Callable[..., Any] | None,
     undo_s: float,
+    on_server_loop: bool,
 ) -> Tool:
     if isinstance(function, staticmethod):
         function = function.__func__
@@ -339,6 +371,14 @@ def _make(
         raise TypeError(f"{label} is not async, so asyncio=True has no meaning for it; leave it out")
     if not 0 < undo_s <= MAX_UNDO_S:
         raise ValueError(f"undo_s of {label} must be more than 0 and at most {MAX_UNDO_S:g} seconds, not {undo_s!r}")
+    is_async = inspect.iscoroutinefunction(plain_function(function))
+    if asyncio is None:
+        asyncio = is_async and names_asyncio(plain_function(function))
+    if on_server_loop and (asyncio or not is_async):
+        raise TypeError(f"{label} is not for trio, so it cannot run on the server's loop; leave on_server_loop out")
+    # The tools of this package never block, and use what belongs to the server's loop.
+    package = plain_function(function).__module__.partition(".")[0]
+    on_server_loop = on_server_loop or (not asyncio and package == __name__.partition(".")[0])
     run = _runner(function, asyncio)
     reconciler = undoer = None
     beside = partial(_runner, asyncio=asyncio)
@@ -359,6 +399,8 @@ def _make(
         reconciler,
         undoer,
         undo_s,
+        asyncio,
+        on_server_loop,
         accepts=accepts,
         run=run,
     )
@@ -372,11 +414,12 @@ def tool(
     name: str | None = None,
     timeout_s: float = 20.0,
     retry_safe: bool = False,
-    asyncio: bool = False,
+    asyncio: bool | None = None,
     approval: ApprovalPolicy = False,
     reconcile: Callable[..., Any] | None = None,
     undo: Callable[..., Any] | None = None,
     undo_s: float = 600.0,
+    on_server_loop: bool = False,
 ) -> Callable[[Callable[..., Any]], Tool]: ...
 def tool(
     function: Callable[..., Any] | None = None,
@@ -385,17 +428,20 @@ def tool(
     name: str | None = None,
     timeout_s: float = 20.0,
     retry_safe: bool = False,
-    asyncio: bool = False,
+    asyncio: bool | None = None,
     approval: ApprovalPolicy = False,
     reconcile: Callable[..., Any] | None = None,
     undo: Callable[..., Any] | None = None,
     undo_s: float = 600.0,
+    on_server_loop: bool = False,
 ) -> Tool | Callable[[Callable[..., Any]], Tool]:
     """Make a tool of a function, as a decorator with or without options.
 
     The schema comes from the annotations, the descriptions from the docstring (Google or Sphinx style) or from
-    `Annotated[str, Param("…")]`. With `asyncio=True` an async function runs in an asyncio loop of its own. With
-    `approval` a call waits for its user's approval before it runs; see `Tool`.
+    `Annotated[str, Param("…")]`. An async function runs on the tools' loop: by asyncio if `asyncio`, else by trio; if
+    that is None, by asyncio if its code names that module. With `on_server_loop` it runs on the server's loop, for
+    functions that use trio objects of that loop and never block. With `approval` a call waits for its user's approval
+    before it runs; see `Tool`.
 
     `reconcile(call_id, arguments)` says whether a call that was interrupted took effect: `Done(result)`, `NotDone()` or
     `Unknown()`. `undo(result, arguments)` takes a call back that succeeded, within `undo_s` seconds. Either may take a
@@ -405,6 +451,6 @@ def tool(
     """
 
     def decorate(given: Callable[..., Any]) -> Tool:
-        return _make(given, name, timeout_s, retry_safe, asyncio, approval, reconcile, undo, undo_s)
+        return _make(given, name, timeout_s, retry_safe, asyncio, approval, reconcile, undo, undo_s, on_server_loop)
 
     return decorate if function is None else decorate(function)

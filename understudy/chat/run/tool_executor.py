@@ -48,6 +48,7 @@ from understudy.storage.records import StepRecord
 from understudy.tools.effects import Done, NotDone, Reconciled, Unknown
 from understudy.tools.errors import QuestionDeclined, QuestionExpired, ToolError
 from understudy.tools.form import Question
+from understudy.tools.loop import ToolLoop
 from understudy.tools.memory import Notebook
 from understudy.tools.result import ToolResult
 from understudy.tools.schema import Misfit
@@ -137,8 +138,16 @@ class ToolOutcome:
 class ToolCall(Actor):
     """Calls a tool within its time limit, fills in the outcome, and stops."""
 
-    def __init__(self, tool: Tool, arguments: dict[str, Any], context: ToolContext, outcome: ToolOutcome) -> None:
+    def __init__(
+        self,
+        tool: Tool,
+        arguments: dict[str, Any],
+        context: ToolContext,
+        outcome: ToolOutcome,
+        loop: ToolLoop | None = None,
+    ) -> None:
         self.tool = tool
+        self.loop = loop
         self.arguments = arguments
         self.tool_context = context
         self.outcome = outcome
@@ -155,7 +164,7 @@ class ToolCall(Actor):
         with trio.move_on_after(self.tool.timeout_s) as limit:
             outcome.limits.append(limit)
             try:
-                result = await self.tool.call(self.arguments, self.tool_context)
+                result = await self.tool.call(self.arguments, self.tool_context, self.loop)
             except ToolError as error:
                 outcome.fail(ToolStatus.FAILED, error.code, error.message)
             else:
@@ -650,7 +659,9 @@ class ToolExecutor:
         self, tool: Tool, arguments: dict[str, Any], outcome: ToolOutcome, context: Context
     ) -> Reconciled:
         """Ask the tool, in an actor of its own, whether a call took effect. An error or a timeout counts as unknown."""
-        ask = functools.partial(tool.settle, outcome.call_id, arguments, self._tool_context(outcome.call_id))
+        ask = functools.partial(
+            tool.settle, outcome.call_id, arguments, self._tool_context(outcome.call_id), self.services.tool_loop
+        )
         attempt = Attempt("reconcile", tool.name, self.job.run_id, outcome.call_id, tool.timeout_s, ask)
         if tool.reconcile is not None:
             ref = await attempt.start(context)
@@ -665,7 +676,7 @@ class ToolExecutor:
         return answer if isinstance(answer, Done | NotDone) else Unknown()
 
     def _tool_context(self, call_id: str, asker: Asker = ask_nobody) -> ToolContext:
-        job, memory = self.job, self.services.memory
+        job, memory, loop = self.job, self.services.memory, self.services.tool_loop
         return ToolContext(
             owner=job.owner,
             thread_id=job.thread_id,
@@ -679,6 +690,7 @@ class ToolExecutor:
             asker=asker,
             memory=Notebook() if memory is None else memory(job.owner, self.recorder.speaker.name),
             found=job.findings_summary,
+            state=None if loop is None else loop.state(self.recorder.speaker.name),
         )
 
     async def _run(
@@ -687,7 +699,7 @@ class ToolExecutor:
         """Run the tool in an actor of its own; the outcome is set afterwards, even if the actor crashes or hangs."""
         asker = functools.partial(self._ask_for_tool, outcome, agent_id, context)
         tool_context = self._tool_context(outcome.call_id, asker)
-        call = functools.partial(ToolCall, tool, arguments, tool_context, outcome)
+        call = functools.partial(ToolCall, tool, arguments, tool_context, outcome, self.services.tool_loop)
         spec = ChildSpec(outcome.call_id, call, restart=Restart.TEMPORARY, shutdown_s=GRACE_S)
         ref = await context.spawn(spec)
         self.running[ref] = outcome

@@ -83,6 +83,7 @@ class FakeServices:
     memory: None = None
     prices: PriceTable = field(factory=PriceTable)
     spending: None = None
+    tool_loop: None = None
     summary_from: int = 1
     silence_s: float = 10.0
 

@@ -1,0 +1,330 @@
+"""The tools' loop: calls in a thread of its own, lifespans, and what becomes of code that blocks."""
+
+import asyncio
+import contextvars
+import threading
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from typing import Any
+
+import pytest
+import trio
+import trio.lowlevel
+from attrs import evolve
+
+from actors import ActorSystem, ChildSpec
+from actors.events import SlowHandler
+from tests.understudy.tools.test_tool import a_context
+from understudy.tools import loop as loops
+from understudy.tools.loop import Lifespan, LifespanFailed, ToolLoop, ToolLoopActor, names_asyncio
+from understudy.tools.tool import ToolContext, ToolError, tool
+
+pytestmark = pytest.mark.slow
+
+VARIABLE = contextvars.ContextVar("VARIABLE", default="none")
+
+
+@asynccontextmanager
+async def opened(lifespans: dict[str, Lifespan] | None = None) -> AsyncIterator[ToolLoop]:
+    """Open a loop for tools of both kinds, and watch it."""
+    loop = ToolLoop(lifespans or {}, asyncio=True)
+    with trio.fail_after(20):
+        await loop.open()
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(loop.watch)
+            try:
+                yield loop
+            finally:
+                nursery.cancel_scope.cancel()
+                with trio.CancelScope(shield=True):
+                    await loop.close()
+
+
+@pytest.fixture
+def brisk(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Shorten the times of the watch."""
+    for name, seconds in (("BEAT_S", 0.05), ("BLOCKED_S", 0.1), ("GIVE_UP_S", 0.2), ("GRACE_S", 0.2)):
+        monkeypatch.setattr(loops, name, seconds)
+
+
+async def everything(context: ToolContext) -> dict[str, Any]:
+    """Use all of the context."""
+    context.progress(1, 2, "half")
+    await context.remember("hours", 3)
+    files = "saved"
+    with suppress(LookupError):
+        await context.files.get("f")
+        files = "found"
+    return {
+        "variable": VARIABLE.get(),
+        "hours": await context.recall("hours"),
+        "health": context.server.health(),
+        "files": files,
+        "thread": threading.get_ident(),
+        "state": context.state,
+    }
+
+
+@tool
+async def on_trio(context: ToolContext) -> dict[str, Any]:
+    await trio.lowlevel.checkpoint()
+    return await everything(context)
+
+
+@tool
+async def on_asyncio(context: ToolContext) -> dict[str, Any]:
+    await asyncio.sleep(0)
+    return await everything(context)
+
+
+@pytest.mark.parametrize("each", [on_trio, on_asyncio], ids=lambda each: each.name)
+async def test_a_call_runs_in_the_tools_thread_and_its_context_reaches_the_server(each: Any) -> None:
+    """Progress, memory, files and the server's state are used on the server's loop; context variables go along."""
+    notes: list[tuple[str, int]] = []
+    context = evolve(a_context(lambda done, total, note: notes.append((note, threading.get_ident()))), state="pool")
+    VARIABLE.set("mine")
+    async with opened() as loop:
+        first, second = [(await each.call({}, context, loop)).value for _ in range(2)]
+    assert first.pop("thread") == second.pop("thread") != threading.get_ident()
+    assert first == {"variable": "mine", "hours": 3, "health": {}, "files": "saved", "state": "pool"}
+    assert notes == [("half", threading.get_ident())] * 2
+
+
+async def test_errors_and_wrong_arguments_are_those_of_the_call() -> None:
+    @tool
+    async def fails(how: int) -> None:
+        if how == 0:
+            raise ToolError("not_found", "There is no such order.")
+        if how == 1:
+            raise SystemExit(3)
+        raise ZeroDivisionError
+
+    async with opened() as loop:
+        with pytest.raises(ToolError, match="no such order"):
+            await fails.call({"how": 0}, a_context(), loop)
+        with pytest.raises(RuntimeError, match=r"fails raised SystemExit\(3\)"):
+            await fails.call({"how": 1}, a_context(), loop)
+        with pytest.raises(ZeroDivisionError):
+            await fails.call({"how": 2}, a_context(), loop)
+        with pytest.raises(ToolError, match="a whole number is expected"):
+            await fails.call({"how": "x"}, a_context(), loop)
+
+
+async def test_code_that_blocks_does_not_hold_the_server() -> None:
+    """The server's loop makes its steps while a trio tool and an asyncio tool sleep in time.sleep."""
+
+    @tool
+    async def blocks() -> None:
+        time.sleep(0.3)  # noqa: ASYNC251
+
+    late = 0.0
+    async with opened() as loop, trio.open_nursery() as nursery:
+        nursery.start_soon(blocks.call, {}, a_context(), loop)
+        for _ in range(30):
+            before = trio.current_time()
+            await trio.sleep(0.01)
+            late = max(late, trio.current_time() - before - 0.01)
+    assert late < 0.2
+
+
+async def test_cancellation_crosses_in_both_flavours_and_has_a_bound(brisk: None) -> None:
+    """The function is cancelled in its own way; one that goes on regardless is left after the grace."""
+    seen: list[str] = []
+    started = threading.Event()
+
+    @tool
+    async def sleeps() -> None:
+        try:
+            started.set()
+            await trio.sleep_forever()
+        except trio.Cancelled:
+            seen.append("trio")
+            raise
+
+    @tool
+    async def sleeps_on() -> None:
+        try:
+            started.set()
+            await asyncio.sleep(60)
+        except asyncio.CancelledError:
+            seen.append("asyncio")
+            raise
+
+    @tool(asyncio=True)
+    async def goes_on() -> None:
+        started.set()
+        with suppress(asyncio.CancelledError):
+            await asyncio.sleep(60)
+        seen.append("still here")
+        await asyncio.sleep(0.5)
+
+    async with opened() as loop:
+        for each in (sleeps, sleeps_on, goes_on):
+            started.clear()
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(each.call, {}, a_context(), loop)
+                await trio.to_thread.run_sync(started.wait)
+                began = trio.current_time()
+                nursery.cancel_scope.cancel()
+            assert trio.current_time() - began < 0.45
+    assert seen == ["trio", "asyncio", "still here"]
+
+
+async def test_a_blocked_loop_is_replaced_and_its_calls_fail(brisk: None, caplog: pytest.LogCaptureFixture) -> None:
+    """New calls run at once in a new thread; those of the blocked one fail with a code, unless it goes on in time."""
+    free = threading.Event()
+
+    @tool
+    async def blocks() -> None:
+        free.wait(10)
+
+    @tool
+    async def waits() -> str:
+        await trio.sleep(0.2)
+        return "done"
+
+    codes: list[str] = []
+    async with opened() as loop:
+
+        async def call(each: Any) -> None:
+            try:
+                codes.append((await each.call({}, a_context(), loop)).value)
+            except ToolError as error:
+                codes.append(error.code)
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(call, waits)
+            nursery.start_soon(call, blocks)
+            await trio.sleep(0.3)  # until it was noticed
+            began = trio.current_time()
+            await call(waits)
+            assert trio.current_time() - began < 0.5
+        assert sorted(codes) == ["done", "tools_restarted", "tools_restarted"]
+        free.set()
+    assert [each.message for each in caplog.records if each.name == loops.__name__] == ["tools.loop_blocked"]
+
+
+async def test_a_thread_that_dies_is_replaced(brisk: None) -> None:
+    """The crash of a lifespan's own task ends the thread: its calls fail, and the lifespan is opened again."""
+    opened_times: list[int] = []
+    crash = threading.Event()
+
+    @asynccontextmanager
+    async def crashing() -> AsyncIterator[int]:
+        async def work() -> None:
+            while not crash.is_set():  # noqa: ASYNC110 - set by another thread
+                await trio.sleep(0.01)
+            crash.clear()
+            raise ZeroDivisionError
+
+        opened_times.append(1)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(work)
+            yield len(opened_times)
+            nursery.cancel_scope.cancel()
+
+    @tool
+    async def waits() -> None:
+        crash.set()
+        await trio.sleep(5)
+
+    async with opened({"": Lifespan(crashing)}) as loop:
+        assert loop.state("guide") == 1
+        with pytest.raises(ToolError) as caught:
+            await waits.call({}, a_context(), loop)
+        assert caught.value.code == "tools_restarted"
+        assert (await on_trio.call({}, a_context(), loop)).value["hours"] == 3
+        assert loop.state("guide") == 2
+
+
+async def test_lifespans_are_opened_once_in_their_flavour_and_closed() -> None:
+    """An agent's own value hides the server's; asyncio code has its running loop."""
+    said: list[Any] = []
+
+    @asynccontextmanager
+    async def of_server() -> AsyncIterator[str]:
+        await trio.lowlevel.checkpoint()
+        yield "server"
+        await trio.lowlevel.checkpoint()
+        said.append("server closed")
+
+    @asynccontextmanager
+    async def of_agent() -> AsyncIterator[Any]:
+        queue: asyncio.Queue[int] = asyncio.Queue()
+        task = asyncio.get_running_loop().create_task(asyncio.sleep(60))
+        yield queue
+        task.cancel()
+        with suppress(asyncio.CancelledError):
+            await task
+        said.append("agent closed")
+
+    @tool
+    async def put(context: ToolContext) -> int:
+        await asyncio.sleep(0)
+        context.state.put_nowait(1)
+        return context.state.qsize()
+
+    async with opened({"": Lifespan(of_server), "shop": Lifespan(of_agent)}) as loop:
+        assert loop.state("guide") == "server"
+        context = evolve(a_context(), state=loop.state("shop"))
+        assert [(await put.call({}, context, loop)).value for _ in range(3)] == [1, 2, 3]
+    assert said == ["agent closed", "server closed"]
+
+
+@asynccontextmanager
+async def _raising() -> AsyncIterator[None]:
+    raise ConnectionError("no such host")
+    yield
+
+
+@asynccontextmanager
+async def _endless() -> AsyncIterator[None]:
+    await trio.sleep_forever()
+    yield
+
+
+@pytest.mark.parametrize(
+    ("lifespans", "says"),
+    [
+        ({"": Lifespan(_raising)}, "the lifespan of the server failed: ConnectionError: no such host"),
+        ({"shop": Lifespan(_endless, start_s=0.1)}, "the lifespan of agent 'shop' did not open within 0.1 s"),
+    ],
+)
+async def test_a_lifespan_that_does_not_open_is_an_error_in_a_sentence(lifespans: Any, says: str) -> None:
+    with pytest.raises(LifespanFailed, match=says):
+        await ToolLoop(lifespans, asyncio=False).open()
+
+
+async def test_who_holds_the_tools_loop_is_reported(brisk: None) -> None:
+    """The record names the tool and its line, while the loop is still held if that lasts."""
+    held: list[SlowHandler] = []
+    loop = ToolLoop({}, asyncio=False)
+
+    @tool
+    async def blocks() -> None:
+        time.sleep(0.15)  # noqa: ASYNC251
+
+    events = lambda event: held.append(event) if isinstance(event, SlowHandler) else None  # noqa: E731
+    with trio.fail_after(10):
+        async with ActorSystem("s", [ChildSpec("tools", lambda: ToolLoopActor(loop))], on_event=events) as system:
+            await loop.open(system)
+            await blocks.call({}, a_context(), loop)
+            while not held:  # noqa: ASYNC110
+                await trio.sleep(0.01)
+            await loop.close()
+    assert held[0].task == "tool blocks"
+    assert "time.sleep(0.15)" in held[0].stack
+
+
+def test_the_flavour_of_a_function_is_read_from_its_code() -> None:
+    async def neither() -> None: ...
+
+    async def both() -> None:
+        await trio.lowlevel.checkpoint()
+        await asyncio.sleep(0)
+
+    async def inside() -> Any:
+        return [asyncio.sleep(each) for each in range(2)]
+
+    assert [names_asyncio(each) for each in (neither, both, inside, on_asyncio.function)] == [False, False, True, True]
