@@ -188,7 +188,7 @@ class Tool:
     `reconcile` is asked whether it took effect. `approval` says whether a call waits for its user's approval before it
     runs: always, never, or if the function returns something true for its arguments. A call that succeeded can be
     undone by `undo` for `undo_s` seconds. `asyncio`: its functions are for asyncio. `on_server_loop`: they run on the
-    server's loop, which they hold if they block, and else on the tools' loop; functions that are not async, in a thread.
+    server's loop, which they hold if they block, else on the tools' loop; those that are not async, in a thread.
     """
 
     name: str
