@@ -165,7 +165,8 @@ class ServerStatus:
              "ago_s": round(now - each.at)}
             for each in recent.slowest(minutes, SHOWN)
         ]  # fmt: skip
-        queues = sorted((node.depth, node.path) for node in self.system.tree().walk() if node.depth)
+        waiting = ((sum(node.depth.values()), node.path) for node in self.system.tree().walk())
+        queues = sorted(each for each in waiting if each[0])
         return {
             "scope": "server",
             "operations": rows(recent.timed(minutes)),

@@ -45,16 +45,22 @@ async def server_performance(
     p99) and response times of commits (disk writes to the log), database reads, queries, runs, code and tools, and
     where the time goes."""
     activity = _activity(context, minutes)
-    rows = [_readable(each) for each in activity["operations"] if aspect in ("all", _aspect(each))]
+    own = activity["scope"] != "server"
+    rows = [_readable(each) for each in activity["operations"] if own or aspect in ("all", _aspect(each))]
     slow = [each for each in rows if each["slow"]]
     over = f"Over the last {minutes} minute{'' if minutes == 1 else 's'}{_whose(activity)}"
     if not rows:
-        summary = f"{over} nothing of that kind was measured."
+        status = f"The server is {context.server.health().get('status', 'up')}. " if own else ""
+        summary = (
+            f"{status}{over} {'no run has ended, so there are no latencies yet' if own else 'nothing was measured'}."
+        )
     else:
         worst = "; ".join(_worst(each) for each in slow[:3])
         summary = f"{over}, {_headline(rows)}. " + (
             f"Slow: {worst}." if slow else "None of these is slow: each stays below its limit."
         )
+    if own:
+        summary += " Latencies of the database and of the whole server are shown to its operators."
     value = {
         "minutes": minutes,
         "scope": activity["scope"],
@@ -113,14 +119,14 @@ async def errors_by_code(context: ToolContext, minutes: Minutes = 60) -> ToolRes
     outcomes: Mapping[str, int] = activity["outcomes"]
     ended = sum(outcomes.values())
     failed = {code: count for code, count in outcomes.items() if code not in ("success", "cancelled")}
-    rows = [{"where": "runs", "code": code, "count": count} for code, count in failed.items()]
+    rows: list[dict[str, Any]] = [{"where": "runs", "code": code, "count": n} for code, n in failed.items()]
     rows += [{"where": "requests", "code": code, "count": n} for code, n in activity.get("refused", {}).items()]
     for name, count in activity.get("failed_tools", {}).items():
         called, _, status = name.rpartition(": ")
         rows.append({"where": f"tool {called}", "code": status, "count": count})
     since = f"In the last {minutes} minute{'' if minutes == 1 else 's'}{_whose(activity)}"
     share = f"{sum(failed.values()):,} of {ended:,} run{'' if ended == 1 else 's'} failed"
-    codes = ", ".join(f"{each['code']} {each['count']:,} times ({each['where']})" for each in rows[:4])
+    codes = ", ".join(f"{each['code']} {_count(each['count'], 'time')} ({each['where']})" for each in rows[:4])
     summary = f"{since}, {share}; " + (f"most frequent: {codes}." if rows else "there was no error at all.")
     value = {"minutes": minutes, "scope": activity["scope"], "ended_runs": ended, "errors": rows}
     return ToolResult(value, summary, kind=ANALYSIS)
@@ -175,7 +181,8 @@ async def open_work(
         deepest = f", most in {queues[0]['path']}" if queues else ""
         parts.append(f"{sum(each['waiting'] for each in queues):,} messages wait in mailboxes{deepest}")
         parts.append(f"{activity['reads_waiting']:,} reads wait")
-    parts.append(f"{activity.get('connections', 0):,} connections are open")
+    connections = activity.get("connections", 0)
+    parts.append(f"{_count(connections, 'connection')} {'is' if connections == 1 else 'are'} open")
     value = {
         "scope": activity["scope"],
         "connections": activity.get("connections", 0),
@@ -221,7 +228,7 @@ def _headline(rows: Iterable[Mapping[str, Any]]) -> str:
 
 
 def _worst(row: Mapping[str, Any]) -> str:
-    return f"{_named(row)} (p95 {_time(row['p95_ms'])}, p99 {_time(row['p99_ms'])}, {row['count']:,} times)"
+    return f"{_named(row)} (p95 {_time(row['p95_ms'])}, p99 {_time(row['p99_ms'])}, {_count(row['count'], 'time')})"
 
 
 def _single(row: Mapping[str, Any]) -> str:
@@ -234,6 +241,10 @@ def _named(row: Mapping[str, Any]) -> str:
 
 def _time(ms: float) -> str:
     return f"{ms / 1000:,.1f} s" if ms >= 1000 else f"{ms:,.3g} ms"
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
 def _whose(activity: Mapping[str, Any]) -> str:

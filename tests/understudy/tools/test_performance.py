@@ -1,7 +1,7 @@
 """The operations liaison's tools on a server's own measures, and whose measures they show."""
 
-from collections.abc import Callable, Sequence
-from types import SimpleNamespace
+from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType, SimpleNamespace
 from typing import Any
 
 import pytest
@@ -27,7 +27,8 @@ Attach = Callable[..., ToolContext]
 class OneNode:
     """The tree of a system: a writer with three messages in its mailbox."""
 
-    path, state, depth, restarts, age_s = "/system/storage/writer", "running", 3, 2, 1.0
+    path, state, restarts, age_s = "/system/storage/writer", "running", 2, 1.0
+    depth: Mapping[str, int] = MappingProxyType({"high": 1, "normal": 2})
     children = ()
 
     def walk(self) -> Sequence["OneNode"]:
