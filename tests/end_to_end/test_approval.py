@@ -4,15 +4,28 @@ from typing import Any
 
 import pytest
 import trio
+from attrs import evolve
 
 from tests.end_to_end.chat_client import ChatClient, check_arc, connected
 from tests.end_to_end.http import request
-from tests.end_to_end.scripted_model import Call, Say, scripted
+from tests.end_to_end.scripted_model import Call, Say, ScriptedModel, scripted
 from transport.connection.limits import Limits
 from understudy import Agent
 from understudy.app.server import Running
+from understudy.models.model import Emit, Reply, Turn
 
 MAIL = {"to": "anna@example.org", "text": "x" * 5000}
+
+
+class Noting(ScriptedModel):
+    """Plays its script, and keeps the prompt of the last turn."""
+
+    prompt = ""
+
+    async def respond(self, turn: Turn, emit: Emit) -> Reply:
+        """Keep the prompt, and play the turn."""
+        self.prompt = " ".join(str(getattr(each, "content", "")) for each in turn.items)
+        return await super().respond(turn, emit)
 
 
 def mailing(*, timeout_s: float = 30.0) -> Agent:
@@ -57,8 +70,9 @@ async def test_an_allowed_call_runs_with_exactly_the_shown_arguments(serve: Any)
         check_arc(client.durable())
     kinds = [event["type"] for event in client.durable()]
     assert kinds[3:7] == ["tool_executing", "approval_required", "approval_decided", "tool_completed"]
-    decided = next(event for event in client.seen if event["type"] == "approval_decided")
-    assert decided["data"] == {"call_id": required["data"]["call_id"], "decision": "allow"}
+    decided = next(event["data"] for event in client.seen if event["type"] == "approval_decided")
+    assert decided.pop("by")
+    assert decided == {"call_id": required["data"]["call_id"], "decision": "allow", "door": "socket"}
     assert (completed(client)["status"], completed(client)["result"]) == ("ok", "sent to anna@example.org")
     assert final["type"] == "final_response"
 
@@ -245,6 +259,58 @@ async def test_a_secret_in_a_note_is_redacted(serve: Any) -> None:
         await approve(client, await asked(client), "deny", "password: blue-harbour-42 is hers")
         await client.until_end()
     assert "blue-harbour-42" not in str(client.seen)
+
+
+@pytest.mark.promise("wire.approve-changed")
+async def test_the_user_can_change_what_a_call_is_given(serve: Any) -> None:
+    """Parameters that do not fit are refused; those that fit run instead, and log and agent are told of them."""
+    model = Noting(Call([("send_mail", MAIL)]), Say("Done"))
+    running = await serve(evolve(mailing(), model=model))
+    async with connected(running.address) as client:
+        required = await asked(client)
+        assert required["data"]["schema"]["required"] == ["to"]
+        payload = {"call_id": required["data"]["call_id"], "decision": "allow", "note": "Not Anna."}
+        await client.send({"type": "approve", "payload": payload | {"parameters": {"to": 5}}})
+        refused = await client.until("error")
+        assert refused["data"]["code"] == "invalid_command"
+        assert "cannot take `to`" in refused["data"]["message"]
+        await client.send({"type": "approve", "payload": payload | {"parameters": {"to": "eve@example.org"}}})
+        await client.until_end()
+        check_arc(client.durable())
+    assert completed(client)["result"] == "sent to eve@example.org"
+    decided = next(event["data"] for event in client.seen if event["type"] == "approval_decided")
+    assert decided["parameters"] == {"to": "eve@example.org"}
+    assert 'I changed the arguments to {"to":"eve@example.org"}. Not Anna.' in model.prompt
+
+
+@pytest.mark.promise("wire.approve-always")
+async def test_a_tool_is_allowed_always_in_one_thread_until_that_is_taken_back(serve: Any) -> None:
+    """The second call runs at once, and the log says why. Another thread asks, and so does this one afterwards."""
+    running = await serve(mailing())
+    token = await new_token(running)
+    async with connected(running.address, token) as client:
+        required = await asked(client, thread_id="a")
+        payload = {"call_id": required["data"]["call_id"], "decision": "allow", "remember": True}
+        await client.send({"type": "approve", "payload": payload})
+        await client.until_end()
+        client.seen.clear()
+        await client.say("again", agent_type="script", thread_id="a")
+        await client.until_end()
+        check_arc(client.durable())
+        decided = next(event["data"] for event in client.seen if event["type"] == "approval_decided")
+        assert (decided["decision"], decided["door"], completed(client)["status"]) == ("allow", "remembered", "ok")
+        other = await asked(client, thread_id="b")
+        await approve(client, other, "deny")
+        await client.until_end()
+        path = "/api/threads/a/consents"
+        _, _, body = await request(running.address, "GET", path, token=token)
+        assert [each["tool_name"] for each in body["consents"]] == ["send_mail"]
+        assert (await request(running.address, "GET", path, token=await new_token(running)))[0] == 404
+        await client.send({"type": "disallow", "thread_id": "a", "tool_name": "send_mail"})
+        await approve(client, await asked(client, thread_id="a"), "deny")
+        await client.until_end()
+        status, _, _ = await request(running.address, "DELETE", f"{path}/send_mail", token=token)
+        assert status == 404
 
 
 async def test_a_run_that_waits_for_approval_releases_its_permit(serve: Any) -> None:

@@ -137,10 +137,22 @@ class Client:
         """The ids of the messages that the server has not accepted yet, oldest first."""
         return [each.message_id for each in self._unacked.messages]
 
-    async def approve(self, call_id: str, allow: bool = True, *, note: str | None = None) -> None:
-        """Approve or deny a tool call that waits for approval; the agent reads the `note`."""
+    async def approve(
+        self,
+        call_id: str,
+        allow: bool = True,
+        *,
+        note: str | None = None,
+        parameters: Mapping[str, Any] | None = None,
+        remember: bool = False,
+    ) -> None:
+        """Approve or deny a tool call that waits for approval; the agent reads the `note`.
+
+        `parameters` change those of an allowed call; `remember` allows the tool always in this thread.
+        """
         decision = Decision.ALLOW if allow else Decision.DENY
-        await self._enqueue("approve", {"call_id": call_id, "decision": decision.value, "note": note})
+        given = {"call_id": call_id, "decision": decision.value, "note": note, "parameters": parameters}
+        await self._enqueue("approve", given | ({"remember": True} if remember else {}))
 
     async def answer_question(self, question_id: str, answer: Mapping[str, Any] | None) -> None:
         """Answer a question that a run asks, with an object that fits its schema; None declines to answer."""

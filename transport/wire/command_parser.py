@@ -24,6 +24,7 @@ from transport.wire.commands import (
     ClientPing,
     Command,
     Decision,
+    Disallow,
     Edit,
     Feedback,
     Hello,
@@ -71,6 +72,7 @@ COMMANDS: Final[Mapping[str, type[Command]]] = MappingProxyType(
         "unsteer": Unsteer,
         "approve": Approve,
         "answer": Answer,
+        "disallow": Disallow,
         "undo": Undo,
         "edit": Edit,
         "regenerate": Regenerate,
@@ -219,6 +221,10 @@ def parse_command(frame: Mapping[str, Any], default_agent: tuple[str, str | None
             given["references"] = (*given.get("references", ()), file_id)
     if kind in (Say, Edit, Steer) and not given["content"].strip():
         raise CommandRejected("empty_message")
+    if kind is Approve and given["decision"] is Decision.DENY:
+        for field in ("parameters", "remember"):
+            if given.get(field):
+                raise _invalid(_path(frame, field), "goes with the decision `allow` only")
     if kind is Answer and ("answer" in given) == given.get("decline", False):
         raise _invalid(_path(frame, "answer"), "is missing" if "answer" not in given else "goes with no `decline`")
     if kind is Undo and ("call_id" in given) == ("run_id" in given):
@@ -430,6 +436,9 @@ CHECKS: Final[Mapping[str, Callable[[Any], Any]]] = MappingProxyType(
         "decline": _flag,
         "steer_id": _id,
         "mode": _one_of(SteerMode),
+        "parameters": _object,
+        "remember": _flag,
+        "tool_name": _id,
         "decision": _one_of(Decision),
         "rating": _one_of(Rating),
         "note": _note,

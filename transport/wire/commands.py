@@ -109,11 +109,16 @@ class Unsteer:
 
 @frozen
 class Approve:
-    """Approve or deny a tool call that waits for its user; the agent reads the `note`."""
+    """Approve or deny a tool call that waits for its user; the agent reads the `note`.
+
+    `parameters` change those of an allowed call. `remember`: allow the tool always in this thread.
+    """
 
     call_id: str
     decision: Decision
     note: str | None = field(default=None, repr=False)
+    parameters: JsonObject | None = field(default=None, repr=False)
+    remember: bool = False
     session_token: str | None = field(default=None, repr=False)
 
 
@@ -124,6 +129,15 @@ class Answer:
     question_id: str
     answer: JsonObject | None = field(default=None, repr=False)
     decline: bool = False
+    session_token: str | None = field(default=None, repr=False)
+
+
+@frozen
+class Disallow:
+    """Take back the consent to call a tool always in a thread."""
+
+    thread_id: str
+    tool_name: str
     session_token: str | None = field(default=None, repr=False)
 
 
@@ -227,6 +241,6 @@ class ClientPing:
 
 
 Command: TypeAlias = (
-    Say | Resume | Cancel | Steer | Unsteer | Approve | Answer | Undo | Edit | Regenerate | Feedback
+    Say | Resume | Cancel | Steer | Unsteer | Approve | Answer | Disallow | Undo | Edit | Regenerate | Feedback
     | Hello | Chunk | Ack | Refresh | UserTyping | ClientPing
 )  # fmt: skip

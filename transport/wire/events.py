@@ -205,7 +205,10 @@ class ToolCompleted(Event):
 
 @frozen
 class ApprovalRequired(Event):
-    """A started tool call waits for its user's approval, until `expires_at` (Unix seconds)."""
+    """A started tool call waits for its user's approval, until `expires_at` (Unix seconds).
+
+    `schema` is the JSON schema of the parameters, with which a user can edit them.
+    """
 
     type: ClassVar[str] = "approval_required"
     priority: ClassVar[Priority] = Priority.HIGH
@@ -214,16 +217,25 @@ class ApprovalRequired(Event):
     tool_name: str
     parameters: JsonObject = field(repr=False)
     expires_at: float
+    schema: JsonObject | None = field(default=None, repr=False)
 
 
 @frozen
 class ApprovalDecided(Event):
-    """The wait for approval ended: the user allowed or denied the call, or (`expired`) did not answer in time."""
+    """The wait for approval ended: the user allowed or denied the call, or (`expired`) did not answer in time.
+
+    `parameters` are those that the user changed the call's to. `remember`: the tool is allowed always in this thread.
+    `by` is the id of the user who decided, `door` the way that the decision came; `remembered` if it was made before.
+    """
 
     type: ClassVar[str] = "approval_decided"
     call_id: str
     decision: ApprovalDecision
     note: str | None = field(default=None, repr=False)
+    parameters: JsonObject | None = field(default=None, repr=False)
+    remember: bool | None = None
+    by: str | None = None
+    door: str | None = None
 
 
 @frozen

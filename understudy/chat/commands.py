@@ -20,6 +20,7 @@ from transport.wire.commands import (
     Approve,
     Cancel,
     Command,
+    Disallow,
     Edit,
     Feedback,
     JsonObject,
@@ -55,7 +56,7 @@ from understudy.chat.messages import (
 from understudy.chat.placement import Active, Deleted, News, Node, OtherNodes, TypingIn
 from understudy.chat.registry import STOP_WAIT_S, ConversationRegistry
 from understudy.chat.routing import ANSWER, Route, check_id, find_agent, route
-from understudy.chat.run.approval import check_note
+from understudy.chat.run.approval import MAX_ARGUMENT_BYTES, check_note
 from understudy.chat.run.questions import MAX_ANSWER_BYTES, run_of_question
 from understudy.chat.services import Services
 from understudy.chat.storage_away import AWAY
@@ -147,11 +148,14 @@ class CommandDispatcher:
                     case Unsteer():
                         await self._unsteer(identity.user, command)
                     case Approve():
-                        await self._approve(identity.user, command)
+                        await self._approve(identity.user, command, HTTP if outbox is None else SOCKET)
                     case Answer():
                         await self._answer(identity.user, command, HTTP if outbox is None else SOCKET)
                     case Undo():
                         await self._undo(identity, command)
+                    case Disallow(thread_id=thread_id, tool_name=tool_name):
+                        if not await self._services.store.disallow_tool(identity.user, thread_id, tool_name):
+                            raise CommandRejected("not_found", "That tool is not allowed always in this conversation.")
                     case UserTyping(thread_id=thread_id):
                         self._show_typing(identity.user, thread_id, outbox)
                     case _:
@@ -451,16 +455,24 @@ class CommandDispatcher:
         if not withdrawn:
             raise CommandRejected("not_found", "No message of that name waits for that run.")
 
-    async def _approve(self, owner: str, approve: Approve) -> None:
+    async def _approve(self, owner: str, approve: Approve, door: str) -> None:
         note = await self._services.content_filter.filter_note(owner, check_note(approve.note or ""))
         decision = ApprovalDecision(approve.decision.value)
+        parameters = None
+        if approve.parameters is not None:
+            if len(msgspec.json.encode(approve.parameters)) > MAX_ARGUMENT_BYTES:
+                raise CommandRejected("message_too_large", f"At most {MAX_ARGUMENT_BYTES:,} bytes can be shown.")
+            parameters = (await self._services.content_filter.filter_context(approve.parameters)).value
+        request = partial(
+            Decide, approve.call_id, decision, note, parameters, remember=approve.remember, by=owner, door=door
+        )
         found = await self._services.store.step_of_call(approve.call_id)
         run = None if found is None else found[1]
         if (
             run is None
             or run.owner != owner
             or run.ended_at is not None
-            or not await self.registry.ask(owner, run.thread_id, partial(Decide, approve.call_id, decision, note))
+            or not await self.registry.ask(owner, run.thread_id, request)
         ):
             raise CommandRejected("not_found", "No tool call of that name waits for your consent.")
 

@@ -213,12 +213,19 @@ class EndTurn:
 class Decide(Ask[bool]):
     """To a conversation, and from there to the run: its user has decided about a call that waits for approval.
 
-    The reply, False if that call does not wait, comes when the decision is stored. Fails with `StorageUnavailable`.
+    `parameters` are those to which the user changed the call's, None if they did not. `remember`: the tool is allowed
+    always in this thread. `by` is the user's id, `door` the way that the decision came. The reply, False if that call
+    does not wait or was decided otherwise, comes when the decision is stored. Fails with `CommandRejected`
+    (`invalid_command`) for parameters that do not fit, with which the call still waits, or with `StorageUnavailable`.
     """
 
     call_id: str
     decision: ApprovalDecision
     note: str = field(default="", repr=False)
+    parameters: JsonObject | None = field(default=None, repr=False)
+    remember: bool = False
+    by: str | None = None
+    door: str | None = None
 
 
 @define(eq=False)

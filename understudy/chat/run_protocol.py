@@ -16,6 +16,7 @@ from typing import Final
 from attrs import define, evolve, field, frozen
 
 from transport.wire.codes import ERRORS
+from transport.wire.commands import JsonObject
 from transport.wire.events import (
     TERMINAL,
     AgentCompleted,
@@ -77,7 +78,8 @@ _CALL_TEXT = {
 class OpenCall:
     """A tool call that has started and not ended; `since` is in Unix seconds.
 
-    `asked` says that its user's approval was requested; `decision` is None until the user has decided.
+    `asked` says that its user's approval was requested; `decision` is None until the user has decided, `parameters`
+    are those that the user changed the call's to.
     """
 
     agent_id: str
@@ -86,6 +88,7 @@ class OpenCall:
     since: float
     asked: bool = False
     decision: ApprovalDecision | None = None
+    parameters: JsonObject | None = field(default=None, repr=False)
 
     @property
     def waits(self) -> bool:
@@ -170,10 +173,10 @@ class RunProtocol:
                 if (call := self.calls.get(call_id)) is None or call.asked:
                     raise RunProtocolError(f"consent to tool call {call_id} was asked for twice or without a start")
                 self.calls[call_id] = evolve(call, asked=True)
-            case ApprovalDecided(call_id=call_id, decision=decision):
+            case ApprovalDecided(call_id=call_id, decision=decision, parameters=parameters):
                 if (call := self.calls.get(call_id)) is None or not call.waits:
                     raise RunProtocolError(f"tool call {call_id} was decided about without a question")
-                self.calls[call_id] = evolve(call, decision=decision)
+                self.calls[call_id] = evolve(call, decision=decision, parameters=parameters)
             case ToolCompleted(call_id=call_id, status=status):
                 if (call := self.calls.get(call_id)) is None:
                     raise RunProtocolError(f"tool call {call_id} completed without a start")

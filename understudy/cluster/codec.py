@@ -23,7 +23,7 @@ from understudy.storage.errors import StorageUnavailable
 
 T = TypeVar("T")
 
-VERSION: Final = 6
+VERSION: Final = 7
 """Increment with every change of a message's shape: nodes refuse packets of another version."""
 
 

@@ -13,6 +13,7 @@ from attrs import field, frozen
 from attrs.validators import ge, in_
 
 from .agent_memory import MemoryWrite
+from .consents import ConsentWrite
 from .deletion import DeletionWrite
 from .deliveries import Delivery, DeliveryWrite
 from .revocations import RevokeSession
@@ -442,6 +443,7 @@ Write: TypeAlias = (
     | AddFile
     | ProbeWrite
     | MemoryWrite
+    | ConsentWrite
     | NodeWrite
     | DeletionWrite
     | RevokeSession

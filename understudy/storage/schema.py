@@ -21,21 +21,7 @@ from sqlalchemy import (
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.functions import FunctionElement
 
-REVISIONS: Final = (
-    "0001",
-    "0002",
-    "0003",
-    "0004",
-    "0005",
-    "0006",
-    "0007",
-    "0008",
-    "0009",
-    "0010",
-    "0011",
-    "0012",
-    "0013",
-)
+REVISIONS: Final = tuple(f"{number:04}" for number in range(1, 15))
 """Every revision of the schema this code knows, oldest first. Start-up reads it in place of Alembic's scripts."""
 HEAD: Final = REVISIONS[-1]
 OLDEST: Final = "0008"
@@ -244,6 +230,18 @@ events = Table(
     PrimaryKeyConstraint("owner", "thread_id", "seq"),
     _of_thread(),
     Index(None, "run_id", "seq", **_where("run_id IS NOT NULL")),
+)
+
+# Tools that a user has allowed always in a thread.
+consents = Table(
+    "consents",
+    metadata,
+    Column("owner", Text, nullable=False),
+    Column("thread_id", Text, nullable=False),
+    Column("tool_name", Text, nullable=False),
+    Column("given_at", Float, nullable=False),
+    PrimaryKeyConstraint("owner", "thread_id", "tool_name"),
+    _of_thread(),
 )
 
 files = Table(

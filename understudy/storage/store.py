@@ -10,8 +10,9 @@ import trio
 from actors import ActorDied, ActorRef, AskTimeout, Backoff, MailboxFull
 from actors.behaviours import Breaker, CircuitChange, CircuitSpec, FailureCount
 
-from . import agent_memory, deliveries, nodes, queries, revocations, spending
+from . import agent_memory, consents, deliveries, nodes, queries, revocations, spending
 from .agent_memory import Forget, ForgetExpired, Remember, Remembered
+from .consents import AllowTool, Consent, DisallowTool
 from .database import Database
 from .deletion import GONE, MORE, MergeFulltext, RemoveFiles, RemoveUser
 from .deliveries import ClaimDelivery, DelayDelivery, Delivery, EndDelivery
@@ -210,6 +211,18 @@ class Store:
         """Delete the expired values of agents, in several transactions."""
         while await self.commit(ForgetExpired(now)):
             pass
+
+    async def allow_tool(self, owner: str, thread_id: str, tool_name: str, given_at: float) -> None:
+        """Allow a tool always in a thread. Raises NotStored if there is no such thread."""
+        await self.commit(AllowTool(owner, thread_id, tool_name, given_at))
+
+    async def disallow_tool(self, owner: str, thread_id: str, tool_name: str) -> bool:
+        """Take back the consent to a tool in a thread. Return False if there was none."""
+        return bool(await self.commit(DisallowTool(owner, thread_id, tool_name)))
+
+    async def consents(self, owner: str, thread_id: str) -> list[Consent]:
+        """Return the tools that are allowed always in a thread, by name."""
+        return await self._read(consents.consents, owner, thread_id)
 
     async def add_file(self, file: File) -> None:
         """Store the row of a file whose bytes are stored. Raises AlreadyStored if its id belongs to another file."""

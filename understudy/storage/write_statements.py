@@ -33,8 +33,11 @@ from sqlalchemy import (
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.types import TypeEngine
 
-from . import agent_memory, archive_queries, deletion, deliveries, nodes, queries, revocations, schema, spending
+from . import (
+    agent_memory, archive_queries, consents, deletion, deliveries, nodes, queries, revocations, schema, spending,
+)
 from .agent_memory import Forget, ForgetExpired, Remember
+from .consents import AllowTool, DisallowTool
 from .deletion import MergeFulltext, RemoveFiles, RemoveUser
 from .deliveries import ClaimDelivery, DelayDelivery, EndDelivery
 from .errors import AlreadyStored, Fenced, NotStored, RunEnded, SequenceConflict
@@ -212,6 +215,8 @@ def apply(connection: Connection, work: Write) -> int:
             return revocations.write(connection, work, _INSERTS[connection.dialect.name].put)
         case Remember() | Forget() | ForgetExpired():
             return agent_memory.write(connection, work, _INSERTS[connection.dialect.name].put)
+        case AllowTool() | DisallowTool():
+            return consents.write(connection, work, _INSERTS[connection.dialect.name].put)
         case ClaimThread() | ReleaseThread() | JoinNodes() | RenewNode() | LeaveNodes():
             return nodes.write(connection, work)
         case ClaimDelivery() | DelayDelivery() | EndDelivery():

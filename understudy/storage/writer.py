@@ -24,6 +24,7 @@ from sqlalchemy.exc import DatabaseError, IntegrityError, InternalError, Operati
 from actors import Actor, Ask, Context, Exit, MailboxSpec
 
 from .agent_memory import Forget, ForgetExpired, Remember
+from .consents import AllowTool, DisallowTool
 from .database import Database, DriverErrors
 from .deletion import MergeFulltext, RemoveFiles, RemoveUser
 from .deliveries import ClaimDelivery, DelayDelivery, EndDelivery
@@ -59,7 +60,7 @@ CONFLICTS: Final = ("40001", "40P01")
 _OF_NO_LOG: Final = (ForgetSpending,
     GiveFeedback, AddFile, ProbeWrite, Remember, Forget, ForgetExpired, JoinNodes, RenewNode, LeaveNodes, RemoveFiles,
     RemoveUser, MergeFulltext, RevokeSession, ForgetSpending, ClaimDelivery,
-    DelayDelivery, EndDelivery,
+    DelayDelivery, EndDelivery, AllowTool, DisallowTool,
 )  # fmt: skip
 """Writes that touch no thread's log."""
 

@@ -19,6 +19,7 @@ from transport.wire.commands import (
     Approve,
     Cancel,
     Command,
+    Disallow,
     Edit,
     Feedback,
     Regenerate,
@@ -39,7 +40,20 @@ from understudy.web.presence import Presence
 
 log = logging.getLogger(__name__)
 
-CONNECTIONLESS: Final = (Say, Cancel, Steer, Unsteer, Approve, Answer, Undo, Edit, Regenerate, Feedback, UserTyping)
+CONNECTIONLESS: Final = (
+    Say,
+    Cancel,
+    Steer,
+    Unsteer,
+    Approve,
+    Answer,
+    Disallow,
+    Undo,
+    Edit,
+    Regenerate,
+    Feedback,
+    UserTyping,
+)
 """Commands that need no connection. The others concern the connection they came by."""
 STARTS_WORK: Final = (Say, Edit, Regenerate, Steer)
 _WORD: Final = re.compile(r"(?<!^)(?=[A-Z])")

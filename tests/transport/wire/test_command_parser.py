@@ -11,6 +11,7 @@ from transport.wire.commands import (
     Cancel,
     ClientPing,
     Decision,
+    Disallow,
     Edit,
     Feedback,
     Hello,
@@ -93,6 +94,11 @@ FORMS = [
     ),
     ({"type": "hello"}, Hello()),
     ({"type": "approve", "payload": {"call_id": "c", "decision": "allow"}}, Approve("c", Decision.ALLOW)),
+    (
+        {"type": "approve", "call_id": "c", "decision": "allow", "parameters": {"a": 1}, "remember": True},
+        Approve("c", Decision.ALLOW, parameters={"a": 1}, remember=True),
+    ),
+    ({"type": "disallow", "thread_id": "t", "tool_name": "pay"}, Disallow("t", "pay")),
     ({"type": "answer", "payload": {"question_id": "q", "answer": {"a": 1}}}, Answer("q", {"a": 1})),
     ({"type": "answer", "question_id": "q", "decline": True}, Answer("q", decline=True)),
     ({"type": "undo", "payload": {"call_id": "c"}}, Undo("c")),
@@ -210,6 +216,14 @@ SENTENCES = [
     (
         {"type": "answer", "question_id": "q", "answer": {}, "decline": True},
         "The field `answer` goes with no `decline`.",
+    ),
+    (
+        {"type": "approve", "call_id": "c", "decision": "deny", "remember": True},
+        "The field `remember` goes with the decision `allow` only.",
+    ),
+    (
+        {"type": "approve", "call_id": "c", "decision": "deny", "parameters": {"a": 1}},
+        "The field `parameters` goes with the decision `allow` only.",
     ),
     ({"type": "approve", "call_id": "c"}, "The field `decision` is missing."),
     ({"type": "approve", "call_id": "c", "decision": "maybe"}, "The field `decision` must be one of allow, deny."),

@@ -149,7 +149,7 @@ def test_the_version_is_raised_with_every_change_of_a_message() -> None:
     """The digest covers the message types; raise `codec.VERSION` if it changes by more than a class name."""
     shapes = bare(msgspec.json.schema_components([Item, News]))
     sum_of_shapes = hashlib.sha256(json.dumps(shapes, sort_keys=True).encode()).hexdigest()[:16]
-    assert (codec.VERSION, sum_of_shapes) == (6, "a77b6b53a306d710")
+    assert (codec.VERSION, sum_of_shapes) == (7, "cc717ce715667a0f")
 
 
 def bare(shape: Any) -> Any:

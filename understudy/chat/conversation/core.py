@@ -850,7 +850,7 @@ class ConversationCore:
         """Pass a decision to the run whose call waits for it, or keep it until that run is started."""
         live = next((each for each in self.runs.values() if ask.call_id in each.protocol.calls), None)
         if live is None or not (call := live.protocol.calls[ask.call_id]).waits:
-            same = live is not None and call.decision is ask.decision
+            same = live is not None and call.decision is ask.decision and call.parameters == ask.parameters
             yield AnswerRequest(ask, same)  # a repeat of the decision is fine
             return
         live.decisions = [*(each for each in live.decisions if each.waiting), ask]

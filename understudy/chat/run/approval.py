@@ -2,19 +2,21 @@
 
 1. The arguments that are shown are the arguments that run: they are copied once, shown whole, and given to the tool
    from that copy. A call whose arguments are too large to be shown whole fails without asking.
+   The user may change them: then what runs is what the user wrote, checked against the tool, and the log has it.
 2. A call is decided once: the first decision counts. If none comes in time, the decision is `expired`.
 3. A decision is acknowledged only after it was committed, so an acknowledged decision survives a crash of the server.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 import msgspec
 import trio
 from attrs import define, field
 
+from transport.wire.commands import JsonObject
 from transport.wire.errors import CommandRejected
-from transport.wire.events import ApprovalDecision
+from transport.wire.events import ApprovalDecided, ApprovalDecision
 from understudy.chat.messages import Decide
 from understudy.tools.errors import ToolError
 from understudy.tools.tool import Tool
@@ -27,25 +29,53 @@ MAX_NOTE: Final = 1000
 
 @define(eq=False)
 class Approval:
-    """A call's wait for its user. `decision` is None until it was made."""
+    """A call's wait for its user. `decision` is None until it was made.
 
-    decision: ApprovalDecision | None = field(default=None, init=False)
-    note: str = field(default="", init=False, repr=False)
+    `check` raises `ToolError` for changed parameters that do not fit the tool; decisions with changed parameters wait
+    for it in `early` if they come before the call is resumed.
+    """
+
+    check: Callable[[JsonObject], object] | None = None
+    early: list[Decide] = field(factory=list, init=False, repr=False)
+    decided: ApprovalDecided | None = field(default=None, init=False, repr=False)
     _decided: trio.Event = field(factory=trio.Event, init=False, repr=False)
     _stored: bool = field(default=False, init=False, repr=False)
     _asks: list[Decide] = field(factory=list, init=False, repr=False)
 
     def accept_decision(self, ask: Decide) -> None:
         """Accept the first decision; the request is answered by `confirm_stored`. Refuse a different one."""
-        if self.decision is None:
-            self.note = ask.note
-            self._set_decision(ask.decision)
-        if ask.decision is not self.decision:
+        if self.decided is None:
+            if ask.parameters is not None:
+                if self.check is None:
+                    self.early.append(ask)
+                    return
+                try:
+                    self.check(ask.parameters)
+                except ToolError as error:
+                    ask.fail(CommandRejected("invalid_command", error.message))
+                    return
+            self._set_decision(
+                ApprovalDecided(
+                    ask.call_id, ask.decision, ask.note or None, ask.parameters, ask.remember or None, ask.by, ask.door
+                )
+            )
+        if (ask.decision, ask.parameters) != (self.decision, self.decided and self.decided.parameters):
             ask.reply(False)
         elif self._stored:
             ask.reply(True)
         else:
             self._asks.append(ask)
+
+    @property
+    def decision(self) -> ApprovalDecision | None:
+        """The decision; None until it was made."""
+        return None if self.decided is None else self.decided.decision
+
+    def open(self, check: Callable[[JsonObject], object]) -> None:
+        """Set the check of changed parameters, and accept the decisions that waited for it."""
+        self.check, early, self.early = check, self.early, []
+        for ask in early:
+            self.accept_decision(ask)
 
     def confirm_stored(self) -> None:
         """Acknowledge the decision: it was committed."""
@@ -58,17 +88,17 @@ class Approval:
         for ask in self._asks:
             ask.fail(error)
 
-    async def wait_for_decision(self, deadline: float) -> ApprovalDecision:
-        """Wait for the decision until `deadline` (trio's clock), then set it to `expired`."""
+    async def wait_for_decision(self, call_id: str, deadline: float) -> ApprovalDecided:
+        """Wait for the decision about the call until `deadline` (trio's clock), then set it to `expired`."""
         with trio.move_on_at(deadline):
             await self._decided.wait()
-        if self.decision is None:
-            self._set_decision(ApprovalDecision.EXPIRED)
-        assert self.decision is not None  # noqa: S101 - for the type checker: just decided
-        return self.decision
+        if self.decided is None:
+            self._set_decision(ApprovalDecided(call_id, ApprovalDecision.EXPIRED))
+        assert self.decided is not None  # noqa: S101 - for the type checker: just decided
+        return self.decided
 
-    def _set_decision(self, decision: ApprovalDecision) -> None:
-        self.decision = decision
+    def _set_decision(self, decided: ApprovalDecided) -> None:
+        self.decided = decided
         self._decided.set()
 
 
@@ -89,6 +119,16 @@ def copy_arguments(arguments: Mapping[str, Any]) -> dict[str, Any]:
         )
     copy: dict[str, Any] = msgspec.json.decode(encoded)
     return copy
+
+
+def check_parameters(tool: Tool, parameters: JsonObject) -> None:
+    """Check the parameters to which a user changed a call's.
+
+    Raises:
+        ToolError: `invalid_arguments`: they do not fit the tool, or are too large.
+    """
+    tool.check(parameters)
+    copy_arguments(parameters)
 
 
 def check_note(note: str) -> str:

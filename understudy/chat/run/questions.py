@@ -6,7 +6,7 @@
    crash asks the same questions under the same ids, and is given the answers that the log has.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from typing import Final, TypeAlias
 
 import trio
@@ -103,12 +103,12 @@ class OpenQuestion:
 
 @define(eq=False)
 class Questions:
-    """The questions of one run. `logged` are those of its log, by id, when the run was resumed.
+    """The questions of one run. `logged` are those of its log, by id.
 
     `early` are answers that came before the question was asked again.
     """
 
-    logged: Mapping[str, LoggedQuestion] = field(factory=dict, repr=False)
+    logged: dict[str, LoggedQuestion] = field(factory=dict, repr=False)
     open: dict[str, OpenQuestion] = field(factory=dict, init=False)
     early: dict[str, list[AnswerQuestion]] = field(factory=dict, init=False, repr=False)
 

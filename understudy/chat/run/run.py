@@ -60,7 +60,7 @@ class Run(Actor):
         self.deadline = PausableDeadline(
             job.run_id, job.owner, services.limiter, self.recorder.send_heartbeat, before.worked_s
         )
-        self.tools = ToolExecutor(job, services, self.recorder, self.deadline, meter, Questions(before.questions))
+        self.tools = ToolExecutor(job, services, self.recorder, self.deadline, meter, Questions(dict(before.questions)))
         self.recorder.waiting_note = self.tools.waiting_note
         self.stream = AnswerStream(job, services, self.recorder, before)
         self.loop = AgentLoop(job, services, self.recorder, self.tools, self.stream, agent, before, meter)

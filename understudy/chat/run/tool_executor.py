@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from typing import Any
 
+import msgspec
 import trio
 from attrs import asdict, define, evolve, field
 
@@ -31,10 +32,10 @@ from transport.wire.events import (
 from understudy.agents.agent import Agent
 from understudy.chat.effects import GRACE_S, Attempt
 from understudy.chat.messages import Decide, RunRequest
-from understudy.chat.run.approval import Approval, copy_arguments, needs_approval
+from understudy.chat.run.approval import Approval, check_parameters, copy_arguments, needs_approval
 from understudy.chat.run.deadline import PausableDeadline, suspend_deadlines
 from understudy.chat.run.meter import Meter
-from understudy.chat.run.questions import MAX_QUESTIONS, Check, Questions, question_id
+from understudy.chat.run.questions import MAX_QUESTIONS, Check, LoggedQuestion, Questions, question_id
 from understudy.chat.run.recorder import Recorder
 from understudy.chat.run.replay import PendingCall, RecordedResult
 from understudy.chat.services import Services
@@ -70,6 +71,8 @@ MAX_MADE = 5
 """Times that one call is made or settled: one whose actor is killed each time must not go on for ever."""
 EFFECT_UNKNOWN = "Whether it took effect is unknown."
 AWAITING_APPROVAL = "Waiting for your consent to"
+REMEMBERED = "remembered"
+"""The door of a decision that the user made before, for every call of the tool in the thread."""
 AWAITING_ANSWER = "Waiting for your answer:"
 
 
@@ -306,13 +309,15 @@ class ToolExecutor:
                 outcome.fail(ToolStatus.FAILED, "invalid_arguments", f"This agent has no tool called {name}.")
             elif events and tool.approval is not False:
                 required = self._approval_request(tool, outcome, sanitized, agent_id)
+            if required is not None and tool is not None:
+                self._approval(outcome.call_id).open(functools.partial(check_parameters, tool))
         runs = outcome.status is ToolStatus.KILLED
         if runs and required is not None:
-            if (decided := call.decision_event) is not None:
-                runs = self._apply_decision(decided.decision, decided.note or "", outcome)
-            else:
-                runs = await self._ask_user(required, outcome, context, *events, step=step)
-            outcome.waited_s, arguments = self.services.clock() - began, dict(required.parameters)
+            if (decided := call.decision_event) is None:
+                decided = await self._ask_user(required, outcome, context, *events, step=step)
+            runs = self._apply_decision(decided, outcome)
+            outcome.waited_s = self.services.clock() - began
+            arguments = dict(required.parameters if decided.parameters is None else decided.parameters)
         elif events:
             await self.recorder.record(*events, steps=(step,))
         if runs and tool is not None:
@@ -332,7 +337,7 @@ class ToolExecutor:
             if not needs_approval(tool, dict(outcome.request.arguments)):
                 return None
             expires_at, asked = self.services.clock() + self.services.limits.approval_s, copy_arguments(arguments)
-            return ApprovalRequired(agent_id, outcome.call_id, tool.name, asked, expires_at)
+            return ApprovalRequired(agent_id, outcome.call_id, tool.name, asked, expires_at, tool.parameters)
         except ToolError as error:
             outcome.fail(ToolStatus.FAILED, error.code, error.message)
         except Exception as error:  # of the tool's own `approval`
@@ -425,22 +430,30 @@ class ToolExecutor:
         context: Context,
         *events: Event,
         step: StepRecord,
-    ) -> bool:
-        """Wait for the user's decision about a call. Return whether it may run; if not, set the outcome.
+    ) -> ApprovalDecided:
+        """Wait for the user's decision about a call, and return it.
 
-        `events`, the request and `step` are recorded first, unless there are no `events`: then the log has them.
+        `events`, the request and `step` are recorded first, unless there are no `events`: then the log has them. A tool
+        that the user has allowed always in this thread is allowed at once, unless its arguments were redacted.
         """
         call_id, left_s = outcome.call_id, required.expires_at - self.services.clock()
         deadline = trio.current_time() + min(max(0.0, left_s), self.services.limits.approval_s)
         approval = self._approval(call_id)
         self.awaiting_approval[call_id] = required.tool_name
         try:
+            if events and required.parameters == outcome.request.arguments and await self._is_allowed_always(required):
+                decided = ApprovalDecided(call_id, ApprovalDecision.ALLOW, by=self.job.owner, door=REMEMBERED)
+                await self.recorder.record(*events, required, decided, steps=(step,))
+                return decided
             if events:
                 await self.recorder.record(*events, required, steps=(step,))
             self._pause_if_all_wait()
-            decision = await approval.wait_for_decision(deadline)
+            decided = await approval.wait_for_decision(call_id, deadline)
             try:
-                await self.recorder.record(ApprovalDecided(call_id, decision, approval.note or None))
+                if decided.remember:  # before the decision: an acknowledged one is remembered
+                    now = self.services.clock()
+                    await self.services.store.allow_tool(self.job.owner, self.job.thread_id, required.tool_name, now)
+                await self.recorder.record(decided)
             except StorageUnavailable as error:
                 approval.fail_stored(error)
                 raise
@@ -448,12 +461,24 @@ class ToolExecutor:
             await self.deadline.resume(context.ref)
         finally:
             del self.awaiting_approval[call_id]
-        return self._apply_decision(decision, approval.note, outcome)
+        return decided
 
-    def _apply_decision(self, decision: ApprovalDecision, note: str, outcome: ToolOutcome) -> bool:
+    async def _is_allowed_always(self, required: ApprovalRequired) -> bool:
+        """Return whether the user has allowed the tool always in this thread; False if that cannot be read now."""
+        try:
+            consents = await self.services.store.consents(self.job.owner, self.job.thread_id)
+        except StorageUnavailable:
+            return False
+        return any(each.tool_name == required.tool_name for each in consents)
+
+    def _apply_decision(self, decided: ApprovalDecided, outcome: ToolOutcome) -> bool:
         """Return whether a decided call may run; if not, set the outcome."""
+        decision, note = decided.decision, decided.note or ""
         if decision is ApprovalDecision.ALLOW:
             outcome.note = note
+            if decided.parameters is not None:
+                changed = f"I changed the arguments to {msgspec.json.encode(decided.parameters).decode()}."
+                outcome.note = f"{changed} {note}".rstrip()
             return True
         sentence = f"Not allowed: {note}" if note else "Not allowed."
         if decision is ApprovalDecision.EXPIRED:
@@ -495,7 +520,9 @@ class ToolExecutor:
             event = logged.asked
         deadline = trio.current_time() + min(max(0.0, event.expires_at - now), limit_s)
         waiting = self.questions.ask(name, check)
+        self.questions.logged[name] = LoggedQuestion(event)  # a call that is made again asks under the same id
         self.awaiting_answer[call_id] = f"{AWAITING_ANSWER} {event.title}"
+        self.slots.release()  # other calls run while this one waits for its user
         try:
             if logged is None:
                 await self.recorder.record(event)
@@ -507,9 +534,12 @@ class ToolExecutor:
                 waiting.fail_stored(error)
                 raise
             waiting.confirm_stored()
+            self.questions.logged[name] = LoggedQuestion(event, reply)
             await self.deadline.resume(context.ref)
         finally:
             del self.awaiting_answer[call_id]
+            with trio.CancelScope(shield=True):  # the slot of this call, which its caller releases
+                await self.slots.acquire()
         return reply
 
     async def _ask_for_tool(
@@ -697,6 +727,7 @@ class ToolExecutor:
         self, tool: Tool, arguments: dict[str, Any], outcome: ToolOutcome, agent_id: str, context: Context
     ) -> None:
         """Run the tool in an actor of its own; the outcome is set afterwards, even if the actor crashes or hangs."""
+        outcome.limits, outcome.questions = [], 0
         asker = functools.partial(self._ask_for_tool, outcome, agent_id, context)
         tool_context = self._tool_context(outcome.call_id, asker)
         call = functools.partial(ToolCall, tool, arguments, tool_context, outcome, self.services.tool_loop)

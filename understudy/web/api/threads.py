@@ -5,7 +5,7 @@ from functools import partial
 from typing import Any, TypeVar
 
 import msgspec
-from attrs import frozen
+from attrs import asdict, frozen
 from quart import Blueprint, Response, request
 
 from transport.wire.codec import encode, from_log
@@ -94,6 +94,22 @@ async def one(thread_id: str) -> Response:
     """Return one thread."""
     read = await _existing(thread_id)
     return await _answer(_thread(read.value), read)
+
+
+@blueprint.get("/<thread_id>/consents")
+async def consents(thread_id: str) -> dict[str, Any]:
+    """List the tools that the caller has allowed always in this thread."""
+    await _existing(thread_id)
+    return {"consents": [asdict(each) for each in await web_context().store.consents(identity().user, thread_id)]}
+
+
+@blueprint.delete("/<thread_id>/consents/<tool_name>")
+async def disallow(thread_id: str, tool_name: str) -> tuple[str, int]:
+    """Take back the consent to call a tool always in this thread."""
+    check_id("thread_id", thread_id)
+    if not await web_context().store.disallow_tool(identity().user, thread_id, tool_name):
+        raise CommandRejected("not_found", "That tool is not allowed always in this conversation.")
+    return "", 204
 
 
 @blueprint.patch("/<thread_id>")

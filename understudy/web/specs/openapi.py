@@ -18,6 +18,7 @@ from understudy.observe.actor_events import Incident
 from understudy.privacy.export import FORMS
 from understudy.privacy.records import FORMAT, VERSION
 from understudy.storage.archive_queries import StoredMemory
+from understudy.storage.consents import Consent
 from understudy.storage.records import ENDED, UNFINISHED, File, Message, StepRecord, Thread
 from understudy.web.specs.schemas import (
     COUNT,
@@ -221,6 +222,7 @@ SCHEMAS: Final[Mapping[str, Schema]] = {
     "Agents": AGENTS,
     "Tools": TOOLS,
     "Thread": _stale(schema_of_fields(Thread, ("owner", "node", "fence"))),
+    "Consents": _all({"consents": array_of(schema_of_fields(Consent))}),
     "Threads": _stale(_all({"threads": array_of(_ref("Thread")), "next_cursor": or_null(TEXT)})),
     "Message": _all(MESSAGE | {"html": or_null(TEXT)}),
     "Messages": _stale(_all({"messages": array_of(_ref("Message")), "newest": NEWEST, "next_cursor": or_null(TEXT)})),
@@ -372,6 +374,8 @@ ROUTES: Final[Mapping[str, RouteSpec]] = {
         (200, "Thread"), body="Title", errors=(*_THREAD, "file_too_large", "content_blocked", "rate_limited", "busy")
     ),
     "threads.delete": RouteSpec((204, ""), errors=_THREAD),
+    "threads.consents": RouteSpec((200, "Consents"), errors=_THREAD),
+    "threads.disallow": RouteSpec((204, ""), errors=_THREAD),
     "threads.messages": RouteSpec((200, "Messages"), query=_PAGE, errors=_THREAD),
     "threads.export": RouteSpec((200, "Export"), query=_EXPORT, errors=(*_THREAD, "busy"), or_text="text/markdown"),
     "threads.events": RouteSpec(

@@ -13,7 +13,7 @@ import msgspec
 from transport.wire import command_parser
 from transport.wire.codes import ERRORS
 from transport.wire.command_parser import COMMANDS
-from transport.wire.commands import Answer, Command, Decision, Rating, Say, SteerMode, Undo
+from transport.wire.commands import Answer, Approve, Command, Decision, Rating, Say, SteerMode, Undo
 from transport.wire.dialects import ALIASES, ANSWER_KINDS, ANSWERS, PAYLOAD_NAMES, WIRE_NAMES, Dialect
 from transport.wire.events import EVENTS, AgentError, Error, Event, FinalResponse, PartialResult
 
@@ -111,7 +111,7 @@ FIELDS: Final[Mapping[str, Schema]] = MappingProxyType(
         "content": TEXT,
         **dict.fromkeys(
             ("thread_id", "message_id", "new_message_id", "parent_id", "request_id", "call_id", "conversation_id",
-             "run_id", "question_id", "steer_id", "id"),
+             "run_id", "question_id", "steer_id", "tool_name", "id"),
             _ID,
         ),
         **dict.fromkeys(("nonce", "agent_type", "pillar"), _NAME),
@@ -120,14 +120,14 @@ FIELDS: Final[Mapping[str, Schema]] = MappingProxyType(
         "rating": {"type": "string", "enum": [each.value for each in Rating]},
         "note": _NOTE,
         "references": array_of(_REFERENCE, maxItems=command_parser.MAX_REFERENCES),
-        **dict.fromkeys(("answer", "context", "settings"), OBJECT),
+        **dict.fromkeys(("answer", "context", "parameters", "settings"), OBJECT),
         "metadata": object_of({"file_id": or_null(_ID)}),
         "session_token": _TOKEN,
         "threads": {
             "type": "object", "propertyNames": _ID,
             "additionalProperties": COUNT, "maxProperties": command_parser.MAX_THREADS,
         },
-        **dict.fromkeys(("batch", "chunk", "decline", "gzip", "html"), FLAG),
+        **dict.fromkeys(("batch", "chunk", "decline", "gzip", "html", "remember"), FLAG),
         "seq": COUNT,
         "index": COUNT,
         "count": {"type": "integer", "minimum": 1, "maximum": command_parser.MAX_CHUNKS},
@@ -150,6 +150,7 @@ EXAMPLES: Final[Mapping[str, Mapping[str, Any]]] = MappingProxyType(
         "approve": {"call_id": "e532", "decision": "allow", "note": "Only this once."},
         "answer": {"question_id": "45f7.e532.1", "answer": {"city": "Ulm"}},
         "undo": {"call_id": "e532"},
+        "disallow": {"thread_id": "t1", "tool_name": "save_note"},
         "edit": {"message_id": "m1", "content": "What is 16% of 80?"},
         "regenerate": {"message_id": "m1", "request_id": "again-1"},
         "feedback": {"message_id": "answer-45f7", "rating": "up"},
@@ -193,13 +194,27 @@ _EITHER: Final[Schema] = {
         {"properties": {"decline": {"const": True}}, "required": ["decline"]},
     ]
 }
+_ONLY_ALLOWED: Final[Schema] = {
+    "if": {"properties": {"decision": {"const": "deny"}}},
+    "then": {
+        "properties": {
+            "parameters": {"anyOf": [{"type": "object", "maxProperties": 0}, {"type": "null"}]},
+            "remember": {"anyOf": [{"const": False}, {"type": "null"}]},
+        }
+    },
+}
 _CALL_OR_RUN: Final[Schema] = {
     "oneOf": [
         {"properties": {"call_id": TEXT}, "required": ["call_id"]},
         {"properties": {"run_id": TEXT}, "required": ["run_id"]},
     ]
 }
-_FURTHER: Final[Mapping[type[Command], Schema]] = {Say: _LIAISON, Answer: _EITHER, Undo: _CALL_OR_RUN}
+_FURTHER: Final[Mapping[type[Command], Schema]] = {
+    Say: _LIAISON,
+    Approve: _ONLY_ALLOWED,
+    Answer: _EITHER,
+    Undo: _CALL_OR_RUN,
+}
 
 
 def form_schema(name: str) -> Schema:

@@ -10,7 +10,7 @@ import trio.testing
 
 from actors import Actor, ActorSystem, ChildSpec, Context
 from transport.wire.errors import CommandRejected
-from transport.wire.events import ApprovalDecision
+from transport.wire.events import ApprovalDecided, ApprovalDecision
 from understudy.chat.messages import Decide
 from understudy.chat.run.approval import MAX_ARGUMENT_BYTES, Approval, check_note, copy_arguments, needs_approval
 from understudy.storage.errors import StorageUnavailable
@@ -70,7 +70,7 @@ async def test_the_first_decision_counts(autojump_clock: trio.testing.MockClock)
         await decide(DENY, "no")
         await decide(ALLOW, "yes")
         await decide(DENY, "never")
-        assert (await approval.wait_for_decision(trio.current_time() + 1), approval.note) == (DENY, "no")
+        assert await approval.wait_for_decision("c", trio.current_time() + 1) == ApprovalDecided("c", DENY, "no")
         assert replies == [(ALLOW, False)]
         approval.confirm_stored()
         await decide(DENY)
@@ -93,7 +93,7 @@ async def test_a_wait_ends_when_its_time_is_up_and_no_decision_counts_then(
     """The wait ends at the deadline with `expired`; a later decision is refused."""
     async with asked() as (approval, decide, replies):
         began = trio.current_time()
-        assert await approval.wait_for_decision(began + 300) is EXPIRED
+        assert await approval.wait_for_decision("c", began + 300) == ApprovalDecided("c", EXPIRED)
         assert trio.current_time() - began == 300
         await decide(ALLOW)
         assert replies == [(ALLOW, False)]

@@ -48,6 +48,7 @@ from understudy.content.filter import ContentFilter
 from understudy.models.model import Model, ResultItem, fenced
 from understudy.models.prices import PriceTable
 from understudy.observe.metrics import Metrics
+from understudy.storage.consents import Consent
 from understudy.storage.records import History
 from understudy.tools.tool import tool
 
@@ -57,10 +58,13 @@ FOREVER = Call([("wait", {})])
 
 
 class NoHistory:
-    """A store without earlier messages."""
+    """A store without earlier messages and remembered consents."""
 
     async def history(self, owner: str, message_id: str, limit: int) -> History:
         return History(())
+
+    async def consents(self, owner: str, thread_id: str) -> list[Consent]:
+        return []
 
 
 class NoFiles:

@@ -157,6 +157,8 @@ async def _ask_all(running: Running, document: dict[str, Any]) -> None:
         await ask("GET", path, token)
         await ask("GET", path, token, query="?limit=none")
     await ask("GET", "/api/threads/{thread_id}/stream", token, query="?after=none")
+    await ask("GET", "/api/threads/{thread_id}/consents", token)
+    await ask("DELETE", "/api/threads/{thread_id}/consents/{tool_name}", token)
     await ask("PATCH", "/api/threads/{thread_id}", token, body=b'{"title": "Sums"}')
     await ask("PATCH", "/api/threads/{thread_id}", token, body=b"")
     await ask("GET", "/api/threads/{thread_id}/export", token, query="?raw=true")

@@ -1,0 +1,28 @@
+"""Remembered consents, on both databases."""
+
+import pytest
+import trio
+
+from tests.understudy.storage.test_store import opened
+from understudy.storage import NotStored
+from understudy.storage.consents import Consent
+
+
+async def test_a_tool_is_allowed_in_one_thread_of_one_user(database, make) -> None:
+    """The first consent counts; it goes when it is taken back, and with its thread."""
+    with trio.fail_after(20):
+        async with opened(database) as store:
+            await store.commit(make.opening())
+            await store.commit(make.opening("bob", "t2", "r2"))
+            with pytest.raises(NotStored):
+                await store.allow_tool("ann", "t2", "pay", 1.0)
+            await store.allow_tool("ann", "t1", "send_mail", 1.0)
+            await store.allow_tool("ann", "t1", "send_mail", 2.0)
+            await store.allow_tool("ann", "t1", "pay", 3.0)
+            await store.allow_tool("bob", "t2", "pay", 4.0)
+            assert await store.consents("ann", "t1") == [Consent("pay", 3.0), Consent("send_mail", 1.0)]
+            assert [await store.disallow_tool("ann", "t1", "pay") for _ in range(2)] == [True, False]
+            assert await store.consents("bob", "t2") == [Consent("pay", 4.0)]
+            assert await store.delete_thread("ann", "t1")
+            await store.commit(make.opening())
+            assert await store.consents("ann", "t1") == []
