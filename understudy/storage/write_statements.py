@@ -34,7 +34,16 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.types import TypeEngine
 
 from . import (
-    agent_memory, archive_queries, consents, deletion, deliveries, nodes, queries, revocations, schema, spending,
+    agent_memory,
+    archive_queries,
+    consents,
+    deletion,
+    deliveries,
+    nodes,
+    queries,
+    revocations,
+    schema,
+    spending,
 )
 from .agent_memory import Forget, ForgetExpired, Remember
 from .consents import AllowTool, DisallowTool
