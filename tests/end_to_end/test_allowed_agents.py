@@ -71,8 +71,15 @@ async def test_a_run_is_handed_over_only_to_agents_that_its_user_may_use(serve: 
     assert "agent_handoff" not in {event["type"] for event in bob.seen}
 
 
-async def test_an_agent_that_is_not_allowed_cannot_be_named_in_agui(serve: Any) -> None:
+async def test_an_agent_that_is_not_allowed_cannot_be_named_in_agui_or_for_a_run(serve: Any) -> None:
     running = await start(serve)
+    answers = []
+    for name in ("desk", "nobody"):
+        started = json.dumps({"message": "go", "agent": name}).encode()
+        status, _, answer = await request(running.address, "POST", "/api/runs", token=BOB, body=started)
+        answers.append((status, answer["error"]["code"], answer["error"]["message"]))
+    assert answers[0] == answers[1]
+    assert answers[0][:2] == (404, "unknown_agent_type")
     said = {"id": "m", "role": "user", "content": "go"}
     body = json.dumps({"threadId": "t", "runId": "r", "messages": [said], "tools": [], "context": [], "state": None,
                        "forwardedProps": None}).encode()  # fmt: skip

@@ -198,14 +198,15 @@ def payload(envelope: Envelope, html: Html | None = None) -> PayloadFrame:
     """Return the whole envelope, with the event's fields under `payload`, and the aliases that older clients read
     there.
 
-    A field of the event takes precedence over one of the envelope, as `message_id` of a `feedback` does.
+    A field of the event takes precedence over one of the envelope, as `message_id` of a `feedback` does, also if the
+    event's is omitted.
     """
     data = client_data(envelope.event, html)
     for name, alias in ALIASES.get(type(envelope.event), {}).items():
         data[alias] = data[name]
     for name in PAYLOAD_NAMES:
-        if (value := getattr(envelope, name)) is not None:
-            data.setdefault(name, value)
+        if (value := getattr(envelope, name)) is not None and not hasattr(envelope.event, name):
+            data[name] = value
     if envelope.agent_type is not None:
         data["agent_name"] = envelope.pillar or envelope.agent_type
     return _build_frame(PayloadFrame, envelope, iso(envelope.timestamp), data)
@@ -219,7 +220,11 @@ def flat(envelope: Envelope, html: Html | None = None) -> Frame:
     """
     head = _build_frame(CanonicalFrame, envelope, iso(envelope.timestamp), UNSET)
     frame: Frame = {name: value for name, value in msgspec.structs.asdict(head).items() if value is not UNSET}
-    for name, value in client_data(envelope.event, html).items():
+    data = client_data(envelope.event, html)
+    for _, name, optional in _WIRE_FIELDS[type(envelope.event)]:
+        if optional and name not in data:  # the envelope's member of that name is another
+            frame.pop(name, None)
+    for name, value in data.items():
         if name == "data":
             frame["details"] = value
         elif name != "timestamp":

@@ -18,7 +18,15 @@ from understudy.chat.routing import check_id
 from understudy.chat.run.report import report, short_report
 from understudy.content.texts import run_off_loop
 from understudy.storage.records import ENDED, UNFINISHED, RunRecord
-from understudy.web.context import decode_json, identity, read_body, read_json, web_context, whole_number
+from understudy.web.context import (
+    agents_of_caller,
+    decode_json,
+    identity,
+    read_body,
+    read_json,
+    web_context,
+    whole_number,
+)
 
 blueprint = Blueprint("runs", __name__, url_prefix="/api/runs")
 
@@ -70,7 +78,7 @@ async def start() -> tuple[dict[str, Any], int]:
     given = await read_json(StartRequest, '{"message": "…", "agent": "…"}')
     say: dict[str, Any] = {"type": "chat", "content": given.message}
     if given.agent is not None:
-        agent = web_context().agents.get(given.agent)
+        agent = agents_of_caller().get(given.agent)
         if agent is None:
             raise CommandRejected("unknown_agent_type")
         say |= {"agent_type": agent.agent_type} | ({} if agent.pillar is None else {"pillar": agent.pillar})
