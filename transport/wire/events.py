@@ -82,21 +82,29 @@ class Block:
 class Usage:
     """The use of a model for an answer: words (offline model) or tokens (language models) in and out, and model turns.
 
-    `cost` is in the currency of the server's prices; unset, and left out on the wire, if the price is unknown.
+    `cost` is in the currency of the server's prices; unset, and left out on the wire, if the price is unknown. `cached`
+    are those of `input` that the provider had cached, `reasoning` those of `output` that the model thought with; unset,
+    and left out, if the provider does not say.
     """
 
     input: int = 0
     output: int = 0
     turns: int = 0
     cost: float | UnsetType = UNSET
+    cached: int | UnsetType = UNSET
+    reasoning: int | UnsetType = UNSET
 
     def __add__(self, other: "Usage") -> "Usage":
         costs = [each.cost for each in (self, other) if not isinstance(each.cost, UnsetType)]
+        cached = [each.cached for each in (self, other) if not isinstance(each.cached, UnsetType)]
+        reasoning = [each.reasoning for each in (self, other) if not isinstance(each.reasoning, UnsetType)]
         return Usage(
             self.input + other.input,
             self.output + other.output,
             self.turns + other.turns,
             sum(costs) if costs else UNSET,
+            sum(cached) if cached else UNSET,
+            sum(reasoning) if reasoning else UNSET,
         )
 
 

@@ -38,6 +38,7 @@ from understudy.chat.webhook_sender import WebhookSender
 from understudy.chat.webhooks import WebhookRules, read_secret
 from understudy.content.encryption import load_cipher
 from understudy.content.filter import ContentFilter, load_policy
+from understudy.models.model import ModelLimits
 from understudy.models.registry import OFFLINE, Models
 from understudy.observe.actor_events import ActorEventRecorder
 from understudy.observe.health import Breakers, HealthCheck, HealthStatus, RestrictedStatus, ServerStatus
@@ -120,7 +121,12 @@ async def build_app(
     metrics = Metrics()
     breakers, recorder = Breakers(metrics), ActorEventRecorder(metrics, time.time)
     known = all_agents(agents, settings.builtin_agents, settings.default_agent)
-    models = Models(settings.model, settings.words_per_s, breakers.record_change)
+    models = Models(
+        settings.model,
+        settings.words_per_s,
+        breakers.record_change,
+        ModelLimits(settings.model_window_tokens, settings.model_max_output, settings.model_images),
+    )
     for agent in known.values():
         agent.run_limit_s(settings.limits.run_s)
         check_priced(agent, settings)

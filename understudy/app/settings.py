@@ -80,6 +80,9 @@ class Settings:
     storage_wait_s: float = field(default=0.0, validator=[ge(0), le(30)])
     storage_waiting: int = field(default=100, validator=gt(0))
     model: str = "offline"
+    model_window_tokens: int = field(default=128_000, validator=ge(2_000))
+    model_max_output: int = field(default=8_192, validator=gt(0))
+    model_images: bool = False
     builtin_agents: list[str] = field(factory=lambda: list(BUILTIN))
     default_agent: str = ""
     secret: typed_settings.SecretStr = field(default=typed_settings.SecretStr(""), repr=False)

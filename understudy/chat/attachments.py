@@ -72,8 +72,19 @@ class Attachments:
 
     async def cards(self, file_ids: tuple[str, ...]) -> tuple[FileCard, ...]:
         """Describe the user's files among these ids, in order; tables with their columns."""
-        rows = [row for file_id in file_ids if (row := await self._store.file(self._owner, file_id)) is not None]
+        rows = await self._store.files(self._owner, file_ids)
         return tuple([await self._card(row) for row in rows])
+
+    async def content(self, file_id: str) -> bytes | None:
+        """Return the bytes of a file of this user, None if it is not there. For small files."""
+        row = await self._store.file(self._owner, file_id)
+        if row is None:
+            return None
+        async with aclosing(self._files.read(row)) as content:
+            try:
+                return b"".join([part async for part in content])
+            except NotStored:
+                return None
 
     async def _card(self, row: File) -> FileCard:
         columns = await self._columns(row) if row.name.lower().endswith(TABLES) else None

@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Final, Literal, Protocol, TypeAlias
 
 import msgspec
-from attrs import field, frozen
+from attrs import asdict, field, frozen
 
 from transport.wire.events import Usage as Usage
 from understudy.models.items import NOWHERE, newest_request
@@ -96,7 +96,7 @@ class AgentCard:
     tools: tuple[ToolCard, ...] = ()
 
 
-@frozen
+@frozen(repr=False)
 class ModelSettings:
     """The settings of an agent for its model; None leaves a setting to the provider.
 
@@ -112,6 +112,10 @@ class ModelSettings:
     max_output: int | None = field(default=None)
     tool_choice: str | None = field(default=None)
     parallel_calls: bool | None = field(default=None)
+
+    def __repr__(self) -> str:
+        given = ", ".join(f"{name}={value!r}" for name, value in asdict(self).items() if value is not None)
+        return f"ModelSettings({given})"
 
     @effort.validator
     def _check_effort(self, _: Any, value: str | None) -> None:

@@ -7,20 +7,24 @@
 """
 
 import math
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from typing import Any, Final
 
 import msgspec
 import trio
-from attrs import define, field
+from attrs import define, evolve, field
+from msgspec import UNSET
 
 from transport.wire.events import Usage
 from understudy.models.model import (
     Emit,
     Handoff,
     ModelError,
+    ModelLimits,
     ModelUnavailable,
+    ProviderState,
+    ReasoningDelta,
     Reply,
     TextDelta,
     Thought,
@@ -36,6 +40,11 @@ MAX_CALLS: Final = 64
 MAX_ARGUMENTS: Final = 1_000_000
 """Calls of one turn, and characters of the arguments of one call; beyond them the turn fails."""
 
+MAX_STATE: Final = 64 * 1024
+"""Bytes of a provider's own state that are kept with a reply; more is dropped."""
+MAX_REASONING: Final = 20_000
+"""Characters of a model's reasoning that are kept with its reply."""
+
 _CUT: Final = "\n\n*(The answer was cut here: it reached the model's length limit.)*"
 
 
@@ -45,54 +54,85 @@ class OpenAINotInstalled(ModelError, ExtraNotInstalled):
 
 @define
 class _Call:
-    """A tool call as it arrives, in pieces."""
+    """A tool call as it arrives, in pieces. `kept` is the provider's own, to be given back with the call."""
 
     id: str = ""
     name: str = ""
     arguments: str = ""
+    kept: dict[str, Any] = field(factory=dict)
 
 
 @define
 class _Answer:
-    """The part of an answer that has arrived. `ended` is the provider's reason for its end, None before that."""
+    """The part of an answer that has arrived. `ended` is the provider's reason for its end, None before that.
+
+    `reasoning` is the model's, `kept` the provider's own, to be given back with the reply.
+    """
 
     text: list[str] = field(factory=list)
     length: int = 0
     calls: dict[int, _Call] = field(factory=dict)
     usage: Usage = field(factory=lambda: Usage(turns=1))
     ended: str | None = None
+    reasoning: list[str] = field(factory=list)
+    kept: dict[str, Any] = field(factory=dict)
+    kept_bytes: int = 0
 
-    def add(self, chunk: Any) -> str:
-        """Add one chunk of the stream. Return its text."""
+    def add(self, chunk: Any) -> tuple[str, str]:
+        """Add one chunk of the stream. Return its text and its reasoning."""
         if chunk.usage is not None:
-            self.usage = Usage(chunk.usage.prompt_tokens or 0, chunk.usage.completion_tokens or 0, 1)
+            self.usage = _usage(chunk.usage)
         if not chunk.choices:
-            return ""
+            return "", ""
         choice = chunk.choices[0]
         self.ended = choice.finish_reason or self.ended
         if (delta := choice.delta) is None:
-            return ""
+            return "", ""
         for piece in delta.tool_calls or ():
             call = self.calls.setdefault(piece.index, _Call())
             call.id = call.id or piece.id or f"call-{piece.index}"
             if piece.function is not None:
                 call.name += piece.function.name or ""
                 call.arguments += piece.function.arguments or ""
+            self._keep(call.kept, piece, ("extra_content",))
             if len(self.calls) > MAX_CALLS or len(call.arguments) > MAX_ARGUMENTS:
                 raise ModelUnavailable(
                     "The language model asked for more than this server takes.", False, "oversized call"
                 )
         text: str = delta.content or ""
         self.text.append(text)
-        self.length += len(text)
-        return text
+        more = delta.model_extra or {}
+        reasoning = more.get("reasoning_content") or more.get("reasoning") or ""
+        reasoning = reasoning if isinstance(reasoning, str) else ""
+        self.reasoning.append(reasoning)
+        self._keep(self.kept, delta, ("reasoning_details",))
+        self.length += len(text) + len(reasoning)
+        return text, reasoning
+
+    def _keep(self, kept: dict[str, Any], piece: Any, names: Sequence[str]) -> None:
+        """Keep fields of a piece that the provider wants back, up to `MAX_STATE` bytes in all."""
+        for name in names:
+            if (value := (piece.model_extra or {}).get(name)) is not None:
+                self.kept_bytes += len(msgspec.json.encode(value))
+                if isinstance(value, list):
+                    kept.setdefault(name, []).extend(value)
+                else:
+                    kept[name] = value
+
+    def state(self, model: str) -> ProviderState | None:
+        """Return what is to be given back with the reply, None if that is nothing or too much."""
+        calls = {str(n): call.kept for n, (_, call) in enumerate(sorted(self.calls.items())) if call.kept}
+        if not (self.kept or calls) or self.kept_bytes > MAX_STATE:
+            return None
+        return ProviderState("openai", model, {"message": self.kept, "calls": calls})
 
 
 class OpenAI:
     """The provider. Raises `OpenAINotInstalled` if the extra `openai` is missing.
 
     `api_key` and `base_url` default to the variables OPENAI_API_KEY and OPENAI_BASE_URL. A request is retried `retries`
-    times, and only before its answer begins. The client holds connections: close it with `aclose`.
+    times, and only before its answer begins. `limits` are the model's. The client holds connections:
+    close it with `aclose`.
     """
 
     name = "openai"
@@ -105,6 +145,7 @@ class OpenAI:
         base_url: str | None = None,
         chunk_timeout_s: float = 30.0,
         retries: int = 2,
+        limits: ModelLimits | None = None,
     ) -> None:
         try:
             import openai
@@ -113,6 +154,7 @@ class OpenAI:
         if not (chunk_timeout_s > 0 and math.isfinite(chunk_timeout_s)):
             raise ValueError(f"chunk_timeout_s must be a number of seconds above 0, not {chunk_timeout_s!r}")
         self.model = model
+        self.limits = limits or ModelLimits()
         self.notice = f"Answers come from the language model {model}; check what matters."
         self._openai: Any = openai
         self._chunk_timeout_s = chunk_timeout_s
@@ -148,13 +190,18 @@ class OpenAI:
                     break  # the answer is complete; only the end marker is missing
                 if chunk is None:
                     break
-                if text := answer.add(chunk):
+                text, reasoning = answer.add(chunk)
+                if reasoning:
+                    await emit(ReasoningDelta(reasoning))
+                if text:
                     await emit(TextDelta(text))
             else:
                 answer.ended = "length"
         if answer.ended is None:
             raise ModelUnavailable("The language model stopped in the middle of its answer.", True, "cut short")
-        return await _reply(turn, answer, emit)
+        reply = await _reply(turn, answer, emit)
+        reasoning = "".join(answer.reasoning)[:MAX_REASONING]
+        return evolve(reply, reasoning=reasoning, state=answer.state(self.model))
 
     async def _within(self, seconds: float, step: Callable[[], Awaitable[Any]]) -> Any:
         """Run one step of the exchange. Raises `ModelUnavailable` for every failure.
@@ -232,8 +279,23 @@ def _tool_request(call: _Call) -> ToolRequest:
         arguments = msgspec.json.decode(call.arguments or "{}")
     except (msgspec.DecodeError, UnicodeError, RecursionError):
         arguments = None
+    problem = ""
     if not isinstance(arguments, dict):
-        # No tool has this parameter, so the call fails with a sentence that tells the model what to correct.
-        arguments = {"not_a_json_object": call.arguments[:200]}
+        what = "not valid JSON" if arguments is None else "not a JSON object"
+        shown = call.arguments[:200] + ("…" if len(call.arguments) > 200 else "")
+        arguments, problem = {}, f"The arguments of {call.name[:64]} are {what}: {shown}"
     words = call.name.replace("_", " ").replace("-", " ").strip().capitalize()
-    return ToolRequest(call.id, call.name, arguments, words)
+    return ToolRequest(call.id, call.name, arguments, words, problem)
+
+
+def _usage(counted: Any) -> Usage:
+    """Return the usage of a turn as the provider counted it."""
+    read, written = counted.prompt_tokens_details, counted.completion_tokens_details
+    cached, reasoning = getattr(read, "cached_tokens", None), getattr(written, "reasoning_tokens", None)
+    return Usage(
+        counted.prompt_tokens or 0,
+        counted.completion_tokens or 0,
+        1,
+        cached=UNSET if cached is None else cached,
+        reasoning=UNSET if reasoning is None else reasoning,
+    )

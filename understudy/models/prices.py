@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from attrs import field, fields, frozen
+from msgspec import UnsetType
 
 from transport.wire.events import Usage
 
@@ -36,7 +37,7 @@ class PriceTable:
         price = self.price(model)
         if price is None:
             return None
-        cached = min(getattr(usage, "cached", 0), usage.input)
+        cached = 0 if isinstance(usage.cached, UnsetType) else min(usage.cached, usage.input)
         cached_price = price.input if price.cached_input is None else price.cached_input
         return ((usage.input - cached) * price.input + cached * cached_price + usage.output * price.output) / MILLION
 

@@ -6,7 +6,7 @@ A provider behind a network is called through a circuit breaker. A model object 
 from collections.abc import Callable, Sequence
 
 from actors.behaviours import Breaker, CircuitChange
-from understudy.models.model import Model
+from understudy.models.model import Model, ModelLimits
 from understudy.models.offline import OfflineModel
 from understudy.models.openai import OpenAI
 from understudy.models.resilient import ResilientModel
@@ -23,7 +23,7 @@ class Models:
     """The models of a server, each created once. Close it when the server stops.
 
     `default` names the model of agents without one; the offline model writes `words_per_s`. `on_change` is called if
-    a model's breaker opens or closes.
+    a model's breaker opens or closes. `limits` are those of models behind a network.
 
     Raises:
         UnknownModel: The provider of the default model is unknown.
@@ -31,9 +31,14 @@ class Models:
     """
 
     def __init__(
-        self, default: str, words_per_s: float, on_change: Callable[[CircuitChange], None] | None = None
+        self,
+        default: str,
+        words_per_s: float,
+        on_change: Callable[[CircuitChange], None] | None = None,
+        limits: ModelLimits | None = None,
     ) -> None:
         self._default, self._words_per_s, self._on_change = default, words_per_s, on_change
+        self._limits = limits
         self._models: dict[str, Model] = {}
         self.of(default)
 
@@ -50,7 +55,8 @@ class Models:
             if name == OFFLINE:
                 model = OfflineModel(words_per_s=self._words_per_s)
             elif name.startswith(OPENAI) and name != OPENAI:
-                model = ResilientModel(OpenAI(name.removeprefix(OPENAI), retries=0), f"model {name}", self._on_change)
+                client = OpenAI(name.removeprefix(OPENAI), retries=0, limits=self._limits)
+                model = ResilientModel(client, f"model {name}", self._on_change)
             else:
                 raise UnknownModel(f"there is no model {name!r}; use `offline`, or `openai:` and the name of a model")
             self._models[name] = model

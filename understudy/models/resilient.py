@@ -2,7 +2,9 @@
 
 1. A request is retried only before the first text of its answer; after that the caller decides.
 2. A provider that answers is reachable, whatever the answer: a refused key or request does not count as a failure.
-3. While the circuit is open, calls fail at once and carry the time to retry. One call at a time probes the provider,
+3. An attempt whose answer does not begin in its share of the run's time is given up, so that there is time for the
+   others.
+4. While the circuit is open, calls fail at once and carry the time to retry. One call at a time probes the provider,
    and its first text closes the circuit.
 """
 
@@ -18,7 +20,7 @@ from attrs import define, field, frozen
 
 from actors import Backoff
 from actors.behaviours import Breaker, CircuitChange, CircuitOpen, CircuitSpec, FailureCount, Retry
-from understudy.models.model import Emit, Model, ModelEvent, ModelUnavailable, Reply, Turn
+from understudy.models.model import Emit, Model, ModelEvent, ModelLimits, ModelUnavailable, Reply, Turn, limits_of
 
 log = logging.getLogger(__name__)
 
@@ -26,7 +28,10 @@ CIRCUIT: Final = CircuitSpec(trip=FailureCount(limit=5), reset=Backoff(min_s=1.0
 """Opens after five attempts in a row, retries included, that did not reach the provider."""
 RETRY: Final = Retry(attempts=3, backoff=Backoff(min_s=0.25, max_s=4.0), on=(ModelUnavailable,))
 MAX_WAIT_S: Final = 8.0
-"""Seconds; if a retry would have to wait longer the call fails at once, because a run has 30 s."""
+"""Seconds; if a retry would have to wait longer the call fails at once, as its user waits."""
+MIN_ATTEMPT_S: Final = 1.0
+"""Seconds that an attempt has at least, however little time the run has left."""
+SILENT: Final = "The language model did not answer in time; try again in a moment."
 UNREACHABLE: Final = "The language model cannot be reached; try again in a moment."
 
 
@@ -45,10 +50,12 @@ class _Attempt:
     emit: Emit
     breaker: Breaker
     begun: bool = False
+    scope: trio.CancelScope = field(factory=trio.CancelScope)
 
     async def __call__(self, event: ModelEvent) -> None:
         if not self.begun:
             self.begun = True
+            self.scope.deadline = math.inf
             self.breaker.succeed()  # so that other calls need not wait for the end of this answer
         await self.emit(event)
 
@@ -62,11 +69,12 @@ class ResilientModel:
     on_change: Callable[[CircuitChange], None] | None = None
     name: str = field(init=False)
     notice: str = field(init=False)
+    limits: ModelLimits = field(init=False)
     breaker: Breaker = field(init=False)
     _random: Random = field(factory=Random, init=False, repr=False)
 
     def __attrs_post_init__(self) -> None:
-        self.name, self.notice = self.model.name, self.model.notice
+        self.name, self.notice, self.limits = self.model.name, self.model.notice, limits_of(self.model)
         # No timeout for a whole call: the client has one for each piece, and the run has one for everything.
         self.breaker = Breaker(
             self.label,
@@ -79,7 +87,7 @@ class ResilientModel:
     async def respond(self, turn: Turn, emit: Emit) -> Reply:
         """Answer one turn. Raises `ModelUnavailable`, with `retry_after_s` if the time is known."""
         for attempt in count(1):
-            attempted = _Attempt(emit, self.breaker)
+            attempted = _Attempt(emit, self.breaker, scope=_scope(attempt))
             try:
                 result = await self.breaker.call(self._attempt, turn, attempted)
             except CircuitOpen as refused:
@@ -97,6 +105,15 @@ class ResilientModel:
 
     async def _attempt(self, turn: Turn, attempted: _Attempt) -> Reply | _FailedAttempt:
         try:
-            return await self.model.respond(turn, attempted)
+            with attempted.scope:
+                return await self.model.respond(turn, attempted)
         except ModelUnavailable as error:
             return _FailedAttempt(error, reached=attempted.begun or not error.retryable)
+        return _FailedAttempt(ModelUnavailable(SILENT, True, "no answer in time"), reached=False)
+
+
+def _scope(attempt: int) -> trio.CancelScope:
+    """Return the scope of an attempt until its answer begins: its share of the time that the caller has left."""
+    now = trio.current_time()
+    left_s = trio.current_effective_deadline() - now
+    return trio.CancelScope(deadline=now + max(left_s / max(1, RETRY.attempts + 1 - attempt), MIN_ATTEMPT_S))

@@ -42,3 +42,8 @@ def test_a_faulty_table_is_a_sentence(given: object, fault: str) -> None:
 def test_costs_add_up_and_an_unknown_cost_stays_unknown() -> None:
     assert (Usage(1, 1, 1, 0.5) + Usage(1, 1, 1) + Usage(1, 1, 1, 0.25)).cost == 0.75
     assert Usage() + Usage() == Usage()
+
+
+def test_cached_input_has_its_own_price() -> None:
+    table, _ = read_prices(TABLE)
+    assert table.cost("gpt-x", Usage(1_000_000, 0, 1, cached=500_000)) == 1.25

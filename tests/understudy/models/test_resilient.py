@@ -182,3 +182,30 @@ async def test_over_a_real_connection(provider: Provider, heard: Heard, monkeypa
     finally:
         await client.aclose()
     assert len(provider.requests) == 3
+
+
+class Silent:
+    """A provider that accepts requests and does not answer the first ones."""
+
+    name, notice = "silent", ""
+
+    def __init__(self, silent: int) -> None:
+        self.silent = silent
+        self.asked = 0
+
+    async def respond(self, turn: Turn, emit: Emit) -> Reply:
+        """Hang, or answer slowly once begun."""
+        self.asked += 1
+        if self.asked <= self.silent:
+            await trio.sleep_forever()
+        await emit(TextDelta("Hello"))
+        await trio.sleep(9)
+        return Reply("Hello")
+
+
+async def test_a_provider_that_hangs_leaves_time_for_the_other_attempts(autojump_clock: object, heard: Heard) -> None:
+    """Each attempt has its share of the run's time until its answer begins, and then all of it."""
+    model = Silent(2)
+    with trio.fail_after(60):
+        assert (await ResilientModel(model, "m").respond(TURN, heard)).text == "Hello"
+    assert model.asked == 3

@@ -57,6 +57,7 @@ from understudy.content.texts import run_off_loop
 from understudy.models.model import (
     FENCE_NOTE,
     FileCard,
+    ImagePart,
     Item,
     MessageItem,
     Model,
@@ -65,6 +66,7 @@ from understudy.models.model import (
     ModelUnavailable,
     NoteItem,
     Origin,
+    ReasoningDelta,
     Reply,
     TextDelta,
     Thought,
@@ -77,6 +79,13 @@ from understudy.storage.records import History
 
 log = logging.getLogger(__name__)
 
+MAX_REASONING_THOUGHTS = 40
+REASONING_S = 3.0
+MAX_REASONING_TEXT = 600
+"""Thoughts of a run from its model's reasoning, seconds between two, and characters of one."""
+MAX_IMAGES, MAX_IMAGE_BYTES = 8, 4 * 1024 * 1024
+"""Images of a conversation that a model is given, the newest ones, and the size of one; others are only described."""
+IMAGE_TYPES = ("image/png", "image/jpeg", "image/gif", "image/webp")
 MAX_FILES = 32
 """Files of a conversation that are described to its model: the newest ones."""
 SUMMARY_S = 60.0
@@ -105,6 +114,9 @@ class AgentLoop:
     repetition: Repetition = field(factory=Repetition, init=False)
     ended: Ended | None = field(default=None, init=False)  # the bound that closes the run
     _thoughts: int = field(default=0, init=False)
+    _reasoning: str = field(default="", init=False, repr=False)  # not published yet
+    _reasoned: int = field(default=0, init=False)
+    _reasoned_at: float = field(default=-math.inf, init=False)
     _written: list[str] = field(factory=list, init=False, repr=False)  # by the model in this turn
     _turn_limit: trio.CancelScope = field(factory=trio.CancelScope, init=False, repr=False)
     # Already in the log: thoughts of the interrupted turn, ids of agents, handoffs.
@@ -224,14 +236,25 @@ class AgentLoop:
         cards = await services.attachments(job.owner).cards(references) if references else ()
         files = {each.id: each for each in cards}
         self.input.limits = limits_of(services.model_of(self.agent.model))
+        images = await self._images(cards) if self.input.limits.images else {}
         compaction = exchanges_compaction(before.summaries, history.exchanges)
         if sum(len(each.steps) for each in history.exchanges) > INLINE_STEPS:
-            items = await run_off_loop(_read_items, history, files)
+            items = await run_off_loop(_read_items, history, files, images)
         else:
-            items = _read_items(history, files)
-        items.append(question_item(job.message_id, job.run_id, job.content, job.references, files))
+            items = _read_items(history, files, images)
+        items.append(question_item(job.message_id, job.run_id, job.content, job.references, files, images))
         self.input.load(items, compaction)
         return tuple(files[each] for each in job.references if each in files)
+
+    async def _images(self, cards: Sequence[FileCard]) -> dict[str, ImagePart]:
+        """Return the newest of these files that are images, for a model that takes images."""
+        images = [each for each in cards if each.media_type in IMAGE_TYPES and each.size <= MAX_IMAGE_BYTES]
+        attachments = self.services.attachments(self.job.owner)
+        return {
+            each.id: ImagePart(each.id, each.media_type, content)
+            for each in images[-MAX_IMAGES:]
+            if (content := await attachments.content(each.id)) is not None
+        }
 
     async def _start_agent(self, *beside: Event) -> None:
         """Record that the agent has started, together with `beside`, unless the log has it."""
@@ -331,7 +354,14 @@ class AgentLoop:
             if self._urgent:
                 self._turn_limit.cancel()
                 await trio.lowlevel.checkpoint()  # raises Cancelled: the model is not asked
-            return await model.respond(turn, self._on_model_event)
+            reply = await model.respond(turn, self._on_model_event)
+            if _is_empty(reply) and not turn.partial_text:  # some models do so once; what they say next is whole
+                note = NoteItem("Your last reply was empty. Answer the user, or call a tool.")
+                reply = await model.respond(evolve(turn, notes=(*turn.notes, note)), self._on_model_event)
+                if _is_empty(reply) and not (self.stream.answer.length or self.outcomes):
+                    raise ModelUnavailable("The language model gave an empty answer; ask again.", True, "empty reply")
+            await self._publish_reasoning(whole=True)
+            return reply
         if not self._urgent:
             self.ended = self.ended or self.meter.ended(self.meter.budget.wall_s or 0.0)
         return Reply("".join(self._written), usage=Usage(turns=1))
@@ -410,10 +440,11 @@ class AgentLoop:
         storable: list[ToolRequest | None] = []
         for call in reply.calls:
             words = {"name": call.name, "arguments": dict(call.arguments), "description": call.description}
+            words["problem"] = call.problem
             kept = await keep({"id": call.id, **words})
             if kept is not None:  # else it is blocked
                 name = call.name if self.agent.tool(call.name) is not None else kept["name"]
-                kept = ToolRequest(kept["id"], name, kept["arguments"], kept["description"])
+                kept = ToolRequest(kept["id"], name, kept["arguments"], kept["description"], kept["problem"])
             storable.append(kept)
         if reply.handoff is not None:
             reply = evolve(reply, handoff=evolve(reply.handoff, reason=await keep(reply.handoff.reason) or ""))
@@ -432,7 +463,11 @@ class AgentLoop:
             match event:
                 case Thought(text):
                     await self._publish_thought(await self.services.content_filter.filter_output(text))
+                case ReasoningDelta(text):
+                    self._reasoning += text
+                    await self._publish_reasoning()
                 case TextDelta(text):
+                    await self._publish_reasoning(whole=True)
                     self.recorder.activity = "writing"
                     await self._ensure_thought()
                     self._written.append(text)
@@ -440,6 +475,24 @@ class AgentLoop:
         finally:
             self._publishing = False
             limit.deadline = -math.inf if self._urgent else until
+
+    async def _publish_reasoning(self, *, whole: bool = False) -> None:
+        """Publish the model's reasoning so far as a thought, if it is time for one; `whole`: also the rest.
+
+        A thought is logged, so there are few: one per `REASONING_S`, at most `MAX_REASONING_THOUGHTS` a run, each cut
+        at `MAX_REASONING_TEXT` characters.
+        """
+        now, text = trio.current_time(), self._reasoning.strip()
+        if not whole and (now < self._reasoned_at + REASONING_S or not text.endswith((".", "!", "?", ":"))):
+            if len(self._reasoning) > 8 * MAX_REASONING_TEXT:
+                self._reasoning = self._reasoning[-4 * MAX_REASONING_TEXT :]
+            return
+        self._reasoning = ""
+        if not text or self._reasoned >= MAX_REASONING_THOUGHTS:
+            return
+        self._reasoned, self._reasoned_at = self._reasoned + 1, now
+        shown = text if len(text) <= MAX_REASONING_TEXT else f"… {text[-MAX_REASONING_TEXT:]}"
+        await self._publish_thought(await self.services.content_filter.filter_output(shown))
 
     async def _ensure_thought(self) -> None:
         """Publish a stock thought if the run has published none, because its model emits none."""
@@ -479,15 +532,19 @@ class AgentLoop:
         )
 
 
+def _is_empty(reply: Reply) -> bool:
+    return not (reply.text.strip() or reply.calls or reply.handoff)
+
+
 async def _ignore(_: ModelEvent) -> None:
     """Take the events of a reply that is not shown."""
 
 
-def _read_items(history: History, files: Mapping[str, FileCard]) -> list[Item]:
+def _read_items(history: History, files: Mapping[str, FileCard], images: Mapping[str, ImagePart]) -> list[Item]:
     """Return the items of the messages before the one to answer."""
     items: list[Item] = []
     if history.left_out:
         items.append(NoteItem(f"{history.left_out:,} earlier messages of this conversation were left out."))
     for exchange in history.exchanges:
-        items += exchange_items(exchange, files)
+        items += exchange_items(exchange, files, images)
     return items

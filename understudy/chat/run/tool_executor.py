@@ -63,6 +63,8 @@ CONCURRENT_CALLS = 8
 """Tool calls of one run that work at the same time; the others of the turn are queued."""
 MAX_SHOWN = 2000
 """Characters of a parameter in an event; the rest is cut off there. The step has it whole."""
+MAX_LISTED = 100
+"""Names of tools that a model is told which asked for another one."""
 MAX_NAME = 64
 """Characters of the name of an unknown tool; names of tools have no more."""
 TOO_MANY = f"{MAX_CALLS} calls in one turn are the limit; make the others in the next turn."
@@ -306,7 +308,11 @@ class ToolExecutor:
             if refused:
                 outcome.fail(ToolStatus.FAILED, "invalid_arguments", refused)
             elif tool is None:
-                outcome.fail(ToolStatus.FAILED, "invalid_arguments", f"This agent has no tool called {name}.")
+                known = ", ".join(each.name for each in agent.tools[:MAX_LISTED]) or "none"
+                sentence = f"This agent has no tool called {name}. Its tools: {known}."
+                outcome.fail(ToolStatus.FAILED, "invalid_arguments", sentence)
+            elif call.request.problem:
+                outcome.fail(ToolStatus.FAILED, "invalid_arguments", call.request.problem)
             elif events and tool.approval is not False:
                 required = self._approval_request(tool, outcome, sanitized, agent_id)
             if required is not None and tool is not None:
