@@ -197,7 +197,7 @@ const asked = (state) => state.turns[0].steps[2].approval;
 
 test("a call that asks for approval is open until it is decided, and says how", () => {
   const open = play(...ARC.slice(0, 4), QUESTION);
-  assert.deepEqual(asked(open), { state: "open", parameters: { sql: "select 1" }, expiresAt: (AT + 300) * 1000, decision: null, note: "", deciding: null });
+  assert.deepEqual(asked(open), { state: "open", parameters: { sql: "select 1" }, schema: null, expiresAt: (AT + 300) * 1000, decision: null, note: "", deciding: null });
   const deciding = reduce(open, { type: "local.deciding", run_id: "r1", data: { call_id: "c1", decision: "allow" } });
   assert.deepEqual([asked(deciding).state, asked(deciding).deciding], ["open", "allow"]);
   const decided = reduce(deciding, event(6, "approval_decided", { call_id: "c1", decision: "deny", note: "another tab" }));

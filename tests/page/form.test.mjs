@@ -26,6 +26,7 @@ test("a schema becomes fields with labels, kinds and defaults", () => {
   assert.deepEqual(fields.map(({ kind }) => kind), ["text", "number", "number", "choice", "flag", "date", "list", "lines", "json"]);
   assert.deepEqual(fields.map(({ label }) => label).slice(0, 6), ["City", "Count", "Price", "Size", "Express", "Due date"]);
   assert.deepEqual(fields.map((field) => enteredFor(field, field.initial)).slice(0, 5), ["Bonn", "", "", "", true]);
+  assert.deepEqual(fieldsOf(SCHEMA, { city: "Bonn\nBeuel", express: false }).slice(0, 5).map(({ kind, initial }) => [kind, initial]), [["lines", "Bonn\nBeuel"], ["number", null], ["number", null], ["choice", null], ["flag", false]]);
   assert.deepEqual([fields[0].description, fields[0].required, fields[2].required, fields[2].nullable], ["the town", true, false, true]);
 });
 

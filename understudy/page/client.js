@@ -247,15 +247,29 @@ export class Client {
    * @param {string} callId
    * @param {"allow"|"deny"} decision
    * @param {string} [note] for the agent to read
+   * @param {{remember?: boolean}} [options] `remember`: allow the tool always in this thread
    */
-  approve(callId, decision, note = "") {
+  approve(callId, decision, note = "", { remember = false } = {}) {
     const asking = this.threads.pendingApproval(callId);
     if (asking && asking.approval.deciding !== decision) {
       const { state, turn } = asking;
       this.#show([{ type: "local.deciding", thread_id: state.threadId, run_id: turn.runId, data: { call_id: callId, decision } }]);
     }
-    const payload = { call_id: callId, decision, ...(note && { note }) };
+    const payload = { call_id: callId, decision, ...(note && { note }), ...(remember && { remember }) };
     this.reliable.add(`call ${callId}`, { type: "approve", payload });
+  }
+
+  /**
+   * Allows a call with other parameters. It is sent at once, apart from the socket, so that a refusal is known here.
+   * @param {string} callId
+   * @param {object} parameters all of them; they fit the `schema` of the question
+   * @param {string} [note] for the agent to read
+   * @param {{remember?: boolean}} [options] `remember`: allow the tool always in this thread
+   * @returns {Promise<void>} rejects with {code, message} when they are refused, and with code "offline" without a connection
+   */
+  async approveChanged(callId, parameters, note = "", { remember = false } = {}) {
+    const payload = { call_id: callId, decision: "allow", parameters, ...(note && { note }), ...(remember && { remember }) };
+    await this.api.command({ type: "approve", payload });
   }
 
   /**

@@ -55,7 +55,9 @@ class Page {
       onEdit: (turn, content) => this.client.edit(turn.messageId, content), onPick: (...picked) => this.pick(...picked),
       onRate: (turn, rating) => this.client.feedback(answerId(turn.runId), rating),
       onStep: (turn, message) => this.say({ content: message, files: [], agent: { agent_type: turn.agentType, pillar: turn.pillar } }),
-      onApprove: (callId, decision, note) => this.client.approve(callId, decision, note),
+      onApprove: (...decision) => this.client.approve(...decision),
+      onApproveChanged: (...decision) => this.client.approveChanged(...decision),
+      onDisallow: (tool) => this.disallow(tool),
       onAnswer: (questionId, answer) => this.client.answer(questionId, answer),
       onUndo: (which) => this.client.undo(which),
       onShown: (state) => document.visibilityState === "visible" && this.client.ack(state.threadId, state.seq),
@@ -269,6 +271,16 @@ class Page {
     this.composer.picker.show(this.agents.list.find((one) => one.name === this.composer.picker.picked.name) ?? this.agents.first);
     if (state.turns.length > 0 && this.composer.text.value === "") this.composer.picker.show(this.agentOf(state.threadId, state));
     this.transcript.refresh();
+  }
+
+  /** Takes back that a tool is always allowed in the open chat; resolves to what became of it, for its reader. */
+  async disallow(tool) {
+    try {
+      await this.api.disallow(this.current, tool);
+      return " It will ask again.";
+    } catch (fault) {
+      return fault.code === "not_found" ? " It asks already." : ` ${fault.message}`;
+    }
   }
 
   fault(fault) {

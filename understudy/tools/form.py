@@ -1,5 +1,6 @@
 """Forms: classes whose fields a tool asks its user for, as a question with a JSON schema, and their answers. Pure."""
 
+import dataclasses
 import inspect
 import re
 from collections.abc import Mapping, Sequence
@@ -13,6 +14,7 @@ from understudy.tools.schema import Misfit, Unsupported, schema_of, structure
 
 T = TypeVar("T")
 
+_NAMED = re.compile(r"in ([\w.\[\]]+), (.+)\Z")
 _WORD = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|_+")
 
 
@@ -62,26 +64,36 @@ def read_answer(form: type[T], answer: Mapping[str, Any]) -> T:
     Raises:
         Misfit: A field is missing, unknown, or does not fit; the error names the field.
     """
-    made: T = structure(answer, form, "")
+    try:
+        made: T = structure(answer, form, "")
+    except Misfit as misfit:
+        if not misfit.path and (named := _NAMED.match(misfit.text)):  # of a library that names the field itself
+            raise Misfit(named[1], named[2]) from None
+        raise
     return made
 
 
 def describe_misfit(misfit: Misfit) -> str:
     """Return a sentence that says which field of an answer is wrong, and why."""
     name = misfit.path.lstrip(".")
-    if str(misfit) == f"{name.rpartition('.')[2]} is missing":
+    if str(misfit) in (f"{name.rpartition('.')[2]} is missing", "field required"):
         return f"The field `{name}` is missing."
     return f"The field `{name}` is wrong: {misfit}." if name else f"The answer does not fit: {misfit}."
 
 
 def _defaults(form: type) -> dict[str, Any]:
-    if not attrs.has(form):
+    """Return the defaults of an attrs class or a dataclass. Schemas of other classes have them already."""
+    if attrs.has(form):
+        parts: Sequence[Any] = attrs.fields(form)
+    elif dataclasses.is_dataclass(form):
+        parts = dataclasses.fields(form)
+    else:
         return {}
-    given = {each.name: each.default for each in attrs.fields(form) if each.init}
+    none = (attrs.NOTHING, dataclasses.MISSING)
     return {
-        name: to_json(value)
-        for name, value in given.items()
-        if value is not attrs.NOTHING and not isinstance(value, attrs.Factory)  # type: ignore[arg-type]
+        each.name: to_json(each.default)
+        for each in parts
+        if each.init and each.default not in none and not isinstance(each.default, attrs.Factory)  # type: ignore[arg-type]
     }
 
 

@@ -143,11 +143,12 @@ class ToolContext:
     state: Any = field(default=None, repr=False)
 
     async def ask(self, form: type[T], *, title: str = "", text: str = "") -> T:
-        """Ask the user for the fields of `form`, an attrs class. Return an instance with the answer.
+        """Ask the user for the fields of `form`, a class. Return an instance with the answer.
 
-        The question is shown with `title` (by default the name of the class) and `text` (its docstring). The time
-        limits of call and run are suspended meanwhile. A call that waits when its server dies is made again, and asks
-        the same questions in the same order: so ask before you act. In a sync tool call `ask_from_thread`.
+        `form` is an attrs class, a dataclass or a Pydantic model. The question is shown with `title` (by default the
+        name of the class) and `text` (its docstring). The time limits of call and run are suspended meanwhile. A call
+        that waits when its server dies is made again, and asks the same questions in the same order: so ask before you
+        act. In a sync tool call `ask_from_thread`.
 
         Raises:
             QuestionDeclined, QuestionExpired: Kinds of `Unanswered`, which is a `ToolError`: there is no answer.

@@ -1,8 +1,10 @@
 """Forms: the question that a class asks, and the answer as an instance."""
 
+import dataclasses
 import datetime
 from typing import Annotated, Any
 
+import pydantic
 import pytest
 from attrs import field, frozen
 
@@ -55,6 +57,44 @@ def test_a_wrong_answer_is_refused_by_its_field(answer: dict[str, Any], sentence
     with pytest.raises(Misfit) as misfit:
         read_answer(ShippingAddress, answer)
     assert describe_misfit(misfit.value) == sentence
+
+
+@dataclasses.dataclass
+class Stay:
+    city: str
+    nights: int = 2
+
+
+class Trip(pydantic.BaseModel):
+    """Where to?"""
+
+    city: str = pydantic.Field(min_length=2)
+    days: int = pydantic.Field(3, ge=1, le=6)
+
+
+def test_dataclasses_and_pydantic_models_are_forms() -> None:
+    stay, trip = form_question(Stay), form_question(Trip)
+    assert (stay.title, stay.text, trip.text) == ("Stay", "", "Where to?")
+    assert stay.schema["properties"]["nights"] == {"title": "Nights", "type": "integer", "default": 2}
+    assert trip.schema["properties"]["days"] == {
+        "title": "Days",
+        "type": "integer",
+        "default": 3,
+        "minimum": 1,
+        "maximum": 6,
+    }
+    assert read_answer(Stay, {"city": "Ulm"}) == Stay("Ulm")
+    assert read_answer(Trip, {"city": "Ulm", "days": 4}) == Trip(city="Ulm", days=4)
+    sentences = []
+    for answer in ({"city": "U"}, {"city": "Ulm", "days": 9}, {}):
+        with pytest.raises(Misfit) as misfit:
+            read_answer(Trip, answer)
+        sentences.append(describe_misfit(misfit.value))
+    assert sentences == [
+        "The field `city` is wrong: string should have at least 2 characters.",
+        "The field `days` is wrong: input should be less than or equal to 6.",
+        "The field `city` is missing.",
+    ]
 
 
 @pytest.mark.parametrize("form", [int, dict, list[str], object])

@@ -47,6 +47,16 @@ export class Api {
     return this.#json("POST", "/api/commands", command);
   }
 
+  /** {consents}: the tools that are allowed always in a thread, each {tool_name, given_at}. */
+  consents(threadId) {
+    return this.#json("GET", `/api/threads/${encodeURIComponent(threadId)}/consents`);
+  }
+
+  /** Takes back that a tool is allowed always in a thread. */
+  disallow(threadId, tool) {
+    return this.#json("DELETE", `/api/threads/${encodeURIComponent(threadId)}/consents/${encodeURIComponent(tool)}`);
+  }
+
   /** The whole history of a thread, oldest first, page by page. */
   async history(threadId) {
     const messages = [];

@@ -311,10 +311,11 @@ const RULES = Object.freeze({
   question_asked: questionAsked,
   question_answered: questionAnswered,
   approval_required: (state, event, data) => approval(state, event, data, {
-    state: "open", parameters: data.parameters ?? {}, expiresAt: data.expires_at * 1000, decision: null, note: "", deciding: null,
+    state: "open", parameters: data.parameters ?? {}, schema: data.schema ?? null, expiresAt: data.expires_at * 1000, decision: null, note: "", deciding: null,
   }),
   approval_decided: (state, event, data) => approval(state, event, data, {
     state: "decided", decision: data.decision, note: data.note ?? "", deciding: null,
+    changed: data.parameters ?? null, always: data.remember === true || data.door === "remembered",
   }),
   feedback: rated,
   agent_completed: (state, event, data) => endStep(state, event, (one) => one.agentId === data.agent_id, {

@@ -19,15 +19,16 @@
 
 const LONG = 200; // a text that may have more characters gets several lines
 
-/** The fields of an object's schema, in order; `values` take the place of their defaults. @returns {Field[]} */
-export function fieldsOf(schema, values = {}) {
+/** The fields of an object's schema, in order; `values`, unless null, take the place of their defaults. @returns {Field[]} */
+export function fieldsOf(schema, values = null) {
   const required = new Set(schema.required ?? []);
   return Object.entries(schema.properties ?? {}).map(([name, given]) => {
     const [inner, nullable] = withoutNull(given);
-    const initial = Object.hasOwn(values, name) ? values[name] : given.default ?? null;
+    const kind = kindOf(inner);
+    const initial = values === null || (kind === "flag" && !Object.hasOwn(values, name)) ? given.default ?? null : values[name] ?? null;
     return {
       name, label: given.title ?? inner.title ?? labelOf(name), description: given.description ?? inner.description ?? "",
-      kind: kindOf(inner), required: required.has(name), nullable, options: inner.enum ?? (Object.hasOwn(inner, "const") ? [inner.const] : []),
+      kind: kind === "text" && /\n|^.{80}/.test(initial ?? "") ? "lines" : kind, required: required.has(name), nullable, options: inner.enum ?? (Object.hasOwn(inner, "const") ? [inner.const] : []),
       initial, schema: inner,
     };
   });

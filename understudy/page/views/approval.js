@@ -1,6 +1,7 @@
 /** The question whether a tool may be used: everything it would be given, Allow and Deny, and what became of it. */
 
 import { el, freshId, setText } from "./dom.js";
+import { FormFields } from "./form.js";
 import { icon } from "./icons.js";
 import { humanised } from "../client/format.js";
 
@@ -8,7 +9,10 @@ const NOTE_CHARACTERS = 1_000; // as many as the server takes
 const OUTCOMES = Object.freeze({ allow: "Allowed", deny: "Denied", expired: "Nobody answered in time" });
 
 export class ApprovalView {
-  /** `page` is {clock, onApprove(callId, decision, note)}. */
+  /**
+   * `page` is {clock, onApprove(callId, decision, note, options), onApproveChanged(callId, parameters, note, options),
+   * onDisallow(tool)}; `onApproveChanged` rejects with {message} when the parameters are refused, `onDisallow` resolves to a sentence.
+   */
   constructor(page) {
     this.page = page;
     this.element = el("section.approval");
@@ -33,24 +37,64 @@ export class ApprovalView {
     this.time = el("span.approval-time");
     this.statusText = el("p.hint", { role: "status" });
     const answer = (decision, word, look) => el(`button.${look}`, {
-      type: "button", onclick: () => this.page.onApprove(step.callId, decision, this.note.value.trim()),
+      type: "button", onclick: () => this.#decide(step, decision),
     }, word);
-    this.buttons = [answer("allow", "Allow", "primary"), answer("deny", "Deny", "secondary")];
+    this.fields = null;
+    const edit = approval.schema && Object.keys(approval.schema.properties ?? {}).length > 0
+      ? el("button.quiet", { type: "button", onclick: () => this.#edit(approval, edit) }, "Change") : null;
+    this.buttons = [answer("allow", "Allow", "primary"), answer("deny", "Deny", "secondary"), ...(edit ? [edit] : [])];
+    const alwaysId = freshId("always");
+    this.always = el("input", { id: alwaysId, type: "checkbox" });
+    this.parameters = el("div", {}, parametersOf(approval.parameters));
     this.element.setAttribute("aria-labelledby", id);
     this.element.replaceChildren(
       el("header.approval-head", {}, icon("shield"), el("h3", { id }, "Allow ", el("code", {}, step.tool), "?"), this.time),
       step.text && step.text !== humanised(step.tool) ? el("p.approval-why", {}, step.text) : "",
-      parametersOf(approval.parameters),
+      this.parameters,
       el("label.approval-label", { for: noteId }, "Note for the agent (optional)"), this.note,
+      el("div.field-flag.approval-always", {}, this.always, el("label.approval-label", { for: alwaysId }, "Always allow ", el("code", {}, step.tool), " in this chat")),
       el("div.approval-actions", {}, this.buttons, this.statusText));
     if (approval.expiresAt > 0) this.page.clock.countDown(this.time, approval.expiresAt, remaining);
     this.#wait(approval.deciding);
   }
 
+  /** Replaces the parameters by a form of them. */
+  #edit(approval, button) {
+    this.fields = new FormFields(approval.schema, approval.parameters);
+    this.parameters.replaceChildren(this.fields.element);
+    button.remove();
+    this.buttons = this.buttons.filter((one) => one !== button);
+    this.fields.focus();
+  }
+
+  async #decide(step, decision) {
+    const options = { remember: decision === "allow" && this.always.checked };
+    const note = this.note.value.trim();
+    if (decision === "deny" || this.fields === null) {
+      this.page.onApprove(step.callId, decision, note, options);
+      return;
+    }
+    const changed = this.fields.read();
+    if (changed === null) return;
+    if (JSON.stringify(changed) === JSON.stringify(step.approval.parameters)) {
+      this.page.onApprove(step.callId, decision, note, options);
+      return;
+    }
+    this.#wait("allow");
+    try {
+      await this.page.onApproveChanged(step.callId, changed, note, options);
+    } catch (fault) {
+      if (this.state !== "open") return;
+      this.#wait(null);
+      if (!this.fields.refuse(fault.message)) setText(this.statusText, fault.message);
+    }
+  }
+
   /** What was clicked is on its way; the server says what became of it. */
   #wait(deciding) {
     for (const button of this.buttons) button.disabled = deciding !== null;
-    this.note.disabled = deciding !== null;
+    this.note.disabled = this.always.disabled = deciding !== null;
+    if (this.fields) this.fields.disabled = deciding !== null;
     setText(this.statusText, deciding === null ? "" : `${deciding === "allow" ? "Allowing" : "Denying"}…`);
   }
 
@@ -61,9 +105,22 @@ export class ApprovalView {
     this.element.removeAttribute("aria-labelledby");
     const line = el("p.approval-outcome", { tabIndex: -1 },
       icon(approval.decision === "allow" ? "check" : "refused"), el("span", {}, `${outcome}: `, el("code", {}, step.tool),
-        approval.note && el("span.approval-said", { dir: "auto" }, `“${visibly(approval.note)}”`)));
+        approval.note && el("span.approval-said", { dir: "auto" }, ` “${visibly(approval.note)}”`),
+        approval.changed && el("span.approval-said", { dir: "auto" }, ` with ${visibly(JSON.stringify(approval.changed))}`),
+        approval.always && el("span.approval-said", {}, " always in this chat")),
+      approval.always && approval.decision === "allow" && this.#takeBack(step.tool));
     this.element.replaceChildren(line);
     if (focused) line.focus({ preventScroll: true });
+  }
+
+  #takeBack(tool) {
+    const said = el("span.approval-said", { role: "status" });
+    const button = el("button.link", { type: "button", onclick: async () => {
+      button.disabled = true;
+      setText(said, await this.page.onDisallow(tool));
+      button.disabled = false;
+    } }, "Ask again next time");
+    return [button, said];
   }
 }
 

@@ -6,8 +6,8 @@ import { el, freshId, setText } from "./dom.js";
 const TYPES = Object.freeze({ text: "text", number: "number", date: "date", moment: "datetime-local" });
 
 export class FormFields {
-  /** `schema` is that of an object, `values` take the place of its defaults. */
-  constructor(schema, values = {}) {
+  /** `schema` is that of an object; `values`, unless null, take the place of its defaults. */
+  constructor(schema, values = null) {
     this.fields = fieldsOf(schema, values);
     this.controls = new Map(this.fields.map((field) => [field.name, controlOf(field)]));
     this.element = el("div.fields", {}, [...this.controls.values()].map((control) => control.element));
