@@ -217,6 +217,8 @@ def _group_sentence(found: Groups, only: str = "") -> str:
     share = f" ({100 * best[1] / found.total:.0f} % of {found.total:,.10g})" if found.additive and found.total else ""
     least = min(known, key=lambda each: each[1])
     rest = f", the smallest {least[0]} with {least[1]:,.10g}" if len(known) > 1 else ""
+    if len(known) > 1 and least[1] == best[1]:
+        return f"{lead}; each has {best[1]:,.10g}."
     cut = f"; only the first {len(found.rows)} are listed" if found.groups > len(found.rows) else ""
     return f"{lead}; the largest is {best[0]} with {best[1]:,.10g}{share}{rest}{cut}."
 

@@ -18,6 +18,8 @@ from understudy.tools.queries import Answer, find_column, no_such_column, run
 MAX_GROUPS: Final = 100
 MAX_PERIODS: Final = 120
 MAX_OUTLIERS: Final = 50
+FEW_PERIODS: Final = 24
+"""Periods of a trend for which no period was named: two years of months."""
 MAX_SHARED: Final = 3
 """Columns of categories that an overview describes."""
 CATEGORIES: Final = 200
@@ -167,6 +169,8 @@ def trend(table: Table, date: str | None, measure: str | None, aggregate: str | 
     if not dated:
         raise ToolError("query_failed", "There is no column of dates in this table, so it has no trend.")
     column, grain = find_axis(table, date if date and date.strip() else dated[0].name)
+    if find_column(table.columns, date or dated[0].name) is not None:
+        grain = _fitting_grain(table, column) if column.kind == "date" else None
     if column.kind != "date" or grain is None:
         raise ToolError("query_failed", f"“{column.name[:60]}” has no dates.")
     found = _trend(table, column, grain, _measure(table, measure, how), how, selected)
@@ -210,8 +214,7 @@ def overview(table: Table, measure: str | None) -> Overview:
     )
     over_time = None
     for dated in (each for each in table.columns if each.kind == "date"):
-        _, grain = find_axis(table, dated.name)
-        over_time = _trend(table, dated, grain or "month", column, None, _Selection())
+        over_time = _trend(table, dated, _fitting_grain(table, dated), column, None, _Selection())
         break
     found = tuple(each for one in _measures(table)[:5] if (each := _outliers(table, one, 5)) is not None)
     return Overview(
@@ -266,6 +269,15 @@ def _trend(table: Table, column: Column, grain: str, measure: Column | None, how
     known = [(period, value) for period, value in rows if value is not None]
     slope, fit = _line([value for _, value in known])
     return Trend(column.name, None if measure is None else measure.name, aggregate, grain, known, slope, fit)
+
+
+def _fitting_grain(table: Table, column: Column) -> str:
+    """Return the shortest period of which the dates have few enough to be read at a glance."""
+    for grain in ("day", "week", "month", "quarter"):
+        (count,) = table.rows(f"SELECT count(DISTINCT date_trunc('{grain}', {column.quoted})) FROM data")[0]
+        if count <= FEW_PERIODS:
+            return grain
+    return "year"
 
 
 def _line(values: Sequence[float]) -> tuple[float | None, float | None]:

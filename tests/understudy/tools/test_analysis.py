@@ -55,6 +55,8 @@ async def test_a_trend_has_its_slope_and_best_period(attach: Attach) -> None:
     assert [row["month"] for row in result.value["periods"]] == [f"2026-0{month}" for month in range(1, 7)]
     assert result.value["periods"][1]["change_percent"] == pytest.approx(100 * 200 / 1090, abs=0.1)
     assert result.summary.startswith("Total revenue went from 1,090 in 2026-01 to 10,872")
+    chosen = await run(attach, table_trend)
+    assert chosen.value["period"] == "week"
     assert result.next_steps[0].message == "Chart total revenue by month from sales.csv"
 
 

@@ -159,6 +159,8 @@ def _column(name: str, shape: Mapping[str, Any], source: Source) -> Any:
         found = roles.measures
     else:
         found = roles.mentioned
+    selected = {each.partition(" = ")[0].lower() for each in source.request.look(scan.selections, source.clause)}
+    found = tuple(each for each in found if each.lower() not in selected)
     if shape.get("type") == "array":
         return list(found) or MISSING
     return next((each for each in found if each not in source.used), MISSING)
