@@ -38,6 +38,9 @@ class RunMetrics(Protocol):
     def run_resumed(self, what: str) -> None:
         """Count a run that lost its server: `resumed`, or the reason why it cannot be."""
 
+    def model_answered(self, model: str, seconds: float) -> None:
+        """Record how long a turn of a model took, also if it failed or was cut off."""
+
     def tool_ended(self, tool: str | None, status: str, seconds: float) -> None:
         """Count a tool call that ended; `tool` None: the model asked for a tool that its agent does not have."""
 

@@ -32,6 +32,8 @@ KINDS_MAX: Final = 200
 """Kinds of findings, and detectors, with a label of their own; further ones are counted as `other`."""
 TOOLS_MAX: Final = 200
 """Tools with a label of their own; further ones are counted as `other`."""
+MODELS_MAX: Final = 50
+"""Models with a label of their own; further ones are counted as `other`."""
 OPEN_RUNS_MAX: Final = 10_000
 """Open runs that are tracked: ten times the runs a server starts at once by default. Beyond, the oldest is dropped."""
 ENDED_RUNS_MAX: Final = 10_000
@@ -177,6 +179,7 @@ class Metrics(ConnectionMetrics):
         self.recent = Recent(clock)
         self._paths = PathLabels()
         self._tools: set[str] = set()
+        self._models: set[str] = set()
         self._kinds: set[str] = set()
         self._detectors: set[str] = set()
         counter, gauge = partial(self._declare, Counter), partial(self._declare, Gauge)
@@ -210,6 +213,7 @@ class Metrics(ConnectionMetrics):
         )
         self._calls = counter("understudy_tool_calls", "Ended tool calls.", "tool", "status")
         self._call_s = histogram("understudy_tool_call_duration_seconds", "Tool calls.", "tool", buckets=RUN_S)
+        self._model_s = histogram("understudy_model_turn_seconds", "Turns of models.", "model", buckets=RUN_S)
         self._findings = counter(
             "understudy_scrub_findings", "What was found in texts.", "category", "kind", "direction", "action"
         )
@@ -354,6 +358,12 @@ class Metrics(ConnectionMetrics):
     def run_resumed(self, what: str) -> None:
         """Count a run that lost its server: `resumed`, or the reason why it cannot be."""
         self._resumed[what].inc()
+
+    def model_answered(self, model: str, seconds: float) -> None:
+        """Record how long a turn of a model took, also if it failed or was cut off."""
+        model = _capped(model, self._models, MODELS_MAX)
+        self._model_s[model].observe(max(0.0, seconds))
+        self.recent.observe("model", seconds, model)
 
     def tool_ended(self, tool: str | None, status: str, seconds: float) -> None:
         """Count a finished tool call. `tool` None: the model requested a tool that its agent does not have."""

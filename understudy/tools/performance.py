@@ -21,6 +21,7 @@ OPERATIONS: Final[Mapping[str, tuple[str, Aspect, float]]] = {
     "read_wait": ("wait for a reading thread", "database", 0.25),
     "first_event": ("message to first event", "runs", 1.0),
     "run": ("whole run", "runs", 10.0),
+    "model": ("model turn", "runs", 10.0),
     "tool": ("tool call", "tools", 5.0),
     "loop_held": ("event loop held", "runs", 0.05),
 }

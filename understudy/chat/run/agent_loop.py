@@ -11,6 +11,7 @@
 import itertools
 import logging
 import math
+import time
 import uuid
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -354,14 +355,20 @@ class AgentLoop:
             if self._urgent:
                 self._turn_limit.cancel()
                 await trio.lowlevel.checkpoint()  # raises Cancelled: the model is not asked
-            reply = await model.respond(turn, self._on_model_event)
-            if _is_empty(reply) and not turn.partial_text:  # some models do so once; what they say next is whole
-                note = NoteItem("Your last reply was empty. Answer the user, or call a tool.")
-                reply = await model.respond(evolve(turn, notes=(*turn.notes, note)), self._on_model_event)
-                if _is_empty(reply) and not (self.stream.answer.length or self.outcomes):
-                    raise ModelUnavailable("The language model gave an empty answer; ask again.", True, "empty reply")
-            await self._publish_reasoning(whole=True)
-            return reply
+            began = time.monotonic()
+            try:
+                reply = await model.respond(turn, self._on_model_event)
+                if _is_empty(reply) and not turn.partial_text:  # some models do so once; what they say next is whole
+                    note = NoteItem("Your last reply was empty. Answer the user, or call a tool.")
+                    reply = await model.respond(evolve(turn, notes=(*turn.notes, note)), self._on_model_event)
+                    if _is_empty(reply) and not (self.stream.answer.length or self.outcomes):
+                        raise ModelUnavailable(
+                            "The language model gave an empty answer; ask again.", True, "empty reply"
+                        )
+                await self._publish_reasoning(whole=True)
+                return reply
+            finally:
+                self.services.metrics.model_answered(model.name, time.monotonic() - began)
         if not self._urgent:
             self.ended = self.ended or self.meter.ended(self.meter.budget.wall_s or 0.0)
         return Reply("".join(self._written), usage=Usage(turns=1))

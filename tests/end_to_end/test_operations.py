@@ -1,0 +1,50 @@
+"""The operations liaison over real sockets: figures of the server that answers, for those who may see them."""
+
+import time
+from typing import Any
+
+import jwt
+import pytest
+
+from tests.end_to_end.chat_client import connected
+
+SECRET = "a secret of more than 32 characters, for tests"
+STEPS = ["agent_thinking", "tool_executing", "tool_completed", "final_response"]
+
+
+def token(user: str, *roles: str) -> str:
+    """Return a token for a user with these roles."""
+    claims = {"sub": user, "sid": user, "exp": time.time() + 3600, "roles": list(roles)}
+    return jwt.encode(claims, SECRET, "HS256")
+
+
+async def answer(address: str, who: str, text: str, path: str = "/ws") -> tuple[list[str], dict[str, Any]]:
+    """Ask on a new connection. Return the types of the events, and the final response."""
+    async with connected(address, who, path) as client:
+        await client.send({"type": "agent_message", "content": text})
+        final = await client.until_end()
+    return [event["type"] for event in client.seen], final
+
+
+@pytest.mark.slow
+async def test_the_liaison_answers_with_figures_of_this_server(serve: Any) -> None:
+    """An operator gets percentiles of commits and reads, in every dialect with events; a user those of own runs."""
+    running = await serve(secret=SECRET)
+    operator, user = token("op", "operator"), token("ada")
+    for path in ("/ws", "/ws?dialect=flat", "/ws?dialect=payload"):
+        kinds, _ = await answer(running.address, operator, "Analyze my code performance", path)
+        assert [kind for kind in STEPS if kind in kinds] == STEPS
+        assert kinds.index("tool_executing") < kinds.index("tool_completed") < kinds.index("final_response")
+    _, final = await answer(running.address, operator, "Analyze my database performance")
+    (result,) = final["data"]["data"]["results"]
+    rows = {(row["operation"], row["name"]): row for row in result["result"]["operations"]}
+    assert rows["commit to the log", ""]["count"] >= 3
+    assert rows["commit to the log", ""]["p95_ms"] > 0
+    assert any(operation == "database read" for operation, _ in rows)
+    assert result["kind"] == "analysis"
+    assert [step["label"] for step in result["next_steps"]] == ["Slowest operations", "Errors", "Restarts"]
+    await answer(running.address, user, "What is 2 + 2?")
+    _, final = await answer(running.address, user, "Analyze my database performance")
+    rows = final["data"]["data"]["results"][0]["result"]["operations"]
+    assert {row["operation"]: row["count"] for row in rows} == {"whole run": 1, "message to first event": 1}
+    assert "shown to its operators" in final["data"]["message"]
