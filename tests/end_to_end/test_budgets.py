@@ -1,5 +1,7 @@
 """A run closes with what it has when its budget is spent, and says so."""
 
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -7,10 +9,17 @@ import trio
 from attrs import define, evolve, field
 
 from tests.end_to_end.chat_client import check_arc, connected
-from tests.end_to_end.scripted_model import echo, wait
+from tests.end_to_end.http import request
+from tests.end_to_end.scripted_model import Gate, echo, wait
+from tests.end_to_end.test_branches import new_token
 from transport.wire.events import Usage
-from understudy import Agent, Budget, tool
+from understudy import Agent, Budget, ToolContext, tool
+from understudy.app.server import Running, serve_app
+from understudy.app.settings import Settings
 from understudy.models.model import Emit, Reply, TextDelta, ToolRequest, Turn
+
+CALLS: list[str] = []
+GATE = Gate()
 
 
 @define
@@ -137,6 +146,46 @@ async def test_time_of_work_ends_a_tool_call(serve: Any) -> None:
     assert completed["status"] == "timed_out"
     assert end["data"]["data"]["budget"]["ended_by"] == "wall_s"
     assert end["data"]["message"].startswith("as far as I got")
+
+
+@tool(retry_safe=True)
+async def held(context: ToolContext) -> str:
+    """Wait in the third call for ever, until `GATE` is opened."""
+    CALLS.append(context.call_id)
+    if len(CALLS) >= 3:
+        await GATE.opened.wait()
+    return context.call_id
+
+
+async def test_a_resumed_run_goes_on_with_what_it_had_spent(tmp_path: Path) -> None:
+    """Five turns in all: two before the server stops, three after it; the interrupted call is repeated."""
+    GATE.opened, made = trio.Event(), Eager(tool="held")
+    which = Agent("script", tools=[held], model=made, budget=Budget(turns=5, wall_s=100))
+    settings = Settings(port=0, data_dir=tmp_path, grace_s=0.2)
+    for attempt in range(2):
+        async with trio.open_nursery() as nursery:
+            running: Running = await nursery.start(partial(serve_app, settings, [which]))
+            if not attempt:
+                token = await new_token(running)
+                body = b'{"message": "go", "agent": "script"}'
+                _, _, run = await request(running.address, "POST", "/api/runs", token=token, body=body)
+                with trio.fail_after(10):
+                    while len(CALLS) < 3:  # noqa: ASYNC110 - the tool runs in the server
+                        await trio.sleep(0.01)
+            else:
+                GATE.opened.set()
+                with trio.fail_after(10):
+                    while not (state := await asked(running, token, run["run_id"]))["ended_at"]:  # noqa: ASYNC110
+                        await trio.sleep(0.01)
+            await running.stop()
+            nursery.cancel_scope.cancel()
+    assert (state["steps"]["turns"], state["steps"]["calls"], len(made.turns)) == (5, 4, 5)
+    assert state["ended_by"]["ended_by"] == "turns"
+
+
+async def asked(running: Running, token: str, run_id: str) -> dict[str, Any]:
+    _, _, state = await request(running.address, "GET", f"/api/runs/{run_id}", token=token)
+    return dict(state)
 
 
 async def test_a_message_lowers_the_budget_of_its_run(serve: Any) -> None:

@@ -102,7 +102,7 @@ class Usage:
             self.input + other.input,
             self.output + other.output,
             self.turns + other.turns,
-            sum(costs) if costs else UNSET,
+            round(sum(costs), 10) if costs else UNSET,
             sum(cached) if cached else UNSET,
             sum(reasoning) if reasoning else UNSET,
         )

@@ -39,7 +39,8 @@ class PriceTable:
             return None
         cached = 0 if isinstance(usage.cached, UnsetType) else min(usage.cached, usage.input)
         cached_price = price.input if price.cached_input is None else price.cached_input
-        return ((usage.input - cached) * price.input + cached * cached_price + usage.output * price.output) / MILLION
+        spent = (usage.input - cached) * price.input + cached * cached_price + usage.output * price.output
+        return round(spent / MILLION, 10)
 
 
 def read_prices(given: Any) -> tuple[PriceTable, list[str]]:

@@ -76,6 +76,16 @@ def test_a_path_in_a_file_is_seen_from_there(folder: Path, monkeypatch: pytest.M
         ("limits = 3", f"limits in {FILE} must be a table: [understudy.limits]"),
         ("prot = 1", f"unknown setting prot in {FILE}"),
         ("limits.run_x = 1", f"unknown setting limits.run_x in {FILE}"),
+        ("models = 3", f"models must be a table: [understudy.models] in {FILE}"),
+        (
+            'webhook_urls = ["ftp://a"]',
+            "webhook_urls must be addresses such as https://hooks.example.org/understudy, not 'ftp://a'",
+        ),
+        (
+            'webhook_urls = ["https://a.example"]',
+            "webhook_urls and webhook_secret (UNDERSTUDY_WEBHOOK_SECRET) belong together: receivers check by the "
+            "secret that a webhook is from this server (`openssl rand -hex 32` makes one)",
+        ),
         ("[other]", f"unknown section or setting other in {FILE}: all settings belong under [understudy]"),
     ],
 )

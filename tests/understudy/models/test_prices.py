@@ -12,6 +12,7 @@ def test_a_price_is_for_a_million_tokens() -> None:
     table, faults = read_prices(TABLE)
     assert (table, faults) == (PriceTable("EUR", {"gpt-x": Price(2, 8.0, 0.5)}), [])
     assert table.cost("gpt-x", Usage(500_000, 250_000, 1)) == 3.0
+    assert table.cost("gpt-x", Usage(500_000, 250_000, 1, cached=400_000)) == 2.4
 
 
 def test_the_provider_may_be_left_out() -> None:
