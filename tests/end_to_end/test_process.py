@@ -88,6 +88,8 @@ def test_it_refuses_to_listen_to_the_world_without_a_secret(tmp_path: Path) -> N
         (["json:loads"], {}, "not an understudy.Agent"),
         (["nonsense"], {}, "MODULE:ATTR"),
         (["--model", "oracle"], {}, "oracle"),
+        (["--no-builtin-agents"], {}, "there is no agent"),
+        (["--default-agent", "oracle"], {}, "the default agent 'oracle' does not exist"),
         (["--host", "192.0.2.1", "--port", "8002"], {"UNDERSTUDY_SECRET": "s" * 32}, "192.0.2.1, port 8002: Cannot"),
         ([], {"UNDERSTUDY_PORT": "many"}, "port"),
         ([], {"UNDERSTUDY_SECRET": "short"}, "UNDERSTUDY_SECRET"),

@@ -6,6 +6,7 @@ import pytest
 import trio
 
 from tests.servers.postgresql import Postgres
+from understudy.agents.agent import Agent
 from understudy.app.build import build_app
 from understudy.app.settings import Settings
 from understudy.storage import AlreadyServed
@@ -34,6 +35,20 @@ async def test_a_server_with_redis_and_without_a_secret_does_not_start(tmp_path:
         await _start(Settings(data_dir=tmp_path, **shared))
 
 
-async def _start(settings: Settings) -> None:
-    async with build_app(settings):
+@pytest.mark.parametrize(
+    ("agent", "sentence"),
+    [
+        (Agent("desk", model="gpt9"), "agent 'desk': there is no model 'gpt9'; use `offline`"),
+        (Agent("desk", colleagues=["dsk"]), "agent 'desk' has the colleague 'dsk', which is no other agent here"),
+    ],
+)
+async def test_an_agent_that_cannot_work_ends_the_start_with_its_name(
+    tmp_path: Path, agent: Agent, sentence: str
+) -> None:
+    with pytest.raises(ValueError, match=sentence):
+        await _start(Settings(data_dir=tmp_path), agent)
+
+
+async def _start(settings: Settings, *agents: Agent) -> None:
+    async with build_app(settings, agents):
         pytest.fail("it is not to start")

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from understudy.agents.agent import BUILTIN
 from understudy.app.settings import FILE, BadSettings, Settings, check_settings, load, settings_files, variable_of
 from understudy.storage.sqlite import FILE_NAME
 
@@ -45,6 +46,14 @@ def test_origins_keep_their_colons_in_the_environment(monkeypatch: pytest.Monkey
     """A list is split at commas only."""
     monkeypatch.setenv("UNDERSTUDY_ALLOWED_ORIGINS", "https://a.example:8443, https://b.example")
     assert load().allowed_origins == ["https://a.example:8443", "https://b.example"]
+
+
+def test_built_in_agents_can_be_left_out_in_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An empty variable is an empty list."""
+    assert load().builtin_agents == list(BUILTIN)
+    for text, names in (("", []), ("guide, insights", ["guide", "insights"])):
+        monkeypatch.setenv("UNDERSTUDY_BUILTIN_AGENTS", text)
+        assert load().builtin_agents == names
 
 
 def test_a_path_in_a_file_is_seen_from_there(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -20,8 +20,8 @@ export class Agents {
 
   /** Takes an answer of GET /api/agents. */
   take(answer) {
-    if (!Array.isArray(answer?.agents) || answer.agents.length === 0) return;
-    this.list = answer.agents;
+    if (!Array.isArray(answer?.agents)) return;
+    this.list = answer.agents.length > 0 ? answer.agents : [GUIDE]; // for a user who may use none: the server says so
     this.model = answer.model ?? null;
     this.storage.setItem(KEY, JSON.stringify(answer));
   }
