@@ -154,6 +154,11 @@ class Client:
         given = {"call_id": call_id, "decision": decision.value, "note": note, "parameters": parameters}
         await self._enqueue("approve", given | ({"remember": True} if remember else {}))
 
+    def disallow(self, thread_id: str, tool_name: str) -> None:
+        """Take back that a tool is always allowed in a thread, now or on the next connection."""
+        payload = {"thread_id": thread_id, "tool_name": tool_name}
+        self._send_soon({"type": "disallow", "payload": payload}, or_later=True)
+
     async def answer_question(self, question_id: str, answer: Mapping[str, Any] | None) -> None:
         """Answer a question that a run asks, with an object that fits its schema; None declines to answer."""
         given = {"decline": True} if answer is None else {"answer": dict(answer)}

@@ -58,7 +58,9 @@ HELP: Final = (
     "/quit        leave, as Ctrl-D does",
     "/undo        take back the tool calls of the last answer that can be, the newest first",
     "/decline     do not answer what a tool asks",
-    "When a tool asks for your consent: y, or n, or n and why.",
+    "/ask TOOL    have a tool ask again that you always allowed here",
+    "When a tool asks for your consent: y, or n, or n and why; c to change what it is given;",
+    "a to allow it always in this conversation.",
     "Ctrl-C stops the answer that is being written, and leaves when there is none.",
 )
 
@@ -111,15 +113,17 @@ class PendingApproval:
 
     tool_name: str
     message_id: str
+    question: ApprovalRequired
 
 
 @frozen
 class PendingAnswer:
-    """A question that a run asks, and what was entered so far."""
+    """A question that a run asks, or arguments of a call that are changed, and what was entered so far."""
 
     title: str
     message_id: str
     entry: FormEntry
+    of_call: bool = False
 
 
 @define(eq=False)
@@ -189,10 +193,16 @@ class ChatSession:
                 self.screen.note(f"now talking to {self.name}")
             except UnknownAgent as error:
                 self.screen.note(str(error), "red")
+        elif word == "/ask" and rest.strip():
+            self.client.disallow(self.thread_id, rest.strip())
+            self.screen.note(f"{one_line(rest.strip())} asks again from now on")
         elif word == "/decline" and self.questions:
-            question_id = next(iter(self.questions))
+            question_id, pending = next(iter(self.questions.items()))
             self.sent_answers[question_id] = self.questions.pop(question_id)
-            await self.client.answer_question(question_id, None)
+            if pending.of_call:
+                await self.client.approve(question_id, False)
+            else:
+                await self.client.answer_question(question_id, None)
             self._prompt()
             return True
         elif word == "/undo" and self.undoable is not None:
@@ -283,6 +293,7 @@ class ChatSession:
             case ApprovalDecided(call_id=call_id, decision=decision):
                 note(_DECIDED[decision])
                 self._settle(call_id)
+                self._settle_question(call_id)
             case QuestionAsked() as question:
                 await self._ask_question(message_id, question)
             case QuestionAnswered(question_id=question_id, outcome=outcome):
@@ -322,18 +333,22 @@ class ChatSession:
             self.screen.note("not allowed, as there is no terminal to ask on", "yellow")
             await self.client.approve(question.call_id, False, note="Nobody was there to be asked.")
             return
-        self.approvals[question.call_id] = PendingApproval(question.tool_name, message_id)
+        self.approvals[question.call_id] = PendingApproval(question.tool_name, message_id, question)
         self._prompt()
 
     async def decide(self, line: str) -> None:
         """Read a line as the decision about the oldest pending approval."""
         word, _, why = line.partition(" ")
         word = word.rstrip(",.:;!").lower()
-        if word in ("y", "yes", "n", "no"):
-            call_id = next(iter(self.approvals))
+        call_id, pending = next(iter(self.approvals.items()))
+        if word in ("y", "yes", "a", "always", "n", "no"):
             del self.approvals[call_id]
-            self._deciding = True
-            await self.client.approve(call_id, word in ("y", "yes"), note=why.strip()[:MAX_REASON] or None)
+            self._deciding, note = True, why.strip()[:MAX_REASON] or None
+            await self.client.approve(call_id, word[0] != "n", note=note, remember=word[0] == "a")
+        elif word in ("c", "change") and pending.question.schema is not None:
+            del self.approvals[call_id]
+            entry = FormEntry(fields_of(pending.question.schema), pending.question.parameters)
+            self.questions[call_id] = PendingAnswer(pending.tool_name, pending.message_id, entry, of_call=True)
         elif line:
             self.screen.note("please answer y or n first", "yellow")
         self._prompt()
@@ -362,7 +377,10 @@ class ChatSession:
             self.screen.note(str(wrong), "yellow")
         if pending.entry.current is None:
             self.sent_answers[question_id] = self.questions.pop(question_id)
-            await self.client.answer_question(question_id, pending.entry.answer)
+            if pending.of_call:
+                await self.client.approve(question_id, parameters=pending.entry.answer)
+            else:
+                await self.client.answer_question(question_id, pending.entry.answer)
         self._prompt()
 
     def _enter_again(self) -> None:
@@ -388,8 +406,7 @@ class ChatSession:
             tool_name = next(iter(self.approvals.values())).tool_name
             self.screen.prompt(f"allow {one_line(tool_name)[:40]}, y or n")
         elif self.questions:
-            field = next(iter(self.questions.values())).entry.current
-            self.screen.prompt(one_line("" if field is None else field.prompt)[:MAX_PROMPT])
+            self.screen.prompt(one_line(next(iter(self.questions.values())).entry.prompt)[:MAX_PROMPT])
         elif not self.pending:
             self.screen.prompt(self.name)
 

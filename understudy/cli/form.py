@@ -87,9 +87,13 @@ def fields_of(schema: Mapping[str, Any]) -> list[Field]:
 
 @define(eq=False)
 class FormEntry:
-    """The entry of one answer. `answer` has the values so far; it is complete once `current` is None."""
+    """The entry of one answer. `answer` has the values so far; it is complete once `current` is None.
+
+    An empty line keeps the value of a field that has one in `values`.
+    """
 
     fields: Sequence[Field]
+    values: Mapping[str, Any] = field(factory=dict)
     answer: dict[str, Any] = field(factory=dict, init=False)
     _at: int = field(default=0, init=False)
 
@@ -97,6 +101,14 @@ class FormEntry:
     def current(self) -> Field | None:
         """The field whose value is entered next."""
         return self.fields[self._at] if self._at < len(self.fields) else None
+
+    @property
+    def prompt(self) -> str:
+        """The label of the current field, with the value that it keeps; empty at the end."""
+        if (current := self.current) is None:
+            return ""
+        kept = f" [{_shown(self.values[current.name])}]" if current.name in self.values else ""
+        return current.prompt + kept
 
     def enter(self, line: str) -> None:
         """Enter a line as the value of the current field; an empty one leaves an optional field out.
@@ -109,6 +121,8 @@ class FormEntry:
             return
         if line:
             self.answer[current.name] = current.read(line)
+        elif current.name in self.values:
+            self.answer[current.name] = self.values[current.name]
         elif current.required and current.nullable:
             self.answer[current.name] = None
         elif current.required:

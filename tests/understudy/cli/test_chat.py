@@ -359,6 +359,8 @@ MAIL = {"to": "anna@example.org", "text": "x" * 900 + " and the end"}
         ("y", "✓ send_mail", "allowed"),
         ("no, not to her", "✗ send_mail", "not to her"),
         ("N", "✗ send_mail", "not allowed"),
+        ("a", "✓ send_mail", "allowed"),
+        ("c\neve@example.org\n", "sent to eve@example.org", "allowed"),
     ],
 )
 async def test_a_tool_that_needs_consent_asks_for_it(serve: Any, line: str, status: str, decision: str) -> None:
@@ -369,7 +371,7 @@ async def test_a_tool_that_needs_consent_asks_for_it(serve: Any, line: str, stat
         assert "and the end" in sitter.notes.getvalue()
         sitter.type("what?", "")
         await sitter.notes.until("please answer y or n")
-        sitter.type(line)
+        sitter.type(*line.split("\n"))
         await sitter.answers.until("That was it.")
         sitter.type("/quit")
     assert sitter.code == 0

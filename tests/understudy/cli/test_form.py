@@ -59,6 +59,14 @@ def test_a_prompt_says_what_may_be_entered() -> None:
     ]
 
 
+def test_an_empty_line_keeps_a_value() -> None:
+    entry = FormEntry(fields_of(SCHEMA), {"city": "Ulm", "count": 3})
+    assert entry.prompt == "City (the town) [Ulm]"
+    for line in ("", "4", "", "", "", "", "", ""):
+        entry.enter(line)
+    assert (entry.answer, entry.prompt) == ({"city": "Ulm", "count": 4, "floor": None}, "")
+
+
 @pytest.mark.parametrize(
     ("before", "line", "sentence"),
     [
