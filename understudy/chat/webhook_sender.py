@@ -3,6 +3,7 @@
 1. A delivery is made at least once, always under the same `webhook-id`: a receiver drops what it has seen.
 2. It is given up after `GIVE_UP_S`, or when the receiver answers 410 or its address may not be called any more.
 3. The text of an event is sent as it is stored: what was redacted stays redacted.
+4. A receiver that does not answer is left alone for a while, so that its webhooks do not hold up those of others.
 """
 
 import logging
@@ -10,6 +11,7 @@ import random
 from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Final
+from urllib.parse import urlsplit
 
 import msgspec
 import trio
@@ -40,6 +42,10 @@ JITTER: Final = 0.2
 """Fraction by which a delay varies, so that a receiver that was away is not called by all at once."""
 GIVE_UP_S: Final = 24 * 3600.0
 """Seconds after which a delivery is given up."""
+AWAY_S: Final = 30.0
+"""Seconds for which a receiver that could not be reached is left alone."""
+RECEIVERS: Final = 1000
+"""Limit of receivers that are remembered as away."""
 GONE: Final = 410
 
 
@@ -71,6 +77,7 @@ class WebhookSender(Actor):
         self.every_s = EVERY_S if every_s is None else every_s
         self.first_s = FIRST_S if first_s is None else first_s
         self.chance = random.Random()  # noqa: S311 - jitter
+        self.away_until: dict[str, float] = {}
 
     async def on_start(self, context: Context) -> None:
         """Look at once: the server may have been down."""
@@ -94,7 +101,10 @@ class WebhookSender(Actor):
     async def _try(self, delivery: Delivery) -> None:
         """Attempt one delivery; without the database it is attempted again later."""
         try:
-            if await self.store.claim_delivery(delivery.id, delivery.attempts, self.clock() + CLAIM_S):
+            until, now = self.away_until.get(urlsplit(delivery.url).netloc, 0.0), self.clock()
+            if until > now and now - delivery.created_at < GIVE_UP_S:
+                await self.store.delay_delivery(delivery.id, until + self.chance.uniform(0, self.first_s))
+            elif await self.store.claim_delivery(delivery.id, delivery.attempts, self.clock() + CLAIM_S):
                 await self._deliver(delivery)
         except StorageError as error:
             log.debug("webhook.postponed", extra={"reason": str(error), "run_id": delivery.run_id})
@@ -104,12 +114,13 @@ class WebhookSender(Actor):
         if body is None:
             await self._end(delivery, "given_up", "its event is not in the log any more")
             return
-        final = False
+        final, receiver = False, urlsplit(delivery.url).netloc
         try:
             with trio.fail_after(POST_S):
                 address = await self.rules.resolve(delivery.url)
             headers = self.rules.headers(delivery.id, int(self.clock()), body)
             status = await post(delivery.url, body, headers, connect_to=address, within_s=POST_S)
+            self.away_until.pop(receiver, None)
             if 200 <= status < 300:
                 await self._end(delivery, "delivered")
                 return
@@ -118,8 +129,10 @@ class WebhookSender(Actor):
             reason, final = f"the address {refused}", True
         except trio.TooSlowError:
             reason = "the name of its host is not resolved"
+            self._leave_alone(receiver)
         except (FetchFailed, OSError) as error:
             reason = error.reason if isinstance(error, FetchFailed) else error.strerror or type(error).__name__
+            self._leave_alone(receiver)
         attempts, now = delivery.attempts + 1, self.clock()
         if final or now - delivery.created_at >= GIVE_UP_S:
             await self._end(delivery, "given_up", reason)
@@ -129,6 +142,11 @@ class WebhookSender(Actor):
         extra = {"run_id": delivery.run_id, "attempt": attempts, "reason": reason, "retry_s": round(wait_s, 1)}
         log.warning("webhook.failed", extra=extra)
         await self.store.delay_delivery(delivery.id, now + wait_s)
+
+    def _leave_alone(self, receiver: str) -> None:
+        while len(self.away_until) >= RECEIVERS:
+            del self.away_until[next(iter(self.away_until))]
+        self.away_until[receiver] = self.clock() + min(AWAY_S, 6 * self.first_s)
 
     async def _body(self, delivery: Delivery) -> bytes | None:
         """Return the body for a delivery's event; None if it was deleted or cannot be read."""

@@ -72,9 +72,9 @@ def write(connection: Connection, work: DeliveryWrite) -> bool:
 
 
 def due(connection: Connection, now: float) -> list[Delivery]:
-    """Return deliveries that are due, the longest waiting first, at most LARGEST_BATCH."""
+    """Return deliveries that are due, those of fewest attempts first, at most LARGEST_BATCH."""
     wanted = select(*(_d[name] for name in asdict(_EMPTY))).where(_d.due_at <= now)
-    return [Delivery(*row) for row in connection.execute(wanted.order_by(_d.due_at).limit(LARGEST_BATCH))]
+    return [Delivery(*row) for row in connection.execute(wanted.order_by(_d.attempts, _d.due_at).limit(LARGEST_BATCH))]
 
 
 _EMPTY: Final = Delivery("", "", "", "", 1, "", 0.0, 0.0)

@@ -1,8 +1,19 @@
-"""The delays between two attempts to deliver a webhook; the sender itself is run in `end_to_end/test_webhooks.py`."""
+"""How often the sender tries; a whole delivery is run in `end_to_end/test_webhooks.py`."""
 
 import random
+import socket
+from typing import Any
 
-from understudy.chat.webhook_sender import delay_s
+import trio
+from attrs import define, field
+
+from actors import ActorSystem, ChildSpec
+from transport.wire.codec import to_log
+from transport.wire.events import Envelope, FinalResponse, RunStatus, Usage
+from understudy.chat.webhook_sender import WebhookSender, delay_s
+from understudy.chat.webhooks import WebhookRules
+from understudy.storage.deliveries import Delivery
+from understudy.storage.records import LoggedEvent
 
 
 def test_delays_grow_to_an_hour_and_vary() -> None:
@@ -13,3 +24,62 @@ def test_delays_grow_to_an_hour_and_vary() -> None:
     assert max(delays) <= 3600 * 1.2
     assert min(delays[8:]) >= 3600 * 0.8
     assert len(set(delays)) == len(delays)
+
+
+@define
+class Queue:
+    """Stands for the store: what is due, and what was done with it."""
+
+    rows: list[Delivery]
+    done: list[tuple[str, str]] = field(factory=list)
+    looked: trio.Event = field(factory=trio.Event)
+
+    async def due_deliveries(self, now: float) -> list[Delivery]:
+        found, self.rows = self.rows[:1], self.rows[1:]
+        if not found:
+            self.looked.set()
+        return found
+
+    async def claim_delivery(self, delivery_id: str, attempts: int, due_at: float) -> bool:
+        self.done.append(("claimed", delivery_id))
+        return True
+
+    async def delay_delivery(self, delivery_id: str, due_at: float) -> None:
+        self.done.append(("delayed", delivery_id))
+
+    async def end_delivery(self, delivery_id: str) -> None:
+        self.done.append(("ended", delivery_id))
+
+    async def events(self, owner: str, thread_id: str, after: int, limit: int) -> list[LoggedEvent]:
+        event = FinalResponse("hello", RunStatus.SUCCESS, Usage())
+        return [LoggedEvent(after + 1, event.type, "r", to_log(Envelope(event, 1.0, after + 1)))]
+
+
+async def sent(*rows: Delivery, now: float = 0.0) -> list[tuple[str, str]]:
+    """Let a sender work until nothing is due. Return what it did."""
+    queue: Any = Queue(list(rows))
+    rules = WebhookRules([row.url for row in rows], b"key", private=True)
+    spec = ChildSpec("webhooks", lambda: WebhookSender(queue, rules, lambda _: None, lambda: now, 0.001))
+    with trio.fail_after(5):
+        async with ActorSystem("s", [spec]):
+            await queue.looked.wait()
+    return list(queue.done)
+
+
+def closed_port() -> str:
+    """Return an address at which nothing listens."""
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        return f"http://127.0.0.1:{taken.getsockname()[1]}/hook"
+
+
+async def test_a_receiver_that_is_away_is_left_alone() -> None:
+    """Of two webhooks only one is tried; the other one waits, and counts no attempt."""
+    url = closed_port()
+    one, two = [Delivery(f"r-{n}", "ann", "t", "r", n, url, 0.0, 0.0) for n in (1, 2)]
+    assert await sent(one, two) == [("claimed", "r-1"), ("delayed", "r-1"), ("delayed", "r-2")]
+
+
+async def test_a_webhook_is_given_up_after_a_day() -> None:
+    late = Delivery("r-1", "ann", "t", "r", 1, closed_port(), 0.0, 0.0, 29)
+    assert await sent(late, now=86_400.0) == [("claimed", "r-1"), ("ended", "r-1")]
