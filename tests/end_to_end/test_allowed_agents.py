@@ -45,6 +45,7 @@ async def names(running: Running, who: str) -> list[str]:
     return [each["name"] for each in answer["agents"]]
 
 
+@pytest.mark.promise("wire.agent-allowed")
 async def test_an_agent_does_not_exist_for_those_it_does_not_allow(serve: Any) -> None:
     """It is not listed, and addressing it is refused with the words for an agent that does not exist."""
     running = await start(serve)
@@ -60,6 +61,7 @@ async def test_an_agent_does_not_exist_for_those_it_does_not_allow(serve: Any) -
     assert refused["message"].replace("orders", "stars") == unknown["message"]
 
 
+@pytest.mark.promise("wire.agent-allowed")
 async def test_a_run_is_handed_over_only_to_agents_that_its_user_may_use(serve: Any) -> None:
     """The model is not told of the others; if it names one all the same, the handoff is not made."""
     running = await start(serve)
@@ -71,6 +73,7 @@ async def test_a_run_is_handed_over_only_to_agents_that_its_user_may_use(serve: 
     assert "agent_handoff" not in {event["type"] for event in bob.seen}
 
 
+@pytest.mark.promise("wire.agent-allowed")
 async def test_an_agent_that_is_not_allowed_cannot_be_named_in_agui_or_for_a_run(serve: Any) -> None:
     running = await start(serve)
     answers = []

@@ -42,7 +42,7 @@ from understudy.web.context import WebContext
 
 E = TypeVar("E", bound=Event)
 
-Approval: TypeAlias = bool | Callable[[ApprovalRequired], bool]
+Approval: TypeAlias = bool | Callable[[ApprovalRequired], bool | JsonObject]
 LIMITS: Final = Limits(connections_per_user=1000, messages_per_minute=100_000)
 """Limits of a session, unless a test sets its own: those on clients would only be in its way."""
 
@@ -135,8 +135,9 @@ class AgentSession:
     ) -> AgentRun:
         """Send a message to an agent, by default the session's first, and wait for the end of its run.
 
-        `files` are attached, by name. `approve` decides about calls that wait for approval, `answers` are given to the
-        run's questions in order, None declines. `fields` are other fields of the message, such as `context`.
+        `files` are attached, by name. `approve` decides about calls that wait for approval; a function may return the
+        parameters with which a call is allowed. `answers` are given to the run's questions in order, None declines.
+        `fields` are other fields of the message, such as `context`.
 
         Raises:
             CommandRejected: The message was refused, for example by the content policy.
@@ -202,8 +203,10 @@ class _RunReader:
             case ApprovalRequired() as asked:
                 if self.approve is None:
                     raise NotAnswered(f"a call of {asked.tool_name} waits for approval: give `approve` to `say`")
-                allowed = self.approve if isinstance(self.approve, bool) else self.approve(asked)
-                return Approve(asked.call_id, Decision.ALLOW if allowed else Decision.DENY)
+                verdict = self.approve if isinstance(self.approve, bool) else self.approve(asked)
+                changed = None if isinstance(verdict, bool) else verdict
+                allowed = changed is not None or bool(verdict)
+                return Approve(asked.call_id, Decision.ALLOW if allowed else Decision.DENY, parameters=changed)
             case QuestionAsked() as asked:
                 if not self.answers:
                     raise NotAnswered(f"the question {asked.title!r} has no answer: give `answers` to `say`")

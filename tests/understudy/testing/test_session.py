@@ -91,6 +91,12 @@ async def test_a_test_decides_about_calls_that_need_approval(approve: bool, stat
     assert [call.status for call in run.calls] == [status]
 
 
+async def test_a_test_changes_the_parameters_of_a_call_that_it_allows() -> None:
+    agent = Agent("support", tools=[refund], model=ScriptedModel(Call([("refund", {"order_id": "A-17"})]), Say("done")))
+    run = await run_agent(agent, "go", approve=lambda asked: {"order_id": "A-18"})
+    assert run.calls[0].result == "A-18 was paid back"
+
+
 async def test_an_approval_that_the_test_forgot_is_an_error_that_names_the_tool() -> None:
     agent = Agent("support", tools=[refund], model=ScriptedModel(Call([("refund", {"order_id": "A-17"})]), Say("done")))
     with pytest.raises(NotAnswered, match="refund waits for approval"):
