@@ -11,6 +11,7 @@
 """
 
 import enum
+from collections.abc import Collection
 from typing import Final
 
 from attrs import define, evolve, field, frozen
@@ -228,13 +229,14 @@ class RunProtocol:
         sentence: str = "",
         error_id: str = "",
         retry_after: float | None = None,
+        in_doubt: Collection[str] = (),
     ) -> list[Event]:
         """Return the events that end the run from here, in order; an empty list if it has ended.
 
         An agent that could not go on has an `AgentError` before its end, with the words and the `error_id` of the
         final `Error`; one that was cancelled or interrupted has none. `now` is in Unix seconds, `text` the answer
         streamed so far, which no later event has after an error; `sentence` replaces the error code's own text,
-        and `retry_after` is in seconds.
+        and `retry_after` is in seconds. The open calls `in_doubt` may have taken effect.
         """
         if self.ended:
             return []
@@ -242,7 +244,10 @@ class RunProtocol:
         if ending.value is not None:
             code = ERRORS[ending.value]
             error = Error(code.name, sentence or code.text, code.retryable, error_id, retry_after)
-        events: list[Event] = [_close_call(call, ending, now) for call in reversed(self.calls.values())]
+        events: list[Event] = [
+            _close_call(call, ending, now, "unknown" if call.call_id in in_doubt else None)
+            for call in reversed(self.calls.values())
+        ]
         agents = list(self.agents)
         if not self.any_agent:
             agents = [f"none-{self.run_id}"]
@@ -255,7 +260,7 @@ class RunProtocol:
         return events
 
 
-def _close_call(call: OpenCall, ending: Ending, now: float) -> ToolCompleted:
+def _close_call(call: OpenCall, ending: Ending, now: float, effect: str | None) -> ToolCompleted:
     status = _CALL_STATUS.get(ending, ToolStatus.FAILED)
     fault = {"code": ending.value or CANCELLED, "message": _CALL_TEXT[status]}
     return ToolCompleted(
@@ -267,4 +272,5 @@ def _close_call(call: OpenCall, ending: Ending, now: float) -> ToolCompleted:
         status=status,
         duration_ms=0.0 if call.waits else max(0.0, now - call.since) * 1000,
         timestamp=now,
+        effect=effect,
     )

@@ -234,3 +234,11 @@ def test_however_a_run_went_it_can_be_closed(seed: int, steps: int, ending: Endi
     assert sum(isinstance(event, FinalResponse | Error) for event in closing) == 1
     assert not state.calls
     assert not state.agents
+
+
+def test_a_call_in_doubt_is_closed_as_of_unknown_effect() -> None:
+    """One that cannot have taken effect is not."""
+    for in_doubt, effect in ((["c"], "unknown"), ([], None)):
+        closing = arc(ACCEPTED, STARTED, CALLING).closing_events(Ending.CANCELLED, now=5.0, in_doubt=in_doubt)
+        assert isinstance(closing[0], ToolCompleted)
+        assert closing[0].effect == effect

@@ -85,7 +85,7 @@ from understudy.chat.messages import (
 from understudy.chat.routing import ANSWER
 from understudy.chat.run.replay import SEPARATOR, Replay, steer_step
 from understudy.chat.run_limiter import RunLimiter, queue_note, release_permit
-from understudy.chat.run_protocol import Ending, RunProtocol
+from understudy.chat.run_protocol import Ending, OpenCall, RunProtocol
 from understudy.chat.storage_away import AWAY
 from understudy.content.summary import build_alert, build_summary, count_by_kind
 from understudy.content.vault import equal_but_for_placeholders
@@ -787,6 +787,7 @@ class ConversationCore:
             sentence=finish.sentence,
             error_id=finish.error_id,
             retry_after=finish.retry_after_s,
+            in_doubt=[call.call_id for call in live.protocol.calls.values() if self._in_doubt(call)],
         )
         try:
             yield from self._turn_into_message(live)
@@ -800,6 +801,12 @@ class ConversationCore:
         self.unfinished.pop(run_id, None)
         if not live.started and live not in self.queue:
             del self.runs[run_id]
+
+    def _in_doubt(self, call: OpenCall) -> bool:
+        """Return whether an open call may have taken effect: it was at work, and is not one that may be repeated."""
+        agent = self.agents.get(call.agent_id.rpartition("-")[0])
+        tool = None if agent is None else agent.tool(call.tool_name)
+        return not call.waits and tool is not None and not tool.retry_safe
 
     def _run_exited(self, run_id: str, reason: str, crash: BaseException | None) -> Steps[None]:
         """Commit the end of a run whose actor died without one, and start the next run."""

@@ -1,0 +1,18 @@
+"""The figures of agents under failure, in their small versions."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+
+@pytest.mark.slow
+def test_no_order_is_paid_twice_or_lost_while_actors_and_a_server_are_killed() -> None:
+    command = [sys.executable, "-m", "benchmarks", "agents", "--only", "effects", "--small", "--json"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=200, check=False)
+    assert done.returncode == 0, done.stderr
+    figures = {line["figure"]: line["ours"] for line in map(json.loads, done.stdout.splitlines())}
+    assert figures.pop("effects_kills") >= 20
+    assert figures.pop("effects_unknown") <= 5
+    assert figures == {"effects_twice": 0, "effects_lost": 0, "effects_asked": 0}
