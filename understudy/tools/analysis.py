@@ -115,8 +115,8 @@ async def table_trend(
     aggregate: Aggregate = None,
     where: Where = None,
 ) -> ToolResult:
-    """Show the trend in an attached table: how values develop and change over time, growth or decline, best and worst
-    month, week or year."""
+    """Show the trend in an attached table: how values develop over time, growth or decline, best and worst month, week
+    or year."""
     file = await attached(context, file_id)
     found = await ask_table(file, context.owner, "trend", (period, measure, aggregate, where), Trend)
     best, worst = (edge(found.rows, key=lambda row: row[1]) for edge in (max, min))

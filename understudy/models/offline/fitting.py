@@ -28,7 +28,7 @@ _SAME: Final[Mapping[str, str]] = {
     "calculate": "compute evaluate calculation calculator arithmetic math maths",
     "summarise": "summary summaries shorten tldr condense gist",
     "sanitise": "clean redact scrub anonymise mask censor cleanse",
-    "health": "healthy status uptime unhealthy",
+    "health": "healthy status uptime unhealthy breaker stress load overload",
     "supervision": "actor actors supervisor supervisors supervised",
     "compare": "comparison versus better difference differ changed diff",
     "scenario": "npv irr payback investment investments",
@@ -64,7 +64,9 @@ _STOP: Final = frozenset(
 _GENERIC: Final = frozenset(
     map(
         scan.stem,
-        scan.words("table file data text tool attached attach get set run make new find take server break down last"),
+        scan.words(
+            "table file data text tool attached attach get set run make new find take server break down last content"
+        ),
     )
 )
 _ASKING: Final = frozenset(
@@ -96,6 +98,7 @@ _PHRASES: Final = (
         scan.stem("slow"),
     ),
     (frozenset({scan.stem("break")}), frozenset({scan.stem("down")}), scan.stem("group")),
+    (frozenset({scan.stem("table")}), frozenset({scan.stem("contents")}), scan.stem("outline")),
     (frozenset({scan.stem("stands")}), frozenset(map(scan.stem, ("what", "table", "file", "data"))), ANALYSING),
 )
 

@@ -25,12 +25,13 @@ _TRANSFER: Final = frozenset(
 @frozen
 class Planned:
     """A tool call to make. `about` names its main arguments in a few words, for readers; `words` are those of the
-    request that fit the tool."""
+    request that fit the tool. `nearest`: no tool clearly fits, and this is the nearest."""
 
     tool: ToolCard
     arguments: Mapping[str, Any] = field(repr=False)
     about: str = ""
     words: tuple[str, ...] = ()
+    nearest: bool = False
 
 
 @frozen
@@ -57,9 +58,13 @@ def make_plan(request: Request, tools: Sequence[ToolCard], pool: ToolPool) -> Ca
 
 def _nearest(request: Request, tools: Sequence[ToolCard], pool: ToolPool) -> CallPlan | None:
     """Plan the nearest tool for a request to analyse something, if no tool clearly fits: one that analyses too, or has
-    a word of the request, and needs no argument that the request lacks. None if there is none."""
+    a word of the request, and needs no argument that the request lacks. None if there is none.
+
+    A request with a table attached is one to analyse the table, whatever its words.
+    """
     source = Source(request.instruction, request)
-    if ANALYSING not in request.look(stems, request.instruction):
+    asked = ANALYSING in request.look(stems, request.instruction)
+    if not asked and not (request.attached and source.tables and scan.words(request.instruction)):
         return None
     found: list[tuple[float, Planned]] = []
     for card in tools:
@@ -67,13 +72,15 @@ def _nearest(request: Request, tools: Sequence[ToolCard], pool: ToolPool) -> Cal
         analyses = ANALYSING in known.name | known.words
         if "text" in known.formats and request.body == request.text.strip():
             continue  # the request itself is no text to work on
+        if not asked and not (analyses and "table-id" in known.formats):
+            continue
         planned, _ = _fill_all(card, Source(request.instruction, request))
         if planned is not None and (analyses or score > 0):
             found.append((score + analyses, planned))
     if not found:
         return None
     _, planned = max(found, key=lambda each: each[0])
-    return CallPlan((planned,), (), MEANT)
+    return CallPlan((evolve(planned, nearest=True),), (), MEANT)
 
 
 def _plan_clauses(request: Request, tools: Sequence[ToolCard], pool: ToolPool, clauses: Sequence[str]) -> CallPlan:

@@ -45,7 +45,8 @@ class Result:
 class Request:
     """`text` is the user's whole message, `instruction` the part with the task, `body` the text it applies to.
 
-    `results` are those of this run. If the instruction cannot be separated from the body, both are the whole message.
+    `files` are those of the message, which then has some `attached`, or those of earlier ones. `results` are those of
+    this run. If the instruction cannot be separated from the body, both are the whole message.
     """
 
     text: str = field(repr=False)
@@ -53,6 +54,7 @@ class Request:
     body: str = field(repr=False)
     files: tuple[FileCard, ...] = ()
     results: tuple[Result, ...] = ()
+    attached: bool = False
     _seen: dict[Any, Any] = field(init=False, factory=dict, eq=False, repr=False)
 
     def look(self, find: Callable[..., _T], text: str, *more: Any) -> _T:
@@ -95,7 +97,8 @@ def read_request(turn: Turn) -> Request:
     """Return the last message of the user and the tool results after it."""
     text = turn.request
     instruction, body = _divided(text)
-    return Request(text, instruction, body, turn.files or _earlier_files(turn.items), tuple(results_of(turn.work)))
+    files = turn.files or _earlier_files(turn.items)
+    return Request(text, instruction, body, files, tuple(results_of(turn.work)), bool(turn.files))
 
 
 def _earlier_files(items: Sequence[Item]) -> tuple[FileCard, ...]:

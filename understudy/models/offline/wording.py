@@ -39,6 +39,8 @@ def thought(planned: Sequence[Planned], request: Request) -> str:
     steps = []
     for each in planned:
         words = f"“{' '.join(each.words[:6])}” fits {_named(each)}, so " if each.words else ""
+        if each.nearest:
+            words = f"No tool fits exactly; the nearest is {_named(each)}, so "
         steps.append(f"{words}I will use {describe(each)}.")
     tables = [card for card in request.files if card.columns and card.id in map(str, _arguments(planned))]
     for card in tables[:2]:
