@@ -427,6 +427,8 @@ class CommandDispatcher:
         if steer.mode is SteerMode.AFTER:
             say = Say(steer.content, way.thread_id, steer_id, way.conversation_id, way.agent_type, way.pillar)
             return await self._accept(identity, say, way, steer_id, outbox)
+        if services.spending is not None:
+            await services.spending.check(owner)
         if services.quotas is not None:
             await services.quotas.check_message(owner, steer.content)
         is_new = partial(self._is_new, owner, run.thread_id)

@@ -27,6 +27,7 @@ from understudy.web.api import (
     runs,
     sanitize,
     sessions,
+    steers,
     stream,
     threads,
     undo,
@@ -89,7 +90,7 @@ def build_http_app(context: WebContext) -> QuartTrio:
     app.extensions["context"] = context
     for part in (
         account, agents, agui, alerts, commands, files, observer, operations, page, references, runs, sanitize,
-        sessions, stream, threads, undo,
+        sessions, steers, stream, threads, undo,
     ):  # fmt: skip
         app.register_blueprint(part.blueprint)
     admission = app.extensions["admission"] = Admission(context.settings, context.ledger)

@@ -11,6 +11,7 @@ from actors.lifecycle import State
 from sanitization import PRESETS, Action, Category, Direction
 from transport.wire.codes import ERRORS
 from transport.wire.command_parser import COMMANDS
+from transport.wire.commands import Steer
 from transport.wire.dialects import Dialect
 from transport.wire.events import Usage
 from understudy.chat.commands import Accepted
@@ -29,6 +30,7 @@ from understudy.web.specs.schemas import (
     WHOLE,
     Schema,
     array_of,
+    fields_schema,
     form_schema,
     object_of,
     or_null,
@@ -48,6 +50,12 @@ def _ref(name: str) -> Schema:
 
 def _all(members: Mapping[str, Schema], *optional: str) -> Schema:
     return object_of(members, [name for name in members if name not in optional])
+
+
+def _without(schema: Schema, *names: str) -> Schema:
+    """Leave members out of the schema of an object."""
+    properties = {name: each for name, each in schema["properties"].items() if name not in names}
+    return schema | {"properties": properties, "required": [each for each in schema["required"] if each not in names]}
 
 
 def _stale(schema: Schema) -> Schema:
@@ -242,6 +250,7 @@ SCHEMAS: Final[Mapping[str, Schema]] = {
     "Erased": _all({"threads": COUNT, "files": COUNT}),
     "Event": {"anyOf": list(shown(Dialect.CANONICAL).values())},
     "Events": _stale(_all({"events": array_of(_ref("Event")), "last_seq": COUNT})),
+    "Steer": _without(fields_schema(Steer), "run_id", "session_token"),
     "Command": {"anyOf": [*(form_schema(name) for name in OVER_HTTP), response_form_schema()]},
     "Accepted": object_of(schema_of_fields(Accepted)["properties"]),
     "File": FILE,
@@ -340,7 +349,7 @@ _THREAD: Final = ("invalid_command", "not_found", *_STORED)
 _COMMAND_ERRORS: Final = (
     "bad_json", "invalid_command", "unknown_type", "empty_message", "pillar_required", "unknown_pillar",
     "unknown_agent_type", "message_id_reused", "content_blocked", "message_too_large", "not_found", "rate_limited",
-    "busy", "quota_exceeded", "not_undoable", "undo_expired", "already_undone", *_STORED,
+    "run_ended", "busy", "quota_exceeded", "not_undoable", "undo_expired", "already_undone", *_STORED,
 )  # fmt: skip
 _UNDO_ERRORS: Final = ("not_found", "not_undoable", "undo_expired", "already_undone", "rate_limited", "busy", *_STORED)
 _EXPORT: Final = {"format": {"type": "string", "enum": list(FORMS)}, "raw": TEXT, "events": TEXT}
@@ -389,6 +398,8 @@ ROUTES: Final[Mapping[str, RouteSpec]] = {
         headers={"Last-Event-ID": TEXT},
         errors=(*_THREAD, "rate_limited", "busy"),
     ),
+    "steers.send": RouteSpec((202, "Accepted"), body="Steer", errors=_COMMAND_ERRORS),
+    "steers.take_back": RouteSpec((204, ""), errors=("invalid_command", "not_found", "rate_limited", *_STORED)),
     "commands.command": RouteSpec((202, "Accepted"), body="Command", errors=_COMMAND_ERRORS),
     "undo.undo_call": RouteSpec((202, "Accepted"), errors=_UNDO_ERRORS),
     "undo.undo_run": RouteSpec((202, "Accepted"), errors=_UNDO_ERRORS),

@@ -86,6 +86,7 @@ class FakeServices:
     server: Callable[..., None] = field(default=lambda *_: None)
     memory: None = None
     prices: PriceTable = field(factory=PriceTable)
+    default_model: str = ""
     spending: None = None
     tool_loop: None = None
     summary_from: int = 1

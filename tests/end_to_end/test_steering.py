@@ -1,0 +1,145 @@
+"""Messages of a user to a run at work, over real sockets and HTTP, and across `kill -9`."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.end_to_end.chat_client import ChatClient, check_arc, connected
+from tests.end_to_end.http import request
+from tests.end_to_end.process import started
+from tests.end_to_end.steerable_agent import HEARD, agent
+
+AGENT = "tests.end_to_end.steerable_agent:agent"
+
+
+async def at_work(client: ChatClient, content: str) -> str:
+    """Send a message and read until its agent has called a tool. Return the id of the run."""
+    await client.say(content, agent_type="steerable", thread_id="t")
+    return str((await client.until("tool_executing"))["run_id"])
+
+
+async def steer(client: ChatClient, run_id: str, content: str, mode: str = "next", steer_id: str = "") -> None:
+    """Steer a run, by the text as its id."""
+    payload = {"run_id": run_id, "content": content, "mode": mode, "steer_id": steer_id or content}
+    await client.send({"type": "steer", "payload": payload})
+
+
+def types(client: ChatClient, prefix: str) -> list[tuple[str, str]]:
+    """Return the types and ids of the steering events so far, without repeats that were asked for."""
+    found = {each["seq"]: each for each in client.durable() if each["type"].startswith(prefix)}.values()
+    return [(each["type"], each["data"]["steer_id"]) for each in found]
+
+
+@pytest.mark.promise("wire.steer", "wire.event-steer-accepted", "wire.event-steer-taken")
+async def test_a_steer_enters_before_the_next_request_to_the_model_and_other_tabs_see_it(serve: Any) -> None:
+    running = await serve(agent)
+    _, _, body = await request(running.address, "POST", "/api/sessions")
+    token = body["session_token"]
+    async with connected(running.address, token) as client, connected(running.address, token) as tab:
+        run_id = await at_work(client, "work 3")
+        await steer(tab, run_id, "deeper")
+        await client.until("steer_accepted", steer_id="deeper", mode="next")
+        await steer(tab, run_id, "deeper")  # a repeat
+        taken = await client.until("steer_taken", steer_id="deeper")
+        final = await client.until_end()
+        check_arc(client.durable())
+        await tab.until_end()
+    assert 1 <= taken["data"]["turn"] <= 3
+    assert final["data"]["message"] == "Read: deeper."
+    assert types(client, "steer") == types(tab, "steer") == [("steer_accepted", "deeper"), ("steer_taken", "deeper")]
+
+
+@pytest.mark.promise("wire.steer")
+async def test_a_steer_that_enters_now_ends_the_turn_and_keeps_its_text(serve: Any) -> None:
+    running = await serve(agent)
+    async with connected(running.address) as client:
+        await client.say("work 0", agent_type="steerable", thread_id="t")
+        run_id = (await client.until("partial_result"))["run_id"]
+        await steer(client, run_id, "shorter", "now")
+        final = await client.until_end()
+        check_arc(client.durable())
+    text = final["data"]["message"]
+    assert text.startswith("Sentence 1 of the report.")
+    assert "Sentence 20" not in text
+    assert text.endswith("\n\nRead: shorter.")
+    assert (final["data"]["status"], types(client, "steer_t")) == ("success", [("steer_taken", "shorter")])
+
+
+@pytest.mark.promise("wire.unsteer", "wire.event-steer-withdrawn", "http.steer")
+async def test_a_waiting_steer_is_taken_back_and_others_are_refused(serve: Any) -> None:
+    """Over HTTP: a steer is sent and taken back; a run of another user or one that has ended is not steered."""
+    running = await serve(agent)
+    _, _, body = await request(running.address, "POST", "/api/sessions")
+    _, _, other = await request(running.address, "POST", "/api/sessions")
+    token, stranger = body["session_token"], other["session_token"]
+
+    async def send(run_id: str, *, by: str = token, **fields: Any) -> tuple[int, Any]:
+        path, given = f"/api/runs/{run_id}/steer", json.dumps(fields).encode()
+        status, _, answer = await request(running.address, "POST", path, token=by, body=given)
+        return status, answer
+
+    async def take_back(run_id: str, steer_id: str) -> int:
+        path = f"/api/runs/{run_id}/steer/{steer_id}"
+        return (await request(running.address, "DELETE", path, token=token))[0]
+
+    async with connected(running.address, token) as client:
+        run_id = await at_work(client, "work 3")
+        status, accepted = await send(run_id, content="left", steer_id="s1")
+        assert (status, accepted) == (202, {"message_id": "s1", "run_id": run_id, "thread_id": "t"})
+        assert await take_back(run_id, "s1") == 204
+        await client.until("steer_withdrawn", steer_id="s1")
+        assert await take_back(run_id, "s1") == 404
+        assert (await send(run_id, by=stranger, content="mine"))[0] == 404
+        assert (await send(run_id, content=" "))[1]["error"]["code"] == "empty_message"
+        assert (await send(run_id, content="x", mode="soon"))[1]["error"]["code"] == "invalid_command"
+        final = await client.until_end()
+        assert final["data"]["message"].endswith("Read: nothing.")
+        status, refused = await send(run_id, content="too late")
+        assert (status, refused["error"]["code"]) == (409, "run_ended")
+        assert (await send(run_id, content="work 0", mode="after", steer_id="s2"))[0] == 202
+        assert (await client.until("message_accepted"))["data"]["message_id"] == "s2"
+        await client.until_end()
+
+
+@pytest.mark.promise("wire.steer")
+async def test_a_steer_that_waits_for_the_end_is_a_message_and_can_be_taken_back(serve: Any) -> None:
+    running = await serve(agent)
+    async with connected(running.address) as client:
+        run_id = await at_work(client, "work 3")
+        await steer(client, run_id, "work 0", "after", "a1")
+        accepted = await client.until("message_accepted", message_id="a1")
+        assert accepted["run_id"] != run_id
+        await client.send({"type": "unsteer", "payload": {"run_id": run_id, "steer_id": "a1"}})
+        cancelled = await client.until("final_response", status="cancelled")
+        assert cancelled["run_id"] == accepted["run_id"]
+        assert (await client.until_end())["run_id"] == run_id
+
+
+@pytest.mark.slow
+@pytest.mark.promise("durable.steers")
+async def test_a_steer_survives_a_kill_and_enters_once(tmp_path: Path) -> None:
+    """Killed as soon as a steer was accepted: the resumed run takes it once, although it is sent again."""
+    heard, token, run_id = tmp_path / "heard", "", ""
+    seen: list[dict[str, Any]] = []
+    for number in range(2):
+        async with started(tmp_path / "data", AGENT, **{HEARD: str(heard)}) as server:
+            if not token:
+                _, _, session = await request(server.address, "POST", "/api/sessions")
+                token = session["session_token"]
+            async with connected(server.address, token) as client:
+                if not number:
+                    run_id = await at_work(client, "work 4")
+                    await steer(client, run_id, "deeper")
+                    await client.until("steer_accepted")
+                else:
+                    await steer(client, run_id, "deeper")
+                    await client.send({"type": "resume", "payload": {"threads": {"t": seen[-1]["seq"]}}})
+                    await client.until_end()
+                seen += [each for each in client.durable() if not seen or each["seq"] > seen[-1]["seq"]]
+                await server.kill()
+    check_arc(seen)
+    assert [each["type"] for each in seen if each["type"].startswith("steer")] == ["steer_accepted", "steer_taken"]
+    assert json.loads(heard.read_text().splitlines()[-1]) == ["work 4", "deeper"]
+    assert seen[-1]["data"]["message"] == "Read: deeper."
