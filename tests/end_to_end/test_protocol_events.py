@@ -51,6 +51,12 @@ async def story(address: str, clock: trio.testing.MockClock) -> list[dict[str, A
         asked = next((each for each in one.seen if each["type"] == "question_asked"), None)
         asked = asked or await one.until("question_asked")
         given = {"question_id": asked["data"]["question_id"], "answer": PEARS}
+        for steer_id in ("s1", "s2"):
+            payload = {"run_id": required["run_id"], "content": "Look", "steer_id": steer_id}
+            await one.send({"type": "steer", "payload": payload})
+            await one.until("steer_accepted")
+        await one.send({"type": "unsteer", "payload": {"run_id": required["run_id"], "steer_id": "s2"}})
+        await one.until("steer_withdrawn")
         await one.send({"type": "answer", "payload": given})
         end = await one.until_end()
         check_arc(one.durable())
@@ -84,6 +90,9 @@ async def story(address: str, clock: trio.testing.MockClock) -> list[dict[str, A
     "wire.event-tool-completed",
     "wire.event-approval-required",
     "wire.event-approval-decided",
+    "wire.event-steer-accepted",
+    "wire.event-steer-taken",
+    "wire.event-steer-withdrawn",
     "wire.event-question-asked",
     "wire.event-question-answered",
     "wire.event-agent-progress",

@@ -67,7 +67,7 @@ async def test_a_steer_that_enters_now_ends_the_turn_and_keeps_its_text(serve: A
     assert (final["data"]["status"], types(client, "steer_t")) == ("success", [("steer_taken", "shorter")])
 
 
-@pytest.mark.promise("wire.unsteer", "wire.event-steer-withdrawn", "http.steer")
+@pytest.mark.promise("wire.unsteer", "wire.event-steer-withdrawn", "wire.error-run-ended")
 async def test_a_waiting_steer_is_taken_back_and_others_are_refused(serve: Any) -> None:
     """Over HTTP: a steer is sent and taken back; a run of another user or one that has ended is not steered."""
     running = await serve(agent)
@@ -118,7 +118,7 @@ async def test_a_steer_that_waits_for_the_end_is_a_message_and_can_be_taken_back
 
 
 @pytest.mark.slow
-@pytest.mark.promise("durable.steers")
+@pytest.mark.promise("wire.steer")
 async def test_a_steer_survives_a_kill_and_enters_once(tmp_path: Path) -> None:
     """Killed as soon as a steer was accepted: the resumed run takes it once, although it is sent again."""
     heard, token, run_id = tmp_path / "heard", "", ""

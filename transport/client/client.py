@@ -19,7 +19,7 @@ from transport.client.reconnector import Reconnector, State, States
 from transport.client.store import OutboxStore
 from transport.client.unacked import SMALL_BYTES, UnackedCommands, encode_command
 from transport.wire.command_parser import parse_frame
-from transport.wire.commands import Decision, Rating
+from transport.wire.commands import Decision, Rating, SteerMode
 from transport.wire.events import FinalResponse
 
 JsonObject: TypeAlias = Mapping[str, Any]
@@ -172,6 +172,22 @@ class Client:
         if (call_id is None) == (run_id is None):
             raise ValueError("give either call_id or run_id")
         await self._enqueue("undo", {"call_id": call_id} if run_id is None else {"run_id": run_id})
+
+    async def steer(
+        self, run_id: str, content: str, *, mode: SteerMode = SteerMode.NEXT, steer_id: str | None = None
+    ) -> str:
+        """Send a run at work a further message, and return its `steer_id`. A run that has ended refuses it.
+
+        With `SteerMode.AFTER` it is an ordinary message under that id, which waits until the run has ended.
+        """
+        steer_id = steer_id or uuid.uuid4().hex
+        fields = {"run_id": run_id, "content": content, "mode": SteerMode(mode).value, "steer_id": steer_id}
+        await self._enqueue("steer", fields)
+        return steer_id
+
+    async def unsteer(self, run_id: str, steer_id: str) -> None:
+        """Take back a steer that its run has not taken yet."""
+        await self._enqueue("unsteer", {"run_id": run_id, "steer_id": steer_id})
 
     async def feedback(self, message_id: str, rating: Rating | None, *, note: str | None = None) -> None:
         """Rate an answer; None withdraws the rating."""

@@ -1,7 +1,7 @@
 """Unacknowledged commands: sent again on each connection until the server has accepted or refused them. Pure.
 
-A message (say, edit, regenerate) is acknowledged by its acceptance or a refusal that names it. Other commands are
-idempotent, and acknowledged by their effect; one without effect is dropped after TRIES connections. A temporarily
+A message (say, edit, regenerate, steer) is acknowledged by its acceptance or a refusal that names it. Other commands
+are idempotent, and acknowledged by their effect; one without effect is dropped after TRIES connections. A temporarily
 refused command is postponed, and so are the later messages of its thread.
 """
 
@@ -18,6 +18,9 @@ from transport.wire.events import (
     FeedbackGiven,
     MessageAccepted,
     QuestionAnswered,
+    SteerAccepted,
+    SteerTaken,
+    SteerWithdrawn,
     ToolCompleted,
     UndoStarted,
 )
@@ -31,13 +34,15 @@ SMALL_BYTES: Final = 8 * 1024
 TRIES: Final = 3
 ANSWER: Final = "answer-"
 """Prefix of the ids of answers."""
-MESSAGES: Final = frozenset({"user_message", "edit", "regenerate"})
+MESSAGES: Final = frozenset({"user_message", "edit", "regenerate", "steer"})
 _KEY: Final[Mapping[str, str]] = {
     "user_message": "message_id",
     "edit": "new_message_id",
     "regenerate": "request_id",
     "approve": "call_id",
     "answer": "question_id",
+    "steer": "steer_id",
+    "unsteer": "steer_id",
     "cancel": "run_id",
     "feedback": "message_id",
 }
@@ -112,6 +117,10 @@ class UnackedCommand:
                 return self.kind in MESSAGES and message_id == self.message_id
             case ApprovalDecided(call_id=call_id) | ToolCompleted(call_id=call_id):
                 return self.kind == "approve" and call_id == payload["call_id"]
+            case SteerAccepted(steer_id=steer_id):
+                return self.kind == "steer" and steer_id == payload["steer_id"]
+            case SteerTaken(steer_id=steer_id) | SteerWithdrawn(steer_id=steer_id):
+                return self.kind in ("steer", "unsteer") and steer_id == payload["steer_id"]
             case QuestionAnswered(question_id=question_id):
                 return self.kind == "answer" and question_id == payload["question_id"]
             case UndoStarted(call_ids=call_ids):

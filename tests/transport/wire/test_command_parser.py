@@ -20,6 +20,9 @@ from transport.wire.commands import (
     Regenerate,
     Resume,
     Say,
+    Steer,
+    SteerMode,
+    Unsteer,
     Undo,
     UserTyping,
 )
@@ -93,6 +96,12 @@ FORMS = [
         Hello(True, True, html=True),
     ),
     ({"type": "hello"}, Hello()),
+    ({"type": "steer", "run_id": "r", "content": "x"}, Steer("r", "x")),
+    (
+        {"type": "steer", "payload": {"run_id": "r", "content": "x", "mode": "now", "steer_id": "s"}},
+        Steer("r", "x", SteerMode.NOW, "s"),
+    ),
+    ({"type": "unsteer", "run_id": "r", "steer_id": "s"}, Unsteer("r", "s")),
     ({"type": "approve", "payload": {"call_id": "c", "decision": "allow"}}, Approve("c", Decision.ALLOW)),
     (
         {"type": "approve", "call_id": "c", "decision": "allow", "parameters": {"a": 1}, "remember": True},
