@@ -38,7 +38,9 @@ def agents() -> tuple[Agent, ...]:
     every = scripted(work, Say(f"The key is {KEY}."), name="every")
     first = Agent("first", model=scripted(Hand("every")).model, colleagues=("every",))
     every = evolve(every, tools=(*every.tools, order))
-    return first, every, scripted(Raise(ModelUnavailable("Asleep.")), name="away")
+    steered = scripted(Call([("order", {})]), Say("Done"), name="steered")
+    steered = evolve(steered, tools=(order,))
+    return first, every, steered, scripted(Raise(ModelUnavailable("Asleep.")), name="away")
 
 
 async def story(address: str, clock: trio.testing.MockClock) -> list[dict[str, Any]]:
@@ -51,18 +53,25 @@ async def story(address: str, clock: trio.testing.MockClock) -> list[dict[str, A
         asked = next((each for each in one.seen if each["type"] == "question_asked"), None)
         asked = asked or await one.until("question_asked")
         given = {"question_id": asked["data"]["question_id"], "answer": PEARS}
-        for steer_id in ("s1", "s2"):
-            payload = {"run_id": required["run_id"], "content": "Look", "steer_id": steer_id}
-            await one.send({"type": "steer", "payload": payload})
-            await one.until("steer_accepted")
-        await one.send({"type": "unsteer", "payload": {"run_id": required["run_id"], "steer_id": "s2"}})
-        await one.until("steer_withdrawn")
         await one.send({"type": "answer", "payload": given})
         end = await one.until_end()
         check_arc(one.durable())
         await one.send({"type": "feedback", "payload": {"message_id": f"answer-{end['run_id']}", "rating": "up"}})
         await one.until("feedback")
         await one.say("go", agent_type="away", thread_id="t2")
+        await one.until_end()
+        await one.say("go", agent_type="steered", thread_id="t3")
+        asked = await one.until("question_asked")
+        run_id = asked["run_id"]
+        for steer_id in ("s1", "s2"):
+            await one.send({"type": "steer", "payload": {"run_id": run_id, "content": "Look", "steer_id": steer_id}})
+            await one.until("steer_accepted")
+        await one.send({"type": "unsteer", "payload": {"run_id": run_id, "steer_id": "s2"}})
+        await one.until("steer_withdrawn")
+        for again in (True, False):  # the script begins again with a message
+            given = {"question_id": asked["data"]["question_id"], "answer": PEARS}
+            await one.send({"type": "answer", "payload": given})
+            asked = await one.until("question_asked") if again else asked
         await one.until_end()
         await one.send({"type": "ping"})
         await one.until("pong")

@@ -9,6 +9,7 @@ import pytest
 from tests.end_to_end.chat_client import ChatClient, check_arc, connected
 from tests.end_to_end.http import request
 from tests.end_to_end.process import started
+from tests.end_to_end.scripted_model import Call, Say, scripted
 from tests.end_to_end.steerable_agent import HEARD, agent
 
 AGENT = "tests.end_to_end.steerable_agent:agent"
@@ -143,3 +144,19 @@ async def test_a_steer_survives_a_kill_and_enters_once(tmp_path: Path) -> None:
     assert [each["type"] for each in seen if each["type"].startswith("steer")] == ["steer_accepted", "steer_taken"]
     assert json.loads(heard.read_text().splitlines()[-1]) == ["work 4", "deeper"]
     assert seen[-1]["data"]["message"] == "Read: deeper."
+
+
+@pytest.mark.promise("wire.steer")
+async def test_a_steer_that_enters_now_denies_the_calls_that_wait_for_approval(serve: Any) -> None:
+    running = await serve(scripted(Call([("send_mail", {"to": "ada", "text": "x"})]), Say("Done")))
+    async with connected(running.address) as client:
+        await client.say("go", agent_type="script", thread_id="t")
+        required = await client.until("approval_required")
+        await steer(client, required["run_id"], "rather not", "now")
+        decided = await client.until("approval_decided")
+        await client.until("steer_taken")
+        await client.send({"type": "cancel", "payload": {"run_id": required["run_id"]}})
+        await client.until_end()
+        check_arc(client.durable())
+    assert decided["data"]["decision"] == "deny"
+    assert decided["data"]["note"] == "The user has sent a new message instead."

@@ -198,6 +198,7 @@ class AgentLoop:
         if steer_id in self._steers:
             return
         self._urgent.add(steer_id)
+        self.tools.set_redirected(True)
         if not self._publishing:
             self._turn_limit.cancel()
 
@@ -213,6 +214,7 @@ class AgentLoop:
             taken += [(each.steer_id, each.content) for each in await self.recorder.take_steers(turn)]
         self._steers.update(steer_id for steer_id, _ in taken)
         self._urgent -= self._steers
+        self.tools.set_redirected(bool(self._urgent))
         return [steer_item(text, self.origin) for _, text in taken]
 
     async def _prepare(self) -> tuple[FileCard, ...]:

@@ -72,6 +72,8 @@ SPENT = "The run's budget of tool calls is spent; answer with what you have."
 MAX_MADE = 5
 """Times that one call is made or settled: one whose actor is killed each time must not go on for ever."""
 EFFECT_UNKNOWN = "Whether it took effect is unknown."
+REDIRECTED = "The user has sent a new message instead."
+"""The note with which calls are denied that wait when a steer is to enter now."""
 AWAITING_APPROVAL = "Waiting for your consent to"
 REMEMBERED = "remembered"
 """The door of a decision that the user made before, for every call of the tool in the thread."""
@@ -201,6 +203,7 @@ class ToolExecutor:
     awaiting_approval: dict[str, str] = field(factory=dict, init=False)
     awaiting_answer: dict[str, str] = field(factory=dict, init=False)
     approvals: dict[str, Approval] = field(factory=dict, init=False)
+    redirected: bool = field(default=False, init=False)
 
     async def execute(
         self, calls: Sequence[PendingCall], agent: Agent, agent_id: str, context: Context
@@ -255,6 +258,15 @@ class ToolExecutor:
     def decide(self, ask: Decide) -> None:
         """Accept the user's decision about a call that waits according to the log."""
         self._approval(ask.call_id).accept_decision(ask)
+
+    def set_redirected(self, redirected: bool) -> None:
+        """Deny the calls that wait for approval from now on, as a steer that is to enter now waits; or end that."""
+        self.redirected = redirected
+        for call_id in list(self.awaiting_approval) if redirected else ():
+            self._deny_redirected(call_id)
+
+    def _deny_redirected(self, call_id: str) -> None:
+        self.decide(Decide(call_id, ApprovalDecision.DENY, REDIRECTED))
 
     def waiting_note(self) -> str:
         """Return a line about the permit or approval that the run waits for; empty if it does not wait."""
@@ -453,6 +465,8 @@ class ToolExecutor:
                 return decided
             if events:
                 await self.recorder.record(*events, required, steps=(step,))
+            if self.redirected:
+                self._deny_redirected(call_id)
             self._pause_if_all_wait()
             decided = await approval.wait_for_decision(call_id, deadline)
             try:
