@@ -22,8 +22,8 @@ from transport.wire.commands import (
     Say,
     Steer,
     SteerMode,
-    Unsteer,
     Undo,
+    Unsteer,
     UserTyping,
 )
 from transport.wire.errors import CommandRejected
