@@ -8,11 +8,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Final
 
-from benchmarks.agents import effects
+from benchmarks.agents import effects, neighbour
 from benchmarks.figure import Figure
 
 FIGURES: Final[dict[str, Callable[[bool], Iterator[Figure]]]] = {
     "effects": effects.figures,
+    "neighbour": neighbour.figures,
 }
 OPTIONS = ("only", "small")
 
