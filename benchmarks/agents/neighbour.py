@@ -20,6 +20,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from statistics import median, quantiles
 from typing import Any, Final
 
@@ -110,14 +111,15 @@ class CallsOnce:
 
 def serve_neighbours() -> int:
     """Serve the misbehaving agent until a signal. Return the exit code."""
+
     limits = Limits(messages_per_minute=1_000_000)
     agent = Agent("bad", tools=TOOLS, model=CallsOnce())
-    return serve(agent, port=0, data_dir=sys.argv[1], log_level="error", limits=limits)
+    return serve(agent, port=0, data_dir=Path(sys.argv[1]), log_level="error", limits=limits)
 
 
 def figures(small: bool) -> Iterator[Figure]:
     """Measure each kind beside a server without a neighbour."""
-    messages = 10 if small else 150
+    messages = 10 if small else 60
     kinds = ("block", "flood") if small else tuple(each.name for each in TOOLS)
     with tempfile.TemporaryDirectory() as folder:
         command = [sys.executable, "-c", "from benchmarks.agents.neighbour import *; serve_neighbours()", folder]

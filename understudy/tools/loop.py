@@ -43,9 +43,9 @@ GRACE_S: Final = 1.0
 """Seconds that a cancelled call has for its end; then the server goes on without it."""
 MAX_BLOCKED: Final = 8
 """Threads that may be blocked at a time; beyond that, calls fail with ``busy``, so that threads cannot pile up."""
-PROGRESS_S: Final = 0.05
+PROGRESS_S: Final = 0.1
 """Seconds between two hand-overs of a call's progress to the server's loop; a person reads no faster."""
-PROGRESS_NOTES: Final = 16
+PROGRESS_NOTES: Final = 8
 """Progress notes of one hand-over, the latest ones."""
 MAX_NOTE: Final = 2000
 """Characters of a progress note that leave the tools' thread."""

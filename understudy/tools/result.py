@@ -93,10 +93,13 @@ def to_result(returned: Any) -> ToolResult:
     result = returned if isinstance(returned, ToolResult) else ToolResult(returned)
     value = to_json(result.value)
     summary = result.summary or summarise(value)
-    encoded = msgspec.json.encode(value)
-    if len(encoded) > MAX_VALUE_BYTES:
+    # A long text is not encoded whole, which would keep the interpreter from the server for so long.
+    long = isinstance(value, str) and len(value) > MAX_VALUE_BYTES
+    encoded = b"" if long else msgspec.json.encode(value)
+    size = len(value.encode(errors="surrogatepass")) + 2 if long else len(encoded)
+    if size > MAX_VALUE_BYTES:
         value = _cut(value, encoded)
-        summary = f"{summary} (cut: {len(encoded):,} bytes are more than the {MAX_VALUE_BYTES:,} a result may have)"
+        summary = f"{summary} (cut: {size:,} bytes are more than the {MAX_VALUE_BYTES:,} a result may have)"
     visualization = None if result.visualization is None else to_json(result.visualization)
     if visualization is not None and len(msgspec.json.encode(visualization)) > MAX_VISUALIZATION_BYTES:
         visualization = None
