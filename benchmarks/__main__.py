@@ -29,8 +29,6 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument(
         "--misses", nargs="?", const="all", metavar="FAMILY", help="only judge it, and list what failed (scrub only)"
     )
-    parser.add_argument("--only", metavar="FIGURE", help="measure that alone (agents only)")
-    parser.add_argument("--small", action="store_true", help="so short that the numbers mean little (agents only)")
     parser.add_argument("--day", action="store_true", help="build a whole day of events, for `steady` (store only)")
     parser.add_argument("--only", metavar="NAME", help="only one of its modules (agents only)")
     parser.add_argument("--small", action="store_true", help="a small version, as the tests run it (agents only)")

@@ -32,8 +32,8 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 SWITCH_S = 0.0005
-"""Seconds after which a thread that computes lets another have the interpreter. With Python's 5 ms, a tool that computes
-delays each step of the server's loop by as much; with this, other users' events come in half the time."""
+"""Seconds after which a thread that computes lets another have the interpreter. With Python's 5 ms, a tool that
+computes delays each step of the server's loop by as much; with this, other users' events come in half the time."""
 
 
 def serve(
