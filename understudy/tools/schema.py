@@ -71,8 +71,8 @@ class Param:
     """Details of a parameter beyond its annotation: ``Annotated[str, Param("what to compute", format="expression")]``.
 
     `format` says what kind of value it is; models use it to fill the argument. Known formats are file-id,
-    table-id, expression, sql, text, column, aggregate, cash-flows, percentage and identifier; others are passed
-    on. `minimum` and `maximum` bound a number (both inclusive) and are enforced.
+    table-id, expression, sql, text, column, aggregate, cash-flows, amounts, selection, choices, period, percentage and
+    identifier; others are passed on. `minimum` and `maximum` bound a number (both inclusive) and are enforced.
     """
 
     description: str = ""

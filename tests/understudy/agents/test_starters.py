@@ -311,3 +311,13 @@ async def test_a_request_in_other_words_reaches_a_useful_tool(
     assert set(called) & set(tools.split())
     assert "did not work" not in answer
     assert called[-1].replace("_", " ") in world.thoughts[-1]
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["Compare the texts:" + "\n" * 99_000 + "x", "Compare: " + "“a " * 30_000, "Cut costs: " + "Rent 1 " * 15_000],
+)
+async def test_no_request_holds_the_event_loop(world: World, text: str) -> None:
+    """The time to read a request is bounded, whatever it repeats; a fixture of all tests fails one with a long step."""
+    answer, _, _ = await converse(AGENTS["content"], text, world)
+    assert answer

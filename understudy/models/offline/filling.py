@@ -27,6 +27,11 @@ _PERIOD: Final = re.compile(
 _HOURS: Final = re.compile(r"\b(?:last|past|this)\s(?:(half)\s(?:an\s)?)?hour\b", re.IGNORECASE)
 MAX_PAIR: Final = 100_000
 """Characters of a message in which two texts to compare are sought."""
+MAX_QUOTED: Final = 10_000
+"""Characters of a message in which quotations to compare are sought, one by one."""
+_RULER: Final = re.compile(r"\n[ \t]{0,3}(?:-{3,}+|={3,}+|\*{3,}+)[ \t]*+\n")
+_EMPTY_LINE: Final = re.compile(r"\n[ \t]*+\n\s*+")
+_VERSUS: Final = re.compile(r"\s(?:versus|vs\.?)\s", re.IGNORECASE)
 _EMAIL: Final = re.compile(r"[\w.+-]{1,64}@[\w-]{1,63}(?:\.[\w-]{1,63}){1,4}")
 _ADDRESS: Final = re.compile(r"https?://[^\s<>\"']{1,2000}")
 
@@ -181,12 +186,12 @@ def _choices(shape: Mapping[str, Any], text: str) -> Any:
 
 def _two_texts(text: str) -> tuple[str, str] | None:
     """Return two texts to compare: two quotations, or the parts beside a line of dashes, an empty line, or "versus"."""
-    inside = [each for each in scan.quoted(text) if each.strip()]
+    inside = [each for each in scan.quoted(text[:MAX_QUOTED]) if each.strip()]
     if len(inside) >= 2:
         return inside[0], inside[1]
-    body = text.split(":", 1)[1] if ":" in text[:200] else text
-    for pattern in (r"\n\s*(?:-{3,}|={3,}|\*{3,})\s*\n", r"\n\s*\n", r"\s(?:versus|vs\.?)\s"):
-        parts = [each.strip() for each in re.split(pattern, body) if each.strip()]
+    body = (text.split(":", 1)[1] if ":" in text[:200] else text).strip()
+    for between, part in ((_RULER, body), (_EMPTY_LINE, body), (_VERSUS, body[:MAX_QUOTED])):
+        parts = [each.strip() for each in between.split(part, 2) if each.strip()]
         if len(parts) == 2:
             return parts[0], parts[1]
     return None
