@@ -7,12 +7,14 @@ from typing import Any
 
 import pytest
 import trio
+from attrs import evolve
 
 from tests.docs.served import served
 from tests.end_to_end.http import request
 from tests.end_to_end.scripted_model import Call, Gate, Hand, Raise, Say, scripted
 from tests.end_to_end.server_pair import token_of, two_servers
 from tests.end_to_end.sse import Stream, streaming
+from tests.end_to_end.test_questions import PEARS, order
 from tests.end_to_end.test_stream import gone, say, session
 from tests.servers.postgresql import Postgres
 from tests.servers.redis import Redis
@@ -300,6 +302,7 @@ async def test_texts_in_parts_are_one_text(serve: Any) -> None:
         (run_input() | {"forwardedProps": {"references": ["none"]}}, "", "not_found"),
         (run_input(), "?agent=nobody", "unknown_agent_type"),
         (run_input() | {"resume": [{"interruptId": "c", "status": "resolved"}]}, "", "invalid_command"),
+        (run_input() | {"resume": [{"interruptId": "c", "status": "cancelled"}]}, "", "not_found"),
         (run_input("x" * 9_000_000), "", "message_too_large"),
     ],
     ids=lambda value: str(value)[:30],
@@ -316,6 +319,35 @@ async def test_what_is_refused_is_a_run_that_failed(serve: Any, given: Any, quer
         assert about["retryable"] is False
         assert int(about["error_id"], 16)
     await gone(running)
+
+
+@pytest.mark.promise("wire.agui-interrupts")
+async def test_a_run_is_interrupted_and_resumed_by_its_client(serve: Any) -> None:
+    """An approval with changed parameters, then a form. Each part of the run is whole, and the last has the answer."""
+    calls = Call([("send_mail", {"to": "anna@example.org"})]), Call([("order", {})]), Say("done")
+    script = scripted(*calls)
+    running = await serve(evolve(script, tools=(*script.tools, order)))
+    token, given = await session(running), run_input(message="m")
+    given["forwardedProps"]["interrupts"] = True
+    interrupts = []
+    for payload in ({"decision": "allow", "parameters": {"to": "eve@example.org"}}, PEARS, None):
+        async with asked(running, token, given) as stream:
+            await whole(stream)
+        assert last(stream)["type"] == "RUN_FINISHED"
+        if payload is not None:
+            (interrupt,) = last(stream)["outcome"]["interrupts"]
+            interrupts.append(interrupt)
+            entry = {"interruptId": interrupt["id"], "status": "resolved", "payload": payload}
+            given = given | {"runId": f"run-{len(interrupts) + 1}", "resume": [entry]}
+    assert [each["reason"] for each in interrupts] == ["approval", "question"]
+    assert interrupts[0]["responseSchema"]["properties"]["parameters"]["required"] == ["to"]
+    assert interrupts[1]["responseSchema"]["required"] == ["fruit", "count"]
+    assert interrupts[1]["toolCallId"]
+    assert (last(stream)["outcome"], last(stream)["result"]["message"]) == ({"type": "success"}, "done ")
+    results = [json.loads(each["content"]) for each in of(stream, "TOOL_CALL_RESULT")]
+    assert results == ["sent to eve@example.org", PEARS | {"express": False}]
+    doors = [each["value"]["door"] for each in of(stream, "CUSTOM") if "door" in each["value"]]
+    assert doors == ["agui", "agui"]
 
 
 @pytest.mark.parametrize(("decision", "status"), [("allow", "ok"), ("deny", "denied")])

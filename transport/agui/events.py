@@ -11,12 +11,14 @@ import msgspec
 from attrs import define, field
 
 from transport.wire.codes import ERRORS
-from transport.wire.dialects import OF_CONNECTION, event_data
+from transport.wire.dialects import OF_CONNECTION, event_data, iso
 from transport.wire.events import (
     AgentCompleted,
     AgentStarted,
     AgentThinking,
     Alert,
+    ApprovalDecided,
+    ApprovalRequired,
     Drain,
     Envelope,
     Error,
@@ -24,6 +26,8 @@ from transport.wire.events import (
     FinalResponse,
     MessageAccepted,
     PartialResult,
+    QuestionAnswered,
+    QuestionAsked,
     Resync,
     RunStatus,
     ToolCompleted,
@@ -44,12 +48,18 @@ class AguiTranslator:
     """Translates the events of a thread into those of the one run that the client asked for.
 
     `thread_id` and `run_id` are the client's ids. The server's run is the first one that answers `message_id`.
+    `interrupts`: while the run waits for its user, it ends for the client with an interrupt for each decision and
+    answer that it waits for, but not before those named in `resumed` are in the log.
     """
 
     thread_id: str
     run_id: str
     message_id: str
     parent_run_id: str | None = None
+    interrupts: bool = False
+    resumed: frozenset[str] = frozenset()
+    _waits: dict[str, AguiEvent] = field(factory=dict, init=False, repr=False)
+    _replied: set[str] = field(factory=set, init=False)
     ended: bool = field(default=False, init=False)
     _server_run_id: str | None = field(default=None, init=False)
     _steps: dict[str, str] = field(factory=dict, init=False)
@@ -64,6 +74,7 @@ class AguiTranslator:
         if self.ended:
             return []
         self._at = round(envelope.timestamp * 1000)
+        self._note_waits(envelope)
         if envelope.run_id is None:
             return self._without_run(envelope)
         if isinstance(envelope.event, MessageAccepted) and envelope.seq is None and self._server_run_id is None:
@@ -72,6 +83,36 @@ class AguiTranslator:
             self._server_run_id = envelope.run_id
             return [self._run_started(), *self._translate_event(envelope)]
         return self._translate_event(envelope) if envelope.run_id == self._server_run_id else []
+
+    def interrupt(self) -> list[AguiEvent]:
+        """Return the events that end the run for its client if it only waits for its user; else none.
+
+        Call it after each batch of events, as a decision may come with its question.
+        """
+        if self.ended or not self.interrupts or not self._waits or not self.resumed <= self._replied:
+            return []
+        unanswered = {call_id for call_id, answered in self._calls.items() if not answered}
+        if not unanswered <= {each.get("toolCallId") for each in self._waits.values()}:
+            return []
+        outcome = {"type": "interrupt", "interrupts": list(self._waits.values())}
+        return [*self._close_open_parts(calls=False), self._run_finished(outcome)]
+
+    def _note_waits(self, envelope: Envelope) -> None:
+        """Note what the server's run waits for, and what has been decided and answered."""
+        event = envelope.event
+        if envelope.run_id is None or self._server_run_id not in (None, envelope.run_id):
+            return
+        match event:
+            case ApprovalRequired(call_id=name):
+                self._waits[name] = _interrupt(name, "approval", envelope, event.call_id, _decision_schema(event))
+            case QuestionAsked(question_id=name):
+                self._waits[name] = _interrupt(name, "question", envelope, event.call_id, event.schema)
+            case ApprovalDecided(call_id=name) | QuestionAnswered(question_id=name):
+                self._replied.add(name)
+                self._waits.pop(name, None)
+            case ToolCompleted(call_id=call_id):
+                for name in [name for name, each in self._waits.items() if each.get("toolCallId") == call_id]:
+                    del self._waits[name]
 
     def closing_events(self, code: str, message: str | None = None) -> list[AguiEvent]:
         """Return the events that end the run for its client while it goes on, or is lost, on the server.
@@ -222,31 +263,58 @@ class AguiTranslator:
         result = _plain(event_data(answer))
         outcome = "cancelled" if answer.status is RunStatus.CANCELLED else "success"
         events += self._close_open_parts()
-        events.append(
-            self._event(
-                "RUN_FINISHED",
-                threadId=self.thread_id,
-                runId=self.run_id,
-                result=result,
-                outcome={"type": outcome},
-            )
-        )
+        events.append(self._run_finished({"type": outcome}, result=result))
         return events
+
+    def _run_finished(self, outcome: Mapping[str, Any], **members: Any) -> AguiEvent:
+        ids = {"threadId": self.thread_id, "runId": self.run_id}
+        return self._event("RUN_FINISHED", **ids, **members, outcome=outcome)
 
     def _failed(self, error: Error) -> list[AguiEvent]:
         return [*self._close_open_parts(), run_error(error, self._at)]
 
-    def _close_open_parts(self) -> list[AguiEvent]:
-        """Close the open parts. A tool call without a result would ask the client to make the call."""
+    def _close_open_parts(self, *, calls: bool = True) -> list[AguiEvent]:
+        """Close the open parts. A tool call without a result would ask the client to make the call, but in a run that
+        is interrupted (`calls` False) it goes on later.
+        """
         self.ended = True
         events: list[AguiEvent] = []
         if self._text is not None:
             events.append(self._event("TEXT_MESSAGE_END", messageId=f"{ANSWER}{self._server_run_id}"))
         unanswered = [call_id for call_id, answered in self._calls.items() if not answered]
-        events += [self._result(call_id, "", {"status": "unknown"}) for call_id in unanswered]
+        events += [self._result(call_id, "", {"status": "unknown"}) for call_id in unanswered if calls]
         for agent_id in list(reversed(self._steps)):
             events += self._step_finished(agent_id)
         return events
+
+
+def _interrupt(name: str, reason: str, envelope: Envelope, call_id: str | None, schema: Mapping[str, Any]) -> AguiEvent:
+    """Return the interrupt for a decision or an answer that a run waits for."""
+    event = envelope.event
+    members = {
+        "id": name,
+        "reason": reason,
+        "message": envelope.message,
+        "responseSchema": _plain(schema),
+        "metadata": {METADATA_KEY: _plain(event_data(event))},
+    }
+    if isinstance(event, ApprovalRequired | QuestionAsked):
+        members["expiresAt"] = iso(event.expires_at)
+    return members if call_id is None else members | {"toolCallId": call_id}
+
+
+def _decision_schema(required: ApprovalRequired) -> Mapping[str, Any]:
+    """Return the schema of the payload that resumes a call which waits for approval."""
+    return {
+        "type": "object",
+        "properties": {
+            "decision": {"type": "string", "enum": ["allow", "deny"]},
+            "note": {"type": "string"},
+            "parameters": required.schema or {"type": "object"},
+            "remember": {"type": "boolean"},
+        },
+        "required": ["decision"],
+    }
 
 
 def run_error(error: Error, at_ms: int) -> AguiEvent:

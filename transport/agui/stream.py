@@ -29,6 +29,7 @@ class AguiStream(EventStream):
     def write_now(self, payloads: Sequence[bytes]) -> bool:
         """Queue events. Return whether the reader has taken all earlier ones. Raises SocketClosed after the end."""
         events = [event for payload in payloads for event in self._translator.translate(from_log(payload))]
+        events += self._translator.interrupt()
         in_step = super().write_now(_blocks(events))
         if self._translator.ended:
             self._end(1000, "the run has ended")

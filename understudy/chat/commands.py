@@ -114,20 +114,25 @@ class CommandDispatcher:
         """The values behind the placeholders of the users' threads."""
         return self._services.content_filter.vault
 
-    async def dispatch(self, identity: Identity, command: Command, outbox: ActorRef | None) -> Accepted | None:
+    async def dispatch(
+        self, identity: Identity, command: Command, outbox: ActorRef | None, *, door: str | None = None
+    ) -> Accepted | None:
         """Carry out one command of a user. Return the ids of the message and run if it started one.
 
-        `outbox` is that of the connection which sent it; None if it came without a connection.
+        `outbox` is that of the connection which sent it; None if it came without a connection. `door` is the way that
+        it came, for the log: by default `socket` or `http`.
 
         Raises:
             CommandRejected: The command was refused, and nothing was changed; with the code and sentence to send.
         """
         retry = self._services.storage_retry
         if retry is None or not isinstance(command, Say | Edit | Regenerate | Steer):
-            return await self._dispatch(identity, command, outbox)
+            return await self._dispatch(identity, command, outbox, door or (HTTP if outbox is None else SOCKET))
         return await retry.run(partial(self._dispatch, identity, _with_id(command), outbox))
 
-    async def _dispatch(self, identity: Identity, command: Command, outbox: ActorRef | None) -> Accepted | None:
+    async def _dispatch(
+        self, identity: Identity, command: Command, outbox: ActorRef | None, door: str = HTTP
+    ) -> Accepted | None:
         try:
             if isinstance(command, Say):
                 return await self._say(identity, command, outbox)
@@ -148,9 +153,9 @@ class CommandDispatcher:
                     case Unsteer():
                         await self._unsteer(identity.user, command)
                     case Approve():
-                        await self._approve(identity.user, command, HTTP if outbox is None else SOCKET)
+                        await self._approve(identity.user, command, door)
                     case Answer():
-                        await self._answer(identity.user, command, HTTP if outbox is None else SOCKET)
+                        await self._answer(identity.user, command, door)
                     case Undo():
                         await self._undo(identity, command)
                     case Disallow(thread_id=thread_id, tool_name=tool_name):

@@ -148,8 +148,10 @@ class EventStreams:
         if retry_after > 0:
             raise CommandRejected("rate_limited", retry_after=retry_after)
 
-    async def run_command(self, identity: Identity, command: Command) -> Accepted | None:
+    async def run_command(self, identity: Identity, command: Command, *, door: str | None = None) -> Accepted | None:
         """Carry out a command that came without a connection. Return the ids of the run it started, if any.
+
+        `door` is the way that it came, if not in a request of its own.
 
         Raises:
             CommandRejected: The command is refused, or exceeds a rate limit.
@@ -158,7 +160,7 @@ class EventStreams:
         self.check_rate(identity, command)
         if isinstance(command, STARTS_WORK):
             self._refuse_if_draining()
-        return await self.dispatcher.dispatch(identity, command, None)
+        return await self.dispatcher.dispatch(identity, command, None, door=door)
 
     def _refuse_if_draining(self) -> None:
         if self.draining():

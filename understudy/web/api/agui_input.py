@@ -6,7 +6,7 @@ from ag_ui.core import RunAgentInput, TextPart, UserMessage
 from pydantic import ValidationError
 
 from transport.wire.command_parser import decode, parse_command
-from transport.wire.commands import Say
+from transport.wire.commands import Answer, Approve, Say
 from transport.wire.errors import CommandRejected
 from understudy.agents.agent import Agent
 
@@ -36,14 +36,44 @@ def input_of(body: bytes) -> RunAgentInput:
         raise CommandRejected("invalid_command", f"The field `{where}` is missing or of the wrong type.") from None
 
 
+def replies_of(given: RunAgentInput) -> list[Approve | Answer]:
+    """Return the decisions and answers with which a run's input resumes an interrupted run.
+
+    An interrupt of an approval is answered by the fields of `approve`, one of a question by its answer; a cancelled one
+    is denied or declined.
+
+    Raises:
+        CommandRejected: `invalid_command`: a payload is no object, or has a wrong field.
+    """
+    replies: list[Approve | Answer] = []
+    for entry in given.resume or ():
+        resolved = entry.status == "resolved"
+        payload: Any = entry.payload
+        if resolved and not isinstance(payload, dict):
+            raise CommandRejected("invalid_command", "The `payload` of a resolved interrupt must be an object.")
+        if "." in entry.interrupt_id:  # the id of a question
+            fields: dict[str, Any] = {"answer": payload} if resolved else {"decline": True}
+            command = parse_command({"type": "answer", "payload": fields | {"question_id": entry.interrupt_id}}, None)
+        else:
+            fields = dict(payload) if resolved else {"decision": "deny"}
+            command = parse_command({"type": "approve", "payload": {**fields, "call_id": entry.interrupt_id}}, None)
+        if isinstance(command, Approve | Answer):
+            replies.append(command)
+    return replies
+
+
+def wants_interrupts(given: RunAgentInput) -> bool:
+    """Return whether the run is to end with an interrupt when it waits for its user; a resumed one always does."""
+    props = given.forwarded_props
+    return bool(given.resume) or (isinstance(props, dict) and props.get("interrupts") is True)
+
+
 def say_of(given: RunAgentInput, agent: str | None, agents: dict[str, Agent]) -> Say:
     """Return the command that a run's input stands for.
 
     Raises:
         CommandRejected: It has no message of the user, a part that is no text, or an unknown name.
     """
-    if given.resume:
-        raise CommandRejected("invalid_command", "Runs are not interrupted here; send approvals to /api/commands.")
     last = next((message for message in reversed(given.messages) if isinstance(message, UserMessage)), None)
     if last is None:
         raise CommandRejected("empty_message", "There is no message of the user.")

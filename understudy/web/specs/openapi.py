@@ -219,6 +219,16 @@ AGUI_INPUT: Final = object_of(
         "runId": TEXT,
         "messages": array_of(object_of({"id": TEXT, "role": TEXT}, ["id", "role"]), minItems=1),
         "forwardedProps": {},
+        "resume": array_of(
+            object_of(
+                {
+                    "interruptId": TEXT,
+                    "status": {"type": "string", "enum": ["resolved", "cancelled"]},
+                    "payload": OBJECT,
+                },
+                ["interruptId", "status"],
+            )
+        ),
     },
     ["threadId", "runId", "messages"],
     externalDocs={"url": "https://docs.ag-ui.com/sdk/js/core/types#runagentinput"},
