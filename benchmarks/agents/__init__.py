@@ -8,12 +8,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Final
 
-from benchmarks.agents import effects, neighbour
+from benchmarks.agents import effects, history, neighbour, prefix
 from benchmarks.figure import Figure
 
 FIGURES: Final[dict[str, Callable[[bool], Iterator[Figure]]]] = {
     "effects": effects.figures,
+    "history": history.figures,
     "neighbour": neighbour.figures,
+    "prefix": prefix.figures,
 }
 OPTIONS = ("only", "small")
 

@@ -13,6 +13,10 @@ NO_RESULT: Final = '{"status":"failed","error":"No result was kept."}'
 """The content of the result of a call that was interrupted, or whose result is gone."""
 
 
+NO_TEXT: Final = "(no text)"
+"""The content of a user's message without text and files: an answer to it needs a question."""
+
+
 @frozen
 class Origin:
     """Where an item belongs: the user's message on the branch, its run, the run's step (0: none), and the agent."""
@@ -135,7 +139,8 @@ def settled(items: Iterable[Item]) -> list[Item]:
 
     1. Every call has exactly one result, and the results follow the calls of their turn directly, in their order. A
        call without a result gets `NO_RESULT`; a result without a call, or a second one, is left out.
-    2. No text is empty, and ids of calls are unique: a repeated id gets a suffix.
+    2. No text is empty: one of an agent is left out, and one of the user says so. Ids of calls are unique: a repeated
+       id gets a suffix.
     3. Reasoning is followed by its turn's text or call; otherwise it is left out.
     """
     placed: list[Item] = []
@@ -179,8 +184,10 @@ def settled(items: Iterable[Item]) -> list[Item]:
                     placed.pop()
                 placed.append(item)
             case _:
-                if not item.content.strip() and not (isinstance(item, MessageItem) and (item.files or item.images)):
-                    continue
+                if not item.content.strip():
+                    if not isinstance(item, MessageItem) or item.role == "assistant":
+                        continue
+                    item = item if item.files or item.images else evolve(item, content=NO_TEXT)
                 if open_calls or not (isinstance(item, MessageItem) and item.role == "assistant"):
                     close()
                 placed.append(item)

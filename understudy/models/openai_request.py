@@ -52,7 +52,10 @@ def build_request(turn: Turn, model: str) -> dict[str, Any]:
         messages += [{"role": "assistant", "content": turn.partial_text}, {"role": "system", "content": _CONTINUE}]
     options = {"stream": True, "stream_options": {"include_usage": True}}
     body: dict[str, Any] = {"model": model, "messages": messages, **options}
-    tools = [(each.name, each.description, dict(each.parameters) or _NO_PARAMETERS) for each in turn.tools]
+    # A turn without tools after calls: Anthropic's API wants them described all the same, and caches keep them.
+    uncallable = not turn.tools and any(isinstance(each, CallItem) for each in turn.items)
+    cards = turn.agent.tools if uncallable else turn.tools
+    tools = [(each.name, each.description, dict(each.parameters) or _NO_PARAMETERS) for each in cards]
     if turn.colleagues:
         to = {"type": "string", "enum": [each.name for each in turn.colleagues]}
         schema = {**_HAND_OVER_SCHEMA, "properties": {"to": to, "reason": _REASON}}
@@ -60,7 +63,7 @@ def build_request(turn: Turn, model: str) -> dict[str, Any]:
     if tools:
         keys = ("name", "description", "parameters")
         body["tools"] = [{"type": "function", "function": dict(zip(keys, each, strict=True))} for each in tools]
-    return body | _options(turn, bool(tools))
+    return body | _options(turn, bool(tools)) | ({"tool_choice": "none"} if uncallable and tools else {})
 
 
 def _options(turn: Turn, has_tools: bool) -> dict[str, Any]:
@@ -145,7 +148,7 @@ def build_messages(items: Sequence[Item], model: str = "") -> list[dict[str, Any
 
 
 def _parts(text: str, images: Sequence[ImagePart]) -> list[dict[str, Any]]:
-    parts: list[dict[str, Any]] = [{"type": "text", "text": text}] if text else []
+    parts: list[dict[str, Any]] = [{"type": "text", "text": text}] if text.strip() else []
     for each in images:
         address = f"data:{each.media_type};base64,{base64.b64encode(each.content).decode()}"
         parts.append({"type": "image_url", "image_url": {"url": address}})
