@@ -6,9 +6,10 @@ from typing import Any
 import trio
 
 from tests.end_to_end.http import request
-from tests.end_to_end.scripted_model import Call, Gate, Say, scripted
+from tests.end_to_end.scripted_model import Call, Gate, Say, ScriptedModel, scripted
 from tests.end_to_end.test_branches import new_token
 from transport.connection.limits import Limits
+from understudy import Agent
 
 
 class Caller:
@@ -56,6 +57,16 @@ async def test_a_run_is_started_once_and_read_to_its_end(serve: Any) -> None:
     assert (run["budget_left"]["turns"], run["budget_left"]["calls"], run["waits_for"]) == (3, 499, [])
     events = await ada.get(f"/api/runs/{first['run_id']}/events?after=1&limit=2")
     assert ([each["seq"] for each in events["events"]], events["more"], events["status"]) == ([2, 3], True, "success")
+
+
+async def test_a_run_of_a_liaison_or_the_default_agent_has_its_budget(serve: Any) -> None:
+    """An agent is named by its own name, whatever its pillar; the guide is the default agent."""
+    ledger = Agent("ledger", model=ScriptedModel(Say("one two")), pillar="finance")
+    running = await serve(ledger, builtin_agents=[], limits=Limits(run_turns=10))
+    ada = Caller(running, await new_token(running))
+    for name, shown in (("ledger", "finance"), ("default_guide", "default_guide")):
+        run = await ada.ended((await ada.post("/api/runs", message="go", agent=name))["run_id"])
+        assert (run["agent"], run["budget_left"]["turns"]) == (shown, 9)
 
 
 async def test_runs_are_listed_by_status_agent_and_thread_page_by_page(serve: Any) -> None:

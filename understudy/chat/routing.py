@@ -8,6 +8,7 @@ from attrs import frozen
 from transport.wire.command_parser import GUIDE, LIAISON, addressee
 from transport.wire.commands import Say
 from transport.wire.errors import CommandRejected
+from understudy.agents.agent import Agent
 
 MAX_ID: Final = 128
 """Characters in an id that a client chooses; a UUID has 36, our own `liaison:business_outcomes_<uuid>` 62."""
@@ -64,6 +65,14 @@ def find_agent(
     if agent_type in DEFAULT_NAMES and default in agents:
         return default
     raise CommandRejected("unknown_agent_type", f"Unknown agent_type: {agent_type}")
+
+
+def find_stored_agent(agent_type: str, pillar: str | None, agents: Mapping[str, Agent]) -> str | None:
+    """Return the name of the agent that a stored run was for, None if it does not exist any more."""
+    try:
+        return find_agent(agent_type, pillar, {name: agent.pillar for name, agent in agents.items()})
+    except CommandRejected:
+        return None
 
 
 def route(say: Say, session: str, agents: Mapping[str, str | None], default: str | None = None) -> Route:

@@ -9,7 +9,6 @@ import msgspec
 from attrs import define, field
 
 from transport.wire.codec import to_log
-from transport.wire.errors import CommandRejected
 from transport.wire.events import (
     AskedAgent,
     Block,
@@ -22,7 +21,7 @@ from transport.wire.events import (
 )
 from understudy.agents.agent import Agent
 from understudy.chat.messages import AnswerQuestion, Decide, RunRequest
-from understudy.chat.routing import ANSWER, find_agent
+from understudy.chat.routing import ANSWER, find_stored_agent
 from understudy.chat.run.replay import Replay
 from understudy.chat.run_protocol import RunProtocol
 from understudy.chat.webhooks import TYPES
@@ -85,10 +84,7 @@ class ResumeAttempt:
         if self.replay is not None and self.replay.agents:
             name = self.replay.agents[0][1]
             return name if name in agents else None
-        try:
-            return find_agent(self.agent_type, self.pillar, {name: agent.pillar for name, agent in agents.items()})
-        except CommandRejected:
-            return None
+        return find_stored_agent(self.agent_type, self.pillar, agents)
 
     def backoff_s(self, chance: random.Random) -> float:
         """Return the seconds to wait before this attempt."""

@@ -14,7 +14,7 @@ from transport.wire.dialects import Dialect
 from transport.wire.errors import CommandRejected
 from transport.wire.messages import arrived_at
 from understudy.chat.commands import Accepted
-from understudy.chat.routing import check_id
+from understudy.chat.routing import check_id, find_stored_agent
 from understudy.chat.run.report import report, short_report
 from understudy.content.texts import run_off_loop
 from understudy.storage.records import ENDED, UNFINISHED, RunRecord
@@ -79,9 +79,8 @@ async def start() -> tuple[dict[str, Any], int]:
     say: dict[str, Any] = {"type": "chat", "content": given.message}
     if given.agent is not None:
         agent = agents_of_caller().get(given.agent)
-        if agent is None:
-            raise CommandRejected("unknown_agent_type")
-        say |= {"agent_type": agent.agent_type} | ({} if agent.pillar is None else {"pillar": agent.pillar})
+        say["agent_type"] = given.agent if agent is None else agent.agent_type
+        say["pillar"] = None if agent is None else agent.pillar
     message_id = given.message_id or request.headers.get(KEY)
     names = {"thread_id": given.thread_id, "message_id": message_id, "parent_id": given.parent_id}
     say |= {name: value for name, value in names.items() if value is not None}
@@ -100,7 +99,8 @@ async def one(run_id: str) -> Response:
     steps = await store.steps(run_id)
     rows = await store.run_events(run.owner, run.thread_id, run_id)
     shown = partial(web_context().content_filter.vault.restore_envelope, run.owner)
-    agent = web_context().agents.get(run.pillar or run.agent_type)
+    agents = web_context().agents
+    agent = agents.get(find_stored_agent(run.agent_type, run.pillar, agents) or "")
     limits = web_context().settings.limits
 
     def describe() -> bytes:
