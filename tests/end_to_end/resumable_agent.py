@@ -12,7 +12,7 @@ from typing import Final
 import trio
 from attrs import frozen
 
-from understudy import Agent, ToolContext, tool
+from understudy import Agent, Done, NotDone, ToolContext, tool
 from understudy.models.model import Emit, Reply, TextDelta, Thought, ToolRequest, Turn
 
 SPOKEN: Final = " ".join(f"This is sentence number {number} of it, and it says so." for number in range(1, 13))
@@ -68,6 +68,28 @@ async def fill(context: ToolContext) -> str:
     return f"to {destination.city}"
 
 
+def noted(call_id: str, arguments: object) -> Done | NotDone:
+    """Say whether the file has the call."""
+    lines = Path(os.environ[CALLS]).read_text().splitlines()
+    return Done("as noted") if any(line.split()[1] == call_id for line in lines) else NotDone()
+
+
+@tool(reconcile=noted)
+async def early(context: ToolContext) -> str:
+    """Take effect, then take time."""
+    note("early", context)
+    await trio.sleep(1.0)
+    return "done early"
+
+
+@tool(reconcile=noted)
+async def late(context: ToolContext) -> str:
+    """Take time, then take effect."""
+    await trio.sleep(1.0)
+    note("late", context)
+    return "done late"
+
+
 async def unbook(result: str, arguments: object, context: ToolContext) -> None:
     """Take a booking back."""
     note("unbook", context)
@@ -90,7 +112,7 @@ class ResumableModel:
     async def respond(self, turn: Turn, emit: Emit) -> Reply:
         """Request the next tool call, or stream the answer."""
         words = turn.request.split()
-        tools = [word for word in words if word in ("once", "again", "ask", "fill", "book")]
+        tools = [word for word in words if word in ("once", "again", "ask", "fill", "book", "early", "late")]
         played = turn.rounds
         if played < len(tools):
             await emit(Thought(f"next is {tools[played]}"))
@@ -113,4 +135,4 @@ def said_by(manner: str, begun: str) -> str:
     return begun[-20:] + rest if manner == "tail" else rest
 
 
-agent = Agent("resumable", tools=[once, again, ask, fill, book], model=ResumableModel())
+agent = Agent("resumable", tools=[once, again, ask, fill, book, early, late], model=ResumableModel())

@@ -89,11 +89,16 @@ def ended(seen: Watcher) -> bool:
 
 
 async def survived(
-    tmp_path: Path, message: str, *moments: Moment, options: tuple[str, ...] = (), orderly: bool = False
+    tmp_path: Path,
+    message: str,
+    *moments: Moment,
+    options: tuple[str, ...] = (),
+    orderly: bool = False,
+    pause_s: float = 0.0,
 ) -> Watcher:
     """Have a message answered by servers that are each killed at a given moment. A call that waits is then allowed.
 
-    `orderly`: the servers are drained instead, with little time.
+    `orderly`: the servers are drained instead, with little time. `pause_s` passes between a moment and the kill.
     """
     seen, calls, token = Watcher(), tmp_path / "calls", ""
     for number, moment in enumerate([*moments, ended]):
@@ -112,6 +117,7 @@ async def survived(
                     command = {"type": "approve", "call_id": call_id, "decision": "allow"}
                     await allowed(server.address, token, command)
                 await seen.until(client, moment)
+                await trio.sleep(0 if ended(seen) else pause_s)
                 if not orderly:
                     await server.kill()
                 elif not ended(seen):
@@ -179,6 +185,17 @@ async def test_a_run_outlives_drained_servers(tmp_path: Path) -> None:
     assert (seen.events[-1]["type"], seen.events[-1]["data"]["message"]) == ("final_response", SPOKEN)
     assert (seen.screen.text, seen.screen.jumps) == (SPOKEN, 0)
     assert [data["status"] for data in seen.kinds("tool_completed")] == ["ok"]
+
+
+@pytest.mark.slow
+async def test_calls_that_were_killed_are_reconciled_and_take_effect_once(tmp_path: Path) -> None:
+    """One was killed after its effect, the other before it. The file of calls is what their tools ask."""
+    (tmp_path / "calls").touch()
+    seen = await survived(tmp_path, "early late", calling("early"), calling("late"), pause_s=0.5)
+    assert [data["result"] for data in seen.kinds("tool_completed")] == ["as noted", "done late"]
+    assert calls_of(tmp_path) == {"early": 1, "late": 1}
+    assert seen.events[-1]["type"] == "final_response"
+    assert not seen.kinds("question_asked")
 
 
 @pytest.mark.slow

@@ -44,7 +44,7 @@ export class UndoView {
 
   #row(step, offered) {
     const { state, until, reason } = step.undo;
-    const name = el("code", {}, step.tool);
+    const name = el("span", {}, el("code", {}, step.tool), step.summary && el("span.hint", { dir: "auto" }, ` ${visibly(step.summary)}`));
     if (state === "doing") return ["Undoing ", name, "…"];
     if (state === "undone") return [icon("check"), name, " was undone"];
     const said = state === "failed" ? [icon("warning"), name, ` was not undone: ${visibly(reason)}`] : [name];
