@@ -37,10 +37,13 @@ BY_NAME: dict[str, st.SearchStrategy[Any]] = {
     "kinds": st.none() | st.dictionaries(TEXT, st.integers(0, 99), max_size=3),
     "capabilities": st.lists(TEXT).map(tuple), "counts": st.dictionaries(TEXT, st.integers(0, 99), max_size=3),
     "threads": st.dictionaries(TEXT, st.integers(0, 99), max_size=3),
+    "schema": OBJECT, "answer": st.none() | OBJECT, "choices": st.none() | st.lists(OBJECT, max_size=2).map(tuple),
+    "call_ids": st.lists(TEXT, max_size=3).map(tuple), "kept": st.none() | st.lists(TEXT, max_size=3).map(tuple),
     "blocks": st.lists(st.builds(Block, st.integers(0, 9), st.integers(0, 9), TEXT), max_size=2).map(tuple),
 }  # fmt: skip
 BY_TYPE: dict[Any, st.SearchStrategy[Any]] = {
     str: TEXT, int: st.integers(0, 2**40), float: NUMBER, bool: st.booleans(), Usage: USAGE,
+    bool | None: st.none() | st.booleans(),
     str | None: st.none() | TEXT, float | None: st.none() | NUMBER, int | None: st.none() | st.integers(0, 2**40),
 }  # fmt: skip
 
