@@ -22,6 +22,7 @@ from transport.wire.events import (
 from understudy.agents.agent import Agent
 from understudy.chat.messages import AnswerQuestion, Decide, RunRequest
 from understudy.chat.routing import ANSWER, find_stored_agent
+from understudy.chat.run.meter import usage_of
 from understudy.chat.run.replay import Replay
 from understudy.chat.run_protocol import RunProtocol
 from understudy.chat.webhooks import TYPES
@@ -246,7 +247,7 @@ class ActiveRun:
             raw=raw,
             fence=fence,
             deliveries=self._deliveries(envelopes),
-            spent=tuple(spent_in(owner, step) for step in steps if step.kind == "model" and step.ended_at is not None),
+            spent=tuple(spent_in(owner, step, usage) for step in steps if (usage := usage_of(step)) is not None),
         )
 
     def _deliveries(self, envelopes: Sequence[Envelope]) -> tuple[Delivery, ...]:
@@ -270,9 +271,8 @@ class ActiveRun:
         )
 
 
-def spent_in(owner: str, step: StepRecord) -> Spent:
-    """Return what a finished turn of the model cost, from its step."""
-    usage = msgspec.convert(step.result["usage"], Usage)
+def spent_in(owner: str, step: StepRecord, usage: Usage) -> Spent:
+    """Return what a finished step used of the model, to be counted for its user's day."""
     cost = 0.0 if isinstance(usage.cost, msgspec.UnsetType) else usage.cost
     day = day_of(step.ended_at or step.started_at)
     return Spent(step.run_id, step.number, owner, tenant_of(owner), day, usage.input + usage.output, cost)

@@ -16,6 +16,7 @@ import uuid
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import msgspec
 import trio
 from attrs import define, evolve, field
 
@@ -114,6 +115,7 @@ class AgentLoop:
     usage: Usage = field(factory=Usage, init=False)
     repetition: Repetition = field(factory=Repetition, init=False)
     ended: Ended | None = field(default=None, init=False)  # the bound that closes the run
+    _summary_usage: Usage = field(factory=Usage, init=False)  # not recorded yet
     _thoughts: int = field(default=0, init=False)
     _reasoning: str = field(default="", init=False, repr=False)  # not published yet
     _reasoned: int = field(default=0, init=False)
@@ -139,6 +141,7 @@ class AgentLoop:
         """
         try:
             files = await self._prepare()
+            self._count_summary(self.replay.summary_usage)
             for number in itertools.count():
                 if await self._day_is_spent(number):
                     break
@@ -386,6 +389,10 @@ class AgentLoop:
         self.usage = self.usage + usage
         self.meter.add_turn(usage)
 
+    def _count_summary(self, usage: Usage) -> None:
+        self.usage = self.usage + usage
+        self.meter.add_usage(usage)
+
     def _instructions(self) -> str:
         """Return the instructions for the model: the agent's, and the note about fences. They are always the same."""
         agent = self.agent
@@ -421,7 +428,8 @@ class AgentLoop:
         first_run = None if planned.start is None else planned.start.run_id
         now = self.services.clock()
         step = self.recorder.next_step("summary", model.name, None, {"first_run": first_run}, now)
-        result = encode_compaction(planned)
+        result = encode_compaction(planned) | {"usage": msgspec.to_builtins(self._summary_usage)}
+        self._summary_usage = Usage()
         await self.recorder.record(steps=(evolve(step, result=result, status="ok", ended_at=now),))
         self.input.compact(planned)
 
@@ -438,7 +446,8 @@ class AgentLoop:
                 except ModelUnavailable as error:
                     log.warning("summary.not_made", extra={"run_id": self.job.run_id, "detail": error.detail})
                 else:
-                    self._count(reply.usage)
+                    self._summary_usage = self._priced(reply.usage, model)
+                    self._count_summary(self._summary_usage)
                     text = str(await self.services.content_filter.filter_for_storage(reply.text) or "").strip()
         text = text[: 4 * BYTES_PER_TOKEN * SUMMARY_TOKENS] or describe(older)
         return f"The older part of this conversation is left out. A summary of it:\n{fenced(text)}"

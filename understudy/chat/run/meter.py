@@ -8,6 +8,7 @@
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
+import msgspec
 from attrs import define, field, frozen
 from msgspec import UnsetType
 
@@ -84,6 +85,10 @@ class Meter:
     def add_turn(self, usage: Usage) -> None:
         """Count a turn of the model."""
         self.turns += 1
+        self.add_usage(usage)
+
+    def add_usage(self, usage: Usage) -> None:
+        """Count what a request to the model used that is no turn of the run, as for a summary."""
         self.tokens += usage.input + usage.output
         self.cost += 0.0 if isinstance(usage.cost, UnsetType) else usage.cost
 
@@ -154,6 +159,13 @@ class Meter:
 
 CLOSE: Final = "Answer the user with what you have, and say what is missing."
 """What a model is asked for in a closing turn."""
+
+
+def usage_of(step: StepRecord) -> Usage | None:
+    """Return what a finished step used of the model; None if it is not finished or asked no model."""
+    if step.kind not in ("model", "summary") or step.ended_at is None or "usage" not in step.result:
+        return None
+    return msgspec.convert(step.result["usage"], Usage)
 
 
 def worked_s(steps: Iterable[StepRecord], durations_s: Mapping[str, float]) -> float:

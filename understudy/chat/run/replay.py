@@ -33,7 +33,7 @@ from transport.wire.events import (
     Usage,
 )
 from understudy.agents.agent import Agent
-from understudy.chat.run.meter import worked_s
+from understudy.chat.run.meter import usage_of, worked_s
 from understudy.chat.run.questions import LoggedQuestion, collect_questions
 from understudy.models.model import Handoff, ProviderState, Reply, ToolRequest
 from understudy.storage.records import StepRecord
@@ -133,7 +133,8 @@ class Replay:
     else starts again. `findings` are those in the text of the recorded
     turns, `partial_findings` those in the text of the interrupted one. `summaries` are the steps that say what older
     items the model is shown shortened. `unmatched_tools` are the names of tools with an unfinished call that belongs to
-    no turn. `questions` are those that the run asked, by id. `worked_s` is how long the run has worked, in seconds.
+    no turn. `questions` are those that the run asked, by id. `worked_s` is how long the run has worked, in seconds,
+    `summary_usage` what its summaries used of the model.
     `steers` are those that the run has taken.
     """
 
@@ -153,6 +154,7 @@ class Replay:
     unmatched_tools: tuple[str, ...] = ()
     questions: Mapping[str, LoggedQuestion] = field(factory=dict, repr=False)
     worked_s: float = 0.0
+    summary_usage: Usage = field(factory=Usage)
     steers: tuple[PastSteer, ...] = ()
 
     @property
@@ -350,6 +352,7 @@ def replay(events: Sequence[Event], steps: Sequence[StepRecord]) -> Replay:
         unmatched_tools=tuple(name for call_id, name in open_calls.items() if call_id not in known),
         questions=questions,
         worked_s=worked_s(steps, durations_s),
+        summary_usage=sum((usage_of(step) or Usage() for step in steps if step.kind == "summary"), Usage()),
         steers=tuple(steers),
     )
 

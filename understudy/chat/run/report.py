@@ -3,8 +3,6 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import msgspec
-
 from transport.connection.limits import Limits
 from transport.wire.events import (
     ApprovalDecided,
@@ -19,7 +17,7 @@ from transport.wire.events import (
     Usage,
 )
 from understudy.agents.agent import Agent
-from understudy.chat.run.meter import Meter, worked_s
+from understudy.chat.run.meter import Meter, usage_of, worked_s
 from understudy.storage.records import RunRecord, StepRecord
 
 
@@ -77,15 +75,15 @@ def report(
     for step in steps:
         if step.kind == "tool":
             calls += 1
-        elif step.ended_at is not None:
-            turns += 1
-            spent = msgspec.convert(step.result["usage"], Usage)
+        elif (spent := usage_of(step)) is not None:
+            turns += step.kind == "model"
             usage += spent
             if meter is not None:
-                meter.add_turn(spent)
+                meter.add_usage(spent)
     time_s = worked_s(steps, durations_s)
     left = None
     if meter is not None:
+        meter.turns = turns
         meter.add_calls(calls)
         left = meter.left(time_s)
     return {

@@ -1,0 +1,45 @@
+"""The state of a run: what it used, what is left, and what it waits for."""
+
+from transport.connection.limits import Limits
+from transport.wire.events import ApprovalDecided, ApprovalDecision, ApprovalRequired, Event, MessageAccepted
+from understudy import Agent, Budget
+from understudy.chat.run.report import report
+from understudy.storage.records import RunRecord, StepRecord
+
+RUN = RunRecord("r", "ann", "t", "m", None, "liaison", "insights", "running", 1.0)
+AGENT = Agent("insights", pillar="insights", budget=Budget(turns=10, tokens=100))
+ACCEPTED = MessageAccepted("m", "r", "go", settings={"max_turns": 4})
+
+
+def step(number: int, kind: str, result: object, ended_at: float | None = 2.0) -> StepRecord:
+    return StepRecord("r", number, kind, "n", "c" if kind == "tool" else None, None, result, "ok", 1.0, ended_at)
+
+
+STEPS = [
+    step(1, "model", {"usage": {"input": 10, "output": 5, "turns": 1, "cost": 0.25}}),
+    step(2, "tool", {}),
+    step(3, "steer", {"text": "faster"}),
+    step(4, "summary", {"usage": {"input": 20, "output": 5, "turns": 1}}),
+    step(5, "model", {"text": "so far"}, None),
+]
+
+
+def test_all_kinds_of_steps_are_counted_for_what_they_are() -> None:
+    """A summary uses tokens and is no turn; an unfinished turn is not counted yet."""
+    state = report(RUN, [ACCEPTED], STEPS, AGENT, Limits())
+    assert state["agent"] == "insights"
+    assert (state["usage"].input, state["usage"].output, state["usage"].cost) == (30, 10, 0.25)
+    assert state["steps"] == {"turns": 1, "calls": 1, "worked_s": 1.0}
+    assert state["budget_left"] == {"turns": 3, "calls": 499, "tokens": 60}
+
+
+def test_a_run_waits_for_what_is_not_decided() -> None:
+    events: list[Event] = [ACCEPTED]
+    events += [ApprovalRequired("a-1", call_id, "pay", {"to": "bob"}, 9.0) for call_id in ("c1", "c2")]
+    events.append(ApprovalDecided("c1", ApprovalDecision.DENY))
+    (waiting,) = report(RUN, events, [], AGENT, Limits())["waits_for"]
+    assert (waiting["kind"], waiting["call_id"]) == ("approval", "c2")
+
+
+def test_a_run_whose_agent_is_gone_has_no_budget() -> None:
+    assert report(RUN, [ACCEPTED], STEPS, None, Limits())["budget_left"] is None
