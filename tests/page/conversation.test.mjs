@@ -244,3 +244,18 @@ test("a call is offered to be undone, is being undone, undone or not", () => {
   assert.deepEqual([undos(undone), undone.turns.length], [["open", "undone"], 1]);
   assert.equal(reduce(undone, { ...event(12, "undo_started", { call_ids: ["x"] }), run_id: "trimmed" }).turns, undone.turns);
 });
+
+test("a message to a run at work waits, is read at its place, or goes", () => {
+  const at = (seq, type, data = {}) => ({ seq, type, thread_id: "t", run_id: "r", data });
+  const begun = [
+    at(1, "message_accepted", { message_id: "m", run_id: "r", content: "go" }),
+    at(2, "agent_started", { agent_id: "a", message: "on it", timestamp: 1 }),
+    { type: "local.steering", thread_id: "t", run_id: "r", data: { steer_id: "s1", content: "look", mode: "next" } },
+  ].reduce(reduce, emptyConversation("t"));
+  assert.equal(begun.turns[0].steers[0].state, "sending");
+  const waiting = [at(3, "steer_accepted", { steer_id: "s1", content: "look", mode: "next" }), at(4, "steer_accepted", { steer_id: "s2", content: "no", mode: "next" })].reduce(reduce, begun);
+  assert.deepEqual(waiting.turns[0].steers.map(({ id, state }) => [id, state]), [["s1", "waiting"], ["s2", "waiting"]]);
+  const taken = [at(5, "steer_withdrawn", { steer_id: "s2" }), at(6, "steer_taken", { steer_id: "s1", turn: 1 })].reduce(reduce, waiting);
+  assert.deepEqual(taken.turns[0].steers.map(({ id, state }) => [id, state]), [["s1", "taken"]]);
+  assert.deepEqual(taken.turns[0].steps.at(-1), { ...taken.turns[0].steps.at(-1), kind: "steer", text: "look" });
+});

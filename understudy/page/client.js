@@ -20,6 +20,7 @@ import { Connection } from "./client/connection.js";
 import { Delivery, isRefusal, local } from "./client/delivery.js";
 import { forgetAtSessionEnd, USER } from "./client/session_end.js";
 import { ReliableCommands } from "./client/reliable_commands.js";
+import { Steering } from "./client/steering.js";
 import { Subscriptions } from "./client/subscriptions.js";
 import { HistoryCache } from "./client/history_cache.js";
 import { randomId } from "./client/ids.js";
@@ -107,6 +108,9 @@ export class Client {
       waiting: (threadId) => this.outbox.waiting(threadId).map(queuedEvent), onRelease: (threadId) => this.acks.forget(threadId),
       onChange: (threadId, state, events) => this.#emit("change", { threadId, agent: this.currentThreads.agentOf(threadId), state, events }),
       onFault: (fault) => this.#emit("notice", { code: fault.code, message: fault.message, error_id: fault.errorId, thread_id: null }),
+    });
+    this.steering = new Steering({
+      threads: this.threads, reliable: this.reliable, show: (events) => this.#show(events), say: (said) => this.say(said),
     });
     this.tabs = new Tabs({ outbox: this.outbox, timeouts: this.lateTimeouts, show: (events) => this.#show(events), pump: () => this.delivery.pump() });
     this.#count();
@@ -260,6 +264,22 @@ export class Client {
   }
 
   /**
+   * Sends a run at work a further message. If the run has ended meanwhile, it is said as an ordinary message.
+   * @param {string} runId of a run that is held here
+   * @param {string} content
+   * @param {"next"|"now"} [mode] `next`: before the next request to the model; `now`: the model's turn ends first
+   * @returns {string|null} the steer's id; null when the run is not held here
+   */
+  steer(runId, content, mode = "next") {
+    return this.steering.steer(runId, content, mode);
+  }
+
+  /** Takes back a steer that its run has not read. @param {string} runId @param {string} steerId */
+  unsteer(runId, steerId) {
+    this.steering.unsteer(runId, steerId);
+  }
+
+  /**
    * Allows a call with other parameters. It is sent at once, apart from the socket, so that a refusal is known here.
    * @param {string} callId
    * @param {object} parameters all of them; they fit the `schema` of the question
@@ -355,6 +375,7 @@ export class Client {
   #handle(event, data, fresh) {
     if (event.type === "message_accepted") this.#accepted(event, data);
     if (event.type === "approval_decided" || event.type === "tool_completed") this.reliable.done(`call ${data.call_id}`);
+    this.steering.settle(event, data);
     if (event.type === "feedback") this.reliable.done(`answer ${data.message_id}`);
     if (!fresh) return null;
     if (this.connection.take(event, data)) return null;
@@ -391,10 +412,12 @@ export class Client {
 
   /** A fault outside a run: about a message of ours, or about nothing we can point at. */
   #refused(event, data) {
+    const steer = this.steering.refused(event, data);
+    if (steer && !data.retryable) return null;
     const shown = this.delivery.refused(event, data);
     if (shown?.type === "local.rejected") this.cancelOnAccept.delete(shown.data.key);
     this.#count();
-    if (!shown && data.retryable && !event.message_id) this.timeouts.set("again", Math.max(data.retry_after ?? 0, AGAIN_S) * 1000, () => this.#askAgain());
+    if (!shown && data.retryable && (!event.message_id || steer)) this.timeouts.set("again", Math.max(data.retry_after ?? 0, AGAIN_S) * 1000, () => this.#askAgain());
     return shown ?? this.#emit("notice", {
       code: data.code, message: data.message || event.message, error_id: data.error_id ?? null, thread_id: event.thread_id ?? null,
     });

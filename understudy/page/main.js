@@ -7,7 +7,7 @@ import { answerId } from "./client/branches.js";
 import { Client } from "./client.js";
 import { Clock } from "./views/clock.js";
 import { Composer } from "./views/composer.js";
-import { provisionalTitle, runningTurn } from "./client/conversation.js";
+import { provisionalTitle, runningTurn, steerableTurn } from "./client/conversation.js";
 import { asked, Toasts } from "./views/dialog.js";
 import { el, setText } from "./views/dom.js";
 import { Drafts } from "./views/drafts.js";
@@ -59,6 +59,7 @@ class Page {
       onApproveChanged: (...decision) => this.client.approveChanged(...decision),
       onDisallow: (tool) => this.disallow(tool),
       onAnswer: (questionId, answer) => this.client.answer(questionId, answer),
+      onUnsteer: (...which) => this.client.unsteer(...which),
       onUndo: (which) => this.client.undo(which),
       onShown: (state) => document.visibilityState === "visible" && this.client.ack(state.threadId, state.seq),
     }, () => emptyChat(this.composer.picker.picked, (text) => this.composer.fill(text)));
@@ -146,7 +147,7 @@ class Page {
     this.sidebar.select(threadId);
     this.sidebar.toggle(false);
     this.showTitle();
-    this.composer.show(runningTurn(state));
+    this.composer.show(runningTurn(state), steerableTurn(state));
     this.composer.focus();
   }
 
@@ -198,7 +199,7 @@ class Page {
     if (threadId === this.current) {
       this.transcript.settled();
       this.transcript.show(state);
-      this.composer.show(runningTurn(state));
+      this.composer.show(runningTurn(state), steerableTurn(state));
       if (news.some((event) => event.type === "message_accepted")) this.composer.showTyping(false);
       if (state.turns.length > 0) this.sidebar.note(threadId, provisionalTitle(state));
     } else {
@@ -214,7 +215,14 @@ class Page {
     document.title = title === "New chat" ? "understudy" : `${title} · understudy`;
   }
 
-  say({ content, files, agent, references = files.map((file) => file.id) }) {
+  /** `mode` says when a run at work reads it; a message with files, or to another agent, is always a message of its own. */
+  say({ content, files, agent, references = files.map((file) => file.id), mode = "after" }) {
+    const turn = steerableTurn(this.client.state(this.current) ?? { turns: [] });
+    const same = turn?.agentType === agent.agent_type && (turn?.pillar ?? null) === (agent.pillar ?? null);
+    if (mode !== "after" && same && references.length === 0 && this.client.connection.online && this.client.steer(turn.runId, content, mode)) {
+      this.transcript.follower.pin();
+      return;
+    }
     this.client.say({
       content, thread_id: this.current, message_id: randomId(),
       agent_type: agent.agent_type, pillar: agent.pillar ?? null, references,

@@ -43,6 +43,11 @@ export function runningTurn(state) {
   return state.turns.findLast((turn) => LIVE.has(turn.status) && turn.status !== "waiting") ?? null;
 }
 
+/** The turn that is at work and can be steered, or null. */
+export function steerableTurn(state) {
+  return state.turns.find((turn) => turn.status === "running" && turn.runId && !turn.stopping) ?? null;
+}
+
 /** True when a piece of streamed text is missing, so that the thread must be resumed. */
 export function hasHole(state) {
   return state.turns.some((turn) => turn.stream.hole && LIVE.has(turn.status));
@@ -280,6 +285,29 @@ function rated(state, event, { message_id: answer, rating = null }) {
   return { ...state, ratings: rating === null ? rest : { ...rest, [answer]: rating } };
 }
 
+/** A message to the run at work: shown as it is sent, then as the server has accepted it. */
+function steered(state, event, data, status) {
+  return inRun(state, event, (turn) => {
+    const known = turn.steers.findIndex(({ id }) => id === data.steer_id);
+    const steer = { id: data.steer_id, runId: turn.runId, content: data.content ?? "", mode: data.mode ?? "next", state: status };
+    return { ...turn, steers: known < 0 ? [...turn.steers, steer] : replaceAt(turn.steers, known, { ...turn.steers[known], ...steer }) };
+  });
+}
+
+/** The agent has read it: it stands among the steps where that happened. */
+function steerTaken(state, event, data) {
+  const content = state.turns[byRun(state, event.run_id)]?.steers.find(({ id }) => id === data.steer_id)?.content ?? "";
+  const placed = step(state, event, { kind: "steer", key: `steer:${data.steer_id}`, text: content });
+  return inRun(placed, event, (turn) => ({
+    ...turn, steers: turn.steers.map((one) => (one.id === data.steer_id ? { ...one, state: "taken" } : one)),
+  }));
+}
+
+/** It was taken back, refused, or is a message of its own now. */
+function steerGone(state, event, data) {
+  return inRun(state, event, (turn) => ({ ...turn, steers: turn.steers.filter(({ id }) => id !== data.steer_id) }));
+}
+
 /** What was found in a tool's result stands at its call; the rest is a step of its own. */
 function sanitized(state, event, data) {
   const found = rowsOfSummary(data);
@@ -317,6 +345,9 @@ const RULES = Object.freeze({
     state: "decided", decision: data.decision, note: data.note ?? "", deciding: null,
     changed: data.parameters ?? null, always: data.remember === true || data.door === "remembered",
   }),
+  steer_accepted: (state, event, data) => steered(state, event, data, "waiting"),
+  steer_taken: steerTaken,
+  steer_withdrawn: steerGone,
   feedback: rated,
   agent_completed: (state, event, data) => endStep(state, event, (one) => one.agentId === data.agent_id, {
     status: data.status ?? "success", usage: data.usage ?? null,
@@ -331,6 +362,8 @@ const RULES = Object.freeze({
   final_response: finished,
   error: failed, // an agent_error is followed by the error that ends its run
   resync: (state, event, data) => ({ ...state, resync: data.last_seq ?? 0 }),
+  "local.steering": (state, event, data) => steered(state, event, data, "sending"),
+  "local.steering-refused": steerGone,
   "local.said": queued,
   "local.waiting": delivery("waiting"),
   "local.sent": delivery("sent"),

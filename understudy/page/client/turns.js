@@ -6,7 +6,7 @@ import { EMPTY_STREAM } from "./stream.js";
 export function newTurn(fields) {
   return {
     key: null, messageId: null, runId: null, parentId: null, again: false, content: "", references: [], agentType: null,
-    pillar: null, sentAt: null, status: "waiting", startedAt: null, endedAt: null, steps: [], questions: [], stream: EMPTY_STREAM,
+    pillar: null, sentAt: null, status: "waiting", startedAt: null, endedAt: null, steps: [], questions: [], steers: [], stream: EMPTY_STREAM,
     final: null, error: null, progress: null, stopping: false, ...fields,
   };
 }

@@ -10,11 +10,11 @@ const TYPING_MS = 5_000; // a tab in which the user types says so every three se
 
 export class Composer {
   /**
-   * `onSend({content, files, agent})`, `onStop()`, `onAgent(agent)`, `onTyping()`; `banner` stands above the box;
+   * `onSend({content, files, agent, mode})`, `onStop()`, `onAgent(agent)`, `onTyping()`; `banner` stands above the box;
    * `maxBytes()` is how many bytes a command may have.
    */
   constructor({ api, files, agents, drafts, banner, maxBytes, onSend, onStop, onAgent, onTyping }) {
-    Object.assign(this, { drafts, agents, maxBytes, onSend, onStop, threadId: null, live: false, sendWhenUploaded: false });
+    Object.assign(this, { drafts, agents, maxBytes, onSend, onStop, threadId: null, live: false, steerable: false, sendWhenUploaded: false });
     this.text = el("textarea.composer-text", {
       id: "composer-text", rows: 1, placeholder: "Write a message", "aria-label": "Message", enterKeyHint: "send", autocomplete: "off", dir: "auto",
     });
@@ -26,6 +26,8 @@ export class Composer {
     });
     this.input = el("input.offscreen", { type: "file", multiple: true, tabIndex: -1, "aria-hidden": "true" });
     this.sendButton = el("button.primary.round", { type: "submit", title: "Send (Enter)", "aria-label": "Send" }, icon("send"));
+    this.mode = el("select.steer-mode", { "aria-label": "When the agent reads it", title: "When the agent reads it", hidden: true },
+      el("option", { value: "next" }, "At the next step"), el("option", { value: "now" }, "Now"), el("option", { value: "after" }, "After the answer"));
     this.stopButton = el("button.stop", { type: "button", hidden: true, title: "Stop (Esc)", onclick: () => onStop() },
       el("span.stop-mark"), this.stopWord = el("span", {}, "Stop"));
     this.notice = el("p.model-notice");
@@ -33,7 +35,7 @@ export class Composer {
     this.typing = el("p.typing-notice", { role: "status" });
     this.box = el("div.composer-box", {}, this.attachments.element, this.text, el("div.composer-bar", {},
       el("button.quiet.icon-button", { type: "button", title: "Attach a file", "aria-label": "Attach a file", onclick: () => this.input.click() }, icon("clip")),
-      this.input, this.picker.element, el("span.spring"), this.stopButton, this.sendButton));
+      this.input, this.picker.element, el("span.spring"), this.mode, this.stopButton, this.sendButton));
     this.element = el("form.composer", {}, banner, this.fault, this.typing, this.box, this.notice);
     this.#listen(onTyping);
   }
@@ -68,9 +70,10 @@ export class Composer {
     this.#changed();
   }
 
-  /** `turn` is the one that is being worked on and can be stopped, or null. */
-  show(turn) {
+  /** `turn` is the one that is being worked on and can be stopped, or null; `steered` the one that a message can enter. */
+  show(turn, steered = null) {
     this.live = turn !== null;
+    this.steerable = steered !== null;
     this.stopButton.disabled = turn?.stopping ?? false;
     setText(this.stopWord, turn?.stopping ? "Stopping" : "Stop");
     this.#buttons();
@@ -154,7 +157,9 @@ export class Composer {
     this.text.value = "";
     this.attachments.restore([]);
     this.#changed();
-    this.onSend({ content, files, agent: this.picker.picked });
+    const mode = this.steerable ? this.mode.value : "after";
+    this.mode.value = "next";
+    this.onSend({ content, files, agent: this.picker.picked, mode });
   }
 
   /** What was to be sent with a file goes out when the file is there; if that failed, its sender decides. */
@@ -179,6 +184,7 @@ export class Composer {
   #buttons() {
     const typed = this.text.value.trim() !== "";
     this.stopButton.hidden = !this.live;
+    this.mode.hidden = !this.steerable || !typed;
     this.sendButton.hidden = this.live && !typed;
     const uploading = this.attachments.uploading ? "A file is still being uploaded" : "Send (Enter)";
     this.sendButton.title = this.sendWhenUploaded ? "Sends as soon as the file is uploaded" : uploading;

@@ -70,4 +70,5 @@ const ROWS = Object.freeze({
   thinking: (step, time) => row(icon("thought"), step.text, null, time),
   tool: toolRow,
   handoff: handoffRow,
+  steer: (step) => row(icon("send"), "You sent a message", step.text, null),
 });

@@ -5,12 +5,13 @@ import { monogram } from "./agents.js";
 import { ChartView } from "./chart.js";
 import { ApprovalView } from "./approval.js";
 import { QuestionView } from "./question.js";
-import { isPending } from "../client/conversation.js";
+import { LIVE, isPending } from "../client/conversation.js";
 import { arrange, el } from "./dom.js";
 import { errorCard } from "./error_card.js";
 import { AnswerActionsView } from "./answer_actions.js";
 import { NextStepsView } from "./next_steps.js";
 import { NoticesView } from "./notices.js";
+import { SteersView } from "./steers.js";
 import { UndoView } from "./undo.js";
 import { UserMessageView } from "./user_message.js";
 import { RunStepsView } from "./run_steps.js";
@@ -25,6 +26,7 @@ export class TurnView {
     this.steps = new RunStepsView(page);
     this.approvals = new Map(); // call id -> ApprovalView
     this.questions = new Map(); // question id -> QuestionView
+    this.steers = new SteersView(page);
     this.approvalBox = el("div.approvals");
     this.answer = new AnswerView();
     this.chartBox = el("div");
@@ -33,7 +35,7 @@ export class TurnView {
     this.nextSteps = new NextStepsView((message) => page.onStep(this.turn, message));
     this.undo = new UndoView(page);
     this.actions = new AnswerActionsView(page, () => this.#plainText());
-    this.reply = el("div.reply", {}, this.agentHeader, this.steps.element, this.approvalBox, this.answer.element, this.chartBox, this.notices.element, this.errorBox, this.nextSteps.element, this.undo.element, this.actions.element);
+    this.reply = el("div.reply", {}, this.agentHeader, this.steps.element, this.steers.element, this.approvalBox, this.answer.element, this.chartBox, this.notices.element, this.errorBox, this.nextSteps.element, this.undo.element, this.actions.element);
     this.element = el("article.turn", {}, this.message.element, this.reply);
   }
 
@@ -49,6 +51,7 @@ export class TurnView {
     if (this.reply.hidden) return;
     this.#showAgent(turn);
     this.steps.update(turn);
+    this.steers.update(turn, LIVE.has(turn.status));
     this.#showApprovals(turn);
     this.answer.update(turn);
     this.#showChart(turn);

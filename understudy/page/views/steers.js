@@ -1,0 +1,35 @@
+/** The messages to a run at work: what waits until the agent reads it, with a button to take it back, and what it has read. */
+
+import { arrange, el } from "./dom.js";
+
+const WAITS = Object.freeze({ next: "Waiting for the next step", now: "Interrupting" });
+
+export class SteersView {
+  /** `page` has `onUnsteer(runId, steerId)`. */
+  constructor(page) {
+    this.page = page;
+    this.rows = new Map(); // id -> {steer, live, element}
+    this.element = el("div.steers");
+  }
+
+  update({ steers }, live) {
+    arrange(this.element, steers.map((steer) => {
+      const known = this.rows.get(steer.id);
+      if (known?.steer === steer && known.live === live) return known.element;
+      const element = this.#row(steer, live);
+      this.rows.set(steer.id, { steer, live, element });
+      return element;
+    }));
+  }
+
+  #row({ id, runId, content, mode, state }, live) {
+    const waits = live && state !== "taken";
+    const back = waits && state === "waiting" && mode === "next" && el("button.link", {
+      type: "button", onclick: () => this.page.onUnsteer(runId, id),
+    }, "Take back");
+    const note = state === "sending" ? "Sending" : WAITS[mode] ?? "Waiting";
+    return el("div.steer", { "data-state": state },
+      el(waits ? "div.bubble.is-waiting" : "div.bubble", { dir: "auto" }, content),
+      el("p.steer-note", { role: "status" }, waits ? note : "The agent has read it", back && " · ", back));
+  }
+}
