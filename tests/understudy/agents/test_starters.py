@@ -321,3 +321,11 @@ async def test_no_request_holds_the_event_loop(world: World, text: str) -> None:
     """The time to read a request is bounded, whatever it repeats; a fixture of all tests fails one with a long step."""
     answer, _, _ = await converse(AGENTS["content"], text, world)
     assert answer
+
+
+async def test_a_request_to_analyse_anything_gets_the_nearest_tool(world: World) -> None:
+    """The thought and the answer say that it is only the nearest."""
+    answer, called, _ = await converse(AGENTS["guide"], "Analyze my marketing", world, ())
+    assert called == ["server_performance"]
+    assert answer.startswith("I have no tool for exactly that; the nearest is server performance.")
+    assert world.thoughts[-1].startswith("No tool fits exactly; the nearest is server performance")

@@ -80,7 +80,7 @@ def _nearest(request: Request, tools: Sequence[ToolCard], pool: ToolPool) -> Cal
     if not found:
         return None
     _, planned = max(found, key=lambda each: each[0])
-    return CallPlan((evolve(planned, nearest=True),), (), MEANT)
+    return CallPlan((evolve(planned, nearest="table-id" not in features(planned.tool).formats),), (), MEANT)
 
 
 def _plan_clauses(request: Request, tools: Sequence[ToolCard], pool: ToolPool, clauses: Sequence[str]) -> CallPlan:

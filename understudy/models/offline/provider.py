@@ -84,7 +84,7 @@ class OfflineModel:
             made = {each.tool for each in request.results}
             if later := tuple(each for each in plan.calls if each.tool.name not in made):
                 return await self._call(later, request, emit)
-        return await self._say(wording.answer(request, plan.questions), turn, request, emit)
+        return await self._say(wording.answer(request, plan.questions, plan.calls), turn, request, emit)
 
     async def _call(self, planned: tuple[Planned, ...], request: Request, emit: Emit) -> Reply:
         await emit(Thought(wording.thought(planned, request)))

@@ -89,10 +89,12 @@ def repeated(request: Request) -> str | None:
     return None
 
 
-def answer(request: Request, questions: Iterable[str] = ()) -> str:
-    """Return the answer after tool calls: each result in plain words, then the open questions."""
+def answer(request: Request, questions: Iterable[str] = (), planned: Iterable[Planned] = ()) -> str:
+    """Return the answer after tool calls: each result in plain words, then the open questions. It begins with a remark
+    if the planned call is only the nearest to the request."""
     quoted = repeated(request)
     blocks = [] if quoted is None else [f"“{quoted}”"]
+    blocks += [f"I have no tool for exactly that; the nearest is {_named(each)}." for each in planned if each.nearest]
     for each in request.results:
         blocks += _result(each)
     return "\n\n".join([*blocks, *questions])
