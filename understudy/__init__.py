@@ -16,6 +16,9 @@ from understudy.app.serve import serve as serve
 from understudy.tools.effects import Done as Done
 from understudy.tools.effects import NotDone as NotDone
 from understudy.tools.effects import Unknown as Unknown
+from understudy.tools.errors import QuestionDeclined as QuestionDeclined
+from understudy.tools.errors import QuestionExpired as QuestionExpired
+from understudy.tools.errors import Unanswered as Unanswered
 from understudy.tools.loop import Lifespan as Lifespan
 from understudy.tools.response import chat_response as chat_response
 from understudy.tools.result import NextStep as NextStep
@@ -36,10 +39,13 @@ __all__ = [
     "NextStep",
     "NotDone",
     "Param",
+    "QuestionDeclined",
+    "QuestionExpired",
     "Tool",
     "ToolContext",
     "ToolError",
     "ToolResult",
+    "Unanswered",
     "Unknown",
     "__version__",
     "chat_response",

@@ -17,7 +17,6 @@ import msgspec
 
 from transport.wire.commands import (
     Ack,
-    Answer,
     Approve,
     Cancel,
     Chunk,
@@ -31,6 +30,7 @@ from transport.wire.commands import (
     Rating,
     Refresh,
     Regenerate,
+    Respond,
     Resume,
     Say,
     Steer,
@@ -71,7 +71,7 @@ COMMANDS: Final[Mapping[str, type[Command]]] = MappingProxyType(
         "steer": Steer,
         "unsteer": Unsteer,
         "approve": Approve,
-        "answer": Answer,
+        "answer": Respond,
         "disallow": Disallow,
         "undo": Undo,
         "edit": Edit,
@@ -225,7 +225,7 @@ def parse_command(frame: Mapping[str, Any], default_agent: tuple[str, str | None
         for field in ("parameters", "remember"):
             if given.get(field):
                 raise _invalid(_path(frame, field), "goes with the decision `allow` only")
-    if kind is Answer and ("answer" in given) == given.get("decline", False):
+    if kind is Respond and ("answer" in given) == given.get("decline", False):
         raise _invalid(_path(frame, "answer"), "is missing" if "answer" not in given else "goes with no `decline`")
     if kind is Undo and ("call_id" in given) == ("run_id" in given):
         raise _invalid(_path(frame, "call_id"), "is missing" if "run_id" not in given else "goes with no `run_id`")

@@ -123,7 +123,7 @@ class Approve:
 
 
 @frozen
-class Answer:
+class Respond:
     """Answer a question that a run asks, with an object that fits its schema, or `decline` to answer."""
 
     question_id: str
@@ -241,6 +241,6 @@ class ClientPing:
 
 
 Command: TypeAlias = (
-    Say | Resume | Cancel | Steer | Unsteer | Approve | Answer | Disallow | Undo | Edit | Regenerate | Feedback
+    Say | Resume | Cancel | Steer | Unsteer | Approve | Respond | Disallow | Undo | Edit | Regenerate | Feedback
     | Hello | Chunk | Ack | Refresh | UserTyping | ClientPing
 )  # fmt: skip

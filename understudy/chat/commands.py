@@ -16,7 +16,6 @@ from attrs import evolve, frozen
 from actors import ActorDied, ActorError, ActorRef, AskTimeout, Lane, MailboxFull, StartFailed
 from transport.auth.identity import Identity
 from transport.wire.commands import (
-    Answer,
     Approve,
     Cancel,
     Command,
@@ -25,6 +24,7 @@ from transport.wire.commands import (
     Feedback,
     JsonObject,
     Regenerate,
+    Respond,
     Resume,
     Say,
     Steer,
@@ -154,7 +154,7 @@ class CommandDispatcher:
                         await self._unsteer(identity.user, command)
                     case Approve():
                         await self._approve(identity.user, command, door)
-                    case Answer():
+                    case Respond():
                         await self._answer(identity.user, command, door)
                     case Undo():
                         await self._undo(identity, command)
@@ -483,7 +483,7 @@ class CommandDispatcher:
         ):
             raise CommandRejected("not_found", "No tool call of that name waits for your consent.")
 
-    async def _answer(self, owner: str, answer: Answer, door: str) -> None:
+    async def _answer(self, owner: str, answer: Respond, door: str) -> None:
         given = None
         if answer.answer is not None:
             if len(msgspec.json.encode(answer.answer)) > MAX_ANSWER_BYTES:

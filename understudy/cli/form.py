@@ -14,7 +14,7 @@ class WrongEntry(ValueError):
 
 
 @frozen
-class Field:
+class FormField:
     """A field of a form: the schema of its value, apart from null; `nullable`: null is a value too."""
 
     name: str
@@ -73,7 +73,7 @@ class Field:
             raise WrongEntry("JSON, please") from None
 
 
-def fields_of(schema: Mapping[str, Any]) -> list[Field]:
+def fields_of(schema: Mapping[str, Any]) -> list[FormField]:
     """Return the fields of the schema of an object, in order."""
     required = schema.get("required", ())
     fields = []
@@ -81,7 +81,7 @@ def fields_of(schema: Mapping[str, Any]) -> list[Field]:
         variants = given.get("anyOf", ())
         others = [each for each in variants if each.get("type") != "null"]
         inner = {**given, **others[0]} if len(others) == 1 else given
-        fields.append(Field(name, inner, name in required, len(others) < len(variants)))
+        fields.append(FormField(name, inner, name in required, len(others) < len(variants)))
     return fields
 
 
@@ -92,13 +92,13 @@ class FormEntry:
     An empty line keeps the value of a field that has one in `values`.
     """
 
-    fields: Sequence[Field]
+    fields: Sequence[FormField]
     values: Mapping[str, Any] = field(factory=dict)
     answer: dict[str, Any] = field(factory=dict, init=False)
     _at: int = field(default=0, init=False)
 
     @property
-    def current(self) -> Field | None:
+    def current(self) -> FormField | None:
         """The field whose value is entered next."""
         return self.fields[self._at] if self._at < len(self.fields) else None
 

@@ -16,7 +16,7 @@ from transport.auth.identity import Identity
 from transport.connection.limits import Limits
 from transport.server.eventstream import EventStream
 from transport.wire.codec import from_log
-from transport.wire.commands import Answer, Approve, Command, Decision, JsonObject
+from transport.wire.commands import Approve, Command, Decision, JsonObject, Respond
 from transport.wire.commands import Say as SayCommand
 from transport.wire.errors import SocketClosed
 from transport.wire.events import (
@@ -211,7 +211,7 @@ class _RunReader:
                 if not self.answers:
                     raise NotAnswered(f"the question {asked.title!r} has no answer: give `answers` to `say`")
                 answer = self.answers.pop(0)
-                return Answer(asked.question_id, answer, decline=answer is None)
+                return Respond(asked.question_id, answer, decline=answer is None)
         return None
 
     def result(self) -> AgentRun:

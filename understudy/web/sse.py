@@ -15,7 +15,6 @@ from transport.connection.event_stream import EventStreamConnection, GetOutbox
 from transport.server.eventstream import EventStream
 from transport.wire.codec import WrapFrame
 from transport.wire.commands import (
-    Answer,
     Approve,
     Cancel,
     Command,
@@ -23,6 +22,7 @@ from transport.wire.commands import (
     Edit,
     Feedback,
     Regenerate,
+    Respond,
     Resume,
     Say,
     Steer,
@@ -46,7 +46,7 @@ CONNECTIONLESS: Final = (
     Steer,
     Unsteer,
     Approve,
-    Answer,
+    Respond,
     Disallow,
     Undo,
     Edit,

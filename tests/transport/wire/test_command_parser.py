@@ -6,7 +6,6 @@ from transport.wire import command_parser
 from transport.wire.command_parser import parse_frame
 from transport.wire.commands import (
     Ack,
-    Answer,
     Approve,
     Cancel,
     ClientPing,
@@ -18,6 +17,7 @@ from transport.wire.commands import (
     Rating,
     Refresh,
     Regenerate,
+    Respond,
     Resume,
     Say,
     Steer,
@@ -108,8 +108,8 @@ FORMS = [
         Approve("c", Decision.ALLOW, parameters={"a": 1}, remember=True),
     ),
     ({"type": "disallow", "thread_id": "t", "tool_name": "pay"}, Disallow("t", "pay")),
-    ({"type": "answer", "payload": {"question_id": "q", "answer": {"a": 1}}}, Answer("q", {"a": 1})),
-    ({"type": "answer", "question_id": "q", "decline": True}, Answer("q", decline=True)),
+    ({"type": "answer", "payload": {"question_id": "q", "answer": {"a": 1}}}, Respond("q", {"a": 1})),
+    ({"type": "answer", "question_id": "q", "decline": True}, Respond("q", decline=True)),
     ({"type": "undo", "payload": {"call_id": "c"}}, Undo("c")),
     ({"type": "undo", "run_id": "r"}, Undo(None, "r")),
     ({"type": "approve", "call_id": "c", "decision": "deny", "note": "no"}, Approve("c", Decision.DENY, "no")),

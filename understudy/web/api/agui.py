@@ -8,7 +8,7 @@ from quart import Blueprint, Response, request
 from transport.agui.events import AguiTranslator, run_error
 from transport.agui.stream import AguiStream, wrap_for_agui
 from transport.server.eventstream import CONTENT_TYPE, HEADERS, encode_block, encode_json
-from transport.wire.commands import Answer, Approve, Say
+from transport.wire.commands import Approve, Respond, Say
 from transport.wire.events import Error
 from transport.wire.messages import arrived_at
 from understudy.agents.agent import Agent
@@ -64,7 +64,7 @@ async def as_run_error(refused: Response) -> Response:
 
 def _read(
     body: bytes, agent: str | None, agents: dict[str, Agent]
-) -> "tuple[RunAgentInput, Say, list[Approve | Answer], bool]":
+) -> "tuple[RunAgentInput, Say, list[Approve | Respond], bool]":
     """Return a run's input, the command it stands for, the replies with which it resumes, and whether it is to be
     interrupted. Raises CommandRejected.
     """

@@ -6,7 +6,7 @@ from ag_ui.core import RunAgentInput, TextPart, UserMessage
 from pydantic import ValidationError
 
 from transport.wire.command_parser import decode, parse_command
-from transport.wire.commands import Answer, Approve, Say
+from transport.wire.commands import Approve, Respond, Say
 from transport.wire.errors import CommandRejected
 from understudy.agents.agent import Agent
 
@@ -36,7 +36,7 @@ def input_of(body: bytes) -> RunAgentInput:
         raise CommandRejected("invalid_command", f"The field `{where}` is missing or of the wrong type.") from None
 
 
-def replies_of(given: RunAgentInput) -> list[Approve | Answer]:
+def replies_of(given: RunAgentInput) -> list[Approve | Respond]:
     """Return the decisions and answers with which a run's input resumes an interrupted run.
 
     An interrupt of an approval is answered by the fields of `approve`, one of a question by its answer; a cancelled one
@@ -45,7 +45,7 @@ def replies_of(given: RunAgentInput) -> list[Approve | Answer]:
     Raises:
         CommandRejected: `invalid_command`: a payload is no object, or has a wrong field.
     """
-    replies: list[Approve | Answer] = []
+    replies: list[Approve | Respond] = []
     for entry in given.resume or ():
         resolved = entry.status == "resolved"
         payload: Any = entry.payload
@@ -57,7 +57,7 @@ def replies_of(given: RunAgentInput) -> list[Approve | Answer]:
         else:
             fields = dict(payload) if resolved else {"decision": "deny"}
             command = parse_command({"type": "approve", "payload": {**fields, "call_id": entry.interrupt_id}}, None)
-        if isinstance(command, Approve | Answer):
+        if isinstance(command, Approve | Respond):
             replies.append(command)
     return replies
 

@@ -13,7 +13,7 @@ import msgspec
 from transport.wire import command_parser
 from transport.wire.codes import ERRORS
 from transport.wire.command_parser import COMMANDS
-from transport.wire.commands import Answer, Approve, Command, Decision, Rating, Say, SteerMode, Undo
+from transport.wire.commands import Approve, Command, Decision, Rating, Respond, Say, SteerMode, Undo
 from transport.wire.dialects import ALIASES, ANSWER_KINDS, ANSWERS, PAYLOAD_NAMES, WIRE_NAMES, Dialect
 from transport.wire.events import EVENTS, AgentError, Error, Event, FinalResponse, PartialResult
 
@@ -212,7 +212,7 @@ _CALL_OR_RUN: Final[Schema] = {
 _FURTHER: Final[Mapping[type[Command], Schema]] = {
     Say: _LIAISON,
     Approve: _ONLY_ALLOWED,
-    Answer: _EITHER,
+    Respond: _EITHER,
     Undo: _CALL_OR_RUN,
 }
 
