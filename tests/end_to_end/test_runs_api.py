@@ -51,6 +51,8 @@ async def test_a_run_is_started_once_and_read_to_its_end(serve: Any) -> None:
     ada = Caller(running, await new_token(running))
     first = await ada.post("/api/runs", message="go", agent="script", key="k1", settings={"max_turns": 5})
     assert await ada.post("/api/runs", message="go", agent="script", key="k1") == first
+    other = await ada.post("/api/runs", message="go", agent="script")
+    assert other["thread_id"] not in (first["thread_id"], "script")
     run = await ada.ended(first["run_id"])
     assert (run["status"], run["agent"], run["thread_id"]) == ("success", "script", first["thread_id"])
     assert (run["steps"]["turns"], run["steps"]["calls"], run["usage"]["output"]) == (2, 1, 2)

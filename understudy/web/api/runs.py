@@ -1,5 +1,7 @@
 """`/api/runs`: list, start, read, cancel and fork runs, and their events. All of it is the caller's own."""
 
+import hashlib
+import uuid
 from functools import partial
 from typing import Any, Final
 
@@ -81,8 +83,10 @@ async def start() -> tuple[dict[str, Any], int]:
         agent = agents_of_caller().get(given.agent)
         say["agent_type"] = given.agent if agent is None else agent.agent_type
         say["pillar"] = None if agent is None else agent.pillar
-    message_id = given.message_id or request.headers.get(KEY)
-    names = {"thread_id": given.thread_id, "message_id": message_id, "parent_id": given.parent_id}
+    message_id = given.message_id or request.headers.get(KEY) or uuid.uuid4().hex
+    # A repeat must find the thread that the first request made.
+    thread_id = given.thread_id or f"run-{hashlib.sha256(message_id.encode()).hexdigest()[:32]}"
+    names = {"thread_id": thread_id, "message_id": message_id, "parent_id": given.parent_id}
     say |= {name: value for name, value in names.items() if value is not None}
     say |= {"references": given.references, "context": given.context}
     say["settings"] = given.settings if given.webhook is None else {**given.settings, "webhook": given.webhook}
