@@ -9,11 +9,14 @@ from tests.docs.tables import ROOT
 PACKAGES = ("actors", "transport", "sanitization", "understudy")
 BUS = "a message on the bus between nodes, whose tag is its class name"
 LIBRARY = "the library's name is the field's, and so is the product's"
+SCRIPT = "a turn of a script that stands for a model, in tests of agents"
 SHARED = {
+    "Call": SCRIPT,
     "Decision": LIBRARY,
     "Incident": LIBRARY,
     "Recorder": LIBRARY,
     "Reply": "to a client on the wire, and of a model to a turn: both are the field's word",
+    "Say": SCRIPT,
     "State": LIBRARY,
     "Subscribe": BUS,
     "TextPiece": BUS,

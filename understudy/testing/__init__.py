@@ -12,8 +12,8 @@ from understudy.testing.script import Say as Say
 from understudy.testing.script import ScriptedModel as ScriptedModel
 from understudy.testing.session import AgentRun as AgentRun
 from understudy.testing.session import AgentSession as AgentSession
+from understudy.testing.session import CallRecord as CallRecord
 from understudy.testing.session import NotAnswered as NotAnswered
-from understudy.testing.session import ToolCall as ToolCall
 from understudy.testing.session import open_session as open_session
 from understudy.testing.session import run_agent as run_agent
 
@@ -21,13 +21,13 @@ __all__ = [
     "AgentRun",
     "AgentSession",
     "Call",
+    "CallRecord",
     "Gate",
     "Hand",
     "NotAnswered",
     "Raise",
     "Say",
     "ScriptedModel",
-    "ToolCall",
     "open_session",
     "run_agent",
 ]

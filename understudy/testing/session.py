@@ -52,7 +52,7 @@ class NotAnswered(LookupError):
 
 
 @frozen
-class ToolCall:
+class CallRecord:
     """A call of a tool in a run. `result` is None until it ended; a failed call has `{"error": {…}}`."""
 
     tool: str
@@ -75,7 +75,7 @@ class AgentRun:
     status: RunStatus
     agent: str
     events: tuple[Event, ...] = field(repr=False)
-    calls: tuple[ToolCall, ...]
+    calls: tuple[CallRecord, ...]
     usage: Usage
     error: Error | None = None
     data: JsonObject | None = field(default=None, repr=False)
@@ -215,11 +215,11 @@ class _RunReader:
         return None
 
     def result(self) -> AgentRun:
-        calls: dict[str, ToolCall] = {}
+        calls: dict[str, CallRecord] = {}
         for event in self.events:
             match event:
                 case ToolExecuting(call_id=call_id):
-                    calls[call_id] = ToolCall(event.tool_name, event.parameters)
+                    calls[call_id] = CallRecord(event.tool_name, event.parameters)
                 case ToolCompleted(call_id=call_id) if call_id in calls:
                     calls[call_id] = evolve(
                         calls[call_id], status=event.status, result=event.result, summary=event.result_summary
