@@ -13,7 +13,7 @@ from tests.end_to_end.test_message_options import serving
 from transport.connection.limits import Limits
 from understudy import Agent, tool
 from understudy.chat.run.window import item_tokens
-from understudy.models.model import Emit, ModelLimits, Reply, ResultItem, Turn
+from understudy.models.model import Emit, ModelLimits, NoteItem, Reply, ResultItem, TextDelta, ToolRequest, Turn
 from understudy.models.openai_request import build_messages
 
 
@@ -146,3 +146,92 @@ async def test_a_long_conversation_is_folded_and_results_can_be_recalled(serve: 
         await client.say("recall", agent_type="script", thread_id="t")
         await client.until_end()
     assert "word word" in model.heard[-1].items[-1].content
+
+
+class WritingModel(HearingModel):
+    """Writes long answers, and a summary when it is asked for one."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.limits = ModelLimits(window_tokens=4_500, max_output=500)
+        self.summaries = 0
+
+    async def respond(self, turn: Turn, emit: Emit) -> Reply:
+        """Record the turn, and answer it."""
+        if turn.purpose == "summary":
+            self.summaries += 1
+            return Reply(f"Summary {self.summaries}.")
+        self.heard.append(turn)
+        text = f"answer {len(self.heard)} " + "word " * 300
+        await emit(TextDelta(text))
+        return Reply(text)
+
+
+async def test_old_turns_become_a_summary_that_is_made_once(tmp_path: Path) -> None:
+    """Texts that outgrow the window are summarised by the model; another server goes on with the stored summary."""
+    model = WritingModel()
+    agent = Agent("script", model=model)
+    async with serving(tmp_path, agent) as running:
+        token = await new_token(running)
+        async with connected(running.address, token) as client:
+            while not model.summaries:
+                await client.say(f"m{len(model.heard) + 1}", agent_type="script", thread_id="t")
+                await client.until_end()
+            thoughts = [each["data"]["thought"] for each in client.seen if each["type"] == "agent_thinking"]
+            assert sum("summarise" in each for each in thoughts) == 1
+    before = model.heard[-1].items
+    assert isinstance(before[0], NoteItem)
+    assert "Summary 1." in before[0].content
+    assert not any("answer 1 " in str(getattr(each, "content", "")) for each in before)
+    async with serving(tmp_path, agent) as running, connected(running.address, token) as client:
+        await client.say("and now?", agent_type="script", thread_id="t")
+        await client.until_end()
+    assert model.summaries == 1
+    assert model.heard[-1].items[: len(before)] == before
+
+
+class ClumsyModel(HearingModel):
+    """Gives bad output first: broken arguments, then a tool that does not exist, then nothing."""
+
+    def __init__(self, *, mute: bool = False) -> None:
+        super().__init__()
+        self.mute = mute
+
+    async def respond(self, turn: Turn, emit: Emit) -> Reply:
+        """Record the turn, and play the next fault."""
+        self.heard.append(turn)
+        problem = "The arguments of read_page are not valid JSON: {"
+        broken = ToolRequest("c1", "read_page", {}, "Read page", problem)
+        replies = [Reply(calls=(broken,)), Reply(calls=(ToolRequest("c1", "reed_page", {"number": 1}),)), Reply()]
+        if len(self.heard) <= 3 and not self.mute:
+            return replies[len(self.heard) - 1]
+        if self.mute:
+            return Reply()
+        await emit(TextDelta("Done."))
+        return Reply("Done.")
+
+
+async def test_bad_output_is_told_to_the_model_and_the_run_goes_on(serve: Any) -> None:
+    """Each fault has a sentence; an empty reply is asked for once more."""
+    model = ClumsyModel()
+    running = await serve(Agent("script", tools=(read_page,), model=model))
+    async with connected(running.address) as client:
+        await client.say("go", agent_type="script")
+        end = await client.until_end()
+        check_arc(client.durable(end["run_id"]))
+    assert end["data"]["message"] == "Done."
+    told = [each.content for each in model.heard[-1].items if isinstance(each, ResultItem)]
+    assert "not valid JSON" in told[0]
+    assert "Its tools: read_page." in told[1]
+    assert "empty" in model.heard[-1].notes[-1].content
+
+
+async def test_a_model_that_says_nothing_ends_the_run_with_a_sentence(serve: Any) -> None:
+    model = ClumsyModel(mute=True)
+    running = await serve(Agent("script", model=model))
+    async with connected(running.address) as client:
+        await client.say("go", agent_type="script")
+        end = await client.until_end()
+    assert (end["type"], end["data"]["code"]) == ("error", "model_unavailable")
+    assert "empty answer" in end["data"]["message"]
+    assert len(model.heard) == 2

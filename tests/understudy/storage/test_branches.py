@@ -108,6 +108,26 @@ def test_the_way_to_a_message_is_its_own_branch_and_at_most_so_long(book, make) 
     assert book.read(queries.history, "bob", "m5", 100).messages == ()
 
 
+def test_the_way_has_the_steps_of_its_runs_from_the_newest_summary_on(book, make, monkeypatch) -> None:
+    """Steps beyond the bound are not read; what a summary stands for is neither read nor counted."""
+    for number in range(1, 6):
+        run_id = f"r{number}"
+        book.write(said(make, number, f"answer-r{number - 1}" if number > 1 else None))
+        book.write(make.change(steps=(make.step(1, run_id, result={"value": "x" * 100}),)))
+    way = book.read(queries.history, "ann", "m5", 100)
+    assert [(each.message.id, each.run_id, each.answer.id) for each in way.exchanges] == [
+        (f"m{number}", f"r{number}", f"answer-r{number}") for number in range(1, 5)
+    ]
+    assert [step.result for each in way.exchanges for step in each.steps] == 4 * [{"value": "x" * 100}]
+    monkeypatch.setattr(queries, "STEP_BYTES", 250)
+    way = book.read(queries.history, "ann", "m5", 100)
+    assert [(len(each.steps), each.whole) for each in way.exchanges] == [(0, False), (0, False), (1, True), (1, True)]
+    summary = make.step(2, "r4", kind="summary", arguments={"first_run": "r3"})
+    book.write(make.change(steps=(summary,)))
+    way = book.read(queries.history, "ann", "m5", 100)
+    assert ([each.message.id for each in way.exchanges], way.left_out) == (["m3", "m4"], 0)
+
+
 def test_a_circle_in_the_tables_is_no_endless_way(book, make) -> None:
     """A cycle of parents does not make `history` run forever."""
     book.write(said(make, 1, "answer-r2"))

@@ -437,9 +437,11 @@ class AgentLoop:
         """Return the summary of what `planned` leaves out: the model's, or a plain one if it makes none."""
         older, text = self.input.older(planned), ""
         items = (*older, MessageItem("user", SUMMARISE))
-        settings = ModelSettings(max_output=2 * SUMMARY_TOKENS)
+        window = self.input.limits.window_tokens
+        settings = ModelSettings(max_output=min(2 * SUMMARY_TOKENS, window // 8))
         turn = Turn(self.agent.card(), items, instructions, settings=settings, purpose="summary")
-        if sum(map(item_tokens, items)) * self.input.scale <= self.input.limits.window_tokens - 2 * SUMMARY_TOKENS:
+        estimated = estimate(instructions) + sum(map(item_tokens, items))
+        if estimated * self.input.scale <= window * 7 // 8:
             with trio.move_on_after(SUMMARY_S):
                 try:
                     reply = await model.respond(turn, _ignore)
