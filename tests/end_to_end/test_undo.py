@@ -13,7 +13,7 @@ from tests.end_to_end.process import started
 from tests.end_to_end.resumable_agent import CALLS, UNDO_S
 from tests.end_to_end.scripted_model import Call, Say, ScriptedModel
 from tests.end_to_end.test_approval import new_token
-from understudy import Agent, ToolContext, ToolError, tool
+from understudy import Agent, Done, NotDone, ToolContext, ToolError, tool
 
 BANK: Counter[str] = Counter()
 CLOSED: set[int] = set()
@@ -122,6 +122,40 @@ async def test_a_run_is_undone_backwards_and_stops_at_a_failure(serve: Any) -> N
         await client.send({"type": "undo", "payload": {"run_id": run_id}})
         assert [each["call_id"] for each in await undone(client, 2)] == [calls[1], calls[0]]
         assert set(BANK.values()) == {0}
+
+
+@pytest.mark.promise("wire.event-call-settled")
+@pytest.mark.parametrize("effect", ["done", "none"])
+async def test_a_call_that_was_cancelled_is_settled_and_can_be_undone(serve: Any, effect: str) -> None:
+    """Its tool is asked after the end of the run whether it took effect."""
+
+    async def ask(call_id: str, arguments: dict[str, Any]) -> Done | NotDone:
+        return Done({"paid": arguments["amount"]}) if BANK[call_id] else NotDone()
+
+    @tool(name="pay", reconcile=ask, undo=take_back)
+    async def pay_slowly(amount: int, context: ToolContext) -> None:
+        """Pay, and take long."""
+        BANK[context.call_id] += effect == "done"
+        await trio.sleep_forever()
+
+    BANK.clear()
+    CLOSED.clear()
+    running = await serve(Agent("script", tools=[pay_slowly], model=ScriptedModel(Call([("pay", {"amount": 3})]))))
+    async with connected(running.address) as client:
+        await client.say("go", agent_type="script", thread_id="t")
+        run_id = (await client.until("tool_executing"))["run_id"]
+        await trio.sleep(0.1)  # real time: the tool begins
+        await client.send({"type": "cancel", "payload": {"run_id": run_id}})
+        completed = (await client.until("tool_completed"))["data"]
+        assert (completed["status"], completed["effect"]) == ("cancelled", "unknown")
+        await client.until_end()
+        settled = (await client.until("call_settled"))["data"]
+        assert settled["effect"] == effect
+        assert ("undo_until" in settled) is (effect == "done")
+        if effect == "done":
+            await client.send({"type": "undo", "payload": {"run_id": run_id}})
+            assert (await undone(client, 1))[0]["status"] == "ok"
+            assert set(BANK.values()) == {0}
 
 
 async def test_a_run_at_work_is_not_undone(serve: Any) -> None:

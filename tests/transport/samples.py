@@ -16,6 +16,7 @@ from transport.wire.events import (
     ApprovalRequired,
     AskedAgent,
     Block,
+    CallSettled,
     CallUndone,
     Drain,
     Envelope,
@@ -185,6 +186,8 @@ ARC: Mapping[str, tuple[Event, str]] = {
         SteerWithdrawn("steer-2", "steer-2"),
         "The run ended first: it follows as a message",
     ),
+    "call_settled": (CallSettled("call-3", "send_mail", "done", "Sent.", WHEN + 600), "send_mail took effect"),
+    "call_settled none": (CallSettled("call-3", "send_mail", "none"), "send_mail took no effect"),
     "undo_started": (UndoStarted(("call-3", "call-2")), "Undoing 2 calls"),
     "call_undone": (CallUndone("call-3", "send_mail", UndoStatus.OK), "send_mail was undone"),
     "call_undone failed": (

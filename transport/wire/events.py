@@ -320,6 +320,21 @@ class SteerWithdrawn(Event):
 
 
 @frozen
+class CallSettled(Event):
+    """After the end of its run it became known whether a tool call took `effect`: `done`, `none`, or still `unknown`.
+
+    A call that did has a `result_summary`, and can be undone until `undo_until` (Unix seconds), None: not at all.
+    """
+
+    type: ClassVar[str] = "call_settled"
+    call_id: str
+    tool_name: str
+    effect: str
+    result_summary: str | None = field(default=None, repr=False)
+    undo_until: float | None = None
+
+
+@frozen
 class UndoStarted(Event):
     """The user undoes these calls of an ended run, in this order; a `CallUndone` follows for each that is tried."""
 
@@ -598,6 +613,7 @@ EVENTS: Final[Mapping[str, type[Event]]] = MappingProxyType(
             SteerAccepted,
             SteerTaken,
             SteerWithdrawn,
+            CallSettled,
             UndoStarted,
             CallUndone,
             AgentProgress,

@@ -12,6 +12,7 @@ from transport.wire.events import (
     ApprovalDecided,
     ApprovalDecision,
     ApprovalRequired,
+    CallSettled,
     CallUndone,
     Envelope,
     Error,
@@ -39,6 +40,8 @@ _COMPLETED = {
     RunStatus.FAILED: "Failed",
     RunStatus.INTERRUPTED: "Interrupted",
 }
+
+_EFFECTS = {"done": "took effect", "none": "took no effect"}
 
 _DECIDED = {
     ApprovalDecision.ALLOW: "Allowed",
@@ -82,6 +85,8 @@ def summary_line(event: Event) -> str:
             return "The agent has read it"
         case SteerWithdrawn(message_id=message_id):
             return "Taken back" if message_id is None else "The run ended first: it follows as a message"
+        case CallSettled(tool_name=tool_name, effect=effect):
+            return f"{tool_name} {_EFFECTS.get(effect, 'may have taken effect')}"
         case UndoStarted(call_ids=call_ids):
             return "Undoing one call" if len(call_ids) == 1 else f"Undoing {len(call_ids)} calls"
         case CallUndone(tool_name=tool_name, status=status, reason=reason):

@@ -24,6 +24,7 @@ DURABLE = [
     "approval_decided",
     "question_asked",
     "question_answered",
+    "call_settled",
     "undo_started",
     "call_undone",
     "sanitization_summary",

@@ -13,7 +13,7 @@ from functools import partial
 from typing import Any
 
 import trio
-from attrs import frozen
+from attrs import asdict, evolve, frozen
 
 from actors import (
     Actor,
@@ -30,7 +30,7 @@ from actors import (
     Supervision,
     Terminated,
 )
-from transport.wire.events import AgentProgress
+from transport.wire.events import AgentProgress, CallSettled
 from transport.wire.messages import Deliver, Reply
 from understudy.chat.conversation import core
 from understudy.chat.conversation.active_run import ActiveRun
@@ -40,12 +40,15 @@ from understudy.chat.conversation.undo import Undo
 from understudy.chat.effects import GRACE_S, Attempt
 from understudy.chat.envelope import wrap
 from understudy.chat.messages import Checkpoint, OwnershipLost, WaitIdle
+from understudy.chat.run.replay import RecordedResult
 from understudy.chat.run.run import Run
 from understudy.chat.run_limiter import release_permit
 from understudy.chat.services import Services
 from understudy.chat.storage_away import AWAY
+from understudy.content.summary import is_suspect
 from understudy.storage.errors import Fenced, StorageError
 from understudy.storage.records import Change, Fence, StepRecord
+from understudy.tools.effects import Done, NotDone
 from understudy.tools.memory import Notebook
 from understudy.tools.tool import Tool, ToolContext
 
@@ -82,6 +85,7 @@ class Conversation(Actor):
         self.subscribers = Subscribers(owner, thread_id, services)
         self.run_actors: dict[str, ActorRef] = {}
         self.undo_actors: dict[ActorRef, Attempt] = {}
+        self.doubts: dict[str, tuple[core.SettleCall, StepRecord]] = {}
         self.checkpoints: dict[str, trio.Event] = {}
         self.idle_waiters: list[WaitIdle] = []
 
@@ -208,10 +212,10 @@ class Conversation(Actor):
                 self.run_actors[request.run_id] = ref = await context.spawn(spec)
                 context.watch(ref)
             case core.StartUndo(undo, tool):
-                attempt = self._undo_attempt(undo, tool)
-                ref = await attempt.start(context)
-                self.undo_actors[ref] = attempt
-                context.set_timer(f"undo {attempt.call_id}", tool.timeout_s + GRACE_S, _UndoOverdue(ref))
+                await self._start_attempt(self._undo_attempt(undo, tool))
+            case core.SettleCall():
+                with suppress(StorageError):  # it stays unknown
+                    await self._start_settling(effect)
             case core.TellRun(run_id, message, lane):
                 self.run_actors[run_id].tell(message, lane=lane)
             case core.StopRun(run_id):
@@ -242,29 +246,74 @@ class Conversation(Actor):
                 context.stop()
         return None
 
+    async def _start_attempt(self, attempt: Attempt) -> None:
+        ref = await attempt.start(self.context)
+        self.undo_actors[ref] = attempt
+        timer = f"{attempt.role} {attempt.call_id}"
+        self.context.set_timer(timer, attempt.timeout_s + GRACE_S, _UndoOverdue(ref))
+
+    async def _start_settling(self, doubt: core.SettleCall) -> None:
+        if (found := await self.services.store.step_of_call(doubt.call_id)) is not None:
+            step, tool = found[0], doubt.tool
+            tools_context = self._tool_context(step.run_id, doubt.call_id, self._agent_of(tool))
+            work = partial(tool.settle, doubt.call_id, step.arguments or {}, tools_context)
+            self.doubts[doubt.call_id] = (doubt, step)
+            await self._start_attempt(Attempt("reconcile", tool.name, step.run_id, doubt.call_id, tool.timeout_s, work))
+
+    def _agent_of(self, tool: Tool) -> str:
+        return next(name for name, agent in self.services.agents.items() if agent.tool(tool.name) is tool)
+
+    async def _end_settling(self, attempt: Attempt) -> None:
+        """Record the answer of a `reconcile` that was asked after the end of its run."""
+        doubt, step = self.doubts.pop(attempt.call_id)
+        steps: tuple[StepRecord, ...] = ()
+        tool, answer, now = doubt.tool, attempt.answer, self.services.clock()
+        if not isinstance(answer, Done):
+            word = "none" if isinstance(answer, NotDone) else "unknown"
+            event = CallSettled(step.call_id or "", step.name, word)
+        else:
+            clean, summary = await self.services.content_filter.filter_result(
+                answer.result.value, answer.result.summary
+            )
+            value = None if clean.blocked else clean.value
+            summary = "The result is blocked." if clean.blocked else summary
+            until = None if tool.undo is None else now + tool.undo_s
+            suspect = is_suspect(clean.findings)
+            kept = RecordedResult(value, summary, None, "", suspect, undo_until=until, agent=self._agent_of(tool))
+            steps = (evolve(step, result=asdict(kept), status="ok", ended_at=now),)
+            event = CallSettled(step.call_id or "", step.name, "done", summary, until)
+        await self._perform(self.core.handle(core.Settled(doubt.template, event, steps)))
+
     async def _end_undo(self, attempt: Attempt) -> None:
+        if attempt.role == "reconcile":
+            await self._end_settling(attempt)
+            return
         sentence = self.services.content_filter.filter_progress(attempt.sentence)
         await self._perform(self.core.handle(core.UndoEnded(attempt.run_id, sentence)))
 
     def _undo_attempt(self, undo: Undo, tool: Tool) -> Attempt:
         """Return the attempt to undo the next call of an undo with the tool's `undo`."""
-        services, owner, call = self.services, self.core.owner, undo.calls[undo.left[0].call_id]
-        memory, agent, call_id = services.memory, call.result["agent"], call.call_id or ""
-        context = ToolContext(
-            owner=owner,
-            thread_id=self.core.thread_id,
-            run_id=undo.run.id,
-            call_id=call_id,
-            references=(),
-            files=services.attachments(owner),
-            server=services.server(owner, undo.roles),
-            progress=lambda *_: None,
-            memory=Notebook() if memory is None else memory(owner, agent),
-            roles=undo.roles,
-        )
+        call = undo.calls[undo.left[0].call_id]
+        call_id = call.call_id or ""
+        context = self._tool_context(undo.run.id, call_id, call.result["agent"], undo.roles)
         assert tool.undo is not None  # noqa: S101 - for the type checker: the core chose the tool for it
         work = partial(tool.undo.call, call.result["value"], call.arguments, context)
         return Attempt("undo", tool.name, undo.run.id, call_id, tool.timeout_s, work)
+
+    def _tool_context(self, run_id: str, call_id: str, agent: str, roles: tuple[str, ...] = ()) -> ToolContext:
+        services, owner, memory = self.services, self.core.owner, self.services.memory
+        return ToolContext(
+            owner=owner,
+            thread_id=self.core.thread_id,
+            run_id=run_id,
+            call_id=call_id,
+            references=(),
+            files=services.attachments(owner),
+            server=services.server(owner, roles),
+            progress=lambda *_: None,
+            memory=Notebook() if memory is None else memory(owner, agent),
+            roles=roles,
+        )
 
     async def _commit(self, commit: core.Commit) -> None:
         """Commit a change, after the HTML of its answers was requested."""

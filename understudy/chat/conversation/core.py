@@ -37,6 +37,7 @@ from transport.wire.events import (
     AgentProgress,
     AnswerOutcome,
     AskedAgent,
+    CallSettled,
     Envelope,
     Event,
     FeedbackGiven,
@@ -164,6 +165,15 @@ class UndoEnded:
 
 
 @frozen
+class Settled:
+    """To a core: it is known whether a call of an ended run took effect; `steps` record its result."""
+
+    template: Envelope
+    event: CallSettled
+    steps: Sequence[StepRecord]
+
+
+@frozen
 class RetryUndo:
     """To a conversation: go on with an undo whose progress could not be stored before."""
 
@@ -246,6 +256,15 @@ class StartRun:
 
     request: RunRequest
     replay: Replay | None
+
+
+@frozen
+class SettleCall:
+    """Ask the tool of a call of an ended run, beside other work, whether the call took effect."""
+
+    template: Envelope
+    call_id: str
+    tool: Tool
 
 
 @frozen
@@ -416,6 +435,8 @@ class ConversationCore:
                     if (undone := self.undos.get(run_id)) is not None:
                         undone.outcome = sentence
                         yield from self._undo_next(undone)
+                case Settled(template, event, steps):
+                    yield from self._settled(template, event, steps)
                 case RetryUndo(run_id):
                     if (undone := self.undos.get(run_id)) is not None:
                         yield from self._undo_next(undone)
@@ -780,6 +801,11 @@ class ConversationCore:
         if live is None or live.protocol.ended:
             self.unfinished.pop(run_id, None)
             return
+        doubts = {
+            call.call_id: tool
+            for call in live.protocol.calls.values()
+            if (tool := self._tool_in_doubt(call)) is not None
+        }
         events = live.protocol.closing_events(
             finish.ending,
             now=self.now,
@@ -787,7 +813,7 @@ class ConversationCore:
             sentence=finish.sentence,
             error_id=finish.error_id,
             retry_after=finish.retry_after_s,
-            in_doubt=[call.call_id for call in live.protocol.calls.values() if self._in_doubt(call)],
+            in_doubt=doubts,
         )
         try:
             yield from self._turn_into_message(live)
@@ -799,14 +825,24 @@ class ConversationCore:
             yield StartTimer("retry", RETRY_S, RetryFinish())
             return
         self.unfinished.pop(run_id, None)
+        for call_id, tool in doubts.items():
+            if tool.reconcile is not None:
+                yield SettleCall(live.envelope_template, call_id, tool)
         if not live.started and live not in self.queue:
             del self.runs[run_id]
 
-    def _in_doubt(self, call: OpenCall) -> bool:
-        """Return whether an open call may have taken effect: it was at work, and is not one that may be repeated."""
+    def _tool_in_doubt(self, call: OpenCall) -> Tool | None:
+        """Return the tool of an open call that may have taken effect: it was at work, and may not be repeated."""
         agent = self.agents.get(call.agent_id.rpartition("-")[0])
         tool = None if agent is None else agent.tool(call.tool_name)
-        return not call.waits and tool is not None and not tool.retry_safe
+        return None if call.waits or tool is None or tool.retry_safe else tool
+
+    def _settled(self, template: Envelope, event: CallSettled, steps: Sequence[StepRecord]) -> Steps[None]:
+        """Commit whether a call of an ended run took effect. If it cannot be stored, it stays unknown."""
+        try:
+            yield from self._commit_after_end(template, event, steps)
+        except StorageUnavailable:
+            log.warning("call.not_settled", extra={"run_id": template.run_id})
 
     def _run_exited(self, run_id: str, reason: str, crash: BaseException | None) -> Steps[None]:
         """Commit the end of a run whose actor died without one, and start the next run."""
@@ -1023,7 +1059,7 @@ class ConversationCore:
                 raise CommandRejected("not_found")
             steps = yield Query(lambda store: store.steps(run_id))
             undo = plan_undo(run, steps, ask.call_id, self.now, ask.roles)
-            yield from self._commit_undo(undo, undo.started, undo.left)
+            yield from self._commit_after_end(undo.envelope_template, undo.started, undo.left)
         except CommandRejected as refused:
             yield AnswerRequest(ask, error=refused)
             return
@@ -1044,7 +1080,7 @@ class ConversationCore:
             while True:
                 if undo.outcome is not None:
                     event, steps = undo.ended(undo.outcome, self.now)
-                    yield from self._commit_undo(undo, event, steps)
+                    yield from self._commit_after_end(undo.envelope_template, event, steps)
                     del undo.left[: len(steps)]
                     undo.outcome = None
                 if not undo.left:
@@ -1064,10 +1100,10 @@ class ConversationCore:
             log.warning("undo.not_stored", extra={"run_id": run_id})
             yield StartTimer(f"undo {run_id}", RETRY_S, RetryUndo(run_id))
 
-    def _commit_undo(self, undo: Undo, event: Event, steps: Sequence[StepRecord]) -> Steps[None]:
-        """Commit and publish an event about an ended run, with the steps of its undo."""
-        envelope = wrap(event, undo.envelope_template, now=self.now, seq=self.last_seq + 1)
-        logged = LoggedEvent(self.last_seq + 1, event.type, undo.run.id, to_log(envelope))
+    def _commit_after_end(self, template: Envelope, event: Event, steps: Sequence[StepRecord]) -> Steps[None]:
+        """Commit and publish an event about an ended run, with steps."""
+        envelope = wrap(event, template, now=self.now, seq=self.last_seq + 1)
+        logged = LoggedEvent(self.last_seq + 1, event.type, template.run_id, to_log(envelope))
         change = Change(self.owner, self.thread_id, events=(logged,), steps=tuple(steps), fence=self.fence)
         yield Commit(change)
         self.last_seq += 1

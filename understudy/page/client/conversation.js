@@ -198,6 +198,15 @@ function toolCompleted(state, event, data) {
   });
 }
 
+/** A call that was cut off with its run is known to have taken effect, or not. */
+function settledAfterwards(state, event, data) {
+  const summary = data.effect === "done" ? data.result_summary ?? "" : event.message ?? "";
+  const known = { summary, ...(data.effect === "done" && { status: "ok" }), ...(data.undo_until > 0 && { undo: { state: "open", until: data.undo_until * 1000, reason: "" } }) };
+  return change(state, byRun(state, event.run_id), (turn) => ({
+    ...turn, steps: turn.steps.map((one) => (one.callId === data.call_id && one.kind === "tool" ? { ...one, ...known } : one)),
+  }));
+}
+
 /** Changes what the calls with these ids say of their undo. */
 function undoing(state, event, callIds, patch) {
   const named = new Set(Array.isArray(callIds) ? callIds : []);
@@ -331,6 +340,7 @@ const RULES = Object.freeze({
     parameters: data.parameters ?? {}, text: data.description ?? "",
   }),
   tool_completed: toolCompleted,
+  call_settled: settledAfterwards,
   undo_started: (state, event, data) => undoing(state, event, data.call_ids, { state: "doing", reason: "" }),
   call_undone: (state, event, data) => undoing(
     undoing(state, event, [data.call_id], { state: data.status === "ok" ? "undone" : "failed", reason: data.reason ?? "" }),
