@@ -81,3 +81,11 @@ def test_its_first_agent_is_the_one_that_began_or_that_the_message_went_to() -> 
     """By its pillar, before it began."""
     assert ResumeAttempt(1, 0, Replay(), "liaison", "sea").agent(AGENTS) == "sailor"
     assert ResumeAttempt(1, 0, Replay(agents=(("guide-12345678", "guide"),)), "liaison", "sea").agent(AGENTS) == "guide"
+
+
+@pytest.mark.parametrize("asked", [("desk", None), ("guide", None), ("default_guide", None)])
+def test_a_run_goes_on_with_its_agent_though_its_users_roles_are_not_known(asked: tuple[str, None]) -> None:
+    """Permission was checked when the message was accepted; `guide` and `default_guide` are the default agent."""
+    agents = {"desk": Agent("desk", allow=["group:support"]), "other": Agent("other")}
+    attempt = ResumeAttempt(1, 0, Replay(), *asked)
+    assert (attempt.agent(agents), attempt.unresumable_reason(agents)) == ("desk", None)
