@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Final
 
-from benchmarks.agents import effects, history, neighbour, prefix
+from benchmarks.agents import effects, history, neighbour, prefix, steer
 from benchmarks.figure import Figure
 
 FIGURES: Final[dict[str, Callable[[bool], Iterator[Figure]]]] = {
@@ -16,6 +16,7 @@ FIGURES: Final[dict[str, Callable[[bool], Iterator[Figure]]]] = {
     "history": history.figures,
     "neighbour": neighbour.figures,
     "prefix": prefix.figures,
+    "steer": steer.figures,
 }
 OPTIONS = ("only", "small")
 

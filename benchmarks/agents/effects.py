@@ -112,7 +112,7 @@ class Orders:
                     self.runs[order] = event.run_id
 
 
-def _victim(running: Running, owner: str, thread_id: str, kind: str) -> str | None:
+def victim(running: Running, owner: str, thread_id: str, kind: str) -> str | None:
     """Return the path of a living actor of this kind under the conversation of a thread."""
     name, depth = actor_name(owner, thread_id), {"conversation": 0, "run": 1, "call": 2}[kind]
 
@@ -131,10 +131,10 @@ async def _kill(running: Running, orders: Orders, thread_id: str, over: trio.Eve
     in_call = kind == "call" or random.random() < 0.5
     await trio.sleep(0 if in_call else random.uniform(0, LATEST_S))
     while not over.is_set():
-        path = _victim(running, orders.owner, thread_id, "call" if in_call else kind)
+        path = victim(running, orders.owner, thread_id, "call" if in_call else kind)
         if path is not None:
             await trio.sleep(random.uniform(0, 2 * bank.LONGEST_S) if in_call else 0)
-            path = _victim(running, orders.owner, thread_id, kind)
+            path = victim(running, orders.owner, thread_id, kind)
         ref = None if path is None else running.system.find(path)
         if ref is not None:
             ref.kill()
@@ -177,7 +177,7 @@ async def _read(client: Client, orders: Orders, task_status: trio.TaskStatus[Non
 
 
 @asynccontextmanager
-async def _process(*command: str, ready: str = "") -> AsyncIterator[tuple[trio.Process, str]]:
+async def started(*command: str, ready: str = "") -> AsyncIterator[tuple[trio.Process, str]]:
     """Start a process; yield it with the first line that starts so. It is killed at the end."""
     async with trio.open_nursery() as nursery:
         start = partial(trio.run_process, [sys.executable, "-m", *command], stdout=subprocess.PIPE, check=False)
@@ -204,7 +204,7 @@ async def _kill_servers(folder: Path, orders: Orders, kills: int) -> None:
 
     async def kill() -> None:
         for number in range(kills + 1):
-            async with _process(*serve, ready="understudy is ready on ") as (server, _):
+            async with started(*serve, ready="understudy is ready on ") as (server, _):
                 if number == kills:
                     done.set()
                     await trio.sleep_forever()
@@ -252,7 +252,7 @@ async def _measure(kills: int, server_kills: int) -> tuple[Orders, Counter[str]]
     orders = Orders()
     with tempfile.TemporaryDirectory() as name:
         folder, ledger = Path(name) / "data", Path(name) / "bank.db"
-        async with _process("benchmarks.agents.bank", str(ledger)) as (_, port):
+        async with started("benchmarks.agents.bank", str(ledger)) as (_, port):
             os.environ[PORT] = port
             await _kill_actors(folder, orders, kills)
             await _kill_servers(folder, orders, server_kills)

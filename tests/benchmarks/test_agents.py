@@ -16,3 +16,14 @@ def test_no_order_is_paid_twice_or_lost_while_actors_and_a_server_are_killed() -
     assert figures.pop("effects_kills") >= 20
     assert figures.pop("effects_unknown") <= 5
     assert figures == {"effects_twice": 0, "effects_lost": 0, "effects_asked": 0}
+
+
+@pytest.mark.slow
+def test_no_steer_is_lost_or_enters_twice_while_actors_and_a_server_are_killed() -> None:
+    command = [sys.executable, "-m", "benchmarks", "agents", "--only", "steer", "--small", "--json"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=200, check=False)
+    assert done.returncode == 0, done.stderr
+    figures = {line["figure"]: line["ours"] for line in map(json.loads, done.stdout.splitlines())}
+    assert figures.pop("steer_sent") >= 40
+    assert figures.pop("steer_kills") >= 1
+    assert figures == {"steer_lost": 0, "steer_twice": 0}
