@@ -2,6 +2,7 @@
 
 import json
 import logging
+import threading
 from collections.abc import Sequence
 from functools import partial
 from itertools import pairwise
@@ -387,6 +388,29 @@ async def test_progress_charts_and_next_steps_of_a_tool_are_sanitized(serve: Any
         ("chart", [{"label": "More", "message": "more of [redacted]"}, stop]),
     ]
     assert sorted("left out" in done["result_summary"] for done in completed(client)) == [False, True]
+
+
+async def test_what_a_tool_yields_streams_sanitized_before_its_result(serve: Any) -> None:
+    """Each yielded value is a `tool_partial` of the call, redacted as the result is, which is the list of them."""
+    go_on = threading.Event()
+
+    @tool
+    def pages() -> Any:
+        yield {"page": 1, "text": SECRET}
+        go_on.wait(10)
+        yield {"page": 2}
+
+    running = await serve(Witness((Call([("pages", {})]), Say("Read."))).agent(pages))
+    async with connected(running.address) as client:
+        await client.say("go", agent_type="script")
+        partial = await client.until("tool_partial")
+        go_on.set()
+        await client.until_end()
+    assert not shows(json.dumps(client.seen))
+    assert partial["data"]["items"] == [{"page": 1, "text": "[redacted]"}]
+    (done,) = completed(client)
+    assert (partial["data"]["call_id"], "seq" in partial) == (done["call_id"], False)
+    assert done["result"] == [{"page": 1, "text": "[redacted]"}, {"page": 2}]
 
 
 async def test_what_files_say_of_themselves_gives_a_model_no_orders(serve: Any) -> None:

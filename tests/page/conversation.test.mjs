@@ -258,4 +258,15 @@ test("a message to a run at work waits, is read at its place, or goes", () => {
   const taken = [at(5, "steer_withdrawn", { steer_id: "s2" }), at(6, "steer_taken", { steer_id: "s1", turn: 1 })].reduce(reduce, waiting);
   assert.deepEqual(taken.turns[0].steers.map(({ id, state }) => [id, state]), [["s1", "taken"]]);
   assert.deepEqual(taken.turns[0].steps.at(-1), { ...taken.turns[0].steps.at(-1), kind: "steer", text: "look" });
+test("what a running call yields stands at it, the last items of it, until its result is there", () => {
+  const run = { thread_id: "t", run_id: "r1" };
+  const call = { type: "tool_executing", ...run, seq: 1, data: { call_id: "c", tool_name: "pages" } };
+  const partial = (offset, items) => ({ type: "tool_partial", ...run, data: { call_id: "c", offset, items } });
+  const begun = reduce(emptyConversation("t"), call);
+  const many = [partial(0, [1, 2]), partial(2, Array.from({ length: 60 }, (_, index) => index))].reduce(reduce, begun);
+  const step = many.turns[0].steps[0];
+  assert.deepEqual([step.partial.length, step.partial.at(-1), step.yielded], [50, 59, 62]);
+  const ended = reduce(many, { type: "tool_completed", ...run, seq: 2, data: { call_id: "c", status: "ok", result: [1] } });
+  assert.equal(reduce(ended, partial(62, ["late"])), ended);
+  assert.equal(reduce(begun, partial(0, "none")), begun);
 });

@@ -38,6 +38,7 @@ from transport.wire.events import (
     SteerWithdrawn,
     ToolCompleted,
     ToolExecuting,
+    ToolPartial,
     ToolStatus,
     Typing,
     UndoStarted,
@@ -206,6 +207,7 @@ ARC: Mapping[str, tuple[Event, str]] = {
 
 PASSING: Mapping[str, tuple[Event, str]] = {
     "agent_progress": (AgentProgress(3.0, "Waiting for a free place", total=10.0), "Waiting for a free place"),
+    "tool_partial": (ToolPartial("call-1", 2, [{"page": 3}, "done"]), ""),
     "agent_progress without total": (AgentProgress(1.0, "Still working"), "Still working"),
     "partial_result": (PartialResult("There are ", 0, (Block(0, 10, "<p>There are</p>"),)), ""),
 }

@@ -369,6 +369,22 @@ class AgentProgress(Event):
     total: float | None = None
 
 
+def _items(values: Iterable[Any]) -> tuple[Any, ...]:
+    return tuple(values)
+
+
+@frozen
+class ToolPartial(Event):
+    """What a running tool call has yielded so far: `items`, of which `offset` came before. Its result has them all."""
+
+    type: ClassVar[str] = "tool_partial"
+    durable: ClassVar[bool] = False
+    priority: ClassVar[Priority] = Priority.LOW
+    call_id: str
+    offset: int
+    items: Sequence[Any] = field(converter=_items, repr=False)
+
+
 def _blocks(values: Iterable[Block]) -> tuple[Block, ...]:
     return tuple(values)
 
@@ -617,6 +633,7 @@ EVENTS: Final[Mapping[str, type[Event]]] = MappingProxyType(
             UndoStarted,
             CallUndone,
             AgentProgress,
+            ToolPartial,
             PartialResult,
             SanitizationSummary,
             AgentCompleted,

@@ -1,6 +1,7 @@
 """The messages between the actors of a chat."""
 
 from collections.abc import Sequence
+from typing import Any
 
 from attrs import define, field, frozen
 
@@ -290,6 +291,16 @@ class Progress:
     note: str
     done: float = 0.0
     total: float | None = None
+
+
+@frozen
+class Partial:
+    """To a conversation: publish what a running call has yielded; it is not logged."""
+
+    run_id: str
+    call_id: str
+    offset: int
+    items: Sequence[Any] = field(repr=False)
 
 
 @frozen

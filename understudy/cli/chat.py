@@ -42,6 +42,7 @@ from transport.wire.events import (
     SanitizationSummary,
     ToolCompleted,
     ToolExecuting,
+    ToolPartial,
     ToolStatus,
     UndoStarted,
     UndoStatus,
@@ -50,6 +51,8 @@ from transport.wire.events import (
 from understudy.cli.console import ChatConsole, neutralise, one_line
 from understudy.cli.form import FormEntry, WrongEntry, fields_of
 
+PARTIAL_CHARACTERS: Final = 200
+"""Characters of a tool's partial result on the screen."""
 MAX_REASON: Final = 1000
 """Characters of a decision's reason that a server accepts."""
 HELP: Final = (
@@ -307,6 +310,10 @@ class ChatSession:
                 if ended.undo_until is not None:
                     self.undoable = received.run_id
                     self.screen.note("  /undo takes it back, when the answer is complete")
+            case ToolPartial(offset=offset, items=items):
+                for number, item in enumerate(items, offset + 1):
+                    said = item if isinstance(item, str) else json.dumps(item, ensure_ascii=False, default=str)
+                    note(f"  {number}: {one_line(said)[:PARTIAL_CHARACTERS]}")
             case AgentProgress(note=words) if not self.approvals and not self.questions:
                 note(one_line(words))
             case SanitizationSummary(direction=direction, counts=by_kind):

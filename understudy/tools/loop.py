@@ -233,6 +233,7 @@ class _Call:
             memory=_Elsewhere(self.on_server, given.memory),
             server=_Elsewhere(self._now_on_server, given.server),
             asker=partial(self.on_server, given.asker),
+            show_partial=partial(self.on_server, given.show_partial),
             progress=self._progress,
         )
 

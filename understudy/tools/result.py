@@ -21,6 +21,10 @@ MAX_VALUE_BYTES: Final = 256 * 1024
 """Bytes of a value as JSON; it travels to the model, into the log and to every open tab of its user."""
 MAX_ANSWER: Final = MAX_VALUE_BYTES
 """Characters of an answer that a tool gives."""
+MAX_PARTIAL_BYTES: Final = 4 * 1024
+"""Bytes as JSON of one yielded item as it is shown while the tool runs; of a larger one a line is shown."""
+MAX_ITEMS: Final = 10_000
+"""Items that a tool may yield; then it is ended, and its summary says so."""
 MAX_VISUALIZATION_BYTES: Final = 1024 * 1024
 """Bytes of a chart as JSON; it is sent once, with the answer."""
 MAX_STEPS: Final = 8
@@ -106,6 +110,12 @@ def to_result(returned: Any) -> ToolResult:
         summary = f"{summary} (the chart is left out: it has more than {MAX_VISUALIZATION_BYTES:,} bytes)"
     steps = result.next_steps[:MAX_STEPS]
     return ToolResult(value, summary.strip(), visualization, result.kind, result.answer[:MAX_ANSWER], steps)
+
+
+def to_partial(item: Any) -> Any:
+    """Return a yielded item as plain JSON to be shown, of at most `MAX_PARTIAL_BYTES`. Raises `InvalidResult`."""
+    value = to_json(item)
+    return value if len(msgspec.json.encode(value)) <= MAX_PARTIAL_BYTES else summarise(value)
 
 
 def to_json(value: Any, _depth: int = 0) -> Any:

@@ -11,6 +11,7 @@ should be async.
 import inspect
 import re
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import aclosing, closing
 from functools import partial
 from pathlib import Path
 from typing import Any, Final, Protocol, TypeAlias, TypeVar, overload
@@ -25,7 +26,7 @@ from understudy.tools.errors import QuestionDeclined, ToolError
 from understudy.tools.form import Question, form_question, read_answer
 from understudy.tools.loop import ToolLoop, names_asyncio
 from understudy.tools.memory import TTL_S, Memory, Notebook
-from understudy.tools.result import NextStep, ToolResult, is_small, to_result
+from understudy.tools.result import MAX_ITEMS, NextStep, ToolResult, is_small, to_partial, to_result
 from understudy.tools.schema import Misfit, Param, structure
 from understudy.tools.signature import Parameters, plain_function, read_parameters
 
@@ -113,6 +114,10 @@ async def ask_nobody(question: Question, _check: Callable[[Mapping[str, Any]], o
     raise QuestionDeclined("forbidden", f"There is no user to be asked: {question.title}")
 
 
+async def _show_nobody(_item: Any) -> None:
+    await trio.lowlevel.checkpoint()
+
+
 @frozen
 class ToolContext:
     """The user for whom a tool runs, and the means it may use.
@@ -125,7 +130,9 @@ class ToolContext:
     agent's memory of the user; `remember`, `recall` and `forget` are its methods. `roles` are those of the token that
     the user asked with; empty when a run goes on after a crash, as roles are not stored. `found` lists the kinds and
     places of what the server found in the message before storing it, never the text; None if nothing was found.
-    `state` is the value of the agent's lifespan; of the server's, if the agent has none.
+    `state` is the value of the agent's lifespan; of the server's, if the agent has none. `await show_partial(item)`
+    shows the user an item of the result while the tool runs, and waits if these come too fast; what a generator yields
+    is shown so.
     """
 
     owner: str
@@ -141,6 +148,7 @@ class ToolContext:
     roles: tuple[str, ...] = ()
     found: SanitizationSummary | None = None
     state: Any = field(default=None, repr=False)
+    show_partial: Callable[[Any], Awaitable[None]] = field(default=_show_nobody, repr=False)
 
     async def ask(self, form: type[T], *, title: str = "", text: str = "") -> T:
         """Ask the user for the fields of `form`, a class. Return an instance with the answer.
@@ -226,7 +234,7 @@ class Tool:
         return any(map(self._runs_on_tools_loop, functions))
 
     def _runs_on_tools_loop(self, function: Callable[..., Any]) -> bool:
-        return not self.on_server_loop and inspect.iscoroutinefunction(plain_function(function))
+        return not self.on_server_loop and _is_async(function)
 
     @property
     def approval_mode(self) -> str:
@@ -271,7 +279,12 @@ class Tool:
         given = self.check(arguments)
         if self._accepts.context is not None:
             given[self._accepts.context] = context
-        return await self._run(self.function, given)
+        function = self.function
+        if inspect.isasyncgenfunction(plain_function(function)):
+            return await self._run(partial(_collect_async, function, context.show_partial), given)
+        if inspect.isgeneratorfunction(plain_function(function)):
+            return await self._run(partial(_collect, function, context.show_partial), given)
+        return await self._run(function, given)
 
     async def settle(
         self, call_id: str, arguments: Mapping[str, Any], context: ToolContext, loop: ToolLoop | None = None
@@ -291,6 +304,47 @@ class Tool:
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Call the plain function without checks, as before it was decorated."""
         return self.function(*args, **kwargs)
+
+
+def _is_async(function: Callable[..., Any]) -> bool:
+    plain = plain_function(function)
+    return inspect.iscoroutinefunction(plain) or inspect.isasyncgenfunction(plain)
+
+
+def _collect(function: Callable[..., Any], show: Callable[[Any], Awaitable[None]], **given: Any) -> Any:
+    """Run a generator in this thread, and show what it yields. Return its result: see `tool`."""
+    items: list[Any] = []
+    stream = function(**given)
+    with closing(stream):
+        while len(items) < MAX_ITEMS:
+            try:
+                item = next(stream)
+            except StopIteration as end:
+                return items if end.value is None else end.value
+            if isinstance(item, ToolResult):
+                return item
+            items.append(item)
+            trio.from_thread.check_cancelled()
+            trio.from_thread.run(show, to_partial(item))
+    return _ended_early(items)
+
+
+async def _collect_async(function: Callable[..., Any], show: Callable[[Any], Awaitable[None]], **given: Any) -> Any:
+    """Run an async generator, and show what it yields. Return its result: see `tool`."""
+    items: list[Any] = []
+    async with aclosing(function(**given)) as stream:
+        async for item in stream:
+            if isinstance(item, ToolResult):
+                return item
+            items.append(item)
+            await show(to_partial(item))
+            if len(items) >= MAX_ITEMS:
+                return _ended_early(items)
+    return items
+
+
+def _ended_early(items: list[Any]) -> ToolResult:
+    return ToolResult(items, f"The first {MAX_ITEMS:,} items: there the tool was ended.")
 
 
 _limiter: Final = thread_limiter("understudy.tool_threads", THREADS)
@@ -325,6 +379,10 @@ async def _on_asyncio(function: Callable[..., Any], given: dict[str, Any]) -> To
     def for_asyncio(context: ToolContext) -> ToolContext:
         return evolve(context, asker=trio_asyncio.trio_as_aio(context.asker))
 
+    if isinstance(function, partial) and function.func is _collect_async and trio_asyncio.current_loop.get() is None:
+        wrapped, show = function.args
+        function = partial(_collect_async, wrapped, trio_asyncio.trio_as_aio(show))
+
     if trio_asyncio.current_loop.get() is not None:  # that of the tools' loop, whose contexts know asyncio
         return await _on_trio(trio_asyncio.aio_as_trio(function), given)
     given = {name: for_asyncio(each) if isinstance(each, ToolContext) else each for name, each in given.items()}
@@ -334,7 +392,7 @@ async def _on_asyncio(function: Callable[..., Any], given: dict[str, Any]) -> To
 
 def _runner(function: Callable[..., Any], asyncio: bool) -> Callable[..., Awaitable[ToolResult]]:
     """Return what runs a function: on asyncio if it is async and its tool says so, on trio, or in a thread."""
-    if not inspect.iscoroutinefunction(plain_function(function)):
+    if not _is_async(function):
         return _in_thread
     return _on_asyncio if asyncio else _on_trio
 
@@ -366,13 +424,11 @@ def _make(
         raise TypeError(
             f"approval of {label} must be True, False, or a plain function of the arguments, not {approval!r}"
         )
-    if inspect.isasyncgenfunction(function) or inspect.isgeneratorfunction(function):
-        raise TypeError(f"{label} is a generator; a tool returns one result, so collect the items and return a list")
-    if asyncio and not inspect.iscoroutinefunction(plain_function(function)):
+    if asyncio and not _is_async(function):
         raise TypeError(f"{label} is not async, so asyncio=True has no meaning for it; leave it out")
     if not 0 < undo_s <= MAX_UNDO_S:
         raise ValueError(f"undo_s of {label} must be more than 0 and at most {MAX_UNDO_S:g} seconds, not {undo_s!r}")
-    is_async = inspect.iscoroutinefunction(plain_function(function))
+    is_async = _is_async(function)
     if asyncio is None:
         asyncio = is_async and names_asyncio(plain_function(function))
     if on_server_loop and (asyncio or not is_async):
@@ -443,6 +499,9 @@ def tool(
     that is None, by asyncio if its code names that module. With `on_server_loop` it runs on the server's loop, for
     functions that use trio objects of that loop and never block. With `approval` a call waits for its user's approval
     before it runs; see `Tool`.
+
+    A generator, sync or async, shows each value that it yields while it runs. The result is the list of them; or the
+    value that a sync one returns; or a `ToolResult` that it yields, with which it ends.
 
     `reconcile(call_id, arguments)` says whether a call that was interrupted took effect: `Done(result)`, `NotDone()` or
     `Unknown()`. `undo(result, arguments)` takes a call back that succeeded, within `undo_s` seconds. Either may take a

@@ -33,7 +33,7 @@ DURABLE = [
     "error",
     "agent_error",
 ]
-PASSING = ["agent_progress", "partial_result", "welcome", "typing", "feedback", "alert"]
+PASSING = ["agent_progress", "tool_partial", "partial_result", "welcome", "typing", "feedback", "alert"]
 PASSING += ["drain", "ping", "pong", "resync"]
 PRIORITIES = {
     "alert": Priority.ALERT,
@@ -47,6 +47,7 @@ PRIORITIES = {
     "pong": Priority.HIGH,
     "resync": Priority.HIGH,
     "agent_progress": Priority.LOW,
+    "tool_partial": Priority.LOW,
     "typing": Priority.LOW,
 }
 

@@ -91,6 +91,27 @@ async def test_a_call_runs_in_the_tools_thread_and_its_context_reaches_the_serve
     assert notes == [("half", threading.get_ident())] * 2
 
 
+@pytest.mark.parametrize("flavour", ["trio", "asyncio"])
+async def test_a_generator_is_held_back_on_the_loop(flavour: str) -> None:
+    """It goes on only when what it yielded has been taken."""
+    made: list[int] = []
+    shown: list[tuple[Any, int]] = []
+
+    @tool(asyncio=flavour == "asyncio")
+    async def counts() -> Any:
+        for number in range(3):
+            made.append(number)
+            yield number
+
+    async def show(item: Any) -> None:
+        await trio.sleep(0.01)
+        shown.append((item, len(made)))
+
+    async with opened() as loop:
+        assert (await counts.call({}, evolve(a_context(), show_partial=show), loop)).value == [0, 1, 2]
+    assert shown == [(0, 1), (1, 2), (2, 3)]
+
+
 async def test_errors_and_wrong_arguments_are_those_of_the_call() -> None:
     @tool
     async def fails(how: int) -> None:

@@ -5,6 +5,7 @@ import dataclasses
 import datetime
 import enum
 import functools
+import sys
 import threading
 import uuid
 from collections.abc import Iterable
@@ -561,6 +562,72 @@ async def test_an_asyncio_function_runs_in_a_loop_of_its_own() -> None:
         return sum(done)
 
     assert (await work.call({"count": 4}, a_context())).value == 6
+
+
+def _tell(partials: list[Any]) -> ToolContext:
+    async def show(item: Any) -> None:
+        partials.append(item)
+
+    return attrs.evolve(a_context(), show_partial=show)
+
+
+async def test_what_a_generator_yields_is_shown_and_is_its_result() -> None:
+    """Sync and async; a returned value, or a `ToolResult`, takes the place of the list."""
+
+    @tool
+    def pages(count: int) -> Iterable[Point]:
+        for number in range(count):
+            yield Point(number)
+
+    @tool
+    def summed(count: int) -> Any:
+        yield from range(count)
+        return {"sum": sum(range(count))}
+
+    @tool
+    async def steps(count: int) -> Any:
+        for number in range(count):
+            await trio.lowlevel.checkpoint()
+            yield "x" * 5000 if number == 1 else number
+        yield ToolResult(count, "Counted.")
+        raise AssertionError("it is closed after its result")
+
+    seen: list[Any] = []
+    results = [await each.call({"count": 2}, _tell(seen)) for each in (pages, summed, steps)]
+    assert [each.value for each in results] == [
+        [{"x": 0, "tags": []}, {"x": 1, "tags": []}],
+        {"sum": 1},
+        2,
+    ]
+    assert results[2].summary == "Counted."
+    assert seen == [{"x": 0, "tags": []}, {"x": 1, "tags": []}, 0, 1, 0, "x" * 159 + "…"]
+
+
+async def test_a_generator_without_end_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its code for the end runs; the summary says that there is more."""
+    monkeypatch.setattr(sys.modules["understudy.tools.tool"], "MAX_ITEMS", 3)
+    closed: list[str] = []
+
+    @tool
+    async def endless() -> Any:
+        try:
+            while True:
+                yield 1
+        finally:
+            closed.append("async")
+
+    @tool
+    def endless_too() -> Any:
+        try:
+            while True:
+                yield 1
+        finally:
+            closed.append("sync")
+
+    for each in (endless, endless_too):
+        result = await each.call({}, a_context())
+        assert (result.value, result.summary) == ([1, 1, 1], "The first 3 items: there the tool was ended.")
+    assert closed == ["async", "sync"]
 
 
 async def test_errors_of_a_function_are_propagated() -> None:

@@ -47,6 +47,7 @@ from transport.wire.events import (
     SteerAccepted,
     SteerTaken,
     SteerWithdrawn,
+    ToolPartial,
     Typing,
 )
 from understudy.agents.agent import Agent
@@ -71,6 +72,7 @@ from understudy.chat.messages import (
     FollowThread,
     MessageInOtherThread,
     OwnershipLost,
+    Partial,
     PermitGranted,
     PositionChanged,
     Progress,
@@ -402,6 +404,9 @@ class ConversationCore:
                         piece = live.append_text(request.text, tuple(request.blocks), request.stored)
                         if request.text:
                             yield self._send(live, piece)
+                case Partial(run_id, call_id, offset, items):
+                    if (live := self.runs.get(run_id)) is not None and call_id in live.protocol.calls:
+                        yield self._send(live, ToolPartial(call_id, offset, items))
                 case Progress(run_id, note, done, total):
                     if (live := self.runs.get(run_id)) is not None:
                         yield self._send(live, AgentProgress(done, note, total))

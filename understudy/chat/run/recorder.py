@@ -1,7 +1,7 @@
 """Sends a run's results to its conversation: durable events and steps, deltas of the answer, and progress."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import trio
@@ -10,7 +10,7 @@ from attrs import define
 from actors import ActorRef
 from transport.wire.events import Block, Event, SteerAccepted
 from understudy.agents.agent import Agent
-from understudy.chat.messages import Checkpoint, Delta, Progress, Record, TakeSteers
+from understudy.chat.messages import Checkpoint, Delta, Partial, Progress, Record, TakeSteers
 from understudy.chat.services import Services
 from understudy.storage.records import StepRecord
 
@@ -81,6 +81,11 @@ class Recorder:
         """Publish progress. Dropped if the mailbox is full."""
         self.last_sent_at = trio.current_time()
         self.conversation.try_tell(Progress(self.run_id, note, done, total))
+
+    async def send_partial(self, call_id: str, offset: int, items: Sequence[Any]) -> None:
+        """Publish what a call has yielded. Waits for room in the mailbox, so that the tool is held back."""
+        self.last_sent_at = trio.current_time()
+        await self.conversation.send(Partial(self.run_id, call_id, offset, items), timeout_s=RECORD_S)
 
     def send_heartbeat(self) -> None:
         """Publish what the run waits for, or its current activity."""

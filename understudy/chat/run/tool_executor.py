@@ -35,6 +35,7 @@ from understudy.chat.messages import Decide, RunRequest
 from understudy.chat.run.approval import Approval, check_parameters, copy_arguments, needs_approval
 from understudy.chat.run.deadline import PausableDeadline, suspend_deadlines
 from understudy.chat.run.meter import Meter
+from understudy.chat.run.partials import Partials
 from understudy.chat.run.questions import MAX_QUESTIONS, Check, LoggedQuestion, Questions, question_id
 from understudy.chat.run.recorder import Recorder
 from understudy.chat.run.replay import PendingCall, RecordedResult
@@ -152,8 +153,10 @@ class ToolCall(Actor):
         context: ToolContext,
         outcome: ToolOutcome,
         loop: ToolLoop | None = None,
+        partials: Partials | None = None,
     ) -> None:
         self.tool = tool
+        self.partials = partials
         self.loop = loop
         self.arguments = arguments
         self.tool_context = context
@@ -162,6 +165,8 @@ class ToolCall(Actor):
     async def on_start(self, context: Context) -> None:
         """Start the call in a task of its own; the run does not wait for it."""
         context.start_soon(functools.partial(self._call, context))
+        if self.partials is not None:
+            context.start_soon(self.partials.publish_forever)
 
     async def receive(self, message: object, context: Context) -> None:
         """Ignore messages: a tool call is only stopped or killed."""
@@ -749,8 +754,9 @@ class ToolExecutor:
         """Run the tool in an actor of its own; the outcome is set afterwards, even if the actor crashes or hangs."""
         outcome.limits, outcome.questions = [], 0
         asker = functools.partial(self._ask_for_tool, outcome, agent_id, context)
-        tool_context = self._tool_context(outcome.call_id, asker)
-        call = functools.partial(ToolCall, tool, arguments, tool_context, outcome, self.services.tool_loop)
+        partials = Partials(functools.partial(self._publish_partial, outcome.call_id))
+        tool_context = evolve(self._tool_context(outcome.call_id, asker), show_partial=partials.add)
+        call = functools.partial(ToolCall, tool, arguments, tool_context, outcome, self.services.tool_loop, partials)
         spec = ChildSpec(outcome.call_id, call, restart=Restart.TEMPORARY, shutdown_s=GRACE_S)
         ref = await context.spawn(spec)
         self.running[ref] = outcome
@@ -769,6 +775,13 @@ class ToolExecutor:
         if outcome.questions:
             await self.deadline.resume(context.ref)  # still paused if the tool gave up its question itself
             self.questions.forget(outcome.call_id)
+
+    async def _publish_partial(self, call_id: str, offset: int, items: list[Any]) -> None:
+        """Filter what a call has yielded as its result will be, and publish it; drop it if it is blocked."""
+        content_filter = self.services.content_filter
+        clean = await content_filter.filter_value(items, content_filter.tool)
+        if not clean.blocked:
+            await self.recorder.send_partial(call_id, offset, clean.value)
 
     def _progress(self, done: float, total: float | None, note: str) -> None:
         self.recorder.send_progress(done, total, self.services.content_filter.filter_progress(str(note)))

@@ -39,7 +39,7 @@ function toolRow(step, time) {
   const asking = running && step.approval?.state === "open";
   const ended = TOOL_ENDS[step.status] ?? "";
   const bad = !running && step.status !== "ok";
-  const note = asking ? "Waiting for your approval" : running ? null : step.summary || (bad ? `The tool ${ended}.` : null);
+  const note = asking ? "Waiting for your approval" : running ? latest(step) : step.summary || (bad ? `The tool ${ended}.` : null);
   const notices = sentences(step.found ?? [], "tool").map(({ text, warns }) => (
     el(warns ? "span.step-note.warns" : "span.step-note", {}, warns && icon("warning"), text)
   ));
@@ -56,8 +56,22 @@ function toolBody(step, running) {
   const empty = Object.keys(step.parameters).length === 0;
   return el("div.tool-body", {},
     el("h4", {}, "Parameters"), empty ? el("p.hint", {}, "None.") : showJson(step.parameters),
-    el("h4", {}, "Result"), running ? el("p.hint", {}, "Still running.") : showValue(step.result ?? null),
+    el("h4", {}, "Result"), running ? stillRunning(step) : showValue(step.result ?? null),
     step.found?.length > 0 && [el("h4", {}, "Found in it"), kindsFound(step.found)]);
+}
+
+function stillRunning({ partial = [], yielded = 0 }) {
+  if (partial.length === 0) return el("p.hint", {}, "Still running.");
+  const earlier = yielded - partial.length;
+  return el("div", {}, el("p.hint", {}, earlier > 0 ? `Still running. The last ${partial.length} of ${yielded} so far:` : "Still running. So far:"), showValue(partial));
+}
+
+/** The latest item of a running call in a line; null if it has yielded none. */
+function latest({ partial = [], yielded = 0 }) {
+  if (partial.length === 0) return null;
+  const item = partial.at(-1);
+  const text = typeof item === "string" ? item : JSON.stringify(item);
+  return `${yielded}: ${text.length > 120 ? `${text.slice(0, 119)}…` : text}`;
 }
 
 function handoffRow(step, time, { agents }) {
