@@ -258,6 +258,8 @@ test("a message to a run at work waits, is read at its place, or goes", () => {
   const taken = [at(5, "steer_withdrawn", { steer_id: "s2" }), at(6, "steer_taken", { steer_id: "s1", turn: 1 })].reduce(reduce, waiting);
   assert.deepEqual(taken.turns[0].steers.map(({ id, state }) => [id, state]), [["s1", "taken"]]);
   assert.deepEqual(taken.turns[0].steps.at(-1), { ...taken.turns[0].steps.at(-1), kind: "steer", text: "look" });
+});
+
 test("what a running call yields stands at it, the last items of it, until its result is there", () => {
   const run = { thread_id: "t", run_id: "r1" };
   const call = { type: "tool_executing", ...run, seq: 1, data: { call_id: "c", tool_name: "pages" } };
