@@ -95,6 +95,7 @@ async def test_an_export_has_all_that_a_user_has(serve: Any, database: dict[str,
         await client.until_end()
         await talk(stranger, MARKER, "t1")
     await running.store.remember(Remember(name, "guide", "likes", {"tea": True}, 1.0, 4e9))
+    await running.store.allow_tool(name, "t1", "save_note", 5.0)
     _, headers, whole = await request(running.address, "GET", "/api/me/export?events=1", token=token)
     assert headers["content-disposition"] == "attachment; filename=conversations.json"
     assert (whole["format"], whole["version"], whole["user"], whole["tenant"]) == (FORMAT, VERSION, name, None)
@@ -105,6 +106,7 @@ async def test_an_export_has_all_that_a_user_has(serve: Any, database: dict[str,
     assert sorted(each["thread"]["id"] for each in whole["threads"]) == ["t1", "t2"]
     (thread,) = [each for each in whole["threads"] if each["thread"]["id"] == "t1"]
     assert ids(thread["files"]) == [file_id]
+    assert thread["consents"] == [{"tool_name": "save_note", "given_at": 5.0}]
     assert [(each["role"], each["parent_id"], each["branch_of"]) for each in thread["messages"]] == [
         ("user", None, None),
         ("assistant", "m1", None),

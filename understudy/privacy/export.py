@@ -7,7 +7,7 @@ from functools import partial
 from typing import Any, Final
 
 import msgspec
-from attrs import define, frozen
+from attrs import asdict, define, frozen
 
 from transport.wire.codec import encode, from_log
 from transport.wire.dialects import Dialect
@@ -18,7 +18,7 @@ from understudy.content.texts import run_off_loop
 from understudy.content.vault import Vault
 from understudy.privacy import records
 from understudy.privacy.transcript import Transcript, attachments, opening
-from understudy.storage import archive_queries, queries
+from understudy.storage import archive_queries, consents, queries
 from understudy.storage.archive_queries import Archive, User
 from understudy.storage.records import LoggedEvent, Message, RunRecord, StepRecord, Thread, name_of
 
@@ -155,7 +155,8 @@ class Exporter:
             if files:
                 yield edge + _items(map(records.file_of, files))
                 edge = b","
-        yield b"]"
+        allowed = await self.archive.read(consents.consents, row.owner, row.id)
+        yield b'],"consents":[' + _items(map(asdict, allowed)) + b"]"
         if what.events:
             yield b',"events":['
             edge, after = b"", 0

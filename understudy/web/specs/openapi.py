@@ -211,6 +211,7 @@ EXPORTED_THREAD: Final[dict[str, Schema]] = {
     "newest": NEWEST,
     "messages": array_of(_all(MESSAGE | {"runs": array_of(RUN), "raw": or_null(TEXT)}, "raw")),
     "files": array_of(schema_of_fields(File, ("owner",))),
+    "consents": array_of(schema_of_fields(Consent)),
     "events": array_of(_ref("Event")),
 }
 AGUI_INPUT: Final = object_of(
