@@ -1,15 +1,20 @@
 """The part of a conversation that a model is given, and notices about omitted messages."""
 
+import json
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from benchmarks.agents.provider_rules import faults
 from tests.end_to_end.chat_client import check_arc, connected
 from tests.end_to_end.recording_model import RecordingModel
 from tests.end_to_end.scripted_model import TOOLS, Call, Say, ScriptedModel
 from tests.end_to_end.test_branches import ended, new_token
 from tests.end_to_end.test_message_options import serving
+from tests.understudy.models.conftest import provider as provider
+from tests.understudy.models.provider import KEY, Provider, Script, call_chunk, end_chunk, text_chunk
 from transport.connection.limits import Limits
 from understudy import Agent, tool
 from understudy.chat.run.window import item_tokens
@@ -235,3 +240,25 @@ async def test_a_model_that_says_nothing_ends_the_run_with_a_sentence(serve: Any
     assert (end["type"], end["data"]["code"]) == ("error", "model_unavailable")
     assert "empty answer" in end["data"]["message"]
     assert len(model.heard) == 2
+
+
+@pytest.mark.filterwarnings("ignore:Async generator '(httpx2|httpcore|openai):ResourceWarning")
+@pytest.mark.blocking("the provider's package builds what it needs at its first request, for some 60 ms")
+async def test_each_request_to_a_provider_begins_with_the_one_before(
+    serve: Any, provider: Provider, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Over two messages with calls, the bytes of the messages only grow, and both providers' rules hold."""
+    monkeypatch.setenv("OPENAI_API_KEY", KEY)
+    monkeypatch.setenv("OPENAI_BASE_URL", provider.url)
+    call = [call_chunk(0, "x", "find_parcel", '{"order": "A-17"}'), end_chunk("tool_calls")]
+    done = [text_chunk("On its way."), end_chunk("stop")]
+    provider.scripts = [Script(call), Script(done), Script(call), Script(done)]
+    running = await serve(Agent("script", tools=(find_parcel,), model="openai:tiny"))
+    async with connected(running.address) as client:
+        for text in ("Where is A-17?", "What carrier was that?"):
+            await client.say(text, agent_type="script", thread_id="t")
+            assert (await client.until_end())["type"] == "final_response"
+    assert [faults(body) for body in provider.requests] == [[], [], [], []]
+    sent = [json.dumps(body["messages"])[:-1] for body in provider.requests]
+    assert all(after.startswith(before) for before, after in pairwise(sent))
+    assert len({json.dumps(body["tools"]) for body in provider.requests}) == 1
