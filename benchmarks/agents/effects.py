@@ -35,7 +35,7 @@ from benchmarks.figure import Figure
 from transport.client import Client, Reconnect, open_client
 from transport.connection.limits import Limits
 from transport.wire.codec import from_log
-from transport.wire.events import QuestionAsked, ToolCompleted, ToolStatus, Welcome
+from transport.wire.events import CallSettled, QuestionAsked, ToolCompleted, ToolStatus, Welcome
 from understudy import Agent, Done, NotDone, ToolContext, tool
 from understudy.app.server import Running, serve_app
 from understudy.app.settings import Settings
@@ -240,7 +240,9 @@ def _verdict(log: Path, ledger: Path, orders: Orders) -> Counter[str]:
             rows = connection.execute("SELECT body FROM events WHERE run_id = ? ORDER BY seq", (run_id,))
             events = [from_log(body).event for (body,) in rows]
             ends = [event for event in events if isinstance(event, ToolCompleted)]
-            known, unknown = any(end.status is ToolStatus.OK for end in ends), any(end.effect for end in ends)
+            settled = [event.effect for event in events if isinstance(event, CallSettled)]
+            known = any(end.status is ToolStatus.OK for end in ends) or "done" in settled
+            unknown = any(end.effect for end in ends) and settled in ([], ["unknown"])
             verdict["asked"] += any(isinstance(event, QuestionAsked) for event in events)
             verdict["unknown"] += unknown
             verdict["lost"] += not unknown and known != (at_bank[order] > 0)

@@ -10,7 +10,7 @@ What it decides is in `core.py`. This actor performs the effects of each request
 import logging
 from contextlib import nullcontext, suppress
 from functools import partial
-from typing import Any
+from typing import Any, Final
 
 import trio
 from attrs import asdict, evolve, frozen
@@ -53,6 +53,10 @@ from understudy.tools.memory import Notebook
 from understudy.tools.tool import Tool, ToolContext
 
 log = logging.getLogger(__name__)
+
+
+SETTLE_AFTER_S: Final = 2.0
+"""Seconds from the end of a run until the tools of its calls in doubt are asked: a request on its way arrives first."""
 
 
 class _CheckIdle:
@@ -256,9 +260,15 @@ class Conversation(Actor):
         if (found := await self.services.store.step_of_call(doubt.call_id)) is not None:
             step, tool = found[0], doubt.tool
             tools_context = self._tool_context(step.run_id, doubt.call_id, self._agent_of(tool))
-            work = partial(tool.settle, doubt.call_id, step.arguments or {}, tools_context)
+
+            async def work() -> object:
+                await trio.sleep(SETTLE_AFTER_S)
+                return await tool.settle(doubt.call_id, step.arguments or {}, tools_context)
+
             self.doubts[doubt.call_id] = (doubt, step)
-            await self._start_attempt(Attempt("reconcile", tool.name, step.run_id, doubt.call_id, tool.timeout_s, work))
+            await self._start_attempt(
+                Attempt("reconcile", tool.name, step.run_id, doubt.call_id, SETTLE_AFTER_S + tool.timeout_s, work)
+            )
 
     def _agent_of(self, tool: Tool) -> str:
         return next(name for name, agent in self.services.agents.items() if agent.tool(tool.name) is tool)
