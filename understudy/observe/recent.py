@@ -9,12 +9,12 @@ import math
 from collections import Counter, defaultdict, deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from heapq import heappush, heappushpop, nlargest
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from attrs import define, field, frozen
 
 MINUTES: Final = 60
-NAMES_MAX: Final = 50
+NAMES_MAX: Final = 30
 """Names (tools, queries, paths) of one kind; further ones are counted as `other`."""
 SLOWEST: Final = 20
 """Single operations that a minute stores, the slowest ones."""
@@ -30,9 +30,11 @@ _FIRST_S: Final = 1e-5
 QUANTILES: Final = (0.5, 0.95, 0.99)
 
 
-@frozen(order=True)
-class Operation:
-    """One operation: its duration in seconds, its end (Unix seconds), its kind, such as ``commit``, and its name."""
+class Operation(NamedTuple):
+    """One operation: its duration in seconds, its end (Unix seconds), its kind, such as ``commit``, and its name.
+
+    A tuple, because these are compared whenever something slow ends.
+    """
 
     seconds: float
     at: float
@@ -60,21 +62,24 @@ class Durations:
     count: int = 0
     total_s: float = 0.0
     longest_s: float = 0.0
-    steps: Counter[int] = field(factory=Counter, repr=False)
+    steps: dict[int, int] = field(factory=dict, repr=False)
 
     def add(self, seconds: float) -> None:
         """Add one duration."""
         self.count += 1
         self.total_s += seconds
         self.longest_s = max(self.longest_s, seconds)
-        self.steps[_step(seconds)] += 1
+        step = _step(seconds)
+        self.steps[step] = self.steps.get(step, 0) + 1
 
     def merge(self, other: "Durations") -> None:
         """Add the durations of another one."""
         self.count += other.count
         self.total_s += other.total_s
         self.longest_s = max(self.longest_s, other.longest_s)
-        self.steps.update(other.steps)
+        steps = self.steps
+        for step, count in other.steps.items():
+            steps[step] = steps.get(step, 0) + count
 
     def quantile(self, share: float) -> float:
         """Return the duration in seconds that `share` of all do not exceed; 0 without durations."""
