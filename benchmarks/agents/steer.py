@@ -55,12 +55,14 @@ class Reader:
     async def respond(self, turn: Turn, emit: Emit) -> Reply:
         """Note the messages, then speak."""
         items = [each for each in turn.items if isinstance(each, MessageItem) and each.role == "user"]
-        said = Counter(text for each in items for text in each.content.split("\n\n"))
-        _note([f"{text} {count}" for text, count in said.items() if text.startswith("steer-")])
-        for _ in range(8):
+        texts = [text for each in items for text in each.content.split("\n\n")]
+        said = Counter(text for text in texts if text.startswith("steer-"))
+        _note([f"{text} {count}" for text, count in said.items()])
+        pieces = 60 if texts[-1:] == ["go"] else 8
+        for _ in range(pieces):
             await emit(TextDelta("word "))
-            await trio.sleep(0.004)
-        return Reply("word " * 8)
+            await trio.sleep(0.005)
+        return Reply("word " * pieces)
 
 
 def _note(lines: list[str]) -> None:
@@ -119,7 +121,7 @@ async def _kill_actors(folder: Path, steers: Steers, count: int) -> None:
 
     async def kill(running: Running) -> None:
         while True:
-            await trio.sleep(random.uniform(0.05, 0.3))
+            await trio.sleep(random.uniform(0.1, 0.6))
             (kind,) = random.choices(("conversation", "run"), (60, 40))
             thread_id = random.choice(list(threads.values()) or [""])
             path = victim(running, steers.owner, thread_id, kind)

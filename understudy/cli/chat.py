@@ -20,6 +20,7 @@ import trio
 from attrs import define, field, frozen
 
 from transport.client import Client, Received, Reconnect, Status, open_client
+from transport.wire.commands import SteerMode
 from transport.wire.errors import CommandRejected, TransportError
 from transport.wire.events import (
     AgentHandoff,
@@ -40,6 +41,9 @@ from transport.wire.events import (
     QuestionAsked,
     RunStatus,
     SanitizationSummary,
+    SteerAccepted,
+    SteerTaken,
+    SteerWithdrawn,
     ToolCompleted,
     ToolExecuting,
     ToolPartial,
@@ -58,6 +62,9 @@ MAX_REASON: Final = 1000
 HELP: Final = (
     "/agent NAME  talk to another agent",
     "/new         start a new conversation",
+    "/next TEXT   send a run at work a message, which it reads at its next step",
+    "/now TEXT    the same, but the model is interrupted for it; its text stays",
+    "/back        take back the last of these that was not read yet",
     "/quit        leave, as Ctrl-D does",
     "/undo        take back the tool calls of the last answer that can be, the newest first",
     "/decline     do not answer what a tool asks",
@@ -143,6 +150,8 @@ class ChatSession:
     questions: dict[str, PendingAnswer] = field(factory=dict)
     sent_answers: dict[str, PendingAnswer] = field(factory=dict)
     undoable: str | None = None
+    steers: dict[str, str] = field(factory=dict)  # texts on their way to a run, by id
+    waiting_steers: dict[str, str] = field(factory=dict)  # runs that have not read them, by id
     failed: bool = False
     online: bool = False
     ever_online: bool = False
@@ -212,6 +221,13 @@ class ChatSession:
             await self.client.undo(run_id=self.undoable)
         elif word == "/undo":
             self.screen.note("there is nothing to undo here", "yellow")
+        elif word in ("/next", "/now") and rest.strip():
+            await self._steer(rest.strip(), SteerMode(word[1:]))
+            return True
+        elif word == "/back" and self.waiting_steers:
+            steer_id, run_id = next(reversed(self.waiting_steers.items()))
+            await self.client.unsteer(run_id, steer_id)
+            return True
         elif word == "/help":
             for each in HELP:
                 self.screen.note(each)
@@ -219,6 +235,20 @@ class ChatSession:
             self.screen.note(f"there is no command {one_line(word)}; /help shows them", "red")
         self.screen.prompt(self.name)
         return True
+
+    async def _steer(self, content: str, mode: SteerMode) -> None:
+        """Send the run at work a message; an ordinary one if none is at work."""
+        working = [each.run_id for each in self.pending.values() if each.run_id is not None and not each.unwanted]
+        if not working:
+            await self.send_message(content)
+            return
+        steer_id = uuid.uuid4().hex
+        self.steers[steer_id] = content
+        try:
+            await self.client.steer(working[0], content, mode=mode, steer_id=steer_id)
+        except (trio.WouldBlock, CommandRejected) as error:
+            del self.steers[steer_id]
+            self.screen.note(f"✗ {one_line(error)}", "red")
 
     def show_disconnected(self) -> None:
         """Show that the connection ended or could not be made. The client reconnects by itself."""
@@ -273,6 +303,11 @@ class ChatSession:
             case Error(code="invalid_command") as error if self.sent_answers and received.refusal and not message_id:
                 self._show_fault(error)
                 self._enter_again()
+            case Error(code="run_ended") if message_id in self.steers:
+                await self.send_message(self.steers.pop(message_id))
+            case Error() as error if message_id in self.steers and not received.repeated:
+                del self.steers[message_id]
+                self._show_fault(error)
             case Error() as error if not message_id and received.thread_id is None:
                 self._show_fault(error)
             case _ if asked is not None:
@@ -302,6 +337,18 @@ class ChatSession:
             case QuestionAnswered(question_id=question_id, outcome=outcome):
                 note(_ANSWERED[outcome])
                 self._settle_question(question_id)
+            case SteerAccepted(steer_id=steer_id, content=content):
+                self.steers.pop(steer_id, None)
+                self.waiting_steers[steer_id] = asked.run_id or ""
+                note(f"↪ waiting: {one_line(content)}")
+            case SteerTaken(steer_id=steer_id):
+                self.waiting_steers.pop(steer_id, None)
+                note("↪ read by the agent")
+            case SteerWithdrawn(steer_id=steer_id, message_id=following):
+                self.waiting_steers.pop(steer_id, None)
+                note("↪ taken back" if following is None else "↪ the run ended first; it is the next message")
+                if following is not None:
+                    self.pending.setdefault(following, PendingMessage())
             case ToolCompleted(call_id=call_id) as ended:
                 good = ended.status is ToolStatus.OK
                 line = f"{one_line(ended.tool_name)} {_elapsed(ended.duration_ms)}  {one_line(ended.result_summary)}"

@@ -18,6 +18,7 @@ from rich.console import Console
 
 from tests.end_to_end.http import request
 from tests.end_to_end.scripted_model import Call, Gate, Hand, Raise, Say, ScriptedModel, scripted
+from tests.end_to_end.steerable_agent import agent as steerable
 from tests.end_to_end.test_questions import ordering
 from tests.end_to_end.test_undo import CLOSED, paying
 from transport.client import open_client
@@ -380,6 +381,19 @@ async def test_a_tool_that_needs_consent_asks_for_it(serve: Any, line: str, stat
 
 
 @pytest.mark.slow
+async def test_a_run_at_work_is_sent_a_message(serve: Any) -> None:
+    house = await serve(steerable)
+    async with sitting(house.running.address, agent="steerable", interactive=True) as sitter:
+        sitter.type("work 4")
+        await sitter.notes.until("dig running")
+        sitter.type("/next deeper")
+        await sitter.notes.until("waiting: deeper")
+        await sitter.notes.until("read by the agent")
+        await sitter.answers.until("Read: deeper.")
+        sitter.type("/quit")
+    assert sitter.code == 0
+
+
 async def test_an_approval_is_denied_without_a_terminal(serve: Any) -> None:
     """With a pipe the approval is denied at once instead of after five minutes, and the agent goes on."""
     house = await serve(scripted(Call([("send_mail", MAIL)]), Say("Without it, then.")))
