@@ -39,6 +39,7 @@ from transport.wire.events import CallSettled, QuestionAsked, ToolCompleted, Too
 from understudy import Agent, Done, NotDone, ToolContext, tool
 from understudy.app.server import Running, serve_app
 from understudy.app.settings import Settings
+from understudy.chat.conversation.conversation import SETTLE_AFTER_S
 from understudy.chat.placement import actor_name
 from understudy.models.model import Emit, Reply, TextDelta, ToolRequest, Turn
 
@@ -163,6 +164,7 @@ async def _kill_actors(folder: Path, orders: Orders, kills: int) -> None:
             async with trio.open_nursery() as workers:
                 for number in range(WORKERS):
                     workers.start_soon(work, number)
+            await trio.sleep(2 * SETTLE_AFTER_S)  # calls of the last runs that were killed are settled
         await running.stop()
         nursery.cancel_scope.cancel()
 
