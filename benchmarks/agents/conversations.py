@@ -11,7 +11,7 @@ from attrs import asdict, define, field
 from transport.wire.events import Usage
 from understudy.chat.run.replay import RecordedResult, encode_partial, encode_reply
 from understudy.models.model import Handoff, ProviderState, Reply, ToolRequest
-from understudy.storage.records import Exchange, Message, StepRecord
+from understudy.storage.records import AnsweredMessage, Message, StepRecord
 
 AGENTS = ("guide", "insights", "operations")
 TOOLS = ("lookup", "query_table", "save_note")
@@ -41,7 +41,7 @@ class Maker:
             return self.chance.choice(("", " ", "\n"))
         return " ".join(self.chance.choice(("order", "parcel", "Zürich", "数据", "42")) for _ in range(size // 6 + 1))
 
-    def exchange(self, turns: int, *, ends: bool = True) -> Exchange:
+    def exchange(self, turns: int, *, ends: bool = True) -> AnsweredMessage:
         """Return a message with a run of up to `turns` turns with calls, then an answer if it `ends` well."""
         chance, run_id, message_id = self.chance, self._id("r"), self._id("m")
         asked = Message(
@@ -75,7 +75,7 @@ class Maker:
             at = chance.randrange(len(steps))
             steps[at] = StepRecord(run_id, at + 1, "model", "m", None, None, {"x": 1}, "ok", 1.0, 2.0)
         whole = not self._ill()
-        return Exchange(asked, run_id, status, answer, tuple(steps) if whole else (), whole)
+        return AnsweredMessage(asked, run_id, status, answer, tuple(steps) if whole else (), whole)
 
     def turn(self, run_id: str, number: int, text: str) -> list[StepRecord]:
         """Return the steps of a turn with calls, of which some have no result, or of a handoff."""

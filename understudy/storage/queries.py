@@ -33,8 +33,8 @@ from .errors import InvalidCursor
 from .fulltext import for_fts5, for_tsquery
 from .records import (
     UNFINISHED,
+    AnsweredMessage,
     EventPage,
-    Exchange,
     File,
     History,
     LoggedEvent,
@@ -399,7 +399,7 @@ def history(connection: Connection, owner: str, message_id: str, limit: int) -> 
         answer, run_id, status = answers[said]
         of_run = tuple(steps.get(run_id or "", ()))
         complete = run_id is None or run_id in whole
-        exchanges.append(Exchange(found[said], run_id, status, found.get(answer or ""), of_run, complete))
+        exchanges.append(AnsweredMessage(found[said], run_id, status, found.get(answer or ""), of_run, complete))
     return History(tuple(exchanges), left_out)
 
 

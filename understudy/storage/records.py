@@ -179,7 +179,7 @@ class File:
 
 
 @frozen
-class Exchange:
+class AnsweredMessage:
     """A message of the user on a path, with the run that answered it on that path, and the steps of that run.
 
     `answer` is None if the run has none. `status` is the run's. `whole` is False if its
@@ -198,7 +198,7 @@ class Exchange:
 class History:
     """The path to a message, oldest first; `left_out` earlier messages were omitted."""
 
-    exchanges: tuple[Exchange, ...]
+    exchanges: tuple[AnsweredMessage, ...]
     left_out: int = 0
 
     @property

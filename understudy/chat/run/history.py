@@ -24,7 +24,7 @@ from understudy.models.model import (
     ToolRequest,
     tool_result,
 )
-from understudy.storage.records import Exchange, Message
+from understudy.storage.records import AnsweredMessage, Message
 
 _ENDINGS: Final = {
     "cancelled": "The user stopped this answer before it was finished.",
@@ -52,7 +52,7 @@ def question_item(
 
 
 def exchange_items(
-    exchange: Exchange, files: Mapping[str, FileCard], images: Mapping[str, ImagePart] | None = None
+    exchange: AnsweredMessage, files: Mapping[str, FileCard], images: Mapping[str, ImagePart] | None = None
 ) -> list[Item]:
     """Return the items of a message and of the run that answered it on this branch."""
     message, answer, run_id = exchange.message, exchange.answer, exchange.run_id or ""

@@ -26,7 +26,7 @@ from understudy.models.model import (
     fenced,
     unfenced,
 )
-from understudy.storage.records import Exchange, StepRecord
+from understudy.storage.records import AnsweredMessage, StepRecord
 
 HIGH: Final = 0.85
 LOW: Final = 0.6
@@ -217,7 +217,7 @@ def describe(items: Sequence[Item]) -> str:
     return "\n".join(lines)[-6_000:]
 
 
-def exchanges_compaction(summaries: Sequence[StepRecord], exchanges: Sequence[Exchange]) -> Compaction:
+def exchanges_compaction(summaries: Sequence[StepRecord], exchanges: Sequence[AnsweredMessage]) -> Compaction:
     """Return the newest compaction of a run's own steps, else of the runs before it; an unreadable one is skipped."""
     for steps in (summaries, *(each.steps for each in reversed(exchanges))):
         try:

@@ -8,7 +8,7 @@ from attrs import asdict
 from transport.wire.events import Usage
 from understudy.chat.run.replay import RecordedResult, encode_partial, encode_reply
 from understudy.models.model import Handoff, Reply, ToolRequest
-from understudy.storage.records import Exchange, Message, StepRecord
+from understudy.storage.records import AnsweredMessage, Message, StepRecord
 
 
 def model_step(
@@ -45,16 +45,16 @@ def exchange(
     answer: str | None = None,
     text: str = "Where is it?",
     references: Sequence[str] = (),
-) -> Exchange:
+) -> AnsweredMessage:
     """Return a message of the user with its run."""
     names = ("ann", f"m-{run_id}", "t", run_id)
     message = Message(*names, "user", text, "guide", None, "accepted", 1.0, tuple(references))
     said = None
     if answer is not None:
         said = Message("ann", f"answer-{run_id}", "t", run_id, "assistant", answer, "guide", None, "success", 2.0)
-    return Exchange(message, run_id, status, said, tuple(steps))
+    return AnsweredMessage(message, run_id, status, said, tuple(steps))
 
 
-def answer_of(pair: Exchange) -> str:
+def answer_of(pair: AnsweredMessage) -> str:
     """Return the text of the answer, empty without one."""
     return "" if pair.answer is None else pair.answer.content
