@@ -65,6 +65,7 @@ class Witness(ScriptedModel):
 
     turns: Sequence[Say | Call] = ()
     asked: list[Turn] = field(factory=list)
+    inputs: list[Turn] = field(factory=list, init=False)
 
     async def respond(self, turn: Turn, emit: Emit) -> Reply:
         self.asked.append(turn)
@@ -400,7 +401,7 @@ async def test_what_a_tool_yields_streams_sanitized_before_its_result(serve: Any
         go_on.wait(10)
         yield {"page": 2}
 
-    running = await serve(Witness((Call([("pages", {})]), Say("Read."))).agent(pages))
+    running = await serve(Agent("script", tools=[pages], model=ScriptedModel(Call([("pages", {})]), Say("Read."))))
     async with connected(running.address) as client:
         await client.say("go", agent_type="script")
         partial = await client.until("tool_partial")

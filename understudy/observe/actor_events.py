@@ -100,9 +100,9 @@ class ActorEventRecorder:
             case SlowHandler():
                 self.metrics.record(event)
                 extra = {"path": event.path, "message_type": event.message_type, "held_ms": round(event.held_s * 1000)}
-                log.warning("actor.loop_held", extra={**extra, "task": event.task, "stack": event.stack})
-                if event.held_s >= HOLD_S:
-                    self._record_hold(event)
+                error_id = self._record_hold(event) if event.held_s >= HOLD_S else None
+                more = {"task": event.task, "stack": event.stack, "error_id": error_id}
+                log.warning("actor.loop_held", extra={**extra, **more})
             case ShutdownOverdue():
                 self.metrics.record(event)
                 log.warning("actor.lingers", extra={"path": event.path, "after_s": event.after_s})
@@ -113,13 +113,12 @@ class ActorEventRecorder:
             for notify in self.watchers:
                 notify(path)
 
-    def _record_hold(self, event: SlowHandler) -> None:
-        """Record a long hold of a loop as an incident: who held it, and how long so far."""
+    def _record_hold(self, event: SlowHandler) -> str:
+        """Record a long hold of a loop as an incident: who held it, and how long so far. Return its error id."""
         self.incident_count += 1
-        path, held = event.path or "-", f"{event.held_s:.1f} s"
-        self._incidents.append(
-            Incident(self.incident_count, self.clock(), path, LOOP_HELD, event.task, held, new_error_id())
-        )
+        number, path, held, error_id = self.incident_count, event.path or "-", f"{event.held_s:.1f} s", new_error_id()
+        self._incidents.append(Incident(number, self.clock(), path, LOOP_HELD, event.task, held, error_id))
+        return error_id
 
     def incidents_after(self, number: int = 0) -> list[Incident]:
         """Return the kept incidents with higher numbers, the oldest first."""

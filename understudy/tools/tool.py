@@ -301,6 +301,20 @@ class Tool:
             return await ask(context)
         return await loop.run(f"reconcile of {self.name}", ask, context)
 
+    async def take_back(
+        self, result: Any, arguments: Mapping[str, Any], context: ToolContext, loop: ToolLoop | None = None
+    ) -> ToolResult:
+        """Call the tool's `undo` for a call with this result. Any exception of it is propagated. `loop`: see `call`.
+
+        Raises LookupError if the tool has no `undo`.
+        """
+        if self.undo is None:
+            raise LookupError(f"{self.name} has no undo")
+        take_back = partial(self.undo.call, result, arguments)
+        if loop is None or not self._runs_on_tools_loop(self.undo.function):
+            return await take_back(context)
+        return await loop.run(f"undo of {self.name}", take_back, context)
+
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Call the plain function without checks, as before it was decorated."""
         return self.function(*args, **kwargs)

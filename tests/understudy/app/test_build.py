@@ -1,5 +1,7 @@
 """Two whole servers on one PostgreSQL without Redis, which could not reach each other."""
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
@@ -52,3 +54,15 @@ async def test_an_agent_that_cannot_work_ends_the_start_with_its_name(
 async def _start(settings: Settings, *agents: Agent) -> None:
     async with build_app(settings, agents):
         pytest.fail("it is not to start")
+
+
+@pytest.mark.slow
+@pytest.mark.blocking("a server puts its parts together in one piece, before it serves anybody")
+async def test_a_lifespan_that_fails_ends_the_start_with_a_sentence(tmp_path: Path) -> None:
+    @asynccontextmanager
+    async def pool() -> AsyncIterator[None]:
+        raise ConnectionError("no such host")
+        yield
+
+    with pytest.raises(ValueError, match="the lifespan of agent 'desk' failed: ConnectionError: no such host"):
+        await _start(Settings(data_dir=tmp_path), Agent("desk", lifespan=pool))

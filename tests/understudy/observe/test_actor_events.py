@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 import pytest
 
-from actors.events import ActorCrashed, ActorRestarting, ActorStarted, ActorStopped
+from actors.events import ActorCrashed, ActorRestarting, ActorStarted, ActorStopped, SlowHandler
 from actors.exit_reasons import KILLED, NORMAL, Crashed, Exit
 from actors.strategy import Decision
 from understudy.observe.actor_events import CASCADE, MAX_INCIDENTS, ActorEventRecorder
@@ -35,6 +35,21 @@ def test_an_incident_has_the_class_of_the_error_and_no_text() -> None:
         "restart",
     )
     assert WORDS not in repr(incident)
+
+
+def test_a_long_hold_of_a_loop_is_an_incident_with_the_name_of_its_task(caplog: pytest.LogCaptureFixture) -> None:
+    """A short one is only logged and counted."""
+    recorder = recorder_at()
+    for held_s in (0.1, 4.84):
+        recorder.record(SlowHandler("/system/run/call", None, held_s, "tool lookup", "time.sleep(5)"))
+    (incident,) = recorder.incidents_after()
+    assert (incident.path, incident.error, incident.message_type, incident.decision) == (
+        "/system/run/call",
+        "LoopHeld",
+        "tool lookup",
+        "4.8 s",
+    )
+    assert [each.__dict__["error_id"] for each in caplog.records] == [None, incident.error_id]
 
 
 def test_starts_restarts_and_normal_ends_are_no_incidents() -> None:

@@ -263,7 +263,7 @@ class Conversation(Actor):
 
             async def work() -> object:
                 await trio.sleep(SETTLE_AFTER_S)
-                return await tool.settle(doubt.call_id, step.arguments or {}, tools_context)
+                return await tool.settle(doubt.call_id, step.arguments or {}, tools_context, self.services.tool_loop)
 
             self.doubts[doubt.call_id] = (doubt, step)
             await self._start_attempt(
@@ -306,8 +306,7 @@ class Conversation(Actor):
         call = undo.calls[undo.left[0].call_id]
         call_id = call.call_id or ""
         context = self._tool_context(undo.run.id, call_id, call.result["agent"], undo.roles)
-        assert tool.undo is not None  # noqa: S101 - for the type checker: the core chose the tool for it
-        work = partial(tool.undo.call, call.result["value"], call.arguments, context)
+        work = partial(tool.take_back, call.result["value"], call.arguments, context, self.services.tool_loop)
         return Attempt("undo", tool.name, undo.run.id, call_id, tool.timeout_s, work)
 
     def _tool_context(self, run_id: str, call_id: str, agent: str, roles: tuple[str, ...] = ()) -> ToolContext:
@@ -323,6 +322,7 @@ class Conversation(Actor):
             progress=lambda *_: None,
             memory=Notebook() if memory is None else memory(owner, agent),
             roles=roles,
+            state=None if services.tool_loop is None else services.tool_loop.state(agent),
         )
 
     async def _commit(self, commit: core.Commit) -> None:

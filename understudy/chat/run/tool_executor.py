@@ -173,6 +173,7 @@ class ToolCall(Actor):
 
     async def _call(self, context: Context) -> None:
         outcome = self.outcome
+        trio.lowlevel.current_task().name = f"tool {self.tool.name}"  # in the watchdog's record of a hold
         with trio.move_on_after(self.tool.timeout_s) as limit:
             outcome.limits.append(limit)
             try:
