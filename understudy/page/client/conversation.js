@@ -14,10 +14,9 @@
 import { answerId, showing } from "./branches.js";
 import { directionOf, rowsOfResult, rowsOfSummary } from "./findings.js";
 import { historyTurns, ratingsIn } from "./history_turns.js";
+import { withPartial } from "./partials.js";
 import { appendPiece, EMPTY_STREAM } from "./stream.js";
 import { newTurn } from "./turns.js";
-
-const MAX_PARTIAL = 50; // items shown of a running call
 
 /** Turn statuses in which the user still waits for something. */
 export const LIVE = new Set(["waiting", "sent", "accepted", "running"]);
@@ -270,18 +269,6 @@ function progressed(state, event, data) {
   return inRun(state, event, (turn) => (LIVE.has(turn.status) ? { ...turn, progress } : turn));
 }
 
-/** What a running call has yielded so far, the last ones of it; its result has all. */
-function yielded(state, event, data) {
-  if (!Array.isArray(data.items)) return state;
-  return inRun(state, event, (turn) => {
-    const index = turn.steps.findLastIndex((one) => one.callId === data.call_id && one.status === "running");
-    if (index < 0) return turn;
-    const step = turn.steps[index];
-    const partial = [...(step.partial ?? []), ...data.items].slice(-MAX_PARTIAL);
-    return { ...turn, steps: replaceAt(turn.steps, index, { ...step, partial, yielded: data.offset + data.items.length }) };
-  });
-}
-
 function delivery(status) {
   return (state, event, data) => change(state, byKey(state, data.key), (turn) => (
     isPending(turn) && turn.status !== status ? { ...turn, status, error: null, progress: null } : turn
@@ -377,7 +364,7 @@ const RULES = Object.freeze({
     status: data.status ?? "success", usage: data.usage ?? null,
   }),
   agent_progress: progressed,
-  tool_partial: yielded,
+  tool_partial: (state, event, data) => inRun(state, event, (turn) => withPartial(turn, data)),
   partial_result: (state, event, data) => inRun(state, event, (turn) => {
     if (!LIVE.has(turn.status)) return turn;
     const stream = appendPiece(turn.stream, data);
