@@ -1,0 +1,121 @@
+"""When a schedule is due next, and which due times that were missed are made up for. Pure.
+
+Times are Unix seconds. What happens to due times that passed while no server ran is the schedule's policy:
+
+- `skip`: they are dropped. A due time fires if it is at most LATE_S ago.
+- `once`: they fire together, once.
+- `all`: each fires, in order, but only the latest MOST_MISSED.
+"""
+
+import math
+from collections import deque
+from collections.abc import Iterator
+from itertools import count, islice, takewhile
+from typing import Final, TypeAlias
+from zoneinfo import ZoneInfo
+
+from attrs import frozen
+
+from understudy.chat.schedules.cron import BadCron, Cron, parse_cron
+
+POLICIES: Final = ("skip", "once", "all")
+LATE_S: Final = 60.0
+"""Seconds by which a firing may be late and still be in time: a restart takes less."""
+MOST_MISSED: Final = 100
+"""Missed due times that the policy `all` makes up for."""
+LONGEST_S: Final = 366 * 86_400
+"""Longest interval, in seconds."""
+COMPARED: Final = 100
+"""Due times of a cron that are looked at to tell how often it is due."""
+
+
+@frozen
+class Interval:
+    """Due every so many seconds of elapsed time, counted from `start`, the first time after one interval."""
+
+    every_s: int
+    start: float
+
+    def due_times(self, after: float) -> Iterator[float]:
+        """Yield the due times after a time, in order."""
+        first = max(1, math.floor((after - self.start) / self.every_s) + 1)
+        return (self.start + number * self.every_s for number in count(first))
+
+
+Timing: TypeAlias = Cron | Interval
+
+
+@frozen
+class Firing:
+    """What is to be done at a time: fire the due time `at` (None: none), be due next at `next_at` (None: never).
+
+    `missed` is the number of due times that passed and are not made up for; at most MOST_MISSED are counted.
+    """
+
+    at: float | None
+    next_at: float | None
+    missed: int = 0
+
+
+def read_timing(cron: str | None, every_s: int | None, time_zone: str, start: float, least_s: float) -> Timing:
+    """Return the timing that a user gave: a cron expression or an interval, at least `least_s` apart.
+
+    Raises:
+        BadCron: It is malformed, never due, or due too often; the text says why.
+    """
+    zone = read_zone(time_zone)
+    if (cron is None) == (every_s is None):
+        raise BadCron("give either cron or every_s")
+    if every_s is not None:
+        if not least_s <= every_s <= LONGEST_S:
+            raise BadCron(f"every_s must be from {least_s:g} to {LONGEST_S:,} seconds")
+        return Interval(every_s, start)
+    assert cron is not None  # noqa: S101 - for the type checker: checked above
+    parsed = parse_cron(cron, zone)
+    times = list(islice(parsed.due_times(start), COMPARED))
+    apart_s = min((after - before for before, after in zip(times, times[1:], strict=False)), default=math.inf)
+    if apart_s < least_s:
+        raise BadCron(f"this cron expression is due every {apart_s:g} s; at least {least_s:g} s must be between")
+    return parsed
+
+
+def read_zone(name: str) -> ZoneInfo:
+    """Return a time zone of the IANA database by its name.
+
+    Raises:
+        BadCron: There is none of that name.
+    """
+    try:
+        return ZoneInfo(name)
+    except (KeyError, ValueError, OSError) as error:
+        shown = "".join(each if each.isprintable() else "?" for each in name[:40])
+        raise BadCron(f"there is no time zone {shown!r}; names are like Europe/Berlin or UTC") from error
+
+
+def next_firing(timing: Timing, due: float, now: float, policy: str) -> Firing:
+    """Return what is to be done now for a schedule that was due at `due`, which is not after `now`."""
+    passed = latest(timing, due, now, MOST_MISSED)
+    if policy == "all":
+        at = passed[0]
+        return Firing(at, next(timing.due_times(at), None), 0 if at == due else 1)
+    at, next_at = passed[-1], next(timing.due_times(now), None)
+    if policy == "skip" and now - at > LATE_S:
+        return Firing(None, next_at, len(passed))
+    return Firing(at, next_at, len(passed) - 1)
+
+
+def latest(timing: Timing, due: float, now: float, most: int) -> list[float]:
+    """Return the due times from `due`, which is one itself, to `now`, in order; of many only the latest `most`.
+
+    The search widens backwards from `now`, so that a long time away costs no more than a short one.
+    """
+    back_s = 3600.0
+    while True:
+        after = now - back_s
+        if after < due:
+            times = takewhile(lambda at: at <= now, timing.due_times(due))
+            return list(deque((due, *times), maxlen=most))
+        found = list(deque(takewhile(lambda at: at <= now, timing.due_times(after)), maxlen=most))
+        if len(found) == most:
+            return found
+        back_s *= 4
