@@ -69,6 +69,7 @@ class Eraser:
         threads = files = 0
         whole = False
         for _ in range(ROUNDS):
+            await self.store.delete_schedules(owner)  # first, as they start threads
             removed = await self._threads(owner), await self._files(owner)
             threads, files = threads + removed[0], files + removed[1]
             whole = await self.store.remove_user(owner) or await self.archive.read(archive_queries.user, owner) is None
@@ -77,6 +78,7 @@ class Eraser:
         if whole:
             await self.sign_out(owner)
             # Data stored in between. From here on no token of the user is accepted.
+            await self.store.delete_schedules(owner)
             threads += await self._threads(owner)
             files += await self._files(owner)
             await self.store.remove_user(owner)

@@ -17,6 +17,7 @@ from .consents import ConsentWrite
 from .deletion import DeletionWrite
 from .deliveries import Delivery, DeliveryWrite
 from .revocations import RevokeSession
+from .schedules import ScheduleWrite
 from .spending import ForgetSpending, Spent
 
 Json: TypeAlias = Any
@@ -449,4 +450,5 @@ Write: TypeAlias = (
     | RevokeSession
     | ForgetSpending
     | DeliveryWrite
+    | ScheduleWrite
 )

@@ -5,6 +5,7 @@ from typing import Any, Final
 from sqlalchemy import (
     JSON,
     BigInteger,
+    Boolean,
     Column,
     Float,
     ForeignKeyConstraint,
@@ -21,7 +22,7 @@ from sqlalchemy import (
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.functions import FunctionElement
 
-REVISIONS: Final = tuple(f"{number:04}" for number in range(1, 15))
+REVISIONS: Final = tuple(f"{number:04}" for number in range(1, 16))
 """Every revision of the schema this code knows, oldest first. Start-up reads it in place of Alembic's scripts."""
 HEAD: Final = REVISIONS[-1]
 OLDEST: Final = "0008"
@@ -315,6 +316,38 @@ deliveries = Table(
     _of_thread(),
     Index(None, "due_at"),
     Index(None, "owner", "thread_id"),
+)
+
+# Schedules of users, and their firings: see `understudy.storage.schedules`.
+schedules = Table(
+    "schedules",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("owner", Text, nullable=False),
+    Column("name", Text, nullable=False),
+    Column("agent", Text),
+    Column("message", Text, nullable=False),
+    Column("cron", Text),
+    Column("every_s", Integer),
+    Column("time_zone", Text, nullable=False),
+    Column("thread_id", Text),
+    Column("policy", Text, nullable=False),
+    Column("settings", JSON, nullable=False),
+    Column("enabled", Boolean, nullable=False),
+    Column("created_at", Float, nullable=False),
+    Column("starts_at", Float, nullable=False),
+    Column("next_due_at", Float),
+    Column("version", Integer, nullable=False, server_default="0"),
+    Column("firing_at", Float),
+    Column("wake_at", Float),
+    Column("last_due_at", Float),
+    Column("last_thread_id", Text),
+    Column("last_run_id", Text),
+    Column("last_code", Text),
+    Column("last_message", Text),
+    ForeignKeyConstraint(["owner"], ["users.id"], ondelete="CASCADE"),
+    Index(None, "wake_at"),
+    Index(None, "owner", "created_at"),
 )
 
 # One row: see `OLDEST`.

@@ -10,7 +10,7 @@ import trio
 from actors import ActorDied, ActorRef, AskTimeout, Backoff, MailboxFull
 from actors.behaviours import Breaker, CircuitChange, CircuitSpec, FailureCount
 
-from . import agent_memory, consents, deliveries, nodes, queries, revocations, spending
+from . import agent_memory, consents, deliveries, nodes, queries, revocations, schedules, spending
 from .agent_memory import Forget, ForgetExpired, Remember, Remembered
 from .consents import AllowTool, Consent, DisallowTool
 from .database import Database
@@ -46,6 +46,7 @@ from .records import (
     Write,
 )
 from .revocations import RevokedSession, RevokeSession
+from .schedules import AddSchedule, ChangeSchedule, ClaimFiring, DeleteSchedules, Due, EndFiring, Schedule
 from .spending import ForgetSpending
 from .sqlite import READERS
 from .writer import WriteRequest
@@ -307,6 +308,42 @@ class Store:
     async def end_delivery(self, delivery_id: str) -> None:
         """Remove a webhook that was delivered or is given up."""
         await self.commit(EndDelivery(delivery_id))
+
+    async def add_schedule(self, schedule: Schedule, most: int) -> int:
+        """Store a schedule of a user who has fewer than `most`. Return ADDED, REPEATED or FULL of `schedules`."""
+        return await self.commit(AddSchedule(schedule, most))
+
+    async def change_schedule(self, schedule: Schedule) -> bool:
+        """Store a changed schedule. Return False if it was changed, fired or deleted since it was read."""
+        return bool(await self.commit(ChangeSchedule(schedule)))
+
+    async def delete_schedule(self, owner: str, schedule_id: str) -> bool:
+        """Delete a schedule. Return False if there is none."""
+        return bool(await self.commit(DeleteSchedules(owner, schedule_id)))
+
+    async def delete_schedules(self, owner: str) -> int:
+        """Delete all schedules of a user. Return their number."""
+        return await self.commit(DeleteSchedules(owner))
+
+    async def schedules(self, owner: str) -> list[Schedule]:
+        """Return a user's schedules, oldest first."""
+        return await self._read(schedules.of_owner, owner)
+
+    async def schedule(self, owner: str, schedule_id: str) -> tuple[Schedule | None, float]:
+        """Return a user's schedule, or None, and the time by the database's clock."""
+        return await self._read(schedules.one, owner, schedule_id)
+
+    async def due_schedules(self) -> Due:
+        """Return the schedules that are due, or whose firing is to be repeated."""
+        return await self._read(schedules.due)
+
+    async def claim_firing(self, claim: ClaimFiring) -> bool:
+        """Claim a firing for this node. Return False if another has it."""
+        return bool(await self.commit(claim))
+
+    async def end_firing(self, end: EndFiring) -> bool:
+        """Record what became of a claimed firing. Return False if it is not claimed any more."""
+        return bool(await self.commit(end))
 
     async def forget_spending(self, before_day: int) -> bool:
         """Delete some rows of what was spent before a day. Return whether there may be more."""

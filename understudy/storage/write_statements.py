@@ -42,6 +42,7 @@ from . import (
     nodes,
     queries,
     revocations,
+    schedules,
     schema,
     spending,
 )
@@ -73,6 +74,7 @@ from .records import (
     tenant_of,
 )
 from .revocations import RevokeSession
+from .schedules import AddSchedule, ChangeSchedule, ClaimFiring, DeleteSchedules, EndFiring
 from .spending import ForgetSpending
 
 Row = dict[str, Any]
@@ -230,6 +232,10 @@ def apply(connection: Connection, work: Write) -> int:
             return nodes.write(connection, work)
         case ClaimDelivery() | DelayDelivery() | EndDelivery():
             return deliveries.write(connection, work)
+        case AddSchedule() | ChangeSchedule() | DeleteSchedules() | ClaimFiring() | EndFiring():
+            if isinstance(work, AddSchedule):
+                add_users(connection, [(work.schedule.owner, work.schedule.created_at)])
+            return schedules.write(connection, work, _INSERTS[connection.dialect.name].put)
         case ForgetSpending():
             return spending.forget(connection, work)
         case RemoveFiles() | RemoveUser() | MergeFulltext():

@@ -31,6 +31,7 @@ from .deliveries import ClaimDelivery, DelayDelivery, EndDelivery
 from .errors import ChangeRefused, StorageUnavailable, Unstorable, driver_words
 from .records import AddFile, Change, GiveFeedback, JoinNodes, LeaveNodes, ProbeWrite, RenewNode, Write
 from .revocations import RevokeSession
+from .schedules import AddSchedule, ChangeSchedule, ClaimFiring, DeleteSchedules, EndFiring
 from .spending import ForgetSpending
 from .write_statements import add_users, append_all, apply
 
@@ -60,7 +61,8 @@ CONFLICTS: Final = ("40001", "40P01")
 _OF_NO_LOG: Final = (ForgetSpending,
     GiveFeedback, AddFile, ProbeWrite, Remember, Forget, ForgetExpired, JoinNodes, RenewNode, LeaveNodes, RemoveFiles,
     RemoveUser, MergeFulltext, RevokeSession, ForgetSpending, ClaimDelivery,
-    DelayDelivery, EndDelivery, AllowTool, DisallowTool,
+    DelayDelivery, EndDelivery, AllowTool, DisallowTool, AddSchedule, ChangeSchedule, DeleteSchedules, ClaimFiring,
+    EndFiring,
 )  # fmt: skip
 """Writes that touch no thread's log."""
 

@@ -1,8 +1,8 @@
 """Cron expressions of five fields in a time zone: parsing, and the times at which they are due. Pure.
 
-1. The fields are minute, hour, day of month, month and day of week (0 and 7 are Sunday), each with `*`, numbers, ranges,
-   lists and steps; months and days also have their English names of three letters. If both days are restricted, either
-   suffices, as in every cron.
+1. The fields are minute, hour, day of month, month and day of week (0 and 7 are Sunday), each with `*`, numbers,
+   ranges, lists and steps; months and days also have their English names of three letters. If both days are restricted,
+   either suffices, as in every cron.
 2. A local time that occurs twice, when clocks go back, is due at its first occurrence only.
 3. A local time that is skipped, when clocks go forward, is due at the end of the gap.
 4. If the hour begins with `*`, the expression follows elapsed time instead: the repeated hour is due again, as a new
@@ -32,7 +32,7 @@ ALIASES: Final = {
 }
 _MONTHS: Final = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
 _DAYS: Final = ("sun", "mon", "tue", "wed", "thu", "fri", "sat")
-_FIELDS: Final = (
+_FIELDS: Final[tuple[tuple[str, int, int, dict[str, int]], ...]] = (
     ("minute", 0, 59, {}),
     ("hour", 0, 23, {}),
     ("day of month", 1, 31, {}),
@@ -104,7 +104,8 @@ def parse_cron(text: str, zone: ZoneInfo) -> Cron:
     parts = ALIASES.get(text.strip().lower(), text).split()
     if len(parts) != len(_FIELDS):
         raise BadCron(
-            f"a cron expression has 5 fields (minute, hour, day of month, month, day of week), this one has {len(parts)}"
+            "a cron expression has 5 fields (minute, hour, day of month, month, day of week), "
+            f"and this one has {len(parts)}"
         )
     values = [_parse_field(part, *field) for part, field in zip(parts, _FIELDS, strict=True)]
     cron = Cron(

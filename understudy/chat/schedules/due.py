@@ -10,7 +10,7 @@ Times are Unix seconds. What happens to due times that passed while no server ra
 import math
 from collections import deque
 from collections.abc import Iterator
-from itertools import count, islice, takewhile
+from itertools import count, islice, pairwise, takewhile
 from typing import Final, TypeAlias
 from zoneinfo import ZoneInfo
 
@@ -73,7 +73,7 @@ def read_timing(cron: str | None, every_s: int | None, time_zone: str, start: fl
     assert cron is not None  # noqa: S101 - for the type checker: checked above
     parsed = parse_cron(cron, zone)
     times = list(islice(parsed.due_times(start), COMPARED))
-    apart_s = min((after - before for before, after in zip(times, times[1:], strict=False)), default=math.inf)
+    apart_s = min((after - before for before, after in pairwise(times)), default=math.inf)
     if apart_s < least_s:
         raise BadCron(f"this cron expression is due every {apart_s:g} s; at least {least_s:g} s must be between")
     return parsed

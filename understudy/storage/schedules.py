@@ -1,0 +1,211 @@
+"""Reads and writes of schedules, and of their firings. All times are by the database's clock.
+
+1. A due time is claimed by one node: the claim moves the schedule to its next due time in the same transaction, under a
+   version that every change raises.
+2. A claimed firing stays in the row until its end is recorded. If that does not happen within the claim's time, another
+   node claims it again and repeats it under the same message id, by which its message is accepted once.
+3. `wake_at` is when a node is to look at the schedule: when it is due, or when its claim runs out. Only this column is
+   searched.
+"""
+
+from collections.abc import Callable
+from typing import Any, Final, TypeAlias
+
+from attrs import asdict, field, frozen
+from sqlalchemy import Connection, Table, delete, func, select, update
+
+from . import schema
+from .schema import Now
+
+LARGEST_BATCH: Final = 20
+MOST: Final = 1000
+"""Schedules of a user that are read at once: more than any server's limit of them."""
+FULL, ADDED, REPEATED = 0, 1, 2
+"""Answers of `AddSchedule`: the user has as many as allowed; it was added; it was there already."""
+
+_s = schema.schedules.c
+
+
+@frozen
+class Schedule:
+    """A user's schedule: what it says to which agent, when, and what became of its last firing.
+
+    Either `cron` or `every_s` is given; intervals count from `starts_at`. `thread_id` None: a new thread each time.
+    `firing_at` is the due time that is claimed and not ended. `last_run_id` None with `last_message`: the last firing
+    was refused, with `last_code`, or dropped, without one.
+    """
+
+    id: str
+    owner: str
+    name: str
+    agent: str | None
+    message: str = field(repr=False)
+    cron: str | None
+    every_s: int | None
+    time_zone: str
+    thread_id: str | None
+    policy: str
+    settings: dict[str, Any]
+    enabled: bool
+    created_at: float
+    starts_at: float
+    next_due_at: float | None
+    version: int = 0
+    firing_at: float | None = None
+    last_due_at: float | None = None
+    last_thread_id: str | None = None
+    last_run_id: str | None = None
+    last_code: str | None = None
+    last_message: str | None = None
+
+    def message_id(self, due_at: float) -> str:
+        """Return the id of the message of a due time: the same on every node and at every attempt."""
+        return f"{PREFIX}{self.id}-{due_at:.0f}"
+
+
+PREFIX: Final = "schedule-"
+"""Begins the ids of the messages that schedules send, and of the threads that are made for them."""
+DEFINITION: Final = (
+    "name", "agent", "message", "cron", "every_s", "time_zone", "thread_id", "policy", "settings", "enabled",
+    "starts_at", "next_due_at",
+)  # fmt: skip
+"""Fields that `ChangeSchedule` sets. The others belong to the firings."""
+
+
+@frozen
+class AddSchedule:
+    """Add a schedule of a user who has fewer than `most`. The answer is ADDED, REPEATED or FULL."""
+
+    schedule: Schedule
+    most: int
+
+
+@frozen
+class ChangeSchedule:
+    """Set the DEFINITION of a schedule, if it still has this version. The answer is whether it had."""
+
+    schedule: Schedule
+
+
+@frozen
+class DeleteSchedules:
+    """Delete a schedule of a user, or all of them. The answer is their number."""
+
+    owner: str
+    id: str | None = None
+
+
+@frozen
+class ClaimFiring:
+    """Claim the firing of the due time `at` for `claim_s` seconds; the schedule is due next at `next_at`.
+
+    `at` None: nothing fires, and `dropped` is the sentence that says so. The answer is whether nobody else has it.
+    """
+
+    id: str
+    version: int
+    at: float | None
+    next_at: float | None
+    claim_s: float
+    dropped: str | None = None
+
+
+@frozen
+class EndFiring:
+    """Record what became of the claimed firing of `at`: its run, or the code and sentence of its refusal.
+
+    The answer is whether it was still claimed.
+    """
+
+    id: str
+    at: float
+    thread_id: str | None
+    run_id: str | None
+    code: str | None = None
+    message: str | None = None
+
+
+ScheduleWrite: TypeAlias = AddSchedule | ChangeSchedule | DeleteSchedules | ClaimFiring | EndFiring
+
+
+@frozen
+class Due:
+    """The time, the schedules that a node must look at now, and when it must look again at the latest, if ever."""
+
+    now: float
+    schedules: list[Schedule]
+    next_at: float | None
+
+
+def write(connection: Connection, work: ScheduleWrite, put: Callable[[Table], Any]) -> int:
+    """Execute a write; return the answer that its class documents. `put` makes the database's own insert."""
+    match work:
+        case AddSchedule(schedule, most):
+            return _add(connection, schedule, most, put)
+        case ChangeSchedule(schedule):
+            values = {name: getattr(schedule, name) for name in DEFINITION}
+            this = (_s.owner == schedule.owner, _s.id == schedule.id, _s.version == schedule.version)
+            changed = update(schema.schedules).where(*this).values(values | {"version": schedule.version + 1})
+            if connection.execute(changed).rowcount == 0:
+                return False
+            idle = update(schema.schedules).where(_s.id == schedule.id, _s.firing_at.is_(None))
+            connection.execute(idle.values(wake_at=schedule.next_due_at))
+            return True
+        case DeleteSchedules(owner, name):
+            mine = delete(schema.schedules).where(_s.owner == owner)
+            return connection.execute(mine if name is None else mine.where(_s.id == name)).rowcount
+        case ClaimFiring(name, version, at, next_at, claim_s, dropped):
+            values = {"version": version + 1, "next_due_at": next_at, "firing_at": at}
+            if at is None:
+                values |= {"wake_at": next_at, "last_due_at": _s.next_due_at, "last_thread_id": None}
+                values |= {"last_run_id": None, "last_code": None, "last_message": dropped}
+            else:
+                values |= {"wake_at": Now() + claim_s}
+            this = (_s.id == name, _s.version == version, _s.wake_at <= Now())
+            return connection.execute(update(schema.schedules).where(*this).values(values)).rowcount > 0
+        case EndFiring(name, at, thread_id, run_id, code, message):
+            values = {"firing_at": None, "wake_at": _s.next_due_at, "last_due_at": at, "last_thread_id": thread_id}
+            values |= {"last_run_id": run_id, "last_code": code, "last_message": message}
+            ended = update(schema.schedules).where(_s.id == name, _s.firing_at == at)
+            return connection.execute(ended.values(values)).rowcount > 0
+
+
+def _add(connection: Connection, schedule: Schedule, most: int, put: Callable[[Table], Any]) -> int:
+    # The lock makes two nodes count one after the other.
+    owner = select(schema.users.c.id).where(schema.users.c.id == schedule.owner).with_for_update()
+    connection.execute(owner)
+    if connection.execute(select(_s.id).where(_s.id == schedule.id)).first() is not None:
+        return REPEATED
+    mine = select(func.count()).select_from(schema.schedules).where(_s.owner == schedule.owner)
+    if connection.execute(mine).scalar_one() >= most:
+        return FULL
+    row = asdict(schedule, recurse=False) | {"wake_at": schedule.next_due_at}
+    connection.execute(put(schema.schedules).on_conflict_do_nothing(index_elements=["id"]), row)
+    return ADDED
+
+
+_FIELDS: Final = [_s[each] for each in Schedule.__annotations__]
+
+
+def of_owner(connection: Connection, owner: str) -> list[Schedule]:
+    """Return a user's schedules, oldest first."""
+    mine = select(*_FIELDS).where(_s.owner == owner).order_by(_s.created_at, _s.id)
+    return [Schedule(*row) for row in connection.execute(mine.limit(MOST))]
+
+
+def one(connection: Connection, owner: str, name: str) -> tuple[Schedule | None, float]:
+    """Return a user's schedule, None if there is none, and the time."""
+    row = connection.execute(select(*_FIELDS).where(_s.owner == owner, _s.id == name)).one_or_none()
+    return None if row is None else Schedule(*row), _now(connection)
+
+
+def due(connection: Connection) -> Due:
+    """Return the schedules whose `wake_at` has come, longest waiting first, at most LARGEST_BATCH."""
+    now = _now(connection)
+    wanted = select(*_FIELDS).where(_s.wake_at <= now).order_by(_s.wake_at).limit(LARGEST_BATCH)
+    found = [Schedule(*row) for row in connection.execute(wanted)]
+    return Due(now, found, connection.execute(select(func.min(_s.wake_at)).where(_s.wake_at > now)).scalar_one())
+
+
+def _now(connection: Connection) -> float:
+    return float(connection.execute(select(Now())).scalar_one())
