@@ -8,12 +8,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Final
 
-from benchmarks.agents import effects, history, neighbour, prefix, steer
+from benchmarks.agents import effects, history, long_run, neighbour, prefix, steer
 from benchmarks.figure import Figure
 
 FIGURES: Final[dict[str, Callable[[bool], Iterator[Figure]]]] = {
     "effects": effects.figures,
     "history": history.figures,
+    "long_run": long_run.figures,
     "neighbour": neighbour.figures,
     "prefix": prefix.figures,
     "steer": steer.figures,

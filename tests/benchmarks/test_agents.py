@@ -27,3 +27,13 @@ def test_no_steer_is_lost_or_enters_twice_while_actors_and_a_server_are_killed()
     assert figures.pop("steer_sent") >= 40
     assert figures.pop("steer_kills") >= 1
     assert figures == {"steer_lost": 0, "steer_twice": 0}
+
+
+@pytest.mark.slow
+def test_a_long_run_is_stored_small_and_goes_on_after_a_kill() -> None:
+    command = [sys.executable, "-m", "benchmarks", "agents", "--only", "long_run", "--small", "--json"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=200, check=False)
+    assert done.returncode == 0, done.stderr
+    figures = {line["figure"]: line["ours"] for line in map(json.loads, done.stdout.splitlines())}
+    assert figures["long_run_rows_mb"] < 0.5  # of texts of 70 KB
+    assert figures["long_run_resume_s"] - figures["long_run_ready_s"] < 5
