@@ -47,10 +47,10 @@ async def again(context: ToolContext) -> str:
 
 
 @tool(approval=True, retry_safe=True)
-async def ask(context: ToolContext) -> str:
+async def ask(context: ToolContext, what: str = "") -> str:
     """Do what the user must allow."""
     note("ask", context)
-    return "done as allowed"
+    return f"done as allowed{what}"
 
 
 @frozen
