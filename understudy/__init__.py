@@ -18,7 +18,7 @@ from understudy.tools.effects import NotDone as NotDone
 from understudy.tools.effects import Unknown as Unknown
 from understudy.tools.errors import QuestionDeclined as QuestionDeclined
 from understudy.tools.errors import QuestionExpired as QuestionExpired
-from understudy.tools.errors import Unanswered as Unanswered
+from understudy.tools.errors import QuestionUnanswered as QuestionUnanswered
 from understudy.tools.loop import Lifespan as Lifespan
 from understudy.tools.response import chat_response as chat_response
 from understudy.tools.result import NextStep as NextStep
@@ -41,11 +41,11 @@ __all__ = [
     "Param",
     "QuestionDeclined",
     "QuestionExpired",
+    "QuestionUnanswered",
     "Tool",
     "ToolContext",
     "ToolError",
     "ToolResult",
-    "Unanswered",
     "Unknown",
     "__version__",
     "chat_response",

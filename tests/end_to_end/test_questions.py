@@ -17,7 +17,7 @@ from tests.end_to_end.test_approval import completed, new_token
 from tests.end_to_end.test_run_recovery import AGENT, Watcher, allowed, calls_of, ended
 from transport.connection.limits import Limits
 from understudy import Agent, ToolContext, tool
-from understudy.tools.errors import QuestionDeclined, Unanswered
+from understudy.tools.errors import QuestionDeclined, QuestionUnanswered
 
 PEARS = {"fruit": "pear", "count": 3}
 
@@ -38,7 +38,7 @@ async def order(context: ToolContext) -> dict[str, Any]:
         return asdict(await context.ask(FruitOrder))
     except QuestionDeclined as declined:
         return {"declined": declined.message}
-    except Unanswered as late:
+    except QuestionUnanswered as late:
         return {"late": late.message}
 
 

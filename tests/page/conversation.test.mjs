@@ -1,7 +1,8 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { emptyConversation, hasHole, liveTurn, provisionalTitle, reduce } from "../../understudy/page/client/conversation.js";
+import { emptyConversation, reduce } from "../../understudy/page/client/conversation.js";
+import { hasHole, liveTurn, provisionalTitle } from "../../understudy/page/client/turns.js";
 import { openTail } from "../../understudy/page/client/stream.js";
 
 const AT = 1_795_154_400;

@@ -24,7 +24,7 @@ from transport.client.client import Client as Client
 from transport.client.client import open_client as open_client
 from transport.client.credentials import TokenSource as TokenSource
 from transport.client.decoder import Received as Received
-from transport.client.decoder import Unknown as Unknown
+from transport.client.decoder import UnknownEvent as UnknownEvent
 from transport.client.exchange import Exchange as Exchange
 from transport.client.reconnect import Reconnect as Reconnect
 from transport.client.reconnector import State as State
@@ -46,6 +46,6 @@ __all__ = [
     "States",
     "Status",
     "TokenSource",
-    "Unknown",
+    "UnknownEvent",
     "open_client",
 ]

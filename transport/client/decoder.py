@@ -1,6 +1,6 @@
 """Decode canonical frames into events. Pure; tolerates servers that are older or newer than this client.
 
-An event of an unknown type, or with invalid data, becomes an `Unknown` event, which keeps its `seq` and all its data.
+An event of an unknown type, or with invalid data, becomes an `UnknownEvent`, which keeps its `seq` and all its data.
 Unknown fields are available in `Received.raw`.
 """
 
@@ -31,7 +31,7 @@ _ATTRIBUTES: Final[Mapping[type[Event], Mapping[str, str]]] = MappingProxyType(
 
 
 @frozen
-class Unknown(Event):
+class UnknownEvent(Event):
     """An event that this version cannot decode: `kind` is its type on the wire, `data` its data."""
 
     type: ClassVar[str] = "unknown"
@@ -51,8 +51,8 @@ class Received(Envelope, frozen=True):
 
     @property
     def type(self) -> str:
-        """The type on the wire, also of an `Unknown` event."""
-        return self.event.kind if isinstance(self.event, Unknown) else self.event.type
+        """The type on the wire, also of an `UnknownEvent`."""
+        return self.event.kind if isinstance(self.event, UnknownEvent) else self.event.type
 
     @property
     def terminal(self) -> bool:
@@ -102,13 +102,13 @@ def _event(kind: str, data: object) -> Event:
     known = EVENTS.get(kind)
     fields = data if isinstance(data, dict) else {}
     if known is None:
-        return Unknown(kind, fields)
+        return UnknownEvent(kind, fields)
     renamed = _ATTRIBUTES.get(known)
     try:
         given = {renamed.get(name, name): value for name, value in fields.items()} if renamed else fields
         return attrs.evolve(msgspec.convert(given, known))  # evolve runs attrs' converters, which msgspec skips
     except (ValueError, RecursionError):
-        return Unknown(kind, fields)
+        return UnknownEvent(kind, fields)
 
 
 def _seconds(timestamp: object) -> float:

@@ -20,7 +20,6 @@ import { Connection } from "./client/connection.js";
 import { Delivery, isRefusal, local } from "./client/delivery.js";
 import { forgetAtSessionEnd, USER } from "./client/session_end.js";
 import { ReliableCommands } from "./client/reliable_commands.js";
-import { Steering } from "./client/steering.js";
 import { Subscriptions } from "./client/subscriptions.js";
 import { HistoryCache } from "./client/history_cache.js";
 import { randomId } from "./client/ids.js";
@@ -29,6 +28,7 @@ import { Listeners } from "./client/listeners.js";
 import { regenerateCommand, editCommand, messageCommand, queuedEvent } from "./client/outgoing_commands.js";
 import { Outbox } from "./client/outbox.js";
 import { agentKey, CurrentThreads } from "./client/current_threads.js";
+import { RunCommands } from "./client/run_commands.js";
 import { Session } from "./client/session.js";
 import { Tabs } from "./client/tabs.js";
 import { Threads } from "./client/threads.js";
@@ -59,7 +59,7 @@ const DEFAULT_AGENT = "guide";
  * @property {boolean} draining the server has said that it goes away
  */
 
-export class Client {
+export class Client extends RunCommands {
   /**
    * @param {object} [options]
    * @param {string} [options.url] of the WebSocket; on a page, that of its own server
@@ -74,6 +74,7 @@ export class Client {
     fetch = globalThis.fetch.bind(globalThis), window = globalThis.document ? globalThis.window : null,
     now = () => Date.now(), random = Math.random, timers = REAL_TIMERS, isOnline = () => globalThis.navigator?.onLine !== false,
   } = {}) {
+    super();
     Object.assign(this, { window, now });
     const base = restBase(url, window?.location);
     this.storage = safeStorage(storage);
@@ -82,7 +83,6 @@ export class Client {
     forgetAtSessionEnd({ session: this.session, storage: this.storage, window, parts, onEnd: () => this.#emit("over", null) });
     this.api = new Api(this.session, { fetch, base });
     this.listeners = new Listeners();
-    this.cancelOnAccept = new Set();
     this.timeouts = new Timers(timers); // of one connection; `late` ones outlive it
     this.lateTimeouts = new Timers(timers);
     this.currentThreads = new CurrentThreads(this.storage);
@@ -93,13 +93,13 @@ export class Client {
     });
     this.subscriptions = new Subscriptions({
       send: (command) => this.connection.send(command), onForeign: (event) => this.#emit("foreign", event),
-      onEvent: (event, fresh) => this.#handle(event, event.data ?? {}, fresh), onEvents: (events) => this.#show(events),
+      onEvent: (event, fresh) => this.#handle(event, event.data ?? {}, fresh), onEvents: (events) => this._show(events),
     });
     const send = (command) => this.connection.online && this.connection.send(command);
     this.reliable = new ReliableCommands(send);
     this.acks = new Acks({ send, timeouts: this.timeouts });
     this.delivery = new Delivery({
-      outbox: this.outbox, timeouts: this.timeouts, show: (events) => this.#show(events),
+      outbox: this.outbox, timeouts: this.timeouts, show: (events) => this._show(events),
       send: (command) => !this.connection.status.draining && send(command),
     });
     this.threads = new Threads({
@@ -109,10 +109,7 @@ export class Client {
       onChange: (threadId, state, events) => this.#emit("change", { threadId, agent: this.currentThreads.agentOf(threadId), state, events }),
       onFault: (fault) => this.#emit("notice", { code: fault.code, message: fault.message, error_id: fault.errorId, thread_id: null }),
     });
-    this.steering = new Steering({
-      threads: this.threads, reliable: this.reliable, show: (events) => this.#show(events), say: (said) => this.say(said),
-    });
-    this.tabs = new Tabs({ outbox: this.outbox, timeouts: this.lateTimeouts, show: (events) => this.#show(events), pump: () => this.delivery.pump() });
+    this.tabs = new Tabs({ outbox: this.outbox, timeouts: this.lateTimeouts, show: (events) => this._show(events), pump: () => this.delivery.pump() });
     this.#count();
   }
 
@@ -205,7 +202,7 @@ export class Client {
 
   /** Shows the branch through a turn. @param {string} threadId @param {string} key of the turn */
   pick(threadId, key) {
-    this.#show([{ type: "local.picked", thread_id: threadId, data: { key } }]);
+    this._show([{ type: "local.picked", thread_id: threadId, data: { key } }]);
   }
 
   // Commands
@@ -246,86 +243,6 @@ export class Client {
     return found && this.#queue(regenerateCommand(found, randomId(), this.subscriptions.seq(found.state.threadId)));
   }
 
-  /**
-   * Answers the question whether a tool may be used.
-   * @param {string} callId
-   * @param {"allow"|"deny"} decision
-   * @param {string} [note] for the agent to read
-   * @param {{remember?: boolean}} [options] `remember`: allow the tool always in this thread
-   */
-  approve(callId, decision, note = "", { remember = false } = {}) {
-    const asking = this.threads.pendingApproval(callId);
-    if (asking && asking.approval.deciding !== decision) {
-      const { state, turn } = asking;
-      this.#show([{ type: "local.deciding", thread_id: state.threadId, run_id: turn.runId, data: { call_id: callId, decision } }]);
-    }
-    const payload = { call_id: callId, decision, ...(note && { note }), ...(remember && { remember }) };
-    this.reliable.add(`call ${callId}`, { type: "approve", payload });
-  }
-
-  /**
-   * Sends a run at work a further message. If the run has ended meanwhile, it is said as an ordinary message.
-   * @param {string} runId of a run that is held here
-   * @param {string} content
-   * @param {"next"|"now"} [mode] `next`: before the next request to the model; `now`: the model's turn ends first
-   * @returns {string|null} the steer's id; null when the run is not held here
-   */
-  steer(runId, content, mode = "next") {
-    return this.steering.steer(runId, content, mode);
-  }
-
-  /** Takes back a steer that its run has not read. @param {string} runId @param {string} steerId */
-  unsteer(runId, steerId) {
-    this.steering.unsteer(runId, steerId);
-  }
-
-  /**
-   * Allows a call with other parameters. It is sent at once, apart from the socket, so that a refusal is known here.
-   * @param {string} callId
-   * @param {object} parameters all of them; they fit the `schema` of the question
-   * @param {string} [note] for the agent to read
-   * @param {{remember?: boolean}} [options] `remember`: allow the tool always in this thread
-   * @returns {Promise<void>} rejects with {code, message} when they are refused, and with code "offline" without a connection
-   */
-  async approveChanged(callId, parameters, note = "", { remember = false } = {}) {
-    const payload = { call_id: callId, decision: "allow", parameters, ...(note && { note }), ...(remember && { remember }) };
-    await this.api.command({ type: "approve", payload });
-  }
-
-  /**
-   * Answers a question that a run asks. It is sent at once, apart from the socket, so that a refusal is known here.
-   * @param {string} questionId
-   * @param {object|null} answer fits the question's schema; null declines to answer
-   * @returns {Promise<void>} rejects with {code, message} when the answer is refused, and with code "offline" without a connection
-   */
-  async answer(questionId, answer) {
-    const payload = { question_id: questionId, ...(answer === null ? { decline: true } : { answer }) };
-    await this.api.command({ type: "answer", payload });
-  }
-
-  /**
-   * Takes back a tool call of a run that has ended, or all its calls that can be. Sent at once, apart from the socket.
-   * @param {{callId?: string, runId?: string}} which one of both
-   * @returns {Promise<void>} rejects with {code, message} when it is refused, and with code "offline" without a connection
-   */
-  async undo({ callId, runId }) {
-    await this.api.command({ type: "undo", payload: callId ? { call_id: callId } : { run_id: runId } });
-  }
-
-  /**
-   * Says what the user thinks of an answer.
-   * @param {string} answerId "answer-" and the run's id
-   * @param {"up"|"down"|null} rating null takes an earlier one back
-   * @param {string} [note]
-   */
-  feedback(answerId, rating, note = "") {
-    for (const { threadId, turns, ratings } of this.threads.states.values()) {
-      if ((ratings[answerId] ?? null) === rating || !turns.some((turn) => `answer-${turn.runId}` === answerId)) continue;
-      this.#show([{ type: "local.feedback", thread_id: threadId, data: { message_id: answerId, rating } }]);
-    }
-    this.reliable.add(`answer ${answerId}`, { type: "feedback", payload: { message_id: answerId, rating, ...(note && { note }) } });
-  }
-
   /** Tells the user's other connections that they are typing, every three seconds at most. @param {string} threadId */
   typing(threadId) {
     if (this.timeouts.has("typing") || !this.connection.online || !this.subscriptions.has(threadId)) return;
@@ -338,34 +255,17 @@ export class Client {
     this.acks.shown(threadId, Math.min(seq, this.subscriptions.carried(threadId)));
   }
 
-  /**
-   * Stops a run. A message that is not accepted yet is stopped on acceptance; one that was never sent is withdrawn.
-   * @param {{runId?: string|null, messageId?: string|null}} which `messageId`: what `say`, `edit` or `regenerate` gave
-   * @returns {boolean} false when there is no connection to say it on
-   */
-  cancel({ runId = null, messageId = null }) {
-    if (runId && !this.connection.send({ type: "cancel", payload: { run_id: runId } })) return false;
-    if (!runId && this.outbox.get(messageId)?.attempts === 0) {
-      this.withdraw(messageId);
-      return true;
-    }
-    if (!runId) this.cancelOnAccept.add(messageId);
-    const found = this.threads.find(runId ?? messageId);
-    if (found && !found.turn.stopping) this.#show([local("stopping", { thread_id: found.state.threadId }, { key: found.turn.key })]);
-    return true;
-  }
-
   /** Withdraws a message that is still queued, or was refused. @param {string} key of the turn: the message_id, or what `edit` gave */
   withdraw(key) {
     const entry = this.outbox.remove(key) ?? { thread_id: this.threads.find(key)?.state.threadId };
-    if (entry.thread_id) this.#show([local("withdrawn", entry, { key })]);
+    if (entry.thread_id) this._show([local("withdrawn", entry, { key })]);
     this.#count();
   }
 
   #queue(order) {
     const { user = null, anonymous = true } = this.session.stored ?? {};
     const entry = this.outbox.add(order, this.now(), anonymous ? null : user);
-    this.#show([queuedEvent(entry)]);
+    this._show([queuedEvent(entry)]);
     this.delivery.pump();
     this.#count();
     return entry.message_id;
@@ -437,7 +337,8 @@ export class Client {
     this.reliable.resend();
   }
 
-  #show(events) {
+  /** Shows events, the wire's or this client's own. @param {object[]} events */
+  _show(events) {
     this.#emit("events", events);
     this.threads.apply(events);
   }

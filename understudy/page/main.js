@@ -7,7 +7,7 @@ import { answerId } from "./client/branches.js";
 import { Client } from "./client.js";
 import { Clock } from "./views/clock.js";
 import { Composer } from "./views/composer.js";
-import { provisionalTitle, runningTurn, steerableTurn } from "./client/conversation.js";
+import { provisionalTitle, runningTurn, steerableTurn } from "./client/turns.js";
 import { asked, Toasts } from "./views/dialog.js";
 import { el, setText } from "./views/dom.js";
 import { Drafts } from "./views/drafts.js";

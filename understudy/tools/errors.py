@@ -17,15 +17,15 @@ class ToolError(Exception):
         return self.message
 
 
-class Unanswered(ToolError):
+class QuestionUnanswered(ToolError):
     """The user did not answer a tool's question."""
 
 
-class QuestionDeclined(Unanswered):
+class QuestionDeclined(QuestionUnanswered):
     """The user declined to answer a tool's question."""
 
 
-class QuestionExpired(Unanswered):
+class QuestionExpired(QuestionUnanswered):
     """The user did not answer a tool's question in time."""
 
 

@@ -24,7 +24,7 @@ _FENCE: Final = re.compile(r"\s{0,3}(```|~~~)")
 
 
 @frozen
-class Entry:
+class OutlineEntry:
     """A heading of `level` 1 to 6 in line `line` (from 1), with the words of the text until the next heading."""
 
     level: int
@@ -62,10 +62,10 @@ def outline_text(
     return ToolResult(value, summary if found else f"{summary}; it has no headings, so each paragraph begins a line")
 
 
-def headings(text: str) -> list[Entry]:
+def headings(text: str) -> list[OutlineEntry]:
     """Return the headings: marked with # or an underline, numbered, or short lines in capitals."""
     lines = text.splitlines()
-    found: list[Entry] = []
+    found: list[OutlineEntry] = []
     fenced, words = False, 0
     for number, line in enumerate(lines, 1):
         if _FENCE.match(line):
@@ -81,10 +81,10 @@ def headings(text: str) -> list[Entry]:
     return [*found[:-1], evolve(found[-1], words=words)] if found else []
 
 
-def _heading(lines: Sequence[str], place: int) -> Entry | None:
+def _heading(lines: Sequence[str], place: int) -> OutlineEntry | None:
     line, number = lines[place].strip(), place + 1
     if marked := _MARKED.fullmatch(line):
-        return Entry(len(marked[1]), _title(marked[2]), number)
+        return OutlineEntry(len(marked[1]), _title(marked[2]), number)
     below = lines[place + 1].strip() if place + 1 < len(lines) else ""
     if (
         line
@@ -93,13 +93,13 @@ def _heading(lines: Sequence[str], place: int) -> Entry | None:
         and _UNDERLINE.fullmatch(below)
         and _stands_alone(lines, place)
     ):
-        return Entry(1 if below[0] == "=" else 2, _title(line), number)
+        return OutlineEntry(1 if below[0] == "=" else 2, _title(line), number)
     if not 3 <= len(line) <= _SHORT or line[-1] in ".,;!?" or not _stands_alone(lines, place):
         return None
     if numbered := _NUMBERED.fullmatch(line):
-        return Entry(1 + numbered[1].count("."), _title(line), number)
+        return OutlineEntry(1 + numbered[1].count("."), _title(line), number)
     if line.isupper() and any(each.isalpha() for each in line) and len(line.split()) <= 8:
-        return Entry(1, _title(line), number)
+        return OutlineEntry(1, _title(line), number)
     return None
 
 
@@ -108,14 +108,14 @@ def _stands_alone(lines: Sequence[str], place: int) -> bool:
     return place == 0 or not lines[place - 1].strip()
 
 
-def _paragraphs(text: str) -> list[Entry]:
+def _paragraphs(text: str) -> list[OutlineEntry]:
     """Return an entry for each paragraph, titled by its first sentence."""
     entries, line = [], 1
     for block in re.split(r"(\n\s*\n)", text):
         if sentences := split_sentences(block):
             above = len(block) - len(block.lstrip())
             at = line + block[:above].count("\n")
-            entries.append(Entry(1, _title(sentences[0].text), at, len(block.split())))
+            entries.append(OutlineEntry(1, _title(sentences[0].text), at, len(block.split())))
         line += block.count("\n")
     return entries
 

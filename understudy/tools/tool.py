@@ -159,7 +159,7 @@ class ToolContext:
         act. In a sync tool call `ask_from_thread`.
 
         Raises:
-            QuestionDeclined, QuestionExpired: Kinds of `Unanswered`, which is a `ToolError`: there is no answer.
+            QuestionDeclined, QuestionExpired: There is no answer; both are kinds of `QuestionUnanswered`.
             ToolError: The question could not be stored, is blocked, or is one too many.
             TypeError: `form` has no schema.
         """

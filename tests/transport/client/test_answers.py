@@ -8,7 +8,7 @@ import trio
 from trio.testing import wait_all_tasks_blocked
 
 from tests.transport.client.scripted import event, hear, kinds, next_events, of_run, stay, talking
-from transport.client import RunFailed, Unknown
+from transport.client import RunFailed, UnknownEvent
 from transport.server.socket import Socket
 from transport.wire.errors import SocketClosed
 from transport.wire.events import FinalResponse, PartialResult
@@ -246,7 +246,7 @@ async def test_an_unknown_event_is_given_in_its_place() -> None:
     async with talking(step) as (client, _):
         events = await next_events(client, 3)
     assert [each.seq for each in events] == [1, 2, 3]
-    assert events[1].event == Unknown("agent_dreaming", {"of": "sheep"})
+    assert events[1].event == UnknownEvent("agent_dreaming", {"of": "sheep"})
     assert events[1].raw["data"] == {"of": "sheep"}
 
 

@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests.transport.samples import SAMPLES
-from transport.client.decoder import MAX_FRAME_BYTES, Received, Unknown, read_event, read_frame
+from transport.client.decoder import MAX_FRAME_BYTES, Received, UnknownEvent, read_event, read_frame
 from transport.wire.codec import encode
 from transport.wire.commands import Chunk
 from transport.wire.dialects import Dialect, iso
@@ -37,6 +37,7 @@ BY_NAME: dict[str, st.SearchStrategy[Any]] = {
     "kinds": st.none() | st.dictionaries(TEXT, st.integers(0, 99), max_size=3),
     "capabilities": st.lists(TEXT).map(tuple), "counts": st.dictionaries(TEXT, st.integers(0, 99), max_size=3),
     "threads": st.dictionaries(TEXT, st.integers(0, 99), max_size=3),
+    "items": st.lists(JSON, max_size=3).map(tuple),
     "schema": OBJECT, "answer": st.none() | OBJECT, "choices": st.none() | st.lists(OBJECT, max_size=2).map(tuple),
     "call_ids": st.lists(TEXT, max_size=3).map(tuple), "kept": st.none() | st.lists(TEXT, max_size=3).map(tuple),
     "items": st.lists(JSON, max_size=3).map(tuple),
@@ -114,7 +115,7 @@ def test_the_samples_are_read_with_what_is_added_for_some(name: str) -> None:
 def test_an_event_of_another_version_is_unknown(kind: str, data: dict[str, Any]) -> None:
     """A new type, a new value, a field that is gone: it keeps its place and its data."""
     received = read_event({"type": kind, "seq": 4, "thread_id": "t", "data": data})
-    assert received.event == Unknown(kind, data)
+    assert received.event == UnknownEvent(kind, data)
     assert (received.type, received.seq, received.thread_id) == (kind, 4, "t")
 
 

@@ -36,7 +36,7 @@ from understudy.chat.conversation import core
 from understudy.chat.conversation.active_run import ActiveRun
 from understudy.chat.conversation.event_log import read_unfinished_run
 from understudy.chat.conversation.subscribers import Subscribers
-from understudy.chat.conversation.undo import Undo
+from understudy.chat.conversation.undo import UndoWalk
 from understudy.chat.effects import GRACE_S, Attempt
 from understudy.chat.envelope import wrap
 from understudy.chat.messages import Checkpoint, OwnershipLost, WaitIdle
@@ -301,7 +301,7 @@ class Conversation(Actor):
         sentence = self.services.content_filter.filter_progress(attempt.sentence)
         await self._perform(self.core.handle(core.UndoEnded(attempt.run_id, sentence)))
 
-    def _undo_attempt(self, undo: Undo, tool: Tool) -> Attempt:
+    def _undo_attempt(self, undo: UndoWalk, tool: Tool) -> Attempt:
         """Return the attempt to undo the next call of an undo with the tool's `undo`."""
         call = undo.calls[undo.left[0].call_id]
         call_id = call.call_id or ""

@@ -54,7 +54,7 @@ from understudy.agents.agent import Agent
 from understudy.chat.conversation.active_run import MAX_ATTEMPTS, ActiveRun
 from understudy.chat.conversation.event_log import read_acceptance, read_steer
 from understudy.chat.conversation.undo import MAX_ATTEMPTS as MAX_UNDO_ATTEMPTS
-from understudy.chat.conversation.undo import Undo, plan_undo
+from understudy.chat.conversation.undo import UndoWalk, plan_undo
 from understudy.chat.envelope import wrap
 from understudy.chat.messages import (
     Accept,
@@ -273,7 +273,7 @@ class SettleCall:
 class StartUndo:
     """Start the actor that undoes the next call of this undo with the tool's `undo`."""
 
-    undo: Undo
+    undo: UndoWalk
     tool: Tool
 
 
@@ -362,7 +362,7 @@ class ConversationCore:
     runs: dict[str, ActiveRun] = field(factory=dict, init=False)
     queue: deque[ActiveRun] = field(factory=deque, init=False)
     unfinished: dict[str, FinishRun] = field(factory=dict, init=False)
-    undos: dict[str, Undo] = field(factory=dict, init=False)
+    undos: dict[str, UndoWalk] = field(factory=dict, init=False)
 
     def load(self, thread: Thread) -> bool:
         """Continue at the end of the log. Return False if another node has claimed the thread since."""
@@ -434,7 +434,7 @@ class ConversationCore:
                 case UndoCalls():
                     yield from self._undo(request)
                 case ResumeUndo(run, steps):
-                    self.undos[run.id] = undo = Undo.resumed(run, steps)
+                    self.undos[run.id] = undo = UndoWalk.resumed(run, steps)
                     yield from self._undo_next(undo)
                 case UndoEnded(run_id, sentence):
                     if (undone := self.undos.get(run_id)) is not None:
@@ -1075,7 +1075,7 @@ class ConversationCore:
         yield AnswerRequest(ask)
         yield from self._undo_next(undo)
 
-    def _undo_next(self, undo: Undo) -> Steps[None]:
+    def _undo_next(self, undo: UndoWalk) -> Steps[None]:
         """Commit the outcome of the last attempt, if there is one, and begin the next, until none is left.
 
         What cannot be committed now is tried again later.

@@ -25,7 +25,7 @@ MAX_ATTEMPTS: Final = 3
 
 
 @define(eq=False)
-class Undo:
+class UndoWalk:
     """An undo at work. `left` are the open steps, the next one first; `calls` the steps of the calls, by call id.
 
     `roles` are those of the user's token. `outcome` is one that is not stored yet: why the next call could not be
@@ -39,7 +39,7 @@ class Undo:
     outcome: str | None = field(default=None, init=False)
 
     @classmethod
-    def resumed(cls, run: RunRecord, steps: Sequence[StepRecord]) -> "Undo":
+    def resumed(cls, run: RunRecord, steps: Sequence[StepRecord]) -> "UndoWalk":
         """Return the undo whose open steps are among these of its run."""
         open_steps = [step for step in steps if step.kind == KIND and step.ended_at is None]
         calls = _calls(steps)
@@ -93,7 +93,7 @@ def _calls(steps: Sequence[StepRecord]) -> dict[str | None, StepRecord]:
 
 def plan_undo(
     run: RunRecord, steps: Sequence[StepRecord], call_id: str | None, now: float, roles: tuple[str, ...] = ()
-) -> Undo:
+) -> UndoWalk:
     """Return the undo of a call of this ended run, or for None of all its calls that can still be undone.
 
     Raises:
@@ -119,4 +119,4 @@ def plan_undo(
             left.append(StepRecord(run.id, number_of, KIND, call.name, name, {}, {"attempts": 0}, "started", now))
     if not left:
         raise CommandRejected("undo_expired" if late else "already_undone" if undone else "not_undoable")
-    return Undo(run, left, calls, roles)
+    return UndoWalk(run, left, calls, roles)

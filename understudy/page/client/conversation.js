@@ -16,10 +16,7 @@ import { directionOf, rowsOfResult, rowsOfSummary } from "./findings.js";
 import { historyTurns, ratingsIn } from "./history_turns.js";
 import { withPartial } from "./partials.js";
 import { appendPiece, EMPTY_STREAM } from "./stream.js";
-import { newTurn } from "./turns.js";
-
-/** Turn statuses in which the user still waits for something. */
-export const LIVE = new Set(["waiting", "sent", "accepted", "running"]);
+import { isPending, LIVE, newTurn } from "./turns.js";
 
 /** A thread of which nothing is known yet. */
 export function emptyConversation(threadId) {
@@ -32,32 +29,6 @@ export function reduce(state, event) {
   const rule = Object.hasOwn(RULES, event.type) ? RULES[event.type] : null;
   const next = rule ? rule(state, event, event.data ?? {}) : state;
   return Number.isInteger(event.seq) ? { ...next, seq: event.seq } : next;
-}
-
-/** The last turn that is still being worked on, or null. */
-export function liveTurn(state) {
-  return state.turns.findLast((turn) => LIVE.has(turn.status)) ?? null;
-}
-
-/** The last turn that the server may be working on, and that can be stopped, or null. */
-export function runningTurn(state) {
-  return state.turns.findLast((turn) => LIVE.has(turn.status) && turn.status !== "waiting") ?? null;
-}
-
-/** The turn that is at work and can be steered, or null. */
-export function steerableTurn(state) {
-  return state.turns.find((turn) => turn.status === "running" && turn.runId && !turn.stopping) ?? null;
-}
-
-/** True when a piece of streamed text is missing, so that the thread must be resumed. */
-export function hasHole(state) {
-  return state.turns.some((turn) => turn.stream.hole && LIVE.has(turn.status));
-}
-
-/** What to call the thread before the server has given it a title. */
-export function provisionalTitle(state) {
-  const content = state.turns[0]?.content.trim().split("\n")[0] ?? "";
-  return content.length > 60 ? `${content.slice(0, 59).trimEnd()}…` : content;
 }
 
 function when(event, data) {
@@ -81,9 +52,6 @@ function change(state, index, patch) {
 
 const byKey = (state, key) => (key ? state.turns.findLastIndex((turn) => turn.key === key) : -1);
 const byRun = (state, id) => (id ? state.turns.findLastIndex((turn) => turn.runId === id) : -1);
-
-/** Whether the server has not accepted a turn's message. */
-export const isPending = (turn) => turn.status === "waiting" || turn.status === "sent" || turn.status === "rejected";
 
 function placeAccepted(state, turn, instead = null) {
   const rest = state.turns.filter((other) => other !== instead);

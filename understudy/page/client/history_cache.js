@@ -5,7 +5,7 @@
  * server, so it is bounded, gives way to what cannot, and is dropped when another user comes.
  */
 
-import { isPending } from "./conversation.js";
+import { isPending } from "./turns.js";
 import { EMPTY_STREAM } from "./stream.js";
 
 const PREFIX = "understudy.history.";

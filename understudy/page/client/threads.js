@@ -1,6 +1,7 @@
 /** The threads this client holds in memory, each a `conversation` state. */
 
-import { emptyConversation, hasHole, liveTurn, reduce } from "./conversation.js";
+import { emptyConversation, reduce } from "./conversation.js";
+import { hasHole, liveTurn } from "./turns.js";
 import { ratingsIn } from "./history_turns.js";
 
 const HELD = 12; // more are let go of, and read again when they are opened

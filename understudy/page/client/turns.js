@@ -1,6 +1,12 @@
-/** The shape of a turn: a message with one answer. */
+/** The shape of a turn, a message with one answer, and what can be asked of the turns of a state. */
 
 import { EMPTY_STREAM } from "./stream.js";
+
+/** Turn statuses in which the user still waits for something. */
+export const LIVE = new Set(["waiting", "sent", "accepted", "running"]);
+
+/** Whether the server has not accepted a turn's message. */
+export const isPending = (turn) => turn.status === "waiting" || turn.status === "sent" || turn.status === "rejected";
 
 /** A turn of which nothing is known but `fields`. */
 export function newTurn(fields) {
@@ -9,4 +15,30 @@ export function newTurn(fields) {
     pillar: null, sentAt: null, status: "waiting", startedAt: null, endedAt: null, steps: [], questions: [], steers: [], stream: EMPTY_STREAM,
     final: null, error: null, progress: null, stopping: false, ...fields,
   };
+}
+
+/** The last turn that is still being worked on, or null. */
+export function liveTurn(state) {
+  return state.turns.findLast((turn) => LIVE.has(turn.status)) ?? null;
+}
+
+/** The last turn that the server may be working on, and that can be stopped, or null. */
+export function runningTurn(state) {
+  return state.turns.findLast((turn) => LIVE.has(turn.status) && turn.status !== "waiting") ?? null;
+}
+
+/** The turn that is at work and can be steered, or null. */
+export function steerableTurn(state) {
+  return state.turns.find((turn) => turn.status === "running" && turn.runId && !turn.stopping) ?? null;
+}
+
+/** True when a piece of streamed text is missing, so that the thread must be resumed. */
+export function hasHole(state) {
+  return state.turns.some((turn) => turn.stream.hole && LIVE.has(turn.status));
+}
+
+/** What to call the thread before the server has given it a title. */
+export function provisionalTitle(state) {
+  const content = state.turns[0]?.content.trim().split("\n")[0] ?? "";
+  return content.length > 60 ? `${content.slice(0, 59).trimEnd()}…` : content;
 }

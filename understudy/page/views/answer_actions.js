@@ -3,7 +3,7 @@
 import { copyButton } from "./copy.js";
 import { el, setText } from "./dom.js";
 import { icon } from "./icons.js";
-import { LIVE } from "../client/conversation.js";
+import { LIVE } from "../client/turns.js";
 import { Versions } from "./versions.js";
 
 export class AnswerActionsView {

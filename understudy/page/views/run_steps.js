@@ -1,6 +1,6 @@
 /** The steps of a run: live while it works, afterwards one line that unfolds. */
 
-import { LIVE } from "../client/conversation.js";
+import { LIVE } from "../client/turns.js";
 import { arrange, el, freshId, setText } from "./dom.js";
 import { suspicious } from "../client/findings.js";
 import { icon } from "./icons.js";

@@ -1,7 +1,7 @@
 /** The open thread: one view a turn, brought up to date at most once a frame. */
 
 import { answerId, beside, visible } from "../client/branches.js";
-import { LIVE } from "../client/conversation.js";
+import { LIVE } from "../client/turns.js";
 import { arrange, el, setText } from "./dom.js";
 import { icon } from "./icons.js";
 import { Follower } from "./scroll.js";

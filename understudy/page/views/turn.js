@@ -5,7 +5,7 @@ import { monogram } from "./agents.js";
 import { ChartView } from "./chart.js";
 import { ApprovalView } from "./approval.js";
 import { QuestionView } from "./question.js";
-import { LIVE, isPending } from "../client/conversation.js";
+import { LIVE, isPending } from "../client/turns.js";
 import { arrange, el } from "./dom.js";
 import { errorCard } from "./error_card.js";
 import { AnswerActionsView } from "./answer_actions.js";

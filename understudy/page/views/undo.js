@@ -1,6 +1,6 @@
 /** What of a run's work can be taken back, until when, and what became of that. */
 
-import { LIVE } from "../client/conversation.js";
+import { LIVE } from "../client/turns.js";
 import { visibly } from "./approval.js";
 import { el } from "./dom.js";
 import { icon } from "./icons.js";

@@ -6,7 +6,7 @@ from attrs import evolve
 from transport.wire.errors import CommandRejected
 from transport.wire.events import CallUndone, UndoStarted, UndoStatus
 from understudy.agents.agent import Agent
-from understudy.chat.conversation.undo import MAX_ATTEMPTS, Undo, plan_undo
+from understudy.chat.conversation.undo import MAX_ATTEMPTS, UndoWalk, plan_undo
 from understudy.storage.records import RunRecord, StepRecord
 from understudy.tools import tool
 
@@ -23,7 +23,7 @@ UNDONE = StepRecord("r", 3, "undo", "pay", "c2", {}, {"attempts": 1}, "ok", 3.0,
 STEPS = [StepRecord("r", 1, "model", "script", None, None, {}, "ok", 1.0, 2.0), call(2), call(3), call(4)]
 
 
-def taken_back(undo: Undo, *outcomes: str) -> tuple[list[StepRecord], list[CallUndone]]:
+def taken_back(undo: UndoWalk, *outcomes: str) -> tuple[list[StepRecord], list[CallUndone]]:
     """Record these outcomes. Return the steps and the events."""
     steps, events = list(undo.left), []
     for outcome in outcomes:
@@ -78,7 +78,7 @@ def test_what_cannot_be_undone_is_refused_with_its_reason(steps: list[StepRecord
 def test_an_undo_that_lost_its_server_goes_on_where_it_was() -> None:
     undo = plan_undo(RUN, STEPS, None, 10.0)
     steps, _ = taken_back(undo, "")
-    resumed = Undo.resumed(RUN, [*STEPS, *reversed(steps)])
+    resumed = UndoWalk.resumed(RUN, [*STEPS, *reversed(steps)])
     assert [step.call_id for step in resumed.left] == ["c3", "c2"]
 
 
