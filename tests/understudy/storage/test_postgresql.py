@@ -46,6 +46,7 @@ def test_indexes_are_for_the_rows_they_are_asked_about(postgres: Postgres, templ
         "ix_runs_owner_request_id",
         "ix_runs_unfinished",
         "ix_steps_call_id",
+        "ix_steps_open_undos",
     ]
 
 

@@ -31,7 +31,10 @@ class Desk:
     refuse: bool = False
     taken: list[tuple[Command, ActorRef | None]] = field(factory=list)
 
-    async def dispatch(self, identity: Identity, command: Command, outbox: ActorRef | None) -> Accepted | None:
+    async def dispatch(
+        self, identity: Identity, command: Command, outbox: ActorRef | None, *, door: str
+    ) -> Accepted | None:
+        assert door == "http"
         if self.refuse:
             raise CommandRejected("not_found")
         self.taken.append((command, outbox))
@@ -65,8 +68,8 @@ class StreamCallbacks(FakeCallbacks):
     def leave(self, connection_id: str) -> None:
         self.presence.unregister(connection_id)
 
-    async def dispatch(self, identity: Identity, command: Command, outbox: ActorRef | None) -> object:
-        return await self.desk.dispatch(identity, command, outbox)
+    async def dispatch(self, identity: Identity, command: Command, outbox: ActorRef | None, *, door: str) -> object:
+        return await self.desk.dispatch(identity, command, outbox, door=door)
 
     def allow(self, identity: Identity, command: Command) -> float:
         return self.retry_after()
