@@ -6,7 +6,7 @@
    crash asks the same questions under the same ids, and is given the answers that the log has.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Final, TypeAlias
 
 import trio
@@ -48,14 +48,17 @@ class LoggedQuestion:
 
 @define(eq=False)
 class OpenQuestion:
-    """A question that waits for its user's answer. `reply` is None until it was answered, declined or has expired."""
+    """A question that waits for its user's answer. `reply` is None until it was answered, declined or has expired.
+
+    `stored`: the reply was committed. `asks` are the requests that it acknowledges.
+    """
 
     question_id: str
     check: Check
     reply: QuestionAnswered | None = field(default=None, init=False)
     _replied: trio.Event = field(factory=trio.Event, init=False, repr=False)
-    _stored: bool = field(default=False, init=False, repr=False)
-    _asks: list[AnswerQuestion] = field(factory=list, init=False, repr=False)
+    stored: bool = field(default=False, init=False, repr=False)
+    asks: list[AnswerQuestion] = field(factory=list, init=False, repr=False)
 
     def accept(self, ask: AnswerQuestion) -> None:
         """Accept the first answer that fits; `confirm_stored` answers the request. Refuse a different one."""
@@ -71,20 +74,20 @@ class OpenQuestion:
         reply = self.reply
         if reply is None or reply.outcome is AnswerOutcome.EXPIRED or ask.answer != reply.answer:
             ask.reply(False)
-        elif self._stored:
+        elif self.stored:
             ask.reply(True)
         else:
-            self._asks.append(ask)
+            self.asks.append(ask)
 
     def confirm_stored(self) -> None:
         """Acknowledge the answer: it was committed."""
-        self._stored = True
-        for ask in self._asks:
+        self.stored = True
+        for ask in self.asks:
             ask.reply(True)
 
     def fail_stored(self, error: Exception) -> None:
         """Fail the requests: the answer could not be committed."""
-        for ask in self._asks:
+        for ask in self.asks:
             ask.fail(error)
 
     async def wait(self, deadline: float) -> QuestionAnswered:
@@ -126,11 +129,27 @@ class Questions:
             question.accept(ask)
         return question
 
+    def abandon(self, question: OpenQuestion) -> None:
+        """Close a question that is no longer waited for; what was said to it counts if it is asked again."""
+        if not question.stored:
+            self.open.pop(question.question_id, None)
+            self.early.setdefault(question.question_id, []).extend(question.asks)
+
     def forget(self, call_id: str) -> None:
         """Refuse the answers to questions that the call, which has ended, did not ask again."""
         for name in [name for name in self.early if name.split(".")[1:2] == [call_id]]:
             for ask in self.early.pop(name):
                 ask.reply(False)
+
+
+def calls_that_ask(questions: Mapping[str, LoggedQuestion]) -> set[str]:
+    """Return the calls whose tools wait for the answer to the first question that they asked.
+
+    Tools ask before they act: such a call has had no effect. After an answer it may have.
+    """
+    by_tools = [each for each in questions.values() if each.asked.asked_by == "tool" and each.asked.call_id]
+    waiting = {str(each.asked.call_id) for each in by_tools if each.answered is None}
+    return waiting - {str(each.asked.call_id) for each in by_tools if each.answered is not None}
 
 
 def collect_questions(events: Iterable[Event]) -> dict[str, LoggedQuestion]:

@@ -34,7 +34,7 @@ from transport.wire.events import (
 )
 from understudy.agents.agent import Agent
 from understudy.chat.run.meter import usage_of, worked_s
-from understudy.chat.run.questions import LoggedQuestion, collect_questions
+from understudy.chat.run.questions import LoggedQuestion, calls_that_ask, collect_questions
 from understudy.models.model import Handoff, ProviderState, Reply, ToolRequest
 from understudy.storage.records import StepRecord
 
@@ -75,7 +75,7 @@ class PendingCall:
     """A tool call that a model requested, and its recorded progress. `call_id` is the server's own id of it.
 
     `whole`: the arguments are as the model wrote them, unredacted. `step` is None if the call has not started,
-    `result` if it has not finished. `asking`: its tool asked a question that has no answer.
+    `result` if it has not finished. `asking`: its tool waits for the answer to the first question that it asked.
     """
 
     request: ToolRequest
@@ -296,9 +296,7 @@ def replay(events: Sequence[Event], steps: Sequence[StepRecord]) -> Replay:
                 decided[call_id] = event
 
     questions = collect_questions(events)
-    asking = {
-        each.asked.call_id for each in questions.values() if each.answered is None and each.asked.asked_by == "tool"
-    }
+    asking = calls_that_ask(questions)
     tools = {step.call_id: step for step in steps if step.kind == "tool"}
     turns: list[PastTurn] = []
     ended = interrupted = None

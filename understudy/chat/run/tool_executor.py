@@ -36,7 +36,7 @@ from understudy.chat.run.approval import Approval, check_parameters, copy_argume
 from understudy.chat.run.deadline import PausableDeadline, suspend_deadlines
 from understudy.chat.run.meter import Meter
 from understudy.chat.run.partials import Partials
-from understudy.chat.run.questions import MAX_QUESTIONS, Check, LoggedQuestion, Questions, question_id
+from understudy.chat.run.questions import MAX_QUESTIONS, Check, LoggedQuestion, Questions, calls_that_ask, question_id
 from understudy.chat.run.recorder import Recorder
 from understudy.chat.run.replay import PendingCall, RecordedResult
 from understudy.chat.services import Services
@@ -346,10 +346,9 @@ class ToolExecutor:
             await self.recorder.record(*events, steps=(step,))
         if runs and tool is not None:
             whole = call.whole or call.approval_event is not None
+            in_doubt = call.in_doubt or (call.asking and tool.reconcile is not None)
             async with nullcontext() if tool.approval is False else self.slots:
-                await self._run_to_outcome(
-                    tool, arguments, outcome, agent_id, context, in_doubt=call.in_doubt, whole=whole
-                )
+                await self._run_to_outcome(tool, arguments, outcome, agent_id, context, in_doubt=in_doubt, whole=whole)
         # An unknown name is the model's text: it must not become a label.
         await self._complete(outcome, step, None if tool is None else tool.name, agent_id, began + outcome.waited_s)
 
@@ -563,6 +562,7 @@ class ToolExecutor:
             self.questions.logged[name] = LoggedQuestion(event, reply)
             await self.deadline.resume(context.ref)
         finally:
+            self.questions.abandon(waiting)
             del self.awaiting_answer[call_id]
             with trio.CancelScope(shield=True):  # the slot of this call, which its caller releases
                 await self.slots.acquire()
@@ -632,6 +632,9 @@ class ToolExecutor:
                 if not (killed or outcome.crashed or outcome.status is ToolStatus.TIMED_OUT):
                     break
                 outcome.effect_unknown = not outcome.crashed and not tool.retry_safe
+                if killed and tool.reconcile is None and outcome.call_id in calls_that_ask(self.questions.logged):
+                    outcome.ended, outcome.effect_unknown = trio.Event(), False
+                    continue
                 if tool.reconcile is None:
                     break
             again = await self._settle(tool, arguments, outcome, agent_id, context, killed=killed, whole=whole)
@@ -639,6 +642,7 @@ class ToolExecutor:
                 break
             in_doubt, outcome.crashed, outcome.effect_unknown = False, False, False
             outcome.ended = trio.Event()
+        self.questions.forget(outcome.call_id)
         if outcome.status is ToolStatus.OK and tool.undo is not None and not outcome.by_user:
             outcome.undo_s = tool.undo_s
         elif outcome.effect_unknown:
@@ -775,7 +779,6 @@ class ToolExecutor:
             outcome.fail(ToolStatus.TIMED_OUT, "tool_timeout", f"{tool.name} {why}")
         if outcome.questions:
             await self.deadline.resume(context.ref)  # still paused if the tool gave up its question itself
-            self.questions.forget(outcome.call_id)
 
     async def _publish_partial(self, call_id: str, offset: int, items: list[Any]) -> None:
         """Filter what a call has yielded as its result will be, and publish it; drop it if it is blocked."""

@@ -7,13 +7,15 @@ from typing import Any
 
 import pytest
 import trio
-from attrs import evolve
+import trio.testing
+from attrs import evolve, frozen
 
-from actors import Context
+from actors import ActorRef, Context
 from tests.end_to_end.scripted_model import Call, Say
 from tests.understudy.chat.run.test_replay import Cut, Recorded, Thinking, played
-from transport.wire.events import Event, QuestionAsked, ToolCompleted, ToolStatus
+from transport.wire.events import Event, QuestionAnswered, QuestionAsked, ToolCompleted, ToolStatus
 from understudy.agents.agent import Agent
+from understudy.chat.run.questions import OpenQuestion
 from understudy.chat.run.tool_executor import EFFECT_UNKNOWN, ToolCall
 from understudy.tools import Done, NotDone, Tool, ToolContext, ToolError, Unknown, tool
 
@@ -166,6 +168,82 @@ async def test_a_call_whose_actor_is_killed_is_settled_in_the_same_run(
     BANK.clear()
     outcome = completed((await played([an_agent(payer(reconcile=by_ledger))])).events)
     assert (outcome.status, outcome.result, list(BANK.values())) == (ToolStatus.OK, "paid 3", [1])
+
+
+@frozen
+class Confirmation:
+    """Shall it be paid?"""
+
+    choice: str
+
+
+def asker(order: str, **options: Any) -> Tool:
+    """Return a tool that acts and asks in this order, of letters."""
+
+    @tool(**options)
+    async def pay(amount: int, context: ToolContext) -> str:
+        """Pay."""
+        for letter in order:
+            if letter == "a":
+                BANK[context.call_id] += 1
+            else:
+                await context.ask(Confirmation)
+        return f"paid {amount}"
+
+    return pay
+
+
+@pytest.mark.parametrize(
+    ("order", "reconcile", "before", "answers", "asked", "times"),
+    [
+        ("?a", None, 0, ["yes"], ["tool"], 1),
+        ("a?", by_ledger, 1, [], ["tool"], 1),
+        ("?a", by_ledger, 0, ["yes"], ["tool"], 1),
+        ("?a?", None, 1, ["yes", "skip"], ["tool", "tool", "server"], 1),
+        ("?a?", by_ledger, 1, ["yes"], ["tool", "tool"], 1),
+    ],
+    ids=["asks first", "acts and asks", "asks and can tell", "acts between questions", "between, and can tell"],
+)
+async def test_a_call_that_was_killed_while_it_asked_takes_effect_once(
+    order: str, reconcile: Any, before: int, answers: list[str], asked: list[str], times: int
+) -> None:
+    """It is made again if it waited for its first question, and is settled if it had acted since or can tell."""
+    BANK.clear()
+    agent = an_agent(asker(order, reconcile=reconcile))
+    cuts = (await played([agent], choices=["yes"] * order.count("?"))).cuts
+    wanted = order.count("?") if order != "a?" else 1
+    number = [n for n, cut in enumerate(cuts, 1) if any(isinstance(e, QuestionAsked) for e in cut.events)][wanted - 1]
+    ((call_id, _),) = BANK.items()
+    BANK[call_id] = before
+    recorded = await played([agent], cuts[:number], answers)
+    assert [each.asked_by for each in recorded.events if isinstance(each, QuestionAsked)] == asked
+    assert BANK[call_id] == times
+    assert completed(recorded.events).status is (ToolStatus.KILLED if "server" in asked else ToolStatus.OK)
+
+
+async def test_a_call_whose_actor_is_killed_while_it_asks_asks_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The user is asked once, and what was answered meanwhile counts."""
+    kills, refs, start, wait = iter([True]), list[ActorRef](), ToolCall.on_start, OpenQuestion.wait
+
+    async def on_start(self: ToolCall, context: Context) -> None:
+        refs.append(context.ref)
+        await start(self, context)
+
+    async def wait_or_die(self: OpenQuestion, deadline: float) -> QuestionAnswered:
+        if next(kills, False):
+            await trio.testing.wait_all_tasks_blocked()
+            assert self.asks, "the answer has come, and is not stored"
+            refs[0].kill()
+            await trio.sleep_forever()
+        return await wait(self, deadline)
+
+    monkeypatch.setattr(ToolCall, "on_start", on_start)
+    monkeypatch.setattr(OpenQuestion, "wait", wait_or_die)
+    BANK.clear()
+    recorded = await played([an_agent(asker("?a"))], choices=["yes"])
+    assert sum(isinstance(each, QuestionAsked) for each in recorded.events) == 1
+    outcome = completed(recorded.events)
+    assert (outcome.status, outcome.effect, dict(BANK)) == (ToolStatus.OK, None, {outcome.call_id: 1})
 
 
 @pytest.mark.parametrize(("effect", "status"), [(1, ToolStatus.OK), (0, ToolStatus.TIMED_OUT)])
