@@ -472,5 +472,6 @@ def _build_web(
         counts=parts.counts,
         quotas=storage.quotas,
         ledger=ledger,
+        currency=parts.settings.prices.currency,
     )
     return endpoint, build_http_app(context)

@@ -18,6 +18,7 @@ from urllib.parse import urlsplit
 
 import trio
 from attrs import define, field, frozen
+from msgspec import UnsetType
 
 from transport.client import Client, Received, Reconnect, Status, open_client
 from transport.wire.commands import SteerMode
@@ -50,6 +51,7 @@ from transport.wire.events import (
     ToolStatus,
     UndoStarted,
     UndoStatus,
+    Usage,
     Welcome,
 )
 from understudy.cli.console import ChatConsole, neutralise, one_line
@@ -110,11 +112,13 @@ _DECIDED: Final[Mapping[ApprovalDecision, str]] = {
 
 @define(eq=False)
 class PendingMessage:
-    """A message without a complete answer. `shown` is the part of the answer on the screen."""
+    """A message without a complete answer. `shown` is the part of the answer on the screen, `answers` the name of its
+    agent."""
 
     run_id: str | None = None
     shown: str = ""
     unwanted: bool = False
+    answers: str = ""
 
 
 @frozen
@@ -144,6 +148,7 @@ class ChatSession:
     screen: ChatConsole
     agents: Sequence[Mapping[str, Any]]
     agent: Mapping[str, Any]
+    currency: str = ""
     thread_id: str = field(factory=lambda: uuid.uuid4().hex)
     pending: dict[str, PendingMessage] = field(factory=dict)
     approvals: dict[str, PendingApproval] = field(factory=dict)
@@ -170,7 +175,7 @@ class ChatSession:
         if self.agent.get("pillar") is not None:
             fields["pillar"] = self.agent["pillar"]
         message_id = uuid.uuid4().hex
-        self.pending[message_id] = PendingMessage()
+        self.pending[message_id] = PendingMessage(answers=str(self.agent.get("name")))
         self._answered = trio.Event()
         try:
             await self.client.say(content, message_id=message_id, **fields)
@@ -323,6 +328,7 @@ class ChatSession:
             case AgentThinking(thought=thought):
                 note(one_line(thought))
             case AgentHandoff(to_agent=to_agent, reason=reason):
+                asked.answers = to_agent
                 note(f"→ {one_line(to_agent)}: {one_line(reason)}", "magenta")
             case ToolExecuting(tool_name=tool_name, description=description):
                 note(f"… {one_line(tool_name)} running  {one_line(description)}".rstrip())
@@ -369,10 +375,12 @@ class ChatSession:
                 note(f"! taken out of {where}: {counts}", "yellow")
             case PartialResult(text=text, offset=offset):
                 self._show(asked, text, offset)
-            case FinalResponse(message=message, status=status):
+            case FinalResponse(message=message, status=status, usage=usage):
                 self._finish(asked, message)
                 if status is RunStatus.CANCELLED:
                     note("stopped", "yellow")
+                if spent := _spent(usage, self._model_of(asked.answers), self.currency):
+                    note(spent)
                 self._end(message_id)
 
     # Approvals
@@ -477,6 +485,11 @@ class ChatSession:
         self.screen.write(whole[len(asked.shown) :])
         self.screen.end_line()
 
+    def _model_of(self, agent: str) -> str:
+        """Return the name of an agent's model; empty for servers that do not say."""
+        found = next((each for each in self.agents if agent in (each.get("name"), each.get("pillar"))), {})
+        return str((found.get("model") or {}).get("name", ""))
+
     def _fault(self, message_id: str, error: Error, *, repeated: bool) -> None:
         """Show an error. `repeated`: the message was refused for the moment, and is sent again."""
         if repeated:
@@ -502,6 +515,17 @@ class ChatSession:
             self._answered.set()
             self._deciding = False
         self._prompt()
+
+
+def _spent(usage: Usage, model: str, currency: str) -> str:
+    """Return what an answer has used, as a line; empty for the offline model, which counts words."""
+    if model in ("", "offline") or not usage.input:
+        return ""
+    cached = "" if not usage.cached else f", {100 * usage.cached // usage.input} % cached"
+    reasoning = "" if not usage.reasoning else f", {usage.reasoning:,} reasoning"
+    cost = "" if isinstance(usage.cost, UnsetType) else f" · {usage.cost:.3g} {one_line(currency)}".rstrip()
+    turns = f"{usage.turns} {'turn' if usage.turns == 1 else 'turns'}"
+    return f"{turns} · {usage.input:,} tokens in{cached} · {usage.output:,} out{reasoning}{cost}"
 
 
 def _elapsed(ms: float) -> str:
@@ -607,7 +631,8 @@ async def chat_session(url: str, token: str | None, agent: str | None, screen: C
     """
     server = ServerAddress.parse(url)
     token = token or str((await server.ask("POST", "/api/sessions"))["session_token"])
-    agents = (await server.ask("GET", "/api/agents", token))["agents"]
+    listed = await server.ask("GET", "/api/agents", token)
+    agents, currency = listed["agents"], str((listed.get("model") or {}).get("currency", ""))
     try:
         chosen = find_agent(agents, agent)
     except UnknownAgent as error:
@@ -619,7 +644,7 @@ async def chat_session(url: str, token: str | None, agent: str | None, screen: C
         open_client(server.socket, token=session.renew_token, reconnect=reconnect) as client,
         trio.open_nursery() as nursery,
     ):
-        chat = ChatSession(client, screen, agents, chosen)
+        chat = ChatSession(client, screen, agents, chosen, currency)
         nursery.start_soon(_show_events, chat, failure, nursery.cancel_scope)
         nursery.start_soon(_watch_connection, chat)
         nursery.start_soon(_handle_interrupts, chat, nursery.cancel_scope)

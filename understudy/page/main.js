@@ -79,7 +79,7 @@ class Page {
     document.body.append(
       el("button.skip", { type: "button", onclick: () => this.composer.focus() }, "Skip to the message box"),
       el("div.app", {}, this.sidebar.element, this.sidebar.scrim, stage), this.toasts.element);
-    this.composer.showModel(this.agents.model);
+    this.composer.showModel();
   }
 
   #listen() {
@@ -275,9 +275,9 @@ class Page {
       return; // the ones known from before stay
     }
     const state = this.client.state(this.current);
-    this.composer.showModel(this.agents.model);
     this.composer.picker.show(this.agents.list.find((one) => one.name === this.composer.picker.picked.name) ?? this.agents.first);
     if (state.turns.length > 0 && this.composer.text.value === "") this.composer.picker.show(this.agentOf(state.threadId, state));
+    this.composer.showModel();
     this.transcript.refresh();
   }
 

@@ -70,6 +70,7 @@ class WebContext:
     html: AnswerHtml
     exports: Counter = field(factory=lambda: Counter(MAX_EXPORTS))
     ledger: Ledger | None = None
+    currency: str = ""
 
 
 async def read_body(max_bytes: int | None = None) -> bytes:

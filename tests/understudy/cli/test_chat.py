@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 import trio
-from attrs import define, field
+from attrs import define, evolve, field
 from rich.console import Console
 
 from tests.end_to_end.http import request
@@ -23,13 +23,15 @@ from tests.end_to_end.test_questions import ordering
 from tests.end_to_end.test_undo import CLOSED, paying
 from transport.client import open_client
 from transport.connection.limits import Limits
-from transport.wire.events import ApprovalRequired
+from transport.wire.events import ApprovalRequired, Usage
 from understudy import Agent
 from understudy.app.server import Running, serve_app
 from understudy.app.settings import Settings
 from understudy.auth.sessions import open_tokens
 from understudy.cli.chat import ChatFailed, ServerAddress, chat_session
 from understudy.cli.console import ChatConsole, neutralise, one_line
+from understudy.models.model import Emit, Reply, Turn
+from understudy.models.prices import Price, PriceTable
 
 SECRET = "s" * 32
 WAIT_S = 20.0
@@ -188,6 +190,22 @@ async def test_redactions_are_shown(serve: Any) -> None:
     assert "taken out of your message: 1 " in sitter.notes.getvalue()
     assert "taken out of the answer: 1 " in sitter.notes.getvalue()
     assert key not in sitter.answers.getvalue()
+
+
+async def test_use_of_a_language_model_is_shown(serve: Any) -> None:
+    """Cached and reasoning tokens and the cost, in the currency of the server's prices."""
+
+    class Counting(ScriptedModel):
+        async def respond(self, turn: Turn, emit: Emit) -> Reply:
+            return evolve(await super().respond(turn, emit), usage=Usage(12_300, 480, 1, cached=11_500, reasoning=64))
+
+    house = await serve(
+        Agent("counting", model=Counting(Say("Here."))),
+        prices=PriceTable("EUR", {"script": Price(2.0, 8.0, 0.2)}),
+    )
+    sitter = await asked(house.running.address, "go", agent="counting")
+    line = "1 turn · 12,300 tokens in, 93 % cached · 480 out, 64 reasoning · 0.00774 EUR"
+    assert line in sitter.notes.getvalue()
 
 
 async def test_an_error_is_a_sentence_with_its_id(serve: Any) -> None:

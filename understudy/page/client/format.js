@@ -21,6 +21,16 @@ export function count(number, noun, plural = `${noun}s`) {
   return `${number.toLocaleString("en")} ${number === 1 ? noun : plural}`;
 }
 
+/** "4 turns · 12,300 tokens in, 93 % cached · 480 out, 64 reasoning · 0.31 EUR"; empty for a model that counts words. */
+export function used(usage, model, currency) {
+  if (!usage?.input || !model || model.name === "offline") return "";
+  const number = (value) => value.toLocaleString("en");
+  const cached = usage.cached > 0 ? `, ${Math.floor((100 * usage.cached) / usage.input)} % cached` : "";
+  const reasoning = usage.reasoning > 0 ? `, ${number(usage.reasoning)} reasoning` : "";
+  const cost = usage.cost === undefined ? "" : ` · ${Number(usage.cost.toPrecision(3))} ${currency ?? ""}`.trimEnd();
+  return `${count(usage.turns, "turn")} · ${number(usage.input)} tokens in${cached} · ${number(usage.output)} out${reasoning}${cost}`;
+}
+
 /** "query_table" -> "Query table". */
 export function humanised(name) {
   const text = String(name ?? "").replaceAll(/[_-]+/g, " ").trim();

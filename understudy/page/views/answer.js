@@ -39,7 +39,8 @@ export class AnswerView {
   }
 
   /** Long tails grow at their end instead of being replaced. */
-  #setTail(text) {
+  #setTail(tail) {
+    const text = tail.replace(/^\n+/, "");
     const before = this.tail.data;
     if (text === before) return;
     if (text.length > before.length && text.startsWith(before)) this.tail.appendData(text.slice(before.length));

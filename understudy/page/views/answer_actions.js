@@ -3,12 +3,14 @@
 import { copyButton } from "./copy.js";
 import { el, setText } from "./dom.js";
 import { icon } from "./icons.js";
+import { used } from "../client/format.js";
 import { LIVE } from "../client/turns.js";
 import { Versions } from "./versions.js";
 
 export class AnswerActionsView {
   /** `page` is {onAgain(turn), onRate(turn, rating), onPick(turn, by, what)}; `text()` returns the text to copy. */
   constructor(page, text) {
+    this.page = page;
     this.text = text;
     this.turn = null;
     this.versions = new Versions("answer", (turn, by) => page.onPick(turn, by, "answer"));
@@ -38,7 +40,15 @@ export class AnswerActionsView {
       button.hidden = turn.final === null;
       button.setAttribute("aria-pressed", String(name === rating));
     }
-    setText(this.note, turn.status === "cancelled" ? "Stopped before it was finished." : "");
+    const stopped = turn.status === "cancelled" ? "Stopped before it was finished." : "";
+    setText(this.note, live ? "" : [stopped, this.#usage(turn)].filter(Boolean).join(" "));
     this.element.hidden = live && siblings.answers.length < 2;
+  }
+
+  #usage(turn) {
+    const { agents } = this.page;
+    const agent = turn.steps.findLast((step) => step.kind === "agent") ?? turn;
+    const model = agents.find(agent.agentType, agent.pillar)?.model ?? agents.model;
+    return used(turn.final?.usage, model, agents.model?.currency);
   }
 }

@@ -20,6 +20,7 @@ export class Composer {
     });
     this.attachments = new Attachments(api, files, () => this.#filesChanged());
     this.picker = new AgentPicker(agents, (agent) => {
+      this.showModel();
       this.#changed();
       this.text.focus();
       onAgent(agent);
@@ -49,6 +50,7 @@ export class Composer {
     this.showTyping(false);
     this.attachments.restore(draft.files);
     this.picker.show(this.agents.list.find((one) => one.name === draft.agent) ?? agent);
+    this.showModel();
     this.#changed();
   }
 
@@ -79,7 +81,9 @@ export class Composer {
     this.#buttons();
   }
 
-  showModel(model) {
+  /** Shows which model the chosen agent has. */
+  showModel() {
+    const model = this.picker.picked.model ?? this.agents.model;
     const text = model?.notice || (model?.name ? `Answers come from ${model.name}.` : "");
     this.notice.textContent = text;
     this.notice.hidden = text === "";

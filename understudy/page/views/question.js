@@ -80,7 +80,7 @@ export class QuestionView {
     const line = el("p.approval-outcome", { tabIndex: -1 }, icon(question.outcome === "answered" ? "check" : "refused"),
       el("span", {}, `${OUTCOMES[question.outcome] ?? "Not asked any more"}: `, el("span", { dir: "auto" }, visibly(question.title)),
         said.map(([name, value]) => el("span.approval-said", { dir: "auto" },
-          ` ${name && `${visibly(properties[name]?.title ?? name)}: `}${visibly(typeof value === "string" ? value : JSON.stringify(value))}`))));
+          ` ${name && `${visibly(properties[name]?.title ?? name)}: `}${visibly(typeof value === "boolean" ? value ? "yes" : "no" : typeof value === "string" ? value : JSON.stringify(value))}`))));
     this.element.replaceChildren(line);
     if (focused) line.focus({ preventScroll: true });
   }

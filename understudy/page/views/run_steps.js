@@ -4,14 +4,16 @@ import { LIVE } from "../client/turns.js";
 import { arrange, el, freshId, setText } from "./dom.js";
 import { suspicious } from "../client/findings.js";
 import { icon } from "./icons.js";
-import { stepRow } from "./step.js";
+import { groupRow, stepRow } from "./step.js";
 import { count, duration, humanised } from "../client/format.js";
+import { grouped } from "../client/step_groups.js";
 
 export class RunStepsView {
   /** `page` is {agents, clock}. */
   constructor(page) {
     this.page = page;
     this.rows = new Map(); // step key -> {step, until, element}
+    this.groups = new Map(); // group key -> {element, update}
     this.unfolded = null; // what the user chose; null: open while live
     const id = freshId("steps");
     this.mark = el("span.work-mark");
@@ -63,8 +65,9 @@ export class RunStepsView {
   }
 
   #showSteps(steps, turn, live) {
-    const wanted = steps.map((step, index) => {
-      const until = endOf(step, steps[index + 1], turn, live);
+    const ends = new Map(steps.map((step, index) => [step.key, endOf(step, steps[index + 1], turn, live)]));
+    const row = (step) => {
+      const until = ends.get(step.key);
       const known = this.rows.get(step.key);
       if (known && known.step === step && known.until === until) return known.element;
       const element = stepRow(step, until, this.page);
@@ -74,8 +77,14 @@ export class RunStepsView {
       if (known) known.element.replaceWith(element);
       this.rows.set(step.key, { step, until, element });
       return element;
-    });
-    arrange(this.list, wanted);
+    };
+    arrange(this.list, grouped(steps, live).map((one) => {
+      if (!one.steps) return row(one);
+      if (!this.groups.has(one.key)) this.groups.set(one.key, groupRow());
+      const group = this.groups.get(one.key);
+      group.update(one, ends, row);
+      return group.element;
+    }));
   }
 }
 
@@ -104,9 +113,10 @@ function activity(turn, steps) {
 }
 
 function past(turn, steps, agents) {
-  const tools = steps.filter((step) => step.kind === "tool").length;
+  const calls = steps.filter((step) => step.kind === "tool");
+  const tools = new Set(calls.map(({ tool }) => tool)).size;
   const names = [...new Set(steps.filter((step) => step.kind === "agent").map((step) => agents.title(step.agentType, step.pillar)))];
-  const did = tools > 0 ? `Used ${count(tools, "tool")}` : "Thought about it";
+  const did = tools > 0 ? `Used ${count(tools, "tool")}${calls.length > tools ? ` · ${count(calls.length, "call")}` : ""}` : "Thought about it";
   const warned = steps.some((step) => suspicious(step.found ?? [])) ? " · suspicious result" : "";
   const stopped = turn.status === "cancelled" ? "Stopped · " : "";
   return stopped + did + (names.length > 1 ? ` · ${names.join(" → ")}` : "") + warned;

@@ -1,12 +1,13 @@
 /** One step of a run as a row: an agent at work, a thought, a tool call, a handoff. */
 
-import { el } from "./dom.js";
+import { arrange, el, setText } from "./dom.js";
 import { sentences } from "../client/findings.js";
 import { icon } from "./icons.js";
 import { kindsFound } from "./notices.js";
 import { showJson, showValue } from "./value.js";
 import { monogram } from "./agents.js";
-import { duration, humanised } from "../client/format.js";
+import { count, duration, humanised } from "../client/format.js";
+import { tally } from "../client/step_groups.js";
 
 const TOOL_ENDS = Object.freeze({
   ok: "", failed: "failed", timed_out: "timed out", cancelled: "stopped", killed: "was stopped by the server", denied: "was not allowed",
@@ -22,6 +23,28 @@ export function stepRow(step, until, page) {
   if (until === null && step.at) page.clock.count(time, step.at);
   else if (step.at && until) time.textContent = duration(step.durationMs ?? until - step.at);
   return el(`li.step.step-${step.kind}`, { "data-status": until === null ? "running" : step.status ?? "done" }, ROWS[step.kind](step, time, page));
+}
+
+/** A row for many calls, which unfolds into theirs: {element, update(group, ends, row)}. */
+export function groupRow() {
+  const title = el("span.step-title");
+  const note = el("span.step-note");
+  const time = el("span.step-time");
+  const list = el("ol.steps");
+  const details = el("details.tool", {}, el("summary", {},
+    el("div.step-row", {}, el("span.step-mark", {}, icon("check")), el("span.step-text", {}, title, note), time), icon("chevron")), list);
+  let show = () => {};
+  details.addEventListener("toggle", () => show());
+  return {
+    element: el("li.step.step-group", { "data-status": "ok" }, details),
+    update({ steps, calls }, ends, row) {
+      setText(title, count(calls.length, "call"));
+      setText(note, tally(calls, humanised));
+      setText(time, duration(ends.get(steps.at(-1).key) - steps[0].at));
+      show = () => arrange(list, details.open ? steps.map(row) : []);
+      show();
+    },
+  };
 }
 
 function row(mark, title, note, time, notices = []) {

@@ -4,15 +4,20 @@ from typing import Any
 
 from quart import Blueprint
 
+from understudy.models.model import Model
 from understudy.web.context import agents_of_caller, web_context
 
 blueprint = Blueprint("agents", __name__, url_prefix="/api")
 
 
+def _shown(model: Model) -> dict[str, Any]:
+    return {"name": model.name, "notice": model.notice}
+
+
 @blueprint.get("/agents")
 async def agents() -> dict[str, Any]:
     """List every agent that the user may use with its wire names, the default one first, and the model of that one."""
-    usable = agents_of_caller()
+    usable, model_of = agents_of_caller(), web_context().model_of
     listed = [
         {
             "name": agent.name,
@@ -22,11 +27,12 @@ async def agents() -> dict[str, Any]:
             "description": agent.description,
             "tools": [tool.name for tool in agent.tools],
             "starters": list(agent.starters),
+            "model": _shown(model_of(agent.model)),
         }
         for agent in usable.values()
     ]
-    model = web_context().model_of(next((agent.model for agent in usable.values()), None))
-    return {"agents": listed, "model": {"name": model.name, "notice": model.notice}}
+    first = model_of(next((agent.model for agent in usable.values()), None))
+    return {"agents": listed, "model": _shown(first) | {"currency": web_context().currency}}
 
 
 @blueprint.get("/tools")

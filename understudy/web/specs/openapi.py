@@ -98,6 +98,7 @@ RUN_STATE: Final[Mapping[str, Schema]] = {
     "ended_by": or_null(OBJECT),
 }
 SESSION: Final = _all({"session_token": TEXT, "user": TEXT, "session": TEXT, "expires_at": WHOLE})
+MODEL: Final = _all({"name": TEXT, "notice": or_null(TEXT)})
 AGENT: Final = _all(
     {
         "name": TEXT,
@@ -107,9 +108,12 @@ AGENT: Final = _all(
         "description": TEXT,
         "tools": array_of(TEXT),
         "starters": array_of(TEXT),
+        "model": MODEL,
     }
 )
-AGENTS: Final = _all({"agents": array_of(AGENT), "model": _all({"name": TEXT, "notice": or_null(TEXT)})})
+AGENTS: Final = _all(
+    {"agents": array_of(AGENT), "model": _all({"name": TEXT, "notice": or_null(TEXT), "currency": TEXT})}
+)
 TOOLS: Final = _all({"tools": array_of(_all({"name": TEXT, "description": TEXT, "parameters": OBJECT}))})
 FILE: Final = _all(
     {
