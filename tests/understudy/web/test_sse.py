@@ -32,9 +32,8 @@ class Desk:
     taken: list[tuple[Command, ActorRef | None]] = field(factory=list)
 
     async def dispatch(
-        self, identity: Identity, command: Command, outbox: ActorRef | None, *, door: str
+        self, identity: Identity, command: Command, outbox: ActorRef | None, *, door: str | None = None
     ) -> Accepted | None:
-        assert door == "http"
         if self.refuse:
             raise CommandRejected("not_found")
         self.taken.append((command, outbox))
@@ -68,7 +67,7 @@ class StreamCallbacks(FakeCallbacks):
     def leave(self, connection_id: str) -> None:
         self.presence.unregister(connection_id)
 
-    async def dispatch(self, identity: Identity, command: Command, outbox: ActorRef | None, *, door: str) -> object:
+    async def dispatch(self, identity: Identity, command: Command, outbox: ActorRef | None, *, door: str = "") -> object:
         return await self.desk.dispatch(identity, command, outbox, door=door)
 
     def allow(self, identity: Identity, command: Command) -> float:
