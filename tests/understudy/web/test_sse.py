@@ -67,7 +67,9 @@ class StreamCallbacks(FakeCallbacks):
     def leave(self, connection_id: str) -> None:
         self.presence.unregister(connection_id)
 
-    async def dispatch(self, identity: Identity, command: Command, outbox: ActorRef | None, *, door: str = "") -> object:
+    async def dispatch(
+        self, identity: Identity, command: Command, outbox: ActorRef | None, *, door: str = ""
+    ) -> object:
         return await self.desk.dispatch(identity, command, outbox, door=door)
 
     def allow(self, identity: Identity, command: Command) -> float:
