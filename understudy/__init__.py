@@ -20,6 +20,9 @@ from understudy.tools.errors import QuestionDeclined as QuestionDeclined
 from understudy.tools.errors import QuestionExpired as QuestionExpired
 from understudy.tools.errors import QuestionUnanswered as QuestionUnanswered
 from understudy.tools.loop import Lifespan as Lifespan
+from understudy.tools.remembering import forget as forget
+from understudy.tools.remembering import remember as remember
+from understudy.tools.remembering import search_memory as search_memory
 from understudy.tools.response import chat_response as chat_response
 from understudy.tools.result import NextStep as NextStep
 from understudy.tools.tool import Param as Param
@@ -49,6 +52,9 @@ __all__ = [
     "Unknown",
     "__version__",
     "chat_response",
+    "forget",
+    "remember",
+    "search_memory",
     "serve",
     "tool",
 ]

@@ -87,7 +87,8 @@ class Agent:
     `timeout_s` is the time in seconds after which a run ends with an error, None for the server's limit
     (`limits.run_s`). `budget` is what a run may spend before it closes with what it has. `model` is a
     model, the name of a configured one, or None for the default. `remembers`: the model is given, as data, the values
-    that the agent's tools remembered for the user. `allow` names those who may see and use the agent, as `user:NAME`,
+    that the agent's tools remembered for the user. `memory` names the notebook in which its tools remember, None for
+    its own: agents that name the same one share it. `allow` names those who may see and use the agent, as `user:NAME`,
     `role:NAME` or `group:NAME` of their token; None: everybody. For all others the agent does not exist. `settings` are
     those of its model. `lifespan` opens what its tools share, see `Lifespan`.
 
@@ -106,6 +107,7 @@ class Agent:
     timeout_s: float | None = field(default=None, validator=optional(_positive))
     model: "str | Model | None" = field(default=None, validator=_is_model)
     remembers: bool = False
+    memory: str | None = field(default=None, validator=optional(_named))
     budget: Budget = field(default=Budget(), validator=instance_of(Budget))
     allow: tuple[str, ...] | None = field(default=None, converter=_allowed)
     settings: ModelSettings = field(default=ModelSettings(), validator=instance_of(ModelSettings))
@@ -135,6 +137,11 @@ class Agent:
     def display_title(self) -> str:
         """The title; if empty, the name as words."""
         return self.title or self.name.replace("_", " ").replace("-", " ").capitalize()
+
+    @cached_property
+    def notebook(self) -> str:
+        """The name of the notebook in which the agent's tools remember: `memory`, or its own name."""
+        return self.memory or self.name
 
     def allows(self, user: str, roles: Collection[str] = (), groups: Collection[str] = ()) -> bool:
         """Return whether a user may see and use the agent.

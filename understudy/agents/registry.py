@@ -13,6 +13,7 @@ from understudy.tools.finance import break_even, compare_scenarios, sensitivity_
 from understudy.tools.notes import save_note
 from understudy.tools.outline import outline_text
 from understudy.tools.performance import errors_by_code, open_work, recent_crashes, server_performance, slow_operations
+from understudy.tools.remembering import forget, remember, search_memory
 from understudy.tools.server import supervision_tree, system_health
 from understudy.tools.tables import profile_table, query_table
 from understudy.tools.text import sanitize_content, summarise_text
@@ -27,12 +28,14 @@ def all_agents(own: Iterable[Agent] = (), builtin: Collection[str] = BUILTIN, de
 
     Raises:
         ValueError: Two agents have the same name or the same pillar, a name in `builtin`, `default` or the `colleagues`
-            of an agent is no agent's, or there is no agent at all.
+            of an agent is no agent's, the `memory` of an agent is the name of another that does not share it, or there
+            is no agent at all.
     """
     if unknown := [name for name in builtin if name not in BUILTIN]:
         raise ValueError(f"there is no built-in agent {unknown[0]!r}; there are: {', '.join(BUILTIN)}")
+    memory = (remember, search_memory, forget)
     liaisons = [
-        content([sanitize_content, summarise_text, outline_text, compare_texts, extract_facts, calculate]),
+        content([sanitize_content, summarise_text, outline_text, compare_texts, extract_facts, calculate, *memory]),
         insights(
             [
                 profile_table,
@@ -45,6 +48,7 @@ def all_agents(own: Iterable[Agent] = (), builtin: Collection[str] = BUILTIN, de
                 join_tables,
                 chart_table,
                 calculate,
+                *memory,
             ]
         ),
         operations(
@@ -57,9 +61,10 @@ def all_agents(own: Iterable[Agent] = (), builtin: Collection[str] = BUILTIN, de
                 open_work,
                 supervision_tree,
                 calculate,
+                *memory,
             ]
         ),
-        business_outcomes([compare_scenarios, sensitivity_analysis, break_even, reduce_costs, calculate]),
+        business_outcomes([compare_scenarios, sensitivity_analysis, break_even, reduce_costs, calculate, *memory]),
     ]
     named: dict[str, Agent] = {}
     for agent in own:
@@ -68,7 +73,7 @@ def all_agents(own: Iterable[Agent] = (), builtin: Collection[str] = BUILTIN, de
         named[agent.name] = agent
     agents = {agent.name: agent for agent in liaisons if agent.name in builtin} | named
     if GUIDE in builtin and GUIDE not in named:
-        agents[GUIDE] = guide(agents.values(), [calculate, summarise_text, system_health, save_note])
+        agents[GUIDE] = guide(agents.values(), [calculate, summarise_text, system_health, save_note, *memory])
     _check(agents)
     if default and default not in agents:
         raise ValueError(f"the default agent {default!r} does not exist; there are: {', '.join(sorted(agents))}")
@@ -77,13 +82,20 @@ def all_agents(own: Iterable[Agent] = (), builtin: Collection[str] = BUILTIN, de
 
 
 def _check(agents: Mapping[str, Agent]) -> None:
-    """Raise ValueError if there is no agent, two have one pillar, or one names a colleague that does not exist."""
+    """Raise ValueError if there is no agent, two have one pillar, or one names a colleague that does not exist, or a
+    notebook that is another agent's own."""
     if not agents:
         raise ValueError("there is no agent: name one of yours, as MODULE:ATTR, or keep some of the built-in ones")
     pillars: dict[str, str] = {}
     for name, agent in agents.items():
         if agent.pillar is not None and (other := pillars.setdefault(agent.pillar, name)) != name:
             raise ValueError(f"agents {other!r} and {name!r} have the same pillar {agent.pillar!r}; give one another")
+        owner = agents.get(agent.notebook, agent)
+        if owner is not agent and owner.memory != agent.memory:
+            raise ValueError(
+                f"agent {name!r} has memory={agent.memory!r}, which is the name of another agent, whose own memory it "
+                "would read: give both agents the same memory=, or this one another name"
+            )
         for colleague in agent.colleagues:
             if colleague not in agents or colleague == name:
                 others = ", ".join(sorted(agents.keys() - {name})) or "none"

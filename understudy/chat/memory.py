@@ -1,4 +1,4 @@
-"""The memory of an agent about a user: filtered before it is stored, and given to a model as data.
+"""The memory of agents about a user: filtered before it is stored, and given to a model as data.
 
 Reads go to the database first, as another node may have written; the cache answers while the database is away.
 """
@@ -8,33 +8,33 @@ from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 import msgspec
-from attrs import define
+from attrs import asdict, define
 
 from actors import Actor, Context
 from understudy.content.filter import ContentFilter
 from understudy.models.model import fenced
-from understudy.storage.agent_memory import Forget, Remember, Remembered
+from understudy.storage.agent_memory import Amend, Forget, Remember, Remembered
 from understudy.storage.cache import CachedReads
 from understudy.storage.errors import NotStored, StorageUnavailable, Unstorable
 from understudy.storage.spending import KEPT_DAYS, day_of
 from understudy.storage.store import Store
 from understudy.tools.errors import ToolError
-from understudy.tools.memory import TTL_S, check_name, checked, no_room
+from understudy.tools.memory import FOUND, TTL_S, MemoryEntry, check_name, checked, no_room, ranked
 
 log = logging.getLogger(__name__)
 
 FOR_MODEL_BYTES: Final = 16 * 1024
-"""Bytes of JSON of the memory in a model's instructions, the latest first; older values are left out."""
+"""Bytes of JSON of the memory in a model's input; other values are left out."""
 EVERY_S: Final = 60.0
 """Interval of removing expired memories."""
 
 
 @define
 class AgentMemory:
-    """The memory of one agent about one user. `clock` gives Unix seconds."""
+    """What is remembered of one user in one notebook. `clock` gives Unix seconds."""
 
     owner: str
-    agent: str
+    notebook: str
     store: Store
     reads: CachedReads
     content_filter: ContentFilter
@@ -42,15 +42,10 @@ class AgentMemory:
 
     async def remember(self, name: str, value: Any, ttl_s: float = TTL_S) -> None:
         """Store a filtered value for `ttl_s` seconds; `understudy.tools.memory.Memory.remember` lists the errors."""
-        plain = checked(name, value, ttl_s)
-        clean = await self.content_filter.filter_value(plain, self.content_filter.tool)
-        if clean.blocked:
-            blocked = self.content_filter.blocked_error(f"{name} is not remembered", clean.texts)
-            raise ToolError("content_blocked", blocked.message)
-        checked(name, clean.value, ttl_s)  # the placeholder of a secret may be longer than the secret
+        clean = await self._clean(name, value, ttl_s)
         now = self.clock()
         try:
-            kept = await self.store.remember(Remember(self.owner, self.agent, name, clean.value, now, now + ttl_s))
+            kept = await self.store.remember(Remember(self.owner, self.notebook, name, clean, now, now + ttl_s))
         except StorageUnavailable:
             raise _unavailable() from None
         except (NotStored, Unstorable):
@@ -58,53 +53,101 @@ class AgentMemory:
         if not kept:
             raise no_room()
 
+    async def amend(self, name: str, value: Any, seen: float, ttl_s: float | None = None) -> bool:
+        """Replace a value that was last written at `seen`; a `ttl_s` of None leaves its time of expiry.
+
+        Return False if it was written or deleted since. Raises as `remember`.
+        """
+        clean, now = await self._clean(name, value, TTL_S if ttl_s is None else ttl_s), self.clock()
+        until = None if ttl_s is None else now + ttl_s
+        try:
+            return await self.store.amend(Amend(self.owner, self.notebook, name, clean, seen, now, until))
+        except StorageUnavailable:
+            raise _unavailable() from None
+        except Unstorable:
+            raise ToolError("tool_failed", f"{name} cannot be stored.") from None
+
+    async def _clean(self, name: str, value: Any, ttl_s: float) -> Any:
+        """Return a value as it may be stored."""
+        plain = checked(name, value, ttl_s)
+        clean = await self.content_filter.filter_value([name, plain], self.content_filter.tool)
+        if clean.blocked or clean.value[0] != name:  # a secret as a name cannot be redacted: no value has that name
+            blocked = self.content_filter.blocked_error("That is not remembered", clean.texts)
+            raise ToolError("content_blocked", blocked.message)
+        return checked(name, clean.value[1], ttl_s)  # the placeholder of a secret may be longer than the secret
+
     async def recall(self, name: str) -> Any:
         """Return the remembered value, or None; `understudy.tools.memory.Memory.recall` lists the errors."""
         check_name(name)
         return next((each.value for each in await self._all() if each.name == name), None)
 
-    async def forget(self, name: str) -> bool:
-        """Remove a value. Return False if there is none; `understudy.tools.memory.Memory.forget` lists the errors."""
+    async def forget(self, name: str, seen: float | None = None) -> bool:
+        """Remove a value, if `seen` is not None only one that was last written then. Return False if there is none.
+
+        `understudy.tools.memory.Memory.forget` lists the errors.
+        """
         check_name(name)
         try:
-            return await self.store.forget(Forget(self.owner, self.agent, name, self.clock()))
+            return await self.store.forget(Forget(self.owner, self.notebook, name, self.clock(), seen))
         except StorageUnavailable:
             raise _unavailable() from None
 
-    async def for_model(self) -> str:
-        """Return the memory for a model's instructions, fenced; empty if nothing is remembered.
+    async def search(self, query: str, limit: int = FOUND) -> list[MemoryEntry]:
+        """Return the values that fit a query, see `understudy.tools.memory.Memory.search`."""
+        return ranked(await self.entries(), query)[: max(0, limit)]
+
+    async def entries(self) -> list[MemoryEntry]:
+        """Return all unexpired values, the latest first. Raises `ToolError` ``storage_unavailable``."""
+        return [MemoryEntry(**asdict(each, recurse=False)) for each in await self._all()]
+
+    async def for_model(self, request: str = "", *, searchable: bool = False) -> str:
+        """Return the memory for a model's input, fenced; empty if nothing is remembered.
+
+        If not all fits, what fits the `request` best comes first. `searchable`: the model has the tool
+        `search_memory`, and is told to use it for the rest.
 
         While the database is away it comes from the cache; if the cache has none, it is left out.
         """
         try:
-            known = await self._all()
+            known = await self.entries()
         except ToolError:
             return ""
-        return describe_for_model(known)
+        return describe_for_model(known, request, searchable=searchable)
 
     async def _all(self) -> Sequence[Remembered]:
         now = self.clock()
         try:
-            found = await self.reads.remembered(self.owner, self.agent, now)
+            found = await self.reads.remembered(self.owner, self.notebook, now)
         except StorageUnavailable:
             raise _unavailable() from None
         return [each for each in found.value if each.expires_at > now]
 
 
-def describe_for_model(known: Sequence[Remembered]) -> str:
-    """Describe the remembered values for a model, in a fence that they cannot end."""
+def describe_for_model(known: Sequence[MemoryEntry], request: str = "", *, searchable: bool = False) -> str:
+    """Describe the remembered values for a model, in a fence that they cannot end: the latest first.
+
+    If they exceed FOR_MODEL_BYTES, those that have words of the request come before the latest, and the number of
+    those left out is told.
+    """
     shown: dict[str, Any] = {}
     room = FOR_MODEL_BYTES
-    for each in known:
-        room -= len(msgspec.json.encode({each.name: each.value}))
-        if room < 0:
-            break
-        shown[each.name] = each.value
+    latest = list(known)
+    if sum(map(_size, latest)) > room:
+        order = {each.name: place for place, each in enumerate([*ranked(latest, request), *latest][::-1])}
+        latest.sort(key=lambda each: -order[each.name])
+    for each in latest:
+        if (size := _size(each)) <= room:
+            room -= size
+            shown[each.name] = each.value
     if not shown:
         return ""
     left_out = len(known) - len(shown)
-    more = f" {left_out} older values are left out." if left_out else ""
+    more = f" {left_out} values are left out{'; search_memory finds them' if searchable else ''}." if left_out else ""
     return f"Remembered of this user from earlier conversations:{more}\n{fenced(shown)}"
+
+
+def _size(entry: MemoryEntry) -> int:
+    return len(msgspec.json.encode({entry.name: entry.value}))
 
 
 def _unavailable() -> ToolError:

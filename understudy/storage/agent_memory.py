@@ -1,14 +1,17 @@
 """Reads and writes of the values that agents remember about users between sessions.
 
 1. An expired value is never returned, whether it has been deleted yet or not.
-2. Every query and every write is bound to one owner and one agent.
+2. Every query and every write is bound to one owner.
+
+The column `agent` is the name of a notebook: that of the agent that writes in it, or the one that several agents name.
 """
 
+import math
 from collections.abc import Callable
 from typing import Any, Final, TypeAlias
 
 from attrs import field, frozen
-from sqlalchemy import Connection, Table, delete, func, select
+from sqlalchemy import Connection, Table, delete, func, select, update
 
 from . import schema
 from .errors import NotStored
@@ -16,7 +19,7 @@ from .errors import NotStored
 _c = schema.contexts.c
 
 KEPT: Final = 50
-"""Limit of values per agent and user; concurrent writes of several nodes may exceed it by a few."""
+"""Limit of values per notebook and user; concurrent writes of several nodes may exceed it by a few."""
 FORGOTTEN: Final = 500
 """Limit of expired values deleted per transaction, as all other writes wait for it."""
 
@@ -37,13 +40,39 @@ class Remember:
 
 
 @frozen
+class Amend:
+    """Replace a value that was last written at `seen`. The answer is False if it was written or deleted since then.
+
+    `now` and `expires_at` are Unix seconds; an `expires_at` of None leaves the old one.
+    """
+
+    owner: str
+    agent: str
+    name: str
+    value: Any = field(repr=False)
+    seen: float
+    now: float
+    expires_at: float | None = None
+
+
+@frozen
 class Forget:
-    """Delete a value. The answer is whether there was one."""
+    """Delete a value, unless it was written since `seen`. The answer is whether it was there to be deleted."""
 
     owner: str
     agent: str
     name: str
     now: float
+    seen: float | None = None
+
+
+@frozen
+class ForgetAll:
+    """Delete all values of a user, or those in one notebook if `agent` is not None. The answer is whether there were
+    any."""
+
+    owner: str
+    agent: str | None = None
 
 
 @frozen
@@ -55,7 +84,7 @@ class ForgetExpired:
 
 @frozen
 class Remembered:
-    """A value that an agent remembers."""
+    """A value that agents remember."""
 
     name: str
     value: Any = field(repr=False)
@@ -63,7 +92,7 @@ class Remembered:
     expires_at: float
 
 
-MemoryWrite: TypeAlias = Remember | Forget | ForgetExpired
+MemoryWrite: TypeAlias = Remember | Amend | Forget | ForgetAll | ForgetExpired
 
 
 def write(connection: Connection, work: MemoryWrite, put: Callable[[Table], Any]) -> bool:
@@ -74,8 +103,13 @@ def write(connection: Connection, work: MemoryWrite, put: Callable[[Table], Any]
     match work:
         case Remember():
             return _remember(connection, work, put)
+        case Amend():
+            return _amend(connection, work)
         case Forget():
             return _forget(connection, work)
+        case ForgetAll(owner, agent):
+            mine = (_c.owner == owner,) if agent is None else (_c.owner == owner, _c.agent == agent)
+            return connection.execute(delete(schema.contexts).where(*mine)).rowcount > 0
         case ForgetExpired():
             return _forget_expired(connection, work)
 
@@ -103,11 +137,22 @@ def _remember(connection: Connection, work: Remember, put: Callable[[Table], Any
     return True
 
 
-def _forget(connection: Connection, work: Forget) -> bool:
+def _amend(connection: Connection, work: Amend) -> bool:
     this = (_c.owner == work.owner, _c.agent == work.agent, _c.name == work.name)
+    same = (*this, _c.updated_at == work.seen, _c.expires_at > work.now)
+    new = {"value": work.value, "updated_at": max(work.now, math.nextafter(work.seen, math.inf))}
+    if work.expires_at is not None:
+        new["expires_at"] = work.expires_at
+    return connection.execute(update(schema.contexts).where(*same).values(new)).rowcount > 0
+
+
+def _forget(connection: Connection, work: Forget) -> bool:
+    this = [_c.owner == work.owner, _c.agent == work.agent, _c.name == work.name]
+    if work.seen is not None:
+        this.append(_c.updated_at == work.seen)
     there = connection.execute(select(_c.expires_at).where(*this)).scalar_one_or_none()
-    connection.execute(delete(schema.contexts).where(*this))
-    return there is not None and there > work.now
+    deleted = connection.execute(delete(schema.contexts).where(*this)).rowcount
+    return deleted > 0 and there is not None and there > work.now
 
 
 def _forget_expired(connection: Connection, work: ForgetExpired) -> bool:
@@ -121,7 +166,7 @@ def _forget_expired(connection: Connection, work: ForgetExpired) -> bool:
 
 
 def remembered(connection: Connection, owner: str, agent: str, now: float) -> list[Remembered]:
-    """Return an agent's unexpired values about a user, latest first."""
+    """Return the unexpired values about a user in a notebook, latest first."""
     wanted = select(_c.name, _c.value, _c.updated_at, _c.expires_at)
     mine = wanted.where(_c.owner == owner, _c.agent == agent, _c.expires_at > now)
     rows = connection.execute(mine.order_by(_c.updated_at.desc(), _c.name).limit(2 * KEPT))

@@ -19,7 +19,7 @@ import msgspec
 import trio
 from attrs import define, field, frozen
 
-from .agent_memory import Forget, Remember, Remembered
+from .agent_memory import Amend, Forget, ForgetAll, Remember, Remembered
 from .deletion import RemoveUser
 from .errors import StorageUnavailable
 from .records import DeleteThread, EventPage, GiveFeedback, Page, RenameThread, Thread, ThreadPage, TrimLog, Write
@@ -128,9 +128,9 @@ class LocalCache:
 async def drop_changed_answers(shelf: CacheBackend, work: Write) -> None:
     """Drop the answers that a write may have changed; appended rows drop nothing."""
     match work:
-        case Remember(owner=owner, agent=agent):
+        case Remember(owner=owner, agent=agent) | Amend(owner=owner, agent=agent):
             await shelf.drop(owner, _named("remembered", agent))
-        case RenameThread() | DeleteThread() | TrimLog() | GiveFeedback() | Forget() | RemoveUser():
+        case RenameThread() | DeleteThread() | TrimLog() | GiveFeedback() | Forget() | ForgetAll() | RemoveUser():
             await shelf.drop(work.owner)
 
 

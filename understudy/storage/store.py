@@ -11,7 +11,7 @@ from actors import ActorDied, ActorRef, AskTimeout, Backoff, MailboxFull
 from actors.behaviours import Breaker, CircuitChange, CircuitSpec, FailureCount
 
 from . import agent_memory, consents, deliveries, nodes, queries, revocations, schedules, spending
-from .agent_memory import Forget, ForgetExpired, Remember, Remembered
+from .agent_memory import Amend, Forget, ForgetAll, ForgetExpired, Remember, Remembered
 from .consents import AllowTool, Consent, DisallowTool
 from .database import Database
 from .deletion import GONE, MORE, MergeFulltext, RemoveFiles, RemoveUser
@@ -201,11 +201,15 @@ class Store:
         return await self._read(revocations.revoked_since, since, after, now)
 
     async def remember(self, value: Remember) -> bool:
-        """Store a value of an agent. Return False at the limit of values per agent and user. Raises NotStored."""
+        """Store a value in a notebook. Return False at the limit of values per notebook and user. Raises NotStored."""
         return bool(await self.commit(value))
 
-    async def forget(self, value: Forget) -> bool:
-        """Delete a value of an agent. Return False if there was none."""
+    async def amend(self, value: Amend) -> bool:
+        """Replace a value in a notebook. Return False if it was written or deleted since it was seen."""
+        return bool(await self.commit(value))
+
+    async def forget(self, value: Forget | ForgetAll) -> bool:
+        """Delete a value in a notebook, or all. Return False if there was none."""
         return bool(await self.commit(value))
 
     async def forget_expired(self, now: float) -> None:
@@ -230,7 +234,7 @@ class Store:
         await self.commit(AddFile(file))
 
     async def remembered(self, owner: str, agent: str, now: float) -> list[Remembered]:
-        """Return an agent's unexpired values about a user, latest first."""
+        """Return the unexpired values about a user in a notebook, latest first."""
         return await self._read(agent_memory.remembered, owner, agent, now)
 
     # nodes, if several servers share the database

@@ -46,7 +46,7 @@ from . import (
     schema,
     spending,
 )
-from .agent_memory import Forget, ForgetExpired, Remember
+from .agent_memory import Amend, Forget, ForgetAll, ForgetExpired, Remember
 from .consents import AllowTool, DisallowTool
 from .deletion import MergeFulltext, RemoveFiles, RemoveUser
 from .deliveries import ClaimDelivery, DelayDelivery, EndDelivery
@@ -224,7 +224,7 @@ def apply(connection: Connection, work: Write) -> int:
             _probe(connection)
         case RevokeSession():
             return revocations.write(connection, work, _INSERTS[connection.dialect.name].put)
-        case Remember() | Forget() | ForgetExpired():
+        case Remember() | Amend() | Forget() | ForgetAll() | ForgetExpired():
             return agent_memory.write(connection, work, _INSERTS[connection.dialect.name].put)
         case AllowTool() | DisallowTool():
             return consents.write(connection, work, _INSERTS[connection.dialect.name].put)

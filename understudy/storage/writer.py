@@ -23,7 +23,7 @@ from sqlalchemy.exc import DatabaseError, IntegrityError, InternalError, Operati
 
 from actors import Actor, Ask, Context, Exit, MailboxSpec
 
-from .agent_memory import Forget, ForgetExpired, Remember
+from .agent_memory import Amend, Forget, ForgetAll, ForgetExpired, Remember
 from .consents import AllowTool, DisallowTool
 from .database import Database, DriverErrors
 from .deletion import MergeFulltext, RemoveFiles, RemoveUser
@@ -59,7 +59,8 @@ IMPATIENT: Final = "SET LOCAL lock_timeout = '10ms'"
 CONFLICTS: Final = ("40001", "40P01")
 """PostgreSQL `serialization_failure`, `deadlock_detected`: the transaction may succeed if repeated."""
 _OF_NO_LOG: Final = (ForgetSpending,
-    GiveFeedback, AddFile, ProbeWrite, Remember, Forget, ForgetExpired, JoinNodes, RenewNode, LeaveNodes, RemoveFiles,
+    GiveFeedback, AddFile, ProbeWrite, Remember, Amend, Forget, ForgetAll, ForgetExpired, JoinNodes, RenewNode,
+    LeaveNodes, RemoveFiles,
     RemoveUser, MergeFulltext, RevokeSession, ForgetSpending, ClaimDelivery,
     DelayDelivery, EndDelivery, AllowTool, DisallowTool, AddSchedule, ChangeSchedule, DeleteSchedules, ClaimFiring,
     EndFiring,

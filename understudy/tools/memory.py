@@ -1,4 +1,4 @@
-"""An agent's memory of a user across sessions, as tools and agents see it.
+"""The memory of a user across sessions, as tools and agents see it: of one agent, or of all that share a notebook.
 
 Values are plain JSON under short names, and expire. The server stores them; `Notebook` keeps them in memory, for tests
 of tools.
@@ -7,11 +7,11 @@ of tools.
 import math
 import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, Final, Protocol
 
 import msgspec
-from attrs import define, field
+from attrs import define, field, frozen
 
 from understudy.tools.errors import InvalidResult, ToolError
 from understudy.tools.result import to_json
@@ -23,13 +23,28 @@ LONGEST_S: Final = 366 * DAY_S
 VALUE_BYTES: Final = 8 * 1024
 """Bytes of JSON of one value; a larger one is refused."""
 VALUES: Final = 50
-"""Values of one agent for one user; one more is refused as ``busy``."""
+"""Values in one notebook for one user; one more is refused as ``busy``."""
+FOUND: Final = 10
+"""Default limit of the values that a search returns."""
+QUERY_WORDS: Final = 16
+"""Words of a query that are searched for; further ones are ignored."""
 
+_WORD: Final = re.compile(r"[^\W_]+")
 _NAME: Final = re.compile(r"[A-Za-z][A-Za-z0-9_.-]{0,63}\Z")
 
 
+@frozen
+class MemoryEntry:
+    """A remembered value. `updated_at` and `expires_at` are seconds of the memory's clock: Unix time on a server."""
+
+    name: str
+    value: Any = field(repr=False)
+    updated_at: float
+    expires_at: float
+
+
 class Memory(Protocol):
-    """An agent's memory of the user for whom a tool runs."""
+    """What an agent, or several that share a notebook, remember of the user for whom a tool runs."""
 
     async def remember(self, name: str, value: Any, ttl_s: float = TTL_S) -> None:
         """Store a value under a name for `ttl_s` seconds, replacing an older one. Raises `ToolError`."""
@@ -39,6 +54,12 @@ class Memory(Protocol):
 
     async def forget(self, name: str) -> bool:
         """Delete a value. Return False if there was none. Raises `ToolError`."""
+
+    async def search(self, query: str, limit: int = FOUND) -> list[MemoryEntry]:
+        """Return the values with words of the query in name or value: those with most of them first, then the latest.
+
+        An empty query finds all. Raises `ToolError`.
+        """
 
 
 def checked(name: str, value: Any, ttl_s: float) -> Any:
@@ -74,29 +95,59 @@ def no_room() -> ToolError:
     return ToolError("busy", f"{VALUES} values are remembered already; forget one first.")
 
 
+def ranked(entries: Iterable[MemoryEntry], query: str) -> list[MemoryEntry]:
+    """Return the entries that have words of the query at the beginning of words in their name or value.
+
+    Those with most words of the query come first, then the latest; all entries if the query has no words. Letter case
+    and a plural "s" do not matter. A scan is enough: a notebook holds `VALUES` entries of `VALUE_BYTES` at most, which
+    takes a few milliseconds.
+    """
+    latest = sorted(entries, key=lambda each: -each.updated_at)
+    words = list(dict.fromkeys(_stem(each) for each in _WORD.findall(query.casefold())))[:QUERY_WORDS]
+    if not words:
+        return latest
+    found = []
+    for each in latest:
+        value = msgspec.json.encode(each.value).decode()
+        text = f"{each.name} {value}".replace("_", " ").casefold()
+        # A search for a plain text is many times faster than one for a pattern, and rejects nearly all.
+        if score := sum(word in text and re.search(rf"\b{word}", text) is not None for word in words):
+            found.append((score, each))
+    return [each for _, each in sorted(found, key=lambda scored: -scored[0])]
+
+
+def _stem(word: str) -> str:
+    return word[:-1] if len(word) > 3 and word.endswith("s") else word
+
+
 @define
 class Notebook:
     """A memory in this object alone, with the same bounds as a stored one. `clock` returns seconds."""
 
     clock: Callable[[], float] = time.monotonic
-    _kept: dict[str, tuple[Any, float]] = field(factory=dict, init=False, repr=False)
+    _kept: dict[str, MemoryEntry] = field(factory=dict, init=False, repr=False)
 
     async def remember(self, name: str, value: Any, ttl_s: float = TTL_S) -> None:
         """Store a value, see `Memory.remember`."""
         plain, now = checked(name, value, ttl_s), self.clock()
-        self._kept = {each: kept for each, kept in self._kept.items() if kept[1] > now}
+        self._kept = {each: kept for each, kept in self._kept.items() if kept.expires_at > now}
         if name not in self._kept and len(self._kept) >= VALUES:
             raise no_room()
-        self._kept[name] = (plain, now + ttl_s)
+        self._kept[name] = MemoryEntry(name, plain, now, now + ttl_s)
 
     async def recall(self, name: str) -> Any:
         """Return a value, see `Memory.recall`."""
         check_name(name)
-        value, until = self._kept.get(name, (None, -math.inf))
-        return value if until > self.clock() else None
+        kept = self._kept.get(name)
+        return kept.value if kept is not None and kept.expires_at > self.clock() else None
 
     async def forget(self, name: str) -> bool:
         """Delete a value, see `Memory.forget`."""
         check_name(name)
-        _, until = self._kept.pop(name, (None, -math.inf))
-        return until > self.clock()
+        kept = self._kept.pop(name, None)
+        return kept is not None and kept.expires_at > self.clock()
+
+    async def search(self, query: str, limit: int = FOUND) -> list[MemoryEntry]:
+        """Return the values that fit, see `Memory.search`."""
+        now = self.clock()
+        return ranked((each for each in self._kept.values() if each.expires_at > now), query)[: max(0, limit)]

@@ -5,7 +5,7 @@ import trio
 
 from tests.understudy.storage.test_store import opened
 from understudy.storage import NotStored, agent_memory
-from understudy.storage.agent_memory import Forget, ForgetExpired, Remember
+from understudy.storage.agent_memory import Amend, Forget, ForgetAll, ForgetExpired, Remember
 
 
 @pytest.fixture
@@ -51,6 +51,33 @@ async def test_the_later_value_replaces_the_earlier_with_its_time(store) -> None
     found = await store.remembered("ann", "guide", 250.0)
     assert [(each.name, each.value) for each in found] == [("plan", "B")]
     assert await names(store) == ["plan", "other"]
+
+
+async def test_a_value_is_replaced_or_deleted_only_as_it_was_seen(store) -> None:
+    """A change or a deletion by an older sight of the value does nothing."""
+    await store.remember(note())
+    assert await store.amend(Amend("ann", "guide", "plan", "B", 100.0, 110.0))
+    assert not await store.amend(Amend("ann", "guide", "plan", "C", 100.0, 111.0))
+    assert not await store.forget(Forget("ann", "guide", "plan", 111.0, seen=100.0))
+    [kept] = await store.remembered("ann", "guide", 150.0)
+    assert (kept.value, kept.updated_at, kept.expires_at) == ("B", 110.0, 200.0)
+    assert await store.amend(Amend("ann", "guide", "plan", None, 110.0, 110.0, 300.0))
+    [kept] = await store.remembered("ann", "guide", 250.0)
+    assert (kept.value, kept.updated_at > 110.0) == (None, True), "a change at the same time is another version"
+    assert not await store.amend(Amend("ann", "guide", "plan", "D", kept.updated_at, 300.0)), "it has expired"
+    assert await store.forget(Forget("ann", "guide", "plan", 120.0, seen=kept.updated_at))
+
+
+async def test_all_of_a_notebook_or_of_a_user_is_deleted(store) -> None:
+    for given in ({}, {"name": "other"}, {"agent": "finance"}, {"owner": "bob"}):
+        await store.remember(note(**{"name": "plan", **given}))
+    assert await store.forget(ForgetAll("ann", "guide"))
+    assert await names(store) == []
+    assert await names(store, agent="finance") == ["plan"]
+    assert await store.forget(ForgetAll("ann"))
+    assert not await store.forget(ForgetAll("ann"))
+    assert await names(store, agent="finance") == []
+    assert await names(store, "bob") == ["plan"]
 
 
 async def test_what_has_expired_is_not_there_and_is_removed(store, database, monkeypatch) -> None:

@@ -311,6 +311,7 @@ class Conversation(Actor):
 
     def _tool_context(self, run_id: str, call_id: str, agent: str, roles: tuple[str, ...] = ()) -> ToolContext:
         services, owner, memory = self.services, self.core.owner, self.services.memory
+        notebook = services.agents[agent].notebook if agent in services.agents else agent
         return ToolContext(
             owner=owner,
             thread_id=self.core.thread_id,
@@ -320,7 +321,7 @@ class Conversation(Actor):
             files=services.attachments(owner),
             server=services.server(owner, roles),
             progress=lambda *_: None,
-            memory=Notebook() if memory is None else memory(owner, agent),
+            memory=Notebook() if memory is None else memory(owner, notebook),
             roles=roles,
             state=None if services.tool_loop is None else services.tool_loop.state(agent),
         )

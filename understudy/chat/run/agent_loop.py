@@ -407,7 +407,8 @@ class AgentLoop:
         agent, job, memory = self.agent, self.job, self.services.memory
         notes = []
         if agent.remembers and memory is not None:
-            notes.append(await memory(job.owner, agent.name).for_model())
+            searchable = agent.tool("search_memory") is not None
+            notes.append(await memory(job.owner, agent.notebook).for_model(job.content, searchable=searchable))
         if job.context:
             notes.append(f"The program that the user writes in sent this data with the message:\n{fenced(job.context)}")
         notes.append(REPEATED if self.repetition.ended is not None else self.meter.note(self.tools.deadline.worked_s))

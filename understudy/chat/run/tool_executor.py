@@ -748,7 +748,7 @@ class ToolExecutor:
             roles=job.roles,
             progress=self._progress,
             asker=asker,
-            memory=Notebook() if memory is None else memory(job.owner, self.recorder.speaker.name),
+            memory=Notebook() if memory is None else memory(job.owner, self.recorder.speaker.notebook),
             found=job.findings_summary,
             state=None if loop is None else loop.state(self.recorder.speaker.name),
         )

@@ -5,16 +5,17 @@ It reads the turn, lets the pure modules decide, and emits. The same turn gives 
 
 import math
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Final
 
 import trio
 from attrs import evolve
 
 from transport.wire.events import Usage
-from understudy.models.model import Emit, MessageItem, Reply, TextDelta, Thought, ToolRequest, Turn
+from understudy.models.model import Emit, MessageItem, Reply, TextDelta, Thought, ToolCard, ToolRequest, Turn
 from understudy.models.offline import wording
 from understudy.models.offline.fitting import ToolPool
+from understudy.models.offline.memory import TOOLS, remembered, told, wish
 from understudy.models.offline.planning import CallPlan, Planned, choose_colleague, colleague_plan, make_plan
 from understudy.models.offline.recall import recall
 from understudy.models.offline.request import Request, read_request
@@ -51,18 +52,28 @@ class OfflineModel:
         """Answer one turn with tool calls, a handoff, or text. Never raises `ModelUnavailable`."""
         request = read_request(turn).with_columns()
         await trio.lowlevel.checkpoint()
-        pool = ToolPool.of([*turn.tools, *(tool for each in turn.colleagues for tool in each.tools)])
-        plan = make_plan(request, turn.tools, pool)
+        wished = wish(request.text, turn.tools)
+        if wished is not None:
+            request = request.narrowed(wished.rest)
+        own, colleagues = _others(turn.tools), [evolve(each, tools=_others(each.tools)) for each in turn.colleagues]
+        pool = ToolPool.of([*own, *(tool for each in colleagues for tool in each.tools)])
+        plan = make_plan(request, own, pool) if wished is None or wished.rest else CallPlan()
         await trio.lowlevel.checkpoint()
         if request.results:
             return await self._after_tools(turn, request, plan, emit)
+        if wished is not None:
+            return await self._call((wished.planned,), request, emit)
         if not wording.asks_about(request.instruction):
+            known = told(request.instruction, remembered(turn.notes))
+            if known:
+                await emit(Thought("What is remembered of the user answers that."))
+                return await self._say(known, turn, request, emit)
             if not plan.calls:
                 earlier = _continued(turn, request)
                 if earlier is not None:
-                    request, plan = earlier, make_plan(earlier, turn.tools, pool)
+                    request, plan = earlier, make_plan(earlier, own, pool)
             plans = []
-            for each in turn.colleagues:
+            for each in colleagues:
                 plans.append((each, colleague_plan(request, each, pool)))
                 await trio.lowlevel.checkpoint()
             handoff = choose_colleague(plan, plans)
@@ -71,10 +82,10 @@ class OfflineModel:
                 return Reply("", handoff=handoff, usage=await _usage(request, ""))
             if plan.calls:
                 return await self._call(plan.calls, request, emit)
-            told = recall(request.instruction, turn.items)
-            if told is not None:
-                await emit(Thought(f"An earlier result of {told.tool.replace('_', ' ')} answers that: {told.field}."))
-                return await self._say(told.sentence, turn, request, emit)
+            found = recall(request.instruction, turn.items)
+            if found is not None:
+                await emit(Thought(f"An earlier result of {found.tool.replace('_', ' ')} answers that: {found.field}."))
+                return await self._say(found.sentence, turn, request, emit)
         text = "\n\n".join(plan.questions) if plan.questions else wording.small_talk(request, turn)
         return await self._say(text, turn, request, emit)
 
@@ -103,6 +114,11 @@ class OfflineModel:
                 await emit(TextDelta(piece))
                 await trio.sleep(pause_s)  # of 0 seconds: a checkpoint
         return Reply(text, usage=await _usage(request, text))
+
+
+def _others(tools: Sequence[ToolCard]) -> tuple[ToolCard, ...]:
+    """Return the tools that are chosen by their words."""
+    return tuple(each for each in tools if each.name not in TOOLS)
 
 
 async def _usage(request: Request, text: str) -> Usage:

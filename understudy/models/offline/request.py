@@ -83,6 +83,11 @@ class Request:
         """The beginning and the end of the whole message."""
         return scan.window(self.text)
 
+    def narrowed(self, text: str) -> "Request":
+        """Return the request with this part of its text alone."""
+        instruction, body = _divided(text)
+        return evolve(self, text=text, instruction=instruction, body=body)
+
     def with_columns(self) -> "Request":
         """Return the request with the columns that tools of this run found in files of unknown columns."""
         files = []

@@ -7,6 +7,7 @@ from typing import Any, Final
 from understudy.models.model import ToolCard, Turn
 from understudy.models.offline import markdown, scan
 from understudy.models.offline.fitting import matched
+from understudy.models.offline.memory import called, remembered
 from understudy.models.offline.planning import Planned
 from understudy.models.offline.request import Request, Result
 
@@ -132,7 +133,8 @@ def small_talk(request: Request, turn: Turn) -> str:
         return f"{agent} {turn.agent.description}".strip() + f"\n\n{_abilities(turn)}\n\n*{NOTICE}*"
     few = set(tokens[:6]) if len(tokens) <= 8 else set()
     if _GREETINGS & few:
-        return f"Hello! {agent} {NOTICE} {_HINT}"
+        name = called(remembered(turn.notes))
+        return f"Hello{f', {name}' if name else ''}! {agent} {NOTICE} {_HINT}"
     if _THANKS & few:
         return "You are welcome."
     nearest = [each.name.replace("_", " ") for each in turn.tools if matched(each, request.instruction)][:3]
