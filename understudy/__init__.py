@@ -12,6 +12,7 @@ from importlib.metadata import version
 
 from understudy.agents.agent import Agent as Agent
 from understudy.agents.budget import Budget as Budget
+from understudy.agents.turn import AgentTurn as AgentTurn
 from understudy.app.serve import serve as serve
 from understudy.tools.effects import Done as Done
 from understudy.tools.effects import NotDone as NotDone
@@ -36,6 +37,7 @@ __version__ = version("understudy")
 
 __all__ = [
     "Agent",
+    "AgentTurn",
     "Budget",
     "Done",
     "Lifespan",

@@ -24,6 +24,7 @@ from understudy.app.server import Running
 from understudy.storage.records import Change, RunAttempt
 
 AGENT = "tests.end_to_end.resumable_agent:agent"
+WRITER = "tests.end_to_end.hand_written_agent:agent"
 Moment = Callable[["Watcher"], bool]
 
 
@@ -95,6 +96,8 @@ async def survived(
     options: tuple[str, ...] = (),
     orderly: bool = False,
     pause_s: float = 0.0,
+    served: str = AGENT,
+    agent_type: str = "resumable",
 ) -> Watcher:
     """Have a message answered by servers that are each killed at a given moment. A call that waits is then allowed.
 
@@ -103,7 +106,7 @@ async def survived(
     seen, calls, token = Watcher(), tmp_path / "calls", ""
     for number, moment in enumerate([*moments, ended]):
         settings = {CALLS: str(calls)} | ({"UNDERSTUDY_GRACE_S": "0.4"} if orderly else {})
-        async with started(tmp_path / "data", AGENT, *options, **settings) as server:
+        async with started(tmp_path / "data", served, *options, **settings) as server:
             if not token:
                 _, _, session = await http.request(server.address, "POST", "/api/sessions")
                 token = session["session_token"]
@@ -111,7 +114,7 @@ async def survived(
                 if number:
                     await client.send({"type": "resume", "payload": {"threads": {"t": seen.seq}}})
                 else:
-                    await client.say(message, agent_type="resumable", thread_id="t", message_id="m")
+                    await client.say(message, agent_type=agent_type, thread_id="t", message_id="m")
                 if asked(seen) and not seen.kinds("approval_decided"):
                     call_id = seen.kinds("approval_required")[0]["call_id"]
                     command = {"type": "approve", "call_id": call_id, "decision": "allow"}
@@ -330,3 +333,24 @@ async def test_a_later_attempt_backs_off_and_reports_it(serve: Any) -> None:
         await seen.until(client, ended)
     check_arc(seen.events)
     assert seen.screen.text == SPOKEN
+
+
+def thinking(thought: str) -> Moment:
+    """Read until a thought is shown."""
+    return lambda seen: any(data["thought"] == thought for data in seen.kinds("agent_thinking"))
+
+
+async def test_the_steps_of_a_hand_written_agent_run_once_though_its_server_is_killed_between_them(
+    tmp_path: Path,
+) -> None:
+    """Only the step that was at work is run again, under the same id; the answer is the same."""
+    moments = (thinking("between"), calling("again"), thinking("in the third"))
+    seen = await survived(tmp_path, "go", *moments, pause_s=0.15, served=WRITER, agent_type="writer")
+    assert seen.kinds("final_response")[0]["message"] == (
+        "I begin. \n\none is done, two is done, done again, three is done"
+    )
+    lines = (tmp_path / "calls").read_text().splitlines()
+    steps = [line for line in lines if not line.startswith("again")]
+    assert Counter(line.split()[0] for line in steps) == {"one": 1, "two": 1, "three": 2}
+    assert len(set(steps)) == 3
+    assert [data["thought"] for data in seen.kinds("agent_thinking")][1:] == ["between", "in the third"]

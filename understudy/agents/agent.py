@@ -1,7 +1,8 @@
 """`Agent`: a name, instructions, and tools. Plain data; `chat.run` acts on it."""
 
+import inspect
 import re
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
 from functools import cached_property
 from typing import Any, Final
 
@@ -10,6 +11,7 @@ from attrs.validators import instance_of, optional
 
 from transport.connection.limits import Limits
 from understudy.agents.budget import Budget
+from understudy.agents.turn import AgentTurn
 from understudy.models.model import AgentCard, Model, ModelSettings, ToolCard
 from understudy.tools.loop import Lifespan, to_lifespan
 from understudy.tools.tool import Tool
@@ -73,6 +75,11 @@ def _is_model(_: Any, __: object, value: object) -> None:
         raise TypeError(f"{value!r} is not a model: it is the name of one, or an object with the method `respond`")
 
 
+def _is_async(_: Any, __: object, value: object) -> None:
+    if value is not None and not inspect.iscoroutinefunction(value):
+        raise TypeError(f"{value!r} cannot be an agent's run: an async function of one AgentTurn is needed")
+
+
 def _positive(_: Any, attribute: "Attribute[float]", value: float) -> None:
     if not value > 0:
         raise ValueError(f"{attribute.name} must be more than 0 seconds, not {value!r}")
@@ -90,10 +97,12 @@ class Agent:
     that the agent's tools remembered for the user. `memory` names the notebook in which its tools remember, None for
     its own: agents that name the same one share it. `allow` names those who may see and use the agent, as `user:NAME`,
     `role:NAME` or `group:NAME` of their token; None: everybody. For all others the agent does not exist. `settings` are
-    those of its model. `lifespan` opens what its tools share, see `Lifespan`.
+    those of its model. `lifespan` opens what its tools share, see `Lifespan`. `run` is the async function that works on
+    each message of a hand-written agent, instead of a model; see `AgentTurn`.
 
     Raises ValueError for a bad name, a bad or empty `allow`, a non-positive `timeout_s`, a budget of more time than
-    `timeout_s`, or two tools of one name; TypeError if a tool is not a `Tool`, or `model` neither a name nor a model.
+    `timeout_s`, or two tools of one name; TypeError if a tool is not a `Tool`, `model` neither a name nor a model, or
+    `run` no async function.
     """
 
     name: str = field(validator=_named)
@@ -112,6 +121,7 @@ class Agent:
     allow: tuple[str, ...] | None = field(default=None, converter=_allowed)
     settings: ModelSettings = field(default=ModelSettings(), validator=instance_of(ModelSettings))
     lifespan: Lifespan | None = field(default=None, converter=to_lifespan, repr=False)
+    run: Callable[[AgentTurn], Awaitable[object]] | None = field(default=None, validator=_is_async, repr=False)
 
     @pillar.validator
     def _check_pillar(self, attribute: "Attribute[str]", value: str | None) -> None:

@@ -55,7 +55,7 @@ from understudy.storage.errors import StorageUnavailable
 from understudy.storage.records import tenant_of
 from understudy.storage.spending import SpendingLimits
 from understudy.storage.store import Store
-from understudy.tools.loop import SERVER, Lifespan, ToolLoop, ToolLoopActor
+from understudy.tools.loop import SERVER, Lifespan, ToolLoop, ToolLoopActor, names_asyncio
 from understudy.tools.tables import table_limiter
 from understudy.web.application import build_http_app
 from understudy.web.context import WebContext
@@ -264,9 +264,10 @@ def build_tool_loop(agents: Mapping[str, Agent], lifespan: Lifespan | None) -> T
     tools = [each for agent in agents.values() for each in agent.tools if each.on_tools_loop]
     lifespans = {} if lifespan is None else {SERVER: lifespan}
     lifespans |= {name: agent.lifespan for name, agent in agents.items() if agent.lifespan is not None}
-    if not tools and not lifespans:
+    written = [agent.run for agent in agents.values() if agent.run is not None]
+    if not (tools or lifespans or written):
         return None
-    return ToolLoop(lifespans, asyncio=any(each.asyncio for each in tools))
+    return ToolLoop(lifespans, asyncio=any(each.asyncio for each in tools) or any(map(names_asyncio, written)))
 
 
 async def _join_nodes(settings: Settings, store: Store, tree: Tree) -> "Node | None":

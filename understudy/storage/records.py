@@ -26,7 +26,7 @@ Item = TypeVar("Item")
 UNFINISHED: Final = ("queued", "running")
 ENDED: Final = ("success", "failed", "cancelled", "interrupted")
 ROLES: Final = ("user", "assistant")
-STEP_KINDS: Final = ("model", "tool", "steer", "summary", "undo")
+STEP_KINDS: Final = ("model", "tool", "steer", "summary", "undo", "step", "ask")
 BETWEEN: Final = "\x1f"
 """Separates tenant and user in a key: U+001F, the unit separator; claims are printable (`transport.auth.tokens`)."""
 TRIMMED: Final = 200

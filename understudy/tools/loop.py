@@ -21,7 +21,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any, Final, TypeAlias, TypeVar
 
 import trio
-from attrs import define, evolve, field, frozen, validators
+from attrs import define, field, frozen, validators
 
 from actors import Actor, ActorSystem, Context
 from actors.watchdog import watch_loop
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from understudy.tools.tool import ToolContext
 
 T = TypeVar("T")
+C = TypeVar("C", bound="ToolContext")
 log = logging.getLogger(__name__)
 
 BEAT_S: Final = 0.5
@@ -117,7 +118,7 @@ class _Call:
     """One call: started by the server's loop, made on the tools' loop. `function` takes the context for there."""
 
     name: str
-    function: "Callable[[ToolContext], Awaitable[Any]]"
+    function: Callable[[Any], Awaitable[Any]]
     given: "ToolContext"
     thread: "ToolThread"
     variables: contextvars.Context = field(factory=contextvars.copy_context)
@@ -226,16 +227,7 @@ class _Call:
 
     def _context(self) -> "ToolContext":
         """Return the call's context for this thread: its methods reach the server's loop and wait for it."""
-        given = self.given
-        return evolve(
-            given,
-            files=_Elsewhere(self.on_server, given.files),
-            memory=_Elsewhere(self.on_server, given.memory),
-            server=_Elsewhere(self._now_on_server, given.server),
-            asker=partial(self.on_server, given.asker),
-            show_partial=partial(self.on_server, given.show_partial),
-            progress=self._progress,
-        )
+        return self.given.elsewhere(self.on_server, self._now_on_server, self._progress)
 
     def _progress(self, done: float, total: float | None, note: str) -> None:
         self._notes.append((done, total, str(note)[:MAX_NOTE]))
@@ -284,8 +276,8 @@ def _in_asyncio() -> bool:
 
 
 @frozen
-class _Elsewhere:
-    """An object whose methods run on the server's loop."""
+class Elsewhere:
+    """An object whose methods run on the server's loop, through `run`."""
 
     _run: Callable[..., Any]
     _target: Any
@@ -341,7 +333,7 @@ class ToolThread:
             return
         log.error("tools.thread_abandoned", extra={"calls": [each.name for each in self.calls]})
 
-    async def run(self, name: str, function: "Callable[[ToolContext], Awaitable[T]]", context: "ToolContext") -> T:
+    async def run(self, name: str, function: "Callable[[C], Awaitable[T]]", context: "C") -> T:
         """Make a call. Raises what the function raises, `ToolError` ``tools_restarted``, and `_NotBegun`."""
         call = _Call(name, function, context, self)
         self.calls.add(call)
@@ -470,7 +462,7 @@ class ToolLoop:
         states = {} if self._thread is None else self._thread.states
         return states.get(agent, states.get(SERVER))
 
-    async def run(self, name: str, function: "Callable[[ToolContext], Awaitable[T]]", context: "ToolContext") -> T:
+    async def run(self, name: str, function: "Callable[[C], Awaitable[T]]", context: "C") -> T:
         """Make a call of the tool `name`. Raises what the function raises, and `ToolError`.
 
         Codes: ``tools_restarted`` if the thread was blocked or died meanwhile, ``busy`` if too many are blocked.

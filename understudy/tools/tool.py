@@ -14,7 +14,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from contextlib import aclosing, closing
 from functools import partial
 from pathlib import Path
-from typing import Any, Final, Protocol, TypeAlias, TypeVar, overload
+from typing import Any, Final, Protocol, Self, TypeAlias, TypeVar, overload
 
 import trio
 from attrs import evolve, field, frozen
@@ -24,7 +24,7 @@ from understudy.sandbox.limiters import thread_limiter
 from understudy.tools.effects import MAX_UNDO_S, Companion, Reconciled, Unknown
 from understudy.tools.errors import QuestionDeclined, ToolError
 from understudy.tools.form import Question, form_question, read_answer
-from understudy.tools.loop import ToolLoop, names_asyncio
+from understudy.tools.loop import Elsewhere, ToolLoop, names_asyncio
 from understudy.tools.memory import TTL_S, Memory, Notebook
 from understudy.tools.result import MAX_ITEMS, NextStep, ToolResult, is_small, to_partial, to_result
 from understudy.tools.schema import Misfit, Param, structure
@@ -170,6 +170,23 @@ class ToolContext:
         """Ask as `ask` does, from the thread of a sync tool. Raises what `ask` raises."""
         trio.from_thread.check_cancelled()
         return trio.from_thread.run(partial(self.ask, form, title=title, text=text))
+
+    def elsewhere(
+        self,
+        on_server: Callable[..., Any],
+        now_on_server: Callable[..., Any],
+        progress: Callable[[float, float | None, str], None],
+    ) -> Self:
+        """Return the context for the tools' loop: its methods run on the server's loop, by these functions."""
+        return evolve(
+            self,
+            files=Elsewhere(on_server, self.files),
+            memory=Elsewhere(on_server, self.memory),
+            server=Elsewhere(now_on_server, self.server),
+            asker=partial(on_server, self.asker),
+            show_partial=partial(on_server, self.show_partial),
+            progress=progress,
+        )
 
     async def remember(self, name: str, value: Any, ttl_s: float = TTL_S) -> None:
         """Store a value (JSON of up to 8 KiB) for later runs of this agent for this user, for `ttl_s` seconds.
@@ -361,7 +378,7 @@ def _ended_early(items: list[Any]) -> ToolResult:
     return ToolResult(items, f"The first {MAX_ITEMS:,} items: there the tool was ended.")
 
 
-_limiter: Final = thread_limiter("understudy.tool_threads", THREADS)
+limiter: Final = thread_limiter("understudy.tool_threads", THREADS)
 
 
 def _from_thread(context: ToolContext) -> ToolContext:
@@ -377,14 +394,14 @@ def _from_thread(context: ToolContext) -> ToolContext:
 async def _in_thread(function: Callable[..., Any], given: dict[str, Any]) -> ToolResult:
     given = {name: _from_thread(each) if isinstance(each, ToolContext) else each for name, each in given.items()}
     work = partial(function, **given)
-    return await trio.to_thread.run_sync(lambda: to_result(work()), abandon_on_cancel=True, limiter=_limiter())
+    return await trio.to_thread.run_sync(lambda: to_result(work()), abandon_on_cancel=True, limiter=limiter())
 
 
 async def _on_trio(function: Callable[..., Any], given: dict[str, Any]) -> ToolResult:
     value = await function(**given)
     if is_small(value):
         return to_result(value)
-    return await trio.to_thread.run_sync(to_result, value, abandon_on_cancel=True, limiter=_limiter())
+    return await trio.to_thread.run_sync(to_result, value, abandon_on_cancel=True, limiter=limiter())
 
 
 async def _on_asyncio(function: Callable[..., Any], given: dict[str, Any]) -> ToolResult:

@@ -8,7 +8,6 @@
    as nobody could say what they have done.
 """
 
-import itertools
 import logging
 import math
 import time
@@ -35,6 +34,7 @@ from transport.wire.events import (
 from understudy.agents.agent import Agent, usable_agents
 from understudy.chat.answer.stream import AnswerStream
 from understudy.chat.messages import RunRequest
+from understudy.chat.run.hand_written import HandWritten
 from understudy.chat.run.history import exchange_items, question_item, steer_item, turn_items
 from understudy.chat.run.meter import Ended, Meter
 from understudy.chat.run.model_input import ModelInput
@@ -77,7 +77,7 @@ from understudy.models.model import (
     fenced,
     limits_of,
 )
-from understudy.storage.records import History
+from understudy.storage.records import History, StepRecord
 
 log = logging.getLogger(__name__)
 
@@ -115,6 +115,8 @@ class AgentLoop:
     usage: Usage = field(factory=Usage, init=False)
     repetition: Repetition = field(factory=Repetition, init=False)
     ended: Ended | None = field(default=None, init=False)  # the bound that closes the run
+    charts: list[dict[str, Any]] = field(factory=list, init=False, repr=False)  # of a hand-written agent
+    silent: bool = field(default=False, init=False)  # whether the model's text is not shown
     _summary_usage: Usage = field(factory=Usage, init=False)  # not recorded yet
     _thoughts: int = field(default=0, init=False)
     _reasoning: str = field(default="", init=False, repr=False)  # not published yet
@@ -142,22 +144,30 @@ class AgentLoop:
         try:
             files = await self._prepare()
             self._count_summary(self.replay.summary_usage)
-            for number in itertools.count():
-                if await self._day_is_spent(number):
+            number = -1
+            while True:
+                number += 1
+                if self.agent.run is not None:
+                    number, handoff = await HandWritten(self, context, number).run()
+                    if handoff is None:
+                        break
+                    await self._hand_over(handoff.to, handoff.reason)
+                    continue
+                if await self.day_is_spent(number):
                     break
-                self.input.add(await self._take_steers(number))
+                self.input.add(await self.take_steers(number))
                 closing = self._close(number)
                 turn, calls = await self._take_turn(number, files, last=closing)
                 origin = self.origin = evolve(self.origin, step=turn.number, agent=self.agent.name)
                 handoff = turn.reply.handoff
                 # A recorded handoff was allowed when it was recorded: a resumed run does not know its user's roles.
-                colleagues = self.agent.colleagues if number < len(self.replay.turns) else self._colleagues()
+                colleagues = self.agent.colleagues if number < len(self.replay.turns) else self.colleagues()
                 if handoff is not None and handoff.to in colleagues and not closing:
                     self.input.add(turn_items(turn, origin))
                     await self._hand_over(handoff.to, handoff.reason)
                     continue
                 if not calls:
-                    steers = [] if closing or self.ended is not None else await self._take_steers(number + 1)
+                    steers = [] if closing or self.ended is not None else await self.take_steers(number + 1)
                     if not steers:
                         break
                     self.input.add((*turn_items(turn, origin), *steers))
@@ -186,7 +196,7 @@ class AgentLoop:
             self.ended = None  # its first turn is whole without them
         return self.ended is not None
 
-    async def _day_is_spent(self, number: int) -> bool:
+    async def day_is_spent(self, number: int) -> bool:
         """Return whether turn `number` cannot be requested, as the user has spent what they may today."""
         spending = self.services.spending
         if spending is None or number < len(self.replay.turns):
@@ -201,19 +211,21 @@ class AgentLoop:
         if steer_id in self._steers:
             return
         self._urgent.add(steer_id)
-        self.tools.set_redirected(True)
+        self.tools.set_redirected(self.agent.run is None)  # a hand-written agent may never ask for it
         if not self._publishing:
             self._turn_limit.cancel()
 
-    async def _take_steers(self, turn: int) -> list[Item]:
+    async def take_steers(self, turn: int, recorded: int | None = None) -> list[Item]:
         """Return the messages of the steers that enter before this turn: the recorded ones, and those that wait now.
 
-        None that waits enters before a turn that was recorded, or whose text was shown, or that closes the run.
+        None that waits enters before one of the first `recorded` turns, or before one that closes the run. By default
+        these are the turns that were recorded, or whose text was shown.
         """
         before, over = self.replay, self.repetition.ended or self.meter.ended(self.tools.deadline.worked_s)
         taken = [(each.steer_id, each.text) for each in before.steers if each.turn == turn]
         taken = [each for each in taken if each[0] not in self._steers]
-        if turn >= len(before.turns) + (before.interrupted_step is not None) and over is None:
+        recorded = len(before.turns) + (before.interrupted_step is not None) if recorded is None else recorded
+        if turn >= recorded and over is None:
             taken += [(each.steer_id, each.content) for each in await self.recorder.take_steers(turn)]
         self._steers.update(steer_id for steer_id, _ in taken)
         self._urgent -= self._steers
@@ -236,7 +248,7 @@ class AgentLoop:
         if (left_out := history.left_out) and not before.turns:
             read = f"Only the last {len(history.messages):,} messages of this conversation were read"
             older = "1 older one was" if left_out == 1 else f"{left_out:,} older ones were"
-            await self._publish_thought(f"{read}; {older} left out.")
+            await self.publish_thought(f"{read}; {older} left out.")
         named = (name for each in history.exchanges for name in each.message.references)
         references = tuple(dict.fromkeys((*named, *job.references)))[-MAX_FILES:]
         cards = await services.attachments(job.owner).cards(references) if references else ()
@@ -272,7 +284,7 @@ class AgentLoop:
         saying = f"{self.agent.display_title} is on it"
         await self.recorder.record(AgentStarted(self.agent_id, saying, self.services.clock()), *beside)
 
-    def _colleagues(self) -> tuple[str, ...]:
+    def colleagues(self) -> tuple[str, ...]:
         """Return the colleagues of the agent that the user may use."""
         job, agents = self.job, self.services.agents
         usable = usable_agents(agents, job.owner, job.roles, job.groups)
@@ -304,22 +316,22 @@ class AgentLoop:
         services, before = self.services, self.replay
         if number < len(before.turns):
             past = before.turns[number]
-            self._count(past.reply.usage)
+            self.count(past.reply.usage)
             self.stream.add_finished_turn(past.reply.text)
             return past, past.calls
         interrupted = before.interrupted_step if number == len(before.turns) else None
         partial_text = before.partial_text if interrupted is not None and before.continues else ""
         model = services.model_of(self.agent.model)
         self.input.limits = limits_of(model)
-        instructions, notes = self._instructions(), await self._notes()
+        instructions, notes = self.instructions(), await self.notes()
         fixed = estimate(instructions) + sum(map(item_tokens, notes))
         fixed += sum(estimate(str(each)) for each in self._agent_with_recall().card().tools)
-        await self._fit(model, instructions, fixed)
+        await self.fit(model, instructions, fixed)
         agent = self._agent_with_recall()
         card = agent.card()
         step = interrupted or self.recorder.next_step("model", model.name, None, None, services.clock())
         self.recorder.activity = "thinking"
-        colleagues = () if last else self._colleagues()
+        colleagues = () if last else self.colleagues()
         turn = Turn(
             agent=card,
             items=tuple(self.input.shown),
@@ -332,18 +344,22 @@ class AgentLoop:
             settings=agent.settings,
         )
         self.stream.begin_turn(step, partial_text)
-        reply = await self._respond(model, turn)
+        reply = await self.respond(model, turn)
         self.input.correct(fixed + self.input.tokens, reply.usage.input)
-        reply = evolve(reply, usage=self._priced(reply.usage, model))
+        reply = evolve(reply, usage=self.priced(reply.usage, model))
         text = await self.stream.end_turn(cut=self._turn_limit.cancelled_caught)
         if partial_text:
             reply = evolve(reply, text=text)
-        await self._ensure_thought()
+        self.count(reply.usage)
+        return await self.record_turn(step, reply)
+
+    async def record_turn(self, step: StepRecord, reply: Reply) -> tuple[PastTurn, Sequence[PendingCall]]:
+        """Record a turn that is over as `step`. Return it as it is recorded, and its calls."""
+        await self.ensure_thought()
         calls = [PendingCall(call, uuid.uuid4().hex) for call in reply.calls]
-        self._count(reply.usage)
         result = await self._storable_result(reply, calls)
         self.stream.add_finished_turn(result["text"])
-        finished = evolve(step, result=result, status="ok", ended_at=services.clock())
+        finished = evolve(step, result=result, status="ok", ended_at=self.services.clock())
         if calls:
             self.recorder.deferred = (finished,)
         else:  # at once: rendering the end of the answer may take seconds
@@ -351,7 +367,7 @@ class AgentLoop:
         self._logged_thoughts.clear()
         return read_turn(finished), calls
 
-    async def _respond(self, model: Model, turn: Turn) -> Reply:
+    async def respond(self, model: Model, turn: Turn) -> Reply:
         """Return the model's reply; what it has written so far if the run's time is over before, or a steer ends it."""
         self._written.clear()
         closing_s = self.meter.closing_s(self.tools.deadline.worked_s)
@@ -378,14 +394,15 @@ class AgentLoop:
             self.ended = self.ended or self.meter.ended(self.meter.budget.wall_s or 0.0)
         return Reply("".join(self._written), usage=Usage(turns=1))
 
-    def _priced(self, usage: Usage, model: Model) -> Usage:
+    def priced(self, usage: Usage, model: Model) -> Usage:
         """Return the use of a model with its cost, if the model has a price."""
         wanted = self.agent.model
         name = self.services.default_model if wanted is None else wanted if isinstance(wanted, str) else model.name
         cost = self.services.prices.cost(name, usage)
         return usage if cost is None else evolve(usage, cost=cost)
 
-    def _count(self, usage: Usage) -> None:
+    def count(self, usage: Usage) -> None:
+        """Count a turn of a model."""
         self.usage = self.usage + usage
         self.meter.add_turn(usage)
 
@@ -393,12 +410,12 @@ class AgentLoop:
         self.usage = self.usage + usage
         self.meter.add_usage(usage)
 
-    def _instructions(self) -> str:
+    def instructions(self) -> str:
         """Return the instructions for the model: the agent's, and the note about fences. They are always the same."""
         agent = self.agent
         return f"{agent.instructions or f'You are {agent.display_title}. {agent.description}'.strip()}\n\n{FENCE_NOTE}"
 
-    async def _notes(self) -> tuple[NoteItem, ...]:
+    async def notes(self) -> tuple[NoteItem, ...]:
         """Return what the model is told in this turn only: the agent's memory of the user and the context of the
         message, fenced, and that the turn is the last one, or what is left of the budget.
 
@@ -414,7 +431,7 @@ class AgentLoop:
         notes.append(REPEATED if self.repetition.ended is not None else self.meter.note(self.tools.deadline.worked_s))
         return tuple(NoteItem(each) for each in notes if each)
 
-    async def _fit(self, model: Model, instructions: str, fixed: int) -> None:
+    async def fit(self, model: Model, instructions: str, fixed: int) -> None:
         """Shorten the input if it fills the model's window, and record how, so that it is shown so from now on."""
         limits, kept = self.input.limits, self.input.compaction
         reserve = self.agent.settings.max_output or limits.max_output
@@ -422,10 +439,10 @@ class AgentLoop:
         if planned == kept:
             return
         if planned.start != kept.start:
-            await self._publish_thought("This conversation is long: I summarise its older part and go on with that")
+            await self.publish_thought("This conversation is long: I summarise its older part and go on with that")
             planned = evolve(planned, summary=await self._summarise(model, instructions, planned))
         else:
-            await self._publish_thought("This conversation is long: I shorten the older results in it")
+            await self.publish_thought("This conversation is long: I shorten the older results in it")
         first_run = None if planned.start is None else planned.start.run_id
         now = self.services.clock()
         step = self.recorder.next_step("summary", model.name, None, {"first_run": first_run}, now)
@@ -449,7 +466,7 @@ class AgentLoop:
                 except ModelUnavailable as error:
                     log.warning("summary.not_made", extra={"run_id": self.job.run_id, "detail": error.detail})
                 else:
-                    self._summary_usage = self._priced(reply.usage, model)
+                    self._summary_usage = self.priced(reply.usage, model)
                     self._count_summary(self._summary_usage)
                     text = str(await self.services.content_filter.filter_for_storage(reply.text) or "").strip()
         text = text[: 4 * BYTES_PER_TOKEN * SUMMARY_TOKENS] or describe(older)
@@ -483,16 +500,17 @@ class AgentLoop:
         try:
             match event:
                 case Thought(text):
-                    await self._publish_thought(await self.services.content_filter.filter_output(text))
+                    await self.publish_thought(await self.services.content_filter.filter_output(text))
                 case ReasoningDelta(text):
                     self._reasoning += text
                     await self._publish_reasoning()
                 case TextDelta(text):
                     await self._publish_reasoning(whole=True)
                     self.recorder.activity = "writing"
-                    await self._ensure_thought()
+                    await self.ensure_thought()
                     self._written.append(text)
-                    await self.stream.feed(text)
+                    if not self.silent:
+                        await self.stream.feed(text)
         finally:
             self._publishing = False
             limit.deadline = -math.inf if self._urgent else until
@@ -513,14 +531,14 @@ class AgentLoop:
             return
         self._reasoned, self._reasoned_at = self._reasoned + 1, now
         shown = text if len(text) <= MAX_REASONING_TEXT else f"… {text[-MAX_REASONING_TEXT:]}"
-        await self._publish_thought(await self.services.content_filter.filter_output(shown))
+        await self.publish_thought(await self.services.content_filter.filter_output(shown))
 
-    async def _ensure_thought(self) -> None:
+    async def ensure_thought(self) -> None:
         """Publish a stock thought if the run has published none, because its model emits none."""
         if not self._thoughts:
-            await self._publish_thought(f"{self.agent.display_title} is working out an answer")
+            await self.publish_thought(f"{self.agent.display_title} is working out an answer")
 
-    async def _publish_thought(self, thought: str) -> None:
+    async def publish_thought(self, thought: str) -> None:
         """Record a thought, unless the log has it."""
         if thought in self._logged_thoughts:
             self._logged_thoughts.remove(thought)
@@ -533,7 +551,7 @@ class AgentLoop:
         if self.ended is not None:
             await self.stream.feed(self.ended.message)
         text, summary = await self.stream.finish()
-        charts = [each.visualization for each in self.outcomes if each.visualization]
+        charts = [*self.charts, *(each.visualization for each in self.outcomes if each.visualization)]
         results = [
             {"tool_name": each.request.name, "result": each.value}
             | ({"kind": each.kind} if each.kind else {})

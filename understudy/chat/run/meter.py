@@ -5,7 +5,7 @@
 2. The last turn that a budget allows is a closing turn: the model has no tools in it, so it answers with what it has.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any, Final
 
 import msgspec
@@ -23,6 +23,8 @@ LOW: Final = 0.1
 """Fraction of a budget from which on the model is told what is left."""
 LOW_TURNS: Final = 2
 """Turns from which on the model is told how many are left."""
+HAND_WRITTEN: Final = "hand-written"
+"""The name of a step of kind `model` whose text and calls are those of a hand-written agent: no model was asked."""
 CLOSING_S: Final = 30.0
 """Longest time for the closing turn after `wall_s`; it has a tenth of `wall_s` if that is less."""
 WORDS: Final = {
@@ -109,10 +111,14 @@ class Meter:
 
     def ended(self, worked_s: float) -> Ended | None:
         """Return why the next turn is the closing one; None if it is not."""
+        return self.reached(worked_s, LIMIT_OF, closing=True)
+
+    def reached(self, worked_s: float, names: Collection[str], *, closing: bool = False) -> Ended | None:
+        """Return which of these bounds is reached; None if none is. `closing`: the last turn is kept for the answer."""
         spent = self.spent(worked_s)
         for name, value in spent.items():
-            bound = getattr(self.budget, name)
-            if bound is not None and value + (name == "turns") >= bound:
+            bound = getattr(self.budget, name) if name in names else None
+            if bound is not None and value + (closing and name == "turns") >= bound:
                 shown = bound if name == "turns" else value  # the closing turn is one of them
                 whose = self.whose.get(name, "the budget")
                 return Ended(name, bound, shown, f"Stopped after {self._amount(name, bound)}, {whose}.")
@@ -163,7 +169,7 @@ CLOSE: Final = "Answer the user with what you have, and say what is missing."
 
 def usage_of(step: StepRecord) -> Usage | None:
     """Return what a finished step used of the model; None if it is not finished or asked no model."""
-    if step.kind not in ("model", "summary") or step.ended_at is None or "usage" not in step.result:
+    if step.kind not in ("model", "summary", "ask") or step.ended_at is None or "usage" not in step.result:
         return None
     return msgspec.convert(step.result["usage"], Usage)
 
@@ -171,11 +177,13 @@ def usage_of(step: StepRecord) -> Usage | None:
 def worked_s(steps: Iterable[StepRecord], durations_s: Mapping[str, float]) -> float:
     """Return the seconds that recorded steps took together: overlapping ones count once, unfinished ones not.
 
+    Turns of hand-written agents do not count: they include the wait for their user.
+
     `durations_s` has the time of work of each finished tool call by its id, without the wait for its user.
     """
     spans = []
     for step in steps:
-        if step.ended_at is not None:
+        if step.ended_at is not None and not (step.kind == "model" and step.name == HAND_WRITTEN):
             began_at = step.ended_at - durations_s.get(step.call_id or "", step.ended_at - step.started_at)
             spans.append((began_at, step.ended_at))
     total_s, until = 0.0, float("-inf")

@@ -40,6 +40,8 @@ from understudy.storage.records import StepRecord
 
 _T = TypeVar("_T")
 
+WRITTEN_KINDS: Final = ("step", "ask")
+"""Kinds of the steps of hand-written agents: their own, and their requests to the model."""
 RECALL: Final = "recall_result"
 """The name of the tool that reads a folded or cut result."""
 SEPARATOR: Final = "\n\n"
@@ -156,6 +158,7 @@ class Replay:
     worked_s: float = 0.0
     summary_usage: Usage = field(factory=Usage)
     steers: tuple[PastSteer, ...] = ()
+    written: tuple[StepRecord, ...] = ()
 
     @property
     def speaker(self) -> str | None:
@@ -352,6 +355,7 @@ def replay(events: Sequence[Event], steps: Sequence[StepRecord]) -> Replay:
         worked_s=worked_s(steps, durations_s),
         summary_usage=sum((usage_of(step) or Usage() for step in steps if step.kind == "summary"), Usage()),
         steers=tuple(steers),
+        written=tuple(step for step in steps if step.kind in WRITTEN_KINDS),
     )
 
 

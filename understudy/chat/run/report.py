@@ -17,7 +17,7 @@ from transport.wire.events import (
     Usage,
 )
 from understudy.agents.agent import Agent
-from understudy.chat.run.meter import Meter, usage_of, worked_s
+from understudy.chat.run.meter import HAND_WRITTEN, Meter, usage_of, worked_s
 from understudy.storage.records import RunRecord, StepRecord
 
 
@@ -76,7 +76,7 @@ def report(
         if step.kind == "tool":
             calls += 1
         elif (spent := usage_of(step)) is not None:
-            turns += step.kind == "model"
+            turns += step.kind == "ask" or (step.kind == "model" and step.name != HAND_WRITTEN)
             usage += spent
             if meter is not None:
                 meter.add_usage(spent)

@@ -519,6 +519,8 @@ class ToolExecutor:
         `check` raises `Misfit` for an answer that does not fit. `asked_by` is `tool` or `server`. The run's deadline is
         suspended as for an approval.
 
+        A hand-written agent asks under its own id, `agent_id`, instead of a call's.
+
         Raises:
             StorageUnavailable: The question or its answer could not be recorded.
             ToolError: `tool_failed`: the log has another question under that id.
@@ -537,7 +539,7 @@ class ToolExecutor:
                 schema=question.schema,
                 expires_at=now + limit_s,
                 asked_by=asked_by,
-                call_id=call_id,
+                call_id=None if call_id == agent_id else call_id,
                 text=question.text or None,
                 choices=question.choices or None,
             )
@@ -568,7 +570,7 @@ class ToolExecutor:
                 await self.slots.acquire()
         return reply
 
-    async def _ask_for_tool(
+    async def ask_for_tool(
         self, outcome: ToolOutcome, agent_id: str, context: Context, question: Question, check: Check
     ) -> Mapping[str, Any]:
         """Ask a question of a running tool, whose time limits are suspended meanwhile. Return the answer."""
@@ -720,7 +722,7 @@ class ToolExecutor:
     ) -> Reconciled:
         """Ask the tool, in an actor of its own, whether a call took effect. An error or a timeout counts as unknown."""
         ask = functools.partial(
-            tool.settle, outcome.call_id, arguments, self._tool_context(outcome.call_id), self.services.tool_loop
+            tool.settle, outcome.call_id, arguments, self.tool_context(outcome.call_id), self.services.tool_loop
         )
         attempt = Attempt("reconcile", tool.name, self.job.run_id, outcome.call_id, tool.timeout_s, ask)
         if tool.reconcile is not None:
@@ -735,7 +737,8 @@ class ToolExecutor:
         answer = attempt.answer
         return answer if isinstance(answer, Done | NotDone) else Unknown()
 
-    def _tool_context(self, call_id: str, asker: Asker = ask_nobody) -> ToolContext:
+    def tool_context(self, call_id: str, asker: Asker = ask_nobody) -> ToolContext:
+        """Return the context of a call, which asks its user by `asker`."""
         job, memory, loop = self.job, self.services.memory, self.services.tool_loop
         return ToolContext(
             owner=job.owner,
@@ -758,9 +761,9 @@ class ToolExecutor:
     ) -> None:
         """Run the tool in an actor of its own; the outcome is set afterwards, even if the actor crashes or hangs."""
         outcome.limits, outcome.questions = [], 0
-        asker = functools.partial(self._ask_for_tool, outcome, agent_id, context)
+        asker = functools.partial(self.ask_for_tool, outcome, agent_id, context)
         partials = Partials(functools.partial(self._publish_partial, outcome.call_id))
-        tool_context = evolve(self._tool_context(outcome.call_id, asker), show_partial=partials.add)
+        tool_context = evolve(self.tool_context(outcome.call_id, asker), show_partial=partials.add)
         call = functools.partial(ToolCall, tool, arguments, tool_context, outcome, self.services.tool_loop, partials)
         spec = ChildSpec(outcome.call_id, call, restart=Restart.TEMPORARY, shutdown_s=GRACE_S)
         ref = await context.spawn(spec)

@@ -1,0 +1,37 @@
+"""A hand-written agent for servers that are killed: it takes three slow steps, and notes each in a file."""
+
+import os
+from pathlib import Path
+
+import trio
+
+from tests.end_to_end.resumable_agent import CALLS, again
+from understudy import Agent, AgentTurn
+
+
+def note(line: str) -> None:
+    """Append a line to the file."""
+    with Path(os.environ[CALLS]).open("a") as file:
+        file.write(f"{line}\n")
+
+
+async def work(turn: AgentTurn) -> None:
+    """Take three steps, and call a tool."""
+
+    async def take(name: str) -> str:
+        note(f"{name} {turn.step_id}")
+        await trio.sleep(0.4)
+        return f"{name} is done"
+
+    await turn.say("I begin. ")
+    told = [await turn.step("one", take, "one")]
+    await turn.think("between")
+    await trio.sleep(0.3)
+    told.append(await turn.step("two", take, "two"))
+    told.append(await turn.call("again"))
+    await turn.think("in the third")
+    told.append(await turn.step("three", take, "three"))
+    await turn.say(", ".join(told))
+
+
+agent = Agent("writer", tools=[again], run=work)

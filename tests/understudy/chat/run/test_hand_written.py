@@ -1,0 +1,169 @@
+"""Hand-written agents: recorded like models, replayed in order, on whichever commit they are interrupted."""
+
+from collections import Counter
+
+import pytest
+from attrs import frozen
+
+from tests.understudy.chat.run.test_replay import ASKED, WORDS, Recorded, Thinking, again, ask, once, played, published
+from understudy import Agent, AgentTurn, Budget, ToolError, tool
+from understudy.chat.answer import stream
+from understudy.chat.run.replay import replay
+from understudy.models.model import Reply, Turn
+from understudy.testing import Call, Say, ScriptedModel, run_agent
+
+DONE: Counter[str] = Counter()
+
+
+async def fetch(name: str) -> dict[str, str]:
+    """Do something that is recorded as a step."""
+    DONE[name] += 1
+    return {"found": name}
+
+
+async def work(turn: AgentTurn) -> None:
+    """Do one of everything, and some of it twice."""
+    await turn.think("I begin")
+    await turn.say("First this. ")
+    found = await turn.step("fetch", fetch, "a")
+    await turn.call("again", text=found["found"])
+    await turn.step("fetch", fetch, "b")
+    reply = await turn.ask_model("Which tools?", tools=["ask"])
+    for each in reply.calls:
+        await turn.call(each.name, **each.arguments)
+    await turn.say("Then that. ")
+    await turn.ask_model("Say it.", say=True)
+
+
+class Answering(Thinking):
+    """Wants one call if it has tools, and speaks without."""
+
+    async def respond(self, turn: Turn, emit: object) -> Reply:
+        DONE["model"] += 1
+        self.turns = (Call([("ask", {"text": "z"})]),) if turn.tools else (Say(WORDS),)
+        return await super().respond(turn, emit)  # type: ignore[arg-type]
+
+
+async def first(turn: AgentTurn) -> None:
+    """Hand over after a step."""
+    await turn.say("Not mine. ")
+    await turn.step("look", fetch, "look")
+    await turn.handoff("b", "it knows")
+
+
+STORIES = {
+    "work": [Agent("a", tools=[again, ask, once], model=Answering(Say("")), run=work)],
+    "handoff": [
+        Agent("a", colleagues=["b"], model=Answering(Say("")), run=first),
+        Agent("b", tools=[again, ask], model=Answering(Say("")), run=work),
+    ],
+}
+
+
+@pytest.mark.parametrize("story", STORIES)
+async def test_a_function_that_is_cut_at_any_commit_goes_on_to_the_same_end(
+    story: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Interrupted after each commit, it publishes the same, and no recorded step, call or request is made again."""
+    monkeypatch.setattr(stream, "CHECKPOINT_S", 0.0)
+    agents = STORIES[story]
+    DONE.clear()
+    whole = await played(agents)
+    made = DONE.copy()
+    assert made["a"] == made["b"] == 1
+    assert made["model"] == 2
+    for number in range(len(whole.cuts)):
+        before = whole.cuts[:number]
+        steps = Recorded(whole.services, before).steps
+        DONE.clear()
+        resumed = await played(agents, before)
+        assert published(resumed.events) == published(whole.events)
+        assert resumed.screen == whole.screen
+        own = [each for each in steps if each.kind == "step"]
+        asked = [each for each in steps if each.kind == "ask"]
+        assert sum(DONE.values()) - DONE["model"] == sum(made.values()) - made["model"] - len(own)
+        assert DONE["model"] == made["model"] - len(asked)
+
+
+async def other(turn: AgentTurn) -> None:
+    """Do something else than `work`."""
+    await turn.step("search", fetch, "c")
+
+
+async def test_a_function_that_takes_another_way_on_replay_fails_and_names_both(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    whole = await played(STORIES["work"])
+    cut = next(n for n, each in enumerate(whole.cuts) if any(step.kind == "step" for step in each.steps))
+    changed = [Agent("a", tools=[again], model=Answering(Say("")), run=other)]
+    DONE.clear()
+    with pytest.raises(AssertionError):  # the run crashes: its conversation would end it
+        await played(changed, whole.cuts[: cut + 1])
+    record = next(each for each in caplog.records if each.message == "run.replay_mismatch")
+    assert (vars(record)["recorded"], vars(record)["asked"]) == ("step fetch", "step search")
+    assert not DONE
+
+
+def test_steps_of_hand_written_agents_are_read() -> None:
+    assert replay([ASKED], []).written == ()
+
+
+@frozen
+class Place:
+    """Where?"""
+
+    city: str
+
+
+@tool
+async def refuse() -> str:
+    """Refuse."""
+    raise ToolError("not_found", "There is none.")
+
+
+async def test_a_function_asks_its_user_and_handles_a_call_that_fails() -> None:
+    async def run(turn: AgentTurn) -> None:
+        place = await turn.ask(Place)
+        try:
+            await turn.call("refuse")
+        except ToolError as error:
+            await turn.say(f"{place.city}: {error.message} {turn.message}")
+
+    told = await run_agent(Agent("a", tools=[refuse], run=run), "hello", answers=[{"city": "Graz"}])
+    assert told.text == "Graz: There is none. hello"
+
+
+async def test_a_spent_budget_closes_the_function_with_what_it_has() -> None:
+    async def run(turn: AgentTurn) -> None:
+        while True:
+            await turn.say("Once more. ")
+            await turn.ask_model("?")
+
+    told = await run_agent(Agent("a", run=run, model=ScriptedModel(Say("no")), budget=Budget(turns=2)), "go")
+    assert told.text.startswith("Once more. Once more. Once more.")
+    assert told.data == {"budget": {"ended_by": "turns", "limit": 2, "spent": 2, "message": told.text[33:].strip()}}
+
+
+async def test_an_error_of_the_function_is_an_agent_failed() -> None:
+    async def run(turn: AgentTurn) -> None:
+        await turn.say("So far. ")
+        raise LookupError("a bug")
+
+    told = await run_agent(Agent("a", run=run), "go")
+    assert told.error is not None
+    assert (told.error.code, "bug" in told.error.message) == ("agent_failed", False)
+
+
+async def test_a_function_for_asyncio_runs_as_such() -> None:
+    async def run(turn: AgentTurn) -> None:
+        import asyncio
+
+        await asyncio.sleep(0)
+        await turn.say(await turn.step("name", lambda: asyncio.sleep(0, "as asyncio")))
+
+    assert (await run_agent(Agent("a", run=run), "go")).text == "as asyncio"
+
+
+def test_a_run_that_is_not_async_is_refused() -> None:
+    with pytest.raises(TypeError, match="async function of one AgentTurn"):
+        Agent("a", run=print)  # type: ignore[arg-type]

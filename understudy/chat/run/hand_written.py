@@ -1,0 +1,368 @@
+"""Runs a hand-written agent: a function of a user instead of a model, whose doings are recorded like a model's.
+
+1. What the function says until a call, a handoff or its end is one turn, stored as a model's turn is. So its calls are
+   executed, replayed and remembered by later messages like those of a model.
+2. A step, or a request to the model, is stored with its result before the function goes on.
+3. A resumed run starts the function again. While the log has more of it, the function must ask for the same kind and
+   name in the same order; it is given the recorded result. Anything else ends the run with `agent_failed`.
+4. The function runs on the tools' loop, and does everything else through this object, one thing at a time.
+"""
+
+import logging
+import math
+from collections import Counter, deque
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final, NoReturn, TypeVar
+
+import attrs
+import msgspec
+import trio
+from attrs import define, evolve, field, frozen
+
+from actors import Context
+from transport.wire.events import ToolStatus, Usage
+from understudy.agents.turn import AgentTurn, OwnStep, run_function
+from understudy.chat.run.history import turn_items
+from understudy.chat.run.meter import HAND_WRITTEN, Ended
+from understudy.chat.run.questions import Check
+from understudy.chat.run.replay import PastTurn, PendingCall
+from understudy.chat.run.tool_executor import ToolOutcome
+from understudy.chat.run.window import estimate, item_tokens
+from understudy.models.model import (
+    FENCE_NOTE,
+    Handoff,
+    Item,
+    MessageItem,
+    ModelUnavailable,
+    Reply,
+    ToolRequest,
+    Turn,
+    limits_of,
+)
+from understudy.storage.records import StepRecord
+from understudy.tools.errors import ToolError
+from understudy.tools.form import Question
+from understudy.tools.loop import Elsewhere
+
+if TYPE_CHECKING:
+    from understudy.chat.run.agent_loop import AgentLoop
+
+log = logging.getLogger(__name__)
+T = TypeVar("T")
+
+MAX_STEP_NAME: Final = 200
+"""Characters of a step's name."""
+ASK_MODEL: Final = "ask_model"
+END: Final = ("end", "")
+
+
+class ReplayMismatch(RuntimeError):
+    """A function did something else than before its server died."""
+
+
+@frozen
+class _WantedCall:
+    """A call that the model asked the function for."""
+
+    id: str
+    name: str
+    arguments: dict[str, Any]
+
+
+@frozen
+class _RecordedAsk:
+    """The result of a request to the model."""
+
+    text: str
+    calls: tuple[_WantedCall, ...]
+    usage: Usage
+
+
+@define(eq=False)
+class HandWritten:
+    """The work of the loop's agent, which is hand-written, from turn `number` on. It is the `TurnWork` of its turn."""
+
+    loop: "AgentLoop"
+    context: Context
+    number: int
+    scope: trio.CancelScope = field(factory=trio.CancelScope, init=False)
+    failure: Exception | None = field(default=None, init=False)
+    handed: Handoff | None = field(default=None, init=False)
+    asked: ToolOutcome = field(init=False)  # counts the function's questions
+    _steps: deque[StepRecord] = field(init=False, repr=False)  # recorded and not replayed yet
+    _names: Counter[str] = field(factory=Counter, init=False)
+    _said: list[str] = field(factory=list, init=False, repr=False)
+    _step: StepRecord | None = field(default=None, init=False, repr=False)  # of the turn whose text is shown
+    _shown_before: str = field(default="", init=False, repr=False)
+    _one: trio.Lock = field(factory=trio.Lock, init=False, repr=False)
+
+    def __attrs_post_init__(self) -> None:
+        agent_id = self.loop.agent_id
+        self.asked = ToolOutcome(ToolRequest("", self.loop.agent.name, {}), agent_id)
+        self._steps = deque(each for each in self.loop.replay.written if each.arguments == {"agent_id": agent_id})
+
+    async def run(self) -> tuple[int, Handoff | None]:
+        """Run the function to its end. Return the number of its last turn, and the handoff with which it ended.
+
+        Raises what `AgentLoop.run` raises, `ReplayMismatch`, and what the function raises.
+        """
+        loop, job = self.loop, self.loop.job
+        agent, tool_loop = loop.agent, loop.services.tool_loop
+        given = loop.tools.tool_context(loop.agent_id, partial(self._do, self._ask))
+        fields = {each.name: getattr(given, each.name) for each in attrs.fields(type(given))}
+        turn = AgentTurn(**fields, message=job.content, data=job.context or {}, work=Elsewhere(self._do, self))
+        assert agent.run is not None  # noqa: S101 - for the type checker: it is hand-written
+        function = partial(run_function, agent.run)
+        try:
+            with self.scope:
+                self._set_deadline()
+                await (function(turn) if tool_loop is None else tool_loop.run(agent.name, function, turn))
+        except ToolError as error:
+            if self.failure is None:
+                log.warning("agent.tool_error", extra={"run_id": job.run_id, "agent": agent.name, "code": error.code})
+                raise
+        finally:
+            loop.tools.questions.forget(loop.agent_id)
+        if self.failure is not None:
+            raise self.failure
+        if self.handed is None:
+            if self.scope.cancelled_caught and loop.ended is None:
+                loop.ended = loop.meter.reached(loop.meter.budget.wall_s or 0.0, ("wall_s",))
+            elif loop.ended is None:
+                self._expect(*END)
+            await self._end_turn(Reply())
+        return self.number, self.handed
+
+    async def _do(self, method: Callable[..., Awaitable[T]], *args: Any) -> T:
+        """Do one thing for the function. An error that is not the function's own ends the run, not the function."""
+        async with self._one:
+            self.scope.deadline = math.inf  # what it does has limits of its own, and text is published whole
+            try:
+                return await method(*args)
+            except (ToolError, ModelUnavailable):
+                raise
+            except Exception as error:
+                self.failure = error
+                await self._stop()
+            finally:
+                self._set_deadline()
+
+    async def _stop(self) -> NoReturn:
+        """Stop the function, which does not return from here."""
+        self.scope.cancel()
+        await trio.sleep_forever()
+        raise AssertionError("unreachable")
+
+    def _set_deadline(self) -> None:
+        left_s = self.loop.meter.left_s(self.loop.tools.deadline.worked_s)
+        self.scope.deadline = trio.current_time() + left_s
+
+    async def _stop_if(self, ended: Ended | None) -> None:
+        """Close the run with what it has, if a bound of its budget is reached."""
+        if ended is not None:
+            self.loop.ended = ended
+            await self._stop()
+
+    # What the log has
+
+    @property
+    def _replays(self) -> bool:
+        """Whether the current turn is recorded."""
+        return self.number < len(self.loop.replay.turns)
+
+    def _recorded(self) -> tuple[str, str] | None:
+        """Return the kind and name of what the log has next; None if it has no more."""
+        turn = self.loop.replay.turns[self.number] if self._replays else None
+        call = turn.calls[0] if turn is not None and turn.calls else None
+        if self._steps and (call is None or call.step is None or self._steps[0].number < call.step.number):
+            step = self._steps[0]
+            return (step.kind, step.name) if step.kind == "step" else (step.kind, ASK_MODEL)
+        if turn is None:
+            return None
+        if turn.reply.handoff is not None:
+            return "handoff", turn.reply.handoff.to
+        return END if call is None else ("call", call.request.name)
+
+    def _expect(self, kind: str, name: str) -> bool:
+        """Return whether the log has this. Raises `ReplayMismatch` if it has something else."""
+        recorded = self._recorded()
+        if recorded is None or recorded == (kind, name):
+            return recorded is not None
+        had, wants = " ".join(recorded).strip(), f"{kind} {name}".strip()
+        extra = {"run_id": self.loop.job.run_id, "agent": self.loop.agent.name, "recorded": had, "asked": wants}
+        log.error("run.replay_mismatch", extra=extra)
+        raise ReplayMismatch(f"the function of {self.loop.agent.name} does not repeat itself: {had!r} is recorded, "
+                             f"and now it wants {wants!r}")  # fmt: skip
+
+    # What the function does
+
+    async def say(self, text: str) -> None:
+        """Show the next text of the answer, unless the log has it."""
+        if self._replays or not text:
+            return
+        loop = self.loop
+        await loop.ensure_thought()
+        self._begin_turn()
+        self._said.append(text)
+        loop.recorder.activity = "writing"
+        await loop.stream.feed(text)
+
+    async def think(self, thought: str) -> None:
+        """Show a thought, unless the log has it."""
+        if not self._replays:
+            await self.loop.publish_thought(await self.loop.services.content_filter.filter_output(thought))
+
+    async def call(self, name: str, arguments: Mapping[str, Any]) -> Any:
+        """Call a tool, unless the log has its result. Return the result."""
+        loop = self.loop
+        if not self._expect("call", name):
+            worked_s = loop.tools.deadline.worked_s
+            await self._stop_if(loop.meter.reached(worked_s, ("calls", "tokens", "cost", "wall_s")))
+        turn, calls = await self._end_turn(Reply(calls=(ToolRequest("call", name, arguments),)))
+        (outcome,) = await loop.tools.execute(calls, loop.agent, loop.agent_id, self.context)
+        loop.outcomes.append(outcome)
+        origin = loop.origin = evolve(loop.origin, step=turn.number, agent=loop.agent.name)
+        loop.input.add(turn_items(turn, origin, {outcome.call_id: (outcome.status.value, outcome.recorded())}))
+        self.number += 1
+        if outcome.status is ToolStatus.OK:
+            return outcome.value
+        error = (outcome.value or {}).get("error", {}) if isinstance(outcome.value, dict) else {}
+        raise ToolError(error.get("code", "run_interrupted"), outcome.summary)
+
+    async def ask_model(
+        self, prompt: str, instructions: str, items: Sequence[Item] | None, tools: Sequence[str], say: bool
+    ) -> Reply:
+        """Ask the model, unless the log has its reply. Return the reply."""
+        loop = self.loop
+        if self._expect("ask", ASK_MODEL):
+            loop.input.add(await loop.take_steers(self.number, recorded=self.number + 1))
+            asked = msgspec.convert(self._steps.popleft().result, _RecordedAsk)
+            loop.count(asked.usage)
+            if say:
+                await self.say(asked.text)
+        else:
+            asked = await self._ask_model(prompt, instructions, items, tools, say)
+        calls = tuple(ToolRequest(each.id, each.name, each.arguments) for each in asked.calls)
+        return Reply(asked.text, calls, usage=asked.usage)
+
+    async def _ask_model(
+        self, prompt: str, instructions: str, items: Sequence[Item] | None, tools: Sequence[str], say: bool
+    ) -> _RecordedAsk:
+        """Ask the model, and record its reply as it may be stored."""
+        loop, agent, services = self.loop, self.loop.agent, self.loop.services
+        if unknown := [each for each in tools if agent.tool(each) is None]:
+            raise ToolError("not_found", f"{agent.name} has no tool called {unknown[0]}.")
+        worked_s = loop.tools.deadline.worked_s
+        await self._stop_if(loop.meter.reached(worked_s, ("turns", "tokens", "cost", "wall_s")))
+        if await loop.day_is_spent(self.number):
+            await self._stop()
+        loop.input.add(await loop.take_steers(self.number, recorded=self.number))
+        model = services.model_of(agent.model)
+        loop.input.limits = limits_of(model)
+        told = f"{instructions}\n\n{FENCE_NOTE}" if instructions else loop.instructions()
+        closing = loop.meter.ended(worked_s) is not None
+        card = agent.card()
+        card = evolve(card, tools=() if closing else tuple(each for each in card.tools if each.name in tools))
+        notes = await loop.notes()
+        if items is None:
+            fixed = estimate(told) + estimate(prompt) + sum(map(item_tokens, notes))
+            await loop.fit(model, told, fixed + sum(estimate(str(each)) for each in card.tools))
+            items = loop.input.shown
+        asked = (MessageItem("user", prompt),) if prompt else ()
+        turn = Turn(card, (*items, *asked), told, tools=card.tools, notes=notes, settings=agent.settings)
+        began = services.clock()
+        loop.recorder.activity = "thinking"
+        if say:
+            await loop.ensure_thought()
+            self._begin_turn()
+        loop.silent = not say
+        try:
+            reply = await loop.respond(model, turn)
+        finally:
+            loop.silent = False
+        usage = loop.priced(reply.usage, model)
+        loop.count(usage)
+        if say:
+            self._said.append(reply.text)
+        keep = services.content_filter.filter_for_storage
+        wanted = [_WantedCall(each.id, each.name, await keep(dict(each.arguments)) or {}) for each in reply.calls]
+        recorded = _RecordedAsk(await keep(reply.text) or "", tuple(wanted), usage)
+        await self._record("ask", model.name, began, msgspec.to_builtins(recorded))
+        await self._stop_if(loop.ended)
+        return recorded
+
+    async def begin_step(self, name: str) -> OwnStep:
+        """Return the next step of this name, with its result if the log has it."""
+        name = name[:MAX_STEP_NAME]
+        self._names[name] += 1
+        name = name if self._names[name] == 1 else f"{name}#{self._names[name]}"
+        step = OwnStep(name, f"{self.loop.job.run_id}.{self.loop.agent_id}.{name}", self.loop.services.clock())
+        if self._expect("step", name):
+            return evolve(step, done=True, value=self._steps.popleft().result["value"])
+        self.loop.recorder.activity = f"at {name}"
+        return step
+
+    async def end_step(self, step: OwnStep, value: Any) -> Any:
+        """Record the result of a step. Return it as it is stored."""
+        content_filter = self.loop.services.content_filter
+        clean = await content_filter.filter_value(value, content_filter.tool)
+        if clean.blocked:
+            blocked = content_filter.blocked_error(f"The result of {step.name} is blocked", clean.texts)
+            raise ToolError("content_blocked", blocked.message)
+        await self._record("step", step.name, step.began, {"value": clean.value})
+        return clean.value
+
+    async def visualize(self, chart: dict[str, Any]) -> None:
+        """Add a chart to the answer."""
+        if await self.loop.services.content_filter.accepts_chart(chart):
+            self.loop.charts.append(chart)
+
+    async def handoff(self, name: str, reason: str) -> None:
+        """Record a handoff, and end the function."""
+        loop = self.loop
+        if not self._expect("handoff", name) and name not in loop.colleagues():
+            known = ", ".join(loop.colleagues()) or "none"
+            raise ToolError("not_found", f"{loop.agent.name} has no colleague called {name}. Its colleagues: {known}.")
+        turn, _ = await self._end_turn(Reply(handoff=Handoff(name, reason)))
+        self.handed = turn.reply.handoff
+        loop.input.add(turn_items(turn, evolve(loop.origin, step=turn.number, agent=loop.agent.name)))
+        await self._stop()
+
+    async def _ask(self, question: Question, check: Check) -> Mapping[str, Any]:
+        loop = self.loop
+        return await loop.tools.ask_for_tool(self.asked, loop.agent_id, self.context, question, check)
+
+    # What is recorded
+
+    def _begin_turn(self) -> None:
+        """Give the turn that is not recorded a step, in which its text is saved."""
+        loop, before = self.loop, self.loop.replay
+        if self._step is not None:
+            return
+        interrupted = before.interrupted_step if self.number == len(before.turns) else None
+        self._shown_before = before.partial_text if interrupted is not None and before.continues else ""
+        now = loop.services.clock()
+        self._step = interrupted or loop.recorder.next_step("model", HAND_WRITTEN, None, None, now)
+        loop.stream.begin_turn(self._step, self._shown_before)
+
+    async def _end_turn(self, reply: Reply) -> tuple[PastTurn, Sequence[PendingCall]]:
+        """Record the turn, unless the log has it. Return it as it is recorded, and its calls."""
+        loop = self.loop
+        if self._replays:
+            past = loop.replay.turns[self.number]
+            loop.stream.add_finished_turn(past.reply.text)
+            return past, past.calls
+        self._begin_turn()
+        assert self._step is not None  # noqa: S101 - for the type checker: just begun
+        text = await loop.stream.end_turn()
+        text = text if self._shown_before else "".join(self._said)
+        turn, calls = await loop.record_turn(self._step, evolve(reply, text=text))
+        self._step = None
+        self._said.clear()
+        return turn, calls
+
+    async def _record(self, kind: str, name: str, began: float, result: Any) -> None:
+        recorder, now = self.loop.recorder, self.loop.services.clock()
+        step = recorder.next_step(kind, name, None, {"agent_id": self.loop.agent_id}, began)
+        await recorder.record(steps=(evolve(step, result=result, status="ok", ended_at=now),))
