@@ -73,6 +73,19 @@ async def test_the_last_turn_answers_with_what_there_is(serve: Any) -> None:
     assert sum(event["type"] == "tool_executing" for event in events) == 19
 
 
+async def test_calls_of_a_closing_turn_are_not_made(serve: Any) -> None:
+    """The model, as some providers do, calls a tool although it was given none."""
+
+    class Deaf(Eager):
+        async def respond(self, turn: Turn, emit: Emit) -> Reply:
+            self.turns.append(turn)
+            return Reply("", (ToolRequest("c", "echo", {"text": f"{len(self.turns)}"}),))
+
+    end, events = await end_of(serve, agent(Deaf(), turns=3))
+    assert sum(event["type"] == "tool_executing" for event in events) == 2
+    assert end["data"]["message"] == "Stopped after 3 turns, the agent's budget."
+
+
 async def test_calls_beyond_the_budget_fail_and_the_run_closes(serve: Any) -> None:
     end, events = await end_of(serve, agent(Eager(calls=10), calls=12))
     statuses = [event["data"]["status"] for event in events if event["type"] == "tool_completed"]

@@ -347,6 +347,8 @@ class AgentLoop:
         reply = await self.respond(model, turn)
         self.input.correct(fixed + self.input.tokens, reply.usage.input)
         reply = evolve(reply, usage=self.priced(reply.usage, model))
+        if last:  # some providers ignore that no tool may be called
+            reply = evolve(reply, calls=())
         text = await self.stream.end_turn(cut=self._turn_limit.cancelled_caught)
         if partial_text:
             reply = evolve(reply, text=text)
