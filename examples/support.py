@@ -1,13 +1,14 @@
-"""An agent for a small shop, with a tool of each kind. The tutorial (docs/tutorial/first-agent.md) builds it up.
+"""Two agents of a small shop: a tool, a form, consent with undo, and a handoff.
 
-understudy serve examples.support:support
+The tutorial (docs/tutorial/first-agent.md) builds them up.
+
+understudy serve examples.support:AGENTS
 understudy chat --agent support
 """
 
-import asyncio
 from typing import Annotated, Literal
 
-import trio
+from attrs import frozen
 
 from understudy import Agent, Param, ToolContext, ToolError, ToolResult, serve, tool
 
@@ -15,14 +16,49 @@ ORDERS = {
     "A-17": {"item": "desk lamp", "status": "on its way", "carrier": "northmail"},
     "A-18": {"item": "tea pot", "status": "being packed", "carrier": "coastline"},
 }
+OrderId = Annotated[str, Param("The order's number, such as A-17.", format="identifier")]
+
+
+def find(order_id: str) -> dict[str, str]:
+    """Return an order. Raises ToolError if there is none of this number."""
+    if order_id not in ORDERS:
+        raise ToolError("not_found", f"There is no order {order_id}; a number looks like A-17.")
+    return ORDERS[order_id]
 
 
 @tool
-async def lookup(order_id: Annotated[str, Param("The order's number, such as A-17.", format="identifier")]) -> dict:
+async def lookup(order_id: OrderId) -> dict:
     """Look up an order and say where it is."""
-    if order_id not in ORDERS:
-        raise ToolError("not_found", f"There is no order {order_id}; a number looks like A-17.")
-    return {"order_id": order_id, **ORDERS[order_id]}
+    return {"order_id": order_id, **find(order_id)}
+
+
+@frozen
+class Delivery:
+    """Where shall it go?"""
+
+    town: Annotated[str, Param("The town, without the postcode.")]
+    express: bool = False
+
+
+@tool
+async def deliver(order_id: OrderId, context: ToolContext) -> str:
+    """Deliver an order to another town."""
+    order = find(order_id)
+    delivery = await context.ask(Delivery)
+    return f"The {order['item']} goes to {delivery.town}{', express' if delivery.express else ''}"
+
+
+def take_back(result: dict, arguments: dict) -> None:
+    """Undo a cancellation."""
+    ORDERS[arguments["order_id"]]["status"] = result["before"]
+
+
+@tool(approval=True, undo=take_back, undo_s=600)
+def cancel(order_id: OrderId) -> ToolResult:
+    """Cancel an order."""
+    order = find(order_id)
+    before, order["status"] = order["status"], "cancelled"
+    return ToolResult({"order_id": order_id, "before": before}, f"{order_id}, {order['item']}: cancelled")
 
 
 @tool
@@ -39,31 +75,25 @@ def postage(grams: int, speed: Literal["normal", "express"] = "normal") -> ToolR
     return ToolResult({"cents": cents}, f"{cents / 100:.2f} for {grams:,} g, {speed}")
 
 
-@tool(asyncio=True, timeout_s=5.0)
-async def carrier_status(carrier: Literal["northmail", "coastline"]) -> str:
-    """Ask a carrier whether its vans are late today."""
-    await asyncio.sleep(0.05)  # stands for a library written for asyncio
-    return f"{carrier}: no delays today"
-
-
-@tool
-async def stocktake(context: ToolContext) -> dict:
-    """Count the stock, shelf by shelf."""
-    shelves = {"lamps": 12, "pots": 7, "rugs": 3}
-    for done, shelf in enumerate(shelves):
-        context.progress(done, len(shelves), f"Counting {shelf}")
-        await trio.sleep(0.05)
-    return {"total": sum(shelves.values()), **shelves}
-
+parcels = Agent(
+    "parcels",
+    instructions="You know what parcels cost.",
+    tools=[postage],
+    title="Parcels",
+    description="Knows the postage of parcels.",
+)
 
 support = Agent(
     "support",
     instructions="You help with orders. Look things up before you answer.",
-    tools=[lookup, postage, carrier_status, stocktake],
+    tools=[lookup, deliver, cancel],
+    colleagues=["parcels"],
     title="Support",
-    description="Knows the orders, the postage, the carriers and the stock.",
-    starters=["Look up order A-17", "What is the postage of a parcel of 1200 grams, express?"],
+    description="Looks orders up, delivers them elsewhere, and cancels them.",
+    starters=["Look up order A-17", "Deliver A-18 to another town", "Cancel order A-18"],
 )
 
+AGENTS = [support, parcels]
+
 if __name__ == "__main__":
-    raise SystemExit(serve(support))
+    raise SystemExit(serve(*AGENTS))

@@ -22,7 +22,7 @@ def blocks(title: str) -> list[str]:
 
 
 def test_every_block_stands_in_the_example() -> None:
-    assert len(blocks("my_app.py")) == 7
+    assert len(blocks("my_app.py")) == 8
     for block in blocks("my_app.py"):
         assert block in EXAMPLE
 
@@ -37,13 +37,13 @@ def test_the_blocks_are_the_whole_example() -> None:
 
 
 async def test_the_tests_of_the_tutorial_pass(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The three tests at its end are run as a reader would run them."""
+    """The four tests at its end are run as a reader would run them."""
     monkeypatch.setitem(sys.modules, "my_app", support)
     (block,) = blocks("test_my_app.py")
     module = ModuleType("test_my_app")
     exec(compile(block, "test_my_app.py", "exec"), vars(module))
     tests = [each for name, each in vars(module).items() if name.startswith("test_")]
-    assert len(tests) == 3
+    assert len(tests) == 4
     for each in tests:
         outcome = each()
         if inspect.isawaitable(outcome):
@@ -52,27 +52,37 @@ async def test_the_tests_of_the_tutorial_pass(monkeypatch: pytest.MonkeyPatch) -
 
 @pytest.mark.slow
 async def test_its_questions_are_answered_as_it_says(tmp_path: Path) -> None:
-    """Every question of the tutorial calls its tool, over a real socket."""
+    """Every question of the tutorial calls its tool, over a real socket: with form, consent, undo and handoff."""
     expected = {
         "Look up order A-17": ("lookup", "ok", "desk lamp"),
         "Look up order Z-9": ("lookup", "failed", "There is no order Z-9"),
+        "Deliver A-18 to another town": ("deliver", "ok", "The tea pot goes to Ulm, express"),
+        "Cancel order A-18": ("cancel", "ok", "A-18, tea pot: cancelled"),
         "What is the postage of a parcel of 1200 grams, express?": ("postage", "ok", "10.50 for 1,200 g, express"),
-        "Is northmail late today?": ("carrier_status", "ok", "no delays today"),
-        "Count the stock": ("stocktake", "ok", "22"),
     }
-    async with served(tmp_path, [support.support]) as running, connected(running) as peer:
+    async with served(tmp_path, support.AGENTS) as running, connected(running) as peer:
         for question, (tool, status, words) in expected.items():
-            assert f"*{question}*" in TEXT.replace("\n", " ") or question in EXAMPLE
-            answer = await peer.ask(question, "support")
+            assert f"*{question}*" in TEXT.replace("\n", " ")
+            await peer.say(question, "support")
+            if tool == "deliver":
+                asked = await peer.until("question_asked")
+                assert (asked["data"]["title"], asked["data"]["text"]) == ("Delivery", "Where shall it go?")
+                question_id = asked["data"]["question_id"]
+                await peer.send("answer", question_id=question_id, answer={"town": "Ulm", "express": True})
+            if tool == "cancel":
+                waiting = await peer.until("approval_required")
+                await peer.send("approve", call_id=waiting["data"]["call_id"], decision="allow")
+            answer = await peer.until("final_response", "error")
             ended = peer.all("tool_completed")[-1]["data"]
             assert (ended["tool_name"], ended["status"]) == (tool, status)
             assert words in answer["data"]["message"]
-        notes = [each["data"]["note"] for each in peer.all("agent_progress")]
-    assert [note for note in notes if note.startswith("Counting")] == [
-        "Counting lamps",
-        "Counting pots",
-        "Counting rugs",
-    ]
+            if tool == "cancel":
+                assert support.ORDERS["A-18"]["status"] == "cancelled"
+                await peer.send("undo", call_id=ended["call_id"])
+                assert (await peer.until("call_undone"))["data"]["status"] == "ok"
+                assert support.ORDERS["A-18"]["status"] == "being packed"
+        (handoff,) = peer.all("agent_handoff")
+    assert (handoff["data"]["from"], handoff["data"]["to"]) == ("support", "parcels")
 
 
 @pytest.mark.slow

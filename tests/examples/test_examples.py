@@ -55,9 +55,7 @@ def test_scrub_does_not_depend_on_the_cuts(size: int) -> None:
     "command",
     [
         pytest.param([sys.executable, "support.py"], id="from Python"),
-        pytest.param(
-            [str(Path(sys.executable).with_name("understudy")), "serve", "support:support"], id="from a shell"
-        ),
+        pytest.param([str(Path(sys.executable).with_name("understudy")), "serve", "support:AGENTS"], id="from a shell"),
     ],
 )
 async def test_support_serves_until_it_is_told_to_stop(tmp_path: Path, command: list[str]) -> None:
