@@ -63,6 +63,7 @@ _ERRORS: Final = (
     ErrorCode("model_unavailable", "The language model cannot be reached.", True, 503),
     ErrorCode("storage_unavailable", "The server cannot store messages right now; try again in a moment.", True, 503),
     ErrorCode("run_interrupted", "This run was interrupted.", True, 503),
+    ErrorCode("invalid_schedule", "That schedule can never be due, or is due too often.", False, 400),
     ErrorCode("run_ended", "That run has ended already; send it as a message.", False, 409),
     ErrorCode("run_cancelled", "The work on this message was stopped.", False, 409),
     ErrorCode("not_undoable", "That cannot be undone.", False, 409),

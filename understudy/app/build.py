@@ -32,6 +32,8 @@ from understudy.chat.commands import CommandDispatcher
 from understudy.chat.conversation.recovery import CheckNow, Recovery
 from understudy.chat.memory import AgentMemory, MemoryExpiry
 from understudy.chat.run_limiter import RunLimiter
+from understudy.chat.schedules import firing
+from understudy.chat.schedules.firing import ScheduleRunner
 from understudy.chat.services import Services
 from understudy.chat.storage_away import StorageRetry, StorageWaitMonitor
 from understudy.chat.webhook_sender import WebhookSender
@@ -43,7 +45,7 @@ from understudy.models.registry import OFFLINE, Models
 from understudy.observe.actor_events import ActorEventRecorder
 from understudy.observe.health import Breakers, HealthCheck, HealthStatus, RestrictedStatus, ServerStatus
 from understudy.observe.metrics import Metrics
-from understudy.observe.paths import CONNECTIONS, CONVERSATIONS, FORWARDERS, RECOVERY
+from understudy.observe.paths import CONNECTIONS, CONVERSATIONS, FORWARDERS, RECOVERY, SCHEDULES
 from understudy.observe.tree_api import TreeApi
 from understudy.privacy.erasure import Eraser
 from understudy.privacy.export import Exporter
@@ -388,6 +390,11 @@ async def _start_chat(
         ChildSpec("forgetting", partial(MemoryExpiry, store, time.time), backoff=BACKOFF),
         ChildSpec("waits", partial(StorageWaitMonitor, services.storage_waits), backoff=BACKOFF),
         *_webhook_sender(parts, webhooks),
+        ChildSpec(
+            "schedules",
+            partial(ScheduleRunner, store, parts.agents, dispatcher.dispatch, parts.metrics.schedule),
+            backoff=BACKOFF,
+        ),
     ]
 
 
@@ -446,6 +453,11 @@ def _build_web(
         ledger=ledger,
         shared_connections=shared_connections,
     )
+
+    def check_schedules() -> None:
+        if (runner := parts.tree.system.find(SCHEDULES)) is not None:
+            runner.try_tell(firing.CheckNow())
+
     context = WebContext(
         settings=settings,
         sessions=sessions,
@@ -472,6 +484,7 @@ def _build_web(
         eraser=eraser,
         counts=parts.counts,
         quotas=storage.quotas,
+        check_schedules=check_schedules,
         ledger=ledger,
         currency=parts.settings.prices.currency,
     )

@@ -174,7 +174,22 @@ class CommandDispatcher:
         usable = usable_agents(self._services.agents, identity.user, identity.roles, identity.groups)
         return {name: agent.pillar for name, agent in usable.items()}
 
+    async def check(self, identity: Identity, say: Say) -> None:
+        """Refuse a message that could not be sent now: its agent, ids, files and settings.
+
+        Raises:
+            CommandRejected: As for `dispatch`.
+        """
+        try:
+            await self._check(identity, say, None)
+        except _UNAVAILABLE as error:
+            raise CommandRejected("storage_unavailable", retry_after=1.0) from error
+
     async def _say(self, identity: Identity, say: Say, outbox: ActorRef | None) -> Accepted:
+        say, way = await self._check(identity, say, outbox)
+        return await self._accept(identity, say, way, say.message_id, outbox)
+
+    async def _check(self, identity: Identity, say: Say, outbox: ActorRef | None) -> tuple[Say, Route]:
         way = route(say, identity.session, self._pillars(identity), self._default)
         if say.references:
             attachments = self._services.attachments(identity.user)
@@ -190,7 +205,7 @@ class CommandDispatcher:
             settings = _check_settings(say.settings, limit_s, turns, self._services.webhooks)
         if say.context and len(msgspec.json.encode(say.context)) > CONTEXT_BYTES:
             raise CommandRejected("message_too_large", f"`context` may have at most {CONTEXT_BYTES:,} bytes of JSON.")
-        return await self._accept(identity, evolve(say, settings=settings), way, say.message_id, outbox)
+        return evolve(say, settings=settings), way
 
     async def _edit(self, identity: Identity, edit: Edit, outbox: ActorRef | None) -> Accepted:
         check_id("new_message_id", edit.new_message_id)

@@ -9,6 +9,7 @@ CONNECTIONS: Final = "/system/connections"
 CONVERSATIONS: Final = "/system/conversations"
 FORWARDERS: Final = "/system/cluster/forwarders"
 RECOVERY: Final = "/system/observe/recovery"
+SCHEDULES: Final = "/system/observe/schedules"
 WRITER: Final = "/system/storage/writer"
 
 OTHER: Final = "other"

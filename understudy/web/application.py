@@ -26,6 +26,7 @@ from understudy.web.api import (
     references,
     runs,
     sanitize,
+    schedules,
     sessions,
     steers,
     stream,
@@ -90,7 +91,7 @@ def build_http_app(context: WebContext) -> QuartTrio:
     app.extensions["context"] = context
     for part in (
         account, agents, agui, alerts, commands, files, observer, operations, page, references, runs, sanitize,
-        sessions, steers, stream, threads, undo,
+        schedules, sessions, steers, stream, threads, undo,
     ):  # fmt: skip
         app.register_blueprint(part.blueprint)
     admission = app.extensions["admission"] = Admission(context.settings, context.ledger)

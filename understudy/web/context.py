@@ -48,7 +48,7 @@ MAX_EXPORTS: Final = 1_000_000
 
 @define
 class WebContext:
-    """The parts of the server that HTTP handlers use."""
+    """The parts of the server that HTTP handlers use. `check_schedules` is called when a schedule was changed."""
 
     settings: WebSettings
     sessions: Sessions
@@ -68,6 +68,7 @@ class WebContext:
     counts: Callable[[Whose], Mapping[str, int]]
     quotas: Quotas
     html: AnswerHtml
+    check_schedules: Callable[[], None] = lambda: None
     exports: Counter = field(factory=lambda: Counter(MAX_EXPORTS))
     ledger: Ledger | None = None
     currency: str = ""

@@ -15,6 +15,7 @@ from transport.wire.commands import Steer
 from transport.wire.dialects import Dialect
 from transport.wire.events import Usage
 from understudy.chat.commands import Accepted
+from understudy.chat.schedules.due import POLICIES
 from understudy.observe.actor_events import Incident
 from understudy.privacy.export import FORMS
 from understudy.privacy.records import FORMAT, VERSION
@@ -97,6 +98,19 @@ RUN_STATE: Final[Mapping[str, Schema]] = {
     "error": or_null(OBJECT),
     "ended_by": or_null(OBJECT),
 }
+SCHEDULED: Final[Mapping[str, Schema]] = {
+    "message": {"type": "string", "minLength": 1},
+    "agent": or_null(TEXT),
+    "name": TEXT,
+    "cron": or_null(TEXT),
+    "every_s": or_null(COUNT),
+    "time_zone": TEXT,
+    "thread_id": or_null(TEXT),
+    "policy": {"type": "string", "enum": list(POLICIES)},
+    "settings": OBJECT,
+    "enabled": FLAG,
+}
+FIRED: Final = {"due_at": NUMBER} | {name: or_null(TEXT) for name in ("thread_id", "run_id", "code", "message")}
 SESSION: Final = _all({"session_token": TEXT, "user": TEXT, "session": TEXT, "expires_at": WHOLE})
 MODEL: Final = _all({"name": TEXT, "notice": or_null(TEXT)})
 AGENT: Final = _all(
@@ -246,6 +260,12 @@ SCHEMAS: Final[Mapping[str, Schema]] = {
     "Tools": TOOLS,
     "Thread": _stale(schema_of_fields(Thread, ("owner", "node", "fence"))),
     "Consents": _all({"consents": array_of(schema_of_fields(Consent))}),
+    "Schedule": _all(
+        {"id": TEXT, **SCHEDULED, "created_at": NUMBER, "next_due_at": or_null(NUMBER), "last": or_null(_all(FIRED))}
+    ),
+    "Schedules": _all({"schedules": array_of(_ref("Schedule"))}),
+    "NewSchedule": object_of(SCHEDULED, ["message"]),
+    "ScheduleChange": object_of(SCHEDULED, []),
     "Threads": _stale(_all({"threads": array_of(_ref("Thread")), "next_cursor": or_null(TEXT)})),
     "Message": _all(MESSAGE | {"html": or_null(TEXT)}),
     "Messages": _stale(_all({"messages": array_of(_ref("Message")), "newest": NEWEST, "next_cursor": or_null(TEXT)})),
@@ -367,6 +387,10 @@ _COMMAND_ERRORS: Final = (
     "run_ended", "busy", "quota_exceeded", "not_undoable", "undo_expired", "already_undone", *_STORED,
 )  # fmt: skip
 _UNDO_ERRORS: Final = ("not_found", "not_undoable", "undo_expired", "already_undone", "rate_limited", "busy", *_STORED)
+_SCHEDULE_ERRORS: Final = (
+    "invalid_command", "invalid_schedule", "empty_message", "unknown_agent_type", "unknown_pillar", "content_blocked",
+    "forbidden", "message_too_large", "not_found", "rate_limited", "busy", "quota_exceeded", *_STORED,
+)  # fmt: skip
 _EXPORT: Final = {"format": {"type": "string", "enum": list(FORMS)}, "raw": TEXT, "events": TEXT}
 _DIALECT: Final = {"type": "string", "enum": [each.value for each in Dialect]}
 
@@ -393,6 +417,11 @@ ROUTES: Final[Mapping[str, RouteSpec]] = {
     ),
     "runs.cancel": RouteSpec((202, "Cancelled"), errors=(*_THREAD, "rate_limited")),
     "runs.fork": RouteSpec((202, "Accepted"), body="ForkRun", headers=_KEY, errors=_COMMAND_ERRORS),
+    "schedules.listing": RouteSpec((200, "Schedules"), errors=_STORED),
+    "schedules.make": RouteSpec((201, "Schedule"), body="NewSchedule", headers=_KEY, errors=_SCHEDULE_ERRORS),
+    "schedules.one": RouteSpec((200, "Schedule"), errors=_THREAD),
+    "schedules.change": RouteSpec((200, "Schedule"), body="ScheduleChange", errors=_SCHEDULE_ERRORS),
+    "schedules.delete": RouteSpec((204, ""), errors=_THREAD),
     "threads.one": RouteSpec((200, "Thread"), errors=_THREAD),
     "threads.rename": RouteSpec(
         (200, "Thread"), body="Title", errors=(*_THREAD, "file_too_large", "content_blocked", "rate_limited", "busy")

@@ -115,6 +115,7 @@ async def _ask_all(running: Running, document: dict[str, Any]) -> None:
     async def ask(method: str, path: str, token: str | None = None, **more: Any) -> Any:
         filled = path.replace("{thread_id}", "t").replace("{name}", "page.css")
         filled = filled.replace("{run_id}", more.pop("run_id", "none"))
+        filled = filled.replace("{schedule_id}", more.pop("schedule_id", "none"))
         filled = filled.replace("{file_id}", more.pop("file_id", "none")) + more.pop("query", "")
         status, _, body = await request(running.address, method, filled, token=token, **more)
         await trio.to_thread.run_sync(check, method, path, status, body)
@@ -155,6 +156,15 @@ async def _ask_all(running: Running, document: dict[str, Any]) -> None:
     await ask("DELETE", "/api/runs/{run_id}/steer/{steer_id}", token)
     await ask("POST", "/api/runs/{run_id}/fork", token, run_id=run_id)
     await ask("POST", "/api/runs/{run_id}/fork", token, run_id=run_id, body=b"[]")
+    daily = json.dumps({"message": "What is new?", "cron": "0 9 * * *"}).encode()
+    made = (await ask("POST", "/api/schedules", token, body=daily))["id"]
+    await ask("POST", "/api/schedules", token, body=b'{"message": "hi", "cron": "0 0 31 2 *"}')
+    await ask("GET", "/api/schedules", token)
+    for schedule_id in (made, "none"):
+        await ask("GET", "/api/schedules/{schedule_id}", token, schedule_id=schedule_id)
+        body = b'{"enabled": false}'
+        await ask("PATCH", "/api/schedules/{schedule_id}", token, schedule_id=schedule_id, body=body)
+        await ask("DELETE", "/api/schedules/{schedule_id}", token, schedule_id=schedule_id)
     await ask("GET", "/api/threads/{thread_id}/export", token)
     for path in ("/api/threads/{thread_id}/messages", "/api/threads/{thread_id}/events"):
         await ask("GET", path, token)

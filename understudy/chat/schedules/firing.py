@@ -1,0 +1,179 @@
+"""The actor that fires schedules, one per node: it sleeps until the next due time, and claims what is due.
+
+1. A firing is claimed in the database by one node, then its message is sent, then its end is recorded. A node that dies
+   in between loses its claim after CLAIM_S; another sends the message again, under the same id, which is accepted once.
+2. A run of a schedule is its owner's, in the owner's tenant, without roles and groups: no token says which they have.
+   The checks of any message apply: agents, quotas, spending, the content policy.
+3. A message that is refused is not sent again: the refusal is recorded for the owner, and the schedule goes on.
+"""
+
+import logging
+from collections.abc import Awaitable, Callable
+from typing import Any, Final
+from zoneinfo import ZoneInfo
+
+import trio
+
+from actors import Actor, Context
+from transport.auth.identity import Identity
+from transport.wire.command_parser import parse_command
+from transport.wire.commands import Say
+from transport.wire.errors import CommandRejected
+from understudy.agents.agent import Agent
+from understudy.chat.commands import Accepted
+from understudy.chat.schedules.cron import BadCron, parse_cron
+from understudy.chat.schedules.due import Firing, Interval, Timing, next_firing
+from understudy.storage.errors import StorageError
+from understudy.storage.records import tenant_of
+from understudy.storage.schedules import LARGEST_BATCH, PREFIX, ClaimFiring, EndFiring, Schedule
+from understudy.storage.store import Store
+
+log = logging.getLogger(__name__)
+
+EVERY_S: Final = 10.0
+"""Longest sleep, in seconds: a schedule that was made on another node, which then died, fires that late at most."""
+SOON_S: Final = 0.05
+"""Shortest sleep after firings, in seconds, as what they left may be due already."""
+SEND_S: Final = 10.0
+"""Seconds that sending one message may take."""
+CLAIM_S: Final = 20.0
+"""Seconds after which a claimed firing is repeated, if its node died: longer than it takes to send its message."""
+PASSING: Final = ("storage_unavailable", "busy")
+"""Codes of refusals after which the message is sent again, when its claim has run out."""
+
+
+class CheckNow:
+    """Tells the actor that a schedule was changed."""
+
+
+def say_of(schedule: Schedule, due_at: float, agents: dict[str, Agent]) -> Say:
+    """Return the message that a schedule sends for a due time.
+
+    Raises:
+        CommandRejected: Its text or thread is not one that a message can have.
+    """
+    message_id = schedule.message_id(due_at)
+    frame: dict[str, Any] = {"type": "chat", "content": schedule.message, "message_id": message_id}
+    frame |= {"thread_id": schedule.thread_id or message_id, "settings": schedule.settings}
+    if schedule.agent is not None:
+        agent = agents.get(schedule.agent)
+        frame["agent_type"] = schedule.agent if agent is None else agent.agent_type
+        if agent is not None and agent.pillar is not None:
+            frame["pillar"] = agent.pillar
+    command = parse_command(frame, None)
+    assert isinstance(command, Say)  # noqa: S101 - for the type checker: that is its type
+    return command
+
+
+def identity_of(schedule: Schedule) -> Identity:
+    """Return the identity of a schedule's runs: the owner's, without roles and groups."""
+    return Identity(schedule.owner, f"{PREFIX}{schedule.id}", tenant_of(schedule.owner))
+
+
+def timing_of(schedule: Schedule) -> Timing:
+    """Return the timing of a stored schedule. Raises BadCron if its time zone is not known any more."""
+    if schedule.every_s is not None:
+        return Interval(schedule.every_s, schedule.starts_at)
+    try:
+        return parse_cron(schedule.cron or "", ZoneInfo(schedule.time_zone))
+    except (KeyError, OSError) as error:
+        raise BadCron(f"there is no time zone {schedule.time_zone} on this server any more") from error
+
+
+class ScheduleRunner(Actor):
+    """Fires the schedules of all users, on each node.
+
+    `send` has a message accepted, as `CommandDispatcher.dispatch` does; `count(outcome)` counts firings: `fired`,
+    `refused`, or `missed` if their time has passed. `claim_s` and `every_s` replace CLAIM_S and EVERY_S.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        agents: dict[str, Agent],
+        send: Callable[[Identity, Say, None], Awaitable[Accepted | None]],
+        count: Callable[[str], None],
+        claim_s: float | None = None,
+        every_s: float | None = None,
+    ) -> None:
+        self.store, self.agents, self.send, self.count = store, agents, send, count
+        self.claim_s = CLAIM_S if claim_s is None else claim_s
+        self.every_s = EVERY_S if every_s is None else every_s
+
+    async def on_start(self, context: Context) -> None:
+        """Look at once: the server may have been down."""
+        context.ref.tell(CheckNow())
+
+    async def receive(self, message: object, context: Context) -> None:
+        """Fire what is due, and sleep until the next due time."""
+        if not isinstance(message, CheckNow):
+            context.unhandled(message)
+            return
+        sleep_s = self.every_s
+        try:
+            due = await self.store.due_schedules()
+            async with trio.open_nursery() as nursery:
+                for each in due.schedules:
+                    nursery.start_soon(self._fire, each, due.now)
+            if due.next_at is not None:
+                sleep_s = min(sleep_s, max(due.next_at - due.now, SOON_S))
+            if due.schedules:
+                sleep_s = 0.0 if len(due.schedules) == LARGEST_BATCH else SOON_S
+        except StorageError as error:
+            log.debug("schedule.postponed", extra={"reason": str(error)})
+        context.set_timer("look", sleep_s, CheckNow())
+
+    async def _fire(self, schedule: Schedule, now: float) -> None:
+        """Claim and send one firing; without the database it is repeated later."""
+        try:
+            claim = self._claim(schedule, now)
+            if not await self.store.claim_firing(claim):
+                return
+            if claim.at is None:
+                self.count("missed")
+                log.warning("schedule.missed", extra={"schedule_id": schedule.id})
+            elif (end := await self._send(schedule, claim.at)) is not None:
+                await self.store.end_firing(end)
+        except StorageError as error:
+            log.debug("schedule.postponed", extra={"reason": str(error), "schedule_id": schedule.id})
+
+    def _claim(self, schedule: Schedule, now: float) -> ClaimFiring:
+        if schedule.firing_at is not None:  # begun by a node that did not end it
+            return ClaimFiring(schedule.id, schedule.version, schedule.firing_at, schedule.next_due_at, self.claim_s)
+        assert schedule.next_due_at is not None  # noqa: S101 - for the type checker: else nothing would be due
+        try:
+            firing = next_firing(timing_of(schedule), schedule.next_due_at, now, schedule.policy)
+        except BadCron as error:
+            return ClaimFiring(schedule.id, schedule.version, None, None, self.claim_s, f"It does not fire: {error}.")
+        return ClaimFiring(schedule.id, schedule.version, firing.at, firing.next_at, self.claim_s, _dropped(firing))
+
+    async def _send(self, schedule: Schedule, at: float) -> EndFiring | None:
+        """Have the message of a due time accepted. Return what to record, or None if it is to be sent again."""
+        if schedule.firing_at is not None:
+            # Look first: the message may be there, and the limits that it passed may be reached meanwhile.
+            there = await self.store.message(schedule.owner, schedule.message_id(at))
+            if there is not None:
+                return EndFiring(schedule.id, at, there.thread_id, there.run_id)
+        try:
+            with trio.fail_after(SEND_S):
+                accepted = await self.send(identity_of(schedule), say_of(schedule, at, self.agents), None)
+        except trio.TooSlowError:
+            return None
+        except CommandRejected as refused:
+            if refused.code in PASSING:
+                return None
+            self.count("refused")
+            extra = {"schedule_id": schedule.id, "code": refused.code}
+            log.warning("schedule.refused", extra=extra)
+            return EndFiring(schedule.id, at, schedule.thread_id, None, refused.code, refused.message)
+        assert accepted is not None  # noqa: S101 - for the type checker: messages start runs
+        self.count("fired")
+        log.info("schedule.fired", extra={"schedule_id": schedule.id, "run_id": accepted.run_id})
+        return EndFiring(schedule.id, at, accepted.thread_id, accepted.run_id)
+
+
+def _dropped(firing: Firing) -> str | None:
+    if firing.at is not None:
+        return None
+    times = "1 due time" if firing.missed == 1 else f"{firing.missed} due times"
+    return f"{times} passed while the server was away."

@@ -1,0 +1,170 @@
+"""`/api/schedules`: make, list, read, change, pause and delete schedules. All of it is the caller's own."""
+
+import hashlib
+import uuid
+from typing import Any, Final
+
+import msgspec
+from attrs import evolve, field, fields, frozen
+from quart import Blueprint, request
+
+from transport.wire.errors import CommandRejected
+from understudy.chat.routing import MAX_ID, check_id
+from understudy.chat.schedules.cron import BadCron
+from understudy.chat.schedules.due import POLICIES, read_timing
+from understudy.chat.schedules.firing import identity_of, say_of
+from understudy.privacy import records
+from understudy.storage.schedules import FULL, Schedule
+from understudy.web.api.runs import KEY
+from understudy.web.context import agents_of_caller, identity, read_json, web_context
+
+blueprint = Blueprint("schedules", __name__, url_prefix="/api/schedules")
+
+FORM: Final = '{"message": "…", "agent": "…", "cron": "…" or "every_s": 3600, …}'
+MAX_NAME: Final = 200
+TRIES: Final = 3
+"""Attempts at a change while the schedule fires."""
+
+
+@frozen
+class ScheduleRequest:
+    """The body of a request to make a schedule; the members of one that changes it are optional."""
+
+    message: str
+    agent: str | None = None
+    name: str = ""
+    cron: str | None = None
+    every_s: int | None = None
+    time_zone: str = "UTC"
+    thread_id: str | None = None
+    policy: str = "once"
+    settings: dict[str, Any] = field(factory=dict)
+    enabled: bool = True
+
+
+MEMBERS: Final = tuple(each.name for each in fields(ScheduleRequest))
+
+
+@blueprint.get("")
+async def listing() -> dict[str, Any]:
+    """List the caller's schedules, oldest first."""
+    return {"schedules": [records.schedule_of(row) for row in await web_context().store.schedules(identity().user)]}
+
+
+@blueprint.post("")
+async def make() -> tuple[dict[str, Any], int]:
+    """Make a schedule. A repeated `Idempotency-Key` is the same schedule."""
+    owner, key = identity().user, request.headers.get(KEY) or uuid.uuid4().hex
+    schedule_id = hashlib.sha256(f"{owner}\n{key}".encode()).hexdigest()[:32]
+    given = _structure(await _object())
+    store, limit = web_context().store, web_context().settings.limits.schedules_per_user
+    there, now = await store.schedule(owner, schedule_id)
+    if there is None:
+        blank = Schedule(
+            schedule_id, owner, "", None, "", None, None, "UTC", None, "once", {}, False, now, now, None
+        )  # fmt: skip
+        if await store.add_schedule(await _defined(blank, given, now), limit) == FULL:
+            raise CommandRejected("quota_exceeded", f"You can have {limit} schedules; delete one first.")
+        web_context().check_schedules()
+    return records.schedule_of((await _own(schedule_id))[0]), 201
+
+
+@blueprint.get("/<schedule_id>")
+async def one(schedule_id: str) -> dict[str, Any]:
+    """Return a schedule, with what became of its last due time."""
+    return records.schedule_of((await _own(schedule_id))[0])
+
+
+@blueprint.patch("/<schedule_id>")
+async def change(schedule_id: str) -> dict[str, Any]:
+    """Change some members of a schedule; `{"enabled": false}` pauses it."""
+    body = await _object()
+    for _ in range(TRIES):
+        row, now = await _own(schedule_id)
+        whole = {name: getattr(row, name) for name in MEMBERS} | body
+        for name, other in (("cron", "every_s"), ("every_s", "cron")):
+            if body.get(name) is not None and other not in body:
+                whole[other] = None
+        if await web_context().store.change_schedule(await _defined(row, _structure(whole), now)):
+            web_context().check_schedules()
+            return records.schedule_of((await _own(schedule_id))[0])
+    raise CommandRejected("busy", "The schedule is firing right now; try again in a moment.", 1.0)
+
+
+@blueprint.delete("/<schedule_id>")
+async def delete(schedule_id: str) -> tuple[str, int]:
+    """Delete a schedule. Its conversations stay."""
+    check_id("schedule_id", schedule_id)
+    if not await web_context().store.delete_schedule(identity().user, schedule_id):
+        raise CommandRejected("not_found", "There is no schedule of that name.")
+    return "", 204
+
+
+async def _own(schedule_id: str) -> tuple[Schedule, float]:
+    check_id("schedule_id", schedule_id)
+    found, now = await web_context().store.schedule(identity().user, schedule_id)
+    if found is None:
+        raise CommandRejected("not_found", "There is no schedule of that name.")
+    return found, now
+
+
+async def _object() -> dict[str, Any]:
+    body: dict[str, Any] = await read_json(dict[str, Any], FORM)
+    unknown = next((name for name in body if name not in MEMBERS), None)
+    if unknown is not None:
+        shown = "".join(each if each.isprintable() else "?" for each in unknown[:40])
+        raise CommandRejected("invalid_command", f"A schedule has no {shown}; it has {', '.join(MEMBERS)}.")
+    return body
+
+
+def _structure(members: dict[str, Any]) -> ScheduleRequest:
+    try:
+        return msgspec.convert(members, ScheduleRequest)
+    except msgspec.ValidationError as error:
+        raise CommandRejected("invalid_command", f"The body must be {FORM}: {error}.") from error
+
+
+async def _defined(row: Schedule, given: ScheduleRequest, now: float) -> Schedule:
+    """Return the schedule with these members, checked as if it fired now, and its next due time.
+
+    Raises:
+        CommandRejected: A member cannot be used; the sentence names it.
+    """
+    context = web_context()
+    timed = (given.cron, given.every_s, given.time_zone)
+    fresh = timed != (row.cron, row.every_s, row.time_zone)
+    starts_at = float(int(now)) if fresh else row.starts_at  # so that due times are whole seconds
+    try:
+        timing = read_timing(*timed, starts_at, context.settings.limits.schedule_every_s)
+    except BadCron as error:
+        raise CommandRejected("invalid_schedule", f"{str(error)[0].upper()}{str(error)[1:]}.") from error
+    if given.policy not in POLICIES:
+        raise CommandRejected("invalid_command", f"policy must be one of {', '.join(POLICIES)}.")
+    if len(given.name) > MAX_NAME:
+        raise CommandRejected("invalid_command", f"A name has at most {MAX_NAME} characters.")
+    check_id("thread_id", given.thread_id)
+    if given.agent is not None and len(given.agent) > MAX_ID:
+        raise CommandRejected("unknown_agent_type")
+    owner, content_filter = row.owner, context.content_filter
+    due_at = row.next_due_at
+    if fresh or due_at is None or not given.enabled:
+        due_at = next(timing.due_times(now), None) if given.enabled else None
+    schedule = evolve(
+        row,
+        **{name: getattr(given, name) for name in MEMBERS},
+        starts_at=starts_at,
+        next_due_at=due_at,
+    )
+    say = say_of(schedule, now, context.agents)
+    try:
+        await context.streams.dispatcher.check(identity_of(schedule), say)
+    except CommandRejected as refused:
+        if given.agent in agents_of_caller() and refused.code.startswith("unknown"):
+            sentence = f"The agent {given.agent} cannot run on a schedule: it is not for everyone, and a schedule's "
+            raise CommandRejected("forbidden", f"{sentence}runs have no roles and groups.") from refused
+        raise
+    if given.message != row.message:
+        schedule = evolve(schedule, message=await content_filter.filter_note(owner, given.message))
+    if given.name and given.name != row.name:
+        schedule = evolve(schedule, name=await content_filter.filter_note(owner, given.name))
+    return schedule
