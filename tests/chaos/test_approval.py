@@ -63,7 +63,7 @@ async def answered(running: Running, token: str, runs: int = 1, decision: str = 
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 async def test_a_waiting_run_ends_exactly_once_whichever_actor_is_killed(serve: Any, kind: str) -> None:
-    """If the run survives, its request can still be answered; otherwise the call is closed with the run."""
+    """Its request can still be answered."""
     calls = [("wait", {}), MAIL] if kind == "tool call" else [MAIL]
     running = await serve(scripted(Call(calls), Say("done"), timeout_s=20.0))
     token = await new_token(running)
@@ -78,11 +78,7 @@ async def test_a_waiting_run_ends_exactly_once_whichever_actor_is_killed(serve: 
     check_arc(events)
     mail = next(e["data"] for e in events if e["type"] == "tool_completed" and e["data"]["tool_name"] == "send_mail")
     decided = [event["data"]["decision"] for event in events if event["type"] == "approval_decided"]
-    if kind == "run":
-        assert (mail["status"], decided, events[-1]["type"]) == ("killed", [], "error")
-        assert "agent_error" not in [event["type"] for event in events]
-    else:
-        assert (mail["status"], decided, events[-1]["type"]) == ("ok", ["allow"], "final_response")
+    assert (mail["status"], decided, events[-1]["type"]) == ("ok", ["allow"], "final_response")
     await it_goes_on(running, token)
 
 

@@ -12,7 +12,11 @@ from actors import ActorRef, TreeNode
 from tests.end_to_end.chat_client import TERMINAL, ChatClient, check_arc, connected
 from tests.end_to_end.http import request
 from tests.end_to_end.scripted_model import Call, Gate, Say, scripted
+from transport.connection.limits import Limits
 from understudy.app.server import Running
+
+BRIEF = Limits(approval_s=0.3)
+"""What became of a call that was interrupted is asked, and nobody answers."""
 
 # Path patterns below the root, by the kind of actor; "*" stands for a name made at run time.
 KINDS = {
@@ -86,7 +90,7 @@ async def test_a_run_ends_exactly_once_whichever_actor_is_killed(serve: Any, kin
     turns = [Call([("wait", {})])] if moment == "in a tool" else [Say("one two three four", gate)]
     if kind == "tool call" and moment == "in the answer":
         turns = [Call([("echo", {"text": "x"})]), *turns]
-    running = await serve(scripted(*turns, timeout_s=2.0))
+    running = await serve(scripted(*turns, timeout_s=2.0), limits=BRIEF)
     _, _, session = await request(running.address, "POST", "/api/sessions")
     token = session["session_token"]
     async with connected(running.address, token) as client:
@@ -113,7 +117,7 @@ async def test_random_kills_never_break_a_promise(serve: Any, seed: int) -> None
     """
     chance = random.Random(seed)
     turns = [Call([("echo", {"text": "x"}), ("tell_progress", {"steps": 3})]), Say("a few words of an answer")]
-    running = await serve(scripted(*turns, timeout_s=3.0))
+    running = await serve(scripted(*turns, timeout_s=3.0), limits=BRIEF)
     tokens = []
     for _ in range(3):
         _, _, session = await request(running.address, "POST", "/api/sessions")

@@ -105,34 +105,26 @@ async def test_a_run_that_raises_ends_in_agent_failed(tmp_path: Path) -> None:
         assert_whole(peer)
 
 
-async def test_a_killed_run_ends_in_run_interrupted(tmp_path: Path) -> None:
-    """The conversation closes it."""
-    async with served(tmp_path, [WORKER]) as running, connected(running) as peer:
-        await held(peer)
-        the(running, "Run").kill()
-        ended = await peer.until("final_response", "error")
-        assert ended["data"]["code"] == "run_interrupted"
-        assert_whole(peer)
-
-
-async def test_the_run_of_a_killed_conversation_asks_about_its_call(tmp_path: Path) -> None:
-    """It goes on without an answer."""
+@pytest.mark.parametrize("kind", ["Run", "Conversation"])
+async def test_a_killed_run_goes_on_and_asks_about_its_call(tmp_path: Path, kind: str) -> None:
+    """It goes on without an answer, also if its conversation is killed."""
     async with served(tmp_path, [WORKER], limits=BRIEF) as running, connected(running) as peer:
         await held(peer)
-        the(running, "Conversation").kill()
+        the(running, kind).kill()
         await peer.until("question_asked")
         await peer.until("final_response")
         assert_whole(peer)
 
 
-async def test_the_next_queued_run_begins_when_a_run_is_killed(tmp_path: Path) -> None:
-    async with served(tmp_path, [WORKER]) as running, connected(running) as peer:
+async def test_the_next_queued_run_waits_for_the_end_of_a_killed_run(tmp_path: Path) -> None:
+    async with served(tmp_path, [WORKER], limits=BRIEF) as running, connected(running) as peer:
         await held(peer)
         await peer.say("crash", "worker")
         await peer.until("agent_progress")
         the(running, "Run").kill()
-        assert (await peer.until("error"))["data"]["code"] == "run_interrupted"
-        await peer.until("final_response")
+        first = await peer.until("final_response")
+        second = await peer.until("final_response")
+        assert [each["run_id"] for each in (first, second)] == [each["run_id"] for each in peer.all("message_accepted")]
 
 
 async def test_recovery_resumes_the_runs_of_all_conversations(tmp_path: Path) -> None:

@@ -229,7 +229,7 @@ async def test_the_user_says_what_became_of_a_tool_call_of_unknown_outcome(tmp_p
     assert sum(calls_of(tmp_path).values()) <= 1
 
 
-# In one process: conversations die under clients that stay connected.
+# In one process: conversations and runs die under clients that stay connected.
 
 
 def conversation(running: Running) -> ActorRef:
@@ -239,8 +239,12 @@ def conversation(running: Running) -> ActorRef:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("manner", ["on", "over", "tail", "other"])
-async def test_a_connected_client_sees_the_resumed_text(serve: Any, manner: str) -> None:
+@pytest.mark.parametrize(
+    ("manner", "kind"),
+    [("on", "conversation"), ("over", "conversation"), ("tail", "conversation"), ("other", "conversation"),
+     ("on", "run"), ("over", "run")],
+)  # fmt: skip
+async def test_a_connected_client_sees_the_resumed_text(serve: Any, manner: str, kind: str) -> None:
     """The model repeats, continues or changes its text, before and after the first checkpoint: the client shows the
     answer.
     """
@@ -250,7 +254,8 @@ async def test_a_connected_client_sees_the_resumed_text(serve: Any, manner: str)
         await client.say(manner, agent_type="resumable", thread_id="t")
         for characters in (20, 330):
             await seen.until(client, shown(characters))
-            conversation(running).kill()
+            (ref,) = find(running, KINDS[kind])
+            ref.kill()
         await seen.until(client, ended)
     check_arc(seen.events)
     end = seen.events[-1]["data"]

@@ -43,6 +43,8 @@ from understudy.storage.spending import Spent, day_of
 
 MAX_ATTEMPTS: Final = 5
 """Attempts at a run without progress; then it is abandoned, as it may be the cause of its servers' crashes."""
+MAX_CRASHES: Final = 2
+"""Attempts at a run without progress after which it fails if its own code raises once more: that is no accident."""
 BACKOFF_S: Final = 1.0
 BACKOFF_FACTOR: Final = 4.0
 MAX_BACKOFF_S: Final = 16.0
@@ -115,7 +117,7 @@ class ActiveRun:
     """One run that has not ended. `started` while its actor lives.
 
     `regenerates`: it answers a message once more; `request_id` is the client's name for the request to do so.
-    `attempt` is set if the run lost its server and is resumed. `decisions` and answers of its user wait for a reply.
+    `attempt` is set if the run lost its server or its actor and is resumed. `decisions` and answers of its user wait for a reply.
     """
 
     request: RunRequest
@@ -160,6 +162,14 @@ class ActiveRun:
             part.clear()
         self._length = 0
         return PartialResult("", 0)
+
+    def resume_as(self, recorded: "ActiveRun") -> None:
+        """Go on as recorded, after the death of the actor: with the attempt and the text that are read from the log."""
+        self.attempt = recorded.attempt
+        text = recorded.snapshot()
+        self.restart_text()
+        if text is not None:
+            self.append_text(text.text, (), recorded.text)
 
     def snapshot(self) -> PartialResult | None:
         """Return the text so far as one event from offset 0; None if there is none or the run has ended."""

@@ -2,7 +2,7 @@
 
 What it decides is in `core.py`. This actor performs the effects of each request, one request after the other.
 
-1. Each run is a child, and its death is an ending, never the conversation's.
+1. Each run is a child, whose death is never the conversation's: the run is resumed from the log.
 2. A conversation resumes the runs that it finds unfinished when it starts: its state is the log, and nothing else.
 3. It never waits for a subscriber, a model or a tool; it waits for the store only, within the store's own limit.
 """
@@ -101,8 +101,7 @@ class Conversation(Actor):
         if (opening := await store.thread_with_open_runs(owner, thread_id)) is not None:
             thread, runs = opening
             if owned := self.core.load(thread):
-                restore = partial(self.services.content_filter.vault.restore_text, owner, thread_id)
-                unfinished = [await read_unfinished_run(store, run, restore) for run in runs]
+                unfinished = [await read_unfinished_run(store, run, self._restore_text) for run in runs]
         if self.core.exists:
             self.subscribers.subscribe_all(self.core.last_seq, context)
         else:
@@ -210,6 +209,13 @@ class Conversation(Actor):
                     ask.fail(error)
             case core.Query(call):
                 return await call(services.store)
+            case core.ReadRun(run_id):
+                if (saving := self.checkpoints.get(run_id)) is not None:
+                    await saving.wait()  # at most the store's limit
+                run = await services.store.run(run_id)
+                if run is None or run.ended_at is not None:
+                    return None
+                return await read_unfinished_run(services.store, run, self._restore_text)
             case core.StartRun(request, replay):
                 make = partial(Run, request, context.ref, services, replay)
                 spec = ChildSpec(request.run_id, make, restart=Restart.TEMPORARY, shutdown_s=3.0)
@@ -335,9 +341,12 @@ class Conversation(Actor):
             if saving is not None:
                 await saving.wait()  # at most the store's limit
             if commit.answers:
-                restore = partial(services.content_filter.vault.restore_text, this.owner, this.thread_id)
-                await services.html.prefetch([restore(answer) for answer in commit.answers], this.owner)
+                await services.html.prefetch([self._restore_text(answer) for answer in commit.answers], this.owner)
             await services.store.commit(commit.change)
+
+    def _restore_text(self, text: str) -> str:
+        """Return a stored text as its user is shown it."""
+        return self.services.content_filter.vault.restore_text(self.core.owner, self.core.thread_id, text)
 
     def _send_away(self, live: ActiveRun) -> None:
         event = AgentProgress(0, AWAY)

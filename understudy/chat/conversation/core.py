@@ -10,7 +10,8 @@ limiter is the one thing outside that a core calls itself: it is a table in memo
    and a run's protocol move on only then.
 3. At most one run of a thread works. At most `MAX_QUEUED` wait behind it; a message beyond that is refused. A refused
    request has changed nothing.
-4. That a run is resumed is committed before work on it starts, so that a run that kills its servers is found out.
+4. That a run is resumed is committed before work on it starts, so that a run that kills its servers is found out. A run
+   whose actor died is resumed like one whose server did.
 5. If another node has the thread, or the log holds more than this core has committed (a commit whose answer was lost
    succeeded), `Relocate` ends the conversation and the request stays unanswered: its sender asks the next conversation
    of the thread, which starts from the log.
@@ -51,7 +52,7 @@ from transport.wire.events import (
     Typing,
 )
 from understudy.agents.agent import Agent
-from understudy.chat.conversation.active_run import MAX_ATTEMPTS, ActiveRun
+from understudy.chat.conversation.active_run import MAX_ATTEMPTS, MAX_CRASHES, ActiveRun
 from understudy.chat.conversation.event_log import read_acceptance, read_steer
 from understudy.chat.conversation.undo import MAX_ATTEMPTS as MAX_UNDO_ATTEMPTS
 from understudy.chat.conversation.undo import UndoWalk, plan_undo
@@ -129,6 +130,8 @@ BUSY_S: Final = 5.0
 RETRY_S: Final = 1.0
 """Seconds before an end, or a resumption, that could not be stored is tried again."""
 TENANT_BUSY: Final = "Too many messages of your organisation wait for an answer; try again in a moment."
+GOES_ON: Final = "Interrupted: goes on"
+"""The note to the clients of a run whose actor died."""
 RESYNC: Final = "You have seen more of this conversation than the server has; read the history and go on from here."
 """The message to a client that subscribes beyond the end of the log."""
 
@@ -191,6 +194,14 @@ class RunExited:
     crash: BaseException | None = None
 
 
+@frozen
+class ResumeExited:
+    """To a conversation: resume a run whose actor died, and which could not be read before."""
+
+    died: RunExited
+    error_id: str
+
+
 # effects
 
 
@@ -250,6 +261,13 @@ class Subscribe:
     outbox: ActorRef | None
     after: int | None = None
     accepted: Envelope | None = None
+
+
+@frozen
+class ReadRun:
+    """Read an unfinished run from the log, after the checkpoint that is being stored; None if it has ended there."""
+
+    run_id: str
 
 
 @frozen
@@ -417,8 +435,11 @@ class ConversationCore:
                 case FinishRun():
                     yield from self._finish(request)
                     yield AnswerRequest(request)
-                case RunExited(run_id, reason, crash):
-                    yield from self._run_exited(run_id, reason, crash)
+                case RunExited():
+                    yield from self._run_exited(request)
+                case ResumeExited(died, error_id):
+                    if (live := self.runs.get(died.run_id)) is not None and not live.started and not live.stopped:
+                        yield from self._resume_exited(live, died, error_id)
                 case CancelRun():
                     yield from self._cancel(request)
                 case AcceptSteer():
@@ -849,19 +870,51 @@ class ConversationCore:
         except StorageUnavailable:
             log.warning("call.not_settled", extra={"run_id": template.run_id})
 
-    def _run_exited(self, run_id: str, reason: str, crash: BaseException | None) -> Steps[None]:
-        """Commit the end of a run whose actor died without one, and start the next run."""
+    def _run_exited(self, exited: RunExited) -> Steps[None]:
+        """Start the next run, or resume this one, if its actor died before its end was committed."""
+        run_id = exited.run_id
         live = self.runs.get(run_id)
         if live is None:
             return
         live.started = False
-        if not live.protocol.ended and run_id not in self.unfinished:
-            error_id = new_error_id()
-            extra = {"run_id": run_id, "reason": reason, "error_id": error_id}
-            log.error("run.died", extra=extra, exc_info=crash)
-            ending = Ending.INTERRUPTED if crash is None else Ending.FAILED
-            yield from self._finish(FinishRun(run_id, ending, error_id=error_id))
-        yield from self._dequeue(live)
+        if live.protocol.ended or run_id in self.unfinished:
+            yield from self._dequeue(live)
+            return
+        error_id, crash = new_error_id(), exited.crash
+        extra = {"run_id": run_id, "reason": exited.reason, "error_id": error_id}
+        log.log(logging.WARNING if crash is None else logging.ERROR, "run.died", extra=extra, exc_info=crash)
+        if live.stopped:
+            yield from self._finish(FinishRun(run_id, Ending.CANCELLED))
+            yield from self._dequeue(live)
+        else:
+            yield from self._resume_exited(live, exited, error_id)
+
+    def _resume_exited(self, live: ActiveRun, died: RunExited, error_id: str) -> Steps[None]:
+        """Resume a run from the log, as after the death of its server; end it if its own code crashes repeatedly."""
+        run_id = died.run_id
+        try:
+            recorded = yield ReadRun(run_id)
+        except StorageUnavailable:
+            log.warning("run.not_taken_up", extra={"run_id": run_id})
+            yield self._send(live, AgentProgress(0, AWAY))
+            yield StartTimer(f"rested {run_id}", RETRY_S, ResumeExited(died, error_id))
+            return
+        attempt = None if recorded is None else recorded.attempt
+        if attempt is None:  # the end was stored, although that seemed to fail
+            raise SequenceConflict(self.thread_id, self.last_seq, self.last_seq)
+        if died.crash is not None and attempt.number > MAX_CRASHES:
+            yield from self._finish(FinishRun(run_id, Ending.FAILED, error_id=error_id))
+            yield from self._dequeue(live)
+            return
+        live.resume_as(recorded)
+        if attempt.due:
+            yield self._send(live, AgentProgress(0, GOES_ON))
+        else:
+            release_permit(self.limiter, run_id, resting=True)
+        if (text := live.snapshot()) is not None:
+            yield self._send(live, text)
+        yield from self._start_next()
+        yield from self._publish_positions()
 
     def _abandon(self, live: ActiveRun, why: str, sentence: str) -> Steps[None]:
         """End a run that cannot be resumed, and start the next one."""

@@ -32,7 +32,7 @@ from transport.wire.events import (
 )
 from understudy.agents.agent import Agent
 from understudy.chat.conversation import core
-from understudy.chat.conversation.active_run import ActiveRun, ResumeAttempt
+from understudy.chat.conversation.active_run import MAX_ATTEMPTS, MAX_CRASHES, ActiveRun, ResumeAttempt
 from understudy.chat.conversation.core import MAX_QUEUED, MAX_STEERS, ConversationCore
 from understudy.chat.messages import (
     Accept,
@@ -116,6 +116,7 @@ class Shell:
     effects: list[Any] = field(factory=list)
     did: list[str] = field(factory=list)
     at_work: set[str] = field(factory=set)
+    timers: dict[str, object] = field(factory=dict)
     ended: bool = False
     it: ConversationCore = field(init=False)
 
@@ -166,6 +167,10 @@ class Shell:
                 committed = {each.seq for each in self.events}
                 assert {each.seq for each in envelopes} <= committed, "published before it was committed"
                 self.published += envelopes
+            case core.ReadRun(run_id):
+                return self.read(run_id)
+            case core.StartTimer(name, _, message):
+                self.timers[name] = message
             case core.StartRun(request):
                 assert not self.at_work, "two runs of a thread at work"
                 self.at_work.add(request.run_id)
@@ -214,6 +219,9 @@ class Shell:
         if change.run_end is not None:
             run = self.runs[change.run_end.run_id]
             self.runs[run.id] = evolve(run, status=change.run_end.status, ended_at=1.0)
+        if change.attempt is not None:
+            run = self.runs[change.attempt.run_id]
+            self.runs[run.id] = evolve(run, attempts=change.attempt.attempts)
         self.rows += change.events
         self.events += [from_log(row.body) for row in change.events]
 
@@ -227,20 +235,38 @@ class Shell:
         if self.thread is None:
             return
         assert self.it.load(self.thread)
-        for run in [each for each in self.runs.values() if each.ended_at is None]:
-            protocol = RunProtocol(run.id)
-            logged = [each for each in self.events if each.run_id == run.id]
-            for each in logged:
-                protocol.apply(each.event)
-            request = RunRequest(run.id, "ada", "t", run.message_id, "Hello", (), "guide")
-            attempt = ResumeAttempt(1, 0, Replay(), "guide")
-            self.perform(self.it.resume(ActiveRun(request, protocol, logged[-1], attempt=attempt)))
+        for run_id in [each.id for each in self.runs.values() if each.ended_at is None]:
+            self.runs[run_id] = evolve(self.runs[run_id], attempts=0)
+            live = self.read(run_id)
+            assert live is not None
+            self.perform(self.it.resume(live))
 
-    def exit_runs(self) -> None:
-        """Have the actors of all runs end."""
+    def read(self, run_id: str) -> ActiveRun | None:
+        """Read a run from the tables; None if it has ended."""
+        run = self.runs[run_id]
+        if self.failing and self.failing[0] is not None and not self.lost:
+            raise self.failing.pop(0)  # type: ignore[misc]
+        if run.ended_at is not None:
+            return None
+        protocol = RunProtocol(run.id)
+        logged = [each for each in self.events if each.run_id == run.id]
+        for each in logged:
+            protocol.apply(each.event)
+        request = RunRequest(run.id, "ada", "t", run.message_id, "Hello", (), "guide")
+        attempt = ResumeAttempt(run.attempts + 1, 0, Replay(), "guide")
+        return ActiveRun(request, protocol, logged[-1], attempt=attempt)
+
+    def exit_runs(self, crash: BaseException | None = None) -> None:
+        """Have the actors of all runs die."""
         for run_id in list(self.at_work):
             self.at_work.discard(run_id)
-            self.handle(core.RunExited(run_id, "killed"))
+            self.handle(core.RunExited(run_id, "killed", crash))
+
+    def fire(self) -> None:
+        """Have the time of all timers be over."""
+        while self.timers:
+            self.handle(self.timers.pop(next(iter(self.timers))))
+            self.timers.pop("waiting", None)
 
 
 @pytest.fixture
@@ -334,16 +360,79 @@ def test_an_end_that_cannot_be_stored_is_retried(shell: Shell) -> None:
     assert shell.it.unfinished == {}
 
 
-def test_a_run_whose_actor_crashed_has_failed_and_one_that_was_killed_was_interrupted(shell: Shell) -> None:
-    codes = []
-    for number, crash in enumerate((ValueError("broken"), None)):
-        shell.handle(accept(number))
-        shell.at_work.clear()
-        shell.handle(core.RunExited(f"r{number}", "crashed", crash))
-        event = shell.published[-1].event
-        assert isinstance(event, Error)
-        codes.append(event.code)
-    assert codes == ["agent_failed", "run_interrupted"]
+def attempts_of(shell: Shell) -> list[int]:
+    """The numbers of the attempts that were committed."""
+    changes = [each.change for each in shell.effects if isinstance(each, core.Commit)]
+    return [each.attempt.attempts for each in changes if each.attempt is not None]
+
+
+def test_a_run_whose_actor_was_killed_is_resumed_until_it_was_tried_too_often(shell: Shell) -> None:
+    begun(shell)
+    shell.exit_runs()
+    assert (shell.at_work, attempts_of(shell)) == ({"r1"}, [1])
+    assert [each.envelope.event for each in shell.effects if isinstance(each, core.Send)] == [
+        AgentProgress(0, core.GOES_ON)
+    ]
+    for _ in range(MAX_ATTEMPTS):
+        assert shell.it.runs
+        shell.exit_runs()
+        shell.fire()
+    assert attempts_of(shell) == [1, 2, 3, 4, 5]
+    assert isinstance(shell.published[-1].event, Error)
+    assert shell.published[-1].event.code == "run_interrupted"
+    assert (shell.it.runs, shell.limiter.running) == ({}, 0)
+
+
+def test_a_run_whose_own_code_raises_each_time_fails_after_two_attempts(shell: Shell) -> None:
+    begun(shell)
+    for _ in range(MAX_CRASHES + 1):
+        assert shell.it.runs
+        shell.exit_runs(ValueError("broken"))
+        shell.fire()
+    assert attempts_of(shell) == [1, 2]
+    end = shell.published[-1].event
+    assert isinstance(end, Error)
+    assert (end.code, bool(end.error_id)) == ("agent_failed", True)
+
+
+def test_a_killed_run_holds_no_permit_while_it_backs_off(shell: Shell) -> None:
+    shell.limiter = RunLimiter(1, 1)
+    shell.renew()
+    begun(shell)
+    shell.exit_runs()
+    assert shell.limiter.running == 1  # the first attempt is made at once
+    shell.exit_runs()
+    assert (shell.limiter.running, shell.limiter.waiting, shell.at_work) == (0, 1, set())
+    shell.fire()
+    assert (shell.limiter.running, shell.at_work) == (1, {"r1"})
+
+
+def test_a_killed_run_keeps_its_users_roles_and_the_text_of_the_log(shell: Shell) -> None:
+    shell.handle(evolve(accept(1), roles=("admin",)))
+    shell.handle(Record("r1", [AgentStarted("a-r1", "begins", 0.0)], SPEAKER))
+    shell.handle(Delta("r1", "never stored"))
+    shell.exit_runs()
+    assert shell.it.runs["r1"].text == ""
+    (request,) = [each.request for each in shell.effects[-8:] if isinstance(each, core.StartRun)]
+    assert request.roles == ("admin",)
+
+
+def test_a_run_that_was_killed_as_it_was_cancelled_ends_as_cancelled(shell: Shell) -> None:
+    begun(shell)
+    shell.handle(CancelRun("r1"))
+    shell.exit_runs()
+    end = shell.published[-1].event
+    assert isinstance(end, FinalResponse)
+    assert (end.status, shell.it.runs, shell.at_work) == (RunStatus.CANCELLED, {}, set())
+
+
+def test_a_killed_run_that_cannot_be_read_is_read_again(shell: Shell) -> None:
+    begun(shell)
+    shell.failing = [StorageUnavailable("disk")]
+    shell.exit_runs()
+    assert (shell.at_work, bool(shell.it.runs)) == (set(), True)
+    shell.fire()
+    assert shell.at_work == {"r1"}
 
 
 def test_events_that_break_the_protocol_leave_the_run_as_it_was(shell: Shell) -> None:
@@ -508,7 +597,7 @@ def test_a_steer_is_taken_back_only_while_it_waits(shell: Shell) -> None:
     assert answers(shell.handle(TakeSteers("r1", 1, 1))) == [()]
 
 
-@pytest.mark.parametrize("end", ["answer", "cancel", "crash"])
+@pytest.mark.parametrize("end", ["answer", "cancel", "failure"])
 def test_steers_that_the_run_did_not_take_become_one_message_before_its_end(shell: Shell, end: str) -> None:
     begun(shell)
     shell.handle(steer("s1", "Look"))
@@ -517,6 +606,8 @@ def test_steers_that_the_run_did_not_take_become_one_message_before_its_end(shel
         shell.handle(ended())
     elif end == "cancel":
         shell.handle(CancelRun("r1"))
+    else:
+        shell.handle(FinishRun("r1", Ending.INTERRUPTED))
     shell.exit_runs()
     *_, one, two, accepted = [
         each.event for each in shell.events if not isinstance(each.event, (*TERMINAL, AgentCompleted))
@@ -552,7 +643,7 @@ def test_steers_of_a_deleted_thread_start_nothing(shell: Shell) -> None:
 
 STEERING = ["steer", "steer now", "take", "withdraw"]
 STEP = st.sampled_from(
-    [*STEERING, "accept", "repeat", "answer", "finish", "exit", "cancel", "retry", "wake", "down", "lost"]
+    [*STEERING, "accept", "repeat", "answer", "finish", "exit", "cancel", "retry", "timers", "wake", "down", "lost"]
 )
 
 
@@ -578,7 +669,9 @@ def test_every_accepted_message_ends_once_whatever_fails(steps: list[tuple[str, 
             case "finish" if run_id in shell.at_work:
                 shell.handle(FinishRun(run_id, chance.choice(list(Ending))))
             case "exit":
-                shell.exit_runs()
+                shell.exit_runs(chance.choice((None, ValueError("broken"))))
+            case "timers":
+                shell.fire()
             case "cancel":
                 shell.handle(CancelRun(f"r{number}"))
             case "retry":
@@ -598,6 +691,7 @@ def test_every_accepted_message_ends_once_whatever_fails(steps: list[tuple[str, 
         if not shell.it.runs:
             break
         shell.handle(core.RetryFinish())
+        shell.fire()
         for run_id in list(shell.it.runs):
             shell.handle(core.BackoffOver(run_id))
             if run_id in shell.limiter._running:
