@@ -117,7 +117,8 @@ class ActiveRun:
     """One run that has not ended. `started` while its actor lives.
 
     `regenerates`: it answers a message once more; `request_id` is the client's name for the request to do so.
-    `attempt` is set if the run lost its server or its actor and is resumed. `decisions` and answers of its user wait for a reply.
+    `attempt` is set if the run lost its server or its actor and is resumed. `decisions` and answers of its user wait
+    for a reply.
     """
 
     request: RunRequest
