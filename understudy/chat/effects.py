@@ -18,6 +18,8 @@ from understudy.tools.errors import ToolError
 
 log = logging.getLogger(__name__)
 
+MAX_ASKED = 3
+"""Times that a `reconcile` is asked whose actor is killed each time."""
 GRACE_S = 2.0
 """Seconds beyond the time limit of a call, after which its actor is killed."""
 
@@ -27,7 +29,8 @@ class Attempt:
     """One call of a tool's `reconcile` or `undo`, which is `role`, and what came of it.
 
     `work` makes the call. `answer` is what it returned; None, with a `sentence` for the user, if it raised, took more
-    than `timeout_s` seconds, or was killed. `ended` is set when its actor has stopped.
+    than `timeout_s` seconds, or was killed. `killed`: its actor has stopped before it came to an end. `ended` is set
+    when its actor has stopped.
     """
 
     role: str
@@ -38,6 +41,7 @@ class Attempt:
     work: Callable[[], Awaitable[object]] = field(repr=False)
     answer: object = field(default=None, init=False, repr=False)
     sentence: str = field(default="Was interrupted before it was finished.", init=False)
+    killed: bool = field(default=True, init=False)
     ended: trio.Event = field(factory=trio.Event, init=False, repr=False)
 
     def fail(self, sentence: str, error: BaseException | None = None) -> None:
@@ -45,7 +49,8 @@ class Attempt:
         error_id = new_error_id()
         extra = {"tool": self.tool_name, "role": self.role, "run_id": self.run_id, "error_id": error_id}
         log.warning("effect.failed", extra=extra | {"call_id": self.call_id}, exc_info=error)
-        self.answer, self.sentence = None, f"{sentence} (error {error_id})" if error is not None else sentence
+        self.answer, self.killed = None, False
+        self.sentence = f"{sentence} (error {error_id})" if error is not None else sentence
 
     def exited(self, reason: Exit) -> None:
         """Take the exit of the actor into account: a crash is recorded."""
@@ -85,7 +90,7 @@ class EffectCall(Actor):
         with trio.move_on_after(attempt.timeout_s) as limit:
             try:
                 attempt.answer = await attempt.work()
-                attempt.sentence = ""
+                attempt.sentence, attempt.killed = "", False
             except ToolError as error:
                 attempt.fail(error.message)
         if limit.cancelled_caught:

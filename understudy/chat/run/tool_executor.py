@@ -30,7 +30,7 @@ from transport.wire.events import (
     ToolStatus,
 )
 from understudy.agents.agent import Agent
-from understudy.chat.effects import GRACE_S, Attempt
+from understudy.chat.effects import GRACE_S, MAX_ASKED, Attempt
 from understudy.chat.messages import Decide, RunRequest
 from understudy.chat.run.approval import Approval, check_parameters, copy_arguments, needs_approval
 from understudy.chat.run.deadline import PausableDeadline, suspend_deadlines
@@ -720,12 +720,15 @@ class ToolExecutor:
     async def _reconcile(
         self, tool: Tool, arguments: dict[str, Any], outcome: ToolOutcome, context: Context
     ) -> Reconciled:
-        """Ask the tool, in an actor of its own, whether a call took effect. An error or a timeout counts as unknown."""
-        ask = functools.partial(
-            tool.settle, outcome.call_id, arguments, self.tool_context(outcome.call_id), self.services.tool_loop
-        )
-        attempt = Attempt("reconcile", tool.name, self.job.run_id, outcome.call_id, tool.timeout_s, ask)
-        if tool.reconcile is not None:
+        """Ask the tool, in an actor of its own, whether a call took effect. An error or a timeout counts as unknown.
+
+        An actor that is killed says nothing about the call: the tool is asked again.
+        """
+        for _ in range(MAX_ASKED if tool.reconcile is not None else 0):
+            ask = functools.partial(
+                tool.settle, outcome.call_id, arguments, self.tool_context(outcome.call_id), self.services.tool_loop
+            )
+            attempt = Attempt("reconcile", tool.name, self.job.run_id, outcome.call_id, tool.timeout_s, ask)
             ref = await attempt.start(context)
             self.running[ref] = attempt
             with trio.move_on_after(tool.timeout_s + GRACE_S) as limit:
@@ -734,8 +737,10 @@ class ToolExecutor:
                 self.running.pop(ref, None)
                 ref.kill()
                 attempt.expire()
-        answer = attempt.answer
-        return answer if isinstance(answer, Done | NotDone) else Unknown()
+            if not attempt.killed:
+                answer = attempt.answer
+                return answer if isinstance(answer, Done | NotDone) else Unknown()
+        return Unknown()
 
     def tool_context(self, call_id: str, asker: Asker = ask_nobody) -> ToolContext:
         """Return the context of a call, which asks its user by `asker`."""

@@ -15,6 +15,7 @@ from tests.end_to_end.scripted_model import Call, Say
 from tests.understudy.chat.run.test_replay import Cut, Recorded, Thinking, played
 from transport.wire.events import Event, QuestionAnswered, QuestionAsked, ToolCompleted, ToolStatus
 from understudy.agents.agent import Agent
+from understudy.chat.effects import MAX_ASKED, EffectCall
 from understudy.chat.run.questions import OpenQuestion
 from understudy.chat.run.tool_executor import EFFECT_UNKNOWN, ToolCall
 from understudy.tools import Done, NotDone, Tool, ToolContext, ToolError, Unknown, tool
@@ -168,6 +169,26 @@ async def test_a_call_whose_actor_is_killed_is_settled_in_the_same_run(
     BANK.clear()
     outcome = completed((await played([an_agent(payer(reconcile=by_ledger))])).events)
     assert (outcome.status, outcome.result, list(BANK.values())) == (ToolStatus.OK, "paid 3", [1])
+
+
+@pytest.mark.parametrize("kills", [1, MAX_ASKED])
+async def test_a_reconcile_whose_actor_is_killed_is_asked_again(kills: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The death says nothing about the call; only one that is killed each time leaves it to the user."""
+    left, start = iter([True] * kills), EffectCall.on_start
+
+    async def on_start(self: EffectCall, context: Context) -> None:
+        if next(left, False):
+            context.ref.kill()
+        else:
+            await start(self, context)
+
+    monkeypatch.setattr(EffectCall, "on_start", on_start)
+    recorded, outcome = await resumed(payer(reconcile=by_ledger), effect=1, choices=["skip"])
+    asked = [each for each in recorded.events if isinstance(each, QuestionAsked)]
+    if kills < MAX_ASKED:
+        assert (outcome.result, asked) == ("paid 3", [])
+    else:
+        assert (outcome.status, len(asked)) == (ToolStatus.KILLED, 1)
 
 
 @frozen
