@@ -6,8 +6,9 @@ effects_lost      orders whose payment is not in the log, or in the log and not 
 effects_unknown   orders of runs that were killed themselves, and which the log has as of unknown effect
 effects_asked     orders of which the user was asked what became of them
 
-Most kills are of actors in one process: 70 % of the tool call (or of its `reconcile`), 25 % of the conversation, which
-takes its runs with it, 5 % of the run. The rest are SIGKILLs of a server while all workers have an order at work.
+Most kills are of actors in one process, up to four for one order: 70 % of the tool call (or of its `reconcile`), 25 %
+of the conversation, which takes its runs with it, 5 % of the run. The rest are SIGKILLs of a server while all workers
+have an order at work.
 The bank is a process of its own, with its own ledger: see `benchmarks.agents.bank`.
 """
 
@@ -50,8 +51,14 @@ KILLS, SERVER_KILLS = 10_000, 40
 SMALL = (20, 1)
 LATEST_S = 0.04
 """Latest moment of a kill, from the sending of the message."""
+KILLS_PER_ORDER = 4
+"""At most so many, as a call is not made again without end."""
 ORDER_S = 60.0
 """Limit for one order."""
+
+
+AT_WORK: dict[str, tuple[str, str]] = {}
+"""The run and the call that pay for an order, in this process."""
 
 
 def _bank() -> tuple[str, int]:
@@ -67,6 +74,7 @@ async def paid(call_id: str, arguments: dict[str, Any]) -> Done | NotDone:
 @tool(reconcile=paid)
 async def pay(order: str, context: ToolContext) -> str:
     """Pay for an order."""
+    AT_WORK[order] = (context.run_id, context.call_id)
     return await bank.pay(_bank(), context.call_id, order)
 
 
@@ -126,22 +134,34 @@ def victim(running: Running, owner: str, thread_id: str, kind: str) -> str | Non
     return random.choice(found) if found else None
 
 
-async def _kill(running: Running, orders: Orders, thread_id: str, over: trio.Event) -> None:
-    """Kill an actor that works on an order: half of them while its call is at work, the others at any moment."""
-    (kind,) = random.choices(("call", "conversation", "run"), (70, 25, 5))
-    in_call = kind == "call" or random.random() < 0.5
-    await trio.sleep(0 if in_call else random.uniform(0, LATEST_S))
-    while not over.is_set():
-        path = victim(running, orders.owner, thread_id, "call" if in_call else kind)
-        if path is not None:
-            await trio.sleep(random.uniform(0, 2 * bank.LONGEST_S) if in_call else 0)
-            path = victim(running, orders.owner, thread_id, kind)
-        ref = None if path is None else running.system.find(path)
-        if ref is not None:
-            ref.kill()
-            orders.kills[kind] += 1
-            return
-        await trio.sleep(0.001)
+def victims(orders: Orders, thread_id: str, order: str, kind: str) -> list[str]:
+    """Return the paths of actors of this kind, as far as they are known, that may be at work on an order."""
+    conversation = f"/system/conversations/{actor_name(orders.owner, thread_id)}"
+    if kind == "conversation":
+        return [conversation]
+    run_id, call_id = AT_WORK.get(order, (orders.runs.get(order, ""), ""))
+    if kind == "run":
+        return [f"{conversation}/{run_id}"]
+    return [f"{conversation}/{run_id}/{call_id}", f"{conversation}/{run_id}/reconcile-{call_id}"]
+
+
+async def _kill(running: Running, orders: Orders, thread_id: str, order: str, over: trio.Event) -> None:
+    """Kill actors that work on an order: half of the time while its call is at work, else at any moment."""
+    for _ in range(random.randint(1, KILLS_PER_ORDER)):
+        (kind,) = random.choices(("call", "conversation", "run"), (70, 25, 5))
+        in_call = kind == "call" or random.random() < 0.5
+        await trio.sleep(0 if in_call else random.uniform(0, LATEST_S))
+        while not over.is_set():
+            paths = victims(orders, thread_id, order, "call" if in_call else kind)
+            if in_call and any(running.system.find(path) is not None for path in paths):
+                await trio.sleep(random.uniform(0, 2 * bank.LONGEST_S))
+                paths = victims(orders, thread_id, order, kind)
+            found = [ref for path in paths if (ref := running.system.find(path)) is not None]
+            if found and not over.is_set():
+                found[0].kill()
+                orders.kills[kind] += 1
+                break
+            await trio.sleep(0.002)
 
 
 async def _kill_actors(folder: Path, orders: Orders, kills: int) -> None:
@@ -155,10 +175,11 @@ async def _kill_actors(folder: Path, orders: Orders, kills: int) -> None:
                 placed = 0
                 while orders.kills.total() < kills:
                     placed += 1
-                    thread_id, over = f"actors-{number}-{placed // 40}", trio.Event()
-                    async with trio.open_nursery() as order:
-                        order.start_soon(_kill, running, orders, thread_id, over)
-                        await orders.place(client, thread_id, orders.next())
+                    thread_id, over = f"actors-{number}-{placed // 3}", trio.Event()
+                    async with trio.open_nursery() as nursery:
+                        order = orders.next()
+                        nursery.start_soon(_kill, running, orders, thread_id, order, over)
+                        await orders.place(client, thread_id, order)
                         over.set()
 
             async with trio.open_nursery() as workers:
