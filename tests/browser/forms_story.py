@@ -1,4 +1,4 @@
-"""A form of a tool: filled in wrong, kept over a killed server, and answered in another tab. Run by `test_story.py`.
+"""A tool's form: filled in wrong, kept over a kill, answered in another tab; and a schedule. Run by `test_story.py`.
 
 python tests/browser/forms_story.py FOLDER [SCREENSHOTS]
 """
@@ -72,10 +72,33 @@ def main(folder: Path, shots: Path | None) -> None:
             other.locator(".work-head").click()
             expect(other.get_by_text("2 large to Bonn on 24 December").first).to_be_visible()
             picture(other, shots, "form-answered")
+            _schedule(other, shots)
             assert not problems, problems
     finally:
         if server.process.poll() is None:
             server.stop()
+
+
+def _schedule(page: Page, shots: Path | None) -> None:
+    """Make a schedule by its form, after one that is refused; pause and delete it."""
+    page.get_by_role("button", name="Schedules").click()
+    dialog = page.get_by_role("dialog", name="Schedules")
+    dialog.get_by_label("Message").fill("Send them again")
+    dialog.get_by_label("When").select_option("cron")
+    dialog.get_by_label("Cron expression").last.fill("0 0 31 2 *")
+    dialog.get_by_role("button", name="Make schedule").click()
+    expect(dialog.get_by_role("alert")).to_contain_text("never due")
+    dialog.get_by_label("When").select_option("weekdays")
+    dialog.get_by_role("button", name="Make schedule").click()
+    expect(dialog.get_by_text("Monday to Friday at 09:00")).to_be_visible()
+    picture(page, shots, "schedules")
+    dialog.get_by_role("button", name="Pause: Send them again").click()
+    expect(dialog.get_by_text("Paused")).to_be_visible()
+    dialog.get_by_role("button", name="Delete: Send them again").click()
+    page.get_by_role("button", name="Delete", exact=True).click()
+    expect(dialog.get_by_text("with nobody present")).to_be_visible()
+    page.keyboard.press("Escape")
+    expect(dialog).to_have_count(0)
 
 
 if __name__ == "__main__":

@@ -57,6 +57,25 @@ export class Api {
     return this.#json("DELETE", `/api/threads/${encodeURIComponent(threadId)}/consents/${encodeURIComponent(tool)}`);
   }
 
+  /** {schedules}: the user's, oldest first. */
+  schedules() {
+    return this.#json("GET", "/api/schedules");
+  }
+
+  /** Makes a schedule of {message, agent, cron or every_s, time_zone, …}; resolves to it. */
+  makeSchedule(schedule) {
+    return this.#json("POST", "/api/schedules", schedule);
+  }
+
+  /** Changes some members of a schedule, such as {enabled: false}; resolves to it. */
+  changeSchedule(id, members) {
+    return this.#json("PATCH", `/api/schedules/${encodeURIComponent(id)}`, members);
+  }
+
+  removeSchedule(id) {
+    return this.#json("DELETE", `/api/schedules/${encodeURIComponent(id)}`);
+  }
+
   /** The whole history of a thread, oldest first, page by page. */
   async history(threadId) {
     const messages = [];

@@ -34,6 +34,11 @@ export class Sidebar {
     this.element.addEventListener("keydown", (event) => this.#move(event));
   }
 
+  /** Puts a control below the search box. */
+  add(control) {
+    this.list.parentElement.before(control);
+  }
+
   /** Reads the list again. */
   refresh() {
     return this.#load(false);

@@ -2,6 +2,7 @@
 
 import { el, setText } from "./dom.js";
 import { icon } from "./icons.js";
+import { scheduleMark } from "./schedules.js";
 
 export class ThreadRow {
   /** `acts` is {open(id), rename(id, title), remove(thread)}. */
@@ -10,7 +11,8 @@ export class ThreadRow {
     this.acts = acts;
     this.title = el("span.row-title");
     this.mark = el("span.row-mark", { title: "Working", hidden: true }, el("span.spinner"));
-    this.link = el("a.row-link", { href: `#${encodeURIComponent(thread.id)}` }, this.title, this.mark);
+    const by = scheduleMark(thread.id, "By a schedule");
+    this.link = el("a.row-link", { href: `#${encodeURIComponent(thread.id)}` }, by, this.title, this.mark);
     this.link.addEventListener("click", (event) => {
       if (event.metaKey || event.ctrlKey || event.shiftKey) return;
       event.preventDefault();

@@ -5,6 +5,7 @@ import { errorCard } from "./error_card.js";
 import { icon } from "./icons.js";
 import { NoticesView } from "./notices.js";
 import { nodesOf, redactionPattern } from "./redaction_marks.js";
+import { isScheduled } from "../client/schedules.js";
 import { Versions } from "./versions.js";
 
 const NOT_YET = new Set(["waiting", "sent", "rejected"]);
@@ -40,6 +41,7 @@ export class UserMessageView {
       files.length > 0 ? el("div.said-files", {}, files) : "",
       el(`div.bubble.is-${turn.status}`, { dir: "auto" }, nodesOf(turn.content, redactionPattern(redacted.flatMap((step) => step.found)))),
       this.#delivery(turn) ?? "",
+      isScheduled(turn.messageId) ? el("p.delivery", {}, icon("clock"), "Sent by a schedule") : "",
       this.notices.element,
       this.footer,
     );

@@ -1,0 +1,22 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+
+import { isScheduled, timingOf, timingText } from "../../understudy/page/client/schedules.js";
+
+const said = (timing) => timingText({ cron: null, every_s: null, time_zone: "Europe/Berlin", ...timing });
+
+test("what the form makes is shown in the same words", () => {
+  assert.equal(said(timingOf("daily", "09:05", "")), "Every day at 09:05 (Europe/Berlin)");
+  assert.equal(said(timingOf("weekdays", "18:30", "")), "Monday to Friday at 18:30 (Europe/Berlin)");
+  assert.equal(said(timingOf("weekly", "00:00", "")), "Mondays at 00:00 (Europe/Berlin)");
+  assert.equal(said(timingOf("hourly", "", "")), "Every hour");
+  assert.equal(said(timingOf("cron", "", " */5 * 1 * * ")), "*/5 * 1 * * (Europe/Berlin)");
+});
+
+test("intervals are shown in the largest whole unit", () => {
+  assert.deepEqual([60, 90, 7_200, 86_400].map((each) => said({ every_s: each })), ["Every minute", "Every 90 seconds", "Every 2 hours", "Every day"]);
+});
+
+test("what a schedule sent is known by its id", () => {
+  assert.deepEqual(["schedule-a-1", "news", null, undefined].map(isScheduled), [true, false, false, false]);
+});
