@@ -8,6 +8,8 @@ the events of the log, and no tool that is not retry-safe was called twice. Exit
 """
 
 import argparse
+import functools
+import itertools
 import shutil
 import statistics
 import sys
@@ -42,6 +44,8 @@ PACE_S = (0.1, 8.0)
 """Minimum and maximum seconds between kills; in between, the next comes once messages are answered again."""
 START_S = 60.0
 CATCH_UP_S = 240.0
+ANSWER_S = 5.0
+"""Longest time for which a tab without a connection tries to answer a question."""
 LULL_EVERY = 100
 """Kills after which people fall silent until every open screen has the whole log: a reconnection heals a screen that
 stopped in silence, so it is found only if all that lives is left alone for a while."""
@@ -94,9 +98,11 @@ class Chaos(Soak):
                 checker.address = balancer.address
                 for tab in self._tabs:
                     nursery.start_soon(tab.run)
+                    nursery.start_soon(self._answer, tab)
                 async with trio.open_nursery() as talkers:
                     for tab in self._tabs:
                         talkers.start_soon(self._talk, tab, float("inf"))
+                        talkers.start_soon(self._interfere, tab)
                     await self._kill(all_kills, checker)
                     talkers.cancel_scope.cancel()
                 with trio.fail_after(START_S):
@@ -107,6 +113,11 @@ class Chaos(Soak):
         checker.check()
         notes = self.where / "notes"
         checker.check_notes(notes.read_text().splitlines() if notes.exists() else [])
+        asked, bank = self.where / "notes.asked", self.where / "notes.bank"
+        checker.check_bank(
+            asked.read_text().splitlines() if asked.exists() else [],
+            {each.name for each in bank.iterdir()} if bank.exists() else (),
+        )
         self.faults += checker.faults + read_logs(self.where, self.counts)
         for node in servers:
             self.faults += node.faults
@@ -184,9 +195,46 @@ class Chaos(Soak):
     def _message(self, tab: Tab, number: int, chance: Random) -> SentMessage:
         name = f"{tab.name}.{number}"
         words = chance.choice((1, 5, 20, 60, 150))
-        tool, fail = chance.choice((0, 0, 1, 2)), int(chance.random() < 0.05)
+        tool, fail = chance.choice((0, 0, 1, 2, 3, 3, 4)), int(chance.random() < 0.05)
         content = f"words={words} pace={chance.choice((100, 400))} tool={tool} fail={fail} name={name}"
         return SentMessage(name, tab.user, chance.choice(tab.threads), content)
+
+    async def _interfere(self, tab: Tab) -> None:
+        """Steer the runs that a tab shows, take steers back, and undo calls, sometimes in two tabs at once."""
+        chance = Random(f"{self.seed}/{tab.name}/interfering")
+        for number in itertools.count(1):
+            await trio.sleep(chance.expovariate(1 / self.pause_s))
+            runs, calls = list(tab.received.open_runs), list(tab.received.undoable.items())
+            if self.silent:
+                continue
+            if runs and chance.random() < 0.7:
+                name, run_id = f"{tab.name}-s{number}", chance.choice(runs)
+                content = f"words=1 pace=400 tool=0 fail=0 name={name} steer=1"
+                steer = {"run_id": run_id, "content": content, "mode": chance.choice(("next", "next", "now"))}
+                self._order_soon(tab, chance, "steer", **steer, steer_id=name)
+                self.ledger.counts["steers sent"] += 1
+                if chance.random() < 0.25:
+                    await trio.sleep(chance.random())
+                    self._order_soon(tab, chance, "unsteer", run_id=run_id, steer_id=name)
+            elif calls:
+                call_id, run_id = chance.choice(calls)
+                named = {"run_id": run_id} if chance.random() < 0.3 else {"call_id": call_id}
+                self._order_soon(tab, chance, "undo", **named)
+
+    def _order_soon(self, tab: Tab, chance: Random, kind: str, **payload: Any) -> None:
+        """Send a command in the background, sometimes from another tab too."""
+        for each in {tab, self._beside(tab, chance)} if chance.random() < 0.3 else {tab}:
+            each.nursery.start_soon(functools.partial(each.order, kind, **payload))
+
+    async def _answer(self, tab: Tab) -> None:
+        """Answer every question that a tab shows, again until the answer is in the log."""
+        chance = Random(f"{self.seed}/{tab.name}/answering")
+        while True:
+            await trio.sleep(chance.uniform(0.5, 3.0))
+            for name, event in list(tab.received.questions.items()):
+                given = {"choice": "skip"} if event["data"]["asked_by"] == "server" else {"word": tab.name}
+                with trio.move_on_after(ANSWER_S):
+                    await tab.order("answer", question_id=name, answer=given)
 
     def summary(self) -> Iterator[str]:
         """Return a line for each kind of kill and each count, and the verdict."""

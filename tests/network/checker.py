@@ -1,13 +1,16 @@
 """Check the result of a soak: the logs, read over REST, against the events each client received."""
 
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from attrs import define, field
 
 from tests.end_to_end.http import request
 from tests.network.planned_agent import answer_to
 from tests.network.received import TERMINAL, JsonObject, Ledger, ReceivedLog, received_event
+
+AFTER_THE_END = ("undo_started", "call_undone", "call_settled")
+"""Events of a run that may come after its end."""
 
 
 @define(eq=False)
@@ -47,6 +50,16 @@ class Checker:
         ended = {event["run_id"] for event in events if event["type"] in TERMINAL}
         return {event["run_id"] for event in events} - ended
 
+    def open_undos(self) -> set[str]:
+        """Return the calls whose undo has begun and has no outcome in the log as read so far."""
+        waiting: set[str] = set()
+        for event in (event for log in self.logs.values() for event in log):
+            if event["type"] == "undo_started":
+                waiting.update(event["data"]["call_ids"])
+            elif event["type"] == "call_undone":
+                waiting -= {event["data"]["call_id"], *event["data"].get("kept", ())}
+        return waiting
+
     def check(self) -> None:
         """Compare all logs with all clients; violations are in `faults`."""
         for (user, thread_id), log in self.logs.items():
@@ -65,7 +78,8 @@ class Checker:
         self.faults += [
             f"{name} was said and accepted {accepted[name]} times" for name in self.ledger.said if accepted[name] != 1
         ]
-        self.faults += [f"{name} was accepted and never said" for name in accepted if name not in self.ledger.said]
+        known = self.ledger.said.keys() | self._successors()
+        self.faults += [f"{name} was accepted and never said" for name in accepted if name not in known]
         self.faults += self.ledger.faults
 
     def check_notes(self, notes: Sequence[str]) -> None:
@@ -82,6 +96,48 @@ class Checker:
         }
         self.faults += [f"the call {each} has a result and was not made" for each in ended - done.keys()]
         self.ledger.counts["calls that must not be made twice"] += len(done)
+
+    def check_bank(self, asked: Sequence[str], booked: Collection[str]) -> None:
+        """Check the bank of the planned agent against the logs: `booked` are names like `CALL.paid`.
+
+        `asked` are its notes in order: a payment was `not paid` when it was asked about, or came `again`.
+        """
+        events = [event for log in self.logs.values() for event in log]
+        paid = {each["data"]["call_id"] for each in events if _is_paid(each)}
+        started = {call for each in events if each["type"] == "undo_started" for call in each["data"]["call_ids"]}
+        undone = Counter(
+            each["data"]["call_id"]
+            for each in events
+            if each["type"] == "call_undone" and each["data"]["status"] == "ok"
+        )
+        self.faults += [
+            f"the payment {each} has a result and was not made" for each in paid if f"{each}.paid" not in booked
+        ]
+        self.faults += [
+            f"the payment {each} was undone and is not" for each in undone if f"{each}.undone" not in booked
+        ]
+        self.faults += [f"the payment {each} was undone {times} times" for each, times in undone.items() if times > 1]
+        unasked = {each.removesuffix(".undone") for each in booked if each.endswith(".undone")} - started
+        self.faults += [f"the payment {each} was undone unasked" for each in unasked]
+        not_paid: set[str] = set()
+        for line in asked:
+            what, _, call_id = line.rpartition(" ")
+            if what == "not paid":
+                not_paid.add(call_id)
+            elif what == "paid again" and call_id not in not_paid:
+                self.faults.append(f"the payment {call_id} was made twice, and the bank was not asked before")
+        self.ledger.counts["payments"] += sum(each.endswith(".paid") for each in booked)
+        self.ledger.counts["payments that were asked about and not made yet"] += len(not_paid)
+        self.ledger.counts["payments undone"] += len(undone)
+
+    def _successors(self) -> set[str]:
+        """Return the messages that steers became whose run had ended first."""
+        return {
+            str(event["data"]["message_id"])
+            for log in self.logs.values()
+            for event in log
+            if event["type"] == "steer_withdrawn" and event["data"].get("message_id")
+        }
 
     def _check_received(self, held: ReceivedLog, thread_id: str, log: list[str]) -> None:
         events = held.events.get(thread_id, [])
@@ -100,9 +156,10 @@ class Checker:
     def _check_log(self, user: str, thread_id: str, log: list[JsonObject]) -> None:
         if [event["seq"] for event in log] != list(range(1, len(log) + 1)):
             self.faults.append(f"the log of {thread_id} of {user} has a gap")
-        runs = defaultdict(list)
+        runs, successors = defaultdict(list), self._successors()
         for event in log:
-            runs[event["run_id"]].append(event)
+            if event["type"] not in AFTER_THE_END:
+                runs[event["run_id"]].append(event)
         for run_id, events in runs.items():
             problem = _problem(events)
             if problem:
@@ -113,17 +170,37 @@ class Checker:
             if not told <= {run_id}:
                 self.faults.append(f"clients were told that {accepted['message_id']} has runs {told}, it has {run_id}")
             said = self.ledger.said.get(accepted.get("message_id"))
+            self._count(events)
+            if accepted.get("message_id") in successors:
+                continue
             if said is None or (said.user, said.thread_id, said.content) != (user, thread_id, accepted["content"]):
                 self.faults.append(f"run {run_id} is of a message nobody said so: {said}")
-            elif events[-1]["data"].get("status") == "success" and events[-1]["data"]["message"] != answer_to(
-                said.content
-            ):
+            elif events[-1]["data"].get("status") == "success" and not _is_answer(events, said.content):
                 self.faults.append(f"run {run_id} has another answer than its message leads to")
         self.ledger.counts["events in the logs"] += len(log)
         self.ledger.counts["runs"] += len(runs)
         for events in runs.values():
             end = events[-1]["data"]
             self.ledger.counts[f"runs that ended with {end.get('status') or end.get('code')}"] += 1
+
+    def _count(self, events: Sequence[JsonObject]) -> None:
+        for event in events:
+            if event["type"] in ("steer_taken", "steer_withdrawn", "question_answered"):
+                self.ledger.counts[f"events {event['type']}"] += 1
+
+
+def _is_paid(event: JsonObject) -> bool:
+    """Return whether an event gives the result of a payment."""
+    data = event["data"]
+    done = data.get("status") == "ok" or data.get("effect") == "done"
+    return event["type"] in ("tool_completed", "call_settled") and data["tool_name"] == "pay" and done
+
+
+def _is_answer(events: Sequence[JsonObject], content: str) -> bool:
+    """Return whether a run's answer is that to its message, and names each steer that was taken once, in order."""
+    said, expected = events[-1]["data"]["message"], answer_to(content)
+    steers = [event["data"]["steer_id"] for event in events if event["type"] == "steer_taken"]
+    return bool(said.endswith(f"{expected} read: {','.join(steers)}") if steers else said == expected)
 
 
 def _problem(events: list[JsonObject]) -> str:
@@ -133,12 +210,22 @@ def _problem(events: list[JsonObject]) -> str:
     ended = Counter(event["data"]["call_id"] for event in events if event["type"] == "tool_completed")
     started = Counter(event["data"]["agent_id"] for event in events if event["type"] == "agent_started")
     completed = Counter(event["data"]["agent_id"] for event in events if event["type"] == "agent_completed")
+    accepted = Counter(event["data"]["steer_id"] for event in events if event["type"] == "steer_accepted")
+    settled = Counter(
+        event["data"]["steer_id"] for event in events if event["type"] in ("steer_taken", "steer_withdrawn")
+    )
+    asked = Counter(event["data"]["question_id"] for event in events if event["type"] == "question_asked")
+    answered = Counter(event["data"]["question_id"] for event in events if event["type"] == "question_answered")
     rules = {
+        "a steer was accepted twice": max(accepted.values(), default=1) == 1,
+        "a steer was not taken or withdrawn once": accepted == settled,
+        "a question was asked twice": max(asked.values(), default=1) == 1,
+        "a question was answered twice": max(answered.values(), default=1) == 1 and answered <= asked,
         "it does not begin with its acceptance": kinds[0] == "message_accepted"
         and kinds.count("message_accepted") == 1,
         "it has not one end": sum(kind in TERMINAL for kind in kinds) == 1,
         "it goes on after its end": kinds[-1] in TERMINAL,
-        "no agent started": kinds[1:2] == ["agent_started"],
+        "no agent started": [kind for kind in kinds if not kind.startswith("steer_")][1:2] == ["agent_started"],
         "a tool call has no end": began == ended,
         "an agent has no end": started == completed,
     }

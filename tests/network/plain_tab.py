@@ -35,6 +35,7 @@ class PlainTab(Tab):
     _joined: set[str] = field(factory=set)  # resumed, with an event since on this connection
     _parts: dict[str, list[str]] = field(factory=dict)
     _cancels: set[str] = field(factory=set)
+    _orders: list[JsonObject] = field(factory=list)
     _missing: set[str] = field(factory=set)
     _work: trio.Event = field(factory=trio.Event)
     _socket: Any = None
@@ -52,6 +53,10 @@ class PlainTab(Tab):
 
     async def stop_run(self, run_id: str) -> None:
         self._cancels.add(run_id)
+        self._work.set()
+
+    async def order(self, kind: str, **payload: Any) -> None:
+        self._orders.append({"type": kind, "payload": payload})
         self._work.set()
 
     async def follow(self, thread_id: str) -> None:
@@ -236,6 +241,8 @@ class PlainTab(Tab):
     async def _say_small(self) -> None:
         while self._cancels:
             await self._send({"type": "cancel", "payload": {"run_id": self._cancels.pop()}})
+        while self._orders:
+            await self._send(self._orders.pop(0))
         while self._missing:
             await self._resume(self._missing.pop())
 

@@ -41,7 +41,8 @@ class ReceivedLog:
     begins
     a new log; this one is then no longer `current`. `starts` has the cursor it began from in each thread: 0, except for
     a tab
-    whose storage was behind the events it had received.
+    whose storage was behind the events it had received. `questions` are those that wait for their user, by id;
+    `undoable` maps calls that can be undone to their runs.
     """
 
     name: str
@@ -53,6 +54,8 @@ class ReceivedLog:
     starts: dict[str, int] = field(factory=dict)
     texts: dict[str, str] = field(factory=dict)
     ended: set[str] = field(factory=set)
+    questions: dict[str, JsonObject] = field(factory=dict)
+    undoable: dict[str, str] = field(factory=dict)
 
     def last(self, thread_id: str) -> int:
         """Return the number of the last event received of a thread, 0 before the first."""
@@ -70,6 +73,20 @@ class ReceivedLog:
             self.ended.add(kept.run_id)
             self.open_runs.pop(kept.run_id, None)
             self._compare(kept.run_id, event["data"])
+            for name in [name for name, asked in self.questions.items() if asked["run_id"] == kept.run_id]:
+                del self.questions[name]
+        elif kept.kind == "question_asked":
+            self.questions[event["data"]["question_id"]] = event
+        elif kept.kind == "question_answered":
+            self.questions.pop(event["data"]["question_id"], None)
+        elif kept.kind in ("tool_completed", "call_settled"):
+            call_id = event["data"]["call_id"]
+            for name in [name for name, asked in self.questions.items() if asked["data"].get("call_id") == call_id]:
+                del self.questions[name]
+            if event["data"].get("undo_until"):
+                self.undoable[call_id] = kept.run_id
+        elif kept.kind == "call_undone" and event["data"]["status"] == "ok":
+            self.undoable.pop(event["data"]["call_id"], None)
 
     def take_text(self, run_id: str, offset: int, text: str) -> bool:
         """Place a piece of streamed text. Return False if an earlier piece is missing."""

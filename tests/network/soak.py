@@ -175,7 +175,7 @@ class Soak:
             unheard = self.ledger.said.keys() - self.ledger.accepted
             if not unheard and not any(tab.waiting for tab in self._tabs):
                 await self._read(checker)
-                if not checker.lacking() and not checker.open_runs():
+                if not checker.lacking() and not checker.open_runs() and not checker.open_undos():
                     return
             await trio.sleep(0.3)
 

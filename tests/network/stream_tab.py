@@ -12,7 +12,7 @@ from attrs import define, field
 from tests.end_to_end.http import request
 from tests.end_to_end.sse import streaming
 from tests.network.received import JsonObject, SentMessage
-from tests.network.tab import Tab
+from tests.network.tab import LATE, Tab
 
 CONNECT_S = 5.0
 _LOST = (OSError, trio.BrokenResourceError, trio.ClosedResourceError, trio.TooSlowError)
@@ -38,6 +38,12 @@ class StreamTab(Tab):
     async def stop_run(self, run_id: str) -> None:
         """Send the cancel once; if it is lost, the run continues."""
         self.nursery.start_soon(self._post, {"type": "cancel", "payload": {"run_id": run_id}})
+
+    async def order(self, kind: str, **payload: Any) -> None:
+        """Send it once; if it is lost, that is that."""
+        status, body = await self._post({"type": kind, "payload": payload})
+        if status >= 400 and not body["error"]["retryable"] and body["error"]["code"] not in LATE:
+            self.fault(f"a command {kind} was answered with {status}: {body}")
 
     async def _session(self) -> None:
         self._work.set()  # the outbox may hold unsent messages

@@ -10,10 +10,14 @@ from attrs import define, field
 
 from tests.network.received import JsonObject, Ledger, ReceivedLog, SentMessage
 from transport.client import Client, Received, Reconnect, open_client
+from transport.wire.commands import SteerMode
 from transport.wire.errors import TransportError
 from transport.wire.events import PartialResult, Resync
 
 BACK = Reconnect(first_s=0.3, max_s=3.0, attempts=10**6, connect_s=5.0, ping_s=4.0, resume_s=2.0)
+
+LATE = ("run_ended", "not_found", "already_undone", "undo_expired", "not_undoable", "busy")
+"""Codes with which steers, answers and undos are refused that come too late or too early."""
 
 
 @define(eq=False)
@@ -83,6 +87,10 @@ class Tab:
     async def stop_run(self, run_id: str) -> None:
         raise NotImplementedError
 
+    async def order(self, kind: str, **payload: Any) -> None:
+        """Send a `steer`, an `unsteer`, an `answer` or an `undo`, once; it may be lost."""
+        raise NotImplementedError
+
     @property
     def waiting(self) -> Sequence[str]:
         """Return the messages that are not known to be accepted."""
@@ -103,6 +111,8 @@ class Tab:
         """Handle a refused command. Retryable messages are repeated; a thread may not exist yet."""
         code = data["code"]
         self.ledger.counts[f"refused: {code}"] += 1
+        if message_id not in self.ledger.said and (code in LATE or (data["retryable"] and message_id is not None)):
+            return  # of a steer, an answer or an undo
         if message_id in self.ledger.said and data["retryable"]:
             self.nursery.start_soon(self._again, self.ledger.said[message_id], data.get("retry_after") or 1.0)
         elif message_id is None and code == "not_found":
@@ -224,6 +234,23 @@ class ProductTab(Tab):
     async def stop_run(self, run_id: str) -> None:
         """Leave it to the client."""
         await self._with_client(lambda client: client.cancel(run_id))
+
+    async def order(self, kind: str, **payload: Any) -> None:
+        """Leave it to the client."""
+
+        async def send(client: Client) -> None:
+            match kind:
+                case "steer":
+                    fields = {"mode": SteerMode(payload["mode"]), "steer_id": payload["steer_id"]}
+                    await client.steer(payload["run_id"], payload["content"], **fields)
+                case "unsteer":
+                    await client.unsteer(**payload)
+                case "answer":
+                    await client.answer_question(**payload)
+                case "undo":
+                    await client.undo(**payload)
+
+        await self._with_client(send)
 
     async def follow(self, thread_id: str) -> None:
         """Leave it to the client."""
