@@ -141,12 +141,12 @@ class StepRecord:
     """A recorded step of a run: a turn of the model, a tool call, a message of its user that entered it, a
     summary of what came before, for the model, or the undo of a tool call.
 
-    `number` counts within the run.
+    `number` counts within the run. A node of a later release may have written a `kind` that is not in `STEP_KINDS`.
     """
 
     run_id: str
     number: int
-    kind: str = field(validator=in_(STEP_KINDS))
+    kind: str
     name: str
     call_id: str | None
     arguments: Json = field(repr=False)

@@ -25,9 +25,10 @@ from sqlalchemy.sql.functions import FunctionElement
 REVISIONS: Final = tuple(f"{number:04}" for number in range(1, 16))
 """Every revision of the schema this code knows, oldest first. Start-up reads it in place of Alembic's scripts."""
 HEAD: Final = REVISIONS[-1]
-OLDEST: Final = "0008"
+OLDEST: Final = "0011"
 """The oldest revision whose code can use this schema. It is written into the database with each migration, so that a
-release can start on the schema of a later one. Raise it with a migration that older code cannot work with."""
+release can start on the schema of a later one. Raise it with a migration that older code cannot work with, and with the
+next migration after a durable event or a kind of step was added: older code cannot read the thread that has one."""
 
 
 OPEN_UNDO: Final = "kind = 'undo' AND ended_at IS NULL"

@@ -36,7 +36,7 @@ from understudy.agents.agent import Agent
 from understudy.chat.run.meter import usage_of, worked_s
 from understudy.chat.run.questions import LoggedQuestion, calls_that_ask, collect_questions
 from understudy.models.model import Handoff, ProviderState, Reply, ToolRequest
-from understudy.storage.records import StepRecord
+from understudy.storage.records import STEP_KINDS, StepRecord
 
 _T = TypeVar("_T")
 
@@ -271,8 +271,10 @@ def replay(events: Sequence[Event], steps: Sequence[StepRecord]) -> Replay:
     """Rebuild a run's progress from its events and its steps, each in order.
 
     Raises:
-        UnreadableSteps: A step cannot be decoded.
+        UnreadableSteps: A step cannot be decoded, or is of a kind that this release does not know.
     """
+    if unknown := {step.kind for step in steps}.difference(STEP_KINDS):  # without them, work would be repeated
+        raise UnreadableSteps(f"steps of a later release: {', '.join(sorted(unknown))}")
     agents: list[tuple[str, str]] = []
     thoughts: list[str] = []
     handoffs = 0

@@ -398,6 +398,13 @@ def test_steps_that_cannot_be_read_are_refused(result: Any) -> None:
         replay([*BEGUN, EXECUTING], [steps_of()[0], evolve(steps_of(ended=True)[1], result=result)])
 
 
+def test_a_run_of_a_later_release_is_not_replayed_without_what_it_did() -> None:
+    """A kind of step that is not known raises UnreadableSteps, by which the run is ended."""
+    model, call = steps_of(ended=True)
+    with pytest.raises(UnreadableSteps, match="a later release: prophecy"):
+        replay(BEGUN, [model, call, evolve(call, number=3, kind="prophecy")])
+
+
 class Steerable(Thinking):
     """Calls a tool, then counts until it is told `stop`; keeps what it was given."""
 
