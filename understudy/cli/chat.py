@@ -10,6 +10,7 @@ import os
 import signal
 import sys
 import uuid
+from collections import Counter
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing
 from functools import partial
@@ -59,6 +60,8 @@ from understudy.cli.form import FormEntry, WrongEntry, fields_of
 
 PARTIAL_CHARACTERS: Final = 200
 """Characters of a tool's partial result on the screen."""
+SHOWN_CALLS, FOLDED_CALLS = 6, 10
+"""Tool calls of a run that have lines of their own, and those after them that share one if they go well."""
 MAX_REASON: Final = 1000
 """Characters of a decision's reason that a server accepts."""
 HELP: Final = (
@@ -113,12 +116,14 @@ _DECIDED: Final[Mapping[ApprovalDecision, str]] = {
 @define(eq=False)
 class PendingMessage:
     """A message without a complete answer. `shown` is the part of the answer on the screen, `answers` the name of its
-    agent."""
+    agent, `calls` counts the calls since the user was heard, and `folded` those that went well and have no line."""
 
     run_id: str | None = None
     shown: str = ""
     unwanted: bool = False
     answers: str = ""
+    calls: int = 0
+    folded: Counter[str] = field(factory=Counter)
 
 
 @frozen
@@ -259,7 +264,10 @@ class ChatSession:
         """Show that the connection ended or could not be made. The client reconnects by itself."""
         if self.online:
             self.screen.note("the connection is lost; trying again. You can go on writing.", "yellow")
-            self.screen.prompt(self.name)
+            if self.approvals or self.questions:
+                self._prompt()
+            else:
+                self.screen.prompt(self.name)
         self.online = False
 
     async def cancel_pending(self) -> bool:
@@ -320,16 +328,22 @@ class ChatSession:
 
     async def _show_run_event(self, message_id: str, asked: PendingMessage, received: Received) -> None:
         note = self.screen.note
+        if not isinstance(received.event, (ToolExecuting, ToolCompleted, AgentThinking, AgentProgress)):
+            self._unfold(asked)
         match received.event:
             case MessageAccepted(run_id=run_id):
                 asked.run_id = run_id
                 if asked.unwanted:
                     await self.client.cancel(run_id)
             case AgentThinking(thought=thought):
-                note(one_line(thought))
+                if not thought.startswith("Next: "):  # announces calls, which have lines of their own
+                    self._unfold(asked)
+                    note(one_line(thought))
             case AgentHandoff(to_agent=to_agent, reason=reason):
                 asked.answers = to_agent
                 note(f"→ {one_line(to_agent)}: {one_line(reason)}", "magenta")
+            case ToolExecuting() if asked.calls >= SHOWN_CALLS:
+                pass
             case ToolExecuting(tool_name=tool_name, description=description):
                 note(f"… {one_line(tool_name)} running  {one_line(description)}".rstrip())
             case ApprovalRequired() as question:
@@ -348,6 +362,7 @@ class ChatSession:
                 self.waiting_steers[steer_id] = asked.run_id or ""
                 note(f"↪ waiting: {one_line(content)}")
             case SteerTaken(steer_id=steer_id):
+                asked.calls = 0
                 self.waiting_steers.pop(steer_id, None)
                 note("↪ read by the agent")
             case SteerWithdrawn(steer_id=steer_id, message_id=following):
@@ -357,6 +372,14 @@ class ChatSession:
                     self.pending.setdefault(following, PendingMessage())
             case ToolCompleted(call_id=call_id) as ended:
                 good = ended.status is ToolStatus.OK
+                asked.calls += 1
+                if good and ended.undo_until is None and asked.calls > SHOWN_CALLS:
+                    self._settle(call_id)
+                    asked.folded[one_line(ended.tool_name)] += 1
+                    if asked.folded.total() == FOLDED_CALLS:
+                        self._unfold(asked)
+                    return
+                self._unfold(asked)
                 line = f"{one_line(ended.tool_name)} {_elapsed(ended.duration_ms)}  {one_line(ended.result_summary)}"
                 note(f"{'✓' if good else '✗'} {line.rstrip()}", "green" if good else "red")
                 self._settle(call_id)
@@ -382,6 +405,13 @@ class ChatSession:
                 if spent := _spent(usage, self._model_of(asked.answers), self.currency):
                     note(spent)
                 self._end(message_id)
+
+    def _unfold(self, asked: PendingMessage) -> None:
+        """Show the calls that have no line of their own in one."""
+        if asked.folded:
+            names = ", ".join(f"{count} {name}" for name, count in asked.folded.most_common())
+            self.screen.note(f"✓ {asked.folded.total()} more calls: {names}", "green")
+            asked.folded.clear()
 
     # Approvals
 

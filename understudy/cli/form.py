@@ -27,7 +27,7 @@ class FormField:
         """The field's label, and what may be entered."""
         hints = [str(self.schema.get("description") or "")]
         if options := self.options:
-            hints.append(" / ".join("none" if each is None else str(each) for each in options))
+            hints.append(" / ".join(map(_shown, options)))
         elif self.schema.get("type") == "boolean":
             hints.append("y or n")
         elif self.schema.get("format") in ("date", "date-time"):
@@ -135,4 +135,6 @@ class FormEntry:
 
 
 def _shown(value: Any) -> str:
+    if isinstance(value, bool):
+        return "y" if value else "n"
     return value if isinstance(value, str) else "none" if value is None else json.dumps(value)

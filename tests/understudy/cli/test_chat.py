@@ -192,6 +192,20 @@ async def test_redactions_are_shown(serve: Any) -> None:
     assert key not in sitter.answers.getvalue()
 
 
+async def test_many_calls_that_go_well_share_a_line(serve: Any) -> None:
+    """The first six have lines of their own, and so has one that fails."""
+    many = [("echo", {"text": f"{number}"}) for number in range(22)]
+    house = await serve(scripted(Call(many), Call([("refuse", {})]), Say("Done."), name="busy"))
+    sitter = await asked(house.running.address, "go", agent="busy")
+    lines = sitter.notes.getvalue().splitlines()
+    assert sum(line.startswith("✓ echo ") for line in lines) == 6
+    assert [line for line in lines if "more calls" in line] == [
+        "✓ 10 more calls: 10 echo",
+        "✓ 6 more calls: 6 echo",
+    ]
+    assert lines.index("✓ 6 more calls: 6 echo") < next(n for n, line in enumerate(lines) if "✗ refuse" in line)
+
+
 async def test_use_of_a_language_model_is_shown(serve: Any) -> None:
     """Cached and reasoning tokens and the cost, in the currency of the server's prices."""
 
@@ -637,6 +651,8 @@ async def test_an_answer_cannot_fake_the_prompt(serve: Any) -> None:
         answer = await screen.until(f"{BOLD}script> ")
         assert answer.count("script>") == 31
         assert all(line.startswith("  ") for line in answer.split("\r\n") if "script>" in line)
+        answer, _, usage = answer.partition("\x1b[2m1 turn")
+        assert usage
         assert "\x1b" not in answer[answer.index("script>") :]
         screen.type("\x04")
         assert await screen.ended() == 0

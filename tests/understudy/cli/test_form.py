@@ -52,7 +52,7 @@ def test_a_prompt_says_what_may_be_entered() -> None:
         "count",
         "floor",
         "size (small / large / 3; else small)",
-        "express (y or n; else false)",
+        "express (y or n; else n)",
         "day (2026-11-20; optional)",
         "tags (separated by commas; optional)",
         "more (optional)",
