@@ -18,7 +18,7 @@ pytestmark = pytest.mark.slow
 SHAPES = [
     json.loads(block) for block in re.findall(r"```json\n(.*?)```", (DOCS / "reference/rest.md").read_text(), re.DOTALL)
 ]
-ERROR, THREAD, MESSAGE, EXPORT, HEALTH = SHAPES
+ERROR, THREAD, MEMORY, MESSAGE, EXPORT, HEALTH = SHAPES
 UPGRADE = {
     "Connection": "Upgrade",
     "Upgrade": "websocket",
@@ -66,6 +66,9 @@ async def test_the_examples_have_the_shapes_of_real_answers(tmp_path: Path) -> N
         path = f"/api/threads/{peer.thread_id}"
         _, listed = await request(running, "GET", "/api/threads", token)
         assert set(listed["threads"][0]) == set(THREAD)
+        await request(running, "PUT", "/api/memory/household/prefer_euros", token, body='{"value": "I prefer euros"}')
+        _, remembered = await request(running, "GET", "/api/memory", token)
+        assert (set(remembered), set(remembered["memory"][0])) == (set(MEMORY), set(MEMORY["memory"][0]))
         _, history = await request(running, "GET", f"{path}/messages", token)
         assert [each["role"] for each in history["messages"]] == ["user", "assistant"]
         assert set(history["messages"][1]) == set(MESSAGE)

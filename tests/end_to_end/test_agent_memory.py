@@ -1,5 +1,6 @@
 """Agent memory: values that an agent stores about a user, across threads."""
 
+import json
 from typing import Any
 
 import pytest
@@ -8,6 +9,7 @@ import trio
 from tests.end_to_end.chat_client import connected
 from tests.end_to_end.http import request
 from tests.end_to_end.test_rest import session
+from tests.understudy.chat.test_memory import TOKEN
 from understudy import Agent, ToolContext, tool
 from understudy.models.model import FENCE_NOTE, Emit, Reply, TextDelta, ToolRequest, Turn
 
@@ -72,3 +74,54 @@ async def test_agent_memory_spans_threads_and_is_in_the_prompt(serve: Any) -> No
     assert set(silent.instructions) == {f"Rest.\n\n{FENCE_NOTE}"}
     assert "None before" in await say("painter", "one", await session(running))
     assert (await request(running.address, "GET", "/healthz"))[2]["status"] == "ok"
+
+
+@pytest.mark.promise("wire.error-changed-meanwhile")
+async def test_a_user_sees_changes_and_deletes_what_is_remembered(serve: Any) -> None:
+    """The guide remembers, another built-in agent knows it; an older sight of a value changes nothing."""
+    running = await serve(Agent("own", memory="shared"), Agent("alone"))
+    token, other = await session(running), await session(running)
+
+    async def call(method: str, path: str = "", who: str = token, **body: Any) -> Any:
+        raw = json.dumps(body).encode() if body else b""
+        return (await request(running.address, method, f"/api/memory{path}", token=who, body=raw))[::2]
+
+    async def say(text: str, **to: Any) -> str:
+        async with connected(running.address, token) as client:
+            await client.say(text, **to)
+            return str((await client.until_end())["data"]["message"])
+
+    assert "Remembered as prefer_euros" in await say("Remember that I prefer euros.", thread_id="one")
+    assert "prefer euros" in await say("What do I prefer?", agent_type="liaison", pillar="insights", thread_id="two")
+    _, found = await call("GET")
+    assert {name: titles[0] for name, titles in found["notebooks"].items()} == {
+        "household": "Guide", "shared": "Own", "alone": "Alone",
+    }  # fmt: skip
+    [seen] = found["memory"]
+    assert (seen["notebook"], seen["name"], seen["value"]) == ("household", "prefer_euros", "I prefer euros")
+    assert (await call("GET", who=other))[1]["memory"] == []
+    place = "/household/prefer_euros"
+    status, now = await call("PUT", place, value=f"pounds, {TOKEN}", if_updated_at=seen["updated_at"])
+    assert (status, now["value"].startswith("pounds, "), TOKEN in now["value"]) == (200, True, False)
+    assert now["expires_at"] == seen["expires_at"]
+    status, refused = await call("PUT", place, value="yen", if_updated_at=seen["updated_at"])
+    assert (status, refused["error"]["code"]) == (409, "changed_meanwhile")
+    assert (await call("DELETE", f"{place}?if_updated_at={seen['updated_at']}"))[0] == 409
+    assert "pounds" in await say("What do you remember about me?", thread_id="one")
+    assert (await call("PUT", "/shared/plan", value={"a": 1}, days=2))[0] == 200
+    for path, body, code in (
+        ("/nobody/plan", {"value": 1}, "not_found"),
+        ("/shared/a b", {"value": 1}, "invalid_command"),
+        ("/shared/b", {"value": 1, "days": 400}, "invalid_command"),
+        ("/shared/b", {"value": "x" * 8192}, "message_too_large"),
+        ("/shared/gone", {"value": 1, "if_updated_at": 1.0}, "not_found"),
+        ("/shared/b", {"other": 1}, "invalid_command"),
+    ):
+        assert (await call("PUT", path.replace(" ", "%20"), **body))[1]["error"]["code"] == code, path
+    assert (await call("DELETE", place, who=other))[0] == 404
+    assert (await call("DELETE", f"{place}?if_updated_at={now['updated_at']}"))[0] == 204
+    assert (await call("DELETE", place))[0] == 404
+    assert (await call("DELETE", "/household"))[0] == 204
+    assert [each["name"] for each in (await call("GET"))[1]["memory"]] == ["plan"]
+    assert (await call("DELETE"))[0] == 204
+    assert (await call("GET"))[1]["memory"] == []

@@ -69,6 +69,7 @@ _ERRORS: Final = (
     ErrorCode("not_undoable", "That cannot be undone.", False, 409),
     ErrorCode("undo_expired", "It is too late to undo that.", False, 410),
     ErrorCode("already_undone", "That was undone already.", False, 409),
+    ErrorCode("changed_meanwhile", "That was changed meanwhile; look at it again.", False, 409),
     ErrorCode("internal", "Something went wrong on the server.", True, 500),
 )
 ERRORS: Final = MappingProxyType({row.name: row for row in _ERRORS})

@@ -15,6 +15,7 @@ import { emptyChat } from "./views/empty.js";
 import { Files } from "./views/files.js";
 import { icon } from "./views/icons.js";
 import { randomId } from "./client/ids.js";
+import { MemoryDialog } from "./views/memory.js";
 import { Schedules } from "./views/schedules.js";
 import { Sidebar } from "./views/sidebar.js";
 import { Status } from "./views/status.js";
@@ -46,6 +47,7 @@ class Page {
       open: (id) => this.open(id), create: () => this.create(), removed: (id) => this.removed(id), renamed: () => this.showTitle(), fault: (fault) => this.fault(fault),
     }, (id) => runningTurn(this.client.state(id) ?? { turns: [] }) !== null);
     this.sidebar.add(new Schedules(this.api, this.agents, (id) => this.open(id)).button);
+    this.sidebar.add(new MemoryDialog(this.api).button);
     this.composer = new Composer({
       api: this.api, files, agents: this.agents, drafts: new Drafts(storage), banner: this.status.banner,
       onSend: (said) => this.say(said), onStop: () => this.stop(), onAgent: (agent) => this.switched(agent),

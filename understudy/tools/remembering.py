@@ -56,10 +56,10 @@ async def search_memory(
 ) -> ToolResult:
     """Look up what is remembered about the user from earlier conversations."""
     found = await context.memory.search(query, limit)
-    values = {each.name: each.value for each in found}
-    if not values:
-        return ToolResult(values, "Nothing like that is remembered" if query else "Nothing is remembered")
-    return ToolResult(values, f"{len(values)} remembered")
+    rows = [{"name": each.name, "value": each.value} for each in found]
+    if not rows:
+        return ToolResult(rows, "Nothing like that is remembered" if query else "Nothing is remembered")
+    return ToolResult(rows, f"Remembered: {', '.join(each.name for each in found)}")
 
 
 def _is_everything(arguments: Mapping[str, Any]) -> bool:

@@ -20,6 +20,7 @@ from understudy.web.api import (
     alerts,
     commands,
     files,
+    memory,
     observer,
     operations,
     page,
@@ -90,8 +91,8 @@ def build_http_app(context: WebContext) -> QuartTrio:
     app.url_map.merge_slashes = False  # an unknown path is 404, not a redirect page of werkzeug
     app.extensions["context"] = context
     for part in (
-        account, agents, agui, alerts, commands, files, observer, operations, page, references, runs, sanitize,
-        schedules, sessions, steers, stream, threads, undo,
+        account, agents, agui, alerts, commands, files, memory, observer, operations, page, references, runs,
+        sanitize, schedules, sessions, steers, stream, threads, undo,
     ):  # fmt: skip
         app.register_blueprint(part.blueprint)
     admission = app.extensions["admission"] = Admission(context.settings, context.ledger)

@@ -49,7 +49,8 @@ async def test_it_is_found_by_its_words(attach: Callable[..., ToolContext]) -> N
     for fact in ("I prefer euros", "my bank account is in euros in Vienna", "I like tea"):
         await remember.call({"fact": fact}, context)
     found = await search_memory.call({"query": "Vienna EURO"}, context)
-    assert list(found.value) == ["bank_account", "prefer_euros"]
+    assert [each["name"] for each in found.value] == ["bank_account", "prefer_euros"]
+    assert found.value[1]["value"] == "I prefer euros"
     assert len((await search_memory.call({}, context)).value) == 3
     assert (await search_memory.call({"query": "ea"}, context)).summary == "Nothing like that is remembered"
     assert len((await search_memory.call({"limit": 1}, context)).value) == 1

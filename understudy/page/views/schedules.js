@@ -14,7 +14,7 @@ export class Schedules {
   /** `api` is the server's; `agents` the catalogue; `open(threadId)` shows a chat. */
   constructor(api, agents, open) {
     Object.assign(this, { api, agents, open });
-    this.button = el("button.quiet.schedules-button", { type: "button", "aria-haspopup": "dialog", onclick: () => this.show() }, icon("clock"), "Schedules");
+    this.button = el("button.quiet.side-button", { type: "button", "aria-haspopup": "dialog", onclick: () => this.show() }, icon("clock"), "Schedules");
   }
 
   show() {

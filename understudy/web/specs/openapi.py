@@ -317,6 +317,17 @@ SCHEMAS: Final[Mapping[str, Schema]] = {
     ),
     "ForkRun": _all({"content": or_null(TEXT)}, "content"),
     "Cancelled": _all({"run_id": TEXT}),
+    "Memory": _all(
+        {
+            "memory": array_of(_ref("Remembered")),
+            "notebooks": {"type": "object", "additionalProperties": array_of(TEXT)},
+            "next_cursor": or_null(TEXT),
+        }
+    ),
+    "Remembered": _all({"notebook": TEXT, "name": TEXT, "value": {}, "updated_at": NUMBER, "expires_at": NUMBER}),
+    "MemoryChange": _all(
+        {"value": {}, "days": or_null(NUMBER), "if_updated_at": or_null(NUMBER)}, "days", "if_updated_at"
+    ),
     "Title": TITLE,
     "Alert": ALERT,
     "Alerted": _all({"connections": COUNT}),
@@ -451,6 +462,14 @@ ROUTES: Final[Mapping[str, RouteSpec]] = {
     "alerts.alert": RouteSpec(
         (202, "Alerted"), body="Alert", errors=("invalid_command", "message_too_large", "internal")
     ),
+    "memory.listing": RouteSpec((200, "Memory"), query={"cursor": TEXT}, errors=_STORED),
+    "memory.change": RouteSpec(
+        (200, "Remembered"), body="MemoryChange",
+        errors=(*_THREAD, "changed_meanwhile", "content_blocked", "message_too_large", "quota_exceeded"),
+    ),
+    "memory.delete": RouteSpec((204, ""), query={"if_updated_at": NUMBER}, errors=(*_THREAD, "changed_meanwhile")),
+    "memory.delete_notebook": RouteSpec((204, ""), errors=_STORED),
+    "memory.delete_all": RouteSpec((204, ""), errors=_STORED),
     "account.export": RouteSpec(
         (200, "UserExport"), query=_EXPORT, errors=(*_THREAD, "busy"), or_text="text/markdown"
     ),

@@ -113,7 +113,7 @@ async def _ask_all(running: Running, document: dict[str, Any]) -> None:
     check, asked = checker(document), set()
 
     async def ask(method: str, path: str, token: str | None = None, **more: Any) -> Any:
-        filled = path.replace("{thread_id}", "t").replace("{name}", "page.css")
+        filled = path.replace("{thread_id}", "t").replace("{name}", "page.css").replace("{notebook}", "household")
         filled = filled.replace("{run_id}", more.pop("run_id", "none"))
         filled = filled.replace("{schedule_id}", more.pop("schedule_id", "none"))
         filled = filled.replace("{file_id}", more.pop("file_id", "none")) + more.pop("query", "")
@@ -183,6 +183,14 @@ async def _ask_all(running: Running, document: dict[str, Any]) -> None:
     await ask("POST", "/api/files", token)
     await ask("GET", "/api/files/{file_id}", token, file_id=kept["id"])
     await ask("GET", "/api/files/{file_id}", token)
+    place = "/api/memory/{notebook}/{name}"
+    await ask("PUT", place, token, body=b'{"value": [1], "days": 2}')
+    await ask("GET", "/api/memory", token)
+    await ask("PUT", place, token, body=b'{"value": 1, "if_updated_at": 2}')
+    await ask("PUT", place, token, body=b"{}")
+    await ask("DELETE", place, token, query="?if_updated_at=2")
+    for path in (place, place, "/api/memory/{notebook}", "/api/memory"):
+        await ask("DELETE", path, token)
     await ask("GET", "/api/me/export", token, query="?events=true")
     await ask("GET", "/api/me/export", token, query="?format=none")
     await ask("DELETE", "/api/threads/{thread_id}", token)

@@ -1,0 +1,126 @@
+"""`/api/memory`: what agents remember of the caller, by notebook: read, changed and deleted by the user it is about."""
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from attrs import asdict, frozen
+from quart import Blueprint, request
+
+from transport.wire.errors import CommandRejected
+from understudy.chat.memory import AgentMemory
+from understudy.storage import archive_queries
+from understudy.storage.agent_memory import ForgetAll
+from understudy.tools.errors import ToolError
+from understudy.tools.memory import DAY_S, LONGEST_S, TTL_S, VALUE_BYTES
+from understudy.web.context import agents_of_caller, identity, read_json, web_context
+
+blueprint = Blueprint("memory", __name__, url_prefix="/api/memory")
+
+_MEANT = {"busy": "quota_exceeded", "tool_failed": "invalid_command", "invalid_arguments": "invalid_command"}
+
+
+@frozen
+class MemoryChange:
+    """The body of a change. `days` None leaves the time of expiry of a value that exists; else it is 30 days.
+
+    `if_updated_at` is the `updated_at` of the value that the user has seen: one that was changed since is left alone.
+    """
+
+    value: Any
+    days: float | None = None
+    if_updated_at: float | None = None
+
+
+@blueprint.get("")
+async def listing() -> dict[str, Any]:
+    """List what agents remember of the caller, by notebook and name, and the agents that write in each notebook."""
+    notebook, _, name = request.args.get("cursor", "").partition("/")
+    rows = await web_context().archive.read(archive_queries.memories, identity().user, (notebook, name))
+    now = time.time()
+    last = rows[-1] if len(rows) == archive_queries.PAGE else None
+    return {
+        "memory": [
+            {"notebook": row.agent, **asdict(row, filter=lambda field, _: field.name != "agent", recurse=False)}
+            for row in rows
+            if row.expires_at > now
+        ],
+        "notebooks": _notebooks(),
+        "next_cursor": None if last is None else f"{last.agent}/{last.name}",
+    }
+
+
+@blueprint.put("/<notebook>/<name>")
+async def change(notebook: str, name: str) -> dict[str, Any]:
+    """Set a value: `{"value": …, "days"?, "if_updated_at"?}`. It is filtered, as values of agents are."""
+    given = await read_json(MemoryChange, '{"value": …, "days"?, "if_updated_at"?}', 2 * VALUE_BYTES)
+    if given.days is not None and not 0 < given.days <= LONGEST_S / DAY_S:
+        raise CommandRejected("invalid_command", f"A value is remembered for up to {LONGEST_S / DAY_S:g} days.")
+    ttl_s = None if given.days is None else given.days * DAY_S
+    memory = _memory(notebook)
+    with _refusals():
+        known = {each.name: each for each in await memory.entries()}
+        seen = known[name].updated_at if given.if_updated_at is None and name in known else given.if_updated_at
+        if seen is None:
+            if not known and notebook not in _notebooks():
+                raise CommandRejected("not_found", "None of your agents has a memory of that name.")
+            await memory.remember(name, given.value, TTL_S if ttl_s is None else ttl_s)
+        elif not await memory.amend(name, given.value, seen, ttl_s):
+            raise _changed(name in known)
+        stored = next((each for each in await memory.entries() if each.name == name), None)
+    if stored is None:
+        raise _changed(False)
+    return {"notebook": notebook, **asdict(stored, recurse=False)}
+
+
+@blueprint.delete("/<notebook>/<name>")
+async def delete(notebook: str, name: str) -> tuple[str, int]:
+    """Delete a value; with `if_updated_at`, only if it was not changed since."""
+    given = request.args.get("if_updated_at", type=float)
+    memory = _memory(notebook)
+    with _refusals():
+        if not await memory.forget(name, given):
+            raise _changed(any(each.name == name for each in await memory.entries()))
+    return "", 204
+
+
+@blueprint.delete("/<notebook>")
+async def delete_notebook(notebook: str) -> tuple[str, int]:
+    """Delete everything in a notebook."""
+    await web_context().store.forget(ForgetAll(identity().user, notebook))
+    return "", 204
+
+
+@blueprint.delete("")
+async def delete_all() -> tuple[str, int]:
+    """Delete everything that agents remember of the caller."""
+    await web_context().store.forget(ForgetAll(identity().user))
+    return "", 204
+
+
+def _memory(notebook: str) -> AgentMemory:
+    context = web_context()
+    return AgentMemory(identity().user, notebook, context.store, context.reads, context.content_filter, time.time)
+
+
+def _notebooks() -> dict[str, list[str]]:
+    """Return the titles of the agents that the caller may use, by the name of their notebook."""
+    found: dict[str, list[str]] = {}
+    for agent in agents_of_caller().values():
+        found.setdefault(agent.notebook, []).append(agent.display_title)
+    return found
+
+
+def _changed(exists: bool) -> CommandRejected:
+    """Return the refusal for a value that is not the one that was seen."""
+    return CommandRejected("changed_meanwhile") if exists else CommandRejected("not_found", "That is not remembered.")
+
+
+@contextmanager
+def _refusals() -> Iterator[None]:
+    """Turn the errors of a memory into refusals."""
+    try:
+        yield
+    except ToolError as error:
+        raise CommandRejected(_MEANT.get(error.code, error.code), error.message) from None
