@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 import trio
 
+from tests.chaos.test_killing import KINDS, find
 from tests.end_to_end.chat_client import TERMINAL, ChatClient, connected
 from tests.end_to_end.http import request
 from tests.end_to_end.process import started
@@ -125,9 +126,9 @@ async def test_a_run_is_undone_backwards_and_stops_at_a_failure(serve: Any) -> N
 
 
 @pytest.mark.promise("wire.event-call-settled")
-@pytest.mark.parametrize("effect", ["done", "none"])
-async def test_a_call_that_was_cancelled_is_settled_and_can_be_undone(serve: Any, effect: str) -> None:
-    """Its tool is asked after the end of the run whether it took effect."""
+@pytest.mark.parametrize(("effect", "dies"), [("done", False), ("done", True), ("none", True)])
+async def test_a_call_that_was_cancelled_is_settled_and_can_be_undone(serve: Any, effect: str, dies: bool) -> None:
+    """Its tool is asked after the end of the run whether it took effect, also if the conversation dies before."""
 
     async def ask(call_id: str, arguments: dict[str, Any]) -> Done | NotDone:
         return Done({"paid": arguments["amount"]}) if BANK[call_id] else NotDone()
@@ -149,6 +150,9 @@ async def test_a_call_that_was_cancelled_is_settled_and_can_be_undone(serve: Any
         completed = (await client.until("tool_completed"))["data"]
         assert (completed["status"], completed["effect"]) == ("cancelled", "unknown")
         await client.until_end()
+        if dies:
+            (conversation,) = find(running, KINDS["conversation"])
+            conversation.kill()
         settled = (await client.until("call_settled"))["data"]
         assert settled["effect"] == effect
         assert ("undo_until" in settled) is (effect == "done")

@@ -332,8 +332,8 @@ class EnsureRunning:
 
 
 @frozen
-class EnsureUndo:
-    """To a conversation: the database has an undo of this run at work; make sure that it is."""
+class EnsureEffects:
+    """To a conversation: calls of this run are being undone or settled, says the log; make sure that they are."""
 
     run_id: str
 

@@ -21,11 +21,11 @@ from sqlalchemy import (
     insert,
     or_,
     select,
-    text,
     update,
 )
 
 from . import schema
+from .queries import with_open_effects
 from .records import (
     UNFINISHED,
     ClaimThread,
@@ -166,13 +166,13 @@ def orphans(connection: Connection, node: str, own: bool) -> list[RunRecord]:
     return [RunRecord(*row) for row in connection.execute(wanted)]
 
 
-def orphaned_undos(connection: Connection, node: str) -> list[RunRecord]:
-    """Return the runs of which calls are being undone, of threads without a living owner, and of this node's."""
+def orphaned_effects(connection: Connection, node: str) -> list[RunRecord]:
+    """Return runs with calls that are being undone or settled, of threads without a living owner and of this node."""
     wanted = (
         select(*_r)
         .join(schema.threads, and_(_t.owner == _r.owner, _t.id == _r.thread_id))
         .where(
-            _r.id.in_(select(_s.run_id).where(text(schema.OPEN_UNDO))),
+            _r.id.in_(with_open_effects),
             or_(~_held, _t.node == node),
             exists(select(_n.id).where(_n.id == node, _n.expires_at > Now())),
         )

@@ -23,6 +23,7 @@ from sqlalchemy import (
     select,
     text,
     tuple_,
+    union_all,
 )
 from sqlalchemy.dialects.postgresql.psycopg import PGDialect_psycopg
 from sqlalchemy.dialects.sqlite.pysqlite import SQLiteDialect_pysqlite
@@ -480,9 +481,14 @@ def unfinished_runs(connection: Connection, owner: str | None, thread_id: str | 
     return [RunRecord(*row) for row in connection.execute(wanted.order_by(_r.started_at, _r.id))]
 
 
-def open_undos(connection: Connection, owner: str | None, thread_id: str | None) -> list[RunRecord]:
-    """Return the runs of all owners, or of a thread, of which calls are being undone."""
-    wanted = select(*_r).where(_r.id.in_(select(_s.run_id).where(text(schema.OPEN_UNDO))))
+with_open_effects = union_all(  # not OR, so that each condition uses its index
+    select(_s.run_id).where(text(schema.OPEN_UNDO)), select(_s.run_id).where(text(schema.UNSETTLED))
+)
+
+
+def open_effects(connection: Connection, owner: str | None, thread_id: str | None) -> list[RunRecord]:
+    """Return the runs of all owners, or of a thread, of which calls are being undone, or settled after their end."""
+    wanted = select(*_r).where(_r.id.in_(with_open_effects))
     if owner is not None:
         wanted = wanted.where(_r.owner == owner, _r.thread_id == thread_id)
     return [RunRecord(*row) for row in connection.execute(wanted.order_by(_r.started_at, _r.id))]

@@ -22,7 +22,7 @@ from sqlalchemy import (
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.functions import FunctionElement
 
-REVISIONS: Final = tuple(f"{number:04}" for number in range(1, 16))
+REVISIONS: Final = tuple(f"{number:04}" for number in range(1, 17))
 """Every revision of the schema this code knows, oldest first. Start-up reads it in place of Alembic's scripts."""
 HEAD: Final = REVISIONS[-1]
 OLDEST: Final = "0011"
@@ -31,6 +31,8 @@ release can start on the schema of a later one. Raise it with a migration that o
 next migration after a durable event or a kind of step was added: older code cannot read the thread that has one."""
 
 
+UNSETTLED: Final = "status = 'unsettled'"
+"""Condition on a step: it is a call of an ended run whose tool is being asked whether it took effect."""
 OPEN_UNDO: Final = "kind = 'undo' AND ended_at IS NULL"
 """Condition on a step: it is an undo whose outcome is not known. Written out, so that both databases use its index."""
 
@@ -218,6 +220,7 @@ steps = Table(
     ForeignKeyConstraint(["run_id"], ["runs.id"], ondelete="CASCADE"),
     Index("ix_steps_call_id", "call_id", **_where("call_id IS NOT NULL")),
     Index("ix_steps_open_undos", "run_id", **_where(OPEN_UNDO)),
+    Index("ix_steps_unsettled", "run_id", **_where(UNSETTLED)),
 )
 
 events = Table(

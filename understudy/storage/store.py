@@ -446,13 +446,13 @@ class Store:
         """Return the unfinished runs of all owners, of an owner, or of a thread, oldest first."""
         return await self._read(queries.unfinished_runs, owner, thread_id)
 
-    async def open_undos(self, owner: str | None = None, thread_id: str | None = None) -> list[RunRecord]:
-        """Return the runs of all owners, or of a thread, of which calls are being undone, oldest first."""
-        return await self._read(queries.open_undos, owner, thread_id)
+    async def open_effects(self, owner: str | None = None, thread_id: str | None = None) -> list[RunRecord]:
+        """Return the runs of all owners, or of a thread, of which calls are being undone or settled, oldest first."""
+        return await self._read(queries.open_effects, owner, thread_id)
 
-    async def orphaned_undos(self, node: str) -> list[RunRecord]:
-        """Return the runs of which calls are being undone, of threads without a living owner, and of this node's."""
-        return await self._read(nodes.orphaned_undos, node)
+    async def orphaned_effects(self, node: str) -> list[RunRecord]:
+        """Return runs with calls that are being undone or settled, of threads without a living owner and this node."""
+        return await self._read(nodes.orphaned_effects, node)
 
     async def steps(self, run_id: str) -> list[StepRecord]:
         """Return the recorded steps of a run, in order."""

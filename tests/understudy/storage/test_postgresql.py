@@ -47,6 +47,7 @@ def test_indexes_are_for_the_rows_they_are_asked_about(postgres: Postgres, templ
         "ix_runs_unfinished",
         "ix_steps_call_id",
         "ix_steps_open_undos",
+        "ix_steps_unsettled",
     ]
 
 

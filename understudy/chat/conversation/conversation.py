@@ -89,7 +89,6 @@ class Conversation(Actor):
         self.subscribers = Subscribers(owner, thread_id, services)
         self.run_actors: dict[str, ActorRef] = {}
         self.undo_actors: dict[ActorRef, Attempt] = {}
-        self.doubts: dict[str, tuple[core.SettleCall, StepRecord]] = {}
         self.checkpoints: dict[str, trio.Event] = {}
         self.idle_waiters: list[WaitIdle] = []
 
@@ -112,8 +111,8 @@ class Conversation(Actor):
         except Fenced:
             owned = False
         if owned and opening is not None:
-            for run in await store.open_undos(owner, thread_id):
-                await self._perform(self.core.handle(core.ResumeUndo(run, await store.steps(run.id))))
+            for run in await store.open_effects(owner, thread_id):
+                await self._perform(self.core.handle(core.ResumeEffects(run, await store.steps(run.id))))
         if not owned:  # claimed while this actor backed off after a crash: its subscribers are to find the new owner
             context.ref.tell(OwnershipLost())
         context.set_timer("idle", self.services.idle_s, _CheckIdle())
@@ -145,7 +144,7 @@ class Conversation(Actor):
                 self.idle_waiters.append(message)
             case _CheckIdle():
                 # Connections of this server lose nothing: the next conversation subscribes them when it starts.
-                if self.core.runs or self.core.undos or self.subscribers.has_remote():
+                if self.core.runs or self.core.undos or self.core.doubts or self.subscribers.has_remote():
                     context.set_timer("idle", self.services.idle_s, _CheckIdle())
                 else:
                     context.stop()
@@ -224,8 +223,7 @@ class Conversation(Actor):
             case core.StartUndo(undo, tool):
                 await self._start_attempt(self._undo_attempt(undo, tool))
             case core.SettleCall():
-                with suppress(StorageError):  # it stays unknown
-                    await self._start_settling(effect)
+                await self._start_settling(effect)
             case core.TellRun(run_id, message, lane):
                 self.run_actors[run_id].tell(message, lane=lane)
             case core.StopRun(run_id):
@@ -263,30 +261,25 @@ class Conversation(Actor):
         self.context.set_timer(timer, attempt.timeout_s + GRACE_S, _UndoOverdue(ref))
 
     async def _start_settling(self, doubt: core.SettleCall) -> None:
-        if (found := await self.services.store.step_of_call(doubt.call_id)) is not None:
-            step, tool = found[0], doubt.tool
-            tools_context = self._tool_context(step.run_id, doubt.call_id, self._agent_of(tool))
+        step, tool, call_id = doubt.step, doubt.tool, doubt.step.call_id or ""
+        tools_context = self._tool_context(step.run_id, call_id, step.result["agent"])
 
-            async def work() -> object:
-                await trio.sleep(SETTLE_AFTER_S)
-                return await tool.settle(doubt.call_id, step.arguments or {}, tools_context, self.services.tool_loop)
+        async def work() -> object:
+            await trio.sleep(SETTLE_AFTER_S)
+            return await tool.settle(call_id, step.arguments or {}, tools_context, self.services.tool_loop)
 
-            self.doubts[doubt.call_id] = (doubt, step)
-            await self._start_attempt(
-                Attempt("reconcile", tool.name, step.run_id, doubt.call_id, SETTLE_AFTER_S + tool.timeout_s, work)
-            )
-
-    def _agent_of(self, tool: Tool) -> str:
-        return next(name for name, agent in self.services.agents.items() if agent.tool(tool.name) is tool)
+        timeout_s = SETTLE_AFTER_S + tool.timeout_s
+        await self._start_attempt(Attempt("reconcile", tool.name, step.run_id, call_id, timeout_s, work))
 
     async def _end_settling(self, attempt: Attempt) -> None:
         """Record the answer of a `reconcile` that was asked after the end of its run."""
-        doubt, step = self.doubts.pop(attempt.call_id)
-        steps: tuple[StepRecord, ...] = ()
-        tool, answer, now = doubt.tool, attempt.answer, self.services.clock()
+        doubt = self.core.doubts.get(attempt.call_id)
+        if doubt is None:  # the thread is being deleted
+            return
+        step, tool, answer, now = doubt.step, doubt.tool, attempt.answer, self.services.clock()
         if not isinstance(answer, Done):
             word = "none" if isinstance(answer, NotDone) else "unknown"
-            event = CallSettled(step.call_id or "", step.name, word)
+            event, settled = CallSettled(step.call_id or "", step.name, word), core.given_up(step)
         else:
             clean, summary = await self.services.content_filter.filter_result(
                 answer.result.value, answer.result.summary
@@ -295,10 +288,10 @@ class Conversation(Actor):
             summary = "The result is blocked." if clean.blocked else summary
             until = None if tool.undo is None else now + tool.undo_s
             suspect = is_suspect(clean.findings)
-            kept = RecordedResult(value, summary, None, "", suspect, undo_until=until, agent=self._agent_of(tool))
-            steps = (evolve(step, result=asdict(kept), status="ok", ended_at=now),)
+            kept = RecordedResult(value, summary, None, "", suspect, undo_until=until, agent=step.result["agent"])
+            settled = evolve(step, result=asdict(kept), status="ok", ended_at=now)
             event = CallSettled(step.call_id or "", step.name, "done", summary, until)
-        await self._perform(self.core.handle(core.Settled(doubt.template, event, steps)))
+        await self._perform(self.core.handle(core.Settled(doubt.template, event, (settled,))))
 
     async def _end_undo(self, attempt: Attempt) -> None:
         if attempt.role == "reconcile":

@@ -55,7 +55,7 @@ from understudy.agents.agent import Agent
 from understudy.chat.conversation.active_run import MAX_ATTEMPTS, MAX_CRASHES, ActiveRun
 from understudy.chat.conversation.event_log import read_acceptance, read_steer
 from understudy.chat.conversation.undo import MAX_ATTEMPTS as MAX_UNDO_ATTEMPTS
-from understudy.chat.conversation.undo import UndoWalk, plan_undo
+from understudy.chat.conversation.undo import UndoWalk, plan_undo, template_after
 from understudy.chat.envelope import wrap
 from understudy.chat.messages import (
     Accept,
@@ -67,8 +67,8 @@ from understudy.chat.messages import (
     Delete,
     Delta,
     EndTurn,
+    EnsureEffects,
     EnsureRunning,
-    EnsureUndo,
     FinishRun,
     FollowThread,
     MessageInOtherThread,
@@ -130,6 +130,10 @@ BUSY_S: Final = 5.0
 RETRY_S: Final = 1.0
 """Seconds before an end, or a resumption, that could not be stored is tried again."""
 TENANT_BUSY: Final = "Too many messages of your organisation wait for an answer; try again in a moment."
+MAX_SETTLINGS: Final = 3
+"""Attempts at settling one call after its run: a `reconcile` that kills its servers must not go on for ever."""
+UNSETTLED: Final = "unsettled"
+"""The status of the step of a call of an ended run whose tool is being asked whether it took effect."""
 GOES_ON: Final = "Interrupted: goes on"
 """The note to the clients of a run whose actor died."""
 RESYNC: Final = "You have seen more of this conversation than the server has; read the history and go on from here."
@@ -154,8 +158,8 @@ class PublishPositions:
 
 
 @frozen
-class ResumeUndo:
-    """To a core: an undo of this run lost its server; go on with it. `steps` are those of the run."""
+class ResumeEffects:
+    """To a core: an undo of this run, or the settling of its calls, lost its server; go on. `steps` are the run's."""
 
     run: RunRecord
     steps: Sequence[StepRecord]
@@ -280,11 +284,19 @@ class StartRun:
 
 @frozen
 class SettleCall:
-    """Ask the tool of a call of an ended run, beside other work, whether the call took effect."""
+    """Ask the tool of a call of an ended run, beside other work, whether the call took effect.
+
+    `step` is that of the call: its status says so until the answer is stored, its result has agent and attempts.
+    """
 
     template: Envelope
-    call_id: str
+    step: StepRecord
     tool: Tool
+
+    def with_attempts(self, more: int) -> "SettleCall":
+        """Return it with so many more attempts."""
+        kept = self.step.result
+        return evolve(self, step=evolve(self.step, result=kept | {"attempts": kept["attempts"] + more}))
 
 
 @frozen
@@ -348,6 +360,11 @@ class ForgetThread:
     """The thread is deleted: drop all data of it in this process, unsubscribe all, and end the conversation."""
 
 
+def given_up(step: StepRecord) -> StepRecord:
+    """Return the step of an unsettled call as that of any interrupted one."""
+    return evolve(step, status="started", result=None)
+
+
 Steps: TypeAlias = Generator[Any, Any, T]
 """A generator of effects that is sent their results; T is what it returns."""
 
@@ -357,9 +374,9 @@ class ConversationCore:
     """The state of one thread. `last_seq` is the number of its last event, 0 if there is none.
 
     `runs` has all runs without a committed end, by id, in `queue` in the order of work; `unfinished` the ends that are
-    not stored yet; `undos` the undos at work, by the id of their run. `newest_answer` is the id of the answer with
-    which the newest branch ends or will end. `fence` is the right of this node to write the log, None on a single node;
-    `waiter` is sent the permits that are granted.
+    not stored yet; `undos` the undos at work, by the id of their run; `doubts` the calls that are being settled, by id.
+    `newest_answer` is the id of the answer with which the newest branch ends or will end. `fence` is the right of this
+    node to write the log, None on a single node; `waiter` is sent the permits that are granted.
     `summary_from` is the number of findings from which the user is sent a summary; `silence_s` the interval of
     positions.
     """
@@ -381,6 +398,7 @@ class ConversationCore:
     queue: deque[ActiveRun] = field(factory=deque, init=False)
     unfinished: dict[str, FinishRun] = field(factory=dict, init=False)
     undos: dict[str, UndoWalk] = field(factory=dict, init=False)
+    doubts: dict[str | None, SettleCall] = field(factory=dict, init=False)
 
     def load(self, thread: Thread) -> bool:
         """Continue at the end of the log. Return False if another node has claimed the thread since."""
@@ -399,7 +417,8 @@ class ConversationCore:
     def suspend(self) -> Steps[None]:
         """Leave unfinished runs in the log, to be resumed by the thread's next owner.
 
-        A stop of the server is no failed attempt: the attempt that was recorded is taken back.
+        A stop of the server is no failed attempt, at a run, an undo or the settling of a call: those that were recorded
+        are taken back.
         """
         for run_id, live in self.runs.items():
             if live.protocol.ended:
@@ -410,6 +429,13 @@ class ConversationCore:
                     yield Commit(self._attempt(run_id, attempt.number - 1, attempt.progress))
                 except StorageUnavailable:
                     log.warning("run.attempt_not_given_back", extra={"run_id": run_id})
+        steps = [undo.attempted(-1) for undo in self.undos.values() if undo.at_work]
+        steps += [doubt.with_attempts(-1).step for doubt in self.doubts.values()]
+        if steps:
+            try:
+                yield Commit(Change(self.owner, self.thread_id, steps=tuple(steps), fence=self.fence))
+            except StorageUnavailable:
+                log.warning("effects.attempts_not_given_back", extra={"calls": len(steps)})
 
     def handle(self, request: object) -> Steps[None]:
         """Return the steps of one request; `understudy.chat.messages` says what each request means."""
@@ -454,15 +480,19 @@ class ConversationCore:
                     yield from self._answer_question(request)
                 case UndoCalls():
                     yield from self._undo(request)
-                case ResumeUndo(run, steps):
-                    self.undos[run.id] = undo = UndoWalk.resumed(run, steps)
-                    yield from self._undo_next(undo)
+                case ResumeEffects(run, steps):
+                    if (undo := UndoWalk.resumed(run, steps)).left:
+                        self.undos[run.id] = undo
+                        yield from self._undo_next(undo)
+                    for step in steps:
+                        if step.status == UNSETTLED:
+                            yield from self._settle_again(run, step)
                 case UndoEnded(run_id, sentence):
                     if (undone := self.undos.get(run_id)) is not None:
-                        undone.outcome = sentence
+                        undone.outcome, undone.at_work = sentence, False
                         yield from self._undo_next(undone)
-                case Settled(template, event, steps):
-                    yield from self._settled(template, event, steps)
+                case Settled():
+                    yield from self._settled(request)
                 case RetryUndo(run_id):
                     if (undone := self.undos.get(run_id)) is not None:
                         yield from self._undo_next(undone)
@@ -484,12 +514,13 @@ class ConversationCore:
                 case EnsureRunning(run_id):
                     with suppress(StorageUnavailable):  # the recovery actor asks again
                         yield from self._ensure_queued(run_id)
-                case EnsureUndo(run_id):
+                case EnsureEffects(run_id):
                     with suppress(StorageUnavailable):  # the recovery actor asks again
-                        if run_id not in self.undos:
-                            open_undos = yield Query(lambda store: store.open_undos(self.owner, self.thread_id))
-                            if any(run.id == run_id for run in open_undos):
-                                yield Relocate("UndoNotKnown")
+                        known = run_id in self.undos or any(each.step.run_id == run_id for each in self.doubts.values())
+                        if not known:
+                            open_effects = yield Query(lambda store: store.open_effects(self.owner, self.thread_id))
+                            if any(run.id == run_id for run in open_effects):
+                                yield Relocate("EffectsNotKnown")
                 case FollowThread():
                     yield from self._subscribe(request)
                 case RequestSnapshot(outbox):
@@ -841,9 +872,16 @@ class ConversationCore:
             retry_after=finish.retry_after_s,
             in_doubt=doubts,
         )
+        settling: list[SettleCall] = []
         try:
+            for call_id, tool in doubts.items():
+                step = None if tool.reconcile is None else (yield from self._step_of(call_id))
+                if step is not None:
+                    kept = {"attempts": 1, "agent": live.protocol.calls[call_id].agent_id.rpartition("-")[0]}
+                    step = evolve(step, status=UNSETTLED, result=kept)
+                    settling.append(SettleCall(live.envelope_template, step, tool))
             yield from self._turn_into_message(live)
-            yield from self._commit(live, events)
+            yield from self._commit(live, events, steps=[each.step for each in settling])
         except StorageUnavailable:
             log.warning("run.end_not_stored", extra={"run_id": run_id})
             yield self._send(live, AgentProgress(0, AWAY))  # the run itself gives no sign of life any more
@@ -851,9 +889,9 @@ class ConversationCore:
             yield StartTimer("retry", RETRY_S, RetryFinish())
             return
         self.unfinished.pop(run_id, None)
-        for call_id, tool in doubts.items():
-            if tool.reconcile is not None:
-                yield SettleCall(live.envelope_template, call_id, tool)
+        for doubt in settling:
+            self.doubts[doubt.step.call_id] = doubt
+            yield doubt
         if not live.started and live not in self.queue:
             del self.runs[run_id]
 
@@ -863,12 +901,37 @@ class ConversationCore:
         tool = None if agent is None else agent.tool(call.tool_name)
         return None if call.waits or tool is None or tool.retry_safe else tool
 
-    def _settled(self, template: Envelope, event: CallSettled, steps: Sequence[StepRecord]) -> Steps[None]:
-        """Commit whether a call of an ended run took effect. If it cannot be stored, it stays unknown."""
+    def _step_of(self, call_id: str) -> Steps[StepRecord | None]:
+        found = yield Query(lambda store: store.step_of_call(call_id))
+        return None if found is None else found[0]
+
+    def _settle_again(self, run: RunRecord, step: StepRecord) -> Steps[None]:
+        """Go on with the settling of a call that lost its server; after too many attempts the call stays unknown."""
+        agent = self.agents.get(step.result["agent"])
+        tool = None if agent is None else agent.tool(step.name)
+        if tool is None or tool.reconcile is None or step.result["attempts"] >= MAX_SETTLINGS:
+            unknown = CallSettled(step.call_id or "", step.name, "unknown")
+            yield from self._settled(Settled(template_after(run), unknown, (given_up(step),)))
+            return
+        doubt = SettleCall(template_after(run), step, tool).with_attempts(1)
         try:
-            yield from self._commit_after_end(template, event, steps)
+            yield Commit(Change(self.owner, self.thread_id, steps=(doubt.step,), fence=self.fence))
+        except StorageUnavailable:  # the recovery actor asks again
+            log.warning("call.not_settled", extra={"run_id": run.id})
+            return
+        self.doubts[step.call_id] = doubt
+        yield doubt
+
+    def _settled(self, settled: Settled) -> Steps[None]:
+        """Commit whether a call of an ended run took effect. If it cannot be stored now, it is tried again later."""
+        call_id = settled.event.call_id
+        try:
+            yield from self._commit_after_end(settled.template, settled.event, settled.steps)
         except StorageUnavailable:
-            log.warning("call.not_settled", extra={"run_id": template.run_id})
+            log.warning("call.not_settled", extra={"run_id": settled.template.run_id})
+            yield StartTimer(f"settle {call_id}", RETRY_S, settled)
+        else:
+            self.doubts.pop(call_id, None)
 
     def _run_exited(self, exited: RunExited) -> Steps[None]:
         """Start the next run, or resume this one, if its actor died before its end was committed."""
@@ -1117,7 +1180,7 @@ class ConversationCore:
                 raise CommandRejected("not_found")
             steps = yield Query(lambda store: store.steps(run_id))
             undo = plan_undo(run, steps, ask.call_id, self.now, ask.roles)
-            yield from self._commit_after_end(undo.envelope_template, undo.started, undo.left)
+            yield from self._commit_after_end(template_after(undo.run), undo.started, undo.left)
         except CommandRejected as refused:
             yield AnswerRequest(ask, error=refused)
             return
@@ -1138,7 +1201,7 @@ class ConversationCore:
             while True:
                 if undo.outcome is not None:
                     event, steps = undo.ended(undo.outcome, self.now)
-                    yield from self._commit_after_end(undo.envelope_template, event, steps)
+                    yield from self._commit_after_end(template_after(undo.run), event, steps)
                     del undo.left[: len(steps)]
                     undo.outcome = None
                 if not undo.left:
@@ -1151,7 +1214,7 @@ class ConversationCore:
                     undo.outcome = f"It was interrupted {MAX_UNDO_ATTEMPTS} times."
                 else:
                     yield Commit(Change(self.owner, self.thread_id, steps=(step,), fence=self.fence))
-                    undo.left[0] = step
+                    undo.left[0], undo.at_work = step, True
                     yield StartUndo(undo, tool)
                     return
         except StorageUnavailable:
@@ -1258,5 +1321,6 @@ class ConversationCore:
             yield AnswerRequest(ask, False)
             return
         self.undos.clear()
+        self.doubts.clear()
         yield ForgetThread()
         yield AnswerRequest(ask, True)

@@ -16,7 +16,7 @@ from typing import Final, TypeVar
 import trio
 
 from actors import Actor, ActorError, ActorRef, Context
-from understudy.chat.messages import EnsureUndo
+from understudy.chat.messages import EnsureEffects
 from understudy.chat.placement import Node
 from understudy.chat.registry import ConversationRegistry, Key
 from understudy.storage.errors import StorageError
@@ -76,7 +76,7 @@ class Recovery(Actor):
             if trio.current_time() >= self.checked_at + EVERY_S:
                 self.checked_at = trio.current_time()
                 await self._in_batches(self._wake, await self._unfinished())
-                await self._in_batches(self._continue_undo, await self._open_undos())
+                await self._in_batches(self._continue_effects, await self._open_effects())
                 await self._in_batches(self._restart, await self.registry.dead_with_subscribers())
         except StorageError as error:
             log.warning("recovery.postponed", extra={"reason": str(error)})
@@ -86,10 +86,10 @@ class Recovery(Actor):
             return await self.store.unfinished_runs()
         return await self.store.orphans(self.node.id)
 
-    async def _open_undos(self) -> Sequence[RunRecord]:
+    async def _open_effects(self) -> Sequence[RunRecord]:
         if self.node is None:
-            return await self.store.open_undos()
-        return await self.store.orphaned_undos(self.node.id)
+            return await self.store.open_effects()
+        return await self.store.orphaned_effects(self.node.id)
 
     async def _take_over(self, node: Node) -> bool:
         """Take over a batch of the runs of dead nodes. Return True if there are more."""
@@ -119,10 +119,10 @@ class Recovery(Actor):
     async def _wake(self, run: RunRecord) -> None:
         await self.registry.ensure_running(run.owner, run.thread_id, run.id)
 
-    async def _continue_undo(self, run: RunRecord) -> None:
+    async def _continue_effects(self, run: RunRecord) -> None:
         entry = await self.registry.get_or_start(run.owner, run.thread_id)
         if not entry.is_proxy:
-            entry.ref.try_tell(EnsureUndo(run.id))
+            entry.ref.try_tell(EnsureEffects(run.id))
 
     async def _restart(self, lost: Key) -> None:
         await self.registry.get_or_start(*lost)

@@ -29,7 +29,7 @@ class UndoWalk:
     """An undo at work. `left` are the open steps, the next one first; `calls` the steps of the calls, by call id.
 
     `roles` are those of the user's token. `outcome` is one that is not stored yet: why the next call could not be
-    undone, empty if it was, None if there is no outcome.
+    undone, empty if it was, None if there is no outcome. `at_work`: an attempt was stored and has no outcome yet.
     """
 
     run: RunRecord
@@ -37,6 +37,7 @@ class UndoWalk:
     calls: Mapping[str | None, StepRecord] = field(repr=False)
     roles: tuple[str, ...] = ()
     outcome: str | None = field(default=None, init=False)
+    at_work: bool = field(default=False, init=False)
 
     @classmethod
     def resumed(cls, run: RunRecord, steps: Sequence[StepRecord]) -> "UndoWalk":
@@ -45,13 +46,6 @@ class UndoWalk:
         calls = _calls(steps)
         open_steps.sort(key=lambda step: -calls[step.call_id].number)
         return cls(run, open_steps, calls)
-
-    @property
-    def envelope_template(self) -> Envelope:
-        """The envelope of its events."""
-        run = self.run
-        template = Envelope(Typing(), 0.0, None, run.thread_id, run.id, run.message_id, run.conversation_id)
-        return template.replace(agent_type=run.agent_type, pillar=run.pillar)
 
     @property
     def started(self) -> UndoStarted:
@@ -69,11 +63,15 @@ class UndoWalk:
         tool = None if agent is None else agent.tool(call.name)
         return None if tool is None or tool.undo is None else tool
 
+    def attempted(self, more: int) -> StepRecord:
+        """Return the next step with so many more attempts counted."""
+        step = self.left[0]
+        return evolve(step, result={"attempts": step.result["attempts"] + more})
+
     def next_attempt(self) -> StepRecord | None:
         """Return the next step with one more attempt counted; None if there were too many."""
-        step = self.left[0]
-        attempts = step.result["attempts"] + 1
-        return None if attempts > MAX_ATTEMPTS else evolve(step, result={"attempts": attempts})
+        step = self.attempted(1)
+        return None if step.result["attempts"] > MAX_ATTEMPTS else step
 
     def ended(self, sentence: str, now: float) -> tuple[CallUndone, tuple[StepRecord, ...]]:
         """Return the event and the steps that record the outcome of the next call; `sentence` says why it failed."""
@@ -85,6 +83,12 @@ class UndoWalk:
         if sentence:
             steps += [evolve(each, status="left", ended_at=now) for each in others]
         return event, tuple(steps)
+
+
+def template_after(run: RunRecord) -> Envelope:
+    """Return the envelope of events about an ended run."""
+    template = Envelope(Typing(), 0.0, None, run.thread_id, run.id, run.message_id, run.conversation_id)
+    return template.replace(agent_type=run.agent_type, pillar=run.pillar)
 
 
 def _calls(steps: Sequence[StepRecord]) -> dict[str | None, StepRecord]:

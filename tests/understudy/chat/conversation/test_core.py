@@ -18,6 +18,7 @@ from transport.wire.events import (
     AgentCompleted,
     AgentProgress,
     AgentStarted,
+    CallSettled,
     Envelope,
     Error,
     FinalResponse,
@@ -56,7 +57,8 @@ from understudy.chat.run.replay import Replay
 from understudy.chat.run_limiter import RunLimiter
 from understudy.chat.run_protocol import Ending, RunProtocol, RunProtocolError
 from understudy.storage.errors import AlreadyStored, Fenced, NotStored, SequenceConflict, StorageUnavailable
-from understudy.storage.records import Change, Fence, LoggedEvent, Message, RunRecord, Thread
+from understudy.storage.records import Change, Fence, LoggedEvent, Message, RunRecord, StepRecord, Thread
+from understudy.tools import NotDone, tool
 
 AGENTS = {"guide": Agent("guide")}
 SPEAKER = ("guide", None)
@@ -639,6 +641,57 @@ def test_steers_of_a_deleted_thread_start_nothing(shell: Shell) -> None:
     shell.handle(steer("s1"))
     shell.handle(Delete())
     assert [type(each.event) for each in shell.events][-2:] == [AgentCompleted, FinalResponse]
+
+
+# effects
+
+
+@tool(reconcile=lambda call_id, arguments: NotDone(), undo=lambda result, arguments: None)
+def pay() -> None:
+    """Pay."""
+
+
+def effects(shell: Shell, *steps: StepRecord) -> list[Any]:
+    """Have the core go on with the effects of an ended run whose steps these are."""
+    begun(shell)
+    shell.handle(ended())
+    shell.exit_runs()
+    shell.it.agents = {"guide": Agent("guide", tools=[pay])}
+    return shell.handle(core.ResumeEffects(shell.runs["r1"], steps))
+
+
+def unsettled(attempts: int) -> StepRecord:
+    return StepRecord("r1", 2, "tool", "pay", "c1", {}, {"attempts": attempts, "agent": "guide"}, core.UNSETTLED, 1.0)
+
+
+def test_a_call_that_is_being_settled_is_settled_three_times_at_most(shell: Shell) -> None:
+    doubt = next(each for each in effects(shell, unsettled(2)) if isinstance(each, core.SettleCall))
+    assert doubt.step.result == {"attempts": 3, "agent": "guide"}
+    last = effects(Shell(), unsettled(3))
+    (commit,) = [each for each in last if isinstance(each, core.Commit)]
+    (event,) = [envelope.event for each in last if isinstance(each, core.PublishEvents) for envelope in each.envelopes]
+    assert (commit.change.steps[0].status, event) == ("started", CallSettled("c1", "pay", "unknown"))
+    assert not [each for each in last if isinstance(each, core.SettleCall)]
+
+
+def test_what_became_of_a_call_is_stored_later_if_it_cannot_be_now(shell: Shell) -> None:
+    effects(shell, unsettled(0))
+    settled = core.Settled(shell.it.doubts["c1"].template, CallSettled("c1", "pay", "none"), ())
+    shell.failing = [StorageUnavailable("disk")]
+    shell.handle(settled)
+    assert "c1" in shell.it.doubts
+    shell.fire()
+    assert (shell.it.doubts, shell.published[-1].event) == ({}, settled.event)
+
+
+def test_a_stop_of_the_server_is_no_attempt_at_an_undo_or_at_settling_a_call(shell: Shell) -> None:
+    paid = StepRecord("r1", 1, "tool", "pay", "c0", {}, {"value": 1, "agent": "guide"}, "ok", 1.0, 1.0)
+    undo = StepRecord("r1", 3, "undo", "pay", "c0", {}, {"attempts": 1}, "started", 1.0)
+    began = [each for each in effects(shell, paid, unsettled(1), undo) if isinstance(each, core.Commit)]
+    assert [each.change.steps[0].result["attempts"] for each in began] == [2, 2]
+    shell.perform(shell.it.suspend())
+    steps = shell.effects[-1].change.steps
+    assert [(each.call_id, each.result["attempts"]) for each in steps] == [("c0", 1), ("c1", 1)]
 
 
 STEERING = ["steer", "steer now", "take", "withdraw"]
