@@ -15,7 +15,7 @@ from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing
 from functools import partial
 from typing import Any, Final, NoReturn
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlencode, urlsplit
 
 import trio
 from attrs import define, field, frozen
@@ -72,6 +72,8 @@ HELP: Final = (
     "/back        take back the last of these that was not read yet",
     "/quit        leave, as Ctrl-D does",
     "/undo        take back the tool calls of the last answer that can be, the newest first",
+    "/memory      what agents remember about you; /memory NAME TEXT changes it",
+    "/forget NAME have them forget it; /forget everything has them forget all",
     "/decline     do not answer what a tool asks",
     "/ask TOOL    have a tool ask again that you always allowed here",
     "When a tool asks for your consent: y, or n, or n and why; c to change what it is given;",
@@ -153,6 +155,7 @@ class ChatSession:
     screen: ChatConsole
     agents: Sequence[Mapping[str, Any]]
     agent: Mapping[str, Any]
+    session: "RenewingSession"
     currency: str = ""
     thread_id: str = field(factory=lambda: uuid.uuid4().hex)
     pending: dict[str, PendingMessage] = field(factory=dict)
@@ -231,6 +234,8 @@ class ChatSession:
             await self.client.undo(run_id=self.undoable)
         elif word == "/undo":
             self.screen.note("there is nothing to undo here", "yellow")
+        elif word in ("/memory", "/forget"):
+            await self._remembered(word, rest.strip())
         elif word in ("/next", "/now") and rest.strip():
             await self._steer(rest.strip(), SteerMode(word[1:]))
             return True
@@ -245,6 +250,42 @@ class ChatSession:
             self.screen.note(f"there is no command {one_line(word)}; /help shows them", "red")
         self.screen.prompt(self.name)
         return True
+
+    async def _remembered(self, word: str, rest: str) -> None:
+        """List, change or delete what agents remember of the user."""
+        name, _, text = rest.partition(" ")
+        try:
+            if word == "/forget" and name == "everything":
+                await self.session.ask("DELETE", "/api/memory")
+                self.screen.note("everything is forgotten")
+                return
+            entries, cursor = [], ""
+            while True:
+                page = await self.session.ask("GET", f"/api/memory?{urlencode({'cursor': cursor})}")
+                entries += page["memory"]
+                if (cursor := page.get("next_cursor") or "") == "":
+                    break
+            if word == "/memory" and not name:
+                for each in entries:
+                    value = each["value"] if isinstance(each["value"], str) else json.dumps(each["value"])
+                    self.screen.note(f"{_place(each)}: {one_line(value)}")
+                if not entries:
+                    self.screen.note("nothing is remembered about you")
+                return
+            meant = [each for each in entries if name in (_place(each), each["name"])]
+            if len(meant) != 1 or (word == "/memory" and not text.strip()):
+                known = ", ".join(map(_place, meant or entries)) or "nothing"
+                self.screen.note(f"name one of {known}" + (", and a text" if word == "/memory" else ""), "yellow")
+                return
+            path, seen = f"/api/memory/{quote(_place(meant[0]))}", meant[0]["updated_at"]
+            if word == "/forget":
+                await self.session.ask("DELETE", f"{path}?{urlencode({'if_updated_at': seen})}")
+                self.screen.note(f"{_place(meant[0])} is forgotten")
+            else:
+                await self.session.ask("PUT", path, {"value": text.strip(), "if_updated_at": seen})
+                self.screen.note(f"{_place(meant[0])} is changed")
+        except ChatFailed as error:
+            self.screen.note(f"✗ {error}", "red")
 
     async def _steer(self, content: str, mode: SteerMode) -> None:
         """Send the run at work a message; an ordinary one if none is at work."""
@@ -558,6 +599,11 @@ def _spent(usage: Usage, model: str, currency: str) -> str:
     return f"{turns} · {usage.input:,} tokens in{cached} · {usage.output:,} out{reasoning}{cost}"
 
 
+def _place(entry: Mapping[str, Any]) -> str:
+    """Return the notebook and the name of a remembered value, fit for the screen."""
+    return one_line(f"{entry['notebook']}/{entry['name']}")
+
+
 def _elapsed(ms: float) -> str:
     return f"{ms / 1000:.1f} s" if ms >= 1000 else f"{ms:.0f} ms"
 
@@ -602,22 +648,25 @@ class ServerAddress:
         """The URL of the WebSocket."""
         return f"{'wss' if self.secure else 'ws'}://{self.place}{self.folder}/ws"
 
-    async def ask(self, method: str, path: str, token: str | None = None) -> dict[str, Any]:
-        """Send one request, and return the JSON object of its answer.
+    async def ask(
+        self, method: str, path: str, token: str | None = None, body: Mapping[str, Any] | None = None
+    ) -> dict[str, Any]:
+        """Send one request, and return the JSON object of its answer; an empty one for an answer without content.
 
         Raises:
             ChatFailed: The server refused, or did not answer.
         """
-        return await trio.to_thread.run_sync(partial(self._ask, method, path, token), abandon_on_cancel=True)
+        return await trio.to_thread.run_sync(partial(self._ask, method, path, token, body), abandon_on_cancel=True)
 
-    def _ask(self, method: str, path: str, token: str | None) -> dict[str, Any]:
+    def _ask(self, method: str, path: str, token: str | None, given: Mapping[str, Any] | None) -> dict[str, Any]:
         kind = http.client.HTTPSConnection if self.secure else http.client.HTTPConnection
-        headers = {"Content-Length": "0"} | ({"Authorization": f"Bearer {token}"} if token else {})
+        content = b"" if given is None else json.dumps(given).encode()
+        headers = {"Content-Length": str(len(content))} | ({"Authorization": f"Bearer {token}"} if token else {})
         connection = kind(self.place, timeout=REQUEST_TIMEOUT_S)
         try:
-            connection.request(method, self.folder + path, headers=headers)
+            connection.request(method, self.folder + path, content, headers)
             answer = connection.getresponse()
-            body = json.loads(answer.read())
+            body = {} if answer.status == 204 else json.loads(answer.read())
             if not isinstance(body, dict):
                 raise ValueError
         except OSError as error:
@@ -674,7 +723,7 @@ async def chat_session(url: str, token: str | None, agent: str | None, screen: C
         open_client(server.socket, token=session.renew_token, reconnect=reconnect) as client,
         trio.open_nursery() as nursery,
     ):
-        chat = ChatSession(client, screen, agents, chosen, currency)
+        chat = ChatSession(client, screen, agents, chosen, session, currency)
         nursery.start_soon(_show_events, chat, failure, nursery.cancel_scope)
         nursery.start_soon(_watch_connection, chat)
         nursery.start_soon(_handle_interrupts, chat, nursery.cancel_scope)
@@ -752,6 +801,10 @@ class RenewingSession:
     server: ServerAddress
     token: str
     _used: bool = False
+
+    async def ask(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> dict[str, Any]:
+        """Send one request with the token. Raises `ChatFailed`."""
+        return await self.server.ask(method, path, self.token, body)
 
     async def renew_token(self) -> str:
         """Return the token, renewed from the second call on; unchanged if the server does not renew it."""

@@ -699,3 +699,27 @@ async def test_a_pipe_through_the_process(serve: Any) -> None:
         ended: subprocess.CompletedProcess[bytes] = await run(capture_stdout=True, capture_stderr=True)
     assert b"= 4\n" in ended.stdout
     assert b"\x1b" not in ended.stdout + ended.stderr
+
+
+@pytest.mark.slow
+async def test_what_is_remembered_is_listed_changed_and_forgotten(serve: Any) -> None:
+    """Each by its name, with or without its notebook; a name that does not fit changes nothing."""
+    house = await serve()
+    async with sitting(house.running.address, interactive=True) as sitter:
+        sitter.type("/memory", "Remember that I prefer euros.")
+        await sitter.answers.until("Remembered as prefer_euros")
+        assert "nothing is remembered about you" in sitter.notes.getvalue()
+        sitter.type("/memory")
+        await sitter.notes.until("household/prefer_euros: I prefer euros")
+        sitter.type("/memory prefer_euros I prefer yen", "/memory")
+        await sitter.notes.until("household/prefer_euros: I prefer yen")
+        sitter.type("/forget prefer_yen")
+        await sitter.notes.until("name one of household/prefer_euros")
+        sitter.type(f"/memory prefer_euros {'x' * 9000}")
+        await sitter.notes.until("✗ the server refused with 413")
+        sitter.type("/forget household/prefer_euros")
+        await sitter.notes.until("household/prefer_euros is forgotten")
+        sitter.type("/forget everything")
+        await sitter.notes.until("everything is forgotten")
+        sitter.type("/quit")
+    assert sitter.code == 0
