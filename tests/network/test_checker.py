@@ -1,0 +1,62 @@
+"""The judge of a chaos finds each fault of steers, questions and payments."""
+
+from typing import Any
+
+import pytest
+
+from tests.network.checker import Checker
+from tests.network.planned_agent import answer_to
+from tests.network.received import Ledger, SentMessage
+
+PLAN = "words=3 pace=1 tool=3 fail=0 name=m"
+ACCEPTED = ("message_accepted", {"message_id": "m", "content": PLAN})
+STARTED, ENDED = ("agent_started", {"agent_id": "a"}), ("agent_completed", {"agent_id": "a"})
+CALLED = ("tool_executing", {"call_id": "c"})
+PAID = ("tool_completed", {"call_id": "c", "tool_name": "pay", "status": "ok"})
+STEER, TAKEN = ("steer_accepted", {"steer_id": "s"}), ("steer_taken", {"steer_id": "s"})
+QUESTION, ANSWER = ("question_asked", {"question_id": "q"}), ("question_answered", {"question_id": "q"})
+UNDO, UNDONE = ("undo_started", {"call_ids": ["c"]}), ("call_undone", {"call_id": "c", "status": "ok"})
+
+
+def final(read: str = "") -> tuple[str, dict[str, Any]]:
+    return "final_response", {"status": "success", "message": answer_to(PLAN) + read}
+
+
+def faults(*events: tuple[str, dict[str, Any]], asked: tuple[str, ...] = (), booked: tuple[str, ...] = ()) -> str:
+    """Return what the judge says of one run with these events."""
+    log = [{"type": kind, "seq": seq, "run_id": "r", "data": data} for seq, (kind, data) in enumerate(events, start=1)]
+    ledger = Ledger(said={"m": SentMessage("m", "ada", "t", PLAN)})
+    checker = Checker(ledger, "", {("ada", "t"): log})
+    checker.check()
+    checker.check_bank(asked, booked)
+    return "; ".join(checker.faults)
+
+
+def test_a_run_in_which_each_thing_happened_once_has_no_fault() -> None:
+    events = (ACCEPTED, STEER, STARTED, CALLED, QUESTION, ANSWER, PAID, TAKEN, ENDED, final(" read: s"), UNDO, UNDONE)
+    assert not faults(*events, asked=("not paid c", "paid again c"), booked=("c.paid", "c.undone"))
+
+
+@pytest.mark.parametrize(
+    ("events", "fault"),
+    [
+        ((STEER, ENDED, final()), "a steer was not taken or withdrawn once"),
+        ((STEER, TAKEN, TAKEN, ENDED, final(" read: s")), "a steer was not taken or withdrawn once"),
+        ((STEER, STEER, TAKEN, ENDED, final(" read: s")), "a steer was accepted twice"),
+        ((STEER, TAKEN, ENDED, final(" read: s,s")), "has another answer"),
+        ((STEER, TAKEN, ENDED, final()), "has another answer"),
+        ((QUESTION, QUESTION, ANSWER, ENDED, final()), "a question was asked twice"),
+        ((QUESTION, ANSWER, ANSWER, ENDED, final()), "a question was answered twice"),
+        ((CALLED, PAID, ENDED, final()), "the payment c has a result and was not made"),
+        ((ENDED, final(), UNDO, UNDONE), "the payment c was undone and is not"),
+        ((ENDED, final(), UNDO, UNDONE, UNDONE), "was undone 2 times"),
+    ],
+)
+def test_a_fault_in_the_log_is_found(events: tuple[Any, ...], fault: str) -> None:
+    assert fault in faults(ACCEPTED, STARTED, *events)
+
+
+def test_a_fault_of_the_bank_is_found() -> None:
+    whole = (ACCEPTED, STARTED, CALLED, PAID, ENDED, final())
+    assert "was made twice" in faults(*whole, asked=("paid again c", "not paid c"), booked=("c.paid",))
+    assert "was undone unasked" in faults(*whole, booked=("c.paid", "c.undone"))
