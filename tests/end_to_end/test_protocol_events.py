@@ -27,6 +27,7 @@ from understudy import Agent
 from understudy.models.model import ModelUnavailable
 
 ROWS = {code(row["type"])[0]: row for row in table("reference/protocol.md", "Events")}
+LITTLE = ("ask_little", {"request": "go"})
 KEY = "ghp_" + "a1B2c3D4" * 4 + "e5F6"
 ENVELOPE = {"type", "seq", "thread_id", "run_id", "message_id", "conversation_id", "agent_type", "pillar", "priority"}
 ENVELOPE |= {"timestamp", "message", "data", "asked_agent"}
@@ -34,10 +35,10 @@ ENVELOPE |= {"timestamp", "message", "data", "asked_agent"}
 
 def agents() -> tuple[Agent, ...]:
     """Return an agent that hands over, one that uses every feature, and one whose model is unavailable."""
-    work = Call([("tell_progress", {"steps": 1}), ("send_mail", {"to": "ada"}), ("order", {})])
+    work = Call([("tell_progress", {"steps": 1}), ("send_mail", {"to": "ada"}), ("order", {}), LITTLE])
     every = scripted(work, Say(f"The key is {KEY}."), name="every")
     first = Agent("first", model=scripted(Hand("every")).model, colleagues=("every",))
-    every = evolve(every, tools=(*every.tools, order))
+    every = evolve(every, tools=(*every.tools, order, scripted(Say("Little."), name="little").as_tool()))
     steered = scripted(Call([("order", {})]), Say("Done"), name="steered")
     steered = evolve(steered, tools=(order,))
     return first, every, steered, scripted(Raise(ModelUnavailable("Asleep.")), name="away")
@@ -97,6 +98,8 @@ async def story(address: str, clock: trio.testing.MockClock) -> list[dict[str, A
     "wire.event-agent-handoff",
     "wire.event-tool-executing",
     "wire.event-tool-completed",
+    "wire.event-subagent-started",
+    "wire.event-subagent-completed",
     "wire.event-approval-required",
     "wire.event-approval-decided",
     "wire.event-steer-accepted",

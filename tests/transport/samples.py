@@ -36,6 +36,8 @@ from transport.wire.events import (
     SteerAccepted,
     SteerTaken,
     SteerWithdrawn,
+    SubagentCompleted,
+    SubagentStarted,
     ToolCompleted,
     ToolExecuting,
     ToolPartial,
@@ -62,6 +64,14 @@ ARC: Mapping[str, tuple[Event, str]] = {
             "guide-1", "call-1", "query_table", {"sql": "SELECT count(*) FROM orders"}, "Counts the rows", WHEN
         ),
         "Counting rows",
+    ),
+    "subagent_started": (
+        SubagentStarted("insights-2", "call-1", "insights", "Insights is on it", WHEN),
+        "Insights is on it",
+    ),
+    "subagent_completed": (
+        SubagentCompleted("insights-2", "call-1", RunStatus.SUCCESS, Usage(12, 30, 2), WHEN),
+        "Done",
     ),
     "tool_completed": (
         ToolCompleted(

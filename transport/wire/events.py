@@ -189,6 +189,30 @@ class ToolExecuting(Event):
 
 
 @frozen
+class SubagentStarted(Event):
+    """A tool call asks another agent: events with its `agent_id` belong to the call until `SubagentCompleted`."""
+
+    type: ClassVar[str] = "subagent_started"
+    agent_id: str
+    call_id: str
+    agent: str
+    message: str = field(repr=False)
+    timestamp: float
+
+
+@frozen
+class SubagentCompleted(Event):
+    """The agent that a tool call asked has ended; sent once for every `SubagentStarted`, before the call's end."""
+
+    type: ClassVar[str] = "subagent_completed"
+    agent_id: str
+    call_id: str
+    status: RunStatus
+    usage: Usage
+    timestamp: float
+
+
+@frozen
 class ToolCompleted(Event):
     """A tool call ended; sent once for every `ToolExecuting`.
 
@@ -621,6 +645,8 @@ EVENTS: Final[Mapping[str, type[Event]]] = MappingProxyType(
             AgentThinking,
             AgentHandoff,
             ToolExecuting,
+            SubagentStarted,
+            SubagentCompleted,
             ToolCompleted,
             ApprovalRequired,
             ApprovalDecided,

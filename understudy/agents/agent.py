@@ -1,12 +1,13 @@
 """`Agent`: a name, instructions, and tools. Plain data; `chat.run` acts on it."""
 
 import inspect
+import math
 import re
 from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
 from functools import cached_property
-from typing import Any, Final
+from typing import Annotated, Any, Final
 
-from attrs import Attribute, field, frozen
+from attrs import Attribute, evolve, field, frozen
 from attrs.validators import instance_of, optional
 
 from transport.connection.limits import Limits
@@ -14,7 +15,7 @@ from understudy.agents.budget import Budget
 from understudy.agents.turn import AgentTurn
 from understudy.models.model import AgentCard, Model, ModelSettings, ToolCard
 from understudy.tools.loop import Lifespan, to_lifespan
-from understudy.tools.tool import Tool
+from understudy.tools.tool import Param, Tool, ToolError, tool
 
 GUIDE: Final = "guide"
 LIAISON: Final = "liaison"
@@ -22,6 +23,12 @@ BUILTIN: Final = (GUIDE, "content", "insights", "operations", "business_outcomes
 """The names of the built-in agents."""
 ALLOWED: Final = ("user", "role", "group")
 """What an entry of `Agent.allow` may name, before its colon."""
+
+MAX_DEPTH: Final = 3
+"""Agents that may ask each other as tools, one below the other, beside the one that answers its user."""
+
+REQUEST: Final = "What the agent is to do, with all that it needs to know."
+"""What a model is told of the parameter of a tool that asks an agent."""
 
 _NAME: Final = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,63}\Z")
 
@@ -48,6 +55,10 @@ def _tools(value: Iterable[Tool]) -> tuple[Tool, ...]:
         if each.name in seen:
             raise ValueError(f"two tools are called {each.name!r}; give one another name with @tool(name=…)")
         seen.add(each.name)
+        if each.agent is not None and (depth := 1 + each.agent.depth) > MAX_DEPTH:
+            raise ValueError(
+                f"{each.name} asks an agent that asks others, {depth} deep: agents may ask each other {MAX_DEPTH} deep"
+            )
     return tools
 
 
@@ -153,6 +164,33 @@ class Agent:
         """The name of the notebook in which the agent's tools remember: `memory`, or its own name."""
         return self.memory or self.name
 
+    @cached_property
+    def subagents(self) -> "tuple[Agent, ...]":
+        """The agents that its tools ask, and those below them."""
+        asked = [each.agent for each in self.tools if each.agent is not None]
+        return tuple(below for agent in asked for below in (agent, *agent.subagents))
+
+    @cached_property
+    def depth(self) -> int:
+        """How many agents ask each other below this one."""
+        return max((1 + each.agent.depth for each in self.tools if each.agent is not None), default=0)
+
+    def as_tool(self, name: str = "", description: str = "") -> Tool:
+        """Return a tool that asks this agent, for another agent. Its result is the text of the agent's answer.
+
+        `name` is by default `ask_` and the agent's, `description` the agent's. The agent is given the request, not the
+        conversation. It is stopped after its own `timeout_s` or `budget.wall_s`, if it has one.
+        """
+
+        async def ask(request: Annotated[str, Param(REQUEST)]) -> str:  # noqa: ARG001 - for the schema
+            raise ToolError("tool_failed", f"{self.name} can only be asked in a run.")
+
+        limits = [each for each in (self.timeout_s, self.budget.wall_s) if each is not None]
+        label = name or f"ask_{self.name}".replace("-", "_")
+        made = tool(name=label, timeout_s=min(limits, default=math.inf), retry_safe=True, on_server_loop=True)(ask)
+        about = description or self.description or f"Asks {self.display_title}."
+        return evolve(made, description=about, agent=self)
+
     def allows(self, user: str, roles: Collection[str] = (), groups: Collection[str] = ()) -> bool:
         """Return whether a user may see and use the agent.
 
@@ -192,6 +230,12 @@ class Agent:
         Raises ValueError if the agent's own budget exceeds one of them.
         """
         return self.budget.within(limits, self.name)
+
+
+def with_subagents(agents: Iterable[Agent]) -> dict[str, Agent]:
+    """Return the agents and those that they ask as tools, by name; an agent itself goes before another's subagent."""
+    given = list(agents)
+    return {each.name: each for each in (*(sub for agent in given for sub in agent.subagents), *given)}
 
 
 def usable_agents(

@@ -18,7 +18,7 @@ from sanitization import Detector
 from transport.connection.callbacks import ConnectionLimits
 from transport.connection.heartbeat import Heartbeat
 from understudy import __version__
-from understudy.agents.agent import Agent
+from understudy.agents.agent import Agent, with_subagents
 from understudy.agents.registry import all_agents
 from understudy.app.settings import Settings
 from understudy.app.storage import Storage, build_cipher, build_redis, build_store, open_database, open_storage
@@ -263,6 +263,7 @@ def _build_spending(settings: Settings, store: Store) -> SpendingLimits | None:
 
 def build_tool_loop(agents: Mapping[str, Agent], lifespan: Lifespan | None) -> ToolLoop | None:
     """Build the loop on which users' async tools run. Return None if there is no such tool and no lifespan."""
+    agents = with_subagents(agents.values())
     tools = [each for agent in agents.values() for each in agent.tools if each.on_tools_loop]
     lifespans = {} if lifespan is None else {SERVER: lifespan}
     lifespans |= {name: agent.lifespan for name, agent in agents.items() if agent.lifespan is not None}

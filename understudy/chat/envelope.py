@@ -27,6 +27,8 @@ from transport.wire.events import (
     SteerAccepted,
     SteerTaken,
     SteerWithdrawn,
+    SubagentCompleted,
+    SubagentStarted,
     ToolCompleted,
     ToolExecuting,
     UndoStarted,
@@ -61,7 +63,7 @@ def summary_line(event: Event) -> str:
     match event:
         case MessageAccepted():
             return "Message received"
-        case AgentStarted() | AgentError() | Error() | Alert():
+        case AgentStarted() | SubagentStarted() | AgentError() | Error() | Alert():
             return event.message
         case AgentThinking(thought=thought):
             return thought
@@ -97,7 +99,7 @@ def summary_line(event: Event) -> str:
             return note
         case SanitizationSummary():
             return _redaction_line(event)
-        case AgentCompleted(status=status) | FinalResponse(status=status):
+        case AgentCompleted(status=status) | SubagentCompleted(status=status) | FinalResponse(status=status):
             return _COMPLETED[status]
     return ""
 

@@ -3,9 +3,9 @@
 1. A run is accepted once, and ends in exactly one `final_response` or `error`; nothing comes after it.
 2. An agent starts before any other work; every agent that started completes. An agent that fails has one
    `agent_error` before its completion.
-3. Every tool call that began is completed, under the same `call_id`. One that asked for consent succeeds only if its
-   user allowed it, and is `denied` only if the user did not. A question is asked once and answered at most once; one
-   that a call asked is over with the call.
+3. Every tool call that began is completed, under the same `call_id`, and before it the subagent that it asked. One that
+   asked for consent succeeds only if its user allowed it, and is `denied` only if the user did not. A question is asked
+   once and answered at most once; one that a call asked is over with the call.
 4. A steer is accepted before it is taken or withdrawn, and only one of both happens to it.
 5. `closing_events` returns the events that keep 1 to 3 when the run itself can no longer do so.
 """
@@ -36,6 +36,8 @@ from transport.wire.events import (
     SteerAccepted,
     SteerTaken,
     SteerWithdrawn,
+    SubagentCompleted,
+    SubagentStarted,
     ToolCompleted,
     ToolExecuting,
     ToolStatus,
@@ -115,7 +117,8 @@ class AskedQuestion:
 class RunProtocol:
     """The protocol state of one run, built by `apply`-ing its durable events in order.
 
-    `steers` are the accepted steers by id, in order; None for one that was taken or withdrawn.
+    `steers` are the accepted steers by id, in order; None for one that was taken or withdrawn. `subagents` are those at
+    work, by the id of their call.
     """
 
     run_id: str
@@ -124,6 +127,7 @@ class RunProtocol:
     any_agent: bool = False
     agents: dict[str, float] = field(factory=dict)
     calls: dict[str, OpenCall] = field(factory=dict)
+    subagents: dict[str, SubagentStarted] = field(factory=dict)
     questions: dict[str, AskedQuestion] = field(factory=dict)
     failed: frozenset[str] = frozenset()
     usage: Usage = field(factory=Usage)
@@ -135,6 +139,7 @@ class RunProtocol:
             self,
             agents=dict(self.agents),
             calls=dict(self.calls),
+            subagents=dict(self.subagents),
             questions=dict(self.questions),
             steers=dict(self.steers),
         )
@@ -170,6 +175,13 @@ class RunProtocol:
                 if call_id in self.calls or not self.any_agent:
                     raise RunProtocolError(f"tool call {call_id} began twice or before an agent")
                 self.calls[call_id] = OpenCall(agent_id, call_id, name, at)
+            case SubagentStarted(call_id=call_id):
+                if call_id not in self.calls or call_id in self.subagents:
+                    raise RunProtocolError(f"a subagent of tool call {call_id} started twice or without the call")
+                self.subagents[call_id] = event
+            case SubagentCompleted(call_id=call_id):
+                if self.subagents.pop(call_id, None) is None:
+                    raise RunProtocolError(f"a subagent of tool call {call_id} completed without a start")
             case ApprovalRequired(call_id=call_id):
                 if (call := self.calls.get(call_id)) is None or call.asked:
                     raise RunProtocolError(f"consent to tool call {call_id} was asked for twice or without a start")
@@ -187,6 +199,8 @@ class RunProtocol:
                     status is ToolStatus.OK and (refused or undecided)
                 ):
                     raise RunProtocolError(f"tool call {call_id} ended as {status} against its user's decision")
+                if call_id in self.subagents:
+                    raise RunProtocolError(f"tool call {call_id} completed before its subagent")
                 del self.calls[call_id]
                 for question_id, question in self.questions.items():
                     if question.call_id == call_id:
@@ -244,10 +258,11 @@ class RunProtocol:
         if ending.value is not None:
             code = ERRORS[ending.value]
             error = Error(code.name, sentence or code.text, code.retryable, error_id, retry_after)
-        events: list[Event] = [
-            _close_call(call, ending, now, "unknown" if call.call_id in in_doubt else None)
-            for call in reversed(self.calls.values())
-        ]
+        events: list[Event] = []
+        for call in reversed(self.calls.values()):
+            if (sub := self.subagents.get(call.call_id)) is not None:
+                events.append(SubagentCompleted(sub.agent_id, call.call_id, status, Usage(), now))
+            events.append(_close_call(call, ending, now, "unknown" if call.call_id in in_doubt else None))
         agents = list(self.agents)
         if not self.any_agent:
             agents = [f"none-{self.run_id}"]

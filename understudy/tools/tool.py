@@ -215,6 +215,7 @@ class Tool:
     runs: always, never, or if the function returns something true for its arguments. A call that succeeded can be
     undone by `undo` for `undo_s` seconds. `asyncio`: its functions are for asyncio. `on_server_loop`: they run on the
     server's loop, which they hold if they block, else on the tools' loop; those that are not async, in a thread.
+    `agent` is the agent that is asked instead of a function, for a tool made by `Agent.as_tool`.
     """
 
     name: str
@@ -229,6 +230,7 @@ class Tool:
     undo_s: float = 600.0
     asyncio: bool = False
     on_server_loop: bool = False
+    agent: Any = field(default=None, repr=False)
     _accepts: Parameters = field(repr=False, kw_only=True)
     _run: Callable[..., Awaitable[ToolResult]] = field(repr=False, kw_only=True)
 

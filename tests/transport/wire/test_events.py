@@ -15,6 +15,8 @@ DURABLE = [
     "steer_accepted",
     "steer_taken",
     "steer_withdrawn",
+    "subagent_started",
+    "subagent_completed",
     "agent_started",
     "agent_thinking",
     "agent_handoff",

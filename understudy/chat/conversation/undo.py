@@ -14,7 +14,7 @@ from attrs import define, evolve, field
 
 from transport.wire.errors import CommandRejected
 from transport.wire.events import CallUndone, Envelope, ToolStatus, Typing, UndoStarted, UndoStatus
-from understudy.agents.agent import Agent
+from understudy.agents.agent import Agent, with_subagents
 from understudy.storage.records import RunRecord, StepRecord
 from understudy.tools.tool import Tool
 
@@ -59,7 +59,7 @@ class UndoWalk:
     def tool(self, agents: Mapping[str, Agent]) -> Tool | None:
         """Return the tool of the next call; None if it is gone, or has no `undo` any more."""
         call = self.calls[self.left[0].call_id]
-        agent = agents.get(call.result.get("agent", ""))
+        agent = with_subagents(agents.values()).get(call.result.get("agent", ""))
         tool = None if agent is None else agent.tool(call.name)
         return None if tool is None or tool.undo is None else tool
 

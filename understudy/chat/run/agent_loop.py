@@ -142,7 +142,7 @@ class AgentLoop:
             Blocked: The content policy blocks the answer, or the model's other text.
         """
         try:
-            files = await self._prepare()
+            files = await self.prepare()
             self._count_summary(self.replay.summary_usage)
             number = -1
             while True:
@@ -183,7 +183,7 @@ class AgentLoop:
                 results = {each.call_id: (each.status.value, each.recorded()) for each in outcomes}
                 self.input.add(turn_items(turn, origin, results))
                 self.input.add(NoteItem(each, origin) for each in dict.fromkeys(warnings) if each)
-            await self._finish()
+            await self.finish()
         finally:
             self.stream.close()
 
@@ -232,7 +232,7 @@ class AgentLoop:
         self.tools.set_redirected(bool(self._urgent))
         return [steer_item(text, self.origin) for _, text in taken]
 
-    async def _prepare(self) -> tuple[FileCard, ...]:
+    async def prepare(self) -> tuple[FileCard, ...]:
         """Restore the shown text, start the agent, and read the conversation. Return the files of the message.
 
         The items are those of the branch from the root of the thread, as far as they are read, and the message to
@@ -548,7 +548,7 @@ class AgentLoop:
         self._thoughts += 1
         await self.recorder.record(AgentThinking(self.agent_id, thought, self.services.clock()))
 
-    async def _finish(self) -> None:
+    async def finish(self) -> None:
         """Record the end of the answer, with the charts and results of the tools, and the bound that closed the run."""
         if self.ended is not None:
             await self.stream.feed(self.ended.message)
@@ -566,10 +566,11 @@ class AgentLoop:
             data["budget"] = self.ended.data()
         if len(charts) > 1:
             data["visualizations"] = charts
+        usage = self.usage + self.tools.used
         await self.recorder.record(
             *([] if summary is None else [summary]),
-            AgentCompleted(self.agent_id, text, RunStatus.SUCCESS, self.usage, self.services.clock()),
-            FinalResponse(text, RunStatus.SUCCESS, self.usage, data or None, charts[-1] if charts else None),
+            AgentCompleted(self.agent_id, text, RunStatus.SUCCESS, usage, self.services.clock()),
+            FinalResponse(text, RunStatus.SUCCESS, usage, data or None, charts[-1] if charts else None),
         )
 
 

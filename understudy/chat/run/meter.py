@@ -52,11 +52,15 @@ class Ended:
 
 @define
 class Meter:
-    """Counts what a run spends. `whose` says of each bound whose it is, in words; `currency` is that of the cost."""
+    """Counts what a run spends. `whose` says of each bound whose it is, in words; `currency` is that of the cost.
+
+    The meter of a subagent counts `within` that of the agent which asks it, whose bounds hold for it too.
+    """
 
     budget: Budget
     whose: dict[str, str] = field(factory=dict)
     currency: str = ""
+    within: "Meter | None" = None
     turns: int = field(default=0, init=False)
     calls: int = field(default=0, init=False)
     tokens: int = field(default=0, init=False)
@@ -87,16 +91,25 @@ class Meter:
     def add_turn(self, usage: Usage) -> None:
         """Count a turn of the model."""
         self.turns += 1
-        self.add_usage(usage)
+        self._add_usage(usage)
+        if self.within is not None:
+            self.within.add_turn(usage)
 
     def add_usage(self, usage: Usage) -> None:
         """Count what a request to the model used that is no turn of the run, as for a summary."""
+        self._add_usage(usage)
+        if self.within is not None:
+            self.within.add_usage(usage)
+
+    def _add_usage(self, usage: Usage) -> None:
         self.tokens += usage.input + usage.output
         self.cost += 0.0 if isinstance(usage.cost, UnsetType) else usage.cost
 
     def add_calls(self, count: int) -> None:
         """Count tool calls that were made."""
         self.calls += count
+        if self.within is not None:
+            self.within.add_calls(count)
 
     def spent(self, worked_s: float) -> dict[str, float]:
         """Return what has been spent, by the names of a budget's fields. `worked_s` is the time of work so far."""
@@ -122,15 +135,17 @@ class Meter:
                 shown = bound if name == "turns" else value  # the closing turn is one of them
                 whose = self.whose.get(name, "the budget")
                 return Ended(name, bound, shown, f"Stopped after {self._amount(name, bound)}, {whose}.")
-        return None
+        return None if self.within is None else self.within.reached(worked_s, names, closing=closing)
 
     def allowed_calls(self, most: int) -> int:
         """Return how many of `most` calls the budget has room for."""
+        most = most if self.within is None else self.within.allowed_calls(most)
         return most if self.budget.calls is None else max(0, min(most, self.budget.calls - self.calls))
 
     def left_s(self, worked_s: float) -> float:
         """Return how long the run may still work, in seconds; infinite if the budget has no `wall_s`."""
-        return float("inf") if self.budget.wall_s is None else max(0.0, self.budget.wall_s - worked_s)
+        left_s = float("inf") if self.within is None else self.within.left_s(worked_s)
+        return left_s if self.budget.wall_s is None else min(left_s, max(0.0, self.budget.wall_s - worked_s))
 
     def closing_s(self, worked_s: float) -> float:
         """Return the seconds that the next turn may take before its text is cut."""

@@ -12,7 +12,7 @@
    continue it, and the turn is asked from its beginning.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Final, TypeVar
 
 import msgspec
@@ -28,12 +28,13 @@ from transport.wire.events import (
     ApprovalRequired,
     Event,
     SteerAccepted,
+    SubagentStarted,
     ToolCompleted,
     ToolExecuting,
     Usage,
 )
 from understudy.agents.agent import Agent
-from understudy.chat.run.meter import usage_of, worked_s
+from understudy.chat.run.meter import HAND_WRITTEN, usage_of, worked_s
 from understudy.chat.run.questions import LoggedQuestion, calls_that_ask, collect_questions
 from understudy.models.model import Handoff, ProviderState, Reply, ToolRequest
 from understudy.storage.records import STEP_KINDS, StepRecord
@@ -137,7 +138,8 @@ class Replay:
     items the model is shown shortened. `unmatched_tools` are the names of tools with an unfinished call that belongs to
     no turn. `questions` are those that the run asked, by id. `worked_s` is how long the run has worked, in seconds,
     `summary_usage` what its summaries used of the model.
-    `steers` are those that the run has taken.
+    `steers` are those that the run has taken. `written` are the steps of hand-written agents, `used` is the use of each
+    finished turn of a model, `nested` is the progress of subagents by the id of the call that asks them.
     """
 
     agents: tuple[tuple[str, str], ...] = ()
@@ -159,6 +161,8 @@ class Replay:
     summary_usage: Usage = field(factory=Usage)
     steers: tuple[PastSteer, ...] = ()
     written: tuple[StepRecord, ...] = ()
+    used: tuple[Usage, ...] = ()
+    nested: "Mapping[str, Replay]" = field(factory=dict, repr=False)
 
     @property
     def speaker(self) -> str | None:
@@ -270,11 +274,38 @@ def encode_reply(
 def replay(events: Sequence[Event], steps: Sequence[StepRecord]) -> Replay:
     """Rebuild a run's progress from its events and its steps, each in order.
 
+    The steps of a subagent's model have the id of the call that asks it.
+
     Raises:
         UnreadableSteps: A step cannot be decoded, or is of a kind that this release does not know.
     """
     if unknown := {step.kind for step in steps}.difference(STEP_KINDS):  # without them, work would be repeated
         raise UnreadableSteps(f"steps of a later release: {', '.join(sorted(unknown))}")
+    started = [each for each in events if isinstance(each, SubagentStarted)]
+    owners: list[tuple[str | None, str]] = [(each.call_id, each.agent_id) for each in started]
+    below = {agent_id for _, agent_id in owners}
+
+    def told(agent_id: str) -> list[Event]:
+        """Return the events that concern one subagent."""
+        others = (AgentStarted, AgentHandoff)
+        return [
+            AgentStarted(agent_id, "", 0.0),
+            *(e for e in events if not isinstance(e, others) and getattr(e, "agent_id", agent_id) in (agent_id, "")),
+        ]
+
+    def own(call_id: str | None) -> list[StepRecord]:
+        """Return the steps of the run, of those of models only those of one agent."""
+        mine = (each for each in steps if each.kind != "model" or each.call_id == call_id)
+        return [evolve(each, call_id=None) if each.kind == "model" else each for each in mine]
+
+    nested = {call_id: _replay(told(agent_id), own(call_id)) for call_id, agent_id in owners if call_id is not None}
+    known = {call.call_id for each in nested.values() for turn in each.turns for call in turn.calls}
+    top = [each for each in events if not (isinstance(each, AgentThinking) and each.agent_id in below)]
+    return evolve(_replay(top, own(None), known), nested=nested)
+
+
+def _replay(events: Sequence[Event], steps: Sequence[StepRecord], elsewhere: Collection[str] = ()) -> Replay:
+    """Rebuild the progress of one agent's work, or of the agents that handed over to each other."""
     agents: list[tuple[str, str]] = []
     thoughts: list[str] = []
     handoffs = 0
@@ -336,7 +367,7 @@ def replay(events: Sequence[Event], steps: Sequence[StepRecord]) -> Replay:
         partial = _PartialReply(last.reply.text, last.findings)
         turns.pop()
         last = turns[-1] if turns else PastTurn(Reply())
-    known = {each.call_id for turn in turns for each in turn.calls}
+    known = {each.call_id for turn in turns for each in turn.calls}.union(elsewhere)
     partial_findings = partial.found[len(last.findings) :]
     return Replay(
         agents=tuple(agents),
@@ -358,7 +389,12 @@ def replay(events: Sequence[Event], steps: Sequence[StepRecord]) -> Replay:
         summary_usage=sum((usage_of(step) or Usage() for step in steps if step.kind == "summary"), Usage()),
         steers=tuple(steers),
         written=tuple(step for step in steps if step.kind in WRITTEN_KINDS),
+        used=tuple(usage_of(step) or Usage() for step in steps if _asks_model(step) and step.ended_at is not None),
     )
+
+
+def _asks_model(step: StepRecord) -> bool:
+    return step.kind == "ask" or (step.kind == "model" and step.name != HAND_WRITTEN)
 
 
 def read_turns(steps: Sequence[StepRecord]) -> tuple[tuple[PastTurn, ...], tuple[PastSteer, ...], str]:
@@ -375,6 +411,8 @@ def read_turns(steps: Sequence[StepRecord]) -> tuple[tuple[PastTurn, ...], tuple
         if step.kind == "steer":
             steered = _read(step, _RecordedSteer)
             steers.append(PastSteer(len(turns), steered.steer_id, steered.text))
+        elif step.kind == "model" and step.call_id is not None:
+            continue  # a subagent's
         elif step.kind == "model" and step.ended_at is not None:
             turns.append(_read_turn(step, tools))
         elif step.kind == "model" and step.result is not None:

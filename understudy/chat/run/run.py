@@ -29,6 +29,7 @@ from understudy.chat.run.meter import Meter
 from understudy.chat.run.questions import Questions
 from understudy.chat.run.recorder import RECORD_S, Recorder
 from understudy.chat.run.replay import Replay
+from understudy.chat.run.subagent import Subagent
 from understudy.chat.run.tool_executor import ToolExecutor
 from understudy.chat.run_protocol import Ending
 from understudy.chat.services import Services
@@ -60,7 +61,10 @@ class Run(Actor):
         self.deadline = PausableDeadline(
             job.run_id, job.owner, services.limiter, self.recorder.send_heartbeat, before.worked_s
         )
-        self.tools = ToolExecutor(job, services, self.recorder, self.deadline, meter, Questions(dict(before.questions)))
+        questions = Questions(dict(before.questions))
+        self.tools = ToolExecutor(
+            job, services, self.recorder, self.deadline, meter, questions, before.nested, Subagent
+        )
         self.recorder.waiting_note = self.tools.waiting_note
         self.stream = AnswerStream(job, services, self.recorder, before)
         self.loop = AgentLoop(job, services, self.recorder, self.tools, self.stream, agent, before, meter)

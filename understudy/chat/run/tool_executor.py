@@ -7,7 +7,9 @@
 import functools
 import itertools
 import logging
-from collections.abc import Mapping, Sequence
+import math
+import uuid
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from typing import Any
 
@@ -25,9 +27,13 @@ from transport.wire.events import (
     Event,
     QuestionAnswered,
     QuestionAsked,
+    RunStatus,
+    SubagentCompleted,
+    SubagentStarted,
     ToolCompleted,
     ToolExecuting,
     ToolStatus,
+    Usage,
 )
 from understudy.agents.agent import Agent
 from understudy.chat.effects import GRACE_S, MAX_ASKED, Attempt
@@ -38,7 +44,7 @@ from understudy.chat.run.meter import Meter
 from understudy.chat.run.partials import Partials
 from understudy.chat.run.questions import MAX_QUESTIONS, Check, LoggedQuestion, Questions, calls_that_ask, question_id
 from understudy.chat.run.recorder import Recorder
-from understudy.chat.run.replay import PendingCall, RecordedResult
+from understudy.chat.run.replay import PendingCall, RecordedResult, Replay
 from understudy.chat.services import Services
 from understudy.content.filter import Blocked
 from understudy.content.summary import build_summary, count_by_kind, is_suspect
@@ -70,6 +76,11 @@ MAX_NAME = 64
 """Characters of the name of an unknown tool; names of tools have no more."""
 TOO_MANY = f"{MAX_CALLS} calls in one turn are the limit; make the others in the next turn."
 SPENT = "The run's budget of tool calls is spent; answer with what you have."
+_RUN_STATUS = {
+    ToolStatus.OK: RunStatus.SUCCESS,
+    ToolStatus.CANCELLED: RunStatus.CANCELLED,
+    ToolStatus.KILLED: RunStatus.INTERRUPTED,
+}
 MAX_MADE = 5
 """Times that one call is made or settled: one whose actor is killed each time must not go on for ever."""
 EFFECT_UNKNOWN = "Whether it took effect is unknown."
@@ -91,7 +102,8 @@ class ToolOutcome:
     its tool has asked, one question at a time; `waited_s` is how long it waited for the user.
     `crashed`: the tool raised something else than a `ToolError`;
     `effect_unknown`: the call may have taken effect although it did not succeed; `by_user`: its user says that it did;
-    `undo_s` is how long it can be undone.
+    `undo_s` is how long it can be undone. `agent_id` is that of the subagent that it asked, if any, `usage` what that
+    used of its model, and `below` executes the calls of that.
     """
 
     request: ToolRequest
@@ -114,6 +126,16 @@ class ToolOutcome:
     questions: int = 0
     waited_s: float = 0.0
     asking: trio.Lock = field(factory=trio.Lock, repr=False)
+    agent_id: str = ""
+    usage: Usage = field(factory=Usage)
+    below: "ToolExecutor | None" = field(default=None, repr=False)
+
+    def subagent_events(self, now: float) -> tuple[Event, ...]:
+        """Return the end of the subagent that the call asked, if it asked one."""
+        if not self.agent_id:
+            return ()
+        status = _RUN_STATUS.get(self.status, RunStatus.FAILED)
+        return (SubagentCompleted(self.agent_id, self.call_id, status, self.usage, now),)
 
     def fail(self, status: ToolStatus, code: str, sentence: str) -> None:
         """Set the failure, as a result that clients and models can read."""
@@ -195,6 +217,9 @@ class ToolExecutor:
     `unfinished` are the calls of the turn that have not finished. `awaiting_approval` maps those of them that wait for
     approval, or for a permit after it, to the names of their tools: if it holds all, the run is paused. `approvals`
     maps call ids to approvals; after a restart a decision may arrive before its call is resumed.
+
+    `ask_agent` makes the actor of a call that asks a subagent; `replays` is the recorded progress of subagents by call
+    id, and `used` what they used of models. `begun` are the calls in the log that have not ended there.
     """
 
     job: RunRequest
@@ -203,6 +228,10 @@ class ToolExecutor:
     deadline: PausableDeadline
     meter: Meter
     questions: Questions = field(factory=Questions)
+    replays: Mapping[str, Replay] = field(factory=dict, repr=False)
+    ask_agent: "Callable[[ToolExecutor, Agent, str, ToolOutcome], Actor] | None" = None
+    used: Usage = field(factory=Usage, init=False)
+    begun: dict[str, tuple[ToolOutcome, StepRecord, str | None, str, float]] = field(factory=dict, init=False)
     slots: trio.Semaphore = field(factory=lambda: trio.Semaphore(CONCURRENT_CALLS), init=False)
     running: dict[ActorRef, ToolOutcome | Attempt] = field(factory=dict, init=False)
     unfinished: set[str] = field(factory=set, init=False)
@@ -226,7 +255,8 @@ class ToolExecutor:
         self.recorder.activity = f"running {', '.join(names[:CONCURRENT_CALLS])}"
         allowed = self.meter.allowed_calls(MAX_CALLS)
         self.meter.add_calls(min(allowed, len(calls)))
-        self.unfinished = {each.call_id for each in calls if each.result is None}
+        own = {each.call_id for each in calls if each.result is None}
+        self.unfinished |= own
         outcomes: list[ToolOutcome] = []
         unavailable: StorageUnavailable | None = None
         try:
@@ -242,11 +272,26 @@ class ToolExecutor:
                     outcome.value, outcome.summary, outcome.visualization = past.value, past.summary, past.visualization
                     outcome.kind, outcome.answer, outcome.note = past.kind, past.answer, past.note
                     outcome.next_steps = past.next_steps
+                    self._count_past(call.call_id)
         except* StorageUnavailable as group:
             unavailable = StorageUnavailable(str(group.exceptions[0]))
+        finally:
+            self.unfinished -= own
         if unavailable is not None:
             raise unavailable
         return outcomes
+
+    def _count_past(self, call_id: str) -> None:
+        """Count what the subagent of a finished call spent, and those below it."""
+        past = self.replays.get(call_id)
+        if past is None:
+            return
+        for usage in past.used:
+            self.meter.add_turn(usage)
+            self.used = self.used + usage
+        for call in (each for turn in past.turns for each in turn.calls):
+            self.meter.add_calls(1)
+            self._count_past(call.call_id)
 
     def call_exited(self, ref: ActorRef, reason: Exit) -> None:
         """Complete the outcome of a call whose actor has stopped; `reason` says whether the tool crashed."""
@@ -336,6 +381,8 @@ class ToolExecutor:
             if required is not None and tool is not None:
                 self._approval(outcome.call_id).open(functools.partial(check_parameters, tool))
         runs = outcome.status is ToolStatus.KILLED
+        label = None if tool is None else tool.name
+        self.begun[outcome.call_id] = ToolOutcome(call.request, outcome.call_id), step, label, agent_id, began
         if runs and required is not None:
             if (decided := call.decision_event) is None:
                 decided = await self._ask_user(required, outcome, context, *events, step=step)
@@ -350,7 +397,7 @@ class ToolExecutor:
             async with nullcontext() if tool.approval is False else self.slots:
                 await self._run_to_outcome(tool, arguments, outcome, agent_id, context, in_doubt=in_doubt, whole=whole)
         # An unknown name is the model's text: it must not become a label.
-        await self._complete(outcome, step, None if tool is None else tool.name, agent_id, began + outcome.waited_s)
+        await self.complete(outcome, step, None if tool is None else tool.name, agent_id, began + outcome.waited_s)
 
     def _approval_request(
         self, tool: Tool, outcome: ToolOutcome, arguments: dict[str, Any], agent_id: str
@@ -367,7 +414,7 @@ class ToolExecutor:
             self._record_crash(outcome, error)
         return None
 
-    async def _complete(
+    async def complete(
         self, outcome: ToolOutcome, step: StepRecord, label: str | None, agent_id: str, worked_from: float
     ) -> None:
         """Record the outcome of a call, which worked since `worked_from` (Unix seconds)."""
@@ -395,7 +442,11 @@ class ToolExecutor:
             "tool", findings, self.services.summary_from, omitted=omitted, call_id=outcome.call_id
         )
         result = asdict(outcome.recorded(undo_until, self.recorder.speaker.name))
+        if (below := outcome.below) is not None:
+            for each in list(below.begun.values()):  # its actor was stopped before they ended
+                await below.complete(*each)
         await self.recorder.record(
+            *outcome.subagent_events(now),
             completed,
             *([] if redactions is None else [redactions]),
             steps=(
@@ -407,6 +458,7 @@ class ToolExecutor:
                 ),
             ),
         )
+        self.begun.pop(outcome.call_id, None)
         self.unfinished.discard(outcome.call_id)
         self._pause_if_all_wait()
 
@@ -769,12 +821,24 @@ class ToolExecutor:
         asker = functools.partial(self.ask_for_tool, outcome, agent_id, context)
         partials = Partials(functools.partial(self._publish_partial, outcome.call_id))
         tool_context = evolve(self.tool_context(outcome.call_id, asker), show_partial=partials.add)
-        call = functools.partial(ToolCall, tool, arguments, tool_context, outcome, self.services.tool_loop, partials)
+        call: Callable[[], Actor] = functools.partial(
+            ToolCall, tool, arguments, tool_context, outcome, self.services.tool_loop, partials
+        )
+        if tool.agent is not None and self.ask_agent is not None:
+            try:
+                request = tool.check(arguments)["request"]
+            except ToolError as error:
+                outcome.fail(ToolStatus.FAILED, error.code, error.message)
+                return
+            await self._start_subagent(tool.agent, outcome)
+            call = functools.partial(self.ask_agent, self, tool.agent, request, outcome)
         spec = ChildSpec(outcome.call_id, call, restart=Restart.TEMPORARY, shutdown_s=GRACE_S)
         ref = await context.spawn(spec)
         self.running[ref] = outcome
         context.watch(ref)
         tool_s, run_s = tool.timeout_s + GRACE_S, self.meter.left_s(self.deadline.worked_s)
+        if tool.agent is not None:
+            run_s = math.inf  # the subagent closes by itself
         with trio.move_on_after(min(tool_s, run_s)) as limit:
             outcome.limits.append(limit)
             await outcome.ended.wait()
@@ -787,6 +851,15 @@ class ToolExecutor:
             outcome.fail(ToolStatus.TIMED_OUT, "tool_timeout", f"{tool.name} {why}")
         if outcome.questions:
             await self.deadline.resume(context.ref)  # still paused if the tool gave up its question itself
+
+    async def _start_subagent(self, agent: Agent, outcome: ToolOutcome) -> None:
+        """Record that a call asks a subagent, unless the log has it."""
+        if (past := self.replays.get(outcome.call_id)) is not None:
+            outcome.agent_id = past.agents[0][0]
+        elif not outcome.agent_id:
+            outcome.agent_id = f"{agent.name}-{uuid.uuid4().hex[:8]}"
+            saying, now = f"{agent.display_title} is on it", self.services.clock()
+            await self.recorder.record(SubagentStarted(outcome.agent_id, outcome.call_id, agent.name, saying, now))
 
     async def _publish_partial(self, call_id: str, offset: int, items: list[Any]) -> None:
         """Filter what a call has yielded as its result will be, and publish it; drop it if it is blocked."""

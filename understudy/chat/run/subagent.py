@@ -1,0 +1,230 @@
+"""The work of a subagent: an agent that another one asks as a tool. It is the actor of that tool call.
+
+1. It works like a run, with the loop of one, but its text goes to the agent that asked, as the result of the call.
+2. What it does is recorded under the run: the steps of its model have the id of the call. After a kill the call is made
+   again, and the subagent goes on from these steps; its finished calls and turns are not repeated.
+3. It spends from the budget of the agent that asked, and from its own. It reads no steers, sees nothing of the
+   conversation but the request, and hands over to nobody.
+"""
+
+import functools
+from collections.abc import Sequence
+from typing import Any
+
+from attrs import define, evolve, field
+
+from actors import Actor, Context, Supervision, Terminated
+from sanitization import Finding
+from transport.wire.codes import ERRORS
+from transport.wire.events import Block, Event, SanitizationSummary, SteerAccepted, ToolStatus
+from understudy.agents.agent import Agent
+from understudy.chat.messages import PermitGranted
+from understudy.chat.run.agent_loop import AgentLoop
+from understudy.chat.run.history import question_item
+from understudy.chat.run.meter import Meter
+from understudy.chat.run.recorder import Recorder
+from understudy.chat.run.replay import SEPARATOR, PendingCall, Replay
+from understudy.chat.run.tool_executor import ToolExecutor, ToolOutcome
+from understudy.chat.run.window import NONE
+from understudy.content.filter import Blocked
+from understudy.models.model import FileCard, Item, Model, ModelUnavailable, Origin, limits_of
+from understudy.storage.errors import StorageUnavailable
+from understudy.storage.records import StepRecord
+from understudy.tools.result import TEXT, ToolResult, to_result
+
+
+@define(kw_only=True)
+class ScopedRecorder(Recorder):
+    """Records the work of a subagent through the recorder of the agent that asked it in the call `scope`."""
+
+    asking: Recorder
+    scope: str
+
+    async def record(self, *events: Event, steps: tuple[StepRecord, ...] = ()) -> None:
+        """Commit events and steps. Raises `StorageUnavailable`."""
+        steps, self.deferred = (*self.deferred, *steps), ()
+        await self.asking.record(*events, steps=steps)
+
+    async def take_steers(self, turn: int) -> tuple[SteerAccepted, ...]:
+        """Return none: steers are for the agent that answers the user."""
+        return ()
+
+    async def send_delta(
+        self, text: str, blocks: tuple[Block, ...], stored: str | None = None, *, restart: bool = False
+    ) -> None:
+        """Show nothing: the text is the result of a call."""
+
+    def save_checkpoint(self, step: StepRecord) -> None:
+        """Save nothing of an unfinished turn: it is asked again."""
+
+    def send_progress(self, done: float, total: float | None, note: str) -> None:
+        """Publish progress."""
+        self.asking.send_progress(done, total, note)
+
+    async def send_partial(self, call_id: str, offset: int, items: Sequence[Any]) -> None:
+        """Publish what a call has yielded."""
+        await self.asking.send_partial(call_id, offset, items)
+
+    def next_step(self, kind: str, name: str, call_id: str | None, arguments: Any, began: float) -> StepRecord:
+        """Return the run's next step, marked with the call if it is one of the subagent's model."""
+        scope = self.scope if kind == "model" else None
+        return self.asking.next_step(kind, name, call_id or scope, arguments, began)
+
+
+@define
+class CollectedText:
+    """Takes the place of the answer's stream: keeps the text."""
+
+    pieces: list[str] = field(factory=list, repr=False)
+    findings: tuple[Finding, ...] = ()
+    _apart: bool = False
+
+    @property
+    def answer(self) -> "CollectedText":
+        """The answer, which is this."""
+        return self
+
+    @property
+    def length(self) -> int:
+        """Characters so far."""
+        return sum(map(len, self.pieces))
+
+    async def feed(self, text: str) -> None:
+        """Add text."""
+        if text:
+            self.pieces += [SEPARATOR, text] if self._apart and self.pieces else [text]
+            self._apart = False
+
+    def begin_turn(self, step: StepRecord, begun: str) -> None:
+        """Start a turn of the model."""
+
+    async def end_turn(self, *, cut: bool = False) -> str:
+        """End a turn of the model."""
+        self._apart = True
+        return ""
+
+    def add_finished_turn(self, kept: str) -> None:
+        """Add the text of a turn that was recorded, unless it was just written."""
+
+    async def finish(self) -> tuple[str, SanitizationSummary | None]:
+        """Return the text."""
+        return "".join(self.pieces), None
+
+    def close(self) -> None:
+        """Publish nothing more."""
+
+
+@define
+class SubagentLoop(AgentLoop):
+    """The loop of a subagent. `text` is its answer, once `run` has returned."""
+
+    text: str = field(default="", init=False, repr=False)
+
+    async def prepare(self) -> tuple[FileCard, ...]:
+        """Make the request the model's input. Return the files of the user's message."""
+        job, services, before = self.job, self.services, self.replay
+        self.origin = Origin(job.message_id, job.run_id)
+        self._thoughts, self._logged_thoughts = before.thought_count, list(before.thoughts)
+        self.recorder.speaker = self.agent
+        cards = await services.attachments(job.owner).cards(job.references) if job.references else ()
+        files = {each.id: each for each in cards}
+        self.input.limits = limits_of(services.model_of(self.agent.model))
+        self.input.load([question_item(job.message_id, job.run_id, job.content, job.references, files)], NONE)
+        for turn in before.turns:
+            await self.stream.feed(turn.reply.text)
+            await self.stream.end_turn()
+        return tuple(cards)
+
+    async def take_steers(self, turn: int, recorded: int | None = None) -> list[Item]:
+        """Return none."""
+        return []
+
+    def colleagues(self) -> tuple[str, ...]:
+        """Return none: a subagent hands over to nobody."""
+        return ()
+
+    async def fit(self, model: Model, instructions: str, fixed: int) -> None:
+        """Shorten the input if it fills the model's window, with a plain summary of what is left out."""
+        planned = self.input.planned(fixed, self.agent.settings.max_output or self.input.limits.max_output)
+        if planned != self.input.compaction:
+            changed = planned.start != self.input.compaction.start
+            self.input.compact(evolve(planned, summary=self.input.plain_summary(planned)) if changed else planned)
+
+    async def finish(self) -> None:
+        """Keep the answer."""
+        if self.ended is not None:
+            await self.stream.feed(self.ended.message)
+        self.text, _ = await self.stream.finish()
+
+
+@define
+class SubagentTools(ToolExecutor):
+    """Executes the calls of a subagent, while the call `scope` that asks it has nothing else to do."""
+
+    scope: str = ""
+
+    async def execute(
+        self, calls: Sequence[PendingCall], agent: Agent, agent_id: str, context: Context
+    ) -> list[ToolOutcome]:
+        """Execute all calls that have not finished. Return the outcomes of all calls in order of the requests."""
+        self.unfinished.discard(self.scope)
+        try:
+            return await super().execute(calls, agent, agent_id, context)
+        finally:
+            self.unfinished.add(self.scope)
+
+
+class Subagent(Actor):
+    """Asks an agent, fills in the outcome of the call that asks it, and stops."""
+
+    supervision = Supervision()
+
+    def __init__(self, asking: ToolExecutor, agent: Agent, request: str, outcome: ToolOutcome) -> None:
+        services, before = asking.services, asking.replays.get(outcome.call_id) or Replay()
+        job = evolve(asking.job, content=request, agent=agent.name)
+        recorder = ScopedRecorder(
+            job.run_id, asking.recorder.conversation, services, agent, asking=asking.recorder, scope=outcome.call_id
+        )
+        meter = Meter.of(agent, services.limits, {}, services.prices.currency)
+        meter.budget = evolve(meter.budget, wall_s=None)  # the call's own limit
+        meter.within = asking.meter
+        self.tools = outcome.below = SubagentTools(
+            job, services, recorder, asking.deadline, meter, asking.questions, asking.replays, Subagent, outcome.call_id
+        )
+        for name in ("unfinished", "awaiting_approval", "awaiting_answer", "approvals"):
+            setattr(self.tools, name, getattr(asking, name))
+        stream: Any = CollectedText()
+        self.loop = SubagentLoop(job, services, recorder, self.tools, stream, agent, before, meter)
+        self.loop.agent_id = outcome.agent_id
+        self.asking, self.outcome = asking, outcome
+
+    async def on_start(self, context: Context) -> None:
+        """Start the work in a task of its own; the run does not wait for it."""
+        context.start_soon(functools.partial(self._work, context))
+
+    async def receive(self, message: object, context: Context) -> None:
+        """Handle ended tool calls, and the permit after a wait for the user."""
+        match message:
+            case PermitGranted():
+                self.asking.deadline.permit_granted()
+            case Terminated(ref, reason):
+                self.tools.call_exited(ref, reason)
+
+    async def _work(self, context: Context) -> None:
+        outcome, loop = self.outcome, self.loop
+        try:
+            await loop.run(context)
+        except ModelUnavailable as error:
+            outcome.fail(ToolStatus.FAILED, "model_unavailable", error.message)
+        except StorageUnavailable:
+            outcome.fail(ToolStatus.FAILED, "storage_unavailable", ERRORS["storage_unavailable"].text)
+        except Blocked as blocked:
+            outcome.fail(ToolStatus.FAILED, "content_blocked", blocked.message)
+        else:
+            charts = [*loop.charts, *(each.visualization for each in loop.outcomes if each.visualization)]
+            chart = charts[-1] if charts else None
+            outcome.succeed(to_result(ToolResult(loop.text, visualization=chart, kind=TEXT)))
+        finally:
+            outcome.usage = loop.usage + self.tools.used
+            self.asking.used = self.asking.used + outcome.usage
+        context.stop()
