@@ -135,10 +135,10 @@ async def test_several_calls_of_one_turn_run_side_by_side_and_each_is_paired(ser
 
 
 async def test_more_calls_than_allowed_are_refused_with_a_word(serve: Any) -> None:
-    """A model cannot flood the server with calls: the ninth of a turn is refused, and still paired."""
-    events = await run(serve, scripted(Call([("echo", {"text": "x"})] * 9), Say("Done")))
+    """A model cannot flood the server with calls: the 65th of a turn is refused, and still paired."""
+    events = await run(serve, scripted(Call([("echo", {"text": "x"})] * 65), Say("Done")))
     statuses = [event["data"]["status"] for event in events if event["type"] == "tool_completed"]
-    assert sorted(statuses) == ["failed"] + ["ok"] * 8
+    assert sorted(statuses) == ["failed"] + ["ok"] * 64
 
 
 async def test_a_model_that_never_stops_calling_ends_in_words(serve: Any) -> None:
@@ -160,6 +160,13 @@ async def test_a_handoff_ends_one_agent_and_starts_the_next(serve: Any) -> None:
     handoff = next(event for event in client.seen if event["type"] == "agent_handoff")
     assert (handoff["data"]["from"], handoff["data"]["to"]) == ("first", "second")
     assert final["agent_type"] == "second"
+
+
+async def test_an_error_says_whether_its_model_may_answer_later(serve: Any) -> None:
+    """A provider that refuses the server's key does so again."""
+    events = await run(serve, scripted(Raise(ModelUnavailable("The key was refused.", retryable=False))))
+    errors = [event["data"] for event in events if event["type"] in ("agent_error", "error")]
+    assert [(each["code"], each["retryable"]) for each in errors] == [("model_unavailable", False)] * 2
 
 
 @pytest.mark.promise("wire.event-error", "wire.error-model-unavailable")

@@ -129,6 +129,7 @@ class FinishRun(Ask[None]):
     sentence: str = ""
     error_id: str = ""
     retry_after_s: float | None = None
+    retryable: bool = True
 
 
 @define(eq=False)

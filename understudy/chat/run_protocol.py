@@ -243,6 +243,7 @@ class RunProtocol:
         sentence: str = "",
         error_id: str = "",
         retry_after: float | None = None,
+        retryable: bool = True,
         in_doubt: Collection[str] = (),
     ) -> list[Event]:
         """Return the events that end the run from here, in order; an empty list if it has ended.
@@ -250,14 +251,15 @@ class RunProtocol:
         An agent that could not go on has an `AgentError` before its end, with the words and the `error_id` of the
         final `Error`; one that was cancelled or interrupted has none. `now` is in Unix seconds, `text` the answer
         streamed so far, which no later event has after an error; `sentence` replaces the error code's own text,
-        and `retry_after` is in seconds. The open calls `in_doubt` may have taken effect.
+        `retry_after` is in seconds, and without `retryable` the error is not, whatever its code.
+        The open calls `in_doubt` may have taken effect.
         """
         if self.ended:
             return []
         status, error = _AGENT_STATUS.get(ending, RunStatus.FAILED), None
         if ending.value is not None:
             code = ERRORS[ending.value]
-            error = Error(code.name, sentence or code.text, code.retryable, error_id, retry_after)
+            error = Error(code.name, sentence or code.text, code.retryable and retryable, error_id, retry_after)
         events: list[Event] = []
         for call in reversed(self.calls.values()):
             if (sub := self.subagents.get(call.call_id)) is not None:

@@ -870,6 +870,7 @@ class ConversationCore:
             sentence=finish.sentence,
             error_id=finish.error_id,
             retry_after=finish.retry_after_s,
+            retryable=finish.retryable,
             in_doubt=doubts,
         )
         settling: list[SettleCall] = []

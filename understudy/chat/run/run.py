@@ -103,7 +103,9 @@ class Run(Actor):
             with self.stopped, self.deadline.scope:
                 await self.loop.run(context)
         except ModelUnavailable as error:
-            finish = FinishRun(run_id, Ending.NO_MODEL, error.message, new_error_id(), error.retry_after_s)
+            finish = FinishRun(
+                run_id, Ending.NO_MODEL, error.message, new_error_id(), error.retry_after_s, error.retryable
+            )
         except StorageUnavailable:
             finish = FinishRun(run_id, Ending.NO_STORAGE, error_id=new_error_id())
         except Blocked as blocked:
