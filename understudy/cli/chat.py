@@ -9,6 +9,7 @@ import json
 import os
 import signal
 import sys
+import time
 import uuid
 from collections import Counter
 from collections.abc import AsyncGenerator, Mapping, Sequence
@@ -71,7 +72,7 @@ HELP: Final = (
     "/now TEXT    the same, but the model is interrupted for it; its text stays",
     "/back        take back the last of these that was not read yet",
     "/quit        leave, as Ctrl-D does",
-    "/undo        take back the tool calls of the last answer that can be, the newest first",
+    "/undo        list the tool calls that can be taken back; /undo 2 takes back one, /undo all all of them",
     "/memory      what agents remember about you; /memory NAME TEXT changes it",
     "/forget NAME have them forget it; /forget everything has them forget all",
     "/decline     do not answer what a tool asks",
@@ -80,6 +81,15 @@ HELP: Final = (
     "a to allow it always in this conversation.",
     "Ctrl-C stops the answer that is being written, and leaves when there is none.",
 )
+
+
+@frozen
+class UndoableCall:
+    """A tool call that can be undone until `until` (Unix seconds); `line` says what it did."""
+
+    run_id: str
+    line: str
+    until: float
 
 
 class UnknownAgent(LookupError):
@@ -162,7 +172,7 @@ class ChatSession:
     approvals: dict[str, PendingApproval] = field(factory=dict)
     questions: dict[str, PendingAnswer] = field(factory=dict)
     sent_answers: dict[str, PendingAnswer] = field(factory=dict)
-    undoable: str | None = None
+    undoable: dict[str, UndoableCall] = field(factory=dict)
     steers: dict[str, str] = field(factory=dict)  # texts on their way to a run, by id
     waiting_steers: dict[str, str] = field(factory=dict)  # runs that have not read them, by id
     failed: bool = False
@@ -230,10 +240,8 @@ class ChatSession:
                 await self.client.answer_question(question_id, None)
             self._prompt()
             return True
-        elif word == "/undo" and self.undoable is not None:
-            await self.client.undo(run_id=self.undoable)
         elif word == "/undo":
-            self.screen.note("there is nothing to undo here", "yellow")
+            await self._undo(rest.strip())
         elif word in ("/memory", "/forget"):
             await self._remembered(word, rest.strip())
         elif word in ("/next", "/now") and rest.strip():
@@ -326,6 +334,25 @@ class ChatSession:
                 await self.client.withdraw(message_id)
         return True
 
+    async def _undo(self, which: str) -> None:
+        """List the calls that can be undone, oldest first, or undo one by its number, or all of them."""
+        self.undoable = {name: each for name, each in self.undoable.items() if each.until > time.time()}
+        calls = list(self.undoable.items())
+        if not calls:
+            self.screen.note("there is nothing to undo here", "yellow")
+        elif which == "all":
+            for run_id in dict.fromkeys(each.run_id for _, each in reversed(calls)):
+                await self.client.undo(run_id=run_id)
+        elif which.isdecimal() and 1 <= int(which) <= len(calls):
+            await self.client.undo(call_id=calls[int(which) - 1][0])
+        elif which:
+            self.screen.note(f"/undo takes a number from 1 to {len(calls)}, or all", "yellow")
+        else:
+            for number, (_, each) in enumerate(calls, 1):
+                until = time.strftime("%H:%M", time.localtime(each.until))
+                self.screen.note(f"{number}  {each.line}  until {until}")
+            self.screen.note("/undo 1 takes back the first, /undo all all of them")
+
     async def show_event(self, received: Received) -> None:
         """Show one event of the server."""
         message_id = received.message_id or ""
@@ -341,7 +368,8 @@ class ChatSession:
                 self._prompt()
             case UndoStarted(call_ids=call_ids):
                 self.screen.note(f"undoing {len(call_ids)} {'call' if len(call_ids) == 1 else 'calls'}")
-            case CallUndone(status=UndoStatus.OK, tool_name=tool_name):
+            case CallUndone(status=UndoStatus.OK, call_id=call_id, tool_name=tool_name):
+                self.undoable.pop(call_id, None)
                 self.screen.note(f"↶ {one_line(tool_name)} was undone", "green")
                 self._prompt()
             case CallUndone(tool_name=tool_name, reason=reason, kept=kept):
@@ -425,8 +453,8 @@ class ChatSession:
                 note(f"{'✓' if good else '✗'} {line.rstrip()}", "green" if good else "red")
                 self._settle(call_id)
                 if ended.undo_until is not None:
-                    self.undoable = received.run_id
-                    self.screen.note("  /undo takes it back, when the answer is complete")
+                    self.undoable[call_id] = UndoableCall(received.run_id or "", line.rstrip(), ended.undo_until)
+                    self.screen.note("  /undo lists what can be taken back, when the answer is complete")
             case ToolPartial(offset=offset, items=items):
                 for number, item in enumerate(items, offset + 1):
                     said = item if isinstance(item, str) else json.dumps(item, ensure_ascii=False, default=str)

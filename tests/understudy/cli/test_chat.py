@@ -436,7 +436,7 @@ async def test_an_approval_is_denied_without_a_terminal(serve: Any) -> None:
 
 
 @pytest.mark.slow
-async def test_undo_takes_the_calls_of_the_last_answer_back(serve: Any) -> None:
+async def test_undo_lists_the_calls_that_can_be_and_takes_back_one_or_all(serve: Any) -> None:
     """Before there is one it says so."""
     house = await serve(paying(1, 2))
     async with sitting(house.running.address, agent="script", interactive=True) as sitter:
@@ -444,11 +444,18 @@ async def test_undo_takes_the_calls_of_the_last_answer_back(serve: Any) -> None:
         await sitter.notes.until("there is nothing to undo here")
         sitter.type("go")
         await sitter.answers.until("Done")
-        CLOSED.add(1)
         sitter.type("/undo")
+        await sitter.notes.until("/undo 1 takes back the first")
+        listed = [line for line in sitter.notes.getvalue().splitlines() if " until " in line]
+        assert [line.split()[:2] for line in listed] == [["1", "pay"], ["2", "pay"]]
+        sitter.type("/undo 3")
+        await sitter.notes.until("/undo takes a number from 1 to 2, or all")
+        sitter.type("/undo 2")
+        await sitter.notes.until("undoing 1 call")
+        await sitter.notes.until("pay was undone")
+        CLOSED.add(1)
+        sitter.type("/undo all")
         await sitter.notes.until("pay was not undone: The bank is closed.")
-        assert "undoing 2 calls" in sitter.notes.getvalue()
-        assert "pay was undone" in sitter.notes.getvalue()
         sitter.type("/quit")
     CLOSED.clear()
 
