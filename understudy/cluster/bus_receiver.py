@@ -196,7 +196,8 @@ class BusReceiver(Actor):
             try:
                 await self._open_stream(name, context)
                 while name == self.node.id:
-                    self._accept_entries(name, await redis_stream.read_new(self.link, name, name, wait=True), context)
+                    entries = await redis_stream.read_new(self.link, name, name, wait=True)
+                    await self._accept_entries(name, entries, context)
                     await trio.sleep(BATCH_DELAY_S)
                 self.bus.fail_all()
             except RedisRefused as refused:  # the stream was deleted
@@ -216,13 +217,14 @@ class BusReceiver(Actor):
                 raise
         self.redis_offset_s = time.timestamp() - trio.current_time()
         start, entries = await redis_stream.claim(self.link, name, name, "0-0", 0)
-        self._accept_entries(name, entries, context)
+        await self._accept_entries(name, entries, context)
         while start != "0-0":
             start, entries = await redis_stream.claim(self.link, name, name, start, 0)
-            self._accept_entries(name, entries, context)
+            await self._accept_entries(name, entries, context)
         self.proxies.check_logs()  # entries of an earlier stream may be lost
 
-    def _accept_entries(self, name: str, entries: Sequence[redis_stream.BusEntry], context: Context) -> None:
+    async def _accept_entries(self, name: str, entries: Sequence[redis_stream.BusEntry], context: Context) -> None:
+        await trio.lowlevel.checkpoint_if_cancelled()  # a read may succeed while the actor stops
         done, now = [], trio.current_time() + self.redis_offset_s
         for entry in entries:
             if entry.id in self.at_work:

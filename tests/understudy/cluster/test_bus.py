@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 import pytest
 import trio
+import trio.testing
 from attrs import define, field
 from coredis.tokens import PureToken
 
@@ -145,6 +146,32 @@ async def test_requests_are_answered_and_acknowledged(redis: Redis) -> None:
             with trio.fail_after(5):
                 while await each.link.call(lambda client, name=name: client.xlen(name)):  # noqa: ASYNC110
                     await trio.sleep(0.01)
+
+
+async def test_a_node_that_stops_while_requests_arrive_leaves_them_to_others(
+    redis: Redis, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A read that succeeds while the receiver stops does not crash it."""
+    read_new, arrived = redis_stream.read_new, trio.Event()
+
+    async def read_late(*arguments: Any, **options: Any) -> Any:
+        entries = await read_new(*arguments, **options)
+        if entries:
+            arrived.set()
+            with trio.CancelScope(shield=True):
+                await trio.testing.wait_all_tasks_blocked(0.1)
+        return entries
+
+    async with house(redis) as a, house(redis) as b:
+        monkeypatch.setattr(redis_stream, "read_new", read_late)
+        await b.read()
+        assert b.inbox is not None
+        a.post.send(b.node.id, RpcRequest("1", "ann", "t", 5.0, command_from_message(chat.CancelRun("r1"))))
+        with trio.fail_after(5):
+            await arrived.wait()
+            await b.inbox.stop()
+        assert not b.asked
+    assert not [each for each in caplog.records if "actor.crashed" in each.getMessage()]
 
 
 async def test_errors_come_back_as_they_were(redis: Redis) -> None:
