@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Final
 
-from benchmarks.agents import effects, history, long_run, neighbour, prefix, steer
+from benchmarks.agents import effects, history, long_run, neighbour, prefix, schedules, steer
 from benchmarks.figure import Figure
 
 FIGURES: Final[dict[str, Callable[[bool], Iterator[Figure]]]] = {
@@ -17,6 +17,7 @@ FIGURES: Final[dict[str, Callable[[bool], Iterator[Figure]]]] = {
     "long_run": long_run.figures,
     "neighbour": neighbour.figures,
     "prefix": prefix.figures,
+    "schedules": schedules.figures,
     "steer": steer.figures,
 }
 OPTIONS = ("only", "small")

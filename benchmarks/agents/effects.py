@@ -21,7 +21,7 @@ import subprocess
 import sys
 import tempfile
 from collections import Counter
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager, suppress
 from functools import partial
 from pathlib import Path
@@ -200,10 +200,16 @@ async def _read(client: Client, orders: Orders, task_status: trio.TaskStatus[Non
 
 
 @asynccontextmanager
-async def started(*command: str, ready: str = "") -> AsyncIterator[tuple[trio.Process, str]]:
-    """Start a process; yield it with the first line that starts so. It is killed at the end."""
+async def started(
+    *command: str, ready: str = "", environment: Mapping[str, str] | None = None
+) -> AsyncIterator[tuple[trio.Process, str]]:
+    """Start a process; yield it with the first line that starts so. It is killed at the end.
+
+    `environment`: variables that it has besides those of this process.
+    """
     async with trio.open_nursery() as nursery:
         start = partial(trio.run_process, [sys.executable, "-m", *command], stdout=subprocess.PIPE, check=False)
+        start = partial(start, env={**os.environ, **(environment or {})})
         process: trio.Process = await nursery.start(partial(start, stderr=subprocess.DEVNULL))
         text = ""
         try:

@@ -6,6 +6,9 @@ import sys
 
 import pytest
 
+from tests.servers.needed import lack, program
+from tests.servers.postgresql import binaries
+
 
 @pytest.mark.slow
 def test_no_order_is_paid_twice_or_lost_while_actors_and_a_server_are_killed() -> None:
@@ -37,3 +40,17 @@ def test_a_long_run_is_stored_small_and_goes_on_after_a_kill() -> None:
     figures = {line["figure"]: line["ours"] for line in map(json.loads, done.stdout.splitlines())}
     assert figures["long_run_rows_mb"] < 0.5  # of texts of 70 KB
     assert figures["long_run_resume_s"] - figures["long_run_ready_s"] < 5
+
+
+@pytest.mark.slow
+def test_no_due_time_is_lost_or_doubled_while_two_servers_are_killed() -> None:
+    program("redis-server", "redis-server")
+    if binaries() is None:
+        lack("there is no PostgreSQL on this machine (Debian: apt-get install postgresql)")
+    command = [sys.executable, "-m", "benchmarks", "agents", "--only", "schedules", "--small", "--json"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=200, check=False)
+    assert done.returncode == 0, done.stderr
+    figures = {line["figure"]: line["ours"] for line in map(json.loads, done.stdout.splitlines())}
+    assert figures.pop("schedule_fired") >= 60
+    assert figures.pop("schedule_kills") >= 2
+    assert figures == {"schedule_lost": 0, "schedule_twice": 0}
