@@ -1,4 +1,4 @@
-"""A hand-written agent for servers that are killed: it takes three slow steps, and notes each in a file."""
+"""Agents for servers that are killed: one takes three slow steps, and notes each in a file; one asks it as a tool."""
 
 import os
 from pathlib import Path
@@ -7,6 +7,7 @@ import trio
 
 from tests.end_to_end.resumable_agent import CALLS, again
 from understudy import Agent, AgentTurn
+from understudy.testing import Call, Say, ScriptedModel
 
 
 def note(line: str) -> None:
@@ -35,3 +36,5 @@ async def work(turn: AgentTurn) -> None:
 
 
 agent = Agent("writer", tools=[again], run=work)
+asking = ScriptedModel(Call([("ask_writer", {"request": "Write."})]), Say("All done."))
+boss = Agent("boss", tools=[agent.as_tool()], model=asking)

@@ -359,3 +359,16 @@ async def test_the_steps_of_a_hand_written_agent_run_once_though_its_server_is_k
     assert Counter(line.split()[0] for line in steps) == {"one": 1, "two": 1, "three": 2}
     assert len(set(steps)) == 3
     assert [data["thought"] for data in seen.kinds("agent_thinking")][1:] == ["between", "in the third"]
+
+
+async def test_a_subagent_goes_on_after_its_server_is_killed_and_repeats_nothing_that_was_done(tmp_path: Path) -> None:
+    moments = (thinking("between"), calling("again"), thinking("in the third"))
+    boss = WRITER.replace(":agent", ":boss")
+    seen = await survived(tmp_path, "go", *moments, pause_s=0.15, served=boss, agent_type="boss")
+    assert seen.kinds("final_response")[0]["message"] == "All done."
+    results = {data["tool_name"]: data["result"] for data in seen.kinds("tool_completed")}
+    assert results["ask_writer"] == "I begin. \n\none is done, two is done, done again, three is done"
+    steps = [line for line in (tmp_path / "calls").read_text().splitlines() if not line.startswith("again")]
+    assert Counter(line.split()[0] for line in steps) == {"one": 1, "two": 1, "three": 2}
+    assert len(set(steps)) == 3
+    assert (len(seen.kinds("subagent_started")), len(seen.kinds("subagent_completed"))) == (1, 1)

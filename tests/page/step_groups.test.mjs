@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 
 import { used } from "../../understudy/page/client/format.js";
-import { grouped, tally } from "../../understudy/page/client/step_groups.js";
+import { grouped, nested, tally } from "../../understudy/page/client/step_groups.js";
 
 const call = (number, more = {}) => ({ key: `c${number}`, kind: "tool", tool: "look", status: "ok", ...more });
 const calls = (count, from = 1) => Array.from({ length: count }, (_, index) => call(from + index));
@@ -41,4 +41,17 @@ test("usage says what was cached, thought and paid, and nothing of words", () =>
   assert.equal(used(usage, { name: "openai:x" }, "EUR"), "4 turns · 12,300 tokens in, 93 % cached · 480 out, 64 reasoning · 0.0123 EUR");
   assert.equal(used({ turns: 1, input: 9, output: 2 }, { name: "openai:x" }, ""), "1 turn · 9 tokens in · 2 out");
   assert.equal(used(usage, { name: "offline" }, "EUR"), "");
+});
+
+test("what subagents do stands below the calls that ask them, whichever order it came in", () => {
+  const call = (id, by) => ({ kind: "tool", key: id, callId: id, by });
+  const sub = (id, parent) => ({ kind: "subagent", key: id, agentId: id, parent });
+  const steps = [
+    { kind: "agent", key: "boss", agentId: "boss" }, call("c1", "boss"), call("c2", "boss"), sub("s1", "c1"), sub("s2", "c2"),
+    call("c3", "s1"), { kind: "thinking", key: "hm", by: "s2" }, sub("s3", "c3"), call("c4", "s3"), call("c5", "boss"),
+  ];
+  assert.deepEqual(nested(steps).map(({ step, depth }) => `${step.key} ${depth}`), [
+    "boss 0", "c1 0", "s1 1", "c3 1", "s3 2", "c4 2", "c2 0", "s2 1", "hm 1", "c5 0",
+  ]);
+  assert.deepEqual(nested([sub("s1", "gone"), call("c1", "s1")]).map(({ depth }) => depth), [0, 0]);
 });

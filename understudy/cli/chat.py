@@ -174,6 +174,8 @@ class ChatSession:
     sent_answers: dict[str, PendingAnswer] = field(factory=dict)
     undoable: dict[str, UndoableCall] = field(factory=dict)
     steers: dict[str, str] = field(factory=dict)  # texts on their way to a run, by id
+    depths: dict[str, int] = field(factory=dict)  # of subagents at work, by id
+    call_depths: dict[str, int] = field(factory=dict)  # of the agents that made the calls at work
     waiting_steers: dict[str, str] = field(factory=dict)  # runs that have not read them, by id
     failed: bool = False
     online: bool = False
@@ -395,10 +397,19 @@ class ChatSession:
             case _ if asked is not None:
                 await self._show_run_event(message_id, asked, received)
 
+    def _indent(self, agent_id: str) -> str:
+        """Return the indentation of what an agent does: that of a subagent stands below the call that asks it."""
+        return "  " * self.depths.get(agent_id, 0)
+
     async def _show_run_event(self, message_id: str, asked: PendingMessage, received: Received) -> None:
         note = self.screen.note
         if not isinstance(received.event, (ToolExecuting, ToolCompleted, AgentThinking, AgentProgress)):
             self._unfold(asked)
+        match received.event:
+            case ToolExecuting(agent_id=agent_id, call_id=call_id):
+                self.call_depths[call_id] = self.depths.get(agent_id, 0)
+            case ToolCompleted(call_id=call_id):
+                self.call_depths.pop(call_id, None)
         match received.event:
             case MessageAccepted(run_id=run_id):
                 asked.run_id = run_id
@@ -413,8 +424,8 @@ class ChatSession:
                 note(f"→ {one_line(to_agent)}: {one_line(reason)}", "magenta")
             case ToolExecuting() if asked.calls >= SHOWN_CALLS:
                 pass
-            case ToolExecuting(tool_name=tool_name, description=description):
-                note(f"… {one_line(tool_name)} running  {one_line(description)}".rstrip())
+            case ToolExecuting(agent_id=agent_id, tool_name=tool_name, description=description):
+                note(f"{self._indent(agent_id)}… {one_line(tool_name)} running  {one_line(description)}".rstrip())
             case ApprovalRequired() as question:
                 await self._ask(message_id, question)
             case ApprovalDecided(call_id=call_id, decision=decision):
@@ -450,7 +461,9 @@ class ChatSession:
                     return
                 self._unfold(asked)
                 line = f"{one_line(ended.tool_name)} {_elapsed(ended.duration_ms)}  {one_line(ended.result_summary)}"
-                note(f"{'✓' if good else '✗'} {line.rstrip()}", "green" if good else "red")
+                note(
+                    f"{self._indent(ended.agent_id)}{'✓' if good else '✗'} {line.rstrip()}", "green" if good else "red"
+                )
                 self._settle(call_id)
                 if ended.undo_until is not None:
                     self.undoable[call_id] = UndoableCall(received.run_id or "", line.rstrip(), ended.undo_until)

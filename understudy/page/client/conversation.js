@@ -300,13 +300,20 @@ const RULES = Object.freeze({
     kind: "agent", status: "running", agentId: data.agent_id, agentType: event.agent_type ?? null,
     pillar: event.pillar ?? null, text: data.message ?? "",
   }),
-  agent_thinking: (state, event, data) => step(state, event, { kind: "thinking", text: data.thought ?? "" }),
+  agent_thinking: (state, event, data) => step(state, event, { kind: "thinking", by: data.agent_id, text: data.thought ?? "" }),
   agent_handoff: (state, event, data) => step(state, event, {
     kind: "handoff", from: data.from ?? "", to: data.to ?? "", text: data.reason ?? "",
   }),
   tool_executing: (state, event, data) => step(state, event, {
-    kind: "tool", key: `tool:${data.call_id}`, status: "running", callId: data.call_id, tool: data.tool_name,
+    kind: "tool", key: `tool:${data.call_id}`, status: "running", by: data.agent_id, callId: data.call_id, tool: data.tool_name,
     parameters: data.parameters ?? {}, text: data.description ?? "",
+  }),
+  subagent_started: (state, event, data) => step(state, event, {
+    kind: "subagent", key: `subagent:${data.agent_id}`, status: "running", agentId: data.agent_id, parent: data.call_id,
+    name: data.agent ?? "", text: data.message ?? "",
+  }),
+  subagent_completed: (state, event, data) => endStep(state, event, (one) => one.agentId === data.agent_id, {
+    status: data.status ?? "success", usage: data.usage ?? null,
   }),
   tool_completed: toolCompleted,
   call_settled: settledAfterwards,

@@ -49,3 +49,18 @@ function isQuiet(step) {
   if (step.kind === "thinking") return true;
   return step.kind === "tool" && step.status === "ok" && !step.approval && !step.undo && !suspicious(step.found ?? []);
 }
+
+/** The steps with those of each subagent below the call that asks it: [{step, depth}]. */
+export function nested(steps) {
+  const below = new Map(); // call id -> ids of its subagents
+  for (const { kind, parent, agentId } of steps) {
+    if (kind === "subagent" && steps.some((one) => one.kind === "tool" && one.callId === parent)) below.set(parent, [...(below.get(parent) ?? []), agentId]);
+  }
+  if (below.size === 0) return steps.map((step) => ({ step, depth: 0 }));
+  const asked = new Set([...below.values()].flat());
+  const owner = (step) => [step.agentId, step.by].find((id) => asked.has(id)) ?? null;
+  const of = (agent, depth) => steps.filter((step) => owner(step) === agent).flatMap((step) => [
+    { step, depth }, ...(step.kind === "tool" ? (below.get(step.callId) ?? []).flatMap((id) => of(id, depth + 1)) : []),
+  ]);
+  return of(null, 0);
+}

@@ -6,7 +6,7 @@ import { suspicious } from "../client/findings.js";
 import { icon } from "./icons.js";
 import { groupRow, stepRow } from "./step.js";
 import { count, duration, humanised } from "../client/format.js";
-import { grouped } from "../client/step_groups.js";
+import { grouped, nested } from "../client/step_groups.js";
 
 export class RunStepsView {
   /** `page` is {agents, clock}. */
@@ -66,11 +66,14 @@ export class RunStepsView {
 
   #showSteps(steps, turn, live) {
     const ends = new Map(steps.map((step, index) => [step.key, endOf(step, steps[index + 1], turn, live)]));
+    const placed = nested(steps);
+    const depths = new Map(placed.map(({ step, depth }) => [step.key, depth]));
     const row = (step) => {
       const until = ends.get(step.key);
       const known = this.rows.get(step.key);
       if (known && known.step === step && known.until === until) return known.element;
       const element = stepRow(step, until, this.page);
+      if (depths.get(step.key) > 0) element.dataset.depth = depths.get(step.key);
       const open = known?.element.querySelector("details")?.open;
       if (open) element.querySelector("details").open = true;
       if (known?.element.contains(document.activeElement)) queueMicrotask(() => element.querySelector("summary")?.focus());
@@ -78,7 +81,7 @@ export class RunStepsView {
       this.rows.set(step.key, { step, until, element });
       return element;
     };
-    arrange(this.list, grouped(steps, live).map((one) => {
+    arrange(this.list, grouped(placed.map(({ step }) => step), live).map((one) => {
       if (!one.steps) return row(one);
       if (!this.groups.has(one.key)) this.groups.set(one.key, groupRow());
       const group = this.groups.get(one.key);

@@ -107,5 +107,6 @@ const ROWS = Object.freeze({
   thinking: (step, time) => row(icon("thought"), step.text, null, time),
   tool: toolRow,
   handoff: handoffRow,
+  subagent: (step, time, { agents }) => row(icon("handoff"), agents.named(step.name)?.title ?? humanised(step.name), step.text, time),
   steer: (step) => row(icon("send"), "You sent a message", step.text, null),
 });
