@@ -76,6 +76,25 @@ def sign_in(page: Page, server: Server, token: str) -> None:
     expect(page.locator(".reply .prose").get_by_text("42")).to_be_visible()
 
 
+def change_memory(page: Page) -> None:
+    """A remembered value is changed in one tab; another one, which has not seen that, changes nothing."""
+    ask(page, "Remember that I prefer euros.")
+    expect(page.locator(".reply .prose").get_by_text("prefer_euros")).to_be_visible()
+    other = page.context.new_page()
+    other.goto(page.url)
+    for tab in (page, other):
+        tab.get_by_role("button", name="Memory", exact=True).click()
+        tab.get_by_role("button", name="Change: Prefer euros").click()
+        tab.get_by_label("Prefer euros, changed").fill("I prefer <b>yen" if tab is page else "I prefer pounds")
+    for tab, said in ((page, "Prefer euros is changed."), (other, "That was changed meanwhile; look at it again.")):
+        tab.get_by_role("button", name="Save").click()
+        expect(tab.get_by_text(said)).to_be_visible()
+        expect(tab.get_by_text("I prefer <b>yen")).to_be_visible()
+    other.get_by_role("button", name="Forget: Prefer euros").click()
+    expect(other.get_by_text("Prefer euros is forgotten.")).to_be_visible()
+    other.close()
+
+
 def ask(page: Page, text: str) -> None:
     """Write a message and send it."""
     page.get_by_role("textbox", name=re.compile("message", re.IGNORECASE)).fill(text)
@@ -101,7 +120,9 @@ def main(folder: Path, shots: Path | None) -> None:
             page.set_viewport_size({"width": 360, "height": 740})
             assert page.evaluate("document.documentElement.scrollWidth") <= 360
             picture(page, shots, "phone")
-            sign_in(browser.new_page(), guarded, Tokens(SECRET, time.time).issue("ada", "s", ttl_s=600))
+            guest = browser.new_context().new_page()
+            sign_in(guest, guarded, Tokens(SECRET, time.time).issue("ada", "s", ttl_s=600))
+            change_memory(guest)
     finally:
         server.stop(signal.SIGTERM)
         guarded.stop(signal.SIGTERM)
