@@ -3,6 +3,7 @@
 import base64
 import json
 import logging
+import re
 import time
 from functools import partial
 from pathlib import Path
@@ -312,7 +313,7 @@ async def test_there_is_no_way_round(serve: Any) -> None:
     for path, methods in document["paths"].items():
         for method in methods:
             if path.startswith("/api/") and method in ("get", "post", "patch", "delete"):
-                named = path.replace("{thread_id}", "t").replace("{file_id}", "f").replace("{id}", "t")
+                named = re.sub(r"\{\w+\}", "t", path)
                 for address in (named, f"{named}?session_token=x"):
                     status, _, body = await request(running.address, method.upper(), address, body=b"{}")
                     assert (status, body["error"]["code"]) == (401, "unauthenticated"), (method, address)

@@ -157,7 +157,8 @@ def _accepted(accepted: Accepted | None) -> Accepted:
 
 async def _own(run_id: str) -> RunRecord:
     check_id("run_id", run_id)
+    user = identity().user  # first: without a token no id says whether there is such a run
     run = await web_context().store.run(run_id)
-    if run is None or run.owner != identity().user:
+    if run is None or run.owner != user:
         raise CommandRejected("not_found", "There is no run of that name.")
     return run
