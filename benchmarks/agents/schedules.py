@@ -5,7 +5,7 @@ schedule_kills  servers that were killed meanwhile, just after due times
 schedule_lost   due times without a message, or whose message has no run that ended well
 schedule_twice  due times with more than one run, and messages of no due time
 
-A PostgreSQL and a Redis of its own are started for it. All schedules are due in the same seconds, so that a kill meets
+A PostgreSQL and a Redis of its own are started for it. Many schedules are due in the same second, so that a kill meets
 many of their claims.
 """
 
@@ -37,7 +37,8 @@ from understudy.models.model import Emit, Reply, TextDelta, Turn
 
 AGENT = "benchmarks.agents.schedules:agent"
 SECRET = "schedules-of-two-servers-with-one-secret"
-SCHEDULES = 20
+SCHEDULES, EVERY_S = 50, 5
+"""Schedules, and the seconds between two due times of one: more than a hundred behind, the oldest would be dropped."""
 FIRINGS_AND_KILLS, SMALL = (10_000, 100), (60, 2)
 """What is waited for: messages in the database, and kills."""
 BETWEEN_S = (1.0, 4.0)
@@ -102,7 +103,7 @@ async def _serve(
 def _make(address: str) -> None:
     """Make the schedules of a user; each has a new thread for each firing."""
     token = Tokens(SECRET, time.time).issue("ada", "s", ttl_s=3600)
-    body = json.dumps({"message": "go", "agent": "echo", "every_s": 1, "policy": "all"}).encode()
+    body = json.dumps({"message": "go", "agent": "echo", "every_s": EVERY_S, "policy": "all"}).encode()
     for _ in range(SCHEDULES):
         request = Request(f"{address}/api/schedules", body, {"Authorization": f"Bearer {token}"})
         with urlopen(request, timeout=30):
@@ -158,7 +159,9 @@ def _judge(database: str, outcome: Outcome) -> None:
         accepted = Counter(row[0] for row in connection.execute("SELECT id FROM messages WHERE role = 'user'"))
         ended = Counter(row[0] for row in connection.execute("SELECT message_id FROM runs WHERE status = 'success'"))
         started_runs = Counter(row[0] for row in connection.execute("SELECT message_id FROM runs"))
-    due = {f"schedule-{name}-{at}" for name, start, end in rows for at in range(int(start) + 1, int(end))}
+    due = {
+        f"schedule-{name}-{at}" for name, start, end in rows for at in range(int(start) + EVERY_S, int(end), EVERY_S)
+    }
     outcome.fired = len(due)
     outcome.lost = sum(accepted[each] == 0 or ended[each] == 0 for each in due)
     outcome.twice = sum(started_runs[each] > 1 for each in due) + len(accepted.keys() - due)
