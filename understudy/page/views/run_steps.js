@@ -9,7 +9,7 @@ import { count, duration, humanised } from "../client/format.js";
 import { grouped, nested } from "../client/step_groups.js";
 
 export class RunStepsView {
-  /** `page` is {agents, clock}. */
+  /** `page` is {agents, clock, onUndo}. */
   constructor(page) {
     this.page = page;
     this.rows = new Map(); // step key -> {step, until, element}
@@ -71,14 +71,14 @@ export class RunStepsView {
     const row = (step) => {
       const until = ends.get(step.key);
       const known = this.rows.get(step.key);
-      if (known && known.step === step && known.until === until) return known.element;
-      const element = stepRow(step, until, this.page);
+      if (known && known.step === step && known.until === until && known.live === live) return known.element;
+      const element = stepRow(step, until, this.page, !live);
       if (depths.get(step.key) > 0) element.dataset.depth = depths.get(step.key);
       const open = known?.element.querySelector("details")?.open;
       if (open) element.querySelector("details").open = true;
       if (known?.element.contains(document.activeElement)) queueMicrotask(() => element.querySelector("summary")?.focus());
       if (known) known.element.replaceWith(element);
-      this.rows.set(step.key, { step, until, element });
+      this.rows.set(step.key, { step, until, live, element });
       return element;
     };
     arrange(this.list, grouped(placed.map(({ step }) => step), live).map((one) => {

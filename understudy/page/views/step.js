@@ -6,6 +6,7 @@ import { icon } from "./icons.js";
 import { kindsFound } from "./notices.js";
 import { showJson, showValue } from "./value.js";
 import { monogram } from "./agents.js";
+import { cardUndo } from "./undo.js";
 import { count, duration, humanised } from "../client/format.js";
 import { tally } from "../client/step_groups.js";
 
@@ -16,13 +17,14 @@ const TOOL_ENDS = Object.freeze({
 const ENDED = Object.freeze({ ok: "check", denied: "refused" });
 
 /**
- * A row for `step`. `until` is when it ended (server ms) or null while it goes on; `page` is {agents, clock}.
+ * A row for `step`. `until` is when it ended (server ms) or null while it goes on; `page` is {agents, clock, onUndo};
+ * a call of an `ended` run can be undone on its card.
  */
-export function stepRow(step, until, page) {
+export function stepRow(step, until, page, ended = false) {
   const time = el("span.step-time");
   if (until === null && step.at) page.clock.count(time, step.at);
   else if (step.at && until) time.textContent = duration(step.durationMs ?? until - step.at);
-  return el(`li.step.step-${step.kind}`, { "data-status": until === null ? "running" : step.status ?? "done" }, ROWS[step.kind](step, time, page));
+  return el(`li.step.step-${step.kind}`, { "data-status": until === null ? "running" : step.status ?? "done" }, ROWS[step.kind](step, time, page, ended));
 }
 
 /** A row for many calls, which unfolds into theirs: {element, update(group, ends, row)}. */
@@ -57,7 +59,7 @@ function agentRow(step, time, { agents }) {
   return row(monogram(title, step.agentType, step.pillar), title, step.text, time);
 }
 
-function toolRow(step, time) {
+function toolRow(step, time, page, runEnded) {
   const running = step.status === "running";
   const asking = running && step.approval?.state === "open";
   const ended = TOOL_ENDS[step.status] ?? "";
@@ -70,17 +72,17 @@ function toolRow(step, time) {
   const details = el("details.tool", {}, el("summary", {},
     row(asking ? icon("shield") : running ? el("span.spinner") : icon(ENDED[step.status] ?? "warning"), title, note, time, notices), icon("chevron")));
   details.addEventListener("toggle", () => {
-    if (details.open && details.childElementCount === 1) details.append(toolBody(step, running));
+    if (details.open && details.childElementCount === 1) details.append(toolBody(step, running, runEnded ? cardUndo(step, page) : null));
   });
   return details;
 }
 
-function toolBody(step, running) {
+function toolBody(step, running, undo) {
   const empty = Object.keys(step.parameters).length === 0;
   return el("div.tool-body", {},
     el("h4", {}, "Parameters"), empty ? el("p.hint", {}, "None.") : showJson(step.parameters),
     el("h4", {}, "Result"), running ? stillRunning(step) : showValue(step.result ?? null),
-    step.found?.length > 0 && [el("h4", {}, "Found in it"), kindsFound(step.found)]);
+    step.found?.length > 0 && [el("h4", {}, "Found in it"), kindsFound(step.found)], undo);
 }
 
 function stillRunning({ partial = [], yielded = 0 }) {

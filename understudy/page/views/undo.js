@@ -6,7 +6,29 @@ import { el } from "./dom.js";
 import { icon } from "./icons.js";
 
 const LONGEST_TIMER_MS = 2 ** 31 - 1;
+/** Whether a call can be undone now (server ms). */
+const isOffered = ({ undo }, now) => (undo.state === "open" || undo.state === "failed") && undo.until > now;
 const clockTime = (ms) => new Date(ms).toLocaleTimeString([], { hour: "2-digit", minute: "2-digit" });
+
+/** The undo of one call, on its card: a button as long as it is offered, else what became of it; null if there is none. */
+export function cardUndo(step, { clock, onUndo }) {
+  if (!step.undo) return null;
+  const said = { doing: "Being undone…", undone: "Undone." }[step.undo.state];
+  const refusal = el("p.field-error", { role: "alert", hidden: true });
+  if (said) return el("p.hint.card-undo", {}, said);
+  if (!isOffered(step, clock.now())) return null;
+  const button = el("button.secondary", { type: "button" }, "Undo");
+  button.addEventListener("click", async () => {
+    button.disabled = true;
+    try {
+      await onUndo({ callId: step.callId });
+    } catch (fault) {
+      Object.assign(refusal, { hidden: false, textContent: fault.message || "That could not be undone." });
+      button.disabled = false;
+    }
+  });
+  return el("div.card-undo", {}, button, el("span.hint", {}, ` until ${clockTime(step.undo.until)}`), refusal);
+}
 
 export class UndoView {
   /** `page` is {clock, onUndo({callId} or {runId})}, which rejects with {message} when it is refused. */
@@ -29,7 +51,7 @@ export class UndoView {
   #show(refusal) {
     clearTimeout(this.timer);
     const now = this.page.clock.now();
-    const offered = this.steps.filter(({ undo }) => (undo.state === "open" || undo.state === "failed") && undo.until > now);
+    const offered = this.steps.filter((step) => isOffered(step, now));
     const shown = this.steps.filter((step) => offered.includes(step) || step.undo.state !== "open");
     const next = Math.min(...offered.map(({ undo }) => undo.until));
     if (offered.length > 0) this.timer = setTimeout(() => this.#show(""), Math.min(next - now + 50, LONGEST_TIMER_MS));
