@@ -47,6 +47,8 @@ from transport.wire.events import (
     SteerAccepted,
     SteerTaken,
     SteerWithdrawn,
+    SubagentCompleted,
+    SubagentStarted,
     ToolCompleted,
     ToolExecuting,
     ToolPartial,
@@ -415,10 +417,15 @@ class ChatSession:
                 asked.run_id = run_id
                 if asked.unwanted:
                     await self.client.cancel(run_id)
-            case AgentThinking(thought=thought):
+            case SubagentStarted(agent_id=agent_id, call_id=call_id, agent=agent):
+                self.depths[agent_id] = self.call_depths.get(call_id, 0) + 1
+                note(f"{self._indent(agent_id)}→ asks {one_line(agent)}", "magenta")
+            case SubagentCompleted(agent_id=agent_id):
+                self.depths.pop(agent_id, None)
+            case AgentThinking(agent_id=agent_id, thought=thought):
                 if not thought.startswith("Next: "):  # announces calls, which have lines of their own
                     self._unfold(asked)
-                    note(one_line(thought))
+                    note(f"{self._indent(agent_id)}{one_line(thought)}")
             case AgentHandoff(to_agent=to_agent, reason=reason):
                 asked.answers = to_agent
                 note(f"→ {one_line(to_agent)}: {one_line(reason)}", "magenta")
