@@ -176,7 +176,7 @@ async def test_a_branch_goes_on_through_a_run_that_left_no_answer(serve: Any) ->
         assert failed["type"] == "error"
         second = await say(client, "two")
         assert second["data"]["parent_id"] == f"answer-{failed['run_id']}"
-        assert recorder.prompt() == ["one", "two"]
+        assert recorder.prompt() == ["one", "This answer ended with an error before it was finished.", "two"]
     shown = (await history(running, token))["messages"]
     assert shown[0]["runs"] == [{"run_id": failed["run_id"], "status": "failed"}]
 

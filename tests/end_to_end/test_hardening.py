@@ -93,7 +93,7 @@ async def test_readiness_is_looked_at_once_a_second(serve: Any) -> None:
     async with trio.open_nursery() as nursery:
         for _ in range(60):
             nursery.start_soon(request, running.address, "GET", "/readyz")
-    assert 1 <= await commits() - before <= 2 + trio.current_time() - began
+    assert 1 <= await commits() - before <= 3 + trio.current_time() - began  # two are the housekeeping of the start
 
 
 def self_signed(folder: Path) -> tuple[Path, Path]:
