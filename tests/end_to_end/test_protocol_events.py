@@ -23,7 +23,7 @@ from tests.end_to_end.sse import streaming
 from tests.end_to_end.test_branches import new_token
 from tests.end_to_end.test_questions import PEARS, order
 from tests.end_to_end.test_rate_limits import SECRET, token_of
-from understudy import Agent
+from understudy import Agent, Done, tool
 from understudy.models.model import ModelUnavailable
 
 ROWS = {code(row["type"])[0]: row for row in table("reference/protocol.md", "Events")}
@@ -31,6 +31,39 @@ LITTLE = ("ask_little", {"request": "go"})
 KEY = "ghp_" + "a1B2c3D4" * 4 + "e5F6"
 ENVELOPE = {"type", "seq", "thread_id", "run_id", "message_id", "conversation_id", "agent_type", "pillar", "priority"}
 ENVELOPE |= {"timestamp", "message", "data", "asked_agent"}
+
+
+async def pick_up(result: Any, arguments: Any) -> None:
+    """Take a parcel back."""
+
+
+async def was_sent(call_id: str, arguments: Any) -> Done:
+    """Say that a parcel was sent."""
+    return Done("sent")
+
+
+@tool(undo=pick_up, reconcile=was_sent, timeout_s=60)
+async def ship(wait: bool = False) -> AsyncIterator[str]:
+    """Pack and send a parcel, or wait for the van until the run is stopped."""
+    yield "packed"
+    if wait:
+        await trio.sleep_forever()
+    yield "sent"
+
+
+async def undo_story(client: ChatClient, clock: trio.testing.MockClock) -> None:
+    """Take a call back; stop a run, whose call is settled afterwards."""
+    await client.say("go", agent_type="ships", thread_id="t4")
+    end = await client.until_end()
+    await client.send({"type": "undo", "payload": {"run_id": end["run_id"]}})
+    await client.until("call_undone")
+    await client.say("go", agent_type="waits", thread_id="t5")
+    await client.until("tool_partial")
+    await client.send({"type": "cancel", "payload": {"run_id": client.seen[-1]["run_id"]}})
+    await client.until_end()
+    await trio.testing.wait_all_tasks_blocked(0.1)
+    clock.jump(3)
+    await client.until("call_settled")
 
 
 def agents() -> tuple[Agent, ...]:
@@ -41,7 +74,12 @@ def agents() -> tuple[Agent, ...]:
     every = evolve(every, tools=(*every.tools, order, scripted(Say("Little."), name="little").as_tool()))
     steered = scripted(Call([("order", {})]), Say("Done"), name="steered")
     steered = evolve(steered, tools=(order,))
-    return first, every, steered, scripted(Raise(ModelUnavailable("Asleep.")), name="away")
+    away = scripted(Raise(ModelUnavailable("Asleep.")), name="away")
+    ships, waits = (
+        evolve(scripted(Call([("ship", {"wait": wait})]), Say("Done"), name=name), tools=(ship,))
+        for name, wait in (("ships", False), ("waits", True))
+    )
+    return first, every, steered, away, ships, waits
 
 
 async def story(address: str, clock: trio.testing.MockClock) -> list[dict[str, Any]]:
@@ -74,6 +112,7 @@ async def story(address: str, clock: trio.testing.MockClock) -> list[dict[str, A
             await one.send({"type": "answer", "payload": given})
             asked = await one.until("question_asked") if again else asked
         await one.until_end()
+        await undo_story(one, clock)
         await one.send({"type": "ping"})
         await one.until("pong")
         await one.send({"type": "resume", "payload": {"threads": {"t": 999}}})
