@@ -457,7 +457,7 @@ def _build_web(
 
     def check_schedules() -> None:
         if (runner := parts.tree.system.find(SCHEDULES)) is not None:
-            runner.try_tell(firing.CheckNow())
+            runner.try_tell(firing.CheckSchedules())
 
     context = WebContext(
         settings=settings,

@@ -194,7 +194,7 @@ async def test_cancellation_crosses_in_both_flavours_and_has_a_bound(brisk: None
 
 async def test_a_blocked_loop_is_replaced_and_its_calls_fail(brisk: None, caplog: pytest.LogCaptureFixture) -> None:
     """New calls run at once in a new thread; those of the blocked one fail with a code, unless it goes on in time."""
-    free = threading.Event()
+    begun, free = threading.Event(), threading.Event()
 
     @tool
     async def blocks() -> None:
@@ -202,6 +202,7 @@ async def test_a_blocked_loop_is_replaced_and_its_calls_fail(brisk: None, caplog
 
     @tool
     async def waits() -> str:
+        begun.set()
         await trio.sleep(0.2)
         return "done"
 
@@ -216,6 +217,7 @@ async def test_a_blocked_loop_is_replaced_and_its_calls_fail(brisk: None, caplog
 
         async with trio.open_nursery() as nursery:
             nursery.start_soon(call, waits)
+            await trio.to_thread.run_sync(begun.wait)
             nursery.start_soon(call, blocks)
             await trio.sleep(0.3)  # until it was noticed
             began = trio.current_time()

@@ -42,7 +42,7 @@ PASSING: Final = ("storage_unavailable", "busy")
 """Codes of refusals after which the message is sent again, when its claim has run out."""
 
 
-class CheckNow:
+class CheckSchedules:
     """Tells the actor that a schedule was changed."""
 
 
@@ -102,11 +102,11 @@ class ScheduleRunner(Actor):
 
     async def on_start(self, context: Context) -> None:
         """Look at once: the server may have been down."""
-        context.ref.tell(CheckNow())
+        context.ref.tell(CheckSchedules())
 
     async def receive(self, message: object, context: Context) -> None:
         """Fire what is due, and sleep until the next due time."""
-        if not isinstance(message, CheckNow):
+        if not isinstance(message, CheckSchedules):
             context.unhandled(message)
             return
         sleep_s = self.every_s
@@ -121,7 +121,7 @@ class ScheduleRunner(Actor):
                 sleep_s = 0.0 if len(due.schedules) == LARGEST_BATCH else SOON_S
         except StorageError as error:
             log.debug("schedule.postponed", extra={"reason": str(error)})
-        context.set_timer("look", sleep_s, CheckNow())
+        context.set_timer("look", sleep_s, CheckSchedules())
 
     async def _fire(self, schedule: Schedule, now: float) -> None:
         """Claim and send one firing; without the database it is repeated later."""
