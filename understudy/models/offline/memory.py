@@ -24,8 +24,8 @@ MAX_FACT: Final = 500
 _LEAD: Final = r"^\s*(?:(?:please|ok|okay|hi|hello|hey|also|and|can you|could you|will you|would you)[,!]?\s+)*"
 _REMEMBER: Final = re.compile(
     _LEAD
-    + r"(?P<verb>remember|memori[sz]e|keep in mind|(?:do not|don['\u2019]t) forget)\b\s*(?:for (?:later|next time))?"
-    r"\s*[,:]?\s*(?:that\b\s*)?(?P<what>[^\n]+)",
+    + r"(?P<verb>remember|memori[sz]e|keep in mind|(?:do not|don['\u2019]t) forget)\b\s*"
+    r"(?:for (?:later|next time)\b\s*)?(?:[,:]\s*)?(?:that\b\s*)?(?P<what>[^\n]+)",
     re.IGNORECASE,
 )
 _FORGET: Final = re.compile(_LEAD + r"forget\b\s*(?:about\b\s*)?(?:that\b\s*)?(?P<what>[^\n]+)", re.IGNORECASE)
@@ -36,7 +36,7 @@ _LOOK: Final = re.compile(
 )
 _END: Final = re.compile(r"[.!?;](?:\s+|$)")
 _ALL: Final = re.compile(
-    r"(?:everything|all|it all|all of it)\b(?:\s+(?:about|of) (?:me|us)|\s+you\b.*)?\s*$", re.IGNORECASE
+    r"(?:everything|all|it all|all of it)\b(?:\s+you\b.*$|(?:\s+(?:about|of) (?:me|us))?\s*$)", re.IGNORECASE
 )
 _NOTHING: Final = frozenset({"it", "that", "this", "me", "us", ""})
 _MINE: Final = frozenset({"i", "me", "my", "mine", "our", "we"})
