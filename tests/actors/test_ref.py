@@ -205,7 +205,7 @@ async def test_an_ask_that_still_waits_outlives_a_restart(autojump_clock, system
 
 
 @pytest.mark.promise("bitten.ask-restarting")
-async def test_an_ask_may_prefer_to_fail_while_the_recent_crashes(autojump_clock, system):
+async def test_an_ask_may_prefer_to_fail_while_the_actor_restarts(autojump_clock, system):
     """Unavailable is not dead."""
     ref = await system.spawn(player("a", backoff=Backoff(min_s=1.0)))
     ref.tell(Boom())

@@ -229,7 +229,7 @@ class Metrics(ConnectionMetrics):
             lambda: self.watchdog.double_ends
         )
 
-        self._restarts = counter("understudy_recent_crashes", "Restarts of actors.", "path")
+        self._restarts = counter("understudy_actor_restarts", "Restarts of actors.", "path")
         self._dead_letters = counter("understudy_dead_letters", "Messages that reached nobody.", "why")
         self._slow_handlers = counter("understudy_loop_held", "Messages whose handling held the loop.", "path")
         self._lingering = counter("understudy_actors_lingering", "Killed actors that go on.", "path")

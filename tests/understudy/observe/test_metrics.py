@@ -164,7 +164,7 @@ def test_restarts_by_pattern_and_dead_letters() -> None:
         metrics.record(ActorRestarting(f"/system/conversations/{name}", 1, 0.1))
     metrics.record(DeadLetter("/system/x", "normal", object(), "overflow"))
     metrics.record("anything else")
-    assert value(metrics, "understudy_recent_crashes_total", path="/system/conversations/*") == 2
+    assert value(metrics, "understudy_actor_restarts_total", path="/system/conversations/*") == 2
     assert value(metrics, "understudy_dead_letters_total", why="overflow") == 1
 
 
