@@ -21,6 +21,12 @@ async def new_token(running: Running) -> str:
     return str(session["session_token"])
 
 
+def unanswered(events: list[dict[str, Any]]) -> list[str]:
+    """Return the questions about interrupted calls that wait for their user."""
+    asked = {each["data"]["question_id"] for each in events if each["type"] == "question_asked"}
+    return sorted(asked - {each["data"]["question_id"] for each in events if each["type"] == "question_answered"})
+
+
 def undecided(events: list[dict[str, Any]]) -> list[str]:
     """Return the calls that wait for their user."""
     asked = {each["data"]["call_id"] for each in events if each["type"] == "approval_required"}
@@ -40,6 +46,9 @@ async def answered(running: Running, token: str, runs: int = 1, decision: str = 
                         event = {"type": ""}
                         with trio.move_on_after(1.0):
                             event = await client.read()
+                        for question_id in unanswered(client.durable()):
+                            skip = {"question_id": question_id, "answer": {"choice": "skip"}}
+                            await client.send({"type": "answer", "payload": skip})
                         if not event["type"]:  # a decision may be lost with its run: the user repeats it
                             for call_id in undecided(client.durable()):
                                 await client.send({"type": "approve", "call_id": call_id, "decision": decision})

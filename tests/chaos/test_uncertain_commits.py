@@ -22,7 +22,7 @@ def lose_answer(running: Running, kind: str) -> None:
     async def commit(change: Change) -> None:
         nonlocal lost
         await real(change)
-        if not lost and any(event.type == kind for event in change.events):
+        if not lost and isinstance(change, Change) and any(event.type == kind for event in change.events):
             lost = True
             raise StorageUnavailable("the answer was lost")
 
