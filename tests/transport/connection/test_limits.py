@@ -68,6 +68,8 @@ def test_the_defaults_are_those_of_the_protocol() -> None:
         "user_cost_per_day": None,
         "tenant_tokens_per_day": None,
         "tenant_cost_per_day": None,
+        "schedules_per_user": 50,
+        "schedule_every_s": 60,
         "approval_s": 300.0,
         "heartbeat_s": 25.0,
         "renewal_s": 60.0,

@@ -35,8 +35,6 @@ def test_statuses_and_roles_are_checked(make) -> None:
         make.ending(status="running")
     with pytest.raises(ValueError, match="role"):
         make.message(role="system")
-    with pytest.raises(ValueError, match="kind"):
-        make.step(1, kind="dance")
     with pytest.raises(ValueError, match="seq"):
         make.events(0, 1)
 
