@@ -154,6 +154,8 @@ def _may_be_json(kind: Any) -> bool:
     """Whether a class may have values that can be JSON; True for all that is no class, or may have subclasses."""
     if not isinstance(kind, type) or kind in (Any, object, types.UnionType) or inspect.isabstract(kind):
         return True
+    if issubclass(kind, bytes | bytearray | memoryview):  # also if some library has a subclass with fields
+        return False
     if getattr(kind, "_is_protocol", False) or issubclass(kind, _PLAIN) or is_foreign(kind) or attrs.has(kind):
         return True
     return dataclasses.is_dataclass(kind) or any(map(_may_be_json, type.__subclasses__(kind)))

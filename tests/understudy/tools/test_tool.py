@@ -217,6 +217,13 @@ def _hidden_none(count: int = None) -> str:  # type: ignore[assignment]  # noqa:
     return ""
 
 
+@dataclasses.dataclass
+class Key(bytes):
+    """Bytes with a field, as some library may have: they make no bytes JSON."""
+
+    label: str = ""
+
+
 def _gives_bytes() -> list[bytes]:
     return []
 
