@@ -17,7 +17,7 @@ MAX_TITLE: Final = 120
 # Characters of a line that may still be a heading although no mark says so.
 _SHORT: Final = 60
 
-_MARKED: Final = re.compile(r"(#{1,6})\s+(.{1,300}?)\s*#*")
+_MARKED: Final = re.compile(r"(#{1,6})\s+(\S.{0,299})")
 _NUMBERED: Final = re.compile(r"(\d{1,2}(?:\.\d{1,2}){0,4})[.)]?\s+(\S.{0,120})")
 _UNDERLINE: Final = re.compile(r"(=+|-+)\s*")
 _FENCE: Final = re.compile(r"\s{0,3}(```|~~~)")
@@ -84,7 +84,8 @@ def headings(text: str) -> list[OutlineEntry]:
 def _heading(lines: Sequence[str], place: int) -> OutlineEntry | None:
     line, number = lines[place].strip(), place + 1
     if marked := _MARKED.fullmatch(line):
-        return OutlineEntry(len(marked[1]), _title(marked[2]), number)
+        text = marked[2].rstrip().rstrip("#").rstrip()  # marks may follow the text, too
+        return OutlineEntry(len(marked[1]), _title(text or marked[2]), number)
     below = lines[place + 1].strip() if place + 1 < len(lines) else ""
     if (
         line
