@@ -17,7 +17,7 @@ MAX_FACT: Final = 1_000
 """Characters of a fact: 50 of them nearly fit into a model's input."""
 KEPT_DAYS: Final = 365
 _NAME_WORDS: Final = 4
-_OF: Final = re.compile(r"(?:that\s+)?my\s+(\S.{0,59}?)\s+(?:is|are|was)\s", re.IGNORECASE)
+_OF: Final = re.compile(r"(?:that\s+)?my\s+(\S{1,30}(?:\s\S{1,30}){0,7}?)\s+(?:is|are|was)\s", re.IGNORECASE)
 _WORDS: Final = re.compile(r"[A-Za-z][A-Za-z0-9]*")
 _STOP: Final = frozenset(
     [
