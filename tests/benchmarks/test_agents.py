@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from typing import Any
 
 import pytest
 
@@ -10,12 +11,17 @@ from tests.servers.needed import lack, program
 from tests.servers.postgresql import binaries
 
 
-@pytest.mark.slow
-def test_no_order_is_paid_twice_or_lost_while_actors_and_a_server_are_killed() -> None:
-    command = [sys.executable, "-m", "benchmarks", "agents", "--only", "effects", "--small", "--json"]
+def small(name: str) -> dict[str, Any]:
+    """Return the figures of one benchmark in its small version."""
+    command = [sys.executable, "-m", "benchmarks", "agents", "--only", name, "--small", "--json"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=200, check=False)
     assert done.returncode == 0, done.stderr
-    figures = {line["figure"]: line["ours"] for line in map(json.loads, done.stdout.splitlines())}
+    return {line["figure"]: line["ours"] for line in map(json.loads, done.stdout.splitlines())}
+
+
+@pytest.mark.slow
+def test_no_order_is_paid_twice_or_lost_while_actors_and_a_server_are_killed() -> None:
+    figures = small("effects")
     assert figures.pop("effects_kills") >= 20
     assert figures.pop("effects_unknown") <= 5
     assert figures == {"effects_twice": 0, "effects_lost": 0, "effects_asked": 0}
@@ -23,10 +29,7 @@ def test_no_order_is_paid_twice_or_lost_while_actors_and_a_server_are_killed() -
 
 @pytest.mark.slow
 def test_no_steer_is_lost_or_enters_twice_while_actors_and_a_server_are_killed() -> None:
-    command = [sys.executable, "-m", "benchmarks", "agents", "--only", "steer", "--small", "--json"]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=200, check=False)
-    assert done.returncode == 0, done.stderr
-    figures = {line["figure"]: line["ours"] for line in map(json.loads, done.stdout.splitlines())}
+    figures = small("steer")
     assert figures.pop("steer_sent") >= 40
     assert figures.pop("steer_kills") >= 1
     assert figures == {"steer_lost": 0, "steer_twice": 0}
@@ -34,10 +37,7 @@ def test_no_steer_is_lost_or_enters_twice_while_actors_and_a_server_are_killed()
 
 @pytest.mark.slow
 def test_a_long_run_is_stored_small_and_goes_on_after_a_kill() -> None:
-    command = [sys.executable, "-m", "benchmarks", "agents", "--only", "long_run", "--small", "--json"]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=200, check=False)
-    assert done.returncode == 0, done.stderr
-    figures = {line["figure"]: line["ours"] for line in map(json.loads, done.stdout.splitlines())}
+    figures = small("long_run")
     assert figures["long_run_rows_mb"] < 0.5  # of texts of 70 KB
     assert figures["long_run_resume_s"] - figures["long_run_ready_s"] < 5
 
@@ -47,10 +47,7 @@ def test_no_due_time_is_lost_or_doubled_while_two_servers_are_killed() -> None:
     program("redis-server", "redis-server")
     if binaries() is None:
         lack("there is no PostgreSQL on this machine (Debian: apt-get install postgresql)")
-    command = [sys.executable, "-m", "benchmarks", "agents", "--only", "schedules", "--small", "--json"]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=200, check=False)
-    assert done.returncode == 0, done.stderr
-    figures = {line["figure"]: line["ours"] for line in map(json.loads, done.stdout.splitlines())}
+    figures = small("schedules")
     assert figures.pop("schedule_fired") >= 60
     assert figures.pop("schedule_kills") >= 2
     assert figures == {"schedule_lost": 0, "schedule_twice": 0}
