@@ -548,12 +548,17 @@ class AgentLoop:
         self._thoughts += 1
         await self.recorder.record(AgentThinking(self.agent_id, thought, self.services.clock()))
 
+    @property
+    def shown_charts(self) -> list[dict[str, Any]]:
+        """The charts of a hand-written agent and of the tools, in order."""
+        return [*self.charts, *(each.visualization for each in self.outcomes if each.visualization)]
+
     async def finish(self) -> None:
         """Record the end of the answer, with the charts and results of the tools, and the bound that closed the run."""
         if self.ended is not None:
             await self.stream.feed(self.ended.message)
         text, summary = await self.stream.finish()
-        charts = [*self.charts, *(each.visualization for each in self.outcomes if each.visualization)]
+        charts = self.shown_charts
         results = [
             {"tool_name": each.request.name, "result": each.value}
             | ({"kind": each.kind} if each.kind else {})

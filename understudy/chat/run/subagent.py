@@ -221,8 +221,7 @@ class Subagent(Actor):
         except Blocked as blocked:
             outcome.fail(ToolStatus.FAILED, "content_blocked", blocked.message)
         else:
-            charts = [*loop.charts, *(each.visualization for each in loop.outcomes if each.visualization)]
-            chart = charts[-1] if charts else None
+            chart = next(reversed(loop.shown_charts), None)
             outcome.succeed(to_result(ToolResult(loop.text, visualization=chart, kind=TEXT)))
         finally:
             outcome.usage = loop.usage + self.tools.used
