@@ -20,7 +20,7 @@ from understudy.tools.effects import Unknown as Unknown
 from understudy.tools.errors import QuestionDeclined as QuestionDeclined
 from understudy.tools.errors import QuestionExpired as QuestionExpired
 from understudy.tools.errors import QuestionUnanswered as QuestionUnanswered
-from understudy.tools.loop import Lifespan as Lifespan
+from understudy.tools.lifespan import Lifespan as Lifespan
 from understudy.tools.remembering import forget as forget
 from understudy.tools.remembering import remember as remember
 from understudy.tools.remembering import search_memory as search_memory

@@ -14,7 +14,7 @@ from transport.connection.limits import Limits
 from understudy.agents.budget import Budget
 from understudy.agents.turn import AgentTurn
 from understudy.models.model import AgentCard, Model, ModelSettings, ToolCard
-from understudy.tools.loop import Lifespan, to_lifespan
+from understudy.tools.lifespan import Lifespan, to_lifespan
 from understudy.tools.tool import Param, Tool, ToolError, tool
 
 GUIDE: Final = "guide"

@@ -17,9 +17,11 @@ import trio
 from attrs import evolve, field, frozen
 
 from understudy.models.model import Item, Reply
-from understudy.tools.loop import Elsewhere, names_asyncio
+from understudy.tools.execution import limiter
+from understudy.tools.lifespan import names_asyncio
+from understudy.tools.loop_call import Elsewhere
 from understudy.tools.result import MAX_VALUE_BYTES, ToolResult, to_json, to_result
-from understudy.tools.tool import ToolContext, limiter
+from understudy.tools.tool import ToolContext
 
 T = TypeVar("T")
 _step_id: Final[contextvars.ContextVar[str]] = contextvars.ContextVar("understudy.step_id", default="")

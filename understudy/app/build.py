@@ -57,7 +57,8 @@ from understudy.storage.errors import StorageUnavailable
 from understudy.storage.records import tenant_of
 from understudy.storage.spending import SpendingLimits
 from understudy.storage.store import Store
-from understudy.tools.loop import SERVER, Lifespan, ToolLoop, ToolLoopActor, names_asyncio
+from understudy.tools.lifespan import SERVER, Lifespan, names_asyncio
+from understudy.tools.loop import ToolLoop, ToolLoopActor
 from understudy.tools.tables import table_limiter
 from understudy.web.application import build_http_app
 from understudy.web.context import WebContext

@@ -23,11 +23,11 @@ import trio
 
 from understudy.agents.agent import Agent
 from understudy.app.settings import Settings, load
-from understudy.tools.loop import to_lifespan
+from understudy.tools.lifespan import to_lifespan
 
 if TYPE_CHECKING:
     from sanitization import Detector
-    from understudy.tools.loop import LifespanLike
+    from understudy.tools.lifespan import LifespanLike
 
 log = logging.getLogger(__name__)
 

@@ -33,7 +33,7 @@ from understudy.chat.registry import ConversationRegistry
 from understudy.observe.paths import CONNECTIONS
 from understudy.sandbox.spawner import warn_if_open
 from understudy.storage.store import Store
-from understudy.tools.loop import Lifespan
+from understudy.tools.lifespan import Lifespan
 
 log = logging.getLogger(__name__)
 

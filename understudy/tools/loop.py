@@ -1,34 +1,28 @@
 """The tools' loop: a thread with a trio loop of its own, in which users' async functions run, those for asyncio too.
 
 1. No user's async function runs on the server's loop: code that blocks holds this thread, and only other tools with it.
-2. A call ends on the server's loop within `GRACE_S` of its cancellation, whatever its function does.
-3. A thread whose loop is blocked for `BLOCKED_S` takes no more calls: another one is opened for them. Its own calls go
+2. A thread whose loop is blocked for `BLOCKED_S` takes no more calls: another one is opened for them. Its own calls go
    on if the loop does; after `GIVE_UP_S` they fail with ``tools_restarted``, as do those of a thread that died.
-4. A call reaches the server's loop only through its `ToolContext`, and what it sends there is bounded.
 """
 
-import concurrent.futures
-import contextvars
-import inspect
 import logging
 import math
 import threading
-from collections import deque
 from collections.abc import Awaitable, Callable, Mapping
-from contextlib import AbstractAsyncContextManager, AsyncExitStack, suppress
+from contextlib import AsyncExitStack, suppress
 from functools import partial
-from types import ModuleType
-from typing import TYPE_CHECKING, Any, Final, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import trio
-from attrs import define, field, frozen, validators
 
 from actors import Actor, ActorSystem, Context
 from actors.watchdog import watch_loop
 from understudy.tools.errors import ToolError
+from understudy.tools.lifespan import SERVER, Lifespan, LifespanFailed
+from understudy.tools.loop_call import GRACE_S, LoopCall, NotBegun
 
 if TYPE_CHECKING:
-    from understudy.tools.tool import ToolContext
+    from understudy.tools.context import ToolContext
 
 T = TypeVar("T")
 C = TypeVar("C", bound="ToolContext")
@@ -40,250 +34,8 @@ BLOCKED_S: Final = 1.0
 """Seconds without an answer after which another thread takes the calls."""
 GIVE_UP_S: Final = 5.0
 """Seconds after that until the calls of a blocked loop fail."""
-GRACE_S: Final = 1.0
-"""Seconds that a cancelled call has for its end; then the server goes on without it."""
 MAX_BLOCKED: Final = 8
 """Threads that may be blocked at a time; beyond that, calls fail with ``busy``, so that threads cannot pile up."""
-PROGRESS_S: Final = 0.1
-"""Seconds between two hand-overs of a call's progress to the server's loop; a person reads no faster."""
-PROGRESS_NOTES: Final = 8
-"""Progress notes of one hand-over, the latest ones."""
-MAX_NOTE: Final = 2000
-"""Characters of a progress note that leave the tools' thread."""
-SERVER: Final = ""
-"""The name under which the server's own lifespan is, beside those of agents."""
-
-
-@frozen
-class Lifespan:
-    """What is opened once, before the first call of a tool, and closed at shutdown: a pool, a client.
-
-    `open` is an async context manager function without arguments; its value is `ToolContext.state`. `asyncio` says that
-    it is for asyncio; None: if its code names the module `asyncio`. The server does not start if it has not opened
-    within `start_s` seconds; it has `stop_s` seconds to close.
-    """
-
-    open: Callable[[], AbstractAsyncContextManager[Any]] = field(validator=validators.is_callable())
-    asyncio: bool | None = None
-    start_s: float = field(default=10.0, validator=validators.gt(0))
-    stop_s: float = field(default=5.0, validator=validators.gt(0))
-
-    @property
-    def on_asyncio(self) -> bool:
-        """Whether it is opened and closed as asyncio code."""
-        return names_asyncio(self.open) if self.asyncio is None else self.asyncio
-
-
-LifespanLike: TypeAlias = Lifespan | Callable[[], AbstractAsyncContextManager[Any]] | None
-"""What users give as lifespan."""
-
-
-def to_lifespan(given: LifespanLike) -> Lifespan | None:
-    """Return what a user gives as lifespan as a `Lifespan`. Raises TypeError if it cannot be called."""
-    return given if given is None or isinstance(given, Lifespan) else Lifespan(given)
-
-
-def names_asyncio(function: Callable[..., Any]) -> bool:
-    """Whether the code of a function names the module `asyncio`, or something of it, and neither trio nor anyio."""
-    while isinstance(function, partial):
-        function = function.func
-    function = inspect.unwrap(getattr(function, "__func__", function))
-    code, known = getattr(function, "__code__", None), getattr(function, "__globals__", {})
-    if code is None:
-        return False
-    codes, names = [code], set[str]()
-    while codes:
-        each = codes.pop()
-        names.update(each.co_names)
-        codes += [const for const in each.co_consts if inspect.iscode(const)]
-    roots = {_root(known[name]) for name in names if name in known} | (names & {"asyncio", "trio", "anyio"})
-    return "asyncio" in roots and not roots & {"trio", "anyio"}
-
-
-def _root(value: Any) -> str:
-    name = value.__name__ if isinstance(value, ModuleType) else getattr(value, "__module__", None)
-    return name.partition(".")[0] if isinstance(name, str) else ""
-
-
-class LifespanFailed(ValueError):
-    """A lifespan could not be opened; the text says whose, and why."""
-
-
-class _NotBegun(Exception):
-    """A thread ended before it began with a call."""
-
-
-@define(eq=False)
-class _Call:
-    """One call: started by the server's loop, made on the tools' loop. `function` takes the context for there."""
-
-    name: str
-    function: Callable[[Any], Awaitable[Any]]
-    given: "ToolContext"
-    thread: "ToolThread"
-    variables: contextvars.Context = field(factory=contextvars.copy_context)
-    scope: trio.CancelScope = field(factory=trio.CancelScope)
-    ended: trio.Event = field(factory=trio.Event)
-    nursery: trio.Nursery | None = None
-    ticket: list[None] = field(factory=lambda: [None])
-    value: list[Any] = field(factory=list)
-    error: BaseException | None = None
-    _notes: deque[tuple[float, float | None, str]] = field(factory=lambda: deque(maxlen=PROGRESS_NOTES))
-    _paced: bool = False
-
-    def take_ticket(self) -> bool:
-        """Whether this is the first of those who begin the call, or decide that it has not begun. For any thread."""
-        with suppress(IndexError):
-            self.ticket.pop()
-            return True
-        return False
-
-    # On the server's loop
-
-    async def result(self) -> Any:
-        """Wait for the end of the call. Return its value or raise its error."""
-        async with trio.open_nursery() as self.nursery:
-            try:
-                await self.ended.wait()
-            except trio.Cancelled:
-                self.thread.post(self.scope.cancel)
-                with trio.CancelScope(shield=True, deadline=trio.current_time() + GRACE_S):
-                    await self.ended.wait()
-                raise
-            finally:
-                self.nursery.cancel_scope.cancel()
-        self._send_notes()
-        if self.value:
-            return self.value[0]
-        if self.take_ticket():
-            raise _NotBegun
-        raise self.error or self.thread.gone(self.name)
-
-    def abandon(self, error: ToolError) -> None:
-        """End the call without its function."""
-        if not self.ended.is_set():
-            self.error = error
-            self.ended.set()
-
-    def _send_notes(self) -> None:
-        while self._notes:
-            self.given.progress(*self._notes.popleft())
-
-    async def _pace(self) -> None:
-        while self._notes:
-            self._send_notes()
-            await trio.sleep(PROGRESS_S)
-        self._paced = False
-
-    def _show_progress(self) -> None:
-        if self.nursery is not None and not self.ended.is_set() and not self._paced:
-            self._paced = True
-            self.nursery.start_soon(self._pace)
-
-    def _start_errand(self, future: "concurrent.futures.Future[Any]", work: Callable[[], Awaitable[Any]]) -> None:
-        if self.nursery is None or self.ended.is_set():
-            future.cancel()
-        else:
-            self.nursery.start_soon(self._do_errand, future, work)
-
-    async def _do_errand(self, future: "concurrent.futures.Future[Any]", work: Callable[[], Awaitable[Any]]) -> None:
-        scope, home = trio.CancelScope(), trio.lowlevel.current_trio_token()
-
-        def cancel(done: "concurrent.futures.Future[Any]") -> None:
-            if done.cancelled():
-                with suppress(trio.RunFinishedError):
-                    home.run_sync_soon(scope.cancel)
-
-        future.add_done_callback(cancel)
-        try:
-            with scope, suppress(concurrent.futures.InvalidStateError):
-                try:
-                    value = await work()
-                except Exception as error:
-                    future.set_exception(error)
-                else:
-                    future.set_result(value)
-        finally:
-            future.cancel()
-
-    # In the tools' thread
-
-    async def serve(self) -> None:
-        """Make the call, and tell the server's loop."""
-        try:
-            with self.scope:
-                await trio.lowlevel.checkpoint_if_cancelled()
-                if self.take_ticket():
-                    self.value = [await self.function(self._context())]
-        except (SystemExit, KeyboardInterrupt) as error:
-            self.error = RuntimeError(f"{self.name} raised {error!r}")
-        except Exception as error:
-            self.error = error
-        finally:
-            self.thread.tell_server(self._end)
-
-    def _end(self) -> None:
-        self.ended.set()
-
-    def _context(self) -> "ToolContext":
-        """Return the call's context for this thread: its methods reach the server's loop and wait for it."""
-        return self.given.elsewhere(self.on_server, self._now_on_server, self._progress)
-
-    def _progress(self, done: float, total: float | None, note: str) -> None:
-        self._notes.append((done, total, str(note)[:MAX_NOTE]))
-        if not self._paced:
-            self.thread.tell_server(self._show_progress)
-
-    async def on_server(self, function: Callable[..., Awaitable[T]], *args: Any, **kwargs: Any) -> T:
-        """Await a function on the server's loop, from trio or asyncio."""
-        future: concurrent.futures.Future[T] = concurrent.futures.Future()
-        self.thread.tell_server(partial(self._start_errand, future, partial(function, *args, **kwargs)))
-        if _in_asyncio():
-            import asyncio
-
-            return await asyncio.wrap_future(future)
-        done, token = trio.Event(), trio.lowlevel.current_trio_token()
-
-        def wake(_: object) -> None:
-            with suppress(trio.RunFinishedError):
-                token.run_sync_soon(done.set)
-
-        future.add_done_callback(wake)
-        try:
-            await done.wait()
-        finally:
-            future.cancel()
-        return future.result()
-
-    def _now_on_server(self, function: Callable[..., T], *args: Any) -> T:
-        """Run a quick function on the server's loop, and wait for it."""
-        future: concurrent.futures.Future[T] = concurrent.futures.Future()
-
-        def run() -> None:
-            try:
-                future.set_result(function(*args))
-            except Exception as error:
-                future.set_exception(error)
-
-        self.thread.tell_server(run)
-        return future.result(timeout=GIVE_UP_S)
-
-
-def _in_asyncio() -> bool:
-    import sniffio
-
-    return sniffio.current_async_library() == "asyncio"
-
-
-@frozen
-class Elsewhere:
-    """An object whose methods run on the server's loop, through `run`."""
-
-    _run: Callable[..., Any]
-    _target: Any
-
-    def __getattr__(self, name: str) -> Any:
-        return partial(self._run, getattr(self._target, name))
 
 
 class ToolThread:
@@ -291,7 +43,7 @@ class ToolThread:
 
     def __init__(self, lifespans: Mapping[str, Lifespan], system: ActorSystem | None, *, asyncio: bool) -> None:
         self.states: dict[str, Any] = {}
-        self.calls: set[_Call] = set()
+        self.calls: set[LoopCall] = set()
         self.opened, self.ended = trio.Event(), trio.Event()
         self.error: BaseException | None = None
         self.blocked_at = math.inf
@@ -334,12 +86,12 @@ class ToolThread:
         log.error("tools.thread_abandoned", extra={"calls": [each.name for each in self.calls]})
 
     async def run(self, name: str, function: "Callable[[C], Awaitable[T]]", context: "C") -> T:
-        """Make a call. Raises what the function raises, `ToolError` ``tools_restarted``, and `_NotBegun`."""
-        call = _Call(name, function, context, self)
+        """Make a call. Raises what the function raises, `ToolError` ``tools_restarted``, and `NotBegun`."""
+        call = LoopCall(name, function, context, self)
         self.calls.add(call)
         try:
             if not self.post(partial(self._start, call)):
-                raise _NotBegun
+                raise NotBegun
             result: T = await call.result()
             return result
         finally:
@@ -405,7 +157,7 @@ class ToolThread:
                     await self._stop.wait()
                     self._nursery.cancel_scope.cancel()
 
-    def _start(self, call: _Call) -> None:
+    def _start(self, call: LoopCall) -> None:
         if self._nursery is None or self._stop.is_set():
             self.tell_server(call._end)
             return
@@ -469,7 +221,7 @@ class ToolLoop:
         """
         while True:  # bounded by the caller's deadline
             if (thread := self._thread) is not None:
-                with suppress(_NotBegun):
+                with suppress(NotBegun):
                     return await thread.run(name, function, context)
             if len(self._blocked) >= MAX_BLOCKED:
                 raise ToolError("busy", "Too many tools hold up the server's tools; try again later.")

@@ -11,22 +11,18 @@ should be async.
 import inspect
 import re
 from collections.abc import Awaitable, Callable, Mapping
-from contextlib import aclosing, closing
 from functools import partial
-from pathlib import Path
-from typing import Any, Final, Protocol, Self, TypeAlias, TypeVar, overload
+from typing import Any, Final, TypeAlias, overload
 
-import trio
 from attrs import evolve, field, frozen
 
-from transport.wire.events import SanitizationSummary
-from understudy.sandbox.limiters import thread_limiter
+from understudy.tools.context import Files, ServerView, StoredFile, ToolContext
 from understudy.tools.effects import MAX_UNDO_S, Companion, Reconciled, Unknown
-from understudy.tools.errors import QuestionDeclined, ToolError
-from understudy.tools.form import Question, form_question, read_answer
-from understudy.tools.loop import Elsewhere, ToolLoop, names_asyncio
-from understudy.tools.memory import TTL_S, Memory, Notebook
-from understudy.tools.result import MAX_ITEMS, NextStep, ToolResult, is_small, to_partial, to_result
+from understudy.tools.errors import ToolError
+from understudy.tools.execution import collect, collect_async, is_async, runner
+from understudy.tools.lifespan import names_asyncio
+from understudy.tools.loop import ToolLoop
+from understudy.tools.result import NextStep, ToolResult
 from understudy.tools.schema import Misfit, Param, structure
 from understudy.tools.signature import Parameters, plain_function, read_parameters
 
@@ -43,166 +39,12 @@ __all__ = [
     "tool",
 ]
 
-THREADS: Final = 40
-"""Worker threads of all tools: apart from trio's default 40, so that stuck tools cannot starve storage."""
-
-T = TypeVar("T")
-
-Asker: TypeAlias = Callable[[Question, Callable[[Mapping[str, Any]], object]], Awaitable[Mapping[str, Any]]]
-"""Asks the user a question and returns the answer; the function raises `Misfit` for one that does not fit."""
-
 ApprovalPolicy: TypeAlias = bool | Callable[[Mapping[str, Any]], object]
 """Whether calls need approval: all, none, or those for whose arguments the function returns something true. It runs on
 the event loop, so it must be quick; it is given a copy of the arguments as plain JSON, and must not raise."""
 
 # The names of functions that OpenAI's API accepts; other providers accept at least these.
 _NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_-]{0,63}\Z")
-
-
-@frozen
-class StoredFile:
-    """An uploaded file. `size` is in bytes; `path` is where its content can be read."""
-
-    id: str
-    name: str
-    media_type: str
-    size: int
-    path: Path = field(repr=False)
-
-
-class Files(Protocol):
-    """The files of the user on whose behalf a tool runs."""
-
-    async def get(self, file_id: str) -> StoredFile:
-        """Return the file of that id. Raises LookupError if this user has none."""
-
-    async def save(self, name: str, media_type: str, content: bytes) -> StoredFile:
-        """Store a new file for this user. Raises ValueError if it is larger than the server accepts."""
-
-
-class ServerView(Protocol):
-    """The server's state, limited to the rights of the user for whom the tool runs."""
-
-    def health(self) -> dict[str, Any]:
-        """Return the server's health as JSON values; for most users only its `status`."""
-
-    def tree(self) -> dict[str, Any]:
-        """Return the supervision tree: path, type, state, depth, restarts, age_s, children (each the same).
-
-        Raises `ToolError` (``forbidden``) if the user is no operator of the server.
-        """
-
-    def activity(self, minutes: int) -> dict[str, Any]:
-        """Return what happened in the last minutes, at most an hour: latencies, slow operations, outcomes, open work.
-
-        `scope` is ``server`` for operators of the server, otherwise ``own``: the user's runs alone (for an operator of
-        a tenant those of its users). `operations`: rows of operation, name, count, mean_ms, p50_ms, p95_ms, p99_ms,
-        max_ms; `slowest`: operation, name, ms, ago_s; `outcomes`: ends of runs by ``success``, ``cancelled`` or error
-        code; `open_runs`: run_id, silent_s, age_s, last_event; `runs`, `runs_waiting`, `connections`. For the whole
-        server also `refused` and `failed_tools` (counts), `queues` (path, waiting) and `reads_waiting`.
-        """
-
-    def crashes(self, minutes: int) -> dict[str, Any]:
-        """Return what failed in the last minutes: `restarts` (counts by path), `incidents` (ago_s, path, error,
-        decision, error_id) and `unwell`, the parts whose health check is not ok.
-
-        Raises `ToolError` (``forbidden``) if the user is no operator of the server.
-        """
-
-
-async def ask_nobody(question: Question, _check: Callable[[Mapping[str, Any]], object]) -> Mapping[str, Any]:
-    raise QuestionDeclined("forbidden", f"There is no user to be asked: {question.title}")
-
-
-async def _show_nobody(_item: Any) -> None:
-    await trio.lowlevel.checkpoint()
-
-
-@frozen
-class ToolContext:
-    """The user for whom a tool runs, and the means it may use.
-
-    A parameter annotated with this class is filled in by the call and is not in the tool's schema.
-    `call_id` is an idempotency key: new for every call, but the same if a call is repeated because its server died.
-    `references` are ids of the files attached to the request. `progress(done, total, note)` shows the user
-    the progress of the work (`total` None: unknown); call it from the tool's own task, or, in a sync tool, its thread:
-    there it raises `trio.Cancelled` once the call was cancelled, so that the function ends early. `memory` is the
-    agent's memory of the user; `remember`, `recall` and `forget` are its methods. `roles` are those of the token that
-    the user asked with; empty when a run goes on after a crash, as roles are not stored. `found` lists the kinds and
-    places of what the server found in the message before storing it, never the text; None if nothing was found.
-    `state` is the value of the agent's lifespan; of the server's, if the agent has none. `await show_partial(item)`
-    shows the user an item of the result while the tool runs, and waits if these come too fast; what a generator yields
-    is shown so.
-    """
-
-    owner: str
-    thread_id: str
-    run_id: str
-    call_id: str
-    references: tuple[str, ...]
-    files: Files = field(repr=False)
-    server: ServerView = field(repr=False)
-    progress: Callable[[float, float | None, str], None] = field(repr=False)
-    asker: Asker = field(default=ask_nobody, repr=False)
-    memory: Memory = field(factory=Notebook, repr=False)
-    roles: tuple[str, ...] = ()
-    found: SanitizationSummary | None = None
-    state: Any = field(default=None, repr=False)
-    show_partial: Callable[[Any], Awaitable[None]] = field(default=_show_nobody, repr=False)
-
-    async def ask(self, form: type[T], *, title: str = "", text: str = "") -> T:
-        """Ask the user for the fields of `form`, a class. Return an instance with the answer.
-
-        `form` is an attrs class, a dataclass or a Pydantic model. The question is shown with `title` (by default the
-        name of the class) and `text` (its docstring). The time limits of call and run are suspended meanwhile. A call
-        that waits when its server dies is made again, and asks the same questions in the same order: so ask before you
-        act. In a sync tool call `ask_from_thread`.
-
-        Raises:
-            QuestionDeclined, QuestionExpired: There is no answer; both are kinds of `QuestionUnanswered`.
-            ToolError: The question could not be stored, is blocked, or is one too many.
-            TypeError: `form` has no schema.
-        """
-        answer = await self.asker(form_question(form, title, text), partial(read_answer, form))
-        return read_answer(form, answer)
-
-    def ask_from_thread(self, form: type[T], *, title: str = "", text: str = "") -> T:
-        """Ask as `ask` does, from the thread of a sync tool. Raises what `ask` raises."""
-        trio.from_thread.check_cancelled()
-        return trio.from_thread.run(partial(self.ask, form, title=title, text=text))
-
-    def elsewhere(
-        self,
-        on_server: Callable[..., Any],
-        now_on_server: Callable[..., Any],
-        progress: Callable[[float, float | None, str], None],
-    ) -> Self:
-        """Return the context for the tools' loop: its methods run on the server's loop, by these functions."""
-        return evolve(
-            self,
-            files=Elsewhere(on_server, self.files),
-            memory=Elsewhere(on_server, self.memory),
-            server=Elsewhere(now_on_server, self.server),
-            asker=partial(on_server, self.asker),
-            show_partial=partial(on_server, self.show_partial),
-            progress=progress,
-        )
-
-    async def remember(self, name: str, value: Any, ttl_s: float = TTL_S) -> None:
-        """Store a value (JSON of up to 8 KiB) for later runs of this agent for this user, for `ttl_s` seconds.
-
-        It is sanitized like results. Raises `ToolError`: ``invalid_arguments``,
-        ``message_too_large``, ``busy`` for the 51st value, ``content_blocked``, ``storage_unavailable``.
-        """
-        await self.memory.remember(name, value, ttl_s)
-
-    async def recall(self, name: str) -> Any:
-        """Return the value of that name; None if there is none, or it has expired. Raises `ToolError`."""
-        return await self.memory.recall(name)
-
-    async def forget(self, name: str) -> bool:
-        """Delete a value. Return False if there was none. Raises `ToolError`, as `remember`."""
-        return await self.memory.forget(name)
 
 
 @frozen(eq=False)
@@ -253,7 +95,7 @@ class Tool:
         return any(map(self._runs_on_tools_loop, functions))
 
     def _runs_on_tools_loop(self, function: Callable[..., Any]) -> bool:
-        return not self.on_server_loop and _is_async(function)
+        return not self.on_server_loop and is_async(function)
 
     @property
     def approval_mode(self) -> str:
@@ -300,9 +142,9 @@ class Tool:
             given[self._accepts.context] = context
         function = self.function
         if inspect.isasyncgenfunction(plain_function(function)):
-            return await self._run(partial(_collect_async, function, context.show_partial), given)
+            return await self._run(partial(collect_async, function, context.show_partial), given)
         if inspect.isgeneratorfunction(plain_function(function)):
-            return await self._run(partial(_collect, function, context.show_partial), given)
+            return await self._run(partial(collect, function, context.show_partial), given)
         return await self._run(function, given)
 
     async def settle(
@@ -339,97 +181,6 @@ class Tool:
         return self.function(*args, **kwargs)
 
 
-def _is_async(function: Callable[..., Any]) -> bool:
-    plain = plain_function(function)
-    return inspect.iscoroutinefunction(plain) or inspect.isasyncgenfunction(plain)
-
-
-def _collect(function: Callable[..., Any], show: Callable[[Any], Awaitable[None]], **given: Any) -> Any:
-    """Run a generator in this thread, and show what it yields. Return its result: see `tool`."""
-    items: list[Any] = []
-    stream = function(**given)
-    with closing(stream):
-        while len(items) < MAX_ITEMS:
-            try:
-                item = next(stream)
-            except StopIteration as end:
-                return items if end.value is None else end.value
-            if isinstance(item, ToolResult):
-                return item
-            items.append(item)
-            trio.from_thread.check_cancelled()
-            trio.from_thread.run(show, to_partial(item))
-    return _ended_early(items)
-
-
-async def _collect_async(function: Callable[..., Any], show: Callable[[Any], Awaitable[None]], **given: Any) -> Any:
-    """Run an async generator, and show what it yields. Return its result: see `tool`."""
-    items: list[Any] = []
-    async with aclosing(function(**given)) as stream:
-        async for item in stream:
-            if isinstance(item, ToolResult):
-                return item
-            items.append(item)
-            await show(to_partial(item))
-            if len(items) >= MAX_ITEMS:
-                return _ended_early(items)
-    return items
-
-
-def _ended_early(items: list[Any]) -> ToolResult:
-    return ToolResult(items, f"The first {MAX_ITEMS:,} items: there the tool was ended.")
-
-
-limiter: Final = thread_limiter("understudy.tool_threads", THREADS)
-
-
-def _from_thread(context: ToolContext) -> ToolContext:
-    """Return the context for a function in a worker thread; if that was abandoned, `progress` ends the function."""
-
-    def progress(done: float, total: float | None, note: str) -> None:
-        trio.from_thread.check_cancelled()
-        trio.from_thread.run_sync(context.progress, done, total, note)
-
-    return evolve(context, progress=progress)
-
-
-async def _in_thread(function: Callable[..., Any], given: dict[str, Any]) -> ToolResult:
-    given = {name: _from_thread(each) if isinstance(each, ToolContext) else each for name, each in given.items()}
-    work = partial(function, **given)
-    return await trio.to_thread.run_sync(lambda: to_result(work()), abandon_on_cancel=True, limiter=limiter())
-
-
-async def _on_trio(function: Callable[..., Any], given: dict[str, Any]) -> ToolResult:
-    value = await function(**given)
-    if is_small(value):
-        return to_result(value)
-    return await trio.to_thread.run_sync(to_result, value, abandon_on_cancel=True, limiter=limiter())
-
-
-async def _on_asyncio(function: Callable[..., Any], given: dict[str, Any]) -> ToolResult:
-    import trio_asyncio
-
-    def for_asyncio(context: ToolContext) -> ToolContext:
-        return evolve(context, asker=trio_asyncio.trio_as_aio(context.asker))
-
-    if isinstance(function, partial) and function.func is _collect_async and trio_asyncio.current_loop.get() is None:
-        wrapped, show = function.args
-        function = partial(_collect_async, wrapped, trio_asyncio.trio_as_aio(show))
-
-    if trio_asyncio.current_loop.get() is not None:  # that of the tools' loop, whose contexts know asyncio
-        return await _on_trio(trio_asyncio.aio_as_trio(function), given)
-    given = {name: for_asyncio(each) if isinstance(each, ToolContext) else each for name, each in given.items()}
-    async with trio_asyncio.open_loop():
-        return await _on_trio(trio_asyncio.aio_as_trio(function), given)
-
-
-def _runner(function: Callable[..., Any], asyncio: bool) -> Callable[..., Awaitable[ToolResult]]:
-    """Return what runs a function: on asyncio if it is async and its tool says so, on trio, or in a thread."""
-    if not _is_async(function):
-        return _in_thread
-    return _on_asyncio if asyncio else _on_trio
-
-
 def _make(
     function: Callable[..., Any],
     name: str | None,
@@ -457,21 +208,21 @@ def _make(
         raise TypeError(
             f"approval of {label} must be True, False, or a plain function of the arguments, not {approval!r}"
         )
-    if asyncio and not _is_async(function):
+    if asyncio and not is_async(function):
         raise TypeError(f"{label} is not async, so asyncio=True has no meaning for it; leave it out")
     if not 0 < undo_s <= MAX_UNDO_S:
         raise ValueError(f"undo_s of {label} must be more than 0 and at most {MAX_UNDO_S:g} seconds, not {undo_s!r}")
-    is_async = _is_async(function)
+    asynchronous = is_async(function)
     if asyncio is None:
-        asyncio = is_async and names_asyncio(plain_function(function))
-    if on_server_loop and (asyncio or not is_async):
+        asyncio = asynchronous and names_asyncio(plain_function(function))
+    if on_server_loop and (asyncio or not asynchronous):
         raise TypeError(f"{label} is not for trio, so it cannot run on the server's loop; leave on_server_loop out")
     # The tools of this package never block, and use what belongs to the server's loop.
     package = plain_function(function).__module__.partition(".")[0]
     on_server_loop = on_server_loop or (not asyncio and package == __name__.partition(".")[0])
-    run = _runner(function, asyncio)
+    run = runner(function, asyncio)
     reconciler = undoer = None
-    beside = partial(_runner, asyncio=asyncio)
+    beside = partial(runner, asyncio=asyncio)
     if reconcile is not None:
         reconciler = Companion.of(reconcile, f"reconcile of {label}", "call_id, arguments", beside)
     if undo is not None:

@@ -17,7 +17,8 @@ from actors import ActorSystem, ChildSpec
 from actors.events import SlowHandler
 from tests.understudy.tools.test_tool import a_context
 from understudy.tools import loop as loops
-from understudy.tools.loop import Lifespan, LifespanFailed, ToolLoop, ToolLoopActor, names_asyncio
+from understudy.tools.lifespan import Lifespan, LifespanFailed, names_asyncio
+from understudy.tools.loop import ToolLoop, ToolLoopActor
 from understudy.tools.tool import ToolContext, ToolError, tool
 
 pytestmark = pytest.mark.slow

@@ -612,7 +612,7 @@ async def test_what_a_generator_yields_is_shown_and_is_its_result() -> None:
 
 async def test_a_generator_without_end_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
     """Its code for the end runs; the summary says that there is more."""
-    monkeypatch.setattr(sys.modules["understudy.tools.tool"], "MAX_ITEMS", 3)
+    monkeypatch.setattr(sys.modules["understudy.tools.execution"], "MAX_ITEMS", 3)
     closed: list[str] = []
 
     @tool

@@ -43,7 +43,7 @@ from understudy.models.model import (
 from understudy.storage.records import StepRecord
 from understudy.tools.errors import ToolError
 from understudy.tools.form import Question
-from understudy.tools.loop import Elsewhere
+from understudy.tools.loop_call import Elsewhere
 
 if TYPE_CHECKING:
     from understudy.chat.run.agent_loop import AgentLoop

@@ -53,6 +53,7 @@ from understudy.models.model import ToolRequest
 from understudy.observe.logs import new_error_id
 from understudy.storage.errors import StorageUnavailable
 from understudy.storage.records import StepRecord
+from understudy.tools.context import Asker, ToolContext, ask_nobody
 from understudy.tools.effects import Done, NotDone, Reconciled, Unknown
 from understudy.tools.errors import QuestionDeclined, QuestionExpired, ToolError
 from understudy.tools.form import Question
@@ -60,7 +61,7 @@ from understudy.tools.loop import ToolLoop
 from understudy.tools.memory import Notebook
 from understudy.tools.result import ToolResult
 from understudy.tools.schema import Misfit
-from understudy.tools.tool import Asker, Tool, ToolContext, ask_nobody
+from understudy.tools.tool import Tool
 
 log = logging.getLogger(__name__)
 

@@ -1,0 +1,167 @@
+"""The context of a tool call: the user for whom it runs, and the means it may use."""
+
+from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
+from pathlib import Path
+from typing import Any, Protocol, Self, TypeAlias, TypeVar
+
+import trio
+from attrs import evolve, field, frozen
+
+from transport.wire.events import SanitizationSummary
+from understudy.tools.errors import QuestionDeclined
+from understudy.tools.form import Question, form_question, read_answer
+from understudy.tools.loop_call import Elsewhere
+from understudy.tools.memory import TTL_S, Memory, Notebook
+
+T = TypeVar("T")
+
+Asker: TypeAlias = Callable[[Question, Callable[[Mapping[str, Any]], object]], Awaitable[Mapping[str, Any]]]
+"""Asks the user a question and returns the answer; the function raises `Misfit` for one that does not fit."""
+
+
+@frozen
+class StoredFile:
+    """An uploaded file. `size` is in bytes; `path` is where its content can be read."""
+
+    id: str
+    name: str
+    media_type: str
+    size: int
+    path: Path = field(repr=False)
+
+
+class Files(Protocol):
+    """The files of the user on whose behalf a tool runs."""
+
+    async def get(self, file_id: str) -> StoredFile:
+        """Return the file of that id. Raises LookupError if this user has none."""
+
+    async def save(self, name: str, media_type: str, content: bytes) -> StoredFile:
+        """Store a new file for this user. Raises ValueError if it is larger than the server accepts."""
+
+
+class ServerView(Protocol):
+    """The server's state, limited to the rights of the user for whom the tool runs."""
+
+    def health(self) -> dict[str, Any]:
+        """Return the server's health as JSON values; for most users only its `status`."""
+
+    def tree(self) -> dict[str, Any]:
+        """Return the supervision tree: path, type, state, depth, restarts, age_s, children (each the same).
+
+        Raises `ToolError` (``forbidden``) if the user is no operator of the server.
+        """
+
+    def activity(self, minutes: int) -> dict[str, Any]:
+        """Return what happened in the last minutes, at most an hour: latencies, slow operations, outcomes, open work.
+
+        `scope` is ``server`` for operators of the server, otherwise ``own``: the user's runs alone (for an operator of
+        a tenant those of its users). `operations`: rows of operation, name, count, mean_ms, p50_ms, p95_ms, p99_ms,
+        max_ms; `slowest`: operation, name, ms, ago_s; `outcomes`: ends of runs by ``success``, ``cancelled`` or error
+        code; `open_runs`: run_id, silent_s, age_s, last_event; `runs`, `runs_waiting`, `connections`. For the whole
+        server also `refused` and `failed_tools` (counts), `queues` (path, waiting) and `reads_waiting`.
+        """
+
+    def crashes(self, minutes: int) -> dict[str, Any]:
+        """Return what failed in the last minutes: `restarts` (counts by path), `incidents` (ago_s, path, error,
+        decision, error_id) and `unwell`, the parts whose health check is not ok.
+
+        Raises `ToolError` (``forbidden``) if the user is no operator of the server.
+        """
+
+
+async def ask_nobody(question: Question, _check: Callable[[Mapping[str, Any]], object]) -> Mapping[str, Any]:
+    """Decline the question of a call that has no user."""
+    raise QuestionDeclined("forbidden", f"There is no user to be asked: {question.title}")
+
+
+async def _show_nobody(_item: Any) -> None:
+    await trio.lowlevel.checkpoint()
+
+
+@frozen
+class ToolContext:
+    """The user for whom a tool runs, and the means it may use.
+
+    A parameter annotated with this class is filled in by the call and is not in the tool's schema.
+    `call_id` is an idempotency key: new for every call, but the same if a call is repeated because its server died.
+    `references` are ids of the files attached to the request. `progress(done, total, note)` shows the user
+    the progress of the work (`total` None: unknown); call it from the tool's own task, or, in a sync tool, its thread:
+    there it raises `trio.Cancelled` once the call was cancelled, so that the function ends early. `memory` is the
+    agent's memory of the user; `remember`, `recall` and `forget` are its methods. `roles` are those of the token that
+    the user asked with; empty when a run goes on after a crash, as roles are not stored. `found` lists the kinds and
+    places of what the server found in the message before storing it, never the text; None if nothing was found.
+    `state` is the value of the agent's lifespan; of the server's, if the agent has none. `await show_partial(item)`
+    shows the user an item of the result while the tool runs, and waits if these come too fast; what a generator yields
+    is shown so.
+    """
+
+    owner: str
+    thread_id: str
+    run_id: str
+    call_id: str
+    references: tuple[str, ...]
+    files: Files = field(repr=False)
+    server: ServerView = field(repr=False)
+    progress: Callable[[float, float | None, str], None] = field(repr=False)
+    asker: Asker = field(default=ask_nobody, repr=False)
+    memory: Memory = field(factory=Notebook, repr=False)
+    roles: tuple[str, ...] = ()
+    found: SanitizationSummary | None = None
+    state: Any = field(default=None, repr=False)
+    show_partial: Callable[[Any], Awaitable[None]] = field(default=_show_nobody, repr=False)
+
+    async def ask(self, form: type[T], *, title: str = "", text: str = "") -> T:
+        """Ask the user for the fields of `form`, a class. Return an instance with the answer.
+
+        `form` is an attrs class, a dataclass or a Pydantic model. The question is shown with `title` (by default the
+        name of the class) and `text` (its docstring). The time limits of call and run are suspended meanwhile. A call
+        that waits when its server dies is made again, and asks the same questions in the same order: so ask before you
+        act. In a sync tool call `ask_from_thread`.
+
+        Raises:
+            QuestionDeclined, QuestionExpired: There is no answer; both are kinds of `QuestionUnanswered`.
+            ToolError: The question could not be stored, is blocked, or is one too many.
+            TypeError: `form` has no schema.
+        """
+        answer = await self.asker(form_question(form, title, text), partial(read_answer, form))
+        return read_answer(form, answer)
+
+    def ask_from_thread(self, form: type[T], *, title: str = "", text: str = "") -> T:
+        """Ask as `ask` does, from the thread of a sync tool. Raises what `ask` raises."""
+        trio.from_thread.check_cancelled()
+        return trio.from_thread.run(partial(self.ask, form, title=title, text=text))
+
+    def elsewhere(
+        self,
+        on_server: Callable[..., Any],
+        now_on_server: Callable[..., Any],
+        progress: Callable[[float, float | None, str], None],
+    ) -> Self:
+        """Return the context for the tools' loop: its methods run on the server's loop, by these functions."""
+        return evolve(
+            self,
+            files=Elsewhere(on_server, self.files),
+            memory=Elsewhere(on_server, self.memory),
+            server=Elsewhere(now_on_server, self.server),
+            asker=partial(on_server, self.asker),
+            show_partial=partial(on_server, self.show_partial),
+            progress=progress,
+        )
+
+    async def remember(self, name: str, value: Any, ttl_s: float = TTL_S) -> None:
+        """Store a value (JSON of up to 8 KiB) for later runs of this agent for this user, for `ttl_s` seconds.
+
+        It is sanitized like results. Raises `ToolError`: ``invalid_arguments``,
+        ``message_too_large``, ``busy`` for the 51st value, ``content_blocked``, ``storage_unavailable``.
+        """
+        await self.memory.remember(name, value, ttl_s)
+
+    async def recall(self, name: str) -> Any:
+        """Return the value of that name; None if there is none, or it has expired. Raises `ToolError`."""
+        return await self.memory.recall(name)
+
+    async def forget(self, name: str) -> bool:
+        """Delete a value. Return False if there was none. Raises `ToolError`, as `remember`."""
+        return await self.memory.forget(name)

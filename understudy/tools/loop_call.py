@@ -1,0 +1,212 @@
+"""A call of a tool on the tools' loop, and its way back to the server's loop, which started it.
+
+1. It ends on the server's loop within `GRACE_S` of its cancellation, whatever its function does.
+2. It reaches the server's loop only through its context, and what it sends there is bounded.
+"""
+
+import concurrent.futures
+import contextvars
+from collections import deque
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final, TypeVar
+
+import trio
+from attrs import define, field, frozen
+
+from understudy.tools.errors import ToolError
+
+if TYPE_CHECKING:
+    from understudy.tools.context import ToolContext
+    from understudy.tools.loop import ToolThread
+
+T = TypeVar("T")
+
+GRACE_S: Final = 1.0
+"""Seconds that a cancelled call has for its end; then the server goes on without it."""
+ANSWER_S: Final = 5.0
+"""Seconds that the server's loop has to answer a question that a call waits for without giving its own loop free."""
+PROGRESS_S: Final = 0.1
+"""Seconds between two hand-overs of a call's progress to the server's loop; a person reads no faster."""
+PROGRESS_NOTES: Final = 8
+"""Progress notes of one hand-over, the latest ones."""
+MAX_NOTE: Final = 2000
+"""Characters of a progress note that leave the tools' thread."""
+
+
+class NotBegun(Exception):
+    """A thread ended before it began with a call."""
+
+
+@define(eq=False)
+class LoopCall:
+    """One call: started by the server's loop, made on the tools' loop. `function` takes the context for there."""
+
+    name: str
+    function: Callable[[Any], Awaitable[Any]]
+    given: "ToolContext"
+    thread: "ToolThread"
+    variables: contextvars.Context = field(factory=contextvars.copy_context)
+    scope: trio.CancelScope = field(factory=trio.CancelScope)
+    ended: trio.Event = field(factory=trio.Event)
+    nursery: trio.Nursery | None = None
+    ticket: list[None] = field(factory=lambda: [None])
+    value: list[Any] = field(factory=list)
+    error: BaseException | None = None
+    _notes: deque[tuple[float, float | None, str]] = field(factory=lambda: deque(maxlen=PROGRESS_NOTES))
+    _paced: bool = False
+
+    def take_ticket(self) -> bool:
+        """Whether this is the first of those who begin the call, or decide that it has not begun. For any thread."""
+        with suppress(IndexError):
+            self.ticket.pop()
+            return True
+        return False
+
+    # On the server's loop
+
+    async def result(self) -> Any:
+        """Wait for the end of the call. Return its value or raise its error."""
+        async with trio.open_nursery() as self.nursery:
+            try:
+                await self.ended.wait()
+            except trio.Cancelled:
+                self.thread.post(self.scope.cancel)
+                with trio.CancelScope(shield=True, deadline=trio.current_time() + GRACE_S):
+                    await self.ended.wait()
+                raise
+            finally:
+                self.nursery.cancel_scope.cancel()
+        self._send_notes()
+        if self.value:
+            return self.value[0]
+        if self.take_ticket():
+            raise NotBegun
+        raise self.error or self.thread.gone(self.name)
+
+    def abandon(self, error: ToolError) -> None:
+        """End the call without its function."""
+        if not self.ended.is_set():
+            self.error = error
+            self.ended.set()
+
+    def _send_notes(self) -> None:
+        while self._notes:
+            self.given.progress(*self._notes.popleft())
+
+    async def _pace(self) -> None:
+        while self._notes:
+            self._send_notes()
+            await trio.sleep(PROGRESS_S)
+        self._paced = False
+
+    def _show_progress(self) -> None:
+        if self.nursery is not None and not self.ended.is_set() and not self._paced:
+            self._paced = True
+            self.nursery.start_soon(self._pace)
+
+    def _start_errand(self, future: "concurrent.futures.Future[Any]", work: Callable[[], Awaitable[Any]]) -> None:
+        if self.nursery is None or self.ended.is_set():
+            future.cancel()
+        else:
+            self.nursery.start_soon(self._do_errand, future, work)
+
+    async def _do_errand(self, future: "concurrent.futures.Future[Any]", work: Callable[[], Awaitable[Any]]) -> None:
+        scope, home = trio.CancelScope(), trio.lowlevel.current_trio_token()
+
+        def cancel(done: "concurrent.futures.Future[Any]") -> None:
+            if done.cancelled():
+                with suppress(trio.RunFinishedError):
+                    home.run_sync_soon(scope.cancel)
+
+        future.add_done_callback(cancel)
+        try:
+            with scope, suppress(concurrent.futures.InvalidStateError):
+                try:
+                    value = await work()
+                except Exception as error:
+                    future.set_exception(error)
+                else:
+                    future.set_result(value)
+        finally:
+            future.cancel()
+
+    # In the tools' thread
+
+    async def serve(self) -> None:
+        """Make the call, and tell the server's loop."""
+        try:
+            with self.scope:
+                await trio.lowlevel.checkpoint_if_cancelled()
+                if self.take_ticket():
+                    self.value = [await self.function(self._context())]
+        except (SystemExit, KeyboardInterrupt) as error:
+            self.error = RuntimeError(f"{self.name} raised {error!r}")
+        except Exception as error:
+            self.error = error
+        finally:
+            self.thread.tell_server(self._end)
+
+    def _end(self) -> None:
+        self.ended.set()
+
+    def _context(self) -> "ToolContext":
+        """Return the call's context for this thread: its methods reach the server's loop and wait for it."""
+        return self.given.elsewhere(self.on_server, self._now_on_server, self._progress)
+
+    def _progress(self, done: float, total: float | None, note: str) -> None:
+        self._notes.append((done, total, str(note)[:MAX_NOTE]))
+        if not self._paced:
+            self.thread.tell_server(self._show_progress)
+
+    async def on_server(self, function: Callable[..., Awaitable[T]], *args: Any, **kwargs: Any) -> T:
+        """Await a function on the server's loop, from trio or asyncio."""
+        future: concurrent.futures.Future[T] = concurrent.futures.Future()
+        self.thread.tell_server(partial(self._start_errand, future, partial(function, *args, **kwargs)))
+        if _in_asyncio():
+            import asyncio
+
+            return await asyncio.wrap_future(future)
+        done, token = trio.Event(), trio.lowlevel.current_trio_token()
+
+        def wake(_: object) -> None:
+            with suppress(trio.RunFinishedError):
+                token.run_sync_soon(done.set)
+
+        future.add_done_callback(wake)
+        try:
+            await done.wait()
+        finally:
+            future.cancel()
+        return future.result()
+
+    def _now_on_server(self, function: Callable[..., T], *args: Any) -> T:
+        """Run a quick function on the server's loop, and wait for it."""
+        future: concurrent.futures.Future[T] = concurrent.futures.Future()
+
+        def run() -> None:
+            try:
+                future.set_result(function(*args))
+            except Exception as error:
+                future.set_exception(error)
+
+        self.thread.tell_server(run)
+        return future.result(timeout=ANSWER_S)
+
+
+def _in_asyncio() -> bool:
+    import sniffio
+
+    return sniffio.current_async_library() == "asyncio"
+
+
+@frozen
+class Elsewhere:
+    """An object whose methods run on the server's loop, through `run`."""
+
+    _run: Callable[..., Any]
+    _target: Any
+
+    def __getattr__(self, name: str) -> Any:
+        return partial(self._run, getattr(self._target, name))
