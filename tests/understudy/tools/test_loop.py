@@ -17,6 +17,7 @@ from actors import ActorSystem, ChildSpec
 from actors.events import SlowHandler
 from tests.understudy.tools.test_tool import a_context
 from understudy.tools import loop as loops
+from understudy.tools import loop_call
 from understudy.tools.lifespan import Lifespan, LifespanFailed, names_asyncio
 from understudy.tools.loop import ToolLoop, ToolLoopActor
 from understudy.tools.tool import ToolContext, ToolError, tool
@@ -47,6 +48,7 @@ def brisk(monkeypatch: pytest.MonkeyPatch) -> None:
     """Shorten the times of the watch."""
     for name, seconds in (("BEAT_S", 0.05), ("BLOCKED_S", 0.1), ("GIVE_UP_S", 0.2), ("GRACE_S", 0.2)):
         monkeypatch.setattr(loops, name, seconds)
+    monkeypatch.setattr(loop_call, "GRACE_S", loops.GRACE_S)
 
 
 async def everything(context: ToolContext) -> dict[str, Any]:
