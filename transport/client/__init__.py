@@ -24,7 +24,6 @@ from transport.client.client import Client as Client
 from transport.client.client import open_client as open_client
 from transport.client.credentials import TokenSource as TokenSource
 from transport.client.decoder import Received as Received
-from transport.client.decoder import UnknownEvent as UnknownEvent
 from transport.client.exchange import Exchange as Exchange
 from transport.client.reconnect import Reconnect as Reconnect
 from transport.client.reconnector import State as State
@@ -33,6 +32,7 @@ from transport.client.reconnector import Status as Status
 from transport.client.store import FileOutbox as FileOutbox
 from transport.client.store import OutboxStore as OutboxStore
 from transport.wire.errors import RunFailed as RunFailed
+from transport.wire.unknown_event import UnknownEvent as UnknownEvent
 
 __all__ = [
     "Client",

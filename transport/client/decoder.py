@@ -8,16 +8,16 @@ import zlib
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from types import MappingProxyType
-from typing import Any, ClassVar, Final, TypeAlias
+from typing import Any, Final, TypeAlias
 
 import attrs
 import msgspec
-from attrs import field, frozen
 
 from transport.wire.commands import Chunk
 from transport.wire.dialects import WIRE_NAMES
 from transport.wire.errors import UnreadableEvent
 from transport.wire.events import EVENTS, Envelope, Event
+from transport.wire.unknown_event import UnknownEvent
 
 JsonObject: TypeAlias = Mapping[str, Any]
 
@@ -28,16 +28,6 @@ _NAMES: Final = ("thread_id", "run_id", "message_id", "conversation_id", "agent_
 _ATTRIBUTES: Final[Mapping[type[Event], Mapping[str, str]]] = MappingProxyType(
     {kind: {wire: attribute for attribute, wire in names.items()} for kind, names in WIRE_NAMES.items()}
 )
-
-
-@frozen
-class UnknownEvent(Event):
-    """An event that this version cannot decode: `kind` is its type on the wire, `data` its data."""
-
-    type: ClassVar[str] = "unknown"
-    durable: ClassVar[bool] = False
-    kind: str
-    data: JsonObject = field(repr=False)
 
 
 class Received(Envelope, frozen=True):
@@ -52,7 +42,7 @@ class Received(Envelope, frozen=True):
     @property
     def type(self) -> str:
         """The type on the wire, also of an `UnknownEvent`."""
-        return self.event.kind if isinstance(self.event, UnknownEvent) else self.event.type
+        return self.event.type
 
     @property
     def terminal(self) -> bool:

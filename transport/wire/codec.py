@@ -11,6 +11,7 @@ from cattrs.gen import make_dict_structure_fn, override
 from transport.wire.dialects import RENDER, WIRE_NAMES, Dialect, Html, log_frame
 from transport.wire.errors import UnreadableEvent
 from transport.wire.events import EVENTS, AskedAgent, Envelope, Event, Usage
+from transport.wire.unknown_event import UnknownEvent
 
 Encode: TypeAlias = Callable[[Envelope], bytes | None]
 WrapFrame: TypeAlias = Callable[[Envelope, bytes], bytes]
@@ -84,11 +85,15 @@ def to_log(envelope: Envelope) -> bytes:
 
 
 def from_log(body: bytes) -> Envelope:
-    """Decode an envelope that `to_log` encoded. Raises UnreadableEvent if it is damaged or of an unknown type."""
+    """Decode an envelope that `to_log` encoded. An event of a type that a later release has is an `UnknownEvent`.
+
+    Raises UnreadableEvent if it is damaged.
+    """
     try:
         frame = _FRAMES.decode(body)
+        read = _EVENT_OF.get(frame.type)
         return Envelope(
-            _EVENT_OF[frame.type](frame.data),
+            UnknownEvent(frame.type, frame.data) if read is None else read(frame.data),
             frame.timestamp,
             frame.seq,
             frame.thread_id,

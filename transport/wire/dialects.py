@@ -36,6 +36,7 @@ from transport.wire.events import (
     Typing,
     Welcome,
 )
+from transport.wire.unknown_event import UnknownEvent
 
 Html: TypeAlias = Callable[[str], str]
 Frame: TypeAlias = dict[str, Any]
@@ -93,6 +94,8 @@ _AS_THEY_ARE: Final = frozenset(
 
 def event_data(event: Event) -> Frame:
     """Return the event's own fields under their wire names; optional ones that are None are omitted."""
+    if isinstance(event, UnknownEvent):
+        return dict(event.data)
     data: Frame = {}
     for attribute, name, optional in _WIRE_FIELDS[type(event)]:
         value = getattr(event, attribute)
@@ -221,7 +224,7 @@ def flat(envelope: Envelope, html: Html | None = None) -> Frame:
     head = _build_frame(CanonicalFrame, envelope, iso(envelope.timestamp), UNSET)
     frame: Frame = {name: value for name, value in msgspec.structs.asdict(head).items() if value is not UNSET}
     data = client_data(envelope.event, html)
-    for _, name, optional in _WIRE_FIELDS[type(envelope.event)]:
+    for _, name, optional in _WIRE_FIELDS.get(type(envelope.event), ()):
         if optional and name not in data:  # the envelope's member of that name is another
             frame.pop(name, None)
     for name, value in data.items():

@@ -43,6 +43,7 @@ from transport.wire.events import (
     ToolStatus,
     Usage,
 )
+from transport.wire.unknown_event import UnknownEvent
 
 
 class RunProtocolError(ValueError):
@@ -231,7 +232,7 @@ class RunProtocol:
                 if self.calls or self.agents or not self.any_agent:
                     raise RunProtocolError(f"{event.type} while calls or agents are open")
                 self.ended = True
-            case _ if not self.any_agent:
+            case _ if not self.any_agent and not isinstance(event, UnknownEvent):
                 raise RunProtocolError(f"{event.type} before agent_started")
 
     def closing_events(

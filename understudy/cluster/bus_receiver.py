@@ -252,11 +252,12 @@ class BusReceiver(Actor):
             self.proxies.check_logs(packet.sender)
         self.bus.fail_unreadable(packet.refused)
         try:
-            items = decode_items(packet)
+            items, unknown = decode_items(packet)
         except UnreadablePacket as error:
             log.warning("inbox.not_understood", extra={"sender": packet.sender, "reason": str(error)})
             self.bus.report_unreadable(packet.sender, packet.asks)
             return []
+        self.bus.report_unreadable(packet.sender, unknown)
         requests = []
         for item in items:
             if isinstance(item, RpcRequest):
@@ -316,7 +317,7 @@ class BusReceiver(Actor):
         packet, _ = read  # gaps are not checked here: a loss on a channel shows in the numbers of the stream
         try:
             if channel != self.bus.news_channel:
-                for item in decode_items(packet):
+                for item in decode_items(packet)[0]:
                     self._dispatch(packet.sender, item)
                 return
             news = decode_news(packet)

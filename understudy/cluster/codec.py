@@ -2,17 +2,23 @@
 
 1. A node of any release can decode a packet's header: its sender, its number and the ids of its requests. So it can
    reply that it cannot decode the body.
-2. Bodies are decoded strictly: a packet that does not match the types is refused (`UnreadablePacket`).
-3. HTML from another node is sanitized here, before it is sent to a client.
+2. Nodes of two releases understand each other, unless one of them says that it cannot (`OLDEST`): fields that a message
+   has in a later release only are ignored, and an item of an unknown kind is left out. Such a request is refused.
+3. What is known is decoded strictly: an item that does not match its type is left out too.
+4. HTML from another node is sanitized here, before it is sent to a client.
 """
 
+import logging
+import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Final, TypeVar
 
 import msgspec
 from attrs import evolve
 
 from transport.wire.codec import from_log, to_log
+from transport.wire.codes import ERRORS
 from transport.wire.errors import CommandRejected
 from transport.wire.events import Envelope, PartialResult
 from understudy.chat.answer.markdown import clean_html
@@ -21,10 +27,15 @@ from understudy.chat.placement import Moved, News
 from understudy.cluster.messages import Item, RpcFault, RpcReply, RpcRequest, TextPiece
 from understudy.storage.errors import StorageUnavailable
 
+log = logging.getLogger(__name__)
 T = TypeVar("T")
 
-VERSION: Final = 7
-"""Increment with every change of a message's shape: nodes refuse packets of another version."""
+VERSION: Final = 8
+"""Increment with every change of a message's shape."""
+OLDEST: Final = 8
+"""The oldest version that can be decoded by this code, and whose code can decode the packets of this one. Raise it to
+`VERSION` with a change that does more than to add kinds of items, or fields with a default: nodes refuse the packets of
+versions before it."""
 
 
 class UnreadablePacket(ValueError):
@@ -35,7 +46,8 @@ class Packet(msgspec.Struct, frozen=True, array_like=True):
     """A list of items, or news. `number` rises with each packet from `sender` to this receiver; a gap means loss.
 
     `asks` are the ids of the requests in the body; `refused` the ids of requests of the receiver that the sender could
-    not decode. `made_at` is the sender's time in Unix seconds.
+    not decode. `made_at` is the sender's time in Unix seconds. `oldest` is the sender's `OLDEST`; nodes before version
+    8 do not send it, and understand their own version only.
     """
 
     version: int
@@ -45,11 +57,21 @@ class Packet(msgspec.Struct, frozen=True, array_like=True):
     refused: list[str]
     body: bytes
     made_at: float
+    oldest: int = sys.maxsize
+
+
+class _RequestId(msgspec.Struct, frozen=True, tag="Request"):
+    """What of a request can be decoded if its command cannot."""
+
+    id: str
 
 
 _ENCODER: Final = msgspec.msgpack.Encoder()
 _PACKETS: Final = msgspec.msgpack.Decoder(Packet)
+_BODY: Final = msgspec.msgpack.Decoder(list[msgspec.Raw])
+_ITEM: Final[msgspec.msgpack.Decoder[Item]] = msgspec.msgpack.Decoder(Item)
 _ITEMS: Final = msgspec.msgpack.Decoder(list[Item])
+_REQUEST_ID: Final = msgspec.msgpack.Decoder(_RequestId)
 _NEWS: Final[msgspec.msgpack.Decoder[News]] = msgspec.msgpack.Decoder(News)
 
 
@@ -58,7 +80,8 @@ def encode_packet(
 ) -> bytes:
     """Return a packet with these items."""
     asks = [item.id for item in items if isinstance(item, RpcRequest)]
-    return _ENCODER.encode(Packet(VERSION, sender, number, asks, list(refused), _ENCODER.encode(items), made_at))
+    body = _ENCODER.encode(items)
+    return _ENCODER.encode(Packet(VERSION, sender, number, asks, list(refused), body, made_at, OLDEST))
 
 
 def decode_packet(data: bytes) -> Packet:
@@ -69,24 +92,43 @@ def decode_packet(data: bytes) -> Packet:
         raise UnreadablePacket(str(error)) from None
 
 
-def decode_items(packet: Packet) -> list[Item]:
-    """Decode the items of a packet. Raises UnreadablePacket, also for another version."""
-    return _decode_body(packet, _ITEMS)
+def decode_items(packet: Packet) -> tuple[list[Item], list[str]]:
+    """Decode the items of a packet. Return those that this release knows, and the ids of the other requests.
+
+    Raises UnreadablePacket, also for a version that cannot be decoded.
+    """
+    _check_version(packet)
+    with suppress(msgspec.DecodeError):
+        return _ITEMS.decode(packet.body), []
+    items: list[Item] = []
+    unknown: list[str] = []
+    for raw in _decode_body(packet, _BODY):
+        try:
+            items.append(_ITEM.decode(raw))
+        except msgspec.DecodeError as error:
+            log.warning("codec.unknown_item", extra={"sender": packet.sender, "reason": str(error)})
+            with suppress(msgspec.DecodeError):
+                unknown.append(_REQUEST_ID.decode(raw).id)
+    return items, unknown
 
 
 def encode_news(sender: str, number: int, news: News, *, made_at: float = 0.0) -> bytes:
     """Return a packet with news."""
-    return _ENCODER.encode(Packet(VERSION, sender, number, [], [], _ENCODER.encode(news), made_at))
+    return _ENCODER.encode(Packet(VERSION, sender, number, [], [], _ENCODER.encode(news), made_at, OLDEST))
 
 
 def decode_news(packet: Packet) -> News:
-    """Decode the news in a packet. Raises UnreadablePacket, also for another version."""
+    """Decode the news in a packet. Raises UnreadablePacket, also for an unknown kind, or another version."""
+    _check_version(packet)
     return _decode_body(packet, _NEWS)
 
 
-def _decode_body(packet: Packet, decoder: msgspec.msgpack.Decoder[T]) -> T:
-    if packet.version != VERSION:
+def _check_version(packet: Packet) -> None:
+    if packet.version < OLDEST or packet.oldest > VERSION:
         raise UnreadablePacket(f"version {packet.version}, not {VERSION}")
+
+
+def _decode_body(packet: Packet, decoder: msgspec.msgpack.Decoder[T]) -> T:
     try:
         return decoder.decode(packet.body)
     except msgspec.DecodeError as error:
@@ -162,7 +204,8 @@ def error_from_fault(fault: RpcFault) -> Exception:
     """Return the error that a fault represents."""
     match fault.kind:
         case "rejected":
-            return CommandRejected(fault.code, fault.text, fault.retry_after, names=fault.names)
+            code = fault.code if fault.code in ERRORS else "internal"  # of a later release
+            return CommandRejected(code, fault.text, fault.retry_after, names=fault.names)
         case "elsewhere":
             return MessageInOtherThread(fault.text)
         case "moved":

@@ -2,7 +2,8 @@
 
 Requests are answered, events flow from the owner of a thread to the nodes that subscribed to it, and news
 (`understudy.chat.placement`) go to all nodes. All are plain data; `understudy.cluster.codec` encodes them. A change of
-any shape, also of a type used here, requires another `codec.VERSION`.
+any shape, also of a type used here, requires another `codec.VERSION`. New fields have a default: nodes of the release
+before do not send them, and ignore them.
 """
 
 import time

@@ -130,7 +130,7 @@ class PeerMonitor(Actor):
         if packet is None:
             return []
         try:
-            items = decode_items(packet)
+            items, _ = decode_items(packet)
         except UnreadablePacket:
             return []
         if packet.sender in self.alive or packet.sender == self.node.id:

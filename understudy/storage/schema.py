@@ -27,8 +27,8 @@ REVISIONS: Final = tuple(f"{number:04}" for number in range(1, 17))
 HEAD: Final = REVISIONS[-1]
 OLDEST: Final = "0011"
 """The oldest revision whose code can use this schema. It is written into the database with each migration, so that a
-release can start on the schema of a later one. Raise it with a migration that older code cannot work with, and with the
-next migration after a durable event or a kind of step was added: older code cannot read the thread that has one."""
+release can start on the schema of a later one. Raise it with a migration that older code cannot work with. Code from
+0016 on reads threads with events and steps of kinds that it does not know; older code cannot."""
 
 
 UNSETTLED: Final = "status = 'unsettled'"

@@ -173,7 +173,7 @@ def test_the_log_is_exact(timestamp, result, line, seq) -> None:
         b"",
         b"[]",
         b"{}",
-        b'{"type":"dance","timestamp":1,"message":"","data":{}}',
+        b'{"type":"dance","timestamp":1,"message":"","data":null}',
         b'{"type":"alert","timestamp":1,"message":"","data":{}}',
         b'{"type":"alert","timestamp":1,"message":"","data":null}',
         b'{"type":["alert"],"timestamp":1,"message":"","data":{}}',
@@ -185,6 +185,19 @@ def test_a_damaged_log_is_one_error(body) -> None:
     """A stored event that cannot be read is UnreadableEvent, whatever is wrong with it."""
     with pytest.raises(UnreadableEvent):
         from_log(body)
+
+
+def test_an_event_of_a_later_release_is_passed_on_as_it_is() -> None:
+    """The log has it again, and every dialect that shows steps has its type and data."""
+    head = b'{"type":"dance","seq":4,"thread_id":"t","pillar":null,"priority":"normal","timestamp":1.5,"message":"x",'
+    body = head + b'"data":{"steps":[1,null]}}'
+    envelope = from_log(body)
+    assert to_log(envelope) == body
+    for dialect in set(Dialect) - {Dialect.AGENT_RESPONSE}:
+        frame = json.loads(encode(envelope, dialect) or b"")
+        assert frame["type"] == "dance"
+        assert "[1, null]" in json.dumps(frame)
+    assert encode(envelope, Dialect.AGENT_RESPONSE) is None
 
 
 def test_half_a_character_does_not_stop_an_event() -> None:

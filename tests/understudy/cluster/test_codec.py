@@ -69,7 +69,7 @@ ITEMS: list[Item] = [
 def test_each_item_comes_back_as_it_was(item: Item) -> None:
     """Items contain rows, commands of clients, and findings."""
     packet = codec.decode_packet(codec.encode_packet("a", 3, [item]))
-    assert codec.decode_items(packet) == [item]
+    assert codec.decode_items(packet) == ([item], [])
     assert (packet.sender, packet.number) == ("a", 3)
 
 
@@ -94,14 +94,36 @@ def test_a_repr_has_no_text_of_a_user() -> None:
     assert "well said" not in shown
 
 
-def test_a_packet_of_another_version_is_refused_by_its_head() -> None:
-    """The ids of its requests can be decoded in every version."""
+def test_a_packet_of_a_version_that_cannot_be_decoded_is_refused_by_its_head() -> None:
+    """The ids of its requests can be decoded in every version. Before version 8 none said what can decode it."""
     packet = codec.decode_packet(codec.encode_packet("a", 1, ITEMS))
-    later = msgspec.structs.replace(packet, version=codec.VERSION + 1, body=b"\xc1 what nobody knows")
+    for earlier in ({"version": codec.OLDEST - 1}, {"oldest": codec.Packet.__struct_defaults__[-1]}):
+        with pytest.raises(UnreadablePacket):
+            codec.decode_items(msgspec.structs.replace(packet, **earlier))
+        with pytest.raises(UnreadablePacket):
+            codec.decode_news(msgspec.structs.replace(packet, **earlier))
+    version = codec.VERSION + 1
+    later = msgspec.structs.replace(packet, version=version, oldest=version, body=b"\xc1 what nobody knows")
     read = codec.decode_packet(msgspec.msgpack.encode(later))
     assert read.asks == [f"q{number}" for number in range(len(COMMANDS))]
     with pytest.raises(UnreadablePacket, match=f"version {codec.VERSION + 1}"):
         codec.decode_items(read)
+
+
+def test_what_a_later_version_added_is_left_out() -> None:
+    """Fields are ignored, items of unknown kinds are not dispatched, and requests among them are refused."""
+    packet = codec.decode_packet(codec.encode_packet("a", 1, [RpcReply("q1", "r1")]))
+    request = {"type": "Request", "id": "q7", "owner": "ann", "thread_id": "t", "within_s": 9.0}
+    items = [
+        {"type": "Answer", "id": "q1", "value": "r1", "colour": "red"},
+        {"type": "Dance", "steps": 3},
+        {**request, "command": {"type": "Prophesy", "run_id": "r1"}},
+        {**request, "id": "q8", "command": {"type": "CancelRun", "run_id": "r1", "gently": True}},
+    ]
+    later = msgspec.structs.replace(packet, version=codec.VERSION + 1, body=msgspec.msgpack.encode(items))
+    known, unknown = codec.decode_items(codec.decode_packet(msgspec.msgpack.encode([*msgspec.to_builtins(later), "x"])))
+    cancel = RpcRequest("q8", "ann", "t", 9.0, command_from_message(chat.CancelRun("r1")))
+    assert (known, unknown) == ([RpcReply("q1", "r1"), cancel], ["q7"])
 
 
 @pytest.mark.parametrize("data", [b"", b"\xc1", b"{}", msgspec.msgpack.encode([1, "a"]), msgspec.msgpack.encode("x")])
@@ -113,12 +135,13 @@ def test_bytes_that_are_no_packet_are_refused(data: bytes) -> None:
         codec.decode_news(msgspec.structs.replace(packet, body=data))
 
 
-def test_what_does_not_fit_is_refused() -> None:
+def test_what_does_not_fit_is_left_out() -> None:
     """Decoding is strict: text is not converted to a number."""
     packet = codec.decode_packet(codec.encode_packet("a", 1, [RpcReply("q1", "r1")]))
     body = packet.body.replace(b"\xa2q1", b"\x07")
+    assert codec.decode_items(msgspec.structs.replace(packet, body=body)) == ([], [])
     with pytest.raises(UnreadablePacket):
-        codec.decode_items(msgspec.structs.replace(packet, body=body))
+        codec.decode_items(msgspec.structs.replace(packet, body=b"\xc1"))
 
 
 @pytest.mark.parametrize(
@@ -140,6 +163,12 @@ def test_errors_of_another_node_equal_local_ones(error: Exception) -> None:
         assert getattr(received, name, None) == getattr(error, name, None)
 
 
+def test_a_refusal_with_a_code_of_a_later_release_is_an_internal_error() -> None:
+    refused = codec.error_from_fault(RpcFault("rejected", "Not in the mood.", "moody"))
+    assert isinstance(refused, CommandRejected)
+    assert (refused.code, refused.message) == ("internal", "Not in the mood.")
+
+
 def test_an_unexpected_error_is_sent_by_its_class_only() -> None:
     """The text of an unexpected error may contain anything."""
     assert "secret" not in str(codec.error_from_fault(codec.fault_from_error(RuntimeError("a secret"))))
@@ -149,7 +178,7 @@ def test_the_version_is_raised_with_every_change_of_a_message() -> None:
     """The digest covers the message types; raise `codec.VERSION` if it changes by more than a class name."""
     shapes = bare(msgspec.json.schema_components([Item, News]))
     sum_of_shapes = hashlib.sha256(json.dumps(shapes, sort_keys=True).encode()).hexdigest()[:16]
-    assert (codec.VERSION, sum_of_shapes) == (7, "cc717ce715667a0f")
+    assert (codec.VERSION, sum_of_shapes) == (8, "cc717ce715667a0f")
 
 
 def bare(shape: Any) -> Any:

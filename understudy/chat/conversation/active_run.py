@@ -60,8 +60,9 @@ TITLE_CHARS: Final = 80
 class ResumeAttempt:
     """The next attempt at a run. `number` counts from 1; `due`: its backoff is over; `recorded`: it is in the database.
 
-    `progress` is the number of finished steps, `replay` is None if the steps cannot be read. `agent_type` and `pillar`
-    are those that the message was addressed to.
+    `progress` is the number of finished steps, `replay` is None if the steps cannot be read, in a run of a
+    `later_release` because that wrote some of them. `agent_type` and `pillar` are those that the message was addressed
+    to.
     """
 
     number: int
@@ -69,6 +70,7 @@ class ResumeAttempt:
     replay: Replay | None = field(repr=False)
     agent_type: str
     pillar: str | None = None
+    later_release: bool = False
     due: bool = field(init=False)
     recorded: bool = field(default=False, init=False)
 
@@ -76,11 +78,11 @@ class ResumeAttempt:
         self.due = self.number <= 1
 
     @classmethod
-    def next_of(cls, run: RunRecord, replay: Replay | None) -> "ResumeAttempt":
+    def next_of(cls, run: RunRecord, replay: Replay | None, *, later_release: bool = False) -> "ResumeAttempt":
         """Return the next attempt at a run; a step finished since the last attempt restarts the count."""
         progress = run.progress if replay is None else replay.finished_steps
         number = 1 if progress > run.progress else run.attempts + 1
-        return cls(number, progress, replay, run.agent_type, run.pillar)
+        return cls(number, progress, replay, run.agent_type, run.pillar, later_release)
 
     def agent(self, agents: Mapping[str, Agent]) -> str | None:
         """Return the name of the run's first agent; None if that agent does not exist any more."""
@@ -101,6 +103,8 @@ class ResumeAttempt:
         replay = self.replay
         if self.number > MAX_ATTEMPTS:
             return "set_aside", f"The work on this message was given up: it did not get on in {MAX_ATTEMPTS} attempts."
+        if replay is None and self.later_release:
+            return "later_release", f"{INTERRUPTED}, and only a newer release of this server could go on with it."
         if replay is None:
             return "unreadable", f"{INTERRUPTED}, and what was done of it cannot be read any more."
         if self.agent(agents) is None or any(name not in agents for _, name in replay.agents):

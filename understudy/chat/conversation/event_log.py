@@ -11,11 +11,12 @@ from transport.outbox.outbox import LogPage
 from transport.wire.codec import from_log
 from transport.wire.errors import UnreadableEvent
 from transport.wire.events import Envelope, FinalResponse, MessageAccepted, SanitizationSummary, SteerAccepted
+from transport.wire.unknown_event import UnknownEvent
 from understudy.chat.answer.html import PREFETCH_S, AnswerHtml
 from understudy.chat.conversation.active_run import ActiveRun, ResumeAttempt
 from understudy.chat.envelope import wrap
 from understudy.chat.messages import RunRequest
-from understudy.chat.run.replay import UnreadableSteps, replay
+from understudy.chat.run.replay import LaterSteps, UnreadableSteps, replay
 from understudy.chat.run_protocol import RunProtocol, RunProtocolError
 from understudy.content.texts import run_off_loop
 from understudy.storage.records import LoggedEvent, Message, RunRecord
@@ -32,19 +33,21 @@ READ_INLINE: Final = 8 * 1024
 async def read_unfinished_run(store: Store, run: RunRecord, restore: Callable[[str], str]) -> ActiveRun:
     """Replay the logged events of an unfinished run. `restore` gives a stored text as its user is shown it.
 
-    An event that is damaged, or of a later release, is left out: the run cannot be resumed then, and is to end with
-    what can be read of it.
+    A run with an event or a step that is damaged, or that a later release wrote, cannot be resumed: what it did is not
+    known, and would be repeated. It is to end with what can be read of it.
 
     Raises:
         StorageUnavailable: The database cannot be read.
     """
     protocol, logged = RunProtocol(run.id), list[Envelope]()
-    replayed, unreadable = None, None
+    replayed, unreadable, later = None, None, False
     for row in await store.run_events(run.owner, run.thread_id, run.id):
         try:
             envelope = from_log(row.body)
             protocol.apply(envelope.event)
             logged.append(envelope)
+            if isinstance(envelope.event, UnknownEvent):
+                unreadable, later = f"event of a later release: {envelope.event.type}", True
         except (UnreadableEvent, RunProtocolError) as error:
             protocol.accepted = True  # it was accepted, even if that cannot be read
             unreadable = str(error)
@@ -55,7 +58,7 @@ async def read_unfinished_run(store: Store, run: RunRecord, restore: Callable[[s
         try:
             replayed = replay(events, await store.steps(run.id))
         except UnreadableSteps as error:
-            unreadable = str(error)
+            unreadable, later = str(error), isinstance(error, LaterSteps)
     if unreadable is not None:
         log.warning("run.unreadable", extra={"run_id": run.id, "reason": unreadable})
     request = RunRequest(
@@ -72,7 +75,8 @@ async def read_unfinished_run(store: Store, run: RunRecord, restore: Callable[[s
     )
     names = (run.thread_id, run.id, run.message_id, run.conversation_id, run.agent_type, run.pillar)
     template = logged[-1] if logged else Envelope(accepted, 0.0, None, *names)
-    regenerates, attempt = accepted.branch_of == run.message_id, ResumeAttempt.next_of(run, replayed)
+    regenerates = accepted.branch_of == run.message_id
+    attempt = ResumeAttempt.next_of(run, replayed, later_release=later)
     live = ActiveRun(request, protocol, template, regenerates=regenerates, attempt=attempt)
     if replayed is not None:
         live.append_text(restore(replayed.shown_text), (), replayed.shown_text)

@@ -24,7 +24,7 @@ from understudy.models.model import (
     ToolRequest,
     tool_result,
 )
-from understudy.storage.records import AnsweredMessage, Message
+from understudy.storage.records import STEP_KINDS, AnsweredMessage, Message
 
 _ENDINGS: Final = {
     "cancelled": "The user stopped this answer before it was finished.",
@@ -74,6 +74,9 @@ def exchange_items(
         items.append(MessageItem("assistant", tail, origin=evolve(origin, step=origin.step + 1, agent=agent)))
     if ending := _ENDINGS.get(exchange.status):
         items.append(NoteItem(ending, evolve(origin, step=origin.step + 1)))
+    if any(each.kind not in STEP_KINDS for each in exchange.steps):
+        note = "A part of the work on this answer is left out here: a newer release of the server did it."
+        items.append(NoteItem(note, evolve(origin, step=origin.step + 1)))
     for step in exchange.steps:
         if step.kind == "undo" and step.status == UndoStatus.OK.value:
             note = f"The user undid this call afterwards: {step.name}, call {step.call_id}. Its effect is taken back."

@@ -53,6 +53,10 @@ class UnreadableSteps(ValueError):
     """A step of a run cannot be decoded: it is damaged, or of another version."""
 
 
+class LaterSteps(UnreadableSteps):
+    """A run has a step of a kind that only a later release knows."""
+
+
 @frozen
 class RecordedResult:
     """The result of a finished call's step. Steps of earlier releases have only the fields without a default.
@@ -277,10 +281,11 @@ def replay(events: Sequence[Event], steps: Sequence[StepRecord]) -> Replay:
     The steps of a subagent's model have the id of the call that asks it.
 
     Raises:
-        UnreadableSteps: A step cannot be decoded, or is of a kind that this release does not know.
+        UnreadableSteps: A step cannot be decoded.
+        LaterSteps: A step is of a kind that this release does not know.
     """
     if unknown := {step.kind for step in steps}.difference(STEP_KINDS):  # without them, work would be repeated
-        raise UnreadableSteps(f"steps of a later release: {', '.join(sorted(unknown))}")
+        raise LaterSteps(f"steps of a later release: {', '.join(sorted(unknown))}")
     started = [each for each in events if isinstance(each, SubagentStarted)]
     owners: list[tuple[str | None, str]] = [(each.call_id, each.agent_id) for each in started]
     below = {agent_id for _, agent_id in owners}

@@ -53,6 +53,7 @@ def test_after_five_attempts_it_is_given_up() -> None:
     ("taken", "why"),
     [
         (ResumeAttempt(1, 0, None, "guide"), "unreadable"),
+        (ResumeAttempt(1, 0, None, "guide", later_release=True), "later_release"),
         (ResumeAttempt(1, 0, Replay(), "liaison", "moon"), "no_agent"),
         (ResumeAttempt(1, 0, Replay(agents=(("gone-12345678", "gone"),)), "guide"), "no_agent"),
         (ResumeAttempt(1, 0, Replay(agents=(("guide-12345678", "guide"), ("x-12345678", "x"))), "guide"), "no_agent"),

@@ -1,0 +1,87 @@
+"""A server on a log that a later release wrote: with events and steps of kinds that this one does not know."""
+
+import json
+import sqlite3
+from functools import partial
+from pathlib import Path
+
+import trio
+
+from tests.end_to_end.chat_client import connected
+from tests.end_to_end.scripted_model import Call, Say, ScriptedModel, echo
+from tests.end_to_end.sse import streaming
+from tests.end_to_end.test_runs_api import Caller
+from tests.end_to_end.test_user_data import SECRET, signed, talk
+from transport.wire.dialects import SUBPROTOCOLS
+from understudy import Agent
+from understudy.app.server import Running, serve_app
+from understudy.app.settings import Settings
+from understudy.models.model import NoteItem
+
+DREAMT = {"type": "agent_dreamt", "priority": "normal", "timestamp": 5.5, "message": "", "data": {"of": ["sheep", 1]}}
+END = "type IN ('agent_completed', 'final_response', 'steer_taken')"
+
+
+def write_later(folder: Path) -> None:
+    """Add an event and a step of unknown kinds to each thread. The run of thread `cut` loses its end."""
+    database = sqlite3.connect(folder / "understudy.db")
+    database.execute(f"DELETE FROM events WHERE thread_id = 'cut' AND {END}")
+    database.execute("UPDATE runs SET status = 'running', ended_at = NULL WHERE thread_id = 'cut'")
+    database.execute("DELETE FROM messages WHERE thread_id = 'cut' AND role = 'assistant'")
+    for run_id, thread in database.execute("SELECT id, thread_id FROM runs").fetchall():
+        (seq,) = database.execute("SELECT max(seq) + 1 FROM events WHERE thread_id = ?", [thread]).fetchone()
+        body = json.dumps(DREAMT | {"seq": seq, "thread_id": thread, "run_id": run_id}).encode()
+        values = ("ann", thread, seq, "agent_dreamt", run_id, body)
+        database.execute("INSERT INTO events (owner, thread_id, seq, type, run_id, body) VALUES (?,?,?,?,?,?)", values)
+        database.execute("UPDATE threads SET last_seq = ? WHERE id = ?", [seq, thread])
+        step = (run_id, 900, "prophecy", "dream", None, "{}", '{"sheep": 1}', "odd", 1.0, 2.0)
+        database.execute(f"INSERT INTO steps VALUES ({','.join('?' * len(step))})", step)
+    database.commit()
+    database.close()
+
+
+async def test_what_a_later_release_wrote_is_passed_on_and_stops_nobody(tmp_path: Path) -> None:
+    """History, resume in every dialect, AG-UI, export and the next message work; an unfinished run ends once."""
+    given = Settings(port=0, data_dir=tmp_path, secret=SECRET, words_per_s=5000.0)
+    token, model = signed("ann"), ScriptedModel(Call([("echo", {"text": "a"})]), Say("one"))
+    agent = Agent("script", tools=[echo], model=model)
+    async with trio.open_nursery() as nursery:
+        running: Running = await nursery.start(partial(serve_app, given, [agent]))
+        async with connected(running.address, token) as client:
+            await talk(client, "go", "done")
+            await talk(client, "go", "cut")
+        nursery.cancel_scope.cancel()
+    await trio.to_thread.run_sync(write_later, tmp_path)
+
+    async with trio.open_nursery() as nursery:
+        running = await nursery.start(partial(serve_app, given, [agent]))
+        ann = Caller(running, token)
+        for subprotocol in SUBPROTOCOLS:
+            async with connected(running.address, token, subprotocols=[subprotocol], welcome=False) as client:
+                await client.send({"type": "resume", "payload": {"threads": {"done": 0}}})
+                while (dreamt := await client.read())["type"] != "agent_dreamt":
+                    pass
+                shown = dreamt.get("data") or dreamt.get("payload") or dreamt
+                assert shown["of"] == ["sheep", 1], subprotocol
+        async with connected(running.address, token) as client:
+            await client.send({"type": "resume", "payload": {"threads": {"cut": 0}}})
+            end = await client.until("error")
+            assert (end["data"]["code"], end["run_id"] is None) == ("run_interrupted", False)
+            assert "newer release" in end["data"]["message"]
+            last = await talk(client, "and now?", "done")
+            assert last["data"]["status"] == "success"
+            notes = [each.content for each in model.inputs[-1].items if isinstance(each, NoteItem)]
+            assert any("a newer release of the server did it" in each for each in notes)
+        log = (await ann.get("/api/threads/cut/events?after=0"))["events"]
+        assert [each["seq"] for each in log] == list(range(1, len(log) + 1))
+        assert [each["type"] for each in log if each["type"] in ("error", "final_response")] == ["error"]
+        for run in (await ann.get("/api/runs"))["runs"]:
+            await ann.get(f"/api/runs/{run['run_id']}")
+            await ann.get(f"/api/runs/{run['run_id']}/events")
+        assert len((await ann.get("/api/threads/done/messages"))["messages"]) == 4
+        exported = await ann.get("/api/me/export?events=true")
+        assert "prophecy" in json.dumps(exported)
+        assert json.dumps(exported).count("agent_dreamt") == 2
+        async with streaming(running.address, "/api/threads/done/stream?after=0", token) as stream:
+            await stream.until("agent_dreamt")
+        nursery.cancel_scope.cancel()
