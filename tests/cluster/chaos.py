@@ -110,6 +110,7 @@ class Chaos(Soak):
                         await balancer.wait_for(node)
                 await self._catch_up(checker)
                 nursery.cancel_scope.cancel()
+        checker.read_resumed(self.where)
         checker.check()
         notes = self.where / "notes"
         checker.check_notes(notes.read_text().splitlines() if notes.exists() else [])
@@ -119,6 +120,7 @@ class Chaos(Soak):
             {each.name for each in bank.iterdir()} if bank.exists() else (),
         )
         self.faults += checker.faults + read_logs(self.where, self.counts)
+        (self.where / "outdated").write_text("\n".join(checker.outdated))
         for node in servers:
             self.faults += node.faults
             self.counts += node.counts
@@ -247,7 +249,7 @@ class Chaos(Soak):
             yield f"{count:>10,}  {name}"
         verdict = f"{len(self.faults)} faults" if self.faults else "every message has one end, every screen is the log"
         yield f"seed {self.seed}: {self.done.total()} kills in {time.monotonic() - self.started_at:.0f} s: {verdict}"
-        yield from (f"   {fault[:500]}" for fault in self.faults[:MOST])
+        yield from (f"   {fault[:2000]}" for fault in self.faults[:MOST])
         if len(self.faults) > MOST:
             yield f"   and {len(self.faults) - MOST} more; --keep FOLDER has them all"
 

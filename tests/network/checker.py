@@ -1,13 +1,15 @@
 """Check the result of a soak: the logs, read over REST, against the events each client received."""
 
+import json
 from collections import Counter, defaultdict
 from collections.abc import Collection, Sequence
+from pathlib import Path
 
 from attrs import define, field
 
 from tests.end_to_end.http import request
 from tests.network.planned_agent import answer_to
-from tests.network.received import TERMINAL, JsonObject, Ledger, ReceivedLog, received_event
+from tests.network.received import TERMINAL, JsonObject, Ledger, ReceivedLog, TextMismatch, received_event
 
 AFTER_THE_END = ("undo_started", "call_undone", "call_settled")
 """Events of a run that may come after its end."""
@@ -15,11 +17,17 @@ AFTER_THE_END = ("undo_started", "call_undone", "call_settled")
 
 @define(eq=False)
 class Checker:
-    """`logs` are the events of each thread of each user on the server; `faults` is the verdict."""
+    """`logs` are the events of each thread of each user on the server; `faults` is the verdict.
+
+    `resumed` are the runs that lost their server or their actor, `outdated` the texts that a client still showed of a
+    server that had died.
+    """
 
     ledger: Ledger
     address: str
     logs: dict[tuple[str, str], list[JsonObject]] = field(factory=dict)
+    resumed: set[str] = field(factory=set)
+    outdated: list[str] = field(factory=list)
     faults: list[str] = field(factory=list)
 
     async def read(self, user: str, token: str, thread_id: str, page: int = 500) -> None:
@@ -34,6 +42,13 @@ class Checker:
             log += body["events"]
             if not body["events"]:
                 return
+
+    def read_resumed(self, where: Path) -> None:
+        """Read from the servers' logs which runs were resumed."""
+        for log in where.glob("server-*.log"):
+            for line in log.read_text(errors="replace").splitlines():
+                if '"run.taken_up"' in line and line.endswith("}"):  # the last line of a killed server may be cut
+                    self.resumed.add(json.loads(line)["run_id"])
 
     def lacking(self) -> list[str]:
         """Return the clients that are behind the log."""
@@ -67,6 +82,8 @@ class Checker:
         digests = {key: [received_event(event) for event in log] for key, log in self.logs.items()}
         for held, user, threads in self.ledger.received:
             self.faults += held.faults
+            for each in held.mismatches:
+                self._check_text(each, self.logs[user, _thread_of(held, each.run_id)])
             for thread_id in threads:
                 self._check_received(held, thread_id, [each.digest for each in digests[user, thread_id]])
         accepted = Counter(
@@ -153,6 +170,26 @@ class Checker:
             elif each.digest != log[each.seq - 1]:
                 self.faults.append(f"{held.name}: {each.seq} of {thread_id} ({each.kind}) is another one in the log")
 
+    def _check_text(self, mismatch: TextMismatch, log: Sequence[JsonObject]) -> None:
+        """Report a text that is no part of its answer, unless it is what the run had shown before it was resumed.
+
+        A server that dies takes the text since the last checkpoint with it. A client that gets none of the text of the
+        next one before the answer still shows the old text: not a mixture of both.
+        """
+        events = [each for each in log if each["run_id"] == mismatch.run_id]
+        content = events[0]["data"].get("content", "") if events else ""
+        steers = [each["data"]["steer_id"] for each in events if each["type"] == "steer_taken"]
+        said = answer_to(content) if content else ""
+        answers = [said] + [f"{said} read: {','.join(steers[:n])}" for n in range(1, len(steers) + 1)]
+        parts = mismatch.text.split("\n\n")
+        if mismatch.run_id in self.resumed and all(any(each.startswith(part) for each in answers) for part in parts):
+            self.ledger.counts["texts of a server that had died"] += 1
+            self.outdated.append(str(mismatch))
+            return
+        kinds = [f"{each['seq']} {each['type']}" for each in events]
+        resumed = "resumed" if mismatch.run_id in self.resumed else "not resumed"
+        self.faults.append(f"{mismatch}; {resumed}, events: {kinds}")
+
     def _check_log(self, user: str, thread_id: str, log: list[JsonObject]) -> None:
         if [event["seq"] for event in log] != list(range(1, len(log) + 1)):
             self.faults.append(f"the log of {thread_id} of {user} has a gap")
@@ -187,6 +224,11 @@ class Checker:
         for event in events:
             if event["type"] in ("steer_taken", "steer_withdrawn", "question_answered"):
                 self.ledger.counts[f"events {event['type']}"] += 1
+
+
+def _thread_of(held: ReceivedLog, run_id: str) -> str:
+    """Return the thread of a run whose end a client has received."""
+    return next(name for name, events in held.events.items() if any(each.run_id == run_id for each in events))
 
 
 def _is_paid(event: JsonObject) -> bool:

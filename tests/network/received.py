@@ -2,7 +2,8 @@
 
 import hashlib
 import json
-from collections import Counter
+import time
+from collections import Counter, deque
 from collections.abc import Mapping
 from typing import Any
 
@@ -10,6 +11,8 @@ from attrs import define, field, frozen
 
 JsonObject = Mapping[str, Any]
 TERMINAL = ("final_response", "error")
+MAX_PIECES = 60
+"""Pieces of text of a run that are kept for the report of a fault: the last ones."""
 
 
 @frozen
@@ -31,6 +34,31 @@ def received_event(event: JsonObject) -> ReceivedEvent:
     return ReceivedEvent(event["seq"], event["type"], event.get("message_id", ""), event.get("run_id", ""), digest)
 
 
+@frozen
+class TextMismatch:
+    """A streamed text that is no beginning of the answer of its run. `pieces` are the last that came, as text."""
+
+    client: str
+    run_id: str
+    text: str
+    whole: str
+    pieces: str
+
+    def __str__(self) -> str:
+        """Return the first difference of the two texts, and what was received."""
+        same = next((n for n, (a, b) in enumerate(zip(self.text, self.whole, strict=False)) if a != b), len(self.whole))
+        shown, answer = (f"{each[max(0, same - 40) : same]!r} then {each[same : same + 60]!r}" for each in self.texts)
+        return (
+            f"{self.client}: the text of {self.run_id} is no part of its answer: after {same} characters of"
+            f" {len(self.text)}, shown {shown}, answer ({len(self.whole)}) {answer}; pieces: {self.pieces}"
+        )
+
+    @property
+    def texts(self) -> tuple[str, str]:
+        """Both texts."""
+        return self.text, self.whole
+
+
 @define(eq=False)
 class ReceivedLog:
     """The events of one client, from first to last, in order of arrival.
@@ -41,7 +69,8 @@ class ReceivedLog:
     begins
     a new log; this one is then no longer `current`. `starts` has the cursor it began from in each thread: 0, except for
     a tab
-    whose storage was behind the events it had received. `questions` are those that wait for their user, by id;
+    whose storage was behind the events it had received. `mismatches` are texts that were no part of their answers.
+    `questions` are those that wait for their user, by id;
     `undoable` maps calls that can be undone to their runs.
     """
 
@@ -53,6 +82,8 @@ class ReceivedLog:
     current: bool = True
     starts: dict[str, int] = field(factory=dict)
     texts: dict[str, str] = field(factory=dict)
+    pieces: dict[str, deque[str]] = field(factory=dict)
+    mismatches: list[TextMismatch] = field(factory=list)
     ended: set[str] = field(factory=set)
     questions: dict[str, JsonObject] = field(factory=dict)
     undoable: dict[str, str] = field(factory=dict)
@@ -97,16 +128,19 @@ class ReceivedLog:
         if offset > len(known):
             return False
         self.texts[run_id] = known[:offset] + text
+        pieces = self.pieces.setdefault(run_id, deque(maxlen=MAX_PIECES))
+        pieces.append(f"{time.time() % 1000:.2f}: {offset}+{len(text)}")
         return True
 
     def _compare(self, run_id: str, data: JsonObject) -> None:
-        text = self.texts.pop(run_id, None)
+        text, pieces = self.texts.pop(run_id, None), self.pieces.pop(run_id, ())
         if text is None or data.get("status") != "success":
             return
         whole = data["message"]
         self.ledger.counts["texts that were whole" if text == whole else "texts that were cut short"] += 1
         if not whole.startswith(text):
-            self.faults.append(f"{self.name}: the text of {run_id} is no part of its answer")
+            ended = f"{time.time() % 1000:.2f}: end"
+            self.mismatches.append(TextMismatch(self.name, run_id, text, whole, ", ".join((*pieces, ended))))
 
 
 @frozen

@@ -83,6 +83,7 @@ class Soak:
             await self._catch_up(checker)
             await harness.scrape()
             nursery.cancel_scope.cancel()
+        checker.read_resumed(self.where)
         checker.check()
         harness.read_logs()
         self._sum_up(proxy, harness)

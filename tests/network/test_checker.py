@@ -6,7 +6,7 @@ import pytest
 
 from tests.network.checker import Checker
 from tests.network.planned_agent import answer_to
-from tests.network.received import Ledger, SentMessage
+from tests.network.received import Ledger, ReceivedLog, SentMessage
 
 PLAN = "words=3 pace=1 tool=3 fail=0 name=m"
 ACCEPTED = ("message_accepted", {"message_id": "m", "content": PLAN})
@@ -54,6 +54,27 @@ def test_a_run_in_which_each_thing_happened_once_has_no_fault() -> None:
 )
 def test_a_fault_in_the_log_is_found(events: tuple[Any, ...], fault: str) -> None:
     assert fault in faults(ACCEPTED, STARTED, *events)
+
+
+def test_a_text_that_is_no_beginning_of_the_answer_is_a_fault_unless_a_dead_server_showed_it() -> None:
+    said = answer_to(PLAN)
+    old, mixed = f"{said[:4]}\n\n{said} read: s", f"{said[:6]}{said[:4]}"
+    for text, resumed, found in ((said[:5], (), 0), (old, (), 1), (old, ("r",), 0), (mixed, ("r",), 1)):
+        log = [
+            {"type": kind, "seq": seq, "run_id": "r", "thread_id": "t", "data": data}
+            for seq, (kind, data) in enumerate((ACCEPTED, STEER, STARTED, TAKEN, ENDED, final(" read: s")), start=1)
+        ]
+        ledger = Ledger(said={"m": SentMessage("m", "ada", "t", PLAN)})
+        client = ReceivedLog("tab", ledger)
+        client.take(log[0])
+        client.take_text("r", 0, text)
+        for event in log[1:]:
+            client.take(event)
+        ledger.received.append((client, "ada", ("t",)))
+        checker = Checker(ledger, "", {("ada", "t"): log}, resumed=set(resumed))
+        checker.check()
+        assert len(checker.faults) == found, checker.faults
+        assert all("is no part of its answer: after" in each and "5 agent" in each for each in checker.faults)
 
 
 def test_a_fault_of_the_bank_is_found() -> None:
