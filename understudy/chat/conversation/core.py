@@ -1003,6 +1003,9 @@ class ConversationCore:
         if ask.waiting and live.started:
             yield AnswerRequest(ask, False)
             return
+        if (finish := self.unfinished.get(ask.run_id)) is not None:  # its end is not stored yet
+            yield AnswerRequest(ask, finish.ending is Ending.CANCELLED)
+            return
         live.stopped = True
         if live.started:
             yield TellRun(ask.run_id, Stop())

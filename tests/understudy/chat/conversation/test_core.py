@@ -456,6 +456,17 @@ def test_streamed_text_is_sent_with_its_offset_and_restarts_at_zero(shell: Shell
     ]  # fmt: skip
 
 
+def test_a_second_cancel_of_a_run_whose_end_cannot_be_stored_changes_nothing(shell: Shell) -> None:
+    shell.handle(accept(1))
+    shell.handle(accept(2))
+    shell.failing = [StorageUnavailable("disk"), StorageUnavailable("disk")]
+    answers = [each.value for _ in range(2) for each in shell.handle(CancelRun("r2")) if hasattr(each, "ask")]
+    assert answers == [True, True]
+    shell.handle(core.RetryFinish())
+    shell.handle(core.RetryFinish())
+    assert list(shell.it.runs) == ["r1"]
+
+
 def test_a_resumed_run_is_recorded_before_it_is_started(shell: Shell) -> None:
     shell.handle(accept(1))
     shell.restart()
