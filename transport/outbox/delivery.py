@@ -63,6 +63,7 @@ class ThreadCursor:
 @define
 class _Text:
     thread_id: str
+    epoch: str
     position: int = 0
     pieces_since_request: int | None = None  # pieces dropped since a snapshot was requested; None: none was
 
@@ -172,16 +173,20 @@ class DeliveryCursors:
         """Return all subscribed threads."""
         return list(self._threads)
 
-    def offer_text(self, thread_id: str, run_id: str, offset: int, text: str) -> TextPiece | _Need | None:
+    def offer_text(
+        self, thread_id: str, run_id: str, offset: int, text: str, epoch: str = ""
+    ) -> TextPiece | _Need | None:
         """Judge a piece of a streamed answer, live or a snapshot (offset 0). Return the part to send.
 
         Return None if all of it was sent, or SNAPSHOT_NEEDED if text before `offset` is missing; the latter once, and
         again after ASK_AGAIN more pieces without a snapshot. An empty text at the cursor is returned as a TextPiece: it
-        may carry rendered blocks. An empty text at offset 0 restarts the answer.
+        may carry rendered blocks. A text of another `epoch` replaces the text so far, so it is sent from offset 0.
         """
         if run_id in self._ended:
             return None
-        state = self._texts.pop(run_id, None) or _Text(thread_id)
+        state = self._texts.pop(run_id, None)
+        if state is None or state.epoch != epoch:
+            state = _Text(thread_id, epoch)
         self._texts[run_id] = state
         if len(self._texts) > self._max_texts:
             del self._texts[next(iter(self._texts))]
@@ -192,9 +197,6 @@ class DeliveryCursors:
             state.pieces_since_request = 0
             return SNAPSHOT_NEEDED
         end = offset + len(text)
-        if not end:
-            state.position, state.pieces_since_request = 0, None
-            return None
         if end < state.position or (end == state.position and text):
             return None
         piece = TextPiece(state.position, text[state.position - offset :])
@@ -236,9 +238,13 @@ def merge_text(waiting: Iterable[Envelope]) -> list[Envelope]:
 def _continues(earlier: Envelope, later: Envelope) -> bool:
     match earlier.event, later.event:
         case PartialResult() as before, PartialResult() as after:
-            same = (earlier.run_id, earlier.message_id) == (later.run_id, later.message_id)
+            same = _text_of(earlier) == _text_of(later)
             return same and before.offset + len(before.text) == after.offset
     return False
+
+
+def _text_of(piece: Envelope) -> tuple[str | None, str | None, str]:
+    return piece.run_id, piece.message_id, piece.text_epoch
 
 
 def _join_pieces(run: list[Envelope]) -> Envelope:

@@ -232,14 +232,13 @@ class Outbox(Actor):
                 self._overrun = True
         elif self._dialect is Dialect.AGENT_RESPONSE or self._cursors.find(thread_id) is None:
             pass
-        elif not event.offset and not event.text:  # the answer restarts, also for clients that are behind
-            self._cursors.offer_text(thread_id, _text_id(envelope), 0, "")
         elif thread_id in self._behind or thread_id == self._reading:
             self._need_snapshot(thread_id)
         elif self._queue.durable_full:
             self._metrics.on_dropped(event.type)
         else:
-            piece = self._cursors.offer_text(thread_id, _text_id(envelope), event.offset, event.text)
+            epoch = envelope.text_epoch
+            piece = self._cursors.offer_text(thread_id, _text_id(envelope), event.offset, event.text, epoch)
             if isinstance(piece, TextPiece):
                 if piece.offset != event.offset:  # its beginning was sent
                     envelope = envelope.replace(event=evolve(event, text=piece.text, offset=piece.offset))

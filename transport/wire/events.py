@@ -610,8 +610,10 @@ class Envelope(msgspec.Struct, frozen=True):
 
     `seq` is the event's number in its thread's log (durable events only). `timestamp` is when it was emitted.
     `message` is one line for a human reader. `agent_type` and `pillar` name the agent the event comes from;
-    `asked_agent` is set if the user's message was addressed to another one, which handed over. Every event gets an
-    envelope, so this is a Struct: a frozen attrs class of as many fields takes seven times as long to make.
+    `asked_agent` is set if the user's message was addressed to another one, which handed over. `text_epoch` names the
+    text that a `PartialResult` is a piece of, within the server only: an answer that is written again, as after the
+    death of a server, is another text. Every event gets an envelope, so this is a Struct: a frozen attrs class of as
+    many fields takes seven times as long to make.
     """
 
     event: Event
@@ -625,6 +627,7 @@ class Envelope(msgspec.Struct, frozen=True):
     pillar: str | None = None
     message: str = ""
     asked_agent: AskedAgent | None = None
+    text_epoch: str = ""
 
     def replace(self, **changes: Any) -> "Envelope":
         """Return a copy with these fields changed."""

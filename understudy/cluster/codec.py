@@ -30,7 +30,7 @@ from understudy.storage.errors import StorageUnavailable
 log = logging.getLogger(__name__)
 T = TypeVar("T")
 
-VERSION: Final = 8
+VERSION: Final = 9
 """Increment with every change of a message's shape."""
 OLDEST: Final = 8
 """The oldest version that can be decoded by this code, and whose code can decode the packets of this one. Raise it to
@@ -153,6 +153,7 @@ def encode_ephemeral(envelope: Envelope) -> TextPiece | bytes:
         event.text,
         tuple(event.blocks),
         envelope.asked_agent,
+        envelope.text_epoch,
     )
 
 
@@ -183,6 +184,7 @@ def _envelope_of_piece(body: TextPiece) -> Envelope:
         pillar=body.pillar,
         message=body.message,
         asked_agent=body.asked_agent,
+        text_epoch=body.epoch,
     )
 
 

@@ -155,6 +155,7 @@ class TextPiece(msgspec.Struct, frozen=True, array_like=True):
     text: str
     blocks: tuple[Block, ...]
     asked_agent: AskedAgent | None = None
+    epoch: str = ""
 
 
 class Ephemeral(msgspec.Struct, frozen=True, tag="Passing"):

@@ -295,16 +295,15 @@ def test_an_empty_piece_in_its_place_passes() -> None:
     assert session.offer_text("t", "m", 3, "") == TextPiece(3, "")
 
 
-def test_an_answer_that_begins_anew_is_handed_over_from_its_beginning() -> None:
-    """An empty piece at offset 0 says so; it is not handed over, and says nothing where nothing was."""
+def test_an_answer_that_is_written_again_is_handed_over_from_its_beginning() -> None:
+    """The text of another epoch replaces the longer one before, also if its first pieces are lost."""
     session = DeliveryCursors()
-    session.offer_text("t", "m", 0, "abcdef")
-    assert session.offer_text("t", "m", 0, "") is None
-    assert session.offer_text("t", "m", 0, "abc") == TextPiece(0, "abc")
-    assert session.offer_text("t", "m", 3, "xyz") == TextPiece(3, "xyz")
-    session.offer_text("t", "m", 20, "lost")
-    assert session.offer_text("t", "m", 0, "") is None
-    assert session.offer_text("t", "m", 20, "lost") is SNAPSHOT_NEEDED
+    session.offer_text("t", "m", 0, "abcdef", "1")
+    assert session.offer_text("t", "m", 0, "abc", "2") == TextPiece(0, "abc")
+    assert session.offer_text("t", "m", 3, "xyz", "2") == TextPiece(3, "xyz")
+    assert session.offer_text("t", "m", 20, "lost", "2") is SNAPSHOT_NEEDED
+    assert session.offer_text("t", "m", 2, "lost", "3") is SNAPSHOT_NEEDED
+    assert session.offer_text("t", "m", 0, "uv", "3") == TextPiece(0, "uv")
 
 
 def test_a_hole_asks_once_for_a_snapshot() -> None:
@@ -384,7 +383,9 @@ def test_text_does_not_overtake_events_of_its_thread() -> None:
 
 
 def test_only_what_continues_is_joined() -> None:
-    """A hole, another message or a snapshot begins a new frame."""
+    """A hole, another message, a snapshot or another text begins a new frame."""
+    first, again = piece("t", "m", 0, "a"), piece("t", "m", 1, "b").replace(text_epoch="2")
+    assert merge_text([first, again]) == [first, again]
     waiting = [piece("t", "m", 0, "a"), piece("t", "m", 5, "b"), piece("t", "n", 6, "c"), piece("t", "n", 0, "c")]
     assert merge_text(waiting) == waiting
     assert merge_text([]) == []

@@ -39,9 +39,10 @@ def thought(seq: int, thread_id: str = "t", text: str = "hm") -> Envelope:
     return Envelope(AgentThinking("a", text, 1.0), 1.0, seq=seq, thread_id=thread_id, run_id="r", message_id="m")
 
 
-def text(offset: int, words: str, thread_id: str = "t", message_id: str = "m") -> Envelope:
+def text(offset: int, words: str, thread_id: str = "t", message_id: str = "m", epoch: str = "") -> Envelope:
     """A piece of an answer."""
-    return Envelope(PartialResult(words, offset), 1.0, thread_id=thread_id, run_id="r", message_id=message_id)
+    names = {"thread_id": thread_id, "run_id": "r", "message_id": message_id, "text_epoch": epoch}
+    return Envelope(PartialResult(words, offset), 1.0, **names)
 
 
 def answer(seq: int) -> Envelope:
@@ -406,8 +407,8 @@ async def test_text_waits_until_its_thread_has_caught_up() -> None:
 
 
 @pytest.mark.parametrize("behind", [False, True])
-async def test_an_answer_that_begins_anew_is_told_from_its_beginning(behind: bool) -> None:
-    """The text restarts, shorter than before: it is sent from offset 0, also if the thread is behind."""
+async def test_an_answer_that_is_written_again_is_sent_from_its_beginning(behind: bool) -> None:
+    """The other text is shorter than the one before: it is sent from offset 0, also if the thread is behind."""
     async with open_rig() as rig:
         rig.outbox.tell(SubscribeThread("t", 0, 0))
         rig.tell(text(0, "abcdef"))
@@ -418,7 +419,7 @@ async def test_an_answer_that_begins_anew_is_told_from_its_beginning(behind: boo
             rig.log.gate = trio.Event()
             rig.log.events = [thought(1)]
             rig.outbox.tell(SubscribeThread("t", None, 1, implicit=True))
-        rig.tell(text(0, ""), text(0, "abc"), text(3, "xyz"))
+        rig.tell(text(0, "abc", epoch="2"), text(3, "xyz", epoch="2"))
         if behind:
             await wait_all_tasks_blocked()
             assert rig.log.gate is not None
@@ -426,7 +427,7 @@ async def test_an_answer_that_begins_anew_is_told_from_its_beginning(behind: boo
             assert await rig.seqs(1) == [1]
             await wait_all_tasks_blocked()
             assert rig.snapshots == ["t"]
-            rig.tell(text(0, "abcxyz"))
+            rig.tell(text(0, "abcxyz", epoch="2"))
         assert (await rig.frames(1))[0]["data"] == {"text": "abcxyz", "offset": 0}
 
 

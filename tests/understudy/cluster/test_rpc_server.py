@@ -20,6 +20,7 @@ from actors import (
     open_system,
 )
 from actors.testing import settle, virtual_time
+from transport.outbox.delivery import DeliveryCursors, TextPiece
 from transport.wire.codec import from_log
 from transport.wire.events import AgentProgress, AgentThinking, Block, Envelope, FeedbackGiven, PartialResult
 from transport.wire.messages import Deliver, SubscribeThread, UnsubscribeThread
@@ -147,6 +148,26 @@ def test_buffered_events_are_sent_together_in_order() -> None:
             passing(FeedbackGiven("m", None)),
         ]
         assert from_log(bag.sent[0].bodies[0]) == thought(7)
+
+    in_virtual_time(story)
+
+
+def test_an_answer_that_is_written_again_replaces_the_text_of_a_client_on_another_node() -> None:
+    """The second text is shorter at first and arrives together with its continuation, which is not the old one."""
+
+    async def story() -> None:
+        bag, client, shown = Bag(), DeliveryCursors(), ""
+        texts = [("1", 0, "abcdef"), ("2", 0, "abc"), ("2", 3, "\n\nabc")]
+        async with open_system("s", []) as system:
+            _, courier = await begun(system, bag)
+            for epoch, offset, text in texts:
+                courier.tell(Deliver(passing(PartialResult(text, offset)).replace(text_epoch=epoch)))
+        for body in (each for item in bag.sent if isinstance(item, Ephemeral) for each in item.bodies):
+            envelope = decode_ephemeral(body)
+            piece = client.offer_text("t", "r", envelope.event.offset, envelope.event.text, envelope.text_epoch)
+            assert isinstance(piece, TextPiece)
+            shown = shown[: piece.offset] + piece.text
+        assert shown == "abc\n\nabc"
 
     in_virtual_time(story)
 

@@ -1,6 +1,7 @@
 """A run without a committed end: its protocol, its streamed text, its rows, and how it is resumed. Pure."""
 
 import random
+import uuid
 from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Final
@@ -122,7 +123,7 @@ class ActiveRun:
 
     `regenerates`: it answers a message once more; `request_id` is the client's name for the request to do so.
     `attempt` is set if the run lost its server or its actor and is resumed. `decisions` and answers of its user wait
-    for a reply.
+    for a reply. `text_epoch` names the text that is streamed: pieces of two texts with different names never fit.
     """
 
     request: RunRequest
@@ -134,10 +135,14 @@ class ActiveRun:
     request_id: str | None = None
     attempt: ResumeAttempt | None = None
     decisions: list[Decide | AnswerQuestion] = field(factory=list)
+    text_epoch: str = field(init=False)
     _stored: list[str] = field(factory=list, init=False, repr=False)
     _blocks: list[Block] = field(factory=list, init=False, repr=False)
     _shown: list[str] = field(factory=list, init=False, repr=False)
     _length: int = field(default=0, init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self.restart_text()
 
     @property
     def text(self) -> str:
@@ -161,12 +166,12 @@ class ActiveRun:
         self._length += len(text)
         return piece
 
-    def restart_text(self) -> PartialResult:
-        """Drop the answer streamed so far. Return the event that says so."""
+    def restart_text(self) -> None:
+        """Drop the answer streamed so far: what follows is another text."""
         for part in (self._stored, self._shown, self._blocks):
             part.clear()
         self._length = 0
-        return PartialResult("", 0)
+        self.text_epoch = uuid.uuid4().hex[:8]
 
     def resume_as(self, recorded: "ActiveRun") -> None:
         """Go on as recorded, after the death of the actor: with the attempt and the text that are read from the log."""

@@ -44,6 +44,7 @@ from transport.wire.events import (
     FeedbackGiven,
     FinalResponse,
     MessageAccepted,
+    PartialResult,
     Resync,
     SteerAccepted,
     SteerTaken,
@@ -444,10 +445,10 @@ class ConversationCore:
                 case Delta(run_id):
                     if (live := self.runs.get(run_id)) is not None and not live.protocol.ended:
                         if request.restart:
-                            yield self._send(live, live.restart_text())
+                            live.restart_text()
                         piece = live.append_text(request.text, tuple(request.blocks), request.stored)
                         if request.text:
-                            yield self._send(live, piece)
+                            yield Send(self._wrap_text(live, piece))
                 case Partial(run_id, call_id, offset, items):
                     if (live := self.runs.get(run_id)) is not None and call_id in live.protocol.calls:
                         yield self._send(live, ToolPartial(call_id, offset, items))
@@ -526,7 +527,7 @@ class ConversationCore:
                 case RequestSnapshot(outbox):
                     for live in self.runs.values():
                         if (text := live.snapshot()) is not None:
-                            yield Send(wrap(text, live.envelope_template, now=self.now), outbox)
+                            yield Send(self._wrap_text(live, text), outbox)
                 case RateAnswer():
                     yield from self._rate(request)
                 case Delete():
@@ -976,7 +977,7 @@ class ConversationCore:
         else:
             release_permit(self.limiter, run_id, resting=True)
         if (text := live.snapshot()) is not None:
-            yield self._send(live, text)
+            yield Send(self._wrap_text(live, text))
         yield from self._start_next()
         yield from self._publish_positions()
 
@@ -1239,6 +1240,10 @@ class ConversationCore:
     def _send(self, live: ActiveRun, event: Event) -> Send:
         """Return the effect that sends every subscriber an event that is not logged."""
         return Send(wrap(event, live.envelope_template, now=self.now))
+
+    def _wrap_text(self, live: ActiveRun, piece: PartialResult) -> Envelope:
+        """Put a piece of a run's text into an envelope that names the text it is a piece of."""
+        return wrap(piece, live.envelope_template, now=self.now).replace(text_epoch=live.text_epoch)
 
     def _send_position(self, live: ActiveRun) -> Steps[None]:
         if note := queue_note(self.limiter, live.request.run_id):

@@ -23,7 +23,6 @@ from transport.wire.events import (
     Error,
     FinalResponse,
     MessageAccepted,
-    PartialResult,
     Resync,
     RunStatus,
     SteerAccepted,
@@ -48,6 +47,7 @@ from understudy.chat.messages import (
     OwnershipLost,
     PermitGranted,
     Record,
+    RequestSnapshot,
     RunRequest,
     TakeSteers,
     WithdrawSteer,
@@ -447,13 +447,21 @@ def test_events_that_break_the_protocol_leave_the_run_as_it_was(shell: Shell) ->
     assert shell.it.last_seq == 1
 
 
-def test_streamed_text_is_sent_with_its_offset_and_restarts_at_zero(shell: Shell) -> None:
+def test_streamed_text_is_sent_with_its_offset_and_restarts_as_another_text(shell: Shell) -> None:
     shell.handle(accept(1))
     sent = [shell.handle(Delta("r1", text, restart=restart)) for text, restart in (("one ", 0), ("two", 0), ("x", 1))]
-    pieces = [each.envelope.event for effects in sent for each in effects]
-    assert [(each.text, each.offset) for each in pieces if isinstance(each, PartialResult)] == [
-        ("one ", 0), ("two", 4), ("", 0), ("x", 0),
-    ]  # fmt: skip
+    sent.append(shell.handle(RequestSnapshot(None)))  # type: ignore[arg-type]
+    pieces = [each.envelope for effects in sent for each in effects]
+    assert [(each.event.text, each.event.offset) for each in pieces] == [("one ", 0), ("two", 4), ("x", 0), ("x", 0)]
+    first, second, third, whole = (each.text_epoch for each in pieces)
+    assert (first == second, second == third, third == whole) == (True, False, True)
+
+
+def test_a_resumed_run_writes_another_text(shell: Shell) -> None:
+    shell.handle(accept(1))
+    before = shell.it.runs["r1"].text_epoch
+    shell.restart()
+    assert shell.it.runs["r1"].text_epoch != before
 
 
 def test_a_second_cancel_of_a_run_whose_end_cannot_be_stored_changes_nothing(shell: Shell) -> None:
