@@ -62,7 +62,7 @@ class Away:
 @pytest.fixture
 def away(rig: Rig, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> Any:
     """The store of the rig, with a short retry interval. Fails the test if anything logs an error."""
-    monkeypatch.setattr("understudy.chat.conversation.core.RETRY_S", 0.1)
+    monkeypatch.setattr("understudy.chat.conversation.run_queue.RETRY_S", 0.1)
     yield Away(rig.services.store).watch(monkeypatch)
     assert [each.getMessage() for each in caplog.get_records("call") if each.levelno >= logging.ERROR] == []
 

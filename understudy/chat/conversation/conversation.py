@@ -32,10 +32,13 @@ from actors import (
 )
 from transport.wire.events import AgentProgress, CallSettled
 from transport.wire.messages import Deliver, Reply
-from understudy.chat.conversation import core
+from understudy.chat.conversation import effects
 from understudy.chat.conversation.active_run import ActiveRun
+from understudy.chat.conversation.core import ConversationCore
 from understudy.chat.conversation.event_log import read_unfinished_run
+from understudy.chat.conversation.settling import given_up
 from understudy.chat.conversation.subscribers import Subscribers
+from understudy.chat.conversation.thread_state import ThreadState
 from understudy.chat.conversation.undo import UndoWalk
 from understudy.chat.effects import GRACE_S, Attempt
 from understudy.chat.envelope import wrap
@@ -47,7 +50,7 @@ from understudy.chat.services import Services
 from understudy.chat.storage_away import AWAY
 from understudy.content.summary import is_suspect
 from understudy.storage.errors import Fenced, StorageError
-from understudy.storage.records import Change, Fence, StepRecord
+from understudy.storage.records import Fence, StepRecord
 from understudy.tools.effects import Done, NotDone
 from understudy.tools.memory import Notebook
 from understudy.tools.tool import Tool, ToolContext
@@ -83,8 +86,9 @@ class Conversation(Actor):
 
     def __init__(self, owner: str, thread_id: str, services: Services, fence: Fence | None = None) -> None:
         self.services = services
-        self.core = core.ConversationCore(
-            owner, thread_id, services.agents, services.limiter, fence, services.summary_from, services.silence_s
+        self.thread = ThreadState(owner, thread_id, fence)
+        self.core = ConversationCore(
+            self.thread, services.agents, services.limiter, services.summary_from, services.silence_s
         )
         self.subscribers = Subscribers(owner, thread_id, services)
         self.run_actors: dict[str, ActorRef] = {}
@@ -94,25 +98,25 @@ class Conversation(Actor):
 
     async def on_start(self, context: Context) -> None:
         """Read the end of the log, subscribe the user's connections again, and resume unfinished runs."""
-        self.context, self.core.waiter = context, context.ref
-        owner, thread_id, store = self.core.owner, self.core.thread_id, self.services.store
+        self.context, self.core.queue.waiter = context, context.ref
+        owner, thread_id, store = self.thread.owner, self.thread.thread_id, self.services.store
         unfinished, owned = [], True
         if (opening := await store.thread_with_open_runs(owner, thread_id)) is not None:
             thread, runs = opening
-            if owned := self.core.load(thread):
+            if owned := self.thread.load(thread):
                 unfinished = [await read_unfinished_run(store, run, self._restore_text) for run in runs]
-        if self.core.exists:
-            self.subscribers.subscribe_all(self.core.last_seq, context)
+        if self.thread.exists:
+            self.subscribers.subscribe_all(self.thread.last_seq, context)
         else:
             self.subscribers.unsubscribe_stale()
         try:
             for live in unfinished:
-                await self._perform(self.core.resume(live))
+                await self._perform(self.core.queue.resume(live))
         except Fenced:
             owned = False
         if owned and opening is not None:
             for run in await store.open_effects(owner, thread_id):
-                await self._perform(self.core.handle(core.ResumeEffects(run, await store.steps(run.id))))
+                await self._perform(self.core.handle(effects.ResumeEffects(run, await store.steps(run.id))))
         if not owned:  # claimed while this actor backed off after a crash: its subscribers are to find the new owner
             context.ref.tell(OwnershipLost())
         context.set_timer("idle", self.services.idle_s, _CheckIdle())
@@ -121,7 +125,7 @@ class Conversation(Actor):
         """Handle one message: those about other actors here, the requests in the core."""
         match message:
             case Checkpoint(run_id, step):
-                live = self.core.runs.get(run_id)
+                live = self.thread.runs.get(run_id)
                 if live is not None and run_id not in self.checkpoints and not live.protocol.ended:
                     self.checkpoints[run_id] = trio.Event()
                     context.start_soon(self._save_checkpoint, step)
@@ -139,12 +143,12 @@ class Conversation(Actor):
                 if not self.subscribers.remove(ref) and ended is not None:
                     del self.run_actors[ended]
                     crash = reason.error if isinstance(reason, Crashed) else None
-                    await self._perform(self.core.handle(core.RunExited(ended, str(reason), crash)))
+                    await self._perform(self.core.handle(effects.RunExited(ended, str(reason), crash)))
             case WaitIdle():
                 self.idle_waiters.append(message)
             case _CheckIdle():
                 # Connections of this server lose nothing: the next conversation subscribes them when it starts.
-                if self.core.runs or self.core.undos or self.core.doubts or self.subscribers.has_remote():
+                if not self.core.idle or self.subscribers.has_remote():
                     context.set_timer("idle", self.services.idle_s, _CheckIdle())
                 else:
                     context.stop()
@@ -153,7 +157,7 @@ class Conversation(Actor):
 
     async def on_idle(self, context: Context) -> None:
         """Reply to every `WaitIdle` once no run is left."""
-        while self.idle_waiters and not self.core.runs:
+        while self.idle_waiters and not self.thread.runs:
             self.idle_waiters.pop().reply(None)
 
     async def on_stop(self, context: Context, reason: Exit) -> None:
@@ -163,18 +167,18 @@ class Conversation(Actor):
                 with suppress(StorageError):
                     await self._perform(self.core.suspend())
         finally:  # also if that took longer than there is time for
-            for run_id in self.core.runs:
+            for run_id in self.thread.runs:
                 release_permit(self.services.limiter, run_id)
-        if isinstance(reason, Normal) and self.core.fence is not None:
+        if isinstance(reason, Normal) and self.thread.fence is not None:
             with suppress(StorageError):  # else the thread belongs to this node until its lease ends
-                await self.services.store.release(self.core.owner, self.core.thread_id, self.core.fence)
+                await self.services.store.release(self.thread.owner, self.thread.thread_id, self.thread.fence)
 
-    async def _perform(self, steps: core.Steps[None]) -> None:
+    async def _perform(self, steps: effects.Steps[None]) -> None:
         """Perform the effects of a request in order. Send each result, or throw each error, back into `steps`."""
         result, error = None, None
         try:
             while True:
-                self.core.now = self.services.clock()
+                self.thread.now = self.services.clock()
                 effect = steps.send(result) if error is None else steps.throw(error)
                 result, error = None, None
                 try:
@@ -188,59 +192,59 @@ class Conversation(Actor):
 
     async def _do(self, effect: object) -> Any:
         """Perform one effect. Return its result, None for most."""
-        services, this, context = self.services, self.core, self.context
+        services, this, context = self.services, self.thread, self.context
         match effect:
-            case core.Commit():
+            case effects.Commit():
                 await self._commit(effect)
-            case core.PublishEvents(envelopes, arrived_at):
+            case effects.PublishEvents(envelopes, arrived_at):
                 self.subscribers.publish(envelopes, this.last_seq, context, arrived_at=arrived_at)
-            case core.Send(envelope, outbox, reply, alert):
+            case effects.Send(envelope, outbox, reply, alert):
                 if outbox is not None:
                     outbox.try_tell(Reply(envelope) if reply else Deliver(envelope))
                 elif alert:
                     self.subscribers.send_alert(envelope)
                 else:
                     self.subscribers.deliver(envelope)
-            case core.AnswerRequest(ask, value, error):
+            case effects.AnswerRequest(ask, value, error):
                 if error is None:
                     ask.reply(value)
                 else:
                     ask.fail(error)
-            case core.Query(call):
+            case effects.Query(call):
                 return await call(services.store)
-            case core.ReadRun(run_id):
+            case effects.ReadRun(run_id):
                 if (saving := self.checkpoints.get(run_id)) is not None:
                     await saving.wait()  # at most the store's limit
                 run = await services.store.run(run_id)
                 if run is None or run.ended_at is not None:
                     return None
                 return await read_unfinished_run(services.store, run, self._restore_text)
-            case core.StartRun(request, replay):
+            case effects.StartRun(request, replay):
                 make = partial(Run, request, context.ref, services, replay)
                 spec = ChildSpec(request.run_id, make, restart=Restart.TEMPORARY, shutdown_s=3.0)
                 self.run_actors[request.run_id] = ref = await context.spawn(spec)
                 context.watch(ref)
-            case core.StartUndo(undo, tool):
+            case effects.StartUndo(undo, tool):
                 await self._start_attempt(self._undo_attempt(undo, tool))
-            case core.SettleCall():
+            case effects.SettleCall():
                 await self._start_settling(effect)
-            case core.TellRun(run_id, message, lane):
+            case effects.TellRun(run_id, message, lane):
                 self.run_actors[run_id].tell(message, lane=lane)
-            case core.StopRun(run_id):
+            case effects.StopRun(run_id):
                 await self.run_actors[run_id].stop(StopMode.NOW)
-            case core.Subscribe(outbox, after, accepted):
+            case effects.Subscribe(outbox, after, accepted):
                 if accepted is None:
                     self.subscribers.subscribe(outbox, this.last_seq, context, after=after)
                 else:
                     self.subscribers.replay_acceptance(outbox, accepted, this.last_seq, context)
-            case core.SendFeedback(event, ask):
+            case effects.SendFeedback(event, ask):
                 services.metrics.feedback(ask.rating)
                 self.subscribers.send_about_answer(event, ask.answer, ask.outbox)
-            case core.StartTimer(name, after_s, message):
+            case effects.StartTimer(name, after_s, message):
                 context.set_timer(name, after_s, message)
-            case core.CountResumed(outcome):
+            case effects.CountResumed(outcome):
                 services.metrics.run_resumed(outcome)
-            case core.Relocate(why):
+            case effects.Relocate(why):
                 if why is None:
                     log.warning("conversation.fenced", extra={"conversation": context.path, "runs": len(this.runs)})
                 else:
@@ -248,7 +252,7 @@ class Conversation(Actor):
                 if why is not None or self.subscribers:
                     services.on_relocated(this.owner, this.thread_id, context.ref)
                 context.stop()
-            case core.ForgetThread():
+            case effects.ForgetThread():
                 services.forget(this.owner, this.thread_id)
                 self.subscribers.unsubscribe_all()
                 context.stop()
@@ -260,7 +264,7 @@ class Conversation(Actor):
         timer = f"{attempt.role} {attempt.call_id}"
         self.context.set_timer(timer, attempt.timeout_s + GRACE_S, _UndoOverdue(ref))
 
-    async def _start_settling(self, doubt: core.SettleCall) -> None:
+    async def _start_settling(self, doubt: effects.SettleCall) -> None:
         step, tool, call_id = doubt.step, doubt.tool, doubt.step.call_id or ""
         tools_context = self._tool_context(step.run_id, call_id, step.result["agent"])
 
@@ -273,13 +277,13 @@ class Conversation(Actor):
 
     async def _end_settling(self, attempt: Attempt) -> None:
         """Record the answer of a `reconcile` that was asked after the end of its run."""
-        doubt = self.core.doubts.get(attempt.call_id)
+        doubt = self.core.settling.doubts.get(attempt.call_id)
         if doubt is None:  # the thread is being deleted
             return
         step, tool, answer, now = doubt.step, doubt.tool, attempt.answer, self.services.clock()
         if not isinstance(answer, Done):
             word = "none" if isinstance(answer, NotDone) else "unknown"
-            event, settled = CallSettled(step.call_id or "", step.name, word), core.given_up(step)
+            event, settled = CallSettled(step.call_id or "", step.name, word), given_up(step)
         else:
             clean, summary = await self.services.content_filter.filter_result(
                 answer.result.value, answer.result.summary
@@ -291,14 +295,14 @@ class Conversation(Actor):
             kept = RecordedResult(value, summary, None, "", suspect, undo_until=until, agent=step.result["agent"])
             settled = evolve(step, result=asdict(kept), status="ok", ended_at=now)
             event = CallSettled(step.call_id or "", step.name, "done", summary, until)
-        await self._perform(self.core.handle(core.Settled(doubt.template, event, (settled,))))
+        await self._perform(self.core.handle(effects.Settled(doubt.template, event, (settled,))))
 
     async def _end_undo(self, attempt: Attempt) -> None:
         if attempt.role == "reconcile":
             await self._end_settling(attempt)
             return
         sentence = self.services.content_filter.filter_progress(attempt.sentence)
-        await self._perform(self.core.handle(core.UndoEnded(attempt.run_id, sentence)))
+        await self._perform(self.core.handle(effects.UndoEnded(attempt.run_id, sentence)))
 
     def _undo_attempt(self, undo: UndoWalk, tool: Tool) -> Attempt:
         """Return the attempt to undo the next call of an undo with the tool's `undo`."""
@@ -309,11 +313,11 @@ class Conversation(Actor):
         return Attempt("undo", tool.name, undo.run.id, call_id, tool.timeout_s, work)
 
     def _tool_context(self, run_id: str, call_id: str, agent: str, roles: tuple[str, ...] = ()) -> ToolContext:
-        services, owner, memory = self.services, self.core.owner, self.services.memory
+        services, owner, memory = self.services, self.thread.owner, self.services.memory
         notebook = services.agents[agent].notebook if agent in services.agents else agent
         return ToolContext(
             owner=owner,
-            thread_id=self.core.thread_id,
+            thread_id=self.thread.thread_id,
             run_id=run_id,
             call_id=call_id,
             references=(),
@@ -325,9 +329,9 @@ class Conversation(Actor):
             state=None if services.tool_loop is None else services.tool_loop.state(agent),
         )
 
-    async def _commit(self, commit: core.Commit) -> None:
+    async def _commit(self, commit: effects.Commit) -> None:
         """Commit a change, after the HTML of its answers was requested."""
-        this, services, live = self.core, self.services, commit.run
+        this, services, live = self.thread, self.services, commit.run
         notify = None if live is None else partial(self._send_away, live)
         with nullcontext() if notify is None else services.storage_waits.notify_if_slow(notify):
             saving = self.checkpoints.get(live.request.run_id) if commit.after_checkpoint and live else None
@@ -339,7 +343,7 @@ class Conversation(Actor):
 
     def _restore_text(self, text: str) -> str:
         """Return a stored text as its user is shown it."""
-        return self.services.content_filter.vault.restore_text(self.core.owner, self.core.thread_id, text)
+        return self.services.content_filter.vault.restore_text(self.thread.owner, self.thread.thread_id, text)
 
     def _send_away(self, live: ActiveRun) -> None:
         event = AgentProgress(0, AWAY)
@@ -347,9 +351,8 @@ class Conversation(Actor):
 
     async def _save_checkpoint(self, step: StepRecord) -> None:
         """Store a step that is not finished, beside the events that are committed meanwhile."""
-        this = self.core
         try:
-            await self.services.store.commit(Change(this.owner, this.thread_id, steps=(step,), fence=this.fence))
+            await self.services.store.commit(self.thread.change(steps=(step,)))
         except Fenced:
             self.context.ref.tell(OwnershipLost())
         except StorageError as error:

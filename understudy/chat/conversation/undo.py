@@ -7,6 +7,7 @@
 3. A call that was undone is never undone again.
 """
 
+import logging
 from collections.abc import Mapping, Sequence
 from typing import Final
 
@@ -15,8 +16,14 @@ from attrs import define, evolve, field
 from transport.wire.errors import CommandRejected
 from transport.wire.events import CallUndone, Envelope, ToolStatus, Typing, UndoStarted, UndoStatus
 from understudy.agents.agent import Agent, with_subagents
+from understudy.chat.conversation.effects import AnswerRequest, Commit, Query, RetryUndo, StartTimer, StartUndo, Steps
+from understudy.chat.conversation.thread_state import BUSY_S, RETRY_S, ThreadState
+from understudy.chat.messages import UndoCalls
+from understudy.storage.errors import StorageUnavailable
 from understudy.storage.records import RunRecord, StepRecord
 from understudy.tools.tool import Tool
+
+log = logging.getLogger(__name__)
 
 KIND: Final = "undo"
 """The `kind` of the steps that record undos."""
@@ -124,3 +131,73 @@ def plan_undo(
     if not left:
         raise CommandRejected("undo_expired" if late else "already_undone" if undone else "not_undoable")
     return UndoWalk(run, left, calls, roles)
+
+
+@define(eq=False)
+class Undos:
+    """The undos of a thread that are at work: `walks`, by the id of their run."""
+
+    thread: ThreadState
+    agents: Mapping[str, Agent]
+    walks: dict[str, UndoWalk] = field(factory=dict, init=False)
+
+    def begin(self, ask: UndoCalls) -> Steps[None]:
+        """Commit which calls of an ended run are to be undone, reply, and begin with the newest."""
+        run_id = ask.run_id
+        try:
+            live, undo = self.thread.runs.get(run_id), self.walks.get(run_id)
+            if live is not None and not live.protocol.ended:
+                raise CommandRejected("busy", "The run is still at work: stop it, or wait for its end.", BUSY_S)
+            if undo is not None:
+                if not undo.takes_back(ask.call_id):
+                    raise CommandRejected("busy", "Another call of this run is being undone.", RETRY_S)
+                yield AnswerRequest(ask)
+                return
+            queued = yield from self.thread.ensure_queued(run_id)
+            if not queued:
+                return
+            run = yield Query(lambda store: store.run(run_id))
+            if run is None:
+                raise CommandRejected("not_found")
+            steps = yield Query(lambda store: store.steps(run_id))
+            undo = plan_undo(run, steps, ask.call_id, self.thread.now, ask.roles)
+            yield from self.thread.commit_after_end(template_after(undo.run), undo.started, undo.left)
+        except CommandRejected as refused:
+            yield AnswerRequest(ask, error=refused)
+            return
+        except StorageUnavailable as error:
+            yield AnswerRequest(ask, error=error)
+            return
+        self.walks[run_id] = undo
+        yield AnswerRequest(ask)
+        yield from self.go_on(undo)
+
+    def go_on(self, undo: UndoWalk) -> Steps[None]:
+        """Commit the outcome of the last attempt, if there is one, and begin the next, until none is left.
+
+        What cannot be committed now is tried again later.
+        """
+        run_id = undo.run.id
+        try:
+            while True:
+                if undo.outcome is not None:
+                    event, steps = undo.ended(undo.outcome, self.thread.now)
+                    yield from self.thread.commit_after_end(template_after(undo.run), event, steps)
+                    del undo.left[: len(steps)]
+                    undo.outcome = None
+                if not undo.left:
+                    del self.walks[run_id]
+                    return
+                tool, step = undo.tool(self.agents), undo.next_attempt()
+                if tool is None:
+                    undo.outcome = "Its tool cannot undo it any more."
+                elif step is None:
+                    undo.outcome = f"It was interrupted {MAX_ATTEMPTS} times."
+                else:
+                    yield Commit(self.thread.change(steps=(step,)))
+                    undo.left[0], undo.at_work = step, True
+                    yield StartUndo(undo, tool)
+                    return
+        except StorageUnavailable:
+            log.warning("undo.not_stored", extra={"run_id": run_id})
+            yield StartTimer(f"undo {run_id}", RETRY_S, RetryUndo(run_id))

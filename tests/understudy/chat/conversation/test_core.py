@@ -10,6 +10,7 @@ from attrs import define, evolve, field
 from hypothesis import given
 from hypothesis import strategies as st
 
+from actors import Lane
 from sanitization import Sanitized
 from transport.wire.codec import from_log
 from transport.wire.commands import Say
@@ -31,9 +32,35 @@ from transport.wire.events import (
     Usage,
 )
 from understudy.agents.agent import Agent
-from understudy.chat.conversation import core
+from understudy.chat.conversation.acceptance import MAX_QUEUED
 from understudy.chat.conversation.active_run import MAX_ATTEMPTS, MAX_CRASHES, ActiveRun, ResumeAttempt
-from understudy.chat.conversation.core import MAX_QUEUED, MAX_STEERS, ConversationCore
+from understudy.chat.conversation.core import ConversationCore
+from understudy.chat.conversation.effects import (
+    AnswerRequest,
+    BackoffOver,
+    Commit,
+    ForgetThread,
+    PublishEvents,
+    PublishPositions,
+    Query,
+    ReadRun,
+    Relocate,
+    ResumeEffects,
+    RetryFinish,
+    RunExited,
+    Send,
+    SettleCall,
+    Settled,
+    StartRun,
+    StartTimer,
+    Steps,
+    Subscribe,
+    TellRun,
+)
+from understudy.chat.conversation.run_queue import GOES_ON
+from understudy.chat.conversation.settling import UNSETTLED
+from understudy.chat.conversation.steering import MAX_STEERS
+from understudy.chat.conversation.thread_state import ThreadState
 from understudy.chat.messages import (
     Accept,
     AcceptSteer,
@@ -127,8 +154,8 @@ class Shell:
 
     def renew(self) -> None:
         """Begin another core, which knows nothing yet."""
-        self.it = ConversationCore("ada", "t", AGENTS, self.limiter, self.fence)
-        self.it.waiter = Waiter()
+        self.it = ConversationCore(ThreadState("ada", "t", self.fence), AGENTS, self.limiter)
+        self.it.queue.waiter = Waiter()
 
     def handle(self, request: object) -> list[Any]:
         """Have the core handle a request. Return its effects; `did` are their names, those of queries by the store."""
@@ -137,7 +164,7 @@ class Shell:
         self.perform(self.it.handle(request))
         return self.effects[before:]
 
-    def perform(self, steps: core.Steps[None]) -> None:
+    def perform(self, steps: Steps[None]) -> None:
         """Perform effects as the conversation actor does."""
         result, error = None, None
         try:
@@ -145,7 +172,7 @@ class Shell:
                 effect = steps.send(result) if error is None else steps.throw(error)
                 self.effects.append(effect)
                 result, error = None, None
-                if not isinstance(effect, core.Query):
+                if not isinstance(effect, Query):
                     self.did.append(type(effect).__name__)
                 try:
                     result = self.result(effect)
@@ -157,26 +184,26 @@ class Shell:
     def result(self, effect: object) -> object:
         """Perform one effect."""
         match effect:
-            case core.Query(call):
+            case Query(call):
                 return finished(call(self))  # type: ignore[arg-type]
-            case core.Commit(change):
+            case Commit(change):
                 error = self.failing.pop(0) if self.failing else None
                 if error is None or self.lost:
                     self.store(change)
                 if error is not None:
                     raise error
-            case core.PublishEvents(envelopes):
+            case PublishEvents(envelopes):
                 committed = {each.seq for each in self.events}
                 assert {each.seq for each in envelopes} <= committed, "published before it was committed"
                 self.published += envelopes
-            case core.ReadRun(run_id):
+            case ReadRun(run_id):
                 return self.read(run_id)
-            case core.StartTimer(name, _, message):
+            case StartTimer(name, _, message):
                 self.timers[name] = message
-            case core.StartRun(request):
+            case StartRun(request):
                 assert not self.at_work, "two runs of a thread at work"
                 self.at_work.add(request.run_id)
-            case core.Relocate() | core.ForgetThread():
+            case Relocate() | ForgetThread():
                 self.ended = True
         return None
 
@@ -229,19 +256,19 @@ class Shell:
 
     def restart(self) -> None:
         """Start another core from the tables, as the next conversation of the thread does."""
-        for run_id in self.it.runs:
+        for run_id in self.it.thread.runs:
             self.limiter.release(run_id)
         self.at_work.clear()
         self.ended, self.failing = False, []
         self.renew()
         if self.thread is None:
             return
-        assert self.it.load(self.thread)
+        assert self.it.thread.load(self.thread)
         for run_id in [each.id for each in self.runs.values() if each.ended_at is None]:
             self.runs[run_id] = evolve(self.runs[run_id], attempts=0)
             live = self.read(run_id)
             assert live is not None
-            self.perform(self.it.resume(live))
+            self.perform(self.it.queue.resume(live))
 
     def read(self, run_id: str) -> ActiveRun | None:
         """Read a run from the tables; None if it has ended."""
@@ -262,7 +289,7 @@ class Shell:
         """Have the actors of all runs die."""
         for run_id in list(self.at_work):
             self.at_work.discard(run_id)
-            self.handle(core.RunExited(run_id, "killed", crash))
+            self.handle(RunExited(run_id, "killed", crash))
 
     def fire(self) -> None:
         """Have the time of all timers be over."""
@@ -279,7 +306,7 @@ def shell() -> Iterator[Shell]:
 
 def answers(effects: list[Any]) -> list[Any]:
     """The answers among effects: the value, or the code of the error."""
-    found = [each for each in effects if isinstance(each, core.AnswerRequest)]
+    found = [each for each in effects if isinstance(each, AnswerRequest)]
     return [each.value if each.error is None else getattr(each.error, "code", each.error) for each in found]
 
 
@@ -289,7 +316,7 @@ def test_a_message_is_committed_then_published_then_answered_then_run(shell: She
     assert answers(effects) == ["r1"]
     (envelope,) = shell.published
     assert isinstance(envelope.event, MessageAccepted)
-    assert (envelope.seq, shell.it.last_seq, shell.it.newest_answer) == (1, 1, "answer-r1")
+    assert (envelope.seq, shell.it.thread.last_seq, shell.it.thread.newest_answer) == (1, 1, "answer-r1")
 
 
 def test_the_same_message_again_has_its_acceptance_replayed(shell: Shell) -> None:
@@ -297,7 +324,7 @@ def test_the_same_message_again_has_its_acceptance_replayed(shell: Shell) -> Non
     again = evolve(accept(1), run_id="other")
     effects = shell.handle(again)
     assert shell.did == ["message", "run_events", "Subscribe", "AnswerRequest"]
-    (replayed,) = [each.accepted for each in effects if isinstance(each, core.Subscribe)]
+    (replayed,) = [each.accepted for each in effects if isinstance(each, Subscribe)]
     assert replayed.seq == 1
     assert answers(effects) == ["r1"]
 
@@ -314,9 +341,9 @@ def test_a_second_message_waits_until_the_first_run_has_exited(shell: Shell) -> 
     assert "StartRun" not in shell.did
     shell.handle(answered("r1"))
     shell.at_work.clear()
-    started = [each for each in shell.handle(core.RunExited("r1", "normal")) if isinstance(each, core.StartRun)]
+    started = [each for each in shell.handle(RunExited("r1", "normal")) if isinstance(each, StartRun)]
     assert [each.request.run_id for each in started] == ["r2"]
-    assert list(shell.it.runs) == ["r2"]
+    assert list(shell.it.thread.runs) == ["r2"]
 
 
 def test_more_messages_than_the_queue_holds_are_refused(shell: Shell) -> None:
@@ -328,7 +355,7 @@ def test_more_messages_than_the_queue_holds_are_refused(shell: Shell) -> None:
 def test_a_message_that_cannot_be_stored_is_refused_and_changes_nothing(shell: Shell, error: Exception) -> None:
     shell.failing = [error]
     assert answers(shell.handle(accept(1))) == ["storage_unavailable"]
-    assert (shell.it.runs, shell.it.last_seq, shell.it.exists) == ({}, 0, False)
+    assert (shell.it.thread.runs, shell.it.thread.last_seq, shell.it.thread.exists) == ({}, 0, False)
     assert (shell.limiter.running, shell.limiter.waiting) == (0, 0)
 
 
@@ -336,7 +363,7 @@ def test_a_message_that_cannot_be_stored_is_refused_and_changes_nothing(shell: S
 def test_a_core_that_was_outrun_relocates_and_does_not_answer(shell: Shell, error: Exception) -> None:
     shell.failing = [error]
     effects = shell.handle(accept(1))
-    assert isinstance(effects[-1], core.Relocate)
+    assert isinstance(effects[-1], Relocate)
     assert answers(effects) == []
     assert (shell.limiter.running, shell.limiter.waiting) == (0, 0)
 
@@ -354,17 +381,17 @@ def test_an_end_that_cannot_be_stored_is_retried(shell: Shell) -> None:
     shell.handle(accept(1))
     shell.failing = [StorageUnavailable("disk")]
     effects = shell.handle(FinishRun("r1", Ending.FAILED))
-    assert [each.envelope.event.note for each in effects if isinstance(each, core.Send)] == ["Waiting for the database"]
-    timer = next(each for each in effects if isinstance(each, core.StartTimer))
-    assert isinstance(timer.message, core.RetryFinish)
+    assert [each.envelope.event.note for each in effects if isinstance(each, Send)] == ["Waiting for the database"]
+    timer = next(each for each in effects if isinstance(each, StartTimer))
+    assert isinstance(timer.message, RetryFinish)
     shell.handle(timer.message)
     assert isinstance(shell.published[-1].event, Error)
-    assert shell.it.unfinished == {}
+    assert shell.it.queue.unfinished == {}
 
 
 def attempts_of(shell: Shell) -> list[int]:
     """The numbers of the attempts that were committed."""
-    changes = [each.change for each in shell.effects if isinstance(each, core.Commit)]
+    changes = [each.change for each in shell.effects if isinstance(each, Commit)]
     return [each.attempt.attempts for each in changes if each.attempt is not None]
 
 
@@ -372,23 +399,21 @@ def test_a_run_whose_actor_was_killed_is_resumed_until_it_was_tried_too_often(sh
     begun(shell)
     shell.exit_runs()
     assert (shell.at_work, attempts_of(shell)) == ({"r1"}, [1])
-    assert [each.envelope.event for each in shell.effects if isinstance(each, core.Send)] == [
-        AgentProgress(0, core.GOES_ON)
-    ]
+    assert [each.envelope.event for each in shell.effects if isinstance(each, Send)] == [AgentProgress(0, GOES_ON)]
     for _ in range(MAX_ATTEMPTS):
-        assert shell.it.runs
+        assert shell.it.thread.runs
         shell.exit_runs()
         shell.fire()
     assert attempts_of(shell) == [1, 2, 3, 4, 5]
     assert isinstance(shell.published[-1].event, Error)
     assert shell.published[-1].event.code == "run_interrupted"
-    assert (shell.it.runs, shell.limiter.running) == ({}, 0)
+    assert (shell.it.thread.runs, shell.limiter.running) == ({}, 0)
 
 
 def test_a_run_whose_own_code_raises_each_time_fails_after_two_attempts(shell: Shell) -> None:
     begun(shell)
     for _ in range(MAX_CRASHES + 1):
-        assert shell.it.runs
+        assert shell.it.thread.runs
         shell.exit_runs(ValueError("broken"))
         shell.fire()
     assert attempts_of(shell) == [1, 2]
@@ -414,8 +439,8 @@ def test_a_killed_run_keeps_its_users_roles_and_the_text_of_the_log(shell: Shell
     shell.handle(Record("r1", [AgentStarted("a-r1", "begins", 0.0)], SPEAKER))
     shell.handle(Delta("r1", "never stored"))
     shell.exit_runs()
-    assert shell.it.runs["r1"].text == ""
-    (request,) = [each.request for each in shell.effects[-8:] if isinstance(each, core.StartRun)]
+    assert shell.it.thread.runs["r1"].text == ""
+    (request,) = [each.request for each in shell.effects[-8:] if isinstance(each, StartRun)]
     assert request.roles == ("admin",)
 
 
@@ -425,26 +450,26 @@ def test_a_run_that_was_killed_as_it_was_cancelled_ends_as_cancelled(shell: Shel
     shell.exit_runs()
     end = shell.published[-1].event
     assert isinstance(end, FinalResponse)
-    assert (end.status, shell.it.runs, shell.at_work) == (RunStatus.CANCELLED, {}, set())
+    assert (end.status, shell.it.thread.runs, shell.at_work) == (RunStatus.CANCELLED, {}, set())
 
 
 def test_a_killed_run_that_cannot_be_read_is_read_again(shell: Shell) -> None:
     begun(shell)
     shell.failing = [StorageUnavailable("disk")]
     shell.exit_runs()
-    assert (shell.at_work, bool(shell.it.runs)) == (set(), True)
+    assert (shell.at_work, bool(shell.it.thread.runs)) == (set(), True)
     shell.fire()
     assert shell.at_work == {"r1"}
 
 
 def test_events_that_break_the_protocol_leave_the_run_as_it_was(shell: Shell) -> None:
     shell.handle(accept(1))
-    before = shell.it.runs["r1"].protocol
+    before = shell.it.thread.runs["r1"].protocol
     started = AgentStarted("a", "begins", 0.0)
     with pytest.raises(RunProtocolError):
         shell.handle(Record("r1", [started, started], SPEAKER))
-    assert shell.it.runs["r1"].protocol == before
-    assert shell.it.last_seq == 1
+    assert shell.it.thread.runs["r1"].protocol == before
+    assert shell.it.thread.last_seq == 1
 
 
 def test_streamed_text_is_sent_with_its_offset_and_restarts_as_another_text(shell: Shell) -> None:
@@ -459,9 +484,9 @@ def test_streamed_text_is_sent_with_its_offset_and_restarts_as_another_text(shel
 
 def test_a_resumed_run_writes_another_text(shell: Shell) -> None:
     shell.handle(accept(1))
-    before = shell.it.runs["r1"].text_epoch
+    before = shell.it.thread.runs["r1"].text_epoch
     shell.restart()
-    assert shell.it.runs["r1"].text_epoch != before
+    assert shell.it.thread.runs["r1"].text_epoch != before
 
 
 def test_a_second_cancel_of_a_run_whose_end_cannot_be_stored_changes_nothing(shell: Shell) -> None:
@@ -470,41 +495,41 @@ def test_a_second_cancel_of_a_run_whose_end_cannot_be_stored_changes_nothing(she
     shell.failing = [StorageUnavailable("disk"), StorageUnavailable("disk")]
     answers = [each.value for _ in range(2) for each in shell.handle(CancelRun("r2")) if hasattr(each, "ask")]
     assert answers == [True, True]
-    shell.handle(core.RetryFinish())
-    shell.handle(core.RetryFinish())
-    assert list(shell.it.runs) == ["r1"]
+    shell.handle(RetryFinish())
+    shell.handle(RetryFinish())
+    assert list(shell.it.thread.runs) == ["r1"]
 
 
 def test_a_resumed_run_is_recorded_before_it_is_started(shell: Shell) -> None:
     shell.handle(accept(1))
     shell.restart()
-    order = [type(each).__name__ for each in shell.effects if isinstance(each, core.Commit | core.StartRun)]
+    order = [type(each).__name__ for each in shell.effects if isinstance(each, Commit | StartRun)]
     assert order == ["Commit", "StartRun", "Commit", "StartRun"]
 
 
 def test_a_resumed_run_that_cannot_be_recorded_releases_its_permit_and_backs_off(shell: Shell) -> None:
     shell.handle(accept(1))
-    run = shell.it.runs["r1"]
+    run = shell.it.thread.runs["r1"]
     shell.renew()
     shell.at_work.clear()
     shell.failing = [StorageUnavailable("disk")]
     run.started, run.attempt = False, ResumeAttempt(1, 0, Replay(), "guide")
-    shell.perform(shell.it.resume(run))
+    shell.perform(shell.it.queue.resume(run))
     assert (shell.at_work, shell.limiter.running) == (set(), 0)
-    shell.handle(core.BackoffOver("r1"))
+    shell.handle(BackoffOver("r1"))
     assert shell.at_work == {"r1"}
 
 
 def test_a_backoff_that_ends_after_its_run_was_cancelled_starts_nothing(shell: Shell) -> None:
     shell.handle(accept(1))
-    run = shell.it.runs["r1"]
+    run = shell.it.thread.runs["r1"]
     shell.renew()
     shell.at_work.clear()
     shell.failing = [StorageUnavailable("disk"), StorageUnavailable("disk")]
     run.started, run.attempt = False, ResumeAttempt(1, 0, Replay(), "guide")
-    shell.perform(shell.it.resume(run))
+    shell.perform(shell.it.queue.resume(run))
     shell.handle(CancelRun("r1"))
-    shell.handle(core.BackoffOver("r1"))
+    shell.handle(BackoffOver("r1"))
     assert shell.at_work == set()
 
 
@@ -515,7 +540,7 @@ def test_a_stop_of_the_server_takes_back_the_recorded_attempt(shell: Shell) -> N
     commit = shell.effects[-1]
     assert commit.change.attempt is not None
     assert commit.change.attempt.attempts == 0
-    assert "r1" in shell.it.runs
+    assert "r1" in shell.it.thread.runs
 
 
 def test_deleting_ends_every_run_before_the_thread(shell: Shell) -> None:
@@ -529,7 +554,7 @@ def test_deleting_ends_every_run_before_the_thread(shell: Shell) -> None:
 def test_a_thread_with_a_run_is_not_deleted_for_its_age(shell: Shell) -> None:
     shell.handle(accept(1))
     assert answers(shell.handle(Delete(unless_since=5.0))) == [False]
-    assert shell.it.runs
+    assert shell.it.thread.runs
 
 
 def test_a_client_that_has_seen_more_than_the_log_is_resynced_once_that_is_verified(shell: Shell) -> None:
@@ -537,7 +562,7 @@ def test_a_client_that_has_seen_more_than_the_log_is_resynced_once_that_is_verif
     ask: Any = FollowThread(None, 9)  # type: ignore[arg-type]
     effects = shell.handle(ask)
     assert shell.did == ["thread", "Subscribe", "Send", "AnswerRequest"]
-    assert [each.envelope.event for each in effects if isinstance(each, core.Send)] == [Resync(1)]
+    assert [each.envelope.event for each in effects if isinstance(each, Send)] == [Resync(1)]
     assert shell.thread is not None
     shell.thread = evolve(shell.thread, last_seq=9)
     shell.handle(FollowThread(None, 9))  # type: ignore[arg-type]
@@ -547,21 +572,21 @@ def test_a_client_that_has_seen_more_than_the_log_is_resynced_once_that_is_verif
 def test_a_thread_that_another_node_claimed_is_not_loaded() -> None:
     mine = Shell(Fence("here", 3)).it
     thread = Thread("ada", "t", "title", "guide", None, 0.0, 0.0, last_seq=4, node="here", fence=3)
-    assert mine.load(thread)
-    assert not mine.load(evolve(thread, node="other", fence=4))
-    assert mine.last_seq == 4
+    assert mine.thread.load(thread)
+    assert not mine.thread.load(evolve(thread, node="other", fence=4))
+    assert mine.thread.last_seq == 4
 
 
 def test_queued_runs_are_sent_their_positions(shell: Shell) -> None:
     for number in range(3):
         shell.handle(accept(number))
-    events = [each.envelope.event for each in shell.handle(core.PublishPositions()) if isinstance(each, core.Send)]
+    events = [each.envelope.event for each in shell.handle(PublishPositions()) if isinstance(each, Send)]
     notes = [each.note for each in events if isinstance(each, AgentProgress)]
     assert notes == [f"Waiting: {ahead} before this one in this conversation" for ahead in (1, 2)]
 
 
 def test_a_core_that_lost_ownership_relocates(shell: Shell) -> None:
-    assert shell.handle(OwnershipLost()) == [core.Relocate()]
+    assert shell.handle(OwnershipLost()) == [Relocate()]
 
 
 def begun(shell: Shell) -> None:
@@ -581,7 +606,7 @@ def test_a_steer_is_committed_before_it_is_acknowledged_and_taken_once(shell: Sh
     assert shell.did == ["message", "Subscribe", "Commit", "PublishEvents", "AnswerRequest"]
     (taken,) = answers(shell.handle(TakeSteers("r1", 3, 7)))
     assert [each.content for each in taken] == ["Look"]
-    (step,) = next(each.change.steps for each in shell.effects[::-1] if isinstance(each, core.Commit))
+    (step,) = next(each.change.steps for each in shell.effects[::-1] if isinstance(each, Commit))
     assert (step.number, step.kind, step.result) == (8, "steer", {"steer_id": "s1", "text": "Look"})
     assert isinstance(shell.published[-1].event, SteerTaken)
     assert answers(shell.handle(TakeSteers("r1", 4, 8))) == [()]
@@ -593,7 +618,7 @@ def test_a_repeated_steer_has_its_acceptance_replayed_also_after_its_run_has_end
     for _ in range(2):
         effects = shell.handle(steer("s1"))
         assert answers(effects) == [False]
-        (replayed,) = [each.accepted for each in effects if isinstance(each, core.Subscribe)]
+        (replayed,) = [each.accepted for each in effects if isinstance(each, Subscribe)]
         assert isinstance(replayed.event, SteerAccepted)
         shell.handle(TakeSteers("r1", 1, 1))
         shell.handle(ended())
@@ -604,8 +629,8 @@ def test_a_repeated_steer_has_its_acceptance_replayed_also_after_its_run_has_end
 
 def test_a_steer_that_ends_the_turn_is_sent_to_the_working_run_ahead_of_its_mailbox(shell: Shell) -> None:
     begun(shell)
-    told = [each for each in shell.handle(steer("s1", now=True)) if isinstance(each, core.TellRun)]
-    assert [(each.run_id, each.message, each.lane) for each in told] == [("r1", EndTurn("s1"), core.Lane.HIGH)]
+    told = [each for each in shell.handle(steer("s1", now=True)) if isinstance(each, TellRun)]
+    assert [(each.run_id, each.message, each.lane) for each in told] == [("r1", EndTurn("s1"), Lane.HIGH)]
     assert answers(shell.handle(WithdrawSteer("r1", "s1"))) == [False]
 
 
@@ -675,38 +700,38 @@ def effects(shell: Shell, *steps: StepRecord) -> list[Any]:
     begun(shell)
     shell.handle(ended())
     shell.exit_runs()
-    shell.it.agents = {"guide": Agent("guide", tools=[pay])}
-    return shell.handle(core.ResumeEffects(shell.runs["r1"], steps))
+    shell.it.settling.agents = shell.it.undos.agents = {"guide": Agent("guide", tools=[pay])}
+    return shell.handle(ResumeEffects(shell.runs["r1"], steps))
 
 
 def unsettled(attempts: int) -> StepRecord:
-    return StepRecord("r1", 2, "tool", "pay", "c1", {}, {"attempts": attempts, "agent": "guide"}, core.UNSETTLED, 1.0)
+    return StepRecord("r1", 2, "tool", "pay", "c1", {}, {"attempts": attempts, "agent": "guide"}, UNSETTLED, 1.0)
 
 
 def test_a_call_that_is_being_settled_is_settled_three_times_at_most(shell: Shell) -> None:
-    doubt = next(each for each in effects(shell, unsettled(2)) if isinstance(each, core.SettleCall))
+    doubt = next(each for each in effects(shell, unsettled(2)) if isinstance(each, SettleCall))
     assert doubt.step.result == {"attempts": 3, "agent": "guide"}
     last = effects(Shell(), unsettled(3))
-    (commit,) = [each for each in last if isinstance(each, core.Commit)]
-    (event,) = [envelope.event for each in last if isinstance(each, core.PublishEvents) for envelope in each.envelopes]
+    (commit,) = [each for each in last if isinstance(each, Commit)]
+    (event,) = [envelope.event for each in last if isinstance(each, PublishEvents) for envelope in each.envelopes]
     assert (commit.change.steps[0].status, event) == ("started", CallSettled("c1", "pay", "unknown"))
-    assert not [each for each in last if isinstance(each, core.SettleCall)]
+    assert not [each for each in last if isinstance(each, SettleCall)]
 
 
 def test_what_became_of_a_call_is_stored_later_if_it_cannot_be_now(shell: Shell) -> None:
     effects(shell, unsettled(0))
-    settled = core.Settled(shell.it.doubts["c1"].template, CallSettled("c1", "pay", "none"), ())
+    settled = Settled(shell.it.settling.doubts["c1"].template, CallSettled("c1", "pay", "none"), ())
     shell.failing = [StorageUnavailable("disk")]
     shell.handle(settled)
-    assert "c1" in shell.it.doubts
+    assert "c1" in shell.it.settling.doubts
     shell.fire()
-    assert (shell.it.doubts, shell.published[-1].event) == ({}, settled.event)
+    assert (shell.it.settling.doubts, shell.published[-1].event) == ({}, settled.event)
 
 
 def test_a_stop_of_the_server_is_no_attempt_at_an_undo_or_at_settling_a_call(shell: Shell) -> None:
     paid = StepRecord("r1", 1, "tool", "pay", "c0", {}, {"value": 1, "agent": "guide"}, "ok", 1.0, 1.0)
     undo = StepRecord("r1", 3, "undo", "pay", "c0", {}, {"attempts": 1}, "started", 1.0)
-    began = [each for each in effects(shell, paid, unsettled(1), undo) if isinstance(each, core.Commit)]
+    began = [each for each in effects(shell, paid, unsettled(1), undo) if isinstance(each, Commit)]
     assert [each.change.steps[0].result["attempts"] for each in began] == [2, 2]
     shell.perform(shell.it.suspend())
     steps = shell.effects[-1].change.steps
@@ -729,7 +754,7 @@ def test_every_accepted_message_ends_once_whatever_fails(steps: list[tuple[str, 
             case "accept" | "repeat":
                 shell.handle(accept(number))
             case "answer" if run_id in shell.at_work:
-                live = shell.it.runs[run_id]
+                live = shell.it.thread.runs[run_id]
                 if not live.protocol.ended and not live.protocol.any_agent:
                     shell.handle(answered(run_id))
             case "steer" | "steer now":
@@ -747,12 +772,12 @@ def test_every_accepted_message_ends_once_whatever_fails(steps: list[tuple[str, 
             case "cancel":
                 shell.handle(CancelRun(f"r{number}"))
             case "retry":
-                shell.handle(core.RetryFinish())
+                shell.handle(RetryFinish())
             case "wake":
                 shell.handle(EnsureRunning(f"r{number}"))
             case "down" | "lost":
                 shell.failing, shell.lost = [StorageUnavailable("disk")], kind == "lost"
-        assert len(shell.it.queue) <= MAX_QUEUED + 1
+        assert len(shell.it.queue.order) <= MAX_QUEUED + 1
         assert shell.limiter.running <= 1
         if shell.ended:
             shell.restart()
@@ -760,12 +785,12 @@ def test_every_accepted_message_ends_once_whatever_fails(steps: list[tuple[str, 
     for _ in range(100):
         if shell.ended:
             shell.restart()
-        if not shell.it.runs:
+        if not shell.it.thread.runs:
             break
-        shell.handle(core.RetryFinish())
+        shell.handle(RetryFinish())
         shell.fire()
-        for run_id in list(shell.it.runs):
-            shell.handle(core.BackoffOver(run_id))
+        for run_id in list(shell.it.thread.runs):
+            shell.handle(BackoffOver(run_id))
             if run_id in shell.limiter._running:
                 shell.handle(PermitGranted(run_id))
         shell.exit_runs()

@@ -1,0 +1,202 @@
+"""The acceptance of messages, and of requests to answer one again: checks, the commit, and repeats. Pure.
+
+1. A refused request has changed nothing.
+2. A repeated request is answered with its first acceptance; another one under the same id is refused.
+"""
+
+from typing import Any, Final
+
+from attrs import define
+
+from transport.wire.commands import JsonObject
+from transport.wire.errors import CommandRejected, UnreadableEvent
+from transport.wire.events import Envelope, MessageAccepted, Typing
+from understudy.chat.conversation.active_run import ActiveRun
+from understudy.chat.conversation.effects import AnswerRequest, Query, Send, Steps, Subscribe
+from understudy.chat.conversation.event_log import read_acceptance
+from understudy.chat.conversation.run_queue import RunQueue
+from understudy.chat.conversation.thread_state import BUSY_S, RETRY_S, ThreadState
+from understudy.chat.envelope import wrap
+from understudy.chat.messages import Accept, AnswerAgain, MessageInOtherThread, RunRequest
+from understudy.chat.routing import ANSWER
+from understudy.chat.run_limiter import RunLimiter, release_permit
+from understudy.chat.run_protocol import RunProtocol
+from understudy.content.summary import build_alert, build_summary
+from understudy.content.vault import equal_but_for_placeholders
+from understudy.storage.errors import AlreadyStored, StorageUnavailable, Unstorable
+from understudy.storage.records import Message, RawText
+
+MAX_QUEUED: Final = 10
+"""Messages that may wait behind the running one in a thread; more are refused with `busy`."""
+TENANT_BUSY: Final = "Too many messages of your organisation wait for an answer; try again in a moment."
+
+
+@define(eq=False)
+class Acceptance:
+    """Accepts the messages of a thread. `summary_from` is the number of findings from which users get a summary."""
+
+    thread: ThreadState
+    queue: RunQueue
+    limiter: RunLimiter[Any]
+    summary_from: int = 1
+
+    def accept(self, ask: Accept | AnswerAgain) -> Steps[None]:
+        """Commit a message with its run, reply, and enqueue the run; or refuse it."""
+        limiter, live, waiting = self.limiter, None, self.queue.order
+        try:
+            known = yield from self._accepted_before(ask)
+            if known:
+                return
+            if len(waiting) > MAX_QUEUED:
+                raise CommandRejected("busy", f"{MAX_QUEUED} messages wait in this conversation already.", BUSY_S)
+            if not limiter.reserve(ask.run_id, self.thread.owner, behind=bool(waiting)):
+                sentence = TENANT_BUSY if limiter.tenant_fills_queue(self.thread.owner) else ""
+                raise CommandRejected("busy", sentence, BUSY_S)
+            try:
+                live = yield from self._store_message(ask)
+            except AlreadyStored:
+                pass  # in another thread, at this moment
+            finally:
+                if live is None:
+                    release_permit(limiter, ask.run_id)
+            if live is not None:
+                yield from self.queue.enqueue(live)
+                return
+            known = yield from self._accepted_before(ask)
+            if not known:
+                raise CommandRejected("storage_unavailable", retry_after=RETRY_S)
+        except (CommandRejected, MessageInOtherThread) as refused:
+            yield AnswerRequest(ask, error=refused)
+        except StorageUnavailable:
+            yield AnswerRequest(ask, error=CommandRejected("storage_unavailable", retry_after=RETRY_S))
+        except Unstorable:
+            yield AnswerRequest(ask, error=CommandRejected("invalid_command", "That text cannot be stored."))
+
+    def _accepted_before(self, ask: Accept | AnswerAgain) -> Steps[bool]:
+        """Reply to a repeated request with its acceptance and all that came after. Return False if it is not repeated.
+
+        Raises:
+            CommandRejected, MessageInOtherThread: Another request was accepted under this id.
+        """
+        if isinstance(ask, Accept):
+            prior = yield Query(lambda store: store.message(self.thread.owner, ask.message_id))
+            if prior is None:
+                return False
+            yield from self._check_same(ask, prior)
+            run_id = prior.run_id
+        else:
+            prior, run, request_id = ask.message, None, ask.request_id
+            if request_id is not None:
+                run = yield Query(lambda store: store.run_of_request(self.thread.owner, request_id))
+                if run is not None and run.message_id != ask.message.id:
+                    raise CommandRejected("message_id_reused", "That request_id names another request already.")
+            run_id = None if run is None else run.id
+        if run_id is None:
+            return False
+        queued = yield from self.thread.ensure_queued(run_id)
+        if queued:
+            accepted = yield Query(lambda store: read_acceptance(store, prior, run_id))
+            yield Subscribe(ask.outbox, accepted=accepted)
+            yield AnswerRequest(ask, run_id)
+        return True
+
+    def _check_same(self, ask: Accept, prior: Message) -> Steps[None]:
+        """Raise if the stored message under the id of this one is another, or stands in another thread."""
+        say = ask.say
+        if prior.thread_id != self.thread.thread_id:
+            # A message that names no thread or conversation may mean the one in the other thread.
+            named = say.thread_id is not None
+            if not named and say.conversation_id is not None:
+                run = yield Query(lambda store: store.run(prior.run_id or ""))
+                named = run is None or run.conversation_id != say.conversation_id
+            raise CommandRejected("message_id_reused") if named else MessageInOtherThread(prior.thread_id)
+        same_place = prior.branch_of == ask.branch_of and say.parent_id in (None, prior.parent_id)
+        same_text = equal_but_for_placeholders(prior.content, ask.filtered.text)
+        if not (same_place and same_text and prior.references == say.references):
+            raise CommandRejected("message_id_reused")
+
+    def _store_message(self, ask: Accept | AnswerAgain) -> Steps[ActiveRun]:
+        """Commit a message with its run, publish its acceptance, and reply."""
+        found, raw, request_id = None, None, None
+        if isinstance(ask, Accept):
+            filtered, references = ask.filtered, ask.say.references
+            message_id, content, parent, branch_of = ask.message_id, filtered.text, ask.say.parent_id, ask.branch_of
+            if branch_of is None:
+                if parent is None:
+                    parent = self.thread.newest_answer
+                else:
+                    yield from self._check_parent(parent)
+            beside, from_ = ask.context_findings, self.summary_from
+            found = build_summary("inbound", filtered.findings, from_, omitted=filtered.omitted, beside=beside)
+            if ask.raw is not None:
+                raw = RawText(self.thread.owner, message_id, self.thread.thread_id, ask.raw)
+            context, settings = ask.say.context, ask.say.settings
+        else:
+            message_id, content, references = ask.message.id, ask.message.content, ask.message.references
+            parent, branch_of, request_id = ask.message.parent_id, ask.message.id, ask.request_id
+        if branch_of is not None:
+            if not self.thread.exists:  # the thread was deleted at this moment
+                raise CommandRejected("not_found", "There is no message of that name.")
+            context, settings = yield from self._earlier_context(branch_of)
+        route = ask.route
+        live = ActiveRun(
+            RunRequest(
+                ask.run_id,
+                self.thread.owner,
+                self.thread.thread_id,
+                message_id,
+                content,
+                references,
+                route.agent,
+                found,
+                ask.roles,
+                context,
+                settings,
+                ask.groups,
+            ),
+            RunProtocol(ask.run_id),
+            Envelope(
+                event=Typing(),
+                timestamp=0.0,
+                thread_id=self.thread.thread_id,
+                run_id=ask.run_id,
+                message_id=message_id,
+                conversation_id=route.conversation_id,
+                agent_type=route.agent_type,
+                pillar=route.pillar,
+            ),
+            regenerates=isinstance(ask, AnswerAgain),
+            request_id=request_id,
+        )
+        yield Subscribe(ask.outbox)
+        names = (message_id, ask.run_id, content, references, parent, branch_of)
+        accepted = MessageAccepted(*names, context or None, settings or None)
+        yield from self.thread.commit(live, [accepted], raw=raw, arrived_at=ask.arrived_at)
+        if isinstance(ask, Accept):
+            alert = build_alert((*ask.filtered.findings, *ask.context_findings))
+            if alert is not None:
+                yield Send(wrap(alert, live.envelope_template, now=self.thread.now), alert=True)
+        yield AnswerRequest(ask, ask.run_id)
+        return live
+
+    def _check_parent(self, named: str) -> Steps[None]:
+        """Raise if a message does not follow an answer of this thread."""
+        run = None
+        if named.startswith(ANSWER):
+            run = yield Query(lambda store: store.run(named.removeprefix(ANSWER)))
+        if run is None or (run.owner, run.thread_id) != (self.thread.owner, self.thread.thread_id):
+            raise CommandRejected("not_found", "There is no answer of that name in this conversation.")
+
+    def _earlier_context(self, message_id: str) -> Steps[tuple[JsonObject, JsonObject]]:
+        """Return the context and settings that a stored message was accepted with, from the log."""
+        earlier = yield Query(lambda store: store.message(self.thread.owner, message_id))
+        run_id = None if earlier is None else earlier.run_id
+        if run_id is None:
+            return {}, {}
+        try:
+            accepted = (yield Query(lambda store: read_acceptance(store, earlier, run_id))).event
+        except UnreadableEvent:  # the message itself can be read, and is answered without what came with it
+            return {}, {}
+        if not isinstance(accepted, MessageAccepted):
+            return {}, {}
+        return accepted.context or {}, accepted.settings or {}

@@ -1,0 +1,162 @@
+"""Steers: what a user says to a run at work. Pure.
+
+Each accepted steer is taken by its run once, or taken back by its user, or becomes an ordinary message in the
+transaction that withdraws it: before the end of its run is committed, none waits.
+"""
+
+import uuid
+from collections.abc import Container
+from typing import Final
+
+from attrs import define, evolve
+
+from actors import Lane
+from transport.wire.commands import SteerMode
+from transport.wire.errors import CommandRejected
+from transport.wire.events import AgentProgress, AskedAgent, MessageAccepted, SteerAccepted, SteerTaken, SteerWithdrawn
+from understudy.chat.conversation.active_run import ActiveRun
+from understudy.chat.conversation.effects import AnswerRequest, Query, Send, Steps, Subscribe, TellRun
+from understudy.chat.conversation.event_log import read_steer
+from understudy.chat.conversation.thread_state import BUSY_S, RETRY_S, ThreadState
+from understudy.chat.envelope import wrap
+from understudy.chat.messages import AcceptSteer, EndTurn, TakeSteers, WithdrawSteer
+from understudy.chat.run.replay import SEPARATOR, steer_step
+from understudy.chat.run_protocol import RunProtocol
+from understudy.chat.storage_away import AWAY
+from understudy.content.summary import build_alert, count_by_kind
+from understudy.content.vault import equal_but_for_placeholders
+from understudy.storage.errors import StorageUnavailable, Unstorable
+from understudy.storage.records import RawText
+
+MAX_STEERS: Final = 16
+"""Steers that may wait for one run; more are refused with `busy`."""
+
+
+@define(eq=False)
+class Steering:
+    """The steers of a thread's runs. `ending` has the ids of runs whose end is decided, but not stored yet."""
+
+    thread: ThreadState
+    ending: Container[str]
+
+    def accept(self, ask: AcceptSteer) -> Steps[None]:
+        """Commit a steer of a run that has not ended, and notify the run if its turn is to end."""
+        live, run_id, steer_id = self.thread.runs.get(ask.run_id), ask.run_id, ask.steer_id
+        try:
+            if live is None:
+                queued = yield from self.thread.ensure_queued(run_id)
+                if not queued:
+                    return
+            if live is None or steer_id in live.protocol.steers:
+                known = yield from self._accepted_before(ask)
+                if known:
+                    return
+            if live is None or live.protocol.ended or live.stopped or run_id in self.ending:
+                raise CommandRejected("run_ended")
+            if len(live.protocol.waiting_steers) >= MAX_STEERS:
+                raise CommandRejected("busy", f"{MAX_STEERS} messages wait for this run already.", BUSY_S)
+            other = yield Query(lambda store: store.message(self.thread.owner, steer_id))
+            if other is not None:
+                raise CommandRejected("message_id_reused")
+            raw = None if ask.raw is None else RawText(self.thread.owner, steer_id, self.thread.thread_id, ask.raw)
+            mode = SteerMode.NOW if ask.now else SteerMode.NEXT
+            findings = count_by_kind(ask.filtered.findings) or None
+            yield Subscribe(ask.outbox)
+            steer = SteerAccepted(steer_id, ask.filtered.text, mode.value, findings)
+            yield from self.thread.commit(live, [steer], raw=raw)
+        except CommandRejected as refused:
+            yield AnswerRequest(ask, error=refused)
+            return
+        except StorageUnavailable:
+            yield AnswerRequest(ask, error=CommandRejected("storage_unavailable", retry_after=RETRY_S))
+            return
+        except Unstorable:
+            yield AnswerRequest(ask, error=CommandRejected("invalid_command", "That text cannot be stored."))
+            return
+        if ask.now and live.started:
+            yield TellRun(run_id, EndTurn(steer_id), Lane.HIGH)
+        alert = build_alert(ask.filtered.findings)
+        if alert is not None:
+            yield Send(wrap(alert, live.envelope_template, now=self.thread.now), alert=True)
+        yield AnswerRequest(ask, True)
+
+    def _accepted_before(self, ask: AcceptSteer) -> Steps[bool]:
+        """Reply to a repeated steer with its acceptance. Return False if it is not repeated, or not in the log.
+
+        Raises:
+            CommandRejected: Another steer was accepted under this id.
+        """
+        names = (self.thread.owner, self.thread.thread_id, ask.run_id, ask.steer_id)
+        accepted = yield Query(lambda store: read_steer(store, *names))
+        if accepted is None:
+            return False
+        if not equal_but_for_placeholders(accepted.event.content, ask.filtered.text):
+            raise CommandRejected("message_id_reused")
+        yield Subscribe(ask.outbox, accepted=accepted)
+        yield AnswerRequest(ask, False)
+        return True
+
+    def withdraw(self, ask: WithdrawSteer) -> Steps[None]:
+        """Commit that a waiting steer is taken back. One that ends the turn of a working run cannot be."""
+        live = self.thread.runs.get(ask.run_id)
+        try:
+            if live is None:
+                queued = yield from self.thread.ensure_queued(ask.run_id)
+                if not queued:
+                    return
+            steer = None if live is None else live.protocol.steers.get(ask.steer_id)
+            if live is None or steer is None or (live.started and steer.mode == SteerMode.NOW):
+                yield AnswerRequest(ask, False)
+                return
+            yield from self.thread.commit(live, [SteerWithdrawn(ask.steer_id)])
+        except StorageUnavailable as error:
+            yield AnswerRequest(ask, error=error)
+        else:
+            yield AnswerRequest(ask, True)
+
+    def take(self, ask: TakeSteers) -> Steps[None]:
+        """Commit that a run takes the steers that wait, each with a step that keeps its place in the run."""
+        live = self.thread.runs.get(ask.run_id)
+        if live is None or live.protocol.ended:
+            yield AnswerRequest(ask, error=LookupError(f"run {ask.run_id} has ended"))
+            return
+        waiting = tuple(live.protocol.waiting_steers)
+        events = [SteerTaken(each.steer_id, ask.turn) for each in waiting]
+        numbered = enumerate(waiting, ask.last_step + 1)
+        steps = [steer_step(ask.run_id, number, each, self.thread.now) for number, each in numbered]
+        try:
+            if waiting:
+                yield from self.thread.commit(live, events, steps=steps, after_checkpoint=True)
+        except StorageUnavailable as error:
+            yield self.thread.send(live, AgentProgress(0, AWAY))
+            yield AnswerRequest(ask, error=error)
+        else:
+            yield AnswerRequest(ask, waiting)
+
+    def turn_into_message(self, live: ActiveRun) -> Steps[ActiveRun]:
+        """Make the steers that a run did not take one message, as that run is about to end. Return the run to enqueue.
+
+        Raises:
+            StorageError: They are not stored as a message, and still wait for the run.
+        """
+        waiting = live.protocol.waiting_steers
+        message_id = waiting[0].steer_id
+        taken = yield Query(lambda store: store.message(self.thread.owner, message_id))
+        if taken is not None:
+            message_id = uuid.uuid4().hex
+        content, run_id = SEPARATOR.join(each.content for each in waiting), uuid.uuid4().hex
+        template = live.envelope_template
+        asked = template.asked_agent or AskedAgent(template.agent_type or "", template.pillar)
+        following = ActiveRun(
+            evolve(live.request, run_id=run_id, message_id=message_id, content=content, references=(),
+                   findings_summary=None),
+            RunProtocol(run_id),
+            template.replace(
+                run_id=run_id, message_id=message_id, agent_type=asked.agent_type, pillar=asked.pillar, asked_agent=None
+            ),
+        )  # fmt: skip
+        names = (message_id, run_id, content, (), self.thread.newest_answer, None)
+        accepted = MessageAccepted(*names, live.request.context or None, live.request.settings or None)
+        withdrawn = [SteerWithdrawn(each.steer_id, message_id) for each in waiting]
+        yield from self.thread.commit(following, [accepted], beside=(live, withdrawn))
+        return following
