@@ -203,7 +203,7 @@ class PlainTab(Tab):
         else:
             self.ledger.counts["holes that plain clients saw"] += 1
             if thread_id in self._joined and event["type"] != "message_accepted":  # an acceptance may answer a repeat
-                self.fault(f"on one connection {seq} of {thread_id} came after {last}")
+                self.fault(f"on one connection {seq} of {thread_id}, {event['type']}, came after {last}")
             if thread_id not in self._asked:
                 await self._resume(thread_id)
 

@@ -299,8 +299,15 @@ class Outbox(Actor):
     def _reply(self, reply: Reply) -> None:
         envelope = reply.envelope
         thread_id, seq = envelope.thread_id, envelope.seq
-        if reply.last_seq is None or thread_id is None or seq is None or self._cursors.covers(thread_id, seq):
-            self._queue_event(envelope, live=seq is None)  # a durable one is sent again
+        if reply.last_seq is None or thread_id is None or seq is None:
+            self._queue_event(envelope, live=seq is None)
+            return
+        thread = self._cursors.find(thread_id)
+        if thread is not None and self._cursors.covers(thread_id, seq):
+            if seq <= thread.cursor:
+                self._queue_event(envelope, live=False)  # sent again
+            else:  # it must not overtake the events before it
+                self._read_later(thread_id, max(seq, reply.last_seq))
             return
         held = self._deferred.pop(thread_id, None)
         self._start_thread(thread_id, seq - 1, reply.last_seq if held is None else max(held.last_seq, reply.last_seq))

@@ -237,6 +237,21 @@ async def test_resuming_replays_the_log_and_goes_on_live() -> None:
         assert (await rig.frames(1))[0]["data"] == {"text": "So far", "offset": 0}
 
 
+async def test_the_answer_to_a_repeated_command_does_not_overtake_the_events_before_it() -> None:
+    """It waits for them if the client is behind, and is sent once; one that was sent is sent again."""
+    async with open_rig() as rig:
+        rig.log.events = [thought(seq) for seq in range(1, 5)]
+        rig.log.gate = trio.Event()
+        rig.outbox.tell(SubscribeThread("t", 0, 2))
+        rig.outbox.tell(Reply(thought(3), 4))
+        await wait_all_tasks_blocked()
+        rig.log.gate.set()
+        assert await rig.seqs(4) == [1, 2, 3, 4]
+        rig.outbox.tell(Reply(thought(3), 4))
+        rig.tell(thought(5))
+        assert await rig.seqs(2) == [3, 5]
+
+
 async def test_what_is_replayed_is_no_delivery() -> None:
     """Events older than the connection's wish for them are counted as sent, and have no lag."""
     async with open_rig(page_events=3) as rig:
