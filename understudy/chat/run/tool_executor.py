@@ -102,6 +102,7 @@ class ToolOutcome:
     unless empty, is the answer of the run. `limits` are the scopes of the call's time limits, `questions` counts what
     its tool has asked, one question at a time; `waited_s` is how long it waited for the user.
     `crashed`: the tool raised something else than a `ToolError`;
+    `own`: the result is the server's own sentence, in which nothing is looked for;
     `effect_unknown`: the call may have taken effect although it did not succeed; `by_user`: its user says that it did;
     `undo_s` is how long it can be undone. `agent_id` is that of the subagent that it asked, if any, `usage` what that
     used of its model, and `below` executes the calls of that.
@@ -119,6 +120,7 @@ class ToolOutcome:
     note: str = field(default="", repr=False)
     suspect: bool = False
     crashed: bool = False
+    own: bool = False
     effect_unknown: bool = False
     by_user: bool = False
     undo_s: float | None = None
@@ -138,14 +140,16 @@ class ToolOutcome:
         status = _RUN_STATUS.get(self.status, RunStatus.FAILED)
         return (SubagentCompleted(self.agent_id, self.call_id, status, self.usage, now),)
 
-    def fail(self, status: ToolStatus, code: str, sentence: str) -> None:
+    def fail(self, status: ToolStatus, code: str, sentence: str, *, own: bool = False) -> None:
         """Set the failure, as a result that clients and models can read."""
+        self.own = own
         self.status, self.summary, self.visualization, self.kind, self.answer = status, sentence, None, "", ""
         self.next_steps = []
         self.value = {"error": {"code": code, "message": sentence}}
 
     def succeed(self, result: ToolResult) -> None:
         """Set the result of the tool."""
+        self.own = self.by_user
         self.status, self.value, self.summary = ToolStatus.OK, result.value, result.summary
         self.visualization, self.kind, self.answer = result.visualization, result.kind, result.answer
         self.next_steps = [asdict(each) for each in result.next_steps]
@@ -481,7 +485,12 @@ class ToolExecutor:
         return {"description": f"Calling {said['name']}", **said}
 
     async def _sanitize_result(self, outcome: ToolOutcome) -> SanitizedValue:
-        """Redact or block the result of a call, before it is stored, published or given to the model."""
+        """Redact or block the result of a call, before it is stored, published or given to the model.
+
+        The server's own sentences are left alone: a chance finding in them would warn the user of nothing.
+        """
+        if outcome.own:
+            return SanitizedValue(outcome.value)
         content_filter = self.services.content_filter
         clean, summary = await content_filter.filter_result(outcome.value, outcome.summary)
         if outcome.answer or outcome.next_steps:
@@ -661,7 +670,7 @@ class ToolExecutor:
         error_id = new_error_id()
         extra = {"tool": outcome.request.name, "error_id": error_id, "run_id": self.job.run_id}
         log.error("tool.crashed", extra=extra, exc_info=error)
-        outcome.fail(ToolStatus.FAILED, "tool_failed", f"{ERRORS['tool_failed'].text} (error {error_id})")
+        outcome.fail(ToolStatus.FAILED, "tool_failed", f"{ERRORS['tool_failed'].text} (error {error_id})", own=True)
 
     async def _run_to_outcome(
         self,
