@@ -13,9 +13,9 @@ test("many calls that went well are one row, few stay as they are", () => {
   assert.deepEqual(keys(grouped(calls(60), false)), [60]);
 });
 
-test("a run at work shows its latest calls", () => {
-  const steps = [...calls(9), call(10, { status: "running" })];
-  assert.deepEqual(keys(grouped(steps, true)), [6, "c7", "c8", "c9", "c10"]);
+test("the calls of a run at work join the group, its latest thoughts and the running call do not", () => {
+  const steps = [...calls(9), { key: "hm", kind: "thinking", text: "Nearly there" }, call(10, { status: "running" })];
+  assert.deepEqual(keys(grouped(steps, true)), [9, "hm", "c10"]);
   assert.equal(grouped(steps, true)[0].key, grouped([...calls(8)], true)[0].key);
 });
 
@@ -50,8 +50,15 @@ test("what subagents do stands below the calls that ask them, whichever order it
     { kind: "agent", key: "boss", agentId: "boss" }, call("c1", "boss"), call("c2", "boss"), sub("s1", "c1"), sub("s2", "c2"),
     call("c3", "s1"), { kind: "thinking", key: "hm", by: "s2" }, sub("s3", "c3"), call("c4", "s3"), call("c5", "boss"),
   ];
-  assert.deepEqual(nested(steps).map(({ step, depth }) => `${step.key} ${depth}`), [
-    "boss 0", "c1 0", "s1 1", "c3 1", "s3 2", "c4 2", "c2 0", "s2 1", "hm 1", "c5 0",
-  ]);
-  assert.deepEqual(nested([sub("s1", "gone"), call("c1", "s1")]).map(({ depth }) => depth), [0, 0]);
+  const { top, below } = nested(steps);
+  assert.deepEqual(keys(top), ["boss", "c1", "c2", "c5"]);
+  assert.deepEqual([...below].map(([id, own]) => [id, keys(own)]), [["c1", ["s1", "c3"]], ["c2", ["s2", "hm"]], ["c3", ["s3", "c4"]]]);
+  assert.deepEqual(keys(nested([sub("s1", "gone"), call("c1", "s1")]).top), ["s1", "c1"]);
+});
+
+test("a call is folded with what subagents did for it, unless that went wrong", () => {
+  const asks = calls(7).map((one) => ({ ...one, callId: one.key }));
+  const sub = { key: "s1", kind: "subagent", status: "success" };
+  assert.deepEqual(keys(grouped(asks, false, new Map([["c3", [sub, call("in")]]]))), [7]);
+  assert.deepEqual(keys(grouped(asks, false, new Map([["c7", [sub, call("in", { status: "failed" })]]]))), ["c1", "c2", "c3", "c4", "c5", "c6", "c7"]);
 });

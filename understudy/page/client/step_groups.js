@@ -3,26 +3,27 @@
 import { suspicious } from "./findings.js";
 
 const UNFOLDED = 6; // tool calls in a row that are shown one by one
-const LATEST = 3; // of those of a run at work
 
 /**
- * The rows for `steps`: a step, or {key, steps, calls} for a group of calls that all went well, with the thoughts between
- * them. Announcements of a call that follows are left out.
+ * The rows for `steps`: a step, or {key, steps, calls, grows} for a group of calls that all went well, with the thoughts
+ * between them. Announcements of a call that follows are left out. `grows`: the next call of a run at work joins it, so
+ * that the rows below it stay where they are. `below` is that of `nested`.
  */
-export function grouped(steps, live) {
+export function grouped(steps, live, below = new Map()) {
   const rows = [];
   let quiet = [];
   const flush = (last) => {
     const calls = quiet.filter(({ kind }) => kind === "tool");
-    const cut = calls.length <= UNFOLDED ? 0 : live && last ? quiet.indexOf(calls.at(-LATEST)) : quiet.length;
+    const grows = live && last;
+    const cut = calls.length <= UNFOLDED ? 0 : grows ? quiet.indexOf(calls.at(-1)) + 1 : quiet.length;
     const folded = quiet.slice(0, cut);
-    if (folded.length > 0) rows.push({ key: `group ${folded[0].key}`, steps: folded, calls: folded.filter(({ kind }) => kind === "tool") });
+    if (folded.length > 0) rows.push({ key: `group ${folded[0].key}`, steps: folded, calls, grows });
     rows.push(...quiet.slice(cut));
     quiet = [];
   };
   steps.forEach((step, index) => {
     if (announces(step, steps[index + 1], live)) return;
-    if (isQuiet(step)) {
+    if (isQuiet(step, below)) {
       quiet.push(step);
       return;
     }
@@ -45,22 +46,24 @@ function announces(step, next, live) {
   return step.kind === "thinking" && step.text.startsWith("Next: ") && (next ? next.kind === "tool" : live);
 }
 
-function isQuiet(step) {
+/** Whether a step went well and asks for nothing, nor does what a subagent did for it. */
+export function isQuiet(step, below) {
   if (step.kind === "thinking") return true;
-  return step.kind === "tool" && step.status === "ok" && !step.approval && !step.undo && !suspicious(step.found ?? []);
+  if (step.kind !== "tool" || step.status !== "ok" || step.approval || step.undo || suspicious(step.found ?? [])) return false;
+  return (below.get(step.callId) ?? []).every((one) => one.kind === "subagent" || isQuiet(one, below));
 }
 
-/** The steps with those of each subagent below the call that asks it: [{step, depth}]. */
+/** The steps of the run's own agents, and those of subagents: {top, below}; `below` has them by the id of the call that asks. */
 export function nested(steps) {
-  const below = new Map(); // call id -> ids of its subagents
-  for (const { kind, parent, agentId } of steps) {
-    if (kind === "subagent" && steps.some((one) => one.kind === "tool" && one.callId === parent)) below.set(parent, [...(below.get(parent) ?? []), agentId]);
+  const calls = new Set(steps.filter(({ kind }) => kind === "tool").map(({ callId }) => callId));
+  const asking = new Map(); // id of a subagent -> the call that asks it
+  for (const { kind, parent, agentId } of steps) if (kind === "subagent" && calls.has(parent)) asking.set(agentId, parent);
+  const [top, below] = [[], new Map()];
+  for (const step of steps) {
+    const call = asking.get(step.agentId) ?? asking.get(step.by);
+    if (call === undefined) top.push(step);
+    else if (below.has(call)) below.get(call).push(step);
+    else below.set(call, [step]);
   }
-  if (below.size === 0) return steps.map((step) => ({ step, depth: 0 }));
-  const asked = new Set([...below.values()].flat());
-  const owner = (step) => [step.agentId, step.by].find((id) => asked.has(id)) ?? null;
-  const of = (agent, depth) => steps.filter((step) => owner(step) === agent).flatMap((step) => [
-    { step, depth }, ...(step.kind === "tool" ? (below.get(step.callId) ?? []).flatMap((id) => of(id, depth + 1)) : []),
-  ]);
-  return of(null, 0);
+  return { top, below };
 }

@@ -29,15 +29,12 @@ export function setText(element, text) {
 
 /** Keeps `parent`'s children equal to `wanted` with as few moves as possible. */
 export function arrange(parent, wanted) {
+  const kept = new Set(wanted);
+  for (const child of [...parent.childNodes]) if (!kept.has(child)) child.remove(); // else those after it would be moved
   let at = parent.firstChild;
   for (const child of wanted) {
     if (child === at) at = at.nextSibling;
     else parent.insertBefore(child, at);
-  }
-  while (at) {
-    const next = at.nextSibling;
-    at.remove();
-    at = next;
   }
 }
 

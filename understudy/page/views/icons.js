@@ -30,6 +30,7 @@ const PATHS = Object.freeze({
   refused: "M10 17a7 7 0 1 0 0-14 7 7 0 0 0 0 14zM5.2 5.2l9.6 9.6",
   left: "M12 5l-5 5 5 5",
   right: "M8 5l5 5-5 5",
+  undo: "M7.5 4.5L4 8l3.5 3.5M4 8h7.5a4 4 0 0 1 0 8H8",
   trash: "M4 5.5h12M8 5.5V3.5h4v2M5.5 5.5l.7 11h7.6l.7-11",
 });
 

@@ -4,17 +4,17 @@ import { LIVE } from "../client/turns.js";
 import { arrange, el, freshId, setText } from "./dom.js";
 import { suspicious } from "../client/findings.js";
 import { icon } from "./icons.js";
-import { groupRow, stepRow } from "./step.js";
-import { count, duration, humanised } from "../client/format.js";
-import { grouped, nested } from "../client/step_groups.js";
+import { callTitle, groupRow, stepRow } from "./step.js";
+import { count, duration } from "../client/format.js";
+import { grouped, isQuiet, nested } from "../client/step_groups.js";
 
 export class RunStepsView {
   /** `page` is {agents, clock, onUndo}. */
   constructor(page) {
     this.page = page;
-    this.rows = new Map(); // step key -> {step, until, element}
+    this.rows = new Map(); // step key -> {step, until, element, list}
     this.groups = new Map(); // group key -> {element, update}
-    this.unfolded = null; // what the user chose; null: open while live
+    this.unfolded = null; // what the user chose; null: open until the answer begins, which steps above it would push down
     const id = freshId("steps");
     this.mark = el("span.work-mark");
     this.now = el("span.work-now");
@@ -34,7 +34,7 @@ export class RunStepsView {
     this.live = live;
     this.element.dataset.state = live ? "live" : "done";
     this.#summarise(turn, steps, live);
-    this.#unfold(this.unfolded ?? live);
+    this.#unfold(this.unfolded ?? (live && turn.stream.text === ""));
     if (!this.list.hidden) this.#showSteps(steps, turn, live);
     this.pending = { steps, turn, live };
   }
@@ -51,7 +51,8 @@ export class RunStepsView {
   }
 
   #summarise(turn, steps, live) {
-    const text = live ? activity(turn, steps) : past(turn, steps, this.page.agents);
+    const calls = steps.filter(({ kind }) => kind === "tool").length;
+    const text = live ? `${activity(turn, steps)}${calls > 1 ? ` · ${count(calls, "call")}` : ""}` : past(turn, steps, this.page.agents);
     setText(this.now, text);
     if (live) {
       if (!this.mark.firstChild?.classList?.contains("spinner")) this.mark.replaceChildren(el("span.spinner"));
@@ -66,28 +67,40 @@ export class RunStepsView {
 
   #showSteps(steps, turn, live) {
     const ends = new Map(steps.map((step, index) => [step.key, endOf(step, steps[index + 1], turn, live)]));
-    const placed = nested(steps);
-    const depths = new Map(placed.map(({ step, depth }) => [step.key, depth]));
-    const row = (step) => {
-      const until = ends.get(step.key);
-      const known = this.rows.get(step.key);
-      if (known && known.step === step && known.until === until && known.live === live) return known.element;
-      const element = stepRow(step, until, this.page, !live);
-      if (depths.get(step.key) > 0) element.dataset.depth = depths.get(step.key);
-      const open = known?.element.querySelector("details")?.open;
-      if (open) element.querySelector("details").open = true;
-      if (known?.element.contains(document.activeElement)) queueMicrotask(() => element.querySelector("summary")?.focus());
-      if (known) known.element.replaceWith(element);
-      this.rows.set(step.key, { step, until, live, element });
-      return element;
-    };
-    arrange(this.list, grouped(placed.map(({ step }) => step), live).map((one) => {
+    const { top, below } = nested(steps);
+    const fill = (list, own) => arrange(list, grouped(own, live, below).map((one) => {
       if (!one.steps) return row(one);
       if (!this.groups.has(one.key)) this.groups.set(one.key, groupRow());
       const group = this.groups.get(one.key);
       group.update(one, ends, row);
       return group.element;
     }));
+    const row = (step) => {
+      const inner = step.kind === "tool" ? below.get(step.callId) : undefined;
+      const shown = this.#row(step, ends.get(step.key), live, inner);
+      if (inner) {
+        shown.list ??= el("ol.steps");
+        shown.element.append(shown.list);
+        shown.element.dataset.inner = isQuiet(step, below) ? "folded" : "shown";
+        fill(shown.list, inner);
+      }
+      return shown.element;
+    };
+    fill(this.list, top);
+  }
+
+  /** The row of one step as {element, list}, made anew when the step has changed; `inner` are the steps below it. */
+  #row(step, until, live, inner) {
+    const known = this.rows.get(step.key);
+    if (known && known.step === step && known.until === until && known.live === live) return known;
+    const element = stepRow(step, until, this.page, !live, inner);
+    if (!known && live && this.groups.size === 0) element.classList.add("is-new"); // many quick calls would flicker
+    if (known?.element.querySelector("details")?.open) element.querySelector("details").open = true;
+    if (known?.element.contains(document.activeElement)) queueMicrotask(() => element.querySelector("summary")?.focus());
+    if (known) known.element.replaceWith(element);
+    const shown = { step, until, live, element, list: known?.list };
+    this.rows.set(step.key, shown);
+    return shown;
   }
 }
 
@@ -109,7 +122,7 @@ function activity(turn, steps) {
   if (tools.some((step) => step.approval?.state === "open")) return "Waiting for your approval";
   if (turn.questions.some(({ state }) => state === "open")) return "Waiting for your answer";
   if (tools.length > 1) return `Running ${tools.length} tools`;
-  if (tools.length === 1) return tools[0].text || humanised(tools[0].tool);
+  if (tools.length === 1) return callTitle(tools[0]);
   if (turn.stream.text !== "") return "Writing the answer";
   const last = steps.findLast((step) => step.kind === "thinking" || step.kind === "handoff");
   return last?.kind === "thinking" && last.text ? last.text : "Working";

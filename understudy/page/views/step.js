@@ -16,15 +16,20 @@ const TOOL_ENDS = Object.freeze({
 
 const ENDED = Object.freeze({ ok: "check", denied: "refused" });
 
+/** What a call does, as a title. */
+export function callTitle(step) {
+  return step.text.replace(/\.$/u, "") || humanised(step.tool);
+}
+
 /**
  * A row for `step`. `until` is when it ended (server ms) or null while it goes on; `page` is {agents, clock, onUndo};
- * a call of an `ended` run can be undone on its card.
+ * a call of an `ended` run can be undone on its card; `inner` are the steps of the subagents that a call asks.
  */
-export function stepRow(step, until, page, ended = false) {
+export function stepRow(step, until, page, ended = false, inner = []) {
   const time = el("span.step-time");
   if (until === null && step.at) page.clock.count(time, step.at);
   else if (step.at && until) time.textContent = duration(step.durationMs ?? until - step.at);
-  return el(`li.step.step-${step.kind}`, { "data-status": until === null ? "running" : step.status ?? "done" }, ROWS[step.kind](step, time, page, ended));
+  return el(`li.step.step-${step.kind}`, { "data-status": until === null ? "running" : step.status ?? "done" }, ROWS[step.kind](step, time, page, ended, inner));
 }
 
 /** A row for many calls, which unfolds into theirs: {element, update(group, ends, row)}. */
@@ -39,9 +44,9 @@ export function groupRow() {
   details.addEventListener("toggle", () => show());
   return {
     element: el("li.step.step-group", { "data-status": "ok" }, details),
-    update({ steps, calls }, ends, row) {
+    update({ steps, calls, grows }, ends, row) {
       setText(title, count(calls.length, "call"));
-      setText(note, tally(calls, humanised));
+      setText(note, `${tally(calls, humanised)}${grows && calls.at(-1).summary ? ` · ${calls.at(-1).summary}` : ""}`);
       setText(time, duration(ends.get(steps.at(-1).key) - steps[0].at));
       show = () => arrange(list, details.open ? steps.map(row) : []);
       show();
@@ -59,7 +64,13 @@ function agentRow(step, time, { agents }) {
   return row(monogram(title, step.agentType, step.pillar), title, step.text, time);
 }
 
-function toolRow(step, time, page, runEnded) {
+function subagentRow(step, time, { agents }) {
+  const title = agents.named(step.name)?.title ?? humanised(step.name);
+  const failed = step.status === "failed";
+  return row(failed ? icon("warning") : monogram(title, step.name, null), title, failed ? "failed" : step.text, time);
+}
+
+function toolRow(step, time, page, runEnded, inner) {
   const running = step.status === "running";
   const asking = running && step.approval?.state === "open";
   const ended = TOOL_ENDS[step.status] ?? "";
@@ -68,7 +79,9 @@ function toolRow(step, time, page, runEnded) {
   const notices = sentences(step.found ?? [], "tool").map(({ text, warns }) => (
     el(warns ? "span.step-note.warns" : "span.step-note", {}, warns && icon("warning"), text)
   ));
-  const title = [step.text || humanised(step.tool), el("code.tool-name", {}, step.tool)];
+  const made = running ? 0 : inner.filter(({ kind }) => kind === "tool").length;
+  if (made > 0) notices.push(el("span.step-note", {}, `${count(made, "call")} below`));
+  const title = [callTitle(step), el("code.tool-name", {}, step.tool)];
   const details = el("details.tool", {}, el("summary", {},
     row(asking ? icon("shield") : running ? el("span.spinner") : icon(ENDED[step.status] ?? "warning"), title, note, time, notices), icon("chevron")));
   details.addEventListener("toggle", () => {
@@ -109,6 +122,6 @@ const ROWS = Object.freeze({
   thinking: (step, time) => row(icon("thought"), step.text, null, time),
   tool: toolRow,
   handoff: handoffRow,
-  subagent: (step, time, { agents }) => row(icon("handoff"), agents.named(step.name)?.title ?? humanised(step.name), step.text, time),
+  subagent: subagentRow,
   steer: (step) => row(icon("send"), "You sent a message", step.text, null),
 });
