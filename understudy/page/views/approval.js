@@ -124,7 +124,8 @@ export class ApprovalView {
   }
 }
 
-function parametersOf(parameters) {
+/** What a call is given, value by value. */
+export function parametersOf(parameters) {
   const entries = Object.entries(parameters);
   if (entries.length === 0) return el("p.hint", {}, "It is given nothing.");
   return el("dl.approval-parameters", {}, entries.flatMap(([name, value]) => [

@@ -1,6 +1,6 @@
 /** A question that a run asks: a form or a few buttons, and what became of it. */
 
-import { remaining, visibly } from "./approval.js";
+import { parametersOf, remaining, visibly } from "./approval.js";
 import { el, freshId, setText } from "./dom.js";
 import { FormFields } from "./form.js";
 import { icon } from "./icons.js";
@@ -15,24 +15,23 @@ export class QuestionView {
     this.shown = null;
   }
 
-  /** Shows a question of a turn. */
-  update(question) {
+  /** Shows a question of a turn; `step` is the call that it is about, if there is one. */
+  update(question, step) {
     if (question === this.shown) return;
     const before = this.shown;
     this.shown = question;
     this.element.dataset.state = question.state;
     if (question.state !== "open") this.#close(question);
-    else if (before?.state !== "open") this.#ask(question);
+    else if (before?.state !== "open") this.#ask(question, step);
   }
 
-  #ask(question) {
+  #ask(question, step) {
     const id = freshId("question");
     this.time = el("span.approval-time");
     this.statusText = el("p.field-error", { role: "alert", hidden: true });
     this.fields = question.choices ? null : new FormFields(question.schema);
-    const decline = el("button.quiet", { type: "button", onclick: () => this.#send(null) }, "Don't answer");
     const choices = question.choices?.map(({ value, title }) => el("button.secondary", { type: "button", onclick: () => this.#send({ choice: value }) }, title));
-    this.buttons = [...(choices ?? [el("button.primary", { type: "submit" }, "Send")]), decline];
+    this.buttons = choices ?? [el("button.primary", { type: "submit" }, "Send"), el("button.quiet", { type: "button", onclick: () => this.#send(null) }, "Don't answer")];
     const submit = (event) => {
       event.preventDefault();
       const answer = this.fields?.read();
@@ -42,6 +41,7 @@ export class QuestionView {
     this.element.replaceChildren(
       el("header.approval-head", {}, icon("shield"), el("h3", { id, dir: "auto" }, visibly(question.title)), this.time),
       question.text ? el("p.approval-why.question-text", { dir: "auto" }, visibly(question.text)) : "",
+      choices && step ? parametersOf(step.parameters) : "", // what became of a call depends on what it was given
       el("form.question-form", { noValidate: true, onsubmit: submit }, this.fields?.element,
         el("div.approval-actions", {}, this.buttons), this.statusText));
     if (question.expiresAt > 0) this.page.clock.countDown(this.time, question.expiresAt, remaining);

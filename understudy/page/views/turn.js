@@ -101,7 +101,7 @@ export class TurnView {
     }
     for (const question of turn.questions) {
       if (!this.questions.has(question.id)) this.questions.set(question.id, new QuestionView(this.page));
-      this.questions.get(question.id).update(question);
+      this.questions.get(question.id).update(question, turn.steps.find(({ kind, callId }) => kind === "tool" && callId === question.callId));
     }
     const questions = turn.questions.map(({ id }) => this.questions.get(id).element);
     arrange(this.approvalBox, [...asked.map((step) => this.approvals.get(step.callId).element), ...questions]);

@@ -1,14 +1,28 @@
 /** What of a run's work can be taken back, until when, and what became of that. */
 
 import { LIVE } from "../client/turns.js";
-import { visibly } from "./approval.js";
+import { remaining, visibly } from "./approval.js";
 import { el } from "./dom.js";
 import { icon } from "./icons.js";
+import { count } from "../client/format.js";
 
 const LONGEST_TIMER_MS = 2 ** 31 - 1;
 /** Whether a call can be undone now (server ms). */
 const isOffered = ({ undo }, now) => (undo.state === "open" || undo.state === "failed") && undo.until > now;
-const clockTime = (ms) => new Date(ms).toLocaleTimeString([], { hour: "2-digit", minute: "2-digit" });
+const HOUR_MS = 3_600_000;
+
+/** How long a call can be undone: "9:58 left" in the last hour, before that "until 14:05" or "until 3 Dec". */
+function leftText(until, left) {
+  if (left < HOUR_MS) return remaining(left);
+  const day = left > 20 * HOUR_MS ? { day: "numeric", month: "short" } : { hour: "2-digit", minute: "2-digit" };
+  return `until ${new Date(until).toLocaleString([], day)}`;
+}
+
+function timeLeft(until, clock) {
+  const time = el("span.undo-time");
+  clock.countDown(time, until, (left) => leftText(until, left));
+  return time;
+}
 
 /** The undo of one call, on its card: a button as long as it is offered, else what became of it; null if there is none. */
 export function cardUndo(step, { clock, onUndo }) {
@@ -27,7 +41,9 @@ export function cardUndo(step, { clock, onUndo }) {
       button.disabled = false;
     }
   });
-  return el("div.card-undo", {}, button, el("span.hint", {}, ` until ${clockTime(step.undo.until)}`), refusal);
+  const box = el("div.card-undo", {}, button, timeLeft(step.undo.until, clock), refusal);
+  setTimeout(() => box.remove(), Math.min(step.undo.until - clock.now(), LONGEST_TIMER_MS));
+  return box;
 }
 
 export class UndoView {
@@ -58,21 +74,23 @@ export class UndoView {
     this.element.hidden = shown.length === 0;
     const focused = this.element.contains(document.activeElement);
     this.element.replaceChildren(
+      offered.length > 1 ? el("header", {}, el("span", {}, `${count(offered.length, "call")} can be undone`),
+        el("button.secondary", { type: "button", onclick: () => this.#undo({ runId: this.runId }) }, "Undo all")) : "",
       el("ul", {}, shown.map((step) => el("li", { "data-state": step.undo.state }, this.#row(step, offered.includes(step))))),
-      offered.length > 1 ? el("button.quiet", { type: "button", onclick: () => this.#undo({ runId: this.runId }) }, "Undo all") : "",
       el("p.field-error", { role: "alert", hidden: refusal === "" }, refusal));
     if (focused) this.element.querySelector("button")?.focus({ preventScroll: true });
   }
 
   #row(step, offered) {
     const { state, until, reason } = step.undo;
-    const name = el("span", {}, el("code", {}, step.tool), step.summary && el("span.hint", { dir: "auto" }, ` ${visibly(step.summary)}`));
-    if (state === "doing") return ["Undoing ", name, "…"];
-    if (state === "undone") return [icon("check"), name, " was undone"];
-    const said = state === "failed" ? [icon("warning"), name, ` was not undone: ${visibly(reason)}`] : [name];
+    const what = (mark, words) => [mark, el("span.undo-what", {},
+      el("code", {}, step.tool), step.summary && el("span.hint", { dir: "auto" }, ` ${visibly(step.summary)}`), words && el("span.undo-state", {}, words))];
+    if (state === "doing") return what(el("span.spinner"), "Being undone…");
+    if (state === "undone") return what(icon("check"), "was undone");
+    const said = state === "failed" ? what(icon("warning"), `was not undone: ${visibly(reason)}`) : what(icon("undo"), "");
     if (!offered) return said;
     const button = el("button.secondary", { type: "button", onclick: () => this.#undo({ callId: step.callId }) }, "Undo");
-    return [...said, el("span.hint", {}, ` until ${clockTime(until)} `), button];
+    return [...said, timeLeft(until, this.page.clock), button];
   }
 
   async #undo(which) {
