@@ -151,7 +151,7 @@ def doubt(story: Story) -> None:
     for tab in story.tabs:
         expect(tab.locator(".prose", has_text="The parcel is on its way.")).to_be_visible()
         expect(tab.get_by_role("button", name="It happened")).to_have_count(0)
-        expect(tab.locator(".work-now")).to_have_text("Used 1 tool")  # nothing suspicious is found in the server's words
+        expect(tab.locator(".work-now")).to_have_text("Used 1 tool")  # not "suspicious result"
     story.pictures("doubt-answered")
 
 

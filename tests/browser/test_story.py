@@ -24,6 +24,7 @@ HERE = Path(__file__).parent
         "cross_origin_story",
         "session_story",
         "forms_story",
+        "long_runs_story",
     ],
 )
 def test_a_story_in_a_real_browser(name: str, tmp_path: Path) -> None:

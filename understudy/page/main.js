@@ -145,6 +145,7 @@ class Page {
     this.current = threadId;
     if (decoded(location.hash.slice(1)) !== threadId) history.pushState(null, "", `#${encodeURIComponent(threadId)}`);
     this.composer.open(threadId, this.agentOf(threadId, state));
+    this.agentUnread = state.turns.length === 0 && !fresh && !this.composer.holds;
     this.transcript.open(state, { loading: !fresh && state.seq === 0 });
     clearTimeout(this.waiting);
     this.waiting = setTimeout(() => this.transcript.settled(), LOADING_MS);
@@ -160,6 +161,7 @@ class Page {
    * goes to the picked agent in this chat.
    */
   async switched(agent) {
+    this.agentUnread = false;
     this.transcript.refresh();
     const from = this.current;
     const state = this.client.state(from);
@@ -195,6 +197,16 @@ class Page {
     return this.agents.find(agentType, pillar) ?? this.agents.first;
   }
 
+  /** Chooses the agent of a chat that was opened before its turns, or the catalogue, were here; unless one was picked. */
+  readAgent(state) {
+    const last = state.turns.at(-1);
+    const agent = this.agentUnread && last ? this.agents.find(last.agentType, last.pillar) : null;
+    if (!agent) return;
+    this.agentUnread = false;
+    this.composer.pick(agent);
+    this.composer.showModel();
+  }
+
   changed(threadId, state, news) {
     if (news.some((event) => LIST_EVENTS.has(event.type))) {
       clearTimeout(this.listing);
@@ -202,6 +214,7 @@ class Page {
     }
     if (threadId === this.current) {
       this.transcript.settled();
+      this.readAgent(state);
       this.transcript.show(state);
       this.composer.show(runningTurn(state), steerableTurn(state));
       if (news.some((event) => event.type === "message_accepted")) this.composer.showTyping(false);
@@ -281,6 +294,7 @@ class Page {
     const state = this.client.state(this.current);
     this.composer.picker.show(this.agents.list.find((one) => one.name === this.composer.picker.picked.name) ?? this.agents.first);
     if (state.turns.length > 0 && this.composer.text.value === "") this.composer.picker.show(this.agentOf(state.threadId, state));
+    this.readAgent(state);
     this.composer.showModel();
     this.transcript.refresh();
   }
