@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 import msgspec
-from attrs import asdict, define
+from attrs import asdict, define, field
 
 from actors import Actor, Context
 from understudy.content.filter import ContentFilter
@@ -16,6 +16,7 @@ from understudy.models.model import fenced
 from understudy.storage.agent_memory import Amend, Forget, Remember, Remembered
 from understudy.storage.cache import CachedReads
 from understudy.storage.errors import NotStored, StorageUnavailable, Unstorable
+from understudy.storage.records import History
 from understudy.storage.spending import KEPT_DAYS, day_of
 from understudy.storage.store import Store
 from understudy.tools.errors import ToolError
@@ -25,13 +26,19 @@ log = logging.getLogger(__name__)
 
 FOR_MODEL_BYTES: Final = 16 * 1024
 """Bytes of JSON of the memory in a model's input; other values are left out."""
+FRESH_S: Final = 5.0
+"""Seconds for which a run goes by what it has read, as only this node tells it of writes: a user needs longer to edit a
+value in another server's page and expect an answer by it."""
 EVERY_S: Final = 60.0
 """Interval of removing expired memories."""
 
 
 @define
 class AgentMemory:
-    """What is remembered of one user in one notebook. `clock` gives Unix seconds."""
+    """What is remembered of one user in one notebook. `clock` gives Unix seconds.
+
+    `_known` is what a run has last read for its model, with the version and the time then.
+    """
 
     owner: str
     notebook: str
@@ -39,6 +46,7 @@ class AgentMemory:
     reads: CachedReads
     content_filter: ContentFilter
     clock: Callable[[], float]
+    _known: tuple[list[MemoryEntry], int, float] | None = field(default=None, init=False, repr=False)
 
     async def remember(self, name: str, value: Any, ttl_s: float = TTL_S) -> None:
         """Store a filtered value for `ttl_s` seconds; `understudy.tools.memory.Memory.remember` lists the errors."""
@@ -98,7 +106,18 @@ class AgentMemory:
 
     async def entries(self) -> list[MemoryEntry]:
         """Return all unexpired values, the latest first. Raises `ToolError` ``storage_unavailable``."""
-        return [MemoryEntry(**asdict(each, recurse=False)) for each in await self._all()]
+        return _entries(await self._all())
+
+    async def read_with_history(self, message_id: str, limit: int) -> History:
+        """Read the memory for `for_model` in one transaction with the history of a message. Return the history.
+
+        Raises:
+            StorageUnavailable: The database cannot be read.
+        """
+        version, now = self.reads.memory_version(self.owner), self.clock()
+        history, found = await self.reads.history_and_memory(self.owner, message_id, limit, self.notebook, now)
+        self._known = _entries(found), version, now
+        return history
 
     async def for_model(self, request: str = "", *, searchable: bool = False) -> str:
         """Return the memory for a model's input, fenced; empty if nothing is remembered.
@@ -106,12 +125,17 @@ class AgentMemory:
         If not all fits, what fits the `request` best comes first. `searchable`: the model has the tool
         `search_memory`, and is told to use it for the rest.
 
-        While the database is away it comes from the cache; if the cache has none, it is left out.
+        It is read again if anything was written since, or it was read more than `FRESH_S` ago. While the database is
+        away it comes from the cache; if the cache has none, it is left out.
         """
-        try:
-            known = await self.entries()
-        except ToolError:
-            return ""
+        version, now = self.reads.memory_version(self.owner), self.clock()
+        if self._known is None or self._known[1] != version or not 0 <= now - self._known[2] <= FRESH_S:
+            self._known = None
+            try:
+                self._known = await self.entries(), version, now
+            except ToolError:
+                return ""
+        known = [each for each in self._known[0] if each.expires_at > now]
         return describe_for_model(known, request, searchable=searchable)
 
     async def _all(self) -> Sequence[Remembered]:
@@ -121,6 +145,10 @@ class AgentMemory:
         except StorageUnavailable:
             raise _unavailable() from None
         return [each for each in found.value if each.expires_at > now]
+
+
+def _entries(found: Sequence[Remembered]) -> list[MemoryEntry]:
+    return [MemoryEntry(**asdict(each, recurse=False)) for each in found]
 
 
 def describe_for_model(known: Sequence[MemoryEntry], request: str = "", *, searchable: bool = False) -> str:

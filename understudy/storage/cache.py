@@ -22,7 +22,18 @@ from attrs import define, field, frozen
 from .agent_memory import Amend, Forget, ForgetAll, Remember, Remembered
 from .deletion import RemoveUser
 from .errors import StorageUnavailable
-from .records import DeleteThread, EventPage, GiveFeedback, Page, RenameThread, Thread, ThreadPage, TrimLog, Write
+from .records import (
+    DeleteThread,
+    EventPage,
+    GiveFeedback,
+    History,
+    Page,
+    RenameThread,
+    Thread,
+    ThreadPage,
+    TrimLog,
+    Write,
+)
 from .store import Store
 
 T = TypeVar("T")
@@ -35,6 +46,8 @@ PER_OWNER: Final = 64
 """Limit of cached answers per owner; one more drops all others of that owner."""
 SHELF_BYTES: Final = 32 * 1024 * 1024
 SHELF_ENTRIES: Final = 10_000
+MEMORY_VERSIONS: Final = 1024
+"""Counters of writes in notebooks: users share them, so that a write may have another user's memory read once more."""
 RACE_S: Final = 15.0
 """How long a drop is remembered, to reject answers that were read before it: longer than any read lasts."""
 
@@ -152,6 +165,7 @@ class CachedReads:
     backend: CacheBackend
     clock: Callable[[], float]
     metrics: CacheMetrics | None = None
+    _memory_writes: list[int] = field(factory=lambda: [0] * MEMORY_VERSIONS, init=False, repr=False)
 
     async def thread(self, owner: str, thread_id: str) -> CachedRead[Thread | None]:
         """As `Store.thread`. Like all of these it raises as the store does if the cache has no answer."""
@@ -188,8 +202,23 @@ class CachedReads:
             owner, ("remembered", agent), list[Remembered], lambda: self.store.remembered(owner, agent, now)
         )
 
+    async def history_and_memory(
+        self, owner: str, message_id: str, limit: int, agent: str, now: float
+    ) -> tuple[History, list[Remembered]]:
+        """As `Store.history_and_memory`. What is remembered is cached for `remembered`; this read itself never is."""
+        began = trio.current_time()
+        history, known = await self.store.history_and_memory(owner, message_id, limit, agent, now)
+        self._put(owner, _named("remembered", agent), known, began)
+        return history, known
+
+    def memory_version(self, owner: str) -> int:
+        """Return a number that has changed if this node has written in a notebook about the user since."""
+        return self._memory_writes[hash(owner) % MEMORY_VERSIONS]
+
     async def invalidate(self, work: Write) -> None:
         """Drop the answers that a write has changed, or may have changed."""
+        if isinstance(work, Remember | Amend | Forget | ForgetAll | RemoveUser):
+            self._memory_writes[hash(work.owner) % MEMORY_VERSIONS] += 1
         await drop_changed_answers(self.backend, work)
 
     async def _read(
@@ -204,11 +233,15 @@ class CachedReads:
             if kept is None:
                 raise
             return kept
+        self._put(owner, name, value, began)
+        return CachedRead(value)
+
+    def _put(self, owner: str, name: str, value: object, began: float) -> None:
+        """Cache an answer of the database to a read that began then."""
         self._count("database")
         entry = msgspec.msgpack.encode((owner, name, self.clock(), value))
         if len(entry) <= VALUE_BYTES:
             self.backend.put(owner, name, entry, began)
-        return CachedRead(value)
 
     async def _kept(self, owner: str, name: str, kind: Any) -> CachedRead[Any] | None:
         """Return a cached answer. Its owner is checked again, so that no fault of a backend crosses users."""

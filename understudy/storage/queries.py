@@ -30,6 +30,7 @@ from sqlalchemy.dialects.sqlite.pysqlite import SQLiteDialect_pysqlite
 from sqlalchemy.engine import Dialect
 
 from . import schema
+from .agent_memory import Remembered, remembered
 from .errors import InvalidCursor
 from .fulltext import for_fts5, for_tsquery
 from .records import (
@@ -402,6 +403,13 @@ def history(connection: Connection, owner: str, message_id: str, limit: int) -> 
         complete = run_id is None or run_id in whole
         exchanges.append(AnsweredMessage(found[said], run_id, status, found.get(answer or ""), of_run, complete))
     return History(tuple(exchanges), left_out)
+
+
+def history_and_memory(
+    connection: Connection, owner: str, message_id: str, limit: int, agent: str, now: float
+) -> tuple[History, list[Remembered]]:
+    """Return `history`, and what is remembered of the owner in a notebook: see `agent_memory.remembered`."""
+    return history(connection, owner, message_id, limit), remembered(connection, owner, agent, now)
 
 
 def events(connection: Connection, owner: str, thread_id: str, after: int, limit: int) -> list[LoggedEvent]:

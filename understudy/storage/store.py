@@ -399,6 +399,13 @@ class Store:
         """Return the last `limit` messages on the path from the thread's root to a message."""
         return await self._read(queries.history, owner, message_id, max(1, min(limit, LARGEST_PAGE)))
 
+    async def history_and_memory(
+        self, owner: str, message_id: str, limit: int, agent: str, now: float
+    ) -> tuple[History, list[Remembered]]:
+        """Return `history` and `remembered`, in one transaction."""
+        limit = max(1, min(limit, LARGEST_PAGE))
+        return await self._read(queries.history_and_memory, owner, message_id, limit, agent, now)
+
     async def events(self, owner: str, thread_id: str, after: int, limit: int = 500) -> list[LoggedEvent]:
         """Return up to `limit` events of the thread after number `after`, in order."""
         return await self._read(queries.events, owner, thread_id, after, _page(limit))

@@ -12,7 +12,7 @@ from actors import ActorSystem, ChildSpec
 from sanitization import STANDARD, Action, Category
 from tests.clock import Clock
 from understudy import ToolError
-from understudy.chat.memory import FOR_MODEL_BYTES, AgentMemory, MemoryExpiry, describe_for_model
+from understudy.chat.memory import FOR_MODEL_BYTES, FRESH_S, AgentMemory, MemoryExpiry, describe_for_model
 from understudy.content.filter import ContentFilter
 from understudy.observe.metrics import Metrics
 from understudy.storage import Change, StorageUnavailable, Store, StoreWriter, Thread, open_database
@@ -166,6 +166,24 @@ async def test_while_the_database_is_away_what_was_recalled_can_be_recalled(hous
     assert await house.recall("plan") is None
     house.reads.backend = LocalCache()
     assert await failed(house.recall("plan")) == "storage_unavailable"
+    assert await house.for_model() == ""
+
+
+async def test_a_run_reads_its_memory_again_after_a_write_or_a_while(house: AgentMemory) -> None:
+    """A write of this node is seen at once, one of another node after `FRESH_S`, and an expired value never."""
+    rest = (house.store, house.reads, house.content_filter, house.clock)
+    elsewhere = AgentMemory("ann", "guide", *rest)
+    await elsewhere.remember("plan", "A", 100.0)
+    await house.read_with_history("m", 10)
+    house.store.on_write = None  # as of another node
+    await elsewhere.remember("plan", "B", 100.0)
+    assert '"plan":"A"' in await house.for_model()
+    house.clock.now += FRESH_S + 1
+    assert '"plan":"B"' in await house.for_model()
+    house.store.on_write = house.reads.invalidate
+    await elsewhere.remember("plan", "C", 1.0)
+    assert '"plan":"C"' in await house.for_model()
+    house.clock.now += 2
     assert await house.for_model() == ""
 
 

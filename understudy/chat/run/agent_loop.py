@@ -33,6 +33,7 @@ from transport.wire.events import (
 )
 from understudy.agents.agent import Agent, usable_agents
 from understudy.chat.answer.stream import AnswerStream
+from understudy.chat.memory import AgentMemory
 from understudy.chat.messages import RunRequest
 from understudy.chat.run.hand_written import HandWritten
 from understudy.chat.run.history import exchange_items, question_item, steer_item, turn_items
@@ -116,6 +117,7 @@ class AgentLoop:
     repetition: Repetition = field(factory=Repetition, init=False)
     ended: Ended | None = field(default=None, init=False)  # the bound that closes the run
     charts: list[dict[str, Any]] = field(factory=list, init=False, repr=False)  # of a hand-written agent
+    _known: AgentMemory | None = field(default=None, init=False, repr=False)
     silent: bool = field(default=False, init=False)  # whether the model's text is not shown
     _summary_usage: Usage = field(factory=Usage, init=False)  # not recorded yet
     _thoughts: int = field(default=0, init=False)
@@ -244,7 +246,11 @@ class AgentLoop:
         self._logged_agents, self._logged_handoffs = [agent_id for agent_id, _ in before.agents], before.handoffs
         await self.stream.restore()
         await self._start_agent(*([] if job.findings_summary is None else [job.findings_summary]))
-        history = await services.store.history(job.owner, job.message_id, services.limits.history_messages)
+        memory, limit = self._memory(), services.limits.history_messages
+        if memory is None:
+            history = await services.store.history(job.owner, job.message_id, limit)
+        else:
+            history = await memory.read_with_history(job.message_id, limit)
         if (left_out := history.left_out) and not before.turns:
             read = f"Only the last {len(history.messages):,} messages of this conversation were read"
             older = "1 older one was" if left_out == 1 else f"{left_out:,} older ones were"
@@ -417,17 +423,26 @@ class AgentLoop:
         agent = self.agent
         return f"{agent.instructions or f'You are {agent.display_title}. {agent.description}'.strip()}\n\n{FENCE_NOTE}"
 
+    def _memory(self) -> AgentMemory | None:
+        """Return the agent's memory of the user; the same object until the run is handed over to another notebook."""
+        memory, known = self.services.memory, self._known
+        if memory is None or not self.agent.remembers:
+            return None
+        if known is None or known.notebook != self.agent.notebook:
+            known = self._known = memory(self.job.owner, self.agent.notebook)
+        return known
+
     async def notes(self) -> tuple[NoteItem, ...]:
         """Return what the model is told in this turn only: the agent's memory of the user and the context of the
         message, fenced, and that the turn is the last one, or what is left of the budget.
 
         They follow the conversation, so that prompt caches of providers keep it.
         """
-        agent, job, memory = self.agent, self.job, self.services.memory
+        agent, job, memory = self.agent, self.job, self._memory()
         notes = []
-        if agent.remembers and memory is not None:
+        if memory is not None:
             searchable = agent.tool("search_memory") is not None
-            notes.append(await memory(job.owner, agent.notebook).for_model(job.content, searchable=searchable))
+            notes.append(await memory.for_model(job.content, searchable=searchable))
         if job.context:
             notes.append(f"The program that the user writes in sent this data with the message:\n{fenced(job.context)}")
         notes.append(REPEATED if self.repetition.ended is not None else self.meter.note(self.tools.deadline.worked_s))
