@@ -21,8 +21,9 @@ from understudy.models.prices import PriceTable
 from understudy.storage.quotas import Quotas
 from understudy.storage.spending import SpendingLimits
 from understudy.storage.store import Store
+from understudy.tools.context import ServerView, ToolContext
 from understudy.tools.loop import ToolLoop
-from understudy.tools.tool import ServerView
+from understudy.tools.memory import Notebook
 
 
 class RunMetrics(Protocol):
@@ -96,3 +97,31 @@ class Services:
         """Drop the placeholders of a deleted thread, and the cached HTML of its owner's answers."""
         self.content_filter.vault.forget(owner, thread_id)
         self.html.cache.clear_user(owner)
+
+
+def tool_context(
+    services: Services,
+    owner: str,
+    thread_id: str,
+    run_id: str,
+    call_id: str,
+    *,
+    agent: str,
+    notebook: str,
+    roles: tuple[str, ...] = (),
+) -> ToolContext:
+    """Return the context of a call for the tool of an agent. It has no files, and can show and ask its user nothing."""
+    memory, loop = services.memory, services.tool_loop
+    return ToolContext(
+        owner=owner,
+        thread_id=thread_id,
+        run_id=run_id,
+        call_id=call_id,
+        references=(),
+        files=services.attachments(owner),
+        server=services.server(owner, roles),
+        progress=lambda *_: None,
+        memory=Notebook() if memory is None else memory(owner, notebook),
+        roles=roles,
+        state=None if loop is None else loop.state(agent),
+    )

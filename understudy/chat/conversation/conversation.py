@@ -46,13 +46,12 @@ from understudy.chat.messages import Checkpoint, OwnershipLost, WaitIdle
 from understudy.chat.run.replay import RecordedResult
 from understudy.chat.run.run import Run
 from understudy.chat.run_limiter import release_permit
-from understudy.chat.services import Services
+from understudy.chat.services import Services, tool_context
 from understudy.chat.storage_away import AWAY
 from understudy.content.summary import is_suspect
 from understudy.storage.errors import Fenced, StorageError
 from understudy.storage.records import Fence, StepRecord
 from understudy.tools.effects import Done, NotDone
-from understudy.tools.memory import Notebook
 from understudy.tools.tool import Tool, ToolContext
 
 log = logging.getLogger(__name__)
@@ -313,21 +312,10 @@ class Conversation(Actor):
         return Attempt("undo", tool.name, undo.run.id, call_id, tool.timeout_s, work)
 
     def _tool_context(self, run_id: str, call_id: str, agent: str, roles: tuple[str, ...] = ()) -> ToolContext:
-        services, owner, memory = self.services, self.thread.owner, self.services.memory
+        services, thread = self.services, self.thread
         notebook = services.agents[agent].notebook if agent in services.agents else agent
-        return ToolContext(
-            owner=owner,
-            thread_id=self.thread.thread_id,
-            run_id=run_id,
-            call_id=call_id,
-            references=(),
-            files=services.attachments(owner),
-            server=services.server(owner, roles),
-            progress=lambda *_: None,
-            memory=Notebook() if memory is None else memory(owner, notebook),
-            roles=roles,
-            state=None if services.tool_loop is None else services.tool_loop.state(agent),
-        )
+        names = (thread.owner, thread.thread_id, run_id, call_id)
+        return tool_context(services, *names, agent=agent, notebook=notebook, roles=roles)
 
     async def _commit(self, commit: effects.Commit) -> None:
         """Commit a change, after the HTML of its answers was requested."""

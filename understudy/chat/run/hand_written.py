@@ -109,7 +109,7 @@ class HandWritten:
         """
         loop, job = self.loop, self.loop.job
         agent, tool_loop = loop.agent, loop.services.tool_loop
-        given = loop.tools.tool_context(loop.agent_id, partial(self._do, self._ask))
+        given = loop.tools.tool_context(loop.agent_id, asker=partial(self._do, self._ask))
         fields = {each.name: getattr(given, each.name) for each in attrs.fields(type(given))}
         turn = AgentTurn(**fields, message=job.content, data=job.context or {}, work=Elsewhere(self._do, self))
         assert agent.run is not None  # noqa: S101 - for the type checker: it is hand-written

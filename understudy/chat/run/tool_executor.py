@@ -45,7 +45,7 @@ from understudy.chat.run.partials import Partials
 from understudy.chat.run.questions import MAX_QUESTIONS, Check, LoggedQuestion, Questions, calls_that_ask, question_id
 from understudy.chat.run.recorder import Recorder
 from understudy.chat.run.replay import PendingCall, RecordedResult, Replay
-from understudy.chat.services import Services
+from understudy.chat.services import Services, tool_context
 from understudy.content.filter import Blocked
 from understudy.content.summary import build_summary, count_by_kind, is_suspect
 from understudy.content.texts import SanitizedValue
@@ -53,12 +53,11 @@ from understudy.models.model import ToolRequest
 from understudy.observe.logs import new_error_id
 from understudy.storage.errors import StorageUnavailable
 from understudy.storage.records import StepRecord
-from understudy.tools.context import Asker, ToolContext, ask_nobody
+from understudy.tools.context import ToolContext
 from understudy.tools.effects import Done, NotDone, Reconciled, Unknown
 from understudy.tools.errors import QuestionDeclined, QuestionExpired, ToolError
 from understudy.tools.form import Question
 from understudy.tools.loop import ToolLoop
-from understudy.tools.memory import Notebook
 from understudy.tools.result import ToolResult
 from understudy.tools.schema import Misfit
 from understudy.tools.tool import Tool
@@ -82,6 +81,8 @@ _RUN_STATUS = {
     ToolStatus.CANCELLED: RunStatus.CANCELLED,
     ToolStatus.KILLED: RunStatus.INTERRUPTED,
 }
+RECORDED = ("value", "summary", "visualization", "note", "suspect", "kind", "answer", "next_steps")
+"""Fields of an outcome that its step keeps under the same names."""
 MAX_MADE = 5
 """Times that one call is made or settled: one whose actor is killed each time must not go on for ever."""
 EFFECT_UNKNOWN = "Whether it took effect is unknown."
@@ -156,18 +157,13 @@ class ToolOutcome:
 
     def recorded(self, undo_until: float | None = None, agent: str = "") -> RecordedResult:
         """Return the outcome as the call's step keeps it; see `RecordedResult` for the arguments."""
-        return RecordedResult(
-            self.value,
-            self.summary,
-            self.visualization,
-            self.note,
-            self.suspect,
-            self.kind,
-            self.answer,
-            self.next_steps,
-            undo_until,
-            agent,
-        )
+        return RecordedResult(**{name: getattr(self, name) for name in RECORDED}, undo_until=undo_until, agent=agent)
+
+    def restore(self, status: ToolStatus, past: RecordedResult) -> None:
+        """Set the outcome of a call that finished before, from its step."""
+        self.status = status
+        for name in RECORDED:
+            setattr(self, name, getattr(past, name))
 
 
 class ToolCall(Actor):
@@ -273,10 +269,7 @@ class ToolExecutor:
                         nursery.start_soon(self._execute_one, call, outcome, refused, agent, agent_id, context)
                         continue
                     assert call.step is not None  # noqa: S101 - for the type checker: a result is that of a step
-                    outcome.status, outcome.suspect = ToolStatus(call.step.status), past.suspect
-                    outcome.value, outcome.summary, outcome.visualization = past.value, past.summary, past.visualization
-                    outcome.kind, outcome.answer, outcome.note = past.kind, past.answer, past.note
-                    outcome.next_steps = past.next_steps
+                    outcome.restore(ToolStatus(call.step.status), past)
                     self._count_past(call.call_id)
         except* StorageUnavailable as group:
             unavailable = StorageUnavailable(str(group.exceptions[0]))
@@ -804,24 +797,13 @@ class ToolExecutor:
                 return answer if isinstance(answer, Done | NotDone) else Unknown()
         return Unknown()
 
-    def tool_context(self, call_id: str, asker: Asker = ask_nobody) -> ToolContext:
-        """Return the context of a call, which asks its user by `asker`."""
-        job, memory, loop = self.job, self.services.memory, self.services.tool_loop
-        return ToolContext(
-            owner=job.owner,
-            thread_id=job.thread_id,
-            run_id=job.run_id,
-            call_id=call_id,
-            references=job.references,
-            files=self.services.attachments(job.owner),
-            server=self.services.server(job.owner, job.roles),
-            roles=job.roles,
-            progress=self._progress,
-            asker=asker,
-            memory=Notebook() if memory is None else memory(job.owner, self.recorder.speaker.notebook),
-            found=job.findings_summary,
-            state=None if loop is None else loop.state(self.recorder.speaker.name),
-        )
+    def tool_context(self, call_id: str, **means: Any) -> ToolContext:
+        """Return the context of a call; `means` are further fields, such as the `asker` by which it asks its user."""
+        job, speaker = self.job, self.recorder.speaker
+        names = (job.owner, job.thread_id, job.run_id, call_id)
+        given = tool_context(self.services, *names, agent=speaker.name, notebook=speaker.notebook, roles=job.roles)
+        found, references = job.findings_summary, job.references
+        return evolve(given, references=references, progress=self._progress, found=found, **means)
 
     async def _run(
         self, tool: Tool, arguments: dict[str, Any], outcome: ToolOutcome, agent_id: str, context: Context
@@ -830,9 +812,9 @@ class ToolExecutor:
         outcome.limits, outcome.questions = [], 0
         asker = functools.partial(self.ask_for_tool, outcome, agent_id, context)
         partials = Partials(functools.partial(self._publish_partial, outcome.call_id))
-        tool_context = evolve(self.tool_context(outcome.call_id, asker), show_partial=partials.add)
+        given = self.tool_context(outcome.call_id, asker=asker, show_partial=partials.add)
         call: Callable[[], Actor] = functools.partial(
-            ToolCall, tool, arguments, tool_context, outcome, self.services.tool_loop, partials
+            ToolCall, tool, arguments, given, outcome, self.services.tool_loop, partials
         )
         if tool.agent is not None and self.ask_agent is not None:
             try:
