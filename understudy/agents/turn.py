@@ -13,14 +13,13 @@ from functools import partial
 from typing import Any, Final, Protocol, Self, TypeVar
 
 import msgspec
-import trio
 from attrs import evolve, field, frozen
 
 from understudy.models.model import Item, Reply
-from understudy.tools.execution import limiter
 from understudy.tools.lifespan import names_asyncio
 from understudy.tools.loop_call import Elsewhere
 from understudy.tools.result import MAX_VALUE_BYTES, ToolResult, to_json, to_result
+from understudy.tools.threads import tool_threads
 from understudy.tools.tool import ToolContext
 
 T = TypeVar("T")
@@ -130,7 +129,7 @@ class AgentTurn(ToolContext):
             return step.value
         token = _step_id.set(step.step_id)
         try:
-            value = await _run_step(function, args)
+            value = await _run_step(name, self.owner, function, args)
         finally:
             _step_id.reset(token)
         plain = to_json(value)
@@ -163,8 +162,8 @@ class AgentTurn(ToolContext):
         return evolve(moved, work=Elsewhere(on_server, self.work))
 
 
-async def _run_step(function: Callable[..., Any], args: Sequence[Any]) -> Any:
-    """Run the function of a step: in a thread, unless it is async."""
+async def _run_step(name: str, owner: str, function: Callable[..., Any], args: Sequence[Any]) -> Any:
+    """Run the function of a step: in a worker thread of the tools, unless it is async."""
     if inspect.iscoroutinefunction(function):
         return await function(*args)
     import sniffio
@@ -172,12 +171,12 @@ async def _run_step(function: Callable[..., Any], args: Sequence[Any]) -> Any:
     def call() -> tuple[Any]:  # a tuple, because a thread may not return a coroutine
         return (function(*args),)
 
+    run: Any = tool_threads().run
     if sniffio.current_async_library() == "asyncio":
-        import asyncio
+        import trio_asyncio
 
-        (value,) = await asyncio.to_thread(call)
-    else:
-        (value,) = await trio.to_thread.run_sync(call, abandon_on_cancel=True, limiter=limiter())
+        run = trio_asyncio.trio_as_aio(run)
+    (value,) = await run(call, owner, f"step {name}")
     return await value if inspect.isawaitable(value) else value
 
 

@@ -60,6 +60,7 @@ from understudy.storage.store import Store
 from understudy.tools.lifespan import SERVER, Lifespan, names_asyncio
 from understudy.tools.loop import ToolLoop, ToolLoopActor
 from understudy.tools.tables import table_limiter
+from understudy.tools.threads import ToolThreads, tool_threads
 from understudy.web.application import build_http_app
 from understudy.web.context import WebContext
 from understudy.web.presence import Presence
@@ -122,6 +123,8 @@ async def build_app(
     sessions, cipher = open_sessions(settings), build_cipher(settings)
     table_limiter.set(FairLimiter(per_user=settings.limits.processes_per_user))
     metrics = Metrics()
+    tool_threads.set(threads := ToolThreads(metrics.tool_thread_lost))
+    metrics.observe_tool_threads(lambda: threads.working, lambda: threads.lost.total())
     breakers, recorder = Breakers(metrics), ActorEventRecorder(metrics, time.time)
     known = all_agents(agents, settings.builtin_agents, settings.default_agent)
     models = Models(

@@ -213,6 +213,8 @@ class Metrics(ConnectionMetrics):
         )
         self._calls = counter("understudy_tool_calls", "Ended tool calls.", "tool", "status")
         self._call_s = histogram("understudy_tool_call_duration_seconds", "Tool calls.", "tool", buckets=RUN_S)
+        self._tool_threads = gauge("understudy_tool_threads", "Threads of tools: working, or lost.", "state")
+        self._threads_lost = counter("understudy_tool_threads_lost", "Threads whose call was given up.", "tool")
         self._model_s = histogram("understudy_model_turn_seconds", "Turns of models.", "model", buckets=RUN_S)
         self._findings = counter(
             "understudy_scrub_findings", "What was found in texts.", "category", "kind", "direction", "action"
@@ -359,6 +361,15 @@ class Metrics(ConnectionMetrics):
         """Call these at each scrape: the number of reads that wait, and of lapses of this node's membership."""
         self._reads.set_function(reads_waiting)
         self._lapses.set_function(lapses)
+
+    def observe_tool_threads(self, working: Callable[[], int], lost: Callable[[], int]) -> None:
+        """Call these at each scrape: the threads of tools whose calls go on, and those whose calls were given up."""
+        self._tool_threads["working"].set_function(working)
+        self._tool_threads["lost"].set_function(lost)
+
+    def tool_thread_lost(self, tool: str) -> None:
+        """Count a call of a tool that was given up while its function went on in a thread."""
+        self._threads_lost[_capped(tool, self._tools, TOOLS_MAX)].inc()
 
     def run_resumed(self, what: str) -> None:
         """Count a run that lost its server: `resumed`, or the reason why it cannot be."""

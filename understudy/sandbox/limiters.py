@@ -62,19 +62,23 @@ class QueueFull(Exception):
 class FairLimiter:
     """At most `total` permits at a time, `per_user` of them for one user and `per_tenant` for one tenant's users.
 
-    A user's calls are served in order of arrival, and users take turns: a user who makes ten calls delays another by
-    the end of one call at most. A `Throttle` of `actors` does not do this: it bounds a rate, and its permits are not
-    held during the work.
+    With `per_kind`, calls of one kind hold no more permits than that. A user's calls are served in order of arrival,
+    except that a call whose kind has all its permits is passed by those of other kinds; and users take turns: a user
+    who makes ten calls delays another by the end of one call at most. A `Throttle` of `actors` does not do this: it
+    bounds a rate, and its permits are not held during the work.
     """
 
     total: int = PERMITS
     per_user: int = PER_USER
     per_tenant: int = PER_TENANT
     max_queued: int = MAX_QUEUED
+    per_kind: int | None = None
     _tenant_of: Callable[[str], str | None] = field(factory=_load_tenant_of, init=False)
     _by_user: Counter[str] = field(factory=Counter, init=False)
     _by_tenant: Counter[str] = field(factory=Counter, init=False)
-    _queues: dict[str, deque[trio.Event]] = field(factory=dict, init=False)  # the user whose turn is next comes first
+    _by_kind: Counter[str] = field(factory=Counter, init=False)
+    _queues: dict[str, deque[tuple[trio.Event, str]]] = field(factory=dict, init=False)
+    """The waiting calls, and their kinds, of each user; the user whose turn is next comes first."""
 
     @asynccontextmanager
     async def permit(self, owner: str) -> AsyncIterator[None]:
@@ -83,44 +87,96 @@ class FairLimiter:
         Raises:
             QueueFull: `max_queued` calls of this user are waiting already.
         """
-        if self.queued(owner) >= self.max_queued:
-            raise QueueFull(f"{self.max_queued} calls of this user wait already")
-        granted = trio.Event()
-        self._queues.setdefault(owner, deque()).append(granted)
-        self._grant()
+        await self.acquire(owner)
         try:
-            await granted.wait()
             yield
         finally:
-            if granted.is_set():
-                self._by_user[owner] -= 1
-                self._by_user += Counter()  # drops users who hold no permit
-                if (tenant := self._tenant_of(owner)) is not None:
-                    self._by_tenant[tenant] -= 1
-                    self._by_tenant += Counter()
+            self.release(owner)
+
+    def acquire_nowait(self, owner: str, kind: str = "") -> bool:
+        """Acquire a permit if one is free. Return False if the call would have to wait."""
+        if not self._fits(owner, kind):
+            return False
+        self._take(owner, kind)
+        return True
+
+    async def acquire(self, owner: str, kind: str = "") -> None:
+        """Acquire a permit; wait for one without a time limit.
+
+        Raises:
+            QueueFull: `max_queued` calls of this user are waiting already.
+        """
+        if self.queued(owner) >= self.max_queued:
+            raise QueueFull(f"{self.max_queued} calls of this user wait already")
+        entry = (trio.Event(), kind)
+        self._queues.setdefault(owner, deque()).append(entry)
+        self._grant()
+        try:
+            await entry[0].wait()
+        except BaseException:
+            if entry[0].is_set():
+                self.release(owner, kind)
             else:
-                self._queues[owner].remove(granted)
+                self._queues[owner].remove(entry)
                 if not self._queues[owner]:
                     del self._queues[owner]
-            self._grant()
+                self._grant()
+            raise
+
+    def release(self, owner: str, kind: str = "") -> None:
+        """Release a permit."""
+        self._by_user[owner] -= 1
+        self._by_user += Counter()  # drops users who hold no permit
+        self._by_kind[kind] -= 1
+        self._by_kind += Counter()
+        if (tenant := self._tenant_of(owner)) is not None:
+            self._by_tenant[tenant] -= 1
+            self._by_tenant += Counter()
+        self._grant()
+
+    def resize(self, total: int) -> None:
+        """Change the number of permits; with fewer, none is granted until so many are released."""
+        self.total = total
+        self._grant()
+
+    @property
+    def held(self) -> int:
+        """Number of permits that are held."""
+        return self._by_user.total()
 
     def queued(self, owner: str) -> int:
         """Return the number of this user's calls that wait for a permit."""
         return len(self._queues.get(owner, ()))
 
+    def _fits(self, owner: str, kind: str) -> bool:
+        if self._by_user.total() >= self.total or self._by_user[owner] >= self.per_user:
+            return False
+        if self.per_kind is not None and self._by_kind[kind] >= self.per_kind:
+            return False
+        tenant = self._tenant_of(owner)
+        return tenant is None or self._by_tenant[tenant] < self.per_tenant
+
+    def _take(self, owner: str, kind: str) -> None:
+        self._by_user[owner] += 1
+        self._by_kind[kind] += 1
+        if (tenant := self._tenant_of(owner)) is not None:
+            self._by_tenant[tenant] += 1
+
     def _grant(self) -> None:
-        while self._queues and self._by_user.total() < self.total:
-            for owner in self._queues:
-                tenant = self._tenant_of(owner)
-                in_tenant = 0 if tenant is None else self._by_tenant[tenant]
-                if self._by_user[owner] < self.per_user and in_tenant < self.per_tenant:
-                    break
-            else:
-                return
+        while (found := self._next()) is not None:
+            owner, entry = found
             queue = self._queues.pop(owner)
-            self._by_user[owner] += 1
-            if tenant is not None:
-                self._by_tenant[tenant] += 1
-            queue.popleft().set()
+            queue.remove(entry)
+            self._take(owner, entry[1])
+            entry[0].set()
             if queue:
                 self._queues[owner] = queue  # behind all other users who wait
+
+    def _next(self) -> tuple[str, tuple[trio.Event, str]] | None:
+        """Return the waiting call to which the next permit belongs; None if none is free for any of them."""
+        if self._by_user.total() < self.total:
+            for owner, queue in self._queues.items():
+                for entry in queue:
+                    if self._fits(owner, entry[1]):
+                        return owner, entry
+        return None

@@ -1,6 +1,7 @@
 """The context of a tool call: the user for whom it runs, and the means it may use."""
 
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
 from typing import Any, Protocol, Self, TypeAlias, TypeVar
@@ -13,6 +14,7 @@ from understudy.tools.errors import QuestionDeclined
 from understudy.tools.form import Question, form_question, read_answer
 from understudy.tools.loop_call import Elsewhere
 from understudy.tools.memory import TTL_S, Memory, Notebook
+from understudy.tools.threads import WhileQueued
 
 T = TypeVar("T")
 
@@ -94,7 +96,7 @@ class ToolContext:
     places of what the server found in the message before storing it, never the text; None if nothing was found.
     `state` is the value of the agent's lifespan; of the server's, if the agent has none. `await show_partial(item)`
     shows the user an item of the result while the tool runs, and waits if these come too fast; what a generator yields
-    is shown so.
+    is shown so. `while_queued` is for the server: it is entered while the call waits for a worker thread.
     """
 
     owner: str
@@ -111,6 +113,7 @@ class ToolContext:
     found: SanitizationSummary | None = None
     state: Any = field(default=None, repr=False)
     show_partial: Callable[[Any], Awaitable[None]] = field(default=_show_nobody, repr=False)
+    while_queued: WhileQueued = field(default=nullcontext, repr=False)
 
     async def ask(self, form: type[T], *, title: str = "", text: str = "") -> T:
         """Ask the user for the fields of `form`, a class. Return an instance with the answer.
@@ -148,6 +151,7 @@ class ToolContext:
             asker=partial(on_server, self.asker),
             show_partial=partial(on_server, self.show_partial),
             progress=progress,
+            while_queued=nullcontext,
         )
 
     async def remember(self, name: str, value: Any, ttl_s: float = TTL_S) -> None:

@@ -35,8 +35,8 @@ class Unknown:
 
 Reconciled: TypeAlias = Done | NotDone | Unknown
 """The answer of a tool's `reconcile`."""
-Run: TypeAlias = Callable[[Callable[..., Any], dict[str, Any]], Awaitable[ToolResult]]
-"""Runs a function with these arguments, and converts what it returns."""
+Run: TypeAlias = Callable[[Callable[..., Any], dict[str, Any], Any], Awaitable[ToolResult]]
+"""Runs a function with these arguments for a call's context, and converts what it returns."""
 
 
 @frozen(eq=False)
@@ -66,8 +66,11 @@ class Companion:
         return cls(function, tuple(each.name for each in parameters), runner(function))
 
     async def call(self, *given: Any) -> ToolResult:
-        """Call the function with as many of these as it takes. Any exception of it is propagated."""
-        return await self.run(self.function, dict(zip(self.names, given, strict=False)))
+        """Call the function with as many of these as it takes, of which the last is the context.
+
+        Any exception of it is propagated.
+        """
+        return await self.run(self.function, dict(zip(self.names, given, strict=False)), given[-1])
 
     async def reconcile(self, call_id: str, arguments: Mapping[str, Any], context: object) -> Reconciled:
         """Ask whether a call took effect; the result of `Done` is a `ToolResult`.
@@ -90,7 +93,7 @@ class Companion:
 
         asks = asked if inspect.iscoroutinefunction(function) else asked_in_thread
         given = dict(zip(self.names, (call_id, dict(arguments), context), strict=False))
-        result = await self.run(asks, given)
+        result = await self.run(asks, given, context)
         match answers[0]:
             case Done():
                 return Done(result)

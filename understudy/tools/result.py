@@ -12,7 +12,7 @@ from typing import Any, Final
 
 import attrs
 import msgspec
-from attrs import field, frozen, validators
+from attrs import define, field, frozen, validators
 
 from understudy.tools.errors import InvalidResult
 from understudy.tools.foreign import foreign_to_plain, is_foreign
@@ -24,7 +24,11 @@ MAX_ANSWER: Final = MAX_VALUE_BYTES
 MAX_PARTIAL_BYTES: Final = 4 * 1024
 """Bytes as JSON of one yielded item as it is shown while the tool runs; of a larger one a line is shown."""
 MAX_ITEMS: Final = 10_000
-"""Items that a tool may yield; then it is ended, and its summary says so."""
+"""Items that a tool may yield; then it is ended, and its result says so."""
+MAX_YIELDED_BYTES: Final = 4 * MAX_VALUE_BYTES
+"""Bytes as JSON that a tool may yield; then it is ended. More than a result has, as not all that is shown is kept."""
+MAX_SUMMARY: Final = 1000
+"""Characters of a summary, which is one line; the rest is cut off."""
 MAX_VISUALIZATION_BYTES: Final = 1024 * 1024
 """Bytes of a chart as JSON; it is sent once, with the answer."""
 MAX_STEPS: Final = 8
@@ -109,13 +113,45 @@ def to_result(returned: Any) -> ToolResult:
         visualization = None
         summary = f"{summary} (the chart is left out: it has more than {MAX_VISUALIZATION_BYTES:,} bytes)"
     steps = result.next_steps[:MAX_STEPS]
-    return ToolResult(value, summary.strip(), visualization, result.kind, result.answer[:MAX_ANSWER], steps)
+    summary = summary.strip()
+    if len(summary) > MAX_SUMMARY:
+        summary = f"{summary[:MAX_SUMMARY]}…"
+    return ToolResult(value, summary, visualization, result.kind, result.answer[:MAX_ANSWER], steps)
 
 
-def to_partial(item: Any) -> Any:
-    """Return a yielded item as plain JSON to be shown, of at most `MAX_PARTIAL_BYTES`. Raises `InvalidResult`."""
-    value = to_json(item)
-    return value if len(msgspec.json.encode(value)) <= MAX_PARTIAL_BYTES else summarise(value)
+@define
+class Yielded:
+    """The items that a generator has yielded: those are kept that a result has room for, so that memory is bounded."""
+
+    items: list[Any] = field(factory=list, init=False, repr=False)
+    _number: int = field(default=0, init=False)
+    _bytes: int = field(default=0, init=False)
+
+    def add(self, item: Any) -> Any:
+        """Add an item. Return it as it is shown, as plain JSON of bounded size. Raises `InvalidResult`."""
+        value = to_json(item)
+        size = len(msgspec.json.encode(value)) + 1  # and a comma
+        if len(self.items) == self._number and self._bytes + size < MAX_VALUE_BYTES:
+            self.items.append(value)
+        self._number += 1
+        self._bytes += size
+        return value if size <= MAX_PARTIAL_BYTES else summarise(value)
+
+    @property
+    def is_full(self) -> bool:
+        """Whether the generator is to be ended."""
+        return self._number >= MAX_ITEMS or self._bytes >= MAX_YIELDED_BYTES
+
+    def result(self) -> Any:
+        """Return the items. If some are missing, or the generator was ended, the value says so too: models read it."""
+        kept, of = len(self.items), "" if len(self.items) == self._number else f" of {self._number:,}"
+        if self.is_full:
+            note = f"The first {kept:,}{of} items: there the tool was ended."
+        elif of:
+            note = f"The first {kept:,}{of} items: a result has room for {MAX_VALUE_BYTES:,} bytes."
+        else:
+            return self.items
+        return ToolResult({"truncated": True, "note": note, "items": self.items}, note)
 
 
 def to_json(value: Any, _depth: int = 0) -> Any:

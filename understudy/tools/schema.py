@@ -24,7 +24,7 @@ from cattrs.cols import list_structure_factory, mapping_structure_factory
 from cattrs.gen import make_dict_structure_fn
 from cattrs.gen.typeddicts import make_dict_structure_fn as make_typeddict_structure_fn
 
-from understudy.tools.constraints import checks, schema_keywords
+from understudy.tools.constraints import checks, read_bounds, schema_keywords
 from understudy.tools.foreign import ContainsItself, foreign_schema, foreign_value, is_foreign
 from understudy.tools.result import to_json
 
@@ -127,6 +127,21 @@ def schema_of(annotation: Any, _within: tuple[Any, ...] = ()) -> dict[str, Any]:
         values = schema_of(arguments[1], within) if arguments else {}
         return {"type": "object", "additionalProperties": values} if values else {"type": "object"}
     return _class(annotation, within)
+
+
+def is_plain(annotation: Any) -> bool:
+    """Return whether no code of a user takes part in `structure`: no class, validator or predicate of theirs."""
+    if (base := getattr(annotation, "__supertype__", None)) is not None:
+        return is_plain(base)
+    origin, arguments = get_origin(annotation) or annotation, get_args(annotation)
+    if origin is Literal:
+        return True
+    if is_foreign(annotation) or attrs.has(origin) or dataclasses.is_dataclass(origin):
+        return False
+    if origin is Annotated:
+        return is_plain(arguments[0]) and all(name != "func" for name, _ in read_bounds(arguments[1:]))
+    parts = get_type_hints(origin, include_extras=True).values() if typing.is_typeddict(origin) else arguments
+    return all(map(is_plain, parts))
 
 
 def _json_types(schema: Mapping[str, Any]) -> set[str]:

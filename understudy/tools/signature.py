@@ -20,7 +20,7 @@ from attrs import field, frozen
 from understudy.tools.errors import InvalidResult
 from understudy.tools.foreign import is_foreign
 from understudy.tools.result import ToolResult, to_json
-from understudy.tools.schema import Misfit, Unsupported, schema_of, structure
+from understudy.tools.schema import Misfit, Unsupported, is_plain, schema_of, structure
 
 _NAMED: Final = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
 _STARS: Final[Mapping[Any, str]] = {inspect.Parameter.VAR_POSITIONAL: "*", inspect.Parameter.VAR_KEYWORD: "**"}
@@ -40,7 +40,7 @@ class Parameters:
     """A function's parameters: their schema, their types, and the name of the parameter that takes the context.
 
     `summary` is all prose of the docstring before its first section. `method`: the first parameter takes the instance,
-    and is not among the others.
+    and is not among the others. `plain`: no code of the tool's author takes part in the check of arguments.
     """
 
     schema: Mapping[str, Any]
@@ -49,6 +49,7 @@ class Parameters:
     types: Mapping[str, Any] = field(repr=False)
     required: tuple[str, ...] = field(repr=False)
     method: bool = False
+    plain: bool = True
 
 
 def plain_function(given: Callable[..., Any]) -> Callable[..., Any]:
@@ -110,7 +111,8 @@ def read_parameters(function: Callable[..., Any], context_type: type) -> Paramet
     whole = {"type": "object", "properties": properties, "required": required, "additionalProperties": False}
     if "return" in annotations:
         _check_result(name, annotations["return"], ())
-    return Parameters(whole, summary, context, types, tuple(required), method)
+    without_code = all(map(is_plain, types.values()))
+    return Parameters(whole, summary, context, types, tuple(required), method, without_code)
 
 
 def _is_method(

@@ -4,8 +4,7 @@ A function for trio runs in the caller's task, a sync one in a worker thread, on
 inside trio. `Tool.call` has no deadline: its caller applies `Tool.timeout_s` with a cancel scope.
 
 Cancelling a sync tool abandons its thread: the call returns at once, while the function runs to its end, with its side
-effects; its result is dropped. Until then it holds one of the `THREADS` threads of tools. A tool that must be stoppable
-should be async.
+effects; its result is dropped (see `understudy.tools.threads`). A tool that must be stoppable should be async.
 """
 
 import inspect
@@ -25,6 +24,7 @@ from understudy.tools.loop import ToolLoop
 from understudy.tools.result import NextStep, ToolResult
 from understudy.tools.schema import Misfit, Param, structure
 from understudy.tools.signature import Parameters, plain_function, read_parameters
+from understudy.tools.threads import tool_threads
 
 __all__ = [
     "Files",
@@ -40,8 +40,8 @@ __all__ = [
 ]
 
 ApprovalPolicy: TypeAlias = bool | Callable[[Mapping[str, Any]], object]
-"""Whether calls need approval: all, none, or those for whose arguments the function returns something true. It runs on
-the event loop, so it must be quick; it is given a copy of the arguments as plain JSON, and must not raise."""
+"""Whether calls need approval: all, none, or those for whose arguments the function returns something true. It runs in
+a worker thread, within the tool's time limit; it is given a copy of the arguments as plain JSON, and must not raise."""
 
 # The names of functions that OpenAI's API accepts; other providers accept at least these.
 _NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_-]{0,63}\Z")
@@ -137,15 +137,58 @@ class Tool:
         return await loop.run(self.name, partial(self._call, arguments), context)
 
     async def _call(self, arguments: Mapping[str, Any], context: ToolContext) -> ToolResult:
+        function = self.function
+        if inspect.isasyncgenfunction(plain_function(function)):
+            function = partial(collect_async, function, context.show_partial)
+        elif inspect.isgeneratorfunction(plain_function(function)):
+            function = partial(collect, function, context.show_partial)
+        if self._checks_aside:
+            return await self._run(
+                partial(self._check_and_call, function), {"arguments": arguments, "context": context}, context
+            )
+        return await self._run(function, self._given(arguments, context), context)
+
+    def _given(self, arguments: Mapping[str, Any], context: ToolContext) -> dict[str, Any]:
         given = self.check(arguments)
         if self._accepts.context is not None:
             given[self._accepts.context] = context
-        function = self.function
-        if inspect.isasyncgenfunction(plain_function(function)):
-            return await self._run(partial(collect_async, function, context.show_partial), given)
-        if inspect.isgeneratorfunction(plain_function(function)):
-            return await self._run(partial(collect, function, context.show_partial), given)
-        return await self._run(function, given)
+        return given
+
+    def _check_and_call(
+        self, function: Callable[..., Any], *, arguments: Mapping[str, Any], context: ToolContext
+    ) -> Any:
+        return function(**self._given(arguments, context))
+
+    @property
+    def _checks_aside(self) -> bool:
+        """Whether its arguments are checked in a thread: code of its author takes part in that, and it is not async."""
+        return not self._accepts.plain and not is_async(self.function)
+
+    async def check_aside(self, arguments: Mapping[str, Any], owner: str) -> None:
+        """Check the arguments as `check` does, before the user `owner` is asked about them.
+
+        Code of the tool's author that takes part, as validators do, runs in a worker thread, within `timeout_s`.
+
+        Raises:
+            ToolError: See `check`; ``tool_timeout``, and ``busy`` if there is no thread for it.
+        """
+        if self._accepts.plain or self.on_server_loop:
+            self.check(arguments)
+        else:
+            await tool_threads().run(partial(self.check, arguments), owner, f"check of {self.name}", self.timeout_s)
+
+    async def needs_approval(self, arguments: dict[str, Any], owner: str) -> bool:
+        """Return whether a call with these arguments needs approval. The tool's own `approval` runs in a worker thread.
+
+        Raises:
+            ToolError: ``tool_timeout``, ``busy``: see `check_aside`.
+            Exception: Raised by the tool's own `approval`.
+        """
+        approval = self.approval
+        if isinstance(approval, bool):
+            return approval
+        ask = partial(_is_true, approval, arguments)
+        return await tool_threads().run(ask, owner, f"approval of {self.name}", self.timeout_s)
 
     async def settle(
         self, call_id: str, arguments: Mapping[str, Any], context: ToolContext, loop: ToolLoop | None = None
@@ -179,6 +222,10 @@ class Tool:
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Call the plain function without checks, as before it was decorated."""
         return self.function(*args, **kwargs)
+
+
+def _is_true(approval: Callable[[Mapping[str, Any]], object], arguments: Mapping[str, Any]) -> bool:
+    return bool(approval(arguments))
 
 
 def _make(
@@ -220,9 +267,9 @@ def _make(
     # The tools of this package never block, and use what belongs to the server's loop.
     package = plain_function(function).__module__.partition(".")[0]
     on_server_loop = on_server_loop or (not asyncio and package == __name__.partition(".")[0])
-    run = runner(function, asyncio)
+    run = runner(function, label, asyncio)
     reconciler = undoer = None
-    beside = partial(runner, asyncio=asyncio)
+    beside = partial(runner, tool=label, asyncio=asyncio)
     if reconcile is not None:
         reconciler = Companion.of(reconcile, f"reconcile of {label}", "call_id, arguments", beside)
     if undo is not None:

@@ -5,13 +5,13 @@ import dataclasses
 import datetime
 import enum
 import functools
-import sys
 import threading
 import uuid
 from collections.abc import Iterable
 from decimal import Decimal
 from typing import Annotated, Any, Literal, NotRequired, TypedDict
 
+import annotated_types
 import attrs
 import pytest
 import trio
@@ -19,6 +19,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from understudy.agents.agent import Agent
+from understudy.tools import result as results
 from understudy.tools.errors import InvalidResult
 from understudy.tools.result import MAX_VALUE_BYTES, MAX_VISUALIZATION_BYTES, is_small, summarise, to_json, to_result
 from understudy.tools.tool import NextStep, Param, Tool, ToolContext, ToolError, ToolResult, tool
@@ -525,6 +526,57 @@ async def test_a_sync_function_runs_in_a_thread() -> None:
     assert seen == [(0.5, loop)]
 
 
+async def test_code_of_a_tools_author_leaves_the_loop_free() -> None:
+    """Validators, predicates and `approval` run in a thread; what is checked by the schema alone does not need one."""
+    loop, seen = threading.get_ident(), list[int]()
+
+    def positive(value: Any) -> bool:
+        seen.append(threading.get_ident())
+        return bool(value > 0)
+
+    @attrs.frozen
+    class Order:
+        amount: int = attrs.field(validator=lambda order, field, value: positive(value))
+
+    @tool(approval=lambda arguments: positive(1))
+    def buy(order: Order) -> int:
+        return order.amount
+
+    @tool
+    def sell(amount: Annotated[int, annotated_types.Predicate(positive)]) -> int:
+        return amount
+
+    assert (await buy.call({"order": {"amount": 2}}, a_context())).value == 2
+    with pytest.raises(ToolError, match="cannot take `amount`"):
+        await sell.call({"amount": -1}, a_context())
+    await buy.check_aside({"order": {"amount": 2}}, "ada")
+    assert await buy.needs_approval({"order": {"amount": 2}}, "ada")
+    assert len(seen) == 4
+    assert loop not in seen
+    with pytest.raises(ToolError, match="needs `text`"):
+        await everything.call({}, attrs.evolve(a_context(), while_queued=None))
+
+
+@pytest.mark.parametrize("which", ["check", "approval"])
+async def test_code_of_a_tools_author_has_its_time_limit(which: str) -> None:
+    door = threading.Event()
+
+    def hang(_: Any) -> bool:
+        return door.wait(20)
+
+    @tool(timeout_s=0.05, approval=hang)
+    def buy(amount: Annotated[int, annotated_types.Predicate(hang)]) -> int:
+        return amount
+
+    asked = buy.check_aside if which == "check" else buy.needs_approval
+    try:
+        with pytest.raises(ToolError, match=f"{which} of buy took longer") as late:
+            await asked({"amount": 1}, "ada")
+        assert late.value.code == "tool_timeout"
+    finally:
+        door.set()
+
+
 async def test_cancelling_a_sync_tool_lets_go_at_once() -> None:
     """The call returns at once; the function ends at its next progress call."""
     entered, go_on, ended = threading.Event(), threading.Event(), threading.Event()
@@ -612,7 +664,7 @@ async def test_what_a_generator_yields_is_shown_and_is_its_result() -> None:
 
 async def test_a_generator_without_end_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
     """Its code for the end runs; the summary says that there is more."""
-    monkeypatch.setattr(sys.modules["understudy.tools.execution"], "MAX_ITEMS", 3)
+    monkeypatch.setattr(results, "MAX_ITEMS", 3)
     closed: list[str] = []
 
     @tool
@@ -633,8 +685,33 @@ async def test_a_generator_without_end_is_ended(monkeypatch: pytest.MonkeyPatch)
 
     for each in (endless, endless_too):
         result = await each.call({}, a_context())
-        assert (result.value, result.summary) == ([1, 1, 1], "The first 3 items: there the tool was ended.")
+        assert result.summary == "The first 3 items: there the tool was ended."
+        assert result.value == {"truncated": True, "note": result.summary, "items": [1, 1, 1]}
     assert closed == ["async", "sync"]
+
+
+async def test_what_a_generator_yields_is_kept_as_far_as_a_result_has_room(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A flood is ended; what does not fit is shown, and the result says that it is left out, with whole items."""
+    monkeypatch.setattr(results, "MAX_VALUE_BYTES", 100)
+    monkeypatch.setattr(results, "MAX_YIELDED_BYTES", 400)
+    made: list[int] = []
+
+    @tool
+    def flood(count: int) -> Iterable[str]:
+        for number in range(count):
+            made.append(number)
+            yield "x" * 30
+
+    shown: list[Any] = []
+    some = results.Yielded()
+    for _ in range(5):
+        some.add("x" * 30)
+    note = "The first 3 of 5 items: a result has room for 100 bytes."
+    assert some.result() == ToolResult({"truncated": True, "note": note, "items": ["x" * 30] * 3}, note)
+    monkeypatch.setattr(results, "MAX_VALUE_BYTES", 1000)
+    result = await flood.call({"count": 10**9}, _tell(shown))
+    assert len(made) == len(shown) == 13
+    assert result.value["note"] == result.summary == "The first 13 items: there the tool was ended."
 
 
 async def test_errors_of_a_function_are_propagated() -> None:

@@ -3,11 +3,12 @@
 1. The arguments that are shown are the arguments that run: they are copied once, shown whole, and given to the tool
    from that copy. A call whose arguments are too large to be shown whole fails without asking.
    The user may change them: then what runs is what the user wrote, checked against the tool, and the log has it.
-2. A call is decided once: the first decision counts. If none comes in time, the decision is `expired`.
+2. A call is decided once: the first decision that fits counts. If none comes in time, the decision is `expired`.
 3. A decision is acknowledged only after it was committed, so an acknowledged decision survives a crash of the server.
 """
 
-from collections.abc import Callable, Mapping
+from collections import deque
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Final
 
 import msgspec
@@ -31,35 +32,24 @@ MAX_NOTE: Final = 1000
 class Approval:
     """A call's wait for its user. `decision` is None until it was made.
 
-    `check` raises `ToolError` for changed parameters that do not fit the tool; decisions with changed parameters wait
-    for it in `early` if they come before the call is resumed.
+    The user's decisions wait in `_pending` until the call waits for one, and while changed parameters are checked.
     """
 
-    check: Callable[[JsonObject], object] | None = None
-    early: list[Decide] = field(factory=list, init=False, repr=False)
     decided: ApprovalDecided | None = field(default=None, init=False, repr=False)
-    _decided: trio.Event = field(factory=trio.Event, init=False, repr=False)
+    _pending: deque[Decide] = field(factory=deque, init=False, repr=False)
+    _news: trio.Event = field(factory=trio.Event, init=False, repr=False)
     _stored: bool = field(default=False, init=False, repr=False)
     _asks: list[Decide] = field(factory=list, init=False, repr=False)
 
     def accept_decision(self, ask: Decide) -> None:
-        """Accept the first decision; the request is answered by `confirm_stored`. Refuse a different one."""
+        """Accept a decision, which counts if it is the first that fits; else it is refused, unless it is the same.
+
+        The request is answered by `confirm_stored`.
+        """
         if self.decided is None:
-            if ask.parameters is not None:
-                if self.check is None:
-                    self.early.append(ask)
-                    return
-                try:
-                    self.check(ask.parameters)
-                except ToolError as error:
-                    ask.fail(CommandRejected("invalid_command", error.message))
-                    return
-            self._set_decision(
-                ApprovalDecided(
-                    ask.call_id, ask.decision, ask.note or None, ask.parameters, ask.remember or None, ask.by, ask.door
-                )
-            )
-        if (ask.decision, ask.parameters) != (self.decision, self.decided and self.decided.parameters):
+            self._pending.append(ask)
+            self._news.set()
+        elif (ask.decision, ask.parameters) != (self.decision, self.decided.parameters):
             ask.reply(False)
         elif self._stored:
             ask.reply(True)
@@ -70,12 +60,6 @@ class Approval:
     def decision(self) -> ApprovalDecision | None:
         """The decision; None until it was made."""
         return None if self.decided is None else self.decided.decision
-
-    def open(self, check: Callable[[JsonObject], object]) -> None:
-        """Set the check of changed parameters, and accept the decisions that waited for it."""
-        self.check, early, self.early = check, self.early, []
-        for ask in early:
-            self.accept_decision(ask)
 
     def confirm_stored(self) -> None:
         """Acknowledge the decision: it was committed."""
@@ -88,18 +72,38 @@ class Approval:
         for ask in self._asks:
             ask.fail(error)
 
-    async def wait_for_decision(self, call_id: str, deadline: float) -> ApprovalDecided:
-        """Wait for the decision about the call until `deadline` (trio's clock), then set it to `expired`."""
+    async def wait_for_decision(
+        self, call_id: str, deadline: float, check: Callable[[JsonObject], Awaitable[object]]
+    ) -> ApprovalDecided:
+        """Wait for the decision about the call until `deadline` (trio's clock); then it is `expired`.
+
+        `check` raises `ToolError` for parameters, as the user has changed them, that do not fit the tool.
+        """
+        decided = None
         with trio.move_on_at(deadline):
-            await self._decided.wait()
-        if self.decided is None:
-            self._set_decision(ApprovalDecided(call_id, ApprovalDecision.EXPIRED))
-        assert self.decided is not None  # noqa: S101 - for the type checker: just decided
+            while (decided := await self._next_decision(check)) is None:
+                await self._news.wait()
+        self.decided = decided or ApprovalDecided(call_id, ApprovalDecision.EXPIRED)
+        while self._pending:
+            self.accept_decision(self._pending.popleft())
         return self.decided
 
-    def _set_decision(self, decided: ApprovalDecided) -> None:
-        self.decided = decided
-        self._decided.set()
+    async def _next_decision(self, check: Callable[[JsonObject], Awaitable[object]]) -> ApprovalDecided | None:
+        """Return the first decision that fits; None if none does."""
+        while self._pending:
+            ask = self._pending[0]
+            if ask.parameters is not None:
+                try:
+                    await check(ask.parameters)
+                except ToolError as error:
+                    ask.fail(CommandRejected("invalid_command", error.message))
+                    self._pending.popleft()
+                    continue
+            return ApprovalDecided(
+                ask.call_id, ask.decision, ask.note or None, ask.parameters, ask.remember or None, ask.by, ask.door
+            )
+        self._news = trio.Event()
+        return None
 
 
 def copy_arguments(arguments: Mapping[str, Any]) -> dict[str, Any]:
@@ -121,14 +125,14 @@ def copy_arguments(arguments: Mapping[str, Any]) -> dict[str, Any]:
     return copy
 
 
-def check_parameters(tool: Tool, parameters: JsonObject) -> None:
-    """Check the parameters to which a user changed a call's.
+async def check_parameters(tool: Tool, owner: str, parameters: JsonObject) -> None:
+    """Check the parameters to which the user `owner` changed a call's.
 
     Raises:
-        ToolError: `invalid_arguments`: they do not fit the tool, or are too large.
+        ToolError: `invalid_arguments`: they do not fit the tool, or are too large; see `Tool.check_aside`.
     """
-    tool.check(parameters)
     copy_arguments(parameters)
+    await tool.check_aside(parameters, owner)
 
 
 def check_note(note: str) -> str:
@@ -146,15 +150,14 @@ def check_note(note: str) -> str:
     return note
 
 
-def needs_approval(tool: Tool, arguments: Mapping[str, Any]) -> bool:
+async def needs_approval(tool: Tool, arguments: Mapping[str, Any], owner: str) -> bool:
     """Return whether a call needs its user's approval. The tool's own `approval` is given a copy of the arguments.
 
     Raises:
-        ToolError: `invalid_arguments`: they do not fit the tool, or cannot be shown whole.
+        ToolError: `invalid_arguments`: they do not fit the tool, or cannot be shown whole; see `Tool.check_aside`.
         Exception: Raised by the tool's own `approval`.
     """
     if tool.approval is False:
         return False
-    tool.check(arguments)
-    copy = copy_arguments(arguments)
-    return tool.approval if isinstance(tool.approval, bool) else bool(tool.approval(copy))
+    await tool.check_aside(arguments, owner)
+    return await tool.needs_approval(copy_arguments(arguments), owner)

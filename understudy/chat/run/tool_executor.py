@@ -9,8 +9,8 @@ import itertools
 import logging
 import math
 import uuid
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import nullcontext
+from collections.abc import Callable, Generator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
 import msgspec
@@ -375,15 +375,13 @@ class ToolExecutor:
             elif call.request.problem:
                 outcome.fail(ToolStatus.FAILED, "invalid_arguments", call.request.problem)
             elif events and tool.approval is not False:
-                required = self._approval_request(tool, outcome, sanitized, agent_id)
-            if required is not None and tool is not None:
-                self._approval(outcome.call_id).open(functools.partial(check_parameters, tool))
+                required = await self._approval_request(tool, outcome, sanitized, agent_id)
         runs = outcome.status is ToolStatus.KILLED
         label = None if tool is None else tool.name
         self.begun[outcome.call_id] = ToolOutcome(call.request, outcome.call_id), step, label, agent_id, began
-        if runs and required is not None:
+        if runs and required is not None and tool is not None:
             if (decided := call.decision_event) is None:
-                decided = await self._ask_user(required, outcome, context, *events, step=step)
+                decided = await self._ask_user(tool, required, outcome, context, *events, step=step)
             runs = self._apply_decision(decided, outcome)
             outcome.waited_s = self.services.clock() - began
             arguments = dict(required.parameters if decided.parameters is None else decided.parameters)
@@ -397,12 +395,12 @@ class ToolExecutor:
         # An unknown name is the model's text: it must not become a label.
         await self.complete(outcome, step, None if tool is None else tool.name, agent_id, began + outcome.waited_s)
 
-    def _approval_request(
+    async def _approval_request(
         self, tool: Tool, outcome: ToolOutcome, arguments: dict[str, Any], agent_id: str
     ) -> ApprovalRequired | None:
         """Return the request for the user's approval; None if the call needs none, or fails because that is unknown."""
         try:
-            if not needs_approval(tool, dict(outcome.request.arguments)):
+            if not await needs_approval(tool, dict(outcome.request.arguments), self.job.owner):
                 return None
             expires_at, asked = self.services.clock() + self.services.limits.approval_s, copy_arguments(arguments)
             return ApprovalRequired(agent_id, outcome.call_id, tool.name, asked, expires_at, tool.parameters)
@@ -503,6 +501,7 @@ class ToolExecutor:
 
     async def _ask_user(
         self,
+        tool: Tool,
         required: ApprovalRequired,
         outcome: ToolOutcome,
         context: Context,
@@ -528,7 +527,8 @@ class ToolExecutor:
             if self.redirected:
                 self._deny_redirected(call_id)
             self._pause_if_all_wait()
-            decided = await approval.wait_for_decision(call_id, deadline)
+            check = functools.partial(check_parameters, tool, self.job.owner)
+            decided = await approval.wait_for_decision(call_id, deadline, check)
             try:
                 if decided.remember:  # before the decision: an acknowledged one is remembered
                     now = self.services.clock()
@@ -812,7 +812,12 @@ class ToolExecutor:
         outcome.limits, outcome.questions = [], 0
         asker = functools.partial(self.ask_for_tool, outcome, agent_id, context)
         partials = Partials(functools.partial(self._publish_partial, outcome.call_id))
-        given = self.tool_context(outcome.call_id, asker=asker, show_partial=partials.add)
+        given = self.tool_context(
+            outcome.call_id,
+            asker=asker,
+            show_partial=partials.add,
+            while_queued=functools.partial(self._while_queued, tool.name, outcome),
+        )
         call: Callable[[], Actor] = functools.partial(
             ToolCall, tool, arguments, given, outcome, self.services.tool_loop, partials
         )
@@ -843,6 +848,13 @@ class ToolExecutor:
             outcome.fail(ToolStatus.TIMED_OUT, "tool_timeout", f"{tool.name} {why}")
         if outcome.questions:
             await self.deadline.resume(context.ref)  # still paused if the tool gave up its question itself
+
+    @contextmanager
+    def _while_queued(self, name: str, outcome: ToolOutcome) -> Generator[None]:
+        """Tell the user that a call waits for a worker thread; its time limits are suspended meanwhile."""
+        self._progress(0.0, None, f"{name} is waiting for a free place")
+        with suspend_deadlines(outcome.limits):
+            yield
 
     async def _start_subagent(self, agent: Agent, outcome: ToolOutcome) -> None:
         """Record that a call asks a subagent, unless the log has it."""

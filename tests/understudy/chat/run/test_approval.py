@@ -41,18 +41,25 @@ async def asked() -> AsyncIterator[tuple[Approval, Callable[..., Awaitable[None]
     ):
         (ref,) = system.root.children()
 
-        async def said(decision: ApprovalDecision, note: str) -> None:
+        async def said(decision: ApprovalDecision, note: str, parameters: Any) -> None:
             try:
-                replies.append((decision, await ref.ask(Decide("c", decision, note))))
-            except StorageUnavailable as error:
+                replies.append((decision, await ref.ask(Decide("c", decision, note, parameters=parameters))))
+            except (StorageUnavailable, CommandRejected) as error:
                 replies.append((decision, error))
 
-        async def decide(decision: ApprovalDecision, note: str = "") -> None:
-            nursery.start_soon(said, decision, note)
+        async def decide(decision: ApprovalDecision, note: str = "", parameters: Any = None) -> None:
+            nursery.start_soon(said, decision, note, parameters)
             await trio.testing.wait_all_tasks_blocked()
 
         yield approval, decide, replies
         nursery.cancel_scope.cancel()
+
+
+async def check(parameters: Any) -> None:
+    """Refuse parameters without an amount, after a while."""
+    await trio.sleep(1)
+    if "amount" not in parameters:
+        raise ToolError("invalid_arguments", "There is no amount.")
 
 
 def paying(approval: Any) -> Tool:
@@ -70,7 +77,8 @@ async def test_the_first_decision_counts(autojump_clock: trio.testing.MockClock)
         await decide(DENY, "no")
         await decide(ALLOW, "yes")
         await decide(DENY, "never")
-        assert await approval.wait_for_decision("c", trio.current_time() + 1) == ApprovalDecided("c", DENY, "no")
+        assert await approval.wait_for_decision("c", trio.current_time() + 1, check) == ApprovalDecided("c", DENY, "no")
+        await trio.testing.wait_all_tasks_blocked()
         assert replies == [(ALLOW, False)]
         approval.confirm_stored()
         await decide(DENY)
@@ -81,6 +89,7 @@ async def test_a_decision_that_is_not_stored_is_not_taken(autojump_clock: trio.t
     """The requests to decide fail with the storage error."""
     async with asked() as (approval, decide, replies):
         await decide(ALLOW)
+        await approval.wait_for_decision("c", trio.current_time() + 1, check)
         error = StorageUnavailable("it is away")
         approval.fail_stored(error)
         await trio.testing.wait_all_tasks_blocked()
@@ -93,23 +102,49 @@ async def test_a_wait_ends_when_its_time_is_up_and_no_decision_counts_then(
     """The wait ends at the deadline with `expired`; a later decision is refused."""
     async with asked() as (approval, decide, replies):
         began = trio.current_time()
-        assert await approval.wait_for_decision("c", began + 300) == ApprovalDecided("c", EXPIRED)
+        assert await approval.wait_for_decision("c", began + 300, check) == ApprovalDecided("c", EXPIRED)
         assert trio.current_time() - began == 300
         await decide(ALLOW)
         assert replies == [(ALLOW, False)]
 
 
-def test_a_tool_says_when_it_needs_approval() -> None:
+async def test_changed_parameters_are_checked_while_other_decisions_wait(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    """Parameters that do not fit are refused; the next decision that fits counts, and none after it."""
+    async with asked() as (approval, decide, replies):
+        await decide(ALLOW, parameters={})
+        await decide(ALLOW, parameters={"amount": 1})
+        await decide(DENY)
+        decided = await approval.wait_for_decision("c", trio.current_time() + 2.5, check)
+        assert (decided.decision, decided.parameters) == (ALLOW, {"amount": 1})
+        approval.confirm_stored()
+        await trio.testing.wait_all_tasks_blocked()
+        (refused,) = [each for _, each in replies if isinstance(each, CommandRejected)]
+        assert refused.message == "There is no amount."
+        assert sorted(str(each) for _, each in replies if isinstance(each, bool)) == ["False", "True"]
+
+
+async def test_a_check_that_takes_too_long_ends_with_the_wait(autojump_clock: trio.testing.MockClock) -> None:
+    async with asked() as (approval, decide, replies):
+        await decide(ALLOW, parameters={"amount": 1})
+        decided = await approval.wait_for_decision("c", trio.current_time() + 0.5, check)
+        await trio.testing.wait_all_tasks_blocked()
+        assert decided.decision is EXPIRED
+        assert replies == [(ALLOW, False)]
+
+
+async def test_a_tool_says_when_it_needs_approval() -> None:
     """A tool needs approval always, never, or depending on the arguments of the call."""
-    assert not needs_approval(paying(False), {"amount": 1.0})
-    assert needs_approval(paying(True), {"amount": 1.0})
+    assert not await needs_approval(paying(False), {"amount": 1.0}, "ada")
+    assert await needs_approval(paying(True), {"amount": 1.0}, "ada")
     large = paying(lambda arguments: arguments["amount"] > 100)
-    assert not needs_approval(large, {"amount": 100.0})
-    assert needs_approval(large, {"amount": 101.0})
+    assert not await needs_approval(large, {"amount": 100.0}, "ada")
+    assert await needs_approval(large, {"amount": 101.0}, "ada")
     assert [paying(each).approval_mode for each in (True, False, len)] == ["always", "never", "sometimes"]
 
 
-def test_the_arguments_shown_are_a_copy() -> None:
+async def test_the_arguments_shown_are_a_copy() -> None:
     """The tool's own `approval` changes its arguments, and the model's call is changed later: the copy stays."""
 
     def meddling(arguments: dict[str, Any]) -> bool:
@@ -117,16 +152,16 @@ def test_the_arguments_shown_are_a_copy() -> None:
         return True
 
     given: dict[str, Any] = {"amount": 1.0, "to": ["anna"]}
-    assert needs_approval(paying(meddling), given)
+    assert await needs_approval(paying(meddling), given, "ada")
     shown = copy_arguments(given)
     given["to"].append("eve")
     assert shown == {"amount": 1.0, "to": ["anna"]}
 
 
-def test_arguments_that_do_not_fit_need_no_approval() -> None:
+async def test_arguments_that_do_not_fit_need_no_approval() -> None:
     """Arguments that the tool refuses raise an error before the user is asked."""
     with pytest.raises(ToolError, match="amount"):
-        needs_approval(paying(True), {"amount": "much"})
+        await needs_approval(paying(True), {"amount": "much"}, "ada")
 
 
 @pytest.mark.parametrize("arguments", [{"text": "x" * MAX_ARGUMENT_BYTES}, {"text": object()}, {"text": "\ud800"}])
