@@ -24,6 +24,17 @@ SERVED = tuple(ROOT / folder for folder in _FOLDERS)
 they take longer than all others."""
 
 
+def pytest_collection() -> None:
+    """Collect the tests without the garbage collector: it would walk the growing heap again and again."""
+    gc.disable()
+
+
+def pytest_collection_finish() -> None:
+    """Leave what collection made out of all later garbage collections: it stays until the end."""
+    gc.freeze()
+    gc.enable()
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark the tests of `SERVED` as slow, before `-m` selects."""
