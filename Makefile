@@ -23,17 +23,17 @@ $(VENV)/.product: $(VENV)/.made $(MANIFESTS) constraints.txt
 	$(PIP) $(PARTS) --editable .
 	touch $@
 
-$(VENV)/.dev: $(VENV)/.product
+$(VENV)/.dev: $(VENV)/.made $(MANIFESTS) constraints.txt
 	$(PIP) $(PARTS) --editable '.[dev]'
-	touch $@
+	touch $(VENV)/.product $@
 
-$(VENV)/.bench: $(VENV)/.product
+$(VENV)/.bench: $(VENV)/.made $(MANIFESTS) constraints.txt
 	$(PIP) $(PARTS) --editable '.[bench]'
-	touch $@
+	touch $(VENV)/.product $@
 
-$(VENV)/.docs: $(VENV)/.product
+$(VENV)/.docs: $(VENV)/.made $(MANIFESTS) constraints.txt
 	$(PIP) $(PARTS) --editable '.[docs]'
-	touch $@
+	touch $(VENV)/.product $@
 
 setup: $(VENV)/.dev ## everything a contributor needs, in .venv
 
