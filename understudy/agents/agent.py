@@ -175,11 +175,12 @@ class Agent:
         """How many agents ask each other below this one."""
         return max((1 + each.agent.depth for each in self.tools if each.agent is not None), default=0)
 
-    def as_tool(self, name: str = "", description: str = "") -> Tool:
+    def as_tool(self, name: str = "", description: str = "", *, history: bool = False) -> Tool:
         """Return a tool that asks this agent, for another agent. Its result is the text of the agent's answer.
 
-        `name` is by default `ask_` and the agent's, `description` the agent's. The agent is given the request, not the
-        conversation. It is stopped after its own `timeout_s` or `budget.wall_s`, if it has one.
+        `name` is by default `ask_` and the agent's, `description` the agent's. The agent is given the request; with
+        `history` also the conversation before it, as the agent that asks has it. It is stopped after its own
+        `timeout_s` or `budget.wall_s`, if it has one. A user whom it does not `allow` cannot have it asked.
         """
 
         async def ask(request: Annotated[str, Param(REQUEST)]) -> str:  # noqa: ARG001 - for the schema
@@ -189,7 +190,7 @@ class Agent:
         label = name or f"ask_{self.name}".replace("-", "_")
         made = tool(name=label, timeout_s=min(limits, default=math.inf), retry_safe=True, on_server_loop=True)(ask)
         about = description or self.description or f"Asks {self.display_title}."
-        return evolve(made, description=about, agent=self)
+        return evolve(made, description=about, agent=self, history=history)
 
     def allows(self, user: str, roles: Collection[str] = (), groups: Collection[str] = ()) -> bool:
         """Return whether a user may see and use the agent.
@@ -200,6 +201,11 @@ class Agent:
             return True
         names = {"user": (user,), "role": roles, "group": groups}
         return any(name in names[kind] for kind, _, name in (each.partition(":") for each in self.allow))
+
+    def for_user(self, user: str, roles: Collection[str], groups: Collection[str]) -> "Agent":
+        """Return the agent without the tools that ask an agent which this user may not use; see `allows`."""
+        tools = [each for each in self.tools if each.agent is None or each.agent.allows(user, roles, groups)]
+        return self if len(tools) == len(self.tools) else evolve(self, tools=tools)
 
     def tool(self, name: str) -> Tool | None:
         """Return the agent's tool of that name, or None."""

@@ -57,7 +57,8 @@ class Tool:
     runs: always, never, or if the function returns something true for its arguments. A call that succeeded can be
     undone by `undo` for `undo_s` seconds. `asyncio`: its functions are for asyncio. `on_server_loop`: they run on the
     server's loop, which they hold if they block, else on the tools' loop; those that are not async, in a thread.
-    `agent` is the agent that is asked instead of a function, for a tool made by `Agent.as_tool`.
+    `agent` is the agent that is asked instead of a function, for a tool made by `Agent.as_tool`; with `history` it is
+    given the conversation too.
     """
 
     name: str
@@ -73,6 +74,7 @@ class Tool:
     asyncio: bool = False
     on_server_loop: bool = False
     agent: Any = field(default=None, repr=False)
+    history: bool = False
     _accepts: Parameters = field(repr=False, kw_only=True)
     _run: Callable[..., Awaitable[ToolResult]] = field(repr=False, kw_only=True)
 

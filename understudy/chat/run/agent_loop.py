@@ -59,6 +59,7 @@ from understudy.chat.services import Services
 from understudy.content.texts import run_off_loop
 from understudy.models.model import (
     FENCE_NOTE,
+    AgentCard,
     FileCard,
     ImagePart,
     Item,
@@ -134,6 +135,9 @@ class AgentLoop:
     _steers: set[str] = field(factory=set, init=False)
     _urgent: set[str] = field(factory=set, init=False)
     _publishing: bool = field(default=False, init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self.tools.conversation = self.input
 
     async def run(self, context: Context) -> None:
         """Work until the answer is recorded.
@@ -309,6 +313,11 @@ class AgentLoop:
         self.meter.lower(self.agent, self.services.limits)
         await self._start_agent()
 
+    def card(self) -> AgentCard:
+        """Return the agent's description for its model: with the tools that it may call for this user."""
+        job = self.job
+        return self._agent_with_recall().for_user(job.owner, job.roles, job.groups).card()
+
     def _agent_with_recall(self) -> Agent:
         """Return the agent, with the tool that reads shortened results once the model is shown one."""
         if not self.input.shortens or self.agent.tool(RECALL) is not None:
@@ -331,10 +340,9 @@ class AgentLoop:
         self.input.limits = limits_of(model)
         instructions, notes = self.instructions(), await self.notes()
         fixed = estimate(instructions) + sum(map(item_tokens, notes))
-        fixed += sum(estimate(str(each)) for each in self._agent_with_recall().card().tools)
+        fixed += sum(estimate(str(each)) for each in self.card().tools)
         await self.fit(model, instructions, fixed)
-        agent = self._agent_with_recall()
-        card = agent.card()
+        card = self.card()
         step = interrupted or self.recorder.next_step("model", model.name, None, None, services.clock())
         self.recorder.activity = "thinking"
         colleagues = () if last else self.colleagues()
@@ -347,7 +355,7 @@ class AgentLoop:
             colleagues=tuple(services.agents[name].card() for name in colleagues),
             partial_text=partial_text,
             notes=notes,
-            settings=agent.settings,
+            settings=self.agent.settings,
         )
         self.stream.begin_turn(step, partial_text)
         reply = await self.respond(model, turn)

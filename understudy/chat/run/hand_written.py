@@ -262,7 +262,7 @@ class HandWritten:
         loop.input.limits = limits_of(model)
         told = f"{instructions}\n\n{FENCE_NOTE}" if instructions else loop.instructions()
         closing = loop.meter.ended(worked_s) is not None
-        card = agent.card()
+        card = loop.card()
         card = evolve(card, tools=() if closing else tuple(each for each in card.tools if each.name in tools))
         notes = await loop.notes()
         if items is None:

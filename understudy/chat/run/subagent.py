@@ -3,13 +3,15 @@
 1. It works like a run, with the loop of one, but its text goes to the agent that asked, as the result of the call.
 2. What it does is recorded under the run: the steps of its model have the id of the call. After a kill the call is made
    again, and the subagent goes on from these steps; its finished calls and turns are not repeated.
-3. It spends from the budget of the agent that asked, and from its own. It reads no steers, sees nothing of the
-   conversation but the request, and hands over to nobody.
+3. It spends from the budget of the agent that asked, and from its own. It hands over to nobody. It sees the request,
+   and nothing else of the conversation unless the tool says so.
+4. Steers are for the agent that answers the user, which takes them when the call has ended. One that is to enter now
+   ends the subagent's turn: it answers with what it has.
 """
 
 import functools
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Final
 
 from attrs import define, evolve, field
 
@@ -18,7 +20,7 @@ from sanitization import Finding
 from transport.wire.codes import ERRORS
 from transport.wire.events import Block, Event, SanitizationSummary, SteerAccepted, ToolStatus
 from understudy.agents.agent import Agent
-from understudy.chat.messages import PermitGranted
+from understudy.chat.messages import EndTurn, PermitGranted
 from understudy.chat.run.agent_loop import AgentLoop
 from understudy.chat.run.history import question_item
 from understudy.chat.run.meter import Meter
@@ -27,10 +29,14 @@ from understudy.chat.run.replay import SEPARATOR, PendingCall, Replay
 from understudy.chat.run.tool_executor import ToolExecutor, ToolOutcome
 from understudy.chat.run.window import NONE
 from understudy.content.filter import Blocked
-from understudy.models.model import FileCard, Item, Model, ModelUnavailable, Origin, limits_of
+from understudy.models.model import FileCard, Item, Model, ModelUnavailable, Origin, Reply, Turn, limits_of
 from understudy.storage.errors import StorageUnavailable
 from understudy.storage.records import StepRecord
 from understudy.tools.result import TEXT, ToolResult, to_result
+from understudy.tools.tool import Tool
+
+STOPPED: Final = "Stopped here, as the user has sent a new message."
+"""The end of the answer of a subagent whose turn a steer ended, for the agent that asked it."""
 
 
 @define(kw_only=True)
@@ -119,6 +125,7 @@ class SubagentLoop(AgentLoop):
     """The loop of a subagent. `text` is its answer, once `run` has returned."""
 
     text: str = field(default="", init=False, repr=False)
+    before: Sequence[Item] = field(default=(), init=False, repr=False)  # of the conversation
 
     async def prepare(self) -> tuple[FileCard, ...]:
         """Make the request the model's input. Return the files of the user's message."""
@@ -129,11 +136,21 @@ class SubagentLoop(AgentLoop):
         cards = await services.attachments(job.owner).cards(job.references) if job.references else ()
         files = {each.id: each for each in cards}
         self.input.limits = limits_of(services.model_of(self.agent.model))
-        self.input.load([question_item(job.message_id, job.run_id, job.content, job.references, files)], NONE)
+        request = question_item(job.message_id, job.run_id, job.content, job.references, files)
+        self.input.load([*self.before, request], NONE)
         for turn in before.turns:
             await self.stream.feed(turn.reply.text)
             await self.stream.end_turn()
         return tuple(cards)
+
+    async def respond(self, model: Model, turn: Turn) -> Reply:
+        """Return the model's reply; if a steer ends it, what it has written and a note, which are the answer."""
+        reply = await super().respond(model, turn)
+        if not (self._urgent and self._turn_limit.cancelled_caught):
+            return reply
+        note = f"{SEPARATOR}{STOPPED}" if reply.text else STOPPED
+        await self.stream.feed(note)
+        return evolve(reply, text=reply.text + note)
 
     async def take_steers(self, turn: int, recorded: int | None = None) -> list[Item]:
         """Return none."""
@@ -179,7 +196,8 @@ class Subagent(Actor):
 
     supervision = Supervision()
 
-    def __init__(self, asking: ToolExecutor, agent: Agent, request: str, outcome: ToolOutcome) -> None:
+    def __init__(self, asking: ToolExecutor, tool: Tool, request: str, outcome: ToolOutcome) -> None:
+        agent: Agent = tool.agent
         services, before = asking.services, asking.replays.get(outcome.call_id) or Replay()
         job = evolve(asking.job, content=request, agent=agent.name)
         recorder = ScopedRecorder(
@@ -196,6 +214,7 @@ class Subagent(Actor):
         stream: Any = CollectedText()
         self.loop = SubagentLoop(job, services, recorder, self.tools, stream, agent, before, meter)
         self.loop.agent_id = outcome.agent_id
+        self.loop.before = tuple(asking.conversation.items) if tool.history else ()
         self.asking, self.outcome = asking, outcome
 
     async def on_start(self, context: Context) -> None:
@@ -203,12 +222,19 @@ class Subagent(Actor):
         context.start_soon(functools.partial(self._work, context))
 
     async def receive(self, message: object, context: Context) -> None:
-        """Handle ended tool calls, and the permit after a wait for the user."""
+        """Handle ended tool calls, the permit after a wait for the user, and a steer that is to enter now."""
         match message:
+            case EndTurn():
+                self._end_turn()
             case PermitGranted():
                 self.asking.deadline.permit_granted()
             case Terminated(ref, reason):
                 self.tools.call_exited(ref, reason)
+
+    def _end_turn(self) -> None:
+        """End the model's turn, so that the subagent answers with what it has. A function is not ended."""
+        if self.loop.agent.run is None:
+            self.loop.end_turn("")
 
     async def _work(self, context: Context) -> None:
         outcome, loop = self.outcome, self.loop

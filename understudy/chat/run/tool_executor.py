@@ -17,7 +17,7 @@ import msgspec
 import trio
 from attrs import asdict, define, evolve, field
 
-from actors import Actor, ActorRef, ChildSpec, Context, Crashed, Exit, Restart, StopMode
+from actors import Actor, ActorRef, ChildSpec, Context, Crashed, Exit, Lane, Restart, StopMode
 from transport.wire.codes import ERRORS
 from transport.wire.events import (
     AnswerOutcome,
@@ -37,10 +37,11 @@ from transport.wire.events import (
 )
 from understudy.agents.agent import Agent
 from understudy.chat.effects import GRACE_S, MAX_ASKED, Attempt
-from understudy.chat.messages import Decide, RunRequest
+from understudy.chat.messages import Decide, EndTurn, RunRequest
 from understudy.chat.run.approval import Approval, check_parameters, copy_arguments, needs_approval
 from understudy.chat.run.deadline import PausableDeadline, suspend_deadlines
 from understudy.chat.run.meter import Meter
+from understudy.chat.run.model_input import ModelInput
 from understudy.chat.run.partials import Partials
 from understudy.chat.run.questions import MAX_QUESTIONS, Check, LoggedQuestion, Questions, calls_that_ask, question_id
 from understudy.chat.run.recorder import Recorder
@@ -219,8 +220,9 @@ class ToolExecutor:
     approval, or for a permit after it, to the names of their tools: if it holds all, the run is paused. `approvals`
     maps call ids to approvals; after a restart a decision may arrive before its call is resumed.
 
-    `ask_agent` makes the actor of a call that asks a subagent; `replays` is the recorded progress of subagents by call
-    id, and `used` what they used of models. `begun` are the calls in the log that have not ended there.
+    `ask_agent` makes the actor of a call that asks a subagent, which may be given the `conversation`; `replays` is the
+    recorded progress of subagents by call id, and `used` what they used of models. `begun` are the calls in the log
+    that have not ended there.
     """
 
     job: RunRequest
@@ -230,7 +232,8 @@ class ToolExecutor:
     meter: Meter
     questions: Questions = field(factory=Questions)
     replays: Mapping[str, Replay] = field(factory=dict, repr=False)
-    ask_agent: "Callable[[ToolExecutor, Agent, str, ToolOutcome], Actor] | None" = None
+    ask_agent: "Callable[[ToolExecutor, Tool, str, ToolOutcome], Actor] | None" = None
+    conversation: ModelInput = field(factory=ModelInput, init=False, repr=False)
     used: Usage = field(factory=Usage, init=False)
     begun: dict[str, tuple[ToolOutcome, StepRecord, str | None, str, float]] = field(factory=dict, init=False)
     slots: trio.Semaphore = field(factory=lambda: trio.Semaphore(CONCURRENT_CALLS), init=False)
@@ -309,10 +312,21 @@ class ToolExecutor:
         self._approval(ask.call_id).accept_decision(ask)
 
     def set_redirected(self, redirected: bool) -> None:
-        """Deny the calls that wait for approval from now on, as a steer that is to enter now waits; or end that."""
+        """Deny the calls that wait for approval from now on, as a steer that is to enter now waits; or end that.
+
+        Subagents end their turn, and answer with what they have, so that the steer enters soon.
+        """
         self.redirected = redirected
         for call_id in list(self.awaiting_approval) if redirected else ():
             self._deny_redirected(call_id)
+        for ref in self.running if redirected else ():
+            self._end_subagent_turn(ref)
+
+    def _end_subagent_turn(self, ref: ActorRef) -> None:
+        """End the turn of a subagent; other calls go on."""
+        outcome = self.running[ref]
+        if isinstance(outcome, ToolOutcome) and outcome.below is not None:
+            ref.try_tell(EndTurn(""), lane=Lane.HIGH)
 
     def _deny_redirected(self, call_id: str) -> None:
         self.decide(Decide(call_id, ApprovalDecision.DENY, REDIRECTED))
@@ -372,6 +386,9 @@ class ToolExecutor:
                 known = ", ".join(each.name for each in agent.tools[:MAX_LISTED]) or "none"
                 sentence = f"This agent has no tool called {name}. Its tools: {known}."
                 outcome.fail(ToolStatus.FAILED, "invalid_arguments", sentence)
+            elif tool.agent is not None and not self._may_ask(tool.agent, outcome):
+                sentence = f"Your user may not use {tool.agent.display_title}, which {name} asks."
+                outcome.fail(ToolStatus.FAILED, "forbidden", sentence)
             elif call.request.problem:
                 outcome.fail(ToolStatus.FAILED, "invalid_arguments", call.request.problem)
             elif events and tool.approval is not False:
@@ -394,6 +411,11 @@ class ToolExecutor:
                 await self._run_to_outcome(tool, arguments, outcome, agent_id, context, in_doubt=in_doubt, whole=whole)
         # An unknown name is the model's text: it must not become a label.
         await self.complete(outcome, step, None if tool is None else tool.name, agent_id, began + outcome.waited_s)
+
+    def _may_ask(self, agent: Agent, outcome: ToolOutcome) -> bool:
+        """Return whether the user may use a subagent. One that the log has at work was allowed when it began."""
+        job = self.job
+        return outcome.call_id in self.replays or bool(agent.allows(job.owner, job.roles, job.groups))
 
     async def _approval_request(
         self, tool: Tool, outcome: ToolOutcome, arguments: dict[str, Any], agent_id: str
@@ -828,11 +850,13 @@ class ToolExecutor:
                 outcome.fail(ToolStatus.FAILED, error.code, error.message)
                 return
             await self._start_subagent(tool.agent, outcome)
-            call = functools.partial(self.ask_agent, self, tool.agent, request, outcome)
+            call = functools.partial(self.ask_agent, self, tool, request, outcome)
         spec = ChildSpec(outcome.call_id, call, restart=Restart.TEMPORARY, shutdown_s=GRACE_S)
         ref = await context.spawn(spec)
         self.running[ref] = outcome
         context.watch(ref)
+        if self.redirected:  # since the subagent began
+            self._end_subagent_turn(ref)
         tool_s, run_s = tool.timeout_s + GRACE_S, self.meter.left_s(self.deadline.worked_s)
         if tool.agent is not None:
             run_s = math.inf  # the subagent closes by itself

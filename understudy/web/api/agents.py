@@ -4,14 +4,21 @@ from typing import Any
 
 from quart import Blueprint
 
+from understudy.agents.agent import Agent
 from understudy.models.model import Model
-from understudy.web.context import agents_of_caller, web_context
+from understudy.web.context import agents_of_caller, identity, web_context
 
 blueprint = Blueprint("agents", __name__, url_prefix="/api")
 
 
 def _shown(model: Model) -> dict[str, Any]:
     return {"name": model.name, "notice": model.notice}
+
+
+def _own(agent: Agent) -> Agent:
+    """Return the agent as the caller may use it."""
+    caller = identity()
+    return agent.for_user(caller.user, caller.roles, caller.groups)
 
 
 @blueprint.get("/agents")
@@ -25,7 +32,7 @@ async def agents() -> dict[str, Any]:
             "pillar": agent.pillar,
             "title": agent.display_title,
             "description": agent.description,
-            "tools": [tool.name for tool in agent.tools],
+            "tools": [tool.name for tool in _own(agent).tools],
             "starters": list(agent.starters),
             "model": _shown(model_of(agent.model)),
         }
@@ -38,7 +45,7 @@ async def agents() -> dict[str, Any]:
 @blueprint.get("/tools")
 async def tools() -> dict[str, Any]:
     """List every tool of these agents: its description, the JSON schema of its parameters, whether it needs consent."""
-    known = {tool.name: tool for agent in agents_of_caller().values() for tool in agent.tools}
+    known = {tool.name: tool for agent in agents_of_caller().values() for tool in _own(agent).tools}
     listed = [
         {
             "name": tool.name,

@@ -68,8 +68,8 @@ class Cut:
 class Recording(Actor):
     """A conversation that commits at once, allows every call that waits, and records everything.
 
-    Its user steers the run by the texts of its services: one `next` beside the first result of a tool, one `now` in
-    the middle of the text.
+    Its user steers the run by the texts of its services: one `next` or `now` beside the first result of a tool, one
+    `now` in the middle of the text.
     """
 
     mailbox = MailboxSpec(capacity=1000)
@@ -85,11 +85,16 @@ class Recording(Actor):
             case Record(events=events, steps=steps):
                 if services.steer_next and any(isinstance(each, ToolCompleted) for each in events):
                     events = (*events, *self.steer(services.steer_next, "next"))
+                if services.steer_soon and any(isinstance(each, ToolCompleted) for each in events):
+                    events = (*events, *self.steer(services.steer_soon, "now"))
                 for event in events:
                     self.arc.apply(event)
                 services.cuts.append(Cut(tuple(events), tuple(steps), services.screen))
                 message.reply(None)
                 for event in events:
+                    if isinstance(event, SteerAccepted) and event.mode == "now":
+                        assert services.run is not None
+                        services.run.tell(EndTurn(event.steer_id))
                     if isinstance(event, ApprovalRequired):
                         assert services.run is not None
                         services.run.tell(Decide(event.call_id, ApprovalDecision.ALLOW, "fine"))
@@ -136,6 +141,7 @@ class Recorded:
     run: ActorRef | None = None
     steer_next: str = ""
     steer_now: str = ""
+    steer_soon: str = ""
 
     @property
     def events(self) -> list[Event]:

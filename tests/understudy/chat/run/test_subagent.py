@@ -8,6 +8,7 @@ import trio
 from tests.understudy.chat.run.test_replay import Recorded, Thinking, again, ask, played, published
 from transport.wire.events import (
     ApprovalRequired,
+    SteerTaken,
     SubagentCompleted,
     SubagentStarted,
     ToolCompleted,
@@ -16,7 +17,7 @@ from transport.wire.events import (
 )
 from understudy import Agent, AgentTurn, Budget, tool
 from understudy.chat.answer import stream
-from understudy.models.model import Emit, Reply, Turn
+from understudy.models.model import Emit, Reply, ResultItem, TextDelta, Turn
 from understudy.testing import Call, Say, ScriptedModel, run_agent
 
 ASKED: Counter[str] = Counter()
@@ -130,3 +131,79 @@ def test_agents_that_ask_each_other_too_deep_are_refused() -> None:
         agent = Agent(f"a{number}", tools=[agent.as_tool()])
     with pytest.raises(ValueError, match="4 deep: agents may ask each other 3 deep"):
         Agent("top", tools=[agent.as_tool()])
+
+
+async def test_a_subagent_that_its_user_may_not_use_is_neither_shown_nor_asked() -> None:
+    """Its tool is not among those of the model, and a call of it fails with a sentence; for others it works."""
+    ASKED.clear()
+    secret = Agent("secret", model=Counting(Say("Told.")), allow=["role:boss"])
+    model = ScriptedModel(Call([("ask_secret", {"request": "tell"})]), Say("done"))
+    asking = Agent("asking", tools=[again, secret.as_tool()], model=model)
+    told = await run_agent(asking, "go")
+    (call,) = told.of(ToolCompleted)
+    assert (told.text, call.status, call.result["error"]["code"]) == ("done", ToolStatus.FAILED, "forbidden")
+    assert call.result_summary == "Your user may not use Secret, which ask_secret asks."
+    assert [[each.name for each in turn.agent.tools] for turn in model.inputs] == [["again"]] * 2
+    assert not ASKED
+
+    model.inputs.clear()
+    told = await run_agent(asking, "go", roles=["boss"])
+    assert told.of(ToolCompleted)[0].result.strip() == "Told."
+    assert [each.name for each in model.inputs[0].agent.tools] == ["again", "ask_secret"]
+
+
+async def test_a_subagent_is_given_the_conversation_if_its_tool_says_so() -> None:
+    model = ScriptedModel(Say("I see."))
+    asked = Agent("asked", model=model)
+    script = Call([("again", {"text": "x"})]), Call([("ask_asked", {"request": "look"})]), Say("done")
+    for history in (True, False):
+        model.inputs.clear()
+        asking = Agent("asking", tools=[again, asked.as_tool(history=history)], model=ScriptedModel(*script))
+        await run_agent(asking, "go")
+        (turn,) = model.inputs
+        kinds = [type(each).__name__.removesuffix("Item") for each in turn.items]
+        assert kinds == ["Message", "Call", "Result", "Message"] if history else ["Message"]
+        assert (turn.items[0].content, turn.request) == ("go" if history else "look", "look")
+
+
+class Slow(Thinking):
+    """Calls a tool, then speaks until it is stopped."""
+
+    async def respond(self, turn: Turn, emit: Emit) -> Reply:
+        if turn.rounds:
+            await emit(TextDelta("I found one, "))
+            await trio.sleep_forever()
+        return await super().respond(turn, emit)
+
+
+class Listening(Thinking):
+    """Asks the subagent, then answers with what it was steered to."""
+
+    async def respond(self, turn: Turn, emit: Emit) -> Reply:
+        self.turns = (Call([("ask_slow", {"request": "x"})]),)
+        if not any(isinstance(each, ResultItem) for each in turn.items):
+            return await super().respond(turn, emit)
+        await emit(TextDelta(turn.request))
+        return Reply(turn.request)
+
+
+@pytest.mark.parametrize("mode", ["now", "next"])
+async def test_a_steer_reaches_the_agent_that_asked_once_wherever_its_run_is_cut(
+    mode: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`now` ends the subagent's turn, whose text is the result of its call; `next` enters when the call has ended."""
+    monkeypatch.setattr(stream, "CHECKPOINT_S", 0.0)
+    model = Slow if mode == "now" else Counting
+    slow = Agent("slow", tools=[again], model=model(Call([("again", {"text": "y"})]), Say("I found one, of two.")))
+    agents = [Agent("boss", tools=[slow.as_tool()], model=Listening(Say("")))]
+    steers = {"steer_soon" if mode == "now" else "steer_next": "stop"}
+    whole = await played(agents, **steers)
+    assert len(whole.cuts) > 8
+    for number in range(len(whole.cuts)):
+        resumed = await played(agents, whole.cuts[:number], **steers)
+        assert [each.steer_id for each in resumed.events if isinstance(each, SteerTaken)] == ["stop"]
+        ended = [each for each in resumed.events if isinstance(each, ToolCompleted)]
+        assert [(each.tool_name, each.status) for each in ended] == [("again", "ok"), ("ask_slow", "ok")]
+        assert resumed.screen == "stop"
+        expected = "I found one, of two" if mode == "next" else ("I found one,", "Stopped here")
+        assert str(ended[-1].result).startswith(expected)
