@@ -32,6 +32,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--day", action="store_true", help="build a whole day of events, for `steady` (store only)")
     parser.add_argument("--only", metavar="NAME", help="only one of its modules (agents only)")
     parser.add_argument("--small", action="store_true", help="a small version, as the tests run it (agents only)")
+    parser.add_argument("--limit", type=float, metavar="S", help="begin nothing new after S seconds (agents only)")
     options = parser.parse_args(arguments)
     unknown = [name for name in options.names if name not in known]
     if unknown:

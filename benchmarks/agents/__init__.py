@@ -1,6 +1,7 @@
 """Figures of agents: what models are given, and what survives when runs are steered, killed and undone.
 
-`python -m benchmarks agents [--only NAME] [--small]`; each figure has a module of its own.
+`python -m benchmarks agents [--only NAME] [--small] [--limit S]`; each figure has a module of its own. What they
+have done is told to stderr every ten seconds; a figure that was ended early says of how many in its unit.
 """
 
 from __future__ import annotations
@@ -9,9 +10,10 @@ from collections.abc import Callable, Iterator
 from typing import Final
 
 from benchmarks.agents import effects, history, long_run, neighbour, prefix, schedules, steer
+from benchmarks.agents.progress import Extent
 from benchmarks.figure import Figure
 
-FIGURES: Final[dict[str, Callable[[bool], Iterator[Figure]]]] = {
+FIGURES: Final[dict[str, Callable[[Extent], Iterator[Figure]]]] = {
     "effects": effects.figures,
     "history": history.figures,
     "long_run": long_run.figures,
@@ -20,13 +22,17 @@ FIGURES: Final[dict[str, Callable[[bool], Iterator[Figure]]]] = {
     "schedules": schedules.figures,
     "steer": steer.figures,
 }
-OPTIONS = ("only", "small")
+OPTIONS = ("only", "small", "limit")
 
 
-def figures(only: str | None = None, small: bool = False) -> Iterator[Figure]:
-    """Yield every figure, or those of one name; `small` ones say nothing but whether they run."""
+def figures(only: str | None = None, small: bool = False, limit: float | None = None) -> Iterator[Figure]:
+    """Yield every figure, or those of one name; `small` ones say nothing but whether they run.
+
+    After `limit` seconds each begins nothing new.
+    """
     if only is not None and only not in FIGURES:
         raise SystemExit(f"there is no figure {only!r}; there are {', '.join(FIGURES)}")
+    extent = Extent(small) if limit is None else Extent(small, limit)
     for name, measure in FIGURES.items():
         if only in (None, name):
-            yield from measure(small)
+            yield from measure(extent)

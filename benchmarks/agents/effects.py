@@ -17,48 +17,48 @@ from __future__ import annotations
 import os
 import random
 import sqlite3
-import subprocess
-import sys
 import tempfile
 from collections import Counter
-from collections.abc import AsyncIterator, Iterator, Mapping
-from contextlib import asynccontextmanager, suppress
-from functools import partial
+from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import trio
 from attrs import define, field
 
-from actors import TreeNode
 from benchmarks.agents import bank
-from benchmarks.figure import Figure
-from transport.client import Client, Reconnect, open_client
-from transport.connection.limits import Limits
+from benchmarks.agents.killing import DATABASE, User, conversation, killed_server, serving, started, users
+from benchmarks.agents.progress import Extent, Progress
+from benchmarks.figure import Figure, all_cores
 from transport.wire.codec import from_log
-from transport.wire.events import CallSettled, QuestionAsked, ToolCompleted, ToolStatus, Welcome
+from transport.wire.events import CallSettled, QuestionAsked, ToolCompleted, ToolStatus
 from understudy import Agent, Done, NotDone, ToolContext, tool
-from understudy.app.server import Running, serve_app
-from understudy.app.settings import Settings
+from understudy.app.server import Running
 from understudy.chat.conversation.conversation import SETTLE_AFTER_S
-from understudy.chat.placement import actor_name
 from understudy.models.model import Emit, Reply, TextDelta, ToolRequest, Turn
 
-DATABASE = "understudy.db"
 PORT = "UNDERSTUDY_BENCH_BANK"
-WORKERS = 24
+USERS, WORKERS = 8, 24
+"""Users, and the orders of each that are worked on at a time. Servers are killed under those of one."""
 KILLS, SERVER_KILLS = 10_000, 40
 SMALL = (20, 1)
+ACTORS_PART = 0.75
+"""Part of the time limit after which no more actors are killed, but servers."""
+LIVES_S = (0.2, 0.6)
+"""Seconds that a server lives."""
 LATEST_S = 0.04
 """Latest moment of a kill, from the sending of the message."""
+LOOK_S = 0.002
+"""Seconds between two looks whether calls have begun."""
 KILLS_PER_ORDER = 4
 """At most so many, as a call is not made again without end."""
 ORDER_S = 300.0
 """Limit for one order: on a busy machine its servers may be killed many times before they get on."""
 
 
-AT_WORK: dict[str, tuple[str, str]] = {}
-"""The run and the call that pay for an order, in this process."""
+CALLS: dict[str, list[str]] = {}
+"""The calls that pay for an order or look it up, in this process, each by its id as often as it has begun."""
 
 
 def _bank() -> tuple[str, int]:
@@ -67,6 +67,7 @@ def _bank() -> tuple[str, int]:
 
 async def paid(call_id: str, arguments: dict[str, Any]) -> Done | NotDone:
     """Look the payment up in the bank's ledger."""
+    CALLS.setdefault(arguments["order"], []).append(call_id)
     order = await bank.find(_bank(), call_id)
     return NotDone() if order is None else Done(order)
 
@@ -74,7 +75,7 @@ async def paid(call_id: str, arguments: dict[str, Any]) -> Done | NotDone:
 @tool(reconcile=paid)
 async def pay(order: str, context: ToolContext) -> str:
     """Pay for an order."""
-    AT_WORK[order] = (context.run_id, context.call_id)
+    CALLS.setdefault(order, []).append(context.call_id)
     return await bank.pay(_bank(), context.call_id, order)
 
 
@@ -93,170 +94,132 @@ class Payer:
 
 
 agent = Agent("payer", tools=[pay], model=Payer())
-LIMITS = Limits(
-    messages_per_minute=10**6, operations_per_minute=10**6, sessions_per_minute=10**6, runs_per_user=100, approval_s=5.0
-)
 
 
 @define
 class Orders:
-    """The orders: the runs that worked on them, and what was killed."""
+    """The orders: the runs that worked on them, how long the slowest took, and what was killed.
 
+    `unended` were given up after ORDER_S. `awaited` are the orders of which a killer waits for a call beyond so many.
+    """
+
+    progress: Progress
     count: int = 0
     runs: dict[str, str] = field(factory=dict)
     kills: Counter[str] = field(factory=Counter)
-    owner: str = ""
+    slowest_s: float = 0.0
+    unended: int = 0
+    awaited: dict[str, tuple[int, trio.Event]] = field(factory=dict)
+
+    async def place(self, user: User, thread_id: str, order: str) -> None:
+        """Send an order, and wait until its run has ended."""
+        message_id, sent = await user.client.say(order, thread_id=thread_id, agent_type="payer"), trio.current_time()
+        with trio.move_on_after(ORDER_S) as limit:
+            async for event in user.client.exchange(message_id):
+                if event.run_id is not None:
+                    self.runs[order] = event.run_id
+        self.unended += limit.cancelled_caught
+        self.slowest_s = max(self.slowest_s, trio.current_time() - sent)
+
+    async def call(self, order: str, seen: int) -> None:
+        """Wait until more than so many calls have begun for an order."""
+        begun = trio.Event()
+        self.awaited[order] = seen, begun
+        await begun.wait()
+        del self.awaited[order]
 
     def next(self) -> str:
         """Return a new order."""
         self.count += 1
         return f"order-{self.count}"
 
-    async def place(self, client: Client, thread_id: str, order: str) -> None:
-        """Send an order, and wait until its run has ended."""
-        message_id = await client.say(order, thread_id=thread_id, agent_type="payer")
-        with trio.fail_after(ORDER_S):
-            async for event in client.exchange(message_id):
-                if event.run_id is not None:
-                    self.runs[order] = event.run_id
+    def killed(self, kind: str) -> None:
+        """Count a kill."""
+        self.kills[kind] += 1
+        self.progress.done += 1
+
+    def details(self) -> str:
+        """Return what is told of them meanwhile."""
+        return f"kills of {dict(self.kills)}, {self.count:,} orders, the slowest {self.slowest_s:.1f} s"
 
 
-def victim(running: Running, owner: str, thread_id: str, kind: str) -> str | None:
-    """Return the path of a living actor of this kind under the conversation of a thread."""
-    name, depth = actor_name(owner, thread_id), {"conversation": 0, "run": 1, "call": 2}[kind]
-
-    def below(node: TreeNode) -> Iterator[TreeNode]:
-        parts = node.path.split("/")
-        if name in parts and len(parts) - 1 - parts.index(name) == depth:
-            yield node
-
-    found = [each.path for node in running.system.tree().walk() for each in below(node)]
-    return random.choice(found) if found else None
-
-
-def victims(orders: Orders, thread_id: str, order: str, kind: str) -> list[str]:
-    """Return the paths of actors of this kind, as far as they are known, that may be at work on an order."""
-    conversation = f"/system/conversations/{actor_name(orders.owner, thread_id)}"
-    if kind == "conversation":
-        return [conversation]
-    run_id, call_id = AT_WORK.get(order, (orders.runs.get(order, ""), ""))
-    if kind == "run":
-        return [f"{conversation}/{run_id}"]
-    return [f"{conversation}/{run_id}/{call_id}", f"{conversation}/{run_id}/reconcile-{call_id}"]
-
-
-async def _kill(running: Running, orders: Orders, thread_id: str, order: str, over: trio.Event) -> None:
+async def _kill(running: Running, orders: Orders, user: User, thread_id: str, order: str) -> None:
     """Kill actors that work on an order: half of the time while its call is at work, else at any moment."""
+    begun = 0
     for _ in range(random.randint(1, KILLS_PER_ORDER)):
         (kind,) = random.choices(("call", "conversation", "run"), (70, 25, 5))
         in_call = kind == "call" or random.random() < 0.5
-        await trio.sleep(0 if in_call else random.uniform(0, LATEST_S))
-        while not over.is_set():
-            paths = victims(orders, thread_id, order, "call" if in_call else kind)
-            if in_call and any(running.system.find(path) is not None for path in paths):
-                await trio.sleep(random.uniform(0, 2 * bank.LONGEST_S))
-                paths = victims(orders, thread_id, order, kind)
-            found = [ref for path in paths if (ref := running.system.find(path)) is not None]
-            if found and not over.is_set():
+        while True:
+            if in_call:
+                await orders.call(order, begun)
+            await trio.sleep(random.uniform(0, 2 * bank.LONGEST_S if in_call else LATEST_S))
+            calls, run_id = CALLS.get(order, []), orders.runs.get(order, "")
+            paths: list[tuple[str, ...]] = [(run_id,)] if kind == "run" else [()]
+            if kind == "call":
+                paths = [(run_id, f"{role}{call_id}") for call_id in calls[-1:] for role in ("", "reconcile-")]
+            begun = len(calls)
+            found = [ref for each in paths if (ref := conversation(running, user, thread_id, *each)) is not None]
+            if found:
                 found[0].kill()
-                orders.kills[kind] += 1
+                orders.killed(kind)
                 break
-            await trio.sleep(0.002)
+
+
+async def _wake_killers(orders: Orders) -> None:
+    """Tell killers of the calls that have begun, maybe on the loop of the tools."""
+    while True:
+        await trio.sleep(LOOK_S)
+        for order, (seen, begun) in orders.awaited.items():
+            if len(CALLS.get(order, ())) > seen:
+                begun.set()
 
 
 async def _kill_actors(folder: Path, orders: Orders, kills: int) -> None:
-    settings = Settings(port=0, data_dir=folder, limits=LIMITS)
-    async with trio.open_nursery() as nursery:
-        running: Running = await nursery.start(partial(serve_app, settings, [agent]))
-        async with open_client(running.address.replace("http", "ws") + "/ws") as client:
-            await nursery.start(_read, client, orders)
+    count = 1 if kills < USERS * WORKERS else USERS
+    async with serving(folder, agent) as running, users(running.address, count) as all_users:
 
-            async def work(number: int) -> None:
-                placed = 0
-                while orders.kills.total() < kills:
-                    placed += 1
-                    thread_id, over = f"actors-{number}-{placed // 3}", trio.Event()
-                    async with trio.open_nursery() as nursery:
-                        order = orders.next()
-                        nursery.start_soon(_kill, running, orders, thread_id, order, over)
-                        await orders.place(client, thread_id, order)
-                        over.set()
+        async def work(user: User, number: int) -> None:
+            placed = 0
+            while orders.kills.total() < kills and not orders.progress.over(ACTORS_PART):
+                placed += 1
+                thread_id, order = f"actors-{number}-{placed // 3}", orders.next()
+                async with trio.open_nursery() as nursery:
+                    nursery.start_soon(_kill, running, orders, user, thread_id, order)
+                    await orders.place(user, thread_id, order)
+                    nursery.cancel_scope.cancel()
+                orders.awaited.pop(order, None)
 
+        async with trio.open_nursery() as killers:
+            killers.start_soon(_wake_killers, orders)
             async with trio.open_nursery() as workers:
-                for number in range(WORKERS):
-                    workers.start_soon(work, number)
-            await trio.sleep(2 * SETTLE_AFTER_S)  # calls of the last runs that were killed are settled
-        await running.stop()
-        nursery.cancel_scope.cancel()
-
-
-async def _read(client: Client, orders: Orders, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
-    """Read all events, which else would fill the client's queue; the first says who the user is."""
-    async for event in client:
-        if isinstance(event.event, Welcome):
-            orders.owner = event.event.user
-            with suppress(RuntimeError):  # started already: the client has reconnected
-                task_status.started()
-
-
-@asynccontextmanager
-async def started(
-    *command: str, ready: str = "", environment: Mapping[str, str] | None = None
-) -> AsyncIterator[tuple[trio.Process, str]]:
-    """Start a process; yield it with the first line that starts so. It is killed at the end.
-
-    `environment`: variables that it has besides those of this process.
-    """
-    async with trio.open_nursery() as nursery:
-        start = partial(trio.run_process, [sys.executable, "-m", *command], stdout=subprocess.PIPE, check=False)
-        start = partial(start, env={**os.environ, **(environment or {})})
-        process: trio.Process = await nursery.start(partial(start, stderr=subprocess.DEVNULL))
-        text = ""
-        try:
-            with trio.fail_after(60):
-                while not any(line.startswith(ready) for line in text.split("\n")[:-1]):
-                    assert process.stdout is not None
-                    text += (await process.stdout.receive_some()).decode()  # type: ignore[attr-defined]
-            yield process, next(line for line in text.split("\n") if line.startswith(ready)).removeprefix(ready)
-        finally:
-            if process.returncode is None:
-                process.kill()
+                for user in all_users:
+                    for number in range(WORKERS):
+                        workers.start_soon(work, user, number)
+            killers.cancel_scope.cancel()
+        await trio.sleep(2 * SETTLE_AFTER_S)  # calls of the last runs that were killed are settled
 
 
 async def _kill_servers(folder: Path, orders: Orders, kills: int) -> None:
-    """Kill a server again and again while all workers place orders."""
-    listener = (await trio.open_tcp_listeners(0, host="127.0.0.1"))[0]
-    port = listener.socket.getsockname()[1]
-    await listener.aclose()
-    serve = ("understudy", "serve", "--port", str(port), "--data-dir", str(folder), "benchmarks.agents.effects:agent")
-    done = trio.Event()
+    """Kill a server again and again while all workers of a user place orders."""
 
-    async def kill() -> None:
-        for number in range(kills + 1):
-            async with started(*serve, ready="understudy is ready on ") as (server, _):
-                if number == kills:
-                    done.set()
-                    await trio.sleep_forever()
-                await trio.sleep(random.uniform(0.2, 0.6))
-                server.kill()
-                await server.wait()
-                orders.kills["server"] += 1
+    def again() -> bool:
+        orders.killed("server")
+        return orders.kills["server"] < kills and not orders.progress.over()
 
-    async with trio.open_nursery() as nursery:
-        nursery.start_soon(kill)
-        how = Reconnect(first_s=0.05, max_s=0.2, attempts=10_000)
-        async with open_client(f"ws://127.0.0.1:{port}/ws", reconnect=how) as client:
-            nursery.start_soon(_read, client, orders)
+    async with (
+        killed_server(folder, f"{__name__}:agent", LIVES_S, again) as server,
+        users(server.address, 1) as (user,),
+    ):
 
-            async def work(number: int) -> None:
-                while not done.is_set():
-                    with suppress(trio.WouldBlock):
-                        await orders.place(client, f"servers-{number}", orders.next())
+        async def work(number: int) -> None:
+            while not server.done.is_set():
+                with suppress(trio.WouldBlock):
+                    await orders.place(user, f"servers-{number}", orders.next())
 
-            async with trio.open_nursery() as workers:
-                for number in range(WORKERS):
-                    workers.start_soon(work, number)
-        nursery.cancel_scope.cancel()
+        async with trio.open_nursery() as workers:
+            for number in range(WORKERS):
+                workers.start_soon(work, number)
+        await trio.sleep(2 * SETTLE_AFTER_S)
 
 
 def _verdict(log: Path, ledger: Path, orders: Orders) -> Counter[str]:
@@ -279,20 +242,29 @@ def _verdict(log: Path, ledger: Path, orders: Orders) -> Counter[str]:
     return verdict
 
 
-async def _measure(kills: int, server_kills: int) -> tuple[Orders, Counter[str]]:
-    orders = Orders()
+async def _measure(orders: Orders, kills: int, server_kills: int) -> Counter[str]:
+    orders.progress.details = orders.details
     with tempfile.TemporaryDirectory() as name:
         folder, ledger = Path(name) / "data", Path(name) / "bank.db"
-        async with started("benchmarks.agents.bank", str(ledger)) as (_, port):
+        async with started("benchmarks.agents.bank", str(ledger)) as (_, port), trio.open_nursery() as nursery:
             os.environ[PORT] = port
+            nursery.start_soon(orders.progress.tell_forever)
             await _kill_actors(folder, orders, kills)
             await _kill_servers(folder, orders, server_kills)
-        return orders, _verdict(folder / DATABASE, ledger, orders)
+            nursery.cancel_scope.cancel()
+        return _verdict(folder / DATABASE, ledger, orders)
 
 
-def figures(small: bool) -> Iterator[Figure]:
+def figures(extent: Extent) -> Iterator[Figure]:
     """Measure the figures of this module."""
-    orders, verdict = trio.run(_measure, *(SMALL if small else (KILLS, SERVER_KILLS)))
-    yield Figure("effects_kills", "kills", orders.kills.total())
+    kills, server_kills = SMALL if extent.small else (KILLS, SERVER_KILLS)
+    orders = Orders(Progress("effects", kills + server_kills, extent.limit_s))
+    with all_cores():
+        verdict = trio.run(_measure, orders, kills, server_kills)
+    yield Figure("effects_kills", orders.progress.count("kills"), orders.kills.total())
+    for kind, count in sorted(orders.kills.items()):
+        yield Figure(f"effects_kills_{kind}", "kills", count)
     for name in ("twice", "lost", "unknown", "asked"):
-        yield Figure(f"effects_{name}", "orders", verdict[name])
+        yield Figure(f"effects_{name}", f"orders of {orders.count:,}", verdict[name])
+    yield Figure("effects_unended", f"orders of {orders.count:,}", orders.unended)
+    yield Figure("effects_slowest_s", "s", round(orders.slowest_s, 1))

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from attrs import evolve
 
 from benchmarks.agents.conversations import TOOLS, Maker
+from benchmarks.agents.progress import Extent, Progress
 from benchmarks.agents.provider_rules import faults
 from benchmarks.figure import Figure
 from understudy.chat.run.history import exchange_items, question_item
@@ -60,14 +61,15 @@ def request(chance: random.Random) -> dict[str, Any]:
     return build_request(Turn(ME, tuple(given.shown), "Be brief.", tools, notes=notes), "m")
 
 
-def refused(histories: int, seed: int = 1) -> Iterator[list[str]]:
-    """Yield the faults of each refused request among so many random ones."""
-    for number in range(histories):
+def refused(numbers: Iterable[int], seed: int = 1) -> Iterator[list[str]]:
+    """Yield the faults of each refused request among the random ones of these numbers."""
+    for number in numbers:
         if found := faults(request(random.Random(seed * 10_000_019 + number))):
             yield found
 
 
-def figures(small: bool = False) -> Iterator[Figure]:
+def figures(extent: Extent) -> Iterator[Figure]:
     """Yield how many of the requests are refused."""
-    count = SMALL if small else HISTORIES
-    yield Figure("history_valid", f"refused of {count:,}", float(sum(1 for _ in refused(count))))
+    progress = Progress("history", SMALL if extent.small else HISTORIES, extent.limit_s)
+    found = sum(1 for _ in refused(progress.each(range(progress.wanted))))
+    yield Figure("history_valid", f"refused of {progress.done:,}", float(found))

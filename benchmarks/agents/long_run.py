@@ -24,9 +24,10 @@ from typing import Any
 import trio
 from attrs import define
 
-from benchmarks.agents.effects import DATABASE, started
+from benchmarks.agents.killing import DATABASE, READY, RECONNECT, started
+from benchmarks.agents.progress import Extent, Progress
 from benchmarks.figure import Figure
-from transport.client import Client, Reconnect, open_client
+from transport.client import Client, open_client
 from transport.wire.events import Error, ToolCompleted
 from understudy import Agent, tool
 from understudy.models.model import Emit, ModelLimits, Reply, ResultItem, TextDelta, ToolRequest, Turn
@@ -34,10 +35,7 @@ from understudy.models.model import Emit, ModelLimits, Reply, ResultItem, TextDe
 CALLS, RESULT_BYTES = 100, 5_000
 MESSAGES, MESSAGE_BYTES = 3, 100_000
 SMALL_CALLS, SMALL_MESSAGE_BYTES = 8, 10_000
-LIMIT_S = 300.0
-"""Limit for the whole run."""
 MB = 1e6
-READY = "understudy is ready on "
 _WORDS = random.Random(5)
 WORDS = tuple("".join(_WORDS.choices("etaoinshrdlucmfwyp", k=_WORDS.randint(2, 10))) for _ in range(3_000))
 
@@ -115,7 +113,8 @@ def _sizes(database: Path) -> tuple[int, int]:
     return database.stat().st_size, rows
 
 
-async def _measure(calls: int, message_bytes: int) -> Measured:
+async def _measure(progress: Progress, message_bytes: int) -> Measured:
+    calls = progress.wanted
     measured = Measured()
     listener = (await trio.open_tcp_listeners(0, host="127.0.0.1"))[0]
     port = listener.socket.getsockname()[1]
@@ -124,8 +123,7 @@ async def _measure(calls: int, message_bytes: int) -> Measured:
         folder, thread_id = Path(name) / "data", uuid.uuid4().hex
         database = folder / DATABASE
         serve = ("understudy", "serve", "--port", str(port), "--data-dir", str(folder), f"{__name__}:agent")
-        how = Reconnect(first_s=0.05, max_s=0.2, attempts=10_000)
-        with trio.fail_after(LIMIT_S):
+        with trio.fail_after(progress.limit_s):
             async with trio.open_nursery() as nursery, trio.open_nursery() as servers:
                 half = trio.Event()
 
@@ -144,16 +142,16 @@ async def _measure(calls: int, message_bytes: int) -> Measured:
                         await trio.sleep_forever()
 
                 await servers.start(serving)
-                async with open_client(f"ws://127.0.0.1:{port}/ws", reconnect=how) as client:
+                async with open_client(f"ws://127.0.0.1:{port}/ws", reconnect=RECONNECT) as client:
 
                     async def watch() -> None:
-                        ended = 0
                         async for received in client:
-                            ended += isinstance(received.event, ToolCompleted)
-                            if ended == calls // 2:
+                            progress.done += isinstance(received.event, ToolCompleted)
+                            if progress.done == calls // 2:
                                 half.set()
 
                     nursery.start_soon(watch)
+                    nursery.start_soon(progress.tell_forever)
                     for number in range(MESSAGES):
                         await _ask(client, thread_id, text(number, message_bytes))
                     await _ask(client, thread_id, f"read {calls}")
@@ -163,9 +161,13 @@ async def _measure(calls: int, message_bytes: int) -> Measured:
     return measured
 
 
-def figures(small: bool) -> Iterator[Figure]:
-    """Measure the figures of this module."""
-    measured = trio.run(_measure, *((SMALL_CALLS, SMALL_MESSAGE_BYTES) if small else (CALLS, MESSAGE_BYTES)))
+def figures(extent: Extent) -> Iterator[Figure]:
+    """Measure the figures of this module; there are none if it takes longer than its limit."""
+    calls, message_bytes = (SMALL_CALLS, SMALL_MESSAGE_BYTES) if extent.small else (CALLS, MESSAGE_BYTES)
+    try:
+        measured = trio.run(_measure, Progress("long_run", calls, extent.limit_s), message_bytes)
+    except trio.TooSlowError:
+        raise SystemExit(f"long_run did not end within {extent.limit_s:g} s") from None
     yield Figure("long_run_stored_mb", "MB", measured.stored / MB)
     yield Figure("long_run_rows_mb", "MB", measured.rows / MB)
     yield Figure("long_run_resume_s", "s", measured.resume_s)

@@ -27,6 +27,7 @@ from typing import Any, Final
 import trio
 from trio_websocket import WebSocketConnection, open_websocket_url
 
+from benchmarks.agents.progress import Extent
 from benchmarks.figure import Figure
 from transport.connection.limits import Limits
 from understudy import Agent, ToolContext, serve, tool
@@ -117,10 +118,10 @@ def serve_neighbours() -> int:
     return serve(agent, port=0, data_dir=Path(sys.argv[1]), log_level="error", limits=limits)
 
 
-def figures(small: bool) -> Iterator[Figure]:
+def figures(extent: Extent) -> Iterator[Figure]:
     """Measure each kind beside a server without a neighbour."""
-    messages = 10 if small else 60
-    kinds = ("block", "flood") if small else tuple(each.name for each in TOOLS)
+    messages = 10 if extent.small else 60
+    kinds = ("block", "flood") if extent.small else tuple(each.name for each in TOOLS)
     with tempfile.TemporaryDirectory() as folder:
         command = [sys.executable, "-c", "from benchmarks.agents.neighbour import *; serve_neighbours()", folder]
         with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as server:

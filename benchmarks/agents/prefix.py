@@ -15,6 +15,7 @@ from attrs import evolve
 
 from benchmarks.agents.conversations import Maker
 from benchmarks.agents.history import CARDS, ME
+from benchmarks.agents.progress import Extent
 from benchmarks.figure import Figure
 from understudy.chat.run.history import exchange_items
 from understudy.chat.run.model_input import ModelInput
@@ -64,8 +65,8 @@ def kept(messages: int, window_tokens: int) -> float:
     return 100 * same / total
 
 
-def figures(small: bool = False) -> Iterator[Figure]:
-    """Yield the part for a usual window, and for one that the conversation outgrows often."""
-    messages = 12 if small else MESSAGES
+def figures(extent: Extent) -> Iterator[Figure]:
+    """Yield the part for a usual window, and for one that the conversation outgrows often: some seconds in all."""
+    messages = 12 if extent.small else MESSAGES
     yield Figure("prefix_kept", "%", round(kept(messages, 128_000), 2))
     yield Figure("prefix_kept_32k", "%", round(kept(messages, 32_000), 2))

@@ -25,8 +25,9 @@ import psycopg
 import trio
 from attrs import define
 
-from benchmarks.agents.effects import started
-from benchmarks.figure import Figure
+from benchmarks.agents.killing import READY, started
+from benchmarks.agents.progress import Extent, Progress
+from benchmarks.figure import Figure, all_cores
 from tests.servers.needed import free_port
 from tests.servers.postgresql import Postgres
 from tests.servers.redis import Redis
@@ -37,7 +38,7 @@ from understudy.models.model import Emit, Reply, TextDelta, Turn
 
 AGENT = "benchmarks.agents.schedules:agent"
 SECRET = "schedules-of-two-servers-with-one-secret"
-SCHEDULES, EVERY_S = 50, 5
+SCHEDULES, EVERY_S = 100, 5
 """Schedules, and the seconds between two due times of one: more than a hundred behind, the oldest would be dropped."""
 FIRINGS_AND_KILLS, SMALL = (10_000, 100), (60, 2)
 """What is waited for: messages in the database, and kills."""
@@ -85,7 +86,7 @@ async def _serve(
     serve = ("understudy", "serve", "--port", str(free_port()), "--data-dir", str(folder / f"data-{number}"), AGENT)
     first = True
     while True:
-        async with started(*serve, ready="understudy is ready on ", environment=environment) as (server, address):
+        async with started(*serve, ready=READY, environment=environment) as (server, address):
             if first:
                 task_status.started(address)
                 first = False
@@ -123,18 +124,21 @@ async def _until(database: str, query: str) -> None:
 
 
 async def _run(
-    folder: Path, environment: dict[str, str], database: str, firings: int, kills: int, outcome: Outcome
+    folder: Path, environment: dict[str, str], database: str, progress: Progress, kills: int, outcome: Outcome
 ) -> None:
     made, over = trio.Event(), trio.Event()
+    progress.details = lambda: f"due times, {outcome.kills} kills"
     async with trio.open_nursery() as nursery:
+        nursery.start_soon(progress.tell_forever)
         for number in (0, 1):
             address = await nursery.start(_serve, number, folder, environment, made, over, outcome)
             if number == 0:
                 await trio.to_thread.run_sync(_make, address)
         made.set()
-        await _until(database, f"SELECT greatest(0, {firings} - count(*)) FROM messages WHERE role = 'user'")
-        while outcome.kills < kills:  # noqa: ASYNC110 - a kill comes every few seconds
+        while (progress.done < progress.wanted or outcome.kills < kills) and not progress.over():
             await trio.sleep(0.5)
+            accepted = "SELECT count(*) FROM messages WHERE role = 'user'"
+            progress.done = await trio.to_thread.run_sync(_number, database, accepted)
         over.set()
         with trio.fail_after(SETTLE_S):
             await trio.to_thread.run_sync(_stop, database)
@@ -167,7 +171,7 @@ def _judge(database: str, outcome: Outcome) -> None:
     outcome.twice = sum(started_runs[each] > 1 for each in due) + len(accepted.keys() - due)
 
 
-async def _measure(firings: int, kills: int) -> Outcome:
+async def _measure(progress: Progress, kills: int) -> Outcome:
     outcome = Outcome()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -179,9 +183,10 @@ async def _measure(firings: int, kills: int) -> Outcome:
             database = await trio.to_thread.run_sync(postgres.create)
             environment = {
                 "UNDERSTUDY_DATABASE_URL": database, "UNDERSTUDY_REDIS_URL": redis.url, "UNDERSTUDY_SECRET": SECRET,
-                "UNDERSTUDY_LIMITS_SCHEDULE_EVERY_S": "1", QUICK: "1",
+                "UNDERSTUDY_LIMITS_SCHEDULE_EVERY_S": "1", "UNDERSTUDY_LIMITS_SCHEDULES_PER_USER": str(SCHEDULES),
+                QUICK: "1",
             }  # fmt: skip
-            await _run(folder, environment, database, firings, kills, outcome)
+            await _run(folder, environment, database, progress, kills, outcome)
             await trio.to_thread.run_sync(_judge, database, outcome)
         finally:
             redis.stop()
@@ -189,10 +194,13 @@ async def _measure(firings: int, kills: int) -> Outcome:
     return outcome
 
 
-def figures(small: bool) -> Iterator[Figure]:
+def figures(extent: Extent) -> Iterator[Figure]:
     """Yield the figures."""
-    outcome = trio.run(_measure, *(SMALL if small else FIRINGS_AND_KILLS))
-    yield Figure("schedule_fired", "due times", outcome.fired)
-    yield Figure("schedule_kills", "kills", outcome.kills)
+    firings, kills = SMALL if extent.small else FIRINGS_AND_KILLS
+    progress = Progress("schedules", firings, extent.limit_s)
+    with all_cores():
+        outcome = trio.run(_measure, progress, kills)
+    yield Figure("schedule_fired", progress.count("due times"), outcome.fired)
+    yield Figure("schedule_kills", f"kills of {kills}", outcome.kills)
     yield Figure("schedule_lost", "due times", outcome.lost)
     yield Figure("schedule_twice", "due times", outcome.twice)

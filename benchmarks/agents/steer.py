@@ -17,28 +17,33 @@ import tempfile
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import suppress
-from functools import partial
 from pathlib import Path
 
 import trio
 from attrs import define, field
 
-from benchmarks.agents.effects import DATABASE, LIMITS, started, victim
-from benchmarks.figure import Figure
-from transport.client import Client, Reconnect, open_client
+from benchmarks.agents.killing import DATABASE, User, conversation, killed_server, serving, users
+from benchmarks.agents.progress import Extent, Progress
+from benchmarks.figure import Figure, all_cores
 from transport.wire.codec import from_log
 from transport.wire.commands import SteerMode
-from transport.wire.events import Error, MessageAccepted, SteerAccepted, SteerTaken, SteerWithdrawn, Welcome
+from transport.wire.events import Envelope, Error, MessageAccepted, SteerAccepted, SteerTaken, SteerWithdrawn
 from understudy import Agent
-from understudy.app.server import Running, serve_app
-from understudy.app.settings import Settings
+from understudy.app.server import Running
 from understudy.models.model import Emit, MessageItem, Reply, TextDelta, Turn
 
 READ = "UNDERSTUDY_BENCH_READ"
 """Environment variable with the path of the file in which models note what they read."""
 STEERS, SERVER_KILLS = 10_000, 20
 SMALL = (40, 1)
-WORKERS = 8
+USERS, WORKERS = 4, 8
+"""Users, and the runs of each that are steered at a time. Servers are killed under those of one."""
+ACTORS_PART = 0.75
+"""Part of the time limit after which no more runs are steered whose actors are killed, but those of servers."""
+LIVES_S = (0.3, 1.0)
+"""Seconds that a server lives."""
+KILLED, LATEST_S = 0.7, 0.4
+"""Part of the runs that are killed in one process, and the latest moment, from their being accepted."""
 PER_RUN = 12
 """Steers that are sent to one run."""
 RUNS_PER_THREAD = 10
@@ -75,129 +80,108 @@ agent = Agent("reader", model=Reader())
 
 @define
 class Steers:
-    """The steers that were sent, those that are accepted or refused, and what was killed."""
+    """The steers that were sent, those that are accepted, what was killed, and runs that did not end in LAST_S."""
 
+    progress: Progress
     sent: int = 0
     accepted: set[str] = field(factory=set)
     kills: Counter[str] = field(factory=Counter)
-    owner: str = ""
+    unended: int = 0
 
-    async def read(self, client: Client, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
-        """Read all events; the first says who the user is."""
-        async for received in client:
-            match received.event:
-                case Welcome(user=user):
-                    self.owner = user
-                    with suppress(RuntimeError):  # started already: the client has reconnected
-                        task_status.started()
-                case SteerAccepted(steer_id=steer_id):
-                    self.accepted.add(steer_id)
+    def note(self, received: Envelope) -> None:
+        """Take an event of any run into account."""
+        if isinstance(received.event, SteerAccepted):
+            self.accepted.add(received.event.steer_id)
+            self.progress.done = len(self.accepted)
 
-    async def run(self, client: Client, thread_id: str) -> None:
-        """Have a message answered, and steer its run."""
-        message_id = await client.say("go", thread_id=thread_id, agent_type="reader")
-        with trio.move_on_after(LAST_S):
+    def details(self) -> str:
+        """Return what is told of them meanwhile."""
+        return f"steers, kills of {dict(self.kills)}"
+
+    async def run(self, user: User, thread_id: str, running: Running | None = None) -> None:
+        """Have a message answered, steer its run, and maybe kill that or its conversation, in this process."""
+        message_id = await user.client.say("go", thread_id=thread_id, agent_type="reader")
+        with trio.move_on_after(LAST_S) as limit:
             async with trio.open_nursery() as nursery:
-                async for received in client.exchange(message_id):
+                async for received in user.client.exchange(message_id):
                     if isinstance(received.event, MessageAccepted):
-                        nursery.start_soon(self._steer, client, received.event.run_id)
+                        nursery.start_soon(self._steer, user, received.event.run_id)
+                        if running is not None and random.random() < KILLED:
+                            nursery.start_soon(self._kill, running, user, thread_id, received.event.run_id)
                     if isinstance(received.event, Error) and not received.repeated:
                         break
                 nursery.cancel_scope.cancel()
+        self.unended += limit.cancelled_caught
 
-    async def _steer(self, client: Client, run_id: str) -> None:
+    async def _steer(self, user: User, run_id: str) -> None:
         for _ in range(PER_RUN):
             await trio.sleep(random.uniform(0, 0.02))
             self.sent += 1
             mode = SteerMode.NOW if random.random() < 0.3 else SteerMode.NEXT
             name = f"steer-{self.sent}"
             with suppress(trio.WouldBlock):
-                await client.steer(run_id, name, mode=mode, steer_id=name)
+                await user.client.steer(run_id, name, mode=mode, steer_id=name)
+
+    async def _kill(self, running: Running, user: User, thread_id: str, run_id: str) -> None:
+        await trio.sleep(random.uniform(0, LATEST_S))
+        kind, below = random.choices((("conversation", ()), ("run", (run_id,))), (60, 40))[0]
+        ref = conversation(running, user, thread_id, *below)
+        if ref is not None:
+            ref.kill()
+            self.kills[kind] += 1
 
 
 async def _kill_actors(folder: Path, steers: Steers, count: int) -> None:
-    settings = Settings(port=0, data_dir=folder, limits=LIMITS)
-    threads: dict[int, str] = {}
+    several = 1 if count < USERS * WORKERS * PER_RUN else USERS
+    async with serving(folder, agent) as running, users(running.address, several, steers.note) as all_users:
 
-    async def kill(running: Running) -> None:
-        while True:
-            await trio.sleep(random.uniform(0.1, 0.6))
-            (kind,) = random.choices(("conversation", "run"), (60, 40))
-            thread_id = random.choice(list(threads.values()) or [""])
-            path = victim(running, steers.owner, thread_id, kind)
-            ref = None if path is None else running.system.find(path)
-            if ref is not None:
-                ref.kill()
-                steers.kills[kind] += 1
+        async def work(user: User, number: int) -> None:
+            runs = 0
+            while len(steers.accepted) < count and not steers.progress.over(ACTORS_PART):
+                await trio.sleep(0.01)
+                with suppress(trio.WouldBlock):  # too many commands are unacknowledged
+                    await steers.run(user, f"actors-{number}-{runs // RUNS_PER_THREAD}", running)
+                runs += 1
 
-    async with trio.open_nursery() as nursery:
-        running: Running = await nursery.start(partial(serve_app, settings, [agent]))
-        async with open_client(running.address.replace("http", "ws") + "/ws") as client:
-            await nursery.start(steers.read, client)
-
-            async def work(number: int) -> None:
-                runs = 0
-                while len(steers.accepted) < count:
-                    threads[number] = f"actors-{number}-{runs // RUNS_PER_THREAD}"
-                    await trio.sleep(0.01)
-                    with suppress(trio.WouldBlock):  # too many commands are unacknowledged
-                        await steers.run(client, threads[number])
-                    runs += 1
-
-            async with trio.open_nursery() as workers:
-                workers.start_soon(kill, running)
-                async with trio.open_nursery() as at_work:
-                    for number in range(WORKERS):
-                        at_work.start_soon(work, number)
-                workers.cancel_scope.cancel()
-            await _all_ended(folder)
-        await running.stop()
-        nursery.cancel_scope.cancel()
+        async with trio.open_nursery() as workers:
+            for user in all_users:
+                for number in range(WORKERS):
+                    workers.start_soon(work, user, number)
+        await _all_ended(folder, steers)
 
 
 async def _kill_servers(folder: Path, steers: Steers, kills: int) -> None:
-    """Kill a server again and again while all workers steer runs."""
-    listener = (await trio.open_tcp_listeners(0, host="127.0.0.1"))[0]
-    port = listener.socket.getsockname()[1]
-    await listener.aclose()
-    serve = ("understudy", "serve", "--port", str(port), "--data-dir", str(folder), "benchmarks.agents.steer:agent")
-    done = trio.Event()
+    """Kill a server again and again while all workers of a user steer runs."""
 
-    async def kill() -> None:
-        for number in range(kills + 1):
-            async with started(*serve, ready="understudy is ready on ") as (server, _):
-                if number == kills:
-                    done.set()
-                    await trio.sleep_forever()
-                await trio.sleep(random.uniform(0.3, 1.0))
-                server.kill()
-                await server.wait()
-                steers.kills["server"] += 1
+    def again() -> bool:
+        steers.kills["server"] += 1
+        return steers.kills["server"] < kills and not steers.progress.over()
 
-    async with trio.open_nursery() as nursery:
-        nursery.start_soon(kill)
-        how = Reconnect(first_s=0.05, max_s=0.2, attempts=10_000)
-        async with open_client(f"ws://127.0.0.1:{port}/ws", reconnect=how) as client:
-            nursery.start_soon(steers.read, client)
+    async with (
+        killed_server(folder, f"{__name__}:agent", LIVES_S, again) as server,
+        users(server.address, 1, steers.note) as (user,),
+    ):
 
-            async def work(number: int) -> None:
-                while not done.is_set():
-                    await trio.sleep(0.01)
-                    with suppress(trio.WouldBlock):
-                        await steers.run(client, f"servers-{number}")
+        async def work(number: int) -> None:
+            while not server.done.is_set():
+                await trio.sleep(0.01)
+                with suppress(trio.WouldBlock):
+                    await steers.run(user, f"servers-{number}")
 
-            async with trio.open_nursery() as workers:
-                for number in range(WORKERS):
-                    workers.start_soon(work, number)
-            await _all_ended(folder)
-        nursery.cancel_scope.cancel()
+        async with trio.open_nursery() as workers:
+            for number in range(WORKERS):
+                workers.start_soon(work, number)
+        await _all_ended(folder, steers)
 
 
-async def _all_ended(folder: Path) -> None:
+async def _all_ended(folder: Path, steers: Steers) -> None:
     """Wait until no run of the database is open; steers that were not taken have runs of their own."""
-    with trio.fail_after(LAST_S), sqlite3.connect(folder / DATABASE) as connection:
-        while connection.execute("SELECT count(*) FROM runs WHERE ended_at IS NULL").fetchone()[0]:  # noqa: ASYNC110 - another process ends them
+    unended = 1
+    with trio.move_on_after(LAST_S), sqlite3.connect(folder / DATABASE) as connection:
+        while unended:
             await trio.sleep(0.1)
+            (unended,) = connection.execute("SELECT count(*) FROM runs WHERE ended_at IS NULL").fetchone()
+    steers.unended += unended
 
 
 def _verdict(log: Path, read: Path, steers: Steers) -> tuple[int, int, int]:
@@ -224,20 +208,27 @@ def _verdict(log: Path, read: Path, steers: Steers) -> tuple[int, int, int]:
     return len(accepted), len(lost), len(twice | repeated)
 
 
-async def _measure(count: int, server_kills: int) -> tuple[Steers, tuple[int, int, int]]:
-    steers = Steers()
+async def _measure(steers: Steers, count: int, server_kills: int) -> tuple[int, int, int]:
+    steers.progress.details = steers.details
     with tempfile.TemporaryDirectory() as name:
         folder, read = Path(name) / "data", Path(name) / "read"
         os.environ[READ] = str(read)
-        await _kill_actors(folder, steers, count)
-        await _kill_servers(folder, steers, server_kills)
-        return steers, _verdict(folder / DATABASE, read, steers)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(steers.progress.tell_forever)
+            await _kill_actors(folder, steers, count)
+            await _kill_servers(folder, steers, server_kills)
+            nursery.cancel_scope.cancel()
+        return _verdict(folder / DATABASE, read, steers)
 
 
-def figures(small: bool) -> Iterator[Figure]:
+def figures(extent: Extent) -> Iterator[Figure]:
     """Measure the figures of this module."""
-    steers, (accepted, lost, twice) = trio.run(_measure, *(SMALL if small else (STEERS, SERVER_KILLS)))
-    yield Figure("steer_sent", "steers", accepted)
-    yield Figure("steer_kills", "kills", steers.kills.total())
+    count, server_kills = SMALL if extent.small else (STEERS, SERVER_KILLS)
+    steers = Steers(Progress("steer", count, extent.limit_s))
+    with all_cores():
+        accepted, lost, twice = trio.run(_measure, steers, count, server_kills)
+    yield Figure("steer_sent", steers.progress.count("steers"), accepted)
+    yield Figure("steer_kills", f"kills, {steers.kills['server']} of {server_kills} servers", steers.kills.total())
     yield Figure("steer_lost", "steers", lost)
     yield Figure("steer_twice", "steers", twice)
+    yield Figure("steer_unended", "runs", steers.unended)

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
+from benchmarks.figure import all_cores
 from benchmarks.peers.home import Missing
 from benchmarks.wire.server import Server
 from tests.servers.postgresql import Postgres, binaries
@@ -41,7 +42,7 @@ def postgresql() -> Iterator[Postgres]:
     folder = Path(tempfile.mkdtemp(prefix="understudy-bench-"))  # where the user may go that it runs as
     try:
         server = Postgres(folder, **_DURABLE)
-        with _any_core():
+        with all_cores():
             server.start()
         try:
             yield server
@@ -58,23 +59,12 @@ def redis() -> Iterator[Redis]:
         raise Missing("there is no Redis on this machine")
     with tempfile.TemporaryDirectory(prefix="understudy-bench-") as folder:
         server = Redis(Path(folder))
-        with _any_core():
+        with all_cores():
             server.start()
         try:
             yield server
         finally:
             server.kill()
-
-
-@contextmanager
-def _any_core() -> Iterator[None]:
-    """What is started within may use every core, whatever this process may."""
-    own = os.sched_getaffinity(0)
-    os.sched_setaffinity(0, range(os.cpu_count() or 1))
-    try:
-        yield
-    finally:
-        os.sched_setaffinity(0, own)
 
 
 class Node(Server):
@@ -85,7 +75,7 @@ class Node(Server):
             sys.executable, "-m", "understudy", "serve", "benchmarks.store.agents:AGENTS", "--port", "0",
             "--data-dir", str(folder),
         ]  # fmt: skip
-        with _any_core():
+        with all_cores():
             os.sched_setaffinity(0, {core % (os.cpu_count() or 1)})
             super().__init__("understudy", command, {**SETTINGS, **environment})
 

@@ -54,9 +54,9 @@ def test_what_providers_refuse_is_a_fault(wrong: dict[str, Any]) -> None:
 
 
 def test_no_random_history_is_refused_and_without_order_most_are(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert list(refused(150)) == []
+    assert list(refused(range(150))) == []
     monkeypatch.setattr(openai_request, "settled", list)
-    assert len(list(refused(150))) > 50
+    assert len(list(refused(range(150)))) > 50
 
 
 def test_most_of_a_request_is_the_beginning_of_the_one_before() -> None:
