@@ -47,7 +47,7 @@ KILLED, LATEST_S = 0.7, 0.4
 PER_RUN = 12
 """Steers that are sent to one run."""
 RUNS_PER_THREAD = 10
-LAST_S = 60.0
+LAST_S = 300.0
 """Limit for the end of one run, and of all runs at the end."""
 
 

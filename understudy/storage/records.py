@@ -117,7 +117,8 @@ class RunRecord:
 
     `request_id` is the client's name for the request to answer a message once more. `attempts` counts how often work
     on it was taken up again without a further step than at the time before; `progress` is how many steps it had then.
-    `found` is the summary of redactions that the user is shown, None for none; opaque to storage.
+    `found` is the summary of redactions that the user is shown, None for none; opaque to storage. `resume_at` is when
+    the next attempt at an interrupted run is due, None if it is under way or was not put off.
     """
 
     id: str
@@ -134,6 +135,7 @@ class RunRecord:
     attempts: int = 0
     progress: int = 0
     found: bytes | None = field(default=None, repr=False)
+    resume_at: float | None = None
 
 
 @frozen
@@ -258,11 +260,12 @@ class RunEnd:
 
 @frozen
 class RunAttempt:
-    """An interrupted run is resumed: the number of attempts so far, and of finished steps."""
+    """An interrupted run is resumed, or will be at `resume_at`; the numbers of attempts and finished steps so far."""
 
     run_id: str
     attempts: int
     progress: int
+    resume_at: float | None = None
 
 
 @frozen

@@ -22,7 +22,7 @@ from sqlalchemy import (
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.functions import FunctionElement
 
-REVISIONS: Final = tuple(f"{number:04}" for number in range(1, 17))
+REVISIONS: Final = tuple(f"{number:04}" for number in range(1, 18))
 """Every revision of the schema this code knows, oldest first. Start-up reads it in place of Alembic's scripts."""
 HEAD: Final = REVISIONS[-1]
 OLDEST: Final = "0011"
@@ -195,6 +195,7 @@ runs = Table(
     Column("attempts", Integer, nullable=False, server_default="0"),
     Column("progress", Integer, nullable=False, server_default="0"),
     Column("found", LargeBinary),
+    Column("resume_at", Float),
     _of_thread(),
     Index(None, "owner", "thread_id"),
     Index(None, "owner", "message_id"),

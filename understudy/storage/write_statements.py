@@ -145,7 +145,9 @@ _newest = update(schema.threads).where(*_OF_THREAD).values(newest_run=bindparam(
 _place = select(_t.last_seq, _t.node, _t.fence).where(*_OF_THREAD)
 _open_run = update(schema.runs).where(_r.id == bindparam("named"), _r.owner == bindparam("of"), _r.ended_at.is_(None))
 _end_run = _open_run.values(status=bindparam("how"), ended_at=bindparam("at"))
-_resume = _open_run.values(attempts=bindparam("times"), progress=bindparam("finished"))
+_resume = _open_run.values(
+    attempts=bindparam("times"), progress=bindparam("finished"), resume_at=bindparam("due", type_=Float)
+)
 _insert_words = insert(schema.words).inline()
 
 
@@ -335,7 +337,9 @@ def _change(connection: Connection, change: Change) -> None:
         connection.execute(insert_into.step, [asdict(step, recurse=False) for step in change.steps])
     _store_once(connection, [change])
     if change.attempt is not None:
-        resumed = {"times": change.attempt.attempts, "finished": change.attempt.progress}
+        resumed = {
+            "times": change.attempt.attempts, "finished": change.attempt.progress, "due": change.attempt.resume_at
+        }  # fmt: skip
         if not connection.execute(_resume, {"of": change.owner, "named": change.attempt.run_id} | resumed).rowcount:
             raise NotStored("run", change.attempt.run_id)
     if (end := change.run_end) is not None:

@@ -61,9 +61,9 @@ TITLE_CHARS: Final = 80
 class ResumeAttempt:
     """The next attempt at a run. `number` counts from 1; `due`: its backoff is over; `recorded`: it is in the database.
 
-    `progress` is the number of finished steps, `replay` is None if the steps cannot be read, in a run of a
-    `later_release` because that wrote some of them. `agent_type` and `pillar` are those that the message was addressed
-    to.
+    `resume_at` is when it is due (Unix seconds), None before that is decided. `progress` is the number of finished
+    steps, `replay` is None if the steps cannot be read, in a run of a `later_release` because that wrote some of them.
+    `agent_type` and `pillar` are those that the message was addressed to.
     """
 
     number: int
@@ -72,6 +72,7 @@ class ResumeAttempt:
     agent_type: str
     pillar: str | None = None
     later_release: bool = False
+    resume_at: float | None = None
     due: bool = field(init=False)
     recorded: bool = field(default=False, init=False)
 
@@ -83,7 +84,7 @@ class ResumeAttempt:
         """Return the next attempt at a run; a step finished since the last attempt restarts the count."""
         progress = run.progress if replay is None else replay.finished_steps
         number = 1 if progress > run.progress else run.attempts + 1
-        return cls(number, progress, replay, run.agent_type, run.pillar, later_release)
+        return cls(number, progress, replay, run.agent_type, run.pillar, later_release, run.resume_at)
 
     def agent(self, agents: Mapping[str, Agent]) -> str | None:
         """Return the name of the run's first agent; None if that agent does not exist any more."""
@@ -98,6 +99,10 @@ class ResumeAttempt:
             return 0.0
         rest_s = min(BACKOFF_S * BACKOFF_FACTOR ** (self.number - 2), MAX_BACKOFF_S)
         return rest_s * chance.uniform(1 - JITTER, 1 + JITTER)
+
+    def left_s(self, now: float) -> float:
+        """Return the seconds until it is due, bounded whatever the clocks of nodes say."""
+        return 0.0 if self.resume_at is None else max(0.0, min(self.resume_at - now, MAX_BACKOFF_S * (1 + JITTER)))
 
     def unresumable_reason(self, agents: Mapping[str, Agent]) -> tuple[str, str] | None:
         """Return why the run cannot be resumed: a word for the log and a sentence for the user. None if it can."""

@@ -11,6 +11,7 @@ import logging
 import random
 from collections import deque
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any, Final
 
 from attrs import define, evolve, field
@@ -19,7 +20,7 @@ from actors import Lane
 from transport.wire.commands import SteerMode
 from transport.wire.events import TERMINAL, AgentProgress
 from understudy.agents.agent import Agent
-from understudy.chat.conversation.active_run import MAX_ATTEMPTS, MAX_CRASHES, ActiveRun
+from understudy.chat.conversation.active_run import MAX_ATTEMPTS, MAX_CRASHES, ActiveRun, ResumeAttempt
 from understudy.chat.conversation.effects import (
     AnswerRequest,
     BackoffOver,
@@ -112,10 +113,19 @@ class RunQueue:
                 yield from self._abandon(live, *reason)
                 return
             if not attempt.due:
-                yield StartTimer(f"rested {run_id}", attempt.backoff_s(self.chance), BackoffOver(run_id))
+                yield from self._rest(run_id, attempt)
                 return
         if self.limiter.acquire(run_id, self.thread.owner, self.waiter):
             yield from self.start(run_id)
+
+    def _rest(self, run_id: str, attempt: ResumeAttempt) -> Steps[None]:
+        """Wait until an attempt is due: a time that is stored, as servers that restart often would never reach it."""
+        if attempt.resume_at is None:
+            attempt.resume_at = self.thread.now + attempt.backoff_s(self.chance)
+            put_off = RunAttempt(run_id, attempt.number - 1, attempt.progress, attempt.resume_at)
+            with suppress(StorageUnavailable):
+                yield Commit(self.thread.change(attempt=put_off))
+        yield StartTimer(f"rested {run_id}", attempt.left_s(self.thread.now), BackoffOver(run_id))
 
     def start(self, run_id: str) -> Steps[None]:
         """Start a run that has its permit, or resume it."""

@@ -40,6 +40,11 @@ def test_the_first_attempt_is_made_at_once_and_the_others_rest_longer_and_longer
     assert len({ResumeAttempt(2, 0, Replay(), "guide").backoff_s(random.Random(seed)) for seed in range(5)}) == 5
 
 
+@pytest.mark.parametrize(("resume_at", "left_s"), [(None, 0), (90.0, 0), (101.5, 1.5), (9e9, 20)])
+def test_the_time_left_is_bounded_whatever_the_clocks_say(resume_at: float | None, left_s: float) -> None:
+    assert ResumeAttempt.next_of(evolve(RUN, attempts=4, resume_at=resume_at), Replay()).left_s(100.0) == left_s
+
+
 def test_after_five_attempts_it_is_given_up() -> None:
     """Not before."""
     assert ResumeAttempt(MAX_ATTEMPTS, 0, Replay(), "liaison", "sea").unresumable_reason(AGENTS) is None

@@ -250,7 +250,7 @@ class Shell:
             self.runs[run.id] = evolve(run, status=change.run_end.status, ended_at=1.0)
         if change.attempt is not None:
             run = self.runs[change.attempt.run_id]
-            self.runs[run.id] = evolve(run, attempts=change.attempt.attempts)
+            self.runs[run.id] = evolve(run, attempts=change.attempt.attempts, resume_at=change.attempt.resume_at)
         self.rows += change.events
         self.events += [from_log(row.body) for row in change.events]
 
@@ -282,7 +282,7 @@ class Shell:
         for each in logged:
             protocol.apply(each.event)
         request = RunRequest(run.id, "ada", "t", run.message_id, "Hello", (), "guide")
-        attempt = ResumeAttempt(run.attempts + 1, 0, Replay(), "guide")
+        attempt = ResumeAttempt(run.attempts + 1, 0, Replay(), "guide", resume_at=run.resume_at)
         return ActiveRun(request, protocol, logged[-1], attempt=attempt)
 
     def exit_runs(self, crash: BaseException | None = None) -> None:
@@ -404,7 +404,17 @@ def test_a_run_whose_actor_was_killed_is_resumed_until_it_was_tried_too_often(sh
         assert shell.it.thread.runs
         shell.exit_runs()
         shell.fire()
-    assert attempts_of(shell) == [1, 2, 3, 4, 5]
+    assert attempts_of(shell) == [
+        1,
+        1,
+        2,
+        2,
+        3,
+        3,
+        4,
+        4,
+        5,
+    ]  # from the second on: put off, and begun
     assert isinstance(shell.published[-1].event, Error)
     assert shell.published[-1].event.code == "run_interrupted"
     assert (shell.it.thread.runs, shell.limiter.running) == ({}, 0)
@@ -416,7 +426,7 @@ def test_a_run_whose_own_code_raises_each_time_fails_after_two_attempts(shell: S
         assert shell.it.thread.runs
         shell.exit_runs(ValueError("broken"))
         shell.fire()
-    assert attempts_of(shell) == [1, 2]
+    assert attempts_of(shell) == [1, 1, 2]
     end = shell.published[-1].event
     assert isinstance(end, Error)
     assert (end.code, bool(end.error_id)) == ("agent_failed", True)
@@ -432,6 +442,29 @@ def test_a_killed_run_holds_no_permit_while_it_backs_off(shell: Shell) -> None:
     assert (shell.limiter.running, shell.limiter.waiting, shell.at_work) == (0, 1, set())
     shell.fire()
     assert (shell.limiter.running, shell.at_work) == (1, {"r1"})
+
+
+def test_a_restart_does_not_put_off_a_run_again_that_backs_off(shell: Shell) -> None:
+    """Servers that restart more often than a run backs off would never resume it."""
+    begun(shell)
+    shell.exit_runs()
+    shell.exit_runs()
+    due = shell.runs["r1"].resume_at
+    assert due is not None
+    shell.it.limiter.release("r1")
+    shell.renew()
+    shell.it.thread.now = due - 0.1
+    assert shell.thread is not None
+    assert shell.it.thread.load(shell.thread)
+    shell.effects.clear()
+    live = shell.read("r1")
+    assert live is not None
+    shell.perform(shell.it.queue.resume(live))
+    (rested,) = [each for each in shell.effects if isinstance(each, StartTimer) and each.name == "rested r1"]
+    assert rested.after_s == pytest.approx(0.1)
+    assert attempts_of(shell) == []
+    shell.fire()
+    assert (shell.at_work, shell.runs["r1"].attempts, shell.runs["r1"].resume_at) == ({"r1"}, 2, None)
 
 
 def test_a_killed_run_keeps_its_users_roles_and_the_text_of_the_log(shell: Shell) -> None:
