@@ -92,7 +92,7 @@ class LoopCall:
             self.ended.set()
 
     def _send_notes(self) -> None:
-        while self._notes:
+        for _ in range(len(self._notes)):  # no more: the tool may add notes as fast as they are sent
             self.given.progress(*self._notes.popleft())
 
     async def _pace(self) -> None:

@@ -94,6 +94,26 @@ async def test_a_call_runs_in_the_tools_thread_and_its_context_reaches_the_serve
     assert notes == [("half", threading.get_ident())] * 2
 
 
+async def test_a_tool_that_floods_its_progress_does_not_hold_the_server_with_it() -> None:
+    """Notes that come as fast as the server sends them wait for the next hand-over."""
+    sent: list[float] = []
+
+    def show(done: float, *_: object) -> None:
+        sent.append(done)
+        time.sleep(0.001)  # the work that it is; meanwhile the tool adds notes
+
+    @tool
+    async def flood(context: ToolContext) -> float:
+        began = time.monotonic()
+        while (lasted := time.monotonic() - began) < 0.25:
+            context.progress(lasted, None, "note")
+        return lasted
+
+    async with opened() as loop:
+        lasted = (await flood.call({}, a_context(show), loop)).value
+    assert len(sent) <= loop_call.PROGRESS_NOTES * (lasted / loop_call.PROGRESS_S + 2)
+
+
 @pytest.mark.parametrize("flavour", ["trio", "asyncio"])
 async def test_a_generator_is_held_back_on_the_loop(flavour: str) -> None:
     """It goes on only when what it yielded has been taken."""
