@@ -21,7 +21,7 @@ _NAMED: Final = {"sum": "total", "mean": "average", "min": "smallest", "max": "l
 
 Measure = Annotated[str | None, Param("Column to measure; left out, the likely one.", format="column")]
 Aggregate = Annotated[str | None, Param("sum, mean, median, min, max or count.", format="aggregate")]
-Where = Annotated[str | None, Param("Only these rows, written as column = value.", format="selection")]
+Where = Annotated[str | None, Param("Only these rows: column = value, column > 5, a value alone.", format="selection")]
 
 
 @tool(retry_safe=True)
@@ -34,7 +34,7 @@ async def analyse_table(file_id: TableId, context: ToolContext, measure: Measure
     for groups in found.shares:
         if (first := largest(groups.rows)) is not None:
             share = f" ({100 * first[1] / groups.total:.0f} %)" if groups.additive and groups.total else ""
-            said.append(f"by {groups.by}, {first[0]} has the largest {_value_name(groups)}, {first[1]:,.10g}{share}")
+            said.append(f"by {groups.by}, {first[0]} has the largest {_value_name(groups)}, {_figure(first[1])}{share}")
             steps.append(_details_step(file.name, groups.by, first[0]))
             steps.append(NextStep(f"{_capital(_value_name(groups))} by {groups.by}", _group_message(file.name, groups)))
     if found.trend is not None:
@@ -78,6 +78,7 @@ async def join_tables(
     on: Annotated[str | None, Param("Column to join on; left out, the first that both have.", format="shared")] = None,
     by: Annotated[str | None, Param("Column to group the joined rows by; left out, rows.", format="grouping")] = None,
     measure: Measure = None,
+    aggregate: Aggregate = None,
 ) -> ToolResult:
     """Join two attached tables: combine, merge or match two files on a common column, with what has no partner; and
     group the joined rows."""
@@ -98,7 +99,7 @@ async def join_tables(
         columns = [{"name": each.name, "type": each.type} for each in found.answer.columns]
         value = {**facts, "columns": columns, "rows": found.answer.rows, "note": found.answer.truncated}
         return ToolResult(value, f"{both}; {alone}", kind=DRILL_DOWN)
-    arguments = (by, measure, None, None, MAX_GROUPS)
+    arguments = (by, measure, aggregate, None, MAX_GROUPS)
     groups = await ask_table(file, context.owner, "group", arguments, Groups, other=other, on=on)
     value = {**facts, "groups": _group_rows(groups)}
     return ToolResult(value, f"{both}; {alone}. {_group_sentence(groups)}", kind=ANALYSIS)
@@ -119,7 +120,8 @@ async def table_trend(
     or year."""
     file = await attached(context, file_id)
     found = await ask_table(file, context.owner, "trend", (period, measure, aggregate, where), Trend)
-    best, worst = (edge(found.rows, key=lambda row: row[1]) for edge in (max, min))
+    over = found.rows[: -1 if found.partial else None]
+    best, worst = (edge(over, key=lambda row: row[1]) for edge in (max, min))
     value = {
         "measure": found.measure or "rows",
         "aggregate": found.aggregate,
@@ -132,9 +134,10 @@ async def table_trend(
     }
     steps = [_details_step(file.name, found.date, best[0]), _details_step(file.name, found.date, worst[0])]
     chart = f"Chart {_value_words(found.aggregate, found.measure)} by {found.grain} from {file.name}"
+    only = f"; only rows with {where}" if where else ""
     summary = (
         _capital(_trend_sentence(found))
-        + f"; best {best[0]} with {best[1]:,.10g}, worst {worst[0]} with {worst[1]:,.10g}."
+        + f"; highest in {best[0]} with {_figure(best[1])}, lowest in {worst[0]} with {_figure(worst[1])}{only}."
     )
     return ToolResult(value, summary, kind=ANALYSIS, next_steps=[NextStep("As a chart", chart), *steps])
 
@@ -151,7 +154,7 @@ async def find_outliers(
     odd = [each for each in found if each.count]
     usual = "; ".join(f"{each.column} from {each.low:,.6g} to {each.high:,.6g}" for each in found[:3])
     if odd:
-        named = ", ".join(f"{each.count:,} in {each.column} (farthest {each.rows[0][0]:,.10g})" for each in odd[:3])
+        named = ", ".join(f"{each.count:,} in {each.column} (farthest {_figure(each.rows[0][0])})" for each in odd[:3])
         summary = f"Outliers in {file.name}: {named}. Usual: {usual}."
     else:
         summary = f"No outliers in {file.name}. Usual: {usual}."
@@ -167,7 +170,7 @@ async def find_outliers(
 @tool(retry_safe=True)
 async def drill_down(
     file_id: TableId,
-    where: Annotated[str, Param("The rows to show, written as column = value.", format="selection")],
+    where: Annotated[str, Param("The rows to show: column = value, column > 5, a value alone.", format="selection")],
     context: ToolContext,
     limit: Annotated[int, Param("The most rows to return, 1 to 200.")] = 50,
 ) -> ToolResult:
@@ -202,25 +205,40 @@ def _group_result(file: str, found: Groups, where: str | None) -> ToolResult:
         steps = [_details_step(file, found.by, name) for name, _, _ in found.rows[:3]]
     elif where is None:
         steps = [NextStep("The trend", f"Show the trend{_of(found.measure)} by month in {file}")]
-    only = f" where {where}" if where else ""
-    return ToolResult(value, _group_sentence(found, only), kind=ANALYSIS, next_steps=steps)
+    if found.where:
+        value |= {"where": found.where, "total_of_all_rows": found.whole}
+    return ToolResult(value, _group_sentence(found), kind=ANALYSIS, next_steps=steps)
 
 
-def _group_sentence(found: Groups, only: str = "") -> str:
-    lead = (
-        f"{_capital(_value_name(found))} by {found.by}{only}: {found.groups:,} group{'' if found.groups == 1 else 's'}"
-    )
+def _group_sentence(found: Groups) -> str:
+    lead = f"{_capital(_value_name(found))} by {found.by}: {found.groups:,} group{'' if found.groups == 1 else 's'}"
+    if found.where:
+        lead = f"{_selected_sentence(found)} {lead}"
     known = [(name, value) for name, value, _ in found.rows if value is not None]
     if not known:
         return f"{lead}, without values."
     best = max(known, key=lambda each: each[1])
-    share = f" ({100 * best[1] / found.total:.0f} % of {found.total:,.10g})" if found.additive and found.total else ""
+    share = (
+        f" ({100 * best[1] / found.total:.0f} % of {_figure(found.total)})" if found.additive and found.total else ""
+    )
     least = min(known, key=lambda each: each[1])
-    rest = f", the smallest {least[0]} with {least[1]:,.10g}" if len(known) > 1 else ""
+    rest = f", the smallest {least[0]} with {_figure(least[1])}" if len(known) > 1 else ""
     if len(known) > 1 and least[1] == best[1]:
-        return f"{lead}; each has {best[1]:,.10g}."
+        return f"{lead}; each has {_figure(best[1])}."
     cut = f"; only the first {len(found.rows)} are listed" if found.groups > len(found.rows) else ""
-    return f"{lead}; the largest is {best[0]} with {best[1]:,.10g}{share}{rest}{cut}."
+    return f"{lead}; the largest is {best[0]} with {_figure(best[1])}{share}{rest}{cut}."
+
+
+def _selected_sentence(found: Groups) -> str:
+    """Say what the selected rows have, beside all rows."""
+    if found.total is None or not found.row_count:
+        return f"No row has {found.where}."
+    lead = f"{_capital(_value_name(found))} where {found.where}: {_figure(found.total)}"
+    if found.whole is None:
+        return f"{lead}."
+    if found.additive and found.whole:
+        return f"{lead}, {100 * found.total / found.whole:.0f} % of all ({_figure(found.whole)})."
+    return f"{lead}; of all rows {_figure(found.whole)}."
 
 
 def _group_rows(found: Groups, *, column: bool = False) -> list[dict[str, Any]]:
@@ -248,11 +266,13 @@ def _trend_rows(found: Trend) -> list[dict[str, Any]]:
 
 
 def _trend_sentence(found: Trend) -> str:
-    (first, begins), (last, ends) = found.rows[0], found.rows[-1]
+    over = found.rows[: -1 if found.partial else None]
+    (first, begins), (last, ends) = over[0], over[-1]
     what = _value_words(found.aggregate, found.measure)
     change = f" ({100 * (ends - begins) / abs(begins):+.0f} %)" if begins else ""
     slope = "" if found.slope is None else f", {found.slope:+,.4g} a {found.grain} on average"
-    return f"{what} went from {begins:,.10g} in {first} to {ends:,.10g} in {last}{change}{slope}"
+    cut = f"; the last {found.grain} is not over (data until {found.partial})" if found.partial else ""
+    return f"{what} went from {_figure(begins)} in {first} to {_figure(ends)} in {last}{change}{slope}{cut}"
 
 
 def _outlier_row(found: Outliers) -> Mapping[str, Any]:
@@ -290,6 +310,11 @@ def _of(measure: str | None) -> str:
 
 def _is_period(name: str) -> bool:
     return name.split(" of ", 1)[0] in ("hour", "day", "week", "month", "quarter", "year")
+
+
+def _figure(value: float) -> str:
+    """Return a number as people read it: two decimals from a hundred on, four digits below."""
+    return f"{value:,.2f}".removesuffix(".00") if abs(value) >= 100 else f"{value:,.4g}"
 
 
 def _capital(text: str) -> str:

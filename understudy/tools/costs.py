@@ -19,7 +19,7 @@ ASK_LINES: Final = (
     "To find savings I need your cost lines: write them as “Rent: 12000; Salaries: 48000; Travel: 5000”, or attach a "
     "table of costs. I do not make up figures."
 )
-ASK_SHARE: Final = "How much is to be saved? I need a share, such as “by 20 %”."
+ASK_SHARE: Final = "How much is to be saved? I need a share, such as “by 20 %”, or an amount, such as “save 8000”."
 
 
 @tool(retry_safe=True)
@@ -32,6 +32,7 @@ async def reduce_costs(
         dict[str, float] | None, Param("The amount of each cost line by its name.", format="amounts")
     ] = None,
     file_id: Annotated[str | None, Param("Id of an attached table of costs.", format="table-id")] = None,
+    save: Annotated[float | None, Param("The amount to save, in place of a share.", minimum=0)] = None,
     limit_percent: Annotated[float, Param("The most that may be cut of any single line, in per cent.")] = 50.0,
 ) -> ToolResult:
     """Find out how to reduce costs, cut spending, lower expenses or save money by a share: which cost lines to cut, all
@@ -42,6 +43,8 @@ async def reduce_costs(
         costs = {str(name)[:_MAX_NAME]: amount for name, amount, _ in groups.rows if amount is not None and amount > 0}
     if not costs:
         return ToolResult({"missing": "costs"}, "The cost lines are missing, so the user is asked", answer=ASK_LINES)
+    if percent is None and save is not None:
+        percent = round(100 * save / math.fsum(costs.values()), 6) if math.fsum(costs.values()) > 0 else None
     if percent is None:
         return ToolResult({"missing": "percent"}, "The share is missing, so the user is asked", answer=ASK_SHARE)
     _check(costs, percent, limit_percent)

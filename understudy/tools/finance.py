@@ -220,7 +220,10 @@ def _sentence(rows: list[dict[str, Any]], ranking: list[str], rate_percent: floa
     best, *others = ranking
     at = f"at {rate_percent:g} % a period"
     if not others:
-        return f"{best} has a net present value of {worth[best]} {at}."
+        pays = rows[0]["payback_periods"]
+        back = "the outlay does not come back" if pays is None else f"the outlay is back after {pays:.4g} periods"
+        worth_it = "worth it" if rows[0]["npv"] > 0 else "not worth it"
+        return f"{best} has a net present value of {worth[best]} {at}, so it is {worth_it} at that rate; {back}."
     if worth[best] == worth[others[0]]:
         return f"{best} and {others[0]} have the same net present value, {worth[best]}, {at}."
     return f"{best} has the highest net present value, {worth[best]} {at}; next is {others[0]} with {worth[others[0]]}."

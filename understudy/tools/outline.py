@@ -38,8 +38,8 @@ def outline_text(
     text: Annotated[str, Param("The text to outline.", format="text")],
     depth: Annotated[int, Param("Levels of headings to show, 1 to 6.")] = 6,
 ) -> ToolResult:
-    """Outline a text: its structure, sections, headings and contents, with the number of words in each; for a text
-    without headings, the first sentence of each paragraph."""
+    """Outline a text: its structure, sections, headings and contents, its length, and how many words each part has; for
+    a text without headings, the first sentence of each paragraph."""
     if not 1 <= depth <= 6:
         raise ToolError("invalid_arguments", f"depth must be between 1 and 6, not {depth:,}.")
     if not text.strip():

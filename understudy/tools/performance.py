@@ -30,6 +30,7 @@ notices a tenth of a second in the store, and loses the thread of a conversation
 1993); a wait for a reading thread is logged from a quarter of a second on."""
 SILENT_S: Final = 30.0
 """Seconds without a durable event from which an open run is listed as silent."""
+_ASPECTS: Final[Mapping[Aspect, str]] = {"database": "the database", "runs": "runs", "tools": "tools"}
 _WAITING: Final = {
     "approval_required": "waits for its user's approval",
     "question_asked": "waits for its user's answer",
@@ -79,6 +80,7 @@ async def server_performance(
 async def slow_operations(
     context: ToolContext,
     minutes: Minutes = 60,
+    aspect: Annotated[Aspect, Param("What to look at: all, the database, whole runs, or tool calls.")] = "all",
     threshold_ms: Annotated[
         float | None, Param("List what took at least so many milliseconds; left out, what exceeds its usual limit.")
     ] = None,
@@ -90,9 +92,12 @@ async def slow_operations(
         {"operation": _title(each), "name": each["name"], "ms": each["ms"], "ago_s": each["ago_s"]}
         | {"slow": each["ms"] >= (_limit_ms(each) if threshold_ms is None else threshold_ms)}
         for each in activity["slowest"]
+        if activity["scope"] != "server" or aspect in ("all", _aspect(each))
     ]
     slow = [each for each in listed if each["slow"]]
     since = f"in the last {minutes} minute{'' if minutes == 1 else 's'}{_whose(activity)}"
+    if aspect != "all":
+        since = f"of {_ASPECTS[aspect]} {since}"
     limit = "their usual limits" if threshold_ms is None else f"{threshold_ms:g} ms"
     if slow:
         count = f"{len(slow)}{' or more' if len(slow) == len(listed) else ''}"

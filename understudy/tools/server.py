@@ -17,7 +17,8 @@ _COUNTED: Final = {"uptime_s": "up for {:,.0f} s", "memory_mb": "{:,.0f} MB of m
 
 @tool(retry_safe=True, timeout_s=5.0)
 async def system_health(context: ToolContext) -> ToolResult:
-    """How the server is: what works, what does not, and its counters."""
+    """How the server is doing: what works and what does not, with its checks and breakers, its uptime, its memory, and
+    how busy it is."""
     health = dict(context.server.health())
     return ToolResult(health, _health_sentence(health))
 
@@ -30,7 +31,11 @@ def _health_sentence(health: Mapping[str, Any]) -> str:
         if type(value) in (int, float):
             template = _COUNTED.get(key, f"{{:,}} {key.replace('_', ' ')}")
             numbers.append(template.format(value))
-    return f"{lead}: {', '.join(numbers[:5])}" if numbers else lead
+    checks = health.get("checks")
+    if isinstance(checks, Mapping) and checks:
+        poor = [name for name, check in checks.items() if isinstance(check, Mapping) and check.get("status") != "ok"]
+        numbers.insert(0, f"not ok: {', '.join(poor)}" if poor else f"all {len(checks)} checks are ok")
+    return f"{lead}: {', '.join(numbers[:6])}" if numbers else lead
 
 
 @tool(retry_safe=True, timeout_s=5.0)

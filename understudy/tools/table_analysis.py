@@ -1,14 +1,16 @@
 """Groups, trends, outliers and details of a table, with columns chosen if none is named. Runs in the table's process.
 
-A selection `where` is written ``column = value``; a date is selected by its beginning, such as 2026-02 for a month.
+A selection `where` has conditions joined by "and": ``column = value``, ``column > number``, or a value alone, which is
+sought in all columns of texts. A date is selected by its beginning, such as 2026-02 for a month.
 """
 
 import math
 import re
+import statistics
 from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
-from attrs import frozen
+from attrs import evolve, frozen
 
 from understudy.tools.chart_data import PERIODS, find_axis, parse_aggregate
 from understudy.tools.duckdb_session import Column, Join, Table
@@ -27,7 +29,15 @@ CATEGORIES: Final = 200
 FENCE: Final = 1.5
 """Quartile distances beyond the quartiles from which a value is an outlier (Tukey, *Exploratory Data Analysis*)."""
 EMPTY: Final = "(empty)"
+MAX_WHERE: Final = 1_000
+"""Characters of a selection that are read."""
+_OPERATOR: Final = re.compile(r"\s*(==?|>=|<=|>|<|:|\bis\b|\bequals\b)\s*")
+_WRITTEN: Final = "A selection is written as column = value, such as region = north."
+_COMPARED: Final = (">", "<", ">=", "<=")
 _MAX_LABEL: Final = 80
+_OVER: Final = 0.7
+"""Share of the usual reach of the dates in a period that those of the last period must have for it to count as over:
+the last days of a month may have no rows."""
 
 # Names of columns that measure something, the likely ones first, and of those whose numbers are no measures.
 _MEASURES: Final = (
@@ -47,6 +57,11 @@ _COSTS: Final = (
     "budget",
     "price",
 )
+# Words in the names of columns whose values are averaged: their sum has no meaning.
+_AVERAGED: Final = frozenset(
+    "age days degree degrees duration hours latency minutes percent percentage price rate rating ratio score seconds "  # noqa: SIM905 (words read better as words)
+    "share speed temperature".split()
+)
 _IDENTIFIERS: Final = frozenset(
     {"id", "nr", "no", "number", "code", "zip", "postcode", "year", "month", "key", "index"}
 )
@@ -54,8 +69,8 @@ _IDENTIFIERS: Final = frozenset(
 
 @frozen
 class Groups:
-    """Values by group, the largest first: group, value, rows. `total` is the value of all rows; `additive`: the values
-    add up to it."""
+    """Values by group, the largest first: group, value, rows. `total` is the value of all selected rows; `additive`:
+    the values add up to it. `where` is the selection in full, and `whole` the value of the whole table."""
 
     by: str
     measure: str | None
@@ -65,11 +80,17 @@ class Groups:
     total: float | None
     row_count: int
     additive: bool
+    where: str = ""
+    whole: float | None = None
 
 
 @frozen
 class Trend:
-    """Values by period, in order of time. `slope` is the change a period by least squares, None below three periods."""
+    """Values by period, in order of time. `slope` is the change a period by least squares, None below three periods.
+
+    `partial` is the last day of the data if the last period has only begun then, and empty if it is over: its value
+    is no sign of a decline. The slope leaves it out.
+    """
 
     date: str
     measure: str | None
@@ -78,6 +99,7 @@ class Trend:
     rows: list[tuple[str, float]]
     slope: float | None
     fit: float | None
+    partial: str = ""
 
 
 @frozen
@@ -118,6 +140,7 @@ class _Selection:
 
     condition: str = "true"
     parameters: tuple[str, ...] = ()
+    text: str = ""
 
     def rows(self, table: Table, sql: str) -> list[tuple[Any, ...]]:
         """Return the rows of a query over the selected rows, which are called ``chosen``."""
@@ -133,7 +156,9 @@ def group(
     """
     selected, how = _select(table, where), parse_aggregate(aggregate)
     if by is None:
+        # A column that the selection names has one group.
         categories = _categories(table)
+        categories = [each for each in categories if each.name not in selected.text] or categories
         if not categories:
             raise ToolError("query_failed", "No column of this table has groups; name one to group by.")
         column, grain = categories[0], None
@@ -235,7 +260,7 @@ def joined(table: Table, limit: int) -> Joined:
 def _group(
     table: Table, column: Column, grain: str | None, measure: Column | None, how: str | None, on: _Selection, limit: int
 ) -> Groups:
-    aggregate = "count" if measure is None else how or "sum"
+    aggregate = "count" if measure is None else how or _natural(measure)
     key = PERIODS[grain].format(column.quoted) if grain else f"CAST({column.quoted} AS VARCHAR)"
     value = _value(measure, aggregate)
     sql = (
@@ -245,6 +270,7 @@ def _group(
     rows = on.rows(table, sql)
     groups, count = on.rows(table, f"SELECT count(DISTINCT coalesce({key}, '{EMPTY}')), count(*) FROM chosen")[0]
     (total,) = on.rows(table, f"SELECT {value} FROM chosen")[0]
+    (whole,) = table.rows(f"SELECT {value} FROM data")[0] if on.text else (None,)
     return Groups(
         f"{grain} of {column.name}" if grain else column.name,
         None if measure is None else measure.name,
@@ -254,11 +280,13 @@ def _group(
         _finite(total),
         count,
         additive=aggregate in ("sum", "count"),
+        where=on.text,
+        whole=_finite(whole),
     )
 
 
 def _trend(table: Table, column: Column, grain: str, measure: Column | None, how: str | None, on: _Selection) -> Trend:
-    aggregate = "count" if measure is None else how or "sum"
+    aggregate = "count" if measure is None else how or _natural(measure)
     label = PERIODS[grain].format("t")
     sql = (
         f"SELECT {label}, v FROM (SELECT date_trunc('{grain}', {column.quoted}) AS t, "
@@ -267,8 +295,23 @@ def _trend(table: Table, column: Column, grain: str, measure: Column | None, how
     )
     rows = [(period, _finite(value)) for period, value in on.rows(table, sql)]
     known = [(period, value) for period, value in rows if value is not None]
-    slope, fit = _line([value for _, value in known])
-    return Trend(column.name, None if measure is None else measure.name, aggregate, grain, known, slope, fit)
+    partial = _unfinished(table, column, grain, on) if aggregate in ("sum", "count") and len(known) > 3 else ""
+    slope, fit = _line([value for _, value in known][: -1 if partial else None])
+    name = None if measure is None else measure.name
+    return Trend(column.name, name, aggregate, grain, known, slope, fit, partial)
+
+
+def _unfinished(table: Table, column: Column, grain: str, on: _Selection) -> str:
+    """Return the last date if it lies much earlier in its period than the last dates of the other periods in theirs;
+    else an empty text. So dates that are all the first of a month are no sign of an unfinished month."""
+    sql = (
+        "SELECT left(CAST(max(t) AS VARCHAR), 10), max(epoch(t)) - min(epoch(p)) FROM "
+        f"(SELECT date_trunc('{grain}', t) AS p, t FROM "
+        f"(SELECT CAST({column.quoted} AS TIMESTAMP) AS t FROM chosen WHERE isfinite({column.quoted}))) "
+        f"GROUP BY p ORDER BY p DESC LIMIT {MAX_PERIODS}"
+    )
+    (last, reach), *earlier = on.rows(table, sql)
+    return str(last) if reach < _OVER * statistics.median(each for _, each in earlier) else ""
 
 
 def _fitting_grain(table: Table, column: Column) -> str:
@@ -299,6 +342,8 @@ def _outliers(table: Table, column: Column, limit: int) -> Outliers | None:
         return None
     q1, median, q3 = quartiles
     low, high = q1 - FENCE * (q3 - q1), q3 + FENCE * (q3 - q1)
+    if low < 0 <= table.rows(f"SELECT min({number}) FROM data WHERE {usable}")[0][0]:
+        low = 0.0  # of values of which none is negative
     outside = f"{usable} AND ({number} < ? OR {number} > ?)"
     (count,) = table.rows(f"SELECT count(*) FROM data WHERE {outside}", [low, high])[0]
     shown = [column, *(each for each in table.columns if each.name != column.name)][:8]
@@ -311,16 +356,58 @@ def _outliers(table: Table, column: Column, limit: int) -> Outliers | None:
 
 
 def _select(table: Table, where: str | None) -> _Selection:
-    """Return the rows that a selection ``column = value`` has.
+    """Return the rows that a selection has.
 
-    Raises `ToolError`: ``invalid_arguments`` if it is written otherwise, ``query_failed`` for an unknown column.
+    Raises `ToolError`: ``invalid_arguments`` if a condition is written otherwise, ``query_failed`` for an unknown
+    column, or a value alone that no column has.
     """
     if where is None or not where.strip():
         return _Selection()
-    parts = re.split(r"\s*(?:==?|\bis\b|:)\s*", where.strip(), maxsplit=1)
-    if len(parts) != 2 or not parts[0]:
-        raise ToolError("invalid_arguments", "A selection is written as column = value, such as region = north.")
-    column, value = _named(table, parts[0].strip("\"'“”` ")), parts[1].strip("\"'“”` ")
+    conditions: list[_Selection] = []
+    given = ""
+    for part in re.split(r"\s+and\s+", where.strip()[:MAX_WHERE]):
+        found = _condition(table, part)
+        if found is None:
+            if not conditions:
+                raise _no_such_value(table, part)
+            part = f"{given} and {part}"  # the "and" belongs to the value
+            conditions.pop()
+            found = _condition(table, part)
+            if found is None:
+                raise _no_such_value(table, part)
+        given = part
+        conditions.append(found)
+    return _Selection(
+        " AND ".join(each.condition for each in conditions),
+        tuple(value for each in conditions for value in each.parameters),
+        " and ".join(each.text for each in conditions),
+    )
+
+
+def _condition(table: Table, written: str) -> _Selection | None:
+    """Return the rows that one condition has; None for a value that no column has."""
+    parts = _OPERATOR.split(written.strip(), maxsplit=1)
+    if len(parts) == 1:
+        return _by_value(table, _unquoted(written))
+    name, operator, value = _unquoted(parts[0]), parts[1].strip().lower(), _unquoted(parts[2])
+    if not value or (not name and operator not in _COMPARED):
+        raise ToolError("invalid_arguments", _WRITTEN)
+    column = _named(table, name) if name else _likely(table, _MEASURES)
+    if column is None:
+        raise ToolError("query_failed", "There is no column of numbers in this table.")
+    text = f"{column.name} {operator if operator in _COMPARED else '='} {value}"
+    if operator in _COMPARED:
+        if column.kind == "number":
+            value = value.replace(",", "")
+            compared = f"CAST({column.quoted} AS DOUBLE) {operator} TRY_CAST(? AS DOUBLE)"
+            return _Selection(compared, (value,), text)
+        if column.kind == "date":
+            return _Selection(f"CAST({column.quoted} AS VARCHAR) {operator} ?", (value,), text)
+        raise ToolError("query_failed", f"“{column.name[:60]}” has no numbers to compare.")
+    return evolve(_equal(column, value), text=text)
+
+
+def _equal(column: Column, value: str) -> _Selection:
     text = f"CAST({column.quoted} AS VARCHAR)"
     if value == EMPTY:
         return _Selection(f"{column.quoted} IS NULL")
@@ -328,7 +415,29 @@ def _select(table: Table, where: str | None) -> _Selection:
         return _Selection(f"starts_with({text}, ?)", (value,))
     if column.kind == "number":
         return _Selection(f"CAST({column.quoted} AS DOUBLE) = TRY_CAST(? AS DOUBLE)", (value,))
+    if column.kind == "boolean":
+        value = {"yes": "true", "no": "false"}.get(value.lower(), value)
     return _Selection(f"lower(trim({text})) = lower(?)", (value,))
+
+
+def _by_value(table: Table, value: str) -> _Selection | None:
+    """Return the rows of the first column of texts that has a value; None if no column has it."""
+    for column in [each for each in table.columns if each.kind == "text"][:50]:
+        selection = _equal(column, value)
+        if table.rows(f"SELECT 1 FROM data WHERE {selection.condition} LIMIT 1", selection.parameters):
+            return evolve(selection, text=f"{column.name} = {value}")
+    return None
+
+
+def _no_such_value(table: Table, written: str) -> ToolError:
+    value = _unquoted(written)
+    if find_column(table.columns, value) is not None:
+        return ToolError("invalid_arguments", _WRITTEN)
+    return ToolError("query_failed", f"No column of this table has the value “{value[:60]}”.")
+
+
+def _unquoted(text: str) -> str:
+    return text.strip("\"'“”` \u2018\u2019")
 
 
 def _named(table: Table, name: str) -> Column:
@@ -351,6 +460,11 @@ def _measure(table: Table, name: str | None, how: str | None) -> Column | None:
             raise ToolError("query_failed", f"“{column.name[:60]}” has no numbers; only rows can be counted by it.")
         return column
     return None if how == "count" else _likely(table, _MEASURES)
+
+
+def _natural(measure: Column) -> str:
+    """Return the aggregate that suits a column of which no other was asked."""
+    return "mean" if _AVERAGED & set(re.findall(r"[a-z]+", measure.name.lower())) else "sum"
 
 
 def _likely(table: Table, words: Sequence[str]) -> Column | None:

@@ -60,6 +60,22 @@ async def test_a_trend_has_its_slope_and_best_period(attach: Attach) -> None:
     assert result.next_steps[0].message == "Chart total revenue by month from sales.csv"
 
 
+async def test_a_selection_has_conditions_and_values(attach: Attach) -> None:
+    """A value alone is sought in all columns of texts; a comparison without a column is one of the likely measure."""
+    found = await run(attach, group_table, where="East and tea")
+    assert "where region = East and product = tea" in found.summary
+    assert "% of all" in found.summary
+    above = await run(attach, drill_down, where="> 215")
+    assert [row[-1] for row in above.value["rows"]] == [216, 9_000]
+
+
+async def test_a_period_that_has_only_begun_is_no_decline(attach: Attach) -> None:
+    days = [f"2026-{month:02}-{day:02}" for month in (1, 2, 3, 4) for day in (1, 15, 28)] + ["2026-05-02"]
+    result = await run(attach, table_trend, "date,revenue\n" + "".join(f"{day},10\n" for day in days), period="month")
+    assert result.summary.startswith("Total revenue went from 30 in 2026-01 to 30 in 2026-04 (+0 %)")
+    assert "the last month is not over (data until 2026-05-02)" in result.summary
+
+
 async def test_outliers_come_with_their_rows(attach: Attach) -> None:
     result = await run(attach, find_outliers)
     assert result.value["columns"][0] == "revenue"

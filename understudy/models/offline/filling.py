@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from understudy.models.offline import arithmetic, scan
+from understudy.models.offline.breakdown import conditions, described, read_breakdown
 from understudy.models.offline.questions import AGGREGATES, aggregate_in, find_roles, sql_for
 from understudy.models.offline.request import MISSING, Source, named_file, plain_schema
 
@@ -19,7 +20,8 @@ _PLACE: Final = re.compile(
     r"\b(?:in|for|of|at|from|to|about|on|near)\s+((?:[A-ZÀ-Ý][\w'\u2019.-]*)(?:\s+(?:[A-ZÀ-Ý][\w'\u2019.-]*)){0,3})"
 )
 # Words and signs between the name of a number and the number: fixed costs of about 50,000.
-_BETWEEN: Final = r"(?:\W{1,3}(?:costs?|is|are|was|of|at|about|around|a|the|per|unit|each)\b){0,4}\W{1,3}[€$£]?\s?"
+_BETWEEN: Final = r"(?:\W{1,3}(?:costs?|is|are|was|were|of|at|about|around|a|the|per|unit|each)\b){0,4}\W{1,3}[€$£]?\s?"
+_NO_SHARE: Final = r"(?![\d.,]*\s?(?:%|per\s?cent))"
 _PERIODS: Final = {"daily": "day", "weekly": "week", "monthly": "month", "quarterly": "quarter", "yearly": "year"}
 _PERIOD: Final = re.compile(
     rf"\b(?:by|per|each|every)\s(day|week|month|quarter|year)\b|\b(?:{'|'.join(_PERIODS)})\b", re.IGNORECASE
@@ -62,6 +64,10 @@ def fill(name: str, schema: Mapping[str, Any], source: Source, *, required: bool
         case "column":
             return _column(name, shape, source)
         case "aggregate":  # as the tool's description names it, if it lists some: ``avg`` or ``mean``
+            breakdown = request.look(read_breakdown, clause, source.columns)
+            if breakdown is not None and breakdown.by is not None:
+                # The best or the least of groups orders them: it is no aggregate.
+                return "count" if breakdown.counts else _choice(["sum", "mean", "median"], clause)
             listed = _listed(shape)
             return _choice(listed, clause) if listed else aggregate_in(scan.words(clause)) or MISSING
         case "cash-flows":
@@ -78,7 +84,9 @@ def fill(name: str, schema: Mapping[str, Any], source: Source, *, required: bool
             pair = request.look(_two_texts, request.text[:MAX_PAIR])
             return MISSING if pair is None else pair[shape["format"] == "second-text"]
         case "selection":
-            return source.first(scan.selections)
+            if not required:
+                return request.look(conditions, clause, source.columns) or MISSING
+            return next((s for text in source.texts if (s := request.look(described, text, source.columns))), MISSING)
         case "period":
             period = _PERIOD.search(clause)
             return MISSING if period is None else _PERIODS.get(period[0].lower(), period[1])
@@ -149,6 +157,8 @@ def _sql(source: Source) -> Any:
 def _body(source: Source) -> Any:
     inside = scan.quoted(source.request.instruction) if source.request.body == source.request.text.strip() else []
     whole = [each for each in inside if scan.CUT not in each]
+    if not whole and source.request.refers_back and (earlier := source.request.earlier_text) is not None:
+        return earlier
     text = max(whole, key=len) if whole else source.request.body
     return text if text else MISSING
 
@@ -156,6 +166,13 @@ def _body(source: Source) -> Any:
 def _column(name: str, shape: Mapping[str, Any], source: Source) -> Any:
     roles = source.roles()
     parts = set(scan.words(name.replace("_", " ")))
+    columns = source.columns if name != "measure" or not source.used & set(source.all_columns) else source.all_columns
+    breakdown = source.request.look(read_breakdown, source.clause, columns)
+    if breakdown is not None and roles.unit is None and shape.get("type") != "array":
+        if parts & _GROUPS and breakdown.by is not None:
+            return breakdown.by
+        if parts & _MEASURES and (breakdown.measure is not None or breakdown.by is not None):
+            return breakdown.measure or MISSING
     if parts & _GROUPS:
         found: tuple[str, ...] = roles.groups
         if roles.unit is not None and roles.unit in scan.words(shape.get("description", "")):
@@ -199,13 +216,14 @@ def _two_texts(text: str) -> tuple[str, str] | None:
 
 def _joining(kind: str, source: Source) -> Any:
     """Return the column that two tables share and the request names; for ``grouping``, one of either after "by"."""
-    columns = [frozenset(each.columns or ()) for each in source.tables]
-    every = tuple(dict.fromkeys(name for each in source.tables for name in each.columns or ()))
+    columns, every = [frozenset(each.columns or ()) for each in source.tables], source.all_columns
     both = {name for name in every if sum(name in each for each in columns) > 1}
     roles = source.request.look(find_roles, source.request.near, every)
     if kind == "shared":
         return next((each for each in roles.mentioned if each in both), MISSING)
-    return next((each for each in roles.groups if each not in both), MISSING)
+    breakdown = source.request.look(read_breakdown, source.request.near, every)
+    groups = (*(() if breakdown is None or breakdown.by is None else (breakdown.by,)), *roles.groups)
+    return next((each for each in groups if each not in both), MISSING)
 
 
 def _listed(shape: Mapping[str, Any]) -> list[str]:
@@ -281,8 +299,8 @@ def _number(name: str, shape: Mapping[str, Any], source: Source, required: bool)
     for text in source.texts if required else (source.clause,):
         for part in parts if required else parts[:1]:
             stem = re.escape(part[:-1] if part.endswith("s") else part)
-            near = re.search(rf"\b{stem}\w*{_BETWEEN}(-?\d[\d,]*(?:\.\d+)?)", text, re.IGNORECASE)
-            before = re.search(rf"(-?\d+(?:\.\d+)?)\W{part[:4]}", text)
+            near = re.search(rf"\b{stem}\w*{_BETWEEN}(-?\d[\d,]*(?:\.\d+)?){_NO_SHARE}", text, re.IGNORECASE)
+            before = re.search(rf"(-?\d+(?:\.\d+)?)\W{part[:4]}", scan.spelled(text))
             found = near or before
             if found and (value := _of_type(found[1], shape)) is not MISSING and str(value) not in source.used:
                 source.used.add(str(value))

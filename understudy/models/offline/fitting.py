@@ -9,7 +9,8 @@ from attrs import frozen
 
 from understudy.models.model import ToolCard
 from understudy.models.offline import arithmetic, scan
-from understudy.models.offline.questions import sql_for
+from understudy.models.offline.breakdown import described, lists_rows, read_breakdown
+from understudy.models.offline.questions import sql_for, sql_for_profit
 from understudy.models.offline.request import Source, plain_schema
 
 # The score from which a tool counts as meant. One shared distinctive word of a description (1) is not enough, one of
@@ -26,13 +27,15 @@ _SAME: Final[Mapping[str, str]] = {
     "profile": "describe overview explore inspect statistics stats profiling",
     "query": "sql select",
     "calculate": "compute evaluate calculation calculator arithmetic math maths",
-    "summarise": "summary summaries shorten tldr condense gist",
-    "sanitise": "clean redact scrub anonymise mask censor cleanse",
-    "health": "healthy status uptime unhealthy breaker stress load overload",
+    "summarise": "summary summaries shorten shorter brief tldr condense gist",
+    "sanitise": "clean redact scrub anonymise mask censor cleanse secret secrets confidential personal",
+    "health": "healthy status uptime unhealthy breaker stress load overload memory ram busy",
     "supervision": "actor actors supervisor supervisors supervised",
     "compare": "comparison versus better difference differ changed diff",
     "scenario": "npv irr payback investment investments",
     "look": "lookup",
+    "table": "spreadsheet excel sheet dataset",
+    "length": "long",
     "analyse": "analysis analytics insight examine investigate review assess study understand audit diagnose",
     "performance": "fast speed quick latency percentile p50 p95 p99 sluggish lag efficiency efficient bottleneck "
     "throughput optimise tune forever",
@@ -55,9 +58,9 @@ _SAME: Final[Mapping[str, str]] = {
 }
 _STOP: Final = frozenset(
     scan.words(
-        "a all an and any are as at be but by can could did do does each every for from give had has have how i if in "
-        "into is it its just let may me my of on one or our out please shall should show so some tell than that the "
-        "their them then there these they this those to up us use using want was we were what when where which who "
+        "a about all an and any are as at be but by can could did do does each every for from give had has have how i "
+        "if in into is it its just let may me my of on one or our out please shall should show so some tell than that "
+        "the their them then there these they this those to up us use using want was we were what when where which who "
         "will with without would you your"
     )
 )
@@ -74,6 +77,8 @@ _ASKING: Final = frozenset(
         "how what which who when where average mean total sum count list show top first number median minimum maximum"
     )
 )
+# Words that ask of two tables for what has no partner.
+_UNMATCHED: Final = frozenset({"without", "unmatched", "missing", "partner", "both"})
 _COMPUTING: Final = frozenset(scan.words("calculate compute evaluate what much work out is equals result solve"))
 
 
@@ -84,7 +89,7 @@ ANALYSING: Final = scan.stem("analyse")
 _PHRASES: Final = (
     (
         frozenset(map(scan.stem, ("server", "system", "service"))),
-        frozenset(map(scan.stem, ("doing", "running", "fine", "ok", "okay", "down", "alive", "well"))),
+        frozenset(map(scan.stem, ("doing", "running", "fine", "ok", "okay", "down", "alive", "well", "long"))),
         scan.stem("health"),
     ),
     (
@@ -93,9 +98,25 @@ _PHRASES: Final = (
         scan.stem("health"),
     ),
     (
-        frozenset(map(scan.stem, ("most", "much", "long", "longest", "forever"))),
+        frozenset(map(scan.stem, ("most", "longest", "forever"))),
         frozenset(map(scan.stem, ("time", "take", "takes", "took", "need"))),
         scan.stem("slow"),
+    ),
+    (
+        frozenset(map(scan.stem, ("long", "much"))),
+        frozenset(map(scan.stem, ("take", "takes", "took", "need"))),
+        scan.stem("performance"),
+    ),
+    (frozenset({scan.stem("money")}), frozenset({scan.stem("back")}), scan.stem("scenario")),
+    (
+        frozenset(map(scan.stem, ("time", "months", "years", "weeks"))),
+        frozenset(map(scan.stem, ("better", "worse", "getting", "improving", "change", "changing", "over"))),
+        scan.stem("trend"),
+    ),
+    (
+        frozenset(map(scan.stem, ("worth", "should", "invest", "investing"))),
+        frozenset(map(scan.stem, ("invest", "investing", "buy", "buying", "pay", "paying", "machine"))),
+        scan.stem("scenario"),
     ),
     (frozenset({scan.stem("break")}), frozenset({scan.stem("down")}), scan.stem("group")),
     (frozenset({scan.stem("table")}), frozenset({scan.stem("contents")}), scan.stem("outline")),
@@ -117,11 +138,13 @@ class Features:
 
 def stems(text: str) -> frozenset[str]:
     """Return the distinctive words of a text as stems, each also as its synonym."""
-    found = {scan.stem(each) for each in scan.words(text) if each not in _STOP}
+    found = {scan.stem(each) for each in scan.words(text) if each not in _STOP and (len(each) > 1 or each.isdigit())}
     found |= {_MEANS[each] for each in found if each in _MEANS}
     for subjects, states, meant in _PHRASES:
         if subjects & found and states & found:
             found.add(meant)
+    if {"sum", "up"} <= set(scan.words(text)):
+        found.add(scan.stem("summarise"))
     if "what if" in text.lower():
         found.add(scan.stem("sensitivity"))
     return frozenset(found)
@@ -151,16 +174,23 @@ def _features(name: str, description: str, parameters: str, choices: str, format
 
 @frozen
 class ToolPool:
-    """All available tools, to weigh words by their frequency: a word in three names counts a third."""
+    """All available tools, to weigh words by their frequency: a word in three names counts a third. `of_tables` are the
+    distinctive words in the names of those that work on a table."""
 
     in_names: Mapping[str, int]
     in_words: Mapping[str, int]
+    of_tables: frozenset[str] = frozenset()
 
     @classmethod
     def of(cls, cards: Iterable[ToolCard]) -> "ToolPool":
         """Return the pool of these tools; a tool of several agents counts once."""
         known = [features(each) for each in {card.name: card for card in cards}.values()]
-        return cls(Counter(w for each in known for w in each.name), Counter(w for each in known for w in each.words))
+        of_tables = frozenset(w for each in known if "table-id" in each.formats for w in each.name) - _GENERIC
+        in_names, in_words = (
+            Counter(w for each in known for w in each.name),
+            Counter(w for each in known for w in each.words),
+        )
+        return cls(in_names, in_words, of_tables)
 
 
 def fit(card: ToolCard, source: Source, pool: ToolPool) -> float:
@@ -171,9 +201,17 @@ def fit(card: ToolCard, source: Source, pool: ToolPool) -> float:
     by_words = sum(_weight(each, _DESCRIPTION / pool.in_words.get(each, 1)) for each in asked & known.words)
     if "_" in card.name and card.name.lower() in source.request.look(str.lower, source.clause):
         by_name += _NAME
+    if "text" in known.formats and by_words > 0 and _has_text(source):
+        by_words += 1.0
     score = by_name + min(by_words, _MOST_BY_DESCRIPTION) + _by_material(known.formats, source, by_name + by_words)
-    score += _by_optional(card, source, by_name, by_words)
+    score += _by_optional(card, source, by_name, by_words) + _by_breakdown(card, source, pool)
     return score + (_by_names(card, source, asked) if by_name + by_words > 0 else 0.0)
+
+
+def _has_text(source: Source) -> bool:
+    """Whether the request brings a text to work on, or means that of an earlier call: "what dates are in it?"."""
+    request = source.request
+    return request.body != request.text.strip() or (request.refers_back and request.earlier_text is not None)
 
 
 def _weight(word: str, full: float) -> float:
@@ -189,6 +227,8 @@ def _by_material(formats: frozenset[str], source: Source, by_words: float) -> fl
     if "sql" in formats:
         if look(scan.sql, source.clause):
             score += 6.0
+        elif look(sql_for_profit, source.clause, source.columns) is not None:
+            score += 5.0
         elif _ASKING & words and look(sql_for, source.clause, source.columns) is not None:
             score += 2.5
     if "cash-flows" in formats and by_words > 0 and look(scan.cash_flows, source.request.near):
@@ -206,14 +246,41 @@ def _by_optional(card: ToolCard, source: Source, by_name: float, by_words: float
         match shape.get("format"):
             case "amounts" if by_name > 0 and look(scan.amounts, source.request.near):
                 score += 1.0
-            case "selection" if look(scan.selections, source.clause):
-                score += 3.0 if name in card.parameters.get("required", ()) else 1.0
+            case "selection" if source.tables:
+                needed = name in card.parameters.get("required", ())
+                if look(scan.selections, source.clause):
+                    score += 3.0 if needed else 1.0
+                elif needed and lists_rows(source.clause) and look(described, source.clause, source.columns):
+                    score += 4.0
             case "choices":
                 choices = plain_schema(shape.get("items", {})).get("enum", ())
                 score += min(1.5, sum(0.75 for each in choices if scan.stem(str(each)) in said))
             case "table-id" if name == "file_id" and source.tables and by_name + by_words >= 1:
                 score += 1.0
     return score
+
+
+def _by_breakdown(card: ToolCard, source: Source, pool: ToolPool) -> float:
+    """Return the score for figures by group that the request asks for, for a tool that groups a table; for one that
+    joins tables, if no table alone has the columns. A request that names another tool for tables, such as a chart,
+    does not ask for groups."""
+    columns = source.request.look(stems, " ".join(source.all_columns).replace("_", " "))
+    if source.request.look(stems, source.clause) & (pool.of_tables - features(card).name - columns):
+        return 0.0
+    properties: Mapping[str, Mapping[str, Any]] = card.parameters.get("properties", {})
+    formats, look = {str(plain_schema(each).get("format", "")) for each in properties.values()}, source.request.look
+    if "grouping" in formats and len(source.tables) > 1:
+        found = look(read_breakdown, source.clause, source.all_columns)
+        used = set() if found is None else {found.by, found.measure} - {None}
+        if found is not None and found.by and not any(used <= set(each.columns or ()) for each in source.tables):
+            return 8.0
+        if _UNMATCHED & set(look(scan.words, source.clause)):
+            return 4.0
+    if "by" in properties and {"table-id", "aggregate", "selection"} <= formats:
+        found = look(read_breakdown, source.clause, source.columns)
+        if found is not None and not look(sql_for_profit, source.clause, source.columns):
+            return 4.0 if found.measure else 3.0
+    return 0.0
 
 
 def _by_names(card: ToolCard, source: Source, asked: frozenset[str]) -> float:

@@ -9,14 +9,20 @@ from understudy.models.model import AgentCard, Handoff, ToolCard
 from understudy.models.offline import scan
 from understudy.models.offline.filling import fill
 from understudy.models.offline.fitting import ANALYSING, MEANT, ToolPool, best, features, fit, matched, stems
+from understudy.models.offline.followup import changed, inherited
 from understudy.models.offline.request import MISSING, Request, Source, is_table, plain_schema
 
 # Calls planned for one message; further requests in it are ignored.
 MAX_CALLS: Final = 6
 # By how much a colleague's score must exceed one's own for a handoff.
 _MARGIN: Final = 1.0
+# By how much the score of a plan with calls may be below that of one with only questions.
+_ACTING: Final = 2.0
 # The score of an agent that the user names: more than that of any single tool.
 _CALLED: Final = 6.0
+_REQUESTING: Final = frozenset(
+    "what which how who where when why is are does do did show list compare find give tell draw explain".split()  # noqa: SIM905 (words read better as words)
+)
 _TRANSFER: Final = frozenset(
     map(scan.stem, ["ask", "hand", "handover", "pass", "transfer", "talk", "speak", "connect", "switch", "forward"])
 )
@@ -25,13 +31,15 @@ _TRANSFER: Final = frozenset(
 @frozen
 class Planned:
     """A tool call to make. `about` names its main arguments in a few words, for readers; `words` are those of the
-    request that fit the tool. `nearest`: no tool clearly fits, and this is the nearest."""
+    request that fit the tool. `nearest`: no tool clearly fits, and this is the nearest. `again`: it is the last call
+    with other arguments."""
 
     tool: ToolCard
     arguments: Mapping[str, Any] = field(repr=False)
     about: str = ""
     words: tuple[str, ...] = ()
     nearest: bool = False
+    again: bool = False
 
 
 @frozen
@@ -51,9 +59,33 @@ def make_plan(request: Request, tools: Sequence[ToolCard], pool: ToolPool) -> Ca
         plan = _plan_clauses(request, tools, pool, (request.instruction,))
     if plan.fit < MEANT and request.near not in parts:
         plan = _plan_clauses(request, tools, pool, (request.near,))
+    if request.is_elliptic and (again := changed(request, tools)) is not None:
+        card, arguments, named = again
+        if named or not _names_another(plan, request):
+            plan = _again(request, card, arguments)
     if plan.fit < MEANT:
         plan = _nearest(request, tools, pool) or plan
     return _looking_first(plan, request, tools)
+
+
+def _again(request: Request, card: ToolCard, arguments: Mapping[str, Any]) -> CallPlan:
+    """Plan the last call once more, with other arguments."""
+    properties = card.parameters.get("properties", {})
+    about = _about(properties, {name: arguments[name] for name in properties if name in arguments}, request)
+    return CallPlan((Planned(card, arguments, about, again=True),), (), _CALLED)
+
+
+def _names_another(plan: CallPlan, request: Request) -> bool:
+    """Whether a plan has a call of a tool other than the last one, by a word of the tool's name."""
+    last, asked = request.earlier[-1].tool, request.look(stems, request.instruction)
+    return any(each.tool.name != last and features(each.tool).name & asked for each in plan.calls)
+
+
+def _is_about_table(request: Request) -> bool:
+    """Whether the last result of the conversation is one about a table, and the message a question or a request."""
+    tables = {each.id for each in request.files if is_table(each)}
+    last = request.earlier[-1].arguments.values() if request.earlier else ()
+    return bool(tables & set(map(str, last))) and bool(_REQUESTING & set(scan.words(request.text[:500])))
 
 
 def _nearest(request: Request, tools: Sequence[ToolCard], pool: ToolPool) -> CallPlan | None:
@@ -64,7 +96,8 @@ def _nearest(request: Request, tools: Sequence[ToolCard], pool: ToolPool) -> Cal
     """
     source = Source(request.instruction, request)
     asked = ANALYSING in request.look(stems, request.instruction)
-    if not asked and not (request.attached and source.tables and scan.words(request.instruction)):
+    about_table = (request.attached and source.tables and scan.words(request.instruction)) or _is_about_table(request)
+    if not asked and not about_table:
         return None
     found: list[tuple[float, Planned]] = []
     for card in tools:
@@ -99,7 +132,9 @@ def _plan_clauses(request: Request, tools: Sequence[ToolCard], pool: ToolPool, c
             continue
         if planned is None:
             questions += [each for each in asked if each not in questions]
-        elif not any(each.tool == card and each.arguments == planned.arguments for each in calls):
+        elif not any(each.tool == card and planned.arguments.items() <= each.arguments.items() for each in calls):
+            # A clause that only says more of a call replaces it: "join both and show the revenue by country".
+            calls = [e for e in calls if e.tool != card or not e.arguments.items() <= planned.arguments.items()]
             calls.append(planned)
     return CallPlan(tuple(calls), tuple(questions[:1] if len(calls) == 0 else questions), total)
 
@@ -120,6 +155,8 @@ def _fill_all(card: ToolCard, source: Source) -> tuple[Planned | None, list[str]
     for name in sorted(properties, key=lambda each: each not in required):
         schema = properties[name]
         value = given[name] if name in given else fill(name, schema, source, required=name in required)
+        if value is MISSING and source.request.refers_back and not source.alone:
+            value = inherited(name, plain_schema(schema), source.request, required=name in required)
         if value is not MISSING:
             arguments[name] = value
             if isinstance(value, str):
@@ -156,7 +193,8 @@ def choose_colleague(own: CallPlan, plans: Sequence[tuple[AgentCard, CallPlan]])
     """Return a handoff to the colleague with a clearly higher score, the earlier one of equals; None without one."""
     if not plans:
         return None
-    colleague, plan = max(plans, key=lambda each: each[1].fit)
+    # One who can act is preferred to one who must ask, unless that one fits much better.
+    colleague, plan = max(plans, key=lambda each: each[1].fit + _ACTING * bool(each[1].calls))
     if plan.fit < MEANT or plan.fit <= own.fit + _MARGIN:
         return None
     names = dict.fromkeys(each.tool.name.replace("_", " ") for each in plan.calls)
@@ -182,9 +220,9 @@ def _question(card: ToolCard, name: str, shape: Mapping[str, Any], source: Sourc
     doing = card.name.replace("_", " ")
     match shape.get("format"):
         case "table-id":
-            return f"To {doing} I need a table: please attach a CSV, TSV, JSON or Parquet file to your message."
+            return f"For {doing} I need a table: please attach a CSV, TSV, JSON or Parquet file to your message."
         case "file-id":
-            return f"To {doing} I need a file: please attach it to your message."
+            return f"For {doing} I need a file: please attach it to your message."
         case "expression":
             return "What shall I calculate? I need `expression`, such as `2 + 3` or `15% of 80`."
         case "sql":
@@ -195,10 +233,10 @@ def _question(card: ToolCard, name: str, shape: Mapping[str, Any], source: Sourc
         case "column":
             return f"Which column shall I take for `{name}`?{_listed(source)}"
         case "cash-flows":
-            return f"To {doing} I need `{name}`, written as “Build: -1000, 400, 500; Buy: -700, 300, 300”."
+            return f"For {doing} I need `{name}`, written as “Build: -1000, 400, 500; Buy: -700, 300, 300”."
     said = f" ({shape['description'].rstrip('.')})" if shape.get("description") else ""
     choice = f" It is one of: {', '.join(str(each) for each in shape['enum'])}." if "enum" in shape else ""
-    return f"To use {doing} I need `{name}`{said}.{choice} What is it?"
+    return f"For {doing} I need `{name}`{said}.{choice} What is it?"
 
 
 def _listed(source: Source) -> str:

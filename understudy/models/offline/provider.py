@@ -12,7 +12,7 @@ import trio
 from attrs import evolve
 
 from transport.wire.events import Usage
-from understudy.models.model import Emit, MessageItem, Reply, TextDelta, Thought, ToolCard, ToolRequest, Turn
+from understudy.models.model import AgentCard, Emit, MessageItem, Reply, TextDelta, Thought, ToolCard, ToolRequest, Turn
 from understudy.models.offline import wording
 from understudy.models.offline.fitting import ToolPool
 from understudy.models.offline.memory import TOOLS, remembered, told, wish
@@ -68,25 +68,28 @@ class OfflineModel:
             if known:
                 await emit(Thought("What is remembered of the user answers that."))
                 return await self._say(known, turn, request, emit)
-            if not plan.calls:
+            plans = await _plans_of(colleagues, request, pool)
+            if not plan.calls and not any(each.calls for _, each in plans):
                 earlier = _continued(turn, request)
                 if earlier is not None:
                     request, plan = earlier, make_plan(earlier, own, pool)
-            plans = []
-            for each in colleagues:
-                plans.append((each, colleague_plan(request, each, pool)))
-                await trio.lowlevel.checkpoint()
+                    plans = await _plans_of(colleagues, request, pool)
             handoff = choose_colleague(plan, plans)
             if handoff is not None:
                 await emit(Thought(handoff.reason))
                 return Reply("", handoff=handoff, usage=await _usage(request, ""))
             if plan.calls:
                 return await self._call(plan.calls, request, emit)
-            found = recall(request.instruction, turn.items)
+            found = recall(request.instruction, turn.items) if request.body == request.text.strip() else None
             if found is not None:
                 await emit(Thought(f"An earlier result of {found.tool.replace('_', ' ')} answers that: {found.field}."))
                 return await self._say(found.sentence, turn, request, emit)
-        text = "\n\n".join(plan.questions) if plan.questions else wording.small_talk(request, turn)
+        if plan.questions:
+            text = "\n\n".join(plan.questions)
+            await emit(Thought("The tool for that needs something that the message does not say, so I ask."))
+        else:
+            text = wording.small_talk(request, turn)
+            await emit(Thought(wording.SMALL_TALK))
         return await self._say(text, turn, request, emit)
 
     async def _after_tools(self, turn: Turn, request: Request, plan: CallPlan, emit: Emit) -> Reply:
@@ -114,6 +117,17 @@ class OfflineModel:
                 await emit(TextDelta(piece))
                 await trio.sleep(pause_s)  # of 0 seconds: a checkpoint
         return Reply(text, usage=await _usage(request, text))
+
+
+async def _plans_of(
+    colleagues: Sequence[AgentCard], request: Request, pool: ToolPool
+) -> list[tuple[AgentCard, CallPlan]]:
+    """Return the plan of each colleague."""
+    plans = []
+    for each in colleagues:
+        plans.append((each, colleague_plan(request, each, pool)))
+        await trio.lowlevel.checkpoint()
+    return plans
 
 
 def _others(tools: Sequence[ToolCard]) -> tuple[ToolCard, ...]:

@@ -34,6 +34,7 @@ _UNITS: Final = {each: each for each in ("day", "week", "month", "quarter", "yea
 _TIMELY: Final = ("date", "time", "day", "month", "timestamp", "created", "when")
 _STOP: Final = frozenset({"the", "a", "of", "in", "for", "column", "columns", "and", "with", "to"})
 _ROWS: Final = frozenset({"rows", "row", "records", "entries"})
+_PROFITS: Final = frozenset({"profit", "profits", "profitable", "margin", "margins"})
 _LEADING: Final = frozenset({"which", "what", "who", "where", "when"})
 
 
@@ -100,8 +101,33 @@ def aggregate_in(tokens: Sequence[str]) -> str | None:
     return None
 
 
+def sql_for_profit(text: str, columns: Sequence[str]) -> str | None:
+    """Return the query for profit and margin, by group if one is named, of a table with revenue and costs.
+
+    None if the request asks for neither, the table has a column for it, or lacks one of both.
+    """
+    if not _PROFITS & set(scan.words(text)) or _column_like(columns, ("profit", "margin")):
+        return None
+    revenue, cost = _column_like(columns, ("revenue", "sales", "income")), _column_like(columns, ("cost", "costs"))
+    if revenue is None or cost is None:
+        return None
+    roles = find_roles(text, columns)
+    group = next((each for each in roles.mentioned if each not in (revenue, cost)), None)
+    profit = f"{_call('sum', revenue)} - {_call('sum', cost)}"
+    values = f"{profit} AS profit, round(100 * ({profit}) / {_call('sum', revenue)}, 1) AS margin_percent"
+    if group is None:
+        return f"SELECT {values} FROM {TABLE}"  # noqa: S608
+    return f"SELECT {quote(group)}, {values} FROM {TABLE} GROUP BY 1 ORDER BY 2 DESC, 1"  # noqa: S608
+
+
+def _column_like(columns: Sequence[str], names: Sequence[str]) -> str | None:
+    return next((each for each in columns if set(names) & set(scan.words(each.replace("_", " ")))), None)
+
+
 def sql_for(text: str, columns: Sequence[str]) -> str | None:
     """Return the query for a question about a table with these columns; None if it is not simple enough."""
+    if (profit := sql_for_profit(text, columns)) is not None:
+        return profit
     tokens, roles = scan.words(text), find_roles(text, columns)
     said, measures, groups = set(tokens), roles.measures, roles.groups
     top, how, how_many = _TOP.search(" ".join(tokens)), aggregate_in(tokens), {"how", "many"} <= said

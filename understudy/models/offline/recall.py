@@ -5,7 +5,7 @@ from typing import Any, Final
 
 from attrs import frozen
 
-from understudy.models.items import CallItem, Item, ResultItem, newest_request
+from understudy.models.items import CallItem, Item, MessageItem, ResultItem, newest_request
 from understudy.models.offline import scan
 from understudy.models.offline.markdown import plain
 from understudy.models.offline.request import results_of
@@ -17,6 +17,10 @@ MAX_CONTENT: Final = 64 * 1024
 MAX_FIELDS: Final = 2_000
 MAX_DEPTH: Final = 6
 _ASKING: Final = frozenset({"what", "which", "who", "when", "where", "how", "whose"})
+# Words after "how" that ask for a value: how much, how long. Others, as in "how can we", ask for advice.
+_MEASURED: Final = frozenset(
+    {"much", "many", "long", "often", "far", "old", "big", "high", "large", "fast", "was", "is"}
+)
 _STOP: Final = _ASKING | frozenset(
     "a again an and be been did do does for had has have i in is it its me my of on one or please remind same say tell "  # noqa: SIM905 (words read better as words)
     "that the their them there these they this those to was were you your again said show give many much".split()
@@ -44,7 +48,7 @@ def recall(question: str, items: Sequence[Item]) -> Recalled | None:
     """Return the field of the newest earlier result whose name has only words of the question; None if it is no
     question, or no field fits. Of several fields in one result the one with most words is taken."""
     tokens = scan.words(question[:500])
-    if not _ASKING & set(tokens):
+    if not _ASKING & set(tokens) or (("how" in tokens) and not _MEASURED & set(tokens)):
         return None
     asked = {scan.stem(each) for each in tokens if each not in _STOP}
     earlier = items[: max(0, newest_request(items))]
@@ -60,7 +64,8 @@ def recall(question: str, items: Sequence[Item]) -> Recalled | None:
                 best = len(stems), name, value
         if best is not None:
             given = result.arguments.values()
-            about = [str(each) for each in given if isinstance(each, str | int) and len(str(each)) <= 40]
+            names = {card.id: card.name for each in earlier if isinstance(each, MessageItem) for card in each.files}
+            about = [names.get(str(e), str(e)) for e in given if isinstance(e, str | int) and len(str(e)) <= 40]
             return Recalled(result.tool, best[1], best[2], ", ".join(about[:2]))
     return None
 

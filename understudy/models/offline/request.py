@@ -7,6 +7,7 @@ from typing import Any, Final, TypeVar
 import msgspec
 from attrs import define, evolve, field, frozen
 
+from understudy.models.items import newest_request
 from understudy.models.model import CallItem, FileCard, Item, MessageItem, ResultItem, Turn, unfenced
 from understudy.models.offline import scan
 from understudy.models.offline.questions import Roles, find_roles
@@ -17,9 +18,18 @@ _T = TypeVar("_T")
 _MAX_LEAD: Final = 240
 MAX_FILES: Final = 20
 """Files of earlier messages that a request without files may mean."""
+MAX_EARLIER: Final = 10
+"""Results of earlier messages that a message may continue; each is decoded on the event loop."""
 # The value of an argument that the request does not give.
 MISSING: Final = object()
 
+MAX_WORDS: Final = 14
+"""Words of a message that may mean something said before by a word such as "that"; a longer one says it itself."""
+_ELLIPTIC: Final = re.compile(
+    r"\s*(?:and|but|or|so|now|then|only|just|same|instead|what about|how about|what if|what happens if|except)\b",
+    re.IGNORECASE,
+)
+_BACK: Final = frozenset({"that", "this", "it", "those", "these", "them", "instead", "same", "again"})
 _TABLES: Final = (".csv", ".tsv", ".tab", ".psv", ".json", ".jsonl", ".ndjson", ".parquet")
 _COLON: Final = re.compile(r":(?!\S)")  # unlike one in a time or an address
 _SPLIT: Final = re.compile(r",?\s(?:and then|and also|and|then|also)\s|[;\n]\s?|[.?!]\s|,\sthen\s")
@@ -46,7 +56,8 @@ class Request:
     """`text` is the user's whole message, `instruction` the part with the task, `body` the text it applies to.
 
     `files` are those of the message, which then has some `attached`, or those of earlier ones. `results` are those of
-    this run. If the instruction cannot be separated from the body, both are the whole message.
+    this run, `earlier` those of earlier messages. If the instruction cannot be separated from the body, both are the
+    whole message.
     """
 
     text: str = field(repr=False)
@@ -55,6 +66,7 @@ class Request:
     files: tuple[FileCard, ...] = ()
     results: tuple[Result, ...] = ()
     attached: bool = False
+    earlier: tuple[Result, ...] = field(default=(), repr=False)
     _seen: dict[Any, Any] = field(init=False, factory=dict, eq=False, repr=False)
 
     def look(self, find: Callable[..., _T], text: str, *more: Any) -> _T:
@@ -68,7 +80,7 @@ class Request:
     @property
     def clauses(self) -> tuple[str, ...]:
         """The instruction's parts, split at "and", "then" and ends of sentences."""
-        if self.look(scan.sql, self.instruction):
+        if self.look(scan.sql, self.instruction) or self.look(scan.plans, self.instruction):
             return (self.instruction,)
         hidden = _hide_quotations(self.instruction)
         parts, start = [], 0
@@ -77,6 +89,29 @@ class Request:
             start = match.end()
         parts.append(self.instruction[start:])
         return tuple(each.strip() for each in parts if each.strip())
+
+    @property
+    def is_elliptic(self) -> bool:
+        """Whether the message leaves out what it is about, and continues what was said before: "and by product?"."""
+        tokens = scan.words(self.text[:500])
+        begins = _ELLIPTIC.match(self.text) is not None or len(tokens) <= 2
+        return bool(self.earlier) and not self.attached and 0 < len(tokens) <= MAX_WORDS and begins
+
+    @property
+    def refers_back(self) -> bool:
+        """Whether the message refers to what was said before: "chart that by month"."""
+        tokens = scan.words(self.text[:500])
+        points = bool(_BACK & set(tokens)) and self.body == self.text.strip() and len(tokens) <= MAX_WORDS
+        return self.is_elliptic or (bool(self.earlier) and not self.attached and points)
+
+    @property
+    def earlier_text(self) -> str | None:
+        """The text that the latest call about a text had."""
+        for result in reversed(self.earlier):
+            for name in ("text", "content", "document"):
+                if isinstance(text := result.arguments.get(name), str) and text.strip():
+                    return text
+        return None
 
     @property
     def near(self) -> str:
@@ -103,7 +138,11 @@ def read_request(turn: Turn) -> Request:
     text = turn.request
     instruction, body = _divided(text)
     files = turn.files or _earlier_files(turn.items)
-    return Request(text, instruction, body, files, tuple(results_of(turn.work)), bool(turn.files))
+    before = turn.items[: max(0, newest_request(turn.items))]
+    calls = [each for each in before if isinstance(each, CallItem)]
+    results = [each for each in before if isinstance(each, ResultItem)][-MAX_EARLIER:]
+    earlier = tuple(results_of([*calls, *results]))
+    return Request(text, instruction, body, files, tuple(results_of(turn.work)), bool(turn.files), earlier)
 
 
 def _earlier_files(items: Sequence[Item]) -> tuple[FileCard, ...]:
@@ -203,12 +242,28 @@ class Source:
         return [each for each in self.request.files if is_table(each)]
 
     def table(self) -> FileCard | None:
-        """Return the attached table that the request names, else the only or latest one."""
-        return named_file(self.tables, self.request.near)
+        """Return the attached table that the request names, else the one most of whose columns it mentions, the latest
+        of equals."""
+        return self._best_table(self.tables)
 
     def next_table(self) -> FileCard | None:
-        """Return the table that the request names, else the latest one, that no other parameter has taken."""
-        return named_file([each for each in self.tables if each.id not in self.used], self.request.near)
+        """Return the best table that no other parameter has taken."""
+        return self._best_table([each for each in self.tables if each.id not in self.used])
+
+    def _best_table(self, tables: list[FileCard]) -> FileCard | None:
+        if len(tables) < 2:
+            return tables[0] if tables else None
+
+        def mentioned(card: FileCard) -> int:
+            return len(self.request.look(find_roles, self.request.near, card.columns or ()).mentioned)
+
+        most = max(map(mentioned, tables))
+        return named_file([each for each in tables if mentioned(each) == most], self.request.near, tables)
+
+    @property
+    def all_columns(self) -> tuple[str, ...]:
+        """The columns of all tables, each name once."""
+        return tuple(dict.fromkeys(name for each in self.tables for name in each.columns or ()))
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -234,10 +289,10 @@ def plain_schema(schema: Mapping[str, Any]) -> dict[str, Any]:
     return {**options[0], **rest} if options else rest
 
 
-def named_file(cards: list[FileCard], text: str) -> FileCard | None:
-    """Return the file whose name or id is in a text, else the latest one."""
+def named_file(cards: list[FileCard], text: str, among: Sequence[FileCard] = ()) -> FileCard | None:
+    """Return the file, also `among` others, whose name or id is in a text, else the latest of `cards`."""
     lower = text.lower()
-    for each in cards:
+    for each in among or cards:
         if each.name and (each.name.lower() in lower or each.id in text):
             return each
     return cards[-1] if cards else None

@@ -38,11 +38,33 @@ _AMOUNT: Final = re.compile(
     r"(\d{1,3}(?:,\d{3}){1,5}(?:\.\d{1,2})?|\d{1,15}(?:\.\d{1,2})?)\s?([km]\b)?(?![\d.,]?\d|\s?(?:%|per\s?cent))",
     re.IGNORECASE,
 )
+_SPENT: Final = re.compile(
+    r"\b(\d{1,3}(?:,\d{3}){1,5}|\d{1,15}(?:\.\d{1,2})?)\s?([km]\b)?(?:\s?(?:€|\$|£|EUR|USD|GBP))?\s(?:on|for)\s([^\W\d]\w{1,40})",
+    re.IGNORECASE,
+)
 _MOST_AMOUNTS: Final = 100
 # Words before an amount that are no part of its name.
 _NO_LINES: Final = frozenset(
     "a an and are at be by cost costs costing cut for from how in is it just me my of on or our per pay please reduce "  # noqa: SIM905 (words read better as words)
     "save spend spending than that the these this those to us we what which with".split()
+)
+_COUNTS: Final = {
+    each: n
+    for n, each in enumerate("one two three four five six seven eight nine ten eleven twelve".split(), 1)  # noqa: SIM905 (words read better as words)
+}
+_SPELLED: Final = re.compile(rf"\b(?:{'|'.join(_COUNTS)})\b", re.IGNORECASE)
+_MOST_PERIODS: Final = 100
+_SUM: Final = (
+    r"(?:[€$£]\s?)?(\d{1,3}(?:,\d{3}){1,4}|\d{1,15}(?:\.\d{1,2})?)\s?([km]\b)?"
+    r"(?:\s?(?:€|\$|£|EUR|USD|GBP|euros?|dollars?))?"
+)
+_PERIODS: Final = r"(?:year|month|quarter|period)"
+_PLAN: Final = re.compile(
+    r"(?:\b((?:option|plan|offer|project|variant)\s\w{1,20})\s)?"
+    r"\b(?:invest|investing|costs?|costing|pay|paying|spend|spending|buy|for|of|price)\s(?:about\s)?"
+    rf"{_SUM}[^.;\d]{{1,80}}{_SUM}\s(?:(?:an?|per|each|every)\s{_PERIODS}\s)?(?:for|over|during)\s"
+    rf"(?:the\snext\s)?(\w{{1,9}})\s{_PERIODS}s?\b",
+    re.IGNORECASE,
 )
 _WHERE: Final = re.compile(
     r"\b(?:where|with)\s+([^\W\d][\w ]{0,60}?)\s*(?:=|\bis\b|\bequals\b)\s*(\S[^\n]{0,200})", re.IGNORECASE
@@ -107,6 +129,12 @@ def percentages(text: str) -> list[float]:
 def amounts(text: str) -> dict[str, float]:
     """Return amounts with the words before each as their names: Rent: 12,000; Travel 5k. Percentages are none."""
     found: dict[str, float] = {}
+    for match in _SPENT.finditer(text):  # 12k on rent
+        if len(found) < _MOST_AMOUNTS:
+            found.setdefault(match[3][:1].upper() + match[3][1:], float(match[1].replace(",", "")) * _size(match[2]))
+    if len(found) > 1:
+        return found
+    found.clear()
     for match in _AMOUNT.finditer(text):
         words_before = [each for each in match[1].split() if each.lower() not in _NO_LINES]
         if words_before and len(found) < _MOST_AMOUNTS:
@@ -153,9 +181,19 @@ def pairs(text: str) -> dict[str, str]:
     return found
 
 
+def spelled(text: str) -> str:
+    """Return a text with the words one to twelve as digits."""
+    return _SPELLED.sub(lambda match: str(_COUNTS[match[0].lower()]), text)
+
+
 def cash_flows(text: str) -> list[tuple[str, list[float]]]:
-    """Return the lists of at least two numbers, each with the name before its colon (or "Scenario 1", …), in order."""
-    found: list[tuple[str, list[float]]] = []
+    """Return the lists of at least two numbers, each with the name before its colon (or "Scenario 1", …), in order.
+
+    Plans in words are such lists too: costs 1000 and returns 600 a year for two years.
+    """
+    found = plans(text)
+    if found:
+        return found
     for piece in _LIST.split(_RATE.sub(" ", text)):
         *lead, values = re.split(r"[:=]\s", piece)
         figures = numbers(values)
@@ -163,6 +201,25 @@ def cash_flows(text: str) -> list[tuple[str, list[float]]]:
             name = _list_name(lead[-1]) if lead else _list_name(values)
             found.append((name or f"Scenario {len(found) + 1}", figures))
     return found
+
+
+def plans(text: str) -> list[tuple[str, list[float]]]:
+    """Return the plans that a text describes by an outlay, and a return for a number of periods."""
+    found: list[tuple[str, list[float]]] = []
+    for match in _PLAN.finditer(text):
+        outlay, income = (float(each.replace(",", "")) for each in (match[2], match[4]))
+        outlay, income = outlay * _size(match[3]), income * _size(match[5])
+        said = match[6].lower()
+        periods = int(said) if said.isascii() and said.isdigit() else _COUNTS.get(said, 0)
+        if 0 < periods <= _MOST_PERIODS:
+            name = " ".join(each[:1].upper() + each[1:] for each in (match[1] or "").split())
+            flows = [-outlay, *[income] * periods]
+            found.append((name or f"Scenario {len(found) + 1}", [int(e) if e.is_integer() else e for e in flows]))
+    return found
+
+
+def _size(letter: str | None) -> float:
+    return {"k": 1e3, "m": 1e6}.get((letter or "").lower(), 1.0)
 
 
 def _list_name(lead: str) -> str:

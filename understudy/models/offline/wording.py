@@ -4,21 +4,28 @@ import re
 from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
-from understudy.models.model import ToolCard, Turn
+from understudy.models.model import MessageItem, ToolCard, Turn
 from understudy.models.offline import markdown, scan
-from understudy.models.offline.fitting import matched
+from understudy.models.offline.fitting import features, matched, stems
 from understudy.models.offline.memory import called, remembered
 from understudy.models.offline.planning import Planned
 from understudy.models.offline.request import Request, Result
 
 NOTICE: Final = "Answers come from a rule-based stand-in that picks tools by their words; it is not a language model."
 
+SMALL_TALK: Final = "No tool is needed for that, or none fits, so I answer without one."
 _HINT: Final = "Ask “What can you do?” to see what I can help with."
 
 _REPEAT: Final = re.compile(
-    r"\b(?:repeat|echo|say)\s(?:back\s|after me\s?|to me\s|the\s|this\s|my\s|these\s|following\s)*"
+    r"^\W*(?:(?:please|and|then|now|can you|could you|will you|would you)\W+)*(?:repeat|echo|say)\s"
+    r"(?:back\s|after me\s?|to me\s|the\s|this\s|my\s|these\s|following\s)*"
     r"(?P<kind>words?|phrase|sentence|message|text)?\s?[:,]?\s?(?P<rest>.*)",
     re.IGNORECASE | re.DOTALL,
+)
+_INTRODUCED: Final = re.compile(r"\b(?:my name is|i am called|i'm called)\s+(\w{1,40})", re.IGNORECASE)
+_EARLIER: Final = re.compile(
+    r"\bwhat (?:did|have) you (?:just )?(?:say|said|answer|answered|tell|told)\b|\byour (?:last|previous) answer\b",
+    re.IGNORECASE,
 )
 _GREETINGS: Final = frozenset({"hello", "hi", "hey", "hallo", "moin", "greetings", "morning", "evening", "afternoon"})
 _THANKS: Final = frozenset({"thanks", "thank", "thx", "cheers"})
@@ -40,6 +47,13 @@ def thought(planned: Sequence[Planned], request: Request) -> str:
     steps = []
     for each in planned:
         words = f"“{' '.join(each.words[:6])}” fits {_named(each)}, so " if each.words else ""
+        by, measure = each.arguments.get("by"), each.arguments.get("measure")
+        if isinstance(by, str) and not each.again:
+            words = f"That asks for {measure or 'figures'} by {by}, so "
+        elif isinstance(each.arguments.get("where"), str) and not each.again:
+            words = f"That asks only for the rows with {each.arguments['where']}, so "
+        elif each.again:
+            words = "That continues the last request with something changed, so "
         if each.nearest:
             words = f"No tool fits exactly; the nearest is {_named(each)}, so "
         steps.append(f"{words}I will use {describe(each)}.")
@@ -131,15 +145,54 @@ def small_talk(request: Request, turn: Turn) -> str:
     agent, tokens = f"I am {turn.agent.title or turn.agent.name}.", scan.words(request.instruction)
     if asks_about(request.instruction):
         return f"{agent} {turn.agent.description}".strip() + f"\n\n{_abilities(turn)}\n\n*{NOTICE}*"
-    few = set(tokens[:6]) if len(tokens) <= 8 else set()
+    outside = request.instruction
+    for each in scan.quoted(outside):
+        outside = outside.replace(each, " ")
+    few = set(scan.words(outside)[:3]) if len(tokens) <= 8 else set()
     if _GREETINGS & few:
-        name = called(remembered(turn.notes))
-        return f"Hello{f', {name}' if name else ''}! {agent} {NOTICE} {_HINT}"
+        introduced = _INTRODUCED.search(request.instruction)
+        name = introduced[1] if introduced else called(remembered(turn.notes))
+        keep = f" Write “Remember that my name is {name}”, and I will know it next time." if introduced else ""
+        return f"Hello{f', {name}' if name else ''}! {agent}{keep} {NOTICE} {_HINT}"
     if _THANKS & few:
         return "You are welcome."
-    nearest = [each.name.replace("_", " ") for each in turn.tools if matched(each, request.instruction)][:3]
-    near = f" The nearest I have: {', '.join(nearest)}." if nearest else ""
-    return f"I found no tool for that.{near} {NOTICE} {_HINT}"
+    if _EARLIER.search(request.instruction) and (said := _last_answer(turn)):
+        return f"I said:\n\n{said}"
+    return f"{_nearest(request, turn)} {NOTICE} {_HINT}"
+
+
+def _last_answer(turn: Turn) -> str:
+    """Return the last answer of the conversation, quoted, and cut if it is long; empty without one."""
+    given = [each.content for each in turn.items if isinstance(each, MessageItem) and each.role == "assistant"]
+    lines = given[-1][:1_000].splitlines() if given else []
+    return "\n".join(f"> {line}".rstrip() for line in lines)
+
+
+def _nearest(request: Request, turn: Turn) -> str:
+    """Say that no tool fits, and what the nearest tools can do: at most three, by the words they share."""
+    found = []
+    for name, tools in (("", turn.tools), *((each.title or each.name, each.tools) for each in turn.colleagues)):
+        for each in tools:
+            words = matched(each, request.instruction)
+            if len(words) > 1 or any(stems(word) & features(each).name for word in words):
+                found.append((len(words), each, name))
+    near = {each.name: (each, name) for _, each, name in sorted(found, key=lambda entry: -entry[0])}
+    if not near:
+        what = [f"{each.title or each.name} ({_first(each.description)})" for each in turn.colleagues]
+        what = what or [each.name.replace("_", " ") for each in turn.tools[:6]]
+        return (
+            f"I found no tool for that. What I can offer: {'; '.join(what)}." if what else "I found no tool for that."
+        )
+    lines = [
+        f"- **{each.name.replace('_', ' ')}**{f' ({name})' if name else ''}: {_first(each.description)}."
+        for each, name in list(near.values())[:3]
+    ]
+    return "I found no tool for that. The nearest are:\n\n" + "\n".join(lines) + "\n\n"
+
+
+def _first(description: str) -> str:
+    """Return the first sentence of a description, without its end."""
+    return re.split(r"[:;]\s|\.\s", " ".join(description[:600].split()), maxsplit=1)[0].rstrip(".")
 
 
 def _abilities(turn: Turn) -> str:

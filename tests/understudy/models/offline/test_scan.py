@@ -242,3 +242,9 @@ def test_a_scan_of_a_full_window_takes_milliseconds(each: Callable[[str], Any], 
     began = time.perf_counter()
     each(text)
     assert time.perf_counter() - began < 1.0
+
+
+def test_a_plan_in_words_is_a_list_of_flows() -> None:
+    text = "Option A costs 1000 and returns 600 a year for two years, option B costs 1.5k and saves 500 for 4 years"
+    assert scan.cash_flows(text) == [("Option A", [-1000, 600, 600]), ("Option B", [-1500, 500, 500, 500, 500])]
+    assert scan.plans("We pay 5 for lunch and 6 for dinner") == []

@@ -1,0 +1,56 @@
+"""Messages that mean something said before run the last call with what they change, or take from it what they lack."""
+
+from typing import Any
+
+import pytest
+
+from understudy.agents.registry import all_agents
+from understudy.models.model import FileCard, Item, MessageItem, ToolRequest, Turn, tool_result
+from understudy.models.offline import OfflineModel
+
+AGENTS = all_agents()
+SALES = FileCard("f-1", "sales.csv", "text/csv", 120, ("date", "region", "product", "revenue"))
+GROUPED = ("insights", "group_table", {"file_id": "f-1", "by": "region", "measure": "revenue"})
+PLANS = ("business_outcomes", "compare_scenarios", {"scenarios": {"Build": [-100, 60, 70]}, "rate_percent": 8})
+BREAK_EVEN = ("business_outcomes", "break_even", {"fixed_costs": 900, "price": 40, "variable_cost": 22})
+OUTLINED = ("content", "outline_text", {"text": "# Trip\nOn 2 March 2026."})
+
+
+async def ignore(event: object) -> None:
+    """Ignore the event."""
+
+
+@pytest.mark.parametrize(
+    ("last", "text", "name", "changes"),
+    [
+        (GROUPED, "and by product?", "group_table", {"by": "product"}),
+        (GROUPED, "Only for the North", "group_table", {"where": "North"}),
+        (PLANS, "What if the discount rate were 12% instead?", "compare_scenarios", {"rate_percent": 12}),
+        (PLANS, "How sensitive is that?", "sensitivity_analysis", {}),
+        (BREAK_EVEN, "What if the price drops by 10%?", "break_even", {"price": 36}),
+        (BREAK_EVEN, "And if the price were 18?", "break_even", {"price": 18}),
+        (OUTLINED, "What dates are in it?", "extract_facts", {"kinds": ["dates"]}),
+    ],
+)
+async def test_a_message_continues_the_last_call(last: Any, text: str, name: str, changes: dict[str, Any]) -> None:
+    agent, tool, arguments = last
+    call = ToolRequest("call-1", tool, arguments)
+    items: list[Item] = [
+        MessageItem("user", "the first request", (SALES,)),
+        call.item(),
+        tool_result(call, "ok", {}, ""),
+    ]
+    items += [MessageItem("assistant", "An answer."), MessageItem("user", text)]
+    card = AGENTS[agent].card()
+    reply = await OfflineModel().respond(Turn(card, tuple(items), tools=card.tools), ignore)
+    assert [(each.name, dict(each.arguments)) for each in reply.calls] == [(name, {**arguments, **changes})]
+
+
+async def test_a_chart_takes_the_measure_that_was_grouped() -> None:
+    agent, tool, arguments = GROUPED
+    call, card = ToolRequest("call-1", tool, arguments), AGENTS[agent].card()
+    items = [MessageItem("user", "the first request", (SALES,)), call.item(), tool_result(call, "ok", {}, "")]
+    turn = Turn(card, (*items, MessageItem("user", "Chart that by month")), tools=card.tools)
+    (chart,) = (await OfflineModel().respond(turn, ignore)).calls
+    assert chart.name == "chart_table"
+    assert chart.arguments["y"] == "revenue"
