@@ -61,9 +61,16 @@ async def end_of(serve: Any, which: Agent) -> tuple[dict[str, Any], list[dict[st
 
 @pytest.mark.promise("wire.limit-budget")
 async def test_the_last_turn_answers_with_what_there_is(serve: Any) -> None:
-    """20 turns, more than any constant of the past; the model is told in its last ones, at the end of its input."""
+    """20 turns, more than any constant of the past; the model is told in its last ones, at the end of its input.
+
+    What a provider is told of the agent, its tools and colleagues stays the same to the end.
+    """
     model = Eager()
-    end, events = await end_of(serve, agent(model, turns=20))
+    end, events = await end_of(serve, evolve(agent(model, turns=20), colleagues=("insights",)))
+    assert [bool(turn.colleagues) for turn in model.turns] == [True] * 19 + [False]
+    first = model.turns[0]
+    assert all((each.agent, each.listed_colleagues) == (first.agent, first.colleagues) for each in model.turns)
+    assert first.settings.max_output == 8_192
     assert len(model.turns) == 20
     assert [bool(turn.tools) for turn in model.turns] == [True] * 19 + [False]
     assert [number for number, turn in enumerate(model.turns, 1) if turn.notes] == [19, 20]

@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from attrs import evolve
 
 from tests.end_to_end.chat_client import check_arc, connected
 from tests.end_to_end.http import request
@@ -12,6 +13,7 @@ from tests.end_to_end.test_budgets import Eager, agent
 from transport.connection.limits import Limits
 from understudy.app.server import serve_app
 from understudy.app.settings import Settings, load
+from understudy.models.model import ModelSettings
 from understudy.models.prices import Price, PriceTable
 
 PRICES = PriceTable("EUR", {"eager": Price(input=10_000, output=20_000)})
@@ -52,6 +54,12 @@ async def test_a_limit_of_cost_needs_a_price(tmp_path: Path) -> None:
     settings = Settings(port=0, data_dir=tmp_path)
     with pytest.raises(ValueError, match="agent 'script' has a limit of cost, but its model 'eager' has no price"):
         await serve_app(settings, [agent(Eager(), cost=0.5)])
+
+
+async def test_a_reply_may_not_be_longer_than_those_of_its_model(tmp_path: Path) -> None:
+    settings, own = Settings(port=0, data_dir=tmp_path), ModelSettings(max_output=9_000)
+    with pytest.raises(ValueError, match="'script': its max_output is 9,000 tokens, but its model writes at most"):
+        await serve_app(settings, [evolve(agent(Eager()), settings=own)])
 
 
 def test_prices_are_read_from_the_settings_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

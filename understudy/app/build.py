@@ -40,7 +40,7 @@ from understudy.chat.webhook_sender import WebhookSender
 from understudy.chat.webhooks import WebhookRules, read_secret
 from understudy.content.encryption import load_cipher
 from understudy.content.filter import ContentFilter, load_policy
-from understudy.models.model import ModelLimits
+from understudy.models.model import Model, ModelLimits, limits_of
 from understudy.models.registry import OFFLINE, Models
 from understudy.observe.actor_events import ActorEventRecorder
 from understudy.observe.health import Breakers, HealthCheck, HealthStatus, RestrictedStatus, ServerStatus
@@ -137,7 +137,8 @@ async def build_app(
         agent.run_limit_s(settings.limits.run_s)
         check_priced(agent, settings)
         try:
-            models.of(agent.model)  # now, not at its first message: making a client takes a third of a second
+            model = models.of(agent.model)  # now, not at its first message: making a client takes a third of a second
+            check_output(agent, model)
         except ValueError as error:
             raise ValueError(f"agent {agent.name!r}: {error}") from error
     policy = await trio.to_thread.run_sync(load_policy, settings.scrub_policy)
@@ -231,6 +232,16 @@ def check_priced(agent: Agent, settings: Settings) -> None:
         raise ValueError(
             f"agent {agent.name!r} has a limit of cost, but its model {name!r} has no price: add "
             f'[understudy.models.prices."{name}"] to the settings'
+        )
+
+
+def check_output(agent: Agent, model: Model) -> None:
+    """Refuse an agent whose replies may be longer than those of its model. Raises ValueError."""
+    wanted, most = agent.settings.max_output, limits_of(model).max_output
+    if model.name != OFFLINE and wanted is not None and wanted > most:
+        raise ValueError(
+            f"its max_output is {wanted:,} tokens, but its model writes at most {most:,}: lower it, or raise "
+            "model_max_output, or the `limits` of a model of your own"
         )
 
 

@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Final, Literal, Protocol, TypeAlias
 
 import msgspec
-from attrs import asdict, field, frozen
+from attrs import asdict, evolve, field, frozen
 
 from transport.wire.events import Usage as Usage
 from understudy.models.items import NOWHERE, newest_request
@@ -132,6 +132,10 @@ class ModelSettings:
         if value is not None and value < 1:
             raise ValueError(f"max_output is a number of tokens above 0, not {value!r}")
 
+    def capped(self, limits: "ModelLimits") -> "ModelSettings":
+        """Return these settings with the limit of one reply: the model's, unless their own is smaller."""
+        return evolve(self, max_output=min(self.max_output or limits.max_output, limits.max_output))
+
 
 @frozen
 class ModelLimits:
@@ -150,7 +154,9 @@ class Turn:
     come after them. `purpose` is ``summary`` if the last message asks for a summary of the conversation, which is not
     shown. `partial_text` is the part of this turn's answer that was shown before the turn was interrupted.
     The model should continue after it; a model that starts again, or repeats the end of it, is handled too (see
-    `understudy.chat.answer.resume`).
+    `understudy.chat.answer.resume`). The last turn of a run has neither `tools` nor `colleagues`, but a provider is
+    told of them as in the turns before, lest its prompt cache be lost: `agent` has the tools, and `listed_colleagues`
+    are the same in every turn.
     """
 
     agent: AgentCard
@@ -163,6 +169,7 @@ class Turn:
     notes: tuple[NoteItem, ...] = ()
     purpose: Literal["answer", "summary"] = "answer"
     settings: ModelSettings = field(factory=ModelSettings)
+    listed_colleagues: tuple[AgentCard, ...] = ()
 
     @property
     def request(self) -> str:

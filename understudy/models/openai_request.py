@@ -18,7 +18,7 @@ from understudy.models.items import (
     ResultItem,
     settled,
 )
-from understudy.models.model import ToolCard, Turn, fenced
+from understudy.models.model import AgentCard, ToolCard, Turn, fenced
 
 HAND_OVER: Final = "hand_over"
 _HAND_OVER_DESCRIPTION: Final = (
@@ -45,21 +45,24 @@ def hand_over_name(tools: Sequence[ToolCard]) -> str:
 
 
 def build_request(turn: Turn, model: str) -> dict[str, Any]:
-    """Return the body of the request: streaming, with usage, and with tools if there are any."""
+    """Return the body of the request: streaming, with usage, and with tools if there are any.
+
+    A turn that may not use the tools of its agent has them all the same, and the colleagues: the provider's prompt
+    cache keeps what is before the newest items, and Anthropic's API wants the tools of earlier calls described.
+    """
     items = (*turn.items, *turn.notes)
     messages = [{"role": "system", "content": _system_text(turn)}, *build_messages(items, model)]
     if turn.partial_text:
         messages += [{"role": "assistant", "content": turn.partial_text}, {"role": "system", "content": _CONTINUE}]
     options = {"stream": True, "stream_options": {"include_usage": True}}
     body: dict[str, Any] = {"model": model, "messages": messages, **options}
-    # A turn without tools after calls: Anthropic's API wants them described all the same, and caches keep them.
-    uncallable = not turn.tools and any(isinstance(each, CallItem) for each in turn.items)
-    cards = turn.agent.tools if uncallable else turn.tools
+    uncallable = not (turn.tools or turn.colleagues)
+    cards, colleagues = turn.tools or turn.agent.tools, _listed_colleagues(turn)
     tools = [(each.name, each.description, dict(each.parameters) or _NO_PARAMETERS) for each in cards]
-    if turn.colleagues:
-        to = {"type": "string", "enum": [each.name for each in turn.colleagues]}
+    if colleagues:
+        to = {"type": "string", "enum": [each.name for each in colleagues]}
         schema = {**_HAND_OVER_SCHEMA, "properties": {"to": to, "reason": _REASON}}
-        tools.append((hand_over_name(turn.tools), _HAND_OVER_DESCRIPTION, schema))
+        tools.append((hand_over_name(cards), _HAND_OVER_DESCRIPTION, schema))
     if tools:
         keys = ("name", "description", "parameters")
         body["tools"] = [{"type": "function", "function": dict(zip(keys, each, strict=True))} for each in tools]
@@ -83,11 +86,15 @@ def _options(turn: Turn, has_tools: bool) -> dict[str, Any]:
     return {name: value for name, value in fields.items() if value is not None}
 
 
+def _listed_colleagues(turn: Turn) -> Sequence[AgentCard]:
+    return turn.listed_colleagues or turn.colleagues
+
+
 def _system_text(turn: Turn) -> str:
     """Return the system message: instructions and colleagues. It is the same in every turn of an agent."""
     parts = [turn.instructions or f"You are {turn.agent.title or turn.agent.name}. {turn.agent.description}".strip()]
-    if turn.colleagues:
-        listed = "\n".join(f"- {each.name}: {each.title}. {each.description}" for each in turn.colleagues)
+    if colleagues := _listed_colleagues(turn):
+        listed = "\n".join(f"- {each.name}: {each.title}. {each.description}" for each in colleagues)
         parts.append(f"Colleagues you may hand the request over to:\n{listed}")
     return "\n\n".join(parts)
 

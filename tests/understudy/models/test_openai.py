@@ -1,5 +1,6 @@
 """The OpenAI provider against a server that speaks the API over real sockets."""
 
+import json
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -18,6 +19,7 @@ from understudy.models.model import (
     Handoff,
     ImagePart,
     MessageItem,
+    ModelLimits,
     ModelSettings,
     ModelUnavailable,
     ProviderState,
@@ -350,6 +352,19 @@ def test_the_settings_of_an_agent_are_fields_of_the_request() -> None:
     for wrong in ({"effort": "much"}, {"temperature": 3}, {"max_output": 0}):
         with pytest.raises(ValueError, match=next(iter(wrong))):
             ModelSettings(**wrong)  # type: ignore[arg-type]
+
+
+def test_the_last_turn_is_described_like_those_before_and_may_call_nothing() -> None:
+    me = evolve(ME, tools=(LOOKUP,))
+    turn = evolve(a_turn(tools=(LOOKUP,), colleagues=(COLLEAGUE,), listed_colleagues=(COLLEAGUE,)), agent=me)
+    body, last = build_request(turn, "tiny"), build_request(evolve(turn, tools=(), colleagues=()), "tiny")
+    assert [each["function"]["name"] for each in body["tools"]] == ["lookup", "hand_over"]
+    assert json.dumps(last) == json.dumps(body | {"tool_choice": "none"})
+
+
+def test_the_longest_reply_is_the_models_unless_the_agents_is_shorter() -> None:
+    limits = ModelLimits(max_output=500)
+    assert [ModelSettings(max_output=each).capped(limits).max_output for each in (None, 100, 900)] == [500, 100, 500]
 
 
 def test_an_image_is_a_part_of_its_message() -> None:

@@ -300,6 +300,10 @@ class AgentLoop:
         usable = usable_agents(agents, job.owner, job.roles, job.groups)
         return tuple(name for name in self.agent.colleagues if name in usable)
 
+    def colleague_cards(self) -> tuple[AgentCard, ...]:
+        """Return the descriptions of these colleagues for the model."""
+        return tuple(self.services.agents[name].card() for name in self.colleagues())
+
     async def _hand_over(self, name: str, reason: str) -> None:
         """Record the handoff, unless the log has it, and start the agent `name`."""
         if self._logged_handoffs:
@@ -345,17 +349,18 @@ class AgentLoop:
         card = self.card()
         step = interrupted or self.recorder.next_step("model", model.name, None, None, services.clock())
         self.recorder.activity = "thinking"
-        colleagues = () if last else self.colleagues()
+        colleagues = self.colleague_cards()
         turn = Turn(
             agent=card,
             items=tuple(self.input.shown),
             instructions=instructions,
             tools=() if last else card.tools,
             files=files,
-            colleagues=tuple(services.agents[name].card() for name in colleagues),
+            colleagues=() if last else colleagues,
             partial_text=partial_text,
             notes=notes,
-            settings=self.agent.settings,
+            settings=self.agent.settings.capped(self.input.limits),
+            listed_colleagues=colleagues,
         )
         self.stream.begin_turn(step, partial_text)
         reply = await self.respond(model, turn)
@@ -458,9 +463,8 @@ class AgentLoop:
 
     async def fit(self, model: Model, instructions: str, fixed: int) -> None:
         """Shorten the input if it fills the model's window, and record how, so that it is shown so from now on."""
-        limits, kept = self.input.limits, self.input.compaction
-        reserve = self.agent.settings.max_output or limits.max_output
-        planned = self.input.planned(fixed, reserve)
+        kept = self.input.compaction
+        planned = self.input.planned(fixed, self.reserve)
         if planned == kept:
             return
         if planned.start != kept.start:
@@ -476,13 +480,25 @@ class AgentLoop:
         await self.recorder.record(steps=(evolve(step, result=result, status="ok", ended_at=now),))
         self.input.compact(planned)
 
+    @property
+    def reserve(self) -> int:
+        """The part of the model's window that is kept free for its reply, in tokens."""
+        return self.agent.settings.capped(self.input.limits).max_output or 0
+
     async def _summarise(self, model: Model, instructions: str, planned: Compaction) -> str:
         """Return the summary of what `planned` leaves out: the model's, or a plain one if it makes none."""
         older, text = self.input.older(planned), ""
         items = (*older, MessageItem("user", SUMMARISE))
         window = self.input.limits.window_tokens
         settings = ModelSettings(max_output=min(2 * SUMMARY_TOKENS, window // 8))
-        turn = Turn(self.agent.card(), items, instructions, settings=settings, purpose="summary")
+        turn = Turn(
+            self.card(),
+            items,
+            instructions,
+            settings=settings,
+            purpose="summary",
+            listed_colleagues=self.colleague_cards(),
+        )
         estimated = estimate(instructions) + sum(map(item_tokens, items))
         if estimated * self.input.scale <= window * 7 // 8:
             with trio.move_on_after(SUMMARY_S):

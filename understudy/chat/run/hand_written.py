@@ -263,14 +263,16 @@ class HandWritten:
         told = f"{instructions}\n\n{FENCE_NOTE}" if instructions else loop.instructions()
         closing = loop.meter.ended(worked_s) is not None
         card = loop.card()
-        card = evolve(card, tools=() if closing else tuple(each for each in card.tools if each.name in tools))
+        card = evolve(card, tools=tuple(each for each in card.tools if each.name in tools))
         notes = await loop.notes()
         if items is None:
             fixed = estimate(told) + estimate(prompt) + sum(map(item_tokens, notes))
             await loop.fit(model, told, fixed + sum(estimate(str(each)) for each in card.tools))
             items = loop.input.shown
         asked = (MessageItem("user", prompt),) if prompt else ()
-        turn = Turn(card, (*items, *asked), told, tools=card.tools, notes=notes, settings=agent.settings)
+        settings = agent.settings.capped(loop.input.limits)
+        usable = () if closing else card.tools
+        turn = Turn(card, (*items, *asked), told, tools=usable, notes=notes, settings=settings)
         began = services.clock()
         loop.recorder.activity = "thinking"
         if say:

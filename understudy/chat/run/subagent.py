@@ -162,7 +162,7 @@ class SubagentLoop(AgentLoop):
 
     async def fit(self, model: Model, instructions: str, fixed: int) -> None:
         """Shorten the input if it fills the model's window, with a plain summary of what is left out."""
-        planned = self.input.planned(fixed, self.agent.settings.max_output or self.input.limits.max_output)
+        planned = self.input.planned(fixed, self.reserve)
         if planned != self.input.compaction:
             changed = planned.start != self.input.compaction.start
             self.input.compact(evolve(planned, summary=self.input.plain_summary(planned)) if changed else planned)
