@@ -162,7 +162,7 @@ async def test_a_run_ends_after_the_time_that_its_settings_allow(serve: Any) -> 
 
 
 SETTINGS: list[tuple[dict[str, Any], str]] = [
-    ({"tone": "dry"}, "tone` is not known; the settings are timeout_s and max_turns."),
+    ({"tone": "dry"}, "tone` is not known; the settings are timeout_s, max_turns and budget."),
     ({"timeout_s": 3601}, "timeout_s` must be more than 0 and at most 3600 for this agent."),
     ({"timeout_s": 0}, "timeout_s` must be more than 0 and at most 3600 for this agent."),
     ({"timeout_s": "5"}, "timeout_s` must be a number."),
@@ -170,6 +170,13 @@ SETTINGS: list[tuple[dict[str, Any], str]] = [
     ({"max_turns": 0}, "max_turns` must be from 1 to 200 for this agent."),
     ({"max_turns": 1.5}, "max_turns` must be a whole number."),
     ({"max_turns": True}, "max_turns` must be a whole number."),
+    ({"budget": 5}, "budget` must be an object with some of turns, calls, tokens, cost, wall_s."),
+    ({"budget": {"joy": 5}}, "budget` must be an object with some of turns, calls, tokens, cost, wall_s."),
+    ({"budget": {"turns": 201}}, "budget.turns` must be at most 200 for this agent."),
+    ({"budget": {"calls": 0}}, "budget.calls` must be more than 0."),
+    ({"budget": {"tokens": 1.5}}, "budget.tokens` must be a whole number."),
+    ({"budget": {"cost": "1"}}, "budget.cost` must be a number."),
+    ({"budget": {"wall_s": 3601}}, "budget.wall_s` must be at most 3600 for this agent."),
 ]
 
 

@@ -46,7 +46,7 @@ class Say:
     `agent_type` is `guide`, `liaison` (with `pillar`) or the name of a registered agent; None leaves the choice
     to the server. `references` are ids of uploaded files, with `metadata.file_id` as the last of them. `parent_id` is
     the answer that this follows; None: the last one of the thread. `context` is data for the agent to read, `settings`
-    are limits of the run: `timeout_s`, the seconds that it may work, and `max_turns`, the turns of its model.
+    are limits of the run: `timeout_s`, the seconds that it may work, `max_turns`, the turns of its model, and `budget`.
     """
 
     content: str = field(repr=False)

@@ -14,15 +14,16 @@ LIMIT_OF: Final = {
     "wall_s": "run_s",
 }
 """The server's limit of each field."""
-_WHOLE: Final = ("turns", "calls", "tokens")
+WHOLE: Final = ("turns", "calls", "tokens")
+"""The fields that are whole numbers."""
 
 
 def _check(_: Any, attribute: "Attribute[Any]", value: float | None) -> None:
     if value is None:
         return
-    kind = int if attribute.name in _WHOLE else (int, float)
+    kind = int if attribute.name in WHOLE else (int, float)
     if isinstance(value, bool) or not isinstance(value, kind):
-        word = "a whole number" if attribute.name in _WHOLE else "a number"
+        word = "a whole number" if attribute.name in WHOLE else "a number"
         raise TypeError(f"a budget's {attribute.name} must be {word}, not {value!r}")
     if not 0 < value < float("inf"):
         raise ValueError(f"a budget's {attribute.name} must be more than 0, not {value!r}; leave it out for no bound")

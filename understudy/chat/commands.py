@@ -4,10 +4,12 @@ If several nodes share the database, a thread's conversation is on one of them, 
 The dispatcher treats both alike.
 """
 
+import math
 import uuid
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
+from typing import Any
 
 import msgspec
 import trio
@@ -37,6 +39,7 @@ from transport.wire.errors import CommandRejected
 from transport.wire.events import AgentProgress, ApprovalDecision, Envelope, Typing
 from transport.wire.messages import Deliver, UnsubscribeThread, arrived_at
 from understudy.agents.agent import usable_agents
+from understudy.agents.budget import LIMIT_OF, WHOLE, Budget
 from understudy.chat.messages import (
     Accept,
     AcceptSteer,
@@ -200,9 +203,9 @@ class CommandDispatcher:
         agent, limits = self._services.agents[way.agent], self._services.limits
         settings: JsonObject = {}
         if say.settings:
-            turns = agent.run_budget(limits).turns or limits.run_turns
-            limit_s = agent.run_limit_s(limits.run_s)
-            settings = _check_settings(say.settings, limit_s, turns, self._services.webhooks)
+            most, limit_s = agent.run_budget(limits), agent.run_limit_s(limits.run_s)
+            most = most.lowered(Budget(wall_s=limit_s))
+            settings = _check_settings(say.settings, limit_s, most, self._services.webhooks)
         if say.context and len(msgspec.json.encode(say.context)) > CONTEXT_BYTES:
             raise CommandRejected("message_too_large", f"`context` may have at most {CONTEXT_BYTES:,} bytes of JSON.")
         return evolve(say, settings=settings), way
@@ -564,17 +567,18 @@ def _with_id(command: Say | Edit | Regenerate | Steer) -> Say | Edit | Regenerat
 
 
 def _check_settings(
-    given: JsonObject, limit_s: float, max_turns: int, webhooks: WebhookRules | None = None
+    given: JsonObject, limit_s: float, most: Budget, webhooks: WebhookRules | None = None
 ) -> JsonObject:
     """Return the settings of a run that a client sent, without those that are null.
 
-    A run may work for `limit_s`, and take `max_turns` turns. `webhooks` None: the server calls no webhook.
+    A run may work for `limit_s`, and spend `most`. `webhooks` None: the server calls no webhook.
 
     Raises:
         CommandRejected: `invalid_command`, naming the setting: it is unknown, of a wrong type, or beyond its limit.
     """
     settings = {name: value for name, value in given.items() if value is not None}
-    known = ["timeout_s", "max_turns", *([] if webhooks is None else ["webhook"])]
+    known, max_turns = ["timeout_s", "max_turns", "budget"], most.turns or math.inf
+    known += [] if webhooks is None else ["webhook"]
     unknown = next((name for name in settings if name not in known), None)
     seconds, turns = settings.get("timeout_s", limit_s), settings.get("max_turns", max_turns)
     if unknown is not None:
@@ -588,6 +592,8 @@ def _check_settings(
         name, complaint = "max_turns", "must be a whole number"
     elif not 1 <= turns <= max_turns:
         name, complaint = "max_turns", f"must be from 1 to {max_turns} for this agent"
+    elif wrong := _wrong_budget(settings.get("budget", {}), most):
+        name, complaint = wrong
     else:
         try:
             if webhooks is not None and "webhook" in settings:
@@ -596,3 +602,19 @@ def _check_settings(
         except WebhookRefused as refused:
             name, complaint = "webhook", str(refused)
     raise CommandRejected("invalid_command", f"The field `settings.{name}` {complaint}.")
+
+
+def _wrong_budget(given: Any, most: Budget) -> tuple[str, str] | None:
+    """Return the wrong field of the budget that a client sent for a run, and what it must be; None if all are right."""
+    if not isinstance(given, Mapping) or any(name not in LIMIT_OF for name in given):
+        return "budget", f"must be an object with some of {', '.join(LIMIT_OF)}"
+    for name, value in given.items():
+        try:
+            Budget(**{name: value})
+        except TypeError:
+            return f"budget.{name}", f"must be {'a whole number' if name in WHOLE else 'a number'}"
+        except ValueError:
+            return f"budget.{name}", "must be more than 0"
+        if value is not None and (limit := getattr(most, name)) is not None and value > limit:
+            return f"budget.{name}", f"must be at most {limit:g} for this agent"
+    return None

@@ -68,11 +68,12 @@ class Meter:
 
     @classmethod
     def of(cls, agent: Agent, limits: Limits, settings: JsonObject, currency: str = "") -> "Meter":
-        """Return the meter of a run of `agent`; the `max_turns` of its message lower the budget."""
+        """Return the meter of a run of `agent`; `max_turns` and `budget` of its message lower the agent's budget."""
         meter = cls(Budget(), currency=currency)
         meter.lower(agent, limits)
-        if (turns := settings.get("max_turns")) is not None:
-            meter._lower(Budget(turns=turns), dict.fromkeys(LIMIT_OF, "the limit of this message"))
+        given = {name: value for name, value in settings.get("budget", {}).items() if name in LIMIT_OF}
+        own = Budget(turns=settings.get("max_turns")).lowered(Budget(**given))
+        meter._lower(own, dict.fromkeys(LIMIT_OF, "the limit of this message"))
         return meter
 
     def lower(self, agent: Agent, limits: Limits) -> None:

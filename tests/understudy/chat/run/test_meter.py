@@ -54,6 +54,10 @@ def test_a_bound_of_the_server_or_the_message_is_named_as_such() -> None:
         of_server.add_turn(Usage())
     assert of_server.ended(0).message == "Stopped after 200 turns, the server's limit."
     assert of_message.ended(0).message == "Stopped after 1 turn, the limit of this message."
+    of_message = meter({"max_turns": 9, "budget": {"turns": 10, "calls": 2, "joy": 1}}, calls=3)
+    assert (of_message.budget.turns, of_message.budget.calls) == (9, 2)
+    of_message.add_calls(2)
+    assert of_message.ended(0).message == "Stopped after 2 tool calls, the limit of this message."
 
 
 def test_the_model_is_told_what_is_left_only_near_the_end() -> None:
