@@ -60,6 +60,7 @@ from transport.wire.events import (
 )
 from understudy.cli.console import ChatConsole, neutralise, one_line
 from understudy.cli.form import FormEntry, WrongEntry, fields_of
+from understudy.cli.schedules import run_schedules_command
 
 PARTIAL_CHARACTERS: Final = 200
 """Characters of a tool's partial result on the screen."""
@@ -77,6 +78,7 @@ HELP: Final = (
     "/undo        list the tool calls that can be taken back; /undo 2 takes back one, /undo all all of them",
     "/memory      what agents remember about you; /memory NAME TEXT changes it",
     "/forget NAME have them forget it; /forget everything has them forget all",
+    "/schedules   messages that are sent at certain times; /schedules help says how to add, pause and delete them",
     "/decline     do not answer what a tool asks",
     "/ask TOOL    have a tool ask again that you always allowed here",
     "When a tool asks for your consent: y, or n, or n and why; c to change what it is given;",
@@ -248,6 +250,14 @@ class ChatSession:
             await self._undo(rest.strip())
         elif word in ("/memory", "/forget"):
             await self._remembered(word, rest.strip())
+        elif word == "/schedules":
+            try:
+                lines = await run_schedules_command(self.session.ask, str(self.agent.get("name")), rest.strip())
+            except ChatFailed as error:
+                self.screen.note(f"✗ {error}", "red")
+            else:
+                for each in lines:
+                    self.screen.note(each)
         elif word in ("/next", "/now") and rest.strip():
             await self._steer(rest.strip(), SteerMode(word[1:]))
             return True

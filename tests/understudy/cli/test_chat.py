@@ -730,3 +730,23 @@ async def test_what_is_remembered_is_listed_changed_and_forgotten(serve: Any) ->
         await sitter.notes.until("everything is forgotten")
         sitter.type("/quit")
     assert sitter.code == 0
+
+
+@pytest.mark.slow
+async def test_schedules_are_made_listed_paused_and_deleted(serve: Any) -> None:
+    house = await serve()
+    async with sitting(house.running.address, interactive=True) as sitter:
+        sitter.type("/schedules", "/schedules dance", "/schedules add 0 0 30 2 * Never", "/schedules pause 1")
+        await sitter.notes.until("there are no schedules")
+        await sitter.notes.until("✗ the server refused with 400")
+        sitter.type("/schedules add 0 9 * * MON-FRI Europe/Berlin What is new?")
+        await sitter.notes.until("scheduled: 0 9 * * MON-FRI (Europe/Berlin)")
+        sitter.type("/schedules pause 2", "/schedules pause 1")
+        await sitter.notes.until("name one by its number, from 1 to 1")
+        await sitter.notes.until("paused: 0 9")
+        sitter.type("/schedules resume 1", "/schedules")
+        await sitter.notes.until("1  0 9 * * MON-FRI (Europe/Berlin) · guide: What is new? · next 2")
+        sitter.type("/schedules delete 1", "/schedules", "/quit")
+        await sitter.notes.until("deleted: 0 9")
+    assert sitter.code == 0
+    assert "/schedules add every 30m TEXT" in sitter.notes.getvalue()
