@@ -43,7 +43,8 @@ from understudy.chat.run.recall import recall_tool
 from understudy.chat.run.recorder import Recorder
 from understudy.chat.run.repetition import REPEATED, Repetition
 from understudy.chat.run.replay import RECALL, SEPARATOR, PastTurn, PendingCall, Replay, encode_reply, read_turn
-from understudy.chat.run.tool_executor import ToolExecutor, ToolOutcome
+from understudy.chat.run.tool_executor import ToolExecutor
+from understudy.chat.run.tool_outcome import ToolOutcome
 from understudy.chat.run.window import (
     BYTES_PER_TOKEN,
     SUMMARISE,
@@ -217,7 +218,7 @@ class AgentLoop:
         if steer_id in self._steers:
             return
         self._urgent.add(steer_id)
-        self.tools.set_redirected(self.agent.run is None)  # a hand-written agent may never ask for it
+        self.tools.calls.set_redirected(self.agent.run is None)  # a hand-written agent may never ask for it
         if not self._publishing:
             self._turn_limit.cancel()
 
@@ -235,7 +236,7 @@ class AgentLoop:
             taken += [(each.steer_id, each.content) for each in await self.recorder.take_steers(turn)]
         self._steers.update(steer_id for steer_id, _ in taken)
         self._urgent -= self._steers
-        self.tools.set_redirected(bool(self._urgent))
+        self.tools.calls.set_redirected(bool(self._urgent))
         return [steer_item(text, self.origin) for _, text in taken]
 
     async def prepare(self) -> tuple[FileCard, ...]:

@@ -27,7 +27,7 @@ from understudy.chat.run.history import turn_items
 from understudy.chat.run.meter import HAND_WRITTEN, Ended
 from understudy.chat.run.questions import Check
 from understudy.chat.run.replay import PastTurn, PendingCall
-from understudy.chat.run.tool_executor import ToolOutcome
+from understudy.chat.run.tool_outcome import ToolOutcome
 from understudy.chat.run.window import estimate, item_tokens
 from understudy.models.model import (
     FENCE_NOTE,
@@ -109,7 +109,7 @@ class HandWritten:
         """
         loop, job = self.loop, self.loop.job
         agent, tool_loop = loop.agent, loop.services.tool_loop
-        given = loop.tools.tool_context(loop.agent_id, asker=partial(self._do, self._ask))
+        given = loop.tools.calls.context(loop.agent_id, asker=partial(self._do, self._ask))
         fields = {each.name: getattr(given, each.name) for each in attrs.fields(type(given))}
         turn = AgentTurn(**fields, message=job.content, data=job.context or {}, work=Elsewhere(self._do, self))
         assert agent.run is not None  # noqa: S101 - for the type checker: it is hand-written
@@ -333,7 +333,7 @@ class HandWritten:
 
     async def _ask(self, question: Question, check: Check) -> Mapping[str, Any]:
         loop = self.loop
-        return await loop.tools.ask_for_tool(self.asked, loop.agent_id, self.context, question, check)
+        return await loop.tools.asking.ask_for_tool(self.asked, loop.agent_id, self.context, question, check)
 
     # What is recorded
 

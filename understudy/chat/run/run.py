@@ -24,6 +24,7 @@ from understudy.chat.messages import (
     Stop,
 )
 from understudy.chat.run.agent_loop import AgentLoop
+from understudy.chat.run.call_waits import CallWaits
 from understudy.chat.run.deadline import PausableDeadline
 from understudy.chat.run.meter import Meter
 from understudy.chat.run.questions import Questions
@@ -61,11 +62,9 @@ class Run(Actor):
         self.deadline = PausableDeadline(
             job.run_id, job.owner, services.limiter, self.recorder.send_heartbeat, before.worked_s
         )
-        questions = Questions(dict(before.questions))
-        self.tools = ToolExecutor(
-            job, services, self.recorder, self.deadline, meter, questions, before.nested, Subagent
-        )
-        self.recorder.waiting_note = self.tools.waiting_note
+        questions, waits = Questions(dict(before.questions)), CallWaits(self.deadline)
+        self.tools = ToolExecutor(job, services, self.recorder, waits, meter, questions, before.nested, Subagent)
+        self.recorder.waiting_note = waits.note
         self.stream = AnswerStream(job, services, self.recorder, before)
         self.loop = AgentLoop(job, services, self.recorder, self.tools, self.stream, agent, before, meter)
         self.stopped = trio.CancelScope()
@@ -84,7 +83,7 @@ class Run(Actor):
             case EndTurn(steer_id):
                 self.loop.end_turn(steer_id)
             case Decide():
-                self.tools.decide(message)
+                self.tools.waits.decide(message)
             case AnswerQuestion():
                 self.tools.questions.accept(message)
             case PermitGranted():
@@ -93,7 +92,7 @@ class Run(Actor):
                 if self.deadline.waiting_note:
                     self.recorder.send_heartbeat()
             case Terminated(ref, reason):
-                self.tools.call_exited(ref, reason)
+                self.tools.calls.exited(ref, reason)
 
     async def _work(self, context: Context) -> None:
         """Work until the answer is recorded; if that fails, have the conversation finish the run. Then stop."""
@@ -119,6 +118,6 @@ class Run(Actor):
         if finish is not None:
             extra = {"run_id": run_id, "why": finish.ending.name.lower(), "error_id": finish.error_id}
             log.info("run.closing", extra=extra)
-            await self.tools.stop()
+            await self.tools.calls.stop()
             await self.recorder.conversation.ask(finish, timeout_s=RECORD_S)
         context.stop()

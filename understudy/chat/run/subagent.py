@@ -26,7 +26,8 @@ from understudy.chat.run.history import question_item
 from understudy.chat.run.meter import Meter
 from understudy.chat.run.recorder import Recorder
 from understudy.chat.run.replay import SEPARATOR, PendingCall, Replay
-from understudy.chat.run.tool_executor import ToolExecutor, ToolOutcome
+from understudy.chat.run.tool_executor import ToolExecutor
+from understudy.chat.run.tool_outcome import ToolOutcome
 from understudy.chat.run.window import NONE
 from understudy.content.filter import Blocked
 from understudy.models.model import FileCard, Item, Model, ModelUnavailable, Origin, Reply, Turn, limits_of
@@ -184,11 +185,11 @@ class SubagentTools(ToolExecutor):
         self, calls: Sequence[PendingCall], agent: Agent, agent_id: str, context: Context
     ) -> list[ToolOutcome]:
         """Execute all calls that have not finished. Return the outcomes of all calls in order of the requests."""
-        self.unfinished.discard(self.scope)
+        self.waits.unfinished.discard(self.scope)
         try:
             return await super().execute(calls, agent, agent_id, context)
         finally:
-            self.unfinished.add(self.scope)
+            self.waits.unfinished.add(self.scope)
 
 
 class Subagent(Actor):
@@ -207,10 +208,8 @@ class Subagent(Actor):
         meter.budget = evolve(meter.budget, wall_s=None)  # the call's own limit
         meter.within = asking.meter
         self.tools = outcome.below = SubagentTools(
-            job, services, recorder, asking.deadline, meter, asking.questions, asking.replays, Subagent, outcome.call_id
+            job, services, recorder, asking.waits, meter, asking.questions, asking.replays, Subagent, outcome.call_id
         )
-        for name in ("unfinished", "awaiting_approval", "awaiting_answer", "approvals"):
-            setattr(self.tools, name, getattr(asking, name))
         stream: Any = CollectedText()
         self.loop = SubagentLoop(job, services, recorder, self.tools, stream, agent, before, meter)
         self.loop.agent_id = outcome.agent_id
@@ -229,7 +228,7 @@ class Subagent(Actor):
             case PermitGranted():
                 self.asking.deadline.permit_granted()
             case Terminated(ref, reason):
-                self.tools.call_exited(ref, reason)
+                self.tools.calls.exited(ref, reason)
 
     def _end_turn(self) -> None:
         """End the model's turn, so that the subagent answers with what it has. A function is not ended."""

@@ -17,7 +17,8 @@ from transport.wire.events import Event, QuestionAnswered, QuestionAsked, ToolCo
 from understudy.agents.agent import Agent
 from understudy.chat.effects import MAX_ASKED, EffectCall
 from understudy.chat.run.questions import OpenQuestion
-from understudy.chat.run.tool_executor import EFFECT_UNKNOWN, ToolCall
+from understudy.chat.run.settling import EFFECT_UNKNOWN
+from understudy.chat.run.tool_call import ToolCall
 from understudy.tools import Done, NotDone, Tool, ToolContext, ToolError, Unknown, tool
 
 BANK: Counter[str] = Counter()

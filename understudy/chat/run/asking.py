@@ -1,0 +1,122 @@
+"""Questions of calls to the user: recorded, waited for while other calls run, and their answers recorded."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import trio
+from attrs import define, evolve
+
+from actors import Context
+from transport.wire.codes import ERRORS
+from transport.wire.events import AnswerOutcome, QuestionAnswered, QuestionAsked
+from understudy.chat.messages import RunRequest
+from understudy.chat.run.call_waits import CallWaits
+from understudy.chat.run.deadline import suspend_deadlines
+from understudy.chat.run.questions import MAX_QUESTIONS, Check, LoggedQuestion, Questions, question_id
+from understudy.chat.run.recorder import Recorder
+from understudy.chat.run.tool_outcome import ToolOutcome
+from understudy.chat.services import Services
+from understudy.storage.errors import StorageUnavailable
+from understudy.tools.errors import QuestionDeclined, QuestionExpired, ToolError
+from understudy.tools.form import Question
+
+AWAITING_ANSWER = "Waiting for your answer:"
+
+
+@define(eq=False)
+class Asking:
+    """Asks the user of a run. While a call waits for its answer, another one has its slot among `slots`."""
+
+    job: RunRequest
+    services: Services
+    recorder: Recorder
+    waits: CallWaits
+    questions: Questions
+    slots: trio.Semaphore
+
+    async def ask(
+        self, name: str, question: Question, check: Check, asked_by: str, call_id: str, agent_id: str, context: Context
+    ) -> QuestionAnswered:
+        """Ask the user a question of a call, under the id `name`. Return the answer, which the log may have already.
+
+        `check` raises `Misfit` for an answer that does not fit. `asked_by` is `tool` or `server`. The run's deadline is
+        suspended as for an approval.
+
+        A hand-written agent asks under its own id, `agent_id`, instead of a call's.
+
+        Raises:
+            StorageUnavailable: The question or its answer could not be recorded.
+            ToolError: `tool_failed`: the log has another question under that id.
+        """
+        now, limit_s = self.services.clock(), self.services.limits.approval_s
+        logged = self.questions.logged.get(name)
+        if logged is not None and logged.asked.schema != question.schema:
+            raise ToolError("tool_failed", "The tool asks something else than before the server restarted.")
+        if logged is not None and logged.answered is not None:
+            return logged.answered
+        if logged is None:
+            event = QuestionAsked(
+                question_id=name,
+                agent_id=agent_id,
+                title=question.title,
+                schema=question.schema,
+                expires_at=now + limit_s,
+                asked_by=asked_by,
+                call_id=None if call_id == agent_id else call_id,
+                text=question.text or None,
+                choices=question.choices or None,
+            )
+        else:
+            event = logged.asked
+        deadline = trio.current_time() + min(max(0.0, event.expires_at - now), limit_s)
+        waiting = self.questions.ask(name, check)
+        self.questions.logged[name] = LoggedQuestion(event)  # a call that is made again asks under the same id
+        self.waits.for_answer[call_id] = f"{AWAITING_ANSWER} {event.title}"
+        self.slots.release()  # other calls run while this one waits for its user
+        try:
+            if logged is None:
+                await self.recorder.record(event)
+            self.waits.pause_if_all_wait()
+            reply = await waiting.wait(deadline)
+            try:
+                await self.recorder.record(reply)
+            except StorageUnavailable as error:
+                waiting.fail_stored(error)
+                raise
+            waiting.confirm_stored()
+            self.questions.logged[name] = LoggedQuestion(event, reply)
+            await self.waits.deadline.resume(context.ref)
+        finally:
+            self.questions.abandon(waiting)
+            del self.waits.for_answer[call_id]
+            with trio.CancelScope(shield=True):  # the slot of this call, which its caller releases
+                await self.slots.acquire()
+        return reply
+
+    async def ask_for_tool(
+        self, outcome: ToolOutcome, agent_id: str, context: Context, question: Question, check: Check
+    ) -> Mapping[str, Any]:
+        """Ask a question of a running tool, whose time limits are suspended meanwhile. Return the answer."""
+        async with outcome.asking:
+            outcome.questions += 1
+            if outcome.questions > MAX_QUESTIONS:
+                raise ToolError("tool_failed", f"A tool may ask {MAX_QUESTIONS} questions in one call.")
+            content_filter = self.services.content_filter
+            shown = await content_filter.filter_value([question.title, question.text], content_filter.tool)
+            if shown.blocked:
+                raise ToolError("content_blocked", content_filter.blocked_error("Not asked", shown.texts).message)
+            question = evolve(question, title=shown.value[0], text=shown.value[1])
+            name = question_id(self.job.run_id, outcome.call_id, outcome.questions)
+            began = self.services.clock()
+            with suspend_deadlines(outcome.limits):
+                try:
+                    reply = await self.ask(name, question, check, "tool", outcome.call_id, agent_id, context)
+                except StorageUnavailable:
+                    raise ToolError("storage_unavailable", ERRORS["storage_unavailable"].text) from None
+                finally:
+                    outcome.waited_s += max(0.0, self.services.clock() - began)
+        if reply.answer is not None:
+            return reply.answer
+        if reply.outcome is AnswerOutcome.DECLINED:
+            raise QuestionDeclined("forbidden", f"The user declined to answer: {question.title}")
+        raise QuestionExpired("forbidden", f"The user did not answer in time: {question.title}")

@@ -1,0 +1,214 @@
+"""Tool calls at work: each is an actor, with a time limit, that shows its progress and what its tool yields.
+
+The crash of a tool is a failed outcome of its call, and never crashes the run.
+"""
+
+import functools
+import math
+import uuid
+from collections.abc import Callable, Generator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+import trio
+from attrs import define, evolve, field
+
+from actors import Actor, ActorRef, ChildSpec, Context, Crashed, Exit, Lane, Restart, StopMode
+from transport.wire.events import SubagentStarted, ToolStatus
+from understudy.agents.agent import Agent
+from understudy.chat.effects import GRACE_S, Attempt
+from understudy.chat.messages import EndTurn, RunRequest
+from understudy.chat.run.asking import Asking
+from understudy.chat.run.call_waits import CallWaits
+from understudy.chat.run.consent import Consent
+from understudy.chat.run.deadline import suspend_deadlines
+from understudy.chat.run.meter import Meter
+from understudy.chat.run.partials import Partials
+from understudy.chat.run.recorder import Recorder
+from understudy.chat.run.replay import Replay
+from understudy.chat.run.tool_outcome import ToolOutcome
+from understudy.chat.services import Services, tool_context
+from understudy.tools.context import ToolContext
+from understudy.tools.errors import ToolError
+from understudy.tools.loop import ToolLoop
+from understudy.tools.tool import Tool
+
+
+class ToolCall(Actor):
+    """Calls a tool within its time limit, fills in the outcome, and stops."""
+
+    def __init__(
+        self,
+        tool: Tool,
+        arguments: dict[str, Any],
+        context: ToolContext,
+        outcome: ToolOutcome,
+        loop: ToolLoop | None = None,
+        partials: Partials | None = None,
+    ) -> None:
+        self.tool = tool
+        self.partials = partials
+        self.loop = loop
+        self.arguments = arguments
+        self.tool_context = context
+        self.outcome = outcome
+
+    async def on_start(self, context: Context) -> None:
+        """Start the call in a task of its own; the run does not wait for it."""
+        context.start_soon(functools.partial(self._call, context))
+        if self.partials is not None:
+            context.start_soon(self.partials.publish_forever)
+
+    async def receive(self, message: object, context: Context) -> None:
+        """Ignore messages: a tool call is only stopped or killed."""
+
+    async def _call(self, context: Context) -> None:
+        outcome = self.outcome
+        trio.lowlevel.current_task().name = f"tool {self.tool.name}"  # in the watchdog's record of a hold
+        with trio.move_on_after(self.tool.timeout_s) as limit:
+            outcome.limits.append(limit)
+            try:
+                result = await self.tool.call(self.arguments, self.tool_context, self.loop)
+            except ToolError as error:
+                outcome.fail(ToolStatus.FAILED, error.code, error.message)
+            else:
+                outcome.succeed(result)
+        if limit.cancelled_caught:
+            sentence = f"{self.tool.name} was stopped after {self.tool.timeout_s:g} s without a result."
+            outcome.fail(ToolStatus.TIMED_OUT, "tool_timeout", sentence)
+        context.stop()
+
+
+@define(eq=False)
+class ToolCalls:
+    """The calls of a run that are at work: `running` maps their actors to what they fill in.
+
+    `ask_agent` makes the actor of a call that asks a subagent; `replays` is the recorded progress of subagents by call
+    id.
+    """
+
+    job: RunRequest
+    services: Services
+    recorder: Recorder
+    waits: CallWaits
+    meter: Meter
+    consent: Consent
+    asking: Asking
+    replays: Mapping[str, Replay] = field(repr=False)
+    ask_agent: Callable[[Tool, str, ToolOutcome], Actor] | None
+    running: dict[ActorRef, ToolOutcome | Attempt] = field(factory=dict, init=False)
+
+    def exited(self, ref: ActorRef, reason: Exit) -> None:
+        """Complete the outcome of a call whose actor has stopped; `reason` says whether the tool crashed."""
+        outcome = self.running.pop(ref, None)
+        if outcome is None:
+            return
+        if isinstance(outcome, Attempt):
+            outcome.exited(reason)
+            return
+        if isinstance(reason, Crashed):
+            outcome.crash(reason.error, self.job.run_id)
+            outcome.crashed = True
+        outcome.ended.set()
+
+    async def stop(self) -> None:
+        """Stop the calls that are running; return when all have stopped."""
+        for ref in list(self.running):
+            await ref.stop(StopMode.NOW)
+
+    def set_redirected(self, redirected: bool) -> None:
+        """Deny the calls that wait for approval from now on, as a steer that is to enter now waits; or end that.
+
+        Subagents end their turn, and answer with what they have, so that the steer enters soon.
+        """
+        self.consent.redirected = redirected
+        for call_id in list(self.waits.for_approval) if redirected else ():
+            self.consent.deny_redirected(call_id)
+        for ref in self.running if redirected else ():
+            self._end_subagent_turn(ref)
+
+    def _end_subagent_turn(self, ref: ActorRef) -> None:
+        """End the turn of a subagent; other calls go on."""
+        outcome = self.running[ref]
+        if isinstance(outcome, ToolOutcome) and outcome.below is not None:
+            ref.try_tell(EndTurn(""), lane=Lane.HIGH)
+
+    def context(self, call_id: str, **means: Any) -> ToolContext:
+        """Return the context of a call; `means` are further fields, such as the `asker` by which it asks its user."""
+        job, speaker = self.job, self.recorder.speaker
+        names = (job.owner, job.thread_id, job.run_id, call_id)
+        given = tool_context(self.services, *names, agent=speaker.name, notebook=speaker.notebook, roles=job.roles)
+        found, references = job.findings_summary, job.references
+        return evolve(given, references=references, progress=self._progress, found=found, **means)
+
+    async def run(
+        self, tool: Tool, arguments: dict[str, Any], outcome: ToolOutcome, agent_id: str, context: Context
+    ) -> None:
+        """Run the tool in an actor of its own; the outcome is set afterwards, even if the actor crashes or hangs."""
+        outcome.limits, outcome.questions = [], 0
+        asker = functools.partial(self.asking.ask_for_tool, outcome, agent_id, context)
+        partials = Partials(functools.partial(self._publish_partial, outcome.call_id))
+        given = self.context(
+            outcome.call_id,
+            asker=asker,
+            show_partial=partials.add,
+            while_queued=functools.partial(self._while_queued, tool.name, outcome),
+        )
+        call: Callable[[], Actor] = functools.partial(
+            ToolCall, tool, arguments, given, outcome, self.services.tool_loop, partials
+        )
+        if tool.agent is not None and self.ask_agent is not None:
+            try:
+                request = tool.check(arguments)["request"]
+            except ToolError as error:
+                outcome.fail(ToolStatus.FAILED, error.code, error.message)
+                return
+            await self._start_subagent(tool.agent, outcome)
+            call = functools.partial(self.ask_agent, tool, request, outcome)
+        spec = ChildSpec(outcome.call_id, call, restart=Restart.TEMPORARY, shutdown_s=GRACE_S)
+        ref = await context.spawn(spec)
+        self.running[ref] = outcome
+        context.watch(ref)
+        if self.consent.redirected:  # since the subagent began
+            self._end_subagent_turn(ref)
+        tool_s, run_s = tool.timeout_s + GRACE_S, self.meter.left_s(self.waits.deadline.worked_s)
+        if tool.agent is not None:
+            run_s = math.inf  # the subagent closes by itself
+        with trio.move_on_after(min(tool_s, run_s)) as limit:
+            outcome.limits.append(limit)
+            await outcome.ended.wait()
+        if limit.cancelled_caught:
+            self.running.pop(ref, None)
+            ref.kill()
+            why = "did not stop when its time was up."
+            if run_s < tool_s:
+                why = "was stopped: the run's budget of time is spent."
+            outcome.fail(ToolStatus.TIMED_OUT, "tool_timeout", f"{tool.name} {why}")
+        if outcome.questions:
+            await self.waits.deadline.resume(context.ref)  # still paused if the tool gave up its question itself
+
+    @contextmanager
+    def _while_queued(self, name: str, outcome: ToolOutcome) -> Generator[None]:
+        """Tell the user that a call waits for a worker thread; its time limits are suspended meanwhile."""
+        self._progress(0.0, None, f"{name} is waiting for a free place")
+        with suspend_deadlines(outcome.limits):
+            yield
+
+    async def _start_subagent(self, agent: Agent, outcome: ToolOutcome) -> None:
+        """Record that a call asks a subagent, unless the log has it."""
+        if (past := self.replays.get(outcome.call_id)) is not None:
+            outcome.agent_id = past.agents[0][0]
+        elif not outcome.agent_id:
+            outcome.agent_id = f"{agent.name}-{uuid.uuid4().hex[:8]}"
+            saying, now = f"{agent.display_title} is on it", self.services.clock()
+            await self.recorder.record(SubagentStarted(outcome.agent_id, outcome.call_id, agent.name, saying, now))
+
+    async def _publish_partial(self, call_id: str, offset: int, items: list[Any]) -> None:
+        """Filter what a call has yielded as its result will be, and publish it; drop it if it is blocked."""
+        content_filter = self.services.content_filter
+        clean = await content_filter.filter_value(items, content_filter.tool)
+        if not clean.blocked:
+            await self.recorder.send_partial(call_id, offset, clean.value)
+
+    def _progress(self, done: float, total: float | None, note: str) -> None:
+        self.recorder.send_progress(done, total, self.services.content_filter.filter_progress(str(note)))
