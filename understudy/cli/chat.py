@@ -75,7 +75,7 @@ HELP: Final = (
     "/now TEXT    the same, but the model is interrupted for it; its text stays",
     "/back        take back the last of these that was not read yet",
     "/quit        leave, as Ctrl-D does",
-    "/undo        list the tool calls that can be taken back; /undo 2 takes back one, /undo all all of them",
+    "/undo        list the calls that can be taken back; /undo 2 takes back one, /undo all all",
     "/memory      what agents remember about you; /memory NAME TEXT changes it",
     "/forget NAME have them forget it; /forget everything has them forget all",
     "/schedules   messages that are sent at certain times; /schedules help says how to add, pause and delete them",
@@ -132,7 +132,8 @@ _DECIDED: Final[Mapping[ApprovalDecision, str]] = {
 @define(eq=False)
 class PendingMessage:
     """A message without a complete answer. `shown` is the part of the answer on the screen, `answers` the name of its
-    agent, `calls` counts the calls since the user was heard, and `folded` those that went well and have no line."""
+    agent, `calls` counts the calls since the user was heard, and `folded` those that went well and have no line.
+    `progress` is the last progress on the screen, `undoable` whether a call of it can be undone."""
 
     run_id: str | None = None
     shown: str = ""
@@ -140,6 +141,24 @@ class PendingMessage:
     answers: str = ""
     calls: int = 0
     folded: Counter[str] = field(factory=Counter)
+    progress: str = ""
+    undoable: bool = False
+
+
+@frozen
+class RunningCall:
+    """A call at work: how deep the agent that made it is nested, and what the call was given."""
+
+    depth: int
+    parameters: Mapping[str, Any] = field(repr=False)
+
+
+@frozen
+class WaitingSteer:
+    """A message that its run has not read."""
+
+    run_id: str
+    content: str = field(repr=False)
 
 
 @frozen
@@ -179,8 +198,8 @@ class ChatSession:
     undoable: dict[str, UndoableCall] = field(factory=dict)
     steers: dict[str, str] = field(factory=dict)  # texts on their way to a run, by id
     depths: dict[str, int] = field(factory=dict)  # of subagents at work, by id
-    call_depths: dict[str, int] = field(factory=dict)  # of the agents that made the calls at work
-    waiting_steers: dict[str, str] = field(factory=dict)  # runs that have not read them, by id
+    running: dict[str, RunningCall] = field(factory=dict)  # by id
+    waiting_steers: dict[str, WaitingSteer] = field(factory=dict)  # by id
     failed: bool = False
     online: bool = False
     ever_online: bool = False
@@ -198,7 +217,7 @@ class ChatSession:
         fields = {"thread_id": self.thread_id, "agent_type": self.agent["agent_type"]}
         if self.agent.get("pillar") is not None:
             fields["pillar"] = self.agent["pillar"]
-        message_id = uuid.uuid4().hex
+        message_id, working = uuid.uuid4().hex, any(each.run_id and not each.unwanted for each in self.pending.values())
         self.pending[message_id] = PendingMessage(answers=str(self.agent.get("name")))
         self._answered = trio.Event()
         try:
@@ -214,6 +233,8 @@ class ChatSession:
         if not self.online and self.ever_online:
             self.screen.note("kept; it is sent when the server is back", "yellow")
             self.screen.prompt(self.name)
+        elif working:
+            self.screen.note("it is answered next; /next TEXT and /now TEXT reach the run at work")
 
     async def wait_answered(self) -> None:
         """Wait until no message is pending."""
@@ -234,7 +255,9 @@ class ChatSession:
                 self.screen.note(f"now talking to {self.name}")
             except UnknownAgent as error:
                 self.screen.note(str(error), "red")
-        elif word == "/ask" and rest.strip():
+        elif word in ("/ask", "/next", "/now") and not rest.strip():
+            self.screen.note(f"{word} takes the name of a tool" if word == "/ask" else f"{word} takes a text", "yellow")
+        elif word == "/ask":
             self.client.disallow(self.thread_id, rest.strip())
             self.screen.note(f"{one_line(rest.strip())} asks again from now on")
         elif word == "/decline" and self.questions:
@@ -258,13 +281,17 @@ class ChatSession:
             else:
                 for each in lines:
                     self.screen.note(each)
-        elif word in ("/next", "/now") and rest.strip():
+        elif word == "/decline":
+            self.screen.note("nothing asks you for an answer", "yellow")
+        elif word in ("/next", "/now"):
             await self._steer(rest.strip(), SteerMode(word[1:]))
             return True
         elif word == "/back" and self.waiting_steers:
-            steer_id, run_id = next(reversed(self.waiting_steers.items()))
-            await self.client.unsteer(run_id, steer_id)
+            steer_id, steer = next(reversed(self.waiting_steers.items()))
+            await self.client.unsteer(steer.run_id, steer_id)
             return True
+        elif word == "/back":
+            self.screen.note("no message waits to be read", "yellow")
         elif word == "/help":
             for each in HELP:
                 self.screen.note(each)
@@ -363,7 +390,8 @@ class ChatSession:
             self.screen.note(f"/undo takes a number from 1 to {len(calls)}, or all", "yellow")
         else:
             for number, (_, each) in enumerate(calls, 1):
-                until = time.strftime("%H:%M", time.localtime(each.until))
+                soon = each.until - time.time() < 20 * 3600
+                until = time.strftime("%H:%M" if soon else "%d %B", time.localtime(each.until))
                 self.screen.note(f"{number}  {each.line}  until {until}")
             self.screen.note("/undo 1 takes back the first, /undo all all of them")
 
@@ -383,12 +411,16 @@ class ChatSession:
             case UndoStarted(call_ids=call_ids):
                 self.screen.note(f"undoing {len(call_ids)} {'call' if len(call_ids) == 1 else 'calls'}")
             case CallUndone(status=UndoStatus.OK, call_id=call_id, tool_name=tool_name):
-                self.undoable.pop(call_id, None)
-                self.screen.note(f"↶ {one_line(tool_name)} was undone", "green")
+                undone = self.undoable.pop(call_id, None)
+                self.screen.note(f"↶ undone: {undone.line if undone else one_line(tool_name)}", "green")
                 self._prompt()
-            case CallUndone(tool_name=tool_name, reason=reason, kept=kept):
-                more = f"; {len(kept)} before it are kept, /undo goes on" if kept else ""
-                self.screen.note(f"✗ {one_line(tool_name)} was not undone: {one_line(reason or '')}{more}", "red")
+            case CallUndone(call_id=call_id, tool_name=tool_name, reason=reason, kept=kept):
+                kept_call = self.undoable.get(call_id)
+                line = kept_call.line if kept_call else one_line(tool_name)
+                self.screen.note(f"✗ not undone: {line}: {one_line(reason or '')}", "red")
+                if kept:
+                    earlier = "1 call" if len(kept) == 1 else f"{len(kept)} calls"
+                    self.screen.note(f"the undo stopped there, before {earlier}; /undo all tries again")
                 self._prompt()
             case Drain():
                 self.screen.note("! the server goes away for a moment", "yellow")
@@ -418,17 +450,18 @@ class ChatSession:
         if not isinstance(received.event, (ToolExecuting, ToolCompleted, AgentThinking, AgentProgress)):
             self._unfold(asked)
         match received.event:
-            case ToolExecuting(agent_id=agent_id, call_id=call_id):
-                self.call_depths[call_id] = self.depths.get(agent_id, 0)
+            case ToolExecuting(agent_id=agent_id, call_id=call_id, parameters=parameters):
+                self.running[call_id] = RunningCall(self.depths.get(agent_id, 0), parameters)
             case ToolCompleted(call_id=call_id):
-                self.call_depths.pop(call_id, None)
+                self.running.pop(call_id, None)
         match received.event:
             case MessageAccepted(run_id=run_id):
                 asked.run_id = run_id
                 if asked.unwanted:
                     await self.client.cancel(run_id)
             case SubagentStarted(agent_id=agent_id, call_id=call_id, agent=agent):
-                self.depths[agent_id] = self.call_depths.get(call_id, 0) + 1
+                asking = self.running.get(call_id)
+                self.depths[agent_id] = (asking.depth if asking else 0) + 1
                 note(f"{self._indent(agent_id)}→ asks {one_line(agent)}", "magenta")
             case SubagentCompleted(agent_id=agent_id):
                 self.depths.pop(agent_id, None)
@@ -445,8 +478,9 @@ class ChatSession:
                 note(f"{self._indent(agent_id)}… {one_line(tool_name)} running  {one_line(description)}".rstrip())
             case ApprovalRequired() as question:
                 await self._ask(message_id, question)
-            case ApprovalDecided(call_id=call_id, decision=decision):
-                note(_DECIDED[decision])
+            case ApprovalDecided(call_id=call_id, decision=decision, parameters=changed, remember=always):
+                more = f", with {_written(changed)}" if changed else ""
+                note(f"{_DECIDED[decision]}{', always in this conversation' if always else ''}{more}")
                 self._settle(call_id)
                 self._settle_question(call_id)
             case QuestionAsked() as question:
@@ -456,15 +490,14 @@ class ChatSession:
                 self._settle_question(question_id)
             case SteerAccepted(steer_id=steer_id, content=content):
                 self.steers.pop(steer_id, None)
-                self.waiting_steers[steer_id] = asked.run_id or ""
+                self.waiting_steers[steer_id] = WaitingSteer(asked.run_id or "", content)
                 note(f"↪ waiting: {one_line(content)}")
             case SteerTaken(steer_id=steer_id):
                 asked.calls = 0
-                self.waiting_steers.pop(steer_id, None)
-                note("↪ read by the agent")
+                note(f"↪ read by the agent{self._steer_text(steer_id)}")
             case SteerWithdrawn(steer_id=steer_id, message_id=following):
-                self.waiting_steers.pop(steer_id, None)
-                note("↪ taken back" if following is None else "↪ the run ended first; it is the next message")
+                gone = "taken back" if following is None else "the run ended first; it is the next message"
+                note(f"↪ {gone}{self._steer_text(steer_id)}")
                 if following is not None:
                     self.pending.setdefault(following, PendingMessage())
             case ToolCompleted(call_id=call_id) as ended:
@@ -477,20 +510,25 @@ class ChatSession:
                         self._unfold(asked)
                     return
                 self._unfold(asked)
-                line = f"{one_line(ended.tool_name)} {_elapsed(ended.duration_ms)}  {one_line(ended.result_summary)}"
+                tool_name, summary = one_line(ended.tool_name), one_line(ended.result_summary)
+                line = f"{tool_name} {_elapsed(ended.duration_ms)}  {summary}"
                 note(
                     f"{self._indent(ended.agent_id)}{'✓' if good else '✗'} {line.rstrip()}", "green" if good else "red"
                 )
                 self._settle(call_id)
                 if ended.undo_until is not None:
-                    self.undoable[call_id] = UndoableCall(received.run_id or "", line.rstrip(), ended.undo_until)
-                    self.screen.note("  /undo lists what can be taken back, when the answer is complete")
+                    what = f"{tool_name}  {summary}".rstrip()
+                    self.undoable[call_id] = UndoableCall(received.run_id or "", what, ended.undo_until)
+                    asked.undoable = True
             case ToolPartial(offset=offset, items=items):
                 for number, item in enumerate(items, offset + 1):
                     said = item if isinstance(item, str) else json.dumps(item, ensure_ascii=False, default=str)
                     note(f"  {number}: {one_line(said)[:PARTIAL_CHARACTERS]}")
-            case AgentProgress(note=words) if not self.approvals and not self.questions:
-                note(one_line(words))
+            case AgentProgress(done=done, total=total, note=words) if not self.approvals and not self.questions:
+                tenths = f"  {min(10, int(10 * done / total)) * 10} %" if total else ""
+                if (progress := f"{one_line(words)}{tenths}") != asked.progress:
+                    asked.progress = progress
+                    note(progress)
             case SanitizationSummary(direction=direction, counts=by_kind):
                 counts = ", ".join(f"{count} {one_line(name)}" for name, count in by_kind.items())
                 where = {"inbound": "your message", "outbound": "the answer"}.get(direction, "it")
@@ -501,6 +539,8 @@ class ChatSession:
                 self._finish(asked, message)
                 if status is RunStatus.CANCELLED:
                     note("stopped", "yellow")
+                if asked.undoable:
+                    note("/undo lists what can be taken back")
                 if spent := _spent(usage, self._model_of(asked.answers), self.currency):
                     note(spent)
                 self._end(message_id)
@@ -511,6 +551,11 @@ class ChatSession:
             names = ", ".join(f"{count} {name}" for name, count in asked.folded.most_common())
             self.screen.note(f"✓ {asked.folded.total()} more calls: {names}", "green")
             asked.folded.clear()
+
+    def _steer_text(self, steer_id: str) -> str:
+        """Return the text of a steer that waits no more, to be appended to a line; empty if it is not known."""
+        steer = self.waiting_steers.pop(steer_id, None)
+        return f": {one_line(steer.content)}" if steer else ""
 
     # Approvals
 
@@ -524,6 +569,8 @@ class ChatSession:
             self.screen.note("not allowed, as there is no terminal to ask on", "yellow")
             await self.client.approve(question.call_id, False, note="Nobody was there to be asked.")
             return
+        change = "c to change it, " if question.schema is not None else ""
+        self.screen.note(f"y to allow it, a to allow it always in this conversation, {change}n and why to refuse it")
         self.approvals[question.call_id] = PendingApproval(question.tool_name, message_id, question)
         self._prompt()
 
@@ -549,6 +596,8 @@ class ChatSession:
         self.screen.note(f"? {one_line(question.title)}", "yellow")
         for line in (question.text or "").split("\n"):
             self.screen.note(neutralise(line))
+        if question.choices and (call := self.running.get(question.call_id or "")) and call.parameters:
+            self.screen.note(f"it was given {_written(call.parameters)}")
         for choice in question.choices or ():
             self.screen.note(f"  {one_line(choice.get('value'))}: {one_line(choice.get('title'))}")
         if not self.screen.prompts:
@@ -655,6 +704,11 @@ def _spent(usage: Usage, model: str, currency: str) -> str:
     cost = "" if isinstance(usage.cost, UnsetType) else f" · {usage.cost:.3g} {one_line(currency)}".rstrip()
     turns = f"{usage.turns} {'turn' if usage.turns == 1 else 'turns'}"
     return f"{turns} · {usage.input:,} tokens in{cached} · {usage.output:,} out{reasoning}{cost}"
+
+
+def _written(values: Mapping[str, Any]) -> str:
+    """Return what a call is given, in a line."""
+    return one_line(json.dumps(dict(values), ensure_ascii=False, default=str))
 
 
 def _place(entry: Mapping[str, Any]) -> str:

@@ -25,7 +25,7 @@ class FormField:
     @property
     def prompt(self) -> str:
         """The field's label, and what may be entered."""
-        hints = [str(self.schema.get("description") or "")]
+        hints = [str(self.schema.get("description") or "").removesuffix(".")]
         if options := self.options:
             hints.append(" / ".join(map(_shown, options)))
         elif self.schema.get("type") == "boolean":
@@ -34,6 +34,8 @@ class FormField:
             hints.append("2026-11-20" if self.schema["format"] == "date" else "2026-11-20T06:00")
         elif self.schema.get("type") == "array":
             hints.append("separated by commas")
+        elif bounds := self._bounds:
+            hints.append(bounds)
         if not self.required:
             default = self.schema.get("default")
             hints.append("optional" if default in (None, "") else f"else {_shown(default)}")
@@ -45,6 +47,14 @@ class FormField:
         """The values of a choice; empty for another field."""
         options: Sequence[Any] = self.schema.get("enum", ())
         return options
+
+    @property
+    def _bounds(self) -> str:
+        """The smallest and the largest number that may be entered, in words; empty without any."""
+        least, most = self.schema.get("minimum"), self.schema.get("maximum")
+        if least is not None and most is not None:
+            return f"{least} to {most}"
+        return f"at least {least}" if least is not None else f"at most {most}" if most is not None else ""
 
     def read(self, line: str) -> Any:
         """Return the value of a line that is not empty. Raises `WrongEntry`."""
@@ -60,9 +70,12 @@ class FormField:
             return _YES[line.lower()]
         if kind in ("integer", "number"):
             try:
-                return int(line) if kind == "integer" else float(line)
+                number = int(line) if kind == "integer" else float(line)
             except ValueError:
                 raise WrongEntry("a whole number, please" if kind == "integer" else "a number, please") from None
+            if not self.schema.get("minimum", number) <= number <= self.schema.get("maximum", number):
+                raise WrongEntry(f"{self._bounds}, please")
+            return number
         if kind == "string":
             return line
         if kind == "array" and self.schema.get("items", {}).get("type") == "string":
@@ -130,7 +143,8 @@ class FormEntry:
         self._at += 1
 
     def restart(self) -> None:
-        """Begin again with the first field."""
+        """Begin again with the first field. An empty line keeps what was entered before."""
+        self.values = {**self.values, **self.answer}
         self.answer, self._at = {}, 0
 
 

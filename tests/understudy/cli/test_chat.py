@@ -392,8 +392,8 @@ MAIL = {"to": "anna@example.org", "text": "x" * 900 + " and the end"}
         ("y", "✓ send_mail", "allowed"),
         ("no, not to her", "✗ send_mail", "not to her"),
         ("N", "✗ send_mail", "not allowed"),
-        ("a", "✓ send_mail", "allowed"),
-        ("c\neve@example.org\n", "sent to eve@example.org", "allowed"),
+        ("a", "✓ send_mail", "allowed, always in this conversation"),
+        ("c\neve@example.org\n", "sent to eve@example.org", 'allowed, with {"to": "eve@example.org"'),
     ],
 )
 async def test_a_tool_that_needs_consent_asks_for_it(serve: Any, line: str, status: str, decision: str) -> None:
@@ -420,7 +420,7 @@ async def test_a_run_at_work_is_sent_a_message(serve: Any) -> None:
         await sitter.notes.until("dig running")
         sitter.type("/next deeper")
         await sitter.notes.until("waiting: deeper")
-        await sitter.notes.until("read by the agent")
+        await sitter.notes.until("read by the agent: deeper")
         await sitter.answers.until("Read: deeper.")
         sitter.type("/quit")
     assert sitter.code == 0
@@ -440,8 +440,11 @@ async def test_undo_lists_the_calls_that_can_be_and_takes_back_one_or_all(serve:
     """Before there is one it says so."""
     house = await serve(paying(1, 2))
     async with sitting(house.running.address, agent="script", interactive=True) as sitter:
-        sitter.type("/undo")
-        await sitter.notes.until("there is nothing to undo here")
+        sitter.type("/undo", "/back", "/decline", "/next", "/ask")
+        for sentence in ("there is nothing to undo here", "no message waits to be read", "nothing asks you for an"):
+            await sitter.notes.until(sentence)
+        for sentence in ("/next takes a text", "/ask takes the name of a tool"):
+            await sitter.notes.until(sentence)
         sitter.type("go")
         await sitter.answers.until("Done")
         sitter.type("/undo")
@@ -452,10 +455,10 @@ async def test_undo_lists_the_calls_that_can_be_and_takes_back_one_or_all(serve:
         await sitter.notes.until("/undo takes a number from 1 to 2, or all")
         sitter.type("/undo 2")
         await sitter.notes.until("undoing 1 call")
-        await sitter.notes.until("pay was undone")
+        await sitter.notes.until("undone: pay  paid: 2")
         CLOSED.add(1)
         sitter.type("/undo all")
-        await sitter.notes.until("pay was not undone: The bank is closed.")
+        await sitter.notes.until("not undone: pay  paid: 1: The bank is closed.")
         sitter.type("/quit")
     CLOSED.clear()
 

@@ -11,7 +11,7 @@ SCHEMA = {
     "required": ["city", "count", "floor"],
     "properties": {
         "city": {"title": "City", "type": "string", "description": "the town"},
-        "count": {"type": "integer", "minimum": 1},
+        "count": {"type": "integer", "minimum": 1, "maximum": 9},
         "floor": {"anyOf": [{"type": "number"}, {"type": "null"}]},
         "size": {"enum": ["small", "large", 3], "default": "small"},
         "express": {"type": "boolean", "default": False},
@@ -49,7 +49,7 @@ def test_lines_become_an_answer() -> None:
 def test_a_prompt_says_what_may_be_entered() -> None:
     assert [each.prompt for each in fields_of(SCHEMA)] == [
         "City (the town)",
-        "count",
+        "count (1 to 9)",
         "floor",
         "size (small / large / 3; else small)",
         "express (y or n; else n)",
@@ -65,6 +65,10 @@ def test_an_empty_line_keeps_a_value() -> None:
     for line in ("", "4", "", "", "", "", "", ""):
         entry.enter(line)
     assert (entry.answer, entry.prompt) == ({"city": "Ulm", "count": 4, "floor": None}, "")
+    entry.restart()
+    assert entry.prompt == "City (the town) [Ulm]"
+    entry.enter("")
+    assert entry.prompt == "count (1 to 9) [4]"
 
 
 @pytest.mark.parametrize(
@@ -72,6 +76,7 @@ def test_an_empty_line_keeps_a_value() -> None:
     [
         ((), "", "this is needed; /decline declines to answer"),
         (("Ulm",), "2.5", "a whole number, please"),
+        (("Ulm",), "10", "1 to 9, please"),
         (("Ulm", "3"), "high", "a number, please"),
         (("Ulm", "3", ""), "medium", "one of small, large, 3, please"),
         (("Ulm", "3", "", ""), "perhaps", "y or n, please"),
