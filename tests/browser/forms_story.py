@@ -13,6 +13,14 @@ from served import Server, chromium, picture, watched
 WIDE: ViewportSize = {"width": 1280, "height": 800}
 NARROW: ViewportSize = {"width": 360, "height": 740}
 
+OFTEN = """async () => {
+  const token = JSON.parse(localStorage["understudy.session"]).session_token;
+  const headers = { Authorization: `Bearer ${token}`, "Content-Type": "application/json" };
+  const body = JSON.stringify({ agent: "guide", message: "What is 6 * 7?", every_s: 2 });
+  await fetch("/api/schedules", { method: "POST", headers, body });
+}"""
+"""Makes a schedule that is due every two seconds, which the form does not offer."""
+
 
 def form(page: Page) -> Locator:
     """Return the card of the question."""
@@ -21,7 +29,8 @@ def form(page: Page) -> Locator:
 
 def main(folder: Path, shots: Path | None) -> None:
     """Ask for a delivery, and fill in its form."""
-    server, problems = Server(folder / "data", options=["tests.browser.asking_agent:agent"]), list[str]()
+    agents, often = ["tests.browser.asking_agent:agent"], {"UNDERSTUDY_LIMITS_SCHEDULE_EVERY_S": "1"}
+    server, problems = Server(folder / "data", options=agents, **often), list[str]()
     try:
         with chromium() as browser:
             context = browser.new_context(viewport=WIDE)
@@ -97,8 +106,15 @@ def _schedule(page: Page, shots: Path | None) -> None:
     dialog.get_by_role("button", name="Delete: Send them again").click()
     page.get_by_role("button", name="Delete", exact=True).click()
     expect(dialog.get_by_text("with nobody present")).to_be_visible()
-    page.keyboard.press("Escape")
+
+    page.evaluate(OFTEN)
+    dialog.get_by_role("button", name="Close").click()
+    page.get_by_role("button", name="Schedules").click()
+    dialog.get_by_role("button", name=re.compile("^Last run")).click()  # it fires while the list is shown
     expect(dialog).to_have_count(0)
+    expect(page.locator(".said", has_text="What is 6 * 7?").get_by_text("Sent by a schedule")).to_be_visible()
+    expect(page.locator(".reply .prose").get_by_text("42")).to_be_visible()
+    expect(page.locator(".row.is-current").get_by_label("By a schedule")).to_be_visible()
 
 
 if __name__ == "__main__":

@@ -16,6 +16,14 @@ from served import Server, chromium, picture, watched
 from transport.auth.tokens import Tokens
 
 SECRET = "0123456789abcdef" * 3
+REMEMBER = """async (values) => {
+  const token = JSON.parse(localStorage["understudy.session"]).session_token;
+  const headers = { Authorization: `Bearer ${token}`, "Content-Type": "application/json" };
+  for (const [name, value] of Object.entries(values)) {
+    await fetch(`/api/memory/household/${name}`, { method: "PUT", headers, body: JSON.stringify({ value }) });
+  }
+}"""
+"""Has values remembered, of which there are too few for a search otherwise."""
 
 
 def play(page: Page, server: Server, csv: Path, shots: Path | None) -> None:
@@ -80,10 +88,16 @@ def change_memory(page: Page) -> None:
     """A remembered value is changed in one tab; another one, which has not seen that, changes nothing."""
     ask(page, "Remember that I prefer euros.")
     expect(page.locator(".reply .prose").get_by_text("prefer_euros")).to_be_visible()
+    page.evaluate(REMEMBER, {"seat": "a seat by the window", "dog": "Rex", "shoes": "43"})
     other = page.context.new_page()
     other.goto(page.url)
     for tab in (page, other):
         tab.get_by_role("button", name="Memory", exact=True).click()
+        search = tab.get_by_label("Search what is remembered")
+        search.fill("seat BY")
+        expect(tab.get_by_text("Prefer euros", exact=True)).to_be_hidden()
+        expect(tab.get_by_text("a seat by the window")).to_be_visible()
+        search.fill("")
         tab.get_by_role("button", name="Change: Prefer euros").click()
         tab.get_by_label("Prefer euros, changed").fill("I prefer <b>yen" if tab is page else "I prefer pounds")
     for tab, said in ((page, "Prefer euros is changed."), (other, "That was changed meanwhile; look at it again.")):

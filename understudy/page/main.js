@@ -46,7 +46,8 @@ class Page {
     this.sidebar = new Sidebar(this.api, {
       open: (id) => this.open(id), create: () => this.create(), removed: (id) => this.removed(id), renamed: () => this.showTitle(), fault: (fault) => this.fault(fault),
     }, (id) => runningTurn(this.client.state(id) ?? { turns: [] }) !== null);
-    this.sidebar.add(new Schedules(this.api, this.agents, (id) => this.open(id)).button);
+    this.schedules = new Schedules(this.api, this.agents, (id) => this.open(id));
+    this.sidebar.add(this.schedules.button);
     this.sidebar.add(new MemoryDialog(this.api).button);
     this.composer = new Composer({
       api: this.api, files, agents: this.agents, drafts: new Drafts(storage), banner: this.status.banner,
@@ -104,7 +105,11 @@ class Page {
       history.replaceState(null, "", location.pathname);
       location.reload();
     });
-    this.client.on("foreign", (event) => LIST_EVENTS.has(event.type) && this.sidebar.refresh());
+    this.client.on("foreign", (event) => {
+      if (!LIST_EVENTS.has(event.type)) return;
+      this.sidebar.refresh();
+      this.schedules.refresh();
+    });
     this.client.on("notice", ({ code, message, error_id: errorId }) => code !== "not_found" && this.toasts.show(message, errorId));
     addEventListener("hashchange", () => this.openAddressed());
     document.addEventListener("visibilitychange", () => {

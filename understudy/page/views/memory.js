@@ -6,6 +6,7 @@ import { icon } from "./icons.js";
 import { humanised, moment } from "../client/format.js";
 
 const INTRODUCTION = "Agents keep these over all your chats, until the day shown. Say “remember that …” to add something.";
+const SEARCHED = 4; // values from which there is a search
 const DATE = { day: "numeric", month: "short", year: "numeric" };
 
 export class MemoryDialog {
@@ -16,9 +17,12 @@ export class MemoryDialog {
     const id = freshId("memory");
     this.list = el("div.memory-list");
     this.hint = el("p.memory-hint", { role: "status" });
+    this.search = el("input.dialog-input.memory-search", {
+      type: "search", placeholder: "Search", "aria-label": "Search what is remembered", hidden: true, oninput: () => this.#filter(),
+    });
     this.everything = el("button.danger", { type: "button", hidden: true, onclick: () => this.#forgetAll() }, "Forget everything");
     this.element = el("dialog.dialog.memory", { "aria-labelledby": id },
-      el("h2", { id }, "What agents remember about you"), el("p", {}, INTRODUCTION), this.list, this.hint,
+      el("h2", { id }, "What agents remember about you"), el("p", {}, INTRODUCTION), this.search, this.list, this.hint,
       el("div.dialog-actions", {}, this.everything,
         el("button.secondary", { type: "button", autofocus: true, onclick: () => this.element.close() }, "Close")));
     this.element.addEventListener("close", () => this.element.remove());
@@ -26,6 +30,7 @@ export class MemoryDialog {
 
   open() {
     document.body.append(this.element);
+    this.search.value = "";
     this.element.showModal();
     return this.#load("");
   }
@@ -51,6 +56,19 @@ export class MemoryDialog {
         el("ul", {}, entries.map((entry) => this.#row(entry))));
     }));
     this.everything.hidden = memory.length === 0;
+    this.search.hidden = memory.length < SEARCHED;
+    this.#filter();
+  }
+
+  /** Shows the values that have all words of the search; what is being changed stays in sight. */
+  #filter() {
+    const words = this.search.hidden ? [] : this.search.value.toLowerCase().split(/\s+/u).filter(Boolean);
+    for (const row of this.list.querySelectorAll(".memory-row")) {
+      const text = row.querySelector(".memory-text").textContent.toLowerCase();
+      row.hidden = !words.every((word) => text.includes(word));
+    }
+    for (const book of this.list.children) book.hidden = !book.querySelector("li:not([hidden]), form");
+    setText(this.hint, words.length > 0 && [...this.list.children].every((book) => book.hidden) ? "Nothing remembered has these words." : "");
   }
 
   #row(entry) {

@@ -30,6 +30,11 @@ export class Schedules {
     this.#read();
   }
 
+  /** Reads the open list again: a schedule may have fired. */
+  refresh() {
+    if (this.dialog?.isConnected) this.#read();
+  }
+
   async #read() {
     try {
       const { schedules } = await this.api.schedules();
