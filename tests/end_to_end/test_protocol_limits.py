@@ -84,9 +84,10 @@ async def test_a_queued_run_reports_its_position_every_ten_seconds(clock: trio.t
             assert (await client.until_end())["type"] == "final_response"
 
 
-@pytest.mark.promise("wire.limit-run", "wire.error-agent-timeout")
+@pytest.mark.promise("wire.limit-run")
 async def test_a_run_works_for_its_limit(clock: trio.testing.MockClock, serve: Any) -> None:
-    running = await serve(scripted(Call([("wait", {})])), limits=Limits(run_s=30.0))
+    """Then its tool is stopped, and its model closes with what it has."""
+    running = await serve(scripted(Call([("wait", {})]), Say("no wait")), limits=Limits(run_s=30.0))
     async with connected(running.address) as client:
         await client.say("go", agent_type="script")
         await client.until("tool_executing")
@@ -97,8 +98,10 @@ async def test_a_run_works_for_its_limit(clock: trio.testing.MockClock, serve: A
             await client.until("pong")
         clock.jump(0.7)
         with trio.fail_after(SOON_S):
-            assert (await client.until_end())["data"]["code"] == "agent_timeout"
+            end = (await client.until_end())["data"]
         check_arc(client.durable())
+    assert end["message"] == "no wait \n\nStopped after 30 seconds of work, the server's limit."
+    assert (end["status"], end["data"]["budget"]["ended_by"]) == ("success", "wall_s")
 
 
 @pytest.mark.promise("wire.limit-run", "wire.limit-approval")

@@ -102,7 +102,7 @@ class Agent:
 
     `instructions` are for the model; `title`, `description` and `starters` (example requests) are for users and for
     colleagues that hand over. `colleagues` are the names of the agents to which this one may hand a run over.
-    `timeout_s` is the time in seconds after which a run ends with an error, None for the server's limit
+    `timeout_s` is the time in seconds after which a run ends with an error; None: it closes at the server's limit
     (`limits.run_s`). `budget` is what a run may spend before it closes with what it has. `model` is a
     model, the name of a configured one, or None for the default. `remembers`: the model is given, as data, the values
     that the agent's tools remembered for the user. `memory` names the notebook in which its tools remember, None for

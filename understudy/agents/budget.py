@@ -2,7 +2,7 @@
 
 from typing import Any, Final
 
-from attrs import Attribute, evolve, field, fields, frozen
+from attrs import Attribute, field, fields, frozen
 
 from transport.connection.limits import Limits
 
@@ -60,8 +60,6 @@ class Budget:
     def within(self, limits: Limits, agent: str) -> "Budget":
         """Return the budget of the runs of `agent` on a server with these limits.
 
-        `wall_s` stays None if not given: the server's `run_s` then ends the run with an error.
-
         Raises ValueError if a field exceeds the server's limit, because the server would silently lower it.
         """
         for each in fields(Budget):
@@ -72,5 +70,4 @@ class Budget:
                     f"agent {agent!r} has a budget of {each.name}={own:g}, but {name} is {limit:g}: raise {name}, or "
                     "lower the agent's budget"
                 )
-        whole = Budget(turns=limits.run_turns, calls=limits.run_calls, tokens=limits.run_tokens, cost=limits.run_cost)
-        return evolve(whole.lowered(self), wall_s=self.wall_s)
+        return Budget(**{name: getattr(limits, limit) for name, limit in LIMIT_OF.items()}).lowered(self)

@@ -28,7 +28,7 @@ def test_a_budget_is_of_numbers() -> None:
 
 def test_what_an_agent_leaves_out_is_the_servers() -> None:
     limits = Limits(run_turns=20, run_calls=30, run_tokens=1000)
-    assert Agent("a").run_budget(limits) == Budget(turns=20, calls=30, tokens=1000)
+    assert Agent("a").run_budget(limits) == Budget(turns=20, calls=30, tokens=1000, wall_s=3600)
     assert Agent("a", budget=Budget(turns=5, wall_s=60)).run_budget(limits).turns == 5
 
 

@@ -57,7 +57,7 @@ class Run(Actor):
         self.recorder = Recorder(job.run_id, conversation, services, agent, last_step=before.last_step)
         meter = Meter.of(agent, services.limits, job.settings, services.prices.currency)
         if meter.budget.wall_s is not None and agent.timeout_s is None and "timeout_s" not in job.settings:
-            # The budget ends the run before, but its closing turn may need more.
+            # The run closes by itself, in its last turn after the time of its budget; this ends one that does not.
             self.limit_s = max(self.limit_s, meter.budget.wall_s + meter.grace_s + RECORD_S)
         self.deadline = PausableDeadline(
             job.run_id, job.owner, services.limiter, self.recorder.send_heartbeat, before.worked_s

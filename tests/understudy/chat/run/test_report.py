@@ -30,7 +30,7 @@ def test_all_kinds_of_steps_are_counted_for_what_they_are() -> None:
     assert state["agent"] == "insights"
     assert (state["usage"].input, state["usage"].output, state["usage"].cost) == (30, 10, 0.25)
     assert state["steps"] == {"turns": 1, "calls": 1, "worked_s": 1.0}
-    assert state["budget_left"] == {"turns": 3, "calls": 499, "tokens": 60}
+    assert state["budget_left"] == {"turns": 3, "calls": 499, "tokens": 60, "wall_s": 3599.0}
 
 
 def test_a_run_waits_for_what_is_not_decided() -> None:
