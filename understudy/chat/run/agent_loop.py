@@ -12,7 +12,7 @@ import logging
 import math
 import time
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
@@ -24,7 +24,6 @@ from transport.wire.events import (
     AgentCompleted,
     AgentHandoff,
     AgentStarted,
-    AgentThinking,
     Event,
     FinalResponse,
     RunStatus,
@@ -35,14 +34,16 @@ from understudy.agents.agent import Agent, usable_agents
 from understudy.chat.answer.stream import AnswerStream
 from understudy.chat.memory import AgentMemory
 from understudy.chat.messages import RunRequest
+from understudy.chat.run.conversation_input import load_conversation
 from understudy.chat.run.hand_written import HandWritten
-from understudy.chat.run.history import exchange_items, question_item, steer_item, turn_items
+from understudy.chat.run.history import steer_item, turn_items
 from understudy.chat.run.meter import Ended, Meter
 from understudy.chat.run.model_input import ModelInput
 from understudy.chat.run.recall import recall_tool
 from understudy.chat.run.recorder import Recorder
 from understudy.chat.run.repetition import REPEATED, Repetition
 from understudy.chat.run.replay import RECALL, SEPARATOR, PastTurn, PendingCall, Replay, encode_reply, read_turn
+from understudy.chat.run.thoughts import Thoughts
 from understudy.chat.run.tool_executor import ToolExecutor
 from understudy.chat.run.tool_outcome import ToolOutcome
 from understudy.chat.run.window import (
@@ -53,16 +54,13 @@ from understudy.chat.run.window import (
     describe,
     encode_compaction,
     estimate,
-    exchanges_compaction,
     item_tokens,
 )
 from understudy.chat.services import Services
-from understudy.content.texts import run_off_loop
 from understudy.models.model import (
     FENCE_NOTE,
     AgentCard,
     FileCard,
-    ImagePart,
     Item,
     MessageItem,
     Model,
@@ -80,23 +78,12 @@ from understudy.models.model import (
     fenced,
     limits_of,
 )
-from understudy.storage.records import History, StepRecord
+from understudy.storage.records import StepRecord
 
 log = logging.getLogger(__name__)
 
-MAX_REASONING_THOUGHTS = 40
-REASONING_S = 3.0
-MAX_REASONING_TEXT = 600
-"""Thoughts of a run from its model's reasoning, seconds between two, and characters of one."""
-MAX_IMAGES, MAX_IMAGE_BYTES = 8, 4 * 1024 * 1024
-"""Images of a conversation that a model is given, the newest ones, and the size of one; others are only described."""
-IMAGE_TYPES = ("image/png", "image/jpeg", "image/gif", "image/webp")
-MAX_FILES = 32
-"""Files of a conversation that are described to its model: the newest ones."""
 SUMMARY_S = 60.0
 """Seconds for a model's summary of older turns; then a plain one is used."""
-INLINE_STEPS = 32
-"""Steps of a history that are read in the event loop; more are read in a thread, as a result may have 256 KiB."""
 
 
 @define
@@ -120,16 +107,12 @@ class AgentLoop:
     ended: Ended | None = field(default=None, init=False)  # the bound that closes the run
     charts: list[dict[str, Any]] = field(factory=list, init=False, repr=False)  # of a hand-written agent
     _known: AgentMemory | None = field(default=None, init=False, repr=False)
+    thoughts: Thoughts = field(init=False, repr=False)
     silent: bool = field(default=False, init=False)  # whether the model's text is not shown
     _summary_usage: Usage = field(factory=Usage, init=False)  # not recorded yet
-    _thoughts: int = field(default=0, init=False)
-    _reasoning: str = field(default="", init=False, repr=False)  # not published yet
-    _reasoned: int = field(default=0, init=False)
-    _reasoned_at: float = field(default=-math.inf, init=False)
     _written: list[str] = field(factory=list, init=False, repr=False)  # by the model in this turn
     _turn_limit: trio.CancelScope = field(factory=trio.CancelScope, init=False, repr=False)
-    # Already in the log: thoughts of the interrupted turn, ids of agents, handoffs.
-    _logged_thoughts: list[str] = field(factory=list, init=False, repr=False)
+    # Already in the log: ids of agents, handoffs.
     _logged_agents: list[str] = field(factory=list, init=False)
     _logged_handoffs: int = field(default=0, init=False)
     # Ids of steers: those that the run has taken, and those that are to end its turn. Whether an event is published.
@@ -139,6 +122,9 @@ class AgentLoop:
 
     def __attrs_post_init__(self) -> None:
         self.tools.conversation = self.input
+        self.thoughts = Thoughts(
+            self.recorder, self.services, "", self.replay.thought_count, list(self.replay.thoughts)
+        )
 
     async def run(self, context: Context) -> None:
         """Work until the answer is recorded.
@@ -247,51 +233,23 @@ class AgentLoop:
         """
         job, services, before = self.job, self.services, self.replay
         self.origin = Origin(job.message_id, job.run_id)
-        self._thoughts, self._logged_thoughts = before.thought_count, list(before.thoughts)
         self._logged_agents, self._logged_handoffs = [agent_id for agent_id, _ in before.agents], before.handoffs
         await self.stream.restore()
         await self._start_agent(*([] if job.findings_summary is None else [job.findings_summary]))
-        memory, limit = self._memory(), services.limits.history_messages
-        if memory is None:
-            history = await services.store.history(job.owner, job.message_id, limit)
-        else:
-            history = await memory.read_with_history(job.message_id, limit)
+        history, files = await load_conversation(job, services, self._memory(), before, self.input, self.agent)
         if (left_out := history.left_out) and not before.turns:
             read = f"Only the last {len(history.messages):,} messages of this conversation were read"
             older = "1 older one was" if left_out == 1 else f"{left_out:,} older ones were"
-            await self.publish_thought(f"{read}; {older} left out.")
-        named = (name for each in history.exchanges for name in each.message.references)
-        references = tuple(dict.fromkeys((*named, *job.references)))[-MAX_FILES:]
-        cards = await services.attachments(job.owner).cards(references) if references else ()
-        files = {each.id: each for each in cards}
-        self.input.limits = limits_of(services.model_of(self.agent.model))
-        images = await self._images(cards) if self.input.limits.images else {}
-        compaction = exchanges_compaction(before.summaries, history.exchanges)
-        if sum(len(each.steps) for each in history.exchanges) > INLINE_STEPS:
-            items = await run_off_loop(_read_items, history, files, images)
-        else:
-            items = _read_items(history, files, images)
-        items.append(question_item(job.message_id, job.run_id, job.content, job.references, files, images))
-        self.input.load(items, compaction)
-        return tuple(files[each] for each in job.references if each in files)
-
-    async def _images(self, cards: Sequence[FileCard]) -> dict[str, ImagePart]:
-        """Return the newest of these files that are images, for a model that takes images."""
-        images = [each for each in cards if each.media_type in IMAGE_TYPES and each.size <= MAX_IMAGE_BYTES]
-        attachments = self.services.attachments(self.job.owner)
-        return {
-            each.id: ImagePart(each.id, each.media_type, content)
-            for each in images[-MAX_IMAGES:]
-            if (content := await attachments.content(each.id)) is not None
-        }
+            await self.thoughts.publish(f"{read}; {older} left out.")
+        return files
 
     async def _start_agent(self, *beside: Event) -> None:
         """Record that the agent has started, together with `beside`, unless the log has it."""
         self.recorder.speaker = self.agent
         if self._logged_agents:
-            self.agent_id = self._logged_agents.pop(0)
+            self.agent_id = self.thoughts.agent_id = self._logged_agents.pop(0)
             return
-        self.agent_id = f"{self.agent.name}-{uuid.uuid4().hex[:8]}"
+        self.agent_id = self.thoughts.agent_id = f"{self.agent.name}-{uuid.uuid4().hex[:8]}"
         saying = f"{self.agent.display_title} is on it"
         await self.recorder.record(AgentStarted(self.agent_id, saying, self.services.clock()), *beside)
 
@@ -377,7 +335,7 @@ class AgentLoop:
 
     async def record_turn(self, step: StepRecord, reply: Reply) -> tuple[PastTurn, Sequence[PendingCall]]:
         """Record a turn that is over as `step`. Return it as it is recorded, and its calls."""
-        await self.ensure_thought()
+        await self.thoughts.ensure()
         calls = [PendingCall(call, uuid.uuid4().hex) for call in reply.calls]
         result = await self._storable_result(reply, calls)
         self.stream.add_finished_turn(result["text"])
@@ -386,7 +344,7 @@ class AgentLoop:
             self.recorder.deferred = (finished,)
         else:  # at once: rendering the end of the answer may take seconds
             await self.recorder.record(steps=(finished,))
-        self._logged_thoughts.clear()
+        self.thoughts.logged.clear()
         return read_turn(finished), calls
 
     async def respond(self, model: Model, turn: Turn) -> Reply:
@@ -408,7 +366,7 @@ class AgentLoop:
                         raise ModelUnavailable(
                             "The language model gave an empty answer; ask again.", True, "empty reply"
                         )
-                await self._publish_reasoning(whole=True)
+                await self.thoughts.flush_reasoning(whole=True)
                 return reply
             finally:
                 self.services.metrics.model_answered(model.name, time.monotonic() - began)
@@ -469,10 +427,10 @@ class AgentLoop:
         if planned == kept:
             return
         if planned.start != kept.start:
-            await self.publish_thought("This conversation is long: I summarise its older part and go on with that")
+            await self.thoughts.publish("This conversation is long: I summarise its older part and go on with that")
             planned = evolve(planned, summary=await self._summarise(model, instructions, planned))
         else:
-            await self.publish_thought("This conversation is long: I shorten the older results in it")
+            await self.thoughts.publish("This conversation is long: I shorten the older results in it")
         first_run = None if planned.start is None else planned.start.run_id
         now = self.services.clock()
         step = self.recorder.next_step("summary", model.name, None, {"first_run": first_run}, now)
@@ -531,7 +489,7 @@ class AgentLoop:
         if reply.reasoning:
             reply = evolve(reply, reasoning=await keep(reply.reasoning) or "")
         text, call_ids = await keep(reply.text) or "", [each.call_id for each in calls]
-        return encode_reply(reply, call_ids, text, storable, self._thoughts, self.stream.findings)
+        return encode_reply(reply, call_ids, text, storable, self.thoughts.count, self.stream.findings)
 
     async def _on_model_event(self, event: ModelEvent) -> None:
         limit = self._turn_limit
@@ -542,51 +500,19 @@ class AgentLoop:
         try:
             match event:
                 case Thought(text):
-                    await self.publish_thought(await self.services.content_filter.filter_output(text))
+                    await self.thoughts.publish(await self.services.content_filter.filter_output(text))
                 case ReasoningDelta(text):
-                    self._reasoning += text
-                    await self._publish_reasoning()
+                    await self.thoughts.reason(text)
                 case TextDelta(text):
-                    await self._publish_reasoning(whole=True)
+                    await self.thoughts.flush_reasoning(whole=True)
                     self.recorder.activity = "writing"
-                    await self.ensure_thought()
+                    await self.thoughts.ensure()
                     self._written.append(text)
                     if not self.silent:
                         await self.stream.feed(text)
         finally:
             self._publishing = False
             limit.deadline = -math.inf if self._urgent else until
-
-    async def _publish_reasoning(self, *, whole: bool = False) -> None:
-        """Publish the model's reasoning so far as a thought, if it is time for one; `whole`: also the rest.
-
-        A thought is logged, so there are few: one per `REASONING_S`, at most `MAX_REASONING_THOUGHTS` a run, each cut
-        at `MAX_REASONING_TEXT` characters.
-        """
-        now, text = trio.current_time(), self._reasoning.strip()
-        if not whole and (now < self._reasoned_at + REASONING_S or not text.endswith((".", "!", "?", ":"))):
-            if len(self._reasoning) > 8 * MAX_REASONING_TEXT:
-                self._reasoning = self._reasoning[-4 * MAX_REASONING_TEXT :]
-            return
-        self._reasoning = ""
-        if not text or self._reasoned >= MAX_REASONING_THOUGHTS:
-            return
-        self._reasoned, self._reasoned_at = self._reasoned + 1, now
-        shown = text if len(text) <= MAX_REASONING_TEXT else f"… {text[-MAX_REASONING_TEXT:]}"
-        await self.publish_thought(await self.services.content_filter.filter_output(shown))
-
-    async def ensure_thought(self) -> None:
-        """Publish a stock thought if the run has published none, because its model emits none."""
-        if not self._thoughts:
-            await self.publish_thought(f"{self.agent.display_title} is working out an answer")
-
-    async def publish_thought(self, thought: str) -> None:
-        """Record a thought, unless the log has it."""
-        if thought in self._logged_thoughts:
-            self._logged_thoughts.remove(thought)
-            return
-        self._thoughts += 1
-        await self.recorder.record(AgentThinking(self.agent_id, thought, self.services.clock()))
 
     @property
     def shown_charts(self) -> list[dict[str, Any]]:
@@ -625,13 +551,3 @@ def _is_empty(reply: Reply) -> bool:
 
 async def _ignore(_: ModelEvent) -> None:
     """Take the events of a reply that is not shown."""
-
-
-def _read_items(history: History, files: Mapping[str, FileCard], images: Mapping[str, ImagePart]) -> list[Item]:
-    """Return the items of the messages before the one to answer."""
-    items: list[Item] = []
-    if history.left_out:
-        items.append(NoteItem(f"{history.left_out:,} earlier messages of this conversation were left out."))
-    for exchange in history.exchanges:
-        items += exchange_items(exchange, files, images)
-    return items

@@ -202,7 +202,7 @@ class HandWritten:
         if self._replays or not text:
             return
         loop = self.loop
-        await loop.ensure_thought()
+        await loop.thoughts.ensure()
         self._begin_turn()
         self._said.append(text)
         loop.recorder.activity = "writing"
@@ -211,7 +211,7 @@ class HandWritten:
     async def think(self, thought: str) -> None:
         """Show a thought, unless the log has it."""
         if not self._replays:
-            await self.loop.publish_thought(await self.loop.services.content_filter.filter_output(thought))
+            await self.loop.thoughts.publish(await self.loop.services.content_filter.filter_output(thought))
 
     async def call(self, name: str, arguments: Mapping[str, Any]) -> Any:
         """Call a tool, unless the log has its result. Return the result."""
@@ -276,7 +276,7 @@ class HandWritten:
         began = services.clock()
         loop.recorder.activity = "thinking"
         if say:
-            await loop.ensure_thought()
+            await loop.thoughts.ensure()
             self._begin_turn()
         loop.silent = not say
         try:

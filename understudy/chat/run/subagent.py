@@ -132,7 +132,6 @@ class SubagentLoop(AgentLoop):
         """Make the request the model's input. Return the files of the user's message."""
         job, services, before = self.job, self.services, self.replay
         self.origin = Origin(job.message_id, job.run_id)
-        self._thoughts, self._logged_thoughts = before.thought_count, list(before.thoughts)
         self.recorder.speaker = self.agent
         cards = await services.attachments(job.owner).cards(job.references) if job.references else ()
         files = {each.id: each for each in cards}
@@ -212,7 +211,7 @@ class Subagent(Actor):
         )
         stream: Any = CollectedText()
         self.loop = SubagentLoop(job, services, recorder, self.tools, stream, agent, before, meter)
-        self.loop.agent_id = outcome.agent_id
+        self.loop.agent_id = self.loop.thoughts.agent_id = outcome.agent_id
         self.loop.before = tuple(asking.conversation.items) if tool.history else ()
         self.asking, self.outcome = asking, outcome
 

@@ -1,0 +1,81 @@
+"""The conversation before a message, read and made into the items of its run's model: messages, steps, files."""
+
+from collections.abc import Mapping, Sequence
+
+from understudy.agents.agent import Agent
+from understudy.chat.memory import AgentMemory
+from understudy.chat.messages import RunRequest
+from understudy.chat.run.history import exchange_items, question_item
+from understudy.chat.run.model_input import ModelInput
+from understudy.chat.run.replay import Replay
+from understudy.chat.run.window import exchanges_compaction
+from understudy.chat.services import Services
+from understudy.content.texts import run_off_loop
+from understudy.models.model import FileCard, ImagePart, Item, NoteItem, limits_of
+from understudy.storage.records import History
+
+MAX_IMAGES, MAX_IMAGE_BYTES = 8, 4 * 1024 * 1024
+"""Images of a conversation that a model is given, the newest ones, and the size of one; others are only described."""
+IMAGE_TYPES = ("image/png", "image/jpeg", "image/gif", "image/webp")
+MAX_FILES = 32
+"""Files of a conversation that are described to its model: the newest ones."""
+INLINE_STEPS = 32
+"""Steps of a history that are read in the event loop; more are read in a thread, as a result may have 256 KiB."""
+
+
+async def load_conversation(
+    job: RunRequest,
+    services: Services,
+    memory: AgentMemory | None,
+    before: Replay,
+    given: ModelInput,
+    agent: Agent,
+) -> tuple[History, tuple[FileCard, ...]]:
+    """Load the conversation and the message to answer into `given`. Return the history, and the files of the message.
+
+    The items are those of the branch from the root of the thread, as far as they are read. The memory, if there is one,
+    is read in the same transaction.
+
+    Raises:
+        StorageUnavailable: The database cannot be read.
+    """
+    limit = services.limits.history_messages
+    if memory is None:
+        history = await services.store.history(job.owner, job.message_id, limit)
+    else:
+        history = await memory.read_with_history(job.message_id, limit)
+    named = (name for each in history.exchanges for name in each.message.references)
+    references = tuple(dict.fromkeys((*named, *job.references)))[-MAX_FILES:]
+    cards = await services.attachments(job.owner).cards(references) if references else ()
+    files = {each.id: each for each in cards}
+    given.limits = limits_of(services.model_of(agent.model))
+    images = await _images(job, services, cards) if given.limits.images else {}
+    compaction = exchanges_compaction(before.summaries, history.exchanges)
+    if sum(len(each.steps) for each in history.exchanges) > INLINE_STEPS:
+        items = await run_off_loop(_read_items, history, files, images)
+    else:
+        items = _read_items(history, files, images)
+    items.append(question_item(job.message_id, job.run_id, job.content, job.references, files, images))
+    given.load(items, compaction)
+    return history, tuple(files[each] for each in job.references if each in files)
+
+
+async def _images(job: RunRequest, services: Services, cards: Sequence[FileCard]) -> dict[str, ImagePart]:
+    """Return the newest of these files that are images, for a model that takes images."""
+    images = [each for each in cards if each.media_type in IMAGE_TYPES and each.size <= MAX_IMAGE_BYTES]
+    attachments = services.attachments(job.owner)
+    return {
+        each.id: ImagePart(each.id, each.media_type, content)
+        for each in images[-MAX_IMAGES:]
+        if (content := await attachments.content(each.id)) is not None
+    }
+
+
+def _read_items(history: History, files: Mapping[str, FileCard], images: Mapping[str, ImagePart]) -> list[Item]:
+    """Return the items of the messages before the one to answer."""
+    items: list[Item] = []
+    if history.left_out:
+        items.append(NoteItem(f"{history.left_out:,} earlier messages of this conversation were left out."))
+    for exchange in history.exchanges:
+        items += exchange_items(exchange, files, images)
+    return items
