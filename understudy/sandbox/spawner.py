@@ -1,15 +1,19 @@
 """Starts processes that handle untrusted text: bounded, confined, few, and with an empty environment.
 
+An `open` program is for code of the server's author that may hang or take all memory: bounded, but not confined.
+
 1. A server runs at most `PROCESSES` of them, with `memory_for_all` bytes together. Calls wait in order of arrival until
    their process fits; before that users take turns (`understudy.sandbox.limiters`).
 2. A process inherits nothing of the server's environment, open files or terminal. `child` sets its other limits in the
-   process itself, before it reads untrusted input.
-3. A cancelled call kills its process, and returns after the process has ended.
+   process itself, before it reads untrusted input. An open program inherits the environment and standard error.
+3. A cancelled call kills its process, and those that it has started, and returns after the process has ended.
 """
 
+import contextlib
 import json
 import logging
 import os
+import signal
 import sys
 from collections import deque
 from collections.abc import AsyncIterator, Sequence
@@ -52,7 +56,8 @@ class Program:
     """A program that runs in a process of its own, with its limits.
 
     `module` has `prepare()` and `main()` (see `child`). `read` are files and folders it needs beside its own code.
-    `address_space` is None for programs that reserve much more than they use, as V8 does.
+    `address_space` is None for programs that reserve much more than they use, as V8 does. `open`: it is not
+    confined.
     """
 
     module: str
@@ -61,6 +66,7 @@ class Program:
     file_bytes: int = 0
     niceness: int = 5
     read: tuple[str, ...] = ()
+    open: bool = False
 
 
 OUTSIDE: Final = "/etc/passwd"
@@ -100,6 +106,7 @@ def encode_order(
         niceness=program.niceness,
         read=[*program.read, *read],
         write=list(write),
+        path=[os.path.abspath(each) for each in sys.path] if program.open else None,
     )
     return json.dumps(order).encode() + b"\n"
 
@@ -167,17 +174,22 @@ async def run(
         command(),
         stdin=order + request,
         capture_stdout=True,
-        capture_stderr=True,
+        capture_stderr=not program.open,
         check=False,
         deliver_cancel=_kill,
-        env=environment(),
+        env=None if program.open else environment(),
         start_new_session=True,  # Ctrl-C in the server's terminal must reach the server only
     )
 
 
 async def _kill(process: trio.Process) -> None:
-    """Kill at once: the process has nothing to save, and no milder signal reaches a long function of DuckDB."""
-    process.kill()
+    """Kill at once: the process has nothing to save, and no milder signal reaches a long function of DuckDB.
+
+    It leads a session, so that the processes it has started are killed with it.
+    """
+    if process.returncode is None:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
 
 
 @frozen

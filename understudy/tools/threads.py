@@ -42,6 +42,24 @@ WAIT_S: Final = 30.0
 """Seconds that a call waits for a thread, beside its own time limit."""
 
 
+async def wait_for_permit(limiter: FairLimiter, owner: str, tool: str, while_queued: WhileQueued) -> None:
+    """Acquire a permit for a call of a tool, which the caller releases. `while_queued` is entered if it has to wait.
+
+    Raises:
+        ToolError: ``busy``: the queue is full, or there was none within `WAIT_S`.
+    """
+    if limiter.acquire_nowait(owner, tool):
+        return
+    with while_queued(), trio.move_on_after(WAIT_S):
+        try:
+            await limiter.acquire(owner, tool)
+        except QueueFull:
+            sentence = f"{limiter.max_queued} of your calls wait for a free place already; try again later."
+            raise ToolError("busy", sentence) from None
+        return
+    raise ToolError("busy", f"There was no free place for {tool} within {WAIT_S:g} s; try again later.")
+
+
 @define(eq=False)
 class _Permit:
     """The permit of one call. It has the methods of a `trio.CapacityLimiter` that `trio.to_thread.run_sync` calls."""
@@ -111,17 +129,7 @@ class ToolThreads:
     async def acquire(self, owner: str, tool: str, while_queued: WhileQueued) -> None:
         """Acquire a permit. Raises `ToolError` ``busy``."""
         self._refuse_if_lost(owner, tool)
-        if self._limiter.acquire_nowait(owner, tool):
-            return
-        with while_queued(), trio.move_on_after(WAIT_S):
-            try:
-                await self._limiter.acquire(owner, tool)
-            except QueueFull:
-                raise ToolError(
-                    "busy", f"{MAX_QUEUED} of your calls wait for a free place already; try again later."
-                ) from None
-            return
-        raise ToolError("busy", f"There was no free place for {tool} within {WAIT_S:g} s; try again later.")
+        await wait_for_permit(self._limiter, owner, tool, while_queued)
 
     def release(self, permit: _Permit) -> None:
         """Give a permit back; a lost thread is found then."""

@@ -19,6 +19,7 @@ from understudy.tools.context import Files, ServerView, StoredFile, ToolContext
 from understudy.tools.effects import MAX_UNDO_S, Companion, Reconciled, Unknown
 from understudy.tools.errors import ToolError
 from understudy.tools.execution import collect, collect_async, is_async, runner
+from understudy.tools.isolation import MEMORY_MB, IsolatedFunction
 from understudy.tools.lifespan import names_asyncio
 from understudy.tools.loop import ToolLoop
 from understudy.tools.result import NextStep, ToolResult
@@ -57,6 +58,7 @@ class Tool:
     runs: always, never, or if the function returns something true for its arguments. A call that succeeded can be
     undone by `undo` for `undo_s` seconds. `asyncio`: its functions are for asyncio. `on_server_loop`: they run on the
     server's loop, which they hold if they block, else on the tools' loop; those that are not async, in a thread.
+    `isolated` describes the function to the process in which it runs, if it does.
     `agent` is the agent that is asked instead of a function, for a tool made by `Agent.as_tool`; with `history` it is
     given the conversation too.
     """
@@ -73,6 +75,7 @@ class Tool:
     undo_s: float = 600.0
     asyncio: bool = False
     on_server_loop: bool = False
+    isolated: IsolatedFunction | None = None
     agent: Any = field(default=None, repr=False)
     history: bool = False
     _accepts: Parameters = field(repr=False, kw_only=True)
@@ -139,6 +142,10 @@ class Tool:
         return await loop.run(self.name, partial(self._call, arguments), context)
 
     async def _call(self, arguments: Mapping[str, Any], context: ToolContext) -> ToolResult:
+        if self.isolated is not None:
+            if self._accepts.plain:
+                self.check(arguments)
+            return await self.isolated.call(arguments, context)
         function = self.function
         if inspect.isasyncgenfunction(plain_function(function)):
             function = partial(collect_async, function, context.show_partial)
@@ -241,6 +248,8 @@ def _make(
     undo: Callable[..., Any] | None,
     undo_s: float,
     on_server_loop: bool,
+    isolate: bool,
+    memory_mb: int,
 ) -> Tool:
     if isinstance(function, staticmethod):
         function = function.__func__
@@ -277,6 +286,9 @@ def _make(
     if undo is not None:
         undoer = Companion.of(undo, f"undo of {label}", "result, arguments", beside)
     accepts = read_parameters(function, ToolContext)
+    isolated = IsolatedFunction.of(function, label, memory_mb, timeout_s) if isolate else None
+    if isolate and (without := "self" if accepts.method else accepts.context) is not None:
+        raise TypeError(f"{label} is isolated, so it cannot be given `{without}`: leave it out")
     description = accepts.summary or label.replace("_", " ").capitalize() + "."
     return Tool(
         label,
@@ -291,6 +303,7 @@ def _make(
         undo_s,
         asyncio,
         on_server_loop,
+        isolated,
         accepts=accepts,
         run=run,
     )
@@ -310,6 +323,8 @@ def tool(
     undo: Callable[..., Any] | None = None,
     undo_s: float = 600.0,
     on_server_loop: bool = False,
+    isolate: bool = False,
+    memory_mb: int = MEMORY_MB,
 ) -> Callable[[Callable[..., Any]], Tool]: ...
 def tool(
     function: Callable[..., Any] | None = None,
@@ -324,6 +339,8 @@ def tool(
     undo: Callable[..., Any] | None = None,
     undo_s: float = 600.0,
     on_server_loop: bool = False,
+    isolate: bool = False,
+    memory_mb: int = MEMORY_MB,
 ) -> Tool | Callable[[Callable[..., Any]], Tool]:
     """Make a tool of a function, as a decorator with or without options.
 
@@ -332,6 +349,9 @@ def tool(
     that is None, by asyncio if its code names that module. With `on_server_loop` it runs on the server's loop, for
     functions that use trio objects of that loop and never block. With `approval` a call waits for its user's approval
     before it runs; see `Tool`.
+
+    With `isolate` a plain function runs in a process of its own, with at most `memory_mb` MiB, that is killed when the
+    call ends: for functions that may hang or take all memory. It must be one that can be imported, and has no context.
 
     A generator, sync or async, shows each value that it yields while it runs. The result is the list of them; or the
     value that a sync one returns; or a `ToolResult` that it yields, with which it ends.
@@ -344,6 +364,7 @@ def tool(
     """
 
     def decorate(given: Callable[..., Any]) -> Tool:
-        return _make(given, name, timeout_s, retry_safe, asyncio, approval, reconcile, undo, undo_s, on_server_loop)
+        options = (name, timeout_s, retry_safe, asyncio, approval, reconcile, undo, undo_s, on_server_loop)
+        return _make(given, *options, isolate, memory_mb)
 
     return decorate if function is None else decorate(function)

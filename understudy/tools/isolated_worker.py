@@ -1,0 +1,69 @@
+"""Makes one call of an isolated tool: an open program of `understudy.sandbox`.
+
+It imports the module of the tool's function, checks the arguments, calls the function and writes the result as JSON.
+What the function prints goes to standard error. The process ends with the server's.
+"""
+
+import importlib
+import json
+import os
+import signal
+import sys
+import threading
+import time
+import traceback
+from typing import Any, Final, NoReturn
+
+# Exit codes: a result, the code and sentence of a `ToolError`, the traceback of a crash, or out of memory.
+ANSWERED: Final = 0
+REFUSED: Final = 3
+NO_MEMORY: Final = 4
+CRASHED: Final = 5
+
+MAX_TRACEBACK: Final = 10_000
+"""Characters of the traceback of a crash, the last ones."""
+
+
+def prepare() -> None:
+    """End with the server, even if that is killed."""
+    threading.Thread(target=_follow, args=(os.getppid(),), daemon=True).start()
+
+
+def _follow(parent: int) -> NoReturn:
+    while os.getppid() == parent:
+        time.sleep(1.0)
+    os.killpg(0, signal.SIGKILL)
+    raise SystemExit
+
+
+def main() -> int:
+    """Answer the request on standard input; return the exit code."""
+    request = json.load(sys.stdin.buffer)
+    answer = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)
+    code, body = _answer(request)
+    with answer:
+        answer.write(body)
+    return code
+
+
+def _answer(request: dict[str, Any]) -> tuple[int, str]:
+    import attrs
+
+    from understudy.tools.errors import ToolError
+    from understudy.tools.result import to_result
+    from understudy.tools.tool import Tool, tool
+
+    try:
+        found: Any = importlib.import_module(request["module"])
+        for name in request["name"].split("."):
+            found = getattr(found, name)
+        made = found if isinstance(found, Tool) else tool(found)
+        result = to_result(made.function(**made.check(request["arguments"])))
+        return ANSWERED, json.dumps(attrs.asdict(result), allow_nan=False)
+    except ToolError as error:
+        return REFUSED, json.dumps([error.code, error.message])
+    except MemoryError:
+        return NO_MEMORY, ""
+    except (Exception, SystemExit):
+        return CRASHED, traceback.format_exc()[-MAX_TRACEBACK:]
