@@ -82,7 +82,7 @@ async def test_pieces_of_the_answer_carry_the_number_of_characters_before_them(s
         ("crash", "failed", "The tool failed."),
         ("hang", "timed_out", "stopped after 0.2 s"),
         ("block", "timed_out", "stopped after 0.2 s"),
-        ("missing", "failed", "no tool called missing"),
+        ("missing", "failed", "no tool “missing”"),
     ],
 )
 async def test_a_tool_that_misbehaves_is_a_result_and_the_run_goes_on(

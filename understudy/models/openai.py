@@ -46,6 +46,7 @@ MAX_REASONING: Final = 20_000
 """Characters of a model's reasoning that are kept with its reply."""
 
 _CUT: Final = "\n\n*(The answer was cut here: it reached the model's length limit.)*"
+_FILTERED: Final = "\n\n*(The answer was stopped here by the provider's content filter.)*"
 
 
 class OpenAINotInstalled(ModelError, ExtraNotInstalled):
@@ -198,7 +199,9 @@ class OpenAI:
             else:
                 answer.ended = "length"
         if answer.ended is None:
-            raise ModelUnavailable("The language model stopped in the middle of its answer.", True, "cut short")
+            if answer.length or answer.calls:
+                raise ModelUnavailable("The language model stopped in the middle of its answer.", True, "cut short")
+            raise ModelUnavailable("The language model sent no answer; try again in a moment.", True, "no answer")
         reply = await _reply(turn, answer, emit)
         reasoning = "".join(answer.reasoning)[:MAX_REASONING]
         return evolve(reply, reasoning=reasoning, state=answer.state(self.model))
@@ -256,9 +259,10 @@ def read_retry_after(error: Exception) -> float | None:
 
 async def _reply(turn: Turn, answer: _Answer, emit: Emit) -> Reply:
     """Return the reply of a complete answer; emit the thought about its calls."""
-    if answer.ended == "length":
-        answer.text.append(_CUT)
-        await emit(TextDelta(_CUT))
+    if answer.ended in ("length", "content_filter"):
+        note = _CUT if answer.ended == "length" else _FILTERED
+        answer.text.append(note)
+        await emit(TextDelta(note))
         return Reply("".join(answer.text), usage=answer.usage)  # incomplete calls are dropped
     text, calls = "".join(answer.text), [_tool_request(each) for _, each in sorted(answer.calls.items())]
     handoff = next((each for each in calls if each.name == hand_over_name(turn.tools)), None)

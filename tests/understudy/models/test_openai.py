@@ -145,6 +145,13 @@ async def test_a_handoff_to_an_unknown_colleague_fails(provider: Provider, heard
             await model.respond(a_turn(colleagues=(COLLEAGUE,)), heard)
 
 
+async def test_an_answer_stopped_by_a_content_filter_says_so(provider: Provider, heard: Any) -> None:
+    provider.scripts = [Script([text_chunk("Once"), end_chunk("content_filter")])]
+    async with talking(provider) as model:
+        reply = await model.respond(a_turn(), heard)
+    assert reply.text == heard.text == "Once\n\n*(The answer was stopped here by the provider's content filter.)*"
+
+
 async def test_an_answer_cut_by_the_length_limit_says_so(provider: Provider, heard: Any) -> None:
     """The text ends with a note, and incomplete calls are dropped."""
     provider.scripts = [Script([text_chunk("Once"), call_chunk(0, "c", "lookup", '{"or'), end_chunk("length")])]

@@ -175,7 +175,7 @@ class ToolExecutor:
                 outcome.fail(ToolStatus.FAILED, "invalid_arguments", refused)
             elif tool is None:
                 known = ", ".join(each.name for each in agent.tools[:MAX_LISTED]) or "none"
-                sentence = f"This agent has no tool called {name}. Its tools: {known}."
+                sentence = f"There is no tool “{name}” here. This agent has: {known}."
                 outcome.fail(ToolStatus.FAILED, "invalid_arguments", sentence)
             elif tool.agent is not None and not self._may_ask(tool.agent, outcome):
                 sentence = f"Your user may not use {tool.agent.display_title}, which {name} asks."
