@@ -341,7 +341,12 @@ class EnsureEffects:
 
 @frozen
 class OwnershipLost:
-    """To a conversation: this node may no longer own its thread; stop without another write."""
+    """To a conversation: this node may no longer own its thread; stop without another write.
+
+    `why`: this node does own it, but the log holds more than the conversation has read.
+    """
+
+    why: str | None = None
 
 
 @frozen

@@ -16,6 +16,7 @@ from understudy.chat.messages import OwnershipLost
 from understudy.chat.placement import Moved, Node
 from understudy.cluster.membership import join
 from understudy.storage import Change, Fence, LoggedEvent
+from understudy.storage.records import RunEnd
 
 from .conversation.test_conversation import ADA, Follower, Rig, say
 from .conversation.test_conversation import rig as rig
@@ -170,6 +171,29 @@ async def test_a_conversation_that_comes_back_after_its_thread_was_taken_ends(sh
     with trio.fail_after(5):
         await conversation.wait_stopped()
     assert [(owner, thread_id) for owner, thread_id, _ in shared.moved] == [("ada", "t")]
+
+
+async def test_a_conversation_that_comes_back_before_its_last_commit_reads_the_log_again(
+    shared: Shared, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It is killed while the end of its run is being stored, and the next one reads the run before that."""
+    await shared.at_work()
+    conversation, kind = shared.conversation, type(shared.store)
+    read = kind.thread_with_open_runs
+
+    async def read_too_early(store: Any, owner: str, thread_id: str) -> Any:
+        thread, runs = found = await read(store, owner, thread_id)
+        monkeypatch.undo()
+        end, fence = RunEnd(runs[0].id, "success", 1.0), Fence(thread.node, thread.fence)
+        await store.commit(Change(owner, thread_id, run_end=end, fence=fence))
+        return found
+
+    monkeypatch.setattr(kind, "thread_with_open_runs", read_too_early)
+    conversation.kill()
+    with trio.fail_after(5):
+        await conversation.wait_stopped()
+    assert [(owner, thread_id) for owner, thread_id, _ in shared.moved] == [("ada", "t")]
+    assert [record.why for record in caplog.records if record.message == "conversation.outrun"] == ["NotStored"]
 
 
 async def test_a_conversation_that_stands_down_is_taken_up_again(shared: Shared) -> None:

@@ -49,7 +49,7 @@ from understudy.chat.run_limiter import release_permit
 from understudy.chat.services import Services, tool_context
 from understudy.chat.storage_away import AWAY
 from understudy.content.summary import is_suspect
-from understudy.storage.errors import Fenced, StorageError
+from understudy.storage.errors import Fenced, NotStored, SequenceConflict, StorageError
 from understudy.storage.records import Fence, StepRecord
 from understudy.tools.effects import Done, NotDone
 from understudy.tools.tool import Tool, ToolContext
@@ -99,7 +99,7 @@ class Conversation(Actor):
         """Read the end of the log, subscribe the user's connections again, and resume unfinished runs."""
         self.context, self.core.queue.waiter = context, context.ref
         owner, thread_id, store = self.thread.owner, self.thread.thread_id, self.services.store
-        unfinished, owned = [], True
+        unfinished, owned, outrun = [], True, None
         if (opening := await store.thread_with_open_runs(owner, thread_id)) is not None:
             thread, runs = opening
             if owned := self.thread.load(thread):
@@ -113,11 +113,13 @@ class Conversation(Actor):
                 await self._perform(self.core.queue.resume(live))
         except Fenced:
             owned = False
+        except (NotStored, SequenceConflict) as error:  # a commit of the actor before this one was still on its way
+            owned, outrun = False, type(error).__name__
         if owned and opening is not None:
             for run in await store.open_effects(owner, thread_id):
                 await self._perform(self.core.handle(effects.ResumeEffects(run, await store.steps(run.id))))
         if not owned:  # claimed while this actor backed off after a crash: its subscribers are to find the new owner
-            context.ref.tell(OwnershipLost())
+            context.ref.tell(OwnershipLost(outrun))
         context.set_timer("idle", self.services.idle_s, _CheckIdle())
 
     async def receive(self, message: object, context: Context) -> None:

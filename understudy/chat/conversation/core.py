@@ -235,8 +235,8 @@ class ConversationCore:
                     yield from self._rate(request)
                 case Delete():
                     yield from self._delete(request)
-                case OwnershipLost():
-                    yield Relocate()
+                case OwnershipLost(why):
+                    yield Relocate(why)
         except Fenced:
             yield Relocate()
         except (SequenceConflict, NotStored) as outrun:
