@@ -272,7 +272,7 @@ async def test_a_wide_table_has_a_profile_of_bounded_size(attach: Attach) -> Non
 
 @pytest.mark.slow
 async def test_a_large_table_takes_seconds_at_most(tmp_path: Path, attach: Attach) -> None:
-    """200,000 rows are described in under five seconds."""
+    """200,000 rows are described in under five seconds of CPU."""
     path = tmp_path / "large"
 
     def write() -> None:
@@ -283,13 +283,20 @@ async def test_a_large_table_takes_seconds_at_most(tmp_path: Path, attach: Attac
     await trio.to_thread.run_sync(write)
     context = attach()
     context.files.files["f"] = StoredFile("f", "large.csv", "text/csv", path.stat().st_size, path)  # type: ignore[attr-defined]
-    before = time.perf_counter()
+    used_s = children_cpu_s()
     result = await profile_table.call({"file_id": "f"}, context)
     assert result.value["columns"][1]["distinct"] == 97
-    assert time.perf_counter() - before < 5
+    assert children_cpu_s() - used_s < 5
 
 
 # processes
+
+
+def children_cpu_s() -> float:
+    """Return the CPU seconds of the processes that have ended."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
+
 
 ENDLESS = "SELECT count(*) FROM range(1000000000000)"
 MIB = 1024 * 1024
@@ -335,11 +342,11 @@ def query(file: StoredFile, sql: str, owner: str = "ada", **limits: Any) -> Any:
 async def test_a_query_that_eats_memory_is_refused_and_the_server_does_not_grow(file: StoredFile, sql: str) -> None:
     """The process's limit covers strings within an expression, which DuckDB's own limit does not."""
     before, children = (resource.getrusage(each).ru_maxrss for each in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
-    started = time.perf_counter()
+    used_s = children_cpu_s()
     with pytest.raises(ToolError, match="more memory than a query may use") as caught:
-        await query(file, sql, memory=300 * MIB)
+        await query(file, sql, memory=300 * MIB, limit_s=60.0)
     assert caught.value.code == "query_failed"
-    assert time.perf_counter() - started < 3
+    assert children_cpu_s() - used_s < 3
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 20 * 1024
     # A child begins as a copy of this process, and counts as that until it is another program.
     copied = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
