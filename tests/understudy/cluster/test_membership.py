@@ -454,7 +454,11 @@ async def recovering(server: Server, finder: Finder) -> ActorRef:
 @pytest.mark.slow
 async def test_what_a_dead_node_had_is_shared_among_those_that_are_left(postgres: Postgres, made: str) -> None:
     """Within a second after its lease, each run is claimed by one survivor, about half by each, and few are
-    requested twice."""
+    requested twice.
+
+    A busy machine has longer, in proportion to what it took to commit the runs: both survivors ask for most of them,
+    each in a transaction of several statements.
+    """
     address = postgres.create(made)
     count = 3 * BATCH
     async with server(address) as dead, server(address) as one, server(address) as other:
@@ -462,15 +466,17 @@ async def test_what_a_dead_node_had_is_shared_among_those_that_are_left(postgres
         assert await dead.store.join(dead.node.id, lease_s=60.0)
         for finder in finders:
             await (await finder.server.join()).live()
+        began = trio.current_time()
         async with trio.open_nursery() as nursery:
             for number in range(count):
                 nursery.start_soon(dead.store.commit, _running(dead.node.id, f"t{number}", f"r{number}"))
+        committing_s = trio.current_time() - began
         assert await dead.store.renew(dead.node.id, lease_s=LEASE_S)
         died = trio.current_time()
         for finder in finders:
             await recovering(finder.server, finder)
-        await until(lambda: sum(len(finder.mine) for finder in finders) >= count)
-        assert LEASE_S * 0.8 < trio.current_time() - died < LEASE_S + 2.0
+        await until(lambda: sum(len(finder.mine) for finder in finders) >= count, within_s=60.0)
+        assert LEASE_S * 0.8 < trio.current_time() - died < LEASE_S + 2.0 + 6 * committing_s
         taken = [run for finder in finders for run in finder.mine]
         assert sorted(taken) == sorted(f"r{number}" for number in range(count))
         assert sum(finder.refused for finder in finders) <= count // 2
