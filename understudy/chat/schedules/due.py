@@ -68,7 +68,7 @@ def read_timing(cron: str | None, every_s: int | None, time_zone: str, start: fl
         raise BadCron("give either cron or every_s")
     if every_s is not None:
         if not least_s <= every_s <= LONGEST_S:
-            raise BadCron(f"every_s must be from {least_s:g} to {LONGEST_S:,} seconds")
+            raise BadCron(f"the interval every_s must be from {least_s:g} to {LONGEST_S:,} seconds")
         return Interval(every_s, start)
     assert cron is not None  # noqa: S101 - for the type checker: checked above
     parsed = parse_cron(cron, zone)
@@ -86,6 +86,8 @@ def read_zone(name: str) -> ZoneInfo:
         BadCron: There is none of that name.
     """
     try:
+        if name[:1].islower():  # localtime, posixrules, right/…: files of a machine, which others may not have
+            raise KeyError(name)
         return ZoneInfo(name)
     except (KeyError, ValueError, OSError) as error:
         shown = "".join(each if each.isprintable() else "?" for each in name[:40])

@@ -71,6 +71,7 @@ def test_intervals_are_counted_from_their_start() -> None:
         ("* * * * *", None, "Mars/Olympus", "no time zone 'Mars/Olympus'"),
         ("* * * * *", None, "../../etc/passwd", "no time zone"),
         ("* * * * *", None, "", "no time zone"),
+        ("* * * * *", None, "localtime", "no time zone 'localtime'"),
         ("0 0 31 2 *", None, "UTC", "never due"),
     ],
 )
