@@ -5,11 +5,12 @@ from typing import Any
 
 import trio
 
+from tests.end_to_end.chat_client import check_arc
 from tests.end_to_end.http import request
 from tests.end_to_end.scripted_model import Call, Gate, Say, ScriptedModel, scripted
 from tests.end_to_end.test_branches import new_token
 from transport.connection.limits import Limits
-from understudy import Agent
+from understudy import Agent, tool
 
 
 class Caller:
@@ -122,6 +123,44 @@ async def test_a_fork_is_another_branch_of_the_thread(serve: Any) -> None:
     messages = (await ada.get("/api/threads/t/messages"))["messages"]
     (edited,) = [row for row in messages if row["content"] == "go elsewhere"]
     assert edited["branch_of"] == first["message_id"]
+
+
+async def test_a_fork_from_a_step_repeats_nothing_up_to_it(serve: Any) -> None:
+    """It has the earlier turns and results, pays for none of them, and survives as a run of its own."""
+    calls: list[str] = []
+
+    @tool
+    async def note(text: str) -> str:
+        """Note a text."""
+        calls.append(text)
+        return text
+
+    model = ScriptedModel(Call([("note", {"text": "a"})]), Call([("note", {"text": "b"})]), Say("done"))
+    running = await serve(Agent("script", tools=[note], model=model))
+    ada, bob = [Caller(running, await new_token(running)) for _ in range(2)]
+    first = await ada.post("/api/runs", message="go", agent="script", thread_id="t")
+    path = f"/api/runs/{first['run_id']}"
+    whole = await ada.ended(first["run_id"])
+    log = (await ada.get(f"{path}/events"))["events"]
+    seqs = [each["seq"] for each in log if each["type"] == "tool_completed"]
+    model.inputs.clear()
+    again = await ada.post(f"{path}/fork", key="k", after=seqs[0])
+    assert await ada.post(f"{path}/fork", key="k", after=seqs[0]) == again
+    run = await ada.ended(again["run_id"])
+    assert calls == ["a", "b", "b"]
+    assert [turn.rounds for turn in model.inputs] == [1, 2]
+    assert (run["steps"]["turns"], run["steps"]["calls"]) == (whole["steps"]["turns"], whole["steps"]["calls"])
+    assert run["usage"]["output"] == 1
+    events = (await ada.get(f"/api/runs/{again['run_id']}/events"))["events"]
+    check_arc(events)
+    results = [each["result"] for each in events[-1]["data"]["data"]["results"]]
+    assert (events[-1]["data"]["message"].strip(), results) == ("done", ["a", "b"])
+    other = await ada.post(f"{path}/fork", step=900)
+    assert (await ada.ended(other["run_id"]))["status"] == "success"
+    assert calls == ["a", "b", "b"]
+    for wrong in ({"step": 0}, {"after": 1}, {"after": 1, "step": 3}, {"step": "3"}, {"step": -1}, {"step": 2**70}):
+        assert (await ada.post(f"{path}/fork", 400, **wrong))["error"]["code"] == "invalid_command", wrong
+    await bob.post(f"{path}/fork", 404, step=3)
 
 
 async def test_a_run_that_cannot_start_is_refused(serve: Any) -> None:

@@ -462,6 +462,7 @@ CHECKS: Final[Mapping[str, Callable[[Any], Any]]] = MappingProxyType(
         "gzip": _flag,
         "html": _flag,
         "seq": _seq,
+        "step": _seq,
     }
 )
 

@@ -164,12 +164,15 @@ class Edit:
 class Regenerate:
     """Request another answer to a message, on a new branch. `message_id` is the message's or the answer's.
 
-    `request_id` is an idempotency key: repeating it refers to the same run.
+    `request_id` is an idempotency key: repeating it refers to the same run. With `step` the new run takes over the
+    steps of the message's run `run_id` up to that one, and goes on from there.
     """
 
     message_id: str
     request_id: str | None = None
     session_token: str | None = field(default=None, repr=False)
+    run_id: str | None = None
+    step: int | None = None
 
 
 @frozen

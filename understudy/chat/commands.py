@@ -298,6 +298,14 @@ class CommandDispatcher:
             run = await self._services.store.run(message_id.removeprefix(ANSWER))
             message_id = run.message_id if run is not None and run.owner == identity.user else ""
         message = await self._message(identity.user, message_id, "user")
+        check_id("run_id", command.run_id)
+        if (command.run_id is None) != (command.step is None):
+            raise CommandRejected("invalid_command", "The fields `run_id` and `step` belong together.")
+        forked = None if command.run_id is None else await self._services.store.run(command.run_id)
+        if command.run_id is not None and (
+            forked is None or (forked.owner, forked.message_id) != (identity.user, message.id)
+        ):
+            raise CommandRejected("not_found", "There is no run of that name of this message.")
         way, run_id = await self._route_of(identity, message), uuid.uuid4().hex
         if self._services.quotas is not None:
             await self._services.quotas.check_message(identity.user, message.content)
@@ -313,6 +321,8 @@ class CommandDispatcher:
             identity.roles,
             arrived_at.get(),
             identity.groups,
+            command.run_id,
+            command.step,
         )
         return Accepted(message_id, await self.registry.ask(identity.user, way.thread_id, request), way.thread_id)
 

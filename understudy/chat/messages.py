@@ -54,8 +54,8 @@ class MessageInOtherThread(LookupError):
 class AnswerAgain(Ask[str]):
     """To a conversation: answer this message once more. The reply is the id of the run.
 
-    A repeated `request_id` is the same run. `arrived_at` is when the request came to this node.
-    Fails as `Accept` does.
+    A repeated `request_id` is the same run. `arrived_at` is when the request came to this node. With `after_step` the
+    run takes over the steps of the run `forks` up to that one. Fails as `Accept` does.
     """
 
     must_finish = True
@@ -68,6 +68,8 @@ class AnswerAgain(Ask[str]):
     roles: tuple[str, ...] = ()
     arrived_at: float | None = None
     groups: tuple[str, ...] = ()
+    forks: str | None = None
+    after_step: int | None = None
 
 
 @define(eq=False)

@@ -117,6 +117,10 @@ FORMS = [
     ({"type": "edit", "message_id": "m", "content": "hi", "new_message_id": "n"}, Edit("m", "hi", "n")),
     ({"type": "regenerate", "payload": {"message_id": "m", "request_id": "r"}}, Regenerate("m", "r")),
     (
+        {"type": "regenerate", "payload": {"message_id": "m", "run_id": "r", "step": 3}},
+        Regenerate("m", run_id="r", step=3),
+    ),
+    (
         {"type": "feedback", "payload": {"message_id": "m", "rating": "up", "note": "yes"}},
         Feedback("m", Rating.UP, "yes"),
     ),

@@ -182,7 +182,7 @@ class AnswerStream:
 
     async def restore(self) -> None:
         """Publish the text shown before the restart again, so that every client continues from it."""
-        if not self.replay.agents:
+        if not (self.replay.agents or self.replay.turns):
             return
         # Also if nothing was saved: text may have been shown since.
         text = self.replay.shown_text if self.replay.continues else self.replay.recorded_text

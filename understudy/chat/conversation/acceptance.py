@@ -19,12 +19,14 @@ from understudy.chat.conversation.thread_state import BUSY_S, RETRY_S, ThreadSta
 from understudy.chat.envelope import wrap
 from understudy.chat.messages import Accept, AnswerAgain, MessageInOtherThread, RunRequest
 from understudy.chat.routing import ANSWER
+from understudy.chat.run.fork import steps_of_fork
+from understudy.chat.run.replay import replay
 from understudy.chat.run_limiter import RunLimiter, release_permit
 from understudy.chat.run_protocol import RunProtocol
 from understudy.content.summary import build_alert, build_summary
 from understudy.content.vault import equal_but_for_placeholders
 from understudy.storage.errors import AlreadyStored, StorageUnavailable, Unstorable
-from understudy.storage.records import Message, RawText
+from understudy.storage.records import Message, RawText, StepRecord
 
 MAX_QUEUED: Final = 10
 """Messages that may wait behind the running one in a thread; more are refused with `busy`."""
@@ -168,10 +170,16 @@ class Acceptance:
             regenerates=isinstance(ask, AnswerAgain),
             request_id=request_id,
         )
+        steps: tuple[StepRecord, ...] = ()
+        if isinstance(ask, AnswerAgain) and ask.forks is not None and ask.after_step is not None:
+            forked = ask.forks
+            recorded = yield Query(lambda store: store.steps(forked))
+            steps = steps_of_fork(recorded, ask.after_step, ask.run_id, self.thread.now)
+            live.taken_over = replay([], steps)
         yield Subscribe(ask.outbox)
         names = (message_id, ask.run_id, content, references, parent, branch_of)
         accepted = MessageAccepted(*names, context or None, settings or None)
-        yield from self.thread.commit(live, [accepted], raw=raw, arrived_at=ask.arrived_at)
+        yield from self.thread.commit(live, [accepted], steps=steps, raw=raw, arrived_at=ask.arrived_at)
         if isinstance(ask, Accept):
             alert = build_alert((*ask.filtered.findings, *ask.context_findings))
             if alert is not None:

@@ -127,7 +127,8 @@ class ActiveRun:
     """One run that has not ended. `started` while its actor lives.
 
     `regenerates`: it answers a message once more; `request_id` is the client's name for the request to do so.
-    `attempt` is set if the run lost its server or its actor and is resumed. `decisions` and answers of its user wait
+    `taken_over` is what it begins with, if it forks another run. `attempt` is set if the run lost its server or its
+    actor and is resumed. `decisions` and answers of its user wait
     for a reply. `text_epoch` names the text that is streamed: pieces of two texts with different names never fit.
     """
 
@@ -139,6 +140,7 @@ class ActiveRun:
     regenerates: bool = False
     request_id: str | None = None
     attempt: ResumeAttempt | None = None
+    taken_over: Replay | None = field(default=None, repr=False)
     decisions: list[Decide | AnswerQuestion] = field(factory=list)
     text_epoch: str = field(init=False)
     _stored: list[str] = field(factory=list, init=False, repr=False)

@@ -132,7 +132,7 @@ class RunQueue:
         live = self.thread.runs.get(run_id)
         if live is None or live.stopped or live.started:
             return
-        replay, attempt = None, live.attempt
+        replay, attempt = live.taken_over, live.attempt
         if attempt is not None:
             try:
                 yield Commit(self.thread.change(attempt=RunAttempt(run_id, attempt.number, attempt.progress)), live)

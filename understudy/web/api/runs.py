@@ -14,9 +14,11 @@ from transport.wire.command_parser import parse_frame
 from transport.wire.commands import Cancel, Edit, Regenerate, Say
 from transport.wire.dialects import Dialect
 from transport.wire.errors import CommandRejected
+from transport.wire.events import ToolCompleted
 from transport.wire.messages import arrived_at
 from understudy.chat.commands import Accepted
 from understudy.chat.routing import check_id, find_stored_agent
+from understudy.chat.run.fork import step_after
 from understudy.chat.run.report import report, short_report
 from understudy.content.texts import run_off_loop
 from understudy.storage.records import ENDED, UNFINISHED, RunRecord
@@ -33,8 +35,10 @@ from understudy.web.context import (
 blueprint = Blueprint("runs", __name__, url_prefix="/api/runs")
 
 STATUSES: Final = (*UNFINISHED, *ENDED)
-FORK_FORM: Final = '{"content": "…"}, or empty'
+FORK_FORM: Final = '{"content": "…"}, {"step": 3}, {"after": 17}, or empty'
 KEY: Final = "Idempotency-Key"
+MOST_STEPS: Final = 1_000_000
+"""No run has a step of this number: its budget ends long before."""
 
 
 @frozen
@@ -54,9 +58,14 @@ class StartRequest:
 
 @frozen
 class ForkRequest:
-    """The body of a request to fork a run: `content` replaces the message, if given."""
+    """The body of a request to fork a run: `content` replaces the message, if given.
+
+    The fork goes on after the step of this number, or after the last call that had ended in the event `after`.
+    """
 
     content: str | None = None
+    step: int | None = None
+    after: int | None = None
 
 
 @blueprint.get("")
@@ -141,13 +150,30 @@ async def cancel(run_id: str) -> tuple[dict[str, Any], int]:
 
 @blueprint.post("/<run_id>/fork")
 async def fork(run_id: str) -> tuple[dict[str, Any], int]:
-    """Run the message of a run once more on a new branch of its thread, with other `content` if given."""
+    """Run the message of a run again on a new branch, with other `content`, or from a step or an event on."""
     arrived_at.set(web_context().streams.callbacks.clock())
     caller, run, key = identity(), await _own(run_id), request.headers.get(KEY)
     body = await read_body()
-    content = decode_json(body, ForkRequest, FORK_FORM).content if body else None
-    command = Regenerate(run.message_id, key) if content is None else Edit(run.message_id, content, key)
+    given = decode_json(body, ForkRequest, FORK_FORM) if body else ForkRequest()
+    content, step = given.content, given.step
+    if sum(each is not None for each in (content, step, given.after)) > 1:
+        raise CommandRejected("invalid_command", "A fork takes one of content, step and after.")
+    if step is not None and not 0 <= step < MOST_STEPS:
+        raise CommandRejected("invalid_command", f"step must be from 0 to {MOST_STEPS:,}.")
+    if given.after is not None:
+        step = await _step_after(run, given.after)
+    forks = None if step is None else run.id
+    again = Regenerate(run.message_id, key, run_id=forks, step=step)
+    command = again if content is None else Edit(run.message_id, content, key)
     return asdict(_accepted(await web_context().streams.run_command(caller, command))), 202
+
+
+async def _step_after(run: RunRecord, seq: int) -> int:
+    """Return the number of the last step whose call had ended in the event `seq` of a run."""
+    store = web_context().store
+    rows = await store.run_events(run.owner, run.thread_id, run.id)
+    events = [(row.seq, from_log(row.body).event) for row in rows if row.type == ToolCompleted.type]
+    return step_after(events, await store.steps(run.id), seq)
 
 
 def _accepted(accepted: Accepted | None) -> Accepted:

@@ -315,7 +315,9 @@ SCHEMAS: Final[Mapping[str, Schema]] = {
         "context",
         "settings",
     ),
-    "ForkRun": _all({"content": or_null(TEXT)}, "content"),
+    "ForkRun": _all(
+        {"content": or_null(TEXT), "step": or_null(COUNT), "after": or_null(COUNT)}, "content", "step", "after"
+    ),
     "Cancelled": _all({"run_id": TEXT}),
     "Memory": _all(
         {

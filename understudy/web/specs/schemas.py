@@ -130,6 +130,7 @@ FIELDS: Final[Mapping[str, Schema]] = MappingProxyType(
         **dict.fromkeys(("batch", "chunk", "decline", "gzip", "html", "remember"), FLAG),
         "seq": COUNT,
         "index": COUNT,
+        "step": COUNT,
         "count": {"type": "integer", "minimum": 1, "maximum": command_parser.MAX_CHUNKS},
         "data": TEXT,
     }

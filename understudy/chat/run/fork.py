@@ -1,0 +1,92 @@
+"""What a fork takes over of another run: the steps up to one, as its own. Pure.
+
+1. A finished turn of the model is not asked again and a finished call is not made again: the fork has their results.
+   A call that came later, or did not finish, is made by the fork.
+2. What is taken over is not paid for again, and cannot be undone from the fork: the calls are those of the other run.
+3. The answer itself is not taken over, as there would be nothing left to do.
+"""
+
+import uuid
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from attrs import evolve
+
+from transport.wire.errors import CommandRejected
+from transport.wire.events import ToolCompleted, UndoStatus
+from understudy.chat.run.replay import WRITTEN_KINDS, UnreadableSteps, replay
+from understudy.storage.records import StepRecord
+
+TAKEN_OVER = ("model", "tool", "steer", "summary")
+
+
+def step_after(events: Sequence[tuple[int, Any]], steps: Sequence[StepRecord], seq: int) -> int:
+    """Return the number of the last step whose call has ended in the event `seq` of the run, or before; 0 if none has.
+
+    `events` are those of the run, each with its number.
+    """
+    ended = {event.call_id for number, event in events if number <= seq and isinstance(event, ToolCompleted)}
+    return max((each.number for each in steps if each.kind == "tool" and each.call_id in ended), default=0)
+
+
+def steps_of_fork(steps: Sequence[StepRecord], last: int, run_id: str, now: float) -> tuple[StepRecord, ...]:
+    """Return the steps that the run `run_id` takes over of another one: those up to the number `last`.
+
+    Raises:
+        CommandRejected: Nothing is to be taken over, or it cannot be.
+    """
+    try:
+        replay([], steps)
+    except UnreadableSteps as error:
+        raise CommandRejected("invalid_command", "The steps of that run cannot be read any more.") from error
+    if any(each.kind in WRITTEN_KINDS for each in steps):
+        raise CommandRejected("invalid_command", "A run of a hand-written agent can only be forked from its message.")
+    taken = [each for each in steps if each.number <= last and each.kind in TAKEN_OVER and each.ended_at is not None]
+    taken = [each for each in taken if each.kind != "model" or each.call_id is None]  # else it is a subagent's
+    asked = {call["call_id"] for each in taken if each.kind == "model" for call in each.result["calls"]}
+    taken = [each for each in taken if each.kind != "tool" or each.call_id in asked]
+    while taken and not (taken[-1].kind == "tool" or (taken[-1].kind == "model" and _goes_on(taken[-1]))):
+        taken.pop()
+    if not taken:
+        raise CommandRejected("invalid_command", f"No step up to {last} can be taken over; fork the run without one.")
+    calls = {each.call_id for each in taken if each.kind == "tool"}
+    if any(each.kind == "undo" and each.status == UndoStatus.OK.value and each.call_id in calls for each in steps):
+        raise CommandRejected("invalid_command", "A call up to that step was undone; fork the run from before it.")
+    ids = {each.run_id: run_id for each in taken} | {name: uuid.uuid5(uuid.NAMESPACE_OID, run_id + name).hex
+                                                     for name in asked}  # fmt: skip
+    return tuple(_as_own(each, ids, run_id, now) for each in taken)
+
+
+def _goes_on(turn: StepRecord) -> bool:
+    """Return whether more work follows a turn of the model."""
+    return bool(turn.result["calls"]) or turn.result["handoff"] is not None
+
+
+def _as_own(step: StepRecord, ids: Mapping[str, str], run_id: str, now: float) -> StepRecord:
+    """Return a step as that of the fork: with its own ids, without costs, thoughts and undo."""
+    result = step.result
+    if step.kind in ("model", "summary"):
+        result = _renamed(result, ids)
+    if step.kind == "model":
+        result = result | {"usage": {}, "thoughts": 0}
+    elif step.kind == "summary":
+        result = result | {"usage": {}}
+    elif step.kind == "tool":
+        result = result | {"undo_until": None}
+    call_id = None if step.call_id is None else ids[step.call_id]
+    arguments = _renamed(step.arguments, ids) if step.kind == "summary" else step.arguments
+    return evolve(
+        step, run_id=run_id, call_id=call_id, arguments=arguments, result=result, started_at=now, ended_at=now
+    )
+
+
+def _renamed(value: Any, ids: Mapping[str, str]) -> Any:
+    """Return a value in which each of these ids is another."""
+    match value:
+        case str():
+            return ids.get(value, value)
+        case dict():
+            return {name: _renamed(member, ids) for name, member in value.items()}
+        case list() | tuple():
+            return [_renamed(member, ids) for member in value]
+    return value
