@@ -31,6 +31,7 @@ def main(arguments: list[str] | None = None) -> int:
     )
     parser.add_argument("--day", action="store_true", help="build a whole day of events, for `steady` (store only)")
     parser.add_argument("--only", metavar="NAME", help="only one of its modules (agents only)")
+    parser.add_argument("--list", action="store_true", help="also list the functions by their modules (path only)")
     parser.add_argument("--small", action="store_true", help="a small version, as the tests run it (agents only)")
     parser.add_argument("--limit", type=float, metavar="S", help="begin nothing new after S seconds (agents only)")
     options = parser.parse_args(arguments)
