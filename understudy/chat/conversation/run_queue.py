@@ -166,7 +166,7 @@ class RunQueue:
         if ask.speaker != (live.envelope_template.agent_type, live.envelope_template.pillar):
             live.set_speaker(*ask.speaker)
         try:
-            if isinstance(ask.events[-1] if ask.events else None, TERMINAL):
+            if live.protocol.waiting_steers and isinstance(ask.events[-1] if ask.events else None, TERMINAL):
                 yield from self._enqueue_steers(live)
             yield from self.thread.commit(live, ask.events, steps=ask.steps, after_checkpoint=True)
         except StorageUnavailable as error:
@@ -199,7 +199,8 @@ class RunQueue:
         )
         try:
             settling = yield from self.settling.begun(live, doubts)
-            yield from self._enqueue_steers(live)
+            if live.protocol.waiting_steers:
+                yield from self._enqueue_steers(live)
             yield from self.thread.commit(live, events, steps=[each.step for each in settling])
         except StorageUnavailable:
             log.warning("run.end_not_stored", extra={"run_id": run_id})
@@ -318,6 +319,5 @@ class RunQueue:
 
     def _enqueue_steers(self, live: ActiveRun) -> Steps[None]:
         """Enqueue the message that the steers become which a run did not take before its end."""
-        if live.protocol.waiting_steers:
-            following = yield from self.steering.turn_into_message(live)
-            yield from self.enqueue(following)
+        following = yield from self.steering.turn_into_message(live)
+        yield from self.enqueue(following)

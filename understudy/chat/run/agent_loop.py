@@ -136,7 +136,7 @@ class AgentLoop:
         """
         try:
             files = await self.prepare()
-            self._count_summary(self.replay.summary_usage)
+            self.count(self.replay.summary_usage, turns=0)
             number = -1
             while True:
                 number += 1
@@ -381,14 +381,10 @@ class AgentLoop:
         cost = self.services.prices.cost(name, usage)
         return usage if cost is None else evolve(usage, cost=cost)
 
-    def count(self, usage: Usage) -> None:
-        """Count a turn of a model."""
+    def count(self, usage: Usage, *, turns: int = 1) -> None:
+        """Count a turn of a model, or with no `turns` a summary."""
         self.usage = self.usage + usage
-        self.meter.add_turn(usage)
-
-    def _count_summary(self, usage: Usage) -> None:
-        self.usage = self.usage + usage
-        self.meter.add_usage(usage)
+        self.meter.add_usage(usage, turns=turns)
 
     def instructions(self) -> str:
         """Return the instructions for the model: the agent's, and the note about fences. They are always the same."""
@@ -467,7 +463,7 @@ class AgentLoop:
                     log.warning("summary.not_made", extra={"run_id": self.job.run_id, "detail": error.detail})
                 else:
                     self._summary_usage = self.priced(reply.usage, model)
-                    self._count_summary(self._summary_usage)
+                    self.count(self._summary_usage, turns=0)
                     text = str(await self.services.content_filter.filter_for_storage(reply.text) or "").strip()
         text = text[: 4 * BYTES_PER_TOKEN * SUMMARY_TOKENS] or describe(older)
         return f"The older part of this conversation is left out. A summary of it:\n{fenced(text)}"

@@ -89,22 +89,13 @@ class Meter:
                 self.whose[name] = whose[name]
         self.budget = lowered
 
-    def add_turn(self, usage: Usage) -> None:
-        """Count a turn of the model."""
-        self.turns += 1
-        self._add_usage(usage)
-        if self.within is not None:
-            self.within.add_turn(usage)
-
-    def add_usage(self, usage: Usage) -> None:
-        """Count what a request to the model used that is no turn of the run, as for a summary."""
-        self._add_usage(usage)
-        if self.within is not None:
-            self.within.add_usage(usage)
-
-    def _add_usage(self, usage: Usage) -> None:
+    def add_usage(self, usage: Usage, *, turns: int = 0) -> None:
+        """Count what a request to the model used: one of the `turns` of the run, or none, as for a summary."""
+        self.turns += turns
         self.tokens += usage.input + usage.output
         self.cost += 0.0 if isinstance(usage.cost, UnsetType) else usage.cost
+        if self.within is not None:
+            self.within.add_usage(usage, turns=turns)
 
     def add_calls(self, count: int) -> None:
         """Count tool calls that were made."""

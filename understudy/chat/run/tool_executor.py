@@ -13,7 +13,7 @@ import trio
 from attrs import asdict, define, evolve, field
 
 from actors import Actor, Context
-from transport.wire.events import Event, ToolCompleted, ToolExecuting, ToolStatus, Usage
+from transport.wire.events import Event, RunStatus, SubagentCompleted, ToolCompleted, ToolExecuting, ToolStatus, Usage
 from understudy.agents.agent import Agent
 from understudy.chat.messages import RunRequest
 from understudy.chat.run.asking import Asking
@@ -47,6 +47,12 @@ MAX_LISTED = 100
 MAX_NAME = 64
 """Characters of the name of an unknown tool; names of tools have no more."""
 TOO_MANY = f"{MAX_CALLS} calls in one turn are the limit; make the others in the next turn."
+RUN_STATUS = {
+    ToolStatus.OK: RunStatus.SUCCESS,
+    ToolStatus.CANCELLED: RunStatus.CANCELLED,
+    ToolStatus.KILLED: RunStatus.INTERRUPTED,
+}
+"""How a subagent ended, by how its call did; any other status is a failure."""
 SPENT = "The run's budget of tool calls is spent; answer with what you have."
 
 
@@ -69,7 +75,7 @@ class ToolExecutor:
     conversation: ModelInput = field(factory=ModelInput, init=False, repr=False)
     used: Usage = field(factory=Usage, init=False)
     begun: dict[str, tuple[ToolOutcome, StepRecord, str | None, str, float]] = field(factory=dict, init=False)
-    slots: trio.Semaphore = field(factory=lambda: trio.Semaphore(CONCURRENT_CALLS), init=False)
+    slots: trio.Semaphore = field(factory=functools.partial(trio.Semaphore, CONCURRENT_CALLS), init=False)
     deadline: PausableDeadline = field(init=False)
     consent: Consent = field(init=False)
     asking: Asking = field(init=False)
@@ -131,7 +137,7 @@ class ToolExecutor:
         if past is None:
             return
         for usage in past.used:
-            self.meter.add_turn(usage)
+            self.meter.add_usage(usage, turns=1)
             self.used = self.used + usage
         for call in (each for turn in past.turns for each in turn.calls):
             self.meter.add_calls(1)
@@ -236,11 +242,15 @@ class ToolExecutor:
             "tool", findings, self.services.summary_from, omitted=omitted, call_id=outcome.call_id
         )
         result = asdict(outcome.recorded(undo_until, self.recorder.speaker.name))
+        ended: tuple[Event, ...] = ()
+        if outcome.agent_id:  # of the subagent that it asked
+            status = RUN_STATUS.get(outcome.status, RunStatus.FAILED)
+            ended = (SubagentCompleted(outcome.agent_id, outcome.call_id, status, outcome.usage, now),)
         if (below := outcome.below) is not None:
             for each in list(below.begun.values()):  # its actor was stopped before they ended
                 await below.complete(*each)
         await self.recorder.record(
-            *outcome.subagent_events(now),
+            *ended,
             completed,
             *([] if redactions is None else [redactions]),
             steps=(

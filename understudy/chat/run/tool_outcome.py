@@ -7,7 +7,7 @@ import trio
 from attrs import asdict, define, field
 
 from transport.wire.codes import ERRORS
-from transport.wire.events import Event, RunStatus, SubagentCompleted, ToolStatus, Usage
+from transport.wire.events import ToolStatus, Usage
 from understudy.chat.run.replay import RecordedResult
 from understudy.models.model import ToolRequest
 from understudy.observe.logs import new_error_id
@@ -18,11 +18,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-_RUN_STATUS = {
-    ToolStatus.OK: RunStatus.SUCCESS,
-    ToolStatus.CANCELLED: RunStatus.CANCELLED,
-    ToolStatus.KILLED: RunStatus.INTERRUPTED,
-}
 RECORDED = ("value", "summary", "visualization", "note", "suspect", "kind", "answer", "next_steps")
 """Fields of an outcome that its step keeps under the same names."""
 
@@ -66,13 +61,6 @@ class ToolOutcome:
     agent_id: str = ""
     usage: Usage = field(factory=Usage)
     below: "ToolExecutor | None" = field(default=None, repr=False)
-
-    def subagent_events(self, now: float) -> tuple[Event, ...]:
-        """Return the end of the subagent that the call asked, if it asked one."""
-        if not self.agent_id:
-            return ()
-        status = _RUN_STATUS.get(self.status, RunStatus.FAILED)
-        return (SubagentCompleted(self.agent_id, self.call_id, status, self.usage, now),)
 
     def fail(self, status: ToolStatus, code: str, sentence: str, *, own: bool = False) -> None:
         """Set the failure, as a result that clients and models can read."""

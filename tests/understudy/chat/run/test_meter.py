@@ -16,9 +16,9 @@ def meter(settings: dict[str, object] | None = None, **budget: object) -> Meter:
 
 def test_the_last_turn_of_the_budget_closes_the_run() -> None:
     counted = meter(turns=3)
-    counted.add_turn(Usage(1, 1, 1))
+    counted.add_usage(Usage(1, 1, 1), turns=1)
     assert counted.ended(0) is None
-    counted.add_turn(Usage(1, 1, 1))
+    counted.add_usage(Usage(1, 1, 1), turns=1)
     ended = counted.ended(0)
     assert ended is not None
     assert ended.data() == {
@@ -41,7 +41,7 @@ def test_the_last_turn_of_the_budget_closes_the_run() -> None:
 def test_every_bound_says_that_it_closed_the_run(budget: dict[str, float], message: str) -> None:
     counted = meter(**budget)
     assert counted.ended(59.9) is None
-    counted.add_turn(Usage(1000, 500, 1, 0.5))
+    counted.add_usage(Usage(1000, 500, 1, 0.5), turns=1)
     counted.add_calls(4)
     ended = counted.ended(60.0)
     assert ended is not None
@@ -51,7 +51,7 @@ def test_every_bound_says_that_it_closed_the_run(budget: dict[str, float], messa
 def test_a_bound_of_the_server_or_the_message_is_named_as_such() -> None:
     of_server, of_message = meter(), meter({"max_turns": 1})
     for _ in range(199):
-        of_server.add_turn(Usage())
+        of_server.add_usage(Usage(), turns=1)
     assert of_server.ended(0).message == "Stopped after 200 turns, the server's limit."
     assert of_message.ended(0).message == "Stopped after 1 turn, the limit of this message."
     of_message = meter({"max_turns": 9, "budget": {"turns": 10, "calls": 2, "joy": 1}}, calls=3)
@@ -66,9 +66,9 @@ def test_the_model_is_told_what_is_left_only_near_the_end() -> None:
     counted.add_calls(90)
     assert counted.note(0) == "Left of the budget of this run: 10 tool calls. Finish within it."
     for _ in range(8):
-        counted.add_turn(Usage())
+        counted.add_usage(Usage(), turns=1)
     assert counted.note(0) == "Left of the budget of this run: 2 turns, 10 tool calls. Finish within it."
-    counted.add_turn(Usage())
+    counted.add_usage(Usage(), turns=1)
     assert counted.note(0).startswith("This is the last turn: the budget of 10 turns is spent.")
 
 
