@@ -525,7 +525,7 @@ class CommandDispatcher:
             or run.ended_at is not None
             or not await self.registry.ask(owner, run.thread_id, request)
         ):
-            raise CommandRejected("not_found", "No question of that name waits for your answer.")
+            raise CommandRejected("not_found", "No open question has that id; it may have been answered already.")
 
     async def _undo(self, identity: Identity, undo: Undo) -> None:
         store, run, call_id = self._services.store, None, undo.call_id

@@ -210,7 +210,7 @@ def structure(value: Any, annotation: Any, path: str) -> Any:
 def _sentence(error: BaseException, _type: type | None) -> str:
     if isinstance(error, cattrs.ForbiddenExtraKeysError):
         extra = ", ".join(sorted(map(str, error.extra_fields)))
-        return f"it does not know {extra}"
+        return f"there is no field {extra}"
     if isinstance(error, KeyError):
         return f"{error.args[0]} is missing"
     return str(error)

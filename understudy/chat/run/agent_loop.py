@@ -4,8 +4,8 @@
    finished tool call is repeated, and no event is published twice.
 2. The model's text is published by `understudy.chat.answer.stream`.
 3. Steers enter before a request to the model, and before the run would end. A steer that ends a turn stops its model
-   between two pieces of text: these are kept, as if the turn had been over. Tool calls that have begun are not stopped,
-   as nobody could say what they have done.
+   between two pieces of text; the pieces so far are kept as the text of a finished turn. Running tool calls are not
+   stopped, because the effects of a stopped call would be unknown.
 """
 
 import logging
