@@ -106,6 +106,8 @@ async def slow_operations(
         summary = f"No slow operations {since}: nothing exceeded {limit}. The slowest was {_single(listed[0])}"
     else:
         summary = f"Nothing was measured {since}."
+        if activity["slowest"]:
+            summary = f"No operation {since} is among the slowest, so none of them stands out."
     shown = slow or listed[:5]
     value = {
         "minutes": minutes,

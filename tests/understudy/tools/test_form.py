@@ -50,7 +50,7 @@ def test_an_answer_becomes_an_instance() -> None:
         ({"city": "Ulm", "floor": 41}, "The field `floor` is wrong: it must be at most 40."),
         ({"city": "Ulm", "notes": ["a", 1]}, "The field `notes[1]` is wrong: text is expected, not a whole number."),
         ({"floor": 1}, "The field `city` is missing."),
-        ({"city": "Ulm", "street": "x"}, "The answer does not fit: it does not know street."),
+        ({"city": "Ulm", "street": "x"}, "The answer does not fit: there is no field street."),
     ],
 )
 def test_a_wrong_answer_is_refused_by_its_field(answer: dict[str, Any], sentence: str) -> None:

@@ -11,7 +11,7 @@ from typing import Final
 from attrs import frozen
 
 from understudy.models.offline import scan
-from understudy.models.offline.questions import AGGREGATES, find_roles
+from understudy.models.offline.questions import AGGREGATES, BY, find_roles
 
 _MEASURES: Final = frozenset(
     "revenue sales amount cost costs turnover profit margin spend spending expense expenses value price income net "  # noqa: SIM905 (words read better as words)
@@ -20,6 +20,7 @@ _MEASURES: Final = frozenset(
 _MONEY: Final = ("revenue", "sales", "turnover", "income", "amount", "profit", "total", "price")
 # Words that ask for one kind of column: each with the names of such columns.
 _CONCEPTS: Final = (
+    ({"what"}, ("product", "item", "article", "category", "sku")),
     ({"where", "place", "places"}, ("region", "country", "state", "city", "location", "market", "store", "branch")),
     ({"who", "whom", "whose"}, ("customer", "client", "employee", "agent", "person", "name", "user", "seller")),
 )
@@ -75,6 +76,8 @@ def read_breakdown(text: str, columns: Sequence[str]) -> Breakdown | None:
         by = next((each for each in mentioned if not measures(each)), None)
         alike = (_like(columns, names) for words, names in _CONCEPTS if words & said)
         by = by or next((each for each in alike if each), None)
+    if by is None and said & BY and len(mentioned) > 1:
+        by = next((each for each in (*reversed(roles.mentioned), *mentioned) if not measures(each)), None)
     if by is None:
         chosen = conditions(text, columns) if said & _SHARING or measured else ""
         if not chosen:

@@ -47,7 +47,8 @@ def fill(name: str, schema: Mapping[str, Any], source: Source, *, required: bool
         if value is not MISSING:
             return value
     if "enum" in shape:
-        return _choice(shape["enum"], clause, request.instruction)
+        chosen = _choice(shape["enum"], clause, request.instruction)
+        return _choice_by_effect(shape, request.instruction) if chosen is MISSING else chosen
     match shape.get("format"):
         case "file-id":
             card = named_file(list(request.files), request.near)
@@ -145,6 +146,15 @@ def _choice(values: Sequence[Any], *texts: str) -> Any:
             if tokens & set(AGGREGATES.get(alike.get(plain, plain), ())):
                 return value
     return MISSING
+
+
+def _choice_by_effect(shape: Mapping[str, Any], text: str) -> Any:
+    """Return the value with which the description begins, if it goes on with distinctive words of the request, as in
+    ``strict takes out personal data``."""
+    first, _, effect = str(shape.get("description", "")).partition(" ")
+    distinctive = {scan.stem(each) for each in scan.words(effect) if len(each) > 6}
+    fits = first in shape["enum"] and distinctive & {scan.stem(each) for each in scan.words(text)}
+    return first if fits else MISSING
 
 
 def _sql(source: Source) -> Any:
@@ -296,11 +306,12 @@ def _number(name: str, shape: Mapping[str, Any], source: Source, required: bool)
     parts = [each for each in scan.words(name.replace("_", " ")) if len(each) > 1]
     if parts == ["minutes"] and (spoken := _HOURS.search(source.clause)):
         return 30 if spoken[1] else 60
-    for text in source.texts if required else (source.clause,):
-        for part in parts if required else parts[:1]:
+    # The first word of the name is the most telling: the fixed of fixed costs is sought in all texts before the costs.
+    for part in parts if required else parts[:1]:
+        for text in source.texts if required else (source.clause,):
             stem = re.escape(part[:-1] if part.endswith("s") else part)
             near = re.search(rf"\b{stem}\w*{_BETWEEN}(-?\d[\d,]*(?:\.\d+)?){_NO_SHARE}", text, re.IGNORECASE)
-            before = re.search(rf"(-?\d+(?:\.\d+)?)\W{part[:4]}", scan.spelled(text))
+            before = re.search(rf"(-?\d+(?:\.\d+)?)\W(?:(?:in|of|as)\W)?{part[:4]}", scan.spelled(text))
             found = near or before
             if found and (value := _of_type(found[1], shape)) is not MISSING and str(value) not in source.used:
                 source.used.add(str(value))

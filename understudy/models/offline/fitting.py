@@ -53,7 +53,7 @@ _SAME: Final[Mapping[str, str]] = {
     "join": "combine merge match",
     "drill": "behind details",
     "outline": "structure heading section toc",
-    "extract": "pull find collect",
+    "extract": "pull find collect mentioned mentions",
     "even": "breakeven",
 }
 _STOP: Final = frozenset(
@@ -145,7 +145,7 @@ def stems(text: str) -> frozenset[str]:
             found.add(meant)
     if {"sum", "up"} <= set(scan.words(text)):
         found.add(scan.stem("summarise"))
-    if "what if" in text.lower():
+    if "what if" in text.lower() or "what happens if" in text.lower():
         found.add(scan.stem("sensitivity"))
     return frozenset(found)
 
@@ -196,6 +196,8 @@ class ToolPool:
 def fit(card: ToolCard, source: Source, pool: ToolPool) -> float:
     """Return a tool's score for a clause: 0 is no match, `MEANT` and above a clear one."""
     asked = source.request.look(stems, source.clause)
+    if source.request.look(scan.plans, source.request.near):
+        asked |= {scan.stem("scenario")}
     known = features(card)
     by_name = sum(_weight(each, _NAME / pool.in_names.get(each, 1)) for each in asked & known.name)
     by_words = sum(_weight(each, _DESCRIPTION / pool.in_words.get(each, 1)) for each in asked & known.words)
@@ -231,7 +233,9 @@ def _by_material(formats: frozenset[str], source: Source, by_words: float) -> fl
             score += 5.0
         elif _ASKING & words and look(sql_for, source.clause, source.columns) is not None:
             score += 2.5
-    if "cash-flows" in formats and by_words > 0 and look(scan.cash_flows, source.request.near):
+    if "cash-flows" in formats and look(scan.plans, source.request.near):
+        score += 4.0
+    elif "cash-flows" in formats and by_words > 0 and look(scan.cash_flows, source.request.near):
         score += 2.0
     return score
 

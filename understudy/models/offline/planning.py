@@ -61,7 +61,7 @@ def make_plan(request: Request, tools: Sequence[ToolCard], pool: ToolPool) -> Ca
         plan = _plan_clauses(request, tools, pool, (request.near,))
     if request.is_elliptic and (again := changed(request, tools)) is not None:
         card, arguments, named = again
-        if named or not _names_another(plan, request):
+        if named or not (_names_another(plan, request) or _says_more(plan, request, arguments)):
             plan = _again(request, card, arguments)
     if plan.fit < MEANT:
         plan = _nearest(request, tools, pool) or plan
@@ -79,6 +79,16 @@ def _names_another(plan: CallPlan, request: Request) -> bool:
     """Whether a plan has a call of a tool other than the last one, by a word of the tool's name."""
     last, asked = request.earlier[-1].tool, request.look(stems, request.instruction)
     return any(each.tool.name != last and features(each.tool).name & asked for each in plan.calls)
+
+
+def _says_more(plan: CallPlan, request: Request, again: Mapping[str, Any]) -> bool:
+    """Whether a plan for another tool has more new arguments from the message than the last call made again."""
+    last = request.earlier[-1]
+    renewed = sum(value != last.arguments.get(name) for name, value in again.items())
+    return any(
+        each.tool.name != last.tool and len(each.arguments.keys() - last.arguments.keys()) > renewed
+        for each in plan.calls
+    )
 
 
 def _is_about_table(request: Request) -> bool:

@@ -23,7 +23,7 @@ AGGREGATES: Final = {
 }
 _TITLES: Final = {"sum": "total", "avg": "average"}
 _TOP: Final = re.compile(r"\b(?:top|first|show|last)\s(?:me\s)?(?:the\s)?(?:first\s)?(\d{1,3})\b")
-_BY: Final = frozenset({"by", "per", "over", "against", "across", "each", "every", "vs", "versus", "within"})
+BY: Final = frozenset({"by", "per", "over", "against", "across", "each", "every", "vs", "versus", "within"})
 _UNITS: Final = {each: each for each in ("day", "week", "month", "quarter", "year")} | {
     "daily": "day",
     "weekly": "week",
@@ -71,7 +71,7 @@ def find_roles(text: str, columns: Sequence[str]) -> Roles:
                 break
         else:
             word_unit = _UNITS.get(word) or _UNITS.get(word.removesuffix("s"))
-            if word in _BY:
+            if word in BY:
                 after_by = True
             elif word_unit and (after_by or word.endswith("ly")):
                 if (timely := next((each for each in columns if _is_timely(each)), None)) is not None:

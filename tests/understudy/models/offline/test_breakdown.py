@@ -18,6 +18,8 @@ TICKETS = ("Opened", "Team", "Priority", "Agent", "Hours to close", "Reopened")
         ("How many orders were above 1000?", ORDERS, Breakdown(counts=True)),
         ("Which team takes longest to close tickets?", TICKETS, Breakdown("Team", "Hours to close")),
         ("How often are tickets reopened?", TICKETS, Breakdown("Reopened", counts=True)),
+        ("What do we sell most of?", ORDERS, Breakdown("product", "revenue")),
+        ("Total revenue for each customer product", ORDERS, Breakdown("product", "revenue")),
         ("Who closes tickets fastest?", TICKETS, Breakdown("Agent", "Hours to close")),
     ],
 )

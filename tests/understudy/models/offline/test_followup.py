@@ -46,6 +46,37 @@ async def test_a_message_continues_the_last_call(last: Any, text: str, name: str
     assert [(each.name, dict(each.arguments)) for each in reply.calls] == [(name, {**arguments, **changes})]
 
 
+@pytest.mark.parametrize(
+    ("agent", "text", "name", "arguments"),
+    [
+        (
+            "business_outcomes",
+            "Should we buy a machine for 20000 that saves us 6000 a year over 2 years, at 5%?",
+            "compare_scenarios",
+            {"scenarios": {"Scenario 1": [-20000, 6000, 6000]}, "rate_percent": 5.0},
+        ),
+        (
+            "business_outcomes",
+            "How many must we sell at 15 each if every piece costs 9 and we pay 1200 in fixed costs?",
+            "break_even",
+            {"fixed_costs": 1200, "price": 15, "variable_cost": 9},
+        ),
+        (
+            "content",
+            "Remove personal data from: call tom@example.org",
+            "sanitize_content",
+            {"text": "call tom@example.org", "policy": "strict"},
+        ),
+    ],
+)
+async def test_a_first_message_in_plain_words_is_understood(
+    agent: str, text: str, name: str, arguments: dict[str, Any]
+) -> None:
+    card = AGENTS[agent].card()
+    reply = await OfflineModel().respond(Turn(card, (MessageItem("user", text),), tools=card.tools), ignore)
+    assert [(each.name, dict(each.arguments)) for each in reply.calls] == [(name, arguments)]
+
+
 async def test_a_chart_takes_the_measure_that_was_grouped() -> None:
     agent, tool, arguments = GROUPED
     call, card = ToolRequest("call-1", tool, arguments), AGENTS[agent].card()
