@@ -18,8 +18,8 @@ from understudy.tools.errors import ToolError
 
 log = logging.getLogger(__name__)
 
-MAX_ASKED = 3
-"""Times that a `reconcile` is asked whose actor is killed each time."""
+MAX_ASKED = 5
+"""Times that a `reconcile` is asked whose actor is killed each time, as it has no effect; then the user is asked."""
 GRACE_S = 2.0
 """Seconds beyond the time limit of a call, after which its actor is killed."""
 
