@@ -208,7 +208,7 @@ async def _kill_servers(folder: Path, orders: Orders, kills: int) -> None:
 
     async with (
         killed_server(folder, f"{__name__}:agent", LIVES_S, again) as server,
-        users(server.address, 1) as (user,),
+        users(server.address, 1, server.note) as (user,),
     ):
 
         async def work(number: int) -> None:

@@ -109,10 +109,19 @@ async def serving(folder: Path, agent: Agent) -> AsyncIterator[Running]:
 
 @define
 class KilledServer:
-    """A server in a process of its own that is killed again and again, at `address`; `done` after the last kill."""
+    """A server in a process of its own that is killed again and again, at `address`; `done` after the last kill.
+
+    `reached` once the present process has welcomed a user.
+    """
 
     address: str
     done: trio.Event = field(factory=trio.Event)
+    reached: trio.Event = field(factory=trio.Event)
+
+    def note(self, event: Envelope) -> None:
+        """Take an event of a user into account."""
+        if isinstance(event.event, Welcome):
+            self.reached.set()
 
 
 @asynccontextmanager
@@ -121,7 +130,8 @@ async def killed_server(
 ) -> AsyncIterator[KilledServer]:
     """Serve an agent, `MODULE:ATTRIBUTE`, and kill the server after a time in `lives_s` until `on_kill` returns False.
 
-    The last server lives on. `on_kill` is called after each kill.
+    That time begins when a user is welcomed, after START_S at the latest, so that each process gets to work. The last
+    one lives on. `on_kill` is called after each kill.
     """
     listener = (await trio.open_tcp_listeners(0, host="127.0.0.1"))[0]
     port = listener.socket.getsockname()[1]
@@ -132,10 +142,13 @@ async def killed_server(
     async def kill() -> None:
         again = True
         while True:
+            found.reached = trio.Event()
             async with started(*serve, ready=READY) as (server, _):
                 if not again:
                     found.done.set()
                     await trio.sleep_forever()
+                with trio.move_on_after(START_S):
+                    await found.reached.wait()
                 await trio.sleep(random.uniform(*lives_s))
                 server.kill()
                 await server.wait()

@@ -1,14 +1,15 @@
 """How long one user's tool delays another user's event: `neighbour_ms`.
 
 One user sends small messages to the guide, one after the other, and waits for each answer. Another user's agent has a
-tool that misbehaves, several calls at a time. The delay is the time from sending a message to its first event, less the
-median of that without a neighbour.
+tool that misbehaves, several calls at a time, as often as the limit of a user's messages allows by default. The delay
+is the time from sending a message to its first event, less the median of that without a neighbour.
 
 neighbour_ms          the worst p99 of the delay over all kinds of tools
 neighbour_KIND_ms     the p99 with one kind: hang, crash, block (time.sleep), block_asyncio, spin (a loop in Python),
                       eat (300 MB), flood (progress notes and a result of 20 MB)
+neighbour_none_ms     the p99 without any, which is the noise of the machine
 
-The server runs in a process of its own, on SQLite.
+The server runs in a process of its own, on SQLite and on every core; the clients have one core together.
 """
 
 from __future__ import annotations
@@ -27,16 +28,19 @@ from typing import Any, Final
 import trio
 from trio_websocket import WebSocketConnection, open_websocket_url
 
-from benchmarks.agents.progress import Extent
-from benchmarks.figure import Figure
+from benchmarks.agents.progress import Extent, Progress
+from benchmarks.figure import Figure, all_cores
 from transport.connection.limits import Limits
 from understudy import Agent, ToolContext, serve, tool
 from understudy.models.model import Emit, Reply, ToolRequest, Turn
 
 CALLS: Final = 4
 """Runs of the misbehaving agent at a time."""
+MESSAGES: Final = 200
+PACE_S: Final = CALLS * 60.0 / Limits().messages_per_minute
+"""Seconds between two messages of one of the misbehaving clients."""
 QUESTION: Final = "What is 15% of 80?"
-TIMEOUT_S: Final = 120.0
+TIMEOUT_S: Final = 240.0
 HOLDS_S: Final = 2.0
 """Seconds for which a tool misbehaves."""
 
@@ -77,7 +81,7 @@ async def spin() -> None:
 @tool
 async def eat() -> int:
     """Take 300 MB."""
-    eaten = [bytes(2**20) for _ in range(300)]
+    eaten = [b"x" * 2**20 for _ in range(300)]  # zeros would not take memory
     await trio.sleep(HOLDS_S)
     return len(eaten)
 
@@ -120,24 +124,35 @@ def serve_neighbours() -> int:
 
 def figures(extent: Extent) -> Iterator[Figure]:
     """Measure each kind beside a server without a neighbour."""
-    messages = 10 if extent.small else 60
+    messages = 10 if extent.small else MESSAGES
     kinds = ("block", "flood") if extent.small else tuple(each.name for each in TOOLS)
+    progress = Progress("neighbour", len(kinds), extent.limit_s)
     with tempfile.TemporaryDirectory() as folder:
         command = [sys.executable, "-c", "from benchmarks.agents.neighbour import *; serve_neighbours()", folder]
-        with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as server:
+        with all_cores():
+            server = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+        with server:
             try:
                 assert server.stdout is not None
                 address = server.stdout.readline().split()[-1].replace("http", "ws", 1) + "/ws"
-                alone = median(trio.run(_times_ms, address, None, messages))
-                worst = 0.0
-                for kind in kinds:
-                    p99 = quantiles(trio.run(_times_ms, address, kind, messages), n=100)[-1] - alone
-                    worst = max(worst, p99)
-                    yield Figure(f"neighbour_{kind}_ms", "ms", round(max(0.0, p99), 2))
-                yield Figure("neighbour_ms", "ms", round(max(0.0, worst), 2))
+                trio.run(_times_ms, address, None, messages // 5)  # the first ones load modules
+                times = trio.run(_times_ms, address, None, messages)
+                alone, worst = median(times), 0.0
+                yield Figure("neighbour_none_ms", f"ms beyond {alone:.1f}", round(_p99(times) - alone, 2))
+                for kind in progress.each(kinds):
+                    times = trio.run(_times_ms, address, kind, messages)
+                    worst = max(worst, _p99(times) - alone)
+                    half, p99 = median(times) - alone, max(0.0, _p99(times) - alone)
+                    yield Figure(f"neighbour_{kind}_ms", f"ms, half of them {half:.1f}", round(p99, 2))
+                unit = f"ms, {progress.done} of {progress.wanted} kinds"
+                yield Figure("neighbour_ms", unit, round(max(0.0, worst), 2))
             finally:
                 server.terminate()
                 server.wait(TIMEOUT_S)
+
+
+def _p99(times: list[float]) -> float:
+    return quantiles(times, n=100, method="inclusive")[-1]
 
 
 async def _times_ms(address: str, kind: str | None, messages: int) -> list[float]:
@@ -165,9 +180,11 @@ async def _times_ms(address: str, kind: str | None, messages: int) -> list[float
 async def _misbehave(address: str, kind: str, number: int) -> None:
     async with open_websocket_url(address) as socket:
         for turn in range(1_000_000):
+            again = trio.current_time() + PACE_S
             message_id = f"bad-{kind}-{number}-{turn}-{time.time()}"
             await _say(socket, message_id, kind, f"bad-{kind}-{number}", "bad")
             await _until(socket, message_id, lambda event: event["type"] in ("final_response", "error"))
+            await trio.sleep_until(again)
 
 
 async def _say(socket: WebSocketConnection, message_id: str, content: str, thread_id: str, agent_type: str) -> None:

@@ -159,7 +159,7 @@ async def _kill_servers(folder: Path, steers: Steers, kills: int) -> None:
 
     async with (
         killed_server(folder, f"{__name__}:agent", LIVES_S, again) as server,
-        users(server.address, 1, steers.note) as (user,),
+        users(server.address, 1, lambda event: (server.note(event), steers.note(event))) as (user,),
     ):
 
         async def work(number: int) -> None:
