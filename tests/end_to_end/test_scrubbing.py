@@ -364,7 +364,10 @@ async def test_an_order_in_plain_words_is_seen_too(serve: Any, by: str) -> None:
 
 
 async def test_progress_charts_and_next_steps_of_a_tool_are_sanitized(serve: Any) -> None:
-    """Progress notes and next steps are sanitized; a chart that shows a secret is omitted, with a note."""
+    """Progress notes and next steps are sanitized; a chart that shows a secret is omitted, with a note.
+
+    The history has the next steps of an answer, each once, for clients of whom the events are out of reach.
+    """
 
     @tool
     async def draw(context: ToolContext, hidden: str) -> ToolResult:
@@ -376,8 +379,9 @@ async def test_progress_charts_and_next_steps_of_a_tool_are_sanitized(serve: Any
 
     calls = [("draw", {"hidden": "Sales"}), ("draw", {"hidden": SECRET})]
     running = await serve(Witness((Call(calls), Say("Drawn."))).agent(draw))
-    async with connected(running.address) as client:
-        await client.say("go", agent_type="script")
+    token = await new_token(running)
+    async with connected(running.address, token) as client:
+        await client.say("go", agent_type="script", thread_id="t")
         final = await client.until_end()
     assert not shows(json.dumps(client.seen))
     assert any(event["data"].get("note") == "with [redacted]" for event in client.seen)
@@ -387,6 +391,11 @@ async def test_progress_charts_and_next_steps_of_a_tool_are_sanitized(serve: Any
     assert [(each["kind"], each["next_steps"]) for each in final["data"]["data"]["results"]] == [
         ("chart", [{"label": "More", "message": "more of Sales"}, stop]),
         ("chart", [{"label": "More", "message": "more of [redacted]"}, stop]),
+    ]
+    _, _, body = await request(running.address, "GET", "/api/threads/t/messages", token=token)
+    assert [[step["message"] for step in each["next_steps"]] for each in body["messages"]] == [
+        [],
+        ["more of Sales", "Stop", "more of [redacted]"],
     ]
     assert sorted("left out" in done["result_summary"] for done in completed(client)) == [False, True]
 

@@ -4,6 +4,7 @@ import { test } from "node:test";
 import { beside, nextParent, visible } from "../../understudy/page/client/branches.js";
 import { emptyConversation, reduce } from "../../understudy/page/client/conversation.js";
 import { historyTurns } from "../../understudy/page/client/history_turns.js";
+import { nextSteps } from "../../understudy/page/views/next_steps.js";
 
 let counted = 0;
 const accepted = (id, run, more = {}) => ({
@@ -93,6 +94,12 @@ test("the history of REST is the same tree", () => {
   assert.deepEqual(state.turns.map((turn) => [turn.messageId, turn.sentAt]), [["m1", 5000], ["m2", 5000], ["m3", 5000], ["m3", 5000]]);
   assert.deepEqual(shown(reduce(state, pick("m2"))), ["r1", "r2"]);
   assert.equal(new Set(state.turns.map((turn) => turn.key)).size, 4);
+});
+
+test("an answer of the history offers its next steps", () => {
+  const steps = [{ label: "Rows", message: "Show the rows" }];
+  const answer = { id: "answer-r1", role: "assistant", content: "x", run_id: "r1", created_at: 1 };
+  assert.deepEqual(historyTurns([answer, { ...answer, run_id: "r2", next_steps: steps }]).map((turn) => nextSteps(turn.final)), [[], steps]);
 });
 
 test("the history of a server that knows no branches is one branch", () => {

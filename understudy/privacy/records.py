@@ -42,6 +42,7 @@ def message_of(row: Message, runs: Sequence[Mapping[str, Any]], shown: Shown) ->
     given = {"rating": row.rating, "note": row.note}
     return own | {
         "content": shown(row.content),
+        "next_steps": [{name: shown(text) for name, text in each.items()} for each in row.next_steps or ()],
         "feedback": given if any(given.values()) else None,
         "runs": list(runs),
     }

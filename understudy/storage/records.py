@@ -5,7 +5,7 @@ name of the token or, with tenants, both names, separated by a character that no
 no two users share a key. A write is stored completely or not at all, and storing it twice is storing it once.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from typing import Any, Final, Generic, TypeAlias, TypeVar
 
@@ -80,7 +80,8 @@ class Message:
     Messages are a tree. `parent_id` of an answer is the message that it answers; of a user's message the answer that
     it follows, None for the first of a thread. That answer need not be stored: its run may have ended without one.
     `branch_of` is the message that this is an edit of or, of an answer, the message that was answered once more.
-    `rating` and `note` are the user's feedback on an answer.
+    `rating` and `note` are the user's feedback on an answer. `next_steps` are the requests that it offers: each has
+    `label` and `message`.
     """
 
     owner: str
@@ -99,6 +100,7 @@ class Message:
     branch_of: str | None = None
     rating: str | None = None
     note: str | None = field(default=None, repr=False)
+    next_steps: Sequence[Mapping[str, str]] | None = field(default=None, repr=False)
 
 
 @frozen

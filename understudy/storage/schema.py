@@ -22,7 +22,7 @@ from sqlalchemy import (
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.functions import FunctionElement
 
-REVISIONS: Final = tuple(f"{number:04}" for number in range(1, 18))
+REVISIONS: Final = tuple(f"{number:04}" for number in range(1, 19))
 """Every revision of the schema this code knows, oldest first. Start-up reads it in place of Alembic's scripts."""
 HEAD: Final = REVISIONS[-1]
 OLDEST: Final = "0011"
@@ -147,6 +147,7 @@ messages = Table(
     Column("branch_of", Text),
     Column("rating", Text),
     Column("note", Text),
+    Column("next_steps", JSON(none_as_null=True)),
     UniqueConstraint("owner", "id"),
     _of_thread(),
     Index(None, "owner", "thread_id", "number"),

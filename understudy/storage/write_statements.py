@@ -395,8 +395,8 @@ def _check_same_run(stored: RunRecord | None, run: RunRecord) -> None:
 
 
 def _check_same_message(stored: Message | None, message: Message) -> None:
-    # A visualization comes back from JSON with lists for tuples, and feedback comes later: neither makes it another.
-    beside: dict[str, Any] = {"visualization": None, "rating": None, "note": None}
+    # JSON comes back with lists for tuples, and feedback comes later: neither makes it another.
+    beside: dict[str, Any] = {"visualization": None, "next_steps": None, "rating": None, "note": None}
     if stored is None or evolve(stored, **beside) != evolve(message, **beside):
         raise AlreadyStored("message", message.id)
 

@@ -54,6 +54,8 @@ JITTER: Final = 0.25
 """Fraction by which a backoff varies at random, as all runs of a server lose it at the same moment."""
 INTERRUPTED: Final = "The work on this message was interrupted"
 TITLE_CHARS: Final = 80
+MAX_NEXT_STEPS: Final = 8
+"""Requests that are kept with an answer: as many as the page has buttons for."""
 """Characters of a thread's first message that become its title."""
 
 
@@ -255,6 +257,7 @@ class ActiveRun:
                         status=status.value,
                         created_at=now,
                         visualization=event.visualization,
+                        next_steps=_next_steps(event),
                         parent_id=request.message_id,
                         branch_of=request.message_id if self.regenerates else None,
                     )
@@ -303,3 +306,10 @@ def spent_in(owner: str, step: StepRecord, usage: Usage) -> Spent:
     cost = 0.0 if isinstance(usage.cost, msgspec.UnsetType) else usage.cost
     day = day_of(step.ended_at or step.started_at)
     return Spent(step.run_id, step.number, owner, tenant_of(owner), day, usage.input + usage.output, cost)
+
+
+def _next_steps(answer: FinalResponse) -> list[dict[str, str]] | None:
+    """Return the requests that the tools of an answer offer, each once, for its message; None without any."""
+    results = (answer.data or {}).get("results") or ()
+    offered = {step["message"]: step for result in results for step in result.get("next_steps") or ()}
+    return list(offered.values())[:MAX_NEXT_STEPS] or None

@@ -31,7 +31,8 @@ function questionOf(message, turns) {
 function answer(turns, message) {
   const answered = {
     final: {
-      message: message.content, html: message.html ?? null, data: null, usage: null,
+      message: message.content, html: message.html ?? null, usage: null,
+      data: message.next_steps?.length > 0 ? { results: [{ next_steps: message.next_steps }] } : null,
       visualization: message.visualization ?? null, at: moment(message.created_at),
     },
     status: message.status === "cancelled" ? "cancelled" : "done",

@@ -1,0 +1,19 @@
+"""The next steps that an answer offers stay with it when the events of its run are gone."""
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "0018"
+down_revision = "0017"
+branch_labels = None
+depends_on = None
+
+
+def upgrade() -> None:
+    """Make the column; answers of before have none."""
+    op.add_column("messages", sa.Column("next_steps", sa.JSON(none_as_null=True)))
+
+
+def downgrade() -> None:
+    """Remove it, with what it holds."""
+    op.drop_column("messages", "next_steps")
