@@ -26,6 +26,7 @@ from understudy.tools.remembering import remember as remember
 from understudy.tools.remembering import search_memory as search_memory
 from understudy.tools.response import chat_response as chat_response
 from understudy.tools.result import NextStep as NextStep
+from understudy.tools.schema import Secret as Secret
 from understudy.tools.tool import Param as Param
 from understudy.tools.tool import Tool as Tool
 from understudy.tools.tool import ToolContext as ToolContext
@@ -47,6 +48,7 @@ __all__ = [
     "QuestionDeclined",
     "QuestionExpired",
     "QuestionUnanswered",
+    "Secret",
     "Tool",
     "ToolContext",
     "ToolError",

@@ -12,7 +12,7 @@ from typing import Final
 import trio
 from attrs import frozen
 
-from understudy import Agent, Done, NotDone, ToolContext, tool
+from understudy import Agent, Done, NotDone, Secret, ToolContext, tool
 from understudy.models.model import Emit, Reply, TextDelta, Thought, ToolRequest, Turn
 
 SPOKEN: Final = " ".join(f"This is sentence number {number} of it, and it says so." for number in range(1, 13))
@@ -23,11 +23,14 @@ PACE_S: Final = 0.012
 UNDO_S: Final = 0.6
 
 
-def note(name: str, context: ToolContext) -> None:
-    """Append the start of a call to the file named by `CALLS`."""
+def note(name: str, context: ToolContext) -> int:
+    """Append the start of a call to the file named by `CALLS`. Return the size of that before."""
     if path := os.environ.get(CALLS):
         with Path(path).open("a") as file:
+            before = file.tell()
             file.write(f"{name} {context.call_id}\n")
+            return before
+    return 0
 
 
 @tool
@@ -66,6 +69,23 @@ async def fill(context: ToolContext) -> str:
     destination = await context.ask(Destination)
     note("fill", context)
     return f"to {destination.city}"
+
+
+@frozen
+class Signature:
+    """Who signs?"""
+
+    name: str
+    pin: Secret
+
+
+@tool(retry_safe=True)
+async def sign(context: ToolContext) -> str:
+    """Do what needs a secret; hang the first time."""
+    signature = await context.ask(Signature)
+    if note("sign", context) == 0:
+        await trio.sleep_forever()
+    return f"{signature.name} signed with {len(signature.pin)} characters"
 
 
 def noted(call_id: str, arguments: object) -> Done | NotDone:
@@ -112,7 +132,7 @@ class ResumableModel:
     async def respond(self, turn: Turn, emit: Emit) -> Reply:
         """Request the next tool call, or stream the answer."""
         words = turn.request.split()
-        tools = [word for word in words if word in ("once", "again", "ask", "fill", "book", "early", "late")]
+        tools = [word for word in words if word in ("once", "again", "ask", "fill", "book", "early", "late", "sign")]
         played = turn.rounds
         if played < len(tools):
             await emit(Thought(f"next is {tools[played]}"))
@@ -135,4 +155,4 @@ def said_by(manner: str, begun: str) -> str:
     return begun[-20:] + rest if manner == "tail" else rest
 
 
-agent = Agent("resumable", tools=[once, again, ask, fill, book, early, late], model=ResumableModel())
+agent = Agent("resumable", tools=[once, again, ask, fill, book, early, late, sign], model=ResumableModel())

@@ -181,3 +181,44 @@ async def test_a_form_survives_a_killed_server_and_is_answered_from_elsewhere(tm
     assert len(seen.kinds("question_asked")) == 1
     assert [data["result"] for data in seen.kinds("tool_completed")] == ["to Ulm"]
     assert calls_of(tmp_path) == {"fill": 1}
+
+
+@pytest.mark.slow
+@pytest.mark.promise("wire.event-question-answered")
+async def test_a_secret_is_given_to_the_tool_alone_and_asked_for_again_after_a_kill(tmp_path: Path) -> None:
+    """It is in no event, no tab and no file; the content policy, which redacts e-mail addresses, leaves it."""
+    seen, calls, secret = Watcher(), tmp_path / "calls", "secret-pin@example.org"
+    given = {"name": "Ada", "pin": secret}
+    async with started(tmp_path / "data", AGENT, **{CALLS: str(calls)}) as server:
+        _, _, session = await request(server.address, "POST", "/api/sessions")
+        token = session["session_token"]
+        async with connected(server.address, token) as client:
+            await client.say("sign", agent_type="resumable", thread_id="t", message_id="m")
+            await seen.until(client, asking)
+            first = seen.kinds("question_asked")[0]
+            assert first["schema"]["properties"]["pin"]["format"] == "password"
+            command = {"type": "answer", "question_id": first["question_id"], "answer": given}
+            for _ in range(2):  # the same again is no error
+                await allowed(server.address, token, command)
+            await seen.until(client, lambda seen: bool(seen.kinds("question_answered")))
+            with trio.fail_after(20):
+                while not calls.exists():  # noqa: ASYNC110 - a file tells nobody
+                    await trio.sleep(0.02)
+            await server.kill()
+    async with (
+        started(tmp_path / "data", AGENT, **{CALLS: str(calls)}) as server,
+        connected(server.address, token) as client,
+    ):
+        await client.send({"type": "resume", "payload": {"threads": {"t": seen.seq}}})
+        await seen.until(client, lambda seen: len(seen.kinds("question_asked")) == 2)
+        second = seen.kinds("question_asked")[1]["question_id"]
+        await allowed(server.address, token, command | {"question_id": second})
+        await seen.until(client, ended)
+    check_arc(seen.events)
+    assert [data["result"] for data in seen.kinds("tool_completed")] == ["Ada signed with 22 characters"]
+    answered = [(data["answer"], data["withheld"]) for data in seen.kinds("question_answered")]
+    assert answered == [({"name": "Ada"}, ["pin"])] * 2
+    assert secret not in json.dumps(seen.events)
+    stored = b"".join(each.read_bytes() for each in (tmp_path / "data").rglob("*") if each.is_file())
+    assert b"Ada" in stored
+    assert secret.encode() not in stored

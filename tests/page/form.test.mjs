@@ -30,6 +30,12 @@ test("a schema becomes fields with labels, kinds and defaults", () => {
   assert.deepEqual([fields[0].description, fields[0].required, fields[2].required, fields[2].nullable], ["the town", true, false, true]);
 });
 
+test("a secret is a field of its own kind, also where it may be left out, and is sent as it was entered", () => {
+  const fields = fieldsOf({ required: ["pin"], properties: { pin: { type: "string", format: "password" }, code: { anyOf: [{ type: "string", format: "password" }, { type: "null" }] } } });
+  assert.deepEqual(fields.map(({ kind }) => kind), ["secret", "secret"]);
+  assert.deepEqual(readForm(fields, { pin: " 1 ", code: "" }), { answer: { pin: " 1 " } });
+});
+
 test("what was entered becomes an answer without the fields that are left out", () => {
   assert.deepEqual(readForm(fieldsOf(SCHEMA), GOOD), { answer: { city: "Ulm", count: 3, size: 3, express: false, lines: ["a", "b"] } });
 });

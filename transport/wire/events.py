@@ -296,7 +296,8 @@ class QuestionAsked(Event):
 class QuestionAnswered(Event):
     """The wait for an answer ended. `answer` is set if the outcome is `answered`.
 
-    `by` is the id of the user who answered or declined, `door` the way that the command came.
+    `by` is the id of the user who answered or declined, `door` the way that the command came. `withheld` are the names
+    of secret fields, whose values only the tool was given.
     """
 
     type: ClassVar[str] = "question_answered"
@@ -305,6 +306,7 @@ class QuestionAnswered(Event):
     answer: JsonObject | None = field(default=None, repr=False)
     by: str | None = None
     door: str | None = None
+    withheld: Sequence[str] | None = None
 
 
 @frozen

@@ -60,7 +60,7 @@ from understudy.chat.placement import Active, Deleted, News, Node, OtherNodes, T
 from understudy.chat.registry import STOP_WAIT_S, ConversationRegistry
 from understudy.chat.routing import ANSWER, Route, check_id, find_agent, route
 from understudy.chat.run.approval import MAX_ARGUMENT_BYTES, check_note
-from understudy.chat.run.questions import MAX_ANSWER_BYTES, run_of_question
+from understudy.chat.run.questions import MAX_ANSWER_BYTES, read_secret_fields, run_of_question
 from understudy.chat.services import Services
 from understudy.chat.storage_away import AWAY
 from understudy.chat.webhooks import WebhookRefused, WebhookRules
@@ -513,11 +513,15 @@ class CommandDispatcher:
 
     async def _answer(self, owner: str, answer: Respond, door: str) -> None:
         given = None
-        if answer.answer is not None:
-            if len(msgspec.json.encode(answer.answer)) > MAX_ANSWER_BYTES:
-                raise CommandRejected("message_too_large", f"An answer has at most {MAX_ANSWER_BYTES:,} bytes of JSON.")
-            given = (await self._services.content_filter.filter_context(answer.answer)).value
+        if answer.answer is not None and len(msgspec.json.encode(answer.answer)) > MAX_ANSWER_BYTES:
+            raise CommandRejected("message_too_large", f"An answer has at most {MAX_ANSWER_BYTES:,} bytes of JSON.")
         run = await self._services.store.run(run_of_question(answer.question_id))
+        if answer.answer is not None and run is not None and run.owner == owner:
+            # The values of secret fields are neither stored nor shown; filtered, they would be of no use to the tool.
+            secrets = await read_secret_fields(self._services.store, run, answer.question_id)
+            shown = {name: value for name, value in answer.answer.items() if name not in secrets}
+            clean = (await self._services.content_filter.filter_context(shown)).value
+            given = {**clean, **{name: answer.answer[name] for name in secrets if name in answer.answer}}
         request = partial(AnswerQuestion, answer.question_id, given, owner, door)
         if (
             run is None

@@ -642,11 +642,13 @@ class ChatSession:
 
     def _prompt(self) -> None:
         """Prompt for an approval or an answer if one is pending, otherwise for a message if none is pending."""
+        entry = None if self.approvals or not self.questions else next(iter(self.questions.values())).entry
+        self.screen.hide_typing(entry is not None and entry.current is not None and entry.current.secret)
         if self.approvals:
             tool_name = next(iter(self.approvals.values())).tool_name
             self.screen.prompt(f"allow {one_line(tool_name)[:40]}, y or n")
-        elif self.questions:
-            self.screen.prompt(one_line(next(iter(self.questions.values())).entry.prompt)[:MAX_PROMPT])
+        elif entry is not None:
+            self.screen.prompt(one_line(entry.prompt)[:MAX_PROMPT])
         elif not self.pending:
             self.screen.prompt(self.name)
 
@@ -839,7 +841,10 @@ async def chat_session(url: str, token: str | None, agent: str | None, screen: C
         nursery.start_soon(_show_events, chat, failure, nursery.cancel_scope)
         nursery.start_soon(_watch_connection, chat)
         nursery.start_soon(_handle_interrupts, chat, nursery.cancel_scope)
-        await _read_input(chat, source)
+        try:
+            await _read_input(chat, source)
+        finally:
+            screen.hide_typing(False)
         nursery.cancel_scope.cancel()
     screen.end_line()
     if failure:

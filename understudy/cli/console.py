@@ -6,6 +6,7 @@ No such text moves the cursor, and on a terminal no line of an answer starts in 
 import re
 import sys
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Final
 
 from attrs import define, field
@@ -45,6 +46,7 @@ class ChatConsole:
     prompts: bool = False
     _column: int = field(default=0, init=False)
     _prompted: bool = field(default=False, init=False)
+    _hidden: bool = field(default=False, init=False)
 
     @classmethod
     def of_process(cls) -> "ChatConsole":
@@ -96,6 +98,19 @@ class ChatConsole:
             self.notes.print(Text(f"{name}> ", "bold cyan"), end="", soft_wrap=True)
             self.notes.file.flush()
             self._prompted = True
+
+    def hide_typing(self, hidden: bool) -> None:
+        """Show what is typed no more, but for the ends of lines; or show it again. Only a terminal can do that."""
+        if not self.prompts or self._hidden is hidden:
+            return
+        with suppress(ImportError, OSError, ValueError):
+            import termios
+
+            with suppress(termios.error):
+                flags = termios.tcgetattr(sys.stdin)
+                flags[3] = flags[3] & ~termios.ECHO | termios.ECHONL if hidden else flags[3] | termios.ECHO
+                termios.tcsetattr(sys.stdin, termios.TCSADRAIN, flags)
+                self._hidden = hidden
 
     def end_prompt(self) -> None:
         """Record that a line was entered, which ended the prompt's line."""

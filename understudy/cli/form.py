@@ -28,6 +28,8 @@ class FormField:
         hints = [str(self.schema.get("description") or "").removesuffix(".")]
         if options := self.options:
             hints.append(" / ".join(map(_shown, options)))
+        elif self.secret:
+            hints.append("not shown")
         elif self.schema.get("type") == "boolean":
             hints.append("y or n")
         elif self.schema.get("format") in ("date", "date-time"):
@@ -47,6 +49,11 @@ class FormField:
         """The values of a choice; empty for another field."""
         options: Sequence[Any] = self.schema.get("enum", ())
         return options
+
+    @property
+    def secret(self) -> bool:
+        """Whether the value is hidden as it is entered."""
+        return self.schema.get("format") == "password"
 
     @property
     def _bounds(self) -> str:
@@ -120,8 +127,9 @@ class FormEntry:
         """The label of the current field, with the value that it keeps; empty at the end."""
         if (current := self.current) is None:
             return ""
-        kept = f" [{_shown(self.values[current.name])}]" if current.name in self.values else ""
-        return current.prompt + kept
+        if current.name not in self.values:
+            return current.prompt
+        return f"{current.prompt} [{'…' if current.secret else _shown(self.values[current.name])}]"
 
     def enter(self, line: str) -> None:
         """Enter a line as the value of the current field; an empty one leaves an optional field out.

@@ -121,7 +121,8 @@ class ToolContext:
         `form` is an attrs class, a dataclass or a Pydantic model. The question is shown with `title` (by default the
         name of the class) and `text` (its docstring). The time limits of call and run are suspended meanwhile. A call
         that waits when its server dies is made again, and asks the same questions in the same order: so ask before you
-        act. In a sync tool call `ask_from_thread`.
+        act. In a sync tool call `ask_from_thread`. The values of secret fields (`understudy.Secret`, Pydantic's
+        `SecretStr`) are handed to the tool alone; as they are not stored, a call that is made again asks again.
 
         Raises:
             QuestionDeclined, QuestionExpired: There is no answer; both are kinds of `QuestionUnanswered`.
@@ -134,7 +135,8 @@ class ToolContext:
     def ask_from_thread(self, form: type[T], *, title: str = "", text: str = "") -> T:
         """Ask as `ask` does, from the thread of a sync tool. Raises what `ask` raises."""
         trio.from_thread.check_cancelled()
-        return trio.from_thread.run(partial(self.ask, form, title=title, text=text))
+        answer = trio.from_thread.run(self.asker, form_question(form, title, text), partial(read_answer, form))
+        return read_answer(form, answer)
 
     def elsewhere(
         self,

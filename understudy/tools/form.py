@@ -4,15 +4,19 @@ import dataclasses
 import inspect
 import re
 from collections.abc import Mapping, Sequence
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar, get_type_hints
 
 import attrs
+import msgspec
 from attrs import field, frozen
 
 from understudy.tools.result import to_json
-from understudy.tools.schema import Misfit, Unsupported, schema_of, structure
+from understudy.tools.schema import Misfit, Secret, Unsupported, schema_of, structure
 
 T = TypeVar("T")
+
+SECRET: Final = "password"  # noqa: S105 - a format
+"""The format of a secret text in JSON Schema, as Pydantic's `SecretStr` has it."""
 
 _NAMED = re.compile(r"in ([\w.\[\]]+), (.+)\Z")
 _WORD = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|_+")
@@ -31,6 +35,23 @@ class Question:
     choices: Sequence[Mapping[str, str]] = field(default=(), repr=False)
 
 
+def secret_fields(schema: Mapping[str, Any]) -> frozenset[str]:
+    """Return the names of the fields of an answer whose values are secret: texts of format ``password``."""
+    properties = schema.get("properties", {})
+    return frozenset(
+        name
+        for name, each in properties.items()
+        if any(one.get("format") == SECRET for one in (each, *each.get("anyOf", ())))
+    )
+
+
+def _hides_secrets(schema: Any) -> bool:
+    """Whether some value within a schema is secret."""
+    if isinstance(schema, Mapping):
+        return schema.get("format") == SECRET or any(map(_hides_secrets, schema.values()))
+    return isinstance(schema, list) and any(map(_hides_secrets, schema))
+
+
 def form_question(form: type, title: str = "", text: str = "") -> Question:
     """Return the question that asks for the fields of a class.
 
@@ -38,7 +59,7 @@ def form_question(form: type, title: str = "", text: str = "") -> Question:
     of its name, and its default.
 
     Raises:
-        TypeError: The class has no schema of an object.
+        TypeError: The class has no schema of an object, or a secret field inside another field.
     """
     try:
         schema = schema_of(form)
@@ -46,11 +67,17 @@ def form_question(form: type, title: str = "", text: str = "") -> Question:
         raise TypeError(f"{form!r} is no form: {error}") from None
     if schema.get("type") != "object" or "properties" not in schema:
         raise TypeError(f"{form!r} is no form: ask for a class with fields")
-    defaults = _defaults(form)
+    defaults, secrets = _defaults(form), secret_fields(schema)
+    if issubclass(form, msgspec.Struct) and Secret in get_type_hints(form, include_extras=True).values():
+        raise TypeError(f"{form!r} is no form: a struct cannot have a Secret; use an attrs class or a dataclass")
     properties = {}
     for name, each in schema["properties"].items():
         properties[name] = {"title": _label(name), **each}
-        if name in defaults:
+        if name in secrets:
+            properties[name].pop("default", None)
+        elif _hides_secrets(each):
+            raise TypeError(f"{form!r} is no form: a secret field stands in the form itself, not within {name!r}")
+        elif name in defaults:
             properties[name].setdefault("default", defaults[name])
     doc = vars(form).get("__doc__") or ""
     if doc.startswith(f"{form.__name__}("):  # what dataclasses write

@@ -15,7 +15,19 @@ import uuid
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from decimal import Decimal, InvalidOperation
-from typing import Annotated, Any, Final, Literal, NotRequired, Required, Union, get_args, get_origin, get_type_hints
+from typing import (
+    Annotated,
+    Any,
+    Final,
+    Literal,
+    NotRequired,
+    Required,
+    TypeAlias,
+    Union,
+    get_args,
+    get_origin,
+    get_type_hints,
+)
 
 import attrs
 import cattrs
@@ -79,6 +91,15 @@ class Param:
     format: str | None = None
     minimum: float | None = None
     maximum: float | None = None
+
+    def __get_pydantic_json_schema__(self, core_schema: Any, handler: Callable[[Any], dict[str, Any]]) -> Any:
+        """Return the schema of a field of a Pydantic model, which would be without `format` otherwise."""
+        given = handler(core_schema)
+        return given | {"format": self.format} if self.format else given
+
+
+Secret: TypeAlias = Annotated[str, Param(format="password")]
+"""A text of a form that only the tool is given: hidden as it is entered, and neither stored nor shown to anybody."""
 
 
 # schemas

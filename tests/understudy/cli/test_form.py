@@ -1,9 +1,13 @@
 """A form in the terminal: one line a field, with what is wrong said at once."""
 
+import os
+import sys
+import termios
 from typing import Any
 
 import pytest
 
+from understudy.cli.console import ChatConsole
 from understudy.cli.form import FormEntry, WrongEntry, fields_of
 
 SCHEMA = {
@@ -57,6 +61,29 @@ def test_a_prompt_says_what_may_be_entered() -> None:
         "tags (separated by commas; optional)",
         "more (optional)",
     ]
+
+
+def test_a_secret_is_not_shown_when_it_is_asked_for_again() -> None:
+    schema = {"properties": {"pin": {"type": "string", "format": "password"}}, "required": ["pin"]}
+    entry = FormEntry(fields_of(schema))
+    assert entry.prompt == "pin (not shown)"
+    entry.enter("1234")
+    entry.restart()
+    assert entry.prompt == "pin (not shown) […]"
+    entry.enter("")
+    assert entry.answer == {"pin": "1234"}
+
+
+def test_typing_into_a_terminal_is_hidden_and_shown_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    ours, theirs = os.openpty()
+    with os.fdopen(ours), os.fdopen(theirs) as terminal:
+        monkeypatch.setattr(sys, "stdin", terminal)
+        screen = ChatConsole.of_process()
+        echoes = []
+        for hidden in (True, True, False):
+            screen.hide_typing(hidden)
+            echoes.append(bool(termios.tcgetattr(terminal)[3] & termios.ECHO))
+    assert echoes == [False, False, True]
 
 
 def test_an_empty_line_keeps_a_value() -> None:

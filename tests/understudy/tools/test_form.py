@@ -4,12 +4,13 @@ import dataclasses
 import datetime
 from typing import Annotated, Any
 
+import msgspec
 import pydantic
 import pytest
 from attrs import field, frozen
 
-from understudy.tools.form import describe_misfit, form_question, read_answer
-from understudy.tools.schema import Misfit, Param
+from understudy.tools.form import describe_misfit, form_question, read_answer, secret_fields
+from understudy.tools.schema import Misfit, Param, Secret
 
 
 @frozen
@@ -36,6 +37,34 @@ def test_a_class_becomes_a_question() -> None:
         "notes": {"title": "Notes", "type": "array", "items": {"type": "string"}},
     }
     assert form_question(ShippingAddress, "Where?", "Say it.").title == "Where?"
+
+
+class Card(pydantic.BaseModel):
+    """A card."""
+
+    holder: str
+    code: pydantic.SecretStr = pydantic.SecretStr("0000")
+    pin: Secret | None = None
+
+
+def test_secret_fields_are_named_and_have_no_default_on_show() -> None:
+    question = form_question(Card)
+    assert secret_fields(question.schema) == {"code", "pin"}
+    assert "0000" not in str(question.schema)
+    made = read_answer(Card, {"holder": "ada", "code": "1234", "pin": "5"})
+    assert (made.code.get_secret_value(), made.pin) == ("1234", "5")
+
+    @frozen
+    class Wallet:
+        cards: list[Card]
+
+    class Struct(msgspec.Struct):
+        pin: Secret
+
+    with pytest.raises(TypeError, match="a struct cannot have a Secret"):
+        form_question(Struct)
+    with pytest.raises(TypeError, match="a secret field stands in the form itself, not within 'cards'"):
+        form_question(Wallet)
 
 
 def test_an_answer_becomes_an_instance() -> None:

@@ -258,7 +258,9 @@ class ConversationCore:
         live = next((each for each in self.thread.runs.values() if ask.question_id in each.protocol.questions), None)
         if live is None or not (question := live.protocol.questions[ask.question_id]).waits:
             given = None if live is None else question.answer
-            same = given is not None and given.outcome is not AnswerOutcome.EXPIRED and given.answer == ask.answer
+            withheld = () if given is None else given.withheld or ()
+            shown = None if ask.answer is None else {k: v for k, v in ask.answer.items() if k not in withheld}
+            same = given is not None and given.outcome is not AnswerOutcome.EXPIRED and given.answer == shown
             yield AnswerRequest(ask, same)  # a repeat of the answer is fine
             return
         live.decisions = [*(each for each in live.decisions if each.waiting), ask]

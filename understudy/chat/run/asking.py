@@ -1,7 +1,8 @@
 """Questions of calls to the user: recorded, waited for while other calls run, and their answers recorded."""
 
-from collections.abc import Mapping
-from typing import Any
+import functools
+from collections.abc import Callable, Mapping
+from typing import Any, Final
 
 import trio
 from attrs import define, evolve
@@ -18,9 +19,12 @@ from understudy.chat.run.tool_outcome import ToolOutcome
 from understudy.chat.services import Services
 from understudy.storage.errors import StorageUnavailable
 from understudy.tools.errors import QuestionDeclined, QuestionExpired, ToolError
-from understudy.tools.form import Question
+from understudy.tools.form import Question, secret_fields
+from understudy.tools.threads import tool_threads
 
 AWAITING_ANSWER = "Waiting for your answer:"
+CHECK_S: Final = 5.0
+"""Seconds for the check of an answer: as long as the command that brought it waits."""
 
 
 @define(eq=False)
@@ -39,6 +43,8 @@ class Asking:
     ) -> QuestionAnswered:
         """Ask the user a question of a call, under the id `name`. Return the answer, which the log may have already.
 
+        An answer with secret fields is not in the log whole: then the question is asked again, under another id.
+
         `check` raises `Misfit` for an answer that does not fit. `asked_by` is `tool` or `server`. The run's deadline is
         suspended as for an approval.
 
@@ -49,7 +55,8 @@ class Asking:
             ToolError: `tool_failed`: the log has another question under that id.
         """
         now, limit_s = self.services.clock(), self.services.limits.approval_s
-        logged = self.questions.logged.get(name)
+        while (logged := self.questions.logged.get(name)) and logged.answered and logged.answered.withheld:
+            name = f"{name}.again"
         if logged is not None and logged.asked.schema != question.schema:
             raise ToolError("tool_failed", "The tool asks something else than before the server restarted.")
         if logged is not None and logged.answered is not None:
@@ -69,7 +76,7 @@ class Asking:
         else:
             event = logged.asked
         deadline = trio.current_time() + min(max(0.0, event.expires_at - now), limit_s)
-        waiting = self.questions.ask(name, check)
+        waiting = self.questions.ask(name, check, secret_fields(question.schema))
         self.questions.logged[name] = LoggedQuestion(event)  # a call that is made again asks under the same id
         self.waits.for_answer[call_id] = f"{AWAITING_ANSWER} {event.title}"
         self.slots.release()  # other calls run while this one waits for its user
@@ -91,12 +98,25 @@ class Asking:
             del self.waits.for_answer[call_id]
             with trio.CancelScope(shield=True):  # the slot of this call, which its caller releases
                 await self.slots.acquire()
-        return reply
+        return evolve(reply, answer=waiting.given)
 
     async def ask_for_tool(
-        self, outcome: ToolOutcome, agent_id: str, context: Context, question: Question, check: Check
+        self,
+        outcome: ToolOutcome,
+        agent_id: str,
+        context: Context,
+        question: Question,
+        check: Callable[[Mapping[str, Any]], object],
     ) -> Mapping[str, Any]:
-        """Ask a question of a running tool, whose time limits are suspended meanwhile. Return the answer."""
+        """Ask a question of a running tool, whose time limits are suspended meanwhile. Return the answer.
+
+        `check` is code of the tool's author: it runs in a worker thread.
+        """
+        owner, label = self.job.owner, f"form of {outcome.request.name}"
+
+        async def check_aside(answer: Mapping[str, Any]) -> None:
+            await tool_threads().run(functools.partial(check, answer), owner, label, CHECK_S)
+
         async with outcome.asking:
             outcome.questions += 1
             if outcome.questions > MAX_QUESTIONS:
@@ -110,7 +130,7 @@ class Asking:
             began = self.services.clock()
             with suspend_deadlines(outcome.limits):
                 try:
-                    reply = await self.ask(name, question, check, "tool", outcome.call_id, agent_id, context)
+                    reply = await self.ask(name, question, check_aside, "tool", outcome.call_id, agent_id, context)
                 except StorageUnavailable:
                     raise ToolError("storage_unavailable", ERRORS["storage_unavailable"].text) from None
                 finally:

@@ -1,22 +1,30 @@
 """Questions that a run asks its user, and the answers that come for them.
 
 1. A question has one answer: the first that fits. An answer that does not fit is refused, and the question stays open.
+   Answers are checked in order of arrival by the task that waits for one, as code of the tool's author takes part.
 2. An answer is acknowledged only after it was committed, so an acknowledged answer survives a crash of the server.
 3. The id of a question names its run, its call, and which question of the call it is. A call that is made again after a
    crash asks the same questions under the same ids, and is given the answers that the log has.
+4. The values of secret fields are in no event. They are handed to the call that asked; if it is made again, it asks
+   again.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections import deque
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
 from typing import Final, TypeAlias
 
 import trio
 from attrs import define, field, frozen
 
+from transport.wire.codec import from_log
 from transport.wire.commands import JsonObject
 from transport.wire.errors import CommandRejected
 from transport.wire.events import AnswerOutcome, Event, QuestionAnswered, QuestionAsked
 from understudy.chat.messages import AnswerQuestion
-from understudy.tools.form import describe_misfit
+from understudy.storage.records import RunRecord
+from understudy.storage.store import Store
+from understudy.tools.errors import ToolError
+from understudy.tools.form import describe_misfit, secret_fields
 from understudy.tools.schema import Misfit
 
 MAX_ANSWER_BYTES: Final = 64 * 1024
@@ -24,8 +32,8 @@ MAX_ANSWER_BYTES: Final = 64 * 1024
 MAX_QUESTIONS: Final = 20
 """Questions of one tool call; the next one fails, so that a tool in a loop cannot flood its user."""
 
-Check: TypeAlias = Callable[[JsonObject], object]
-"""Raises `Misfit` for an answer that does not fit."""
+Check: TypeAlias = Callable[[JsonObject], Awaitable[object]]
+"""Raises `Misfit` for an answer that does not fit, `ToolError` if it cannot be checked."""
 
 
 def question_id(run_id: str, call_id: str, which: int | str) -> str:
@@ -50,29 +58,29 @@ class LoggedQuestion:
 class OpenQuestion:
     """A question that waits for its user's answer. `reply` is None until it was answered, declined or has expired.
 
-    `stored`: the reply was committed. `asks` are the requests that it acknowledges.
+    `given` is the answer with the values of the fields `secrets`, which the reply is without. `stored`: the reply was
+    committed. `asks` are the requests that it acknowledges; `pending` those that are not checked yet.
     """
 
     question_id: str
     check: Check
+    secrets: Collection[str] = ()
     reply: QuestionAnswered | None = field(default=None, init=False)
-    _replied: trio.Event = field(factory=trio.Event, init=False, repr=False)
+    given: JsonObject | None = field(default=None, init=False, repr=False)
     stored: bool = field(default=False, init=False, repr=False)
     asks: list[AnswerQuestion] = field(factory=list, init=False, repr=False)
+    pending: deque[AnswerQuestion] = field(factory=deque, init=False, repr=False)
+    _news: trio.Event = field(factory=trio.Event, init=False, repr=False)
 
     def accept(self, ask: AnswerQuestion) -> None:
-        """Accept the first answer that fits; `confirm_stored` answers the request. Refuse a different one."""
+        """Accept an answer, which counts if it is the first that fits; else it is refused, unless it is the same.
+
+        The request is answered by `confirm_stored`.
+        """
         if self.reply is None:
-            if ask.answer is not None:
-                try:
-                    self.check(ask.answer)
-                except Misfit as misfit:
-                    ask.fail(CommandRejected("invalid_command", describe_misfit(misfit)))
-                    return
-            outcome = AnswerOutcome.DECLINED if ask.answer is None else AnswerOutcome.ANSWERED
-            self._set_reply(QuestionAnswered(self.question_id, outcome, ask.answer, ask.by, ask.door))
-        reply = self.reply
-        if reply is None or reply.outcome is AnswerOutcome.EXPIRED or ask.answer != reply.answer:
+            self.pending.append(ask)
+            self._news.set()
+        elif self.reply.outcome is AnswerOutcome.EXPIRED or ask.answer != self.given:
             ask.reply(False)
         elif self.stored:
             ask.reply(True)
@@ -92,16 +100,35 @@ class OpenQuestion:
 
     async def wait(self, deadline: float) -> QuestionAnswered:
         """Wait for the answer until `deadline` (trio's clock); then the question has expired."""
+        reply = None
         with trio.move_on_at(deadline):
-            await self._replied.wait()
-        if self.reply is None:
-            self._set_reply(QuestionAnswered(self.question_id, AnswerOutcome.EXPIRED))
-        assert self.reply is not None  # noqa: S101 - for the type checker: just set
+            while (reply := await self._next_reply()) is None:
+                await self._news.wait()
+        self.reply = reply or QuestionAnswered(self.question_id, AnswerOutcome.EXPIRED)
+        while self.pending:
+            self.accept(self.pending.popleft())
         return self.reply
 
-    def _set_reply(self, reply: QuestionAnswered) -> None:
-        self.reply = reply
-        self._replied.set()
+    async def _next_reply(self) -> QuestionAnswered | None:
+        """Return the reply with the first answer that fits; None if none does."""
+        while self.pending:
+            ask = self.pending[0]
+            if ask.answer is None:
+                return QuestionAnswered(self.question_id, AnswerOutcome.DECLINED, None, ask.by, ask.door)
+            try:
+                await self.check(ask.answer)
+            except Misfit as misfit:
+                ask.fail(CommandRejected("invalid_command", describe_misfit(misfit)))
+            except ToolError as error:
+                ask.fail(CommandRejected("busy", error.message))
+            else:
+                self.given = ask.answer
+                shown = {name: value for name, value in ask.answer.items() if name not in self.secrets}
+                withheld = sorted(ask.answer.keys() - shown.keys()) or None
+                return QuestionAnswered(self.question_id, AnswerOutcome.ANSWERED, shown, ask.by, ask.door, withheld)
+            self.pending.popleft()
+        self._news = trio.Event()
+        return None
 
 
 @define(eq=False)
@@ -122,9 +149,9 @@ class Questions:
         else:
             self.early.setdefault(ask.question_id, []).append(ask)
 
-    def ask(self, question_id: str, check: Check) -> OpenQuestion:
-        """Open a question. Answers that came early are accepted first."""
-        question = self.open[question_id] = OpenQuestion(question_id, check)
+    def ask(self, question_id: str, check: Check, secrets: Collection[str] = ()) -> OpenQuestion:
+        """Open a question with these secret fields. Answers that came early are accepted first."""
+        question = self.open[question_id] = OpenQuestion(question_id, check, secrets)
         for ask in self.early.pop(question_id, ()):
             question.accept(ask)
         return question
@@ -133,7 +160,7 @@ class Questions:
         """Close a question that is no longer waited for; what was said to it counts if it is asked again."""
         if not question.stored:
             self.open.pop(question.question_id, None)
-            self.early.setdefault(question.question_id, []).extend(question.asks)
+            self.early.setdefault(question.question_id, []).extend([*question.asks, *question.pending])
 
     def forget(self, call_id: str) -> None:
         """Refuse the answers to questions that the call, which has ended, did not ask again."""
@@ -150,6 +177,20 @@ def calls_that_ask(questions: Mapping[str, LoggedQuestion]) -> set[str]:
     by_tools = [each for each in questions.values() if each.asked.asked_by == "tool" and each.asked.call_id]
     waiting = {str(each.asked.call_id) for each in by_tools if each.answered is None}
     return waiting - {str(each.asked.call_id) for each in by_tools if each.answered is not None}
+
+
+async def read_secret_fields(store: Store, run: RunRecord, question_id: str) -> frozenset[str]:
+    """Return the names of the secret fields of a question of a run.
+
+    Raises:
+        UnreadableEvent: An event in the log is damaged.
+    """
+    for row in await store.run_events(run.owner, run.thread_id, run.id):
+        if row.type == QuestionAsked.type:
+            event = from_log(row.body).event
+            if isinstance(event, QuestionAsked) and event.question_id == question_id:
+                return secret_fields(event.schema)
+    return frozenset()
 
 
 def collect_questions(events: Iterable[Event]) -> dict[str, LoggedQuestion]:

@@ -127,7 +127,7 @@ class CallSettling:
             tuple({"value": value, "title": title} for value, title in titles.items()),
         )
 
-        def check(answer: Mapping[str, Any]) -> None:
+        async def check(answer: Mapping[str, Any]) -> None:
             if answer.keys() != {"choice"} or answer["choice"] not in titles:
                 raise Misfit("choice", f"it is one of {', '.join(titles)}")
 

@@ -9,7 +9,7 @@
  * @property {string} name
  * @property {string} label
  * @property {string} description
- * @property {"text"|"lines"|"number"|"flag"|"choice"|"date"|"moment"|"list"|"json"} kind
+ * @property {"text"|"secret"|"lines"|"number"|"flag"|"choice"|"date"|"moment"|"list"|"json"} kind
  * @property {boolean} required
  * @property {boolean} nullable null is a value; an empty field is sent as null if it must be sent
  * @property {unknown[]} options of a choice
@@ -48,7 +48,7 @@ export function enteredFor({ kind, options }, value) {
 export function readField(field, entered) {
   const { kind, schema, required, nullable, options } = field;
   if (kind === "flag") return { value: entered };
-  const text = kind === "text" || kind === "lines" ? entered : entered.trim();
+  const text = kind === "text" || kind === "lines" || kind === "secret" ? entered : entered.trim();
   if (text === "" || (kind === "choice" && text === "-1")) return emptyField();
   switch (kind) {
     case "choice":
@@ -106,6 +106,7 @@ function kindOf(schema) {
   if (schema.type === "integer" || schema.type === "number") return "number";
   if (schema.type === "array" && schema.items?.type === "string" && !schema.items.enum) return "list";
   if (schema.type !== "string") return "json";
+  if (schema.format === "password") return "secret";
   if (schema.format === "date") return "date";
   if (schema.format === "date-time") return "moment";
   return schema.format === "multiline" || schema.maxLength > LONG ? "lines" : "text";

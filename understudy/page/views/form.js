@@ -3,7 +3,7 @@
 import { enteredFor, fieldsOf, namedField, readForm } from "../client/form.js";
 import { el, freshId, setText } from "./dom.js";
 
-const TYPES = Object.freeze({ text: "text", number: "number", date: "date", moment: "datetime-local" });
+const TYPES = Object.freeze({ text: "text", secret: "password", number: "number", date: "date", moment: "datetime-local" });
 
 export class FormFields {
   /** `schema` is that of an object; `values`, unless null, take the place of its defaults. */
@@ -84,7 +84,7 @@ function inputOf(field, attributes) {
   const step = kind === "number" ? { step: schema.type === "integer" ? "1" : "any" } : {};
   const bounds = { min: schema.minimum, max: schema.maximum };
   return el("input.field-input", {
-    type: TYPES[kind], value: entered, autocomplete: "off", dir: kind === "text" ? "auto" : null, ...step,
+    type: TYPES[kind], value: entered, autocomplete: kind === "secret" ? "new-password" : "off", dir: kind === "text" ? "auto" : null, ...step,
     ...(kind === "number" && bounds), ...attributes,
   });
 }

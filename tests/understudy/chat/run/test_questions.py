@@ -30,8 +30,9 @@ class Forwarder(Actor):
         self.questions.accept(message)
 
 
-def check(answer: Any) -> None:
-    """Accept counts up to 6."""
+async def check(answer: Any) -> None:
+    """Accept counts up to 6, after a while."""
+    await trio.sleep(0.1)
     if answer["count"] > 6:
         raise Misfit(".count", "it must be at most 6")
 
@@ -64,17 +65,31 @@ async def test_the_first_answer_that_fits_counts(autojump_clock: trio.testing.Mo
     """A wrong one is refused by its field, a second one at once, an equal one is acknowledged after the commit."""
     async with answering() as (questions, give, replies):
         question = questions.ask(NAME, check)
-        await give({"count": 7})
-        assert replies == [({"count": 7}, "The field `count` is wrong: it must be at most 6.")]
-        await give(SIX)
-        await give({"count": 5})
-        await give(SIX)
-        assert replies[1:] == [({"count": 5}, False)]
+        for each in ({"count": 7}, SIX, {"count": 5}, SIX):
+            await give(each)
+        assert not replies
         reply = await question.wait(trio.current_time() + 1)
+        await trio.testing.wait_all_tasks_blocked()
+        assert replies[0] == ({"count": 7}, "The field `count` is wrong: it must be at most 6.")
+        assert replies[1:] == [({"count": 5}, False)]
         assert reply == QuestionAnswered(NAME, AnswerOutcome.ANSWERED, SIX, "ada", "socket")
         question.confirm_stored()
         await give(None)
         assert replies[2:] == [(SIX, True), (SIX, True), (None, False)]
+
+
+async def test_the_values_of_secret_fields_are_in_no_event(autojump_clock: trio.testing.MockClock) -> None:
+    """The call that asked is given them; an answer with another value is another answer."""
+    async with answering() as (questions, give, replies):
+        question = questions.ask(NAME, check, {"pin"})
+        whole = {"count": 6, "pin": "1234"}
+        await give(whole)
+        reply = await question.wait(trio.current_time() + 1)
+        assert reply == QuestionAnswered(NAME, AnswerOutcome.ANSWERED, SIX, "ada", "socket", ["pin"])
+        assert question.given == whole
+        question.confirm_stored()
+        await give({"count": 6, "pin": "4321"})
+        assert replies == [(whole, True), ({"count": 6, "pin": "4321"}, False)]
 
 
 async def test_an_answer_that_came_early_is_taken_when_the_question_is_asked_again(
@@ -85,6 +100,7 @@ async def test_an_answer_that_came_early_is_taken_when_the_question_is_asked_aga
         await give(None)
         question = questions.ask(NAME, check)
         assert (await question.wait(trio.current_time() + 1)).outcome is AnswerOutcome.DECLINED
+        await trio.testing.wait_all_tasks_blocked()
         question.fail_stored(StorageUnavailable("it is away"))
         await trio.testing.wait_all_tasks_blocked()
         assert [answer for answer, _ in replies] == [{"count": 7}, None]  # type: ignore[misc]
