@@ -567,7 +567,7 @@ class ChatSession:
             self.screen.note(neutralise(line))
         if not self.screen.prompts:
             self.screen.note("not allowed, as there is no terminal to ask on", "yellow")
-            await self.client.approve(question.call_id, False, note="Nobody was there to be asked.")
+            await self.client.approve(question.call_id, False, note="This client cannot ask its user.")
             return
         change = "c to change it, " if question.schema is not None else ""
         self.screen.note(f"y to allow it, a to allow it always in this conversation, {change}n and why to refuse it")
