@@ -16,7 +16,7 @@ from transport.wire.events import Usage
 from understudy import Agent, Budget, ToolContext, tool
 from understudy.app.server import Running, serve_app
 from understudy.app.settings import Settings
-from understudy.models.model import Emit, Reply, TextDelta, ToolRequest, Turn
+from understudy.models.model import Emit, Handoff, Reply, TextDelta, ToolRequest, Turn
 
 CALLS: list[str] = []
 GATE = Gate()
@@ -156,6 +156,62 @@ async def test_time_of_work_ends_the_models_turn_with_what_was_written(serve: An
     assert end["type"] == "final_response"
     assert end["data"]["message"].startswith("more more more ")
     assert end["data"]["message"].endswith("Stopped after 0.2 seconds of work, the agent's budget.")
+    check_estimate(end["data"]["usage"], end["data"]["message"].partition("\n\n")[0])
+
+
+def check_estimate(usage: dict[str, Any], text: str) -> None:
+    """Check that the usage is an estimate, of an input with instructions, and of the text as output."""
+    assert usage["turns"] == 1
+    assert usage["input"] > 100
+    assert 0.5 * len(text) < 3 * usage["output"] <= len(text) + 6
+    assert usage["estimated"] == usage["input"] + usage["output"]
+
+
+async def test_what_a_stopped_turn_has_used_counts_by_an_estimate(serve: Any) -> None:
+    """In the final event, and in the steps from which the day's spending is counted."""
+    running = await serve(agent(Endless()))
+    token = await new_token(running)
+    async with connected(running.address, token) as client:
+        await client.say("go", agent_type="script")
+        run_id = (await client.until("partial_result"))["run_id"]
+        await client.send({"type": "cancel", "payload": {"run_id": run_id}})
+        end = await client.until_end()
+    assert end["data"]["status"] == "cancelled"
+    check_estimate(end["data"]["usage"], end["data"]["message"])
+    assert (await asked(running, token, run_id))["usage"] == end["data"]["usage"]
+
+
+@define
+class Handing:
+    """A model that hands over to `to`."""
+
+    to: str
+    name: str = "handing"
+    notice: str = ""
+
+    async def respond(self, turn: Turn, emit: Emit) -> Reply:
+        return Reply(handoff=Handoff(self.to, "theirs"), usage=Usage(10, 5, 1))
+
+
+def handing(*models: Any) -> list[Agent]:
+    """Return agents of which each hands over to the next one."""
+    names = ("script", "second", "third")
+    return [
+        Agent(name, tools=[held, wait], model=model, colleagues=names[at : at + 1], budget=Budget(turns=6))
+        for at, (name, model) in enumerate(zip(names, models, strict=True), 1)
+    ]
+
+
+async def test_a_cancelled_run_has_used_what_each_of_its_agents_has(serve: Any) -> None:
+    running = await serve(*handing(Handing("second"), Handing("third"), Eager(tool="wait")))
+    async with connected(running.address) as client:
+        await client.say("go", agent_type="script")
+        run_id = (await client.until("tool_executing"))["run_id"]
+        await client.send({"type": "cancel", "payload": {"run_id": run_id}})
+        end = await client.until_end()
+        completed = [each["data"] for each in client.durable() if each["type"] == "agent_completed"]
+    assert [each["usage"]["turns"] for each in completed] == [1, 1, 0]
+    assert end["data"]["usage"] == {"input": 30, "output": 15, "turns": 3}
 
 
 async def test_time_of_work_ends_a_tool_call(serve: Any) -> None:
@@ -201,6 +257,36 @@ async def test_a_resumed_run_goes_on_with_what_it_had_spent(tmp_path: Path) -> N
             nursery.cancel_scope.cancel()
     assert (state["steps"]["turns"], state["steps"]["calls"], len(made.turns)) == (5, 4, 5)
     assert state["ended_by"]["ended_by"] == "turns"
+
+
+async def test_a_resumed_run_counts_its_turns_once_after_handoffs(tmp_path: Path) -> None:
+    """Two handoffs, and the server stops in the third agent's third call."""
+    CALLS.clear()
+    GATE.opened = trio.Event()
+    agents = handing(Handing("second"), Handing("third"), Eager(tool="held"))
+    settings = Settings(port=0, data_dir=tmp_path, grace_s=0.2)
+    for attempt in range(2):
+        async with trio.open_nursery() as nursery:
+            running: Running = await nursery.start(partial(serve_app, settings, agents))
+            if not attempt:
+                token = await new_token(running)
+                body = b'{"message": "go", "agent": "script"}'
+                _, _, run = await request(running.address, "POST", "/api/runs", token=token, body=body)
+                with trio.fail_after(10):
+                    while len(CALLS) < 3:  # noqa: ASYNC110 - the tool runs in the server
+                        await trio.sleep(0.01)
+            else:
+                GATE.opened.set()
+                with trio.fail_after(10):
+                    while not (state := await asked(running, token, run["run_id"]))["ended_at"]:  # noqa: ASYNC110
+                        await trio.sleep(0.01)
+                path = f"/api/runs/{run['run_id']}/events"
+                _, _, log = await request(running.address, "GET", path, token=token)
+            await running.stop()
+            nursery.cancel_scope.cancel()
+    used = [each["data"]["usage"] for each in log["events"] if each["type"] in ("agent_completed", "final_response")]
+    assert [each["turns"] for each in used] == [1, 1, 4, 6]
+    assert used[-1] == state["usage"] == {"input": 60, "output": 30, "turns": 6}
 
 
 async def asked(running: Running, token: str, run_id: str) -> dict[str, Any]:

@@ -262,6 +262,7 @@ async def test_a_connected_client_sees_the_resumed_text(serve: Any, manner: str,
     assert end["message"] == (OTHER if manner == "other" else SPOKEN)
     assert seen.screen.text == end["message"]
     assert seen.screen.jumps == (1 if manner == "other" else 0)
+    assert end["usage"]["estimated"] > 100, "what the interrupted request has used"
 
 
 @pytest.mark.slow

@@ -84,7 +84,8 @@ class Usage:
 
     `cost` is in the currency of the server's prices; unset, and left out on the wire, if the price is unknown. `cached`
     are those of `input` that the provider had cached, `reasoning` those of `output` that the model thought with; unset,
-    and left out, if the provider does not say.
+    and left out, if the provider does not say. `estimated` are those of both that the server has estimated, as the
+    request was cut off before the provider said; unset if there are none.
     """
 
     input: int = 0
@@ -93,11 +94,13 @@ class Usage:
     cost: float | UnsetType = UNSET
     cached: int | UnsetType = UNSET
     reasoning: int | UnsetType = UNSET
+    estimated: int | UnsetType = UNSET
 
     def __add__(self, other: "Usage") -> "Usage":
         costs = [each.cost for each in (self, other) if not isinstance(each.cost, UnsetType)]
         cached = [each.cached for each in (self, other) if not isinstance(each.cached, UnsetType)]
         reasoning = [each.reasoning for each in (self, other) if not isinstance(each.reasoning, UnsetType)]
+        estimated = [each.estimated for each in (self, other) if not isinstance(each.estimated, UnsetType)]
         return Usage(
             self.input + other.input,
             self.output + other.output,
@@ -105,6 +108,7 @@ class Usage:
             round(sum(costs), 10) if costs else UNSET,
             sum(cached) if cached else UNSET,
             sum(reasoning) if reasoning else UNSET,
+            sum(estimated) if estimated else UNSET,
         )
 
 

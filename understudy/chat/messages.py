@@ -8,7 +8,7 @@ from attrs import define, field, frozen
 from actors import ActorRef, Ask
 from sanitization import Finding, Sanitized
 from transport.wire.commands import JsonObject, Say
-from transport.wire.events import ApprovalDecision, Block, Event, SanitizationSummary, SteerAccepted
+from transport.wire.events import ApprovalDecision, Block, Event, SanitizationSummary, SteerAccepted, Usage
 from understudy.chat.routing import Route
 from understudy.chat.run_protocol import Ending
 from understudy.storage.records import Message, StepRecord
@@ -122,7 +122,10 @@ class Record(Ask[None]):
 
 @define(eq=False)
 class FinishRun(Ask[None]):
-    """To a conversation: end this run, whose work has stopped without an answer, as its protocol demands."""
+    """To a conversation: end this run, whose work has stopped without an answer, as its protocol demands.
+
+    `usage` is what it has used of models, None if that is not known.
+    """
 
     must_finish = True
 
@@ -132,6 +135,7 @@ class FinishRun(Ask[None]):
     error_id: str = ""
     retry_after_s: float | None = None
     retryable: bool = True
+    usage: Usage | None = None
 
 
 @define(eq=False)

@@ -246,6 +246,7 @@ class RunProtocol:
         retry_after: float | None = None,
         retryable: bool = True,
         in_doubt: Collection[str] = (),
+        usage: Usage | None = None,
     ) -> list[Event]:
         """Return the events that end the run from here, in order; an empty list if it has ended.
 
@@ -253,7 +254,8 @@ class RunProtocol:
         final `Error`; one that was cancelled or interrupted has none. `now` is in Unix seconds, `text` the answer
         streamed so far, which no later event has after an error; `sentence` replaces the error code's own text,
         `retry_after` is in seconds, and without `retryable` the error is not, whatever its code.
-        The open calls `in_doubt` may have taken effect.
+        The open calls `in_doubt` may have taken effect. `usage` is that of the run, by default that of its agents that
+        have completed.
         """
         if self.ended:
             return []
@@ -274,7 +276,7 @@ class RunProtocol:
             if error is not None and status is RunStatus.FAILED and agent_id not in self.failed:
                 events.append(AgentError(agent_id, error.code, error.message, error.retryable, error.error_id))
             events.append(AgentCompleted(agent_id, text if error is not None else "", status, Usage(), now))
-        events.append(error or FinalResponse(text, RunStatus.CANCELLED, self.usage))
+        events.append(error or FinalResponse(text, RunStatus.CANCELLED, self.usage if usage is None else usage))
         return events
 
 

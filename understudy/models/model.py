@@ -227,7 +227,14 @@ class ReasoningDelta:
     text: str = field(repr=False)
 
 
-ModelEvent: TypeAlias = Thought | TextDelta | ReasoningDelta
+@frozen
+class UsageSoFar:
+    """The use of the model until now, of a provider that reports it before the end: counted if the turn is cut off."""
+
+    usage: Usage
+
+
+ModelEvent: TypeAlias = Thought | TextDelta | ReasoningDelta | UsageSoFar
 Emit: TypeAlias = Callable[[ModelEvent], Awaitable[None]]
 
 

@@ -30,6 +30,7 @@ from understudy.models.model import (
     Thought,
     ToolRequest,
     Turn,
+    UsageSoFar,
 )
 from understudy.models.openai_request import build_request, hand_over_name
 from understudy.storage.errors import ExtraNotInstalled
@@ -196,6 +197,8 @@ class OpenAI:
                     await emit(ReasoningDelta(reasoning))
                 if text:
                     await emit(TextDelta(text))
+                if chunk.usage is not None and answer.ended is None:
+                    await emit(UsageSoFar(answer.usage))
             else:
                 answer.ended = "length"
         if answer.ended is None:

@@ -29,6 +29,7 @@ from understudy.models.model import (
     ToolRequest,
     Turn,
     Usage,
+    UsageSoFar,
     fenced,
     tool_result,
 )
@@ -313,6 +314,16 @@ async def test_key_and_address_come_from_the_environment(
     model = OpenAI("tiny", retries=0)
     assert (await model.respond(a_turn(), heard)).text == "Hi"
     await model.aclose()
+
+
+async def test_usage_that_is_reported_before_the_end_is_emitted(provider: Provider, heard: Any) -> None:
+    """For a turn that is cut off; at the end it is the reply's."""
+    chunks = [text_chunk("Hel"), usage_chunk(7, 1), text_chunk("lo."), end_chunk("stop"), usage_chunk(7, 2)]
+    provider.scripts = [Script(chunks)]
+    async with talking(provider) as model:
+        reply = await model.respond(a_turn(), heard)
+    assert [each.usage for each in heard.events if isinstance(each, UsageSoFar)] == [Usage(7, 1, 1)]
+    assert reply.usage == Usage(7, 2, 1)
 
 
 # requests

@@ -196,6 +196,7 @@ class RunQueue:
             retry_after=finish.retry_after_s,
             retryable=finish.retryable,
             in_doubt=doubts,
+            usage=finish.usage,
         )
         try:
             settling = yield from self.settling.begun(live, doubts)

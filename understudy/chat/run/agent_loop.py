@@ -37,7 +37,7 @@ from understudy.chat.messages import RunRequest
 from understudy.chat.run.conversation_input import load_conversation
 from understudy.chat.run.hand_written import HandWritten
 from understudy.chat.run.history import steer_item, turn_items
-from understudy.chat.run.meter import Ended, Meter
+from understudy.chat.run.meter import CUT, Ended, Meter
 from understudy.chat.run.model_input import ModelInput
 from understudy.chat.run.recall import recall_tool
 from understudy.chat.run.recorder import Recorder
@@ -75,6 +75,7 @@ from understudy.models.model import (
     Thought,
     ToolRequest,
     Turn,
+    UsageSoFar,
     fenced,
     limits_of,
 )
@@ -103,6 +104,7 @@ class AgentLoop:
     input: ModelInput = field(factory=ModelInput, init=False, repr=False)
     outcomes: list[ToolOutcome] = field(factory=list, init=False)
     usage: Usage = field(factory=Usage, init=False)
+    own_usage: Usage = field(factory=Usage, init=False)  # of the present agent, without those before a handoff
     repetition: Repetition = field(factory=Repetition, init=False)
     ended: Ended | None = field(default=None, init=False)  # the bound that closes the run
     charts: list[dict[str, Any]] = field(factory=list, init=False, repr=False)  # of a hand-written agent
@@ -111,6 +113,10 @@ class AgentLoop:
     silent: bool = field(default=False, init=False)  # whether the model's text is not shown
     _summary_usage: Usage = field(factory=Usage, init=False)  # not recorded yet
     _written: list[str] = field(factory=list, init=False, repr=False)  # by the model in this turn
+    _reasoned: list[str] = field(factory=list, init=False, repr=False)
+    _reported: Usage | None = field(default=None, init=False)  # by the provider in this turn
+    _asked: bool = field(default=False, init=False)  # whether the model of this turn is asked
+    lost_usage: Usage = field(factory=Usage, init=False)  # of earlier requests for this turn
     _turn_limit: trio.CancelScope = field(factory=trio.CancelScope, init=False, repr=False)
     # Already in the log: ids of agents, handoffs.
     _logged_agents: list[str] = field(factory=list, init=False)
@@ -270,8 +276,10 @@ class AgentLoop:
         else:
             reason = await self.services.content_filter.filter_output(reason)
             now, result = self.services.clock(), f"Handed over to {name}"
-            completed = AgentCompleted(self.agent_id, result, RunStatus.SUCCESS, self.usage, now)
+            completed = AgentCompleted(self.agent_id, result, RunStatus.SUCCESS, self.own_usage + self.tools.used, now)
             await self.recorder.record(AgentHandoff(self.agent.name, name, reason), completed)
+        self.usage, self.own_usage = self.usage + self.tools.used, Usage()
+        self.tools.used = Usage()
         self.agent = self.services.agents[name]
         self.meter.lower(self.agent, self.services.limits)
         await self._start_agent()
@@ -323,8 +331,12 @@ class AgentLoop:
         )
         self.stream.begin_turn(step, partial_text)
         reply = await self.respond(model, turn)
-        self.input.correct(fixed + self.input.tokens, reply.usage.input)
-        reply = evolve(reply, usage=self.priced(reply.usage, model))
+        if not reply.usage.estimated:
+            self.input.correct(fixed + self.input.tokens, reply.usage.input)
+        lost = self.lost_usage
+        if interrupted is not None:  # its model was asked before, and the answer to that is lost
+            lost += evolve(self.estimated_usage(turn, before.partial_text), turns=0)
+        reply = evolve(reply, usage=self.priced(reply.usage, model) + self.priced(lost, model))
         if last:  # some providers ignore that no tool may be called
             reply = evolve(reply, calls=())
         text = await self.stream.end_turn(cut=self._turn_limit.cancelled_caught)
@@ -341,25 +353,46 @@ class AgentLoop:
         self.stream.add_finished_turn(result["text"])
         finished = evolve(step, result=result, status="ok", ended_at=self.services.clock())
         if calls:
-            self.recorder.deferred = (finished,)
+            self.recorder.deferred = (*self.recorder.deferred, finished)
         else:  # at once: rendering the end of the answer may take seconds
             await self.recorder.record(steps=(finished,))
         self.thoughts.logged.clear()
         return read_turn(finished), calls
 
     async def respond(self, model: Model, turn: Turn) -> Reply:
-        """Return the model's reply; what it has written so far if the run's time is over before, or a steer ends it."""
+        """Return the model's reply; what it has written so far if the run's time is over before, or a steer ends it.
+
+        If the run ends here, what the request has used is counted in a step of its own, which is recorded at the end.
+        """
         self._written.clear()
+        self._reasoned.clear()
+        self._reported, self._asked, self.lost_usage = None, False, Usage()
+        began = self.services.clock()
+        try:
+            return await self._respond(model, turn)
+        except BaseException as error:
+            # A model that failed without a word may not have been reached.
+            if self._asked and (self._was_heard() or isinstance(error, trio.Cancelled)):
+                usage = self._cut_usage(model, turn)
+                self.count(usage)
+                step = self.recorder.next_step(*CUT, began)
+                result = {"usage": msgspec.to_builtins(usage)}
+                self.recorder.defer(evolve(step, result=result, status="ok", ended_at=self.services.clock()))
+            raise
+
+    async def _respond(self, model: Model, turn: Turn) -> Reply:
         closing_s = self.meter.closing_s(self.tools.deadline.worked_s)
         self._turn_limit = trio.CancelScope(deadline=trio.current_time() + closing_s)
         with self._turn_limit:
             if self._urgent:
                 self._turn_limit.cancel()
                 await trio.lowlevel.checkpoint()  # raises Cancelled: the model is not asked
-            began = time.monotonic()
+            began, self._asked = time.monotonic(), True
             try:
                 reply = await model.respond(turn, self._on_model_event)
+                self._reported = reply.usage
                 if _is_empty(reply) and not turn.partial_text:  # some models do so once; what they say next is whole
+                    self.lost_usage = reply.usage
                     note = NoteItem("Your last reply was empty. Answer the user, or call a tool.")
                     reply = await model.respond(evolve(turn, notes=(*turn.notes, note)), self._on_model_event)
                     if _is_empty(reply) and not (self.stream.answer.length or self.outcomes):
@@ -372,7 +405,23 @@ class AgentLoop:
                 self.services.metrics.model_answered(model.name, time.monotonic() - began)
         if not self._urgent:
             self.ended = self.ended or self.meter.ended(self.meter.budget.wall_s or 0.0)
-        return Reply("".join(self._written), usage=Usage(turns=1))
+        usage = self._cut_usage(model, turn) if self._asked else Usage(turns=1)
+        return Reply("".join(self._written), usage=usage)
+
+    def _was_heard(self) -> bool:
+        return bool(self._written or self._reasoned or self._reported)
+
+    def _cut_usage(self, model: Model, turn: Turn) -> Usage:
+        """Return what a request that was cut off has used: what the provider has reported, or else an estimate."""
+        output = "".join((*self._reasoned, *self._written))
+        return self.priced(self._reported or self.estimated_usage(turn, output), model)
+
+    def estimated_usage(self, turn: Turn, output: str) -> Usage:
+        """Return about what a request has used, by the counter that keeps the input within the model's window."""
+        given = estimate(turn.instructions) + sum(map(item_tokens, (*turn.items, *turn.notes)))
+        given += sum(estimate(str(each)) for each in turn.agent.tools)
+        tokens = round(given * self.input.scale), estimate(output) if output else 0
+        return Usage(*tokens, turns=1, estimated=sum(tokens))
 
     def priced(self, usage: Usage, model: Model) -> Usage:
         """Return the use of a model with its cost, if the model has a price."""
@@ -383,7 +432,7 @@ class AgentLoop:
 
     def count(self, usage: Usage, *, turns: int = 1) -> None:
         """Count a turn of a model, or with no `turns` a summary."""
-        self.usage = self.usage + usage
+        self.usage, self.own_usage = self.usage + usage, self.own_usage + usage
         self.meter.add_usage(usage, turns=turns)
 
     def instructions(self) -> str:
@@ -497,7 +546,10 @@ class AgentLoop:
             match event:
                 case Thought(text):
                     await self.thoughts.publish(await self.services.content_filter.filter_output(text))
+                case UsageSoFar(usage):
+                    self._reported = usage
                 case ReasoningDelta(text):
+                    self._reasoned.append(text)
                     await self.thoughts.reason(text)
                 case TextDelta(text):
                     await self.thoughts.flush_reasoning(whole=True)
@@ -533,10 +585,10 @@ class AgentLoop:
             data["budget"] = self.ended.data()
         if len(charts) > 1:
             data["visualizations"] = charts
-        usage = self.usage + self.tools.used
+        usage, own = self.usage + self.tools.used, self.own_usage + self.tools.used
         await self.recorder.record(
             *([] if summary is None else [summary]),
-            AgentCompleted(self.agent_id, text, RunStatus.SUCCESS, usage, self.services.clock()),
+            AgentCompleted(self.agent_id, text, RunStatus.SUCCESS, own, self.services.clock()),
             FinalResponse(text, RunStatus.SUCCESS, usage, data or None, charts[-1] if charts else None),
         )
 

@@ -14,7 +14,7 @@ from attrs import evolve
 
 from transport.wire.errors import CommandRejected
 from transport.wire.events import ToolCompleted, UndoStatus
-from understudy.chat.run.replay import WRITTEN_KINDS, UnreadableSteps, replay
+from understudy.chat.run.replay import WRITTEN_KINDS, UnreadableSteps, is_cut, replay
 from understudy.storage.records import StepRecord
 
 TAKEN_OVER = ("model", "tool", "steer", "summary")
@@ -39,7 +39,7 @@ def steps_of_fork(steps: Sequence[StepRecord], last: int, run_id: str, now: floa
         replay([], steps)
     except UnreadableSteps as error:
         raise CommandRejected("invalid_command", "The steps of that run cannot be read any more.") from error
-    if any(each.kind in WRITTEN_KINDS for each in steps):
+    if any(each.kind in WRITTEN_KINDS and not is_cut(each) for each in steps):
         raise CommandRejected("invalid_command", "A run of a hand-written agent can only be forked from its message.")
     taken = [each for each in steps if each.number <= last and each.kind in TAKEN_OVER and each.ended_at is not None]
     taken = [each for each in taken if each.kind != "model" or each.call_id is None]  # else it is a subagent's

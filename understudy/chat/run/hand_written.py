@@ -283,7 +283,7 @@ class HandWritten:
             reply = await loop.respond(model, turn)
         finally:
             loop.silent = False
-        usage = loop.priced(reply.usage, model)
+        usage = loop.priced(reply.usage, model) + loop.priced(loop.lost_usage, model)
         loop.count(usage)
         if say:
             self._said.append(reply.text)

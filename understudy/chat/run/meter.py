@@ -23,6 +23,8 @@ LOW: Final = 0.1
 """Fraction of a budget from which on the model is told what is left."""
 LOW_TURNS: Final = 2
 """Turns from which on the model is told how many are left."""
+CUT: Final = ("ask", "cut off", None, None)
+"""Kind, name, call and arguments of the step of a request to the model that was cut off: it has the usage alone."""
 HAND_WRITTEN: Final = "hand-written"
 """The name of a step of kind `model` whose text and calls are those of a hand-written agent: no model was asked."""
 CLOSING_S: Final = 30.0

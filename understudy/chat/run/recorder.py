@@ -22,9 +22,9 @@ RECORD_S = 15.0
 class Recorder:
     """Sends to one run's conversation. `last_sent_at` is when it last sent anything, on trio's clock.
 
-    `last_step` is the number of the last step. `deferred` is the step of a finished turn that asks for calls, committed
-    together with their first event. `waiting_note` returns a line about the approval or permit that the run waits for,
-    empty if it does not wait.
+    `last_step` is the number of the last step. `deferred` are steps that are committed together with the next event:
+    that of a finished turn that asks for calls, and those of requests that were cut off. `waiting_note` returns a line
+    about the approval or permit that the run waits for, empty if it does not wait.
     """
 
     run_id: str
@@ -100,6 +100,10 @@ class Recorder:
                 await trio.sleep(self.services.silence_s - quiet)
             else:
                 self.send_heartbeat()
+
+    def defer(self, step: StepRecord) -> None:
+        """Have a step committed together with the next events or steps."""
+        self.deferred = (*self.deferred, step)
 
     def next_step(self, kind: str, name: str, call_id: str | None, arguments: Any, began: float) -> StepRecord:
         """Return the run's next step, started at `began` (Unix seconds)."""

@@ -34,7 +34,7 @@ from transport.wire.events import (
     Usage,
 )
 from understudy.agents.agent import Agent
-from understudy.chat.run.meter import HAND_WRITTEN, usage_of, worked_s
+from understudy.chat.run.meter import CUT, HAND_WRITTEN, usage_of, worked_s
 from understudy.chat.run.questions import LoggedQuestion, calls_that_ask, collect_questions
 from understudy.models.model import Handoff, ProviderState, Reply, ToolRequest
 from understudy.storage.records import STEP_KINDS, StepRecord
@@ -141,7 +141,7 @@ class Replay:
     turns, `partial_findings` those in the text of the interrupted one. `summaries` are the steps that say what older
     items the model is shown shortened. `unmatched_tools` are the names of tools with an unfinished call that belongs to
     no turn. `questions` are those that the run asked, by id. `worked_s` is how long the run has worked, in seconds,
-    `summary_usage` what its summaries used of the model.
+    `summary_usage` what its summaries, and requests that were cut off, used of the model.
     `steers` are those that the run has taken. `written` are the steps of hand-written agents, `used` is the use of each
     finished turn of a model, `nested` is the progress of subagents by the id of the call that asks them.
     """
@@ -303,7 +303,11 @@ def replay(events: Sequence[Event], steps: Sequence[StepRecord]) -> Replay:
         mine = (each for each in steps if each.kind != "model" or each.call_id == call_id)
         return [evolve(each, call_id=None) if each.kind == "model" else each for each in mine]
 
-    nested = {call_id: _replay(told(agent_id), own(call_id)) for call_id, agent_id in owners if call_id is not None}
+    nested = {
+        call_id: evolve(_replay(told(agent_id), own(call_id)), summary_usage=Usage())  # that is counted in the run's
+        for call_id, agent_id in owners
+        if call_id is not None
+    }
     known = {call.call_id for each in nested.values() for turn in each.turns for call in turn.calls}
     top = [each for each in events if not (isinstance(each, AgentThinking) and each.agent_id in below)]
     return evolve(_replay(top, own(None), known), nested=nested)
@@ -391,15 +395,24 @@ def _replay(events: Sequence[Event], steps: Sequence[StepRecord], elsewhere: Col
         unmatched_tools=tuple(name for call_id, name in open_calls.items() if call_id not in known),
         questions=questions,
         worked_s=worked_s(steps, durations_s),
-        summary_usage=sum((usage_of(step) or Usage() for step in steps if step.kind == "summary"), Usage()),
+        summary_usage=sum((usage_of(each) or Usage() for each in steps if _is_no_turn(each)), Usage()),
         steers=tuple(steers),
-        written=tuple(step for step in steps if step.kind in WRITTEN_KINDS),
+        written=tuple(step for step in steps if step.kind in WRITTEN_KINDS and not is_cut(step)),
         used=tuple(usage_of(step) or Usage() for step in steps if _asks_model(step) and step.ended_at is not None),
     )
 
 
+def _is_no_turn(step: StepRecord) -> bool:
+    return step.kind == "summary" or is_cut(step)
+
+
+def is_cut(step: StepRecord) -> bool:
+    """Return whether a step only counts what a request used that was cut off."""
+    return (step.kind, step.name) == CUT[:2]
+
+
 def _asks_model(step: StepRecord) -> bool:
-    return step.kind == "ask" or (step.kind == "model" and step.name != HAND_WRITTEN)
+    return (step.kind == "ask" and not is_cut(step)) or (step.kind == "model" and step.name != HAND_WRITTEN)
 
 
 def read_turns(steps: Sequence[StepRecord]) -> tuple[tuple[PastTurn, ...], tuple[PastSteer, ...], str]:

@@ -8,6 +8,7 @@
 import functools
 import logging
 import math
+from contextlib import suppress
 
 import trio
 
@@ -119,5 +120,9 @@ class Run(Actor):
             extra = {"run_id": run_id, "why": finish.ending.name.lower(), "error_id": finish.error_id}
             log.info("run.closing", extra=extra)
             await self.tools.calls.stop()
+            if self.recorder.deferred:  # what was used counts, also if there is no answer
+                with suppress(StorageUnavailable, LookupError):
+                    await self.recorder.record()
+            finish.usage = self.loop.usage + self.tools.used
             await self.recorder.conversation.ask(finish, timeout_s=RECORD_S)
         context.stop()

@@ -72,6 +72,10 @@ class ScopedRecorder(Recorder):
         """Publish what a call has yielded."""
         await self.asking.send_partial(call_id, offset, items)
 
+    def defer(self, step: StepRecord) -> None:
+        """Have a step committed with what the agent that asked records next, as this one may not live as long."""
+        self.asking.defer(step)
+
     def next_step(self, kind: str, name: str, call_id: str | None, arguments: Any, began: float) -> StepRecord:
         """Return the run's next step, marked with the call if it is one of the subagent's model."""
         scope = self.scope if kind == "model" else None
