@@ -365,7 +365,7 @@ def _select(table: Table, where: str | None) -> _Selection:
         return _Selection()
     conditions: list[_Selection] = []
     given = ""
-    for part in re.split(r"\s+and\s+", where.strip()[:MAX_WHERE]):
+    for part in re.split(r"(?<!\s)\s++and\s+", where.strip()[:MAX_WHERE]):
         found = _condition(table, part)
         if found is None:
             if not conditions:
