@@ -43,26 +43,17 @@ from understudy.chat.run.recall import recall_tool
 from understudy.chat.run.recorder import Recorder
 from understudy.chat.run.repetition import REPEATED, Repetition
 from understudy.chat.run.replay import RECALL, SEPARATOR, PastTurn, PendingCall, Replay, encode_reply, read_turn
+from understudy.chat.run.summary import summarise
 from understudy.chat.run.thoughts import Thoughts
 from understudy.chat.run.tool_executor import ToolExecutor
 from understudy.chat.run.tool_outcome import ToolOutcome
-from understudy.chat.run.window import (
-    BYTES_PER_TOKEN,
-    SUMMARISE,
-    SUMMARY_TOKENS,
-    Compaction,
-    describe,
-    encode_compaction,
-    estimate,
-    item_tokens,
-)
+from understudy.chat.run.window import SUMMARY_TOKENS, encode_compaction, estimate, item_tokens
 from understudy.chat.services import Services
 from understudy.models.model import (
     FENCE_NOTE,
     AgentCard,
     FileCard,
     Item,
-    MessageItem,
     Model,
     ModelEvent,
     ModelSettings,
@@ -82,9 +73,6 @@ from understudy.models.model import (
 from understudy.storage.records import StepRecord
 
 log = logging.getLogger(__name__)
-
-SUMMARY_S = 60.0
-"""Seconds for a model's summary of older turns; then a plain one is used."""
 
 
 @define
@@ -111,7 +99,6 @@ class AgentLoop:
     _known: AgentMemory | None = field(default=None, init=False, repr=False)
     thoughts: Thoughts = field(init=False, repr=False)
     silent: bool = field(default=False, init=False)  # whether the model's text is not shown
-    _summary_usage: Usage = field(factory=Usage, init=False)  # not recorded yet
     _written: list[str] = field(factory=list, init=False, repr=False)  # by the model in this turn
     _reasoned: list[str] = field(factory=list, init=False, repr=False)
     _reported: Usage | None = field(default=None, init=False)  # by the provider in this turn
@@ -467,20 +454,26 @@ class AgentLoop:
 
     async def fit(self, model: Model, instructions: str, fixed: int) -> None:
         """Shorten the input if it fills the model's window, and record how, so that it is shown so from now on."""
-        kept = self.input.compaction
+        kept, used = self.input.compaction, Usage()
         planned = self.input.planned(fixed, self.reserve)
         if planned == kept:
             return
         if planned.start != kept.start:
             await self.thoughts.publish("This conversation is long: I summarise its older part and go on with that")
-            planned = evolve(planned, summary=await self._summarise(model, instructions, planned))
+            settings = ModelSettings(max_output=min(2 * SUMMARY_TOKENS, self.input.limits.window_tokens // 8))
+            older, colleagues = tuple(self.input.older(planned)), self.colleague_cards()
+            turn = Turn(self.card(), older, instructions, settings=settings, listed_colleagues=colleagues)
+            summary, usage = await summarise(model, turn, self.input, self.services, self.job.run_id)
+            planned = evolve(planned, summary=summary)
+            if usage is not None:
+                used = self.priced(usage, model)
+                self.count(used, turns=0)
         else:
             await self.thoughts.publish("This conversation is long: I shorten the older results in it")
         first_run = None if planned.start is None else planned.start.run_id
         now = self.services.clock()
         step = self.recorder.next_step("summary", model.name, None, {"first_run": first_run}, now)
-        result = encode_compaction(planned) | {"usage": msgspec.to_builtins(self._summary_usage)}
-        self._summary_usage = Usage()
+        result = encode_compaction(planned) | {"usage": msgspec.to_builtins(used)}
         await self.recorder.record(steps=(evolve(step, result=result, status="ok", ended_at=now),))
         self.input.compact(planned)
 
@@ -488,34 +481,6 @@ class AgentLoop:
     def reserve(self) -> int:
         """The part of the model's window that is kept free for its reply, in tokens."""
         return self.agent.settings.capped(self.input.limits).max_output or 0
-
-    async def _summarise(self, model: Model, instructions: str, planned: Compaction) -> str:
-        """Return the summary of what `planned` leaves out: the model's, or a plain one if it makes none."""
-        older, text = self.input.older(planned), ""
-        items = (*older, MessageItem("user", SUMMARISE))
-        window = self.input.limits.window_tokens
-        settings = ModelSettings(max_output=min(2 * SUMMARY_TOKENS, window // 8))
-        turn = Turn(
-            self.card(),
-            items,
-            instructions,
-            settings=settings,
-            purpose="summary",
-            listed_colleagues=self.colleague_cards(),
-        )
-        estimated = estimate(instructions) + sum(map(item_tokens, items))
-        if estimated * self.input.scale <= window * 7 // 8:
-            with trio.move_on_after(SUMMARY_S):
-                try:
-                    reply = await model.respond(turn, _ignore)
-                except ModelUnavailable as error:
-                    log.warning("summary.not_made", extra={"run_id": self.job.run_id, "detail": error.detail})
-                else:
-                    self._summary_usage = self.priced(reply.usage, model)
-                    self.count(self._summary_usage, turns=0)
-                    text = str(await self.services.content_filter.filter_for_storage(reply.text) or "").strip()
-        text = text[: 4 * BYTES_PER_TOKEN * SUMMARY_TOKENS] or describe(older)
-        return f"The older part of this conversation is left out. A summary of it:\n{fenced(text)}"
 
     async def _storable_result(self, reply: Reply, calls: Sequence[PendingCall]) -> dict[str, Any]:
         """Return the result of the turn's step: the reply without the parts that the content policy blocks."""
@@ -595,7 +560,3 @@ class AgentLoop:
 
 def _is_empty(reply: Reply) -> bool:
     return not (reply.text.strip() or reply.calls or reply.handoff)
-
-
-async def _ignore(_: ModelEvent) -> None:
-    """Take the events of a reply that is not shown."""
