@@ -30,7 +30,7 @@ REMEMBERED = "remembered"
 
 
 @define(eq=False)
-class Consent:
+class CallConsent:
     """Gets the consent to the calls of a run. While it is `redirected`, calls that wait for it are denied."""
 
     job: RunRequest

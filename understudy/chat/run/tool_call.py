@@ -20,7 +20,7 @@ from understudy.chat.effects import GRACE_S, Attempt
 from understudy.chat.messages import EndTurn, RunRequest
 from understudy.chat.run.asking import Asking
 from understudy.chat.run.call_waits import CallWaits
-from understudy.chat.run.consent import Consent
+from understudy.chat.run.consent import CallConsent
 from understudy.chat.run.deadline import suspend_deadlines
 from understudy.chat.run.meter import Meter
 from understudy.chat.run.partials import Partials
@@ -92,7 +92,7 @@ class ToolCalls:
     recorder: Recorder
     waits: CallWaits
     meter: Meter
-    consent: Consent
+    consent: CallConsent
     asking: Asking
     replays: Mapping[str, Replay] = field(repr=False)
     ask_agent: Callable[[Tool, str, ToolOutcome], Actor] | None

@@ -18,7 +18,7 @@ from understudy.agents.agent import Agent
 from understudy.chat.messages import RunRequest
 from understudy.chat.run.asking import Asking
 from understudy.chat.run.call_waits import CallWaits
-from understudy.chat.run.consent import Consent
+from understudy.chat.run.consent import CallConsent
 from understudy.chat.run.deadline import PausableDeadline
 from understudy.chat.run.meter import Meter
 from understudy.chat.run.model_input import ModelInput
@@ -77,7 +77,7 @@ class ToolExecutor:
     begun: dict[str, tuple[ToolOutcome, StepRecord, str | None, str, float]] = field(factory=dict, init=False)
     slots: trio.Semaphore = field(factory=functools.partial(trio.Semaphore, CONCURRENT_CALLS), init=False)
     deadline: PausableDeadline = field(init=False)
-    consent: Consent = field(init=False)
+    consent: CallConsent = field(init=False)
     asking: Asking = field(init=False)
     calls: ToolCalls = field(init=False)
     settling: CallSettling = field(init=False)
@@ -85,7 +85,7 @@ class ToolExecutor:
     def __attrs_post_init__(self) -> None:
         job, services, recorder, waits = self.job, self.services, self.recorder, self.waits
         self.deadline = waits.deadline
-        self.consent = Consent(job, services, recorder, waits)
+        self.consent = CallConsent(job, services, recorder, waits)
         self.asking = Asking(job, services, recorder, waits, self.questions, self.slots)
         ask_agent = None if self.ask_agent is None else functools.partial(self.ask_agent, self)
         self.calls = ToolCalls(
