@@ -227,7 +227,7 @@ async def test_bad_output_is_told_to_the_model_and_the_run_goes_on(serve: Any) -
     assert end["data"]["message"] == "Done."
     told = [each.content for each in model.heard[-1].items if isinstance(each, ResultItem)]
     assert "not valid JSON" in told[0]
-    assert "Its tools: read_page." in told[1]
+    assert "This agent has: read_page." in told[1]
     assert "empty" in model.heard[-1].notes[-1].content
 
 
