@@ -1,7 +1,7 @@
 """`AgentTurn`: the work of a hand-written agent on one message. Its methods are recorded, and replayed after a crash.
 
 1. After its server died the function runs again from its beginning. What it did before is not done again: each method
-   returns what was recorded, in the same order.
+   returns what was recorded.
 2. So the function must do the same when it is given the same. What may differ between two runs of it (the time, a
    random number, an answer from elsewhere) belongs in a `step`.
 """
@@ -72,8 +72,9 @@ class AgentTurn(ToolContext):
     """What a hand-written agent works with: the user's message, the user, and the means it may use.
 
     It is a `ToolContext` too: `ask`, `progress`, `remember`, `recall`, `forget`, `memory`, `files` and `state` are
-    those of a tool. `message` is the user's text, `data` what the program sent with it. Use the methods one after
-    another: the order is what a replay goes by.
+    those of a tool. `message` is the user's text, `data` what the program sent with it. Calls and steps
+    may be at work at the same time, in a nursery: a replay knows a call by its name and arguments, and a step by its
+    name, so give steps at the same time different names. Use the other methods one after another, and not meanwhile.
     """
 
     message: str = field(default="", repr=False, kw_only=True)

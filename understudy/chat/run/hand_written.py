@@ -3,9 +3,12 @@
 1. What the function says until a call, a handoff or its end is one turn, stored as a model's turn is. So its calls are
    executed, replayed and remembered by later messages like those of a model.
 2. A step, or a request to the model, is stored with its result before the function goes on.
-3. A resumed run starts the function again. While the log has more of it, the function must ask for the same kind and
-   name in the same order; it is given the recorded result. Anything else ends the run with `agent_failed`.
-4. The function runs on the tools' loop, and does everything else through this object, one thing at a time.
+3. A resumed run starts the function again, and gives it what is recorded: a step by its name and how often that was
+   used, a call by its name and arguments, everything else in order. What is not recorded waits until all that is
+   recorded was asked for, in any order, as tasks of a nursery begin in any order. If that does not happen within
+   `REPLAY_S`, the function does not repeat itself, and the run ends with `agent_failed`.
+4. The function runs on the tools' loop, and does everything else through this object: calls and steps at the same time,
+   the rest one after another, and not while a call is at work.
 """
 
 import logging
@@ -55,6 +58,11 @@ MAX_STEP_NAME: Final = 200
 """Characters of a step's name."""
 ASK_MODEL: Final = "ask_model"
 END: Final = ("end", "")
+CUT_S: Final = 0.2
+"""Seconds for a call that the function has stopped waiting for, in which its actor is told so: milliseconds."""
+REPLAY_S: Final = 5.0
+"""Seconds without a replayed call or step after which a function that asks for something else does not repeat itself:
+replies from the log take milliseconds, so this is for functions that sleep in between."""
 
 
 class ReplayMismatch(RuntimeError):
@@ -90,7 +98,19 @@ class HandWritten:
     failure: Exception | None = field(default=None, init=False)
     handed: Handoff | None = field(default=None, init=False)
     asked: ToolOutcome = field(init=False)  # counts the function's questions
-    _steps: deque[StepRecord] = field(init=False, repr=False)  # recorded and not replayed yet
+    _asks: deque[StepRecord] = field(init=False, repr=False)  # recorded and not replayed yet
+    _steps: dict[str, StepRecord] = field(init=False, repr=False)  # so, by name
+    _calls: list[PastTurn] = field(init=False, repr=False)  # so
+    _last: PastTurn | None = field(default=None, init=False, repr=False)  # the recorded end or handoff
+    _past_says: int = field(default=0, init=False)  # texts and thoughts in the recorded turns, to be left out
+    _past_thoughts: int = field(default=0, init=False)
+    _says: int = field(default=0, init=False)
+    _thoughts: int = field(default=0, init=False)
+    _new: bool = field(default=False, init=False)  # a turn was recorded here
+    _replayed: trio.Event = field(factory=trio.Event, init=False, repr=False)  # set with each thing
+    _executing: int = field(default=0, init=False)
+    _idle: trio.Event = field(factory=trio.Event, init=False, repr=False)
+    _doing: int = field(default=0, init=False)
     _names: Counter[str] = field(factory=Counter, init=False)
     _said: list[str] = field(factory=list, init=False, repr=False)
     _step: StepRecord | None = field(default=None, init=False, repr=False)  # of the turn whose text is shown
@@ -100,7 +120,18 @@ class HandWritten:
     def __attrs_post_init__(self) -> None:
         agent_id = self.loop.agent_id
         self.asked = ToolOutcome(ToolRequest("", self.loop.agent.name, {}), agent_id)
-        self._steps = deque(each for each in self.loop.replay.written if each.arguments == {"agent_id": agent_id})
+        own = [each for each in self.loop.replay.written if each.arguments == {"agent_id": agent_id}]
+        self._asks = deque(each for each in own if each.kind == "ask")
+        self._steps = {each.name: each for each in own if each.kind == "step"}
+        self._calls = []
+        for turn in self.loop.replay.turns[self.number :]:
+            counts = turn.arguments or {}
+            self._past_says = max(self._past_says, counts.get("says", 0))
+            self._past_thoughts = max(self._past_thoughts, counts.get("thoughts", 0))
+            if not turn.calls:
+                self._last = turn
+                break
+            self._calls.append(turn)
 
     async def run(self) -> tuple[int, Handoff | None]:
         """Run the function to its end. Return the number of its last turn, and the handoff with which it ended.
@@ -130,26 +161,46 @@ class HandWritten:
             if self.scope.cancelled_caught and loop.ended is None:
                 loop.ended = loop.meter.reached(loop.meter.budget.wall_s or 0.0, ("wall_s",))
             elif loop.ended is None:
-                self._expect(*END)
+                await self._expect(*END)
+            await self._close_cut_calls()
             await self._end_turn(Reply())
         return self.number, self.handed
 
+    async def _close_cut_calls(self) -> None:
+        """End the calls that the function has stopped waiting for, as a nursery does when one of its tasks fails."""
+        tools = self.loop.tools
+        await tools.calls.stop()
+        for each in list(tools.begun.values()):
+            await tools.complete(*each)
+
     async def _do(self, method: Callable[..., Awaitable[T]], *args: Any) -> T:
         """Do one thing for the function. An error that is not the function's own ends the run, not the function."""
-        async with self._one:
-            self.scope.deadline = math.inf  # what it does has limits of its own, and text is published whole
-            try:
+        self._doing += 1
+        self.scope.deadline = math.inf  # what it does has limits of its own, and text is published whole
+        try:
+            if method.__name__ in ("call", "begin_step"):
                 return await method(*args)
-            except (ToolError, ModelUnavailable):
-                raise
-            except Exception as error:
-                self.failure = error
-                await self._stop()
-            finally:
+            async with self._one:
+                with trio.move_on_after(CUT_S):
+                    while self._executing and method.__name__ not in ("end_step", "visualize", "_ask"):
+                        await self._idle.wait()
+                if self._executing and method.__name__ not in ("end_step", "visualize", "_ask"):
+                    raise RuntimeError(f"{method.__name__} while a call is at work: it belongs before or after them")
+                return await method(*args)
+        except (ToolError, ModelUnavailable):
+            raise
+        except Exception as error:
+            self.failure = self.failure or error
+            await self._stop()
+        finally:
+            self._doing -= 1
+            if not self._doing:
                 self._set_deadline()
 
     async def _stop(self) -> NoReturn:
-        """Stop the function, which does not return from here."""
+        """Stop the function, which does not return from here, once no call is at work any more."""
+        while self._executing:
+            await self._idle.wait()
         self.scope.cancel()
         await trio.sleep_forever()
         raise AssertionError("unreachable")
@@ -166,40 +217,60 @@ class HandWritten:
 
     # What the log has
 
-    @property
-    def _replays(self) -> bool:
-        """Whether the current turn is recorded."""
-        return self.number < len(self.loop.replay.turns)
-
     def _recorded(self) -> tuple[str, str] | None:
-        """Return the kind and name of what the log has next; None if it has no more."""
-        turn = self.loop.replay.turns[self.number] if self._replays else None
-        call = turn.calls[0] if turn is not None and turn.calls else None
-        if self._steps and (call is None or call.step is None or self._steps[0].number < call.step.number):
-            step = self._steps[0]
-            return (step.kind, step.name) if step.kind == "step" else (step.kind, ASK_MODEL)
-        if turn is None:
+        """Return the kind and name of the first that the log has and that was not asked for; None if it has no more."""
+        waiting = [(each.number, "step", each.name) for each in self._steps.values()]
+        waiting += [(each.number, "ask", ASK_MODEL) for each in self._asks]
+        waiting += [(each.number, "call", each.calls[0].request.name) for each in self._calls]
+        if waiting:
+            _, kind, name = min(waiting)
+            return kind, name
+        if self._last is None:
             return None
-        if turn.reply.handoff is not None:
-            return "handoff", turn.reply.handoff.to
-        return END if call is None else ("call", call.request.name)
+        return END if self._last.reply.handoff is None else ("handoff", self._last.reply.handoff.to)
 
-    def _expect(self, kind: str, name: str) -> bool:
-        """Return whether the log has this. Raises `ReplayMismatch` if it has something else."""
-        recorded = self._recorded()
-        if recorded is None or recorded == (kind, name):
-            return recorded is not None
+    async def _expect(self, kind: str, name: str) -> bool:
+        """Wait until this is what the log has next, or it has no more. Return whether it has this.
+
+        Raises `ReplayMismatch` if the function does not ask for what the log has.
+        """
+        while (recorded := self._recorded()) is not None and (kind in ("call", "step") or recorded != (kind, name)):
+            with trio.move_on_after(REPLAY_S) as waited:
+                await self._replayed.wait()
+            if waited.cancelled_caught:
+                self._mismatch(recorded or END, kind, name)
+        return recorded is not None
+
+    def _note_replayed(self) -> None:
+        """Wake what waits for the log to be replayed: a thing of it was."""
+        self._replayed.set()
+        self._replayed = trio.Event()
+
+    def _mismatch(self, recorded: tuple[str, str], kind: str, name: str) -> NoReturn:
         had, wants = " ".join(recorded).strip(), f"{kind} {name}".strip()
         extra = {"run_id": self.loop.job.run_id, "agent": self.loop.agent.name, "recorded": had, "asked": wants}
         log.error("run.replay_mismatch", extra=extra)
         raise ReplayMismatch(f"the function of {self.loop.agent.name} does not repeat itself: {had!r} is recorded, "
                              f"and now it wants {wants!r}")  # fmt: skip
 
+    def _recorded_call(self, name: str, arguments: Mapping[str, Any]) -> PastTurn | None:
+        """Return the turn of a recorded call of this name with these arguments, or redacted ones, and take it out."""
+        named = [each for each in self._calls if each.calls[0].request.name == name]
+        equal = [each for each in named if dict(each.calls[0].request.arguments) == dict(arguments)]
+        turn = next((each for each in (*equal, *named) if each in equal or not each.calls[0].whole), None)
+        if turn is not None:
+            self._calls.remove(turn)
+            self._note_replayed()
+        return turn
+
     # What the function does
 
     async def say(self, text: str) -> None:
         """Show the next text of the answer, unless the log has it."""
-        if self._replays or not text:
+        if not text:
+            return
+        self._says += 1
+        if self._says <= self._past_says:
             return
         loop = self.loop
         await loop.thoughts.ensure()
@@ -210,21 +281,32 @@ class HandWritten:
 
     async def think(self, thought: str) -> None:
         """Show a thought, unless the log has it."""
-        if not self._replays:
+        self._thoughts += 1
+        if self._thoughts > self._past_thoughts:
             await self.loop.thoughts.publish(await self.loop.services.content_filter.filter_output(thought))
 
     async def call(self, name: str, arguments: Mapping[str, Any]) -> Any:
         """Call a tool, unless the log has its result. Return the result."""
-        loop = self.loop
-        if not self._expect("call", name):
-            worked_s = loop.tools.deadline.worked_s
-            await self._stop_if(loop.meter.reached(worked_s, ("calls", "tokens", "cost", "wall_s")))
-        turn, calls = await self._end_turn(Reply(calls=(ToolRequest("call", name, arguments),)))
-        (outcome,) = await loop.tools.execute(calls, loop.agent, loop.agent_id, self.context)
+        loop, past = self.loop, self._recorded_call(name, arguments)
+        if past is None:
+            await self._expect("call", f"{name} with other arguments" if self._recorded() == ("call", name) else name)
+        async with self._one:
+            if past is None:
+                worked_s = loop.tools.deadline.worked_s
+                await self._stop_if(loop.meter.reached(worked_s, ("calls", "tokens", "cost", "wall_s")))
+            turn, calls = await self._end_turn(Reply(calls=(ToolRequest("call", name, arguments),)), past)
+            self.number += 1
+            self._executing += 1
+        try:
+            (outcome,) = await loop.tools.execute(calls, loop.agent, loop.agent_id, self.context)
+        finally:
+            self._executing -= 1
+            if not self._executing:
+                self._idle.set()
+                self._idle = trio.Event()
         loop.outcomes.append(outcome)
         origin = loop.origin = evolve(loop.origin, step=turn.number, agent=loop.agent.name)
         loop.input.add(turn_items(turn, origin, {outcome.call_id: (outcome.status.value, outcome.recorded())}))
-        self.number += 1
         if outcome.status is ToolStatus.OK:
             return outcome.value
         error = (outcome.value or {}).get("error", {}) if isinstance(outcome.value, dict) else {}
@@ -235,9 +317,10 @@ class HandWritten:
     ) -> Reply:
         """Ask the model, unless the log has its reply. Return the reply."""
         loop = self.loop
-        if self._expect("ask", ASK_MODEL):
+        if await self._expect("ask", ASK_MODEL):
             loop.input.add(await loop.take_steers(self.number, recorded=self.number + 1))
-            asked = msgspec.convert(self._steps.popleft().result, _RecordedAsk)
+            asked = msgspec.convert(self._asks.popleft().result, _RecordedAsk)
+            self._note_replayed()
             loop.count(asked.usage)
             if say:
                 await self.say(asked.text)
@@ -285,7 +368,8 @@ class HandWritten:
             loop.silent = False
         usage = loop.priced(reply.usage, model) + loop.priced(loop.lost_usage, model)
         loop.count(usage)
-        if say:
+        if say and reply.text:
+            self._says += 1
             self._said.append(reply.text)
         keep = services.content_filter.filter_for_storage
         wanted = [_WantedCall(each.id, each.name, await keep(dict(each.arguments)) or {}) for each in reply.calls]
@@ -300,13 +384,18 @@ class HandWritten:
         self._names[name] += 1
         name = name if self._names[name] == 1 else f"{name}#{self._names[name]}"
         step = OwnStep(name, f"{self.loop.job.run_id}.{self.loop.agent_id}.{name}", self.loop.services.clock())
-        if self._expect("step", name):
-            return evolve(step, done=True, value=self._steps.popleft().result["value"])
+        if (recorded := self._steps.pop(name, None)) is not None:
+            self._note_replayed()
+            return evolve(step, done=True, value=recorded.result["value"])
+        await self._expect("step", name)
         self.loop.recorder.activity = f"at {name}"
         return step
 
     async def end_step(self, step: OwnStep, value: Any) -> Any:
         """Record the result of a step. Return it as it is stored."""
+        base, _, number = (step.name, "", "1") if step.name in self._names else step.name.rpartition("#")
+        if self._names[base] > int(number):
+            raise RuntimeError(f"two steps called {base!r} at the same time: give each a name of its own")
         content_filter = self.loop.services.content_filter
         clean = await content_filter.filter_value(value, content_filter.tool)
         if clean.blocked:
@@ -323,7 +412,7 @@ class HandWritten:
     async def handoff(self, name: str, reason: str) -> None:
         """Record a handoff, and end the function."""
         loop = self.loop
-        if not self._expect("handoff", name) and name not in loop.colleagues():
+        if not await self._expect("handoff", name) and name not in loop.colleagues():
             known = ", ".join(loop.colleagues()) or "none"
             raise ToolError("not_found", f"{loop.agent.name} has no colleague called {name}. Its colleagues: {known}.")
         turn, _ = await self._end_turn(Reply(handoff=Handoff(name, reason)))
@@ -342,25 +431,26 @@ class HandWritten:
         loop, before = self.loop, self.loop.replay
         if self._step is not None:
             return
-        interrupted = before.interrupted_step if self.number == len(before.turns) else None
+        interrupted = None if self._new else before.interrupted_step
         self._shown_before = before.partial_text if interrupted is not None and before.continues else ""
         now = loop.services.clock()
         self._step = interrupted or loop.recorder.next_step("model", HAND_WRITTEN, None, None, now)
         loop.stream.begin_turn(self._step, self._shown_before)
 
-    async def _end_turn(self, reply: Reply) -> tuple[PastTurn, Sequence[PendingCall]]:
-        """Record the turn, unless the log has it. Return it as it is recorded, and its calls."""
+    async def _end_turn(self, reply: Reply, past: PastTurn | None = None) -> tuple[PastTurn, Sequence[PendingCall]]:
+        """Record the turn, unless the log has it as `past`. Return it as it is recorded, and its calls."""
         loop = self.loop
-        if self._replays:
-            past = loop.replay.turns[self.number]
+        past = past or (None if reply.calls else self._last)
+        if past is not None:
             loop.stream.add_finished_turn(past.reply.text)
             return past, past.calls
         self._begin_turn()
         assert self._step is not None  # noqa: S101 - for the type checker: just begun
         text = await loop.stream.end_turn()
         text = text if self._shown_before else "".join(self._said)
-        turn, calls = await loop.record_turn(self._step, evolve(reply, text=text))
-        self._step = None
+        counts = {"says": self._says, "thoughts": self._thoughts}
+        turn, calls = await loop.record_turn(evolve(self._step, arguments=counts), evolve(reply, text=text))
+        self._step, self._new = None, True
         self._said.clear()
         return turn, calls
 

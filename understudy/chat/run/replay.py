@@ -111,7 +111,7 @@ class PastTurn:
     """A recorded turn of the model: its reply and its tool calls.
 
     `thoughts` is the number of the run's thoughts until the end of the turn, `findings` are those in its text until
-    then. `number` is that of its step.
+    then. `number` is that of its step, `arguments` are those of its step: a hand-written agent's own counts.
     """
 
     reply: Reply
@@ -119,6 +119,7 @@ class PastTurn:
     thoughts: int = 0
     findings: tuple[Finding, ...] = ()
     number: int = 0
+    arguments: Any = None
 
 
 @frozen
@@ -449,7 +450,7 @@ def _read_turn(step: StepRecord, tools: Mapping[str | None, StepRecord]) -> Past
         calls.append(PendingCall(request, each.call_id, each.whole, began, result))
     requests = tuple(each.request for each in calls)
     reply = Reply(said.text, requests, said.handoff, said.usage, said.reasoning, said.state)
-    return PastTurn(reply, tuple(calls), said.thoughts, said.found, step.number)
+    return PastTurn(reply, tuple(calls), said.thoughts, said.found, step.number, step.arguments)
 
 
 def read_turn(step: StepRecord) -> PastTurn:

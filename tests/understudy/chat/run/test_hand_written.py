@@ -1,13 +1,17 @@
 """Hand-written agents: recorded like models, replayed in order, on whichever commit they are interrupted."""
 
 from collections import Counter
+from functools import partial
+from typing import Any
 
 import pytest
+import trio
 from attrs import frozen
 
 from tests.understudy.chat.run.test_replay import ASKED, WORDS, Recorded, Thinking, again, ask, once, played, published
 from understudy import Agent, AgentTurn, Budget, ToolError, tool
 from understudy.chat.answer import stream
+from understudy.chat.run import hand_written
 from understudy.chat.run.replay import replay
 from understudy.models.model import Reply, Turn
 from understudy.testing import Call, Say, ScriptedModel, run_agent
@@ -44,6 +48,29 @@ class Answering(Thinking):
         return await super().respond(turn, emit)  # type: ignore[arg-type]
 
 
+async def together(turn: AgentTurn) -> None:
+    """Call and take steps in a nursery, between texts."""
+    await turn.say("At once. ")
+    found: dict[str, object] = {}
+
+    async def one(name: str) -> None:
+        found[name] = await turn.call("again", text=name)
+        found[name, 2] = await turn.step(f"then {name}", fetch, name)
+
+    async def two() -> None:
+        found["a"] = await turn.step("look", fetch, "a")
+        found["b"] = await turn.call("ask", text="b")
+
+    async with trio.open_nursery() as nursery:
+        for name in ("x", "y", "z"):
+            nursery.start_soon(one, name)
+        nursery.start_soon(two)
+    await turn.think("Now I know")
+    await turn.say(f"Found {found['x']}{found['y']}{found['z']}{found['b']}. ")
+    await turn.step("last", fetch, "last")
+    await turn.ask_model("Say it.", say=True)
+
+
 async def first(turn: AgentTurn) -> None:
     """Hand over after a step."""
     await turn.say("Not mine. ")
@@ -53,6 +80,7 @@ async def first(turn: AgentTurn) -> None:
 
 STORIES = {
     "work": [Agent("a", tools=[again, ask, once], model=Answering(Say("")), run=work)],
+    "together": [Agent("a", tools=[again, ask], model=Answering(Say("")), run=together)],
     "handoff": [
         Agent("a", colleagues=["b"], model=Answering(Say("")), run=first),
         Agent("b", tools=[again, ask], model=Answering(Say("")), run=work),
@@ -70,8 +98,8 @@ async def test_a_function_that_is_cut_at_any_commit_goes_on_to_the_same_end(
     DONE.clear()
     whole = await played(agents)
     made = DONE.copy()
-    assert made["a"] == made["b"] == 1
-    assert made["model"] == 2
+    assert made["a"] == 1
+    assert made["model"] == (1 if story == "together" else 2)
     for number in range(len(whole.cuts)):
         before = whole.cuts[:number]
         steps = Recorded(whole.services, before).steps
@@ -91,8 +119,9 @@ async def other(turn: AgentTurn) -> None:
 
 
 async def test_a_function_that_takes_another_way_on_replay_fails_and_names_both(
-    caplog: pytest.LogCaptureFixture,
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(hand_written, "REPLAY_S", 0.05)
     whole = await played(STORIES["work"])
     cut = next(n for n, each in enumerate(whole.cuts) if any(step.kind == "step" for step in each.steps))
     changed = [Agent("a", tools=[again], model=Answering(Say("")), run=other)]
@@ -162,6 +191,52 @@ async def test_a_function_for_asyncio_runs_as_such() -> None:
         await turn.say(await turn.step("name", lambda: asyncio.sleep(0, "as asyncio")))
 
     assert (await run_agent(Agent("a", run=run), "go")).text == "as asyncio"
+
+
+async def test_a_call_that_the_function_stops_waiting_for_is_ended() -> None:
+    """Its run ends all the same, and so do the calls that a nursery cuts when one of its tasks fails."""
+
+    @tool
+    async def slow() -> str:
+        """Take long."""
+        await trio.sleep_forever()
+        return ""
+
+    async def run(turn: AgentTurn) -> None:
+        try:
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(turn.call, "slow")
+                nursery.start_soon(turn.call, "refuse")
+        except* ToolError:
+            await turn.say("One was refused.")
+
+    told = await run_agent(Agent("a", tools=[slow, refuse], run=run), "go")
+    assert told.text == "One was refused."
+    assert {each.tool: each.status for each in told.calls} == {"slow": "killed", "refuse": "failed"}
+
+
+@pytest.mark.parametrize("wrong", ["text", "names"])
+async def test_what_cannot_be_replayed_at_the_same_time_is_refused(wrong: str, caplog: Any) -> None:
+    async def run(turn: AgentTurn) -> None:
+        async with trio.open_nursery() as nursery:
+            if wrong == "names":
+                for _ in range(2):
+                    nursery.start_soon(turn.step, "same", trio.sleep, 0.01)
+            else:
+                nursery.start_soon(partial(turn.call, "again", text="x"))
+                nursery.start_soon(partial(turn.call, "wait"))
+                await trio.sleep(0.05)
+                await turn.say("Meanwhile")
+
+    @tool
+    async def wait() -> str:
+        """Take some time."""
+        await trio.sleep(0.3)
+        return ""
+
+    await run_agent(Agent("a", tools=[again, wait], run=run), "go")  # the next attempt may succeed
+    sentence = "two steps called 'same' at the same time" if wrong == "names" else "say while a call is at work"
+    assert sentence in caplog.text
 
 
 def test_a_run_that_is_not_async_is_refused() -> None:
