@@ -254,7 +254,7 @@ async def test_a_call_whose_actor_is_killed_while_it_asks_asks_again(monkeypatch
     async def wait_or_die(self: OpenQuestion, deadline: float) -> QuestionAnswered:
         if next(kills, False):
             await trio.testing.wait_all_tasks_blocked()
-            assert self.asks, "the answer has come, and is not stored"
+            assert self.pending, "the answer has come, and is not stored"
             refs[0].kill()
             await trio.sleep_forever()
         return await wait(self, deadline)
