@@ -10,7 +10,7 @@ from sanitization import Finding, Sanitized
 from transport.wire.commands import JsonObject, Say
 from transport.wire.events import ApprovalDecision, Block, Event, SanitizationSummary, SteerAccepted, Usage
 from understudy.chat.routing import Route
-from understudy.chat.run_protocol import Ending
+from understudy.chat.run_protocol import AskedQuestion, Ending
 from understudy.storage.records import Message, StepRecord
 
 
@@ -208,6 +208,14 @@ class TakeSteers(Ask[tuple[SteerAccepted, ...]]):
     run_id: str
     turn: int
     last_step: int
+
+
+@define(eq=False)
+class ReadQuestion(Ask[AskedQuestion | None]):
+    """To a conversation: the reply is a question of a run as the log has it, None if it has not."""
+
+    run_id: str
+    question_id: str
 
 
 @frozen

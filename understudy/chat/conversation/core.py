@@ -71,6 +71,7 @@ from understudy.chat.messages import (
     PositionChanged,
     Progress,
     RateAnswer,
+    ReadQuestion,
     Record,
     RequestSnapshot,
     TakeSteers,
@@ -176,6 +177,9 @@ class ConversationCore:
                     yield from self.queue.steering.withdraw(request)
                 case TakeSteers():
                     yield from self.queue.steering.take(request)
+                case ReadQuestion(run_id, question_id):
+                    live = self.thread.runs.get(run_id)
+                    yield AnswerRequest(request, live and live.protocol.questions.get(question_id))
                 case Decide():
                     yield from self._decide(request)
                 case AnswerQuestion():

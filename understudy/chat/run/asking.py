@@ -55,11 +55,12 @@ class Asking:
             ToolError: `tool_failed`: the log has another question under that id.
         """
         now, limit_s = self.services.clock(), self.services.limits.approval_s
-        while (logged := self.questions.logged.get(name)) and logged.answered and logged.answered.withheld:
+        while (logged := await self._logged(name)) and logged.answered and logged.answered.withheld:
             name = f"{name}.again"
         if logged is not None and logged.asked.schema != question.schema:
             raise ToolError("tool_failed", "The tool asks something else than before the server restarted.")
         if logged is not None and logged.answered is not None:
+            self.questions.confirm_early(logged.answered)
             return logged.answered
         if logged is None:
             event = QuestionAsked(
@@ -82,11 +83,11 @@ class Asking:
         self.slots.release()  # other calls run while this one waits for its user
         try:
             if logged is None:
-                await self.recorder.record(event)
+                await self._record(name, event)
             self.waits.pause_if_all_wait()
             reply = await waiting.wait(deadline)
             try:
-                await self.recorder.record(reply)
+                await self._record(name, reply)
             except StorageUnavailable as error:
                 waiting.fail_stored(error)
                 raise
@@ -99,6 +100,25 @@ class Asking:
             with trio.CancelScope(shield=True):  # the slot of this call, which its caller releases
                 await self.slots.acquire()
         return evolve(reply, answer=waiting.given)
+
+    async def _record(self, name: str, event: QuestionAsked | QuestionAnswered) -> None:
+        """Commit an event of the question `name`. Raises `StorageUnavailable`."""
+        self.questions.unsure.add(name)
+        await self.recorder.record(event)
+        self.questions.unsure.discard(name)
+
+    async def _logged(self, name: str) -> LoggedQuestion | None:
+        """Return the question `name` if it is in the log, with its answer if the log has one."""
+        known = self.questions.logged.get(name)
+        if known is not None and name in self.questions.unsure:
+            stored = await self.recorder.read_question(name)
+            known = None if stored is None else evolve(known, answered=stored.answer)
+            self.questions.unsure.discard(name)
+            if known is None:
+                del self.questions.logged[name]
+            else:
+                self.questions.logged[name] = known
+        return known
 
     async def ask_for_tool(
         self,

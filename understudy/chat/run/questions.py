@@ -135,10 +135,12 @@ class OpenQuestion:
 class Questions:
     """The questions of one run. `logged` are those of its log, by id.
 
-    `early` are answers that came before the question was asked again.
+    `early` are answers that came before the question was asked again. `unsure` are the questions in `logged` whose last
+    event may be in the log or not, as their call was killed while it was sent.
     """
 
     logged: dict[str, LoggedQuestion] = field(factory=dict, repr=False)
+    unsure: set[str] = field(factory=set, init=False)
     open: dict[str, OpenQuestion] = field(factory=dict, init=False)
     early: dict[str, list[AnswerQuestion]] = field(factory=dict, init=False, repr=False)
 
@@ -161,6 +163,11 @@ class Questions:
         if not question.stored:
             self.open.pop(question.question_id, None)
             self.early.setdefault(question.question_id, []).extend([*question.asks, *question.pending])
+
+    def confirm_early(self, reply: QuestionAnswered) -> None:
+        """Acknowledge the answers that came early and are the one in the log; refuse the others."""
+        for ask in self.early.pop(reply.question_id, ()):
+            ask.reply(reply.outcome is not AnswerOutcome.EXPIRED and ask.answer == reply.answer)
 
     def forget(self, call_id: str) -> None:
         """Refuse the answers to questions that the call, which has ended, did not ask again."""

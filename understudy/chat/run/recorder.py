@@ -10,7 +10,8 @@ from attrs import define
 from actors import ActorRef
 from transport.wire.events import Block, Event, SteerAccepted
 from understudy.agents.agent import Agent
-from understudy.chat.messages import Checkpoint, Delta, Partial, Progress, Record, TakeSteers
+from understudy.chat.messages import Checkpoint, Delta, Partial, Progress, ReadQuestion, Record, TakeSteers
+from understudy.chat.run_protocol import AskedQuestion
 from understudy.chat.services import Services
 from understudy.storage.records import StepRecord
 
@@ -50,6 +51,10 @@ class Recorder:
         request = Record(self.run_id, events, (self.speaker.agent_type, self.speaker.pillar), steps)
         await self.conversation.ask(request, timeout_s=RECORD_S)
         self.last_sent_at = trio.current_time()
+
+    async def read_question(self, question_id: str) -> AskedQuestion | None:
+        """Return the question as the log has it, None if it has not; a commit of it that was in progress has ended."""
+        return await self.conversation.ask(ReadQuestion(self.run_id, question_id), timeout_s=RECORD_S)
 
     async def take_steers(self, turn: int) -> tuple[SteerAccepted, ...]:
         """Take the steers that wait for the run, before turn `turn` of its model; return after the commit.

@@ -17,6 +17,7 @@ from transport.wire.events import Event, QuestionAnswered, QuestionAsked, ToolCo
 from understudy.agents.agent import Agent
 from understudy.chat.effects import MAX_ASKED, EffectCall
 from understudy.chat.run.questions import OpenQuestion
+from understudy.chat.run.recorder import Recorder
 from understudy.chat.run.settling import EFFECT_UNKNOWN
 from understudy.chat.run.tool_call import ToolCall
 from understudy.tools import Done, NotDone, Tool, ToolContext, ToolError, Unknown, tool
@@ -264,6 +265,37 @@ async def test_a_call_whose_actor_is_killed_while_it_asks_asks_again(monkeypatch
     BANK.clear()
     recorded = await played([an_agent(asker("?a"))], choices=["yes"])
     assert sum(isinstance(each, QuestionAsked) for each in recorded.events) == 1
+    outcome = completed(recorded.events)
+    assert (outcome.status, outcome.effect, dict(BANK)) == (ToolStatus.OK, None, {outcome.call_id: 1})
+
+
+@pytest.mark.parametrize("event", [QuestionAsked, QuestionAnswered])
+@pytest.mark.parametrize("stored", [False, True], ids=["not stored", "stored"])
+async def test_a_call_killed_while_its_question_is_stored_asks_once(
+    event: type[Event], stored: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The log decides whether the question was asked, and whether it was answered."""
+    kills, refs, start, record = iter([True]), list[ActorRef](), ToolCall.on_start, Recorder.record
+
+    async def on_start(self: ToolCall, context: Context) -> None:
+        refs.append(context.ref)
+        await start(self, context)
+
+    async def record_or_die(self: Recorder, *events: Event, steps: Any = ()) -> None:
+        dies = any(isinstance(each, event) for each in events) and next(kills, False)
+        if stored or not dies:
+            await record(self, *events, steps=steps)
+        if dies:
+            await trio.testing.wait_all_tasks_blocked()  # a question that was stored has its answer by now
+            refs[0].kill()
+            await trio.sleep_forever()
+
+    monkeypatch.setattr(ToolCall, "on_start", on_start)
+    monkeypatch.setattr(Recorder, "record", record_or_die)
+    BANK.clear()
+    recorded = await played([an_agent(asker("?a"))], choices=["yes"])
+    for each in (QuestionAsked, QuestionAnswered):
+        assert sum(isinstance(one, each) for one in recorded.events) == 1
     outcome = completed(recorded.events)
     assert (outcome.status, outcome.effect, dict(BANK)) == (ToolStatus.OK, None, {outcome.call_id: 1})
 
