@@ -10,7 +10,7 @@ from sanitization import Finding, Sanitized
 from transport.wire.commands import JsonObject, Say
 from transport.wire.events import ApprovalDecision, Block, Event, SanitizationSummary, SteerAccepted, Usage
 from understudy.chat.routing import Route
-from understudy.chat.run_protocol import AskedQuestion, Ending
+from understudy.chat.run_protocol import Ending, RunProtocol
 from understudy.storage.records import Message, StepRecord
 
 
@@ -211,11 +211,13 @@ class TakeSteers(Ask[tuple[SteerAccepted, ...]]):
 
 
 @define(eq=False)
-class ReadQuestion(Ask[AskedQuestion | None]):
-    """To a conversation: the reply is a question of a run as the log has it, None if it has not."""
+class ReadProtocol(Ask[RunProtocol]):
+    """To a conversation: the reply is the protocol of a run as the log has it; it must not be changed.
+
+    Fails with `LookupError` if the run has ended.
+    """
 
     run_id: str
-    question_id: str
 
 
 @frozen

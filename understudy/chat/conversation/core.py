@@ -71,7 +71,7 @@ from understudy.chat.messages import (
     PositionChanged,
     Progress,
     RateAnswer,
-    ReadQuestion,
+    ReadProtocol,
     Record,
     RequestSnapshot,
     TakeSteers,
@@ -177,9 +177,10 @@ class ConversationCore:
                     yield from self.queue.steering.withdraw(request)
                 case TakeSteers():
                     yield from self.queue.steering.take(request)
-                case ReadQuestion(run_id, question_id):
+                case ReadProtocol(run_id):
                     live = self.thread.runs.get(run_id)
-                    yield AnswerRequest(request, live and live.protocol.questions.get(question_id))
+                    ended = LookupError(f"run {run_id} has ended") if live is None else None
+                    yield AnswerRequest(request, None if live is None else live.protocol, ended)
                 case Decide():
                     yield from self._decide(request)
                 case AnswerQuestion():

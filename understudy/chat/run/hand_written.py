@@ -170,8 +170,7 @@ class HandWritten:
         """End the calls that the function has stopped waiting for, as a nursery does when one of its tasks fails."""
         tools = self.loop.tools
         await tools.calls.stop()
-        for each in list(tools.begun.values()):
-            await tools.complete(*each)
+        await tools.complete_begun()
 
     async def _do(self, method: Callable[..., Awaitable[T]], *args: Any) -> T:
         """Do one thing for the function. An error that is not the function's own ends the run, not the function."""

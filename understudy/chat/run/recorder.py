@@ -10,8 +10,8 @@ from attrs import define
 from actors import ActorRef
 from transport.wire.events import Block, Event, SteerAccepted
 from understudy.agents.agent import Agent
-from understudy.chat.messages import Checkpoint, Delta, Partial, Progress, ReadQuestion, Record, TakeSteers
-from understudy.chat.run_protocol import AskedQuestion
+from understudy.chat.messages import Checkpoint, Delta, Partial, Progress, ReadProtocol, Record, TakeSteers
+from understudy.chat.run_protocol import RunProtocol
 from understudy.chat.services import Services
 from understudy.storage.records import StepRecord
 
@@ -52,9 +52,9 @@ class Recorder:
         await self.conversation.ask(request, timeout_s=RECORD_S)
         self.last_sent_at = trio.current_time()
 
-    async def read_question(self, question_id: str) -> AskedQuestion | None:
-        """Return the question as the log has it, None if it has not; a commit of it that was in progress has ended."""
-        return await self.conversation.ask(ReadQuestion(self.run_id, question_id), timeout_s=RECORD_S)
+    async def read_protocol(self) -> RunProtocol:
+        """Return the protocol of the run as the log has it, after the commits in progress. It must not be changed."""
+        return await self.conversation.ask(ReadProtocol(self.run_id), timeout_s=RECORD_S)
 
     async def take_steers(self, turn: int) -> tuple[SteerAccepted, ...]:
         """Take the steers that wait for the run, before turn `turn` of its model; return after the commit.

@@ -192,7 +192,7 @@ class ToolExecutor:
                 required = await self.consent.request(tool, outcome, sanitized, agent_id)
         runs = outcome.status is ToolStatus.KILLED
         label = None if tool is None else tool.name
-        self.begun[outcome.call_id] = ToolOutcome(call.request, outcome.call_id), step, label, agent_id, began
+        self.begun[outcome.call_id] = outcome, step, label, agent_id, began
         if runs and required is not None and tool is not None:
             if (decided := call.decision_event) is None:
                 decided = await self.consent.ask(tool, required, outcome, context, *events, step=step)
@@ -246,9 +246,8 @@ class ToolExecutor:
         if outcome.agent_id:  # of the subagent that it asked
             status = RUN_STATUS.get(outcome.status, RunStatus.FAILED)
             ended = (SubagentCompleted(outcome.agent_id, outcome.call_id, status, outcome.usage, now),)
-        if (below := outcome.below) is not None:
-            for each in list(below.begun.values()):  # its actor was stopped before they ended
-                await below.complete(*each)
+        if outcome.below is not None:
+            await outcome.below.complete_begun()
         await self.recorder.record(
             *ended,
             completed,
@@ -265,6 +264,20 @@ class ToolExecutor:
         self.begun.pop(outcome.call_id, None)
         self.waits.unfinished.discard(outcome.call_id)
         self.waits.pause_if_all_wait()
+
+    async def complete_begun(self) -> None:
+        """Complete the calls that were stopped before they ended.
+
+        The log says which of them have begun, and which have ended: events of theirs may have been on their way.
+        """
+        if self.begun:
+            protocol = await self.recorder.read_protocol()
+            for outcome, step, label, agent_id, began in list(self.begun.values()):
+                if outcome.call_id in protocol.calls:
+                    killed = ToolOutcome(outcome.request, outcome.call_id, below=outcome.below)
+                    if (asked := protocol.subagents.get(outcome.call_id)) is not None:
+                        killed.agent_id, killed.usage = asked.agent_id, outcome.usage
+                    await self.complete(killed, step, label, agent_id, began)
 
     async def _sanitize_request(self, outcome: ToolOutcome, tool: Tool | None) -> dict[str, Any]:
         """Return the model's text for a call as it is shown and stored. If it is blocked, the call fails."""

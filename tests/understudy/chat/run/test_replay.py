@@ -38,7 +38,7 @@ from understudy.chat.messages import (
     Delta,
     EndTurn,
     FinishRun,
-    ReadQuestion,
+    ReadProtocol,
     Record,
     RunRequest,
     TakeSteers,
@@ -103,8 +103,8 @@ class Recording(Actor):
                         assert services.run is not None
                         chosen = {"choice": services.choices.pop(0)}
                         services.run.tell(AnswerQuestion(event.question_id, chosen, "ada", "socket"))
-            case ReadQuestion(question_id=question_id):
-                message.reply(self.arc.questions.get(question_id))
+            case ReadProtocol():
+                message.reply(self.arc)
             case TakeSteers(turn=turn, last_step=last):
                 waiting = tuple(self.arc.waiting_steers)
                 taken = [SteerTaken(each.steer_id, turn) for each in waiting]

@@ -1,13 +1,17 @@
 """Agents that ask others as tools: nested events, shared budgets, and replay at any commit."""
 
 from collections import Counter
+from itertools import count
+from typing import Any
 
 import pytest
 import trio
 
+from actors import ActorRef, Context
 from tests.understudy.chat.run.test_replay import Recorded, Thinking, again, ask, played, published
 from transport.wire.events import (
     ApprovalRequired,
+    Event,
     SteerTaken,
     SubagentCompleted,
     SubagentStarted,
@@ -17,6 +21,7 @@ from transport.wire.events import (
 )
 from understudy import Agent, AgentTurn, Budget, tool
 from understudy.chat.answer import stream
+from understudy.chat.run.subagent import ScopedRecorder, Subagent
 from understudy.models.model import Emit, Reply, ResultItem, TextDelta, Turn
 from understudy.testing import Call, Say, ScriptedModel, run_agent
 
@@ -123,6 +128,42 @@ async def test_a_subagent_that_is_stopped_leaves_no_call_open() -> None:
         "ask_sleepy": ToolStatus.TIMED_OUT,
         "slow": ToolStatus.KILLED,
     }
+
+
+@pytest.mark.parametrize("stored", [False, True], ids=["not stored", "stored"])
+async def test_a_subagent_killed_while_an_event_is_stored_leaves_no_call_open(
+    stored: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The log decides which of its calls have begun and which have ended."""
+    refs, start, record, left = list[ActorRef](), Subagent.on_start, ScopedRecorder.record, -1
+
+    async def on_start(self: Subagent, context: Context) -> None:
+        refs.append(context.ref)
+        await start(self, context)
+
+    async def record_or_die(self: ScopedRecorder, *events: Event, steps: Any = ()) -> None:
+        nonlocal left
+        left -= 1
+        dies = left == 0
+        if stored or not dies:
+            await record(self, *events, steps=steps)
+        if dies:
+            refs[0].kill()
+            await trio.sleep_forever()
+
+    monkeypatch.setattr(Subagent, "on_start", on_start)
+    monkeypatch.setattr(ScopedRecorder, "record", record_or_die)
+    statuses = Counter[ToolStatus]()
+    for number in count(1):
+        refs.clear()
+        left = number
+        recorded = await played([boss])
+        (helped,) = (each for each in recorded.events if isinstance(each, ToolCompleted) and each.tool_name == "help")
+        statuses[helped.status] += 1
+        if left > 0:
+            break
+    assert statuses == {ToolStatus.KILLED: number - 1, ToolStatus.OK: 1}
+    assert number > 20  # records of the subagent and the one below it
 
 
 def test_agents_that_ask_each_other_too_deep_are_refused() -> None:
