@@ -38,11 +38,11 @@ from understudy.models.model import Emit, Reply, TextDelta, Turn
 
 AGENT = "benchmarks.agents.schedules:agent"
 SECRET = "schedules-of-two-servers-with-one-secret"
-SCHEDULES, EVERY_S = 100, 5
+SCHEDULES, EVERY_S = 50, 5
 """Schedules, and the seconds between two due times of one: more than a hundred behind, the oldest would be dropped."""
 FIRINGS_AND_KILLS, SMALL = (10_000, 100), (60, 2)
 """What is waited for: messages in the database, and kills."""
-BETWEEN_S = (1.0, 4.0)
+BETWEEN_S = (4.0, 10.0)
 """Seconds between the start of a server and its kill."""
 SETTLE_S = 120.0
 """Limit for the firings and runs that are left after the last kill."""
