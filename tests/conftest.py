@@ -30,7 +30,11 @@ def pytest_collection() -> None:
 
 
 def pytest_collection_finish() -> None:
-    """Leave what collection made out of all later garbage collections: it stays until the end."""
+    """Leave what collection made out of all later garbage collections: it stays until the end.
+
+    Its garbage is collected first: the classes that attrs has replaced by slotted ones would stay subclasses.
+    """
+    gc.collect()
     gc.freeze()
     gc.enable()
 

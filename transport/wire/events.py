@@ -310,7 +310,7 @@ class QuestionAnswered(Event):
     answer: JsonObject | None = field(default=None, repr=False)
     by: str | None = None
     door: str | None = None
-    withheld: Sequence[str] | None = None
+    withheld: Sequence[str] | None = field(default=None, converter=optional(_texts))
 
 
 @frozen
