@@ -163,10 +163,7 @@ class Outbox(Actor):
             case SubscribeThread():
                 self._subscribe(message, context)
             case UnsubscribeThread(thread_id):
-                self._cursors.unsubscribe(thread_id)
-                self._deferred.pop(thread_id, None)
-                self._queue.discard_thread(thread_id)
-                self._behind.pop(thread_id, None)
+                self._unsubscribe(thread_id)
             case _ReleaseDeferred():
                 self._release_deferred()
             case Acked(thread_id, seq):
@@ -295,6 +292,16 @@ class Outbox(Actor):
             after = follow.last_seq if held is None else held.after
         head = follow.last_seq if held is None else max(held.last_seq, follow.last_seq)
         self._start_thread(thread_id, after, head, stated=follow.after is not None and not follow.implicit)
+
+    def _unsubscribe(self, thread_id: str) -> None:
+        """Send what is queued of a thread that was deleted, and an error in place of what was not read from its log."""
+        behind = thread_id in self._behind or thread_id == self._reading
+        self._cursors.unsubscribe(thread_id)
+        self._deferred.pop(thread_id, None)
+        self._behind.pop(thread_id, None)
+        if behind:
+            gone = "This conversation was deleted."
+            self._queue_notice(Error("not_found", gone, False, new_error_id()), gone, thread_id)
 
     def _reply(self, reply: Reply) -> None:
         envelope = reply.envelope

@@ -374,8 +374,9 @@ class CommandDispatcher:
                     outbox.try_tell(typing)
             case Deleted(owner, thread_id):
                 self._services.forget(owner, thread_id)
-                for outbox in self._services.outboxes(owner, thread_id):
-                    outbox.try_tell(UnsubscribeThread(thread_id))
+                if self.registry.peek(owner, thread_id) is None:  # else its proxy is told, after the last events
+                    for outbox in self._services.outboxes(owner, thread_id):
+                        outbox.try_tell(UnsubscribeThread(thread_id))
 
     async def _forget_deleted(self) -> None:
         """Forget the placeholders of threads that do not exist any more."""

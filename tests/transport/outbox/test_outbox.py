@@ -360,15 +360,27 @@ async def test_threads_that_are_behind_take_turns() -> None:
 
 
 async def test_only_a_subscribed_thread_that_is_behind_is_read() -> None:
-    """One thread has all its events, one is unsubscribed before it is read: the log is not asked."""
+    """One thread has all its events, one is deleted before it is read: its client is told, and the log is not asked."""
     async with open_rig() as rig:
         rig.outbox.tell(SubscribeThread("t", 5, 5))
         rig.outbox.tell(SubscribeThread("u", 0, 5))
         rig.outbox.tell(UnsubscribeThread("u"))
         rig.tell(thought(6))
-        assert await rig.seqs(1) == [6]
+        told, event = await rig.frames(2)
+        assert (told["type"], told["thread_id"], told["data"]["code"]) == ("error", "u", "not_found")
+        assert event["seq"] == 6
         await wait_all_tasks_blocked()
         assert rig.log.reads == []
+
+
+async def test_what_is_queued_of_a_deleted_thread_is_sent() -> None:
+    """The end of its last run is among it."""
+    async with open_rig() as rig:
+        rig.outbox.tell(SubscribeThread("t", 5, 5))
+        rig.tell(thought(6))
+        rig.outbox.tell(UnsubscribeThread("t"))
+        rig.tell(thought(7))
+        assert await rig.seqs(1) == [6]
 
 
 @pytest.mark.promise("wire.order", "wire.outbox-bounded")
