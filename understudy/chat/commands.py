@@ -232,12 +232,7 @@ class CommandDispatcher:
         The filter runs here, not in the conversation, so that only the sender waits for it.
         """
         services, content_filter = self._services, self._services.content_filter
-        owner, thread_id, message_id, run_id = (
-            identity.user,
-            way.thread_id,
-            message_id or uuid.uuid4().hex,
-            uuid.uuid4().hex,
-        )
+        owner, thread_id, message_id = identity.user, way.thread_id, message_id or uuid.uuid4().hex
         if services.quotas is not None:
             await services.quotas.check_message(owner, say.content)
         if services.spending is not None:
@@ -252,21 +247,23 @@ class CommandDispatcher:
             raw = content_filter.cipher.encrypt(owner, message_id, say.content)
         # What the filter removed goes no further.
         said = evolve(say, content=clean.text, context=beside.value, metadata={}, session_token=None)
-        request = partial(
-            Accept,
-            said,
-            clean,
-            way,
-            run_id,
-            message_id,
-            outbox,
-            branch_of,
-            raw,
-            identity.roles,
-            beside.findings,
-            arrived_at.get(),
-            identity.groups,
-        )
+
+        def request() -> Accept:
+            return Accept(
+                said,
+                clean,
+                way,
+                uuid.uuid4().hex,  # another in each attempt: the reply says whether an earlier one succeeded
+                message_id,
+                outbox,
+                branch_of,
+                raw,
+                identity.roles,
+                beside.findings,
+                arrived_at.get(),
+                identity.groups,
+            )
+
         # With the ids that the client sent, by which it knows its message.
         sent = evolve(say, thread_id=thread_id, message_id=message_id, agent_type=way.agent_type, pillar=way.pillar)
         with services.storage_waits.notify_if_slow(partial(self._show_storage_wait, sent, outbox)):
@@ -306,24 +303,26 @@ class CommandDispatcher:
             forked is None or (forked.owner, forked.message_id) != (identity.user, message.id)
         ):
             raise CommandRejected("not_found", "There is no run of that name of this message.")
-        way, run_id = await self._route_of(identity, message), uuid.uuid4().hex
+        way = await self._route_of(identity, message)
         if self._services.quotas is not None:
             await self._services.quotas.check_message(identity.user, message.content)
         if self._services.spending is not None:
             await self._services.spending.check(identity.user)
-        request = partial(
-            AnswerAgain,
-            message,
-            way,
-            run_id,
-            command.request_id,
-            outbox,
-            identity.roles,
-            arrived_at.get(),
-            identity.groups,
-            command.run_id,
-            command.step,
-        )
+
+        def request() -> AnswerAgain:
+            return AnswerAgain(
+                message,
+                way,
+                uuid.uuid4().hex,  # another one in each attempt, as in `_accept`
+                command.request_id,
+                outbox,
+                identity.roles,
+                arrived_at.get(),
+                identity.groups,
+                command.run_id,
+                command.step,
+            )
+
         return Accepted(message_id, await self.registry.ask(identity.user, way.thread_id, request), way.thread_id)
 
     async def _message(self, owner: str, message_id: str, role: str) -> Message:
