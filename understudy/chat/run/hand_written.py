@@ -180,11 +180,13 @@ class HandWritten:
             if method.__name__ in ("call", "begin_step"):
                 return await method(*args)
             async with self._one:
-                with trio.move_on_after(CUT_S):
-                    while self._executing and method.__name__ not in ("end_step", "visualize", "_ask"):
-                        await self._idle.wait()
-                if self._executing and method.__name__ not in ("end_step", "visualize", "_ask"):
-                    raise RuntimeError(f"{method.__name__} while a call is at work: it belongs before or after them")
+                if method.__name__ not in ("end_step", "visualize", "_ask"):
+                    with trio.move_on_after(CUT_S):
+                        while self._executing:
+                            await self._idle.wait()
+                    if self._executing:
+                        sentence = f"{method.__name__} while a call is at work: it belongs before or after them"
+                        raise RuntimeError(sentence)
                 return await method(*args)
         except (ToolError, ModelUnavailable):
             raise
