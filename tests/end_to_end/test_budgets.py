@@ -233,37 +233,9 @@ async def held(context: ToolContext) -> str:
     return context.call_id
 
 
-async def test_a_resumed_run_goes_on_with_what_it_had_spent(tmp_path: Path) -> None:
-    """Five turns in all: two before the server stops, three after it; the interrupted call is repeated."""
-    GATE.opened, made = trio.Event(), Eager(tool="held")
-    which = Agent("script", tools=[held], model=made, budget=Budget(turns=5, wall_s=100))
-    settings = Settings(port=0, data_dir=tmp_path, grace_s=0.2)
-    for attempt in range(2):
-        async with trio.open_nursery() as nursery:
-            running: Running = await nursery.start(partial(serve_app, settings, [which]))
-            if not attempt:
-                token = await new_token(running)
-                body = b'{"message": "go", "agent": "script"}'
-                _, _, run = await request(running.address, "POST", "/api/runs", token=token, body=body)
-                with trio.fail_after(10):
-                    while len(CALLS) < 3:  # noqa: ASYNC110 - the tool runs in the server
-                        await trio.sleep(0.01)
-            else:
-                GATE.opened.set()
-                with trio.fail_after(10):
-                    while not (state := await asked(running, token, run["run_id"]))["ended_at"]:  # noqa: ASYNC110
-                        await trio.sleep(0.01)
-            await running.stop()
-            nursery.cancel_scope.cancel()
-    assert (state["steps"]["turns"], state["steps"]["calls"], len(made.turns)) == (5, 4, 5)
-    assert state["ended_by"]["ended_by"] == "turns"
-
-
-async def test_a_resumed_run_counts_its_turns_once_after_handoffs(tmp_path: Path) -> None:
-    """Two handoffs, and the server stops in the third agent's third call."""
-    CALLS.clear()
+async def resumed(tmp_path: Path, agents: list[Agent]) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    """Stop the server while the third call is held, and start it again. Return the ended run and its events."""
     GATE.opened = trio.Event()
-    agents = handing(Handing("second"), Handing("third"), Eager(tool="held"))
     settings = Settings(port=0, data_dir=tmp_path, grace_s=0.2)
     for attempt in range(2):
         async with trio.open_nursery() as nursery:
@@ -284,7 +256,23 @@ async def test_a_resumed_run_counts_its_turns_once_after_handoffs(tmp_path: Path
                 _, _, log = await request(running.address, "GET", path, token=token)
             await running.stop()
             nursery.cancel_scope.cancel()
-    used = [each["data"]["usage"] for each in log["events"] if each["type"] in ("agent_completed", "final_response")]
+    return state, log["events"]
+
+
+async def test_a_resumed_run_goes_on_with_what_it_had_spent(tmp_path: Path) -> None:
+    """Five turns in all: two before the server stops, three after it; the interrupted call is repeated."""
+    made = Eager(tool="held")
+    which = Agent("script", tools=[held], model=made, budget=Budget(turns=5, wall_s=100))
+    state, _ = await resumed(tmp_path, [which])
+    assert (state["steps"]["turns"], state["steps"]["calls"], len(made.turns)) == (5, 4, 5)
+    assert state["ended_by"]["ended_by"] == "turns"
+
+
+async def test_a_resumed_run_counts_its_turns_once_after_handoffs(tmp_path: Path) -> None:
+    """Two handoffs, and the server stops in the third agent's third call."""
+    CALLS.clear()
+    state, events = await resumed(tmp_path, handing(Handing("second"), Handing("third"), Eager(tool="held")))
+    used = [each["data"]["usage"] for each in events if each["type"] in ("agent_completed", "final_response")]
     assert [each["turns"] for each in used] == [1, 1, 4, 6]
     assert used[-1] == state["usage"] == {"input": 60, "output": 30, "turns": 6}
 

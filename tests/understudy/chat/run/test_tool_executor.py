@@ -171,6 +171,7 @@ async def test_a_call_whose_actor_is_killed_is_settled_in_the_same_run(
     BANK.clear()
     outcome = completed((await played([an_agent(payer(reconcile=by_ledger))])).events)
     assert (outcome.status, outcome.result, list(BANK.values())) == (ToolStatus.OK, "paid 3", [1])
+    assert next(kills, None) is None, "it was killed"
 
 
 @pytest.mark.parametrize("kills", [1, MAX_ASKED])
@@ -244,13 +245,21 @@ async def test_a_call_that_was_killed_while_it_asked_takes_effect_once(
     assert completed(recorded.events).status is (ToolStatus.KILLED if "server" in asked else ToolStatus.OK)
 
 
-async def test_a_call_whose_actor_is_killed_while_it_asks_asks_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The user is asked once, and what was answered meanwhile counts."""
-    kills, refs, start, wait = iter([True]), list[ActorRef](), ToolCall.on_start, OpenQuestion.wait
+def refs_of_calls(monkeypatch: pytest.MonkeyPatch) -> list[ActorRef]:
+    """Return the actors of the calls, in the order in which they start from now on."""
+    refs, start = list[ActorRef](), ToolCall.on_start
 
     async def on_start(self: ToolCall, context: Context) -> None:
         refs.append(context.ref)
         await start(self, context)
+
+    monkeypatch.setattr(ToolCall, "on_start", on_start)
+    return refs
+
+
+async def test_a_call_whose_actor_is_killed_while_it_asks_asks_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The user is asked once, and what was answered meanwhile counts."""
+    kills, refs, wait = iter([True]), refs_of_calls(monkeypatch), OpenQuestion.wait
 
     async def wait_or_die(self: OpenQuestion, deadline: float) -> QuestionAnswered:
         if next(kills, False):
@@ -260,7 +269,6 @@ async def test_a_call_whose_actor_is_killed_while_it_asks_asks_again(monkeypatch
             await trio.sleep_forever()
         return await wait(self, deadline)
 
-    monkeypatch.setattr(ToolCall, "on_start", on_start)
     monkeypatch.setattr(OpenQuestion, "wait", wait_or_die)
     BANK.clear()
     recorded = await played([an_agent(asker("?a"))], choices=["yes"])
@@ -275,11 +283,7 @@ async def test_a_call_killed_while_its_question_is_stored_asks_once(
     event: type[Event], stored: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The log decides whether the question was asked, and whether it was answered."""
-    kills, refs, start, record = iter([True]), list[ActorRef](), ToolCall.on_start, Recorder.record
-
-    async def on_start(self: ToolCall, context: Context) -> None:
-        refs.append(context.ref)
-        await start(self, context)
+    kills, refs, record = iter([True]), refs_of_calls(monkeypatch), Recorder.record
 
     async def record_or_die(self: Recorder, *events: Event, steps: Any = ()) -> None:
         dies = any(isinstance(each, event) for each in events) and next(kills, False)
@@ -290,7 +294,6 @@ async def test_a_call_killed_while_its_question_is_stored_asks_once(
             refs[0].kill()
             await trio.sleep_forever()
 
-    monkeypatch.setattr(ToolCall, "on_start", on_start)
     monkeypatch.setattr(Recorder, "record", record_or_die)
     BANK.clear()
     recorded = await played([an_agent(asker("?a"))], choices=["yes"])
