@@ -26,7 +26,9 @@ MEMORY: Final = 64 << 20  # bytes for RE2's cached states; beyond, it drops them
 SLOW_NS: Final = 100
 """CPU nanoseconds per byte above which a piece counts as slow: RE2 meets too many new states. Ordinary text takes five.
 """
-SHORT: Final = 500  # bytes added to the length of a text, for the cost of the call
+SHORT: Final = 5_000
+"""Bytes added to the length of a text, for the cost of the call: beside a thread that computes, waiting for the
+interpreter after it takes more of the processor than the search of a short text."""
 SLOW_MAX: Final = 20
 """Slowness, in multiples of `SLOW_NS`, at which the prefilters are split; each quick piece takes one off."""
 BRIEF: Final = 100

@@ -159,6 +159,11 @@ class Client:
         payload = {"thread_id": thread_id, "tool_name": tool_name}
         self._send_soon({"type": "disallow", "payload": payload}, or_later=True)
 
+    def switch_server(self, thread_id: str, server: str, *, on: bool) -> None:
+        """Switch an MCP server off in a thread, or on again, now or on the next connection."""
+        payload = {"thread_id": thread_id, "server": server, "on": on}
+        self._send_soon({"type": "switch_server", "payload": payload}, or_later=True)
+
     async def answer_question(self, question_id: str, answer: Mapping[str, Any] | None) -> None:
         """Answer a question that a run asks, with an object that fits its schema; None declines to answer."""
         given = {"decline": True} if answer is None else {"answer": dict(answer)}

@@ -18,6 +18,7 @@ from transport.wire.events import Block, Envelope, PartialResult
 
 MAX_THREADS: Final = 4096  # cursors of this many threads take about 1 MiB
 MAX_TEXTS: Final = 256  # running answers per connection; a user may have ten runs
+MAX_DELETED: Final = 256  # deleted threads whose ids are remembered, as they may be used again
 MAX_ENDED: Final = 16  # finished answers whose late pieces are still recognised and dropped
 ASK_AGAIN: Final = 32  # pieces dropped before a snapshot that has not come is requested again
 
@@ -51,13 +52,15 @@ class ThreadCursor:
     """The cursor of one subscription to a thread: the last seq that was sent.
 
     `last_seq` is the last known seq in the log, `history_end` the last one at subscription: events up to there are
-    replays. The client has, was sent, or will be sent every event after `covered_after`.
+    replays. The client has, was sent, or will be sent every event after `covered_after`. `incarnation` tells threads of
+    the same id apart (`transport.wire.messages.SubscribeThread`); None until it is known.
     """
 
     cursor: int
     last_seq: int
     history_end: int
     covered_after: int
+    incarnation: float | None = None
 
 
 @define
@@ -68,6 +71,11 @@ class _Text:
     pieces_since_request: int | None = None  # pieces dropped since a snapshot was requested; None: none was
 
 
+def same_incarnation(one: float | None, other: float | None) -> bool:
+    """Return False if these are known to be the incarnations of two threads of the same id."""
+    return None in (one, other) or one == other
+
+
 class DeliveryCursors:
     """The cursors of one connection. Memory is bounded by `max_threads` and `max_texts`."""
 
@@ -75,10 +83,13 @@ class DeliveryCursors:
         self._max_threads = max_threads
         self._max_texts = max_texts
         self._threads: dict[str, ThreadCursor] = {}  # least recently sent to first
+        self._deleted: dict[str, None] = {}  # the last MAX_DELETED deleted threads
         self._texts: dict[str, _Text] = {}
         self._ended: dict[str, None] = {}  # the last MAX_ENDED finished answers
 
-    def subscribe(self, thread_id: str, after: int, head: int, *, stated: bool = False) -> str | None:
+    def subscribe(
+        self, thread_id: str, after: int, head: int, *, stated: bool = False, incarnation: float | None = None
+    ) -> str | None:
         """Subscribe to a thread from the event after `after`; `head` is the last known seq in its log.
 
         `stated`: the client itself named `after`, so it has all events up to there. A thread that is subscribed already
@@ -93,13 +104,22 @@ class DeliveryCursors:
                 raise CommandRejected("busy")
             del self._threads[given_up]
         self._threads.pop(thread_id, None)
+        self._deleted.pop(thread_id, None)
         cursor = min(after, head)
-        self._threads[thread_id] = ThreadCursor(cursor, head, head, 0 if stated else cursor)
+        self._threads[thread_id] = ThreadCursor(cursor, head, head, 0 if stated else cursor, incarnation)
         return given_up
 
-    def unsubscribe(self, thread_id: str) -> None:
-        """Unsubscribe from a thread. Idempotent."""
+    def delete(self, thread_id: str) -> None:
+        """Unsubscribe from a thread that was deleted. Idempotent."""
         self._threads.pop(thread_id, None)
+        self._deleted.pop(thread_id, None)
+        self._deleted[thread_id] = None
+        if len(self._deleted) > MAX_DELETED:
+            del self._deleted[next(iter(self._deleted))]
+
+    def is_deleted(self, thread_id: str) -> bool:
+        """Return whether the last thread of this id was deleted: the next one is followed from its first event."""
+        return thread_id in self._deleted
 
     def offer(self, thread_id: str, seq: int) -> Verdict:
         """Judge an event, live or from the log. On SEND the cursor advances past it, so the caller must send it."""

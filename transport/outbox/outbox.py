@@ -6,6 +6,8 @@
 3. If an event does not fit, its thread is marked *behind* and re-read from the log once the queue has drained; so
    memory is bounded and nothing is lost.
 4. Everything that is queued is written at once.
+5. After a thread was deleted, the next thread of its id is sent from its first event, unless the client names a cursor.
+   An earlier thread's cursor is never used for a later one: subscriptions and pages of the log name their incarnation.
 """
 
 import logging
@@ -17,7 +19,7 @@ import trio
 from attrs import define, evolve, frozen
 
 from actors import Actor, Context, Lane, MailboxSpec, Overflow
-from transport.outbox.delivery import DeliveryCursors, TextPiece, Verdict
+from transport.outbox.delivery import DeliveryCursors, TextPiece, Verdict, same_incarnation
 from transport.outbox.metrics import ConnectionMetrics
 from transport.outbox.send_queue import SendQueue
 from transport.wire.codec import Encoder, WrapFrame, wrapping_encoder
@@ -59,10 +61,16 @@ class Sink(Protocol):
 
 @frozen
 class LogPage:
-    """A page of a thread's log, in order, and the last seq in the log."""
+    """A page of a thread's log, in order, and the last seq in the log.
+
+    `incarnation` is that of the thread (`transport.wire.messages.SubscribeThread`). `exists` is False if there is no
+    such thread: it was deleted.
+    """
 
     envelopes: Sequence[Envelope]
     last_seq: int
+    incarnation: float | None = None
+    exists: bool = True
 
 
 ReadLog: TypeAlias = Callable[[str, int, int, bool], Awaitable[LogPage]]
@@ -98,6 +106,7 @@ class _Deferred:
 
     after: int
     last_seq: int
+    incarnation: float | None
 
 
 class Outbox(Actor):
@@ -162,8 +171,9 @@ class Outbox(Actor):
                 self._reply(message)
             case SubscribeThread():
                 self._subscribe(message, context)
-            case UnsubscribeThread(thread_id):
-                self._unsubscribe(thread_id)
+            case UnsubscribeThread(thread_id, incarnation):
+                if not self._follows_another(thread_id, incarnation):
+                    self._unsubscribe(thread_id)
             case _ReleaseDeferred():
                 self._release_deferred()
             case Acked(thread_id, seq):
@@ -281,7 +291,11 @@ class Outbox(Actor):
 
     def _subscribe(self, follow: SubscribeThread, context: Context) -> None:
         thread_id, after = follow.thread_id, follow.after
-        if self._cursors.find(thread_id) is not None and (follow.implicit or after is None):
+        if self._follows_another(thread_id, follow.incarnation):
+            self._unsubscribe(thread_id)
+        thread = self._cursors.find(thread_id)
+        if thread is not None and (follow.implicit or after is None):
+            thread.incarnation = thread.incarnation or follow.incarnation
             self._read_later(thread_id, follow.last_seq)
             return
         if follow.implicit and trio.current_time() < self._release_at:
@@ -291,12 +305,18 @@ class Outbox(Actor):
         if after is None:
             after = follow.last_seq if held is None else held.after
         head = follow.last_seq if held is None else max(held.last_seq, follow.last_seq)
-        self._start_thread(thread_id, after, head, stated=follow.after is not None and not follow.implicit)
+        stated = follow.after is not None and not follow.implicit
+        self._start_thread(thread_id, after, head, stated=stated, incarnation=follow.incarnation)
+
+    def _follows_another(self, thread_id: str, incarnation: float | None) -> bool:
+        """Return whether the client is subscribed to another incarnation of a thread."""
+        followed = self._cursors.find(thread_id) or self._deferred.get(thread_id)
+        return followed is not None and not same_incarnation(followed.incarnation, incarnation)
 
     def _unsubscribe(self, thread_id: str) -> None:
         """Send what is queued of a thread that was deleted, and an error in place of what was not read from its log."""
         behind = thread_id in self._behind or thread_id == self._reading
-        self._cursors.unsubscribe(thread_id)
+        self._cursors.delete(thread_id)
         self._deferred.pop(thread_id, None)
         self._behind.pop(thread_id, None)
         if behind:
@@ -311,20 +331,25 @@ class Outbox(Actor):
             return
         thread = self._cursors.find(thread_id)
         if thread is not None and self._cursors.covers(thread_id, seq):
-            if seq <= thread.cursor:
-                self._queue_event(envelope, live=False)  # sent again
-            else:  # it must not overtake the events before it
+            if seq > thread.cursor:  # it must not overtake the events before it
                 self._read_later(thread_id, max(seq, reply.last_seq))
+            elif reply.resend:
+                self._queue_event(envelope, live=False)
             return
         held = self._deferred.pop(thread_id, None)
         self._start_thread(thread_id, seq - 1, reply.last_seq if held is None else max(held.last_seq, reply.last_seq))
 
-    def _start_thread(self, thread_id: str, after: int, head: int, *, stated: bool = False) -> None:
-        # Queued events of the thread will be sent again, from the log or as a snapshot.
-        self._queue.discard_thread(thread_id)
+    def _start_thread(
+        self, thread_id: str, after: int, head: int, *, stated: bool = False, incarnation: float | None = None
+    ) -> None:
+        if not self._cursors.is_deleted(thread_id):
+            # Queued events of the thread will be sent again, from the log or as a snapshot.
+            self._queue.discard_thread(thread_id)
+        elif not stated:
+            after = 0
         self._cursors.forget_texts(thread_id)
         try:
-            self._cursors.subscribe(thread_id, after, head, stated=stated)
+            self._cursors.subscribe(thread_id, after, head, stated=stated, incarnation=incarnation)
         except CommandRejected as rejected:
             retryable, error_id = ERRORS[rejected.code].retryable, new_error_id()
             log.warning("command.refused", extra={"code": rejected.code, "error_id": error_id})
@@ -342,14 +367,15 @@ class Outbox(Actor):
         if not self._deferred:
             context.set_timer("settle", self._release_at - trio.current_time(), _ReleaseDeferred())
         after = follow.last_seq if follow.after is None else follow.after
-        held = self._deferred.setdefault(follow.thread_id, _Deferred(after, follow.last_seq))
+        held = self._deferred.setdefault(follow.thread_id, _Deferred(after, follow.last_seq, follow.incarnation))
         held.after, held.last_seq = min(held.after, after), max(held.last_seq, follow.last_seq)
+        held.incarnation = held.incarnation or follow.incarnation
 
     def _release_deferred(self) -> None:
         """Start the deferred threads, each from where it was subscribed."""
         held, self._deferred = self._deferred, {}
         for thread_id, place in held.items():
-            self._start_thread(thread_id, place.after, place.last_seq)
+            self._start_thread(thread_id, place.after, place.last_seq, incarnation=place.incarnation)
 
     def _need_snapshot(self, thread_id: str) -> None:
         self._snapshots_needed = (self._snapshots_needed or set()) | {thread_id}
@@ -442,6 +468,13 @@ class Outbox(Actor):
         if cursors.find(thread_id) is not thread:  # subscribed again while the page was read
             self._read_later(thread_id)
             return
+        if not page.exists or not same_incarnation(thread.incarnation, page.incarnation):
+            self._behind[thread_id] = None
+            self._unsubscribe(thread_id)
+            if page.exists:
+                self._start_thread(thread_id, 0, page.last_seq, incarnation=page.incarnation)
+            return
+        thread.incarnation = thread.incarnation or page.incarnation
         cursors.extend_log(thread_id, page.last_seq)
         fresh = []
         for envelope in page.envelopes:

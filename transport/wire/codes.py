@@ -61,6 +61,7 @@ _ERRORS: Final = (
     ErrorCode("quota_exceeded", "There is no more space for that; delete something first.", False, 403),
     ErrorCode("invalid_file", "That upload is not a file this server can take.", False, 400),
     ErrorCode("model_unavailable", "The language model cannot be reached.", True, 503),
+    ErrorCode("invalid_output", "The answer is not of the form that the agent's callers expect.", True, 502),
     ErrorCode("storage_unavailable", "The server cannot store messages right now; try again in a moment.", True, 503),
     ErrorCode("run_interrupted", "This run was interrupted.", True, 503),
     ErrorCode("invalid_schedule", "That schedule can never be due, or is due too often.", False, 400),

@@ -46,7 +46,8 @@ class Say:
     `agent_type` is `guide`, `liaison` (with `pillar`) or the name of a registered agent; None leaves the choice
     to the server. `references` are ids of uploaded files, with `metadata.file_id` as the last of them. `parent_id` is
     the answer that this follows; None: the last one of the thread. `context` is data for the agent to read, `settings`
-    are limits of the run: `timeout_s`, the seconds that it may work, `max_turns`, the turns of its model, and `budget`.
+    are limits of the run: `timeout_s`, the seconds that it may work, `max_turns`, the turns of its model, `budget`,
+    and `tool`: the tool that the agent calls with `context` as its arguments, in place of asking a model.
     """
 
     content: str = field(repr=False)
@@ -138,6 +139,16 @@ class Disallow:
 
     thread_id: str
     tool_name: str
+    session_token: str | None = field(default=None, repr=False)
+
+
+@frozen
+class SwitchServer:
+    """Switch an MCP server off in a thread, or on again: its tools are not offered there while it is off."""
+
+    thread_id: str
+    server: str
+    on: bool
     session_token: str | None = field(default=None, repr=False)
 
 
@@ -244,6 +255,6 @@ class ClientPing:
 
 
 Command: TypeAlias = (
-    Say | Resume | Cancel | Steer | Unsteer | Approve | Respond | Disallow | Undo | Edit | Regenerate | Feedback
-    | Hello | Chunk | Ack | Refresh | UserTyping | ClientPing
+    Say | Resume | Cancel | Steer | Unsteer | Approve | Respond | Disallow | SwitchServer | Undo | Edit | Regenerate
+    | Feedback | Hello | Chunk | Ack | Refresh | UserTyping | ClientPing
 )  # fmt: skip

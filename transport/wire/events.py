@@ -83,9 +83,10 @@ class Usage:
     """The use of a model for an answer: words (offline model) or tokens (language models) in and out, and model turns.
 
     `cost` is in the currency of the server's prices; unset, and left out on the wire, if the price is unknown. `cached`
-    are those of `input` that the provider had cached, `reasoning` those of `output` that the model thought with; unset,
-    and left out, if the provider does not say. `estimated` are those of both that the server has estimated, as the
-    request was cut off before the provider said; unset if there are none.
+    are those of `input` that the provider had cached, `cache_written` those that it put into its cache, for which some
+    charge more, `reasoning` those of `output` that the model thought with; unset, and left out, if the provider does
+    not say. `estimated` are those of both that the server has estimated, as the request was cut off before the provider
+    said; unset if there are none.
     """
 
     input: int = 0
@@ -95,12 +96,14 @@ class Usage:
     cached: int | UnsetType = UNSET
     reasoning: int | UnsetType = UNSET
     estimated: int | UnsetType = UNSET
+    cache_written: int | UnsetType = UNSET
 
     def __add__(self, other: "Usage") -> "Usage":
         costs = [each.cost for each in (self, other) if not isinstance(each.cost, UnsetType)]
         cached = [each.cached for each in (self, other) if not isinstance(each.cached, UnsetType)]
         reasoning = [each.reasoning for each in (self, other) if not isinstance(each.reasoning, UnsetType)]
         estimated = [each.estimated for each in (self, other) if not isinstance(each.estimated, UnsetType)]
+        written = [each.cache_written for each in (self, other) if not isinstance(each.cache_written, UnsetType)]
         return Usage(
             self.input + other.input,
             self.output + other.output,
@@ -109,6 +112,7 @@ class Usage:
             sum(cached) if cached else UNSET,
             sum(reasoning) if reasoning else UNSET,
             sum(estimated) if estimated else UNSET,
+            sum(written) if written else UNSET,
         )
 
 
@@ -161,12 +165,17 @@ class AgentStarted(Event):
 
 @frozen
 class AgentThinking(Event):
-    """The agent's next step, in a sentence."""
+    """The agent's next step, in a sentence.
+
+    `notice` names one that tells of the server and not of the agent, and is to stay in sight: ``model_changed``, as
+    another model goes on.
+    """
 
     type: ClassVar[str] = "agent_thinking"
     agent_id: str
     thought: str = field(repr=False)
     timestamp: float
+    notice: str | None = None
 
 
 @frozen
@@ -280,7 +289,8 @@ class QuestionAsked(Event):
 
     The answer is an object that fits `schema`, a JSON schema. `choices`, if set, are the values that its only property
     `choice` may have, each with a `title`, so that a client can show buttons. `asked_by` is `tool` or `server`;
-    `call_id` names the tool call that waits.
+    `call_id` names the tool call that waits. If it is `client`, the answer is the result of a tool of the client that
+    sent the message: then `calls` are all the calls that the run waits for, and `said` is the answer so far.
     """
 
     type: ClassVar[str] = "question_asked"
@@ -294,6 +304,8 @@ class QuestionAsked(Event):
     call_id: str | None = None
     text: str | None = field(default=None, repr=False)
     choices: Sequence[JsonObject] | None = field(default=None, converter=optional(_objects), repr=False)
+    calls: Sequence[str] | None = field(default=None, converter=optional(_texts))
+    said: str | None = field(default=None, repr=False)
 
 
 @frozen
@@ -431,6 +443,15 @@ class PartialResult(Event):
     text: str = field(repr=False)
     offset: int
     blocks: Sequence[Block] = field(default=(), converter=_blocks, repr=False)
+
+    def beyond(self, sent: str) -> str:
+        """Return what the piece adds to a text that was sent; empty if nothing, or if it does not continue that text.
+
+        Sent text cannot be revoked in most protocols: the rest of an answer that is written anew is not shown there.
+        """
+        known, fresh = self.text[: len(sent) - self.offset], self.text[len(sent) - self.offset :]
+        continues = self.offset <= len(sent) and sent.startswith(known, self.offset)
+        return fresh if continues else ""
 
 
 @frozen

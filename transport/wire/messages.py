@@ -48,10 +48,12 @@ class Reply:
 
     `last_seq`: the last known seq in the thread's log. If given, the client must also get all events after this one: a
     connection that was subscribed later, without a cursor from its client, moves back and reads the log from here.
+    `resend`: send the event also if the client was sent it before.
     """
 
     envelope: Envelope
     last_seq: int | None = None
+    resend: bool = True
 
 
 @frozen
@@ -61,19 +63,28 @@ class SubscribeThread:
     `after` None subscribes at the end. A subscribed thread moves to `after`, back or forward: the client named its
     cursor. `implicit`: the client has not named a cursor on this connection. Then a subscribed thread does not move,
     and a young connection waits for the client's cursor first (`OutboxLimits.defer_s`).
+
+    `incarnation` tells threads of the same id apart: when the thread was created (Unix seconds), None if that is not
+    known. A connection that was subscribed to an earlier thread of the id, or was sent `UnsubscribeThread`, gets this
+    one from its first event, unless its client named a cursor.
     """
 
     thread_id: str
     after: int | None
     last_seq: int
     implicit: bool = False
+    incarnation: float | None = None
 
 
 @frozen
 class UnsubscribeThread:
-    """Unsubscribe from a thread."""
+    """Unsubscribe from a thread that does not exist any more; a later thread of the same id is another one.
+
+    `incarnation` is that of the thread, as in `SubscribeThread`: a subscription to a later one is kept.
+    """
 
     thread_id: str
+    incarnation: float | None = None
 
 
 @frozen

@@ -40,6 +40,7 @@ BY_NAME: dict[str, st.SearchStrategy[Any]] = {
     "items": st.lists(JSON, max_size=3).map(tuple),
     "schema": OBJECT, "answer": st.none() | OBJECT, "choices": st.none() | st.lists(OBJECT, max_size=2).map(tuple),
     "call_ids": st.lists(TEXT, max_size=3).map(tuple), "kept": st.none() | st.lists(TEXT, max_size=3).map(tuple),
+    "calls": st.none() | st.lists(TEXT, max_size=3).map(tuple),
     "withheld": st.none() | st.lists(TEXT, max_size=3).map(tuple),
     "blocks": st.lists(st.builds(Block, st.integers(0, 9), st.integers(0, 9), TEXT), max_size=2).map(tuple),
 }  # fmt: skip

@@ -6,6 +6,7 @@ from hypothesis.stateful import Bundle, RuleBasedStateMachine, initialize, invar
 from tests.transport.samples import WHEN
 from transport.outbox.delivery import (
     ASK_AGAIN,
+    MAX_DELETED,
     MAX_ENDED,
     SNAPSHOT_NEEDED,
     DeliveryCursors,
@@ -240,13 +241,23 @@ def test_a_thread_nobody_follows_is_told_apart() -> None:
     """Events of a thread that was left, or never followed, are not sent and cost nothing."""
     session = DeliveryCursors()
     session.subscribe("t", after=0, head=0)
-    session.unsubscribe("t")
-    session.unsubscribe("t")
+    session.delete("t")
+    session.delete("t")
     session.extend_log("t", 4)
     session.skip_to("t", 4)
     assert session.offer("t", 1) is Verdict.NOT_SUBSCRIBED
     assert session.find("t") is None
     assert session.behind() == []
+
+
+def test_a_deleted_thread_is_remembered_until_its_id_is_used_again() -> None:
+    """The last MAX_DELETED of them."""
+    session = DeliveryCursors()
+    for number in range(MAX_DELETED + 1):
+        session.delete(f"t{number}")
+    assert [session.is_deleted(f"t{number}") for number in (0, 1, MAX_DELETED)] == [False, True, True]
+    session.subscribe("t1", after=0, head=0)
+    assert not session.is_deleted("t1")
 
 
 def test_the_silent_thread_makes_room() -> None:

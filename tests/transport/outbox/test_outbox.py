@@ -61,6 +61,8 @@ class Log:
     trimmed: int = 0
     broken: bool = False
     gate: trio.Event | None = None
+    incarnation: float | None = None
+    exists: bool = True
 
     async def read(self, thread_id: str, after: int, limit: int, html: bool) -> LogPage:
         """Events of a thread after a seq."""
@@ -74,7 +76,7 @@ class Log:
         head = max((event.seq or 0 for event in mine), default=0)
         later = [event for event in mine if (event.seq or 0) > max(after, self.trimmed)]
         await trio.lowlevel.checkpoint()
-        return LogPage(later[:limit], head)
+        return LogPage(later[:limit], head, self.incarnation, self.exists)
 
 
 @define
@@ -381,6 +383,77 @@ async def test_what_is_queued_of_a_deleted_thread_is_sent() -> None:
         rig.outbox.tell(UnsubscribeThread("t"))
         rig.tell(thought(7))
         assert await rig.seqs(1) == [6]
+
+
+async def story_of_another_thread(rig: Rig, *told: object) -> None:
+    """Check that after event 9 of a thread, which is deleted, the next thread of its id is sent from its first event.
+
+    `told` makes the client's outbox notice. Events 4 and 5 come live.
+    """
+    rig.log.events = [thought(seq) for seq in (1, 2, 3)]
+    rig.outbox.tell(SubscribeThread("t", 8, 8, incarnation=1.0))
+    rig.tell(thought(9))
+    for each in told:
+        rig.outbox.tell(each)
+    assert await rig.seqs(4) == [9, 1, 2, 3]
+    rig.log.incarnation = 2.0
+    rig.tell(thought(4), thought(5))
+    assert await rig.seqs(2) == [4, 5]
+
+
+async def test_the_next_thread_of_a_deleted_ones_id_is_sent_from_its_first_event() -> None:
+    """Its actor subscribes all connections at the end of its log, or at a message that came late."""
+    for after in (None, 2):
+        async with open_rig(defer_s=0.0) as rig:
+            await story_of_another_thread(rig, UnsubscribeThread("t", 1.0), SubscribeThread("t", after, 3, True, 2.0))
+
+
+async def test_a_thread_whose_deletion_was_missed_is_no_earlier_part_of_the_next_one() -> None:
+    """Its id says nothing: the subscription to the next one names when that was created."""
+    async with open_rig(defer_s=0.0) as rig:
+        await story_of_another_thread(rig, SubscribeThread("t", None, 3, True, 2.0))
+
+
+async def test_a_late_word_about_a_deleted_thread_does_not_end_the_next_one() -> None:
+    async with open_rig(defer_s=0.0) as rig:
+        subscribe = SubscribeThread("t", None, 3, True, 2.0)
+        await story_of_another_thread(rig, UnsubscribeThread("t"), subscribe, UnsubscribeThread("t", 1.0))
+
+
+async def test_a_page_of_another_threads_log_is_not_sent_after_the_events_of_an_earlier_one() -> None:
+    """The log has 12 events of the next thread: events 10 to 12 are none that follow event 9 of the deleted one."""
+    async with open_rig() as rig:
+        rig.outbox.tell(SubscribeThread("t", 8, 8, incarnation=1.0))
+        rig.tell(thought(9))
+        assert await rig.seqs(1) == [9]
+        rig.log.events, rig.log.incarnation = [thought(seq) for seq in range(1, 13)], 2.0
+        rig.outbox.tell(SubscribeThread("t", None, 12, implicit=True))
+        deleted, *events = await rig.frames(13)
+        assert deleted["data"]["code"] == "not_found"
+        assert [event["seq"] for event in events] == list(range(1, 13))
+
+
+async def test_a_client_that_was_behind_in_a_deleted_thread_is_told_so_when_its_log_is_read() -> None:
+    """Before the word of the deletion comes, which may be lost; then once."""
+    async with open_rig() as rig:
+        rig.log.exists = False
+        rig.outbox.tell(SubscribeThread("t", 3, 5))
+        (deleted,) = await rig.frames(1)
+        assert deleted["data"]["code"] == "not_found"
+        rig.outbox.tell(UnsubscribeThread("t"))
+        rig.log.exists, rig.log.events = True, [thought(1)]
+        rig.outbox.tell(SubscribeThread("t", None, 1))
+        assert await rig.seqs(1) == [1]
+
+
+async def test_an_acceptance_that_was_sent_is_not_repeated_unless_its_client_asked_again() -> None:
+    async with open_rig() as rig:
+        rig.outbox.tell(SubscribeThread("t", 0, 0))
+        rig.tell(thought(1), thought(2))
+        rig.outbox.tell(Reply(thought(1), 2, resend=False))
+        rig.outbox.tell(Reply(thought(1), 2))
+        rig.tell(thought(3))
+        assert await rig.seqs(4) == [1, 2, 1, 3]
 
 
 @pytest.mark.promise("wire.order", "wire.outbox-bounded")

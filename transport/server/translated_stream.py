@@ -1,0 +1,66 @@
+"""The event stream of one run in another protocol's events; it ends with the run."""
+
+from abc import abstractmethod
+from collections.abc import Sequence
+from typing import Any, Final, Protocol
+
+from transport.server.eventstream import EventStream, encode_comment
+from transport.wire.codec import from_log, to_log
+from transport.wire.events import Envelope
+
+CODE_FOR: Final = {1000: "busy", 1001: "busy", 1013: "busy", 4401: "unauthenticated", 4403: "forbidden"}
+"""The code of the error for a reader whose stream ends before its run, by close code; others are `internal`."""
+LOST: Final = 1006
+
+
+class Translator(Protocol):
+    """Translates the events of a thread into those of one run, in another protocol. Pure."""
+
+    ended: bool
+
+    def translate(self, envelope: Envelope) -> list[Any]:
+        """Return the events for an event; none after the end."""
+
+    def pause(self) -> list[Any]:
+        """Return the events that end the run for its client after a batch, if it only waits for its user; else none."""
+
+    def closing_events(self, code: str) -> list[Any]:
+        """Return the events that end the run for its client while it goes on; none after the end."""
+
+
+def wrap_for_log(envelope: Envelope, _: bytes) -> bytes:
+    """Return the event as the log holds it: the `wrap_frame` of an outbox that writes to a stream which translates."""
+    return to_log(envelope)
+
+
+class TranslatedStream(EventStream):
+    """Translates the frames of `wrap_for_log`. However the stream ends, its reader gets a complete run.
+
+    `last`, if not empty, follows the last event.
+    """
+
+    # Translated here and not where events are encoded, because the translation depends on the order of sending.
+
+    def __init__(self, translator: Translator, *, last: bytes = b"", **options: Any) -> None:
+        super().__init__(lambda: encode_comment("ping"), **options)
+        self._translator = translator
+        self._last = [last] if last else []
+
+    def write_now(self, payloads: Sequence[bytes]) -> bool:
+        """Queue events. Return whether the reader has taken all earlier ones. Raises SocketClosed after the end."""
+        events = [event for payload in payloads for event in self._translator.translate(from_log(payload))]
+        events += self._translator.pause()
+        in_step = super().write_now(self.encode(events))
+        if self._translator.ended:
+            self._end(1000, "the run has ended")
+        return in_step
+
+    @abstractmethod
+    def encode(self, events: Sequence[Any]) -> list[bytes]:
+        """Encode the protocol's events as blocks of the stream."""
+
+    def _end(self, code: int, reason: str) -> None:
+        if self.code is None and code != LOST:
+            closing = self._translator.closing_events(CODE_FOR.get(code, "internal"))
+            self._queue += [*self.encode(closing), *self._last]
+        super()._end(code, reason)
