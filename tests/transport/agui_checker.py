@@ -2,9 +2,11 @@
 
 https://docs.ag-ui.com/concepts/events: a run opens with RUN_STARTED (only RUN_ERROR may come in its place) and ends
 with one RUN_FINISHED or RUN_ERROR, after which nothing comes. What was started is ended before that: text messages,
-tool calls, steps, reasoning spans and messages, each by its own name, none opened twice at once.
+tool calls, steps, subagents, reasoning spans and messages, each by its own name, none opened twice at once. A snapshot
+of the messages replaces those before it; a patch of the state changes what the last snapshot of it was.
 """
 
+import copy
 from collections.abc import Sequence
 from typing import Any
 
@@ -20,6 +22,7 @@ OPENS = {
     "TOOL_CALL_START": ("call", "toolCallId"),
     "REASONING_START": ("span", "messageId"),
     "REASONING_MESSAGE_START": ("thought", "messageId"),
+    "SUBAGENT_STARTED": ("subagent", "subagentRunId"),
 }
 GOES_ON = {
     "TEXT_MESSAGE_CONTENT": ("text", "messageId"),
@@ -32,6 +35,8 @@ CLOSES = {
     "TOOL_CALL_END": ("call", "toolCallId"),
     "REASONING_END": ("span", "messageId"),
     "REASONING_MESSAGE_END": ("thought", "messageId"),
+    "SUBAGENT_FINISHED": ("subagent", "subagentRunId"),
+    "SUBAGENT_ERROR": ("subagent", "subagentRunId"),
 }
 ALONE = {"CUSTOM", "TOOL_CALL_RESULT"}
 
@@ -42,14 +47,30 @@ class Broken(AssertionError):
 
 @define
 class Checker:
-    """Takes the events of one run in order; `finish` asks for its end."""
+    """Takes the events of one run in order. `messages` and `state` are those of its client, who had none before."""
 
     open: set[tuple[str, str]] = field(factory=set)
     used: set[tuple[str, str]] = field(factory=set)
     calls: dict[str, int] = field(factory=dict)
     started: bool = False
     ended: bool = False
-    text: str = ""
+    suspended: set[str] = field(factory=set)
+    asking: dict[str, str] = field(factory=dict)
+    messages: list[dict[str, Any]] = field(factory=list)
+    state: Any = None
+
+    @property
+    def text(self) -> str:
+        """The newest text of an agent."""
+        texts = [each["content"] for each in self.messages if each["role"] == "assistant" and "content" in each]
+        return texts[-1] if texts else ""
+
+    @property
+    def made(self) -> list[tuple[str, str, str | None]]:
+        """The calls of the conversation: tool, arguments and result, None for one without."""
+        results = {each["toolCallId"]: each["content"] for each in self.messages if each["role"] == "tool"}
+        calls = [call for each in self.messages for call in each.get("toolCalls", ())]
+        return [(call["function"]["name"], call["function"]["arguments"], results.get(call["id"])) for call in calls]
 
     def take(self, event: dict[str, Any]) -> None:
         """Raise Broken, or pydantic's error, for an event that must not come here."""
@@ -62,8 +83,6 @@ class Checker:
         elif kind in GOES_ON:
             if self._entity(GOES_ON, event) not in self.open:
                 raise Broken(f"{kind} of what is not open")
-            if kind == "TEXT_MESSAGE_CONTENT":
-                self.text += event["delta"]
         elif kind in CLOSES:
             if self._entity(CLOSES, event) not in self.open:
                 raise Broken(f"{kind} of what is not open")
@@ -72,8 +91,60 @@ class Checker:
             if event["toolCallId"] not in self.calls:
                 raise Broken("a result of a call that was not made")
             self.calls[event["toolCallId"]] += 1
+        elif kind == "MESSAGES_SNAPSHOT":
+            self._replaced(event["messages"])
+        elif kind == "STATE_SNAPSHOT":
+            self.state = copy.deepcopy(event["snapshot"])
+        elif kind == "STATE_DELTA":
+            self._patch(event["delta"])
         elif kind not in ALONE and not kind.startswith("RUN_"):
             raise Broken(f"{kind} is not known")
+        self._apply(kind, event)
+
+    def _apply(self, kind: str, event: dict[str, Any]) -> None:
+        """Change the messages as the protocol has a client do it."""
+        if kind == "SUBAGENT_STARTED":
+            self.asking[event["subagentRunId"]] = event["parentToolCallId"]
+        elif kind == "SUBAGENT_FINISHED" and event["outcome"]["type"] == "suspended":
+            self.suspended.add(self.asking[event["subagentRunId"]])
+        if kind in ("TEXT_MESSAGE_START", "REASONING_MESSAGE_START"):
+            role = event.get("role", "assistant")
+            if all(each["id"] != event["messageId"] for each in self.messages):
+                self.messages.append({"id": event["messageId"], "role": role, "content": ""})
+        elif kind in ("TEXT_MESSAGE_CONTENT", "REASONING_MESSAGE_CONTENT"):
+            self._message(event["messageId"])["content"] += event["delta"]
+        elif kind == "TOOL_CALL_START":
+            call = {"id": event["toolCallId"], "function": {"name": event["toolCallName"], "arguments": ""}}
+            self.messages.append({"id": event["toolCallId"], "role": "assistant", "toolCalls": [call]})
+        elif kind == "TOOL_CALL_ARGS":
+            self._message(event["toolCallId"])["toolCalls"][0]["function"]["arguments"] += event["delta"]
+        elif kind == "TOOL_CALL_RESULT":
+            names = ("toolCallId", "content")
+            self.messages.append({"id": event["messageId"], "role": "tool", **{name: event[name] for name in names}})
+
+    def _patch(self, delta: list[dict[str, Any]]) -> None:
+        """Apply additions and replacements (RFC 6902); a replacement needs something to replace."""
+        for each in delta:
+            *way, last = (part.replace("~1", "/").replace("~0", "~") for part in each["path"].split("/")[1:])
+            inside = self.state
+            for part in way:
+                inside = inside[part]
+            if each["op"] not in ("add", "replace") or (each["op"] == "replace" and last not in inside):
+                raise Broken(f"a patch that does not apply: {each}")
+            inside[last] = each["value"]
+
+    def _message(self, name: str) -> dict[str, Any]:
+        return next(each for each in self.messages if each["id"] == name)
+
+    def _replaced(self, messages: list[dict[str, Any]]) -> None:
+        """Take a snapshot: its calls are known from now on, and the unanswered ones may get a result."""
+        if self.messages:
+            raise Broken("a snapshot after other messages")
+        self.messages = copy.deepcopy(messages)
+        if len({each["id"] for each in messages}) < len(messages):
+            raise Broken("two messages of one name")
+        for name in [call["id"] for each in messages for call in each.get("toolCalls", ())]:
+            self.calls[name] = sum(each["role"] == "tool" and each["toolCallId"] == name for each in messages)
 
     def _in_run(self, kind: str, event: dict[str, Any]) -> None:
         if self.ended:
@@ -87,7 +158,8 @@ class Checker:
         if kind in ("RUN_FINISHED", "RUN_ERROR"):
             if self.open:
                 raise Broken(f"{kind} while open: {sorted(self.open)}")
-            waits = {each.get("toolCallId") for each in event.get("outcome", {}).get("interrupts", ())}
+            waits = {each.get("toolCallId") for each in event.get("outcome", {}).get("interrupts", ())} | self.suspended
+            waits |= set(event.get("outcome", {}).get("pendingToolCallIds", ()))
             if kind == "RUN_FINISHED" and any(times != (name not in waits) for name, times in self.calls.items()):
                 raise Broken(f"calls without one result each: {self.calls}")
             self.ended = True

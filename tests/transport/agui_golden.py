@@ -8,7 +8,10 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from transport.agui.events import AguiEvent, AguiTranslator
+from transport.agui.events import AguiTranslator
+from transport.agui.state import SharedState
+from transport.agui.usage import UsageByModel
+from transport.agui.vocabulary import AguiEvent
 from transport.wire.events import (
     AgentCompleted,
     AgentError,
@@ -29,6 +32,8 @@ from transport.wire.events import (
     PartialResult,
     RunStatus,
     SanitizationSummary,
+    SubagentCompleted,
+    SubagentStarted,
     ToolCompleted,
     ToolExecuting,
     ToolStatus,
@@ -50,6 +55,7 @@ def completed(status: ToolStatus, result: object = None, summary: str = "One row
     return ToolCompleted("guide-1", "c", "query_table", result, summary, status, 4.5, WHEN)
 
 
+MODELS = {"guide": "openai:gpt-6", "insights": "anthropic:claude-6"}
 ARCS: Mapping[str, Sequence[Event]] = {
     "answered": [
         ACCEPTED,
@@ -91,7 +97,7 @@ ARCS: Mapping[str, Sequence[Event]] = {
         CALL,
         completed(ToolStatus.TIMED_OUT, None, "Took too long."),
         AgentError("guide-1", "model_unavailable", "The language model cannot be reached.", True, "e-1"),
-        AgentCompleted("guide-1", "", RunStatus.FAILED, Usage(), WHEN),
+        AgentCompleted("guide-1", "There", RunStatus.FAILED, Usage(), WHEN),
         Error("model_unavailable", "The language model cannot be reached.", True, "e-2", 2.5),
     ],
     "cancelled": [
@@ -101,13 +107,28 @@ ARCS: Mapping[str, Sequence[Event]] = {
         AgentCompleted("guide-1", "", RunStatus.CANCELLED, Usage(), WHEN),
         FinalResponse("There", RunStatus.CANCELLED, Usage()),
     ],
+    "asked another agent": [
+        ACCEPTED,
+        STARTED,
+        CALL,
+        SubagentStarted("insights-1", "c", "insights", "Insights is on it", WHEN),
+        AgentThinking("insights-1", "It has to be counted.", WHEN),
+        ToolExecuting("insights-1", "d", "query_table", {"sql": "SELECT 1"}, "Counts", WHEN),
+        ApprovalRequired("insights-1", "d", "query_table", {"sql": "SELECT 1"}, WHEN + 300),
+        ApprovalDecided("d", ApprovalDecision.ALLOW),
+        ToolCompleted("insights-1", "d", "query_table", 12, "12", ToolStatus.OK, 4.5, WHEN),
+        SubagentCompleted("insights-1", "c", RunStatus.SUCCESS, Usage(5, 2, 1), WHEN),
+        completed(ToolStatus.OK, "12"),
+        DONE,
+        FinalResponse("12", RunStatus.SUCCESS, Usage(9, 4, 2)),
+    ],
     "drained": [ACCEPTED, STARTED, PartialResult("There", 0), CALL, Drain(5.0)],
 }
 
 
 def translated(arc: Sequence[Event]) -> list[AguiEvent]:
     """Return the AG-UI events of an arc; for one without an end, those of a closed stream."""
-    translator = AguiTranslator("thread", "run", "m")
+    translator = AguiTranslator("thread", "run", "m", state=SharedState({"mine": 1}), usage=UsageByModel(MODELS))
     told: list[AguiEvent] = []
     for seq, event in enumerate(arc, 1):
         around = RUN.replace(event=event, seq=seq if event.durable else None)

@@ -4,21 +4,25 @@ Whatever events come, and wherever they break off, the output is a complete AG-U
 part that is opened is closed, and the last event is the only RUN_FINISHED or RUN_ERROR.
 """
 
-from collections.abc import Mapping
-from typing import Any, Final, TypeAlias
+from collections.abc import Mapping, Sequence
+from typing import Any
 
-import msgspec
 from attrs import define, field
 
+from transport.agui.interrupts import Interrupts
+from transport.agui.state import SharedState
+from transport.agui.subagents import Subagents
+from transport.agui.usage import UsageByModel
+from transport.agui.vocabulary import ANSWER as ANSWER
+from transport.agui.vocabulary import METADATA_KEY, AguiEvent, json_text, plain
+from transport.agui.vocabulary import PROTOCOL_VERSION as PROTOCOL_VERSION
 from transport.wire.codes import ERRORS
-from transport.wire.dialects import OF_CONNECTION, event_data, iso
+from transport.wire.dialects import OF_CONNECTION, event_data
 from transport.wire.events import (
     AgentCompleted,
     AgentStarted,
     AgentThinking,
     Alert,
-    ApprovalDecided,
-    ApprovalRequired,
     Drain,
     Envelope,
     Error,
@@ -26,93 +30,110 @@ from transport.wire.events import (
     FinalResponse,
     MessageAccepted,
     PartialResult,
-    QuestionAnswered,
-    QuestionAsked,
     Resync,
     RunStatus,
+    SubagentCompleted,
+    SubagentStarted,
     ToolCompleted,
     ToolExecuting,
 )
-
-PROTOCOL_VERSION: Final = "1.0"
-ANSWER: Final = "answer-"
-"""Prefix of the ids of answers; the rest is the run's id. The history has the same ids."""
-METADATA_KEY: Final = "understudy"
-"""The key of this server's data in an event's `metadata`."""
-
-AguiEvent: TypeAlias = dict[str, Any]
 
 
 @define
 class AguiTranslator:
     """Translates the events of a thread into those of the one run that the client asked for.
 
-    `thread_id` and `run_id` are the client's ids. The server's run is the first one that answers `message_id`.
-    `interrupts`: while the run waits for its user, it ends for the client with an interrupt for each decision and
-    answer that it waits for, but not before those named in `resumed` are in the log.
+    `thread_id` and `run_id` are the client's ids. The server's run is `server_run_id`, or the first one that answers
+    `message_id`. `pauses`: while the run waits for its user, it ends for the client with an interrupt for each decision
+    and answer that it waits for. `state` is shared with the client; None: it shares none. `result_ids` are the ids that
+    the results of calls have at the client. `at_ms` is the time of the last event.
     """
 
     thread_id: str
     run_id: str
     message_id: str
     parent_run_id: str | None = None
-    interrupts: bool = False
-    resumed: frozenset[str] = frozenset()
-    _waits: dict[str, AguiEvent] = field(factory=dict, init=False, repr=False)
-    _replied: set[str] = field(factory=set, init=False)
+    pauses: bool = False
+    waits: Interrupts = field(factory=Interrupts)
+    state: SharedState | None = None
+    usage: UsageByModel = field(factory=UsageByModel)
+    result_ids: Mapping[str, str] = field(factory=dict, repr=False)
+    server_run_id: str | None = None
+    at_ms: int = 0
     ended: bool = field(default=False, init=False)
-    _server_run_id: str | None = field(default=None, init=False)
+    _started: bool = field(default=False, init=False)
+    _subagents: Subagents = field(factory=Subagents, init=False)
     _steps: dict[str, str] = field(factory=dict, init=False)
-    _calls: dict[str, bool] = field(factory=dict, init=False)
+    _calls: dict[str, str] = field(factory=dict, init=False)
+    _answered: set[str] = field(factory=set, init=False)
     _thoughts: int = field(default=0, init=False)
     _text: str | None = field(default=None, init=False, repr=False)
+    _cut_off: str = field(default="", init=False, repr=False)
     _end_reason: tuple[str, str] | None = field(default=None, init=False)
-    _at: int = field(default=0, init=False)
 
     def translate(self, envelope: Envelope) -> list[AguiEvent]:
         """Return the AG-UI events for an event, often none; always none after the end."""
         if self.ended:
             return []
-        self._at = round(envelope.timestamp * 1000)
-        self._note_waits(envelope)
+        self.at_ms = round(envelope.timestamp * 1000)
         if envelope.run_id is None:
             return self._without_run(envelope)
-        if isinstance(envelope.event, MessageAccepted) and envelope.seq is None and self._server_run_id is None:
-            return self._not_in_log()
-        if self._server_run_id is None and envelope.message_id == self.message_id:
-            self._server_run_id = envelope.run_id
-            return [self._run_started(), *self._translate_event(envelope)]
-        return self._translate_event(envelope) if envelope.run_id == self._server_run_id else []
+        if not self._started:
+            if not self._begins(envelope):
+                return []
+            if isinstance(envelope.event, MessageAccepted) and envelope.seq is None:
+                return self._not_in_log()
+            self._started, self.server_run_id = True, envelope.run_id
+            return [self._run_started(), *self._state_snapshot(), *self._translate_event(envelope)]
+        return self._translate_event(envelope) if envelope.run_id == self.server_run_id else []
 
-    def interrupt(self) -> list[AguiEvent]:
-        """Return the events that end the run for its client if it only waits for its user; else none.
+    def _begins(self, envelope: Envelope) -> bool:
+        """Return whether an event is one of the run that the client asked for."""
+        if self.server_run_id is not None:
+            return envelope.run_id == self.server_run_id
+        return envelope.message_id == self.message_id
+
+    def pause(self) -> list[AguiEvent]:
+        """Return the events that end the run for its client if it only waits for its user, or for its tools; else none.
 
         Call it after each batch of events, as a decision may come with its question.
         """
-        if self.ended or not self.interrupts or not self._waits or not self.resumed <= self._replied:
+        waits = self.waits
+        interrupts = list(waits.open.values()) if self.pauses else []
+        if self.ended or not waits.answered or not (interrupts or waits.calling):
             return []
-        unanswered = {call_id for call_id, answered in self._calls.items() if not answered}
-        if not unanswered <= {each.get("toolCallId") for each in self._waits.values()}:
+        waiting = {*waits.calling, *waits.calls(), *self._subagents.waiting_calls(waits)}
+        if (waits.open and not interrupts) or not waiting.issuperset(self._unanswered()):
             return []
-        outcome = {"type": "interrupt", "interrupts": list(self._waits.values())}
-        return [*self._close_open_parts(calls=False), self._run_finished(outcome)]
+        if interrupts:
+            outcome: AguiEvent = {"type": "interrupt", "interrupts": interrupts}
+            return [*self._close_open_parts(calls=False), self._run_finished(outcome)]
+        outcome = {"type": "success", "pendingToolCallIds": waits.calling}
+        until = {METADATA_KEY: {"expires_at": waits.expires_at}}
+        return [*self._close_open_parts(calls=False), self._run_finished(outcome, metadata=until)]
 
-    def _note_waits(self, envelope: Envelope) -> None:
-        """Note what the server's run waits for, and what has been decided and answered."""
-        event = envelope.event
-        if envelope.run_id is None or self._server_run_id not in (None, envelope.run_id):
-            return
-        match event:
-            case ApprovalRequired(call_id=name):
-                self._waits[name] = _interrupt(name, "approval", envelope, event.call_id, _decision_schema(event))
-            case QuestionAsked(question_id=name):
-                self._waits[name] = _interrupt(name, "question", envelope, event.call_id, event.schema)
-            case ApprovalDecided(call_id=name) | QuestionAnswered(question_id=name):
-                self._replied.add(name)
-                self._waits.pop(name, None)
-            case ToolCompleted(call_id=call_id):
-                for name in [name for name, each in self._waits.items() if each.get("toolCallId") == call_id]:
-                    del self._waits[name]
+    def opening(self, messages: Sequence[AguiEvent]) -> list[AguiEvent]:
+        """Return the events with which a client joins the run as far as it has been translated.
+
+        `messages` are those of the conversation up to here. What the run does now is told again: its agents' steps, its
+        subagents, and what it waits for.
+        """
+        return [
+            self._run_started(),
+            self._event("MESSAGES_SNAPSHOT", messages=list(messages)),
+            *self._state_snapshot(),
+            *({"timestamp": self.at_ms, **each} for each in self._subagents.joined()),
+            *(self._event("STEP_STARTED", stepName=name) for name in self._steps.values()),
+            *([] if self.ended else self.waits.events(self.at_ms)),
+        ]
+
+    def finished(self) -> AguiEvent:
+        """Return the event that ends the run for a client for whom there is nothing to wait."""
+        self.ended = True
+        return self._run_finished({"type": "success"})
+
+    def _unanswered(self) -> list[str]:
+        return [call_id for call_id in self._calls if call_id not in self._answered]
 
     def closing_events(self, code: str, message: str | None = None) -> list[AguiEvent]:
         """Return the events that end the run for its client while it goes on, or is lost, on the server.
@@ -129,7 +150,7 @@ class AguiTranslator:
     def _without_run(self, envelope: Envelope) -> list[AguiEvent]:
         """Translate an event of no run: an alert, or the reason of an end that follows."""
         match envelope.event:
-            case Alert() as alert if self._server_run_id is not None:
+            case Alert() as alert if self._started:
                 return [self._custom(alert)]
             case Drain():
                 self._end_reason = ("busy", envelope.message or ERRORS["busy"].text)
@@ -144,43 +165,58 @@ class AguiTranslator:
         return self.closing_events("not_found", "The log does not hold that run any more.")
 
     def _translate_event(self, envelope: Envelope) -> list[AguiEvent]:
-        match envelope.event:
+        event = envelope.event
+        if isinstance(event, PartialResult):  # nearly all events
+            return self._more_text(event)
+        self.usage.apply(envelope)
+        self.waits.apply(envelope, self._subagents.attribution(getattr(event, "agent_id", None)))
+        changes = [] if self.state is None else self.state.apply(envelope)
+        delta = [self._event("STATE_DELTA", delta=changes)] if changes else []
+        match event:
+            case FinalResponse() | Error():
+                return [*delta, *(self._finished(event) if isinstance(event, FinalResponse) else self._failed(event))]
             case MessageAccepted():
-                return []
+                return delta
             case AgentStarted(agent_id=agent_id):
                 return self._step_started(agent_id, envelope)
-            case AgentCompleted(agent_id=agent_id):
+            case AgentCompleted(agent_id=agent_id, result=text, status=status):
+                if status is not RunStatus.SUCCESS:  # the text of a run that fails is in no later event
+                    self._cut_off = text
                 return self._step_finished(agent_id)
+            case SubagentStarted(call_id=call_id):
+                return self._timed(self._subagents.started(event, self._calls.get(call_id)))
+            case SubagentCompleted():
+                return self._timed(self._subagents.completed(event))
             case AgentThinking(thought=thought):
-                return self._reasoning(thought)
-            case ToolExecuting() as call:
-                return self._tool_call(call)
-            case ToolCompleted() as call:
-                return self._tool_result(call)
-            case PartialResult(text=text, offset=offset):
-                return self._more_text(text, offset)
-            case FinalResponse() as answer:
-                return self._finished(answer)
-            case Error() as error:
-                return self._failed(error)
-            case event if isinstance(event, OF_CONNECTION):
+                return self._reasoning(thought, self._subagents.attribution(event.agent_id))
+            case ToolExecuting():
+                return [*self._tool_call(event), *delta]
+            case ToolCompleted():
+                return [*self._tool_result(event), *delta]
+            case _ if isinstance(event, OF_CONNECTION) or self.waits.of_client(event):
                 return []
-            case event:
-                return [self._custom(event)]
+        return [self._custom(event), *delta]
 
     # One kind of event each
 
     def _event(self, kind: str, **members: Any) -> AguiEvent:
-        return {"type": kind, "timestamp": self._at} | members
+        return {"type": kind, "timestamp": self.at_ms} | members
+
+    def _timed(self, events: list[AguiEvent]) -> list[AguiEvent]:
+        return [{"timestamp": self.at_ms, **event} for event in events]
+
+    def _state_snapshot(self) -> list[AguiEvent]:
+        return [] if self.state is None else [self._event("STATE_SNAPSHOT", snapshot=self.state.snapshot())]
 
     def _custom(self, event: Event) -> AguiEvent:
-        return self._event("CUSTOM", name=event.type, value=_plain(event_data(event)))
+        whose = self._subagents.attribution(getattr(event, "agent_id", None))
+        return self._event("CUSTOM", name=event.type, value=plain(event_data(event)), **whose)
 
     def _run_started(self) -> AguiEvent:
         event = self._event("RUN_STARTED", threadId=self.thread_id, runId=self.run_id, protocolVersion=PROTOCOL_VERSION)
         if self.parent_run_id is not None:
             event["parentRunId"] = self.parent_run_id
-        return event | {"metadata": {METADATA_KEY: {"run_id": self._server_run_id, "message_id": self.message_id}}}
+        return event | {"metadata": {METADATA_KEY: {"run_id": self.server_run_id, "message_id": self.message_id}}}
 
     def _step_started(self, agent_id: str, envelope: Envelope) -> list[AguiEvent]:
         if agent_id in self._steps:
@@ -195,75 +231,81 @@ class AguiTranslator:
         name = self._steps.pop(agent_id, None)
         return [] if name is None else [self._event("STEP_FINISHED", stepName=name)]
 
-    def _reasoning(self, thought: str) -> list[AguiEvent]:
+    def _reasoning(self, thought: str, whose: Mapping[str, str]) -> list[AguiEvent]:
         self._thoughts += 1
-        name = f"thought-{self._server_run_id}-{self._thoughts}"
+        name = f"thought-{self.server_run_id}-{self._thoughts}"
         return [
-            self._event("REASONING_START", messageId=name),
-            self._event("REASONING_MESSAGE_START", messageId=name, role="reasoning"),
-            self._event("REASONING_MESSAGE_CONTENT", messageId=name, delta=thought),
-            self._event("REASONING_MESSAGE_END", messageId=name),
-            self._event("REASONING_END", messageId=name),
+            self._event("REASONING_START", messageId=name, **whose),
+            self._event("REASONING_MESSAGE_START", messageId=name, role="reasoning", **whose),
+            self._event("REASONING_MESSAGE_CONTENT", messageId=name, delta=thought, **whose),
+            self._event("REASONING_MESSAGE_END", messageId=name, **whose),
+            self._event("REASONING_END", messageId=name, **whose),
         ]
 
     def _tool_call(self, call: ToolExecuting) -> list[AguiEvent]:
-        if call.call_id in self._calls:
+        name = call.call_id
+        if name in self._calls:
             return []
-        self._calls[call.call_id] = False
-        about = {METADATA_KEY: {"description": call.description}}
+        self._calls[name] = call.agent_id
+        about, whose = {METADATA_KEY: {"description": call.description}}, self._subagents.attribution(call.agent_id)
         return [
-            self._event("TOOL_CALL_START", toolCallId=call.call_id, toolCallName=call.tool_name, metadata=about),
-            self._event("TOOL_CALL_ARGS", toolCallId=call.call_id, delta=_json(call.parameters)),
-            self._event("TOOL_CALL_END", toolCallId=call.call_id),
+            self._event("TOOL_CALL_START", toolCallId=name, toolCallName=call.tool_name, metadata=about, **whose),
+            self._event("TOOL_CALL_ARGS", toolCallId=name, delta=json_text(call.parameters), **whose),
+            self._event("TOOL_CALL_END", toolCallId=name, **whose),
         ]
 
     def _tool_result(self, call: ToolCompleted) -> list[AguiEvent]:
-        if self._calls.get(call.call_id) is not False:
+        if call.call_id not in self._unanswered():
             return []
-        self._calls[call.call_id] = True
-        content = call.result_summary if call.result is None else _json(call.result)
+        if isinstance(call.result, str) and call.call_id in self.waits.client_calls.values():
+            content = call.result  # as the client sent it
+        else:
+            content = call.result_summary if call.result is None else json_text(call.result)
         about = {"status": call.status.value, "summary": call.result_summary, "duration_ms": call.duration_ms}
         return [self._result(call.call_id, content, about)]
 
     def _result(self, call_id: str, content: str, about: Mapping[str, Any]) -> AguiEvent:
+        self._answered.add(call_id)
         return self._event(
             "TOOL_CALL_RESULT",
-            messageId=f"result-{call_id}",
+            messageId=self.result_ids.get(call_id, f"result-{call_id}"),
             toolCallId=call_id,
             content=content,
             role="tool",
             metadata={METADATA_KEY: dict(about)},
+            **self._subagents.attribution(self._calls[call_id]),
         )
 
-    def _more_text(self, text: str, offset: int) -> list[AguiEvent]:
-        sent = self._text or ""
-        known, fresh = text[: len(sent) - offset], text[len(sent) - offset :]
-        # Sent text cannot be revoked: if the answer was replaced by another one, only the result has its text.
-        if offset > len(sent) or not sent.startswith(known, offset) or not fresh:
-            return []
-        return [*self._text_opened(), self._text_piece(fresh)]
+    def _more_text(self, piece: PartialResult) -> list[AguiEvent]:
+        fresh = piece.beyond(self._text or "")  # if the answer was replaced by another, only the result has its text
+        return [*self._text_opened(), self._text_piece(fresh)] if fresh else []
 
     def _text_opened(self) -> list[AguiEvent]:
         if self._text is not None:
             return []
         self._text = ""
-        return [self._event("TEXT_MESSAGE_START", messageId=f"{ANSWER}{self._server_run_id}", role="assistant")]
+        return [self._event("TEXT_MESSAGE_START", messageId=f"{ANSWER}{self.server_run_id}", role="assistant")]
 
     def _text_piece(self, text: str) -> AguiEvent:
         self._text = (self._text or "") + text
-        return self._event("TEXT_MESSAGE_CONTENT", messageId=f"{ANSWER}{self._server_run_id}", delta=text)
+        return self._event("TEXT_MESSAGE_CONTENT", messageId=f"{ANSWER}{self.server_run_id}", delta=text)
+
+    def _rest_of_text(self, text: str) -> list[AguiEvent]:
+        """Return the events for what of the whole text was not sent."""
+        sent = self._text or ""
+        if len(text) <= len(sent) or not text.startswith(sent):
+            return []
+        return [*self._text_opened(), self._text_piece(text[len(sent) :])]
 
     # Ends
 
     def _finished(self, answer: FinalResponse) -> list[AguiEvent]:
-        sent = self._text or ""
-        events: list[AguiEvent] = []
-        if len(answer.message) > len(sent) and answer.message.startswith(sent):
-            events += [*self._text_opened(), self._text_piece(answer.message[len(sent) :])]
-        result = _plain(event_data(answer))
+        events = self._rest_of_text(answer.message)
+        result = plain(event_data(answer))
         outcome = "cancelled" if answer.status is RunStatus.CANCELLED else "success"
         events += self._close_open_parts()
-        events.append(self._run_finished({"type": outcome}, result=result))
+        usage = self.usage.entries(answer.usage)
+        events.append(self._run_finished({"type": outcome}, result=result, **({"usage": usage} if usage else {})))
         return events
 
     def _run_finished(self, outcome: Mapping[str, Any], **members: Any) -> AguiEvent:
@@ -271,50 +313,26 @@ class AguiTranslator:
         return self._event("RUN_FINISHED", **ids, **members, outcome=outcome)
 
     def _failed(self, error: Error) -> list[AguiEvent]:
-        return [*self._close_open_parts(), run_error(error, self._at)]
+        usage = self.usage.entries()
+        rest = self._rest_of_text(self._cut_off)
+        return [*rest, *self._close_open_parts(), run_error(error, self.at_ms) | ({"usage": usage} if usage else {})]
 
     def _close_open_parts(self, *, calls: bool = True) -> list[AguiEvent]:
         """Close the open parts. A tool call without a result would ask the client to make the call, but in a run that
-        is interrupted (`calls` False) it goes on later.
+        pauses (`calls` False) it goes on later.
         """
         self.ended = True
         events: list[AguiEvent] = []
         if self._text is not None:
-            events.append(self._event("TEXT_MESSAGE_END", messageId=f"{ANSWER}{self._server_run_id}"))
-        unanswered = [call_id for call_id, answered in self._calls.items() if not answered]
-        events += [self._result(call_id, "", {"status": "unknown"}) for call_id in unanswered if calls]
+            events.append(self._event("TEXT_MESSAGE_END", messageId=f"{ANSWER}{self.server_run_id}"))
+        if calls:
+            events += [
+                self._result(each, "", {"status": "unknown"}) for each in self._calls if each not in self._answered
+            ]
+        events += self._timed(self._subagents.close(self.waits))
         for agent_id in list(reversed(self._steps)):
             events += self._step_finished(agent_id)
         return events
-
-
-def _interrupt(name: str, reason: str, envelope: Envelope, call_id: str | None, schema: Mapping[str, Any]) -> AguiEvent:
-    """Return the interrupt for a decision or an answer that a run waits for."""
-    event = envelope.event
-    members = {
-        "id": name,
-        "reason": reason,
-        "message": envelope.message,
-        "responseSchema": _plain(schema),
-        "metadata": {METADATA_KEY: _plain(event_data(event))},
-    }
-    if isinstance(event, ApprovalRequired | QuestionAsked):
-        members["expiresAt"] = iso(event.expires_at)
-    return members if call_id is None else members | {"toolCallId": call_id}
-
-
-def _decision_schema(required: ApprovalRequired) -> Mapping[str, Any]:
-    """Return the schema of the payload that resumes a call which waits for approval."""
-    return {
-        "type": "object",
-        "properties": {
-            "decision": {"type": "string", "enum": ["allow", "deny"]},
-            "note": {"type": "string"},
-            "parameters": required.schema or {"type": "object"},
-            "remember": {"type": "boolean"},
-        },
-        "required": ["decision"],
-    }
 
 
 def run_error(error: Error, at_ms: int) -> AguiEvent:
@@ -329,11 +347,3 @@ def run_error(error: Error, at_ms: int) -> AguiEvent:
         "code": error.code,
         "metadata": {METADATA_KEY: about},
     }
-
-
-def _plain(value: object) -> Any:
-    return msgspec.to_builtins(value, enc_hook=dict)
-
-
-def _json(value: object) -> str:
-    return msgspec.json.encode(value, enc_hook=dict).decode()

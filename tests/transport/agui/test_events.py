@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Sequence
+from itertools import product
 from typing import Any
 
 import ag_ui.core
@@ -11,8 +12,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.transport.agui_checker import Broken, check_run
-from tests.transport.agui_golden import ACCEPTED, ARCS, RUN, STARTED, WHEN, golden_path, golden_text, translated
+from tests.transport.agui_golden import ACCEPTED, ARCS, CALL, RUN, STARTED, WHEN, golden_path, golden_text, translated
 from transport.agui.events import PROTOCOL_VERSION, AguiTranslator
+from transport.agui.interrupts import Interrupts
+from transport.agui.messages import Messages
+from transport.agui.state import SharedState
 from transport.wire.codes import ERRORS
 from transport.wire.events import (
     AgentCompleted,
@@ -21,6 +25,7 @@ from transport.wire.events import (
     AgentStarted,
     AgentThinking,
     Alert,
+    AnswerOutcome,
     ApprovalRequired,
     Drain,
     Envelope,
@@ -29,6 +34,8 @@ from transport.wire.events import (
     FinalResponse,
     PartialResult,
     Ping,
+    QuestionAnswered,
+    QuestionAsked,
     Resync,
     RunStatus,
     ToolCompleted,
@@ -170,6 +177,83 @@ def test_agents_of_one_kind_have_steps_of_their_own() -> None:
     told = of(ACCEPTED, STARTED, evolve(STARTED, agent_id="guide-2"))
     assert [event["stepName"] for event in told if event["type"] == "STEP_STARTED"] == ["guide", "guide-2"]
     check_run(told)
+
+
+@pytest.mark.parametrize("name", ARCS)
+def test_a_run_is_joined_wherever_it_stands(name: str) -> None:
+    """The client that joins has the messages of the one that was there from the beginning, and the same state. A
+    question that is open is asked again, or is an interrupt.
+    """
+    whole = check_run(translated(ARCS[name]))
+    for length, pauses in product(range(1, len(ARCS[name]) + 1), (False, True)):
+        translator = AguiTranslator("thread", "run", "m", pauses=pauses, state=SharedState({"mine": 1}))
+        before, after = ARCS[name][:length], ARCS[name][length:]
+        so_far = [event for event in before if isinstance(event, PartialResult)]
+        text = "".join(event.text for event in so_far if event.offset or event is so_far[0])
+        log = [event for event in before if event.durable]
+        messages, told = Messages(), list[dict[str, Any]]()
+        for seq, event in enumerate(log, 1):
+            told += translator.translate(RUN.replace(event=event, seq=seq))
+        messages.apply(told)
+        told = [*translator.opening(messages.all), *(told[-1:] if translator.ended else translator.pause())]
+        for event in (PartialResult(text, 0), *after):
+            told += translator.translate(RUN.replace(event=event, seq=9 if event.durable else None))
+        joined = check_run(told + translator.closing_events("internal"))
+        if not (told[-1].get("outcome", {}).get("type") == "interrupt" or name == "drained"):
+            assert (joined.made, joined.state) == (whole.made, whole.state)
+            assert joined.text == whole.text
+
+
+def test_a_question_is_asked_of_who_joins() -> None:
+    """As the event of its kind, or as an interrupt of the subagent that raised it, whose work is then suspended."""
+    arc = ARCS["asked another agent"][:7]
+    for pauses in (False, True):
+        translator = AguiTranslator("thread", "run", "m", pauses=pauses)
+        for event in arc:
+            translator.translate(RUN.replace(event=event))
+        told = [*translator.opening([]), *translator.pause()]
+        custom = [event for event in told if event["type"] == "CUSTOM"]
+        assert [(each["name"], each["subagentRunId"]) for each in custom] == [("approval_required", "insights-1")]
+    suspended = next(event for event in told if event["type"] == "SUBAGENT_FINISHED")
+    assert suspended["outcome"] == {"type": "suspended", "interruptIds": ["d"]}
+    (interrupt,) = told[-1]["outcome"]["interrupts"]
+    assert (interrupt["id"], interrupt["subagentRunId"]) == ("d", "insights-1")
+
+
+@pytest.mark.promise("wire.agui-client-tools")
+def test_a_call_of_the_clients_tool_stays_open() -> None:
+    """The run ends for its client, whether it takes interrupts or not, once all its calls are asked about; what its
+    program is asked is no event of its own. The result has the id that it has at the client.
+    """
+    calls = [evolve(CALL, call_id=name) for name in "cd"]
+    asked = [QuestionAsked(f"q{name}", "guide-1", "Run it", {}, WHEN + 9, "client", name) for name in "cd"]
+    translator = AguiTranslator("thread", "run", "m", result_ids={"c": "mine"}, server_run_id="our-run")
+    told = list[dict[str, Any]]()
+    for event in (ACCEPTED, STARTED, *calls, *asked):
+        assert translator.pause() == []
+        told += translator.translate(RUN.replace(event=event))
+    told += translator.pause()
+    check_run(told)
+    assert told[-1]["outcome"] == {"type": "success", "pendingToolCallIds": ["c", "d"]}
+    assert "CUSTOM" not in kinds(told)
+    joined = AguiTranslator("t", "r", "m", waits=Interrupts(frozenset({"qc"})), result_ids={"c": "mine"})
+    for event in (ACCEPTED, STARTED, *calls, *asked):
+        joined.translate(RUN.replace(event=event))
+    assert joined.pause() == []  # the result was given, and is not in the log yet
+    done = ToolCompleted("guide-1", "c", "query_table", "1", "One", ToolStatus.OK, 1.0, WHEN)
+    later = [
+        joined.translate(RUN.replace(event=each)) for each in (QuestionAnswered("qc", AnswerOutcome.ANSWERED), done)
+    ]
+    assert [each["messageId"] for each in later[1] if each["type"] == "TOOL_CALL_RESULT"] == ["mine"]
+    assert joined.pause()[-1]["outcome"]["pendingToolCallIds"] == ["d"]
+
+
+def test_the_usage_is_told_by_model() -> None:
+    """That of a subagent is not counted twice, and what no agent has reported is the first one's."""
+    told = of(*ARCS["asked another agent"])[-1]["usage"]
+    assert [(each["provider"], each["inputTokens"], each["outputTokens"]) for each in told] == [
+        ("anthropic", 5, 2), ("openai", 4, 2),
+    ]  # fmt: skip
 
 
 def test_a_log_that_was_trimmed_ends_the_run_at_once() -> None:
