@@ -51,6 +51,18 @@ class ImagePart:
 
 
 @frozen
+class DocumentPart:
+    """A PDF file of a user's message, for models that take documents: its name and its bytes."""
+
+    file_id: str
+    name: str
+    content: bytes = field(repr=False)
+
+
+Part: TypeAlias = ImagePart | DocumentPart
+
+
+@frozen
 class ProviderState:
     """What a provider wants back with its own reply, such as encrypted reasoning; opaque to the server.
 
@@ -64,12 +76,13 @@ class ProviderState:
 
 @frozen
 class MessageItem:
-    """A text of the user or of an agent. `files` and `images` are attached to a user's message."""
+    """A text of the user or of an agent. `files`, `images` and `documents` are attached to a user's message."""
 
     role: Literal["user", "assistant"]
     content: str = field(repr=False)
     files: tuple[FileCard, ...] = ()
     images: tuple[ImagePart, ...] = ()
+    documents: tuple[DocumentPart, ...] = ()
     origin: Origin = NOWHERE
 
 
@@ -187,7 +200,7 @@ def settled(items: Iterable[Item]) -> list[Item]:
                 if not item.content.strip():
                     if not isinstance(item, MessageItem) or item.role == "assistant":
                         continue
-                    item = item if item.files or item.images else evolve(item, content=NO_TEXT)
+                    item = item if item.files or item.images or item.documents else evolve(item, content=NO_TEXT)
                 if open_calls or not (isinstance(item, MessageItem) and item.role == "assistant"):
                     close()
                 placed.append(item)

@@ -15,6 +15,7 @@ from attrs import asdict, evolve, field, frozen
 from transport.wire.events import Usage as Usage
 from understudy.models.items import NOWHERE, newest_request
 from understudy.models.items import CallItem as CallItem
+from understudy.models.items import DocumentPart as DocumentPart
 from understudy.models.items import FileCard as FileCard
 from understudy.models.items import HandoffItem as HandoffItem
 from understudy.models.items import ImagePart as ImagePart
@@ -22,6 +23,7 @@ from understudy.models.items import Item as Item
 from understudy.models.items import MessageItem as MessageItem
 from understudy.models.items import NoteItem as NoteItem
 from understudy.models.items import Origin as Origin
+from understudy.models.items import Part as Part
 from understudy.models.items import ProviderState as ProviderState
 from understudy.models.items import ReasoningItem as ReasoningItem
 from understudy.models.items import ResultItem as ResultItem
@@ -139,11 +141,25 @@ class ModelSettings:
 
 @frozen
 class ModelLimits:
-    """The limits of a model: its window and its longest reply in tokens, and whether it takes images."""
+    """The limits of a model: its window and its longest reply in tokens, and whether it takes images and PDF files."""
 
     window_tokens: int = 128_000
     max_output: int = 8_192
     images: bool = False
+    documents: bool = False
+
+
+@frozen
+class OutputFormat:
+    """The form of a final answer: JSON that fits `schema`, whose root is an object.
+
+    `strict`: the schema has only what strict structured output takes, that is, every object names all its members and
+    requires them.
+    """
+
+    name: str
+    schema: Mapping[str, Any] = field(repr=False)
+    strict: bool = True
 
 
 @frozen
@@ -156,7 +172,8 @@ class Turn:
     The model should continue after it; a model that starts again, or repeats the end of it, is handled too (see
     `understudy.chat.answer.resume`). The last turn of a run has neither `tools` nor `colleagues`, but a provider is
     told of them as in the turns before, lest its prompt cache be lost: `agent` has the tools, and `listed_colleagues`
-    are the same in every turn.
+    are the same in every turn. `output` is the form of the final answer, None for text: a provider that can is given
+    it with the request. The answer is validated in any case.
     """
 
     agent: AgentCard
@@ -170,6 +187,7 @@ class Turn:
     purpose: Literal["answer", "summary"] = "answer"
     settings: ModelSettings = field(factory=ModelSettings)
     listed_colleagues: tuple[AgentCard, ...] = ()
+    output: OutputFormat | None = None
 
     @property
     def request(self) -> str:
@@ -234,7 +252,19 @@ class UsageSoFar:
     usage: Usage
 
 
-ModelEvent: TypeAlias = Thought | TextDelta | ReasoningDelta | UsageSoFar
+@frozen
+class ModelChanged:
+    """Another model of a chain goes on with the turn: `successor` as `failed` did not answer, both by name.
+
+    It was given the text of the turn so far. `message` says so to the user.
+    """
+
+    failed: str
+    successor: str
+    message: str
+
+
+ModelEvent: TypeAlias = Thought | TextDelta | ReasoningDelta | UsageSoFar | ModelChanged
 Emit: TypeAlias = Callable[[ModelEvent], Awaitable[None]]
 
 

@@ -14,11 +14,16 @@ MILLION: Final = 1_000_000
 
 @frozen
 class Price:
-    """The price of one model, for a million tokens. `cached_input` is that of `input` unless given."""
+    """The price of one model, for a million tokens.
+
+    `cached_input`, of input that the provider had cached, and `cache_write`, of input that it puts into its cache, are
+    that of `input` unless given.
+    """
 
     input: float
     output: float
     cached_input: float | None = None
+    cache_write: float | None = None
 
 
 @frozen
@@ -38,15 +43,19 @@ class PriceTable:
         if price is None:
             return None
         cached = 0 if isinstance(usage.cached, UnsetType) else min(usage.cached, usage.input)
+        written = 0 if isinstance(usage.cache_written, UnsetType) else min(usage.cache_written, usage.input - cached)
         cached_price = price.input if price.cached_input is None else price.cached_input
-        spent = (usage.input - cached) * price.input + cached * cached_price + usage.output * price.output
+        written_price = price.input if price.cache_write is None else price.cache_write
+        spent = (usage.input - cached - written) * price.input + usage.output * price.output
+        spent += cached * cached_price + written * written_price
         return round(spent / MILLION, 10)
 
 
 def read_prices(given: Any) -> tuple[PriceTable, list[str]]:
     """Read the table `models` of a settings file. Return it, and the faults as sentences.
 
-    Its members are `currency` and `prices`, a table by model with `input`, `output` and maybe `cached_input`.
+    Its members are `currency` and `prices`, a table by model with `input`, `output` and maybe `cached_input` and
+    `cache_write`.
     """
     faults: list[str] = []
     if not isinstance(given, dict):

@@ -1,33 +1,52 @@
-"""The models of a server by name: `offline`, or `openai:NAME`, named by the settings or by an agent.
+"""The models of a server by name: `offline`, or `PROVIDER:NAME`, named by the settings or by an agent.
 
+Several names, separated by commas, are a chain: if one does not answer, the next one goes on.
 A provider behind a network is called through a circuit breaker. A model object of an agent is used unchanged.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final
 
 from actors.behaviours import Breaker, CircuitChange
+from understudy.models.anthropic import Anthropic
+from understudy.models.fallback import FallbackModel
 from understudy.models.model import Model, ModelLimits
 from understudy.models.offline import OfflineModel
 from understudy.models.openai import OpenAI
+from understudy.models.openai_chat import OpenAIChat
 from understudy.models.resilient import ResilientModel
+from understudy.models.timeouts import Timeouts, timeouts_of
 
 OFFLINE = "offline"
-OPENAI = "openai:"
+PROVIDERS: Final[Mapping[str, Callable[..., Any]]] = {
+    "openai": OpenAI,
+    "openai-chat": OpenAIChat,
+    "anthropic": Anthropic,
+}
+"""The providers behind a network, by what is before the colon of a model's name."""
 
 
 class UnknownModel(ValueError):
     """A setting or an agent names a model of an unknown provider."""
 
 
+def chain(name: str) -> tuple[str, ...]:
+    """Return the models that a name has, separated by commas. Raises UnknownModel for an empty one, or one twice."""
+    names = tuple(each.strip() for each in name.split(","))
+    if not all(names) or len(set(names)) < len(names):
+        raise UnknownModel(f"{name!r} is no list of models: each is named once, with a comma between two")
+    return names
+
+
 class Models:
     """The models of a server, each created once. Close it when the server stops.
 
     `default` names the model of agents without one; the offline model writes `words_per_s`. `on_change` is called if
-    a model's breaker opens or closes. `limits` are those of models behind a network.
+    a model's breaker opens or closes. `limits` and `timeouts` are those of models behind a network.
 
     Raises:
         UnknownModel: The provider of the default model is unknown.
-        OpenAINotInstalled: It needs the extra `openai`, which is not installed.
+        ExtraNotInstalled: It needs an extra, such as `openai`, which is not installed.
     """
 
     def __init__(
@@ -36,9 +55,10 @@ class Models:
         words_per_s: float,
         on_change: Callable[[CircuitChange], None] | None = None,
         limits: ModelLimits | None = None,
+        timeouts: Timeouts | None = None,
     ) -> None:
         self._default, self._words_per_s, self._on_change = default, words_per_s, on_change
-        self._limits = limits
+        self._limits, self._timeouts = limits, timeouts or {}
         self._models: dict[str, Model] = {}
         self.of(default)
 
@@ -46,21 +66,30 @@ class Models:
         """Return the model object or the model of that name; the default for None.
 
         Raises:
-            UnknownModel, OpenAINotInstalled: A model of that name cannot be created.
+            UnknownModel, ExtraNotInstalled: A model of that name cannot be created.
         """
         name = self._default if wanted is None else wanted
         if not isinstance(name, str):
             return name
         if (model := self._models.get(name)) is None:
-            if name == OFFLINE:
+            if len(names := chain(name)) > 1:
+                model = FallbackModel(tuple(map(self.of, names)), names)
+            elif name == OFFLINE:
                 model = OfflineModel(words_per_s=self._words_per_s)
-            elif name.startswith(OPENAI) and name != OPENAI:
-                client = OpenAI(name.removeprefix(OPENAI), retries=0, limits=self._limits)
-                model = ResilientModel(client, f"model {name}", self._on_change)
             else:
-                raise UnknownModel(f"there is no model {name!r}; use `offline`, or `openai:` and the name of a model")
+                model = ResilientModel(self._client(name), f"model {name}", self._on_change)
             self._models[name] = model
         return model
+
+    def _client(self, name: str) -> Model:
+        """Return the client of a model behind a network. Raises UnknownModel, ExtraNotInstalled."""
+        provider, _, model = name.partition(":")
+        if provider not in PROVIDERS or not model:
+            known = ", ".join(f"`{each}:NAME`" for each in PROVIDERS)
+            raise UnknownModel(f"there is no model {name!r}; use `offline`, or one of {known}")
+        times = timeouts_of(name, self._timeouts)
+        client: Model = PROVIDERS[provider](model, retries=0, limits=self._limits, **times)
+        return client
 
     def breakers(self) -> Sequence[Breaker]:
         """Return the breakers of all models created so far."""
@@ -69,5 +98,5 @@ class Models:
     async def aclose(self) -> None:
         """Close the connections of all models that hold any."""
         for model in self._models.values():
-            if isinstance(model, ResilientModel) and isinstance(model.model, OpenAI):
-                await model.model.aclose()
+            if isinstance(model, ResilientModel) and (aclose := getattr(model.model, "aclose", None)) is not None:
+                await aclose()

@@ -31,6 +31,8 @@ MAX_WAIT_S: Final = 8.0
 """Seconds; if a retry would have to wait longer the call fails at once, as its user waits."""
 MIN_ATTEMPT_S: Final = 1.0
 """Seconds that an attempt has at least, however little time the run has left."""
+IDLE: Final = ("timeout", "no answer in time")
+"""Details of the errors of a model that was silent until its time was over."""
 SILENT: Final = "The language model did not answer in time; try again in a moment."
 UNREACHABLE: Final = "The language model cannot be reached; try again in a moment."
 
@@ -84,8 +86,11 @@ class ResilientModel:
             on_change=self.on_change,
         )
 
-    async def respond(self, turn: Turn, emit: Emit) -> Reply:
-        """Answer one turn. Raises `ModelUnavailable`, with `retry_after_s` if the time is known."""
+    async def respond(self, turn: Turn, emit: Emit, *, patient: bool = True) -> Reply:
+        """Answer one turn. Raises `ModelUnavailable`, with `retry_after_s` if the time is known.
+
+        Unless `patient`, a model that was silent until its time was over is not asked again.
+        """
         for attempt in count(1):
             attempted = _Attempt(emit, self.breaker, scope=_scope(attempt))
             try:
@@ -95,7 +100,8 @@ class ResilientModel:
             if isinstance(result, Reply):
                 return result
             wait_s = None
-            if result.error.retryable and not attempted.begun:
+            silent = result.error.detail in IDLE
+            if result.error.retryable and not attempted.begun and (patient or not silent):
                 wait_s = RETRY.delay_s(attempt, result.error, self._random.random())
             if wait_s is None or wait_s > MAX_WAIT_S:
                 raise result.error

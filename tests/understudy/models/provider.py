@@ -2,8 +2,9 @@
 
 import json
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from types import MappingProxyType
 from typing import Any
 
 import attrs
@@ -43,7 +44,10 @@ def _chunk(delta: dict[str, Any], finish: str | None = None) -> dict[str, Any]:
 
 @attrs.define
 class Script:
-    """One answer. After its chunks, `hang` waits for the client to disconnect, and `drop` cuts the connection."""
+    """One answer. After its chunks, `hang` waits for the client to disconnect, and `drop` cuts the connection.
+
+    A refusal, with an `error`, may have `headers`.
+    """
 
     chunks: Iterable[dict[str, Any] | bytes] = ()
     status: int = 200
@@ -51,15 +55,21 @@ class Script:
     done: bool = True
     hang: bool = False
     drop: bool = False
+    headers: dict[str, str] = attrs.field(factory=dict)
 
 
 class Provider:
-    """The server. `requests` are the received bodies; `left` is set when a client disconnects during an answer."""
+    """The server. `requests` are the received bodies, `models` is what it says of models, by name.
+
+    `left` is set when a client disconnects during an answer.
+    """
 
     def __init__(self) -> None:
         self.scripts: list[Script] = []
         self.requests: list[dict[str, Any]] = []
         self.keys: list[str | None] = []
+        self.connections = 0
+        self.models: dict[str, dict[str, Any]] = {}
         self.sent = threading.Event()
         self.left = threading.Event()
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), _door(self))
@@ -69,7 +79,12 @@ class Provider:
     @property
     def url(self) -> str:
         """The address of the API."""
-        return f"http://127.0.0.1:{self._server.server_address[1]}/v1"
+        return f"{self.root}/v1"
+
+    @property
+    def root(self) -> str:
+        """The address of the server."""
+        return f"http://127.0.0.1:{self._server.server_address[1]}"
 
     def __enter__(self) -> "Provider":
         self._thread.start()
@@ -84,6 +99,10 @@ class Provider:
 def _door(provider: Provider) -> Callable[..., BaseHTTPRequestHandler]:
     class Door(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
+
+        def setup(self) -> None:
+            super().setup()
+            provider.connections += 1
 
         def log_message(self, *_: Any) -> None:
             """Log nothing."""
@@ -102,9 +121,27 @@ def _door(provider: Provider) -> Callable[..., BaseHTTPRequestHandler]:
                 self.close_connection = True
                 provider.left.set()
 
+        def do_GET(self) -> None:
+            provider.keys.append(self.headers["authorization"])
+            name = self.path.partition("/models/")[2]
+            if provider.scripts and provider.scripts[0].error is not None:
+                self._refuse(provider.scripts.pop(0))
+            elif self.path.partition("?")[0].endswith("/models"):
+                listed = [{"id": each, "object": "model", "type": "model"} for each in provider.models]
+                self._answer(200, {"object": "list", "data": listed, "has_more": False})
+            elif name in provider.models:
+                self._answer(200, provider.models[name])
+            else:
+                self._answer(404, {"type": "error", "error": {"type": "not_found_error", "message": name}})
+
         def _refuse(self, script: Script) -> None:
-            content = json.dumps({"error": script.error}).encode()
-            self.send_response(script.status)
+            self._answer(script.status, {"type": "error", "error": script.error}, script.headers)
+
+        def _answer(self, status: int, body: Any, headers: Mapping[str, str] = MappingProxyType({})) -> None:
+            content = json.dumps(body).encode()
+            self.send_response(status)
+            for name, value in headers.items():
+                self.send_header(name, value)
             self.send_header("content-type", "application/json")
             self.send_header("content-length", str(len(content)))
             self.end_headers()

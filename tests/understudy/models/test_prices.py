@@ -48,3 +48,9 @@ def test_costs_add_up_and_an_unknown_cost_stays_unknown() -> None:
 def test_cached_input_has_its_own_price() -> None:
     table, _ = read_prices(TABLE)
     assert table.cost("gpt-x", Usage(1_000_000, 0, 1, cached=500_000)) == 1.25
+
+
+def test_what_is_put_into_the_cache_has_its_own_price() -> None:
+    table, _ = read_prices({"prices": {"c": {"input": 2, "output": 8, "cached_input": 0.5, "cache_write": 2.5}}})
+    assert table.cost("c", Usage(1_000_000, 0, 1, cached=400_000, cache_written=200_000)) == 0.2 + 0.5 + 0.8
+    assert Usage(1, cache_written=2) + Usage(1, cache_written=3) == Usage(2, cache_written=5)

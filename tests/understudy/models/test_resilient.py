@@ -11,7 +11,8 @@ from actors.behaviours import CircuitChange, CircuitState
 from tests.understudy.models.conftest import Heard
 from tests.understudy.models.provider import KEY, Provider, Script, end_chunk, text_chunk
 from understudy.models.model import AgentCard, Emit, MessageItem, ModelUnavailable, Reply, TextDelta, Thought, Turn
-from understudy.models.openai import OpenAI, read_retry_after
+from understudy.models.openai_chat import OpenAIChat
+from understudy.models.openai_client import read_retry_after
 from understudy.models.resilient import UNREACHABLE, ResilientModel
 
 TURN = Turn(AgentCard("guide"), (MessageItem("user", "Hello"),))
@@ -175,7 +176,7 @@ async def test_over_a_real_connection(provider: Provider, heard: Heard, monkeypa
         Script(status=503, error={"message": "overloaded"}),
         Script([text_chunk("Hello"), end_chunk("stop")]),
     ]
-    client = OpenAI("tiny", api_key=KEY, base_url=provider.url, retries=0)
+    client = OpenAIChat("tiny", api_key=KEY, base_url=provider.url, retries=0)
     try:
         with trio.fail_after(10):
             assert await ask(ResilientModel(client, "m"), heard) == "Hello"

@@ -19,6 +19,7 @@ from understudy.models.offline.memory import TOOLS, remembered, told, wish
 from understudy.models.offline.planning import CallPlan, Planned, choose_colleague, colleague_plan, make_plan
 from understudy.models.offline.recall import recall
 from understudy.models.offline.request import Request, read_request
+from understudy.models.offline.structured import structured
 
 # Parts of the model's questions; the message after a question is read as the answer to it.
 _ASKED: Final = ("I need ", "Which column shall I take")
@@ -109,6 +110,8 @@ class OfflineModel:
         return Reply("", calls, usage=await _usage(request, ""))
 
     async def _say(self, text: str, turn: Turn, request: Request, emit: Emit) -> Reply:
+        if turn.output is not None:
+            text = structured(turn.output.schema, text)
         text = text.removeprefix(turn.partial_text)
         words = text.count(" ") + 1
         pause_s = min(self._pause_s, PACE_S / words)

@@ -1,0 +1,82 @@
+"""Asks a provider about a model of a setting, without asking the model anything: that costs nothing."""
+
+import difflib
+import importlib.util
+from functools import partial
+from typing import Final, Literal
+
+import trio
+from attrs import frozen
+
+from understudy.models.keys import BadKey, read_key
+from understudy.models.model import ModelUnavailable
+from understudy.models.registry import OFFLINE, PROVIDERS
+
+PACKAGES: Final = {"openai": "openai", "openai-chat": "openai", "anthropic": "anthropic"}
+"""The package, and the extra, of each provider."""
+ASK_S: Final = 10.0
+"""Seconds for a provider to answer."""
+
+
+@frozen
+class Inquiry:
+    """What was found out about a model, as a sentence. `state` is `ok`, `note` or `mend`, as in `understudy doctor`."""
+
+    state: Literal["ok", "note", "mend"]
+    text: str
+
+
+def inquire(name: str, *, ask: bool = True) -> Inquiry:
+    """Check that a model of a setting can be used: package, key, and unless `ask` is False what its provider says."""
+    if name == OFFLINE:
+        return Inquiry("note", "offline: a rule-based stand-in, not a language model; --model openai:NAME for one")
+    provider, _, model = name.partition(":")
+    if provider not in PROVIDERS or not model:
+        return Inquiry("mend", f"there is no model {name!r}: set UNDERSTUDY_MODEL to offline or openai:NAME")
+    package = PACKAGES[provider]
+    if importlib.util.find_spec(package) is None:
+        return Inquiry("mend", f"{name} needs the extra: pip install 'understudy[{package}]'")
+    variable = f"{package.upper()}_API_KEY"
+    try:
+        if not read_key(variable):
+            return Inquiry(
+                "mend", f"{name} needs {variable} in the environment, or {variable}_FILE with the path of a file"
+            )
+    except BadKey as error:
+        return Inquiry("mend", f"{name}: {error}")
+    if not ask:
+        return Inquiry("ok", f"{name}, with a key; the provider was not asked")
+    return trio.run(partial(_ask, name, provider, model, variable))
+
+
+async def _ask(name: str, provider: str, model: str, variable: str) -> Inquiry:
+    began = trio.current_time()
+    asked = PROVIDERS[provider](model, retries=0)
+    try:
+        with trio.fail_after(ASK_S):
+            known = await asked.known_models()
+    except trio.TooSlowError:
+        return Inquiry("mend", f"{name}: the provider did not answer within {ASK_S:g} s")
+    except ModelUnavailable as error:
+        return _failed(name, variable, error)
+    finally:
+        with trio.CancelScope(shield=True):
+            await asked.aclose()
+    took = f"answered in {(trio.current_time() - began) * 1000:.0f} ms"
+    if not any(model == each or each.endswith(f"/{model}") for each in known):
+        near = difflib.get_close_matches(model, known, 3, 0.5)
+        perhaps = f"; it has {', '.join(near)}" if near else ""
+        return Inquiry("mend", f"{name}: the provider {took} and accepts the key, but does not know the model{perhaps}")
+    return Inquiry("ok", f"{name}: the provider {took}, accepts the key and knows the model")
+
+
+def _failed(name: str, variable: str, error: ModelUnavailable) -> Inquiry:
+    """Return the finding of a request that failed. The provider's own text is in none."""
+    if "404" in error.detail:
+        return Inquiry("note", f"{name}: the server answers, but has no list of models; the first message will tell")
+    if any(status in error.detail for status in ("401", "403")):
+        return Inquiry("mend", f"{name}: the provider refused the key in {variable}")
+    if "429" in error.detail:
+        return Inquiry("note", f"{name}: the provider answers that it has too many requests now, or no credit is left")
+    reached = "failed" if any(each.isdecimal() for each in error.detail.split()) else "cannot be reached"
+    return Inquiry("mend", f"{name}: the provider {reached} ({error.detail})")

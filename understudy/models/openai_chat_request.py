@@ -1,0 +1,100 @@
+"""Builds the request of the chat completions API for a turn. Pure."""
+
+import base64
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+import msgspec
+
+from understudy.models.items import (
+    CallItem,
+    ImagePart,
+    Item,
+    MessageItem,
+    ProviderState,
+    ReasoningItem,
+    ResultItem,
+    settled,
+)
+from understudy.models.model import Turn
+from understudy.models.prompt import CONTINUE, offered_tools, system_text, tool_choice, tool_name, user_text
+
+STATE: Final = "openai"
+"""The provider of states of this API, by the name that it had when only this one of OpenAI's was spoken."""
+
+
+def build_request(turn: Turn, model: str) -> dict[str, Any]:
+    """Return the body of the request: streaming, with usage, and with tools if there are any."""
+    items = (*turn.items, *turn.notes)
+    messages = [{"role": "system", "content": system_text(turn)}, *build_messages(items, model)]
+    if turn.partial_text:
+        messages += [{"role": "assistant", "content": turn.partial_text}, {"role": "system", "content": CONTINUE}]
+    options = {"stream": True, "stream_options": {"include_usage": True}}
+    body: dict[str, Any] = {"model": model, "messages": messages, **options}
+    if tools := offered_tools(turn):
+        keys = ("name", "description", "parameters")
+        body["tools"] = [{"type": "function", "function": dict(zip(keys, each, strict=True))} for each in tools]
+    if (output := turn.output) is not None:
+        form = {"name": output.name, "schema": dict(output.schema), "strict": output.strict}
+        body["response_format"] = {"type": "json_schema", "json_schema": form}
+    return body | _options(turn, bool(tools))
+
+
+def _options(turn: Turn, has_tools: bool) -> dict[str, Any]:
+    """Return the fields of the agent's settings; those left to the provider are not sent."""
+    settings = turn.settings
+    fields: dict[str, Any] = {
+        "reasoning_effort": settings.effort,
+        "temperature": settings.temperature,
+        "max_completion_tokens": settings.max_output,
+    }
+    if has_tools:
+        choice = tool_choice(turn)
+        named = choice not in ("auto", "none", "required", None)
+        fields["parallel_tool_calls"] = settings.parallel_calls
+        fields["tool_choice"] = {"type": "function", "function": {"name": choice}} if named else choice
+    return {name: value for name, value in fields.items() if value is not None}
+
+
+def build_messages(items: Sequence[Item], model: str = "") -> list[dict[str, Any]]:
+    """Return the conversation for the API, which rejects a call without a result and a result without a call.
+
+    The state that this provider gave with a reply is given back with it, to the model it is from.
+    """
+    built: list[dict[str, Any]] = []
+    state: Mapping[str, Any] = {}
+    for each in settled(items):
+        match each:
+            case ReasoningItem(state=ProviderState(provider="openai", model=of, value=value)) if of == model:
+                state = value
+                continue
+            case ReasoningItem():
+                continue
+            case MessageItem(role="assistant", content=content):
+                built.append({"role": "assistant", "content": content, **state.get("message", {})})
+            case MessageItem(content=content, files=files, images=images):
+                text = user_text(content, files)
+                built.append({"role": "user", "content": _parts(text, images) if images else text})
+            case CallItem(id=call_id, name=name, arguments=arguments):
+                if not built or built[-1]["role"] != "assistant":
+                    built.append({"role": "assistant", "content": None, **state.get("message", {})})
+                function = {"name": tool_name(name), "arguments": msgspec.json.encode(arguments).decode()}
+                calls = built[-1].setdefault("tool_calls", [])
+                kept = state.get("calls", {}).get(str(len(calls)), {})
+                calls.append({"id": call_id, "type": "function", "function": function, **kept})
+                continue
+            case ResultItem(call_id=call_id, content=content):
+                built.append({"role": "tool", "tool_call_id": call_id, "content": content})
+            case _:
+                built.append({"role": "system", "content": each.content})
+        if not isinstance(each, MessageItem) or each.role == "user":
+            state = {}
+    return built
+
+
+def _parts(text: str, images: Sequence[ImagePart]) -> list[dict[str, Any]]:
+    parts: list[dict[str, Any]] = [{"type": "text", "text": text}] if text else []
+    for each in images:
+        address = f"data:{each.media_type};base64,{base64.b64encode(each.content).decode()}"
+        parts.append({"type": "image_url", "image_url": {"url": address}})
+    return parts

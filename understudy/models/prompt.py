@@ -1,0 +1,108 @@
+"""The parts of a turn that every provider's request has in words: instructions, tools, files, the wish to go on. Pure.
+
+Their form on the wire is each provider's own; see the modules named after it and `_request`.
+"""
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any, Final, TypeAlias
+
+from understudy.models.items import FileCard
+from understudy.models.model import AgentCard, ToolCard, Turn, fenced
+
+HAND_OVER: Final = "hand_over"
+_HAND_OVER_DESCRIPTION: Final = (
+    "Hand the whole request over to a colleague who has better tools for it. The colleague answers the user."
+)
+_HAND_OVER_SCHEMA: Final = {"type": "object", "required": ["to", "reason"], "additionalProperties": False}
+_REASON: Final = {"type": "string", "description": "why, in one sentence the user may read"}
+_NO_PARAMETERS: Final = {"type": "object", "properties": {}}
+CONTINUE: Final = (
+    "Your answer was cut off by an accident where the text above ends, and the user has seen all of that text. Go on "
+    "exactly there, if need be in the middle of a word: do not repeat any of it, do not begin again, do not comment."
+)
+"""What a model is told after the text of an interrupted answer."""
+_BAD_IN_NAMES: Final = re.compile(r"[^A-Za-z0-9_-]")
+_MAX_COLUMNS: Final = 100
+"""Columns of a table that are listed to the model; a tool can profile a wider table."""
+
+OfferedTool: TypeAlias = tuple[str, str, Mapping[str, Any]]
+"""The name, description and JSON schema of a tool, as a request offers it."""
+
+
+def hand_over_name(tools: Sequence[ToolCard]) -> str:
+    """Return the handoff tool's name: ``hand_over``, followed by underscores while a real tool has that name."""
+    name = HAND_OVER
+    while any(each.name == name for each in tools):
+        name += "_"
+    return name
+
+
+def offered_tools(turn: Turn) -> list[OfferedTool]:
+    """Return the tools of a request, the handoff last.
+
+    A turn that may not use the tools of its agent has them all the same, and the colleagues: the provider's prompt
+    cache keeps what is before the newest items, and Anthropic's API wants the tools of earlier calls described.
+    """
+    cards, colleagues = turn.tools or turn.agent.tools, _listed_colleagues(turn)
+    tools: list[OfferedTool] = [
+        (each.name, each.description, dict(each.parameters) or _NO_PARAMETERS) for each in cards
+    ]
+    if colleagues:
+        to = {"type": "string", "enum": [each.name for each in colleagues]}
+        schema = {**_HAND_OVER_SCHEMA, "properties": {"to": to, "reason": _REASON}}
+        tools.append((hand_over_name(cards), _HAND_OVER_DESCRIPTION, schema))
+    return tools
+
+
+def tool_choice(turn: Turn) -> str | None:
+    """Return ``auto``, ``required``, ``none``, the name of the tool to be called, or None: left to the provider.
+
+    A required or named tool is free again after the run's first call. Call it only for a turn with `offered_tools`.
+    """
+    choice = turn.settings.tool_choice
+    if not (turn.tools or turn.colleagues):
+        return "none"
+    if choice in ("auto", "none", None) or not turn.rounds:
+        return choice
+    return "auto" if choice == "required" else None
+
+
+def _listed_colleagues(turn: Turn) -> Sequence[AgentCard]:
+    return turn.listed_colleagues or turn.colleagues
+
+
+def system_text(turn: Turn) -> str:
+    """Return the system message: instructions and colleagues. It is the same in every turn of an agent."""
+    parts = [turn.instructions or f"You are {turn.agent.title or turn.agent.name}. {turn.agent.description}".strip()]
+    if colleagues := _listed_colleagues(turn):
+        listed = "\n".join(f"- {each.name}: {each.title}. {each.description}" for each in colleagues)
+        parts.append(f"Colleagues you may hand the request over to:\n{listed}")
+    return "\n\n".join(parts)
+
+
+def user_text(content: str, files: Sequence[FileCard]) -> str:
+    """Return the text of a user's message with the description of its files, fenced: names and columns are untrusted.
+
+    Empty if there is neither; then the message has images.
+    """
+    return "\n\n".join(part for part in (content, describe_files(files) if files else "") if part.strip())
+
+
+def describe_files(cards: Sequence[FileCard]) -> str:
+    """Return the description of attached files, fenced: names and columns are untrusted."""
+    files = []
+    for each in cards:
+        described = {"id": each.id, "name": each.name, "type": each.media_type or "unknown", "bytes": each.size}
+        columns = each.columns or ()
+        if each.columns is not None:
+            described["columns"] = list(columns[:_MAX_COLUMNS])
+        if len(columns) > _MAX_COLUMNS:
+            described["more_columns"] = len(columns) - _MAX_COLUMNS
+        files.append(described)
+    return "Files attached by the user:\n" + fenced(files)
+
+
+def tool_name(name: str) -> str:
+    """Return the name of a called tool as APIs accept it: a model may have asked for one that cannot exist."""
+    return _BAD_IN_NAMES.sub("_", name)[:64] or "unknown"
