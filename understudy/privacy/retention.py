@@ -39,6 +39,10 @@ FILE_AGE_S: Final = 24 * 3600.0
 TOGETHER: Final = 200
 """Files of the folder examined per query."""
 DAY_S: Final = 24 * 3600.0
+ONCE: Final = "once_"
+"""Prefix of the ids of threads that are for one answer: those of requests that are not to be stored."""
+ONCE_S: Final = 3600.0
+"""Minimum age of such a thread to be deleted: until then a repeat of the request finds the answer."""
 RESTS: Final = 19.0
 """Pause after each part, as a multiple of its duration: deletion takes up to a twentieth of the time."""
 
@@ -114,6 +118,7 @@ class Retention(Actor):
                 context.unhandled(message)
 
     async def _round(self) -> None:
+        await self._once()
         if self.kept.threads_days or self.kept.events_days:
             await self._threads()
         if self.rounds % FILES_EVERY == 0:
@@ -142,6 +147,22 @@ class Retention(Actor):
                 await self.store.trim(owner, thread_id, before, rests=RESTS)
                 self.eraser.clear_html(owner)
                 self._count("events", before - first)
+
+    async def _once(self) -> None:
+        """Delete the threads that were for one answer."""
+        before = self.clock() - ONCE_S
+        while await self.in_charge():
+            began, gone = trio.current_time(), 0
+            old = await self.archive.read(archive_queries.old_threads_like, ONCE, before)
+            await _rest(began)
+            for owner, thread_id in old:
+                began = trio.current_time()
+                gone += await self.eraser.thread(owner, thread_id, rests=RESTS, unless_since=before)
+                await _rest(began)
+            if gone:
+                self._count("threads", gone)
+            if not gone:
+                return
 
     async def _files(self) -> None:
         before = self.clock() - FILE_AGE_S

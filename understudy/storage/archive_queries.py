@@ -160,6 +160,13 @@ def old_threads(connection: Connection, after: Key, threads_before: float, event
     return ExpiredData((rows[-1].owner, rows[-1].id) if len(rows) == THREADS else None, tuple(expired), tuple(trims))
 
 
+def old_threads_like(connection: Connection, prefix: str, before: float) -> list[Key]:
+    """Return some threads whose ids begin so, that were last updated before a time, and have no unfinished run."""
+    wanted = select(_t.owner, _t.id).where(_t.id.startswith(prefix, autoescape=True), _t.updated_at < before)
+    rows = connection.execute(wanted.limit(THREADS)).all()
+    return [(row.owner, row.id) for row in rows if not _has_open_run(connection, row.owner, row.id)]
+
+
 def still_old(connection: Connection, owner: str, thread_id: str, threads_before: float) -> bool:
     """Return whether a thread exists, was last updated before a time, and has no unfinished run."""
     row = connection.execute(select(_t.updated_at).where(_t.owner == owner, _t.id == thread_id)).one_or_none()

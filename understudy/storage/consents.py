@@ -17,12 +17,17 @@ MOST: Final = 500
 
 @frozen
 class AllowTool:
-    """Allow a tool in a thread until it is disallowed. `given_at` is in Unix seconds. The answer is True."""
+    """Allow a tool in a thread until it is disallowed. `given_at` is in Unix seconds. The answer is True.
+
+    `definition` stands for the definition of an MCP server's tool: consent is given to that one only. A consent to
+    another definition is replaced.
+    """
 
     owner: str
     thread_id: str
     tool_name: str
     given_at: float
+    definition: str = ""
 
 
 @frozen
@@ -36,10 +41,11 @@ class DisallowTool:
 
 @frozen
 class Consent:
-    """A tool that is allowed in a thread, since `given_at` (Unix seconds)."""
+    """A tool that is allowed in a thread, since `given_at` (Unix seconds), as `definition` stands for it."""
 
     tool_name: str
     given_at: float
+    definition: str = ""
 
 
 ConsentWrite: TypeAlias = AllowTool | DisallowTool
@@ -51,12 +57,15 @@ def write(connection: Connection, work: ConsentWrite, put: Callable[[Table], Any
     `put` makes the database's own insert, with its upsert clauses. Raises NotStored if there is no such thread.
     """
     match work:
-        case AllowTool(owner, thread_id, tool_name, given_at):
+        case AllowTool(owner, thread_id, tool_name, given_at, definition):
             this = select(schema.threads.c.id).where(schema.threads.c.owner == owner, schema.threads.c.id == thread_id)
             if connection.execute(this).first() is None:
                 raise NotStored("thread", thread_id)
-            values = {"owner": owner, "thread_id": thread_id, "tool_name": tool_name, "given_at": given_at}
-            connection.execute(put(schema.consents).on_conflict_do_nothing(), values)
+            values = {"owner": owner, "thread_id": thread_id, "tool_name": tool_name}
+            given = {"given_at": given_at, "definition": definition}
+            insert = put(schema.consents).values(**values, **given)
+            other = _c.definition != definition
+            connection.execute(insert.on_conflict_do_update(index_elements=list(values), set_=given, where=other))
             return True
         case DisallowTool(owner, thread_id, tool_name):
             gone = delete(schema.consents).where(
@@ -67,5 +76,5 @@ def write(connection: Connection, work: ConsentWrite, put: Callable[[Table], Any
 
 def consents(connection: Connection, owner: str, thread_id: str) -> list[Consent]:
     """Return the tools that are allowed in a thread, by name."""
-    mine = select(_c.tool_name, _c.given_at).where(_c.owner == owner, _c.thread_id == thread_id)
+    mine = select(_c.tool_name, _c.given_at, _c.definition).where(_c.owner == owner, _c.thread_id == thread_id)
     return [Consent(*row) for row in connection.execute(mine.order_by(_c.tool_name).limit(MOST))]

@@ -136,7 +136,7 @@ _owner: BindParameter[str] = bindparam("owner")
 _thread_id: BindParameter[str] = bindparam("thread_id")
 _thread = Prepared(select(*THREAD).where(_t.owner == _owner, _t.id == _thread_id))
 _held_thread = Prepared(select(*THREAD, _t.node, _t.fence).where(_t.owner == _owner, _t.id == _thread_id))
-_last_seq = Prepared(select(_t.last_seq).where(_t.owner == _owner, _t.id == _thread_id))
+_last_seq = Prepared(select(_t.last_seq, _t.created_at).where(_t.owner == _owner, _t.id == _thread_id))
 _live_threads = Prepared(
     select(_t.id, _t.last_seq)
     .where(_t.owner == _owner)
@@ -262,7 +262,7 @@ def last_seqs(connection: Connection, owner: str, ids: Sequence[str]) -> dict[st
     """Return the last seq of the owner's threads among these ids, by thread id."""
     found = {}
     for thread_id in ids:
-        for (last_seq,) in _last_seq.rows(connection, owner=owner, thread_id=thread_id):
+        for last_seq, _ in _last_seq.rows(connection, owner=owner, thread_id=thread_id):
             found[thread_id] = last_seq
     return found
 
@@ -402,7 +402,7 @@ def history(connection: Connection, owner: str, message_id: str, limit: int) -> 
         of_run = tuple(steps.get(run_id or "", ()))
         complete = run_id is None or run_id in whole
         exchanges.append(AnsweredMessage(found[said], run_id, status, found.get(answer or ""), of_run, complete))
-    return History(tuple(exchanges), left_out)
+    return History(tuple(exchanges), left_out, sum(weights.get(run_id, 0) for run_id in whole))
 
 
 def history_and_memory(
@@ -424,13 +424,14 @@ def events(connection: Connection, owner: str, thread_id: str, after: int, limit
 
 def log_page(
     connection: Connection, owner: str, thread_id: str, after: int, limit: int
-) -> tuple[int | None, list[LoggedEvent]]:
-    """Return the last seq of a thread, None if there is no such thread, and its events after number `after`."""
+) -> tuple[int | None, float | None, list[LoggedEvent]]:
+    """Return the last seq of a thread and when it was created, None if there is no such thread, and its events after
+    number `after`."""
     rows = _last_seq.rows(connection, owner=owner, thread_id=thread_id)
-    last_seq = rows[0][0] if rows else None
+    last_seq, created_at = rows[0] if rows else (None, None)
     if last_seq is None or last_seq <= after:
-        return last_seq, []
-    return last_seq, events(connection, owner, thread_id, after, limit)
+        return last_seq, created_at, []
+    return last_seq, created_at, events(connection, owner, thread_id, after, limit)
 
 
 def event_page(connection: Connection, owner: str, thread_id: str, after: int, limit: int) -> EventPage | None:

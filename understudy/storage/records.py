@@ -18,6 +18,7 @@ from .deletion import DeletionWrite
 from .deliveries import Delivery, DeliveryWrite
 from .revocations import RevokeSession
 from .schedules import ScheduleWrite
+from .servers_off import SetServerOn
 from .spending import ForgetSpending, Spent
 
 Json: TypeAlias = Any
@@ -201,10 +202,14 @@ class AnsweredMessage:
 
 @frozen
 class History:
-    """The path to a message, oldest first; `left_out` earlier messages were omitted."""
+    """The path to a message, oldest first; `left_out` earlier messages were omitted.
+
+    `step_characters` are those of the arguments and results of all its steps, as JSON.
+    """
 
     exchanges: tuple[AnsweredMessage, ...]
     left_out: int = 0
+    step_characters: int = 0
 
     @property
     def messages(self) -> tuple[Message, ...]:
@@ -450,6 +455,7 @@ Write: TypeAlias = (
     | ProbeWrite
     | MemoryWrite
     | ConsentWrite
+    | SetServerOn
     | NodeWrite
     | DeletionWrite
     | RevokeSession

@@ -22,7 +22,7 @@ from sqlalchemy import (
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.functions import FunctionElement
 
-REVISIONS: Final = tuple(f"{number:04}" for number in range(1, 19))
+REVISIONS: Final = tuple(f"{number:04}" for number in range(1, 20))
 """Every revision of the schema this code knows, oldest first. Start-up reads it in place of Alembic's scripts."""
 HEAD: Final = REVISIONS[-1]
 OLDEST: Final = "0011"
@@ -247,7 +247,19 @@ consents = Table(
     Column("thread_id", Text, nullable=False),
     Column("tool_name", Text, nullable=False),
     Column("given_at", Float, nullable=False),
+    Column("definition", Text, nullable=False, server_default=""),
     PrimaryKeyConstraint("owner", "thread_id", "tool_name"),
+    _of_thread(),
+)
+
+# MCP servers that a user has switched off in a thread.
+servers_off = Table(
+    "servers_off",
+    metadata,
+    Column("owner", Text, nullable=False),
+    Column("thread_id", Text, nullable=False),
+    Column("server", Text, nullable=False),
+    PrimaryKeyConstraint("owner", "thread_id", "server"),
     _of_thread(),
 )
 

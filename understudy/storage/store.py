@@ -10,7 +10,7 @@ import trio
 from actors import ActorDied, ActorRef, AskTimeout, Backoff, MailboxFull
 from actors.behaviours import Breaker, CircuitChange, CircuitSpec, FailureCount
 
-from . import agent_memory, consents, deliveries, nodes, queries, revocations, schedules, spending
+from . import agent_memory, consents, deliveries, nodes, queries, revocations, schedules, servers_off, spending
 from .agent_memory import Amend, Forget, ForgetAll, ForgetExpired, Remember, Remembered
 from .consents import AllowTool, Consent, DisallowTool
 from .database import Database
@@ -47,6 +47,7 @@ from .records import (
 )
 from .revocations import RevokedSession, RevokeSession
 from .schedules import AddSchedule, ChangeSchedule, ClaimFiring, DeleteSchedules, Due, EndFiring, Schedule
+from .servers_off import SetServerOn
 from .spending import ForgetSpending
 from .sqlite import READERS
 from .writer import WriteRequest
@@ -217,9 +218,11 @@ class Store:
         while await self.commit(ForgetExpired(now)):
             pass
 
-    async def allow_tool(self, owner: str, thread_id: str, tool_name: str, given_at: float) -> None:
-        """Allow a tool always in a thread. Raises NotStored if there is no such thread."""
-        await self.commit(AllowTool(owner, thread_id, tool_name, given_at))
+    async def allow_tool(
+        self, owner: str, thread_id: str, tool_name: str, given_at: float, definition: str = ""
+    ) -> None:
+        """Allow a tool, as `definition` stands for it, always in a thread. Raises NotStored if there is no such."""
+        await self.commit(AllowTool(owner, thread_id, tool_name, given_at, definition))
 
     async def disallow_tool(self, owner: str, thread_id: str, tool_name: str) -> bool:
         """Take back the consent to a tool in a thread. Return False if there was none."""
@@ -228,6 +231,14 @@ class Store:
     async def consents(self, owner: str, thread_id: str) -> list[Consent]:
         """Return the tools that are allowed always in a thread, by name."""
         return await self._read(consents.consents, owner, thread_id)
+
+    async def switch_server(self, owner: str, thread_id: str, server: str, *, on: bool) -> None:
+        """Switch an MCP server off in a thread, or on again. Raises NotStored if there is no such thread."""
+        await self.commit(SetServerOn(owner, thread_id, server, on))
+
+    async def servers_off(self, owner: str, thread_id: str) -> list[str]:
+        """Return the names of the MCP servers that are switched off in a thread."""
+        return await self._read(servers_off.servers_off, owner, thread_id)
 
     async def add_file(self, file: File) -> None:
         """Store the row of a file whose bytes are stored. Raises AlreadyStored if its id belongs to another file."""
@@ -416,8 +427,9 @@ class Store:
 
     async def log_page(
         self, owner: str, thread_id: str, after: int, limit: int = 500
-    ) -> tuple[int | None, list[LoggedEvent]]:
-        """Return the last seq of a thread, None if there is none, and its events after `after`, in one transaction."""
+    ) -> tuple[int | None, float | None, list[LoggedEvent]]:
+        """Return the last seq of a thread and when it was created, None if there is none, and its events after `after`,
+        in one transaction."""
         return await self._read(queries.log_page, owner, thread_id, after, _page(limit))
 
     async def run_events(self, owner: str, thread_id: str, run_id: str) -> list[LoggedEvent]:
@@ -440,6 +452,10 @@ class Store:
     ) -> Page[RunRecord]:
         """Return the owner's runs, newest first: of one status, agent or thread if given. Raises InvalidCursor."""
         return await self._read(queries.runs, owner, status, agent, thread_id, cursor, _page(limit))
+
+    async def runs_of(self, owner: str, message_ids: Sequence[str]) -> list[RunRecord]:
+        """Return the runs that answered these messages of an owner, oldest first."""
+        return await self._read(queries.runs_of, owner, message_ids)
 
     async def run_of_request(self, owner: str, request_id: str) -> RunRecord | None:
         """Return the run that a request to answer a message again started, or None."""

@@ -44,6 +44,7 @@ from . import (
     revocations,
     schedules,
     schema,
+    servers_off,
     spending,
 )
 from .agent_memory import Amend, Forget, ForgetAll, ForgetExpired, Remember
@@ -75,6 +76,7 @@ from .records import (
 )
 from .revocations import RevokeSession
 from .schedules import AddSchedule, ChangeSchedule, ClaimFiring, DeleteSchedules, EndFiring
+from .servers_off import SetServerOn
 from .spending import ForgetSpending
 
 Row = dict[str, Any]
@@ -230,6 +232,8 @@ def apply(connection: Connection, work: Write) -> int:
             return agent_memory.write(connection, work, _INSERTS[connection.dialect.name].put)
         case AllowTool() | DisallowTool():
             return consents.write(connection, work, _INSERTS[connection.dialect.name].put)
+        case SetServerOn():
+            return servers_off.write(connection, work, _INSERTS[connection.dialect.name].put)
         case ClaimThread() | ReleaseThread() | JoinNodes() | RenewNode() | LeaveNodes():
             return nodes.write(connection, work)
         case ClaimDelivery() | DelayDelivery() | EndDelivery():

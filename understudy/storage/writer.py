@@ -32,6 +32,7 @@ from .errors import ChangeRefused, StorageUnavailable, Unstorable, driver_words
 from .records import AddFile, Change, GiveFeedback, JoinNodes, LeaveNodes, ProbeWrite, RenewNode, Write
 from .revocations import RevokeSession
 from .schedules import AddSchedule, ChangeSchedule, ClaimFiring, DeleteSchedules, EndFiring
+from .servers_off import SetServerOn
 from .spending import ForgetSpending
 from .write_statements import add_users, append_all, apply
 
@@ -62,8 +63,8 @@ _OF_NO_LOG: Final = (ForgetSpending,
     GiveFeedback, AddFile, ProbeWrite, Remember, Amend, Forget, ForgetAll, ForgetExpired, JoinNodes, RenewNode,
     LeaveNodes, RemoveFiles,
     RemoveUser, MergeFulltext, RevokeSession, ForgetSpending, ClaimDelivery,
-    DelayDelivery, EndDelivery, AllowTool, DisallowTool, AddSchedule, ChangeSchedule, DeleteSchedules, ClaimFiring,
-    EndFiring,
+    DelayDelivery, EndDelivery, AllowTool, DisallowTool, SetServerOn, AddSchedule, ChangeSchedule, DeleteSchedules,
+    ClaimFiring, EndFiring,
 )  # fmt: skip
 """Writes that touch no thread's log."""
 

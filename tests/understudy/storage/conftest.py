@@ -80,14 +80,6 @@ def make() -> Make:
     return Make()
 
 
-@pytest.fixture(scope="session")
-def migrated(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A data folder at the newest schema, to be copied: running the migrations takes a tenth of a second."""
-    folder = tmp_path_factory.mktemp("migrated")
-    open_database(folder).close()
-    return folder
-
-
 @pytest.fixture
 def folder(migrated: Path, tmp_path: Path) -> Path:
     """A data folder of the test's own, at the newest schema."""
@@ -121,14 +113,6 @@ def kind() -> str:
 @pytest.fixture
 def on_sqlite() -> None:
     """Restrict a test to SQLite."""
-
-
-@pytest.fixture(scope="session")
-def template(postgres: Postgres) -> str:
-    """The name of a database at the newest schema, to be copied."""
-    address = postgres.create()
-    connect_database(address).close()
-    return address.rpartition("/")[2]
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ from understudy.storage.consents import Consent
 
 
 async def test_a_tool_is_allowed_in_one_thread_of_one_user(database, make) -> None:
-    """The first consent counts; it goes when it is taken back, and with its thread."""
+    """The first consent to a definition counts; it goes when it is taken back, and with its thread."""
     with trio.fail_after(20):
         async with opened(database) as store:
             await store.commit(make.opening())
@@ -23,6 +23,11 @@ async def test_a_tool_is_allowed_in_one_thread_of_one_user(database, make) -> No
             assert await store.consents("ann", "t1") == [Consent("pay", 3.0), Consent("send_mail", 1.0)]
             assert [await store.disallow_tool("ann", "t1", "pay") for _ in range(2)] == [True, False]
             assert await store.consents("bob", "t2") == [Consent("pay", 4.0)]
+            await store.allow_tool("ann", "t1", "mcp_add", 5.0, "one")
+            await store.allow_tool("ann", "t1", "mcp_add", 6.0, "one")
+            assert (await store.consents("ann", "t1"))[0] == Consent("mcp_add", 5.0, "one")
+            await store.allow_tool("ann", "t1", "mcp_add", 7.0, "two")
+            assert (await store.consents("ann", "t1"))[0] == Consent("mcp_add", 7.0, "two")
             assert await store.delete_thread("ann", "t1")
             await store.commit(make.opening())
             assert await store.consents("ann", "t1") == []

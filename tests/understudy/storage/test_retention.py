@@ -11,7 +11,7 @@ from actors import ActorSystem, ChildSpec
 from understudy.chat.answer.html import AnswerHtml
 from understudy.privacy import retention
 from understudy.privacy.erasure import Eraser
-from understudy.privacy.retention import Retention, RetentionPeriods, is_oldest_node
+from understudy.privacy.retention import ONCE, Retention, RetentionPeriods, is_oldest_node
 from understudy.storage import Store, StoreWriter, archive_queries, write_statements
 from understudy.storage.archive_queries import Archive
 from understudy.storage.files import FolderFiles
@@ -103,6 +103,18 @@ async def test_only_threads_that_are_old_and_at_rest_go(database, make, tmp_path
         ]
         assert left == [("ann", ["open", "young"]), ("bob", [])]
         assert await looked(system, RetentionPeriods(threads_days=30), store, archive, eraser) == {}
+
+
+async def test_threads_for_one_answer_go_after_an_hour(database, make, tmp_path_factory) -> None:
+    """Whatever the periods; but none with a run at work, and no other thread."""
+    async with house(database, tmp_path_factory.mktemp("files")) as (system, store, archive, eraser):
+        await talk(store, make, "ann", f"{ONCE}1", "r1", NOW - 3601)
+        await talk(store, make, "ann", f"{ONCE}2", "r2", NOW - 3601, ended=False)
+        await talk(store, make, "bob", f"{ONCE}3", "r3", NOW - 3599)
+        await talk(store, make, "bob", "onceX4", "r4", NOW - 300 * DAY)
+        assert await looked(system, RetentionPeriods(), store, archive, eraser) == {"threads": 1}
+        assert await store.thread("ann", f"{ONCE}1") is None
+        assert await looked(system, RetentionPeriods(), store, archive, eraser) == {}
 
 
 async def test_who_comes_back_to_an_old_thread_while_it_is_removed_keeps_it(

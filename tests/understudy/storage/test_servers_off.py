@@ -1,0 +1,27 @@
+"""MCP servers that are switched off, on both databases."""
+
+import pytest
+import trio
+
+from tests.understudy.storage.test_store import opened
+from understudy.storage import NotStored
+
+
+async def test_a_server_is_off_in_one_thread_of_one_user(database, make) -> None:
+    """Switching it twice is no error; it is on again when it is switched, and the thread's end is its too."""
+    with trio.fail_after(20):
+        async with opened(database) as store:
+            await store.commit(make.opening())
+            await store.commit(make.opening("bob", "t2", "r2"))
+            with pytest.raises(NotStored):
+                await store.switch_server("ann", "t2", "time", on=False)
+            for name in ("time", "fetch", "time"):
+                await store.switch_server("ann", "t1", name, on=False)
+            assert await store.servers_off("ann", "t1") == ["fetch", "time"]
+            assert await store.servers_off("bob", "t2") == []
+            for _ in range(2):
+                await store.switch_server("ann", "t1", "time", on=True)
+            assert await store.servers_off("ann", "t1") == ["fetch"]
+            assert await store.delete_thread("ann", "t1")
+            await store.commit(make.opening())
+            assert await store.servers_off("ann", "t1") == []
