@@ -84,3 +84,23 @@ def redis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Redis]:
 def own_redis(tmp_path: Path) -> Iterator[Redis]:
     """One that only this test has, to be stopped, held and emptied."""
     yield from _redis(tmp_path / "redis")
+
+
+@pytest.fixture(scope="session")
+def migrated(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A data folder at the newest schema, to be copied: running the migrations takes half of a server's start."""
+    from understudy.storage import open_database  # most tests need no database
+
+    folder = tmp_path_factory.mktemp("migrated")
+    open_database(folder).close()
+    return folder
+
+
+@pytest.fixture(scope="session")
+def template(postgres: Postgres) -> str:
+    """The name of a database at the newest schema, to be copied."""
+    from understudy.storage.postgresql import connect_database
+
+    address = postgres.create()
+    connect_database(address).close()
+    return address.rpartition("/")[2]

@@ -138,12 +138,7 @@ class ToolContext:
         answer = trio.from_thread.run(self.asker, form_question(form, title, text), partial(read_answer, form))
         return read_answer(form, answer)
 
-    def elsewhere(
-        self,
-        on_server: Callable[..., Any],
-        now_on_server: Callable[..., Any],
-        progress: Callable[[float, float | None, str], None],
-    ) -> Self:
+    def elsewhere(self, on_server: Callable[..., Any], now_on_server: Callable[..., Any]) -> Self:
         """Return the context for the tools' loop: its methods run on the server's loop, by these functions."""
         return evolve(
             self,
@@ -152,7 +147,6 @@ class ToolContext:
             server=Elsewhere(now_on_server, self.server),
             asker=partial(on_server, self.asker),
             show_partial=partial(on_server, self.show_partial),
-            progress=progress,
             while_queued=nullcontext,
         )
 

@@ -17,6 +17,10 @@ class ToolError(Exception):
         return self.message
 
 
+class EffectUnknown(ToolError):
+    """A call failed, and it may have taken effect."""
+
+
 class QuestionUnanswered(ToolError):
     """The user did not answer a tool's question."""
 

@@ -57,7 +57,7 @@ def _from_thread(context: ToolContext) -> ToolContext:
 
     def progress(done: float, total: float | None, note: str) -> None:
         trio.from_thread.check_cancelled()
-        trio.from_thread.run_sync(context.progress, done, total, note)
+        context.progress(done, total, note)
 
     return evolve(context, progress=progress)
 

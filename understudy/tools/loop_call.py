@@ -6,7 +6,6 @@
 
 import concurrent.futures
 import contextvars
-from collections import deque
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from functools import partial
@@ -27,12 +26,6 @@ GRACE_S: Final = 1.0
 """Seconds that a cancelled call has for its end; then the server goes on without it."""
 ANSWER_S: Final = 5.0
 """Seconds that the server's loop has to answer a question that a call waits for without giving its own loop free."""
-PROGRESS_S: Final = 0.1
-"""Seconds between two hand-overs of a call's progress to the server's loop; a person reads no faster."""
-PROGRESS_NOTES: Final = 8
-"""Progress notes of one hand-over, the latest ones."""
-MAX_NOTE: Final = 2000
-"""Characters of a progress note that leave the tools' thread."""
 
 
 class NotBegun(Exception):
@@ -54,8 +47,6 @@ class LoopCall:
     ticket: list[None] = field(factory=lambda: [None])
     value: list[Any] = field(factory=list)
     error: BaseException | None = None
-    _notes: deque[tuple[float, float | None, str]] = field(factory=lambda: deque(maxlen=PROGRESS_NOTES))
-    _paced: bool = False
 
     def take_ticket(self) -> bool:
         """Whether this is the first of those who begin the call, or decide that it has not begun. For any thread."""
@@ -78,7 +69,6 @@ class LoopCall:
                 raise
             finally:
                 self.nursery.cancel_scope.cancel()
-        self._send_notes()
         if self.value:
             return self.value[0]
         if self.take_ticket():
@@ -90,21 +80,6 @@ class LoopCall:
         if not self.ended.is_set():
             self.error = error
             self.ended.set()
-
-    def _send_notes(self) -> None:
-        for _ in range(len(self._notes)):  # no more: the tool may add notes as fast as they are sent
-            self.given.progress(*self._notes.popleft())
-
-    async def _pace(self) -> None:
-        while self._notes:
-            self._send_notes()
-            await trio.sleep(PROGRESS_S)
-        self._paced = False
-
-    def _show_progress(self) -> None:
-        if self.nursery is not None and not self.ended.is_set() and not self._paced:
-            self._paced = True
-            self.nursery.start_soon(self._pace)
 
     def _start_errand(self, future: "concurrent.futures.Future[Any]", work: Callable[[], Awaitable[Any]]) -> None:
         if self.nursery is None or self.ended.is_set():
@@ -153,12 +128,7 @@ class LoopCall:
 
     def _context(self) -> "ToolContext":
         """Return the call's context for this thread: its methods reach the server's loop and wait for it."""
-        return self.given.elsewhere(self.on_server, self._now_on_server, self._progress)
-
-    def _progress(self, done: float, total: float | None, note: str) -> None:
-        self._notes.append((done, total, str(note)[:MAX_NOTE]))
-        if not self._paced:
-            self.thread.tell_server(self._show_progress)
+        return self.given.elsewhere(self.on_server, self._now_on_server)
 
     async def on_server(self, function: Callable[..., Awaitable[T]], *args: Any, **kwargs: Any) -> T:
         """Await a function on the server's loop, from trio or asyncio."""

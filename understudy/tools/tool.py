@@ -60,7 +60,9 @@ class Tool:
     server's loop, which they hold if they block, else on the tools' loop; those that are not async, in a thread.
     `isolated` describes the function to the process in which it runs, if it does.
     `agent` is the agent that is asked instead of a function, for a tool made by `Agent.as_tool`; with `history` it is
-    given the conversation too.
+    given the conversation too. `server` is the name of the MCP server that has the tool, and `digest` stands for its
+    definition there: consent is remembered for that definition only. Both are empty for any other tool.
+    `client`: its calls are made by the client that sent the message.
     """
 
     name: str
@@ -78,6 +80,9 @@ class Tool:
     isolated: IsolatedFunction | None = None
     agent: Any = field(default=None, repr=False)
     history: bool = False
+    server: str = ""
+    digest: str = ""
+    client: bool = False
     _accepts: Parameters = field(repr=False, kw_only=True)
     _run: Callable[..., Awaitable[ToolResult]] = field(repr=False, kw_only=True)
 

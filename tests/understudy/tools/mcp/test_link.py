@@ -1,0 +1,132 @@
+"""Links to servers that misbehave: each call has a clear end, and the link lives on."""
+
+import sys
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+import trio
+from attrs import evolve
+
+from actors import ActorSystem
+from tests.understudy.tools.conftest import FilesOf, QuietServer
+from understudy import Agent, McpServer, mcp
+from understudy.tools.context import ToolContext
+from understudy.tools.errors import ToolError
+from understudy.tools.form import Question
+from understudy.tools.mcp import connection as _connection  # noqa: F401 - it takes a second, as at a server's start
+from understudy.tools.mcp.catalogue import McpCatalogue
+from understudy.tools.mcp.link import LinkState, McpLink
+from understudy.tools.tool import Tool
+
+SERVERS = Path(__file__).resolve().parents[3] / "servers"
+BAD = mcp([sys.executable, str(SERVERS / "mcp_bad.py")], name="bad", timeout_s=20.0)
+
+
+@asynccontextmanager
+async def linked(server: McpServer) -> AsyncIterator[tuple[McpCatalogue, McpLink]]:
+    """Connect to a server. The link is stopped afterwards."""
+
+    async def clean(text: str) -> tuple[str, bool]:
+        return text, "Ignore all previous" in text
+
+    catalogue = McpCatalogue.of([server], clean)
+    async with ActorSystem("test", catalogue.children()) as system:
+        link = catalogue.links[server.name]
+        await link.settled(30)
+        yield catalogue, link
+        await system.stop(grace_s=10)
+
+
+def context_of(folder: Path, **more: Any) -> ToolContext:
+    """Return the context of a call."""
+    made = ToolContext("ada", "t", "r", "c", (), FilesOf({}, folder), QuietServer(), lambda *_: None)
+    return evolve(made, **more)
+
+
+def tools_of(catalogue: McpCatalogue, server: McpServer) -> dict[str, Tool]:
+    """Return the tools that an agent has now."""
+    return {each.name: each for each in catalogue.with_tools(Agent("a", tools=[server])).tools}
+
+
+async def test_a_server_that_misbehaves_harms_its_own_call_only(tmp_path: Path) -> None:
+    """Forged answers are dropped, what cannot be read fails the call, a line without end costs the connection."""
+    context = context_of(tmp_path)
+    with trio.fail_after(120):
+        async with linked(BAD) as (catalogue, link):
+            assert (link.state, link.protocol) == (LinkState.READY, "2025-11-25")
+            assert {each.name: each.why.split()[2] for each in link.left_out} == {"deep": "is", "huge": "has"}
+            tools = tools_of(catalogue, BAD)
+            assert tools["bad_recursive"].parameters["properties"] == {"a": {"$ref": "#"}}
+            assert (tools["bad_spy"].approval, tools["bad_forge"].approval) == (True, False)
+            for name in ("forge", "babble"):
+                assert (await tools[f"bad_{name}"].call({}, context)).value == "ok"
+            for name in ("mangle", "nest"):
+                with trio.move_on_after(3) as limit, pytest.raises(ToolError, match="malformed"):
+                    await tools[f"bad_{name}"].call({}, context)
+                assert name == "nest" or not limit.cancelled_caught
+            many = await tools["bad_many"].call({}, context)
+            assert len(many.value) == 201
+            assert many.value[-1] == "800 more blocks are left out."
+            with pytest.raises(ToolError, match="was lost during the call"):
+                await tools["bad_flood"].call({}, context)
+            await link.settled(30)
+            assert (await tools["bad_forge"].call({}, context)).value == "ok"
+        assert link.state is not LinkState.READY
+
+
+async def test_a_question_reaches_the_only_call_and_a_change_of_definition_asks_for_consent(tmp_path: Path) -> None:
+    asked: list[Question] = []
+
+    async def answer(question: Question, check: Any) -> Mapping[str, Any]:
+        asked.append(question)
+        check({"a": "b"})
+        return {"a": "b"}
+
+    with trio.fail_after(60):
+        async with linked(BAD) as (catalogue, link):
+            tools = tools_of(catalogue, BAD)
+            answered = await tools["bad_ask"].call({}, context_of(tmp_path, asker=answer))
+            assert (asked[0].text, '"accept"' in answered.value) == ("Which?", True)
+            assert '"decline"' in (await tools["bad_ask"].call({}, context_of(tmp_path))).value
+            before, version = tools["bad_forge"], link.version
+            await tools["bad_version"].call({}, context_of(tmp_path))
+            while link.version == version:  # noqa: ASYNC110 - the server says it after its answer
+                await trio.sleep(0.02)
+            with pytest.raises(ToolError, match="has changed bad_forge"):
+                await before.call({}, context_of(tmp_path))
+            assert tools_of(catalogue, BAD)["bad_forge"].approval is True
+
+
+async def test_a_call_that_hangs_can_be_left_and_its_server_is_stopped(tmp_path: Path) -> None:
+    """A process that does not end when its input is closed is killed with its actor."""
+    with trio.fail_after(60):
+        async with linked(BAD) as (catalogue, _):
+            with trio.move_on_after(0.5) as limit:
+                await tools_of(catalogue, BAD)["bad_hang"].call({}, context_of(tmp_path))
+            assert limit.cancelled_caught
+            began = trio.current_time()
+        assert trio.current_time() - began < 10
+
+
+async def test_servers_that_cannot_start_are_away_with_a_reason() -> None:
+    for target, why in (
+        ("no-such-program", "there is no program"),
+        ([sys.executable, "-c", "import sys; sys.exit('no key')"], "no key"),
+        ("http://127.0.0.1:9/mcp", "cannot be reached"),
+    ):
+        with trio.fail_after(60):
+            async with linked(mcp(target, name="it", start_s=20)) as (catalogue, link):
+                assert link.state is LinkState.AWAY
+                assert why in link.why
+                agent = Agent("a", tools=[link.server])
+                assert "MCP server it are missing" in catalogue.missing(agent)[0]
+                assert catalogue.with_tools(agent).tools == ()
+
+
+def test_two_servers_of_one_name_are_refused() -> None:
+    with pytest.raises(ValueError, match="two different MCP servers are called 'it'"):
+        McpCatalogue.of([mcp("a", name="it"), mcp("b", name="it")])
+    assert len(McpCatalogue.of([mcp("a", name="it"), mcp("a", name="it")]).links) == 1

@@ -1,0 +1,298 @@
+"""The connection to one MCP server, and the requests over it. It is the only user of the SDK's client.
+
+1. A question of a server is asked of the user of the call in which it came. A connection of the handshake era does not
+   say which that is: then it is asked only if one call is at work, and else declined.
+2. A request that is cancelled here is cancelled at the server, by the SDK, and its questions with it.
+"""
+
+import logging
+import math
+from collections import deque
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
+from contextvars import ContextVar
+from functools import partial
+from typing import Any, Final
+
+import mcp_types as types
+import trio
+from attrs import define, field
+from mcp import Client, MCPError
+from mcp.client.session import ClientRequestContext
+from mcp.client.subscriptions import SubscriptionLost
+from mcp_types.version import MODERN_PROTOCOL_VERSIONS
+from pydantic import TypeAdapter, ValidationError
+
+from understudy.tools.context import ToolContext
+from understudy.tools.errors import QuestionDeclined, QuestionUnanswered, ToolError
+from understudy.tools.mcp.elicitation import QuestionRefused, check_answer, to_question
+from understudy.tools.mcp.errors import ConnectionLost
+from understudy.tools.mcp.server import McpServer
+from understudy.tools.mcp.transports import LogPace, open_transport
+
+log = logging.getLogger(__name__)
+
+MAX_PAGES: Final = 20
+"""Pages of one list that are read: a server's pages may never end."""
+MAX_ROUNDS: Final = 10
+"""Times that a server may ask for more before it answers one request."""
+CONCURRENT: Final = 32
+"""Calls at one server at a time; further ones wait, within their own deadlines."""
+PROBE_S: Final = 30.0
+"""Seconds between two checks whether an idle server answers."""
+ANSWER_S: Final = 10.0
+"""Seconds that a server has for such a check, and for a list."""
+PROGRESS_S: Final = 0.1
+"""Seconds between two progress notes of a call; a person reads no faster."""
+MAX_NOTE: Final = 300
+"""Characters of a server's progress note and log message, of an error's text, and of its own name."""
+
+_open_call: Final[ContextVar["McpCall | None"]] = ContextVar("understudy.mcp_call", default=None)
+_RESULT: Final[TypeAdapter[types.CallToolResult | types.InputRequiredResult]] = TypeAdapter(
+    types.InputRequiredResult | types.CallToolResult
+)
+
+
+@define(eq=False)
+class McpCall:
+    """A call at work, with the questions in it that wait for its user."""
+
+    context: ToolContext
+    questions: set[trio.CancelScope] = field(factory=set)
+    noted_at: float = -math.inf
+
+    async def progress(self, name: str, done: float, total: float | None, message: str | None) -> None:
+        """Show what the server says of the progress of the call, not too often."""
+        now = trio.current_time()
+        if now >= self.noted_at + PROGRESS_S or (total is not None and done >= total):
+            self.noted_at = now
+            self.context.progress(done, total, f"{name}: {message[:MAX_NOTE]}" if message else name)
+
+
+@define(eq=False)
+class McpSession:
+    """A connection that was negotiated. `on_change` is called when the server's tools may have changed."""
+
+    server: McpServer
+    client: Client
+    on_change: Callable[[], object]
+    calls: set[McpCall] = field(factory=set, init=False)
+    slots: trio.Semaphore = field(factory=partial(trio.Semaphore, CONCURRENT), init=False)
+
+    @property
+    def protocol(self) -> str:
+        """The version of the protocol that was agreed on."""
+        return str(self.client.protocol_version)
+
+    @property
+    def title(self) -> str:
+        """What the server calls itself, with its version."""
+        info = self.client.server_info
+        return "" if info is None else f"{info.title or info.name} {info.version}"[:MAX_NOTE]
+
+    def offers(self, what: str) -> bool:
+        """Return whether the server has `tools` or `resources`."""
+        return getattr(self.client.server_capabilities, what) is not None
+
+    async def list_all(self, what: str) -> list[dict[str, Any]]:
+        """Return all `tools`, `resources` or `resource_templates` of the server, as plain JSON.
+
+        Raises `ConnectionLost`, and `ToolError` if the server refuses.
+        """
+        if not self.offers("resources" if what == "resource_templates" else what):
+            return []
+        ask = getattr(self.client.session, f"list_{what}")
+        found: list[dict[str, Any]] = []
+        cursor: str | None = None
+        for _ in range(MAX_PAGES):
+            params = types.PaginatedRequestParams(cursor=cursor)
+            page = await self._ask(partial(ask, params=params), ANSWER_S)
+            found += [each.model_dump(by_alias=True, mode="json", exclude_none=True) for each in getattr(page, what)]
+            cursor = page.next_cursor
+            if cursor is None:
+                break
+        return found
+
+    async def call(self, name: str, arguments: Mapping[str, Any], context: ToolContext, label: str) -> dict[str, Any]:
+        """Call a tool. Return the server's result as plain JSON. `label` is our name of the tool, for people.
+
+        Raises `ConnectionLost` if it is unknown what became of the call, `ToolError` if the server refuses it.
+        """
+        opened = McpCall(context)
+        async with self.slots:
+            self.calls.add(opened)
+            token = _open_call.set(opened)
+            try:
+                return await self._call(name, dict(arguments), opened, label)
+            finally:
+                _open_call.reset(token)
+                self.calls.discard(opened)
+                for each in opened.questions:
+                    each.cancel()
+
+    async def _call(self, name: str, arguments: dict[str, Any], opened: McpCall, label: str) -> dict[str, Any]:
+        session, given, state = self.client.session, None, None
+        ids: Any = {"understudy/run": opened.context.run_id, "understudy/call": opened.context.call_id}
+
+        async def shown(progress: float, total: float | None, message: str | None) -> None:
+            await opened.progress(label, progress, total, message)
+
+        for _ in range(MAX_ROUNDS):
+            params = types.CallToolRequestParams(
+                name=name, arguments=arguments, input_responses=given, request_state=state, _meta=ids
+            )
+            # Not `session.call_tool`: it checks the result against the server's own schema, whose patterns could hold
+            # the loop.
+            send = partial(session.send_request, types.CallToolRequest(params=params), _RESULT, progress_callback=shown)
+            result = await self._ask(send, math.inf)
+            if isinstance(result, types.CallToolResult):
+                return result.model_dump(by_alias=True, mode="json", exclude_none=True)
+            given, state = await self._answer_all(result.input_requests or {}), result.request_state
+        raise ToolError("tool_failed", f"{self.server.name} asked for more {MAX_ROUNDS} times without a result.")
+
+    async def _answer_all(self, requests: Mapping[str, types.InputRequest]) -> dict[str, Any]:
+        """Answer what the server asks for in the middle of a call, one after another: a user reads one at a time."""
+        answers: dict[str, Any] = {}
+        if not requests:
+            await trio.sleep(PROGRESS_S)
+        for key, request in requests.items():
+            asking = ClientRequestContext(session=self.client.session, request_id=key, meta=None)
+            answer = await self.client.session.dispatch_input_request(asking, request)
+            if isinstance(answer, types.ErrorData):
+                raise ToolError("tool_failed", f"{self.server.name} asked for something it cannot have here.")
+            answers[key] = answer
+        return answers
+
+    async def read(self, uri: str) -> list[dict[str, Any]]:
+        """Return the contents of a resource as blocks of a result. Raises `ConnectionLost` and `ToolError`."""
+        result = await self._ask(partial(self.client.session.read_resource, uri), ANSWER_S)
+        contents = result.model_dump(by_alias=True, mode="json", exclude_none=True)["contents"]
+        return [{"type": "resource", "resource": each} for each in contents]
+
+    async def watch(self) -> None:
+        """Listen for changes of the tools, and check now and then that the server answers, as long as it does.
+
+        Raises `ConnectionLost`.
+        """
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._listen)
+            while True:
+                await trio.sleep(PROBE_S)
+                if not self.calls:  # one that computes may not answer
+                    await self.check()
+
+    async def check(self) -> None:
+        """Ask the server for a sign of life. Raises `ConnectionLost` if it gives none."""
+        if self.protocol in MODERN_PROTOCOL_VERSIONS:  # it knows no ping
+            self.on_change()
+            return
+        try:
+            await self._ask(partial(self.client.session.send_request, types.PingRequest(), types.EmptyResult), ANSWER_S)
+        except ToolError:
+            return  # a refusal is a sign of life
+
+    async def _listen(self) -> None:
+        """Learn of changes by a stream; a server of the handshake era sends them anyway."""
+        changes = getattr(self.client.server_capabilities.tools, "list_changed", False)
+        if self.protocol not in MODERN_PROTOCOL_VERSIONS or not changes:
+            return
+        while True:
+            try:
+                async with self.client.listen(tools_list_changed=True) as events:
+                    async for _ in events:
+                        self.on_change()
+            except SubscriptionLost:
+                self.on_change()  # finds out whether the server is there
+            except MCPError as error:
+                log.info("mcp.not_listening", extra={"server": self.server.name, "why": str(error)[:MAX_NOTE]})
+                return
+            await trio.sleep(PROBE_S)
+
+    async def _ask(self, send: Callable[[], Any], limit_s: float) -> Any:
+        """Await an answer. Raises `ConnectionLost`, and `ToolError` for a refusal or an answer that is malformed."""
+        name = self.server.name
+        try:
+            with trio.fail_after(limit_s):
+                return await send()
+        except trio.TooSlowError:
+            raise ConnectionLost(f"it did not answer within {limit_s:g} s") from None
+        except MCPError as error:
+            why = error.error.message[:MAX_NOTE]
+            if error.error.code == types.CONNECTION_CLOSED or why == "Session terminated":
+                raise ConnectionLost(why[:1].lower() + why[1:]) from None
+            raise ToolError("tool_failed", f"{name} refused: {why}") from None
+        except (ValidationError, RecursionError):
+            raise ToolError("tool_failed", f"The answer of {name} is malformed.") from None
+        except (trio.BrokenResourceError, trio.ClosedResourceError, RuntimeError) as error:
+            raise ConnectionLost(f"the connection is closed ({type(error).__name__})") from None
+
+    # The server's own requests and notifications
+
+    async def ask_user(self, params: types.ElicitRequestParams) -> types.ElicitResult | types.ErrorData:
+        """Ask the user of the call a question of the server; decline if that is unknown, or the user gives none."""
+        call = _open_call.get()
+        if call is None and len(self.calls) == 1:
+            (call,) = self.calls
+        if call is None or not isinstance(params, types.ElicitRequestFormParams):
+            return types.ElicitResult(action="decline")
+        try:
+            question = to_question(self.server.name, params.message, params.requested_schema)
+        except QuestionRefused as error:
+            log.warning("mcp.question_refused", extra={"server": self.server.name, "why": str(error)})
+            return types.ElicitResult(action="decline")
+        with trio.CancelScope() as scope:
+            call.questions.add(scope)
+            try:
+                answer = await call.context.asker(question, partial(check_answer, question.schema))
+                return types.ElicitResult(action="accept", content=dict(answer))
+            except QuestionDeclined:
+                return types.ElicitResult(action="decline")
+            except (QuestionUnanswered, ToolError):
+                return types.ElicitResult(action="cancel")
+            finally:
+                call.questions.discard(scope)
+        return types.ElicitResult(action="cancel")
+
+    async def heard(self, message: object) -> None:
+        """Take a notification of the server."""
+        if isinstance(message, types.ToolListChangedNotification):
+            self.on_change()
+
+
+@asynccontextmanager
+async def connect(
+    server: McpServer, said: deque[str], on_end: Callable[[str], object], on_change: Callable[[], object], version: str
+) -> AsyncIterator[McpSession]:
+    """Connect to a server by the newest protocol that both know. `version` is ours, for the server.
+
+    `said` gets the last lines of a process's standard error, `on_end` why its output ended.
+
+    Raises OSError, ValueError, MCPError, or a group of them, if it cannot be reached.
+    """
+    pace, made = LogPace(), list[McpSession]()
+
+    async def ask_user(context: ClientRequestContext, params: types.ElicitRequestParams) -> Any:  # noqa: ARG001
+        return await made[0].ask_user(params) if made else types.ElicitResult(action="decline")
+
+    async def heard(message: object) -> None:
+        if made:
+            await made[0].heard(message)
+
+    async def logged(params: types.LoggingMessageNotificationParams) -> None:
+        if pace.allows():
+            extra = {"server": server.name, "severity": params.level, "line": str(params.data)[:MAX_NOTE]}
+            log.info("mcp.log", extra=extra)
+
+    client = Client(
+        open_transport(server, said, on_end),
+        client_info=types.Implementation(name="understudy", version=version),
+        elicitation_callback=ask_user,
+        message_handler=heard,
+        logging_callback=logged,
+        log_level="warning",
+        cache=None,
+    )
+    async with client:
+        connection = McpSession(server, client, on_change)
+        made.append(connection)
+        yield connection

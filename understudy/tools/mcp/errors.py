@@ -1,0 +1,9 @@
+"""The errors of connections to MCP servers, for this folder; what users read are `ToolError`."""
+
+
+class ConnectionLost(Exception):
+    """The connection ended, or the server does not answer; the text says why, after the server's name."""
+
+
+class McpDown(Exception):
+    """A server cannot be reached, or is gone; the text names it and says why. It restarts the server's actor."""

@@ -1,0 +1,151 @@
+"""`mcp` names an MCP server whose tools an agent uses: a command, or an address. Plain data."""
+
+import os
+import re
+import shlex
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import PurePath
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+from attrs import field, frozen, validators
+
+INHERITED: Final = ("HOME", "LANG", "LC_ALL", "LOGNAME", "PATH", "SHELL", "TERM", "TMPDIR", "USER")
+"""Variables that a command has without being named: what programs need to run, and no secret."""
+MAX_NAME: Final = 24
+"""Characters of a server's name, so that a tool's name, which begins with it, fits into the 64 of providers."""
+
+_NAME: Final = re.compile(r"[a-z][a-z0-9_-]{0,23}\Z")
+_PLAIN: Final = re.compile(r"[^a-z0-9]+")
+_COMMON: Final = frozenset(
+    {"mcp", "server", "api", "www", "modelcontextprotocol", "stdio", "run", "python", "node", "localhost"}
+)
+
+
+def _check_name(_: Any, __: Any, value: str) -> None:
+    if not _NAME.match(value):
+        raise ValueError(
+            f"{value!r} cannot be an MCP server's name: a lower-case letter, then letters, digits, '_' or '-', "
+            f"{MAX_NAME} at most; say mcp(…, name='…')"
+        )
+
+
+@frozen
+class McpServer:
+    """An MCP server, reached by a command over stdio or by an address over streamable HTTP. Made by `mcp`.
+
+    Agents that name an equal one share its connection. `env` has values by name; `inherited` names variables of this
+    process that the command is given too. See `mcp` for the others.
+    """
+
+    name: str = field(validator=_check_name)
+    command: tuple[str, ...] = field(default=(), repr=False)
+    url: str = field(default="", repr=False)
+    headers: Mapping[str, str] = field(factory=dict, repr=False)
+    env: Mapping[str, str] = field(factory=dict, repr=False)
+    inherited: tuple[str, ...] = ()
+    cwd: str | None = None
+    only: tuple[str, ...] | None = None
+    approval: bool | None = None
+    timeout_s: float = field(default=60.0, validator=validators.gt(0))
+    start_s: float = field(default=30.0, validator=validators.gt(0))
+
+    @property
+    def where(self) -> str:
+        """The program or the origin, for people: without arguments or a query, which may hold secrets."""
+        if self.command:
+            return PurePath(self.command[0]).name
+        parts = urlsplit(self.url)
+        return f"{parts.scheme}://{parts.netloc}"
+
+    def environment(self) -> dict[str, str]:
+        """Return the variables of the command. Raises ValueError if one that is named is not set."""
+        missing = [name for name in self.inherited if name not in os.environ]
+        if missing:
+            raise ValueError(f"the variable {missing[0]}, which it is to be given, is not set")
+        names = (*INHERITED, *self.inherited)
+        return {name: os.environ[name] for name in names if name in os.environ} | dict(self.env)
+
+
+def mcp(
+    target: str | Sequence[str],
+    *,
+    name: str = "",
+    headers: Mapping[str, str] | None = None,
+    env: Mapping[str, str] | Iterable[str] = (),
+    cwd: str | None = None,
+    tools: Iterable[str] | None = None,
+    approval: bool | None = None,
+    timeout_s: float = 60.0,
+    start_s: float = 30.0,
+) -> McpServer:
+    """Name an MCP server whose tools an agent is to have: `Agent(tools=[mcp("npx -y some-server")])`.
+
+    `target` is a command line, which is split as a shell does but run without one, a list of its words, or an address
+    with http or https. `name` (by default made of the target) begins the names of its tools. `headers` are sent to an
+    address with every request. A command gets no variable of this server but a few harmless ones (`INHERITED`); `env`
+    has values for more, or names those that it is to be given. `tools` are the names of those to use, by default all.
+
+    `approval`: whether calls wait for their user's consent. By default, what the server says of a tool decides: one
+    that only reads, or destroys nothing, needs none. A call may take `timeout_s`, a connection `start_s` seconds.
+
+    Raises ValueError or TypeError if that names no server.
+    """
+    words = _words(target)
+    url = words[0] if len(words) == 1 and "://" in words[0] else ""
+    if url:
+        parts = urlsplit(url)
+        if parts.scheme not in ("http", "https") or not parts.hostname:
+            raise ValueError(f"{url!r} is no address of an MCP server: it begins with http:// or https://")
+        if parts.username or parts.password:
+            raise ValueError("the address of an MCP server has no user name; give headers={'Authorization': …}")
+        if env or cwd:
+            raise ValueError(f"{url} is reached over HTTP: env and cwd are for commands")
+    elif headers:
+        raise ValueError(f"{words[0]} is a command: headers are for addresses; give it env")
+    named = tuple(env) if not isinstance(env, Mapping) else ()
+    if isinstance(env, str):
+        raise TypeError(f"env is a list of names, or values by name, not the one text {env!r}")
+    return McpServer(
+        name or (_name_of_host(url) if url else _name_of_command(words)),
+        () if url else words,
+        url,
+        dict(headers or {}),
+        dict(env) if isinstance(env, Mapping) else {},
+        named,
+        cwd,
+        None if tools is None else tuple(tools),
+        approval,
+        timeout_s,
+        start_s,
+    )
+
+
+def _words(target: str | Sequence[str]) -> tuple[str, ...]:
+    words = tuple(shlex.split(target)) if isinstance(target, str) else tuple(target)
+    if not all(words) or not words:
+        raise ValueError(f"{target!r} names no MCP server: give a command line or an address")
+    return words
+
+
+def _name_of_host(url: str) -> str:
+    """Return a name made of a host: `linear` of `https://mcp.linear.app/mcp`."""
+    labels = (urlsplit(url).hostname or "").split(".")
+    own = [each for each in labels[:-1] or labels if each.lower() not in _COMMON and not each.isdigit()]
+    return _named(own[-1] if own else "mcp")
+
+
+def _name_of_command(words: Sequence[str]) -> str:
+    """Return a name made of the last word that is neither option nor path: `time` of `uvx mcp-server-time`."""
+    plain = [each for each in words[1:] if not each.startswith(("-", "/", ".")) and "=" not in each]
+    scripts = [each for each in words[1:] if each.startswith(("/", ".")) and PurePath(each).suffix]
+    first = (plain or scripts or list(words))[0]
+    stem = PurePath(first).name
+    return _named(stem.split("@")[0] if "@" in stem[1:] else stem.removesuffix(PurePath(stem).suffix) or stem)
+
+
+def _named(text: str) -> str:
+    parts = [each for each in _PLAIN.split(text.lower()) if each]
+    own = [each for each in parts if each not in _COMMON] or parts or ["mcp"]
+    name = "_".join(own)
+    return (name if name[0].isalpha() else f"mcp_{name}")[:MAX_NAME].rstrip("_")
