@@ -14,6 +14,15 @@ from understudy.agents.agent import Agent as Agent
 from understudy.agents.budget import Budget as Budget
 from understudy.agents.turn import AgentTurn as AgentTurn
 from understudy.app.serve import serve as serve
+from understudy.models.model import Emit as Emit
+from understudy.models.model import Model as Model
+from understudy.models.model import ModelLimits as ModelLimits
+from understudy.models.model import ModelSettings as ModelSettings
+from understudy.models.model import ModelUnavailable as ModelUnavailable
+from understudy.models.model import Reply as Reply
+from understudy.models.model import TextDelta as TextDelta
+from understudy.models.model import ToolRequest as ToolRequest
+from understudy.models.model import Turn as Turn
 from understudy.tools.effects import Done as Done
 from understudy.tools.effects import NotDone as NotDone
 from understudy.tools.effects import Unknown as Unknown
@@ -21,6 +30,8 @@ from understudy.tools.errors import QuestionDeclined as QuestionDeclined
 from understudy.tools.errors import QuestionExpired as QuestionExpired
 from understudy.tools.errors import QuestionUnanswered as QuestionUnanswered
 from understudy.tools.lifespan import Lifespan as Lifespan
+from understudy.tools.mcp.server import McpServer as McpServer
+from understudy.tools.mcp.server import mcp as mcp
 from understudy.tools.remembering import forget as forget
 from understudy.tools.remembering import remember as remember
 from understudy.tools.remembering import search_memory as search_memory
@@ -41,18 +52,27 @@ __all__ = [
     "AgentTurn",
     "Budget",
     "Done",
+    "Emit",
     "Lifespan",
+    "Model",
+    "ModelLimits",
+    "ModelSettings",
+    "ModelUnavailable",
     "NextStep",
     "NotDone",
     "Param",
     "QuestionDeclined",
     "QuestionExpired",
     "QuestionUnanswered",
+    "Reply",
     "Secret",
+    "TextDelta",
     "Tool",
     "ToolContext",
     "ToolError",
+    "ToolRequest",
     "ToolResult",
+    "Turn",
     "Unknown",
     "__version__",
     "chat_response",

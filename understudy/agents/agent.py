@@ -3,7 +3,7 @@
 import inspect
 import math
 import re
-from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator, Mapping
 from functools import cached_property
 from typing import Annotated, Any, Final
 
@@ -12,9 +12,12 @@ from attrs.validators import instance_of, optional
 
 from transport.connection.limits import Limits
 from understudy.agents.budget import Budget
+from understudy.agents.output import OutputType
+from understudy.agents.remote.remote import Remote, to_remote
 from understudy.agents.turn import AgentTurn
 from understudy.models.model import AgentCard, Model, ModelSettings, ToolCard
 from understudy.tools.lifespan import Lifespan, to_lifespan
+from understudy.tools.mcp.server import McpServer
 from understudy.tools.tool import Param, Tool, ToolError, tool
 
 GUIDE: Final = "guide"
@@ -42,10 +45,12 @@ def _named(_: Any, attribute: "Attribute[str]", value: str) -> None:
         raise ValueError("'liaison' names all agents with a pillar; give this agent another name or a pillar")
 
 
-def _tools(value: Iterable[Tool]) -> tuple[Tool, ...]:
-    tools = tuple(value)
+def _tools(value: Iterable[Tool | McpServer]) -> tuple[Tool, ...]:
+    tools: tuple[Any, ...] = tuple(value)
     seen: set[str] = set()
     for each in tools:
+        if isinstance(each, McpServer):
+            continue
         if not isinstance(each, Tool):
             raise TypeError(f"{each!r} is not a tool; put @tool above its definition")
         if each.is_method:
@@ -106,14 +111,17 @@ class Agent:
     (`limits.run_s`). `budget` is what a run may spend before it closes with what it has. `model` is a
     model, the name of a configured one, or None for the default. `remembers`: the model is given, as data, the values
     that the agent's tools remembered for the user. `memory` names the notebook in which its tools remember, None for
-    its own: agents that name the same one share it. `allow` names those who may see and use the agent, as `user:NAME`,
+    its own: agents that name the same one share it. MCP servers among the `tools` are kept as `servers`; a run has the
+    tools that these offer then. `allow` names those who may see and use the agent, as `user:NAME`,
     `role:NAME` or `group:NAME` of their token; None: everybody. For all others the agent does not exist. `settings` are
     those of its model. `lifespan` opens what its tools share, see `Lifespan`. `run` is the async function that works on
-    each message of a hand-written agent, instead of a model; see `AgentTurn`.
+    each message of a hand-written agent, instead of a model; see `AgentTurn`. `output_type` is a dataclass, an attrs
+    class or a Pydantic model: the final answer is JSON of that form, validated, and `final_response.data.output` is the
+    object. `remote` is the address of an agent of another server that works instead, or a `Remote`.
 
     Raises ValueError for a bad name, a bad or empty `allow`, a non-positive `timeout_s`, a budget of more time than
-    `timeout_s`, or two tools of one name; TypeError if a tool is not a `Tool`, `model` neither a name nor a model, or
-    `run` no async function.
+    `timeout_s`, two tools or servers of one name, or `run` with `output_type`; TypeError if a tool is not a `Tool`,
+    `model` neither a name nor a model, `run` no async function, or `output_type` no class with a schema.
     """
 
     name: str = field(validator=_named)
@@ -133,6 +141,27 @@ class Agent:
     settings: ModelSettings = field(default=ModelSettings(), validator=instance_of(ModelSettings))
     lifespan: Lifespan | None = field(default=None, converter=to_lifespan, repr=False)
     run: Callable[[AgentTurn], Awaitable[object]] | None = field(default=None, validator=_is_async, repr=False)
+    remote: Remote | None = field(default=None, converter=to_remote)
+    servers: tuple[McpServer, ...] = field(default=(), converter=tuple)
+    output_type: type[Any] | None = field(default=None)
+
+    def __attrs_post_init__(self) -> None:
+        given: tuple[Any, ...] = self.tools
+        servers = (*self.servers, *(each for each in given if isinstance(each, McpServer)))
+        if len({each.name for each in servers}) < len(servers):
+            raise ValueError(f"agent {self.name!r} has two MCP servers of one name; give one another with mcp(name=…)")
+        object.__setattr__(self, "servers", servers)
+        object.__setattr__(self, "tools", tuple(each for each in given if not isinstance(each, McpServer)))
+        if self.remote is not None:
+            if self.run not in (None, self.remote.run):
+                raise ValueError(f"agent {self.name!r} has a function and a remote address; give it one of them")
+            object.__setattr__(self, "run", self.remote.run)
+
+    @output_type.validator
+    def _check_output_type(self, _: Any, value: type[Any] | None) -> None:
+        if value is not None and self.run is not None:
+            raise ValueError(f"agent {self.name!r} is hand-written: output_type is for the answers of a model")
+        self.output  # noqa: B018 - raises TypeError
 
     @pillar.validator
     def _check_pillar(self, attribute: "Attribute[str]", value: str | None) -> None:
@@ -165,6 +194,11 @@ class Agent:
         return self.memory or self.name
 
     @cached_property
+    def output(self) -> OutputType | None:
+        """The form of its final answers, None for text."""
+        return None if self.output_type is None else OutputType(self.output_type)
+
+    @cached_property
     def subagents(self) -> "tuple[Agent, ...]":
         """The agents that its tools ask, and those below them."""
         asked = [each.agent for each in self.tools if each.agent is not None]
@@ -176,7 +210,7 @@ class Agent:
         return max((1 + each.agent.depth for each in self.tools if each.agent is not None), default=0)
 
     def as_tool(self, name: str = "", description: str = "", *, history: bool = False) -> Tool:
-        """Return a tool that asks this agent, for another agent. Its result is the text of the agent's answer.
+        """Return a tool that asks this agent, for another agent. Its result is the agent's answer: text, or an object.
 
         `name` is by default `ask_` and the agent's, `description` the agent's. The agent is given the request; with
         `history` also the conversation before it, as the agent that asks has it. It is stopped after its own
@@ -211,6 +245,10 @@ class Agent:
         """Return the agent's tool of that name, or None."""
         return next((each for each in self.tools if each.name == name), None)
 
+    def may_have(self, name: str) -> bool:
+        """Return whether a tool of that name is the agent's, or may be one that an MCP server does not offer now."""
+        return self.tool(name) is not None or any(name.startswith(f"{each.name}_") for each in self.servers)
+
     def card(self) -> AgentCard:
         """Return the agent's description for a model."""
         cards = tuple(ToolCard(each.name, each.description, each.parameters) for each in self.tools)
@@ -242,6 +280,29 @@ def with_subagents(agents: Iterable[Agent]) -> dict[str, Agent]:
     """Return the agents and those that they ask as tools, by name; an agent itself goes before another's subagent."""
     given = list(agents)
     return {each.name: each for each in (*(sub for agent in given for sub in agent.subagents), *given)}
+
+
+class LiveAgents(Mapping[str, Agent]):
+    """Agents by name, each with the tools that its MCP servers offer at the moment, as `stamp` tells moments apart."""
+
+    def __init__(
+        self, agents: Mapping[str, Agent], with_tools: Callable[[Agent], Agent], stamp: Callable[[Agent], object]
+    ) -> None:
+        self._agents, self._with_tools, self._stamp = agents, with_tools, stamp
+        self._made: dict[str, tuple[object, Agent]] = {}
+
+    def __getitem__(self, name: str) -> Agent:
+        agent = self._agents[name]
+        stamp, made = self._stamp(agent), self._made.get(name)
+        if made is None or made[0] != stamp:
+            made = self._made[name] = stamp, self._with_tools(agent)
+        return made[1]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._agents)
+
+    def __len__(self) -> int:
+        return len(self._agents)
 
 
 def usable_agents(

@@ -72,12 +72,14 @@ class AgentTurn(ToolContext):
     """What a hand-written agent works with: the user's message, the user, and the means it may use.
 
     It is a `ToolContext` too: `ask`, `progress`, `remember`, `recall`, `forget`, `memory`, `files` and `state` are
-    those of a tool. `message` is the user's text, `data` what the program sent with it. Calls and steps
+    those of a tool. `message` is the user's text, `data` what the program sent with it, `items` the
+    conversation with the message as its last item. Calls and steps
     may be at work at the same time, in a nursery: a replay knows a call by its name and arguments, and a step by its
     name, so give steps at the same time different names. Use the other methods one after another, and not meanwhile.
     """
 
     message: str = field(default="", repr=False, kw_only=True)
+    items: tuple[Item, ...] = field(default=(), repr=False, kw_only=True)
     data: Mapping[str, Any] = field(factory=dict, repr=False, kw_only=True)
     work: TurnWork = field(repr=False, kw_only=True)
 
@@ -152,14 +154,9 @@ class AgentTurn(ToolContext):
         """
         await self.work.handoff(name, reason)
 
-    def elsewhere(
-        self,
-        on_server: Callable[..., Any],
-        now_on_server: Callable[..., Any],
-        progress: Callable[[float, float | None, str], None],
-    ) -> Self:
+    def elsewhere(self, on_server: Callable[..., Any], now_on_server: Callable[..., Any]) -> Self:
         """Return the turn for the tools' loop: its methods run on the server's loop, by these functions."""
-        moved = super().elsewhere(on_server, now_on_server, progress)
+        moved = super().elsewhere(on_server, now_on_server)
         return evolve(moved, work=Elsewhere(on_server, self.work))
 
 

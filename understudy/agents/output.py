@@ -1,0 +1,150 @@
+"""The type of an agent's final answers: its JSON schema for the model, and the check of what the model wrote. Pure."""
+
+import re
+from collections.abc import Mapping
+from typing import Any, Final
+
+import msgspec
+from attrs import frozen
+
+from understudy.models.model import OutputFormat
+from understudy.tools.errors import InvalidResult
+from understudy.tools.result import to_json
+from understudy.tools.schema import Misfit, Unsupported, schema_of, structure
+
+_FENCED: Final = re.compile(r"\A\s*```[a-z]*\n(.*)\n```\s*\Z", re.DOTALL)
+_NAME: Final = re.compile(r"[^A-Za-z0-9_-]")
+_KEPT: Final = frozenset(
+    (
+        "type", "enum", "const", "anyOf", "items", "properties", "description", "title", "pattern", "multipleOf",
+        "minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "minItems", "maxItems",
+    )
+)  # fmt: skip
+_FORMATS: Final = ("date-time", "time", "date", "duration", "email", "hostname", "ipv4", "ipv6", "uuid")
+"""Keywords and formats that strict structured output takes. The check has the others too."""
+
+
+class InvalidOutput(Exception):
+    """A model's final answer is not of the agent's output type. `message` is a sentence for the user."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message)
+        self.message = message
+
+    def __str__(self) -> str:
+        return self.message
+
+
+@frozen
+class Output:
+    """A final answer that fits: `plain` is what the model wrote, `value` the object as JSON, with its defaults."""
+
+    plain: Any
+    value: Any
+
+    @property
+    def text(self) -> str:
+        """The answer as text, which `OutputType.read` takes."""
+        return msgspec.json.encode(self.plain).decode()
+
+
+class OutputType:
+    """The type `kind` of final answers: a dataclass, an attrs class, a Pydantic model or a struct of msgspec.
+
+    `schema` is its JSON schema; `format` is that for models, strict if the schema allows it.
+
+    Raises TypeError if the type has no schema, or is not one of an object with named members.
+    """
+
+    def __init__(self, kind: Any) -> None:
+        self.kind = kind
+        try:
+            self.schema = schema_of(kind)
+        except Unsupported as error:
+            raise TypeError(f"output_type: {error}") from None
+        if not isinstance(kind, type) or self.schema.get("type") != "object" or "properties" not in self.schema:
+            raise TypeError(
+                f"output_type is a class with members (attrs, dataclass, Pydantic), not {kind!r}; give it a member of "
+                "that type"
+            )
+        name = _NAME.sub("_", kind.__name__)[:64]
+        strict = strict_schema(self.schema)
+        self.format = OutputFormat(name, self.schema if strict is None else strict, strict is not None)
+
+    def read(self, text: str) -> Output:
+        """Return the answer in a model's text, which may stand in a fence of Markdown. Raises `Misfit`.
+
+        Validators of the type take part: call it in a worker thread.
+        """
+        fenced = _FENCED.match(text)
+        try:
+            plain = msgspec.json.decode(text if fenced is None else fenced[1])
+        except (msgspec.DecodeError, UnicodeError, RecursionError):
+            raise Misfit("", "it is not JSON") from None
+        plain = _without_nulls(plain, self.schema)
+        try:
+            return Output(plain, to_json(structure(plain, self.kind, "")))
+        except InvalidResult as error:
+            raise Misfit("", str(error)) from None
+
+
+def strict_schema(schema: Mapping[str, Any]) -> dict[str, Any] | None:
+    """Return a schema as strict structured output takes it, None if that cannot say the same.
+
+    Every member of an object is required there; one with a default may be null instead, and is then left out by `read`.
+    """
+    try:
+        return _strict(schema)
+    except Unsupported:
+        return None
+
+
+def _strict(schema: Mapping[str, Any]) -> dict[str, Any]:
+    unions = [*schema.get("anyOf", ()), *schema.get("oneOf", ())]
+    if not (unions or {"type", "enum", "const"} & schema.keys()) or {"prefixItems", "allOf"} & schema.keys():
+        raise Unsupported("any value, or one of places")
+    kept = {name: value for name, value in schema.items() if name in _KEPT}
+    if schema.get("format") in _FORMATS:
+        kept["format"] = schema["format"]
+    if unions:
+        kept["anyOf"] = [_strict(each) for each in unions]
+    if schema.get("type") == "array":
+        kept["items"] = _strict(schema.get("items", {}))
+    if schema.get("type") == "object":
+        members = schema.get("properties")
+        if members is None or schema.get("additionalProperties"):
+            raise Unsupported("members of any name")
+        needed = schema.get("required", ())
+        kept["properties"] = {
+            name: _strict(each) if name in needed or _takes_null(each) else {"anyOf": [_strict(each), {"type": "null"}]}
+            for name, each in members.items()
+        }
+        kept["required"], kept["additionalProperties"] = list(members), False
+    return kept
+
+
+def _takes_null(schema: Mapping[str, Any]) -> bool:
+    kinds = schema.get("type")
+    if kinds == "null" or (isinstance(kinds, list) and "null" in kinds) or None in schema.get("enum", ()):
+        return True
+    return any(_takes_null(each) for each in (*schema.get("anyOf", ()), *schema.get("oneOf", ())))
+
+
+def _without_nulls(value: Any, schema: Mapping[str, Any]) -> Any:
+    """Return a value without the nulls that stand for defaults."""
+    choices = (schema, *schema.get("anyOf", ()), *schema.get("oneOf", ()))
+    if isinstance(value, list):
+        items: Mapping[str, Any] = next(
+            (each["items"] for each in choices if isinstance(each.get("items"), Mapping)), {}
+        )
+        return [_without_nulls(each, items) for each in value]
+    if not isinstance(value, dict):
+        return value
+    members: Mapping[str, Any] = next(
+        (m for each in choices if value.keys() <= (m := each.get("properties", {})).keys()), {}
+    )
+    return {
+        name: _without_nulls(each, members.get(name, {}))
+        for name, each in value.items()
+        if each is not None or name not in members or _takes_null(members[name])
+    }
