@@ -4,12 +4,10 @@ If several nodes share the database, a thread's conversation is on one of them, 
 The dispatcher treats both alike.
 """
 
-import math
 import uuid
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
-from typing import Any
 
 import msgspec
 import trio
@@ -31,6 +29,7 @@ from transport.wire.commands import (
     Say,
     Steer,
     SteerMode,
+    SwitchServer,
     Undo,
     Unsteer,
     UserTyping,
@@ -39,7 +38,7 @@ from transport.wire.errors import CommandRejected
 from transport.wire.events import AgentProgress, ApprovalDecision, Envelope, Typing
 from transport.wire.messages import Deliver, UnsubscribeThread, arrived_at
 from understudy.agents.agent import usable_agents
-from understudy.agents.budget import LIMIT_OF, WHOLE, Budget
+from understudy.agents.budget import Budget
 from understudy.chat.messages import (
     Accept,
     AcceptSteer,
@@ -61,11 +60,11 @@ from understudy.chat.registry import STOP_WAIT_S, ConversationRegistry
 from understudy.chat.routing import ANSWER, Route, check_id, find_agent, route
 from understudy.chat.run.approval import MAX_ARGUMENT_BYTES, check_note
 from understudy.chat.run.questions import MAX_ANSWER_BYTES, read_secret_fields, run_of_question
+from understudy.chat.run_settings import WRITTEN, check_settings
 from understudy.chat.services import Services
 from understudy.chat.storage_away import AWAY
-from understudy.chat.webhooks import WebhookRefused, WebhookRules
 from understudy.content.vault import Vault
-from understudy.storage.errors import RedisUnavailable, StorageError, StorageUnavailable
+from understudy.storage.errors import NotStored, RedisUnavailable, StorageError, StorageUnavailable
 from understudy.storage.records import Message
 
 NAMES_SHOWN = ("thread_id", "message_id", "conversation_id", "agent_type", "pillar")
@@ -129,24 +128,27 @@ class CommandDispatcher:
             CommandRejected: The command was refused, and nothing was changed; with the code and sentence to send.
         """
         retry = self._services.storage_retry
+        attempts: list[str] = []
         if retry is None or not isinstance(command, Say | Edit | Regenerate | Steer):
-            return await self._dispatch(identity, command, outbox, door or (HTTP if outbox is None else SOCKET))
-        return await retry.run(partial(self._dispatch, identity, _with_id(command), outbox))
+            door = door or (HTTP if outbox is None else SOCKET)
+            return await self._dispatch(identity, command, outbox, attempts, door)
+        return await retry.run(partial(self._dispatch, identity, _with_id(command), outbox, attempts))
 
     async def _dispatch(
-        self, identity: Identity, command: Command, outbox: ActorRef | None, door: str = HTTP
+        self, identity: Identity, command: Command, outbox: ActorRef | None, attempts: list[str], door: str = HTTP
     ) -> Accepted | None:
+        """Carry out a command once. `attempts` collects the run ids that the attempts at the same command gave."""
         try:
             if isinstance(command, Say):
-                return await self._say(identity, command, outbox)
+                return await self._say(identity, command, outbox, attempts)
             if isinstance(command, Edit):
-                return await self._edit(identity, command, outbox)
+                return await self._edit(identity, command, outbox, attempts)
             if isinstance(command, Steer):
-                return await self._steer(identity, command, outbox)
+                return await self._steer(identity, command, outbox, attempts)
             with self._services.storage_waits.notify_if_slow(partial(self._show_storage_wait, command, outbox)):
                 match command:
                     case Regenerate():
-                        return await self._regenerate(identity, command, outbox)
+                        return await self._regenerate(identity, command, outbox, attempts)
                     case Feedback():
                         await self._feedback(identity.user, command, outbox)
                     case Resume(threads=threads) if outbox is not None:
@@ -164,6 +166,8 @@ class CommandDispatcher:
                     case Disallow(thread_id=thread_id, tool_name=tool_name):
                         if not await self._services.store.disallow_tool(identity.user, thread_id, tool_name):
                             raise CommandRejected("not_found", "That tool is not allowed always in this conversation.")
+                    case SwitchServer(thread_id=thread_id, server=server, on=on):
+                        await self._switch_server(identity, thread_id, server, on=on)
                     case UserTyping(thread_id=thread_id):
                         self._show_typing(identity.user, thread_id, outbox)
                     case _:
@@ -171,6 +175,16 @@ class CommandDispatcher:
         except _UNAVAILABLE as error:
             raise CommandRejected("storage_unavailable", retry_after=1.0) from error
         return None
+
+    async def _switch_server(self, identity: Identity, thread_id: str, server: str, *, on: bool) -> None:
+        """Switch an MCP server of the user's agents in a thread."""
+        usable = usable_agents(self._services.agents, identity.user, identity.roles, identity.groups)
+        if all(each.name != server for agent in usable.values() for each in agent.servers):
+            raise CommandRejected("not_found", "There is no MCP server of that name.")
+        try:
+            await self._services.store.switch_server(identity.user, thread_id, server, on=on)
+        except NotStored:
+            raise CommandRejected("not_found") from None
 
     def _pillars(self, identity: Identity) -> Mapping[str, str | None]:
         """Return the pillars of the agents that a user may use, by name; the others do not exist for them."""
@@ -188,9 +202,9 @@ class CommandDispatcher:
         except _UNAVAILABLE as error:
             raise CommandRejected("storage_unavailable", retry_after=1.0) from error
 
-    async def _say(self, identity: Identity, say: Say, outbox: ActorRef | None) -> Accepted:
+    async def _say(self, identity: Identity, say: Say, outbox: ActorRef | None, attempts: list[str]) -> Accepted:
         say, way = await self._check(identity, say, outbox)
-        return await self._accept(identity, say, way, say.message_id, outbox)
+        return await self._accept(identity, say, way, say.message_id, outbox, attempts)
 
     async def _check(self, identity: Identity, say: Say, outbox: ActorRef | None) -> tuple[Say, Route]:
         way = route(say, identity.session, self._pillars(identity), self._default)
@@ -205,18 +219,19 @@ class CommandDispatcher:
         if say.settings:
             most, limit_s = agent.run_budget(limits), agent.run_limit_s(limits.run_s)
             most = most.lowered(Budget(wall_s=limit_s))
-            settings = _check_settings(say.settings, limit_s, most, self._services.webhooks)
+            tools = [each.name for each in agent.for_user(identity.user, identity.roles, identity.groups).tools]
+            settings = check_settings(say.settings, limit_s, most, agent, tools, self._services.webhooks)
         if say.context and len(msgspec.json.encode(say.context)) > CONTEXT_BYTES:
             raise CommandRejected("message_too_large", f"`context` may have at most {CONTEXT_BYTES:,} bytes of JSON.")
         return evolve(say, settings=settings), way
 
-    async def _edit(self, identity: Identity, edit: Edit, outbox: ActorRef | None) -> Accepted:
+    async def _edit(self, identity: Identity, edit: Edit, outbox: ActorRef | None, attempts: list[str]) -> Accepted:
         check_id("new_message_id", edit.new_message_id)
         with self._services.storage_waits.notify_if_slow(partial(self._show_storage_wait, edit, outbox)):
             edited = await self._message(identity.user, edit.message_id, "user")
             way = await self._route_of(identity, edited)
         say = Say(edit.content, way.thread_id, parent_id=edited.parent_id, references=edited.references)
-        return await self._accept(identity, say, way, edit.new_message_id, outbox, edited.id)
+        return await self._accept(identity, say, way, edit.new_message_id, outbox, attempts, edited.id)
 
     async def _accept(
         self,
@@ -225,6 +240,7 @@ class CommandDispatcher:
         way: Route,
         message_id: str | None,
         outbox: ActorRef | None,
+        attempts: list[str],
         branch_of: str | None = None,
     ) -> Accepted:
         """Filter a message, and have its conversation accept it.
@@ -240,20 +256,23 @@ class CommandDispatcher:
         is_new = partial(self._is_new, owner, thread_id)
         placeholders = await content_filter.thread_placeholders(owner, thread_id, is_new)
         clean = await content_filter.filter_message(owner, say.content, placeholders)
-        beside = await content_filter.filter_context(say.context)
+        written = {name: say.settings[name] for name in WRITTEN if name in say.settings}
+        beside = await content_filter.filter_context({"context": say.context, "settings": written})
         raw = None
         if content_filter.cipher is not None and clean.text != say.content:
             # Encrypted here, as another node may have the conversation.
             raw = content_filter.cipher.encrypt(owner, message_id, say.content)
         # What the filter removed goes no further.
-        said = evolve(say, content=clean.text, context=beside.value, metadata={}, session_token=None)
+        context, settings = beside.value["context"], {**say.settings, **beside.value["settings"]}
+        said = evolve(say, content=clean.text, context=context, settings=settings, metadata={}, session_token=None)
 
         def request() -> Accept:
+            earlier, run_id = _attempt(attempts)
             return Accept(
                 said,
                 clean,
                 way,
-                uuid.uuid4().hex,  # another in each attempt: the reply says whether an earlier one succeeded
+                run_id,
                 message_id,
                 outbox,
                 branch_of,
@@ -262,6 +281,7 @@ class CommandDispatcher:
                 beside.findings,
                 arrived_at.get(),
                 identity.groups,
+                earlier,
             )
 
         # With the ids that the client sent, by which it knows its message.
@@ -288,7 +308,9 @@ class CommandDispatcher:
         """Return whether a thread has no events yet."""
         return not await self._services.store.last_seqs(owner, [thread_id])
 
-    async def _regenerate(self, identity: Identity, command: Regenerate, outbox: ActorRef | None) -> Accepted:
+    async def _regenerate(
+        self, identity: Identity, command: Regenerate, outbox: ActorRef | None, attempts: list[str]
+    ) -> Accepted:
         check_id("request_id", command.request_id)
         message_id = command.message_id
         if message_id.startswith(ANSWER):
@@ -310,10 +332,11 @@ class CommandDispatcher:
             await self._services.spending.check(identity.user)
 
         def request() -> AnswerAgain:
+            earlier, run_id = _attempt(attempts)
             return AnswerAgain(
                 message,
                 way,
-                uuid.uuid4().hex,  # another one in each attempt, as in `_accept`
+                run_id,
                 command.request_id,
                 outbox,
                 identity.roles,
@@ -321,6 +344,7 @@ class CommandDispatcher:
                 identity.groups,
                 command.run_id,
                 command.step,
+                earlier,
             )
 
         return Accepted(message_id, await self.registry.ask(identity.user, way.thread_id, request), way.thread_id)
@@ -446,7 +470,7 @@ class CommandDispatcher:
         if run.ended_at is None:
             await self.registry.ask(owner, run.thread_id, partial(CancelRun, run_id))
 
-    async def _steer(self, identity: Identity, steer: Steer, outbox: ActorRef | None) -> Accepted:
+    async def _steer(self, identity: Identity, steer: Steer, outbox: ActorRef | None, attempts: list[str]) -> Accepted:
         """Have the conversation of a run accept a steer; one that is to wait for the run's end is a message."""
         services, content_filter, owner = self._services, self._services.content_filter, identity.user
         check_id("steer_id", steer.steer_id)
@@ -459,7 +483,7 @@ class CommandDispatcher:
                 way = await self._route_of(identity, await self._message(owner, run.message_id, "user"))
         if steer.mode is SteerMode.AFTER:
             say = Say(steer.content, way.thread_id, steer_id, way.conversation_id, way.agent_type, way.pillar)
-            return await self._accept(identity, say, way, steer_id, outbox)
+            return await self._accept(identity, say, way, steer_id, outbox, attempts)
         if services.spending is not None:
             await services.spending.check(owner)
         if services.quotas is not None:
@@ -566,6 +590,16 @@ class CommandDispatcher:
         return True
 
 
+def _attempt(attempts: list[str]) -> tuple[tuple[str, ...], str]:
+    """Begin an attempt at a command. Return the run ids of the earlier ones, and a new run id.
+
+    Each attempt has another, so the reply says which one was accepted.
+    """
+    earlier, run_id = tuple(attempts), uuid.uuid4().hex
+    attempts.append(run_id)
+    return earlier, run_id
+
+
 def _with_id(command: Say | Edit | Regenerate | Steer) -> Say | Edit | Regenerate | Steer:
     """Return the command with an id, so that a retry is the same message."""
     match command:
@@ -578,57 +612,3 @@ def _with_id(command: Say | Edit | Regenerate | Steer) -> Say | Edit | Regenerat
         case Regenerate() if not command.request_id:
             return evolve(command, request_id=uuid.uuid4().hex)
     return command
-
-
-def _check_settings(
-    given: JsonObject, limit_s: float, most: Budget, webhooks: WebhookRules | None = None
-) -> JsonObject:
-    """Return the settings of a run that a client sent, without those that are null.
-
-    A run may work for `limit_s`, and spend `most`. `webhooks` None: the server calls no webhook.
-
-    Raises:
-        CommandRejected: `invalid_command`, naming the setting: it is unknown, of a wrong type, or beyond its limit.
-    """
-    settings = {name: value for name, value in given.items() if value is not None}
-    known, max_turns = ["timeout_s", "max_turns", "budget"], most.turns or math.inf
-    known += [] if webhooks is None else ["webhook"]
-    unknown = next((name for name in settings if name not in known), None)
-    seconds, turns = settings.get("timeout_s", limit_s), settings.get("max_turns", max_turns)
-    if unknown is not None:
-        name = "".join(each if each.isprintable() else "?" for each in unknown[:40])
-        complaint = f"is not known; the settings are {', '.join(known[:-1])} and {known[-1]}"
-    elif isinstance(seconds, bool) or not isinstance(seconds, int | float):
-        name, complaint = "timeout_s", "must be a number"
-    elif not 0 < seconds <= limit_s:
-        name, complaint = "timeout_s", f"must be more than 0 and at most {limit_s:g} for this agent"
-    elif isinstance(turns, bool) or not isinstance(turns, int):
-        name, complaint = "max_turns", "must be a whole number"
-    elif not 1 <= turns <= max_turns:
-        name, complaint = "max_turns", f"must be from 1 to {max_turns} for this agent"
-    elif wrong := _wrong_budget(settings.get("budget", {}), most):
-        name, complaint = wrong
-    else:
-        try:
-            if webhooks is not None and "webhook" in settings:
-                webhooks.check(settings["webhook"])
-            return settings
-        except WebhookRefused as refused:
-            name, complaint = "webhook", str(refused)
-    raise CommandRejected("invalid_command", f"The field `settings.{name}` {complaint}.")
-
-
-def _wrong_budget(given: Any, most: Budget) -> tuple[str, str] | None:
-    """Return the wrong field of the budget that a client sent for a run, and what it must be; None if all are right."""
-    if not isinstance(given, Mapping) or any(name not in LIMIT_OF for name in given):
-        return "budget", f"must be an object with some of {', '.join(LIMIT_OF)}"
-    for name, value in given.items():
-        try:
-            Budget(**{name: value})
-        except TypeError:
-            return f"budget.{name}", f"must be {'a whole number' if name in WHOLE else 'a number'}"
-        except ValueError:
-            return f"budget.{name}", "must be more than 0"
-        if value is not None and (limit := getattr(most, name)) is not None and value > limit:
-            return f"budget.{name}", f"must be at most {limit:g} for this agent"
-    return None

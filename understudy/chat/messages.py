@@ -21,7 +21,9 @@ class Accept(Ask[str]):
     `filtered` is its text after the content filter; `raw` the text as sent, encrypted, if the server keeps it.
     `outbox` is None if it came without a connection. `branch_of` is the message that this is an edit of: it then
     follows `say.parent_id`, also if that is None. `roles` and `groups` are those of the sender's token.
-    `context_findings` are the findings in its context. `arrived_at` is when it came to this node (Unix seconds). Fails
+    `context_findings` are the findings in its context. `arrived_at` is when it came to this node (Unix seconds).
+    `earlier` are the ids of the runs that earlier attempts at this command gave: if one of these was accepted, the
+    connection gets its events by its subscription, and no second acceptance. Fails
     with `CommandRejected` (`busy`, `storage_unavailable`, `not_found`, `message_id_reused`) or `MessageInOtherThread`;
     nothing was stored then.
     """
@@ -40,6 +42,7 @@ class Accept(Ask[str]):
     context_findings: tuple[Finding, ...] = ()
     arrived_at: float | None = None
     groups: tuple[str, ...] = ()
+    earlier: tuple[str, ...] = ()
 
 
 class MessageInOtherThread(LookupError):
@@ -54,7 +57,8 @@ class MessageInOtherThread(LookupError):
 class AnswerAgain(Ask[str]):
     """To a conversation: answer this message once more. The reply is the id of the run.
 
-    A repeated `request_id` is the same run. `arrived_at` is when the request came to this node. With `after_step` the
+    A repeated `request_id` is the same run. `arrived_at` is when the request came to this node, `earlier` is as in
+    `Accept`. With `after_step` the
     run takes over the steps of the run `forks` up to that one. Fails as `Accept` does.
     """
 
@@ -70,6 +74,7 @@ class AnswerAgain(Ask[str]):
     groups: tuple[str, ...] = ()
     forks: str | None = None
     after_step: int | None = None
+    earlier: tuple[str, ...] = ()
 
 
 @define(eq=False)

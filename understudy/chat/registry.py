@@ -31,7 +31,7 @@ from actors import (
     Restart,
     StartChild,
 )
-from transport.wire.messages import SubscribeThread
+from transport.wire.messages import SubscribeThread, UnsubscribeThread
 from understudy.chat.conversation.conversation import Conversation
 from understudy.chat.messages import EnsureRunning, OwnershipLost, WaitIdle
 from understudy.chat.placement import Moved, Node, OtherNodes, actor_name
@@ -185,6 +185,11 @@ class ConversationRegistry:
         """Record that the actor of a thread with subscribers here is stopping: see `relocated`."""
         self._relocated[owner, thread_id] = ending
 
+    @property
+    def relocations(self) -> int:
+        """The number of relocated threads whose next actor is still to be started."""
+        return len(self._relocated)
+
     def relocated(self, most: int) -> list[tuple[Key, ActorRef]]:
         """Return at most `most` relocated threads, for `resubscribe`; the next call begins with others."""
         some = list(islice(self._relocated.items(), most))
@@ -196,11 +201,20 @@ class ConversationRegistry:
     async def resubscribe(self, key: Key, ending: ActorRef) -> None:
         """Start the next actor of a relocated thread, which subscribes the connections here again.
 
+        If the thread was deleted, and there is no other one of its id, they are unsubscribed.
+
         Raises:
             StorageError, ActorError: The actor cannot be started now.
         """
         await ending.wait_stopped()
-        await self.get_or_start(*key)
+        owner, thread_id = key
+        async with self._locks.hold(key):  # no actor that begins the thread anew subscribes them meanwhile
+            exists = await self._services.store.last_seqs(owner, [thread_id])
+            if not exists and self.peek(owner, thread_id) is None:
+                for outbox in self._services.outboxes(owner, thread_id):
+                    outbox.try_tell(UnsubscribeThread(thread_id))
+        if exists:
+            await self.get_or_start(owner, thread_id)
         if self._relocated.get(key) == ending:
             del self._relocated[key]
 

@@ -119,6 +119,10 @@ class RunLimiter(Generic[WaiterT]):
         """Return (run, waiter) of the first `count` queued runs."""
         return [(run_id, waiter) for run_id, (_, waiter) in islice(self._queue(), count)]
 
+    def queued_by_owner(self) -> Counter[str]:
+        """Count the runs of each owner that wait for a permit; suspended ones do not."""
+        return Counter(owner for owner, _ in chain(self._returning.values(), self._waiting.values()))
+
     @property
     def running(self) -> int:
         """Number of runs that hold a permit."""

@@ -58,6 +58,7 @@ class Ending(enum.Enum):
     FAILED = "agent_failed"
     INTERRUPTED = "run_interrupted"
     NO_MODEL = "model_unavailable"
+    BAD_OUTPUT = "invalid_output"
     NO_STORAGE = "storage_unavailable"
     BLOCKED = "content_blocked"
 

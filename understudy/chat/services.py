@@ -23,6 +23,7 @@ from understudy.storage.spending import SpendingLimits
 from understudy.storage.store import Store
 from understudy.tools.context import ServerView, ToolContext
 from understudy.tools.loop import ToolLoop
+from understudy.tools.mcp.catalogue import McpCatalogue
 from understudy.tools.memory import Notebook
 
 
@@ -58,12 +59,13 @@ class Services:
     `quotas` bounds what users store, None for no bounds. `memory(owner, agent)` is the memory of an agent about a user,
     `storage_retry` retries messages while the database is away.
     `on_relocated(owner, thread_id, conversation)` is called when a conversation stops whose subscribers are to go on
-    with the next actor of the thread: another node owns it, or it restarts from the log.
+    with the next actor of the thread: another node owns it, it restarts from the log, or it was deleted, and there may
+    be another thread of its id.
     `announce(owner, thread_id, after)` tells other nodes that a thread has events after that number; None on a single
     node. `storage_waits` has the current waits for the database. `prices` are those of models; agents without a model
     have `default_model`. `spending` bounds what users spend in a day, None for no bounds.
     `webhooks` are the rules for addresses that messages name, None if the server calls none. Users' async tools
-    run on `tool_loop`, or on this loop if it is None.
+    run on `tool_loop`, or on this loop if it is None. `mcp` has the MCP servers of agents.
     """
 
     store: Store
@@ -92,6 +94,7 @@ class Services:
     spending: SpendingLimits | None = None
     webhooks: WebhookRules | None = None
     tool_loop: ToolLoop | None = None
+    mcp: McpCatalogue = field(factory=McpCatalogue)
 
     def forget(self, owner: str, thread_id: str) -> None:
         """Drop the placeholders of a deleted thread, and the cached HTML of its owner's answers."""

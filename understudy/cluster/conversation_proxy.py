@@ -6,7 +6,9 @@ Commands and subscribers use a proxy like a conversation.
 2. Subscribers get the thread's events in order. A lost event leaves a gap in the numbers, and each subscriber reads it
    from the log; while the owning node cannot be reached, the proxy polls the log every second.
 3. If the node is down or no longer owns the thread, the proxy stops, and pending callers ask again through the
-   registry, which finds the new owner. If the thread was deleted, its subscribers are notified.
+   registry, which finds the new owner.
+4. A proxy stands for one incarnation of its thread: when that was deleted, also if there is another thread of its id by
+   now, its subscribers are notified and the proxy stops. They get the next thread of the id from its first event.
 """
 
 import logging
@@ -18,8 +20,9 @@ import trio
 from attrs import define, field, frozen
 
 from actors import Actor, ActorRef, Ask, Context, Exit, MailboxSpec, Terminated
+from transport.outbox.delivery import same_incarnation
 from transport.wire.errors import CommandRejected, UnreadableEvent
-from transport.wire.events import Envelope, FeedbackGiven, FinalResponse, Resync
+from transport.wire.events import Envelope, FeedbackGiven, FinalResponse, MessageAccepted, Resync
 from transport.wire.messages import Reply
 from understudy.chat import messages as chat
 from understudy.chat.conversation.core import RESYNC
@@ -186,14 +189,17 @@ class ConversationProxy(Actor):
     async def receive(self, message: object, context: Context) -> None:
         """Serve one message of `understudy.chat.messages` or `understudy.cluster.messages`."""
         match message:
+            case Events(incarnation=incarnation) if not self._is_this(incarnation):
+                self._end(context, deleted=True)
             case Events():
-                await self._accept_events(message)
+                await self._accept_events(message, context)
             case Ephemeral(head=after, bodies=bodies):
                 self._deliver(self.reorder.add_ephemeral(after, await _decode(bodies)))
                 if self.reorder:
                     context.set_timer("release", HOLD_S, _ReleaseHeld())
-            case ForwardingEnded(deleted=deleted):
-                self._end(context, deleted=deleted)
+            case ForwardingEnded(deleted=deleted, incarnation=incarnation):
+                if self._is_this(incarnation):
+                    self._end(context, deleted=deleted)
             case OwnerDown():
                 self._end(context)
             case CheckLog() | chat.OwnershipLost():  # the latter: this node has a new id, with no subscription yet
@@ -234,12 +240,17 @@ class ConversationProxy(Actor):
 
     # events
 
-    async def _accept_events(self, events: Events) -> None:
+    async def _accept_events(self, events: Events, context: Context) -> None:
+        """Deliver numbered events. Each message subscribes the user's connections here, as in the conversation."""
         self.exists = True
+        self.followers.incarnation = self.followers.incarnation or events.incarnation
         envelopes = await _decode(events.bodies)
         shown = [self.followers.restore(each).event for each in envelopes]
         answers = [each.message for each in shown if isinstance(each, FinalResponse)]
         await self.services.html.prefetch(answers, self.owner)
+        last = events.first + len(envelopes) - 1
+        if last > self.reorder.last_seq and any(isinstance(each, MessageAccepted) for each in shown):
+            self.followers.subscribe_all(last, context, after=events.first - 1)
         self._deliver(self.reorder.add_numbered(events.first, envelopes))
 
     def _deliver(self, envelopes: Sequence[Envelope]) -> None:
@@ -261,12 +272,18 @@ class ConversationProxy(Actor):
             self._deliver(self.reorder.release())
 
     async def _read_log_end(self) -> bool:
-        """Read the last event number of the thread. Return whether the thread exists."""
-        heads = await self.services.store.last_seqs(self.owner, [self.thread_id])
-        if (head := heads.get(self.thread_id)) is not None:
-            self.exists = True
-            self._advance(head)
-        return head is not None
+        """Read the last event number of the thread. Return whether the thread, and not a later one, exists."""
+        thread = await self.services.store.thread(self.owner, self.thread_id)
+        if thread is None or not self._is_this(thread.created_at):
+            return False
+        self.followers.incarnation = thread.created_at
+        self.exists = True
+        self._advance(thread.last_seq)
+        return True
+
+    def _is_this(self, incarnation: float | None) -> bool:
+        """Return False if an incarnation is known to be another one than that of this proxy's thread."""
+        return same_incarnation(self.followers.incarnation, incarnation)
 
     async def _stay_subscribed(self, context: Context) -> None:
         """Keep the subscription to the owning node, and check for lost events: periodically and on `check_now`."""
@@ -274,14 +291,12 @@ class ConversationProxy(Actor):
         while True:
             self.check_now = trio.Event()
             try:
+                subscribe = Subscribe(self.followers.incarnation)
                 head = await self.bus.ask(
-                    self.owner_node, self.owner, self.thread_id, Subscribe(), timeout_s=SUBSCRIBE_TIMEOUT_S
+                    self.owner_node, self.owner, self.thread_id, subscribe, timeout_s=SUBSCRIBE_TIMEOUT_S
                 )
                 wait_s = RENEW_S
-            except Moved:
-                context.ref.tell(OwnerDown())
-                return
-            except CommandRejected:  # deleted, or stored by a third node
+            except (Moved, CommandRejected):  # or deleted, or stored by a third node
                 if await self._poll_store(context):
                     context.ref.tell(OwnerDown())
                 return
@@ -338,10 +353,10 @@ class ConversationProxy(Actor):
             case chat.Accept(outbox=outbox) if outbox is not None:
                 if answer != ask.run_id or outbox not in self.followers:  # repeated, or not subscribed
                     message = await self.services.store.message(self.owner, ask.message_id)
-                    await self._publish_acceptance(outbox, message, str(answer), context)
+                    await self._publish_acceptance(ask, message, str(answer), context)
             case chat.AnswerAgain(outbox=outbox) if outbox is not None:
                 if answer != ask.run_id or outbox not in self.followers:  # repeated, or not subscribed
-                    await self._publish_acceptance(outbox, ask.message, str(answer), context)
+                    await self._publish_acceptance(ask, ask.message, str(answer), context)
             case chat.AcceptSteer(outbox=outbox) if outbox is not None and (not answer or outbox not in self.followers):
                 accepted = await read_steer(self.services.store, self.owner, self.thread_id, ask.run_id, ask.steer_id)
                 if accepted is not None:
@@ -352,12 +367,13 @@ class ConversationProxy(Actor):
                 outbox.try_tell(Reply(wrap_about_answer(ask.answer, event, now=self.services.clock())))
 
     async def _publish_acceptance(
-        self, outbox: ActorRef, message: Message | None, run_id: str, context: Context
+        self, ask: chat.Accept | chat.AnswerAgain, message: Message | None, run_id: str, context: Context
     ) -> None:
         if message is None:
             return
         accepted = await read_acceptance(self.services.store, message, run_id)
-        self.followers.replay_acceptance(outbox, accepted, max(self.reorder.last_seq, accepted.seq or 0), context)
+        head, resend = max(self.reorder.last_seq, accepted.seq or 0), run_id not in ask.earlier
+        self.followers.replay_acceptance(ask.outbox, accepted, head, context, resend=resend)
 
     def _send(self, command: messages.Command) -> None:
         """Send a command to the owning node without waiting for a reply."""
@@ -376,9 +392,12 @@ class ConversationProxy(Actor):
     async def _subscribe(self, ask: chat.FollowThread, context: Context) -> None:
         if ask.after > self.reorder.last_seq or not self.exists:
             try:
-                await self._read_log_end()
+                there = await self._read_log_end()
             except StorageError as error:
                 ask.fail(error)
+                return
+            if self.exists and not there:
+                self._end(context, deleted=True)  # the ask fails when this actor stops, and its caller retries
                 return
         head = self.reorder.last_seq
         if not self.exists:
@@ -393,12 +412,15 @@ class ConversationProxy(Actor):
     # stopping
 
     def _end(self, context: Context, *, deleted: bool = False) -> None:
-        """Stop, as the node no longer owns the thread; the subscribers are attached to the new owner."""
-        self.ended = True
+        """Stop, as the node no longer owns the thread; the subscribers are attached to the new owner.
+
+        `deleted`: to the owner of the next thread of that id, if there is one by now.
+        """
+        self.ended, followed = True, bool(self.followers)
         if deleted:
             self.services.forget(self.owner, self.thread_id)
             self.followers.unsubscribe_all()
-        elif self.followers:
+        if followed:
             self.services.on_relocated(self.owner, self.thread_id, context.ref)
         context.stop()
 

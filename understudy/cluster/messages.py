@@ -33,8 +33,9 @@ _FORWARDED: Final[dict[str, type[Any]]] = {
     "Wake": chat.EnsureRunning,
 }
 """Messages to a conversation that can be forwarded to its node, by wire tag."""
-_LOCAL: Final = ("outbox", "arrived_at")
-"""Fields that are not forwarded: a connection belongs to the sending node, and each node takes its own time."""
+_LOCAL: Final = ("outbox", "arrived_at", "earlier")
+"""Fields that are not forwarded: a connection and its commands belong to the sending node, and each node takes its own
+time."""
 _WIRE_NAMES: Final = {"filtered": "clean", "context_findings": "beside"}
 """Fields with another name on the wire."""
 
@@ -72,15 +73,18 @@ def message_from_command(command: msgspec.Struct) -> Any:
     """Return the message to the conversation that a command carries, as arrived now and without a connection."""
     message = _MESSAGES[type(command)]
     values = {name: getattr(command, name) for name in command.__struct_fields__}
-    local = {"outbox": None, "arrived_at": time.time()}
+    local = {"outbox": None, "arrived_at": time.time(), "earlier": ()}
     return message(**values, **{each.name: local[each.name] for each in attrs.fields(message) if each.name in local})
 
 
 class Subscribe(msgspec.Struct, frozen=True, tag="Attend"):
     """Forward the thread's events to the asking node. The subscription is a lease that a repeated request renews.
 
-    The reply is the number of the thread's last event, None if there is no such thread.
+    The reply is the number of the thread's last event, None if there is no such thread. `incarnation`: only if the
+    thread is this one of its id; else the request fails with Moved.
     """
+
+    incarnation: float | None = None
 
 
 class Snapshot(msgspec.Struct, frozen=True, tag=True):
@@ -130,11 +134,15 @@ class RpcReply(msgspec.Struct, frozen=True, tag="Answer"):
 
 
 class Events(msgspec.Struct, frozen=True, tag=True):
-    """The next events of a thread, as in the log but with placeholders restored; `first` is the number of the first."""
+    """The next events of a thread, as in the log but with placeholders restored; `first` is the number of the first.
+
+    `incarnation` tells threads of the same id apart (`transport.wire.messages.SubscribeThread`).
+    """
 
     thread: str
     first: int
     bodies: list[bytes]
+    incarnation: float | None = None
 
     def __repr__(self) -> str:
         return f"Events({self.thread!r}, {self.first}, {len(self.bodies)} of them)"
@@ -173,10 +181,11 @@ class Ephemeral(msgspec.Struct, frozen=True, tag="Passing"):
 
 
 class ForwardingEnded(msgspec.Struct, frozen=True, tag="Ended"):
-    """The sending node no longer owns the thread; `deleted`: the thread is gone."""
+    """The sending node no longer owns the thread; `deleted`: the thread is gone. `incarnation` is as in `Events`."""
 
     thread: str
     deleted: bool = False
+    incarnation: float | None = None
 
 
 Item: TypeAlias = RpcRequest | RpcReply | Events | ForwardingEnded | Ephemeral

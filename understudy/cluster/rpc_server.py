@@ -37,7 +37,7 @@ from actors import (
     StartChild,
     Terminated,
 )
-from transport.outbox.delivery import merge_text
+from transport.outbox.delivery import merge_text, same_incarnation
 from transport.wire.codec import to_log
 from transport.wire.errors import CommandRejected
 from transport.wire.events import Envelope
@@ -69,7 +69,12 @@ LEASE_S: Final = 30.0
 
 @define(eq=False)
 class RenewLease(Ask[int]):
-    """To a forwarder: renew the lease. The answer is the number of the last event it forwarded."""
+    """To a forwarder: renew the lease. The answer is the number of the last event it forwarded.
+
+    Fails with Moved if the thread is known to be another one than `incarnation` (`transport.wire.messages`).
+    """
+
+    incarnation: float | None = None
 
 
 class StopForwarding:
@@ -87,6 +92,7 @@ class EventForwarder(Actor):
         self.conversation = conversation
         self.bus = bus
         self.last_seq = 0
+        self.incarnation: float | None = None
         self.buffered: list[Envelope] = []
 
     async def on_start(self, context: Context) -> None:
@@ -97,15 +103,17 @@ class EventForwarder(Actor):
     async def on_stop(self, context: Context, reason: Exit) -> None:
         """If killed or crashed, tell the node that forwarding ended; else it would notice only at the next renewal."""
         if not isinstance(reason, Normal):
-            self.bus.send(self.node, ForwardingEnded(self.thread))
+            self.bus.send(self.node, ForwardingEnded(self.thread, incarnation=self.incarnation))
 
     async def receive(self, message: object, context: Context) -> None:
         """Serve the messages that an outbox gets from a conversation."""
         match message:
             case Deliver():
                 self.buffered += message.envelopes
-            case SubscribeThread(last_seq=head):
-                self.last_seq = max(self.last_seq, head)
+            case SubscribeThread(last_seq=head, incarnation=incarnation):
+                self.last_seq, self.incarnation = max(self.last_seq, head), incarnation
+            case RenewLease(incarnation=wanted) if not same_incarnation(wanted, self.incarnation):
+                message.fail(Moved("the thread was deleted, and there is another one of that id"))
             case RenewLease():
                 self._flush()
                 context.set_timer("patience", LEASE_S, StopForwarding())
@@ -147,7 +155,8 @@ class EventForwarder(Actor):
     def _send_numbered(self, envelopes: list[Envelope]) -> None:
         if envelopes:
             first, last = envelopes[0].seq or 0, envelopes[-1].seq or 0
-            self.bus.send(self.node, Events(self.thread, first, [to_log(each) for each in envelopes]))
+            bodies = [to_log(each) for each in envelopes]
+            self.bus.send(self.node, Events(self.thread, first, bodies, self.incarnation))
             self.last_seq = max(self.last_seq, last)
 
     def _send_ephemeral(self, envelopes: list[Envelope]) -> None:
@@ -160,7 +169,7 @@ class EventForwarder(Actor):
     def _finish(self, context: Context, *, deleted: bool = False) -> None:
         """Send the buffered events, then tell the node that forwarding ended, and stop."""
         self._flush()
-        self.bus.send(self.node, ForwardingEnded(self.thread, deleted))
+        self.bus.send(self.node, ForwardingEnded(self.thread, deleted, self.incarnation))
         context.stop()
 
 
@@ -219,10 +228,10 @@ class RpcServer:
                 if (sent := self._forwarders.get((thread, sender))) is not None:
                     sent.conversation.try_tell(chat.RequestSnapshot(sent.forwarder))
                 return None
-            case messages.Subscribe():
+            case messages.Subscribe(incarnation=incarnation):
                 conversation = await self.threads.get_local(owner, thread_id)
                 forwarder = await self._get_or_start_forwarder(thread, sender, conversation)
-                return await forwarder.ask(RenewLease(), timeout_s=within_s)
+                return await forwarder.ask(RenewLease(incarnation), timeout_s=within_s)
             case command:
                 conversation, message = await self.threads.get_local(owner, thread_id), message_from_command(command)
                 if not isinstance(message, Ask):

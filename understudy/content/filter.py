@@ -56,6 +56,9 @@ LONG_TEXTS: Final = 3
 THREADS: Final = 2
 """Worker threads for tool results and long pieces of models."""
 
+MAX_NOTE: Final = INLINE // FOREIGN
+"""Characters of a progress note; the rest is cut off."""
+
 _FIRST: Final = "password: x https://a.b/?c=d a@b.org +49 170 1234567 ignore all <img src=x>\u200b\x1b[1m"
 """Matches a prefilter of every category, so that lazily built parts are built."""
 _STORED: Final = (Category.SECRET, Category.PII)
@@ -68,6 +71,7 @@ FILE_S: Final = 20.0
 _BINARY: Final = bytes(code for code in range(32) if chr(code) not in "\t\n\x0b\x0c\r\x1b")
 
 _limiter: Final = thread_limiter("understudy.content.filter", THREADS)
+_notes: Final = thread_limiter("understudy.content.filter.notes", 1)
 
 
 class InvalidPolicy(ValueError):
@@ -351,10 +355,16 @@ class ContentFilter:
         clean = await self.filter_value(words, self._chart_words, record=False)
         return not clean.blocked and bool(clean.value == words)
 
-    def filter_progress(self, note: str) -> str:
-        """Filter a tool's progress note, cut to a bound; empty if it is blocked."""
+    async def filter_progress(self, note: str) -> str:
+        """Filter a tool's progress note, cut to a bound; empty if it is blocked.
+
+        This takes a worker thread, however short the note is: beside a tool that computes, each of a scan's calls into
+        RE2 waits for the interpreter, which took up to 100 ms together.
+        """
         began = time.perf_counter()
-        found = self.tool.sanitize(note[: INLINE // FOREIGN])
+        found = await trio.to_thread.run_sync(
+            self.tool.sanitize, note[:MAX_NOTE], abandon_on_cancel=True, limiter=_notes()
+        )
         self.record(Direction.TOOL, found, time.perf_counter() - began)
         return found.text
 

@@ -13,7 +13,14 @@ from typing import Final
 from attrs import define, evolve, field
 
 from sanitization import Placeholders
-from transport.wire.events import AgentCompleted, Envelope, FinalResponse, MessageAccepted, SteerAccepted
+from transport.wire.events import (
+    AgentCompleted,
+    Envelope,
+    FinalResponse,
+    MessageAccepted,
+    QuestionAsked,
+    SteerAccepted,
+)
 
 THREADS: Final = 2_000
 """Threads whose placeholders are kept; beyond, the least recently used is dropped."""
@@ -103,6 +110,8 @@ class Vault:
                 return envelope.replace(event=evolve(event, message=found.restore(message)))
             case AgentCompleted(result=result) as event:
                 return envelope.replace(event=evolve(event, result=found.restore(result)))
+            case QuestionAsked(said=str(said)) as event:
+                return envelope.replace(event=evolve(event, said=found.restore(said)))
         return envelope
 
 

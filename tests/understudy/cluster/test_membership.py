@@ -33,6 +33,7 @@ from understudy.chat.conversation.recovery import BATCH, CheckNow, Recovery
 from understudy.chat.messages import OwnershipLost
 from understudy.chat.placement import Node
 from understudy.chat.registry import ConversationRegistry
+from understudy.chat.run_limiter import RunLimiter
 from understudy.cluster.membership import Membership, join, stop_conversations
 from understudy.storage import (
     AlreadyServed,
@@ -431,6 +432,14 @@ class Finder:
         """Return no dead conversations."""
         return []
 
+    def peek(self, owner: str, thread_id: str) -> None:
+        """Return None: no conversation is alive."""
+
+    @property
+    def relocations(self) -> int:
+        """Return how many threads are relocated."""
+        return len(self.moved)
+
     def relocated(self, most: int) -> list[tuple[tuple[str, str], ActorRef]]:
         """Return the relocated threads."""
         return self.moved[:most]
@@ -447,7 +456,7 @@ class Finder:
 
 async def recovering(server: Server, finder: Finder) -> ActorRef:
     """Run recovery for orphaned runs."""
-    recovery = partial(Recovery, server.store, cast(ConversationRegistry, finder), server.node)
+    recovery = partial(Recovery, server.store, cast(ConversationRegistry, finder), RunLimiter(2, 4), server.node)
     return await server.system.spawn(ChildSpec("recovery", recovery))
 
 

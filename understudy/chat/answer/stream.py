@@ -232,6 +232,16 @@ class AnswerStream:
         self.answer.pause()
         return text
 
+    async def go_on(self, written: str) -> None:
+        """Let another model go on with the turn, whose text so far is `written` unless the turn is a resumed one.
+
+        What it repeats of that is not shown twice.
+        """
+        if self._resumed is not None:
+            await self._write(self._resumed.finish(cut=True).text)
+            written = self._resumed.text
+        self._resumed = ResumedText(written) if written else None
+
     def add_finished_turn(self, kept: str) -> None:
         """Add the text of a finished turn, as it is stored."""
         self._finished_text = SEPARATOR.join(part for part in (self._finished_text, kept) if part)

@@ -98,7 +98,7 @@ class Acceptance:
         queued = yield from self.thread.ensure_queued(run_id)
         if queued:
             accepted = yield Query(lambda store: read_acceptance(store, prior, run_id))
-            yield Subscribe(ask.outbox, accepted=accepted)
+            yield Subscribe(ask.outbox, accepted=accepted, resend=run_id not in ask.earlier)
             yield AnswerRequest(ask, run_id)
         return True
 
@@ -176,6 +176,8 @@ class Acceptance:
             recorded = yield Query(lambda store: store.steps(forked))
             steps = steps_of_fork(recorded, ask.after_step, ask.run_id, self.thread.now)
             live.taken_over = replay([], steps)
+        if self.thread.created_at is None:
+            self.thread.created_at = self.thread.now
         yield Subscribe(ask.outbox)
         names = (message_id, ask.run_id, content, references, parent, branch_of)
         accepted = MessageAccepted(*names, context or None, settings or None)

@@ -2,7 +2,7 @@
 
 import random
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from functools import partial
 from typing import Final
 
@@ -106,8 +106,13 @@ class ResumeAttempt:
         """Return the seconds until it is due, bounded whatever the clocks of nodes say."""
         return 0.0 if self.resume_at is None else max(0.0, min(self.resume_at - now, MAX_BACKOFF_S * (1 + JITTER)))
 
-    def unresumable_reason(self, agents: Mapping[str, Agent]) -> tuple[str, str] | None:
-        """Return why the run cannot be resumed: a word for the log and a sentence for the user. None if it can."""
+    def unresumable_reason(
+        self, agents: Mapping[str, Agent], client_tools: Collection[str] = ()
+    ) -> tuple[str, str] | None:
+        """Return why the run cannot be resumed: a word for the log and a sentence for the user. None if it can.
+
+        `client_tools` are the names of its client's tools.
+        """
         replay = self.replay
         if self.number > MAX_ATTEMPTS:
             return "set_aside", f"The work on this message was given up: it did not get on in {MAX_ATTEMPTS} attempts."
@@ -117,7 +122,7 @@ class ResumeAttempt:
             return "unreadable", f"{INTERRUPTED}, and what was done of it cannot be read any more."
         if self.agent(agents) is None or any(name not in agents for _, name in replay.agents):
             return "no_agent", f"{INTERRUPTED}, and the agent that was at work is not here any more."
-        if unknown := replay.calls_in_doubt(agents.get(replay.speaker or "")):
+        if unknown := replay.calls_in_doubt(agents.get(replay.speaker or ""), client_tools):
             names = ", ".join(dict.fromkeys(unknown))
             was, it = ("was", "it") if len(unknown) == 1 else ("were", "they")
             return "unknown", f"{INTERRUPTED} while {names} {was} at work: whether {it} took effect is unknown."
@@ -203,11 +208,12 @@ class ActiveRun:
         *,
         steps: Sequence[StepRecord] = (),
         raw: RawText | None = None,
-        new_thread: bool = False,
+        new_thread: float | None = None,
     ) -> Change:
         """Return the change that stores these numbered events, and the rows that follow from them.
 
         `MessageAccepted` inserts the run and its message, `FinalResponse` the answer; that or an `Error` ends the run.
+        `new_thread` is when the thread was created if it is not stored yet.
         """
         request, template = self.request, self.envelope_template
         owner, thread_id, run_id = request.owner, request.thread_id, request.run_id
@@ -219,10 +225,10 @@ class ActiveRun:
             events.append(LoggedEvent(envelope.seq or 0, event.type, run_id, to_log(envelope)))
             match event:
                 case MessageAccepted(message_id=message_id, content=content):
-                    if new_thread:
+                    if new_thread is not None:
                         words = content.split(maxsplit=TITLE_CHARS)[:TITLE_CHARS]  # a title cannot show more words
                         title = " ".join(words)[:TITLE_CHARS] or "New conversation"
-                        thread = Thread(owner, thread_id, title, agent_type, pillar, now, now)
+                        thread = Thread(owner, thread_id, title, agent_type, pillar, new_thread, now)
                     found = request.findings_summary
                     run = RunRecord(
                         id=run_id,

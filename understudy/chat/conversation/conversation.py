@@ -104,6 +104,7 @@ class Conversation(Actor):
             thread, runs = opening
             if owned := self.thread.load(thread):
                 unfinished = [await read_unfinished_run(store, run, self._restore_text) for run in runs]
+        self.subscribers.incarnation = self.thread.created_at
         if self.thread.exists:
             self.subscribers.subscribe_all(self.thread.last_seq, context)
         else:
@@ -233,11 +234,12 @@ class Conversation(Actor):
                 self.run_actors[run_id].tell(message, lane=lane)
             case effects.StopRun(run_id):
                 await self.run_actors[run_id].stop(StopMode.NOW)
-            case effects.Subscribe(outbox, after, accepted):
+            case effects.Subscribe(outbox, after, accepted, resend):
+                self.subscribers.incarnation = this.created_at
                 if accepted is None:
                     self.subscribers.subscribe(outbox, this.last_seq, context, after=after)
                 else:
-                    self.subscribers.replay_acceptance(outbox, accepted, this.last_seq, context)
+                    self.subscribers.replay_acceptance(outbox, accepted, this.last_seq, context, resend=resend)
             case effects.SendFeedback(event, ask):
                 services.metrics.feedback(ask.rating)
                 self.subscribers.send_about_answer(event, ask.answer, ask.outbox)
@@ -255,6 +257,8 @@ class Conversation(Actor):
                 context.stop()
             case effects.ForgetThread():
                 services.forget(this.owner, this.thread_id)
+                if self.subscribers:
+                    services.on_relocated(this.owner, this.thread_id, context.ref)
                 self.subscribers.unsubscribe_all()
                 context.stop()
         return None
@@ -302,7 +306,7 @@ class Conversation(Actor):
         if attempt.role == "reconcile":
             await self._end_settling(attempt)
             return
-        sentence = self.services.content_filter.filter_progress(attempt.sentence)
+        sentence = await self.services.content_filter.filter_progress(attempt.sentence)
         await self._perform(self.core.handle(effects.UndoEnded(attempt.run_id, sentence)))
 
     def _undo_attempt(self, undo: UndoWalk, tool: Tool) -> Attempt:

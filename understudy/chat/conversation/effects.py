@@ -147,11 +147,15 @@ class SendFeedback:
 
 @frozen
 class Subscribe:
-    """Subscribe an outbox: from its own cursor, from `after`, or from `accepted`, which it is sent again."""
+    """Subscribe an outbox: from its own cursor, from `after`, or from `accepted`, which it is sent again.
+
+    `resend`: `accepted` is sent also if the client was sent it before.
+    """
 
     outbox: ActorRef | None
     after: int | None = None
     accepted: Envelope | None = None
+    resend: bool = True
 
 
 @frozen

@@ -139,11 +139,11 @@ async def read_page(
         StorageUnavailable: The database cannot be read.
         UnreadableEvent: An event in the log is damaged.
     """
-    head, rows = await store.log_page(owner, thread_id, after, limit)
+    head, created_at, rows = await store.log_page(owner, thread_id, after, limit)
     small = sum(len(row.body) for row in rows) < READ_INLINE
     envelopes = [shown(each) for each in (_envelopes(rows) if small else await run_off_loop(_envelopes, rows))]
     together = await _prefetch(envelopes, owner, html) if html is not None else len(envelopes)
-    return LogPage(envelopes[:together], after if head is None else head)
+    return LogPage(envelopes[:together], after if head is None else head, created_at, head is not None)
 
 
 async def _prefetch(envelopes: Sequence[Envelope], owner: str, html: AnswerHtml) -> int:

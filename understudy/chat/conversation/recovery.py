@@ -5,6 +5,9 @@ is enough; a live one is sent the id of the run it should know.
 
 If several nodes share the database, it also finds the runs of nodes that died, soon after their lease has expired. The
 other nodes look for them too, so each takes a batch at a time, in random order.
+
+After a start thousands of runs may be unfinished. They are woken oldest first, and only while few woken ones wait for a
+permit: so the number of conversations in memory is bounded, and the queue keeps positions for new messages.
 """
 
 import logging
@@ -19,6 +22,7 @@ from actors import Actor, ActorError, ActorRef, Context
 from understudy.chat.messages import EnsureEffects
 from understudy.chat.placement import Node
 from understudy.chat.registry import ConversationRegistry, Key
+from understudy.chat.run_limiter import RunLimiter
 from understudy.storage.errors import StorageError
 from understudy.storage.records import RunRecord
 from understudy.storage.store import Store
@@ -34,6 +38,12 @@ BATCH: Final = 32
 """Runs of dead nodes claimed at a time; then the store is queried again, as other nodes claim them too."""
 GATHER_S: Final = 0.05
 """Seconds in which further `CheckNow` are gathered before a check."""
+QUEUED: Final = 256
+"""Runs that may wait for a permit before no more are woken; a quarter of the queue (`limits.runs_waiting`)."""
+QUEUED_OF_OWNER: Final = 16
+"""The same for the runs of one owner, so that one with many does not hold up the others."""
+MORE_S: Final = 0.5
+"""Seconds until the next runs are woken if some had to be left."""
 LONGEST_S: Final = 3.0
 """Seconds for one batch; a conversation that cannot be started by then is tried again with the next check."""
 
@@ -52,8 +62,11 @@ class Recovery(Actor):
     `node` is this node, None if there is a single one.
     """
 
-    def __init__(self, store: Store, threads: ConversationRegistry, node: Node | None = None) -> None:
+    def __init__(
+        self, store: Store, threads: ConversationRegistry, limiter: RunLimiter[ActorRef], node: Node | None = None
+    ) -> None:
         self.store = store
+        self.limiter = limiter
         self.registry = threads
         self.node = node
         self.checked_at = -math.inf
@@ -70,12 +83,17 @@ class Recovery(Actor):
         wait_s = EVERY_S if self.node is None else OTHERS_S * random.uniform(1.0, 1.5)  # noqa: S311 - to be apart
         context.set_timer("look", wait_s, _Check())
         try:
+            relocations = self.registry.relocations
             await self._concurrently(self._resubscribe, self.registry.relocated(BATCH))
+            if 0 < self.registry.relocations < relocations:
+                context.set_timer("look", GATHER_S, _Check())
             if self.node is not None and self.node.joined and await self._take_over(self.node):
                 context.set_timer("look", GATHER_S, _Check())
             if trio.current_time() >= self.checked_at + EVERY_S:
                 self.checked_at = trio.current_time()
-                await self._in_batches(self._wake, await self._unfinished())
+                if await self._wake_some(await self._unfinished()):
+                    self.checked_at += MORE_S - EVERY_S
+                    context.set_timer("more", MORE_S, _Check())
                 await self._in_batches(self._continue_effects, await self._open_effects())
                 await self._in_batches(self._restart, await self.registry.dead_with_subscribers())
         except StorageError as error:
@@ -90,6 +108,25 @@ class Recovery(Actor):
         if self.node is None:
             return await self.store.open_effects()
         return await self.store.orphaned_effects(self.node.id)
+
+    async def _wake_some(self, runs: Sequence[RunRecord]) -> bool:
+        """Wake the conversations of the oldest unfinished runs, as many as may wait. Return True if some are left.
+
+        A live conversation is sent all its runs: it should know them.
+        """
+        live = [run for run in runs if self.registry.peek(run.owner, run.thread_id) is not None]
+        asleep = [run for run in runs if self.registry.peek(run.owner, run.thread_id) is None]
+        queued, woken = self.limiter.queued_by_owner(), list[RunRecord]()
+        room = QUEUED - queued.total()
+        for run in asleep:
+            if len(woken) >= room:
+                break
+            if queued[run.owner] < QUEUED_OF_OWNER:
+                queued[run.owner] += 1
+                woken.append(run)
+        await self._in_batches(self._wake, live)
+        await self._in_batches(self._wake, woken)
+        return len(woken) < len(asleep)
 
     async def _take_over(self, node: Node) -> bool:
         """Take over a batch of the runs of dead nodes. Return True if there are more."""

@@ -43,6 +43,7 @@ from understudy.chat.conversation.thread_state import RETRY_S, ThreadState
 from understudy.chat.messages import CancelRun, EndTurn, FinishRun, Record, Stop
 from understudy.chat.run_limiter import RunLimiter, queue_note, release_permit
 from understudy.chat.run_protocol import Ending
+from understudy.chat.run_settings import tool_names
 from understudy.chat.storage_away import AWAY
 from understudy.observe.logs import new_error_id
 from understudy.storage.errors import SequenceConflict, StorageUnavailable
@@ -109,7 +110,8 @@ class RunQueue:
         live = self.order[0]
         run_id, attempt = live.request.run_id, live.attempt
         if attempt is not None and not attempt.recorded:
-            if (reason := attempt.unresumable_reason(self.agents)) is not None:
+            reason = attempt.unresumable_reason(self.agents, tool_names(live.request.settings))
+            if reason is not None:
                 yield from self._abandon(live, *reason)
                 return
             if not attempt.due:

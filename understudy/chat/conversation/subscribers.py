@@ -18,11 +18,15 @@ log = logging.getLogger(__name__)
 
 @define
 class Subscribers:
-    """The subscribers of one thread; the actor whose `context` is given watches each of them."""
+    """The subscribers of one thread; the actor whose `context` is given watches each of them.
+
+    `incarnation` tells the thread from others of the same id (`transport.wire.messages.SubscribeThread`).
+    """
 
     owner: str
     thread_id: str
     services: Services
+    incarnation: float | None = field(default=None, init=False)
     _outboxes: dict[ActorRef, None] = field(factory=dict, init=False)
     restore: Callable[[Envelope], Envelope] = field(init=False)
     """Return a stored event with its placeholders restored, as it is sent to its user."""
@@ -46,7 +50,7 @@ class Subscribers:
         """
         if outbox is not None:
             self._watch(outbox, context)
-            outbox.try_tell(SubscribeThread(self.thread_id, after, head, unasked))
+            outbox.try_tell(SubscribeThread(self.thread_id, after, head, unasked, self.incarnation))
 
     def _watch(self, outbox: ActorRef, context: Context) -> None:
         if outbox not in self._outboxes:
@@ -59,10 +63,13 @@ class Subscribers:
             if outbox not in self._outboxes:
                 self.subscribe(outbox, head, context, after=after, unasked=True)
 
-    def replay_acceptance(self, outbox: ActorRef | None, accepted: Envelope, head: int, context: Context) -> None:
+    def replay_acceptance(
+        self, outbox: ActorRef | None, accepted: Envelope, head: int, context: Context, *, resend: bool = True
+    ) -> None:
         """Send the stored acceptance of a message that was sent again, and all events after it.
 
-        A connection that was sent these events already gets the acceptance alone. An acceptance without a number (the
+        A connection that was sent these events already gets the acceptance alone, or nothing if it is not `resend`: the
+        server repeated the command itself. An acceptance without a number (the
         log was trimmed) does not say where its run began: the connection is then subscribed from `head` on.
         """
         if outbox is None:
@@ -70,12 +77,12 @@ class Subscribers:
         if accepted.seq is None and outbox not in self._outboxes:
             self.subscribe(outbox, head, context)
         self._watch(outbox, context)
-        outbox.try_tell(Reply(self.restore(accepted), head))
+        outbox.try_tell(Reply(self.restore(accepted), head, resend))
 
     def catch_up(self, head: int) -> None:
         """Have every subscriber read the events that it misses, up to `head`, from the log."""
         for outbox in self._outboxes:
-            outbox.try_tell(SubscribeThread(self.thread_id, None, head, implicit=True))
+            outbox.try_tell(SubscribeThread(self.thread_id, None, head, implicit=True, incarnation=self.incarnation))
 
     def remove(self, ref: ActorRef) -> bool:
         """Remove an outbox that has stopped. Return False if `ref` was not subscribed."""
@@ -91,7 +98,7 @@ class Subscribers:
     def unsubscribe_all(self) -> None:
         """Unsubscribe all: the thread is deleted, and a later thread of the same id is another one."""
         for outbox in self._outboxes:
-            outbox.try_tell(UnsubscribeThread(self.thread_id))
+            outbox.try_tell(UnsubscribeThread(self.thread_id, self.incarnation))
         self._outboxes.clear()
 
     def unsubscribe_stale(self) -> None:

@@ -32,7 +32,8 @@ class ThreadState:
 
     `runs` has all runs without a committed end, by id. `newest_answer` is the id of the answer with which the newest
     branch ends or will end. `fence` is the right of this node to write the log, None on a single node. `now` is the
-    time in Unix seconds, set before each step.
+    time in Unix seconds, set before each step. `created_at` tells the thread from others of the same id; it is set by
+    the first message, before that is stored.
     """
 
     owner: str
@@ -41,12 +42,13 @@ class ThreadState:
     now: float = field(default=0.0, init=False)
     last_seq: int = field(default=0, init=False)
     exists: bool = field(default=False, init=False)
+    created_at: float | None = field(default=None, init=False)
     newest_answer: str | None = field(default=None, init=False)
     runs: dict[str, ActiveRun] = field(factory=dict, init=False)
 
     def load(self, thread: Thread) -> bool:
         """Continue at the end of the log. Return False if another node has claimed the thread since."""
-        self.exists, self.last_seq = True, thread.last_seq
+        self.exists, self.last_seq, self.created_at = True, thread.last_seq, thread.created_at
         self.newest_answer = ANSWER + thread.newest_run if thread.newest_run is not None else None
         return self.owns(thread)
 
@@ -88,7 +90,8 @@ class ThreadState:
             ended, before = self._number(*beside, self.last_seq)
         protocol, envelopes = self._number(live, events, self.last_seq + len(before))
         answers = [each.message for each in events if isinstance(each, FinalResponse)]
-        change = live.change(envelopes, self.fence, steps=steps, raw=raw, new_thread=not self.exists)
+        new = None if self.exists else self.created_at
+        change = live.change(envelopes, self.fence, steps=steps, raw=raw, new_thread=new)
         if beside is not None:
             change = evolve(change, events=(*beside[0].change(before, self.fence).events, *change.events))
         # The dispatcher notifies the sender of a message until it is accepted.

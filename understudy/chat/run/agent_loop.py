@@ -35,26 +35,29 @@ from understudy.chat.answer.stream import AnswerStream
 from understudy.chat.memory import AgentMemory
 from understudy.chat.messages import RunRequest
 from understudy.chat.run.conversation_input import load_conversation
+from understudy.chat.run.equipped import Equipped, equip
 from understudy.chat.run.hand_written import HandWritten
 from understudy.chat.run.history import steer_item, turn_items
 from understudy.chat.run.meter import CUT, Ended, Meter
 from understudy.chat.run.model_input import ModelInput
-from understudy.chat.run.recall import recall_tool
+from understudy.chat.run.output import fitting_reply, read_output
 from understudy.chat.run.recorder import Recorder
 from understudy.chat.run.repetition import REPEATED, Repetition
-from understudy.chat.run.replay import RECALL, SEPARATOR, PastTurn, PendingCall, Replay, encode_reply, read_turn
+from understudy.chat.run.replay import SEPARATOR, PastTurn, PendingCall, Replay, encode_reply, read_turn
 from understudy.chat.run.summary import summarise
 from understudy.chat.run.thoughts import Thoughts
 from understudy.chat.run.tool_executor import ToolExecutor
 from understudy.chat.run.tool_outcome import ToolOutcome
-from understudy.chat.run.window import SUMMARY_TOKENS, encode_compaction, estimate, item_tokens
+from understudy.chat.run.window import SUMMARY_TOKENS, encode_compaction, estimate, item_tokens, tools_tokens
 from understudy.chat.services import Services
+from understudy.content.texts import run_off_loop
 from understudy.models.model import (
     FENCE_NOTE,
     AgentCard,
     FileCard,
     Item,
     Model,
+    ModelChanged,
     ModelEvent,
     ModelSettings,
     ModelUnavailable,
@@ -96,6 +99,7 @@ class AgentLoop:
     repetition: Repetition = field(factory=Repetition, init=False)
     ended: Ended | None = field(default=None, init=False)  # the bound that closes the run
     charts: list[dict[str, Any]] = field(factory=list, init=False, repr=False)  # of a hand-written agent
+    _equipped: Equipped | None = field(default=None, init=False, repr=False)
     _known: AgentMemory | None = field(default=None, init=False, repr=False)
     thoughts: Thoughts = field(init=False, repr=False)
     silent: bool = field(default=False, init=False)  # whether the model's text is not shown
@@ -103,7 +107,12 @@ class AgentLoop:
     _reasoned: list[str] = field(factory=list, init=False, repr=False)
     _reported: Usage | None = field(default=None, init=False)  # by the provider in this turn
     _asked: bool = field(default=False, init=False)  # whether the model of this turn is asked
-    lost_usage: Usage = field(factory=Usage, init=False)  # of earlier requests for this turn
+    _asked_turn: tuple[Model, Turn] | None = field(default=None, init=False, repr=False)
+    lost_usage: Usage = field(factory=Usage, init=False)  # of earlier requests for this turn, with its cost
+    _answering: str = field(default="", init=False)  # the model of a chain that went on with this turn
+    _asked_from: int = field(default=0, init=False)  # its first piece of `_written`
+    _told: set[str] = field(factory=set, init=False, repr=False)  # notices of this run
+    _answer: str = field(default="", init=False, repr=False)  # text of the last turn, as it is recorded
     _turn_limit: trio.CancelScope = field(factory=trio.CancelScope, init=False, repr=False)
     # Already in the log: ids of agents, handoffs.
     _logged_agents: list[str] = field(factory=list, init=False)
@@ -112,9 +121,14 @@ class AgentLoop:
     _steers: set[str] = field(factory=set, init=False)
     _urgent: set[str] = field(factory=set, init=False)
     _publishing: bool = field(default=False, init=False)
+    # Names of agents whose MCP servers were waited for; sentences about servers: those now, and those the user has.
+    _settled: set[str] = field(factory=set, init=False)
+    _missing: list[str] = field(factory=list, init=False)
+    _said: set[str] = field(factory=set, init=False)
 
     def __attrs_post_init__(self) -> None:
         self.tools.conversation = self.input
+        self.tools.said = lambda: self.stream.answer.text
         self.thoughts = Thoughts(
             self.recorder, self.services, "", self.replay.thought_count, list(self.replay.thoughts)
         )
@@ -126,6 +140,7 @@ class AgentLoop:
             ModelUnavailable: The model cannot be reached.
             StorageUnavailable: An event or step cannot be recorded.
             Blocked: The content policy blocks the answer, or the model's other text.
+            InvalidOutput: The answer is not of the agent's output type.
         """
         try:
             files = await self.prepare()
@@ -133,6 +148,7 @@ class AgentLoop:
             number = -1
             while True:
                 number += 1
+                await self._use_servers()
                 if self.agent.run is not None:
                     number, handoff = await HandWritten(self, context, number).run()
                     if handoff is None:
@@ -144,6 +160,7 @@ class AgentLoop:
                 self.input.add(await self.take_steers(number))
                 closing = self._close(number)
                 turn, calls = await self._take_turn(number, files, last=closing)
+                self._answer = turn.reply.text
                 origin = self.origin = evolve(self.origin, step=turn.number, agent=self.agent.name)
                 handoff = turn.reply.handoff
                 # A recorded handoff was allowed when it was recorded: a resumed run does not know its user's roles.
@@ -158,11 +175,12 @@ class AgentLoop:
                         break
                     self.input.add((*turn_items(turn, origin), *steers))
                     continue
-                outcomes = await self.tools.execute(calls, self._agent_with_recall(), self.agent_id, context)
+                outcomes = await self.tools.execute(calls, self._equip().agent, self.agent_id, context)
                 self.outcomes += outcomes
                 made = [(each.request.name, each.request.arguments, each.value) for each in outcomes]
                 warnings = self.repetition.observe(made)
-                if answers := [each.answer for each in outcomes if each.answer]:
+                answers = [each.answer for each in outcomes if each.answer] if self.agent.output is None else []
+                if answers:
                     await self.stream.feed(SEPARATOR.join(answers))
                 if answers or closing:
                     break
@@ -172,6 +190,25 @@ class AgentLoop:
             await self.finish()
         finally:
             self.stream.close()
+
+    async def _use_servers(self) -> None:
+        """Give the agent the tools that its MCP servers offer now, and say which are missing.
+
+        Servers that are starting are waited for once, so that a run that goes on after a crash has its tools.
+        """
+        if not self.agent.servers:
+            return
+        catalogue = self.services.mcp
+        off = await self.services.store.servers_off(self.job.owner, self.job.thread_id)
+        if self.agent.name not in self._settled:
+            self._settled.add(self.agent.name)
+            await catalogue.settle(self.agent, off)
+        self.agent = catalogue.with_tools(self.agent, off)
+        self._missing = catalogue.missing(self.agent, off)
+        for sentence in self._missing:
+            if sentence not in self._said and not self.replay.agents:  # a resumed run has said it
+                self._said.add(sentence)
+                await self.thoughts.publish(await self.services.content_filter.filter_output(sentence))
 
     def _close(self, number: int) -> bool:
         """Return whether turn `number` closes the run, as a bound is reached; `ended` says which."""
@@ -273,14 +310,15 @@ class AgentLoop:
 
     def card(self) -> AgentCard:
         """Return the agent's description for its model: with the tools that it may call for this user."""
-        job = self.job
-        return self._agent_with_recall().for_user(job.owner, job.roles, job.groups).card()
+        return self._equip().card
 
-    def _agent_with_recall(self) -> Agent:
+    def _equip(self) -> Equipped:
         """Return the agent, with the tool that reads shortened results once the model is shown one."""
-        if not self.input.shortens or self.agent.tool(RECALL) is not None:
-            return self.agent
-        return evolve(self.agent, tools=(*self.agent.tools, recall_tool(self.services.store)))
+        known, recalls = self._equipped, self.input.shortens
+        if known is None or (known.agent_id, known.recalls) != (self.agent_id, recalls):
+            known = equip(self.agent, self.agent_id, self.job, self.services.store, recalls=recalls)
+            self._equipped = known
+        return known
 
     async def _take_turn(
         self, number: int, files: tuple[FileCard, ...], *, last: bool
@@ -297,8 +335,7 @@ class AgentLoop:
         model = services.model_of(self.agent.model)
         self.input.limits = limits_of(model)
         instructions, notes = self.instructions(), await self.notes()
-        fixed = estimate(instructions) + sum(map(item_tokens, notes))
-        fixed += sum(estimate(str(each)) for each in self.card().tools)
+        fixed = estimate(instructions) + sum(map(item_tokens, notes)) + self._equip().tool_tokens
         await self.fit(model, instructions, fixed)
         card = self.card()
         step = interrupted or self.recorder.next_step("model", model.name, None, None, services.clock())
@@ -315,19 +352,21 @@ class AgentLoop:
             notes=notes,
             settings=self.agent.settings.capped(self.input.limits),
             listed_colleagues=colleagues,
+            output=None if self.agent.output is None else self.agent.output.format,
         )
         self.stream.begin_turn(step, partial_text)
+        self.silent = self.agent.output is not None
         reply = await self.respond(model, turn)
         if not reply.usage.estimated:
             self.input.correct(fixed + self.input.tokens, reply.usage.input)
         lost = self.lost_usage
         if interrupted is not None:  # its model was asked before, and the answer to that is lost
-            lost += evolve(self.estimated_usage(turn, before.partial_text), turns=0)
-        reply = evolve(reply, usage=self.priced(reply.usage, model) + self.priced(lost, model))
+            lost += self.priced(evolve(self.estimated_usage(turn, before.partial_text), turns=0), model)
+        reply = evolve(reply, usage=self.priced(reply.usage, model) + lost)
         if last:  # some providers ignore that no tool may be called
             reply = evolve(reply, calls=())
         text = await self.stream.end_turn(cut=self._turn_limit.cancelled_caught)
-        if partial_text:
+        if text:
             reply = evolve(reply, text=text)
         self.count(reply.usage)
         return await self.record_turn(step, reply)
@@ -354,6 +393,7 @@ class AgentLoop:
         self._written.clear()
         self._reasoned.clear()
         self._reported, self._asked, self.lost_usage = None, False, Usage()
+        self._answering, self._asked_from = "", 0
         began = self.services.clock()
         try:
             return await self._respond(model, turn)
@@ -374,39 +414,48 @@ class AgentLoop:
             if self._urgent:
                 self._turn_limit.cancel()
                 await trio.lowlevel.checkpoint()  # raises Cancelled: the model is not asked
-            began, self._asked = time.monotonic(), True
+            began, self._asked, self._asked_turn = time.monotonic(), True, (model, turn)
             try:
                 reply = await model.respond(turn, self._on_model_event)
                 self._reported = reply.usage
                 if _is_empty(reply) and not turn.partial_text:  # some models do so once; what they say next is whole
-                    self.lost_usage = reply.usage
+                    self.lost_usage += self.priced(reply.usage, model)
                     note = NoteItem("Your last reply was empty. Answer the user, or call a tool.")
                     reply = await model.respond(evolve(turn, notes=(*turn.notes, note)), self._on_model_event)
                     if _is_empty(reply) and not (self.stream.answer.length or self.outcomes):
                         raise ModelUnavailable(
                             "The language model gave an empty answer; ask again.", True, "empty reply"
                         )
+
+                async def ask_again(changed: Turn) -> Reply:
+                    self.lost_usage += self.priced(reply.usage, model)
+                    return await model.respond(changed, self._on_model_event)
+
+                fitting = await fitting_reply(self.agent, self.job.owner, turn, reply, ask_again)
                 await self.thoughts.flush_reasoning(whole=True)
-                return reply
+                if self.agent.output is not None and fitting.text:
+                    self.silent = False
+                    await self._on_model_event(TextDelta(fitting.text))
+                return fitting
             finally:
                 self.services.metrics.model_answered(model.name, time.monotonic() - began)
         if not self._urgent:
             self.ended = self.ended or self.meter.ended(self.meter.budget.wall_s or 0.0)
         usage = self._cut_usage(model, turn) if self._asked else Usage(turns=1)
-        return Reply("".join(self._written), usage=usage)
+        return Reply("" if self.agent.output is not None else "".join(self._written), usage=usage)
 
     def _was_heard(self) -> bool:
-        return bool(self._written or self._reasoned or self._reported)
+        return bool(self._written[self._asked_from :] or self._reasoned or self._reported)
 
     def _cut_usage(self, model: Model, turn: Turn) -> Usage:
         """Return what a request that was cut off has used: what the provider has reported, or else an estimate."""
-        output = "".join((*self._reasoned, *self._written))
+        output = "".join((*self._reasoned, *self._written[self._asked_from :]))
         return self.priced(self._reported or self.estimated_usage(turn, output), model)
 
     def estimated_usage(self, turn: Turn, output: str) -> Usage:
         """Return about what a request has used, by the counter that keeps the input within the model's window."""
         given = estimate(turn.instructions) + sum(map(item_tokens, (*turn.items, *turn.notes)))
-        given += sum(estimate(str(each)) for each in turn.agent.tools)
+        given += tools_tokens(turn.agent.tools)
         tokens = round(given * self.input.scale), estimate(output) if output else 0
         return Usage(*tokens, turns=1, estimated=sum(tokens))
 
@@ -414,7 +463,7 @@ class AgentLoop:
         """Return the use of a model with its cost, if the model has a price."""
         wanted = self.agent.model
         name = self.services.default_model if wanted is None else wanted if isinstance(wanted, str) else model.name
-        cost = self.services.prices.cost(name, usage)
+        cost = self.services.prices.cost(self._answering or name.partition(",")[0].strip(), usage)
         return usage if cost is None else evolve(usage, cost=cost)
 
     def count(self, usage: Usage, *, turns: int = 1) -> None:
@@ -449,19 +498,24 @@ class AgentLoop:
             notes.append(await memory.for_model(job.content, searchable=searchable))
         if job.context:
             notes.append(f"The program that the user writes in sent this data with the message:\n{fenced(job.context)}")
+        notes += self._missing
+        if wishes := job.settings.get("instructions"):
+            notes.append(f"The program that the user writes in asks for this answer:\n{wishes}")
         notes.append(REPEATED if self.repetition.ended is not None else self.meter.note(self.tools.deadline.worked_s))
         return tuple(NoteItem(each) for each in notes if each)
 
     async def fit(self, model: Model, instructions: str, fixed: int) -> None:
         """Shorten the input if it fills the model's window, and record how, so that it is shown so from now on."""
         kept, used = self.input.compaction, Usage()
-        planned = self.input.planned(fixed, self.reserve)
+        if self.input.fits(fixed, self.reserve):
+            return
+        planned = await run_off_loop(self.input.planned, fixed, self.reserve)
         if planned == kept:
             return
         if planned.start != kept.start:
             await self.thoughts.publish("This conversation is long: I summarise its older part and go on with that")
             settings = ModelSettings(max_output=min(2 * SUMMARY_TOKENS, self.input.limits.window_tokens // 8))
-            older, colleagues = tuple(self.input.older(planned)), self.colleague_cards()
+            older, colleagues = tuple(await run_off_loop(self.input.older, planned)), self.colleague_cards()
             turn = Turn(self.card(), older, instructions, settings=settings, listed_colleagues=colleagues)
             summary, usage = await summarise(model, turn, self.input, self.services, self.job.run_id)
             planned = evolve(planned, summary=summary)
@@ -475,7 +529,7 @@ class AgentLoop:
         step = self.recorder.next_step("summary", model.name, None, {"first_run": first_run}, now)
         result = encode_compaction(planned) | {"usage": msgspec.to_builtins(used)}
         await self.recorder.record(steps=(evolve(step, result=result, status="ok", ended_at=now),))
-        self.input.compact(planned)
+        await run_off_loop(self.input.compact, planned)
 
     @property
     def reserve(self) -> int:
@@ -513,6 +567,8 @@ class AgentLoop:
                     await self.thoughts.publish(await self.services.content_filter.filter_output(text))
                 case UsageSoFar(usage):
                     self._reported = usage
+                case ModelChanged():
+                    await self._change_model(event)
                 case ReasoningDelta(text):
                     self._reasoned.append(text)
                     await self.thoughts.reason(text)
@@ -527,6 +583,19 @@ class AgentLoop:
             self._publishing = False
             limit.deadline = -math.inf if self._urgent else until
 
+    async def _change_model(self, change: ModelChanged) -> None:
+        """Go on with another model of a chain: count what the one before has used, and tell the user once a run."""
+        await self.thoughts.flush_reasoning(whole=True)
+        if self._was_heard() and self._asked_turn is not None:
+            self.lost_usage += evolve(self._cut_usage(*self._asked_turn), turns=0)
+        self._reasoned.clear()
+        self._reported, self._asked_from, self._answering = None, len(self._written), change.successor
+        if not self.silent and self._written:
+            await self.stream.go_on("".join(self._written))
+        if change.message not in self._told:
+            self._told.add(change.message)
+            await self.thoughts.publish(change.message, "model_changed")
+
     @property
     def shown_charts(self) -> list[dict[str, Any]]:
         """The charts of a hand-written agent and of the tools, in order."""
@@ -534,7 +603,8 @@ class AgentLoop:
 
     async def finish(self) -> None:
         """Record the end of the answer, with the charts and results of the tools, and the bound that closed the run."""
-        if self.ended is not None:
+        output = await read_output(self.agent, self.job.owner, self._answer, self.ended)
+        if self.ended is not None and output is None:
             await self.stream.feed(self.ended.message)
         text, summary = await self.stream.finish()
         charts = self.shown_charts
@@ -546,6 +616,8 @@ class AgentLoop:
             if each.status is ToolStatus.OK
         ]
         data: dict[str, Any] = {"results": results} if results else {}
+        if output is not None:
+            data["output"] = output.value
         if self.ended is not None:
             data["budget"] = self.ended.data()
         if len(charts) > 1:

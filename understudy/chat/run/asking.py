@@ -2,7 +2,7 @@
 
 import functools
 from collections.abc import Callable, Mapping
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import trio
 from attrs import define, evolve
@@ -22,6 +22,9 @@ from understudy.tools.errors import QuestionDeclined, QuestionExpired, ToolError
 from understudy.tools.form import Question, secret_fields
 from understudy.tools.threads import tool_threads
 
+if TYPE_CHECKING:
+    from understudy.chat.run.client_tools import ClientWait
+
 AWAITING_ANSWER = "Waiting for your answer:"
 CHECK_S: Final = 5.0
 """Seconds for the check of an answer: as long as the command that brought it waits."""
@@ -39,14 +42,22 @@ class Asking:
     slots: trio.Semaphore
 
     async def ask(
-        self, name: str, question: Question, check: Check, asked_by: str, call_id: str, agent_id: str, context: Context
+        self,
+        name: str,
+        question: Question,
+        check: Check,
+        asked_by: str,
+        call_id: str,
+        agent_id: str,
+        context: Context,
+        wait: "ClientWait | None" = None,
     ) -> QuestionAnswered:
         """Ask the user a question of a call, under the id `name`. Return the answer, which the log may have already.
 
         An answer with secret fields is not in the log whole: then the question is asked again, under another id.
 
-        `check` raises `Misfit` for an answer that does not fit. `asked_by` is `tool` or `server`. The run's deadline is
-        suspended as for an approval.
+        `check` raises `Misfit` for an answer that does not fit. `asked_by` is `tool`, `server` or `client`, which
+        comes with a `wait`. The run's deadline is suspended as for an approval.
 
         A hand-written agent asks under its own id, `agent_id`, instead of a call's.
 
@@ -73,6 +84,8 @@ class Asking:
                 call_id=None if call_id == agent_id else call_id,
                 text=question.text or None,
                 choices=question.choices or None,
+                calls=None if wait is None else wait.calls,
+                said=None if wait is None else wait.said,
             )
         else:
             event = logged.asked
@@ -127,8 +140,11 @@ class Asking:
         context: Context,
         question: Question,
         check: Callable[[Mapping[str, Any]], object],
+        wait: "ClientWait | None" = None,
     ) -> Mapping[str, Any]:
         """Ask a question of a running tool, whose time limits are suspended meanwhile. Return the answer.
+
+        `wait` is given for a tool of the client's.
 
         `check` is code of the tool's author: it runs in a worker thread.
         """
@@ -150,7 +166,9 @@ class Asking:
             began = self.services.clock()
             with suspend_deadlines(outcome.limits):
                 try:
-                    reply = await self.ask(name, question, check_aside, "tool", outcome.call_id, agent_id, context)
+                    asked_by = "tool" if wait is None else "client"
+                    ids = (outcome.call_id, agent_id)
+                    reply = await self.ask(name, question, check_aside, asked_by, *ids, context, wait)
                 except StorageUnavailable:
                     raise ToolError("storage_unavailable", ERRORS["storage_unavailable"].text) from None
                 finally:

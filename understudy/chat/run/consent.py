@@ -77,7 +77,7 @@ class CallConsent:
         approval = self.waits.approval(call_id)
         self.waits.for_approval[call_id] = required.tool_name
         try:
-            if events and required.parameters == outcome.request.arguments and await self._is_allowed_always(required):
+            if events and required.parameters == outcome.request.arguments and await self._is_allowed_always(tool):
                 decided = ApprovalDecided(call_id, ApprovalDecision.ALLOW, by=self.job.owner, door=REMEMBERED)
                 await self.recorder.record(*events, required, decided, steps=(step,))
                 return decided
@@ -91,7 +91,9 @@ class CallConsent:
             try:
                 if decided.remember:  # before the decision: an acknowledged one is remembered
                     now = self.services.clock()
-                    await self.services.store.allow_tool(self.job.owner, self.job.thread_id, required.tool_name, now)
+                    await self.services.store.allow_tool(
+                        self.job.owner, self.job.thread_id, required.tool_name, now, tool.digest
+                    )
                 await self.recorder.record(decided)
             except StorageUnavailable as error:
                 approval.fail_stored(error)
@@ -102,13 +104,14 @@ class CallConsent:
             del self.waits.for_approval[call_id]
         return decided
 
-    async def _is_allowed_always(self, required: ApprovalRequired) -> bool:
-        """Return whether the user has allowed the tool always in this thread; False if that cannot be read now."""
+    async def _is_allowed_always(self, tool: Tool) -> bool:
+        """Return whether the user has allowed the tool, as it is defined, always in this thread; False if that cannot
+        be read now."""
         try:
             consents = await self.services.store.consents(self.job.owner, self.job.thread_id)
         except StorageUnavailable:
             return False
-        return any(each.tool_name == required.tool_name for each in consents)
+        return any((each.tool_name, each.definition) == (tool.name, tool.digest) for each in consents)
 
     def allows(self, decided: ApprovalDecided, outcome: ToolOutcome) -> bool:
         """Return whether a decided call may run; if not, set the outcome."""

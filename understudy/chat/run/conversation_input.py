@@ -11,16 +11,30 @@ from understudy.chat.run.replay import Replay
 from understudy.chat.run.window import exchanges_compaction
 from understudy.chat.services import Services
 from understudy.content.texts import run_off_loop
-from understudy.models.model import FileCard, ImagePart, Item, NoteItem, limits_of
+from understudy.models.model import (
+    DocumentPart,
+    FileCard,
+    ImagePart,
+    Item,
+    MessageItem,
+    ModelLimits,
+    NoteItem,
+    Part,
+    limits_of,
+)
 from understudy.storage.records import History
 
 MAX_IMAGES, MAX_IMAGE_BYTES = 8, 4 * 1024 * 1024
 """Images of a conversation that a model is given, the newest ones, and the size of one; others are only described."""
 IMAGE_TYPES = ("image/png", "image/jpeg", "image/gif", "image/webp")
+DOCUMENT_TYPE = "application/pdf"
+MAX_DOCUMENTS, MAX_DOCUMENT_BYTES = 2, 4 * 1024 * 1024
+"""PDF files of a conversation that a model is given, the newest ones, and the size of one."""
 MAX_FILES = 32
 """Files of a conversation that are described to its model: the newest ones."""
-INLINE_STEPS = 32
-"""Steps of a history that are read in the event loop; more are read in a thread, as a result may have 256 KiB."""
+INLINE_STEPS, INLINE_CHARACTERS = 32, 64 * 1024
+"""Steps of a history, and characters of them, that are read in the event loop; more are read in a thread. A result may
+have 256 KiB, which take about a millisecond."""
 
 
 async def load_conversation(
@@ -49,33 +63,50 @@ async def load_conversation(
     cards = await services.attachments(job.owner).cards(references) if references else ()
     files = {each.id: each for each in cards}
     given.limits = limits_of(services.model_of(agent.model))
-    images = await _images(job, services, cards) if given.limits.images else {}
+    parts = await _parts(job, services, cards, given.limits)
     compaction = exchanges_compaction(before.summaries, history.exchanges)
-    if sum(len(each.steps) for each in history.exchanges) > INLINE_STEPS:
-        items = await run_off_loop(_read_items, history, files, images)
+    question = question_item(job.message_id, job.run_id, job.content, job.references, files, parts)
+
+    def load() -> None:
+        given.load([*earlier_items(job), *_read_items(history, files, parts), question], compaction)
+
+    steps = sum(len(each.steps) for each in history.exchanges)
+    if steps > INLINE_STEPS or history.step_characters > INLINE_CHARACTERS:
+        await run_off_loop(load)
     else:
-        items = _read_items(history, files, images)
-    items.append(question_item(job.message_id, job.run_id, job.content, job.references, files, images))
-    given.load(items, compaction)
+        load()
     return history, tuple(files[each] for each in job.references if each in files)
 
 
-async def _images(job: RunRequest, services: Services, cards: Sequence[FileCard]) -> dict[str, ImagePart]:
-    """Return the newest of these files that are images, for a model that takes images."""
+def earlier_items(job: RunRequest) -> list[Item]:
+    """Return the earlier messages that the client sent along, which precede those of the thread."""
+    return [MessageItem(each["role"], each["content"]) for each in job.settings.get("history", ())]
+
+
+async def _parts(
+    job: RunRequest, services: Services, cards: Sequence[FileCard], limits: ModelLimits
+) -> dict[str, Part]:
+    """Return the newest of these files that are images or PDF files, for a model that takes them."""
     images = [each for each in cards if each.media_type in IMAGE_TYPES and each.size <= MAX_IMAGE_BYTES]
+    documents = [each for each in cards if each.media_type == DOCUMENT_TYPE and each.size <= MAX_DOCUMENT_BYTES]
+    wanted = images[-MAX_IMAGES:] if limits.images else []
+    wanted += documents[-MAX_DOCUMENTS:] if limits.documents else []
     attachments = services.attachments(job.owner)
-    return {
-        each.id: ImagePart(each.id, each.media_type, content)
-        for each in images[-MAX_IMAGES:]
-        if (content := await attachments.content(each.id)) is not None
-    }
+    parts: dict[str, Part] = {}
+    for each in wanted:
+        if (content := await attachments.content(each.id)) is None:
+            continue
+        is_image = each.media_type != DOCUMENT_TYPE
+        part = ImagePart(each.id, each.media_type, content) if is_image else DocumentPart(each.id, each.name, content)
+        parts[each.id] = part
+    return parts
 
 
-def _read_items(history: History, files: Mapping[str, FileCard], images: Mapping[str, ImagePart]) -> list[Item]:
+def _read_items(history: History, files: Mapping[str, FileCard], parts: Mapping[str, Part]) -> list[Item]:
     """Return the items of the messages before the one to answer."""
     items: list[Item] = []
     if history.left_out:
         items.append(NoteItem(f"{history.left_out:,} earlier messages of this conversation were left out."))
     for exchange in history.exchanges:
-        items += exchange_items(exchange, files, images)
+        items += exchange_items(exchange, files, parts)
     return items

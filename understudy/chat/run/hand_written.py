@@ -16,7 +16,8 @@ import math
 from collections import Counter, deque
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Any, Final, NoReturn, TypeVar
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any, Final, NoReturn, ParamSpec, TypeVar
 
 import attrs
 import msgspec
@@ -25,13 +26,14 @@ from attrs import define, evolve, field, frozen
 
 from actors import Context
 from transport.wire.events import ToolStatus, Usage
-from understudy.agents.turn import AgentTurn, OwnStep, run_function
+from understudy.agents.turn import AgentTurn, OwnStep, TurnWork, run_function
 from understudy.chat.run.history import turn_items
 from understudy.chat.run.meter import HAND_WRITTEN, Ended
+from understudy.chat.run.progress_notes import CallProgress
 from understudy.chat.run.questions import Check
 from understudy.chat.run.replay import PastTurn, PendingCall
 from understudy.chat.run.tool_outcome import ToolOutcome
-from understudy.chat.run.window import estimate, item_tokens
+from understudy.chat.run.window import estimate, item_tokens, tools_tokens
 from understudy.models.model import (
     FENCE_NOTE,
     Handoff,
@@ -46,12 +48,12 @@ from understudy.models.model import (
 from understudy.storage.records import StepRecord
 from understudy.tools.errors import ToolError
 from understudy.tools.form import Question
-from understudy.tools.loop_call import Elsewhere
 
 if TYPE_CHECKING:
     from understudy.chat.run.agent_loop import AgentLoop
 
 log = logging.getLogger(__name__)
+P = ParamSpec("P")
 T = TypeVar("T")
 
 MAX_STEP_NAME: Final = 200
@@ -89,7 +91,7 @@ class _RecordedAsk:
 
 @define(eq=False)
 class HandWritten:
-    """The work of the loop's agent, which is hand-written, from turn `number` on. It is the `TurnWork` of its turn."""
+    """The work of the loop's agent, which is hand-written, from turn `number` on."""
 
     loop: "AgentLoop"
     context: Context
@@ -138,11 +140,27 @@ class HandWritten:
 
         Raises what `AgentLoop.run` raises, `ReplayMismatch`, and what the function raises.
         """
+        async with self.loop.recorder.notes.of_call() as progress:
+            await self._run_function(progress)
+        loop = self.loop
+        if self.failure is not None:
+            raise self.failure
+        if self.handed is None:
+            if self.scope.cancelled_caught and loop.ended is None:
+                loop.ended = loop.meter.reached(loop.meter.budget.wall_s or 0.0, ("wall_s",))
+            elif loop.ended is None:
+                await self._expect(*END)
+            await self._close_cut_calls()
+            await self._end_turn(Reply())
+        return self.number, self.handed
+
+    async def _run_function(self, progress: CallProgress) -> None:
         loop, job = self.loop, self.loop.job
         agent, tool_loop = loop.agent, loop.services.tool_loop
-        given = loop.tools.calls.context(loop.agent_id, asker=partial(self._do, self._ask))
+        given = loop.tools.calls.context(loop.agent_id, progress, asker=self._in_order(self._ask))
         fields = {each.name: getattr(given, each.name) for each in attrs.fields(type(given))}
-        turn = AgentTurn(**fields, message=job.content, data=job.context or {}, work=Elsewhere(self._do, self))
+        make = partial(AgentTurn, message=job.content, items=tuple(loop.input.items), data=job.context or {})
+        turn = make(**fields, work=self._work())
         assert agent.run is not None  # noqa: S101 - for the type checker: it is hand-written
         function = partial(run_function, agent.run)
         try:
@@ -155,16 +173,6 @@ class HandWritten:
                 raise
         finally:
             loop.tools.questions.forget(loop.agent_id)
-        if self.failure is not None:
-            raise self.failure
-        if self.handed is None:
-            if self.scope.cancelled_caught and loop.ended is None:
-                loop.ended = loop.meter.reached(loop.meter.budget.wall_s or 0.0, ("wall_s",))
-            elif loop.ended is None:
-                await self._expect(*END)
-            await self._close_cut_calls()
-            await self._end_turn(Reply())
-        return self.number, self.handed
 
     async def _close_cut_calls(self) -> None:
         """End the calls that the function has stopped waiting for, as a nursery does when one of its tasks fails."""
@@ -172,31 +180,60 @@ class HandWritten:
         await tools.calls.stop()
         await tools.complete_begun()
 
-    async def _do(self, method: Callable[..., Awaitable[T]], *args: Any) -> T:
-        """Do one thing for the function. An error that is not the function's own ends the run, not the function."""
-        self._doing += 1
-        self.scope.deadline = math.inf  # what it does has limits of its own, and text is published whole
-        try:
-            if method.__name__ in ("call", "begin_step"):
-                return await method(*args)
+    def _work(self) -> TurnWork:
+        """Return what the function does its work through."""
+        return SimpleNamespace(
+            call=self._at_once(self.call),
+            begin_step=self._at_once(self.begin_step),
+            end_step=self._in_order(self.end_step),
+            visualize=self._in_order(self.visualize),
+            say=self._between_calls(self.say),
+            think=self._between_calls(self.think),
+            ask_model=self._between_calls(self.ask_model),
+            handoff=self._between_calls(self.handoff),
+        )
+
+    def _at_once(self, method: Callable[P, Awaitable[T]]) -> Callable[P, Awaitable[T]]:
+        """Return a method for the function. An error that is not the function's own ends the run, not the function."""
+
+        async def do(*args: P.args, **kwargs: P.kwargs) -> T:
+            self._doing += 1
+            self.scope.deadline = math.inf  # what it does has limits of its own, and text is published whole
+            try:
+                return await method(*args, **kwargs)
+            except (ToolError, ModelUnavailable):
+                raise
+            except Exception as error:
+                self.failure = self.failure or error
+                await self._stop()
+            finally:
+                self._doing -= 1
+                if not self._doing:
+                    self._set_deadline()
+
+        return do
+
+    def _in_order(self, method: Callable[P, Awaitable[T]]) -> Callable[P, Awaitable[T]]:
+        """Return a method that does its work after that of the others in order."""
+
+        async def do(*args: P.args, **kwargs: P.kwargs) -> T:
             async with self._one:
-                if method.__name__ not in ("end_step", "visualize", "_ask"):
-                    with trio.move_on_after(CUT_S):
-                        while self._executing:
-                            await self._idle.wait()
-                    if self._executing:
-                        sentence = f"{method.__name__} while a call is at work: it belongs before or after them"
-                        raise RuntimeError(sentence)
-                return await method(*args)
-        except (ToolError, ModelUnavailable):
-            raise
-        except Exception as error:
-            self.failure = self.failure or error
-            await self._stop()
-        finally:
-            self._doing -= 1
-            if not self._doing:
-                self._set_deadline()
+                return await method(*args, **kwargs)
+
+        return self._at_once(do)
+
+    def _between_calls(self, method: Callable[P, Awaitable[T]]) -> Callable[P, Awaitable[T]]:
+        """Return a method in order that is refused while a call is at work."""
+
+        async def do(*args: P.args, **kwargs: P.kwargs) -> T:
+            with trio.move_on_after(CUT_S):
+                while self._executing:
+                    await self._idle.wait()
+            if self._executing:
+                raise RuntimeError(f"{method.__name__} while a call is at work: it belongs before or after them")
+            return await method(*args, **kwargs)
+
+        return self._in_order(do)
 
     async def _stop(self) -> NoReturn:
         """Stop the function, which does not return from here, once no call is at work any more."""
@@ -351,7 +388,7 @@ class HandWritten:
         notes = await loop.notes()
         if items is None:
             fixed = estimate(told) + estimate(prompt) + sum(map(item_tokens, notes))
-            await loop.fit(model, told, fixed + sum(estimate(str(each)) for each in card.tools))
+            await loop.fit(model, told, fixed + tools_tokens(card.tools))
             items = loop.input.shown
         asked = (MessageItem("user", prompt),) if prompt else ()
         settings = agent.settings.capped(loop.input.limits)
@@ -367,7 +404,7 @@ class HandWritten:
             reply = await loop.respond(model, turn)
         finally:
             loop.silent = False
-        usage = loop.priced(reply.usage, model) + loop.priced(loop.lost_usage, model)
+        usage = loop.priced(reply.usage, model) + loop.lost_usage
         loop.count(usage)
         if say and reply.text:
             self._says += 1

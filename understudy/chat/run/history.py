@@ -12,6 +12,7 @@ from attrs import evolve
 from transport.wire.events import UndoStatus
 from understudy.chat.run.replay import SEPARATOR, PastTurn, RecordedResult, UnreadableSteps, read_turns
 from understudy.models.model import (
+    DocumentPart,
     FileCard,
     HandoffItem,
     ImagePart,
@@ -19,6 +20,7 @@ from understudy.models.model import (
     MessageItem,
     NoteItem,
     Origin,
+    Part,
     ReasoningItem,
     ResultItem,
     ToolRequest,
@@ -39,24 +41,28 @@ def question_item(
     content: str,
     references: Sequence[str],
     files: Mapping[str, FileCard],
-    images: Mapping[str, ImagePart] | None = None,
+    parts: Mapping[str, Part] | None = None,
 ) -> MessageItem:
-    """Return a message of the user with its attached files, as far as they are known."""
+    """Return a message of the user with its attached files, as far as they are known; `parts` are the contents."""
+    attached = [parts[each] for each in references if parts and each in parts]
     return MessageItem(
         "user",
         content,
         tuple(files[each] for each in references if each in files),
-        tuple(images[each] for each in references if images and each in images),
+        tuple(each for each in attached if isinstance(each, ImagePart)),
+        tuple(each for each in attached if isinstance(each, DocumentPart)),
         Origin(message_id, run_id),
     )
 
 
 def exchange_items(
-    exchange: AnsweredMessage, files: Mapping[str, FileCard], images: Mapping[str, ImagePart] | None = None
+    exchange: AnsweredMessage,
+    files: Mapping[str, FileCard],
+    parts: Mapping[str, Part] | None = None,
 ) -> list[Item]:
     """Return the items of a message and of the run that answered it on this branch."""
     message, answer, run_id = exchange.message, exchange.answer, exchange.run_id or ""
-    items: list[Item] = [question_item(message.id, run_id, message.content, message.references, files, images)]
+    items: list[Item] = [question_item(message.id, run_id, message.content, message.references, files, parts)]
     agent = message.pillar or message.agent_type
     origin = Origin(message.id, run_id, 0, agent)
     try:

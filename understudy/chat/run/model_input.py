@@ -67,11 +67,18 @@ class ModelInput:
         window = self.limits.window_tokens
         return max(window - min(reserve, window // 2) - fixed_tokens * self.scale, window * 0.1) / self.scale
 
+    def fits(self, fixed_tokens: int, reserve: int) -> bool:
+        """Return whether the next request needs no further compaction."""
+        return self.tokens <= self.room(fixed_tokens, reserve) * HIGH
+
     def planned(self, fixed_tokens: int, reserve: int) -> Compaction:
-        """Return the compaction that the next request needs: the present one if the items fit."""
-        room = self.room(fixed_tokens, reserve)
-        if self.tokens <= room * HIGH:
+        """Return the compaction that the next request needs: the present one if the items fit.
+
+        If they do not, this and `compact` take a millisecond for each result of 256 KiB: not in the event loop.
+        """
+        if self.fits(fixed_tokens, reserve):
             return self.compaction
+        room = self.room(fixed_tokens, reserve)
         return plan(self.items, self.compaction, self.limits.window_tokens, room * LOW)
 
     def older(self, planned: Compaction) -> list[Item]:

@@ -181,7 +181,7 @@ def calls_that_ask(questions: Mapping[str, LoggedQuestion]) -> set[str]:
 
     Tools ask before they act: such a call has had no effect. After an answer it may have.
     """
-    by_tools = [each for each in questions.values() if each.asked.asked_by == "tool" and each.asked.call_id]
+    by_tools = [each for each in questions.values() if each.asked.asked_by != "server" and each.asked.call_id]
     waiting = {str(each.asked.call_id) for each in by_tools if each.answered is None}
     return waiting - {str(each.asked.call_id) for each in by_tools if each.answered is not None}
 

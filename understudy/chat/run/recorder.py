@@ -5,12 +5,13 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import trio
-from attrs import define
+from attrs import define, field
 
 from actors import ActorRef
 from transport.wire.events import Block, Event, SteerAccepted
 from understudy.agents.agent import Agent
 from understudy.chat.messages import Checkpoint, Delta, Partial, Progress, ReadProtocol, Record, TakeSteers
+from understudy.chat.run.progress_notes import ProgressNotes
 from understudy.chat.run_protocol import RunProtocol
 from understudy.chat.services import Services
 from understudy.storage.records import StepRecord
@@ -25,7 +26,7 @@ class Recorder:
 
     `last_step` is the number of the last step. `deferred` are steps that are committed together with the next event:
     that of a finished turn that asks for calls, and those of requests that were cut off. `waiting_note` returns a line
-    about the approval or permit that the run waits for, empty if it does not wait.
+    about the approval or permit that the run waits for, empty if it does not wait. `notes` are those of the calls.
     """
 
     run_id: str
@@ -37,6 +38,10 @@ class Recorder:
     last_sent_at: float = -math.inf
     last_step: int = 0
     deferred: tuple[StepRecord, ...] = ()
+    notes: ProgressNotes = field(init=False, repr=False)
+
+    def __attrs_post_init__(self) -> None:
+        self.notes = ProgressNotes(self._publish_note)
 
     async def record(self, *events: Event, steps: tuple[StepRecord, ...] = ()) -> None:
         """Commit events and steps; return after the commit.
@@ -86,6 +91,9 @@ class Recorder:
         """Publish progress. Dropped if the mailbox is full."""
         self.last_sent_at = trio.current_time()
         self.conversation.try_tell(Progress(self.run_id, note, done, total))
+
+    async def _publish_note(self, done: float, total: float | None, note: str) -> None:
+        self.send_progress(done, total, await self.services.content_filter.filter_progress(note))
 
     async def send_partial(self, call_id: str, offset: int, items: Sequence[Any]) -> None:
         """Publish what a call has yielded. Waits for room in the mailbox, so that the tool is held back."""

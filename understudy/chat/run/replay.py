@@ -184,12 +184,15 @@ class Replay:
         """The text of the answer that was shown, as far as it was saved."""
         return SEPARATOR.join(part for part in (self.recorded_text, self.partial_text) if part)
 
-    def calls_in_doubt(self, agent: Agent | None) -> tuple[str, ...]:
-        """Return the names of the calls in doubt that cannot be settled, as their tools are gone."""
+    def calls_in_doubt(self, agent: Agent | None, client_tools: Collection[str] = ()) -> tuple[str, ...]:
+        """Return the names of the calls in doubt that cannot be settled, as their tools are gone.
+
+        `client_tools` are the names of the client's tools: the client makes their calls, whatever dies here.
+        """
         names = list(self.unmatched_tools)
         for wanted in self.turns[-1].calls if self.turns else ():
-            tool = None if agent is None else agent.tool(wanted.request.name)
-            if wanted.in_doubt and tool is None and wanted.request.name != RECALL:
+            known = agent is not None and agent.may_have(wanted.request.name)
+            if wanted.in_doubt and not known and wanted.request.name not in (RECALL, *client_tools):
                 names.append(wanted.request.name)
         return tuple(names)
 

@@ -11,8 +11,11 @@ import math
 from contextlib import suppress
 
 import trio
+from attrs import evolve
 
 from actors import Actor, ActorRef, Context, Supervision, Terminated
+from understudy.agents.output import InvalidOutput
+from understudy.agents.tool_call import calling
 from understudy.chat.answer.stream import AnswerStream
 from understudy.chat.messages import (
     AnswerQuestion,
@@ -52,6 +55,11 @@ class Run(Actor):
         self, job: RunRequest, conversation: ActorRef, services: Services, before: Replay | None = None
     ) -> None:
         agent, before = services.agents[job.agent], before or Replay()
+        if (tool := job.settings.get("tool")) is not None:
+            agent = calling(agent, tool)
+        speaker = agent if before.speaker == agent.name else services.agents.get(before.speaker or "", agent)
+        if speaker.output is not None:  # its answer is checked as a whole
+            before = evolve(before, continues=False)
         self.job = job
         self.limit_s = min(agent.run_limit_s(services.limits.run_s), job.settings.get("timeout_s") or math.inf)
         self.title = agent.display_title
@@ -74,6 +82,7 @@ class Run(Actor):
         """Start the work in tasks of their own; the conversation does not wait for it."""
         context.start_soon(functools.partial(self._work, context))
         context.start_soon(self.recorder.keep_alive)
+        context.start_soon(self.recorder.notes.publish_forever)
         context.start_soon(self.stream.release_in_pauses)
 
     async def receive(self, message: object, context: Context) -> None:
@@ -110,6 +119,8 @@ class Run(Actor):
             finish = FinishRun(run_id, Ending.NO_STORAGE, error_id=new_error_id())
         except Blocked as blocked:
             finish = FinishRun(run_id, Ending.BLOCKED, blocked.message, blocked.error_id)
+        except InvalidOutput as invalid:
+            finish = FinishRun(run_id, Ending.BAD_OUTPUT, invalid.message, new_error_id())
         else:
             if self.stopped.cancelled_caught:
                 finish = FinishRun(run_id, Ending.CANCELLED)

@@ -110,6 +110,10 @@ class CallSettling:
                 return killed and whole
         return killed and whole and tool.retry_safe
 
+    async def _ask_tool(self, tool: Tool, call_id: str, arguments: dict[str, Any]) -> Reconciled:
+        async with self.calls.recorder.notes.of_call() as progress:
+            return await tool.settle(call_id, arguments, self.calls.context(call_id, progress), self.services.tool_loop)
+
     async def _ask_about_effect(
         self, tool: Tool, outcome: ToolOutcome, agent_id: str, context: Context, *, whole: bool
     ) -> Reconciled:
@@ -123,7 +127,7 @@ class CallSettling:
                 "required": ["choice"],
                 "additionalProperties": False,
             },
-            f"The call was interrupted, and it is unknown whether it took effect. {tool.description}",
+            "The call was interrupted, and it is unknown whether it took effect.",
             tuple({"value": value, "title": title} for value, title in titles.items()),
         )
 
@@ -156,9 +160,7 @@ class CallSettling:
         An actor that is killed says nothing about the call: the tool is asked again.
         """
         for _ in range(MAX_ASKED if tool.reconcile is not None else 0):
-            ask = functools.partial(
-                tool.settle, outcome.call_id, arguments, self.calls.context(outcome.call_id), self.services.tool_loop
-            )
+            ask = functools.partial(self._ask_tool, tool, outcome.call_id, arguments)
             attempt = Attempt("reconcile", tool.name, self.job.run_id, outcome.call_id, tool.timeout_s, ask)
             ref = await attempt.start(context)
             self.calls.running[ref] = attempt

@@ -20,16 +20,19 @@ from sanitization import Finding
 from transport.wire.codes import ERRORS
 from transport.wire.events import Block, Event, SanitizationSummary, SteerAccepted, ToolStatus
 from understudy.agents.agent import Agent
+from understudy.agents.output import InvalidOutput
 from understudy.chat.messages import EndTurn, PermitGranted
 from understudy.chat.run.agent_loop import AgentLoop
 from understudy.chat.run.history import question_item
 from understudy.chat.run.meter import Meter
+from understudy.chat.run.output import read_output
 from understudy.chat.run.recorder import Recorder
 from understudy.chat.run.replay import SEPARATOR, PendingCall, Replay
 from understudy.chat.run.tool_executor import ToolExecutor
 from understudy.chat.run.tool_outcome import ToolOutcome
 from understudy.chat.run.window import NONE
 from understudy.content.filter import Blocked
+from understudy.content.texts import run_off_loop
 from understudy.models.model import FileCard, Item, Model, ModelUnavailable, Origin, Reply, Turn, limits_of
 from understudy.storage.errors import StorageUnavailable
 from understudy.storage.records import StepRecord
@@ -46,6 +49,9 @@ class ScopedRecorder(Recorder):
 
     asking: Recorder
     scope: str
+
+    def __attrs_post_init__(self) -> None:
+        self.notes = self.asking.notes  # one pace for the whole run
 
     async def record(self, *events: Event, steps: tuple[StepRecord, ...] = ()) -> None:
         """Commit events and steps. Raises `StorageUnavailable`."""
@@ -114,6 +120,9 @@ class CollectedText:
         self._apart = True
         return ""
 
+    async def go_on(self, written: str) -> None:
+        """Let another model go on with the turn."""
+
     def add_finished_turn(self, kept: str) -> None:
         """Add the text of a turn that was recorded, unless it was just written."""
 
@@ -127,9 +136,9 @@ class CollectedText:
 
 @define
 class SubagentLoop(AgentLoop):
-    """The loop of a subagent. `text` is its answer, once `run` has returned."""
+    """The loop of a subagent. `value` is its answer, once `run` has returned: text, or JSON of its output type."""
 
-    text: str = field(default="", init=False, repr=False)
+    value: Any = field(default="", init=False, repr=False)
     before: Sequence[Item] = field(default=(), init=False, repr=False)  # of the conversation
 
     async def prepare(self) -> tuple[FileCard, ...]:
@@ -166,6 +175,10 @@ class SubagentLoop(AgentLoop):
 
     async def fit(self, model: Model, instructions: str, fixed: int) -> None:
         """Shorten the input if it fills the model's window, with a plain summary of what is left out."""
+        if not self.input.fits(fixed, self.reserve):
+            await run_off_loop(self._fit, fixed)
+
+    def _fit(self, fixed: int) -> None:
         planned = self.input.planned(fixed, self.reserve)
         if planned != self.input.compaction:
             changed = planned.start != self.input.compaction.start
@@ -173,9 +186,13 @@ class SubagentLoop(AgentLoop):
 
     async def finish(self) -> None:
         """Keep the answer."""
+        output = await read_output(self.agent, self.job.owner, self._answer, self.ended)
+        if output is not None:
+            self.value = output.value
+            return
         if self.ended is not None:
             await self.stream.feed(self.ended.message)
-        self.text, _ = await self.stream.finish()
+        self.value, _ = await self.stream.finish()
 
 
 @define
@@ -203,7 +220,7 @@ class Subagent(Actor):
     def __init__(self, asking: ToolExecutor, tool: Tool, request: str, outcome: ToolOutcome) -> None:
         agent: Agent = tool.agent
         services, before = asking.services, asking.replays.get(outcome.call_id) or Replay()
-        job = evolve(asking.job, content=request, agent=agent.name)
+        job = evolve(asking.job, content=request, agent=agent.name, settings={})
         recorder = ScopedRecorder(
             job.run_id, asking.recorder.conversation, services, agent, asking=asking.recorder, scope=outcome.call_id
         )
@@ -246,11 +263,14 @@ class Subagent(Actor):
             outcome.fail(ToolStatus.FAILED, "model_unavailable", error.message)
         except StorageUnavailable:
             outcome.fail(ToolStatus.FAILED, "storage_unavailable", ERRORS["storage_unavailable"].text)
+        except InvalidOutput as invalid:
+            outcome.fail(ToolStatus.FAILED, "invalid_output", invalid.message)
         except Blocked as blocked:
             outcome.fail(ToolStatus.FAILED, "content_blocked", blocked.message)
         else:
             chart = next(reversed(loop.shown_charts), None)
-            outcome.succeed(to_result(ToolResult(loop.text, visualization=chart, kind=TEXT)))
+            kind = TEXT if isinstance(loop.value, str) else ""
+            outcome.succeed(to_result(ToolResult(loop.value, visualization=chart, kind=kind)))
         finally:
             outcome.usage = loop.usage + self.tools.used
             self.asking.used = self.asking.used + outcome.usage

@@ -59,10 +59,10 @@ class Thoughts:
         if not self.count:
             await self.publish(f"{self.recorder.speaker.display_title} is working out an answer")
 
-    async def publish(self, thought: str) -> None:
-        """Record a thought, unless the log has it."""
+    async def publish(self, thought: str, notice: str | None = None) -> None:
+        """Record a thought, unless the log has it; `notice` as in `AgentThinking`."""
         if thought in self.logged:
             self.logged.remove(thought)
             return
         self.count += 1
-        await self.recorder.record(AgentThinking(self.agent_id, thought, self.services.clock()))
+        await self.recorder.record(AgentThinking(self.agent_id, thought, self.services.clock(), notice))

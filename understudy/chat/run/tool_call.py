@@ -24,12 +24,13 @@ from understudy.chat.run.consent import CallConsent
 from understudy.chat.run.deadline import suspend_deadlines
 from understudy.chat.run.meter import Meter
 from understudy.chat.run.partials import Partials
+from understudy.chat.run.progress_notes import CallProgress
 from understudy.chat.run.recorder import Recorder
 from understudy.chat.run.replay import Replay
 from understudy.chat.run.tool_outcome import ToolOutcome
 from understudy.chat.services import Services, tool_context
 from understudy.tools.context import ToolContext
-from understudy.tools.errors import ToolError
+from understudy.tools.errors import EffectUnknown, ToolError
 from understudy.tools.loop import ToolLoop
 from understudy.tools.tool import Tool
 
@@ -71,6 +72,7 @@ class ToolCall(Actor):
                 result = await self.tool.call(self.arguments, self.tool_context, self.loop)
             except ToolError as error:
                 outcome.fail(ToolStatus.FAILED, error.code, error.message)
+                outcome.effect_unknown = isinstance(error, EffectUnknown)
             else:
                 outcome.succeed(result)
         if limit.cancelled_caught:
@@ -133,26 +135,39 @@ class ToolCalls:
         if isinstance(outcome, ToolOutcome) and outcome.below is not None:
             ref.try_tell(EndTurn(""), lane=Lane.HIGH)
 
-    def context(self, call_id: str, **means: Any) -> ToolContext:
+    def context(self, call_id: str, progress: CallProgress, **means: Any) -> ToolContext:
         """Return the context of a call; `means` are further fields, such as the `asker` by which it asks its user."""
         job, speaker = self.job, self.recorder.speaker
         names = (job.owner, job.thread_id, job.run_id, call_id)
         given = tool_context(self.services, *names, agent=speaker.name, notebook=speaker.notebook, roles=job.roles)
         found, references = job.findings_summary, job.references
-        return evolve(given, references=references, progress=self._progress, found=found, **means)
+        return evolve(given, references=references, progress=progress, found=found, **means)
 
     async def run(
         self, tool: Tool, arguments: dict[str, Any], outcome: ToolOutcome, agent_id: str, context: Context
     ) -> None:
         """Run the tool in an actor of its own; the outcome is set afterwards, even if the actor crashes or hangs."""
+        async with self.recorder.notes.of_call() as progress:
+            await self._run(tool, arguments, outcome, progress, agent_id, context)
+
+    async def _run(
+        self,
+        tool: Tool,
+        arguments: dict[str, Any],
+        outcome: ToolOutcome,
+        progress: CallProgress,
+        agent_id: str,
+        context: Context,
+    ) -> None:
         outcome.limits, outcome.questions = [], 0
         asker = functools.partial(self.asking.ask_for_tool, outcome, agent_id, context)
         partials = Partials(functools.partial(self._publish_partial, outcome.call_id))
         given = self.context(
             outcome.call_id,
+            progress,
             asker=asker,
             show_partial=partials.add,
-            while_queued=functools.partial(self._while_queued, tool.name, outcome),
+            while_queued=functools.partial(self._while_queued, tool.name, outcome, progress),
         )
         call: Callable[[], Actor] = functools.partial(
             ToolCall, tool, arguments, given, outcome, self.services.tool_loop, partials
@@ -188,9 +203,9 @@ class ToolCalls:
             await self.waits.deadline.resume(context.ref)  # still paused if the tool gave up its question itself
 
     @contextmanager
-    def _while_queued(self, name: str, outcome: ToolOutcome) -> Generator[None]:
+    def _while_queued(self, name: str, outcome: ToolOutcome, progress: CallProgress) -> Generator[None]:
         """Tell the user that a call waits for a worker thread; its time limits are suspended meanwhile."""
-        self._progress(0.0, None, f"{name} is waiting for a free place")
+        progress(0.0, None, f"{name} is waiting for a free place")
         with suspend_deadlines(outcome.limits):
             yield
 
@@ -209,6 +224,3 @@ class ToolCalls:
         clean = await content_filter.filter_value(items, content_filter.tool)
         if not clean.blocked:
             await self.recorder.send_partial(call_id, offset, clean.value)
-
-    def _progress(self, done: float, total: float | None, note: str) -> None:
-        self.recorder.send_progress(done, total, self.services.content_filter.filter_progress(str(note)))

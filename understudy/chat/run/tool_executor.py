@@ -5,7 +5,7 @@ of one that was interrupted; `asking` has the questions of tools.
 """
 
 import functools
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import nullcontext
 from typing import Any
 
@@ -18,6 +18,7 @@ from understudy.agents.agent import Agent
 from understudy.chat.messages import RunRequest
 from understudy.chat.run.asking import Asking
 from understudy.chat.run.call_waits import CallWaits
+from understudy.chat.run.client_tools import ClientWait, ask_client
 from understudy.chat.run.consent import CallConsent
 from understudy.chat.run.deadline import PausableDeadline
 from understudy.chat.run.meter import Meter
@@ -25,7 +26,7 @@ from understudy.chat.run.model_input import ModelInput
 from understudy.chat.run.questions import Questions
 from understudy.chat.run.recorder import Recorder
 from understudy.chat.run.replay import PendingCall, Replay
-from understudy.chat.run.settling import CallSettling
+from understudy.chat.run.settling import EFFECT_UNKNOWN, CallSettling
 from understudy.chat.run.tool_call import ToolCalls
 from understudy.chat.run.tool_outcome import ToolOutcome
 from understudy.chat.services import Services
@@ -61,7 +62,7 @@ class ToolExecutor:
     """Executes the calls of a run. `begun` are the calls in the log that have not ended there.
 
     `ask_agent` makes the actor of a call that asks a subagent, which may be given the `conversation`; `replays` is the
-    recorded progress of subagents by call id, and `used` what they used of models.
+    recorded progress of subagents by call id, and `used` what they used of models. `said` returns the answer so far.
     """
 
     job: RunRequest
@@ -74,7 +75,9 @@ class ToolExecutor:
     ask_agent: "Callable[[ToolExecutor, Tool, str, ToolOutcome], Actor] | None" = None
     conversation: ModelInput = field(factory=ModelInput, init=False, repr=False)
     used: Usage = field(factory=Usage, init=False)
+    client_wait: ClientWait = field(default=ClientWait((), ""), init=False, repr=False)
     begun: dict[str, tuple[ToolOutcome, StepRecord, str | None, str, float]] = field(factory=dict, init=False)
+    said: Callable[[], str] = field(default=str, init=False, repr=False)
     slots: trio.Semaphore = field(factory=functools.partial(trio.Semaphore, CONCURRENT_CALLS), init=False)
     deadline: PausableDeadline = field(init=False)
     consent: CallConsent = field(init=False)
@@ -109,7 +112,9 @@ class ToolExecutor:
         allowed = self.meter.allowed_calls(MAX_CALLS)
         self.meter.add_calls(min(allowed, len(calls)))
         own = {each.call_id for each in calls if each.result is None}
-        self.waits.unfinished |= own
+        of_client = {each.call_id for each in calls if (tool := agent.tool(each.request.name)) and tool.client} & own
+        self.waits.unfinished |= own - of_client
+        later: list[Callable[[], Awaitable[None]]] = []  # those of the client's tools
         outcomes: list[ToolOutcome] = []
         unavailable: StorageUnavailable | None = None
         try:
@@ -118,11 +123,22 @@ class ToolExecutor:
                     outcomes.append(outcome := ToolOutcome(call.request, call.call_id))
                     if (past := call.result) is None:
                         refused = "" if number < allowed else TOO_MANY if number >= MAX_CALLS else SPENT
-                        nursery.start_soon(self._execute_one, call, outcome, refused, agent, agent_id, context)
+                        execute = functools.partial(self._execute_one, call, outcome, refused, agent, agent_id, context)
+                        if call.call_id in of_client:
+                            later.append(execute)
+                        else:
+                            nursery.start_soon(execute)
                         continue
                     assert call.step is not None  # noqa: S101 - for the type checker: a result is that of a step
                     outcome.restore(ToolStatus(call.step.status), past)
                     self._count_past(call.call_id)
+            if of_client:
+                self.waits.unfinished |= of_client
+                waited = tuple(each.call_id for each in calls if each.call_id in of_client)
+                self.client_wait = ClientWait(waited, self.said())
+            async with trio.open_nursery() as nursery:
+                for execute_later in later:
+                    nursery.start_soon(execute_later)
         except* StorageUnavailable as group:
             unavailable = StorageUnavailable(str(group.exceptions[0]))
         finally:
@@ -173,7 +189,7 @@ class ToolExecutor:
             step = self.recorder.next_step("tool", name, outcome.call_id, sanitized, began)
             shown = dict(sanitized)
             for key, value in sanitized.items():
-                if isinstance(value, str) and len(value) > MAX_SHOWN:
+                if isinstance(value, str) and len(value) > MAX_SHOWN and not (tool is not None and tool.client):
                     shown[key] = f"{value[:MAX_SHOWN]}… ({len(value) - MAX_SHOWN:,} more characters)"
             events = (ToolExecuting(agent_id, outcome.call_id, name, shown, said["description"][:MAX_SHOWN], began),)
         if outcome.status is ToolStatus.KILLED:  # else its text is blocked
@@ -182,6 +198,8 @@ class ToolExecutor:
             elif tool is None:
                 known = ", ".join(each.name for each in agent.tools[:MAX_LISTED]) or "none"
                 sentence = f"There is no tool “{name}” here. This agent has: {known}."
+                if call.in_doubt:  # of an MCP server that is away
+                    sentence, outcome.effect_unknown = f"{name} was interrupted. {EFFECT_UNKNOWN}", True
                 outcome.fail(ToolStatus.FAILED, "invalid_arguments", sentence)
             elif tool.agent is not None and not self._may_ask(tool.agent, outcome):
                 sentence = f"Your user may not use {tool.agent.display_title}, which {name} asks."
@@ -205,7 +223,10 @@ class ToolExecutor:
             whole = call.whole or call.approval_event is not None
             in_doubt = call.in_doubt or (call.asking and tool.reconcile is not None)
             async with nullcontext() if tool.approval is False else self.slots:
-                await self.settling.run(tool, arguments, outcome, agent_id, context, in_doubt=in_doubt, whole=whole)
+                if tool.client:
+                    await ask_client(self.asking, name, outcome, self.client_wait, agent_id, context)
+                else:
+                    await self.settling.run(tool, arguments, outcome, agent_id, context, in_doubt=in_doubt, whole=whole)
         # An unknown name is the model's text: it must not become a label.
         await self.complete(outcome, step, None if tool is None else tool.name, agent_id, began + outcome.waited_s)
 

@@ -8,7 +8,7 @@
 3. The results of the newest turn are never folded. A result longer than an eighth of the window is always cut.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
 import msgspec
@@ -23,6 +23,7 @@ from understudy.models.model import (
     NoteItem,
     ReasoningItem,
     ResultItem,
+    ToolCard,
     fenced,
     unfenced,
 )
@@ -37,6 +38,9 @@ ITEM_TOKENS: Final = 8
 """Tokens counted for the frame of an item: role, ids, punctuation."""
 IMAGE_TOKENS: Final = 1_500
 """Tokens counted for an image, as much as providers charge for a large one."""
+DOCUMENT_TOKENS: Final = 3_000
+BYTES_PER_DOCUMENT_TOKEN: Final = 40
+"""Tokens counted for a PDF file: at least those of a page, as text and image; else one for so many bytes."""
 SUMMARY_TOKENS: Final = 1_000
 """Tokens of a summary of older turns."""
 FOLDED_CHARACTERS: Final = 200
@@ -80,9 +84,15 @@ def estimate(text: str) -> int:
 def item_tokens(item: Item) -> int:
     """Return about how many tokens an item has."""
     match item:
-        case MessageItem(content=content, files=files, images=images):
+        case MessageItem(content=content, files=files, images=images, documents=documents):
             described = sum(len(each.name) + sum(map(len, each.columns or ())) + 60 for each in files)
-            return ITEM_TOKENS + estimate(content) + described // BYTES_PER_TOKEN + IMAGE_TOKENS * len(images)
+            return (
+                ITEM_TOKENS
+                + estimate(content)
+                + described // BYTES_PER_TOKEN
+                + IMAGE_TOKENS * len(images)
+                + sum(max(DOCUMENT_TOKENS, len(each.content) // BYTES_PER_DOCUMENT_TOKEN) for each in documents)
+            )
         case CallItem(name=name, arguments=arguments):
             return ITEM_TOKENS + estimate(name) + len(msgspec.json.encode(arguments)) // BYTES_PER_TOKEN
         case ReasoningItem(content=content, state=state):
@@ -90,6 +100,11 @@ def item_tokens(item: Item) -> int:
             return ITEM_TOKENS + estimate(content) + held // BYTES_PER_TOKEN
         case _:
             return ITEM_TOKENS + estimate(item.content)
+
+
+def tools_tokens(tools: Iterable[ToolCard]) -> int:
+    """Return about how many tokens the descriptions of tools have."""
+    return sum(estimate(str(each)) for each in tools)
 
 
 def encode_compaction(made: Compaction) -> Any:

@@ -130,6 +130,8 @@ def _parse_field(text: str, name: str, low: int, high: int, names: dict[str, int
         first, dash, last = span.partition("-")
         if span == "*":
             start, end = low, high
+        elif not first or (dash and not last):
+            raise BadCron(f"in the {name}, {_shown(item or text)} is not a number from {low} to {high}, or a range")
         else:
             start = _number(first, name, low, high, names)
             end = _number(last, name, low, high, names) if dash else high if slash else start
@@ -146,9 +148,12 @@ def _number(text: str, name: str, low: int, high: int, names: dict[str, int]) ->
     if number is None and text.isascii() and text.isdigit() and len(text) <= 4:
         number = int(text)
     if number is None or not low <= number <= high:
-        shown = "".join(each if each.isprintable() else "?" for each in text[:20])
-        raise BadCron(f"in the {name}, {shown!r} is not from {low} to {high}")
+        raise BadCron(f"in the {name}, {_shown(text)} is not from {low} to {high}")
     return number
+
+
+def _shown(text: str) -> str:
+    return repr("".join(each if each.isprintable() else "?" for each in text[:20]))
 
 
 def _end_of_gap(before: float, after: float, zone: ZoneInfo) -> float:

@@ -8,7 +8,7 @@
 """
 
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Final
 from zoneinfo import ZoneInfo
 
@@ -46,7 +46,7 @@ class CheckSchedules:
     """Tells the actor that a schedule was changed."""
 
 
-def say_of(schedule: Schedule, due_at: float, agents: dict[str, Agent]) -> Say:
+def say_of(schedule: Schedule, due_at: float, agents: Mapping[str, Agent]) -> Say:
     """Return the message that a schedule sends for a due time.
 
     Raises:
@@ -90,7 +90,7 @@ class ScheduleRunner(Actor):
     def __init__(
         self,
         store: Store,
-        agents: dict[str, Agent],
+        agents: Mapping[str, Agent],
         send: Callable[[Identity, Say, None], Awaitable[Accepted | None]],
         count: Callable[[str], None],
         claim_s: float | None = None,

@@ -24,7 +24,7 @@ UNITS = {
     "backslashes": "\\", "escaped quotes": "\\\"", "tags": "<a ", "comments": "/*", "templates": "${", "keys": "a: ",
 }  # fmt: skip
 HOSTILE = {name: unit * (SIZE // len(unit)) for name, unit in UNITS.items()}
-SHORT = 2_500
+SHORT = 1_000
 """Characters of the texts that every lexer reads: lexers in quadratic time are then still quick."""
 QUADRATIC = [
     ("perl", "escaped quotes"), ("makefile", "letters and blanks"), ("md", "blank lines"), ("python", "blank lines"),

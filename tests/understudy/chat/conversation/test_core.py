@@ -660,6 +660,18 @@ def test_a_repeated_steer_has_its_acceptance_replayed_also_after_its_run_has_end
     assert answers(shell.handle(steer("m1"))) == ["run_ended"]
 
 
+def test_an_acceptance_is_sent_again_only_if_the_client_repeats_its_message(shell: Shell) -> None:
+    """The reply to an attempt of the server was lost: its next attempt finds the run that the first one gave."""
+    begun(shell)
+    resent = []
+    for earlier in ((), ("r0", "r1")):
+        again = evolve(accept(1), run_id="r2", earlier=earlier)
+        effects = shell.handle(again)
+        assert answers(effects) == ["r1"]
+        resent += [each.resend for each in effects if isinstance(each, Subscribe)]
+    assert resent == [True, False]
+
+
 def test_a_steer_that_ends_the_turn_is_sent_to_the_working_run_ahead_of_its_mailbox(shell: Shell) -> None:
     begun(shell)
     told = [each for each in shell.handle(steer("s1", now=True)) if isinstance(each, TellRun)]

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import trio
 import trio.testing
-from attrs import define, evolve, field
+from attrs import define, evolve, field, frozen
 
 from actors import Actor, ActorRef, ActorSystem, ChildSpec, Context, MailboxSpec, Restart
 from sanitization import STANDARD
@@ -239,6 +239,13 @@ class Thinking(ScriptedModel):
         return await super().respond(turn, emit)
 
 
+@frozen
+class Words:
+    """The answer of an agent with an output type."""
+
+    words: str
+
+
 TOOLS = (once, again, ask)
 WORDS = "one two three four"
 STORIES: dict[str, list[Agent]] = {
@@ -259,6 +266,14 @@ STORIES: dict[str, list[Agent]] = {
     "handoff": [
         Agent("a", colleagues=["b"], model=Thinking(Hand("b"))),
         Agent("b", tools=TOOLS, model=Thinking(Call([("again", {"text": "x"})]), Say(WORDS))),
+    ],
+    "an object": [
+        Agent(
+            "a",
+            tools=TOOLS,
+            model=Thinking(Call([("again", {"text": "x"})]), Say('{"words":"' + WORDS * 40 + '"}')),
+            output_type=Words,
+        )
     ],
 }
 

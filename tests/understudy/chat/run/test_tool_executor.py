@@ -117,6 +117,7 @@ async def test_the_user_says_what_became_of_a_call_that_nobody_can_settle(
     recorded, outcome = await resumed(payer(**undo), effect=0, choices=[choice])
     (asked,) = (each for each in recorded.events if isinstance(each, QuestionAsked))
     assert (asked.title, asked.asked_by, asked.call_id) == ("Did pay take effect?", "server", outcome.call_id)
+    assert asked.text == "The call was interrupted, and it is unknown whether it took effect."
     assert [each["value"] for each in asked.choices or ()] == ["happened", "again", "skip"]
     assert (outcome.status, outcome.effect, list(BANK.values())) == (status, effect, [times])
     assert (outcome.undo_until is not None) == (choice == "again")

@@ -1,0 +1,82 @@
+"""The recovery of one node after a start with many unfinished runs; stand-ins for the store and the registry."""
+
+from collections.abc import Sequence
+from functools import partial
+from typing import Any, cast
+
+import trio
+import trio.testing
+from attrs import define, field
+
+from actors import ActorRef, ChildSpec, open_system
+from understudy.chat.conversation.recovery import QUEUED, QUEUED_OF_OWNER, Recovery
+from understudy.chat.run_limiter import RunLimiter
+from understudy.storage.records import RunRecord
+
+
+@define(eq=False)
+class Unfinished:
+    """The unfinished runs of a store, oldest first, each in a thread of its own, and the registry that wakes them."""
+
+    runs: list[RunRecord]
+    limiter: RunLimiter[Any]
+    woken: dict[str, None] = field(factory=dict)
+    most_queued: int = 0
+    relocations: int = 0
+
+    async def unfinished_runs(self) -> Sequence[RunRecord]:
+        return list(self.runs)
+
+    async def open_effects(self) -> Sequence[RunRecord]:
+        return []
+
+    async def dead_with_subscribers(self) -> Sequence[tuple[str, str]]:
+        return []
+
+    def relocated(self, _most: int) -> Sequence[tuple[tuple[str, str], ActorRef]]:
+        return []
+
+    def peek(self, _owner: str, thread_id: str) -> object | None:
+        return thread_id if thread_id in self.woken else None
+
+    async def ensure_running(self, owner: str, thread_id: str, run_id: str) -> None:
+        """Resume the run as its conversation would: it waits for its permit."""
+        await trio.lowlevel.checkpoint()
+        if thread_id not in self.woken:
+            self.woken[thread_id] = None
+            self.limiter.acquire(run_id, owner, None)
+            self.most_queued = max(self.most_queued, self.limiter.queued_by_owner().total())
+
+    def end(self, run_id: str) -> None:
+        """End a run; the others move up."""
+        self.runs = [run for run in self.runs if run.id != run_id]
+        self.limiter.release(run_id)
+
+
+def run(number: int, owner: str) -> RunRecord:
+    """An unfinished run; the numbers are in the order of their starts."""
+    name = f"r{number:04}"
+    return RunRecord(name, owner, name, name, None, "guide", None, "running", float(number))
+
+
+async def test_many_unfinished_runs_are_woken_oldest_first_as_room_appears(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    """Half of them are of one owner, who does not hold up the others."""
+    limiter = RunLimiter[Any](per_user=2, total=8)
+    runs = [run(number, "many" if number < 300 else f"u{number % 200}") for number in range(600)]
+    store = Unfinished(runs, limiter)
+    recovery = partial(Recovery, cast(Any, store), cast(Any, store), limiter)
+    async with open_system("s", [ChildSpec("recovery", recovery)]):
+        await trio.sleep(5.0)
+        assert len(store.woken) <= QUEUED + limiter.total
+        first = sorted(name for name in store.woken if name < "r0300")
+        assert first == [f"r{number:04}" for number in range(len(first))]
+        assert QUEUED_OF_OWNER <= len(first) <= QUEUED_OF_OWNER + limiter.per_user
+        with trio.fail_after(3600):
+            while store.runs:
+                for name in list(limiter._running):
+                    store.end(name)
+                await trio.sleep(0.1)
+        assert store.most_queued <= QUEUED
+        assert len(store.woken) == 600

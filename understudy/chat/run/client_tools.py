@@ -1,0 +1,83 @@
+"""Tools of the client that sent a message: the model calls them, and the run waits until the client sends the result.
+
+1. A call of such a tool is a question (`chat.run.asking`) whose answer is the result: so it is durable, has a deadline,
+   suspends the run's own deadline, and is asked under the same id by a run that goes on after a crash.
+2. The server's own calls of a turn are made first. Then all the client's are asked about, and each question names all
+   of them: so the log says from when on the run waits only for its client.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+from attrs import evolve, frozen
+
+from actors import Context
+from transport.wire.commands import JsonObject
+from transport.wire.events import ToolStatus
+from understudy.chat.run.asking import Asking
+from understudy.chat.run.questions import question_id
+from understudy.chat.run.tool_outcome import ToolOutcome
+from understudy.tools.errors import ToolError
+from understudy.tools.form import Question
+from understudy.tools.result import ToolResult
+from understudy.tools.schema import Misfit
+from understudy.tools.tool import Tool, tool
+
+OUTPUT: Final = "output"
+"""The property of an answer that holds the result of the client's tool, a text."""
+SCHEMA: Final[Mapping[str, Any]] = {
+    "type": "object",
+    "properties": {OUTPUT: {"type": "string", "title": "Result"}},
+    "required": [OUTPUT],
+}
+CLIENT: Final = "client"
+"""`asked_by` of such a question."""
+
+
+@frozen
+class ClientWait:
+    """What a run that waits for its client's tools logs with each question: the calls, and the answer so far."""
+
+    calls: tuple[str, ...]
+    said: str
+
+
+def client_question_id(run_id: str, call_id: str) -> str:
+    """Return the id of the question whose answer is the result of a client's tool."""
+    return question_id(run_id, call_id, 1)
+
+
+def client_tools(settings: JsonObject, own: Sequence[Tool]) -> tuple[Tool, ...]:
+    """Return the client's tools in the settings of a message, but those with the name of one of the agent's own."""
+    taken = {each.name for each in own}
+    return tuple(_tool(each) for each in settings.get("tools", ()) if each["name"] not in taken)
+
+
+def _tool(given: Mapping[str, Any]) -> Tool:
+    async def call() -> str:
+        raise ToolError("tool_failed", "Only the client can call this tool.")
+
+    made = tool(name=given["name"], retry_safe=True, on_server_loop=True)(call)
+    parameters = {"type": "object", "properties": {}, **given.get("parameters", {})}
+    description = given.get("description") or f"{given['name']}, a tool of the user's program."
+    return evolve(made, description=description, parameters=parameters, client=True)
+
+
+async def ask_client(
+    asking: Asking, name: str, outcome: ToolOutcome, wait: ClientWait, agent_id: str, context: Context
+) -> None:
+    """Wait for the result of a call of the client's tool `name`, and set it as the outcome of the call."""
+
+    def check(answer: Mapping[str, Any]) -> None:
+        if not isinstance(answer.get(OUTPUT), str):
+            raise Misfit(OUTPUT, "it must be a text")
+
+    question = Question(f"The program that sent the message is to run {name}", SCHEMA)
+    try:
+        answer = await asking.ask_for_tool(outcome, agent_id, context, question, check, wait)
+    except ToolError as error:
+        outcome.fail(ToolStatus.FAILED, error.code, error.message)
+    else:
+        outcome.succeed(ToolResult(answer[OUTPUT], f"{name} was run by the client"))
+    finally:
+        asking.questions.forget(outcome.call_id)

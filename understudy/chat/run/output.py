@@ -1,0 +1,90 @@
+"""The final answer of an agent with an output type: read, asked for once more if it does not fit, or an error.
+
+1. Such an agent's text is not shown as it is written, so that nothing is shown that turns out not to fit.
+2. Text beside tool calls is dropped: the answer is one JSON value.
+3. What is returned to callers is read again from the recorded text, so that the content policy holds for it too, and a
+   resumed run returns the same.
+"""
+
+from collections.abc import Awaitable, Callable
+from functools import partial
+from typing import Final
+
+import msgspec
+from attrs import evolve
+
+from understudy.agents.agent import Agent
+from understudy.agents.output import InvalidOutput, Output, OutputType
+from understudy.chat.run.meter import Ended
+from understudy.models.model import MessageItem, NoteItem, Reply, Turn
+from understudy.tools.errors import ToolError
+from understudy.tools.schema import Misfit
+from understudy.tools.threads import tool_threads
+
+CHECK_S: Final = 10.0
+"""Seconds for the validators of an output type."""
+
+
+async def fitting_reply(
+    agent: Agent,
+    owner: str,
+    turn: Turn,
+    reply: Reply,
+    ask: Callable[[Turn], Awaitable[Reply]],
+) -> Reply:
+    """Return the reply of a turn, its text as it is shown: JSON that fits if it is the final answer, empty if not.
+
+    An answer that does not fit is asked for once more with `ask`, and the error is told. Raises `InvalidOutput` if the
+    second one does not fit either, and what `ask` raises.
+    """
+    if agent.output is None:
+        return reply
+    read = partial(_read, agent, agent.output, owner)
+    may_call = bool(turn.tools or turn.colleagues)  # some providers ignore that nothing may be called
+    if may_call and (reply.calls or reply.handoff):
+        return evolve(reply, text="")
+    try:
+        return evolve(reply, text=(await read(reply.text)).text)
+    except Misfit as misfit:
+        note = NoteItem(
+            f"Your last answer does not fit: {_sentence(misfit)}. Answer again, with nothing but one JSON value of "
+            f"this schema: {msgspec.json.encode(agent.output.format.schema).decode()}"
+        )
+    said = (MessageItem("assistant", reply.text),) if reply.text.strip() else ()
+    reply = await ask(evolve(turn, items=(*turn.items, *said), notes=(*turn.notes, note)))
+    if may_call and (reply.calls or reply.handoff):
+        return evolve(reply, text="")
+    try:
+        return evolve(reply, text=(await read(reply.text)).text)
+    except Misfit as misfit:
+        sentence = f"{agent.display_title} did not give its answer in the form that is needed: {_sentence(misfit)}."
+    raise InvalidOutput(sentence)
+
+
+async def read_output(agent: Agent, owner: str, text: str, ended: Ended | None = None) -> Output | None:
+    """Return the final answer of an agent from its recorded text, None without an output type.
+
+    Raises `InvalidOutput` if it does not fit: the turn was cut, as the bound `ended` was reached, or the content policy
+    changed it.
+    """
+    if agent.output is None:
+        return None
+    try:
+        return await _read(agent, agent.output, owner, text)
+    except Misfit as misfit:
+        why = f"{_sentence(misfit)}." if ended is None else ended.message
+        sentence = f"{agent.display_title} ended without an answer in the form that is needed: {why}"
+    raise InvalidOutput(sentence)
+
+
+async def _read(agent: Agent, output: OutputType, owner: str, text: str) -> Output:
+    """Read an answer in a worker thread, as validators of the type are a user's code."""
+    try:
+        return await tool_threads().run(partial(output.read, text), owner, f"output of {agent.name}", CHECK_S)
+    except ToolError as error:
+        sentence = error.message
+    raise InvalidOutput(f"The answer of {agent.display_title} could not be checked: {sentence}")
+
+
+def _sentence(misfit: Misfit) -> str:
+    return f"at {misfit.path.lstrip('.')}, {misfit}" if misfit.path.strip(".") else str(misfit)

@@ -1,0 +1,135 @@
+"""The settings of a message: limits of its run, and what its client gives the agent for this run. Pure."""
+
+import math
+import re
+from collections.abc import Collection, Mapping
+from typing import Any, Final
+
+import msgspec
+
+from transport.wire.commands import JsonObject
+from transport.wire.errors import CommandRejected
+from understudy.agents.agent import Agent
+from understudy.agents.budget import LIMIT_OF, WHOLE, Budget
+from understudy.chat.run.replay import RECALL
+from understudy.chat.webhooks import WebhookRefused, WebhookRules
+
+WRITTEN: Final = ("instructions", "tools", "history", "metadata")
+"""Settings with text of the client's: they are filtered as the message itself is."""
+MAX_BYTES: Final = {"instructions": 32 * 1024, "tools": 64 * 1024, "history": 128 * 1024, "metadata": 16 * 1024}
+"""Bytes of JSON of each of these settings; a larger one is refused, as the log and each turn of the model have it."""
+MAX_TOOLS: Final = 64
+"""Tools of a client in one message; more are refused. Models choose badly among more."""
+MAX_EARLIER: Final = 400
+"""Earlier messages that a client can send along; more are refused."""
+_TOOL_NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_-]{0,63}\Z")
+
+
+def check_settings(
+    given: JsonObject,
+    limit_s: float,
+    most: Budget,
+    agent: Agent,
+    tools: Collection[str] = (),
+    webhooks: WebhookRules | None = None,
+) -> JsonObject:
+    """Return the settings of a run that a client sent, without those that are null.
+
+    A run may work for `limit_s`, and spend `most`. `tools` are those that it may call in place of asking a model.
+    `webhooks` None: the server calls no webhook.
+
+    Raises:
+        CommandRejected: `invalid_command`, naming the setting: it is unknown, of a wrong type, or beyond its limit.
+    """
+    settings = {name: value for name, value in given.items() if value is not None}
+    known, max_turns = ["timeout_s", "max_turns", "budget", "tool", *WRITTEN], most.turns or math.inf
+    known += [] if webhooks is None else ["webhook"]
+    unknown = next((name for name in settings if name not in known), None)
+    seconds, turns = settings.get("timeout_s", limit_s), settings.get("max_turns", max_turns)
+    if unknown is not None:
+        name = "".join(each if each.isprintable() else "?" for each in unknown[:40])
+        complaint = f"is not known; the settings are {', '.join(known[:-1])} and {known[-1]}"
+    elif isinstance(seconds, bool) or not isinstance(seconds, int | float):
+        name, complaint = "timeout_s", "must be a number"
+    elif not 0 < seconds <= limit_s:
+        name, complaint = "timeout_s", f"must be more than 0 and at most {limit_s:g} for this agent"
+    elif isinstance(turns, bool) or not isinstance(turns, int):
+        name, complaint = "max_turns", "must be a whole number"
+    elif not 1 <= turns <= max_turns:
+        name, complaint = "max_turns", f"must be from 1 to {max_turns} for this agent"
+    elif "tool" in settings and settings["tool"] not in tools:
+        name, complaint = "tool", "must be the name of a tool of the agent"
+    elif wrong := _wrong_budget(settings.get("budget", {}), most) or _wrong_written(settings, agent):
+        name, complaint = wrong
+    else:
+        try:
+            if webhooks is not None and "webhook" in settings:
+                webhooks.check(settings["webhook"])
+            return settings
+        except WebhookRefused as refused:
+            name, complaint = "webhook", str(refused)
+    raise CommandRejected("invalid_command", f"The field `settings.{name}` {complaint}.")
+
+
+def tool_names(settings: JsonObject) -> frozenset[str]:
+    """Return the names of the client's tools in the settings of a message."""
+    return frozenset(each["name"] for each in settings.get("tools", ()))
+
+
+def _wrong_budget(given: Any, most: Budget) -> tuple[str, str] | None:
+    """Return the wrong field of the budget that a client sent for a run, and what it must be; None if all are right."""
+    if not isinstance(given, Mapping) or any(name not in LIMIT_OF for name in given):
+        return "budget", f"must be an object with some of {', '.join(LIMIT_OF)}"
+    for name, value in given.items():
+        try:
+            Budget(**{name: value})
+        except TypeError:
+            return f"budget.{name}", f"must be {'a whole number' if name in WHOLE else 'a number'}"
+        except ValueError:
+            return f"budget.{name}", "must be more than 0"
+        if value is not None and (limit := getattr(most, name)) is not None and value > limit:
+            return f"budget.{name}", f"must be at most {limit:g} for this agent"
+    return None
+
+
+def _wrong_written(settings: JsonObject, agent: Agent) -> tuple[str, str] | None:
+    """Return the wrong one of the settings `WRITTEN`, and what it must be; None if all are right."""
+    for name in WRITTEN:
+        if name in settings and len(msgspec.json.encode(settings[name])) > MAX_BYTES[name]:
+            return name, f"may have at most {MAX_BYTES[name]:,} bytes of JSON"
+    if not isinstance(settings.get("instructions", ""), str):
+        return "instructions", "must be a text"
+    if not isinstance(settings.get("metadata", {}), Mapping):
+        return "metadata", "must be an object"
+    return _wrong_history(settings.get("history", [])) or _wrong_tools(settings.get("tools", []), agent)
+
+
+def _wrong_history(given: Any) -> tuple[str, str] | None:
+    if not isinstance(given, list | tuple) or len(given) > MAX_EARLIER:
+        return "history", f"must be a list of at most {MAX_EARLIER} messages"
+    for number, each in enumerate(given):
+        right = isinstance(each, Mapping) and isinstance(each.get("content"), str)
+        if not right or each.get("role") not in ("user", "assistant"):
+            return f"history.{number}", "must have a `role`, user or assistant, and a text as `content`"
+    return None
+
+
+def _wrong_tools(given: Any, agent: Agent) -> tuple[str, str] | None:
+    if not isinstance(given, list | tuple) or len(given) > MAX_TOOLS:
+        return "tools", f"must be a list of at most {MAX_TOOLS} tools"
+    if given and agent.run is not None:
+        return "tools", f"cannot be given to {agent.name}: it is written by hand, and calls the tools that it has"
+    names: set[str] = set()
+    for number, each in enumerate(given):
+        name = each.get("name") if isinstance(each, Mapping) else None
+        if not isinstance(name, str) or not _TOOL_NAME.match(name):
+            return f"tools.{number}", "must have a `name` of at most 64 letters, digits, '_' and '-'"
+        if name in names or name == RECALL or agent.may_have(name):
+            return f"tools.{number}", f"has a name that another tool has: {name}"
+        names.add(name)
+        parameters = each.get("parameters", {})
+        if not isinstance(each.get("description", ""), str) or not isinstance(parameters, Mapping):
+            return f"tools.{number}", "must have a text as `description`, and a JSON schema as `parameters`"
+        if parameters.get("type", "object") != "object":
+            return f"tools.{number}", "must have parameters of type object"
+    return None
