@@ -28,7 +28,10 @@ EXPOSED: Final = (
 )
 """Response headers that pages may read, beside those that the Fetch standard exposes always."""
 METHODS: Final = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"
-REQUEST_HEADERS: Final = "Authorization, Cache-Control, Content-Type, If-None-Match, Last-Event-ID, X-Requested-With"
+REQUEST_HEADERS: Final = (
+    "Authorization, Cache-Control, Content-Type, Idempotency-Key, If-None-Match, Last-Event-ID, X-Requested-With, *"
+)
+"""Headers that pages may send. The star stands for all but `Authorization`: SDKs of doors have some of their own."""
 PREFLIGHT_S: Final = 7200
 """Seconds for which a browser may cache the answer to a preflight: the maximum of Chromium."""
 

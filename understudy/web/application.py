@@ -14,26 +14,34 @@ from transport.wire.errors import CommandRejected, OriginRefused, Unauthenticate
 from understudy.storage.errors import FileTooLarge, InvalidCursor, StorageError, StorageUnavailable, Unstorable
 from understudy.web.admission import Admission, add_cors_headers
 from understudy.web.api import (
+    a2a,
     account,
     agents,
     agui,
     alerts,
     commands,
+    completions,
     files,
+    mcp,
     memory,
+    models,
     observer,
     operations,
     page,
     references,
+    responses,
     runs,
     sanitize,
     schedules,
+    servers,
     sessions,
     steers,
     stream,
     threads,
+    ui,
     undo,
 )
+from understudy.web.api.openai_door import as_openai_error
 from understudy.web.context import WebContext, drain_body, error_response, web_context
 
 log = logging.getLogger(__name__)
@@ -55,6 +63,8 @@ HEADERS: Final = {
 }
 """OWASP's secure headers for a page that loads everything from its own origin."""
 
+OPENAI: Final = "/v1/"
+"""Paths of OpenAI's API, whose refusals have its form."""
 MAX_HEADER_BYTES: Final = 16 * 1024
 """The limit of a request's own headers applies to each part of a multipart body too."""
 STATUS_CODES: Final = {404: "not_found", 413: "file_too_large", 431: "message_too_large", 400: "invalid_command"}
@@ -91,8 +101,8 @@ def build_http_app(context: WebContext) -> QuartTrio:
     app.url_map.merge_slashes = False  # an unknown path is 404, not a redirect page of werkzeug
     app.extensions["context"] = context
     for part in (
-        account, agents, agui, alerts, commands, files, memory, observer, operations, page, references, runs,
-        sanitize, schedules, sessions, steers, stream, threads, undo,
+        a2a, account, agents, agui, alerts, commands, completions, files, mcp, memory, models, observer, operations,
+        page, references, responses, runs, sanitize, schedules, servers, sessions, steers, stream, threads, ui, undo,
     ):  # fmt: skip
         app.register_blueprint(part.blueprint)
     admission = app.extensions["admission"] = Admission(context.settings, context.ledger)
@@ -109,7 +119,7 @@ async def _add_headers(answer: Response) -> Response:
         answer.headers.setdefault(name, value)
     if web_context().settings.tls_certificate is not None:  # a proxy that speaks TLS answers for its own name
         answer.headers.setdefault(*HSTS)
-    if request.path.startswith("/api/"):
+    if request.path.startswith(("/api/", OPENAI)):
         answer.headers.setdefault("Cache-Control", "no-store")
     return answer
 
@@ -125,9 +135,13 @@ def _not_allowed(error: MethodNotAllowed) -> Response:
 async def _handle_error(error: Exception) -> Response:
     """Convert an error to a refusal in the form that clients of the path expect."""
     answer = await _error_response(error)
-    if request.blueprint != agui.blueprint.name or isinstance(error, Unauthenticated | OriginRefused):
+    if request.path.startswith(OPENAI):
+        return await as_openai_error(answer)
+    if isinstance(error, Unauthenticated | OriginRefused):
         return answer
-    return await agui.as_run_error(answer)
+    if request.endpoint == agui.ENDPOINT:
+        return await agui.as_run_error(answer)
+    return await ui.as_error_chunk(answer) if request.endpoint == ui.CHAT else answer
 
 
 async def _error_response(error: Exception) -> Response:

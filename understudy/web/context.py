@@ -33,6 +33,7 @@ from understudy.storage.cache import CachedReads
 from understudy.storage.files import FileStore
 from understudy.storage.quotas import Quotas
 from understudy.storage.store import Store
+from understudy.tools.mcp.catalogue import McpCatalogue
 from understudy.web.sse import EventStreams
 from understudy.web.websocket import WebSettings
 
@@ -54,7 +55,7 @@ class WebContext:
     sessions: Sessions
     store: Store
     files: FileStore
-    agents: dict[str, Agent]
+    agents: Mapping[str, Agent]
     model_of: Callable[[str | Model | None], Model]
     metrics: Metrics
     health: Callable[[], dict[str, Any]]
@@ -71,6 +72,7 @@ class WebContext:
     check_schedules: Callable[[], None] = lambda: None
     exports: Counter = field(factory=lambda: Counter(MAX_EXPORTS))
     ledger: Ledger | None = None
+    mcp: McpCatalogue = field(factory=McpCatalogue)
     currency: str = ""
 
 

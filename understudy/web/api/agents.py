@@ -34,6 +34,7 @@ async def agents() -> dict[str, Any]:
             "description": agent.description,
             "tools": [tool.name for tool in _own(agent).tools],
             "starters": list(agent.starters),
+            "servers": [each.name for each in agent.servers],
             "model": _shown(model_of(agent.model)),
         }
         for agent in usable.values()

@@ -1,55 +1,181 @@
 """`POST /api/agui`: the AG-UI protocol. The body is a run's input, the answer its events as server-sent events."""
 
 import time
-from typing import TYPE_CHECKING, Final
+from collections.abc import AsyncGenerator, Sequence
+from typing import TYPE_CHECKING, Any, Final
 
+from attrs import evolve
 from quart import Blueprint, Response, request
 
 from transport.agui.events import AguiTranslator, run_error
-from transport.agui.stream import AguiStream, wrap_for_agui
-from transport.server.eventstream import CONTENT_TYPE, HEADERS, encode_block, encode_json
-from transport.wire.commands import Approve, Respond, Say
+from transport.agui.interrupts import Interrupts
+from transport.agui.state import SharedState
+from transport.agui.stream import AguiStream, encode_blocks
+from transport.agui.usage import UsageByModel
+from transport.agui.vocabulary import AguiEvent
+from transport.auth.identity import Identity
+from transport.server.eventstream import CONTENT_TYPE, HEADERS
+from transport.server.translated_stream import wrap_for_log
+from transport.wire.commands import Command, Resume, Say
+from transport.wire.errors import CommandRejected
 from transport.wire.events import Error
 from transport.wire.messages import arrived_at
-from understudy.agents.agent import Agent
+from understudy.chat.routing import find_agent
 from understudy.content.texts import run_off_loop
+from understudy.storage.records import RunRecord
+from understudy.web.api.agui_capabilities import capabilities
+from understudy.web.api.agui_replies import carry_out, results_of_client, run_of_reply
+from understudy.web.api.files import save_file
 from understudy.web.api.stream import as_answer
 from understudy.web.context import agents_of_caller, identity, read_body, web_context
 from understudy.web.sse import WRITE_TIMEOUT_S
 
 if TYPE_CHECKING:
-    from ag_ui.core import RunAgentInput
+    from understudy.web.api.agui_input import AguiRequest
 
 blueprint = Blueprint("agui", __name__, url_prefix="/api/agui")
 
 LABEL: Final = "agui"
 """Metric label of these streams, in place of a dialect, and the door of decisions that resume a run."""
+ENDPOINT: Final = "agui.agui"
+"""The route whose refusals are run errors."""
 
 
 @blueprint.post("")
 async def agui() -> Response:
-    """Run the user's last message, or join its run if it is in progress. The events are AG-UI's."""
+    """Run the user's last message, or join a run that is known. The events are AG-UI's."""
+    # Only now: AG-UI's types and pydantic are slow to import, and the start of a server does not wait for them.
+    from understudy.web.api.agui_input import parse_request
+
     streams = web_context().streams
     arrived_at.set(streams.callbacks.clock())
     caller = identity()
     streams.check_rate(caller, Say(""))  # before anything is read
-    body_bytes = await read_body(web_context().settings.limits.chunks_bytes)
-    given, say, replies, interrupts = await run_off_loop(
-        _read, body_bytes, request.args.get("agent"), agents_of_caller()
+    body = await read_body(web_context().settings.limits.chunks_bytes)
+    given = await run_off_loop(parse_request, body, request.args.get("agent"), agents_of_caller())
+    resumed = [name for each in given.replies if (name := await carry_out(caller, each, LABEL)) is not None]
+    run = await _known_run(caller, given)
+    new = run is None and given.say is not None
+    results, waiting = await results_of_client(caller, given.thread_id, given.results, give_up=new)
+    resumed += [name for each in results if (name := await carry_out(caller, each, LABEL)) is not None]
+    translator = AguiTranslator(
+        given.thread_id,
+        given.run_id,
+        "" if given.say is None else given.say.message_id or "",
+        given.parent_run_id,
+        given.pauses,
+        Interrupts(frozenset() if new else frozenset(resumed)),
+        None if given.state is None else SharedState(given.state),
+        UsageByModel(_models()),
+        {call_id: name for call_id, (name, _) in given.results.items()},
     )
-    thread_id, message_id = say.thread_id or "", say.message_id or ""
-    for reply in replies:
-        await streams.run_command(caller, reply, door=LABEL)
-    resumed = frozenset(each.call_id if isinstance(each, Approve) else each.question_id for each in replies)
-    translator = AguiTranslator(given.thread_id, given.run_id, message_id, given.parent_run_id, interrupts, resumed)
-    body = AguiStream(translator, beat_s=streams.heartbeat_s, write_s=WRITE_TIMEOUT_S)
-    await streams.open(caller, thread_id, body, say, wrap_frame=wrap_for_agui, label=LABEL, welcome=False)
+    if new and given.say is not None:
+        say = await _with_files(caller, _with_tools(given.say, given), given)
+        return await _streamed(caller, given.thread_id, translator, say)
+    return await _joined(caller, translator, given, waiting or run)
+
+
+def _models() -> dict[str, str]:
+    """Return the names of the agents' models, by the names of agents and pillars."""
+    agents, model_of = web_context().agents, web_context().model_of
+    names = {name: model_of(agent.model).name for name, agent in agents.items()}
+    return names | {agent.pillar: names[name] for name, agent in agents.items() if agent.pillar}
+
+
+def _with_tools(say: Say, given: "AguiRequest") -> Say:
+    """Return the message with the client's tools. A hand-written agent has none but its own.
+
+    Raises:
+        CommandRejected: There is no such agent.
+    """
+    usable = agents_of_caller()
+    name = find_agent(say.agent_type, say.pillar, {name: agent.pillar for name, agent in usable.items()})
+    if not given.tools or usable[name].run is not None:
+        return say
+    return evolve(say, settings={**say.settings, "tools": list(given.tools)})
+
+
+@blueprint.get("/capabilities")
+async def told_capabilities() -> dict[str, Any]:
+    """Return what an agent can do: the one that `agent` names, or the one that answers by default."""
+    caller, usable = identity(), agents_of_caller()
+    agent = usable.get(request.args.get("agent", next(iter(usable), "")))
+    if agent is None:
+        raise CommandRejected("not_found", "There is no agent of that name.")
+    own = agent.for_user(caller.user, caller.roles, caller.groups)
+    return capabilities(own, web_context().model_of(agent.model), web_context().settings.limits)
+
+
+async def _known_run(caller: Identity, given: "AguiRequest") -> RunRecord | None:
+    """Return the run that a request goes on with: the one it resumes, or the newest that answers its message."""
+    for reply in given.replies:
+        if (run := await run_of_reply(caller, reply)) is not None:
+            return run
+    if given.say is None:
+        return None
+    return next(reversed(await web_context().store.runs_of(caller.user, [given.say.message_id or ""])), None)
+
+
+async def _joined(
+    caller: Identity, translator: AguiTranslator, given: "AguiRequest", run: RunRecord | None
+) -> Response:
+    """Answer with the conversation so far, and with what the run does from now on."""
+    from understudy.web.api.agui_join import find_position, join
+
+    thread_id = given.thread_id if run is None else run.thread_id
+    position = await find_position(caller.user, thread_id, run)
+    if position is None:
+        raise CommandRejected("empty_message", "There is no message of the user.")
+    translator.message_id, translator.server_run_id = position.run.message_id, position.run.id
+    translator.at_ms = round(position.run.started_at * 1000)
+    events = await join(translator, position, given.known, newest=run is None)
+    if translator.ended:
+        return _whole(events)
+    return await _streamed(caller, thread_id, translator, Resume({thread_id: position.head}), events)
+
+
+async def _streamed(
+    caller: Identity,
+    thread_id: str,
+    translator: AguiTranslator,
+    command: Command,
+    opening: Sequence[AguiEvent] = (),
+) -> Response:
+    streams = web_context().streams
+    head = b"".join(encode_blocks(opening))
+    body = AguiStream(translator, beat_s=streams.heartbeat_s, write_s=WRITE_TIMEOUT_S, head=head)
+    await streams.open(caller, thread_id, body, command, wrap_frame=wrap_for_log, label=LABEL, welcome=False)
     return as_answer(body)
+
+
+def _whole(events: Sequence[AguiEvent]) -> Response:
+    return Response(b"".join(encode_blocks(events)), content_type=CONTENT_TYPE, headers=HEADERS)
+
+
+async def _with_files(caller: Identity, say: Say, given: "AguiRequest") -> Say:
+    """Store the files that came in a message. Return the message with references to them.
+
+    Raises:
+        CommandRejected: The message or a file is refused; a message that is refused for itself stores no file.
+    """
+    if not given.files:
+        return say
+    await web_context().streams.dispatcher.check(caller, say)
+    await web_context().quotas.check_files(caller.user, sum(len(each.content) for each in given.files))
+    stored = []
+    for each in given.files:
+        row, _ = await save_file(caller.user, each.name, each.media_type, _once(each.content))
+        stored.append(row.id)
+    return evolve(say, references=(*say.references, *stored))
+
+
+async def _once(content: bytes) -> AsyncGenerator[bytes, None]:
+    yield content
 
 
 async def as_run_error(refused: Response) -> Response:
     """Convert a refusal to a stream with a run error: of an HTTP error, AG-UI clients show the status alone."""
-    refusal = (await refused.get_json())["error"]
+    refusal: dict[str, Any] = (await refused.get_json())["error"]
     retry_after = refused.headers.get("Retry-After")
     error = Error(
         refusal["code"],
@@ -58,18 +184,4 @@ async def as_run_error(refused: Response) -> Response:
         refusal["error_id"],
         None if retry_after is None else float(retry_after),
     )
-    event = encode_block(encode_json(run_error(error, round(time.time() * 1000))))
-    return Response(event, content_type=CONTENT_TYPE, headers=HEADERS)
-
-
-def _read(
-    body: bytes, agent: str | None, agents: dict[str, Agent]
-) -> "tuple[RunAgentInput, Say, list[Approve | Respond], bool]":
-    """Return a run's input, the command it stands for, the replies with which it resumes, and whether it is to be
-    interrupted. Raises CommandRejected.
-    """
-    # Only now: AG-UI's types and pydantic are slow to import, and the start of a server does not wait for them.
-    from understudy.web.api.agui_input import input_of, replies_of, say_of, wants_interrupts
-
-    given = input_of(body)
-    return given, say_of(given, agent, agents), replies_of(given), wants_interrupts(given)
+    return _whole([run_error(error, round(time.time() * 1000))])

@@ -11,6 +11,7 @@ from werkzeug.datastructures import FileStorage
 from transport.wire.errors import CommandRejected
 from understudy.content.summary import count_by_kind
 from understudy.storage.errors import NotStored
+from understudy.storage.records import File
 from understudy.web.context import drain_body, identity, web_context
 
 blueprint = Blueprint("files", __name__, url_prefix="/api/files")
@@ -35,15 +36,8 @@ async def upload() -> tuple[dict[str, Any], int]:
     given = (await request.files).get("file")
     if given is None or not given.filename:
         raise CommandRejected("invalid_file", "Send the file as the multipart field `file`, with its name.")
-    name = await web_context().content_filter.filter_note(owner, given.filename) or UNNAMED
-    media_type = await web_context().content_filter.filter_note(owner, given.mimetype) or "application/octet-stream"
-    passage = web_context().content_filter.new_file_filter()
-    async with (
-        aclosing(_chunks(given)) as chunks,
-        aclosing(web_context().content_filter.filter_file(passage, chunks)) as passing,
-    ):
-        row = await web_context().files.save(owner, name, media_type, passing)
-    found = {"findings": rows} if (rows := count_by_kind(passage.result.findings)) else {}
+    row, findings = await save_file(owner, given.filename, given.mimetype, _chunks(given))
+    found = {"findings": findings} if findings else {}
     return {"id": row.id, "name": row.name, "media_type": row.media_type, "size": row.size} | found, 201
 
 
@@ -62,6 +56,27 @@ async def download(file_id: str) -> Response:
     answer.headers["Content-Length"] = str(row.size)
     answer.headers.set("Content-Disposition", "attachment", filename=row.name.encode("ascii", "replace").decode())
     return answer
+
+
+async def save_file(
+    owner: str, name: str, media_type: str, content: AsyncGenerator[bytes, None]
+) -> tuple[File, list[dict[str, Any]]]:
+    """Filter and store an upload of a user. Return its row, and the counts of what was found in it.
+
+    Raises:
+        FileTooLarge: It is larger than the server accepts.
+        CommandRejected: It may not be stored, or there is no more space for it.
+    """
+    context = web_context()
+    name = await context.content_filter.filter_note(owner, name) or UNNAMED
+    media_type = await context.content_filter.filter_note(owner, media_type) or "application/octet-stream"
+    passage = context.content_filter.new_file_filter()
+    async with (
+        aclosing(content) as chunks,
+        aclosing(context.content_filter.filter_file(passage, chunks)) as passing,
+    ):
+        row = await context.files.save(owner, name, media_type, passing)
+    return row, count_by_kind(passage.result.findings)
 
 
 async def _chunks(given: FileStorage) -> AsyncGenerator[bytes, None]:

@@ -3,6 +3,7 @@ here."""
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from http import HTTPStatus
 from typing import Any, Final
 
 from attrs import frozen
@@ -22,6 +23,7 @@ from understudy.privacy.records import FORMAT, VERSION
 from understudy.storage.archive_queries import StoredMemory
 from understudy.storage.consents import Consent
 from understudy.storage.records import ENDED, UNFINISHED, File, Message, StepRecord, Thread
+from understudy.tools.mcp.link import LinkState
 from understudy.web.specs.schemas import (
     COUNT,
     FLAG,
@@ -64,6 +66,14 @@ def _stale(schema: Schema) -> Schema:
     return schema | {"properties": schema["properties"] | {"stale": {"const": True}}}
 
 
+SERVER: Final = _all(
+    {
+        "name": TEXT, "title": TEXT, "state": {"enum": [each.value for each in LinkState]}, "on": FLAG,
+        "agents": array_of(TEXT),
+        "tools": array_of(_all({"name": TEXT, "description": TEXT, "approval": FLAG})),
+        "left_out": array_of(_all({"name": TEXT, "why": TEXT})),
+    }
+)  # fmt: skip
 ERROR: Final = _all(
     {
         "error": _all(
@@ -122,6 +132,7 @@ AGENT: Final = _all(
         "description": TEXT,
         "tools": array_of(TEXT),
         "starters": array_of(TEXT),
+        "servers": array_of(TEXT),
         "model": MODEL,
     }
 )
@@ -236,7 +247,10 @@ AGUI_INPUT: Final = object_of(
     {
         "threadId": TEXT,
         "runId": TEXT,
-        "messages": array_of(object_of({"id": TEXT, "role": TEXT}, ["id", "role"]), minItems=1),
+        "protocolVersion": TEXT,
+        "messages": array_of(object_of({"id": TEXT, "role": TEXT}, ["id", "role"])),
+        "state": {},
+        "context": array_of(object_of({"description": TEXT, "value": TEXT}, ["description", "value"])),
         "forwardedProps": {},
         "resume": array_of(
             object_of(
@@ -252,9 +266,63 @@ AGUI_INPUT: Final = object_of(
     ["threadId", "runId", "messages"],
     externalDocs={"url": "https://docs.ag-ui.com/sdk/js/core/types#runagentinput"},
 )
+AGUI_CAPABILITIES: Final = object_of(
+    {}, [], externalDocs={"url": "https://docs.ag-ui.com/concepts/capabilities#the-agentcapabilities-interface"}
+)
+
+OPENAI_DOCS: Final = {"url": "https://platform.openai.com/docs/api-reference"}
+RESPONSE_INPUT: Final = object_of(
+    {
+        "model": TEXT,
+        "input": {"anyOf": [TEXT, array_of(OBJECT)]},
+        "instructions": or_null(TEXT),
+        "stream": or_null(FLAG),
+        "background": or_null(FLAG),
+        "store": or_null(FLAG),
+        "previous_response_id": or_null(TEXT),
+        "conversation": or_null({"anyOf": [TEXT, OBJECT]}),
+        "metadata": or_null(OBJECT),
+        "tools": or_null(array_of(OBJECT)),
+    },
+    ["model", "input"],
+    externalDocs=OPENAI_DOCS,
+)
+RESPONSE: Final = object_of(
+    {
+        "id": TEXT,
+        "object": {"const": "response"},
+        "created_at": WHOLE,
+        "status": {"type": "string", "enum": ["in_progress", "completed", "incomplete", "cancelled", "failed"]},
+        "model": TEXT,
+        "output": array_of(object_of({"id": TEXT, "type": TEXT}, ["id", "type"])),
+        "usage": or_null(OBJECT),
+        "error": or_null(OBJECT),
+    },
+    ["id", "object", "created_at", "status", "model", "output"],
+    externalDocs=OPENAI_DOCS,
+)
+COMPLETION_INPUT: Final = object_of(
+    {
+        "model": TEXT,
+        "messages": array_of(object_of({"role": TEXT}, ["role"]), minItems=1),
+        "stream": or_null(FLAG),
+        "tools": or_null(array_of(OBJECT)),
+    },
+    ["model", "messages"],
+    externalDocs=OPENAI_DOCS,
+)
+MODEL_CARD: Final = _all({"id": TEXT, "object": {"const": "model"}, "created": WHOLE, "owned_by": TEXT})
 
 SCHEMAS: Final[Mapping[str, Schema]] = {
     "Error": ERROR,
+    "ResponseInput": RESPONSE_INPUT,
+    "Response": RESPONSE,
+    "ResponseDeleted": _all({"id": TEXT, "object": TEXT, "deleted": FLAG}),
+    "ResponseItems": _all({"object": {"const": "list"}, "data": array_of(OBJECT), "has_more": FLAG}),
+    "CompletionInput": COMPLETION_INPUT,
+    "Completion": object_of({"id": TEXT, "choices": array_of(OBJECT)}, ["id", "choices"], externalDocs=OPENAI_DOCS),
+    "ModelCard": MODEL_CARD,
+    "ModelCards": _all({"object": {"const": "list"}, "data": array_of(_ref("ModelCard"))}),
     "Session": SESSION,
     "Agents": AGENTS,
     "Tools": TOOLS,
@@ -331,6 +399,9 @@ SCHEMAS: Final[Mapping[str, Schema]] = {
         {"value": {}, "days": or_null(NUMBER), "if_updated_at": or_null(NUMBER)}, "days", "if_updated_at"
     ),
     "Title": TITLE,
+    "Switch": _all({"on": FLAG}),
+    "Server": SERVER,
+    "Servers": _all({"servers": array_of(_ref("Server"))}),
     "Alert": ALERT,
     "Alerted": _all({"connections": COUNT}),
     "Observed": OBSERVED,
@@ -342,6 +413,7 @@ SCHEMAS: Final[Mapping[str, Schema]] = {
     "Health": HEALTH,
     "Ready": _all({"status": TEXT, "storage": TEXT}),
     "RunAgentInput": AGUI_INPUT,
+    "AgentCapabilities": AGUI_CAPABILITIES,
     "Sanitize": _all(
         {
             "text": TEXT,
@@ -359,6 +431,7 @@ SCHEMAS: Final[Mapping[str, Schema]] = {
 
 OPENAPI: Final = "3.1.0"
 JSON: Final = "application/json"
+EVENTS: Final = "text/event-stream"
 
 
 @frozen
@@ -376,7 +449,7 @@ class RouteSpec:
     """The parts of a route's description that its view does not have. `answer` is (status, schema or media type);
     `errors` are codes.
 
-    `or_text` is the media type of a text that may be answered instead.
+    `or_text` is the media type of a text that may be answered instead. `also` describes further statuses.
     """
 
     answer: tuple[int, str]
@@ -387,6 +460,7 @@ class RouteSpec:
     token: bool = True
     media_type: str = JSON
     or_text: str = ""
+    also: Mapping[int, str] = {}
 
 
 _PAGE: Final = {"cursor": TEXT, "limit": {"type": "integer", "minimum": 1, "maximum": 200}}
@@ -398,6 +472,10 @@ _COMMAND_ERRORS: Final = (
     "bad_json", "invalid_command", "unknown_type", "empty_message", "pillar_required", "unknown_pillar",
     "unknown_agent_type", "message_id_reused", "content_blocked", "message_too_large", "not_found", "rate_limited",
     "run_ended", "busy", "quota_exceeded", "not_undoable", "undo_expired", "already_undone", *_STORED,
+)  # fmt: skip
+_OPENAI_ERRORS: Final = (
+    "bad_json", "invalid_command", "empty_message", "unknown_agent_type", "message_id_reused", "content_blocked",
+    "message_too_large", "file_too_large", "quota_exceeded", "not_found", "rate_limited", "busy", *_STORED,
 )  # fmt: skip
 _UNDO_ERRORS: Final = ("not_found", "not_undoable", "undo_expired", "already_undone", "rate_limited", "busy", *_STORED)
 _SCHEDULE_ERRORS: Final = (
@@ -442,6 +520,8 @@ ROUTES: Final[Mapping[str, RouteSpec]] = {
     "threads.delete": RouteSpec((204, ""), errors=_THREAD),
     "threads.consents": RouteSpec((200, "Consents"), errors=_THREAD),
     "threads.disallow": RouteSpec((204, ""), errors=_THREAD),
+    "servers.listing": RouteSpec((200, "Servers"), errors=_THREAD),
+    "servers.switch": RouteSpec((200, "Server"), body="Switch", errors=_THREAD),
     "threads.messages": RouteSpec((200, "Messages"), query=_PAGE, errors=_THREAD),
     "threads.export": RouteSpec((200, "Export"), query=_EXPORT, errors=(*_THREAD, "busy"), or_text="text/markdown"),
     "threads.events": RouteSpec(
@@ -460,7 +540,39 @@ ROUTES: Final[Mapping[str, RouteSpec]] = {
     "commands.command": RouteSpec((202, "Accepted"), body="Command", errors=_COMMAND_ERRORS),
     "undo.undo_call": RouteSpec((202, "Accepted"), errors=_UNDO_ERRORS),
     "undo.undo_run": RouteSpec((202, "Accepted"), errors=_UNDO_ERRORS),
+    "a2a.card": RouteSpec((200, "Anything"), token=False, errors=("internal",)),
+    "a2a.agent_card": RouteSpec((200, "Anything"), token=False, errors=("not_found", "internal")),
+    "a2a.call": RouteSpec((200, "Anything"), body="Anything", errors=("message_too_large", "rate_limited", "internal")),
+    "ui.chat": RouteSpec((200, "text/event-stream"), body="Anything", query={"agent": TEXT}, headers=_KEY),
+    "ui.resume": RouteSpec((200, "text/event-stream"), errors=("busy", *_STORED), also={204: "No run is at work."}),
+    "mcp.mcp": RouteSpec(
+        (200, "text/event-stream"), body="Anything",
+        also={202: "A notification.", 400: "No request of the protocol.", 406: "The client takes no stream."},
+        errors=("message_too_large", "rate_limited", "busy", "not_found", "internal"),
+    ),
     "agui.agui": RouteSpec((200, "text/event-stream"), body="RunAgentInput", query={"agent": TEXT}),
+    "agui.told_capabilities": RouteSpec((200, "AgentCapabilities"), query={"agent": TEXT}, errors=("not_found",)),
+    "models.models": RouteSpec((200, "ModelCards"), errors=("rate_limited", "internal")),
+    "models.model": RouteSpec((200, "ModelCard"), errors=("not_found", "rate_limited", "internal")),
+    "responses.create": RouteSpec(
+        (200, "Response"), body="ResponseInput", headers=_KEY, errors=_OPENAI_ERRORS, or_text=EVENTS
+    ),
+    "responses.one": RouteSpec(
+        (200, "Response"),
+        query={"stream": FLAG, "starting_after": _AFTER},
+        errors=(*_THREAD, "rate_limited", "busy"),
+        or_text=EVENTS,
+    ),
+    "responses.cancel": RouteSpec((200, "Response"), errors=(*_THREAD, "rate_limited", "busy")),
+    "responses.delete": RouteSpec((200, "ResponseDeleted"), errors=(*_THREAD, "busy")),
+    "responses.input_items": RouteSpec(
+        (200, "ResponseItems"), query={"order": {"type": "string", "enum": ["asc", "desc"]}}, errors=_THREAD
+    ),
+    "completions.create": RouteSpec(
+        (200, "Completion"), body="CompletionInput", headers=_KEY,
+        errors=(*_OPENAI_ERRORS, "agent_timeout", "agent_failed", "model_unavailable", "run_interrupted"),
+        or_text=EVENTS,
+    ),
     "alerts.alert": RouteSpec(
         (202, "Alerted"), body="Alert", errors=("invalid_command", "message_too_large", "internal")
     ),
@@ -583,6 +695,8 @@ def _responses(spec: RouteSpec) -> dict[str, Any]:
     responses: dict[str, Any] = {str(status): {"description": "Done."} | content}
     if spec.answer == (200, "Ready"):
         responses["503"] = {"description": "Messages cannot be taken now."} | _content("Ready")
+    for other, text in spec.also.items():
+        responses[str(other)] = {"description": text} | ({} if other < HTTPStatus.BAD_REQUEST else _content("Anything"))
     errors: dict[int, list[str]] = {}
     # A page of another origin is refused everywhere, and so is a token that is missing or bad where one is needed.
     for code in dict.fromkeys(

@@ -66,7 +66,8 @@ def test_errors_have_the_statuses_of_the_registry(document: dict[str, Any]) -> N
             for status, answer in operation["responses"].items():
                 named = [code for code in ERRORS if f"`{code}`" in answer["description"]]
                 assert all(ERRORS[code].http_status == int(status) for code in named)
-                assert named or int(status) < HTTPStatus.BAD_REQUEST or status == "503"
+                of_protocol = int(status) in ROUTES[operation["operationId"]].also
+                assert named or of_protocol or int(status) < HTTPStatus.BAD_REQUEST or status == "503"
 
 
 def test_the_commands_over_http_are_those_the_server_takes() -> None:
@@ -109,12 +110,32 @@ _REFUSED = (
 )  # fmt: skip
 
 
+async def _ask_as_openai(ask: Any, token: str) -> None:
+    """Request the routes for clients of OpenAI's API."""
+    wanted = json.dumps({"model": "guide", "input": "What is 2 + 2?"}).encode()
+    name = (await ask("POST", "/v1/responses", token, body=wanted))["id"]
+    messages = [{"role": "user", "content": "What is 2 + 2?"}]
+    talk = json.dumps({"model": "guide", "messages": messages}).encode()
+    await ask("POST", "/v1/chat/completions", token, body=talk)
+    for path in ("/v1/responses", "/v1/chat/completions"):
+        await ask("POST", path, token, body=b"{}")
+        await ask("POST", path, body=wanted)
+    await ask("GET", "/v1/models", token)
+    await ask("GET", "/v1/models/{agent}", token)
+    one = "/v1/responses/{response_id}"
+    for response_id in (name, "none"):
+        for method, path in (("GET", one), ("GET", f"{one}/input_items"), ("POST", f"{one}/cancel"), ("DELETE", one)):
+            await ask(method, path, token, response_id=response_id)
+
+
 async def _ask_all(running: Running, document: dict[str, Any]) -> None:
     check, asked = checker(document), set()
 
     async def ask(method: str, path: str, token: str | None = None, **more: Any) -> Any:
         filled = path.replace("{thread_id}", "t").replace("{name}", "page.css").replace("{notebook}", "household")
-        filled = filled.replace("{run_id}", more.pop("run_id", "none"))
+        filled = filled.replace("{run_id}", more.pop("run_id", "none")).replace("{agent}", "guide")
+        filled = filled.replace("{response_id}", more.pop("response_id", "none"))
+        filled = filled.replace("{agent}", more.pop("agent", "none"))
         filled = filled.replace("{schedule_id}", more.pop("schedule_id", "none"))
         filled = filled.replace("{file_id}", more.pop("file_id", "none")) + more.pop("query", "")
         status, _, body = await request(running.address, method, filled, token=token, **more)
@@ -136,6 +157,17 @@ async def _ask_all(running: Running, document: dict[str, Any]) -> None:
     await ask("POST", "/api/runs/{run_id}/undo", token)
     await ask("POST", "/api/agui", token, body=json.dumps(agui).encode())
     await ask("POST", "/api/agui", token, body=b"{}")
+    mcp = {"headers": {"Accept": "application/json, text/event-stream", "Content-Type": "application/json"}}
+    await ask("POST", "/mcp", token, body=b'{"jsonrpc": "2.0", "id": 1, "method": "tools/list"}', **mcp)
+    await ask("POST", "/mcp")
+    await ask("GET", "/.well-known/agent-card.json")
+    await ask("GET", "/a2a/{agent}/.well-known/agent-card.json", agent="guide")
+    await ask("GET", "/a2a/{agent}/.well-known/agent-card.json")
+    await ask("POST", "/a2a/{agent}", token, agent="guide", body=b'{"id": 1, "method": "ListTasks"}')
+    ui = {"id": "u", "messages": [{"id": "m4", "role": "user", "parts": [{"type": "text", "text": "What is 2 + 4?"}]}]}
+    await ask("POST", "/api/ui", token, body=json.dumps(ui).encode())
+    await ask("GET", "/api/ui/{chat_id}/stream")
+    await _ask_as_openai(ask, token)
     await ask("POST", "/api/alerts", token, body=b'{"message": "hello"}')
     for path in ("/api/agents", "/api/tools", "/api/threads", "/api/threads/{thread_id}"):
         await ask("GET", path, token)
@@ -172,9 +204,13 @@ async def _ask_all(running: Running, document: dict[str, Any]) -> None:
     await ask("GET", "/api/threads/{thread_id}/stream", token, query="?after=none")
     await ask("GET", "/api/threads/{thread_id}/consents", token)
     await ask("DELETE", "/api/threads/{thread_id}/consents/{tool_name}", token)
+    await ask("GET", "/api/threads/{thread_id}/servers", token)
+    await ask("PUT", "/api/threads/{thread_id}/servers/{name}", token, body=b'{"on": false}')
     await ask("PATCH", "/api/threads/{thread_id}", token, body=b'{"title": "Sums"}')
     await ask("PATCH", "/api/threads/{thread_id}", token, body=b"")
     await ask("GET", "/api/threads/{thread_id}/export", token, query="?raw=true")
+    for query in ("", "?agent=nobody"):
+        await ask("GET", "/api/agui/capabilities", token, query=query)
     await ask("POST", "/api/sanitize", token, body=b'{"text": "\\u202ehidden", "direction": "tool"}')
     await ask("POST", "/api/sanitize", token, body=b'{"text": 1}')
     await ask("POST", "/api/sanitize", body=b'{"text": ""}')

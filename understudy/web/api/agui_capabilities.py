@@ -1,0 +1,52 @@
+"""What an agent can do, in the form of AG-UI's capabilities. What is not told of an agent is not known of it."""
+
+from importlib.metadata import version
+from typing import Any
+
+from transport.connection.limits import Limits
+from understudy.agents.agent import Agent
+from understudy.models.model import Model, limits_of
+
+
+def capabilities(agent: Agent, model: Model, limits: Limits) -> dict[str, Any]:
+    """Return the `AgentCapabilities` of an agent, as its user may use it, that answers by this model."""
+    tools = [
+        {"name": each.name, "description": each.description, "parameters": dict(each.parameters)}
+        for each in agent.tools
+    ]
+    budget = agent.run_budget(limits)
+    subagents = [
+        {"name": each.agent.name, "description": each.agent.description}
+        for each in agent.tools
+        if each.agent is not None
+    ]
+    turns = {} if budget.turns is None else {"maxIterations": budget.turns}
+    return {
+        "identity": {
+            "name": agent.name,
+            "type": "understudy",
+            "description": agent.description,
+            "version": version("understudy"),
+            "metadata": {"understudy": {"title": agent.display_title, "starters": list(agent.starters)}},
+        },
+        "transport": {"streaming": True, "websocket": False, "httpBinary": False, "resumable": True},
+        "tools": {"supported": bool(tools), "items": tools, "parallelCalls": True, "clientProvided": agent.run is None},
+        "state": {"snapshots": True, "deltas": True, "persistentState": False, "memory": agent.remembers},
+        "multiAgent": {
+            "supported": bool(subagents or agent.colleagues),
+            "delegation": bool(subagents),
+            "handoffs": bool(agent.colleagues),
+            "subagents": subagents,
+        },
+        "reasoning": {"supported": True, "streaming": False, "encrypted": False},
+        "multimodal": {"input": {"image": limits_of(model).images, "file": True}},
+        "execution": {"maxExecutionTime": round(agent.run_limit_s(limits.run_s) * 1000), **turns},
+        "humanInTheLoop": {
+            "supported": True,
+            "approvals": True,
+            "interventions": True,
+            "feedback": True,
+            "interrupts": True,
+            "approveWithEdits": False,
+        },
+    }

@@ -1,0 +1,154 @@
+"""How an AG-UI client joins a run: it is given the conversation so far, and then only what is new."""
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any, Final
+
+from attrs import frozen
+
+from transport.agui.events import AguiTranslator
+from transport.agui.messages import Messages
+from transport.agui.vocabulary import ANSWER, METADATA_KEY, AguiEvent
+from transport.wire.codec import from_log
+from transport.wire.events import Envelope
+from understudy.content.texts import run_off_loop
+from understudy.storage.records import File, LoggedEvent, Message, RunRecord, ThreadPage
+from understudy.web.api.agui_input import FILES
+from understudy.web.context import web_context
+
+MAX_MESSAGES: Final = 200
+"""Messages of a conversation that a client is given; older ones it can read from `/api/threads/{id}/messages`."""
+MAX_EVENT_BYTES: Final = 4 * 1024 * 1024
+"""Bytes of logged events that are read for them, those of the newest runs; of older runs only the texts are sent."""
+
+
+@frozen
+class AnsweredRun:
+    """A message of the user with the run that answered it, its answer and its events, each as far as it is stored."""
+
+    message: Message
+    run: RunRecord | None
+    answer: Message | None
+    events: tuple[LoggedEvent, ...] = ()
+
+
+@frozen
+class Position:
+    """Where a client joins: the exchanges up to the run, which is of the last one, and the files in them."""
+
+    exchanges: tuple[AnsweredRun, ...]
+    run: RunRecord
+    files: dict[str, File]
+
+    @property
+    def head(self) -> int:
+        """The number of the last event that was read of the run; 0 if it was trimmed from the log."""
+        return max((row.seq for row in self.exchanges[-1].events), default=0)
+
+
+async def find_position(owner: str, thread_id: str, run: RunRecord | None) -> Position | None:
+    """Return where a client joins this run of its user, or for None the newest run of a thread.
+
+    None if there is none.
+    """
+    store = web_context().store
+    page = await store.thread_page(owner, thread_id, None, MAX_MESSAGES)
+    run = run or (None if page is None else page.newest)
+    if page is None or run is None:
+        return None
+    path = _path(page, run)
+    if not path:  # the run is of an older message
+        message, answer = [await store.message(owner, name) for name in (run.message_id, f"{ANSWER}{run.id}")]
+        if message is None:
+            return None
+        path = [AnsweredRun(message, run, answer)]
+    room = MAX_EVENT_BYTES
+    exchanges: list[AnsweredRun] = []
+    for each in reversed(path):
+        rows: tuple[LoggedEvent, ...] = ()
+        if each.run is not None and (room > 0 or not exchanges):
+            rows = tuple(await store.run_events(owner, thread_id, each.run.id))
+            room -= sum(len(row.body) for row in rows)
+        exchanges.insert(0, AnsweredRun(each.message, each.run, each.answer, rows))
+    names = tuple(dict.fromkeys(name for each in exchanges for name in each.message.references))
+    return Position(tuple(exchanges), run, {each.id: each for each in await store.files(owner, names)} if names else {})
+
+
+def _path(page: ThreadPage, run: RunRecord) -> list[AnsweredRun]:
+    """Return the exchanges from the first message of the page on that lead to a run, with the run's own."""
+    messages = {row.id: row for row in page.messages.items}
+    runs = {each.id: each for each in page.runs}
+    path: list[AnsweredRun] = []
+    at: RunRecord | None = run
+    while at is not None and (message := messages.get(at.message_id)) is not None and message.role == "user":
+        path.insert(0, AnsweredRun(message, at, messages.get(f"{ANSWER}{at.id}")))
+        at = runs.get((message.parent_id or "").removeprefix(ANSWER))
+        if any(at is each.run for each in path):  # no message follows itself, whatever the rows say
+            break
+    return path
+
+
+async def join(
+    translator: AguiTranslator, position: Position, known: dict[str, Any], *, newest: bool
+) -> list[AguiEvent]:
+    """Return the events with which the client joins the translator's run; the translator has then ended, or goes on
+    after `position.head`.
+
+    `known` are the client's own messages with parts. `newest`: the client asked for the thread, not for this run, so it
+    is not told again how it ended.
+    """
+    return await run_off_loop(partial(_join, translator, position, known, newest, web_context().content_filter.vault))
+
+
+def _join(
+    translator: AguiTranslator, position: Position, known: dict[str, Any], newest: bool, vault: Any
+) -> list[AguiEvent]:
+    owner, thread_id, run = position.run.owner, position.run.thread_id, position.run
+    shown: Callable[[Envelope], Envelope] = partial(vault.restore_envelope, owner)
+    messages, told = Messages(), list[AguiEvent]()
+    for each in position.exchanges:
+        text = vault.restore_text(owner, thread_id, each.message.content)
+        messages.all.append(known.get(each.message.id) or _user_message(each.message, text, position.files))
+        if each.run is run:
+            told = _translate(translator, each.events, shown)
+        elif each.run is not None:
+            names = (translator.thread_id, each.run.id, each.message.id)
+            before = AguiTranslator(*names, server_run_id=each.run.id, result_ids=translator.result_ids)
+            told = _translate(before, each.events, shown)
+        messages.apply(told)
+        if not each.events and each.answer is not None:
+            content = vault.restore_text(owner, thread_id, each.answer.content)
+            messages.all.append({"id": each.answer.id, "role": "assistant", "content": content})
+    last, ended = position.exchanges[-1], translator.ended
+    opening = translator.opening(messages.all)
+    if run.ended_at is not None and (newest or (not last.events and last.answer is not None)):
+        return [*opening, translator.finished()]
+    if ended:
+        return [*opening, told[-1]]
+    if not last.events:
+        return [*opening, *translator.closing_events("not_found", "The log does not hold that run any more.")]
+    return [*opening, *translator.pause()]
+
+
+def _translate(
+    translator: AguiTranslator, rows: Sequence[LoggedEvent], shown: Callable[[Envelope], Envelope]
+) -> list[AguiEvent]:
+    return [event for row in rows for event in translator.translate(shown(from_log(row.body)))]
+
+
+def _user_message(message: Message, text: str, files: dict[str, File]) -> dict[str, Any]:
+    """Return a message of the user; its files are parts with their addresses on this server."""
+    content: Any = text
+    attached = [files[name] for name in message.references if name in files]
+    if attached:
+        content = [{"type": "text", "text": text}, *map(_part, attached)]
+    return {"id": message.id, "role": "user", "content": content}
+
+
+def _part(file: File) -> dict[str, Any]:
+    kind = file.media_type.partition("/")[0]
+    return {
+        "type": kind if kind in ("image", "audio", "video") else "document",
+        "source": {"type": "url", "value": f"{FILES}{file.id}", "mimeType": file.media_type},
+        "metadata": {"filename": file.name, METADATA_KEY: {"file_id": file.id, "size": file.size}},
+    }

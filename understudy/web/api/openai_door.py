@@ -1,0 +1,216 @@
+"""What the doors for OpenAI's clients share: errors in their form, the messages that requests stand for, their streams.
+
+Each request is a message to an agent, or the results of the client's tools for a run that waits for them.
+"""
+
+import hashlib
+import uuid
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from functools import partial
+from typing import Any, Final
+
+import msgspec
+from attrs import frozen
+from quart import Response, request
+
+from transport.auth.identity import Identity
+from transport.responses.chat import ChatTranslator
+from transport.responses.events import ResponsesTranslator
+from transport.responses.objects import ResponseRequest
+from transport.responses.stream import ResponseStream
+from transport.server.translated_stream import wrap_for_log
+from transport.wire.codec import from_log
+from transport.wire.command_parser import decode, parse_command
+from transport.wire.commands import Cancel, Respond, Resume, Say
+from transport.wire.errors import CommandRejected
+from transport.wire.events import Envelope, MessageAccepted, QuestionAnswered, QuestionAsked
+from transport.wire.messages import arrived_at
+from understudy.chat.routing import ANSWER
+from understudy.chat.run.client_tools import CLIENT, OUTPUT, client_question_id
+from understudy.chat.run.questions import MAX_ANSWER_BYTES
+from understudy.content.texts import run_off_loop
+from understudy.privacy.retention import ONCE
+from understudy.storage.records import RunRecord
+from understudy.web.api.files import save_file
+from understudy.web.api.openai_input import Given, NewFile, refused
+from understudy.web.context import agents_of_caller, identity, read_body, web_context
+from understudy.web.sse import WRITE_TIMEOUT_S
+
+MAX_VALUES: Final = 100_000
+"""JSON values in a request, in which clients send the whole history each time. More are refused."""
+KEY: Final = "Idempotency-Key"
+LABEL: Final = "responses"
+"""Metric label of these streams, and the door of the results of a client's tools."""
+_TYPES: Final = {401: "authentication_error", 403: "permission_error", 429: "rate_limit_error"}
+
+
+@frozen
+class ResponseWork:
+    """What a request starts or joins: the command for its stream, and the translation of the events that follow.
+
+    `replies` are the results of the client's tools, which are carried out first.
+    """
+
+    thread_id: str
+    command: Say | Resume
+    translator: ResponsesTranslator
+    replies: tuple[Respond, ...] = ()
+
+
+async def as_openai_error(answer: Response) -> Response:
+    """Convert a refusal to the form of OpenAI's API. The server's own fields stand beside it."""
+    error = (await answer.get_json())["error"]
+    kind = _TYPES.get(answer.status_code) or ("server_error" if answer.status_code >= 500 else "invalid_request_error")
+    converted = Response(
+        msgspec.json.encode({"error": {**error, "type": kind, "param": None}}), content_type="application/json"
+    )
+    converted.status_code = answer.status_code
+    for name in ("Retry-After", "WWW-Authenticate", "Allow"):
+        if name in answer.headers:
+            converted.headers[name] = answer.headers[name]
+    return converted
+
+
+async def read_request() -> tuple[Identity, dict[str, Any]]:
+    """Return the caller and the body of a request that starts work, after a check of the caller's rate.
+
+    Raises:
+        CommandRejected: `rate_limited`, or the body is no JSON object.
+    """
+    streams = web_context().streams
+    arrived_at.set(streams.callbacks.clock())
+    caller = identity()
+    streams.check_rate(caller, Say(""))  # before anything is read
+    body = await run_off_loop(decode, await read_body(web_context().settings.limits.chunks_bytes), MAX_VALUES)
+    if not isinstance(body, dict):
+        raise refused("The body must be a JSON object.")
+    return caller, body
+
+
+async def message_work(
+    caller: Identity, given: Given, asked: ResponseRequest, before: RunRecord | None
+) -> ResponseWork:
+    """Return the work on a new message. `before` is the run whose answer it follows, None for a new conversation.
+
+    A repeated idempotency key is the same message.
+    """
+    agent = agents_of_caller().get(asked.model)
+    if agent is None:
+        raise CommandRejected("unknown_agent_type", f"There is no agent of that name: {asked.model[:100]}.")
+    key = request.headers.get(KEY)
+    digest = uuid.uuid4().hex if key is None else hashlib.sha256(key.encode()).hexdigest()[:32]
+    message_id = f"msg-{digest}"
+    history: Sequence[Any] = given.history
+    if before is not None:
+        if history:
+            raise refused("In a conversation that the server has, the input is only the new message of the user.")
+        accepted = next((each.event for each in await events_of(before)), None)
+        if isinstance(accepted, MessageAccepted):
+            history = (accepted.settings or {}).get("history", ())
+    thread_id = asked.conversation or (f"conv_{digest}" if asked.store else f"{ONCE}{digest}")
+    prior = None if key is None else await web_context().store.message(caller.user, message_id)
+    references = list(prior.references) if prior is not None else await _references(caller, given.files)
+    fields = {
+        "content": given.text,
+        "thread_id": thread_id,
+        "message_id": message_id,
+        "agent_type": agent.agent_type,
+        "pillar": agent.pillar,
+        "references": references,
+        "settings": {**asked.settings, **({"history": list(history)} if history else {})},
+    }
+    if before is not None:
+        fields["parent_id"] = f"{ANSWER}{before.id}"
+    say = parse_command({"type": "user_message", "payload": fields}, None)
+    assert isinstance(say, Say)  # noqa: S101 - for the type checker: that is its type
+    return ResponseWork(thread_id, say, ResponsesTranslator(message_id=message_id))
+
+
+async def results_work(caller: Identity, outputs: Mapping[str, str]) -> ResponseWork:
+    """Return the work on results of the client's tools: the run that waits for them goes on with them.
+
+    Results that were given before are not given again: then the response that followed is joined.
+
+    Raises:
+        CommandRejected: No run of the caller waits, or has waited, for these calls; or a result is missing.
+    """
+    store, run = web_context().store, None
+    if (found := await store.step_of_call(next(iter(outputs)))) is not None:
+        run = found[1]
+    envelopes = [] if run is None or run.owner != caller.user else await events_of(run)
+    asked = [each.event for each in envelopes if isinstance(each.event, QuestionAsked)]
+    waits = list(dict.fromkeys(tuple(each.calls or ()) for each in asked if each.asked_by == CLIENT))
+    wait = next((number for number, calls in enumerate(waits) if outputs.keys() <= set(calls)), None)
+    if run is None or wait is None:
+        raise refused(f"No call waits for its result under this call_id: {next(iter(outputs))[:100]}.")
+    answered = {each.event.question_id for each in envelopes if isinstance(each.event, QuestionAnswered)}
+    open_calls = [each for each in waits[wait] if client_question_id(run.id, each) not in answered]
+    if missing := [each for each in open_calls if each not in outputs]:
+        raise refused(f"The result of this call is missing: {missing[0]}.")
+    replies = [
+        Respond(client_question_id(run.id, call_id), {OUTPUT: outputs[call_id]})
+        for call_id in (open_calls if run.ended_at is None else ())
+    ]
+    for each in replies:
+        if len(msgspec.json.encode(each.answer)) > MAX_ANSWER_BYTES:
+            raise CommandRejected("message_too_large", f"A result has at most {MAX_ANSWER_BYTES:,} bytes of JSON.")
+    translator = ResponsesTranslator(run.id, part=wait + 1)
+    return ResponseWork(run.thread_id, Resume({run.thread_id: first_seq(envelopes)}), translator, tuple(replies))
+
+
+async def open_stream(
+    caller: Identity, work: ResponseWork, chat: ChatTranslator | None = None, *, cancel: bool = False
+) -> ResponseStream:
+    """Carry out a request. Return the stream of its response.
+
+    `cancel`: the run is cancelled if the client leaves before the end, as nobody can join it.
+    """
+    streams, translator = web_context().streams, work.translator
+
+    async def cancel_run() -> None:
+        if translator.run_id is not None:
+            await streams.dispatcher.dispatch(caller, Cancel(translator.run_id), None)
+
+    for reply in work.replies:
+        await streams.run_command(caller, reply, door=LABEL)
+    stream = ResponseStream(
+        translator, chat, cancel_run if cancel else None, beat_s=streams.heartbeat_s, write_s=WRITE_TIMEOUT_S
+    )
+    await streams.open(
+        caller, work.thread_id, stream, work.command, wrap_frame=wrap_for_log, label=LABEL, welcome=False
+    )
+    return stream
+
+
+async def events_of(run: RunRecord) -> list[Envelope]:
+    """Return the logged events of a run, as its user is shown them."""
+    rows = await web_context().store.run_events(run.owner, run.thread_id, run.id)
+    shown = partial(web_context().content_filter.vault.restore_envelope, run.owner)
+    return await run_off_loop(lambda: [shown(from_log(row.body)) for row in rows])
+
+
+def first_seq(envelopes: Sequence[Envelope]) -> int:
+    """Return the number after which the events of a run begin in the log of its thread."""
+    return max(0, (envelopes[0].seq or 1) - 1) if envelopes else 0
+
+
+def json_response(value: object) -> Response:
+    """Return an answer with this JSON."""
+    return Response(msgspec.json.encode(value), content_type="application/json")
+
+
+def going_away() -> CommandRejected:
+    """Return the refusal of a request whose stream ended before its response did."""
+    return CommandRejected("busy", "The server is going away; the work goes on, and can be asked for in a moment.", 1.0)
+
+
+async def _references(caller: Identity, files: Sequence[NewFile | str]) -> list[str]:
+    """Store the new files of a message. Return the ids of all."""
+    return [
+        each if isinstance(each, str) else (await save_file(caller.user, each.name, each.media_type, _once(each)))[0].id
+        for each in files
+    ]
+
+
+async def _once(file: NewFile) -> AsyncGenerator[bytes, None]:
+    yield file.content

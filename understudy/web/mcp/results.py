@@ -1,0 +1,163 @@
+"""Agents, tools, questions and ends of runs as the types of the Model Context Protocol. Pure."""
+
+import json
+from collections.abc import Mapping
+from typing import Any, Final
+
+from attrs import frozen
+from mcp_types import (
+    CallToolResult,
+    ElicitRequest,
+    ElicitRequestFormParams,
+    ElicitResult,
+    TextContent,
+    Tool,
+    ToolAnnotations,
+)
+from pydantic import ValidationError
+
+from transport.wire.commands import Approve, Decision, Respond
+from transport.wire.events import (
+    ApprovalRequired,
+    Error,
+    FinalResponse,
+    QuestionAsked,
+    RunStatus,
+    ToolCompleted,
+    ToolStatus,
+)
+from understudy.agents.agent import REQUEST, Agent
+from understudy.tools.form import secret_fields
+
+ASK: Final = "ask_"
+"""Prefix of the names of tools that ask an agent."""
+MAX_NAME: Final = 128
+"""Characters of a tool's name, by the protocol."""
+DECISION: Final = "decision"
+ANSWERED: Final = {
+    "type": "object",
+    "properties": {
+        "answer": {"type": "string", "description": "The agent's answer, in Markdown."},
+        "status": {"type": "string", "enum": [each.value for each in RunStatus]},
+        "thread_id": {"type": "string", "description": "The conversation; give it to go on in it."},
+        "run_id": {"type": "string"},
+    },
+    "required": ["answer", "status", "thread_id", "run_id"],
+}
+"""JSON schema of the structured result of a tool that asks an agent."""
+
+
+@frozen
+class McpTarget:
+    """What an MCP tool stands for: an agent, or one of its tools by name."""
+
+    agent: Agent
+    tool: str | None
+    described: Tool
+
+
+def targets(agents: Mapping[str, Agent]) -> dict[str, McpTarget]:
+    """Return the MCP tools of these agents by name: one that asks each agent, and each of the agents' tools.
+
+    Agents that share a tool have it once. Different tools of one name have the names of their agents before theirs.
+    """
+    found: dict[str, McpTarget] = {}
+    for agent in agents.values():
+        name = f"{ASK}{agent.name}"
+        found[name] = McpTarget(agent, None, _asking(name, agent))
+    seen: dict[str, object] = {}
+    for agent in agents.values():
+        for tool in agent.tools:
+            if tool.agent is not None or seen.get(tool.name) is tool:
+                continue
+            name = tool.name if tool.name not in found else f"{agent.name}_{tool.name}"[:MAX_NAME]
+            seen.setdefault(tool.name, tool)
+            hints = ToolAnnotations(idempotent_hint=True) if tool.retry_safe else None
+            shown = Tool(name=name, description=tool.description, input_schema=dict(tool.parameters), annotations=hints)
+            found.setdefault(name, McpTarget(agent, tool.name, shown))
+    return found
+
+
+def _asking(name: str, agent: Agent) -> Tool:
+    about = agent.description or "An agent of this server."
+    return Tool(
+        name=name,
+        title=agent.display_title,
+        description=f"Asks the agent {agent.display_title}. {about}",
+        input_schema={
+            "type": "object",
+            "properties": {
+                "message": {
+                    "type": "string",
+                    "description": REQUEST,
+                },
+                "thread_id": {"type": "string", "description": "The conversation to go on in; without it, a new one."},
+            },
+            "required": ["message"],
+            "additionalProperties": False,
+        },
+        output_schema=ANSWERED,
+    )
+
+
+def answer_result(final: FinalResponse, thread_id: str, run_id: str) -> CallToolResult:
+    """Return the result of a tool that asked an agent."""
+    told = {"answer": final.message, "status": final.status.value, "thread_id": thread_id, "run_id": run_id}
+    failed = final.status is RunStatus.FAILED
+    return CallToolResult(content=[_text(final.message)], structured_content=told, is_error=failed)
+
+
+def tool_result(completed: ToolCompleted | None, final: FinalResponse) -> CallToolResult:
+    """Return the result of a tool that was called. `completed` is None if its run ended before."""
+    if completed is None:
+        return failure(final.message or "The call was ended before its tool began.")
+    if completed.status is not ToolStatus.OK:
+        return failure(completed.result_summary)
+    value = completed.result
+    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    structured = value if isinstance(value, dict) else {"result": value}
+    return CallToolResult(content=[_text(text)], structured_content=structured)
+
+
+def error_result(error: Error) -> CallToolResult:
+    """Return the result of a run that ended with an error."""
+    return failure(f"{error.message} (error id {error.error_id})" if error.error_id else error.message)
+
+
+def failure(sentence: str) -> CallToolResult:
+    """Return the result of a call that failed, with a sentence that the client's model reads."""
+    return CallToolResult(content=[_text(sentence)], is_error=True)
+
+
+def _text(text: str) -> TextContent:
+    return TextContent(type="text", text=text)
+
+
+def elicitation(event: ApprovalRequired | QuestionAsked) -> ElicitRequest | None:
+    """Return a question as one that the client asks its user; None if the protocol has no form for it.
+
+    A form of the protocol is flat, and asks for no secret.
+    """
+    if isinstance(event, ApprovalRequired):
+        given = json.dumps(dict(event.parameters), ensure_ascii=False)
+        message = f"May the tool {event.tool_name} be called with {given}?"
+        choices = {"type": "string", "title": "Decision", "enum": [each.value for each in Decision]}
+        schema: dict[str, Any] = {"type": "object", "properties": {DECISION: choices}, "required": [DECISION]}
+    else:
+        message, schema = "\n".join(filter(None, (event.title, event.text))), dict(event.schema)
+        if secret_fields(schema):
+            return None
+    try:
+        return ElicitRequest(params=ElicitRequestFormParams(message=message, requested_schema=schema))
+    except ValidationError:
+        return None
+
+
+def reply(name: str, *, approval: bool, result: ElicitResult) -> Approve | Respond:
+    """Return the command for the user's reply to an elicitation; `name` is the id of the call or of the question."""
+    accepted = result.action == "accept"
+    content = result.content or {}
+    if approval:
+        allowed = accepted and content.get(DECISION) == Decision.ALLOW
+        return Approve(name, Decision.ALLOW if allowed else Decision.DENY)
+    return Respond(name, content) if accepted else Respond(name, decline=True)
