@@ -7,6 +7,7 @@ import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
+from importlib import import_module
 from typing import TYPE_CHECKING
 
 import trio
@@ -18,7 +19,7 @@ from sanitization import Detector
 from transport.connection.callbacks import ConnectionLimits
 from transport.connection.heartbeat import Heartbeat
 from understudy import __version__
-from understudy.agents.agent import Agent, with_subagents
+from understudy.agents.agent import Agent, LiveAgents, with_subagents
 from understudy.agents.registry import all_agents
 from understudy.app.settings import Settings
 from understudy.app.storage import Storage, build_cipher, build_redis, build_store, open_database, open_storage
@@ -40,8 +41,9 @@ from understudy.chat.webhook_sender import WebhookSender
 from understudy.chat.webhooks import WebhookRules, read_secret
 from understudy.content.encryption import load_cipher
 from understudy.content.filter import ContentFilter, load_policy
+from understudy.content.summary import is_suspect
 from understudy.models.model import Model, ModelLimits, limits_of
-from understudy.models.registry import OFFLINE, Models
+from understudy.models.registry import OFFLINE, Models, chain
 from understudy.observe.actor_events import ActorEventRecorder
 from understudy.observe.health import Breakers, HealthCheck, HealthStatus, RestrictedStatus, ServerStatus
 from understudy.observe.metrics import Metrics
@@ -59,6 +61,8 @@ from understudy.storage.spending import SpendingLimits
 from understudy.storage.store import Store
 from understudy.tools.lifespan import SERVER, Lifespan, names_asyncio
 from understudy.tools.loop import ToolLoop, ToolLoopActor
+from understudy.tools.mcp.catalogue import McpCatalogue
+from understudy.tools.mcp.link import LinkState
 from understudy.tools.tables import table_limiter
 from understudy.tools.threads import ToolThreads, tool_threads
 from understudy.web.application import build_http_app
@@ -96,7 +100,7 @@ class _Parts:
     tree: Tree
     metrics: Metrics
     recorder: ActorEventRecorder
-    agents: dict[str, Agent]
+    agents: Mapping[str, Agent]
     models: Models
     content_filter: ContentFilter
     storage: Storage
@@ -106,6 +110,7 @@ class _Parts:
     status: ServerStatus
     html: AnswerHtml
     tool_loop: ToolLoop | None
+    mcp: McpCatalogue
 
 
 @asynccontextmanager
@@ -131,7 +136,10 @@ async def build_app(
         settings.model,
         settings.words_per_s,
         breakers.record_change,
-        ModelLimits(settings.model_window_tokens, settings.model_max_output, settings.model_images),
+        ModelLimits(
+            settings.model_window_tokens, settings.model_max_output, settings.model_images, settings.model_documents
+        ),
+        settings.timeouts,
     )
     for agent in known.values():
         agent.run_limit_s(settings.limits.run_s)
@@ -147,6 +155,8 @@ async def build_app(
     redis = await trio.to_thread.run_sync(build_redis, settings, metrics)
     content_filter = await trio.to_thread.run_sync(ContentFilter, policy, metrics, detectors, text_cipher)
     tool_loop = build_tool_loop(known, lifespan)
+    mcp = await build_mcp(known, content_filter)
+    live: Mapping[str, Agent] = LiveAgents(known, mcp.with_tools, mcp.stamp) if mcp.links else known
     tree = build_tree(database, redis, metrics, recorder, shared=settings.on_postgresql)
     metrics.observe_tree(tree.system.tree)
     try:
@@ -173,13 +183,13 @@ async def build_app(
                 return {"connections": presence.count(whose), **run_limiter.counts(whose)}
 
             status = ServerStatus(
-                system, counts, __version__, partial(_extra_checks, breakers, database, redis), metrics.recent,
+                system, counts, __version__, partial(_extra_checks, breakers, database, redis, mcp), metrics.recent,
                 metrics.watchdog.open, recorder.incidents_after, lambda: store.read_statistics()["reads_waiting"],
             )  # fmt: skip
             html = AnswerHtml()
             parts = _Parts(
-                settings, tree, metrics, recorder, known, models, content_filter, storage, presence, run_limiter,
-                counts, status, html, tool_loop,
+                settings, tree, metrics, recorder, live, models, content_filter, storage, presence, run_limiter,
+                counts, status, html, tool_loop, mcp,
             )  # fmt: skip
             dispatcher, chat_actors = await _start_chat(parts, node, cluster)
             archive = Archive(database)
@@ -208,6 +218,8 @@ async def build_app(
             if tool_loop is not None:
                 children.append(ChildSpec("tools", partial(ToolLoopActor, tool_loop), backoff=BACKOFF))
             await system.spawn(supervisor("observe", children))
+            if mcp.links:
+                await system.spawn(supervisor("mcp", mcp.children()))
             yield App(settings, system, store, endpoint, http_app, presence, html)
     finally:
         if tool_loop is not None:
@@ -227,12 +239,13 @@ def check_priced(agent: Agent, settings: Settings) -> None:
     limits, budget = settings.limits, agent.run_budget(settings.limits)
     bounds = (budget.cost, limits.user_cost_per_day, limits.tenant_cost_per_day)
     model = settings.model if agent.model is None else agent.model
-    name = model if isinstance(model, str) else model.name
-    if any(bound is not None for bound in bounds) and name != OFFLINE and settings.prices.price(name) is None:
-        raise ValueError(
-            f"agent {agent.name!r} has a limit of cost, but its model {name!r} has no price: add "
-            f'[understudy.models.prices."{name}"] to the settings'
-        )
+    names = chain(model) if isinstance(model, str) else (model.name,)
+    for name in names:
+        if any(bound is not None for bound in bounds) and name != OFFLINE and settings.prices.price(name) is None:
+            raise ValueError(
+                f"agent {agent.name!r} has a limit of cost, but its model {name!r} has no price: add "
+                f'[understudy.models.prices."{name}"] to the settings'
+            )
 
 
 def check_output(agent: Agent, model: Model) -> None:
@@ -288,6 +301,28 @@ def build_tool_loop(agents: Mapping[str, Agent], lifespan: Lifespan | None) -> T
     return ToolLoop(lifespans, asyncio=any(each.asyncio for each in tools) or any(map(names_asyncio, written)))
 
 
+async def build_mcp(agents: Mapping[str, Agent], content_filter: ContentFilter) -> McpCatalogue:
+    """Build the links to the MCP servers that agents name. The SDK is imported only if there are any.
+
+    Raises:
+        ValueError: The extra is not installed, or two different servers have the same name.
+    """
+    servers = [each for agent in with_subagents(agents.values()).values() for each in agent.servers]
+
+    async def clean(text: str) -> tuple[str, bool]:
+        found = await content_filter.filter_value(text, content_filter.tool)
+        if found.blocked:
+            raise ValueError(content_filter.blocked_error("It is left out", found.texts).message)
+        return str(found.value), is_suspect(found.findings)
+
+    if servers:
+        try:  # in a thread: it takes a second
+            await trio.to_thread.run_sync(import_module, "understudy.tools.mcp.connection")
+        except ModuleNotFoundError as error:
+            raise ValueError(f"MCP servers need the extra: pip install 'understudy[mcp]' ({error})") from error
+    return McpCatalogue.of(servers, clean)
+
+
 async def _join_nodes(settings: Settings, store: Store, tree: Tree) -> "Node | None":
     """Register this server with the others that share its database. Return None on SQLite, which is never shared.
 
@@ -341,8 +376,10 @@ async def _open_revocations(
     return ChildSpec("ended", partial(RevocationPoller, revoked), backoff=BACKOFF)
 
 
-def _extra_checks(breakers: Breakers, database: Database, redis: "RedisLink | None") -> dict[str, HealthCheck]:
-    """Check the parts outside the actor tree: breakers, database and Redis."""
+def _extra_checks(
+    breakers: Breakers, database: Database, redis: "RedisLink | None", mcp: McpCatalogue
+) -> dict[str, HealthCheck]:
+    """Check the parts outside the actor tree: breakers, database, Redis and MCP servers."""
     checks = dict(breakers.checks())
     try:
         database.check()  # compares the file's name, so that a missing file is reported before the next write
@@ -352,6 +389,9 @@ def _extra_checks(breakers: Breakers, database: Database, redis: "RedisLink | No
         down_s = time.time() - redis.since
         down = HealthCheck(HealthStatus.DEGRADED, "Redis does not answer", down_s, essential=False)
         checks["redis"] = HealthCheck() if redis.up else down
+    for name, link in mcp.links.items():
+        lost = HealthCheck(HealthStatus.DEGRADED, link.why, time.time() - link.since, essential=False)
+        checks[f"mcp {name}"] = HealthCheck() if link.state is LinkState.READY else lost
     return checks
 
 
@@ -387,6 +427,7 @@ async def _start_chat(
         webhooks=webhooks,
         html=parts.html,
         tool_loop=parts.tool_loop,
+        mcp=parts.mcp,
         memory=partial(AgentMemory, store=store, reads=storage.reads, content_filter=content_filter, clock=time.time),
     )
     dispatcher = CommandDispatcher(services, partial(tree.find, CONVERSATIONS), node, cluster)
@@ -402,7 +443,7 @@ async def _start_chat(
             await tree.start_in_cluster(child)
         await cluster.ready()
     return dispatcher, [
-        ChildSpec("recovery", partial(Recovery, store, dispatcher.registry, node), backoff=BACKOFF),
+        ChildSpec("recovery", partial(Recovery, store, dispatcher.registry, services.limiter, node), backoff=BACKOFF),
         ChildSpec("forgetting", partial(MemoryExpiry, store, time.time), backoff=BACKOFF),
         ChildSpec("waits", partial(StorageWaitMonitor, services.storage_waits), backoff=BACKOFF),
         *_webhook_sender(parts, webhooks),
@@ -502,6 +543,7 @@ def _build_web(
         quotas=storage.quotas,
         check_schedules=check_schedules,
         ledger=ledger,
+        mcp=parts.mcp,
         currency=parts.settings.prices.currency,
     )
     return endpoint, build_http_app(context)

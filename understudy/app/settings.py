@@ -24,6 +24,7 @@ from transport.auth.tokens import MIN_SECRET_BYTES
 from transport.connection.limits import Limits
 from understudy.agents.agent import BUILTIN
 from understudy.models.prices import PriceTable, read_prices
+from understudy.models.timeouts import Timeouts, read_timeouts
 
 APP: Final = "understudy"
 FILE: Final = "understudy.toml"
@@ -83,6 +84,7 @@ class Settings:
     model_window_tokens: int = field(default=128_000, validator=ge(2_000))
     model_max_output: int = field(default=8_192, validator=gt(0))
     model_images: bool = False
+    model_documents: bool = False
     builtin_agents: list[str] = field(factory=lambda: list(BUILTIN))
     default_agent: str = ""
     secret: typed_settings.SecretStr = field(default=typed_settings.SecretStr(""), repr=False)
@@ -114,6 +116,7 @@ class Settings:
     webhook_secret: typed_settings.SecretStr = field(default=typed_settings.SecretStr(""), repr=False)
     webhook_private: bool = False
     prices: PriceTable = field(factory=PriceTable)
+    timeouts: Timeouts = field(factory=dict)
 
     def url_at(self, port: int) -> str:
         """Return the server's URL for a browser, on this port."""
@@ -338,7 +341,12 @@ def _read_file(path: Path, faults: list[str], tables: dict[str, Any]) -> Found:
         faults.append(f"limits in {path} must be a table: [{APP}.limits]")
         limits = {}
     if "models" in section:
-        tables["prices"], wrong = read_prices(section.pop("models"))
+        models = section.pop("models")
+        if isinstance(models, dict) and "timeouts" in models:
+            tables["timeouts"], wrong = read_timeouts(models["timeouts"])
+            faults += [f"{each} in {path}" for each in wrong]
+            models = {name: value for name, value in models.items() if name != "timeouts"}
+        tables["prices"], wrong = read_prices(models)
         faults += [f"{each} in {path}" for each in wrong]
     values = section | {f"limits.{name}": value for name, value in limits.items()}
     known = _fields()
@@ -374,7 +382,7 @@ def variable_of(name: str) -> str:
 
 
 def _fields() -> Mapping[str, "attrs.Attribute[Any]"]:
-    own = {each.name: each for each in attrs.fields(Settings) if each.name not in ("limits", "prices")}
+    own = {each.name: each for each in attrs.fields(Settings) if each.name not in ("limits", "prices", "timeouts")}
     return own | {f"limits.{each.name}": each for each in attrs.fields(Limits)}
 
 
@@ -424,7 +432,7 @@ def _explain_given_faults(given: Mapping[str, Any]) -> Iterator[str]:
             yield from _explain_faults(
                 name, str(value) if isinstance(value, Path) else value, "the command or the call"
             )
-        elif name not in known and name not in ("limits", "prices"):
+        elif name not in known and name not in ("limits", "prices", "timeouts"):
             yield f"there is no setting called {name}"
 
 

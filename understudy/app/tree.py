@@ -5,7 +5,8 @@ system (one_for_one)
 ├── cluster         (PostgreSQL only) membership; with Redis also the bus, its receiver, forwarders and the peer monitor
 ├── conversations   (dynamic) one per active thread ─ runs ─ tool calls; or a proxy to the owning node's
 ├── connections     (dynamic) one per socket or event stream ─ outbox
-└── observe ─ recovery, keys, and what expires, synchronises and polls
+├── observe ─ recovery, keys, and what expires, synchronises and polls
+└── mcp             (if agents have MCP servers) one per server
 """
 
 from collections.abc import Sequence

@@ -465,6 +465,9 @@ class ChatSession:
                 note(f"{self._indent(agent_id)}→ asks {one_line(agent)}", "magenta")
             case SubagentCompleted(agent_id=agent_id):
                 self.depths.pop(agent_id, None)
+            case AgentThinking(thought=thought, notice=str()):
+                self._unfold(asked)
+                note(one_line(thought), "yellow")
             case AgentThinking(agent_id=agent_id, thought=thought):
                 if not thought.startswith("Next: "):  # announces calls, which have lines of their own
                     self._unfold(asked)

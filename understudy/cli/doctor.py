@@ -5,7 +5,6 @@ import http.client
 import importlib.util
 import json
 import logging
-import os
 import platform
 import shutil
 import socket
@@ -13,7 +12,7 @@ import sqlite3
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -29,14 +28,19 @@ from actors import ActorSystem
 from transport.auth.identity import is_loopback
 from transport.auth.tokens import load_or_create_secret
 from transport.wire.errors import FetchFailed, KeySetInvalid
+from understudy.agents.agent import Agent, with_subagents
 from understudy.app.serve import explain_os_error
 from understudy.app.settings import DATABASE_FILE, FILE, BadSettings, Settings, load, settings_files
 from understudy.auth.sessions import read_keys
 from understudy.content.filter import load_policy
+from understudy.models.inquiry import inquire
+from understudy.models.registry import UnknownModel, chain
 from understudy.sandbox.spawner import probe
 from understudy.storage.errors import DatabaseUnusable, ExtraNotInstalled, RedisUnavailable
 from understudy.storage.schema import HEAD, is_behind
 from understudy.storage.sqlite import inspect_database
+from understudy.tools.mcp.catalogue import SHUTDOWN_S, McpCatalogue
+from understudy.tools.mcp.link import LinkState, McpLink
 
 if TYPE_CHECKING:
     from understudy.storage.postgresql import ClusterCheck
@@ -68,11 +72,18 @@ class CheckResult:
     text: str
 
 
-def run_doctor(data_dir: Path | None, console: Console | None = None) -> int:
-    """Run all checks and print the results. Return the exit code: 1 if anything must be fixed."""
+def run_doctor(
+    data_dir: Path | None, console: Console | None = None, agents: Sequence[Agent] = (), *, offline: bool = False
+) -> int:
+    """Run all checks and print the results. Return the exit code: 1 if anything must be fixed.
+
+    `offline`: providers of models and of identities, and the MCP servers of `agents`, are not asked.
+    """
     console = console or Console()
     logging.getLogger("understudy").addHandler(logging.NullHandler())  # problems are in the results
-    results = list(run_checks(data_dir))
+    results = list(run_checks(data_dir, agents, offline=offline))
+    if not offline:
+        results += check_mcp_servers(agents)
     table = Table(box=None, pad_edge=False, show_header=False)
     for result in results:
         table.add_row(Text(result.state, STYLES[result.state]), result.name, Text(result.text, overflow="fold"))
@@ -80,8 +91,10 @@ def run_doctor(data_dir: Path | None, console: Console | None = None) -> int:
     return 1 if any(result.state == "mend" for result in results) else 0
 
 
-def run_checks(data_dir: Path | None = None) -> Iterator[CheckResult]:
-    """Yield every result, in the order in which a start would need them."""
+def run_checks(
+    data_dir: Path | None = None, agents: Sequence[Agent] = (), *, offline: bool = False
+) -> Iterator[CheckResult]:
+    """Yield every result, in the order in which a start would need them; `agents` and `offline` as in `run_doctor`."""
     yield _python()
     try:
         settings = load(data_dir=data_dir)
@@ -90,7 +103,7 @@ def run_checks(data_dir: Path | None = None) -> Iterator[CheckResult]:
         return
     yield _settings()
     checks: tuple[Callable[[Settings], CheckResult], ...] = (
-        _policy, _secret, _clock, _port, _model, _charts, _sandbox,
+        _policy, _secret, _clock, _port, _charts, _sandbox,
     )  # fmt: skip
     yield _data_dir(settings)
     yield _space(settings)
@@ -100,11 +113,49 @@ def run_checks(data_dir: Path | None = None) -> Iterator[CheckResult]:
         yield _database(settings)
     for check in checks:
         yield check(settings)
+    yield from _models(settings, agents, not offline)
     for name in settings.weak_secrets:
         text = f"{name} has few different letters and can be guessed: `openssl rand -hex 32` makes a strong one"
         yield CheckResult("strength", "note", text)
-    if settings.jwks:
+    if settings.jwks and offline and "://" in settings.jwks:
+        yield CheckResult("identity provider", "note", f"{settings.jwks} was not asked")
+    elif settings.jwks:
         yield _keys(settings)
+
+
+def check_mcp_servers(agents: Sequence[Agent]) -> list[CheckResult]:
+    """Connect to the MCP servers of these agents, as the server would, and say what each offers."""
+    servers = [each for agent in with_subagents(agents).values() for each in agent.servers]
+    if not servers:
+        return []
+    if importlib.util.find_spec("mcp") is None:
+        return [CheckResult("MCP servers", "mend", "they need the extra: pip install 'understudy[mcp]'")]
+    try:
+        catalogue = McpCatalogue.of(servers)
+    except ValueError as error:
+        return [CheckResult("MCP servers", "mend", str(error))]
+
+    async def connect() -> None:
+        async with ActorSystem("doctor", catalogue.children()) as system:
+            for link in catalogue.links.values():
+                await link.settled(link.server.start_s + 1.0)
+            found.extend(map(_mcp_server, catalogue.links.values()))
+            await system.stop(grace_s=SHUTDOWN_S)
+
+    found: list[CheckResult] = []
+    trio.run(connect)
+    return found
+
+
+def _mcp_server(link: McpLink) -> CheckResult:
+    name, where = f"MCP {link.name}", link.server.where
+    if link.state is not LinkState.READY:
+        return CheckResult(name, "mend", f"{where} cannot be used: {link.why or 'it did not answer in time'}")
+    text = f"{link.title or where} by {link.protocol}: {len(link.definitions)} tools"
+    if link.left_out:
+        left_out = "; ".join(f"{each.name}: {each.why}" for each in link.left_out[:3])
+        return CheckResult(name, "note", f"{text}, {len(link.left_out)} left out ({left_out})")
+    return CheckResult(name, "ok", text)
 
 
 def _python() -> CheckResult:
@@ -303,18 +354,17 @@ def _identify_listener(settings: Settings, place: str) -> CheckResult:
     return CheckResult("port", "note", f"a server already answers on {place} (/healthz says {str(status)[:40]!r})")
 
 
-def _model(settings: Settings) -> CheckResult:
-    if settings.model == "offline":
-        text = "offline: a rule-based stand-in, not a language model; --model openai:NAME for one"
-        return CheckResult("model", "note", text)
-    if not settings.model.startswith("openai:") or settings.model == "openai:":
-        text = f"there is no model {settings.model!r}: set UNDERSTUDY_MODEL to offline or openai:NAME"
-        return CheckResult("model", "mend", text)
-    if importlib.util.find_spec("openai") is None:
-        return CheckResult("model", "mend", f"{settings.model} needs the extra: pip install 'understudy[openai]'")
-    if not os.environ.get("OPENAI_API_KEY"):
-        return CheckResult("model", "mend", f"{settings.model} needs OPENAI_API_KEY in the environment")
-    return CheckResult("model", "ok", settings.model)
+def _models(settings: Settings, agents: Sequence[Agent], ask: bool) -> Iterator[CheckResult]:
+    """Check each model of the setting and of these agents; unless `ask` is False its provider is asked."""
+    own = [each.model for each in with_subagents(agents).values() if isinstance(each.model, str)]
+    try:
+        names = dict.fromkeys(name for model in (settings.model, *own) for name in chain(model))
+    except UnknownModel as error:
+        yield CheckResult("model", "mend", str(error))
+        return
+    for name in names:
+        found = inquire(name, ask=ask)
+        yield CheckResult("model", found.state, found.text)
 
 
 def _charts(_: Settings) -> CheckResult:

@@ -61,7 +61,7 @@ def main() -> None:
 @click.option("--tls-key", type=click.Path(path_type=Path), help="PEM file: the key; with it the port speaks TLS.")
 @click.option("--data-dir", type=click.Path(path_type=Path), help="Folder for the database and files [data].")
 @click.option("--database-url", help=f"URL of the database, if it is not in the data folder: {DATABASE_URL_FORMS}.")
-@click.option("--model", help="offline, or openai:NAME [offline].")
+@click.option("--model", help="offline, openai:NAME or openai-chat:NAME [offline].")
 @click.option("--no-builtin-agents", is_flag=True, help="Serve only your own agents.")
 @click.option("--default-agent", help="Agent that answers messages which name none [guide, or your first].")
 def serve(agents: tuple[str, ...], *, no_builtin_agents: bool, **given: Any) -> None:
@@ -261,12 +261,22 @@ def _run_operation(operation: "Callable[..., OperationResult]", *arguments: obje
 
 
 @main.command()
+@click.argument("agents", nargs=-1, metavar="[MODULE:ATTR]...")
 @click.option("--data-dir", type=click.Path(path_type=Path), help="Data folder to check [data].")
-def doctor(data_dir: Path | None) -> None:
-    """Check configuration and services, and say how to fix problems; exit code 1 if anything must be fixed."""
-    from understudy.cli.doctor import run_doctor
+@click.option("--offline", is_flag=True, help="Ask no provider of models or identities, and no MCP server.")
+def doctor(agents: tuple[str, ...], data_dir: Path | None, offline: bool) -> None:
+    """Check configuration and services, and say how to fix problems; exit code 1 if anything must be fixed.
 
-    sys.exit(run_doctor(data_dir))
+    Each MODULE:ATTR is an Agent of yours, or a list of them, whose models and MCP servers are asked too.
+    """
+    from understudy.cli.doctor import run_doctor
+    from understudy.cli.load_agents import CannotLoad, load_agents
+
+    try:
+        found = load_agents(agents)
+    except CannotLoad as error:
+        raise FixableError(str(error)) from error
+    sys.exit(run_doctor(data_dir, agents=found, offline=offline))
 
 
 main.add_command(threads)

@@ -3,6 +3,7 @@
 import io
 import os
 import pty
+import shutil
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -63,11 +64,15 @@ class House:
 
 
 @pytest.fixture
-async def serve(tmp_path: Path, nursery: trio.Nursery) -> AsyncIterator[Callable[..., Awaitable[House]]]:
+async def serve(
+    tmp_path: Path, nursery: trio.Nursery, migrated: Path
+) -> AsyncIterator[Callable[..., Awaitable[House]]]:
     """Start a server with these agents and settings."""
     houses: list[House] = []
 
     async def start(*agents: Agent, **settings: Any) -> House:
+        if not (tmp_path / "data").exists():
+            shutil.copytree(migrated, tmp_path / "data")
         listener = (await trio.open_tcp_listeners(0, host="127.0.0.1"))[0]
         port = listener.socket.getsockname()[1]
         await listener.aclose()
@@ -744,12 +749,14 @@ async def test_schedules_are_made_listed_paused_and_deleted(serve: Any) -> None:
         await sitter.notes.until("✗ the server refused with 400")
         sitter.type("/schedules add 0 9 * * MON-FRI Europe/Berlin What is new?")
         await sitter.notes.until("scheduled: 0 9 * * MON-FRI (Europe/Berlin)")
-        sitter.type("/schedules pause 2", "/schedules pause 1")
-        await sitter.notes.until("name one by its number, from 1 to 1")
-        await sitter.notes.until("paused: 0 9")
+        sitter.type("/schedules add every 30m Look", "/schedules pause 3", "/schedules pause 1")
+        await sitter.notes.until("name one by its number, from 1 to 2")
+        await sitter.notes.until("paused: 0 9 * * MON-FRI (Europe/Berlin) · guide: What is new? · paused")
         sitter.type("/schedules resume 1", "/schedules")
         await sitter.notes.until("1  0 9 * * MON-FRI (Europe/Berlin) · guide: What is new? · next 2")
-        sitter.type("/schedules delete 1", "/schedules", "/quit")
+        sitter.type("/schedules delete 1", "/schedules delete 1", "/schedules", "/quit")
         await sitter.notes.until("deleted: 0 9")
+        await sitter.notes.until("deleted: every 30m")
     assert sitter.code == 0
     assert "/schedules add every 30m TEXT" in sitter.notes.getvalue()
+    assert sitter.notes.getvalue().count("there are no schedules") == 3  # at first, for the pause, and when deleted

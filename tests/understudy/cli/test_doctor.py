@@ -2,6 +2,7 @@
 
 import http.server
 import os
+import re
 import shutil
 import socket
 import threading
@@ -19,6 +20,8 @@ from rich.console import Console
 from tests.servers.postgresql import Postgres
 from tests.servers.redis import Redis
 from tests.transport.provider import ec_key, key_set, published
+from tests.understudy.models.conftest import provider as provider
+from tests.understudy.models.provider import KEY, Provider, Script
 from tests.understudy.storage.test_postgresql import execute
 from understudy.app.server import serve_app
 from understudy.app.settings import Settings
@@ -250,13 +253,58 @@ async def test_a_server_that_runs_already(
 
 @pytest.mark.parametrize(
     ("model", "key", "state"),
-    [("offline", "", "note"), ("openai:x", "", "mend"), ("openai:x", "k", "ok"), ("openai:", "k", "mend")],
+    [
+        ("offline", "", "note"),
+        ("openai:x", "", "mend"),
+        ("openai:", "k", "mend"),
+        ("offline,", "", "mend"),
+        ("x:y", "", "mend"),
+    ],
 )
 def test_models(found: Look, monkeypatch: pytest.MonkeyPatch, model: str, key: str, state: str) -> None:
     """A model needs its key, and must exist."""
     monkeypatch.setenv("UNDERSTUDY_MODEL", model)
     monkeypatch.setenv("OPENAI_API_KEY", key)
     assert found()["model"].state == state
+
+
+def test_each_provider_says_whether_it_can_be_used(
+    found: Look, provider: Provider, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whether the key is accepted and the model known, in a sentence without the key; and nobody is asked offline."""
+    for name, url in (("ANTHROPIC", provider.root), ("OPENAI", provider.url)):
+        monkeypatch.setenv(f"{name}_API_KEY", KEY)
+        monkeypatch.setenv(f"{name}_BASE_URL", url)
+    about = {"type": "model", "display_name": "B", "created_at": "2026-01-01T00:00:00Z", "lifecycle": "active"}
+    provider.models = {"gpt-tiny": {"id": "gpt-tiny"}, "claude-tiny": {"id": "claude-tiny", **about}}
+
+    def said(model: str, *, offline: bool = False) -> list[tuple[str, str]]:
+        monkeypatch.setenv("UNDERSTUDY_MODEL", model)
+        checks = [each for each in run_checks(offline=offline) if each.name == "model"]
+        assert KEY not in "".join(each.text for each in checks)
+        return [(each.state, each.text) for each in checks]
+
+    for state, text in said("openai:gpt-tiny, openai-chat:gpt-tiny, anthropic:claude-tiny"):
+        assert state == "ok"
+        assert re.search(r"answered in \d+ ms, accepts the key and knows the model", text)
+    for model, near in (("openai:gpt-tinny", "gpt-tiny"), ("anthropic:claude-tinny", "claude-tiny")):
+        ((state, text),) = said(model)
+        assert (state, f"it has {near}" in text) == ("mend", True)
+    for model in ("openai:gpt-tiny", "anthropic:claude-tiny"):
+        for status, state, words in (
+            (401, "mend", "refused the key"),
+            (429, "note", "too many"),
+            (500, "mend", "the provider failed"),
+        ):
+            provider.scripts = [Script(status=status, error={"type": "error", "message": f"bad key {KEY}"})]
+            ((found_state, text),) = said(model)
+            assert (found_state, words in text) == (state, True), text
+    asked = len(provider.keys)
+    assert [state for state, _ in said("openai:gpt-tiny, anthropic:claude-tiny", offline=True)] == ["ok", "ok"]
+    assert len(provider.keys) == asked
+    monkeypatch.setenv("OPENAI_BASE_URL", "http://127.0.0.1:1/v1")
+    ((state, text),) = said("openai:gpt-tiny")
+    assert (state, "cannot be reached" in text) == ("mend", True)
 
 
 def test_the_keys_of_a_provider(found: Look, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
