@@ -4,6 +4,8 @@
 on a temporary database and without sockets. Nothing of the product imports this package.
 """
 
+from understudy.testing.cassette import Cassette as Cassette
+from understudy.testing.cassette import NotRecorded as NotRecorded
 from understudy.testing.script import Call as Call
 from understudy.testing.script import Gate as Gate
 from understudy.testing.script import Hand as Hand
@@ -22,9 +24,11 @@ __all__ = [
     "AgentSession",
     "Call",
     "CallRecord",
+    "Cassette",
     "Gate",
     "Hand",
     "NotAnswered",
+    "NotRecorded",
     "Raise",
     "Say",
     "ScriptedModel",

@@ -8,7 +8,7 @@ import trio
 from attrs import define, field
 
 from transport.wire.events import Usage
-from understudy.models.model import Emit, Handoff, Reply, TextDelta, Thought, ToolRequest, Turn
+from understudy.models.model import Emit, Handoff, MessageItem, Reply, TextDelta, Thought, ToolRequest, Turn
 
 _WORDS: Final = re.compile(r"[^ ]+ *| +")
 
@@ -62,7 +62,8 @@ class Raise:
 class ScriptedModel:
     """Plays its turns in order, the same for every message; the last one is repeated if a run needs more.
 
-    `inputs` are the turns that it was given: what a real model would have been sent.
+    An answer that does not fit the agent's output type is a turn too: the next one is the second attempt. `inputs` are
+    the turns that it was given: what a real model would have been sent.
     """
 
     name = "script"
@@ -75,7 +76,7 @@ class ScriptedModel:
     async def respond(self, turn: Turn, emit: Emit) -> Reply:
         """Play the turn after those that the run has had already."""
         self.inputs.append(turn)
-        match self.turns[min(turn.rounds, len(self.turns) - 1)]:
+        match self.turns[min(turn.rounds + _attempts(turn), len(self.turns) - 1)]:
             case Raise(error):
                 raise error
             case Hand(to):
@@ -89,3 +90,9 @@ class ScriptedModel:
                         await gate.passed()
                     await emit(TextDelta(word))
                 return Reply(text=text, usage=Usage(1, len(text.split()), 1))
+
+
+def _attempts(turn: Turn) -> int:
+    """Return how many answers of this turn did not fit the agent's output type."""
+    last = turn.items[-1] if turn.items else None
+    return int(turn.output is not None and isinstance(last, MessageItem) and last.role == "assistant")

@@ -1,6 +1,7 @@
 """Runs agents in the test's own process, without sockets, on a temporary database."""
 
 import math
+import mimetypes
 import tempfile
 import uuid
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
@@ -11,10 +12,10 @@ from typing import Any, Final, TypeAlias, TypeVar
 import trio
 from attrs import define, evolve, field, frozen
 
-from transport.agui.stream import wrap_for_agui
 from transport.auth.identity import Identity
 from transport.connection.limits import Limits
 from transport.server.eventstream import EventStream
+from transport.server.translated_stream import wrap_for_log
 from transport.wire.codec import from_log
 from transport.wire.commands import Approve, Command, Decision, JsonObject, Respond
 from transport.wire.commands import Say as SayCommand
@@ -68,7 +69,7 @@ class AgentRun:
 
     `text` is the answer, empty if the run failed; then `error` says why. `agent` is the `agent_type`, or the pillar, of
     the agent that answered. `events` are all events of the run in order, `calls` its tool calls as they began. `data`
-    and `visualization` are those of the answer.
+    and `visualization` are those of the answer; `output` is its object, of an agent with an output type.
     """
 
     text: str
@@ -80,6 +81,11 @@ class AgentRun:
     error: Error | None = None
     data: JsonObject | None = field(default=None, repr=False)
     visualization: JsonObject | None = field(default=None, repr=False)
+
+    @property
+    def output(self) -> Any:
+        """The object that the answer is, as JSON; None of an agent without an output type."""
+        return (self.data or {}).get("output")
 
     def of(self, kind: type[E]) -> list[E]:
         """Return the events of this type, such as `AgentThinking`."""
@@ -147,7 +153,7 @@ class AgentSession:
         agents = self._context.agents
         addressed = agents[agent or next(iter(agents))]
         store = Attachments(self.identity.user, self._context.store, self._context.files, self._context.content_filter)
-        saved = [await store.save(name, "application/octet-stream", body) for name, body in (files or {}).items()]
+        saved = [await store.save(name, _media_type(name), body) for name, body in (files or {}).items()]
         say = SayCommand(
             message,
             thread_id,
@@ -160,7 +166,7 @@ class AgentSession:
         try:
             with trio.fail_after(timeout_s):
                 await self._context.streams.open(
-                    self.identity, thread_id, stream, evolve(say, **fields), wrap_frame=wrap_for_agui, label="test",
+                    self.identity, thread_id, stream, evolve(say, **fields), wrap_frame=wrap_for_log, label="test",
                     welcome=False,
                 )  # fmt: skip
                 async for envelope in stream.envelopes:
@@ -262,6 +268,11 @@ async def open_session(
         }
         async with build_app(Settings(**given | settings), agents) as app:
             yield AgentSession(identity, app.http_app.extensions["context"])
+
+
+def _media_type(name: str) -> str:
+    """Return the media type that a browser would give a file of this name."""
+    return mimetypes.guess_type(name)[0] or "application/octet-stream"
 
 
 async def run_agent(
