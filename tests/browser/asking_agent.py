@@ -6,7 +6,7 @@ from typing import Annotated
 
 from attrs import frozen
 
-from understudy import Agent, ToolContext, tool
+from understudy import Agent, ToolContext, mcp, tool
 from understudy.models.model import Emit, Reply, TextDelta, ToolRequest, Turn
 from understudy.tools.tool import Param
 
@@ -51,4 +51,4 @@ class DeliveringModel:
         return Reply("On its way.")
 
 
-agent = Agent("parcels", tools=[deliver], model=DeliveringModel())
+agent = Agent("parcels", tools=[deliver, mcp("no-such-program", name="maps")], model=DeliveringModel())

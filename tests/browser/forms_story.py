@@ -1,4 +1,4 @@
-"""A tool's form: filled in wrong, kept over a kill, answered in another tab; and a schedule. Run by `test_story.py`.
+"""A form: filled in wrong, kept over a kill, answered in another tab; a server, a schedule. Run by `test_story.py`.
 
 python tests/browser/forms_story.py FOLDER [SCREENSHOTS]
 """
@@ -13,13 +13,15 @@ from served import Server, chromium, picture, watched
 WIDE: ViewportSize = {"width": 1280, "height": 800}
 NARROW: ViewportSize = {"width": 360, "height": 740}
 
-OFTEN = """async () => {
+ASK = """async ([method, path, members]) => {
   const token = JSON.parse(localStorage["understudy.session"]).session_token;
   const headers = { Authorization: `Bearer ${token}`, "Content-Type": "application/json" };
-  const body = JSON.stringify({ agent: "guide", message: "What is 6 * 7?", every_s: 2 });
-  await fetch("/api/schedules", { method: "POST", headers, body });
+  const answer = await fetch(`/api/schedules${path}`, { method, headers, body: JSON.stringify(members) });
+  return answer.json();
 }"""
-"""Makes a schedule that is due every two seconds, which the form does not offer."""
+"""Makes or changes a schedule as another client does."""
+OFTEN = {"agent": "guide", "message": "What is 6 * 7?", "every_s": 2}
+"""A schedule that is due every two seconds, which the form does not offer."""
 
 
 def form(page: Page) -> Locator:
@@ -81,11 +83,28 @@ def main(folder: Path, shots: Path | None) -> None:
             other.locator(".work-head").click()
             expect(other.get_by_text("2 large to Bonn on 24 December").first).to_be_visible()
             picture(other, shots, "form-answered")
+            _servers(other, shots)
             _schedule(other, shots)
             assert not problems, problems
     finally:
         if server.process.poll() is None:
             server.stop()
+
+
+def _servers(page: Page, shots: Path | None) -> None:
+    """Switch a server off in this chat: it is still off when the page is loaded again."""
+    page.get_by_role("button", name="Servers of this chat").click()
+    dialog = page.get_by_role("dialog", name="Servers")
+    expect(dialog.get_by_text("cannot be reached, 0 tools")).to_be_visible()
+    dialog.get_by_role("checkbox", name="maps").uncheck()
+    expect(dialog.get_by_text("maps is off in this chat.")).to_be_visible()
+    picture(page, shots, "servers")
+    page.reload()
+    page.get_by_role("button", name="Servers of this chat").click()
+    expect(dialog.get_by_role("checkbox", name="maps")).not_to_be_checked()
+    dialog.get_by_role("checkbox", name="maps").check()
+    expect(dialog.get_by_text("maps is on in this chat.")).to_be_visible()
+    dialog.get_by_role("button", name="Close").click()
 
 
 def _schedule(page: Page, shots: Path | None) -> None:
@@ -107,10 +126,16 @@ def _schedule(page: Page, shots: Path | None) -> None:
     page.get_by_role("button", name="Delete", exact=True).click()
     expect(dialog.get_by_text("with nobody present")).to_be_visible()
 
-    page.evaluate(OFTEN)
+    made = page.evaluate(ASK, ["POST", "", OFTEN])
     dialog.get_by_role("button", name="Close").click()
     page.get_by_role("button", name="Schedules").click()
-    dialog.get_by_role("button", name=re.compile("^Last run")).click()  # it fires while the list is shown
+    last = dialog.get_by_role("button", name=re.compile("^Last run"))
+    expect(last).to_be_visible()  # it fires while the list is shown
+    page.evaluate(ASK, ["PATCH", f"/{made['id']}", {"enabled": False}])  # each firing draws the list anew under a click
+    dialog.get_by_role("button", name="Close").click()
+    page.get_by_role("button", name="Schedules").click()
+    expect(dialog.get_by_text("Paused")).to_be_visible()
+    last.click()
     expect(dialog).to_have_count(0)
     expect(page.locator(".said", has_text="What is 6 * 7?").get_by_text("Sent by a schedule")).to_be_visible()
     expect(page.locator(".reply .prose").get_by_text("42")).to_be_visible()

@@ -58,9 +58,20 @@ class Server:
         self.process.stdout.close()
 
 
+shared: Browser | None = None
+"""The browser of this process, if it plays several stories."""
+
+
 @contextmanager
 def chromium() -> Iterator[Browser]:
-    """Yield a headless browser."""
+    """Yield a headless browser; nothing of a story stays in one that is shared."""
+    if shared is not None:
+        try:
+            yield shared
+        finally:
+            for context in shared.contexts:
+                context.close()
+        return
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
         try:

@@ -1,14 +1,61 @@
 """Run the stories in Debian's Chromium."""
 
+import json
+import select
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.servers.needed import program
 
-HERE = Path(__file__).parent
+STORIES = Path(__file__).with_name("stories.py")
+LIMIT_S = 150
+"""Seconds for one story."""
+
+
+class Player:
+    """A process that plays stories in one browser, and another one after a story that failed."""
+
+    process: "subprocess.Popen[str] | None" = None
+
+    def play(self, name: str, folder: Path) -> str:
+        """Play a story. Return its error, empty without one."""
+        if self.process is None or self.process.poll() is not None:
+            self.process = subprocess.Popen(
+                [sys.executable, STORIES], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+            )
+        assert self.process.stdin is not None
+        assert self.process.stdout is not None
+        print(json.dumps([name, str(folder)]), file=self.process.stdin, flush=True)
+        error = f"it took longer than {LIMIT_S} s"
+        if select.select([self.process.stdout], [], [], LIMIT_S)[0]:
+            line = self.process.stdout.readline()
+            error = json.loads(line) if line else "the process that plays the stories has ended"
+        if error:
+            self.stop()
+        return error
+
+    def stop(self) -> None:
+        """End the process and its browser."""
+        if self.process is not None:
+            try:
+                self.process.communicate(timeout=10)  # it ends with its input
+            except subprocess.TimeoutExpired:
+                self.process.kill()
+                self.process.communicate()
+            self.process = None
+
+
+@pytest.fixture(scope="module")
+def player() -> Iterator[Player]:
+    """Yield the player of all stories of the module."""
+    program("chromium", "chromium")
+    player = Player()
+    yield player
+    player.stop()
 
 
 @pytest.mark.promise("wire.endpoint-page")
@@ -27,9 +74,7 @@ HERE = Path(__file__).parent
         "long_runs_story",
     ],
 )
-def test_a_story_in_a_real_browser(name: str, tmp_path: Path) -> None:
-    """The story exits with success; each story's module describes its steps."""
-    program("chromium", "chromium")
-    story = HERE / f"{name}.py"
-    ended = subprocess.run([sys.executable, story, tmp_path], capture_output=True, text=True, timeout=150, check=False)
-    assert ended.returncode == 0, ended.stderr
+def test_a_story_in_a_real_browser(player: Player, name: str, tmp_path: Path) -> None:
+    """The story ends without an error; each story's module describes its steps."""
+    error = player.play(name, tmp_path)
+    assert not error, error

@@ -273,3 +273,9 @@ test("what a running call yields stands at it, the last items of it, until its r
   assert.equal(reduce(ended, partial(62, ["late"])), ended);
   assert.equal(reduce(begun, partial(0, "none")), begun);
 });
+
+test("a thought with a notice is a step that is not taken for a thought", () => {
+  const changed = event(3, "agent_thinking", { agent_id: "guide-1", thought: "b goes on.", notice: "model_changed" });
+  const [turn] = play(ARC[0], ARC[1], changed).turns;
+  assert.deepEqual(turn.steps.map(({ kind, text }) => [kind, text]).at(-1), ["notice", "b goes on."]);
+});

@@ -20,8 +20,8 @@ test("the calls of a run at work join the group, its latest thoughts and the run
 });
 
 test("what went wrong, was asked, can be undone or was said by the user stays in sight", () => {
-  const odd = [call("f", { status: "failed" }), call("a", { approval: {} }), call("u", { undo: {} }), { key: "s", kind: "steer", text: "and" }];
-  assert.deepEqual(keys(grouped([...calls(8), ...odd, ...calls(7, 20)], false)), [8, "cf", "ca", "cu", "s", 7]);
+  const odd = [call("f", { status: "failed" }), call("a", { approval: {} }), call("u", { undo: {} }), { key: "s", kind: "steer", text: "and" }, { key: "n", kind: "notice", text: "Another model goes on" }];
+  assert.deepEqual(keys(grouped([...calls(8), ...odd, ...calls(7, 20)], false)), [8, "cf", "ca", "cu", "s", "n", 7]);
 });
 
 test("an announcement is left out when its call follows, a thought is not", () => {

@@ -17,6 +17,7 @@ import { icon } from "./views/icons.js";
 import { randomId } from "./client/ids.js";
 import { MemoryDialog } from "./views/memory.js";
 import { Schedules } from "./views/schedules.js";
+import { ServersDialog } from "./views/servers.js";
 import { Sidebar } from "./views/sidebar.js";
 import { Status } from "./views/status.js";
 import { themeSwitch } from "./views/theme.js";
@@ -68,6 +69,7 @@ class Page {
       onUndo: (which) => this.client.undo(which),
       onShown: (state) => document.visibilityState === "visible" && this.client.ack(state.threadId, state.seq),
     }, () => emptyChat(this.composer.picker.picked, (text) => this.composer.fill(text)));
+    this.servers = new ServersDialog(this.api, () => this.current);
     this.title = el("h1.thread-title", {}, "New chat");
     this.back = el("button.link.back", { type: "button", hidden: true });
     this.drawer = el("button.quiet.icon-button.drawer-open-button", {
@@ -78,7 +80,7 @@ class Page {
       if (!open && this.sidebar.element.contains(document.activeElement)) this.composer.focus();
     };
     const stage = el("main.stage", {},
-      el("header.topbar", {}, this.drawer, this.title, this.back, this.status.element, themeSwitch(storage)),
+      el("header.topbar", {}, this.drawer, this.title, this.back, this.servers.button, this.status.element, themeSwitch(storage)),
       this.alerts.element, this.transcript.element, this.composer.element);
     this.composer.acceptDrops(stage);
     document.body.append(
@@ -296,6 +298,7 @@ class Page {
     } catch {
       return; // the ones known from before stay
     }
+    this.servers.show(this.agents.list);
     const state = this.client.state(this.current);
     this.composer.picker.show(this.agents.list.find((one) => one.name === this.composer.picker.picked.name) ?? this.agents.first);
     if (state.turns.length > 0 && this.composer.text.value === "") this.composer.picker.show(this.agentOf(state.threadId, state));

@@ -57,6 +57,16 @@ export class Api {
     return this.#json("DELETE", `/api/threads/${encodeURIComponent(threadId)}/consents/${encodeURIComponent(tool)}`);
   }
 
+  /** {servers}: the MCP servers of the user's agents, each {name, title, state, on, agents, tools, left_out}. */
+  servers(threadId) {
+    return this.#json("GET", `/api/threads/${encodeURIComponent(threadId)}/servers`);
+  }
+
+  /** Switches an MCP server off in a thread, or on again; resolves to it. */
+  switchServer(threadId, name, on) {
+    return this.#json("PUT", `/api/threads/${encodeURIComponent(threadId)}/servers/${encodeURIComponent(name)}`, { on });
+  }
+
   /** {schedules}: the user's, oldest first. */
   schedules() {
     return this.#json("GET", "/api/schedules");

@@ -300,7 +300,9 @@ const RULES = Object.freeze({
     kind: "agent", status: "running", agentId: data.agent_id, agentType: event.agent_type ?? null,
     pillar: event.pillar ?? null, text: data.message ?? "",
   }),
-  agent_thinking: (state, event, data) => step(state, event, { kind: "thinking", by: data.agent_id, text: data.thought ?? "" }),
+  agent_thinking: (state, event, data) => step(state, event, {
+    kind: data.notice ? "notice" : "thinking", by: data.agent_id, text: data.thought ?? "",
+  }),
   agent_handoff: (state, event, data) => step(state, event, {
     kind: "handoff", from: data.from ?? "", to: data.to ?? "", text: data.reason ?? "",
   }),

@@ -120,6 +120,7 @@ function handoffRow(step, time, { agents }) {
 const ROWS = Object.freeze({
   agent: agentRow,
   thinking: (step, time) => row(icon("thought"), step.text, null, time),
+  notice: (step, time) => row(icon("warning"), step.text, null, time),
   tool: toolRow,
   handoff: handoffRow,
   subagent: subagentRow,

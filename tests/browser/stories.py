@@ -1,0 +1,32 @@
+"""Play stories one after the other in one browser, whose start takes as long as a short story. Run by `test_story.py`.
+
+Each line of input is a JSON list of a story's name and its folder; each line of output its error, empty without one.
+"""
+
+import json
+import runpy
+import sys
+import traceback
+from contextlib import redirect_stdout
+from pathlib import Path
+
+import served
+
+
+def main() -> None:
+    """Play the stories that the input names, each as its own program would."""
+    with served.chromium() as served.shared:
+        for line in sys.stdin:
+            name, folder = json.loads(line)
+            path = str(Path(__file__).with_name(f"{name}.py"))
+            sys.argv, error = [path, folder], ""
+            try:
+                with redirect_stdout(sys.stderr):
+                    runpy.run_path(path, run_name="__main__")
+            except Exception:
+                error = traceback.format_exc()
+            print(json.dumps(error), flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,63 @@
+/** "Servers": a dialog with the MCP servers of the user's agents, to switch off and on in the open chat. */
+
+import { el, freshId, setText } from "./dom.js";
+import { icon } from "./icons.js";
+
+const INTRODUCTION = "Agents use tools of these servers. Switch one off, and this chat goes on without it.";
+const STATES = { starting: "starting", ready: "ready", restarting: "restarting", away: "cannot be reached" };
+
+export class ServersDialog {
+  /** `api` is an `Api`, `thread()` the id of the open chat. */
+  constructor(api, thread) {
+    this.api = api;
+    this.thread = thread;
+    this.button = el("button.quiet.icon-button", {
+      type: "button", "aria-haspopup": "dialog", "aria-label": "Servers of this chat", title: "Servers of this chat", hidden: true, onclick: () => this.open(),
+    }, icon("tool"));
+    const id = freshId("servers");
+    this.list = el("ul.memory-list");
+    this.hint = el("p.memory-hint", { role: "status" });
+    this.element = el("dialog.dialog.memory", { "aria-labelledby": id },
+      el("h2", { id }, "Servers"), el("p", {}, INTRODUCTION), this.list, this.hint,
+      el("div.dialog-actions", {}, el("button.secondary", { type: "button", autofocus: true, onclick: () => this.element.close() }, "Close")));
+    this.element.addEventListener("close", () => this.element.remove());
+  }
+
+  /** Shows the button if one of these agents has a server. */
+  show(agents) {
+    this.button.hidden = !agents.some((agent) => agent.servers?.length > 0);
+  }
+
+  async open() {
+    document.body.append(this.element);
+    this.list.replaceChildren();
+    this.element.showModal();
+    await this.#act(async () => {
+      const { servers } = await this.api.servers(this.thread());
+      this.list.replaceChildren(...servers.map((server) => this.#row(server)));
+    });
+  }
+
+  #row(server) {
+    const box = el("input", { type: "checkbox", checked: server.on });
+    box.addEventListener("change", () => this.#act(async () => {
+      const { on } = await this.api.switchServer(this.thread(), server.name, box.checked);
+      setText(this.hint, `${server.name} is ${on ? "on" : "off"} in this chat.`);
+    }, () => { box.checked = !box.checked; }));
+    const tools = server.tools.length === 1 ? "1 tool" : `${server.tools.length} tools`;
+    return el("li.memory-row", {},
+      el("label.memory-text", {}, el("strong", {}, box, ` ${server.name}`), el("span", {}, server.tools.map((tool) => tool.name).join(", ")),
+        el("small", {}, `${STATES[server.state] ?? server.state}, ${tools}`)));
+  }
+
+  /** Does something, and says why it could not; `undo` then takes back what the user sees. */
+  async #act(work, undo = () => {}) {
+    try {
+      setText(this.hint, "");
+      await work();
+    } catch (fault) {
+      undo();
+      setText(this.hint, fault.code === "not_found" ? "Send a first message, then there is a chat to switch them in." : fault.message);
+    }
+  }
+}
