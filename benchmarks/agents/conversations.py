@@ -6,10 +6,11 @@ import random
 from collections.abc import Sequence
 from typing import Any
 
-from attrs import asdict, define, field
+from attrs import asdict, define, evolve, field
 
 from transport.wire.events import Usage
 from understudy.chat.run.replay import RecordedResult, encode_partial, encode_reply
+from understudy.models.anthropic_request import encode_state
 from understudy.models.model import Handoff, ProviderState, Reply, ToolRequest
 from understudy.storage.records import AnsweredMessage, Message, StepRecord
 
@@ -21,11 +22,15 @@ STATUSES = ("ok", "ok", "ok", "failed", "timed_out", "denied", "killed")
 
 @define
 class Maker:
-    """Makes exchanges. `size` is about how many characters a result has; `bad` is the chance of each misfortune."""
+    """Makes exchanges. `size` is about how many characters a result has; `bad` is the chance of each misfortune.
+
+    `thinks`: most replies of models have thinking as Anthropic's do.
+    """
 
     chance: random.Random
     size: int = 300
     bad: float = 0.1
+    thinks: bool = False
     _made: int = field(default=0, init=False)
 
     def _id(self, prefix: str) -> str:
@@ -84,10 +89,12 @@ class Maker:
             return [self.model_step(run_id, number, Reply(text, handoff=Handoff(chance.choice(AGENTS), "it can")), ())]
         names = [chance.choice(BAD_NAMES if self._ill() else TOOLS) for _ in range(chance.choice((1, 1, 1, 2, 4)))]
         calls = tuple(ToolRequest(f"c{n}", name, {"id": chance.randrange(99)}) for n, name in enumerate(names))
-        state = ProviderState("openai", chance.choice(("m", "other")), {"message": {}, "calls": {}})
+        state = self.state(len(calls))
         reasoning = "Let me see." if self._ill() else ""
         call_ids = [self._id("k") for _ in calls]
         reply = Reply(text, calls, usage=Usage(1, 1, 1), reasoning=reasoning, state=state if self._ill() else None)
+        if self.thinks and chance.random() < 0.4:
+            reply = evolve(reply, **self.thinking(text, len(calls)))
         steps = [self.model_step(run_id, number, reply, call_ids)]
         for call, call_id in zip(calls, call_ids, strict=True):
             if self._ill():
@@ -101,6 +108,32 @@ class Maker:
             result: dict[str, Any] = asdict(RecordedResult(value, "Found it.", None, "", self._ill()))
             steps.append(StepRecord(run_id, at, "tool", call.name, call_id, {}, result, status, 1.0, 2.0))
         return steps
+
+    def state(self, calls: int) -> ProviderState:
+        """Return what a provider wants back with a reply: of the same one or another, in any order of its parts."""
+        chance = self.chance
+        model = chance.choice(("m", "m", "other"))
+        if chance.random() < 0.5:
+            return ProviderState("openai", model, {"message": {}, "calls": {}})
+        outline: list[dict[str, Any]] = [{"type": "message", "phase": "commentary"}] if chance.random() < 0.5 else []
+        outline += [{"type": "function_call"}] * calls
+        for number in range(chance.randrange(3)):
+            sealed = {"type": "reasoning", "id": f"rs_{number}", "summary": [], "encrypted_content": "gAAA"}
+            outline.insert(chance.randrange(len(outline)), sealed)
+        return ProviderState("openai-responses", model, outline)
+
+    def thinking(self, text: str, calls: int) -> dict[str, Any]:
+        """Return reasoning and state of a reply of Anthropic's, rarely with its text redacted."""
+        chance, model = self.chance, self.chance.choice(("m", "m", "other"))
+        blocks: list[dict[str, Any]] = [{"type": "tool_use"} for _ in range(calls)]
+        if text:
+            blocks.insert(chance.randrange(calls + 1) if self._ill() else 0, {"type": "text", "text": text})
+        for _ in range(chance.choice((1, 1, 2, 3))):
+            thinking = {"type": "thinking", "thinking": self.text(30), "signature": self._id("s")}
+            redacted = {"type": "redacted_thinking", "data": self._id("d")}
+            blocks.insert(chance.randrange(len(blocks) + 1), chance.choice((thinking, thinking, redacted)))
+        reasoning = "".join(each.get("thinking", "") for each in blocks)
+        return {"state": encode_state(blocks, model), "reasoning": "(redacted)" if self._ill() else reasoning}
 
     def model_step(self, run_id: str, number: int, reply: Reply, call_ids: Sequence[str]) -> StepRecord:
         """Return a finished turn's step; rarely the content policy has blocked its text or a call."""

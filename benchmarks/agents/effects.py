@@ -246,12 +246,10 @@ async def _measure(orders: Orders, kills: int, server_kills: int) -> Counter[str
     orders.progress.details = orders.details
     with tempfile.TemporaryDirectory() as name:
         folder, ledger = Path(name) / "data", Path(name) / "bank.db"
-        async with started("benchmarks.agents.bank", str(ledger)) as (_, port), trio.open_nursery() as nursery:
+        async with started("benchmarks.agents.bank", str(ledger)) as (_, port), orders.progress.told():
             os.environ[PORT] = port
-            nursery.start_soon(orders.progress.tell_forever)
             await _kill_actors(folder, orders, kills)
             await _kill_servers(folder, orders, server_kills)
-            nursery.cancel_scope.cancel()
         return _verdict(folder / DATABASE, ledger, orders)
 
 

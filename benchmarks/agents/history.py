@@ -8,13 +8,17 @@ from typing import Any
 
 from attrs import evolve
 
+from benchmarks.agents import responses_rules
 from benchmarks.agents.conversations import TOOLS, Maker
+from benchmarks.agents.messages_rules import message_faults
 from benchmarks.agents.progress import Extent, Progress
 from benchmarks.agents.provider_rules import faults
 from benchmarks.figure import Figure
 from understudy.chat.run.history import exchange_items, question_item
 from understudy.chat.run.model_input import ModelInput
 from understudy.chat.run.window import NONE
+from understudy.models import anthropic_request, openai_chat_request, openai_request
+from understudy.models.anthropic_request import Abilities
 from understudy.models.model import (
     AgentCard,
     FileCard,
@@ -22,11 +26,11 @@ from understudy.models.model import (
     Item,
     MessageItem,
     ModelLimits,
+    ModelSettings,
     NoteItem,
     ToolCard,
     Turn,
 )
-from understudy.models.openai_request import build_request
 
 HISTORIES = 100_000
 SMALL = 300
@@ -34,9 +38,9 @@ CARDS = tuple(ToolCard(name, "A tool.", {"type": "object", "properties": {}}) fo
 ME = AgentCard("guide", "Guide", "Helps.", CARDS)
 
 
-def request(chance: random.Random) -> dict[str, Any]:
-    """Return the request for the last message of a random branch, whose run was maybe resumed or compacted."""
-    maker = Maker(chance, size=chance.choice((20, 300)), bad=chance.choice((0.02, 0.1, 0.3)))
+def turn(chance: random.Random) -> Turn:
+    """Return the input for the last message of a random branch, whose run was maybe resumed or compacted."""
+    maker = Maker(chance, size=chance.choice((20, 300)), bad=chance.choice((0.02, 0.1, 0.3)), thinks=True)
     items: list[Item] = [NoteItem("2 earlier messages were left out.")] if chance.random() < 0.2 else []
     for _ in range(chance.randrange(5)):
         items += exchange_items(maker.exchange(chance.randrange(4)), {})
@@ -58,14 +62,32 @@ def request(chance: random.Random) -> dict[str, Any]:
             given.compact(evolve(planned, summary="They asked, and were told."))
     notes = (NoteItem("3 turns are left."),) if chance.random() < 0.3 else ()
     tools = CARDS if chance.random() < 0.9 else ()
-    return build_request(Turn(ME, tuple(given.shown), "Be brief.", tools, notes=notes), "m")
+    settings = ModelSettings(
+        effort=chance.choice((None, "none", "low", "high")),
+        tool_choice=chance.choice((None, None, "required", TOOLS[0])),
+    )
+    partial = "So far" if chance.random() < 0.1 else ""
+    return Turn(ME, tuple(given.shown), "Be brief.", tools, notes=notes, settings=settings, partial_text=partial)
+
+
+def message_request(asked: Turn) -> dict[str, Any]:
+    """Return the request of Anthropic's messages, to a model of earlier generations if the turn has an even length."""
+    old = Abilities(adaptive=False, budget=True, efforts=frozenset())
+    return anthropic_request.build_request(asked, "m", Abilities() if len(asked.items) % 2 else old)
 
 
 def refused(numbers: Iterable[int], seed: int = 1) -> Iterator[list[str]]:
-    """Yield the faults of each refused request among the random ones of these numbers."""
+    """Yield the faults of each turn among the random ones of these numbers that a provider would refuse."""
     for number in numbers:
-        if found := faults(request(random.Random(seed * 10_000_019 + number))):
+        asked = turn(random.Random(seed * 10_000_019 + number))
+        found = [*faults(openai_chat_request.build_request(asked, "m")), *response_faults(asked)]
+        if found := [*found, *message_faults(message_request(asked))]:
             yield found
+
+
+def response_faults(asked: Turn) -> list[str]:
+    """Return why the Responses API would refuse a request."""
+    return responses_rules.faults(openai_request.build_request(asked, "m"))
 
 
 def figures(extent: Extent) -> Iterator[Figure]:

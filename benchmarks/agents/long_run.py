@@ -124,7 +124,7 @@ async def _measure(progress: Progress, message_bytes: int) -> Measured:
         database = folder / DATABASE
         serve = ("understudy", "serve", "--port", str(port), "--data-dir", str(folder), f"{__name__}:agent")
         with trio.fail_after(progress.limit_s):
-            async with trio.open_nursery() as nursery, trio.open_nursery() as servers:
+            async with progress.told() as nursery, trio.open_nursery() as servers:
                 half = trio.Event()
 
                 async def serving(task_status: trio.TaskStatus[None]) -> None:
@@ -151,7 +151,6 @@ async def _measure(progress: Progress, message_bytes: int) -> Measured:
                                 half.set()
 
                     nursery.start_soon(watch)
-                    nursery.start_soon(progress.tell_forever)
                     for number in range(MESSAGES):
                         await _ask(client, thread_id, text(number, message_bytes))
                     await _ask(client, thread_id, f"read {calls}")

@@ -21,7 +21,7 @@ from understudy.chat.run.history import exchange_items
 from understudy.chat.run.model_input import ModelInput
 from understudy.chat.run.window import NONE, describe
 from understudy.models.model import CallItem, Item, ModelLimits, NoteItem, Turn
-from understudy.models.openai_request import build_request
+from understudy.models.openai_chat_request import build_request
 
 MESSAGES = 60
 INSTRUCTIONS = "You help the customers of a shop with their orders. " * 20

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+from contextlib import asynccontextmanager
 from typing import Final, TypeVar
 
 import trio
@@ -55,11 +56,19 @@ class Progress:
             text = f"{self.name}: {self.done:,} of {self.wanted:,} after {now - self.began:.0f} s {self.details()}"
             print(text.rstrip(), file=sys.stderr, flush=True)
 
-    async def tell_forever(self) -> None:
-        """Print what is done every EVERY_S, until cancelled."""
-        while True:
-            await trio.sleep(EVERY_S / 10)
-            self.tell()
+    @asynccontextmanager
+    async def told(self) -> AsyncIterator[trio.Nursery]:
+        """Print what is done every EVERY_S while the block runs. Its nursery is cancelled at the end of the block."""
+
+        async def tell_forever() -> None:
+            while True:
+                await trio.sleep(EVERY_S / 10)
+                self.tell()
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(tell_forever)
+            yield nursery
+            nursery.cancel_scope.cancel()
 
     def each(self, of: Iterable[T]) -> Iterator[T]:
         """Yield each item, counted as done afterwards, until the limit has passed."""

@@ -128,8 +128,7 @@ async def _run(
 ) -> None:
     made, over = trio.Event(), trio.Event()
     progress.details = lambda: f"due times, {outcome.kills} kills"
-    async with trio.open_nursery() as nursery:
-        nursery.start_soon(progress.tell_forever)
+    async with progress.told() as nursery:
         for number in (0, 1):
             address = await nursery.start(_serve, number, folder, environment, made, over, outcome)
             if number == 0:
@@ -144,7 +143,6 @@ async def _run(
             await trio.to_thread.run_sync(_stop, database)
             await _until(database, "SELECT count(*) FROM schedules WHERE firing_at IS NOT NULL")
             await _until(database, "SELECT count(*) FROM runs WHERE ended_at IS NULL")
-        nursery.cancel_scope.cancel()
 
 
 def _stop(database: str) -> None:

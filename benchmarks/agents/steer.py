@@ -213,11 +213,9 @@ async def _measure(steers: Steers, count: int, server_kills: int) -> tuple[int, 
     with tempfile.TemporaryDirectory() as name:
         folder, read = Path(name) / "data", Path(name) / "read"
         os.environ[READ] = str(read)
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(steers.progress.tell_forever)
+        async with steers.progress.told():
             await _kill_actors(folder, steers, count)
             await _kill_servers(folder, steers, server_kills)
-            nursery.cancel_scope.cancel()
         return _verdict(folder / DATABASE, read, steers)
 
 

@@ -1,14 +1,18 @@
 """The figures of agents run, and the validator of requests finds what providers refuse."""
 
+import random
 from typing import Any
 
+import anthropic
 import pytest
+from pydantic import TypeAdapter
 
 from benchmarks.agents import FIGURES, figures
-from benchmarks.agents.history import refused
+from benchmarks.agents.history import message_request, refused, response_faults, turn
+from benchmarks.agents.messages_rules import message_faults
 from benchmarks.agents.prefix import kept
 from benchmarks.agents.provider_rules import faults
-from understudy.models import openai_request
+from understudy.models import anthropic_request, openai_chat_request, openai_request
 
 ASK = {"role": "user", "content": "Go"}
 FUNCTION = {"name": "lookup", "arguments": "{}"}
@@ -53,10 +57,83 @@ def test_what_providers_refuse_is_a_fault(wrong: dict[str, Any]) -> None:
     assert faults(wrong)
 
 
+SAID = {"role": "user", "content": [{"type": "text", "text": "Go"}]}
+USE = {"type": "tool_use", "id": "c1", "name": "lookup", "input": {}}
+USED = {"role": "assistant", "content": [USE]}
+THOUGHT = {"type": "thinking", "thinking": "Hm.", "signature": "s"}
+FOUND = {"role": "user", "content": [{"type": "tool_result", "tool_use_id": "c1", "content": "found"}]}
+BUDGET = {"type": "enabled", "budget_tokens": 1_024}
+
+
+def told(*messages: dict[str, Any], **more: Any) -> dict[str, Any]:
+    """Return a request of the Messages API."""
+    tools = [{"name": "lookup", "input_schema": {"type": "object"}}]
+    return {"max_tokens": 2_000, "messages": [*messages], "tools": tools, **more}
+
+
+def test_a_message_by_the_rules_has_no_faults() -> None:
+    thought = {"role": "assistant", "content": [THOUGHT, USE]}
+    assert message_faults(told(SAID, thought, FOUND, thinking=BUDGET, tool_choice={"type": "auto"})) == []
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        told(SAID, SAID),
+        told(USED, FOUND),
+        told(SAID, USED),
+        told(SAID, USED, SAID),
+        told(SAID, USED, FOUND, USED, FOUND),
+        told(SAID, USED, {"role": "user", "content": SAID["content"] + FOUND["content"]}),
+        told(SAID, {"role": "assistant", "content": [USE, {"type": "text", "text": "Hm"}]}, FOUND),
+        told({"role": "user", "content": [{"type": "text", "text": " "}]}),
+        told(SAID, {"role": "assistant", "content": [THOUGHT | {"signature": ""}]}, SAID),
+        told(SAID, USED, FOUND, thinking=BUDGET),
+        told(SAID, thinking=BUDGET, max_tokens=1_024),
+        told(SAID, thinking=BUDGET, tool_choice={"type": "any"}),
+        told(SAID, thinking=BUDGET, temperature=0.5),
+        told({"role": "user", "content": 5 * [{"type": "text", "text": "a", "cache_control": {"type": "ephemeral"}}]}),
+        told(SAID, tool_choice={"type": "tool", "name": "other"}),
+    ],
+)
+def test_a_message_that_the_provider_refuses_is_a_fault(wrong: dict[str, Any]) -> None:
+    assert message_faults(wrong)
+
+
+def test_the_providers_own_types_accept_each_block() -> None:
+    """And something of each kind is among the random histories."""
+    adapters = {
+        kind: TypeAdapter(getattr(anthropic.types, f"{name}Param"))
+        for kind, name in {
+            "text": "TextBlock", "thinking": "ThinkingBlock", "redacted_thinking": "RedactedThinkingBlock",
+            "tool_use": "ToolUseBlock", "tool_result": "ToolResultBlock", "image": "ImageBlock",
+        }.items()
+    }  # fmt: skip
+    seen: dict[str, int] = {}
+    for number in range(150):
+        message = message_request(turn(random.Random(number)))
+        for each in (block for said in message["messages"] for block in said["content"]):
+            adapters[each["type"]].validate_python(each)
+            seen[each["type"]] = seen.get(each["type"], 0) + 1
+    assert seen.keys() == adapters.keys()
+
+
 def test_no_random_history_is_refused_and_without_order_most_are(monkeypatch: pytest.MonkeyPatch) -> None:
     assert list(refused(range(150))) == []
+    for each in (openai_chat_request, openai_request, anthropic_request):
+        with monkeypatch.context() as broken:
+            broken.setattr(each, "settled", list)
+            assert len(list(refused(range(150)))) > 50
+
+
+def test_no_random_history_is_refused_by_the_responses_api(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Judged by the types of the `openai` package, and by the order of items. Some have encrypted reasoning."""
+    asked = [turn(random.Random(number)) for number in range(300)]
+    sent = [each for every in asked for each in openai_request.build_request(every, "m")["input"]]
+    assert sum(each.get("type") == "reasoning" for each in sent) > 20
+    assert [found for each in asked if (found := response_faults(each))] == []
     monkeypatch.setattr(openai_request, "settled", list)
-    assert len(list(refused(range(150)))) > 50
+    assert sum(bool(response_faults(each)) for each in asked) > 100
 
 
 def test_most_of_a_request_is_the_beginning_of_the_one_before() -> None:

@@ -1,0 +1,134 @@
+"""Whether the stock AG-UI client (`@ag-ui/client` from npm) joins its run again, whatever dies at whichever event.
+
+For each number of events, once the client's process ends there, and another one with the same message joins the run;
+and once the server is killed there (SIGKILL) and started again, and the same page joins the run with what it has. It
+must end with the texts, calls, results and thoughts of a run that nothing has cut, each once.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import tempfile
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from functools import partial
+from pathlib import Path
+from typing import Any, Final
+
+import httpx2
+import trio
+
+from benchmarks.agents.killing import started
+from benchmarks.agents.progress import Extent, Progress
+from benchmarks.doors.server import READY
+from benchmarks.figure import all_cores
+
+CLIENT: Final = Path(__file__).with_name("agui_client.mjs")
+PACKAGE: Final = Path(__file__).resolve().parents[2] / "tests" / "stock_agui"
+INSTALL_S, ANSWER_S = 120.0, 60.0
+EVERY: Final = 12
+"""Of so many events a small measurement cuts at one."""
+
+
+def install(folder: Path) -> Path:
+    """Install the stock client in a folder, from the lock file of the tests. Return the page's program."""
+    for name in ("package.json", "package-lock.json"):
+        shutil.copy(PACKAGE / name, folder)
+    command = ["npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--silent"]
+    subprocess.run(command, cwd=folder, timeout=INSTALL_S, check=True, stdout=subprocess.DEVNULL)
+    return Path(shutil.copy(CLIENT, folder))
+
+
+@asynccontextmanager
+async def _server(folder: str, token: str = "") -> AsyncIterator[tuple[trio.Process, str, str]]:
+    """Start the server, and yield it with its address and the client's token."""
+    async with started("benchmarks.doors.server", folder, ready=READY) as (process, address):
+        if not token:
+            async with httpx2.AsyncClient(base_url=address) as http:
+                token = (await http.post("/api/sessions")).json()["session_token"]
+        yield process, address, token
+
+
+class Page:
+    """A process with a page of the client."""
+
+    def __init__(self, process: trio.Process) -> None:
+        self._process, self._text = process, ""
+
+    async def line(self) -> str:
+        """Return the next line that it prints."""
+        out: Any = self._process.stdout
+        while "\n" not in self._text:
+            piece = await out.receive_some()
+            if not piece:
+                raise RuntimeError("the client ended without a word")
+            self._text += piece.decode()
+        line, _, self._text = self._text.partition("\n")
+        return line
+
+    async def shown(self) -> Any:
+        """Return what it shows at the end."""
+        while (line := await self.line()) == "cut":
+            pass
+        return json.loads(line)
+
+    async def join(self, address: str) -> None:
+        """Tell it of the next server."""
+        pipe: Any = self._process.stdin
+        await pipe.send_all(f"{address}\n".encode())
+
+
+@asynccontextmanager
+async def _page(program: Path, *words: str) -> AsyncIterator[Page]:
+    async with trio.open_nursery() as nursery:
+        run = partial(trio.run_process, ["node", str(program), *words], check=False, stderr=subprocess.DEVNULL)
+        process = await nursery.start(partial(run, stdin=subprocess.PIPE, stdout=subprocess.PIPE))
+        try:
+            yield Page(process)
+        finally:
+            if process.returncode is None:
+                process.kill()
+
+
+async def measure(extent: Extent, progress: Progress) -> tuple[int, int]:
+    """Return how many pages were right, of how many."""
+    right = 0
+    with tempfile.TemporaryDirectory() as folder, tempfile.TemporaryDirectory() as beside, all_cores():
+        program = await trio.to_thread.run_sync(install, Path(beside))
+        async with _server(folder) as (_, address, token):
+            async with _page(program, address, token, "whole", "no", "0") as page:
+                whole = await page.shown()
+            moments = range(1, whole["seen"] + 1, EVERY if extent.small else 1)
+            progress.wanted = 2 * len(moments)
+            for moment in moments:  # the client dies
+                told: Any = None
+                with trio.move_on_after(ANSWER_S):
+                    async with _page(program, address, token, f"client-{moment}", "no", str(moment)) as page:
+                        await page.line()
+                    async with _page(program, address, token, f"client-{moment}", "no", "0") as page:
+                        told = await page.shown()
+                right += told is not None and told["shown"] == whole["shown"]
+                progress.done += 1
+                progress.tell()
+        for moment in moments:  # the server is killed
+            if progress.over():
+                break
+            told = None
+            with trio.move_on_after(ANSWER_S):
+                words = (token, f"server-{moment}", "yes", str(moment))
+                async with (
+                    _server(folder, token) as (process, address, _),
+                    _page(program, address, *words) as page,
+                ):
+                    await page.line()
+                    process.kill()
+                    await process.wait()
+                    async with _server(folder, token) as (_, address, _):
+                        await page.join(address)
+                        told = await page.shown()
+            right += told is not None and told["shown"] == whole["shown"]
+            progress.done += 1
+            progress.tell()
+    return right, progress.done
