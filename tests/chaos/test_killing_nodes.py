@@ -34,14 +34,14 @@ async def ends(client: ChatClient, count: int) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("part", PARTS)
 async def test_nodes_work_together_whatever_of_that_is_killed(
-    serve: Any, tmp_path: Path, postgres: Postgres, redis: Redis, part: str
+    serve: Any, tmp_path: Path, postgres: Postgres, template: str, redis: Redis, part: str
 ) -> None:
     """A client of B sends messages in a thread owned by A, and is answered within seconds each time. Clients of A and B
     see the same events, each once, in order.
     """
     redis.flush()
     agent = scripted(Call([("echo", {"text": "x"})]), Say("one two three four five six"))
-    two = await two_servers(serve, tmp_path, postgres.create(), redis.url, agent)
+    two = await two_servers(serve, tmp_path, postgres.create(template), redis.url, agent)
     token = token_of()
     async with connected(two.a.address, token) as on_a:
         await on_a.say("go", thread_id="t", agent_type="script", message_id="m0")

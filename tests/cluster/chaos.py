@@ -42,7 +42,8 @@ from transport.auth.tokens import Tokens
 KINDS = (ProductTab, ProductTab, ProductTab, PlainTab, StreamTab)
 PACE_S = (0.1, 8.0)
 """Minimum and maximum seconds between kills; in between, the next comes once messages are answered again."""
-START_S = 60.0
+START_S = 180.0
+"""Longest time until all servers are ready: a busy machine starts one in a minute."""
 CATCH_UP_S = 240.0
 ANSWER_S = 5.0
 """Longest time for which a tab without a connection tries to answer a question."""

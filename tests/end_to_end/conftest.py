@@ -1,5 +1,6 @@
 """Fixtures: a whole server in the test's own process, with a real port, a real database and real actors."""
 
+import shutil
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from pathlib import Path
@@ -18,10 +19,12 @@ Serve = Callable[..., Awaitable[Running]]
 
 
 @pytest.fixture
-async def serve(tmp_path: Path, nursery: trio.Nursery) -> Serve:
+async def serve(tmp_path: Path, nursery: trio.Nursery, migrated: Path) -> Serve:
     """Start a server with these agents and settings. It is drained and stopped after the test."""
 
     async def start(*agents: Agent, detectors: Sequence[Detector] = (), **settings: Any) -> Running:
+        if not settings.keys() & {"data_dir", "database_url"} and not (tmp_path / "data").exists():
+            shutil.copytree(migrated, tmp_path / "data")
         given = Settings(**{"port": 0, "data_dir": tmp_path / "data", "words_per_s": 5000.0} | settings)
         running: Running = await nursery.start(partial(serve_app, given, agents, detectors))
         return running

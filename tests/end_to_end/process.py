@@ -1,19 +1,24 @@
 """A server in its own process, started as an operator starts it."""
 
+import atexit
+import functools
+import json
 import os
 import signal
 import subprocess
 import sys
+import tempfile
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import trio
 from attrs import define
 
 READY = "understudy is ready on "
+READY_S = 120.0
+"""Longest time until a server says that it is ready: a busy machine takes a minute."""
 
 
 @define
@@ -64,7 +69,7 @@ async def started(
 async def _address(process: trio.Process) -> str:
     assert process.stdout is not None
     line = b""
-    with trio.fail_after(30):
+    with trio.fail_after(READY_S):
         while not line.endswith(b"\n"):
             piece = await process.stdout.receive_some()
             assert piece, "it ended before it was ready"
@@ -72,9 +77,42 @@ async def _address(process: trio.Process) -> str:
     return line.decode().strip().removeprefix(READY)
 
 
-def refused(*options: str, **environment: str) -> Any:
-    """Start a server with options that it must refuse. Return the finished process with its output."""
-    command = [sys.executable, "-m", "understudy", "serve", "--port", "0", *options]
-    return subprocess.run(
-        command, capture_output=True, text=True, timeout=30, env=os.environ | environment, check=False
+FORKING = """
+import json, os, signal, sys
+import understudy.app.server
+from understudy.cli.main import main
+for line in sys.stdin:
+    options, environment, out, err = json.loads(line)
+    if child := os.fork():
+        _, status = os.waitpid(child, 0)
+        print(os.waitstatus_to_exitcode(status), flush=True)
+        continue
+    signal.alarm(60)
+    for number, path in enumerate((os.devnull, out, err)):
+        os.dup2(os.open(path, os.O_RDWR | os.O_CREAT), number)
+    os.environ.clear()
+    os.environ.update(environment)
+    main(["serve", "--port", "0", *options], "understudy")
+"""
+
+
+@functools.cache
+def _forking() -> "subprocess.Popen[str]":
+    """Start a process that has loaded the server, and forks a process for each start: loading takes most of it."""
+    process = subprocess.Popen(
+        [sys.executable, "-c", FORKING], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     )
+    atexit.register(process.communicate)
+    return process
+
+
+def refused(*options: str, **environment: str) -> "subprocess.CompletedProcess[str]":
+    """Start a server with options that it must refuse. Return the finished process with its output."""
+    process = _forking()
+    assert process.stdin is not None
+    assert process.stdout is not None
+    with tempfile.TemporaryDirectory() as folder:
+        out, err = Path(folder) / "out", Path(folder) / "err"
+        print(json.dumps([options, os.environ | environment, str(out), str(err)]), file=process.stdin, flush=True)
+        code = int(process.stdout.readline())
+        return subprocess.CompletedProcess(options, code, out.read_text(), err.read_text())

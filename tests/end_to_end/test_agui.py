@@ -1,5 +1,6 @@
 """AG-UI over real sockets: runs as its clients expect them, also on failures."""
 
+import base64
 import json
 import uuid
 from pathlib import Path
@@ -7,11 +8,12 @@ from typing import Any
 
 import pytest
 import trio
+from ag_ui.core import AgentCapabilities
 from attrs import evolve
 
 from tests.docs.served import served
 from tests.end_to_end.http import request
-from tests.end_to_end.scripted_model import Call, Gate, Hand, Raise, Say, scripted
+from tests.end_to_end.scripted_model import Call, Gate, Hand, Raise, Say, ScriptedModel, scripted
 from tests.end_to_end.server_pair import token_of, two_servers
 from tests.end_to_end.sse import Stream, streaming
 from tests.end_to_end.test_questions import PEARS, order
@@ -119,61 +121,65 @@ async def test_the_same_message_again_is_the_same_run(serve: Any) -> None:
     assert len(names) == 1
 
 
-def of_tools(stream: Stream) -> list[tuple[str, str]]:
-    """Return the tool call events as pairs of type and call id."""
-    return [(each.body["type"], each.body["toolCallId"]) for each in stream.seen if "toolCallId" in each.body]
+def shape(checker: Checker) -> list[Any]:
+    """Return what a client shows of a conversation, but the user's own messages."""
+    texts = sorted(
+        (each["role"], each["content"])
+        for each in checker.messages
+        if each["role"] in ("assistant", "reasoning") and "content" in each
+    )
+    return [texts, checker.made]
 
 
 @pytest.mark.promise("wire.agui-repeat")
-async def test_a_run_joined_after_its_conversation_stopped_is_replayed_whole(tmp_path: Path) -> None:
+async def test_a_run_joined_after_its_conversation_stopped_is_told_whole(tmp_path: Path) -> None:
     """The conversation actor is restarted for the request, with all of the user's connections subscribed."""
     script, given = scripted(Call([("echo", {"text": "hi"}), ("refuse", {})]), Say("one two")), run_input(message="m")
     async with served(tmp_path, [script]) as running:
         token = await session(running)
         async with asked(running, token, given) as stream:
-            await whole(stream)
-            before = of_tools(stream)
+            before = await whole(stream)
     async with served(tmp_path, [script]) as running, asked(running, token, given) as stream:
-        assert (await whole(stream)).text == "one two "
-        assert of_tools(stream) == before
-    assert len(before) == 8
+        assert shape(await whole(stream)) == shape(before)
+    assert sorted(name for name, _, result in before.made if result) == ["echo", "refuse"]
 
 
 @pytest.mark.promise("wire.agui-repeat")
-async def test_a_run_joined_after_its_server_died_is_replayed_whole(tmp_path: Path) -> None:
-    """Events from before the crash are replayed, then the run is resumed."""
+async def test_a_run_joined_after_its_server_died_is_told_whole(tmp_path: Path) -> None:
+    """What happened before the crash is in the snapshot, then the run is resumed; it asks again what it waits for."""
     calls = Call([("echo", {"text": "hi"})]), Call([("send_mail", {"to": "anna@example.org"})]), Say("one two")
     script, given = scripted(*calls), run_input(message="m")
     async with served(tmp_path, [script]) as running:
         token = await session(running)
         async with asked(running, token, given) as stream:
             await until_asked(stream)
-            before = of_tools(stream)
     async with served(tmp_path, [script]) as running, asked(running, token, given) as stream:
         call_id = await until_asked(stream)
-        assert of_tools(stream) == before
         answer = json.dumps({"type": "approve", "payload": {"call_id": call_id, "decision": "allow"}}).encode()
         assert (await request(running.address, "POST", "/api/commands", token=token, body=answer))[0] == 202
-        assert (await whole(stream)).text == "one two "
-    assert [kind for kind, _ in of_tools(stream)].count("TOOL_CALL_RESULT") == 2
+        seen = await whole(stream)
+    assert seen.text == "one two "
+    assert [(name, result) for name, _, result in seen.made] == [
+        ("echo", '"hi"'),
+        ("send_mail", '"sent to anna@example.org"'),
+    ]
 
 
 @pytest.mark.slow
 @pytest.mark.promise("wire.agui-repeat")
-async def test_a_run_joined_on_another_server_is_replayed_whole(
-    serve: Any, tmp_path: Path, postgres: Postgres, redis: Redis
+async def test_a_run_joined_on_another_server_is_told_whole(
+    serve: Any, tmp_path: Path, postgres: Postgres, template: str, redis: Redis
 ) -> None:
     redis.flush()
     script = scripted(Call([("echo", {"text": "hi"})]), Say("one two"))
-    two = await two_servers(serve, tmp_path, postgres.create(), redis.url, script)
+    two = await two_servers(serve, tmp_path, postgres.create(template), redis.url, script)
     token, given = token_of(), run_input(message="m")
     told = []
     for running in (two.a, two.b, two.b):
         async with asked(running, token, given) as stream:
-            assert (await whole(stream)).text == "one two "
-            told.append(of_tools(stream))
+            told.append(shape(await whole(stream)))
     assert told == [told[0]] * 3
-    assert len(told[0]) == 4
+    assert told[0][1] == [("echo", '{"text":"hi"}', '"hi"')]
 
 
 async def until_asked(stream: Stream) -> str:
@@ -269,19 +275,160 @@ async def test_two_runs_in_one_thread_are_told_apart(serve: Any) -> None:
     assert any(event["name"] == "agent_progress" for event in of(second, "CUSTOM"))
 
 
-async def test_texts_in_parts_are_one_text(serve: Any) -> None:
-    """Other parts are refused, with a word on where files go."""
+def image(kind: str, value: str, **more: str) -> dict[str, Any]:
+    """Return a part with an image."""
+    return {"type": "image", "source": {"type": kind, "value": value, "mimeType": "image/png"} | more}
+
+
+@pytest.mark.promise("wire.agui-parts")
+async def test_files_in_parts_are_the_messages_files(serve: Any) -> None:
+    """Texts are one text. A file inside the message is stored once, however often the message comes; its address, its
+    id and a data URL are taken in its place, the same file once, and the client finds its own part in the snapshot.
+    """
+    running = await serve(scripted(Say("one")))
+    token, data = await session(running), base64.b64encode(b"PNG of a pear").decode()
+    texts = [{"type": "text", "text": "one"}, {"type": "text", "text": "two"}]
+    given = run_input([*texts, image("data", data) | {"metadata": {"filename": "pear.png"}}], message="m")
+    for _ in range(2):
+        async with asked(running, token, given) as stream:
+            seen = await whole(stream)
+    assert seen.messages[0] == given["messages"][0]
+    _, _, history = await request(running.address, "GET", "/api/threads/t/messages", token=token)
+    (file_id,) = history["messages"][0]["references"]
+    assert history["messages"][0]["content"] == "one\ntwo"
+    assert (await request(running.address, "GET", f"/api/files/{file_id}", token=token))[2] == b"PNG of a pear"
+    sources = [
+        image("file", file_id), image("url", f"/api/files/{file_id}"),
+        image("url", f"{running.address}/api/files/{file_id}"), image("url", f"data:image/png;base64,{data}"),
+    ]  # fmt: skip
+    async with asked(running, token, run_input(sources, message="n")) as stream:
+        await whole(stream)
+    async with asked(running, token, run_input(message="n") | {"messages": []}) as stream:
+        (shown,) = [each["content"] for each in (await whole(stream)).messages if each["id"] == "n"]
+    assert [each["type"] for each in shown] == ["text", "image", "image"]
+    assert shown[1]["source"] == {"type": "url", "value": f"/api/files/{file_id}", "mimeType": "image/png"}
+
+
+@pytest.mark.promise("wire.agui-parts")
+@pytest.mark.parametrize(
+    ("part", "code"),
+    [
+        (image("url", "https://example.org/a.png"), "invalid_command"),
+        (image("url", "http://127.0.0.1/metrics"), "invalid_command"),
+        (image("file", "0" * 32), "not_found"),
+        (image("file", "file-1", provider="openai"), "invalid_command"),
+        (image("data", "no base64!"), "invalid_command"),
+        ({"type": "hologram"}, "invalid_command"),
+    ],
+)
+async def test_parts_that_cannot_be_taken_are_refused(serve: Any, part: Any, code: str) -> None:
     running = await serve(scripted(Say("one")))
     token = await session(running)
-    parts = [{"type": "text", "text": "one"}, {"type": "text", "text": "two"}]
-    async with asked(running, token, run_input(parts)) as stream:
+    async with asked(running, token, run_input([{"type": "text", "text": "see"}, part])) as stream:
+        assert (await refused(stream))["code"] == code
+    assert (await request(running.address, "GET", "/api/threads", token=token))[2]["threads"] == []
+
+
+@pytest.mark.promise("wire.agui-state")
+async def test_the_state_is_shared(serve: Any) -> None:
+    """The agent reads the client's state and context; the client is shown the run's, and gets its own back."""
+    script = scripted(Call([("echo", {"text": "hi"})]), Say("one"))
+    running = await serve(script)
+    state = {"recipe": {"title": "Soup"}, "understudy": {"run": {"status": "old"}}}
+    given = run_input() | {"state": state, "context": [{"description": "page", "value": "recipes"}]}
+    async with asked(running, await session(running), given) as stream:
+        seen = await whole(stream)
+    own = seen.state.pop("understudy")
+    assert seen.state == {"recipe": {"title": "Soup"}}
+    assert own["run"]["status"] == "success"
+    assert [(each["tool"], each["status"]) for each in own["calls"].values()] == [("echo", "ok")]
+    assert isinstance(script.model, ScriptedModel)
+    shown = script.model.inputs[0].notes[0].content
+    assert ('"Soup"' in shown, '"recipes"' in shown, '"old"' in shown) == (True, True, False)
+
+
+PLACE = {"type": "object", "properties": {"place": {"type": "string"}}}
+WEATHER = {"name": "weather", "description": "The weather of a place.", "parameters": PLACE}
+ASK_WEATHER = Call([("weather", {"place": "Bonn"}), ("echo", {"text": "hi"})])
+
+
+def result(call_id: str, content: str, name: str = "r1") -> dict[str, Any]:
+    """Return a result of a tool of the client, as a message."""
+    return {"id": name, "role": "tool", "toolCallId": call_id, "content": content}
+
+
+@pytest.mark.promise("wire.agui-client-tools")
+async def test_a_tool_of_the_client_is_called_and_the_run_goes_on(tmp_path: Path) -> None:
+    """The call is left open, also for who joins, and over a restart; the result is taken once, however often it comes,
+    and keeps its id.
+    """
+    script, given = scripted(ASK_WEATHER, Say("sunny")), run_input(message="m") | {"tools": [WEATHER]}
+    async with served(tmp_path, [script]) as running:
+        token = await session(running)
+        for _ in range(2):
+            async with asked(running, token, given) as stream:
+                await whole(stream)
+            (call_id,) = last(stream)["outcome"]["pendingToolCallIds"]
+            assert last(stream)["metadata"]["understudy"]["expires_at"] > 0
+    assert isinstance(script.model, ScriptedModel)
+    assert [each.name for each in script.model.inputs[0].tools][-1] == "weather"
+    given["messages"].append(result(call_id, "20 °C"))
+    async with served(tmp_path, [script]) as running:
+        for _ in range(2):
+            async with asked(running, token, given) as stream:
+                seen = await whole(stream)
+            assert (last(stream)["outcome"], seen.text) == ({"type": "success"}, "sunny ")
+            assert sorted(seen.made) == [("echo", '{"text":"hi"}', '"hi"'), ("weather", '{"place":"Bonn"}', "20 °C")]
+            assert [each["id"] for each in seen.messages if each.get("toolCallId") == call_id] == ["r1"]
+    assert len(script.model.inputs) == 2
+
+
+@pytest.mark.promise("wire.agui-client-tools")
+async def test_a_message_gives_up_the_calls_before_it(serve: Any) -> None:
+    """A user who says something else does not wait until the call's time is over. A name that is taken is refused."""
+    script = scripted(ASK_WEATHER, Say("sunny"))
+    running = await serve(script)
+    token, given = await session(running), run_input(message="m") | {"tools": [WEATHER]}
+    async with asked(running, token, given) as stream:
         await whole(stream)
-    _, _, history = await request(running.address, "GET", "/api/threads/t/messages", token=token)
-    assert history["messages"][0]["content"] == "one\ntwo"
-    image = {"type": "image", "source": {"type": "url", "value": "https://example.org/a.png", "mimeType": "image/png"}}
-    async with asked(running, token, run_input([*parts, image])) as stream:
+    async with asked(running, token, run_input(message="n")) as stream:
+        await whole(stream)
+        assert last(stream)["type"] == "RUN_FINISHED"
+    async with asked(running, token, run_input() | {"messages": []}) as stream:
+        seen = await whole(stream)
+    assert None not in [result for *_, result in seen.made]
+    async with asked(running, token, run_input() | {"tools": [WEATHER | {"name": "echo"}]}) as stream:
         assert (await refused(stream))["code"] == "invalid_command"
-        assert "/api/files" in last(stream)["message"]
+
+
+@pytest.mark.promise("wire.agui-repeat")
+async def test_a_client_without_messages_joins_its_thread(serve: Any) -> None:
+    """It gets the conversation with all calls, of which each answer is the one that the next message follows."""
+    running = await serve(scripted(Call([("echo", {"text": "hi"})]), Say("one")))
+    token = await session(running)
+    for name in ("m1", "m2"):
+        async with asked(running, token, run_input(name, message=name)) as stream:
+            await whole(stream)
+    async with asked(running, token, run_input() | {"messages": []}) as stream:
+        seen = await whole(stream)
+    assert (last(stream)["type"], last(stream)["outcome"]) == ("RUN_FINISHED", {"type": "success"})
+    roles = [each["role"] for each in seen.messages if each["role"] != "reasoning"]
+    assert roles == ["user", "assistant", "tool", "assistant"] * 2
+    assert [each["content"] for each in seen.messages if each["role"] == "user"] == ["m1", "m2"]
+
+
+@pytest.mark.promise("wire.agui-capabilities")
+async def test_capabilities_are_told(serve: Any) -> None:
+    running = await serve(scripted(Say("one")))
+    token = await session(running)
+    _, _, told = await request(running.address, "GET", "/api/agui/capabilities?agent=script", token=token)
+    AgentCapabilities.model_validate(told)
+    assert told["identity"]["name"] == "script"
+    assert "echo" in [each["name"] for each in told["tools"]["items"]]
+    assert told["humanInTheLoop"]["interrupts"] is True
+    status, _, _ = await request(running.address, "GET", "/api/agui/capabilities?agent=nobody", token=token)
+    assert status == 404
+    assert (await request(running.address, "GET", "/api/agui/capabilities"))[0] == 401
 
 
 @pytest.mark.promise("wire.agui-refused")
@@ -323,17 +470,20 @@ async def test_what_is_refused_is_a_run_that_failed(serve: Any, given: Any, quer
 
 @pytest.mark.promise("wire.agui-interrupts")
 async def test_a_run_is_interrupted_and_resumed_by_its_client(serve: Any) -> None:
-    """An approval with changed parameters, then a form. Each part of the run is whole, and the last has the answer."""
+    """An approval with changed parameters, then a form. Each part of the run is whole, has only what is new, and each
+    request may be made twice, as by a client that was cut off; the last part has the answer.
+    """
     calls = Call([("send_mail", {"to": "anna@example.org"})]), Call([("order", {})]), Say("done")
     script = scripted(*calls)
     running = await serve(evolve(script, tools=(*script.tools, order)))
-    token, given = await session(running), run_input(message="m")
-    given["forwardedProps"]["interrupts"] = True
-    interrupts = []
+    token, given = await session(running), run_input(message="m") | {"protocolVersion": "1.0"}
+    interrupts, results = [], []
     for payload in ({"decision": "allow", "parameters": {"to": "eve@example.org"}}, PEARS, None):
-        async with asked(running, token, given) as stream:
-            await whole(stream)
-        assert last(stream)["type"] == "RUN_FINISHED"
+        for _ in range(2):
+            async with asked(running, token, given) as stream:
+                seen = await whole(stream)
+            assert last(stream)["type"] == "RUN_FINISHED"
+        results.append([json.loads(each["content"]) for each in of(stream, "TOOL_CALL_RESULT")])
         if payload is not None:
             (interrupt,) = last(stream)["outcome"]["interrupts"]
             interrupts.append(interrupt)
@@ -344,10 +494,20 @@ async def test_a_run_is_interrupted_and_resumed_by_its_client(serve: Any) -> Non
     assert interrupts[1]["responseSchema"]["required"] == ["fruit", "count"]
     assert interrupts[1]["toolCallId"]
     assert (last(stream)["outcome"], last(stream)["result"]["message"]) == ({"type": "success"}, "done ")
-    results = [json.loads(each["content"]) for each in of(stream, "TOOL_CALL_RESULT")]
-    assert results == ["sent to eve@example.org", PEARS | {"express": False}]
-    doors = [each["value"]["door"] for each in of(stream, "CUSTOM") if "door" in each["value"]]
-    assert doors == ["agui", "agui"]
+    assert results == [[], [], []]  # of the second requests: what was there before is in their snapshots
+    assert [json.loads(result or "") for *_, result in seen.made] == [
+        "sent to eve@example.org",
+        PEARS | {"express": False},
+    ]
+    _, _, log = await request(running.address, "GET", "/api/threads/t/events", token=token)
+    assert [each["data"]["door"] for each in log["events"] if "door" in each["data"]] == ["agui", "agui"]
+    over = {"interruptId": interrupts[0]["id"], "status": "resolved", "payload": {"decision": "deny"}}
+    async with asked(running, token, given | {"resume": [over | {"payload": {"decision": "allow"}}]}) as stream:
+        await whole(stream)
+        assert last(stream)["type"] == "RUN_FINISHED"
+    async with asked(running, token, given | {"resume": [over | {"status": "cancelled"}]}) as stream:
+        await whole(stream)
+        assert last(stream)["type"] == "RUN_FINISHED"
 
 
 @pytest.mark.parametrize(("decision", "status"), [("allow", "ok"), ("deny", "denied")])

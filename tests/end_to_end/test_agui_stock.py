@@ -20,24 +20,41 @@ STOCK = Path(__file__).resolve().parents[1] / "stock_agui"
 INSTALL_S, RUN_S = 120, 60
 
 
-@pytest.fixture(scope="module")
-def stock(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return the folder of the scenarios, with the client installed from the lock file."""
-    npm, folder = program("npm", "npm"), tmp_path_factory.mktemp("stock") / "agui"
+def install(folder: Path) -> Path:
+    """Copy the scenarios to a folder, and install the stock client there from the lock file. Return the folder."""
+    npm = program("npm", "npm")
     shutil.copytree(STOCK, folder)
     command = [npm, "ci", "--ignore-scripts", "--no-audit", "--no-fund"]
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=INSTALL_S, check=False)
     assert done.returncode == 0, done.stderr[-2000:]
-    return folder / "agent.mjs"
+    return folder
+
+
+@pytest.fixture(scope="module")
+def stock(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the scenarios beside the stock client."""
+    return install(tmp_path_factory.mktemp("stock") / "agui") / "agent.mjs"
+
+
+async def node(*words: str) -> Any:
+    """Run a program of node. Return the JSON that it prints."""
+    with trio.fail_after(RUN_S):
+        command = [str(program("node", "nodejs")), *words]
+        done = await trio.run_process(command, capture_stdout=True, capture_stderr=True, check=False)
+    assert done.returncode == 0, done.stderr.decode()[-2000:]
+    return json.loads(done.stdout)
+
+
+async def run_script(folder: Path, text: str) -> Any:
+    """Run a program beside the stock client. Return the JSON that it prints."""
+    path = folder / "script.mjs"
+    await trio.Path(path).write_text(text)
+    return await node(str(path))
 
 
 async def play(stock: Path, running: Running, scenario: str) -> Any:
     """Run a scenario. Return what the client received."""
-    command = [str(program("node", "nodejs")), str(stock), running.address, await session(running), scenario]
-    with trio.fail_after(RUN_S):
-        done = await trio.run_process(command, capture_stdout=True, capture_stderr=True, check=False)
-    assert done.returncode == 0, done.stderr.decode()[-2000:]
-    return json.loads(done.stdout)
+    return await node(str(stock), running.address, await session(running), scenario)
 
 
 def calls_of(messages: list[dict[str, Any]]) -> list[str]:
@@ -45,6 +62,12 @@ def calls_of(messages: list[dict[str, Any]]) -> list[str]:
     named = [call["function"] for each in messages for call in each.get("toolCalls", [])]
     results = [each["content"] for each in messages if each["role"] == "tool"]
     return [f"{call['name']} {call['arguments']} {result}" for call, result in zip(named, results, strict=True)]
+
+
+def shown(messages: list[dict[str, Any]]) -> list[Any]:
+    """Return what a page shows of a conversation, but the user's own messages and the names of calls and thoughts."""
+    texts = [(each["role"], each["content"]) for each in messages if "content" in each and each["role"] != "tool"]
+    return [calls_of(messages), sorted(texts)]
 
 
 TURNS = Call([("echo", {"text": "hi"})]), Say("one two")
@@ -68,13 +91,38 @@ async def test_the_stock_client_gets_a_refusal_as_a_failed_run(serve: Any, stock
 
 @pytest.mark.promise("wire.agui-repeat")
 async def test_the_stock_client_joins_a_run_with_its_calls(serve: Any, stock: Path) -> None:
-    turns = Call([("echo", {"text": "hi"})]), Call([("hang", {})]), Say("one two")
+    """However often it is cut off, it has each call, thought and text once, as if it had never left."""
+    turns = Call([("echo", {"text": "hi"})]), Call([("echo", {"text": "ho"})]), Say("one two")
     told = await play(stock, await serve(scripted(*turns)), "rejoined")
     assert "RUN_FINISHED" not in told["left"]["kinds"]
-    again = told["again"]
+    again, whole = told["again"], told["whole"]
     assert (again["errors"], again["failed"]) == ([], None)
-    assert calls_of(again["messages"])[0] == ECHOED[0]
-    assert again["messages"][-1]["content"] == "one two "
+    assert calls_of(again["messages"]) == [ECHOED[0], 'echo {"text":"ho"} "ho"']
+    assert shown(again["messages"]) == shown(whole["messages"])
+    assert told["thread"]["kinds"] == ["RUN_STARTED", "MESSAGES_SNAPSHOT", "STATE_SNAPSHOT", "RUN_FINISHED"]
+    assert shown(told["thread"]["messages"]) == shown(whole["messages"])
+
+
+@pytest.mark.promise("wire.agui-interrupts")
+async def test_the_stock_client_answers_interrupts(serve: Any, stock: Path) -> None:
+    turns = Call([("send_mail", {"to": "anna@example.org"}), ("pay", {"amount": 200})]), Say("done")
+    told = await play(stock, await serve(scripted(*turns)), "interrupted")
+    assert (told["errors"], told["failed"], told["rounds"] > 0) == ([], None, True)
+    results = [each["content"] for each in told["messages"] if each["role"] == "tool"]
+    assert sorted(results) == ['"sent to anna@example.org"', "200.0"]
+    assert told["messages"][-1]["content"] == "done "
+
+
+@pytest.mark.promise("wire.agui-client-tools")
+async def test_the_stock_client_makes_a_call_itself(serve: Any, stock: Path) -> None:
+    turns = Call([("weather", {}), ("echo", {"text": "hi"})]), Say("sunny")
+    done = await play(stock, await serve(scripted(*turns)), "tools")
+    told = done["told"]
+    assert (told["errors"], told["failed"], told["pending"]) == ([], None, [])
+    assert told["messages"][-1]["content"] == "sunny "
+    results = [each for each in told["messages"] if each["role"] == "tool"]
+    assert sorted(each["content"] for each in results) == ['"hi"', "20 °C"]
+    assert [each["content"] for each in results if each["toolCallId"] == done["call"]] == ["20 °C"]
 
 
 async def test_ten_threads_of_the_stock_client_run_at_once(serve: Any, stock: Path) -> None:

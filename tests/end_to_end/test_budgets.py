@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 import trio
+import trio.testing
 from attrs import define, evolve, field
 
 from tests.end_to_end.chat_client import check_arc, connected
@@ -151,11 +152,21 @@ class Endless:
 
 
 @pytest.mark.promise("wire.limit-budget")
-async def test_time_of_work_ends_the_models_turn_with_what_was_written(serve: Any) -> None:
-    end, _ = await end_of(serve, agent(Endless(), wall_s=0.2))
+async def test_time_of_work_ends_the_models_turn_with_what_was_written(
+    serve: Any, clock: trio.testing.MockClock
+) -> None:
+    """The time passes once three words are shown, however long a busy machine takes for them."""
+    running = await serve(agent(Endless(), wall_s=10))
+    async with connected(running.address) as client:
+        await client.say("go", agent_type="script")
+        while (shown := (await client.until("partial_result"))["data"])["offset"] + len(shown["text"]) < 15:
+            pass
+        clock.jump(10)
+        end = await client.until_end()
+        check_arc(client.durable(end["run_id"]))
     assert end["type"] == "final_response"
     assert end["data"]["message"].startswith("more more more ")
-    assert end["data"]["message"].endswith("Stopped after 0.2 seconds of work, the agent's budget.")
+    assert end["data"]["message"].endswith("Stopped after 10 seconds of work, the agent's budget.")
     check_estimate(end["data"]["usage"], end["data"]["message"].partition("\n\n")[0])
 
 

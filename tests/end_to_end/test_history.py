@@ -7,19 +7,21 @@ from typing import Any
 
 import pytest
 
+from benchmarks.agents import responses_rules
 from benchmarks.agents.provider_rules import faults
 from tests.end_to_end.chat_client import check_arc, connected
 from tests.end_to_end.recording_model import RecordingModel
 from tests.end_to_end.scripted_model import TOOLS, Call, Say, ScriptedModel
 from tests.end_to_end.test_branches import ended, new_token
 from tests.end_to_end.test_message_options import serving
+from tests.understudy.models import responses
 from tests.understudy.models.conftest import provider as provider
 from tests.understudy.models.provider import KEY, Provider, Script, call_chunk, end_chunk, text_chunk
 from transport.connection.limits import Limits
 from understudy import Agent, tool
 from understudy.chat.run.window import item_tokens
 from understudy.models.model import Emit, ModelLimits, NoteItem, Reply, ResultItem, TextDelta, ToolRequest, Turn
-from understudy.models.openai_request import build_messages
+from understudy.models.openai_chat_request import build_messages
 
 
 class HearingModel(ScriptedModel):
@@ -253,7 +255,7 @@ async def test_each_request_to_a_provider_begins_with_the_one_before(
     call = [call_chunk(0, "x", "find_parcel", '{"order": "A-17"}'), end_chunk("tool_calls")]
     done = [text_chunk("On its way."), end_chunk("stop")]
     provider.scripts = [Script(call), Script(done), Script(call), Script(done)]
-    running = await serve(Agent("script", tools=(find_parcel,), model="openai:tiny"))
+    running = await serve(Agent("script", tools=(find_parcel,), model="openai-chat:tiny"))
     async with connected(running.address) as client:
         for text in ("Where is A-17?", "What carrier was that?"):
             await client.say(text, agent_type="script", thread_id="t")
@@ -262,3 +264,33 @@ async def test_each_request_to_a_provider_begins_with_the_one_before(
     sent = [json.dumps(body["messages"])[:-1] for body in provider.requests]
     assert all(after.startswith(before) for before, after in pairwise(sent))
     assert len({json.dumps(body["tools"]) for body in provider.requests}) == 1
+
+
+@pytest.mark.filterwarnings("ignore:Async generator '(httpx2|httpcore|openai):ResourceWarning")
+@pytest.mark.blocking("the provider's package builds what it needs at its first request, for some 60 ms")
+async def test_encrypted_reasoning_goes_back_in_each_later_request(
+    serve: Any, provider: Provider, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Within a run, and from the store in the next one; its summary is shown as a thought. The input only grows."""
+    monkeypatch.setenv("OPENAI_API_KEY", KEY)
+    monkeypatch.setenv("OPENAI_BASE_URL", provider.url)
+    sealed = responses.done(0, "reasoning", summary=[], encrypted_content="gAAA")
+    find = responses.call(1, "find_parcel", '{"order": "A-17"}')
+    asks = responses.script(responses.thought("I look it up."), sealed, find, responses.end())
+    answers = responses.script(responses.said("On its way."), responses.message(0, "On its way."), responses.end())
+    provider.scripts = [asks, answers, asks, answers]
+    running = await serve(Agent("script", tools=(find_parcel,), model="openai:tiny"))
+    async with connected(running.address) as client:
+        for text in ("Where is A-17?", "What carrier was that?"):
+            await client.say(text, agent_type="script", thread_id="t")
+            final = await client.until_end()
+            assert final["data"]["message"] == "On its way."
+            assert final["data"]["usage"]["reasoning"] == 10
+        thoughts = [event["data"]["thought"] for event in client.seen if event["type"] == "agent_thinking"]
+    assert thoughts.count("I look it up.") == 2
+    bodies = [{name: value for name, value in each.items() if name != "path"} for each in provider.requests]
+    assert [responses_rules.faults(body) for body in bodies] == [[], [], [], []]
+    kept = [sum(each.get("type") == "reasoning" for each in body["input"]) for body in bodies]
+    assert kept == [0, 1, 1, 2]
+    sent = [json.dumps(body["input"])[:-1] for body in bodies]
+    assert all(after.startswith(before) for before, after in pairwise(sent))

@@ -162,7 +162,11 @@ async def test_a_run_ends_after_the_time_that_its_settings_allow(serve: Any) -> 
 
 
 SETTINGS: list[tuple[dict[str, Any], str]] = [
-    ({"tone": "dry"}, "tone` is not known; the settings are timeout_s, max_turns and budget."),
+    (
+        {"tone": "dry"},
+        "tone` is not known; "
+        "the settings are timeout_s, max_turns, budget, tool, instructions, tools, history and metadata.",
+    ),
     ({"timeout_s": 3601}, "timeout_s` must be more than 0 and at most 3600 for this agent."),
     ({"timeout_s": 0}, "timeout_s` must be more than 0 and at most 3600 for this agent."),
     ({"timeout_s": "5"}, "timeout_s` must be a number."),

@@ -11,7 +11,9 @@ from actors import Backoff
 from tests.end_to_end.chat_client import connected
 from tests.end_to_end.http import request
 from tests.end_to_end.test_rest import session
-from tests.understudy.models.provider import KEY
+from tests.understudy.models import messages_api
+from tests.understudy.models.conftest import provider as provider
+from tests.understudy.models.provider import KEY, Provider, Script, end_chunk, text_chunk, usage_chunk
 from understudy.models import resilient
 
 
@@ -41,3 +43,36 @@ async def test_it_is_refused_at_once_after_failures_in_a_row(serve: Any, monkeyp
             assert 1.0 <= third["data"]["retry_after"] <= 1.2
             _, _, health = await request(running.address, "GET", "/healthz")
             assert (health["status"], health["checks"]["model openai:tiny"]["status"]) == ("degraded", "degraded")
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:Async generator '(httpx2|httpcore|openai|anthropic):ResourceWarning")
+@pytest.mark.blocking("the providers' packages build what they need at their first request, for some 60 ms")
+async def test_the_next_model_goes_on_in_the_middle_of_an_answer(
+    serve: Any, provider: Provider, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The page is told by a durable thought; what was said stays, is not repeated, and the next turn asks the next."""
+    for name, url in (("ANTHROPIC", provider.root), ("OPENAI", provider.url)):
+        monkeypatch.setenv(f"{name}_API_KEY", KEY)
+        monkeypatch.setenv(f"{name}_BASE_URL", url)
+    said = ["Your parcel is at the depot in Elm Street", ", and comes tomorrow."]
+    provider.scripts = [
+        Script([messages_api.start(), *messages_api.text(0, said[0])[:-1]], drop=True),
+        Script([text_chunk(said[0][-20:]), text_chunk(said[1]), end_chunk("stop"), usage_chunk(20, 8)]),
+        Script([text_chunk("You are welcome."), end_chunk("stop"), usage_chunk(30, 4)]),
+    ]
+    running = await serve(model="anthropic:a, openai-chat:b", builtin_agents=["guide"])
+    async with connected(running.address, await session(running)) as client:
+        await client.say("Where is my parcel?", thread_id="t")
+        end = await client.until_end()
+        assert end["data"]["message"] == "".join(said)
+        (told,) = [each for each in client.seen if each["data"].get("notice")]
+        assert told["data"]["thought"] == "anthropic:a did not answer; openai-chat:b goes on."
+        assert (told["type"], told["data"]["notice"]) == ("agent_thinking", "model_changed")
+        assert told["seq"] > 0
+        assert end["data"]["usage"]["output"] > 8, "what the first model has written is counted"
+        await client.say("Thanks", thread_id="t")
+        assert (await client.until_end())["data"]["message"] == "You are welcome."
+    asked = [each["path"] for each in provider.requests]
+    assert asked == ["/v1/messages", "/v1/chat/completions", "/v1/chat/completions"]
+    assert provider.requests[1]["messages"][-2]["content"] == said[0]

@@ -60,9 +60,9 @@ async def clients_of(two: ServerPair) -> AsyncIterator[list[tuple[Client, str]]]
 
 
 async def test_all_answers_arrive_despite_ten_seconds_without_redis(
-    serve: Any, tmp_path: Path, postgres: Postgres, own_redis: Redis
+    serve: Any, tmp_path: Path, postgres: Postgres, template: str, own_redis: Redis
 ) -> None:
-    two = await two_servers(serve, tmp_path, postgres.create(), own_redis.url, log_level="error")
+    two = await two_servers(serve, tmp_path, postgres.create(template), own_redis.url, log_level="error")
     tally = Tally()
     async with clients_of(two) as pairs:
         with trio.fail_after(90):

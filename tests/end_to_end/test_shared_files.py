@@ -16,10 +16,10 @@ TABLE = b"month,sales\n" + b"".join(b"2026-%02d,%d\n" % (month, 100 + month) for
 
 @pytest.mark.slow
 async def test_an_upload_to_one_is_read_on_the_other(
-    serve: Any, tmp_path: Path, postgres: Postgres, redis: Redis
+    serve: Any, tmp_path: Path, postgres: Postgres, template: str, redis: Redis
 ) -> None:
     redis.flush()
-    two = await two_servers(serve, tmp_path, postgres.create(), redis.url)
+    two = await two_servers(serve, tmp_path, postgres.create(template), redis.url)
     body, kind = multipart("sales.csv", TABLE)
     token = token_of()
     status, _, row = await request(two.a.address, "POST", "/api/files", token=token, body=body, content_type=kind)

@@ -22,12 +22,12 @@ pytestmark = pytest.mark.slow
 
 
 @pytest.fixture
-def begin(serve: Any, tmp_path: Path, postgres: Postgres, redis: Redis) -> Begin:
+def begin(serve: Any, tmp_path: Path, postgres: Postgres, template: str, redis: Redis) -> Begin:
     """Return a function that starts two servers with these agents, over the backends that all tests share."""
     redis.flush()
 
     async def start(*agents: Agent, **settings: Any) -> ServerPair:
-        return await two_servers(serve, tmp_path, postgres.create(), redis.url, *agents, **settings)
+        return await two_servers(serve, tmp_path, postgres.create(template), redis.url, *agents, **settings)
 
     return start
 

@@ -28,14 +28,14 @@ BACK = "You are [email-1]."
 
 
 @pytest.fixture
-def begin(serve: Any, tmp_path: Path, postgres: Postgres, redis: Redis) -> Begin:
+def begin(serve: Any, tmp_path: Path, postgres: Postgres, template: str, redis: Redis) -> Begin:
     """Return a function that starts two servers that use placeholders, over the backends that all tests share."""
     redis.flush()
     given = policy(tmp_path, WITH_PLACEHOLDERS)
 
     async def start(*agents: Agent, **settings: Any) -> ServerPair:
         shared = {"detectors": PEOPLE_ONLY, "scrub_policy": given} | settings
-        return await two_servers(serve, tmp_path, postgres.create(), redis.url, *agents, **shared)
+        return await two_servers(serve, tmp_path, postgres.create(template), redis.url, *agents, **shared)
 
     return start
 
@@ -98,12 +98,14 @@ async def nobody_known(two: ServerPair, on_a: ChatClient, on_b: ChatClient, know
             assert PERSON not in str(history)
 
 
-async def test_erasure_without_redis(serve: Any, tmp_path: Path, postgres: Postgres, own_redis: Redis) -> None:
+async def test_erasure_without_redis(
+    serve: Any, tmp_path: Path, postgres: Postgres, template: str, own_redis: Redis
+) -> None:
     """The other server, which follows the conversation, cannot be notified. It finds the thread missing from the log,
     drops its state, and delivers a new thread of that name from its first event.
     """
     scrubbed: dict[str, Any] = {"detectors": PEOPLE_ONLY, "scrub_policy": policy(tmp_path, WITH_PLACEHOLDERS)}
-    two = await two_servers(serve, tmp_path, postgres.create(), own_redis.url, scripted(Say(BACK)), **scrubbed)
+    two = await two_servers(serve, tmp_path, postgres.create(template), own_redis.url, scripted(Say(BACK)), **scrubbed)
     async with connected(two.a.address, token_of()) as on_a, connected(two.b.address, token_of()) as on_b:
         await talk(on_a, f"I am {PERSON}")
         await on_b.until_end()
@@ -121,11 +123,11 @@ async def test_erasure_without_redis(serve: Any, tmp_path: Path, postgres: Postg
 
 
 async def test_missed_erasures_are_applied_when_redis_is_back(
-    serve: Any, tmp_path: Path, postgres: Postgres, own_redis: Redis
+    serve: Any, tmp_path: Path, postgres: Postgres, template: str, own_redis: Redis
 ) -> None:
     """A server that forwarded messages of the thread, and is no longer subscribed, catches up on missed erasures."""
     scrubbed: dict[str, Any] = {"detectors": PEOPLE_ONLY, "scrub_policy": policy(tmp_path, WITH_PLACEHOLDERS)}
-    two = await two_servers(serve, tmp_path, postgres.create(), own_redis.url, scripted(Say(BACK)), **scrubbed)
+    two = await two_servers(serve, tmp_path, postgres.create(template), own_redis.url, scripted(Say(BACK)), **scrubbed)
     async with connected(two.a.address, token_of()) as on_a, connected(two.b.address, token_of()) as on_b:
         for thread in ("t", "u"):
             await talk(on_a, f"I am {PERSON}", thread)
@@ -242,10 +244,10 @@ async def test_what_was_kept_of_reads_is_not_given_after_it_was_erased(
 
 
 async def test_erasing_what_another_server_has_waits_for_redis(
-    serve: Any, tmp_path: Path, postgres: Postgres, own_redis: Redis
+    serve: Any, tmp_path: Path, postgres: Postgres, template: str, own_redis: Redis
 ) -> None:
     """The owner cannot be reached: the erasure reports that, and a repeated request continues it."""
-    two = await two_servers(serve, tmp_path, postgres.create(), own_redis.url, scripted(Say("hello")))
+    two = await two_servers(serve, tmp_path, postgres.create(template), own_redis.url, scripted(Say("hello")))
     async with connected(two.b.address, token_of()) as on_b:
         await talk(on_b, "first")
         await trio.to_thread.run_sync(own_redis.kill)

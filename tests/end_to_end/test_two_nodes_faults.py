@@ -43,13 +43,13 @@ async def in_mid_answer(client: Any, gate: Gate, thread_id: str = "t") -> Answer
 
 @pytest.mark.parametrize("fault", ["killed", "held", "flushed"])
 async def test_redis_gone_in_mid_answer_costs_a_second_and_nothing_else(
-    serve: Any, tmp_path: Path, postgres: Postgres, own_redis: Redis, fault: str
+    serve: Any, tmp_path: Path, postgres: Postgres, template: str, own_redis: Redis, fault: str
 ) -> None:
     """Without Redis numbered events come from the log, and commands that need the other server are refused. When it is
     back, with its data or flushed, text streams again.
     """
     gate = Gate(open_after=6)
-    two = await two_servers(serve, tmp_path, postgres.create(), own_redis.url, scripted(Say(WORDS, gate)))
+    two = await two_servers(serve, tmp_path, postgres.create(template), own_redis.url, scripted(Say(WORDS, gate)))
     token = token_of()
     async with connected(two.a.address, token) as on_a, connected(two.b.address, token) as on_b:
         screen = await in_mid_answer(on_a, gate)
@@ -96,10 +96,10 @@ async def test_redis_gone_in_mid_answer_costs_a_second_and_nothing_else(
 
 
 async def test_messages_without_redis_are_delivered_within_a_second(
-    serve: Any, tmp_path: Path, postgres: Postgres, own_redis: Redis
+    serve: Any, tmp_path: Path, postgres: Postgres, template: str, own_redis: Redis
 ) -> None:
     """Redis fails while the thread is idle: the proxy polls the log from then on, ahead of its usual interval."""
-    two = await two_servers(serve, tmp_path, postgres.create(), own_redis.url, scripted(Say(WORDS)))
+    two = await two_servers(serve, tmp_path, postgres.create(template), own_redis.url, scripted(Say(WORDS)))
     token = token_of()
     async with connected(two.a.address, token) as on_a, connected(two.b.address, token) as on_b:
         for redis_is_there in (True, False):
@@ -152,13 +152,13 @@ async def test_a_database_outage_longer_than_a_lease_loses_nothing(
 
 
 async def test_subscribers_keep_their_events_when_all_proxies_are_killed(
-    serve: Any, tmp_path: Path, postgres: Postgres, own_redis: Redis
+    serve: Any, tmp_path: Path, postgres: Postgres, template: str, own_redis: Redis
 ) -> None:
     """All proxies of B are killed. Its client, which sends nothing, still gets the messages sent on A.
 
     A continues to send to B, as it was not notified.
     """
-    two = await two_servers(serve, tmp_path, postgres.create(), own_redis.url, scripted(Say(WORDS)))
+    two = await two_servers(serve, tmp_path, postgres.create(template), own_redis.url, scripted(Say(WORDS)))
     token = token_of()
     async with connected(two.a.address, token) as on_a, connected(two.b.address, token) as on_b:
         await on_a.say("go", thread_id="t", agent_type="script")
@@ -180,12 +180,12 @@ async def test_subscribers_keep_their_events_when_all_proxies_are_killed(
 
 
 async def test_a_server_whose_cluster_supervisor_was_killed_rejoins(
-    serve: Any, tmp_path: Path, postgres: Postgres, redis: Redis
+    serve: Any, tmp_path: Path, postgres: Postgres, template: str, redis: Redis
 ) -> None:
     """The supervisor of the cluster actors is killed and restarted: the server keeps its identity, and its messages
     reach the other server long after the lease would have ended.
     """
-    two = await two_servers(serve, tmp_path, postgres.create(), redis.url, scripted(Say(WORDS)))
+    two = await two_servers(serve, tmp_path, postgres.create(template), redis.url, scripted(Say(WORDS)))
     token, nodes = token_of(), await two.a.store.live_nodes()
     async with connected(two.a.address, token) as on_a, connected(two.b.address, token) as on_b:
         part = two.b.system.find("/system/cluster")

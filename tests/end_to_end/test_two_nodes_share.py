@@ -19,12 +19,12 @@ pytestmark = pytest.mark.slow
 
 
 @pytest.fixture
-def begin(serve: Any, tmp_path: Path, postgres: Postgres, redis: Redis) -> Begin:
+def begin(serve: Any, tmp_path: Path, postgres: Postgres, template: str, redis: Redis) -> Begin:
     """Return a function that starts two servers over the backends that all tests share."""
     redis.flush()
 
     async def start(**settings: Any) -> ServerPair:
-        return await two_servers(serve, tmp_path, postgres.create(), redis.url, **settings)
+        return await two_servers(serve, tmp_path, postgres.create(template), redis.url, **settings)
 
     return start
 

@@ -106,7 +106,7 @@ async def test_an_export_has_all_that_a_user_has(serve: Any, database: dict[str,
     assert sorted(each["thread"]["id"] for each in whole["threads"]) == ["t1", "t2"]
     (thread,) = [each for each in whole["threads"] if each["thread"]["id"] == "t1"]
     assert ids(thread["files"]) == [file_id]
-    assert thread["consents"] == [{"tool_name": "save_note", "given_at": 5.0}]
+    assert thread["consents"] == [{"tool_name": "save_note", "given_at": 5.0, "definition": ""}]
     assert [(each["role"], each["parent_id"], each["branch_of"]) for each in thread["messages"]] == [
         ("user", None, None),
         ("assistant", "m1", None),

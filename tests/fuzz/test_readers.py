@@ -10,9 +10,9 @@ from tests.cpu import cpu_seconds
 from transport.wire.command_parser import decode
 from transport.wire.errors import CommandRejected
 from understudy.chat.attachments import _columns
+from understudy.models.answer import read_call
 from understudy.models.offline.request import _content
 from understudy.models.offline.scan import json_object
-from understudy.models.openai import _Call, _tool_request
 from understudy.web.api.account import EraseRequest
 from understudy.web.api.alerts import AlertRequest
 from understudy.web.api.observer import KillRequest
@@ -67,7 +67,7 @@ READERS: dict[str, Callable[[bytes], Any]] = {
     "columns": _columns,
     "tool's result": text(_content),
     "object in a text": text(json_object),
-    "tool's arguments": text(lambda arguments: _tool_request(_Call("c", "tool", arguments))),
+    "tool's arguments": text(lambda arguments: read_call("c", "tool", arguments)),
 }
 
 

@@ -32,6 +32,8 @@ KINDS: tuple[Any, ...] = (ProductTab, ProductTab, PageTab if NODE else ProductTa
 SLOW_S = (0.0, 0.0, 0.0, 0.0, 0.02, 0.2)
 MEMORY_MB = 100
 """Allowed growth of a server's memory during its life."""
+READ_ATTEMPTS = 20
+"""Attempts at reading a log at the end, 0.3 s apart."""
 
 
 @define(eq=False)
@@ -175,19 +177,23 @@ class Soak:
         while True:
             unheard = self.ledger.said.keys() - self.ledger.accepted
             if not unheard and not any(tab.waiting for tab in self._tabs):
-                try:
-                    await self._read(checker)
-                except trio.BrokenResourceError:  # by a balancer whose node is not ready for a moment
-                    self.counts["reads that were reset"] += 1
-                else:
-                    if not checker.lacking() and not checker.open_runs() and not checker.open_undos():
-                        return
+                await self._read(checker)
+                if not checker.lacking() and not checker.open_runs() and not checker.open_undos():
+                    return
             await trio.sleep(0.3)
 
     async def _read(self, checker: Checker) -> None:
         tokens = {(tab.user, thread_id): tab.token for tab in self._tabs for thread_id in tab.threads}
         for (user, thread_id), token in tokens.items():
-            await checker.read(user, token, thread_id)
+            for attempt in range(READ_ATTEMPTS):
+                try:
+                    await checker.read(user, token, thread_id)
+                    break
+                except trio.BrokenResourceError:  # by a balancer whose node is not ready for a moment
+                    self.counts["reads that were reset"] += 1
+                    if attempt == READ_ATTEMPTS - 1:
+                        raise
+                    await trio.sleep(0.3)
 
     def _message(self, tab: Tab, number: int, chance: Random) -> SentMessage:
         """Return the next message of a tab."""

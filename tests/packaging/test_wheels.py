@@ -165,7 +165,8 @@ def all_without_extras(wheels: Path, tmp_path_factory: pytest.TempPathFactory) -
 def all_with_extras(wheels: Path, tmp_path_factory: pytest.TempPathFactory) -> Environment:
     """Return an environment with the four packages and every extra, to be copied. Each of their modules imports."""
     made = Environment.create(tmp_path_factory.mktemp("extras") / "venv", wheels)
-    made.install(*SOURCES, extras={"understudy": ("postgres", "redis", "openai"), "transport": ("client",)})
+    extras = ("postgres", "redis", "openai", "anthropic", "mcp", "remote")
+    made.install(*SOURCES, extras={"understudy": extras, "transport": ("client",)})
     assert made.run("-c", IMPORT_ALL, *SOURCES).stdout == ""
     return made
 
@@ -239,8 +240,10 @@ def test_a_wheel_alone_imports_with_what_it_declares(environment: Environment, p
     done = environment.run("-c", IMPORT_ALL, package)
     assert done.returncode == 0, done.stderr
     lines = done.stdout.splitlines()
-    assert [line for line in lines if not re.search("needs the extra|No module named '(coredis|psycopg)'", line)] == []
-    assert [line for line in lines if line.startswith(("understudy.app", "understudy.chat", "understudy.web"))] == []
+    of_extras = "needs the extra|No module named '(anyio|coredis|httpx2|mcp|mcp_types|psycopg)'"
+    assert [line for line in lines if not re.search(of_extras, line)] == []
+    of_server = [line for line in lines if line.startswith(("understudy.app", "understudy.chat", "understudy.web"))]
+    assert [line for line in of_server if not line.startswith("understudy.web.mcp.")] == []
     for other in set(SOURCES) - {package, *NEEDS[package]}:
         assert environment.run("-c", f"import {other}").returncode != 0, other
 
@@ -251,6 +254,7 @@ def test_a_wheel_alone_imports_with_what_it_declares(environment: Environment, p
     [
         ({"UNDERSTUDY_DATABASE_URL": "postgresql://me@127.0.0.1:1/x"}, "postgres"),
         ({"UNDERSTUDY_MODEL": "openai:tiny"}, "openai"),
+        ({"UNDERSTUDY_MODEL": "anthropic:tiny"}, "anthropic"),
     ],
 )
 def test_a_setting_whose_extra_is_not_installed_is_refused_at_start(

@@ -15,17 +15,21 @@ function agentOf(threadId, ...messages) {
 const said = (id, content = "go") => ({ id, role: "user", content });
 
 /** Runs an agent once; gives what its subscriber and its caller were told. `until` is the event to leave at. */
-async function run(agent, until = null) {
-  const told = { kinds: [], errors: [], failed: null };
+async function run(agent, until = null, given = {}) {
+  const told = { kinds: [], errors: [], failed: null, pending: [] };
   const subscriber = {
     onEvent: ({ event }) => {
       told.kinds.push(event.type);
-      if (event.type === until) agent.abortRun();
+      if (event.type === until) {
+        agent.detachActiveRun();
+        agent.abortRun();
+      }
     },
+    onRunFinishedEvent: ({ pendingToolCallIds }) => { told.pending = pendingToolCallIds ?? []; },
     onRunErrorEvent: ({ event }) => { told.errors.push({ code: event.code, message: event.message }); },
     onRunFailed: ({ error }) => { told.failed = error.message; },
   };
-  await agent.runAgent({}, subscriber).catch((error) => { told.failed = error.message; });
+  await agent.runAgent(given, subscriber).catch((error) => { told.failed = error.message; });
   return { ...told, messages: agent.messages };
 }
 
@@ -33,8 +37,32 @@ const SCENARIOS = {
   answered: () => run(agentOf("t", said("m"))),
   refused: () => run(agentOf("t", said("m", " "))),
   async rejoined() {
-    const left = await run(agentOf("t", said("m")), "TOOL_CALL_RESULT");
-    return { left, again: await run(agentOf("t", said("m"))) };
+    const page = agentOf("t", said("m")); // keeps what it has of the run, and joins it twice
+    const left = await run(page, "TOOL_CALL_RESULT");
+    await run(page, "TEXT_MESSAGE_CONTENT");
+    const again = await run(page);
+    return { left, again, whole: await run(agentOf("u", said("n"))), thread: await run(agentOf("t")) };
+  },
+  async interrupted() {
+    const page = agentOf("t", said("m"));
+    let rounds = 0;
+    let told = await run(page);
+    for (; page.pendingInterrupts.length > 0; rounds += 1) {
+      const resume = page.pendingInterrupts.map(({ id }) => (
+        { interruptId: id, status: "resolved", payload: { decision: "allow" } }));
+      await run(page, "RUN_STARTED", { resume }); // the answers arrive, and the page is cut off
+      told = await run(page, null, { resume });
+    }
+    return { ...told, rounds };
+  },
+  async tools() {
+    const tools = [{ name: "weather", description: "The weather.", parameters: { type: "object", properties: {} } }];
+    const page = agentOf("t", said("m"));
+    const asked = await run(page, null, { tools });
+    const [call] = asked.pending;
+    page.addMessage({ id: "result", role: "tool", toolCallId: call, content: "20 °C" });
+    await run(page, "RUN_STARTED", { tools }); // the result arrives, and the page is cut off
+    return { call, told: await run(page, null, { tools }) };
   },
   ten: () => Promise.all(Array.from({ length: 10 }, (_, number) => run(agentOf(`t${number}`, said(`m${number}`))))),
 };

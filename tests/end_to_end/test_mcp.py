@@ -1,0 +1,255 @@
+"""Agents with tools of MCP servers: stock servers over stdio and HTTP, seen through a client's socket."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+import trio
+
+from tests.end_to_end.chat_client import ChatClient, check_arc, connected
+from tests.end_to_end.http import request
+from tests.end_to_end.scripted_model import Call, Say, ScriptedModel
+from tests.end_to_end.test_approval import new_token
+from tests.end_to_end.test_run_recovery import calling as calling_now
+from tests.end_to_end.test_run_recovery import survived
+from understudy import Agent, McpServer, mcp
+
+pytestmark = pytest.mark.filterwarnings("ignore:Async generator '(httpx2|httpcore):ResourceWarning")
+DEMO = Path(__file__).resolve().parents[1] / "servers" / "mcp_demo.py"
+
+
+@pytest.fixture
+def notes(tmp_path: Path) -> Path:
+    """Return the file into which the demo server writes what happens to it."""
+    path = tmp_path / "notes"
+    path.touch()
+    return path
+
+
+def demo(notes: Path, **options: Any) -> McpServer:
+    """Return the demo server over stdio."""
+    return mcp([sys.executable, str(DEMO)], name="demo", env={"DEMO_NOTES": str(notes)}, **options)
+
+
+def calling(server: McpServer, *calls: tuple[str, dict[str, Any]], **options: Any) -> Agent:
+    """Return an agent whose model makes these calls one after another, for every message, and then answers."""
+    model = ScriptedModel(*(Call([each]) for each in calls), Say("Done"))
+    return Agent("script", tools=[server], model=model, **options)
+
+
+async def ended(client: ChatClient) -> dict[str, Any]:
+    """Read to the end of the run; return the last event."""
+    final = await client.until_end()
+    check_arc(client.durable(final["run_id"]))
+    return final
+
+
+def results(client: ChatClient) -> dict[str, dict[str, Any]]:
+    """Return the data of the last completed call of each tool."""
+    return {each["data"]["tool_name"]: each["data"] for each in client.seen if each["type"] == "tool_completed"}
+
+
+async def test_one_run_uses_many_tools_of_a_server(serve: Any, notes: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Numbers, progress, an image, a failure, a secret, resources: each result as a tool's, bounded and scrubbed."""
+    monkeypatch.setenv("UNDERSTUDY_TEST_SECRET", "x")
+    calls = [
+        ("demo_add", {"a": 2, "b": 3}), ("demo_variables", {}), ("demo_work", {"steps": 3}), ("demo_picture", {}),
+        ("demo_fail", {}), ("demo_secret", {}), ("list_resources", {}), ("read_resource", {"uri": "demo://motd"}),
+        ("demo_add", {"c": 1}), ("demo_nothing", {}),
+    ]  # fmt: skip
+    running = await serve(calling(demo(notes), *calls))
+    async with connected(running.address) as client:
+        await client.say("go", agent_type="script")
+        await ended(client)
+    found = results(client)
+    failed = [name for name, data in found.items() if data["status"] != "ok"]
+    assert failed == ["demo_add", "demo_fail", "demo_nothing"], {each: found[each]["result_summary"] for each in failed}
+    firsts = [each["data"] for each in client.seen if each["type"] == "tool_completed"]
+    assert firsts[0]["result"] == {"result": 5}
+    assert "has no parameter `c`" in found["demo_add"]["result_summary"]
+    assert "There is no tool" in found["demo_nothing"]["result_summary"]
+    assert "UNDERSTUDY_TEST_SECRET" not in str(found["demo_variables"]["result"])
+    assert "DEMO_NOTES" in str(found["demo_variables"]["result"])
+    noted = [each["message"] for each in client.seen if each["type"] == "agent_progress"]
+    assert "demo_work: step 3" in noted
+    text, image, link = found["demo_picture"]["result"]
+    assert (text, image["media_type"], link["uri"]) == ("Here it is", "image/png", "demo://pixel")
+    assert found["demo_fail"]["result_summary"].startswith("demo_fail failed: ")
+    assert "ghp_" not in json.dumps(found["demo_secret"])
+    assert found["demo_secret"]["findings"]
+    assert [each["uri"] for each in found["list_resources"]["result"]] == ["demo://motd"]
+    assert found["read_resource"]["result"]["text"] == "Be kind."
+
+
+def lines_of(notes: Path) -> list[str]:
+    """Return what the demo server has written."""
+    return notes.read_text().splitlines()
+
+
+async def noted(notes: Path, line: str) -> None:
+    """Wait until the demo server has written a line."""
+    with trio.fail_after(30):
+        while line not in lines_of(notes):  # noqa: ASYNC110 - another process writes it
+            await trio.sleep(0.05)
+
+
+async def decide(client: ChatClient, required: dict[str, Any], **decision: Any) -> None:
+    """Allow a call."""
+    await client.send(
+        {"type": "approve", "payload": {"call_id": required["data"]["call_id"], "decision": "allow"} | decision}
+    )
+
+
+async def test_consent_is_for_one_definition_and_a_server_can_be_switched_off(serve: Any, notes: Path) -> None:
+    """A remembered consent counts until the server gives the tool another definition, though that says it only reads.
+    A server that is off in a thread is not used there, by either door, and is in others; its state is listed."""
+    server, wipe = demo(notes), Call([("demo_wipe", {"disk": "c"})])
+    wiper = Agent("wiper", tools=[server], model=ScriptedModel(wipe, Say("Done")))
+    changer = Agent("changer", tools=[server], model=ScriptedModel(Call([("demo_change", {})]), Say("Done")))
+    running = await serve(wiper, changer)
+    token = await new_token(running)
+    async with connected(running.address, token) as client:
+        await client.say("go", agent_type="wiper", thread_id="a")
+        required = await client.until("approval_required")
+        assert required["data"]["parameters"] == {"disk": "c"}
+        await decide(client, required, remember=True)
+        await ended(client)
+        await client.say("go", agent_type="wiper", thread_id="a")
+        await ended(client)
+        decided = [each["data"] for each in client.seen if each["type"] == "approval_decided"]
+        assert [each["door"] for each in decided] == ["socket", "remembered"]
+        await client.say("go", agent_type="changer", thread_id="a")
+        await ended(client)
+        client.seen.clear()
+        await client.say("go", agent_type="wiper", thread_id="a")
+        await decide(client, await client.until("approval_required"), decision="deny")
+        await ended(client)
+        assert lines_of(notes).count("wiped c") == 2
+
+        path = "/api/threads/a/servers"
+        _, _, body = await request(running.address, "GET", path, token=token)
+        (row,) = body["servers"]
+        assert (row["name"], row["title"], row["state"], row["on"]) == ("demo", "demo 1.0", "ready", True)
+        assert row["agents"] == ["wiper", "changer"]
+        assert {"name": "demo_wipe", "description": "Tidy up.", "approval": True} in row["tools"]
+        await client.send({"type": "switch_server", "thread_id": "a", "server": "demo", "on": False})
+        await client.say("go", agent_type="changer", thread_id="a")
+        await ended(client)
+        assert "There is no tool" in results(client)["demo_change"]["result_summary"]
+        _, _, body = await request(running.address, "PUT", f"{path}/demo", token=token, body=b'{"on": true}')
+        assert body["on"] is True
+        for wrong in (f"{path}/other", "/api/threads/none/servers/demo"):
+            assert (await request(running.address, "PUT", wrong, token=token, body=b'{"on": true}'))[0] == 404
+        await client.send({"type": "switch_server", "thread_id": "a", "server": "other", "on": False})
+        assert (await client.read())["data"]["code"] == "not_found"
+
+
+async def test_a_server_that_dies_in_a_call_comes_back(serve: Any, notes: Path) -> None:
+    """The call is in doubt unless it may be repeated; then it is. Questions reach the user, a cancel the server."""
+    agent = calling(
+        demo(notes), ("demo_die", {}), ("demo_die_once", {}), ("demo_choose", {}), ("demo_linger", {}), timeout_s=100
+    )
+    running = await serve(agent)
+    async with connected(running.address) as client:
+        await client.say("go", agent_type="script")
+        asked = await client.until("question_asked")
+        assert asked["data"]["schema"]["properties"]["colour"]["enum"] == ["red", "blue"]
+        question = asked["data"]["question_id"]
+        await client.send({"type": "answer", "payload": {"question_id": question, "answer": {"colour": "green"}}})
+        assert (await client.until("error"))["data"]["code"] == "invalid_command"
+        await client.send({"type": "answer", "payload": {"question_id": question, "answer": {"colour": "red"}}})
+        await client.until("tool_completed", tool_name="demo_choose")
+        await client.until("tool_executing")
+        await noted(notes, "lingering")
+        await client.send({"type": "cancel", "payload": {"run_id": asked["run_id"]}})
+        await ended(client)
+        await noted(notes, "cancelled")
+    found = results(client)
+    assert (found["demo_die"]["status"], found["demo_die"]["effect"]) == ("failed", "unknown")
+    assert (found["demo_die_once"]["status"], found["demo_die_once"]["result"]) == ("ok", {"result": "done at last"})
+    assert found["demo_choose"]["result"] == "accept red"
+    lines = lines_of(notes)
+    assert (lines.count("dying"), lines.count("dying once"), lines.count("started")) == (1, 2, 3)
+
+
+async def test_a_server_that_cannot_be_reached_stops_nobody(serve: Any, notes: Path) -> None:
+    """The agent works without it, and says so; the health and the list of servers show it."""
+    running = await serve(calling(mcp("no-such-program --key=secret-of-the-operator"), ("calculate", {})))
+    token = await new_token(running)
+    async with connected(running.address, token) as client:
+        await client.say("go", agent_type="script", thread_id="a")
+        await ended(client)
+        thoughts = [each["message"] for each in client.seen if each["type"] == "agent_thinking"]
+        assert "The tools of the MCP server no_such_program are missing now: it cannot be reached." in thoughts
+        _, _, body = await request(running.address, "GET", "/api/threads/a/servers", token=token)
+        assert [each["state"] for each in body["servers"]] == ["away"]
+        assert "secret-of-the-operator" not in str(client.seen)
+    assert (await request(running.address, "GET", "/healthz"))[2]["status"] == "degraded"
+
+
+@asynccontextmanager
+async def over_http(notes: Path, port: int = 0) -> AsyncIterator[tuple[trio.Process, int]]:
+    """Start the demo server over HTTP. Yield its process and its port."""
+    env = os.environ | {"DEMO_NOTES": str(notes), "DEMO_PORT": str(port)}
+    process = await trio.lowlevel.open_process(
+        [sys.executable, str(DEMO), "http"], stdout=subprocess.PIPE, env=env, stderr=subprocess.DEVNULL
+    )
+    assert process.stdout is not None
+    try:
+        with trio.fail_after(60):
+            said = await process.stdout.receive_some()
+        yield process, int(said)
+    finally:
+        process.kill()
+        with trio.CancelScope(shield=True):
+            await process.wait()
+            await process.stdout.aclose()
+
+
+async def test_a_server_over_http_is_used_killed_and_used_again(serve: Any, notes: Path) -> None:
+    """A call while it is gone fails with a sentence; once it is back, it is found by itself."""
+    async with over_http(notes) as (process, port):
+        server = mcp(f"http://127.0.0.1:{port}/mcp", name="demo", headers={"X-Key": "k"})
+        calls = [("demo_add", {"a": 2, "b": 3}), ("demo_work", {"steps": 2}), ("demo_choose", {})]
+        running = await serve(calling(server, *calls, timeout_s=100))
+        async with connected(running.address) as client:
+            await client.say("go", agent_type="script", thread_id="a")
+            question = (await client.until("question_asked"))["data"]["question_id"]
+            await client.send({"type": "answer", "payload": {"question_id": question, "decline": True}})
+            await ended(client)
+            found = results(client)
+            assert [found[name]["status"] for name, _ in calls] == ["ok"] * 3
+            assert found["demo_choose"]["result"] == "decline "
+            assert any(each["type"] == "agent_progress" and "step 2" in each["message"] for each in client.seen)
+            process.kill()
+            await process.wait()
+            client.seen.clear()
+            await client.say("go", agent_type="script", thread_id="a")
+            await ended(client)
+            assert {each["status"] for each in results(client).values()} == {"failed"}
+            async with over_http(notes, port):
+                with trio.fail_after(60):
+                    while (await request(running.address, "GET", "/healthz"))[2]["status"] != "ok":  # noqa: ASYNC110
+                        await trio.sleep(0.2)
+                client.seen.clear()
+                await client.say("go", agent_type="script", thread_id="a")
+                question = (await client.until("question_asked"))["data"]["question_id"]
+                await client.send({"type": "answer", "payload": {"question_id": question, "decline": True}})
+                await ended(client)
+                assert {each["status"] for each in results(client).values()} == {"ok"}
+
+
+async def test_a_run_goes_on_with_its_servers_after_a_kill(tmp_path: Path) -> None:
+    """The next server waits until the MCP server is there, and makes again a call that may be made twice."""
+    seen = await survived(
+        tmp_path, "go", calling_now("demo_look"), served="tests.end_to_end.mcp_agent:agent", agent_type="looker"
+    )
+    (done,) = seen.kinds("tool_completed")
+    assert (done["status"], done["result"]) == ("ok", {"result": "seen"})
+    assert lines_of(tmp_path / "calls").count("started") == 2

@@ -1,0 +1,122 @@
+"""The server as an MCP server, with the SDK's own client over real sockets."""
+
+import re
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx2
+import pytest
+import trio
+from mcp import Client, MCPError
+from mcp.client.streamable_http import streamable_http_client
+from mcp_types import ElicitRequestFormParams, ElicitResult
+
+from tests.end_to_end.http import request
+from tests.end_to_end.scripted_model import Call, Gate, Say, scripted
+from tests.end_to_end.test_stream import session
+from understudy.app.server import Running
+
+pytestmark = pytest.mark.filterwarnings("ignore:Async generator '(httpx2|httpcore):ResourceWarning")
+MODES = ("auto", "legacy")
+
+
+@asynccontextmanager
+async def client(running: Running, token: str, **options: Any) -> AsyncIterator[Client]:
+    async with (
+        httpx2.AsyncClient(headers={"Authorization": f"Bearer {token}"}, timeout=20) as http,
+        Client(streamable_http_client(f"{running.address}/mcp", http_client=http), **options) as connected,
+    ):
+        yield connected
+
+
+@pytest.mark.parametrize("mode", MODES)
+async def test_agents_and_their_tools_are_tools(serve: Any, mode: str) -> None:
+    """Both protocol eras: tools are listed, an agent answers in a conversation that goes on, a tool gives its value."""
+    running = await serve(scripted(Call([("echo", {"text": "hello"})]), Say("It said hello."), Say("Again.")))
+    notes: list[str | None] = []
+
+    async def on_progress(_: float, __: float | None, message: str | None) -> None:
+        notes.append(message)
+
+    with trio.fail_after(30):
+        async with client(running, await session(running), mode=mode) as mcp:
+            listed = {each.name: each for each in (await mcp.list_tools()).tools}
+            assert {"ask_guide", "ask_script", "echo", "query_table"} <= listed.keys()
+            answer = await mcp.call_tool("ask_script", {"message": "go"}, progress_callback=on_progress)
+            assert not answer.is_error
+            told = answer.structured_content
+            assert (told["answer"].strip(), told["status"]) == ("It said hello.", "success")
+            assert any("echo" in (note or "") for note in notes), notes
+            again = await mcp.call_tool("ask_script", {"message": "more", "thread_id": told["thread_id"]})
+            assert again.structured_content["thread_id"] == told["thread_id"]
+            echoed = await mcp.call_tool("echo", {"text": "as it is"})
+            assert (echoed.is_error, echoed.structured_content) == (False, {"result": "as it is"})
+
+
+async def test_a_client_asks_its_user_for_consent(serve: Any) -> None:
+    """The question of a run is the client's elicitation, and the call goes on where it was."""
+    running = await serve(scripted(Say("x")))
+    asked: list[str] = []
+
+    async def on_ask(_: Any, params: ElicitRequestFormParams) -> ElicitResult:
+        asked.append(params.message)
+        return ElicitResult(action="accept", content={"decision": "allow" if len(asked) == 1 else "deny"})
+
+    with trio.fail_after(30):
+        async with client(running, await session(running), elicitation_callback=on_ask) as mcp:
+            sent = await mcp.call_tool("send_mail", {"to": "ann"})
+            assert sent.structured_content == {"result": "sent to ann"}
+            denied = await mcp.call_tool("send_mail", {"to": "bob"})
+            assert denied.is_error
+    assert len(asked) == 2
+    assert "ann" in asked[0]
+
+
+async def test_what_fails_is_told_in_a_sentence(serve: Any) -> None:
+    running = await serve(scripted(Say("x")))
+    with trio.fail_after(30):
+        async with client(running, await session(running)) as mcp:
+            refused = await mcp.call_tool("refuse", {})
+            assert (refused.is_error, refused.content[0].text) == (True, "The oven is cold.")
+            crashed = await mcp.call_tool("crash", {})
+            assert crashed.is_error
+            assert "secret-detail" not in crashed.content[0].text
+            assert (await mcp.call_tool("echo", {"nothing": 1})).is_error
+            assert (await mcp.call_tool("ask_guide", {"message": " "})).is_error
+            with pytest.raises(MCPError, match="There is no tool"):
+                await mcp.call_tool("no_such_tool", {})
+    status, headers, _ = await request(running.address, "POST", "/mcp", body=b"{}")
+    assert (status, headers["www-authenticate"]) == (401, "Bearer")
+
+
+async def test_a_client_that_cancels_ends_its_call(serve: Any) -> None:
+    """Leaving is how a client of the newer protocol cancels: the tool is stopped, and its run ends."""
+    gate = Gate()
+    running = await serve(scripted(Say("never", gate=gate)))
+    token = await session(running)
+    with trio.fail_after(30):
+        async with client(running, token) as mcp, trio.open_nursery() as nursery:
+            began = trio.Event()
+
+            async def on_progress(*_: Any) -> None:
+                began.set()
+
+            nursery.start_soon(lambda: mcp.call_tool("wait", {}, progress_callback=on_progress))
+            await began.wait()
+            nursery.cancel_scope.cancel()
+        while True:
+            _, _, body = await request(running.address, "GET", "/api/runs", token=token)
+            if [each["status"] for each in body["runs"]] == ["cancelled"]:
+                break
+            await trio.sleep(0.05)
+
+
+async def test_the_example_of_the_how_to_runs(serve: Any) -> None:
+    running = await serve()
+    text = (Path(__file__).parents[2] / "docs/how-to/serve-mcp-clients.md").read_text()
+    found: dict[str, Any] = {}
+    exec(re.findall(r"```python\n(.*?)```", text, re.DOTALL)[0], found)
+    with trio.fail_after(30):
+        assert "12" in await found["ask"](running.address, await session(running))

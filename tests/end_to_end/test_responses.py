@@ -1,0 +1,364 @@
+"""The Responses API over real sockets, by the stock `openai` client."""
+
+import base64
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from typing import Any
+
+import openai
+import pytest
+import trio
+from openai import AsyncOpenAI, OpenAI
+
+from tests.end_to_end.http import request
+from tests.end_to_end.scripted_model import Call, Gate, Raise, Say, ScriptedModel, echo, scripted
+from tests.end_to_end.test_stream import gone, session
+from transport.connection.limits import Limits
+from understudy import Agent
+from understudy.app.server import Running
+
+# The stock client leaves generators of its HTTP stack to the collector.
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.filterwarnings("ignore:Async generator '(httpx2|httpcore|openai):ResourceWarning"),
+]
+
+TURNS = Call([("echo", {"text": "hi"})]), Say("one two three")
+WEATHER: Any = {
+    "type": "function",
+    "name": "weather",
+    "description": "The weather of a city.",
+    "parameters": {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]},
+}
+
+
+@asynccontextmanager
+async def client(running: Running, token: str | None = None, **options: Any) -> AsyncIterator[AsyncOpenAI]:
+    """Return the stock client, which does not retry."""
+    key = await session(running) if token is None else token
+    given = {"base_url": f"{running.address}/v1", "api_key": key, "max_retries": 0, "timeout": 20} | options
+    async with AsyncOpenAI(**given) as made:
+        yield made
+
+
+@pytest.mark.promise("wire.responses")
+async def test_an_agent_is_a_model_that_answers(serve: Any) -> None:
+    running = await serve(scripted(*TURNS))
+    async with client(running) as api:
+        listed = [each.id async for each in api.models.list()]
+        assert "script" in listed
+        assert (await api.models.retrieve("script")).owned_by == "understudy"
+        answer = await api.responses.create(model="script", input="go", metadata={"why": "test"})
+        assert (answer.status, answer.output_text, answer.metadata) == ("completed", "one two three ", {"why": "test"})
+        assert [each.type for each in answer.output] == ["reasoning", "message", "mcp_call"]
+        assert (answer.output[2].name, answer.output[2].output) == ("echo", '"hi"')  # type: ignore[union-attr]
+        assert answer.usage is not None
+        assert answer.usage.output_tokens == 3
+        again = await api.responses.retrieve(answer.id)
+        assert again == answer
+        items = [each async for each in api.responses.input_items.list(answer.id)]
+        assert [each.content[0].text for each in items] == ["go"]  # type: ignore[union-attr]
+        await api.responses.delete(answer.id)
+        with pytest.raises(openai.NotFoundError):
+            await api.responses.retrieve(answer.id)
+
+
+@pytest.mark.promise("wire.responses-resumed")
+async def test_a_stream_has_every_event_in_order_and_can_be_resumed_after_each(serve: Any) -> None:
+    """Resumed after any event the rest of the text and the same items follow."""
+    running = await serve(scripted(*TURNS))
+    async with client(running) as api:
+        stream = await api.responses.create(model="script", input="go", stream=True)
+        events = [each async for each in stream]
+        numbers = [each.sequence_number for each in events]
+        assert numbers == sorted(set(numbers))
+        kinds = [each.type for each in events]
+        assert (kinds[:2], kinds[-1]) == (["response.created", "response.in_progress"], "response.completed")
+        assert {"response.mcp_call.completed", "response.reasoning_summary_text.done"} <= set(kinds)
+        text = "".join(each.delta for each in events if each.type == "response.output_text.delta")
+        final = events[-1].response  # type: ignore[union-attr]
+        assert text == final.output_text == "one two three "
+        for position in range(0, len(events), 3):
+            resumed = await api.responses.retrieve(final.id, stream=True, starting_after=numbers[position])
+            rest = [each async for each in resumed]
+            assert all(each.sequence_number > numbers[position] for each in rest)
+            seen = [*events[: position + 1], *rest]
+            assert "".join(each.delta for each in seen if each.type == "response.output_text.delta") == text
+            done = {each.output_index: each.item for each in seen if each.type == "response.output_item.done"}
+            assert [done[index] for index in sorted(done)] == final.output
+            if rest:
+                assert rest[-1] == events[-1]
+
+
+async def test_the_streaming_helper_of_the_client_understands_the_stream(serve: Any) -> None:
+    running = await serve(scripted(*TURNS))
+    async with client(running) as api, api.responses.stream(model="script", input="go") as stream:
+        async for _ in stream:
+            pass
+        final = await stream.get_final_response()
+        assert final.output_text == "one two three "
+
+
+async def test_conversations_go_on_and_fork(serve: Any) -> None:
+    agent = scripted(Say("yes"))
+    running = await serve(agent)
+    model = agent.model
+    assert isinstance(model, ScriptedModel)
+    async with client(running) as api:
+        first = await api.responses.create(model="script", input="one", instructions="Rhyme.")
+        assert any("Rhyme." in note.content for note in model.inputs[-1].notes)
+        second = await api.responses.create(model="script", input="two", previous_response_id=first.id)
+        assert (second.previous_response_id, second.conversation) == (first.id, first.conversation)
+        assert [each.content for each in model.inputs[-1].items] == ["one", "yes ", "two"]
+        assert not any("Rhyme." in note.content for note in model.inputs[-1].notes)
+        forked = await api.responses.create(model="script", input="other", previous_response_id=first.id)
+        assert forked.status == "completed"
+        assert [each.content for each in model.inputs[-1].items] == ["one", "yes ", "other"]
+        assert first.conversation is not None
+        await api.responses.create(model="script", input="three", conversation=first.conversation.id)
+        assert [each.content for each in model.inputs[-1].items] == ["one", "yes ", "other", "yes ", "three"]
+        with pytest.raises(openai.PermissionDeniedError):
+            await api.responses.delete(first.id)
+
+
+@pytest.mark.promise("wire.responses")
+async def test_a_background_response_is_polled_and_cancelled(serve: Any) -> None:
+    gate = Gate(open_after=1)
+    running = await serve(scripted(Say("one two", gate)))
+    async with client(running) as api:
+        begun = await api.responses.create(model="script", input="go", background=True)
+        assert (begun.status, begun.background) == ("in_progress", True)
+        await gate.reached.wait()
+        assert (await api.responses.retrieve(begun.id)).status == "in_progress"
+        with pytest.raises(openai.BadRequestError, match="has not ended"):
+            await api.responses.create(model="script", input="more", previous_response_id=begun.id)
+        stopped = await api.responses.cancel(begun.id)
+        assert (stopped.status, stopped.output_text) == ("cancelled", "one ")
+        assert (await api.responses.cancel(begun.id)).status == "cancelled"
+
+
+@pytest.mark.promise("wire.client-tools")
+async def test_the_clients_tools_are_called_and_the_run_goes_on_with_their_results(serve: Any) -> None:
+    calls = Call([("weather", {"city": "Rome"}), ("echo", {"text": "x"}), ("weather", {"city": "Oslo"})])
+    agent = Agent("script", tools=[echo], model=ScriptedModel(calls, Say("sunny")))
+    running = await serve(agent)
+    async with client(running) as api:
+        asked = await api.responses.create(model="script", input="go", tools=[WEATHER])
+        wanted = [each for each in asked.output if each.type == "function_call"]
+        assert (asked.status, asked.output_text) == ("completed", "")
+        assert [(each.name, each.arguments) for each in wanted] == [
+            ("weather", '{"city":"Rome"}'),
+            ("weather", '{"city":"Oslo"}'),
+        ]
+        assert [each.type for each in asked.output].count("mcp_call") == 1
+        results: list[Any] = [
+            {"type": "function_call_output", "call_id": each.call_id, "output": f"fine {number}"}
+            for number, each in enumerate(wanted)
+        ]
+        with pytest.raises(openai.BadRequestError, match="missing"):
+            await api.responses.create(model="script", input=results[:1], previous_response_id=asked.id)
+        done = await api.responses.create(model="script", input=results, previous_response_id=asked.id)
+        assert (done.status, done.output_text, done.previous_response_id) == ("completed", "sunny ", asked.id)
+        assert [each.type for each in done.output] == ["reasoning", "message"]
+        assert await api.responses.create(model="script", input=results, previous_response_id=asked.id) == done
+        assert await api.responses.retrieve(asked.id) == asked
+        items = [each async for each in api.responses.input_items.list(done.id, order="asc")]
+        assert [each.output for each in items] == ["fine 0", "fine 1"]  # type: ignore[union-attr]
+        more = await api.responses.create(model="script", input="more", previous_response_id=done.id)
+        assert more.output_text == "sunny "  # there are no tools of the client now, so the script's call fails
+    model = agent.model
+    assert isinstance(model, ScriptedModel)
+    assert {each.name for each in model.inputs[0].tools} == {"echo", "weather"}
+    given = [each.content for each in model.inputs[1].items if type(each).__name__ == "ResultItem"]
+    assert ("fine 0" in given[0], "fine 1" in given[2]) == (True, True)
+
+
+async def test_what_a_client_sends_reaches_the_model(serve: Any) -> None:
+    """Earlier messages, a file, an image, instructions of the system."""
+    agent = scripted(Say("yes"))
+    running = await serve(agent)
+    model = agent.model
+    assert isinstance(model, ScriptedModel)
+    pixel = "data:image/png;base64," + base64.b64encode(b"\x89PNG\r\n\x1a\n").decode()
+    given: Any = [
+        {"role": "system", "content": "Be kind."},
+        {"role": "user", "content": "before"},
+        {"role": "assistant", "content": [{"type": "output_text", "text": "answered"}]},
+        {
+            "role": "user",
+            "content": [
+                {"type": "input_text", "text": "look"},
+                {"type": "input_image", "image_url": pixel, "detail": "auto"},
+                {"type": "input_file", "filename": "t.csv", "file_data": "data:text/csv;base64,YSxiCjEsMg=="},
+            ],
+        },
+    ]
+    async with client(running) as api:
+        answer = await api.responses.create(model="script", input=given)
+        turn = model.inputs[-1]
+        assert [each.content for each in turn.items] == ["before", "answered", "look"]
+        assert [each.name for each in turn.files] == ["image.png", "t.csv"]
+        assert any("Be kind." in note.content for note in turn.notes)
+        await api.responses.create(model="script", input="more", previous_response_id=answer.id)
+        assert [each.content for each in model.inputs[-1].items] == ["before", "answered", "look", "yes ", "more"]
+
+
+@pytest.mark.promise("wire.responses")
+async def test_refusals_have_the_types_of_the_client(serve: Any) -> None:
+    running = await serve(scripted(Say("one")), limits=Limits(messages_per_minute=30))
+    async with client(running) as api:
+        mine = await api.responses.create(model="script", input="go")
+        cases: list[tuple[type[openai.APIStatusError], dict[str, Any]]] = [
+            (openai.NotFoundError, {"model": "nobody", "input": "go"}),
+            (openai.BadRequestError, {"model": "script", "input": []}),
+            (openai.BadRequestError, {"model": "script", "input": [{"type": "computer_call"}]}),
+            (openai.BadRequestError, {"model": "script", "input": "go", "tools": [{"type": "web_search"}]}),
+            (openai.BadRequestError, {"model": "script", "input": "go", "text": {"format": {"type": "json_object"}}}),
+            (openai.BadRequestError, {"model": "script", "input": "go", "extra_body": {"metadata": {"a": 1}}}),
+            (openai.NotFoundError, {"model": "script", "input": "go", "previous_response_id": "resp_0"}),
+            (
+                openai.BadRequestError,
+                {
+                    "model": "script",
+                    "input": [{"type": "function_call_output", "call_id": "none", "output": "x"}],
+                },
+            ),
+            (
+                openai.BadRequestError,
+                {
+                    "model": "script",
+                    "input": [{"role": "user", "content": [{"type": "input_image", "image_url": "http://10.0.0.1/"}]}],
+                },
+            ),
+        ]
+        for kind, fields in cases:
+            with pytest.raises(kind) as refused:
+                await api.responses.create(**fields)
+            body: Any = refused.value.body
+            assert (bool(body["message"]), body["type"]) == (True, "invalid_request_error")
+        with pytest.raises(openai.RateLimitError) as limited:
+            await until_refused(api)
+        assert int(limited.value.response.headers["Retry-After"]) >= 1
+    async with client(running) as other:
+        for attempt in (other.responses.retrieve, other.responses.cancel, other.responses.delete):
+            with pytest.raises(openai.NotFoundError):
+                await attempt(mine.id)
+        with pytest.raises(openai.NotFoundError):
+            await other.responses.create(model="script", input="go", previous_response_id=mine.id)
+    async with client(running, "not-a-token") as stranger:
+        with pytest.raises(openai.AuthenticationError):
+            await stranger.responses.create(model="script", input="go")
+
+
+async def until_refused(api: AsyncOpenAI) -> None:
+    """Ask for nothing, which still counts, until that is too often."""
+    with trio.fail_after(20):
+        while True:
+            with suppress(openai.BadRequestError):
+                await api.responses.create(model="script", input=[])
+
+
+async def test_a_repeated_key_is_the_same_response(serve: Any) -> None:
+    running = await serve(scripted(Say("one")))
+    async with client(running) as api:
+        key = {"Idempotency-Key": "k1"}
+        answers = [await api.responses.create(model="script", input="go", extra_headers=key) for _ in range(2)]
+        assert answers[0] == answers[1]
+        with pytest.raises(openai.ConflictError):
+            await api.responses.create(model="script", input="other", extra_headers=key)
+
+
+async def test_a_failed_run_is_a_failed_response(serve: Any) -> None:
+    running = await serve(scripted(Raise(RuntimeError("secret-detail"))))
+    async with client(running) as api:
+        answer = await api.responses.create(model="script", input="go")
+        assert (answer.status, answer.output_text) == ("failed", "")
+        assert answer.error is not None
+        assert "secret" not in answer.error.message
+        with pytest.raises(openai.InternalServerError):
+            await api.chat.completions.create(model="script", messages=[{"role": "user", "content": "go"}])
+
+
+@pytest.mark.promise("wire.chat-completions")
+async def test_chat_completions_answer_whole_and_streamed(serve: Any) -> None:
+    agent = scripted(*TURNS)
+    running = await serve(agent)
+    model = agent.model
+    assert isinstance(model, ScriptedModel)
+    messages: Any = [
+        {"role": "system", "content": "Be kind."},
+        {"role": "user", "content": "before"},
+        {"role": "assistant", "content": "answered"},
+        {"role": "user", "content": "now"},
+    ]
+    async with client(running) as api:
+        whole = await api.chat.completions.create(model="script", messages=messages, temperature=0.2)
+        assert whole.choices[0].message.content == "one two three "
+        assert (whole.choices[0].finish_reason, whole.choices[0].message.tool_calls) == ("stop", None)
+        assert [each.content for each in model.inputs[-2].items] == ["before", "answered", "now"]
+        stream = await api.chat.completions.create(
+            model="script", messages=messages, stream=True, stream_options={"include_usage": True}
+        )
+        chunks = [each async for each in stream]
+        assert "".join(each.choices[0].delta.content or "" for each in chunks if each.choices) == "one two three "
+        assert chunks[-1].usage is not None
+        assert chunks[-1].usage.completion_tokens == 3
+        assert chunks[-2].choices[0].finish_reason == "stop"
+        with pytest.raises(openai.BadRequestError):
+            await api.chat.completions.create(model="script", messages=messages[:3])
+
+
+async def test_chat_completions_call_the_clients_tools(serve: Any) -> None:
+    running = await serve(Agent("script", model=ScriptedModel(Call([("weather", {"city": "Rome"})]), Say("sunny"))))
+    tool: Any = {"type": "function", "function": {name: WEATHER[name] for name in WEATHER if name != "type"}}
+    messages: list[Any] = [{"role": "user", "content": "go"}]
+    async with client(running) as api:
+        first = await api.chat.completions.create(model="script", messages=messages, tools=[tool])
+        assert first.choices[0].finish_reason == "tool_calls"
+        said = first.choices[0].message
+        assert said.tool_calls is not None
+        messages.append(said.model_dump(exclude_none=True))
+        messages.append({"role": "tool", "tool_call_id": said.tool_calls[0].id, "content": "fine"})
+        second = await api.chat.completions.create(model="script", messages=messages, tools=[tool])
+        assert second.choices[0].message.content == "sunny "
+    await gone(running)
+
+
+@pytest.mark.promise("wire.chat-completions")
+@pytest.mark.parametrize("streams", [True, False])
+async def test_a_client_that_leaves_a_chat_completion_stops_the_run(serve: Any, streams: bool) -> None:
+    gate = Gate(open_after=1)
+    running = await serve(scripted(Say("one two", gate)))
+    token = await session(running)
+    messages: Any = [{"role": "user", "content": "go"}]
+
+    async def leave() -> None:
+        async with client(running, token) as api:
+            answer: Any = await api.chat.completions.create(model="script", messages=messages, stream=streams)
+            async for _ in answer:
+                pass
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(leave)
+        await gate.reached.wait()
+        nursery.cancel_scope.cancel()
+    with trio.fail_after(20):
+        while True:
+            _, _, listed = await request(running.address, "GET", "/api/runs", token=token)
+            if listed["runs"][0]["status"] == "cancelled":
+                break
+            await trio.lowlevel.checkpoint()
+
+
+async def test_the_sync_client_works_from_a_thread(serve: Any) -> None:
+    running = await serve(scripted(*TURNS))
+    key = await session(running)
+
+    def converse() -> tuple[str, str]:
+        with OpenAI(base_url=f"{running.address}/v1", api_key=key, max_retries=0, timeout=20) as api:
+            whole = api.responses.create(model="script", input="go")
+            with api.responses.create(model="script", input="go", stream=True) as stream:
+                text = "".join(each.delta for each in stream if each.type == "response.output_text.delta")
+            return whole.output_text, text
+
+    assert await trio.to_thread.run_sync(converse) == ("one two three ", "one two three ")

@@ -1,0 +1,122 @@
+"""A response whose client and server are killed again and again, read by the stock `openai` client."""
+
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import openai
+import pytest
+import trio
+from attrs import define, field
+from openai import AsyncOpenAI
+
+from tests.end_to_end import http
+from tests.end_to_end.process import started
+from tests.end_to_end.resumable_agent import CALLS, SPOKEN
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.filterwarnings("ignore:Async generator '(httpx2|httpcore|openai):ResourceWarning"),
+]
+AGENT = "tests.end_to_end.resumable_agent:agent"
+WEATHER: Any = {"type": "function", "name": "once", "parameters": {"type": "object", "properties": {}}}
+
+
+@define
+class Reader:
+    """What one reader has of a response, over several connections and servers."""
+
+    events: list[Any] = field(factory=list)
+
+    @property
+    def text(self) -> str:
+        """The text by its pieces."""
+        return "".join(each.delta for each in self.events if each.type == "response.output_text.delta")
+
+    @property
+    def ended(self) -> bool:
+        """Whether the response has ended."""
+        return bool(self.events) and self.events[-1].type == "response.completed"
+
+    async def read(self, api: AsyncOpenAI, moment: Callable[["Reader"], bool]) -> None:
+        """Begin or go on, until the moment has come; then leave without a word."""
+        if self.events:
+            name, after = self.events[0].response.id, self.events[-1].sequence_number
+            stream: Any = await api.responses.retrieve(name, stream=True, starting_after=after)
+        else:
+            stream = await api.responses.create(model="resumable", input="again and stop", stream=True, background=True)
+        async with stream:
+            async for event in stream:
+                if event.type == "error":
+                    return
+                assert not self.events or event.sequence_number > self.events[-1].sequence_number
+                self.events.append(event)
+                if moment(self):
+                    return
+
+
+def seen(kind: str) -> Callable[[Reader], bool]:
+    """Stop at the first event of this kind."""
+    return lambda reader: reader.events[-1].type == f"response.{kind}"
+
+
+def shown(characters: int) -> Callable[[Reader], bool]:
+    """Stop when this much of the text has come."""
+    return lambda reader: len(reader.text) >= characters
+
+
+@pytest.mark.promise("wire.responses-resumed")
+async def test_a_response_goes_on_over_the_death_of_clients_and_servers(tmp_path: Path) -> None:
+    """Each pair of moments: one at which the client dies, one at which the server does."""
+    reader, token = Reader(), ""
+    moments = [
+        (seen("created"), seen("output_item.added")),
+        (seen("mcp_call.in_progress"), seen("mcp_call.completed")),
+        (shown(40), shown(100)),
+        (shown(160), shown(300)),
+    ]
+    environment = {CALLS: str(tmp_path / "calls")}
+    with trio.fail_after(300):
+        for of_client, of_server in [*moments, (lambda _: False, lambda _: False)]:
+            async with started(tmp_path / "data", AGENT, **environment) as server:
+                if not token:
+                    _, _, body = await http.request(server.address, "POST", "/api/sessions")
+                    token = str(body["session_token"])
+                async with AsyncOpenAI(base_url=f"{server.address}/v1", api_key=token, max_retries=0) as api:
+                    for moment in (of_client, of_server):
+                        with suppress(openai.APIConnectionError):
+                            if not reader.ended:
+                                await reader.read(api, moment)
+                    if reader.ended:
+                        final = await api.responses.retrieve(reader.events[0].response.id)
+                await server.kill()
+    assert reader.ended
+    assert final == reader.events[-1].response
+    assert reader.text == final.output_text == SPOKEN
+    done = {each.output_index: each.item for each in reader.events if each.type == "response.output_item.done"}
+    assert [done[index] for index in sorted(done)] == final.output
+    assert [each.type for each in final.output] == ["reasoning", "message", "mcp_call"]
+
+
+@pytest.mark.promise("wire.client-tools")
+async def test_a_run_waits_for_its_clients_tool_over_the_death_of_the_server(tmp_path: Path) -> None:
+    """The server is killed while the run waits; the result that comes afterwards goes into the same run."""
+    token, data = "", tmp_path / "data"
+    answer: Any = None
+    with trio.fail_after(200):
+        for begun in (False, True):
+            async with started(data, "tests.end_to_end.client_tool_agent:agent") as server:
+                if not begun:
+                    _, _, body = await http.request(server.address, "POST", "/api/sessions")
+                    token = str(body["session_token"])
+                async with AsyncOpenAI(base_url=f"{server.address}/v1", api_key=token, max_retries=0) as api:
+                    if not begun:
+                        answer = await api.responses.create(model="caller", input="go", tools=[WEATHER])
+                    else:
+                        assert await api.responses.retrieve(answer.id) == answer
+                        call = answer.output[-1]
+                        result: Any = {"type": "function_call_output", "call_id": call.call_id, "output": "fine"}
+                        done = await api.responses.create(model="caller", input=[result])
+                        assert (done.status, done.output_text) == ("completed", "sunny")
+                await server.kill()

@@ -1,0 +1,100 @@
+"""The stock client of the Vercel AI SDK (`ai` from npm) against a server."""
+
+import json
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+import trio
+
+from tests.end_to_end.http import request
+from tests.end_to_end.scripted_model import Call, Gate, Say, scripted
+from tests.end_to_end.test_stream import session
+from tests.servers.needed import program
+from understudy.app.server import Running
+
+pytestmark = pytest.mark.slow
+
+STOCK = Path(__file__).resolve().parents[1] / "stock_ui"
+INSTALL_S, RUN_S = 120, 60
+
+
+@pytest.fixture(scope="module")
+def stock(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the scenarios, with the client installed from the lock file."""
+    npm, folder = program("npm", "npm"), tmp_path_factory.mktemp("stock") / "ui"
+    shutil.copytree(STOCK, folder)
+    command = [npm, "ci", "--ignore-scripts", "--no-audit", "--no-fund"]
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=INSTALL_S, check=False)
+    assert done.returncode == 0, done.stderr[-2000:]
+    return folder / "chat.mjs"
+
+
+async def play(stock: Path, running: Running, scenario: str, token: str | None = None) -> Any:
+    """Run a scenario. Return what the client has in the end."""
+    token = token or await session(running)
+    command = [str(program("node", "nodejs")), str(stock), running.address, token, scenario]
+    with trio.fail_after(RUN_S):
+        done = await trio.run_process(command, capture_stdout=True, capture_stderr=True, check=False)
+    assert done.returncode == 0, done.stderr.decode()[-2000:]
+    return json.loads(done.stdout)
+
+
+def parts(told: Any) -> list[str]:
+    """Return the parts of the last message, in short."""
+    short = {"text": lambda each: each["text"], "dynamic-tool": lambda each: f"{each['toolName']} {each['state']}"}
+    shown = [each for each in told["messages"][-1]["parts"] if each["type"] in short]
+    return [short[each["type"]](each) for each in shown]
+
+
+async def test_the_stock_client_has_the_answer_the_thoughts_and_the_calls(serve: Any, stock: Path) -> None:
+    told = await play(stock, await serve(scripted(Call([("echo", {"text": "hi"})]), Say("one two"))), "answered")
+    assert (told["status"], told["error"]) == ("ready", None)
+    assert parts(told) == ["echo output-available", "one two "]
+    message = told["messages"][-1]
+    assert message["metadata"]["status"] == "success"
+    assert any(each["type"] == "reasoning" and each["text"] for each in message["parts"])
+    (call,) = (each for each in message["parts"] if each["type"] == "dynamic-tool")
+    assert (call["input"], call["output"]) == ({"text": "hi"}, "hi")
+
+
+async def test_the_stock_client_gets_a_refusal_as_a_sentence(serve: Any, stock: Path) -> None:
+    told = await play(stock, await serve(scripted(Say("one"))), "refused")
+    assert (told["status"], told["error"]) == ("error", "The message is empty.")
+
+
+async def test_the_stock_client_asks_for_another_answer(serve: Any, stock: Path) -> None:
+    told = await play(stock, await serve(scripted(Say("one"))), "regenerated")
+    assert ([each["role"] for each in told["messages"]], told["error"]) == (["user", "assistant"], None)
+    assert parts(told) == ["one "]
+
+
+async def test_the_stock_client_decides_about_a_call(serve: Any, stock: Path) -> None:
+    """The message pauses for the decision, and goes on in the same message, each part of it once."""
+    turns = Call([("echo", {"text": "hi"})]), Call([("send_mail", {"to": "ann"})]), Say("sent")
+    told = await play(stock, await serve(scripted(*turns)), "decided")
+    assert (told["status"], told["error"]) == ("ready", None)
+    assert [each["role"] for each in told["messages"]] == ["user", "assistant"]
+    assert parts(told) == ["echo output-available", "send_mail output-available", "sent "]
+
+
+async def test_the_stock_client_resumes_a_run_at_work(serve: Any, stock: Path) -> None:
+    gate = Gate()
+    running = await serve(scripted(Call([("echo", {"text": "hi"})]), Say("one two", gate=gate)))
+    token = await session(running)
+    async with trio.open_nursery() as nursery:
+
+        async def open_later() -> None:
+            title = None
+            while title != "back":
+                await trio.sleep(0.05)
+                _, _, thread = await request(running.address, "GET", "/api/threads/t", token=token)
+                title = thread.get("title")
+            gate.opened.set()
+
+        nursery.start_soon(open_later)
+        told = await play(stock, running, "resumed", token)
+    assert parts(told) == ["echo output-available", "one two "]
+    assert told["idle"] == {"messages": [], "status": "ready", "error": None}
