@@ -161,13 +161,13 @@ def many_calls(story: Story) -> None:
     story.ask("stock", "Take stock")
     page.evaluate(WATCH)
     story.open("shelf-1")
-    expect(page.locator(".work-now", has_text="42 calls")).to_be_visible()
-    story.pictures("calls-running")
+    expect(page.locator(".work-now", has_text="42 calls")).to_be_visible(timeout=60_000)
+    pictures(story.other, story.shots, "calls-running")  # which changes the width of the page
     story.open("shelf-41")
-    expect(page.locator(".turn-foot")).to_be_visible()
-    shift, tasks = page.evaluate("[watch.shift, watch.tasks]")
-    assert shift <= 0.1, f"the page moved by {shift}"
-    assert len([ms for ms in tasks if ms > 100]) < 3, tasks  # another process may have held the machine for a moment
+    expect(page.locator(".turn-foot")).to_be_visible(timeout=60_000)
+    shift, tasks, took = page.evaluate("[watch.shift, watch.tasks, performance.now() - watch.began]")
+    assert shift <= 0.1, page.evaluate("watch.moved")
+    assert sum(tasks) <= took / 4, tasks
     expect(page.locator(".work-now")).to_have_text("Used 1 tool · 60 calls")
     page.locator(".work-head").click()
     titles = page.locator(".steps > li:not(.step-agent) .step-title")
@@ -182,9 +182,15 @@ def many_calls(story: Story) -> None:
 
 
 WATCH = """() => {
-  const watch = window.watch = { shift: 0, tasks: [] };
+  const watch = window.watch = { began: performance.now(), shift: 0, moved: [], tasks: [] };
   const observe = (type, note) => new PerformanceObserver((list) => list.getEntries().forEach(note)).observe({ type });
-  observe("layout-shift", (one) => { watch.shift += one.hadRecentInput ? 0 : one.value; });
+  const name = (node) => node ? (node.className || node.nodeName) : "gone";
+  observe("layout-shift", (one) => {
+    if (one.hadRecentInput) return;
+    watch.shift += one.value;
+    watch.moved.push([one.value, ...one.sources.map(({ node, previousRect: from, currentRect: to }) =>
+      `${name(node)} ${from.x},${from.y} ${from.width}x${from.height} to ${to.x},${to.y} ${to.width}x${to.height}`)]);
+  });
   observe("longtask", ({ duration }) => watch.tasks.push(Math.round(duration)));
 }"""
 """Sums up how far the page moves by itself, and collects tasks of more than 50 ms."""

@@ -86,8 +86,8 @@ async def _connected_to(port: int) -> trio.SocketStream:
 
 @pytest.mark.slow
 async def test_after_kill_9_the_answer_goes_on_where_the_client_is_within_three_seconds(tmp_path: Path) -> None:
-    """The client adds little to the start. As the start takes processor time, a loaded machine is given three times the
-    three seconds.
+    """The client adds little to the start. As the start takes processor time, a loaded machine is given three times as
+    long.
     """
     port = free_port()
     async with (
@@ -110,8 +110,9 @@ async def test_after_kill_9_the_answer_goes_on_where_the_client_is_within_three_
             with trio.fail_after(10):
                 await anext(arc)
             resumed = time.monotonic()
-    assert resumed - killed < (3 if os.getloadavg()[0] < 1 else 9)
-    assert resumed - ready < 1
+    patience = 1 if os.getloadavg()[0] < 1 else 3
+    assert resumed - killed < 3 * patience
+    assert resumed - ready < 1 * patience
 
 
 async def _read_all(arc: Exchange) -> None:

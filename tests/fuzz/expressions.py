@@ -24,6 +24,7 @@ PACKAGES: Final = ("actors", "sanitization", "transport", "understudy")
 ROOT: Final = Path(__file__).parent.parent.parent
 SHORT: Final = 2_000
 LONG: Final = 8_000
+"""A text is compared with one of four times its length: `SHORT`, and if that seems slow also `LONG`."""
 LINEAR: Final = 9.0
 """Allowed growth for four times the text: quadratic time takes sixteen times."""
 QUICK_S: Final = 0.008
@@ -220,7 +221,13 @@ def slow(pattern: str | bytes, flags: int, used: set[str]) -> tuple[str, str, fl
 
 def _grown(search: Callable[[Any], Any], prefix: str, unit: str, ending: str) -> float:
     """Return the seconds for the long text if it is slow and out of proportion to the short one; else 0."""
-    long, short = (prefix + unit * (size // len(unit)) + ending for size in (LONG, SHORT))
+    # Some machines count processor time in steps of 4 ms, as much as a short text takes.
+    took = _out_of_proportion(search, prefix, unit, ending, SHORT)
+    return took and _out_of_proportion(search, prefix, unit, ending, LONG)
+
+
+def _out_of_proportion(search: Callable[[Any], Any], prefix: str, unit: str, ending: str, size: int) -> float:
+    long, short = (prefix + unit * (length // len(unit)) + ending for length in (4 * size, size))
     long_s = short_s = math.inf
     # The least of several: other work on the machine makes a match slower, never faster.
     for _ in range(MEASURED):
@@ -228,7 +235,7 @@ def _grown(search: Callable[[Any], Any], prefix: str, unit: str, ending: str) ->
         if long_s < QUICK_S:
             return 0.0
         short_s = min(short_s, _seconds(search, short))
-        if long_s <= LINEAR * short_s and short_s <= LONGEST_S:
+        if long_s <= LINEAR * short_s and long_s < LONGEST_S:
             return 0.0
     return long_s
 

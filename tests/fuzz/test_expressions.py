@@ -16,6 +16,7 @@ BOUNDED: Final = {
     "sanitization/detectors/secrets/credentials.py": "of the last characters before an argument",
     "sanitization/detectors/secrets/forms.py": "every repeat in it is bounded, so it grows until that bound only",
     "sanitization/detectors/injection/rules.py": "of a window of bounded length around what opened a gate",
+    "sanitization/detectors/injection/classifier.py": "of a window of bounded length around a telling word",
     "transport/server/tls.py": "of the certificate that the operator has configured",
     "understudy/tools/signature.py": "of the documentation of a tool, which is code",
 }

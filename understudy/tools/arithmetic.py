@@ -44,7 +44,7 @@ _ROUNDED: Final = Context(prec=SHOWN, rounding=ROUND_HALF_UP)
 _LARGEST: Final = Decimal("1e308")  # of a double
 
 _TOKEN: Final = re.compile(
-    r"""\s*(?:
+    r"""(?<!\s)\s*+(?:
     (?P<number>(?:[0-9]+(?:_[0-9]+)*(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]+)?)
     |(?P<name>[A-Za-zπτ][A-Za-z0-9]*)
     |(?P<sign>\*\*|//|[-+*/%^(),])

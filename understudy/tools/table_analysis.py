@@ -31,7 +31,7 @@ FENCE: Final = 1.5
 EMPTY: Final = "(empty)"
 MAX_WHERE: Final = 1_000
 """Characters of a selection that are read."""
-_OPERATOR: Final = re.compile(r"\s*(==?|>=|<=|>|<|:|\bis\b|\bequals\b)\s*")
+_OPERATOR: Final = re.compile(r"(?<!\s)\s*+(==?|>=|<=|>|<|:|\bis\b|\bequals\b)\s*")
 _WRITTEN: Final = "A selection is written as column = value, such as region = north."
 _COMPARED: Final = (">", "<", ">=", "<=")
 _MAX_LABEL: Final = 80

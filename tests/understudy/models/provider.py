@@ -108,7 +108,11 @@ def _door(provider: Provider) -> Callable[..., BaseHTTPRequestHandler]:
             """Log nothing."""
 
         def do_POST(self) -> None:
-            body = self.rfile.read(int(self.headers["content-length"]))
+            size = int(self.headers["content-length"])
+            body = self.rfile.read(size)
+            if len(body) < size:  # a client that gave up before it had sent its request
+                provider.left.set()
+                return
             provider.requests.append({"path": self.path, **json.loads(body)})
             provider.keys.append(self.headers["authorization"])
             script = provider.scripts.pop(0)
