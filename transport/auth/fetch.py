@@ -1,24 +1,35 @@
-"""Fetch one small document by GET, or send one by POST, on h11 and trio, as the product does not depend on `httpx`.
+"""One small HTTP request at a time, on h11 and trio, as the product does not depend on `httpx`.
 
 The response is bounded in size and time.
 Redirects are not followed, and no connection is reused.
 """
 
 import ssl
-from collections.abc import Generator, Mapping
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Mapping
+from contextlib import asynccontextmanager, contextmanager
+from functools import partial
 from importlib.metadata import version
-from typing import Final
+from typing import Any, Final
 from urllib.parse import SplitResult, urlsplit
 
 import h11
 import trio
+from attrs import field, frozen
 
 from transport.wire.errors import FetchFailed
 
 _READ_BYTES: Final = 16 * 1024
 _HEAD_BYTES: Final = 16 * 1024
 PORTS: Final = {"http": 80, "https": 443}
+
+
+@frozen
+class HttpResponse:
+    """A response. The names of `headers` are in lower case; those of one name are joined."""
+
+    status: int
+    headers: Mapping[str, str] = field(repr=False)
+    body: bytes = field(repr=False)
 
 
 def is_fetchable(url: str) -> bool:
@@ -42,15 +53,12 @@ async def fetch(url: str, *, max_bytes: int, within_s: float) -> bytes:
     if not is_fetchable(url):
         raise ValueError("only addresses with http or https, and without a user, can be fetched")
     where = urlsplit(url)
-    with _failing(where, within_s):
-        with trio.fail_after(within_s):
-            stream = await _connect(where)
-            async with _closing(stream):
-                status, body = await _exchange(stream, where, max_bytes)
-        if status != 200:
-            moved = "; redirects are not followed" if 300 <= status < 400 else ""
-            raise FetchFailed(where.netloc, f"it answers {status}{moved}")
-        return body
+    with _failing(where, within_s), trio.fail_after(within_s):
+        async with _exchange(where, "GET", {}) as (status, _, body):
+            if status != 200:
+                moved = "; redirects are not followed" if 300 <= status < 400 else ""
+                raise FetchFailed(where.netloc, f"it answers {status}{moved}")
+            return await body(max_bytes)
 
 
 async def post(
@@ -61,12 +69,32 @@ async def post(
     Raises:
         FetchFailed: There is no response within `within_s` seconds, or it is not HTTP.
     """
+    where, given = urlsplit(url), {"Content-Type": "application/json", **headers}
+    with _failing(where, within_s), trio.fail_after(within_s):
+        async with _exchange(where, "POST", given, body, connect_to) as (status, _, _):
+            return status
+
+
+async def request(
+    method: str,
+    url: str,
+    *,
+    headers: Mapping[str, str],
+    body: bytes | None = None,
+    connect_to: tuple[str, int],
+    max_bytes: int,
+    within_s: float,
+) -> HttpResponse:
+    """Make a request over a connection to this address and port. Return the response, whatever its status.
+
+    Raises:
+        FetchFailed: There is no response within `within_s` seconds, it is not HTTP, or its body is larger than
+            `max_bytes` or incomplete.
+    """
     where = urlsplit(url)
     with _failing(where, within_s), trio.fail_after(within_s):
-        stream = await _connect(where, connect_to)
-        async with _closing(stream):
-            status, _ = await _exchange(stream, where, 0, body, headers)
-    return status
+        async with _exchange(where, method, headers, body, connect_to) as (status, found, read):
+            return HttpResponse(status, found, await read(max_bytes))
 
 
 @contextmanager
@@ -86,19 +114,6 @@ def _failing(where: SplitResult, within_s: float) -> Generator[None]:
         raise FetchFailed(where.netloc, error.strerror or str(error)) from None
 
 
-class _closing:
-    """Closes a stream at once, without waiting for the closing handshake of TLS."""
-
-    def __init__(self, stream: trio.abc.Stream) -> None:
-        self._stream = stream
-
-    async def __aenter__(self) -> None:
-        pass
-
-    async def __aexit__(self, *_: object) -> None:
-        await trio.aclose_forcefully(self._stream)
-
-
 async def _connect(where: SplitResult, connect_to: tuple[str, int] | None = None) -> trio.abc.Stream:
     host, port = where.hostname or "", where.port or PORTS[where.scheme]
     stream = await trio.open_tcp_stream(*((host, port) if connect_to is None else connect_to))
@@ -109,44 +124,60 @@ async def _connect(where: SplitResult, connect_to: tuple[str, int] | None = None
     return trio.SSLStream(stream, tls, server_hostname=host, https_compatible=True)
 
 
+_ReadBody = Callable[[int], Awaitable[bytes]]
+
+
+@asynccontextmanager
 async def _exchange(
-    stream: trio.abc.Stream,
     where: SplitResult,
-    max_bytes: int,
+    method: str,
+    headers: Mapping[str, str],
     content: bytes | None = None,
-    more: Mapping[str, str] | None = None,
-) -> tuple[int, bytes]:
-    """Send a GET, or a POST with `content`. Return the status; and the body of a GET, if the status is 200."""
+    connect_to: tuple[str, int] | None = None,
+) -> AsyncIterator[tuple[int, dict[str, str], _ReadBody]]:
+    """Send a request over a connection of its own. Return the head of the response, and what reads its body."""
     client = h11.Connection(h11.CLIENT, max_incomplete_event_size=_HEAD_BYTES)
-    headers = {
+    sent = {
         "Host": where.netloc,
         "Accept": "application/json",
         "Accept-Encoding": "identity",
         "User-Agent": f"understudy/{version('understudy')}",
         "Connection": "close",
-        **(more or {}),
+        **headers,
     }
     if content is not None:
-        headers |= {"Content-Type": "application/json", "Content-Length": str(len(content))}
+        sent["Content-Length"] = str(len(content))
     target = (where.path or "/") + (f"?{where.query}" if where.query else "")
-    method = "GET" if content is None else "POST"
-    request = client.send(h11.Request(method=method, target=target, headers=list(headers.items()))) or b""
+    data = client.send(h11.Request(method=method, target=target, headers=list(sent.items()))) or b""
     if content is not None:
-        request += client.send(h11.Data(content)) or b""
-    await stream.send_all(request + (client.send(h11.EndOfMessage()) or b""))
+        data += client.send(h11.Data(content)) or b""
+    stream = await _connect(where, connect_to)
+    try:
+        await stream.send_all(data + (client.send(h11.EndOfMessage()) or b""))
+        while not isinstance(event := await _next_event(client, stream, where), h11.Response):
+            pass
+        found: dict[str, str] = {}
+        for name, value in event.headers:
+            known, text = name.decode("latin-1").lower(), value.decode("latin-1")
+            found[known] = f"{found[known]}, {text}" if known in found else text
+        yield event.status_code, found, partial(_read_body, client, stream, where)
+    finally:
+        await trio.aclose_forcefully(stream)  # at once, without waiting for the closing handshake of TLS
+
+
+async def _read_body(client: h11.Connection, stream: trio.abc.Stream, where: SplitResult, max_bytes: int) -> bytes:
     body = bytearray()
-    while True:
-        event = client.next_event()
-        if event is h11.NEED_DATA:
-            client.receive_data(bytes(await stream.receive_some(_READ_BYTES)))
-        elif isinstance(event, h11.Response):
-            if content is not None or event.status_code != 200:
-                return event.status_code, b""
-        elif isinstance(event, h11.Data):
-            body += event.data
-            if len(body) > max_bytes:
-                raise FetchFailed(where.netloc, f"the answer has more than {max_bytes} bytes")
-        elif isinstance(event, h11.EndOfMessage):
-            return 200, bytes(body)
-        elif not isinstance(event, h11.InformationalResponse):
-            raise FetchFailed(where.netloc, "the connection broke off")
+    while not isinstance(event := await _next_event(client, stream, where), h11.EndOfMessage):
+        body += event.data
+        if len(body) > max_bytes:
+            raise FetchFailed(where.netloc, f"the answer has more than {max_bytes} bytes")
+    return bytes(body)
+
+
+async def _next_event(client: h11.Connection, stream: trio.abc.Stream, where: SplitResult) -> Any:
+    """Return the next part of the response: its head, an informational one, data, or its end."""
+    while (event := client.next_event()) is h11.NEED_DATA:
+        client.receive_data(bytes(await stream.receive_some(_READ_BYTES)))
+    if not isinstance(event, h11.Response | h11.InformationalResponse | h11.Data | h11.EndOfMessage):
+        raise FetchFailed(where.netloc, "the connection broke off")
+    return event

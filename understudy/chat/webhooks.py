@@ -10,15 +10,14 @@ import base64
 import binascii
 import hashlib
 import hmac
-import ipaddress
 import posixpath
 from collections.abc import Sequence
 from typing import Any, Final
 from urllib.parse import SplitResult, unquote, urlsplit
 
-import trio
 from attrs import field, frozen
 
+from transport.auth.addresses import PrivateAddress, resolve
 from transport.auth.fetch import PORTS, is_fetchable
 from transport.wire.events import ApprovalRequired, Error, Event, FinalResponse, QuestionAsked
 
@@ -65,13 +64,10 @@ class WebhookRules:
             WebhookRefused: See `check`; or the host has a private address.
             OSError: The name cannot be resolved.
         """
-        where = urlsplit(self.check(url))
-        port = where.port or PORTS[where.scheme]
-        found = await trio.socket.getaddrinfo(where.hostname, port, type=trio.socket.SOCK_STREAM)
-        addresses = [str(each[4][0]) for each in found]
-        if not self.private and not all(is_public(each) for each in addresses):
-            raise WebhookRefused("has a private address")
-        return addresses[0], port
+        try:
+            return await resolve(self.check(url), private=self.private)
+        except PrivateAddress:
+            raise WebhookRefused("has a private address") from None
 
     def headers(self, delivery_id: str, at: int, body: bytes) -> dict[str, str]:
         """Return the headers that identify and sign a request, sent at a time in Unix seconds."""
@@ -88,14 +84,6 @@ def read_secret(given: str) -> bytes:
         return base64.b64decode(given.removeprefix(SECRET_PREFIX), validate=True)
     except binascii.Error as error:
         raise ValueError("after whsec_ it must be base64") from error
-
-
-def is_public(address: str) -> bool:
-    """Return whether an IP address is reachable for everyone: not private, local, reserved or multicast."""
-    ip = ipaddress.ip_address(address.partition("%")[0])
-    mapped = getattr(ip, "ipv4_mapped", None)
-    checked = ip if mapped is None else mapped
-    return checked.is_global and not checked.is_multicast
 
 
 def _covers(prefix: SplitResult, url: SplitResult) -> bool:

@@ -11,6 +11,7 @@ from attrs import asdict
 from understudy.storage.archive_queries import StoredMemory, User
 from understudy.storage.records import File, Message, RunRecord, StepRecord, Thread
 from understudy.storage.schedules import Schedule
+from understudy.storage.sign_ins import SignIn
 
 FORMAT: Final = "understudy-export"
 VERSION: Final = 1
@@ -82,6 +83,11 @@ def schedule_of(row: Schedule) -> dict[str, Any]:
     return {name: getattr(row, name) for name in (*fields, "enabled", "created_at", "next_due_at")} | {
         "last": None if row.last_due_at is None else last | {"code": row.last_code, "message": row.last_message}
     }
+
+
+def sign_in_of(row: SignIn) -> dict[str, Any]:
+    """Return that a user is signed in at an MCP server, without the token."""
+    return {"server": row.server, "signed_in_at": row.signed_in_at}
 
 
 def user_of(row: User, name: str) -> dict[str, Any]:

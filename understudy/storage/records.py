@@ -19,6 +19,7 @@ from .deliveries import Delivery, DeliveryWrite
 from .revocations import RevokeSession
 from .schedules import ScheduleWrite
 from .servers_off import SetServerOn
+from .sign_ins import SignInWrite
 from .spending import ForgetSpending, Spent
 
 Json: TypeAlias = Any
@@ -456,6 +457,7 @@ Write: TypeAlias = (
     | MemoryWrite
     | ConsentWrite
     | SetServerOn
+    | SignInWrite
     | NodeWrite
     | DeletionWrite
     | RevokeSession

@@ -22,7 +22,7 @@ from sqlalchemy import (
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.functions import FunctionElement
 
-REVISIONS: Final = tuple(f"{number:04}" for number in range(1, 20))
+REVISIONS: Final = tuple(f"{number:04}" for number in range(1, 21))
 """Every revision of the schema this code knows, oldest first. Start-up reads it in place of Alembic's scripts."""
 HEAD: Final = REVISIONS[-1]
 OLDEST: Final = "0011"
@@ -366,6 +366,36 @@ schedules = Table(
     ForeignKeyConstraint(["owner"], ["users.id"], ondelete="CASCADE"),
     Index(None, "wake_at"),
     Index(None, "owner", "created_at"),
+)
+
+# Users' sign-ins at MCP servers, those that are begun, and registered clients: see `understudy.storage.sign_ins`.
+sign_ins = Table(
+    "sign_ins",
+    metadata,
+    Column("owner", Text, nullable=False),
+    Column("server", Text, nullable=False),
+    Column("sealed", LargeBinary, nullable=False),
+    Column("stamp", Text, nullable=False),
+    Column("signed_in_at", Float, nullable=False),
+    Column("claimed_until", Float, nullable=False),
+    Column("keep_at", Float),
+    PrimaryKeyConstraint("owner", "server"),
+    ForeignKeyConstraint(["owner"], ["users.id"], ondelete="CASCADE"),
+    Index(None, "keep_at"),
+)
+sign_in_starts = Table(
+    "sign_in_starts",
+    metadata,
+    Column("state", Text, primary_key=True),
+    Column("owner", Text, nullable=False),
+    Column("sealed", LargeBinary, nullable=False),
+    Column("expires_at", Float, nullable=False),
+    ForeignKeyConstraint(["owner"], ["users.id"], ondelete="CASCADE"),
+    Index(None, "owner"),
+    Index(None, "expires_at"),
+)
+oauth_clients = Table(
+    "oauth_clients", metadata, Column("id", Text, primary_key=True), Column("sealed", LargeBinary, nullable=False)
 )
 
 # One row: see `OLDEST`.

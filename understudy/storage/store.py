@@ -10,7 +10,18 @@ import trio
 from actors import ActorDied, ActorRef, AskTimeout, Backoff, MailboxFull
 from actors.behaviours import Breaker, CircuitChange, CircuitSpec, FailureCount
 
-from . import agent_memory, consents, deliveries, nodes, queries, revocations, schedules, servers_off, spending
+from . import (
+    agent_memory,
+    consents,
+    deliveries,
+    nodes,
+    queries,
+    revocations,
+    schedules,
+    servers_off,
+    sign_ins,
+    spending,
+)
 from .agent_memory import Amend, Forget, ForgetAll, ForgetExpired, Remember, Remembered
 from .consents import AllowTool, Consent, DisallowTool
 from .database import Database
@@ -48,6 +59,7 @@ from .records import (
 from .revocations import RevokedSession, RevokeSession
 from .schedules import AddSchedule, ChangeSchedule, ClaimFiring, DeleteSchedules, Due, EndFiring, Schedule
 from .servers_off import SetServerOn
+from .sign_ins import DropSignIn, SignIn
 from .spending import ForgetSpending
 from .sqlite import READERS
 from .writer import WriteRequest
@@ -239,6 +251,30 @@ class Store:
     async def servers_off(self, owner: str, thread_id: str) -> list[str]:
         """Return the names of the MCP servers that are switched off in a thread."""
         return await self._read(servers_off.servers_off, owner, thread_id)
+
+    async def sign_in(self, owner: str, server: str) -> SignIn | None:
+        """Return a user's sign-in at an MCP server."""
+        return await self._read(sign_ins.sign_in, owner, server)
+
+    async def sign_ins(self, owner: str) -> list[SignIn]:
+        """Return the sign-ins of a user, by server."""
+        return await self._read(sign_ins.of_owner, owner)
+
+    async def sign_ins_to_keep(self, now: float) -> list[SignIn]:
+        """Return sign-ins whose token is to be refreshed although nobody uses it."""
+        return await self._read(sign_ins.to_keep, now)
+
+    async def drop_sign_in(self, owner: str, server: str, stamp: str | None = None) -> bool:
+        """Remove a user's sign-in, or only the one with a stamp. Return False if there is none."""
+        return bool(await self.commit(DropSignIn(owner, server, stamp)))
+
+    async def sign_in_start(self, state: str, now: float) -> tuple[str, bytes] | None:
+        """Return the user of a sign-in that was begun and has not expired, and what is sealed of it."""
+        return await self._read(sign_ins.start, state, now)
+
+    async def oauth_client(self, client_id: str) -> bytes | None:
+        """Return what is sealed of a client that is registered at an authorization server."""
+        return await self._read(sign_ins.client, client_id)
 
     async def add_file(self, file: File) -> None:
         """Store the row of a file whose bytes are stored. Raises AlreadyStored if its id belongs to another file."""

@@ -45,6 +45,7 @@ from . import (
     schedules,
     schema,
     servers_off,
+    sign_ins,
     spending,
 )
 from .agent_memory import Amend, Forget, ForgetAll, ForgetExpired, Remember
@@ -77,6 +78,7 @@ from .records import (
 from .revocations import RevokeSession
 from .schedules import AddSchedule, ChangeSchedule, ClaimFiring, DeleteSchedules, EndFiring
 from .servers_off import SetServerOn
+from .sign_ins import AddClient, AddStart, ClaimSignIn, DropClient, DropSignIn, PutSignIn, TakeStart
 from .spending import ForgetSpending
 
 Row = dict[str, Any]
@@ -234,6 +236,10 @@ def apply(connection: Connection, work: Write) -> int:
             return consents.write(connection, work, _INSERTS[connection.dialect.name].put)
         case SetServerOn():
             return servers_off.write(connection, work, _INSERTS[connection.dialect.name].put)
+        case PutSignIn() | ClaimSignIn() | DropSignIn() | AddStart() | TakeStart() | AddClient() | DropClient():
+            if isinstance(work, AddStart):
+                add_users(connection, [(work.owner, work.now)])
+            return sign_ins.write(connection, work, _INSERTS[connection.dialect.name].put)
         case ClaimThread() | ReleaseThread() | JoinNodes() | RenewNode() | LeaveNodes():
             return nodes.write(connection, work)
         case ClaimDelivery() | DelayDelivery() | EndDelivery():

@@ -1,0 +1,177 @@
+"""Reads and writes of users' sign-ins at MCP servers. What is secret is sealed by whoever writes it.
+
+1. A sign-in changes only under the stamp that was read, and each change gives it a new one. So of several nodes one
+   refreshes its token, and what another stores late is dropped.
+2. A state is taken once: of two requests with it, one finds it.
+"""
+
+from collections.abc import Callable
+from typing import Any, Final, TypeAlias
+
+from attrs import asdict, frozen
+from sqlalchemy import Connection, Table, delete, func, select, update
+
+from . import schema
+
+MOST: Final = 500
+"""Sign-ins of a user that are read, and that are kept alive at a time; agents name fewer servers."""
+STARTS: Final = 20
+"""Sign-ins that a user may have begun at a time."""
+
+_s = schema.sign_ins.c
+_b = schema.sign_in_starts.c
+_c = schema.oauth_clients.c
+
+
+@frozen
+class SignIn:
+    """A user's sign-in at a server. Times are Unix seconds: `claimed_until`, a node refreshes its token; at `keep_at`
+    the token is to be refreshed although nobody uses it, if it can be.
+    """
+
+    owner: str
+    server: str
+    sealed: bytes
+    stamp: str
+    signed_in_at: float
+    claimed_until: float = 0.0
+    keep_at: float | None = None
+
+
+@frozen
+class PutSignIn:
+    """Store a sign-in in place of the one with the stamp `replaces`; None: in place of any, if the user exists.
+
+    The answer is whether it is stored.
+    """
+
+    sign_in: SignIn
+    replaces: str | None = None
+
+
+@frozen
+class ClaimSignIn:
+    """Claim the refresh of a sign-in with a stamp until a time. The answer is whether this is the first to do so."""
+
+    owner: str
+    server: str
+    replaces: str
+    stamp: str
+    until: float
+
+
+@frozen
+class DropSignIn:
+    """Remove a sign-in, or only the one with a stamp. The answer is whether it was there."""
+
+    owner: str
+    server: str
+    stamp: str | None = None
+
+
+@frozen
+class AddStart:
+    """Store a sign-in that is begun, and remove those that expired. The answer is whether the user has fewer than
+    `STARTS`."""
+
+    state: str
+    owner: str
+    sealed: bytes
+    expires_at: float
+    now: float
+
+
+@frozen
+class TakeStart:
+    """Remove a sign-in that was begun. The answer is whether it was there."""
+
+    state: str
+
+
+@frozen
+class AddClient:
+    """Store a client that was registered, unless there is one. The answer is whether there was none."""
+
+    id: str
+    sealed: bytes
+
+
+@frozen
+class DropClient:
+    """Remove a registered client. The answer is whether it was there."""
+
+    id: str
+
+
+SignInWrite: TypeAlias = PutSignIn | ClaimSignIn | DropSignIn | AddStart | TakeStart | AddClient | DropClient
+
+
+def write(connection: Connection, work: SignInWrite, put: Callable[[Table], Any]) -> bool:
+    """Execute a write; return the answer that its class documents. `put` makes the database's own insert."""
+    match work:
+        case PutSignIn(sign_in, replaces) if replaces is None:
+            known = select(schema.users.c.id).where(schema.users.c.id == sign_in.owner)
+            if connection.execute(known).first() is None:
+                return False
+            values = asdict(sign_in)
+            insert = put(schema.sign_ins).values(**values)
+            connection.execute(insert.on_conflict_do_update(index_elements=["owner", "server"], set_=values))
+            return True
+        case PutSignIn(sign_in, replaces):
+            this = update(schema.sign_ins).where(*_of(sign_in.owner, sign_in.server), _s.stamp == replaces)
+            return connection.execute(this.values(**asdict(sign_in))).rowcount > 0
+        case ClaimSignIn(owner, server, replaces, stamp, until):
+            this = update(schema.sign_ins).where(*_of(owner, server), _s.stamp == replaces)
+            return connection.execute(this.values(stamp=stamp, claimed_until=until)).rowcount > 0
+        case DropSignIn(owner, server, stamp):
+            gone = delete(schema.sign_ins).where(*_of(owner, server))
+            return connection.execute(gone if stamp is None else gone.where(_s.stamp == stamp)).rowcount > 0
+        case AddStart(state, owner, sealed, expires_at, now):
+            connection.execute(delete(schema.sign_in_starts).where(_b.expires_at <= now))
+            mine = select(func.count()).select_from(schema.sign_in_starts).where(_b.owner == owner)
+            if connection.execute(mine).scalar_one() >= STARTS:
+                return False
+            values = {"state": state, "owner": owner, "sealed": sealed, "expires_at": expires_at}
+            connection.execute(put(schema.sign_in_starts).values(**values))
+            return True
+        case TakeStart(state):
+            return connection.execute(delete(schema.sign_in_starts).where(_b.state == state)).rowcount > 0
+        case AddClient(name, sealed):
+            insert = put(schema.oauth_clients).values(id=name, sealed=sealed)
+            return connection.execute(insert.on_conflict_do_nothing(index_elements=["id"])).rowcount > 0
+        case DropClient(name):
+            return connection.execute(delete(schema.oauth_clients).where(_c.id == name)).rowcount > 0
+
+
+def _of(owner: str, server: str) -> tuple[Any, Any]:
+    return _s.owner == owner, _s.server == server
+
+
+def sign_in(connection: Connection, owner: str, server: str) -> SignIn | None:
+    """Return a user's sign-in at a server."""
+    found = connection.execute(_ALL.where(*_of(owner, server))).first()
+    return None if found is None else SignIn(*found)
+
+
+def of_owner(connection: Connection, owner: str) -> list[SignIn]:
+    """Return the sign-ins of a user, by server."""
+    return [SignIn(*row) for row in connection.execute(_ALL.where(_s.owner == owner).order_by(_s.server).limit(MOST))]
+
+
+def to_keep(connection: Connection, now: float) -> list[SignIn]:
+    """Return sign-ins whose token is to be refreshed although nobody uses it, the most urgent first."""
+    return [SignIn(*row) for row in connection.execute(_ALL.where(_s.keep_at <= now).order_by(_s.keep_at).limit(MOST))]
+
+
+def start(connection: Connection, state: str, now: float) -> tuple[str, bytes] | None:
+    """Return the user of a sign-in that was begun and has not expired, and what is sealed of it."""
+    found = connection.execute(select(_b.owner, _b.sealed).where(_b.state == state, _b.expires_at > now)).first()
+    return None if found is None else (found[0], found[1])
+
+
+def client(connection: Connection, name: str) -> bytes | None:
+    """Return what is sealed of a registered client."""
+    return connection.execute(select(_c.sealed).where(_c.id == name)).scalar_one_or_none()
+
+
+_ALL: Final = select(_s.owner, _s.server, _s.sealed, _s.stamp, _s.signed_in_at, _s.claimed_until, _s.keep_at)
