@@ -20,10 +20,10 @@ STOCK = Path(__file__).resolve().parents[1] / "stock_agui"
 INSTALL_S, RUN_S = 120, 60
 
 
-def install(folder: Path) -> Path:
-    """Copy the scenarios to a folder, and install the stock client there from the lock file. Return the folder."""
+def install(folder: Path, stock: Path = STOCK) -> Path:
+    """Copy a folder with a lock file, and install the packages there. Return the copy."""
     npm = program("npm", "npm")
-    shutil.copytree(STOCK, folder)
+    shutil.copytree(stock, folder)
     command = [npm, "ci", "--ignore-scripts", "--no-audit", "--no-fund"]
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=INSTALL_S, check=False)
     assert done.returncode == 0, done.stderr[-2000:]
