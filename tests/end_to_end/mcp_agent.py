@@ -1,4 +1,4 @@
-"""An agent with tools of the demo MCP server, for servers that are killed: it looks, which may be done twice."""
+"""Agents with tools of MCP servers, for servers that are killed: one call may be made twice, one is a task."""
 
 import os
 import sys
@@ -14,4 +14,10 @@ agent = Agent(
     "looker",
     tools=[mcp([sys.executable, str(DEMO)], name="demo", env={"DEMO_NOTES": os.environ.get(CALLS, os.devnull)})],
     model=ScriptedModel(Call([("demo_look", {})]), Say("Done")),
+)
+
+counter = Agent(
+    "counter",
+    tools=[mcp(os.environ.get("TASKS_ADDRESS", "http://127.0.0.1:9/mcp"), name="tasks", timeout_s=120)],
+    model=ScriptedModel(Call([("tasks_count", {"to": 3})]), Say("Done")),
 )

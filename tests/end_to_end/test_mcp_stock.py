@@ -10,9 +10,15 @@ from typing import Any
 import pytest
 import trio
 
-from tests.end_to_end.chat_client import ChatClient, connected
+from tests.end_to_end.chat_client import ChatClient, check_arc, connected
+from tests.end_to_end.http import request
+from tests.end_to_end.process import started
 from tests.end_to_end.test_agui_stock import install
-from tests.end_to_end.test_mcp import calling, ended
+from tests.end_to_end.test_mcp import calling, ended, lines_of, noted
+from tests.end_to_end.test_mcp import notes as notes
+from tests.end_to_end.test_run_recovery import Watcher
+from tests.end_to_end.test_run_recovery import calling as calling_now
+from tests.end_to_end.test_run_recovery import ended as run_ended
 from tests.servers.needed import free_port, program
 from understudy import McpServer, mcp
 
@@ -20,6 +26,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore:Async generat
 STOCK = Path(__file__).resolve().parents[1] / "stock_mcp"
 MAIN = Path("node_modules/@modelcontextprotocol/server-everything/dist/index.js")
 NAME = "everything"
+COUNTER = "tests.end_to_end.mcp_agent:counter"
 START_S = 60.0
 ZIPPED = {"name": "a.gz", "data": "data:text/plain;base64,aGVsbG8=", "outputType": "resource"}
 CALLS: list[tuple[str, dict[str, Any]]] = [
@@ -46,15 +53,23 @@ def main(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @asynccontextmanager
 async def served(main: Path, transport: str) -> AsyncIterator[McpServer]:
     """Name the server over stdio, or start it and name its address."""
-    node = str(program("node", "nodejs"))
     options: dict[str, Any] = {"name": NAME, "approval": False, "start_s": START_S}
     if transport == "stdio":
-        yield mcp([node, str(main)], **options)
+        yield mcp([str(program("node", "nodejs")), str(main)], **options)
         return
     port = free_port()
-    env = os.environ | {"PORT": str(port)}
+    async with listening(port, str(main), "streamableHttp"):
+        yield mcp(f"http://127.0.0.1:{port}/mcp", **options)
+
+
+@asynccontextmanager
+async def listening(port: int, *words: str) -> AsyncIterator[trio.Process]:
+    """Run a program of node, which listens at the port, during the block."""
     process = await trio.lowlevel.open_process(
-        [node, str(main), "streamableHttp"], env=env, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        [str(program("node", "nodejs")), *words],
+        env=os.environ | {"PORT": str(port)},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
     )
     try:
         with trio.fail_after(START_S):
@@ -64,7 +79,7 @@ async def served(main: Path, transport: str) -> AsyncIterator[McpServer]:
                     break
                 except OSError:
                     await trio.sleep(0.05)
-        yield mcp(f"http://127.0.0.1:{port}/mcp", **options)
+        yield process
     finally:
         process.kill()
         with trio.CancelScope(shield=True):
@@ -114,3 +129,63 @@ async def test_each_kind_of_tool_and_content_is_understood(serve: Any, main: Pat
         assert len(values[11]) >= 7
         if transport == "stdio":
             assert "NODE" not in str(values)
+
+
+async def test_a_long_call_is_a_task_that_asks_and_tells_its_progress(serve: Any, main: Path) -> None:
+    """A tool that can only be called as a task; its question is asked in the middle of it, and reaches its user."""
+    async with served(main, "stdio") as server:
+        research = (named("simulate-research-query"), {"topic": "python", "ambiguous": True})
+        running = await serve(calling(server, research, timeout_s=100))
+        async with connected(running.address) as client:
+            await client.say("go", agent_type="script", thread_id="t")
+            question = (await client.until("question_asked"))["data"]["question_id"]
+            reply = {"question_id": question, "answer": {"interpretation": "snake"}}
+            await client.send({"type": "answer", "payload": reply})
+            await ended(client)
+        (done,) = completed(client)
+        assert done["status"] == "ok"
+        assert "python (snake)" in str(done["result"])
+        told = [each["message"] for each in client.seen if each["type"] == "agent_progress"]
+        assert any("Gathering sources" in each for each in told), told
+
+
+@asynccontextmanager
+async def tasks_server(main: Path, notes: Path, port: int) -> AsyncIterator[str]:
+    """Run the server whose calls are tasks. Yield its address."""
+    program_of_tasks = main.parents[4] / "tasks.mjs"
+    async with listening(port, str(program_of_tasks), str(port), str(notes)):
+        yield f"http://127.0.0.1:{port}/mcp"
+
+
+async def test_a_task_is_found_again_by_the_next_server(main: Path, notes: Path, tmp_path: Path) -> None:
+    """Killed while it waits, the next server polls the same task to its end: it is neither in doubt nor made twice."""
+    seen = Watcher()
+    async with tasks_server(main, notes, free_port()) as address:
+        options = {"TASKS_ADDRESS": address}
+        async with started(tmp_path / "data", COUNTER, **options) as server:
+            token = (await request(server.address, "POST", "/api/sessions"))[2]["session_token"]
+            async with connected(server.address, token) as client:
+                await client.say("go", agent_type="counter", thread_id="t")
+                await seen.until(client, calling_now("tasks_count"))
+                await noted(notes, "polled")
+                await server.kill()
+        async with started(tmp_path / "data", COUNTER, **options) as server, connected(server.address, token) as client:
+            await client.send({"type": "resume", "payload": {"threads": {"t": seen.seq}}})
+            await trio.Path(f"{notes}.go").touch()
+            await seen.until(client, run_ended)
+    (done,) = seen.kinds("tool_completed")
+    assert (done["status"], done["result"]) == ("ok", "counted to 3")
+    assert lines_of(notes).count("begun") == 1
+    check_arc(seen.events)
+
+
+async def test_a_task_whose_run_is_stopped_is_cancelled(serve: Any, main: Path, notes: Path) -> None:
+    async with tasks_server(main, notes, free_port()) as address:
+        running = await serve(calling(mcp(address, name="tasks", timeout_s=100), ("tasks_count", {"to": 3})))
+        async with connected(running.address) as client:
+            await client.say("go", agent_type="script", thread_id="t")
+            began = await client.until("tool_executing")
+            await noted(notes, "polled")
+            await client.send({"type": "cancel", "payload": {"run_id": began["run_id"]}})
+            await ended(client)
+            await noted(notes, "cancelled")

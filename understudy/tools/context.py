@@ -83,6 +83,19 @@ async def _show_nobody(_item: Any) -> None:
 
 
 @frozen
+class CallHandle:
+    """Where the work of a call is found again after a crash, for tools whose work goes on elsewhere.
+
+    `value` is what an earlier attempt at the call has kept, None if there is none. `await keep(value)` returns once it
+    is committed. `given_up()`: whether the call is not wanted any more; else it may go on after a restart.
+    """
+
+    value: str | None
+    keep: Callable[[str], Awaitable[None]] = field(repr=False)
+    given_up: Callable[[], bool] = field(repr=False)
+
+
+@frozen
 class ToolContext:
     """The user for whom a tool runs, and the means it may use.
 
@@ -96,7 +109,8 @@ class ToolContext:
     places of what the server found in the message before storing it, never the text; None if nothing was found.
     `state` is the value of the agent's lifespan; of the server's, if the agent has none. `await show_partial(item)`
     shows the user an item of the result while the tool runs, and waits if these come too fast; what a generator yields
-    is shown so. `while_queued` is for the server: it is entered while the call waits for a worker thread.
+    is shown so. `while_queued` and `handle` are for the server: the first is entered while the call waits for a worker
+    thread, the second is for tools of MCP servers.
     """
 
     owner: str
@@ -114,6 +128,7 @@ class ToolContext:
     state: Any = field(default=None, repr=False)
     show_partial: Callable[[Any], Awaitable[None]] = field(default=_show_nobody, repr=False)
     while_queued: WhileQueued = field(default=nullcontext, repr=False)
+    handle: CallHandle | None = field(default=None, repr=False)
 
     async def ask(self, form: type[T], *, title: str = "", text: str = "") -> T:
         """Ask the user for the fields of `form`, a class. Return an instance with the answer.
@@ -148,6 +163,7 @@ class ToolContext:
             asker=partial(on_server, self.asker),
             show_partial=partial(on_server, self.show_partial),
             while_queued=nullcontext,
+            handle=None,
         )
 
     async def remember(self, name: str, value: Any, ttl_s: float = TTL_S) -> None:

@@ -51,8 +51,10 @@ class CallSettling:
         """Run the tool until the outcome of the call is known, or cannot be.
 
         A call that may have taken effect, because its server, its actor or its time ended, is settled by the tool's
-        `reconcile`, or else by the user, and made again only if it took none. `whole`: its arguments are not redacted.
+        `reconcile`, or else by the user, and made again only if it took none. One that has kept a handle is never in
+        doubt: its tool finds its work again. `whole`: its arguments are not redacted.
         """
+        in_doubt = in_doubt and outcome.handle is None
         for _ in range(MAX_MADE):
             killed = in_doubt
             if not in_doubt:
@@ -61,11 +63,8 @@ class CallSettling:
                 if not (killed or outcome.crashed or outcome.status is ToolStatus.TIMED_OUT):
                     break
                 outcome.effect_unknown = not outcome.crashed and not tool.retry_safe
-                if (
-                    killed
-                    and tool.reconcile is None
-                    and outcome.call_id in calls_that_ask(self.asking.questions.logged)
-                ):
+                asked = outcome.call_id in calls_that_ask(self.asking.questions.logged)
+                if killed and tool.reconcile is None and (asked or outcome.handle is not None):
                     outcome.ended, outcome.effect_unknown = trio.Event(), False
                     continue
                 if tool.reconcile is None:

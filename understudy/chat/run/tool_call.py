@@ -14,6 +14,7 @@ import trio
 from attrs import define, evolve, field
 
 from actors import Actor, ActorRef, ChildSpec, Context, Crashed, Exit, Lane, Restart, StopMode
+from transport.wire.codes import ERRORS
 from transport.wire.events import SubagentStarted, ToolStatus
 from understudy.agents.agent import Agent
 from understudy.chat.effects import GRACE_S, Attempt
@@ -27,9 +28,10 @@ from understudy.chat.run.partials import Partials
 from understudy.chat.run.progress_notes import CallProgress
 from understudy.chat.run.recorder import Recorder
 from understudy.chat.run.replay import Replay
-from understudy.chat.run.tool_outcome import ToolOutcome
+from understudy.chat.run.tool_outcome import HANDLE, ToolOutcome
 from understudy.chat.services import Services, tool_context
-from understudy.tools.context import ToolContext
+from understudy.storage.errors import StorageUnavailable
+from understudy.tools.context import CallHandle, ToolContext
 from understudy.tools.errors import EffectUnknown, ToolError
 from understudy.tools.loop import ToolLoop
 from understudy.tools.tool import Tool
@@ -99,6 +101,7 @@ class ToolCalls:
     replays: Mapping[str, Replay] = field(repr=False)
     ask_agent: Callable[[Tool, str, ToolOutcome], Actor] | None
     running: dict[ActorRef, ToolOutcome | Attempt] = field(factory=dict, init=False)
+    _stopped: bool = field(default=False, init=False)
 
     def exited(self, ref: ActorRef, reason: Exit) -> None:
         """Complete the outcome of a call whose actor has stopped; `reason` says whether the tool crashed."""
@@ -114,7 +117,8 @@ class ToolCalls:
         outcome.ended.set()
 
     async def stop(self) -> None:
-        """Stop the calls that are running; return when all have stopped."""
+        """Stop the calls that are running, as they are not wanted any more; return when all have stopped."""
+        self._stopped = True
         for ref in list(self.running):
             await ref.stop(StopMode.NOW)
 
@@ -168,6 +172,11 @@ class ToolCalls:
             asker=asker,
             show_partial=partials.add,
             while_queued=functools.partial(self._while_queued, tool.name, outcome, progress),
+            handle=CallHandle(
+                outcome.handle,
+                functools.partial(self._keep_handle, outcome),
+                lambda: self._stopped or any(each.cancel_called for each in outcome.limits),
+            ),
         )
         call: Callable[[], Actor] = functools.partial(
             ToolCall, tool, arguments, given, outcome, self.services.tool_loop, partials
@@ -208,6 +217,15 @@ class ToolCalls:
         progress(0.0, None, f"{name} is waiting for a free place")
         with suspend_deadlines(outcome.limits):
             yield
+
+    async def _keep_handle(self, outcome: ToolOutcome, handle: str) -> None:
+        """Commit the handle of a call's work. Raises `ToolError` ``storage_unavailable``."""
+        assert outcome.step is not None  # noqa: S101 - for the type checker: a call at work has a step
+        try:
+            await self.recorder.record(steps=(evolve(outcome.step, result={HANDLE: handle}),))
+        except StorageUnavailable:
+            raise ToolError("storage_unavailable", ERRORS["storage_unavailable"].text) from None
+        outcome.handle = handle
 
     async def _start_subagent(self, agent: Agent, outcome: ToolOutcome) -> None:
         """Record that a call asks a subagent, unless the log has it."""

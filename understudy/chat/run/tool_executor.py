@@ -208,6 +208,7 @@ class ToolExecutor:
                 outcome.fail(ToolStatus.FAILED, "invalid_arguments", call.request.problem)
             elif events and tool.approval is not False:
                 required = await self.consent.request(tool, outcome, sanitized, agent_id)
+        outcome.begin(step)
         runs = outcome.status is ToolStatus.KILLED
         label = None if tool is None else tool.name
         self.begun[outcome.call_id] = outcome, step, label, agent_id, began

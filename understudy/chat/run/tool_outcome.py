@@ -11,6 +11,7 @@ from transport.wire.events import ToolStatus, Usage
 from understudy.chat.run.replay import RecordedResult
 from understudy.models.model import ToolRequest
 from understudy.observe.logs import new_error_id
+from understudy.storage.records import StepRecord
 from understudy.tools.result import ToolResult
 
 if TYPE_CHECKING:
@@ -20,6 +21,9 @@ log = logging.getLogger(__name__)
 
 RECORDED = ("value", "summary", "visualization", "note", "suspect", "kind", "answer", "next_steps")
 """Fields of an outcome that its step keeps under the same names."""
+
+HANDLE = "handle"
+"""Key of the handle in the result of the step of a call at work."""
 
 
 @define(eq=False)
@@ -34,7 +38,8 @@ class ToolOutcome:
     `own`: the result is the server's own sentence, in which nothing is looked for;
     `effect_unknown`: the call may have taken effect although it did not succeed; `by_user`: its user says that it did;
     `undo_s` is how long it can be undone. `agent_id` is that of the subagent that it asked, if any, `usage` what that
-    used of its model, and `below` executes the calls of that.
+    used of its model, and `below` executes the calls of that. `step` is that of the call, once it has one, and `handle`
+    what its tool keeps there to find its work again.
     """
 
     request: ToolRequest
@@ -61,6 +66,14 @@ class ToolOutcome:
     agent_id: str = ""
     usage: Usage = field(factory=Usage)
     below: "ToolExecutor | None" = field(default=None, repr=False)
+    step: StepRecord | None = field(default=None, repr=False)
+    handle: str | None = field(default=None, repr=False)
+
+    def begin(self, step: StepRecord) -> None:
+        """Take note of the call's step, and of the handle that an interrupted attempt has kept in it."""
+        self.step = step
+        if step.ended_at is None and isinstance(step.result, dict):
+            self.handle = step.result.get(HANDLE)
 
     def fail(self, status: ToolStatus, code: str, sentence: str, *, own: bool = False) -> None:
         """Set the failure, as a result that clients and models can read."""

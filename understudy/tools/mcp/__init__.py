@@ -1,5 +1,5 @@
 """MCP servers whose tools agents use: how one is named, connected, supervised and called.
 
-Only `connection` and `transports` import the `mcp` SDK, which is an extra; a server without MCP servers loads neither.
-What this server itself offers over MCP does not stand here.
+Only `connection`, `tasks` and `transports` import the `mcp` SDK, which is an extra; a server without MCP servers loads
+none of them. What this server itself offers over MCP does not stand here.
 """

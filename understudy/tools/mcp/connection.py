@@ -1,4 +1,4 @@
-"""The connection to one MCP server, and the requests over it. It is the only user of the SDK's client.
+"""The connection to one MCP server, and the requests over it.
 
 1. A question of a server is asked of the user of the call in which it came. A connection of the handshake era does not
    say which that is: then it is asked only if one call is at work, and else declined.
@@ -25,6 +25,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from understudy.tools.context import ToolContext
 from understudy.tools.errors import QuestionDeclined, QuestionUnanswered, ToolError
+from understudy.tools.mcp import tasks
 from understudy.tools.mcp.elicitation import QuestionRefused, check_answer, to_question
 from understudy.tools.mcp.errors import ConnectionLost
 from understudy.tools.mcp.server import McpServer
@@ -53,11 +54,20 @@ _RESULT: Final[TypeAdapter[types.CallToolResult | types.InputRequiredResult]] = 
 )
 
 
+RELATED_TASK: Final = "io.modelcontextprotocol/related-task"
+
+
+def _ids(context: ToolContext) -> Any:
+    """Return what a server is told of a call: the ids of the run and of the call."""
+    return {"understudy/run": context.run_id, "understudy/call": context.call_id}
+
+
 @define(eq=False)
 class McpCall:
-    """A call at work, with the questions in it that wait for its user."""
+    """A call at work, with the questions in it that wait for its user; `task_id` if the server makes it as a task."""
 
     context: ToolContext
+    task_id: str | None = None
     questions: set[trio.CancelScope] = field(factory=set)
     noted_at: float = -math.inf
 
@@ -94,6 +104,11 @@ class McpSession:
         """Return whether the server has `tools` or `resources`."""
         return getattr(self.client.server_capabilities, what) is not None
 
+    @property
+    def has_tasks(self) -> bool:
+        """Whether its tools can be called as tasks."""
+        return tasks.has_tasks(self)
+
     async def list_all(self, what: str) -> list[dict[str, Any]]:
         """Return all `tools`, `resources` or `resource_templates` of the server, as plain JSON.
 
@@ -106,7 +121,7 @@ class McpSession:
         cursor: str | None = None
         for _ in range(MAX_PAGES):
             params = types.PaginatedRequestParams(cursor=cursor)
-            page = await self._ask(partial(ask, params=params), ANSWER_S)
+            page = await self.request(partial(ask, params=params), ANSWER_S)
             found += [each.model_dump(by_alias=True, mode="json", exclude_none=True) for each in getattr(page, what)]
             cursor = page.next_cursor
             if cursor is None:
@@ -118,21 +133,45 @@ class McpSession:
 
         Raises `ConnectionLost` if it is unknown what became of the call, `ToolError` if the server refuses it.
         """
-        opened = McpCall(context)
-        async with self.slots:
-            self.calls.add(opened)
-            token = _open_call.set(opened)
-            try:
-                return await self._call(name, dict(arguments), opened, label)
-            finally:
-                _open_call.reset(token)
-                self.calls.discard(opened)
-                for each in opened.questions:
-                    each.cancel()
+        async with self.slots, self._opened(McpCall(context)) as opened:
+            return await self._call(name, dict(arguments), opened, label)
+
+    async def begin_task(
+        self, name: str, arguments: Mapping[str, Any], context: ToolContext
+    ) -> str | Mapping[str, Any]:
+        """Call a tool as a task. Return the task's id, or the result if the server made the call at once.
+
+        Raises what `call` raises.
+        """
+        params = types.CallToolRequestParams(name=name, arguments=dict(arguments), _meta=_ids(context))
+        async with self.slots, self._opened(McpCall(context)):
+            return await tasks.begin(self, params, self.server.timeout_s)
+
+    async def finish_task(self, task_id: str, context: ToolContext, label: str) -> Mapping[str, Any]:
+        """Wait for the end of a task; no slot is held. Return its result. Raises `TaskLost`, and what `call` raises."""
+        async with self._opened(McpCall(context, task_id)) as opened:
+            return await tasks.finish(self, task_id, opened, label)
+
+    async def cancel_task(self, task_id: str) -> None:
+        """Cancel a task. Raises what `call` raises."""
+        await tasks.cancel(self, task_id)
+
+    @asynccontextmanager
+    async def _opened(self, call: McpCall) -> AsyncIterator[McpCall]:
+        """Have the questions of a call asked of its user during the block; they end with it."""
+        self.calls.add(call)
+        token = _open_call.set(call)
+        try:
+            yield call
+        finally:
+            _open_call.reset(token)
+            self.calls.discard(call)
+            for each in call.questions:
+                each.cancel()
 
     async def _call(self, name: str, arguments: dict[str, Any], opened: McpCall, label: str) -> dict[str, Any]:
         session, given, state = self.client.session, None, None
-        ids: Any = {"understudy/run": opened.context.run_id, "understudy/call": opened.context.call_id}
+        ids = _ids(opened.context)
 
         async def shown(progress: float, total: float | None, message: str | None) -> None:
             await opened.progress(label, progress, total, message)
@@ -144,7 +183,7 @@ class McpSession:
             # Not `session.call_tool`: it checks the result against the server's own schema, whose patterns could hold
             # the loop.
             send = partial(session.send_request, types.CallToolRequest(params=params), _RESULT, progress_callback=shown)
-            result = await self._ask(send, math.inf)
+            result = await self.request(send, math.inf)
             if isinstance(result, types.CallToolResult):
                 return result.model_dump(by_alias=True, mode="json", exclude_none=True)
             given, state = await self._answer_all(result.input_requests or {}), result.request_state
@@ -165,7 +204,7 @@ class McpSession:
 
     async def read(self, uri: str) -> list[dict[str, Any]]:
         """Return the contents of a resource as blocks of a result. Raises `ConnectionLost` and `ToolError`."""
-        result = await self._ask(partial(self.client.session.read_resource, uri), ANSWER_S)
+        result = await self.request(partial(self.client.session.read_resource, uri), ANSWER_S)
         contents = result.model_dump(by_alias=True, mode="json", exclude_none=True)["contents"]
         return [{"type": "resource", "resource": each} for each in contents]
 
@@ -187,7 +226,9 @@ class McpSession:
             self.on_change()
             return
         try:
-            await self._ask(partial(self.client.session.send_request, types.PingRequest(), types.EmptyResult), ANSWER_S)
+            await self.request(
+                partial(self.client.session.send_request, types.PingRequest(), types.EmptyResult), ANSWER_S
+            )
         except ToolError:
             return  # a refusal is a sign of life
 
@@ -208,7 +249,7 @@ class McpSession:
                 return
             await trio.sleep(PROBE_S)
 
-    async def _ask(self, send: Callable[[], Any], limit_s: float) -> Any:
+    async def request(self, send: Callable[[], Any], limit_s: float) -> Any:
         """Await an answer. Raises `ConnectionLost`, and `ToolError` for a refusal or an answer that is malformed."""
         name = self.server.name
         try:
@@ -228,9 +269,11 @@ class McpSession:
 
     # The server's own requests and notifications
 
-    async def ask_user(self, params: types.ElicitRequestParams) -> types.ElicitResult | types.ErrorData:
+    async def ask_user(
+        self, params: types.ElicitRequestParams, meta: Mapping[str, Any]
+    ) -> types.ElicitResult | types.ErrorData:
         """Ask the user of the call a question of the server; decline if that is unknown, or the user gives none."""
-        call = _open_call.get()
+        call = _open_call.get() or self._call_of_task(meta.get(RELATED_TASK))
         if call is None and len(self.calls) == 1:
             (call,) = self.calls
         if call is None or not isinstance(params, types.ElicitRequestFormParams):
@@ -253,6 +296,10 @@ class McpSession:
                 call.questions.discard(scope)
         return types.ElicitResult(action="cancel")
 
+    def _call_of_task(self, related: object) -> McpCall | None:
+        task_id = related.get("taskId") if isinstance(related, Mapping) else None
+        return next((each for each in self.calls if task_id is not None and each.task_id == task_id), None)
+
     async def heard(self, message: object) -> None:
         """Take a notification of the server."""
         if isinstance(message, types.ToolListChangedNotification):
@@ -271,8 +318,10 @@ async def connect(
     """
     pace, made = LogPace(), list[McpSession]()
 
-    async def ask_user(context: ClientRequestContext, params: types.ElicitRequestParams) -> Any:  # noqa: ARG001
-        return await made[0].ask_user(params) if made else types.ElicitResult(action="decline")
+    async def ask_user(context: ClientRequestContext, params: types.ElicitRequestParams) -> Any:
+        if not made:
+            return types.ElicitResult(action="decline")
+        return await made[0].ask_user(params, dict(context.meta or {}))
 
     async def heard(message: object) -> None:
         if made:

@@ -30,7 +30,7 @@ _UNUSUAL: Final = re.compile(r"[^A-Za-z0-9_-]")
 
 @frozen
 class Definition:
-    """One tool as its server defines it. `name` is ours, `remote` the server's."""
+    """One tool as its server defines it. `name` is ours, `remote` the server's; `by_task`: callable as a task."""
 
     name: str
     remote: str
@@ -41,6 +41,7 @@ class Definition:
     read_only: bool = False
     destructive: bool = True
     idempotent: bool = False
+    by_task: bool = False
 
     def needs_approval(self, server: McpServer) -> bool:
         """Return whether calls need consent: what the operator says, else what the server hints at."""
@@ -133,6 +134,7 @@ def _read(server: McpServer, remote: str, said: Mapping[str, Any]) -> Definition
         hints.get("readOnlyHint") is True,
         hints.get("destructiveHint") is not False,
         hints.get("idempotentHint") is True,
+        (said.get("execution") or {}).get("taskSupport") in ("optional", "required"),
     )
 
 

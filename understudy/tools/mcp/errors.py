@@ -5,5 +5,9 @@ class ConnectionLost(Exception):
     """The connection ended, or the server does not answer; the text says why, after the server's name."""
 
 
+class TaskLost(Exception):
+    """A server does not know a task of ours, or not any more; the text says what it answered."""
+
+
 class McpDown(Exception):
     """A server cannot be reached, or is gone; the text names it and says why. It restarts the server's actor."""

@@ -20,8 +20,9 @@ from attrs import define, evolve, field
 from actors import Actor, Context
 from understudy.tools.context import ToolContext
 from understudy.tools.errors import EffectUnknown, ToolError
+from understudy.tools.mcp.calls import make_call
 from understudy.tools.mcp.definitions import Definition, LeftOut, read_definitions
-from understudy.tools.mcp.errors import ConnectionLost, McpDown
+from understudy.tools.mcp.errors import ConnectionLost, McpDown, TaskLost
 from understudy.tools.mcp.results import to_tool_result
 from understudy.tools.mcp.server import McpServer
 from understudy.tools.result import ToolResult
@@ -119,7 +120,11 @@ class McpLink:
             if current is None or current.digest != definition.digest:
                 raise ToolError("tool_failed", f"{self.name} has changed {definition.name}; look at it anew.")
             try:
-                said = await connection.call(definition.remote, arguments, context, definition.name)
+                said = await make_call(self, connection, definition, arguments, context)
+            except TaskLost as lost:
+                if not definition.retry_safe or attempt == 2:
+                    raise EffectUnknown("tool_failed", str(lost)) from None
+                context = evolve(context, handle=context.handle and evolve(context.handle, value=None))
             except ConnectionLost as lost:
                 await self.report(connection)
                 sentence = f"{self.name} was lost during the call: {lost}."
