@@ -67,6 +67,10 @@ class TurnWork(Protocol):
         """Record a handoff, and end the function."""
 
 
+def _never() -> bool:
+    return False
+
+
 @frozen
 class AgentTurn(ToolContext):
     """What a hand-written agent works with: the user's message, the user, and the means it may use.
@@ -76,12 +80,15 @@ class AgentTurn(ToolContext):
     conversation with the message as its last item. Calls and steps
     may be at work at the same time, in a nursery: a replay knows a call by its name and arguments, and a step by its
     name, so give steps at the same time different names. Use the other methods one after another, and not meanwhile.
+    `given_up()` says to a function that is cancelled whether that is for good: its user stopped the run, or its time is
+    over. If not, the server ends, and the run goes on later.
     """
 
     message: str = field(default="", repr=False, kw_only=True)
     items: tuple[Item, ...] = field(default=(), repr=False, kw_only=True)
     data: Mapping[str, Any] = field(factory=dict, repr=False, kw_only=True)
     work: TurnWork = field(repr=False, kw_only=True)
+    given_up: Callable[[], bool] = field(default=_never, repr=False, kw_only=True)
 
     @property
     def step_id(self) -> str:
@@ -157,7 +164,8 @@ class AgentTurn(ToolContext):
     def elsewhere(self, on_server: Callable[..., Any], now_on_server: Callable[..., Any]) -> Self:
         """Return the turn for the tools' loop: its methods run on the server's loop, by these functions."""
         moved = super().elsewhere(on_server, now_on_server)
-        return evolve(moved, work=Elsewhere(on_server, self.work))
+        given_up = partial(now_on_server, self.given_up)
+        return evolve(moved, work=Elsewhere(on_server, self.work), given_up=given_up)
 
 
 async def _run_step(name: str, owner: str, function: Callable[..., Any], args: Sequence[Any]) -> Any:

@@ -194,7 +194,7 @@ class AguiWork:
             for place, each in enumerate(texts)
         ]  # fmt: skip
         given = {
-            "threadId": turn.thread_id,
+            "threadId": self.remote.conversation_id(turn),
             "runId": turn.run_id if number == 0 else f"{turn.run_id}-{number}",
             "messages": messages,
             "tools": [],

@@ -1,5 +1,7 @@
 """`Remote`: where an agent of another server is, and how it is asked."""
 
+import json
+import uuid
 from collections.abc import Mapping
 from importlib.util import find_spec
 from typing import Final
@@ -10,15 +12,21 @@ from attrs import field, frozen
 from understudy.agents.turn import AgentTurn
 
 AG_UI: Final = "ag-ui"
-PROTOCOLS: Final = (AG_UI,)
+A2A: Final = "a2a"
+PROTOCOLS: Final = {AG_UI: ("remote", "httpx2"), A2A: ("a2a", "a2a")}
+"""The extra that each protocol needs, and the module by which it is known to be installed."""
+
+CONVERSATIONS: Final = uuid.UUID("6d1e6f1c-7a42-5c0e-9d5c-0a5b5f6f2f10")
+"""Namespace of the ids that remotes are given."""
 
 
 @frozen
 class Remote:
-    """An agent at `url`. `headers` are sent with each request, such as its token; they are in no log.
+    """An agent at `url`, by the `protocol` ``ag-ui`` or ``a2a``; by A2A it is the address whose card is the agent's.
 
-    `idle_s` is the time in seconds without any byte after which the agent is given up. Raises ValueError for an address
-    that is not HTTP, an unknown protocol, a non-positive `idle_s`, or if the extra `remote` is not installed.
+    `headers` are sent with each request, such as its token; they are in no log. `idle_s` is the time in seconds without
+    any byte after which the agent is given up. Raises ValueError for an address that is not HTTP, an unknown protocol,
+    a non-positive `idle_s`, or if the extra of the protocol (`remote`, `a2a`) is not installed.
     """
 
     url: str
@@ -32,16 +40,29 @@ class Remote:
             raise ValueError(f"{self.url!r} is no address of an agent: it must be like https://example.org/agent")
         if self.protocol not in PROTOCOLS:
             raise ValueError(f"a remote agent's protocol is one of {', '.join(PROTOCOLS)}, not {self.protocol!r}")
-        if find_spec("httpx2") is None:
-            raise ValueError("a remote agent needs `pip install 'understudy[remote]'`")
+        extra, module = PROTOCOLS[self.protocol]
+        if find_spec(module) is None:
+            raise ValueError(f"a remote agent by {self.protocol} needs `pip install 'understudy[{extra}]'`")
         if not self.idle_s > 0:
             raise ValueError(f"idle_s must be more than 0 seconds, not {self.idle_s!r}")
 
+    def conversation_id(self, turn: AgentTurn) -> str:
+        """Return the remote's id of the conversation.
+
+        It is the user's own: ids of threads are unique for each user only, and a remote sees them all behind one token.
+        """
+        return str(uuid.uuid5(CONVERSATIONS, json.dumps([turn.owner, turn.thread_id])))
+
     async def run(self, turn: AgentTurn) -> None:
         """Have the agent work on a message, and show its work as this server's: the `run` of a hand-written agent."""
-        from understudy.agents.remote.agui import AguiWork  # only now: HTTP and pydantic are slow to import
+        if self.protocol == A2A:  # only now: HTTP, pydantic and protobuf are slow to import
+            from understudy.agents.remote.a2a import A2aWork
 
-        await AguiWork(self, turn).run()
+            await A2aWork(self, turn).run()
+        else:
+            from understudy.agents.remote.agui import AguiWork
+
+            await AguiWork(self, turn).run()
 
 
 def to_remote(given: "Remote | str | None") -> Remote | None:

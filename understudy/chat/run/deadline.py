@@ -34,8 +34,8 @@ def suspend_deadlines(scopes: Sequence[trio.CancelScope]) -> Generator[None]:
 class PausableDeadline:
     """The deadline of one run, which holds a permit of `limiter` when it starts.
 
-    `scope` is the cancel scope of its work. `on_queued` is called if the run has to wait for a permit again.
-    `worked_before_s` is how long the run had worked before it was interrupted.
+    `scope` is the cancel scope of its work, `stopped` is cancelled by its user. `on_queued` is called if the run has to
+    wait for a permit again. `worked_before_s` is how long the run had worked before it was interrupted.
     """
 
     run_id: str
@@ -44,6 +44,7 @@ class PausableDeadline:
     on_queued: Callable[[], None]
     worked_before_s: float = 0.0
     scope: trio.CancelScope = field(factory=trio.CancelScope, init=False)
+    stopped: trio.CancelScope = field(factory=trio.CancelScope, init=False)
     _left_s: float | None = field(default=None, init=False)
     _granted: trio.Event | None = field(default=None, init=False)
     _worked_s: float = field(default=0.0, init=False)  # until the last pause
@@ -59,6 +60,11 @@ class PausableDeadline:
         """How long the run has worked, in seconds, also before it was interrupted; pauses do not count."""
         now_s = 0.0 if self._working_since is None else trio.current_time() - self._working_since
         return self.worked_before_s + self._worked_s + now_s
+
+    @property
+    def over(self) -> bool:
+        """Whether the run was stopped by its user, or its time is over."""
+        return self.stopped.cancel_called or self.scope.cancel_called
 
     @property
     def paused(self) -> bool:

@@ -160,7 +160,7 @@ class HandWritten:
         given = loop.tools.calls.context(loop.agent_id, progress, asker=self._in_order(self._ask))
         fields = {each.name: getattr(given, each.name) for each in attrs.fields(type(given))}
         make = partial(AgentTurn, message=job.content, items=tuple(loop.input.items), data=job.context or {})
-        turn = make(**fields, work=self._work())
+        turn = make(**fields, work=self._work(), given_up=self._given_up)
         assert agent.run is not None  # noqa: S101 - for the type checker: it is hand-written
         function = partial(run_function, agent.run)
         try:
@@ -173,6 +173,9 @@ class HandWritten:
                 raise
         finally:
             loop.tools.questions.forget(loop.agent_id)
+
+    def _given_up(self) -> bool:
+        return self.scope.cancel_called or self.loop.tools.deadline.over
 
     async def _close_cut_calls(self) -> None:
         """End the calls that the function has stopped waiting for, as a nursery does when one of its tasks fails."""

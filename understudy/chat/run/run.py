@@ -10,7 +10,6 @@ import logging
 import math
 from contextlib import suppress
 
-import trio
 from attrs import evolve
 
 from actors import Actor, ActorRef, Context, Supervision, Terminated
@@ -76,7 +75,6 @@ class Run(Actor):
         self.recorder.waiting_note = waits.note
         self.stream = AnswerStream(job, services, self.recorder, before)
         self.loop = AgentLoop(job, services, self.recorder, self.tools, self.stream, agent, before, meter)
-        self.stopped = trio.CancelScope()
 
     async def on_start(self, context: Context) -> None:
         """Start the work in tasks of their own; the conversation does not wait for it."""
@@ -89,7 +87,7 @@ class Run(Actor):
         """Handle cancellation, steers, decisions, answers, ended tool calls, permit and queue position."""
         match message:
             case Stop():
-                self.stopped.cancel()
+                self.deadline.stopped.cancel()
             case EndTurn(steer_id):
                 self.loop.end_turn(steer_id)
             case Decide():
@@ -109,7 +107,7 @@ class Run(Actor):
         run_id, finish = self.job.run_id, None
         self.deadline.start(self.limit_s)
         try:
-            with self.stopped, self.deadline.scope:
+            with self.deadline.stopped, self.deadline.scope:
                 await self.loop.run(context)
         except ModelUnavailable as error:
             finish = FinishRun(
@@ -122,7 +120,7 @@ class Run(Actor):
         except InvalidOutput as invalid:
             finish = FinishRun(run_id, Ending.BAD_OUTPUT, invalid.message, new_error_id())
         else:
-            if self.stopped.cancelled_caught:
+            if self.deadline.stopped.cancelled_caught:
                 finish = FinishRun(run_id, Ending.CANCELLED)
             elif self.deadline.scope.cancelled_caught:
                 sentence = f"{self.title} did not finish within {self.limit_s:g} s."

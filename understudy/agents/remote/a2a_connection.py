@@ -1,0 +1,228 @@
+"""The connection to an agent of another server by A2A: the SDK's client, with bounds, and its errors in sentences.
+
+1. The card must name an address of the server that was given: a token goes to no other.
+2. A response is bounded as a whole and in each line, and may not be compressed; redirects are not followed.
+"""
+
+from collections.abc import AsyncGenerator, AsyncIterator, Generator, Mapping
+from contextlib import aclosing, asynccontextmanager, contextmanager
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+import httpx
+import trio
+from a2a.client import A2AClientError, A2AClientTimeoutError, Client, ClientConfig, ClientFactory
+from a2a.client.card_resolver import parse_agent_card
+from a2a.types import a2a_pb2 as a2a
+from a2a.utils.constants import AGENT_CARD_WELL_KNOWN_PATH, TransportProtocol
+from a2a.utils.errors import A2AError, TaskNotFoundError, UnsupportedOperationError
+from attrs import define, field
+from google.protobuf.json_format import MessageToDict, ParseDict, ParseError
+
+from understudy.agents.remote.remote import Remote
+from understudy.models.model import ModelUnavailable
+
+CONNECT_S: Final = 10.0
+ANSWER_S: Final = 30.0
+"""Seconds for a response that is no stream."""
+MAX_CARD: Final = 256 * 1024
+MAX_LINE: Final = 32 * 1024 * 1024
+"""Bytes of one event, which may hold a file in base64."""
+MAX_RESPONSE: Final = 256 * 1024 * 1024
+"""Bytes of one stream, which is beyond that cut, and joined again."""
+POLL_S: Final = (0.5, 1.0, 2.0, 4.0)
+"""Delays in seconds between two looks at a task of a server without streams; the last one is repeated."""
+BINDINGS: Final = [TransportProtocol.JSONRPC, TransportProtocol.HTTP_JSON]
+MAX_SENTENCE: Final = 1000
+LISTED: Final = 20
+"""Newest tasks of a conversation among which one is looked for."""
+
+
+class Cut(Exception):
+    """The connection ended, or there was none: what was asked may have arrived."""
+
+
+class NoStream(ModelUnavailable):
+    """There is no stream of the task: it has ended meanwhile, or the server has none of it, or does not know it."""
+
+
+class _TooLarge(httpx.ReadError):
+    """A response is beyond the bounds."""
+
+
+@define(eq=False)
+class A2aServer:
+    """An agent of another server. Its responses are plain JSON, as in the protocol.
+
+    Each method raises `Cut`, and `ModelUnavailable` with a sentence if the server refuses.
+    """
+
+    client: Client
+    streams: bool
+
+    async def send(self, message: Mapping[str, Any]) -> AsyncGenerator[dict[str, Any]]:
+        """Send a message; yield the responses: those of a stream, or the task as often as it is polled."""
+        request = ParseDict({"message": dict(message)}, a2a.SendMessageRequest())
+        request.configuration.return_immediately = not self.streams
+        last: dict[str, Any] = {}
+        async for last in _plain(self.client.send_message(request)):
+            yield last
+        if not self.streams and "task" in last:
+            async for event in self._poll(last["task"]["id"]):
+                yield event
+
+    async def follow(self, task_id: str) -> AsyncGenerator[dict[str, Any]]:
+        """Yield the task as it is, and then what becomes of it."""
+        yield await self.task(task_id)
+        if self.streams:
+            try:
+                async for event in _plain(self.client.subscribe(a2a.SubscribeToTaskRequest(id=task_id))):
+                    yield event
+            except NoStream:
+                pass
+            else:
+                return
+        async for event in self._poll(task_id):
+            yield event
+
+    async def task(self, task_id: str) -> dict[str, Any]:
+        """Return the task as it is, as a response of a stream."""
+        with _explained():
+            return {"task": MessageToDict(await self.client.get_task(a2a.GetTaskRequest(id=task_id)))}
+
+    async def find(self, context_id: str, message_id: str) -> str | None:
+        """Return the id of the task that a message has started, if the server tells."""
+        request = a2a.ListTasksRequest(context_id=context_id, page_size=LISTED, history_length=LISTED)
+        try:
+            with trio.fail_after(ANSWER_S):
+                listed = await self.client.list_tasks(request)
+        except (A2AError, trio.TooSlowError, ParseError):
+            return None  # it need not have a list
+        started = (task.id for task in listed.tasks for each in task.history if each.message_id == message_id)
+        return next(started, None)
+
+    async def cancel(self, task_id: str) -> None:
+        """Have the task cancelled."""
+        with _explained():
+            await self.client.cancel_task(a2a.CancelTaskRequest(id=task_id))
+
+    async def _poll(self, task_id: str) -> AsyncGenerator[dict[str, Any]]:
+        delays = iter(POLL_S)
+        while True:
+            await trio.sleep(next(delays, POLL_S[-1]))
+            yield await self.task(task_id)
+
+
+@asynccontextmanager
+async def connect(remote: Remote) -> AsyncIterator[A2aServer]:
+    """Read the card of an agent, and yield the connection. Raises `Cut` and `ModelUnavailable`."""
+    timeout = httpx.Timeout(CONNECT_S, read=remote.idle_s)
+    headers = {"Accept-Encoding": "identity", **remote.headers}
+    hooks: Any = {"response": [_bound]}
+    async with httpx.AsyncClient(headers=headers, timeout=timeout, event_hooks=hooks) as http:
+        with _explained():
+            card = await _card(http, remote.url)
+        try:
+            config = ClientConfig(httpx_client=http, supported_protocol_bindings=list(BINDINGS))
+            client = ClientFactory(config).create(card)
+        except ValueError as error:
+            raise ModelUnavailable("The remote agent speaks no A2A that is known here.", retryable=False) from error
+        yield A2aServer(client, card.capabilities.streaming)
+
+
+async def _card(http: httpx.AsyncClient, url: str) -> a2a.AgentCard:
+    """Return the card of the agent at `url`: of its own, or else of its server."""
+    found: httpx.Response | None = None
+    here = urlsplit(url)
+    for base in dict.fromkeys((url.rstrip("/"), f"{here.scheme}://{here.netloc}")):
+        found = await http.get(base + AGENT_CARD_WELL_KNOWN_PATH)
+        if found.status_code != httpx.codes.NOT_FOUND:
+            break
+    assert found is not None  # noqa: S101 - for the type checker: there is an address
+    found.raise_for_status()
+    if len(found.content) > MAX_CARD:
+        raise ModelUnavailable("The card of the remote agent is too large.", retryable=False)
+    card = parse_agent_card(found.json())
+    own = [each for each in card.supported_interfaces if _origin(each.url) == _origin(url)]
+    if card.supported_interfaces and not own:
+        raise ModelUnavailable("The card of the remote agent names another server than its own.", retryable=False)
+    del card.supported_interfaces[:]
+    card.supported_interfaces.extend(own)
+    return card
+
+
+def _origin(url: str) -> tuple[str, str | None, int | None]:
+    try:
+        where = urlsplit(url)
+        port = where.port or {"http": 80, "https": 443}.get(where.scheme)
+    except ValueError:
+        return "", None, None
+    return where.scheme, where.hostname, port
+
+
+async def _bound(response: httpx.Response) -> None:
+    """Have reading a response fail when it is beyond the bounds."""
+    if response.headers.get("content-encoding", "identity") != "identity":
+        raise _TooLarge("it is compressed, which was not accepted")
+    response.stream = _Bounded(response.stream)
+
+
+@define(eq=False)
+class _Bounded(httpx.AsyncByteStream):
+    stream: Any
+    total: int = field(default=0, init=False)
+    line: int = field(default=0, init=False)
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        async for piece in self.stream:
+            self.total += len(piece)
+            end = piece.rfind(b"\n")
+            self.line = self.line + len(piece) if end < 0 else len(piece) - end - 1
+            if self.total > MAX_RESPONSE or self.line > MAX_LINE:
+                raise _TooLarge("it is too large")
+            yield piece
+
+    async def aclose(self) -> None:
+        await self.stream.aclose()
+
+
+async def _plain(responses: AsyncIterator[a2a.StreamResponse]) -> AsyncGenerator[dict[str, Any]]:
+    """Yield responses as JSON."""
+    opened: Any = responses  # which is a generator
+    with _explained():
+        async with aclosing(opened):
+            async for each in opened:
+                yield MessageToDict(each)
+
+
+@contextmanager
+def _explained() -> Generator[None]:
+    """Convert the errors of the SDK."""
+    try:
+        yield
+    except (A2AError, httpx.HTTPError, ParseError, ValueError, KeyError, TypeError, RecursionError) as error:
+        raise explain(error) from error
+
+
+def explain(error: Exception) -> Exception:
+    """Return what an error of the SDK is for the caller: `Cut`, or `ModelUnavailable` with a sentence."""
+    cause = error if isinstance(error, httpx.HTTPError) else error.__cause__
+    if isinstance(cause, httpx.HTTPStatusError):
+        status = cause.response.status_code
+        if status in (401, 403):
+            return ModelUnavailable("The remote agent does not accept this server's key.", retryable=False)
+        retryable = status >= 500 or status == 429
+        return ModelUnavailable(f"The remote agent answered with the status {status}.", retryable=retryable)
+    if isinstance(cause, _TooLarge):
+        return ModelUnavailable("The remote agent sent more than is accepted.", retryable=False)
+    if isinstance(cause, httpx.ConnectError | httpx.ConnectTimeout):
+        return Cut("The remote agent cannot be reached.")
+    if isinstance(cause, httpx.TimeoutException) or isinstance(error, A2AClientTimeoutError):
+        return Cut("The remote agent was silent for too long.")
+    if isinstance(cause, httpx.RequestError):
+        return Cut("The connection to the remote agent was cut.")
+    if isinstance(error, A2AError) and not isinstance(error, A2AClientError):
+        no_stream = isinstance(error, UnsupportedOperationError | TaskNotFoundError)
+        sentence = f"The remote agent refused: {str(error).strip()[:MAX_SENTENCE] or 'no reason given'}"
+        return NoStream(sentence, False) if no_stream else ModelUnavailable(sentence, retryable=False)
+    return ModelUnavailable("The remote agent answered with something that is no A2A.", retryable=False)
