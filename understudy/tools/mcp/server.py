@@ -10,8 +10,12 @@ from urllib.parse import urlsplit
 
 from attrs import field, frozen, validators
 
+from transport.auth.addresses import is_named_private
+
 INHERITED: Final = ("HOME", "LANG", "LC_ALL", "LOGNAME", "PATH", "SHELL", "TERM", "TMPDIR", "USER")
 """Variables that a command has without being named: what programs need to run, and no secret."""
+USER: Final = "user"
+"""The only `auth`: each user signs in."""
 MAX_NAME: Final = 24
 """Characters of a server's name, so that a tool's name, which begins with it, fits into the 64 of providers."""
 
@@ -49,6 +53,20 @@ class McpServer:
     approval: bool | None = None
     timeout_s: float = field(default=60.0, validator=validators.gt(0))
     start_s: float = field(default=30.0, validator=validators.gt(0))
+    auth: str = ""
+    client_id: str = ""
+    client_secret: str = field(default="", repr=False)
+    scope: str = ""
+
+    @property
+    def per_user(self) -> bool:
+        """Whether each user signs in, and has a connection of their own."""
+        return self.auth == USER
+
+    @property
+    def is_private(self) -> bool:
+        """Whether its host is private by its name alone, so that its authorization server may be, too."""
+        return is_named_private(urlsplit(self.url).hostname or "")
 
     @property
     def where(self) -> str:
@@ -78,6 +96,10 @@ def mcp(
     approval: bool | None = None,
     timeout_s: float = 60.0,
     start_s: float = 30.0,
+    auth: str | None = None,
+    client_id: str = "",
+    client_secret: str = "",
+    scope: str = "",
 ) -> McpServer:
     """Name an MCP server whose tools an agent is to have: `Agent(tools=[mcp("npx -y some-server")])`.
 
@@ -88,6 +110,9 @@ def mcp(
 
     `approval`: whether calls wait for their user's consent. By default, what the server says of a tool decides: one
     that only reads, or destroys nothing, needs none. A call may take `timeout_s`, a connection `start_s` seconds.
+
+    `auth="user"`: each user signs in at the server, by OAuth. This server registers itself there, unless `client_id`
+    (and `client_secret`) are given. `scope` is what is asked for, by default what the server says.
 
     Raises ValueError or TypeError if that names no server.
     """
@@ -103,6 +128,7 @@ def mcp(
             raise ValueError(f"{url} is reached over HTTP: env and cwd are for commands")
     elif headers:
         raise ValueError(f"{words[0]} is a command: headers are for addresses; give it env")
+    _check_auth(url, auth, headers or {}, client_id, client_secret, scope)
     named = tuple(env) if not isinstance(env, Mapping) else ()
     if isinstance(env, str):
         raise TypeError(f"env is a list of names, or values by name, not the one text {env!r}")
@@ -118,7 +144,31 @@ def mcp(
         approval,
         timeout_s,
         start_s,
+        auth or "",
+        client_id,
+        client_secret,
+        scope,
     )
+
+
+def _check_auth(
+    url: str, auth: str | None, headers: Mapping[str, str], client_id: str, client_secret: str, scope: str
+) -> None:
+    if auth is None:
+        if client_id or client_secret or scope:
+            raise ValueError("client_id, client_secret and scope are for auth='user'")
+        return
+    if auth != USER:
+        raise ValueError(f"auth is 'user', not {auth!r}; for a token of your own give headers")
+    if not url:
+        raise ValueError("auth='user' is for an address: a command has its secrets in env")
+    parts = urlsplit(url)
+    if parts.scheme != "https" and not is_named_private(parts.hostname or ""):
+        raise ValueError(f"{url}: users' tokens are sent over https only")
+    if any(name.lower() == "authorization" for name in headers):
+        raise ValueError("auth='user' sends each user's token: headers must not have Authorization")
+    if client_secret and not client_id:
+        raise ValueError("client_secret needs client_id")
 
 
 def _words(target: str | Sequence[str]) -> tuple[str, ...]:

@@ -1,0 +1,165 @@
+"""An MCP server of the stock SDK whose users sign in, with the SDK's own authorization server: both in this process.
+
+It consents at once: who is sent to its `/authorize` comes back with a code. Its refresh tokens are used once; one that
+comes again ends the sign-in that it was of, as RFC 9700 has it.
+"""
+
+import secrets
+import socket
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import Any, cast
+
+import trio
+from attrs import define, field
+from hypercorn.config import Config
+from hypercorn.trio import serve as hypercorn_serve
+from mcp.server import MCPServer
+from mcp.server.auth.middleware.auth_context import get_access_token
+from mcp.server.auth.provider import (
+    AccessToken,
+    AuthorizationCode,
+    AuthorizationParams,
+    AuthorizeError,
+    RefreshToken,
+    TokenError,
+    construct_redirect_uri,
+)
+from mcp.server.auth.settings import AuthSettings, ClientRegistrationOptions, RevocationOptions
+from mcp.shared.auth import OAuthClientInformationFull, OAuthToken
+from mcp.types import ToolAnnotations
+
+SCOPE = "notes"
+
+
+@define
+class Provider:
+    """Issues tokens that live `life_s` seconds by `clock`. `asked`, `refreshed` count sign-ins and refreshes.
+
+    `refuse`: the user does not consent. `hold`: a token request waits for it.
+    """
+
+    clock: Callable[[], float] = time.time
+    life_s: float = 600.0
+    refuse: bool = False
+    asked: int = 0
+    refreshed: int = 0
+    hold: trio.Event | None = None
+    clients: dict[str, OAuthClientInformationFull] = field(factory=dict)
+    codes: dict[str, AuthorizationCode] = field(factory=dict)
+    access: dict[str, tuple[AccessToken, float, str]] = field(factory=dict)
+    fresh: dict[str, RefreshToken] = field(factory=dict)
+    grants: dict[str, str] = field(factory=dict)  # of refresh tokens, used ones too
+    refused: int = 0
+
+    async def get_client(self, client_id: str) -> OAuthClientInformationFull | None:
+        return self.clients.get(client_id)
+
+    async def register_client(self, client_info: OAuthClientInformationFull) -> None:
+        self.clients[client_info.client_id] = client_info
+
+    async def authorize(self, client: OAuthClientInformationFull, params: AuthorizationParams) -> str:
+        self.asked += 1
+        if self.refuse:
+            raise AuthorizeError("access_denied", "no")
+        code = secrets.token_urlsafe(32)
+        self.codes[code] = AuthorizationCode(
+            code=code,
+            scopes=params.scopes or [SCOPE],
+            expires_at=time.time() + 60,
+            client_id=client.client_id,
+            code_challenge=params.code_challenge,
+            redirect_uri=params.redirect_uri,
+            redirect_uri_provided_explicitly=params.redirect_uri_provided_explicitly,
+            resource=params.resource,
+        )
+        return construct_redirect_uri(str(params.redirect_uri), code=code, state=params.state)
+
+    async def load_authorization_code(
+        self, client: OAuthClientInformationFull, authorization_code: str
+    ) -> AuthorizationCode | None:
+        return self.codes.get(authorization_code)
+
+    async def exchange_authorization_code(
+        self, client: OAuthClientInformationFull, authorization_code: AuthorizationCode
+    ) -> OAuthToken:
+        del self.codes[authorization_code.code]
+        return self._issue(client, authorization_code.resource, secrets.token_hex(8))
+
+    async def load_refresh_token(self, client: OAuthClientInformationFull, refresh_token: str) -> RefreshToken | None:
+        if self.hold is not None:
+            await self.hold.wait()
+        if refresh_token not in self.fresh and refresh_token in self.grants:
+            self.end(self.grants[refresh_token])
+        return self.fresh.get(refresh_token)
+
+    async def exchange_refresh_token(
+        self, client: OAuthClientInformationFull, refresh_token: RefreshToken, scopes: list[str]
+    ) -> OAuthToken:
+        if self.fresh.pop(refresh_token.token, None) is None:
+            self.end(self.grants[refresh_token.token])
+            raise TokenError("invalid_grant")
+        self.refreshed += 1
+        return self._issue(client, None, self.grants[refresh_token.token])
+
+    async def load_access_token(self, token: str) -> AccessToken | None:
+        found, until, _ = self.access.get(token, (None, 0.0, ""))
+        if found is None or self.clock() >= until:
+            self.refused += 1
+            return None
+        return found
+
+    async def revoke_token(self, token: AccessToken | RefreshToken) -> None:
+        self.end(self.grants.get(token.token) or self.access[token.token][2])
+
+    def end(self, grant: str | None = None) -> None:
+        """Forget the tokens of a sign-in; without an argument those of all."""
+        self.fresh = {each: token for each, token in self.fresh.items() if grant and self.grants[each] != grant}
+        self.access = {each: row for each, row in self.access.items() if grant and row[2] != grant}
+
+    def expire(self) -> None:
+        """Forget the access tokens alone."""
+        self.access.clear()
+
+    def _issue(self, client: OAuthClientInformationFull, resource: str | None, grant: str) -> OAuthToken:
+        access, refresh = secrets.token_urlsafe(32), secrets.token_urlsafe(32)
+        made = AccessToken(token=access, client_id=client.client_id, scopes=[SCOPE], subject=grant, resource=resource)
+        self.access[access] = made, self.clock() + self.life_s, grant
+        self.fresh[refresh] = RefreshToken(token=refresh, client_id=client.client_id, scopes=[SCOPE])
+        self.grants[refresh] = grant
+        return OAuthToken(access_token=access, refresh_token=refresh, expires_in=int(self.life_s), scope=SCOPE)
+
+
+@asynccontextmanager
+async def serving(provider: Provider) -> AsyncIterator[str]:
+    """Serve both. Yield the address of the MCP server."""
+    listener = socket.create_server(("127.0.0.1", 0))
+    origin = f"http://127.0.0.1:{listener.getsockname()[1]}"
+    config = Config()
+    config.bind, config.graceful_timeout, config.loglevel = [f"fd://{listener.detach()}"], 0.1, "CRITICAL"
+    async with trio.open_nursery() as nursery:
+        app = cast(Any, _server(provider, origin).streamable_http_app())
+        await nursery.start(hypercorn_serve, app, config)
+        yield f"{origin}/mcp"
+        nursery.cancel_scope.cancel()
+
+
+def _server(provider: Provider, origin: str) -> MCPServer:
+    settings = AuthSettings(
+        issuer_url=cast(Any, origin),
+        resource_server_url=cast(Any, f"{origin}/mcp"),
+        client_registration_options=ClientRegistrationOptions(enabled=True, valid_scopes=[SCOPE]),
+        revocation_options=RevocationOptions(enabled=True),
+        required_scopes=[SCOPE],
+        validate_token_resource=False,
+    )
+    notes = MCPServer("notes", version="1.0", auth_server_provider=cast(Any, provider), auth=settings)
+
+    @notes.tool(annotations=ToolAnnotations(read_only_hint=True))
+    def whose() -> str:
+        """Say for whom this is called."""
+        token = get_access_token()
+        return "" if token is None else str(token.subject)
+
+    return notes

@@ -1,0 +1,46 @@
+"""A store with sign-ins for tests, and a browser that goes to an authorization server and comes back."""
+
+import random
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from urllib.parse import parse_qs, urlsplit
+
+from tests.understudy.storage.test_store import opened
+from transport.auth.fetch import request
+from understudy import McpServer
+from understudy.storage.sqlite import open_database
+from understudy.tools.mcp.oauth.accounts import Accounts
+from understudy.tools.mcp.oauth.flow import Callback, Return, Started, finish, start
+from understudy.tools.mcp.oauth.seal import Seal
+
+REDIRECT = "http://127.0.0.1:1/api/mcp/notes/callback"
+BACK = Return("/#t", "q")
+
+
+@asynccontextmanager
+async def accounts_in(folder: Path) -> AsyncIterator[Accounts]:
+    """Open a store of its own."""
+    async with opened(open_database(folder)) as store:
+        yield Accounts(store, Seal(b"x" * 32), time.time, chance=random.Random(1))
+
+
+async def begun(accounts: Accounts, owner: str, server: McpServer) -> Started:
+    """Begin a sign-in."""
+    return await start(accounts, owner, server, REDIRECT, BACK)
+
+
+async def came_back(started: Started) -> Callback:
+    """Go to the authorization server as the user's browser does; return what it brings back."""
+    where = urlsplit(started.url)
+    address = (where.hostname or "", where.port or 0)
+    answer = await request("GET", started.url, headers={}, connect_to=address, max_bytes=10_000, within_s=20)
+    assert answer.status == 302, answer.body
+    said = {name: each[0] for name, each in parse_qs(urlsplit(answer.headers["location"]).query).items()}
+    return Callback(said["state"], said.get("code", ""), said.get("iss", ""), said.get("error", ""), started.cookie)
+
+
+async def sign_in(accounts: Accounts, owner: str, server: McpServer) -> None:
+    """Sign a user in."""
+    await finish(accounts, server, await came_back(await begun(accounts, owner, server)))

@@ -1,0 +1,173 @@
+"""Users' sign-ins at MCP servers: tokens that are refreshed before they expire, once for all tasks and nodes.
+
+1. Whoever refreshes claims the sign-in under its stamp, and stores the new tokens under that claim: a refresh token is
+   used once, and none is lost to another node's.
+2. A refresh that was begun is finished: its caller's cancellation waits for the new tokens to be stored.
+3. A token that is refused, and cannot be refreshed, ends the sign-in: it is removed.
+"""
+
+import logging
+import random
+import secrets
+from collections.abc import Callable
+from typing import Final
+
+import trio
+from attrs import define, evolve, field
+
+from understudy.storage.errors import StorageUnavailable
+from understudy.storage.sign_ins import ClaimSignIn, DropClient, PutSignIn, SignIn
+from understudy.storage.store import Store
+from understudy.tools.mcp.oauth import grants
+from understudy.tools.mcp.oauth.errors import OAuthError, Refused, SignedOut, Unreachable
+from understudy.tools.mcp.oauth.grants import Tokens
+from understudy.tools.mcp.oauth.guarded_http import GuardedHttp
+from understudy.tools.mcp.oauth.seal import Seal
+from understudy.tools.mcp.server import McpServer
+
+log = logging.getLogger(__name__)
+
+EARLY: Final = (0.6, 0.8)
+"""Parts of its life after which a token is refreshed: by chance between them, so that not all are at once."""
+CLAIM_S: Final = 40.0
+"""Seconds for which a refresh is claimed: longer than a request and the attempts to store its result."""
+STORE_S: Final = 20.0
+"""Seconds for which storing new tokens is tried again while the database is away."""
+WAIT_S: Final = 30.0
+"""Seconds that a caller waits for another's refresh."""
+POLL_S: Final = 0.1
+AGAIN_S: Final = 10.0
+"""Seconds before a refresh that failed is tried again, while the token is still good."""
+KEEP_S: Final = (12 * 3600.0, 16 * 3600.0)
+"""Seconds after which the tokens of a sign-in that nobody uses are refreshed: refresh tokens expire unused."""
+
+
+@define(eq=False)
+class Accounts:
+    """The sign-ins of all users. `private`: authorization servers may have private addresses. `clock` is in Unix
+    seconds."""
+
+    store: Store
+    seal: Seal
+    clock: Callable[[], float]
+    private: bool = False
+    chance: random.Random = field(factory=random.Random)
+
+    def http(self, server: McpServer) -> GuardedHttp:
+        """Return what makes the requests for a server's sign-ins."""
+        return GuardedHttp(self.private or server.is_private)
+
+    async def signed_in(self, owner: str, server: McpServer) -> bool:
+        """Return whether a user has a sign-in that can be opened."""
+        row = await self.store.sign_in(owner, server.name)
+        return row is not None and self._open(row) is not None
+
+    async def keep(self, owner: str, server: McpServer, tokens: Tokens) -> bool:
+        """Store the tokens of a new sign-in. Return False if the user was erased meanwhile."""
+        return bool(await self.store.commit(PutSignIn(self._row(owner, server.name, tokens, self.clock()))))
+
+    async def sign_out(self, owner: str, server: McpServer) -> bool:
+        """End a sign-in, and have its tokens revoked if their server does that. Return False if there is none."""
+        row = await self.store.sign_in(owner, server.name)
+        if row is None or not await self.store.drop_sign_in(owner, server.name):
+            return False
+        tokens = self._open(row)
+        if tokens is not None:
+            try:
+                await grants.revoke(tokens, self.http(server))
+            except OAuthError as error:
+                log.info("mcp.not_revoked", extra={"server": server.name, "why": str(error)})
+        return True
+
+    async def tokens(self, owner: str, server: McpServer, refused: str | None = None) -> Tokens:
+        """Return tokens that are good now, refreshed if it is time. `refused`: an access token that was not accepted.
+
+        Raises:
+            SignedOut: There are none, or they are not accepted any more.
+            Unreachable, Untrusted: They had to be refreshed, and their server did not.
+            StorageUnavailable: They cannot be read.
+        """
+        try:
+            with trio.fail_after(WAIT_S):
+                while True:
+                    found = await self._attempt(owner, server, refused)
+                    if found is not None:
+                        return found
+                    await trio.sleep(POLL_S * self.chance.uniform(0.5, 1.5))
+        except trio.TooSlowError:
+            raise Unreachable("its sign-in is being refreshed for too long") from None
+
+    async def _attempt(self, owner: str, server: McpServer, refused: str | None) -> Tokens | None:
+        """Return good tokens; None if another one is refreshing them."""
+        row, now = await self.store.sign_in(owner, server.name), self.clock()
+        tokens = None if row is None else self._open(row)
+        if row is None or tokens is None:
+            raise SignedOut
+        rejected = tokens.access == refused
+        good = not rejected and (tokens.expires_at is None or now < tokens.expires_at)
+        if good and (tokens.refresh_at is None or now < tokens.refresh_at):
+            return tokens
+        if tokens.refresh is None:
+            await self._end(row, server, "its token is not accepted" if rejected else "its token has expired")
+            raise SignedOut
+        claim = secrets.token_hex(16)
+        if row.claimed_until > now:
+            return tokens if good else None
+        if not await self.store.commit(ClaimSignIn(owner, server.name, row.stamp, claim, now + CLAIM_S)):
+            return None
+        made: Tokens | None = None
+        with trio.CancelScope(shield=True):  # the request and the storing have deadlines of their own
+            made = await self._refresh(row, tokens, server, claim, good=good)
+        return made
+
+    async def _refresh(self, row: SignIn, tokens: Tokens, server: McpServer, claim: str, *, good: bool) -> Tokens:
+        """Refresh tokens under a claim. Return the new ones; if that fails, the old ones if they are `good` still."""
+        try:
+            made = await grants.refresh(tokens, self.http(server), self.clock())
+        except Refused as error:
+            await self._end(evolve(row, stamp=claim), server, str(error))
+            if error.code == "invalid_client":
+                await self.store.commit(DropClient(tokens.client.registered_as))
+            raise SignedOut from None
+        except OAuthError as error:
+            later = self.clock() + (AGAIN_S if good else 0.0)
+            released = evolve(row, stamp=secrets.token_hex(16), claimed_until=later)
+            await self.store.commit(PutSignIn(released, replaces=claim))
+            log.warning("mcp.refresh_failed", extra={"server": server.name, "why": str(error)})
+            if good:
+                return tokens
+            raise
+        if not await self._store(self._row(row.owner, row.server, made, row.signed_in_at), claim):
+            raise SignedOut  # meanwhile, or erased
+        log.debug("mcp.refreshed", extra={"server": server.name})
+        return made
+
+    async def _store(self, row: SignIn, claim: str) -> bool:
+        """Store refreshed tokens, which nobody else has. Return False if the sign-in is gone."""
+        deadline = trio.current_time() + STORE_S
+        while True:
+            try:
+                if await self.store.commit(PutSignIn(row, replaces=claim)):
+                    return True
+                stored = await self.store.sign_in(row.owner, row.server)  # by an attempt that was not acknowledged?
+                return stored is not None and stored.stamp == row.stamp
+            except StorageUnavailable:
+                if trio.current_time() >= deadline:
+                    raise
+                await trio.sleep(0.5)
+
+    async def _end(self, row: SignIn, server: McpServer, why: str) -> None:
+        await self.store.drop_sign_in(row.owner, row.server, row.stamp)
+        log.info("mcp.signed_out", extra={"server": server.name, "why": why})
+
+    def _open(self, row: SignIn) -> Tokens | None:
+        return self.seal.open(row.sealed, Tokens, "sign-in", row.owner, row.server)
+
+    def _row(self, owner: str, server: str, tokens: Tokens, signed_in_at: float) -> SignIn:
+        """Return the row of new tokens, with the times of their next refresh by chance."""
+        now, refresh_at = self.clock(), None
+        if tokens.refresh is not None and tokens.expires_at is not None:
+            refresh_at = now + (tokens.expires_at - now) * self.chance.uniform(*EARLY)
+        sealed = self.seal.seal(evolve(tokens, refresh_at=refresh_at), "sign-in", owner, server)
+        keep_at = None if tokens.refresh is None else now + self.chance.uniform(*KEEP_S)
+        return SignIn(owner, server, sealed, secrets.token_hex(16), signed_in_at, keep_at=keep_at)

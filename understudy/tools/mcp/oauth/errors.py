@@ -1,0 +1,28 @@
+"""Why a sign-in fails, for this folder. What users read of it is said by `flow` and by the links."""
+
+
+class OAuthError(Exception):
+    """A sign-in, or the refresh of its token, failed; the text says why, without secrets."""
+
+
+class Untrusted(OAuthError):
+    """What a server said cannot be relied on: addresses that may not be called, or names that do not match."""
+
+
+class Unreachable(OAuthError):
+    """A server did not answer, or answers with a fault of its own; it may be tried again."""
+
+
+class Refused(OAuthError):
+    """The authorization server refuses: a code or a token that it does not accept, or a client that it does not know.
+
+    `code` is the one of RFC 6749.
+    """
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(message)
+        self.code = code
+
+
+class SignedOut(Exception):
+    """The user is not signed in at the server, or not any more."""
