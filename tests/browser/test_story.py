@@ -72,9 +72,12 @@ def player() -> Iterator[Player]:
         "session_story",
         "forms_story",
         "long_runs_story",
+        "react_story",
     ],
 )
 def test_a_story_in_a_real_browser(player: Player, name: str, tmp_path: Path) -> None:
     """The story ends without an error; each story's module describes its steps."""
+    if name == "react_story":
+        program("npm", "npm")
     error = player.play(name, tmp_path)
     assert not error, error

@@ -14,8 +14,9 @@ from attrs import evolve
 from tests.docs.served import served
 from tests.docs.tables import DOCS
 from tests.end_to_end.http import request
-from tests.end_to_end.test_agui_stock import calls_of, install, run_script
+from tests.end_to_end.test_agui_stock import STOCK, calls_of, run_script
 from tests.end_to_end.test_stream import session
+from tests.servers.npm import install
 from understudy.models.model import Emit, Reply, Turn
 from understudy.testing.script import Call, Say, ScriptedModel
 
@@ -47,7 +48,7 @@ async def test_the_page_is_right(tmp_path: Path) -> None:
     page = types.ModuleType("page")
     exec(blocks("python")[0], page.__dict__)
     agent = evolve(page.agent, model=Waiter())
-    folder = await trio.to_thread.run_sync(install, tmp_path / "client")
+    folder = await trio.to_thread.run_sync(install, STOCK, tmp_path / "client")
     async with served(tmp_path / "server", [agent]) as running:
         token = await session(running)
         given: Mapping[str, Any] = {"server": running.address, "token": token, "receipt": "UE5H"}

@@ -1,8 +1,6 @@
 """The stock AG-UI client (`@ag-ui/client` from npm) against a server."""
 
 import json
-import shutil
-import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -12,28 +10,19 @@ import trio
 from tests.end_to_end.scripted_model import Call, Say, scripted
 from tests.end_to_end.test_stream import session
 from tests.servers.needed import program
+from tests.servers.npm import install
 from understudy.app.server import Running
 
 pytestmark = pytest.mark.slow
 
 STOCK = Path(__file__).resolve().parents[1] / "stock_agui"
-INSTALL_S, RUN_S = 120, 60
-
-
-def install(folder: Path, stock: Path = STOCK) -> Path:
-    """Copy a folder with a lock file, and install the packages there. Return the copy."""
-    npm = program("npm", "npm")
-    shutil.copytree(stock, folder)
-    command = [npm, "ci", "--ignore-scripts", "--no-audit", "--no-fund"]
-    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=INSTALL_S, check=False)
-    assert done.returncode == 0, done.stderr[-2000:]
-    return folder
+RUN_S = 60
 
 
 @pytest.fixture(scope="module")
 def stock(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return the scenarios beside the stock client."""
-    return install(tmp_path_factory.mktemp("stock") / "agui") / "agent.mjs"
+    return install(STOCK, tmp_path_factory.mktemp("stock") / "agui") / "agent.mjs"
 
 
 async def node(*words: str) -> Any:

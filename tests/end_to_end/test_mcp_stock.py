@@ -13,13 +13,13 @@ import trio
 from tests.end_to_end.chat_client import ChatClient, check_arc, connected
 from tests.end_to_end.http import request
 from tests.end_to_end.process import started
-from tests.end_to_end.test_agui_stock import install
 from tests.end_to_end.test_mcp import calling, ended, lines_of, noted
 from tests.end_to_end.test_mcp import notes as notes
 from tests.end_to_end.test_run_recovery import Watcher
 from tests.end_to_end.test_run_recovery import calling as calling_now
 from tests.end_to_end.test_run_recovery import ended as run_ended
 from tests.servers.needed import free_port, program
+from tests.servers.npm import install
 from understudy import McpServer, mcp
 
 pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore:Async generator '(httpx2|httpcore):ResourceWarning")]
@@ -47,7 +47,7 @@ CALLS: list[tuple[str, dict[str, Any]]] = [
 @pytest.fixture(scope="module")
 def main(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return the server's program."""
-    return install(tmp_path_factory.mktemp("stock") / "mcp", STOCK) / MAIN
+    return install(STOCK, tmp_path_factory.mktemp("stock") / "mcp") / MAIN
 
 
 @asynccontextmanager

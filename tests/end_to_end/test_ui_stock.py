@@ -1,8 +1,6 @@
 """The stock client of the Vercel AI SDK (`ai` from npm) against a server."""
 
 import json
-import shutil
-import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -13,23 +11,19 @@ from tests.end_to_end.http import request
 from tests.end_to_end.scripted_model import Call, Gate, Say, scripted
 from tests.end_to_end.test_stream import session
 from tests.servers.needed import program
+from tests.servers.npm import install
 from understudy.app.server import Running
 
 pytestmark = pytest.mark.slow
 
 STOCK = Path(__file__).resolve().parents[1] / "stock_ui"
-INSTALL_S, RUN_S = 120, 60
+RUN_S = 60
 
 
 @pytest.fixture(scope="module")
 def stock(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return the scenarios, with the client installed from the lock file."""
-    npm, folder = program("npm", "npm"), tmp_path_factory.mktemp("stock") / "ui"
-    shutil.copytree(STOCK, folder)
-    command = [npm, "ci", "--ignore-scripts", "--no-audit", "--no-fund"]
-    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=INSTALL_S, check=False)
-    assert done.returncode == 0, done.stderr[-2000:]
-    return folder / "chat.mjs"
+    return install(STOCK, tmp_path_factory.mktemp("stock") / "ui") / "chat.mjs"
 
 
 async def play(stock: Path, running: Running, scenario: str, token: str | None = None) -> Any:
