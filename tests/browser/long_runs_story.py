@@ -31,7 +31,7 @@ class Story:
     """Two tabs of one user, a server, and the gates of its agents."""
 
     def __init__(self, context: BrowserContext, server: Server, gates: Path, shots: Path | None) -> None:
-        self.server, self.gates, self.shots = server, gates, shots
+        self.context, self.server, self.gates, self.shots = context, server, gates, shots
         self.problems: list[str] = []
         self.page = watched(context.new_page(), self.problems)
         self.page.goto(server.address)
@@ -104,6 +104,44 @@ def steering(story: Story) -> None:
     page.locator(".work-head").click()
     expect(page.locator(".step-steer", has_text="Stop counting")).to_be_visible()
     story.pictures("steer-done")
+
+
+def stopping(story: Story) -> None:
+    """Stop ends the run that is at work, not the message that waits behind it; the latter is answered then."""
+    page = story.page
+    story.ask("courier", "Send it")
+    expect(page.locator(".work-now", has_text="Send a parcel")).to_be_visible()
+    story.say("And another one", "after")
+    expect(page.locator(".turn", has_text="And another one")).to_be_visible()
+    page.locator("button.stop").click()
+    expect(page.locator(".turn").first).to_have_attribute("data-status", "cancelled")
+    second = page.locator(".turn").last
+    expect(second.locator(".work-now", has_text="Send a parcel")).to_be_visible()
+    page.locator("button.stop").click()
+    expect(second).to_have_attribute("data-status", "cancelled")
+
+
+def elsewhere(story: Story) -> None:
+    """In a browser that knows nothing, the agent of a chat answers, however late the catalogue or the list comes."""
+    page = story.page
+    story.ask("writer", "oak")
+    expect(page.locator(".step .step", has_text="I need the encyclopedia")).to_be_visible()
+    session = page.evaluate("localStorage['understudy.session']")
+    for late in ("**/api/agents", "**/api/threads?*", "**/nothing"):
+        context = story.context.browser.new_context(viewport=WIDE)  # type: ignore[union-attr]
+        context.add_init_script(f"localStorage['understudy.session'] = {session!r}")
+        tab = watched(context.new_page(), story.problems)
+        tab.route(late, lambda _: None)
+        tab.goto(page.url)
+        expect(tab.locator(".bubble", has_text="oak")).to_be_visible()
+        box = tab.get_by_role("textbox", name="Message", exact=True)
+        box.fill(f"birch {late}")
+        box.press("Enter")
+        tab.unroute_all(behavior="ignoreErrors")
+        turn = tab.locator(".turn", has_text=f"birch {late}")
+        expect(turn.locator(".who", has_text="Writer")).to_be_attached()
+        context.close()
+    story.open("looked-up")
 
 
 def undoing(story: Story) -> None:
@@ -223,7 +261,7 @@ def child(story: Story) -> None:
 
 
 FOLDED = ["23 calls", re.compile("^Check a shelf"), "36 calls"]
-PARTS = (steering, undoing, doubt, many_calls, child)
+PARTS = (steering, stopping, undoing, doubt, many_calls, elsewhere, child)
 
 
 def main(folder: Path, shots: Path | None, names: list[str]) -> None:

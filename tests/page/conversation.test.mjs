@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 
 import { emptyConversation, reduce } from "../../understudy/page/client/conversation.js";
-import { hasHole, liveTurn, provisionalTitle } from "../../understudy/page/client/turns.js";
+import { hasHole, liveTurn, provisionalTitle, runningTurn } from "../../understudy/page/client/turns.js";
 import { openTail } from "../../understudy/page/client/stream.js";
 
 const AT = 1_795_154_400;
@@ -120,6 +120,14 @@ test("an error ends the run, keeps the text, and closes what was running", () =>
 test("a stopped run is cancelled, not failed, whichever event says so", () => {
   assert.equal(play(accepted(1), event(2, "error", { code: "run_cancelled", message: "Stopped." })).turns[0].status, "cancelled");
   assert.equal(play(accepted(1), event(2, "final_response", { message: "", status: "cancelled" })).turns[0].status, "cancelled");
+});
+
+test("what is stopped is the first run that is shown and at work", () => {
+  const queued = play(accepted(1), event(2, "agent_started", {}), said("m2"), accepted(3, "m2", "r2"));
+  assert.equal(runningTurn(queued).runId, "r1");
+  const next = reduce(queued, event(4, "final_response", { message: "", status: "success" }));
+  assert.equal(runningTurn(next).runId, "r2");
+  assert.equal(runningTurn(play(said("m1"))), null);
 });
 
 test("a handoff and the second agent are steps of the same turn", () => {

@@ -3,7 +3,7 @@
 import { decoded } from "./client/address.js";
 import { Agents } from "./views/agents.js";
 import { Alerts } from "./views/alerts.js";
-import { answerId } from "./client/branches.js";
+import { answerId, visible } from "./client/branches.js";
 import { Client } from "./client.js";
 import { Clock } from "./views/clock.js";
 import { Composer } from "./views/composer.js";
@@ -151,11 +151,14 @@ class Page {
     this.back.hidden = true;
     this.current = threadId;
     if (decoded(location.hash.slice(1)) !== threadId) history.pushState(null, "", `#${encodeURIComponent(threadId)}`);
-    this.composer.open(threadId, this.agentOf(threadId, state));
-    this.agentUnread = state.turns.length === 0 && !fresh && !this.composer.holds;
-    this.transcript.open(state, { loading: !fresh && state.seq === 0 });
+    const loading = !fresh && state.seq === 0;
+    this.composer.open(threadId, this.agentOf(threadId, state, loading));
+    this.transcript.open(state, { loading });
     clearTimeout(this.waiting);
-    this.waiting = setTimeout(() => this.transcript.settled(), LOADING_MS);
+    this.waiting = setTimeout(() => {
+      this.transcript.settled();
+      this.composer.follow(this.agentOf(threadId, this.client.state(threadId)));
+    }, LOADING_MS);
     this.sidebar.select(threadId);
     this.sidebar.toggle(false);
     this.showTitle();
@@ -168,16 +171,13 @@ class Page {
    * goes to the picked agent in this chat.
    */
   async switched(agent) {
-    this.agentUnread = false;
     this.transcript.refresh();
     const from = this.current;
     const state = this.client.state(from);
-    const before = this.agentOf(from, state);
-    if (this.composer.holds || state.turns.length === 0 || before.name === agent.name) return;
+    if (this.composer.holds || state.turns.length === 0 || this.agentOf(from, state)?.name === agent.name) return;
     const { threadId, turns } = await this.client.switchAgent(agent.agent_type, agent.pillar ?? null);
     if (this.current !== from || threadId === from || this.composer.holds) return;
     const title = this.title.textContent;
-    this.composer.pick(before);
     this.open(threadId, { fresh: turns.length === 0 && !this.sidebar.thread(threadId) });
     this.composer.pick(agent);
     this.transcript.refresh();
@@ -197,21 +197,11 @@ class Page {
     this.open(randomId(), { fresh: true });
   }
 
-  /** The agent a thread talked to last; the guide if the thread is empty. */
-  agentOf(threadId, state) {
-    const last = state.turns.at(-1) ?? this.sidebar.thread(threadId);
-    const [agentType, pillar] = [last?.agentType ?? last?.agent_type, last?.pillar];
-    return this.agents.find(agentType, pillar) ?? this.agents.first;
-  }
-
-  /** Chooses the agent of a chat that was opened before its turns, or the catalogue, were here; unless one was picked. */
-  readAgent(state) {
-    const last = state.turns.at(-1);
-    const agent = this.agentUnread && last ? this.agents.find(last.agentType, last.pillar) : null;
-    if (!agent) return;
-    this.agentUnread = false;
-    this.composer.pick(agent);
-    this.composer.showModel();
+  /** The agent a thread talked to last; the first one if it is empty; null while that is not known. */
+  agentOf(threadId, state, loading = this.transcript.loading) {
+    const last = visible(state).at(-1) ?? this.sidebar.thread(threadId);
+    if (!last) return loading ? null : this.agents.first;
+    return this.agents.find(last.agentType ?? last.agent_type, last.pillar) ?? (this.agents.read ? this.agents.first : null);
   }
 
   changed(threadId, state, news) {
@@ -221,7 +211,7 @@ class Page {
     }
     if (threadId === this.current) {
       this.transcript.settled();
-      this.readAgent(state);
+      this.composer.follow(this.agentOf(threadId, state));
       this.transcript.show(state);
       this.composer.show(runningTurn(state), steerableTurn(state));
       if (news.some((event) => event.type === "message_accepted")) this.composer.showTyping(false);
@@ -296,14 +286,11 @@ class Page {
     try {
       this.agents.take(await this.api.agents());
     } catch {
-      return; // the ones known from before stay
+      // the ones known from before stay
     }
+    this.agents.read = true;
     this.servers.show(this.agents.list);
-    const state = this.client.state(this.current);
-    this.composer.picker.show(this.agents.list.find((one) => one.name === this.composer.picker.picked.name) ?? this.agents.first);
-    if (state.turns.length > 0 && this.composer.text.value === "") this.composer.picker.show(this.agentOf(state.threadId, state));
-    this.readAgent(state);
-    this.composer.showModel();
+    this.composer.follow(this.agentOf(this.current, this.client.state(this.current)));
     this.transcript.refresh();
   }
 

@@ -1,5 +1,6 @@
 /** The shape of a turn, a message with one answer, and what can be asked of the turns of a state. */
 
+import { visible } from "./branches.js";
 import { EMPTY_STREAM } from "./stream.js";
 
 /** Turn statuses in which the user still waits for something. */
@@ -22,9 +23,10 @@ export function liveTurn(state) {
   return state.turns.findLast((turn) => LIVE.has(turn.status)) ?? null;
 }
 
-/** The last turn that the server may be working on, and that can be stopped, or null. */
+/** The turn that is stopped if its user says so, or null: the first one shown that the server works on, others wait behind it. */
 export function runningTurn(state) {
-  return state.turns.findLast((turn) => LIVE.has(turn.status) && turn.status !== "waiting") ?? null;
+  const stoppable = (turn) => LIVE.has(turn.status) && turn.status !== "waiting";
+  return visible(state).find(stoppable) ?? state.turns.find(stoppable) ?? null;
 }
 
 /** The turn that is at work and can be steered, or null. */

@@ -14,14 +14,13 @@ export class Composer {
    * `maxBytes()` is how many bytes a command may have.
    */
   constructor({ api, files, agents, drafts, banner, maxBytes, onSend, onStop, onAgent, onTyping }) {
-    Object.assign(this, { drafts, agents, maxBytes, onSend, onStop, threadId: null, live: false, steerable: false, sendWhenUploaded: false });
+    Object.assign(this, { drafts, agents, maxBytes, onSend, onStop, threadId: null, chosen: null, known: true, live: false, steerable: false, sendWhenReady: false });
     this.text = el("textarea.composer-text", {
       id: "composer-text", rows: 1, placeholder: "Write a message", "aria-label": "Message", enterKeyHint: "send", autocomplete: "off", dir: "auto",
     });
     this.attachments = new Attachments(api, files, () => this.#filesChanged());
     this.picker = new AgentPicker(agents, (agent) => {
-      this.showModel();
-      this.#changed();
+      this.pick(agent);
       this.text.focus();
       onAgent(agent);
     });
@@ -41,16 +40,16 @@ export class Composer {
     this.#listen(onTyping);
   }
 
-  /** Shows another thread's draft; `agent` is the one that thread talked to last. */
+  /** Shows another thread's draft; `agent` is the one that thread talked to last, null while that is not known. */
   open(threadId, agent) {
     const draft = this.drafts.read(threadId);
     this.threadId = threadId;
-    this.sendWhenUploaded = false;
+    this.sendWhenReady = false;
     this.text.value = draft.text;
     this.showTyping(false);
     this.attachments.restore(draft.files);
-    this.picker.show(this.agents.list.find((one) => one.name === draft.agent) ?? agent);
-    this.showModel();
+    this.chosen = draft.agent;
+    this.follow(agent);
     this.#changed();
   }
 
@@ -66,10 +65,20 @@ export class Composer {
     if (typing) this.typed = setTimeout(() => this.showTyping(false), TYPING_MS);
   }
 
-  /** Chooses the agent that answers next in this thread. */
+  /** Chooses the agent that answers next in this thread, whoever did so far. */
   pick(agent) {
-    this.picker.show(agent);
+    this.chosen = agent.name;
+    this.follow(agent);
     this.#changed();
+  }
+
+  /** Shows the agent a thread talks to, unless its user chose one. While it is not known, nothing is sent. */
+  follow(agent) {
+    const shown = this.agents.list.find((one) => one.name === this.chosen) ?? agent;
+    this.known = shown !== null;
+    if (shown) this.picker.show(shown);
+    this.showModel();
+    this.#maySend();
   }
 
   /** `turn` is the one that is being worked on and can be stopped, or null; `steered` the one that a message can enter. */
@@ -106,7 +115,7 @@ export class Composer {
       this.#send();
     });
     this.text.addEventListener("input", () => {
-      this.sendWhenUploaded = false;
+      this.sendWhenReady = false;
       this.#changed();
       onTyping();
     });
@@ -150,9 +159,9 @@ export class Composer {
 
   #send() {
     const content = this.text.value.trim();
-    this.sendWhenUploaded = content !== "" && this.attachments.uploading;
+    this.sendWhenReady = content !== "" && !this.#ready;
     this.#buttons();
-    if (!this.#sendable()) return;
+    if (content === "" || !this.#ready) return;
     const tooLong = new TextEncoder().encode(content).length > this.maxBytes() - AROUND_BYTES;
     this.fault.hidden = !tooLong;
     this.fault.textContent = tooLong ? "This message is longer than the server accepts. Attach it as a file, or shorten it." : "";
@@ -163,23 +172,29 @@ export class Composer {
     this.#changed();
     const mode = this.steerable ? this.mode.value : "after";
     this.mode.value = "next";
+    this.chosen = null; // who answers is from now on for the thread to say
     this.onSend({ content, files, agent: this.picker.picked, mode });
   }
 
-  /** What was to be sent with a file goes out when the file is there; if that failed, its sender decides. */
   #filesChanged() {
     this.#changed();
-    if (!this.sendWhenUploaded || this.attachments.uploading) return;
-    this.sendWhenUploaded = false;
+    this.#maySend();
+  }
+
+  /** Sends what waits for a file, or for its agent to be known; if a file failed, its sender decides. */
+  #maySend() {
+    this.#buttons();
+    if (!this.sendWhenReady || !this.#ready) return;
+    this.sendWhenReady = false;
     if (!this.attachments.failed) this.#send();
   }
 
-  #sendable() {
-    return this.text.value.trim() !== "" && !this.attachments.uploading;
+  get #ready() {
+    return this.known && !this.attachments.uploading;
   }
 
   #changed() {
-    if (this.threadId) this.drafts.write(this.threadId, { text: this.text.value, files: this.attachments.ready, agent: this.picker.picked.name });
+    if (this.threadId) this.drafts.write(this.threadId, { text: this.text.value, files: this.attachments.ready, agent: this.chosen });
     this.text.style.height = "auto";
     this.text.style.height = `${this.text.scrollHeight}px`;
     this.#buttons();
@@ -191,7 +206,8 @@ export class Composer {
     this.mode.hidden = !this.steerable || !typed;
     this.sendButton.hidden = this.live && !typed;
     const uploading = this.attachments.uploading ? "A file is still being uploaded" : "Send (Enter)";
-    this.sendButton.title = this.sendWhenUploaded ? "Sends as soon as the file is uploaded" : uploading;
-    this.sendButton.disabled = !typed || this.sendWhenUploaded;
+    const waiting = this.known ? "Sends as soon as the file is uploaded" : "Sends as soon as the chat is read";
+    this.sendButton.title = this.sendWhenReady ? waiting : uploading;
+    this.sendButton.disabled = !typed || this.sendWhenReady;
   }
 }
