@@ -16,6 +16,7 @@ from mcp_types import ElicitRequestFormParams, ElicitResult
 from tests.end_to_end.http import request
 from tests.end_to_end.scripted_model import Call, Gate, Say, scripted
 from tests.end_to_end.test_stream import session
+from understudy import Agent, tool
 from understudy.app.server import Running
 
 pytestmark = pytest.mark.filterwarnings("ignore:Async generator '(httpx2|httpcore):ResourceWarning")
@@ -111,6 +112,46 @@ async def test_a_client_that_cancels_ends_its_call(serve: Any) -> None:
             if [each["status"] for each in body["runs"]] == ["cancelled"]:
                 break
             await trio.sleep(0.05)
+
+
+async def test_calls_of_one_tool_run_side_by_side_and_leave_no_threads(serve: Any) -> None:
+    """The second call ends the first; both are listed while they work, and no more once they have ended."""
+    here = 0
+    both = trio.Event()
+
+    @tool(timeout_s=60)
+    async def meet() -> int:
+        """Wait for another one."""
+        nonlocal here
+        here += 1
+        if here == 2:
+            both.set()
+        await both.wait()
+        return here
+
+    running = await serve(Agent("host", tools=[meet]))
+    token = await session(running)
+
+    async def listed() -> list[str]:
+        return [
+            each["id"] for each in (await request(running.address, "GET", "/api/threads", token=token))[2]["threads"]
+        ]
+
+    results: list[Any] = []
+    with trio.fail_after(60):
+        async with client(running, token) as mcp:
+
+            async def call() -> None:
+                results.append((await mcp.call_tool("meet", {})).structured_content)
+
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(call)
+                while here == 0:  # noqa: ASYNC110 - the tool says it
+                    await trio.sleep(0.02)
+                assert len(await listed()) == 1
+                nursery.start_soon(call)
+    assert results == [{"result": 2}] * 2
+    assert await listed() == []
 
 
 async def test_the_example_of_the_how_to_runs(serve: Any) -> None:

@@ -172,7 +172,8 @@ async def test_a_task_is_found_again_by_the_next_server(main: Path, notes: Path,
         async with started(tmp_path / "data", COUNTER, **options) as server, connected(server.address, token) as client:
             await client.send({"type": "resume", "payload": {"threads": {"t": seen.seq}}})
             await trio.Path(f"{notes}.go").touch()
-            await seen.until(client, run_ended)
+            with trio.fail_after(100):
+                await seen.until(client, run_ended)
     (done,) = seen.kinds("tool_completed")
     assert (done["status"], done["result"]) == ("ok", "counted to 3")
     assert lines_of(notes).count("begun") == 1

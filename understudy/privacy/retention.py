@@ -22,6 +22,7 @@ from understudy.storage import archive_queries
 from understudy.storage.archive_queries import Archive
 from understudy.storage.errors import StorageError
 from understudy.storage.files import FolderFiles
+from understudy.storage.records import ONCE
 from understudy.storage.store import Store
 
 if TYPE_CHECKING:
@@ -39,10 +40,8 @@ FILE_AGE_S: Final = 24 * 3600.0
 TOGETHER: Final = 200
 """Files of the folder examined per query."""
 DAY_S: Final = 24 * 3600.0
-ONCE: Final = "once_"
-"""Prefix of the ids of threads that are for one answer: those of requests that are not to be stored."""
 ONCE_S: Final = 3600.0
-"""Minimum age of such a thread to be deleted: until then a repeat of the request finds the answer."""
+"""Minimum age of a thread for one answer to be deleted: until then a repeat of the request finds the answer."""
 RESTS: Final = 19.0
 """Pause after each part, as a multiple of its duration: deletion takes up to a twentieth of the time."""
 

@@ -34,6 +34,7 @@ from .agent_memory import Remembered, remembered
 from .errors import InvalidCursor
 from .fulltext import for_fts5, for_tsquery
 from .records import (
+    ONCE,
     UNFINISHED,
     AnsweredMessage,
     EventPage,
@@ -131,6 +132,11 @@ _MESSAGE = tuple(column for column in schema.messages.c if column.name != "numbe
 _EVENT = (_e.seq, _e.type, _e.run_id, _e.body)
 _ONE_ROW_OF_EACH = tuple(select(table).limit(1) for table in schema.metadata.sorted_tables)
 
+# Threads that are for one answer do not crowd out the others; their user may be asked something while a run is at work.
+_unfinished = or_(*(_r.status == each for each in UNFINISHED))
+_at_work = select(_r.id).where(_r.id == _t.newest_run, _unfinished).exists()
+_LISTED = or_(_t.id.not_like(f"{ONCE.replace('_', '!_')}%", escape="!"), _at_work)
+
 # Queries of every client that reconnects.
 _owner: BindParameter[str] = bindparam("owner")
 _thread_id: BindParameter[str] = bindparam("thread_id")
@@ -139,7 +145,7 @@ _held_thread = Prepared(select(*THREAD, _t.node, _t.fence).where(_t.owner == _ow
 _last_seq = Prepared(select(_t.last_seq, _t.created_at).where(_t.owner == _owner, _t.id == _thread_id))
 _live_threads = Prepared(
     select(_t.id, _t.last_seq)
-    .where(_t.owner == _owner)
+    .where(_t.owner == _owner, _LISTED)
     .order_by(_t.updated_at.desc(), _t.id.desc())
     .limit(bindparam("limit"))
 )
@@ -196,11 +202,11 @@ def thread(connection: Connection, owner: str, thread_id: str) -> Thread | None:
 
 
 def threads(connection: Connection, owner: str, query: str, cursor: str | None, limit: int) -> Page[Thread]:
-    """Return the owner's threads, latest first.
+    """Return the owner's threads, latest first, of those for one answer only the ones at work.
 
     With `query` only threads whose title contains it, or that have a message with all its words.
     """
-    wanted = select(*THREAD).where(_t.owner == owner)
+    wanted = select(*THREAD).where(_t.owner == owner, _LISTED)
     query = query.strip()[:LONGEST_QUERY].lower()
     if query:
         titled = _t.title.icontains(query, autoescape=True)

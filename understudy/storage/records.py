@@ -29,6 +29,8 @@ UNFINISHED: Final = ("queued", "running")
 ENDED: Final = ("success", "failed", "cancelled", "interrupted")
 ROLES: Final = ("user", "assistant")
 STEP_KINDS: Final = ("model", "tool", "steer", "summary", "undo", "step", "ask")
+ONCE: Final = "once_"
+"""Prefix of the ids of threads that are for one answer: they are listed while a run is at work, and deleted soon."""
 BETWEEN: Final = "\x1f"
 """Separates tenant and user in a key: U+001F, the unit separator; claims are printable (`transport.auth.tokens`)."""
 TRIMMED: Final = 200

@@ -29,8 +29,7 @@ from understudy.chat.routing import ANSWER
 from understudy.chat.run.client_tools import CLIENT, OUTPUT, client_question_id
 from understudy.chat.run.questions import MAX_ANSWER_BYTES
 from understudy.content.texts import run_off_loop
-from understudy.privacy.retention import ONCE
-from understudy.storage.records import RunRecord
+from understudy.storage.records import ONCE, RunRecord
 from understudy.web.api.files import save_file
 from understudy.web.api.openai_input import Given, NewFile, refused
 from understudy.web.context import agents_of_caller, identity, read_body, web_context
