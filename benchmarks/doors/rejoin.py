@@ -3,7 +3,8 @@
 stock_rejoin_openai   answers of the Responses API that end with the same text and calls, of all that were cut: for each
                       number of events once the client leaves there, and once the server is killed there (SIGKILL) and
                       started again. The client is the `openai` SDK, and goes on by `starting_after`.
-stock_rejoin_agui     the same of runs of AG-UI and its `HttpAgent`; see `benchmarks.doors.rejoin_agui`
+stock_rejoin_agui     the same of runs of AG-UI and its `HttpAgent`; see `benchmarks.doors.rejoin_pages`
+stock_rejoin_ui       the same of messages of the UI message stream and the chat of the AI SDK
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from __future__ import annotations
 import tempfile
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from functools import partial
 from typing import Any, Final
 
 import openai
@@ -20,13 +22,11 @@ from openai import AsyncOpenAI
 
 from benchmarks.agents.killing import started
 from benchmarks.agents.progress import Extent, Progress
-from benchmarks.doors import rejoin_agui
+from benchmarks.doors import rejoin_pages
 from benchmarks.doors.server import READY, WORDS
 from benchmarks.figure import Figure, all_cores
 
 ANSWER_S: Final = 60.0
-EVERY: Final = 16
-"""Of so many events a small measurement cuts at one."""
 
 
 @define
@@ -87,7 +87,7 @@ async def _openai(extent: Extent, progress: Progress) -> tuple[int, int]:
             whole = Reader()
             await whole.read(api)
             assert whole.told[0] == "".join(WORDS)
-            moments = range(1, len(whole.events), EVERY if extent.small else 1)
+            moments = [len(whole.events) // 2] if extent.small else range(1, len(whole.events))
             progress.wanted = 2 * len(moments)
             for moment in moments:  # the client leaves
                 reader = Reader()
@@ -115,12 +115,16 @@ async def _openai(extent: Extent, progress: Progress) -> tuple[int, int]:
     return right, progress.done
 
 
-CLIENTS: Final[Mapping[str, Callable[[Extent, Progress], Any]]] = {"openai": _openai, "agui": rejoin_agui.measure}
+CLIENTS: Final[Mapping[str, Callable[[Extent, Progress], Any]]] = {
+    "openai": _openai,
+    "agui": partial(rejoin_pages.measure, "agui"),
+    "ui": partial(rejoin_pages.measure, "ui"),
+}
 """The stock clients by name: each returns how many answers were right, of how many."""
 
 
 def figures(extent: Extent) -> Iterator[Figure]:
-    """Cut answers at every event, by each stock client."""
+    """Cut answers at every event, by each stock client; small ones in the middle."""
     for name, measure in CLIENTS.items():
         right, done = trio.run(measure, extent, Progress(f"rejoin {name}", 0, extent.limit_s))
         yield Figure(f"stock_rejoin_{name}", f"of {done}", right)

@@ -1,8 +1,9 @@
-"""Whether the stock AG-UI client (`@ag-ui/client` from npm) joins its run again, whatever dies at whichever event.
+"""Whether pages of stock clients from npm join their run again, whatever dies at whichever event.
 
-For each number of events, once the client's process ends there, and another one with the same message joins the run;
-and once the server is killed there (SIGKILL) and started again, and the same page joins the run with what it has. It
-must end with the texts, calls, results and thoughts of a run that nothing has cut, each once.
+`agui` is `HttpAgent` of `@ag-ui/client`, `ui` the chat of `ai`. For each number of events, once the client's process
+ends there, and another one with the same message joins the run; and once the server is killed there (SIGKILL) and
+started again, and the same page joins the run with what it has. It must end with the texts, calls, results and thoughts
+of a run that nothing has cut, each once.
 """
 
 from __future__ import annotations
@@ -22,23 +23,21 @@ import trio
 
 from benchmarks.agents.killing import started
 from benchmarks.agents.progress import Extent, Progress
-from benchmarks.doors.server import READY
+from benchmarks.doors.server import READY, WORDS
 from benchmarks.figure import all_cores
 
-CLIENT: Final = Path(__file__).with_name("agui_client.mjs")
-PACKAGE: Final = Path(__file__).resolve().parents[2] / "tests" / "stock_agui"
+FOLDER: Final = Path(__file__).parent
+TESTS: Final = Path(__file__).resolve().parents[2] / "tests"
 INSTALL_S, ANSWER_S = 120.0, 60.0
-EVERY: Final = 12
-"""Of so many events a small measurement cuts at one."""
 
 
-def install(folder: Path) -> Path:
-    """Install the stock client in a folder, from the lock file of the tests. Return the page's program."""
+def install(client: str, folder: Path) -> Path:
+    """Install a stock client in a folder, from the lock file of the tests. Return the page's program."""
     for name in ("package.json", "package-lock.json"):
-        shutil.copy(PACKAGE / name, folder)
+        shutil.copy(TESTS / f"stock_{client}" / name, folder)
     command = ["npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--silent"]
     subprocess.run(command, cwd=folder, timeout=INSTALL_S, check=True, stdout=subprocess.DEVNULL)
-    return Path(shutil.copy(CLIENT, folder))
+    return Path(shutil.copy(FOLDER / f"{client}_client.mjs", folder))
 
 
 @asynccontextmanager
@@ -92,15 +91,16 @@ async def _page(program: Path, *words: str) -> AsyncIterator[Page]:
                 process.kill()
 
 
-async def measure(extent: Extent, progress: Progress) -> tuple[int, int]:
+async def measure(client: str, extent: Extent, progress: Progress) -> tuple[int, int]:
     """Return how many pages were right, of how many."""
     right = 0
     with tempfile.TemporaryDirectory() as folder, tempfile.TemporaryDirectory() as beside, all_cores():
-        program = await trio.to_thread.run_sync(install, Path(beside))
+        program = await trio.to_thread.run_sync(install, client, Path(beside))
         async with _server(folder) as (_, address, token):
             async with _page(program, address, token, "whole", "no", "0") as page:
                 whole = await page.shown()
-            moments = range(1, whole["seen"] + 1, EVERY if extent.small else 1)
+            assert "".join(whole["shown"]["texts"]) == "".join(WORDS)
+            moments = [whole["seen"] // 2] if extent.small else range(1, whole["seen"] + 1)
             progress.wanted = 2 * len(moments)
             for moment in moments:  # the client dies
                 told: Any = None
