@@ -20,6 +20,7 @@ from understudy.app.server import Running
 from understudy.privacy.records import FORMAT, VERSION
 from understudy.storage import schema
 from understudy.storage.agent_memory import Remember
+from understudy.storage.agent_states import SaveState
 
 MARKER = "kumquatology"
 SECRET = "a secret of more than 32 characters, for tests"
@@ -96,6 +97,7 @@ async def test_an_export_has_all_that_a_user_has(serve: Any, database: dict[str,
         await talk(stranger, MARKER, "t1")
     await running.store.remember(Remember(name, "guide", "likes", {"tea": True}, 1.0, 4e9))
     await running.store.allow_tool(name, "t1", "save_note", 5.0)
+    await running.store.save_state(SaveState(name, "t1", "r", 6.0, (("at", b"\x00\xff"),)))
     _, headers, whole = await request(running.address, "GET", "/api/me/export?events=1", token=token)
     assert headers["content-disposition"] == "attachment; filename=conversations.json"
     assert (whole["format"], whole["version"], whole["user"], whole["tenant"]) == (FORMAT, VERSION, name, None)
@@ -107,6 +109,7 @@ async def test_an_export_has_all_that_a_user_has(serve: Any, database: dict[str,
     (thread,) = [each for each in whole["threads"] if each["thread"]["id"] == "t1"]
     assert ids(thread["files"]) == [file_id]
     assert thread["consents"] == [{"tool_name": "save_note", "given_at": 5.0, "definition": ""}]
+    assert thread["agent_states"] == [{"run_id": "r", "key": "at", "body": "AP8=", "updated_at": 6.0}]
     assert [(each["role"], each["parent_id"], each["branch_of"]) for each in thread["messages"]] == [
         ("user", None, None),
         ("assistant", "m1", None),

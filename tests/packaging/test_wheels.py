@@ -165,7 +165,7 @@ def all_without_extras(wheels: Path, tmp_path_factory: pytest.TempPathFactory) -
 def all_with_extras(wheels: Path, tmp_path_factory: pytest.TempPathFactory) -> Environment:
     """Return an environment with the four packages and every extra, to be copied. Each of their modules imports."""
     made = Environment.create(tmp_path_factory.mktemp("extras") / "venv", wheels)
-    extras = ("postgres", "redis", "openai", "anthropic", "mcp", "remote")
+    extras = ("postgres", "redis", "openai", "anthropic", "mcp", "langgraph", "remote")
     made.install(*SOURCES, extras={"understudy": extras, "transport": ("client",)})
     assert made.run("-c", IMPORT_ALL, *SOURCES).stdout == ""
     return made
@@ -211,6 +211,7 @@ def test_a_manifest_declares_exactly_what_its_package_imports(package: str) -> N
             imported |= {name.split(".")[0] for name in names} - sys.stdlib_module_names - {package}
     ours = {other: name_of(other) for other in SOURCES}
     optional = {"presidio_analyzer": "presidio-analyzer", "regex": "presidio-analyzer"}  # not installed in tests
+    optional["langgraph"] = "langgraph"  # which others of it share
     found = {
         normal(ours.get(name) or optional.get(name) or top_level[name][0]) for name in imported if name != "outcome"
     } - TEST_TOOLS  # outcome: trio's, named in an annotation
@@ -240,7 +241,9 @@ def test_a_wheel_alone_imports_with_what_it_declares(environment: Environment, p
     done = environment.run("-c", IMPORT_ALL, package)
     assert done.returncode == 0, done.stderr
     lines = done.stdout.splitlines()
-    of_extras = "needs the extra|No module named '(anyio|coredis|httpx2|mcp|mcp_types|psycopg)'"
+    of_extras = (
+        "needs the extra|No module named '(anyio|coredis|httpx2|langchain_core|langgraph|mcp|mcp_types|psycopg)'"
+    )
     assert [line for line in lines if not re.search(of_extras, line)] == []
     of_server = [line for line in lines if line.startswith(("understudy.app", "understudy.chat", "understudy.web"))]
     assert [line for line in of_server if not line.startswith("understudy.web.mcp.")] == []

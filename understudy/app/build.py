@@ -20,6 +20,7 @@ from transport.connection.callbacks import ConnectionLimits
 from transport.connection.heartbeat import Heartbeat
 from understudy import __version__
 from understudy.agents.agent import Agent, LiveAgents, with_subagents
+from understudy.agents.framework import is_of_framework
 from understudy.agents.registry import all_agents
 from understudy.app.settings import Settings
 from understudy.app.storage import Storage, build_cipher, build_redis, build_store, open_database, open_storage
@@ -110,6 +111,7 @@ class _Parts:
     status: ServerStatus
     html: AnswerHtml
     tool_loop: ToolLoop | None
+    asyncio_loop: ToolLoop | None
     mcp: McpCatalogue
 
 
@@ -154,15 +156,16 @@ async def build_app(
     database = await trio.to_thread.run_sync(open_database, settings)
     redis = await trio.to_thread.run_sync(build_redis, settings, metrics)
     content_filter = await trio.to_thread.run_sync(ContentFilter, policy, metrics, detectors, text_cipher)
-    tool_loop = build_tool_loop(known, lifespan)
+    tool_loop, asyncio_loop = build_tool_loop(known, lifespan), build_asyncio_loop(known)
+    loops = {name: loop for name, loop in (("tools", tool_loop), ("frameworks", asyncio_loop)) if loop is not None}
     mcp = await build_mcp(known, content_filter)
     live: Mapping[str, Agent] = LiveAgents(known, mcp.with_tools, mcp.stamp) if mcp.links else known
     tree = build_tree(database, redis, metrics, recorder, shared=settings.on_postgresql)
     metrics.observe_tree(tree.system.tree)
     try:
         async with tree.system as system:
-            if tool_loop is not None:
-                await tool_loop.open(system)
+            for loop in loops.values():
+                await loop.open(system)
             store = build_store(database, tree, metrics, breakers)
             for breaker in (store.breaker, *models.breakers()):
                 breakers.add(breaker.name)
@@ -189,7 +192,7 @@ async def build_app(
             html = AnswerHtml()
             parts = _Parts(
                 settings, tree, metrics, recorder, live, models, content_filter, storage, presence, run_limiter,
-                counts, status, html, tool_loop, mcp,
+                counts, status, html, tool_loop, asyncio_loop, mcp,
             )  # fmt: skip
             dispatcher, chat_actors = await _start_chat(parts, node, cluster)
             archive = Archive(database)
@@ -215,16 +218,15 @@ async def build_app(
                 *limit_actors,
                 *maintenance,
             ]
-            if tool_loop is not None:
-                children.append(ChildSpec("tools", partial(ToolLoopActor, tool_loop), backoff=BACKOFF))
+            children += [ChildSpec(name, partial(ToolLoopActor, loop), backoff=BACKOFF) for name, loop in loops.items()]
             await system.spawn(supervisor("observe", children))
             if mcp.links:
                 await system.spawn(supervisor("mcp", mcp.children()))
             yield App(settings, system, store, endpoint, http_app, presence, html)
     finally:
-        if tool_loop is not None:
-            with trio.CancelScope(shield=True):  # its deadlines are those of the lifespans
-                await tool_loop.close()
+        with trio.CancelScope(shield=True):  # its deadlines are those of the lifespans
+            for loop in loops.values():
+                await loop.close()
         with trio.CancelScope(shield=True, deadline=trio.current_time() + 1.0):
             await models.aclose()
         database.close()
@@ -295,10 +297,19 @@ def build_tool_loop(agents: Mapping[str, Agent], lifespan: Lifespan | None) -> T
     tools = [each for agent in agents.values() for each in agent.tools if each.on_tools_loop]
     lifespans = {} if lifespan is None else {SERVER: lifespan}
     lifespans |= {name: agent.lifespan for name, agent in agents.items() if agent.lifespan is not None}
-    written = [agent.run for agent in agents.values() if agent.run is not None]
+    written = [each.run for each in agents.values() if each.run is not None and not is_of_framework(each.run)]
     if not (tools or lifespans or written):
         return None
     return ToolLoop(lifespans, asyncio=any(each.asyncio for each in tools) or any(map(names_asyncio, written)))
+
+
+def build_asyncio_loop(agents: Mapping[str, Agent]) -> ToolLoop | None:
+    """Build the loop on which agents of other frameworks run. Return None if there are none."""
+    if not any(is_of_framework(agent.run) for agent in with_subagents(agents.values()).values()):
+        return None
+    from understudy.tools.asyncio_thread import AsyncioThread
+
+    return ToolLoop({}, asyncio=False, thread=AsyncioThread)
 
 
 async def build_mcp(agents: Mapping[str, Agent], content_filter: ContentFilter) -> McpCatalogue:
@@ -427,6 +438,7 @@ async def _start_chat(
         webhooks=webhooks,
         html=parts.html,
         tool_loop=parts.tool_loop,
+        asyncio_loop=parts.asyncio_loop,
         mcp=parts.mcp,
         memory=partial(AgentMemory, store=store, reads=storage.reads, content_filter=content_filter, clock=time.time),
     )

@@ -65,7 +65,8 @@ class Services:
     node. `storage_waits` has the current waits for the database. `prices` are those of models; agents without a model
     have `default_model`. `spending` bounds what users spend in a day, None for no bounds.
     `webhooks` are the rules for addresses that messages name, None if the server calls none. Users' async tools
-    run on `tool_loop`, or on this loop if it is None. `mcp` has the MCP servers of agents.
+    run on `tool_loop`, or on this loop if it is None; agents of other frameworks on `asyncio_loop`.
+    `mcp` has the MCP servers of agents.
     """
 
     store: Store
@@ -94,6 +95,7 @@ class Services:
     spending: SpendingLimits | None = None
     webhooks: WebhookRules | None = None
     tool_loop: ToolLoop | None = None
+    asyncio_loop: ToolLoop | None = None
     mcp: McpCatalogue = field(factory=McpCatalogue)
 
     def forget(self, owner: str, thread_id: str) -> None:

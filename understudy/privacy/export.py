@@ -18,7 +18,7 @@ from understudy.content.texts import run_off_loop
 from understudy.content.vault import Vault
 from understudy.privacy import records
 from understudy.privacy.transcript import Transcript, attachments, opening
-from understudy.storage import archive_queries, consents, queries, schedules, sign_ins
+from understudy.storage import agent_states, archive_queries, consents, queries, schedules, sign_ins
 from understudy.storage.archive_queries import Archive, User
 from understudy.storage.records import LoggedEvent, Message, RunRecord, StepRecord, Thread, name_of
 
@@ -161,6 +161,12 @@ class Exporter:
                 edge = b","
         allowed = await self.archive.read(consents.consents, row.owner, row.id)
         yield b'],"consents":[' + _items(map(asdict, allowed)) + b"]"
+        yield b',"agent_states":['
+        place, edge = ("", ""), b""
+        while entries := await self.archive.read(agent_states.entries, row.owner, row.id, place):
+            yield edge + _items(map(records.state_of, entries))
+            place, edge = (entries[-1].run_id, entries[-1].key), b","
+        yield b"]"
         if what.events:
             yield b',"events":['
             edge, after = b"", 0

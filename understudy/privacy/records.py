@@ -3,11 +3,13 @@
 An export is `{"format", "version", …}`: members may be added within a version, and none is removed or changed.
 """
 
+from base64 import b64encode
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 from attrs import asdict
 
+from understudy.storage.agent_states import StateEntry
 from understudy.storage.archive_queries import StoredMemory, User
 from understudy.storage.records import File, Message, RunRecord, StepRecord, Thread
 from understudy.storage.schedules import Schedule
@@ -30,6 +32,11 @@ def head(exported_at: float) -> dict[str, Any]:
 def thread_of(row: Thread, shown: Shown) -> dict[str, Any]:
     """Return a thread with its title restored."""
     return asdict(row, filter=lambda attribute, _: attribute.name not in _OURS) | {"title": shown(row.title)}
+
+
+def state_of(entry: StateEntry) -> dict[str, Any]:
+    """Return an entry of the state of another framework's agent; its bytes as Base64."""
+    return asdict(entry) | {"body": b64encode(entry.body).decode()}
 
 
 def newest_of(run: RunRecord | None) -> dict[str, str] | None:

@@ -13,6 +13,7 @@ from attrs import field, frozen
 from attrs.validators import ge, in_
 
 from .agent_memory import MemoryWrite
+from .agent_states import SaveState
 from .consents import ConsentWrite
 from .deletion import DeletionWrite
 from .deliveries import Delivery, DeliveryWrite
@@ -460,6 +461,7 @@ Write: TypeAlias = (
     | ConsentWrite
     | SetServerOn
     | SignInWrite
+    | SaveState
     | NodeWrite
     | DeletionWrite
     | RevokeSession

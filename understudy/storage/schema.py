@@ -22,7 +22,7 @@ from sqlalchemy import (
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.functions import FunctionElement
 
-REVISIONS: Final = tuple(f"{number:04}" for number in range(1, 21))
+REVISIONS: Final = tuple(f"{number:04}" for number in range(1, 22))
 """Every revision of the schema this code knows, oldest first. Start-up reads it in place of Alembic's scripts."""
 HEAD: Final = REVISIONS[-1]
 OLDEST: Final = "0011"
@@ -260,6 +260,21 @@ servers_off = Table(
     Column("thread_id", Text, nullable=False),
     Column("server", Text, nullable=False),
     PrimaryKeyConstraint("owner", "thread_id", "server"),
+    _of_thread(),
+)
+
+# The state of runs whose agent is of another framework: its checkpoints. `size` is that of `body`, in bytes.
+agent_states = Table(
+    "agent_states",
+    metadata,
+    Column("owner", Text, nullable=False),
+    Column("thread_id", Text, nullable=False),
+    Column("run_id", Text, nullable=False),
+    Column("key", Text, nullable=False),
+    Column("body", LargeBinary, nullable=False),
+    Column("size", Integer, nullable=False),
+    Column("updated_at", Float, nullable=False),
+    PrimaryKeyConstraint("owner", "thread_id", "run_id", "key"),
     _of_thread(),
 )
 

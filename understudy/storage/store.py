@@ -12,6 +12,7 @@ from actors.behaviours import Breaker, CircuitChange, CircuitSpec, FailureCount
 
 from . import (
     agent_memory,
+    agent_states,
     consents,
     deliveries,
     nodes,
@@ -23,6 +24,7 @@ from . import (
     spending,
 )
 from .agent_memory import Amend, Forget, ForgetAll, ForgetExpired, Remember, Remembered
+from .agent_states import SaveState
 from .consents import AllowTool, Consent, DisallowTool
 from .database import Database
 from .deletion import GONE, MORE, MergeFulltext, RemoveFiles, RemoveUser
@@ -275,6 +277,14 @@ class Store:
     async def oauth_client(self, client_id: str) -> bytes | None:
         """Return what is sealed of a client that is registered at an authorization server."""
         return await self._read(sign_ins.client, client_id)
+
+    async def save_state(self, work: SaveState) -> None:
+        """Store entries of a run's state, and remove others. Raises NotStored if there is no such thread."""
+        await self.commit(work)
+
+    async def state(self, owner: str, thread_id: str, run_id: str) -> dict[str, bytes]:
+        """Return the state of a run of another framework's agent, by key."""
+        return await self._read(agent_states.state, owner, thread_id, run_id)
 
     async def add_file(self, file: File) -> None:
         """Store the row of a file whose bytes are stored. Raises AlreadyStored if its id belongs to another file."""

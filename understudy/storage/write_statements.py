@@ -35,6 +35,7 @@ from sqlalchemy.types import TypeEngine
 
 from . import (
     agent_memory,
+    agent_states,
     archive_queries,
     consents,
     deletion,
@@ -49,6 +50,7 @@ from . import (
     spending,
 )
 from .agent_memory import Amend, Forget, ForgetAll, ForgetExpired, Remember
+from .agent_states import SaveState
 from .consents import AllowTool, DisallowTool
 from .deletion import MergeFulltext, RemoveFiles, RemoveUser
 from .deliveries import ClaimDelivery, DelayDelivery, EndDelivery
@@ -240,6 +242,8 @@ def apply(connection: Connection, work: Write) -> int:
             if isinstance(work, AddStart):
                 add_users(connection, [(work.owner, work.now)])
             return sign_ins.write(connection, work, _INSERTS[connection.dialect.name].put)
+        case SaveState():
+            return agent_states.write(connection, work, _INSERTS[connection.dialect.name].put)
         case ClaimThread() | ReleaseThread() | JoinNodes() | RenewNode() | LeaveNodes():
             return nodes.write(connection, work)
         case ClaimDelivery() | DelayDelivery() | EndDelivery():

@@ -24,6 +24,7 @@ from sqlalchemy.exc import DatabaseError, IntegrityError, InternalError, Operati
 from actors import Actor, Ask, Context, Exit, MailboxSpec
 
 from .agent_memory import Amend, Forget, ForgetAll, ForgetExpired, Remember
+from .agent_states import SaveState
 from .consents import AllowTool, DisallowTool
 from .database import Database, DriverErrors
 from .deletion import MergeFulltext, RemoveFiles, RemoveUser
@@ -65,7 +66,7 @@ _OF_NO_LOG: Final = (ForgetSpending,
     LeaveNodes, RemoveFiles,
     RemoveUser, MergeFulltext, RevokeSession, ForgetSpending, ClaimDelivery,
     DelayDelivery, EndDelivery, AllowTool, DisallowTool, SetServerOn, AddSchedule, ChangeSchedule, DeleteSchedules,
-    ClaimFiring, EndFiring, PutSignIn, ClaimSignIn, DropSignIn, AddStart, TakeStart, AddClient, DropClient,
+    ClaimFiring, EndFiring, SaveState, PutSignIn, ClaimSignIn, DropSignIn, AddStart, TakeStart, AddClient, DropClient,
 )  # fmt: skip
 """Writes that touch no thread's log."""
 

@@ -41,6 +41,8 @@ MAX_BLOCKED: Final = 8
 class ToolThread:
     """A thread with a loop for tools. Its public methods are for the server's loop; `states` are those of lifespans."""
 
+    call_class = LoopCall
+
     def __init__(self, lifespans: Mapping[str, Lifespan], system: ActorSystem | None, *, asyncio: bool) -> None:
         self.states: dict[str, Any] = {}
         self.calls: set[LoopCall] = set()
@@ -67,7 +69,7 @@ class ToolThread:
                 nursery.start_soon(_then_cancel, self.ended, nursery.cancel_scope)
         if self.opened.is_set():
             return
-        self.post(self._whole.cancel)
+        self.post(self.cancel)
         whose = f"agent {self._opening!r}" if self._opening else "the server"
         if limit.cancelled_caught:
             raise LifespanFailed(f"the lifespan of {whose} did not open within {limit_s:g} s")
@@ -75,11 +77,11 @@ class ToolThread:
 
     async def close(self) -> None:
         """Cancel the calls and close the lifespans, within their deadlines; go on without a thread that is blocked."""
-        self.post(self._stop.set)
+        self.post(self.stop)
         with trio.move_on_after(GRACE_S + sum(each.stop_s for each in self._lifespans.values())):
             await self.ended.wait()
             return
-        self.post(self._whole.cancel)
+        self.post(self.cancel)
         with trio.move_on_after(GRACE_S):
             await self.ended.wait()
             return
@@ -87,7 +89,7 @@ class ToolThread:
 
     async def run(self, name: str, function: "Callable[[C], Awaitable[T]]", context: "C") -> T:
         """Make a call. Raises what the function raises, `ToolError` ``tools_restarted``, and `NotBegun`."""
-        call = LoopCall(name, function, context, self)
+        call = self.call_class(name, function, context, self)
         self.calls.add(call)
         try:
             if not self.post(partial(self._start, call)):
@@ -118,6 +120,14 @@ class ToolThread:
         return False
 
     # In the thread
+
+    def stop(self) -> None:
+        """Cancel the calls, and then close the lifespans."""
+        self._stop.set()
+
+    def cancel(self) -> None:
+        """Cancel everything."""
+        self._whole.cancel()
 
     def tell_server(self, function: Callable[[], object]) -> None:
         """Run a function on the server's loop, unless that has ended."""
@@ -185,10 +195,14 @@ def _reason(error: BaseException | None) -> str:
 class ToolLoop:
     """The loop of the tools, for the server's loop: the thread that takes calls, and those before it that are blocked.
 
-    `lifespans` are by the names of agents, the server's own by `SERVER`. Nothing is started before `open`.
+    `lifespans` are by the names of agents, the server's own by `SERVER`. `asyncio`: the threads have an asyncio loop
+    too, inside of trio's. `thread` makes them. Nothing is started before `open`.
     """
 
-    def __init__(self, lifespans: Mapping[str, Lifespan], *, asyncio: bool) -> None:
+    def __init__(
+        self, lifespans: Mapping[str, Lifespan], *, asyncio: bool, thread: "type[ToolThread]" = ToolThread
+    ) -> None:
+        self._make_thread = thread
         self._lifespans = lifespans
         self._asyncio = asyncio or any(each.on_asyncio for each in lifespans.values())
         self._system: ActorSystem | None = None
@@ -252,7 +266,7 @@ class ToolLoop:
                     log.error("tools.loop_not_opened", extra={"why": str(error), "again_s": pause_s})
 
     async def _open(self) -> None:
-        thread = ToolThread(self._lifespans, self._system, asyncio=self._asyncio)
+        thread = self._make_thread(self._lifespans, self._system, asyncio=self._asyncio)
         await thread.open()
         self._thread = thread
         self._changed.set()

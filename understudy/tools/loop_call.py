@@ -63,12 +63,13 @@ class LoopCall:
             try:
                 await self.ended.wait()
             except trio.Cancelled:
-                self.thread.post(self.scope.cancel)
+                self.thread.post(self.cancel)
                 with trio.CancelScope(shield=True, deadline=trio.current_time() + GRACE_S):
                     await self.ended.wait()
                 raise
             finally:
                 self.nursery.cancel_scope.cancel()
+                self.nursery = None  # what the function still asks for, as it goes on, is refused
         if self.value:
             return self.value[0]
         if self.take_ticket():
@@ -109,6 +110,10 @@ class LoopCall:
 
     # In the tools' thread
 
+    def cancel(self) -> None:
+        """Cancel the call."""
+        self.scope.cancel()
+
     async def serve(self) -> None:
         """Make the call, and tell the server's loop."""
         try:
@@ -138,18 +143,7 @@ class LoopCall:
             import asyncio
 
             return await asyncio.wrap_future(future)
-        done, token = trio.Event(), trio.lowlevel.current_trio_token()
-
-        def wake(_: object) -> None:
-            with suppress(trio.RunFinishedError):
-                token.run_sync_soon(done.set)
-
-        future.add_done_callback(wake)
-        try:
-            await done.wait()
-        finally:
-            future.cancel()
-        return future.result()
+        return await wait_for(future)
 
     def _now_on_server(self, function: Callable[..., T], *args: Any) -> T:
         """Run a quick function on the server's loop, and wait for it."""
@@ -163,6 +157,22 @@ class LoopCall:
 
         self.thread.tell_server(run)
         return future.result(timeout=ANSWER_S)
+
+
+async def wait_for(future: "concurrent.futures.Future[T]") -> T:
+    """Wait on trio for a future that another thread ends. It is cancelled with the wait."""
+    done, token = trio.Event(), trio.lowlevel.current_trio_token()
+
+    def wake(_: object) -> None:
+        with suppress(trio.RunFinishedError):
+            token.run_sync_soon(done.set)
+
+    future.add_done_callback(wake)
+    try:
+        await done.wait()
+    finally:
+        future.cancel()
+    return future.result()
 
 
 def _in_asyncio() -> bool:

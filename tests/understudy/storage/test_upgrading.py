@@ -92,7 +92,8 @@ def test_a_migration_that_running_servers_could_not_work_with_is_refused(
         connection.exec_driver_sql("ALTER TABLE messages DROP COLUMN next_steps")
         connection.exec_driver_sql("DROP TABLE spending")
         connection.exec_driver_sql(
-            "DROP TABLE consents, deliveries, schedules, servers_off, sign_ins, sign_in_starts, oauth_clients"
+            "DROP TABLE agent_states, consents, deliveries, schedules, servers_off, sign_ins, sign_in_starts, "
+            "oauth_clients"
         )
         connection.exec_driver_sql("DROP INDEX ix_runs_owner_started_at_id")
         connection.exec_driver_sql("UPDATE alembic_version SET version_num = '0009'")

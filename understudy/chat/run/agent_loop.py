@@ -13,7 +13,7 @@ import math
 import time
 import uuid
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import msgspec
 import trio
@@ -31,11 +31,13 @@ from transport.wire.events import (
     Usage,
 )
 from understudy.agents.agent import Agent, usable_agents
+from understudy.agents.framework import is_of_framework
 from understudy.chat.answer.stream import AnswerStream
 from understudy.chat.memory import AgentMemory
 from understudy.chat.messages import RunRequest
 from understudy.chat.run.conversation_input import load_conversation
 from understudy.chat.run.equipped import Equipped, equip
+from understudy.chat.run.framework_run import FrameworkRun
 from understudy.chat.run.hand_written import HandWritten
 from understudy.chat.run.history import steer_item, turn_items
 from understudy.chat.run.meter import CUT, Ended, Meter
@@ -81,6 +83,9 @@ log = logging.getLogger(__name__)
 @define
 class AgentLoop:
     """The work on one message: prepare the model's input, loop over its turns, finish with the recorded answer."""
+
+    nested: ClassVar[bool] = False
+    """Whether it is the loop of a subagent."""
 
     job: RunRequest
     services: Services
@@ -150,7 +155,8 @@ class AgentLoop:
                 number += 1
                 await self._use_servers()
                 if self.agent.run is not None:
-                    number, handoff = await HandWritten(self, context, number).run()
+                    work = FrameworkRun if is_of_framework(self.agent.run) else HandWritten
+                    number, handoff = await work(self, context, number).run()
                     if handoff is None:
                         break
                     await self._hand_over(handoff.to, handoff.reason)

@@ -141,10 +141,11 @@ class Asking:
         question: Question,
         check: Callable[[Mapping[str, Any]], object],
         wait: "ClientWait | None" = None,
+        which: str = "",
     ) -> Mapping[str, Any]:
         """Ask a question of a running tool, whose time limits are suspended meanwhile. Return the answer.
 
-        `wait` is given for a tool of the client's.
+        `wait` is given for a tool of the client's. `which` names the question, if it is not known by its number.
 
         `check` is code of the tool's author: it runs in a worker thread.
         """
@@ -162,7 +163,7 @@ class Asking:
             if shown.blocked:
                 raise ToolError("content_blocked", content_filter.blocked_error("Not asked", shown.texts).message)
             question = evolve(question, title=shown.value[0], text=shown.value[1])
-            name = question_id(self.job.run_id, outcome.call_id, outcome.questions)
+            name = question_id(self.job.run_id, outcome.call_id, which or outcome.questions)
             began = self.services.clock()
             with suspend_deadlines(outcome.limits):
                 try:

@@ -26,6 +26,7 @@ from attrs import define, evolve, field, frozen
 
 from actors import Context
 from transport.wire.events import ToolStatus, Usage
+from understudy.agents.agent import Agent
 from understudy.agents.turn import AgentTurn, OwnStep, TurnWork, run_function
 from understudy.chat.run.history import turn_items
 from understudy.chat.run.meter import HAND_WRITTEN, Ended
@@ -81,7 +82,7 @@ class _WantedCall:
 
 
 @frozen
-class _RecordedAsk:
+class RecordedAsk:
     """The result of a request to the model."""
 
     text: str
@@ -155,18 +156,16 @@ class HandWritten:
         return self.number, self.handed
 
     async def _run_function(self, progress: CallProgress) -> None:
-        loop, job = self.loop, self.loop.job
-        agent, tool_loop = loop.agent, loop.services.tool_loop
+        loop, job, agent = self.loop, self.loop.job, self.loop.agent
         given = loop.tools.calls.context(loop.agent_id, progress, asker=self._in_order(self._ask))
         fields = {each.name: getattr(given, each.name) for each in attrs.fields(type(given))}
         make = partial(AgentTurn, message=job.content, items=tuple(loop.input.items), data=job.context or {})
         turn = make(**fields, work=self._work(), given_up=self._given_up)
         assert agent.run is not None  # noqa: S101 - for the type checker: it is hand-written
-        function = partial(run_function, agent.run)
         try:
             with self.scope:
                 self._set_deadline()
-                await (function(turn) if tool_loop is None else tool_loop.run(agent.name, function, turn))
+                await self._call_function(agent.run, turn)
         except ToolError as error:
             if self.failure is None:
                 log.warning("agent.tool_error", extra={"run_id": job.run_id, "agent": agent.name, "code": error.code})
@@ -176,6 +175,11 @@ class HandWritten:
 
     def _given_up(self) -> bool:
         return self.scope.cancel_called or self.loop.tools.deadline.over
+
+    async def _call_function(self, function: Callable[[AgentTurn], Awaitable[object]], turn: AgentTurn) -> None:
+        """Call the function on the loop that is for it."""
+        tool_loop, run = self.loop.services.tool_loop, partial(run_function, function)
+        await (run(turn) if tool_loop is None else tool_loop.run(self.loop.agent.name, run, turn))
 
     async def _close_cut_calls(self) -> None:
         """End the calls that the function has stopped waiting for, as a nursery does when one of its tasks fails."""
@@ -337,9 +341,14 @@ class HandWritten:
                 await self._stop_if(loop.meter.reached(worked_s, ("calls", "tokens", "cost", "wall_s")))
             turn, calls = await self._end_turn(Reply(calls=(ToolRequest("call", name, arguments),)), past)
             self.number += 1
-            self._executing += 1
+        return await self._execute(turn, calls, loop.agent)
+
+    async def _execute(self, turn: PastTurn, calls: Sequence[PendingCall], agent: Agent) -> Any:
+        """Execute the call of a turn that is recorded. Return its result. Raises `ToolError`."""
+        loop = self.loop
+        self._executing += 1
         try:
-            (outcome,) = await loop.tools.execute(calls, loop.agent, loop.agent_id, self.context)
+            (outcome,) = await loop.tools.execute(calls, agent, loop.agent_id, self.context)
         finally:
             self._executing -= 1
             if not self._executing:
@@ -360,7 +369,7 @@ class HandWritten:
         loop = self.loop
         if await self._expect("ask", ASK_MODEL):
             loop.input.add(await loop.take_steers(self.number, recorded=self.number + 1))
-            asked = msgspec.convert(self._asks.popleft().result, _RecordedAsk)
+            asked = msgspec.convert(self._asks.popleft().result, RecordedAsk)
             self._note_replayed()
             loop.count(asked.usage)
             if say:
@@ -372,7 +381,7 @@ class HandWritten:
 
     async def _ask_model(
         self, prompt: str, instructions: str, items: Sequence[Item] | None, tools: Sequence[str], say: bool
-    ) -> _RecordedAsk:
+    ) -> RecordedAsk:
         """Ask the model, and record its reply as it may be stored."""
         loop, agent, services = self.loop, self.loop.agent, self.loop.services
         if unknown := [each for each in tools if agent.tool(each) is None]:
@@ -414,7 +423,7 @@ class HandWritten:
             self._said.append(reply.text)
         keep = services.content_filter.filter_for_storage
         wanted = [_WantedCall(each.id, each.name, await keep(dict(each.arguments)) or {}) for each in reply.calls]
-        recorded = _RecordedAsk(await keep(reply.text) or "", tuple(wanted), usage)
+        recorded = RecordedAsk(await keep(reply.text) or "", tuple(wanted), usage)
         await self._record("ask", model.name, began, msgspec.to_builtins(recorded))
         await self._stop_if(loop.ended)
         return recorded

@@ -11,7 +11,7 @@
 
 import functools
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
 from attrs import define, evolve, field
 
@@ -137,6 +137,8 @@ class CollectedText:
 @define
 class SubagentLoop(AgentLoop):
     """The loop of a subagent. `value` is its answer, once `run` has returned: text, or JSON of its output type."""
+
+    nested: ClassVar[bool] = True
 
     value: Any = field(default="", init=False, repr=False)
     before: Sequence[Item] = field(default=(), init=False, repr=False)  # of the conversation

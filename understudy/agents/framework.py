@@ -1,0 +1,146 @@
+"""What an agent of another framework works through: a turn whose run resumes from state that the framework keeps.
+
+1. The framework's code runs on a loop of asyncio alone: see `understudy.tools.asyncio_thread`.
+2. It calls its tools itself; each call is shown as one of the run, may need the user's consent, and is recorded.
+3. After a crash the framework goes on from what it has saved as state. What the log has is not shown again; a call that
+   was at work is made again.
+"""
+
+from collections.abc import Awaitable, Callable, Mapping
+from concurrent.futures import Future
+from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar, cast
+
+from attrs import define, field
+
+from transport.wire.events import Usage
+from understudy.agents.turn import AgentTurn, TurnWork
+from understudy.tools.errors import InvalidResult
+from understudy.tools.form import Question
+from understudy.tools.result import to_json
+
+if TYPE_CHECKING:
+    import asyncio
+
+Run = TypeVar("Run", bound=Callable[..., Awaitable[object]])
+MAX_NAME: Final = 64
+"""Characters of the name of a call."""
+ANY_OBJECT: Final[Mapping[str, Any]] = {"type": "object", "properties": {}}
+_MARK: Final = "of_framework"
+
+
+class FrameworkWork(TurnWork, Protocol):
+    """What the turn of a framework's agent asks of its run, on the server's loop, beside what any turn asks."""
+
+    async def resume(self) -> bool:
+        """Take over what the log has of this run. Return whether that is all: then there is nothing left to do.
+
+        To be called first.
+        """
+
+    async def show_call(self, call: "OwnCall") -> None:
+        """Record a call that the framework makes, from its beginning to its end.
+
+        Raises ToolError if it is denied.
+        """
+
+    async def ask_once(self, key: str, question: Question) -> Mapping[str, Any]:
+        """Ask the user under a key that is the same after a crash. Return the answer, which the log may have already.
+
+        Raises QuestionUnanswered.
+        """
+
+    async def count(self, model: str, usage: Usage) -> None:
+        """Count what a request to a model used, and record it."""
+
+    async def load(self, run_id: str) -> dict[str, bytes]:
+        """Return the state that the agent has kept in a run of this thread."""
+
+    async def save(self, put: Mapping[str, bytes], drop: tuple[str, ...] = ()) -> None:
+        """Keep entries of this run's state, and remove others. Raises ToolError if they are too large."""
+
+
+def framework_work(turn: AgentTurn) -> FrameworkWork:
+    """Return the work of the turn of a framework's agent."""
+    return cast("FrameworkWork", turn.work)
+
+
+def of_framework(run: Run) -> Run:
+    """Mark the `run` of a framework's agent."""
+    setattr(run, _MARK, True)
+    return run
+
+
+def is_of_framework(run: object) -> bool:
+    """Return whether a function is the `run` of a framework's agent."""
+    return getattr(run, _MARK, False) is True
+
+
+@define(eq=False)
+class OwnCall:
+    """A call that a framework makes by itself. `name` is its tool's, `parameters` the schema of the `arguments`.
+
+    `approval`: it needs the user's consent. `begin` and `end` are for the framework's loop; `allowed` has the arguments
+    with which it may be made, `ended` its result.
+    """
+
+    name: str
+    arguments: Mapping[str, Any] = field(repr=False)
+    description: str = field(default="", repr=False)
+    parameters: Mapping[str, Any] = field(default=ANY_OBJECT, repr=False)
+    approval: bool = False
+    allowed: "Future[Mapping[str, Any]]" = field(factory=Future, init=False, repr=False)
+    ended: "Future[Any]" = field(factory=Future, init=False, repr=False)
+    _task: "asyncio.Task[None] | None" = field(default=None, init=False, repr=False)
+
+    async def begin(self, work: FrameworkWork) -> Mapping[str, Any]:
+        """Show the call. Return the arguments with which it may be made, once it may be.
+
+        Raises ToolError if the user denies it.
+        """
+        import asyncio  # only where an agent of a framework runs
+
+        self.begin_soon(work)
+        task = self._task
+        assert task is not None  # noqa: S101 - for the type checker: just begun
+        allowed = asyncio.wrap_future(self.allowed)
+        try:
+            await asyncio.wait((task, allowed), return_when=asyncio.FIRST_COMPLETED)
+        except asyncio.CancelledError:
+            task.cancel()
+            raise
+        if not allowed.done():
+            self._task = None
+            await task
+        return await allowed
+
+    def begin_soon(self, work: FrameworkWork) -> None:
+        """Show the call as soon as the run lets it begin."""
+        import asyncio
+
+        self._task = asyncio.create_task(work.show_call(self))
+
+    async def end(self, result: Any = None, error: BaseException | None = None) -> None:
+        """Show the result of the call, or that it failed: a `ToolError` with its sentence, any other as a crash."""
+        if self.ended.done():
+            return
+        if error is None:
+            self.ended.set_result(as_json(result))
+        else:
+            self.ended.set_exception(error)
+        if self._task is not None:
+            import asyncio
+
+            await asyncio.wait((self._task,))
+            self._task = None
+
+
+def as_json(value: Any, depth: int = 4) -> Any:
+    """Return a value of a framework as plain JSON; what cannot be that, as text."""
+    try:
+        return to_json(value)
+    except (InvalidResult, TypeError, ValueError):
+        if isinstance(value, Mapping) and depth:
+            return {str(name): as_json(each, depth - 1) for name, each in value.items()}
+        if isinstance(value, list | tuple) and depth:
+            return [as_json(each, depth - 1) for each in value]
+        return str(value)

@@ -1,0 +1,163 @@
+"""The checkpoints of a graph's run, kept as state of the run: a checkpointer of LangGraph for one run.
+
+1. Of each namespace the last checkpoint is kept, with the writes of tasks since then: what a run resumes from. There is
+   no going back to earlier ones.
+2. Values are msgpack by LangGraph's serializer in its strict mode: only known types are made of stored bytes, those of
+   LangChain's messages and those that the graph's own state is declared with. Nothing is pickled.
+"""
+
+from collections.abc import AsyncIterator, Sequence
+from typing import Any, Final
+
+import msgspec
+from langchain_core.runnables import RunnableConfig
+from langgraph._internal._serde import build_serde_allowlist
+from langgraph.checkpoint.base import (
+    WRITES_IDX_MAP,
+    BaseCheckpointSaver,
+    ChannelVersions,
+    Checkpoint,
+    CheckpointMetadata,
+    CheckpointTuple,
+    get_checkpoint_id,
+    get_checkpoint_metadata,
+)
+from langgraph.checkpoint.serde.jsonplus import JsonPlusSerializer
+
+from understudy.agents.framework import FrameworkWork
+
+ROOT: Final = ""
+"""The namespace of the graph itself; those of subgraphs have a name."""
+
+
+class _Stored(msgspec.Struct, array_like=True):
+    """A checkpoint as it is stored."""
+
+    id: str
+    parent_id: str | None
+    checkpoint: tuple[str, bytes]
+    metadata: tuple[str, bytes]
+
+
+class _Write(msgspec.Struct, array_like=True):
+    """A write of a task after a checkpoint, as it is stored."""
+
+    ns: str
+    checkpoint_id: str
+    task_id: str
+    index: int
+    path: str
+    channel: str
+    value: tuple[str, bytes]
+
+
+class RunCheckpoints(BaseCheckpointSaver[int]):
+    """The checkpoints of one run of `graph`, stored by `work`. `begun`: the run has one."""
+
+    def __init__(self, graph: Any, work: FrameworkWork) -> None:
+        schemas = [each for each in (getattr(graph, "builder", None) and graph.builder.state_schema,) if each]
+        known = build_serde_allowlist(schemas=schemas, channels=graph.channels)
+        super().__init__(serde=JsonPlusSerializer(pickle_fallback=False, allowed_msgpack_modules=tuple(known)))
+        self.work = work
+        self.begun = False
+        self._checkpoints: dict[str, _Stored] = {}  # by namespace
+        self._writes: dict[str, _Write] = {}  # by key of the state
+
+    async def load(self, run_id: str) -> None:
+        """Load what the run has stored before it was interrupted."""
+        for key, body in (await self.work.load(run_id)).items():
+            if key.startswith("c/"):
+                self._checkpoints[key[2:]] = msgspec.msgpack.decode(body, type=_Stored)
+            else:
+                self._writes[key] = msgspec.msgpack.decode(body, type=_Write)
+        self.begun = ROOT in self._checkpoints
+
+    async def start_after(self, run_id: str) -> bool:
+        """Let the graph begin with the last checkpoint of an earlier run. Return False if that has none."""
+        body = (await self.work.load(run_id)).get(f"c/{ROOT}")
+        if body is None:
+            return False
+        self._checkpoints[ROOT] = msgspec.msgpack.decode(body, type=_Stored)
+        return True
+
+    async def finish(self) -> None:
+        """Remove what only an unfinished run needs: writes, and the checkpoints of subgraphs."""
+        inner = [f"c/{ns}" for ns in self._checkpoints if ns != ROOT]
+        if inner or self._writes:
+            await self.work.save({}, (*inner, *self._writes))
+
+    # What a graph asks of its checkpointer
+
+    async def aget_tuple(self, config: RunnableConfig) -> CheckpointTuple | None:
+        """Return the last checkpoint of a namespace; None if it has none, or another one is asked for."""
+        ns, wanted = _namespace(config), get_checkpoint_id(config)
+        stored = self._checkpoints.get(ns)
+        if stored is None or wanted not in (None, stored.id):
+            return None
+        writes = [each for each in self._writes.values() if (each.ns, each.checkpoint_id) == (ns, stored.id)]
+        writes.sort(key=lambda each: (each.path, each.task_id, each.index))
+        return CheckpointTuple(
+            _config(config, ns, stored.id),
+            self.serde.loads_typed(stored.checkpoint),
+            self.serde.loads_typed(stored.metadata),
+            None if stored.parent_id is None else _config(config, ns, stored.parent_id),
+            [(each.task_id, each.channel, self.serde.loads_typed(each.value)) for each in writes],
+        )
+
+    async def alist(
+        self,
+        config: RunnableConfig | None,
+        *,
+        filter: dict[str, Any] | None = None,  # noqa: A002 - LangGraph's name
+        before: RunnableConfig | None = None,
+        limit: int | None = None,
+    ) -> AsyncIterator[CheckpointTuple]:
+        """Yield the last checkpoint: there are no earlier ones."""
+        if config is not None and before is None and (found := await self.aget_tuple(config)) is not None:
+            yield found
+
+    async def aput(
+        self,
+        config: RunnableConfig,
+        checkpoint: Checkpoint,
+        metadata: CheckpointMetadata,
+        new_versions: ChannelVersions,
+    ) -> RunnableConfig:
+        """Store a checkpoint in place of the one before, whose writes are in it."""
+        ns = _namespace(config)
+        stored = _Stored(
+            checkpoint["id"],
+            get_checkpoint_id(config),
+            self.serde.dumps_typed(checkpoint),
+            self.serde.dumps_typed(get_checkpoint_metadata(config, metadata)),
+        )
+        gone = [key for key, each in self._writes.items() if each.ns == ns and each.checkpoint_id != stored.id]
+        await self.work.save({f"c/{ns}": msgspec.msgpack.encode(stored)}, tuple(gone))
+        self._checkpoints[ns], self.begun = stored, self.begun or ns == ROOT
+        for key in gone:
+            self._writes.pop(key, None)
+        return _config(config, ns, stored.id)
+
+    async def aput_writes(
+        self, config: RunnableConfig, writes: Sequence[tuple[str, Any]], task_id: str, task_path: str = ""
+    ) -> None:
+        """Store what a task has written since the checkpoint."""
+        ns, made = _namespace(config), {}
+        checkpoint_id = str(get_checkpoint_id(config))
+        for place, (channel, value) in enumerate(writes):
+            index = WRITES_IDX_MAP.get(channel, place)
+            key = f"w/{ns}/{checkpoint_id}/{task_id}/{index}"
+            if index < 0 or key not in self._writes:
+                value_ = self.serde.dumps_typed(value)
+                made[key] = _Write(ns, checkpoint_id, task_id, index, task_path, channel, value_)
+        await self.work.save({key: msgspec.msgpack.encode(each) for key, each in made.items()})
+        self._writes |= made
+
+
+def _namespace(config: RunnableConfig) -> str:
+    return str(config["configurable"].get("checkpoint_ns", ROOT))
+
+
+def _config(config: RunnableConfig, ns: str, checkpoint_id: str) -> RunnableConfig:
+    thread_id = config["configurable"]["thread_id"]
+    return {"configurable": {"thread_id": thread_id, "checkpoint_ns": ns, "checkpoint_id": checkpoint_id}}

@@ -1,0 +1,104 @@
+"""Reads and writes of the state of runs whose agent is of another framework: checkpoints, as bytes under keys.
+
+A thread has the states of its latest runs, so that a branch that starts at an earlier answer goes on from there. They
+count as bytes of the thread, and end with it.
+"""
+
+from collections.abc import Callable
+from typing import Any, Final
+
+from attrs import field, frozen
+from sqlalchemy import Connection, Table, delete, func, select, tuple_, update
+
+from . import schema
+from .errors import NotStored
+
+_c = schema.agent_states.c
+_t = schema.threads.c
+
+MAX_RUN_BYTES: Final = 8 * 1024 * 1024
+"""Bytes of the state of one run; the run refuses to write more."""
+MAX_THREAD_BYTES: Final = 32 * 1024 * 1024
+"""Bytes of all states of a thread; those of the oldest runs are removed beyond it."""
+MAX_RUNS: Final = 20
+"""Runs of a thread whose states are kept."""
+PAGE: Final = 4
+"""Entries that an export reads together: at most 32 MiB."""
+
+
+@frozen
+class SaveState:
+    """Store entries of a run's state, and remove others. `now` is in Unix seconds. The answer is True.
+
+    The states of the thread's oldest runs are removed, if there are more than the limits allow.
+    """
+
+    owner: str
+    thread_id: str
+    run_id: str
+    now: float
+    put: tuple[tuple[str, bytes], ...] = field(default=(), repr=False)
+    drop: tuple[str, ...] = ()
+
+
+@frozen
+class StateEntry:
+    """An entry of a run's state, last written at `updated_at` (Unix seconds)."""
+
+    run_id: str
+    key: str
+    body: bytes = field(repr=False)
+    updated_at: float
+
+
+def write(connection: Connection, work: SaveState, put: Callable[[Table], Any]) -> bool:
+    """Execute a write. `put` makes the database's own insert, with its upsert clauses.
+
+    Raises NotStored if there is no such thread.
+    """
+    here = (_t.owner == work.owner, _t.id == work.thread_id)
+    if connection.execute(select(_t.id).where(*here).with_for_update(key_share=True)).first() is None:
+        raise NotStored("thread", work.thread_id)
+    of_thread = (_c.owner == work.owner, _c.thread_id == work.thread_id)
+    before = sum(size for _, size in _sizes(connection, work))
+    if work.drop:
+        connection.execute(
+            delete(schema.agent_states).where(*of_thread, _c.run_id == work.run_id, _c.key.in_(work.drop))
+        )
+    same = {"owner": work.owner, "thread_id": work.thread_id, "run_id": work.run_id}
+    insert = put(schema.agent_states)
+    changed = {name: insert.excluded[name] for name in ("body", "size", "updated_at")}
+    upsert = insert.on_conflict_do_update(index_elements=[*same, "key"], set_=changed)
+    if rows := [same | {"key": key, "body": body, "size": len(body), "updated_at": work.now} for key, body in work.put]:
+        connection.execute(upsert, rows)
+    kept = 0
+    for number, (run_id, size) in enumerate(_sizes(connection, work)):
+        if run_id != work.run_id and (number >= MAX_RUNS or kept + size > MAX_THREAD_BYTES):
+            connection.execute(delete(schema.agent_states).where(*of_thread, _c.run_id == run_id))
+        else:
+            kept += size
+    if kept != before:
+        grown = _t.stored_bytes + (kept - before)
+        connection.execute(update(schema.threads).where(*here).values(stored_bytes=grown))
+    return True
+
+
+def _sizes(connection: Connection, work: SaveState) -> list[tuple[str, int]]:
+    """Return the runs of a thread that have a state, with its size, latest first."""
+    latest = func.max(_c.updated_at).desc()
+    sizes = select(_c.run_id, func.sum(_c.size)).where(_c.owner == work.owner, _c.thread_id == work.thread_id)
+    return [(str(run_id), int(size)) for run_id, size in connection.execute(sizes.group_by(_c.run_id).order_by(latest))]
+
+
+def state(connection: Connection, owner: str, thread_id: str, run_id: str) -> dict[str, bytes]:
+    """Return the state of a run, by key."""
+    mine = (_c.owner == owner, _c.thread_id == thread_id, _c.run_id == run_id)
+    rows = connection.execute(select(_c.key, _c.body).where(*mine).order_by(_c.key))
+    return {str(key): bytes(body) for key, body in rows}
+
+
+def entries(connection: Connection, owner: str, thread_id: str, after: tuple[str, str]) -> list[StateEntry]:
+    """Return a page of the entries of a thread after this run and key, in their order."""
+    mine = (_c.owner == owner, _c.thread_id == thread_id, tuple_(_c.run_id, _c.key) > tuple_(*after))
+    rows = select(_c.run_id, _c.key, _c.body, _c.updated_at).where(*mine).order_by(_c.run_id, _c.key).limit(PAGE)
+    return [StateEntry(row.run_id, row.key, bytes(row.body), row.updated_at) for row in connection.execute(rows)]
