@@ -18,6 +18,9 @@ from tests.end_to_end.scripted_model import Call, Say, ScriptedModel
 from tests.end_to_end.test_approval import new_token
 from tests.end_to_end.test_run_recovery import calling as calling_now
 from tests.end_to_end.test_run_recovery import survived
+from tests.end_to_end.test_runs_api import Caller
+from tests.end_to_end.test_schedules import fired
+from transport.connection.limits import Limits
 from understudy import Agent, McpServer, mcp
 
 pytestmark = pytest.mark.filterwarnings("ignore:Async generator '(httpx2|httpcore):ResourceWarning")
@@ -176,6 +179,15 @@ async def test_a_server_that_dies_in_a_call_comes_back(serve: Any, notes: Path) 
     assert found["demo_choose"]["result"] == "accept red"
     lines = lines_of(notes)
     assert (lines.count("dying"), lines.count("dying once"), lines.count("started")) == (1, 2, 3)
+
+
+async def test_a_question_in_a_run_of_a_schedule_is_cancelled_at_once(serve: Any, notes: Path) -> None:
+    agent = calling(demo(notes), ("demo_choose", {}))
+    running = await serve(agent, limits=Limits(schedule_every_s=1))
+    caller = Caller(running, await new_token(running))
+    await caller.post("/api/schedules", 201, message="go", agent="script", every_s=1, thread_id="a", policy="skip")
+    await fired(caller, "?thread=a")
+    assert "'cancel '" in str(await caller.get("/api/threads/a/events"))
 
 
 async def test_a_server_that_cannot_be_reached_stops_nobody(serve: Any, notes: Path) -> None:

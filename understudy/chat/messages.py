@@ -12,6 +12,7 @@ from transport.wire.events import ApprovalDecision, Block, Event, SanitizationSu
 from understudy.chat.routing import Route
 from understudy.chat.run_protocol import Ending, RunProtocol
 from understudy.storage.records import Message, StepRecord
+from understudy.storage.schedules import PREFIX
 
 
 @define(eq=False)
@@ -397,3 +398,8 @@ class RunRequest:
     context: JsonObject = field(factory=dict, repr=False)
     settings: JsonObject = field(factory=dict)
     groups: tuple[str, ...] = ()
+
+    @property
+    def scheduled(self) -> bool:
+        """Whether a schedule has sent the message."""
+        return self.message_id.startswith(PREFIX)

@@ -110,7 +110,7 @@ class ToolContext:
     `state` is the value of the agent's lifespan; of the server's, if the agent has none. `await show_partial(item)`
     shows the user an item of the result while the tool runs, and waits if these come too fast; what a generator yields
     is shown so. `while_queued` and `handle` are for the server: the first is entered while the call waits for a worker
-    thread, the second is for tools of MCP servers.
+    thread, the second is for tools of MCP servers. `attended` is False in runs of schedules: nobody waits for them.
     """
 
     owner: str
@@ -129,6 +129,7 @@ class ToolContext:
     show_partial: Callable[[Any], Awaitable[None]] = field(default=_show_nobody, repr=False)
     while_queued: WhileQueued = field(default=nullcontext, repr=False)
     handle: CallHandle | None = field(default=None, repr=False)
+    attended: bool = True
 
     async def ask(self, form: type[T], *, title: str = "", text: str = "") -> T:
         """Ask the user for the fields of `form`, a class. Return an instance with the answer.

@@ -145,7 +145,8 @@ class ToolCalls:
         names = (job.owner, job.thread_id, job.run_id, call_id)
         given = tool_context(self.services, *names, agent=speaker.name, notebook=speaker.notebook, roles=job.roles)
         found, references = job.findings_summary, job.references
-        return evolve(given, references=references, progress=progress, found=found, **means)
+        means |= {"references": references, "found": found, "attended": not job.scheduled}
+        return evolve(given, progress=progress, **means)
 
     async def run(
         self, tool: Tool, arguments: dict[str, Any], outcome: ToolOutcome, agent_id: str, context: Context

@@ -41,7 +41,7 @@ async def make_call(
         return await connection.call(definition.remote, arguments, context, definition.name)
     task_id = handle.value
     if task_id is None:
-        begun = await connection.begin_task(definition.remote, arguments, context)
+        begun = await connection.begin_task(definition.remote, arguments, context, definition.name)
         if not isinstance(begun, str):
             return begun
         task_id = begun

@@ -1,8 +1,6 @@
 """The connection to one MCP server, and the requests over it.
 
-1. A question of a server is asked of the user of the call in which it came. A connection of the handshake era does not
-   say which that is: then it is asked only if one call is at work, and else declined.
-2. A request that is cancelled here is cancelled at the server, by the SDK, and its questions with it.
+A request that is cancelled here is cancelled at the server, by the SDK, and its questions with it.
 """
 
 import logging
@@ -10,7 +8,6 @@ import math
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
-from contextvars import ContextVar
 from functools import partial
 from typing import Any, Final
 
@@ -23,13 +20,15 @@ from mcp.client.subscriptions import SubscriptionLost
 from mcp_types.version import MODERN_PROTOCOL_VERSIONS
 from pydantic import TypeAdapter, ValidationError
 
+from understudy.sandbox.limiters import FairLimiter
 from understudy.tools.context import ToolContext
-from understudy.tools.errors import QuestionDeclined, QuestionUnanswered, ToolError
+from understudy.tools.errors import ToolError
 from understudy.tools.mcp import tasks
-from understudy.tools.mcp.elicitation import QuestionRefused, check_answer, to_question
 from understudy.tools.mcp.errors import ConnectionLost
+from understudy.tools.mcp.open_calls import MAX_NOTE, PROGRESS_S, OpenCall, OpenCalls
 from understudy.tools.mcp.server import McpServer
 from understudy.tools.mcp.transports import LogPace, open_transport
+from understudy.tools.threads import wait_for_permit
 
 log = logging.getLogger(__name__)
 
@@ -38,45 +37,23 @@ MAX_PAGES: Final = 20
 MAX_ROUNDS: Final = 10
 """Times that a server may ask for more before it answers one request."""
 CONCURRENT: Final = 32
-"""Calls at one server at a time; further ones wait, within their own deadlines."""
+"""Calls at one server at a time; further ones wait, as for a worker thread."""
+PER_USER: Final = 8
+PER_TENANT: Final = 24
+"""Calls of one user, and of one tenant's users: the others are left to others. A run makes eight calls at a time."""
 PROBE_S: Final = 30.0
 """Seconds between two checks whether an idle server answers."""
 ANSWER_S: Final = 10.0
 """Seconds that a server has for such a check, and for a list."""
-PROGRESS_S: Final = 0.1
-"""Seconds between two progress notes of a call; a person reads no faster."""
-MAX_NOTE: Final = 300
-"""Characters of a server's progress note and log message, of an error's text, and of its own name."""
 
-_open_call: Final[ContextVar["McpCall | None"]] = ContextVar("understudy.mcp_call", default=None)
 _RESULT: Final[TypeAdapter[types.CallToolResult | types.InputRequiredResult]] = TypeAdapter(
     types.InputRequiredResult | types.CallToolResult
 )
 
 
-RELATED_TASK: Final = "io.modelcontextprotocol/related-task"
-
-
 def _ids(context: ToolContext) -> Any:
     """Return what a server is told of a call: the ids of the run and of the call."""
     return {"understudy/run": context.run_id, "understudy/call": context.call_id}
-
-
-@define(eq=False)
-class McpCall:
-    """A call at work, with the questions in it that wait for its user; `task_id` if the server makes it as a task."""
-
-    context: ToolContext
-    task_id: str | None = None
-    questions: set[trio.CancelScope] = field(factory=set)
-    noted_at: float = -math.inf
-
-    async def progress(self, name: str, done: float, total: float | None, message: str | None) -> None:
-        """Show what the server says of the progress of the call, not too often."""
-        now = trio.current_time()
-        if now >= self.noted_at + PROGRESS_S or (total is not None and done >= total):
-            self.noted_at = now
-            self.context.progress(done, total, f"{name}: {message[:MAX_NOTE]}" if message else name)
 
 
 @define(eq=False)
@@ -86,8 +63,11 @@ class McpSession:
     server: McpServer
     client: Client
     on_change: Callable[[], object]
-    calls: set[McpCall] = field(factory=set, init=False)
-    slots: trio.Semaphore = field(factory=partial(trio.Semaphore, CONCURRENT), init=False)
+    calls: OpenCalls = field(init=False)
+    slots: FairLimiter = field(factory=partial(FairLimiter, CONCURRENT, PER_USER, PER_TENANT), init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self.calls = OpenCalls(self.server.name)
 
     @property
     def protocol(self) -> str:
@@ -131,25 +111,26 @@ class McpSession:
     async def call(self, name: str, arguments: Mapping[str, Any], context: ToolContext, label: str) -> dict[str, Any]:
         """Call a tool. Return the server's result as plain JSON. `label` is our name of the tool, for people.
 
-        Raises `ConnectionLost` if it is unknown what became of the call, `ToolError` if the server refuses it.
+        Raises `ConnectionLost` if it is unknown what became of the call, `ToolError` if the server refuses it, or
+        ``busy`` if there is no slot for it.
         """
-        async with self.slots, self._opened(McpCall(context)) as opened:
+        async with self._slot(context, label), self.calls.opened(OpenCall(context)) as opened:
             return await self._call(name, dict(arguments), opened, label)
 
     async def begin_task(
-        self, name: str, arguments: Mapping[str, Any], context: ToolContext
+        self, name: str, arguments: Mapping[str, Any], context: ToolContext, label: str
     ) -> str | Mapping[str, Any]:
         """Call a tool as a task. Return the task's id, or the result if the server made the call at once.
 
         Raises what `call` raises.
         """
         params = types.CallToolRequestParams(name=name, arguments=dict(arguments), _meta=_ids(context))
-        async with self.slots, self._opened(McpCall(context)):
+        async with self._slot(context, label), self.calls.opened(OpenCall(context)):
             return await tasks.begin(self, params, self.server.timeout_s)
 
     async def finish_task(self, task_id: str, context: ToolContext, label: str) -> Mapping[str, Any]:
         """Wait for the end of a task; no slot is held. Return its result. Raises `TaskLost`, and what `call` raises."""
-        async with self._opened(McpCall(context, task_id)) as opened:
+        async with self.calls.opened(OpenCall(context, task_id)) as opened:
             return await tasks.finish(self, task_id, opened, label)
 
     async def cancel_task(self, task_id: str) -> None:
@@ -157,19 +138,15 @@ class McpSession:
         await tasks.cancel(self, task_id)
 
     @asynccontextmanager
-    async def _opened(self, call: McpCall) -> AsyncIterator[McpCall]:
-        """Have the questions of a call asked of its user during the block; they end with it."""
-        self.calls.add(call)
-        token = _open_call.set(call)
+    async def _slot(self, context: ToolContext, label: str) -> AsyncIterator[None]:
+        """Hold a slot of the call's user during the block; users take turns. Raises `ToolError` ``busy``."""
+        await wait_for_permit(self.slots, context.owner, label, context.while_queued)
         try:
-            yield call
+            yield
         finally:
-            _open_call.reset(token)
-            self.calls.discard(call)
-            for each in call.questions:
-                each.cancel()
+            self.slots.release(context.owner, label)
 
-    async def _call(self, name: str, arguments: dict[str, Any], opened: McpCall, label: str) -> dict[str, Any]:
+    async def _call(self, name: str, arguments: dict[str, Any], opened: OpenCall, label: str) -> dict[str, Any]:
         session, given, state = self.client.session, None, None
         ids = _ids(opened.context)
 
@@ -217,7 +194,7 @@ class McpSession:
             nursery.start_soon(self._listen)
             while True:
                 await trio.sleep(PROBE_S)
-                if not self.calls:  # one that computes may not answer
+                if not self.calls.all:  # one that computes may not answer
                     await self.check()
 
     async def check(self) -> None:
@@ -269,37 +246,6 @@ class McpSession:
 
     # The server's own requests and notifications
 
-    async def ask_user(
-        self, params: types.ElicitRequestParams, meta: Mapping[str, Any]
-    ) -> types.ElicitResult | types.ErrorData:
-        """Ask the user of the call a question of the server; decline if that is unknown, or the user gives none."""
-        call = _open_call.get() or self._call_of_task(meta.get(RELATED_TASK))
-        if call is None and len(self.calls) == 1:
-            (call,) = self.calls
-        if call is None or not isinstance(params, types.ElicitRequestFormParams):
-            return types.ElicitResult(action="decline")
-        try:
-            question = to_question(self.server.name, params.message, params.requested_schema)
-        except QuestionRefused as error:
-            log.warning("mcp.question_refused", extra={"server": self.server.name, "why": str(error)})
-            return types.ElicitResult(action="decline")
-        with trio.CancelScope() as scope:
-            call.questions.add(scope)
-            try:
-                answer = await call.context.asker(question, partial(check_answer, question.schema))
-                return types.ElicitResult(action="accept", content=dict(answer))
-            except QuestionDeclined:
-                return types.ElicitResult(action="decline")
-            except (QuestionUnanswered, ToolError):
-                return types.ElicitResult(action="cancel")
-            finally:
-                call.questions.discard(scope)
-        return types.ElicitResult(action="cancel")
-
-    def _call_of_task(self, related: object) -> McpCall | None:
-        task_id = related.get("taskId") if isinstance(related, Mapping) else None
-        return next((each for each in self.calls if task_id is not None and each.task_id == task_id), None)
-
     async def heard(self, message: object) -> None:
         """Take a notification of the server."""
         if isinstance(message, types.ToolListChangedNotification):
@@ -321,7 +267,7 @@ async def connect(
     async def ask_user(context: ClientRequestContext, params: types.ElicitRequestParams) -> Any:
         if not made:
             return types.ElicitResult(action="decline")
-        return await made[0].ask_user(params, dict(context.meta or {}))
+        return await made[0].calls.ask_user(params, dict(context.meta or {}))
 
     async def heard(message: object) -> None:
         if made:

@@ -100,6 +100,34 @@ async def test_a_question_reaches_the_only_call_and_a_change_of_definition_asks_
             assert tools_of(catalogue, BAD)["bad_forge"].approval is True
 
 
+async def test_users_take_turns_and_nobody_is_asked_in_a_run_without_a_user(tmp_path: Path) -> None:
+    """Forty calls of one user that do not end leave slots to another one. A question to nobody is cancelled at once."""
+    notes = tmp_path / "notes"
+    notes.touch()
+    server = mcp([sys.executable, str(SERVERS / "mcp_demo.py")], name="demo", env={"DEMO_NOTES": str(notes)})
+    refused: list[ToolError] = []
+
+    async def linger(tool: Tool) -> None:
+        try:
+            await tool.call({}, context_of(tmp_path))
+        except ToolError as error:
+            refused.append(error)
+
+    with trio.fail_after(100):
+        async with linked(server) as (catalogue, _), trio.open_nursery() as nursery:
+            tools = tools_of(catalogue, server)
+            for _ in range(40):
+                nursery.start_soon(linger, tools["demo_linger"])
+            while notes.read_text().count("lingering") < 8 or not refused:  # noqa: ASYNC110 - a process writes it
+                await trio.sleep(0.05)
+            other = context_of(tmp_path, owner="bob", attended=False)
+            assert (await tools["demo_add"].call({"a": 1, "b": 2}, other)).value == {"result": 3}
+            assert (await tools["demo_choose"].call({}, other)).value == "cancel "
+            assert {each.code for each in refused} == {"busy"}
+            assert notes.read_text().count("lingering") == 8
+            nursery.cancel_scope.cancel()
+
+
 async def test_a_call_that_hangs_can_be_left_and_its_server_is_stopped(tmp_path: Path) -> None:
     """A process that does not end when its input is closed is killed with its actor."""
     with trio.fail_after(60):
