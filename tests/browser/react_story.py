@@ -1,10 +1,12 @@
-"""The React example in a real Chromium, served from another origin than its agents'. Run by `test_story.py`.
+"""React pages in a real Chromium, of another origin than their server. Run by `test_story.py`.
 
-It is built from its lock file. A page is reloaded in the middle of an answer, and while a call waits for consent.
+`examples/react`, and the page of docs/how-to/use-react-chat.md, are built from lock files. They are reloaded in the
+middle of an answer, and while a call waits for consent.
 
 python tests/browser/react_story.py FOLDER [SCREENSHOTS]
 """
 
+import re
 import subprocess
 import sys
 import time
@@ -27,6 +29,17 @@ from tests.servers.npm import install  # noqa: E402
 BUILD_S = 60
 CANCELLED_S = 20
 NARROW: ViewportSize = {"width": 360, "height": 740}
+DOCUMENTED = "http://127.0.0.1:8002"
+MAIN = f"""
+import {{ createRoot }} from "react-dom/client";
+import {{ Chat, history }} from "./chat.jsx";
+const session = await fetch("{DOCUMENTED}/api/sessions", {{ method: "POST" }});
+localStorage.token ??= (await session.json()).session_token;
+const root = createRoot(document.body);
+history("t").then((messages) => root.render(<Chat id="t" messages={{messages}} />));
+"""
+"""What the page of the documentation leaves to its reader."""
+PAGE = '<!doctype html><link rel="icon" href="data:,"><body><script type="module" src="main.js"></script>'
 NEWEST = """async (address) => {
   const headers = { Authorization: `Bearer ${localStorage.token}` };
   const { runs } = await (await fetch(`${address}/api/runs`, { headers })).json();
@@ -43,22 +56,39 @@ class Quiet(SimpleHTTPRequestHandler):
 
 
 @contextmanager
-def built(folder: Path) -> Iterator[tuple[str, Path]]:
-    """Build the example and serve it. Yield its origin and the folder."""
-    install(ROOT / "examples" / "react", folder)
-    subprocess.run(["npm", "run", "build"], cwd=folder, check=True, capture_output=True, timeout=BUILD_S)
+def serve_folder(folder: Path) -> Iterator[str]:
+    """Serve a folder. Yield its origin."""
     server = ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=str(folder)))
     thread = Thread(target=server.serve_forever)
     thread.start()
     try:
-        yield f"http://127.0.0.1:{server.server_port}", folder
+        yield f"http://127.0.0.1:{server.server_port}"
     finally:
         server.shutdown()
         thread.join()
         server.server_close()
 
 
-def play(page: Page, server: Server, origin: str, shots: Path | None) -> None:
+def build_example(folder: Path, address: str) -> None:
+    """Build the example for this server."""
+    install(ROOT / "examples" / "react", folder)
+    subprocess.run(["npm", "run", "build"], cwd=folder, check=True, capture_output=True, timeout=BUILD_S)
+    index = folder / "index.html"
+    index.write_text(index.read_text().replace(DOCUMENTED, address))
+
+
+def build_documented(folder: Path, address: str) -> None:
+    """Build the page of the documentation for this server."""
+    install(ROOT / "tests" / "stock_ui", folder)
+    (block,) = re.findall(r"```jsx[^\n]*\n(.*?)```", (ROOT / "docs/how-to/use-react-chat.md").read_text(), re.DOTALL)
+    (folder / "chat.jsx").write_text(block.replace(DOCUMENTED, address))
+    (folder / "main.jsx").write_text(MAIN.replace(DOCUMENTED, address))
+    command = ["npx", "esbuild", "main.jsx", "--bundle", "--jsx=automatic", "--format=esm", "--outfile=main.js"]
+    subprocess.run(command, cwd=folder, check=True, capture_output=True, timeout=BUILD_S)
+    (folder / "index.html").write_text(PAGE)
+
+
+def play_example(page: Page, server: Server, origin: str, shots: Path | None) -> None:
     """Ask, leave and come back, decide, fill in a form, and stop a run."""
     calls, text = page.locator(".call"), page.locator(".message.assistant").last
     page.goto(origin)
@@ -110,17 +140,38 @@ def say(page: Page, text: str) -> None:
     page.get_by_role("button", name="Send").click()
 
 
+def play_documented(page: Page, origin: str) -> None:
+    """Ask, leave and come back, and decide."""
+    page.goto(origin)
+    say(page, "Look up order A-17")
+    expect(page.get_by_text("lookup: output-available")).to_be_visible()
+    expect(page.get_by_role("button", name="Send")).to_be_disabled()
+    page.reload()
+    expect(page.get_by_text("northmail")).to_have_count(1)
+    expect(page.get_by_role("button", name="Send")).to_be_enabled()
+    expect(page.get_by_text("lookup: output-available")).to_have_count(1)
+    say(page, "Cancel order A-18")
+    expect(page.get_by_role("button", name="Allow")).to_be_visible()
+    page.reload()
+    page.get_by_role("button", name="Allow").click()
+    expect(page.get_by_text("tea pot: cancelled")).to_have_count(1)
+    expect(page.locator("article")).to_have_count(4)
+
+
 def main(folder: Path, shots: Path | None) -> None:
     """Play the story in a temporary folder."""
     problems: list[str] = []
-    with built(folder / "page") as (origin, page_folder):
-        often = {"UNDERSTUDY_WORDS_PER_S": "2.5", "UNDERSTUDY_ALLOWED_ORIGINS": origin}
-        server = Server(folder / "data", options=["examples.support:AGENTS"], **often)
+    for name in ("example", "documented"):
+        (folder / name).mkdir(parents=True)
+    with serve_folder(folder / "example") as example, serve_folder(folder / "documented") as documented:
+        settings = {"UNDERSTUDY_WORDS_PER_S": "2.5", "UNDERSTUDY_ALLOWED_ORIGINS": f"{example},{documented}"}
+        server = Server(folder / "data", options=["examples.support:AGENTS"], **settings)
         try:
-            index = page_folder / "index.html"
-            index.write_text(index.read_text().replace("http://127.0.0.1:8002", server.address))
+            build_example(folder / "example", server.address)
+            build_documented(folder / "documented", server.address)
             with chromium() as browser:
-                play(watched(browser.new_page(), problems), server, origin, shots)
+                play_example(watched(browser.new_page(), problems), server, example, shots)
+                play_documented(watched(browser.new_page(), problems), documented)
             assert not problems, problems
         finally:
             server.stop()

@@ -10,9 +10,9 @@ INSTALL_S = 120
 
 
 def install(source: Path, folder: Path) -> Path:
-    """Copy a package to a new folder, and install there what its lock file names. Return the folder."""
+    """Copy a package to a folder, and install there what its lock file names. Return the folder."""
     npm = program("npm", "npm")
-    shutil.copytree(source, folder, ignore=shutil.ignore_patterns("node_modules", "dist"))
+    shutil.copytree(source, folder, ignore=shutil.ignore_patterns("node_modules", "dist"), dirs_exist_ok=True)
     command = [npm, "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--prefer-offline"]
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=INSTALL_S, check=False)
     assert done.returncode == 0, done.stderr[-2000:]
