@@ -230,13 +230,15 @@ def _out_of_proportion(search: Callable[[Any], Any], prefix: str, unit: str, end
     long, short = (prefix + unit * (length // len(unit)) + ending for length in (4 * size, size))
     long_s = short_s = math.inf
     # The least of several: other work on the machine makes a match slower, never faster.
-    for _ in range(MEASURED):
+    for measured in range(MEASURED):
         long_s = min(long_s, _seconds(search, long))
         if long_s < QUICK_S:
             return 0.0
         short_s = min(short_s, _seconds(search, short))
         if long_s <= LINEAR * short_s and long_s < LONGEST_S:
             return 0.0
+        if long_s >= LONGEST_S and measured >= 2:  # it was stopped each time
+            break
     return long_s
 
 
