@@ -37,7 +37,7 @@ SCOPE = "notes"
 class Provider:
     """Issues tokens that live `life_s` seconds by `clock`. `asked`, `refreshed` count sign-ins and refreshes.
 
-    `refuse`: the user does not consent. `hold`: a token request waits for it.
+    `refuse`: the user does not consent. A refresh takes `pause_s`, and waits for `hold`.
     """
 
     clock: Callable[[], float] = time.time
@@ -46,6 +46,7 @@ class Provider:
     asked: int = 0
     refreshed: int = 0
     hold: trio.Event | None = None
+    pause_s: float = 0.0
     clients: dict[str, OAuthClientInformationFull] = field(factory=dict)
     codes: dict[str, AuthorizationCode] = field(factory=dict)
     access: dict[str, tuple[AccessToken, float, str]] = field(factory=dict)
@@ -88,6 +89,7 @@ class Provider:
         return self._issue(client, authorization_code.resource, secrets.token_hex(8))
 
     async def load_refresh_token(self, client: OAuthClientInformationFull, refresh_token: str) -> RefreshToken | None:
+        await trio.sleep(self.pause_s)
         if self.hold is not None:
             await self.hold.wait()
         if refresh_token not in self.fresh and refresh_token in self.grants:

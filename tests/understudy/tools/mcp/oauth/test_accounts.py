@@ -16,7 +16,7 @@ from understudy.tools.mcp.oauth.errors import SignedOut, Unreachable
 
 async def test_tokens_are_refreshed_early_and_once_for_all_who_ask(tmp_path: Path) -> None:
     """Ten tasks of two nodes ask at a time; the server takes each refresh token once. Refreshes are spread."""
-    provider, shift = Provider(), [0.0]
+    provider, shift = Provider(pause_s=0.4), [0.0]
     with trio.fail_after(60):
         async with serving(provider) as url, accounts_in(tmp_path) as one:
             server = mcp(url, name="notes", auth="user")
@@ -68,7 +68,9 @@ async def test_a_cancelled_caller_does_not_lose_a_refresh_token(tmp_path: Path) 
                 assert provider.hold is not None
                 provider.hold.set()
             assert provider.refreshed == 1
-            assert (await accounts.tokens("ada", server)).access in provider.access
+            newer = (await accounts.tokens("ada", server)).access
+            assert newer in provider.access
+            assert newer != old.access
 
 
 async def test_a_refused_refresh_ends_the_sign_in_and_a_server_that_is_away_does_not(tmp_path: Path) -> None:
