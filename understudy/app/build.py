@@ -14,8 +14,10 @@ import trio
 from attrs import frozen
 from quart_trio import QuartTrio
 
-from actors import ActorRef, ActorSystem, ChildSpec
+from actors import ActorRef, ActorSystem, ChildSpec, StartChild
 from sanitization import Detector
+from transport.auth.identity import is_loopback
+from transport.auth.tokens import load_or_create_secret
 from transport.connection.callbacks import ConnectionLimits
 from transport.connection.heartbeat import Heartbeat
 from understudy import __version__
@@ -48,7 +50,7 @@ from understudy.models.registry import OFFLINE, Models, chain
 from understudy.observe.actor_events import ActorEventRecorder
 from understudy.observe.health import Breakers, HealthCheck, HealthStatus, RestrictedStatus, ServerStatus
 from understudy.observe.metrics import Metrics
-from understudy.observe.paths import CONNECTIONS, CONVERSATIONS, FORWARDERS, RECOVERY, SCHEDULES
+from understudy.observe.paths import CONNECTIONS, CONVERSATIONS, FORWARDERS, MCP, RECOVERY, SCHEDULES
 from understudy.observe.tree_api import TreeApi
 from understudy.privacy.erasure import Eraser
 from understudy.privacy.export import Exporter
@@ -63,7 +65,8 @@ from understudy.storage.store import Store
 from understudy.tools.lifespan import SERVER, Lifespan, names_asyncio
 from understudy.tools.loop import ToolLoop, ToolLoopActor
 from understudy.tools.mcp.catalogue import McpCatalogue
-from understudy.tools.mcp.link import LinkState
+from understudy.tools.mcp.link import Clean, LinkState
+from understudy.tools.mcp.user_links import UserLinks
 from understudy.tools.tables import table_limiter
 from understudy.tools.threads import ToolThreads, tool_threads
 from understudy.web.application import build_http_app
@@ -170,6 +173,7 @@ async def build_app(
             for breaker in (store.breaker, *models.breakers()):
                 breakers.add(breaker.name)
             node = await _join_nodes(settings, store, tree)
+            sign_in_actors = _build_sign_ins(settings, store, mcp, partial(_clean, content_filter), tree)
             cluster = None
             if redis is not None and node is not None and cipher is not None:
                 from understudy.cluster import cluster as nodes
@@ -219,9 +223,9 @@ async def build_app(
                 *maintenance,
             ]
             children += [ChildSpec(name, partial(ToolLoopActor, loop), backoff=BACKOFF) for name, loop in loops.items()]
+            if mcp.links or mcp.signing_in:
+                await system.spawn(supervisor("mcp", [*mcp.children(), *sign_in_actors]))
             await system.spawn(supervisor("observe", children))
-            if mcp.links:
-                await system.spawn(supervisor("mcp", mcp.children()))
             yield App(settings, system, store, endpoint, http_app, presence, html)
     finally:
         with trio.CancelScope(shield=True):  # its deadlines are those of the lifespans
@@ -320,18 +324,45 @@ async def build_mcp(agents: Mapping[str, Agent], content_filter: ContentFilter) 
     """
     servers = [each for agent in with_subagents(agents.values()).values() for each in agent.servers]
 
-    async def clean(text: str) -> tuple[str, bool]:
-        found = await content_filter.filter_value(text, content_filter.tool)
-        if found.blocked:
-            raise ValueError(content_filter.blocked_error("It is left out", found.texts).message)
-        return str(found.value), is_suspect(found.findings)
-
     if servers:
         try:  # in a thread: it takes a second
             await trio.to_thread.run_sync(import_module, "understudy.tools.mcp.connection")
         except ModuleNotFoundError as error:
             raise ValueError(f"MCP servers need the extra: pip install 'understudy[mcp]' ({error})") from error
-    return McpCatalogue.of(servers, clean)
+    return McpCatalogue.of(servers, partial(_clean, content_filter))
+
+
+async def _clean(content_filter: ContentFilter, text: str) -> tuple[str, bool]:
+    """Redact a text of an MCP server, as `understudy.tools.mcp.link.Clean` has it."""
+    found = await content_filter.filter_value(text, content_filter.tool)
+    if found.blocked:
+        raise ValueError(content_filter.blocked_error("It is left out", found.texts).message)
+    return str(found.value), is_suspect(found.findings)
+
+
+def _build_sign_ins(settings: Settings, store: Store, mcp: McpCatalogue, clean: Clean, tree: Tree) -> list[ChildSpec]:
+    """Let users sign in at the MCP servers that want it. Return the actor that keeps unused sign-ins alive.
+
+    Raises:
+        OSError, ValueError: The server has no secret with which tokens are sealed.
+    """
+    if not mcp.signing_in:
+        return []
+    from understudy.tools.mcp.oauth.accounts import Accounts
+    from understudy.tools.mcp.oauth.keeper import SignInKeeper
+    from understudy.tools.mcp.oauth.seal import Seal
+
+    if not settings.secret and not is_loopback(settings.host):
+        name = next(iter(mcp.signing_in))
+        raise ValueError(f"users sign in at the MCP server {name}, whose tokens are sealed: set UNDERSTUDY_SECRET")
+    secret = str(settings.secret).encode() or load_or_create_secret(settings.secret_file)
+    accounts = Accounts(store, Seal(secret), time.time, settings.mcp_private)
+
+    async def spawn(child: ChildSpec) -> object:
+        return await tree.find(MCP).ask(StartChild(child))
+
+    mcp.users = UserLinks(accounts, spawn, clean)
+    return [ChildSpec("sign-ins", partial(SignInKeeper, accounts, mcp.signing_in), backoff=BACKOFF)]
 
 
 async def _join_nodes(settings: Settings, store: Store, tree: Tree) -> "Node | None":

@@ -68,7 +68,8 @@ class Settings:
     `jwt_audience`, unless these are empty. `scrub_policy`: the name of a preset, or a TOML file. `raw_key`, or the
     content of `raw_key_file`, encrypts the texts kept by `store_raw`. `storage_wait_s`: how long a message waits for an
     unavailable database, and `storage_waiting` how many messages may. `webhook_urls`: prefixes of the addresses that
-    webhooks may have; `webhook_private`: whether their hosts may have private addresses.
+    webhooks may have; `webhook_private`: whether their hosts may have private addresses. `mcp_private`: whether the
+    authorization servers of MCP servers may.
     """
 
     host: str = "127.0.0.1"
@@ -115,6 +116,7 @@ class Settings:
     webhook_urls: list[str] = field(factory=list)
     webhook_secret: typed_settings.SecretStr = field(default=typed_settings.SecretStr(""), repr=False)
     webhook_private: bool = False
+    mcp_private: bool = False
     prices: PriceTable = field(factory=PriceTable)
     timeouts: Timeouts = field(factory=dict)
 

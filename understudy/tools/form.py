@@ -26,13 +26,15 @@ _WORD = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|_+")
 class Question:
     """What a user is asked: a title, an optional text, and the JSON schema of the answer, which is an object.
 
-    `choices` are values of the answer's only property `choice`, each with its `title`.
+    `choices` are values of the answer's only property `choice`, each with its `title`. `sign_in` names an MCP server at
+    which the user is to sign in; the answer has no properties then.
     """
 
     title: str
     schema: Mapping[str, Any] = field(repr=False)
     text: str = field(default="", repr=False)
     choices: Sequence[Mapping[str, str]] = field(default=(), repr=False)
+    sign_in: str | None = None
 
 
 def secret_fields(schema: Mapping[str, Any]) -> frozenset[str]:

@@ -35,6 +35,7 @@ from understudy.web.api import (
     schedules,
     servers,
     sessions,
+    sign_ins,
     steers,
     stream,
     threads,
@@ -102,7 +103,8 @@ def build_http_app(context: WebContext) -> QuartTrio:
     app.extensions["context"] = context
     for part in (
         a2a, account, agents, agui, alerts, commands, completions, files, mcp, memory, models, observer, operations,
-        page, references, responses, runs, sanitize, schedules, servers, sessions, steers, stream, threads, ui, undo,
+        page, references, responses, runs, sanitize, schedules, servers, sessions, sign_ins, steers, stream, threads,
+        ui, undo,
     ):  # fmt: skip
         app.register_blueprint(part.blueprint)
     admission = app.extensions["admission"] = Admission(context.settings, context.ledger)

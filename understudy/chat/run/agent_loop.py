@@ -208,9 +208,11 @@ class AgentLoop:
         off = await self.services.store.servers_off(self.job.owner, self.job.thread_id)
         if self.agent.name not in self._settled:
             self._settled.add(self.agent.name)
-            await catalogue.settle(self.agent, off)
-        self.agent = catalogue.with_tools(self.agent, off)
-        self._missing = catalogue.missing(self.agent, off)
+            await catalogue.settle(self.agent, off, self.job.owner)
+        agent = catalogue.with_tools(self.agent, off, self.job.owner)
+        if [id(each) for each in agent.tools] != [id(each) for each in self.agent.tools]:
+            self.agent, self._equipped = agent, None
+        self._missing = catalogue.missing(self.agent, off, self.job.owner)
         for sentence in self._missing:
             if sentence not in self._said and not self.replay.agents:  # a resumed run has said it
                 self._said.add(sentence)

@@ -86,6 +86,7 @@ class Asking:
                 choices=question.choices or None,
                 calls=None if wait is None else wait.calls,
                 said=None if wait is None else wait.said,
+                sign_in=question.sign_in,
             )
         else:
             event = logged.asked

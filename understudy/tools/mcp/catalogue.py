@@ -1,6 +1,7 @@
 """All MCP servers of this server, by name, and agents with the tools that these offer now."""
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from contextlib import suppress
 from functools import partial
 from typing import Any, Final, Protocol, TypeVar
 
@@ -8,9 +9,12 @@ import trio
 from attrs import define, evolve, field
 
 from actors import Backoff, ChildSpec
+from understudy.tools.errors import ToolError
+from understudy.tools.mcp.errors import SignedOut
 from understudy.tools.mcp.link import WAIT_S, Clean, LinkState, McpActor, McpLink, keep
 from understudy.tools.mcp.server import McpServer
 from understudy.tools.mcp.tools import make_tool, resource_tools
+from understudy.tools.mcp.user_links import UserLink, UserLinks
 from understudy.tools.tool import Tool
 
 BACKOFF: Final = Backoff(min_s=0.2, max_s=30.0)
@@ -36,23 +40,25 @@ A = TypeVar("A", bound=HasTools)
 
 @define(eq=False)
 class McpCatalogue:
-    """The links to all servers, by name."""
+    """The links to all servers, by name. `users` has those of each user, to servers at which users sign in."""
 
     links: Mapping[str, McpLink] = field(factory=dict)
-    _tools: dict[str, tuple[int, tuple[Tool, ...]]] = field(factory=dict, init=False, repr=False)
-    _readers: dict[tuple[str, ...], tuple[Tool, ...]] = field(factory=dict, init=False, repr=False)
+    signing_in: Mapping[str, McpServer] = field(factory=dict)
+    users: UserLinks | None = field(default=None, init=False)
 
     @classmethod
     def of(cls, servers: Iterable[McpServer], clean: Clean = keep) -> "McpCatalogue":
         """Make one of the servers that agents name. Raises ValueError if two different ones have the same name."""
-        links: dict[str, McpLink] = {}
+        by_name: dict[str, McpServer] = {}
         for each in servers:
-            known = links.setdefault(each.name, McpLink(each, clean))
-            if known.server != each:
+            if by_name.setdefault(each.name, each) != each:
                 raise ValueError(
                     f"two different MCP servers are called {each.name!r}; give one another name with mcp(…, name='…')"
                 )
-        return cls(links)
+        return cls(
+            {name: McpLink(each, clean) for name, each in by_name.items() if not each.per_user},
+            {name: each for name, each in by_name.items() if each.per_user},
+        )
 
     def children(self) -> list[ChildSpec]:
         """Return the actors that keep the servers connected."""
@@ -61,21 +67,40 @@ class McpCatalogue:
             for name, link in self.links.items()
         ]
 
-    def of_agent(self, agent: HasTools, off: Collection[str] = ()) -> list[McpLink]:
-        """Return the links to the servers of an agent, without those that are switched `off`."""
-        names = [each.name for each in agent.servers if each.name not in off]
-        return [self.links[name] for name in names if name in self.links]
+    def of_agent(self, agent: HasTools, off: Collection[str] = (), owner: str | None = None) -> list[McpLink]:
+        """Return the links to the servers of an agent, without those that are switched `off`.
 
-    def with_tools(self, agent: A, off: Collection[str] = ()) -> A:
-        """Return the agent with the tools that its servers offer now, after its own. `off`: servers to leave out."""
+        Without an `owner`, those at which users sign in are left out.
+        """
+        found: list[McpLink] = []
+        for each in agent.servers:
+            if each.name in off:
+                continue
+            if each.name in self.links:
+                found.append(self.links[each.name])
+            elif owner is not None and self.users is not None and each.name in self.signing_in:
+                found.append(self.users.of(each, owner))
+        return found
+
+    def with_tools(self, agent: A, off: Collection[str] = (), owner: str | None = None) -> A:
+        """Return the agent with the tools that its servers offer now, after its own. `off`: servers to leave out.
+
+        With an `owner`, those of servers at which this user is signed in are among them, and one to sign in at others.
+        """
         if not agent.servers:
             return agent
         own = [each for each in agent.tools if not each.server]
         taken = {each.name for each in own}
-        links = [each for each in self.of_agent(agent, off) if each.offered]
+        of_agent = self.of_agent(agent, off, owner)
+        links = [each for each in of_agent if each.offered]
         found = [each for link in links for each in self._tools_of(link) if each.name not in taken]
         if able := [each for each in links if each.has_resources]:
             found += [each for each in self._readers_of(able) if each.name not in taken]
+        found += [
+            each.sign_in_tool()
+            for each in of_agent
+            if isinstance(each, UserLink) and each.state is LinkState.SIGNED_OUT and not each.definitions
+        ]
         made: Any = evolve(agent, tools=(*own, *found))  # type: ignore[misc]
         return made  # type: ignore[no-any-return]
 
@@ -84,29 +109,40 @@ class McpCatalogue:
         return tuple((each.version, each.offered, each.has_resources) for each in self.of_agent(agent))
 
     def _tools_of(self, link: McpLink) -> tuple[Tool, ...]:
-        known = self._tools.get(link.name)
+        known: tuple[int, tuple[Tool, ...]] | None = link.made.get("tools")
         if known is None or known[0] != link.version:
             made = tuple(make_tool(link, each) for each in link.definitions.values())
-            known = self._tools[link.name] = link.version, made
+            known = link.made["tools"] = link.version, made
         return known[1]
 
     def _readers_of(self, links: Sequence[McpLink]) -> tuple[Tool, ...]:
         """Return the tools that read resources of these servers."""
-        names = tuple(each.name for each in links)
-        if names not in self._readers:
-            self._readers[names] = tuple(evolve(each, server=names[0]) for each in resource_tools(links))
-        return self._readers[names]
+        first, these = links[0], tuple(links)
+        known: tuple[tuple[McpLink, ...], tuple[Tool, ...]] | None = first.made.get("readers")
+        if known is None or known[0] != these:
+            made = tuple(evolve(each, server=first.name) for each in resource_tools(links))
+            known = first.made["readers"] = these, made
+        return known[1]
 
-    async def settle(self, agent: HasTools, off: Collection[str] = ()) -> None:
-        """Wait until each server of the agent is ready or away, for `WAIT_S` at most."""
+    async def settle(self, agent: HasTools, off: Collection[str] = (), owner: str | None = None) -> None:
+        """Wait until each server of the agent is ready or away, for `WAIT_S` at most.
+
+        The `owner`'s connections to servers at which users sign in are made. Raises `StorageUnavailable`.
+        """
+        links = self.of_agent(agent, off, owner)
+        for each in links:
+            if isinstance(each, UserLink):
+                with suppress(SignedOut, ToolError):
+                    await each.wake()
         with trio.move_on_after(WAIT_S):
-            for each in self.of_agent(agent, off):
+            for each in links:
                 await each.settled()
 
-    def missing(self, agent: HasTools, off: Collection[str] = ()) -> list[str]:
+    def missing(self, agent: HasTools, off: Collection[str] = (), owner: str | None = None) -> list[str]:
         """Return a sentence for each server of the agent whose tools it does not have now."""
         return [
-            f"The tools of the MCP server {each.name} are missing now: it cannot be reached."
-            for each in self.of_agent(agent, off)
+            f"The tools of the MCP server {each.name} are missing now: "
+            + ("you are not signed in there." if each.state is LinkState.SIGNED_OUT else "it cannot be reached.")
+            for each in self.of_agent(agent, off, owner)
             if not each.offered and each.state is not LinkState.READY
         ]

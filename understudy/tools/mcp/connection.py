@@ -24,10 +24,10 @@ from understudy.sandbox.limiters import FairLimiter
 from understudy.tools.context import ToolContext
 from understudy.tools.errors import ToolError
 from understudy.tools.mcp import tasks
-from understudy.tools.mcp.errors import ConnectionLost
+from understudy.tools.mcp.errors import ConnectionLost, SignedOut
 from understudy.tools.mcp.open_calls import MAX_NOTE, PROGRESS_S, OpenCall, OpenCalls
 from understudy.tools.mcp.server import McpServer
-from understudy.tools.mcp.transports import LogPace, open_transport
+from understudy.tools.mcp.transports import SIGNED_OUT, LogPace, TokenSource, open_transport
 from understudy.tools.threads import wait_for_permit
 
 log = logging.getLogger(__name__)
@@ -235,6 +235,8 @@ class McpSession:
         except trio.TooSlowError:
             raise ConnectionLost(f"it did not answer within {limit_s:g} s") from None
         except MCPError as error:
+            if error.error.code == SIGNED_OUT:
+                raise SignedOut from None
             why = error.error.message[:MAX_NOTE]
             if error.error.code == types.CONNECTION_CLOSED or why == "Session terminated":
                 raise ConnectionLost(why[:1].lower() + why[1:]) from None
@@ -254,11 +256,17 @@ class McpSession:
 
 @asynccontextmanager
 async def connect(
-    server: McpServer, said: deque[str], on_end: Callable[[str], object], on_change: Callable[[], object], version: str
+    server: McpServer,
+    said: deque[str],
+    on_end: Callable[[str], object],
+    on_change: Callable[[], object],
+    version: str,
+    token: TokenSource | None = None,
 ) -> AsyncIterator[McpSession]:
     """Connect to a server by the newest protocol that both know. `version` is ours, for the server.
 
-    `said` gets the last lines of a process's standard error, `on_end` why its output ended.
+    `said` gets the last lines of a process's standard error, `on_end` why its output ended. `token` is of the user
+    whose connection it is.
 
     Raises OSError, ValueError, MCPError, or a group of them, if it cannot be reached.
     """
@@ -279,7 +287,7 @@ async def connect(
             log.info("mcp.log", extra=extra)
 
     client = Client(
-        open_transport(server, said, on_end),
+        open_transport(server, said, on_end, token),
         client_info=types.Implementation(name="understudy", version=version),
         elicitation_callback=ask_user,
         message_handler=heard,

@@ -9,5 +9,9 @@ class TaskLost(Exception):
     """A server does not know a task of ours, or not any more; the text says what it answered."""
 
 
+class SignedOut(Exception):
+    """The user of a connection is not signed in at its server, or not any more. The request had no effect."""
+
+
 class McpDown(Exception):
     """A server cannot be reached, or is gone; the text names it and says why. It restarts the server's actor."""

@@ -29,6 +29,7 @@ from understudy.tools.result import ToolResult
 
 if TYPE_CHECKING:
     from understudy.tools.mcp.connection import McpSession
+    from understudy.tools.mcp.transports import TokenSource
 
 log = logging.getLogger(__name__)
 
@@ -50,6 +51,10 @@ class LinkState(enum.StrEnum):
     READY = "ready"
     RESTARTING = "restarting"
     AWAY = "away"
+    SIGNED_OUT = "signed_out"
+    """Its user is to sign in."""
+    SIGNED_IN = "signed_in"
+    """Its user is signed in; it is connected when it is used."""
 
 
 async def keep(text: str) -> tuple[str, bool]:
@@ -67,6 +72,8 @@ class McpLink:
 
     server: McpServer
     clean: Clean = keep
+    token: "TokenSource | None" = field(default=None, init=False, repr=False)
+    made: dict[str, Any] = field(factory=dict, init=False, repr=False)  # what the catalogue makes of its definitions
     state: LinkState = field(default=LinkState.STARTING, init=False)
     why: str = field(default="", init=False)
     since: float = field(factory=time.time, init=False)
@@ -181,7 +188,7 @@ class McpLink:
         try:
             with trio.CancelScope(deadline=trio.current_time() + start_s) as limit:
                 async with connect(
-                    self.server, said, self.end, lambda: self._changed.set(), version("understudy")
+                    self.server, said, self.end, lambda: self._changed.set(), version("understudy"), self.token
                 ) as connection:
                     await self._read_tools(connection)
                     await self._look_for_resources(connection)

@@ -9,7 +9,7 @@ import os
 import signal
 import subprocess
 from collections import deque
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from functools import partial
 from typing import Any, Final
@@ -21,6 +21,9 @@ import trio
 from mcp.client.streamable_http import streamable_http_client
 from mcp.shared.message import SessionMessage
 
+from understudy.storage.errors import StorageError
+from understudy.tools.mcp.errors import SignedOut
+from understudy.tools.mcp.oauth.errors import OAuthError
 from understudy.tools.mcp.server import McpServer
 
 log = logging.getLogger(__name__)
@@ -40,6 +43,10 @@ LOGGED_PER_S: Final = 20
 """Lines of one server that are logged in a second; further ones of that second are dropped."""
 
 Streams = tuple[Any, Any]
+TokenSource = Callable[[str | None], Awaitable[str]]
+"""Returns an access token of a user; given one that was refused, another. Raises `SignedOut` and `OAuthError`."""
+SIGNED_OUT: Final = -32099
+"""Code of the JSON-RPC error that stands for an answer if the user is not signed in."""
 
 
 class BadBody(httpx2.StreamError):
@@ -220,26 +227,52 @@ class _BoundedTransport(httpx2.AsyncHTTPTransport):
         return response
 
 
-def _failed(why: str) -> httpx2.Response:
-    error = {"jsonrpc": "2.0", "id": None, "error": {"code": mcp_types.CONNECTION_CLOSED, "message": why}}
+class _UserTransport(_BoundedTransport):
+    """Sends each request with the token of a user, and once more with a new one if that is refused."""
+
+    def __init__(self, token: TokenSource, verify: Any) -> None:
+        super().__init__(verify=verify)
+        self._token = token
+
+    async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
+        refused: str | None = None
+        for _ in range(2):
+            try:
+                token = await self._token(refused)
+            except SignedOut:
+                return _failed("you are not signed in", SIGNED_OUT)
+            except (OAuthError, StorageError) as error:
+                return _failed(f"your sign-in cannot be refreshed now ({error})", mcp_types.INTERNAL_ERROR)
+            request.headers["Authorization"] = f"Bearer {token}"
+            response = await super().handle_async_request(request)
+            if response.status_code != 401:
+                return response
+            await response.aclose()
+            refused = token
+        return _failed("it does not accept your sign-in", mcp_types.INTERNAL_ERROR)
+
+
+def _failed(why: str, code: int = mcp_types.CONNECTION_CLOSED) -> httpx2.Response:
+    error = {"jsonrpc": "2.0", "id": None, "error": {"code": code, "message": why}}
     return httpx2.Response(502, json=error)
 
 
 @asynccontextmanager
-async def http(server: McpServer) -> AsyncIterator[Streams]:
+async def http(server: McpServer, token: TokenSource | None) -> AsyncIterator[Streams]:
     """Connect to an address. Redirects to other origins are refused, and proxies of the environment are not used."""
     timeout = httpx2.Timeout(CONNECT_S, read=READ_S)
     verify = await trio.to_thread.run_sync(httpx2.create_ssl_context)  # it takes up to a third of a second
     headers = {**server.headers, "Accept-Encoding": "identity"}
+    transport = _BoundedTransport(verify=verify) if token is None else _UserTransport(token, verify)
     async with (
-        httpx2.AsyncClient(
-            headers=headers, timeout=timeout, transport=_BoundedTransport(verify=verify), trust_env=False
-        ) as client,
+        httpx2.AsyncClient(headers=headers, timeout=timeout, transport=transport, trust_env=False) as client,
         streamable_http_client(server.url, http_client=client, max_sse_event_size=MAX_MESSAGE) as streams,
     ):
         yield streams
 
 
-def open_transport(server: McpServer, said: deque[str], on_end: Callable[[str], object]) -> Any:
-    """Return the context manager of the streams to a server."""
-    return partial(stdio, server, said, on_end)() if server.command else http(server)
+def open_transport(
+    server: McpServer, said: deque[str], on_end: Callable[[str], object], token: TokenSource | None = None
+) -> Any:
+    """Return the context manager of the streams to a server; `token` is of the user whose connection it is."""
+    return partial(stdio, server, said, on_end)() if server.command else http(server, token)

@@ -8,6 +8,7 @@ from quart import Blueprint
 from transport.wire.errors import CommandRejected
 from understudy.chat.routing import check_id
 from understudy.tools.mcp.link import LinkState, McpLink
+from understudy.tools.mcp.user_links import UserLink
 from understudy.web.context import agents_of_caller, identity, read_json, web_context
 
 blueprint = Blueprint("servers", __name__, url_prefix="/api/threads")
@@ -27,6 +28,9 @@ class SwitchRequest:
 async def listing(thread_id: str) -> dict[str, Any]:
     """List the servers with their tools and state, and whether each is on in this thread."""
     off = await _off(thread_id)
+    for link, _ in _links().values():
+        if isinstance(link, UserLink):
+            await link.look()
     return {"servers": [_row(link, agents, off) for link, agents in _links().values()]}
 
 
@@ -46,7 +50,7 @@ def _links() -> dict[str, tuple[McpLink, list[str]]]:
     """Return the links of the agents that the caller may use, with the names of these agents, by name."""
     found: dict[str, tuple[McpLink, list[str]]] = {}
     for agent in agents_of_caller().values():
-        for link in web_context().mcp.of_agent(agent):
+        for link in web_context().mcp.of_agent(agent, (), identity().user):
             found.setdefault(link.name, (link, []))[1].append(agent.name)
     return found
 
@@ -71,6 +75,7 @@ def _row(link: McpLink, agents: list[str], off: list[str]) -> dict[str, Any]:
         "title": link.title,
         "state": link.state.value,
         "on": link.name not in off,
+        "auth": link.server.auth or None,
         "agents": agents,
         "tools": [
             {"name": each.name, "description": each.description, "approval": link.needs_approval(each)}

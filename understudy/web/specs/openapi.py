@@ -69,7 +69,7 @@ def _stale(schema: Schema) -> Schema:
 SERVER: Final = _all(
     {
         "name": TEXT, "title": TEXT, "state": {"enum": [each.value for each in LinkState]}, "on": FLAG,
-        "agents": array_of(TEXT),
+        "auth": or_null(TEXT), "agents": array_of(TEXT),
         "tools": array_of(_all({"name": TEXT, "description": TEXT, "approval": FLAG})),
         "left_out": array_of(_all({"name": TEXT, "why": TEXT})),
     }
@@ -400,6 +400,8 @@ SCHEMAS: Final[Mapping[str, Schema]] = {
     ),
     "Title": TITLE,
     "Switch": _all({"on": FLAG}),
+    "SignIn": _all({"return_to": TEXT, "question_id": TEXT}, "return_to", "question_id"),
+    "SignInStarted": _all({"url": or_null(TEXT)}),
     "Server": SERVER,
     "Servers": _all({"servers": array_of(_ref("Server"))}),
     "Alert": ALERT,
@@ -522,6 +524,15 @@ ROUTES: Final[Mapping[str, RouteSpec]] = {
     "threads.disallow": RouteSpec((204, ""), errors=_THREAD),
     "servers.listing": RouteSpec((200, "Servers"), errors=_THREAD),
     "servers.switch": RouteSpec((200, "Server"), body="Switch", errors=_THREAD),
+    "sign_ins.start": RouteSpec(
+        (200, "SignInStarted"), body="SignIn",
+        errors=("invalid_command", "message_too_large", "not_found", "forbidden", "busy", "rate_limited", *_STORED),
+    ),
+    "sign_ins.end": RouteSpec((204, ""), errors=("not_found", "rate_limited", *_STORED)),
+    "sign_ins.callback": RouteSpec(
+        (200, "text/html"), query={"state": TEXT, "code": TEXT, "iss": TEXT, "error": TEXT}, token=False,
+        also={303: "Signed in: back to the page.", 403: "It was refused.", 404: "It has expired."},
+    ),
     "threads.messages": RouteSpec((200, "Messages"), query=_PAGE, errors=_THREAD),
     "threads.export": RouteSpec((200, "Export"), query=_EXPORT, errors=(*_THREAD, "busy"), or_text="text/markdown"),
     "threads.events": RouteSpec(

@@ -18,8 +18,9 @@ from attrs import define, evolve, field
 from understudy.storage.errors import StorageUnavailable
 from understudy.storage.sign_ins import ClaimSignIn, DropClient, PutSignIn, SignIn
 from understudy.storage.store import Store
+from understudy.tools.mcp.errors import SignedOut
 from understudy.tools.mcp.oauth import grants
-from understudy.tools.mcp.oauth.errors import OAuthError, Refused, SignedOut, Unreachable
+from understudy.tools.mcp.oauth.errors import OAuthError, Refused, Unreachable
 from understudy.tools.mcp.oauth.grants import Tokens
 from understudy.tools.mcp.oauth.guarded_http import GuardedHttp
 from understudy.tools.mcp.oauth.seal import Seal
@@ -96,6 +97,11 @@ class Accounts:
                     await trio.sleep(POLL_S * self.chance.uniform(0.5, 1.5))
         except trio.TooSlowError:
             raise Unreachable("its sign-in is being refreshed for too long") from None
+
+    async def renew(self, row: SignIn, server: McpServer) -> None:
+        """Refresh the tokens of a sign-in although they are good, unless somebody else has. Raises as `tokens` does."""
+        tokens = self._open(row)
+        await self.tokens(row.owner, server, refused=None if tokens is None else tokens.access)
 
     async def _attempt(self, owner: str, server: McpServer, refused: str | None) -> Tokens | None:
         """Return good tokens; None if another one is refreshing them."""

@@ -22,7 +22,3 @@ class Refused(OAuthError):
     def __init__(self, code: str, message: str) -> None:
         super().__init__(message)
         self.code = code
-
-
-class SignedOut(Exception):
-    """The user is not signed in at the server, or not any more."""

@@ -1,0 +1,162 @@
+"""Users who sign in at an MCP server by OAuth: a real authorization server, and the browser's way there and back."""
+
+import json
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+import trio
+
+from tests.end_to_end.chat_client import ChatClient, connected
+from tests.end_to_end.http import request
+from tests.end_to_end.scripted_model import Call, Say, ScriptedModel
+from tests.end_to_end.test_approval import new_token
+from tests.end_to_end.test_mcp import ended, results
+from tests.servers.mcp_oauth import Provider, serving
+from transport.auth.fetch import request as fetch
+from understudy import Agent, mcp
+
+pytestmark = pytest.mark.filterwarnings("ignore:Async generator '(httpx2|httpcore):ResourceWarning")
+
+
+def agents_of(url: str) -> tuple[Agent, Agent]:
+    """Return one that signs its user in and then asks whose notes these are, and one that asks at once."""
+    notes = mcp(url, name="notes", auth="user")
+    first = ScriptedModel(Call([("notes_sign_in", {})]), Call([("notes_whose", {})]), Say("Done"))
+    return (
+        Agent("first", tools=[notes], model=first),
+        Agent("asker", tools=[notes], model=ScriptedModel(Call([("notes_whose", {})]), Say("Done"))),
+    )
+
+
+async def begin(running: Any, token: str, **body: Any) -> tuple[int, dict[str, str], Any]:
+    """Begin a sign-in, as the page does."""
+    headers = {"Origin": running.address}
+    return await request(
+        running.address, "POST", "/api/mcp/notes/sign-in", token=token, body=json.dumps(body).encode(), headers=headers
+    )
+
+
+async def go(url: str) -> str:
+    """Go to an address as a browser does; return the path and query of where it sends us."""
+    where = urlsplit(url)
+    address = (where.hostname or "", where.port or 0)
+    answer = await fetch("GET", url, headers={}, connect_to=address, max_bytes=9999, within_s=20)
+    back = urlsplit(answer.headers["location"])
+    return f"{back.path}?{back.query}"
+
+
+async def come_back(running: Any, path: str, cookie: str) -> tuple[int, dict[str, str], Any]:
+    """Come back from the authorization server, in the browser that has this cookie."""
+    return await request(running.address, "GET", path, headers={"Cookie": cookie.partition(";")[0]})
+
+
+async def signed_in(running: Any, token: str, **body: Any) -> tuple[int, dict[str, str], Any]:
+    """Sign in; return the answer to the browser's way back."""
+    status, headers, told = await begin(running, token, **body)
+    assert status == 200, told
+    return await come_back(running, await go(told["url"]), headers["set-cookie"])
+
+
+async def state_of(running: Any, token: str, thread_id: str) -> str:
+    """Return the state of the server in the list of a thread's servers."""
+    _, _, told = await request(running.address, "GET", f"/api/threads/{thread_id}/servers", token=token)
+    (row,) = told["servers"]
+    assert row["auth"] == "user"
+    return str(row["state"])
+
+
+async def asked_to_sign_in(client: ChatClient) -> str:
+    """Read up to the question to sign in; return its id."""
+    question = (await client.until("question_asked"))["data"]
+    assert (question["sign_in"], question["schema"]) == ("notes", {"type": "object", "properties": {}})
+    return str(question["question_id"])
+
+
+async def test_a_run_waits_until_its_user_has_signed_in(serve: Any) -> None:
+    """The question is answered by the way back; tools are there in the next turn, and are of this user alone."""
+    provider = Provider()
+    with trio.fail_after(120):
+        async with serving(provider) as url:
+            running = await serve(*agents_of(url))
+            token, other = await new_token(running), await new_token(running)
+            async with connected(running.address, token) as client:
+                await client.say("go", agent_type="first", thread_id="a")
+                question = await asked_to_sign_in(client)
+                assert await state_of(running, token, "a") == "signed_out"
+                status, headers, _ = await signed_in(running, token, question_id=question, return_to="/?x=1#a")
+                assert (status, headers["location"]) == (303, "/?x=1#a")
+                await ended(client)
+            subject = results(client)["notes_whose"]["result"]["result"]
+            assert subject in {row[2] for row in provider.access.values()}
+            assert await state_of(running, token, "a") == "ready"
+            async with connected(running.address, other) as client:
+                await client.say("go", agent_type="first", thread_id="b")
+                question = await asked_to_sign_in(client)
+                assert await state_of(running, other, "b") == "signed_out"
+                await signed_in(running, other, question_id=question)
+                await ended(client)
+            assert results(client)["notes_whose"]["result"]["result"] != subject
+            _, _, told = await request(running.address, "GET", "/api/me/export", token=token)
+            assert [each["server"] for each in told["sign_ins"]] == ["notes"]
+            assert not any(each in json.dumps(told) for each in (*provider.access, *provider.fresh))
+
+
+async def test_an_expired_token_is_renewed_in_a_run_and_a_lost_sign_in_asks_again(serve: Any) -> None:
+    """A refused access token costs nobody anything; a refused refresh asks, and a refusal to sign in fails the call."""
+    provider = Provider()
+    with trio.fail_after(120):
+        async with serving(provider) as url:
+            running = await serve(*agents_of(url))
+            token = await new_token(running)
+            assert (await signed_in(running, token))[0] == 200
+            async with connected(running.address, token) as client:
+                for expire in (lambda: None, provider.expire):
+                    expire()
+                    await client.say("go", agent_type="asker", thread_id="a")
+                    await ended(client)
+                    assert results(client)["notes_whose"]["status"] == "ok"
+                assert (provider.asked, provider.refreshed) == (1, 1)
+                provider.end()
+                await client.say("go", agent_type="asker", thread_id="a")
+                question = await asked_to_sign_in(client)
+                assert await state_of(running, token, "a") == "signed_out"
+                assert (await signed_in(running, token, question_id=question))[0] == 200
+                await ended(client)
+                assert results(client)["notes_whose"]["status"] == "ok"
+                status, _, _ = await request(running.address, "DELETE", "/api/mcp/notes/sign-in", token=token)
+                assert (status, provider.access) == (204, {})
+                await client.say("go", agent_type="asker", thread_id="a")
+                refused = {"question_id": await asked_to_sign_in(client), "decline": True}
+                await client.send({"type": "answer", "payload": refused})
+                await ended(client)
+            failed = results(client)["notes_whose"]
+            assert (failed["status"], "You are not signed in to notes." in failed["result_summary"]) == ("failed", True)
+
+
+async def test_the_way_back_is_for_the_browser_that_began_and_leads_nowhere_else(serve: Any) -> None:
+    provider = Provider()
+    with trio.fail_after(120):
+        async with serving(provider) as url:
+            running = await serve(*agents_of(url))
+            token = await new_token(running)
+            for path in ("https://evil.example/", "//evil.example", "/\\evil.example", "evil", "/a b", "/\r\nx"):
+                status, _, told = await begin(running, token, return_to=path)
+                assert (status, told["error"]["code"]) == (400, "invalid_command"), path
+            status, headers, told = await begin(running, token)
+            cookie = headers["set-cookie"]
+            assert "HttpOnly" in cookie
+            assert "SameSite=Lax" in cookie
+            path = await go(told["url"])
+            status, headers, page = await come_back(running, path, "understudy_sign_in=of-another")
+            assert (status, "another browser" in page, "location" in headers) == (403, True, False)
+            status, _, page = await come_back(running, path, cookie)
+            assert (status, "finished already" in page) == (404, True)
+            status, _, page = await come_back(running, "/api/mcp/notes/callback?state=<script>", "")
+            assert (status, "<script>" in page) == (404, False)
+            provider.refuse = True
+            status, _, page = await signed_in(running, token)
+            assert (status, "was not allowed" in page, "forbidden" in page) == (403, True, True)
+            status, _, told = await request(running.address, "POST", "/api/mcp/notes/sign-in", body=b"{}")
+            assert status == 401
+            assert (await request(running.address, "POST", "/api/mcp/else/sign-in", token=token, body=b"{}"))[0] == 404

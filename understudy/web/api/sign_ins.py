@@ -1,0 +1,170 @@
+"""`/api/mcp/{name}/…`: a user's sign-in at an MCP server: its start, the way back from there, and its end.
+
+1. The way back is bound by a cookie to the browser in which the user began, since a navigation brings no token.
+2. It leads to a path of this origin only.
+"""
+
+import logging
+from html import escape
+from typing import Final
+from urllib.parse import urlsplit
+
+from attrs import frozen
+from quart import Blueprint, Response, jsonify, request
+
+from transport.auth.identity import Identity
+from transport.wire.codes import ERRORS
+from transport.wire.commands import Respond
+from transport.wire.errors import CommandRejected
+from understudy.chat.routing import check_id
+from understudy.observe.logs import new_error_id
+from understudy.storage.errors import StorageUnavailable
+from understudy.tools.mcp.link import LinkState
+from understudy.tools.mcp.server import McpServer
+from understudy.tools.mcp.user_links import UserLinks
+from understudy.web.context import agents_of_caller, identity, read_json, web_context
+
+log = logging.getLogger(__name__)
+
+blueprint = Blueprint("sign_ins", __name__, url_prefix="/api/mcp/<name>")
+
+COOKIE: Final = "understudy_sign_in"
+COOKIE_S: Final = 600
+BODY_BYTES: Final = 4096
+MAX_CODE: Final = 4096
+"""Characters of each value that a browser brings back."""
+MAX_PATH: Final = 1000
+FORM: Final = '{"return_to": "/#thread", "question_id": "…"}'
+
+
+@frozen
+class SignInRequest:
+    """The body of a request to sign in. `question_id`: the question of a run that is answered once that is done."""
+
+    return_to: str = ""
+    question_id: str = ""
+
+
+@blueprint.post("/sign-in")
+async def start(name: str) -> Response:
+    """Begin to sign in: answer the `url` for the browser, which must be the one that sends this request.
+
+    If the user is signed in already, `url` is null, and the question is answered.
+    """
+    caller, (server, users) = identity(), _server_of_caller(name)
+    given = await read_json(SignInRequest, FORM, BODY_BYTES)
+    if given.return_to and not is_own_path(given.return_to):
+        raise CommandRejected("invalid_command", "return_to must be a path of this server, such as /#thread.")
+    if given.question_id:
+        check_id("question_id", given.question_id)
+        if await users.of(server, caller.user).look():
+            await _answer(caller, given.question_id)
+            return jsonify({"url": None})
+    from understudy.tools.mcp.oauth import flow
+
+    back = flow.Return(given.return_to, given.question_id)
+    try:
+        started = await flow.start(users.accounts, caller.user, server, _redirect_uri(name), back)
+    except flow.SignInFailed as failed:
+        raise CommandRejected(failed.code, failed.message) from None
+    answer = jsonify({"url": started.url})
+    answer.set_cookie(
+        COOKIE,
+        started.cookie,
+        max_age=COOKIE_S,
+        path=f"/api/mcp/{name}/callback",
+        secure=_redirect_uri(name).startswith("https:"),
+        httponly=True,
+        samesite="Lax",
+    )
+    return answer
+
+
+@blueprint.delete("/sign-in")
+async def end(name: str) -> tuple[str, int]:
+    """Sign out of a server: its tokens are removed here, and revoked there if it does that."""
+    caller, (server, users) = identity(), _server_of_caller(name)
+    found = await users.accounts.sign_out(caller.user, server)
+    users.of(server, caller.user).close(LinkState.SIGNED_OUT)
+    if not found:
+        raise CommandRejected("not_found", "You are not signed in there.")
+    return "", 204
+
+
+@blueprint.get("/callback")
+async def callback(name: str) -> Response:
+    """Finish a sign-in in the browser, and go back to the page from which it was begun."""
+    context = web_context()
+    server, users = context.mcp.signing_in.get(name), context.mcp.users
+    if server is None or users is None:
+        return _page("not_found", "There is no MCP server of that name at which users sign in.")
+    from understudy.tools.mcp.oauth import flow
+
+    said = {key: request.args.get(key, "") for key in ("state", "code", "iss", "error")}
+    if any(len(value) > MAX_CODE for value in said.values()):
+        return _page("invalid_command", "This is no answer of a sign-in.")
+    cookie = request.cookies.get(COOKIE, "")
+    given = flow.Callback(said["state"], said["code"], said["iss"], said["error"], cookie)
+    try:
+        owner, back = await flow.finish(users.accounts, server, given)
+    except flow.SignInFailed as failed:
+        return _page(failed.code, failed.message)
+    except StorageUnavailable:
+        return _page("storage_unavailable", ERRORS["storage_unavailable"].text)
+    await users.of(server, owner).look()
+    if back.question_id:
+        await _answer(Identity(owner, ""), back.question_id)
+    answer = _page("", f"You are signed in to {name}. You can close this page.")
+    if back.path:
+        answer.status_code, answer.headers["Location"] = 303, back.path
+    answer.delete_cookie(COOKIE, path=f"/api/mcp/{name}/callback")
+    return answer
+
+
+def is_own_path(path: str) -> bool:
+    """Return whether browsers take this for a path of the present origin, whatever is in it."""
+    plain = path.isascii() and path.isprintable() and " " not in path and "\\" not in path and len(path) <= MAX_PATH
+    return plain and path.startswith("/") and not path.startswith("//")
+
+
+def _server_of_caller(name: str) -> tuple[McpServer, UserLinks]:
+    """Return a server at which users sign in, of an agent that the caller may use, and the users' links.
+
+    Raises:
+        CommandRejected: `not_found`: There is none of that name.
+    """
+    users = web_context().mcp.users
+    for agent in agents_of_caller().values():
+        for server in agent.servers:
+            if server.name == name and server.per_user and users is not None:
+                return server, users
+    raise CommandRejected("not_found", "There is no MCP server of that name at which users sign in.")
+
+
+def _redirect_uri(name: str) -> str:
+    """Return the address of the way back, as the browser reaches this server: a page says with which scheme."""
+    origin = request.headers.get("Origin", "")
+    own = urlsplit(origin).netloc == request.host and origin.startswith(("http://", "https://"))
+    return f"{origin if own else request.host_url.rstrip('/')}/api/mcp/{name}/callback"
+
+
+async def _answer(caller: Identity, question_id: str) -> None:
+    """Answer the question of a run that waits for the sign-in, if it does still."""
+    try:
+        await web_context().streams.run_command(caller, Respond(question_id, {}))
+    except CommandRejected as error:
+        log.info("mcp.question_gone", extra={"code": error.code})
+
+
+def _page(code: str, sentence: str) -> Response:
+    """Return a plain page for a browser that comes back; `code` is empty if all is well."""
+    title, status, note = "Signed in", 200, ""
+    if code:
+        error_id, status, title = new_error_id(), ERRORS[code].http_status, "The sign-in failed"
+        note = f"<p><small>{escape(code)} · {escape(error_id)}</small></p>"
+        log.info("mcp.callback_refused", extra={"code": code, "error_id": error_id})
+    body = (
+        f'<!doctype html><html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width">'
+        f'<title>{title}</title><h1>{title}</h1><p>{escape(sentence)}</p>{note}<p><a href="/">Back to the chat</a></p>'
+    )
+    return Response(body, status=status, content_type="text/html; charset=utf-8")
