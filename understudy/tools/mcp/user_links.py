@@ -74,7 +74,7 @@ class UserLink(McpLink):
     @property
     def busy(self) -> bool:
         """Whether a call is at work."""
-        return self._connection is not None and bool(self._connection.calls)
+        return self._connection is not None and bool(self._connection.calls.all)
 
     async def look(self) -> bool:
         """Find out whether the user is signed in, also by another node. Return whether it is so."""
