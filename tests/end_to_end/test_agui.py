@@ -21,8 +21,8 @@ from tests.end_to_end.test_stream import gone, say, session
 from tests.servers.postgresql import Postgres
 from tests.servers.redis import Redis
 from tests.transport.agui_checker import Checker, check_run
-from transport.agui.events import ANSWER
 from transport.connection.limits import Limits
+from transport.wire.events import ANSWER
 from understudy.app.server import Running
 from understudy.chat import routing
 

@@ -13,12 +13,12 @@ from transport.agui.interrupts import Interrupts
 from transport.agui.state import SharedState
 from transport.agui.subagents import Subagents
 from transport.agui.usage import UsageByModel
-from transport.agui.vocabulary import ANSWER as ANSWER
 from transport.agui.vocabulary import METADATA_KEY, AguiEvent, json_text, plain
 from transport.agui.vocabulary import PROTOCOL_VERSION as PROTOCOL_VERSION
 from transport.wire.codes import ERRORS
 from transport.wire.dialects import OF_CONNECTION, event_data
 from transport.wire.events import (
+    ANSWER,
     AgentCompleted,
     AgentStarted,
     AgentThinking,

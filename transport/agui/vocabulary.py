@@ -5,8 +5,6 @@ from typing import Any, Final, TypeAlias
 import msgspec
 
 PROTOCOL_VERSION: Final = "1.0"
-ANSWER: Final = "answer-"
-"""Prefix of the ids of answers; the rest is the run's id. The history has the same ids."""
 METADATA_KEY: Final = "understudy"
 """The key of this server's data in `metadata` and in the state."""
 

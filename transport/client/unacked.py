@@ -14,6 +14,7 @@ from attrs import define, field
 
 from transport.client.decoder import Received
 from transport.wire.events import (
+    ANSWER,
     ApprovalDecided,
     FeedbackGiven,
     MessageAccepted,
@@ -32,8 +33,6 @@ MAX_BYTES: Final = 8 * 1024 * 1024
 SMALL_BYTES: Final = 8 * 1024
 """Frames up to this size in bytes are parsed in the task, larger ones in a worker thread."""
 TRIES: Final = 3
-ANSWER: Final = "answer-"
-"""Prefix of the ids of answers."""
 MESSAGES: Final = frozenset({"user_message", "edit", "regenerate", "steer"})
 _KEY: Final[Mapping[str, str]] = {
     "user_message": "message_id",

@@ -11,7 +11,7 @@ from typing import Any, Final, TypeAlias
 import msgspec
 from attrs import field, frozen
 
-from transport.wire.events import Envelope, Error, MessageAccepted, ToolCompleted, ToolStatus, Usage
+from transport.wire.events import ANSWER, Envelope, Error, MessageAccepted, ToolCompleted, ToolStatus, Usage
 
 JsonValue: TypeAlias = dict[str, Any]
 
@@ -20,7 +20,6 @@ ABOUT: Final = "responses"
 SERVER_LABEL: Final = "understudy"
 """The server that the calls of an agent's own tools name. They have the form of calls of an MCP server's tools, which
 clients show but, other than function calls, do not make themselves."""
-ANSWER: Final = "answer-"
 _ID: Final = re.compile(r"resp_([0-9a-f]{32})(?:_([1-9][0-9]{0,5}))?\Z")
 _FAILURES: Final = {"content_blocked": "invalid_prompt", "rate_limited": "rate_limit_exceeded"}
 

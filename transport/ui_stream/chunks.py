@@ -4,7 +4,7 @@ Whatever events come, and wherever they break off, the output is one complete me
 that is opened is closed, and it ends with one `finish`, `abort` or `error`.
 """
 
-from typing import Any, Final, TypeAlias
+from typing import Any, TypeAlias
 
 import msgspec
 from attrs import define, field
@@ -12,6 +12,7 @@ from attrs import define, field
 from transport.wire.codes import ERRORS
 from transport.wire.dialects import OF_CONNECTION, event_data
 from transport.wire.events import (
+    ANSWER,
     AgentCompleted,
     AgentProgress,
     AgentStarted,
@@ -33,9 +34,6 @@ from transport.wire.events import (
     ToolPartial,
     ToolStatus,
 )
-
-ANSWER: Final = "answer-"
-"""Prefix of the ids of answers; the rest is the run's id. The history has the same ids."""
 
 Chunk: TypeAlias = dict[str, Any]
 

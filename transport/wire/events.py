@@ -667,6 +667,8 @@ class Envelope(msgspec.Struct, frozen=True):
 
 
 TERMINAL: Final[tuple[type[Event], ...]] = (FinalResponse, Error)
+ANSWER: Final = "answer-"
+"""Prefix of the ids of answers; the rest is the run's id. They share a namespace with the users' own message ids."""
 
 EVENTS: Final[Mapping[str, type[Event]]] = MappingProxyType(
     {

@@ -35,7 +35,7 @@ from transport.wire.commands import (
     UserTyping,
 )
 from transport.wire.errors import CommandRejected
-from transport.wire.events import AgentProgress, ApprovalDecision, Envelope, Typing
+from transport.wire.events import ANSWER, AgentProgress, ApprovalDecision, Envelope, Typing
 from transport.wire.messages import Deliver, UnsubscribeThread, arrived_at
 from understudy.agents.agent import usable_agents
 from understudy.agents.budget import Budget
@@ -57,7 +57,7 @@ from understudy.chat.messages import (
 )
 from understudy.chat.placement import Active, Deleted, News, Node, OtherNodes, TypingIn
 from understudy.chat.registry import STOP_WAIT_S, ConversationRegistry
-from understudy.chat.routing import ANSWER, Route, check_id, find_agent, route
+from understudy.chat.routing import Route, check_id, find_agent, route
 from understudy.chat.run.approval import MAX_ARGUMENT_BYTES, check_note
 from understudy.chat.run.questions import MAX_ANSWER_BYTES, read_secret_fields, run_of_question
 from understudy.chat.run_settings import WRITTEN, check_settings

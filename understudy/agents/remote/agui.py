@@ -17,6 +17,7 @@ import httpx2
 import trio
 from attrs import define, field
 
+from transport.wire.events import ANSWER
 from understudy.agents.remote.remote import Remote
 from understudy.agents.turn import AgentTurn
 from understudy.models.items import MessageItem
@@ -189,7 +190,7 @@ class AguiWork:
         turn = self.turn
         texts = [each for each in turn.items if isinstance(each, MessageItem) and each.content]
         messages = [
-            {"id": each.origin.message_id if each.role == "user" else f"answer-{each.origin.run_id}-{place}",
+            {"id": each.origin.message_id if each.role == "user" else f"{ANSWER}{each.origin.run_id}-{place}",
              "role": each.role, "content": each.content}
             for place, each in enumerate(texts)
         ]  # fmt: skip

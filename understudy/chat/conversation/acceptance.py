@@ -10,7 +10,7 @@ from attrs import define
 
 from transport.wire.commands import JsonObject
 from transport.wire.errors import CommandRejected, UnreadableEvent
-from transport.wire.events import Envelope, MessageAccepted, Typing
+from transport.wire.events import ANSWER, Envelope, MessageAccepted, Typing
 from understudy.chat.conversation.active_run import ActiveRun
 from understudy.chat.conversation.effects import AnswerRequest, Query, Send, Steps, Subscribe
 from understudy.chat.conversation.event_log import read_acceptance
@@ -18,7 +18,6 @@ from understudy.chat.conversation.run_queue import RunQueue
 from understudy.chat.conversation.thread_state import BUSY_S, RETRY_S, ThreadState
 from understudy.chat.envelope import wrap
 from understudy.chat.messages import Accept, AnswerAgain, MessageInOtherThread, RunRequest
-from understudy.chat.routing import ANSWER
 from understudy.chat.run.fork import steps_of_fork
 from understudy.chat.run.replay import replay
 from understudy.chat.run_limiter import RunLimiter, release_permit

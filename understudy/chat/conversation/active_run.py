@@ -11,6 +11,7 @@ from attrs import define, field
 
 from transport.wire.codec import to_log
 from transport.wire.events import (
+    ANSWER,
     AskedAgent,
     Block,
     Envelope,
@@ -22,7 +23,7 @@ from transport.wire.events import (
 )
 from understudy.agents.agent import Agent
 from understudy.chat.messages import AnswerQuestion, Decide, RunRequest
-from understudy.chat.routing import ANSWER, find_stored_agent
+from understudy.chat.routing import find_stored_agent
 from understudy.chat.run.meter import usage_of
 from understudy.chat.run.replay import Replay
 from understudy.chat.run_protocol import RunProtocol

@@ -12,11 +12,10 @@ from typing import Any, Final
 from attrs import define, evolve, field
 
 from transport.wire.codec import to_log
-from transport.wire.events import Envelope, Event, FinalResponse, PartialResult
+from transport.wire.events import ANSWER, Envelope, Event, FinalResponse, PartialResult
 from understudy.chat.conversation.active_run import ActiveRun
 from understudy.chat.conversation.effects import Commit, PublishEvents, Query, Relocate, Send, Steps
 from understudy.chat.envelope import wrap
-from understudy.chat.routing import ANSWER
 from understudy.chat.run_protocol import RunProtocol
 from understudy.storage.records import Change, Fence, LoggedEvent, RawText, StepRecord, Thread
 

@@ -8,9 +8,9 @@ from attrs import frozen
 
 from transport.agui.events import AguiTranslator
 from transport.agui.messages import Messages
-from transport.agui.vocabulary import ANSWER, METADATA_KEY, AguiEvent
+from transport.agui.vocabulary import METADATA_KEY, AguiEvent
 from transport.wire.codec import from_log
-from transport.wire.events import Envelope
+from transport.wire.events import ANSWER, Envelope
 from understudy.content.texts import run_off_loop
 from understudy.storage.records import File, LoggedEvent, Message, RunRecord, ThreadPage
 from understudy.web.api.agui_input import FILES

@@ -23,9 +23,8 @@ from transport.wire.codec import from_log
 from transport.wire.command_parser import decode, parse_command
 from transport.wire.commands import Cancel, Respond, Resume, Say
 from transport.wire.errors import CommandRejected
-from transport.wire.events import Envelope, MessageAccepted, QuestionAnswered, QuestionAsked
+from transport.wire.events import ANSWER, Envelope, MessageAccepted, QuestionAnswered, QuestionAsked
 from transport.wire.messages import arrived_at
-from understudy.chat.routing import ANSWER
 from understudy.chat.run.client_tools import CLIENT, OUTPUT, client_question_id
 from understudy.chat.run.questions import MAX_ANSWER_BYTES
 from understudy.content.texts import run_off_loop

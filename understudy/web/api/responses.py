@@ -17,8 +17,8 @@ from transport.responses.objects import (
 )
 from transport.wire.commands import Cancel, Resume
 from transport.wire.errors import CommandRejected
-from transport.wire.events import AnswerOutcome, Envelope, QuestionAnswered
-from understudy.chat.routing import ANSWER, check_id
+from transport.wire.events import ANSWER, AnswerOutcome, Envelope, QuestionAnswered
+from understudy.chat.routing import check_id
 from understudy.chat.run.client_tools import OUTPUT, client_question_id
 from understudy.content.texts import run_off_loop
 from understudy.storage.records import RunRecord

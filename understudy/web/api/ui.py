@@ -9,11 +9,12 @@ from quart import Blueprint, Response, request
 from transport.server.eventstream import CONTENT_TYPE, encode_block, encode_json
 from transport.server.eventstream import HEADERS as STREAM_HEADERS
 from transport.server.translated_stream import wrap_for_log
-from transport.ui_stream.chunks import ANSWER, UiTranslator
+from transport.ui_stream.chunks import UiTranslator
 from transport.ui_stream.stream import DONE, HEADERS, UiStream
 from transport.wire.command_parser import decode, parse_command
 from transport.wire.commands import Approve, Decision, Regenerate, Resume, Say
 from transport.wire.errors import CommandRejected
+from transport.wire.events import ANSWER
 from transport.wire.messages import arrived_at
 from understudy.content.texts import run_off_loop
 from understudy.storage.records import UNFINISHED
