@@ -20,7 +20,7 @@ from understudy.web.api.operations import blueprint
 
 DEPLOY = ROOT / "deploy"
 NODES = ("node-a", "node-b")
-OF_OTHERS = {"OPENAI_API_KEY", "PGPASSWORD", "PATH", "PYTHONUNBUFFERED"}
+OF_OTHERS = {"ANTHROPIC_API_KEY", "OPENAI_API_KEY", "PGPASSWORD", "PATH", "PYTHONUNBUFFERED"}
 SETTINGS = {variable_of(each.name) for each in attrs.fields(Settings)} | {FILES_VARIABLE}
 
 
@@ -68,7 +68,7 @@ def test_the_example_names_what_compose_asks_for_and_tells_no_secret(compose: An
     assert asked == example.keys()
     needed = {name for text in strings(compose) for name in re.findall(r"\$\{(\w+):\?", text)}
     assert needed == {"UNDERSTUDY_SECRET", "POSTGRES_PASSWORD", "REDIS_PASSWORD"}
-    assert {name for name in needed | {"OPENAI_API_KEY"} if example[name]} == set()
+    assert {name for name in needed | {"ANTHROPIC_API_KEY", "OPENAI_API_KEY"} if example[name]} == set()
     with pytest.raises(KeyError):
         [filled(text, example) for text in strings(compose)]
 
