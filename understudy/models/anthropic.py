@@ -32,7 +32,7 @@ from understudy.models.answer import (
     whole_reply,
 )
 from understudy.models.anthropic_client import AnthropicClient
-from understudy.models.anthropic_request import Abilities, build_request, encode_state
+from understudy.models.anthropic_request import EFFORTS, Abilities, build_request, encode_state
 from understudy.models.model import (
     Emit,
     ModelLimits,
@@ -324,7 +324,7 @@ def read_abilities(info: Any) -> Abilities:
         adaptive=kinds.adaptive.supported,
         budget=kinds.enabled.supported,
         off=kinds.disabled.supported,
-        efforts=frozenset(name for name in ("low", "medium", "high") if getattr(levels, name).supported),
+        efforts=frozenset(name for name in EFFORTS if (level := getattr(levels, name, None)) and level.supported),
         structured=found.structured_outputs.supported,
         max_output=info.max_tokens,
     )

@@ -40,8 +40,10 @@ GO_ON: Final = "Go on."
 _IN_JSON: Final = "Your final answer is one JSON object, and nothing else. It fits this schema:"
 MIN_BUDGET: Final = 1_024
 """Tokens of the smallest budget for thinking that the API takes."""
-BUDGETS: Final = {"minimal": 0.0, "low": 0.25, "medium": 0.5, "high": 0.8}
+BUDGETS: Final = {"minimal": 0.0, "low": 0.25, "medium": 0.5, "high": 0.8, "xhigh": 0.9, "max": 0.95}
 """Part of the longest reply that a model of earlier generations may think, by effort; `MIN_BUDGET` at least."""
+EFFORTS: Final = ("low", "medium", "high", "xhigh", "max")
+"""The API's levels of effort, the lowest first."""
 _MARK: Final = {"type": "ephemeral"}
 
 Block = dict[str, Any]
@@ -58,7 +60,7 @@ class Abilities:
     adaptive: bool = True
     budget: bool = False
     off: bool = True
-    efforts: frozenset[str] = frozenset({"low", "medium", "high"})
+    efforts: frozenset[str] = frozenset(EFFORTS)
     structured: bool = True
     max_output: int | None = None
 
@@ -124,6 +126,7 @@ def _tool_choice(turn: Turn) -> dict[str, Any]:
 def _effort(turn: Turn, max_tokens: int, abilities: Abilities, *, forced: bool, resumable: bool) -> dict[str, Any]:
     """Return the fields of the agent's effort, none if it leaves that to the provider.
 
+    Of the levels that a model lacks, the next lower one that it has stands in.
     A forced tool and thinking exclude each other. Thinking with a budget cannot begin after a call of this run that
     was made without: `resumable` is False then.
     """
@@ -132,8 +135,9 @@ def _effort(turn: Turn, max_tokens: int, abilities: Abilities, *, forced: bool, 
         return {}
     if effort == "none":
         return {"thinking": {"type": "disabled"}} if abilities.off else {}
-    level = "low" if effort == "minimal" else effort
-    fields: dict[str, Any] = {"output_config": {"effort": level}} if level in abilities.efforts else {}
+    at_most = EFFORTS[: EFFORTS.index("low" if effort == "minimal" else effort) + 1]
+    level = next((each for each in reversed(at_most) if each in abilities.efforts), None)
+    fields: dict[str, Any] = {} if level is None else {"output_config": {"effort": level}}
     if forced:
         return fields
     if abilities.adaptive:

@@ -109,7 +109,7 @@ class ModelSettings:
     Raises ValueError for a value outside its range.
     """
 
-    effort: Literal["none", "minimal", "low", "medium", "high"] | None = field(default=None)
+    effort: Literal["none", "minimal", "low", "medium", "high", "xhigh", "max"] | None = field(default=None)
     temperature: float | None = field(default=None)
     max_output: int | None = field(default=None)
     tool_choice: str | None = field(default=None)
@@ -121,8 +121,8 @@ class ModelSettings:
 
     @effort.validator
     def _check_effort(self, _: Any, value: str | None) -> None:
-        if value not in (None, "none", "minimal", "low", "medium", "high"):
-            raise ValueError(f"effort is none, minimal, low, medium or high, not {value!r}")
+        if value not in (None, "none", "minimal", "low", "medium", "high", "xhigh", "max"):
+            raise ValueError(f"effort is none, minimal, low, medium, high, xhigh or max, not {value!r}")
 
     @temperature.validator
     def _check_temperature(self, _: Any, value: float | None) -> None:

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import pytest
 from attrs import evolve
 
 from understudy.models.anthropic_request import FROM_SERVER, Abilities, build_request, encode_state
@@ -106,6 +107,13 @@ def test_files_and_images_and_handoffs_are_of_the_users_side() -> None:
     assert shown["source"] == {"type": "base64", "media_type": "image/png", "data": "cG5n"}
     assert "a.png" in said["text"]
     assert "handed this request over" in told["text"]
+
+
+@pytest.mark.parametrize(("effort", "sent"), [("max", "max"), ("xhigh", "high"), ("high", "high"), ("minimal", None)])
+def test_an_effort_that_a_model_lacks_is_the_next_lower_one(effort: Any, sent: str | None) -> None:
+    abilities = Abilities(efforts=frozenset({"medium", "high", "max"}))
+    body = build_request(a_turn(settings=ModelSettings(effort)), "m", abilities)
+    assert body.get("output_config") == (sent and {"effort": sent})
 
 
 def test_an_answer_in_a_form_is_bound_to_it_or_asked_for() -> None:
