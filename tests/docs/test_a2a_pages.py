@@ -1,6 +1,7 @@
 """The pages on agents of others and on A2A clients: their code is run against real servers."""
 
 import re
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -9,13 +10,23 @@ import trio
 
 from tests.docs.served import served
 from tests.docs.tables import DOCS
+from tests.end_to_end import test_webhooks
 from tests.end_to_end.chat_client import connected
 from tests.end_to_end.scripted_model import Call, Say, scripted
+from tests.end_to_end.test_a2a_stock import client
 from tests.end_to_end.test_stream import session
+from tests.end_to_end.test_webhooks import SECRET
 
 pytestmark = pytest.mark.filterwarnings(
     "ignore:Async generator:ResourceWarning", "ignore:Async generator '(httpx2|httpcore):ResourceWarning"
 )
+
+
+class Receiver(test_webhooks.Receiver):
+    """Takes notifications, which have no signature."""
+
+    def check(self, head: dict[str, str], body: bytes) -> None:
+        """Check nothing."""
 
 
 def blocks(page: str) -> list[str]:
@@ -45,6 +56,25 @@ async def test_the_agents_of_others_answer(tmp_path: Path) -> None:
             for agent in agents:
                 await client.say("go", agent_type=agent.name, thread_id=agent.name)
                 assert (await client.until("final_response"))["data"]["message"].strip() == "Sunny."
+
+
+async def test_the_client_of_the_page_is_told_of_its_task(tmp_path: Path, nursery: trio.Nursery) -> None:
+    page: dict[str, Any] = {}
+    for block in blocks("how-to/serve-a2a-clients.md"):
+        exec(compile(block, "page", "exec"), page)
+    receiver = Receiver()
+    (listener,) = await nursery.start(partial(trio.serve_tcp, receiver.answer, 0, host="127.0.0.1"))
+    receiver.port = listener.socket.getsockname()[1]
+    allowed = {"webhook_urls": [receiver.url], "webhook_private": True, "webhook_secret": SECRET}
+    async with served(tmp_path, [scripted(Say("one two"))], **allowed) as running:
+        with trio.fail_after(30):
+            async with client(running, await session(running), streaming=False) as agent:
+                task_id = await page["start"](agent, "go", receiver.url, "t0ken")
+            while not receiver.got or "task" not in receiver.got[-1][1]:  # noqa: ASYNC110 - they come over a socket
+                await trio.sleep(0.01)
+    head, body = receiver.got[-1]
+    assert (body["task"]["id"], head["x-a2a-notification-token"]) == (task_id, "t0ken")
+    assert len({head["webhook-id"] for head, _ in receiver.got}) == len(receiver.got)
 
 
 async def test_the_stock_client_asks_as_on_the_page(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -115,7 +115,8 @@ async def test_a_bad_request_is_an_error_of_json_rpc(serve: Any) -> None:
     expected = {
         b"{": -32602, b"[]": -32600, b'{"method": "Dance"}': -32601, b'{"method": "SendMessage", "params": {}}': -32602,
         b'{"method": "GetTask", "params": {"id": 5}}': -32602, b'{"method": "SendMessage", "params": []}': -32600,
-        b'{"method": "CreateTaskPushNotificationConfig"}': -32003,
+        b'{"method": "CreateTaskPushNotificationConfig", "params": {"taskId": "none"}}': -32001,
+        b'{"method": "SendMessage", "params": {"configuration": []}}': -32602,
     }  # fmt: skip
     for body, code in expected.items():
         status, _, answer = await request(running.address, "POST", "/a2a/script", token=token, body=body)

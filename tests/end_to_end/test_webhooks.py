@@ -48,12 +48,16 @@ class Receiver:
             elif isinstance(event, h11.Data):
                 body += bytes(event.data)
         assert head is not None
-        signed = f"{head['webhook-id']}.{head['webhook-timestamp']}.".encode() + body
-        digest = hmac.new(SECRET.encode(), signed, hashlib.sha256).digest()
-        assert head["webhook-signature"] == f"v1,{base64.b64encode(digest).decode()}"
+        self.check(head, body)
         self.got.append((head, json.loads(body)))
         status = self.statuses.pop(0) if self.statuses else 204
         await stream.send_all(server.send(h11.Response(status_code=status, headers=[("Content-Length", "0")])) or b"")
+
+    def check(self, head: dict[str, str], body: bytes) -> None:
+        """Check the signature of a request."""
+        signed = f"{head['webhook-id']}.{head['webhook-timestamp']}.".encode() + body
+        digest = hmac.new(SECRET.encode(), signed, hashlib.sha256).digest()
+        assert head["webhook-signature"] == f"v1,{base64.b64encode(digest).decode()}"
 
     async def until(self, count: int) -> None:
         """Wait for this many requests."""

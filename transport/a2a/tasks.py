@@ -12,6 +12,7 @@ from attrs import define, field
 from transport.wire.codes import ERRORS
 from transport.wire.dialects import iso
 from transport.wire.events import (
+    AgentStarted,
     AgentThinking,
     ApprovalDecided,
     ApprovalRequired,
@@ -44,6 +45,11 @@ _STATE_OF: Final = {
     RunStatus.FAILED: FAILED,
     RunStatus.INTERRUPTED: FAILED,
 }
+
+PUSHED: Final[tuple[type[Event], ...]] = (
+    AgentStarted, ApprovalRequired, ApprovalDecided, QuestionAsked, QuestionAnswered, FinalResponse, Error,
+)  # fmt: skip
+"""The events that change the state of a task, of which those are told who asked for push notifications."""
 
 
 @define
@@ -88,8 +94,20 @@ class TaskTranslator:
         if not self._calls <= {each for each in self._waiting.values() if each is not None}:
             return []
         self.ended = True
+        return [self._ask()]
+
+    def notification(self) -> A2aEvent:
+        """Return what a push notification tells of the task after the events so far: its state; the task if it ended.
+
+        Call nothing after it.
+        """
+        if self.state in FINAL:
+            return {"task": self.task()}
+        return self._ask() if self._waits else self._update(WORKING, None)
+
+    def _ask(self) -> A2aEvent:
         parts = [part for wait in self._waits.values() for part in wait["parts"]]
-        return [self._update(INPUT_REQUIRED, self._message("asks", parts))]
+        return self._update(INPUT_REQUIRED, self._message("asks", parts))
 
     def closing_events(self, _: str = "") -> list[A2aEvent]:
         """Return the responses that end the stream while the task goes on: none, as the client may subscribe again."""

@@ -29,12 +29,13 @@ from understudy.app.storage import Storage, build_cipher, build_redis, build_sto
 from understudy.app.tree import BACKOFF, Tree, build_tree, supervisor
 from understudy.auth.revocation import RevocationFile, RevocationPoller, SharedRevocations
 from understudy.auth.rights import Whose, everybody
-from understudy.auth.sessions import REVOCATIONS_FILE, Sessions, open_sessions
+from understudy.auth.sessions import REVOCATIONS_FILE, Sessions, open_sessions, secret_for_storage
 from understudy.chat.answer.html import AnswerHtml
 from understudy.chat.attachments import Attachments
 from understudy.chat.commands import CommandDispatcher
 from understudy.chat.conversation.recovery import CheckNow, Recovery
 from understudy.chat.memory import AgentMemory, MemoryExpiry
+from understudy.chat.pushes import PushReceivers, PushSender
 from understudy.chat.run_limiter import RunLimiter
 from understudy.chat.schedules import firing
 from understudy.chat.schedules.firing import ScheduleRunner
@@ -66,6 +67,7 @@ from understudy.tools.lifespan import SERVER, Lifespan, names_asyncio
 from understudy.tools.loop import ToolLoop, ToolLoopActor
 from understudy.tools.mcp.catalogue import McpCatalogue
 from understudy.tools.mcp.link import Clean, LinkState
+from understudy.tools.mcp.oauth.seal import Seal
 from understudy.tools.mcp.user_links import UserLinks
 from understudy.tools.tables import table_limiter
 from understudy.tools.threads import ToolThreads, tool_threads
@@ -116,6 +118,7 @@ class _Parts:
     tool_loop: ToolLoop | None
     asyncio_loop: ToolLoop | None
     mcp: McpCatalogue
+    pushes: PushReceivers
 
 
 @asynccontextmanager
@@ -194,9 +197,11 @@ async def build_app(
                 metrics.watchdog.open, recorder.incidents_after, lambda: store.read_statistics()["reads_waiting"],
             )  # fmt: skip
             html = AnswerHtml()
+            rules = _build_webhooks(settings) or WebhookRules((), b"", settings.webhook_private)
+            pushes = PushReceivers(store, rules, Seal(secret_for_storage(settings)), time.time)
             parts = _Parts(
                 settings, tree, metrics, recorder, live, models, content_filter, storage, presence, run_limiter,
-                counts, status, html, tool_loop, asyncio_loop, mcp,
+                counts, status, html, tool_loop, asyncio_loop, mcp, pushes,
             )  # fmt: skip
             dispatcher, chat_actors = await _start_chat(parts, node, cluster)
             archive = Archive(database)
@@ -275,12 +280,13 @@ def _build_webhooks(settings: Settings) -> WebhookRules | None:
     return WebhookRules(settings.webhook_urls, secret, settings.webhook_private)
 
 
-def _webhook_sender(parts: _Parts, rules: WebhookRules | None) -> list[ChildSpec]:
-    """Return the actor that delivers webhooks, if there are any."""
+def _senders(parts: _Parts, rules: WebhookRules | None) -> list[ChildSpec]:
+    """Return the actors that deliver push notifications, and webhooks if there are any."""
+    send = ChildSpec("pushes", partial(PushSender, parts.pushes, parts.metrics.push), backoff=BACKOFF)
     if rules is None:
-        return []
+        return [send]
     make = partial(WebhookSender, parts.storage.store, rules, parts.metrics.webhook, time.time)
-    return [ChildSpec("webhooks", make, backoff=BACKOFF)]
+    return [send, ChildSpec("webhooks", make, backoff=BACKOFF)]
 
 
 def _build_spending(settings: Settings, store: Store) -> SpendingLimits | None:
@@ -489,7 +495,7 @@ async def _start_chat(
         ChildSpec("recovery", partial(Recovery, store, dispatcher.registry, services.limiter, node), backoff=BACKOFF),
         ChildSpec("forgetting", partial(MemoryExpiry, store, time.time), backoff=BACKOFF),
         ChildSpec("waits", partial(StorageWaitMonitor, services.storage_waits), backoff=BACKOFF),
-        *_webhook_sender(parts, webhooks),
+        *_senders(parts, webhooks),
         ChildSpec(
             "schedules",
             partial(ScheduleRunner, store, parts.agents, dispatcher.dispatch, parts.metrics.schedule),
@@ -565,6 +571,7 @@ def _build_web(
         files=storage.limited_files,
         agents=parts.agents,
         model_of=parts.models.of,
+        pushes=parts.pushes,
         metrics=parts.metrics,
         health=parts.status.health,
         streams=EventStreams(

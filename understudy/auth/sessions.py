@@ -388,6 +388,16 @@ def _read_file(path: Path) -> KeySet:
     return read_key_set(document)
 
 
+def secret_for_storage(settings: AuthSettings) -> bytes:
+    """Return the secret from which the keys of what is stored sealed are derived, once `open_sessions` was called.
+
+    A server without a secret of its own gets a new one: what was sealed before cannot be opened then.
+    """
+    if not settings.signs:
+        return secrets.token_bytes(32)
+    return str(settings.secret).encode() or load_or_create_secret(settings.secret_file)
+
+
 def open_tokens(settings: AuthSettings) -> RenewableTokens:
     """Build the signer and verifier of this server's tokens, with the secret of the settings or the server's own.
 

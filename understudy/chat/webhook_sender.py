@@ -7,21 +7,19 @@
 """
 
 import logging
-import random
 from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Final
-from urllib.parse import urlsplit
 
 import msgspec
 import trio
 
 from actors import Actor, Context
-from transport.auth.fetch import post
 from transport.wire.codec import encode, from_log
 from transport.wire.dialects import Dialect
-from transport.wire.errors import FetchFailed, UnreadableEvent
-from understudy.chat.webhooks import WebhookRefused, WebhookRules, body_of
+from transport.wire.errors import UnreadableEvent
+from understudy.chat.receivers import CLAIM_S, FIRST_S, GIVE_UP_S, Receivers
+from understudy.chat.webhooks import WebhookRules, body_of
 from understudy.storage.deliveries import LARGEST_BATCH, Delivery
 from understudy.storage.errors import StorageError
 from understudy.storage.store import Store
@@ -30,32 +28,10 @@ log = logging.getLogger(__name__)
 
 EVERY_S: Final = 1.0
 """Seconds between two looks at the queue: one indexed query."""
-POST_S: Final = 10.0
-"""Seconds that one request may take."""
-CLAIM_S: Final = 20.0
-"""Seconds after which a claimed delivery is due again, if its node died: longer than a request."""
-FIRST_S: Final = 5.0
-FACTOR: Final = 3.0
-LONGEST_S: Final = 3600.0
-"""Seconds before the second attempt, the factor for each further one, and the longest delay."""
-JITTER: Final = 0.2
-"""Fraction by which a delay varies, so that a receiver that was away is not called by all at once."""
-GIVE_UP_S: Final = 24 * 3600.0
-"""Seconds after which a delivery is given up."""
-AWAY_S: Final = 30.0
-"""Seconds for which a receiver that could not be reached is left alone."""
-RECEIVERS: Final = 1000
-"""Limit of receivers that are remembered as away."""
-GONE: Final = 410
 
 
 class _Look:
     """To itself: deliver what is due."""
-
-
-def delay_s(attempts: int, chance: random.Random, first_s: float = FIRST_S) -> float:
-    """Return the seconds to wait after this many failed attempts."""
-    return min(first_s * FACTOR ** min(attempts - 1, 20), LONGEST_S) * chance.uniform(1 - JITTER, 1 + JITTER)
 
 
 class WebhookSender(Actor):
@@ -75,9 +51,7 @@ class WebhookSender(Actor):
     ) -> None:
         self.store, self.rules, self.count, self.clock = store, rules, count, clock
         self.every_s = EVERY_S if every_s is None else every_s
-        self.first_s = FIRST_S if first_s is None else first_s
-        self.chance = random.Random()  # noqa: S311 - jitter
-        self.away_until: dict[str, float] = {}
+        self.receivers = Receivers(rules, clock, FIRST_S if first_s is None else first_s)
 
     async def on_start(self, context: Context) -> None:
         """Look at once: the server may have been down."""
@@ -101,9 +75,10 @@ class WebhookSender(Actor):
     async def _try(self, delivery: Delivery) -> None:
         """Attempt one delivery; without the database it is attempted again later."""
         try:
-            until, now = self.away_until.get(urlsplit(delivery.url).netloc, 0.0), self.clock()
+            until, now = self.receivers.away_until(delivery.url), self.clock()
             if until > now and now - delivery.created_at < GIVE_UP_S:
-                await self.store.delay_delivery(delivery.id, until + self.chance.uniform(0, self.first_s))
+                spread_s = self.receivers.chance.uniform(0, self.receivers.first_s)
+                await self.store.delay_delivery(delivery.id, until + spread_s)
             elif await self.store.claim_delivery(delivery.id, delivery.attempts, self.clock() + CLAIM_S):
                 await self._deliver(delivery)
         except StorageError as error:
@@ -114,39 +89,20 @@ class WebhookSender(Actor):
         if body is None:
             await self._end(delivery, "given_up", "its event is not in the log any more")
             return
-        final, receiver = False, urlsplit(delivery.url).netloc
-        try:
-            with trio.fail_after(POST_S):
-                address = await self.rules.resolve(delivery.url)
-            headers = self.rules.headers(delivery.id, int(self.clock()), body)
-            status = await post(delivery.url, body, headers, connect_to=address, within_s=POST_S)
-            self.away_until.pop(receiver, None)
-            if 200 <= status < 300:
-                await self._end(delivery, "delivered")
-                return
-            reason, final = f"it answers {status}", status == GONE
-        except WebhookRefused as refused:
-            reason, final = f"the address {refused}", True
-        except trio.TooSlowError:
-            reason = "the name of its host is not resolved"
-            self._leave_alone(receiver)
-        except (FetchFailed, OSError) as error:
-            reason = error.reason if isinstance(error, FetchFailed) else error.strerror or type(error).__name__
-            self._leave_alone(receiver)
+        headers = self.rules.headers(delivery.id, int(self.clock()), body)
+        attempt = await self.receivers.send(delivery.url, body, headers)
+        if not attempt.reason:
+            await self._end(delivery, "delivered")
+            return
         attempts, now = delivery.attempts + 1, self.clock()
-        if final or now - delivery.created_at >= GIVE_UP_S:
-            await self._end(delivery, "given_up", reason)
+        if attempt.final or now - delivery.created_at >= GIVE_UP_S:
+            await self._end(delivery, "given_up", attempt.reason)
             return
         self.count("failed")
-        wait_s = delay_s(attempts, self.chance, self.first_s)
-        extra = {"run_id": delivery.run_id, "attempt": attempts, "reason": reason, "retry_s": round(wait_s, 1)}
-        log.warning("webhook.failed", extra=extra)
-        await self.store.delay_delivery(delivery.id, now + wait_s)
-
-    def _leave_alone(self, receiver: str) -> None:
-        while len(self.away_until) >= RECEIVERS:
-            del self.away_until[next(iter(self.away_until))]
-        self.away_until[receiver] = self.clock() + min(AWAY_S, 6 * self.first_s)
+        due_at = self.receivers.retry_at(attempts)
+        extra = {"run_id": delivery.run_id, "attempt": attempts, "reason": attempt.reason}
+        log.warning("webhook.failed", extra=extra | {"retry_s": round(due_at - now, 1)})
+        await self.store.delay_delivery(delivery.id, due_at)
 
     async def _body(self, delivery: Delivery) -> bytes | None:
         """Return the body for a delivery's event; None if it was deleted or cannot be read."""

@@ -38,7 +38,9 @@ class WebhookRefused(ValueError):
 
 @frozen
 class WebhookRules:
-    """The operator's rules. `prefixes` are those that an address must begin with; `secret` signs."""
+    """The operator's rules. `prefixes` are those that an address must begin with, none for any with https; `secret`
+    signs.
+    """
 
     prefixes: Sequence[str]
     secret: bytes = field(repr=False)
@@ -53,8 +55,10 @@ class WebhookRules:
         if not isinstance(url, str) or len(url) > MAX_URL or not is_fetchable(url):
             raise WebhookRefused("must be an address with http or https")
         where = urlsplit(url)
-        if not any(_covers(urlsplit(prefix), where) for prefix in self.prefixes):
+        if self.prefixes and not any(_covers(urlsplit(prefix), where) for prefix in self.prefixes):
             raise WebhookRefused("is not among the addresses that this server may call")
+        if not self.prefixes and where.scheme != "https":
+            raise WebhookRefused("must be an address with https")
         return url
 
     async def resolve(self, url: str) -> tuple[str, int]:

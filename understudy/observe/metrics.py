@@ -222,6 +222,7 @@ class Metrics(ConnectionMetrics):
         self._scrub_s = histogram("understudy_scrub_seconds", "Looking through one text.", "direction", buckets=SCRUB_S)
         self._scrub_failures = counter("understudy_scrub_failures", "Detectors that failed.", "direction", "detector")
         self._webhooks = counter("understudy_webhooks", "Attempts to deliver a webhook.", "outcome")
+        self._pushes = counter("understudy_pushes", "Attempts to send a push notification.", "outcome")
         self._schedules = counter("understudy_schedules", "Due times of schedules.", "outcome")
         self._feedback = counter("understudy_feedback", "Ratings of answers.", "rating")
         gauge("understudy_runs_without_end", "Accepted runs that have not ended.").set_function(
@@ -348,6 +349,10 @@ class Metrics(ConnectionMetrics):
     def webhook(self, outcome: str) -> None:
         """Count an attempt to deliver a webhook: `delivered`, `failed` (it is tried again) or `given_up`."""
         self._webhooks[outcome].inc()
+
+    def push(self, outcome: str) -> None:
+        """Count an attempt to send a push notification, as `webhook` does."""
+        self._pushes[outcome].inc()
 
     def schedule(self, outcome: str) -> None:
         """Count a due time of a schedule: `fired`, `refused`, or `missed` while no server ran."""

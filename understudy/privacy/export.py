@@ -18,7 +18,7 @@ from understudy.content.texts import run_off_loop
 from understudy.content.vault import Vault
 from understudy.privacy import records
 from understudy.privacy.transcript import Transcript, attachments, opening
-from understudy.storage import agent_states, archive_queries, consents, queries, schedules, sign_ins
+from understudy.storage import agent_states, archive_queries, consents, pushes, queries, schedules, sign_ins
 from understudy.storage.archive_queries import Archive, User
 from understudy.storage.records import LoggedEvent, Message, RunRecord, StepRecord, Thread, name_of
 
@@ -129,6 +129,8 @@ class Exporter:
         yield _items(map(records.schedule_of, await self.archive.read(schedules.of_owner, row.id)))
         yield b'],"sign_ins":['
         yield _items(map(records.sign_in_of, await self.archive.read(sign_ins.of_owner, row.id)))
+        yield b'],"pushes":['
+        yield _items(map(records.push_of, await self.archive.read(pushes.of_owner, row.id)))
         yield b'],"threads":['
         edge = b""
         async for thread in self._threads(row.id):

@@ -11,6 +11,7 @@ from attrs import asdict
 
 from understudy.storage.agent_states import StateEntry
 from understudy.storage.archive_queries import StoredMemory, User
+from understudy.storage.pushes import Push
 from understudy.storage.records import File, Message, RunRecord, StepRecord, Thread
 from understudy.storage.schedules import Schedule
 from understudy.storage.sign_ins import SignIn
@@ -95,6 +96,11 @@ def schedule_of(row: Schedule) -> dict[str, Any]:
 def sign_in_of(row: SignIn) -> dict[str, Any]:
     """Return that a user is signed in at an MCP server, without the token."""
     return {"server": row.server, "signed_in_at": row.signed_in_at}
+
+
+def push_of(row: Push) -> dict[str, Any]:
+    """Return who is told of a run, without the token."""
+    return {"run_id": row.run_id, "id": row.id, "url": row.url, "created_at": row.created_at}
 
 
 def user_of(row: User, name: str) -> dict[str, Any]:

@@ -462,6 +462,12 @@ def run_events(connection: Connection, owner: str, thread_id: str, run_id: str) 
     return [LoggedEvent(*row[2:]) for row in rows if row[:2] == (owner, thread_id)]
 
 
+def run_start(connection: Connection, owner: str, thread_id: str, run_id: str) -> int | None:
+    """Return the number of a run's first event; None if the log has none."""
+    mine = (_e.run_id == run_id, _e.owner == owner, _e.thread_id == thread_id)
+    return connection.execute(select(_e.seq).where(*mine).order_by(_e.seq).limit(1)).scalar_one_or_none()
+
+
 def raw_texts(connection: Connection, owner: str, message_ids: Sequence[str]) -> dict[str, bytes]:
     """Return the encrypted original texts of these messages, by message id, where stored."""
     wanted = select(_w.message_id, _w.sealed).where(_w.owner == owner, _w.message_id.in_(message_ids))

@@ -17,6 +17,7 @@ from .agent_states import SaveState
 from .consents import ConsentWrite
 from .deletion import DeletionWrite
 from .deliveries import Delivery, DeliveryWrite
+from .pushes import PushWrite
 from .revocations import RevokeSession
 from .schedules import ScheduleWrite
 from .servers_off import SetServerOn
@@ -462,6 +463,7 @@ Write: TypeAlias = (
     | SetServerOn
     | SignInWrite
     | SaveState
+    | PushWrite
     | NodeWrite
     | DeletionWrite
     | RevokeSession

@@ -22,7 +22,7 @@ from sqlalchemy import (
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.functions import FunctionElement
 
-REVISIONS: Final = tuple(f"{number:04}" for number in range(1, 22))
+REVISIONS: Final = tuple(f"{number:04}" for number in range(1, 23))
 """Every revision of the schema this code knows, oldest first. Start-up reads it in place of Alembic's scripts."""
 HEAD: Final = REVISIONS[-1]
 OLDEST: Final = "0011"
@@ -346,6 +346,27 @@ deliveries = Table(
     Column("due_at", Float, nullable=False),
     Column("created_at", Float, nullable=False),
     Column("attempts", Integer, nullable=False, server_default="0"),
+    _of_thread(),
+    Index(None, "due_at"),
+    Index(None, "owner", "thread_id"),
+)
+
+# Receivers of push notifications about runs: see `understudy.storage.pushes`.
+pushes = Table(
+    "pushes",
+    metadata,
+    Column("owner", Text, nullable=False),
+    Column("thread_id", Text, nullable=False),
+    Column("run_id", Text, nullable=False),
+    Column("id", Text, nullable=False),
+    Column("url", Text, nullable=False),
+    Column("sealed", LargeBinary, nullable=False),
+    Column("created_at", Float, nullable=False),
+    Column("sent", Integer, nullable=False),
+    Column("due_at", Float, nullable=False),
+    Column("attempts", Integer, nullable=False),
+    Column("failing_since", Float),
+    PrimaryKeyConstraint("owner", "run_id", "id"),
     _of_thread(),
     Index(None, "due_at"),
     Index(None, "owner", "thread_id"),

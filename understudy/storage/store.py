@@ -1,7 +1,7 @@
 """The interface of storage. Reads run in worker threads; writes are sent to the one writer actor."""
 
 import math
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from functools import partial
 from typing import Final, TypeVar
 
@@ -16,6 +16,7 @@ from . import (
     consents,
     deliveries,
     nodes,
+    pushes,
     queries,
     revocations,
     schedules,
@@ -30,6 +31,7 @@ from .database import Database
 from .deletion import GONE, MORE, MergeFulltext, RemoveFiles, RemoveUser
 from .deliveries import ClaimDelivery, DelayDelivery, Delivery, EndDelivery
 from .errors import StorageUnavailable
+from .pushes import AddPush, ClaimPush, DropPush, MovePush, Push
 from .read_pool import ReadPool
 from .records import (
     LEASE_S,
@@ -370,6 +372,30 @@ class Store:
         """Remove a webhook that was delivered or is given up."""
         await self.commit(EndDelivery(delivery_id))
 
+    async def add_push(self, push: Push, types: Collection[str]) -> bool:
+        """Store a receiver of push notifications. Return False at the limit of its run and user."""
+        return bool(await self.commit(AddPush(push, types)))
+
+    async def pushes(self, owner: str, run_id: str) -> list[Push]:
+        """Return the receivers of push notifications about a run, oldest first."""
+        return await self._read(pushes.of_run, owner, run_id)
+
+    async def due_pushes(self, now: float, types: Collection[str]) -> list[tuple[Push, int]]:
+        """Return receivers that are due, each with the number of the event that it is to be told of."""
+        return await self._read(pushes.due, now, types)
+
+    async def claim_push(self, push: Push, due_at: float) -> bool:
+        """Claim a receiver for one attempt. Return False if another node has it."""
+        return bool(await self.commit(ClaimPush(push, due_at)))
+
+    async def move_push(self, push: Push) -> None:
+        """Record what became of an attempt."""
+        await self.commit(MovePush(push))
+
+    async def drop_push(self, owner: str, run_id: str, push_id: str) -> bool:
+        """Remove a receiver of push notifications. Return False if there was none."""
+        return bool(await self.commit(DropPush(owner, run_id, push_id)))
+
     async def add_schedule(self, schedule: Schedule, most: int) -> int:
         """Store a schedule of a user who has fewer than `most`. Return ADDED, REPEATED or FULL of `schedules`."""
         return await self.commit(AddSchedule(schedule, most))
@@ -481,6 +507,10 @@ class Store:
     async def run_events(self, owner: str, thread_id: str, run_id: str) -> list[LoggedEvent]:
         """Return all events of a run, in order."""
         return await self._read(queries.run_events, owner, thread_id, run_id)
+
+    async def run_start(self, owner: str, thread_id: str, run_id: str) -> int | None:
+        """Return the number of a run's first event; None if the log has none."""
+        return await self._read(queries.run_start, owner, thread_id, run_id)
 
     async def run(self, run_id: str) -> RunRecord | None:
         """Return a run of any owner, or None."""

@@ -41,6 +41,7 @@ from . import (
     deletion,
     deliveries,
     nodes,
+    pushes,
     queries,
     revocations,
     schedules,
@@ -56,6 +57,7 @@ from .deletion import MergeFulltext, RemoveFiles, RemoveUser
 from .deliveries import ClaimDelivery, DelayDelivery, EndDelivery
 from .errors import AlreadyStored, Fenced, NotStored, RunEnded, SequenceConflict
 from .fulltext import searchable
+from .pushes import AddPush, ClaimPush, DropPush, MovePush
 from .queries import Prepared
 from .records import (
     TRIMMED,
@@ -244,6 +246,8 @@ def apply(connection: Connection, work: Write) -> int:
             return sign_ins.write(connection, work, _INSERTS[connection.dialect.name].put)
         case SaveState():
             return agent_states.write(connection, work, _INSERTS[connection.dialect.name].put)
+        case AddPush() | ClaimPush() | MovePush() | DropPush():
+            return pushes.write(connection, work, _INSERTS[connection.dialect.name].put)
         case ClaimThread() | ReleaseThread() | JoinNodes() | RenewNode() | LeaveNodes():
             return nodes.write(connection, work)
         case ClaimDelivery() | DelayDelivery() | EndDelivery():

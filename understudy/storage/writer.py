@@ -30,6 +30,7 @@ from .database import Database, DriverErrors
 from .deletion import MergeFulltext, RemoveFiles, RemoveUser
 from .deliveries import ClaimDelivery, DelayDelivery, EndDelivery
 from .errors import ChangeRefused, StorageUnavailable, Unstorable, driver_words
+from .pushes import AddPush, ClaimPush, DropPush, MovePush
 from .records import AddFile, Change, GiveFeedback, JoinNodes, LeaveNodes, ProbeWrite, RenewNode, Write
 from .revocations import RevokeSession
 from .schedules import AddSchedule, ChangeSchedule, ClaimFiring, DeleteSchedules, EndFiring
@@ -67,6 +68,7 @@ _OF_NO_LOG: Final = (ForgetSpending,
     RemoveUser, MergeFulltext, RevokeSession, ForgetSpending, ClaimDelivery,
     DelayDelivery, EndDelivery, AllowTool, DisallowTool, SetServerOn, AddSchedule, ChangeSchedule, DeleteSchedules,
     ClaimFiring, EndFiring, SaveState, PutSignIn, ClaimSignIn, DropSignIn, AddStart, TakeStart, AddClient, DropClient,
+    AddPush, ClaimPush, MovePush, DropPush,
 )  # fmt: skip
 """Writes that touch no thread's log."""
 

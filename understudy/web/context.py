@@ -21,6 +21,7 @@ from understudy.agents.agent import Agent, usable_agents
 from understudy.auth.rights import Rights, Whose, rights_of
 from understudy.auth.sessions import Sessions
 from understudy.chat.answer.html import AnswerHtml
+from understudy.chat.pushes import PushReceivers
 from understudy.content.filter import ContentFilter
 from understudy.models.model import Model
 from understudy.observe.logs import new_error_id
@@ -69,6 +70,7 @@ class WebContext:
     counts: Callable[[Whose], Mapping[str, int]]
     quotas: Quotas
     html: AnswerHtml
+    pushes: PushReceivers
     check_schedules: Callable[[], None] = lambda: None
     exports: Counter = field(factory=lambda: Counter(MAX_EXPORTS))
     ledger: Ledger | None = None

@@ -10,7 +10,8 @@ from attrs import define, field
 from actors import ActorSystem, ChildSpec
 from transport.wire.codec import to_log
 from transport.wire.events import Envelope, FinalResponse, RunStatus, Usage
-from understudy.chat.webhook_sender import WebhookSender, delay_s
+from understudy.chat.receivers import delay_s
+from understudy.chat.webhook_sender import WebhookSender
 from understudy.chat.webhooks import WebhookRules
 from understudy.storage.deliveries import Delivery
 from understudy.storage.records import LoggedEvent

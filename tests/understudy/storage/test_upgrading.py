@@ -93,7 +93,7 @@ def test_a_migration_that_running_servers_could_not_work_with_is_refused(
         connection.exec_driver_sql("DROP TABLE spending")
         connection.exec_driver_sql(
             "DROP TABLE agent_states, consents, deliveries, schedules, servers_off, sign_ins, sign_in_starts, "
-            "oauth_clients"
+            "oauth_clients, pushes"
         )
         connection.exec_driver_sql("DROP INDEX ix_runs_owner_started_at_id")
         connection.exec_driver_sql("UPDATE alembic_version SET version_num = '0009'")

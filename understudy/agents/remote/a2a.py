@@ -18,7 +18,7 @@ from typing import Any, Final
 import trio
 from attrs import define, field
 
-from understudy.agents.remote.a2a_connection import A2aServer, Cut, connect
+from understudy.agents.remote.a2a_connection import A2aServer, RemoteCut, connect
 from understudy.agents.remote.a2a_task import COMPLETED, DECISION, INPUT_REQUIRED, BadTask, RemoteTask
 from understudy.agents.remote.remote import CONVERSATIONS, Remote
 from understudy.agents.turn import AgentTurn
@@ -80,7 +80,7 @@ class A2aWork:
                     raise
                 finally:
                     await self._close()
-        except Cut as cut:
+        except RemoteCut as cut:
             raise ModelUnavailable(str(cut), detail=repr(cut.__cause__)) from cut
 
     async def _work(self) -> None:
@@ -139,7 +139,7 @@ class A2aWork:
         try:
             self._first = await anext(self._events)
         except StopAsyncIteration:
-            raise Cut("The connection to the remote agent was cut.") from None
+            raise RemoteCut("The connection to the remote agent was cut.") from None
         if "message" in self._first:
             self.task.apply(self._first)
             raise _Ended
@@ -171,7 +171,7 @@ class A2aWork:
                     while not self.task.rests:
                         await self._show(await anext(events))
                 break
-            except (Cut, StopAsyncIteration) as cut:
+            except (RemoteCut, StopAsyncIteration) as cut:
                 if trio.current_time() - joined_at > STEADY_S:
                     delays = iter(JOIN_S)
                 delay_s = next(delays, None)
@@ -233,7 +233,7 @@ class A2aWork:
         with trio.move_on_after(CANCEL_S, shield=True):
             try:
                 await self.server.cancel(self.task.id)
-            except (Cut, ModelUnavailable) as error:
+            except (RemoteCut, ModelUnavailable) as error:
                 log.info("remote.not_cancelled", extra={"run_id": self.turn.run_id, "reason": str(error)})
 
 

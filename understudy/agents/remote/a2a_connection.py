@@ -38,7 +38,7 @@ LISTED: Final = 20
 """Newest tasks of a conversation among which one is looked for."""
 
 
-class Cut(Exception):
+class RemoteCut(Exception):
     """The connection ended, or there was none: what was asked may have arrived."""
 
 
@@ -54,7 +54,7 @@ class _TooLarge(httpx.ReadError):
 class A2aServer:
     """An agent of another server. Its responses are plain JSON, as in the protocol.
 
-    Each method raises `Cut`, and `ModelUnavailable` with a sentence if the server refuses.
+    Each method raises `RemoteCut`, and `ModelUnavailable` with a sentence if the server refuses.
     """
 
     client: Client
@@ -115,7 +115,7 @@ class A2aServer:
 
 @asynccontextmanager
 async def connect(remote: Remote) -> AsyncIterator[A2aServer]:
-    """Read the card of an agent, and yield the connection. Raises `Cut` and `ModelUnavailable`."""
+    """Read the card of an agent, and yield the connection. Raises `RemoteCut` and `ModelUnavailable`."""
     timeout = httpx.Timeout(CONNECT_S, read=remote.idle_s)
     headers = {"Accept-Encoding": "identity", **remote.headers}
     hooks: Any = {"response": [_bound]}
@@ -205,7 +205,7 @@ def _explained() -> Generator[None]:
 
 
 def explain(error: Exception) -> Exception:
-    """Return what an error of the SDK is for the caller: `Cut`, or `ModelUnavailable` with a sentence."""
+    """Return what an error of the SDK is for the caller: `RemoteCut`, or `ModelUnavailable` with a sentence."""
     cause = error if isinstance(error, httpx.HTTPError) else error.__cause__
     if isinstance(cause, httpx.HTTPStatusError):
         status = cause.response.status_code
@@ -216,11 +216,11 @@ def explain(error: Exception) -> Exception:
     if isinstance(cause, _TooLarge):
         return ModelUnavailable("The remote agent sent more than is accepted.", retryable=False)
     if isinstance(cause, httpx.ConnectError | httpx.ConnectTimeout):
-        return Cut("The remote agent cannot be reached.")
+        return RemoteCut("The remote agent cannot be reached.")
     if isinstance(cause, httpx.TimeoutException) or isinstance(error, A2AClientTimeoutError):
-        return Cut("The remote agent was silent for too long.")
+        return RemoteCut("The remote agent was silent for too long.")
     if isinstance(cause, httpx.RequestError):
-        return Cut("The connection to the remote agent was cut.")
+        return RemoteCut("The connection to the remote agent was cut.")
     if isinstance(error, A2AError) and not isinstance(error, A2AClientError):
         no_stream = isinstance(error, UnsupportedOperationError | TaskNotFoundError)
         sentence = f"The remote agent refused: {str(error).strip()[:MAX_SENTENCE] or 'no reason given'}"

@@ -20,6 +20,14 @@ from understudy.agents.agent import Agent
 from understudy.chat.routing import check_id
 from understudy.content.texts import run_off_loop
 from understudy.storage.records import LoggedEvent, RunRecord
+from understudy.web.api.a2a_push import (
+    create_config,
+    delete_config,
+    get_config,
+    list_configs,
+    read_config,
+    store_config,
+)
 from understudy.web.context import agents_of_caller, identity, read_body, web_context
 from understudy.web.sse import WRITE_TIMEOUT_S
 
@@ -30,7 +38,9 @@ LABEL: Final = "a2a"
 VERSION: Final = "1.0"
 MAX_VALUES: Final = 10_000
 """JSON values in a request."""
-NO_METHOD, BAD_REQUEST, UNSUPPORTED, NO_PUSH = -32601, -32600, -32004, -32003
+NO_METHOD, BAD_REQUEST, UNSUPPORTED = -32601, -32600, -32004
+INLINE: Final = "message"
+"""Id of the push notification config that comes with a message, if it has none: a repeated message has the same one."""
 YES: Final = frozenset({"allow", "yes", "ok", "approve", "approved"})
 
 
@@ -68,8 +78,6 @@ async def call(agent: str) -> Response:
             raise RpcError(BAD_REQUEST, "The body must be a JSON-RPC request.")
         request_id = given.get("id")
         method, params = _METHODS.get(given["method"]), given.get("params", {})
-        if given["method"].endswith(("PushNotificationConfig", "PushNotificationConfigs")):
-            raise RpcError(NO_PUSH, "There are no push notifications here; subscribe to the task.")
         if method is None:
             raise RpcError(NO_METHOD, f"There is no method {given['method'][:60]!r}.")
         if not isinstance(params, dict):
@@ -85,7 +93,7 @@ async def call(agent: str) -> Response:
 async def _send(agent: Agent, params: Mapping[str, Any], request_id: Any) -> Response:
     """Send a message, and return its task once that has ended or needs its user, or at once if that is asked for."""
     task_id, context_id, answered = await _accept(agent, params)
-    wait = not (params.get("configuration") or {}).get("returnImmediately")
+    wait = not _configuration(params).get("returnImmediately")
     translator = await _follow(context_id, task_id, answered) if wait else await _replay(context_id, task_id)
     return _result(request_id, {"task": translator.task()})
 
@@ -129,6 +137,18 @@ async def _cancel(_: Agent, params: Mapping[str, Any], request_id: Any) -> Respo
     return _result(request_id, (await _follow(run.thread_id, run.id)).task())
 
 
+_Config = Callable[[RunRecord, Mapping[str, Any]], Awaitable[dict[str, Any]]]
+
+
+def _config(carry_out: _Config) -> "_Method":
+    """Return the method that does something with the push notification configs of a task."""
+
+    async def method(_: Agent, params: Mapping[str, Any], request_id: Any) -> Response:
+        return _result(request_id, await carry_out(await _run(params.get("taskId")), params))
+
+    return method
+
+
 _Method = Callable[[Agent, Mapping[str, Any], Any], Awaitable[Response]]
 _METHODS: Final[Mapping[str, _Method]] = {
     "SendMessage": _send,
@@ -137,10 +157,24 @@ _METHODS: Final[Mapping[str, _Method]] = {
     "GetTask": _get,
     "ListTasks": _list,
     "CancelTask": _cancel,
+    "CreateTaskPushNotificationConfig": _config(create_config),
+    "GetTaskPushNotificationConfig": _config(get_config),
+    "ListTaskPushNotificationConfigs": _config(list_configs),
+    "DeleteTaskPushNotificationConfig": _config(delete_config),
 }
 
 
 async def _accept(agent: Agent, params: Mapping[str, Any]) -> tuple[str, str, frozenset[str]]:
+    """Carry out a message, and have its client told of the task if it asks for that. Return as `_carry_out`."""
+    given = _configuration(params).get("taskPushNotificationConfig")
+    config = read_config({"id": INLINE, **given}) if isinstance(given, dict) else None
+    task_id, context_id, answered = await _carry_out(agent, params)
+    if config is not None:
+        await store_config(await _run(task_id), config)
+    return task_id, context_id, answered
+
+
+async def _carry_out(agent: Agent, params: Mapping[str, Any]) -> tuple[str, str, frozenset[str]]:
     """Carry out a message: a new task, or the reply to what a task asks. Return the ids of task and context, and of
     the questions that it replied to.
     """
@@ -170,6 +204,13 @@ async def _accept(agent: Agent, params: Mapping[str, Any]) -> tuple[str, str, fr
     accepted = await streams.run_command(caller, command, door=LABEL)
     assert accepted is not None  # noqa: S101 - for the type checker: a message starts a run
     return accepted.run_id, accepted.thread_id, frozenset()
+
+
+def _configuration(params: Mapping[str, Any]) -> dict[str, Any]:
+    given = params.get("configuration") or {}
+    if not isinstance(given, dict):
+        raise CommandRejected("invalid_command", "The configuration must be an object.")
+    return given
 
 
 async def _waits(run: RunRecord) -> list[ApprovalRequired | QuestionAsked]:
@@ -222,9 +263,9 @@ async def _stream(context_id: str, task_id: str, request_id: Any, answered: froz
 async def _open(translator: TaskTranslator, request_id: Any) -> TaskStream:
     """Open a stream of a task's events from its first one on."""
     streams, caller = web_context().streams, identity()
-    rows = await web_context().store.run_events(caller.user, translator.context_id, translator.task_id)
+    first = await web_context().store.run_start(caller.user, translator.context_id, translator.task_id)
     body = TaskStream(translator, request_id, beat_s=streams.heartbeat_s, write_s=WRITE_TIMEOUT_S)
-    after = Resume({translator.context_id: rows[0].seq - 1 if rows else 0})
+    after = Resume({translator.context_id: 0 if first is None else first - 1})
     await streams.open(caller, translator.context_id, body, after, wrap_frame=wrap_for_log, label=LABEL, welcome=False)
     return body
 
@@ -293,7 +334,7 @@ def _card(agent: Agent, host: str) -> dict[str, Any]:
         "description": about,
         "version": VERSION,
         "supportedInterfaces": [{"url": url, "protocolBinding": "JSONRPC", "protocolVersion": VERSION}],
-        "capabilities": {"streaming": True, "pushNotifications": False},
+        "capabilities": {"streaming": True, "pushNotifications": True},
         "defaultInputModes": ["text/plain", "application/json"],
         "defaultOutputModes": ["text/markdown", "application/json"],
         "securitySchemes": {"bearer": {"httpAuthSecurityScheme": {"scheme": "Bearer"}}},

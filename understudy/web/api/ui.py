@@ -103,12 +103,12 @@ async def _message(thread_id: str, run_id: str, decided: frozenset[str] = frozen
         CommandRejected: `not_found`: the caller has no such run.
     """
     caller, streams = identity(), web_context().streams
-    rows = await web_context().store.run_events(caller.user, thread_id, run_id)
-    if not rows:
+    first = await web_context().store.run_start(caller.user, thread_id, run_id)
+    if first is None:
         raise CommandRejected("not_found", "There is no run of that message.")
     translator = UiTranslator(thread_id, run_id, decided)
     body = UiStream(translator, beat_s=streams.heartbeat_s, write_s=WRITE_TIMEOUT_S)
-    after = Resume({thread_id: rows[0].seq - 1})
+    after = Resume({thread_id: first - 1})
     await streams.open(caller, thread_id, body, after, wrap_frame=wrap_for_log, label=LABEL, welcome=False)
     answer = Response(body, content_type=CONTENT_TYPE, headers=STREAM_HEADERS | HEADERS)
     answer.timeout = None

@@ -1,0 +1,152 @@
+"""Push notifications of A2A: the stock client asks for them, and a local server is told, over failures and restarts."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+import trio
+from a2a.types import a2a_pb2 as a2a
+from a2a.utils.errors import InvalidParamsError, TaskNotFoundError
+from google.protobuf.json_format import ParseDict
+
+from tests.end_to_end import test_webhooks
+from tests.end_to_end.http import request
+from tests.end_to_end.scripted_model import Call, Say, scripted
+from tests.end_to_end.test_a2a_stock import client, message, told
+from tests.end_to_end.test_stream import session
+from understudy.app.server import Running, serve_app
+from understudy.app.settings import Settings
+
+pytestmark = pytest.mark.filterwarnings("ignore:Async generator:ResourceWarning")
+
+
+class Receiver(test_webhooks.Receiver):
+    """Takes notifications, which have no signature but the client's own token."""
+
+    def check(self, head: dict[str, str], body: bytes) -> None:
+        assert (head["x-a2a-notification-token"], head["authorization"]) == ("t0ken", "Bearer key")
+
+    @property
+    def states(self) -> list[str]:
+        """The states that were told, in the terms of the stock types."""
+        found = []
+        for _, body in self.got:
+            update = ParseDict(body, a2a.StreamResponse())
+            status = update.task.status if update.HasField("task") else update.status_update.status
+            found.append(a2a.TaskState.Name(status.state).removeprefix("TASK_STATE_"))
+        return found
+
+
+@pytest.fixture
+async def receiver(nursery: trio.Nursery) -> Receiver:
+    """A receiver that runs until the end of the test."""
+    made = Receiver()
+    (listener,) = await nursery.start(partial(trio.serve_tcp, made.answer, 0, host="127.0.0.1"))
+    made.port = listener.socket.getsockname()[1]
+    return made
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have the sender look and retry without delay."""
+    monkeypatch.setattr("understudy.chat.pushes.EVERY_S", 0.02)
+    monkeypatch.setattr("understudy.chat.pushes.FIRST_S", 0.02)
+
+
+@asynccontextmanager
+async def serving(folder: Path, **settings: Any) -> AsyncIterator[Running]:
+    """Yield a server whose agent asks for consent, and stop it in order at the end of the block."""
+    given = Settings(port=0, data_dir=folder, grace_s=1.0, **settings)
+    agent = scripted(Call([("send_mail", {"to": "bob"})]), Say("sent"))
+    async with trio.open_nursery() as nursery:
+        running: Running = await nursery.start(partial(serve_app, given, [agent]))
+        yield running
+        await running.stop()
+        nursery.cancel_scope.cancel()
+
+
+def config(url: str, task_id: str = "", name: str = "") -> a2a.TaskPushNotificationConfig:
+    signed = a2a.AuthenticationInfo(scheme="Bearer", credentials="key")
+    return a2a.TaskPushNotificationConfig(id=name, task_id=task_id, url=url, token="t0ken", authentication=signed)
+
+
+def allowed(receiver: Receiver) -> dict[str, Any]:
+    return {"webhook_urls": [receiver.url], "webhook_private": True, "webhook_secret": test_webhooks.SECRET}
+
+
+async def test_a_client_is_told_of_each_state_over_failures_and_a_restart(tmp_path: Path, receiver: Receiver) -> None:
+    """The first attempt fails; the answer that comes after the restart goes to the receiver, too."""
+    receiver.statuses = [500]
+    with trio.fail_after(60):
+        async with serving(tmp_path, **allowed(receiver)) as running:
+            token = await session(running)
+            async with client(running, token) as agent:
+                asked = message("go")
+                asked.configuration.task_push_notification_config.CopyFrom(config(receiver.url))
+                states, _, task_id = await told(agent.send_message(asked))
+                assert states[-1] == "INPUT_REQUIRED"
+                await receiver.until(3)
+                assert receiver.states == ["WORKING", "WORKING", "INPUT_REQUIRED"]
+        async with serving(tmp_path, **allowed(receiver)) as running, client(running, token) as agent:
+            states, _, _ = await told(agent.send_message(message("allow", task_id=task_id)))
+            assert states[-1] == "COMPLETED"
+            while receiver.states[-1] != "COMPLETED":  # noqa: ASYNC110 - they come over a socket
+                await trio.sleep(0.01)
+            assert receiver.got[-1][1]["task"]["artifacts"][0]["parts"][0]["text"].strip() == "sent"
+            listed = a2a.ListTaskPushNotificationConfigsRequest(task_id=task_id)
+            while (await agent.list_task_push_notification_configs(listed)).configs:  # noqa: ASYNC110 - as a client asks
+                await trio.sleep(0.01)
+
+
+async def test_the_stock_client_manages_configs(tmp_path: Path, receiver: Receiver) -> None:
+    """They are the user's own, and their secrets are given to nobody."""
+    with trio.fail_after(60):
+        async with serving(tmp_path, **allowed(receiver)) as running:
+            token = await session(running)
+            async with client(running, token) as agent, client(running, await session(running)) as other:
+                _, _, task_id = await told(agent.send_message(message("go")))
+                made = await agent.create_task_push_notification_config(config(receiver.url, task_id, "c1"))
+                assert (made.id, made.url, made.task_id) == ("c1", receiver.url, task_id)
+                assert (made.token, made.authentication.credentials, made.authentication.scheme) == ("", "", "Bearer")
+                named = a2a.GetTaskPushNotificationConfigRequest(task_id=task_id, id="c1")
+                assert await agent.get_task_push_notification_config(named) == made
+                listed = a2a.ListTaskPushNotificationConfigsRequest(task_id=task_id)
+                assert list((await agent.list_task_push_notification_configs(listed)).configs) == [made]
+                with pytest.raises(TaskNotFoundError):
+                    await other.list_task_push_notification_configs(listed)
+                _, _, mine = await request(running.address, "GET", "/api/me/export", token=token)
+                assert [each["url"] for each in mine["pushes"]] == [receiver.url]
+                assert "t0ken" not in str(mine)
+                for number in range(2, 11):
+                    await agent.create_task_push_notification_config(config(receiver.url, task_id, f"c{number}"))
+                with pytest.raises(InvalidParamsError, match="at most"):
+                    await agent.create_task_push_notification_config(config(receiver.url, task_id, "c11"))
+                await agent.delete_task_push_notification_config(
+                    a2a.DeleteTaskPushNotificationConfigRequest(task_id=task_id, id="c1")
+                )
+                with pytest.raises(TaskNotFoundError):
+                    await agent.get_task_push_notification_config(named)
+                assert receiver.states[0] == "INPUT_REQUIRED", "who asks late is told how it is"
+
+
+async def test_only_public_addresses_are_told(tmp_path: Path) -> None:
+    """Refused before the message is accepted, so that no task begins."""
+    bad = (
+        "http://example.org/",
+        "https://127.0.0.1/",
+        "https://localhost/",
+        "https://[::1]/",
+        "https://10.0.0.8/",
+        "x:",
+    )
+    with trio.fail_after(60):
+        async with serving(tmp_path) as running, client(running, await session(running)) as agent:
+            for url in bad:
+                asked = message("go")
+                asked.configuration.task_push_notification_config.CopyFrom(config(url))
+                with pytest.raises(InvalidParamsError, match="The url"):
+                    await told(agent.send_message(asked))
+            assert not (await agent.list_tasks(a2a.ListTasksRequest())).tasks

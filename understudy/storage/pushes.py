@@ -1,0 +1,155 @@
+"""Where clients of A2A want to be told of a run: one row for each run and receiver, with how far that was told.
+
+1. The log is the queue: a row has the number of the last event that was sent. So nothing is written with an event,
+   and an event is sent after it was committed, in order, also after a restart.
+2. A node claims a row by moving its `due_at`, if nobody else has moved it since it was read. A node that dies leaves a
+   row that is due again later.
+"""
+
+from collections.abc import Callable, Collection
+from typing import Any, Final, TypeAlias
+
+from attrs import asdict, field, frozen
+from sqlalchemy import Connection, Table, delete, func, select, update
+
+from . import schema
+
+LARGEST_BATCH: Final = 20
+MOST_OF_RUN: Final = 10
+MOST_OF_USER: Final = 200
+"""Receivers of a run, and of all runs of a user."""
+OLDEST_S: Final = 30 * 86_400.0
+"""Seconds after which a row does not count any more, and is removed: its run has not ended, or its log is trimmed."""
+
+_p = schema.pushes.c
+_e = schema.events.c
+
+
+@frozen
+class Push:
+    """A receiver of a run's events after the number `sent`. Times are Unix seconds; `sealed` has its token."""
+
+    owner: str
+    thread_id: str
+    run_id: str
+    id: str
+    url: str
+    sealed: bytes = field(repr=False)
+    created_at: float
+    sent: int = 0
+    due_at: float = 0.0
+    attempts: int = 0
+    failing_since: float | None = None
+
+
+@frozen
+class AddPush:
+    """Store a receiver, in place of the one with its id. It is told of the last of the run's events of these `types`.
+
+    The answer is whether its run and its user may have one more.
+    """
+
+    push: Push
+    types: Collection[str]
+
+
+@frozen
+class ClaimPush:
+    """Claim a receiver for one attempt: it is due again at `due_at`. The answer is whether nobody else has it."""
+
+    push: Push
+    due_at: float
+
+
+@frozen
+class MovePush:
+    """Record that a receiver was told of the event `sent`, or when an attempt that failed is to be repeated.
+
+    The answer is whether it is still there.
+    """
+
+    push: Push
+
+
+@frozen
+class DropPush:
+    """Remove a receiver. The answer is whether it was there."""
+
+    owner: str
+    run_id: str
+    id: str
+
+
+PushWrite: TypeAlias = AddPush | ClaimPush | MovePush | DropPush
+
+
+def write(connection: Connection, work: PushWrite, put: Callable[[Table], Any]) -> bool:
+    """Execute a write; return the answer that its class documents. `put` makes the database's own insert."""
+    match work:
+        case AddPush(push, types):
+            return _add(connection, push, types, put)
+        case ClaimPush(push, due_at):
+            this = update(schema.pushes).where(
+                *_of(push.owner, push.run_id, push.id), _p.attempts == push.attempts, _p.sent == push.sent
+            )
+            return connection.execute(this.values(attempts=push.attempts + 1, due_at=due_at)).rowcount > 0
+        case MovePush(push):
+            this = update(schema.pushes).where(*_of(push.owner, push.run_id, push.id))
+            moved = {name: getattr(push, name) for name in ("sent", "due_at", "attempts", "failing_since")}
+            return connection.execute(this.values(**moved)).rowcount > 0
+        case DropPush(owner, run_id, name):
+            return connection.execute(delete(schema.pushes).where(*_of(owner, run_id, name))).rowcount > 0
+
+
+def _add(connection: Connection, push: Push, types: Collection[str], put: Callable[[Table], Any]) -> bool:
+    mine = _p.owner == push.owner
+    connection.execute(delete(schema.pushes).where(mine, _p.created_at < push.created_at - OLDEST_S))
+    others = mine & ((_p.run_id != push.run_id) | (_p.id != push.id))
+    of_user = connection.execute(select(func.count()).select_from(schema.pushes).where(others)).scalar_one()
+    of_run = connection.execute(
+        select(func.count()).select_from(schema.pushes).where(others, _p.run_id == push.run_id)
+    ).scalar_one()
+    if of_user >= MOST_OF_USER or of_run >= MOST_OF_RUN:
+        return False
+    last = select(func.max(_e.seq)).where(_e.run_id == push.run_id, _e.type.in_(types))
+    values = asdict(push) | {"sent": (connection.execute(last).scalar_one() or 1) - 1}
+    insert = put(schema.pushes).values(**values)
+    connection.execute(insert.on_conflict_do_update(index_elements=["owner", "run_id", "id"], set_=values))
+    return True
+
+
+def due(connection: Connection, now: float, types: Collection[str]) -> list[tuple[Push, int]]:
+    """Return receivers that are due, each with the number of the event that it is to be told of, at most LARGEST_BATCH.
+
+    `types` are those of the events of which receivers are told.
+    """
+    following = (
+        select(func.min(_e.seq))
+        .where(_e.run_id == _p.run_id, _e.seq > _p.sent, _e.type.in_(types))
+        .correlate(schema.pushes)
+        .scalar_subquery()
+    )
+    wanted = select(*_ALL, following).where(_p.due_at <= now, following.is_not(None)).order_by(_p.due_at)
+    return [(Push(*row[:-1]), row[-1]) for row in connection.execute(wanted.limit(LARGEST_BATCH))]
+
+
+def of_run(connection: Connection, owner: str, run_id: str) -> list[Push]:
+    """Return the receivers of a run, oldest first."""
+    wanted = select(*_ALL).where(_p.owner == owner, _p.run_id == run_id).order_by(_p.created_at, _p.id)
+    return [Push(*row) for row in connection.execute(wanted)]
+
+
+def of_owner(connection: Connection, owner: str) -> list[Push]:
+    """Return the receivers of all runs of a user, oldest first."""
+    wanted = select(*_ALL).where(_p.owner == owner).order_by(_p.created_at, _p.id)
+    return [Push(*row) for row in connection.execute(wanted)]
+
+
+def _of(owner: str, run_id: str, name: str) -> tuple[Any, Any, Any]:
+    return _p.owner == owner, _p.run_id == run_id, _p.id == name
+
+
+_ALL: Final = (
+    _p.owner, _p.thread_id, _p.run_id, _p.id, _p.url, _p.sealed, _p.created_at, _p.sent, _p.due_at, _p.attempts,
+    _p.failing_since,
+)  # fmt: skip
