@@ -17,7 +17,6 @@ from quart_trio import QuartTrio
 from actors import ActorRef, ActorSystem, ChildSpec, StartChild
 from sanitization import Detector
 from transport.auth.identity import is_loopback
-from transport.auth.tokens import load_or_create_secret
 from transport.connection.callbacks import ConnectionLimits
 from transport.connection.heartbeat import Heartbeat
 from understudy import __version__
@@ -356,13 +355,11 @@ def _build_sign_ins(settings: Settings, store: Store, mcp: McpCatalogue, clean: 
         return []
     from understudy.tools.mcp.oauth.accounts import Accounts
     from understudy.tools.mcp.oauth.keeper import SignInKeeper
-    from understudy.tools.mcp.oauth.seal import Seal
 
     if not settings.secret and not is_loopback(settings.host):
         name = next(iter(mcp.signing_in))
         raise ValueError(f"users sign in at the MCP server {name}, whose tokens are sealed: set UNDERSTUDY_SECRET")
-    secret = str(settings.secret).encode() or load_or_create_secret(settings.secret_file)
-    accounts = Accounts(store, Seal(secret), time.time, settings.mcp_private)
+    accounts = Accounts(store, Seal(secret_for_storage(settings)), time.time, settings.mcp_private)
 
     async def spawn(child: ChildSpec) -> object:
         return await tree.find(MCP).ask(StartChild(child))
