@@ -65,11 +65,12 @@ class Page {
       onApproveChanged: (...decision) => this.client.approveChanged(...decision),
       onDisallow: (tool) => this.disallow(tool),
       onAnswer: (questionId, answer) => this.client.answer(questionId, answer),
+      onSignIn: (name, questionId) => this.signInAt(name, questionId),
       onUnsteer: (...which) => this.client.unsteer(...which),
       onUndo: (which) => this.client.undo(which),
       onShown: (state) => document.visibilityState === "visible" && this.client.ack(state.threadId, state.seq),
     }, () => emptyChat(this.composer.picker.picked, (text) => this.composer.fill(text)));
-    this.servers = new ServersDialog(this.api, () => this.current);
+    this.servers = new ServersDialog(this.api, () => this.current, (name) => this.signInAt(name));
     this.title = el("h1.thread-title", {}, "New chat");
     this.back = el("button.link.back", { type: "button", hidden: true });
     this.drawer = el("button.quiet.icon-button.drawer-open-button", {
@@ -132,6 +133,13 @@ class Page {
     this.signingIn = false;
     if (token === null) return;
     this.client.signIn(token);
+  }
+
+  /** Leaves for the page where the user signs in at an MCP server; it leads back to this chat. */
+  async signInAt(name, questionId = "") {
+    const returnTo = location.pathname + location.search + location.hash;
+    const url = await this.api.signIn(name, { returnTo, questionId });
+    if (url !== null && /^https?:/.test(url)) location.assign(url);
   }
 
   start() {

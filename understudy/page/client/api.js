@@ -57,7 +57,7 @@ export class Api {
     return this.#json("DELETE", `/api/threads/${encodeURIComponent(threadId)}/consents/${encodeURIComponent(tool)}`);
   }
 
-  /** {servers}: the MCP servers of the user's agents, each {name, title, state, on, agents, tools, left_out}. */
+  /** {servers}: the MCP servers of the user's agents, each {name, title, state, auth, on, agents, tools, left_out}. */
   servers(threadId) {
     return this.#json("GET", `/api/threads/${encodeURIComponent(threadId)}/servers`);
   }
@@ -65,6 +65,16 @@ export class Api {
   /** Switches an MCP server off in a thread, or on again; resolves to it. */
   switchServer(threadId, name, on) {
     return this.#json("PUT", `/api/threads/${encodeURIComponent(threadId)}/servers/${encodeURIComponent(name)}`, { on });
+  }
+
+  /** Begins to sign in at an MCP server; resolves to the address for this browser, or null if that is done already. */
+  async signIn(name, { returnTo = "", questionId = "" } = {}) {
+    const { url } = await this.#json("POST", `/api/mcp/${encodeURIComponent(name)}/sign-in`, { return_to: returnTo, question_id: questionId });
+    return url;
+  }
+
+  signOut(name) {
+    return this.#json("DELETE", `/api/mcp/${encodeURIComponent(name)}/sign-in`);
   }
 
   /** {schedules}: the user's, oldest first. */

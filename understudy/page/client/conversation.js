@@ -135,7 +135,7 @@ function questionAsked(state, event, data) {
   return inRun(state, event, (turn) => (turn.questions.some(({ id }) => id === data.question_id) ? turn : {
     ...turn, progress: null, questions: [...turn.questions, {
       id: data.question_id, callId: data.call_id ?? null, state: "open", title: data.title ?? "", text: data.text ?? "", schema: data.schema ?? {},
-      choices: Array.isArray(data.choices) ? data.choices : null, expiresAt: data.expires_at * 1000, outcome: null, answer: null,
+      choices: Array.isArray(data.choices) ? data.choices : null, signIn: data.sign_in ?? null, expiresAt: data.expires_at * 1000, outcome: null, answer: null,
     }],
   }));
 }

@@ -8,7 +8,7 @@ import { icon } from "./icons.js";
 const OUTCOMES = Object.freeze({ answered: "Answered", declined: "Not answered", expired: "Nobody answered in time" });
 
 export class QuestionView {
-  /** `page` is {clock, onAnswer(questionId, answer)}, which rejects with {message} when the answer is refused. */
+  /** `page` is {clock, onAnswer(questionId, answer), onSignIn(server, questionId)}; both reject with {message}. */
   constructor(page) {
     this.page = page;
     this.element = el("section.approval.question");
@@ -29,9 +29,9 @@ export class QuestionView {
     const id = freshId("question");
     this.time = el("span.approval-time");
     this.statusText = el("p.field-error", { role: "alert", hidden: true });
-    this.fields = question.choices ? null : new FormFields(question.schema);
+    this.fields = question.choices || question.signIn ? null : new FormFields(question.schema);
     const choices = question.choices?.map(({ value, title }) => el("button.secondary", { type: "button", onclick: () => this.#send({ choice: value }) }, title));
-    this.buttons = choices ?? [el("button.primary", { type: "submit" }, "Send"), el("button.quiet", { type: "button", onclick: () => this.#send(null) }, "Don't answer")];
+    this.buttons = choices ?? (question.signIn ? this.#signInButtons(question) : [el("button.primary", { type: "submit" }, "Send"), el("button.quiet", { type: "button", onclick: () => this.#send(null) }, "Don't answer")]);
     const submit = (event) => {
       event.preventDefault();
       const answer = this.fields?.read();
@@ -45,6 +45,21 @@ export class QuestionView {
       el("form.question-form", { noValidate: true, onsubmit: submit }, this.fields?.element,
         el("div.approval-actions", {}, this.buttons), this.statusText));
     if (question.expiresAt > 0) this.page.clock.countDown(this.time, question.expiresAt, remaining);
+  }
+
+  /** The answer is given by the way back from there. */
+  #signInButtons(question) {
+    const leave = async () => {
+      this.#wait(true);
+      this.#complain("");
+      try {
+        await this.page.onSignIn(question.signIn, question.id);
+      } catch (fault) {
+        this.#wait(false);
+        this.#complain(fault.message);
+      }
+    };
+    return [el("button.primary", { type: "button", onclick: leave }, "Sign in"), el("button.quiet", { type: "button", onclick: () => this.#send(null) }, "Don't sign in")];
   }
 
   /** Sends an answer. The form stays as it is until the log says that the question is answered. */

@@ -133,7 +133,9 @@ class UserLink(McpLink):
             raise ToolError("forbidden", self._refusal()) from None
 
     async def ask_to_sign_in(self, context: ToolContext) -> None:
-        """Wait until the user of a call has signed in. Raises `ToolError` if they do not in time."""
+        """Wait until the user of a call has signed in. Raises `ToolError` if they do not, or nobody is there."""
+        if not context.attended:
+            raise ToolError("forbidden", self._refusal())
         name = self.title.rpartition(" ")[0] or self.name
         question = Question(
             f"Sign in to {name}"[:200],

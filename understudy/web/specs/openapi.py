@@ -531,7 +531,7 @@ ROUTES: Final[Mapping[str, RouteSpec]] = {
     "sign_ins.end": RouteSpec((204, ""), errors=("not_found", "rate_limited", *_STORED)),
     "sign_ins.callback": RouteSpec(
         (200, "text/html"), query={"state": TEXT, "code": TEXT, "iss": TEXT, "error": TEXT}, token=False,
-        also={303: "Signed in: back to the page.", 403: "It was refused.", 404: "It has expired."},
+        also={303: "Signed in: back to the page.", 404: "It has expired.", 503: "A server does not answer."},
     ),
     "threads.messages": RouteSpec((200, "Messages"), query=_PAGE, errors=_THREAD),
     "threads.export": RouteSpec((200, "Export"), query=_EXPORT, errors=(*_THREAD, "busy"), or_text="text/markdown"),
@@ -706,8 +706,9 @@ def _responses(spec: RouteSpec) -> dict[str, Any]:
     responses: dict[str, Any] = {str(status): {"description": "Done."} | content}
     if spec.answer == (200, "Ready"):
         responses["503"] = {"description": "Messages cannot be taken now."} | _content("Ready")
+    told = shape if shape == "text/html" else "Anything"
     for other, text in spec.also.items():
-        responses[str(other)] = {"description": text} | ({} if other < HTTPStatus.BAD_REQUEST else _content("Anything"))
+        responses[str(other)] = {"description": text} | ({} if other < HTTPStatus.BAD_REQUEST else _content(told))
     errors: dict[int, list[str]] = {}
     # A page of another origin is refused everywhere, and so is a token that is missing or bad where one is needed.
     for code in dict.fromkeys(

@@ -12,6 +12,7 @@ import logging
 import secrets
 from typing import Final
 
+import trio
 from attrs import evolve, field, frozen
 
 from understudy.storage.errors import StorageUnavailable
@@ -25,6 +26,8 @@ from understudy.tools.mcp.server import McpServer
 
 log = logging.getLogger(__name__)
 
+BEGIN_S: Final = 20.0
+"""Seconds for the requests before the user's browser is sent there: up to eight, of bounded time each."""
 START_S: Final = 600.0
 """Seconds within which a user comes back from the authorization server."""
 
@@ -81,8 +84,11 @@ async def start(accounts: Accounts, owner: str, server: McpServer, redirect_uri:
     """Begin a sign-in of a user. Raises `SignInFailed`."""
     http = accounts.http(server)
     try:
-        at = await discover(server, http)
-        client = await _client(accounts, server, at, redirect_uri)
+        with trio.fail_after(BEGIN_S):
+            at = await discover(server, http)
+            client = await _client(accounts, server, at, redirect_uri)
+    except trio.TooSlowError:
+        raise _failed(server, Unreachable(f"no answers within {BEGIN_S:g} s"), "cannot be started now") from None
     except OAuthError as error:
         raise _failed(server, error, "cannot be started now") from None
     state, verifier, cookie = (secrets.token_urlsafe(32) for _ in range(3))
