@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 import shutil
 import subprocess
+import sys
 import tempfile
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -92,8 +93,18 @@ async def _page(program: Path, *words: str) -> AsyncIterator[Page]:
 
 
 async def measure(client: str, extent: Extent, progress: Progress) -> tuple[int, int]:
-    """Return how many pages were right, of how many."""
+    """Return how many pages were right, of how many; the others are told to stderr."""
     right = 0
+
+    def judge(cut: str, told: Any) -> None:
+        nonlocal right
+        fits = told is not None and told["shown"] == whole["shown"]
+        right += fits
+        if not fits:
+            print(f"{client} {cut}: {told or 'no answer'}", file=sys.stderr)
+        progress.done += 1
+        progress.tell()
+
     with tempfile.TemporaryDirectory() as folder, tempfile.TemporaryDirectory() as beside, all_cores():
         program = await trio.to_thread.run_sync(install, client, Path(beside))
         async with _server(folder) as (_, address, token):
@@ -102,25 +113,22 @@ async def measure(client: str, extent: Extent, progress: Progress) -> tuple[int,
             assert "".join(whole["shown"]["texts"]) == "".join(WORDS)
             moments = [whole["seen"] // 2] if extent.small else range(1, whole["seen"] + 1)
             progress.wanted = 2 * len(moments)
-            for moment in moments:  # the client dies
-                told: Any = None
+            for moment in moments:
+                told, cut = None, f"client-{moment}"
                 with trio.move_on_after(ANSWER_S):
-                    async with _page(program, address, token, f"client-{moment}", "no", str(moment)) as page:
+                    async with _page(program, address, token, cut, "no", str(moment)) as page:
                         await page.line()
-                    async with _page(program, address, token, f"client-{moment}", "no", "0") as page:
+                    async with _page(program, address, token, cut, "no", "0") as page:
                         told = await page.shown()
-                right += told is not None and told["shown"] == whole["shown"]
-                progress.done += 1
-                progress.tell()
-        for moment in moments:  # the server is killed
+                judge(cut, told)
+        for moment in moments:
             if progress.over():
                 break
-            told = None
+            told, cut = None, f"server-{moment}"
             with trio.move_on_after(ANSWER_S):
-                words = (token, f"server-{moment}", "yes", str(moment))
                 async with (
                     _server(folder, token) as (process, address, _),
-                    _page(program, address, *words) as page,
+                    _page(program, address, token, cut, "yes", str(moment)) as page,
                 ):
                     await page.line()
                     process.kill()
@@ -128,7 +136,5 @@ async def measure(client: str, extent: Extent, progress: Progress) -> tuple[int,
                     async with _server(folder, token) as (_, address, _):
                         await page.join(address)
                         told = await page.shown()
-            right += told is not None and told["shown"] == whole["shown"]
-            progress.done += 1
-            progress.tell()
+            judge(cut, told)
     return right, progress.done

@@ -65,7 +65,7 @@ class AguiTranslator:
     _subagents: Subagents = field(factory=Subagents, init=False)
     _steps: dict[str, str] = field(factory=dict, init=False)
     _calls: dict[str, str] = field(factory=dict, init=False)
-    _answered: set[str] = field(factory=set, init=False)
+    _unanswered: dict[str, None] = field(factory=dict, init=False)
     _thoughts: int = field(default=0, init=False)
     _text: str | None = field(default=None, init=False, repr=False)
     _cut_off: str = field(default="", init=False, repr=False)
@@ -103,7 +103,7 @@ class AguiTranslator:
         if self.ended or not waits.answered or not (interrupts or waits.calling):
             return []
         waiting = {*waits.calling, *waits.calls(), *self._subagents.waiting_calls(waits)}
-        if (waits.open and not interrupts) or not waiting.issuperset(self._unanswered()):
+        if (waits.open and not interrupts) or not waiting.issuperset(self._unanswered):
             return []
         if interrupts:
             outcome: AguiEvent = {"type": "interrupt", "interrupts": interrupts}
@@ -131,9 +131,6 @@ class AguiTranslator:
         """Return the event that ends the run for a client for whom there is nothing to wait."""
         self.ended = True
         return self._run_finished({"type": "success"})
-
-    def _unanswered(self) -> list[str]:
-        return [call_id for call_id in self._calls if call_id not in self._answered]
 
     def closing_events(self, code: str, message: str | None = None) -> list[AguiEvent]:
         """Return the events that end the run for its client while it goes on, or is lost, on the server.
@@ -246,7 +243,7 @@ class AguiTranslator:
         name = call.call_id
         if name in self._calls:
             return []
-        self._calls[name] = call.agent_id
+        self._calls[name], self._unanswered[name] = call.agent_id, None
         about, whose = {METADATA_KEY: {"description": call.description}}, self._subagents.attribution(call.agent_id)
         return [
             self._event("TOOL_CALL_START", toolCallId=name, toolCallName=call.tool_name, metadata=about, **whose),
@@ -255,7 +252,7 @@ class AguiTranslator:
         ]
 
     def _tool_result(self, call: ToolCompleted) -> list[AguiEvent]:
-        if call.call_id not in self._unanswered():
+        if call.call_id not in self._unanswered:
             return []
         if isinstance(call.result, str) and call.call_id in self.waits.client_calls.values():
             content = call.result  # as the client sent it
@@ -265,7 +262,7 @@ class AguiTranslator:
         return [self._result(call.call_id, content, about)]
 
     def _result(self, call_id: str, content: str, about: Mapping[str, Any]) -> AguiEvent:
-        self._answered.add(call_id)
+        self._unanswered.pop(call_id, None)
         return self._event(
             "TOOL_CALL_RESULT",
             messageId=self.result_ids.get(call_id, f"result-{call_id}"),
@@ -326,9 +323,7 @@ class AguiTranslator:
         if self._text is not None:
             events.append(self._event("TEXT_MESSAGE_END", messageId=f"{ANSWER}{self.server_run_id}"))
         if calls:
-            events += [
-                self._result(each, "", {"status": "unknown"}) for each in self._calls if each not in self._answered
-            ]
+            events += [self._result(each, "", {"status": "unknown"}) for each in list(self._unanswered)]
         events += self._timed(self._subagents.close(self.waits))
         for agent_id in list(reversed(self._steps)):
             events += self._step_finished(agent_id)
