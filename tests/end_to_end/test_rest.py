@@ -6,9 +6,12 @@ from typing import Any
 
 import pytest
 import trio
+from attrs import evolve
 
 from tests.end_to_end.chat_client import connected
 from tests.end_to_end.http import multipart, request
+from tests.end_to_end.scripted_model import Say, scripted
+from tests.end_to_end.test_arc import Parcel
 from understudy.app.server import Running
 
 
@@ -206,3 +209,11 @@ async def test_a_draining_server_is_not_ready(serve: Any, nursery: trio.Nursery)
                 pass
         assert (answer[0], answer[2]) == (503, {"status": "leaving"})
         assert (await request(running.address, "GET", "/healthz"))[0] == 200
+
+
+async def test_agents_are_listed_with_the_schema_of_their_answers(serve: Any) -> None:
+    running = await serve(evolve(scripted(Say("hi")), output_type=Parcel))
+    _, _, listed = await request(running.address, "GET", "/api/agents", token=await session(running))
+    found = {each["name"]: each["output"] for each in listed["agents"]}
+    assert found["script"]["properties"]["carrier"]["type"] == "string"
+    assert found["guide"] is None

@@ -35,6 +35,7 @@ async def agents() -> dict[str, Any]:
             "tools": [tool.name for tool in _own(agent).tools],
             "starters": list(agent.starters),
             "servers": [each.name for each in agent.servers],
+            "output": None if agent.output is None else agent.output.schema,
             "model": _shown(model_of(agent.model)),
         }
         for agent in usable.values()

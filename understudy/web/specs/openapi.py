@@ -133,6 +133,7 @@ AGENT: Final = _all(
         "tools": array_of(TEXT),
         "starters": array_of(TEXT),
         "servers": array_of(TEXT),
+        "output": or_null(OBJECT),
         "model": MODEL,
     }
 )
